@@ -20,7 +20,10 @@ fn main() {
         println!("cargo:warning=compressed batches are not bounded on this system");
         return;
     }
-    for object in cc::Build::new().file("src/kafka/native/inflation.c").compile_intermediates() {
+    for object in cc::Build::new()
+        .file("src/kafka/native/inflation.c")
+        .compile_intermediates()
+    {
         println!("cargo:rustc-link-arg={}", object.display());
     }
     for name in BOUNDED {

@@ -51,13 +51,20 @@ impl BoundWorker {
         broker: Option<DevBroker>,
         log: LogFilter,
     ) -> Result<Self> {
-        for warning in settings.warnings().into_iter().chain(settings.rest.warnings()) {
+        for warning in settings
+            .warnings()
+            .into_iter()
+            .chain(settings.rest.warnings())
+        {
             warn!("{warning}");
         }
         let reception = rest::SharedServer::new(connections(&settings.rest));
         let doors = doors(&settings.rest)?;
         let listeners = listen(&settings).await?;
-        let port = listeners.first().and_then(|l| l.local_addr().ok()).map_or(0, |address| address.port());
+        let port = listeners
+            .first()
+            .and_then(|l| l.local_addr().ok())
+            .map_or(0, |address| address.port());
         let worker_id: Arc<str> = Arc::from(settings.rest.worker_id(port));
         let store = Store::open(&settings.store).await?;
         let (events, events_received) = mpsc::channel(EVENTS);
@@ -98,9 +105,10 @@ impl BoundWorker {
             providers: settings.providers.clone(),
             secrets: secrets.clone(),
         };
-        let doors = doors
-            .into_iter()
-            .map(|door| rest::ListenerConfig { access: door.access.with_secrets(secrets.clone()), ..door });
+        let doors = doors.into_iter().map(|door| rest::ListenerConfig {
+            access: door.access.with_secrets(secrets.clone()),
+            ..door
+        });
         let doors = doors.collect();
         let rest = rest::RestState {
             herder: Herder::new(commands),
@@ -112,16 +120,32 @@ impl BoundWorker {
             warnings: settings.rest.warnings().into(),
             main: rest::MainRuntime::current(),
         };
-        Ok(Self { settings, listeners, main_loop, rest, doors, reception })
+        Ok(Self {
+            settings,
+            listeners,
+            main_loop,
+            rest,
+            doors,
+            reception,
+        })
     }
 
     /// The addresses that REST listens on, as URLs.
     pub fn addresses(&self) -> Vec<String> {
         let url = |(at, listener): (&settings::ListenerAddress, &TcpListener)| {
             let scheme = if at.tls { "https" } else { "http" };
-            listener.local_addr().ok().map(|address| format!("{scheme}://{address}"))
+            listener
+                .local_addr()
+                .ok()
+                .map(|address| format!("{scheme}://{address}"))
         };
-        self.settings.rest.listeners.iter().zip(&self.listeners).filter_map(url).collect()
+        self.settings
+            .rest
+            .listeners
+            .iter()
+            .zip(&self.listeners)
+            .filter_map(url)
+            .collect()
     }
 
     /// Reads the worker's certificate again, for SIGHUP. (The file of users is read again by itself.)
@@ -139,11 +163,21 @@ impl BoundWorker {
     /// stored. Connections and probes are served on `front`, so that they answer whatever else goes on.
     /// Errors: `Fatal` when a listener cannot be served.
     pub async fn run(self, shutdown: CancellationToken, front: &Handle) -> Result<()> {
-        let failed = |error: std::io::Error| Error::fatal("a listener cannot be served").caused_by(error);
+        let failed =
+            |error: std::io::Error| Error::fatal("a listener cannot be served").caused_by(error);
         let mut servers = JoinSet::new();
         for (listener, door) in self.listeners.into_iter().zip(self.doors) {
-            let (listener, end) = (listener.into_std().map_err(failed)?, shutdown.clone().cancelled_owned());
-            let serving = rest::serve(listener, self.rest.clone(), door, self.reception.clone(), end);
+            let (listener, end) = (
+                listener.into_std().map_err(failed)?,
+                shutdown.clone().cancelled_owned(),
+            );
+            let serving = rest::serve(
+                listener,
+                self.rest.clone(),
+                door,
+                self.reception.clone(),
+                end,
+            );
             servers.spawn_on(serving, front);
         }
         front.spawn(self.rest.main.clone().watch());
@@ -169,11 +203,23 @@ fn doors(settings: &settings::RestSettings) -> Result<Vec<rest::ListenerConfig>>
             client_authorities: files.client_authorities.clone(),
         })?);
     }
-    let auth = settings.auth_file.as_deref().map(rest::auth::Authenticator::open).transpose()?;
+    let auth = settings
+        .auth_file
+        .as_deref()
+        .map(rest::auth::Authenticator::open)
+        .transpose()?;
     // Whoever gives credentials means this worker, whatever name it is reached by.
     let hosts = auth.is_none().then(|| known_as(settings));
-    let rules = rest::OriginRules { allow_origin: settings.allow_origin.clone(), hosts };
-    let access = rest::RestAccess::new(auth, rules, &settings.allow_methods, &settings.extra_headers)?;
+    let rules = rest::OriginRules {
+        allow_origin: settings.allow_origin.clone(),
+        hosts,
+    };
+    let access = rest::RestAccess::new(
+        auth,
+        rules,
+        &settings.allow_methods,
+        &settings.extra_headers,
+    )?;
     let door = |listener: &settings::ListenerAddress| rest::ListenerConfig {
         access: access.clone(),
         tls: tls.clone().filter(|_| listener.tls),
@@ -187,16 +233,32 @@ fn connections(settings: &settings::RestSettings) -> rest::ConnectionLimits {
     // Databases, Kafka and the store need theirs, and the reserved share too.
     let room = (files / 2).saturating_sub(64).max(8);
     if wanted > room {
-        warn!("REST takes {room} connections at once rather than {wanted}: {files} files may be open (ulimit -n)");
+        warn!(
+            "REST takes {room} connections at once rather than {wanted}: {files} files may be open (ulimit -n)"
+        );
     }
-    rest::ConnectionLimits { connections: wanted.min(room), per_address: settings.connections_per_address }
+    rest::ConnectionLimits {
+        connections: wanted.min(room),
+        per_address: settings.connections_per_address,
+    }
 }
 
 /// The names that a request may call this worker by.
 fn known_as(settings: &settings::RestSettings) -> Vec<String> {
-    let listeners = settings.listeners.iter().map(|listener| listener.host.clone());
-    let given = settings.advertised_host.iter().chain(&settings.allowed_hosts).cloned();
-    listeners.chain(given).chain(settings::own_names()).filter(|name| !name.is_empty()).collect()
+    let listeners = settings
+        .listeners
+        .iter()
+        .map(|listener| listener.host.clone());
+    let given = settings
+        .advertised_host
+        .iter()
+        .chain(&settings.allowed_hosts)
+        .cloned();
+    listeners
+        .chain(given)
+        .chain(settings::own_names())
+        .filter(|name| !name.is_empty())
+        .collect()
 }
 
 async fn listen(settings: &WorkerSettings) -> Result<Vec<TcpListener>> {

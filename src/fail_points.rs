@@ -18,15 +18,24 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub fn start() {
     set_up();
     info!("this program was built with fail points: it is for tests alone");
-    let Some(folder) = std::env::var_os("ROWFERRY_FAIL_POINTS").map(PathBuf::from) else { return };
-    let mut following = Following { folder, set: BTreeSet::new(), seen: String::new(), told: String::new() };
+    let Some(folder) = std::env::var_os("ROWFERRY_FAIL_POINTS").map(PathBuf::from) else {
+        return;
+    };
+    let mut following = Following {
+        folder,
+        set: BTreeSet::new(),
+        seen: String::new(),
+        told: String::new(),
+    };
     following.look();
-    let thread = std::thread::Builder::new().name("fail-points".to_owned()).spawn(move || {
-        loop {
-            std::thread::sleep(LOOK_EVERY);
-            following.look();
-        }
-    });
+    let thread = std::thread::Builder::new()
+        .name("fail-points".to_owned())
+        .spawn(move || {
+            loop {
+                std::thread::sleep(LOOK_EVERY);
+                following.look();
+            }
+        });
     if let Err(error) = thread {
         warn!(%error, "no thread to follow fail points");
     }
@@ -44,13 +53,17 @@ struct Following {
 
 impl Following {
     fn look(&mut self) {
-        let Ok(wanted) = std::fs::read_to_string(self.folder.join("wanted")) else { return };
+        let Ok(wanted) = std::fs::read_to_string(self.folder.join("wanted")) else {
+            return;
+        };
         if wanted != self.seen {
             self.apply(&wanted);
             self.seen = wanted;
         }
         let number = self.seen.lines().next().unwrap_or_default();
-        let lines = hits().into_iter().map(|(name, hits)| format!("{name}={hits}\n"));
+        let lines = hits()
+            .into_iter()
+            .map(|(name, hits)| format!("{name}={hits}\n"));
         let state = format!("{number}\n{}", lines.collect::<String>());
         if state != self.told && write(&self.folder, &state).is_ok() {
             self.told = state;
@@ -58,7 +71,11 @@ impl Following {
     }
 
     fn apply(&mut self, wanted: &str) {
-        let points: Vec<_> = wanted.lines().skip(1).filter_map(|line| line.split_once('=')).collect();
+        let points: Vec<_> = wanted
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once('='))
+            .collect();
         let names: BTreeSet<String> = points.iter().map(|(name, _)| (*name).to_owned()).collect();
         self.set.difference(&names).for_each(|name| remove(name));
         for (name, actions) in points {

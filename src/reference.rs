@@ -18,7 +18,11 @@ fn table(out: &mut String, table: &[ConfigKey]) {
             group = key.group;
             let _ = writeln!(out, "| **{group}** | | | |");
         }
-        let required = if key.default == DefaultValue::Required { "*required*" } else { "" };
+        let required = if key.default == DefaultValue::Required {
+            "*required*"
+        } else {
+            ""
+        };
         let default = match key.shown_default() {
             Some("hidden") if key.ty == ConfigType::Password => "hidden".to_owned(),
             Some(text) => format!("`{}`", text.replace('|', "\\|")),
@@ -27,10 +31,19 @@ fn table(out: &mut String, table: &[ConfigKey]) {
         let mut doc = key.documentation().replace('|', "\\|");
         doc.push_str(&key.check.allowed());
         if !key.aliases.is_empty() {
-            let aliases: Vec<_> = key.aliases.iter().map(|alias| format!("`{alias}`")).collect();
+            let aliases: Vec<_> = key
+                .aliases
+                .iter()
+                .map(|alias| format!("`{alias}`"))
+                .collect();
             let _ = write!(doc, " Also: {}.", aliases.join(", "));
         }
-        let _ = writeln!(out, "| `{}` | {} | {default} | {doc} |", key.name, key.ty.name().to_lowercase());
+        let _ = writeln!(
+            out,
+            "| `{}` | {} | {default} | {doc} |",
+            key.name,
+            key.ty.name().to_lowercase()
+        );
     }
 }
 
@@ -38,7 +51,11 @@ fn plugins(out: &mut String, registry: &Registry, kinds: &[PluginKind]) {
     for plugin in kinds.iter().flat_map(|kind| registry.plugins(*kind)) {
         let _ = writeln!(out, "\n## {}", plugin.class());
         if !plugin.other_classes().is_empty() {
-            let others: Vec<_> = plugin.other_classes().iter().map(|class| format!("`{class}`")).collect();
+            let others: Vec<_> = plugin
+                .other_classes()
+                .iter()
+                .map(|class| format!("`{class}`"))
+                .collect();
             let _ = writeln!(out, "\nAlso named {}.", others.join(", "));
         }
         if plugin.keys().is_empty() {
@@ -46,22 +63,38 @@ fn plugins(out: &mut String, registry: &Registry, kinds: &[PluginKind]) {
         } else {
             table(out, plugin.keys());
         }
-        plugin.other_classes().iter().for_each(|class| of_class(out, plugin, class));
+        plugin
+            .other_classes()
+            .iter()
+            .for_each(|class| of_class(out, plugin, class));
     }
 }
 
 /// What is other under one of a plug-in's other names: defaults, and keys of its own.
 fn of_class(out: &mut String, plugin: &dyn Plugin, class: &str) {
     let own = |name: &str| plugin.keys().iter().find(|key| key.name == name);
-    let (known, further): (Vec<ConfigKey>, Vec<ConfigKey>) =
-        plugin.keys_as(class).iter().copied().partition(|key| own(key.name).is_some());
+    let (known, further): (Vec<ConfigKey>, Vec<ConfigKey>) = plugin
+        .keys_as(class)
+        .iter()
+        .copied()
+        .partition(|key| own(key.name).is_some());
     let others: Vec<_> = known
         .iter()
         .filter(|key| own(key.name).is_some_and(|own| own.default != key.default))
-        .map(|key| format!("`{}` = `{}`", key.name, key.shown_default().unwrap_or_default()))
+        .map(|key| {
+            format!(
+                "`{}` = `{}`",
+                key.name,
+                key.shown_default().unwrap_or_default()
+            )
+        })
         .collect();
     if !others.is_empty() {
-        let _ = writeln!(out, "\nAs `{class}` with other defaults: {}.", others.join(", "));
+        let _ = writeln!(
+            out,
+            "\nAs `{class}` with other defaults: {}.",
+            others.join(", ")
+        );
     }
     if !further.is_empty() {
         let _ = writeln!(out, "\nAs `{class}` with these besides:");
@@ -119,16 +152,34 @@ fn the_reference_in_docs_is_what_the_tables_say() {
             std::fs::write(&path, &text).unwrap();
         }
         let kept = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(kept == text, "docs/{name} is old: run ROWFERRY_WRITE_DOCS=1 cargo test");
+        assert!(
+            kept == text,
+            "docs/{name} is old: run ROWFERRY_WRITE_DOCS=1 cargo test"
+        );
     }
 }
 
 #[test]
 fn every_key_says_what_it_does() {
     let registry = Registry::built_in();
-    let of_plugins = PluginKind::ALL.iter().flat_map(|kind| registry.plugins(*kind)).flat_map(|plugin| plugin.keys());
-    let shared = [keys::COMMON, keys::SOURCE, keys::SINK, keys::TOPIC_GROUP, keys::TRANSFORM, keys::PREDICATE];
-    let all = of_plugins.chain(shared.into_iter().flatten()).chain(settings::KEYS);
-    let silent: Vec<_> = all.filter(|key| key.doc.len() < 12).map(|key| key.name).collect();
+    let of_plugins = PluginKind::ALL
+        .iter()
+        .flat_map(|kind| registry.plugins(*kind))
+        .flat_map(|plugin| plugin.keys());
+    let shared = [
+        keys::COMMON,
+        keys::SOURCE,
+        keys::SINK,
+        keys::TOPIC_GROUP,
+        keys::TRANSFORM,
+        keys::PREDICATE,
+    ];
+    let all = of_plugins
+        .chain(shared.into_iter().flatten())
+        .chain(settings::KEYS);
+    let silent: Vec<_> = all
+        .filter(|key| key.doc.len() < 12)
+        .map(|key| key.name)
+        .collect();
     assert!(silent.is_empty(), "{silent:?}");
 }

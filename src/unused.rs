@@ -59,39 +59,89 @@ pub fn unused(registry: &Registry, connector: &ConnectorPlugin, config: &Config)
         ("header.converter.", PluginKind::HeaderConverter),
     ] {
         let class = config.get(family.trim_end_matches('.'));
-        let Some(plugin) = class.and_then(|class| registry.plugin(kind, class.trim())) else { continue };
-        let known: Vec<&str> = names(plugin.keys()).chain(["plugin.version", "converter.type"]).collect();
-        for (name, _) in config.with_prefix(family).iter().filter(|(name, _)| !is_known(&known, name)) {
-            tell(&mut report, &format!("{family}{name}"), family, near(name, known.iter().copied()), false);
+        let Some(plugin) = class.and_then(|class| registry.plugin(kind, class.trim())) else {
+            continue;
+        };
+        let known: Vec<&str> = names(plugin.keys())
+            .chain(["plugin.version", "converter.type"])
+            .collect();
+        for (name, _) in config
+            .with_prefix(family)
+            .iter()
+            .filter(|(name, _)| !is_known(&known, name))
+        {
+            tell(
+                &mut report,
+                &format!("{family}{name}"),
+                family,
+                near(name, known.iter().copied()),
+                false,
+            );
         }
     }
     report
 }
 
 /// The warnings that a running connector shows for as long as its config holds what has no effect.
-pub fn without_effect(registry: &Registry, connector: &ConnectorPlugin, config: &Config) -> Vec<String> {
+pub fn without_effect(
+    registry: &Registry,
+    connector: &ConnectorPlugin,
+    config: &Config,
+) -> Vec<String> {
     let mut report = ConfigReport::default();
     connector.plugin().check(config, &mut report);
-    let of_url = report.warnings.into_iter().filter(|warning| warning.key == "connection.url");
+    let of_url = report
+        .warnings
+        .into_iter()
+        .filter(|warning| warning.key == "connection.url");
     let texts = of_url.map(|warning| format!("connection.url: {}", warning.message));
-    texts.chain(unused(registry, connector, config).warnings.into_iter().map(|warning| warning.message)).collect()
+    texts
+        .chain(
+            unused(registry, connector, config)
+                .warnings
+                .into_iter()
+                .map(|warning| warning.message),
+        )
+        .collect()
 }
 
 fn of_connector(connector: &ConnectorPlugin, config: &Config, report: &mut ConfigReport) {
     // forms send the keys of either direction
-    let tables = [connector.plugin().keys_as(config.class()), keys::COMMON, keys::SOURCE, keys::SINK];
-    let known: Vec<&str> = tables.into_iter().flat_map(names).chain(OF_THE_RUNTIME.iter().copied()).collect();
-    let internal = |name: &str| tables.iter().any(|table| table.iter().any(|key| key.internal && key.name == name));
+    let tables = [
+        connector.plugin().keys_as(config.class()),
+        keys::COMMON,
+        keys::SOURCE,
+        keys::SINK,
+    ];
+    let known: Vec<&str> = tables
+        .into_iter()
+        .flat_map(names)
+        .chain(OF_THE_RUNTIME.iter().copied())
+        .collect();
+    let internal = |name: &str| {
+        tables
+            .iter()
+            .any(|table| table.iter().any(|key| key.internal && key.name == name))
+    };
     let foreign = |name: &str| {
-        !is_known(&known, name) && !internal(name) && !ELSEWHERE.iter().any(|family| name.starts_with(family))
+        !is_known(&known, name)
+            && !internal(name)
+            && !ELSEWHERE.iter().any(|family| name.starts_with(family))
     };
     for (looked_at, (name, _)) in config.iter().filter(|(name, _)| foreign(name)).enumerate() {
         if looked_at == MOST_LOOKED_AT {
-            report.warn(name, format!("{name} and others: only {MOST_LOOKED_AT} unknown keys are looked at for slips"));
+            report.warn(
+                name,
+                format!(
+                    "{name} and others: only {MOST_LOOKED_AT} unknown keys are looked at for slips"
+                ),
+            );
             break;
         }
         // one that resembles nothing is a note of somebody's own: Kafka Connect takes it without a word
-        let Some(meant) = near(name, known.iter().copied()) else { continue };
+        let Some(meant) = near(name, known.iter().copied()) else {
+            continue;
+        };
         tell(report, name, "", Some(meant), KEEPING_BACK.contains(&meant));
     }
 }
@@ -106,32 +156,63 @@ fn of_aliases(
     report: &mut ConfigReport,
 ) {
     let list = family.trim_end_matches('.');
-    let listed = config.get(list).unwrap_or_default().split(',').map(str::trim).filter(|alias| !alias.is_empty());
+    let listed = config
+        .get(list)
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|alias| !alias.is_empty());
     let mut aliases: Vec<&str> = listed.take(keys::ALIASES_MAX).collect();
     // the longest that fits owns a setting: names may hold dots
     aliases.sort_by_key(|alias| std::cmp::Reverse(alias.len()));
     for (rest, _) in config.with_prefix(family).iter() {
-        let own = |alias: &&&str| rest.strip_prefix(**alias).is_some_and(|rest| rest.starts_with('.'));
+        let own = |alias: &&&str| {
+            rest.strip_prefix(**alias)
+                .is_some_and(|rest| rest.starts_with('.'))
+        };
         let full = format!("{family}{rest}");
         let Some(alias) = aliases.iter().find(own) else {
             let alias = rest.split('.').next().unwrap_or(rest);
             let meant = near(alias, aliases.iter().copied());
-            let hint = meant.map(|meant| format!("; did you mean {family}{meant}?")).unwrap_or_default();
-            report.warn(&full, format!("{full} has no effect: {list} does not list {alias}{hint}"));
+            let hint = meant
+                .map(|meant| format!("; did you mean {family}{meant}?"))
+                .unwrap_or_default();
+            report.warn(
+                &full,
+                format!("{full} has no effect: {list} does not list {alias}{hint}"),
+            );
             continue;
         };
         let name = &rest[alias.len() + 1..];
-        let class = config.get(&format!("{family}{alias}.type")).unwrap_or_default().trim();
+        let class = config
+            .get(&format!("{family}{alias}.type"))
+            .unwrap_or_default()
+            .trim();
         // a class that is not there is told by itself
-        let Some(plugin) = registry.plugin(kind, class) else { continue };
+        let Some(plugin) = registry.plugin(kind, class) else {
+            continue;
+        };
         let known: Vec<&str> = names(plugin.keys()).chain(names(shared)).collect();
         if is_known(&known, name) {
             continue;
         }
         let meant = near(name, known.iter().copied());
-        let simple = plugin.class().rsplit('.').next().unwrap_or_default().split('$').next().unwrap_or_default();
+        let simple = plugin
+            .class()
+            .rsplit('.')
+            .next()
+            .unwrap_or_default()
+            .split('$')
+            .next()
+            .unwrap_or_default();
         let hides = HIDING.contains(&simple) || matches!(meant, Some("predicate" | "negate"));
-        tell(report, &full, &format!("{family}{alias}."), meant, hides && kind == PluginKind::Transformation);
+        tell(
+            report,
+            &full,
+            &format!("{family}{alias}."),
+            meant,
+            hides && kind == PluginKind::Transformation,
+        );
     }
 }
 
@@ -144,11 +225,22 @@ fn is_known(known: &[&str], name: &str) -> bool {
     known.contains(&name)
 }
 
-fn tell(report: &mut ConfigReport, full: &str, prefix: &str, meant: Option<&str>, keeps_back: bool) {
-    let hint = meant.map(|meant| format!("; did you mean {prefix}{meant}?")).unwrap_or_default();
+fn tell(
+    report: &mut ConfigReport,
+    full: &str,
+    prefix: &str,
+    meant: Option<&str>,
+    keeps_back: bool,
+) {
+    let hint = meant
+        .map(|meant| format!("; did you mean {prefix}{meant}?"))
+        .unwrap_or_default();
     if keeps_back {
         let why = "what it would leave out would be sent or written";
-        report.error(full, format!("{full} is not known, and {why}: correct its name, or leave it out{hint}"));
+        report.error(
+            full,
+            format!("{full} is not known, and {why}: correct its name, or leave it out{hint}"),
+        );
     } else {
         report.warn(full, format!("{full} is not known and has no effect{hint}"));
     }
@@ -164,7 +256,9 @@ mod tests {
     fn of(class: &str, pairs: &[(&str, &str)]) -> ConfigReport {
         let registry = Registry::built_in();
         let mut config = Config::from([("connector.class", class), ("name", "n")]);
-        pairs.iter().for_each(|(key, value)| config.set(*key, *value));
+        pairs
+            .iter()
+            .for_each(|(key, value)| config.set(*key, *value));
         unused(&registry, registry.connector(class).unwrap(), &config)
     }
 
@@ -177,12 +271,21 @@ mod tests {
                 ("my.note", "x"),
                 ("task.progress.timeout.ms", "1"),
                 ("connection.anything", "its URL's to tell"),
-                ("value.converter", "org.apache.kafka.connect.json.JsonConverter"),
+                (
+                    "value.converter",
+                    "org.apache.kafka.connect.json.JsonConverter",
+                ),
                 ("value.converter.schemas.enabled", "false"),
                 ("transforms", "a, b.c"),
-                ("transforms.a.type", "org.apache.kafka.connect.transforms.InsertField$Value"),
+                (
+                    "transforms.a.type",
+                    "org.apache.kafka.connect.transforms.InsertField$Value",
+                ),
                 ("transforms.a.topic.feld", "t"),
-                ("transforms.b.c.type", "org.apache.kafka.connect.transforms.RegexRouter"),
+                (
+                    "transforms.b.c.type",
+                    "org.apache.kafka.connect.transforms.RegexRouter",
+                ),
                 ("transforms.b.c.regexp", "x"),
                 ("transforms.A.type", "x"),
                 ("predicates", "p"),
@@ -191,7 +294,11 @@ mod tests {
             ],
         );
         assert_eq!(report.errors, []);
-        let texts: Vec<_> = report.warnings.iter().map(|warning| warning.message.as_str()).collect();
+        let texts: Vec<_> = report
+            .warnings
+            .iter()
+            .map(|warning| warning.message.as_str())
+            .collect();
         let want = [
             "Batch.Max.Rows is not known and has no effect; did you mean batch.max.rows?",
             "transforms.A.type has no effect: transforms does not list A; did you mean transforms.a?",
@@ -205,24 +312,56 @@ mod tests {
 
     #[test]
     fn one_that_would_keep_something_back_is_refused() {
-        let keys = |report: ConfigReport| report.errors.into_iter().map(|problem| problem.key).collect::<Vec<_>>();
+        let keys = |report: ConfigReport| {
+            report
+                .errors
+                .into_iter()
+                .map(|problem| problem.key)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(
-            keys(of("JdbcSource", &[("Table.Whitelist", "t"), ("table_blacklist", "u")])),
+            keys(of(
+                "JdbcSource",
+                &[("Table.Whitelist", "t"), ("table_blacklist", "u")]
+            )),
             ["Table.Whitelist", "table_blacklist"]
         );
         assert_eq!(
-            keys(of("JdbcSink", &[("field.exlude.list", "a"), ("Fields.Whitelist", "b")])),
+            keys(of(
+                "JdbcSink",
+                &[("field.exlude.list", "a"), ("Fields.Whitelist", "b")]
+            )),
             ["Fields.Whitelist", "field.exlude.list"]
         );
         let with = |class: &str, key: &str| {
             let transform = format!("transforms.t.{key}");
-            keys(of("JdbcSink", &[("transforms", "t"), ("transforms.t.type", class), (&transform, "x")]))
+            keys(of(
+                "JdbcSink",
+                &[
+                    ("transforms", "t"),
+                    ("transforms.t.type", class),
+                    (&transform, "x"),
+                ],
+            ))
         };
-        for key in ["Exclude", "excludeFields", "includeFields", "fields", "predicat"] {
-            assert_eq!(with("ReplaceField$Value", key), [format!("transforms.t.{key}")], "{key}");
+        for key in [
+            "Exclude",
+            "excludeFields",
+            "includeFields",
+            "fields",
+            "predicat",
+        ] {
+            assert_eq!(
+                with("ReplaceField$Value", key),
+                [format!("transforms.t.{key}")],
+                "{key}"
+            );
         }
         assert_eq!(with("MaskField$Value", "field"), ["transforms.t.field"]);
-        assert_eq!(with("InsertField$Value", "Predicate"), ["transforms.t.Predicate"]);
+        assert_eq!(
+            with("InsertField$Value", "Predicate"),
+            ["transforms.t.Predicate"]
+        );
         for key in ["exclude", "blacklist", "whitelist", "include", "renames"] {
             assert_eq!(with("ReplaceField$Value", key), [""; 0], "{key}");
         }

@@ -88,7 +88,10 @@ impl WaitReason {
     /// Whether something is under way that has to come to an end. The other waits end by themselves, or last as long as
     /// somebody wants.
     pub fn is_work(self) -> bool {
-        !matches!(self, Self::Nothing | Self::Resume | Self::Retry | Self::Partner)
+        !matches!(
+            self,
+            Self::Nothing | Self::Resume | Self::Retry | Self::Partner
+        )
     }
 }
 
@@ -144,7 +147,10 @@ impl WaitPlace {
             let lasted = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
             let since = now_ms().saturating_sub(lasted);
             self.moved.store(since, Ordering::Relaxed);
-            self.since.store(since << KIND_BITS | u64::from(what as u8), Ordering::Relaxed);
+            self.since.store(
+                since << KIND_BITS | u64::from(what as u8),
+                Ordering::Relaxed,
+            );
         }
     }
 
@@ -157,13 +163,20 @@ impl WaitPlace {
     pub fn note(self: &Arc<Self>, what: WaitReason) -> WaitGuard {
         let before = self.what();
         self.enter(what);
-        WaitGuard { place: Some(Arc::clone(self)), before }
+        WaitGuard {
+            place: Some(Arc::clone(self)),
+            before,
+        }
     }
 
     /// What is waited for.
     pub fn what(&self) -> WaitReason {
         let kind = self.since.load(Ordering::Relaxed) & ((1 << KIND_BITS) - 1);
-        usize::try_from(kind).ok().and_then(|kind| ALL.get(kind)).copied().unwrap_or(WaitReason::Nothing)
+        usize::try_from(kind)
+            .ok()
+            .and_then(|kind| ALL.get(kind))
+            .copied()
+            .unwrap_or(WaitReason::Nothing)
     }
 
     /// What is waited for, and since when.
@@ -171,7 +184,12 @@ impl WaitPlace {
         let (what, since) = (self.what(), self.since.load(Ordering::Relaxed) >> KIND_BITS);
         let still = self.moved.load(Ordering::Relaxed).max(since);
         let still_for = Duration::from_millis(now_ms().saturating_sub(still));
-        ObservedWait { what, since: wall(since), still_since: wall(still), still_for }
+        ObservedWait {
+            what,
+            since: wall(since),
+            still_since: wall(still),
+            still_for,
+        }
     }
 }
 
@@ -197,7 +215,13 @@ impl Drop for WorkGuard {
 /// Notes what the present thread waits for, until the answer is dropped. Where it works for no task, that means nothing.
 pub fn wait_for(what: WaitReason) -> WaitGuard {
     let place = HERE.with(|here| here.borrow().clone());
-    place.map_or(WaitGuard { place: None, before: WaitReason::Nothing }, |place| place.note(what))
+    place.map_or(
+        WaitGuard {
+            place: None,
+            before: WaitReason::Nothing,
+        },
+        |place| place.note(what),
+    )
 }
 
 /// A part of what the present thread waits for has come to an end.
@@ -239,17 +263,31 @@ mod tests {
         let before = place.since.load(Ordering::Relaxed);
         std::thread::sleep(Duration::from_millis(5));
         place.enter(WaitReason::DeadLetters);
-        assert_eq!(place.since.load(Ordering::Relaxed), before, "it was that already");
+        assert_eq!(
+            place.since.load(Ordering::Relaxed),
+            before,
+            "it was that already"
+        );
         let waiting = place.read();
-        assert!(waiting.still_for >= Duration::from_millis(5) && waiting.still_since == waiting.since, "{waiting:?}");
-        assert_eq!(place.read().since, waiting.since, "it does not depend on when it is read");
+        assert!(
+            waiting.still_for >= Duration::from_millis(5) && waiting.still_since == waiting.since,
+            "{waiting:?}"
+        );
+        assert_eq!(
+            place.read().since,
+            waiting.since,
+            "it does not depend on when it is read"
+        );
         place.moved();
         let waiting = place.read();
         assert!(waiting.still_since > waiting.since, "{waiting:?}");
         std::thread::sleep(Duration::from_millis(5));
         place.enter_since(WaitReason::Kafka, Duration::from_millis(4));
         let waiting = place.read();
-        assert!(waiting.still_for >= Duration::from_millis(4) && waiting.still_since == waiting.since, "{waiting:?}");
+        assert!(
+            waiting.still_for >= Duration::from_millis(4) && waiting.still_since == waiting.since,
+            "{waiting:?}"
+        );
     }
 
     #[test]

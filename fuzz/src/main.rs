@@ -23,7 +23,9 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         let name = std::env::var("ROWFERRY_FUZZ_TARGET").unwrap_or_default();
         let found = targets::TARGETS.iter().find(|(known, _)| *known == name);
         let names: Vec<_> = targets::TARGETS.iter().map(|(name, _)| *name).collect();
-        found.unwrap_or_else(|| panic!("ROWFERRY_FUZZ_TARGET is none of {}", names.join(", "))).1
+        found
+            .unwrap_or_else(|| panic!("ROWFERRY_FUZZ_TARGET is none of {}", names.join(", ")))
+            .1
     });
     target(input);
 });

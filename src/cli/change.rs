@@ -67,7 +67,11 @@ impl ApplyCommand {
             &self.connectors()?,
             |connector| &connector.name,
             async |connector| {
-                if self.dry_run { check(client, connector).await } else { apply(client, connector).await }
+                if self.dry_run {
+                    check(client, connector).await
+                } else {
+                    apply(client, connector).await
+                }
             },
         )
         .await
@@ -79,7 +83,11 @@ impl ApplyCommand {
             &self.connectors()?,
             |connector| &connector.name,
             async |connector| {
-                if self.dry_run { check(client, connector).await } else { create(client, connector).await }
+                if self.dry_run {
+                    check(client, connector).await
+                } else {
+                    create(client, connector).await
+                }
             },
         )
         .await
@@ -100,7 +108,9 @@ async fn create(client: &RestClient, connector: &file::ConnectorFile) -> Result<
     if let Some(state) = &connector.initial_state {
         body["initial_state"] = state.clone();
     }
-    client.send(Method::POST, "/connectors", Some(&body)).await?;
+    client
+        .send(Method::POST, "/connectors", Some(&body))
+        .await?;
     Ok(format!("{} created", on_one_line(&connector.name)))
 }
 
@@ -108,53 +118,110 @@ async fn create(client: &RestClient, connector: &file::ConnectorFile) -> Result<
 async fn apply(client: &RestClient, connector: &file::ConnectorFile) -> Result<String> {
     let path = format!("/connectors/{}", path_segment(&connector.name));
     let before: Option<Map<String, Value>> = client.find(&format!("{path}/config")).await?;
-    let Some(before) = before else { return create(client, connector).await };
+    let Some(before) = before else {
+        return create(client, connector).await;
+    };
     let history = format!("/v1{path}/history");
-    let version = client.find::<Vec<ConfigVersion>>(&history).await?.map(newest);
+    let version = client
+        .find::<Vec<ConfigVersion>>(&history)
+        .await?
+        .map(newest);
     let body = Value::Object(connector.config.clone());
-    let after: ConnectorInfo = client.send(Method::PUT, &format!("{path}/config"), Some(&body)).await?.json()?;
+    let after: ConnectorInfo = client
+        .send(Method::PUT, &format!("{path}/config"), Some(&body))
+        .await?
+        .json()?;
     let changed = match version {
         // The history compares what is stored, secrets too.
-        Some(version) => client.find::<Vec<ConfigVersion>>(&history).await?.map(newest) != Some(version),
+        Some(version) => {
+            client
+                .find::<Vec<ConfigVersion>>(&history)
+                .await?
+                .map(newest)
+                != Some(version)
+        }
         // Kafka Connect has no history, and shows secrets.
         None => {
-            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let before: BTreeMap<_, _> = before.iter().map(|(key, value)| (key.clone(), text(value))).collect();
+            let text = |value: &Value| {
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned)
+            };
+            let before: BTreeMap<_, _> = before
+                .iter()
+                .map(|(key, value)| (key.clone(), text(value)))
+                .collect();
             before != after.config
         }
     };
     let done = if changed { "changed" } else { "unchanged" };
-    let note =
-        if connector.initial_state.is_some() { "; initial_state is for new connectors and was left out" } else { "" };
+    let note = if connector.initial_state.is_some() {
+        "; initial_state is for new connectors and was left out"
+    } else {
+        ""
+    };
     Ok(format!("{} {done}{note}", on_one_line(&connector.name)))
 }
 
 /// The number of the newest version that changed something; 0 where there is none.
 fn newest(versions: Vec<ConfigVersion>) -> i64 {
-    versions.iter().rev().find(|version| !version.changes.is_empty()).map_or(0, |version| version.version)
+    versions
+        .iter()
+        .rev()
+        .find(|version| !version.changes.is_empty())
+        .map_or(0, |version| version.version)
 }
 
 /// Has a config validated. Errors: as [`Client::send`]; `Record` with each key that is wrong and why.
 async fn check(client: &RestClient, connector: &file::ConnectorFile) -> Result<String> {
-    let class = connector.config.get("connector.class").and_then(Value::as_str).unwrap_or_default();
+    let class = connector
+        .config
+        .get("connector.class")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let mut config = connector.config.clone();
     config.insert("name".to_owned(), connector.name.clone().into());
     let path = format!("/connector-plugins/{}/config/validate", path_segment(class));
-    let infos: ConfigInfos = client.send(Method::PUT, &path, Some(&Value::Object(config))).await?.json()?;
+    let infos: ConfigInfos = client
+        .send(Method::PUT, &path, Some(&Value::Object(config)))
+        .await?
+        .json()?;
     let line = |key: &str, text: &str| format!("\n{}: {}", on_one_line(key), on_one_line(text));
     if infos.error_count == 0 {
-        let warnings = infos.warnings.iter().map(|warning| line(&warning.key, &warning.message));
-        return Ok(set_off(&format!("{} is valid{}", on_one_line(&connector.name), warnings.collect::<String>())));
+        let warnings = infos
+            .warnings
+            .iter()
+            .map(|warning| line(&warning.key, &warning.message));
+        return Ok(set_off(&format!(
+            "{} is valid{}",
+            on_one_line(&connector.name),
+            warnings.collect::<String>()
+        )));
     }
-    let errors = infos.configs.iter().flat_map(|key| key.value.errors.iter().map(|text| line(&key.value.name, text)));
-    Err(Error::record(format!("{} is not valid:{}", on_one_line(&connector.name), errors.collect::<String>())))
+    let errors = infos.configs.iter().flat_map(|key| {
+        key.value
+            .errors
+            .iter()
+            .map(|text| line(&key.value.name, text))
+    });
+    Err(Error::record(format!(
+        "{} is not valid:{}",
+        on_one_line(&connector.name),
+        errors.collect::<String>()
+    )))
 }
 
 impl LifecycleCommand {
     /// Deletes them. Errors: as [`Client::send`].
     pub async fn delete(&self, client: &RestClient) -> Result<()> {
         each(&self.names, String::as_str, async |name| {
-            client.send(Method::DELETE, &format!("/connectors/{}", path_segment(name)), None).await?;
+            client
+                .send(
+                    Method::DELETE,
+                    &format!("/connectors/{}", path_segment(name)),
+                    None,
+                )
+                .await?;
             Ok(format!("{} deleted", on_one_line(name)))
         })
         .await
@@ -163,7 +230,13 @@ impl LifecycleCommand {
     /// Pauses, resumes or stops them. Errors: as [`Client::send`].
     pub async fn change(&self, client: &RestClient, verb: &str, done: &str) -> Result<()> {
         each(&self.names, String::as_str, async |name| {
-            client.send(Method::PUT, &format!("/connectors/{}/{verb}", path_segment(name)), None).await?;
+            client
+                .send(
+                    Method::PUT,
+                    &format!("/connectors/{}/{verb}", path_segment(name)),
+                    None,
+                )
+                .await?;
             Ok(format!("{} {done}", on_one_line(name)))
         })
         .await
@@ -177,7 +250,10 @@ impl RestartCommand {
             let path = format!("/connectors/{}", path_segment(name));
             let path = match self.task {
                 Some(task) => format!("{path}/tasks/{task}/restart"),
-                None => format!("{path}/restart?includeTasks={}&onlyFailed={}", self.tasks, self.failed),
+                None => format!(
+                    "{path}/restart?includeTasks={}&onlyFailed={}",
+                    self.tasks, self.failed
+                ),
             };
             client.send(Method::POST, &path, None).await?;
             Ok(format!("{} restarted", on_one_line(name)))
@@ -189,9 +265,17 @@ impl RestartCommand {
 impl RestoreCommand {
     /// Goes back to an earlier config. Errors: as [`Client::send`].
     pub async fn run(&self, client: &RestClient) -> Result<()> {
-        let path = format!("/v1/connectors/{}/history/{}/restore", path_segment(&self.name), self.version);
+        let path = format!(
+            "/v1/connectors/{}/history/{}/restore",
+            path_segment(&self.name),
+            self.version
+        );
         client.send(Method::POST, &path, None).await?;
-        println!("{} has the config of version {} again", on_one_line(&self.name), self.version);
+        println!(
+            "{} has the config of version {} again",
+            on_one_line(&self.name),
+            self.version
+        );
         Ok(())
     }
 }

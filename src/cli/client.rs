@@ -30,16 +30,34 @@ const MAX_ANSWER: usize = 256 << 20;
 #[derive(clap::Args, Debug)]
 pub struct WorkerAddress {
     /// Address of the worker
-    #[arg(long, env = "ROWFERRY_SERVER", default_value = "http://127.0.0.1:8083", value_name = "URL", global = true)]
+    #[arg(
+        long,
+        env = "ROWFERRY_SERVER",
+        default_value = "http://127.0.0.1:8083",
+        value_name = "URL",
+        global = true
+    )]
     server: String,
     /// PEM file with the authorities whose certificates an https worker may show; the system's otherwise
     #[arg(long, env = "ROWFERRY_CACERT", value_name = "FILE", global = true)]
     cacert: Option<PathBuf>,
     /// Bearer token, where the worker asks for one
-    #[arg(long, env = "ROWFERRY_TOKEN", value_name = "TOKEN", hide_env_values = true, global = true)]
+    #[arg(
+        long,
+        env = "ROWFERRY_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true,
+        global = true
+    )]
     token: Option<String>,
     /// User and password, where the worker asks for them
-    #[arg(long, env = "ROWFERRY_USER", value_name = "USER:PASSWORD", hide_env_values = true, global = true)]
+    #[arg(
+        long,
+        env = "ROWFERRY_USER",
+        value_name = "USER:PASSWORD",
+        hide_env_values = true,
+        global = true
+    )]
     user: Option<String>,
 }
 
@@ -69,8 +87,11 @@ impl WorkerAddress {
     /// Errors: `Config` for an address that is none.
     pub fn client(&self) -> Result<RestClient> {
         let address = self.server.as_str();
-        let bad =
-            |why: &str| Error::config(format!("--server {address} {why}: write http://HOST:PORT or https://HOST:PORT"));
+        let bad = |why: &str| {
+            Error::config(format!(
+                "--server {address} {why}: write http://HOST:PORT or https://HOST:PORT"
+            ))
+        };
         let (secure, authority) = match address.split_once("://") {
             Some(("http", authority)) => (false, authority),
             Some(("https", authority)) => (true, authority),
@@ -81,22 +102,41 @@ impl WorkerAddress {
         if authority.is_empty() || authority.contains('/') {
             return Err(bad("is no address of a worker"));
         }
-        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let authority = if has_port { authority.to_owned() } else { format!("{authority}:8083") };
+        let has_port = authority
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let authority = if has_port {
+            authority.to_owned()
+        } else {
+            format!("{authority}:8083")
+        };
         let authorization = match (&self.token, &self.user) {
             (Some(token), _) => Some(format!("Bearer {token}")),
             (None, Some(user)) => Some(format!("Basic {}", STANDARD.encode(user))),
             (None, None) => None,
         };
-        let tls = if secure { Some(ClientTls::open(self.cacert.as_deref(), &authority)?) } else { None };
-        Ok(RestClient { authority, authorization, tls })
+        let tls = if secure {
+            Some(ClientTls::open(self.cacert.as_deref(), &authority)?)
+        } else {
+            None
+        };
+        Ok(RestClient {
+            authority,
+            authorization,
+            tls,
+        })
     }
 }
 
 impl RestClient {
     /// Sends a request.
     /// Errors: `Retry` when the worker is out of reach, `Denied` for 401 and 403, `Record` for any other refusal.
-    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<RestAnswer> {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<RestAnswer> {
         let (status, bytes) = self.ask(method, path, body).await?;
         accepted(status, bytes)
     }
@@ -109,10 +149,19 @@ impl RestClient {
         }
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Bytes)> {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Bytes)> {
         let exchange = tokio::time::timeout(TIME_LIMIT, self.exchange(method, path, body));
         exchange.await.map_err(|_| {
-            Error::retry(format!("the worker at {} has not answered within {} s", self.authority, TIME_LIMIT.as_secs()))
+            Error::retry(format!(
+                "the worker at {} has not answered within {} s",
+                self.authority,
+                TIME_LIMIT.as_secs()
+            ))
         })?
     }
 
@@ -125,12 +174,22 @@ impl RestClient {
     /// something else.
     pub async fn health(&self, within: Duration) -> Result<Health> {
         let asked = tokio::time::timeout(within, self.exchange(Method::GET, "/health", None)).await;
-        let late = || Error::retry(format!("the worker at {} has not told its health in time", self.authority));
+        let late = || {
+            Error::retry(format!(
+                "the worker at {} has not told its health in time",
+                self.authority
+            ))
+        };
         let (_, bytes) = asked.map_err(|_| late())??;
         RestAnswer(bytes).json()
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Bytes)> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Bytes)> {
         let out_of_reach = |why: String| {
             let why = on_one_line(&why);
             let text = format!(
@@ -139,33 +198,54 @@ impl RestClient {
             );
             Error::retry(text)
         };
-        let connecting = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&self.authority)).await;
+        let connecting =
+            tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&self.authority)).await;
         let stream = match connecting {
             Ok(connected) => connected.map_err(|error| out_of_reach(error.to_string()))?,
-            Err(_) => return Err(out_of_reach(format!("no connection within {} s", CONNECT_LIMIT.as_secs()))),
+            Err(_) => {
+                return Err(out_of_reach(format!(
+                    "no connection within {} s",
+                    CONNECT_LIMIT.as_secs()
+                )));
+            }
         };
         let request = self.request(method, path, body)?;
         let done = match &self.tls {
             None => over(stream, request).await,
             Some(tls) => match tls.shake_hands(stream).await {
                 Ok(stream) => over(stream, request).await,
-                Err(error) => return Err(out_of_reach(format!("the TLS handshake has failed: {error}"))),
+                Err(error) => {
+                    return Err(out_of_reach(format!(
+                        "the TLS handshake has failed: {error}"
+                    )));
+                }
             },
         };
         done.map_err(|error| out_of_reach(error.to_string()))
     }
 
-    fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Request<Full<Bytes>>> {
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Request<Full<Bytes>>> {
         let mut request = Request::builder().method(method).uri(path);
-        request = request.header(HOST, &self.authority).header(ACCEPT, "application/json");
+        request = request
+            .header(HOST, &self.authority)
+            .header(ACCEPT, "application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        request.body(Full::new(bytes)).map_err(|error| Error::config(format!("{path} cannot be asked for: {error}")))
+        let bytes = body
+            .map(|body| Bytes::from(body.to_string()))
+            .unwrap_or_default();
+        request
+            .body(Full::new(bytes))
+            .map_err(|error| Error::config(format!("{path} cannot be asked for: {error}")))
     }
 }
 
@@ -193,16 +273,21 @@ async fn over<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
     let response = sender.send_request(request).await?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+    let body = Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await;
     driver.abort();
     Ok((
         status,
-        body.map_err(|error| format!("its answer broke off, or is longer than {MAX_ANSWER} bytes: {error}"))?
-            .to_bytes(),
+        body.map_err(|error| {
+            format!("its answer broke off, or is longer than {MAX_ANSWER} bytes: {error}")
+        })?
+        .to_bytes(),
     ))
 }
 
@@ -211,7 +296,12 @@ mod tests {
     use super::WorkerAddress;
 
     fn authority(server: &str) -> Option<String> {
-        let server = WorkerAddress { server: server.to_owned(), cacert: None, token: None, user: None };
+        let server = WorkerAddress {
+            server: server.to_owned(),
+            cacert: None,
+            token: None,
+            user: None,
+        };
         server.client().ok().map(|client| client.authority)
     }
 

@@ -29,17 +29,29 @@ pub fn read(path: &Path) -> Result<Vec<ConnectorFile>> {
 
 /// Reads the config of a file's first connector, which needs no name. Errors: `Config`, with the file's name.
 pub fn read_config(path: &Path) -> Result<Map<String, Value>> {
-    let all = objects(&text(path)?).and_then(|all| all.into_iter().map(parts).collect::<Result<Vec<_>, _>>());
-    let first = all.and_then(|all| all.into_iter().next().ok_or_else(|| "it holds no connector".to_owned()));
-    first.map(|(_, config, _)| config).map_err(|why| Error::config(format!("{}: {why}", path.display())))
+    let all = objects(&text(path)?)
+        .and_then(|all| all.into_iter().map(parts).collect::<Result<Vec<_>, _>>());
+    let first = all.and_then(|all| {
+        all.into_iter()
+            .next()
+            .ok_or_else(|| "it holds no connector".to_owned())
+    });
+    first
+        .map(|(_, config, _)| config)
+        .map_err(|why| Error::config(format!("{}: {why}", path.display())))
 }
 
 /// The text of a file; `-` is standard input. Errors: `Config`, with the file's name.
 pub fn text(path: &Path) -> Result<String> {
     let shown = path.display();
-    let bytes =
-        if path == Path::new("-") { file::whole(std::io::stdin(), MAX_BYTES) } else { file::bytes(path, MAX_BYTES) };
-    bytes.and_then(file::utf8).map_err(|error| Error::config(format!("cannot read {shown}: {error}")))
+    let bytes = if path == Path::new("-") {
+        file::whole(std::io::stdin(), MAX_BYTES)
+    } else {
+        file::bytes(path, MAX_BYTES)
+    };
+    bytes
+        .and_then(file::utf8)
+        .map_err(|error| Error::config(format!("cannot read {shown}: {error}")))
 }
 
 fn parse(text: &str) -> Result<Vec<ConnectorFile>, String> {
@@ -50,7 +62,12 @@ fn parse(text: &str) -> Result<Vec<ConnectorFile>, String> {
 fn objects(text: &str) -> Result<Vec<Map<String, Value>>, String> {
     if !text.trim_start().starts_with(['{', '[']) {
         let pairs = properties::parse(text).map_err(|(line, why)| format!("line {line}: {why}"))?;
-        return Ok(vec![pairs.into_iter().map(|(key, value)| (key, Value::String(value))).collect()]);
+        return Ok(vec![
+            pairs
+                .into_iter()
+                .map(|(key, value)| (key, Value::String(value)))
+                .collect(),
+        ]);
     }
     match serde_json::from_str(text).map_err(|error| error.to_string())? {
         Value::Array(items) => items.into_iter().map(object).collect(),
@@ -71,9 +88,13 @@ type ConnectorFileParts = (Option<Value>, Map<String, Value>, Option<Value>);
 fn parts(mut object: Map<String, Value>) -> Result<ConnectorFileParts, String> {
     let initial_state = object.remove("initial_state");
     match object.remove("config") {
-        Some(Value::Object(config)) => {
-            Ok((object.remove("name").or_else(|| config.get("name").cloned()), config, initial_state))
-        }
+        Some(Value::Object(config)) => Ok((
+            object
+                .remove("name")
+                .or_else(|| config.get("name").cloned()),
+            config,
+            initial_state,
+        )),
         Some(_) => Err("the member \"config\" is no object".to_owned()),
         None => Ok((object.get("name").cloned(), object, initial_state)),
     }
@@ -82,7 +103,11 @@ fn parts(mut object: Map<String, Value>) -> Result<ConnectorFileParts, String> {
 fn described(object: Map<String, Value>) -> Result<ConnectorFile, String> {
     let (name, config, initial_state) = parts(object)?;
     match name {
-        Some(Value::String(name)) => Ok(ConnectorFile { name, config, initial_state }),
+        Some(Value::String(name)) => Ok(ConnectorFile {
+            name,
+            config,
+            initial_state,
+        }),
         _ => Err("the connector has no \"name\"".to_owned()),
     }
 }
@@ -103,7 +128,13 @@ mod tests {
             assert_eq!((read.len(), read[0].name.as_str()), (1, "n"), "{text}");
             assert_eq!(read[0].config["a"], "1", "{text}");
         }
-        for bad in ["{", "[1]", r#"{"config":{}}"#, r#"{"name":"n","config":1}"#, "a=1"] {
+        for bad in [
+            "{",
+            "[1]",
+            r#"{"config":{}}"#,
+            r#"{"name":"n","config":1}"#,
+            "a=1",
+        ] {
             parse(bad).unwrap_err();
         }
     }

@@ -40,7 +40,10 @@ impl KeysCommand {
 /// What the help of a flag says, which sets a worker key.
 pub fn flag(name: &'static str) -> String {
     let key = settings::KEYS.iter().find(|key| key.name == name);
-    key.map_or_else(|| name.to_owned(), |key| format!("{} [{name}]", key.doc.trim_end_matches('.')))
+    key.map_or_else(
+        || name.to_owned(),
+        |key| format!("{} [{name}]", key.doc.trim_end_matches('.')),
+    )
 }
 
 /// Every worker key, for the long help of `serve`.
@@ -53,9 +56,17 @@ pub fn of_the_worker() -> String {
 fn overview(registry: &Registry) -> String {
     let mut rows = vec![vec!["worker".to_owned(), "worker".to_owned()]];
     for kind in PluginKind::ALL {
-        rows.extend(registry.plugins(kind).iter().map(|p| vec![kind.name().to_owned(), p.class().to_owned()]));
+        rows.extend(
+            registry
+                .plugins(kind)
+                .iter()
+                .map(|p| vec![kind.name().to_owned(), p.class().to_owned()]),
+        );
     }
-    format!("{}\nrowferry keys CLASS says what can be set of one of them.\n", table(&["TYPE", "CLASS"], &rows))
+    format!(
+        "{}\nrowferry keys CLASS says what can be set of one of them.\n",
+        table(&["TYPE", "CLASS"], &rows)
+    )
 }
 
 /// The keys of the worker, or of the plug-ins of that name.
@@ -65,7 +76,9 @@ fn of(registry: &Registry, what: &str, search: &str) -> Result<String> {
         write(&mut out, settings::KEYS, search);
     }
     for kind in PluginKind::ALL {
-        let Some(plugin) = registry.plugin(kind, what) else { continue };
+        let Some(plugin) = registry.plugin(kind, what) else {
+            continue;
+        };
         let (prefix, tables): (&str, &[&[ConfigKey]]) = match kind {
             PluginKind::Source => ("", &[keys::COMMON, keys::SOURCE]),
             PluginKind::Sink => ("", &[keys::COMMON, keys::SINK]),
@@ -76,10 +89,14 @@ fn of(registry: &Registry, what: &str, search: &str) -> Result<String> {
         };
         let _ = writeln!(out, "{} ({}) {prefix}", plugin.class(), kind.name());
         write(&mut out, plugin.keys_as(what), search);
-        tables.iter().for_each(|table| write(&mut out, table, search));
+        tables
+            .iter()
+            .for_each(|table| write(&mut out, table, search));
     }
     if out.is_empty() {
-        return Err(Error::config(format!("nothing is named {what}; `rowferry keys` lists what there is")));
+        return Err(Error::config(format!(
+            "nothing is named {what}; `rowferry keys` lists what there is"
+        )));
     }
     Ok(out)
 }
@@ -89,7 +106,9 @@ fn write(out: &mut String, table: &[ConfigKey], search: &str) {
     let search = search.to_lowercase();
     let found = |key: &&ConfigKey| {
         let names = std::iter::once(&key.name).chain(key.aliases);
-        let texts = names.map(|name| (*name).to_lowercase()).chain([key.documentation().to_lowercase()]);
+        let texts = names
+            .map(|name| (*name).to_lowercase())
+            .chain([key.documentation().to_lowercase()]);
         !key.internal && texts.into_iter().any(|text| text.contains(&search))
     };
     let mut group = "";
@@ -98,9 +117,20 @@ fn write(out: &mut String, table: &[ConfigKey], search: &str) {
             group = key.group;
             let _ = writeln!(out, "\n{group}");
         }
-        let required = if key.default == DefaultValue::Required { ", required" } else { "" };
-        let default = key.shown_default().map_or_else(|| required.to_owned(), |text| format!(", default {text}"));
-        let _ = writeln!(out, "  {} ({}{default})", key.name, key.ty.name().to_lowercase());
+        let required = if key.default == DefaultValue::Required {
+            ", required"
+        } else {
+            ""
+        };
+        let default = key
+            .shown_default()
+            .map_or_else(|| required.to_owned(), |text| format!(", default {text}"));
+        let _ = writeln!(
+            out,
+            "  {} ({}{default})",
+            key.name,
+            key.ty.name().to_lowercase()
+        );
         let mut text = key.documentation().into_owned();
         text.push_str(&key.check.allowed());
         if !key.aliases.is_empty() {
@@ -138,24 +168,58 @@ mod tests {
     fn keys_are_found_by_class_and_by_text() {
         let registry = Registry::built_in();
         let all = of(&registry, "JdbcSinkConnector", "").unwrap();
-        for key in ["  insert.mode (string", "  topics (list)", "  tasks.max (int, default 1)", "At least 1."] {
+        for key in [
+            "  insert.mode (string",
+            "  topics (list)",
+            "  tasks.max (int, default 1)",
+            "At least 1.",
+        ] {
             assert!(all.contains(key), "{key}\n{all}");
         }
         let some = of(&registry, "JdbcSinkConnector", "PK.").unwrap();
-        assert!(some.len() < all.len() / 2 && some.contains("pk.mode") && !some.contains("tasks.max"), "{some}");
-        assert!(of(&registry, "MaskField$Value", "").unwrap().contains("replacement"));
+        assert!(
+            some.len() < all.len() / 2 && some.contains("pk.mode") && !some.contains("tasks.max"),
+            "{some}"
+        );
+        assert!(
+            of(&registry, "MaskField$Value", "")
+                .unwrap()
+                .contains("replacement")
+        );
         // A name may be that of plug-ins of two kinds.
-        assert_eq!(of(&registry, "StringConverter", "").unwrap().matches("converter.encoding (").count(), 2);
-        assert!(of(&registry, "worker", "").unwrap().contains("group.id (string, default rowferry)"));
-        assert!(of(&registry, "Nobody", "").unwrap_err().message().contains("Nobody"));
-        assert!(overview(&registry).contains("sink              io.confluent.connect.jdbc.JdbcSinkConnector"));
+        assert_eq!(
+            of(&registry, "StringConverter", "")
+                .unwrap()
+                .matches("converter.encoding (")
+                .count(),
+            2
+        );
+        assert!(
+            of(&registry, "worker", "")
+                .unwrap()
+                .contains("group.id (string, default rowferry)")
+        );
+        assert!(
+            of(&registry, "Nobody", "")
+                .unwrap_err()
+                .message()
+                .contains("Nobody")
+        );
+        assert!(
+            overview(&registry)
+                .contains("sink              io.confluent.connect.jdbc.JdbcSinkConnector")
+        );
     }
 
     #[test]
     fn long_texts_are_wrapped_between_words() {
         let mut out = String::new();
         wrap(&mut out, &"word ".repeat(50), "    ");
-        assert!(out.lines().all(|line| line.len() <= WIDTH && line.starts_with("    word")), "{out}");
+        assert!(
+            out.lines()
+                .all(|line| line.len() <= WIDTH && line.starts_with("    word")),
+            "{out}"
+        );
         assert_eq!(out.split_whitespace().count(), 50);
     }
 }

@@ -112,23 +112,33 @@ struct RemoteCall<T: clap::Args> {
 
 impl RemoteCommand {
     fn run(self, registry: &Registry) -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Error::fatal("the async runtime cannot start").caused_by(error))?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime
+            .map_err(|error| Error::fatal("the async runtime cannot start").caused_by(error))?;
         runtime.block_on(async {
             match self {
                 Self::Get(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
                 Self::Health(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
                 Self::Describe(RemoteCall { verb, server }) => {
-                    verb.describe(&server.client()?, &SecretKeys::of(registry)).await
+                    verb.describe(&server.client()?, &SecretKeys::of(registry))
+                        .await
                 }
                 Self::Status(RemoteCall { verb, server }) => verb.status(&server.client()?).await,
                 Self::History(RemoteCall { verb, server }) => verb.history(&server.client()?).await,
                 Self::Apply(RemoteCall { verb, server }) => verb.apply(&server.client()?).await,
                 Self::Create(RemoteCall { verb, server }) => verb.create(&server.client()?).await,
                 Self::Delete(RemoteCall { verb, server }) => verb.delete(&server.client()?).await,
-                Self::Pause(RemoteCall { verb, server }) => verb.change(&server.client()?, "pause", "paused").await,
-                Self::Resume(RemoteCall { verb, server }) => verb.change(&server.client()?, "resume", "resumed").await,
-                Self::Stop(RemoteCall { verb, server }) => verb.change(&server.client()?, "stop", "stopped").await,
+                Self::Pause(RemoteCall { verb, server }) => {
+                    verb.change(&server.client()?, "pause", "paused").await
+                }
+                Self::Resume(RemoteCall { verb, server }) => {
+                    verb.change(&server.client()?, "resume", "resumed").await
+                }
+                Self::Stop(RemoteCall { verb, server }) => {
+                    verb.change(&server.client()?, "stop", "stopped").await
+                }
                 Self::Restart(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
                 Self::Restore(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
             }
@@ -164,7 +174,10 @@ pub fn main(registry: Registry) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let text = error.to_string();
-            eprintln!("rowferry: {}", print::set_off(&known::hide(&text, str::to_owned)));
+            eprintln!(
+                "rowferry: {}",
+                print::set_off(&known::hide(&text, str::to_owned))
+            );
             ExitCode::from(code_of(&error))
         }
     }
@@ -193,17 +206,45 @@ mod tests {
     fn the_help_of_serve_has_every_worker_key_and_its_text() {
         let mut command = super::Cli::command();
         let serve = command.find_subcommand_mut("serve").unwrap();
-        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
-        let (short, long) = (serve.render_help().to_string(), words(&serve.render_long_help().to_string()));
+        let words = |text: &str| {
+            text.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let (short, long) = (
+            serve.render_help().to_string(),
+            words(&serve.render_long_help().to_string()),
+        );
         for key in crate::settings::KEYS {
-            assert!(long.contains(&format!("{} ({}", key.name, key.ty.name().to_lowercase())), "{}", key.name);
-            assert!(long.contains(&words(&key.documentation())), "{}: {}", key.name, key.doc);
+            assert!(
+                long.contains(&format!("{} ({}", key.name, key.ty.name().to_lowercase())),
+                "{}",
+                key.name
+            );
+            assert!(
+                long.contains(&words(&key.documentation())),
+                "{}: {}",
+                key.name,
+                key.doc
+            );
         }
         let short = words(&short);
-        for name in ["listeners", "bootstrap.servers", "rowferry.data.dir", "rowferry.log.level", "rowferry.log.format"]
-        {
-            let key = crate::settings::KEYS.iter().find(|key| key.name == name).unwrap();
-            assert!(short.contains(&format!("{} [{name}]", key.doc.trim_end_matches('.'))), "{name}\n{short}");
+        for name in [
+            "listeners",
+            "bootstrap.servers",
+            "rowferry.data.dir",
+            "rowferry.log.level",
+            "rowferry.log.format",
+        ] {
+            let key = crate::settings::KEYS
+                .iter()
+                .find(|key| key.name == name)
+                .unwrap();
+            assert!(
+                short.contains(&format!("{} [{name}]", key.doc.trim_end_matches('.'))),
+                "{name}\n{short}"
+            );
         }
         assert!(short.lines().count() < 60, "{short}");
     }

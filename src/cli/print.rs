@@ -8,15 +8,26 @@ use crate::observe::guard::ascii_escaped;
 
 /// Columns as wide as their widest cell; the last one is left as it is.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<Cow<'_, str>>> =
-        rows.iter().map(|row| row.iter().map(|cell| on_one_line(cell)).collect()).collect();
+    let rows: Vec<Vec<Cow<'_, str>>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| on_one_line(cell)).collect())
+        .collect();
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain(head.get(column).map(|title| title.len())).max().unwrap_or(0)
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
+        cells
+            .chain(head.get(column).map(|title| title.len()))
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect::<Vec<_>>();
+        let padded = cells
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect::<Vec<_>>();
         format!("{}\n", padded.join("  ").trim_end())
     };
     let mut out = line(&mut head.iter().copied());
@@ -42,8 +53,17 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let rows = [vec!["a".to_owned(), "é long".to_owned(), "x".to_owned()], vec!["bcd".to_owned(), String::new()]];
-        assert_eq!(table(&["NAME", "V", "W"], &rows), "NAME  V       W\na     é long  x\nbcd\n");
-        assert_eq!(table(&["N"], &[vec!["a\u{1b}[2J\nb".to_owned()]]), "N\na\\u{1b}[2J\\nb\n");
+        let rows = [
+            vec!["a".to_owned(), "é long".to_owned(), "x".to_owned()],
+            vec!["bcd".to_owned(), String::new()],
+        ];
+        assert_eq!(
+            table(&["NAME", "V", "W"], &rows),
+            "NAME  V       W\na     é long  x\nbcd\n"
+        );
+        assert_eq!(
+            table(&["N"], &[vec!["a\u{1b}[2J\nb".to_owned()]]),
+            "N\na\\u{1b}[2J\\nb\n"
+        );
     }
 }

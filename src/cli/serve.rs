@@ -61,8 +61,10 @@ pub struct ServeCommand {
 
 /// `rowferry dev`.
 #[derive(Args)]
-#[command(after_help = "Topics, offsets, connectors and their states live in memory and end with the process. \
-                        --brokers uses a real Kafka instead, --data-dir keeps the connectors.")]
+#[command(
+    after_help = "Topics, offsets, connectors and their states live in memory and end with the process. \
+                        --brokers uses a real Kafka instead, --data-dir keeps the connectors."
+)]
 pub struct DevCommand {
     #[command(flatten)]
     common: ServeOptions,
@@ -80,10 +82,12 @@ impl ServeOptions {
         if let Some(path) = &self.config {
             layers.push(SettingsLayer::file(path)?);
         }
-        layers.push(SettingsLayer::environment(std::env::vars_os().filter_map(|(name, value)| {
-            // What is no text cannot be one of ours.
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        })));
+        layers.push(SettingsLayer::environment(std::env::vars_os().filter_map(
+            |(name, value)| {
+                // What is no text cannot be one of ours.
+                Some((name.into_string().ok()?, value.into_string().ok()?))
+            },
+        )));
         let flags = [
             ("listeners", &self.listen),
             ("bootstrap.servers", &self.brokers),
@@ -91,8 +95,13 @@ impl ServeOptions {
             ("rowferry.log.level", &self.log_level),
             ("rowferry.log.format", &self.log_format),
         ];
-        let flags = flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
-        layers.push(SettingsLayer::pairs(COMMAND_LINE, self.settings.iter().cloned().chain(flags)));
+        let flags = flags
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+        layers.push(SettingsLayer::pairs(
+            COMMAND_LINE,
+            self.settings.iter().cloned().chain(flags),
+        ));
         Ok(layers)
     }
 }
@@ -114,15 +123,30 @@ impl ServeCommand {
 impl DevCommand {
     /// Runs a worker with its own broker until it is told to end. Errors: what keeps it from starting.
     pub fn run(self, registry: Registry) -> Result<()> {
-        let in_memory = ("rowferry.store.url".to_owned(), "sqlite::memory:".to_owned());
-        let lowest = SettingsLayer::pairs("rowferry dev", self.common.data_dir.is_none().then_some(in_memory));
+        let in_memory = (
+            "rowferry.store.url".to_owned(),
+            "sqlite::memory:".to_owned(),
+        );
+        let lowest = SettingsLayer::pairs(
+            "rowferry dev",
+            self.common.data_dir.is_none().then_some(in_memory),
+        );
         let mut layers = self.common.layers(lowest)?;
         if self.common.print_config {
             print!("{}", WorkerSettings::load(layers)?.describe());
             return Ok(());
         }
-        let broker = if self.common.brokers.is_none() { Some(DevBroker::start()?) } else { None };
-        let servers = broker.as_ref().map(|b| ("bootstrap.servers".to_owned(), b.bootstrap_servers().to_owned()));
+        let broker = if self.common.brokers.is_none() {
+            Some(DevBroker::start()?)
+        } else {
+            None
+        };
+        let servers = broker.as_ref().map(|b| {
+            (
+                "bootstrap.servers".to_owned(),
+                b.bootstrap_servers().to_owned(),
+            )
+        });
         layers.push(SettingsLayer::pairs("rowferry dev", servers));
         let mut settings = WorkerSettings::load(layers)?;
         if !settings.given.contains_key("sqlite.allowed.paths") {
@@ -133,8 +157,16 @@ impl DevCommand {
         }
         let log = log::init(&settings.log_level, &settings.log_format)?;
         panics::to_log();
-        let kafka = settings.config.get("bootstrap.servers").unwrap_or_default().to_owned();
-        let kafka = if broker.is_some() { format!("{kafka} (inside this process, in memory)") } else { kafka };
+        let kafka = settings
+            .config
+            .get("bootstrap.servers")
+            .unwrap_or_default()
+            .to_owned();
+        let kafka = if broker.is_some() {
+            format!("{kafka} (inside this process, in memory)")
+        } else {
+            kafka
+        };
         let kept = match &self.common.data_dir {
             Some(dir) => format!("kept in {dir}"),
             None => "in memory, gone when this ends".to_owned(),
@@ -151,11 +183,17 @@ impl DevCommand {
 
 type Start = (WorkerSettings, Registry, Option<DevBroker>, LogFilter);
 
-async fn serve((settings, registry, broker, log): Start, front: Handle, ready: impl FnOnce(&[String])) -> Result<()> {
+async fn serve(
+    (settings, registry, broker, log): Start,
+    front: Handle,
+    ready: impl FnOnce(&[String]),
+) -> Result<()> {
     #[cfg(feature = "fail-points")]
     crate::fail_points::start();
     let shutdown = signals::on_end()?;
-    let allowed = |setting, paths: &[PathBuf]| AllowedFiles::new(setting, paths.to_vec(), settings.own_files());
+    let allowed = |setting, paths: &[PathBuf]| {
+        AllowedFiles::new(setting, paths.to_vec(), settings.own_files())
+    };
     let registry = registry.with_files(
         &allowed("sqlite.allowed.paths", &settings.sqlite_paths),
         &allowed("file.allowed.paths", &settings.file_paths),
@@ -168,7 +206,8 @@ async fn serve((settings, registry, broker, log): Start, front: Handle, ready: i
 
 /// SIGHUP has files read again.
 fn on_hangup(reload: impl Fn() + Send + 'static) -> Result<()> {
-    let failed = |error: std::io::Error| Error::fatal("signals cannot be received").caused_by(error);
+    let failed =
+        |error: std::io::Error| Error::fatal("signals cannot be received").caused_by(error);
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
@@ -180,7 +219,9 @@ fn on_hangup(reload: impl Fn() + Send + 'static) -> Result<()> {
 
 /// Runs to its end what is given the runtime of one thread that REST's connections are served by.
 fn block_on<F: Future<Output = Result<()>>>(work: impl FnOnce(Handle) -> F) -> Result<()> {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, THREADS_MAX);
+    let threads = std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .clamp(2, THREADS_MAX);
     let (main, front) = (runtime(threads, "rowferry")?, runtime(1, "rest")?);
     let outcome = main.block_on(work(front.handle().clone()));
     front.shutdown_background();
@@ -192,6 +233,10 @@ fn block_on<F: Future<Output = Result<()>>>(work: impl FnOnce(Handle) -> F) -> R
 
 fn runtime(threads: usize, name: &str) -> Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    let built = builder.worker_threads(threads).thread_name(name).enable_all().build();
+    let built = builder
+        .worker_threads(threads)
+        .thread_name(name)
+        .enable_all()
+        .build();
     built.map_err(|error| Error::fatal("the async runtime cannot start").caused_by(error))
 }

@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::client::RestClient;
 use super::print::{json, set_off, table};
 use crate::model::{
-    ActiveTopics, ConfigVersion, ConnectorInfo, ConnectorOffsets, ConnectorStatus, Expanded, PluginInfo,
+    ActiveTopics, ConfigVersion, ConnectorInfo, ConnectorOffsets, ConnectorStatus, Expanded,
+    PluginInfo,
 };
 use crate::model::{LoggerLevel, path_segment};
 use crate::secrets::SecretKeys;
@@ -66,13 +67,25 @@ impl GetCommand {
             ListedResource::Plugins => {
                 let plugins: Vec<PluginInfo> = client.get(path).await?;
                 let row = |p: &PluginInfo| vec![p.kind.clone(), p.version.clone(), p.class.clone()];
-                print!("{}", table(&["TYPE", "VERSION", "CLASS"], &plugins.iter().map(row).collect::<Vec<_>>()));
+                print!(
+                    "{}",
+                    table(
+                        &["TYPE", "VERSION", "CLASS"],
+                        &plugins.iter().map(row).collect::<Vec<_>>()
+                    )
+                );
             }
             ListedResource::Loggers => {
-                let levels: std::collections::BTreeMap<String, LoggerLevel> = client.get(path).await?;
+                let levels: std::collections::BTreeMap<String, LoggerLevel> =
+                    client.get(path).await?;
                 let changed = |at: &LoggerLevel| at.last_modified.map(time).unwrap_or_default();
-                let rows = levels.iter().map(|(name, at)| vec![at.level.clone(), changed(at), name.clone()]);
-                print!("{}", table(&["LEVEL", "CHANGED", "LOGGER"], &rows.collect::<Vec<_>>()));
+                let rows = levels
+                    .iter()
+                    .map(|(name, at)| vec![at.level.clone(), changed(at), name.clone()]);
+                print!(
+                    "{}",
+                    table(&["LEVEL", "CHANGED", "LOGGER"], &rows.collect::<Vec<_>>())
+                );
             }
         }
         Ok(())
@@ -94,10 +107,21 @@ impl HealthCommand {
         if self.json {
             println!("{}", json(&serde_json::json!(health)));
         } else {
-            println!("{}: {}", on_one_line(&health.status), on_one_line(&health.message));
-            health.warnings.iter().for_each(|warning| println!("warning: {}", on_one_line(warning)));
+            println!(
+                "{}: {}",
+                on_one_line(&health.status),
+                on_one_line(&health.message)
+            );
+            health
+                .warnings
+                .iter()
+                .for_each(|warning| println!("warning: {}", on_one_line(warning)));
         }
-        if health.status == "healthy" { Ok(()) } else { Err(Error::record("the worker is not healthy")) }
+        if health.status == "healthy" {
+            Ok(())
+        } else {
+            Err(Error::record("the worker is not healthy"))
+        }
     }
 }
 
@@ -118,15 +142,33 @@ impl DescribeCommand {
         }
         println!("\nconfig");
         for (key, value) in &info.config {
-            let shown = if secrets.is_secret(key) { "********".into() } else { without_passwords(value) };
+            let shown = if secrets.is_secret(key) {
+                "********".into()
+            } else {
+                without_passwords(value)
+            };
             println!("  {} = {}", on_one_line(key), on_one_line(&shown));
         }
-        let topics: std::collections::BTreeMap<String, ActiveTopics> = client.get(&format!("{path}/topics")).await?;
-        let topics: Vec<String> =
-            topics.into_values().flat_map(|t| t.topics).map(|topic| on_one_line(&topic).into_owned()).collect();
-        println!("\ntopics\n  {}", if topics.is_empty() { "none used yet".to_owned() } else { topics.join("\n  ") });
+        let topics: std::collections::BTreeMap<String, ActiveTopics> =
+            client.get(&format!("{path}/topics")).await?;
+        let topics: Vec<String> = topics
+            .into_values()
+            .flat_map(|t| t.topics)
+            .map(|topic| on_one_line(&topic).into_owned())
+            .collect();
+        println!(
+            "\ntopics\n  {}",
+            if topics.is_empty() {
+                "none used yet".to_owned()
+            } else {
+                topics.join("\n  ")
+            }
+        );
         println!("\noffsets");
-        match client.get::<ConnectorOffsets>(&format!("{path}/offsets")).await {
+        match client
+            .get::<ConnectorOffsets>(&format!("{path}/offsets"))
+            .await
+        {
             Ok(offsets) => {
                 for entry in offsets.offsets.unwrap_or_default() {
                     println!("  {} -> {}", member(entry.partition), member(entry.offset));
@@ -148,8 +190,13 @@ impl DescribeCommand {
             warn(client).await;
             print!("{}", states(&status));
         }
-        let failed = status.connector.state == "FAILED" || status.tasks.iter().any(|t| t.status.state == "FAILED");
-        if failed { Err(Error::record(format!("{} has failed", self.name))) } else { Ok(()) }
+        let failed = status.connector.state == "FAILED"
+            || status.tasks.iter().any(|t| t.status.state == "FAILED");
+        if failed {
+            Err(Error::record(format!("{} has failed", self.name)))
+        } else {
+            Ok(())
+        }
     }
 
     /// The configs a connector has had. Errors: as [`Client::send`].
@@ -161,7 +208,11 @@ impl DescribeCommand {
         let versions: Vec<ConfigVersion> = client.get(&path).await?;
         for version in versions {
             let what = if version.deleted { "  deleted" } else { "" };
-            println!("version {}  {}{what}", version.version, time(version.created));
+            println!(
+                "version {}  {}{what}",
+                version.version,
+                time(version.created)
+            );
             for change in version.changes {
                 let line = match (change.from, change.to) {
                     (Some(from), Some(to)) => format!("~ {} = {from} -> {to}", change.key),
@@ -178,18 +229,24 @@ impl DescribeCommand {
 /// Says on standard error what the worker's health warns of. An older worker, or another one, has nothing to say.
 async fn warn(client: &RestClient) {
     if let Ok(health) = client.health(Duration::from_secs(3)).await {
-        health.warnings.iter().for_each(|warning| eprintln!("warning: {}", on_one_line(warning)));
+        health
+            .warnings
+            .iter()
+            .for_each(|warning| eprintln!("warning: {}", on_one_line(warning)));
     }
 }
 
 /// A time in milliseconds since 1970-01-01 UTC as people read it: `2026-11-30T09:05:00Z`.
 fn time(ms: i64) -> String {
-    Timestamp::from_millisecond(ms).map_or_else(|_| format!("{ms} ms since 1970"), |at| at.to_string())
+    Timestamp::from_millisecond(ms)
+        .map_or_else(|_| format!("{ms} ms since 1970"), |at| at.to_string())
 }
 
 /// A partition or offset as JSON.
 fn member(object: Option<serde_json::Map<String, Value>>) -> String {
-    object.map_or("none".to_owned(), |object| on_one_line(&Value::Object(object).to_string()).into_owned())
+    object.map_or("none".to_owned(), |object| {
+        on_one_line(&Value::Object(object).to_string()).into_owned()
+    })
 }
 
 async fn print_json(client: &RestClient, path: &str) -> Result<()> {
@@ -203,26 +260,58 @@ fn connectors(all: &std::collections::BTreeMap<String, Expanded>) -> String {
         let status = expanded.status.as_ref();
         let tasks = status.map(|s| s.tasks.as_slice()).unwrap_or_default();
         let running = tasks.iter().filter(|t| t.status.state == "RUNNING").count();
-        let first_line = |trace: &Option<String>| trace.as_deref().and_then(|t| t.lines().next()).map(str::to_owned);
-        let traces = status.iter().map(|s| &s.connector.trace).chain(tasks.iter().map(|t| &t.status.trace));
+        let first_line = |trace: &Option<String>| {
+            trace
+                .as_deref()
+                .and_then(|t| t.lines().next())
+                .map(str::to_owned)
+        };
+        let traces = status
+            .iter()
+            .map(|s| &s.connector.trace)
+            .chain(tasks.iter().map(|t| &t.status.trace));
         vec![
             name.clone(),
-            expanded.info.as_ref().map(|info| info.kind.clone()).unwrap_or_default(),
-            status.map(|s| s.connector.state.clone()).unwrap_or_default(),
+            expanded
+                .info
+                .as_ref()
+                .map(|info| info.kind.clone())
+                .unwrap_or_default(),
+            status
+                .map(|s| s.connector.state.clone())
+                .unwrap_or_default(),
             format!("{running}/{}", tasks.len()),
             traces.filter_map(first_line).next().unwrap_or_default(),
         ]
     };
-    table(&["NAME", "TYPE", "STATE", "TASKS", "ERROR"], &all.iter().map(row).collect::<Vec<_>>())
+    table(
+        &["NAME", "TYPE", "STATE", "TASKS", "ERROR"],
+        &all.iter().map(row).collect::<Vec<_>>(),
+    )
 }
 
 fn states(status: &ConnectorStatus) -> String {
-    let tasks = status.tasks.iter().map(|task| (format!("task {}", task.id), &task.status, task.warning.as_ref()));
+    let tasks = status.tasks.iter().map(|task| {
+        (
+            format!("task {}", task.id),
+            &task.status,
+            task.warning.as_ref(),
+        )
+    });
     let parts = std::iter::once(("connector".to_owned(), &status.connector, None)).chain(tasks);
     let mut out = String::new();
     for (what, part, warning) in parts {
-        out.push_str(&format!("  {what:10} {:10} {}\n", on_one_line(&part.state), on_one_line(&part.worker_id)));
-        for line in part.trace.iter().chain(warning).flat_map(|text| text.lines()) {
+        out.push_str(&format!(
+            "  {what:10} {:10} {}\n",
+            on_one_line(&part.state),
+            on_one_line(&part.worker_id)
+        ));
+        for line in part
+            .trace
+            .iter()
+            .chain(warning)
+            .flat_map(|text| text.lines())
+        {
             out.push_str(&format!("             {}\n", on_one_line(line)));
         }
     }

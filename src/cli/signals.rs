@@ -20,33 +20,46 @@ const LAST_LINE: Duration = Duration::from_millis(200);
 pub(super) fn on_end() -> Result<CancellationToken> {
     let shutdown = CancellationToken::new();
     let (token, (heard, hears)) = (shutdown.clone(), mpsc::channel());
-    let failed = |error: std::io::Error| Error::fatal("signals cannot be received").caused_by(error);
-    let hearing = thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return drop(heard.send(Err(error))),
-        };
-        runtime.block_on(async {
-            match listen() {
-                Ok(signals) => {
-                    // The receiver waits for this very answer.
-                    drop(heard.send(Ok(())));
-                    hear(signals, &token).await;
+    let failed =
+        |error: std::io::Error| Error::fatal("signals cannot be received").caused_by(error);
+    let hearing = thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+            {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(heard.send(Err(error))),
+            };
+            runtime.block_on(async {
+                match listen() {
+                    Ok(signals) => {
+                        // The receiver waits for this very answer.
+                        drop(heard.send(Ok(())));
+                        hear(signals, &token).await;
+                    }
+                    Err(error) => drop(heard.send(Err(error))),
                 }
-                Err(error) => drop(heard.send(Err(error))),
-            }
+            });
         });
-    });
     hearing.map_err(failed)?;
     match hears.recv() {
         Ok(outcome) => outcome.map_err(failed)?,
-        Err(_) => return Err(Error::fatal("signals cannot be received: their thread has ended")),
+        Err(_) => {
+            return Err(Error::fatal(
+                "signals cannot be received: their thread has ended",
+            ));
+        }
     }
     Ok(shutdown)
 }
 
 fn listen() -> std::io::Result<[Signal; 2]> {
-    Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?])
+    Ok([
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    ])
 }
 
 async fn hear([mut terminate, mut interrupt]: [Signal; 2], token: &CancellationToken) {
@@ -65,7 +78,10 @@ async fn hear([mut terminate, mut interrupt]: [Signal; 2], token: &CancellationT
     let (written, is_written) = mpsc::channel();
     let last_line = thread::Builder::new().spawn(move || {
         if code == 1 {
-            warn!("not all has ended within {} s: the rest is cut off", END_LIMIT.as_secs());
+            warn!(
+                "not all has ended within {} s: the rest is cut off",
+                END_LIMIT.as_secs()
+            );
         } else {
             warn!("ending at once");
         }

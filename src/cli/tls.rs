@@ -34,16 +34,27 @@ impl ClientTls {
     /// For the worker at `host:port`, trusting the authorities of a PEM file, or the system's.
     /// Errors: `Config` for a host that is none, or a file that cannot be used.
     pub fn open(authorities: Option<&Path>, authority: &str) -> Result<Self> {
-        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(host)
-            .map_err(|_| Error::config(format!("--server: {authority} is no name that a certificate can have")))?;
+        let host = authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, _)| host);
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let name = ServerName::try_from(host).map_err(|_| {
+            Error::config(format!(
+                "--server: {authority} is no name that a certificate can have"
+            ))
+        })?;
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::fatal("TLS cannot be set up").caused_by(error))?
             .with_root_certificates(trusted(authorities)?)
             .with_no_client_auth();
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
+        Ok(Self {
+            connector: TlsConnector::from(Arc::new(config)),
+            name,
+        })
     }
 
     /// Errors: as rustls gives them, such as a certificate of an authority that is not trusted.
@@ -54,18 +65,32 @@ impl ClientTls {
 
 fn trusted(given: Option<&Path>) -> Result<RootCertStore> {
     let named = std::env::var_os("SSL_CERT_FILE");
-    let system =
-        || named.as_deref().map(Path::new).into_iter().chain(SYSTEM.map(Path::new)).find(|path| path.is_file());
+    let system = || {
+        named
+            .as_deref()
+            .map(Path::new)
+            .into_iter()
+            .chain(SYSTEM.map(Path::new))
+            .find(|path| path.is_file())
+    };
     let path = given.or_else(system);
-    let path =
-        path.ok_or_else(|| Error::config("no authorities are known that could be trusted: --cacert names them"))?;
+    let path = path.ok_or_else(|| {
+        Error::config("no authorities are known that could be trusted: --cacert names them")
+    })?;
     let unusable = |why: &dyn std::fmt::Display| {
-        Error::config(format!("the certificates in {} cannot be used: {why}; it has to be a PEM file", path.display()))
+        Error::config(format!(
+            "the certificates in {} cannot be used: {why}; it has to be a PEM file",
+            path.display()
+        ))
     };
     let text = file::bytes(path, MAX_AUTHORITIES).map_err(|error| unusable(&error))?;
     let read = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
     let mut roots = RootCertStore::empty();
     // Systems' files hold some that rustls does not take; one that is given has to be right.
     let (added, _) = roots.add_parsable_certificates(read.map_err(|error| unusable(&error))?);
-    if added == 0 { Err(unusable(&"it holds none")) } else { Ok(roots) }
+    if added == 0 {
+        Err(unusable(&"it holds none"))
+    } else {
+        Ok(roots)
+    }
 }

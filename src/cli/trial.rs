@@ -32,8 +32,10 @@ impl TransformsCommand {
         let Self::Try(TryCommand { config, records }) = self;
         let given = file::read_config(&config)?;
         let shown = records.display();
-        let records = parse(&file::text(&records)?).map_err(|why| Error::config(format!("{shown}: {why}")))?;
-        let config = serde_json::to_string(&given).and_then(|text| serde_json::from_str::<RawConfig>(&text));
+        let records = parse(&file::text(&records)?)
+            .map_err(|why| Error::config(format!("{shown}: {why}")))?;
+        let config =
+            serde_json::to_string(&given).and_then(|text| serde_json::from_str::<RawConfig>(&text));
         let config = config.map_err(|why| Error::config(why.to_string()))?;
         for tried in trial::transforms(registry, &TryTransforms { config, records })? {
             let line = serde_json::to_string(&tried);
@@ -47,7 +49,10 @@ fn parse(text: &str) -> Result<Vec<TrialRecord>, String> {
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text).map_err(|error| error.to_string());
     }
-    serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().map_err(|error| error.to_string())
+    serde_json::Deserializer::from_str(text)
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -58,7 +63,10 @@ mod tests {
     fn records_stand_in_a_list_or_one_after_the_other() {
         let list = parse("[{\"topic\":\"a\",\"value\":1},{\"topic\":\"b\"}]").unwrap();
         let lines = parse("{\"topic\":\"a\",\"value\":1}\n{\"topic\":\"b\"}\n").unwrap();
-        assert_eq!((list.len(), lines.len(), lines[1].topic.as_str()), (2, 2, "b"));
+        assert_eq!(
+            (list.len(), lines.len(), lines[1].topic.as_str()),
+            (2, 2, "b")
+        );
         assert!(parse("{\"value\":1}").is_err());
     }
 }

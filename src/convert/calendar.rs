@@ -26,9 +26,20 @@ impl CivilTime {
     /// Takes milliseconds since 1970-01-01 UTC apart.
     pub fn from_millis(millis: i64) -> Self {
         let days = millis.div_euclid(DAY_MS);
-        let (year, month, day) = if days >= CUTOVER { gregorian(days) } else { julian(days) };
+        let (year, month, day) = if days >= CUTOVER {
+            gregorian(days)
+        } else {
+            julian(days)
+        };
         let weekday = (days + 4).rem_euclid(7);
-        Self { year, month, day, millis: millis.rem_euclid(DAY_MS), weekday, epoch_day: days }
+        Self {
+            year,
+            month,
+            day,
+            millis: millis.rem_euclid(DAY_MS),
+            weekday,
+            epoch_day: days,
+        }
     }
 
     /// Hour, 0 to 23.
@@ -59,7 +70,10 @@ pub fn epoch_day(year: i64, month: i64, day: i64) -> Option<i64> {
     if year.abs() > FAR || month.abs() > FAR || day.abs() > FAR * 366 {
         return None;
     }
-    let (year, month) = (year + (month - 1).div_euclid(12), (month - 1).rem_euclid(12) + 1);
+    let (year, month) = (
+        year + (month - 1).div_euclid(12),
+        (month - 1).rem_euclid(12) + 1,
+    );
     // As the calendar does: which of the two counts decides the day that the Gregorian one gives.
     let gregorian = gregorian_day(year, month, 1) + day - 1;
     if gregorian >= CUTOVER {
@@ -107,7 +121,11 @@ fn julian(days: i64) -> (i64, i64, i64) {
 fn from_march(year: i64, of_year: i64) -> (i64, i64, i64) {
     let month = (5 * of_year + 2) / 153;
     let day = of_year - month_day(month) + 1;
-    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
+    if month < 10 {
+        (year, month + 3, day)
+    } else {
+        (year + 1, month - 9, day)
+    }
 }
 
 #[cfg(test)]
@@ -116,9 +134,17 @@ mod tests {
 
     #[test]
     fn every_day_comes_back_and_the_cutover_is_javas() {
-        for days in (-3_000_000..3_000_000).step_by(13).chain(-141_500..-141_300).chain(-800_000..-700_000) {
+        for days in (-3_000_000..3_000_000)
+            .step_by(13)
+            .chain(-141_500..-141_300)
+            .chain(-800_000..-700_000)
+        {
             let civil = CivilTime::from_millis(days * DAY_MS);
-            assert_eq!(epoch_day(civil.year, civil.month, civil.day), Some(days), "{civil:?}");
+            assert_eq!(
+                epoch_day(civil.year, civil.month, civil.day),
+                Some(days),
+                "{civil:?}"
+            );
         }
         let date = |days: i64| {
             let civil = CivilTime::from_millis(days * DAY_MS);

@@ -21,8 +21,9 @@ pub enum Charset {
 
 /// What windows-1252 has in the place of Latin-1's second set of control characters; U+FFFD where it has nothing.
 const WINDOWS: [char; 32] = [
-    '€', '\u{fffd}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{fffd}', 'Ž', '\u{fffd}', '\u{fffd}',
-    '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{fffd}', 'ž', 'Ÿ',
+    '€', '\u{fffd}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{fffd}', 'Ž',
+    '\u{fffd}', '\u{fffd}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{fffd}',
+    'ž', 'Ÿ',
 ];
 
 impl Charset {
@@ -46,9 +47,10 @@ impl Charset {
             (_, code @ 0..0x80) => u8::try_from(code).ok(),
             (Self::Latin1, code) => u8::try_from(code).ok(),
             (Self::Windows1252, code @ 0xa0..=0xff) => u8::try_from(code).ok(),
-            (Self::Windows1252, _) if c != char::REPLACEMENT_CHARACTER => {
-                WINDOWS.iter().position(|w| *w == c).and_then(|at| u8::try_from(at + 0x80).ok())
-            }
+            (Self::Windows1252, _) if c != char::REPLACEMENT_CHARACTER => WINDOWS
+                .iter()
+                .position(|w| *w == c)
+                .and_then(|at| u8::try_from(at + 0x80).ok()),
             _ => None,
         };
         match self {
@@ -78,7 +80,13 @@ impl Charset {
             Self::Utf16Le => utf16(bytes, u16::from_le_bytes),
             Self::Latin1 => bytes.iter().map(|b| char::from(*b)).collect(),
             Self::Ascii => {
-                let ascii = |b: &u8| if b.is_ascii() { char::from(*b) } else { char::REPLACEMENT_CHARACTER };
+                let ascii = |b: &u8| {
+                    if b.is_ascii() {
+                        char::from(*b)
+                    } else {
+                        char::REPLACEMENT_CHARACTER
+                    }
+                };
                 bytes.iter().map(ascii).collect()
             }
             Self::Windows1252 => bytes

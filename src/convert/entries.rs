@@ -28,7 +28,10 @@ pub(super) fn last_of_each(entries: Vec<(Value, Value)>) -> Vec<(Value, Value)> 
 fn has_repeats(entries: &[(Value, Value)]) -> bool {
     const FEW: usize = 16;
     if entries.len() <= FEW {
-        return entries.iter().enumerate().any(|(at, (key, _))| entries[..at].iter().any(|(other, _)| other == key));
+        return entries
+            .iter()
+            .enumerate()
+            .any(|(at, (key, _))| entries[..at].iter().any(|(other, _)| other == key));
     }
     let mut seen = HashSet::with_capacity(entries.len());
     entries.iter().any(|(key, _)| match key {

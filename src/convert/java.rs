@@ -48,8 +48,16 @@ fn special(value: f64) -> &'static str {
 /// Java writes at least two digits, the nearest ones: where one digit already names a subnormal number (`5e-324`), the
 /// second is not simply a zero (`4.9E-324`).
 fn two_digits(shortest: &str, value: f64) -> Cow<'_, str> {
-    let digits = shortest.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count();
-    if digits == 1 { Cow::Owned(format!("{value:.1e}")) } else { Cow::Borrowed(shortest) }
+    let digits = shortest
+        .bytes()
+        .take_while(|b| *b != b'e')
+        .filter(u8::is_ascii_digit)
+        .count();
+    if digits == 1 {
+        Cow::Owned(format!("{value:.1e}"))
+    } else {
+        Cow::Borrowed(shortest)
+    }
 }
 
 /// Reshapes `-12.5`, `1e-7`, `1.25e30` into Java's form.
@@ -71,13 +79,18 @@ fn write_float(text: &str, out: &mut Vec<u8>) {
         len += 1;
     }
     let lead = digits[..len].iter().take_while(|b| **b == b'0').count();
-    let tail = digits[lead..len].iter().rev().take_while(|b| **b == b'0').count();
+    let tail = digits[lead..len]
+        .iter()
+        .rev()
+        .take_while(|b| **b == b'0')
+        .count();
     let digits = &digits[lead..len - tail];
     if digits.is_empty() {
         return out.extend_from_slice(b"0.0");
     }
     // The number is 0.DIGITS * 10^point.
-    let point = i32::try_from(whole.len()).unwrap_or(0) - i32::try_from(lead).unwrap_or(0) + exponent;
+    let point =
+        i32::try_from(whole.len()).unwrap_or(0) - i32::try_from(lead).unwrap_or(0) + exponent;
     match point {
         -2..=0 => {
             out.extend_from_slice(b"0.");
@@ -98,7 +111,11 @@ fn write_plain(digits: &[u8], point: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[..cut]);
     out.resize(out.len() + point - cut, b'0');
     out.push(b'.');
-    out.extend_from_slice(if cut == digits.len() { b"0" } else { &digits[cut..] });
+    out.extend_from_slice(if cut == digits.len() {
+        b"0"
+    } else {
+        &digits[cut..]
+    });
 }
 
 /// Appends a decimal as `BigDecimal.toString` writes it: `1.50`, `1E-7`, `1.23E+5`.
@@ -107,7 +124,9 @@ pub fn write_decimal(value: &Decimal, out: &mut Vec<u8>) {
         Some(n) => itoa::Buffer::new().format(n).to_owned(),
         None => value.unscaled().to_string(),
     };
-    let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |rest| ("-", rest));
+    let (sign, digits) = text
+        .strip_prefix('-')
+        .map_or(("", &*text), |rest| ("-", rest));
     out.extend_from_slice(sign.as_bytes());
     let scale = i64::from(value.scale());
     let count = i64::try_from(digits.len()).unwrap_or(i64::MAX);
@@ -124,7 +143,10 @@ pub fn write_decimal(value: &Decimal, out: &mut Vec<u8>) {
             }
             _ => {
                 out.extend_from_slice(b"0.");
-                out.resize(out.len() + usize::try_from(scale - count).unwrap_or(0), b'0');
+                out.resize(
+                    out.len() + usize::try_from(scale - count).unwrap_or(0),
+                    b'0',
+                );
                 out.extend_from_slice(digits);
             }
         }
@@ -160,13 +182,19 @@ pub fn write_text(schema: Option<&Schema>, value: &Value, out: &mut String) -> R
             Some(logical::TIME) => write_date(i64::from(*n), out),
             _ => out.push_str(itoa::Buffer::new().format(*n)),
         },
-        Value::I64(n) if schema.is_some_and(|schema| schema.is_named(logical::TIMESTAMP)) => write_date(*n, out),
+        Value::I64(n) if schema.is_some_and(|schema| schema.is_named(logical::TIMESTAMP)) => {
+            write_date(*n, out)
+        }
         Value::I64(n) => out.push_str(itoa::Buffer::new().format(*n)),
         Value::F32(n) => ascii(out, &|bytes| write_f32(*n, bytes)),
         Value::F64(n) => ascii(out, &|bytes| write_f64(*n, bytes)),
         Value::Decimal(n) => ascii(out, &|bytes| write_decimal(n, bytes)),
         Value::Text(text) => out.push_str(text),
-        Value::Bytes(_) => return Err(Error::record("bytes have no text form; use ByteArrayConverter for them")),
+        Value::Bytes(_) => {
+            return Err(Error::record(
+                "bytes have no text form; use ByteArrayConverter for them",
+            ));
+        }
         Value::Array(items) => {
             for (at, item) in items.iter().enumerate() {
                 out.push_str(if at == 0 { "[" } else { ", " });
@@ -186,7 +214,11 @@ pub fn write_text(schema: Option<&Schema>, value: &Value, out: &mut String) -> R
         Value::Struct(values) => {
             let fields = schema.map_or(&[][..], |schema| &schema.fields);
             let mut mark = "Struct{";
-            for (field, value) in fields.iter().zip(values).filter(|(_, value)| !value.is_null()) {
+            for (field, value) in fields
+                .iter()
+                .zip(values)
+                .filter(|(_, value)| !value.is_null())
+            {
                 out.push_str(mark);
                 mark = ",";
                 out.push_str(&field.name);
@@ -202,10 +234,20 @@ pub fn write_text(schema: Option<&Schema>, value: &Value, out: &mut String) -> R
 /// `Thu Jan 01 00:00:00 UTC 1970`, as `java.util.Date.toString` has it.
 fn write_date(millis: i64, out: &mut String) {
     const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     let date = calendar::CivilTime::from_millis(millis);
-    let named = |names: &[&'static str], at: i64| usize::try_from(at).ok().and_then(|at| names.get(at).copied());
-    let year = if date.year > 0 { date.year } else { 1 - date.year };
+    let named = |names: &[&'static str], at: i64| {
+        usize::try_from(at)
+            .ok()
+            .and_then(|at| names.get(at).copied())
+    };
+    let year = if date.year > 0 {
+        date.year
+    } else {
+        1 - date.year
+    };
     out.push_str(&format!(
         "{} {} {:02} {:02}:{:02}:{:02} UTC {year}",
         named(&DAYS, date.weekday).unwrap_or_default(),
@@ -221,9 +263,10 @@ fn write_date(millis: i64, out: &mut String) {
 pub fn digit(c: char) -> Option<char> {
     /// The zeros of Unicode's decimal digits (general category Nd) that Java reads numbers of.
     const ZEROS: [u32; 37] = [
-        0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0,
-        0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620,
-        0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10,
+        0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66,
+        0xde6, 0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90,
+        0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0,
+        0xff10,
     ];
     let code = u32::from(c);
     let zero = ZEROS.iter().rev().find(|zero| **zero <= code)?;
@@ -232,23 +275,37 @@ pub fn digit(c: char) -> Option<char> {
 
 /// Text with the decimal digits of any script in their ASCII form: what Java reads numbers from.
 pub fn ascii_digits(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() { Cow::Borrowed(text) } else { text.chars().map(|c| digit(c).unwrap_or(c)).collect() }
+    if text.is_ascii() {
+        Cow::Borrowed(text)
+    } else {
+        text.chars().map(|c| digit(c).unwrap_or(c)).collect()
+    }
 }
 
 /// Reads text as `Double.parseDouble` does.
 pub fn parse_double(text: &str) -> Option<f64> {
-    special_float(text).or_else(|| hexadecimal_float(text)).or_else(|| float_digits(text)?.parse().ok())
+    special_float(text)
+        .or_else(|| hexadecimal_float(text))
+        .or_else(|| float_digits(text)?.parse().ok())
 }
 
 /// Reads text as `Float.parseFloat` does.
-#[allow(clippy::cast_possible_truncation, reason = "NaN and the infinities stay what they are")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "NaN and the infinities stay what they are"
+)]
 pub fn parse_float(text: &str) -> Option<f32> {
     let other = special_float(text).or_else(|| hexadecimal_float(text));
-    other.map(|n| n as f32).or_else(|| float_digits(text)?.parse().ok())
+    other
+        .map(|n| n as f32)
+        .or_else(|| float_digits(text)?.parse().ok())
 }
 
 /// Java's hexadecimal floats: `0x`, hexadecimal digits with perhaps a point, `p`, a power of two.
-#[allow(clippy::cast_precision_loss, reason = "rounding to the nearest is meant")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "rounding to the nearest is meant"
+)]
 fn hexadecimal_float(text: &str) -> Option<f64> {
     let text = trimmed(text);
     let (negative, rest) = match text.as_bytes().first()? {
@@ -256,9 +313,15 @@ fn hexadecimal_float(text: &str) -> Option<f64> {
         b'+' => (false, &text[1..]),
         _ => (false, text),
     };
-    let rest = rest.strip_prefix("0x").or_else(|| rest.strip_prefix("0X"))?;
+    let rest = rest
+        .strip_prefix("0x")
+        .or_else(|| rest.strip_prefix("0X"))?;
     let (mantissa, power) = rest.split_once(['p', 'P'])?;
-    let power: i64 = power.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(power).parse().ok()?;
+    let power: i64 = power
+        .strip_suffix(['f', 'F', 'd', 'D'])
+        .unwrap_or(power)
+        .parse()
+        .ok()?;
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     if whole.is_empty() && fraction.is_empty() {
         return None;
@@ -274,7 +337,9 @@ fn hexadecimal_float(text: &str) -> Option<f64> {
             beyond += 4;
         }
     }
-    let power = power.saturating_add(beyond).saturating_sub(4 * i64::try_from(fraction.len()).ok()?);
+    let power = power
+        .saturating_add(beyond)
+        .saturating_sub(4 * i64::try_from(fraction.len()).ok()?);
     let power = i32::try_from(power.clamp(-1500, 1500)).ok()?;
     let float = number as f64 * 2f64.powi(power / 2) * 2f64.powi(power - power / 2);
     Some(if negative { -float } else { float })
@@ -286,8 +351,11 @@ fn trimmed(text: &str) -> &str {
 
 fn special_float(text: &str) -> Option<f64> {
     let text = trimmed(text);
-    let (negative, name) =
-        text.strip_prefix('-').map_or((false, text.strip_prefix('+').unwrap_or(text)), |t| (true, t));
+    let (negative, name) = text
+        .strip_prefix('-')
+        .map_or((false, text.strip_prefix('+').unwrap_or(text)), |t| {
+            (true, t)
+        });
     let value = match name {
         "NaN" => f64::NAN,
         "Infinity" => f64::INFINITY,
@@ -301,17 +369,24 @@ fn special_float(text: &str) -> Option<f64> {
 fn float_digits(text: &str) -> Option<&str> {
     let text = trimmed(text);
     let digits = text.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(text);
-    digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')).then_some(digits)
+    digits
+        .bytes()
+        .all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
+        .then_some(digits)
 }
 
 /// The lowest 64 bits of a number's whole part, as Java's `longValue` of big numbers has them. The text is a sign, digits
 /// with perhaps a point, and perhaps an exponent.
 pub fn low_bits(number: &str) -> i64 {
-    let (negative, digits) = number.strip_prefix('-').map_or((false, number), |rest| (true, rest));
+    let (negative, digits) = number
+        .strip_prefix('-')
+        .map_or((false, number), |rest| (true, rest));
     let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let count = match exponent.parse::<i64>() {
-        Ok(exponent) => i64::try_from(whole.len()).unwrap_or(i64::MAX).saturating_add(exponent),
+        Ok(exponent) => i64::try_from(whole.len())
+            .unwrap_or(i64::MAX)
+            .saturating_add(exponent),
         Err(_) if exponent.starts_with('-') => 0,
         Err(_) => i64::MAX,
     };
@@ -319,8 +394,14 @@ pub fn low_bits(number: &str) -> i64 {
     let given = whole.len() + fraction.len();
     // 10^64 is a multiple of 2^64: more zeros change nothing.
     let zeros = count.saturating_sub(given).min(64);
-    let digits = whole.bytes().chain(fraction.bytes()).take(count).chain(std::iter::repeat_n(b'0', zeros));
-    let low = digits.fold(0u64, |n, byte| n.wrapping_mul(10).wrapping_add(u64::from(byte & 0x0f)));
+    let digits = whole
+        .bytes()
+        .chain(fraction.bytes())
+        .take(count)
+        .chain(std::iter::repeat_n(b'0', zeros));
+    let low = digits.fold(0u64, |n, byte| {
+        n.wrapping_mul(10).wrapping_add(u64::from(byte & 0x0f))
+    });
     let low = i64::from_ne_bytes(low.to_ne_bytes());
     if negative { low.wrapping_neg() } else { low }
 }
@@ -377,7 +458,12 @@ mod tests {
         ] {
             assert_eq!(text(|out| write_f64(value, out)), want);
         }
-        for (value, want) in [(1.4e-45f32, "1.4E-45"), (3.4028235e38, "3.4028235E38"), (0.3, "0.3"), (100.0, "100.0")] {
+        for (value, want) in [
+            (1.4e-45f32, "1.4E-45"),
+            (3.4028235e38, "3.4028235E38"),
+            (0.3, "0.3"),
+            (100.0, "100.0"),
+        ] {
             assert_eq!(text(|out| write_f32(value, out)), want);
         }
     }
@@ -396,7 +482,10 @@ mod tests {
             (123_000, 3, "123.000"),
             (7, 0, "7"),
         ] {
-            assert_eq!(text(|out| write_decimal(&Decimal::new(unscaled, scale), out)), want);
+            assert_eq!(
+                text(|out| write_decimal(&Decimal::new(unscaled, scale), out)),
+                want
+            );
         }
     }
 }

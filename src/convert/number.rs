@@ -24,7 +24,10 @@ impl NumberConverter {
             SchemaType::Boolean => "boolean",
             _ => return None,
         };
-        Some(Self { schema: Arc::new(Schema::of(ty).optional(true)), name })
+        Some(Self {
+            schema: Arc::new(Schema::of(ty).optional(true)),
+            name,
+        })
     }
 
     fn read(&self, bytes: &[u8]) -> Option<Value> {
@@ -46,19 +49,29 @@ impl NumberConverter {
     fn wrong_value(&self, value: &Value) -> Error {
         let class = java::class_name(value);
         Error::record(match self.schema.ty {
-            SchemaType::Boolean => format!("BooleanConverter is not compatible with objects of type class {class}"),
+            SchemaType::Boolean => {
+                format!("BooleanConverter is not compatible with objects of type class {class}")
+            }
             _ => format!("Failed to serialize to {} (was class {class}): ", self.name),
         })
     }
 }
 
 impl Converter for NumberConverter {
-    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<EncodedPresence> {
+    fn encode(
+        &mut self,
+        _topic: &str,
+        datum: &Datum,
+        out: &mut Vec<u8>,
+    ) -> Result<EncodedPresence> {
         if let Some(schema) = &datum.schema
             && self.schema.ty == SchemaType::Boolean
             && schema.ty != SchemaType::Boolean
         {
-            return Err(Error::record(format!("Invalid schema type for BooleanConverter: {}", schema.ty.name())));
+            return Err(Error::record(format!(
+                "Invalid schema type for BooleanConverter: {}",
+                schema.ty.name()
+            )));
         }
         match (self.schema.ty, &datum.value) {
             (_, Value::Null) => return Ok(EncodedPresence::Absent),
@@ -81,7 +94,11 @@ impl Converter for NumberConverter {
         let value = match bytes {
             None => Value::Null,
             Some(bytes) => self.read(bytes).ok_or_else(|| {
-                Error::record(format!("Failed to deserialize {}: {} bytes of another form", self.name, bytes.len()))
+                Error::record(format!(
+                    "Failed to deserialize {}: {} bytes of another form",
+                    self.name,
+                    bytes.len()
+                ))
             })?,
         };
         Ok(Datum::new(Arc::clone(&self.schema), value))

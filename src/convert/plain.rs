@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, Width};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, Width,
+};
 use connector_api::{Converter, Datum, EncodedPresence, Error, Result, Schema, SchemaType, Value};
 
 use super::CONVERTER_TYPE;
@@ -39,7 +41,9 @@ impl StringConverter {
         let encoding = config.read(STRING_KEYS, |keys| keys.text("converter.encoding"))?;
         let mut report = ConfigReport::default();
         let mut charset = |side: &str| {
-            let name = config.get(&format!("{role}.{side}.encoding")).unwrap_or(&encoding);
+            let name = config
+                .get(&format!("{role}.{side}.encoding"))
+                .unwrap_or(&encoding);
             Charset::named(name).unwrap_or_else(|| {
                 report.error("converter.encoding", format!("Unsupported encoding {name}"));
                 Charset::Utf8
@@ -59,7 +63,12 @@ impl StringConverter {
 }
 
 impl Converter for StringConverter {
-    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<EncodedPresence> {
+    fn encode(
+        &mut self,
+        _topic: &str,
+        datum: &Datum,
+        out: &mut Vec<u8>,
+    ) -> Result<EncodedPresence> {
         match &datum.value {
             Value::Null => return Ok(EncodedPresence::Absent),
             Value::Text(text) => self.writing.encode(text, out),
@@ -73,7 +82,9 @@ impl Converter for StringConverter {
     }
 
     fn decode(&mut self, _topic: &str, bytes: Option<&[u8]>) -> Result<Datum> {
-        let value = bytes.map_or(Value::Null, |bytes| Value::Text(self.reading.decode(bytes).into()));
+        let value = bytes.map_or(Value::Null, |bytes| {
+            Value::Text(self.reading.decode(bytes).into())
+        });
         Ok(Datum::new(Arc::clone(&self.schema), value))
     }
 }
@@ -86,7 +97,9 @@ pub struct ByteArrayConverter {
 impl ByteArrayConverter {
     /// A converter; it has no settings.
     pub fn new() -> Self {
-        Self { schema: Arc::new(Schema::of(SchemaType::Bytes).optional(true)) }
+        Self {
+            schema: Arc::new(Schema::of(SchemaType::Bytes).optional(true)),
+        }
     }
 }
 
@@ -97,9 +110,21 @@ impl std::default::Default for ByteArrayConverter {
 }
 
 impl Converter for ByteArrayConverter {
-    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<EncodedPresence> {
-        if let Some(schema) = datum.schema.as_ref().filter(|schema| schema.ty != SchemaType::Bytes) {
-            return Err(Error::record(format!("Invalid schema type for ByteArrayConverter: {}", schema.ty.name())));
+    fn encode(
+        &mut self,
+        _topic: &str,
+        datum: &Datum,
+        out: &mut Vec<u8>,
+    ) -> Result<EncodedPresence> {
+        if let Some(schema) = datum
+            .schema
+            .as_ref()
+            .filter(|schema| schema.ty != SchemaType::Bytes)
+        {
+            return Err(Error::record(format!(
+                "Invalid schema type for ByteArrayConverter: {}",
+                schema.ty.name()
+            )));
         }
         match &datum.value {
             Value::Null => return Ok(EncodedPresence::Absent),

@@ -10,7 +10,9 @@ pub struct Random(u64);
 
 impl Random {
     pub fn seeded() -> Self {
-        let given = std::env::var("ROWFERRY_SEED").ok().and_then(|seed| seed.parse().ok());
+        let given = std::env::var("ROWFERRY_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| std::hash::RandomState::new().hash_one(0) >> 16);
         println!("seed {seed}; ROWFERRY_SEED={seed} plays it again");
         Self(seed)
@@ -39,10 +41,14 @@ impl Random {
     }
 
     pub fn text(&mut self) -> String {
-        const ODD: [&str; 12] = ["\"", "\\", "\n", "\0", "\u{1f}", "/", "ä", "€", "😀", "\u{2028}", "null", "{}"];
+        const ODD: [&str; 12] = [
+            "\"", "\\", "\n", "\0", "\u{1f}", "/", "ä", "€", "😀", "\u{2028}", "null", "{}",
+        ];
         let piece = |random: &mut Self| match random.below(3) {
             0 => ODD[random.below(ODD.len())].to_owned(),
-            1 => char::from_u32(u32::try_from(random.below(0x11_0000)).unwrap()).unwrap_or('x').to_string(),
+            1 => char::from_u32(u32::try_from(random.below(0x11_0000)).unwrap())
+                .unwrap_or('x')
+                .to_string(),
             _ => "plain text ".to_owned(),
         };
         (0..self.below(6)).map(|_| piece(self)).collect()
@@ -81,8 +87,8 @@ impl Random {
             14 => Schema::map(Schema::of(SchemaType::String), self.schema(depth - 1)),
             15 => Schema::map(self.schema(0), self.schema(depth - 1)),
             _ => {
-                let fields =
-                    (0..self.below(6)).map(|at| Field::new(format!("{at}{}", self.text()), self.schema(depth - 1)));
+                let fields = (0..self.below(6))
+                    .map(|at| Field::new(format!("{at}{}", self.text()), self.schema(depth - 1)));
                 let fields = fields.collect();
                 Schema::structure(None, fields)
             }
@@ -95,7 +101,8 @@ impl Random {
             schema = schema.param(&self.text(), &self.text());
         }
         if self.chance(6) && schema.ty != SchemaType::Struct {
-            schema.default = Some(self.value(&schema)).filter(|default| !default.is_null() && !holds_struct(&schema));
+            schema.default = Some(self.value(&schema))
+                .filter(|default| !default.is_null() && !holds_struct(&schema));
         }
         schema
     }
@@ -108,7 +115,8 @@ impl Random {
         let (n32, bits) = ((n >> 32) as i32, self.next());
         if schema.is_named(connector_api::logical::DECIMAL) {
             let scale = schema.get_param("scale").unwrap().parse().unwrap();
-            let big = num_bigint::BigInt::from(n) * num_bigint::BigInt::from(bits).pow(u32::from(n32 as u8) % 9);
+            let big = num_bigint::BigInt::from(n)
+                * num_bigint::BigInt::from(bits).pow(u32::from(n32 as u8) % 9);
             return Value::Decimal(Box::new(Decimal::from_bigint(big, scale)));
         }
         if schema.is_named(connector_api::logical::TIME) {
@@ -127,7 +135,11 @@ impl Random {
             SchemaType::Boolean => Value::Bool(n & 1 == 0),
             SchemaType::String => Value::Text(self.text().into()),
             SchemaType::Bytes => Value::Bytes(bits.to_be_bytes()[..self.below(9)].into()),
-            SchemaType::Array => Value::Array((0..len).map(|_| self.value(schema.values.as_ref().unwrap())).collect()),
+            SchemaType::Array => Value::Array(
+                (0..len)
+                    .map(|_| self.value(schema.values.as_ref().unwrap()))
+                    .collect(),
+            ),
             SchemaType::Map => {
                 let (keys, values) = (schema.keys.clone().unwrap(), schema.values.clone().unwrap());
                 let mut entries: Vec<(Value, Value)> = Vec::new();
@@ -140,7 +152,13 @@ impl Random {
                 }
                 Value::Map(entries.into())
             }
-            SchemaType::Struct => Value::Struct(schema.fields.iter().map(|field| self.value(&field.schema)).collect()),
+            SchemaType::Struct => Value::Struct(
+                schema
+                    .fields
+                    .iter()
+                    .map(|field| self.value(&field.schema))
+                    .collect(),
+            ),
         }
     }
 }
@@ -151,7 +169,11 @@ fn tame(schema: &mut Schema, names: &mut usize) {
         tame(Arc::make_mut(inner), names);
     }
     // What else the schema of text keys says has no place where maps have such keys only.
-    if schema.keys.as_ref().is_some_and(|keys| keys.ty == SchemaType::String) {
+    if schema
+        .keys
+        .as_ref()
+        .is_some_and(|keys| keys.ty == SchemaType::String)
+    {
         schema.keys = Some(Arc::new(Schema::of(SchemaType::String)));
     }
     let mut fields = std::mem::take(&mut schema.fields).into_vec();
@@ -177,15 +199,30 @@ fn holds_struct(schema: &Schema) -> bool {
 
 /// Cuts, doubles and changes parts of valid bytes.
 pub fn mutated(random: &mut Random, valid: &[u8]) -> Vec<u8> {
-    const PIECES: [&[u8]; 10] =
-        [b"{", b"}", b"[", b"]", b"null", b"\"", b"1e999999999", b"\\ud83d", b"\xff", b",\"default\":{}"];
+    const PIECES: [&[u8]; 10] = [
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b"null",
+        b"\"",
+        b"1e999999999",
+        b"\\ud83d",
+        b"\xff",
+        b",\"default\":{}",
+    ];
     let mut bytes = valid.to_vec();
     for _ in 0..=random.below(3) {
         let (from, to) = (random.below(bytes.len() + 1), random.below(bytes.len() + 1));
         let (from, to) = (from.min(to), from.max(to));
         match random.below(4) {
             0 => drop(bytes.drain(from..to)),
-            1 => bytes.splice(from..from, PIECES[random.below(PIECES.len())].iter().copied()).for_each(drop),
+            1 => bytes
+                .splice(
+                    from..from,
+                    PIECES[random.below(PIECES.len())].iter().copied(),
+                )
+                .for_each(drop),
             2 if from < bytes.len() => bytes[from] = (random.next() & 0xff) as u8,
             _ => {
                 let piece = bytes[from..to].to_vec();

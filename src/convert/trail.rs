@@ -36,7 +36,12 @@ pub(super) struct FieldPath {
 impl FieldPath {
     /// Adds the field in which the error was met: its name, and what its schema declares.
     #[cold]
-    pub(super) fn met(&mut self, error: Error, name: &str, declared: Option<&'static str>) -> Error {
+    pub(super) fn met(
+        &mut self,
+        error: Error,
+        name: &str,
+        declared: Option<&'static str>,
+    ) -> Error {
         self.add(name, declared);
         error
     }
@@ -46,7 +51,8 @@ impl FieldPath {
             self.declared = declared;
         }
         if self.names.len() < MOST_NAMES {
-            self.names.push(name[..name.floor_char_boundary(LONGEST_NAME)].into());
+            self.names
+                .push(name[..name.floor_char_boundary(LONGEST_NAME)].into());
         }
     }
 
@@ -60,15 +66,25 @@ impl FieldPath {
         if !self.names.is_empty() {
             let path: Vec<_> = self.names.iter().rev().map(|name| &**name).collect();
             let path = path.join(".").replace(".[]", "[]").replace(".{}", "{}");
-            let more = if self.names.len() == MOST_NAMES { "…" } else { "" };
-            let declared = self.declared.map_or(String::new(), |ty| format!(", which the schema declares {ty}"));
-            lines.push(format!("It is the field {more}{path} of the payload{declared}."));
+            let more = if self.names.len() == MOST_NAMES {
+                "…"
+            } else {
+                ""
+            };
+            let declared = self.declared.map_or(String::new(), |ty| {
+                format!(", which the schema declares {ty}")
+            });
+            lines.push(format!(
+                "It is the field {more}{path} of the payload{declared}."
+            ));
         }
         if self.twice {
             lines.push(format!("What was found there: {TWICE}."));
         }
         lines.extend(self.hint.map(str::to_owned));
-        lines.into_iter().fold(error, |error, line| error.and_line(&line))
+        lines
+            .into_iter()
+            .fold(error, |error, line| error.and_line(&line))
     }
 }
 
@@ -87,7 +103,11 @@ pub(super) fn explained(error: Error, bytes: &[u8]) -> Error {
     let has = |name: &str| text.contains(name);
     // a member of JSON, or a field of its envelope's schema
     let is_told = has("\"ddl\"") && (has("\"databaseName\"") || has("\"tableChanges\""));
-    if error.kind() == ErrorKind::Record && is_told { error.and_line(SCHEMA_CHANGE) } else { error }
+    if error.kind() == ErrorKind::Record && is_told {
+        error.and_line(SCHEMA_CHANGE)
+    } else {
+        error
+    }
 }
 
 /// An error on its way out, with the fields in which it was met. Small, as every result has the room for it.

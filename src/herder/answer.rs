@@ -35,19 +35,45 @@ pub(super) fn refuse(command: HerderCommand, refusal: HerderRefusal) {
 /// Answers a command whose change may have been stored or not; the command, with nobody to answer, for when that is known.
 pub(super) fn refuse_in_doubt(command: HerderCommand, refusal: HerderRefusal) -> HerderCommand {
     match command {
-        HerderCommand::Create { name, config, target, reply } => {
-            HerderCommand::Create { name, config, target, reply: answered(reply, refusal) }
-        }
-        HerderCommand::PutConfig { name, config, expected, reply } => {
-            HerderCommand::PutConfig { name, config, expected, reply: answered(reply, refusal) }
-        }
-        HerderCommand::Delete { name, reply } => HerderCommand::Delete { name, reply: answered(reply, refusal) },
-        HerderCommand::SetTarget { name, target, reply } => {
-            HerderCommand::SetTarget { name, target, reply: answered(reply, refusal) }
-        }
-        HerderCommand::ResetTopics { name, reply } => {
-            HerderCommand::ResetTopics { name, reply: answered(reply, refusal) }
-        }
+        HerderCommand::Create {
+            name,
+            config,
+            target,
+            reply,
+        } => HerderCommand::Create {
+            name,
+            config,
+            target,
+            reply: answered(reply, refusal),
+        },
+        HerderCommand::PutConfig {
+            name,
+            config,
+            expected,
+            reply,
+        } => HerderCommand::PutConfig {
+            name,
+            config,
+            expected,
+            reply: answered(reply, refusal),
+        },
+        HerderCommand::Delete { name, reply } => HerderCommand::Delete {
+            name,
+            reply: answered(reply, refusal),
+        },
+        HerderCommand::SetTarget {
+            name,
+            target,
+            reply,
+        } => HerderCommand::SetTarget {
+            name,
+            target,
+            reply: answered(reply, refusal),
+        },
+        HerderCommand::ResetTopics { name, reply } => HerderCommand::ResetTopics {
+            name,
+            reply: answered(reply, refusal),
+        },
         // The others change nothing.
         other => other,
     }

@@ -13,21 +13,34 @@ pub const TASK_CONFIGS_MAX_BYTES: usize = 128 * 1024 * 1024;
 
 /// `tasks.max` as given, at least 1.
 pub fn tasks_max(config: &Config) -> usize {
-    config.get("tasks.max").and_then(|text| text.trim().parse().ok()).unwrap_or(1).max(1)
+    config
+        .get("tasks.max")
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(1)
+        .max(1)
 }
 
 /// Bytes of a config's names and values.
 pub fn size(config: &Config) -> usize {
-    config.iter().map(|(name, value)| name.len() + value.len()).sum()
+    config
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum()
 }
 
 /// `tasks.max`, where a worker whose connectors may have `most` tasks can make so many of this config.
 /// Errors: the limit that it breaks, as the text of a validation error.
 pub fn tasks(config: &Config, most: usize) -> Result<usize, String> {
     let wanted = tasks_max(config);
-    let invalid = |why: String| Err(format!("Invalid value {wanted} for configuration tasks.max: {why}"));
+    let invalid = |why: String| {
+        Err(format!(
+            "Invalid value {wanted} for configuration tasks.max: {why}"
+        ))
+    };
     if wanted > most {
-        return invalid(format!("Value must be no more than {most}, which rowferry.tasks.max of the worker allows"));
+        return invalid(format!(
+            "Value must be no more than {most}, which rowferry.tasks.max of the worker allows"
+        ));
     }
     let bytes = size(config);
     if wanted.saturating_mul(bytes) > TASK_CONFIGS_MAX_BYTES {
@@ -54,7 +67,10 @@ mod tests {
         }
         for given in ["1001", "2147483647", "18446744073709551615"] {
             let refused = tasks(&config(given), 1000).unwrap_err();
-            assert!(refused.contains("no more than 1000") && refused.contains("rowferry.tasks.max"), "{refused}");
+            assert!(
+                refused.contains("no more than 1000") && refused.contains("rowferry.tasks.max"),
+                "{refused}"
+            );
         }
         let mut large = config("500");
         large.set("table.whitelist", "t".repeat(TASK_CONFIGS_MAX_BYTES / 400));

@@ -14,6 +14,8 @@ pub(super) async fn sleep_until(due: Option<Instant>) {
 
 /// Milliseconds since 1970-01-01 UTC.
 pub(super) fn wall_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

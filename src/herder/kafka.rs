@@ -28,7 +28,13 @@ impl ClusterId {
     /// Nothing known yet; the other end is for [`reach`].
     pub(super) fn unknown() -> (watch::Sender<ClusterIdResult>, Self) {
         let (known, id) = watch::channel(Err(None));
-        (known, Self { id, started: Instant::now() })
+        (
+            known,
+            Self {
+                id,
+                started: Instant::now(),
+            },
+        )
     }
 
     /// The id. A worker that has just started gives Kafka a moment to tell it.
@@ -44,10 +50,10 @@ impl ClusterId {
         if self.id().await.is_none() {
             return WorkerHealth::Starting(known.borrow().clone().err().flatten());
         }
-        worker
-            .kafka_answers()
-            .await
-            .map_or_else(|error| WorkerHealth::WithoutKafka(error.to_string()), |()| WorkerHealth::Healthy)
+        worker.kafka_answers().await.map_or_else(
+            |error| WorkerHealth::WithoutKafka(error.to_string()),
+            |()| WorkerHealth::Healthy,
+        )
     }
 }
 

@@ -47,7 +47,9 @@ impl TargetState {
 
     /// The target state of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Started, Self::Paused, Self::Stopped].into_iter().find(|target| target.name() == name)
+        [Self::Started, Self::Paused, Self::Stopped]
+            .into_iter()
+            .find(|target| target.name() == name)
     }
 }
 
@@ -78,7 +80,14 @@ impl RunState {
 
     /// The state of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        let all = [Self::Unassigned, Self::Running, Self::Paused, Self::Stopped, Self::Failed, Self::Restarting];
+        let all = [
+            Self::Unassigned,
+            Self::Running,
+            Self::Paused,
+            Self::Stopped,
+            Self::Failed,
+            Self::Restarting,
+        ];
         all.into_iter().find(|state| state.name() == name)
     }
 }
@@ -185,7 +194,11 @@ pub enum HerderRefusal {
     Unavailable(String),
     /// The metadata store fails: what, where, how to mend; whether for want of room; when to ask again,
     /// where that helps.
-    StoreFails { why: String, full: bool, retry_after: Option<Duration> },
+    StoreFails {
+        why: String,
+        full: bool,
+        retry_after: Option<Duration>,
+    },
     /// The config is another one than the caller thinks.
     ConfigChanged(String),
     /// The worker is shutting down.
@@ -216,23 +229,77 @@ pub enum WorkerHealth {
 pub type ReplySender<T> = oneshot::Sender<Result<T, HerderRefusal>>;
 
 /// What the loop is asked.
-#[allow(missing_docs, reason = "each is the verb of the same name on the handle")]
+#[allow(
+    missing_docs,
+    reason = "each is the verb of the same name on the handle"
+)]
 pub enum HerderCommand {
-    List { reply: ReplySender<Vec<ConnectorView>> },
-    Get { name: String, reply: ReplySender<ConnectorView> },
-    Create { name: String, config: Config, target: TargetState, reply: ReplySender<ConnectorView> },
-    PutConfig { name: String, config: Config, expected: Option<Config>, reply: ReplySender<(ConnectorView, bool)> },
-    Delete { name: String, reply: ReplySender<()> },
-    SetTarget { name: String, target: TargetState, reply: ReplySender<()> },
-    Restart { name: String, include_tasks: bool, only_failed: bool, reply: ReplySender<ConnectorView> },
-    RestartTask { name: String, task: u32, reply: ReplySender<()> },
-    Offsets { name: String, reply: ReplySender<OffsetListing> },
-    ChangeOffsets { name: String, change: OffsetChange, reply: ReplySender<bool> },
-    Topics { name: String, reply: ReplySender<Vec<String>> },
-    ResetTopics { name: String, reply: ReplySender<()> },
-    History { name: String, reply: ReplySender<Vec<StoredVersion>> },
-    Info { reply: ReplySender<WorkerInfo> },
-    Health { reply: ReplySender<(WorkerHealth, Vec<StalledTask>)> },
+    List {
+        reply: ReplySender<Vec<ConnectorView>>,
+    },
+    Get {
+        name: String,
+        reply: ReplySender<ConnectorView>,
+    },
+    Create {
+        name: String,
+        config: Config,
+        target: TargetState,
+        reply: ReplySender<ConnectorView>,
+    },
+    PutConfig {
+        name: String,
+        config: Config,
+        expected: Option<Config>,
+        reply: ReplySender<(ConnectorView, bool)>,
+    },
+    Delete {
+        name: String,
+        reply: ReplySender<()>,
+    },
+    SetTarget {
+        name: String,
+        target: TargetState,
+        reply: ReplySender<()>,
+    },
+    Restart {
+        name: String,
+        include_tasks: bool,
+        only_failed: bool,
+        reply: ReplySender<ConnectorView>,
+    },
+    RestartTask {
+        name: String,
+        task: u32,
+        reply: ReplySender<()>,
+    },
+    Offsets {
+        name: String,
+        reply: ReplySender<OffsetListing>,
+    },
+    ChangeOffsets {
+        name: String,
+        change: OffsetChange,
+        reply: ReplySender<bool>,
+    },
+    Topics {
+        name: String,
+        reply: ReplySender<Vec<String>>,
+    },
+    ResetTopics {
+        name: String,
+        reply: ReplySender<()>,
+    },
+    History {
+        name: String,
+        reply: ReplySender<Vec<StoredVersion>>,
+    },
+    Info {
+        reply: ReplySender<WorkerInfo>,
+    },
+    Health {
+        reply: ReplySender<(WorkerHealth, Vec<StalledTask>)>,
+    },
 }
 
 /// The handle. Cheap to clone.
@@ -247,9 +314,15 @@ impl Herder {
         Self { commands }
     }
 
-    async fn call<T>(&self, command: impl FnOnce(ReplySender<T>) -> HerderCommand) -> Result<T, HerderRefusal> {
+    async fn call<T>(
+        &self,
+        command: impl FnOnce(ReplySender<T>) -> HerderCommand,
+    ) -> Result<T, HerderRefusal> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| HerderRefusal::ShuttingDown)?;
+        self.commands
+            .send(command(reply))
+            .await
+            .map_err(|_| HerderRefusal::ShuttingDown)?;
         answer.await.map_err(|_| HerderRefusal::ShuttingDown)?
     }
 
@@ -272,13 +345,29 @@ impl Herder {
         target: TargetState,
     ) -> Result<ConnectorView, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::Create { name, config, target, reply }).await
+        self.call(|reply| HerderCommand::Create {
+            name,
+            config,
+            target,
+            reply,
+        })
+        .await
     }
 
     /// Stores a connector's config, new or not (`true`: new), and restarts it. The config has been validated.
-    pub async fn put_config(&self, name: &str, config: Config) -> Result<(ConnectorView, bool), HerderRefusal> {
+    pub async fn put_config(
+        &self,
+        name: &str,
+        config: Config,
+    ) -> Result<(ConnectorView, bool), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::PutConfig { name, config, expected: None, reply }).await
+        self.call(|reply| HerderCommand::PutConfig {
+            name,
+            config,
+            expected: None,
+            reply,
+        })
+        .await
     }
 
     /// The same for a connector whose config is still `expected`; else [`Refusal::ConfigChanged`].
@@ -290,25 +379,40 @@ impl Herder {
     ) -> Result<ConnectorView, HerderRefusal> {
         let name = name.to_owned();
         let expected = Some(expected);
-        Ok(self.call(|reply| HerderCommand::PutConfig { name, config, expected, reply }).await?.0)
+        Ok(self
+            .call(|reply| HerderCommand::PutConfig {
+                name,
+                config,
+                expected,
+                reply,
+            })
+            .await?
+            .0)
     }
 
     /// Every config that a connector has had, oldest first; a deleted one's as well.
     pub async fn history(&self, name: &str) -> Result<Vec<StoredVersion>, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::History { name, reply }).await
+        self.call(|reply| HerderCommand::History { name, reply })
+            .await
     }
 
     /// Stops and forgets a connector; its offsets stay.
     pub async fn delete(&self, name: &str) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::Delete { name, reply }).await
+        self.call(|reply| HerderCommand::Delete { name, reply })
+            .await
     }
 
     /// Pause, resume, stop.
     pub async fn set_target(&self, name: &str, target: TargetState) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::SetTarget { name, target, reply }).await
+        self.call(|reply| HerderCommand::SetTarget {
+            name,
+            target,
+            reply,
+        })
+        .await
     }
 
     /// Restarts the connector and (KIP-745) its tasks; the view shows what is being restarted as RESTARTING.
@@ -319,37 +423,56 @@ impl Herder {
         only_failed: bool,
     ) -> Result<ConnectorView, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::Restart { name, include_tasks, only_failed, reply }).await
+        self.call(|reply| HerderCommand::Restart {
+            name,
+            include_tasks,
+            only_failed,
+            reply,
+        })
+        .await
     }
 
     /// Restarts one task.
     pub async fn restart_task(&self, name: &str, task: u32) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::RestartTask { name, task, reply }).await
+        self.call(|reply| HerderCommand::RestartTask { name, task, reply })
+            .await
     }
 
     /// Stored offsets.
     pub async fn offsets(&self, name: &str) -> Result<OffsetListing, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::Offsets { name, reply }).await
+        self.call(|reply| HerderCommand::Offsets { name, reply })
+            .await
     }
 
     /// Changes stored offsets of a stopped connector; `true` when the connector itself keeps them too.
-    pub async fn change_offsets(&self, name: &str, change: OffsetChange) -> Result<bool, HerderRefusal> {
+    pub async fn change_offsets(
+        &self,
+        name: &str,
+        change: OffsetChange,
+    ) -> Result<bool, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::ChangeOffsets { name, change, reply }).await
+        self.call(|reply| HerderCommand::ChangeOffsets {
+            name,
+            change,
+            reply,
+        })
+        .await
     }
 
     /// Topics the connector has used since the last reset (KIP-558); empty for unknown ones.
     pub async fn topics(&self, name: &str) -> Result<Vec<String>, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::Topics { name, reply }).await
+        self.call(|reply| HerderCommand::Topics { name, reply })
+            .await
     }
 
     /// Forgets the topics used.
     pub async fn reset_topics(&self, name: &str) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::ResetTopics { name, reply }).await
+        self.call(|reply| HerderCommand::ResetTopics { name, reply })
+            .await
     }
 
     /// Worker facts.

@@ -22,10 +22,14 @@ pub async fn read(
     within(async {
         let (config, redactor) = &worker.resolved(config).await?;
         let read = match connector {
-            ConnectorPlugin::Source(_) => {
-                worker.source_offsets(name, config).await.map(|stored| OffsetListing::Source(stored.positions()))
-            }
-            ConnectorPlugin::Sink(_) => worker.sink_offsets(name, config).await.map(OffsetListing::Sink),
+            ConnectorPlugin::Source(_) => worker
+                .source_offsets(name, config)
+                .await
+                .map(|stored| OffsetListing::Source(stored.positions())),
+            ConnectorPlugin::Sink(_) => worker
+                .sink_offsets(name, config)
+                .await
+                .map(OffsetListing::Sink),
         };
         read.map_err(|error| redactor.error(error))
     })
@@ -42,14 +46,19 @@ pub async fn change(
     tasks: usize,
     change: OffsetChange,
 ) -> Result<bool, HerderRefusal> {
-    if let (ConnectorPlugin::Source(source), OffsetChange::Source(positions)) = (connector, &change) {
-        source.check_positions(positions).map_err(|error| HerderRefusal::BadOffsets(error.to_string()))?;
+    if let (ConnectorPlugin::Source(source), OffsetChange::Source(positions)) = (connector, &change)
+    {
+        source
+            .check_positions(positions)
+            .map_err(|error| HerderRefusal::BadOffsets(error.to_string()))?;
     }
     within(async {
         let (config, redactor) = &worker.resolved(config).await?;
         let changed = match connector {
             ConnectorPlugin::Source(_) => change_source(worker, name, config, tasks, change).await,
-            ConnectorPlugin::Sink(sink) => change_sink(worker, sink.as_ref(), name, config, change).await,
+            ConnectorPlugin::Sink(sink) => {
+                change_sink(worker, sink.as_ref(), name, config, change).await
+            }
         };
         changed.map_err(|error| redactor.error(error))
     })
@@ -78,11 +87,22 @@ async fn change_source(
         OffsetChange::Source(positions) => positions,
         OffsetChange::Reset => {
             let stored = worker.source_offsets(name, config).await?;
-            stored.positions().into_iter().map(|position| SourcePosition { offset: None, ..position }).collect()
+            stored
+                .positions()
+                .into_iter()
+                .map(|position| SourcePosition {
+                    offset: None,
+                    ..position
+                })
+                .collect()
         }
-        OffsetChange::Sink(_) => return Err(Error::fatal("offsets of a sink were given for a source")),
+        OffsetChange::Sink(_) => {
+            return Err(Error::fatal("offsets of a sink were given for a source"));
+        }
     };
-    worker.set_source_offsets(name, config, tasks, &positions).await?;
+    worker
+        .set_source_offsets(name, config, tasks, &positions)
+        .await?;
     Ok(false)
 }
 
@@ -97,22 +117,34 @@ async fn change_sink(
         OffsetChange::Sink(changes) => changes,
         OffsetChange::Reset => {
             worker.set_sink_offsets(name, config, None).await?;
-            return sink.reset_offsets(&worker.sink_config(name, config).await?).await;
+            return sink
+                .reset_offsets(&worker.sink_config(name, config).await?)
+                .await;
         }
-        OffsetChange::Source(_) => return Err(Error::fatal("offsets of a source were given for a sink")),
+        OffsetChange::Source(_) => {
+            return Err(Error::fatal("offsets of a source were given for a sink"));
+        }
     };
     let own = worker.sink_config(name, config).await?;
     // what the sink keeps is what counts: it is changed last, so that a failure before it has changed nothing
     if changes.iter().all(|(_, offset)| offset.is_some()) {
-        let to: Vec<TopicOffset> =
-            changes.iter().filter_map(|(at, offset)| Some(topic_offset(at, (*offset)?))).collect();
+        let to: Vec<TopicOffset> = changes
+            .iter()
+            .filter_map(|(at, offset)| Some(topic_offset(at, (*offset)?)))
+            .collect();
         worker.set_sink_offsets(name, config, Some(&to)).await?;
         return sink.alter_offsets(&own, &changes).await;
     }
     // A group forgets single partitions only by forgetting all and keeping the others.
     let mut kept: BTreeMap<TopicPartition, i64> = BTreeMap::new();
     for at in worker.sink_offsets(name, config).await? {
-        kept.insert(TopicPartition { topic: at.topic, partition: at.partition }, at.offset);
+        kept.insert(
+            TopicPartition {
+                topic: at.topic,
+                partition: at.partition,
+            },
+            at.offset,
+        );
     }
     for (partition, offset) in &changes {
         match offset {
@@ -122,12 +154,19 @@ async fn change_sink(
     }
     worker.set_sink_offsets(name, config, None).await?;
     if !kept.is_empty() {
-        let to: Vec<TopicOffset> = kept.iter().map(|(at, offset)| topic_offset(at, *offset)).collect();
+        let to: Vec<TopicOffset> = kept
+            .iter()
+            .map(|(at, offset)| topic_offset(at, *offset))
+            .collect();
         worker.set_sink_offsets(name, config, Some(&to)).await?;
     }
     sink.alter_offsets(&own, &changes).await
 }
 
 fn topic_offset(at: &TopicPartition, offset: i64) -> TopicOffset {
-    TopicOffset { topic: at.topic.clone(), partition: at.partition, offset }
+    TopicOffset {
+        topic: at.topic.clone(),
+        partition: at.partition,
+        offset,
+    }
 }

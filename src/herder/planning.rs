@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_api::{
-    Config, Error, Result, SourceConnector, SourceOffset, SourcePartition, SourcePosition, StoredOffsets, TaskPlan,
-    fail_point,
+    Config, Error, Result, SourceConnector, SourceOffset, SourcePartition, SourcePosition,
+    StoredOffsets, TaskPlan, fail_point,
 };
 use futures_util::FutureExt;
 use tokio::sync::OnceCell;
@@ -25,10 +25,13 @@ pub(super) async fn plan(
     config: &Config,
     max_tasks: usize,
 ) -> Result<TaskPlan> {
-    let planning = AssertUnwindSafe(planned(worker, source, name, config, max_tasks)).catch_unwind();
+    let planning =
+        AssertUnwindSafe(planned(worker, source, name, config, max_tasks)).catch_unwind();
     match tokio::time::timeout(LIMIT, planning).await {
         Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(Error::fatal("the connector panicked while it planned its tasks: this is a bug in it")),
+        Ok(Err(_)) => Err(Error::fatal(
+            "the connector panicked while it planned its tasks: this is a bug in it",
+        )),
         Err(_) => Err(Error::retry(format!(
             "the source did not answer within {} s while its tasks were planned: see that it is up and that nothing \
              between drops packets",
@@ -45,7 +48,12 @@ async fn planned(
     max_tasks: usize,
 ) -> Result<TaskPlan> {
     let (resolved, redactor) = worker.resolved(config).await?;
-    let stored = LazyOffsets { worker, name, config: &resolved, found: OnceCell::new() };
+    let stored = LazyOffsets {
+        worker,
+        name,
+        config: &resolved,
+        found: OnceCell::new(),
+    };
     let planned = async {
         right_version(source, &resolved)?;
         fail_point::reach_async("source.plan").await?;
@@ -66,7 +74,9 @@ struct LazyOffsets<'a> {
 
 impl LazyOffsets<'_> {
     async fn stored(&self) -> Result<&ConnectorOffsetsReader> {
-        self.found.get_or_try_init(|| self.worker.source_offsets(self.name, self.config)).await
+        self.found
+            .get_or_try_init(|| self.worker.source_offsets(self.name, self.config))
+            .await
     }
 }
 

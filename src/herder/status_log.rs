@@ -7,7 +7,14 @@ use crate::store::StoreChange;
 
 /// Logs the state of a connector or task that is about to be stored.
 pub(super) fn log_status(write: &StoreChange) {
-    let StoreChange::SetStatus { name, task, status: RunStatus { state, trace, .. } } = write else { return };
+    let StoreChange::SetStatus {
+        name,
+        task,
+        status: RunStatus { state, trace, .. },
+    } = write
+    else {
+        return;
+    };
     let (connector, task, state) = (&**name, task.map(i64::from), *state);
     let why = trace.as_deref().unwrap_or_default();
     match (state, task) {

@@ -50,11 +50,24 @@ pub struct KafkaAdmin {
 
 impl KafkaAdmin {
     /// Opens it; connects when first used. Must be called within a tokio runtime. Errors: `Config`.
-    pub fn open(settings: &ClientSettings, dev: Option<DevBroker>, runtime: Handle) -> Result<Self> {
+    pub fn open(
+        settings: &ClientSettings,
+        dev: Option<DevBroker>,
+        runtime: Handle,
+    ) -> Result<Self> {
         let brokers = settings.brokers().to_owned();
-        let asker = settings.native().create_with_context(QuietContext::default());
-        let asker = DropInBackground::new(asker.map_err(|e| error::of("opening a Kafka admin client", e))?);
-        Ok(Self { settings: settings.clone(), asker, brokers, dev, runtime })
+        let asker = settings
+            .native()
+            .create_with_context(QuietContext::default());
+        let asker =
+            DropInBackground::new(asker.map_err(|e| error::of("opening a Kafka admin client", e))?);
+        Ok(Self {
+            settings: settings.clone(),
+            asker,
+            brokers,
+            dev,
+            runtime,
+        })
     }
 
     /// The cluster's id. `None` when no broker answers within [`PATIENCE`]. Errors: `Denied` as soon as one refuses us.
@@ -62,11 +75,18 @@ impl KafkaAdmin {
         fail_point::reach("admin.cluster-id")?;
         let began = std::time::Instant::now();
         while began.elapsed() < PATIENCE {
-            if let Some(id) = self.asker.client().fetch_cluster_id(Duration::from_millis(300)) {
+            if let Some(id) = self
+                .asker
+                .client()
+                .fetch_cluster_id(Duration::from_millis(300))
+            {
                 return Ok(Some(id));
             }
             if let Some(reason) = self.refused() {
-                return Err(error::refused(format_args!("connecting to Kafka at {}", self.brokers), &reason));
+                return Err(error::refused(
+                    format_args!("connecting to Kafka at {}", self.brokers),
+                    &reason,
+                ));
             }
         }
         Ok(None)
@@ -101,7 +121,11 @@ impl KafkaAdmin {
         let what = || format!("listing topics at {}", self.brokers);
         let metadata = self.asker.client().fetch_metadata(None, PATIENCE);
         let metadata = metadata.map_err(|e| self.explained(error::of(what(), e)))?;
-        Ok(metadata.topics().iter().map(|t| t.name().to_owned()).collect())
+        Ok(metadata
+            .topics()
+            .iter()
+            .map(|t| t.name().to_owned())
+            .collect())
     }
 
     fn refused(&self) -> Option<String> {
@@ -112,16 +136,22 @@ impl KafkaAdmin {
     /// An unanswered question, when the reason is known that nobody answered.
     fn explained(&self, error: Error) -> Error {
         match self.refused() {
-            Some(reason) if error.kind() == ErrorKind::Retry => {
-                error::refused(format_args!("connecting to Kafka at {}", self.brokers), &reason)
-            }
+            Some(reason) if error.kind() == ErrorKind::Retry => error::refused(
+                format_args!("connecting to Kafka at {}", self.brokers),
+                &reason,
+            ),
             _ => error,
         }
     }
 
     fn client(&self) -> Result<DropInBackground<AdminClient<QuietContext>>> {
-        let client = self.settings.native().create_with_context(QuietContext::default());
-        client.map(DropInBackground::new).map_err(|e| error::of("opening a Kafka admin client", e))
+        let client = self
+            .settings
+            .native()
+            .create_with_context(QuietContext::default());
+        client
+            .map(DropInBackground::new)
+            .map_err(|e| error::of("opening a Kafka admin client", e))
     }
 
     /// Creates the topic if it does not exist, and waits until it can be used; an existing one is left as it is.
@@ -129,7 +159,9 @@ impl KafkaAdmin {
     pub fn ensure(&self, wanted: &TopicSpec) -> Result<()> {
         if self.partitions(&wanted.topic)?.is_none() {
             self.create(wanted)?;
-            await_topic(&wanted.topic, &self.brokers, || self.partitions(&wanted.topic))?;
+            await_topic(&wanted.topic, &self.brokers, || {
+                self.partitions(&wanted.topic)
+            })?;
         }
         Ok(())
     }
@@ -146,8 +178,12 @@ impl KafkaAdmin {
         for (name, value) in &wanted.config {
             topic = topic.set(name, value);
         }
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
-        let results = self.runtime.block_on(self.client()?.create_topics([&topic], &options));
+        let options = AdminOptions::new()
+            .operation_timeout(Some(PATIENCE))
+            .request_timeout(Some(PATIENCE));
+        let results = self
+            .runtime
+            .block_on(self.client()?.create_topics([&topic], &options));
         for result in results.map_err(|e| error::of(what(), e))? {
             match result {
                 Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
@@ -161,8 +197,12 @@ impl KafkaAdmin {
     /// Errors: `Retry`, `Denied`.
     pub fn delete_group(&self, group: &str) -> Result<bool> {
         let what = || format!("deleting consumer group {group} at {}", self.brokers);
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
-        let results = self.runtime.block_on(self.client()?.delete_groups(&[group], &options));
+        let options = AdminOptions::new()
+            .operation_timeout(Some(PATIENCE))
+            .request_timeout(Some(PATIENCE));
+        let results = self
+            .runtime
+            .block_on(self.client()?.delete_groups(&[group], &options));
         for result in results.map_err(|e| error::of(what(), e))? {
             match result {
                 Ok(_) | Err((_, Code::GroupIdNotFound)) => {}
@@ -176,7 +216,11 @@ impl KafkaAdmin {
 
 /// The number of partitions of a new topic, once the brokers that `ask` asks know it, which takes a moment.
 /// Errors: `Retry`, `Denied`.
-pub(super) fn await_topic(topic: &str, brokers: &str, ask: impl Fn() -> Result<Option<i32>>) -> Result<i32> {
+pub(super) fn await_topic(
+    topic: &str,
+    brokers: &str,
+    ask: impl Fn() -> Result<Option<i32>>,
+) -> Result<i32> {
     let began = std::time::Instant::now();
     while began.elapsed() < PATIENCE {
         match ask() {
@@ -185,19 +229,39 @@ pub(super) fn await_topic(topic: &str, brokers: &str, ask: impl Fn() -> Result<O
             _ => std::thread::sleep(Duration::from_millis(20)),
         }
     }
-    Err(Error::retry(format!("topic {topic} was created at {brokers} but has no leader yet")))
+    Err(Error::retry(format!(
+        "topic {topic} was created at {brokers} but has no leader yet"
+    )))
 }
 
 /// The number of partitions of a topic, as that client's brokers know it.
-pub(super) fn partitions<C: ClientContext>(client: &Client<C>, brokers: &str, topic: &str) -> Result<Option<i32>> {
+pub(super) fn partitions<C: ClientContext>(
+    client: &Client<C>,
+    brokers: &str,
+    topic: &str,
+) -> Result<Option<i32>> {
     let what = || format!("asking {brokers} for topic {topic}");
-    let metadata = client.fetch_metadata(Some(topic), PATIENCE).map_err(|e| error::of(what(), e))?;
-    let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(None) };
-    match found.error().filter(|e| *e != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).map(Code::from) {
-        None if found.partitions().iter().any(|partition| partition.leader() < 0) => {
+    let metadata = client
+        .fetch_metadata(Some(topic), PATIENCE)
+        .map_err(|e| error::of(what(), e))?;
+    let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else {
+        return Ok(None);
+    };
+    match found
+        .error()
+        .filter(|e| *e != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)
+        .map(Code::from)
+    {
+        None if found
+            .partitions()
+            .iter()
+            .any(|partition| partition.leader() < 0) =>
+        {
             Err(error::of_code(what(), Code::LeaderNotAvailable))
         }
-        None => Ok(i32::try_from(found.partitions().len()).ok().filter(|n| *n > 0)),
+        None => Ok(i32::try_from(found.partitions().len())
+            .ok()
+            .filter(|n| *n > 0)),
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
         Some(code) => Err(error::of_code(what(), code)),
     }
@@ -212,9 +276,15 @@ pub struct GroupOffsets {
 impl GroupOffsets {
     /// Opens it by the `group.id` in `settings`. Errors: `Config`.
     pub fn open(settings: &ClientSettings) -> Result<Self> {
-        let what = format!("consumer group {} at {}", settings.get("group.id").unwrap_or_default(), settings.brokers());
-        let consumer =
-            settings.native().create_with_context(QuietContext::default()).map_err(|e| error::of(&what, e))?;
+        let what = format!(
+            "consumer group {} at {}",
+            settings.get("group.id").unwrap_or_default(),
+            settings.brokers()
+        );
+        let consumer = settings
+            .native()
+            .create_with_context(QuietContext::default())
+            .map_err(|e| error::of(&what, e))?;
         Ok(Self { consumer, what })
     }
 
@@ -227,13 +297,21 @@ impl GroupOffsets {
         for at in partitions {
             list.add_partition(&at.topic, at.partition);
         }
-        let list = self.consumer.committed_offsets(list, PATIENCE).map_err(|e| error::of(&self.what, e))?;
-        let offset = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
-            Offset::Offset(offset) => {
-                Some(TopicOffset { topic: element.topic().into(), partition: element.partition(), offset })
-            }
-            _ => None,
-        };
+        let list = self
+            .consumer
+            .committed_offsets(list, PATIENCE)
+            .map_err(|e| error::of(&self.what, e))?;
+        let offset =
+            |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element
+                .offset()
+            {
+                Offset::Offset(offset) => Some(TopicOffset {
+                    topic: element.topic().into(),
+                    partition: element.partition(),
+                    offset,
+                }),
+                _ => None,
+            };
         Ok(list.elements().iter().filter_map(offset).collect())
     }
 
@@ -242,7 +320,9 @@ impl GroupOffsets {
         let list = offset_list(offsets).map_err(|e| error::of(&self.what, e))?;
         match self.consumer.commit(&list, CommitMode::Sync) {
             Err(error) if error.rdkafka_error_code() == Some(Code::UnknownMemberId) => Ok(false),
-            committed => committed.map(|()| true).map_err(|e| error::of(&self.what, e)),
+            committed => committed
+                .map(|()| true)
+                .map_err(|e| error::of(&self.what, e)),
         }
     }
 
@@ -256,7 +336,10 @@ impl GroupOffsets {
         let began = std::time::Instant::now();
         while self.consumer.assignment().map_err(failed)?.count() == 0 {
             if began.elapsed() > PATIENCE {
-                return Err(Error::retry(format!("{}: the group could not be joined in time", self.what)));
+                return Err(Error::retry(format!(
+                    "{}: the group could not be joined in time",
+                    self.what
+                )));
             }
             // What comes in is left: nothing is committed by itself.
             drop(self.consumer.poll(Duration::from_millis(50)));
@@ -268,8 +351,15 @@ impl GroupOffsets {
 
     /// The first and the next offset of a partition, open transactions left out. Errors: `Retry`, `Denied`.
     pub fn watermarks(&self, at: &TopicPartition) -> Result<(i64, i64)> {
-        let read = self.consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE);
-        read.map_err(|e| error::of(format_args!("{}: offsets of {}-{}", self.what, at.topic, at.partition), e))
+        let read = self
+            .consumer
+            .fetch_watermarks(&at.topic, at.partition, PATIENCE);
+        read.map_err(|e| {
+            error::of(
+                format_args!("{}: offsets of {}-{}", self.what, at.topic, at.partition),
+                e,
+            )
+        })
     }
 }
 

@@ -38,7 +38,9 @@ impl<T: Send + 'static> Drop for DropInBackground<T> {
             drop(ending);
         };
         // without a thread for it, it is ended here and now
-        let _thread = std::thread::Builder::new().name("end-client".to_owned()).spawn(end);
+        let _thread = std::thread::Builder::new()
+            .name("end-client".to_owned())
+            .spawn(end);
     }
 }
 
@@ -58,7 +60,10 @@ pub(super) fn within<T: Send + 'static>(
         let _nobody_waits = done.send(call());
         drop(ending);
     };
-    if let Err(error) = std::thread::Builder::new().name("kafka-call".to_owned()).spawn(run) {
+    if let Err(error) = std::thread::Builder::new()
+        .name("kafka-call".to_owned())
+        .spawn(run)
+    {
         tracing::error!(%error, "no thread for a call to Kafka");
         return None;
     }
@@ -133,7 +138,10 @@ mod tests {
         let limit = Duration::from_millis(20);
         assert_eq!(within(limit, || true, move || hang.recv()), None);
         let (_never, hang) = channel::<()>();
-        assert_eq!(within(Duration::from_secs(3600), || false, move || hang.recv()), None);
+        assert_eq!(
+            within(Duration::from_secs(3600), || false, move || hang.recv()),
+            None
+        );
         assert_eq!(within(Duration::from_secs(60), || true, || 7), Some(7));
     }
 }

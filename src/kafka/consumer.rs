@@ -12,7 +12,9 @@ use std::time::Duration;
 use connector_api::{Error, ErrorKind, Result, TopicOffset, TopicPartition, fail_point};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{
+    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol,
+};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::types::RDKafkaRespErr;
@@ -81,13 +83,21 @@ impl ClientContext for ConsumerEvents {
 }
 
 impl ConsumerContext for ConsumerEvents {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
         let outcome = match event {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
             _ => self.unassign(consumer, list),
         };
         if let Err(error) = outcome {
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            self.failed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert(error);
         }
     }
 
@@ -102,7 +112,11 @@ impl ConsumerContext for ConsumerEvents {
 impl ConsumerEvents {
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> Result<()> {
         let partitions = partitions_of(list);
-        let start = if partitions.is_empty() { Ok(()) } else { self.start(consumer, &partitions, list) };
+        let start = if partitions.is_empty() {
+            Ok(())
+        } else {
+            self.start(consumer, &partitions, list)
+        };
         let empty = TopicPartitionList::new();
         let assigned = if start.is_ok() { &*list } else { &empty };
         let done = match consumer.rebalance_protocol() {
@@ -113,8 +127,16 @@ impl ConsumerEvents {
         start.and(done.map_err(|e| error::of("taking over partitions", e)))
     }
 
-    fn pause_or_resume(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
-        if self.paused.load(Ordering::Relaxed) { consumer.pause(list) } else { consumer.resume(list) }
+    fn pause_or_resume(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        list: &TopicPartitionList,
+    ) -> KafkaResult<()> {
+        if self.paused.load(Ordering::Relaxed) {
+            consumer.pause(list)
+        } else {
+            consumer.resume(list)
+        }
     }
 
     /// Puts the offset to start from into every element of `list`.
@@ -126,30 +148,49 @@ impl ConsumerEvents {
     ) -> Result<()> {
         let stored = self.owner.assigned(partitions)?;
         let failed = |e| error::of("reading the group's offsets", e);
-        let committed = consumer.committed_offsets(list.clone(), PATIENCE).map_err(failed)?;
+        let committed = consumer
+            .committed_offsets(list.clone(), PATIENCE)
+            .map_err(failed)?;
         let (mut from, mut unknown) = (Vec::new(), TopicPartitionList::new());
         for at in partitions {
-            let stored = stored.iter().find(|s| s.topic == at.topic && s.partition == at.partition);
-            let committed = committed.find_partition(&at.topic, at.partition).map(|element| element.offset());
+            let stored = stored
+                .iter()
+                .find(|s| s.topic == at.topic && s.partition == at.partition);
+            let committed = committed
+                .find_partition(&at.topic, at.partition)
+                .map(|element| element.offset());
             let offset = match (stored, committed) {
                 (Some(stored), _) => Offset::Offset(stored.offset),
                 (None, Some(Offset::Offset(offset))) => Offset::Offset(offset),
                 _ => self.reset_to(consumer, at)?,
             };
-            list.set_partition_offset(&at.topic, at.partition, offset).map_err(failed)?;
+            list.set_partition_offset(&at.topic, at.partition, offset)
+                .map_err(failed)?;
             if let Offset::Offset(offset) = offset {
-                from.push(TopicOffset { topic: Arc::clone(&at.topic), partition: at.partition, offset });
+                from.push(TopicOffset {
+                    topic: Arc::clone(&at.topic),
+                    partition: at.partition,
+                    offset,
+                });
             } else {
-                unknown.add_partition_offset(&at.topic, at.partition, offset).map_err(failed)?;
+                unknown
+                    .add_partition_offset(&at.topic, at.partition, offset)
+                    .map_err(failed)?;
             }
         }
         if self.must_be_whole {
             self.owner.starting(&from);
         }
         let mut begun = self.begun();
-        begun.extend(
-            from.into_iter().map(|at| (TopicPartition { topic: at.topic, partition: at.partition }, at.offset)),
-        );
+        begun.extend(from.into_iter().map(|at| {
+            (
+                TopicPartition {
+                    topic: at.topic,
+                    partition: at.partition,
+                },
+                at.offset,
+            )
+        }));
         begun.extend(resolved(consumer, unknown, list));
         Ok(())
     }
@@ -159,16 +200,28 @@ impl ConsumerEvents {
     }
 
     /// These offsets, and where the partitions began of which nothing was committed; all of them, or those in `only`.
-    fn with_begun(&self, offsets: &[TopicOffset], only: Option<&[TopicPartition]>) -> Vec<TopicOffset> {
+    fn with_begun(
+        &self,
+        offsets: &[TopicOffset],
+        only: Option<&[TopicPartition]>,
+    ) -> Vec<TopicOffset> {
         let (mut all, mut begun) = (offsets.to_vec(), self.begun());
-        begun.retain(|at, _| !offsets.iter().any(|o| o.partition == at.partition && o.topic == at.topic));
+        begun.retain(|at, _| {
+            !offsets
+                .iter()
+                .any(|o| o.partition == at.partition && o.topic == at.topic)
+        });
         if offsets.is_empty() {
             return all;
         }
         begun.retain(|at, offset| {
             let taken = only.is_none_or(|only| only.contains(at));
             if taken {
-                all.push(TopicOffset { topic: Arc::clone(&at.topic), partition: at.partition, offset: *offset });
+                all.push(TopicOffset {
+                    topic: Arc::clone(&at.topic),
+                    partition: at.partition,
+                    offset: *offset,
+                });
             }
             !taken
         });
@@ -178,13 +231,18 @@ impl ConsumerEvents {
     fn reset_to(&self, consumer: &BaseConsumer<Self>, at: &TopicPartition) -> Result<Offset> {
         let Some(reset) = self.reset else {
             let text = "there is no stored offset and auto.offset.reset is none; set an offset (PATCH /connectors/NAME/offsets) or choose earliest or latest";
-            return Err(Error::config(format!("topic {}, partition {}: {text}", at.topic, at.partition)));
+            return Err(Error::config(format!(
+                "topic {}, partition {}: {text}",
+                at.topic, at.partition
+            )));
         };
         if !self.must_be_whole {
             return Ok(reset);
         }
         let what = |e| error::of(format_args!("reading offsets of topic {}", at.topic), e);
-        let (first, end) = consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE).map_err(what)?;
+        let (first, end) = consumer
+            .fetch_watermarks(&at.topic, at.partition, PATIENCE)
+            .map_err(what)?;
         match reset {
             Offset::Beginning if first > 0 => Err(Error::fatal(format!(
                 "topic {}, partition {}: the development broker keeps only the last megabytes, and the first {first} records are gone already; \
@@ -201,7 +259,11 @@ impl ConsumerEvents {
         let partitions = partitions_of(list);
         if !partitions.is_empty() {
             let done = self.owner.revoked(&partitions, lost);
-            let done = if lost { Vec::new() } else { self.with_begun(&done, Some(&partitions)) };
+            let done = if lost {
+                Vec::new()
+            } else {
+                self.with_begun(&done, Some(&partitions))
+            };
             self.begun().retain(|at, _| !partitions.contains(at));
             if !done.is_empty() {
                 self.commit_last(&done)?;
@@ -219,13 +281,21 @@ impl ConsumerEvents {
     /// Commits offsets of partitions that are being given up. librdkafka waits for the answer without a limit.
     fn commit_last(&self, offsets: &[TopicOffset]) -> Result<()> {
         let offsets = offset_list(offsets).map_err(|e| error::of("committing group offsets", e))?;
-        let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return Ok(()) };
-        match within(COMMIT_WITHIN, || true, move || consumer.commit(&offsets, CommitMode::Sync)) {
+        let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else {
+            return Ok(());
+        };
+        match within(
+            COMMIT_WITHIN,
+            || true,
+            move || consumer.commit(&offsets, CommitMode::Sync),
+        ) {
             Some(Ok(())) => {}
             Some(Err(error)) => {
                 tracing::warn!(%error, "group offsets were not committed while partitions were given up");
             }
-            None => tracing::warn!("group offsets were not committed in time while partitions were given up"),
+            None => tracing::warn!(
+                "group offsets were not committed in time while partitions were given up"
+            ),
         }
         Ok(())
     }
@@ -255,12 +325,26 @@ fn resolved(
     let mut out = Vec::new();
     for element in told.elements() {
         let (topic, partition) = (element.topic(), element.partition());
-        let Offset::Offset(offset) = element.offset() else { continue };
-        let wanted = unknown.find_partition(topic, partition).map(|element| element.offset());
-        if wanted == Some(Offset::End) && list.set_partition_offset(topic, partition, Offset::Offset(offset)).is_err() {
+        let Offset::Offset(offset) = element.offset() else {
+            continue;
+        };
+        let wanted = unknown
+            .find_partition(topic, partition)
+            .map(|element| element.offset());
+        if wanted == Some(Offset::End)
+            && list
+                .set_partition_offset(topic, partition, Offset::Offset(offset))
+                .is_err()
+        {
             continue;
         }
-        out.push((TopicPartition { topic: topic.into(), partition }, offset));
+        out.push((
+            TopicPartition {
+                topic: topic.into(),
+                partition,
+            },
+            offset,
+        ));
     }
     out
 }
@@ -309,7 +393,10 @@ impl IncomingRecord<'_> {
 
     /// Its headers in order.
     pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
-        self.0.headers().into_iter().flat_map(|headers| headers.iter().map(|h| (h.key, h.value)))
+        self.0
+            .headers()
+            .into_iter()
+            .flat_map(|headers| headers.iter().map(|h| (h.key, h.value)))
     }
 }
 
@@ -335,27 +422,53 @@ impl Consumer {
             "earliest" | "smallest" | "beginning" => Some(Offset::Beginning),
             "latest" | "largest" | "end" => Some(Offset::End),
             "none" | "error" => None,
-            _ => return Err(Error::config("auto.offset.reset must be earliest, latest or none")),
+            _ => {
+                return Err(Error::config(
+                    "auto.offset.reset must be earliest, latest or none",
+                ));
+            }
         };
         settings.set("auto.offset.reset", "error");
         BrokerContact::ask(&mut settings);
         let (contact, consumer, paused, begun, failed) = Default::default();
-        let context = ConsumerEvents { owner, contact, consumer, reset, must_be_whole, paused, begun, failed };
-        let (brokers, silence) = (settings.brokers().to_owned(), ConsumerSilence::of(&settings));
-        let inner: NativeConsumer =
-            settings.native().create_with_context(context).map_err(|e| error::of("opening a Kafka consumer", e))?;
+        let context = ConsumerEvents {
+            owner,
+            contact,
+            consumer,
+            reset,
+            must_be_whole,
+            paused,
+            begun,
+            failed,
+        };
+        let (brokers, silence) = (
+            settings.brokers().to_owned(),
+            ConsumerSilence::of(&settings),
+        );
+        let inner: NativeConsumer = settings
+            .native()
+            .create_with_context(context)
+            .map_err(|e| error::of("opening a Kafka consumer", e))?;
         let inner = Arc::new(inner);
         let _set_once = inner.context().consumer.set(Arc::downgrade(&inner));
         let subscribed = match what {
-            Subscription::Topics(topics) => inner.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>()),
+            Subscription::Topics(topics) => {
+                inner.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())
+            }
             Subscription::Pattern(pattern) => inner.subscribe(&[&format!("^({pattern})$")]),
         };
         subscribed.map_err(|e| Error::config(format!("subscribing at {brokers}: {e}")))?;
-        Ok(Self { inner: Some(inner), silence, brokers })
+        Ok(Self {
+            inner: Some(inner),
+            silence,
+            brokers,
+        })
     }
 
     fn inner(&self) -> Result<&NativeConsumer> {
-        self.inner.as_deref().ok_or_else(|| Error::fatal("the consumer is closed"))
+        self.inner
+            .as_deref()
+            .ok_or_else(|| Error::fatal("the consumer is closed"))
     }
 
     /// The next record, waiting for it at most that long. Troubles that pass by themselves are waited out.
@@ -365,7 +478,13 @@ impl Consumer {
         fail_point::reach("consumer.poll")?;
         let inner = self.inner()?;
         let polled = inner.poll(timeout);
-        if let Some(error) = inner.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(error) = inner
+            .context()
+            .failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             return Err(error);
         }
         match polled {
@@ -385,12 +504,20 @@ impl Consumer {
         match error.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(self.gone(&error)),
             Some(Code::BadCompression) => Err(self.inflated()),
-            Some(code) if !matches!(error::kind(code), ErrorKind::Denied | ErrorKind::Config | ErrorKind::Fatal) => {
+            Some(code)
+                if !matches!(
+                    error::kind(code),
+                    ErrorKind::Denied | ErrorKind::Config | ErrorKind::Fatal
+                ) =>
+            {
                 tracing::debug!(error = %error, "consumer at {}", self.brokers);
                 Ok(())
             }
             None => Ok(()),
-            Some(_) => Err(error::of(format_args!("reading from {}", self.brokers), error)),
+            Some(_) => Err(error::of(
+                format_args!("reading from {}", self.brokers),
+                error,
+            )),
         }
     }
 
@@ -399,48 +526,91 @@ impl Consumer {
         let choice = "records were deleted, or the topic was made anew; nothing was skipped. Stop the connector, then choose where to go on: \
                       set offsets (PATCH /connectors/NAME/offsets), or reset them (DELETE /connectors/NAME/offsets) to read what is there from its start";
         let mut outside = Vec::new();
-        let Ok(inner) = self.inner() else { return Error::fatal(cause.to_string()) };
+        let Ok(inner) = self.inner() else {
+            return Error::fatal(cause.to_string());
+        };
         let position = inner.position().unwrap_or_default();
         let committed = inner.committed(Duration::from_secs(3)).unwrap_or_default();
         for element in position.elements() {
-            let at = TopicPartition { topic: element.topic().into(), partition: element.partition() };
+            let at = TopicPartition {
+                topic: element.topic().into(),
+                partition: element.partition(),
+            };
             // nothing was read of it yet: it begins where it was to begin, which may be committed already
             let begun = inner.context().begun().get(&at).copied();
-            let committed = committed.find_partition(element.topic(), element.partition()).map(|c| c.offset());
-            let ((Offset::Offset(next), ..) | (_, Some(next), _) | (_, None, Some(Offset::Offset(next)))) =
-                (element.offset(), begun, committed)
+            let committed = committed
+                .find_partition(element.topic(), element.partition())
+                .map(|c| c.offset());
+            let ((Offset::Offset(next), ..)
+            | (_, Some(next), _)
+            | (_, None, Some(Offset::Offset(next)))) = (element.offset(), begun, committed)
             else {
                 continue;
             };
-            let range = inner.fetch_watermarks(element.topic(), element.partition(), Duration::from_secs(3));
+            let range = inner.fetch_watermarks(
+                element.topic(),
+                element.partition(),
+                Duration::from_secs(3),
+            );
             if let Ok((first, end)) = range
                 && (next < first || next > end)
             {
                 let (topic, partition) = (element.topic(), element.partition());
-                outside.push(format!("topic {topic}, partition {partition} holds {first} to {end}, not {next}"));
+                outside.push(format!(
+                    "topic {topic}, partition {partition} holds {first} to {end}, not {next}"
+                ));
             }
         }
-        let place = if outside.is_empty() { cause.to_string() } else { outside.join("; ") };
-        Error::fatal(format!("the offset to read from is gone: {place}. {choice}"))
+        let place = if outside.is_empty() {
+            cause.to_string()
+        } else {
+            outside.join("; ")
+        };
+        Error::fatal(format!(
+            "the offset to read from is gone: {place}. {choice}"
+        ))
     }
 
     /// A batch that cannot be inflated, or must not be (`native/inflation.c`). Names where reading stands: librdkafka's event
     /// tells neither topic nor offset apart from its text.
     fn inflated(&self) -> Error {
-        let position = self.inner().and_then(|inner| inner.position().map_err(|e| error::of("reading", e)));
-        let begun = |at: &TopicPartition| self.inner().ok().and_then(|inner| inner.context().begun().get(at).copied());
+        let position = self
+            .inner()
+            .and_then(|inner| inner.position().map_err(|e| error::of("reading", e)));
+        let begun = |at: &TopicPartition| {
+            self.inner()
+                .ok()
+                .and_then(|inner| inner.context().begun().get(at).copied())
+        };
         let place = |e: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-            let at = TopicPartition { topic: e.topic().into(), partition: e.partition() };
+            let at = TopicPartition {
+                topic: e.topic().into(),
+                partition: e.partition(),
+            };
             let offset = match e.offset() {
                 Offset::Offset(offset) => Some(offset),
                 _ => begun(&at),
             };
-            offset.map(|offset| format!("topic {}, partition {}, offset {offset}", at.topic, at.partition))
+            offset.map(|offset| {
+                format!(
+                    "topic {}, partition {}, offset {offset}",
+                    at.topic, at.partition
+                )
+            })
         };
-        let places: Vec<_> =
-            position.map_or_else(|_| Vec::new(), |all| all.elements().iter().filter_map(place).collect());
-        let more = if places.len() > PLACES { ", or another partition" } else { "" };
-        let places = places.get(..PLACES.min(places.len())).unwrap_or_default().join(", or ");
+        let places: Vec<_> = position.map_or_else(
+            |_| Vec::new(),
+            |all| all.elements().iter().filter_map(place).collect(),
+        );
+        let more = if places.len() > PLACES {
+            ", or another partition"
+        } else {
+            ""
+        };
+        let places = places
+            .get(..PLACES.min(places.len()))
+            .unwrap_or_default()
+            .join(", or ");
         Error::fatal(format!(
             "a batch of compressed records cannot be read: it is broken, or it inflates to more than {INFLATED_MAX_MB} MB; reading \
              stands at {places}{more}. Leave it out (PATCH /connectors/NAME/offsets), or let its producer write smaller batches"

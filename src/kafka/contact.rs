@@ -56,7 +56,11 @@ struct ContactState {
 
 impl Default for BrokerContact {
     fn default() -> Self {
-        Self(Mutex::new(ContactState { heard: Instant::now(), without: 0, group_is_up: true }))
+        Self(Mutex::new(ContactState {
+            heard: Instant::now(),
+            without: 0,
+            group_is_up: true,
+        }))
     }
 }
 
@@ -74,14 +78,25 @@ impl BrokerContact {
     pub(super) fn told(&self, statistics: &[u8]) {
         let statistics: ClientStatistics<'_> = match serde_json::from_slice(statistics) {
             Ok(statistics) => statistics,
-            Err(error) => return tracing::debug!(%error, "statistics of librdkafka that cannot be read"),
+            Err(error) => {
+                return tracing::debug!(%error, "statistics of librdkafka that cannot be read");
+            }
         };
-        let real = |broker: &&BrokerStatistics<'_>| matches!(&*broker.source, "configured" | "learned");
+        let real =
+            |broker: &&BrokerStatistics<'_>| matches!(&*broker.source, "configured" | "learned");
         let some = statistics.brokers.values().any(|broker| real(&broker));
-        let idle = statistics.brokers.values().filter_map(|broker| u64::try_from(broker.rxidle).ok()).min();
+        let idle = statistics
+            .brokers
+            .values()
+            .filter_map(|broker| u64::try_from(broker.rxidle).ok())
+            .min();
         let heard = idle.and_then(|idle| Instant::now().checked_sub(Duration::from_micros(idle)));
         let mut state = self.state();
-        state.without = if some { 0 } else { state.without.saturating_add(1) };
+        state.without = if some {
+            0
+        } else {
+            state.without.saturating_add(1)
+        };
         state.group_is_up = statistics.cgrp.is_some_and(|group| group.state == "up");
         state.heard = heard.map_or(state.heard, |heard| heard.max(state.heard));
     }
@@ -107,19 +122,31 @@ mod tests {
     use super::*;
 
     fn broker(source: &str, rxidle: i64) -> String {
-        format!(r#"{{"name":"b","nodeid":1,"source":"{source}","state":"UP","rxidle":{rxidle},"toppars":{{}}}}"#)
+        format!(
+            r#"{{"name":"b","nodeid":1,"source":"{source}","state":"UP","rxidle":{rxidle},"toppars":{{}}}}"#
+        )
     }
 
     fn statistics(brokers: &[String]) -> Vec<u8> {
-        let brokers: Vec<_> = brokers.iter().enumerate().map(|(n, broker)| format!(r#""b{n}":{broker}"#)).collect();
-        format!(r#"{{"type":"consumer","brokers":{{{}}},"topics":{{"t":{{}}}}}}"#, brokers.join(",")).into_bytes()
+        let brokers: Vec<_> = brokers
+            .iter()
+            .enumerate()
+            .map(|(n, broker)| format!(r#""b{n}":{broker}"#))
+            .collect();
+        format!(
+            r#"{{"type":"consumer","brokers":{{{}}},"topics":{{"t":{{}}}}}}"#,
+            brokers.join(",")
+        )
+        .into_bytes()
     }
 
     #[test]
     fn a_client_that_knows_no_broker_twice_is_lost_until_it_knows_one() {
         let contact = BrokerContact::default();
-        let (known, none) =
-            (statistics(&[broker("learned", 5)]), statistics(&[broker("logical", 5), broker("internal", -1)]));
+        let (known, none) = (
+            statistics(&[broker("learned", 5)]),
+            statistics(&[broker("logical", 5), broker("internal", -1)]),
+        );
         contact.told(&none);
         assert!(!contact.is_lost(), "it may be about to start anew");
         contact.told(&known);
@@ -137,9 +164,18 @@ mod tests {
     fn it_is_silent_since_the_last_broker_said_something() {
         let contact = BrokerContact::default();
         std::thread::sleep(Duration::from_millis(30));
-        contact.told(&statistics(&[broker("configured", -1), broker("learned", 90_000_000)]));
-        assert!(contact.silent_for() >= Duration::from_millis(30), "what was said before it began does not count");
-        contact.told(&statistics(&[broker("learned", 90_000_000), broker("logical", 1000)]));
+        contact.told(&statistics(&[
+            broker("configured", -1),
+            broker("learned", 90_000_000),
+        ]));
+        assert!(
+            contact.silent_for() >= Duration::from_millis(30),
+            "what was said before it began does not count"
+        );
+        contact.told(&statistics(&[
+            broker("learned", 90_000_000),
+            broker("logical", 1000),
+        ]));
         assert!(contact.silent_for() < Duration::from_millis(30));
     }
 }

@@ -22,12 +22,18 @@ pub(super) struct QuietContext {
 impl QuietContext {
     /// Why a broker has refused this client (credentials, certificates). Known only after its events were served.
     pub(super) fn refused(&self) -> Option<String> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// A broker has answered after all.
     pub(super) fn accepted(&self) {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 }
 
@@ -38,7 +44,10 @@ impl ClientContext for QuietContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, "{reason}");
-        if error.rdkafka_error_code().is_some_and(|code| error::kind(code) == ErrorKind::Denied) {
+        if error
+            .rdkafka_error_code()
+            .is_some_and(|code| error::kind(code) == ErrorKind::Denied)
+        {
             *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
     }
@@ -58,8 +67,12 @@ pub(super) fn log(level: Level, facility: &str, message: &str) {
         Level::Emerg | Level::Alert | Level::Critical => {
             tracing::error!(target: "librdkafka", "{facility}: {message}");
         }
-        Level::Error | Level::Warning => tracing::warn!(target: "librdkafka", "{facility}: {message}"),
-        Level::Notice | Level::Info => tracing::info!(target: "librdkafka", "{facility}: {message}"),
+        Level::Error | Level::Warning => {
+            tracing::warn!(target: "librdkafka", "{facility}: {message}")
+        }
+        Level::Notice | Level::Info => {
+            tracing::info!(target: "librdkafka", "{facility}: {message}")
+        }
         Level::Debug => tracing::debug!(target: "librdkafka", "{facility}: {message}"),
     }
 }

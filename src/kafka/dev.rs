@@ -39,9 +39,16 @@ impl DevBroker {
                     let _gone = ready.send(Err(failed("starting the development broker", error)));
                 }
             })
-            .map_err(|error| Error::fatal("starting the development broker: no thread").caused_by(error))?;
-        let servers = started.recv().map_err(|_| Error::fatal("the development broker ended while starting"))??;
-        Ok(Self { servers: servers.into(), create })
+            .map_err(|error| {
+                Error::fatal("starting the development broker: no thread").caused_by(error)
+            })?;
+        let servers = started
+            .recv()
+            .map_err(|_| Error::fatal("the development broker ended while starting"))??;
+        Ok(Self {
+            servers: servers.into(),
+            create,
+        })
     }
 
     /// Where it listens, as `host:port`.
@@ -59,7 +66,9 @@ impl DevBroker {
         }
         let gone = || Error::fatal("the development broker has ended");
         let (reply, answer) = sync_channel(1);
-        self.create.send((topic.to_owned(), partitions, reply)).map_err(|_| gone())?;
+        self.create
+            .send((topic.to_owned(), partitions, reply))
+            .map_err(|_| gone())?;
         answer.recv().map_err(|_| gone())?
     }
 }
@@ -71,7 +80,9 @@ fn serve(
 ) {
     while let Ok((topic, partitions, reply)) = requests.recv() {
         let created = match cluster.create_topic(&topic, partitions.max(1), 1) {
-            Err(KafkaError::MockCluster(rdkafka::error::RDKafkaErrorCode::TopicAlreadyExists)) => Ok(()),
+            Err(KafkaError::MockCluster(rdkafka::error::RDKafkaErrorCode::TopicAlreadyExists)) => {
+                Ok(())
+            }
             other => other.map_err(|error| failed(&format!("creating topic {topic}"), error)),
         };
         let _gone = reply.send(created);

@@ -7,8 +7,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 pub(super) fn of(what: impl std::fmt::Display, error: KafkaError) -> Error {
     let (kind, reason) = match &error {
         KafkaError::Transaction(cause) => (kind(cause.code()), cause.string()),
-        KafkaError::ClientConfig(_, reason, key, _) => (ErrorKind::Config, format!("{reason} (setting {key})")),
-        KafkaError::ClientCreation(reason) | KafkaError::AdminOpCreation(reason) => (ErrorKind::Config, reason.clone()),
+        KafkaError::ClientConfig(_, reason, key, _) => {
+            (ErrorKind::Config, format!("{reason} (setting {key})"))
+        }
+        KafkaError::ClientCreation(reason) | KafkaError::AdminOpCreation(reason) => {
+            (ErrorKind::Config, reason.clone())
+        }
         KafkaError::AdminOp(code) => (kind(*code), code.to_string()),
         other => match other.rdkafka_error_code() {
             Some(code) => (kind(code), code.to_string()),
@@ -32,7 +36,10 @@ pub(super) fn of_code(what: impl std::fmt::Display, code: Code) -> Error {
 
 /// A broker has refused this client, for the reason that librdkafka gives.
 pub(super) fn refused(what: impl std::fmt::Display, reason: &str) -> Error {
-    Error::new(ErrorKind::Denied, format!("{what}: {reason}{}", advice(ErrorKind::Denied)))
+    Error::new(
+        ErrorKind::Denied,
+        format!("{what}: {reason}{}", advice(ErrorKind::Denied)),
+    )
 }
 
 fn advice(kind: ErrorKind) -> &'static str {
@@ -40,7 +47,9 @@ fn advice(kind: ErrorKind) -> &'static str {
         ErrorKind::Retry => {
             "; check that bootstrap.servers names a Kafka broker that runs and can be reached from here"
         }
-        ErrorKind::Denied => "; check the security.protocol, sasl.* and ssl.* settings and the ACLs of this user",
+        ErrorKind::Denied => {
+            "; check the security.protocol, sasl.* and ssl.* settings and the ACLs of this user"
+        }
         _ => "",
     }
 }
@@ -57,10 +66,14 @@ pub(super) fn kind(code: Code) -> ErrorKind {
         | Code::GroupAuthorizationFailed
         | Code::ClusterAuthorizationFailed
         | Code::TransactionalIdAuthorizationFailed => ErrorKind::Denied,
-        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::FencedInstanceId => ErrorKind::Fenced,
-        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::InvalidMessage | Code::InvalidRecord => {
-            ErrorKind::Record
-        }
+        Code::Fenced
+        | Code::ProducerFenced
+        | Code::InvalidProducerEpoch
+        | Code::FencedInstanceId => ErrorKind::Fenced,
+        Code::MessageSizeTooLarge
+        | Code::InvalidMessageSize
+        | Code::InvalidMessage
+        | Code::InvalidRecord => ErrorKind::Record,
         Code::InvalidTopic
         | Code::InvalidPartitions
         | Code::InvalidReplicationFactor

@@ -28,7 +28,9 @@ pub fn credentials(entry: &str) -> Result<Vec<(&'static str, String)>, Error> {
     let mut found = Vec::new();
     while let Some(name) = words.next() {
         let Some(value) = words.value() else {
-            return Err(Error::config("sasl.jaas.config: every option needs the form name=\"value\""));
+            return Err(Error::config(
+                "sasl.jaas.config: every option needs the form name=\"value\"",
+            ));
         };
         if name.starts_with("unsecuredLogin") {
             return Err(Error::config(
@@ -49,7 +51,9 @@ impl<'a> JaasWords<'a> {
     /// The next word: up to white space, `=` or `;`.
     fn next(&mut self) -> Option<&'a str> {
         let text = self.0.trim_start();
-        let end = text.find(|c: char| c.is_whitespace() || c == '=' || c == ';').unwrap_or(text.len());
+        let end = text
+            .find(|c: char| c.is_whitespace() || c == '=' || c == ';')
+            .unwrap_or(text.len());
         let (word, rest) = text.split_at(end);
         self.0 = rest;
         (!word.is_empty()).then_some(word)
@@ -86,10 +90,16 @@ mod tests {
     #[test]
     fn credentials_are_read_whatever_their_spelling() {
         let plain = r#"org.apache.kafka.common.security.plain.PlainLoginModule required username="al ice" password="a\"b;c\\";"#;
-        let expected = vec![("sasl.username", "al ice".to_owned()), ("sasl.password", "a\"b;c\\".to_owned())];
+        let expected = vec![
+            ("sasl.username", "al ice".to_owned()),
+            ("sasl.password", "a\"b;c\\".to_owned()),
+        ];
         assert_eq!(credentials(plain).unwrap(), expected);
         let scram = "ScramLoginModule required\n  tokenauth = true username=bob  password='x y' ;";
-        let expected = vec![("sasl.username", "bob".to_owned()), ("sasl.password", "x y".to_owned())];
+        let expected = vec![
+            ("sasl.username", "bob".to_owned()),
+            ("sasl.password", "x y".to_owned()),
+        ];
         assert_eq!(credentials(scram).unwrap(), expected);
     }
 
@@ -102,7 +112,10 @@ mod tests {
             "PlainLoginModule required password=\"secret",
         ] {
             let message = credentials(entry).unwrap_err().message().to_owned();
-            assert!(message.starts_with("sasl.jaas.config: ") && !message.contains("secret"), "{message}");
+            assert!(
+                message.starts_with("sasl.jaas.config: ") && !message.contains("secret"),
+                "{message}"
+            );
         }
     }
 }

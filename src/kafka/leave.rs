@@ -37,7 +37,9 @@ pub(super) fn end(consumer: Arc<NativeConsumer>, brokers: &str) {
         },
     );
     if ending.is_none() {
-        tracing::info!("the group's coordinator at {brokers} does not answer; a consumer leaves its group later");
+        tracing::info!(
+            "the group's coordinator at {brokers} does not answer; a consumer leaves its group later"
+        );
     }
 }
 
@@ -53,7 +55,9 @@ fn coordinator_answers(consumer: &NativeConsumer) -> bool {
     any.add_partition("any", 0);
     match consumer.committed_offsets(any, COORDINATOR_WITHIN) {
         Ok(_) => true,
-        Err(refused) => refused.rdkafka_error_code().is_some_and(|code| error::kind(code) != ErrorKind::Retry),
+        Err(refused) => refused
+            .rdkafka_error_code()
+            .is_some_and(|code| error::kind(code) != ErrorKind::Retry),
     }
 }
 
@@ -61,7 +65,9 @@ fn coordinator_answers(consumer: &NativeConsumer) -> bool {
 fn leave<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
     consumer.unsubscribe();
     let began = Instant::now();
-    while began.elapsed() < GIVEN_UP_WITHIN && consumer.assignment().is_ok_and(|list| list.count() > 0) {
+    while began.elapsed() < GIVEN_UP_WITHIN
+        && consumer.assignment().is_ok_and(|list| list.count() > 0)
+    {
         drop(consumer.poll(Duration::from_millis(20)));
     }
 }
@@ -79,7 +85,10 @@ mod tests {
         for wait_ms in [0, 1, 20, 300] {
             let mut config = ClientConfig::new();
             // nobody listens there
-            config.set("bootstrap.servers", "127.0.0.1:1").set("group.id", "g").set("log_level", "0");
+            config
+                .set("bootstrap.servers", "127.0.0.1:1")
+                .set("group.id", "g")
+                .set("log_level", "0");
             let consumer: BaseConsumer = config.create().unwrap();
             consumer.subscribe(&["t"]).unwrap();
             drop(consumer.poll(Duration::from_millis(wait_ms)));

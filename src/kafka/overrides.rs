@@ -35,18 +35,34 @@ pub fn refusal(worker: &Config, client: ClientRole, name: &str) -> Option<String
             "The '{policy}' policy does not allow '{name}' to be overridden in the connector configuration."
         ));
     }
-    let known = RULES.iter().any(|rule| rule.java == name && rule.connector && rule.clients.has(client));
+    let known = RULES
+        .iter()
+        .any(|rule| rule.java == name && rule.connector && rule.clients.has(client));
     (!known).then(|| {
-        let names: Vec<_> = RULES.iter().filter(|r| r.connector && r.clients.has(client)).map(|r| r.java).collect();
-        format!("The '{full}' override is not supported; supported are: {}", names.join(", "))
+        let names: Vec<_> = RULES
+            .iter()
+            .filter(|r| r.connector && r.clients.has(client))
+            .map(|r| r.java)
+            .collect();
+        format!(
+            "The '{full}' override is not supported; supported are: {}",
+            names.join(", ")
+        )
     })
 }
 
 /// The overrides of one client in a connector's config, each checked. Errors: `Config`, all refusals in one text.
 pub fn read(worker: &Config, connector: &Config, client: ClientRole) -> Result<Config, Error> {
     let given = connector.with_prefix(client.override_prefix());
-    let refused: Vec<_> = given.iter().filter_map(|(name, _)| refusal(worker, client, name)).collect();
-    if refused.is_empty() { Ok(given) } else { Err(Error::of_lines(ErrorKind::Config, refused)) }
+    let refused: Vec<_> = given
+        .iter()
+        .filter_map(|(name, _)| refusal(worker, client, name))
+        .collect();
+    if refused.is_empty() {
+        Ok(given)
+    } else {
+        Err(Error::of_lines(ErrorKind::Config, refused))
+    }
 }
 
 #[cfg(test)]
@@ -55,7 +71,11 @@ mod tests {
 
     #[test]
     fn dangerous_settings_can_never_be_overridden() {
-        for client in [ClientRole::Producer, ClientRole::Consumer, ClientRole::Admin] {
+        for client in [
+            ClientRole::Producer,
+            ClientRole::Consumer,
+            ClientRole::Admin,
+        ] {
             for name in [
                 "plugin.library.paths",
                 "sasl.kerberos.kinit.cmd",
@@ -72,7 +92,10 @@ mod tests {
                 "enable.auto.commit",
                 "enable.idempotence",
             ] {
-                assert!(refusal(&Config::new(), client, name).is_some(), "{name} for {client:?}");
+                assert!(
+                    refusal(&Config::new(), client, name).is_some(),
+                    "{name} for {client:?}"
+                );
             }
         }
     }
@@ -85,16 +108,26 @@ mod tests {
         };
         assert!(check("All", "compression.type") && check("All", "sasl.jaas.config"));
         assert!(
-            !check("None", "linger.ms") && !check("Principal", "linger.ms") && check("Principal", "sasl.mechanism")
+            !check("None", "linger.ms")
+                && !check("Principal", "linger.ms")
+                && check("Principal", "sasl.mechanism")
         );
         assert!(check("Allowlist", "acks") && !check("Allowlist", "batch.size"));
     }
 
     #[test]
     fn a_refusal_names_what_is_supported() {
-        let connector = Config::from([("consumer.override.group.id", "g"), ("consumer.override.linger.ms", "5")]);
-        let message = read(&Config::new(), &connector, ClientRole::Consumer).unwrap_err().message().to_owned();
-        assert!(message.starts_with("The 'consumer.override.linger.ms' override is not supported; supported are: "));
+        let connector = Config::from([
+            ("consumer.override.group.id", "g"),
+            ("consumer.override.linger.ms", "5"),
+        ]);
+        let message = read(&Config::new(), &connector, ClientRole::Consumer)
+            .unwrap_err()
+            .message()
+            .to_owned();
+        assert!(message.starts_with(
+            "The 'consumer.override.linger.ms' override is not supported; supported are: "
+        ));
         assert!(message.contains("max.poll.records"), "{message}");
     }
 }

@@ -91,7 +91,12 @@ impl ProducerContext for ProducerEvents {
             Ok(message) => {
                 if let Some(acknowledged) = &self.acknowledged {
                     let bytes = message.key_len() + message.payload_len();
-                    acknowledged.record(message.topic(), message.partition(), message.offset(), bytes);
+                    acknowledged.record(
+                        message.topic(),
+                        message.partition(),
+                        message.offset(),
+                        bytes,
+                    );
                 }
             }
             Err((KafkaError::MessageProduction(Code::PurgeQueue | Code::PurgeInflight), _)) => {}
@@ -99,8 +104,11 @@ impl ProducerContext for ProducerEvents {
                 let what = format!("writing to topic {} at {}", message.topic(), self.brokers);
                 let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
                 let bytes = message.key_len() + message.payload_len();
-                let first =
-                    failed.get_or_insert_with(|| Failed { error: error::of(what, cause.clone()), number, bytes });
+                let first = failed.get_or_insert_with(|| Failed {
+                    error: error::of(what, cause.clone()),
+                    number,
+                    bytes,
+                });
                 // A broker refuses the batch of a record that is too large: the others in it are not to blame.
                 if bytes > first.bytes {
                     (first.number, first.bytes) = (number, bytes);
@@ -151,7 +159,10 @@ pub struct Producer {
 impl Producer {
     /// Opens a producer; transactional when `settings` have a `transactional.id`. Connects in the background.
     /// Errors: `Config`.
-    pub fn open(settings: &ClientSettings, acknowledged: Option<Arc<dyn DeliveryListener>>) -> Result<Self> {
+    pub fn open(
+        settings: &ClientSettings,
+        acknowledged: Option<Arc<dyn DeliveryListener>>,
+    ) -> Result<Self> {
         let mut settings = settings.clone();
         if acknowledged.is_some() {
             settings.set("delivery.report.only.error", "false");
@@ -166,11 +177,20 @@ impl Producer {
             brokers: settings.brokers().to_owned(),
         };
         let patience = Duration::from_millis(settings.number("socket.timeout.ms", 10_000));
-        let batch_bytes = usize::try_from(settings.number("batch.size", BATCH_BYTES)).unwrap_or(usize::MAX);
+        let batch_bytes =
+            usize::try_from(settings.number("batch.size", BATCH_BYTES)).unwrap_or(usize::MAX);
         let delivery = Duration::from_millis(settings.number("delivery.timeout.ms", DELIVERY_MS));
         let inner = settings.native().create_with_context(context);
-        let inner = Arc::new(DropInBackground::new(inner.map_err(|e| error::of("opening a Kafka producer", e))?));
-        Ok(Self { inner, patience, delivery, in_doubt: AtomicBool::new(false), batch_bytes })
+        let inner = Arc::new(DropInBackground::new(
+            inner.map_err(|e| error::of("opening a Kafka producer", e))?,
+        ));
+        Ok(Self {
+            inner,
+            patience,
+            delivery,
+            in_doubt: AtomicBool::new(false),
+            batch_bytes,
+        })
     }
 
     /// A call that ends only when librdkafka's own thread answers, as all calls about transactions do. Its time-out is
@@ -218,9 +238,15 @@ impl Producer {
             }
             let limit = within.saturating_sub(began.elapsed()).min(ONE_TRY);
             // with a limit that is far longer than its time-out: a call that is given up cannot be taken up again
-            match self.bounded(limit + self.patience, || true, move |inner| inner.init_transactions(limit)) {
+            match self.bounded(
+                limit + self.patience,
+                || true,
+                move |inner| inner.init_transactions(limit),
+            ) {
                 Some(Ok(())) => return Ok(()),
-                Some(Err(KafkaError::Transaction(e))) if e.is_retriable() && began.elapsed() < within => {
+                Some(Err(KafkaError::Transaction(e)))
+                    if e.is_retriable() && began.elapsed() < within =>
+                {
                     self.inner.poll(Duration::from_millis(50));
                     self.known()?;
                 }
@@ -234,20 +260,28 @@ impl Producer {
     fn known(&self) -> Result<()> {
         if self.context().contact.is_lost() {
             let brokers = &self.context().brokers;
-            return Err(Error::retry(format!("the producer has lost the brokers at {brokers}; a new one is opened")));
+            return Err(Error::retry(format!(
+                "the producer has lost the brokers at {brokers}; a new one is opened"
+            )));
         }
         Ok(())
     }
 
     fn unanswered(&self, what: &str) -> Error {
-        Error::retry(format!("{what} at {}: no answer in time", self.context().brokers))
+        Error::retry(format!(
+            "{what} at {}: no answer in time",
+            self.context().brokers
+        ))
     }
 
     /// Begins a transaction.
     pub fn begin(&self) -> Result<()> {
         fail_point::reach("producer.begin")?;
         if let Some((code, reason)) = self.inner.client().fatal_error() {
-            return Err(error::of_code(format_args!("beginning a transaction: {reason}"), code));
+            return Err(error::of_code(
+                format_args!("beginning a transaction: {reason}"),
+                code,
+            ));
         }
         self.serve();
         self.known()?;
@@ -261,7 +295,8 @@ impl Producer {
     /// Hands one record over. Waits while the queue is full, for as long as `go_on` says so.
     /// Errors: the record's, `Retry` when told to stop waiting, or that of an earlier record that was not delivered.
     pub fn send(&self, record: OutgoingRecord<'_>, go_on: impl Fn() -> bool) -> Result<()> {
-        let mut base: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(record.topic, record.number);
+        let mut base: BaseRecord<'_, [u8], [u8], usize> =
+            BaseRecord::with_opaque_to(record.topic, record.number);
         base.partition = record.partition;
         base.key = record.key;
         base.payload = record.value;
@@ -275,7 +310,10 @@ impl Producer {
                 Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
                     base = back;
                     if !go_on() {
-                        return Err(Error::retry(format!("topic {}: stopped while the queue was full", record.topic)));
+                        return Err(Error::retry(format!(
+                            "topic {}: stopped while the queue was full",
+                            record.topic
+                        )));
                     }
                     self.inner.poll(Duration::from_millis(5));
                     self.check()?;
@@ -305,10 +343,18 @@ impl Producer {
     /// Serves acknowledgements. Errors: that of a record that was not delivered, `Retry` when all brokers are lost.
     pub fn check(&self) -> Result<()> {
         self.inner.poll(Duration::ZERO);
-        match self.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        match self
+            .context()
+            .failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             None => self.known(),
             Some(Failed { error, number, .. }) => {
-                self.context().failed_record.store(number, Ordering::Relaxed);
+                self.context()
+                    .failed_record
+                    .store(number, Ordering::Relaxed);
                 Err(error)
             }
         }
@@ -352,11 +398,14 @@ impl Producer {
             let reached = fail_point::reach("producer.commit");
             reached.map(|()| inner.commit_transaction(Timeout::After(patience)))
         };
-        let outcome = self.bounded(patience, wanted, commit).ok_or_else(|| self.unanswered(what))??;
+        let outcome = self
+            .bounded(patience, wanted, commit)
+            .ok_or_else(|| self.unanswered(what))??;
         self.check()?;
         outcome.map_err(|e| self.failure(what, e))?;
         if began.elapsed() > patience || self.context().lost.load(Ordering::Relaxed) {
-            let text = "a broker was lost while a transaction was committed, so its outcome is looked up";
+            let text =
+                "a broker was lost while a transaction was committed, so its outcome is looked up";
             return Err(Error::retry(text));
         }
         self.in_doubt.store(false, Ordering::Relaxed);
@@ -375,7 +424,11 @@ impl Producer {
         while self.under_way() > 0 && Instant::now() < until {
             self.inner.poll(FLUSH_SLICE);
         }
-        match self.bounded(ABORT_WITHIN, || true, |inner| inner.abort_transaction(ABORT_WITHIN)) {
+        match self.bounded(
+            ABORT_WITHIN,
+            || true,
+            |inner| inner.abort_transaction(ABORT_WITHIN),
+        ) {
             Some(Ok(())) => {}
             Some(Err(error)) => tracing::debug!(%error, "aborting a transaction"),
             None => tracing::debug!("aborting a transaction: no answer in time"),
@@ -385,5 +438,10 @@ impl Producer {
 
 fn headers(given: &[(Arc<str>, Option<Vec<u8>>)]) -> OwnedHeaders {
     let empty = OwnedHeaders::new_with_capacity(given.len());
-    given.iter().fold(empty, |all, (key, value)| all.insert(Header { key, value: value.as_deref() }))
+    given.iter().fold(empty, |all, (key, value)| {
+        all.insert(Header {
+            key,
+            value: value.as_deref(),
+        })
+    })
 }

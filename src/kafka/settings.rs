@@ -88,15 +88,30 @@ pub struct SettingRule {
 }
 
 const fn all(java: &'static str, connector: bool, to: SettingTarget) -> SettingRule {
-    SettingRule { java, clients: ClientSet::All, connector, to }
+    SettingRule {
+        java,
+        clients: ClientSet::All,
+        connector,
+        to,
+    }
 }
 
 const fn producer(java: &'static str, connector: bool, to: SettingTarget) -> SettingRule {
-    SettingRule { java, clients: ClientSet::Only(ClientRole::Producer), connector, to }
+    SettingRule {
+        java,
+        clients: ClientSet::Only(ClientRole::Producer),
+        connector,
+        to,
+    }
 }
 
 const fn consumer(java: &'static str, connector: bool, to: SettingTarget) -> SettingRule {
-    SettingRule { java, clients: ClientSet::Only(ClientRole::Consumer), connector, to }
+    SettingRule {
+        java,
+        clients: ClientSet::Only(ClientRole::Consumer),
+        connector,
+        to,
+    }
 }
 
 /// Every setting that is understood.
@@ -106,62 +121,150 @@ pub const RULES: &[SettingRule] = &[
     all("client.rack", true, SettingTarget::Same),
     all("client.dns.lookup", true, SettingTarget::Same),
     all("connections.max.idle.ms", true, SettingTarget::Same),
-    all("metadata.max.age.ms", true, SettingTarget::Name("topic.metadata.refresh.interval.ms")),
+    all(
+        "metadata.max.age.ms",
+        true,
+        SettingTarget::Name("topic.metadata.refresh.interval.ms"),
+    ),
     all("reconnect.backoff.ms", true, SettingTarget::Same),
     all("reconnect.backoff.max.ms", true, SettingTarget::Same),
     all("retry.backoff.ms", true, SettingTarget::Same),
     all("retry.backoff.max.ms", true, SettingTarget::Same),
-    all("request.timeout.ms", true, SettingTarget::Name("socket.timeout.ms")),
-    all("send.buffer.bytes", true, SettingTarget::Name("socket.send.buffer.bytes")),
-    all("receive.buffer.bytes", true, SettingTarget::Name("socket.receive.buffer.bytes")),
-    all("socket.connection.setup.timeout.ms", true, SettingTarget::Same),
-    all("security.protocol", true, SettingTarget::Lower("security.protocol")),
+    all(
+        "request.timeout.ms",
+        true,
+        SettingTarget::Name("socket.timeout.ms"),
+    ),
+    all(
+        "send.buffer.bytes",
+        true,
+        SettingTarget::Name("socket.send.buffer.bytes"),
+    ),
+    all(
+        "receive.buffer.bytes",
+        true,
+        SettingTarget::Name("socket.receive.buffer.bytes"),
+    ),
+    all(
+        "socket.connection.setup.timeout.ms",
+        true,
+        SettingTarget::Same,
+    ),
+    all(
+        "security.protocol",
+        true,
+        SettingTarget::Lower("security.protocol"),
+    ),
     all("sasl.mechanism", true, SettingTarget::Same),
-    all("sasl.jaas.config", true, SettingTarget::By(sasl_jaas_config)),
+    all(
+        "sasl.jaas.config",
+        true,
+        SettingTarget::By(sasl_jaas_config),
+    ),
     all("sasl.username", true, SettingTarget::Same),
     all("sasl.password", true, SettingTarget::Same),
-    all("ssl.truststore.certificates", true, SettingTarget::Name("ssl.ca.pem")),
-    all("ssl.keystore.certificate.chain", true, SettingTarget::Name("ssl.certificate.pem")),
+    all(
+        "ssl.truststore.certificates",
+        true,
+        SettingTarget::Name("ssl.ca.pem"),
+    ),
+    all(
+        "ssl.keystore.certificate.chain",
+        true,
+        SettingTarget::Name("ssl.certificate.pem"),
+    ),
     all("ssl.keystore.key", true, SettingTarget::Name("ssl.key.pem")),
     all("ssl.key.password", true, SettingTarget::Same),
-    all("ssl.truststore.location", false, SettingTarget::By(truststore_location)),
+    all(
+        "ssl.truststore.location",
+        false,
+        SettingTarget::By(truststore_location),
+    ),
     all("ssl.truststore.password", false, SettingTarget::Nothing),
     all("ssl.truststore.type", false, SettingTarget::Nothing),
-    all("ssl.keystore.location", false, SettingTarget::By(keystore_location)),
+    all(
+        "ssl.keystore.location",
+        false,
+        SettingTarget::By(keystore_location),
+    ),
     all("ssl.keystore.password", false, SettingTarget::Same),
     all("ssl.keystore.type", false, SettingTarget::Nothing),
-    all("ssl.endpoint.identification.algorithm", false, SettingTarget::By(endpoint_identification)),
+    all(
+        "ssl.endpoint.identification.algorithm",
+        false,
+        SettingTarget::By(endpoint_identification),
+    ),
     all("ssl.cipher.suites", false, SettingTarget::Same),
     all("ssl.enabled.protocols", false, SettingTarget::Nothing),
     all("ssl.protocol", false, SettingTarget::Nothing),
     all("sasl.kerberos.service.name", false, SettingTarget::Same),
-    all("sasl.oauthbearer.token.endpoint.url", false, SettingTarget::By(token_endpoint)),
-    all("sasl.oauthbearer.client.credentials.client.id", false, SettingTarget::Name("sasl.oauthbearer.client.id")),
+    all(
+        "sasl.oauthbearer.token.endpoint.url",
+        false,
+        SettingTarget::By(token_endpoint),
+    ),
+    all(
+        "sasl.oauthbearer.client.credentials.client.id",
+        false,
+        SettingTarget::Name("sasl.oauthbearer.client.id"),
+    ),
     all(
         "sasl.oauthbearer.client.credentials.client.secret",
         false,
         SettingTarget::Name("sasl.oauthbearer.client.secret"),
     ),
     all("sasl.oauthbearer.scope", false, SettingTarget::Same),
-    all("sasl.login.callback.handler.class", false, SettingTarget::Nothing),
+    all(
+        "sasl.login.callback.handler.class",
+        false,
+        SettingTarget::Nothing,
+    ),
     all("interceptor.classes", false, SettingTarget::Nothing),
     all("metric.reporters", false, SettingTarget::Nothing),
     producer("acks", true, SettingTarget::Same),
     producer("batch.size", true, SettingTarget::Same),
     producer("batch.num.messages", true, SettingTarget::Same),
-    producer("buffer.memory", true, SettingTarget::Kbytes("queue.buffering.max.kbytes")),
+    producer(
+        "buffer.memory",
+        true,
+        SettingTarget::Kbytes("queue.buffering.max.kbytes"),
+    ),
     producer("queue.buffering.max.kbytes", true, SettingTarget::Same),
     producer("queue.buffering.max.messages", true, SettingTarget::Same),
-    producer("compression.type", true, SettingTarget::Lower("compression.type")),
+    producer(
+        "compression.type",
+        true,
+        SettingTarget::Lower("compression.type"),
+    ),
     producer("compression.level", true, SettingTarget::Same),
-    producer("compression.gzip.level", true, SettingTarget::Name("compression.level")),
-    producer("compression.lz4.level", true, SettingTarget::Name("compression.level")),
-    producer("compression.zstd.level", true, SettingTarget::Name("compression.level")),
+    producer(
+        "compression.gzip.level",
+        true,
+        SettingTarget::Name("compression.level"),
+    ),
+    producer(
+        "compression.lz4.level",
+        true,
+        SettingTarget::Name("compression.level"),
+    ),
+    producer(
+        "compression.zstd.level",
+        true,
+        SettingTarget::Name("compression.level"),
+    ),
     producer("delivery.timeout.ms", true, SettingTarget::Same),
     producer("linger.ms", true, SettingTarget::Same),
-    producer("max.request.size", true, SettingTarget::Name("message.max.bytes")),
+    producer(
+        "max.request.size",
+        true,
+        SettingTarget::Name("message.max.bytes"),
+    ),
     producer("message.max.bytes", true, SettingTarget::Same),
-    producer("max.in.flight.requests.per.connection", true, SettingTarget::Same),
+    producer(
+        "max.in.flight.requests.per.connection",
+        true,
+        SettingTarget::Same,
+    ),
     producer("max.block.ms", true, SettingTarget::Nothing),
     producer("retries", true, SettingTarget::Same),
     producer("transaction.timeout.ms", true, SettingTarget::Same),
@@ -170,15 +273,27 @@ pub const RULES: &[SettingRule] = &[
     consumer("auto.offset.reset", true, SettingTarget::Same),
     consumer("check.crcs", true, SettingTarget::Same),
     consumer("fetch.max.bytes", true, SettingTarget::Same),
-    consumer("fetch.max.wait.ms", true, SettingTarget::Name("fetch.wait.max.ms")),
+    consumer(
+        "fetch.max.wait.ms",
+        true,
+        SettingTarget::Name("fetch.wait.max.ms"),
+    ),
     consumer("fetch.min.bytes", true, SettingTarget::Same),
     consumer("group.id", true, SettingTarget::Same),
     consumer("heartbeat.interval.ms", true, SettingTarget::Same),
-    consumer("isolation.level", true, SettingTarget::Lower("isolation.level")),
+    consumer(
+        "isolation.level",
+        true,
+        SettingTarget::Lower("isolation.level"),
+    ),
     consumer("max.partition.fetch.bytes", true, SettingTarget::Same),
     consumer("max.poll.interval.ms", true, SettingTarget::Same),
     consumer("max.poll.records", true, SettingTarget::Nothing),
-    consumer("partition.assignment.strategy", true, SettingTarget::By(assignment_strategy)),
+    consumer(
+        "partition.assignment.strategy",
+        true,
+        SettingTarget::By(assignment_strategy),
+    ),
     consumer("queued.max.messages.kbytes", true, SettingTarget::Same),
     consumer("queued.min.messages", true, SettingTarget::Same),
     consumer("session.timeout.ms", true, SettingTarget::Same),
@@ -232,7 +347,11 @@ pub struct ClientSettings(BTreeMap<String, String>);
 impl ClientSettings {
     /// Settings for a client of the worker, or of a connector where its config is given.
     /// Errors: `Config` for a value that cannot be carried over, or an override that is refused.
-    pub fn of(client: ClientRole, worker: &Config, connector: Option<&Config>) -> Result<Self, Error> {
+    pub fn of(
+        client: ClientRole,
+        worker: &Config,
+        connector: Option<&Config>,
+    ) -> Result<Self, Error> {
         let defaults = match client {
             ClientRole::Producer => PRODUCER_DEFAULTS,
             ClientRole::Consumer => CONSUMER_DEFAULTS,
@@ -247,14 +366,24 @@ impl ClientSettings {
         }
         let prefix = client.prefix();
         for (name, value) in worker.with_prefix(prefix).iter() {
-            match RULES.iter().find(|rule| rule.java == name && rule.clients.has(client)) {
-                Some(rule) => settings.apply(rule, value).map_err(|e| e.context(format_args!("{prefix}{name}")))?,
-                None => tracing::warn!("worker setting {prefix}{name} has no counterpart here and is ignored"),
+            match RULES
+                .iter()
+                .find(|rule| rule.java == name && rule.clients.has(client))
+            {
+                Some(rule) => settings
+                    .apply(rule, value)
+                    .map_err(|e| e.context(format_args!("{prefix}{name}")))?,
+                None => tracing::warn!(
+                    "worker setting {prefix}{name} has no counterpart here and is ignored"
+                ),
             }
         }
         if let Some(connector) = connector {
             for (name, value) in overrides::read(worker, connector, client)?.iter() {
-                if let Some(rule) = RULES.iter().find(|rule| rule.java == name && rule.clients.has(client)) {
+                if let Some(rule) = RULES
+                    .iter()
+                    .find(|rule| rule.java == name && rule.clients.has(client))
+                {
                     settings.apply(rule, value)?;
                 }
             }
@@ -269,8 +398,9 @@ impl ClientSettings {
             SettingTarget::Name(name) => self.set(name, value),
             SettingTarget::Lower(name) => self.set(name, &value.to_ascii_lowercase()),
             SettingTarget::Kbytes(name) => {
-                let bytes: u64 =
-                    value.parse().map_err(|_| Error::config(format!("{}: not a number of bytes", rule.java)))?;
+                let bytes: u64 = value
+                    .parse()
+                    .map_err(|_| Error::config(format!("{}: not a number of bytes", rule.java)))?;
                 self.set(name, &(bytes / 1024).max(1).to_string());
             }
             SettingTarget::Nothing => {}
@@ -286,7 +416,9 @@ impl ClientSettings {
 
     /// Sets a librdkafka setting where nothing has set it.
     pub fn set_default(&mut self, name: &str, value: &str) {
-        self.0.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        self.0
+            .entry(name.to_owned())
+            .or_insert_with(|| value.to_owned());
     }
 
     /// The value of a librdkafka setting.
@@ -301,7 +433,9 @@ impl ClientSettings {
 
     /// A setting that is a number, or `otherwise`.
     pub fn number(&self, name: &str, otherwise: u64) -> u64 {
-        self.get(name).and_then(|value| value.parse().ok()).unwrap_or(otherwise)
+        self.get(name)
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(otherwise)
     }
 
     /// `bootstrap.servers`, for texts.
@@ -333,7 +467,10 @@ fn token_endpoint(value: &str, settings: &mut ClientSettings) -> Result<(), Erro
 }
 
 fn endpoint_identification(value: &str, settings: &mut ClientSettings) -> Result<(), Error> {
-    settings.set("ssl.endpoint.identification.algorithm", if value.is_empty() { "none" } else { value });
+    settings.set(
+        "ssl.endpoint.identification.algorithm",
+        if value.is_empty() { "none" } else { value },
+    );
     Ok(())
 }
 
@@ -384,7 +521,10 @@ mod tests {
     use super::*;
 
     fn worker(pairs: &[(&str, &str)]) -> Config {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -393,7 +533,10 @@ mod tests {
             ("bootstrap.servers", "k:9092"),
             ("security.protocol", "SASL_SSL"),
             ("sasl.mechanism", "SCRAM-SHA-512"),
-            ("sasl.jaas.config", "ScramLoginModule required username=\"u\" password=\"p\";"),
+            (
+                "sasl.jaas.config",
+                "ScramLoginModule required username=\"u\" password=\"p\";",
+            ),
             ("ssl.truststore.location", "/etc/ca.pem"),
             ("ssl.endpoint.identification.algorithm", ""),
             ("key.converter", "x"),
@@ -426,17 +569,29 @@ mod tests {
     fn what_cannot_be_carried_over_is_refused_with_advice() {
         for (key, value, says) in [
             ("ssl.truststore.location", "/etc/kafka.jks", "PEM"),
-            ("sasl.jaas.config", "com.sun.security.auth.module.LdapLoginModule required;", "not supported"),
+            (
+                "sasl.jaas.config",
+                "com.sun.security.auth.module.LdapLoginModule required;",
+                "not supported",
+            ),
             ("producer.buffer.memory", "lots", "not a number"),
         ] {
-            let message = ClientSettings::of(ClientRole::Producer, &worker(&[(key, value)]), None).unwrap_err();
-            assert!(message.message().contains(says) && message.message().contains(key), "{message}");
+            let message = ClientSettings::of(ClientRole::Producer, &worker(&[(key, value)]), None)
+                .unwrap_err();
+            assert!(
+                message.message().contains(says) && message.message().contains(key),
+                "{message}"
+            );
         }
     }
 
     #[test]
     fn every_setting_made_here_is_one_that_librdkafka_knows() {
-        for client in [ClientRole::Producer, ClientRole::Consumer, ClientRole::Admin] {
+        for client in [
+            ClientRole::Producer,
+            ClientRole::Consumer,
+            ClientRole::Admin,
+        ] {
             let settings = ClientSettings::of(client, &Config::new(), None).unwrap();
             settings.native().create_native_config().unwrap();
         }

@@ -48,15 +48,24 @@ impl ConsumerSilence {
     pub(super) fn of(settings: &ClientSettings) -> Self {
         let ms = |name, otherwise| Duration::from_millis(settings.number(name, otherwise));
         // whichever goes on: heartbeats of a member, questions for topics that do not exist yet
-        let asks_every = ms("heartbeat.interval.ms", 3000).saturating_mul(2).max(ms(REFRESH, 300_000));
+        let asks_every = ms("heartbeat.interval.ms", 3000)
+            .saturating_mul(2)
+            .max(ms(REFRESH, 300_000));
         let noticed_after = asks_every.saturating_add(MARGIN);
-        let due = asks_every.max(ms("socket.timeout.ms", 10_000)).saturating_add(MARGIN);
+        let due = asks_every
+            .max(ms("socket.timeout.ms", 10_000))
+            .saturating_add(MARGIN);
         let mut settings = settings.clone();
         // it is to ask, not to become a member
         settings.remove("group.id");
         settings.remove("statistics.interval.ms");
         settings.set("client.id", ASKER);
-        Self { settings, due, noticed_after, others: Arc::new(Mutex::new(OtherClientFinding::NotAsked)) }
+        Self {
+            settings,
+            due,
+            noticed_after,
+            others: Arc::new(Mutex::new(OtherClientFinding::NotAsked)),
+        }
     }
 
     /// Looks whether the consumer still hears something; called when no record came.
@@ -90,7 +99,10 @@ impl ConsumerSilence {
     }
 
     fn deaf(&self, what: &str) -> Error {
-        Error::retry(format!("the consumer at {} {what}; a new one is opened", self.settings.brokers()))
+        Error::retry(format!(
+            "the consumer at {} {what}; a new one is opened",
+            self.settings.brokers()
+        ))
     }
 
     /// Has another client ask, on a thread of its own.
@@ -101,13 +113,23 @@ impl ConsumerSilence {
                 .native()
                 .create_with_context::<_, BaseConsumer<_>>(QuietContext::default())
                 .map(DropInBackground::new);
-            let answered = client.is_ok_and(|client| client.client().fetch_cluster_id(ASK_WITHIN).is_some());
+            let answered =
+                client.is_ok_and(|client| client.client().fetch_cluster_id(ASK_WITHIN).is_some());
             let now = Instant::now();
-            let found = if answered { OtherClientFinding::Answered(now) } else { OtherClientFinding::Silent(now) };
+            let found = if answered {
+                OtherClientFinding::Answered(now)
+            } else {
+                OtherClientFinding::Silent(now)
+            };
             *others.lock().unwrap_or_else(PoisonError::into_inner) = found;
         };
-        if std::thread::Builder::new().name("kafka-asks".to_owned()).spawn(ask).is_err() {
-            *self.others.lock().unwrap_or_else(PoisonError::into_inner) = OtherClientFinding::Silent(Instant::now());
+        if std::thread::Builder::new()
+            .name("kafka-asks".to_owned())
+            .spawn(ask)
+            .is_err()
+        {
+            *self.others.lock().unwrap_or_else(PoisonError::into_inner) =
+                OtherClientFinding::Silent(Instant::now());
         }
     }
 }

@@ -37,17 +37,28 @@ pub fn read(
     fail_point::reach("offsets.read")?;
     let reader = TopicTableReader::open(settings, topic, Instant::now() + within)?;
     let (mut table, mut held) = (TopicTable::new(), 0);
-    let Some(mut waiting) = reader.ends()? else { return Ok(None) };
+    let Some(mut waiting) = reader.ends()? else {
+        return Ok(None);
+    };
     while !waiting.is_empty() {
-        let (ready, open): (Vec<_>, Vec<_>) =
-            waiting.into_iter().map(|end| reader.stable(end)).partition(|end| end.stable);
+        let (ready, open): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .map(|end| reader.stable(end))
+            .partition(|end| end.stable);
         reader.read(&ready, |message| {
             held += apply(message, &keep, &mut table);
             if held <= MAX_TABLE {
                 return Ok(());
             }
-            held = table.iter().map(|(key, value)| key.len() + value.len()).sum();
-            if held <= MAX_TABLE { Ok(()) } else { Err(too_large(topic)) }
+            held = table
+                .iter()
+                .map(|(key, value)| key.len() + value.len())
+                .sum();
+            if held <= MAX_TABLE {
+                Ok(())
+            } else {
+                Err(too_large(topic))
+            }
         })?;
         if !open.is_empty() {
             reader.in_time()?;
@@ -89,11 +100,20 @@ impl<'a> TopicTableReader<'a> {
                 .map_err(|e| error::of("opening a Kafka consumer", e))
         };
         let (committed, uncommitted) = (client("read_committed")?, client("read_uncommitted")?);
-        Ok(Self { topic, brokers: settings.brokers(), committed, uncommitted, deadline })
+        Ok(Self {
+            topic,
+            brokers: settings.brokers(),
+            committed,
+            uncommitted,
+            deadline,
+        })
     }
 
     fn failed(&self, error: KafkaError) -> Error {
-        error::of(format_args!("reading topic {} at {}", self.topic, self.brokers), error)
+        error::of(
+            format_args!("reading topic {} at {}", self.topic, self.brokers),
+            error,
+        )
     }
 
     fn in_time(&self) -> Result<()> {
@@ -108,27 +128,56 @@ impl<'a> TopicTableReader<'a> {
 
     /// The ends of all partitions that are not empty. `None`: there is no such topic.
     fn ends(&self) -> Result<Option<Vec<EndOffset>>> {
-        let Some(count) = admin::partitions(self.uncommitted.client(), self.brokers, self.topic)? else {
+        let Some(count) = admin::partitions(self.uncommitted.client(), self.brokers, self.topic)?
+        else {
             return Ok(None);
         };
         let partitions: Vec<i32> = (0..count).collect();
         let each = partitions.len().div_ceil(ASKED_AT_ONCE).max(1);
-        let ask = |share: &[i32]| share.iter().map(|p| Ok((*p, self.marks(*p)?))).collect::<Result<Vec<_>>>();
+        let ask = |share: &[i32]| {
+            share
+                .iter()
+                .map(|p| Ok((*p, self.marks(*p)?)))
+                .collect::<Result<Vec<_>>>()
+        };
         // librdkafka asks for one partition at a time, and most of that is waiting
         let answers: Result<Vec<_>> = std::thread::scope(|scope| {
-            let asked: Vec<_> = partitions.chunks(each).map(|share| scope.spawn(move || ask(share))).collect();
+            let asked: Vec<_> = partitions
+                .chunks(each)
+                .map(|share| scope.spawn(move || ask(share)))
+                .collect();
             let panicked = |_| Err(Error::fatal("asking for the ends of a topic broke off"));
-            asked.into_iter().map(|asking| asking.join().unwrap_or_else(panicked)).collect()
+            asked
+                .into_iter()
+                .map(|asking| asking.join().unwrap_or_else(panicked))
+                .collect()
         });
-        let filled = answers?.into_iter().flatten().filter(|(_, (first, end))| end > first);
-        Ok(Some(filled.map(|(partition, (_, end))| EndOffset { partition, end, stable: false }).collect()))
+        let filled = answers?
+            .into_iter()
+            .flatten()
+            .filter(|(_, (first, end))| end > first);
+        Ok(Some(
+            filled
+                .map(|(partition, (_, end))| EndOffset {
+                    partition,
+                    end,
+                    stable: false,
+                })
+                .collect(),
+        ))
     }
 
     /// First and next offset of a partition. The brokers may still be about to choose the leader of a new topic.
     fn marks(&self, partition: i32) -> Result<(i64, i64)> {
         loop {
-            match self.uncommitted.fetch_watermarks(self.topic, partition, PATIENCE).map_err(|e| self.failed(e)) {
-                Err(error) if error.kind() == ErrorKind::Retry && Instant::now() < self.deadline => {
+            match self
+                .uncommitted
+                .fetch_watermarks(self.topic, partition, PATIENCE)
+                .map_err(|e| self.failed(e))
+            {
+                Err(error)
+                    if error.kind() == ErrorKind::Retry && Instant::now() < self.deadline =>
+                {
                     std::thread::sleep(Duration::from_millis(50));
                 }
                 marks => return marks,
@@ -137,17 +186,27 @@ impl<'a> TopicTableReader<'a> {
     }
 
     fn stable(&self, end: EndOffset) -> EndOffset {
-        let marks = self.committed.fetch_watermarks(self.topic, end.partition, PATIENCE);
-        EndOffset { stable: marks.is_ok_and(|(_, stable)| stable >= end.end), ..end }
+        let marks = self
+            .committed
+            .fetch_watermarks(self.topic, end.partition, PATIENCE);
+        EndOffset {
+            stable: marks.is_ok_and(|(_, stable)| stable >= end.end),
+            ..end
+        }
     }
 
-    fn read(&self, ready: &[EndOffset], mut apply: impl FnMut(&BorrowedMessage<'_>) -> Result<()>) -> Result<()> {
+    fn read(
+        &self,
+        ready: &[EndOffset],
+        mut apply: impl FnMut(&BorrowedMessage<'_>) -> Result<()>,
+    ) -> Result<()> {
         if ready.is_empty() {
             return Ok(());
         }
         let mut list = TopicPartitionList::with_capacity(ready.len());
         for end in ready {
-            list.add_partition_offset(self.topic, end.partition, Offset::Beginning).map_err(|e| self.failed(e))?;
+            list.add_partition_offset(self.topic, end.partition, Offset::Beginning)
+                .map_err(|e| self.failed(e))?;
         }
         self.committed.assign(&list).map_err(|e| self.failed(e))?;
         let mut left: Vec<i32> = ready.iter().map(|end| end.partition).collect();
@@ -170,8 +229,14 @@ impl<'a> TopicTableReader<'a> {
 }
 
 /// Returns how many bytes came in.
-fn apply(message: &BorrowedMessage<'_>, keep: impl Fn(&[u8]) -> bool, table: &mut TopicTable) -> usize {
-    let Some(key) = message.key().filter(|key| keep(key)) else { return 0 };
+fn apply(
+    message: &BorrowedMessage<'_>,
+    keep: impl Fn(&[u8]) -> bool,
+    table: &mut TopicTable,
+) -> usize {
+    let Some(key) = message.key().filter(|key| keep(key)) else {
+        return 0;
+    };
     let Some(value) = message.payload() else {
         table.remove(key);
         return 0;

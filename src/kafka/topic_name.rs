@@ -9,7 +9,9 @@ pub fn broken_rule(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("a name is not empty"),
         "." | ".." => Some("a name is neither '.' nor '..'"),
-        _ if !name.bytes().all(is_legal) => Some("a name consists of ASCII letters, digits, '.', '_' and '-' alone"),
+        _ if !name.bytes().all(is_legal) => {
+            Some("a name consists of ASCII letters, digits, '.', '_' and '-' alone")
+        }
         _ if name.len() > LONGEST => Some("a name has at most 249 characters"),
         _ => None,
     }
@@ -35,7 +37,10 @@ mod tests {
             ("a/b", "ASCII letters"),
             (too_long.as_str(), "249"),
         ] {
-            assert!(broken_rule(illegal).is_some_and(|rule| rule.contains(part)), "{illegal}");
+            assert!(
+                broken_rule(illegal).is_some_and(|rule| rule.contains(part)),
+                "{illegal}"
+            );
         }
     }
 }

@@ -321,7 +321,10 @@ pub const SINK: &[ConfigKey] = &[
 
 /// Keys of one transform, after `transforms.NAME.`, beside those of its class.
 pub const TRANSFORM: &[ConfigKey] = &[
-    class("type", "The transform's class: its full name, or its simple name."),
+    class(
+        "type",
+        "The transform's class: its full name, or its simple name.",
+    ),
     alias_version(),
     ConfigKey::new(
         "predicate",
@@ -342,8 +345,13 @@ pub const TRANSFORM: &[ConfigKey] = &[
 ];
 
 /// Keys of one predicate, after `predicates.NAME.`, beside those of its class.
-pub const PREDICATE: &[ConfigKey] =
-    &[class("type", "The predicate's class: its full name, or its simple name."), alias_version()];
+pub const PREDICATE: &[ConfigKey] = &[
+    class(
+        "type",
+        "The predicate's class: its full name, or its simple name.",
+    ),
+    alias_version(),
+];
 
 const fn class(name: &'static str, doc: &'static str) -> ConfigKey {
     ConfigKey::new(name, ConfigType::Class, DefaultValue::Required, "", doc)
@@ -352,9 +360,15 @@ const fn class(name: &'static str, doc: &'static str) -> ConfigKey {
 }
 
 const fn alias_version() -> ConfigKey {
-    ConfigKey::new("plugin.version", ConfigType::String, DefaultValue::Null, "", VERSION_DOC)
-        .importance(Importance::Low)
-        .form(Width::None, "plugin.version")
+    ConfigKey::new(
+        "plugin.version",
+        ConfigType::String,
+        DefaultValue::Null,
+        "",
+        VERSION_DOC,
+    )
+    .importance(Importance::Low)
+    .form(Width::None, "plugin.version")
 }
 
 const fn version(
@@ -364,10 +378,16 @@ const fn version(
     width: Width,
     order: i32,
 ) -> ConfigKey {
-    ConfigKey::new(name, ConfigType::String, DefaultValue::Null, COMMON_GROUP, VERSION_DOC)
-        .importance(importance)
-        .form(width, label)
-        .order(order)
+    ConfigKey::new(
+        name,
+        ConfigType::String,
+        DefaultValue::Null,
+        COMMON_GROUP,
+        VERSION_DOC,
+    )
+    .importance(importance)
+    .form(width, label)
+    .order(order)
 }
 
 const fn converter(name: &'static str, label: &'static str, order: i32) -> ConfigKey {
@@ -393,5 +413,7 @@ const fn errors(
     order: i32,
     doc: &'static str,
 ) -> ConfigKey {
-    ConfigKey::new(name, ty, DefaultValue::Text(default), ERRORS_GROUP, doc).form(width, label).order(order)
+    ConfigKey::new(name, ty, DefaultValue::Text(default), ERRORS_GROUP, doc)
+        .form(width, label)
+        .order(order)
 }

@@ -5,11 +5,18 @@ pub(super) fn connector_name(text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Err("String may not be empty".to_owned());
     }
-    let control: Vec<_> = text.chars().filter(|c| c.is_control()).map(|c| u32::from(c).to_string()).collect();
+    let control: Vec<_> = text
+        .chars()
+        .filter(|c| c.is_control())
+        .map(|c| u32::from(c).to_string())
+        .collect();
     if control.is_empty() {
         return Ok(());
     }
-    Err(format!("String may not contain control sequences but had the following ASCII chars: {}", control.join(", ")))
+    Err(format!(
+        "String may not contain control sequences but had the following ASCII chars: {}",
+        control.join(", ")
+    ))
 }
 
 pub(super) fn at_least_one_or_minus_one(text: &str) -> Result<(), String> {
@@ -20,5 +27,7 @@ pub(super) fn at_least_one_or_minus_one(text: &str) -> Result<(), String> {
 }
 
 pub(super) fn regex(text: &str) -> Result<(), String> {
-    regex::Regex::new(text).map(drop).map_err(|error| format!("Invalid regular expression: {error}"))
+    regex::Regex::new(text)
+        .map(drop)
+        .map_err(|error| format!("Invalid regular expression: {error}"))
 }

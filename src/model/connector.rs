@@ -7,7 +7,9 @@ use connector_api::Config;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{
+    AdditionalProperties, ObjectBuilder, OneOfBuilder, SchemaType, Type,
+};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -23,7 +25,10 @@ pub struct RawConfig(pub BTreeMap<String, Option<String>>);
 impl RawConfig {
     /// The keys that have a value.
     pub fn given(&self) -> Config {
-        self.0.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect()
+        self.0
+            .iter()
+            .filter_map(|(k, v)| Some((k.clone(), v.clone()?)))
+            .collect()
     }
 }
 
@@ -56,12 +61,17 @@ impl<'de> Deserialize<'de> for RawConfig {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawConfig, A::Error> {
                 let mut pairs = BTreeMap::new();
                 while let Some(key) = map.next_key::<String>()? {
-                    let value = scalar_text(map.next_value::<&RawValue>()?.get()).map_err(|kind| {
-                        de::Error::custom(format!("the value of \"{key}\" must be text, not {kind}"))
-                    })?;
+                    let value =
+                        scalar_text(map.next_value::<&RawValue>()?.get()).map_err(|kind| {
+                            de::Error::custom(format!(
+                                "the value of \"{key}\" must be text, not {kind}"
+                            ))
+                        })?;
                     pairs.insert(key, value);
                     if pairs.len() > KEYS_MAX {
-                        return Err(de::Error::custom(format!("a config has at most {KEYS_MAX} keys")));
+                        return Err(de::Error::custom(format!(
+                            "a config has at most {KEYS_MAX} keys"
+                        )));
                     }
                 }
                 Ok(RawConfig(pairs))
@@ -77,20 +87,27 @@ fn scalar_text(raw: &str) -> Result<Option<String>, &'static str> {
         Some(b'{') => Err("an object"),
         Some(b'[') => Err("an array"),
         Some(b'n') => Ok(None),
-        Some(b'"') => serde_json::from_str(raw).map(Some).map_err(|_| "broken text"),
+        Some(b'"') => serde_json::from_str(raw)
+            .map(Some)
+            .map_err(|_| "broken text"),
         _ => Ok(Some(raw.to_owned())),
     }
 }
 
 /// A scalar of any kind as text, for members of a body.
-pub(super) fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(super) fn scalar<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?;
     scalar_text(raw.get()).map_err(|kind| de::Error::custom(format!("expected text, not {kind}")))
 }
 
 /// `POST /connectors`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object with \"name\" and \"config\"")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an object with \"name\" and \"config\""
+)]
 pub struct CreateConnector {
     /// Its name; blanks around it do not count.
     #[schema(required, nullable = false)]
@@ -101,7 +118,11 @@ pub struct CreateConnector {
     #[serde(default)]
     pub config: Option<RawConfig>,
     /// `RUNNING`, `PAUSED` or `STOPPED` (KIP-980).
-    #[serde(default, deserialize_with = "scalar", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "scalar",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub initial_state: Option<String>,
 }
 
@@ -150,9 +171,15 @@ mod tests {
 
     #[test]
     fn scalars_become_text_as_they_are_written() {
-        let raw: RawConfig =
-            serde_json::from_str(r#"{"a":1.50,"b":1e3,"c":-0,"d":true,"e":" x\n","f":null,"":"k","a":2}"#).unwrap();
-        let pairs: Vec<_> = raw.0.iter().map(|(k, v)| (k.as_str(), v.as_deref())).collect();
+        let raw: RawConfig = serde_json::from_str(
+            r#"{"a":1.50,"b":1e3,"c":-0,"d":true,"e":" x\n","f":null,"":"k","a":2}"#,
+        )
+        .unwrap();
+        let pairs: Vec<_> = raw
+            .0
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_deref()))
+            .collect();
         let want = [
             ("", Some("k")),
             ("a", Some("2")),
@@ -167,10 +194,23 @@ mod tests {
 
     #[test]
     fn what_is_no_scalar_is_refused_by_name() {
-        let error = serde_json::from_str::<RawConfig>(r#"{"a":{"b":1}}"#).unwrap_err().to_string();
-        assert!(error.starts_with("the value of \"a\" must be text, not an object"), "{error}");
-        for bad in [r#"{"name":["x"]}"#, r#"{"config":[]}"#, r#"{"tasks":[]}"#, r#"{"Name":"x"}"#] {
-            assert!(serde_json::from_str::<CreateConnector>(bad).is_err(), "{bad}");
+        let error = serde_json::from_str::<RawConfig>(r#"{"a":{"b":1}}"#)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("the value of \"a\" must be text, not an object"),
+            "{error}"
+        );
+        for bad in [
+            r#"{"name":["x"]}"#,
+            r#"{"config":[]}"#,
+            r#"{"tasks":[]}"#,
+            r#"{"Name":"x"}"#,
+        ] {
+            assert!(
+                serde_json::from_str::<CreateConnector>(bad).is_err(),
+                "{bad}"
+            );
         }
         let create: CreateConnector = serde_json::from_str(r#"{"name":42,"config":null}"#).unwrap();
         assert_eq!((create.name.as_deref(), create.config), (Some("42"), None));

@@ -11,11 +11,22 @@ mod status;
 mod trial;
 mod worker;
 
-pub use connector::{ActiveTopics, ConnectorInfo, CreateConnector, KEYS_MAX, RawConfig, TaskInfo, TaskName};
+pub use connector::{
+    ActiveTopics, ConnectorInfo, CreateConnector, KEYS_MAX, RawConfig, TaskInfo, TaskName,
+};
 pub use history::{ConfigChange, ConfigVersion};
 pub use offset::{ConnectorOffsets, OffsetEntry};
 pub use path::path_segment;
-pub use plugin::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, ConfigWarning, PluginInfo};
-pub use status::{ConnectorProgress, ConnectorStatus, Expanded, PartStatus, TableProgress, TaskProgress, TaskStatus};
-pub use trial::{TrialHeader, TrialRecord, TriedConverter, TriedRecord, TriedStep, TryConverter, TryTransforms};
-pub use worker::{ErrorBody, Health, Live, LoggerLevel, Message, NewLevel, ServerInfo, StandingStill};
+pub use plugin::{
+    ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, ConfigWarning, PluginInfo,
+};
+pub use status::{
+    ConnectorProgress, ConnectorStatus, Expanded, PartStatus, TableProgress, TaskProgress,
+    TaskStatus,
+};
+pub use trial::{
+    TrialHeader, TrialRecord, TriedConverter, TriedRecord, TriedStep, TryConverter, TryTransforms,
+};
+pub use worker::{
+    ErrorBody, Health, Live, LoggerLevel, Message, NewLevel, ServerInfo, StandingStill,
+};

@@ -16,7 +16,10 @@ pub struct ConnectorOffsets {
 /// Offset of one partition. Both are small maps that belong to the connector; those of sinks are
 /// `{"kafka_topic","kafka_partition"}` and `{"kafka_offset"}`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object with \"partition\" and \"offset\"")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an object with \"partition\" and \"offset\""
+)]
 pub struct OffsetEntry {
     /// What is read.
     #[serde(default)]

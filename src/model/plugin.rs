@@ -95,6 +95,9 @@ pub struct ConfigWarning {
 impl ConfigInfos {
     /// Every error in order.
     pub fn errors(&self) -> impl Iterator<Item = &str> {
-        self.configs.iter().flat_map(|config| &config.value.errors).map(String::as_str)
+        self.configs
+            .iter()
+            .flat_map(|config| &config.value.errors)
+            .map(String::as_str)
     }
 }

@@ -19,7 +19,12 @@ pub(super) fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static 
             // Where a library that logs by other means stands in its code.
             name if name.starts_with("log.") => Ok(()),
             "message" => write!(writer, "{}", on_one_line(&text)),
-            name => write!(writer, "{}={}", name.trim_start_matches("r#"), on_one_line(&text)),
+            name => write!(
+                writer,
+                "{}={}",
+                name.trim_start_matches("r#"),
+                on_one_line(&text)
+            ),
         }
     };
     format::debug_fn(one).delimited(" ")
@@ -36,11 +41,18 @@ impl<W: Write> Write for RedactingWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         if self.json {
-            let in_json = |shown: &str| serde_json::to_string(shown).unwrap_or_default().trim_matches('"').to_owned();
+            let in_json = |shown: &str| {
+                serde_json::to_string(shown)
+                    .unwrap_or_default()
+                    .trim_matches('"')
+                    .to_owned()
+            };
             let hidden = known::hide(&text, in_json);
             self.into.write_all(ascii_escaped(&hidden).as_bytes())?;
         } else {
-            self.into.write_all(known::hide(&text, |shown| on_one_line(shown).into_owned()).as_bytes())?;
+            self.into.write_all(
+                known::hide(&text, |shown| on_one_line(shown).into_owned()).as_bytes(),
+            )?;
         }
         Ok(line.len())
     }
@@ -56,7 +68,9 @@ pub fn ascii_escaped(line: &str) -> String {
     for c in line.chars() {
         if is_deceptive(c) && c != '\n' {
             let mut units = [0; 2];
-            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+            c.encode_utf16(&mut units)
+                .iter()
+                .for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
         } else {
             out.push(c);
         }
@@ -92,9 +106,14 @@ mod tests {
         let [text, json] = [Kept::default(), Kept::default()];
         let into = |kept: &Kept, json| {
             let kept = kept.clone();
-            move || RedactingWriter { into: kept.clone(), json }
+            move || RedactingWriter {
+                into: kept.clone(),
+                json,
+            }
         };
-        let as_text = tracing_subscriber::fmt::layer().fmt_fields(fields()).with_ansi(false);
+        let as_text = tracing_subscriber::fmt::layer()
+            .fmt_fields(fields())
+            .with_ansi(false);
         let as_text = tracing_subscriber::registry().with(as_text.with_writer(into(&text, false)));
         tracing::subscriber::with_default(as_text, &log);
         let as_json = tracing_subscriber::fmt::layer().json().flatten_event(true);
@@ -109,11 +128,17 @@ mod tests {
         for text in logged(|| tracing::warn!(name, error = %name, debug = ?name, "said: {name}")) {
             assert_eq!(text.lines().count(), 1, "{text}");
             let text = text.strip_suffix('\n').unwrap();
-            assert!(!text.contains(super::is_deceptive) && text.contains("forged"), "{text:?}");
+            assert!(
+                !text.contains(super::is_deceptive) && text.contains("forged"),
+                "{text:?}"
+            );
         }
         let json = ascii_escaped("{\"a\":\"\u{202e}\u{e0041}\"}\n");
         assert_eq!(json, "{\"a\":\"\\u202e\\udb40\\udc41\"}\n");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["a"], "\u{202e}\u{e0041}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&json).unwrap()["a"],
+            "\u{202e}\u{e0041}"
+        );
     }
 
     #[test]
@@ -121,8 +146,12 @@ mod tests {
         let mut words = SecretWords::default();
         words.add("CANARY-in-the-log", "${file:/a\"b:c}");
         known::remember(&Redactor::new(words));
-        let [text, json] = logged(|| tracing::info!(key = "CANARY-in-the-log", "of CANARY-in-the-log"));
-        assert!(!text.contains("CANARY") && text.contains("of ${file:/a\"b:c}"), "{text}");
+        let [text, json] =
+            logged(|| tracing::info!(key = "CANARY-in-the-log", "of CANARY-in-the-log"));
+        assert!(
+            !text.contains("CANARY") && text.contains("of ${file:/a\"b:c}"),
+            "{text}"
+        );
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["message"], "of ${file:/a\"b:c}");
     }

@@ -34,7 +34,10 @@ struct KnownTargets(Arc<Mutex<BTreeSet<&'static str>>>);
 impl<S: Subscriber> Layer<S> for KnownTargets {
     /// Called once for each place in the code that logs, when it is first reached.
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(metadata.target());
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(metadata.target());
         Interest::always()
     }
 }
@@ -42,12 +45,18 @@ impl<S: Subscriber> Layer<S> for KnownTargets {
 impl LogFilter {
     /// The level that everything has for which the first directives named no other.
     pub fn root(&self) -> String {
-        self.first.default_level().unwrap_or(LevelFilter::OFF).to_string()
+        self.first
+            .default_level()
+            .unwrap_or(LevelFilter::OFF)
+            .to_string()
     }
 
     /// The targets (`rowferry::rest`) for which the first directives named a level.
     pub fn levels(&self) -> Vec<(String, String)> {
-        self.first.iter().map(|(target, level)| (target.to_owned(), level.to_string())).collect()
+        self.first
+            .iter()
+            .map(|(target, level)| (target.to_owned(), level.to_string()))
+            .collect()
     }
 
     /// The targets that were reached so far, enabled or not.
@@ -74,20 +83,39 @@ pub fn init(directives: &str, format: &str) -> Result<LogFilter> {
     let (filter, handle) = reload::Layer::<Targets, Registry>::new(targets);
     let terminal = std::io::stderr().is_terminal();
     // A log that cannot be written has nowhere to tell it: trying would panic, and a panic is told to the log.
-    let layer: Box<dyn Layer<_> + Send + Sync> = if format == "json" || (format == "auto" && !terminal) {
-        let json = fmt::layer().log_internal_errors(false).json().flatten_event(true);
-        json.with_writer(|| RedactingWriter { into: io::stderr(), json: true }).boxed()
-    } else {
-        let text = fmt::layer().log_internal_errors(false).fmt_fields(guard::fields()).with_ansi(terminal);
-        text.with_writer(|| RedactingWriter { into: io::stderr(), json: false }).boxed()
-    };
+    let layer: Box<dyn Layer<_> + Send + Sync> =
+        if format == "json" || (format == "auto" && !terminal) {
+            let json = fmt::layer()
+                .log_internal_errors(false)
+                .json()
+                .flatten_event(true);
+            json.with_writer(|| RedactingWriter {
+                into: io::stderr(),
+                json: true,
+            })
+            .boxed()
+        } else {
+            let text = fmt::layer()
+                .log_internal_errors(false)
+                .fmt_fields(guard::fields())
+                .with_ansi(terminal);
+            text.with_writer(|| RedactingWriter {
+                into: io::stderr(),
+                json: false,
+            })
+            .boxed()
+        };
     tracing_subscriber::registry()
         .with(filter)
         .with(layer)
         .with(known.clone()) // the outermost layer: it sees what the filter keeps away from the others
         .try_init()
         .map_err(|error| Error::fatal("log output was started twice").caused_by(error))?;
-    Ok(LogFilter { handle, first, known })
+    Ok(LogFilter {
+        handle,
+        first,
+        known,
+    })
 }
 
 fn targets(directives: &str) -> Result<Targets> {
@@ -112,7 +140,16 @@ mod tests {
         assert!(some.would_enable("rowferry::worker::sink", &Level::TRACE));
         assert!(!some.would_enable("rowferry::rest", &Level::INFO));
         assert!(some.would_enable("sqlx::query", &Level::DEBUG));
-        assert!(!targets("info").unwrap().would_enable("sqlx::query", &Level::INFO));
-        assert!(targets("rowferry=loud").unwrap_err().message().contains("loud"));
+        assert!(
+            !targets("info")
+                .unwrap()
+                .would_enable("sqlx::query", &Level::INFO)
+        );
+        assert!(
+            targets("rowferry=loud")
+                .unwrap_err()
+                .message()
+                .contains("loud")
+        );
     }
 }

@@ -11,15 +11,24 @@ const LEFT_OUT: &str = "its text is left out, as it may hold values";
 /// From now on panics are told to the log in the place of standard error.
 pub fn to_log() {
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let thread = std::thread::current().name().unwrap_or("without a name").to_owned();
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let thread = std::thread::current()
+            .name()
+            .unwrap_or("without a name")
+            .to_owned();
         tracing::error!(%place, thread, panic = text(panic.payload()), "code panicked; what it was part of ends with an error");
     }));
 }
 
 /// The text of a panic, if it is fixed in the code.
 pub fn text(payload: &(dyn Any + Send)) -> &'static str {
-    payload.downcast_ref::<&'static str>().copied().unwrap_or(LEFT_OUT)
+    payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .unwrap_or(LEFT_OUT)
 }
 
 #[cfg(test)]

@@ -79,11 +79,21 @@ pub enum PluginKind {
 
 impl PluginKind {
     /// Connectors first, and then [`PluginKind::OF_CONNECTORS`].
-    pub const ALL: [Self; 6] =
-        [Self::Source, Self::Sink, Self::Transformation, Self::Predicate, Self::Converter, Self::HeaderConverter];
+    pub const ALL: [Self; 6] = [
+        Self::Source,
+        Self::Sink,
+        Self::Transformation,
+        Self::Predicate,
+        Self::Converter,
+        Self::HeaderConverter,
+    ];
     /// What a connector's config names besides the connector.
-    pub const OF_CONNECTORS: [Self; 4] =
-        [Self::Transformation, Self::Predicate, Self::Converter, Self::HeaderConverter];
+    pub const OF_CONNECTORS: [Self; 4] = [
+        Self::Transformation,
+        Self::Predicate,
+        Self::Converter,
+        Self::HeaderConverter,
+    ];
 
     /// Its name in REST answers, such as `header_converter`.
     pub fn name(self) -> &'static str {
@@ -111,12 +121,16 @@ impl PluginKind {
     /// Whether `asked` names `class`: whole, by its simple name, or by its simple name without the suffix.
     pub(super) fn names(self, class: &str, asked: &str) -> bool {
         let simple = class.rsplit('.').next().unwrap_or(class);
-        let pruned = simple.strip_suffix(self.suffix()).filter(|pruned| !pruned.is_empty());
+        let pruned = simple
+            .strip_suffix(self.suffix())
+            .filter(|pruned| !pruned.is_empty());
         asked == class || asked == simple || pruned == Some(asked)
     }
 
     pub(super) fn finds(self, plugin: &dyn Plugin, asked: &str) -> bool {
-        std::iter::once(&plugin.class()).chain(plugin.other_classes()).any(|class| self.names(class, asked))
+        std::iter::once(&plugin.class())
+            .chain(plugin.other_classes())
+            .any(|class| self.names(class, asked))
     }
 }
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use connector_api::files::AllowedFiles;
-use connector_api::{Config, ConfigKey, ConfigReport, Converter, Error, Plugin, Predicate, SchemaType, Transform};
+use connector_api::{
+    Config, ConfigKey, ConfigReport, Converter, Error, Plugin, Predicate, SchemaType, Transform,
+};
 use connector_file::{FileStreamSink, FileStreamSource};
 use connector_jdbc::files::{PathGuard, SETTING as SQLITE_FILES};
 use connector_jdbc::sink::JdbcSink;
@@ -40,7 +42,9 @@ use crate::transform::headers::{self, DropHeaders, HeaderFrom, InsertHeader};
 use crate::transform::insert::{self, InsertField};
 use crate::transform::logical_table::{self, ByLogicalTableRouter};
 use crate::transform::mask::{self, MaskField};
-use crate::transform::predicate::{self, Filter, HasHeaderKey, RecordIsTombstone, TopicNameMatches};
+use crate::transform::predicate::{
+    self, Filter, HasHeaderKey, RecordIsTombstone, TopicNameMatches,
+};
 use crate::transform::replace::{self, ReplaceField};
 use crate::transform::route::{self, RegexRouter, TimestampRouter};
 use crate::transform::schema::{self, SetSchemaMetadata};
@@ -68,54 +72,83 @@ pub type TransformMaker = PluginMaker<fn(&Config) -> Result<Box<dyn Transform>, 
 /// A predicate.
 pub type PredicateMaker = PluginMaker<fn(&Config) -> Result<Box<dyn Predicate>, Error>>;
 
-const JSON: ConverterMaker = converter("org.apache.kafka.connect.json.JsonConverter", json::KEYS, |_, config| {
-    Ok(Box::new(JsonConverter::new(config)?))
-});
-const STRING: ConverterMaker =
-    converter("org.apache.kafka.connect.storage.StringConverter", plain::STRING_KEYS, |role, config| {
-        Ok(Box::new(StringConverter::new(role.name(), config)?))
-    });
-const BYTE_ARRAY: ConverterMaker =
-    converter("org.apache.kafka.connect.converters.ByteArrayConverter", NO_KEYS, |_, _| {
-        Ok(Box::new(ByteArrayConverter::new()))
-    });
-const BOOLEAN: ConverterMaker =
-    converter("org.apache.kafka.connect.converters.BooleanConverter", NO_KEYS, |_, _| number(SchemaType::Boolean));
-const SHORT: ConverterMaker =
-    converter("org.apache.kafka.connect.converters.ShortConverter", NO_KEYS, |_, _| number(SchemaType::Int16));
-const INTEGER: ConverterMaker =
-    converter("org.apache.kafka.connect.converters.IntegerConverter", NO_KEYS, |_, _| number(SchemaType::Int32));
-const LONG: ConverterMaker =
-    converter("org.apache.kafka.connect.converters.LongConverter", NO_KEYS, |_, _| number(SchemaType::Int64));
-const FLOAT: ConverterMaker =
-    converter("org.apache.kafka.connect.converters.FloatConverter", NO_KEYS, |_, _| number(SchemaType::Float32));
-const DOUBLE: ConverterMaker =
-    converter("org.apache.kafka.connect.converters.DoubleConverter", NO_KEYS, |_, _| number(SchemaType::Float64));
-const SIMPLE_HEADER: ConverterMaker =
-    converter("org.apache.kafka.connect.storage.SimpleHeaderConverter", header::KEYS, |_, config| {
-        Ok(Box::new(SimpleHeaderConverter::new(config)?))
-    });
+const JSON: ConverterMaker = converter(
+    "org.apache.kafka.connect.json.JsonConverter",
+    json::KEYS,
+    |_, config| Ok(Box::new(JsonConverter::new(config)?)),
+);
+const STRING: ConverterMaker = converter(
+    "org.apache.kafka.connect.storage.StringConverter",
+    plain::STRING_KEYS,
+    |role, config| Ok(Box::new(StringConverter::new(role.name(), config)?)),
+);
+const BYTE_ARRAY: ConverterMaker = converter(
+    "org.apache.kafka.connect.converters.ByteArrayConverter",
+    NO_KEYS,
+    |_, _| Ok(Box::new(ByteArrayConverter::new())),
+);
+const BOOLEAN: ConverterMaker = converter(
+    "org.apache.kafka.connect.converters.BooleanConverter",
+    NO_KEYS,
+    |_, _| number(SchemaType::Boolean),
+);
+const SHORT: ConverterMaker = converter(
+    "org.apache.kafka.connect.converters.ShortConverter",
+    NO_KEYS,
+    |_, _| number(SchemaType::Int16),
+);
+const INTEGER: ConverterMaker = converter(
+    "org.apache.kafka.connect.converters.IntegerConverter",
+    NO_KEYS,
+    |_, _| number(SchemaType::Int32),
+);
+const LONG: ConverterMaker = converter(
+    "org.apache.kafka.connect.converters.LongConverter",
+    NO_KEYS,
+    |_, _| number(SchemaType::Int64),
+);
+const FLOAT: ConverterMaker = converter(
+    "org.apache.kafka.connect.converters.FloatConverter",
+    NO_KEYS,
+    |_, _| number(SchemaType::Float32),
+);
+const DOUBLE: ConverterMaker = converter(
+    "org.apache.kafka.connect.converters.DoubleConverter",
+    NO_KEYS,
+    |_, _| number(SchemaType::Float64),
+);
+const SIMPLE_HEADER: ConverterMaker = converter(
+    "org.apache.kafka.connect.storage.SimpleHeaderConverter",
+    header::KEYS,
+    |_, config| Ok(Box::new(SimpleHeaderConverter::new(config)?)),
+);
 
 #[cfg(feature = "avro")]
-const AVRO: ConverterMaker =
-    converter(AVRO_CLASS, avro::KEYS, |role, config| registered(role, config, AvroFormat::new(config)?));
-
-#[cfg(feature = "json-schema")]
-const JSON_SCHEMA: ConverterMaker = converter(JSON_SCHEMA_CLASS, json_schema::KEYS, |role, config| {
-    registered(role, config, JsonSchemaFormat::new(config)?)
+const AVRO: ConverterMaker = converter(AVRO_CLASS, avro::KEYS, |role, config| {
+    registered(role, config, AvroFormat::new(config)?)
 });
 
+#[cfg(feature = "json-schema")]
+const JSON_SCHEMA: ConverterMaker =
+    converter(JSON_SCHEMA_CLASS, json_schema::KEYS, |role, config| {
+        registered(role, config, JsonSchemaFormat::new(config)?)
+    });
+
 #[cfg(feature = "protobuf")]
-const PROTOBUF: ConverterMaker =
-    converter(PROTOBUF_CLASS, protobuf::KEYS, |role, config| registered(role, config, ProtobufFormat::new(config)?));
+const PROTOBUF: ConverterMaker = converter(PROTOBUF_CLASS, protobuf::KEYS, |role, config| {
+    registered(role, config, ProtobufFormat::new(config)?)
+});
 
 const AVRO_CLASS: &str = "io.confluent.connect.avro.AvroConverter";
 const PROTOBUF_CLASS: &str = "io.confluent.connect.protobuf.ProtobufConverter";
 const JSON_SCHEMA_CLASS: &str = "io.confluent.connect.json.JsonSchemaConverter";
 
 /// Classes that are known, and the cargo feature that brings each along.
-const FEATURES: [(&str, &str); 3] =
-    [(AVRO_CLASS, "avro"), (PROTOBUF_CLASS, "protobuf"), (JSON_SCHEMA_CLASS, "json-schema")];
+const FEATURES: [(&str, &str); 3] = [
+    (AVRO_CLASS, "avro"),
+    (PROTOBUF_CLASS, "protobuf"),
+    (JSON_SCHEMA_CLASS, "json-schema"),
+];
 
 const CONVERTERS: &[ConverterMaker] = &[
     #[cfg(feature = "avro")]
@@ -134,32 +167,68 @@ const CONVERTERS: &[ConverterMaker] = &[
     PROTOBUF,
     STRING,
 ];
-const HEADER_CONVERTERS: &[ConverterMaker] =
-    &[BOOLEAN, BYTE_ARRAY, DOUBLE, FLOAT, INTEGER, LONG, SHORT, JSON, SIMPLE_HEADER, STRING];
+const HEADER_CONVERTERS: &[ConverterMaker] = &[
+    BOOLEAN,
+    BYTE_ARRAY,
+    DOUBLE,
+    FLOAT,
+    INTEGER,
+    LONG,
+    SHORT,
+    JSON,
+    SIMPLE_HEADER,
+    STRING,
+];
 
 const TRANSFORMS: &[TransformMaker] = &[
-    transform("org.apache.kafka.connect.transforms.Cast$Key", cast::KEYS, cast::check, |config| {
-        Ok(Box::new(Cast::new(RecordPart::Key, config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.Cast$Value", cast::KEYS, cast::check, |config| {
-        Ok(Box::new(Cast::new(RecordPart::Value, config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.DropHeaders", headers::DROP_KEYS, no_check, |config| {
-        Ok(Box::new(DropHeaders::new(config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.ExtractField$Key", extract::EXTRACT_KEYS, no_check, |config| {
-        Ok(Box::new(ExtractField::new(RecordPart::Key, config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.ExtractField$Value", extract::EXTRACT_KEYS, no_check, |config| {
-        Ok(Box::new(ExtractField::new(RecordPart::Value, config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.Filter", &[], no_check, |_| Ok(Box::new(Filter))),
-    transform("org.apache.kafka.connect.transforms.Flatten$Key", flatten::KEYS, no_check, |config| {
-        Ok(Box::new(Flatten::new(RecordPart::Key, config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.Flatten$Value", flatten::KEYS, no_check, |config| {
-        Ok(Box::new(Flatten::new(RecordPart::Value, config)?))
-    }),
+    transform(
+        "org.apache.kafka.connect.transforms.Cast$Key",
+        cast::KEYS,
+        cast::check,
+        |config| Ok(Box::new(Cast::new(RecordPart::Key, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.Cast$Value",
+        cast::KEYS,
+        cast::check,
+        |config| Ok(Box::new(Cast::new(RecordPart::Value, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.DropHeaders",
+        headers::DROP_KEYS,
+        no_check,
+        |config| Ok(Box::new(DropHeaders::new(config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.ExtractField$Key",
+        extract::EXTRACT_KEYS,
+        no_check,
+        |config| Ok(Box::new(ExtractField::new(RecordPart::Key, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.ExtractField$Value",
+        extract::EXTRACT_KEYS,
+        no_check,
+        |config| Ok(Box::new(ExtractField::new(RecordPart::Value, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.Filter",
+        &[],
+        no_check,
+        |_| Ok(Box::new(Filter)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.Flatten$Key",
+        flatten::KEYS,
+        no_check,
+        |config| Ok(Box::new(Flatten::new(RecordPart::Key, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.Flatten$Value",
+        flatten::KEYS,
+        no_check,
+        |config| Ok(Box::new(Flatten::new(RecordPart::Value, config)?)),
+    ),
     transform(
         "org.apache.kafka.connect.transforms.HeaderFrom$Key",
         headers::FROM_KEYS,
@@ -172,105 +241,202 @@ const TRANSFORMS: &[TransformMaker] = &[
         headers::check_from,
         |config| Ok(Box::new(HeaderFrom::new(RecordPart::Value, config)?)),
     ),
-    transform("org.apache.kafka.connect.transforms.HoistField$Key", extract::HOIST_KEYS, no_check, |config| {
-        Ok(Box::new(HoistField::new(RecordPart::Key, config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.HoistField$Value", extract::HOIST_KEYS, no_check, |config| {
-        Ok(Box::new(HoistField::new(RecordPart::Value, config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.InsertField$Key", insert::KEYS, insert::check, |config| {
-        Ok(Box::new(InsertField::new(RecordPart::Key, config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.InsertField$Value", insert::KEYS, insert::check, |config| {
-        Ok(Box::new(InsertField::new(RecordPart::Value, config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.InsertHeader", headers::INSERT_KEYS, no_check, |config| {
-        Ok(Box::new(InsertHeader::new(config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.MaskField$Key", mask::KEYS, mask::check, |config| {
-        Ok(Box::new(MaskField::new(RecordPart::Key, config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.MaskField$Value", mask::KEYS, mask::check, |config| {
-        Ok(Box::new(MaskField::new(RecordPart::Value, config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.RegexRouter", route::REGEX_KEYS, no_check, |config| {
-        Ok(Box::new(RegexRouter::new(config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.ReplaceField$Key", replace::KEYS, no_check, |config| {
-        Ok(Box::new(ReplaceField::new(RecordPart::Key, config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.ReplaceField$Value", replace::KEYS, no_check, |config| {
-        Ok(Box::new(ReplaceField::new(RecordPart::Value, config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.SetSchemaMetadata$Key", schema::KEYS, schema::check, |config| {
-        Ok(Box::new(SetSchemaMetadata::new(RecordPart::Key, config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.SetSchemaMetadata$Value", schema::KEYS, schema::check, |config| {
-        Ok(Box::new(SetSchemaMetadata::new(RecordPart::Value, config)?))
-    }),
+    transform(
+        "org.apache.kafka.connect.transforms.HoistField$Key",
+        extract::HOIST_KEYS,
+        no_check,
+        |config| Ok(Box::new(HoistField::new(RecordPart::Key, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.HoistField$Value",
+        extract::HOIST_KEYS,
+        no_check,
+        |config| Ok(Box::new(HoistField::new(RecordPart::Value, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.InsertField$Key",
+        insert::KEYS,
+        insert::check,
+        |config| Ok(Box::new(InsertField::new(RecordPart::Key, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.InsertField$Value",
+        insert::KEYS,
+        insert::check,
+        |config| Ok(Box::new(InsertField::new(RecordPart::Value, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.InsertHeader",
+        headers::INSERT_KEYS,
+        no_check,
+        |config| Ok(Box::new(InsertHeader::new(config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.MaskField$Key",
+        mask::KEYS,
+        mask::check,
+        |config| Ok(Box::new(MaskField::new(RecordPart::Key, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.MaskField$Value",
+        mask::KEYS,
+        mask::check,
+        |config| Ok(Box::new(MaskField::new(RecordPart::Value, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.RegexRouter",
+        route::REGEX_KEYS,
+        no_check,
+        |config| Ok(Box::new(RegexRouter::new(config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.ReplaceField$Key",
+        replace::KEYS,
+        no_check,
+        |config| Ok(Box::new(ReplaceField::new(RecordPart::Key, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.ReplaceField$Value",
+        replace::KEYS,
+        no_check,
+        |config| Ok(Box::new(ReplaceField::new(RecordPart::Value, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.SetSchemaMetadata$Key",
+        schema::KEYS,
+        schema::check,
+        |config| Ok(Box::new(SetSchemaMetadata::new(RecordPart::Key, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.SetSchemaMetadata$Value",
+        schema::KEYS,
+        schema::check,
+        |config| Ok(Box::new(SetSchemaMetadata::new(RecordPart::Value, config)?)),
+    ),
     transform(
         "org.apache.kafka.connect.transforms.TimestampConverter$Key",
         timestamp::KEYS,
         timestamp::check,
-        |config| Ok(Box::new(TimestampConverter::new(RecordPart::Key, config, now_ms())?)),
+        |config| {
+            Ok(Box::new(TimestampConverter::new(
+                RecordPart::Key,
+                config,
+                now_ms(),
+            )?))
+        },
     ),
     transform(
         "org.apache.kafka.connect.transforms.TimestampConverter$Value",
         timestamp::KEYS,
         timestamp::check,
-        |config| Ok(Box::new(TimestampConverter::new(RecordPart::Value, config, now_ms())?)),
+        |config| {
+            Ok(Box::new(TimestampConverter::new(
+                RecordPart::Value,
+                config,
+                now_ms(),
+            )?))
+        },
     ),
-    transform("org.apache.kafka.connect.transforms.TimestampRouter", route::TIMESTAMP_KEYS, no_check, |config| {
-        Ok(Box::new(TimestampRouter::new(config)?))
-    }),
-    transform("org.apache.kafka.connect.transforms.ValueToKey", value_to_key::KEYS, no_check, |config| {
-        Ok(Box::new(ValueToKey::new(config)?))
-    }),
-    transform("io.confluent.connect.transforms.Drop$Key", tombstone::DROP_KEYS, no_check, |config| {
-        Ok(Box::new(DropPart::new(RecordPart::Key, config)?))
-    }),
-    transform("io.confluent.connect.transforms.Drop$Value", tombstone::DROP_KEYS, no_check, |config| {
-        Ok(Box::new(DropPart::new(RecordPart::Value, config)?))
-    }),
+    transform(
+        "org.apache.kafka.connect.transforms.TimestampRouter",
+        route::TIMESTAMP_KEYS,
+        no_check,
+        |config| Ok(Box::new(TimestampRouter::new(config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.ValueToKey",
+        value_to_key::KEYS,
+        no_check,
+        |config| Ok(Box::new(ValueToKey::new(config)?)),
+    ),
+    transform(
+        "io.confluent.connect.transforms.Drop$Key",
+        tombstone::DROP_KEYS,
+        no_check,
+        |config| Ok(Box::new(DropPart::new(RecordPart::Key, config)?)),
+    ),
+    transform(
+        "io.confluent.connect.transforms.Drop$Value",
+        tombstone::DROP_KEYS,
+        no_check,
+        |config| Ok(Box::new(DropPart::new(RecordPart::Value, config)?)),
+    ),
     transform(
         "io.confluent.connect.transforms.ExtractTopic$Header",
         topic::EXTRACT_KEYS,
         topic::check_header,
         |config| Ok(Box::new(ExtractTopic::new(TopicPlace::Header, config)?)),
     ),
-    transform("io.confluent.connect.transforms.ExtractTopic$Key", topic::EXTRACT_KEYS, topic::check_part, |config| {
-        Ok(Box::new(ExtractTopic::new(TopicPlace::In(RecordPart::Key), config)?))
-    }),
-    transform("io.confluent.connect.transforms.ExtractTopic$Value", topic::EXTRACT_KEYS, topic::check_part, |config| {
-        Ok(Box::new(ExtractTopic::new(TopicPlace::In(RecordPart::Value), config)?))
-    }),
-    transform("io.confluent.connect.transforms.MessageTimestampRouter", topic::TIMESTAMP_KEYS, no_check, |config| {
-        Ok(Box::new(MessageTimestampRouter::new(config, now_ms())?))
-    }),
-    transform("io.confluent.connect.transforms.TombstoneHandler", tombstone::TOMBSTONE_KEYS, no_check, |config| {
-        Ok(Box::new(TombstoneHandler::new(config)?))
-    }),
-    transform("io.debezium.transforms.ByLogicalTableRouter", logical_table::KEYS, logical_table::check, |config| {
-        Ok(Box::new(ByLogicalTableRouter::new(config)?))
-    }),
-    transform("io.debezium.transforms.ExtractNewRecordState", envelope::KEYS, no_check, |config| {
-        Ok(Box::new(ExtractNewRecordState::new(config)?))
-    }),
-    transform("rowferry.transforms.Expression", expression::KEYS, expression::check, |config| {
-        Ok(Box::new(Expression::new(config)?))
-    }),
+    transform(
+        "io.confluent.connect.transforms.ExtractTopic$Key",
+        topic::EXTRACT_KEYS,
+        topic::check_part,
+        |config| {
+            Ok(Box::new(ExtractTopic::new(
+                TopicPlace::In(RecordPart::Key),
+                config,
+            )?))
+        },
+    ),
+    transform(
+        "io.confluent.connect.transforms.ExtractTopic$Value",
+        topic::EXTRACT_KEYS,
+        topic::check_part,
+        |config| {
+            Ok(Box::new(ExtractTopic::new(
+                TopicPlace::In(RecordPart::Value),
+                config,
+            )?))
+        },
+    ),
+    transform(
+        "io.confluent.connect.transforms.MessageTimestampRouter",
+        topic::TIMESTAMP_KEYS,
+        no_check,
+        |config| Ok(Box::new(MessageTimestampRouter::new(config, now_ms())?)),
+    ),
+    transform(
+        "io.confluent.connect.transforms.TombstoneHandler",
+        tombstone::TOMBSTONE_KEYS,
+        no_check,
+        |config| Ok(Box::new(TombstoneHandler::new(config)?)),
+    ),
+    transform(
+        "io.debezium.transforms.ByLogicalTableRouter",
+        logical_table::KEYS,
+        logical_table::check,
+        |config| Ok(Box::new(ByLogicalTableRouter::new(config)?)),
+    ),
+    transform(
+        "io.debezium.transforms.ExtractNewRecordState",
+        envelope::KEYS,
+        no_check,
+        |config| Ok(Box::new(ExtractNewRecordState::new(config)?)),
+    ),
+    transform(
+        "rowferry.transforms.Expression",
+        expression::KEYS,
+        expression::check,
+        |config| Ok(Box::new(Expression::new(config)?)),
+    ),
 ];
 
 const PREDICATES: &[PredicateMaker] = &[
-    predicate("org.apache.kafka.connect.transforms.predicates.HasHeaderKey", predicate::HAS_HEADER_KEYS, |config| {
-        Ok(Box::new(HasHeaderKey::new(config)?))
-    }),
-    predicate("org.apache.kafka.connect.transforms.predicates.RecordIsTombstone", &[], |_| {
-        Ok(Box::new(RecordIsTombstone))
-    }),
-    predicate("org.apache.kafka.connect.transforms.predicates.TopicNameMatches", predicate::TOPIC_KEYS, |config| {
-        Ok(Box::new(TopicNameMatches::new(config)?))
-    }),
+    predicate(
+        "org.apache.kafka.connect.transforms.predicates.HasHeaderKey",
+        predicate::HAS_HEADER_KEYS,
+        |config| Ok(Box::new(HasHeaderKey::new(config)?)),
+    ),
+    predicate(
+        "org.apache.kafka.connect.transforms.predicates.RecordIsTombstone",
+        &[],
+        |_| Ok(Box::new(RecordIsTombstone)),
+    ),
+    predicate(
+        "org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
+        predicate::TOPIC_KEYS,
+        |config| Ok(Box::new(TopicNameMatches::new(config)?)),
+    ),
 ];
 
 const fn transform(
@@ -279,7 +445,10 @@ const fn transform(
     check: fn(&Config, &mut ConfigReport),
     make: fn(&Config) -> Result<Box<dyn Transform>, Error>,
 ) -> TransformMaker {
-    PluginMaker { plugin: PluginDescription { class, keys, check }, make }
+    PluginMaker {
+        plugin: PluginDescription { class, keys, check },
+        make,
+    }
 }
 
 const fn predicate(
@@ -287,19 +456,39 @@ const fn predicate(
     keys: &'static [ConfigKey],
     make: fn(&Config) -> Result<Box<dyn Predicate>, Error>,
 ) -> PredicateMaker {
-    PluginMaker { plugin: PluginDescription { class, keys, check: no_check }, make }
+    PluginMaker {
+        plugin: PluginDescription {
+            class,
+            keys,
+            check: no_check,
+        },
+        make,
+    }
 }
 
 fn no_check(_config: &Config, _report: &mut ConfigReport) {}
 
 /// Milliseconds since 1970-01-01 UTC.
 fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
-const fn converter(class: &'static str, keys: &'static [ConfigKey], make: MakeConverter) -> ConverterMaker {
-    PluginMaker { plugin: PluginDescription { class, keys, check: no_check }, make }
+const fn converter(
+    class: &'static str,
+    keys: &'static [ConfigKey],
+    make: MakeConverter,
+) -> ConverterMaker {
+    PluginMaker {
+        plugin: PluginDescription {
+            class,
+            keys,
+            check: no_check,
+        },
+        make,
+    }
 }
 
 /// A converter of a format whose schemas are in a registry.
@@ -310,7 +499,12 @@ fn registered<F: SchemaFormat + 'static>(
     format: F,
 ) -> Result<Box<dyn Converter>, Error> {
     let schemas = SchemaRegistry::open(config)?;
-    Ok(Box::new(RegistryConverter::new(role.name(), config, format, Box::new(schemas))?))
+    Ok(Box::new(RegistryConverter::new(
+        role.name(),
+        config,
+        format,
+        Box::new(schemas),
+    )?))
 }
 
 /// The connectors, with the files that each may use.
@@ -358,7 +552,8 @@ impl Registry {
     pub fn with_files(mut self, sqlite: &AllowedFiles, file: &AllowedFiles) -> Self {
         let confined = connectors(sqlite, file);
         for connector in &mut self.connectors {
-            let of_class = |own: &&ConnectorPlugin| own.plugin().class() == connector.plugin().class();
+            let of_class =
+                |own: &&ConnectorPlugin| own.plugin().class() == connector.plugin().class();
             if let Some(own) = confined.iter().find(of_class) {
                 *connector = own.clone();
             }
@@ -381,7 +576,9 @@ impl Registry {
     /// The connector of that `connector.class`: full class name (ours or a peer's), simple name, or the simple name
     /// without its last `Connector`.
     pub fn connector(&self, class: &str) -> Option<&ConnectorPlugin> {
-        self.connectors.iter().find(|c| c.kind().finds(c.plugin(), class))
+        self.connectors
+            .iter()
+            .find(|c| c.kind().finds(c.plugin(), class))
     }
 
     /// All plug-ins of that kind.
@@ -390,9 +587,12 @@ impl Registry {
             makers.iter().map(|m| &m.plugin as &dyn Plugin).collect()
         }
         match kind {
-            PluginKind::Sink | PluginKind::Source => {
-                self.connectors.iter().filter(|c| c.kind() == kind).map(ConnectorPlugin::plugin).collect()
-            }
+            PluginKind::Sink | PluginKind::Source => self
+                .connectors
+                .iter()
+                .filter(|c| c.kind() == kind)
+                .map(ConnectorPlugin::plugin)
+                .collect(),
             PluginKind::Transformation => of(self.transforms),
             PluginKind::Predicate => of(self.predicates),
             PluginKind::Converter => of(self.converters),
@@ -402,12 +602,19 @@ impl Registry {
 
     /// The plug-in of that kind and name; names as in [`Registry::connector`].
     pub fn plugin(&self, kind: PluginKind, class: &str) -> Option<&dyn Plugin> {
-        self.plugins(kind).into_iter().find(|plugin| kind.finds(*plugin, class))
+        self.plugins(kind)
+            .into_iter()
+            .find(|plugin| kind.finds(*plugin, class))
     }
 
     /// A new converter of that class with its own settings (prefix already cut off).
     /// Errors: `Config` for an unknown class or a bad setting.
-    pub fn converter(&self, class: &str, role: ConverterRole, config: &Config) -> Result<Box<dyn Converter>, Error> {
+    pub fn converter(
+        &self,
+        class: &str,
+        role: ConverterRole,
+        config: &Config,
+    ) -> Result<Box<dyn Converter>, Error> {
         let makers = match role {
             ConverterRole::Key | ConverterRole::Value => self.converters,
             ConverterRole::Header => self.header_converters,
@@ -431,7 +638,9 @@ impl Registry {
 /// Why a class that this program knows is not among its plug-ins, as the end of a text that says so: the cargo feature
 /// it was built without.
 pub fn absent(kind: PluginKind, asked: &str) -> Option<String> {
-    let known = FEATURES.iter().find(|(class, _)| kind == PluginKind::Converter && kind.names(class, asked));
+    let known = FEATURES
+        .iter()
+        .find(|(class, _)| kind == PluginKind::Converter && kind.names(class, asked));
     known.map(|(_, feature)| {
         format!(": this program was built without it; build it with cargo's feature `{feature}` (--features {feature})")
     })
@@ -442,12 +651,23 @@ fn find<Make>(
     makers: &'static [PluginMaker<Make>],
     class: &str,
 ) -> Result<&'static PluginMaker<Make>, Error> {
-    makers.iter().find(|maker| kind.finds(&maker.plugin, class)).ok_or_else(|| {
-        let known = || {
-            let simple = |maker: &PluginMaker<Make>| maker.plugin.class.rsplit('.').next().unwrap_or_default();
-            format!("; there are {}", makers.iter().map(simple).collect::<Vec<_>>().join(", "))
-        };
-        let missing = absent(kind, class).unwrap_or_else(known);
-        Error::config(format!("{} class {class} could not be found{missing}", kind.name()))
-    })
+    makers
+        .iter()
+        .find(|maker| kind.finds(&maker.plugin, class))
+        .ok_or_else(|| {
+            let known = || {
+                let simple = |maker: &PluginMaker<Make>| {
+                    maker.plugin.class.rsplit('.').next().unwrap_or_default()
+                };
+                format!(
+                    "; there are {}",
+                    makers.iter().map(simple).collect::<Vec<_>>().join(", ")
+                )
+            };
+            let missing = absent(kind, class).unwrap_or_else(known);
+            Error::config(format!(
+                "{} class {class} could not be found{missing}",
+                kind.name()
+            ))
+        })
 }

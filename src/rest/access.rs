@@ -42,10 +42,25 @@ struct ExtraHeader {
 impl RestAccess {
     /// `auth` asks for credentials; `headers` is `response.http.headers.config`, `methods`
     /// `access.control.allow.methods`. Errors: `Config`.
-    pub fn new(auth: Option<Authenticator>, rules: OriginRules, methods: &str, headers: &str) -> Result<Self> {
-        let cors = if rules.allow_origin.trim().is_empty() { None } else { Some(cors(&rules.allow_origin, methods)?) };
+    pub fn new(
+        auth: Option<Authenticator>,
+        rules: OriginRules,
+        methods: &str,
+        headers: &str,
+    ) -> Result<Self> {
+        let cors = if rules.allow_origin.trim().is_empty() {
+            None
+        } else {
+            Some(cors(&rules.allow_origin, methods)?)
+        };
         let headers = Arc::new(extra_headers(headers)?);
-        Ok(Self { auth: auth.map(Arc::new), rules: Arc::new(rules), cors, headers, secrets: SecretKeys::default() })
+        Ok(Self {
+            auth: auth.map(Arc::new),
+            rules: Arc::new(rules),
+            cors,
+            headers,
+            secrets: SecretKeys::default(),
+        })
     }
 
     /// The same where these keys are secret.
@@ -73,19 +88,30 @@ async fn check(State(access): State<RestAccess>, request: Request, next: Next) -
     };
     for extra in access.headers.iter() {
         if extra.replace {
-            response.headers_mut().insert(extra.name.clone(), extra.value.clone());
+            response
+                .headers_mut()
+                .insert(extra.name.clone(), extra.value.clone());
         } else {
-            response.headers_mut().append(extra.name.clone(), extra.value.clone());
+            response
+                .headers_mut()
+                .append(extra.name.clone(), extra.value.clone());
         }
     }
     response
 }
 
 async fn admit(access: &RestAccess, request: Request, next: Next) -> Response {
-    let Some(auth) = &access.auth else { return next.run(request).await };
+    let Some(auth) = &access.auth else {
+        return next.run(request).await;
+    };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let Some(needed) = Role::needed(&method, &path) else { return next.run(request).await };
-    let from = request.extensions().get::<PeerAddress>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+    let Some(needed) = Role::needed(&method, &path) else {
+        return next.run(request).await;
+    };
+    let from = request
+        .extensions()
+        .get::<PeerAddress>()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
     let UserAccount { name, role } = match auth.account(request.headers(), from).await {
         Credentials::Known(account) => account,
         Credentials::TooMany(after) => return ApiError::too_many_guesses(after).into_response(),
@@ -104,13 +130,19 @@ async fn admit(access: &RestAccess, request: Request, next: Next) -> Response {
     if needed > Role::Viewer {
         tracing::info!(user = name, %method, path, status = response.status().as_u16(), "changed over REST");
     }
-    if role == Role::Admin { response } else { without_secrets(response, &access.secrets).await }
+    if role == Role::Admin {
+        response
+    } else {
+        without_secrets(response, &access.secrets).await
+    }
 }
 
 /// The same answer with secrets masked, as only an administrator sees them.
 async fn without_secrets(response: Response, secrets: &SecretKeys) -> Response {
-    let is_json =
-        response.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/json"));
+    let is_json = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|t| t.as_bytes().starts_with(b"application/json"));
     if !is_json {
         return response;
     }
@@ -143,9 +175,17 @@ fn mask(value: &mut Value, secrets: &SecretKeys) {
 }
 
 fn cors(origins: &str, methods: &str) -> Result<CorsLayer> {
-    let bad = |what: &str| Error::config(format!("access.control.allow.{what} cannot be sent as a header"));
-    let listed =
-        |text: &str| text.split(',').map(|item| item.trim().to_owned()).filter(|s| !s.is_empty()).collect::<Vec<_>>();
+    let bad = |what: &str| {
+        Error::config(format!(
+            "access.control.allow.{what} cannot be sent as a header"
+        ))
+    };
+    let listed = |text: &str| {
+        text.split(',')
+            .map(|item| item.trim().to_owned())
+            .filter(|s| !s.is_empty())
+            .collect::<Vec<_>>()
+    };
     let origin = match listed(origins) {
         any if any.iter().any(|o| o == "*") => AllowOrigin::any(),
         some => {
@@ -153,16 +193,28 @@ fn cors(origins: &str, methods: &str) -> Result<CorsLayer> {
             AllowOrigin::list(values.map_err(|_| bad("origin"))?)
         }
     };
-    let methods = if methods.trim().is_empty() { "GET,POST,HEAD" } else { methods };
-    let methods: Result<Vec<Method>, _> = listed(methods).iter().map(|m| Method::from_bytes(m.as_bytes())).collect();
+    let methods = if methods.trim().is_empty() {
+        "GET,POST,HEAD"
+    } else {
+        methods
+    };
+    let methods: Result<Vec<Method>, _> = listed(methods)
+        .iter()
+        .map(|m| Method::from_bytes(m.as_bytes()))
+        .collect();
     let headers = [header::CONTENT_TYPE, header::ACCEPT, header::AUTHORIZATION];
-    Ok(CorsLayer::new().allow_origin(origin).allow_methods(methods.map_err(|_| bad("methods"))?).allow_headers(headers))
+    Ok(CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods(methods.map_err(|_| bad("methods"))?)
+        .allow_headers(headers))
 }
 
 /// `add|set NAME:VALUE`, commas between; an item that holds commas stands in double quotes. Source: KIP-577.
 fn extra_headers(text: &str) -> Result<Vec<ExtraHeader>> {
     let bad = |item: &str| {
-        Error::config(format!("response.http.headers.config: {item} is not understood; write: add|set NAME:VALUE"))
+        Error::config(format!(
+            "response.http.headers.config: {item} is not understood; write: add|set NAME:VALUE"
+        ))
     };
     let mut extra = Vec::new();
     for item in items(text) {
@@ -175,7 +227,11 @@ fn extra_headers(text: &str) -> Result<Vec<ExtraHeader>> {
         };
         let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| bad(&item))?;
         let value = HeaderValue::from_str(value.trim()).map_err(|_| bad(&item))?;
-        extra.push(ExtraHeader { name, value, replace });
+        extra.push(ExtraHeader {
+            name,
+            value,
+            replace,
+        });
     }
     Ok(extra)
 }
@@ -190,7 +246,11 @@ fn items(text: &str) -> Vec<String> {
         }
     }
     items.push(item);
-    items.into_iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+    items
+        .into_iter()
+        .map(|item| item.trim().to_owned())
+        .filter(|item| !item.is_empty())
+        .collect()
 }
 
 #[cfg(test)]
@@ -208,8 +268,14 @@ mod tests {
     #[test]
     fn extra_headers_are_read_as_kafka_writes_them() {
         let extra = extra_headers("add Cache-Control: no-cache, \"set X-A: b, c\"").unwrap();
-        let shown: Vec<_> = extra.iter().map(|e| format!("{} {:?} {}", e.name, e.value, e.replace)).collect();
-        assert_eq!(shown, ["cache-control \"no-cache\" false", "x-a \"b, c\" true"]);
+        let shown: Vec<_> = extra
+            .iter()
+            .map(|e| format!("{} {:?} {}", e.name, e.value, e.replace))
+            .collect();
+        assert_eq!(
+            shown,
+            ["cache-control \"no-cache\" false", "x-a \"b, c\" true"]
+        );
         for bad in ["nonsense", "put a:b", "set a b", "set a\u{0}:b"] {
             extra_headers(bad).unwrap_err();
         }
@@ -218,17 +284,28 @@ mod tests {
     #[tokio::test]
     async fn credentials_roles_and_secrets() {
         let path = std::env::temp_dir().join(format!("rowferry-access-{}", std::process::id()));
-        let lines = [("v", Role::Viewer), ("o", Role::Operator), ("a", Role::Admin)];
-        let lines: Vec<_> = lines.iter().map(|(name, role)| token_line(name, *role, name).unwrap()).collect();
+        let lines = [
+            ("v", Role::Viewer),
+            ("o", Role::Operator),
+            ("a", Role::Admin),
+        ];
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|(name, role)| token_line(name, *role, name).unwrap())
+            .collect();
         std::fs::write(&path, lines.join("\n")).unwrap();
         let secret = async || Json(json!({"config": {"connection.password": "CANARY", "b": "2"}}));
         let router = Router::new()
             .route("/connectors/x", get(secret).delete(async || "gone"))
             .route("/connectors/x/pause", put(async || "paused"))
             .route("/health", get(async || "up"));
-        let access =
-            RestAccess::new(Some(Authenticator::open(&path).unwrap()), OriginRules::default(), "", "set X-F:1")
-                .unwrap();
+        let access = RestAccess::new(
+            Some(Authenticator::open(&path).unwrap()),
+            OriginRules::default(),
+            "",
+            "set X-F:1",
+        )
+        .unwrap();
         std::fs::remove_file(path).unwrap();
         let router = access.before(router);
         for (token, method, path, status) in [
@@ -236,22 +313,40 @@ mod tests {
             (None, "GET", "/connectors/x", StatusCode::UNAUTHORIZED),
             (Some("x"), "GET", "/connectors/x", StatusCode::UNAUTHORIZED),
             (Some("v"), "GET", "/connectors/x", StatusCode::OK),
-            (Some("v"), "PUT", "/connectors/x/pause", StatusCode::FORBIDDEN),
+            (
+                Some("v"),
+                "PUT",
+                "/connectors/x/pause",
+                StatusCode::FORBIDDEN,
+            ),
             (Some("o"), "PUT", "/connectors/x/pause", StatusCode::OK),
             (Some("o"), "DELETE", "/connectors/x", StatusCode::FORBIDDEN),
             (Some("a"), "DELETE", "/connectors/x", StatusCode::OK),
             (Some("a"), "GET", "/connectors/x", StatusCode::OK),
         ] {
-            let mut request = Request::builder().method(method).uri(path).header(header::HOST, "w");
+            let mut request = Request::builder()
+                .method(method)
+                .uri(path)
+                .header(header::HOST, "w");
             if let Some(token) = token {
                 request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
             }
-            let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            let response = router
+                .clone()
+                .oneshot(request.body(Body::empty()).unwrap())
+                .await
+                .unwrap();
             assert_eq!(response.status(), status, "{token:?} {method} {path}");
             assert_eq!(response.headers()["x-f"], "1");
-            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX)
+                .await
+                .unwrap();
             let shows = String::from_utf8_lossy(&body).contains("CANARY");
-            assert_eq!(shows, token == Some("a") && method == "GET", "{token:?} {method} {path}");
+            assert_eq!(
+                shows,
+                token == Some("a") && method == "GET",
+                "{token:?} {method} {path}"
+            );
         }
     }
 }

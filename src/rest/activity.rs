@@ -152,9 +152,14 @@ impl ConnectionActivity {
     }
 
     /// Why it has to end now, if it has. `window` is when the present one began, and what had been taken then.
-    fn verdict(&self, patience: ConnectionTimeouts, window: &mut Option<(Instant, u64)>) -> Option<&'static str> {
-        let over =
-            |since: u64, limit: Duration| since > 0 && Duration::from_millis(self.now().saturating_sub(since)) >= limit;
+    fn verdict(
+        &self,
+        patience: ConnectionTimeouts,
+        window: &mut Option<(Instant, u64)>,
+    ) -> Option<&'static str> {
+        let over = |since: u64, limit: Duration| {
+            since > 0 && Duration::from_millis(self.now().saturating_sub(since)) >= limit
+        };
         if self.began.elapsed() >= patience.life {
             return Some("it has lasted too long");
         }
@@ -176,7 +181,8 @@ impl ConnectionActivity {
         if over(self.head.load(Relaxed), patience.head) {
             return Some("the head of a request did not come in time");
         }
-        (self.head.load(Relaxed) == 0 && over(self.idle.load(Relaxed), patience.idle)).then_some("it was idle")
+        (self.head.load(Relaxed) == 0 && over(self.idle.load(Relaxed), patience.idle))
+            .then_some("it was idle")
     }
 }
 
@@ -193,7 +199,11 @@ impl<S> WatchedStream<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
@@ -208,7 +218,9 @@ impl<S: AsyncWrite + Unpin> WatchedStream<S> {
         match written {
             Poll::Pending => self.activity.is_blocked(true),
             Poll::Ready(Ok(bytes)) => {
-                self.activity.written.fetch_add(u64::try_from(*bytes).unwrap_or(u64::MAX), Relaxed);
+                self.activity
+                    .written
+                    .fetch_add(u64::try_from(*bytes).unwrap_or(u64::MAX), Relaxed);
             }
             Poll::Ready(Err(_)) => {}
         }
@@ -216,7 +228,11 @@ impl<S: AsyncWrite + Unpin> WatchedStream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.note(&written);
         written
@@ -274,26 +290,48 @@ mod tests {
         assert_eq!(activity.verdict(SHORT, &mut window), None);
         activity.has_read();
         pass(30);
-        assert!(activity.verdict(SHORT, &mut window).unwrap().contains("head"));
+        assert!(
+            activity
+                .verdict(SHORT, &mut window)
+                .unwrap()
+                .contains("head")
+        );
         activity.serve();
         pass(60);
-        assert_eq!((activity.verdict(SHORT, &mut window), activity.waits()), (None, None));
+        assert_eq!(
+            (activity.verdict(SHORT, &mut window), activity.waits()),
+            (None, None)
+        );
         activity.waits_for_body(true);
         pass(5);
         assert!(activity.waits().unwrap() >= Duration::from_millis(4));
         activity.rest();
         assert_eq!(activity.verdict(SHORT, &mut window), None);
         pass(50);
-        assert!(activity.verdict(SHORT, &mut window).unwrap().contains("idle"));
+        assert!(
+            activity
+                .verdict(SHORT, &mut window)
+                .unwrap()
+                .contains("idle")
+        );
         activity.serve();
         activity.is_blocked(true);
         assert_eq!(activity.verdict(SHORT, &mut window), None);
         pass(30);
         activity.written.fetch_add(WINDOW_BYTES, Relaxed);
-        assert_eq!(activity.verdict(SHORT, &mut window), None, "it reads, if slowly");
+        assert_eq!(
+            activity.verdict(SHORT, &mut window),
+            None,
+            "it reads, if slowly"
+        );
         pass(30);
         activity.written.fetch_add(WINDOW_BYTES / 2, Relaxed);
-        assert!(activity.verdict(SHORT, &mut window).unwrap().contains("read"));
+        assert!(
+            activity
+                .verdict(SHORT, &mut window)
+                .unwrap()
+                .contains("read")
+        );
         activity.is_blocked(false);
         assert_eq!(activity.verdict(SHORT, &mut window), None);
     }

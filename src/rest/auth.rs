@@ -77,9 +77,15 @@ impl Role {
         }
         let verbs = ["/pause", "/resume", "/stop", "/restart", "/topics/reset"];
         // A connector may be named like a verb.
-        let below = path.strip_prefix("/connectors/").and_then(|rest| rest.find('/').map(|slash| &rest[slash..]));
+        let below = path
+            .strip_prefix("/connectors/")
+            .and_then(|rest| rest.find('/').map(|slash| &rest[slash..]));
         let operates = below.is_some_and(|below| verbs.iter().any(|verb| below.ends_with(verb)));
-        Some(if operates { Self::Operator } else { Self::Admin })
+        Some(if operates {
+            Self::Operator
+        } else {
+            Self::Admin
+        })
     }
 }
 
@@ -135,7 +141,11 @@ impl Authenticator {
     /// Reads the file. Errors: `Config`, with the line.
     pub fn open(path: &Path) -> Result<Self> {
         let modified = modified(path);
-        let loaded = LoadedAccounts { accounts: Arc::new(read(path)?), modified, checked: Instant::now() };
+        let loaded = LoadedAccounts {
+            accounts: Arc::new(read(path)?),
+            modified,
+            checked: Instant::now(),
+        };
         Ok(Self {
             path: path.to_owned(),
             loaded: Mutex::new(loaded),
@@ -148,20 +158,35 @@ impl Authenticator {
 
     /// Whose credentials a request carries.
     pub async fn account(&self, headers: &HeaderMap, from: IpAddr) -> Credentials {
-        let Some(given) = headers.get(header::AUTHORIZATION) else { return Credentials::Nothing };
+        let Some(given) = headers.get(header::AUTHORIZATION) else {
+            return Credentials::Nothing;
+        };
         let given = given.to_str().unwrap_or_default();
         let (scheme, credentials) = given.split_once(' ').unwrap_or((given, ""));
         let (accounts, credentials) = (self.accounts(), credentials.trim());
         if scheme.eq_ignore_ascii_case("Bearer") {
             let digest = sha(credentials);
-            return match accounts.tokens.iter().find(|(_, _, known)| *known == digest) {
-                Some((name, role, _)) => Credentials::Known(UserAccount { name: name.clone(), role: *role }),
+            return match accounts
+                .tokens
+                .iter()
+                .find(|(_, _, known)| *known == digest)
+            {
+                Some((name, role, _)) => Credentials::Known(UserAccount {
+                    name: name.clone(),
+                    role: *role,
+                }),
                 None => self.wrong(from),
             };
         }
-        let decoded = STANDARD.decode(credentials).ok().filter(|_| scheme.eq_ignore_ascii_case("Basic"));
+        let decoded = STANDARD
+            .decode(credentials)
+            .ok()
+            .filter(|_| scheme.eq_ignore_ascii_case("Basic"));
         let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-        match decoded.as_deref().and_then(|decoded| decoded.split_once(':')) {
+        match decoded
+            .as_deref()
+            .and_then(|decoded| decoded.split_once(':'))
+        {
             Some((name, password)) => self.user(&accounts, name, password, from).await,
             None => self.wrong(from),
         }
@@ -179,13 +204,26 @@ impl Authenticator {
     }
 
     /// A user by password: one that was right before from there, or that is found right now.
-    async fn user(&self, accounts: &AccountTable, name: &str, password: &str, from: IpAddr) -> Credentials {
+    async fn user(
+        &self,
+        accounts: &AccountTable,
+        name: &str,
+        password: &str,
+        from: IpAddr,
+    ) -> Credentials {
         let known = accounts.users.get(name);
         let hash = known.map_or(accounts.nobody.as_str(), |(_, hash)| hash);
         let digest = sha(&format!("{}\0{name}\0{password}\0{hash}", network(from)));
-        let account = known.map(|(role, _)| UserAccount { name: name.to_owned(), role: *role });
+        let account = known.map(|(role, _)| UserAccount {
+            name: name.to_owned(),
+            role: *role,
+        });
         if let Some(account) = &account
-            && self.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest)
+            && self
+                .verified
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains(&digest)
         {
             return Credentials::Known(account.clone());
         }
@@ -226,7 +264,10 @@ impl Authenticator {
     }
 
     fn give_back(&self, attempt: LoginAttempt) {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner).give_back(attempt);
+        self.throttle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .give_back(attempt);
     }
 
     fn remember(&self, digest: Sha) {
@@ -243,7 +284,11 @@ impl Authenticator {
         let _turn = self.checks.acquire().await.ok()?;
         let (password, hash) = (password.to_owned(), hash.to_owned());
         let check = move || {
-            PasswordHash::new(&hash).is_ok_and(|h| Argon2::default().verify_password(password.as_bytes(), &h).is_ok())
+            PasswordHash::new(&hash).is_ok_and(|h| {
+                Argon2::default()
+                    .verify_password(password.as_bytes(), &h)
+                    .is_ok()
+            })
         };
         Some(tokio::task::spawn_blocking(check).await.unwrap_or(false))
     }
@@ -257,7 +302,9 @@ impl Authenticator {
                 loaded.modified = modified;
                 match read(&self.path) {
                     Ok(accounts) => loaded.accounts = Arc::new(accounts),
-                    Err(error) => tracing::error!(%error, "the file of users stays as it was read before"),
+                    Err(error) => {
+                        tracing::error!(%error, "the file of users stays as it was read before")
+                    }
                 }
             }
         }
@@ -271,9 +318,14 @@ fn modified(path: &Path) -> Option<SystemTime> {
 
 fn read(path: &Path) -> Result<AccountTable> {
     let shown = path.display();
-    let text = file::text(path, file::MAX_BYTES)
-        .map_err(|error| Error::config(format!("rowferry.auth.file {shown} cannot be read: {error}")))?;
-    parse(&text).map_err(|(line, why)| Error::config(format!("rowferry.auth.file {shown}, line {line}: {why}")))
+    let text = file::text(path, file::MAX_BYTES).map_err(|error| {
+        Error::config(format!(
+            "rowferry.auth.file {shown} cannot be read: {error}"
+        ))
+    })?;
+    parse(&text).map_err(|(line, why)| {
+        Error::config(format!("rowferry.auth.file {shown}, line {line}: {why}"))
+    })
 }
 
 fn parse(text: &str) -> Result<AccountTable, (usize, &'static str)> {
@@ -289,13 +341,27 @@ fn parse(text: &str) -> Result<AccountTable, (usize, &'static str)> {
         let role = Role::parse(role).ok_or((number, "the role is viewer, operator or admin"))?;
         match kind {
             "user" if PasswordHash::new(hash).is_ok() => {
-                drop(accounts.users.insert(name.to_owned(), (role, hash.to_owned())));
+                drop(
+                    accounts
+                        .users
+                        .insert(name.to_owned(), (role, hash.to_owned())),
+                );
             }
-            "user" => return Err((number, "the hash is none of argon2: make the line with rowferry passwd")),
+            "user" => {
+                return Err((
+                    number,
+                    "the hash is none of argon2: make the line with rowferry passwd",
+                ));
+            }
             "token" => {
-                let digest = URL_SAFE_NO_PAD.decode(hash).ok().and_then(|bytes| Sha::try_from(bytes).ok());
-                let digest =
-                    digest.ok_or((number, "the hash is none of a token: make the line with rowferry token"))?;
+                let digest = URL_SAFE_NO_PAD
+                    .decode(hash)
+                    .ok()
+                    .and_then(|bytes| Sha::try_from(bytes).ok());
+                let digest = digest.ok_or((
+                    number,
+                    "the hash is none of a token: make the line with rowferry token",
+                ))?;
                 accounts.tokens.push((name.to_owned(), role, digest));
             }
             _ => return Err((number, "a line begins with user or token")),
@@ -303,14 +369,21 @@ fn parse(text: &str) -> Result<AccountTable, (usize, &'static str)> {
     }
     // As costly as a real one: one of them, of which the answer does not count.
     let real = accounts.users.values().next().map(|(_, hash)| hash.clone());
-    accounts.nobody =
-        real.unwrap_or_else(|| Argon2::default().hash_password(b"nobody").map(|h| h.to_string()).unwrap_or_default());
+    accounts.nobody = real.unwrap_or_else(|| {
+        Argon2::default()
+            .hash_password(b"nobody")
+            .map(|h| h.to_string())
+            .unwrap_or_default()
+    });
     Ok(accounts)
 }
 
 /// A name as the log may show it.
 fn shown(name: &str) -> String {
-    name.chars().take(NAME_SHOWN).flat_map(char::escape_debug).collect()
+    name.chars()
+        .take(NAME_SHOWN)
+        .flat_map(char::escape_debug)
+        .collect()
 }
 
 fn sha(text: &str) -> Sha {
@@ -319,20 +392,35 @@ fn sha(text: &str) -> Sha {
 
 /// The line of a user with that password. Errors: `Config` for a name with blanks; `Fatal` without a source of chance.
 pub fn user_line(name: &str, role: Role, password: &str) -> Result<String> {
-    let failed = |error: argon2::password_hash::Error| Error::fatal(format!("the password cannot be hashed: {error}"));
-    let hash = Argon2::default().hash_password(password.as_bytes()).map_err(failed)?;
+    let failed = |error: argon2::password_hash::Error| {
+        Error::fatal(format!("the password cannot be hashed: {error}"))
+    };
+    let hash = Argon2::default()
+        .hash_password(password.as_bytes())
+        .map_err(failed)?;
     Ok(format!("user {} {} {hash}", one_word(name)?, role.name()))
 }
 
 /// The line of a token. Errors: `Config` for a name with blanks.
 pub fn token_line(name: &str, role: Role, token: &str) -> Result<String> {
-    Ok(format!("token {} {} {}", one_word(name)?, role.name(), URL_SAFE_NO_PAD.encode(sha(token))))
+    Ok(format!(
+        "token {} {} {}",
+        one_word(name)?,
+        role.name(),
+        URL_SAFE_NO_PAD.encode(sha(token))
+    ))
 }
 
 fn one_word(name: &str) -> Result<&str> {
-    let bad =
-        name.is_empty() || name.starts_with('#') || name.contains([':', ' ']) || name.contains(char::is_whitespace);
-    if bad { Err(Error::config("the name has to be one word without a colon")) } else { Ok(name) }
+    let bad = name.is_empty()
+        || name.starts_with('#')
+        || name.contains([':', ' '])
+        || name.contains(char::is_whitespace);
+    if bad {
+        Err(Error::config("the name has to be one word without a colon"))
+    } else {
+        Ok(name)
+    }
 }
 
 #[cfg(test)]
@@ -355,7 +443,11 @@ mod tests {
             (Method::GET, "/livez", None),
             (Method::GET, "/connectors/x/config", Some(Role::Viewer)),
             (Method::PUT, "/connectors/x/pause/", Some(Role::Operator)),
-            (Method::POST, "/connectors/x/tasks/0/restart", Some(Role::Operator)),
+            (
+                Method::POST,
+                "/connectors/x/tasks/0/restart",
+                Some(Role::Operator),
+            ),
             (Method::PUT, "/connectors/x/config", Some(Role::Admin)),
             (Method::POST, "/connectors", Some(Role::Admin)),
             (Method::DELETE, "/connectors/pause", Some(Role::Admin)),
@@ -368,9 +460,12 @@ mod tests {
 
     #[test]
     fn bad_lines_are_named() {
-        for (text, line) in
-            [("user a admin", 1), ("# c\n\nuser a king $argon2id$x", 3), ("user a admin x", 1), ("x y admin z", 1)]
-        {
+        for (text, line) in [
+            ("user a admin", 1),
+            ("# c\n\nuser a king $argon2id$x", 3),
+            ("user a admin x", 1),
+            ("x y admin z", 1),
+        ] {
             assert_eq!(parse(text).unwrap_err().0, line, "{text}");
         }
     }
@@ -393,57 +488,119 @@ mod tests {
             ("Basic !!".to_owned(), None),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(&given).unwrap());
+            headers.insert(
+                header::AUTHORIZATION,
+                HeaderValue::from_str(&given).unwrap(),
+            );
             let account = auth.account(&headers, HOME).await;
             let want = want.map_or(Credentials::Wrong, |(name, role)| {
-                Credentials::Known(UserAccount { name: name.to_owned(), role })
+                Credentials::Known(UserAccount {
+                    name: name.to_owned(),
+                    role,
+                })
             });
             assert_eq!(account, want, "{given}");
         }
-        assert_eq!(auth.account(&HeaderMap::new(), HOME).await, Credentials::Nothing);
+        assert_eq!(
+            auth.account(&HeaderMap::new(), HOME).await,
+            Credentials::Nothing
+        );
         std::fs::remove_file(path).unwrap();
     }
 
     #[tokio::test]
-    async fn guesses_are_turned_away_alike_for_users_that_there_are_and_are_not_and_others_come_in() {
+    async fn guesses_are_turned_away_alike_for_users_that_there_are_and_are_not_and_others_come_in()
+    {
         let path = std::env::temp_dir().join(format!("rowferry-guesses-{}", std::process::id()));
-        let lines = [user_line("ann", Role::Admin, "right"), user_line("bob", Role::Viewer, "right")];
+        let lines = [
+            user_line("ann", Role::Admin, "right"),
+            user_line("bob", Role::Viewer, "right"),
+        ];
         let token = token_line("ci", Role::Operator, "t0ken").unwrap();
-        std::fs::write(&path, format!("{}\n{}\n{token}\n", lines[0].as_ref().unwrap(), lines[1].as_ref().unwrap()))
-            .unwrap();
+        std::fs::write(
+            &path,
+            format!(
+                "{}\n{}\n{token}\n",
+                lines[0].as_ref().unwrap(),
+                lines[1].as_ref().unwrap()
+            ),
+        )
+        .unwrap();
         let auth = Authenticator::open(&path).unwrap();
         std::fs::remove_file(path).unwrap();
         let away: IpAddr = "10.0.0.9".parse().unwrap();
         let asked = async |user: &str, password: &str, from: IpAddr| {
             let pair = STANDARD.encode(format!("{user}:{password}"));
             let value = HeaderValue::from_str(&format!("Basic {pair}")).unwrap();
-            auth.account(&HeaderMap::from_iter([(header::AUTHORIZATION, value)]), from).await
+            auth.account(
+                &HeaderMap::from_iter([(header::AUTHORIZATION, value)]),
+                from,
+            )
+            .await
         };
-        assert!(matches!(asked("ann", "right", HOME).await, Credentials::Known(_)));
+        assert!(matches!(
+            asked("ann", "right", HOME).await,
+            Credentials::Known(_)
+        ));
         for user in ["ann", "nobody"] {
             let mut outcomes = Vec::new();
             for n in 0..12 {
                 outcomes.push(asked(user, &format!("guess{n}"), HOME).await);
             }
-            assert!(outcomes[..10].iter().all(|outcome| *outcome == Credentials::Wrong), "{user}: {outcomes:?}");
-            assert!(matches!(outcomes[11], Credentials::TooMany(after) if after <= Duration::from_secs(6)), "{user}");
+            assert!(
+                outcomes[..10]
+                    .iter()
+                    .all(|outcome| *outcome == Credentials::Wrong),
+                "{user}: {outcomes:?}"
+            );
+            assert!(
+                matches!(outcomes[11], Credentials::TooMany(after) if after <= Duration::from_secs(6)),
+                "{user}"
+            );
         }
-        assert!(matches!(asked("ann", "right", HOME).await, Credentials::Known(_)), "right before, right now");
-        assert!(matches!(asked("bob", "right", HOME).await, Credentials::Known(_)), "another user");
-        assert!(matches!(asked("ann", "right", away).await, Credentials::Known(_)), "the same user from elsewhere");
+        assert!(
+            matches!(asked("ann", "right", HOME).await, Credentials::Known(_)),
+            "right before, right now"
+        );
+        assert!(
+            matches!(asked("bob", "right", HOME).await, Credentials::Known(_)),
+            "another user"
+        );
+        assert!(
+            matches!(asked("ann", "right", away).await, Credentials::Known(_)),
+            "the same user from elsewhere"
+        );
         for _ in 0..100 {
             asked("x", "y", HOME).await;
-            auth.account(&HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Bearer no"))]), HOME)
-                .await;
+            auth.account(
+                &HeaderMap::from_iter([(
+                    header::AUTHORIZATION,
+                    HeaderValue::from_static("Bearer no"),
+                )]),
+                HOME,
+            )
+            .await;
         }
-        let token = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Bearer t0ken"))]);
-        assert!(matches!(auth.account(&token, HOME).await, Credentials::Known(_)), "a right token is never in doubt");
-        assert!(matches!(asked("bob", "wrong", HOME).await, Credentials::TooMany(_)));
+        let token = HeaderMap::from_iter([(
+            header::AUTHORIZATION,
+            HeaderValue::from_static("Bearer t0ken"),
+        )]);
+        assert!(
+            matches!(auth.account(&token, HOME).await, Credentials::Known(_)),
+            "a right token is never in doubt"
+        );
+        assert!(matches!(
+            asked("bob", "wrong", HOME).await,
+            Credentials::TooMany(_)
+        ));
     }
 
     #[test]
     fn names_are_shown_on_one_short_line() {
         let shown = super::shown(&format!("a\n\u{1b}[31m\"{}", "x".repeat(1000)));
-        assert!(shown.starts_with(r#"a\n\u{1b}[31m\""#) && shown.len() < 100, "{shown}");
+        assert!(
+            shown.starts_with(r#"a\n\u{1b}[31m\""#) && shown.len() < 100,
+            "{shown}"
+        );
     }
 }

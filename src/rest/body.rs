@@ -40,14 +40,19 @@ impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Js
             return Err(ApiError::http(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         let large = match &share {
-            Some(share) => share.turn(bytes.len()).await.map_err(ApiError::body_fault)?,
+            Some(share) => share
+                .turn(bytes.len())
+                .await
+                .map_err(ApiError::body_fault)?,
             None => false,
         };
         if !large {
             return parsed(&bytes);
         }
         // Megabytes of JSON take their time, which is not that of the threads that answer others.
-        tokio::task::spawn_blocking(move || parsed(&bytes)).await.unwrap_or_else(|_| Err(ApiError::internal()))
+        tokio::task::spawn_blocking(move || parsed(&bytes))
+            .await
+            .unwrap_or_else(|_| Err(ApiError::internal()))
     }
 }
 
@@ -120,7 +125,11 @@ async fn whole(mut body: Body, share: Option<&BudgetShare>, waits: bool) -> ApiR
             Err(error) => match fault(error) {
                 Some(BodyFault::TooSlow) => return Err(ApiError::body_fault(BodyFault::TooSlow)),
                 Some(fault) => ApiError::body_fault(fault),
-                None => return Err(ApiError::bad_body("it is cut short or not sent as HTTP asks for")),
+                None => {
+                    return Err(ApiError::bad_body(
+                        "it is cut short or not sent as HTTP asks for",
+                    ));
+                }
             },
         };
         drop(bytes);
@@ -151,7 +160,9 @@ async fn linger(mut body: Body) {
     let mut left = LINGER_BYTES;
     let reading = async {
         while let Some(Ok(frame)) = body.frame().await {
-            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, |data| data.len())) else { return };
+            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, |data| data.len())) else {
+                return;
+            };
             left = rest;
         }
     };
@@ -185,7 +196,11 @@ mod tests {
     fn a_repeated_member_beside_bottomless_nesting_is_refused() {
         let text = format!(r#"{{"name":"a","name":{}"#, "[".repeat(100_000));
         assert!(read::<CreateConnector>(text.as_bytes()).is_err());
-        let text = format!(r#"{{"name":"a","name":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let text = format!(
+            r#"{{"name":"a","name":{}{}}}"#,
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
         assert!(read::<CreateConnector>(text.as_bytes()).is_err());
     }
 }

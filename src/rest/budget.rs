@@ -67,7 +67,10 @@ pub(super) enum BodyFault {
 impl BodyBudget {
     /// What one request holds.
     pub(super) fn share(&self) -> BudgetShare {
-        BudgetShare { budget: self.clone(), held: Arc::default() }
+        BudgetShare {
+            budget: self.clone(),
+            held: Arc::default(),
+        }
     }
 
     /// Room for an answer of that size until it has been read; `None` where there is none.
@@ -77,7 +80,10 @@ impl BodyBudget {
         }
         // A single answer may be larger than all together.
         let units = units(bytes.min(ANSWERS_MAX_BYTES));
-        Arc::clone(&self.answers).try_acquire_many_owned(units).ok().map(Some)
+        Arc::clone(&self.answers)
+            .try_acquire_many_owned(units)
+            .ok()
+            .map(Some)
     }
 }
 
@@ -103,7 +109,9 @@ impl BudgetShare {
     fn hold(&self, bytes: usize) -> Result<(), BodyFault> {
         let wanted = units(bytes.saturating_sub(FREE_BYTES));
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let has = held.bytes.as_ref().map_or(0, |permit| u32::try_from(permit.num_permits()).unwrap_or(u32::MAX));
+        let has = held.bytes.as_ref().map_or(0, |permit| {
+            u32::try_from(permit.num_permits()).unwrap_or(u32::MAX)
+        });
         if wanted <= has {
             return Ok(());
         }
@@ -118,7 +126,10 @@ impl BudgetShare {
 
     /// Lets go of what the body held: nothing of it is kept.
     pub(super) fn release(&self) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).bytes = None;
+        self.held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .bytes = None;
     }
 
     /// Whether a body of that size may be worked on together with its like; waits a little. The turn lasts as long as
@@ -127,9 +138,13 @@ impl BudgetShare {
         if bytes < LARGE_BYTES {
             return Ok(false);
         }
-        let turn = tokio::time::timeout(TURN_LIMIT, Arc::clone(&self.budget.large).acquire_owned()).await;
+        let turn =
+            tokio::time::timeout(TURN_LIMIT, Arc::clone(&self.budget.large).acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or(BodyFault::Busy)?;
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).turn = Some(turn);
+        self.held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .turn = Some(turn);
         Ok(true)
     }
 }
@@ -157,7 +172,14 @@ pub(super) fn metered(
             return Body::empty();
         }
         let (share, activity) = (share.clone(), Arc::clone(activity));
-        Body::new(MeteredBody { body, share, activity, came: 0, refused: false, window: None })
+        Body::new(MeteredBody {
+            body,
+            share,
+            activity,
+            came: 0,
+            refused: false,
+            window: None,
+        })
     })
 }
 
@@ -167,7 +189,11 @@ impl MeteredBody {
         if self.refused {
             return Ok(());
         }
-        let fits = if self.came > BODY_MAX_BYTES { Err(BodyFault::TooLarge) } else { self.share.hold(self.came) };
+        let fits = if self.came > BODY_MAX_BYTES {
+            Err(BodyFault::TooLarge)
+        } else {
+            self.share.hold(self.came)
+        };
         self.refused = fits.is_err();
         fits
     }
@@ -175,7 +201,9 @@ impl MeteredBody {
     /// Whether it has come too slowly up to now.
     fn is_slow(&mut self, cx: &mut Context<'_>) -> bool {
         let came = self.came;
-        let (end, before) = self.window.get_or_insert_with(|| (Box::pin(tokio::time::sleep(WINDOW)), came));
+        let (end, before) = self
+            .window
+            .get_or_insert_with(|| (Box::pin(tokio::time::sleep(WINDOW)), came));
         while end.as_mut().poll(cx).is_ready() {
             if came - *before < WINDOW_BYTES {
                 return true;
@@ -191,8 +219,12 @@ impl HttpBody for MeteredBody {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.came == 0 && !self.refused && self.body.size_hint().lower() > BODY_MAX_BYTES as u64 {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.came == 0 && !self.refused && self.body.size_hint().lower() > BODY_MAX_BYTES as u64
+        {
             self.refused = true;
             return Poll::Ready(Some(Err(axum::Error::new(BodyFault::TooLarge))));
         }
@@ -200,9 +232,15 @@ impl HttpBody for MeteredBody {
         self.activity.waits_for_body(frame.is_pending());
         if frame.is_pending() {
             let slow = self.is_slow(cx);
-            return if slow { Poll::Ready(Some(Err(axum::Error::new(BodyFault::TooSlow)))) } else { Poll::Pending };
+            return if slow {
+                Poll::Ready(Some(Err(axum::Error::new(BodyFault::TooSlow))))
+            } else {
+                Poll::Pending
+            };
         }
-        let Some(frame) = ready!(frame) else { return Poll::Ready(None) };
+        let Some(frame) = ready!(frame) else {
+            return Poll::Ready(None);
+        };
         let frame = frame.map_err(axum::Error::new).and_then(|frame| {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
             self.take(bytes).map(|()| frame).map_err(axum::Error::new)
@@ -235,7 +273,10 @@ impl<T: Unpin> HttpBody for CountedBody<T> {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
@@ -250,7 +291,9 @@ impl<T: Unpin> HttpBody for CountedBody<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BodyBudget, BodyFault, FREE_BYTES, LARGE_AT_ONCE, LARGE_BYTES, REQUESTS_MAX_BYTES};
+    use super::{
+        BodyBudget, BodyFault, FREE_BYTES, LARGE_AT_ONCE, LARGE_BYTES, REQUESTS_MAX_BYTES,
+    };
 
     #[test]
     fn bodies_share_a_budget_that_small_ones_do_not_need() {
@@ -261,7 +304,10 @@ mod tests {
             assert_eq!(share.hold(FREE_BYTES + REQUESTS_MAX_BYTES / 8), Ok(()));
         }
         let next = budget.share();
-        assert_eq!((next.hold(FREE_BYTES), next.hold(FREE_BYTES + 1)), (Ok(()), Err(BodyFault::Busy)));
+        assert_eq!(
+            (next.hold(FREE_BYTES), next.hold(FREE_BYTES + 1)),
+            (Ok(()), Err(BodyFault::Busy))
+        );
         all[0].release();
         assert_eq!(next.hold(FREE_BYTES + 1), Ok(()));
         drop((all, next));
@@ -277,7 +323,9 @@ mod tests {
         }
         assert_eq!(all[LARGE_AT_ONCE].turn(LARGE_BYTES - 1).await, Ok(false));
         let waiting = all[LARGE_AT_ONCE].turn(LARGE_BYTES);
-        tokio::time::timeout(std::time::Duration::from_millis(50), waiting).await.unwrap_err();
+        tokio::time::timeout(std::time::Duration::from_millis(50), waiting)
+            .await
+            .unwrap_err();
         all.swap_remove(0);
         assert_eq!(all[0].turn(LARGE_BYTES).await, Ok(true));
     }

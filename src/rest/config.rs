@@ -48,7 +48,11 @@ async fn replace(
         let config = checked(&app, &name, given).await?;
         let outcome = match restored_from {
             None => app.herder.put_config(&name, config).await,
-            Some(stored) => app.herder.replace_config(&name, stored, config).await.map(|view| (view, false)),
+            Some(stored) => app
+                .herder
+                .replace_config(&name, stored, config)
+                .await
+                .map(|view| (view, false)),
         };
         match outcome {
             Err(HerderRefusal::ConfigChanged(_)) if tries < PATCH_TRIES => {}
@@ -56,13 +60,25 @@ async fn replace(
         }
     };
     let info = view::info(&view);
-    Ok(if created { connectors::created_answer(&headers, &info) } else { Json(info).into_response() })
+    Ok(if created {
+        connectors::created_answer(&headers, &info)
+    } else {
+        Json(info).into_response()
+    })
 }
 
 /// Puts stored secrets in the place of the masks under which they are shown. Returns the config that they come from,
 /// when there were any.
-pub(super) async fn restore(app: &RestState, name: &str, raw: &mut RawConfig) -> ApiResult<Option<Config>> {
-    let looks_masked = |value: &Option<String>| value.as_ref().is_some_and(|v| v.contains(MASK) || v.contains(HIDDEN));
+pub(super) async fn restore(
+    app: &RestState,
+    name: &str,
+    raw: &mut RawConfig,
+) -> ApiResult<Option<Config>> {
+    let looks_masked = |value: &Option<String>| {
+        value
+            .as_ref()
+            .is_some_and(|v| v.contains(MASK) || v.contains(HIDDEN))
+    };
     if !raw.0.values().any(looks_masked) {
         return Ok(None);
     }
@@ -104,14 +120,26 @@ async fn patch(
     }
 }
 
-fn merged(app: &RestState, stored: &Config, changes: &RawConfig, name: &str) -> ApiResult<RawConfig> {
-    let mut merged = RawConfig(stored.iter().map(|(k, v)| (k.to_owned(), Some(v.to_owned()))).collect());
+fn merged(
+    app: &RestState,
+    stored: &Config,
+    changes: &RawConfig,
+    name: &str,
+) -> ApiResult<RawConfig> {
+    let mut merged = RawConfig(
+        stored
+            .iter()
+            .map(|(k, v)| (k.to_owned(), Some(v.to_owned())))
+            .collect(),
+    );
     for (key, value) in &changes.0 {
         match value {
             None => drop(merged.0.remove(key)),
             Some(given) => {
                 let kept = app.validator.secrets().restored(key, given, stored);
-                merged.0.insert(key.clone(), Some(kept.unwrap_or_else(|| given.clone())));
+                merged
+                    .0
+                    .insert(key.clone(), Some(kept.unwrap_or_else(|| given.clone())));
             }
         }
     }
@@ -123,7 +151,11 @@ fn merged(app: &RestState, stored: &Config, changes: &RawConfig, name: &str) -> 
 
 /// The config with its name filled in, once it has been found valid.
 pub(super) async fn checked(app: &RestState, name: &str, mut raw: RawConfig) -> ApiResult<Config> {
-    let in_config = raw.0.entry("name".to_owned()).or_default().get_or_insert_with(|| name.to_owned());
+    let in_config = raw
+        .0
+        .entry("name".to_owned())
+        .or_default()
+        .get_or_insert_with(|| name.to_owned());
     if in_config != name {
         return Err(ApiError::name_mismatch(in_config, name));
     }
@@ -141,7 +173,11 @@ async fn valid(app: &RestState, raw: &RawConfig) -> ApiResult<Config> {
     if infos.error_count > 0 {
         return Err(ApiError::invalid_config(&infos));
     }
-    let connector = raw.0.get("name").and_then(Option::as_deref).unwrap_or_default();
+    let connector = raw
+        .0
+        .get("name")
+        .and_then(Option::as_deref)
+        .unwrap_or_default();
     for warning in &infos.warnings {
         tracing::warn!(connector, key = warning.key, "{}", warning.message);
     }

@@ -18,14 +18,22 @@ use crate::herder::{HerderRefusal, TargetState};
 use crate::model::{ConnectorInfo, ConnectorStatus, CreateConnector, Expanded, path_segment};
 
 pub(super) fn routes() -> OpenApiRouter<RestState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, delete)).routes(routes!(status))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, delete))
+        .routes(routes!(status))
 }
 
 /// Names, or with `expand=status` and `expand=info` an object per connector.
 #[utoipa::path(get, path = "/connectors", tag = "connectors", params(("expand" = Option<Vec<String>>, Query, description = "`status`, `info` or both: an object per connector instead of names")), responses((status = 200, description = "names, or with `expand` an object by name", body = serde_json::Value)))]
 async fn list(State(app): State<RestState>, params: QueryParams) -> ApiResult<Response> {
     let views = app.herder.list().await?;
-    let wants = |what: &str| params.0.iter().any(|(name, value)| name == "expand" && value == what);
+    let wants = |what: &str| {
+        params
+            .0
+            .iter()
+            .any(|(name, value)| name == "expand" && value == what)
+    };
     if !params.0.iter().any(|(name, _)| name == "expand") {
         let names: Vec<_> = views.iter().map(|v| v.name.to_string()).collect();
         return Ok(Json(names).into_response());
@@ -35,7 +43,13 @@ async fn list(State(app): State<RestState>, params: QueryParams) -> ApiResult<Re
         .iter()
         .map(|v| {
             let status = with_status.then(|| view::status(v, app.validator.registry()));
-            (v.name.to_string(), Expanded { status, info: with_info.then(|| view::info(v)) })
+            (
+                v.name.to_string(),
+                Expanded {
+                    status,
+                    info: with_info.then(|| view::info(v)),
+                },
+            )
         })
         .collect();
     Ok(Json(expanded).into_response())
@@ -70,10 +84,16 @@ fn initial_target(given: Option<&str>) -> ApiResult<TargetState> {
 
 /// 201 with the new connector and its `Location`.
 pub(super) fn created_answer(headers: &HeaderMap, info: &ConnectorInfo) -> Response {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let base = host.map(|host| format!("http://{host}")).unwrap_or_default();
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let base = host
+        .map(|host| format!("http://{host}"))
+        .unwrap_or_default();
     let mut answer = (StatusCode::CREATED, Json(info)).into_response();
-    if let Ok(location) = HeaderValue::from_str(&format!("{base}/connectors/{}", path_segment(&info.name))) {
+    if let Ok(location) =
+        HeaderValue::from_str(&format!("{base}/connectors/{}", path_segment(&info.name)))
+    {
         answer.headers_mut().insert(header::LOCATION, location);
     }
     answer
@@ -81,13 +101,19 @@ pub(super) fn created_answer(headers: &HeaderMap, info: &ConnectorInfo) -> Respo
 
 /// One connector.
 #[utoipa::path(get, path = "/connectors/{connector}", tag = "connectors", responses((status = 200, body = ConnectorInfo)))]
-async fn read(State(app): State<RestState>, PathParams(name): PathParams<String>) -> ApiResult<Json<ConnectorInfo>> {
+async fn read(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+) -> ApiResult<Json<ConnectorInfo>> {
     Ok(Json(view::info(&app.herder.get(&name).await?)))
 }
 
 /// Stops and forgets a connector; its offsets stay.
 #[utoipa::path(delete, path = "/connectors/{connector}", tag = "connectors", responses((status = 204)))]
-async fn delete(State(app): State<RestState>, PathParams(name): PathParams<String>) -> ApiResult<StatusCode> {
+async fn delete(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+) -> ApiResult<StatusCode> {
     app.herder.delete(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -33,12 +33,19 @@ pub type ApiResult<T> = Result<T, ApiError>;
 
 impl ApiError {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), retry_after: None }
+        Self {
+            status,
+            message: message.into(),
+            retry_after: None,
+        }
     }
 
     /// Too much is under way; whoever comes again after so many seconds may be served.
     fn busy(seconds: u64, message: impl Into<String>) -> Self {
-        Self { retry_after: Some(seconds), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+        }
     }
 
     /// A plain HTTP refusal, such as `HTTP 404 Not Found`.
@@ -52,12 +59,18 @@ impl ApiError {
 
     /// The body is not what is asked for; `why` says what and where.
     pub fn bad_body(why: impl fmt::Display) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, format!("The request body cannot be read: {why}"))
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!("The request body cannot be read: {why}"),
+        )
     }
 
     /// The path cannot be read.
     pub fn bad_path() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "The path cannot be read: its escapes must be UTF-8 text, such as %C3%A9")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "The path cannot be read: its escapes must be UTF-8 text, such as %C3%A9",
+        )
     }
 
     /// What is to be tried out cannot be.
@@ -69,12 +82,14 @@ impl ApiError {
     pub(super) fn body_fault(fault: BodyFault) -> Self {
         match fault {
             BodyFault::TooLarge => Self::http(StatusCode::PAYLOAD_TOO_LARGE),
-            BodyFault::TooSlow => {
-                Self::new(StatusCode::REQUEST_TIMEOUT, "The request body did not come in time; send it without pauses")
-            }
-            BodyFault::Busy => {
-                Self::busy(2, "Other request bodies take all the memory there is for them; ask again later")
-            }
+            BodyFault::TooSlow => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "The request body did not come in time; send it without pauses",
+            ),
+            BodyFault::Busy => Self::busy(
+                2,
+                "Other request bodies take all the memory there is for them; ask again later",
+            ),
         }
     }
 
@@ -82,17 +97,26 @@ impl ApiError {
     pub(super) fn too_many_connections(full: GateFull) -> Self {
         let (what, key, most) = match full {
             GateFull::Worker(most) => ("", "rowferry.rest.connections", most),
-            GateFull::Address(most) => (" from this address", "rowferry.rest.connections.per.address", most),
+            GateFull::Address(most) => (
+                " from this address",
+                "rowferry.rest.connections.per.address",
+                most,
+            ),
         };
         Self::busy(
             2,
-            format!("There are {most} connections{what} already, the most that {key} allows; ask again later"),
+            format!(
+                "There are {most} connections{what} already, the most that {key} allows; ask again later"
+            ),
         )
     }
 
     /// The answers that clients have not read yet leave no room for another.
     pub(super) fn too_many_answers() -> Self {
-        Self::busy(2, "Answers that were not read yet take all the memory there is for them; ask again later")
+        Self::busy(
+            2,
+            "Answers that were not read yet take all the memory there is for them; ask again later",
+        )
     }
 
     /// There is no body.
@@ -102,7 +126,10 @@ impl ApiError {
 
     /// The connector never had a config of that number, or was deleted then.
     pub fn no_version(name: &str, version: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("Connector {name} has no config version {version}"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("Connector {name} has no config version {version}"),
+        )
     }
 
     /// No credentials, or wrong ones. Source: the text of Kafka's BasicAuthSecurityRestExtension.
@@ -114,12 +141,18 @@ impl ApiError {
     pub(super) fn too_many_guesses(after: Duration) -> Self {
         let seconds = after.as_secs() + 1;
         let text = format!("Too many wrong passwords or tokens; try again in {seconds} s");
-        Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, text) }
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, text)
+        }
     }
 
     /// The account's role is not enough.
     pub fn forbidden(role: &str, needed: &str) -> Self {
-        Self::new(StatusCode::FORBIDDEN, format!("The role {role} may not do this; it takes the role {needed}"))
+        Self::new(
+            StatusCode::FORBIDDEN,
+            format!("The role {role} may not do this; it takes the role {needed}"),
+        )
     }
 
     /// A web page made the request behind its reader's back.
@@ -134,9 +167,10 @@ impl ApiError {
                 "This worker is not known by the name in the Host header; rowferry.allowed.hosts in its settings gives it \
                  further names, as rest.advertised.host.name does",
             ),
-            OriginRefusal::Unclear(why) => {
-                Self::new(StatusCode::BAD_REQUEST, format!("The request does not say which host it is for: {why}"))
-            }
+            OriginRefusal::Unclear(why) => Self::new(
+                StatusCode::BAD_REQUEST,
+                format!("The request does not say which host it is for: {why}"),
+            ),
         }
     }
 
@@ -147,13 +181,16 @@ impl ApiError {
 
     /// `initial_state` is none of Kafka Connect's.
     pub fn bad_initial_state(given: &str) -> Self {
-        Self::bad_body(format!("initial_state \"{given}\" is unknown; it may be RUNNING, PAUSED or STOPPED"))
+        Self::bad_body(format!(
+            "initial_state \"{given}\" is unknown; it may be RUNNING, PAUSED or STOPPED"
+        ))
     }
 
     /// The name in the path or body is not `config.name`.
     pub fn name_mismatch(in_config: &str, asked: &str) -> Self {
-        let text =
-            format!("Connector name configuration ({in_config}) doesn't match connector name in the URL ({asked})");
+        let text = format!(
+            "Connector name configuration ({in_config}) doesn't match connector name in the URL ({asked})"
+        );
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
@@ -166,15 +203,24 @@ impl ApiError {
         let text = match unknown {
             ValidationError::NoClass => {
                 let shown = |(k, v): (&String, &Option<String>)| {
-                    format!("{k}={}", in_short(&secrets.masked(k, v.as_deref().unwrap_or("null"))))
+                    format!(
+                        "{k}={}",
+                        in_short(&secrets.masked(k, v.as_deref().unwrap_or("null")))
+                    )
                 };
                 let pairs: Vec<_> = config.iter().map(shown).collect();
-                format!("Connector config {{{}}} contains no connector type", pairs.join(", "))
+                format!(
+                    "Connector config {{{}}} contains no connector type",
+                    pairs.join(", ")
+                )
             }
             ValidationError::Class(class, available) => {
-                let known = available
-                    .iter()
-                    .map(|a| format!("PluginDesc{{class={}, type={}, version='{}'}}", a.class, a.kind, a.version));
+                let known = available.iter().map(|a| {
+                    format!(
+                        "PluginDesc{{class={}, type={}, version='{}'}}",
+                        a.class, a.kind, a.version
+                    )
+                });
                 format!(
                     "Failed to find any class that implements Connector and which name matches {class}, available \
                      connectors are: {}",
@@ -203,7 +249,8 @@ impl ApiError {
 
     /// The class in a config to validate is not the one in the path.
     pub fn type_mismatch(in_config: &str, in_path: &str) -> Self {
-        let text = format!("Included connector type {in_config} does not match request type {in_path}");
+        let text =
+            format!("Included connector type {in_config} does not match request type {in_path}");
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
@@ -214,7 +261,10 @@ impl ApiError {
 
     /// A plug-in's version is asked for in a way that cannot be read (KIP-891).
     pub fn bad_version(asked: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, format!("Invalid version specification: {asked}"))
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!("Invalid version specification: {asked}"),
+        )
     }
 
     /// A plug-in of another version than what is asked for.
@@ -234,7 +284,9 @@ impl ApiError {
 
     /// A level for one more logger than there may be.
     pub fn too_many_loggers(most: usize, longest: usize) -> Self {
-        let text = format!("At most {most} loggers have a level of their own, with names of up to {longest} bytes");
+        let text = format!(
+            "At most {most} loggers have a level of their own, with names of up to {longest} bytes"
+        );
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
@@ -245,17 +297,26 @@ impl ApiError {
 
     /// A change of a log level that names none.
     pub fn no_level() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "Desired 'level' parameter was not specified in request.")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "Desired 'level' parameter was not specified in request.",
+        )
     }
 
     /// A log level that there is not.
     pub fn unknown_level(level: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("invalid log level '{level}'."))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("invalid log level '{level}'."),
+        )
     }
 
     /// A change of offsets that names none.
     pub fn no_offsets() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "Partitions / offsets need to be provided for an alter offsets request")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "Partitions / offsets need to be provided for an alter offsets request",
+        )
     }
 
     /// A change of offsets that cannot be read.
@@ -270,17 +331,26 @@ impl ApiError {
 
     /// No such connector, for its status.
     pub fn no_status(name: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("No status found for connector {name}"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("No status found for connector {name}"),
+        )
     }
 
     /// No such task, for its status.
     pub fn no_task_status(name: &str, task: i64) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("No status found for task {name}-{task}"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("No status found for task {name}-{task}"),
+        )
     }
 
     /// No such task, for its restart.
     pub fn unknown_task(name: &str, task: i64) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("Unknown task: {name}-{task}"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("Unknown task: {name}-{task}"),
+        )
     }
 
     /// No such connector, for pause, resume and stop.
@@ -325,9 +395,10 @@ impl From<HerderRefusal> for ApiError {
         match refusal {
             HerderRefusal::UnknownConnector(name) => Self::connector_not_found(&name),
             HerderRefusal::UnknownTask(name, task) => Self::unknown_task(&name, task.into()),
-            HerderRefusal::AlreadyExists(name) => {
-                Self::new(StatusCode::CONFLICT, format!("Connector {name} already exists"))
-            }
+            HerderRefusal::AlreadyExists(name) => Self::new(
+                StatusCode::CONFLICT,
+                format!("Connector {name} already exists"),
+            ),
             HerderRefusal::NotStopped(name) => Self::new(
                 StatusCode::BAD_REQUEST,
                 format!(
@@ -335,32 +406,52 @@ impl From<HerderRefusal> for ApiError {
                      for the specified connector by issuing a 'PUT' request to the '/connectors/{name}/stop' endpoint"
                 ),
             ),
-            HerderRefusal::StartFailed(name, why) => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("Failed to start connector: {name}: {why}"))
-            }
+            HerderRefusal::StartFailed(name, why) => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("Failed to start connector: {name}: {why}"),
+            ),
             HerderRefusal::BadOffsets(why) => Self::new(StatusCode::BAD_REQUEST, why),
             HerderRefusal::Unavailable(why) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, why),
-            HerderRefusal::StoreFails { why, full, retry_after } => {
-                let status = if full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::SERVICE_UNAVAILABLE };
-                Self { retry_after: retry_after.map(|after| after.as_secs()), ..Self::new(status, why) }
+            HerderRefusal::StoreFails {
+                why,
+                full,
+                retry_after,
+            } => {
+                let status = if full {
+                    StatusCode::INSUFFICIENT_STORAGE
+                } else {
+                    StatusCode::SERVICE_UNAVAILABLE
+                };
+                Self {
+                    retry_after: retry_after.map(|after| after.as_secs()),
+                    ..Self::new(status, why)
+                }
             }
             HerderRefusal::ConfigChanged(name) => {
-                let text = format!("The config of {name} was changed by another request meanwhile; read it again");
+                let text = format!(
+                    "The config of {name} was changed by another request meanwhile; read it again"
+                );
                 Self::new(StatusCode::CONFLICT, text)
             }
-            HerderRefusal::ShuttingDown => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "The worker is shutting down; ask again later")
-            }
+            HerderRefusal::ShuttingDown => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The worker is shutting down; ask again later",
+            ),
         }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = ErrorBody { error_code: self.status.as_u16(), message: self.message };
+        let body = ErrorBody {
+            error_code: self.status.as_u16(),
+            message: self.message,
+        };
         let mut answer = (self.status, Json(body)).into_response();
         if let Some(seconds) = self.retry_after {
-            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            answer
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         answer
     }

@@ -53,7 +53,10 @@ pub(super) struct ConnectionPermit {
 
 impl ConnectionGate {
     pub(super) fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self { limits, taken: Mutex::default() })
+        Arc::new(Self {
+            limits,
+            taken: Mutex::default(),
+        })
     }
 
     fn taken(&self) -> MutexGuard<'_, TakenPlaces> {
@@ -90,16 +93,28 @@ impl ConnectionGate {
         let number = taken.last;
         taken.seats.insert(number, (from, Arc::clone(activity)));
         *taken.by_address.entry(from).or_default() += 1;
-        Ok(ConnectionPermit { gate: Arc::clone(self), number })
+        Ok(ConnectionPermit {
+            gate: Arc::clone(self),
+            number,
+        })
     }
 }
 
 impl TakenPlaces {
     /// Ends the connection that has waited longest for its client, of those from that address if one is given.
     fn make_room(&mut self, among: Option<IpAddr>) -> bool {
-        let seats = self.seats.iter().filter(|(_, (from, _))| among.is_none_or(|address| address == *from));
-        let waiting = seats.filter_map(|(number, (_, activity))| Some((activity.waits()?, *number)));
-        let Some((_, number)) = waiting.filter(|(waits, _)| *waits >= MAKES_ROOM_AFTER).max() else { return false };
+        let seats = self
+            .seats
+            .iter()
+            .filter(|(_, (from, _))| among.is_none_or(|address| address == *from));
+        let waiting =
+            seats.filter_map(|(number, (_, activity))| Some((activity.waits()?, *number)));
+        let Some((_, number)) = waiting
+            .filter(|(waits, _)| *waits >= MAKES_ROOM_AFTER)
+            .max()
+        else {
+            return false;
+        };
         if let Some(activity) = self.leave(number) {
             activity.unseat();
         }
@@ -129,7 +144,11 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
-            if v6.is_loopback() { address } else { Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into() }
+            if v6.is_loopback() {
+                address
+            } else {
+                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+            }
         }
         v4 => v4,
     }
@@ -150,7 +169,10 @@ mod tests {
 
     #[test]
     fn one_address_has_its_share_and_leaves_the_rest_to_others() {
-        let gate = ConnectionGate::new(ConnectionLimits { connections: 5, per_address: 3 });
+        let gate = ConnectionGate::new(ConnectionLimits {
+            connections: 5,
+            per_address: 3,
+        });
         let seat = |from: &str| gate.seat(at(from), &ConnectionActivity::new());
         let mut seats: Vec<_> = (0..3).map(|_| seat("10.0.0.1").ok().unwrap()).collect();
         assert_eq!(seat("10.0.0.1").err(), Some(GateFull::Address(3)));
@@ -165,24 +187,41 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_longest_for_its_client_makes_room_and_who_works_stays() {
-        let gate = ConnectionGate::new(ConnectionLimits { connections: 2, per_address: 2 });
+        let gate = ConnectionGate::new(ConnectionLimits {
+            connections: 2,
+            per_address: 2,
+        });
         let (works, waits) = (ConnectionActivity::new(), ConnectionActivity::new());
         works.serve();
-        let _seats = [&works, &waits].map(|activity| gate.seat(at("10.0.0.1"), activity).ok().unwrap());
-        assert!(gate.seat(at("10.0.0.1"), &ConnectionActivity::new()).is_err(), "nobody has waited for long");
+        let _seats =
+            [&works, &waits].map(|activity| gate.seat(at("10.0.0.1"), activity).ok().unwrap());
+        assert!(
+            gate.seat(at("10.0.0.1"), &ConnectionActivity::new())
+                .is_err(),
+            "nobody has waited for long"
+        );
         tokio::time::sleep(Duration::from_millis(1100)).await;
         let next = ConnectionActivity::new();
         next.serve();
         let _next = gate.seat(at("10.0.0.2"), &next).ok().unwrap();
         let ended = waits.exhausts(crate::rest::activity::USUAL);
-        let why = tokio::time::timeout(Duration::from_millis(500), ended).await.unwrap();
+        let why = tokio::time::timeout(Duration::from_millis(500), ended)
+            .await
+            .unwrap();
         assert_eq!(why, "its place was needed");
-        assert!(gate.seat(at("10.0.0.3"), &ConnectionActivity::new()).is_err(), "both are at work");
+        assert!(
+            gate.seat(at("10.0.0.3"), &ConnectionActivity::new())
+                .is_err(),
+            "both are at work"
+        );
     }
 
     #[tokio::test]
     async fn the_reserved_share_always_takes_the_next() {
-        let gate = ConnectionGate::new(ConnectionLimits { connections: 0, per_address: 0 });
+        let gate = ConnectionGate::new(ConnectionLimits {
+            connections: 0,
+            per_address: 0,
+        });
         let probes: Vec<_> = (0..=RESERVED).map(|_| ConnectionActivity::new()).collect();
         for probe in &probes {
             assert!(gate.seat(at("127.0.0.1"), probe).is_err());
@@ -191,7 +230,9 @@ mod tests {
             let probe = Arc::clone(probe);
             async move {
                 let patience = crate::rest::activity::USUAL;
-                tokio::time::timeout(Duration::from_millis(100), probe.exhausts(patience)).await.is_ok()
+                tokio::time::timeout(Duration::from_millis(100), probe.exhausts(patience))
+                    .await
+                    .is_ok()
             }
         };
         assert!(unseated(&probes[0]).await && !unseated(&probes[1]).await);
@@ -200,8 +241,14 @@ mod tests {
     #[test]
     fn a_network_is_one_client() {
         assert_eq!(network(at("::ffff:10.0.0.1")), at("10.0.0.1"));
-        assert_eq!(network(at("2001:db8:1:2:3::4")), network(at("2001:db8:1:2::1")));
-        assert_ne!(network(at("2001:db8:1:2::1")), network(at("2001:db8:1:3::1")));
+        assert_eq!(
+            network(at("2001:db8:1:2:3::4")),
+            network(at("2001:db8:1:2::1"))
+        );
+        assert_ne!(
+            network(at("2001:db8:1:2::1")),
+            network(at("2001:db8:1:3::1"))
+        );
         assert_eq!(network(at("::1")), at("::1"));
     }
 }

@@ -18,7 +18,9 @@ use crate::secrets::SecretKeys;
 use crate::store::StoredVersion;
 
 pub(super) fn routes() -> OpenApiRouter<RestState> {
-    OpenApiRouter::new().routes(routes!(read)).routes(routes!(restore))
+    OpenApiRouter::new()
+        .routes(routes!(read))
+        .routes(routes!(restore))
 }
 
 /// The configs a connector has had, oldest first; a deleted connector's as well.
@@ -28,7 +30,10 @@ async fn read(
     State(app): State<RestState>,
     PathParams(name): PathParams<String>,
 ) -> ApiResult<Json<Vec<ConfigVersion>>> {
-    Ok(Json(told(&app.herder.history(&name).await?, app.validator.secrets())))
+    Ok(Json(told(
+        &app.herder.history(&name).await?,
+        app.validator.secrets(),
+    )))
 }
 
 /// Makes an earlier config the connector's config again, as a PUT of it would; a deleted connector comes back.
@@ -42,26 +47,42 @@ async fn restore(
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let history = app.herder.history(&name).await?;
-    let found = history.into_iter().find(|v| version.parse() == Ok(v.version)).and_then(|v| v.config);
+    let found = history
+        .into_iter()
+        .find(|v| version.parse() == Ok(v.version))
+        .and_then(|v| v.config);
     let found = found.ok_or_else(|| ApiError::no_version(&name, &version))?;
-    let raw = RawConfig(found.iter().map(|(k, v)| (k.to_owned(), Some(v.to_owned()))).collect());
+    let raw = RawConfig(
+        found
+            .iter()
+            .map(|(k, v)| (k.to_owned(), Some(v.to_owned())))
+            .collect(),
+    );
     let config = config::checked(&app, &name, raw).await?;
     let (view, created) = app.herder.put_config(&name, config).await?;
     let info = view::info(&view);
-    Ok(if created { connectors::created_answer(&headers, &info) } else { Json(info).into_response() })
+    Ok(if created {
+        connectors::created_answer(&headers, &info)
+    } else {
+        Json(info).into_response()
+    })
 }
 
 /// The versions with what changed from each to the next.
 fn told(history: &[StoredVersion], secrets: &SecretKeys) -> Vec<ConfigVersion> {
     let none = Config::new();
-    let before = std::iter::once(&none).chain(history.iter().map(|v| v.config.as_ref().unwrap_or(&none)));
+    let before =
+        std::iter::once(&none).chain(history.iter().map(|v| v.config.as_ref().unwrap_or(&none)));
     let version = |(before, version): (&Config, &StoredVersion)| {
         let config = version.config.as_ref().unwrap_or(&none);
         ConfigVersion {
             version: version.version,
             created: version.at_ms,
             deleted: version.config.is_none(),
-            config: config.iter().map(|(k, v)| (k.to_owned(), secrets.masked(k, v).into_owned())).collect(),
+            config: config
+                .iter()
+                .map(|(k, v)| (k.to_owned(), secrets.masked(k, v).into_owned()))
+                .collect(),
             changes: changes(before, config, secrets),
         }
     };
@@ -70,9 +91,19 @@ fn told(history: &[StoredVersion], secrets: &SecretKeys) -> Vec<ConfigVersion> {
 
 fn changes(from: &Config, to: &Config, secrets: &SecretKeys) -> Vec<ConfigChange> {
     let keys: BTreeSet<&str> = from.iter().chain(to.iter()).map(|(key, _)| key).collect();
-    let shown = |config: &Config, key: &str| config.get(key).map(|value| secrets.masked(key, value).into_owned());
+    let shown = |config: &Config, key: &str| {
+        config
+            .get(key)
+            .map(|value| secrets.masked(key, value).into_owned())
+    };
     let differs = keys.into_iter().filter(|key| from.get(key) != to.get(key));
-    differs.map(|key| ConfigChange { key: key.to_owned(), from: shown(from, key), to: shown(to, key) }).collect()
+    differs
+        .map(|key| ConfigChange {
+            key: key.to_owned(),
+            from: shown(from, key),
+            to: shown(to, key),
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -85,13 +116,29 @@ mod tests {
 
     #[test]
     fn each_version_tells_what_changed_and_no_secret() {
-        let version = |version, config| StoredVersion { version, config, at_ms: 0 };
+        let version = |version, config| StoredVersion {
+            version,
+            config,
+            at_ms: 0,
+        };
         let first = Config::from([("a", "1"), ("connection.password", "CANARY1")]);
         let second = Config::from([("a", "2"), ("b", "x"), ("connection.password", "CANARY2")]);
-        let told = told(&[version(1, Some(first)), version(2, Some(second)), version(3, None)], &SecretKeys::default());
+        let told = told(
+            &[
+                version(1, Some(first)),
+                version(2, Some(second)),
+                version(3, None),
+            ],
+            &SecretKeys::default(),
+        );
         let changes: Vec<Vec<String>> = told
             .iter()
-            .map(|v| v.changes.iter().map(|c| format!("{} {:?} {:?}", c.key, c.from, c.to)).collect())
+            .map(|v| {
+                v.changes
+                    .iter()
+                    .map(|c| format!("{} {:?} {:?}", c.key, c.from, c.to))
+                    .collect()
+            })
             .collect();
         assert_eq!(
             changes[1],
@@ -101,7 +148,10 @@ mod tests {
                 r#"connection.password Some("[hidden]") Some("[hidden]")"#
             ]
         );
-        assert_eq!((changes[0].len(), changes[2].len(), told[2].deleted), (2, 3, true));
+        assert_eq!(
+            (changes[0].len(), changes[2].len(), told[2].deleted),
+            (2, 3, true)
+        );
         assert!(!serde_json::to_string(&told).unwrap().contains("CANARY"));
     }
 }

@@ -29,16 +29,25 @@ pub(super) async fn negotiate(request: Request, next: Next) -> Response {
 
 fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING)
-        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
+        || headers
+            .get(header::CONTENT_LENGTH)
+            .is_some_and(|length| length != "0")
 }
 
 /// The Content-Type, where one is given.
 pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::CONTENT_TYPE).map(|ty| ty.to_str().unwrap_or_default())
+    headers
+        .get(header::CONTENT_TYPE)
+        .map(|ty| ty.to_str().unwrap_or_default())
 }
 
 fn is_json(media_type: &str) -> bool {
-    media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+    media_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .eq_ignore_ascii_case("application/json")
 }
 
 fn accepts_json(headers: &HeaderMap) -> bool {
@@ -57,7 +66,12 @@ fn accepts_json(headers: &HeaderMap) -> bool {
 
 /// Whether a media range has the weight 0 (RFC 9110, 12.4.2).
 fn is_refused(range: &str) -> bool {
-    let weight = |part: &str| part.trim().to_ascii_lowercase().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
+    let weight = |part: &str| {
+        part.trim()
+            .to_ascii_lowercase()
+            .strip_prefix("q=")
+            .and_then(|q| q.parse::<f32>().ok())
+    };
     range.split(';').skip(1).find_map(weight) == Some(0.0)
 }
 
@@ -66,7 +80,10 @@ fn is_refused(range: &str) -> bool {
 pub(super) async fn ignore_matrix_parameters(mut request: Request, next: Next) -> Response {
     let uri = request.uri();
     if uri.path().contains(';') {
-        let segments = uri.path().split('/').map(|segment| segment.split(';').next().unwrap_or_default());
+        let segments = uri
+            .path()
+            .split('/')
+            .map(|segment| segment.split(';').next().unwrap_or_default());
         let mut path = segments.collect::<Vec<_>>().join("/");
         if let Some(query) = uri.query() {
             path = format!("{path}?{query}");
@@ -89,7 +106,11 @@ pub(super) async fn method_answers(request: Request, next: Next) -> Response {
     if response.status() != StatusCode::METHOD_NOT_ALLOWED {
         return response;
     }
-    let allow = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok()).unwrap_or_default();
+    let allow = response
+        .headers()
+        .get(header::ALLOW)
+        .and_then(|allow| allow.to_str().ok())
+        .unwrap_or_default();
     let allow = format!("{allow},OPTIONS");
     let mut answer = if options {
         (StatusCode::OK, allow.clone()).into_response()
@@ -111,7 +132,10 @@ pub(super) async fn deadline(request: Request, next: Next) -> Response {
 }
 
 /// The answer when a handler panicked.
-#[allow(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the layer asks for"
+)]
 pub(super) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!(panic = panics::text(&*cause), "a request handler panicked");
     ApiError::internal().into_response()

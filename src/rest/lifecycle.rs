@@ -17,12 +17,25 @@ use crate::herder::TargetState;
 use crate::model::ConnectorStatus;
 
 pub(super) fn routes() -> OpenApiRouter<RestState> {
-    OpenApiRouter::new().routes(routes!(pause)).routes(routes!(resume)).routes(routes!(stop)).routes(routes!(restart))
+    OpenApiRouter::new()
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(stop))
+        .routes(routes!(restart))
 }
 
-async fn set(app: &RestState, name: &str, target: TargetState, body: Body, done: StatusCode) -> ApiResult<StatusCode> {
+async fn set(
+    app: &RestState,
+    name: &str,
+    target: TargetState,
+    body: Body,
+    done: StatusCode,
+) -> ApiResult<StatusCode> {
     discard(body).await?;
-    app.herder.set_target(name, target).await.map_err(ApiError::cannot_change_state)?;
+    app.herder
+        .set_target(name, target)
+        .await
+        .map_err(ApiError::cannot_change_state)?;
     Ok(done)
 }
 
@@ -43,13 +56,31 @@ async fn resume(
     PathParams(name): PathParams<String>,
     body: Body,
 ) -> ApiResult<StatusCode> {
-    set(&app, &name, TargetState::Started, body, StatusCode::ACCEPTED).await
+    set(
+        &app,
+        &name,
+        TargetState::Started,
+        body,
+        StatusCode::ACCEPTED,
+    )
+    .await
 }
 
 /// Ends the tasks; the config stays (KIP-875).
 #[utoipa::path(put, path = "/connectors/{connector}/stop", tag = "connectors", responses((status = 204)))]
-async fn stop(State(app): State<RestState>, PathParams(name): PathParams<String>, body: Body) -> ApiResult<StatusCode> {
-    set(&app, &name, TargetState::Stopped, body, StatusCode::NO_CONTENT).await
+async fn stop(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+    body: Body,
+) -> ApiResult<StatusCode> {
+    set(
+        &app,
+        &name,
+        TargetState::Stopped,
+        body,
+        StatusCode::NO_CONTENT,
+    )
+    .await
 }
 
 /// KIP-745: 204 for the connector alone, 202 with its status where parts are chosen.
@@ -61,10 +92,21 @@ async fn restart(
     body: Body,
 ) -> ApiResult<Response> {
     discard(body).await?;
-    let (tasks, failed) = (flag(&params, "includeTasks", false), flag(&params, "onlyFailed", false));
-    let restarting = app.herder.restart(&name, tasks, failed).await.map_err(ApiError::cannot_restart)?;
+    let (tasks, failed) = (
+        flag(&params, "includeTasks", false),
+        flag(&params, "onlyFailed", false),
+    );
+    let restarting = app
+        .herder
+        .restart(&name, tasks, failed)
+        .await
+        .map_err(ApiError::cannot_restart)?;
     if !tasks && !failed {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok((StatusCode::ACCEPTED, Json(view::status(&restarting, app.validator.registry()))).into_response())
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(view::status(&restarting, app.validator.registry())),
+    )
+        .into_response())
 }

@@ -26,10 +26,14 @@ const ROOT: &str = "root";
 const LOGGERS_MAX: usize = 1_000;
 /// Longest name of a logger, in bytes.
 const NAME_MAX: usize = 512;
-const LEVELS: &[&str] = &["OFF", "FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE", "ALL"];
+const LEVELS: &[&str] = &[
+    "OFF", "FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE", "ALL",
+];
 
 pub(super) fn routes() -> OpenApiRouter<RestState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, set))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(read, set))
 }
 
 /// The log that the levels are for.
@@ -54,20 +58,41 @@ pub struct LogLevels {
 impl LogLevels {
     /// Starts with the levels that the log has.
     pub fn new(log: impl LogControl + 'static) -> Self {
-        let own = log.levels().into_iter().map(|(module, level)| (logger(&module), level));
+        let own = log
+            .levels()
+            .into_iter()
+            .map(|(module, level)| (logger(&module), level));
         let levels = own
             .chain([(ROOT.to_owned(), log.root())])
-            .map(|(name, level)| (name, LoggerLevel { level: level.to_ascii_uppercase(), last_modified: None }));
-        Self { levels: Arc::new(Mutex::new(levels.collect())), log: Arc::new(log) }
+            .map(|(name, level)| {
+                (
+                    name,
+                    LoggerLevel {
+                        level: level.to_ascii_uppercase(),
+                        last_modified: None,
+                    },
+                )
+            });
+        Self {
+            levels: Arc::new(Mutex::new(levels.collect())),
+            log: Arc::new(log),
+        }
     }
 
     /// Every logger that is known, with the level that it has or inherits; Kafka Connect lists those of its JVM so.
     fn all(&self) -> BTreeMap<String, LoggerLevel> {
-        let set = self.levels.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let set = self
+            .levels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let mut all = set.clone();
         for name in self.log.known().iter().map(|module| logger(module)) {
             let level = effective(&set, &name).to_owned();
-            all.entry(name).or_insert(LoggerLevel { level, last_modified: None });
+            all.entry(name).or_insert(LoggerLevel {
+                level,
+                last_modified: None,
+            });
         }
         all
     }
@@ -83,7 +108,10 @@ impl LogLevels {
         let known = self.all();
         let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         let below = |name: &str| {
-            logger == ROOT || name.strip_prefix(logger).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            logger == ROOT
+                || name
+                    .strip_prefix(logger)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         let mut names: Vec<_> = known.keys().filter(|name| below(name)).cloned().collect();
         if !known.contains_key(logger) {
@@ -92,7 +120,13 @@ impl LogLevels {
         }
         names.retain(|name| effective(&levels, name) != level);
         for name in &names {
-            levels.insert(name.clone(), LoggerLevel { level: level.to_owned(), last_modified: Some(now_ms) });
+            levels.insert(
+                name.clone(),
+                LoggerLevel {
+                    level: level.to_owned(),
+                    last_modified: Some(now_ms),
+                },
+            );
         }
         if !names.is_empty() {
             self.log.set(&directives(&levels));
@@ -128,10 +162,20 @@ fn directives(levels: &BTreeMap<String, LoggerLevel>) -> String {
         "ALL" => "trace".to_owned(),
         other => other.to_ascii_lowercase(),
     };
-    let speakable = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:".contains(&b));
+    let speakable = |name: &str| {
+        name.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-.:".contains(&b))
+    };
     let mut out = filter(effective(levels, ROOT));
-    for (name, level) in levels.iter().filter(|(name, _)| *name != ROOT && speakable(name)) {
-        out.push_str(&format!(",{}={}", name.replace('.', "::"), filter(&level.level)));
+    for (name, level) in levels
+        .iter()
+        .filter(|(name, _)| *name != ROOT && speakable(name))
+    {
+        out.push_str(&format!(
+            ",{}={}",
+            name.replace('.', "::"),
+            filter(&level.level)
+        ));
     }
     out
 }
@@ -144,8 +188,15 @@ async fn list(State(app): State<RestState>) -> Json<BTreeMap<String, LoggerLevel
 
 /// The level of one logger.
 #[utoipa::path(get, path = "/admin/loggers/{logger}", tag = "log levels", responses((status = 200, body = LoggerLevel)))]
-async fn read(State(app): State<RestState>, PathParams(logger): PathParams<String>) -> ApiResult<Json<LoggerLevel>> {
-    app.levels.all().remove(&logger).map(Json).ok_or_else(|| ApiError::unknown_logger(&logger))
+async fn read(
+    State(app): State<RestState>,
+    PathParams(logger): PathParams<String>,
+) -> ApiResult<Json<LoggerLevel>> {
+    app.levels
+        .all()
+        .remove(&logger)
+        .map(Json)
+        .ok_or_else(|| ApiError::unknown_logger(&logger))
 }
 
 /// Sets the level, `{"level":"DEBUG"}`, of a logger and of those below it, until the worker ends.
@@ -157,13 +208,21 @@ async fn set(
     JsonBody(body): JsonBody<NewLevel>,
 ) -> ApiResult<Response> {
     let given = body.level.as_deref().ok_or_else(ApiError::no_level)?;
-    let level = LEVELS.iter().find(|level| level.eq_ignore_ascii_case(given.trim()));
+    let level = LEVELS
+        .iter()
+        .find(|level| level.eq_ignore_ascii_case(given.trim()));
     let level = level.ok_or_else(|| ApiError::unknown_level(given))?;
     if app.levels.has_no_room_for(&logger) {
         return Err(ApiError::too_many_loggers(LOGGERS_MAX, NAME_MAX));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let changed = app.levels.set(&logger, level, i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let changed = app.levels.set(
+        &logger,
+        level,
+        i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+    );
     if first(&params, "scope").is_some_and(|scope| scope.eq_ignore_ascii_case("cluster")) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -189,7 +248,9 @@ mod tests {
         }
 
         fn known(&self) -> Vec<String> {
-            ["lib", "lib::chatty::inner", "used"].map(str::to_owned).to_vec()
+            ["lib", "lib::chatty::inner", "used"]
+                .map(str::to_owned)
+                .to_vec()
         }
 
         fn set(&self, directives: &str) {
@@ -206,7 +267,10 @@ mod tests {
         assert_eq!(levels.set("a.logger", "WARN", 3), ["a.logger"]);
         assert_eq!(levels.set("a.log", "ERROR", 4), ["a.log", "a.log.x"]);
         assert!(levels.set("a.log", "ERROR", 5).is_empty());
-        assert!(levels.set("new", "INFO", 6).is_empty(), "it inherits that level");
+        assert!(
+            levels.set("new", "INFO", 6).is_empty(),
+            "it inherits that level"
+        );
         let want = "info,a::log=error,a::log::x=error,a::logger=warn,lib::chatty=warn";
         assert_eq!(*applied.0.lock().unwrap(), want);
         assert_eq!(levels.all()["a.log.x"].last_modified, Some(4));
@@ -228,14 +292,31 @@ mod tests {
     fn every_known_logger_is_listed_with_the_level_it_inherits() {
         let levels = LogLevels::new(Recorded::default());
         let listed = |levels: &LogLevels| -> Vec<_> {
-            levels.all().into_iter().map(|(name, at)| format!("{name} {} {:?}", at.level, at.last_modified)).collect()
+            levels
+                .all()
+                .into_iter()
+                .map(|(name, at)| format!("{name} {} {:?}", at.level, at.last_modified))
+                .collect()
         };
         assert_eq!(
             listed(&levels),
-            ["lib INFO None", "lib.chatty WARN None", "lib.chatty.inner WARN None", "root INFO None", "used INFO None"]
+            [
+                "lib INFO None",
+                "lib.chatty WARN None",
+                "lib.chatty.inner WARN None",
+                "root INFO None",
+                "used INFO None"
+            ]
         );
         assert_eq!(levels.set("lib", "WARN", 1), ["lib"]);
-        assert_eq!(levels.set("root", "DEBUG", 2), ["lib", "lib.chatty", "lib.chatty.inner", "root", "used"]);
-        assert!(listed(&levels).iter().all(|line| line.ends_with("DEBUG Some(2)")));
+        assert_eq!(
+            levels.set("root", "DEBUG", 2),
+            ["lib", "lib.chatty", "lib.chatty.inner", "root", "used"]
+        );
+        assert!(
+            listed(&levels)
+                .iter()
+                .all(|line| line.ends_with("DEBUG Some(2)"))
+        );
     }
 }

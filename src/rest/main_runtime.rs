@@ -29,7 +29,10 @@ pub struct MainRuntime {
 impl MainRuntime {
     /// The runtime that this is called on. Nobody watches it before [`MainRuntime::watch`] runs.
     pub fn current() -> Self {
-        Self { handle: Handle::current(), waits: Arc::default() }
+        Self {
+            handle: Handle::current(),
+            waits: Arc::default(),
+        }
     }
 
     /// Watches it from another runtime, for ever.
@@ -50,7 +53,9 @@ impl MainRuntime {
     /// For how long it has not begun what it was given, if that is longer than a limit.
     pub(super) fn stands_still(&self, limit: Duration) -> Option<Duration> {
         let since = *self.waits.lock().unwrap_or_else(PoisonError::into_inner);
-        since.map(|since| since.elapsed()).filter(|waits| *waits > limit)
+        since
+            .map(|since| since.elapsed())
+            .filter(|waits| *waits > limit)
     }
 
     /// Waits until it has not begun what it was given for longer than a limit; for how long.

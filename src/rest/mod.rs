@@ -80,7 +80,11 @@ pub struct RestState {
 
 /// Kafka Connect's routes and our own.
 fn api(admin: bool) -> OpenApiRouter<RestState> {
-    let loggers = if admin { loggers::routes() } else { OpenApiRouter::new() };
+    let loggers = if admin {
+        loggers::routes()
+    } else {
+        OpenApiRouter::new()
+    };
     OpenApiRouter::new()
         .merge(root::routes())
         .merge(connectors::routes())
@@ -133,7 +137,10 @@ pub async fn serve(
 ) {
     // First of all, so that roles are asked for the path that is served.
     let main = app.main.clone();
-    let router = door.access.before(router(app)).layer(from_fn(http::ignore_matrix_parameters));
+    let router = door
+        .access
+        .before(router(app))
+        .layer(from_fn(http::ignore_matrix_parameters));
     match TcpListener::from_std(listener) {
         Ok(listener) => serve::serve(listener, door.tls, (router, main), reception, shutdown).await,
         Err(error) => tracing::error!(%error, "a listener cannot be served"),

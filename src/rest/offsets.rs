@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use connector_api::{OffsetValue, SourceOffset, SourcePartition, SourcePosition, TopicOffset, TopicPartition};
+use connector_api::{
+    OffsetValue, SourceOffset, SourcePartition, SourcePosition, TopicOffset, TopicPartition,
+};
 use serde_json::{Map, Value};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,7 +23,10 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
 
 /// How far a connector has come.
 #[utoipa::path(get, path = "/connectors/{connector}/offsets", tag = "offsets", responses((status = 200, body = ConnectorOffsets)))]
-async fn read(State(app): State<RestState>, PathParams(name): PathParams<String>) -> ApiResult<Json<ConnectorOffsets>> {
+async fn read(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+) -> ApiResult<Json<ConnectorOffsets>> {
     let entries = match app.herder.offsets(&name).await? {
         OffsetListing::Source(positions) => positions
             .iter()
@@ -32,7 +37,9 @@ async fn read(State(app): State<RestState>, PathParams(name): PathParams<String>
             .collect(),
         OffsetListing::Sink(offsets) => offsets.iter().map(sink_entry).collect(),
     };
-    Ok(Json(ConnectorOffsets { offsets: Some(entries) }))
+    Ok(Json(ConnectorOffsets {
+        offsets: Some(entries),
+    }))
 }
 
 /// Changes offsets of a stopped connector; a null offset forgets its partition.
@@ -42,16 +49,25 @@ async fn alter(
     PathParams(name): PathParams<String>,
     JsonBody(body): JsonBody<ConnectorOffsets>,
 ) -> ApiResult<Json<Message>> {
-    let entries = body.offsets.filter(|entries| !entries.is_empty()).ok_or_else(ApiError::no_offsets)?;
+    let entries = body
+        .offsets
+        .filter(|entries| !entries.is_empty())
+        .ok_or_else(ApiError::no_offsets)?;
     let view = app.herder.get(&name).await?;
     if view.target != TargetState::Stopped {
         return Err(HerderRefusal::NotStopped(name).into());
     }
     let change = match view.direction {
-        Direction::Sink => entries.iter().map(sink_change).collect::<Result<_, _>>().map(OffsetChange::Sink),
-        Direction::Source | Direction::Unknown => {
-            entries.iter().map(source_change).collect::<Result<_, _>>().map(OffsetChange::Source)
-        }
+        Direction::Sink => entries
+            .iter()
+            .map(sink_change)
+            .collect::<Result<_, _>>()
+            .map(OffsetChange::Sink),
+        Direction::Source | Direction::Unknown => entries
+            .iter()
+            .map(source_change)
+            .collect::<Result<_, _>>()
+            .map(OffsetChange::Source),
     };
     let change = change.map_err(|fault| ApiError::bad_offset(&fault))?;
     let kept = app.herder.change_offsets(&name, change).await?;
@@ -66,7 +82,10 @@ async fn reset(
     body: Body,
 ) -> ApiResult<Json<Message>> {
     discard(body).await?;
-    let kept = app.herder.change_offsets(&name, OffsetChange::Reset).await?;
+    let kept = app
+        .herder
+        .change_offsets(&name, OffsetChange::Reset)
+        .await?;
     Ok(done(kept, "reset"))
 }
 
@@ -90,12 +109,18 @@ fn sink_entry(at: &TopicOffset) -> OffsetEntry {
             ("kafka_partition".to_owned(), at.partition.into()),
             ("kafka_topic".to_owned(), (*at.topic).into()),
         ])),
-        offset: Some(Map::from_iter([("kafka_offset".to_owned(), at.offset.into())])),
+        offset: Some(Map::from_iter([(
+            "kafka_offset".to_owned(),
+            at.offset.into(),
+        )])),
     }
 }
 
 fn object(members: &[(String, OffsetValue)]) -> Map<String, Value> {
-    members.iter().map(|(name, value)| (name.clone(), json(value))).collect()
+    members
+        .iter()
+        .map(|(name, value)| (name.clone(), json(value)))
+        .collect()
 }
 
 fn json(value: &OffsetValue) -> Value {
@@ -109,34 +134,55 @@ fn json(value: &OffsetValue) -> Value {
 }
 
 fn source_change(entry: &OffsetEntry) -> Result<SourcePosition, OffsetFault> {
-    let partition =
-        entry.partition.as_ref().filter(|members| !members.is_empty()).ok_or(OffsetFault::EmptyPartition)?;
+    let partition = entry
+        .partition
+        .as_ref()
+        .filter(|members| !members.is_empty())
+        .ok_or(OffsetFault::EmptyPartition)?;
     Ok(SourcePosition {
         partition: SourcePartition(members(partition)?),
-        offset: entry.offset.as_ref().map(members).transpose()?.map(SourceOffset),
+        offset: entry
+            .offset
+            .as_ref()
+            .map(members)
+            .transpose()?
+            .map(SourceOffset),
     })
 }
 
 fn members(object: &Map<String, Value>) -> Result<Vec<(String, OffsetValue)>, OffsetFault> {
-    object.iter().map(|(name, value)| Ok((name.clone(), primitive(name, value)?))).collect()
+    object
+        .iter()
+        .map(|(name, value)| Ok((name.clone(), primitive(name, value)?)))
+        .collect()
 }
 
 fn primitive(field: &str, value: &Value) -> Result<OffsetValue, OffsetFault> {
     match value {
         Value::Null => Ok(OffsetValue::Null),
         Value::Bool(b) => Ok(OffsetValue::Bool(*b)),
-        Value::Number(n) => {
-            Ok(n.as_i64().map_or(OffsetValue::Double(n.as_f64().unwrap_or(f64::NAN)), OffsetValue::Long))
-        }
+        Value::Number(n) => Ok(n.as_i64().map_or(
+            OffsetValue::Double(n.as_f64().unwrap_or(f64::NAN)),
+            OffsetValue::Long,
+        )),
         Value::String(text) => Ok(OffsetValue::Text(text.clone())),
-        Value::Array(_) => Err(OffsetFault::NotPrimitive { field: field.to_owned(), kind: "ARRAY" }),
-        Value::Object(_) => Err(OffsetFault::NotPrimitive { field: field.to_owned(), kind: "MAP" }),
+        Value::Array(_) => Err(OffsetFault::NotPrimitive {
+            field: field.to_owned(),
+            kind: "ARRAY",
+        }),
+        Value::Object(_) => Err(OffsetFault::NotPrimitive {
+            field: field.to_owned(),
+            kind: "MAP",
+        }),
     }
 }
 
 fn sink_change(entry: &OffsetEntry) -> Result<(TopicPartition, Option<i64>), OffsetFault> {
     let partition = entry.partition.as_ref().ok_or(OffsetFault::NoPartition)?;
-    let (Some(topic), Some(number)) = (partition.get("kafka_topic"), partition.get("kafka_partition")) else {
+    let (Some(topic), Some(number)) = (
+        partition.get("kafka_topic"),
+        partition.get("kafka_partition"),
+    ) else {
         return Err(OffsetFault::SinkKeys);
     };
     let topic = topic.as_str().ok_or(OffsetFault::Topic)?;
@@ -145,7 +191,10 @@ fn sink_change(entry: &OffsetEntry) -> Result<(TopicPartition, Option<i64>), Off
     }
     let partition: i32 = whole(number).map_err(OffsetFault::Partition)?;
     if partition < 0 {
-        return Err(OffsetFault::Negative { what: "partition", value: partition.into() });
+        return Err(OffsetFault::Negative {
+            what: "partition",
+            value: partition.into(),
+        });
     }
     let offset = match &entry.offset {
         None => None,
@@ -155,14 +204,25 @@ fn sink_change(entry: &OffsetEntry) -> Result<(TopicPartition, Option<i64>), Off
         }
     };
     if let Some(value) = offset.filter(|offset| *offset < 0) {
-        return Err(OffsetFault::Negative { what: "offset", value });
+        return Err(OffsetFault::Negative {
+            what: "offset",
+            value,
+        });
     }
-    Ok((TopicPartition { topic: topic.into(), partition }, offset))
+    Ok((
+        TopicPartition {
+            topic: topic.into(),
+            partition,
+        },
+        offset,
+    ))
 }
 
 /// A whole number, given as one or as text. Errors: what was given instead.
 fn whole<T: std::str::FromStr>(value: &Value) -> Result<T, String> {
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned);
     text.parse().map_err(|_| text)
 }
 
@@ -186,11 +246,26 @@ mod tests {
         assert_eq!((&*at.topic, at.partition, offset), ("t", 1, Some(9)));
         for (text, want) in [
             (r#"{"offset":null}"#, OffsetFault::NoPartition),
-            (r#"{"partition":{"kafka_topic":"t"}}"#, OffsetFault::SinkKeys),
-            (r#"{"partition":{"kafka_topic":null,"kafka_partition":0}}"#, OffsetFault::Topic),
-            (r#"{"partition":{"kafka_topic":"t","kafka_partition":null}}"#, OffsetFault::PartitionNull),
-            (r#"{"partition":{"kafka_topic":"t","kafka_partition":1.5}}"#, OffsetFault::Partition("1.5".into())),
-            (r#"{"partition":{"kafka_topic":"t","kafka_partition":0},"offset":{}}"#, OffsetFault::OffsetKey),
+            (
+                r#"{"partition":{"kafka_topic":"t"}}"#,
+                OffsetFault::SinkKeys,
+            ),
+            (
+                r#"{"partition":{"kafka_topic":null,"kafka_partition":0}}"#,
+                OffsetFault::Topic,
+            ),
+            (
+                r#"{"partition":{"kafka_topic":"t","kafka_partition":null}}"#,
+                OffsetFault::PartitionNull,
+            ),
+            (
+                r#"{"partition":{"kafka_topic":"t","kafka_partition":1.5}}"#,
+                OffsetFault::Partition("1.5".into()),
+            ),
+            (
+                r#"{"partition":{"kafka_topic":"t","kafka_partition":0},"offset":{}}"#,
+                OffsetFault::OffsetKey,
+            ),
             (
                 r#"{"partition":{"kafka_topic":"t","kafka_partition":0},"offset":{"kafka_offset":null}}"#,
                 OffsetFault::Offset("null".into()),
@@ -202,11 +277,30 @@ mod tests {
 
     #[test]
     fn source_offsets_are_flat() {
-        let position = source_change(&entry(r#"{"partition":{"table":"t"},"offset":{"a":1,"b":"x"}}"#)).unwrap();
-        assert_eq!(position.partition.get("table"), Some(&OffsetValue::Text("t".into())));
-        assert_eq!(position.offset.unwrap().get("a"), Some(&OffsetValue::Long(1)));
-        let nested = source_change(&entry(r#"{"partition":{"table":"t"},"offset":{"a":{}}}"#)).unwrap_err();
-        assert_eq!(nested, OffsetFault::NotPrimitive { field: "a".into(), kind: "MAP" });
-        assert_eq!(source_change(&entry(r#"{"partition":{}}"#)).unwrap_err(), OffsetFault::EmptyPartition);
+        let position = source_change(&entry(
+            r#"{"partition":{"table":"t"},"offset":{"a":1,"b":"x"}}"#,
+        ))
+        .unwrap();
+        assert_eq!(
+            position.partition.get("table"),
+            Some(&OffsetValue::Text("t".into()))
+        );
+        assert_eq!(
+            position.offset.unwrap().get("a"),
+            Some(&OffsetValue::Long(1))
+        );
+        let nested =
+            source_change(&entry(r#"{"partition":{"table":"t"},"offset":{"a":{}}}"#)).unwrap_err();
+        assert_eq!(
+            nested,
+            OffsetFault::NotPrimitive {
+                field: "a".into(),
+                kind: "MAP"
+            }
+        );
+        assert_eq!(
+            source_change(&entry(r#"{"partition":{}}"#)).unwrap_err(),
+            OffsetFault::EmptyPartition
+        );
     }
 }

@@ -32,7 +32,9 @@ use crate::model::ErrorBody;
 struct OpenApiDocument;
 
 /// The routes, and the document about them.
-pub(super) fn describe(routes: OpenApiRouter<RestState>) -> (Router<RestState>, utoipa::openapi::OpenApi) {
+pub(super) fn describe(
+    routes: OpenApiRouter<RestState>,
+) -> (Router<RestState>, utoipa::openapi::OpenApi) {
     let (routes, described) = routes.split_for_parts();
     let mut document = OpenApiDocument::openapi();
     document.merge(described);
@@ -55,19 +57,41 @@ pub(super) fn describe(routes: OpenApiRouter<RestState>) -> (Router<RestState>, 
 
 /// What all operations have alike: an id of their own, words for each status, and one body for whatever is refused.
 fn complete(operation: &mut Operation, verb: &str, path: &str) {
-    let words = path.split(['/', '-']).map(|word| word.trim_matches(['{', '}'])).filter(|word| !word.is_empty());
-    operation.operation_id = Some(std::iter::once(verb).chain(words).collect::<Vec<_>>().join("_"));
+    let words = path
+        .split(['/', '-'])
+        .map(|word| word.trim_matches(['{', '}']))
+        .filter(|word| !word.is_empty());
+    operation.operation_id = Some(
+        std::iter::once(verb)
+            .chain(words)
+            .collect::<Vec<_>>()
+            .join("_"),
+    );
     for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(response) = response
             && response.description.is_empty()
         {
-            let status = status.parse().ok().and_then(|code| StatusCode::from_u16(code).ok());
-            response.description = status.and_then(|s| s.canonical_reason()).unwrap_or("answer").to_owned();
+            let status = status
+                .parse()
+                .ok()
+                .and_then(|code| StatusCode::from_u16(code).ok());
+            response.description = status
+                .and_then(|s| s.canonical_reason())
+                .unwrap_or("answer")
+                .to_owned();
         }
     }
-    let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
-    let refused = ResponseBuilder::new().description("Refused").content("application/json", body).build();
-    operation.responses.responses.insert("default".to_owned(), refused.into());
+    let body = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("ErrorBody")))
+        .build();
+    let refused = ResponseBuilder::new()
+        .description("Refused")
+        .content("application/json", body)
+        .build();
+    operation
+        .responses
+        .responses
+        .insert("default".to_owned(), refused.into());
 }
 
 /// `/openapi.json` and `/docs`.
@@ -85,8 +109,23 @@ pub(super) fn routes(document: &utoipa::openapi::OpenApi) -> Router<RestState> {
         })
     };
     Router::new()
-        .route("/openapi.json", get(async move || ([(header::CONTENT_TYPE, "application/json")], json)))
-        .route("/docs", file("text/html; charset=utf-8", include_str!("docs/index.html")))
-        .route("/docs/docs.js", file("text/javascript; charset=utf-8", include_str!("docs/docs.js")))
-        .route("/docs/docs.css", file("text/css; charset=utf-8", include_str!("docs/docs.css")))
+        .route(
+            "/openapi.json",
+            get(async move || ([(header::CONTENT_TYPE, "application/json")], json)),
+        )
+        .route(
+            "/docs",
+            file("text/html; charset=utf-8", include_str!("docs/index.html")),
+        )
+        .route(
+            "/docs/docs.js",
+            file(
+                "text/javascript; charset=utf-8",
+                include_str!("docs/docs.js"),
+            ),
+        )
+        .route(
+            "/docs/docs.css",
+            file("text/css; charset=utf-8", include_str!("docs/docs.css")),
+        )
 }

@@ -46,11 +46,25 @@ impl OriginRules {
     /// Whether the page that sends it, if one does, may change something here.
     fn may_change(&self, host: &str, headers: &HeaderMap) -> bool {
         headers.get_all(header::ORIGIN).iter().all(|origin| {
-            let Ok(origin) = origin.to_str() else { return false };
-            let allowed = self.allow_origin.split(',').map(str::trim).any(|o| o == "*" || o == origin);
+            let Ok(origin) = origin.to_str() else {
+                return false;
+            };
+            let allowed = self
+                .allow_origin
+                .split(',')
+                .map(str::trim)
+                .any(|o| o == "*" || o == origin);
             let (scheme, site) = origin.split_once("://").unwrap_or(("", origin));
-            let usual = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
-            let bare = |site: &str| site.strip_suffix(usual).unwrap_or(site).to_ascii_lowercase();
+            let usual = if scheme.eq_ignore_ascii_case("https") {
+                ":443"
+            } else {
+                ":80"
+            };
+            let bare = |site: &str| {
+                site.strip_suffix(usual)
+                    .unwrap_or(site)
+                    .to_ascii_lowercase()
+            };
             allowed || (!site.is_empty() && bare(site) == bare(host))
         })
     }
@@ -64,7 +78,11 @@ fn host(request: &Parts) -> Result<&str, &'static str> {
         (_, Some(_)) => return Err("it has more than one Host header"),
         (None, _) if request.version >= Version::HTTP_11 => return Err("it has no Host header"),
         (None, _) => None,
-        (Some(host), _) => Some(host.to_str().map_err(|_| "its Host header is no name")?.trim()),
+        (Some(host), _) => Some(
+            host.to_str()
+                .map_err(|_| "its Host header is no name")?
+                .trim(),
+        ),
     };
     let strange = |host: &str| !is_well_formed(host);
     if named.is_some_and(strange) {
@@ -83,21 +101,32 @@ fn host(request: &Parts) -> Result<&str, &'static str> {
 /// `name`, `address` or `[address]`, and a port. Others are read differently by different programs.
 fn is_well_formed(host: &str) -> bool {
     let is_port = |text: &str| {
-        let number = text.strip_prefix(':').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+        let number = text
+            .strip_prefix(':')
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
         text.is_empty() || number.is_some_and(|digits| digits.parse::<u16>().is_ok())
     };
     if let Some(rest) = host.strip_prefix('[') {
-        let Some((address, port)) = rest.split_once(']') else { return false };
+        let Some((address, port)) = rest.split_once(']') else {
+            return false;
+        };
         return address.parse::<std::net::Ipv6Addr>().is_ok() && is_port(port);
     }
-    let (name, port) = host.find(':').map_or((host, ""), |colon| host.split_at(colon));
-    let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    let (name, port) = host
+        .find(':')
+        .map_or((host, ""), |colon| host.split_at(colon));
+    let is_name = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
     is_name && !name.is_empty() && name != "." && is_port(port)
 }
 
 /// An address, localhost, or one of the worker's own names.
 fn is_local(host: &str, hosts: &[String]) -> bool {
-    let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(address, _)| address);
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+        .map(|(address, _)| address);
     let name = bracketed.unwrap_or_else(|| host.rsplit_once(':').map_or(host, |(name, _)| name));
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     name.is_empty()
@@ -117,8 +146,16 @@ mod tests {
 
     use super::{OriginRefusal, OriginRules};
 
-    fn refuse(rules: &OriginRules, method: Method, host: &str, origin: Option<&str>) -> Option<OriginRefusal> {
-        let mut request = Request::builder().method(method).uri("/").header(header::HOST, host);
+    fn refuse(
+        rules: &OriginRules,
+        method: Method,
+        host: &str,
+        origin: Option<&str>,
+    ) -> Option<OriginRefusal> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri("/")
+            .header(header::HOST, host);
         if let Some(origin) = origin {
             request = request.header(header::ORIGIN, origin);
         }
@@ -127,7 +164,10 @@ mod tests {
 
     #[test]
     fn pages_of_other_sites_change_nothing() {
-        let rules = OriginRules { allow_origin: "https://ui.example".to_owned(), hosts: None };
+        let rules = OriginRules {
+            allow_origin: "https://ui.example".to_owned(),
+            hosts: None,
+        };
         assert_eq!(refuse(&rules, Method::PUT, "localhost:8083", None), None);
         for (host, origin) in [
             ("localhost:8083", "http://localhost:8083"),
@@ -135,29 +175,54 @@ mod tests {
             ("W1.example", "http://w1.example:80"),
             ("w1.example:443", "https://w1.example"),
         ] {
-            assert_eq!(refuse(&rules, Method::PUT, host, Some(origin)), None, "{origin}");
+            assert_eq!(
+                refuse(&rules, Method::PUT, host, Some(origin)),
+                None,
+                "{origin}"
+            );
         }
-        for origin in
-            ["https://evil.test", "http://localhost:3000", "null", "http://", "", "https://ui.example.evil.test"]
-        {
+        for origin in [
+            "https://evil.test",
+            "http://localhost:3000",
+            "null",
+            "http://",
+            "",
+            "https://ui.example.evil.test",
+        ] {
             assert_eq!(
                 refuse(&rules, Method::POST, "localhost:8083", Some(origin)),
                 Some(OriginRefusal::Page),
                 "{origin}"
             );
-            assert_eq!(refuse(&rules, Method::GET, "localhost:8083", Some(origin)), None, "{origin}");
+            assert_eq!(
+                refuse(&rules, Method::GET, "localhost:8083", Some(origin)),
+                None,
+                "{origin}"
+            );
         }
-        let mut request = Request::builder().method(Method::POST).uri("/").header(header::HOST, "localhost");
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri("/")
+            .header(header::HOST, "localhost");
         let headers = request.headers_mut().unwrap();
         headers.append(header::ORIGIN, HeaderValue::from_static("http://localhost"));
-        headers.append(header::ORIGIN, HeaderValue::from_bytes(b"http://\xff").unwrap());
-        assert_eq!(rules.refuse(&request.body(()).unwrap().into_parts().0), Some(OriginRefusal::Page));
+        headers.append(
+            header::ORIGIN,
+            HeaderValue::from_bytes(b"http://\xff").unwrap(),
+        );
+        assert_eq!(
+            rules.refuse(&request.body(()).unwrap().into_parts().0),
+            Some(OriginRefusal::Page)
+        );
     }
 
     #[test]
     fn a_worker_answers_to_its_own_names_only() {
         let names = ["w1.example", ".lab.example", "*.k8s.example."];
-        let rules = OriginRules { hosts: Some(names.map(str::to_owned).to_vec()), ..OriginRules::default() };
+        let rules = OriginRules {
+            hosts: Some(names.map(str::to_owned).to_vec()),
+            ..OriginRules::default()
+        };
         for host in [
             "localhost:8083",
             "127.0.0.1",
@@ -172,18 +237,33 @@ mod tests {
         ] {
             assert_eq!(refuse(&rules, Method::GET, host, None), None, "{host}");
         }
-        for host in
-            ["evil.test:8083", "w1.example.evil.test", "lab.example", "evillab.example", "127.0.0.1.evil.test", "x"]
-        {
-            assert_eq!(refuse(&rules, Method::GET, host, None), Some(OriginRefusal::Host), "{host}");
+        for host in [
+            "evil.test:8083",
+            "w1.example.evil.test",
+            "lab.example",
+            "evillab.example",
+            "127.0.0.1.evil.test",
+            "x",
+        ] {
+            assert_eq!(
+                refuse(&rules, Method::GET, host, None),
+                Some(OriginRefusal::Host),
+                "{host}"
+            );
         }
-        let any = OriginRules { hosts: Some(vec!["*".to_owned()]), ..OriginRules::default() };
+        let any = OriginRules {
+            hosts: Some(vec!["*".to_owned()]),
+            ..OriginRules::default()
+        };
         assert_eq!(refuse(&any, Method::GET, "evil.test", None), None);
     }
 
     #[test]
     fn a_request_is_for_one_host() {
-        let rules = OriginRules { hosts: Some(Vec::new()), ..OriginRules::default() };
+        let rules = OriginRules {
+            hosts: Some(Vec::new()),
+            ..OriginRules::default()
+        };
         let refuse = |version: Version, target: &str, hosts: &[&[u8]]| {
             let mut request = Request::builder().version(version).uri(target);
             for host in hosts {
@@ -195,8 +275,14 @@ mod tests {
         assert_eq!(refuse(old, "/", &[]), None);
         assert_eq!(refuse(old, "/", &[b"evil.test"]), Some(OriginRefusal::Host));
         assert_eq!(refuse(new, "http://localhost:1/", &[b"LOCALHOST:1"]), None);
-        assert_eq!(refuse(new, "http://evil.test/", &[b"evil.test"]), Some(OriginRefusal::Host));
-        assert_eq!(refuse(old, "http://evil.test/", &[]), Some(OriginRefusal::Host));
+        assert_eq!(
+            refuse(new, "http://evil.test/", &[b"evil.test"]),
+            Some(OriginRefusal::Host)
+        );
+        assert_eq!(
+            refuse(old, "http://evil.test/", &[]),
+            Some(OriginRefusal::Host)
+        );
         for (target, hosts) in [
             ("/", &[][..]),
             ("/", &[&b"localhost"[..], b"localhost"]),
@@ -225,7 +311,10 @@ mod tests {
             ("http://localhost@evil.test/", &[b"localhost@evil.test"]),
         ] {
             let refused = refuse(new, target, hosts);
-            assert!(matches!(refused, Some(OriginRefusal::Unclear(_))), "{target} {hosts:?}: {refused:?}");
+            assert!(
+                matches!(refused, Some(OriginRefusal::Unclear(_))),
+                "{target} {hosts:?}: {refused:?}"
+            );
         }
     }
 }

@@ -14,6 +14,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathPar
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
         let read = axum::extract::Path::<T>::from_request_parts(parts, state).await;
-        read.map(|path| Self(path.0)).map_err(|_| ApiError::bad_path())
+        read.map(|path| Self(path.0))
+            .map_err(|_| ApiError::bad_path())
     }
 }

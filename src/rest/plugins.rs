@@ -15,14 +15,21 @@ use crate::registry::PluginKind;
 use crate::registry::version::VersionReq;
 
 pub(super) fn routes() -> OpenApiRouter<RestState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(keys)).routes(routes!(validate))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(keys))
+        .routes(routes!(validate))
 }
 
 /// Every class name that may be used, those of other vendors' connectors too.
 #[utoipa::path(get, path = "/connector-plugins", tag = "plug-ins", params(("connectorsOnly" = Option<bool>, Query, description = "`false` lists transforms, predicates and converters too")), responses((status = 200, body = Vec<PluginInfo>)))]
 async fn list(State(app): State<RestState>, params: QueryParams) -> Json<Vec<PluginInfo>> {
     let connectors = [PluginKind::Sink, PluginKind::Source];
-    let others: &[PluginKind] = if flag(&params, "connectorsOnly", true) { &[] } else { &PluginKind::OF_CONNECTORS };
+    let others: &[PluginKind] = if flag(&params, "connectorsOnly", true) {
+        &[]
+    } else {
+        &PluginKind::OF_CONNECTORS
+    };
     let mut infos = Vec::new();
     for kind in connectors.iter().chain(others) {
         for plugin in app.validator.registry().plugins(*kind) {
@@ -47,8 +54,13 @@ async fn keys(
 ) -> ApiResult<Json<Vec<ConfigKeyInfo>>> {
     let asked = given(&params, "version");
     let wanted = asked.map(VersionReq::read).transpose();
-    let wanted = wanted.map_err(|_| ApiError::bad_version(asked.unwrap_or_default()))?.flatten();
-    let keys = app.validator.plugin_keys(&plugin, wanted.as_ref()).ok_or_else(|| ApiError::unknown_plugin(&plugin))?;
+    let wanted = wanted
+        .map_err(|_| ApiError::bad_version(asked.unwrap_or_default()))?
+        .flatten();
+    let keys = app
+        .validator
+        .plugin_keys(&plugin, wanted.as_ref())
+        .ok_or_else(|| ApiError::unknown_plugin(&plugin))?;
     keys.map(Json).map_err(ApiError::other_version)
 }
 
@@ -63,7 +75,11 @@ async fn validate(
         config::restore(&app, &name, &mut raw).await?;
     }
     let registry = app.validator.registry();
-    let class_of = |name: &str| registry.connector(name).map(|connector| connector.plugin().class());
+    let class_of = |name: &str| {
+        registry
+            .connector(name)
+            .map(|connector| connector.plugin().class())
+    };
     if let Some(class) = raw.0.get("connector.class").and_then(Option::as_deref)
         && class != plugin
         && (class_of(class).is_none() || class_of(class) != class_of(&plugin))

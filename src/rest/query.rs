@@ -13,7 +13,11 @@ pub(super) fn first<'a>(params: &'a QueryParams, name: &str) -> Option<&'a str> 
 
 /// The value of a parameter that has no default: an empty one counts.
 pub(super) fn given<'a>(params: &'a QueryParams, name: &str) -> Option<&'a str> {
-    params.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    params
+        .0
+        .iter()
+        .find(|(n, _)| n == name)
+        .map(|(_, v)| v.as_str())
 }
 
 /// A boolean parameter.
@@ -29,7 +33,9 @@ mod tests {
 
     #[test]
     fn booleans_are_read_as_jax_rs_does() {
-        let params = |text: &str| Query::try_from_uri(&format!("http://h/?{text}").parse().unwrap()).unwrap();
+        let params = |text: &str| {
+            Query::try_from_uri(&format!("http://h/?{text}").parse().unwrap()).unwrap()
+        };
         for (text, want) in [
             ("a=true", true),
             ("a=True", true),

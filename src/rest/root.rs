@@ -26,7 +26,10 @@ const STANDS_STILL: Duration = Duration::from_secs(5);
 const HANGS: Duration = Duration::from_secs(60);
 
 pub(super) fn routes() -> OpenApiRouter<RestState> {
-    OpenApiRouter::new().routes(routes!(server_info)).routes(routes!(health)).routes(routes!(livez))
+    OpenApiRouter::new()
+        .routes(routes!(server_info))
+        .routes(routes!(health))
+        .routes(routes!(livez))
 }
 
 /// Tells which API is spoken, and to which Kafka cluster.
@@ -35,7 +38,9 @@ async fn server_info(State(app): State<RestState>) -> ApiResult<Json<ServerInfo>
     let info = app.herder.info().await?;
     Ok(Json(ServerInfo {
         version: API_VERSION.to_owned(),
-        commit: option_env!("ROWFERRY_COMMIT").unwrap_or("unknown").to_owned(),
+        commit: option_env!("ROWFERRY_COMMIT")
+            .unwrap_or("unknown")
+            .to_owned(),
         kafka_cluster_id: info.kafka_cluster_id.unwrap_or_default(),
         rowferry_version: env!("CARGO_PKG_VERSION").to_owned(),
     }))
@@ -49,7 +54,12 @@ async fn livez(State(app): State<RestState>) -> (StatusCode, Json<Live>) {
         None => (StatusCode::OK, "alive"),
         Some(_) => (StatusCode::INTERNAL_SERVER_ERROR, "hangs"),
     };
-    (status, Json(Live { status: word.to_owned() }))
+    (
+        status,
+        Json(Live {
+            status: word.to_owned(),
+        }),
+    )
 }
 
 /// Tells whether the worker takes requests (KIP-1017).
@@ -68,38 +78,67 @@ async fn health(State(app): State<RestState>) -> Response {
     };
     let (status, word, message) = match health {
         Ok(Ok(herder::WorkerHealth::Starting(why))) => {
-            let why = why.unwrap_or_else(|| "check bootstrap.servers and that the brokers are up".to_owned());
-            let text = format!("Worker is still starting up. Kafka has not been reached yet: {why}");
+            let why = why.unwrap_or_else(|| {
+                "check bootstrap.servers and that the brokers are up".to_owned()
+            });
+            let text =
+                format!("Worker is still starting up. Kafka has not been reached yet: {why}");
             (StatusCode::SERVICE_UNAVAILABLE, "starting", text)
         }
         // The worker can do nothing about it that it does not do: to end it would stop the others as well.
         Ok(Ok(herder::WorkerHealth::Healthy)) if !still.is_empty() => {
-            let tasks: Vec<_> = still.iter().map(|s| format!("{} of {}", s.id.task, s.id.connector)).collect();
-            let text = format!("Worker handles requests, but tasks stand still: {}.", tasks.join(", "));
+            let tasks: Vec<_> = still
+                .iter()
+                .map(|s| format!("{} of {}", s.id.task, s.id.connector))
+                .collect();
+            let text = format!(
+                "Worker handles requests, but tasks stand still: {}.",
+                tasks.join(", ")
+            );
             (StatusCode::OK, "degraded", text)
         }
         Ok(Ok(herder::WorkerHealth::Healthy)) => {
             let text = "Worker has completed startup and is ready to handle requests.";
             (StatusCode::OK, "healthy", text.to_owned())
         }
-        Ok(Ok(herder::WorkerHealth::WithoutStore(why))) => {
-            unable(&format!(" Changes cannot be stored, running tasks go on: {why}"))
+        Ok(Ok(herder::WorkerHealth::WithoutStore(why))) => unable(&format!(
+            " Changes cannot be stored, running tasks go on: {why}"
+        )),
+        Ok(Ok(herder::WorkerHealth::WithoutKafka(why))) => {
+            unable(&format!(" Kafka does not answer: {why}"))
         }
-        Ok(Ok(herder::WorkerHealth::WithoutKafka(why))) => unable(&format!(" Kafka does not answer: {why}")),
         Ok(Err(_)) => {
             let text = "Worker is shutting down and takes no more requests.";
-            (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", text.to_owned())
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unhealthy",
+                text.to_owned(),
+            )
         }
         Err(_) => unable(""),
     };
     let standing_still = still.into_iter().map(standing_still).collect();
     let warnings = app.warnings.to_vec();
-    (status, Json(Health { status: word.to_owned(), message, standing_still, warnings })).into_response()
+    (
+        status,
+        Json(Health {
+            status: word.to_owned(),
+            message,
+            standing_still,
+            warnings,
+        }),
+    )
+        .into_response()
 }
 
 fn unable(why: &str) -> (StatusCode, &'static str, String) {
-    let text = "Worker was unable to handle this request and may be unable to handle other requests.";
-    (StatusCode::INTERNAL_SERVER_ERROR, "unhealthy", format!("{text}{why}"))
+    let text =
+        "Worker was unable to handle this request and may be unable to handle other requests.";
+    (
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "unhealthy",
+        format!("{text}{why}"),
+    )
 }
 
 /// The main runtime does not get on.
@@ -109,7 +148,16 @@ fn stuck(app: &RestState, waits: Duration) -> Response {
         waits.as_secs()
     ));
     let warnings = app.warnings.to_vec();
-    (status, Json(Health { status: word.to_owned(), message, standing_still: Vec::new(), warnings })).into_response()
+    (
+        status,
+        Json(Health {
+            status: word.to_owned(),
+            message,
+            standing_still: Vec::new(),
+            warnings,
+        }),
+    )
+        .into_response()
 }
 
 fn standing_still(StalledTask { id, waits, text }: StalledTask) -> StandingStill {

@@ -41,7 +41,10 @@ pub struct SharedServer {
 impl SharedServer {
     /// With so many connections at once.
     pub fn new(limits: ConnectionLimits) -> Self {
-        Self { gate: ConnectionGate::new(limits), budget: BodyBudget::default() }
+        Self {
+            gate: ConnectionGate::new(limits),
+            budget: BodyBudget::default(),
+        }
     }
 }
 
@@ -113,7 +116,12 @@ impl Drop for AnswerGuard {
 
 impl ServedConnection {
     /// From the handshake to the end, unless the client keeps it waiting for too long.
-    async fn connection(self, stream: TcpStream, tls: Option<ServerTls>, stopping: watch::Receiver<()>) {
+    async fn connection(
+        self,
+        stream: TcpStream,
+        tls: Option<ServerTls>,
+        stopping: watch::Receiver<()>,
+    ) {
         let (peer, activity) = (self.peer.0, Arc::clone(&self.activity));
         let patience = if self.full.is_some() { RESERVED } else { USUAL };
         let talk = async {
@@ -138,8 +146,14 @@ impl ServedConnection {
     {
         let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&self.activity)));
         let mut builder = http1::Builder::new();
-        builder.header_read_timeout(None).max_buf_size(HEAD_MAX).keep_alive(self.full.is_none());
-        let serving = builder.serve_connection(stream, service_fn(move |request| self.clone().answer(request)));
+        builder
+            .header_read_timeout(None)
+            .max_buf_size(HEAD_MAX)
+            .keep_alive(self.full.is_none());
+        let serving = builder.serve_connection(
+            stream,
+            service_fn(move |request| self.clone().answer(request)),
+        );
         tokio::pin!(serving);
         let outcome = tokio::select! {
             outcome = &mut serving => outcome,
@@ -154,7 +168,10 @@ impl ServedConnection {
     }
 
     /// Never fails: what goes wrong is an answer.
-    async fn answer(self, request: Request<Incoming>) -> Result<Response, std::convert::Infallible> {
+    async fn answer(
+        self,
+        request: Request<Incoming>,
+    ) -> Result<Response, std::convert::Infallible> {
         self.activity.serve();
         let answering = AnswerGuard(Arc::clone(&self.activity));
         let is_probe = PROBES.contains(&request.uri().path().trim_end_matches('/'));
@@ -162,7 +179,9 @@ impl ServedConnection {
             && !is_probe
         {
             let mut refused = ApiError::too_many_connections(full).into_response();
-            refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            refused
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
             return Ok(refused.map(|body| CountedBody::body(body, answering)));
         }
         let share = self.budget.share();
@@ -177,7 +196,10 @@ impl ServedConnection {
         };
         drop(share);
         let bytes = answer.body().size_hint().exact().unwrap_or_default();
-        let (answer, room) = match self.budget.answer(usize::try_from(bytes).unwrap_or(usize::MAX)) {
+        let (answer, room) = match self
+            .budget
+            .answer(usize::try_from(bytes).unwrap_or(usize::MAX))
+        {
             Some(room) => (answer, room),
             None => (ApiError::too_many_answers().into_response(), None),
         };

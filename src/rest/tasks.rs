@@ -24,12 +24,17 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
 
 /// A path with a task number that is none leads nowhere.
 fn number(text: &str) -> ApiResult<i64> {
-    text.parse::<i32>().map(i64::from).map_err(|_| ApiError::http(StatusCode::NOT_FOUND))
+    text.parse::<i32>()
+        .map(i64::from)
+        .map_err(|_| ApiError::http(StatusCode::NOT_FOUND))
 }
 
 /// The tasks of a connector and their configs.
 #[utoipa::path(get, path = "/connectors/{connector}/tasks", tag = "tasks", responses((status = 200, body = Vec<TaskInfo>)))]
-async fn list(State(app): State<RestState>, PathParams(name): PathParams<String>) -> ApiResult<Json<Vec<TaskInfo>>> {
+async fn list(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+) -> ApiResult<Json<Vec<TaskInfo>>> {
     Ok(Json(view::tasks(&app.herder.get(&name).await?)))
 }
 
@@ -41,11 +46,18 @@ async fn status(
 ) -> ApiResult<Json<TaskStatus>> {
     let task = number(&task)?;
     let view = match app.herder.get(&name).await {
-        Err(HerderRefusal::UnknownConnector(name)) => return Err(ApiError::no_task_status(&name, task)),
+        Err(HerderRefusal::UnknownConnector(name)) => {
+            return Err(ApiError::no_task_status(&name, task));
+        }
         other => other?,
     };
-    let found = view::status(&view, app.validator.registry()).tasks.into_iter().find(|t| i64::from(t.id) == task);
-    found.map(Json).ok_or_else(|| ApiError::no_task_status(&name, task))
+    let found = view::status(&view, app.validator.registry())
+        .tasks
+        .into_iter()
+        .find(|t| i64::from(t.id) == task);
+    found
+        .map(Json)
+        .ok_or_else(|| ApiError::no_task_status(&name, task))
 }
 
 /// How far the tasks of a connector have come, with what a person should know. Kafka Connect has no such thing.
@@ -67,9 +79,15 @@ async fn restart(
     discard(body).await?;
     let task = number(&task)?;
     let Ok(id) = u32::try_from(task) else {
-        app.herder.get(&name).await.map_err(ApiError::cannot_restart)?;
+        app.herder
+            .get(&name)
+            .await
+            .map_err(ApiError::cannot_restart)?;
         return Err(ApiError::unknown_task(&name, task));
     };
-    app.herder.restart_task(&name, id).await.map_err(ApiError::cannot_restart)?;
+    app.herder
+        .restart_task(&name, id)
+        .await
+        .map_err(ApiError::cannot_restart)?;
     Ok(StatusCode::NO_CONTENT)
 }

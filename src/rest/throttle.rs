@@ -20,11 +20,20 @@ struct AttemptRate {
 }
 
 /// Of one user from one address: ten a minute, once the first ten are used up.
-const OF_A_PAIR: AttemptRate = AttemptRate { burst: 10, refill: Duration::from_secs(6) };
+const OF_A_PAIR: AttemptRate = AttemptRate {
+    burst: 10,
+    refill: Duration::from_secs(6),
+};
 /// Of all users from one address: many people may share it.
-const OF_AN_ADDRESS: AttemptRate = AttemptRate { burst: 50, refill: Duration::from_secs(1) };
+const OF_AN_ADDRESS: AttemptRate = AttemptRate {
+    burst: 50,
+    refill: Duration::from_secs(1),
+};
 /// Of one user from everywhere.
-const OF_A_USER: AttemptRate = AttemptRate { burst: 100, refill: Duration::from_secs(1) };
+const OF_A_USER: AttemptRate = AttemptRate {
+    burst: 100,
+    refill: Duration::from_secs(1),
+};
 /// Buckets that are not full at once; the fullest makes room for the next.
 const BUCKETS_MAX: usize = 10_000;
 
@@ -79,20 +88,35 @@ pub(super) struct TooMany {
 
 impl LoginThrottle {
     /// An attempt from there as that user, or with a token that names none. Errors: it may not be made yet.
-    pub(super) fn attempt(&mut self, from: IpAddr, user: Option<&str>, now: Instant) -> Result<LoginAttempt, TooMany> {
+    pub(super) fn attempt(
+        &mut self,
+        from: IpAddr,
+        user: Option<&str>,
+        now: Instant,
+    ) -> Result<LoginAttempt, TooMany> {
         let from = network(from);
         let keys = match user.map(|user| NameDigest::from(Sha256::digest(user.as_bytes()))) {
-            Some(user) => {
-                [Some(BucketKey::Pair(from, user)), Some(BucketKey::Address(from)), Some(BucketKey::User(user))]
-            }
+            Some(user) => [
+                Some(BucketKey::Pair(from, user)),
+                Some(BucketKey::Address(from)),
+                Some(BucketKey::User(user)),
+            ],
             None => [Some(BucketKey::Address(from)), None, None],
         };
         for key in keys.into_iter().flatten() {
             let AttemptRate { burst, refill } = key.rate();
-            let Some(bucket) = self.buckets.get_mut(&key) else { continue };
+            let Some(bucket) = self.buckets.get_mut(&key) else {
+                continue;
+            };
             let needs = bucket.full.saturating_duration_since(now) + refill;
-            if let Some(after) = needs.checked_sub(refill * burst).filter(|after| !after.is_zero()) {
-                return Err(TooMany { after, first: !std::mem::replace(&mut bucket.told, true) });
+            if let Some(after) = needs
+                .checked_sub(refill * burst)
+                .filter(|after| !after.is_zero())
+            {
+                return Err(TooMany {
+                    after,
+                    first: !std::mem::replace(&mut bucket.told, true),
+                });
             }
         }
         for key in keys.into_iter().flatten() {
@@ -116,13 +140,23 @@ impl LoginThrottle {
         if self.buckets.len() >= BUCKETS_MAX && !self.buckets.contains_key(&key) {
             self.buckets.retain(|_, bucket| bucket.full > now);
             if self.buckets.len() >= BUCKETS_MAX
-                && let Some(fullest) = self.buckets.iter().min_by_key(|(_, bucket)| bucket.full).map(|(key, _)| *key)
+                && let Some(fullest) = self
+                    .buckets
+                    .iter()
+                    .min_by_key(|(_, bucket)| bucket.full)
+                    .map(|(key, _)| *key)
             {
                 self.buckets.remove(&fullest);
             }
         }
-        let bucket = self.buckets.entry(key).or_insert(AttemptBucket { full: now, told: false });
-        *bucket = AttemptBucket { full: bucket.full.max(now) + key.rate().refill, told: false };
+        let bucket = self.buckets.entry(key).or_insert(AttemptBucket {
+            full: now,
+            told: false,
+        });
+        *bucket = AttemptBucket {
+            full: bucket.full.max(now) + key.rate().refill,
+            told: false,
+        };
     }
 }
 
@@ -139,23 +173,44 @@ mod tests {
 
     /// How many of so many attempts at the same time may be made.
     fn made(throttle: &mut LoginThrottle, from: u32, user: Option<&str>, now: Instant) -> u32 {
-        (0..1000).filter(|_| throttle.attempt(at(from), user, now).is_ok()).count().try_into().unwrap()
+        (0..1000)
+            .filter(|_| throttle.attempt(at(from), user, now).is_ok())
+            .count()
+            .try_into()
+            .unwrap()
     }
 
     #[test]
     fn wrong_attempts_run_out_by_user_and_by_address_and_come_again_with_time() {
         let (mut throttle, now) = (LoginThrottle::default(), Instant::now());
         assert_eq!(made(&mut throttle, 1, Some("ann"), now), OF_A_PAIR.burst);
-        assert_eq!(made(&mut throttle, 1, Some("bob"), now), OF_A_PAIR.burst, "another user is not held up");
-        assert_eq!(made(&mut throttle, 2, Some("ann"), now), OF_A_PAIR.burst, "nor the same one from elsewhere");
-        assert_eq!(made(&mut throttle, 1, None, now), OF_AN_ADDRESS.burst - 2 * OF_A_PAIR.burst);
+        assert_eq!(
+            made(&mut throttle, 1, Some("bob"), now),
+            OF_A_PAIR.burst,
+            "another user is not held up"
+        );
+        assert_eq!(
+            made(&mut throttle, 2, Some("ann"), now),
+            OF_A_PAIR.burst,
+            "nor the same one from elsewhere"
+        );
+        assert_eq!(
+            made(&mut throttle, 1, None, now),
+            OF_AN_ADDRESS.burst - 2 * OF_A_PAIR.burst
+        );
         let refused = throttle.attempt(at(1), Some("eve"), now).unwrap_err();
         assert_eq!(refused.after, OF_AN_ADDRESS.refill);
         assert!(!refused.first && made(&mut throttle, 3, None, now) == OF_AN_ADDRESS.burst);
         let later = now + OF_A_PAIR.refill;
         assert_eq!(made(&mut throttle, 2, Some("ann"), later), 1);
-        assert!(throttle.attempt(at(2), Some("ann"), later).is_err_and(|refused| !refused.first));
-        let everywhere: u32 = (10..100).map(|from| made(&mut throttle, from, Some("zoe"), now)).sum();
+        assert!(
+            throttle
+                .attempt(at(2), Some("ann"), later)
+                .is_err_and(|refused| !refused.first)
+        );
+        let everywhere: u32 = (10..100)
+            .map(|from| made(&mut throttle, from, Some("zoe"), now))
+            .sum();
         assert_eq!(everywhere, OF_A_USER.burst);
     }
 
@@ -171,7 +226,9 @@ mod tests {
         for _ in 0..OF_A_PAIR.burst {
             throttle.attempt(at(1), Some("ann"), now).unwrap();
         }
-        let first = |throttle: &mut LoginThrottle| throttle.attempt(at(1), Some("ann"), now).unwrap_err().first;
+        let first = |throttle: &mut LoginThrottle| {
+            throttle.attempt(at(1), Some("ann"), now).unwrap_err().first
+        };
         assert!(first(&mut throttle) && !first(&mut throttle));
     }
 
@@ -182,6 +239,10 @@ mod tests {
             let _ = throttle.attempt(at(n), Some(&format!("user{n}")), now);
         }
         assert!(throttle.buckets.len() <= BUCKETS_MAX);
-        assert!(throttle.attempt(at(1), None, now + Duration::from_secs(3600)).is_ok());
+        assert!(
+            throttle
+                .attempt(at(1), None, now + Duration::from_secs(3600))
+                .is_ok()
+        );
     }
 }

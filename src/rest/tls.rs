@@ -42,23 +42,36 @@ impl ServerTls {
     /// Reads the files. Errors: `Config`, with the file's name.
     pub fn open(files: CertificateFiles) -> Result<Self> {
         let acceptor = Arc::new(RwLock::new(files.read()?));
-        Ok(Self { files: Arc::new(files), acceptor })
+        Ok(Self {
+            files: Arc::new(files),
+            acceptor,
+        })
     }
 
     /// Reads the files again; connections that are there go on. Errors: as [`Tls::open`], and the old certificate
     /// stays.
     pub fn reload(&self) -> Result<()> {
         let fresh = self.files.read()?;
-        *self.acceptor.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self
+            .acceptor
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 
     fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.acceptor
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The connection once it has shaken hands; `None` when it does not come to that in time.
-    pub(super) async fn shake_hands(&self, stream: TcpStream, peer: SocketAddr) -> Option<TlsStream<TcpStream>> {
+    pub(super) async fn shake_hands(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> Option<TlsStream<TcpStream>> {
         match tokio::time::timeout(HANDSHAKE_LIMIT, self.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => return Some(stream),
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake has failed"),
@@ -71,17 +84,25 @@ impl ServerTls {
 impl CertificateFiles {
     fn read(&self) -> Result<TlsAcceptor> {
         let chain = certificates(&self.certificates)?;
-        let key = file::bytes(&self.key, file::MAX_BYTES).map_err(|e| unreadable("private key", &self.key, e))?;
-        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|e| unreadable("private key", &self.key, e))?;
+        let key = file::bytes(&self.key, file::MAX_BYTES)
+            .map_err(|e| unreadable("private key", &self.key, e))?;
+        let key = PrivateKeyDer::from_pem_slice(&key)
+            .map_err(|e| unreadable("private key", &self.key, e))?;
         let provider = Arc::new(default_provider());
         let verifier = match &self.client_authorities {
             None => Arc::new(NoClientAuth) as _,
             Some(path) => {
                 let mut roots = RootCertStore::empty();
                 for certificate in certificates(path)? {
-                    roots.add(certificate).map_err(|e| unreadable("certificate", path, e))?;
+                    roots
+                        .add(certificate)
+                        .map_err(|e| unreadable("certificate", path, e))?;
                 }
-                let built = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+                let built = WebPkiClientVerifier::builder_with_provider(
+                    Arc::new(roots),
+                    Arc::clone(&provider),
+                )
+                .build();
                 built.map_err(|e| unreadable("certificate", path, e))?
             }
         };
@@ -97,7 +118,8 @@ impl CertificateFiles {
 
 /// The certificates of a PEM file; at least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let text = file::bytes(path, file::MAX_BYTES).map_err(|error| unreadable("certificate", path, error))?;
+    let text = file::bytes(path, file::MAX_BYTES)
+        .map_err(|error| unreadable("certificate", path, error))?;
     match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
         Ok(found) if found.is_empty() => Err(unreadable("certificate", path, "it holds none")),
         Ok(found) => Ok(found),

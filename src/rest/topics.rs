@@ -16,7 +16,9 @@ use super::path::PathParams;
 use crate::model::ActiveTopics;
 
 pub(super) fn routes() -> OpenApiRouter<RestState> {
-    OpenApiRouter::new().routes(routes!(read)).routes(routes!(reset))
+    OpenApiRouter::new()
+        .routes(routes!(read))
+        .routes(routes!(reset))
 }
 
 /// The topics that a connector has used since the last reset (KIP-558).

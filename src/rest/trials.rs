@@ -13,7 +13,9 @@ use crate::model::{TriedConverter, TriedRecord, TryConverter, TryTransforms};
 use crate::transform::trial;
 
 pub(super) fn routes() -> OpenApiRouter<RestState> {
-    OpenApiRouter::new().routes(routes!(transforms)).routes(routes!(converter))
+    OpenApiRouter::new()
+        .routes(routes!(transforms))
+        .routes(routes!(converter))
 }
 
 /// Sends records through a chain of transforms and shows each step.
@@ -37,8 +39,12 @@ async fn converter(
 }
 
 /// Runs a try-out where it may take its time: a schema registry may have to be asked.
-async fn tried<T: Send + 'static>(run: impl FnOnce() -> Result<T> + Send + 'static) -> ApiResult<Json<T>> {
+async fn tried<T: Send + 'static>(
+    run: impl FnOnce() -> Result<T> + Send + 'static,
+) -> ApiResult<Json<T>> {
     let outcome = tokio::task::spawn_blocking(run).await;
     let outcome = outcome.unwrap_or_else(|_| Err(Error::fatal("the try-out has failed")));
-    outcome.map(Json).map_err(|error| ApiError::bad_trial(&error))
+    outcome
+        .map(Json)
+        .map_err(|error| ApiError::bad_trial(&error))
 }

@@ -7,30 +7,46 @@ use connector_api::Config;
 
 use crate::herder::{ConnectorView, Direction, RunState, RunStatus, TaskView};
 use crate::model::{
-    ConnectorInfo, ConnectorProgress, ConnectorStatus, PartStatus, TableProgress, TaskInfo, TaskName, TaskProgress,
-    TaskStatus,
+    ConnectorInfo, ConnectorProgress, ConnectorStatus, PartStatus, TableProgress, TaskInfo,
+    TaskName, TaskProgress, TaskStatus,
 };
 use crate::registry::Registry;
 
 pub(super) fn pairs(config: &Config) -> BTreeMap<String, String> {
-    config.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    config
+        .iter()
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .collect()
 }
 
 fn task_name(view: &ConnectorView, task: u32) -> TaskName {
-    TaskName { connector: view.name.to_string(), task }
+    TaskName {
+        connector: view.name.to_string(),
+        task,
+    }
 }
 
 pub(super) fn info(view: &ConnectorView) -> ConnectorInfo {
     ConnectorInfo {
         name: view.name.to_string(),
         config: pairs(&view.config),
-        tasks: view.tasks.iter().map(|task| task_name(view, task.id)).collect(),
+        tasks: view
+            .tasks
+            .iter()
+            .map(|task| task_name(view, task.id))
+            .collect(),
         kind: view.direction.name().to_owned(),
     }
 }
 
 pub(super) fn tasks(view: &ConnectorView) -> Vec<TaskInfo> {
-    view.tasks.iter().map(|t| TaskInfo { id: task_name(view, t.id), config: pairs(&t.config) }).collect()
+    view.tasks
+        .iter()
+        .map(|t| TaskInfo {
+            id: task_name(view, t.id),
+            config: pairs(&t.config),
+        })
+        .collect()
 }
 
 fn part(status: &RunStatus, version: Option<&str>) -> PartStatus {
@@ -44,12 +60,20 @@ fn part(status: &RunStatus, version: Option<&str>) -> PartStatus {
 
 pub(super) fn status(view: &ConnectorView, registry: &Registry) -> ConnectorStatus {
     let version = version(view, registry);
-    let unassigned = RunStatus { state: RunState::Unassigned, worker_id: "".into(), trace: None };
+    let unassigned = RunStatus {
+        state: RunState::Unassigned,
+        worker_id: "".into(),
+        trace: None,
+    };
     let connector = view.status.as_ref().unwrap_or(&unassigned);
     ConnectorStatus {
         name: view.name.to_string(),
         connector: part(connector, version),
-        tasks: view.tasks.iter().map(|t| task_status(t, version, connector.state)).collect(),
+        tasks: view
+            .tasks
+            .iter()
+            .map(|t| task_status(t, version, connector.state))
+            .collect(),
         kind: view.direction.name().to_owned(),
     }
 }
@@ -59,11 +83,19 @@ const WAITS_FOR_CONNECTOR: &str = "it does not run, since its connector has fail
                                    starts once the connector does";
 
 fn task_status(task: &TaskView, version: Option<&str>, connector: RunState) -> TaskStatus {
-    let mut warnings = task.progress.as_ref().map(|p| p.warnings.join("\n")).filter(|text| !text.is_empty());
+    let mut warnings = task
+        .progress
+        .as_ref()
+        .map(|p| p.warnings.join("\n"))
+        .filter(|text| !text.is_empty());
     if task.status.state == RunState::Unassigned && connector == RunState::Failed {
         warnings.get_or_insert_with(|| WAITS_FOR_CONNECTOR.to_owned());
     }
-    TaskStatus { id: task.id, status: part(&task.status, version), warning: warnings }
+    TaskStatus {
+        id: task.id,
+        status: part(&task.status, version),
+        warning: warnings,
+    }
 }
 
 pub(super) fn progress(view: &ConnectorView) -> ConnectorProgress {
@@ -88,7 +120,10 @@ pub(super) fn progress(view: &ConnectorView) -> ConnectorProgress {
             detail: waits.detail.clone(),
         })
     };
-    ConnectorProgress { name: view.name.to_string(), tasks: view.tasks.iter().filter_map(task).collect() }
+    ConnectorProgress {
+        name: view.name.to_string(),
+        tasks: view.tasks.iter().filter_map(task).collect(),
+    }
 }
 
 fn version<'a>(view: &ConnectorView, registry: &'a Registry) -> Option<&'a str> {
@@ -96,7 +131,9 @@ fn version<'a>(view: &ConnectorView, registry: &'a Registry) -> Option<&'a str> 
         return None;
     }
     let class = view.config.get("connector.class")?;
-    registry.connector(class).map(|connector| connector.plugin().version())
+    registry
+        .connector(class)
+        .map(|connector| connector.plugin().version())
 }
 
 #[cfg(test)]
@@ -110,9 +147,19 @@ mod tests {
 
     #[test]
     fn an_unassigned_task_of_a_failed_connector_says_what_it_waits_for() {
-        let status = |state| RunStatus { state, worker_id: Arc::from("h:1"), trace: None };
+        let status = |state| RunStatus {
+            state,
+            worker_id: Arc::from("h:1"),
+            trace: None,
+        };
         let warning = |connector, task| {
-            let task = TaskView { id: 0, config: Config::new(), status: status(task), progress: None, waits: None };
+            let task = TaskView {
+                id: 0,
+                config: Config::new(),
+                status: status(task),
+                progress: None,
+                waits: None,
+            };
             let view = ConnectorView {
                 name: "c".into(),
                 config: Config::new(),
@@ -121,10 +168,16 @@ mod tests {
                 status: Some(status(connector)),
                 tasks: vec![task],
             };
-            super::status(&view, &Registry::default()).tasks.remove(0).warning
+            super::status(&view, &Registry::default())
+                .tasks
+                .remove(0)
+                .warning
         };
         let text = warning(RunState::Failed, RunState::Unassigned).unwrap();
-        assert!(text.contains("its connector has failed") && text.contains("trace"), "{text}");
+        assert!(
+            text.contains("its connector has failed") && text.contains("trace"),
+            "{text}"
+        );
         for (connector, task) in [
             (RunState::Failed, RunState::Failed),
             (RunState::Failed, RunState::Running),

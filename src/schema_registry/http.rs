@@ -61,9 +61,13 @@ impl RegistryClient {
                 keys.unsigned("schema.registry.request.timeout.ms"),
             )
         })?;
-        let addresses: Result<Vec<_>, String> = urls.iter().map(|url| RegistryAddress::parse(url)).collect();
+        let addresses: Result<Vec<_>, String> =
+            urls.iter().map(|url| RegistryAddress::parse(url)).collect();
         let addresses = addresses.unwrap_or_else(|why| {
-            report.error("schema.registry.url", format!("Invalid value for configuration schema.registry.url: {why}"));
+            report.error(
+                "schema.registry.url",
+                format!("Invalid value for configuration schema.registry.url: {why}"),
+            );
             Vec::new()
         });
         let user = if source == "USER_INFO" {
@@ -81,14 +85,21 @@ impl RegistryClient {
             (true, None) => None,
         };
         let tls = if addresses.iter().any(|address| address.https) {
-            connector(&roots).map_err(|why| report.error("schema.registry.ssl.truststore.location", why)).ok()
+            connector(&roots)
+                .map_err(|why| report.error("schema.registry.ssl.truststore.location", why))
+                .ok()
         } else {
             None
         };
         if !report.is_ok() {
             return Err(report);
         }
-        Ok(Self { addresses, tls, authorization, limit: Duration::from_millis(limit) })
+        Ok(Self {
+            addresses,
+            tls,
+            authorization,
+            limit: Duration::from_millis(limit),
+        })
     }
 
     /// Its addresses, as texts show them: without users and passwords.
@@ -98,26 +109,47 @@ impl RegistryClient {
     }
 
     /// Sends a request to the first address that can be reached. Errors: `Retry` when none can.
-    pub(super) fn send(&self, method: &Method, path: &str, body: Option<String>) -> Result<(StatusCode, Bytes)> {
+    pub(super) fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<(StatusCode, Bytes)> {
         let body = Bytes::from(body.unwrap_or_default());
         // The caller may be a thread of an async runtime, where nothing may wait for another one.
         std::thread::scope(|scope| {
-            let asking = std::thread::Builder::new().name("registry".to_owned()).spawn_scoped(scope, || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let runtime = runtime.map_err(|error| Error::retry(format!("no runtime can be started: {error}")))?;
-                runtime.block_on(self.send_any(method, path, &body))
-            });
-            let asking = asking.map_err(|error| Error::retry(format!("no thread can be started: {error}")))?;
-            asking.join().unwrap_or_else(|_| Err(Error::fatal("asking the schema registry has failed")))
+            let asking = std::thread::Builder::new()
+                .name("registry".to_owned())
+                .spawn_scoped(scope, || {
+                    let runtime = tokio::runtime::Builder::new_current_thread()
+                        .enable_all()
+                        .build();
+                    let runtime = runtime.map_err(|error| {
+                        Error::retry(format!("no runtime can be started: {error}"))
+                    })?;
+                    runtime.block_on(self.send_any(method, path, &body))
+                });
+            let asking = asking
+                .map_err(|error| Error::retry(format!("no thread can be started: {error}")))?;
+            asking
+                .join()
+                .unwrap_or_else(|_| Err(Error::fatal("asking the schema registry has failed")))
         })
     }
 
-    async fn send_any(&self, method: &Method, path: &str, body: &Bytes) -> Result<(StatusCode, Bytes)> {
+    async fn send_any(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &Bytes,
+    ) -> Result<(StatusCode, Bytes)> {
         let mut failed = Vec::new();
         for address in &self.addresses {
             let exchange = self.exchange(address, method, path, body);
             let why = match tokio::time::timeout(self.limit, exchange).await {
-                Ok(Ok((status, _))) if status.is_server_error() && self.addresses.len() > failed.len() + 1 => {
+                Ok(Ok((status, _)))
+                    if status.is_server_error() && self.addresses.len() > failed.len() + 1 =>
+                {
                     format!("HTTP {status}")
                 }
                 Ok(Ok(answer)) => return Ok(answer),
@@ -126,7 +158,10 @@ impl RegistryClient {
             };
             failed.push(format!("{}: {why}", address.shown()));
         }
-        Err(Error::retry(format!("the schema registry cannot be reached: {}", failed.join("; "))))
+        Err(Error::retry(format!(
+            "the schema registry cannot be reached: {}",
+            failed.join("; ")
+        )))
     }
 
     async fn exchange(
@@ -139,7 +174,12 @@ impl RegistryClient {
         let connecting = TcpStream::connect((address.host.as_str(), address.port));
         let stream = match tokio::time::timeout(CONNECT_LIMIT, connecting).await {
             Ok(connected) => connected.map_err(|error| error.to_string())?,
-            Err(_) => return Err(format!("no connection within {} s", CONNECT_LIMIT.as_secs())),
+            Err(_) => {
+                return Err(format!(
+                    "no connection within {} s",
+                    CONNECT_LIMIT.as_secs()
+                ));
+            }
         };
         let request = self.request(address, method, path, body)?;
         if !address.https {
@@ -147,7 +187,10 @@ impl RegistryClient {
         }
         let tls = self.tls.as_ref().ok_or("TLS is not set up")?;
         let name = ServerName::try_from(address.host.clone()).map_err(|error| error.to_string())?;
-        let stream = tls.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
+        let stream = tls
+            .connect(name, stream)
+            .await
+            .map_err(|error| format!("TLS: {error}"))?;
         converse(stream, request).await
     }
 
@@ -159,15 +202,21 @@ impl RegistryClient {
         body: &Bytes,
     ) -> Result<Request<Full<Bytes>>, String> {
         let host = format!("{}:{}", address.bracketed(), address.port);
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", address.path));
-        request = request.header(HOST, host).header(ACCEPT, format!("{MEDIA_TYPE}, application/json"));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", address.path));
+        request = request
+            .header(HOST, host)
+            .header(ACCEPT, format!("{MEDIA_TYPE}, application/json"));
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, MEDIA_TYPE);
         }
-        request.body(Full::new(body.clone())).map_err(|error| error.to_string())
+        request
+            .body(Full::new(body.clone()))
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -176,11 +225,16 @@ async fn converse(
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, Bytes), String> {
     let shown = |error: hyper::Error| error.to_string();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(shown)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(shown)?;
     let driver = tokio::spawn(connection);
     let response = sender.send_request(request).await.map_err(shown)?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|error| error.to_string())?;
+    let body = Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await
+        .map_err(|error| error.to_string())?;
     driver.abort();
     Ok((status, body.to_bytes()))
 }
@@ -188,7 +242,9 @@ async fn converse(
 impl RegistryAddress {
     /// Reads `http(s)://[user:password@]host[:port][/path]`. Errors say what is wrong, without the password.
     fn parse(url: &str) -> Result<Self, String> {
-        let (scheme, rest) = url.split_once("://").ok_or("an address begins with http:// or https://")?;
+        let (scheme, rest) = url
+            .split_once("://")
+            .ok_or("an address begins with http:// or https://")?;
         let https = match scheme {
             "http" => false,
             "https" => true,
@@ -200,10 +256,16 @@ impl RegistryAddress {
             None => (None, authority),
         };
         if path.contains('@') {
-            return Err("an @ stands behind the host: write / and @ in user and password as %2F and %40".to_owned());
+            return Err(
+                "an @ stands behind the host: write / and @ in user and password as %2F and %40"
+                    .to_owned(),
+            );
         }
         // What is no port may be a part of a password.
-        let port_of = |text: &str| text.parse::<u16>().map_err(|_| "its port is no number up to 65535".to_owned());
+        let port_of = |text: &str| {
+            text.parse::<u16>()
+                .map_err(|_| "its port is no number up to 65535".to_owned())
+        };
         let (host, port) = match (host.strip_prefix('['), host.rsplit_once(':')) {
             (Some(rest), _) => {
                 let (host, port) = rest.split_once(']').ok_or("a [ is not closed")?;
@@ -216,11 +278,21 @@ impl RegistryAddress {
             return Err("an address has no host".to_owned());
         }
         let port = port.unwrap_or(if https { 443 } else { 80 });
-        Ok(Self { https, host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned(), user })
+        Ok(Self {
+            https,
+            host: host.to_owned(),
+            port,
+            path: path.trim_end_matches('/').to_owned(),
+            user,
+        })
     }
 
     fn bracketed(&self) -> String {
-        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
+        if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
+        }
     }
 
     fn shown(&self) -> String {
@@ -233,7 +305,9 @@ impl RegistryAddress {
 fn decoded(text: &str) -> String {
     let (mut out, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((&byte, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        let hex = after
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
         (rest, _) = match hex {
             Some(decoded) if byte == b'%' => (&after[2..], out.push(decoded)),
             _ => (after, out.push(byte)),
@@ -258,10 +332,13 @@ fn connector(roots: &str) -> Result<TlsConnector, String> {
         if !path.is_file() {
             return Err(unreadable("it is no file".to_owned()));
         }
-        let text = file::bytes(path, file::MAX_BYTES).map_err(|error| unreadable(error.to_string()))?;
+        let text =
+            file::bytes(path, file::MAX_BYTES).map_err(|error| unreadable(error.to_string()))?;
         let read = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
         for certificate in read.map_err(|error| unreadable(error.to_string()))? {
-            store.add(certificate).map_err(|error| unreadable(error.to_string()))?;
+            store
+                .add(certificate)
+                .map_err(|error| unreadable(error.to_string()))?;
         }
         if store.is_empty() {
             return Err(unreadable("it holds none".to_owned()));
@@ -286,30 +363,57 @@ mod tests {
         for (url, want) in [
             ("http://registry:8081", Ok("http://registry:8081")),
             ("https://me:p%40ss@registry/", Ok("https://registry:443")),
-            ("http://[::1]:80/apis/ccompat/v7", Ok("http://[::1]:80/apis/ccompat/v7")),
-            ("registry:8081", Err("an address begins with http:// or https://")),
+            (
+                "http://[::1]:80/apis/ccompat/v7",
+                Ok("http://[::1]:80/apis/ccompat/v7"),
+            ),
+            (
+                "registry:8081",
+                Err("an address begins with http:// or https://"),
+            ),
             ("http://x:y", Err("its port is no number up to 65535")),
             ("http://", Err("an address has no host")),
         ] {
             let address = RegistryAddress::parse(url);
-            let shown = address.as_ref().map(RegistryAddress::shown).map_err(String::as_str);
+            let shown = address
+                .as_ref()
+                .map(RegistryAddress::shown)
+                .map_err(String::as_str);
             assert_eq!(shown, want.map(str::to_owned), "{url}");
         }
-        assert_eq!(RegistryAddress::parse("https://me:p%40ss@registry/").unwrap().user.as_deref(), Some("me:p@ss"));
+        assert_eq!(
+            RegistryAddress::parse("https://me:p%40ss@registry/")
+                .unwrap()
+                .user
+                .as_deref(),
+            Some("me:p@ss")
+        );
     }
 
     #[test]
     fn credentials_come_from_the_url_or_from_their_key() {
         let client = |pairs: &[(&str, &str)]| {
-            let mut config =
-                Config::from([("schema.registry.url", "http://a:b@x,http://y"), ("converter.type", "key")]);
-            pairs.iter().for_each(|(key, value)| config.set(*key, *value));
+            let mut config = Config::from([
+                ("schema.registry.url", "http://a:b@x,http://y"),
+                ("converter.type", "key"),
+            ]);
+            pairs
+                .iter()
+                .for_each(|(key, value)| config.set(*key, *value));
             RegistryClient::open(&config).map(|client| client.authorization)
         };
         assert_eq!(client(&[]).unwrap().as_deref(), Some("Basic YTpi"));
         let source = ("basic.auth.credentials.source", "USER_INFO");
-        assert_eq!(client(&[source, ("basic.auth.user.info", "c:d")]).unwrap().as_deref(), Some("Basic Yzpk"));
-        assert_eq!(client(&[("bearer.auth.token", "t")]).unwrap().as_deref(), Some("Bearer t"));
+        assert_eq!(
+            client(&[source, ("basic.auth.user.info", "c:d")])
+                .unwrap()
+                .as_deref(),
+            Some("Basic Yzpk")
+        );
+        assert_eq!(
+            client(&[("bearer.auth.token", "t")]).unwrap().as_deref(),
+            Some("Bearer t")
+        );
         let error = client(&[source, ("basic.auth.user.info", "secret")]).unwrap_err();
         assert!(!error.errors[0].message.contains("secret"));
     }

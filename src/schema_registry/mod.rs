@@ -32,7 +32,11 @@ pub struct SchemaRegistry {
 impl SchemaRegistry {
     /// Of a converter's settings. Nothing is asked yet. Errors: every key that is wrong.
     pub fn open(config: &Config) -> Result<Self, ConfigReport> {
-        Ok(Self { client: RegistryClient::open(config)?, by_id: HashMap::new(), kept: 0 })
+        Ok(Self {
+            client: RegistryClient::open(config)?,
+            by_id: HashMap::new(),
+            kept: 0,
+        })
     }
 }
 
@@ -40,7 +44,11 @@ impl SchemaRegistry {
 #[derive(Serialize, Deserialize)]
 struct SchemaBody {
     schema: String,
-    #[serde(rename = "schemaType", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "schemaType",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     language: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     references: Vec<SchemaUse>,
@@ -71,11 +79,15 @@ struct RegistryRefusal {
 
 impl SchemaBody {
     fn of(schema: &SchemaText) -> Self {
-        let used =
-            |r: &SchemaReference| SchemaUse { name: r.name.clone(), subject: r.subject.clone(), version: r.version };
+        let used = |r: &SchemaReference| SchemaUse {
+            name: r.name.clone(),
+            subject: r.subject.clone(),
+            version: r.version,
+        };
         Self {
             schema: schema.text.clone(),
-            language: (schema.language != SchemaLanguage::Avro).then(|| schema.language.name().to_owned()),
+            language: (schema.language != SchemaLanguage::Avro)
+                .then(|| schema.language.name().to_owned()),
             references: schema.references.iter().map(used).collect(),
             id: None,
         }
@@ -86,11 +98,22 @@ impl SchemaBody {
             None | Some("AVRO") => SchemaLanguage::Avro,
             Some("PROTOBUF") => SchemaLanguage::Protobuf,
             Some("JSON") => SchemaLanguage::Json,
-            Some(other) => return Err(Error::record(format!("schemas of type {other} are not known here"))),
+            Some(other) => {
+                return Err(Error::record(format!(
+                    "schemas of type {other} are not known here"
+                )));
+            }
         };
-        let reference =
-            |used: SchemaUse| SchemaReference { name: used.name, subject: used.subject, version: used.version };
-        Ok(SchemaText { language, text: self.schema, references: self.references.into_iter().map(reference).collect() })
+        let reference = |used: SchemaUse| SchemaReference {
+            name: used.name,
+            subject: used.subject,
+            version: used.version,
+        };
+        Ok(SchemaText {
+            language,
+            text: self.schema,
+            references: self.references.into_iter().map(reference).collect(),
+        })
     }
 }
 
@@ -100,7 +123,12 @@ impl SchemaLookup for SchemaRegistry {
             return Ok(known.clone());
         }
         let what = format!("schema {id}");
-        let body: SchemaBody = self.ask(&Method::GET, &format!("/schemas/ids/{id}?fetchMaxId=false"), None, &what)?;
+        let body: SchemaBody = self.ask(
+            &Method::GET,
+            &format!("/schemas/ids/{id}?fetchMaxId=false"),
+            None,
+            &what,
+        )?;
         let schema = body.into_schema()?;
         self.kept += schema.text.len();
         if self.by_id.len() >= KEPT || self.kept > KEPT_BYTES {
@@ -111,14 +139,27 @@ impl SchemaLookup for SchemaRegistry {
         Ok(schema)
     }
 
-    fn id_of(&mut self, subject: &str, schema: &SchemaText, register: bool, normalize: bool) -> Result<i32> {
+    fn id_of(
+        &mut self,
+        subject: &str,
+        schema: &SchemaText,
+        register: bool,
+        normalize: bool,
+    ) -> Result<i32> {
         let (versions, what) = if register {
             ("/versions", format!("a schema of subject {subject}"))
         } else {
-            ("", format!("this schema in subject {subject} (auto.register.schemas is false)"))
+            (
+                "",
+                format!("this schema in subject {subject} (auto.register.schemas is false)"),
+            )
         };
-        let path = format!("/subjects/{}{versions}?normalize={normalize}", encoded(subject));
-        let body = serde_json::to_string(&SchemaBody::of(schema)).map_err(|error| Error::fatal(error.to_string()))?;
+        let path = format!(
+            "/subjects/{}{versions}?normalize={normalize}",
+            encoded(subject)
+        );
+        let body = serde_json::to_string(&SchemaBody::of(schema))
+            .map_err(|error| Error::fatal(error.to_string()))?;
         let SchemaIdBody { id } = self.ask(&Method::POST, &path, Some(body), &what)?;
         Ok(id)
     }
@@ -160,11 +201,16 @@ impl SchemaRegistry {
 
     fn refused(&self, status: StatusCode, body: &[u8], what: &str) -> Error {
         let registry = self.client.shown();
-        let said = serde_json::from_slice::<Json>(body).ok().and_then(|json| RegistryRefusal::deserialize(json).ok());
+        let said = serde_json::from_slice::<Json>(body)
+            .ok()
+            .and_then(|json| RegistryRefusal::deserialize(json).ok());
         let said = said.filter(|said| !said.message.is_empty());
-        let said =
-            said.map_or_else(|| format!("HTTP {status}"), |said| format!("{} ({})", said.message, said.error_code));
-        let text = format!("the schema registry at {registry} was asked for {what} and answered: {said}");
+        let said = said.map_or_else(
+            || format!("HTTP {status}"),
+            |said| format!("{} ({})", said.message, said.error_code),
+        );
+        let text =
+            format!("the schema registry at {registry} was asked for {what} and answered: {said}");
         let kind = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
             StatusCode::NOT_FOUND
@@ -182,7 +228,9 @@ fn encoded(part: &str) -> String {
     let mut out = String::with_capacity(part.len());
     for byte in part.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte))
+            }
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }

@@ -20,7 +20,10 @@ pub fn remember(redactor: &Redactor) {
     // The newest, which its task holds, stays in the place of one like it.
     known.retain(|old| !old.is_like(redactor));
     if known.len() >= REMEMBERED {
-        let gone = known.iter().position(|old| !old.is_in_use()).unwrap_or_default();
+        let gone = known
+            .iter()
+            .position(|old| !old.is_in_use())
+            .unwrap_or_default();
         known.remove(gone);
     }
     known.push(redactor.clone());
@@ -29,9 +32,11 @@ pub fn remember(redactor: &Redactor) {
 /// A text without any of them. `written` is how what is shown instead is written there.
 pub fn hide(text: &str, written: impl Fn(&str) -> String) -> Cow<'_, str> {
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
-    known.iter().fold(Cow::Borrowed(text), |text, redactor| match redactor.hide_elsewhere(&text, &written) {
-        Cow::Owned(hidden) => hidden.into(),
-        Cow::Borrowed(_) => text,
+    known.iter().fold(Cow::Borrowed(text), |text, redactor| {
+        match redactor.hide_elsewhere(&text, &written) {
+            Cow::Owned(hidden) => hidden.into(),
+            Cow::Borrowed(_) => text,
+        }
     })
 }
 
@@ -46,6 +51,9 @@ mod tests {
         words.add("CANARY-of-known", "${env:\"X\"}");
         remember(&Redactor::new(words));
         assert_eq!(hide("a CANARY-of-known", str::to_owned), "a ${env:\"X\"}");
-        assert_eq!(hide("a CANARY-of-known", |shown| shown.replace('"', "'")), "a ${env:'X'}");
+        assert_eq!(
+            hide("a CANARY-of-known", |shown| shown.replace('"', "'")),
+            "a ${env:'X'}"
+        );
     }
 }

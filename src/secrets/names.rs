@@ -67,11 +67,19 @@ struct SecretNames {
 
 impl SecretNames {
     fn declare(&mut self, key: &ConfigKey) {
-        let spellings: Vec<_> = std::iter::once(key.name).chain(key.aliases.iter().copied()).collect();
+        let spellings: Vec<_> = std::iter::once(key.name)
+            .chain(key.aliases.iter().copied())
+            .collect();
         for spelling in &spellings {
             if key.ty == ConfigType::Password {
                 let known = self.secret.entry(spelling).or_default();
-                known.extend(spellings.iter().filter(|name| !known.contains(name)).copied().collect::<Vec<_>>());
+                known.extend(
+                    spellings
+                        .iter()
+                        .filter(|name| !known.contains(name))
+                        .copied()
+                        .collect::<Vec<_>>(),
+                );
             } else {
                 self.open.insert(spelling);
             }
@@ -84,7 +92,9 @@ impl SecretNames {
             .find_map(|(prefix, own)| Some((prefix, self.secret.get(own)?.as_slice())))
             // Whatever stands before: a name of several words that is secret in one place is so in others.
             .or_else(|| {
-                let ends = name.match_indices('.').map(|(dot, _)| name.split_at(dot + 1));
+                let ends = name
+                    .match_indices('.')
+                    .map(|(dot, _)| name.split_at(dot + 1));
                 ends.filter(|(_, own)| own.contains('.'))
                     .find_map(|(prefix, own)| Some((prefix, self.secret.get(own)?.as_slice())))
             })
@@ -96,9 +106,16 @@ fn own_names(name: &str) -> impl Iterator<Item = (&str, &str)> {
     let behind = PREFIXES.iter().flat_map(move |prefix| {
         let rest = name.strip_prefix(prefix);
         let chosen = prefix.starts_with("transforms") || prefix.starts_with("predicates");
-        let dots = rest.filter(|_| chosen).into_iter().flat_map(|rest| rest.match_indices('.'));
-        let fixed = rest.filter(|_| !chosen).map(|_| name.split_at(prefix.len()));
-        fixed.into_iter().chain(dots.map(|(dot, _)| name.split_at(prefix.len() + dot + 1)))
+        let dots = rest
+            .filter(|_| chosen)
+            .into_iter()
+            .flat_map(|rest| rest.match_indices('.'));
+        let fixed = rest
+            .filter(|_| !chosen)
+            .map(|_| name.split_at(prefix.len()));
+        fixed
+            .into_iter()
+            .chain(dots.map(|(dot, _)| name.split_at(prefix.len() + dot + 1)))
     });
     std::iter::once(("", name)).chain(behind)
 }
@@ -107,14 +124,29 @@ impl SecretKeys {
     /// What the plug-ins of a registry, the worker, and Kafka's clients declare.
     pub fn of(registry: &Registry) -> Self {
         let mut names = SecretNames::default();
-        let tables = [keys::COMMON, keys::SOURCE, keys::SINK, keys::TRANSFORM, keys::PREDICATE, settings::KEYS];
-        let plugins = PluginKind::ALL.into_iter().flat_map(|kind| registry.plugins(kind));
-        let declared = tables.into_iter().flatten().chain(plugins.flat_map(|plugin| plugin.keys()));
+        let tables = [
+            keys::COMMON,
+            keys::SOURCE,
+            keys::SINK,
+            keys::TRANSFORM,
+            keys::PREDICATE,
+            settings::KEYS,
+        ];
+        let plugins = PluginKind::ALL
+            .into_iter()
+            .flat_map(|kind| registry.plugins(kind));
+        let declared = tables
+            .into_iter()
+            .flatten()
+            .chain(plugins.flat_map(|plugin| plugin.keys()));
         declared.for_each(|key| names.declare(key));
         for name in OF_CLIENTS {
             names.secret.entry(name).or_insert_with(|| vec![name]);
         }
-        Self { names: Arc::new(names), worker: Arc::default() }
+        Self {
+            names: Arc::new(names),
+            worker: Arc::default(),
+        }
     }
 
     /// The same on a worker with these settings, whose secrets go into no text either.
@@ -132,7 +164,10 @@ impl SecretKeys {
         }
         // The plainest names are believed, whatever their owners declare.
         let plain = name.to_ascii_lowercase();
-        if ["password", "passwd", "secret", "passphrase"].iter().any(|part| plain.contains(part)) {
+        if ["password", "passwd", "secret", "passphrase"]
+            .iter()
+            .any(|part| plain.contains(part))
+        {
             return true;
         }
         let is_open = own_names(name).any(|(_, own)| self.names.open.contains(own));
@@ -141,33 +176,50 @@ impl SecretKeys {
 
     /// A value as people may see it who may not see secrets.
     pub fn masked<'a>(&self, key: &str, value: &'a str) -> Cow<'a, str> {
-        if self.is_secret(key) { HIDDEN.into() } else { without_passwords(value) }
+        if self.is_secret(key) {
+            HIDDEN.into()
+        } else {
+            without_passwords(value)
+        }
     }
 
     /// The stored value that a given one stands for, when that is the mask of it: under the same key, or under another
     /// spelling of it. A URL may differ elsewhere. `None`: it is a value of its own.
     pub fn restored(&self, key: &str, given: &str, stored: &Config) -> Option<String> {
-        let of = |name: &str| stored.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
+        let of = |name: &str| {
+            stored
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| value)
+        };
         if self.is_secret(key) {
             if !MASKS.contains(&given.trim()) {
                 return None;
             }
             let others = || {
                 let (prefix, spellings) = self.names.secret(key)?;
-                spellings.iter().find_map(|spelling| of(&format!("{prefix}{spelling}")))
+                spellings
+                    .iter()
+                    .find_map(|spelling| of(&format!("{prefix}{spelling}")))
             };
             return of(key).or_else(others).map(str::to_owned);
         }
         let stored = of(key)?;
         let (masks, passwords) = (hidden_in(given), hidden_in(stored));
-        if masks.len() != passwords.len() || !masks.iter().any(|range| given[range.clone()] == *MASK) {
+        if masks.len() != passwords.len()
+            || !masks.iter().any(|range| given[range.clone()] == *MASK)
+        {
             return None;
         }
         let (mut out, mut from) = (String::new(), 0);
         for (mask, password) in masks.into_iter().zip(passwords) {
             out.push_str(&given[from..mask.start]);
             let kept = &given[mask.clone()];
-            out.push_str(if kept == MASK { &stored[password] } else { kept });
+            out.push_str(if kept == MASK {
+                &stored[password]
+            } else {
+                kept
+            });
             from = mask.end;
         }
         out.push_str(&given[from..]);
@@ -181,7 +233,10 @@ impl SecretKeys {
             words.add(value, reference);
         }
         for (key, value) in resolved.config.iter() {
-            let as_written = written.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
+            let as_written = written
+                .iter()
+                .find(|(name, _)| *name == key)
+                .map(|(_, value)| value);
             let reference = as_written.filter(|written| *written != value);
             if let Some(reference) = reference {
                 words.add(value, reference);
@@ -191,7 +246,12 @@ impl SecretKeys {
             }
             words.add_passwords_in(value);
         }
-        words.forget(written.iter().filter(|(key, _)| !self.is_secret(key)).map(|(_, value)| value));
+        words.forget(
+            written
+                .iter()
+                .filter(|(key, _)| !self.is_secret(key))
+                .map(|(_, value)| value),
+        );
         words
     }
 
@@ -276,19 +336,31 @@ mod tests {
             ("connection.password", "****", Some("p1")),
             ("connection.password", "new", None),
             ("connection.password", "", None),
-            ("value.converter.schema.registry.basic.auth.user.info", "[hidden]", Some("u:p2")),
+            (
+                "value.converter.schema.registry.basic.auth.user.info",
+                "[hidden]",
+                Some("u:p2"),
+            ),
             ("key.converter.basic.auth.user.info", "[hidden]", None),
             (
                 "connection.url",
                 "jdbc:mysql://u:****@h/d?x=1&password=****",
                 Some("jdbc:mysql://u:a/b@h/d?x=1&password=c"),
             ),
-            ("connection.url", "jdbc:mysql://u:****@h2/d?password=n", Some("jdbc:mysql://u:a/b@h2/d?password=n")),
+            (
+                "connection.url",
+                "jdbc:mysql://u:****@h2/d?password=n",
+                Some("jdbc:mysql://u:a/b@h2/d?password=n"),
+            ),
             ("connection.url", "jdbc:mysql://u:new@h/d?password=n", None),
             ("connection.url", "jdbc:mysql://h/d", None),
             ("topic.prefix", "[hidden]", None),
         ] {
-            assert_eq!(secrets.restored(key, given, &stored).as_deref(), want, "{key}={given}");
+            assert_eq!(
+                secrets.restored(key, given, &stored).as_deref(),
+                want,
+                "{key}={given}"
+            );
         }
     }
 }

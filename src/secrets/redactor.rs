@@ -109,7 +109,10 @@ impl Redactor {
             for pattern in all_forms(word, care) {
                 if seen.insert(pattern.clone()) {
                     patterns.push(pattern);
-                    forms.push(SecretForm { shown: Arc::clone(shown), care });
+                    forms.push(SecretForm {
+                        shown: Arc::clone(shown),
+                        care,
+                    });
                 }
             }
         }
@@ -120,7 +123,13 @@ impl Redactor {
             .ascii_case_insensitive(true)
             .build(&patterns);
         let finder = automaton.ok().filter(|_| !forms.is_empty());
-        Self(finder.map(|automaton| Arc::new(SecretFinder { automaton, forms, identity: hasher.finish() })))
+        Self(finder.map(|automaton| {
+            Arc::new(SecretFinder {
+                automaton,
+                forms,
+                identity: hasher.finish(),
+            })
+        }))
     }
 
     /// The text with what is shown in the place of each secret.
@@ -130,7 +139,11 @@ impl Redactor {
 
     /// The same for a text that may be about other configs, where short secrets are likely to be other words; `written`
     /// is how what is shown is written there.
-    pub fn hide_elsewhere<'a>(&self, text: &'a str, written: impl Fn(&str) -> String) -> Cow<'a, str> {
+    pub fn hide_elsewhere<'a>(
+        &self,
+        text: &'a str,
+        written: impl Fn(&str) -> String,
+    ) -> Cow<'a, str> {
         self.hide_up_to(text, MatchRule::Word, written)
     }
 
@@ -141,7 +154,8 @@ impl Redactor {
 
     /// Whether both hide the same.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        self.0.as_ref().map(|finder| finder.identity) == other.0.as_ref().map(|finder| finder.identity)
+        self.0.as_ref().map(|finder| finder.identity)
+            == other.0.as_ref().map(|finder| finder.identity)
     }
 
     /// Whether it hides nothing.
@@ -151,16 +165,33 @@ impl Redactor {
 
     /// Whether somebody else has it too.
     pub(super) fn is_in_use(&self) -> bool {
-        self.0.as_ref().is_some_and(|finder| Arc::strong_count(finder) > 1)
+        self.0
+            .as_ref()
+            .is_some_and(|finder| Arc::strong_count(finder) > 1)
     }
 
-    fn hide_up_to<'a>(&self, text: &'a str, most: MatchRule, written: impl Fn(&str) -> String) -> Cow<'a, str> {
-        let Some(finder) = &self.0 else { return text.into() };
+    fn hide_up_to<'a>(
+        &self,
+        text: &'a str,
+        most: MatchRule,
+        written: impl Fn(&str) -> String,
+    ) -> Cow<'a, str> {
+        let Some(finder) = &self.0 else {
+            return text.into();
+        };
         let mut found: Vec<(usize, usize, &SecretForm)> = finder
             .automaton
             .find_overlapping_iter(text)
-            .map(|hit| (hit.start(), hit.end(), &finder.forms[hit.pattern().as_usize()]))
-            .filter(|(start, end, form)| form.care <= most && stands_so(text, *start, *end, form.care))
+            .map(|hit| {
+                (
+                    hit.start(),
+                    hit.end(),
+                    &finder.forms[hit.pattern().as_usize()],
+                )
+            })
+            .filter(|(start, end, form)| {
+                form.care <= most && stands_so(text, *start, *end, form.care)
+            })
             .collect();
         if found.is_empty() {
             return text.into();
@@ -170,7 +201,8 @@ impl Redactor {
         let mut last: Option<&Arc<str>> = None;
         for (start, end, form) in found {
             // What overlaps, or follows at once as the next piece of the same, is one.
-            let goes_on = start < done || (start == done && last.is_some_and(|shown| **shown == *form.shown));
+            let goes_on =
+                start < done || (start == done && last.is_some_and(|shown| **shown == *form.shown));
             if !(goes_on && last.is_some()) {
                 out.push_str(&text[done..start]);
                 out.push_str(&written(&form.shown));
@@ -190,7 +222,9 @@ impl fmt::Debug for Redactor {
 }
 
 fn care(word: &str) -> MatchRule {
-    let common = COMMON.iter().any(|common| common.eq_ignore_ascii_case(word));
+    let common = COMMON
+        .iter()
+        .any(|common| common.eq_ignore_ascii_case(word));
     match word.chars().count() {
         _ if common => MatchRule::Quoted,
         ANYWHERE.. => MatchRule::Anywhere,
@@ -201,13 +235,17 @@ fn care(word: &str) -> MatchRule {
 
 /// Whether what stands around a secret lets it count as one.
 fn stands_so(text: &str, start: usize, end: usize, care: MatchRule) -> bool {
-    let (before, after) = (text[..start].chars().next_back(), text[end..].chars().next());
+    let (before, after) = (
+        text[..start].chars().next_back(),
+        text[end..].chars().next(),
+    );
     let goes_on = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     match care {
         MatchRule::Anywhere => true,
         MatchRule::Word => !goes_on(before) && !goes_on(after),
         MatchRule::Quoted => {
-            let in_quotes = before == after && before.is_some_and(|c| ['\'', '"', '`', '’'].contains(&c));
+            let in_quotes =
+                before == after && before.is_some_and(|c| ['\'', '"', '`', '’'].contains(&c));
             in_quotes || (before == Some(':') && after == Some('@'))
         }
     }
@@ -255,10 +293,15 @@ fn percent_encoded(text: &str, kept: &[u8]) -> String {
 fn base64_forms(bytes: &[u8]) -> Vec<String> {
     let mut forms = Vec::new();
     for before in 0..3 {
-        let padded: Vec<u8> = std::iter::repeat_n(0, before).chain(bytes.iter().copied()).collect();
+        let padded: Vec<u8> = std::iter::repeat_n(0, before)
+            .chain(bytes.iter().copied())
+            .collect();
         let first = (before * 8).div_ceil(6);
         let whole = padded.len() * 8 / 6;
-        for text in [STANDARD_NO_PAD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
+        for text in [
+            STANDARD_NO_PAD.encode(&padded),
+            URL_SAFE_NO_PAD.encode(&padded),
+        ] {
             if let Some(own) = text.get(first..whole).filter(|own| own.len() >= ANYWHERE) {
                 forms.push(own.to_owned());
             }
@@ -300,23 +343,43 @@ mod tests {
         ] {
             let shown = hidden.hide(&text);
             assert!(shown.contains("${env:X}"), "{text} is shown as {shown}");
-            assert!(!shown.to_lowercase().contains("4711"), "{text} is shown as {shown}");
+            assert!(
+                !shown.to_lowercase().contains("4711"),
+                "{text} is shown as {shown}"
+            );
         }
     }
 
     #[test]
     fn short_and_common_values_leave_texts_readable() {
-        let hidden =
-            redactor(&[("1", "${a}"), ("id", "${b}"), ("true", "${c}"), ("secret", "********"), ("pw12", "****")]);
+        let hidden = redactor(&[
+            ("1", "${a}"),
+            ("id", "${b}"),
+            ("true", "${c}"),
+            ("secret", "********"),
+            ("pw12", "****"),
+        ]);
         for (text, want) in [
-            ("column id of 1 is true, secretly", "column id of 1 is true, secretly"),
-            ("column 'id' is not in `1`", "column '${b}' is not in `${a}`"),
+            (
+                "column id of 1 is true, secretly",
+                "column id of 1 is true, secretly",
+            ),
+            (
+                "column 'id' is not in `1`",
+                "column '${b}' is not in `${a}`",
+            ),
             ("//u:secret@h", "//u:********@h"),
-            ("using pw12, not pw123 or apw12", "using ****, not pw123 or apw12"),
+            (
+                "using pw12, not pw123 or apw12",
+                "using ****, not pw123 or apw12",
+            ),
         ] {
             assert_eq!(hidden.hide(text), want);
         }
-        assert_eq!(hidden.hide_elsewhere("'id' pw12", str::to_owned), "'id' ****");
+        assert_eq!(
+            hidden.hide_elsewhere("'id' pw12", str::to_owned),
+            "'id' ****"
+        );
     }
 
     #[test]

@@ -28,7 +28,11 @@ impl SecretWords {
             self.put(value, &shown);
         }
         if value.len() > LONG || value.contains('\n') {
-            for line in value.lines().map(str::trim).filter(|line| line.len() >= 2 * LEAST_PART) {
+            for line in value
+                .lines()
+                .map(str::trim)
+                .filter(|line| line.len() >= 2 * LEAST_PART)
+            {
                 pieces(line).for_each(|piece| self.put(piece, &shown));
             }
         }
@@ -36,7 +40,9 @@ impl SecretWords {
 
     fn put(&mut self, word: &str, shown: &Arc<str>) {
         if !word.is_empty() {
-            self.0.entry(word.to_owned()).or_insert_with(|| Arc::clone(shown));
+            self.0
+                .entry(word.to_owned())
+                .or_insert_with(|| Arc::clone(shown));
         }
     }
 
@@ -49,9 +55,15 @@ impl SecretWords {
         let quoted = literals(value);
         if quoted.is_empty() && !value.contains(char::is_whitespace) && !value.contains("//") {
             let password = value.split_once(':').map(|(_, password)| password);
-            password.filter(|password| password.len() >= LEAST_PART).into_iter().for_each(|p| self.add(p, shown));
+            password
+                .filter(|password| password.len() >= LEAST_PART)
+                .into_iter()
+                .for_each(|p| self.add(p, shown));
         }
-        for literal in quoted.into_iter().filter(|literal| literal.trim().len() >= LEAST_PART) {
+        for literal in quoted
+            .into_iter()
+            .filter(|literal| literal.trim().len() >= LEAST_PART)
+        {
             self.add(literal, shown);
         }
     }
@@ -74,7 +86,9 @@ impl SecretWords {
     #[must_use]
     pub fn and(mut self, others: &Self) -> Self {
         for (word, shown) in &others.0 {
-            self.0.entry(word.clone()).or_insert_with(|| Arc::clone(shown));
+            self.0
+                .entry(word.clone())
+                .or_insert_with(|| Arc::clone(shown));
         }
         self
     }
@@ -87,7 +101,9 @@ impl SecretWords {
 
 /// The beginning of a text with so many bytes at most.
 fn up_to(text: &str, bytes: usize) -> &str {
-    let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    let end = (0..=bytes.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or_default()]
 }
 
@@ -114,7 +130,9 @@ fn literals(text: &str) -> Vec<&str> {
 fn percent_decoded(text: &str) -> String {
     let (mut out, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((&byte, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        let hex = after
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
         match hex {
             Some(decoded) if byte == b'%' => {
                 out.push(decoded);
@@ -155,8 +173,18 @@ mod tests {
     #[test]
     fn long_values_are_kept_in_pieces_and_bounded() {
         let mut words = SecretWords::default();
-        words.add(&format!("-----BEGIN KEY-----\n{}\n{}\n", "é".repeat(100), "b".repeat(3_000_000)), "${x}");
+        words.add(
+            &format!(
+                "-----BEGIN KEY-----\n{}\n{}\n",
+                "é".repeat(100),
+                "b".repeat(3_000_000)
+            ),
+            "${x}",
+        );
         let all = shown(&words);
-        assert!(all.contains(&"-----BEGIN KEY-----") && all.iter().all(|word| word.len() <= 64), "{all:?}");
+        assert!(
+            all.contains(&"-----BEGIN KEY-----") && all.iter().all(|word| word.len() <= 64),
+            "{all:?}"
+        );
     }
 }

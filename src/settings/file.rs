@@ -23,14 +23,18 @@ pub fn whole(from: impl Read, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
-        return Err(Error::new(ErrorKind::FileTooLarge, format!("it is longer than {most} bytes")));
+        return Err(Error::new(
+            ErrorKind::FileTooLarge,
+            format!("it is longer than {most} bytes"),
+        ));
     }
     Ok(bytes)
 }
 
 /// Bytes as text.
 pub fn utf8(bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "it is no text in UTF-8"))
+    String::from_utf8(bytes)
+        .map_err(|_| Error::new(ErrorKind::InvalidData, "it is no text in UTF-8"))
 }
 
 #[cfg(test)]

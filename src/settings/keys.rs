@@ -13,31 +13,87 @@ const TOPICS: &str = "Internal topics";
 const WITHOUT_EFFECT: &str = "Accepted, without effect";
 const OWN: &str = "Rowferry";
 
-const fn text(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
-    ConfigKey::new(name, ConfigType::String, DefaultValue::Text(default), group, doc)
+const fn text(
+    name: &'static str,
+    default: &'static str,
+    group: &'static str,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey::new(
+        name,
+        ConfigType::String,
+        DefaultValue::Text(default),
+        group,
+        doc,
+    )
 }
 
-const fn list(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
-    ConfigKey::new(name, ConfigType::List, DefaultValue::Text(default), group, doc)
+const fn list(
+    name: &'static str,
+    default: &'static str,
+    group: &'static str,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey::new(
+        name,
+        ConfigType::List,
+        DefaultValue::Text(default),
+        group,
+        doc,
+    )
 }
 
-const fn flag(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
-    ConfigKey::new(name, ConfigType::Boolean, DefaultValue::Text(default), group, doc)
+const fn flag(
+    name: &'static str,
+    default: &'static str,
+    group: &'static str,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey::new(
+        name,
+        ConfigType::Boolean,
+        DefaultValue::Text(default),
+        group,
+        doc,
+    )
 }
 
-const fn millis(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
-    ConfigKey::new(name, ConfigType::Long, DefaultValue::Text(default), group, doc).check(KeyValidator::AtLeast(0))
+const fn millis(
+    name: &'static str,
+    default: &'static str,
+    group: &'static str,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey::new(
+        name,
+        ConfigType::Long,
+        DefaultValue::Text(default),
+        group,
+        doc,
+    )
+    .check(KeyValidator::AtLeast(0))
 }
 
-const fn maybe(name: &'static str, ty: ConfigType, group: &'static str, doc: &'static str) -> ConfigKey {
+const fn maybe(
+    name: &'static str,
+    ty: ConfigType,
+    group: &'static str,
+    doc: &'static str,
+) -> ConfigKey {
     ConfigKey::new(name, ty, DefaultValue::Null, group, doc)
 }
 
 /// A key of Kafka Connect's that has no meaning here; it is taken so that existing files work as they are.
 const fn idle(name: &'static str) -> ConfigKey {
-    ConfigKey::new(name, ConfigType::String, DefaultValue::Null, WITHOUT_EFFECT, "taken from existing files.")
-        .without_effect()
-        .importance(Importance::Low)
+    ConfigKey::new(
+        name,
+        ConfigType::String,
+        DefaultValue::Null,
+        WITHOUT_EFFECT,
+        "taken from existing files.",
+    )
+    .without_effect()
+    .importance(Importance::Low)
 }
 
 /// All worker keys that have a fixed name.
@@ -334,7 +390,10 @@ pub fn is_known(name: &str) -> bool {
 /// The known key that looks most like an unknown one, if any looks like it.
 pub fn nearest(name: &str) -> Option<&'static str> {
     const ALIKE: f64 = 0.9;
-    let known = KEYS.iter().map(|key| key.name).chain(kafka_client::RULES.iter().map(|rule| rule.java));
+    let known = KEYS
+        .iter()
+        .map(|key| key.name)
+        .chain(kafka_client::RULES.iter().map(|rule| rule.java));
     known
         .map(|key| (strsim::jaro_winkler(key, name), key))
         .filter(|(score, _)| *score >= ALIKE)

@@ -34,22 +34,35 @@ impl SettingsLayer {
         let origin = path.display().to_string();
         let text = file::text(path, file::MAX_BYTES)
             .map_err(|e| Error::config(format!("cannot read the settings file {origin}: {e}")))?;
-        if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml")) {
-            let tables = FileFormat::Toml
-                .parse(Some(&origin), &text)
-                .map_err(|e| Error::config(format!("cannot parse the settings file {origin}: {e}")))?;
+        if path
+            .extension()
+            .is_some_and(|end| end.eq_ignore_ascii_case("toml"))
+        {
+            let tables = FileFormat::Toml.parse(Some(&origin), &text).map_err(|e| {
+                Error::config(format!("cannot parse the settings file {origin}: {e}"))
+            })?;
             return Ok(Self::toml(&origin, tables));
         }
         let pairs = properties::parse(&text).map_err(|(line, why)| {
-            Error::config(format!("cannot parse line {line} of the settings file {origin}: {why}"))
+            Error::config(format!(
+                "cannot parse line {line} of the settings file {origin}: {why}"
+            ))
         })?;
         Ok(Self::pairs(&origin, pairs))
     }
 
     /// Pairs that all come from one place.
     pub fn pairs(origin: &str, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
-        let setting = |value| SettingValue { value, origin: origin.to_owned() };
-        Self(pairs.into_iter().map(|(key, value)| (key, setting(value))).collect())
+        let setting = |value| SettingValue {
+            value,
+            origin: origin.to_owned(),
+        };
+        Self(
+            pairs
+                .into_iter()
+                .map(|(key, value)| (key, setting(value)))
+                .collect(),
+        )
     }
 
     /// The variables named `CONNECT_…` of Confluent's images: `_` stands for a dot, `__` for an underscore, `___` for a
@@ -61,7 +74,13 @@ impl SettingsLayer {
                 None if name.starts_with("ROWFERRY_") => environment_key(&name),
                 None => return None,
             };
-            Some((key, SettingValue { value, origin: format!("environment variable {name}") }))
+            Some((
+                key,
+                SettingValue {
+                    value,
+                    origin: format!("environment variable {name}"),
+                },
+            ))
         });
         Self(named.collect())
     }
@@ -82,11 +101,21 @@ impl SettingsLayer {
                 }
                 return;
             }
-            ValueKind::Array(items) => items.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            ValueKind::Array(items) => items
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(","),
             ValueKind::Nil => return,
             other => other.to_string(),
         };
-        self.0.insert(key, SettingValue { value: text, origin: origin.to_owned() });
+        self.0.insert(
+            key,
+            SettingValue {
+                value: text,
+                origin: origin.to_owned(),
+            },
+        );
     }
 }
 
@@ -97,7 +126,11 @@ impl Source for SettingsLayer {
 
     fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
         let value = |s: &SettingValue| Value::new(Some(&s.origin), s.value.as_str());
-        Ok(self.0.iter().map(|(key, setting)| (key.replace('.', DOT), value(setting))).collect())
+        Ok(self
+            .0
+            .iter()
+            .map(|(key, setting)| (key.replace('.', DOT), value(setting)))
+            .collect())
     }
 }
 
@@ -105,18 +138,37 @@ impl Source for SettingsLayer {
 /// Errors: `Config`, when a value has no text form.
 pub fn merge(layers: Vec<SettingsLayer>) -> Result<BTreeMap<String, SettingValue>> {
     let bad = |e: config::ConfigError| Error::config(format!("cannot read the settings: {e}"));
-    let builder = layers.into_iter().fold(config::Config::builder(), |builder, layer| builder.add_source(layer));
-    let table = builder.build().map_err(bad)?.cache.into_table().map_err(bad)?;
+    let builder = layers
+        .into_iter()
+        .fold(config::Config::builder(), |builder, layer| {
+            builder.add_source(layer)
+        });
+    let table = builder
+        .build()
+        .map_err(bad)?
+        .cache
+        .into_table()
+        .map_err(bad)?;
     let mut merged = BTreeMap::new();
     for (key, value) in table {
         let origin = value.origin().unwrap_or_default().to_owned();
-        merged.insert(key.replace(DOT, "."), SettingValue { value: value.into_string().map_err(bad)?, origin });
+        merged.insert(
+            key.replace(DOT, "."),
+            SettingValue {
+                value: value.into_string().map_err(bad)?,
+                origin,
+            },
+        );
     }
     Ok(merged)
 }
 
 fn environment_key(name: &str) -> String {
-    name.to_ascii_lowercase().replace("___", "-").replace("__", "\0").replace('_', ".").replace('\0', "_")
+    name.to_ascii_lowercase()
+        .replace("___", "-")
+        .replace("__", "\0")
+        .replace('_', ".")
+        .replace('\0', "_")
 }
 
 #[cfg(test)]
@@ -131,7 +183,11 @@ mod tests {
     fn later_layers_win_and_each_value_knows_its_origin() {
         let file = SettingsLayer::pairs(
             "a.properties",
-            [pair("key.converter", "Json"), pair("key.converter.schemas.enable", "true"), pair("group.id", "file")],
+            [
+                pair("key.converter", "Json"),
+                pair("key.converter.schemas.enable", "true"),
+                pair("group.id", "file"),
+            ],
         );
         let environment = SettingsLayer::environment([
             pair("CONNECT_GROUP_ID", "env"),
@@ -141,7 +197,10 @@ mod tests {
         ]);
         let flags = SettingsLayer::pairs("command line", [pair("listeners", "http://:1")]);
         let merged = merge(vec![file, environment, flags]).unwrap();
-        let shown: Vec<_> = merged.iter().map(|(k, s)| format!("{k}={} {}", s.value, s.origin)).collect();
+        let shown: Vec<_> = merged
+            .iter()
+            .map(|(k, s)| format!("{k}={} {}", s.value, s.origin))
+            .collect();
         assert_eq!(
             shown,
             [
@@ -161,7 +220,10 @@ mod tests {
                     [offset.storage]\npartitions = 5\n[bootstrap]\nservers = [\"a:1\", \"b:2\"]\n";
         let tables = config::Format::parse(&config::FileFormat::Toml, None, text).unwrap();
         let merged = merge(vec![SettingsLayer::toml("w.toml", tables)]).unwrap();
-        let shown: Vec<_> = merged.iter().map(|(k, s)| format!("{k}={}", s.value)).collect();
+        let shown: Vec<_> = merged
+            .iter()
+            .map(|(k, s)| format!("{k}={}", s.value))
+            .collect();
         let want = "bootstrap.servers=a:1,b:2 key.converter=Json key.converter.schemas.enable=true offset.storage.partitions=5";
         assert_eq!(shown.join(" "), want);
     }

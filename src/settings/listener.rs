@@ -17,34 +17,60 @@ impl ListenerAddress {
     /// Parses `http://host:port`, `https://:8443`, or a bare `host:port`.
     /// Errors: `Config`.
     pub fn parse(text: &str) -> Result<Self> {
-        let bad =
-            |why: &str| Error::config(format!("listener {text} {why}: write http://HOST:PORT or https://HOST:PORT"));
+        let bad = |why: &str| {
+            Error::config(format!(
+                "listener {text} {why}: write http://HOST:PORT or https://HOST:PORT"
+            ))
+        };
         let (tls, rest) = match text.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
             Some(_) => return Err(bad("has a scheme other than http or https")),
             None => (false, text),
         };
-        let (host, port) = rest.trim_end_matches('/').rsplit_once(':').ok_or_else(|| bad("has no port"))?;
-        let port = port.parse().map_err(|_| bad("has no port from 0 to 65535"))?;
+        let (host, port) = rest
+            .trim_end_matches('/')
+            .rsplit_once(':')
+            .ok_or_else(|| bad("has no port"))?;
+        let port = port
+            .parse()
+            .map_err(|_| bad("has no port from 0 to 65535"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        Ok(Self { tls, host: host.to_owned(), port })
+        Ok(Self {
+            tls,
+            host: host.to_owned(),
+            port,
+        })
     }
 
     /// What to bind to.
     pub fn address(&self) -> (&str, u16) {
-        (if self.host.is_empty() { "0.0.0.0" } else { &self.host }, self.port)
+        (
+            if self.host.is_empty() {
+                "0.0.0.0"
+            } else {
+                &self.host
+            },
+            self.port,
+        )
     }
 
     /// Whether only this machine can reach it.
     pub fn is_loopback(&self) -> bool {
         self.host.eq_ignore_ascii_case("localhost")
-            || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            || self
+                .host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback())
     }
 
     /// Whether it takes connections on every interface.
     pub fn is_everywhere(&self) -> bool {
-        self.host.is_empty() || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified())
+        self.host.is_empty()
+            || self
+                .host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_unspecified())
     }
 }
 
@@ -62,7 +88,11 @@ mod tests {
         ] {
             assert_eq!(
                 ListenerAddress::parse(text).unwrap(),
-                ListenerAddress { tls, host: host.to_owned(), port },
+                ListenerAddress {
+                    tls,
+                    host: host.to_owned(),
+                    port
+                },
                 "{text}"
             );
         }

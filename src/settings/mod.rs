@@ -130,14 +130,26 @@ pub struct TlsFiles {
 impl TlsFiles {
     /// Our own keys, or Kafka's with a keystore of type PEM, which holds both (KIP-651); `listeners.https.` wins.
     fn read(r: &mut ConfigReader<'_>) -> Option<Self> {
-        let (own, key) = (r.text_opt("rowferry.tls.certificate"), r.text_opt("rowferry.tls.key"));
+        let (own, key) = (
+            r.text_opt("rowferry.tls.certificate"),
+            r.text_opt("rowferry.tls.key"),
+        );
         let authorities = r.text_opt("rowferry.tls.client.authorities");
         let config = r.config();
-        let kafkas = |name: &str| config.get(&format!("listeners.https.{name}")).or_else(|| config.get(name));
+        let kafkas = |name: &str| {
+            config
+                .get(&format!("listeners.https.{name}"))
+                .or_else(|| config.get(name))
+        };
         let certificates = own.or_else(|| kafkas("ssl.keystore.location").map(str::to_owned))?;
         let key = key.unwrap_or_else(|| certificates.clone());
-        let asked = kafkas("ssl.client.auth").is_some_and(|auth| auth.eq_ignore_ascii_case("required"));
-        let truststore = || kafkas("ssl.truststore.location").filter(|_| asked).map(str::to_owned);
+        let asked =
+            kafkas("ssl.client.auth").is_some_and(|auth| auth.eq_ignore_ascii_case("required"));
+        let truststore = || {
+            kafkas("ssl.truststore.location")
+                .filter(|_| asked)
+                .map(str::to_owned)
+        };
         Some(Self {
             certificates: certificates.into(),
             key: key.into(),
@@ -149,11 +161,18 @@ impl TlsFiles {
 impl RestSettings {
     /// `host:port` that others know this worker by, once the port of its first listener is known.
     pub fn worker_id(&self, bound_port: u16) -> String {
-        let host = self.advertised_host.clone().unwrap_or_else(|| match self.listeners.first() {
-            Some(listener) if !listener.is_everywhere() => listener.host.clone(),
-            _ => host_name(),
-        });
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let host = self
+            .advertised_host
+            .clone()
+            .unwrap_or_else(|| match self.listeners.first() {
+                Some(listener) if !listener.is_everywhere() => listener.host.clone(),
+                _ => host_name(),
+            });
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host
+        };
         format!("{host}:{}", self.advertised_port.unwrap_or(bound_port))
     }
 }
@@ -161,7 +180,10 @@ impl RestSettings {
 impl RestSettings {
     /// What a person should know who looks at this worker: doors that stand open.
     pub fn warnings(&self) -> Vec<String> {
-        let open = self.listeners.iter().filter(|listener| !listener.is_loopback() && self.auth_file.is_none());
+        let open = self
+            .listeners
+            .iter()
+            .filter(|listener| !listener.is_loopback() && self.auth_file.is_none());
         open.map(|listener| {
             let (host, port) = listener.address();
             format!(
@@ -178,7 +200,10 @@ impl WorkerSettings {
     /// Errors: `Config` with every problem at once.
     pub fn load(layers: Vec<SettingsLayer>) -> Result<Self> {
         let given = layers::merge(layers)?;
-        let written: Config = given.iter().map(|(k, s)| (k.clone(), s.value.clone())).collect();
+        let written: Config = given
+            .iter()
+            .map(|(k, s)| (k.clone(), s.value.clone()))
+            .collect();
         let providers = ConfigProviders::new(&written)?;
         let resolved = providers.resolve(&written)?;
         let mut config = resolved.config.clone();
@@ -192,7 +217,9 @@ impl WorkerSettings {
         if !report.is_ok() {
             return Err(report.into());
         }
-        let settings = config.read(KEYS, |r| Self::read(r, &given)).map_err(Error::from)??;
+        let settings = config
+            .read(KEYS, |r| Self::read(r, &given))
+            .map_err(Error::from)??;
         for name in ["key.converter", "value.converter", "header.converter"] {
             if let (None, Some(key)) = (config.get(name), KEYS.iter().find(|key| key.name == name))
                 && let connector_api::config::DefaultValue::Text(class) = key.default
@@ -200,7 +227,12 @@ impl WorkerSettings {
                 config.set(name, class);
             }
         }
-        Ok(Self { config, providers, resolved, ..settings })
+        Ok(Self {
+            config,
+            providers,
+            resolved,
+            ..settings
+        })
     }
 
     fn read(r: &mut ConfigReader<'_>, given: &BTreeMap<String, SettingValue>) -> Result<Self> {
@@ -212,10 +244,14 @@ impl WorkerSettings {
             offset_partitions: int(r.long("offset.storage.partitions")),
             replication_factor: int(r.long("offset.storage.replication.factor")),
             flush_interval: Duration::from_millis(r.unsigned("offset.flush.interval.ms")),
-            graceful_timeout: Duration::from_millis(r.unsigned("task.shutdown.graceful.timeout.ms")),
+            graceful_timeout: Duration::from_millis(
+                r.unsigned("task.shutdown.graceful.timeout.ms"),
+            ),
             tasks_max: count(r.unsigned("rowferry.tasks.max")),
             worker_tasks_max: count(r.unsigned("rowferry.worker.tasks.max")),
-            exactly_once_source: r.text("exactly.once.source.support").eq_ignore_ascii_case("enabled"),
+            exactly_once_source: r
+                .text("exactly.once.source.support")
+                .eq_ignore_ascii_case("enabled"),
             topic_tracking: TopicTracking {
                 enabled: r.bool("topic.tracking.enable"),
                 allow_reset: r.bool("topic.tracking.allow.reset"),
@@ -241,11 +277,15 @@ impl WorkerSettings {
 
     fn read_store(r: &mut ConfigReader<'_>) -> store::StoreOptions {
         let data_dir = r.text("rowferry.data.dir");
-        let url = r.text_opt("rowferry.store.url").unwrap_or_else(|| format!("sqlite:{data_dir}/rowferry.db"));
+        let url = r
+            .text_opt("rowferry.store.url")
+            .unwrap_or_else(|| format!("sqlite:{data_dir}/rowferry.db"));
         store::StoreOptions {
             url,
             data_dir: PathBuf::from(data_dir),
-            secrets_key: r.text_opt("rowferry.secrets.key").filter(|key| !key.is_empty()),
+            secrets_key: r
+                .text_opt("rowferry.secrets.key")
+                .filter(|key| !key.is_empty()),
             forget_key: r.text_opt("rowferry.secrets.forget"),
             history: store::HistoryLimits {
                 versions: r.long("rowferry.history.versions"),
@@ -270,18 +310,24 @@ impl WorkerSettings {
             }
         }
         if listeners.is_empty() {
-            return Err(Error::config("listeners is empty: name at least one, such as http://127.0.0.1:8083"));
+            return Err(Error::config(
+                "listeners is empty: name at least one, such as http://127.0.0.1:8083",
+            ));
         }
         if !r.text("rest.extension.classes").is_empty() {
             return Err(Error::config(
                 "rest.extension.classes names Java classes; remove it and use rowferry.auth.file",
             ));
         }
-        let advertised_port =
-            r.long_opt("rest.advertised.port").map(|p| port_of("rest.advertised.port", p)).transpose()?;
+        let advertised_port = r
+            .long_opt("rest.advertised.port")
+            .map(|p| port_of("rest.advertised.port", p))
+            .transpose()?;
         Ok(RestSettings {
             listeners,
-            advertised_host: r.text_opt("rest.advertised.host.name").filter(|host| !host.is_empty()),
+            advertised_host: r
+                .text_opt("rest.advertised.host.name")
+                .filter(|host| !host.is_empty()),
             advertised_port,
             allowed_hosts: r.list("rowferry.allowed.hosts"),
             allow_origin: r.text("access.control.allow.origin"),
@@ -290,33 +336,70 @@ impl WorkerSettings {
             admin: !r.is_set("admin.listeners") || !r.list("admin.listeners").is_empty(),
             connections: count(r.unsigned("rowferry.rest.connections")),
             connections_per_address: count(r.unsigned("rowferry.rest.connections.per.address")),
-            auth_file: r.text_opt("rowferry.auth.file").filter(|path| !path.is_empty()).map(PathBuf::from),
+            auth_file: r
+                .text_opt("rowferry.auth.file")
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
             tls: TlsFiles::read(r),
         })
     }
 
     /// All keys as they are written, with references.
     pub fn written(&self) -> Config {
-        self.given.iter().map(|(key, setting)| (key.clone(), setting.value.clone())).collect()
+        self.given
+            .iter()
+            .map(|(key, setting)| (key.clone(), setting.value.clone()))
+            .collect()
     }
 
     /// Files of the worker's own, which no connector may use wherever they are: the store, keys and passwords.
     pub fn own_files(&self) -> Vec<PathBuf> {
-        let of_url = self.store.url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+        let of_url = self
+            .store
+            .url
+            .strip_prefix("sqlite:")
+            .map(|rest| rest.strip_prefix("//").unwrap_or(rest));
         let store = of_url.map(|rest| PathBuf::from(rest.split('?').next().unwrap_or(rest)));
-        let folders = [Some(self.store.data_dir.clone()), store.as_ref().and_then(|s| s.parent()).map(PathBuf::from)];
-        let keys = folders.into_iter().flatten().map(|folder| folder.join(store::KEY_FILE));
-        let key = self.store.secrets_key.as_ref().and_then(|key| key.strip_prefix("file:")).map(PathBuf::from);
-        let tls = self.rest.tls.iter().flat_map(|tls| [tls.certificates.clone(), tls.key.clone()]);
-        store.into_iter().chain(keys).chain(key).chain(self.rest.auth_file.clone()).chain(tls).collect()
+        let folders = [
+            Some(self.store.data_dir.clone()),
+            store.as_ref().and_then(|s| s.parent()).map(PathBuf::from),
+        ];
+        let keys = folders
+            .into_iter()
+            .flatten()
+            .map(|folder| folder.join(store::KEY_FILE));
+        let key = self
+            .store
+            .secrets_key
+            .as_ref()
+            .and_then(|key| key.strip_prefix("file:"))
+            .map(PathBuf::from);
+        let tls = self
+            .rest
+            .tls
+            .iter()
+            .flat_map(|tls| [tls.certificates.clone(), tls.key.clone()]);
+        store
+            .into_iter()
+            .chain(keys)
+            .chain(key)
+            .chain(self.rest.auth_file.clone())
+            .chain(tls)
+            .collect()
     }
 
     /// What a person should know: keys that nothing reads, with the key that was perhaps meant.
     pub fn warnings(&self) -> Vec<String> {
-        let unknown = self.given.iter().filter(|(key, _)| !keys::is_known(key) && !key.starts_with("log4j."));
+        let unknown = self
+            .given
+            .iter()
+            .filter(|(key, _)| !keys::is_known(key) && !key.starts_with("log4j."));
         unknown
             .map(|(key, setting)| match keys::nearest(key) {
-                Some(near) => format!("unknown setting {key} ({}): did you mean {near}?", setting.origin),
+                Some(near) => format!(
+                    "unknown setting {key} ({}): did you mean {near}?",
+                    setting.origin
+                ),
                 None => format!("unknown setting {key} ({}) has no effect", setting.origin),
             })
             .collect()
@@ -331,7 +414,11 @@ impl WorkerSettings {
             }
         }
         for (key, setting) in &self.given {
-            let value = if is_secret(key) { "********".into() } else { without_passwords(&setting.value) };
+            let value = if is_secret(key) {
+                "********".into()
+            } else {
+                without_passwords(&setting.value)
+            };
             lines.insert(key, (value, setting.origin.as_str()));
         }
         let line = |(key, (value, origin)): (&&str, &(Cow<'_, str>, &str))| {
@@ -358,7 +445,9 @@ mod tests {
     use super::{KEYS, SettingsLayer, WorkerSettings};
 
     fn load(pairs: &[(&str, &str)]) -> connector_api::Result<WorkerSettings> {
-        let pairs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let pairs = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         WorkerSettings::load(vec![SettingsLayer::pairs("test.properties", pairs)])
     }
 
@@ -366,7 +455,10 @@ mod tests {
     fn nothing_given_is_a_loopback_worker_with_json_and_exactly_once() {
         let settings = load(&[]).unwrap();
         assert_eq!(settings.rest.worker_id(8083), "127.0.0.1:8083");
-        assert_eq!(settings.config.get("value.converter"), Some("org.apache.kafka.connect.json.JsonConverter"));
+        assert_eq!(
+            settings.config.get("value.converter"),
+            Some("org.apache.kafka.connect.json.JsonConverter")
+        );
         assert!(settings.exactly_once_source);
         assert_eq!(settings.store.url, "sqlite:./rowferry-data/rowferry.db");
     }
@@ -381,13 +473,19 @@ mod tests {
             ("rest.advertised.host.name", "w1.example.org"),
             ("rest.advertised.port", "80"),
         ]);
-        assert_eq!(advertised.unwrap().rest.worker_id(8083), "w1.example.org:80");
+        assert_eq!(
+            advertised.unwrap().rest.worker_id(8083),
+            "w1.example.org:80"
+        );
     }
 
     #[test]
     fn bad_values_are_all_named() {
-        let error =
-            load(&[("offset.flush.interval.ms", "soon"), ("exactly.once.source.support", "maybe")]).unwrap_err();
+        let error = load(&[
+            ("offset.flush.interval.ms", "soon"),
+            ("exactly.once.source.support", "maybe"),
+        ])
+        .unwrap_err();
         assert_eq!(
             error.message(),
             "Invalid value soon for configuration offset.flush.interval.ms: Not a number of type LONG\n\

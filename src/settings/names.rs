@@ -6,13 +6,22 @@ use std::collections::BTreeSet;
 pub fn host_name() -> String {
     let name = read("/proc/sys/kernel/hostname");
     let name = name.trim();
-    if name.is_empty() { "127.0.0.1".to_owned() } else { name.to_owned() }
+    if name.is_empty() {
+        "127.0.0.1".to_owned()
+    } else {
+        name.to_owned()
+    }
 }
 
 /// Its name, short and in full, and what its file of hosts calls it besides.
 pub fn own_names() -> Vec<String> {
     let domain = read("/proc/sys/kernel/domainname");
-    names(&host_name(), domain.trim(), &read("/etc/hosts"), &read("/etc/resolv.conf"))
+    names(
+        &host_name(),
+        domain.trim(),
+        &read("/etc/hosts"),
+        &read("/etc/resolv.conf"),
+    )
 }
 
 fn read(path: &str) -> String {
@@ -21,7 +30,11 @@ fn read(path: &str) -> String {
 
 /// Comments end a line; words are apart by blanks.
 fn words(line: &str) -> Vec<&str> {
-    line.split(['#', ';']).next().unwrap_or_default().split_whitespace().collect()
+    line.split(['#', ';'])
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect()
 }
 
 fn names(host: &str, domain: &str, hosts: &str, resolver: &str) -> Vec<String> {
@@ -29,17 +42,25 @@ fn names(host: &str, domain: &str, hosts: &str, resolver: &str) -> Vec<String> {
     let mut names = BTreeSet::from([host.to_owned(), short.to_owned()]);
     for line in hosts.lines().map(words) {
         if let [_, aliases @ ..] = line.as_slice()
-            && aliases.iter().any(|alias| alias.eq_ignore_ascii_case(host) || alias.eq_ignore_ascii_case(short))
+            && aliases
+                .iter()
+                .any(|alias| alias.eq_ignore_ascii_case(host) || alias.eq_ignore_ascii_case(short))
         {
             names.extend(aliases.iter().map(|alias| (*alias).to_owned()));
         }
     }
-    let domains = resolver.lines().map(words).filter_map(|line| match line.as_slice() {
-        ["search" | "domain", domains @ ..] => {
-            Some(domains.iter().map(|domain| (*domain).to_owned()).collect::<Vec<_>>())
-        }
-        _ => None,
-    });
+    let domains = resolver
+        .lines()
+        .map(words)
+        .filter_map(|line| match line.as_slice() {
+            ["search" | "domain", domains @ ..] => Some(
+                domains
+                    .iter()
+                    .map(|domain| (*domain).to_owned())
+                    .collect::<Vec<_>>(),
+            ),
+            _ => None,
+        });
     let own = Some(domain).filter(|domain| !domain.is_empty() && *domain != "(none)");
     for domain in domains.flatten().chain(own.map(str::to_owned)) {
         let domain = domain.trim_matches('.');
@@ -57,8 +78,19 @@ mod tests {
     #[test]
     fn a_machine_has_its_short_name_its_full_one_and_those_of_its_files() {
         let hosts = "127.0.0.1 localhost\n10.0.0.7\tw1.ns.svc.cluster.local w1 # me\n10.0.0.8 w2\n#1 w1 commented\n";
-        let found = names("w1", "(none)", hosts, "# c\nsearch example.org lab.\nnameserver 1.1.1.1\noptions w1\n");
-        assert_eq!(found, ["w1", "w1.example.org", "w1.lab", "w1.ns.svc.cluster.local"]);
-        assert_eq!(names("w1.a.test", "b.test", "", "search\n"), ["w1", "w1.a.test", "w1.b.test"]);
+        let found = names(
+            "w1",
+            "(none)",
+            hosts,
+            "# c\nsearch example.org lab.\nnameserver 1.1.1.1\noptions w1\n",
+        );
+        assert_eq!(
+            found,
+            ["w1", "w1.example.org", "w1.lab", "w1.ns.svc.cluster.local"]
+        );
+        assert_eq!(
+            names("w1.a.test", "b.test", "", "search\n"),
+            ["w1", "w1.a.test", "w1.b.test"]
+        );
     }
 }

@@ -11,7 +11,10 @@ pub fn raise_open_files() -> usize {
     let most = given.maximum.unwrap_or(ENOUGH).min(ENOUGH);
     let current = given.current.unwrap_or(ENOUGH);
     if current < most {
-        let wanted = Rlimit { current: Some(most), maximum: given.maximum };
+        let wanted = Rlimit {
+            current: Some(most),
+            maximum: given.maximum,
+        };
         if let Err(error) = setrlimit(Resource::Nofile, wanted) {
             tracing::warn!(%error, "at most {current} files may be open at once: the limit cannot be raised");
         }

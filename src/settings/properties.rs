@@ -58,8 +58,13 @@ fn unescape(text: &str) -> Result<String, &'static str> {
             Some('f') => out.push('\u{c}'),
             Some('u') => {
                 let hex: String = chars.by_ref().take(4).collect();
-                let code = u32::from_str_radix(&hex, 16).ok().filter(|_| hex.len() == 4);
-                out.push(code.and_then(char::from_u32).ok_or("malformed \\uxxxx escape")?);
+                let code = u32::from_str_radix(&hex, 16)
+                    .ok()
+                    .filter(|_| hex.len() == 4);
+                out.push(
+                    code.and_then(char::from_u32)
+                        .ok_or("malformed \\uxxxx escape")?,
+                );
             }
             Some(other) => out.push(other),
             None => {}
@@ -77,7 +82,21 @@ mod tests {
         let text = "# comment\n! too\n\na=1\n b : two words  \nc three\npath=C:\\\\dir\\\n   \\u0041\nwith\\ space\\:x=y\nempty\nlast=\\\n";
         let pairs = parse(text).unwrap();
         let shown: Vec<_> = pairs.iter().map(|(k, v)| format!("{k}|{v}")).collect();
-        assert_eq!(shown, ["a|1", "b|two words", "c|three", "path|C:\\dirA", "with space:x|y", "empty|", "last|"]);
-        assert_eq!(parse("ok=1\nbad=\\u00g0").unwrap_err(), (2, "malformed \\uxxxx escape"));
+        assert_eq!(
+            shown,
+            [
+                "a|1",
+                "b|two words",
+                "c|three",
+                "path|C:\\dirA",
+                "with space:x|y",
+                "empty|",
+                "last|"
+            ]
+        );
+        assert_eq!(
+            parse("ok=1\nbad=\\u00g0").unwrap_err(),
+            (2, "malformed \\uxxxx escape")
+        );
     }
 }

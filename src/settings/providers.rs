@@ -43,12 +43,17 @@ pub struct ResolvedConfig {
 impl ResolvedConfig {
     /// A config as it is written, nothing of it resolved.
     pub fn as_written(config: Config) -> Self {
-        Self { config, given_out: Vec::new() }
+        Self {
+            config,
+            given_out: Vec::new(),
+        }
     }
 
     /// Each reference as it is written, and what it stands for: a secret.
     pub fn given_out(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.given_out.iter().map(|(reference, value)| (reference.as_str(), value.as_str()))
+        self.given_out
+            .iter()
+            .map(|(reference, value)| (reference.as_str(), value.as_str()))
     }
 }
 
@@ -62,10 +67,15 @@ impl ConfigProviders {
     /// From `config.providers` and `config.providers.NAME.*`.
     /// Errors: `Config` for an unknown class, or a provider without bounds.
     pub fn new(worker: &Config) -> Result<Self> {
-        let names = worker.get("config.providers").unwrap_or_default().split(',').map(str::trim);
+        let names = worker
+            .get("config.providers")
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim);
         let names = names.filter(|name| !name.is_empty());
-        let providers: Result<_> =
-            names.map(|name| Ok((name.to_owned(), ConfigProvider::new(name, worker)?))).collect();
+        let providers: Result<_> = names
+            .map(|name| Ok((name.to_owned(), ConfigProvider::new(name, worker)?)))
+            .collect();
         Ok(Self(Arc::new(providers?)))
     }
 
@@ -73,7 +83,10 @@ impl ConfigProviders {
     /// Errors: `Config`, naming key and reference, when something cannot be given out; `Retry` when it cannot be read.
     pub fn resolve(&self, config: &Config) -> Result<ResolvedConfig> {
         let (resolved, failed) = self.resolve_all(config);
-        failed.into_iter().next().map_or(Ok(resolved), |(key, error)| Err(error.context(key)))
+        failed
+            .into_iter()
+            .next()
+            .map_or(Ok(resolved), |(key, error)| Err(error.context(key)))
     }
 
     /// The same with every error, each with its key, whose value stays as it is.
@@ -98,22 +111,36 @@ impl ConfigProviders {
 
     /// The configs of tasks as they were planned with `resolved`, with the references of `config` put back.
     pub fn put_back(config: &Config, resolved: &Config, tasks: &mut [Config]) {
-        for (key, reference) in config.iter().filter(|(key, value)| resolved.get(key) != Some(value)) {
-            for task in tasks.iter_mut().filter(|task| task.get(key) == resolved.get(key)) {
+        for (key, reference) in config
+            .iter()
+            .filter(|(key, value)| resolved.get(key) != Some(value))
+        {
+            for task in tasks
+                .iter_mut()
+                .filter(|task| task.get(key) == resolved.get(key))
+            {
                 task.set(key, reference);
             }
         }
     }
 
-    fn value<'a>(&self, value: &'a str, given_out: &mut Vec<(String, String)>) -> Result<Cow<'a, str>> {
+    fn value<'a>(
+        &self,
+        value: &'a str,
+        given_out: &mut Vec<(String, String)>,
+    ) -> Result<Cow<'a, str>> {
         if self.0.is_empty() {
             return Ok(value.into());
         }
         let (mut out, mut from) = (String::new(), 0);
         for reference in references::of(value) {
-            let Some(provider) = self.0.get(reference.provider) else { continue };
+            let Some(provider) = self.0.get(reference.provider) else {
+                continue;
+            };
             let written = &value[reference.range.clone()];
-            let text = provider.get(&reference).map_err(|error| error.context(written))?;
+            let text = provider
+                .get(&reference)
+                .map_err(|error| error.context(written))?;
             out.push_str(&value[from..reference.range.start]);
             out.push_str(&text);
             from = reference.range.end;
@@ -131,9 +158,15 @@ impl ConfigProvider {
     fn new(name: &str, worker: &Config) -> Result<Self> {
         let parameter = |parameter: &str| {
             let key = format!("config.providers.{name}.param.{parameter}");
-            worker.get(&key).map(str::trim).filter(|value| !value.is_empty()).ok_or_else(|| {
-                Error::config(format!("{key} is missing: it says what the config provider {name} may give out"))
-            })
+            worker
+                .get(&key)
+                .map(str::trim)
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| {
+                    Error::config(format!(
+                        "{key} is missing: it says what the config provider {name} may give out"
+                    ))
+                })
         };
         let key = format!("config.providers.{name}.class");
         let class = worker.get(&key).unwrap_or(name).trim();
@@ -141,12 +174,18 @@ impl ConfigProvider {
             "EnvVarConfigProvider" | "env" => {
                 let pattern = parameter("allowlist.pattern")?;
                 let whole = Regex::new(&format!("^(?:{pattern})$"));
-                whole
-                    .map(Self::Env)
-                    .map_err(|error| Error::config(format!("config.providers.{name}.param.allowlist.pattern: {error}")))
+                whole.map(Self::Env).map_err(|error| {
+                    Error::config(format!(
+                        "config.providers.{name}.param.allowlist.pattern: {error}"
+                    ))
+                })
             }
-            "FileConfigProvider" | "file" => Ok(Self::File(roots(name, parameter("allowed.paths")?)?)),
-            "DirectoryConfigProvider" | "directory" => Ok(Self::Directory(roots(name, parameter("allowed.paths")?)?)),
+            "FileConfigProvider" | "file" => {
+                Ok(Self::File(roots(name, parameter("allowed.paths")?)?))
+            }
+            "DirectoryConfigProvider" | "directory" => {
+                Ok(Self::Directory(roots(name, parameter("allowed.paths")?)?))
+            }
             _ => Err(Error::config(format!(
                 "{key} {class} is unknown: there are EnvVarConfigProvider, FileConfigProvider and \
                  DirectoryConfigProvider of org.apache.kafka.common.config.provider"
@@ -158,24 +197,30 @@ impl ConfigProvider {
     fn get(&self, reference: &ProviderReference<'_>) -> Result<String> {
         let key = reference.key;
         match self {
-            Self::Env(pattern) if !pattern.is_match(key) => {
-                Err(Error::config(format!("the allowlist.pattern of the provider does not let {key} out")))
-            }
-            Self::Env(_) => std::env::var(key)
-                .map_err(|_| Error::config(format!("the environment of the worker has no variable {key}"))),
+            Self::Env(pattern) if !pattern.is_match(key) => Err(Error::config(format!(
+                "the allowlist.pattern of the provider does not let {key} out"
+            ))),
+            Self::Env(_) => std::env::var(key).map_err(|_| {
+                Error::config(format!(
+                    "the environment of the worker has no variable {key}"
+                ))
+            }),
             Self::File(roots) => {
                 let text = read(roots, Path::new(reference.path))?;
                 let pairs = properties::parse(&text).map_err(|(line, why)| {
-                    Error::config(format!("line {line} of {} cannot be read: {why}", reference.path))
+                    Error::config(format!(
+                        "line {line} of {} cannot be read: {why}",
+                        reference.path
+                    ))
                 })?;
                 let found = pairs.into_iter().rev().find(|(name, _)| name == key);
                 found
                     .map(|(_, value)| value)
                     .ok_or_else(|| Error::config(format!("{} has no key {key}", reference.path)))
             }
-            Self::Directory(_) if key.contains('/') || key == ".." => {
-                Err(Error::config("the key is no name of a file in that directory"))
-            }
+            Self::Directory(_) if key.contains('/') || key == ".." => Err(Error::config(
+                "the key is no name of a file in that directory",
+            )),
             Self::Directory(roots) => read(roots, &Path::new(reference.path).join(key)),
         }
     }
@@ -183,7 +228,10 @@ impl ConfigProvider {
 
 /// The real paths that may be read, and what is below them. A path that is not there yet counts as it is written.
 fn roots(provider: &str, paths: &str) -> Result<Vec<PathBuf>> {
-    let paths = paths.split(',').map(str::trim).filter(|path| !path.is_empty());
+    let paths = paths
+        .split(',')
+        .map(str::trim)
+        .filter(|path| !path.is_empty());
     paths
         .map(|path| {
             let path = Path::new(path);
@@ -201,10 +249,16 @@ fn roots(provider: &str, paths: &str) -> Result<Vec<PathBuf>> {
 /// The text of a file that really, whatever links lead to it, lies where it may be read from.
 fn read(roots: &[PathBuf], path: &Path) -> Result<String> {
     let shown = path.display();
-    let refused = || Error::config(format!("{shown} is not below the allowed.paths of the provider"));
-    let unreadable = |error: std::io::Error| Error::retry(format!("{shown} cannot be read: {error}"));
+    let refused = || {
+        Error::config(format!(
+            "{shown} is not below the allowed.paths of the provider"
+        ))
+    };
+    let unreadable =
+        |error: std::io::Error| Error::retry(format!("{shown} cannot be read: {error}"));
     // Whether a file exists elsewhere is nobody's business either.
-    let inside = |path: &Path| path.is_absolute() && roots.iter().any(|root| path.starts_with(root));
+    let inside =
+        |path: &Path| path.is_absolute() && roots.iter().any(|root| path.starts_with(root));
     let real = match path.canonicalize() {
         Ok(real) if inside(&real) => real,
         Ok(_) => return Err(refused()),
@@ -216,7 +270,9 @@ fn read(roots: &[PathBuf], path: &Path) -> Result<String> {
     let about = std::fs::metadata(&real).map_err(unreadable)?;
     if !about.is_file() || about.len() > file::MAX_BYTES {
         let most = file::MAX_BYTES;
-        return Err(Error::config(format!("{shown} is no file, or larger than {most} bytes (MAX_BYTES)")));
+        return Err(Error::config(format!(
+            "{shown} is no file, or larger than {most} bytes (MAX_BYTES)"
+        )));
     }
     file::text(&real, file::MAX_BYTES).map_err(unreadable)
 }
@@ -232,10 +288,15 @@ mod tests {
 
     impl Folder {
         fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("rowferry-providers-{name}-{}", std::process::id()));
+            let path = std::env::temp_dir()
+                .join(format!("rowferry-providers-{name}-{}", std::process::id()));
             std::fs::create_dir_all(path.join("in")).unwrap();
             let path = path.canonicalize().unwrap();
-            std::fs::write(path.join("in/db.properties"), "user=ann\npassword = s3cret \\u0041\n").unwrap();
+            std::fs::write(
+                path.join("in/db.properties"),
+                "user=ann\npassword = s3cret \\u0041\n",
+            )
+            .unwrap();
             std::fs::write(path.join("in/pass word"), "two words\n").unwrap();
             std::fs::write(path.join("outside"), "user=CANARY\n").unwrap();
             std::os::unix::fs::symlink(path.join("outside"), path.join("in/link")).unwrap();
@@ -246,8 +307,14 @@ mod tests {
             let allowed = format!("{}/in", self.0.display());
             ConfigProviders::new(&Config::from([
                 ("config.providers", "env, file,dir"),
-                ("config.providers.env.class", "org.apache.kafka.common.config.provider.EnvVarConfigProvider"),
-                ("config.providers.env.param.allowlist.pattern", "CARGO_PKG_.*"),
+                (
+                    "config.providers.env.class",
+                    "org.apache.kafka.common.config.provider.EnvVarConfigProvider",
+                ),
+                (
+                    "config.providers.env.param.allowlist.pattern",
+                    "CARGO_PKG_.*",
+                ),
                 ("config.providers.file.param.allowed.paths", &allowed),
                 ("config.providers.dir.class", "DirectoryConfigProvider"),
                 ("config.providers.dir.param.allowed.paths", &allowed),
@@ -274,7 +341,15 @@ mod tests {
         ]);
         let resolved = providers.resolve(&config).unwrap();
         let shown: Vec<_> = resolved.config.iter().map(|(_, value)| value).collect();
-        assert_eq!(shown, ["x-s3cret A-ann", "two words\n", "rowferry ${vault:x} ${topic}", "plain"]);
+        assert_eq!(
+            shown,
+            [
+                "x-s3cret A-ann",
+                "two words\n",
+                "rowferry ${vault:x} ${topic}",
+                "plain"
+            ]
+        );
         let given_out: Vec<_> = resolved.given_out().map(|(_, value)| value).collect();
         assert_eq!(given_out, ["s3cret A", "ann", "two words\n", "rowferry"]);
         assert!(!format!("{resolved:?}").contains("s3cret"));
@@ -294,17 +369,30 @@ mod tests {
             ("${env:PATH}".to_owned(), ErrorKind::Config),
             ("${env:CARGO_PKG_NOTHING}".to_owned(), ErrorKind::Config),
             (format!("${{file:{at}/outside:user}}"), ErrorKind::Config),
-            (format!("${{file:{at}/in/../outside:user}}"), ErrorKind::Config),
+            (
+                format!("${{file:{at}/in/../outside:user}}"),
+                ErrorKind::Config,
+            ),
             (format!("${{file:{at}/in/link:user}}"), ErrorKind::Config),
-            (format!("${{file:{at}/in/db.properties:nothing}}"), ErrorKind::Config),
+            (
+                format!("${{file:{at}/in/db.properties:nothing}}"),
+                ErrorKind::Config,
+            ),
             (format!("${{dir:{at}/in:link}}"), ErrorKind::Config),
             (format!("${{dir:{at}/in:../outside}}"), ErrorKind::Config),
             ("${file:/etc/no-such-file:x}".to_owned(), ErrorKind::Config),
             (format!("${{file:{at}/in/missing:x}}"), ErrorKind::Retry),
         ] {
-            let error = providers.resolve(&Config::from([("some.key", reference.as_str())])).unwrap_err();
+            let error = providers
+                .resolve(&Config::from([("some.key", reference.as_str())]))
+                .unwrap_err();
             assert_eq!(error.kind(), kind, "{reference}");
-            assert!(error.message().starts_with(&format!("some.key: {reference}: ")), "{error}");
+            assert!(
+                error
+                    .message()
+                    .starts_with(&format!("some.key: {reference}: ")),
+                "{error}"
+            );
             assert!(!error.message().contains("CANARY"), "{error}");
         }
     }
@@ -312,19 +400,39 @@ mod tests {
     #[test]
     fn a_provider_has_to_say_what_it_gives_out() {
         for (pairs, want) in [
-            (vec![("config.providers", "env")], "config.providers.env.param.allowlist.pattern is missing"),
-            (vec![("config.providers", "file")], "config.providers.file.param.allowed.paths is missing"),
-            (vec![("config.providers", "x"), ("config.providers.x.class", "a.Vault")], "a.Vault is unknown"),
             (
-                vec![("config.providers", "file"), ("config.providers.file.param.allowed.paths", "etc")],
+                vec![("config.providers", "env")],
+                "config.providers.env.param.allowlist.pattern is missing",
+            ),
+            (
+                vec![("config.providers", "file")],
+                "config.providers.file.param.allowed.paths is missing",
+            ),
+            (
+                vec![
+                    ("config.providers", "x"),
+                    ("config.providers.x.class", "a.Vault"),
+                ],
+                "a.Vault is unknown",
+            ),
+            (
+                vec![
+                    ("config.providers", "file"),
+                    ("config.providers.file.param.allowed.paths", "etc"),
+                ],
                 "etc has to begin with /",
             ),
         ] {
-            let worker = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let worker = pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect();
             let error = ConfigProviders::new(&worker).unwrap_err();
             assert!(error.message().contains(want), "{error}");
         }
-        let untouched = ConfigProviders::default().resolve(&Config::from([("a", "${file:/etc/passwd:root}")])).unwrap();
+        let untouched = ConfigProviders::default()
+            .resolve(&Config::from([("a", "${file:/etc/passwd:root}")]))
+            .unwrap();
         assert_eq!(untouched.config.get("a"), Some("${file:/etc/passwd:root}"));
     }
 }

@@ -19,11 +19,20 @@ pub struct ProviderReference<'a> {
 pub fn of(text: &str) -> Vec<ProviderReference<'_>> {
     let (mut found, mut from) = (Vec::new(), 0);
     while let Some(at) = text[from..].find("${").map(|at| from + at) {
-        let Some(end) = text[at..].find('}').map(|end| at + end) else { break };
+        let Some(end) = text[at..].find('}').map(|end| at + end) else {
+            break;
+        };
         from = end + 1;
-        let Some((provider, rest)) = text[at + 2..end].split_once(':') else { continue };
+        let Some((provider, rest)) = text[at + 2..end].split_once(':') else {
+            continue;
+        };
         let (path, key) = rest.split_once(':').unwrap_or(("", rest));
-        found.push(ProviderReference { range: at..from, provider, path, key });
+        found.push(ProviderReference {
+            range: at..from,
+            provider,
+            path,
+            key,
+        });
     }
     found
 }
@@ -34,12 +43,20 @@ mod tests {
 
     #[test]
     fn references_are_found_anywhere_in_a_value() {
-        let shown = |text| of(text).iter().map(|r| format!("{}|{}|{}", r.provider, r.path, r.key)).collect::<Vec<_>>();
+        let shown = |text| {
+            of(text)
+                .iter()
+                .map(|r| format!("{}|{}|{}", r.provider, r.path, r.key))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(
             shown("${env:HOST}:3306/${file:/etc/a b.properties:db}"),
             ["env||HOST", "file|/etc/a b.properties|db"]
         );
-        assert_eq!(shown("${directory:/run/secrets:pass:word}"), ["directory|/run/secrets|pass:word"]);
+        assert_eq!(
+            shown("${directory:/run/secrets:pass:word}"),
+            ["directory|/run/secrets|pass:word"]
+        );
         for text in ["${topic}", "$env:A", "${env:A", "{env:A}", "", "$", "${"] {
             assert!(of(text).is_empty(), "{text}");
         }

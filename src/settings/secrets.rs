@@ -31,12 +31,17 @@ pub fn sounds_secret(name: &str) -> bool {
         "keystore.certificate",
     ];
     let lower = name.to_ascii_lowercase();
-    PARTS.iter().any(|part| lower.contains(part)) || lower.ends_with(".pass") || lower.ends_with(".pwd")
+    PARTS.iter().any(|part| lower.contains(part))
+        || lower.ends_with(".pass")
+        || lower.ends_with(".pwd")
 }
 
 /// Whether the value of this key of the worker must not be shown.
 pub fn is_secret(name: &str) -> bool {
-    sounds_secret(name) || KEYS.iter().any(|key| key.name == name && key.ty == ConfigType::Password)
+    sounds_secret(name)
+        || KEYS
+            .iter()
+            .any(|key| key.name == name && key.ty == ConfigType::Password)
 }
 
 #[cfg(test)]
@@ -45,10 +50,20 @@ mod tests {
 
     #[test]
     fn secret_keys_are_known_by_their_names() {
-        for name in ["connection.password", "producer.sasl.jaas.config", "a.SECRET", "my.api.key", "ftp.pass"] {
+        for name in [
+            "connection.password",
+            "producer.sasl.jaas.config",
+            "a.SECRET",
+            "my.api.key",
+            "ftp.pass",
+        ] {
             assert!(sounds_secret(name), "{name}");
         }
-        assert!(!sounds_secret("connection.url") && !sounds_secret("group.id") && !sounds_secret("compass"));
+        assert!(
+            !sounds_secret("connection.url")
+                && !sounds_secret("group.id")
+                && !sounds_secret("compass")
+        );
         assert!(is_secret("rowferry.store.url") && !sounds_secret("rowferry.store.url"));
     }
 }

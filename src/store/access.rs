@@ -43,14 +43,25 @@ struct HeldSession {
 impl StoreAccess {
     /// Connects and brings the tables up to date. `has_own_key`: a key was made for a store in this place.
     /// Errors: also `Lost`, when there is nothing in a place where there has been something.
-    pub(super) async fn open(place: StoreLocation, has_own_key: bool) -> Result<Self, StoreFailure> {
+    pub(super) async fn open(
+        place: StoreLocation,
+        has_own_key: bool,
+    ) -> Result<Self, StoreFailure> {
         if let StoreKind::File(_, path) = &place.kind
             && let Some(cause) = files::lost_store(path, has_own_key)
         {
             return Err(StoreFailure::told(StoreTrouble::Lost, &place.shown, &cause));
         }
-        let mut session = within(Instant::now() + TIME_LIMIT, &place, StoreSession::open(&place, None)).await?;
-        let mut held = HeldSession { backend: session.backend, ..HeldSession::default() };
+        let mut session = within(
+            Instant::now() + TIME_LIMIT,
+            &place,
+            StoreSession::open(&place, None),
+        )
+        .await?;
+        let mut held = HeldSession {
+            backend: session.backend,
+            ..HeldSession::default()
+        };
         let prepared = async {
             if has_own_key {
                 session.has_tables(&place).await?;
@@ -60,7 +71,10 @@ impl StoreAccess {
         };
         within(Instant::now() + REWRITE_LIMIT, &place, prepared).await?;
         held.session = Some(session);
-        Ok(Self { place, held: Mutex::new(held) })
+        Ok(Self {
+            place,
+            held: Mutex::new(held),
+        })
     }
 
     /// Performs all statements in one transaction, or none. After `Ok` it survives a power loss.
@@ -78,7 +92,10 @@ impl StoreAccess {
             let was_connected = held.session.is_some();
             match self.attempt(held, statements, deadline).await {
                 Err(failure)
-                    if failure.trouble == StoreTrouble::Unreachable && !failure.in_doubt && was_connected && again =>
+                    if failure.trouble == StoreTrouble::Unreachable
+                        && !failure.in_doubt
+                        && was_connected
+                        && again =>
                 {
                     again = false;
                 }
@@ -116,12 +133,25 @@ impl StoreAccess {
     }
 
     /// What became of a commit that was answered with an error or not at all.
-    async fn outcome(&self, held: &mut HeldSession, failure: StoreFailure) -> Result<(), StoreFailure> {
-        warn!(error = failure.text, "a commit of the metadata store failed; its outcome is read");
-        match self.settle_within(held, Instant::now() + SETTLE_LIMIT).await {
+    async fn outcome(
+        &self,
+        held: &mut HeldSession,
+        failure: StoreFailure,
+    ) -> Result<(), StoreFailure> {
+        warn!(
+            error = failure.text,
+            "a commit of the metadata store failed; its outcome is read"
+        );
+        match self
+            .settle_within(held, Instant::now() + SETTLE_LIMIT)
+            .await
+        {
             Ok(()) if held.ledger.settled() == Some(true) => Ok(()),
             Ok(()) => Err(failure),
-            Err(_) => Err(StoreFailure { in_doubt: true, ..failure }),
+            Err(_) => Err(StoreFailure {
+                in_doubt: true,
+                ..failure
+            }),
         }
     }
 
@@ -133,7 +163,11 @@ impl StoreAccess {
         Ok(held.ledger.settled())
     }
 
-    async fn settle_within(&self, held: &mut HeldSession, deadline: Instant) -> Result<(), StoreFailure> {
+    async fn settle_within(
+        &self,
+        held: &mut HeldSession,
+        deadline: Instant,
+    ) -> Result<(), StoreFailure> {
         let mut session = self.session(held, deadline).await?;
         if held.ledger.is_in_doubt() {
             let read = read_ledger(&mut session, &mut held.ledger, &self.place);
@@ -147,7 +181,11 @@ impl StoreAccess {
     }
 
     /// The rows of a query.
-    pub(super) async fn rows(&self, query: &SqlQuery, args: &[SqlCell]) -> Result<Vec<Vec<SqlCell>>, StoreFailure> {
+    pub(super) async fn rows(
+        &self,
+        query: &SqlQuery,
+        args: &[SqlCell],
+    ) -> Result<Vec<Vec<SqlCell>>, StoreFailure> {
         let deadline = Instant::now() + TIME_LIMIT;
         let held = &mut *self.held(deadline).await?;
         let mut again = held.session.is_some();
@@ -202,7 +240,9 @@ impl StoreAccess {
 
     /// Ends the connection; what was committed stays.
     pub(super) async fn close(&self) {
-        let Ok(mut held) = timeout(CLOSE_LIMIT, self.held.lock()).await else { return };
+        let Ok(mut held) = timeout(CLOSE_LIMIT, self.held.lock()).await else {
+            return;
+        };
         if let Some(session) = held.session.take() {
             drop(timeout(CLOSE_LIMIT, session.close()).await);
         }
@@ -213,24 +253,34 @@ impl StoreAccess {
     }
 
     async fn held(&self, deadline: Instant) -> Result<MutexGuard<'_, HeldSession>, StoreFailure> {
-        timeout_at(deadline, self.held.lock()).await.map_err(|_| StoreFailure::silent(&self.place.shown))
+        timeout_at(deadline, self.held.lock())
+            .await
+            .map_err(|_| StoreFailure::silent(&self.place.shown))
     }
 
     /// The connection, or a new one, to be put back unless it has shown an error. With the lock of a new one in hand, nothing of
     /// an older one is under way any more, so what the ledger says is final.
-    async fn session(&self, held: &mut HeldSession, deadline: Instant) -> Result<StoreSession, StoreFailure> {
+    async fn session(
+        &self,
+        held: &mut HeldSession,
+        deadline: Instant,
+    ) -> Result<StoreSession, StoreFailure> {
         if let Some(session) = held.session.take() {
             return Ok(session);
         }
         let opened = async {
             fail_point::reach_async("store.connect").await?;
-            let mut session = StoreSession::open(&self.place, Some((&held.ledger, held.backend))).await?;
+            let mut session =
+                StoreSession::open(&self.place, Some((&held.ledger, held.backend))).await?;
             read_ledger(&mut session, &mut held.ledger, &self.place).await?;
             Ok(session)
         };
         let session = within(deadline, &self.place, opened).await?;
         held.backend = session.backend;
-        info!(store = self.place.shown, "the metadata store was connected anew");
+        info!(
+            store = self.place.shown,
+            "the metadata store was connected anew"
+        );
         Ok(session)
     }
 
@@ -284,7 +334,11 @@ async fn read_ledger(
 }
 
 fn foreign(place: &StoreLocation) -> StoreFailure {
-    StoreFailure::told(StoreTrouble::Foreign, &place.shown, "what it holds is not what this worker has stored")
+    StoreFailure::told(
+        StoreTrouble::Foreign,
+        &place.shown,
+        "what it holds is not what this worker has stored",
+    )
 }
 
 async fn within<T>(
@@ -300,7 +354,13 @@ async fn within<T>(
 
 fn new_id(place: &StoreLocation) -> Result<String, StoreFailure> {
     let mut bytes = [0u8; 16];
-    let none = |_| StoreFailure::told(StoreTrouble::Broken, &place.shown, "the system gives no random numbers");
+    let none = |_| {
+        StoreFailure::told(
+            StoreTrouble::Broken,
+            &place.shown,
+            "the system gives no random numbers",
+        )
+    };
     SystemRandom::new().fill(&mut bytes).map_err(none)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

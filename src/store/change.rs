@@ -27,7 +27,13 @@ impl StoreOptions {
     /// A store with the defaults of everything else.
     pub fn new(url: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
         let (url, data_dir) = (url.into(), data_dir.into());
-        Self { url, data_dir, secrets_key: None, forget_key: None, history: HistoryLimits::default() }
+        Self {
+            url,
+            data_dir,
+            secrets_key: None,
+            forget_key: None,
+            history: HistoryLimits::default(),
+        }
     }
 }
 
@@ -44,7 +50,11 @@ pub struct HistoryLimits {
 
 impl Default for HistoryLimits {
     fn default() -> Self {
-        Self { versions: 100, total: 10_000, deleted_ms: 30 * 24 * 60 * 60 * 1000 }
+        Self {
+            versions: 100,
+            total: 10_000,
+            deleted_ms: 30 * 24 * 60 * 60 * 1000,
+        }
     }
 }
 
@@ -53,7 +63,11 @@ impl Default for HistoryLimits {
 #[allow(missing_docs, reason = "the fields are what their names say")]
 pub enum StoreChange {
     /// A new connector with its first config and target state.
-    Create { name: Arc<str>, config: Config, target: TargetState },
+    Create {
+        name: Arc<str>,
+        config: Config,
+        target: TargetState,
+    },
     /// Another config of a connector; the old tasks' configs are forgotten.
     Replace { name: Arc<str>, config: Config },
     /// Another target state.
@@ -63,7 +77,11 @@ pub enum StoreChange {
     /// The task configs of a connector, all of them; statuses of tasks beyond are forgotten.
     SetTasks { name: Arc<str>, tasks: Vec<Config> },
     /// The status of a connector (`task` is `None`) or of a task.
-    SetStatus { name: Arc<str>, task: Option<u32>, status: RunStatus },
+    SetStatus {
+        name: Arc<str>,
+        task: Option<u32>,
+        status: RunStatus,
+    },
     /// A topic that a connector has used.
     AddTopic { name: Arc<str>, topic: Arc<str> },
     /// Forgets a connector's topics.

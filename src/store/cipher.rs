@@ -53,7 +53,9 @@ pub(super) enum SealMark<'a> {
 impl<'a> SealMark<'a> {
     /// Reads the first [`MARK_LEN`] characters of a stored config, or more.
     pub(super) fn of(stored: &'a str) -> Self {
-        let id = stored.strip_prefix(SCHEME).and_then(|rest| rest.get(..ID_LEN));
+        let id = stored
+            .strip_prefix(SCHEME)
+            .and_then(|rest| rest.get(..ID_LEN));
         id.map_or(Self::Plain, Self::Key)
     }
 }
@@ -82,13 +84,23 @@ impl StoreCipher {
     /// The first key encrypts, all decrypt; `all`: the configs in force too, not only those of the past.
     pub(super) fn new(keys: &[[u8; KEY_LEN]], all: bool) -> Result<Self, StoreFailure> {
         let key = |bytes: &[u8; KEY_LEN]| {
-            let key =
-                UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| broken("the key of its secrets cannot be used"))?;
+            let key = UnboundKey::new(&AES_256_GCM, bytes)
+                .map_err(|_| broken("the key of its secrets cannot be used"))?;
             let hash = Sha256::digest([b"rowferry secrets key id: ".as_slice(), bytes].concat());
-            let id = hash.iter().take(ID_LEN / 2).map(|byte| format!("{byte:02x}")).collect();
-            Ok::<_, StoreFailure>(CipherKey { id, key: LessSafeKey::new(key) })
+            let id = hash
+                .iter()
+                .take(ID_LEN / 2)
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            Ok::<_, StoreFailure>(CipherKey {
+                id,
+                key: LessSafeKey::new(key),
+            })
         };
-        Ok(Self { keys: keys.iter().map(key).collect::<Result<_, _>>()?, all })
+        Ok(Self {
+            keys: keys.iter().map(key).collect::<Result<_, _>>()?,
+            all,
+        })
     }
 
     /// Whether a config of that table, stored like that, should be stored anew.
@@ -107,18 +119,31 @@ impl StoreCipher {
 
     /// The key that configs of that table are encrypted with.
     fn key(&self, table: SealedTable) -> Option<&CipherKey> {
-        self.keys.first().filter(|_| self.all || table == SealedTable::History)
+        self.keys
+            .first()
+            .filter(|_| self.all || table == SealedTable::History)
     }
 
     /// A config's text as it is to be stored.
-    pub(super) fn seal(&self, table: SealedTable, connector: &str, text: &str) -> Result<String, StoreFailure> {
-        let Some(key) = self.key(table) else { return Ok(text.to_owned()) };
+    pub(super) fn seal(
+        &self,
+        table: SealedTable,
+        connector: &str,
+        text: &str,
+    ) -> Result<String, StoreFailure> {
+        let Some(key) = self.key(table) else {
+            return Ok(text.to_owned());
+        };
         let mut nonce = [0; NONCE_LEN];
         let failed = |_| broken("a config cannot be encrypted: the system gives no random numbers");
         SystemRandom::new().fill(&mut nonce).map_err(failed)?;
         let mut sealed = text.as_bytes().to_vec();
         key.key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), place(table, connector), &mut sealed)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                place(table, connector),
+                &mut sealed,
+            )
             .map_err(failed)?;
         let bytes = [nonce.as_slice(), &sealed].concat();
         Ok(format!("{SCHEME}{}:{}", key.id, STANDARD.encode(bytes)))
@@ -131,21 +156,33 @@ impl StoreCipher {
         connector: &str,
         stored: &'a str,
     ) -> Result<Cow<'a, str>, StoreFailure> {
-        let SealMark::Key(id) = SealMark::of(stored) else { return Ok(stored.into()) };
+        let SealMark::Key(id) = SealMark::of(stored) else {
+            return Ok(stored.into());
+        };
         let key = self.keys.iter().find(|key| key.id == id).ok_or_else(|| {
             let table = table.name();
             broken(&format!(
                 "a config of {connector} in {table} is encrypted with another key, {id}, than this worker's"
             ))
         })?;
-        let text = stored.get(MARK_LEN + 1..).and_then(|text| STANDARD.decode(text).ok()).and_then(|mut bytes| {
-            let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN)?;
-            let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-            let text = key.key.open_in_place(nonce, place(table, connector), sealed).ok()?;
-            String::from_utf8(text.to_vec()).ok()
-        });
-        let changed =
-            || broken(&format!("a config of {connector} in {} cannot be decrypted: it was changed", table.name()));
+        let text = stored
+            .get(MARK_LEN + 1..)
+            .and_then(|text| STANDARD.decode(text).ok())
+            .and_then(|mut bytes| {
+                let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN)?;
+                let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+                let text = key
+                    .key
+                    .open_in_place(nonce, place(table, connector), sealed)
+                    .ok()?;
+                String::from_utf8(text.to_vec()).ok()
+            });
+        let changed = || {
+            broken(&format!(
+                "a config of {connector} in {} cannot be decrypted: it was changed",
+                table.name()
+            ))
+        };
         text.map(Cow::from).ok_or_else(changed)
     }
 }
@@ -157,7 +194,10 @@ fn place(table: SealedTable, connector: &str) -> Aad<Vec<u8>> {
 
 fn broken(what: &str) -> StoreFailure {
     let cure = "give the key that it was made with (rowferry.secrets.key), or restore the store from a copy";
-    StoreFailure::new(StoreTrouble::Damaged, format!("the metadata store of rowferry.store.url: {what}; {cure}"))
+    StoreFailure::new(
+        StoreTrouble::Damaged,
+        format!("the metadata store of rowferry.store.url: {what}; {cure}"),
+    )
 }
 
 #[cfg(test)]
@@ -170,17 +210,46 @@ mod tests {
     fn what_is_sealed_opens_in_its_place_only_and_never_looks_alike() {
         let cipher = StoreCipher::new(&[[1; KEY_LEN]], true).unwrap();
         let sealed = cipher.seal(SealedTable::History, "c", CONFIG).unwrap();
-        assert!(!sealed.contains("CANARY") && sealed != cipher.seal(SealedTable::History, "c", CONFIG).unwrap());
-        assert_eq!(cipher.open(SealedTable::History, "c", &sealed).unwrap(), CONFIG);
+        assert!(
+            !sealed.contains("CANARY")
+                && sealed != cipher.seal(SealedTable::History, "c", CONFIG).unwrap()
+        );
+        assert_eq!(
+            cipher.open(SealedTable::History, "c", &sealed).unwrap(),
+            CONFIG
+        );
         for (table, name) in [(SealedTable::Connectors, "c"), (SealedTable::History, "d")] {
-            assert!(cipher.open(table, name, &sealed).unwrap_err().text.contains("was changed"));
+            assert!(
+                cipher
+                    .open(table, name, &sealed)
+                    .unwrap_err()
+                    .text
+                    .contains("was changed")
+            );
         }
         let mut other = sealed.into_bytes();
         let at = MARK_LEN + 30;
         other[at] = if other[at] == b'A' { b'B' } else { b'A' };
-        assert!(cipher.open(SealedTable::History, "c", &String::from_utf8(other).unwrap()).is_err());
-        assert_eq!(cipher.open(SealedTable::History, "c", CONFIG).unwrap(), CONFIG, "plain ones of older versions");
-        for cut in ["", "aes256gcm:", "aes256gcm:0123456789abcdef", "aes256gcm:0123456789abcdef:AAAA"] {
+        assert!(
+            cipher
+                .open(
+                    SealedTable::History,
+                    "c",
+                    &String::from_utf8(other).unwrap()
+                )
+                .is_err()
+        );
+        assert_eq!(
+            cipher.open(SealedTable::History, "c", CONFIG).unwrap(),
+            CONFIG,
+            "plain ones of older versions"
+        );
+        for cut in [
+            "",
+            "aes256gcm:",
+            "aes256gcm:0123456789abcdef",
+            "aes256gcm:0123456789abcdef:AAAA",
+        ] {
             drop(cipher.open(SealedTable::History, "c", cut));
         }
     }
@@ -196,19 +265,34 @@ mod tests {
             both.is_outdated(SealedTable::Tasks, &SealMark::of(&sealed))
                 && !old.is_outdated(SealedTable::Tasks, &SealMark::of(&sealed))
         );
-        let SealMark::Key(id) = SealMark::of(&sealed) else { panic!("{sealed}") };
+        let SealMark::Key(id) = SealMark::of(&sealed) else {
+            panic!("{sealed}")
+        };
         assert!(both.knows(id) && !new.knows(id));
-        assert!(new.open(SealedTable::Tasks, "c", &sealed).unwrap_err().text.contains(id));
+        assert!(
+            new.open(SealedTable::Tasks, "c", &sealed)
+                .unwrap_err()
+                .text
+                .contains(id)
+        );
     }
 
     #[test]
     fn configs_in_force_stay_plain_where_only_history_is_sealed() {
         let cipher = StoreCipher::new(&[[1; KEY_LEN]], false).unwrap();
-        assert_eq!(cipher.seal(SealedTable::Connectors, "c", CONFIG).unwrap(), CONFIG);
+        assert_eq!(
+            cipher.seal(SealedTable::Connectors, "c", CONFIG).unwrap(),
+            CONFIG
+        );
         assert!(
             !cipher.is_outdated(SealedTable::Connectors, &SealMark::Plain)
                 && cipher.is_outdated(SealedTable::History, &SealMark::Plain)
         );
-        assert_eq!(StoreCipher::none().seal(SealedTable::History, "c", CONFIG).unwrap(), CONFIG);
+        assert_eq!(
+            StoreCipher::none()
+                .seal(SealedTable::History, "c", CONFIG)
+                .unwrap(),
+            CONFIG
+        );
     }
 }

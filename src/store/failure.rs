@@ -41,13 +41,19 @@ pub struct StoreFailure {
 
 impl StoreFailure {
     pub(super) fn new(trouble: StoreTrouble, text: impl Into<String>) -> Self {
-        Self { trouble, text: text.into(), in_doubt: false }
+        Self {
+            trouble,
+            text: text.into(),
+            in_doubt: false,
+        }
     }
 
     /// What the database says about our own statements, which hold no values.
     pub(super) fn of(error: &sqlx::Error, place: &str) -> Self {
         let trouble = match error {
-            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => StoreTrouble::Unreachable,
+            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => {
+                StoreTrouble::Unreachable
+            }
             sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => StoreTrouble::Refused,
             sqlx::Error::Database(cause) => of_database(&**cause),
             _ => StoreTrouble::Broken,
@@ -82,28 +88,46 @@ impl StoreFailure {
             StoreTrouble::Refused => "check the URL, the account and what it may do",
             StoreTrouble::Broken => "the log of its database may say more",
         };
-        Self::new(trouble, format!("the metadata store of rowferry.store.url ({place}) fails: {cause}; {cure}"))
+        Self::new(
+            trouble,
+            format!("the metadata store of rowferry.store.url ({place}) fails: {cause}; {cure}"),
+        )
     }
 
     pub(super) fn silent(place: &str) -> Self {
-        Self::told(StoreTrouble::Unreachable, place, "it did not answer in time")
+        Self::told(
+            StoreTrouble::Unreachable,
+            place,
+            "it did not answer in time",
+        )
     }
 }
 
 /// For fail points, which give errors of connectors.
 impl From<Error> for StoreFailure {
     fn from(error: Error) -> Self {
-        let trouble = if error.kind() == ErrorKind::Retry { StoreTrouble::Unreachable } else { StoreTrouble::Broken };
-        Self::new(trouble, format!("the metadata store of rowferry.store.url: {error}"))
+        let trouble = if error.kind() == ErrorKind::Retry {
+            StoreTrouble::Unreachable
+        } else {
+            StoreTrouble::Broken
+        };
+        Self::new(
+            trouble,
+            format!("the metadata store of rowferry.store.url: {error}"),
+        )
     }
 }
 
 impl From<StoreFailure> for Error {
     fn from(failure: StoreFailure) -> Self {
         let kind = match failure.trouble {
-            StoreTrouble::Full | StoreTrouble::Unreachable | StoreTrouble::InUse => ErrorKind::Retry,
+            StoreTrouble::Full | StoreTrouble::Unreachable | StoreTrouble::InUse => {
+                ErrorKind::Retry
+            }
             StoreTrouble::Refused | StoreTrouble::Lost => ErrorKind::Config,
-            StoreTrouble::Foreign | StoreTrouble::Damaged | StoreTrouble::Broken => ErrorKind::Fatal,
+            StoreTrouble::Foreign | StoreTrouble::Damaged | StoreTrouble::Broken => {
+                ErrorKind::Fatal
+            }
         };
         Self::new(kind, failure.text)
     }
@@ -111,12 +135,17 @@ impl From<StoreFailure> for Error {
 
 fn of_database(error: &dyn DatabaseError) -> StoreTrouble {
     if error.try_downcast_ref::<SqliteError>().is_some() {
-        return error.code().and_then(|code| code.parse().ok()).map_or(StoreTrouble::Broken, of_sqlite);
+        return error
+            .code()
+            .and_then(|code| code.parse().ok())
+            .map_or(StoreTrouble::Broken, of_sqlite);
     }
     if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
         return of_mysql(error.number());
     }
-    let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else { return StoreTrouble::Broken };
+    let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else {
+        return StoreTrouble::Broken;
+    };
     // a plan of before the table changed; other features that are missing have that code too
     if error.code() == "0A000" && error.routine() == Some("RevalidateCachedQuery") {
         return StoreTrouble::Unreachable;
@@ -147,7 +176,9 @@ fn of_mysql(number: u16) -> StoreTrouble {
         // access denied, unknown database, no privilege, read-only
         1044 | 1045 | 1049 | 1142 | 1227 | 1290 | 1698 | 1792 | 1836 => StoreTrouble::Refused,
         // too many connections, shutting down, lock waits, deadlocks, statements to prepare anew, interrupted, killed
-        1040 | 1053 | 1203 | 1205 | 1213 | 1243 | 1615 | 1317 | 1927 | 3024 => StoreTrouble::Unreachable,
+        1040 | 1053 | 1203 | 1205 | 1213 | 1243 | 1615 | 1317 | 1927 | 3024 => {
+            StoreTrouble::Unreachable
+        }
         // a crashed table, an index that is broken
         126 | 127 | 145 | 1034 | 1035 | 1194 | 1712 => StoreTrouble::Damaged,
         _ => StoreTrouble::Broken,
@@ -163,7 +194,9 @@ fn of_postgres(code: &str) -> StoreTrouble {
         "25006" | "3D000" | "42501" => StoreTrouble::Refused,
         "XX001" | "XX002" => StoreTrouble::Damaged,
         _ if code.starts_with("28") => StoreTrouble::Refused,
-        _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57") => StoreTrouble::Unreachable,
+        _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57") => {
+            StoreTrouble::Unreachable
+        }
         _ => StoreTrouble::Broken,
     }
 }
@@ -174,14 +207,39 @@ mod tests {
 
     #[test]
     fn codes_of_databases_are_told_apart() {
-        assert_eq!([of_sqlite(13), of_sqlite(261), of_sqlite(779), of_sqlite(10)], {
-            [StoreTrouble::Full, StoreTrouble::InUse, StoreTrouble::Damaged, StoreTrouble::Broken]
-        });
+        assert_eq!(
+            [of_sqlite(13), of_sqlite(261), of_sqlite(779), of_sqlite(10)],
+            {
+                [
+                    StoreTrouble::Full,
+                    StoreTrouble::InUse,
+                    StoreTrouble::Damaged,
+                    StoreTrouble::Broken,
+                ]
+            }
+        );
         assert_eq!([of_mysql(1114), of_mysql(1213), of_mysql(1045)], {
-            [StoreTrouble::Full, StoreTrouble::Unreachable, StoreTrouble::Refused]
+            [
+                StoreTrouble::Full,
+                StoreTrouble::Unreachable,
+                StoreTrouble::Refused,
+            ]
         });
-        assert_eq!([of_postgres("53100"), of_postgres("57P01"), of_postgres("28P01"), of_postgres("23505")], {
-            [StoreTrouble::Full, StoreTrouble::Unreachable, StoreTrouble::Refused, StoreTrouble::Broken]
-        });
+        assert_eq!(
+            [
+                of_postgres("53100"),
+                of_postgres("57P01"),
+                of_postgres("28P01"),
+                of_postgres("23505")
+            ],
+            {
+                [
+                    StoreTrouble::Full,
+                    StoreTrouble::Unreachable,
+                    StoreTrouble::Refused,
+                    StoreTrouble::Broken,
+                ]
+            }
+        );
     }
 }

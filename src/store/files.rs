@@ -10,7 +10,13 @@ use tracing::{info, warn};
 use super::failure::{StoreFailure, StoreTrouble};
 
 /// What the worker itself puts into the folder of its store; a folder with nothing else is its own.
-const OURS: &[&str] = &["rowferry.db", "rowferry.db-wal", "rowferry.db-shm", "rowferry.db-journal", KEY_FILE];
+const OURS: &[&str] = &[
+    "rowferry.db",
+    "rowferry.db-wal",
+    "rowferry.db-shm",
+    "rowferry.db-journal",
+    KEY_FILE,
+];
 /// Name of the key file.
 pub const KEY_FILE: &str = "secrets.key";
 
@@ -21,13 +27,17 @@ pub(super) fn private_folder(folder: &Path) -> Result<(), StoreFailure> {
         return Ok(());
     }
     if !folder.exists() {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder);
         made.map_err(|error| refused("cannot make the folder", folder, &error))?;
         // Its name should survive a power loss as its files do; a parent that may not be read cannot be synced.
         drop(sync(parent(folder)));
         return Ok(());
     }
-    let entries = std::fs::read_dir(folder).map_err(|error| refused("cannot read the folder", folder, &error))?;
+    let entries = std::fs::read_dir(folder)
+        .map_err(|error| refused("cannot read the folder", folder, &error))?;
     let ours = |name: std::ffi::OsString| OURS.iter().any(|known| name.to_str() == Some(known));
     if entries.flatten().all(|entry| ours(entry.file_name())) {
         close(folder, 0o700);
@@ -38,7 +48,11 @@ pub(super) fn private_folder(folder: &Path) -> Result<(), StoreFailure> {
 /// Makes the file of an SQLite store before SQLite does, which would make it readable by all; its companions take its mode
 /// over. Those that are there are closed to others.
 pub(super) fn private_store(path: &Path) -> Result<(), StoreFailure> {
-    let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    let made = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path);
     made.map_err(|error| refused("cannot open the file", path, &error))?;
     for suffix in ["", "-wal", "-shm", "-journal"] {
         close(&with_suffix(path, suffix), 0o600);
@@ -57,13 +71,24 @@ pub(super) fn lost_store(path: &Path, has_key: bool) -> Option<String> {
     };
     let log = with_suffix(path, "-wal");
     let has_log = std::fs::metadata(&log).is_ok_and(|found| found.len() > 0);
-    (has_key || has_log).then(|| lost(state, if has_log { log } else { path.with_file_name(KEY_FILE) }))
+    (has_key || has_log).then(|| {
+        lost(
+            state,
+            if has_log {
+                log
+            } else {
+                path.with_file_name(KEY_FILE)
+            },
+        )
+    })
 }
 
 /// That a store is lost, in the words of a cause.
 pub(super) fn lost(state: &str, left: impl AsRef<Path>) -> String {
     let left = left.as_ref().display();
-    format!("it {state}, but {left} is there, which belongs to a store in use, and an empty store has no connectors")
+    format!(
+        "it {state}, but {left} is there, which belongs to a store in use, and an empty store has no connectors"
+    )
 }
 
 /// The path with more at its end.
@@ -75,16 +100,22 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// Takes the rights of group and others away.
 pub(super) fn close(path: &Path, mode: u32) {
-    let Ok(found) = std::fs::metadata(path) else { return };
+    let Ok(found) = std::fs::metadata(path) else {
+        return;
+    };
     let before = found.permissions().mode() & 0o777;
     if before & 0o077 == 0 {
         return;
     }
     let shown = path.display();
     match std::fs::set_permissions(path, Permissions::from_mode(mode)) {
-        Ok(()) => info!("{shown} was open to others (mode {before:o}) and is now its owner's alone (mode {mode:o})"),
+        Ok(()) => info!(
+            "{shown} was open to others (mode {before:o}) and is now its owner's alone (mode {mode:o})"
+        ),
         Err(error) => {
-            warn!("{shown} holds secrets and is open to others (mode {before:o}): chmod {mode:o} it; {error}");
+            warn!(
+                "{shown} holds secrets and is open to others (mode {before:o}): chmod {mode:o} it; {error}"
+            );
         }
     }
 }
@@ -97,12 +128,18 @@ pub(super) fn create_private(path: &Path, text: &str) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)?;
     io::Write::write_all(&mut file, text.as_bytes())?;
     file.sync_all()?;
     // Unlike a renaming, a link never takes the place of a file that is there; some file systems have none.
     match std::fs::hard_link(&draft, path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => std::fs::rename(&draft, path)?,
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => {
+            std::fs::rename(&draft, path)?
+        }
         linked => {
             std::fs::remove_file(&draft)?;
             linked?;
@@ -112,7 +149,9 @@ pub(super) fn create_private(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn parent(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 fn sync(folder: &Path) -> io::Result<()> {
@@ -120,7 +159,14 @@ fn sync(folder: &Path) -> io::Result<()> {
 }
 
 fn refused(what: &str, path: &Path, error: &io::Error) -> StoreFailure {
-    let trouble = if error.kind() == io::ErrorKind::StorageFull { StoreTrouble::Full } else { StoreTrouble::Refused };
-    let text = format!("{what} {} of the metadata store: {error}; set rowferry.data.dir or --data-dir", path.display());
+    let trouble = if error.kind() == io::ErrorKind::StorageFull {
+        StoreTrouble::Full
+    } else {
+        StoreTrouble::Refused
+    };
+    let text = format!(
+        "{what} {} of the metadata store: {error}; set rowferry.data.dir or --data-dir",
+        path.display()
+    );
     StoreFailure::new(trouble, text)
 }

@@ -17,22 +17,37 @@ pub(super) struct HistoryEntry {
 
 /// Up to which version each connector's configs are to be forgotten, of `entries` sorted by connector and version: all of those
 /// deleted long ago, then the oldest of all beyond the total. The last one of a connector that lives is always kept.
-pub(super) fn surplus(entries: &[HistoryEntry], limits: &HistoryLimits, now_ms: i64) -> BTreeMap<String, i64> {
+pub(super) fn surplus(
+    entries: &[HistoryEntry],
+    limits: &HistoryLimits,
+    now_ms: i64,
+) -> BTreeMap<String, i64> {
     let mut cuts = BTreeMap::new();
     let mut candidates = Vec::new();
     let mut left = 0;
     for versions in entries.chunk_by(|a, b| a.connector == b.connector) {
-        let Some(last) = versions.last() else { continue };
+        let Some(last) = versions.last() else {
+            continue;
+        };
         if last.deleted && now_ms.saturating_sub(last.at_ms) >= limits.deleted_ms {
             cuts.insert(last.connector.clone(), last.version);
             continue;
         }
         left += versions.len();
-        candidates.extend(versions.iter().filter(|entry| last.deleted || *entry != last));
+        candidates.extend(
+            versions
+                .iter()
+                .filter(|entry| last.deleted || *entry != last),
+        );
     }
     // Older versions first within a connector, whatever clocks said.
-    candidates.sort_by(|a, b| (a.at_ms, &a.connector, a.version).cmp(&(b.at_ms, &b.connector, b.version)));
-    for entry in candidates.into_iter().take(left.saturating_sub(limits.total)) {
+    candidates.sort_by(|a, b| {
+        (a.at_ms, &a.connector, a.version).cmp(&(b.at_ms, &b.connector, b.version))
+    });
+    for entry in candidates
+        .into_iter()
+        .take(left.saturating_sub(limits.total))
+    {
         let cut = cuts.entry(entry.connector.clone()).or_insert(entry.version);
         *cut = entry.version.max(*cut);
     }
@@ -44,11 +59,26 @@ mod tests {
     use super::{HistoryEntry, HistoryLimits, surplus};
 
     fn entry(connector: &str, version: i64, at_ms: i64, deleted: bool) -> HistoryEntry {
-        HistoryEntry { connector: connector.to_owned(), version, at_ms, deleted }
+        HistoryEntry {
+            connector: connector.to_owned(),
+            version,
+            at_ms,
+            deleted,
+        }
     }
 
     fn cuts(entries: &[HistoryEntry], total: usize, now_ms: i64) -> Vec<(String, i64)> {
-        surplus(entries, &HistoryLimits { versions: 100, total, deleted_ms: 1_000 }, now_ms).into_iter().collect()
+        surplus(
+            entries,
+            &HistoryLimits {
+                versions: 100,
+                total,
+                deleted_ms: 1_000,
+            },
+            now_ms,
+        )
+        .into_iter()
+        .collect()
     }
 
     #[test]
@@ -74,7 +104,17 @@ mod tests {
             entry("d", 2, 35, true),
         ];
         assert_eq!(cuts(&entries, 6, 100), []);
-        assert_eq!(cuts(&entries, 4, 100), [("a".to_owned(), 1), ("d".to_owned(), 1)]);
-        assert_eq!(cuts(&entries, 0, 100), [("a".to_owned(), 1), ("b".to_owned(), 5), ("d".to_owned(), 2)]);
+        assert_eq!(
+            cuts(&entries, 4, 100),
+            [("a".to_owned(), 1), ("d".to_owned(), 1)]
+        );
+        assert_eq!(
+            cuts(&entries, 0, 100),
+            [
+                ("a".to_owned(), 1),
+                ("b".to_owned(), 5),
+                ("d".to_owned(), 2)
+            ]
+        );
     }
 }

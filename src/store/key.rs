@@ -21,7 +21,10 @@ const FILE_MAX: u64 = 4096;
 pub(super) const FILE: &str = "file:";
 
 /// The keys at hand: the configured one first, then that of the key file in `folder`, which may be an older one.
-pub(super) fn at_hand(configured: Option<&str>, folder: &Path) -> Result<Vec<CipherKeyBytes>, StoreFailure> {
+pub(super) fn at_hand(
+    configured: Option<&str>,
+    folder: &Path,
+) -> Result<Vec<CipherKeyBytes>, StoreFailure> {
     let mut keys = Vec::new();
     if let Some(text) = configured {
         keys.push(match text.strip_prefix(FILE) {
@@ -46,7 +49,9 @@ pub(super) fn at_hand(configured: Option<&str>, folder: &Path) -> Result<Vec<Cip
 /// Makes the key file, for its owner alone.
 pub(super) fn make(folder: &Path) -> Result<CipherKeyBytes, StoreFailure> {
     let mut key = [0; KEY_LEN];
-    SystemRandom::new().fill(&mut key).map_err(|_| refused("the system gives no random numbers to make a key of"))?;
+    SystemRandom::new()
+        .fill(&mut key)
+        .map_err(|_| refused("the system gives no random numbers to make a key of"))?;
     let path = folder.join(KEY_FILE);
     files::private_folder(folder)?;
     match files::create_private(&path, &format!("{}\n", STANDARD.encode(key))) {
@@ -62,7 +67,10 @@ pub(super) fn make(folder: &Path) -> Result<CipherKeyBytes, StoreFailure> {
             StoreTrouble::Full,
             format!("the key file {} cannot be written: {error}", path.display()),
         )),
-        Err(error) => Err(refused(&format!("the key file {} cannot be written: {error}", path.display()))),
+        Err(error) => Err(refused(&format!(
+            "the key file {} cannot be written: {error}",
+            path.display()
+        ))),
     }
 }
 
@@ -71,7 +79,8 @@ const HOW: &str = "write 32 random bytes in base64, as `openssl rand -base64 32`
 
 fn read(path: &Path) -> Result<Option<CipherKeyBytes>, StoreFailure> {
     let mut text = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text));
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text));
     match read {
         Ok(_) => match parse(&text) {
             Some(key) => Ok(Some(key)),
@@ -81,7 +90,10 @@ fn read(path: &Path) -> Result<Option<CipherKeyBytes>, StoreFailure> {
             ))),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(refused(&format!("the key file {} cannot be read: {error}", path.display()))),
+        Err(error) => Err(refused(&format!(
+            "the key file {} cannot be read: {error}",
+            path.display()
+        ))),
     }
 }
 

@@ -41,11 +41,22 @@ impl StoreLocation {
             "mysql" | "mariadb" => {
                 tls_is_read(
                     url,
-                    &["sslmode", "ssl-mode", "sslca", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"],
+                    &[
+                        "sslmode", "ssl-mode", "sslca", "ssl-ca", "sslcert", "ssl-cert", "sslkey",
+                        "ssl-key",
+                    ],
                 )?;
                 let options = MySqlConnectOptions::from_str(url).map_err(bad_url)?;
-                let shown = server("mysql", options.get_host(), options.get_port(), options.get_database());
-                Ok(Self { kind: StoreKind::MySql(Box::new(options)), shown })
+                let shown = server(
+                    "mysql",
+                    options.get_host(),
+                    options.get_port(),
+                    options.get_database(),
+                );
+                Ok(Self {
+                    kind: StoreKind::MySql(Box::new(options)),
+                    shown,
+                })
             }
             "postgres" | "postgresql" => {
                 let read = [
@@ -61,8 +72,16 @@ impl StoreLocation {
                 ];
                 tls_is_read(url, &read)?;
                 let options = PgConnectOptions::from_str(url).map_err(bad_url)?;
-                let shown = server("postgres", options.get_host(), options.get_port(), options.get_database());
-                Ok(Self { kind: StoreKind::Postgres(Box::new(options)), shown })
+                let shown = server(
+                    "postgres",
+                    options.get_host(),
+                    options.get_port(),
+                    options.get_database(),
+                );
+                Ok(Self {
+                    kind: StoreKind::Postgres(Box::new(options)),
+                    shown,
+                })
             }
             _ => Err(bad_url("it names no known database")),
         }
@@ -77,19 +96,33 @@ impl StoreLocation {
         let options = options
             .create_if_missing(true)
             .busy_timeout(BUSY_TIMEOUT)
-            .locking_mode(if in_memory { SqliteLockingMode::Normal } else { SqliteLockingMode::Exclusive })
-            .journal_mode(if in_memory { SqliteJournalMode::Memory } else { SqliteJournalMode::Wal })
+            .locking_mode(if in_memory {
+                SqliteLockingMode::Normal
+            } else {
+                SqliteLockingMode::Exclusive
+            })
+            .journal_mode(if in_memory {
+                SqliteJournalMode::Memory
+            } else {
+                SqliteJournalMode::Wal
+            })
             .synchronous(SqliteSynchronous::Full)
             .pragma("secure_delete", "ON");
         if in_memory {
-            return Ok(Self { kind: StoreKind::Memory(Box::new(options)), shown: "SQLite in memory".to_owned() });
+            return Ok(Self {
+                kind: StoreKind::Memory(Box::new(options)),
+                shown: "SQLite in memory".to_owned(),
+            });
         }
         let path = options.get_filename().to_owned();
         if let Some(folder) = path.parent() {
             files::private_folder(folder)?;
         }
         let shown = format!("SQLite file {}", path.display());
-        Ok(Self { kind: StoreKind::File(Box::new(options), path), shown })
+        Ok(Self {
+            kind: StoreKind::File(Box::new(options), path),
+            shown,
+        })
     }
 
     /// The folder of the store's file.
@@ -103,12 +136,17 @@ impl StoreLocation {
     /// Whether the key file that is made for a store is beside its file. One that `rowferry.secrets.key` names was put there by
     /// somebody and says nothing about the store.
     pub(super) fn has_own_key(&self, configured: Option<&str>) -> bool {
-        let Some(key) = self.folder().map(|folder| folder.join(files::KEY_FILE)) else { return false };
+        let Some(key) = self.folder().map(|folder| folder.join(files::KEY_FILE)) else {
+            return false;
+        };
         let same = |named: &str| match (Path::new(named).canonicalize(), key.canonicalize()) {
             (Ok(named), Ok(key)) => named == key,
             _ => false,
         };
-        key.exists() && !configured.and_then(|text| text.strip_prefix(super::key::FILE)).is_some_and(same)
+        key.exists()
+            && !configured
+                .and_then(|text| text.strip_prefix(super::key::FILE))
+                .is_some_and(same)
     }
 
     /// Whether what it holds lives in the connection.
@@ -134,7 +172,13 @@ impl StoreLocation {
         };
         let migration = |(version, script): (i64, &'static str)| {
             let description = Cow::Borrowed("rowferry metadata");
-            Migration::new(version, description, MigrationType::Simple, script.into_sql_str(), false)
+            Migration::new(
+                version,
+                description,
+                MigrationType::Simple,
+                script.into_sql_str(),
+                false,
+            )
         };
         Migrator::with_migrations((1..).zip(scripts).map(migration).collect())
     }
@@ -147,11 +191,19 @@ fn server(scheme: &str, host: &str, port: u16, database: Option<&str>) -> String
 /// Refuses what asks for TLS in words that are not read: a connection in the clear would follow, and nobody would know.
 fn tls_is_read(url: &str, read: &[&str]) -> Result<(), StoreFailure> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
-    for name in query.split('&').map(|pair| pair.split('=').next().unwrap_or(pair)) {
+    for name in query
+        .split('&')
+        .map(|pair| pair.split('=').next().unwrap_or(pair))
+    {
         let lower = name.to_ascii_lowercase();
-        let asks = ["ssl", "tls", "trust", "keystore", "channel", "gssenc"].iter().any(|part| lower.contains(part));
+        let asks = ["ssl", "tls", "trust", "keystore", "channel", "gssenc"]
+            .iter()
+            .any(|part| lower.contains(part));
         if asks && !read.contains(&name) {
-            return Err(bad_url(format!("{name} is not read here, but {}", read.join(", "))));
+            return Err(bad_url(format!(
+                "{name} is not read here, but {}",
+                read.join(", ")
+            )));
         }
     }
     Ok(())
@@ -180,7 +232,11 @@ mod tests {
         ] {
             assert!(StoreLocation::parse(url).is_err(), "{url}");
         }
-        for url in ["mysql://h/d?ssl-mode=REQUIRED&ssl-ca=/ca.pem", "postgres://h/d?sslmode=require", "mysql://h/d"] {
+        for url in [
+            "mysql://h/d?ssl-mode=REQUIRED&ssl-ca=/ca.pem",
+            "postgres://h/d?sslmode=require",
+            "mysql://h/d",
+        ] {
             assert!(StoreLocation::parse(url).is_ok(), "{url}");
         }
     }

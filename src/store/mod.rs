@@ -54,14 +54,22 @@ impl Store {
         let cipher = seal::take_up(&access, options).await?;
         // From now on a worker that still thinks the store is its own finds that it is not.
         access.transact(&[]).await?;
-        Ok(Self(Arc::new(StoreParts { access, cipher, history: options.history })))
+        Ok(Self(Arc::new(StoreParts {
+            access,
+            cipher,
+            history: options.history,
+        })))
     }
 
     /// Performs all writes in one transaction, or none. `now_ms` is milliseconds since 1970-01-01 UTC. Nothing to write still is a
     /// transaction, which tells whether the store can be written.
     /// Errors: nothing was kept, unless the failure says that it is in doubt; then [`Store::settle`] comes next.
     pub async fn apply(&self, writes: &[StoreChange], now_ms: i64) -> Result<(), StoreFailure> {
-        let style = WriteStyle { cipher: &self.0.cipher, history: self.0.history, now_ms };
+        let style = WriteStyle {
+            cipher: &self.0.cipher,
+            history: self.0.history,
+            now_ms,
+        };
         let mut statements = Vec::new();
         for write in writes {
             statements.extend(statement::of(write, &style)?);
@@ -83,16 +91,28 @@ impl Store {
     pub async fn trim(&self, now_ms: i64) -> Result<usize, StoreFailure> {
         let mut entries = Vec::new();
         for row in self.rows(&statement::LIST_HISTORY, &[]).await? {
-            if let [SqlCell::Text(Some(connector)), SqlCell::Int(version), SqlCell::Int(at_ms), SqlCell::Text(config)] =
-                row.as_slice()
+            if let [
+                SqlCell::Text(Some(connector)),
+                SqlCell::Int(version),
+                SqlCell::Int(at_ms),
+                SqlCell::Text(config),
+            ] = row.as_slice()
             {
                 let deleted = config.as_deref().unwrap_or_default().is_empty();
-                entries.push(HistoryEntry { connector: connector.clone(), version: *version, at_ms: *at_ms, deleted });
+                entries.push(HistoryEntry {
+                    connector: connector.clone(),
+                    version: *version,
+                    at_ms: *at_ms,
+                    deleted,
+                });
             }
         }
         let cuts = history::surplus(&entries, &self.0.history, now_ms);
         if !cuts.is_empty() {
-            let statements: Vec<_> = cuts.iter().map(|(name, up_to)| statement::cut_history(name, *up_to)).collect();
+            let statements: Vec<_> = cuts
+                .iter()
+                .map(|(name, up_to)| statement::cut_history(name, *up_to))
+                .collect();
             self.0.access.transact(&statements).await?;
         }
         Ok(cuts.len())
@@ -102,7 +122,11 @@ impl Store {
     pub async fn load(&self) -> Result<Vec<StoredConnector>> {
         let mut found = BTreeMap::new();
         for row in self.rows(&statement::LOAD_CONNECTORS, &[]).await? {
-            let [SqlCell::Text(Some(name)), SqlCell::Text(Some(config)), SqlCell::Text(Some(target))] = row.as_slice()
+            let [
+                SqlCell::Text(Some(name)),
+                SqlCell::Text(Some(config)),
+                SqlCell::Text(Some(target)),
+            ] = row.as_slice()
             else {
                 continue;
             };
@@ -128,7 +152,9 @@ impl Store {
             if let [SqlCell::Text(Some(name)), SqlCell::Text(Some(config))] = row.as_slice()
                 && let Some(stored) = found.get_mut(name.as_str())
             {
-                stored.tasks.push(self.config(SealedTable::Tasks, name, config)?);
+                stored
+                    .tasks
+                    .push(self.config(SealedTable::Tasks, name, config)?);
             }
         }
         for row in self.rows(&statement::LOAD_TOPICS, &[]).await? {
@@ -153,7 +179,9 @@ impl Store {
             else {
                 continue;
             };
-            let Some(stored) = found.get_mut(name.as_str()) else { continue };
+            let Some(stored) = found.get_mut(name.as_str()) else {
+                continue;
+            };
             let status = RunStatus {
                 state: RunState::parse(state).ok_or_else(|| unreadable("state"))?,
                 worker_id: Arc::from(worker.as_deref().unwrap_or_default()),
@@ -170,10 +198,27 @@ impl Store {
     /// The configs a connector has had, oldest first; empty for one that never was. Errors: the store cannot be read.
     pub async fn history(&self, connector: &str) -> Result<Vec<StoredVersion>, StoreFailure> {
         let mut versions = Vec::new();
-        for row in self.rows(&statement::LOAD_HISTORY, &[SqlCell::Text(Some(connector.to_owned()))]).await? {
-            if let [SqlCell::Int(version), SqlCell::Text(config), SqlCell::Int(at_ms)] = row.as_slice() {
-                let opened = config.as_deref().map(|config| self.config(SealedTable::History, connector, config));
-                versions.push(StoredVersion { version: *version, config: opened.transpose()?, at_ms: *at_ms });
+        for row in self
+            .rows(
+                &statement::LOAD_HISTORY,
+                &[SqlCell::Text(Some(connector.to_owned()))],
+            )
+            .await?
+        {
+            if let [
+                SqlCell::Int(version),
+                SqlCell::Text(config),
+                SqlCell::Int(at_ms),
+            ] = row.as_slice()
+            {
+                let opened = config
+                    .as_deref()
+                    .map(|config| self.config(SealedTable::History, connector, config));
+                versions.push(StoredVersion {
+                    version: *version,
+                    config: opened.transpose()?,
+                    at_ms: *at_ms,
+                });
             }
         }
         Ok(versions)
@@ -187,9 +232,15 @@ impl Store {
         self.0.access.rows(query, args).await
     }
 
-    fn config(&self, table: SealedTable, connector: &str, stored: &str) -> Result<Config, StoreFailure> {
+    fn config(
+        &self,
+        table: SealedTable,
+        connector: &str,
+        stored: &str,
+    ) -> Result<Config, StoreFailure> {
         let json = self.0.cipher.open(table, connector, stored)?;
-        let map: BTreeMap<String, String> = serde_json::from_str(&json).map_err(|_| unreadable("config"))?;
+        let map: BTreeMap<String, String> =
+            serde_json::from_str(&json).map_err(|_| unreadable("config"))?;
         Ok(map.into_iter().collect())
     }
 
@@ -200,7 +251,8 @@ impl Store {
 }
 
 fn unreadable(what: &str) -> StoreFailure {
-    let text = format!("the metadata store holds a {what} that cannot be read: was it changed by hand?");
+    let text =
+        format!("the metadata store holds a {what} that cannot be read: was it changed by hand?");
     StoreFailure::new(StoreTrouble::Damaged, text)
 }
 
@@ -218,7 +270,10 @@ mod tests {
             ("mysql://u:p@127.0.0.1:1/d", ErrorKind::Retry),
             ("postgres://u:p@127.0.0.1:1/d", ErrorKind::Retry),
         ] {
-            let error = Store::open(&StoreOptions::new(url, ".")).await.err().unwrap();
+            let error = Store::open(&StoreOptions::new(url, "."))
+                .await
+                .err()
+                .unwrap();
             assert!(error.message().contains("rowferry.store.url"), "{error}");
             assert_eq!(error.kind(), kind, "{error}");
         }

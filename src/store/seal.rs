@@ -47,7 +47,10 @@ const TASKS: SealedColumns = SealedColumns {
         sql: "SELECT connector, task, SUBSTR(config, 1, 26) FROM tasks ORDER BY connector, task",
         columns: MARKS,
     },
-    read: SqlQuery { sql: "SELECT config FROM tasks WHERE connector = ? AND task = ?", columns: &[CellType::Text] },
+    read: SqlQuery {
+        sql: "SELECT config FROM tasks WHERE connector = ? AND task = ?",
+        columns: &[CellType::Text],
+    },
     update: "UPDATE tasks SET config = ? WHERE connector = ? AND task = ?",
     delete: "DELETE FROM tasks WHERE connector = ? AND task = ?",
 };
@@ -79,7 +82,10 @@ struct SealedRow {
 
 /// Finds the keys, encrypts what is not as it should be, and gives what encrypts from now on.
 /// Errors: `Refused` when a key is wrong or missing.
-pub(super) async fn take_up(access: &StoreAccess, options: &StoreOptions) -> Result<StoreCipher, StoreFailure> {
+pub(super) async fn take_up(
+    access: &StoreAccess,
+    options: &StoreOptions,
+) -> Result<StoreCipher, StoreFailure> {
     if access.place().is_in_memory() {
         return Ok(StoreCipher::none());
     }
@@ -101,15 +107,27 @@ pub(super) async fn take_up(access: &StoreAccess, options: &StoreOptions) -> Res
             if let SealMark::Key(id) = SealMark::of(&row.mark)
                 && !cipher.knows(id)
             {
-                missing.entry(id.to_owned()).or_insert_with(Vec::new).push((table, row));
+                missing
+                    .entry(id.to_owned())
+                    .or_insert_with(Vec::new)
+                    .push((table, row));
             }
         }
     }
-    if let Some(forgotten) = options.forget_key.as_deref().and_then(|id| missing.remove(id)) {
+    if let Some(forgotten) = options
+        .forget_key
+        .as_deref()
+        .and_then(|id| missing.remove(id))
+    {
         forget_rows(access, &forgotten).await?;
     }
     if let Some((id, lost)) = missing.first_key_value() {
-        return Err(missing_key(id, lost, folder, (configured.is_some(), access)));
+        return Err(missing_key(
+            id,
+            lost,
+            folder,
+            (configured.is_some(), access),
+        ));
     }
     if keys.is_empty() {
         keys.push(key::make(folder)?);
@@ -137,11 +155,23 @@ pub(super) async fn take_up(access: &StoreAccess, options: &StoreOptions) -> Res
     Ok(cipher)
 }
 
-async fn marks(access: &StoreAccess, table: &SealedColumns) -> Result<Vec<SealedRow>, StoreFailure> {
+async fn marks(
+    access: &StoreAccess,
+    table: &SealedColumns,
+) -> Result<Vec<SealedRow>, StoreFailure> {
     let mut found = Vec::new();
     for row in access.rows(&table.marks, &[]).await? {
-        if let [SqlCell::Text(Some(connector)), SqlCell::Int(number), SqlCell::Text(Some(mark))] = row.as_slice() {
-            found.push(SealedRow { connector: connector.clone(), number: *number, mark: mark.clone() });
+        if let [
+            SqlCell::Text(Some(connector)),
+            SqlCell::Int(number),
+            SqlCell::Text(Some(mark)),
+        ] = row.as_slice()
+        {
+            found.push(SealedRow {
+                connector: connector.clone(),
+                number: *number,
+                mark: mark.clone(),
+            });
         }
     }
     Ok(found)
@@ -154,39 +184,65 @@ async fn encrypt(
     table: &SealedColumns,
     rows: &[SealedRow],
 ) -> Result<usize, StoreFailure> {
-    let outdated: Vec<&SealedRow> =
-        rows.iter().filter(|row| cipher.is_outdated(table.table, &SealMark::of(&row.mark))).collect();
+    let outdated: Vec<&SealedRow> = rows
+        .iter()
+        .filter(|row| cipher.is_outdated(table.table, &SealMark::of(&row.mark)))
+        .collect();
     for rows in outdated.chunks(AT_ONCE) {
         let mut updates: Vec<SqlStatement> = Vec::new();
         for row in rows {
             let place = [text(&row.connector), SqlCell::Int(row.number)];
             let found = access.rows(&table.read, &place).await?;
             // Rows of a key that was forgotten are gone.
-            let Some([SqlCell::Text(Some(stored))]) = found.first().map(Vec::as_slice) else { continue };
+            let Some([SqlCell::Text(Some(stored))]) = found.first().map(Vec::as_slice) else {
+                continue;
+            };
             let config = cipher.open(table.table, &row.connector, stored)?;
             let config = cipher.seal(table.table, &row.connector, &config)?;
             let [connector, number] = place;
-            updates.push(statement(table.update, vec![text(&config), connector, number]));
+            updates.push(statement(
+                table.update,
+                vec![text(&config), connector, number],
+            ));
         }
         access.transact(&updates).await?;
     }
     if !outdated.is_empty() {
-        info!(configs = outdated.len(), table = table.table.name(), "stored configs were encrypted");
+        info!(
+            configs = outdated.len(),
+            table = table.table.name(),
+            "stored configs were encrypted"
+        );
     }
-    Ok(outdated.iter().filter(|row| SealMark::of(&row.mark) == SealMark::Plain).count())
+    Ok(outdated
+        .iter()
+        .filter(|row| SealMark::of(&row.mark) == SealMark::Plain)
+        .count())
 }
 
 /// Removes what a lost key encrypts; connectors go whole.
-async fn forget_rows(access: &StoreAccess, rows: &[(&SealedColumns, &SealedRow)]) -> Result<(), StoreFailure> {
+async fn forget_rows(
+    access: &StoreAccess,
+    rows: &[(&SealedColumns, &SealedRow)],
+) -> Result<(), StoreFailure> {
     let mut statements = Vec::new();
     for (table, row) in rows {
-        statements.push(statement(table.delete, vec![text(&row.connector), SqlCell::Int(row.number)]));
+        statements.push(statement(
+            table.delete,
+            vec![text(&row.connector), SqlCell::Int(row.number)],
+        ));
         if table.table == SealedTable::Connectors {
             statements.extend(forget(&row.connector));
-            warn!(connector = row.connector, "forgotten, since the key of its config is lost");
+            warn!(
+                connector = row.connector,
+                "forgotten, since the key of its config is lost"
+            );
         }
     }
-    warn!(configs = rows.len(), "configs whose key is lost are forgotten, as rowferry.secrets.forget says");
+    warn!(
+        configs = rows.len(),
+        "configs whose key is lost are forgotten, as rowferry.secrets.forget says"
+    );
     access.transact(&statements).await
 }
 
@@ -203,14 +259,25 @@ fn missing_key(
         .filter(|(table, _)| table.table != SealedTable::History)
         .map(|(_, row)| row.connector.as_str())
         .collect();
-    let versions = lost.iter().filter(|(table, _)| table.table == SealedTable::History).count();
+    let versions = lost
+        .iter()
+        .filter(|(table, _)| table.table == SealedTable::History)
+        .count();
     let mut what: Vec<&str> = names.iter().take(SHOWN).copied().collect();
     if names.len() > SHOWN {
         what.push("…");
     }
-    let connectors = if what.is_empty() { "none".to_owned() } else { what.join(", ") };
+    let connectors = if what.is_empty() {
+        "none".to_owned()
+    } else {
+        what.join(", ")
+    };
     let file = folder.join(KEY_FILE);
-    let found = if file.exists() { "holds another key" } else { "is not there" };
+    let found = if file.exists() {
+        "holds another key"
+    } else {
+        "is not there"
+    };
     StoreFailure::new(
         StoreTrouble::Refused,
         format!(
@@ -221,7 +288,11 @@ fn missing_key(
              versions; positions in Kafka and in target databases stay, so that connectors created again go on where they were",
             access.place().shown,
             file.display(),
-            if configured { "gives another key" } else { "is not given" },
+            if configured {
+                "gives another key"
+            } else {
+                "is not given"
+            },
         ),
     )
 }

@@ -40,27 +40,41 @@ pub(super) struct SqlQuery {
     pub(super) columns: &'static [CellType],
 }
 
-pub(super) const LOAD_CONNECTORS: SqlQuery =
-    SqlQuery { sql: "SELECT name, config, target FROM connectors ORDER BY name", columns: &[CellType::Text; 3] };
+pub(super) const LOAD_CONNECTORS: SqlQuery = SqlQuery {
+    sql: "SELECT name, config, target FROM connectors ORDER BY name",
+    columns: &[CellType::Text; 3],
+};
 
-pub(super) const LOAD_TASKS: SqlQuery =
-    SqlQuery { sql: "SELECT connector, config FROM tasks ORDER BY connector, task", columns: &[CellType::Text; 2] };
+pub(super) const LOAD_TASKS: SqlQuery = SqlQuery {
+    sql: "SELECT connector, config FROM tasks ORDER BY connector, task",
+    columns: &[CellType::Text; 2],
+};
 
 pub(super) const LOAD_STATUSES: SqlQuery = SqlQuery {
     sql: "SELECT connector, task, state, worker_id, trace FROM statuses",
-    columns: &[CellType::Text, CellType::Int, CellType::Text, CellType::Text, CellType::Text],
+    columns: &[
+        CellType::Text,
+        CellType::Int,
+        CellType::Text,
+        CellType::Text,
+        CellType::Text,
+    ],
 };
 
-pub(super) const LOAD_TOPICS: SqlQuery =
-    SqlQuery { sql: "SELECT connector, topic FROM topics", columns: &[CellType::Text; 2] };
+pub(super) const LOAD_TOPICS: SqlQuery = SqlQuery {
+    sql: "SELECT connector, topic FROM topics",
+    columns: &[CellType::Text; 2],
+};
 
 pub(super) const LOAD_HISTORY: SqlQuery = SqlQuery {
     sql: "SELECT version, config, at_ms FROM config_history WHERE connector = ? ORDER BY version",
     columns: &[CellType::Int, CellType::Text, CellType::Int],
 };
 
-pub(super) const LAST_CHANGE: SqlQuery =
-    SqlQuery { sql: "SELECT id FROM last_change WHERE number = 1", columns: &[CellType::Text] };
+pub(super) const LAST_CHANGE: SqlQuery = SqlQuery {
+    sql: "SELECT id FROM last_change WHERE number = 1",
+    columns: &[CellType::Text],
+};
 
 /// Every version that there is: connector, number, time, and an empty text where it marks a deletion.
 pub(super) const LIST_HISTORY: SqlQuery = SqlQuery {
@@ -85,18 +99,32 @@ pub(super) struct WriteStyle<'a> {
 }
 
 /// What a write does, in order. Errors: the config cannot be encrypted.
-pub(super) fn of(write: &StoreChange, style: &WriteStyle<'_>) -> Result<Vec<SqlStatement>, StoreFailure> {
+pub(super) fn of(
+    write: &StoreChange,
+    style: &WriteStyle<'_>,
+) -> Result<Vec<SqlStatement>, StoreFailure> {
     let now = SqlCell::Int(style.now_ms);
-    let sealed = |table, name: &str, config: &Config| style.cipher.seal(table, name, &json(config)).map(|c| text(&c));
+    let sealed = |table, name: &str, config: &Config| {
+        style
+            .cipher
+            .seal(table, name, &json(config))
+            .map(|c| text(&c))
+    };
     Ok(match write {
-        StoreChange::Create { name, config, target } => {
+        StoreChange::Create {
+            name,
+            config,
+            target,
+        } => {
             let stored = sealed(SealedTable::Connectors, name, config)?;
             let create = statement(
                 "INSERT INTO connectors (name, config, target, created_ms, updated_ms) VALUES (?, ?, ?, ?, ?)",
                 vec![text(name), stored, text(target.name()), now.clone(), now],
             );
             let config = sealed(SealedTable::History, name, config)?;
-            std::iter::once(create).chain(add_history(name, config, style)).collect()
+            std::iter::once(create)
+                .chain(add_history(name, config, style))
+                .collect()
         }
         StoreChange::Replace { name, config } => {
             let stored = sealed(SealedTable::Connectors, name, config)?;
@@ -106,26 +134,42 @@ pub(super) fn of(write: &StoreChange, style: &WriteStyle<'_>) -> Result<Vec<SqlS
             );
             let config = sealed(SealedTable::History, name, config)?;
             let forget = statement("DELETE FROM tasks WHERE connector = ?", vec![text(name)]);
-            std::iter::once(replace.hitting()).chain(add_history(name, config, style)).chain([forget]).collect()
+            std::iter::once(replace.hitting())
+                .chain(add_history(name, config, style))
+                .chain([forget])
+                .collect()
         }
         StoreChange::SetTarget { name, target } => {
             let set = "UPDATE connectors SET target = ?, updated_ms = ? WHERE name = ?";
             vec![statement(set, vec![text(target.name()), now, text(name)]).hitting()]
         }
         StoreChange::Delete { name } => {
-            let mut statements = vec![statement("DELETE FROM connectors WHERE name = ?", vec![text(name)]).hitting()];
+            let mut statements = vec![
+                statement("DELETE FROM connectors WHERE name = ?", vec![text(name)]).hitting(),
+            ];
             statements.extend(add_history(name, SqlCell::Text(None), style));
             statements.extend(forget(name));
             statements
         }
         StoreChange::SetTasks { name, tasks } => set_tasks(name, tasks, style.cipher)?,
-        StoreChange::SetStatus { name, task, status } => set_status(name, task.map_or(-1, i64::from), status, now),
+        StoreChange::SetStatus { name, task, status } => {
+            set_status(name, task.map_or(-1, i64::from), status, now)
+        }
         StoreChange::AddTopic { name, topic } => vec![
-            statement("DELETE FROM topics WHERE connector = ? AND topic = ?", vec![text(name), text(topic)]),
-            statement("INSERT INTO topics (connector, topic) VALUES (?, ?)", vec![text(name), text(topic)]),
+            statement(
+                "DELETE FROM topics WHERE connector = ? AND topic = ?",
+                vec![text(name), text(topic)],
+            ),
+            statement(
+                "INSERT INTO topics (connector, topic) VALUES (?, ?)",
+                vec![text(name), text(topic)],
+            ),
         ],
         StoreChange::ResetTopics { name } => {
-            vec![statement("DELETE FROM topics WHERE connector = ?", vec![text(name)])]
+            vec![statement(
+                "DELETE FROM topics WHERE connector = ?",
+                vec![text(name)],
+            )]
         }
     })
 }
@@ -156,27 +200,43 @@ fn add_history(name: &str, config: SqlCell, style: &WriteStyle<'_>) -> [SqlState
     let now = SqlCell::Int(style.now_ms);
     [
         statement(ADD_HISTORY, vec![text(name), config, now, text(name)]),
-        statement(CUT_HISTORY, vec![text(name), text(name), SqlCell::Int(style.history.versions)]),
+        statement(
+            CUT_HISTORY,
+            vec![text(name), text(name), SqlCell::Int(style.history.versions)],
+        ),
     ]
 }
 
-fn set_tasks(name: &str, tasks: &[Config], cipher: &StoreCipher) -> Result<Vec<SqlStatement>, StoreFailure> {
+fn set_tasks(
+    name: &str,
+    tasks: &[Config],
+    cipher: &StoreCipher,
+) -> Result<Vec<SqlStatement>, StoreFailure> {
     let count = i64::try_from(tasks.len()).unwrap_or(i64::MAX);
     let mut statements = vec![
         statement("DELETE FROM tasks WHERE connector = ?", vec![text(name)]),
-        statement("DELETE FROM statuses WHERE connector = ? AND task >= ?", vec![text(name), SqlCell::Int(count)]),
+        statement(
+            "DELETE FROM statuses WHERE connector = ? AND task >= ?",
+            vec![text(name), SqlCell::Int(count)],
+        ),
     ];
     for (task, config) in (0..).zip(tasks) {
         let config = cipher.seal(SealedTable::Tasks, name, &json(config))?;
         let args = vec![text(name), SqlCell::Int(task), text(&config)];
-        statements.push(statement("INSERT INTO tasks (connector, task, config) VALUES (?, ?, ?)", args));
+        statements.push(statement(
+            "INSERT INTO tasks (connector, task, config) VALUES (?, ?, ?)",
+            args,
+        ));
     }
     Ok(statements)
 }
 
 fn set_status(name: &str, task: i64, status: &RunStatus, now: SqlCell) -> Vec<SqlStatement> {
     vec![
-        statement("DELETE FROM statuses WHERE connector = ? AND task = ?", vec![text(name), SqlCell::Int(task)]),
+        statement(
+            "DELETE FROM statuses WHERE connector = ? AND task = ?",
+            vec![text(name), SqlCell::Int(task)],
+        ),
         statement(
             "INSERT INTO statuses (connector, task, state, worker_id, trace, updated_ms) VALUES (?, ?, ?, ?, ?, ?)",
             vec![
@@ -206,12 +266,19 @@ pub(super) fn numbered(sql: &str) -> String {
 
 impl SqlStatement {
     fn hitting(self) -> Self {
-        Self { must_hit: true, ..self }
+        Self {
+            must_hit: true,
+            ..self
+        }
     }
 }
 
 pub(super) fn statement(sql: &'static str, args: Vec<SqlCell>) -> SqlStatement {
-    SqlStatement { sql, args, must_hit: false }
+    SqlStatement {
+        sql,
+        args,
+        must_hit: false,
+    }
 }
 
 pub(super) fn text(value: &str) -> SqlCell {
@@ -219,8 +286,10 @@ pub(super) fn text(value: &str) -> SqlCell {
 }
 
 fn json(config: &Config) -> String {
-    let object: serde_json::Map<String, serde_json::Value> =
-        config.iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+    let object: serde_json::Map<String, serde_json::Value> = config
+        .iter()
+        .map(|(key, value)| (key.to_owned(), value.into()))
+        .collect();
     serde_json::Value::Object(object).to_string()
 }
 

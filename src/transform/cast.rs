@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance,
+};
 use connector_api::{
-    Datum, Decimal, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value, logical,
+    Datum, Decimal, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform,
+    Value, logical,
 };
 
 use super::part::{
-    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, list_fields, map_entries, set_entry,
-    struct_members, with_basics_of,
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, list_fields,
+    map_entries, set_entry, struct_members, with_basics_of,
 };
 use crate::convert::{header, java};
 
@@ -65,7 +68,9 @@ fn target(text: &str) -> Result<SchemaType, String> {
     if let Some(other) = OTHERS.iter().find(|other| **other == name) {
         let all: Vec<&str> = TARGETS.iter().map(|ty| ty.name()).collect();
         let all = all.join(", ");
-        return Err(format!("Cast transformation does not support casting to {other}; supported types are [{all}]"));
+        return Err(format!(
+            "Cast transformation does not support casting to {other}; supported types are [{all}]"
+        ));
     }
     let found = TARGETS.iter().find(|ty| ty.name() == name).copied();
     found.ok_or_else(|| format!("Invalid type found in casting spec: {}", text.trim()))
@@ -81,7 +86,9 @@ fn parse_spec(text: &str) -> Result<CastSpec, String> {
     for item in &items {
         match item.split_once(':') {
             None => whole = Some(target(item)?),
-            Some((_, ty)) if ty.contains(':') => return Err(format!("Invalid rename mapping: {item}")),
+            Some((_, ty)) if ty.contains(':') => {
+                return Err(format!("Invalid rename mapping: {item}"));
+            }
             Some((name, ty)) => {
                 let (name, ty) = (name.trim(), target(ty)?);
                 match fields.iter_mut().find(|(known, _)| known == name) {
@@ -105,24 +112,38 @@ fn parse_spec(text: &str) -> Result<CastSpec, String> {
 impl Cast {
     /// Errors: every key that is wrong.
     pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
-        let (spec, replace) = config.read(KEYS, |keys| (keys.list("spec"), keys.bool(REPLACE_NULL)))?;
+        let (spec, replace) =
+            config.read(KEYS, |keys| (keys.list("spec"), keys.bool(REPLACE_NULL)))?;
         let spec = parse_spec(&spec.join(",")).map_err(|text| {
             let mut report = ConfigReport::default();
             report.error("spec", text);
             report
         })?;
-        Ok(Self { part, spec, replace, plans: SchemaPlans::new() })
+        Ok(Self {
+            part,
+            spec,
+            replace,
+            plans: SchemaPlans::new(),
+        })
     }
 }
 
 fn plan(spec: &CastSpec, schema: &Schema) -> Result<(Arc<Schema>, Vec<Option<SchemaType>>)> {
     let cast_default = |schema: &Schema, ty| {
-        schema.default.as_ref().map(|default| cast(Some(schema), default.clone(), ty)).transpose()
+        schema
+            .default
+            .as_ref()
+            .map(|default| cast(Some(schema), default.clone(), ty))
+            .transpose()
     };
     let fields = match spec {
         CastSpec::Whole(ty) => {
             let default = cast_default(schema, *ty)?;
-            let schema = Schema { optional: schema.optional, default, ..with_basics_of(schema, *ty) };
+            let schema = Schema {
+                optional: schema.optional,
+                default,
+                ..with_basics_of(schema, *ty)
+            };
             return Ok((Arc::new(schema), Vec::new()));
         }
         CastSpec::Fields(fields) => fields,
@@ -130,19 +151,29 @@ fn plan(spec: &CastSpec, schema: &Schema) -> Result<(Arc<Schema>, Vec<Option<Sch
     let mut list = Vec::new();
     let mut types = Vec::new();
     for field in list_fields(schema)? {
-        let ty = fields.iter().find(|(name, _)| **name == *field.name).map(|(_, ty)| *ty);
+        let ty = fields
+            .iter()
+            .find(|(name, _)| **name == *field.name)
+            .map(|(_, ty)| *ty);
         types.push(ty);
         list.push(match ty {
             None => field.clone(),
             Some(ty) => {
                 let default = cast_default(&field.schema, ty)?;
-                let cast = Schema { optional: field.schema.optional, default, ..Schema::of(ty) };
+                let cast = Schema {
+                    optional: field.schema.optional,
+                    default,
+                    ..Schema::of(ty)
+                };
                 Field::new(Arc::clone(&field.name), cast)
             }
         });
     }
-    let schema =
-        Schema { optional: schema.optional, fields: list.into(), ..with_basics_of(schema, SchemaType::Struct) };
+    let schema = Schema {
+        optional: schema.optional,
+        fields: list.into(),
+        ..with_basics_of(schema, SchemaType::Struct)
+    };
     Ok((Arc::new(schema), types))
 }
 
@@ -154,21 +185,36 @@ impl Transform for Cast {
         }
         let spec = &self.spec;
         let planned = match &datum.schema {
-            Some(schema) => Some((schema, &**self.plans.of(schema, |schema| plan(spec, schema))?)),
+            Some(schema) => Some((
+                schema,
+                &**self.plans.of(schema, |schema| plan(spec, schema))?,
+            )),
             None => None,
         };
         *datum = match (spec, planned) {
             (CastSpec::Whole(ty), planned) => {
-                let value = cast(datum.schema.as_deref(), std::mem::take(&mut datum.value), *ty)?;
-                Datum { schema: planned.map(|(_, (schema, _))| Arc::clone(schema)), value }
+                let value = cast(
+                    datum.schema.as_deref(),
+                    std::mem::take(&mut datum.value),
+                    *ty,
+                )?;
+                Datum {
+                    schema: planned.map(|(_, (schema, _))| Arc::clone(schema)),
+                    value,
+                }
             }
             (CastSpec::Fields(fields), None) => {
                 let mut entries = map_entries(&mut datum.value, PURPOSE)?;
                 for (name, ty) in fields {
-                    let value = super::part::entry(&entries, name).cloned().unwrap_or_default();
+                    let value = super::part::entry(&entries, name)
+                        .cloned()
+                        .unwrap_or_default();
                     set_entry(&mut entries, name, cast(None, value, *ty)?);
                 }
-                Datum { schema: None, value: Value::Map(entries.into()) }
+                Datum {
+                    schema: None,
+                    value: Value::Map(entries.into()),
+                }
             }
             (CastSpec::Fields(_), Some((schema, (target, types)))) => {
                 let mut members = struct_members(&mut datum.value, PURPOSE)?;
@@ -210,15 +256,21 @@ fn cast(schema: Option<&Schema>, value: Value, ty: SchemaType) -> Result<Value> 
         return Ok(Value::Text(text(schema, &value).into()));
     }
     match &value {
-        Value::Text(text) => parsed(text, ty)
-            .ok_or_else(|| Error::record(format!("Value was out of range for requested data type {}", ty.name()))),
+        Value::Text(text) => parsed(text, ty).ok_or_else(|| {
+            Error::record(format!(
+                "Value was out of range for requested data type {}",
+                ty.name()
+            ))
+        }),
         Value::Bool(b) => Ok(from_integer(i64::from(*b), ty)),
         Value::F32(n) => Ok(from_float(f64::from(*n), ty)),
         Value::F64(n) => Ok(from_float(*n, ty)),
         Value::Decimal(n) => Ok(from_decimal(n, ty)),
         Value::Bytes(_) => {
             let class = java::class_name(&value);
-            Err(Error::record(format!("Unexpected type in Cast transformation: class {class}")))
+            Err(Error::record(format!(
+                "Unexpected type in Cast transformation: class {class}"
+            )))
         }
         other => Ok(from_integer(other.as_i64().unwrap_or_default(), ty)),
     }
@@ -226,15 +278,27 @@ fn cast(schema: Option<&Schema>, value: Value, ty: SchemaType) -> Result<Value> 
 
 fn text(schema: Option<&Schema>, value: &Value) -> String {
     let mut out = Vec::new();
-    header::write(schema.filter(|schema| is_moment(schema)), value, false, &mut out);
+    header::write(
+        schema.filter(|schema| is_moment(schema)),
+        value,
+        false,
+        &mut out,
+    );
     String::from_utf8_lossy(&out).into_owned()
 }
 
 fn is_moment(schema: &Schema) -> bool {
-    matches!(schema.name.as_deref(), Some(logical::DATE | logical::TIME | logical::TIMESTAMP))
+    matches!(
+        schema.name.as_deref(),
+        Some(logical::DATE | logical::TIME | logical::TIMESTAMP)
+    )
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "Java's casts cut and round just so")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "Java's casts cut and round just so"
+)]
 fn from_integer(n: i64, ty: SchemaType) -> Value {
     match ty {
         SchemaType::Int8 => Value::I8(n as i8),
@@ -247,7 +311,10 @@ fn from_integer(n: i64, ty: SchemaType) -> Value {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "Java's casts saturate at 32 or 64 bits and cut further down")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "Java's casts saturate at 32 or 64 bits and cut further down"
+)]
 fn from_float(n: f64, ty: SchemaType) -> Value {
     match ty {
         SchemaType::Int8 => Value::I8(n as i32 as i8),

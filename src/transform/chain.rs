@@ -52,7 +52,10 @@ impl TransformChain {
             )));
         }
         let stage = |alias: &String| ChainStage::open(registry, connector, alias, &predicates);
-        Ok(Self { stages: aliases.iter().map(stage).collect::<Result<_>>()?, renamer: None })
+        Ok(Self {
+            stages: aliases.iter().map(stage).collect::<Result<_>>()?,
+            renamer: None,
+        })
     }
 
     /// Whether there are no transforms.
@@ -62,11 +65,17 @@ impl TransformChain {
 
     /// The record as the transforms leave it; `None` where one drops it. `at` is where a sink's record was read.
     /// Errors: `Record`, with the class it came up in.
-    pub fn apply(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>, ChainError> {
+    pub fn apply(
+        &mut self,
+        mut record: Record,
+        at: Option<&TopicOffset>,
+    ) -> Result<Option<Record>, ChainError> {
         self.renamer = None;
         for (number, stage) in self.stages.iter_mut().enumerate() {
             let topic = Arc::as_ptr(&record.topic).cast::<u8>();
-            let applied = stage.applies(&record).and_then(|applies| stage.apply_if(applies, record, at));
+            let applied = stage
+                .applies(&record)
+                .and_then(|applies| stage.apply_if(applies, record, at));
             match applied.map_err(|error| (Arc::clone(&stage.class), error))? {
                 Some(changed) => record = changed,
                 None => return Ok(None),
@@ -92,7 +101,12 @@ impl TransformChain {
             let applied = applies.as_ref().is_ok_and(|applies| *applies);
             let result = applies.and_then(|applies| stage.apply_if(applies, record, at));
             let next = result.as_ref().ok().cloned().flatten();
-            steps.push(ChainStep { alias: Arc::clone(&stage.alias), class: Arc::clone(&stage.class), applied, result });
+            steps.push(ChainStep {
+                alias: Arc::clone(&stage.alias),
+                class: Arc::clone(&stage.class),
+                applied,
+                result,
+            });
             match next {
                 Some(changed) => record = changed,
                 None => break,
@@ -103,7 +117,12 @@ impl TransformChain {
 }
 
 impl ChainStage {
-    fn open(registry: &Registry, connector: &Config, alias: &str, predicates: &[String]) -> Result<Self> {
+    fn open(
+        registry: &Registry,
+        connector: &Config,
+        alias: &str,
+        predicates: &[String],
+    ) -> Result<Self> {
         let prefix = format!("transforms.{alias}.");
         let own = connector.with_prefix(&prefix);
         let class = class(registry, PluginKind::Transformation, &own, &prefix)?;
@@ -126,9 +145,17 @@ impl ChainStage {
                 )));
             }
             None => None,
-            Some(named) => Some((predicate(registry, connector, named, predicates, &prefix)?, negate)),
+            Some(named) => Some((
+                predicate(registry, connector, named, predicates, &prefix)?,
+                negate,
+            )),
         };
-        Ok(Self { alias: alias.into(), class: class.into(), transform, predicate })
+        Ok(Self {
+            alias: alias.into(),
+            class: class.into(),
+            transform,
+            predicate,
+        })
     }
 
     fn applies(&mut self, record: &Record) -> Result<bool> {
@@ -138,8 +165,17 @@ impl ChainStage {
         }
     }
 
-    fn apply_if(&mut self, applies: bool, record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>> {
-        if applies { self.transform.apply(record, at) } else { Ok(Some(record)) }
+    fn apply_if(
+        &mut self,
+        applies: bool,
+        record: Record,
+        at: Option<&TopicOffset>,
+    ) -> Result<Option<Record>> {
+        if applies {
+            self.transform.apply(record, at)
+        } else {
+            Ok(Some(record))
+        }
     }
 }
 
@@ -165,29 +201,48 @@ fn predicate(
 
 /// The names in a list. Errors: one that occurs twice.
 fn aliases(connector: &Config, key: &str) -> Result<Vec<String>> {
-    let list = connector.get(key).unwrap_or_default().split(',').map(str::trim).filter(|alias| !alias.is_empty());
+    let list = connector
+        .get(key)
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|alias| !alias.is_empty());
     let list: Vec<String> = list.map(str::to_owned).collect();
     let mut seen = HashSet::new();
     if list.iter().all(|alias| seen.insert(alias)) {
         return Ok(list);
     }
     let list = list.join(", ");
-    Err(Error::config(format!("Invalid value [{list}] for configuration {key}: Duplicate alias provided.")))
+    Err(Error::config(format!(
+        "Invalid value [{list}] for configuration {key}: Duplicate alias provided."
+    )))
 }
 
 /// The class that is asked for, once it is known and its required settings are there.
 fn class(registry: &Registry, kind: PluginKind, own: &Config, prefix: &str) -> Result<String> {
-    let what = if kind == PluginKind::Predicate { "Predicate" } else { "Transformation" };
+    let what = if kind == PluginKind::Predicate {
+        "Predicate"
+    } else {
+        "Transformation"
+    };
     let class = own.get("type").map(str::trim);
     let Some(class) = class.filter(|class| !class.is_empty()) else {
-        return Err(Error::config(format!("Invalid value null for configuration {prefix}type: Not a {what}")));
+        return Err(Error::config(format!(
+            "Invalid value null for configuration {prefix}type: Not a {what}"
+        )));
     };
     let Some(plugin) = registry.plugin(kind, class) else {
         return Err(unknown(registry, kind, class, prefix));
     };
-    version::ensure(plugin, &format!("{prefix}plugin.version"), own.get("plugin.version"))?;
+    version::ensure(
+        plugin,
+        &format!("{prefix}plugin.version"),
+        own.get("plugin.version"),
+    )?;
     let missing = |key: &&ConfigKey| {
-        let given = std::iter::once(&key.name).chain(key.aliases).any(|name| own.get(name).is_some());
+        let given = std::iter::once(&key.name)
+            .chain(key.aliases)
+            .any(|name| own.get(name).is_some());
         matches!(key.default, connector_api::config::DefaultValue::Required) && !given
     };
     if let Some(key) = plugin.keys().iter().find(missing) {
@@ -202,18 +257,33 @@ fn class(registry: &Registry, kind: PluginKind, own: &Config, prefix: &str) -> R
 #[cold]
 fn unknown(registry: &Registry, kind: PluginKind, class: &str, prefix: &str) -> Error {
     let halves = [format!("{class}$Key"), format!("{class}$Value")];
-    if halves.iter().all(|half| registry.plugin(kind, half).is_some()) {
+    if halves
+        .iter()
+        .all(|half| registry.plugin(kind, half).is_some())
+    {
         return Error::config(format!(
             "This class is abstract and cannot be created. Did you mean {}?",
             halves.join(", ")
         ));
     }
-    let other = if kind == PluginKind::Predicate { PluginKind::Transformation } else { PluginKind::Predicate };
+    let other = if kind == PluginKind::Predicate {
+        PluginKind::Transformation
+    } else {
+        PluginKind::Predicate
+    };
     if registry.plugin(other, class).is_some() {
-        let what = if kind == PluginKind::Predicate { "Predicate" } else { "Transformation" };
-        return Error::config(format!("Class class {class} does not implement the {what} interface"));
+        let what = if kind == PluginKind::Predicate {
+            "Predicate"
+        } else {
+            "Transformation"
+        };
+        return Error::config(format!(
+            "Class class {class} does not implement the {what} interface"
+        ));
     }
-    Error::config(format!("Invalid value {class} for configuration {prefix}type: Class {class} could not be found."))
+    Error::config(format!(
+        "Invalid value {class} for configuration {prefix}type: Class {class} could not be found."
+    ))
 }
 
 /// A plug-in's own settings, without those of the chain.

@@ -18,7 +18,15 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const DAYS: [&str; 7] = [
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+];
 const LETTERS: &str = "GyMdkHmsSEDFwWahKzZYuXL";
 /// Characters of a pattern; a number is written as wide as its letters are many.
 const MAX_PATTERN: usize = 250;
@@ -40,7 +48,9 @@ impl DateFormat {
     /// Errors: Java's text.
     pub fn compile(pattern: &str, now_ms: i64) -> Result<Self, String> {
         if pattern.chars().count() > MAX_PATTERN {
-            return Err(format!("a pattern has at most {MAX_PATTERN} characters (MAX_PATTERN)"));
+            return Err(format!(
+                "a pattern has at most {MAX_PATTERN} characters (MAX_PATTERN)"
+            ));
         }
         let mut items = Vec::new();
         let mut text = String::new();
@@ -84,7 +94,10 @@ impl DateFormat {
         if !text.is_empty() {
             items.push(FormatItem::Text(text));
         }
-        Ok(Self { items, century_start: CivilTime::from_millis(now_ms).year - 80 })
+        Ok(Self {
+            items,
+            century_start: CivilTime::from_millis(now_ms).year - 80,
+        })
     }
 
     /// The text of a moment, in milliseconds since 1970-01-01 UTC.
@@ -111,7 +124,13 @@ impl DateFormat {
                     rest = rest.trim_start_matches([' ', '\t']);
                     // A number right before another field has exactly as many digits as its letters.
                     let adjacent = matches!(self.items.get(at + 1), Some(FormatItem::Field(..)));
-                    rest = parsed.read(rest, *letter, *count, adjacent.then_some(*count), self.century_start)?;
+                    rest = parsed.read(
+                        rest,
+                        *letter,
+                        *count,
+                        adjacent.then_some(*count),
+                        self.century_start,
+                    )?;
                 }
             }
         }
@@ -122,11 +141,25 @@ impl DateFormat {
 fn field(moment: &CivilTime, letter: char, count: usize) -> String {
     let number = |n: i64| format!("{n:0count$}");
     let name = |names: &[&'static str], at: i64, short: usize| {
-        let name = usize::try_from(at).ok().and_then(|at| names.get(at).copied()).unwrap_or_default();
-        (if count >= 4 { name } else { name.get(..short).unwrap_or(name) }).to_owned()
+        let name = usize::try_from(at)
+            .ok()
+            .and_then(|at| names.get(at).copied())
+            .unwrap_or_default();
+        (if count >= 4 {
+            name
+        } else {
+            name.get(..short).unwrap_or(name)
+        })
+        .to_owned()
     };
     let year_of_era = |year: i64| if year > 0 { year } else { 1 - year };
-    let year = |year: i64| if count == 2 { format!("{:02}", year % 100) } else { number(year) };
+    let year = |year: i64| {
+        if count == 2 {
+            format!("{:02}", year % 100)
+        } else {
+            number(year)
+        }
+    };
     let (week, week_year) = week_of_year(moment);
     let twelve = |hour: i64| if hour == 0 { 12 } else { hour };
     match letter {
@@ -144,7 +177,11 @@ fn field(moment: &CivilTime, letter: char, count: usize) -> String {
         'E' => name(&DAYS, moment.weekday, 3),
         'a' => (if moment.hour() < 12 { "AM" } else { "PM" }).to_owned(),
         'H' => number(moment.hour()),
-        'k' => number(if moment.hour() == 0 { 24 } else { moment.hour() }),
+        'k' => number(if moment.hour() == 0 {
+            24
+        } else {
+            moment.hour()
+        }),
         'K' => number(moment.hour() % 12),
         'h' => number(twelve(moment.hour() % 12)),
         'm' => number(moment.minute()),
@@ -246,7 +283,9 @@ impl ParsedDate {
     }
 
     fn millis(&self) -> Option<i64> {
-        let year = self.year.map_or(1970, |year| if self.bc { 1 - year } else { year });
+        let year = self
+            .year
+            .map_or(1970, |year| if self.bc { 1 - year } else { year });
         let day = match self.day_of_year {
             Some(day) if self.month.is_none() && self.day.is_none() => epoch_day(year, 1, day)?,
             _ => epoch_day(year, self.month.unwrap_or(1), self.day.unwrap_or(1))?,
@@ -254,7 +293,9 @@ impl ParsedDate {
         let half = if self.pm { 12 } else { 0 };
         let hour = self.hour_of_half.map_or(self.hour, |hour| hour + half);
         let clock = hour * 3_600_000 + self.minute * 60_000 + self.second * 1000 + self.milli;
-        day.checked_mul(DAY_MS)?.checked_add(clock)?.checked_sub(self.offset_ms)
+        day.checked_mul(DAY_MS)?
+            .checked_add(clock)?
+            .checked_sub(self.offset_ms)
     }
 }
 
@@ -271,17 +312,36 @@ fn number(text: &str, width: Option<usize>) -> Option<(i64, &str)> {
         None => text,
     };
     let digits_from = usize::from(within.starts_with('-'));
-    let digits = within.bytes().skip(digits_from).take_while(u8::is_ascii_digit).count();
+    let digits = within
+        .bytes()
+        .skip(digits_from)
+        .take_while(u8::is_ascii_digit)
+        .count();
     let end = digits_from + digits;
-    let n: i64 = within.get(..end)?.parse().ok().filter(|n: &i64| n.unsigned_abs() <= 9_999_999_999)?;
+    let n: i64 = within
+        .get(..end)?
+        .parse()
+        .ok()
+        .filter(|n: &i64| n.unsigned_abs() <= 9_999_999_999)?;
     Some((n, &text[end..]))
 }
 
 /// One of some names, whole or its first letters, in any case; the longest that fits.
 fn named<'a>(text: &'a str, names: &[&str], short: usize) -> Option<(usize, &'a str)> {
-    let fits = |name: &str| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-    let whole = names.iter().position(|name| fits(name)).map(|at| (at, names[at].len()));
-    let found = whole.or_else(|| names.iter().position(|name| fits(&name[..short])).map(|at| (at, short)));
+    let fits = |name: &str| {
+        text.get(..name.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(name))
+    };
+    let whole = names
+        .iter()
+        .position(|name| fits(name))
+        .map(|at| (at, names[at].len()));
+    let found = whole.or_else(|| {
+        names
+            .iter()
+            .position(|name| fits(&name[..short]))
+            .map(|at| (at, short))
+    });
     found.map(|(at, length)| (at, &text[length..]))
 }
 
@@ -291,15 +351,30 @@ fn zone(text: &str, letter: char) -> Option<(i64, &str)> {
     if letter == 'X' && text.starts_with('Z') {
         return Some((0, &text[1..]));
     }
-    const AMERICAN: [(&str, i64); 8] =
-        [("EST", -5), ("EDT", -4), ("CST", -6), ("CDT", -5), ("MST", -7), ("MDT", -6), ("PST", -8), ("PDT", -7)];
-    let american = AMERICAN.iter().find(|(name, _)| letter != 'X' && text.starts_with(name));
+    const AMERICAN: [(&str, i64); 8] = [
+        ("EST", -5),
+        ("EDT", -4),
+        ("CST", -6),
+        ("CDT", -5),
+        ("MST", -7),
+        ("MDT", -6),
+        ("PST", -8),
+        ("PDT", -7),
+    ];
+    let american = AMERICAN
+        .iter()
+        .find(|(name, _)| letter != 'X' && text.starts_with(name));
     if let Some((name, hours)) = american {
         return Some((hours * 3_600_000, &text[name.len()..]));
     }
     let after_name = ["Coordinated Universal Time", "UTC", "GMT", "Z"]
         .iter()
-        .find(|name| letter != 'X' && text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
+        .find(|name| {
+            letter != 'X'
+                && text
+                    .get(..name.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(name))
+        })
         .map(|name| &text[name.len()..]);
     let named = after_name.is_some();
     let text = after_name.unwrap_or(text);
@@ -308,7 +383,12 @@ fn zone(text: &str, letter: char) -> Option<(i64, &str)> {
         Some(b'-') => -1,
         _ => return named.then_some((0, text)),
     };
-    let digits = |text: &str, most: usize| text.bytes().take(most).take_while(u8::is_ascii_digit).count();
+    let digits = |text: &str, most: usize| {
+        text.bytes()
+            .take(most)
+            .take_while(u8::is_ascii_digit)
+            .count()
+    };
     let rest = &text[1..];
     let hour_digits = digits(rest, 2);
     let hours: i64 = rest.get(..hour_digits)?.parse().ok()?;
@@ -337,8 +417,19 @@ mod tests {
             "yyyy D HH:mm:ss.SSS Z",
         ] {
             let format = DateFormat::compile(pattern, 1_700_000_000_000).unwrap();
-            for millis in [0, -1, 1_700_000_000_123, 951_782_400_000, -12_219_292_800_001, 253_402_300_799_999] {
-                assert_eq!(format.parse(&format.format(millis)), Some(millis), "{pattern} {millis}");
+            for millis in [
+                0,
+                -1,
+                1_700_000_000_123,
+                951_782_400_000,
+                -12_219_292_800_001,
+                253_402_300_799_999,
+            ] {
+                assert_eq!(
+                    format.parse(&format.format(millis)),
+                    Some(millis),
+                    "{pattern} {millis}"
+                );
             }
         }
     }
@@ -357,13 +448,26 @@ mod tests {
     fn strange_text_does_not_panic() {
         for pattern in ["GyMdkHmsSEDFwWahKzZYuXL", "y", "MMM", "z", "X", "''"] {
             let format = DateFormat::compile(pattern, 0).unwrap();
-            for text in ["", "-", "ä", "99999999999999999999", "-9999999999", "+", "GMT+", "GMT+9", "Zä", "J", "Mäy"]
-            {
+            for text in [
+                "",
+                "-",
+                "ä",
+                "99999999999999999999",
+                "-9999999999",
+                "+",
+                "GMT+",
+                "GMT+9",
+                "Zä",
+                "J",
+                "Mäy",
+            ] {
                 let _ = format.parse(text);
             }
         }
         for millis in [i64::MIN, i64::MAX] {
-            DateFormat::compile("G y M d w W D F E", 0).unwrap().format(millis);
+            DateFormat::compile("G y M d w W D F E", 0)
+                .unwrap()
+                .format(millis);
         }
     }
 }

@@ -4,8 +4,12 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
-use connector_api::{Datum, Error, Field, Header, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
+use connector_api::{
+    Datum, Error, Field, Header, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value,
+};
 
 use super::part::{REPLACE_NULL, REPLACE_NULL_KEY, SchemaPlans, fields, fill_defaults, key};
 
@@ -92,9 +96,13 @@ impl ExtractNewRecordState {
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| {
             let mode = keys.text("delete.tombstone.handling.mode");
-            let (older, drop_older) = (keys.text_opt("delete.handling.mode"), keys.bool("drop.tombstones"));
-            let older_set =
-                older.is_some() || (keys.is_set("drop.tombstones") && !keys.is_set("delete.tombstone.handling.mode"));
+            let (older, drop_older) = (
+                keys.text_opt("delete.handling.mode"),
+                keys.bool("drop.tombstones"),
+            );
+            let older_set = older.is_some()
+                || (keys.is_set("drop.tombstones")
+                    && !keys.is_set("delete.tombstone.handling.mode"));
             let (delete, drop_tombstones) = match (older_set, older.as_deref(), mode.as_str()) {
                 (true, Some("rewrite"), _) => (DeleteHandling::Rewrite, drop_older),
                 (true, Some("none"), _) => (DeleteHandling::Tombstone, drop_older),
@@ -107,35 +115,71 @@ impl ExtractNewRecordState {
             };
             let mut additions = |list: &'static str, prefix: &'static str| {
                 let prefix = keys.text(prefix);
-                keys.list(list).iter().filter(|item| !item.is_empty()).map(|item| addition(item, &prefix)).collect()
+                keys.list(list)
+                    .iter()
+                    .filter(|item| !item.is_empty())
+                    .map(|item| addition(item, &prefix))
+                    .collect()
             };
             let fields = additions("add.fields", "add.fields.prefix");
             let headers = additions("add.headers", "add.headers.prefix");
             let (route_by, replace) = (keys.text("route.by.field"), keys.bool(REPLACE_NULL));
-            Self { delete, drop_tombstones, route_by, fields, headers, replace, plans: SchemaPlans::new() }
+            Self {
+                delete,
+                drop_tombstones,
+                route_by,
+                fields,
+                headers,
+                replace,
+                plans: SchemaPlans::new(),
+            }
         })
     }
 
     /// The row of an event, with what is added to it, and the headers.
-    fn row(&self, event: &EventLayout, members: &mut [Value], deleted: bool) -> Result<(Value, Vec<Header>)> {
+    fn row(
+        &self,
+        event: &EventLayout,
+        members: &mut [Value],
+        deleted: bool,
+    ) -> Result<(Value, Vec<Header>)> {
         let reach = |path: &[usize]| {
             let start = path.first().and_then(|at| members.get(*at));
             let inner = |value: &'_ Value, at: &usize| match value {
                 Value::Struct(members) => members.get(*at).cloned().unwrap_or_default(),
                 _ => Value::Null,
             };
-            path.iter().skip(1).fold(start.cloned().unwrap_or_default(), |value, at| inner(&value, at))
+            path.iter()
+                .skip(1)
+                .fold(start.cloned().unwrap_or_default(), |value, at| {
+                    inner(&value, at)
+                })
         };
         let added: Vec<Value> = event.added.iter().map(|path| reach(path)).collect();
-        let header = |(addition, (path, schema)): (&AddedField, &(Vec<usize>, Arc<Schema>))| Header {
-            key: Arc::clone(&addition.name),
-            datum: Datum::new(Arc::clone(schema), reach(path)),
+        let header =
+            |(addition, (path, schema)): (&AddedField, &(Vec<usize>, Arc<Schema>))| Header {
+                key: Arc::clone(&addition.name),
+                datum: Datum::new(Arc::clone(schema), reach(path)),
+            };
+        let headers = self
+            .headers
+            .iter()
+            .zip(&event.headers)
+            .map(header)
+            .collect();
+        let from = if deleted {
+            event.before
+        } else {
+            Some(event.after)
         };
-        let headers = self.headers.iter().zip(&event.headers).map(header).collect();
-        let from = if deleted { event.before } else { Some(event.after) };
-        let row = from.and_then(|at| members.get_mut(at)).map(std::mem::take).unwrap_or_default();
+        let row = from
+            .and_then(|at| members.get_mut(at))
+            .map(std::mem::take)
+            .unwrap_or_default();
         let Value::Struct(row) = row else {
-            return Err(Error::record("the change event does not hold the row that it deletes; let the source log it"));
+            return Err(Error::record(
+                "the change event does not hold the row that it deletes; let the source log it",
+            ));
         };
         let mut row = row.into_vec();
         fill_defaults(&mut row, &event.row.fields, self.replace);
@@ -157,34 +201,74 @@ fn addition(item: &str, prefix: &str) -> AddedField {
 }
 
 /// `None` for a schema that is no change event's.
-fn event(schema: &Schema, rewrite: bool, add: &[AddedField], headers: &[AddedField]) -> Result<Option<EventLayout>> {
-    let is_event = schema.name.as_deref().is_some_and(|name| name.ends_with(".Envelope") || name == "Envelope");
-    let Some(after) = schema.field_index("after").filter(|_| is_event && schema.ty == SchemaType::Struct) else {
+fn event(
+    schema: &Schema,
+    rewrite: bool,
+    add: &[AddedField],
+    headers: &[AddedField],
+) -> Result<Option<EventLayout>> {
+    let is_event = schema
+        .name
+        .as_deref()
+        .is_some_and(|name| name.ends_with(".Envelope") || name == "Envelope");
+    let Some(after) = schema
+        .field_index("after")
+        .filter(|_| is_event && schema.ty == SchemaType::Struct)
+    else {
         return Ok(None);
     };
     let row = &schema.fields[after].schema;
     let mut list: Vec<Field> = row.fields.to_vec();
     if rewrite {
-        list.push(Field::new(DELETED, Schema::of(SchemaType::String).optional(true)));
+        list.push(Field::new(
+            DELETED,
+            Schema::of(SchemaType::String).optional(true),
+        ));
     }
     let mut added = Vec::new();
     for addition in add {
         let (path, schema) = find(schema, &addition.path)?;
-        list.push(Field { name: Arc::clone(&addition.name), schema: optional(&schema) });
+        list.push(Field {
+            name: Arc::clone(&addition.name),
+            schema: optional(&schema),
+        });
         added.push(path);
     }
-    let headers = headers.iter().map(|header| find(schema, &header.path)).collect::<Result<_>>()?;
-    let row = Schema { optional: false, fields: fields(list)?, ..(**row).clone() };
+    let headers = headers
+        .iter()
+        .map(|header| find(schema, &header.path))
+        .collect::<Result<_>>()?;
+    let row = Schema {
+        optional: false,
+        fields: fields(list)?,
+        ..(**row).clone()
+    };
     let (before, op) = (schema.field_index("before"), schema.field_index("op"));
-    Ok(Some(EventLayout { before, after, op, row: Arc::new(row), added, headers }))
+    Ok(Some(EventLayout {
+        before,
+        after,
+        op,
+        row: Arc::new(row),
+        added,
+        headers,
+    }))
 }
 
 fn optional(schema: &Arc<Schema>) -> Arc<Schema> {
-    if schema.optional { Arc::clone(schema) } else { Arc::new((**schema).clone().optional(true)) }
+    if schema.optional {
+        Arc::clone(schema)
+    } else {
+        Arc::new((**schema).clone().optional(true))
+    }
 }
 
 fn find(schema: &Schema, path: &[String]) -> Result<(Vec<usize>, Arc<Schema>)> {
-    let missing = || Error::record(format!("Unable to find field {} in the change event", path.join(".")));
+    let missing = || {
+        Error::record(format!(
+            "Unable to find field {} in the change event",
+            path.join(".")
+        ))
+    };
     let mut positions = Vec::with_capacity(path.len());
     let mut found: Option<Arc<Schema>> = None;
     for step in path {
@@ -202,16 +286,26 @@ impl Transform for ExtractNewRecordState {
         if record.value.value.is_null() {
             return Ok(Some(record).filter(|_| !self.drop_tombstones));
         }
-        let Some(schema) = record.value.schema.clone() else { return Ok(Some(record)) };
+        let Some(schema) = record.value.schema.clone() else {
+            return Ok(Some(record));
+        };
         let mut plans = std::mem::replace(&mut self.plans, SchemaPlans::new());
         let rewrite = self.delete == DeleteHandling::Rewrite;
-        let changed =
-            plans.of(&schema, |schema| event(schema, rewrite, &self.fields, &self.headers)).and_then(|event| {
-                let (Some(event), Value::Struct(members)) = (&**event, &mut record.value.value) else {
+        let changed = plans
+            .of(&schema, |schema| {
+                event(schema, rewrite, &self.fields, &self.headers)
+            })
+            .and_then(|event| {
+                let (Some(event), Value::Struct(members)) = (&**event, &mut record.value.value)
+                else {
                     return Ok(true);
                 };
                 let deleted = members.get(event.after).is_none_or(Value::is_null);
-                let op = event.op.and_then(|at| members.get(at)).and_then(Value::as_str).unwrap_or_default();
+                let op = event
+                    .op
+                    .and_then(|at| members.get(at))
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
                 if deleted && (op == "t" || op == "m" || self.delete == DeleteHandling::Drop) {
                     return Ok(false);
                 }
@@ -232,8 +326,14 @@ impl Transform for ExtractNewRecordState {
 
 impl ExtractNewRecordState {
     fn route(&self, record: &mut Record) {
-        let (Some(schema), Value::Struct(members)) = (&record.value.schema, &record.value.value) else { return };
-        let topic = schema.field_index(&self.route_by).and_then(|at| members.get(at)).and_then(Value::as_str);
+        let (Some(schema), Value::Struct(members)) = (&record.value.schema, &record.value.value)
+        else {
+            return;
+        };
+        let topic = schema
+            .field_index(&self.route_by)
+            .and_then(|at| members.get(at))
+            .and_then(Value::as_str);
         if let Some(topic) = topic {
             record.topic = topic.into();
         }
@@ -246,12 +346,18 @@ mod tests {
 
     fn row() -> Schema {
         let of = |ty| Schema::of(ty).optional(true);
-        let fields = vec![Field::new("id", of(SchemaType::Int32)), Field::new("name", of(SchemaType::String))];
+        let fields = vec![
+            Field::new("id", of(SchemaType::Int32)),
+            Field::new("name", of(SchemaType::String)),
+        ];
         Schema::structure(Some("db.t.Value"), fields).optional(true)
     }
 
     fn change(before: Option<i32>, after: Option<i32>, op: &str) -> Record {
-        let source = Schema::structure(None, vec![Field::new("ts_ms", Schema::of(SchemaType::Int64))]);
+        let source = Schema::structure(
+            None,
+            vec![Field::new("ts_ms", Schema::of(SchemaType::Int64))],
+        );
         let fields = vec![
             Field::new("before", row()),
             Field::new("after", row()),
@@ -263,7 +369,12 @@ mod tests {
             Some(id) => Value::Struct([Value::I32(id), Value::Text("x".into())].into()),
             None => Value::Null,
         };
-        let members = [state(before), state(after), Value::Struct([Value::I64(7)].into()), Value::Text(op.into())];
+        let members = [
+            state(before),
+            state(after),
+            Value::Struct([Value::I64(7)].into()),
+            Value::Text(op.into()),
+        ];
         Record {
             topic: "db.t".into(),
             partition: None,
@@ -275,29 +386,52 @@ mod tests {
     }
 
     fn apply<const N: usize>(config: [(&str, &str); N], record: Record) -> Option<Record> {
-        ExtractNewRecordState::new(&Config::from(config)).unwrap().apply(record, None).unwrap()
+        ExtractNewRecordState::new(&Config::from(config))
+            .unwrap()
+            .apply(record, None)
+            .unwrap()
     }
 
     fn values(record: &Record) -> Vec<Value> {
-        let Value::Struct(members) = &record.value.value else { panic!("no struct: {record:?}") };
+        let Value::Struct(members) = &record.value.value else {
+            panic!("no struct: {record:?}")
+        };
         members.to_vec()
     }
 
     #[test]
     fn the_row_after_the_change_comes_out_with_what_is_added() {
-        let config = [("add.fields", "op,source.ts_ms,op:action"), ("add.headers", "source.ts_ms")];
+        let config = [
+            ("add.fields", "op,source.ts_ms,op:action"),
+            ("add.headers", "source.ts_ms"),
+        ];
         let out = apply(config, change(None, Some(5), "c")).unwrap();
         let schema = out.value.schema.as_ref().unwrap();
         let names: Vec<&str> = schema.fields.iter().map(|field| &*field.name).collect();
         assert_eq!(names, ["id", "name", "__op", "__source_ts_ms", "__action"]);
         let text = |text: &str| Value::Text(text.into());
-        assert_eq!(values(&out), [Value::I32(5), text("x"), text("c"), Value::I64(7), text("c")]);
-        assert_eq!((&*out.headers[0].key, &out.headers[0].datum.value), ("__source_ts_ms", &Value::I64(7)));
+        assert_eq!(
+            values(&out),
+            [
+                Value::I32(5),
+                text("x"),
+                text("c"),
+                Value::I64(7),
+                text("c")
+            ]
+        );
+        assert_eq!(
+            (&*out.headers[0].key, &out.headers[0].datum.value),
+            ("__source_ts_ms", &Value::I64(7))
+        );
     }
 
     #[test]
     fn deletes_and_tombstones_go_as_the_mode_says() {
-        let tombstone = || Record { value: Datum::NONE, ..change(None, None, "d") };
+        let tombstone = || Record {
+            value: Datum::NONE,
+            ..change(None, None, "d")
+        };
         for (mode, delete, after) in [
             ("drop", "nothing", false),
             ("tombstone", "nothing", true),
@@ -314,14 +448,21 @@ mod tests {
                     "row"
                 }
             };
-            assert_eq!((out, apply(config, tombstone()).is_some()), (delete, after), "{mode}");
+            assert_eq!(
+                (out, apply(config, tombstone()).is_some()),
+                (delete, after),
+                "{mode}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_change_event_passes() {
         let plain = Record {
-            value: Datum::new(Arc::new(row()), Value::Struct([Value::I32(1), Value::Null].into())),
+            value: Datum::new(
+                Arc::new(row()),
+                Value::Struct([Value::I32(1), Value::Null].into()),
+            ),
             ..change(None, None, "c")
         };
         assert_eq!(apply([], plain.clone()), Some(plain));

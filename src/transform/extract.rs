@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
-use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
+use connector_api::{
+    Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value,
+};
 
 use super::part::{
-    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, check_member, fields, key, map_entries, or_default,
-    struct_or_null,
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, check_member, fields, key,
+    map_entries, or_default, struct_or_null,
 };
 use super::path::parse_nested;
 
@@ -40,15 +44,29 @@ impl ExtractField {
     /// Errors: every key that is wrong.
     pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let (field, version, replace) = config.read(EXTRACT_KEYS, |keys| {
-            (keys.text("field"), keys.text("field.syntax.version"), keys.bool(REPLACE_NULL))
+            (
+                keys.text("field"),
+                keys.text("field.syntax.version"),
+                keys.bool(REPLACE_NULL),
+            )
         })?;
-        let steps = if version.eq_ignore_ascii_case("V1") { Ok(vec![field.clone()]) } else { parse_nested(&field) };
+        let steps = if version.eq_ignore_ascii_case("V1") {
+            Ok(vec![field.clone()])
+        } else {
+            parse_nested(&field)
+        };
         let steps = steps.map_err(|text| {
             let mut report = ConfigReport::default();
             report.error("field", text);
             report
         })?;
-        Ok(Self { part, field, steps, replace, plans: SchemaPlans::new() })
+        Ok(Self {
+            part,
+            field,
+            steps,
+            replace,
+            plans: SchemaPlans::new(),
+        })
     }
 
     fn without_schema(&self, mut value: Value) -> Result<Value> {
@@ -59,8 +77,17 @@ impl ExtractField {
             if value.is_null() {
                 return Ok(Value::Null);
             }
-            let entries = map_entries(&mut value, if level == 0 { PURPOSE } else { "nested field access" })?;
-            let found = entries.into_iter().find(|(key, _)| key.as_str() == Some(step));
+            let entries = map_entries(
+                &mut value,
+                if level == 0 {
+                    PURPOSE
+                } else {
+                    "nested field access"
+                },
+            )?;
+            let found = entries
+                .into_iter()
+                .find(|(key, _)| key.as_str() == Some(step));
             value = found.map(|(_, value)| value).unwrap_or_default();
         }
         Ok(value)
@@ -76,7 +103,9 @@ impl Transform for ExtractField {
         };
         let (field, steps) = (&self.field, &self.steps);
         struct_or_null(&datum.value, PURPOSE)?;
-        let positions = self.plans.of(&schema, |schema| positions(schema, field, steps))?;
+        let positions = self
+            .plans
+            .of(&schema, |schema| positions(schema, field, steps))?;
         let mut value = std::mem::take(&mut datum.value);
         let mut schema = schema;
         for at in positions.iter() {
@@ -106,7 +135,11 @@ fn positions(schema: &Schema, field: &str, steps: &[String]) -> Result<Vec<usize
         positions.push(at);
         schema = &schema.fields[at].schema;
     }
-    if positions.is_empty() { Err(unknown()) } else { Ok(positions) }
+    if positions.is_empty() {
+        Err(unknown())
+    } else {
+        Ok(positions)
+    }
 }
 
 /// The keys of [`HoistField`].
@@ -128,7 +161,11 @@ pub struct HoistField {
 impl HoistField {
     /// Errors: every key that is wrong.
     pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
-        config.read(HOIST_KEYS, |keys| Self { part, field: keys.text("field").into(), plans: SchemaPlans::new() })
+        config.read(HOIST_KEYS, |keys| Self {
+            part,
+            field: keys.text("field").into(),
+            plans: SchemaPlans::new(),
+        })
     }
 }
 
@@ -141,8 +178,14 @@ impl Transform for HoistField {
             return Ok(Some(record));
         };
         let hoisted = self.plans.of(&schema, |_| {
-            let field = Field { name: Arc::clone(&self.field), schema: Arc::clone(&schema) };
-            Ok(Arc::new(Schema { fields: fields(vec![field])?, ..Schema::of(SchemaType::Struct) }))
+            let field = Field {
+                name: Arc::clone(&self.field),
+                schema: Arc::clone(&schema),
+            };
+            Ok(Arc::new(Schema {
+                fields: fields(vec![field])?,
+                ..Schema::of(SchemaType::Struct)
+            }))
         })?;
         check_member(&self.field, &schema, &value)?;
         *datum = Datum::new(Arc::clone(hoisted), Value::Struct([value].into()));

@@ -3,10 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance};
-use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance,
+};
+use connector_api::{
+    Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value,
+};
 
-use super::part::{RecordPart, SchemaPlans, fields, key, list_fields, map_entries, or_default, struct_or_null};
+use super::part::{
+    RecordPart, SchemaPlans, fields, key, list_fields, map_entries, or_default, struct_or_null,
+};
 use crate::convert::java;
 
 const PURPOSE: &str = "flattening";
@@ -30,7 +36,11 @@ pub struct Flatten {
 impl Flatten {
     /// Errors: every key that is wrong.
     pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
-        config.read(KEYS, |keys| Self { part, delimiter: keys.text("delimiter"), plans: SchemaPlans::new() })
+        config.read(KEYS, |keys| Self {
+            part,
+            delimiter: keys.text("delimiter"),
+            plans: SchemaPlans::new(),
+        })
     }
 }
 
@@ -43,15 +53,27 @@ fn joined(prefix: &str, delimiter: &str, name: &str) -> Result<String> {
         return Ok(name.to_owned());
     }
     if prefix.len() + delimiter.len() + name.len() > MAX_NAME {
-        return Err(Error::record(format!("a flattened name has more than {MAX_NAME} bytes (MAX_NAME)")));
+        return Err(Error::record(format!(
+            "a flattened name has more than {MAX_NAME} bytes (MAX_NAME)"
+        )));
     }
     Ok(format!("{prefix}{delimiter}{name}"))
 }
 
 fn flat_schema(schema: &Schema, delimiter: &str) -> Result<Arc<Schema>> {
     let mut list = Vec::new();
-    collect(schema, delimiter, "", schema.optional, schema.default.as_ref(), &mut list)?;
-    Ok(Arc::new(Schema { fields: fields(list)?, ..super::part::with_basics_of(schema, SchemaType::Struct) }))
+    collect(
+        schema,
+        delimiter,
+        "",
+        schema.optional,
+        schema.default.as_ref(),
+        &mut list,
+    )?;
+    Ok(Arc::new(Schema {
+        fields: fields(list)?,
+        ..super::part::with_basics_of(schema, SchemaType::Struct)
+    }))
 }
 
 /// Optional is what is so itself or in one of its parents; a default comes from the nearest of them that has one.
@@ -72,14 +94,20 @@ fn collect(
         };
         let default = field.schema.default.as_ref().or(inherited);
         match field.schema.ty {
-            SchemaType::Struct => collect(&field.schema, delimiter, &name, optional, default, list)?,
+            SchemaType::Struct => {
+                collect(&field.schema, delimiter, &name, optional, default, list)?
+            }
             SchemaType::Map => {
                 return Err(Error::record(format!(
                     "Flatten transformation does not support MAP for record with schemas (for field {name})."
                 )));
             }
             _ => {
-                let schema = Schema { optional, default: default.cloned(), ..(*field.schema).clone() };
+                let schema = Schema {
+                    optional,
+                    default: default.cloned(),
+                    ..(*field.schema).clone()
+                };
                 list.push(Field::new(name, schema));
             }
         }
@@ -113,7 +141,9 @@ fn flatten_map(
     for (key, value) in entries {
         let Value::Text(key) = &key else {
             let class = java::class_name(&key);
-            return Err(Error::record(format!("Flatten transformation needs text keys, but found class {class}")));
+            return Err(Error::record(format!(
+                "Flatten transformation needs text keys, but found class {class}"
+            )));
         };
         let name = joined(prefix, delimiter, key)?;
         match value {
@@ -156,7 +186,10 @@ impl Transform for Flatten {
             return Ok(Some(record));
         };
         struct_or_null(&datum.value, PURPOSE)?;
-        let flat_schema = Arc::clone(self.plans.of(schema, |schema| flat_schema(schema, &self.delimiter))?);
+        let flat_schema = Arc::clone(
+            self.plans
+                .of(schema, |schema| flat_schema(schema, &self.delimiter))?,
+        );
         let mut flat = Vec::with_capacity(flat_schema.fields.len());
         flatten(schema, std::mem::take(&mut datum.value), &mut flat);
         *datum = Datum::new(flat_schema, Value::Struct(flat.into()));

@@ -3,12 +3,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
-use connector_api::{Datum, Error, Field, Header, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
+use connector_api::{
+    Datum, Error, Field, Header, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value,
+};
 
 use super::part::{
-    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, entry, key, map_entries, or_default, struct_members,
-    with_basics_of,
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, entry, key, map_entries, or_default,
+    struct_members, with_basics_of,
 };
 use crate::convert::header;
 
@@ -30,20 +34,30 @@ pub struct DropHeaders {
 impl DropHeaders {
     /// Errors: every key that is wrong.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
-        config.read(DROP_KEYS, |keys| Self { names: keys.list("headers").into_iter().collect() })
+        config.read(DROP_KEYS, |keys| Self {
+            names: keys.list("headers").into_iter().collect(),
+        })
     }
 }
 
 impl Transform for DropHeaders {
     fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
-        record.headers.retain(|header| !self.names.contains(&*header.key));
+        record
+            .headers
+            .retain(|header| !self.names.contains(&*header.key));
         Ok(Some(record))
     }
 }
 
 /// The keys of [`InsertHeader`].
 pub const INSERT_KEYS: &[ConfigKey] = &[
-    key("header", ConfigType::String, DefaultValue::Required, Importance::High, "The header's name."),
+    key(
+        "header",
+        ConfigType::String,
+        DefaultValue::Required,
+        Importance::High,
+        "The header's name.",
+    ),
     key(
         "value.literal",
         ConfigType::String,
@@ -64,11 +78,19 @@ impl InsertHeader {
         config.read(INSERT_KEYS, |keys| {
             let (name, text) = (keys.text("header"), keys.text("value.literal"));
             let datum = if text.is_empty() {
-                Datum::new(Arc::new(Schema::of(SchemaType::String)), Value::Text(Box::default()))
+                Datum::new(
+                    Arc::new(Schema::of(SchemaType::String)),
+                    Value::Text(Box::default()),
+                )
             } else {
                 header::infer(&text, true)
             };
-            Self { header: Header { key: name.into(), datum } }
+            Self {
+                header: Header {
+                    key: name.into(),
+                    datum,
+                },
+            }
         })
     }
 }
@@ -82,8 +104,14 @@ impl Transform for InsertHeader {
 
 /// The keys of [`HeaderFrom`].
 pub const FROM_KEYS: &[ConfigKey] = &[
-    key("fields", ConfigType::List, DefaultValue::Required, Importance::High, "The fields to take.")
-        .check(KeyValidator::NonEmptyList),
+    key(
+        "fields",
+        ConfigType::List,
+        DefaultValue::Required,
+        Importance::High,
+        "The fields to take.",
+    )
+    .check(KeyValidator::NonEmptyList),
     key(
         "headers",
         ConfigType::List,
@@ -128,10 +156,16 @@ const MAX_HEADERS: usize = 1000;
 pub fn check_from(config: &Config, report: &mut ConfigReport) {
     let count = |name: &str| config.get(name).map_or(0, |list| list.split(',').count());
     if count("headers") > MAX_HEADERS {
-        report.error("headers", format!("'headers' config has more than {MAX_HEADERS} elements (MAX_HEADERS)."));
+        report.error(
+            "headers",
+            format!("'headers' config has more than {MAX_HEADERS} elements (MAX_HEADERS)."),
+        );
     }
     if count("fields") != count("headers") {
-        report.error("fields", "'fields' config must have the same number of elements as 'headers' config.");
+        report.error(
+            "fields",
+            "'fields' config must have the same number of elements as 'headers' config.",
+        );
     }
 }
 
@@ -152,26 +186,52 @@ impl HeaderFrom {
         })?;
         let mut report = ConfigReport::default();
         check_from(config, &mut report);
-        if report.is_ok() { Ok(made) } else { Err(report) }
+        if report.is_ok() {
+            Ok(made)
+        } else {
+            Err(report)
+        }
     }
 
     fn plan(names: &[String], schema: &Schema) -> Result<HeaderPlan> {
         let position = |name: &String| {
-            schema.field_index(name).ok_or_else(|| Error::record(format!("Field does not exist: {name}")))
+            schema
+                .field_index(name)
+                .ok_or_else(|| Error::record(format!("Field does not exist: {name}")))
         };
         let taken: Vec<usize> = names.iter().map(position).collect::<Result<_>>()?;
-        let kept: Vec<bool> = (0..schema.fields.len()).map(|at| !taken.contains(&at)).collect();
-        let left: Vec<Field> =
-            schema.fields.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(field, _)| field.clone()).collect();
-        let left = Schema { fields: left.into(), ..with_basics_of(schema, SchemaType::Struct) };
-        Ok(HeaderPlan { taken, left: Arc::new(left), kept })
+        let kept: Vec<bool> = (0..schema.fields.len())
+            .map(|at| !taken.contains(&at))
+            .collect();
+        let left: Vec<Field> = schema
+            .fields
+            .iter()
+            .zip(&kept)
+            .filter(|(_, kept)| **kept)
+            .map(|(field, _)| field.clone())
+            .collect();
+        let left = Schema {
+            fields: left.into(),
+            ..with_basics_of(schema, SchemaType::Struct)
+        };
+        Ok(HeaderPlan {
+            taken,
+            left: Arc::new(left),
+            kept,
+        })
     }
 
     fn without_schema(&self, record: &mut Record) -> Result<()> {
         let mut entries = map_entries(&mut self.part.of_mut(record).value, self.purpose)?;
         for (field, header) in self.fields.iter().zip(&self.headers) {
             let value = entry(&entries, field).cloned().unwrap_or_default();
-            record.headers.push(Header { key: Arc::clone(header), datum: Datum { schema: None, value } });
+            record.headers.push(Header {
+                key: Arc::clone(header),
+                datum: Datum {
+                    schema: None,
+                    value,
+                },
+            });
         }
         if self.moves {
             entries.retain(|(key, _)| !self.fields.iter().any(|field| key.as_str() == Some(field)));
@@ -189,11 +249,20 @@ impl Transform for HeaderFrom {
             return Ok(Some(record));
         };
         let mut members = struct_members(&mut datum.value, self.purpose)?;
-        let plan = self.plans.of(&schema, |schema| Self::plan(&self.fields, schema))?;
+        let plan = self
+            .plans
+            .of(&schema, |schema| Self::plan(&self.fields, schema))?;
         for (at, header) in plan.taken.iter().zip(&self.headers) {
             let of = &schema.fields[*at].schema;
-            let value = or_default(members.get(*at).cloned().unwrap_or_default(), of, self.replace);
-            record.headers.push(Header { key: Arc::clone(header), datum: Datum::new(Arc::clone(of), value) });
+            let value = or_default(
+                members.get(*at).cloned().unwrap_or_default(),
+                of,
+                self.replace,
+            );
+            record.headers.push(Header {
+                key: Arc::clone(header),
+                datum: Datum::new(Arc::clone(of), value),
+            });
         }
         let datum = self.part.of_mut(&mut record);
         if self.moves {

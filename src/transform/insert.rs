@@ -2,19 +2,29 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance};
-use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance,
+};
+use connector_api::{
+    Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value,
+};
 
 use super::part::{
-    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fields, fill_defaults, key, list_fields, map_entries,
-    set_entry, struct_members, with_basics_of,
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fields, fill_defaults, key,
+    list_fields, map_entries, set_entry, struct_members, with_basics_of,
 };
 
 const PURPOSE: &str = "field insertion";
 const NAME: &str = "A name that ends with ! makes a required field; otherwise it is optional, as with ? at the end.";
 
 const fn field_key(name: &'static str) -> ConfigKey {
-    key(name, ConfigType::String, DefaultValue::Null, Importance::Medium, NAME)
+    key(
+        name,
+        ConfigType::String,
+        DefaultValue::Null,
+        Importance::Medium,
+        NAME,
+    )
 }
 
 /// The keys of the transform.
@@ -24,7 +34,13 @@ pub const KEYS: &[ConfigKey] = &[
     field_key("offset.field"),
     field_key("timestamp.field"),
     field_key("static.field"),
-    key("static.value", ConfigType::String, DefaultValue::Null, Importance::Medium, "The text of static.field."),
+    key(
+        "static.value",
+        ConfigType::String,
+        DefaultValue::Null,
+        Importance::Medium,
+        "The text of static.field.",
+    ),
     REPLACE_NULL_KEY,
 ];
 
@@ -67,7 +83,11 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
         report.error("topic.field", "No field insertion configured");
     }
     if let (Some(field), None) = (config.get("static.field"), config.get("static.value")) {
-        report.invalid("static.value", "null", &format!("No value specified for static field: {field}"));
+        report.invalid(
+            "static.value",
+            "null",
+            &format!("No value specified for static field: {field}"),
+        );
     }
 }
 
@@ -77,16 +97,32 @@ impl InsertField {
         let made = config.read(KEYS, |keys| {
             let mut insertions = Vec::new();
             for (what, key) in WHAT {
-                let Some(spec) = keys.text_opt(key) else { continue };
+                let Some(spec) = keys.text_opt(key) else {
+                    continue;
+                };
                 let name = spec.strip_suffix(['?', '!']).unwrap_or(&spec);
-                insertions.push(FieldInsertion { what, name: name.into(), optional: !spec.ends_with('!') });
+                insertions.push(FieldInsertion {
+                    what,
+                    name: name.into(),
+                    optional: !spec.ends_with('!'),
+                });
             }
             let (text, replace) = (keys.text("static.value").into(), keys.bool(REPLACE_NULL));
-            Self { part, insertions, text, replace, plans: SchemaPlans::new() }
+            Self {
+                part,
+                insertions,
+                text,
+                replace,
+                plans: SchemaPlans::new(),
+            }
         })?;
         let mut report = ConfigReport::default();
         check(config, &mut report);
-        if report.is_ok() { Ok(made) } else { Err(report) }
+        if report.is_ok() {
+            Ok(made)
+        } else {
+            Err(report)
+        }
     }
 
     fn extended(insertions: &[FieldInsertion], schema: &Schema) -> Result<Arc<Schema>> {
@@ -98,13 +134,24 @@ impl InsertField {
                 InsertedValue::Offset => Schema::of(SchemaType::Int64),
                 InsertedValue::Timestamp => Schema::timestamp(),
             };
-            list.push(Field::new(Arc::clone(&insertion.name), schema.optional(insertion.optional)));
+            list.push(Field::new(
+                Arc::clone(&insertion.name),
+                schema.optional(insertion.optional),
+            ));
         }
-        Ok(Arc::new(Schema { fields: fields(list)?, ..with_basics_of(schema, SchemaType::Struct) }))
+        Ok(Arc::new(Schema {
+            fields: fields(list)?,
+            ..with_basics_of(schema, SchemaType::Struct)
+        }))
     }
 
     /// `None`: the record has no such thing.
-    fn value(text: &str, what: InsertedValue, record: &Record, at: Option<&TopicOffset>) -> Result<Option<Value>> {
+    fn value(
+        text: &str,
+        what: InsertedValue,
+        record: &Record,
+        at: Option<&TopicOffset>,
+    ) -> Result<Option<Value>> {
         Ok(match what {
             InsertedValue::Topic => Some(Value::Text((*record.topic).into())),
             InsertedValue::Partition => record.partition.map(Value::I32),
@@ -140,15 +187,22 @@ impl Transform for InsertField {
             return Ok(Some(record));
         };
         let mut before = struct_members(&mut value, PURPOSE)?;
-        let extended = self.plans.of(&schema, |schema| Self::extended(&self.insertions, schema))?;
-        fill_defaults(&mut before, &schema.fields, self.replace && extended.has_defaults);
+        let extended = self
+            .plans
+            .of(&schema, |schema| Self::extended(&self.insertions, schema))?;
+        fill_defaults(
+            &mut before,
+            &schema.fields,
+            self.replace && extended.has_defaults,
+        );
         // moved into a place of the right size: growing in place takes the allocator several times as long
         let mut members = Vec::with_capacity(before.len() + self.insertions.len());
         members.extend(before);
         for insertion in &self.insertions {
             members.push(Self::value(&self.text, insertion.what, &record, at)?.unwrap_or_default());
         }
-        *self.part.of_mut(&mut record) = Datum::new(Arc::clone(extended), Value::Struct(members.into()));
+        *self.part.of_mut(&mut record) =
+            Datum::new(Arc::clone(extended), Value::Struct(members.into()));
         Ok(Some(record))
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
 use connector_api::{Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
 
 use super::part::{SchemaPlans, fields, key};
@@ -48,8 +50,14 @@ pub const KEYS: &[ConfigKey] = &[
         "What the topic's old name must match to become the value of that field in a shorter form.",
     )
     .check(KeyValidator::By(check_regex)),
-    key("key.field.replacement", ConfigType::String, DefaultValue::Null, Importance::Low, "That shorter form.")
-        .check(KeyValidator::By(check_template)),
+    key(
+        "key.field.replacement",
+        ConfigType::String,
+        DefaultValue::Null,
+        Importance::Low,
+        "That shorter form.",
+    )
+    .check(KeyValidator::By(check_template)),
 ];
 
 /// The transform.
@@ -63,7 +71,11 @@ pub struct ByLogicalTableRouter {
 /// Checks what the keys say together.
 pub fn check(config: &Config, report: &mut ConfigReport) {
     if config.get("key.field.regex").is_some() && config.get("key.field.replacement").is_none() {
-        report.invalid("key.field.replacement", "null", "key.field.replacement must be set when key.field.regex is");
+        report.invalid(
+            "key.field.replacement",
+            "null",
+            "key.field.replacement must be set when key.field.regex is",
+        );
     }
     let topic = config.get("topic.replacement").unwrap_or_default();
     if let Err(why) = check_template(topic) {
@@ -76,8 +88,16 @@ impl ByLogicalTableRouter {
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let (topic, unique, name, physical) = config.read(KEYS, |keys| {
             let topic = (keys.text("topic.regex"), keys.text("topic.replacement"));
-            let physical = (keys.text_opt("key.field.regex"), keys.text_opt("key.field.replacement"));
-            (topic, keys.bool("key.enforce.uniqueness"), keys.text("key.field.name"), physical)
+            let physical = (
+                keys.text_opt("key.field.regex"),
+                keys.text_opt("key.field.replacement"),
+            );
+            (
+                topic,
+                keys.bool("key.enforce.uniqueness"),
+                keys.text("key.field.name"),
+                physical,
+            )
         })?;
         let mut report = ConfigReport::default();
         check(config, &mut report);
@@ -85,25 +105,40 @@ impl ByLogicalTableRouter {
             return Err(report);
         }
         let physical = match physical {
-            (Some(regex), Some(replacement)) => Some(TopicRename::new("key.field.regex", &regex, &replacement)?),
+            (Some(regex), Some(replacement)) => {
+                Some(TopicRename::new("key.field.regex", &regex, &replacement)?)
+            }
             _ => None,
         };
         let topic = TopicRename::new("topic.regex", &topic.0, &topic.1)?;
-        Ok(Self { topic, key_field: unique.then(|| name.into()), physical, keys: SchemaPlans::new() })
+        Ok(Self {
+            topic,
+            key_field: unique.then(|| name.into()),
+            physical,
+            keys: SchemaPlans::new(),
+        })
     }
 
     fn extend_key(&mut self, record: &mut Record, old: &str) -> Result<()> {
-        let Some(name) = &self.key_field else { return Ok(()) };
+        let Some(name) = &self.key_field else {
+            return Ok(());
+        };
         let physical = match &self.physical {
             Some(rename) => rename.apply(old)?,
             None => None,
         };
         let physical = Value::Text(physical.as_deref().unwrap_or(old).into());
-        let (Some(schema), Value::Struct(members)) = (&record.key.schema, &mut record.key.value) else { return Ok(()) };
+        let (Some(schema), Value::Struct(members)) = (&record.key.schema, &mut record.key.value)
+        else {
+            return Ok(());
+        };
         let extended = self.keys.of(schema, |schema| {
             let mut list: Vec<Field> = schema.fields.to_vec();
             list.push(Field::new(Arc::clone(name), Schema::of(SchemaType::String)));
-            Ok(Arc::new(Schema { fields: fields(list)?, ..schema.clone() }))
+            Ok(Arc::new(Schema {
+                fields: fields(list)?,
+                ..schema.clone()
+            }))
         })?;
         let mut extended_members = std::mem::take(members).into_vec();
         extended_members.push(physical);
@@ -115,7 +150,9 @@ impl ByLogicalTableRouter {
 
 impl Transform for ByLogicalTableRouter {
     fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
-        let Some(topic) = self.topic.apply(&record.topic)? else { return Ok(Some(record)) };
+        let Some(topic) = self.topic.apply(&record.topic)? else {
+            return Ok(Some(record));
+        };
         let old = std::mem::replace(&mut record.topic, topic.into());
         self.extend_key(&mut record, &old)?;
         Ok(Some(record))
@@ -130,7 +167,10 @@ mod tests {
 
     #[test]
     fn shards_become_one_topic_with_keys_told_apart() {
-        let key = Arc::new(Schema::structure(None, vec![Field::new("id", Schema::of(SchemaType::Int32))]));
+        let key = Arc::new(Schema::structure(
+            None,
+            vec![Field::new("id", Schema::of(SchemaType::Int32))],
+        ));
         let record = |topic: &str| Record {
             topic: topic.into(),
             partition: None,
@@ -147,10 +187,19 @@ mod tests {
             ("key.field.replacement", "$2"),
         ]);
         let mut router = ByLogicalTableRouter::new(&config).unwrap();
-        let out = router.apply(record("db.orders_shard_7"), None).unwrap().unwrap();
+        let out = router
+            .apply(record("db.orders_shard_7"), None)
+            .unwrap()
+            .unwrap();
         assert_eq!(&*out.topic, "db.all_orders");
-        assert_eq!(out.key.value, Value::Struct([Value::I32(1), Value::Text("7".into())].into()));
+        assert_eq!(
+            out.key.value,
+            Value::Struct([Value::I32(1), Value::Text("7".into())].into())
+        );
         assert_eq!(&*out.key.schema.unwrap().fields[1].name, "shard");
-        assert_eq!(router.apply(record("db.other"), None).unwrap(), Some(record("db.other")));
+        assert_eq!(
+            router.apply(record("db.other"), None).unwrap(),
+            Some(record("db.other"))
+        );
     }
 }

@@ -1,10 +1,15 @@
 //! `MaskField`: the empty value of its type, or a fixed one, in place of a field's.
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
-use connector_api::{Decimal, Error, Record, Result, Schema, TopicOffset, Transform, Value, logical};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
+use connector_api::{
+    Decimal, Error, Record, Result, Schema, TopicOffset, Transform, Value, logical,
+};
 
 use super::part::{
-    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, map_entries, set_entry, struct_members,
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, map_entries,
+    set_entry, struct_members,
 };
 use crate::convert::java;
 
@@ -56,7 +61,10 @@ impl MaskField {
 
 /// Checks that the replacement is short enough.
 pub fn check(config: &Config, report: &mut ConfigReport) {
-    if config.get("replacement").is_some_and(|text| text.len() > MAX_REPLACEMENT) {
+    if config
+        .get("replacement")
+        .is_some_and(|text| text.len() > MAX_REPLACEMENT)
+    {
         report.error(
             "replacement",
             format!(
@@ -85,37 +93,55 @@ fn emptied(value: &Value, schema: Option<&Schema>) -> Result<Value> {
         Value::F32(_) => Value::F32(0.0),
         Value::F64(_) => Value::F64(0.0),
         // Kafka's zero always has the scale 0. A schema asks for its own scale, and Kafka then cannot write the record.
-        Value::Decimal(n) => Value::Decimal(Box::new(Decimal::new(0, schema.map_or(0, |_| n.scale())))),
+        Value::Decimal(n) => {
+            Value::Decimal(Box::new(Decimal::new(0, schema.map_or(0, |_| n.scale()))))
+        }
         Value::Text(_) => Value::Text(Box::default()),
         Value::Array(_) => Value::Array(Box::default()),
         Value::Map(_) => Value::Map(Box::default()),
         Value::Bytes(_) | Value::Struct(_) => {
-            return Err(Error::record(format!("Cannot mask value of type: class {}", java::class_name(value))));
+            return Err(Error::record(format!(
+                "Cannot mask value of type: class {}",
+                java::class_name(value)
+            )));
         }
     })
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "Java cuts numbers just so")]
 fn replaced(value: &Value, schema: Option<&Schema>, replacement: &str) -> Result<Value> {
-    let no_number = || Error::record(format!("Unable to convert {replacement} (class java.lang.String) to a number"));
+    let no_number = || {
+        Error::record(format!(
+            "Unable to convert {replacement} (class java.lang.String) to a number"
+        ))
+    };
     let class = match schema.and_then(|schema| schema.name.as_deref()) {
         Some(logical::DATE | logical::TIME | logical::TIMESTAMP) => "java.util.Date",
         _ => java::class_name(value),
     };
-    let refused = || Error::record(format!("Cannot mask value of type class {class} with custom replacement."));
+    let refused = || {
+        Error::record(format!(
+            "Cannot mask value of type class {class} with custom replacement."
+        ))
+    };
     if class == "java.util.Date" {
         return Err(refused());
     }
     let number = || Decimal::parse(replacement).ok_or_else(no_number);
-    let low_bits = || number().map(|_| java::low_bits(replacement.strip_prefix('+').unwrap_or(replacement)));
+    let low_bits =
+        || number().map(|_| java::low_bits(replacement.strip_prefix('+').unwrap_or(replacement)));
     Ok(match value {
         // A number that is too large for the field is cut, as Java cuts it.
         Value::I8(_) => Value::I8(low_bits()? as i8),
         Value::I16(_) => Value::I16(low_bits()? as i16),
         Value::I32(_) => Value::I32(low_bits()? as i32),
         Value::I64(_) => Value::I64(low_bits()?),
-        Value::F32(_) => Value::F32(number().and_then(|_| replacement.parse().map_err(|_| no_number()))?),
-        Value::F64(_) => Value::F64(number().and_then(|_| replacement.parse().map_err(|_| no_number()))?),
+        Value::F32(_) => {
+            Value::F32(number().and_then(|_| replacement.parse().map_err(|_| no_number()))?)
+        }
+        Value::F64(_) => {
+            Value::F64(number().and_then(|_| replacement.parse().map_err(|_| no_number()))?)
+        }
         Value::Decimal(_) => Value::Decimal(Box::new(number()?)),
         Value::Text(_) => Value::Text(replacement.into()),
         _ => return Err(refused()),
@@ -129,7 +155,9 @@ impl Transform for MaskField {
         let Some(schema) = &datum.schema else {
             let mut entries = map_entries(&mut datum.value, PURPOSE)?;
             for field in &self.fields {
-                let value = super::part::entry(&entries, field).cloned().unwrap_or_default();
+                let value = super::part::entry(&entries, field)
+                    .cloned()
+                    .unwrap_or_default();
                 set_entry(&mut entries, field, masked(&value, None, replacement)?);
             }
             datum.value = Value::Map(entries.into());
@@ -138,9 +166,15 @@ impl Transform for MaskField {
         let mut members = struct_members(&mut datum.value, PURPOSE)?;
         let fields = &self.fields;
         let chosen = self.plans.of(schema, |schema| {
-            Ok((0..schema.fields.len()).filter(|at| fields.iter().any(|f| **f == *schema.fields[*at].name)).collect())
+            Ok((0..schema.fields.len())
+                .filter(|at| fields.iter().any(|f| **f == *schema.fields[*at].name))
+                .collect())
         })?;
-        fill_defaults(&mut members, &schema.fields, self.replace && chosen.has_defaults);
+        fill_defaults(
+            &mut members,
+            &schema.fields,
+            self.replace && chosen.has_defaults,
+        );
         for at in chosen.iter() {
             if let Some(member) = members.get_mut(*at) {
                 *member = masked(member, Some(&schema.fields[*at].schema), replacement)?;

@@ -16,7 +16,9 @@ pub(super) const fn key(
     importance: Importance,
     doc: &'static str,
 ) -> ConfigKey {
-    ConfigKey::new(name, ty, default, "", doc).importance(importance).form(Width::None, name)
+    ConfigKey::new(name, ty, default, "", doc)
+        .importance(importance)
+        .form(Width::None, name)
 }
 
 /// The key that most transforms have.
@@ -60,7 +62,11 @@ pub(super) fn struct_members(value: &mut Value, purpose: &str) -> Result<Vec<Val
 
 /// Errors: Connect's text for anything but a struct or null.
 pub(super) fn struct_or_null(value: &Value, purpose: &str) -> Result<()> {
-    if matches!(value, Value::Struct(_) | Value::Null) { Ok(()) } else { Err(wrong_struct(value, purpose)) }
+    if matches!(value, Value::Struct(_) | Value::Null) {
+        Ok(())
+    } else {
+        Err(wrong_struct(value, purpose))
+    }
 }
 
 /// The entries of a map without a schema. Errors: Connect's text where it is none.
@@ -75,24 +81,34 @@ pub(super) fn map_entries(value: &mut Value, purpose: &str) -> Result<Vec<(Value
 #[cold]
 pub(super) fn wrong_struct(value: &Value, purpose: &str) -> Error {
     let found = java::class_name(value);
-    Error::record(format!("Only Struct objects supported for [{purpose}], found: {found}"))
+    Error::record(format!(
+        "Only Struct objects supported for [{purpose}], found: {found}"
+    ))
 }
 
 /// What Connect says of a value without a schema that should be a map.
 #[cold]
 pub(super) fn wrong_map(value: &Value, purpose: &str) -> Error {
     let found = java::class_name(value);
-    Error::record(format!("Only Map objects supported in absence of schema for [{purpose}], found: {found}"))
+    Error::record(format!(
+        "Only Map objects supported in absence of schema for [{purpose}], found: {found}"
+    ))
 }
 
 /// The value of an entry, if there is one.
 pub(super) fn entry<'a>(entries: &'a [(Value, Value)], name: &str) -> Option<&'a Value> {
-    entries.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value)
+    entries
+        .iter()
+        .find(|(key, _)| key.as_str() == Some(name))
+        .map(|(_, value)| value)
 }
 
 /// Sets an entry, in its place where there is one.
 pub(super) fn set_entry(entries: &mut Vec<(Value, Value)>, name: &str, value: Value) {
-    match entries.iter_mut().find(|(key, _)| key.as_str() == Some(name)) {
+    match entries
+        .iter_mut()
+        .find(|(key, _)| key.as_str() == Some(name))
+    {
         Some((_, old)) => *old = value,
         None => entries.push((Value::Text(name.into()), value)),
     }
@@ -151,7 +167,9 @@ pub(super) fn fields(fields: Vec<Field>) -> Result<Box<[Field]>> {
         }
         if !names.insert(&*field.name) {
             let name = &field.name;
-            return Err(Error::record(format!("Cannot create field because of field name duplication {name}")));
+            return Err(Error::record(format!(
+                "Cannot create field because of field name duplication {name}"
+            )));
         }
     }
     Ok(fields.into())
@@ -201,7 +219,10 @@ impl<T> SchemaPlans<T> {
         schema: &Arc<Schema>,
         make: impl FnOnce(&Schema) -> Result<T>,
     ) -> Result<&SchemaPlan<T>> {
-        let found = self.made.iter().position(|known| Arc::ptr_eq(&known.schema, schema));
+        let found = self
+            .made
+            .iter()
+            .position(|known| Arc::ptr_eq(&known.schema, schema));
         let found = found.or_else(|| self.made.iter().position(|known| known.schema == *schema));
         match found {
             Some(0) => {}
@@ -209,10 +230,22 @@ impl<T> SchemaPlans<T> {
             None => {
                 let made = make(schema)?;
                 self.made.truncate(Self::KEPT - 1);
-                let has_defaults = schema.fields.iter().any(|field| field.schema.default.is_some());
-                self.made.insert(0, SchemaPlan { schema: Arc::clone(schema), has_defaults, made });
+                let has_defaults = schema
+                    .fields
+                    .iter()
+                    .any(|field| field.schema.default.is_some());
+                self.made.insert(
+                    0,
+                    SchemaPlan {
+                        schema: Arc::clone(schema),
+                        has_defaults,
+                        made,
+                    },
+                );
             }
         }
-        self.made.first().ok_or_else(|| Error::fatal("the plan of a schema is missing"))
+        self.made
+            .first()
+            .ok_or_else(|| Error::fatal("the plan of a schema is missing"))
     }
 }

@@ -33,7 +33,10 @@ fn backticked(path: &str, open: usize) -> Result<(String, usize), String> {
     let mut start = open + 1;
     let mut from = start;
     loop {
-        let at = path[from..].find('`').map(|found| from + found).ok_or_else(unclosed)?;
+        let at = path[from..]
+            .find('`')
+            .map(|found| from + found)
+            .ok_or_else(unclosed)?;
         let escaped = path.as_bytes()[at - 1] == b'\\';
         let last = at + 1 == path.len();
         if last && escaped {

@@ -1,7 +1,9 @@
 //! Predicates: `org.apache.kafka.connect.transforms.predicates.{HasHeaderKey,RecordIsTombstone,TopicNameMatches}`, and
 //! the transform `Filter`, which drops what they let through to it.
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
 use connector_api::pattern::Pattern;
 use connector_api::{Predicate, Record, Result, TopicOffset, Transform};
 
@@ -18,9 +20,14 @@ impl Transform for Filter {
 }
 
 /// The keys of [`HasHeaderKey`].
-pub const HAS_HEADER_KEYS: &[ConfigKey] =
-    &[key("name", ConfigType::String, DefaultValue::Required, Importance::Medium, "The header's name.")
-        .check(KeyValidator::NonEmpty)];
+pub const HAS_HEADER_KEYS: &[ConfigKey] = &[key(
+    "name",
+    ConfigType::String,
+    DefaultValue::Required,
+    Importance::Medium,
+    "The header's name.",
+)
+.check(KeyValidator::NonEmpty)];
 
 /// True where any header has that name.
 pub struct HasHeaderKey {
@@ -30,13 +37,18 @@ pub struct HasHeaderKey {
 impl HasHeaderKey {
     /// Errors: every key that is wrong.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
-        config.read(HAS_HEADER_KEYS, |keys| Self { name: keys.text("name") })
+        config.read(HAS_HEADER_KEYS, |keys| Self {
+            name: keys.text("name"),
+        })
     }
 }
 
 impl Predicate for HasHeaderKey {
     fn test(&mut self, record: &Record) -> Result<bool> {
-        Ok(record.headers.iter().any(|header| *header.key == *self.name))
+        Ok(record
+            .headers
+            .iter()
+            .any(|header| *header.key == *self.name))
     }
 }
 
@@ -60,7 +72,11 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[key(
 .check(KeyValidator::By(check_pattern))];
 
 fn check_pattern(text: &str) -> Result<(), String> {
-    if text.is_empty() { Err("String must be non-empty".to_owned()) } else { check_regex(text) }
+    if text.is_empty() {
+        Err("String must be non-empty".to_owned())
+    } else {
+        check_regex(text)
+    }
 }
 
 /// True where the whole name of the topic matches a regular expression.
@@ -72,7 +88,9 @@ impl TopicNameMatches {
     /// Errors: every key that is wrong.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let pattern = config.read(TOPIC_KEYS, |keys| keys.text("pattern"))?;
-        Ok(Self { pattern: whole("pattern", &pattern)? })
+        Ok(Self {
+            pattern: whole("pattern", &pattern)?,
+        })
     }
 }
 

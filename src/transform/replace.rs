@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
-use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
+use connector_api::{
+    Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value,
+};
 
 use super::part::{
-    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fields, fill_defaults, key, list_fields, map_entries,
-    set_entry, struct_members, with_basics_of,
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fields, fill_defaults, key,
+    list_fields, map_entries, set_entry, struct_members, with_basics_of,
 };
 
 const PURPOSE: &str = "field replacement";
@@ -31,13 +35,21 @@ pub const KEYS: &[ConfigKey] = &[
         "The fields to keep; all others are left out.",
     )
     .aliases(&["whitelist"]),
-    key("renames", ConfigType::List, DefaultValue::Text(""), Importance::Medium, "New names, as old:new.")
-        .check(KeyValidator::By(check_renames)),
+    key(
+        "renames",
+        ConfigType::List,
+        DefaultValue::Text(""),
+        Importance::Medium,
+        "New names, as old:new.",
+    )
+    .check(KeyValidator::By(check_renames)),
     REPLACE_NULL_KEY,
 ];
 
 fn items(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
 }
 
 fn check_renames(text: &str) -> Result<(), String> {
@@ -48,7 +60,8 @@ fn check_renames(text: &str) -> Result<(), String> {
 }
 
 fn rename(item: &str) -> Option<(&str, &str)> {
-    item.split_once(':').filter(|(_, new)| !new.is_empty() && !new.contains(':'))
+    item.split_once(':')
+        .filter(|(_, new)| !new.is_empty() && !new.contains(':'))
 }
 
 /// The transform.
@@ -70,7 +83,11 @@ impl ReplaceField {
                 part,
                 exclude: keys.list("exclude"),
                 include: keys.list("include"),
-                renames: renames.iter().filter_map(|r| rename(r)).map(|(a, b)| (a.to_owned(), Arc::from(b))).collect(),
+                renames: renames
+                    .iter()
+                    .filter_map(|r| rename(r))
+                    .map(|(a, b)| (a.to_owned(), Arc::from(b)))
+                    .collect(),
                 replace: keys.bool(REPLACE_NULL),
                 plans: SchemaPlans::new(),
             }
@@ -86,14 +103,31 @@ impl ReplaceField {
         if self.renames.contains_key("") {
             return Err(Error::record(" is not a valid field name"));
         }
-        let kept: Vec<bool> = list_fields(schema)?.iter().map(|field| self.keeps(&field.name)).collect();
+        let kept: Vec<bool> = list_fields(schema)?
+            .iter()
+            .map(|field| self.keeps(&field.name))
+            .collect();
         let renamed = |field: &Field| {
             let name = self.renames.get(&*field.name).unwrap_or(&field.name);
-            Field { name: Arc::clone(name), schema: Arc::clone(&field.schema) }
+            Field {
+                name: Arc::clone(name),
+                schema: Arc::clone(&field.schema),
+            }
         };
-        let list =
-            schema.fields.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(field, _)| renamed(field)).collect();
-        Ok((Arc::new(Schema { fields: fields(list)?, ..with_basics_of(schema, SchemaType::Struct) }), kept))
+        let list = schema
+            .fields
+            .iter()
+            .zip(&kept)
+            .filter(|(_, kept)| **kept)
+            .map(|(field, _)| renamed(field))
+            .collect();
+        Ok((
+            Arc::new(Schema {
+                fields: fields(list)?,
+                ..with_basics_of(schema, SchemaType::Struct)
+            }),
+            kept,
+        ))
     }
 
     fn without_schema(&self, value: &mut Value) -> Result<()> {
@@ -103,7 +137,11 @@ impl ReplaceField {
                 return Err(Error::record("field replacement needs text keys"));
             };
             if self.keeps(name) {
-                set_entry(&mut renamed, self.renames.get(name).map_or(name, |new| new), value);
+                set_entry(
+                    &mut renamed,
+                    self.renames.get(name).map_or(name, |new| new),
+                    value,
+                );
             }
         }
         *value = Value::Map(renamed.into());
@@ -127,7 +165,11 @@ impl Transform for ReplaceField {
             let (schema, kept) = &**plan;
             let mut kept = kept.iter();
             members.retain(|_| kept.next().is_some_and(|kept| *kept));
-            fill_defaults(&mut members, &schema.fields, self.replace && plan.has_defaults);
+            fill_defaults(
+                &mut members,
+                &schema.fields,
+                self.replace && plan.has_defaults,
+            );
             Datum::new(Arc::clone(schema), Value::Struct(members.into()))
         });
         self.plans = plans;

@@ -1,6 +1,8 @@
 //! Transforms of the topic's name: `RegexRouter` and `TimestampRouter`.
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
 use connector_api::pattern::{Captures, Pattern};
 use connector_api::{Error, Record, Result, TopicOffset, Transform};
 
@@ -24,7 +26,9 @@ pub(super) fn check_template(text: &str) -> Result<(), String> {
     if text.chars().count() <= MAX_TEMPLATE {
         return Ok(());
     }
-    Err(format!("it has at most {MAX_TEMPLATE} characters (MAX_TEMPLATE)"))
+    Err(format!(
+        "it has at most {MAX_TEMPLATE} characters (MAX_TEMPLATE)"
+    ))
 }
 
 /// A topic's format: the same, and no `${…}` that would be left as it is, which no topic's name can hold.
@@ -32,9 +36,13 @@ pub(super) fn check_format(text: &str) -> Result<(), String> {
     check_template(text)?;
     let mut rest = text;
     while let Some((_, behind)) = rest.split_once("${") {
-        let Some((name, behind)) = behind.split_once('}') else { return Err("a ${ has no } behind it".to_owned()) };
+        let Some((name, behind)) = behind.split_once('}') else {
+            return Err("a ${ has no } behind it".to_owned());
+        };
         if !["topic", "timestamp"].contains(&name) {
-            return Err(format!("${{{name}}} stands for nothing; there are ${{topic}} and ${{timestamp}}"));
+            return Err(format!(
+                "${{{name}}} stands for nothing; there are ${{topic}} and ${{timestamp}}"
+            ));
         }
         rest = behind;
     }
@@ -54,7 +62,9 @@ fn refused(name: &str, pattern: &str, error: String) -> ConfigReport {
 
 /// Whether it does. Errors: `Record` where the expression needs too many steps for this text.
 pub(super) fn matches_whole(pattern: &Pattern, text: &str) -> Result<bool> {
-    pattern.matches(text).map_err(|undecided| Error::record(undecided.to_string()))
+    pattern
+        .matches(text)
+        .map_err(|undecided| Error::record(undecided.to_string()))
 }
 
 /// The keys of [`RegexRouter`].
@@ -97,7 +107,11 @@ impl TopicRename {
     pub(super) fn new(key: &str, regex: &str, replacement: &str) -> Result<Self, ConfigReport> {
         let first = Pattern::new(regex).map_err(|error| refused(key, regex, error))?;
         let replacement = pieces(replacement, first.groups());
-        Ok(Self { whole: whole(key, regex)?, first, replacement })
+        Ok(Self {
+            whole: whole(key, regex)?,
+            first,
+            replacement,
+        })
     }
 
     /// The new name; `None` where the old one does not match. Errors: `Record`.
@@ -105,12 +119,18 @@ impl TopicRename {
         if !matches_whole(&self.whole, name)? {
             return Ok(None);
         }
-        let found = self.first.captures(name).map_err(|undecided| Error::record(undecided.to_string()))?;
+        let found = self
+            .first
+            .captures(name)
+            .map_err(|undecided| Error::record(undecided.to_string()))?;
         found.map(|found| self.renamed(name, &found)).transpose()
     }
 
     fn renamed(&self, topic: &str, found: &Captures<'_, str>) -> Result<String> {
-        let pieces = self.replacement.as_ref().map_err(|text| Error::record(*text))?;
+        let pieces = self
+            .replacement
+            .as_ref()
+            .map_err(|text| Error::record(*text))?;
         let whole = found.get(0).map_or(0..0, |all| all.range());
         let mut name = topic[..whole.start].to_owned();
         for piece in pieces {
@@ -158,10 +178,14 @@ fn pieces(text: &str, groups: usize) -> Result<Vec<ReplacementPiece>, &'static s
                         pieces.push(ReplacementPiece::Named(name));
                     }
                     Some(c) => {
-                        let digit = |c: &char| c.to_digit(10).and_then(|digit| usize::try_from(digit).ok());
+                        let digit =
+                            |c: &char| c.to_digit(10).and_then(|digit| usize::try_from(digit).ok());
                         let mut group = digit(&c).ok_or("Illegal group reference")?;
-                        while let Some(more) =
-                            chars.peek().and_then(digit).map(|d| group * 10 + d).filter(|n| *n <= groups)
+                        while let Some(more) = chars
+                            .peek()
+                            .and_then(digit)
+                            .map(|d| group * 10 + d)
+                            .filter(|n| *n <= groups)
                         {
                             group = more;
                             chars.next();
@@ -186,8 +210,12 @@ pub struct RegexRouter {
 impl RegexRouter {
     /// Errors: every key that is wrong.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
-        let (regex, replacement) = config.read(REGEX_KEYS, |keys| (keys.text("regex"), keys.text("replacement")))?;
-        Ok(Self { rename: TopicRename::new("regex", &regex, &replacement)? })
+        let (regex, replacement) = config.read(REGEX_KEYS, |keys| {
+            (keys.text("regex"), keys.text("replacement"))
+        })?;
+        Ok(Self {
+            rename: TopicRename::new("regex", &regex, &replacement)?,
+        })
     }
 }
 
@@ -238,11 +266,21 @@ impl TimestampRouter {
 impl Transform for TimestampRouter {
     fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
         let Some(millis) = record.timestamp_ms else {
-            return Err(Error::record(format!("Timestamp missing on record: topic {}", record.topic)));
+            return Err(Error::record(format!(
+                "Timestamp missing on record: topic {}",
+                record.topic
+            )));
         };
-        let format = self.format.as_ref().map_err(|text| Error::record(text.clone()))?;
+        let format = self
+            .format
+            .as_ref()
+            .map_err(|text| Error::record(text.clone()))?;
         let stamp = format.format(millis);
-        record.topic = self.topic.replace("${topic}", &record.topic).replace("${timestamp}", &stamp).into();
+        record.topic = self
+            .topic
+            .replace("${topic}", &record.topic)
+            .replace("${timestamp}", &stamp)
+            .into();
         Ok(Some(record))
     }
 }

@@ -2,15 +2,31 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance,
+};
 use connector_api::{Error, Record, Result, Schema, TopicOffset, Transform, Value};
 
-use super::part::{REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, list_fields};
+use super::part::{
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, list_fields,
+};
 
 /// The keys of the transform.
 pub const KEYS: &[ConfigKey] = &[
-    key("schema.name", ConfigType::String, DefaultValue::Null, Importance::High, "The schema's new name."),
-    key("schema.version", ConfigType::Int, DefaultValue::Null, Importance::High, "The schema's new version."),
+    key(
+        "schema.name",
+        ConfigType::String,
+        DefaultValue::Null,
+        Importance::High,
+        "The schema's new name.",
+    ),
+    key(
+        "schema.version",
+        ConfigType::Int,
+        DefaultValue::Null,
+        Importance::High,
+        "The schema's new version.",
+    ),
     REPLACE_NULL_KEY,
 ];
 
@@ -36,13 +52,19 @@ impl SetSchemaMetadata {
         let made = config.read(KEYS, |keys| Self {
             part,
             name: keys.text_opt("schema.name").map(Arc::from),
-            version: keys.long_opt("schema.version").and_then(|n| i32::try_from(n).ok()),
+            version: keys
+                .long_opt("schema.version")
+                .and_then(|n| i32::try_from(n).ok()),
             replace: keys.bool(REPLACE_NULL),
             plans: SchemaPlans::new(),
         })?;
         let mut report = ConfigReport::default();
         check(config, &mut report);
-        if report.is_ok() { Ok(made) } else { Err(report) }
+        if report.is_ok() {
+            Ok(made)
+        } else {
+            Err(report)
+        }
     }
 }
 
@@ -53,13 +75,19 @@ impl Transform for SetSchemaMetadata {
             if datum.value.is_null() {
                 return Ok(Some(record));
             }
-            return Err(Error::record("Schema required for [updating schema metadata]"));
+            return Err(Error::record(
+                "Schema required for [updating schema metadata]",
+            ));
         };
         let (name, version) = (&self.name, self.version);
         let updated = self.plans.of(schema, |schema| {
             list_fields(schema)?;
             let name = name.clone().or_else(|| schema.name.clone());
-            Ok(Arc::new(Schema { name, version: version.or(schema.version), ..schema.clone() }))
+            Ok(Arc::new(Schema {
+                name,
+                version: version.or(schema.version),
+                ..schema.clone()
+            }))
         })?;
         if let Value::Struct(members) = &mut datum.value {
             fill_defaults(members, &updated.fields, self.replace);

@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
-use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value, logical};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
+use connector_api::{
+    Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value, logical,
+};
 
 use super::date_format::DateFormat;
 use super::part::{
-    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, list_fields, map_entries, set_entry,
-    struct_members, struct_or_null, with_basics_of,
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, list_fields,
+    map_entries, set_entry, struct_members, struct_or_null, with_basics_of,
 };
 use crate::convert::calendar::DAY_MS;
 use crate::convert::java;
 
 const PURPOSE: &str = "converting timestamp formats";
-const NO_FORMAT: &str = "TimestampConverter requires format option to be specified when using string timestamps";
+const NO_FORMAT: &str =
+    "TimestampConverter requires format option to be specified when using string timestamps";
 
 /// The keys of the transform.
 pub const KEYS: &[ConfigKey] = &[
@@ -25,8 +30,20 @@ pub const KEYS: &[ConfigKey] = &[
         Importance::High,
         "The field; empty for the whole key or value.",
     ),
-    key("target.type", ConfigType::String, DefaultValue::Required, Importance::High, "What it becomes.")
-        .check(KeyValidator::OneOf(&["string", "unix", "Date", "Time", "Timestamp"])),
+    key(
+        "target.type",
+        ConfigType::String,
+        DefaultValue::Required,
+        Importance::High,
+        "What it becomes.",
+    )
+    .check(KeyValidator::OneOf(&[
+        "string",
+        "unix",
+        "Date",
+        "Time",
+        "Timestamp",
+    ])),
     key(
         "format",
         ConfigType::String,
@@ -41,7 +58,12 @@ pub const KEYS: &[ConfigKey] = &[
         Importance::Low,
         "The unit of numbers.",
     )
-    .check(KeyValidator::OneOf(&["nanoseconds", "microseconds", "milliseconds", "seconds"])),
+    .check(KeyValidator::OneOf(&[
+        "nanoseconds",
+        "microseconds",
+        "milliseconds",
+        "seconds",
+    ])),
     REPLACE_NULL_KEY,
 ];
 
@@ -152,14 +174,23 @@ impl TimestampConverter {
             Self {
                 part,
                 field: keys.text("field"),
-                converter: TimestampRules { target, pattern, format, unit },
+                converter: TimestampRules {
+                    target,
+                    pattern,
+                    format,
+                    unit,
+                },
                 replace: keys.bool(REPLACE_NULL),
                 plans: SchemaPlans::new(),
             }
         })?;
         let mut report = ConfigReport::default();
         check(config, &mut report);
-        if report.is_ok() { Ok(made) } else { Err(report) }
+        if report.is_ok() {
+            Ok(made)
+        } else {
+            Err(report)
+        }
     }
 
     fn without_schema(&self, mut value: Value) -> Result<Value> {
@@ -167,8 +198,14 @@ impl TimestampConverter {
             return self.converter.convert(value, None);
         }
         let mut entries = map_entries(&mut value, PURPOSE)?;
-        let found = super::part::entry(&entries, &self.field).cloned().unwrap_or_default();
-        set_entry(&mut entries, &self.field, self.converter.convert(found, None)?);
+        let found = super::part::entry(&entries, &self.field)
+            .cloned()
+            .unwrap_or_default();
+        set_entry(
+            &mut entries,
+            &self.field,
+            self.converter.convert(found, None)?,
+        );
         Ok(Value::Map(entries.into()))
     }
 }
@@ -176,7 +213,11 @@ impl TimestampConverter {
 fn plan(field: &str, target: TimestampForm, schema: &Schema) -> Result<TimestampPlan> {
     if field.is_empty() {
         let to = target.schema().optional(schema.optional);
-        return Ok(TimestampPlan { schema: Arc::new(to), at: None, from: Some(TimestampForm::of(schema)?) });
+        return Ok(TimestampPlan {
+            schema: Arc::new(to),
+            at: None,
+            from: Some(TimestampForm::of(schema)?),
+        });
     }
     let mut list: Vec<Field> = list_fields(schema)?.to_vec();
     let at = schema.field_index(field);
@@ -189,7 +230,11 @@ fn plan(field: &str, target: TimestampForm, schema: &Schema) -> Result<Timestamp
         fields: list.into(),
         ..with_basics_of(schema, SchemaType::Struct)
     };
-    Ok(TimestampPlan { schema: Arc::new(new), at, from: None })
+    Ok(TimestampPlan {
+        schema: Arc::new(new),
+        at,
+        from: None,
+    })
 }
 
 impl Transform for TimestampConverter {
@@ -203,7 +248,9 @@ impl Transform for TimestampConverter {
         if !self.field.is_empty() {
             struct_or_null(&value, PURPOSE)?;
         }
-        let plan = self.plans.of(schema, |schema| plan(&self.field, self.converter.target, schema))?;
+        let plan = self.plans.of(schema, |schema| {
+            plan(&self.field, self.converter.target, schema)
+        })?;
         let value = if plan.from.is_some() {
             self.converter.convert(value, plan.from)?
         } else if value.is_null() {
@@ -245,7 +292,10 @@ impl TimestampRules {
         };
         Ok(match self.target {
             TimestampForm::Text => {
-                let format = self.format.as_ref().ok_or_else(|| Error::record(NO_FORMAT))?;
+                let format = self
+                    .format
+                    .as_ref()
+                    .ok_or_else(|| Error::record(NO_FORMAT))?;
                 Value::Text(format.format(millis).into())
             }
             TimestampForm::Unix => Value::I64(self.millis_to_unix(millis)),
@@ -255,22 +305,37 @@ impl TimestampRules {
             TimestampForm::Timestamp => Value::I64(millis),
             TimestampForm::Date => {
                 let days = i32::try_from(millis.div_euclid(DAY_MS));
-                Value::I32(days.map_err(|_| Error::record("the date does not fit 32 bits of days"))?)
+                Value::I32(
+                    days.map_err(|_| Error::record("the date does not fit 32 bits of days"))?,
+                )
             }
-            TimestampForm::Time => Value::I32(i32::try_from(millis.rem_euclid(DAY_MS)).unwrap_or_default()),
+            TimestampForm::Time => {
+                Value::I32(i32::try_from(millis.rem_euclid(DAY_MS)).unwrap_or_default())
+            }
         })
     }
 
     fn parse(&self, text: &str) -> Result<i64> {
-        let format = self.format.as_ref().ok_or_else(|| Error::record(NO_FORMAT))?;
-        let mismatch =
-            || Error::record(format!("Could not parse timestamp: value does not match pattern ({})", self.pattern));
+        let format = self
+            .format
+            .as_ref()
+            .ok_or_else(|| Error::record(NO_FORMAT))?;
+        let mismatch = || {
+            Error::record(format!(
+                "Could not parse timestamp: value does not match pattern ({})",
+                self.pattern
+            ))
+        };
         format.parse(text).ok_or_else(mismatch)
     }
 
     /// Towards zero, and never beyond 64 bits, as `java.util.concurrent.TimeUnit` does.
     fn unix_to_millis(&self, n: i64) -> i64 {
-        if self.unit > 1_000_000 { n.saturating_mul(self.unit / 1_000_000) } else { n / (1_000_000 / self.unit) }
+        if self.unit > 1_000_000 {
+            n.saturating_mul(self.unit / 1_000_000)
+        } else {
+            n / (1_000_000 / self.unit)
+        }
     }
 
     fn millis_to_unix(&self, millis: i64) -> i64 {

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
 use connector_api::{Error, Record, Result, Schema, TopicOffset, Transform, Value};
 
 use super::part::{RecordPart, SchemaPlans, key};
@@ -43,7 +45,11 @@ impl DropPart {
             "force_optional" => TombstoneBehavior::ForceOptional,
             _ => TombstoneBehavior::Nullify,
         };
-        Ok(Self { part, behavior, plans: SchemaPlans::new() })
+        Ok(Self {
+            part,
+            behavior,
+            plans: SchemaPlans::new(),
+        })
     }
 }
 
@@ -51,7 +57,9 @@ impl Transform for DropPart {
     fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
         let datum = self.part.of_mut(&mut record);
         datum.value = Value::Null;
-        let Some(schema) = datum.schema.take() else { return Ok(Some(record)) };
+        let Some(schema) = datum.schema.take() else {
+            return Ok(Some(record));
+        };
         datum.schema = match self.behavior {
             TombstoneBehavior::Nullify => None,
             TombstoneBehavior::Validate if !schema.optional => {
@@ -63,7 +71,9 @@ impl Transform for DropPart {
             TombstoneBehavior::Retain | TombstoneBehavior::Validate => Some(schema),
             TombstoneBehavior::ForceOptional if schema.optional => Some(schema),
             TombstoneBehavior::ForceOptional => {
-                let optional = self.plans.of(&schema, |schema| Ok(Arc::new(schema.clone().optional(true))))?;
+                let optional = self.plans.of(&schema, |schema| {
+                    Ok(Arc::new(schema.clone().optional(true)))
+                })?;
                 Some(Arc::clone(optional))
             }
         };
@@ -92,7 +102,10 @@ impl TombstoneHandler {
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let behavior = config.read(TOMBSTONE_KEYS, |keys| keys.text("behavior"))?;
         let is = |name: &str| behavior.eq_ignore_ascii_case(name);
-        Ok(Self { warn: is("warn"), fail: is("fail") })
+        Ok(Self {
+            warn: is("warn"),
+            fail: is("fail"),
+        })
     }
 }
 
@@ -103,7 +116,9 @@ impl Transform for TombstoneHandler {
         }
         let topic = &record.topic;
         if self.fail {
-            return Err(Error::record(format!("a record of topic {topic} has no value, which behavior=fail refuses")));
+            return Err(Error::record(format!(
+                "a record of topic {topic} has no value, which behavior=fail refuses"
+            )));
         }
         let offset = at.map(|at| at.offset);
         if self.warn {
@@ -123,35 +138,58 @@ mod tests {
 
     fn record(value: Datum) -> Record {
         let key = Datum::new(Arc::new(Schema::of(SchemaType::Int32)), Value::I32(5));
-        Record { topic: "t".into(), partition: None, key, value, timestamp_ms: None, headers: Vec::new() }
+        Record {
+            topic: "t".into(),
+            partition: None,
+            key,
+            value,
+            timestamp_ms: None,
+            headers: Vec::new(),
+        }
     }
 
     #[test]
     fn drop_treats_the_schema_as_it_is_told() {
         let dropped = |behavior: &str| {
             let config = Config::from([("schema.behavior", behavior)]);
-            let record = DropPart::new(RecordPart::Key, &config)?.apply(record(Datum::NONE), None)?;
+            let record =
+                DropPart::new(RecordPart::Key, &config)?.apply(record(Datum::NONE), None)?;
             Ok::<_, Error>(record.unwrap().key)
         };
         assert_eq!(dropped("nullify").unwrap(), Datum::NONE);
         let required = Datum::new(Arc::new(Schema::of(SchemaType::Int32)), Value::Null);
         assert_eq!(dropped("retain").unwrap(), required);
-        let optional = Datum::new(Arc::new(Schema::of(SchemaType::Int32).optional(true)), Value::Null);
+        let optional = Datum::new(
+            Arc::new(Schema::of(SchemaType::Int32).optional(true)),
+            Value::Null,
+        );
         assert_eq!(dropped("FORCE_OPTIONAL").unwrap(), optional);
-        assert!(dropped("validate").unwrap_err().message().contains("not optional"));
+        assert!(
+            dropped("validate")
+                .unwrap_err()
+                .message()
+                .contains("not optional")
+        );
         assert!(dropped("other").is_err());
     }
 
     #[test]
     fn tombstones_are_left_out_or_refused_and_other_records_stay() {
         let handled = |behavior: &str, value: Datum| {
-            TombstoneHandler::new(&Config::from([("behavior", behavior)]))?.apply(record(value), None)
+            TombstoneHandler::new(&Config::from([("behavior", behavior)]))?
+                .apply(record(value), None)
         };
-        let empty = Datum::new(Arc::new(Schema::of(SchemaType::Int32).optional(true)), Value::Null);
+        let empty = Datum::new(
+            Arc::new(Schema::of(SchemaType::Int32).optional(true)),
+            Value::Null,
+        );
         assert_eq!(handled("warn", Datum::NONE).unwrap(), None);
         assert_eq!(handled("ignore", empty.clone()).unwrap(), None);
         assert!(handled("fail", empty).is_err());
-        let full = Datum { schema: None, value: Value::Bool(true) };
+        let full = Datum {
+            schema: None,
+            value: Value::Bool(true),
+        };
         assert!(handled("fail", full).unwrap().is_some());
     }
 }

@@ -1,8 +1,12 @@
 //! Topics named by what is in the record: Confluent's `ExtractTopic` and `MessageTimestampRouter`.
 //! Behaviour from their public documentation; the texts are our own.
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
-use connector_api::{Datum, Error, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value, logical};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
+use connector_api::{
+    Datum, Error, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value, logical,
+};
 
 use super::date_format::DateFormat;
 use super::part::{RecordPart, key};
@@ -53,18 +57,31 @@ pub struct ExtractTopic {
 
 /// Checks across keys: a header has a name, a path can be read.
 pub fn check_header(config: &Config, report: &mut ConfigReport) {
-    if config.get("field").is_none_or(|field| field.trim().is_empty()) {
-        report.error("field", "Missing required configuration \"field\": the header that holds the topic's name");
+    if config
+        .get("field")
+        .is_none_or(|field| field.trim().is_empty())
+    {
+        report.error(
+            "field",
+            "Missing required configuration \"field\": the header that holds the topic's name",
+        );
     }
-    let plain = config.get("field.format").is_none_or(|format| format.trim().eq_ignore_ascii_case("PLAIN"));
+    let plain = config
+        .get("field.format")
+        .is_none_or(|format| format.trim().eq_ignore_ascii_case("PLAIN"));
     if !plain {
-        report.error("field.format", "A header is found by its name alone: field.format must be PLAIN");
+        report.error(
+            "field.format",
+            "A header is found by its name alone: field.format must be PLAIN",
+        );
     }
 }
 
 /// Checks across keys: a path can be read.
 pub fn check_part(config: &Config, report: &mut ConfigReport) {
-    let is_path = config.get("field.format").is_some_and(|format| format.trim().eq_ignore_ascii_case("JSON_PATH"));
+    let is_path = config
+        .get("field.format")
+        .is_some_and(|format| format.trim().eq_ignore_ascii_case("JSON_PATH"));
     let field = config.get("field").unwrap_or_default();
     if is_path && let Err(why) = members(field) {
         report.invalid("field", field, &why);
@@ -75,7 +92,11 @@ impl ExtractTopic {
     /// Errors: every key that is wrong.
     pub fn new(place: TopicPlace, config: &Config) -> Result<Self, ConfigReport> {
         let (field, format, skip) = config.read(EXTRACT_KEYS, |keys| {
-            (keys.text("field"), keys.text("field.format"), keys.bool("skip.missing.or.null"))
+            (
+                keys.text("field"),
+                keys.text("field.format"),
+                keys.bool("skip.missing.or.null"),
+            )
         })?;
         let mut report = ConfigReport::default();
         match place {
@@ -90,12 +111,23 @@ impl ExtractTopic {
             (TopicPlace::In(_), false) if !field.is_empty() => vec![field.clone()],
             _ => Vec::new(),
         };
-        Ok(Self { place, field, path, skip })
+        Ok(Self {
+            place,
+            field,
+            path,
+            skip,
+        })
     }
 
     fn name<'a>(&self, record: &'a Record) -> Option<&'a Value> {
         let datum: &Datum = match self.place {
-            TopicPlace::Header => &record.headers.iter().rfind(|header| *header.key == *self.field)?.datum,
+            TopicPlace::Header => {
+                &record
+                    .headers
+                    .iter()
+                    .rfind(|header| *header.key == *self.field)?
+                    .datum
+            }
             TopicPlace::In(RecordPart::Key) => &record.key,
             TopicPlace::In(RecordPart::Value) => &record.value,
         };
@@ -108,11 +140,18 @@ impl ExtractTopic {
 }
 
 /// A member of a struct or map, with its schema.
-fn member<'a>(value: &'a Value, schema: Option<&'a Schema>, name: &str) -> Option<(&'a Value, Option<&'a Schema>)> {
+fn member<'a>(
+    value: &'a Value,
+    schema: Option<&'a Schema>,
+    name: &str,
+) -> Option<(&'a Value, Option<&'a Schema>)> {
     match (value, schema) {
         (Value::Struct(members), Some(schema)) => {
             let at = schema.field_index(name)?;
-            Some((members.get(at)?, schema.fields.get(at).map(|field| &*field.schema)))
+            Some((
+                members.get(at)?,
+                schema.fields.get(at).map(|field| &*field.schema),
+            ))
         }
         (Value::Map(entries), schema) => {
             let found = super::part::entry(entries, name)?;
@@ -132,7 +171,11 @@ fn members(path: &str) -> Result<Vec<String>, String> {
             after.split_at(after.find(['.', '[']).unwrap_or(after.len()))
         } else {
             let quoted = rest.strip_prefix('[').ok_or(KNOWN)?;
-            let quote = quoted.chars().next().filter(|c| matches!(c, '"' | '\'')).ok_or(KNOWN)?;
+            let quote = quoted
+                .chars()
+                .next()
+                .filter(|c| matches!(c, '"' | '\''))
+                .ok_or(KNOWN)?;
             let (name, after) = quoted[1..].split_once(quote).ok_or(KNOWN)?;
             (name, after.strip_prefix(']').ok_or(KNOWN)?)
         };
@@ -147,15 +190,23 @@ fn members(path: &str) -> Result<Vec<String>, String> {
 
 impl Transform for ExtractTopic {
     fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
-        let what = if self.field.is_empty() { "the record" } else { &self.field };
+        let what = if self.field.is_empty() {
+            "the record"
+        } else {
+            &self.field
+        };
         let name = match self.name(&record) {
             Some(Value::Text(name)) if !name.is_empty() => name.clone(),
             Some(Value::Text(_)) | None if self.skip => return Ok(Some(record)),
             Some(Value::Text(_)) | None => {
-                return Err(Error::record(format!("no topic can be named: {what} is missing, null or empty")));
+                return Err(Error::record(format!(
+                    "no topic can be named: {what} is missing, null or empty"
+                )));
             }
             Some(_) => {
-                return Err(Error::record(format!("no topic can be named: {what} holds something else than text")));
+                return Err(Error::record(format!(
+                    "no topic can be named: {what} holds something else than text"
+                )));
             }
         };
         record.topic = name.into();
@@ -209,16 +260,34 @@ impl MessageTimestampRouter {
     /// `now_ms` is what two-digit years are near to. Errors: every key that is wrong.
     pub fn new(config: &Config, now_ms: i64) -> Result<Self, ConfigReport> {
         let (topic, fields, read, write) = config.read(TIMESTAMP_KEYS, |keys| {
-            let (read, write) = (keys.text("message.timestamp.format"), keys.text("topic.timestamp.format"));
-            (keys.text("topic.format"), keys.list("message.timestamp.keys"), read, write)
+            let (read, write) = (
+                keys.text("message.timestamp.format"),
+                keys.text("topic.timestamp.format"),
+            );
+            (
+                keys.text("topic.format"),
+                keys.list("message.timestamp.keys"),
+                read,
+                write,
+            )
         })?;
         let mut report = ConfigReport::default();
         let mut format = |name: &str, pattern: &str| {
-            DateFormat::compile(pattern, now_ms).map_err(|why| report.invalid(name, pattern, &why)).ok()
+            DateFormat::compile(pattern, now_ms)
+                .map_err(|why| report.invalid(name, pattern, &why))
+                .ok()
         };
-        let formats = (format("message.timestamp.format", &read), format("topic.timestamp.format", &write));
+        let formats = (
+            format("message.timestamp.format", &read),
+            format("topic.timestamp.format", &write),
+        );
         match formats {
-            (Some(read), Some(write)) => Ok(Self { topic, fields, read, write }),
+            (Some(read), Some(write)) => Ok(Self {
+                topic,
+                fields,
+                read,
+                write,
+            }),
             _ => Err(report),
         }
     }
@@ -231,7 +300,9 @@ impl MessageTimestampRouter {
                 Some(i64::from(*days) * crate::convert::calendar::DAY_MS)
             }
             Value::I64(millis)
-                if schema.is_none_or(|s| s.is_named(logical::TIMESTAMP) || s.ty == SchemaType::Int64) =>
+                if schema.is_none_or(|s| {
+                    s.is_named(logical::TIMESTAMP) || s.ty == SchemaType::Int64
+                }) =>
             {
                 Some(*millis)
             }
@@ -244,18 +315,27 @@ impl Transform for MessageTimestampRouter {
     fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
         let Datum { schema, value } = &record.value;
         let found = self.fields.iter().find_map(|name| {
-            let found = member(value, schema.as_deref(), name).filter(|(value, _)| !value.is_null());
+            let found =
+                member(value, schema.as_deref(), name).filter(|(value, _)| !value.is_null());
             found.map(|(value, schema)| (name, value, schema))
         });
         let Some((name, value, schema)) = found else {
             let fields = self.fields.join(", ");
-            return Err(Error::record(format!("the value has none of the fields {fields}, or they are null")));
+            return Err(Error::record(format!(
+                "the value has none of the fields {fields}, or they are null"
+            )));
         };
         let moment = self.moment(value, schema).ok_or_else(|| {
-            Error::record(format!("field {name} holds no moment of the form message.timestamp.format"))
+            Error::record(format!(
+                "field {name} holds no moment of the form message.timestamp.format"
+            ))
         })?;
         let stamp = self.write.format(moment);
-        record.topic = self.topic.replace("${topic}", &record.topic).replace("${timestamp}", &stamp).into();
+        record.topic = self
+            .topic
+            .replace("${topic}", &record.topic)
+            .replace("${timestamp}", &stamp)
+            .into();
         Ok(Some(record))
     }
 }
@@ -269,7 +349,10 @@ mod tests {
     use super::*;
 
     fn record() -> Record {
-        let inner = Schema::structure(None, vec![Field::new("f.3", Schema::of(SchemaType::String))]);
+        let inner = Schema::structure(
+            None,
+            vec![Field::new("f.3", Schema::of(SchemaType::String))],
+        );
         let fields = vec![
             Field::new("f1", inner),
             Field::new("f2", Schema::of(SchemaType::String).optional(true)),
@@ -277,32 +360,92 @@ mod tests {
             Field::new("time", Schema::of(SchemaType::String)),
         ];
         let inner = Value::Struct([Value::Text("deep".into())].into());
-        let members = [inner, Value::Null, Value::I32(18_000), Value::Text("2019-08-06".into())];
-        let value = Datum::new(Arc::new(Schema::structure(None, fields)), Value::Struct(members.into()));
-        let key = Datum { schema: None, value: Value::Text("by-key".into()) };
-        let header = Header { key: "h".into(), datum: Datum { schema: None, value: Value::Text("by-header".into()) } };
-        Record { topic: "bar".into(), partition: None, key, value, timestamp_ms: None, headers: vec![header] }
+        let members = [
+            inner,
+            Value::Null,
+            Value::I32(18_000),
+            Value::Text("2019-08-06".into()),
+        ];
+        let value = Datum::new(
+            Arc::new(Schema::structure(None, fields)),
+            Value::Struct(members.into()),
+        );
+        let key = Datum {
+            schema: None,
+            value: Value::Text("by-key".into()),
+        };
+        let header = Header {
+            key: "h".into(),
+            datum: Datum {
+                schema: None,
+                value: Value::Text("by-header".into()),
+            },
+        };
+        Record {
+            topic: "bar".into(),
+            partition: None,
+            key,
+            value,
+            timestamp_ms: None,
+            headers: vec![header],
+        }
     }
 
     fn topic(place: TopicPlace, config: &[(&str, &str)]) -> Result<String> {
-        let config: Config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Ok(ExtractTopic::new(place, &config)?.apply(record(), None)?.unwrap().topic.to_string())
+        let config: Config = config
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        Ok(ExtractTopic::new(place, &config)?
+            .apply(record(), None)?
+            .unwrap()
+            .topic
+            .to_string())
     }
 
     #[test]
     fn a_topic_is_named_by_key_value_field_path_or_header() {
-        let (key, value) = (TopicPlace::In(RecordPart::Key), TopicPlace::In(RecordPart::Value));
+        let (key, value) = (
+            TopicPlace::In(RecordPart::Key),
+            TopicPlace::In(RecordPart::Value),
+        );
         assert_eq!(topic(key, &[]).unwrap(), "by-key");
         assert_eq!(topic(value, &[("field", "time")]).unwrap(), "2019-08-06");
-        assert_eq!(topic(TopicPlace::Header, &[("field", "h")]).unwrap(), "by-header");
+        assert_eq!(
+            topic(TopicPlace::Header, &[("field", "h")]).unwrap(),
+            "by-header"
+        );
         let path = ("field.format", "JSON_PATH");
-        assert_eq!(topic(value, &[("field", "$.f1['f.3']"), path]).unwrap(), "deep");
-        assert_eq!(topic(value, &[("field", "$[\"f1\"][\"f.3\"]"), path]).unwrap(), "deep");
+        assert_eq!(
+            topic(value, &[("field", "$.f1['f.3']"), path]).unwrap(),
+            "deep"
+        );
+        assert_eq!(
+            topic(value, &[("field", "$[\"f1\"][\"f.3\"]"), path]).unwrap(),
+            "deep"
+        );
         for missing in ["f2", "none"] {
-            assert!(topic(value, &[("field", missing)]).unwrap_err().message().contains("missing, null or empty"));
-            assert_eq!(topic(value, &[("field", missing), ("skip.missing.or.null", "true")]).unwrap(), "bar");
+            assert!(
+                topic(value, &[("field", missing)])
+                    .unwrap_err()
+                    .message()
+                    .contains("missing, null or empty")
+            );
+            assert_eq!(
+                topic(
+                    value,
+                    &[("field", missing), ("skip.missing.or.null", "true")]
+                )
+                .unwrap(),
+                "bar"
+            );
         }
-        assert!(topic(value, &[("field", "day")]).unwrap_err().message().contains("something else than text"));
+        assert!(
+            topic(value, &[("field", "day")])
+                .unwrap_err()
+                .message()
+                .contains("something else than text")
+        );
         assert!(topic(TopicPlace::Header, &[]).is_err());
         for bad in ["f1", "$.", "$..f1", "$[*]", "$.a[?(@.b)]", "$['a"] {
             assert!(topic(value, &[("field", bad), path]).is_err(), "{bad}");
@@ -321,15 +464,31 @@ mod tests {
             let routed = MessageTimestampRouter::new(&config, 0)?.apply(record(), None)?;
             Ok::<_, Error>(routed.unwrap().topic.to_string())
         };
-        assert_eq!(routed("timestamp,time,ts", "foo-${topic}-${timestamp}").unwrap(), "foo-bar-2019.08.06");
+        assert_eq!(
+            routed("timestamp,time,ts", "foo-${topic}-${timestamp}").unwrap(),
+            "foo-bar-2019.08.06"
+        );
         assert_eq!(routed("day", "${timestamp}").unwrap(), "2019.04.14");
-        assert!(routed("f2,none", "x").unwrap_err().message().contains("none of the fields f2, none"));
-        assert!(routed("f1", "x").unwrap_err().message().contains("no moment"));
+        assert!(
+            routed("f2,none", "x")
+                .unwrap_err()
+                .message()
+                .contains("none of the fields f2, none")
+        );
+        assert!(
+            routed("f1", "x")
+                .unwrap_err()
+                .message()
+                .contains("no moment")
+        );
         assert!(routed("", "x").is_err());
         for bad in ["${value}", "x-${Timestamp}", "${topic"] {
             assert!(routed("day", bad).is_err(), "{bad}");
             let config = Config::from([("topic.format", bad)]);
-            assert!(super::super::route::TimestampRouter::new(&config).is_err(), "{bad}");
+            assert!(
+                super::super::route::TimestampRouter::new(&config).is_err(),
+                "{bad}"
+            );
         }
     }
 }

@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use connector_api::{Config, Converter, Datum, EncodedPresence, Error, Header, Record, Result, TopicOffset};
+use connector_api::{
+    Config, Converter, Datum, EncodedPresence, Error, Header, Record, Result, TopicOffset,
+};
 use serde_json::value::RawValue;
 
 use super::TransformChain;
 use crate::keys::ALIASES_MAX;
-use crate::model::{TrialHeader, TrialRecord, TriedConverter, TriedRecord, TriedStep, TryConverter, TryTransforms};
+use crate::model::{
+    TrialHeader, TrialRecord, TriedConverter, TriedRecord, TriedStep, TryConverter, TryTransforms,
+};
 use crate::registry::{ConverterRole, Registry};
 
 /// Most records that are tried at once.
@@ -28,50 +32,95 @@ struct TrialConverters {
 impl TrialConverters {
     fn new(registry: &Registry) -> Result<Self> {
         let form = |schemas| {
-            let config = Config::from([("schemas.enable", schemas), ("replace.null.with.default", "false")]);
+            let config = Config::from([
+                ("schemas.enable", schemas),
+                ("replace.null.with.default", "false"),
+            ]);
             registry.converter(JSON, ConverterRole::Value, &config)
         };
-        Ok(Self { envelope: form("true")?, plain: form("false")? })
+        Ok(Self {
+            envelope: form("true")?,
+            plain: form("false")?,
+        })
     }
 
     fn read(&mut self, json: Option<&RawValue>) -> Result<Datum> {
-        let Some(json) = json else { return Ok(Datum::NONE) };
+        let Some(json) = json else {
+            return Ok(Datum::NONE);
+        };
         let text = json.get();
         let members = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text);
-        let envelope = members.is_ok_and(|m| m.len() == 2 && m.contains_key("schema") && m.contains_key("payload"));
-        let form = if envelope { &mut self.envelope } else { &mut self.plain };
+        let envelope = members
+            .is_ok_and(|m| m.len() == 2 && m.contains_key("schema") && m.contains_key("payload"));
+        let form = if envelope {
+            &mut self.envelope
+        } else {
+            &mut self.plain
+        };
         form.decode("", Some(text.as_bytes()))
     }
 
     fn write(&mut self, datum: &Datum) -> Result<Option<Box<RawValue>>> {
-        let form = if datum.schema.is_some() { &mut self.envelope } else { &mut self.plain };
+        let form = if datum.schema.is_some() {
+            &mut self.envelope
+        } else {
+            &mut self.plain
+        };
         let mut out = Vec::new();
         if form.encode("", datum, &mut out)? == EncodedPresence::Absent {
             return Ok(None);
         }
         let text = String::from_utf8(out).map_err(|_| Error::fatal("JSON that is no text"))?;
-        RawValue::from_string(text).map(Some).map_err(|_| Error::fatal("JSON that is none"))
+        RawValue::from_string(text)
+            .map(Some)
+            .map_err(|_| Error::fatal("JSON that is none"))
     }
 
     fn read_record(&mut self, given: &TrialRecord) -> Result<(Record, Option<TopicOffset>)> {
         let topic: Arc<str> = given.topic.as_str().into();
         let headers = given.headers.iter().map(|header| {
-            let datum =
-                self.read(header.value.as_deref()).map_err(|e| e.context(format_args!("header {}", header.name)))?;
-            Ok(Header { key: header.name.as_str().into(), datum })
+            let datum = self
+                .read(header.value.as_deref())
+                .map_err(|e| e.context(format_args!("header {}", header.name)))?;
+            Ok(Header {
+                key: header.name.as_str().into(),
+                datum,
+            })
         });
         let headers = headers.collect::<Result<_>>()?;
-        let key = self.read(given.key.as_deref()).map_err(|e| e.context("key"))?;
-        let value = self.read(given.value.as_deref()).map_err(|e| e.context("value"))?;
+        let key = self
+            .read(given.key.as_deref())
+            .map_err(|e| e.context("key"))?;
+        let value = self
+            .read(given.value.as_deref())
+            .map_err(|e| e.context("value"))?;
         let partition = given.partition.unwrap_or_default();
-        let at = given.offset.map(|offset| TopicOffset { topic: Arc::clone(&topic), partition, offset });
+        let at = given.offset.map(|offset| TopicOffset {
+            topic: Arc::clone(&topic),
+            partition,
+            offset,
+        });
         let timestamp_ms = given.timestamp;
-        Ok((Record { topic, partition: given.partition, key, value, timestamp_ms, headers }, at))
+        Ok((
+            Record {
+                topic,
+                partition: given.partition,
+                key,
+                value,
+                timestamp_ms,
+                headers,
+            },
+            at,
+        ))
     }
 
     fn write_record(&mut self, record: &Record, offset: Option<i64>) -> Result<TrialRecord> {
-        let header =
-            |header: &Header| Ok(TrialHeader { name: header.key.to_string(), value: self.write(&header.datum)? });
+        let header = |header: &Header| {
+            Ok(TrialHeader {
+                name: header.key.to_string(),
+                value: self.write(&header.datum)?,
+            })
+        };
         let headers = record.headers.iter().map(header).collect::<Result<_>>()?;
         Ok(TrialRecord {
             topic: record.topic.to_string(),
@@ -91,20 +140,28 @@ pub fn transforms(registry: &Registry, given: &TryTransforms) -> Result<Vec<Trie
     let config = given.config.given();
     small_enough(given.records.len(), RECORDS_MAX, "records")?;
     for key in ["transforms", "predicates"] {
-        small_enough(config.get(key).unwrap_or_default().split(',').count(), ALIASES_MAX, key)?;
+        small_enough(
+            config.get(key).unwrap_or_default().split(',').count(),
+            ALIASES_MAX,
+            key,
+        )?;
     }
     let mut forms = TrialConverters::new(registry)?;
     let mut chain = open(registry, &config)?;
     let mut shown = 0;
     let tried = |(at, record): (usize, &TrialRecord)| {
-        let read = forms.read_record(record).map_err(|e| e.context(format_args!("record {at}")));
+        let read = forms
+            .read_record(record)
+            .map_err(|e| e.context(format_args!("record {at}")));
         let (input, place) = read?;
         let mut last = Some(input.clone());
         let mut steps = Vec::new();
         for step in chain.steps(input, place.as_ref()) {
-            let (class, transform, applied) = (step.class.to_string(), step.alias.to_string(), step.applied);
+            let (class, transform, applied) =
+                (step.class.to_string(), step.alias.to_string(), step.applied);
             let (written, error) = match &step.result {
-                Ok(Some(record)) => match forms.write_record(record, record_offset(place.as_ref())) {
+                Ok(Some(record)) => match forms.write_record(record, record_offset(place.as_ref()))
+                {
                     Ok(written) => {
                         shown += bytes(&written);
                         small_enough(shown, SHOWN_MAX_BYTES, "bytes of records to show")?;
@@ -116,10 +173,21 @@ pub fn transforms(registry: &Registry, given: &TryTransforms) -> Result<Vec<Trie
                 Err(error) => (None, Some(error.to_string())),
             };
             last = step.result.ok().flatten();
-            steps.push(TriedStep { transform, class, applied, record: written, error });
+            steps.push(TriedStep {
+                transform,
+                class,
+                applied,
+                record: written,
+                error,
+            });
         }
-        let record = last.map(|record| forms.write_record(&record, record_offset(place.as_ref()))).transpose();
-        Ok(TriedRecord { steps, record: record.unwrap_or_default() })
+        let record = last
+            .map(|record| forms.write_record(&record, record_offset(place.as_ref())))
+            .transpose();
+        Ok(TriedRecord {
+            steps,
+            record: record.unwrap_or_default(),
+        })
     };
     given.records.iter().enumerate().map(tried).collect()
 }
@@ -136,7 +204,10 @@ fn small_enough(found: usize, most: usize, what: &str) -> Result<()> {
 /// How much of an answer a record is.
 fn bytes(record: &TrialRecord) -> usize {
     let json = |json: &Option<Box<RawValue>>| json.as_ref().map_or(0, |json| json.get().len());
-    let headers = record.headers.iter().map(|header| header.name.len() + json(&header.value));
+    let headers = record
+        .headers
+        .iter()
+        .map(|header| header.name.len() + json(&header.value));
     record.topic.len() + json(&record.key) + json(&record.value) + headers.sum::<usize>()
 }
 
@@ -146,7 +217,12 @@ fn open(registry: &Registry, config: &Config) -> Result<TransformChain> {
         Ok(chain) => return Ok(chain),
         Err(wrong) => wrong,
     };
-    for alias in config.get("transforms").unwrap_or_default().split(',').map(str::trim) {
+    for alias in config
+        .get("transforms")
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+    {
         let mut alone = config.clone();
         alone.set("transforms", alias);
         if let Err(error) = TransformChain::open(registry, &alone) {
@@ -167,7 +243,11 @@ pub fn converter(registry: &Registry, given: &TryConverter) -> Result<TriedConve
         Some("key") => ConverterRole::Key,
         Some("header") => ConverterRole::Header,
         None | Some("value") => ConverterRole::Value,
-        Some(other) => return Err(Error::config(format!("role {other} is none of key, value, header"))),
+        Some(other) => {
+            return Err(Error::config(format!(
+                "role {other} is none of key, value, header"
+            )));
+        }
     };
     let bytes = match (&given.text, &given.base64) {
         (Some(text), None) => Some(text.clone().into_bytes()),
@@ -188,7 +268,9 @@ pub fn converter(registry: &Registry, given: &TryConverter) -> Result<TriedConve
         (None, true) => None,
         _ => {
             let mut out = Vec::new();
-            TrialConverters::new(registry)?.envelope.encode("", &datum, &mut out)?;
+            TrialConverters::new(registry)?
+                .envelope
+                .encode("", &datum, &mut out)?;
             let text = String::from_utf8(out).map_err(|_| Error::fatal("JSON that is no text"))?;
             Some(RawValue::from_string(text).map_err(|_| Error::fatal("JSON that is none"))?)
         }
@@ -200,7 +282,12 @@ pub fn converter(registry: &Registry, given: &TryConverter) -> Result<TriedConve
         Err(error) => (None, Some(error.to_string())),
     };
     let base64 = again.as_deref().map(|bytes| STANDARD.encode(bytes));
-    Ok(TriedConverter { data, text: again.and_then(|bytes| String::from_utf8(bytes).ok()), base64, error })
+    Ok(TriedConverter {
+        data,
+        text: again.and_then(|bytes| String::from_utf8(bytes).ok()),
+        base64,
+        error,
+    })
 }
 
 #[cfg(test)]
@@ -231,32 +318,60 @@ mod tests {
                 {"topic": "ay", "value": 5},
             ],
         }));
-        assert_eq!(out[0]["steps"][0]["record"]["value"], json!({"secret": "", "n": 1}));
+        assert_eq!(
+            out[0]["steps"][0]["record"]["value"],
+            json!({"secret": "", "n": 1})
+        );
         assert_eq!(out[0]["steps"][1]["record"]["topic"], "bx");
-        assert_eq!((&out[0]["steps"][2]["applied"], &out[0]["record"]), (&json!(true), &Value::Null));
+        assert_eq!(
+            (&out[0]["steps"][2]["applied"], &out[0]["record"]),
+            (&json!(true), &Value::Null)
+        );
         assert_eq!(out[1]["record"]["value"]["payload"], json!({"secret": ""}));
         assert_eq!(
-            (&out[1]["steps"][2]["applied"], &out[1]["record"]["headers"][0]["value"]),
+            (
+                &out[1]["steps"][2]["applied"],
+                &out[1]["record"]["headers"][0]["value"]
+            ),
             (&json!(false), &json!(5))
         );
-        assert!(out[2]["steps"][0]["error"].as_str().unwrap().starts_with("Only Map objects supported"));
+        assert!(
+            out[2]["steps"][0]["error"]
+                .as_str()
+                .unwrap()
+                .starts_with("Only Map objects supported")
+        );
         assert_eq!(out[2]["steps"].as_array().unwrap().len(), 1);
     }
 
     #[test]
     fn what_is_wrong_is_named_with_its_place() {
-        let refused = |given: Value| match serde_json::from_str::<TryTransforms>(&given.to_string()) {
-            Ok(given) => transforms(&Registry::built_in(), &given).unwrap_err().to_string(),
+        let refused = |given: Value| match serde_json::from_str::<TryTransforms>(&given.to_string())
+        {
+            Ok(given) => transforms(&Registry::built_in(), &given)
+                .unwrap_err()
+                .to_string(),
             Err(error) => error.to_string(),
         };
         let broken = json!({"transforms": "a,b", "transforms.a.type": "Filter", "transforms.b.type": "Expression", "transforms.b.filter": "1 +"});
         let error = refused(json!({"config": broken, "records": []}));
-        assert!(error.starts_with("transform b: Invalid value 1 + for configuration filter"), "{error}");
+        assert!(
+            error.starts_with("transform b: Invalid value 1 + for configuration filter"),
+            "{error}"
+        );
         let error = refused(json!({"config": {}, "records": [{"topic": "t", "vlaue": 1}]}));
-        assert!(error.contains("unknown field `vlaue`, expected one of"), "{error}");
+        assert!(
+            error.contains("unknown field `vlaue`, expected one of"),
+            "{error}"
+        );
         let bad = json!({"schema": {"type": "int8"}, "payload": 300});
-        let error = refused(json!({"config": {}, "records": [{"topic": "t"}, {"topic": "t", "value": bad}]}));
-        assert_eq!(error, "record 1: value: Invalid value for INT8: the number does not fit this type");
+        let error = refused(
+            json!({"config": {}, "records": [{"topic": "t"}, {"topic": "t", "value": bad}]}),
+        );
+        assert_eq!(
+            error,
+            "record 1: value: Invalid value for INT8: the number does not fit this type"
+        );
     }
 
     #[test]
@@ -265,11 +380,15 @@ mod tests {
         let given: TryConverter = serde_json::from_str(&given.to_string()).unwrap();
         let out = serde_json::to_value(converter(&Registry::built_in(), &given).unwrap()).unwrap();
         assert_eq!(out["data"]["payload"], json!([1, 2]));
-        assert_eq!((&out["text"], &out["base64"]), (&json!("[1,2]"), &json!("WzEsMl0=")));
+        assert_eq!(
+            (&out["text"], &out["base64"]),
+            (&json!("[1,2]"), &json!("WzEsMl0="))
+        );
         let given = json!({"class": "LongConverter", "base64": "AAAAAAAAAAU="});
         let given: TryConverter = serde_json::from_str(&given.to_string()).unwrap();
         assert_eq!(
-            serde_json::to_value(converter(&Registry::built_in(), &given).unwrap()).unwrap()["data"]["payload"],
+            serde_json::to_value(converter(&Registry::built_in(), &given).unwrap()).unwrap()["data"]
+                ["payload"],
             5
         );
     }

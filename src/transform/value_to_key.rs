@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
-use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
+use connector_api::{
+    Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value,
+};
 
-use super::part::{REPLACE_NULL, REPLACE_NULL_KEY, SchemaPlans, entry, fields, key, or_default, set_entry};
+use super::part::{
+    REPLACE_NULL, REPLACE_NULL_KEY, SchemaPlans, entry, fields, key, or_default, set_entry,
+};
 
 const PURPOSE: &str = "copying fields from value to key";
 
@@ -41,11 +47,19 @@ impl ValueToKey {
 
     fn plan(names: &[String], schema: &Schema) -> Result<(Arc<Schema>, Vec<usize>)> {
         let position = |name: &String| {
-            schema.field_index(name).ok_or_else(|| Error::record(format!("Field does not exist: {name}")))
+            schema
+                .field_index(name)
+                .ok_or_else(|| Error::record(format!("Field does not exist: {name}")))
         };
         let picked = names.iter().map(position).collect::<Result<Vec<usize>>>()?;
         let list: Vec<Field> = picked.iter().map(|at| schema.fields[*at].clone()).collect();
-        Ok((Arc::new(Schema { fields: fields(list)?, ..Schema::of(SchemaType::Struct) }), picked))
+        Ok((
+            Arc::new(Schema {
+                fields: fields(list)?,
+                ..Schema::of(SchemaType::Struct)
+            }),
+            picked,
+        ))
     }
 }
 
@@ -57,17 +71,30 @@ impl Transform for ValueToKey {
             };
             let mut key = Vec::with_capacity(self.fields.len());
             for name in &self.fields {
-                set_entry(&mut key, name, entry(entries, name).cloned().unwrap_or_default());
+                set_entry(
+                    &mut key,
+                    name,
+                    entry(entries, name).cloned().unwrap_or_default(),
+                );
             }
-            record.key = Datum { schema: None, value: Value::Map(key.into()) };
+            record.key = Datum {
+                schema: None,
+                value: Value::Map(key.into()),
+            };
             return Ok(Some(record));
         };
         let Value::Struct(members) = &record.value.value else {
             return Err(super::part::wrong_struct(&record.value.value, PURPOSE));
         };
-        let (key_schema, picked) = &**self.plans.of(schema, |schema| Self::plan(&self.fields, schema))?;
+        let (key_schema, picked) = &**self
+            .plans
+            .of(schema, |schema| Self::plan(&self.fields, schema))?;
         let member = |(at, field): (&usize, &Field)| {
-            or_default(members.get(*at).cloned().unwrap_or_default(), &field.schema, self.replace)
+            or_default(
+                members.get(*at).cloned().unwrap_or_default(),
+                &field.schema,
+                self.replace,
+            )
         };
         let key = picked.iter().zip(&key_schema.fields).map(member).collect();
         record.key = Datum::new(Arc::clone(key_schema), Value::Struct(key));

@@ -76,7 +76,10 @@ impl BacklogReader {
 impl TopicLog {
     fn upto(&self, offset: i64) -> u64 {
         let behind = self.0.partition_point(|(next, _)| *next <= offset);
-        behind.checked_sub(1).and_then(|i| self.0.get(i)).map_or(0, |(_, bytes)| *bytes)
+        behind
+            .checked_sub(1)
+            .and_then(|i| self.0.get(i))
+            .map_or(0, |(_, bytes)| *bytes)
     }
 }
 
@@ -85,14 +88,17 @@ impl BacklogState {
     fn unread(&self, topic: &str) -> Option<u64> {
         let sent = self.topics.get(topic)?;
         let read = |reader: &BacklogReader| {
-            let upto = |(at, offset): (&TopicPartition, &i64)| match sent.partitions.get(&at.partition) {
-                Some(log) if &*at.topic == topic => log.upto(*offset),
-                _ => 0,
-            };
+            let upto =
+                |(at, offset): (&TopicPartition, &i64)| match sent.partitions.get(&at.partition) {
+                    Some(log) if &*at.topic == topic => log.upto(*offset),
+                    _ => 0,
+                };
             reader.offsets.iter().map(upto).sum::<u64>()
         };
         let readers = self.readers.values().filter(|reader| reader.reads(topic));
-        readers.map(|reader| sent.bytes.saturating_sub(read(reader))).max()
+        readers
+            .map(|reader| sent.bytes.saturating_sub(read(reader)))
+            .max()
     }
 }
 
@@ -105,11 +111,17 @@ impl Backlog {
     pub fn join(&self, group: &Arc<str>, what: &Subscription) {
         let wants = match what {
             Subscription::Topics(topics) => ReaderWants::Topics(topics.clone()),
-            Subscription::Pattern(pattern) => ReaderWants::Pattern(Regex::new(&format!("^(?:{pattern})$")).ok()),
+            Subscription::Pattern(pattern) => {
+                ReaderWants::Pattern(Regex::new(&format!("^(?:{pattern})$")).ok())
+            }
         };
         let mut state = self.state();
-        let fresh =
-            BacklogReader { wants: ReaderWants::Topics(Vec::new()), tasks: 0, left: None, offsets: HashMap::new() };
+        let fresh = BacklogReader {
+            wants: ReaderWants::Topics(Vec::new()),
+            tasks: 0,
+            left: None,
+            offsets: HashMap::new(),
+        };
         let reader = state.readers.entry(Arc::clone(group)).or_insert(fresh);
         reader.wants = wants;
         reader.tasks += 1;
@@ -128,7 +140,10 @@ impl Backlog {
     pub fn read(&self, group: &str, next: &[TopicOffset]) {
         if let Some(reader) = self.state().readers.get_mut(group) {
             for at in next {
-                let partition = TopicPartition { topic: Arc::clone(&at.topic), partition: at.partition };
+                let partition = TopicPartition {
+                    topic: Arc::clone(&at.topic),
+                    partition: at.partition,
+                };
                 reader.offsets.insert(partition, at.offset);
             }
         }
@@ -137,7 +152,10 @@ impl Backlog {
 
     /// Whether a group was told of that partition, so that its offset is one of this broker's.
     pub fn knows(&self, group: &str, at: &TopicPartition) -> bool {
-        self.state().readers.get(group).is_some_and(|reader| reader.offsets.contains_key(at))
+        self.state()
+            .readers
+            .get(group)
+            .is_some_and(|reader| reader.offsets.contains_key(at))
     }
 
     /// Waits until a record of `bytes` more is safe with the broker, as long as `go_on` says so; it must serve the
@@ -149,7 +167,9 @@ impl Backlog {
                 self.reserve(topic, more, true);
                 return;
             }
-            let waited = self.moved.wait_timeout(self.state(), Duration::from_millis(10));
+            let waited = self
+                .moved
+                .wait_timeout(self.state(), Duration::from_millis(10));
             drop(waited.unwrap_or_else(PoisonError::into_inner));
         }
     }
@@ -174,11 +194,16 @@ impl Backlog {
 impl DeliveryListener for Backlog {
     fn record(&self, topic: &str, partition: i32, offset: i64, bytes: usize) {
         let mut state = self.state();
-        let Some(sent) = state.topics.get_mut(topic) else { return };
+        let Some(sent) = state.topics.get_mut(topic) else {
+            return;
+        };
         let log = &mut sent.partitions.entry(partition).or_default().0;
         let total = log.last().map_or(0, |(_, bytes)| *bytes) + bytes as u64 + OVERHEAD;
-        let grained =
-            log.len().checked_sub(2).and_then(|i| log.get(i)).is_some_and(|(_, before)| total - before < GRAIN);
+        let grained = log
+            .len()
+            .checked_sub(2)
+            .and_then(|i| log.get(i))
+            .is_some_and(|(_, before)| total - before < GRAIN);
         if log.len() > NOTES {
             log.drain(..NOTES / 2);
         }
@@ -194,12 +219,17 @@ mod tests {
     use super::*;
 
     fn next(topic: &Arc<str>, offset: i64) -> [TopicOffset; 1] {
-        [TopicOffset { topic: Arc::clone(topic), partition: 0, offset }]
+        [TopicOffset {
+            topic: Arc::clone(topic),
+            partition: 0,
+            offset,
+        }]
     }
 
     #[test]
     fn a_source_waits_for_the_slowest_sink_and_no_longer() {
-        let (ledger, topic, group): (_, Arc<str>, Arc<str>) = (Backlog::default(), "t".into(), "g".into());
+        let (ledger, topic, group): (_, Arc<str>, Arc<str>) =
+            (Backlog::default(), "t".into(), "g".into());
         ledger.join(&group, &Subscription::Pattern("t.*".to_owned()));
         let record = 1000;
         let mut sent = 0_i64;
@@ -230,7 +260,11 @@ mod tests {
             ledger.record("t", 0, offset, 60);
         }
         let state = ledger.state();
-        let log = state.topics.get("t").and_then(|t| t.partitions.get(&0)).unwrap();
+        let log = state
+            .topics
+            .get("t")
+            .and_then(|t| t.partitions.get(&0))
+            .unwrap();
         assert!(log.0.len() < 10, "{}", log.0.len());
         assert_eq!(log.upto(1000), 100_000);
         assert!(log.upto(999) <= 99_900 && log.upto(0) == 0);

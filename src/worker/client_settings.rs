@@ -7,12 +7,17 @@ use crate::kafka::{ClientRole, ClientSettings};
 
 /// Whether sources create the topics they write to; otherwise brokers may, as they are set up.
 pub fn may_create_topics(options: &WorkerOptions) -> bool {
-    !options.config.get("topic.creation.enable").is_some_and(|text| text.trim().eq_ignore_ascii_case("false"))
+    !options
+        .config
+        .get("topic.creation.enable")
+        .is_some_and(|text| text.trim().eq_ignore_ascii_case("false"))
 }
 
 /// The consumer group of a sink connector: `connect-<name>`, or what its config overrides it with.
 pub fn group(connector: &str, config: &Config) -> String {
-    config.get("consumer.override.group.id").map_or_else(|| format!("connect-{connector}"), |g| g.trim().to_owned())
+    config
+        .get("consumer.override.group.id")
+        .map_or_else(|| format!("connect-{connector}"), |g| g.trim().to_owned())
 }
 
 /// The transactional id of a source task, Kafka Connect's (KIP-618).
@@ -22,20 +27,34 @@ pub fn transactional_id(options: &WorkerOptions, id: &TaskId) -> String {
 
 /// The offsets topic of a source connector.
 pub fn offsets_topic(options: &WorkerOptions, config: &Config) -> String {
-    let own = config.get("offsets.storage.topic").map(str::trim).filter(|topic| !topic.is_empty());
+    let own = config
+        .get("offsets.storage.topic")
+        .map(str::trim)
+        .filter(|topic| !topic.is_empty());
     own.unwrap_or(&options.offset_topic).to_owned()
 }
 
 /// The producer of a source task.
-pub fn producer(options: &WorkerOptions, id: &TaskId, config: &Config, transactional: bool) -> Result<ClientSettings> {
+pub fn producer(
+    options: &WorkerOptions,
+    id: &TaskId,
+    config: &Config,
+    transactional: bool,
+) -> Result<ClientSettings> {
     let mut settings = ClientSettings::of(ClientRole::Producer, &options.config, Some(config))?;
-    settings.set_default("client.id", &format!("connector-producer-{}-{}", id.connector, id.task));
+    settings.set_default(
+        "client.id",
+        &format!("connector-producer-{}-{}", id.connector, id.task),
+    );
     settings.set("enable.idempotence", "true");
     if transactional {
         settings.set("transactional.id", &transactional_id(options, id));
         settings.set_default("transaction.timeout.ms", "30000");
         // librdkafka wants records to time out before their transaction does.
-        let within = settings.number("transaction.timeout.ms", 30_000).saturating_sub(5000).max(1000);
+        let within = settings
+            .number("transaction.timeout.ms", 30_000)
+            .saturating_sub(5000)
+            .max(1000);
         if settings.number("delivery.timeout.ms", u64::MAX) > within {
             settings.set("delivery.timeout.ms", &within.to_string());
         }
@@ -51,21 +70,34 @@ pub fn warm_up(options: &WorkerOptions) -> Result<ClientSettings> {
     let mut settings = ClientSettings::of(ClientRole::Producer, &options.config, None)?;
     settings.set("client.id", "rowferry-warm-up");
     settings.set("enable.idempotence", "true");
-    settings.set("transactional.id", &format!("{}-rowferry-warm-up", options.group_id));
+    settings.set(
+        "transactional.id",
+        &format!("{}-rowferry-warm-up", options.group_id),
+    );
     Ok(settings)
 }
 
 /// The producer of a task's dead letters.
-pub fn dlq_producer(options: &WorkerOptions, id: &TaskId, config: &Config) -> Result<ClientSettings> {
+pub fn dlq_producer(
+    options: &WorkerOptions,
+    id: &TaskId,
+    config: &Config,
+) -> Result<ClientSettings> {
     let mut settings = producer(options, id, config, false)?;
-    settings.set("client.id", &format!("connector-dlq-producer-{}-{}", id.connector, id.task));
+    settings.set(
+        "client.id",
+        &format!("connector-dlq-producer-{}-{}", id.connector, id.task),
+    );
     Ok(settings)
 }
 
 /// The consumer of a sink task.
 pub fn consumer(options: &WorkerOptions, id: &TaskId, config: &Config) -> Result<ClientSettings> {
     let mut settings = ClientSettings::of(ClientRole::Consumer, &options.config, Some(config))?;
-    settings.set_default("client.id", &format!("connector-consumer-{}-{}", id.connector, id.task));
+    settings.set_default(
+        "client.id",
+        &format!("connector-consumer-{}-{}", id.connector, id.task),
+    );
     settings.set("group.id", &group(&id.connector, config));
     if options.dev_broker.is_some() {
         // The development broker does not wake a waiting fetch when a record comes in.
@@ -94,7 +126,10 @@ mod tests {
     #[test]
     fn records_time_out_before_their_transaction_and_ids_are_connects() {
         let options = config_reads::options(Config::new());
-        let id = TaskId { connector: "c".into(), task: 2 };
+        let id = TaskId {
+            connector: "c".into(),
+            task: 2,
+        };
         let config = Config::from([
             ("producer.override.transaction.timeout.ms", "9000"),
             ("producer.override.delivery.timeout.ms", "120000"),
@@ -102,8 +137,24 @@ mod tests {
         let settings = producer(&options, &id, &config, true).unwrap();
         assert_eq!(settings.get("delivery.timeout.ms"), Some("4000"));
         assert_eq!(settings.get("transactional.id"), Some("g-c-2"));
-        assert_eq!(producer(&options, &id, &config, false).unwrap().get("transactional.id"), None);
-        assert_eq!(consumer(&options, &id, &Config::new()).unwrap().get("group.id"), Some("connect-c"));
-        assert_eq!(group("c", &Config::from([("consumer.override.group.id", " other ")])), "other");
+        assert_eq!(
+            producer(&options, &id, &config, false)
+                .unwrap()
+                .get("transactional.id"),
+            None
+        );
+        assert_eq!(
+            consumer(&options, &id, &Config::new())
+                .unwrap()
+                .get("group.id"),
+            Some("connect-c")
+        );
+        assert_eq!(
+            group(
+                "c",
+                &Config::from([("consumer.override.group.id", " other ")])
+            ),
+            "other"
+        );
     }
 }

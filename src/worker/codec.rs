@@ -6,7 +6,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use connector_api::{
-    Config, Converter, EncodedPresence, Error, Header, Headers, Record, SinkRecord, SourcePosition, TopicOffset,
+    Config, Converter, EncodedPresence, Error, Header, Headers, Record, SinkRecord, SourcePosition,
+    TopicOffset,
 };
 
 use super::policy::ErrorStage;
@@ -53,8 +54,13 @@ impl RecordCodec {
         let converter = |prefix: &str, role, otherwise: &str| {
             let (class, config) = converter_config(worker, connector, prefix, otherwise);
             converter_version(registry, worker, connector, prefix, role, &class)?;
-            let it = registry.converter(&class, role, &config).map_err(|e| e.context(prefix))?;
-            Ok::<_, Error>(NamedConverter { class: class.into(), it })
+            let it = registry
+                .converter(&class, role, &config)
+                .map_err(|e| e.context(prefix))?;
+            Ok::<_, Error>(NamedConverter {
+                class: class.into(),
+                it,
+            })
         };
         Ok(Self {
             key: converter("key.converter", ConverterRole::Key, JSON)?,
@@ -66,21 +72,41 @@ impl RecordCodec {
         })
     }
 
-    fn transform(&mut self, record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>, CodecError> {
-        self.transforms.apply(record, at).map_err(|(class, error)| (ErrorStage::Transformation, class, error))
+    fn transform(
+        &mut self,
+        record: Record,
+        at: Option<&TopicOffset>,
+    ) -> Result<Option<Record>, CodecError> {
+        self.transforms
+            .apply(record, at)
+            .map_err(|(class, error)| (ErrorStage::Transformation, class, error))
     }
 
     /// Appends a source's record to `chunk`. `false`: a transform dropped it. After an error `chunk` is as before.
     pub fn encode(&mut self, record: Record, chunk: &mut EncodedBatch) -> Result<bool, CodecError> {
-        let Some(record) = self.transform(record, None)? else { return Ok(false) };
+        let Some(record) = self.transform(record, None)? else {
+            return Ok(false);
+        };
         self.check_topic(&record.topic)?;
         let start = chunk.bytes.len();
         let encoded = self.encode_into(&record, &mut chunk.bytes);
         match encoded {
             Ok((key, value, headers)) => {
-                let Record { topic, partition, timestamp_ms, .. } = record;
+                let Record {
+                    topic,
+                    partition,
+                    timestamp_ms,
+                    ..
+                } = record;
                 let topic = chunk.topic(topic);
-                chunk.records.push(EncodedRecord { topic, partition, timestamp_ms, key, value, headers });
+                chunk.records.push(EncodedRecord {
+                    topic,
+                    partition,
+                    timestamp_ms,
+                    key,
+                    value,
+                    headers,
+                });
                 Ok(true)
             }
             Err(failed) => {
@@ -92,7 +118,11 @@ impl RecordCodec {
 
     /// Errors: `Record`, where Kafka takes no topic of that name.
     fn check_topic(&mut self, topic: &Arc<str>) -> Result<(), CodecError> {
-        if self.legal.as_ref().is_some_and(|legal| Arc::ptr_eq(legal, topic) || **legal == **topic) {
+        if self
+            .legal
+            .as_ref()
+            .is_some_and(|legal| Arc::ptr_eq(legal, topic) || **legal == **topic)
+        {
             return Ok(());
         }
         if let Some(rule) = topic_name::broken_rule(topic) {
@@ -102,7 +132,10 @@ impl RecordCodec {
         Ok(())
     }
 
-    #[allow(clippy::type_complexity, reason = "three parts of one record, used once")]
+    #[allow(
+        clippy::type_complexity,
+        reason = "three parts of one record, used once"
+    )]
     fn encode_into(
         &mut self,
         record: &Record,
@@ -111,9 +144,21 @@ impl RecordCodec {
         let mut headers = RawHeaders::new();
         for header in &record.headers {
             let mut out = Vec::new();
-            let present = self.header.it.encode(&record.topic, &header.datum, &mut out);
-            let present = present.map_err(|e| (ErrorStage::HeaderConverter, Arc::clone(&self.header.class), e))?;
-            headers.push((Arc::clone(&header.key), (present == EncodedPresence::Present).then_some(out)));
+            let present = self
+                .header
+                .it
+                .encode(&record.topic, &header.datum, &mut out);
+            let present = present.map_err(|e| {
+                (
+                    ErrorStage::HeaderConverter,
+                    Arc::clone(&self.header.class),
+                    e,
+                )
+            })?;
+            headers.push((
+                Arc::clone(&header.key),
+                (present == EncodedPresence::Present).then_some(out),
+            ));
         }
         let mut part = |converter: &mut NamedConverter<dyn Converter>, stage, datum| {
             let start = bytes.len();
@@ -129,22 +174,48 @@ impl RecordCodec {
     }
 
     /// A sink's record out of what was read. `None`: a transform dropped it.
-    pub fn decode(&mut self, incoming: &IncomingRecord<'_>) -> Result<Option<SinkRecord>, CodecError> {
+    pub fn decode(
+        &mut self,
+        incoming: &IncomingRecord<'_>,
+    ) -> Result<Option<SinkRecord>, CodecError> {
         let topic = self.topic(incoming.topic());
         let key = self.key.it.decode(&topic, incoming.key());
         let key = key.map_err(|e| (ErrorStage::KeyConverter, Arc::clone(&self.key.class), e))?;
         let value = self.value.it.decode(&topic, incoming.value());
-        let value = value.map_err(|e| (ErrorStage::ValueConverter, Arc::clone(&self.value.class), e))?;
+        let value =
+            value.map_err(|e| (ErrorStage::ValueConverter, Arc::clone(&self.value.class), e))?;
         let mut headers = Headers::new();
         for (name, bytes) in incoming.headers() {
             let datum = self.header.it.decode(&topic, bytes);
-            let datum = datum.map_err(|e| (ErrorStage::HeaderConverter, Arc::clone(&self.header.class), e))?;
-            headers.push(Header { key: name.into(), datum });
+            let datum = datum.map_err(|e| {
+                (
+                    ErrorStage::HeaderConverter,
+                    Arc::clone(&self.header.class),
+                    e,
+                )
+            })?;
+            headers.push(Header {
+                key: name.into(),
+                datum,
+            });
         }
-        let at = TopicOffset { topic: Arc::clone(&topic), partition: incoming.partition(), offset: incoming.offset() };
+        let at = TopicOffset {
+            topic: Arc::clone(&topic),
+            partition: incoming.partition(),
+            offset: incoming.offset(),
+        };
         let partition = Some(incoming.partition());
-        let record = Record { topic, partition, key, value, timestamp_ms: incoming.timestamp_ms(), headers };
-        Ok(self.transform(record, Some(&at))?.map(|record| SinkRecord { record, at }))
+        let record = Record {
+            topic,
+            partition,
+            key,
+            value,
+            timestamp_ms: incoming.timestamp_ms(),
+            headers,
+        };
+        Ok(self
+            .transform(record, Some(&at))?
+            .map(|record| SinkRecord { record, at }))
     }
 
     /// The shared name of a topic.
@@ -167,7 +238,11 @@ fn illegal_topic(topic: &str, rule: &str, renamer: Option<(&Arc<str>, &Arc<str>)
             let text = format!(
                 "the transform {alias} names the topic \"{shown}{more}\", which Kafka does not take: {rule}; mend                  transforms.{alias}, or let records whose topic is illegal be left out (errors.tolerance=all)"
             );
-            (ErrorStage::Transformation, Arc::clone(class), Error::record(text))
+            (
+                ErrorStage::Transformation,
+                Arc::clone(class),
+                Error::record(text),
+            )
         }
         None => {
             let text = format!(
@@ -188,7 +263,11 @@ fn converter_version(
     class: &str,
 ) -> Result<(), Error> {
     let key = format!("{prefix}.plugin.version");
-    let asking = if connector.get(prefix).is_some() { connector } else { worker };
+    let asking = if connector.get(prefix).is_some() {
+        connector
+    } else {
+        worker
+    };
     match registry.plugin(role.kind(), class) {
         Some(plugin) => version::ensure(plugin, &key, asking.get(&key)),
         None => Ok(()),
@@ -197,7 +276,12 @@ fn converter_version(
 
 /// The class and settings of a converter. A connector that names none uses the worker's, with its own sub-keys on top
 /// (Kafka Connect ignores those in silence).
-fn converter_config(worker: &Config, connector: &Config, prefix: &str, otherwise: &str) -> (String, Config) {
+fn converter_config(
+    worker: &Config,
+    connector: &Config,
+    prefix: &str,
+    otherwise: &str,
+) -> (String, Config) {
     let sub = format!("{prefix}.");
     let own = connector.with_prefix(&sub);
     match (connector.get(prefix), worker.get(prefix)) {
@@ -250,7 +334,11 @@ impl EncodedBatch {
 
     /// The number of a topic here. One handle serves all of its records: counting holders on two threads is slow.
     fn topic(&mut self, topic: Arc<str>) -> usize {
-        if let Some(known) = self.topics.iter().rposition(|known| Arc::ptr_eq(known, &topic) || **known == *topic) {
+        if let Some(known) = self
+            .topics
+            .iter()
+            .rposition(|known| Arc::ptr_eq(known, &topic) || **known == *topic)
+        {
             return known;
         }
         self.topics.push(topic);
@@ -259,7 +347,8 @@ impl EncodedBatch {
 
     /// Its records, with their topics' shared names.
     pub fn records(&self) -> impl Iterator<Item = (&Arc<str>, OutgoingRecord<'_>)> {
-        let bytes = |range: &Option<Range<usize>>| range.clone().and_then(|range| self.bytes.get(range));
+        let bytes =
+            |range: &Option<Range<usize>>| range.clone().and_then(|range| self.bytes.get(range));
         self.records.iter().filter_map(move |r| {
             let topic = self.topics.get(r.topic)?;
             let outgoing = OutgoingRecord {
@@ -281,7 +370,12 @@ impl EncodedBatch {
         self.bytes.clear();
         self.records.clear();
         self.topics.clear();
-        Self { bytes: self.bytes, records: self.records, topics: self.topics, ..Self::default() }
+        Self {
+            bytes: self.bytes,
+            records: self.records,
+            topics: self.topics,
+            ..Self::default()
+        }
     }
 }
 
@@ -296,28 +390,46 @@ mod tests {
             ("value.converter.schemas.enable", "true"),
             ("value.converter.x", "1"),
         ]);
-        let read = |connector: Config| converter_config(&worker, &connector, "value.converter", "D");
-        let (class, config) = read(Config::from([("value.converter", " C "), ("value.converter.y", "2")]));
+        let read =
+            |connector: Config| converter_config(&worker, &connector, "value.converter", "D");
+        let (class, config) = read(Config::from([
+            ("value.converter", " C "),
+            ("value.converter.y", "2"),
+        ]));
         assert_eq!((class.as_str(), config), ("C", Config::from([("y", "2")])));
         let (class, config) = read(Config::from([("value.converter.schemas.enable", "false")]));
-        assert_eq!((class.as_str(), config), ("W", Config::from([("schemas.enable", "false"), ("x", "1")])));
-        assert_eq!(converter_config(&Config::new(), &Config::new(), "key.converter", "D").0, "D");
+        assert_eq!(
+            (class.as_str(), config),
+            ("W", Config::from([("schemas.enable", "false"), ("x", "1")]))
+        );
+        assert_eq!(
+            converter_config(&Config::new(), &Config::new(), "key.converter", "D").0,
+            "D"
+        );
     }
 
     #[test]
     fn a_topic_that_kafka_does_not_take_is_its_records_error_and_names_the_transform() {
         let regex = |alias: &str, regex: &str, replacement: &str| {
-            [("type", "RegexRouter"), ("regex", regex), ("replacement", replacement)]
-                .map(|(key, value)| (format!("transforms.{alias}.{key}"), value.to_owned()))
+            [
+                ("type", "RegexRouter"),
+                ("regex", regex),
+                ("replacement", replacement),
+            ]
+            .map(|(key, value)| (format!("transforms.{alias}.{key}"), value.to_owned()))
         };
-        let mut config: Config =
-            [regex("spaced", "(.*)-b", "$1 b"), regex("again", "x (.*)", "x/$1"), regex("none", "gone", "")]
-                .into_iter()
-                .flatten()
-                .chain([("transforms".to_owned(), "spaced,again,none".to_owned())])
-                .collect();
+        let mut config: Config = [
+            regex("spaced", "(.*)-b", "$1 b"),
+            regex("again", "x (.*)", "x/$1"),
+            regex("none", "gone", ""),
+        ]
+        .into_iter()
+        .flatten()
+        .chain([("transforms".to_owned(), "spaced,again,none".to_owned())])
+        .collect();
         let encode = |config: &Config, topic: &str| {
-            let mut codec = RecordCodec::open(&Registry::built_in(), &Config::new(), config).unwrap();
+            let mut codec =
+                RecordCodec::open(&Registry::built_in(), &Config::new(), config).unwrap();
             let record = |topic: &str| Record {
                 topic: topic.into(),
                 partition: None,
@@ -343,9 +455,18 @@ mod tests {
             let kind = error.kind();
             assert_eq!(
                 (stage, class.as_str(), kind),
-                (ErrorStage::Transformation, "RegexRouter", connector_api::ErrorKind::Record)
+                (
+                    ErrorStage::Transformation,
+                    "RegexRouter",
+                    connector_api::ErrorKind::Record
+                )
             );
-            for part in [&format!("the transform {alias} "), name, rule, "errors.tolerance=all"] {
+            for part in [
+                &format!("the transform {alias} "),
+                name,
+                rule,
+                "errors.tolerance=all",
+            ] {
                 assert!(error.message().contains(part), "{error}");
             }
         }
@@ -353,14 +474,17 @@ mod tests {
         config.remove("transforms");
         let (stage, _, error) = encode(&config, &"ö".repeat(300)).unwrap_err();
         assert!(
-            stage == ErrorStage::Produce && error.message().contains("topic.prefix") && error.message().len() < 500
+            stage == ErrorStage::Produce
+                && error.message().contains("topic.prefix")
+                && error.message().len() < 500
         );
     }
 
     #[test]
     fn a_task_does_not_begin_with_plug_ins_of_other_versions() {
-        let open =
-            |worker: &Config, connector: &Config| RecordCodec::open(&Registry::built_in(), worker, connector).map(drop);
+        let open = |worker: &Config, connector: &Config| {
+            RecordCodec::open(&Registry::built_in(), worker, connector).map(drop)
+        };
         let routed = [
             ("transforms", "t"),
             ("transforms.t.type", "TimestampRouter"),
@@ -387,11 +511,22 @@ mod tests {
             open(&Config::new(), &with(here)).unwrap();
             let error = open(&Config::new(), &with("[9.0,)")).unwrap_err();
             let text = error.message().to_owned();
-            assert!(text.contains(&format!("Invalid value [9.0,) for configuration {key}: Plugin ")), "{text}");
-            assert!(text.contains(&format!("available versions: [{here}]")), "{text}");
+            assert!(
+                text.contains(&format!(
+                    "Invalid value [9.0,) for configuration {key}: Plugin "
+                )),
+                "{text}"
+            );
+            assert!(
+                text.contains(&format!("available versions: [{here}]")),
+                "{text}"
+            );
         }
         let unfit = Config::from([("value.converter.plugin.version", "9.9")]);
-        assert!(open(&unfit, &Config::new()).is_err(), "the worker's converter");
+        assert!(
+            open(&unfit, &Config::new()).is_err(),
+            "the worker's converter"
+        );
         open(&Config::new(), &unfit).unwrap();
     }
 }

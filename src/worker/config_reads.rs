@@ -29,11 +29,17 @@ pub(crate) fn options(config: Config) -> WorkerOptions {
 }
 
 fn id() -> TaskId {
-    TaskId { connector: "c".into(), task: 0 }
+    TaskId {
+        connector: "c".into(),
+        task: 0,
+    }
 }
 
 fn versions(config: &Config) -> Result<()> {
-    Registry::built_in().connectors().iter().try_for_each(|connector| right_version(connector.plugin(), config))
+    Registry::built_in()
+        .connectors()
+        .iter()
+        .try_for_each(|connector| right_version(connector.plugin(), config))
 }
 
 /// What a source task reads of its connector's keys and of the worker's.

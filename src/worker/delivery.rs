@@ -111,12 +111,18 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(3);
 impl StopSignal {
     /// Asks this.
     pub fn new(asked: impl Fn() -> bool + Send + 'static) -> Self {
-        Self { asked: Box::new(asked), seen: Cell::new(None) }
+        Self {
+            asked: Box::new(asked),
+            seen: Cell::new(None),
+        }
     }
 
     /// Whether nothing is to be waited for any more.
     fn is_over(&self) -> bool {
-        let seen = self.seen.get().or_else(|| (self.asked)().then(Instant::now));
+        let seen = self
+            .seen
+            .get()
+            .or_else(|| (self.asked)().then(Instant::now));
         self.seen.set(seen);
         seen.is_some_and(|seen| seen.elapsed() >= STOP_WITHIN)
     }
@@ -147,7 +153,10 @@ impl DeliveryThread {
     /// Runs until the other end of `chunks` is gone; commits what is complete. After an error, what was under way is
     /// either durable with its positions or not at all, and the producer is of no use any more.
     pub fn run(mut self, chunks: Receiver<EncodedBatch>, runtime: &Handle) -> Result<()> {
-        let mut open = OpenTransaction { complete: true, ..OpenTransaction::default() };
+        let mut open = OpenTransaction {
+            complete: true,
+            ..OpenTransaction::default()
+        };
         let outcome = self.work(chunks, runtime, &mut open);
         if outcome.is_err() {
             // a transaction left open would hold up every reader of the offsets topic until it times out
@@ -156,11 +165,21 @@ impl DeliveryThread {
         outcome
     }
 
-    fn work(&mut self, mut chunks: Receiver<EncodedBatch>, runtime: &Handle, open: &mut OpenTransaction) -> Result<()> {
-        let mut topics = WrittenTopics { told: SeenTopics::new(self.forgotten.clone()), partitions: HashMap::new() };
+    fn work(
+        &mut self,
+        mut chunks: Receiver<EncodedBatch>,
+        runtime: &Handle,
+        open: &mut OpenTransaction,
+    ) -> Result<()> {
+        let mut topics = WrittenTopics {
+            told: SeenTopics::new(self.forgotten.clone()),
+            partitions: HashMap::new(),
+        };
         let mut pace = InFlightBytes::default();
         loop {
-            let due = open.since.map(|since| (since + self.boundary.after).saturating_duration_since(Instant::now()));
+            let due = open.since.map(|since| {
+                (since + self.boundary.after).saturating_duration_since(Instant::now())
+            });
             let wait = due.filter(|_| open.complete).unwrap_or(SERVE_EVERY);
             self.unless_cut()?;
             self.place.enter(WaitReason::Nothing);
@@ -199,8 +218,13 @@ impl DeliveryThread {
         self.write(&chunk, open, topics, pace)?;
         replace(&mut open.positions, chunk.positions.drain(..));
         open.complete = chunk.complete;
-        let (last, full) = (chunk.last && self.boundary.idle, open.bytes >= self.boundary.bytes);
-        let late = open.since.is_some_and(|since| since.elapsed() >= self.boundary.after);
+        let (last, full) = (
+            chunk.last && self.boundary.idle,
+            open.bytes >= self.boundary.bytes,
+        );
+        let late = open
+            .since
+            .is_some_and(|since| since.elapsed() >= self.boundary.after);
         let _full_is_fine = self.spare.try_send(chunk.cleared());
         if open.complete && open.since.is_some() && (last || full || late) {
             self.commit(open)?;
@@ -239,10 +263,15 @@ impl DeliveryThread {
                     open.bytes += bytes;
                     open.records += 1;
                 }
-                Err(error) => match self.policy.judge(error.kind(), ErrorStage::Produce, 1, Duration::MAX) {
-                    Verdict::Skip => tracing::warn!(%error, "record left out"),
-                    Verdict::Retry(_) | Verdict::Fail => return Err(error),
-                },
+                Err(error) => {
+                    match self
+                        .policy
+                        .judge(error.kind(), ErrorStage::Produce, 1, Duration::MAX)
+                    {
+                        Verdict::Skip => tracing::warn!(%error, "record left out"),
+                        Verdict::Retry(_) | Verdict::Fail => return Err(error),
+                    }
+                }
             }
         }
         self.producer.check()
@@ -264,7 +293,9 @@ impl DeliveryThread {
             }
             if pace.bytes() >= most {
                 if !self.goes_on() {
-                    return Err(Error::retry("the task ended before its records were durable"));
+                    return Err(Error::retry(
+                        "the task ended before its records were durable",
+                    ));
                 }
                 std::thread::sleep(LOOK_FOR_ROOM);
                 self.producer.serve();
@@ -290,7 +321,9 @@ impl DeliveryThread {
             // brokers may make it when they are asked for it
             None => self.producer.partitions(topic)?,
         };
-        let partitions = partitions.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
+        let partitions = partitions
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap_or(1);
         topics.partitions.insert(Arc::clone(topic), partitions);
         let _gone = self.told.send(DeliveryEvent::Topic(Arc::clone(topic)));
         Ok(())
@@ -329,14 +362,26 @@ impl DeliveryThread {
         if let Some(memory) = &self.memory {
             memory.write(written);
         }
-        let done = std::mem::replace(open, OpenTransaction { complete: true, ..OpenTransaction::default() });
-        let _gone = self.told.send(DeliveryEvent::Committed(done.positions, done.records));
+        let done = std::mem::replace(
+            open,
+            OpenTransaction {
+                complete: true,
+                ..OpenTransaction::default()
+            },
+        );
+        let _gone = self
+            .told
+            .send(DeliveryEvent::Committed(done.positions, done.records));
         Ok(())
     }
 
     /// Errors: when nothing of the task may become durable any more.
     fn unless_cut(&self) -> Result<()> {
-        if self.cut.load(Ordering::Relaxed) { Err(Error::retry("the task was cut off")) } else { Ok(()) }
+        if self.cut.load(Ordering::Relaxed) {
+            Err(Error::retry("the task was cut off"))
+        } else {
+            Ok(())
+        }
     }
 
     fn give_up(&self, open: &OpenTransaction) {
@@ -357,9 +402,15 @@ impl OpenTransaction {
 }
 
 /// Later positions in the place of earlier ones of the same partition.
-pub fn replace(positions: &mut Vec<SourcePosition>, later: impl IntoIterator<Item = SourcePosition>) {
+pub fn replace(
+    positions: &mut Vec<SourcePosition>,
+    later: impl IntoIterator<Item = SourcePosition>,
+) {
     for position in later {
-        match positions.iter_mut().find(|p| p.partition == position.partition) {
+        match positions
+            .iter_mut()
+            .find(|p| p.partition == position.partition)
+        {
             Some(known) => *known = position,
             None => positions.push(position),
         }

@@ -43,7 +43,10 @@ impl RawRecord {
             timestamp_ms: incoming.timestamp_ms(),
             key: incoming.key().map(Box::from),
             value: incoming.value().map(Box::from),
-            headers: incoming.headers().map(|(name, value)| (name.into(), value.map(<[u8]>::to_vec))).collect(),
+            headers: incoming
+                .headers()
+                .map(|(name, value)| (name.into(), value.map(<[u8]>::to_vec)))
+                .collect(),
         }
     }
 }
@@ -71,16 +74,30 @@ struct Sent {
 
 impl DeadLetters {
     /// Opens it and makes its topic, if the connector has one. Blocks.
-    pub fn open(shared: &WorkerShared, id: &TaskId, config: &Config, redactor: Redactor) -> Result<Option<Self>> {
-        let Some((wanted, explain)) = wanted(config)? else { return Ok(None) };
+    pub fn open(
+        shared: &WorkerShared,
+        id: &TaskId,
+        config: &Config,
+        redactor: Redactor,
+    ) -> Result<Option<Self>> {
+        let Some((wanted, explain)) = wanted(config)? else {
+            return Ok(None);
+        };
         fail_point::reach("dead-letters.open")?;
         let options = &shared.options;
         let settings = client_settings::dlq_producer(options, id, config)?;
         let producer = Producer::open(&settings, None)?;
         if producer.partitions(&wanted.topic)?.is_none() {
             let of_admin = client_settings::admin(options, Some(config))?;
-            let admin = KafkaAdmin::open(&of_admin, options.dev_broker.clone(), shared.runtime.clone())?;
-            admin.create(&wanted).and_then(|()| producer.await_topic(&wanted.topic)).map_err(|e| e.context(TOPIC))?;
+            let admin = KafkaAdmin::open(
+                &of_admin,
+                options.dev_broker.clone(),
+                shared.runtime.clone(),
+            )?;
+            admin
+                .create(&wanted)
+                .and_then(|()| producer.await_topic(&wanted.topic))
+                .map_err(|e| e.context(TOPIC))?;
         }
         let producer = Mutex::new(Arc::new(producer));
         Ok(Some(Self {
@@ -95,10 +112,23 @@ impl DeadLetters {
     }
 
     /// Sends a record. It is durable after [`DeadLetters::flush`].
-    pub fn send(&self, raw: &RawRecord, stage: ErrorStage, class: &str, error: &Error) -> Result<()> {
+    pub fn send(
+        &self,
+        raw: &RawRecord,
+        stage: ErrorStage,
+        class: &str,
+        error: &Error,
+    ) -> Result<()> {
         let mut headers = raw.headers.clone();
         if self.explain {
-            headers.extend(explanation(&self.id, raw, stage, class, error, &self.redactor));
+            headers.extend(explanation(
+                &self.id,
+                raw,
+                stage,
+                class,
+                error,
+                &self.redactor,
+            ));
         }
         let number = self.number(raw);
         let record = OutgoingRecord {
@@ -111,7 +141,9 @@ impl DeadLetters {
             number,
         };
         let (producer, began) = (self.producer(), Instant::now());
-        producer.send(record, || began.elapsed() < STORED_WITHIN).map_err(|e| self.not_stored(&producer, number, e))
+        producer
+            .send(record, || began.elapsed() < STORED_WITHIN)
+            .map_err(|e| self.not_stored(&producer, number, e))
     }
 
     fn sent(&self) -> MutexGuard<'_, Sent> {
@@ -123,7 +155,8 @@ impl DeadLetters {
         let mut sent = self.sent();
         sent.last += 1;
         let number = sent.last;
-        sent.places.insert(number, (Arc::clone(&raw.topic), raw.partition, raw.offset));
+        sent.places
+            .insert(number, (Arc::clone(&raw.topic), raw.partition, raw.offset));
         number
     }
 
@@ -135,7 +168,9 @@ impl DeadLetters {
     pub fn flush(&self) -> Result<()> {
         fail_point::reach("dead-letters.flush")?;
         let (producer, last) = (self.producer(), self.sent().last);
-        producer.flush(STORED_WITHIN, || true).map_err(|e| self.not_stored(&producer, 0, e))?;
+        producer
+            .flush(STORED_WITHIN, || true)
+            .map_err(|e| self.not_stored(&producer, 0, e))?;
         // Later ones are of another thread, which flushes by itself.
         let mut sent = self.sent();
         sent.places = sent.places.split_off(&(last + 1));
@@ -145,7 +180,9 @@ impl DeadLetters {
     /// Puts a new producer in the place of one that has failed: it may never get on, and what it still has under way is
     /// sent again with its batch. `number` is that of the record at hand, for an error that is of no earlier one.
     fn not_stored(&self, failed: &Arc<Producer>, number: usize, error: Error) -> Error {
-        let number = Some(failed.failed_record()).filter(|number| *number > 0).unwrap_or(number);
+        let number = Some(failed.failed_record())
+            .filter(|number| *number > 0)
+            .unwrap_or(number);
         let record = match self.sent().places.get(&number) {
             Some((topic, partition, offset)) => {
                 format!(" with the record of topic {topic}, partition {partition}, offset {offset}")
@@ -169,16 +206,27 @@ impl DeadLetters {
 
 /// The dead-letter topic that a connector has, if any, and whether its records tell what was wrong. Errors: `Config`.
 pub(super) fn wanted(config: &Config) -> Result<Option<(TopicSpec, bool)>> {
-    let Some(topic) = config.get(TOPIC).map(str::trim).filter(|topic| !topic.is_empty()) else { return Ok(None) };
+    let Some(topic) = config
+        .get(TOPIC)
+        .map(str::trim)
+        .filter(|topic| !topic.is_empty())
+    else {
+        return Ok(None);
+    };
     let replication = number(config, "errors.deadletterqueue.topic.replication.factor")?;
     let wanted = TopicSpec {
         topic: topic.to_owned(),
         partitions: 1,
-        replication_factor: replication.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1),
+        replication_factor: replication
+            .and_then(|n| i32::try_from(n).ok())
+            .unwrap_or(-1),
         config: Vec::new(),
     };
     let explain = config.get("errors.deadletterqueue.context.headers.enable");
-    Ok(Some((wanted, explain.is_some_and(|v| v.trim().eq_ignore_ascii_case("true")))))
+    Ok(Some((
+        wanted,
+        explain.is_some_and(|v| v.trim().eq_ignore_ascii_case("true")),
+    )))
 }
 
 /// The headers of `DeadLetterQueueReporter`, in its order.
@@ -193,7 +241,12 @@ fn explanation(
     let message = redactor.hide(error.message());
     let message = on_one_line(&message);
     let exception = exception_class(error, Some(stage));
-    let text = |name: &str, value: String| (format!("__connect.errors.{name}").into(), Some(value.into_bytes()));
+    let text = |name: &str, value: String| {
+        (
+            format!("__connect.errors.{name}").into(),
+            Some(value.into_bytes()),
+        )
+    };
     vec![
         text("topic", raw.topic.to_string()),
         text("partition", raw.partition.to_string()),
@@ -223,11 +276,22 @@ mod tests {
             value: None,
             headers: Vec::new(),
         };
-        let id = TaskId { connector: "c".into(), task: 1 };
-        let headers =
-            explanation(&id, &raw, ErrorStage::ValueConverter, "C", &Error::record("bad"), &Redactor::default());
-        let shown: Vec<_> =
-            headers.iter().map(|(k, v)| format!("{k}={}", String::from_utf8_lossy(v.as_deref().unwrap()))).collect();
+        let id = TaskId {
+            connector: "c".into(),
+            task: 1,
+        };
+        let headers = explanation(
+            &id,
+            &raw,
+            ErrorStage::ValueConverter,
+            "C",
+            &Error::record("bad"),
+            &Redactor::default(),
+        );
+        let shown: Vec<_> = headers
+            .iter()
+            .map(|(k, v)| format!("{k}={}", String::from_utf8_lossy(v.as_deref().unwrap())))
+            .collect();
         assert_eq!(
             shown[..9],
             [

@@ -45,14 +45,28 @@ impl BatchEncoder {
         place: Arc<WaitPlace>,
     ) -> Self {
         let chunk = spares.try_recv().unwrap_or_default();
-        Self { codec, policy, alone, chunks, spares, chunk, half: false, more: false, place }
+        Self {
+            codec,
+            policy,
+            alone,
+            chunks,
+            spares,
+            chunk,
+            half: false,
+            more: false,
+            place,
+        }
     }
 
     /// Encodes a batch; sends chunks that are full, and after the last batch for now the rest. `false`: nobody takes
     /// them any more. Must not be dropped in the middle: the writer would have a batch in halves.
     /// Errors: that of a record, unless it is to be left out.
     pub async fn take(&mut self, batch: SourceBatch) -> Result<bool> {
-        let SourceBatch { records, positions, idle_for } = batch;
+        let SourceBatch {
+            records,
+            positions,
+            idle_for,
+        } = batch;
         let _noted = self.place.note(WaitReason::Converter);
         (self.chunk.complete, self.chunk.last) = (false, false);
         for record in records {
@@ -84,16 +98,23 @@ impl BatchEncoder {
     /// Sends what there is. As above.
     async fn send(&mut self) -> bool {
         let noted = self.place.note(WaitReason::Partner);
-        let Ok(room) = self.chunks.reserve().await else { return false };
+        let Ok(room) = self.chunks.reserve().await else {
+            return false;
+        };
         drop(noted);
         (self.half, self.more) = (!self.chunk.complete, !self.chunk.last);
-        room.send(std::mem::replace(&mut self.chunk, self.spares.try_recv().unwrap_or_default()));
+        room.send(std::mem::replace(
+            &mut self.chunk,
+            self.spares.try_recv().unwrap_or_default(),
+        ));
         true
     }
 
     fn encode(&mut self, record: Record) -> Result<()> {
         let topic = Arc::clone(&record.topic);
-        let Err((stage, class, error)) = self.codec.encode(record, &mut self.chunk) else { return Ok(()) };
+        let Err((stage, class, error)) = self.codec.encode(record, &mut self.chunk) else {
+            return Ok(());
+        };
         let error = error.context(format_args!("topic {topic}, {} ({class})", stage.name()));
         match self.policy.judge(error.kind(), stage, 1, Duration::ZERO) {
             Verdict::Skip => {
@@ -109,7 +130,9 @@ impl BatchEncoder {
 mod tests {
     use std::sync::mpsc::sync_channel;
 
-    use connector_api::{Config, Datum, Record, SourceBatch, SourcePartition, SourcePosition, Value};
+    use connector_api::{
+        Config, Datum, Record, SourceBatch, SourcePartition, SourcePosition, Value,
+    };
     use tokio::sync::mpsc::{Receiver, channel};
 
     use super::{BatchEncoder, CHUNK_BYTES};
@@ -122,12 +145,18 @@ mod tests {
             topic: "t".into(),
             partition: None,
             key: Datum::NONE,
-            value: Datum { schema: None, value: Value::Text("x".repeat(*length).into()) },
+            value: Datum {
+                schema: None,
+                value: Value::Text("x".repeat(*length).into()),
+            },
             timestamp_ms: None,
             headers: Vec::new(),
         };
         let partition = SourcePartition::default();
-        let position = position.then_some(SourcePosition { partition, offset: None });
+        let position = position.then_some(SourcePosition {
+            partition,
+            offset: None,
+        });
         SourceBatch {
             records: records.iter().map(record).collect(),
             positions: position.into_iter().collect(),
@@ -138,11 +167,14 @@ mod tests {
     /// Records, positions, whether a batch is complete with it and whether it is the last for now.
     fn seen(chunks: &mut Receiver<EncodedBatch>) -> Vec<(usize, usize, bool, bool)> {
         let chunks = std::iter::from_fn(|| chunks.try_recv().ok());
-        chunks.map(|c| (c.records().count(), c.positions.len(), c.complete, c.last)).collect()
+        chunks
+            .map(|c| (c.records().count(), c.positions.len(), c.complete, c.last))
+            .collect()
     }
 
     fn encoder(alone: bool) -> (BatchEncoder, Receiver<EncodedBatch>) {
-        let codec = RecordCodec::open(&Registry::built_in(), &Config::new(), &Config::new()).unwrap();
+        let codec =
+            RecordCodec::open(&Registry::built_in(), &Config::new(), &Config::new()).unwrap();
         let ((chunks, sent), (_spare, spares)) = (channel(10), sync_channel(1));
         (
             BatchEncoder::new(
@@ -161,7 +193,9 @@ mod tests {
     async fn batches_that_are_transactions_of_their_own_share_nothing() {
         let (mut encoder, mut sent) = encoder(true);
         for _ in 0..2 {
-            assert!(encoder.take(batch(&[1, 1], true, false)).await.unwrap() && !encoder.holds_news());
+            assert!(
+                encoder.take(batch(&[1, 1], true, false)).await.unwrap() && !encoder.holds_news()
+            );
         }
         assert!(encoder.take(batch(&[], false, false)).await.unwrap());
         assert_eq!(seen(&mut sent), [(2, 1, true, false); 2]);
@@ -181,10 +215,22 @@ mod tests {
         assert!(encoder.take(batch(&[], false, true)).await.unwrap());
         assert_eq!(seen(&mut sent), [(0, 0, true, true)]);
         // a batch without positions that ends with a full chunk: the writer must not wait for the rest of it
-        assert!(encoder.take(batch(&[1, CHUNK_BYTES], false, false)).await.unwrap() && encoder.holds_news());
+        assert!(
+            encoder
+                .take(batch(&[1, CHUNK_BYTES], false, false))
+                .await
+                .unwrap()
+                && encoder.holds_news()
+        );
         assert!(encoder.send_rest().await && !encoder.holds_news());
         assert_eq!(seen(&mut sent), [(2, 0, false, false), (0, 0, true, false)]);
-        assert!(encoder.take(batch(&[CHUNK_BYTES, 1], true, true)).await.unwrap() && !encoder.holds_news());
+        assert!(
+            encoder
+                .take(batch(&[CHUNK_BYTES, 1], true, true))
+                .await
+                .unwrap()
+                && !encoder.holds_news()
+        );
         assert_eq!(seen(&mut sent), [(1, 0, false, false), (1, 1, true, true)]);
         // nobody is there any more
         drop(sent);

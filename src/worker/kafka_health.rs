@@ -29,11 +29,18 @@ impl KafkaHealth {
     /// Errors: `Retry` when no broker answers.
     pub(super) async fn feel(&self, shared: &WorkerShared) -> Result<()> {
         let mut state = self.0.lock().await;
-        let fresh = state.asked.as_ref().filter(|(at, _)| at.elapsed() < FRESH).map(|(_, said)| said.clone());
+        let fresh = state
+            .asked
+            .as_ref()
+            .filter(|(at, _)| at.elapsed() < FRESH)
+            .map(|(_, said)| said.clone());
         let said = match fresh {
             Some(said) => said,
             None => {
-                let said = self.ask(shared, &mut state).await.map_err(|error| error.to_string());
+                let said = self
+                    .ask(shared, &mut state)
+                    .await
+                    .map_err(|error| error.to_string());
                 state.asked = Some((Instant::now(), said.clone()));
                 said
             }
@@ -47,7 +54,11 @@ impl KafkaHealth {
             None => {
                 let options = &shared.options;
                 let settings = client_settings::admin(options, None)?;
-                let opened = KafkaAdmin::open(&settings, options.dev_broker.clone(), shared.runtime.clone())?;
+                let opened = KafkaAdmin::open(
+                    &settings,
+                    options.dev_broker.clone(),
+                    shared.runtime.clone(),
+                )?;
                 Arc::clone(state.admin.insert(Arc::new(opened)))
             }
         };

@@ -147,7 +147,11 @@ pub struct Worker {
 
 impl Worker {
     /// A worker without tasks. Every outcome is sent to `events`. Must be called within a tokio runtime.
-    pub fn new(options: WorkerOptions, registry: Registry, events: mpsc::Sender<TaskEvent>) -> Self {
+    pub fn new(
+        options: WorkerOptions,
+        registry: Registry,
+        events: mpsc::Sender<TaskEvent>,
+    ) -> Self {
         let shared = WorkerShared {
             options,
             registry,
@@ -159,7 +163,11 @@ impl Worker {
             pulse: KafkaHealth::default(),
             still: StalledTasks::default(),
         };
-        Self { shared: Arc::new(shared), events, tasks: Arc::default() }
+        Self {
+            shared: Arc::new(shared),
+            events,
+            tasks: Arc::default(),
+        }
     }
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<TaskId, TaskHandle>> {
@@ -171,18 +179,28 @@ impl Worker {
         let mut tasks = self.tasks();
         tasks.retain(|_, handle| !handle.has_ended());
         let id = task.id.clone();
-        tasks.insert(id, TaskHandle::start(task, Arc::clone(&self.shared), self.events.clone()));
+        tasks.insert(
+            id,
+            TaskHandle::start(task, Arc::clone(&self.shared), self.events.clone()),
+        );
     }
 
     /// How many tasks run.
     pub fn running(&self) -> usize {
-        self.tasks().values().filter(|task| !task.has_ended()).count()
+        self.tasks()
+            .values()
+            .filter(|task| !task.has_ended())
+            .count()
     }
 
     /// Pauses or resumes a running task; unknown ids are ignored.
     pub fn set_paused(&self, id: &TaskId, paused: bool) {
         if let Some(task) = self.tasks().get(id) {
-            task.want(if paused { TaskTarget::Pause } else { TaskTarget::Run });
+            task.want(if paused {
+                TaskTarget::Pause
+            } else {
+                TaskTarget::Run
+            });
         }
     }
 
@@ -198,7 +216,9 @@ impl Worker {
             let mut tasks = self.tasks();
             ids.iter().filter_map(|id| tasks.remove_entry(id)).collect()
         };
-        stopping.iter().for_each(|(_, task)| task.want(TaskTarget::Stop));
+        stopping
+            .iter()
+            .for_each(|(_, task)| task.want(TaskTarget::Stop));
         let until = tokio::time::Instant::now() + within;
         for (id, task) in stopping {
             let left = until.saturating_duration_since(tokio::time::Instant::now());
@@ -216,13 +236,18 @@ impl Worker {
 
     /// What a task waits for, while it runs.
     pub fn waits(&self, id: &TaskId) -> Option<WaitsFor> {
-        self.tasks().get(id).filter(|task| !task.has_ended()).map(TaskHandle::waits)
+        self.tasks()
+            .get(id)
+            .filter(|task| !task.has_ended())
+            .map(TaskHandle::waits)
     }
 
     /// Tasks that have work and do not move, and those that were cut off for that and do not work again yet.
     pub fn stand_still(&self) -> Vec<StalledTask> {
         let mut all = self.shared.still.all();
-        all.iter_mut().for_each(|one| one.text = known::hide(&on_one_line(&one.text), str::to_owned).into_owned());
+        all.iter_mut().for_each(|one| {
+            one.text = known::hide(&on_one_line(&one.text), str::to_owned).into_owned()
+        });
         all
     }
 
@@ -233,9 +258,21 @@ impl Worker {
     }
 
     /// The stored offsets of a source connector, from its offsets topic.
-    pub async fn source_offsets(&self, connector: &str, config: &Config) -> Result<ConnectorOffsetsReader, Error> {
-        let (shared, connector, config) = (Arc::clone(&self.shared), connector.to_owned(), config.clone());
-        Ok(blocking(move || offsets::stored(&shared, &connector, &config)).await?.unwrap_or_default())
+    pub async fn source_offsets(
+        &self,
+        connector: &str,
+        config: &Config,
+    ) -> Result<ConnectorOffsetsReader, Error> {
+        let (shared, connector, config) = (
+            Arc::clone(&self.shared),
+            connector.to_owned(),
+            config.clone(),
+        );
+        Ok(
+            blocking(move || offsets::stored(&shared, &connector, &config))
+                .await?
+                .unwrap_or_default(),
+        )
     }
 
     /// Writes source offsets (`None`: forgets them), fencing former producers of the connector's `tasks` tasks.
@@ -246,14 +283,26 @@ impl Worker {
         tasks: usize,
         to: &[SourcePosition],
     ) -> Result<(), Error> {
-        let (shared, connector, config) = (Arc::clone(&self.shared), connector.to_owned(), config.clone());
+        let (shared, connector, config) = (
+            Arc::clone(&self.shared),
+            connector.to_owned(),
+            config.clone(),
+        );
         let to = to.to_vec();
         blocking(move || offsets::set_stored(&shared, &connector, &config, tasks, &to)).await
     }
 
     /// The committed offsets of a sink connector's consumer group.
-    pub async fn sink_offsets(&self, connector: &str, config: &Config) -> Result<Vec<TopicOffset>, Error> {
-        let (shared, connector, config) = (Arc::clone(&self.shared), connector.to_owned(), config.clone());
+    pub async fn sink_offsets(
+        &self,
+        connector: &str,
+        config: &Config,
+    ) -> Result<Vec<TopicOffset>, Error> {
+        let (shared, connector, config) = (
+            Arc::clone(&self.shared),
+            connector.to_owned(),
+            config.clone(),
+        );
         blocking(move || offsets::committed(&shared, &connector, &config)).await
     }
 
@@ -264,19 +313,30 @@ impl Worker {
         config: &Config,
         to: Option<&[TopicOffset]>,
     ) -> Result<(), Error> {
-        let (shared, connector, config) = (Arc::clone(&self.shared), connector.to_owned(), config.clone());
+        let (shared, connector, config) = (
+            Arc::clone(&self.shared),
+            connector.to_owned(),
+            config.clone(),
+        );
         let to = to.map(<[_]>::to_vec);
         blocking(move || offsets::set_committed(&shared, &connector, &config, to.as_deref())).await
     }
 
     /// Whether Kafka answers now, or did some seconds ago. Errors: `Retry`, naming the brokers.
     pub async fn kafka_answers(&self) -> Result<(), Error> {
-        self.shared.pulse.feel(&self.shared).await.map_err(|error| self.shared.options.secrets.of_worker().error(error))
+        self.shared
+            .pulse
+            .feel(&self.shared)
+            .await
+            .map_err(|error| self.shared.options.secrets.of_worker().error(error))
     }
 
     /// The Kafka cluster's id. Errors: `Retry` when no broker answers, `Denied` when one refuses us.
     pub async fn cluster_id(&self) -> Result<String, Error> {
-        self.shared.reach_kafka().await.map_err(|error| self.shared.options.secrets.of_worker().error(error))
+        self.shared
+            .reach_kafka()
+            .await
+            .map_err(|error| self.shared.options.secrets.of_worker().error(error))
     }
 
     /// Has Kafka get ready for sources, so that the first one does not wait: the offsets topic is created, and what
@@ -332,20 +392,41 @@ impl WorkerShared {
             )?;
             admin.cluster_id()?.ok_or_else(|| shared.out_of_reach())
         };
-        self.cluster.get_or_try_init(|| blocking(ask)).await.cloned()
+        self.cluster
+            .get_or_try_init(|| blocking(ask))
+            .await
+            .cloned()
     }
 
     /// Adds `task.cluster`: whose offsets a sink keeps. A consumer group other than the connector's own has its own.
-    async fn sink_config(self: &Arc<Self>, config: &Config, connector: &str) -> Result<Config, Error> {
-        let (cluster, group) = (self.reach_kafka().await?, client_settings::group(connector, config));
+    async fn sink_config(
+        self: &Arc<Self>,
+        config: &Config,
+        connector: &str,
+    ) -> Result<Config, Error> {
+        let (cluster, group) = (
+            self.reach_kafka().await?,
+            client_settings::group(connector, config),
+        );
         let usual = client_settings::group(connector, &Config::new());
         let mut config = config.clone();
-        config.set("task.cluster", if group == usual { cluster } else { format!("{cluster}/{group}") });
+        config.set(
+            "task.cluster",
+            if group == usual {
+                cluster
+            } else {
+                format!("{cluster}/{group}")
+            },
+        );
         Ok(config)
     }
 
     fn out_of_reach(&self) -> Error {
-        let servers = self.options.config.get("bootstrap.servers").unwrap_or_default();
+        let servers = self
+            .options
+            .config
+            .get("bootstrap.servers")
+            .unwrap_or_default();
         Error::retry(format!(
             "Kafka cannot be reached at {servers}; check that bootstrap.servers names a broker that runs and can be \
              reached from here"

@@ -38,16 +38,29 @@ impl DevOffsets {
 
 /// The stored positions of a source connector; `None` when the topic does not exist.
 /// Errors: `Retry` when Kafka is out of reach.
-pub fn stored(shared: &WorkerShared, connector: &str, config: &Config) -> Result<Option<ConnectorOffsetsReader>> {
+pub fn stored(
+    shared: &WorkerShared,
+    connector: &str,
+    config: &Config,
+) -> Result<Option<ConnectorOffsetsReader>> {
     let options = &shared.options;
     if options.dev_broker.is_some() {
         return Ok(Some(ConnectorOffsetsReader::of(
             connector,
-            &shared.memory.0.lock().unwrap_or_else(PoisonError::into_inner),
+            &shared
+                .memory
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
         )));
     }
     let topic = client_settings::offsets_topic(options, config);
-    let table = table::read(&client_settings::reader(options)?, &topic, READ_WITHIN, |key| is_of(connector, key))?;
+    let table = table::read(
+        &client_settings::reader(options)?,
+        &topic,
+        READ_WITHIN,
+        |key| is_of(connector, key),
+    )?;
     Ok(table.map(|table| ConnectorOffsetsReader::of(connector, &table)))
 }
 
@@ -75,8 +88,14 @@ pub fn set_stored(
     ensure_topic(shared, config)?;
     let transactional = options.exactly_once_source && options.dev_broker.is_none();
     let open = |task| {
-        let id = TaskId { connector: connector.into(), task };
-        let producer = Producer::open(&client_settings::producer(options, &id, config, transactional)?, None)?;
+        let id = TaskId {
+            connector: connector.into(),
+            task,
+        };
+        let producer = Producer::open(
+            &client_settings::producer(options, &id, config, transactional)?,
+            None,
+        )?;
         if transactional {
             producer.init(Duration::from_secs(30), || true)?;
         }
@@ -86,8 +105,8 @@ pub fn set_stored(
         open(task)?;
     }
     let producer = open(0)?;
-    let mut stored =
-        stored(shared, connector, config)?.unwrap_or_else(|| ConnectorOffsetsReader::of(connector, &BTreeMap::new()));
+    let mut stored = stored(shared, connector, config)?
+        .unwrap_or_else(|| ConnectorOffsetsReader::of(connector, &BTreeMap::new()));
     let topic = client_settings::offsets_topic(options, config);
     if transactional {
         producer.begin()?;
@@ -125,29 +144,47 @@ fn partitions(shared: &WorkerShared, config: &Config) -> Result<Vec<TopicPartiti
         Subscription::Pattern(pattern) => {
             let bad = |e| Error::config(format!("topics.regex: not a regular expression: {e}"));
             let pattern = Regex::new(&format!("^(?:{pattern})$")).map_err(bad)?;
-            admin.topics()?.into_iter().filter(|topic| pattern.is_match(topic)).collect()
+            admin
+                .topics()?
+                .into_iter()
+                .filter(|topic| pattern.is_match(topic))
+                .collect()
         }
     };
     let mut all = Vec::new();
     for topic in topics {
         let count = admin.partitions(&topic)?.unwrap_or(0);
-        all.extend((0..count).map(|partition| TopicPartition { topic: topic.as_str().into(), partition }));
+        all.extend((0..count).map(|partition| TopicPartition {
+            topic: topic.as_str().into(),
+            partition,
+        }));
     }
     Ok(all)
 }
 
 fn sink_group(shared: &WorkerShared, connector: &str, config: &Config) -> Result<GroupOffsets> {
-    let id = TaskId { connector: connector.into(), task: 0 };
+    let id = TaskId {
+        connector: connector.into(),
+        task: 0,
+    };
     GroupOffsets::open(&client_settings::consumer(&shared.options, &id, config)?)
 }
 
 fn admin(shared: &WorkerShared, config: &Config) -> Result<KafkaAdmin> {
     let settings = client_settings::admin(&shared.options, Some(config))?;
-    KafkaAdmin::open(&settings, shared.options.dev_broker.clone(), shared.runtime.clone())
+    KafkaAdmin::open(
+        &settings,
+        shared.options.dev_broker.clone(),
+        shared.runtime.clone(),
+    )
 }
 
 /// The committed group offsets of a sink. Errors: `Retry` when Kafka is out of reach.
-pub fn committed(shared: &WorkerShared, connector: &str, config: &Config) -> Result<Vec<TopicOffset>> {
+pub fn committed(
+    shared: &WorkerShared,
+    connector: &str,
+    config: &Config,
+) -> Result<Vec<TopicOffset>> {
     sink_group(shared, connector, config)?.committed(&partitions(shared, config)?)
 }
 
@@ -169,9 +206,17 @@ pub fn set_committed(
         // The development broker cannot delete groups; its topics begin at 0.
         (to, Some(_)) => {
             let begin = |at| TopicOffset { offset: 0, ..at };
-            let all = || Ok::<_, Error>(committed(shared, connector, config)?.into_iter().map(begin).collect());
+            let all = || {
+                Ok::<_, Error>(
+                    committed(shared, connector, config)?
+                        .into_iter()
+                        .map(begin)
+                        .collect(),
+                )
+            };
             let offsets = to.map_or_else(all, |to| Ok(to.to_vec()))?;
-            let done = offsets.is_empty() || sink_group(shared, connector, config)?.join_and_commit(&offsets)?;
+            let done = offsets.is_empty()
+                || sink_group(shared, connector, config)?.join_and_commit(&offsets)?;
             shared.ledger.read(&group, &offsets);
             done
         }
@@ -191,16 +236,28 @@ pub fn set_committed(
 }
 
 /// Errors: `Config`, in Kafka Connect's words, for a topic or partition that does not exist.
-fn known(shared: &WorkerShared, connector: &str, config: &Config, to: &[TopicOffset]) -> Result<()> {
+fn known(
+    shared: &WorkerShared,
+    connector: &str,
+    config: &Config,
+    to: &[TopicOffset],
+) -> Result<()> {
     let admin = admin(shared, config)?;
     let mut counts: BTreeMap<&str, i32> = BTreeMap::new();
     for at in to {
         let count = match counts.get(&*at.topic) {
             Some(count) => *count,
-            None => *counts.entry(&at.topic).or_insert(admin.partitions(&at.topic)?.unwrap_or(0)),
+            None => *counts
+                .entry(&at.topic)
+                .or_insert(admin.partitions(&at.topic)?.unwrap_or(0)),
         };
         if at.partition >= count {
-            tracing::warn!(connector, topic = &*at.topic, partition = at.partition, "no such partition");
+            tracing::warn!(
+                connector,
+                topic = &*at.topic,
+                partition = at.partition,
+                "no such partition"
+            );
             let text = format!("Failed to alter consumer group offsets for connector {connector}");
             return Err(Error::config(text));
         }

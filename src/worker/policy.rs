@@ -77,21 +77,37 @@ impl Policy {
             None | Some("none") => false,
             Some("all") => true,
             Some(other) => {
-                return Err(Error::config(format!("errors.tolerance is '{other}'; it must be none or all")));
+                return Err(Error::config(format!(
+                    "errors.tolerance is '{other}'; it must be none or all"
+                )));
             }
         };
         let patience = match number(config, "errors.retry.timeout")? {
             Some(ms) if ms < 0 => None,
             ms => Some(Duration::from_millis(ms.unwrap_or(0).unsigned_abs()).max(LEAST_PATIENCE)),
         };
-        let longest = number(config, "errors.retry.delay.max.ms")?
-            .map_or(LONGEST_WAIT, |ms| Duration::from_millis(ms.max(1).unsigned_abs()));
-        let log = config.get("errors.log.enable").is_some_and(|v| v.trim().eq_ignore_ascii_case("true"));
-        Ok(Self { tolerate, log, patience, longest })
+        let longest = number(config, "errors.retry.delay.max.ms")?.map_or(LONGEST_WAIT, |ms| {
+            Duration::from_millis(ms.max(1).unsigned_abs())
+        });
+        let log = config
+            .get("errors.log.enable")
+            .is_some_and(|v| v.trim().eq_ignore_ascii_case("true"));
+        Ok(Self {
+            tolerate,
+            log,
+            patience,
+            longest,
+        })
     }
 
     /// What to do about an error of that kind; `tries` have failed so far, the first of them `since` ago.
-    pub fn judge(&self, kind: ErrorKind, stage: ErrorStage, tries: u32, since: Duration) -> Verdict {
+    pub fn judge(
+        &self,
+        kind: ErrorKind,
+        stage: ErrorStage,
+        tries: u32,
+        since: Duration,
+    ) -> Verdict {
         match kind {
             ErrorKind::Retry if self.patience.is_none_or(|patience| since < patience) => {
                 Verdict::Retry(self.wait(tries))
@@ -107,7 +123,9 @@ impl Policy {
     }
 
     fn wait(&self, tries: u32) -> Duration {
-        FIRST_WAIT.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(self.longest)
+        FIRST_WAIT
+            .saturating_mul(1 << tries.saturating_sub(1).min(16))
+            .min(self.longest)
     }
 }
 
@@ -116,7 +134,9 @@ impl Policy {
 pub fn exception_class(error: &Error, stage: Option<ErrorStage>) -> &'static str {
     error.class().unwrap_or(match error.kind() {
         ErrorKind::Retry => "org.apache.kafka.connect.errors.RetriableException",
-        ErrorKind::Record if stage != Some(ErrorStage::Put) => "org.apache.kafka.connect.errors.DataException",
+        ErrorKind::Record if stage != Some(ErrorStage::Put) => {
+            "org.apache.kafka.connect.errors.DataException"
+        }
         ErrorKind::Config => "org.apache.kafka.common.config.ConfigException",
         ErrorKind::Record | ErrorKind::Denied | ErrorKind::Fenced | ErrorKind::Fatal => {
             "org.apache.kafka.connect.errors.ConnectException"
@@ -127,9 +147,11 @@ pub fn exception_class(error: &Error, stage: Option<ErrorStage>) -> &'static str
 /// A whole number, if the key is given. Errors: `Config`.
 pub(super) fn number(config: &Config, key: &str) -> Result<Option<i64>, Error> {
     let parse = |text: &str| {
-        text.trim()
-            .parse()
-            .map_err(|_| Error::config(format!("Invalid value {text} for configuration {key}: Not a number")))
+        text.trim().parse().map_err(|_| {
+            Error::config(format!(
+                "Invalid value {text} for configuration {key}: Not a number"
+            ))
+        })
     };
     config.get(key).map(parse).transpose()
 }
@@ -139,7 +161,13 @@ mod tests {
     use super::*;
 
     fn policy(pairs: &[(&str, &str)]) -> Policy {
-        Policy::read(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()).unwrap()
+        Policy::read(
+            &pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -147,17 +175,65 @@ mod tests {
         let (strict, tolerant) = (policy(&[]), policy(&[("errors.tolerance", "all")]));
         let soon = Duration::from_secs(1);
         for (kind, stage, strictly, tolerantly) in [
-            (ErrorKind::Record, ErrorStage::ValueConverter, Verdict::Fail, Verdict::Skip),
-            (ErrorKind::Record, ErrorStage::Put, Verdict::Fail, Verdict::Skip),
-            (ErrorKind::Record, ErrorStage::Poll, Verdict::Fail, Verdict::Fail),
-            (ErrorKind::Config, ErrorStage::Put, Verdict::Fail, Verdict::Fail),
-            (ErrorKind::Denied, ErrorStage::Poll, Verdict::Fail, Verdict::Fail),
-            (ErrorKind::Fenced, ErrorStage::Put, Verdict::Fail, Verdict::Fail),
-            (ErrorKind::Fatal, ErrorStage::Transformation, Verdict::Fail, Verdict::Fail),
-            (ErrorKind::Retry, ErrorStage::Put, Verdict::Retry(FIRST_WAIT), Verdict::Retry(FIRST_WAIT)),
+            (
+                ErrorKind::Record,
+                ErrorStage::ValueConverter,
+                Verdict::Fail,
+                Verdict::Skip,
+            ),
+            (
+                ErrorKind::Record,
+                ErrorStage::Put,
+                Verdict::Fail,
+                Verdict::Skip,
+            ),
+            (
+                ErrorKind::Record,
+                ErrorStage::Poll,
+                Verdict::Fail,
+                Verdict::Fail,
+            ),
+            (
+                ErrorKind::Config,
+                ErrorStage::Put,
+                Verdict::Fail,
+                Verdict::Fail,
+            ),
+            (
+                ErrorKind::Denied,
+                ErrorStage::Poll,
+                Verdict::Fail,
+                Verdict::Fail,
+            ),
+            (
+                ErrorKind::Fenced,
+                ErrorStage::Put,
+                Verdict::Fail,
+                Verdict::Fail,
+            ),
+            (
+                ErrorKind::Fatal,
+                ErrorStage::Transformation,
+                Verdict::Fail,
+                Verdict::Fail,
+            ),
+            (
+                ErrorKind::Retry,
+                ErrorStage::Put,
+                Verdict::Retry(FIRST_WAIT),
+                Verdict::Retry(FIRST_WAIT),
+            ),
         ] {
-            assert_eq!(strict.judge(kind, stage, 1, soon), strictly, "{kind:?} {stage:?}");
-            assert_eq!(tolerant.judge(kind, stage, 1, soon), tolerantly, "{kind:?} {stage:?}");
+            assert_eq!(
+                strict.judge(kind, stage, 1, soon),
+                strictly,
+                "{kind:?} {stage:?}"
+            );
+            assert_eq!(
+                tolerant.judge(kind, stage, 1, soon),
+                tolerantly,
+                "{kind:?} {stage:?}"
+            );
         }
     }
 
@@ -165,13 +241,37 @@ mod tests {
     fn an_errors_class_is_its_own_or_follows_from_kind_and_stage() {
         let record = || Error::record("bad");
         for (error, stage, want) in [
-            (record().of_class("java.sql.SQLException"), Some(ErrorStage::Put), "java.sql.SQLException"),
+            (
+                record().of_class("java.sql.SQLException"),
+                Some(ErrorStage::Put),
+                "java.sql.SQLException",
+            ),
             (record().of_class("a.B").context("topic t"), None, "a.B"),
-            (record(), Some(ErrorStage::Put), "org.apache.kafka.connect.errors.ConnectException"),
-            (record(), Some(ErrorStage::ValueConverter), "org.apache.kafka.connect.errors.DataException"),
-            (record(), None, "org.apache.kafka.connect.errors.DataException"),
-            (Error::retry("later"), None, "org.apache.kafka.connect.errors.RetriableException"),
-            (Error::config("no"), None, "org.apache.kafka.common.config.ConfigException"),
+            (
+                record(),
+                Some(ErrorStage::Put),
+                "org.apache.kafka.connect.errors.ConnectException",
+            ),
+            (
+                record(),
+                Some(ErrorStage::ValueConverter),
+                "org.apache.kafka.connect.errors.DataException",
+            ),
+            (
+                record(),
+                None,
+                "org.apache.kafka.connect.errors.DataException",
+            ),
+            (
+                Error::retry("later"),
+                None,
+                "org.apache.kafka.connect.errors.RetriableException",
+            ),
+            (
+                Error::config("no"),
+                None,
+                "org.apache.kafka.common.config.ConfigException",
+            ),
         ] {
             assert_eq!(exception_class(&error, stage), want, "{error:?} {stage:?}");
         }
@@ -179,22 +279,40 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_longest_and_end() {
-        let policy = policy(&[("errors.retry.delay.max.ms", "1000"), ("errors.retry.timeout", "120000")]);
+        let policy = policy(&[
+            ("errors.retry.delay.max.ms", "1000"),
+            ("errors.retry.timeout", "120000"),
+        ]);
         let waits: Vec<_> = (1..=4)
-            .map(|tries| match policy.judge(ErrorKind::Retry, ErrorStage::Poll, tries, Duration::ZERO) {
-                Verdict::Retry(wait) => wait.as_millis(),
-                _ => 0,
+            .map(|tries| {
+                match policy.judge(ErrorKind::Retry, ErrorStage::Poll, tries, Duration::ZERO) {
+                    Verdict::Retry(wait) => wait.as_millis(),
+                    _ => 0,
+                }
             })
             .collect();
         assert_eq!(waits, [300, 600, 1000, 1000]);
-        assert_eq!(policy.judge(ErrorKind::Retry, ErrorStage::Poll, 40, Duration::from_secs(121)), Verdict::Fail);
+        assert_eq!(
+            policy.judge(
+                ErrorKind::Retry,
+                ErrorStage::Poll,
+                40,
+                Duration::from_secs(121)
+            ),
+            Verdict::Fail
+        );
     }
 
     #[test]
     fn minus_one_waits_for_ever() {
         let policy = policy(&[("errors.retry.timeout", "-1")]);
         assert!(matches!(
-            policy.judge(ErrorKind::Retry, ErrorStage::Put, 9999, Duration::from_secs(1 << 30)),
+            policy.judge(
+                ErrorKind::Retry,
+                ErrorStage::Put,
+                9999,
+                Duration::from_secs(1 << 30)
+            ),
             Verdict::Retry(_)
         ));
     }

@@ -27,7 +27,11 @@ impl SeenTopics {
     /// None yet.
     pub fn new(forgotten: TopicReset) -> Self {
         let seen = forgotten.0.load(Ordering::Relaxed);
-        Self { topics: HashSet::new(), forgotten, seen }
+        Self {
+            topics: HashSet::new(),
+            forgotten,
+            seen,
+        }
     }
 
     /// Whether this topic has to be told; it counts as told from now on.

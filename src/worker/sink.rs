@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use connector_api::{
-    Config, Error, ErrorKind, ProgressReport, Rejected, Result, SinkConnector, SinkTask, TableProgress, TopicOffset,
-    TopicPartition, fail_point,
+    Config, Error, ErrorKind, ProgressReport, Rejected, Result, SinkConnector, SinkTask,
+    TableProgress, TopicOffset, TopicPartition, fail_point,
 };
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
 use tokio::time::sleep_until;
@@ -39,8 +39,11 @@ pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<
     let mut trouble: Option<(u32, Instant)> = None;
     while running.wanted() != TaskTarget::Stop {
         let began = Instant::now();
-        let Err(SinkAttemptEnd { error, within }) = attempt(running, sink, policy).await else { return Ok(()) };
-        let again = error.kind() == ErrorKind::Fenced || within != SinkFailurePlace::Sink && may_pass(&error);
+        let Err(SinkAttemptEnd { error, within }) = attempt(running, sink, policy).await else {
+            return Ok(());
+        };
+        let again = error.kind() == ErrorKind::Fenced
+            || within != SinkFailurePlace::Sink && may_pass(&error);
         if running.wanted() == TaskTarget::Stop && again {
             // what was not written yet is read again by whoever comes next
             tracing::debug!(connector = %running.id().connector, task = running.id().task, %error, "stopped in trouble");
@@ -54,9 +57,14 @@ pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<
         }
         // Somebody else took the partitions over: if they are still this task's, its group gives them back. Or what
         // reading needs is out of reach, as a schema registry. Brokers are waited for however long they are away.
-        let (tries, since) = trouble.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
+        let (tries, since) =
+            trouble.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
         trouble = Some((tries, since));
-        let waited = if within == SinkFailurePlace::Kafka { Duration::ZERO } else { since.elapsed() };
+        let waited = if within == SinkFailurePlace::Kafka {
+            Duration::ZERO
+        } else {
+            since.elapsed()
+        };
         match policy.judge(ErrorKind::Retry, ErrorStage::Put, tries, waited) {
             Verdict::Retry(wait) => {
                 running.warn(&error);
@@ -76,13 +84,24 @@ const LASTING: Duration = Duration::from_secs(60);
 
 /// What a sink connector reads. Errors: `Config`.
 pub fn subscription(config: &Config) -> Result<Subscription> {
-    let given = |key| config.get(key).map(str::trim).filter(|text| !text.is_empty());
+    let given = |key| {
+        config
+            .get(key)
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+    };
     match (given("topics"), given("topics.regex")) {
-        (Some(topics), None) => {
-            Ok(Subscription::Topics(topics.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect()))
-        }
+        (Some(topics), None) => Ok(Subscription::Topics(
+            topics
+                .split(',')
+                .map(|t| t.trim().to_owned())
+                .filter(|t| !t.is_empty())
+                .collect(),
+        )),
         (None, Some(pattern)) => Ok(Subscription::Pattern(pattern.to_owned())),
-        _ => Err(Error::config("Must configure one of topics or topics.regex")),
+        _ => Err(Error::config(
+            "Must configure one of topics or topics.regex",
+        )),
     }
 }
 
@@ -105,36 +124,69 @@ enum SinkFailurePlace {
 
 impl From<Error> for SinkAttemptEnd {
     fn from(error: Error) -> Self {
-        Self { error, within: SinkFailurePlace::Sink }
+        Self {
+            error,
+            within: SinkFailurePlace::Sink,
+        }
     }
 }
 
 /// Opens everything, works until it is to stop, closes everything.
-async fn attempt(running: &mut TaskContext, sink: &dyn SinkConnector, policy: Policy) -> Result<(), SinkAttemptEnd> {
+async fn attempt(
+    running: &mut TaskContext,
+    sink: &dyn SinkConnector,
+    policy: Policy,
+) -> Result<(), SinkAttemptEnd> {
     let what = subscription(&running.start.connector_config)?;
-    let (shared, start, watch) = (Arc::clone(&running.shared), running.start.clone(), Arc::clone(&running.watch));
+    let (shared, start, watch) = (
+        Arc::clone(&running.shared),
+        running.start.clone(),
+        Arc::clone(&running.watch),
+    );
     let redactor = running.redactor();
     let opening = async {
-        let of_kafka = |error| SinkAttemptEnd { error, within: SinkFailurePlace::Kafka };
+        let of_kafka = |error| SinkAttemptEnd {
+            error,
+            within: SinkFailurePlace::Kafka,
+        };
         watch.front.enter(WaitReason::Kafka);
-        let config = shared.sink_config(&start.task_config, &start.id.connector).await.map_err(of_kafka)?;
+        let config = shared
+            .sink_config(&start.task_config, &start.id.connector)
+            .await
+            .map_err(of_kafka)?;
         let open = move || DeadLetters::open(&shared, &start.id, &start.connector_config, redactor);
-        let letters = blocking_of(&watch, WaitReason::DeadLetters, open).await.map_err(of_kafka)?.map(Arc::new);
+        let letters = blocking_of(&watch, WaitReason::DeadLetters, open)
+            .await
+            .map_err(of_kafka)?
+            .map(Arc::new);
         watch.front.enter(WaitReason::Database);
         fail_point::reach_async("sink.open").await?;
         Ok::<_, SinkAttemptEnd>((letters, sink.open(&config, policy.tolerate).await?))
     };
-    let Some((letters, task)) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
+    let Some((letters, task)) = running.unless_stopped(opening).await.transpose()? else {
+        return Ok(());
+    };
 
     let common = Arc::new(SinkShared::default());
     let _leaves_when_dropped = LeaveGuard(Arc::clone(&common));
-    common.paused.store(running.wanted() == TaskTarget::Pause, Ordering::Relaxed);
+    common
+        .paused
+        .store(running.wanted() == TaskTarget::Pause, Ordering::Relaxed);
     let (batches, incoming) = mpsc::channel(1);
     let (asking, questions) = mpsc::unbounded_channel();
-    let group: Arc<str> = client_settings::group(&running.id().connector, &running.start.connector_config).into();
-    let ledger =
-        running.shared.options.dev_broker.as_ref().map(|_| (Arc::clone(&running.shared.ledger), Arc::clone(&group)));
-    let asker = Arc::new(RebalanceBridge::new(asking, ledger.clone(), Arc::clone(&running.cut)));
+    let group: Arc<str> =
+        client_settings::group(&running.id().connector, &running.start.connector_config).into();
+    let ledger = running
+        .shared
+        .options
+        .dev_broker
+        .as_ref()
+        .map(|_| (Arc::clone(&running.shared.ledger), Arc::clone(&group)));
+    let asker = Arc::new(RebalanceBridge::new(
+        asking,
+        ledger.clone(),
+        Arc::clone(&running.cut),
+    ));
     let mut put = SinkWriter {
         task,
         watch: Arc::clone(&watch),
@@ -158,13 +210,20 @@ async fn attempt(running: &mut TaskContext, sink: &dyn SinkConnector, policy: Po
     };
     let outcome = match started {
         Ok(reader) => {
-            running.tell_paused(running.wanted() == TaskTarget::Pause).await;
+            running
+                .tell_paused(running.wanted() == TaskTarget::Pause)
+                .await;
             let written = put.work(running, incoming, questions).await;
             // one that does not end is left behind: whatever it still asks, nobody answers
-            let read = tokio::time::timeout(Duration::from_millis(100), reader.join()).await.unwrap_or(Ok(()));
+            let read = tokio::time::timeout(Duration::from_millis(100), reader.join())
+                .await
+                .unwrap_or(Ok(()));
             written
                 .map_err(SinkAttemptEnd::from)
-                .and(read.map_err(|error| SinkAttemptEnd { error, within: SinkFailurePlace::Reading }))
+                .and(read.map_err(|error| SinkAttemptEnd {
+                    error,
+                    within: SinkFailurePlace::Reading,
+                }))
         }
         Err(error) => Err(error.into()),
     };
@@ -220,7 +279,10 @@ fn open(
         policy,
         keep_raw: dead_letters.is_some(),
         dead_letters,
-        batch_rows: rows.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0).unwrap_or(BATCH_ROWS),
+        batch_rows: rows
+            .and_then(|n| usize::try_from(n).ok())
+            .filter(|n| *n > 0)
+            .unwrap_or(BATCH_ROWS),
         commit_every: options.flush_interval,
         common,
         gone,
@@ -247,7 +309,13 @@ struct PendingBatch {
 impl PendingBatch {
     fn new(batch: SinkBatch) -> Self {
         let (told, now) = (HashSet::new(), tokio::time::Instant::now());
-        Self { batch, told, tries: 0, since: now.into_std(), again: now }
+        Self {
+            batch,
+            told,
+            tries: 0,
+            since: now.into_std(),
+            again: now,
+        }
     }
 }
 
@@ -292,8 +360,13 @@ impl SinkWriter {
                 running.tell_paused(!working).await;
             }
             self.common.paused.store(!working, Ordering::Relaxed);
-            self.common.hungry.store(working && self.pending.is_none(), Ordering::Relaxed);
-            let due = self.pending.as_ref().map_or_else(tokio::time::Instant::now, |pending| pending.again);
+            self.common
+                .hungry
+                .store(working && self.pending.is_none(), Ordering::Relaxed);
+            let due = self
+                .pending
+                .as_ref()
+                .map_or_else(tokio::time::Instant::now, |pending| pending.again);
             self.watch.front.enter(match wanted {
                 _ if leaving => WaitReason::Partner,
                 TaskTarget::Pause => WaitReason::Resume,
@@ -321,7 +394,12 @@ impl SinkWriter {
         }
     }
 
-    async fn answer(&mut self, running: &TaskContext, question: RebalanceRequest, batches: &mut Receiver<SinkBatch>) {
+    async fn answer(
+        &mut self,
+        running: &TaskContext,
+        question: RebalanceRequest,
+        batches: &mut Receiver<SinkBatch>,
+    ) {
         self.watch.front.enter(WaitReason::Database);
         match question {
             RebalanceRequest::Assigned(partitions, answer) => {
@@ -329,9 +407,12 @@ impl SinkWriter {
             }
             RebalanceRequest::Revoked(partitions, answer) => {
                 // one may wait behind the pending one: a full batch is handed over whoever waits
-                self.waiting.extend(std::iter::from_fn(|| batches.try_recv().ok()));
+                self.waiting
+                    .extend(std::iter::from_fn(|| batches.try_recv().ok()));
                 let pending = self.pending.iter_mut().map(|pending| &mut pending.batch);
-                pending.chain(&mut self.waiting).for_each(|batch| batch.forget(&partitions));
+                pending
+                    .chain(&mut self.waiting)
+                    .for_each(|batch| batch.forget(&partitions));
                 self.pending.take_if(|pending| pending.batch.is_empty());
                 self.waiting.retain(|batch| !batch.is_empty());
                 let _asker_gone = answer.send(self.common.give_up(&partitions));
@@ -346,7 +427,11 @@ impl SinkWriter {
         }
     }
 
-    async fn assign(&mut self, running: &TaskContext, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
+    async fn assign(
+        &mut self,
+        running: &TaskContext,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<TopicOffset>> {
         let (mut tries, since) = (0, Instant::now());
         loop {
             let assigned = async {
@@ -358,7 +443,10 @@ impl SinkWriter {
                 Err(error) => error,
             };
             tries += 1;
-            match self.policy.judge(error.kind(), ErrorStage::Put, tries, since.elapsed()) {
+            match self
+                .policy
+                .judge(error.kind(), ErrorStage::Put, tries, since.elapsed())
+            {
                 Verdict::Retry(wait) if running.wanted() != TaskTarget::Stop => {
                     running.warn(&error);
                     let _noted = self.watch.front.note(WaitReason::Retry);
@@ -371,7 +459,9 @@ impl SinkWriter {
 
     /// Tries to write the pending batch. Errors: the task is to end.
     async fn put(&mut self, running: &TaskContext) -> Result<()> {
-        let Some(mut pending) = self.pending.take() else { return Ok(()) };
+        let Some(mut pending) = self.pending.take() else {
+            return Ok(());
+        };
         let next = list(&pending.batch.next);
         self.watch.front.enter(WaitReason::Database);
         match self.write(&mut pending, &next).await {
@@ -387,9 +477,17 @@ impl SinkWriter {
             }
             Err(SinkAttemptEnd { error, within }) => {
                 pending.tries += 1;
-                let waited = if within == SinkFailurePlace::Kafka { Duration::ZERO } else { pending.since.elapsed() };
-                let verdict = self.policy.judge(error.kind(), ErrorStage::Put, pending.tries, waited);
-                let Verdict::Retry(wait) = verdict else { return Err(error) };
+                let waited = if within == SinkFailurePlace::Kafka {
+                    Duration::ZERO
+                } else {
+                    pending.since.elapsed()
+                };
+                let verdict =
+                    self.policy
+                        .judge(error.kind(), ErrorStage::Put, pending.tries, waited);
+                let Verdict::Retry(wait) = verdict else {
+                    return Err(error);
+                };
                 running.warn(&error);
                 pending.again = tokio::time::Instant::now() + wait;
                 self.pending = Some(pending);
@@ -400,7 +498,11 @@ impl SinkWriter {
 
     /// Writes the batch, stores its dead letters, and only then commits: a death in between doubles a letter and loses
     /// none.
-    async fn write(&mut self, pending: &mut PendingBatch, next: &[TopicOffset]) -> Result<(), SinkAttemptEnd> {
+    async fn write(
+        &mut self,
+        pending: &mut PendingBatch,
+        next: &[TopicOffset],
+    ) -> Result<(), SinkAttemptEnd> {
         fail_point::reach_async("sink.before-sql").await?;
         self.unless_cut()?;
         let report = self.task.put(&pending.batch.records, next).await?;
@@ -422,12 +524,20 @@ impl SinkWriter {
 
     /// Errors: when nothing of the task may become durable any more.
     fn unless_cut(&self) -> Result<()> {
-        if self.cut.load(Ordering::Relaxed) { Err(Error::retry("the task was cut off")) } else { Ok(()) }
+        if self.cut.load(Ordering::Relaxed) {
+            Err(Error::retry("the task was cut off"))
+        } else {
+            Ok(())
+        }
     }
 
     fn count(&mut self, batch: &SinkBatch) {
         for record in &batch.records {
-            match self.written.iter_mut().find(|(topic, _)| *topic == record.at.topic) {
+            match self
+                .written
+                .iter_mut()
+                .find(|(topic, _)| *topic == record.at.topic)
+            {
                 Some((_, rows)) => *rows += 1,
                 None => self.written.push((Arc::clone(&record.at.topic), 1)),
             }
@@ -441,28 +551,63 @@ impl SinkWriter {
             rows: *rows,
             ..TableProgress::default()
         };
-        ProgressReport { tables: self.written.iter().map(table).collect(), warnings: Vec::new() }
+        ProgressReport {
+            tables: self.written.iter().map(table).collect(),
+            warnings: Vec::new(),
+        }
     }
 
     /// Stores the records that the sink would not take; those of an earlier try are stored already.
     /// Errors: also that of a record that may not be left out.
-    async fn reject(&mut self, pending: &mut PendingBatch, rejected: Vec<Rejected>) -> Result<(), SinkAttemptEnd> {
-        let of_kafka = |error| SinkAttemptEnd { error, within: SinkFailurePlace::Kafka };
+    async fn reject(
+        &mut self,
+        pending: &mut PendingBatch,
+        rejected: Vec<Rejected>,
+    ) -> Result<(), SinkAttemptEnd> {
+        let of_kafka = |error| SinkAttemptEnd {
+            error,
+            within: SinkFailurePlace::Kafka,
+        };
         let (batch, mut fatal, mut told) = (&pending.batch, None, Vec::new());
         for Rejected { index, error } in rejected {
-            let Some(TopicOffset { topic, partition, offset }) = batch.records.get(index).map(|record| &record.at)
+            let Some(TopicOffset {
+                topic,
+                partition,
+                offset,
+            }) = batch.records.get(index).map(|record| &record.at)
             else {
-                return Err(error.context(format_args!("record {index} of a batch of {}", batch.records.len())).into());
+                return Err(error
+                    .context(format_args!(
+                        "record {index} of a batch of {}",
+                        batch.records.len()
+                    ))
+                    .into());
             };
-            let place = (TopicPartition { topic: Arc::clone(topic), partition: *partition }, *offset);
+            let place = (
+                TopicPartition {
+                    topic: Arc::clone(topic),
+                    partition: *partition,
+                },
+                *offset,
+            );
             let is_new = !pending.told.contains(&place);
-            if let (true, Some(letters), Some(raw)) = (is_new, &self.letters, batch.raw.get(index)) {
-                letters.send(raw, ErrorStage::Put, SINK_TASK, &error).map_err(of_kafka)?;
+            if let (true, Some(letters), Some(raw)) = (is_new, &self.letters, batch.raw.get(index))
+            {
+                letters
+                    .send(raw, ErrorStage::Put, SINK_TASK, &error)
+                    .map_err(of_kafka)?;
             }
             told.push(place);
-            let error = error.context(format_args!("topic {topic}, partition {partition}, offset {offset}"));
-            match self.policy.judge(error.kind(), ErrorStage::Put, 1, Duration::MAX) {
-                Verdict::Skip if self.policy.log && is_new => tracing::warn!(%error, "record left out"),
+            let error = error.context(format_args!(
+                "topic {topic}, partition {partition}, offset {offset}"
+            ));
+            match self
+                .policy
+                .judge(error.kind(), ErrorStage::Put, 1, Duration::MAX)
+            {
+                Verdict::Skip if self.policy.log && is_new => {
+                    tracing::warn!(%error, "record left out")
+                }
                 Verdict::Skip => {}
                 Verdict::Retry(_) | Verdict::Fail => {
                     fatal.get_or_insert(error);
@@ -470,7 +615,11 @@ impl SinkWriter {
             }
         }
         if let (false, Some(letters)) = (told.is_empty(), self.letters.clone()) {
-            blocking_of(&self.watch, WaitReason::DeadLetters, move || letters.flush()).await.map_err(of_kafka)?;
+            blocking_of(&self.watch, WaitReason::DeadLetters, move || {
+                letters.flush()
+            })
+            .await
+            .map_err(of_kafka)?;
         }
         pending.told.extend(told);
         fatal.map_or(Ok(()), |error| Err(error.into()))

@@ -57,7 +57,10 @@ impl SinkBatch {
 
     /// Takes everything of these partitions out.
     pub fn forget(&mut self, gone: &[TopicPartition]) {
-        let is_gone = |at: &TopicOffset| gone.iter().any(|g| g.partition == at.partition && g.topic == at.topic);
+        let is_gone = |at: &TopicOffset| {
+            gone.iter()
+                .any(|g| g.partition == at.partition && g.topic == at.topic)
+        };
         if !self.raw.is_empty() {
             let mut kept = self.records.iter().map(|record| !is_gone(&record.at));
             self.raw.retain(|_| kept.next().unwrap_or(false));
@@ -115,7 +118,12 @@ impl SinkShared {
     /// What was written of these partitions, which are given up.
     pub fn give_up(&self, partitions: &[TopicPartition]) -> Vec<TopicOffset> {
         let mut done = self.done();
-        list(&partitions.iter().filter_map(|at| done.written.remove_entry(at)).collect())
+        list(
+            &partitions
+                .iter()
+                .filter_map(|at| done.written.remove_entry(at))
+                .collect(),
+        )
     }
 
     fn uncommitted(&self) -> Option<Vec<TopicOffset>> {
@@ -142,7 +150,12 @@ impl RebalanceBridge {
         ledger: Option<(Arc<Backlog>, Arc<str>)>,
         cut: Arc<AtomicBool>,
     ) -> Self {
-        Self { questions, ledger, cut, gone: Arc::default() }
+        Self {
+            questions,
+            ledger,
+            cut,
+            gone: Arc::default(),
+        }
     }
 
     /// Partitions that were given up since this was last looked at.
@@ -174,11 +187,16 @@ impl RebalanceListener for RebalanceBridge {
         }
         let (answer, answered) = sync_channel(1);
         let _noted = wait_for(WaitReason::Partner);
-        self.questions.send(RebalanceRequest::Assigned(partitions.to_vec(), answer)).map_err(|_| silent())?;
+        self.questions
+            .send(RebalanceRequest::Assigned(partitions.to_vec(), answer))
+            .map_err(|_| silent())?;
         let mut stored = self.answer(&answered).ok_or_else(silent)??;
         if let Some((ledger, group)) = &self.ledger {
             // The development broker begins anew with its process: offsets that are older are another broker's.
-            let at = |s: &TopicOffset| TopicPartition { topic: Arc::clone(&s.topic), partition: s.partition };
+            let at = |s: &TopicOffset| TopicPartition {
+                topic: Arc::clone(&s.topic),
+                partition: s.partition,
+            };
             stored.retain(|s| ledger.knows(group, &at(s)));
         }
         Ok(stored)
@@ -191,13 +209,20 @@ impl RebalanceListener for RebalanceBridge {
     }
 
     fn revoked(&self, partitions: &[TopicPartition], _lost: bool) -> Vec<TopicOffset> {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(partitions);
+        self.gone
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend_from_slice(partitions);
         if self.cut.load(Ordering::Relaxed) {
             return Vec::new();
         }
         let (answer, answered) = sync_channel(1);
         let _noted = wait_for(WaitReason::Partner);
-        if self.questions.send(RebalanceRequest::Revoked(partitions.to_vec(), answer)).is_err() {
+        if self
+            .questions
+            .send(RebalanceRequest::Revoked(partitions.to_vec(), answer))
+            .is_err()
+        {
             return Vec::new();
         }
         self.answer(&answered).unwrap_or_default()
@@ -255,7 +280,13 @@ impl SinkReader {
     pub fn run(mut self) -> Result<()> {
         let told = SeenTopics::new(self.forgotten.clone());
         let (paused, unanswered) = (false, false);
-        let under = ReadState { batch: SinkBatch::default(), told, paused, committed: Instant::now(), unanswered };
+        let under = ReadState {
+            batch: SinkBatch::default(),
+            told,
+            paused,
+            committed: Instant::now(),
+            unanswered,
+        };
         let outcome = self.read(under);
         self.place.enter(WaitReason::Kafka);
         drop(self.consumer);
@@ -298,7 +329,11 @@ impl SinkReader {
 
     /// Notes what a poll that came back says: there is nothing to do, or no broker answers.
     fn note(&self, under: &mut ReadState, nothing: bool) {
-        let unanswered = if nothing { self.consumer.unanswered() } else { None };
+        let unanswered = if nothing {
+            self.consumer.unanswered()
+        } else {
+            None
+        };
         under.unanswered = unanswered.is_some();
         match unanswered {
             Some(lasted) => self.place.enter_since(WaitReason::Kafka, lasted),
@@ -325,10 +360,14 @@ impl SinkReader {
         if !gone.is_empty() {
             under.batch.forget(&gone);
         }
-        let Some(incoming) = polled else { return Ok(false) };
+        let Some(incoming) = polled else {
+            return Ok(false);
+        };
         let topic = self.codec.topic(incoming.topic());
         if under.told.is_new(&topic) {
-            let _herder_gone = self.events.blocking_send(TaskEvent::Topic(self.id.clone(), Arc::clone(&topic)));
+            let _herder_gone = self
+                .events
+                .blocking_send(TaskEvent::Topic(self.id.clone(), Arc::clone(&topic)));
         }
         let batch = &mut under.batch;
         match self.codec.decode(&incoming) {
@@ -340,15 +379,36 @@ impl SinkReader {
                 batch.records.push(record);
             }
             Ok(None) => {}
-            Err(failed) => left_out(&self.policy, self.dead_letters.as_deref(), &incoming, Arc::clone(&topic), failed)?,
+            Err(failed) => left_out(
+                &self.policy,
+                self.dead_letters.as_deref(),
+                &incoming,
+                Arc::clone(&topic),
+                failed,
+            )?,
         }
-        let headers = incoming.headers().map(|(name, bytes)| name.len() + bytes.map_or(0, <[u8]>::len)).sum::<usize>();
-        batch.bytes += incoming.value().map_or(0, <[u8]>::len) + incoming.key().map_or(0, <[u8]>::len) + headers;
+        let headers = incoming
+            .headers()
+            .map(|(name, bytes)| name.len() + bytes.map_or(0, <[u8]>::len))
+            .sum::<usize>();
+        batch.bytes += incoming.value().map_or(0, <[u8]>::len)
+            + incoming.key().map_or(0, <[u8]>::len)
+            + headers;
         let next = incoming.offset() + 1;
-        match batch.next.iter_mut().find(|(at, _)| at.partition == incoming.partition() && at.topic == topic) {
+        match batch
+            .next
+            .iter_mut()
+            .find(|(at, _)| at.partition == incoming.partition() && at.topic == topic)
+        {
             Some((_, offset)) => *offset = next,
             None => {
-                batch.next.insert(TopicPartition { topic, partition: incoming.partition() }, next);
+                batch.next.insert(
+                    TopicPartition {
+                        topic,
+                        partition: incoming.partition(),
+                    },
+                    next,
+                );
             }
         }
         Ok(true)
@@ -358,9 +418,15 @@ impl SinkReader {
     fn hand_over(&mut self, under: &mut ReadState) -> Result<()> {
         let (mut held, batches) = (false, self.batches.clone());
         while !self.is_to_leave() && !under.batch.is_empty() {
-            let patience = if held { Duration::from_millis(20) } else { HOLD };
+            let patience = if held {
+                Duration::from_millis(20)
+            } else {
+                HOLD
+            };
             self.place.enter(WaitReason::Partner);
-            let room = self.runtime.block_on(async { tokio::time::timeout(patience, batches.reserve()).await });
+            let room = self
+                .runtime
+                .block_on(async { tokio::time::timeout(patience, batches.reserve()).await });
             match room {
                 Ok(Ok(room)) => {
                     self.place.enter(WaitReason::DeadLetters);
@@ -401,7 +467,9 @@ impl SinkReader {
 fn weight(record: &SinkRecord) -> usize {
     let record = &record.record;
     let header = |header: &Header| HEADER_WEIGHT + header.key.len() + header.datum.value.weight();
-    record.key.value.weight() + record.value.value.weight() + record.headers.iter().map(header).sum::<usize>()
+    record.key.value.weight()
+        + record.value.value.weight()
+        + record.headers.iter().map(header).sum::<usize>()
 }
 
 /// A record that could not be decoded: to the dead letters, into the log, or the end of the task.
@@ -415,10 +483,17 @@ fn left_out(
     let (partition, offset) = (incoming.partition(), incoming.offset());
     // What may pass (a schema registry out of reach) is no fault of the record.
     if let Some(letters) = dead_letters.filter(|_| !may_pass(&error)) {
-        letters.send(&RawRecord::of(incoming, Arc::clone(&topic)), stage, &class, &error)?;
+        letters.send(
+            &RawRecord::of(incoming, Arc::clone(&topic)),
+            stage,
+            &class,
+            &error,
+        )?;
     }
-    let error = error
-        .context(format_args!("topic {topic}, partition {partition}, offset {offset}: {} ({class})", stage.name()));
+    let error = error.context(format_args!(
+        "topic {topic}, partition {partition}, offset {offset}: {} ({class})",
+        stage.name()
+    ));
     match policy.judge(error.kind(), stage, 1, Duration::ZERO) {
         Verdict::Skip => {
             if policy.log {

@@ -15,7 +15,8 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::codec::RecordCodec;
 use super::delivery::{
-    CreateTopic, DeliveryEvent, DeliveryThread, STOP_WITHIN, StopSignal, TransactionBoundary, may_pass,
+    CreateTopic, DeliveryEvent, DeliveryThread, STOP_WITHIN, StopSignal, TransactionBoundary,
+    may_pass,
 };
 use super::encode::BatchEncoder;
 use super::policy::{ErrorStage, Policy, Verdict, number};
@@ -33,8 +34,11 @@ const CHUNKS_AHEAD: usize = 2;
 /// How long a new producer waits for brokers.
 const INIT_WITHIN: Duration = Duration::from_secs(30);
 /// A transaction under backlog ends after this time or this many bytes.
-const BOUNDARY: TransactionBoundary =
-    TransactionBoundary { after: Duration::from_secs(1), bytes: 256 * 1024 * 1024, idle: true };
+const BOUNDARY: TransactionBoundary = TransactionBoundary {
+    after: Duration::from_secs(1),
+    bytes: 256 * 1024 * 1024,
+    idle: true,
+};
 
 /// Runs the task until it is to stop. Tries anew after trouble with Kafka.
 pub async fn run(running: &mut TaskContext, source: &dyn SourceConnector) -> Result<()> {
@@ -42,7 +46,9 @@ pub async fn run(running: &mut TaskContext, source: &dyn SourceConnector) -> Res
     let mut trouble: Option<(u32, Instant)> = None;
     while running.may_work().await {
         let began = Instant::now();
-        let Err(SourceAttemptEnd { error, kafka }) = attempt(running, source, policy).await else { return Ok(()) };
+        let Err(SourceAttemptEnd { error, kafka }) = attempt(running, source, policy).await else {
+            return Ok(());
+        };
         if running.wanted() == TaskTarget::Stop && may_pass(&error) {
             // what was not durable yet is read again by whoever comes next
             tracing::debug!(connector = %running.id().connector, task = running.id().task, %error, "stopped in trouble");
@@ -54,11 +60,21 @@ pub async fn run(running: &mut TaskContext, source: &dyn SourceConnector) -> Res
         if began.elapsed() > Duration::from_secs(60) {
             trouble = None;
         }
-        let (tries, since) = trouble.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
+        let (tries, since) =
+            trouble.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
         trouble = Some((tries, since));
         // brokers are waited for however long they are away, as Kafka's own producers do
-        let waited = if kafka { Duration::ZERO } else { since.elapsed() };
-        match policy.judge(connector_api::ErrorKind::Retry, ErrorStage::Produce, tries, waited) {
+        let waited = if kafka {
+            Duration::ZERO
+        } else {
+            since.elapsed()
+        };
+        match policy.judge(
+            connector_api::ErrorKind::Retry,
+            ErrorStage::Produce,
+            tries,
+            waited,
+        ) {
             Verdict::Retry(wait) => {
                 running.warn(&error);
                 running.sleep(wait).await;
@@ -77,7 +93,10 @@ struct SourceAttemptEnd {
 
 impl From<Error> for SourceAttemptEnd {
     fn from(error: Error) -> Self {
-        Self { error, kafka: false }
+        Self {
+            error,
+            kafka: false,
+        }
     }
 }
 
@@ -93,7 +112,10 @@ async fn attempt(
     let (shared, start) = (Arc::clone(&running.shared), running.start.clone());
     let (cut, given_up) = (Arc::clone(&running.cut), Arc::new(AtomicBool::new(false)));
     let (not_wanted, watch) = (Arc::clone(&given_up), Arc::clone(&running.watch));
-    let (stopping, place) = (StopSignal::new(running.is_to_stop()), Arc::clone(&watch.back));
+    let (stopping, place) = (
+        StopSignal::new(running.is_to_stop()),
+        Arc::clone(&watch.back),
+    );
     let mut opening = Box::pin(blocking_of(&watch, WaitReason::Kafka, move || {
         let (producer, stored, transactional) = open(&shared, &start, &not_wanted)?;
         let config = &start.connector_config;
@@ -103,8 +125,16 @@ async fn attempt(
             boundary: boundary(config, shared.options.flush_interval)?,
             offsets_topic: client_settings::offsets_topic(&shared.options, config),
             stored,
-            memory: shared.options.dev_broker.is_some().then(|| Arc::clone(&shared.memory)),
-            ledger: shared.options.dev_broker.is_some().then(|| Arc::clone(&shared.ledger)),
+            memory: shared
+                .options
+                .dev_broker
+                .is_some()
+                .then(|| Arc::clone(&shared.memory)),
+            ledger: shared
+                .options
+                .dev_broker
+                .is_some()
+                .then(|| Arc::clone(&shared.ledger)),
             policy,
             create_topic: create_topic(&shared, config)?,
             forgotten: shared.forgotten.clone(),
@@ -115,7 +145,12 @@ async fn attempt(
             place,
         })
     }));
-    let Some(delivery) = running.unless_stopped(&mut opening).await.transpose().map_err(of_kafka)? else {
+    let Some(delivery) = running
+        .unless_stopped(&mut opening)
+        .await
+        .transpose()
+        .map_err(of_kafka)?
+    else {
         // It may be about to take over the transactional id, which must not happen after a successor has.
         given_up.store(true, Ordering::Relaxed);
         // Kafka may not answer at all, and a successor that is fenced all the same begins once more.
@@ -125,7 +160,11 @@ async fn attempt(
         return Ok(());
     };
     let options = &running.shared.options;
-    let codec = RecordCodec::open(&running.shared.registry, &options.config, &running.start.connector_config)?;
+    let codec = RecordCodec::open(
+        &running.shared.registry,
+        &options.config,
+        &running.start.connector_config,
+    )?;
     let (stored, alone) = (delivery.stored.clone(), delivery.boundary.is_each_batch());
     let (config, id) = (running.start.task_config.clone(), running.id().clone());
     watch.front.enter(WaitReason::Source);
@@ -133,14 +172,25 @@ async fn attempt(
         fail_point::reach_async("source.open").await?;
         source.open(&config, &stored).await
     };
-    let Some(mut task) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
+    let Some(mut task) = running.unless_stopped(opening).await.transpose()? else {
+        return Ok(());
+    };
 
     let (chunks, encoded) = mpsc::channel(CHUNKS_AHEAD);
     let runtime = running.shared.runtime.clone();
     let name = format!("out-{}", id.connector);
-    let writer = TaskThread::spawn(&watch, &watch.back, &name, move || delivery.run(encoded, &runtime))?;
+    let writer = TaskThread::spawn(&watch, &watch.back, &name, move || {
+        delivery.run(encoded, &runtime)
+    })?;
     running.tell_paused(false).await;
-    let mut encoder = BatchEncoder::new(codec, policy, alone, chunks, spares, Arc::clone(&watch.front));
+    let mut encoder = BatchEncoder::new(
+        codec,
+        policy,
+        alone,
+        chunks,
+        spares,
+        Arc::clone(&watch.front),
+    );
     let polled = poll(running, &mut *task, policy, &mut encoder, &mut news).await;
     encoder.send_rest().await;
     drop(encoder);
@@ -152,7 +202,9 @@ async fn attempt(
     }
     watch.front.enter(WaitReason::Source);
     close(task).await;
-    delivered.map_err(of_kafka).and(polled.map_err(SourceAttemptEnd::from))
+    delivered
+        .map_err(of_kafka)
+        .and(polled.map_err(SourceAttemptEnd::from))
 }
 
 /// A producer that has taken over, and only then the positions: whatever its predecessor did is settled by now.
@@ -164,7 +216,10 @@ fn open(
     let (options, config) = (&shared.options, &start.connector_config);
     let transactional = transactional(options, config)?;
     let settings = client_settings::producer(options, &start.id, config, transactional)?;
-    let acknowledged = options.dev_broker.as_ref().map(|_| Arc::clone(&shared.ledger) as Arc<dyn DeliveryListener>);
+    let acknowledged = options
+        .dev_broker
+        .as_ref()
+        .map(|_| Arc::clone(&shared.ledger) as Arc<dyn DeliveryListener>);
     let producer = Producer::open(&settings, acknowledged)?;
     if transactional {
         producer.init(INIT_WITHIN, || !given_up.load(Ordering::Relaxed))?;
@@ -182,13 +237,16 @@ fn open(
     }
     wanted()?;
     let stored = offsets::stored(shared, &start.id.connector, config)?;
-    let stored = stored.ok_or_else(|| Error::retry(format!("the brokers do not all know topic {topic} yet")))?;
+    let stored = stored
+        .ok_or_else(|| Error::retry(format!("the brokers do not all know topic {topic} yet")))?;
     Ok((producer, stored, transactional))
 }
 
 /// Whether records and offsets are written in transactions. Errors: `Config`, where they have to be and cannot.
 pub(super) fn transactional(options: &WorkerOptions, config: &Config) -> Result<bool> {
-    if config.get("exactly.once.support").is_some_and(|v| v.trim().eq_ignore_ascii_case("required"))
+    if config
+        .get("exactly.once.support")
+        .is_some_and(|v| v.trim().eq_ignore_ascii_case("required"))
         && !options.exactly_once_source
     {
         return Err(Error::config(
@@ -200,13 +258,27 @@ pub(super) fn transactional(options: &WorkerOptions, config: &Config) -> Result<
 
 /// When transactions end: by time or bytes, or as `transaction.boundary` says (KIP-618).
 pub(super) fn boundary(config: &Config, flush_interval: Duration) -> Result<TransactionBoundary> {
-    match config.get("transaction.boundary").map(|v| v.trim().to_ascii_lowercase()).as_deref() {
+    match config
+        .get("transaction.boundary")
+        .map(|v| v.trim().to_ascii_lowercase())
+        .as_deref()
+    {
         None => Ok(BOUNDARY),
-        Some("poll") => Ok(TransactionBoundary { after: Duration::ZERO, bytes: 0, idle: true }),
+        Some("poll") => Ok(TransactionBoundary {
+            after: Duration::ZERO,
+            bytes: 0,
+            idle: true,
+        }),
         Some("interval") => {
             let interval = number(config, "transaction.boundary.interval.ms")?;
-            let after = interval.map_or(flush_interval, |ms| Duration::from_millis(ms.max(1).unsigned_abs()));
-            Ok(TransactionBoundary { after, bytes: usize::MAX, idle: false })
+            let after = interval.map_or(flush_interval, |ms| {
+                Duration::from_millis(ms.max(1).unsigned_abs())
+            });
+            Ok(TransactionBoundary {
+                after,
+                bytes: usize::MAX,
+                idle: false,
+            })
         }
         Some(_) => Err(Error::config(
             "transaction.boundary must be poll or interval; connectors here define no transactions of their own",
@@ -244,7 +316,9 @@ async fn poll(
         while let Ok(delivered) = news.try_recv() {
             take_news(running, task, delivered, failed.is_none()).await;
         }
-        if running.wanted() != TaskTarget::Run && running.unless_stopped(encoder.send_rest()).await != Some(true) {
+        if running.wanted() != TaskTarget::Run
+            && running.unless_stopped(encoder.send_rest()).await != Some(true)
+        {
             return Ok(());
         }
         if !running.may_work().await {
@@ -288,7 +362,8 @@ async fn poll(
                 idle
             }
             Err(error) => {
-                let (tries, since) = failed.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
+                let (tries, since) =
+                    failed.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
                 failed = Some((tries, since));
                 match policy.judge(error.kind(), ErrorStage::Poll, tries, since.elapsed()) {
                     Verdict::Retry(wait) => {
@@ -332,7 +407,11 @@ async fn wait(
     polls: bool,
 ) -> bool {
     let until = tokio::time::Instant::now() + time;
-    let _noted = running.watch.front.note(if polls { WaitReason::Nothing } else { WaitReason::Retry });
+    let _noted = running.watch.front.note(if polls {
+        WaitReason::Nothing
+    } else {
+        WaitReason::Retry
+    });
     loop {
         tokio::select! {
             biased;
@@ -347,9 +426,18 @@ async fn wait(
 }
 
 /// `polls`: the source can be read, so that with what is durable all trouble is over.
-async fn take_news(running: &TaskContext, task: &mut dyn SourceTask, delivered: DeliveryEvent, polls: bool) {
+async fn take_news(
+    running: &TaskContext,
+    task: &mut dyn SourceTask,
+    delivered: DeliveryEvent,
+    polls: bool,
+) {
     match delivered {
-        DeliveryEvent::Topic(topic) => running.tell(TaskEvent::Topic(running.id().clone(), topic)).await,
+        DeliveryEvent::Topic(topic) => {
+            running
+                .tell(TaskEvent::Topic(running.id().clone(), topic))
+                .await
+        }
         DeliveryEvent::Committed(positions, records) => {
             tracing::debug!(connector = %running.id().connector, task = running.id().task, records, "committed");
             if polls {

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
-use connector_api::{OffsetValue, Result, SourceOffset, SourcePartition, SourcePosition, StoredOffsets};
+use connector_api::{
+    OffsetValue, Result, SourceOffset, SourcePartition, SourcePosition, StoredOffsets,
+};
 use serde_json::{Map, Value};
 
 /// The stored positions of one connector.
@@ -31,22 +33,39 @@ impl ConnectorOffsetsReader {
         let entry = |(key, value): (&Vec<u8>, &Vec<u8>)| {
             let (owner, partition) = parse_key(key)?;
             let offset = Some(SourceOffset(members(serde_json::from_slice(value).ok()?)?));
-            (owner == connector).then(|| CachedOffset { key: key.clone(), partition, offset })
+            (owner == connector).then(|| CachedOffset {
+                key: key.clone(),
+                partition,
+                offset,
+            })
         };
-        let mut stored = Self { connector: connector.to_owned(), ..Self::default() };
-        table.iter().filter_map(entry).for_each(|entry| stored.add(entry));
+        let mut stored = Self {
+            connector: connector.to_owned(),
+            ..Self::default()
+        };
+        table
+            .iter()
+            .filter_map(entry)
+            .for_each(|entry| stored.add(entry));
         stored
     }
 
     fn add(&mut self, entry: CachedOffset) {
-        self.places.entry(entry.partition.meaning()).or_default().push(self.entries.len());
+        self.places
+            .entry(entry.partition.meaning())
+            .or_default()
+            .push(self.entries.len());
         self.entries.push(entry);
     }
 
     /// The entry of a partition: the one with its members in the same order, else the first.
     fn place(&self, partition: &SourcePartition) -> Option<usize> {
         let places = self.places.get(&partition.meaning())?;
-        let exactly = |at: &&usize| self.entries.get(**at).is_some_and(|entry| entry.partition == *partition);
+        let exactly = |at: &&usize| {
+            self.entries
+                .get(**at)
+                .is_some_and(|entry| entry.partition == *partition)
+        };
         places.iter().find(exactly).or(places.first()).copied()
     }
 
@@ -58,13 +77,20 @@ impl ConnectorOffsetsReader {
     /// All positions that hold an offset.
     pub fn positions(&self) -> Vec<SourcePosition> {
         let held = self.entries.iter().filter(|e| e.offset.is_some());
-        held.map(|e| SourcePosition { partition: e.partition.clone(), offset: e.offset.clone() }).collect()
+        held.map(|e| SourcePosition {
+            partition: e.partition.clone(),
+            offset: e.offset.clone(),
+        })
+        .collect()
     }
 
     /// The record that stores a position: its key, and its value or `None` for a tombstone.
     pub fn record(&mut self, position: &SourcePosition) -> (Vec<u8>, Option<Vec<u8>>) {
         let at = self.place(&position.partition);
-        let value = position.offset.as_ref().map(|offset| to_bytes(&json(&offset.0)));
+        let value = position
+            .offset
+            .as_ref()
+            .map(|offset| to_bytes(&json(&offset.0)));
         let key = match at.and_then(|at| self.entries.get_mut(at)) {
             Some(entry) => {
                 entry.offset.clone_from(&position.offset);
@@ -72,8 +98,15 @@ impl ConnectorOffsetsReader {
             }
             None => {
                 let SourcePosition { partition, offset } = position.clone();
-                let key = to_bytes(&Value::Array(vec![self.connector.as_str().into(), json(&partition.0)]));
-                self.add(CachedOffset { key: key.clone(), partition, offset });
+                let key = to_bytes(&Value::Array(vec![
+                    self.connector.as_str().into(),
+                    json(&partition.0),
+                ]));
+                self.add(CachedOffset {
+                    key: key.clone(),
+                    partition,
+                    offset,
+                });
                 key
             }
         };
@@ -85,7 +118,10 @@ impl ConnectorOffsetsReader {
 #[async_trait]
 impl StoredOffsets for ConnectorOffsetsReader {
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
-        Ok(partitions.iter().map(|partition| self.get(partition).cloned()).collect())
+        Ok(partitions
+            .iter()
+            .map(|partition| self.get(partition).cloned())
+            .collect())
     }
 
     async fn all(&self) -> Result<Vec<SourcePosition>> {
@@ -110,7 +146,9 @@ fn java_order(members: &mut [(String, OffsetValue)]) {
         buckets *= 2;
     }
     members.sort_by_key(|(name, _)| {
-        let hash = name.encode_utf16().fold(0u32, |hash, c| hash.wrapping_mul(31).wrapping_add(c.into()));
+        let hash = name
+            .encode_utf16()
+            .fold(0u32, |hash, c| hash.wrapping_mul(31).wrapping_add(c.into()));
         (hash ^ hash >> 16) as usize % buckets
     });
 }
@@ -122,14 +160,22 @@ pub fn is_of(connector: &str, key: &[u8]) -> bool {
 
 /// The connector and partition of a key.
 fn parse_key(key: &[u8]) -> Option<(String, SourcePartition)> {
-    let Value::Array(parts) = serde_json::from_slice(key).ok()? else { return None };
-    let [Value::String(connector), partition]: [Value; 2] = parts.try_into().ok()? else { return None };
+    let Value::Array(parts) = serde_json::from_slice(key).ok()? else {
+        return None;
+    };
+    let [Value::String(connector), partition]: [Value; 2] = parts.try_into().ok()? else {
+        return None;
+    };
     Some((connector, SourcePartition(members(partition)?)))
 }
 
 fn members(value: Value) -> Option<Vec<(String, OffsetValue)>> {
-    let Value::Object(map) = value else { return None };
-    map.into_iter().map(|(name, value)| Some((name, scalar(value)?))).collect()
+    let Value::Object(map) = value else {
+        return None;
+    };
+    map.into_iter()
+        .map(|(name, value)| Some((name, scalar(value)?)))
+        .collect()
 }
 
 fn scalar(value: Value) -> Option<OffsetValue> {
@@ -153,7 +199,12 @@ fn json(members: &[(String, OffsetValue)]) -> Value {
         OffsetValue::Double(d) => Value::from(*d),
         OffsetValue::Text(text) => Value::from(text.as_str()),
     };
-    Value::Object(members.iter().map(|(name, v)| (name.clone(), value(v))).collect::<Map<_, _>>())
+    Value::Object(
+        members
+            .iter()
+            .map(|(name, v)| (name.clone(), value(v)))
+            .collect::<Map<_, _>>(),
+    )
 }
 
 fn to_bytes(value: &Value) -> Vec<u8> {
@@ -169,7 +220,10 @@ mod tests {
     }
 
     fn table(records: &[(&str, &str)]) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        records.iter().map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec())).collect()
+        records
+            .iter()
+            .map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec()))
+            .collect()
     }
 
     #[test]
@@ -178,55 +232,119 @@ mod tests {
         let mut stored = ConnectorOffsetsReader::of(
             "c",
             &table(&[
-                (key, r#"{"timestamp_nanos":5,"incrementing":7,"timestamp":1000}"#),
+                (
+                    key,
+                    r#"{"timestamp_nanos":5,"incrementing":7,"timestamp":1000}"#,
+                ),
                 (r#"["d",{"x":1}]"#, "{}"),
                 ("??", "{}"),
             ]),
         );
         let partition = SourcePartition(vec![text("protocol", "1"), text("table", "db.t")]);
-        assert_eq!(stored.get(&partition).and_then(|o| o.get("incrementing")), Some(&OffsetValue::Long(7)));
+        assert_eq!(
+            stored.get(&partition).and_then(|o| o.get("incrementing")),
+            Some(&OffsetValue::Long(7))
+        );
         assert_eq!(stored.positions().len(), 1);
-        let offset = Some(SourceOffset(vec![("incrementing".to_owned(), OffsetValue::Long(9))]));
-        let (written, value) = stored.record(&SourcePosition { partition: partition.clone(), offset });
+        let offset = Some(SourceOffset(vec![(
+            "incrementing".to_owned(),
+            OffsetValue::Long(9),
+        )]));
+        let (written, value) = stored.record(&SourcePosition {
+            partition: partition.clone(),
+            offset,
+        });
         assert_eq!(written, key.as_bytes());
         assert_eq!(value.as_deref(), Some(&br#"{"incrementing":9}"#[..]));
-        assert_eq!(stored.record(&SourcePosition { partition, offset: None }).1, None);
+        assert_eq!(
+            stored
+                .record(&SourcePosition {
+                    partition,
+                    offset: None
+                })
+                .1,
+            None
+        );
         assert!(stored.positions().is_empty());
     }
 
     #[test]
     fn what_a_client_sets_is_stored_in_the_order_of_a_java_map() {
         let long = |name: &str| (name.to_owned(), OffsetValue::Long(1));
-        let offset = SourceOffset(vec![long("incrementing"), long("timestamp"), long("timestamp_nanos")]);
+        let offset = SourceOffset(vec![
+            long("incrementing"),
+            long("timestamp"),
+            long("timestamp_nanos"),
+        ]);
         let partition = SourcePartition(vec![text("table", "t"), text("protocol", "1")]);
-        let set = in_java_order(&SourcePosition { partition, offset: Some(offset) });
-        let names = |members: &[(String, OffsetValue)]| members.iter().map(|m| m.0.clone()).collect::<Vec<_>>();
+        let set = in_java_order(&SourcePosition {
+            partition,
+            offset: Some(offset),
+        });
+        let names = |members: &[(String, OffsetValue)]| {
+            members.iter().map(|m| m.0.clone()).collect::<Vec<_>>()
+        };
         assert_eq!(names(&set.partition.0), ["protocol", "table"]);
-        assert_eq!(names(&set.offset.unwrap().0), ["timestamp_nanos", "incrementing", "timestamp"]);
+        assert_eq!(
+            names(&set.offset.unwrap().0),
+            ["timestamp_nanos", "incrementing", "timestamp"]
+        );
     }
 
     #[test]
     fn of_two_keys_that_mean_one_partition_the_one_in_the_same_order_counts() {
-        let (a, b) = (r#"["c",{"protocol":"1","table":"t"}]"#, r#"["c",{"table":"t","protocol":"1"}]"#);
-        let mut stored =
-            ConnectorOffsetsReader::of("c", &table(&[(a, r#"{"incrementing":1}"#), (b, r#"{"incrementing":2}"#)]));
-        let partition =
-            |names: [&str; 2]| SourcePartition(names.map(|n| text(n, if n == "table" { "t" } else { "1" })).to_vec());
+        let (a, b) = (
+            r#"["c",{"protocol":"1","table":"t"}]"#,
+            r#"["c",{"table":"t","protocol":"1"}]"#,
+        );
+        let mut stored = ConnectorOffsetsReader::of(
+            "c",
+            &table(&[(a, r#"{"incrementing":1}"#), (b, r#"{"incrementing":2}"#)]),
+        );
+        let partition = |names: [&str; 2]| {
+            SourcePartition(
+                names
+                    .map(|n| text(n, if n == "table" { "t" } else { "1" }))
+                    .to_vec(),
+            )
+        };
         let id = |stored: &ConnectorOffsetsReader, names| {
-            stored.get(&partition(names)).and_then(|o| o.get("incrementing").cloned())
+            stored
+                .get(&partition(names))
+                .and_then(|o| o.get("incrementing").cloned())
         };
         let (of_a, of_b) = (["protocol", "table"], ["table", "protocol"]);
-        assert_eq!([id(&stored, of_a), id(&stored, of_b)], [1, 2].map(|n| Some(OffsetValue::Long(n))));
-        let offset = Some(SourceOffset(vec![("incrementing".to_owned(), OffsetValue::Long(3))]));
-        assert_eq!(stored.record(&SourcePosition { partition: partition(of_b), offset }).0, b.as_bytes());
-        assert_eq!([id(&stored, of_a), id(&stored, of_b)], [1, 3].map(|n| Some(OffsetValue::Long(n))));
+        assert_eq!(
+            [id(&stored, of_a), id(&stored, of_b)],
+            [1, 2].map(|n| Some(OffsetValue::Long(n)))
+        );
+        let offset = Some(SourceOffset(vec![(
+            "incrementing".to_owned(),
+            OffsetValue::Long(3),
+        )]));
+        assert_eq!(
+            stored
+                .record(&SourcePosition {
+                    partition: partition(of_b),
+                    offset
+                })
+                .0,
+            b.as_bytes()
+        );
+        assert_eq!(
+            [id(&stored, of_a), id(&stored, of_b)],
+            [1, 3].map(|n| Some(OffsetValue::Long(n)))
+        );
     }
 
     #[test]
     fn new_keys_have_connects_form() {
         let mut stored = ConnectorOffsetsReader::of("my \"c\"", &BTreeMap::new());
         let partition = SourcePartition(vec![text("query", "query")]);
-        let (key, value) = stored.record(&SourcePosition { partition, offset: Some(SourceOffset::default()) });
+        let (key, value) = stored.record(&SourcePosition {
+            partition,
+            offset: Some(SourceOffset::default()),
+        });
         assert_eq!(key, br#"["my \"c\"",{"query":"query"}]"#);
         assert_eq!(value.unwrap(), b"{}");
     }

@@ -67,9 +67,21 @@ pub struct TaskContext {
 
 impl TaskHandle {
     /// Starts the task on the current runtime.
-    pub fn start(start: StartTask, shared: Arc<WorkerShared>, events: mpsc::Sender<TaskEvent>) -> Self {
-        let (wanted, receiver) = watch::channel(if start.paused { TaskTarget::Pause } else { TaskTarget::Run });
-        let (progress, cut, watch) = (Arc::default(), Arc::new(AtomicBool::new(false)), Arc::<TaskWatch>::default());
+    pub fn start(
+        start: StartTask,
+        shared: Arc<WorkerShared>,
+        events: mpsc::Sender<TaskEvent>,
+    ) -> Self {
+        let (wanted, receiver) = watch::channel(if start.paused {
+            TaskTarget::Pause
+        } else {
+            TaskTarget::Run
+        });
+        let (progress, cut, watch) = (
+            Arc::default(),
+            Arc::new(AtomicBool::new(false)),
+            Arc::<TaskWatch>::default(),
+        );
         let (id, task_shared) = (start.id.clone(), Arc::clone(&shared));
         let (redactor, unused) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let running = TaskContext {
@@ -85,7 +97,17 @@ impl TaskHandle {
             told: None,
         };
         let join = tokio::spawn(supervise(running, events));
-        Self { id, shared, watch, wanted, progress, redactor, unused, cut, join }
+        Self {
+            id,
+            shared,
+            watch,
+            wanted,
+            progress,
+            redactor,
+            unused,
+            cut,
+            join,
+        }
     }
 
     /// Asks for something else; a task that stops stays so.
@@ -101,14 +123,23 @@ impl TaskHandle {
 
     /// How far it has come.
     pub fn progress(&self) -> ProgressReport {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        progress.warnings.extend(self.unused.get().into_iter().flatten().cloned());
+        let mut progress = self
+            .progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        progress
+            .warnings
+            .extend(self.unused.get().into_iter().flatten().cloned());
         if let Some(redactor) = self.redactor.get() {
             progress
                 .warnings
                 .iter_mut()
                 .for_each(|warning| *warning = on_one_line(&redactor.hide(warning)).into_owned());
-            progress.tables.iter_mut().for_each(|of| of.table = redactor.hide(&of.table).into_owned());
+            progress
+                .tables
+                .iter_mut()
+                .for_each(|of| of.table = redactor.hide(&of.table).into_owned());
         }
         progress
     }
@@ -144,7 +175,11 @@ impl TaskHandle {
 
 /// Runs the task and tells how it ended; a panic is an error like others, and so is standing still.
 async fn supervise(running: TaskContext, events: mpsc::Sender<TaskEvent>) {
-    let (id, cut, watch) = (running.id().clone(), Arc::clone(&running.cut), Arc::clone(&running.watch));
+    let (id, cut, watch) = (
+        running.id().clone(),
+        Arc::clone(&running.cut),
+        Arc::clone(&running.watch),
+    );
     let (shared, progress) = (Arc::clone(&running.shared), Arc::clone(&running.progress));
     let redactor = Arc::clone(&running.redactor);
     let limit = limit_of(&shared.options.config, &running.start.connector_config);
@@ -185,22 +220,34 @@ async fn work(mut running: TaskContext) -> Result<()> {
     running.shared.still.has_room(running.id())?;
     running.resolve().await?;
     limit(&running.start.connector_config)?;
-    right_version(running.start.connector.plugin(), &running.start.connector_config)?;
+    right_version(
+        running.start.connector.plugin(),
+        &running.start.connector_config,
+    )?;
     if !running.reach_kafka().await? {
         return Ok(());
     }
     match running.start.connector.clone() {
         ConnectorPlugin::Source(source) => {
-            on_a_thread("src", running, async move |r| source::run(r, &*source).await).await
+            on_a_thread("src", running, async move |r| {
+                source::run(r, &*source).await
+            })
+            .await
         }
-        ConnectorPlugin::Sink(sink) => on_a_thread("put", running, async move |r| sink::run(r, &*sink).await).await,
+        ConnectorPlugin::Sink(sink) => {
+            on_a_thread("put", running, async move |r| sink::run(r, &*sink).await).await
+        }
     }
 }
 
 /// Whether a connector has the version that its config asks for: a stored config may be of another program's time.
 /// Errors: `Config`.
 pub fn right_version(plugin: &dyn Plugin, config: &Config) -> Result<()> {
-    version::ensure(plugin, keys::CONNECTOR_VERSION, config.get(keys::CONNECTOR_VERSION))
+    version::ensure(
+        plugin,
+        keys::CONNECTOR_VERSION,
+        config.get(keys::CONNECTOR_VERSION),
+    )
 }
 
 impl TaskContext {
@@ -210,7 +257,11 @@ impl TaskContext {
         self.start.connector_config = config;
         self.start.task_config = self.shared.resolved(&self.start.task_config).await?.0;
         let _first = self.redactor.set(redactor);
-        let texts = without_effect(&self.shared.registry, &self.start.connector, &self.start.connector_config);
+        let texts = without_effect(
+            &self.shared.registry,
+            &self.start.connector,
+            &self.start.connector_config,
+        );
         let _first = self.unused.set(texts);
         Ok(())
     }
@@ -255,11 +306,18 @@ impl TaskContext {
     /// Waits for Kafka's first answer to this worker: clients of librdkafka try on in silence, and nobody would see why
     /// nothing happens. `false`: the task is to stop. Errors: `Retry`.
     async fn reach_kafka(&mut self) -> Result<bool> {
-        let (shared, _noted) = (Arc::clone(&self.shared), self.watch.front.note(WaitReason::Kafka));
-        let reached = self.unless_stopped(tokio::time::timeout(REACH_LIMIT, shared.reach_kafka())).await;
+        let (shared, _noted) = (
+            Arc::clone(&self.shared),
+            self.watch.front.note(WaitReason::Kafka),
+        );
+        let reached = self
+            .unless_stopped(tokio::time::timeout(REACH_LIMIT, shared.reach_kafka()))
+            .await;
         match reached {
             None => Ok(false),
-            Some(answer) => answer.unwrap_or_else(|_| Err(shared.out_of_reach())).map(|_| true),
+            Some(answer) => answer
+                .unwrap_or_else(|_| Err(shared.out_of_reach()))
+                .map(|_| true),
         }
     }
 
@@ -299,7 +357,12 @@ impl TaskContext {
             self.told = Some(paused);
             self.watch.opened();
             let id = self.id().clone();
-            self.tell(if paused { TaskEvent::Paused(id) } else { TaskEvent::Running(id) }).await;
+            self.tell(if paused {
+                TaskEvent::Paused(id)
+            } else {
+                TaskEvent::Running(id)
+            })
+            .await;
         }
     }
 
@@ -321,8 +384,11 @@ impl TaskContext {
     /// Notes how far it has come. What it is waiting for stays, and that it stands still.
     pub fn note(&self, mut progress: ProgressReport) {
         let mut now = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let stays = |warning: &String| warning.starts_with(WAITING) || warning.starts_with(STANDS_STILL);
-        progress.warnings.extend(now.warnings.drain(..).filter(stays));
+        let stays =
+            |warning: &String| warning.starts_with(WAITING) || warning.starts_with(STANDS_STILL);
+        progress
+            .warnings
+            .extend(now.warnings.drain(..).filter(stays));
         *now = progress;
     }
 
@@ -331,14 +397,18 @@ impl TaskContext {
         let id = self.id();
         tracing::warn!(connector = %id.connector, task = id.task, %error, "trying again");
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.warnings.retain(|warning| !warning.starts_with(WAITING));
+        progress
+            .warnings
+            .retain(|warning| !warning.starts_with(WAITING));
         progress.warnings.push(format!("{WAITING}{error}"));
     }
 
     /// Trouble is over.
     pub fn recovered(&self) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.warnings.retain(|warning| !warning.starts_with(WAITING));
+        progress
+            .warnings
+            .retain(|warning| !warning.starts_with(WAITING));
     }
 }
 

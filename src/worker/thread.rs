@@ -25,7 +25,9 @@ pub(super) async fn on_a_thread(
     let thread = TaskThread::spawn(&watch, &watch.front, &name, move || {
         let pulse = running.watch.pulse.clone();
         let work = cut_off.run_until_cancelled(pulse.within(work(&mut running)));
-        runtime.block_on(work).unwrap_or_else(|| Err(Error::retry("the task was cut off")))
+        runtime
+            .block_on(work)
+            .unwrap_or_else(|| Err(Error::retry("the task was cut off")))
     });
     thread?.join().await
 }
@@ -42,7 +44,10 @@ impl<T> Drop for AbortOnDrop<T> {
 impl<T> Future for AbortOnDrop<T> {
     type Output = Result<T, tokio::task::JoinError>;
 
-    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
         std::pin::Pin::new(&mut self.0).poll(cx)
     }
 }
@@ -55,7 +60,10 @@ pub(super) fn panicked(error: tokio::task::JoinError) -> Error {
 }
 
 fn panic_error(panic: &(dyn std::any::Any + Send)) -> Error {
-    Error::fatal(format!("a bug: the task panicked: {}; the log names the place in the code", panics::text(panic)))
+    Error::fatal(format!(
+        "a bug: the task panicked: {}; the log names the place in the code",
+        panics::text(panic)
+    ))
 }
 
 /// A thread of a task. Its panic comes back as an error.
@@ -74,22 +82,31 @@ impl<T: Send + 'static> TaskThread<T> {
         let body = move || {
             let (_alive, _at_work) = (alive, work_for(&place));
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-            let _nobody_waits = done.send(outcome.unwrap_or_else(|panic| Err(panic_error(&*panic))));
+            let _nobody_waits =
+                done.send(outcome.unwrap_or_else(|panic| Err(panic_error(&*panic))));
         };
-        let thread = std::thread::Builder::new().name(name.chars().take(15).collect()).spawn(body);
+        let thread = std::thread::Builder::new()
+            .name(name.chars().take(15).collect())
+            .spawn(body);
         thread.map_err(|e| Error::retry(format!("no thread for {name}")).caused_by(e))?;
         Ok(Self(result))
     }
 
     /// Waits for its end.
     pub async fn join(self) -> Result<T> {
-        self.0.await.unwrap_or_else(|_| Err(Error::fatal("a thread of the task vanished")))
+        self.0
+            .await
+            .unwrap_or_else(|_| Err(Error::fatal("a thread of the task vanished")))
     }
 }
 
 /// Runs blocking work off the runtime's threads.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(panicked(error)))
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(panicked(error)))
 }
 
 /// The same for a task: it is noted that it waits for `what` meanwhile.

@@ -31,28 +31,53 @@ struct TopicShape {
 impl TopicRules {
     /// Reads the keys. Without any, a topic gets one partition and the broker's replication factor. Errors: `Config`.
     pub fn read(config: &Config) -> Result<Self, Error> {
-        let plain = TopicShape { partitions: 1, replication_factor: -1, config: Vec::new() };
+        let plain = TopicShape {
+            partitions: 1,
+            replication_factor: -1,
+            config: Vec::new(),
+        };
         let default = shape(config, "default", &plain)?;
         let aliases = config.get("topic.creation.groups").unwrap_or_default();
         let group = |alias: &str| {
             let patterns = |end: &str| regexes(config, &format!("topic.creation.{alias}.{end}"));
-            let inherited = TopicShape { config: Vec::new(), ..default.clone() };
+            let inherited = TopicShape {
+                config: Vec::new(),
+                ..default.clone()
+            };
             Ok(TopicGroup {
                 include: patterns("include")?,
                 exclude: patterns("exclude")?,
                 shape: shape(config, alias, &inherited)?,
             })
         };
-        let aliases = aliases.split(',').map(str::trim).filter(|alias| !alias.is_empty() && *alias != "default");
-        Ok(Self { groups: aliases.map(group).collect::<Result<_, Error>>()?, default })
+        let aliases = aliases
+            .split(',')
+            .map(str::trim)
+            .filter(|alias| !alias.is_empty() && *alias != "default");
+        Ok(Self {
+            groups: aliases.map(group).collect::<Result<_, Error>>()?,
+            default,
+        })
     }
 
     /// How to create `topic`: by the first group that includes and does not exclude it.
     pub fn wanted(&self, topic: &str) -> TopicSpec {
         let hit = |patterns: &[Regex]| patterns.iter().any(|p| p.is_match(topic));
-        let group = self.groups.iter().find(|g| hit(&g.include) && !hit(&g.exclude));
-        let TopicShape { partitions, replication_factor, config } = group.map_or(&self.default, |g| &g.shape).clone();
-        TopicSpec { topic: topic.to_owned(), partitions, replication_factor, config }
+        let group = self
+            .groups
+            .iter()
+            .find(|g| hit(&g.include) && !hit(&g.exclude));
+        let TopicShape {
+            partitions,
+            replication_factor,
+            config,
+        } = group.map_or(&self.default, |g| &g.shape).clone();
+        TopicSpec {
+            topic: topic.to_owned(),
+            partitions,
+            replication_factor,
+            config,
+        }
     }
 }
 
@@ -63,13 +88,20 @@ fn shape(config: &Config, alias: &str, otherwise: &TopicShape) -> Result<TopicSh
         match number(config, &key)?.map(i32::try_from) {
             None => Ok(otherwise),
             Some(Ok(n)) if n == -1 || n > 0 => Ok(n),
-            Some(_) => Err(Error::config(format!("{key} must be -1 (the broker's default) or at least 1"))),
+            Some(_) => Err(Error::config(format!(
+                "{key} must be -1 (the broker's default) or at least 1"
+            ))),
         }
     };
     let own = ["partitions", "replication.factor", "include", "exclude"];
     let given = config.with_prefix(&prefix);
     let mut settings = otherwise.config.clone();
-    settings.extend(given.iter().filter(|(k, _)| !own.contains(k)).map(|(k, v)| (k.to_owned(), v.trim().to_owned())));
+    settings.extend(
+        given
+            .iter()
+            .filter(|(k, _)| !own.contains(k))
+            .map(|(k, v)| (k.to_owned(), v.trim().to_owned())),
+    );
     Ok(TopicShape {
         partitions: count("partitions", otherwise.partitions)?,
         replication_factor: count("replication.factor", otherwise.replication_factor)?,
@@ -78,9 +110,15 @@ fn shape(config: &Config, alias: &str, otherwise: &TopicShape) -> Result<TopicSh
 }
 
 fn regexes(config: &Config, key: &str) -> Result<Vec<Regex>, Error> {
-    let items = config.get(key).unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty());
+    let items = config
+        .get(key)
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty());
     let regex = |item: &str| {
-        Regex::new(&format!("^(?:{item})$")).map_err(|e| Error::config(format!("{key}: not a regular expression: {e}")))
+        Regex::new(&format!("^(?:{item})$"))
+            .map_err(|e| Error::config(format!("{key}: not a regular expression: {e}")))
     };
     items.map(regex).collect()
 }
@@ -106,20 +144,39 @@ mod tests {
         let rules = TopicRules::read(&config).unwrap();
         let shape = |topic: &str| {
             let wanted = rules.wanted(topic);
-            (wanted.partitions, wanted.replication_factor, wanted.config.len())
+            (
+                wanted.partitions,
+                wanted.replication_factor,
+                wanted.config.len(),
+            )
         };
         assert_eq!(shape("db_a"), (12, 2, 1));
         assert_eq!(shape("db_xy"), (1, 2, 0));
         assert_eq!(shape("other_db_a"), (3, 2, 1));
         let plain = TopicRules::read(&Config::new()).unwrap().wanted("t");
-        assert_eq!((plain.partitions, plain.replication_factor, plain.config.len()), (1, -1, 0));
+        assert_eq!(
+            (
+                plain.partitions,
+                plain.replication_factor,
+                plain.config.len()
+            ),
+            (1, -1, 0)
+        );
     }
 
     #[test]
     fn bad_counts_and_patterns_are_named() {
-        for (key, value) in [("topic.creation.default.partitions", "0"), ("topic.creation.g.include", "(")] {
+        for (key, value) in [
+            ("topic.creation.default.partitions", "0"),
+            ("topic.creation.g.include", "("),
+        ] {
             let config = Config::from([(key, value), ("topic.creation.groups", "g")]);
-            assert!(TopicRules::read(&config).unwrap_err().message().contains(key));
+            assert!(
+                TopicRules::read(&config)
+                    .unwrap_err()
+                    .message()
+                    .contains(key)
+            );
         }
     }
 }

@@ -96,12 +96,19 @@ impl TaskWatch {
             (false, true) => back,
             _ => front,
         };
-        WaitsFor { what: one.what.name(), since: shown(one.since), detail: self.pulse.last_told() }
+        WaitsFor {
+            what: one.what.name(),
+            since: shown(one.since),
+            detail: self.pulse.last_told(),
+        }
     }
 
     /// What has not moved for longest of what is under way.
     fn still(&self) -> Option<ObservedWait> {
-        let working = self.places().into_iter().filter(|place| place.what.is_work());
+        let working = self
+            .places()
+            .into_iter()
+            .filter(|place| place.what.is_work());
         working.max_by_key(|place| place.still_for)
     }
 }
@@ -121,13 +128,18 @@ pub fn limit(config: &Config) -> Result<Option<Duration>> {
     match number(config, TIMEOUT)?.map(u64::try_from) {
         None => Ok(None),
         Some(Ok(ms)) => Ok(Some(Duration::from_millis(ms))),
-        Some(Err(_)) => Err(Error::config(format!("{TIMEOUT} must be 0 (no limit) or a number of milliseconds"))),
+        Some(Err(_)) => Err(Error::config(format!(
+            "{TIMEOUT} must be 0 (no limit) or a number of milliseconds"
+        ))),
     }
 }
 
 /// The same of a connector on a worker. What cannot be read is told elsewhere.
 pub fn limit_of(worker: &Config, connector: &Config) -> Duration {
-    [connector, worker].into_iter().find_map(|config| limit(config).ok().flatten()).unwrap_or(DEFAULT)
+    [connector, worker]
+        .into_iter()
+        .find_map(|config| limit(config).ok().flatten())
+        .unwrap_or(DEFAULT)
 }
 
 /// Waits until the task has stood still for `limit` (zero: for ever); until then keeps its warnings and the list of such tasks up to date.
@@ -159,7 +171,9 @@ pub async fn stands_still(
         if std::mem::replace(&mut beats, now) != now {
             watch.front.moved();
         }
-        let standing = watch.still().filter(|standing| standing.still_for >= limit / WARNS_AFTER);
+        let standing = watch
+            .still()
+            .filter(|standing| standing.still_for >= limit / WARNS_AFTER);
         if standing.is_none() && !watch.is_open() && first.elapsed() >= limit / WARNS_AFTER {
             let text = starts_in_vain(watch, &first_shown);
             warn(&mut warned, watch.front.what(), first_shown.clone(), text);
@@ -177,7 +191,11 @@ pub async fn stands_still(
         };
         let since = shown(standing.still_since);
         let what = standing.what.text();
-        let detail = watch.pulse.last_told().map(|told| format!(" ({told})")).unwrap_or_default();
+        let detail = watch
+            .pulse
+            .last_told()
+            .map(|told| format!(" ({told})"))
+            .unwrap_or_default();
         if standing.still_for >= limit {
             let seconds = limit.as_secs_f32();
             let text = format!(
@@ -206,15 +224,23 @@ fn starts_in_vain(watch: &TaskWatch, since: &str) -> String {
 
 fn set_warning(progress: &Mutex<ProgressReport>, text: Option<String>) {
     let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-    progress.warnings.retain(|warning| !warning.starts_with(STANDS_STILL));
+    progress
+        .warnings
+        .retain(|warning| !warning.starts_with(STANDS_STILL));
     progress.warnings.extend(text);
 }
 
 /// A moment, as `2026-01-31T12:00:00.000Z`.
 fn shown(moment: SystemTime) -> String {
-    let ms = moment.duration_since(UNIX_EPOCH).ok().and_then(|then| i64::try_from(then.as_millis()).ok()).unwrap_or(0);
+    let ms = moment
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|then| i64::try_from(then.as_millis()).ok())
+        .unwrap_or(0);
     let time = CivilTime::from_millis(ms);
-    let CivilTime { year, month, day, .. } = time;
+    let CivilTime {
+        year, month, day, ..
+    } = time;
     let (hour, minute, second, milli) = (time.hour(), time.minute(), time.second(), time.milli());
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
@@ -242,7 +268,10 @@ impl StalledTasks {
     /// A start of that task. Returns when the first one began, of those after which it was never open.
     fn begins(&self, id: &TaskId) -> (Instant, String) {
         let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
-        starting.entry(id.clone()).or_insert_with(|| (Instant::now(), shown(SystemTime::now()))).clone()
+        starting
+            .entry(id.clone())
+            .or_insert_with(|| (Instant::now(), shown(SystemTime::now())))
+            .clone()
     }
 
     /// It has failed. One that was never open and may be started again is still on its way, and stays in the list.
@@ -254,14 +283,28 @@ impl StalledTasks {
 
     fn note(&self, id: &TaskId, what: WaitReason, since: String, text: &str) {
         let text = text.strip_prefix(STANDS_STILL).unwrap_or(text).to_owned();
-        let waits = WaitsFor { what: what.name(), since, detail: None };
-        self.standing().insert(id.clone(), StalledTask { id: id.clone(), waits, text });
+        let waits = WaitsFor {
+            what: what.name(),
+            since,
+            detail: None,
+        };
+        self.standing().insert(
+            id.clone(),
+            StalledTask {
+                id: id.clone(),
+                waits,
+                text,
+            },
+        );
     }
 
     /// It moves, has ended, or has failed for another reason.
     pub fn forget(&self, id: &TaskId) {
         self.standing().remove(id);
-        self.starting.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.starting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
     }
 
     /// All of them, by name and number.
@@ -276,7 +319,11 @@ impl StalledTasks {
 
     /// Errors: `Retry`, while as many starts of that task hang as may.
     pub fn has_room(&self, id: &TaskId) -> Result<()> {
-        let left = self.left().iter().filter(|(hanging, _)| hanging == id).count();
+        let left = self
+            .left()
+            .iter()
+            .filter(|(hanging, _)| hanging == id)
+            .count();
         if left < LEFT_MAX {
             return Ok(());
         }
@@ -293,27 +340,41 @@ mod tests {
     use crate::waiting::WaitReason;
 
     fn id() -> TaskId {
-        TaskId { connector: "c".into(), task: 0 }
+        TaskId {
+            connector: "c".into(),
+            task: 0,
+        }
     }
 
     async fn failure(watch: &TaskWatch, limit_ms: u64, still: &StalledTasks) -> Option<String> {
         let (id, progress) = (id(), Mutex::default());
         let limit = Duration::from_millis(limit_ms);
         let standing = stands_still(&id, watch, limit, &progress, still);
-        tokio::time::timeout(limit * 3, standing).await.ok().map(|error| error.to_string())
+        tokio::time::timeout(limit * 3, standing)
+            .await
+            .ok()
+            .map(|error| error.to_string())
     }
 
     #[tokio::test]
     async fn what_is_under_way_and_does_not_move_fails_and_what_waits_for_others_does_not() {
         let (watch, still) = (TaskWatch::default(), StalledTasks::default());
-        for quiet in [WaitReason::Nothing, WaitReason::Resume, WaitReason::Retry, WaitReason::Partner] {
+        for quiet in [
+            WaitReason::Nothing,
+            WaitReason::Resume,
+            WaitReason::Retry,
+            WaitReason::Partner,
+        ] {
             watch.front.enter(quiet);
             assert_eq!(failure(&watch, 60, &still).await, None, "{quiet:?}");
         }
         watch.back.enter(WaitReason::Kafka);
         let failed = failure(&watch, 60, &still).await.unwrap();
         assert!(failed.contains("it has waited for Kafka"), "{failed}");
-        assert_eq!(still.all().iter().map(|s| s.waits.what).collect::<Vec<_>>(), ["kafka"]);
+        assert_eq!(
+            still.all().iter().map(|s| s.waits.what).collect::<Vec<_>>(),
+            ["kafka"]
+        );
     }
 
     #[tokio::test]
@@ -355,7 +416,11 @@ mod tests {
         assert_eq!(limit_of(&none, &none), DEFAULT);
         assert_eq!(limit_of(&of("7000"), &none), Duration::from_secs(7));
         assert_eq!(limit_of(&of("7000"), &of("0")), Duration::ZERO);
-        assert_eq!(limit_of(&of("7000"), &of("${a:b}")), Duration::from_secs(7), "a reference");
+        assert_eq!(
+            limit_of(&of("7000"), &of("${a:b}")),
+            Duration::from_secs(7),
+            "a reference"
+        );
         limit(&of("-1")).unwrap_err();
         limit(&of("soon")).unwrap_err();
     }

@@ -13,20 +13,43 @@ fn rowferry(args: &[&str], input: &str) -> (String, String) {
     use std::io::Write;
     use std::process::Stdio;
     let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    (
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
 }
 
 /// curl's status and answer.
 fn curl(args: &[&str]) -> (String, String) {
-    let output = Command::new("curl").args(["-sS", "-w", "\n%{http_code}"]).args(args).output().unwrap();
+    let output = Command::new("curl")
+        .args(["-sS", "-w", "\n%{http_code}"])
+        .args(args)
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (body, status) = text.rsplit_once('\n').unwrap();
-    (status.to_owned(), format!("{body}{}", String::from_utf8_lossy(&output.stderr)))
+    (
+        status.to_owned(),
+        format!("{body}{}", String::from_utf8_lossy(&output.stderr)),
+    )
 }
 
 #[tokio::test]
@@ -44,9 +67,14 @@ async fn users_and_tokens_over_https_have_their_roles() {
     let https = testkit::free_port();
     // The kit's own listener is plain, so that it can see when the worker is up.
     let mut settings = Settings::dev(&name).with("rowferry.auth.file", &file("users"));
-    settings = settings.with("rowferry.tls.certificate", &file("cert.pem")).with("rowferry.tls.key", &file("key.pem"));
+    settings = settings
+        .with("rowferry.tls.certificate", &file("cert.pem"))
+        .with("rowferry.tls.key", &file("key.pem"));
     settings.port = testkit::free_port();
-    let listeners = format!("listeners=http://127.0.0.1:{},https://127.0.0.1:{https}", settings.port);
+    let listeners = format!(
+        "listeners=http://127.0.0.1:{},https://127.0.0.1:{https}",
+        settings.port
+    );
     settings.args.extend(["--set".to_owned(), listeners]);
     let worker = Rowferry::start(lab().scratch(), settings);
 
@@ -55,12 +83,28 @@ async fn users_and_tokens_over_https_have_their_roles() {
     let connectors = format!("{base}/connectors");
     assert_eq!(call(&[&connectors]).0, "401");
     assert_eq!(call(&["-u", "ann:wrong", &connectors]).0, "401");
-    assert_eq!(call(&["-u", "ann:s3cret word", &connectors]), ("200".to_owned(), "[]".to_owned()));
+    assert_eq!(
+        call(&["-u", "ann:s3cret word", &connectors]),
+        ("200".to_owned(), "[]".to_owned())
+    );
     let bearer = format!("Authorization: Bearer {token}");
     assert_eq!(call(&["-H", &bearer, &connectors]).0, "200");
     let refused = call(&["-H", &bearer, "-X", "DELETE", &format!("{connectors}/x")]);
-    assert!(refused.0 == "403" && refused.1.contains("admin"), "{refused:?}");
-    assert_eq!(call(&["-u", "ann:s3cret word", "-X", "DELETE", &format!("{connectors}/x")]).0, "404");
+    assert!(
+        refused.0 == "403" && refused.1.contains("admin"),
+        "{refused:?}"
+    );
+    assert_eq!(
+        call(&[
+            "-u",
+            "ann:s3cret word",
+            "-X",
+            "DELETE",
+            &format!("{connectors}/x")
+        ])
+        .0,
+        "404"
+    );
     let by_matrix = format!("{base}/connectors;v=1/x;w/config;");
     assert_eq!(
         call(&["-H", &bearer, "-X", "DELETE", &by_matrix]).0,
@@ -68,26 +112,49 @@ async fn users_and_tokens_over_https_have_their_roles() {
         "roles are asked for the path that is served"
     );
     let (status, why) = curl(&[&connectors]);
-    assert!(status == "000" && why.contains("certificate"), "a certificate that nobody knows is not trusted: {why}");
+    assert!(
+        status == "000" && why.contains("certificate"),
+        "a certificate that nobody knows is not trusted: {why}"
+    );
     assert!(!worker.log().contains(token), "the log shows no token");
 
     let asked = |cacert: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-        command.args(["get", "plugins", "--server", &base, "--cacert", cacert, "--token", token]).output().unwrap()
+        command
+            .args([
+                "get", "plugins", "--server", &base, "--cacert", cacert, "--token", token,
+            ])
+            .output()
+            .unwrap()
     };
     let listed = asked(&cacert);
-    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    assert!(
+        listed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&listed.stderr)
+    );
     assert!(String::from_utf8_lossy(&listed.stdout).contains("JdbcSinkConnector"));
 
     // Another certificate: the worker shows it once it is told to read its files again.
     std::fs::copy(folder.join("cert.pem"), folder.join("old.pem")).unwrap();
     testkit::certificate(&folder);
-    assert!(!asked(&cacert).status.success(), "the old certificate is still shown");
+    assert!(
+        !asked(&cacert).status.success(),
+        "the old certificate is still shown"
+    );
     assert!(asked(&file("old.pem")).status.success());
     worker.signal("HUP");
-    for_condition("the new certificate is shown", SOON, async || asked(&cacert).status.success()).await;
+    for_condition("the new certificate is shown", SOON, async || {
+        asked(&cacert).status.success()
+    })
+    .await;
     let refused = asked(&file("old.pem"));
-    assert_eq!(refused.status.code(), Some(69), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert_eq!(
+        refused.status.code(),
+        Some(69),
+        "{}",
+        String::from_utf8_lossy(&refused.stderr)
+    );
     assert!(String::from_utf8_lossy(&refused.stderr).contains("TLS handshake"));
     assert_eq!(worker.stop(Duration::from_secs(30)), Some(0));
 }
@@ -97,9 +164,15 @@ async fn pages_of_other_sites_change_nothing() {
     let worker = lab().worker();
     let base = worker.rest().base();
     let url = format!("{base}/connectors/x/pause");
-    assert_eq!(curl(&["-X", "PUT", "-H", "Origin: https://evil.test", &url]).0, "403");
+    assert_eq!(
+        curl(&["-X", "PUT", "-H", "Origin: https://evil.test", &url]).0,
+        "403"
+    );
     assert_eq!(curl(&["-X", "PUT", &url]).0, "404");
-    assert_eq!(curl(&["-H", "Host: evil.test", &format!("{base}/connectors")]).0, "421");
+    assert_eq!(
+        curl(&["-H", "Host: evil.test", &format!("{base}/connectors")]).0,
+        "421"
+    );
 }
 
 #[tokio::test]
@@ -113,13 +186,23 @@ async fn the_command_line_drives_a_worker() {
     let file = file.display().to_string();
     let base = worker.rest().base();
     let call = |args: &[&str]| rowferry(&[args, &["--server", base]].concat(), "").0;
-    assert_eq!(call(&["apply", "--dry-run", "-f", &file]), format!("{name} is valid\n"));
+    assert_eq!(
+        call(&["apply", "--dry-run", "-f", &file]),
+        format!("{name} is valid\n")
+    );
     assert_eq!(call(&["create", "-f", &file]), format!("{name} created\n"));
     assert_eq!(call(&["apply", "-f", &file]), format!("{name} unchanged\n"));
     worker.rest().wait_state(&name, "RUNNING", SOON).await;
-    assert!(call(&["get"]).lines().any(|line| line.starts_with(&name) && line.contains("1/1")));
+    assert!(
+        call(&["get"])
+            .lines()
+            .any(|line| line.starts_with(&name) && line.contains("1/1"))
+    );
     let described = call(&["describe", &name]);
-    assert!(described.contains("RUNNING") && !described.contains(MariaDb::PASSWORD), "{described}");
+    assert!(
+        described.contains("RUNNING") && !described.contains(MariaDb::PASSWORD),
+        "{described}"
+    );
     call(&["pause", &name]);
     worker.rest().wait_state(&name, "PAUSED", SOON).await;
     assert!(call(&["status", &name]).contains("PAUSED"));
@@ -129,9 +212,14 @@ async fn the_command_line_drives_a_worker() {
     call(&["stop", &name]);
     assert!(call(&["history", &name]).contains("version 1"));
     call(&["delete", &name]);
-    let gone = Command::new(env!("CARGO_BIN_EXE_rowferry")).args(["status", &name, "--server", base]).output().unwrap();
+    let gone = Command::new(env!("CARGO_BIN_EXE_rowferry"))
+        .args(["status", &name, "--server", base])
+        .output()
+        .unwrap();
     assert_eq!(gone.status.code(), Some(1));
-    let nobody =
-        Command::new(env!("CARGO_BIN_EXE_rowferry")).args(["get", "--server", "127.0.0.1:1"]).output().unwrap();
+    let nobody = Command::new(env!("CARGO_BIN_EXE_rowferry"))
+        .args(["get", "--server", "127.0.0.1:1"])
+        .output()
+        .unwrap();
     assert_eq!(nobody.status.code(), Some(69));
 }

@@ -27,22 +27,35 @@ struct Client {
 impl Client {
     fn new(program: &str, before: &[&str]) -> Self {
         let before = before.iter().map(|&argument| argument.to_owned()).collect();
-        Self { program: testkit::python_program(program), before, called: RefCell::default() }
+        Self {
+            program: testkit::python_program(program),
+            before,
+            called: RefCell::default(),
+        }
     }
 
     /// What a command prints. It must succeed.
     fn call(&self, arguments: &[&str]) -> String {
         self.called.borrow_mut().insert(arguments[0].to_owned());
-        let output = Command::new(&self.program).args(&self.before).args(arguments).output().unwrap();
+        let output = Command::new(&self.program)
+            .args(&self.before)
+            .args(arguments)
+            .output()
+            .unwrap();
         let (printed, errors) = (text_of(&output.stdout), text_of(&output.stderr));
-        assert!(output.status.success(), "{arguments:?}: {}\n{printed}\n{errors}", output.status);
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}\n{printed}\n{errors}",
+            output.status
+        );
         printed
     }
 
     /// The same as JSON.
     fn json(&self, arguments: &[&str]) -> Value {
         let printed = self.call(arguments);
-        serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {printed}"))
+        serde_json::from_str(&printed)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {printed}"))
     }
 
     /// A command that prints nothing when it went well.
@@ -55,11 +68,17 @@ impl Client {
         let output = Command::new(&self.program).arg("--help").output().unwrap();
         let help = String::from_utf8(output.stdout).unwrap();
         let (_, commands) = help.split_once("Commands:").expect("a list of commands");
-        let listed: BTreeSet<String> =
-            commands.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
+        let listed: BTreeSet<String> = commands
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .map(str::to_owned)
+            .collect();
         let called = self.called.borrow();
         let missing: Vec<_> = listed.difference(&called).collect();
-        assert!(listed.len() > 10 && missing.is_empty(), "not called: {missing:?}, of {listed:?}");
+        assert!(
+            listed.len() > 10 && missing.is_empty(),
+            "not called: {missing:?}, of {listed:?}"
+        );
     }
 }
 
@@ -72,7 +91,11 @@ fn text_of(bytes: &[u8]) -> String {
 async fn worker_and_source(name: &str) -> (Rowferry, Value) {
     let name = unique(name);
     let mut connection = lab().mariadb().create_database(&name).await;
-    run(&mut connection, "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY); INSERT INTO t VALUES (1), (2)").await;
+    run(
+        &mut connection,
+        "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY); INSERT INTO t VALUES (1), (2)",
+    )
+    .await;
     let config = json!({
         "connector.class": "io.confluent.connect.jdbc.JdbcSourceConnector",
         "connection.url": lab().mariadb().jdbc_url(&name), "connection.user": MariaDb::USER,
@@ -83,7 +106,10 @@ async fn worker_and_source(name: &str) -> (Rowferry, Value) {
 
 /// A config as a file.
 fn written(name: &str, body: &Value) -> String {
-    let path = lab().scratch().path().join(format!("{}.json", unique(name)));
+    let path = lab()
+        .scratch()
+        .path()
+        .join(format!("{}.json", unique(name)));
     std::fs::write(&path, body.to_string()).unwrap();
     path.display().to_string()
 }

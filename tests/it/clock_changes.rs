@@ -33,18 +33,32 @@ struct Season {
     ahead: (i64, i64),
 }
 
-const SPRING: Season = Season { begin: 1_711_841_400, ahead: (3600, 7200) };
-const AUTUMN: Season = Season { begin: 1_729_985_400, ahead: (7200, 3600) };
+const SPRING: Season = Season {
+    begin: 1_711_841_400,
+    ahead: (3600, 7200),
+};
+const AUTUMN: Season = Season {
+    begin: 1_729_985_400,
+    ahead: (7200, 3600),
+};
 
 impl Season {
     /// What the clock shows.
     fn wall(self, at: i64) -> i64 {
-        at + if at < CHANGE { self.ahead.0 } else { self.ahead.1 }
+        at + if at < CHANGE {
+            self.ahead.0
+        } else {
+            self.ahead.1
+        }
     }
 
     /// The least that the clock shows from then on.
     fn least(self, from: i64) -> i64 {
-        if from < CHANGE { self.wall(from).min(self.wall(CHANGE)) } else { self.wall(from) }
+        if from < CHANGE {
+            self.wall(from).min(self.wall(CHANGE))
+        } else {
+            self.wall(from)
+        }
     }
 }
 
@@ -60,21 +74,44 @@ struct Reading {
 impl Reading {
     /// Goes on at that time, when these rows are there, and reads all that are settled by then.
     async fn go_on(&mut self, season: Season, now: i64, rows: &[i64]) {
-        let settled = |at: &&i64| **at < now && (self.is_instant || season.wall(**at) < season.least(now));
+        let settled =
+            |at: &&i64| **at < now && (self.is_instant || season.wall(**at) < season.least(now));
         let mut wanted: Vec<_> = rows.iter().filter(settled).map(|at| at / EVERY).collect();
         let rest = wanted.len() - self.seen.len();
         let mut task = open(&self.config, &self.stored).await;
-        let within = if rest == 0 { Duration::from_millis(200) } else { PLENTY };
-        self.seen.extend(poll(&mut *task, &mut self.stored, within, |seen| rest > 0 && seen.len() >= rest).await);
+        let within = if rest == 0 {
+            Duration::from_millis(200)
+        } else {
+            PLENTY
+        };
+        self.seen.extend(
+            poll(&mut *task, &mut self.stored, within, |seen| {
+                rest > 0 && seen.len() >= rest
+            })
+            .await,
+        );
         let mut seen = self.seen.clone();
         seen.sort_unstable();
         wanted.sort_unstable();
         assert_eq!(seen, wanted, "{season:?} at {now}: {:?}", self.config);
-        let waits = now < CHANGE && rows.iter().any(|at| *at < now && season.wall(*at) >= season.least(now));
+        let waits = now < CHANGE
+            && rows
+                .iter()
+                .any(|at| *at < now && season.wall(*at) >= season.least(now));
         let end = tokio::time::Instant::now() + PLENTY;
         while told(&*task) != (waits && !self.is_instant) {
-            assert!(tokio::time::Instant::now() < end, "{season:?} at {now}: {:?}", task.progress().warnings);
-            let more = poll(&mut *task, &mut self.stored, Duration::from_millis(50), |_| false).await;
+            assert!(
+                tokio::time::Instant::now() < end,
+                "{season:?} at {now}: {:?}",
+                task.progress().warnings
+            );
+            let more = poll(
+                &mut *task,
+                &mut self.stored,
+                Duration::from_millis(50),
+                |_| false,
+            )
+            .await;
             assert!(more.is_empty(), "{season:?} at {now}: {more:?} came again");
         }
         task.close().await;
@@ -83,31 +120,58 @@ impl Reading {
 
 /// Whether the status says that rows wait for a clock.
 fn told(task: &dyn SourceTask) -> bool {
-    task.progress().warnings.iter().any(|text| text.contains("is set back to"))
+    task.progress()
+        .warnings
+        .iter()
+        .any(|text| text.contains("is set back to"))
 }
 
 async fn through(season: Season, server: &MariaDb, sql: &mut MySqlConnection, user: &str) {
     let database = unique("clock");
-    run(sql, &format!("CREATE DATABASE `{database}`; USE `{database}`")).await;
+    run(
+        sql,
+        &format!("CREATE DATABASE `{database}`; USE `{database}`"),
+    )
+    .await;
     for (table, ty) in [("walls", "DATETIME"), ("instants", "TIMESTAMP")] {
         run(sql, &format!("CREATE TABLE {table} (id INT PRIMARY KEY, ts {ty} NOT NULL DEFAULT CURRENT_TIMESTAMP)"))
             .await;
     }
-    let (stamp, berlin) = (("timestamp.column.name", "ts"), ("db.timezone", "Europe/Berlin"));
+    let (stamp, berlin) = (
+        ("timestamp.column.name", "ts"),
+        ("db.timezone", "Europe/Berlin"),
+    );
     let walls = ("table.whitelist", "walls");
-    let query = [("table.whitelist", ""), ("query", "SELECT id, ts FROM walls")];
+    let query = [
+        ("table.whitelist", ""),
+        ("query", "SELECT id, ts FROM walls"),
+    ];
     let mut readings: Vec<_> = [
         vec![walls, ("mode", "timestamp"), berlin],
         vec![walls, ("mode", "timestamp")],
-        vec![walls, ("mode", "timestamp+incrementing"), ("incrementing.column.name", "id"), berlin],
+        vec![
+            walls,
+            ("mode", "timestamp+incrementing"),
+            ("incrementing.column.name", "id"),
+            berlin,
+        ],
         vec![query[0], query[1], ("mode", "timestamp"), berlin],
-        vec![("table.whitelist", "instants"), ("mode", "timestamp"), berlin],
+        vec![
+            ("table.whitelist", "instants"),
+            ("mode", "timestamp"),
+            berlin,
+        ],
     ]
     .into_iter()
     .map(|mut keys| {
         keys.extend([stamp, ("gap.tracking", "off"), ("batch.max.rows", "3")]);
         let config = config(&server.jdbc_url(&database), user, "pw", &keys);
-        Reading { config, is_instant: keys[0].1 == "instants", stored: Stored::default(), seen: Vec::new() }
+        Reading {
+            config,
+            is_instant: keys[0].1 == "instants",
+            stored: Stored::default(),
+            seen: Vec::new(),
+        }
     })
     .collect();
     let mut rows = Vec::new();
@@ -116,15 +180,35 @@ async fn through(season: Season, server: &MariaDb, sql: &mut MySqlConnection, us
         for at in (before..now).step_by(usize::try_from(EVERY).unwrap()) {
             run(sql, &format!("SET timestamp = {}", season.begin + at)).await;
             for table in ["walls", "instants"] {
-                run(sql, &format!("INSERT INTO {table} (id) VALUES ({})", at / EVERY)).await;
+                run(
+                    sql,
+                    &format!("INSERT INTO {table} (id) VALUES ({})", at / EVERY),
+                )
+                .await;
             }
             rows.push(at);
         }
-        run(sql, &format!("SET GLOBAL init_connect = 'SET timestamp = {}'", season.begin + now)).await;
+        run(
+            sql,
+            &format!(
+                "SET GLOBAL init_connect = 'SET timestamp = {}'",
+                season.begin + now
+            ),
+        )
+        .await;
         // Each waits for its own task, so they go on together.
-        join_all(readings.iter_mut().map(|reading| reading.go_on(season, now, &rows))).await;
+        join_all(
+            readings
+                .iter_mut()
+                .map(|reading| reading.go_on(season, now, &rows)),
+        )
+        .await;
     }
-    assert!(readings.iter().all(|reading| reading.seen.len() == rows.len()));
+    assert!(
+        readings
+            .iter()
+            .all(|reading| reading.seen.len() == rows.len())
+    );
 }
 
 #[tokio::test]

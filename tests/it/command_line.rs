@@ -12,21 +12,33 @@ use crate::lab;
 /// Standard output, standard error and the exit code.
 fn rowferry(args: &[&str]) -> (String, String, Option<i32>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-    command.args(args).args(["--server", lab().worker().rest().base()]);
+    command
+        .args(args)
+        .args(["--server", lab().worker().rest().base()]);
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (text(&output.stdout), text(&output.stderr), output.status.code())
+    (
+        text(&output.stdout),
+        text(&output.stderr),
+        output.status.code(),
+    )
 }
 
 fn sink(topic: &str, more: Value) -> Value {
     let mut config = json!({"connector.class": "JdbcSink", "topics": topic, "connection.url": lab().mariadb().jdbc_url(""),
         "connection.user": MariaDb::USER, "connection.password": MariaDb::PASSWORD});
-    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    config
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     config
 }
 
 fn file(connectors: &Value) -> String {
-    let path = lab().scratch().path().join(format!("{}.json", unique("connectors")));
+    let path = lab()
+        .scratch()
+        .path()
+        .join(format!("{}.json", unique("connectors")));
     std::fs::write(&path, connectors.to_string()).unwrap();
     path.display().to_string()
 }
@@ -35,33 +47,82 @@ fn file(connectors: &Value) -> String {
 async fn apply_says_what_was_created_changed_or_left_as_it_was() {
     let (one, two) = (unique("one"), unique("two"));
     let described = |password: &str| {
-        let config = sink(&two, json!({"batch.size": "10", "connection.pass.unused": password}));
+        let config = sink(
+            &two,
+            json!({"batch.size": "10", "connection.pass.unused": password}),
+        );
         json!([{"name": one, "config": sink(&one, json!({})), "initial_state": "STOPPED"}, {"name": two, "config": config,
             "initial_state": "STOPPED"}])
     };
     let note = "; initial_state is for new connectors and was left out";
     let apply = |connectors: &Value| rowferry(&["apply", "-f", &file(connectors)]);
-    assert_eq!(apply(&described("a")).0, format!("{one} created\n{two} created\n"));
-    let status = lab().worker().rest().get(&format!("/connectors/{one}/status")).await.expect(200).body;
-    assert_eq!(status["connector"]["state"], "STOPPED", "the state that the file asks for");
-    assert_eq!(apply(&described("a")).0, format!("{one} unchanged{note}\n{two} unchanged{note}\n"));
-    assert_eq!(apply(&described("b")).0, format!("{one} unchanged{note}\n{two} changed{note}\n"), "a secret, too");
-    assert_eq!(rowferry(&["delete", &one, &two]).0, format!("{one} deleted\n{two} deleted\n"));
+    assert_eq!(
+        apply(&described("a")).0,
+        format!("{one} created\n{two} created\n")
+    );
+    let status = lab()
+        .worker()
+        .rest()
+        .get(&format!("/connectors/{one}/status"))
+        .await
+        .expect(200)
+        .body;
+    assert_eq!(
+        status["connector"]["state"], "STOPPED",
+        "the state that the file asks for"
+    );
+    assert_eq!(
+        apply(&described("a")).0,
+        format!("{one} unchanged{note}\n{two} unchanged{note}\n")
+    );
+    assert_eq!(
+        apply(&described("b")).0,
+        format!("{one} unchanged{note}\n{two} changed{note}\n"),
+        "a secret, too"
+    );
+    assert_eq!(
+        rowferry(&["delete", &one, &two]).0,
+        format!("{one} deleted\n{two} deleted\n")
+    );
 }
 
 #[tokio::test]
 async fn each_of_several_names_is_done_although_another_fails() {
     let (one, two) = (unique("first"), unique("last"));
     let stopped = |name: &str| json!({"name": name, "config": sink(name, json!({})), "initial_state": "STOPPED"});
-    rowferry(&["create", "-f", &file(&json!([stopped(&one), stopped(&two)]))]);
-    for (verb, done) in [("pause", "paused"), ("resume", "resumed"), ("stop", "stopped"), ("restart", "restarted")] {
+    rowferry(&[
+        "create",
+        "-f",
+        &file(&json!([stopped(&one), stopped(&two)])),
+    ]);
+    for (verb, done) in [
+        ("pause", "paused"),
+        ("resume", "resumed"),
+        ("stop", "stopped"),
+        ("restart", "restarted"),
+    ] {
         let (out, errors, code) = rowferry(&[verb, &one, "nobody", &two]);
-        assert_eq!(out, format!("{one} {done}\n{two} {done}\n"), "{verb}: {errors}");
-        assert!(errors.contains("rowferry: nobody: ") && errors.contains("1 of 3 failed"), "{verb}: {errors}");
+        assert_eq!(
+            out,
+            format!("{one} {done}\n{two} {done}\n"),
+            "{verb}: {errors}"
+        );
+        assert!(
+            errors.contains("rowferry: nobody: ") && errors.contains("1 of 3 failed"),
+            "{verb}: {errors}"
+        );
         assert_eq!(code, Some(1), "{verb}");
     }
-    let (out, errors, code) = rowferry(&["create", "-f", &file(&json!([stopped(&one), stopped("third")]))]);
-    assert!(out == "third created\n" && errors.contains(&format!("{one}: Connector {one} already exists")), "{errors}");
+    let (out, errors, code) = rowferry(&[
+        "create",
+        "-f",
+        &file(&json!([stopped(&one), stopped("third")])),
+    ]);
+    assert!(
+        out == "third created\n"
+            && errors.contains(&format!("{one}: Connector {one} already exists")),
+        "{errors}"
+    );
     assert_eq!(code, Some(1));
     let (out, errors, code) = rowferry(&["delete", &one, "nobody", &two, "third"]);
     assert_eq!((out.lines().count(), code), (3, Some(1)), "{out}{errors}");
@@ -74,8 +135,15 @@ async fn a_worker_out_of_reach_is_said_once_for_several_names() {
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!((errors.lines().count(), output.status.code()), (1, Some(69)), "{errors}");
-    assert!(errors.contains("not done: a, b, c") && errors.contains("--server"), "{errors}");
+    assert_eq!(
+        (errors.lines().count(), output.status.code()),
+        (1, Some(69)),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("not done: a, b, c") && errors.contains("--server"),
+        "{errors}"
+    );
 }
 
 #[tokio::test]
@@ -83,8 +151,16 @@ async fn a_dry_run_names_the_key_of_each_error_in_each_connector() {
     let good = json!({"name": "good", "config": sink("x", json!({}))});
     let bad = json!({"name": "bad", "config": sink("x", json!({"batch.size": "many", "insert.mode": "guess"}))});
     let (out, errors, code) = rowferry(&["apply", "--dry-run", "-f", &file(&json!([bad, good]))]);
-    assert_eq!((out.as_str(), code), ("good is valid\n", Some(1)), "{errors}");
-    for line in ["bad is not valid", "  batch.size: Invalid value many", "  insert.mode: Invalid value guess"] {
+    assert_eq!(
+        (out.as_str(), code),
+        ("good is valid\n", Some(1)),
+        "{errors}"
+    );
+    for line in [
+        "bad is not valid",
+        "  batch.size: Invalid value many",
+        "  insert.mode: Invalid value guess",
+    ] {
         assert!(errors.contains(line), "{line}: {errors}");
     }
 }
@@ -95,7 +171,9 @@ fn answering(status: u16, media_type: &'static str, body: String) -> String {
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            let head = format!("HTTP/1.1 {status} Found\r\nContent-Type: {media_type}\r\nConnection: close\r\n");
+            let head = format!(
+                "HTTP/1.1 {status} Found\r\nContent-Type: {media_type}\r\nConnection: close\r\n"
+            );
             let _request = stream.read(&mut [0; 1 << 16]);
             let _gone = write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
         }
@@ -106,7 +184,8 @@ fn answering(status: u16, media_type: &'static str, body: String) -> String {
 #[test]
 fn a_server_makes_no_lines_and_moves_no_cursor_on_standard_error() {
     // clears the screen, goes back in the line, begins another, turns the direction of writing
-    const FORGED: &str = "no\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}1A\rrowferry: all is well\u{202e}\u{8}";
+    const FORGED: &str =
+        "no\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}1A\rrowferry: all is well\u{202e}\u{8}";
     const FORGED_LINE: &str = "no\nrowferry: all is well";
     let connectors = file(&json!([{"name": "x", "config": {"connector.class": "JdbcSink"}}]));
     let verbs: [&[&str]; 17] = [
@@ -129,7 +208,8 @@ fn a_server_makes_no_lines_and_moves_no_cursor_on_standard_error() {
         &["health", "--json"],
     ];
     let said = |text: &str| json!({"error_code": 500, "message": text}).to_string();
-    let health = json!({"status": "healthy", "message": FORGED, "warnings": [FORGED, FORGED_LINE]}).to_string();
+    let health = json!({"status": "healthy", "message": FORGED, "warnings": [FORGED, FORGED_LINE]})
+        .to_string();
     for (status, media_type, body) in [
         (500, "application/json", said(FORGED)),
         (409, "application/json", said(FORGED_LINE)),
@@ -154,7 +234,10 @@ fn a_server_makes_no_lines_and_moves_no_cursor_on_standard_error() {
             }
             let errors = String::from_utf8(output.stderr).unwrap();
             // a message of several lines is set off from what the command says itself
-            assert!(!errors.lines().any(|line| line == "rowferry: all is well"), "{verb:?} {status}: {errors}");
+            assert!(
+                !errors.lines().any(|line| line == "rowferry: all is well"),
+                "{verb:?} {status}: {errors}"
+            );
             let is_shown = status >= 400 && media_type == "application/json" && verb[0] != "health";
             if is_shown && body.contains("[2J") {
                 assert!(errors.contains("\\u{1b}[2J"), "{verb:?} {status}: {errors}");

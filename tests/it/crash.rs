@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use testkit::mariadb::{count, run};
-use testkit::{Kafka, MariaDb, Random, Rowferry, Settings, Topics, for_condition, rows_sql, unique};
+use testkit::{
+    Kafka, MariaDb, Random, Rowferry, Settings, Topics, for_condition, rows_sql, unique,
+};
 
 use crate::examples::{config as example_config, example};
 use crate::lab;
@@ -21,15 +23,29 @@ async fn ten_kills_of_the_worker_lose_and_double_nothing() {
     const ROWS_A_KILL: u64 = 15_000;
     let mut random = Random::new();
     let server = lab().mariadb();
-    let worker = Rowferry::start(lab().scratch(), quick_rejoin("killed", lab().kafka().brokers()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        quick_rejoin("killed", lab().kafka().brokers()),
+    );
     let (pipeline, mut connection) = Pipeline::new(server, "kill", "t").await;
     run(&mut connection, &rows_sql::create("t")).await;
     let sink = json!({"insert.mode": "insert", "pk.mode": "none", "batch.size": "500"});
-    pipeline.create(worker.rest(), server, json!({"batch.max.rows": "500"}), sink).await;
+    pipeline
+        .create(
+            worker.rest(),
+            server,
+            json!({"batch.max.rows": "500"}),
+            sink,
+        )
+        .await;
 
     let mut arrived_before = 0;
     for kill in 0..KILLS {
-        run(&mut connection, &rows_sql::fill("t", kill * ROWS_A_KILL + 1, (kill + 1) * ROWS_A_KILL)).await;
+        run(
+            &mut connection,
+            &rows_sql::fill("t", kill * ROWS_A_KILL + 1, (kill + 1) * ROWS_A_KILL),
+        )
+        .await;
         // Rows are on their way in both directions once the first of them have arrived.
         let wanted = arrived_before + 1 + random.below(ROWS_A_KILL / 3) as i64;
         pipeline.wait_arrived(&mut connection, wanted, LONG).await;
@@ -50,7 +66,11 @@ async fn ten_kills_of_the_worker_leave_the_stock_of_the_example_exact() {
     let mut random = Random::new();
     let (server, topics, name) = (lab().mariadb(), lab().kafka().topics(), unique("stock"));
     let mut connection = server.connect("mysql").await;
-    run(&mut connection, &example("stock/schema.sql").replace("warehouse", &name)).await;
+    run(
+        &mut connection,
+        &example("stock/schema.sql").replace("warehouse", &name),
+    )
+    .await;
     let stock = format!("SELECT CAST(qty AS SIGNED) FROM {name}.stock WHERE product_id = ");
     let mut left = [0; 3];
     for (n, left) in left.iter_mut().enumerate() {
@@ -67,8 +87,17 @@ async fn ten_kills_of_the_worker_leave_the_stock_of_the_example_exact() {
         .collect();
     let sold = full - left.iter().sum::<i64>();
     topics.create(&name, 1).await;
-    topics.produce(&name, &orders.iter().map(|order| (None, Some(order.as_str()))).collect::<Vec<_>>());
-    let worker = Rowferry::start(lab().scratch(), quick_rejoin("stock", lab().kafka().brokers()));
+    topics.produce(
+        &name,
+        &orders
+            .iter()
+            .map(|order| (None, Some(order.as_str())))
+            .collect::<Vec<_>>(),
+    );
+    let worker = Rowferry::start(
+        lab().scratch(),
+        quick_rejoin("stock", lab().kafka().brokers()),
+    );
     let mut config = example_config(server, "stock/stock-sink.json")["config"].take();
     config["connection.url"] = json!(server.jdbc_url(&name));
     config["topics"] = json!(name);
@@ -76,30 +105,57 @@ async fn ten_kills_of_the_worker_leave_the_stock_of_the_example_exact() {
     worker.rest().create(&name, &config).await;
     for kill in 1..=10 {
         let wanted = full - kill * sold / 12 - random.below(2000) as i64;
-        for_condition("orders to be done", LONG, async || count(&mut connection, &sum).await <= wanted).await;
+        for_condition("orders to be done", LONG, async || {
+            count(&mut connection, &sum).await <= wanted
+        })
+        .await;
         worker.kill();
         worker.restart();
     }
-    for_condition("all orders", LONG, async || count(&mut connection, &sum).await <= full - sold).await;
+    for_condition("all orders", LONG, async || {
+        count(&mut connection, &sum).await <= full - sold
+    })
+    .await;
     for (n, left) in left.iter().enumerate() {
-        assert_eq!(count(&mut connection, &format!("{stock}{}", n + 1)).await, *left, "product {}", n + 1);
+        assert_eq!(
+            count(&mut connection, &format!("{stock}{}", n + 1)).await,
+            *left,
+            "product {}",
+            n + 1
+        );
     }
 }
 
 /// MariaDB holds back every commit, and the worker dies while it waits for its own.
 #[tokio::test]
 async fn a_dead_letter_is_stored_before_the_offset_passes_its_record() {
-    let (server, topics) = (MariaDb::start(lab().scratch(), "mariadb-blocked"), lab().kafka().topics());
+    let (server, topics) = (
+        MariaDb::start(lab().scratch(), "mariadb-blocked"),
+        lab().kafka().topics(),
+    );
     let (topic, dead) = (unique("letters"), unique("dead"));
     let mut connection = server.create_database("letters").await;
-    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(5))").await;
+    run(
+        &mut connection,
+        "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(5))",
+    )
+    .await;
     topics.create(&topic, 1).await;
     let record = |id: i32, name: &str| json!({"id": id, "name": name}).to_string();
     let produce = |records: &[String]| {
-        topics.produce(&topic, &records.iter().map(|record| (None, Some(record.as_str()))).collect::<Vec<_>>());
+        topics.produce(
+            &topic,
+            &records
+                .iter()
+                .map(|record| (None, Some(record.as_str())))
+                .collect::<Vec<_>>(),
+        );
     };
     produce(&[record(1, "fits")]);
-    let worker = Rowferry::start(lab().scratch(), quick_rejoin("letters", lab().kafka().brokers()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        quick_rejoin("letters", lab().kafka().brokers()),
+    );
     let config = json!({
         "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector", "connection.url": server.jdbc_url("letters"),
         "connection.user": MariaDb::USER, "connection.password": MariaDb::PASSWORD, "topics": topic, "table.name.format": "t",
@@ -109,18 +165,33 @@ async fn a_dead_letter_is_stored_before_the_offset_passes_its_record() {
     });
     worker.rest().create(&topic, &config).await;
     let rows = "SELECT COUNT(*) FROM t";
-    for_condition("the first row", LONG, async || count(&mut connection, rows).await == 1).await;
+    for_condition("the first row", LONG, async || {
+        count(&mut connection, rows).await == 1
+    })
+    .await;
     let mut blocker = server.connect("letters").await;
-    run(&mut blocker, "BACKUP STAGE START; BACKUP STAGE BLOCK_COMMIT").await;
+    run(
+        &mut blocker,
+        "BACKUP STAGE START; BACKUP STAGE BLOCK_COMMIT",
+    )
+    .await;
     produce(&[record(2, "much too long"), record(3, "fits")]);
     topics.wait_for(&dead, 1, LONG).await;
     worker.kill();
     run(&mut blocker, "BACKUP STAGE END").await;
     worker.restart();
-    for_condition("the row behind the letter", LONG, async || count(&mut connection, rows).await == 2).await;
+    for_condition("the row behind the letter", LONG, async || {
+        count(&mut connection, rows).await == 2
+    })
+    .await;
     let letters = topics.read(&dead);
     assert!((1..=2).contains(&letters.len()), "{letters:?}");
-    assert!(letters.iter().all(|letter| letter.text().contains("much too long")), "{letters:?}");
+    assert!(
+        letters
+            .iter()
+            .all(|letter| letter.text().contains("much too long")),
+        "{letters:?}"
+    );
 }
 
 /// Another worker takes the partitions of one that stands still; that one then wakes up, and both go on.
@@ -132,10 +203,17 @@ async fn a_frozen_worker_whose_partitions_were_taken_over_writes_nothing_more() 
     let second = Rowferry::start(lab().scratch(), settings("taking-over"));
     let (pipeline, mut connection) = Pipeline::new(server, "takeover", "t").await;
     let fill = rows_sql::fill("t", 1, 60_000);
-    run(&mut connection, &format!("{};{fill}", rows_sql::create("t"))).await;
+    run(
+        &mut connection,
+        &format!("{};{fill}", rows_sql::create("t")),
+    )
+    .await;
     let sink = json!({"insert.mode": "insert", "pk.mode": "none", "consumer.override.max.poll.records": "200"});
     let sink = pipeline.sink(server, sink);
-    first.rest().create(&pipeline.source_name(), &pipeline.source(server, json!({}))).await;
+    first
+        .rest()
+        .create(&pipeline.source_name(), &pipeline.source(server, json!({})))
+        .await;
     let (topics, topic) = (lab().kafka().topics(), pipeline.topic());
     let end = topics.committed_end(&topic);
     for_condition("all rows in the topic", LONG, async || end() >= 60_000).await;
@@ -144,25 +222,40 @@ async fn a_frozen_worker_whose_partitions_were_taken_over_writes_nothing_more() 
     first.freeze();
     second.rest().create(&pipeline.sink_name(), &sink).await;
     let arrived = pipeline.arrived(&mut connection).await;
-    pipeline.wait_arrived(&mut connection, arrived + 2_000, LONG).await;
+    pipeline
+        .wait_arrived(&mut connection, arrived + 2_000, LONG)
+        .await;
     first.thaw();
     pipeline.wait_arrived(&mut connection, 60_000, LONG).await;
     run(&mut connection, &rows_sql::fill("t", 60_001, 61_000)).await;
     pipeline.wait_arrived(&mut connection, 61_000, LONG).await;
     assert_eq!(pipeline.assert_same(&mut connection).await, 61_000);
     for worker in [&first, &second] {
-        worker.rest().wait_state(&pipeline.sink_name(), "RUNNING", LONG).await;
+        worker
+            .rest()
+            .wait_state(&pipeline.sink_name(), "RUNNING", LONG)
+            .await;
     }
 }
 
 #[tokio::test]
 async fn a_frozen_worker_goes_on_where_it_stood() {
     let server = lab().mariadb();
-    let worker = Rowferry::start(lab().scratch(), quick_rejoin("frozen", lab().kafka().brokers()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        quick_rejoin("frozen", lab().kafka().brokers()),
+    );
     let (pipeline, mut connection) = Pipeline::new(server, "freeze", "t").await;
     run(&mut connection, &rows_sql::create("t")).await;
     run(&mut connection, &rows_sql::fill("t", 1, 40_000)).await;
-    pipeline.create(worker.rest(), server, json!({"batch.max.rows": "500"}), json!({"batch.size": "500"})).await;
+    pipeline
+        .create(
+            worker.rest(),
+            server,
+            json!({"batch.max.rows": "500"}),
+            json!({"batch.size": "500"}),
+        )
+        .await;
     pipeline.wait_arrived(&mut connection, 1_000, LONG).await;
     worker.freeze();
     tokio::time::sleep(Duration::from_secs(8)).await; // longer than the consumer's session
@@ -174,13 +267,25 @@ async fn a_frozen_worker_goes_on_where_it_stood() {
 #[tokio::test]
 async fn deaths_of_the_database_are_ridden_out() {
     let server = MariaDb::start(lab().scratch(), "mariadb-killed");
-    let worker = Rowferry::start(lab().scratch(), quick_rejoin("database-killed", lab().kafka().brokers()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        quick_rejoin("database-killed", lab().kafka().brokers()),
+    );
     let (pipeline, mut connection) = Pipeline::new(&server, "db_kill", "t").await;
     run(&mut connection, &rows_sql::create("t")).await;
     run(&mut connection, &rows_sql::fill("t", 1, 60_000)).await;
-    pipeline.create(worker.rest(), &server, json!({"batch.max.rows": "500"}), json!({"batch.size": "500"})).await;
+    pipeline
+        .create(
+            worker.rest(),
+            &server,
+            json!({"batch.max.rows": "500"}),
+            json!({"batch.size": "500"}),
+        )
+        .await;
     for death in 1..=2 {
-        pipeline.wait_arrived(&mut connection, death * 5_000, LONG).await;
+        pipeline
+            .wait_arrived(&mut connection, death * 5_000, LONG)
+            .await;
         server.kill();
         tokio::time::sleep(Duration::from_secs(2)).await;
         server.restart();
@@ -195,13 +300,25 @@ async fn deaths_of_the_database_are_ridden_out() {
 async fn deaths_of_the_broker_are_ridden_out() {
     let server = lab().mariadb();
     let broker = Kafka::start(lab().scratch(), "kafka-killed");
-    let worker = Rowferry::start(lab().scratch(), quick_rejoin("broker-killed", broker.brokers()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        quick_rejoin("broker-killed", broker.brokers()),
+    );
     let (pipeline, mut connection) = Pipeline::new(server, "broker_kill", "t").await;
     run(&mut connection, &rows_sql::create("t")).await;
     run(&mut connection, &rows_sql::fill("t", 1, 60_000)).await;
-    pipeline.create(worker.rest(), server, json!({"batch.max.rows": "500"}), json!({"batch.size": "500"})).await;
+    pipeline
+        .create(
+            worker.rest(),
+            server,
+            json!({"batch.max.rows": "500"}),
+            json!({"batch.size": "500"}),
+        )
+        .await;
     for death in 1..=2 {
-        pipeline.wait_arrived(&mut connection, death * 5_000, LONG).await;
+        pipeline
+            .wait_arrived(&mut connection, death * 5_000, LONG)
+            .await;
         broker.kill();
         tokio::time::sleep(Duration::from_secs(2)).await;
         broker.restart();
@@ -216,11 +333,21 @@ async fn deaths_of_the_broker_are_ridden_out() {
 #[tokio::test]
 async fn a_clean_stop_in_the_middle_is_quick_and_loses_nothing() {
     let server = lab().mariadb();
-    let worker = Rowferry::start(lab().scratch(), quick_rejoin("stopped", lab().kafka().brokers()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        quick_rejoin("stopped", lab().kafka().brokers()),
+    );
     let (pipeline, mut connection) = Pipeline::new(server, "stop", "t").await;
     run(&mut connection, &rows_sql::create("t")).await;
     run(&mut connection, &rows_sql::fill("t", 1, 40_000)).await;
-    pipeline.create(worker.rest(), server, json!({"batch.max.rows": "500"}), json!({"batch.size": "500"})).await;
+    pipeline
+        .create(
+            worker.rest(),
+            server,
+            json!({"batch.max.rows": "500"}),
+            json!({"batch.size": "500"}),
+        )
+        .await;
     pipeline.wait_arrived(&mut connection, 2_000, LONG).await;
     assert_eq!(worker.stop(Duration::from_secs(30)), Some(0));
     worker.restart();
@@ -242,7 +369,11 @@ pub(crate) fn assert_once_in_topic(topics: &Topics, topic: &str, rows: i64) {
         records += 1;
         keys.insert(entry.key);
     });
-    assert_eq!((records, keys.len() as i64), (rows, rows), "records and distinct keys of {topic}");
+    assert_eq!(
+        (records, keys.len() as i64),
+        (rows, rows),
+        "records and distinct keys of {topic}"
+    );
 }
 
 /// Both connectors run, without a human's help.
@@ -250,5 +381,8 @@ pub(crate) async fn assert_runs(worker: &Rowferry, pipeline: &Pipeline) {
     for name in [pipeline.source_name(), pipeline.sink_name()] {
         worker.rest().wait_state(&name, "RUNNING", LONG).await;
     }
-    for_condition("health", LONG, async || worker.rest().get("/health").await.status == 200).await;
+    for_condition("health", LONG, async || {
+        worker.rest().get("/health").await.status == 200
+    })
+    .await;
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use testkit::{MariaDb, Postgres, Rest, Rowferry, Scratch, Settings, certificate, mariadb, postgres, unique};
+use testkit::{
+    MariaDb, Postgres, Rest, Rowferry, Scratch, Settings, certificate, mariadb, postgres, unique,
+};
 
 use crate::lab;
 
@@ -21,7 +23,10 @@ impl Encrypted {
         certificate(&folder);
         let file = |name: &str| readable(&folder, name).display().to_string();
         let (authority, key) = (file("cert.pem"), file("key.pem"));
-        let options = [format!("--ssl-cert={authority}"), format!("--ssl-key={key}")];
+        let options = [
+            format!("--ssl-cert={authority}"),
+            format!("--ssl-key={key}"),
+        ];
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
         Self {
             mariadb: MariaDb::start_with_options(scratch, &unique("mariadb-tls"), &options),
@@ -47,9 +52,18 @@ fn source(url: &str, user: &str, password: &str) -> Value {
 
 /// What validation says of the URL; empty where it connects.
 async fn problem(rest: &Rest, config: &Value) -> String {
-    let answer = rest.put("/connector-plugins/JdbcSource/config/validate", config).await.expect(200);
-    let configs = answer.body["configs"].as_array().cloned().unwrap_or_default();
-    let errors = configs.iter().filter(|c| c["value"]["name"] == "connection.url").map(|c| &c["value"]["errors"]);
+    let answer = rest
+        .put("/connector-plugins/JdbcSource/config/validate", config)
+        .await
+        .expect(200);
+    let configs = answer.body["configs"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let errors = configs
+        .iter()
+        .filter(|c| c["value"]["name"] == "connection.url")
+        .map(|c| &c["value"]["errors"]);
     errors
         .flat_map(|e| e.as_array().cloned().unwrap_or_default())
         .map(|e| e.as_str().unwrap_or("?").to_owned())
@@ -77,12 +91,35 @@ const ASKED: [&str; 14] = [
 async fn tls_that_is_asked_for_in_any_spelling_is_refused_where_the_server_has_none() {
     let worker = Rowferry::start(lab().scratch(), Settings::dev(&unique("no-tls")));
     let (database, rest) = (unique("no_tls"), worker.rest());
-    mariadb::run(&mut lab().mariadb().create_database(&database).await, "CREATE TABLE t (a INT)").await;
-    postgres::texts(&mut lab().postgres().create_database(&database).await, "CREATE TABLE t (a INT)").await;
+    mariadb::run(
+        &mut lab().mariadb().create_database(&database).await,
+        "CREATE TABLE t (a INT)",
+    )
+    .await;
+    postgres::texts(
+        &mut lab().postgres().create_database(&database).await,
+        "CREATE TABLE t (a INT)",
+    )
+    .await;
     let places = [
-        ("jdbc:mysql", lab().mariadb().port(), MariaDb::USER, MariaDb::PASSWORD),
-        ("jdbc:mariadb", lab().mariadb().port(), MariaDb::USER, MariaDb::PASSWORD),
-        ("jdbc:postgresql", lab().postgres().port(), Postgres::USER, Postgres::PASSWORD),
+        (
+            "jdbc:mysql",
+            lab().mariadb().port(),
+            MariaDb::USER,
+            MariaDb::PASSWORD,
+        ),
+        (
+            "jdbc:mariadb",
+            lab().mariadb().port(),
+            MariaDb::USER,
+            MariaDb::PASSWORD,
+        ),
+        (
+            "jdbc:postgresql",
+            lab().postgres().port(),
+            Postgres::USER,
+            Postgres::PASSWORD,
+        ),
     ];
     for (scheme, port, user, password) in places {
         for params in ASKED {
@@ -90,11 +127,20 @@ async fn tls_that_is_asked_for_in_any_spelling_is_refused_where_the_server_has_n
             let config = source(&url, user, password);
             let told = problem(rest, &config).await;
             assert!(told.contains("TLS"), "{url}: {told}");
-            let made = rest.post("/connectors", &json!({"name": "tls", "config": config})).await;
+            let made = rest
+                .post("/connectors", &json!({"name": "tls", "config": config}))
+                .await;
             assert_eq!(made.status, 400, "{url}: {}", made.text);
             // the same as a key of its own
-            if let Some((name, value)) = params.split_once('=').filter(|(_, value)| !value.contains('&')) {
-                let mut config = source(&format!("{scheme}://127.0.0.1:{port}/{database}"), user, password);
+            if let Some((name, value)) = params
+                .split_once('=')
+                .filter(|(_, value)| !value.contains('&'))
+            {
+                let mut config = source(
+                    &format!("{scheme}://127.0.0.1:{port}/{database}"),
+                    user,
+                    password,
+                );
                 config[format!("connection.{name}")] = json!(value);
                 let told = problem(rest, &config).await;
                 assert!(told.contains("TLS"), "connection.{name}={value}: {told}");
@@ -102,7 +148,11 @@ async fn tls_that_is_asked_for_in_any_spelling_is_refused_where_the_server_has_n
         }
         for params in ["", "useSSL=false", "sslMode=DISABLED", "sslmode=prefer"] {
             let url = format!("{scheme}://127.0.0.1:{port}/{database}?{params}");
-            assert_eq!(problem(rest, &source(&url, user, password)).await, "", "{url}");
+            assert_eq!(
+                problem(rest, &source(&url, user, password)).await,
+                "",
+                "{url}"
+            );
         }
     }
 }
@@ -113,13 +163,26 @@ async fn tls_is_used_where_it_is_asked_for_and_certificates_are_verified() {
     let worker = Rowferry::start(lab().scratch(), Settings::dev(&unique("tls")));
     let (database, rest) = (unique("tls"), worker.rest());
     let mut sql = servers.mariadb.create_database(&database).await;
-    mariadb::run(&mut sql, "CREATE TABLE t (a INT); CREATE USER sealed IDENTIFIED BY 'pw' REQUIRE SSL").await;
+    mariadb::run(
+        &mut sql,
+        "CREATE TABLE t (a INT); CREATE USER sealed IDENTIFIED BY 'pw' REQUIRE SSL",
+    )
+    .await;
     mariadb::run(&mut sql, "GRANT ALL ON *.* TO sealed").await;
-    postgres::texts(&mut servers.postgres.create_database(&database).await, "CREATE TABLE t (a INT)").await;
+    postgres::texts(
+        &mut servers.postgres.create_database(&database).await,
+        "CREATE TABLE t (a INT)",
+    )
+    .await;
     let places = [
         ("jdbc:mysql", servers.mariadb.port(), "sealed", "pw"),
         ("jdbc:mariadb", servers.mariadb.port(), "sealed", "pw"),
-        ("jdbc:postgresql", servers.postgres.port(), Postgres::USER, Postgres::PASSWORD),
+        (
+            "jdbc:postgresql",
+            servers.postgres.port(),
+            Postgres::USER,
+            Postgres::PASSWORD,
+        ),
     ];
     let authority = &servers.authority;
     for (scheme, port, user, password) in places {
@@ -138,37 +201,80 @@ async fn tls_is_used_where_it_is_asked_for_and_certificates_are_verified() {
                 "{scheme} {params}"
             );
         }
-        for params in ["sslMode=VERIFY_CA", "sslmode=verify-full", "useSSL=true&verifyServerCertificate=true"] {
+        for params in [
+            "sslMode=VERIFY_CA",
+            "sslmode=verify-full",
+            "useSSL=true&verifyServerCertificate=true",
+        ] {
             let told = problem(rest, &source(&format!("{base}{params}"), user, password)).await;
-            assert!(told.contains("TLS") && told.contains("certificate"), "{scheme} {params}: {told}");
+            assert!(
+                told.contains("TLS") && told.contains("certificate"),
+                "{scheme} {params}: {told}"
+            );
         }
-        let off = problem(rest, &source(&format!("{base}sslMode=DISABLED"), user, password)).await;
+        let off = problem(
+            rest,
+            &source(&format!("{base}sslMode=DISABLED"), user, password),
+        )
+        .await;
         // the server takes this account with TLS alone
-        assert_eq!(off.is_empty(), scheme == "jdbc:postgresql", "{scheme}: {off}");
+        assert_eq!(
+            off.is_empty(),
+            scheme == "jdbc:postgresql",
+            "{scheme}: {off}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_that_is_named_is_trusted_instead_of_the_systems() {
     let servers = Encrypted::start(lab().scratch());
-    let settings = Settings::dev(&unique("authorities")).with_env("SSL_CERT_FILE", &servers.authority);
+    let settings =
+        Settings::dev(&unique("authorities")).with_env("SSL_CERT_FILE", &servers.authority);
     let worker = Rowferry::start(lab().scratch(), settings);
     let (database, rest) = (unique("authorities"), worker.rest());
-    mariadb::run(&mut servers.mariadb.create_database(&database).await, "CREATE TABLE t (a INT)").await;
-    postgres::texts(&mut servers.postgres.create_database(&database).await, "CREATE TABLE t (a INT)").await;
+    mariadb::run(
+        &mut servers.mariadb.create_database(&database).await,
+        "CREATE TABLE t (a INT)",
+    )
+    .await;
+    postgres::texts(
+        &mut servers.postgres.create_database(&database).await,
+        "CREATE TABLE t (a INT)",
+    )
+    .await;
     let folder = lab().scratch().path().join(unique("other-authority"));
     std::fs::create_dir_all(&folder).unwrap();
     certificate(&folder);
     let other = folder.join("cert.pem").display().to_string();
     let text = std::fs::read_to_string(&other).unwrap();
     for (scheme, port, user, password) in [
-        ("jdbc:mysql", servers.mariadb.port(), MariaDb::USER, MariaDb::PASSWORD),
-        ("jdbc:mariadb", servers.mariadb.port(), MariaDb::USER, MariaDb::PASSWORD),
-        ("jdbc:postgresql", servers.postgres.port(), Postgres::USER, Postgres::PASSWORD),
+        (
+            "jdbc:mysql",
+            servers.mariadb.port(),
+            MariaDb::USER,
+            MariaDb::PASSWORD,
+        ),
+        (
+            "jdbc:mariadb",
+            servers.mariadb.port(),
+            MariaDb::USER,
+            MariaDb::PASSWORD,
+        ),
+        (
+            "jdbc:postgresql",
+            servers.postgres.port(),
+            Postgres::USER,
+            Postgres::PASSWORD,
+        ),
     ] {
         let url = |params: &str| format!("{scheme}://127.0.0.1:{port}/{database}?{params}");
         for params in ["sslMode=VERIFY_CA", "sslmode=verify-full"] {
-            assert_eq!(problem(rest, &source(&url(params), user, password)).await, "", "{scheme} {params}");
+            assert_eq!(
+                problem(rest, &source(&url(params), user, password)).await,
+                "",
+                "{scheme} {params}"
+            );
         }
         for params in [
             format!("sslMode=VERIFY_CA&sslrootcert={other}"),
@@ -177,14 +283,20 @@ async fn an_authority_that_is_named_is_trusted_instead_of_the_systems() {
             format!("sslMode=VERIFY_CA&ssl-ca=file:{other}"),
         ] {
             let told = problem(rest, &source(&url(&params), user, password)).await;
-            assert!(told.contains("TLS") && told.contains("certificate"), "{scheme} {params}: {told}");
+            assert!(
+                told.contains("TLS") && told.contains("certificate"),
+                "{scheme} {params}: {told}"
+            );
         }
         // as a key of its own, and as the text itself
         for value in [&other, &text] {
             let mut config = source(&url("sslMode=VERIFY_CA"), user, password);
             config["connection.serverSslCert"] = json!(value);
             let told = problem(rest, &config).await;
-            assert!(told.contains("TLS") && told.contains("certificate"), "{scheme} {value}: {told}");
+            assert!(
+                told.contains("TLS") && told.contains("certificate"),
+                "{scheme} {value}: {told}"
+            );
         }
     }
 }

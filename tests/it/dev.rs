@@ -18,8 +18,17 @@ async fn a_million_rows_go_through_the_small_broker_whole() {
     let (pipeline, mut connection) = Pipeline::new(server, "dev", "t").await;
     run(&mut connection, &rows_sql::create("t")).await;
     run(&mut connection, &rows_sql::fill("t", 1, ROWS as u64)).await;
-    pipeline.create(worker.rest(), server, json!({"batch.max.rows": "1000"}), json!({})).await;
-    pipeline.wait_arrived(&mut connection, ROWS, Duration::from_secs(400)).await;
+    pipeline
+        .create(
+            worker.rest(),
+            server,
+            json!({"batch.max.rows": "1000"}),
+            json!({}),
+        )
+        .await;
+    pipeline
+        .wait_arrived(&mut connection, ROWS, Duration::from_secs(400))
+        .await;
     assert_eq!(pipeline.assert_same(&mut connection).await, ROWS);
     run(
         &mut connection,
@@ -27,7 +36,9 @@ async fn a_million_rows_go_through_the_small_broker_whole() {
         created, note FROM t WHERE id <= 10",
     )
     .await;
-    pipeline.wait_arrived(&mut connection, ROWS + 10, Duration::from_secs(60)).await;
+    pipeline
+        .wait_arrived(&mut connection, ROWS + 10, Duration::from_secs(60))
+        .await;
 }
 
 #[tokio::test]
@@ -43,11 +54,19 @@ async fn dev_is_ready_in_a_second_and_stops_cleanly() {
 async fn dev_uses_a_real_kafka_when_told() {
     let server = lab().mariadb();
     let mut settings = Settings::dev("dev-brokers");
-    settings.args.extend(["--brokers".to_owned(), lab().kafka().brokers()]);
+    settings
+        .args
+        .extend(["--brokers".to_owned(), lab().kafka().brokers()]);
     let worker = Rowferry::start(lab().scratch(), settings);
     let (pipeline, mut connection) = Pipeline::new(server, "dev_brokers", "t").await;
-    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)").await;
-    pipeline.create(worker.rest(), server, json!({}), json!({})).await;
+    run(
+        &mut connection,
+        "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)",
+    )
+    .await;
+    pipeline
+        .create(worker.rest(), server, json!({}), json!({}))
+        .await;
     pipeline.wait_same(&mut connection, crate::SOON).await;
     assert_eq!(lab().kafka().topics().read(&pipeline.topic()).len(), 1);
 }
@@ -57,9 +76,15 @@ async fn offsets_of_a_sink_can_be_set_and_reset() {
     let server = lab().mariadb();
     let worker = Rowferry::start(lab().scratch(), Settings::dev("dev-offsets"));
     let (pipeline, mut connection) = Pipeline::new(server, "dev_offsets", "t").await;
-    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2), (3)").await;
+    run(
+        &mut connection,
+        "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2), (3)",
+    )
+    .await;
     let rest = worker.rest();
-    pipeline.create(rest, server, json!({}), json!({"pk.mode": "none"})).await;
+    pipeline
+        .create(rest, server, json!({}), json!({"pk.mode": "none"}))
+        .await;
     pipeline.wait_arrived(&mut connection, 3, crate::SOON).await;
     let (name, topic) = (pipeline.sink_name(), pipeline.topic());
     let path = format!("/connectors/{name}");
@@ -78,9 +103,14 @@ async fn offsets_of_a_sink_can_be_set_and_reset() {
         rest.send(change, &offsets, body).await.expect(200);
         let expected = if change == "PATCH" { 2 } else { 0 };
         let stored = rest.get(&offsets).await.expect(200).body;
-        assert_eq!(stored["offsets"][0]["offset"]["kafka_offset"], expected, "{stored}");
+        assert_eq!(
+            stored["offsets"][0]["offset"]["kafka_offset"], expected,
+            "{stored}"
+        );
         rest.put_empty(&format!("{path}/resume")).await.expect(202);
-        pipeline.wait_arrived(&mut connection, rows, crate::SOON).await;
+        pipeline
+            .wait_arrived(&mut connection, rows, crate::SOON)
+            .await;
     }
     assert_eq!(pipeline.arrived(&mut connection).await, 7);
 }

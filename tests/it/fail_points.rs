@@ -13,13 +13,23 @@ use crate::{SOON, lab};
 async fn a_worker_stands_still_goes_on_fails_and_ends_at_a_fail_point() {
     let server = lab().mariadb();
     let settings = Settings::serve(&unique("failing"), lab().kafka().brokers());
-    let worker = Rowferry::start(lab().scratch(), settings.failing_at("source.before-commit", "return(hang)"));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        settings.failing_at("source.before-commit", "return(hang)"),
+    );
     let rest = worker.rest();
     let (pipeline, mut connection) = Pipeline::new(server, "failing", "t").await;
-    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT); INSERT INTO t VALUES (1), (2)").await;
+    run(
+        &mut connection,
+        "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT); INSERT INTO t VALUES (1), (2)",
+    )
+    .await;
     pipeline.create(rest, server, json!({}), json!({})).await;
 
-    for_condition("a commit that hangs", SOON, async || worker.reached("source.before-commit") > 0).await;
+    for_condition("a commit that hangs", SOON, async || {
+        worker.reached("source.before-commit") > 0
+    })
+    .await;
     assert_eq!(worker.reached("sink.before-commit"), 0, "it is not set");
     worker.go_on_at("source.before-commit");
     pipeline.wait_arrived(&mut connection, 2, SOON).await;
@@ -28,7 +38,12 @@ async fn a_worker_stands_still_goes_on_fails_and_ends_at_a_fail_point() {
     worker.fail_at("source.poll", "1*return(the cable is out)");
     run(&mut connection, "INSERT INTO t VALUES (3)").await;
     pipeline.wait_arrived(&mut connection, 3, SOON).await;
-    assert_eq!(worker.reached("source.poll") > 0, worker.log().contains("fail point source.poll: the cable is out"));
+    assert_eq!(
+        worker.reached("source.poll") > 0,
+        worker
+            .log()
+            .contains("fail point source.poll: the cable is out")
+    );
     worker.go_on_at("source.poll");
 
     // after the commit of the rows, before anybody knows

@@ -17,7 +17,13 @@ const FIELDS: [&str; 2] = ["waiting_for", "since"];
 
 /// The status of a connector's task.
 async fn task(worker: &Rowferry, name: &str) -> Value {
-    worker.rest().get(&format!("/connectors/{name}/status")).await.expect(200).body["tasks"][0].take()
+    worker
+        .rest()
+        .get(&format!("/connectors/{name}/status"))
+        .await
+        .expect(200)
+        .body["tasks"][0]
+        .take()
 }
 
 fn text(value: &Value) -> &str {
@@ -27,17 +33,26 @@ fn text(value: &Value) -> &str {
 /// Waits until the task's warning says what it waits for, and `/health` lists it with the same.
 async fn told(worker: &Rowferry, name: &str, what: &str) -> Value {
     let mut listed = Value::Null;
-    for_condition(&format!("{name} to say that it waits for {what}"), LONG, async || {
-        let task = task(worker, name).await;
-        if !text(&task["warning"]).contains("standing still: since") {
-            return false;
-        }
-        let health = worker.rest().get("/health").await.body;
-        let still = health["standing_still"].as_array().cloned().unwrap_or_default();
-        let own = still.into_iter().find(|one| one["connector"] == *name && one["waiting_for"] == *what);
-        listed = own.unwrap_or_default();
-        !listed.is_null()
-    })
+    for_condition(
+        &format!("{name} to say that it waits for {what}"),
+        LONG,
+        async || {
+            let task = task(worker, name).await;
+            if !text(&task["warning"]).contains("standing still: since") {
+                return false;
+            }
+            let health = worker.rest().get("/health").await.body;
+            let still = health["standing_still"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            let own = still
+                .into_iter()
+                .find(|one| one["connector"] == *name && one["waiting_for"] == *what);
+            listed = own.unwrap_or_default();
+            !listed.is_null()
+        },
+    )
     .await;
     listed
 }
@@ -51,8 +66,10 @@ async fn at_work(worker: &Rowferry, names: &[String]) {
         })
         .await;
     }
-    for_condition("a healthy worker", SOON, async || worker.rest().get("/health").await.body["status"] == "healthy")
-        .await;
+    for_condition("a healthy worker", SOON, async || {
+        worker.rest().get("/health").await.body["status"] == "healthy"
+    })
+    .await;
 }
 
 async fn failed_over_it(worker: &Rowferry, name: &str) {
@@ -66,13 +83,20 @@ async fn failed_over_it(worker: &Rowferry, name: &str) {
 async fn a_sink_whose_broker_stands_still_says_so_fails_and_goes_on() {
     let name = unique("frozen_broker");
     let (kafka, server) = (Kafka::start(lab().scratch(), &name), lab().mariadb());
-    let settings = Settings::serve(&name, kafka.brokers()).with("task.progress.timeout.ms", "30000");
+    let settings =
+        Settings::serve(&name, kafka.brokers()).with("task.progress.timeout.ms", "30000");
     let worker = Rowferry::start(lab().scratch(), settings);
     let (pipeline, mut connection) = Pipeline::new(server, "iced", "t").await;
-    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, at TEXT)").await;
+    run(
+        &mut connection,
+        "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, at TEXT)",
+    )
+    .await;
     run(&mut connection, "INSERT INTO t (at) VALUES ('a')").await;
     let insert = json!({"insert.mode": "insert", "pk.mode": "none"});
-    pipeline.create(worker.rest(), server, json!({}), insert).await;
+    pipeline
+        .create(worker.rest(), server, json!({}), insert)
+        .await;
     pipeline.wait_arrived(&mut connection, 1, LONG).await;
     let names = [pipeline.source_name(), pipeline.sink_name()];
     kafka.freeze();
@@ -85,7 +109,11 @@ async fn a_sink_whose_broker_stands_still_says_so_fails_and_goes_on() {
     let progress = worker.rest().get(&path).await.expect(200).body["tasks"][0].take();
     assert_eq!(progress["waiting_for"], "kafka", "{progress}");
     let again = worker.rest().get(&path).await.expect(200).body["tasks"][0].take();
-    assert_eq!(FIELDS.map(|field| &again[field]), FIELDS.map(|field| &progress[field]), "each poll begins it anew");
+    assert_eq!(
+        FIELDS.map(|field| &again[field]),
+        FIELDS.map(|field| &progress[field]),
+        "each poll begins it anew"
+    );
     failed_over_it(&worker, &names[1]).await;
     kafka.thaw();
     pipeline.wait_arrived(&mut connection, 2, LONG).await;
@@ -118,13 +146,25 @@ impl Across {
         let worker = Rowferry::start(lab().scratch(), settings);
         let (pipeline, mut source) = Pipeline::new(&from, "across", "t").await;
         let target = into.create_database(&pipeline.copy).await;
-        run(&mut source, "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, at TEXT)").await;
+        run(
+            &mut source,
+            "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, at TEXT)",
+        )
+        .await;
         let sink = json!({
             "connection.url": into.jdbc_url(&pipeline.copy), "connection.user": Postgres::USER,
             "connection.password": Postgres::PASSWORD, "insert.mode": "insert", "pk.mode": "none",
         });
         pipeline.create(worker.rest(), &from, json!({}), sink).await;
-        let mut across = Self { worker, from, into, pipeline, source, target, rows: 0 };
+        let mut across = Self {
+            worker,
+            from,
+            into,
+            pipeline,
+            source,
+            target,
+            rows: 0,
+        };
         across.insert().await;
         across.all_arrive().await;
         across
@@ -141,16 +181,31 @@ impl Across {
 
     /// Each row is in the target once.
     async fn all_arrive(&mut self) {
-        let sql = format!(r#"SELECT id::text FROM "{}" ORDER BY id"#, self.pipeline.topic());
+        let sql = format!(
+            r#"SELECT id::text FROM "{}" ORDER BY id"#,
+            self.pipeline.topic()
+        );
         let (rows, target) = (self.rows, &mut self.target);
         let mut ids = Vec::new();
         for_condition(&format!("{rows} rows"), LONG, async || {
-            let made = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone())).fetch_all(&mut *target).await.is_ok();
-            ids = if made { postgres::texts(target, &sql).await } else { Vec::new() };
+            let made = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone()))
+                .fetch_all(&mut *target)
+                .await
+                .is_ok();
+            ids = if made {
+                postgres::texts(target, &sql).await
+            } else {
+                Vec::new()
+            };
             ids.len() >= rows
         })
         .await;
-        assert_eq!(ids, (1..=rows).map(|id| vec![Some(id.to_string())]).collect::<Vec<_>>());
+        assert_eq!(
+            ids,
+            (1..=rows)
+                .map(|id| vec![Some(id.to_string())])
+                .collect::<Vec<_>>()
+        );
     }
 }
 
@@ -187,7 +242,11 @@ async fn tasks_that_open_against_databases_that_stand_still_say_so_over_all_thei
     across.worker.restart();
     for (name, what) in [(&source, "source"), (&sink, "database")] {
         let first = told(&across.worker, name, what).await;
-        assert_eq!(told(&across.worker, name, what).await["since"], first["since"], "each answer begins it anew");
+        assert_eq!(
+            told(&across.worker, name, what).await["since"],
+            first["since"],
+            "each answer begins it anew"
+        );
     }
     across.from.thaw();
     across.into.thaw();

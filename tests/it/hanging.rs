@@ -41,7 +41,10 @@ fn sink(url: &str) -> Value {
 async fn a_database_that_hangs_holds_up_its_own_validation_for_a_limited_time_and_nothing_else() {
     let worker = Rowferry::start(lab().scratch(), Settings::dev(&unique("hanging")));
     let (rest, port) = (worker.rest().clone(), silent().await);
-    let urls = [format!("jdbc:mariadb://127.0.0.1:{port}/d"), format!("jdbc:postgresql://127.0.0.1:{port}/d")];
+    let urls = [
+        format!("jdbc:mariadb://127.0.0.1:{port}/d"),
+        format!("jdbc:postgresql://127.0.0.1:{port}/d"),
+    ];
     let mut asked = tokio::task::JoinSet::new();
     // More at once than a worker has threads.
     for turn in 0..6 {
@@ -57,9 +60,19 @@ async fn a_database_that_hangs_holds_up_its_own_validation_for_a_limited_time_an
                 let answer = match turn {
                     // A connector is validated before it is created.
                     4 | 5 => {
-                        rest.put(&format!("/connectors/{}/config", config["name"].as_str().unwrap()), &config).await
+                        rest.put(
+                            &format!("/connectors/{}/config", config["name"].as_str().unwrap()),
+                            &config,
+                        )
+                        .await
                     }
-                    _ => rest.put(&format!("/connector-plugins/{plugin}/config/validate"), &config).await,
+                    _ => {
+                        rest.put(
+                            &format!("/connector-plugins/{plugin}/config/validate"),
+                            &config,
+                        )
+                        .await
+                    }
                 };
                 (turn, answer, began.elapsed())
             });
@@ -81,12 +94,18 @@ async fn a_database_that_hangs_holds_up_its_own_validation_for_a_limited_time_an
             }
         }
     }
-    assert!(others > 10, "the databases did not hang: {others}, {answers:?}");
+    assert!(
+        others > 10,
+        "the databases did not hang: {others}, {answers:?}"
+    );
     for (turn, answer, took) in answers {
         assert!(took < Duration::from_secs(45), "{took:?}");
         let status = if turn > 3 { 400 } else { 200 };
         let text = answer.expect(status).text;
-        assert!(text.contains("did not end within") || text.contains("Could not connect to database"), "{text}");
+        assert!(
+            text.contains("did not end within") || text.contains("Could not connect to database"),
+            "{text}"
+        );
         assert!(!text.contains("\"p\""), "{text}");
     }
     rest.get("/connectors").await.expect(200);
@@ -102,7 +121,9 @@ pub async fn relay(server: u16) -> (u16, watch::Sender<bool>) {
         while let Ok((mut client, _)) = listener.accept().await {
             let mut held = held.clone();
             tokio::spawn(async move {
-                let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
+                let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)).await else {
+                    return;
+                };
                 tokio::select! {
                     _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
                     _ = held.wait_for(|hold| *hold) => {}
@@ -117,13 +138,24 @@ pub async fn relay(server: u16) -> (u16, watch::Sender<bool>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connectors_whose_database_has_come_to_hang_can_be_steered_and_deleted() {
-    let (server, worker) = (lab().mariadb(), Rowferry::start(lab().scratch(), Settings::dev(&unique("steered"))));
+    let (server, worker) = (
+        lab().mariadb(),
+        Rowferry::start(lab().scratch(), Settings::dev(&unique("steered"))),
+    );
     let (pipeline, mut connection) = Pipeline::new(server, "steered", "t").await;
-    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT); INSERT INTO t VALUES (1), (2)").await;
+    run(
+        &mut connection,
+        "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT); INSERT INTO t VALUES (1), (2)",
+    )
+    .await;
     let (port, hold) = relay(server.port()).await;
-    let (rest, through) = (worker.rest(), |database: &str| format!("jdbc:mariadb://127.0.0.1:{port}/{database}"));
-    let (source, sink) =
-        (json!({"connection.url": through(&pipeline.name)}), json!({"connection.url": through(&pipeline.copy)}));
+    let (rest, through) = (worker.rest(), |database: &str| {
+        format!("jdbc:mariadb://127.0.0.1:{port}/{database}")
+    });
+    let (source, sink) = (
+        json!({"connection.url": through(&pipeline.name)}),
+        json!({"connection.url": through(&pipeline.copy)}),
+    );
     pipeline.create(rest, server, source, sink).await;
     pipeline.wait_arrived(&mut connection, 2, SOON).await;
     hold.send_replace(true);
@@ -134,15 +166,26 @@ async fn connectors_whose_database_has_come_to_hang_can_be_steered_and_deleted()
         rest.get(&format!("{path}/status")).await.expect(200);
         rest.put_empty(&format!("{path}/pause")).await.expect(202);
         rest.put_empty(&format!("{path}/resume")).await.expect(202);
-        rest.post(&format!("{path}/restart?includeTasks=true&onlyFailed=false"), &json!({})).await.expect(202);
+        rest.post(
+            &format!("{path}/restart?includeTasks=true&onlyFailed=false"),
+            &json!({}),
+        )
+        .await
+        .expect(202);
         rest.put_empty(&format!("{path}/stop")).await.expect(204);
         for_condition("no tasks", SOON, async || {
-            rest.get(&format!("{path}/status")).await.body["tasks"].as_array().is_some_and(Vec::is_empty)
+            rest.get(&format!("{path}/status")).await.body["tasks"]
+                .as_array()
+                .is_some_and(Vec::is_empty)
         })
         .await;
         rest.delete(&path).await.expect(204);
         rest.get(&path).await.expect(404);
-        assert!(began.elapsed() < Duration::from_secs(45), "{name}: {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(45),
+            "{name}: {:?}",
+            began.elapsed()
+        );
     }
     assert_eq!(worker.stop(Duration::from_secs(35)), Some(0));
 }

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::hostile::{Hostile, Lie, Mood, Protocol};
-use testkit::{MariaDb, Postgres, Random, Rest, Rowferry, Settings, Usage, for_condition, mariadb, postgres, unique};
+use testkit::{
+    MariaDb, Postgres, Random, Rest, Rowferry, Settings, Usage, for_condition, mariadb, postgres,
+    unique,
+};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -30,21 +33,31 @@ impl Place {
 
     /// One of these servers, or of the shared ones.
     async fn on(protocol: Protocol, encrypted: Option<Arc<Encrypted>>) -> Self {
-        let place = Self { protocol, name: unique("hostile"), encrypted };
+        let place = Self {
+            protocol,
+            name: unique("hostile"),
+            encrypted,
+        };
         match protocol {
             Protocol::MySql => drop(place.mariadb().create_database(&place.name).await),
             Protocol::Postgres => drop(place.postgres().create_database(&place.name).await),
         }
-        place.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(100))").await;
+        place
+            .run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(100))")
+            .await;
         place
     }
 
     fn mariadb(&self) -> &MariaDb {
-        self.encrypted.as_ref().map_or_else(|| lab().mariadb(), |servers| &servers.mariadb)
+        self.encrypted
+            .as_ref()
+            .map_or_else(|| lab().mariadb(), |servers| &servers.mariadb)
     }
 
     fn postgres(&self) -> &Postgres {
-        self.encrypted.as_ref().map_or_else(|| lab().postgres(), |servers| &servers.postgres)
+        self.encrypted
+            .as_ref()
+            .map_or_else(|| lab().postgres(), |servers| &servers.postgres)
     }
 
     fn port(&self) -> u16 {
@@ -56,7 +69,9 @@ impl Place {
 
     pub async fn run(&self, sql: &str) {
         match self.protocol {
-            Protocol::MySql => mariadb::run(&mut self.mariadb().connect(&self.name).await, sql).await,
+            Protocol::MySql => {
+                mariadb::run(&mut self.mariadb().connect(&self.name).await, sql).await
+            }
             Protocol::Postgres => {
                 drop(postgres::texts(&mut self.postgres().connect(&self.name).await, sql).await);
             }
@@ -66,7 +81,10 @@ impl Place {
     /// Adds rows with the next ids.
     pub async fn insert(&self, rows: usize) {
         for _ in 0..rows {
-            self.run("INSERT INTO t SELECT COALESCE(MAX(id), 0) + 1, CONCAT('name ', COUNT(*)) FROM t").await;
+            self.run(
+                "INSERT INTO t SELECT COALESCE(MAX(id), 0) + 1, CONCAT('name ', COUNT(*)) FROM t",
+            )
+            .await;
         }
     }
 
@@ -76,7 +94,8 @@ impl Place {
             Protocol::MySql => format!("`{name}`"),
             Protocol::Postgres => format!("\"{name}\""),
         };
-        let there = format!("SELECT COUNT(*) FROM information_schema.tables WHERE table_name = '{table}'");
+        let there =
+            format!("SELECT COUNT(*) FROM information_schema.tables WHERE table_name = '{table}'");
         let sql = format!(
             "SELECT COUNT(*), COUNT(DISTINCT {id}), SUM({id} * LENGTH({name})) FROM {table}",
             id = column("id"),
@@ -94,23 +113,44 @@ impl Place {
             }
             Protocol::Postgres => {
                 let mut connection = self.postgres().connect(&self.name).await;
-                if postgres::texts(&mut connection, &there.replace("COUNT(*)", "COUNT(*)::text")).await[0][0].as_deref()
+                if postgres::texts(
+                    &mut connection,
+                    &there.replace("COUNT(*)", "COUNT(*)::text"),
+                )
+                .await[0][0]
+                    .as_deref()
                     == Some("0")
                 {
                     return Vec::new();
                 }
-                let sql = sql.replace("COUNT(*)", "COUNT(*)::text").replace("\"id\"),", "\"id\")::text,");
-                postgres::texts(&mut connection, &sql.replace("(\"name\"))", "(\"name\"))::text")).await
+                let sql = sql
+                    .replace("COUNT(*)", "COUNT(*)::text")
+                    .replace("\"id\"),", "\"id\")::text,");
+                postgres::texts(
+                    &mut connection,
+                    &sql.replace("(\"name\"))", "(\"name\"))::text"),
+                )
+                .await
             }
         };
         rows.remove(0)
     }
 
     fn url(&self, port: u16) -> String {
-        let mode = if self.encrypted.is_some() { "require" } else { "disable" };
+        let mode = if self.encrypted.is_some() {
+            "require"
+        } else {
+            "disable"
+        };
         match self.protocol {
-            Protocol::MySql => format!("jdbc:mariadb://127.0.0.1:{port}/{}?sslMode={mode}", self.name),
-            Protocol::Postgres => format!("jdbc:postgresql://127.0.0.1:{port}/{}?sslmode={mode}", self.name),
+            Protocol::MySql => format!(
+                "jdbc:mariadb://127.0.0.1:{port}/{}?sslMode={mode}",
+                self.name
+            ),
+            Protocol::Postgres => format!(
+                "jdbc:postgresql://127.0.0.1:{port}/{}?sslmode={mode}",
+                self.name
+            ),
         }
     }
 
@@ -143,7 +183,12 @@ impl Place {
             last = (self.summary("t").await, self.summary("copy").await);
             last.0 == last.1
         };
-        for_condition(&format!("the same rows in {}", self.name), SOON * 2, arrived).await;
+        for_condition(
+            &format!("the same rows in {}", self.name),
+            SOON * 2,
+            arrived,
+        )
+        .await;
     }
 }
 
@@ -151,20 +196,35 @@ async fn restart_failed(rest: &Rest, names: &[String]) {
     for name in names {
         let status = rest.get(&format!("/connectors/{name}/status")).await;
         if status.text.contains("FAILED") {
-            let _ =
-                rest.post(&format!("/connectors/{name}/restart?includeTasks=true&onlyFailed=true"), &json!({})).await;
+            let _ = rest
+                .post(
+                    &format!("/connectors/{name}/restart?includeTasks=true&onlyFailed=true"),
+                    &json!({}),
+                )
+                .await;
         }
     }
 }
 
 /// Asserts that the worker has taken little memory since it was last asked, and never wrote a backtrace.
 fn assert_sound(worker: &Rowferry, what: &str) {
-    assert!(worker.is_running(), "{what}: the worker is gone: {}", worker.log());
+    assert!(
+        worker.is_running(),
+        "{what}: the worker is gone: {}",
+        worker.log()
+    );
     let usage = Usage::of(worker.pid());
-    assert!(usage.peak < LIMIT, "{what}: {} bytes of resident memory at the peak", usage.peak);
+    assert!(
+        usage.peak < LIMIT,
+        "{what}: {} bytes of resident memory at the peak",
+        usage.peak
+    );
     Usage::reset_peak(worker.pid());
     let log = worker.log();
-    assert!(!log.contains("stack backtrace") && !log.contains("RUST_BACKTRACE"), "{what}: a backtrace in the log");
+    assert!(
+        !log.contains("stack backtrace") && !log.contains("RUST_BACKTRACE"),
+        "{what}: a backtrace in the log"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +234,10 @@ async fn a_database_that_lies_about_sizes_is_refused_by_validation_in_little_mem
         let place = Place::new(protocol).await;
         let relay = Hostile::start(protocol, place.port()).await;
         let url = place.url(relay.port());
-        for (plugin, config) in [("JdbcSource", place.source(&url)), ("JdbcSink", place.sink(&url))] {
+        for (plugin, config) in [
+            ("JdbcSource", place.source(&url)),
+            ("JdbcSink", place.sink(&url)),
+        ] {
             let mut config = config;
             config["name"] = json!("lied-to");
             for lie in Lie::ALL {
@@ -183,13 +246,24 @@ async fn a_database_that_lies_about_sizes_is_refused_by_validation_in_little_mem
                     let what = format!("{protocol:?} {plugin} {lie:?} {at}");
                     relay.be(Mood::Lying(lie, at));
                     let path = format!("/connector-plugins/{plugin}/config/validate");
-                    let answer =
-                        worker.rest().try_send("PUT", &path, Some(("application/json", config.to_string()))).await;
+                    let answer = worker
+                        .rest()
+                        .try_send("PUT", &path, Some(("application/json", config.to_string())))
+                        .await;
                     let answer = answer.unwrap_or_else(|error| panic!("{what}: {error}"));
                     assert_eq!(answer.status, 200, "{what}: {}", answer.text);
-                    assert!(answer.text.len() < 200_000, "{what}: an answer of {} bytes", answer.text.len());
-                    if at == 2 && matches!(lie, Lie::Columns | Lie::EndlessMessage | Lie::CutShort) {
-                        assert!(answer.body["error_count"].as_u64() > Some(0), "{what}: {}", answer.text);
+                    assert!(
+                        answer.text.len() < 200_000,
+                        "{what}: an answer of {} bytes",
+                        answer.text.len()
+                    );
+                    if at == 2 && matches!(lie, Lie::Columns | Lie::EndlessMessage | Lie::CutShort)
+                    {
+                        assert!(
+                            answer.body["error_count"].as_u64() > Some(0),
+                            "{what}: {}",
+                            answer.text
+                        );
                     }
                     assert_sound(&worker, &what);
                 }
@@ -209,24 +283,47 @@ async fn tasks_whose_database_lies_end_with_a_clear_error_and_go_on_when_it_does
     let worker = lab().own_worker(&unique("lied-to-tasks"));
     for protocol in [Protocol::MySql, Protocol::Postgres] {
         let place = Place::new(protocol).await;
-        let (before, behind) =
-            (Hostile::start(protocol, place.port()).await, Hostile::start(protocol, place.port()).await);
-        let names = [format!("{}-source", place.name), format!("{}-sink", place.name)];
+        let (before, behind) = (
+            Hostile::start(protocol, place.port()).await,
+            Hostile::start(protocol, place.port()).await,
+        );
+        let names = [
+            format!("{}-source", place.name),
+            format!("{}-sink", place.name),
+        ];
         place.insert(3).await;
-        worker.rest().create(&names[0], &place.source(&place.url(before.port()))).await;
-        worker.rest().create(&names[1], &place.sink(&place.url(behind.port()))).await;
+        worker
+            .rest()
+            .create(&names[0], &place.source(&place.url(before.port())))
+            .await;
+        worker
+            .rest()
+            .create(&names[1], &place.sink(&place.url(behind.port())))
+            .await;
         place.wait_same(worker.rest(), &names).await;
         // what looks like an acknowledgement of a commit that never was is not among them: nobody could tell
-        for lie in [Lie::EndlessMessage, Lie::Columns, Lie::CutShort, Lie::LongerThanItsMessage, Lie::LongError] {
+        for lie in [
+            Lie::EndlessMessage,
+            Lie::Columns,
+            Lie::CutShort,
+            Lie::LongerThanItsMessage,
+            Lie::LongError,
+        ] {
             for (relay, name) in [(&behind, &names[1]), (&before, &names[0])] {
                 let what = format!("{protocol:?} {lie:?} to {name}");
                 let told = relay.told();
                 relay.be(Mood::Lying(lie, 1));
                 place.insert(2).await;
-                for_condition(&format!("a lie: {what}"), SOON, async || relay.told() > told).await;
+                for_condition(&format!("a lie: {what}"), SOON, async || {
+                    relay.told() > told
+                })
+                .await;
                 if lie == Lie::EndlessMessage {
                     let status = worker.rest().wait_state(name, "FAILED", SOON).await;
-                    let trace = status["tasks"][0]["trace"].as_str().unwrap_or_default().to_owned();
+                    let trace = status["tasks"][0]["trace"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned();
                     assert!(trace.contains("max.row.bytes"), "{what}: {trace}");
                 }
                 relay.be(Mood::Honest);
@@ -247,7 +344,10 @@ async fn damaged_bytes_never_take_the_worker_down() {
         let place = Place::new(protocol).await;
         let relay = Hostile::start(protocol, place.port()).await;
         let url = place.url(relay.port());
-        let names = [format!("{}-source", place.name), format!("{}-sink", place.name)];
+        let names = [
+            format!("{}-source", place.name),
+            format!("{}-sink", place.name),
+        ];
         worker.rest().create(&names[0], &place.source(&url)).await;
         worker.rest().create(&names[1], &place.sink(&url)).await;
         relay.be(Mood::Damaging(random.fork(), 150));
@@ -260,14 +360,21 @@ async fn damaged_bytes_never_take_the_worker_down() {
         for_condition("60 damages", SOON * 3, damaged).await;
         relay.be(Mood::Honest);
         for name in &names {
-            let status = worker.rest().get(&format!("/connectors/{name}/status")).await.expect(200);
+            let status = worker
+                .rest()
+                .get(&format!("/connectors/{name}/status"))
+                .await
+                .expect(200);
             println!("{protocol:?} {name}: {}", status.text);
             worker.rest().remove(name).await;
         }
         // with damaged numbers for positions, rows may be lost; a connection with TLS notices. A new one finds all.
         let names = names.map(|name| format!("{name}-2"));
         let source = place.source(&url).as_object().cloned().map(|mut config| {
-            config.insert("topic.prefix".to_owned(), json!(format!("{}_2_", place.name)));
+            config.insert(
+                "topic.prefix".to_owned(),
+                json!(format!("{}_2_", place.name)),
+            );
             Value::Object(config)
         });
         worker.rest().create(&names[0], &source.unwrap()).await;
@@ -290,7 +397,10 @@ async fn bytes_that_are_damaged_under_tls_lose_and_double_nothing() {
         let place = Place::on(protocol, Some(Arc::clone(&servers))).await;
         let relay = Hostile::start(protocol, place.port()).await;
         let url = place.url(relay.port());
-        let names = [format!("{}-source", place.name), format!("{}-sink", place.name)];
+        let names = [
+            format!("{}-source", place.name),
+            format!("{}-sink", place.name),
+        ];
         worker.rest().create(&names[0], &place.source(&url)).await;
         worker.rest().create(&names[1], &place.sink(&url)).await;
         // a handshake has about 3,000 bytes: most connections come to be, none lives long
@@ -324,7 +434,10 @@ pub(crate) fn greeting(plugin: &str) -> Vec<u8> {
 #[tokio::test]
 async fn a_server_that_asks_for_the_password_as_it_is_in_its_greeting_does_not_get_it() {
     const PASSWORD: &str = "CANARY-as-it-is";
-    for (plugin, logs_in) in [("mysql_native_password", true), ("mysql_clear_password", false)] {
+    for (plugin, logs_in) in [
+        ("mysql_native_password", true),
+        ("mysql_clear_password", false),
+    ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let heard = tokio::spawn(async move {
@@ -339,11 +452,23 @@ async fn a_server_that_asks_for_the_password_as_it_is_in_its_greeting_does_not_g
             "connection.url": format!("jdbc:mysql://127.0.0.1:{port}/d"), "connection.user": "u",
             "connection.password": PASSWORD, "connection.attempts": "1"});
         let rest = lab().worker().rest();
-        let answer = rest.put("/connector-plugins/JdbcSource/config/validate", &config).await.expect(200);
-        assert!(answer.body["error_count"].as_i64() > Some(0), "{}", answer.text);
+        let answer = rest
+            .put("/connector-plugins/JdbcSource/config/validate", &config)
+            .await
+            .expect(200);
+        assert!(
+            answer.body["error_count"].as_i64() > Some(0),
+            "{}",
+            answer.text
+        );
         let heard = heard.await.unwrap();
         assert_eq!(!heard.is_empty(), logs_in, "{plugin}");
-        assert!(!heard.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes()), "{plugin}");
+        assert!(
+            !heard
+                .windows(PASSWORD.len())
+                .any(|part| part == PASSWORD.as_bytes()),
+            "{plugin}"
+        );
     }
 }
 
@@ -352,9 +477,16 @@ async fn a_server_that_asks_for_the_password_as_it_is_in_its_greeting_does_not_g
 async fn asked_for_all(listener: tokio::net::TcpListener) -> Vec<u8> {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut heard = vec![0; 4096];
-    stream.write_all(&greeting("mysql_native_password")).await.unwrap();
+    stream
+        .write_all(&greeting("mysql_native_password"))
+        .await
+        .unwrap();
     let _login = stream.read(&mut heard).await.unwrap();
-    let switch = [&b"\x2c\0\0\x02\xfecaching_sha2_password\0"[..], b"abcdefghijabcdefghij\0"].concat();
+    let switch = [
+        &b"\x2c\0\0\x02\xfecaching_sha2_password\0"[..],
+        b"abcdefghijabcdefghij\0",
+    ]
+    .concat();
     stream.write_all(&switch).await.unwrap();
     let _scramble = stream.read(&mut heard).await.unwrap();
     stream.write_all(b"\x02\0\0\x04\x01\x04").await.unwrap();
@@ -365,7 +497,11 @@ async fn asked_for_all(listener: tokio::net::TcpListener) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_server_without_tls_is_not_asked_for_a_key_of_its_own_unless_the_url_allows_it() {
-    for (params, asks) in [("", false), ("?sslMode=DISABLED", false), ("?allowPublicKeyRetrieval=true", true)] {
+    for (params, asks) in [
+        ("", false),
+        ("?sslMode=DISABLED", false),
+        ("?allowPublicKeyRetrieval=true", true),
+    ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let heard = tokio::spawn(asked_for_all(listener));
@@ -373,8 +509,20 @@ async fn a_server_without_tls_is_not_asked_for_a_key_of_its_own_unless_the_url_a
             "connection.url": format!("jdbc:mysql://127.0.0.1:{port}/d{params}"), "connection.user": "u",
             "connection.password": "pw", "connection.attempts": "1"});
         let rest = lab().worker().rest();
-        let answer = rest.put("/connector-plugins/JdbcSource/config/validate", &config).await.expect(200);
-        assert_eq!(heard.await.unwrap() == b"\x01\0\0\x05\x02", asks, "{params}");
-        assert_eq!(answer.text.contains("or set allowPublicKeyRetrieval=true"), !asks, "{}", answer.text);
+        let answer = rest
+            .put("/connector-plugins/JdbcSource/config/validate", &config)
+            .await
+            .expect(200);
+        assert_eq!(
+            heard.await.unwrap() == b"\x01\0\0\x05\x02",
+            asks,
+            "{params}"
+        );
+        assert_eq!(
+            answer.text.contains("or set allowPublicKeyRetrieval=true"),
+            !asks,
+            "{}",
+            answer.text
+        );
     }
 }

@@ -28,13 +28,36 @@ impl Bench {
     /// Each 20 rows are a transaction; the sink inserts without a key, so that a row delivered twice is two rows.
     async fn new(name: &str, more: serde_json::Value) -> Self {
         let (server, proxy) = (lab().mariadb(), KafkaProxy::start(lab().kafka()).await);
-        let worker = Rowferry::start(lab().scratch(), Settings::serve(&unique(name), proxy.brokers()));
+        let worker = Rowferry::start(
+            lab().scratch(),
+            Settings::serve(&unique(name), proxy.brokers()),
+        );
         let (pipeline, mut connection) = Pipeline::new(server, name, "t").await;
-        run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, v INT)").await;
+        run(
+            &mut connection,
+            "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, v INT)",
+        )
+        .await;
         let mut source = json!({"transaction.boundary": "poll", "batch.max.rows": "20"});
-        source.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        pipeline.create(worker.rest(), server, source, json!({"insert.mode": "insert", "pk.mode": "none"})).await;
-        let mut bench = Self { proxy, worker, pipeline, connection, rows: 0 };
+        source
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        pipeline
+            .create(
+                worker.rest(),
+                server,
+                source,
+                json!({"insert.mode": "insert", "pk.mode": "none"}),
+            )
+            .await;
+        let mut bench = Self {
+            proxy,
+            worker,
+            pipeline,
+            connection,
+            rows: 0,
+        };
         bench.insert(20).await;
         bench.arrived(LONG).await;
         bench
@@ -42,12 +65,18 @@ impl Bench {
 
     async fn insert(&mut self, rows: i64) {
         let values = vec!["(1)"; usize::try_from(rows).unwrap()].join(",");
-        run(&mut self.connection, &format!("INSERT INTO t (v) VALUES {values}")).await;
+        run(
+            &mut self.connection,
+            &format!("INSERT INTO t (v) VALUES {values}"),
+        )
+        .await;
         self.rows += rows;
     }
 
     async fn arrived(&mut self, within: Duration) {
-        self.pipeline.wait_arrived(&mut self.connection, self.rows, within).await;
+        self.pipeline
+            .wait_arrived(&mut self.connection, self.rows, within)
+            .await;
     }
 
     /// The `client.id` of the source's producer.
@@ -60,9 +89,19 @@ impl Bench {
         self.arrived(LONG).await;
         self.pipeline.assert_same(&mut self.connection).await;
         let entries = lab().kafka().topics().read(&self.pipeline.topic());
-        let ids: BTreeSet<_> = entries.iter().map(|entry| entry.json()["payload"]["id"].as_i64()).collect();
-        assert_eq!((entries.len(), ids.len()), (self.rows as usize, self.rows as usize));
-        let target = format!("SELECT COUNT(*) FROM `{}`.`{}`", self.pipeline.copy, self.pipeline.topic());
+        let ids: BTreeSet<_> = entries
+            .iter()
+            .map(|entry| entry.json()["payload"]["id"].as_i64())
+            .collect();
+        assert_eq!(
+            (entries.len(), ids.len()),
+            (self.rows as usize, self.rows as usize)
+        );
+        let target = format!(
+            "SELECT COUNT(*) FROM `{}`.`{}`",
+            self.pipeline.copy,
+            self.pipeline.topic()
+        );
         assert_eq!(count(&mut self.connection, &target).await, self.rows);
     }
 }
@@ -70,12 +109,23 @@ impl Bench {
 /// Of each round's transactions one loses the answer to its commit, or the request itself.
 async fn lost_answers(name: &str, rounds: u64) {
     let mut random = Random::new();
-    let mut bench = Bench::new(name, json!({"producer.override.request.timeout.ms": "3000"})).await;
+    let mut bench = Bench::new(
+        name,
+        json!({"producer.override.request.timeout.ms": "3000"}),
+    )
+    .await;
     let producer = bench.producer();
     for round in 0..rounds {
-        let fault = random.pick(&[Fault::CutAnswer, Fault::CutAnswer, Fault::SwallowAnswer, Fault::CutRequest]);
+        let fault = random.pick(&[
+            Fault::CutAnswer,
+            Fault::CutAnswer,
+            Fault::SwallowAnswer,
+            Fault::CutRequest,
+        ]);
         let nth = 1 + random.below(5) as usize;
-        let trap = bench.proxy.trap(Api::EndTxn, Some(&producer), nth, false, *fault);
+        let trap = bench
+            .proxy
+            .trap(Api::EndTxn, Some(&producer), nth, false, *fault);
         bench.insert(120).await;
         trap.wait_sprung(LONG).await;
         bench.arrived(LONG).await;
@@ -97,10 +147,16 @@ async fn fifty_commits_whose_answer_is_lost_are_looked_up() {
 
 /// Commits that reach the broker only after other producers have committed other transactions.
 async fn late_requests(name: &str, rounds: u64, late: Duration) {
-    let mut bench = Bench::new(name, json!({"producer.override.request.timeout.ms": "3000"})).await;
+    let mut bench = Bench::new(
+        name,
+        json!({"producer.override.request.timeout.ms": "3000"}),
+    )
+    .await;
     let producer = bench.producer();
     for _ in 0..rounds {
-        let trap = bench.proxy.trap(Api::EndTxn, Some(&producer), 2, false, Fault::Strand);
+        let trap = bench
+            .proxy
+            .trap(Api::EndTxn, Some(&producer), 2, false, Fault::Strand);
         bench.insert(100).await;
         trap.wait_sprung(LONG).await;
         let sprung = Instant::now();
@@ -138,12 +194,23 @@ async fn silence(name: &str, silent: Duration, timeout_ms: u64) {
     bench.proxy.line(Line::Open);
     let healed = Instant::now();
     bench.arrived(Duration::from_secs(40)).await;
-    println!("all rows {:.1} s after {silent:?} of silence", healed.elapsed().as_secs_f32());
+    println!(
+        "all rows {:.1} s after {silent:?} of silence",
+        healed.elapsed().as_secs_f32()
+    );
     for name in [bench.pipeline.source_name(), bench.pipeline.sink_name()] {
-        let status = bench.worker.rest().get(&format!("/connectors/{name}/status")).await.body;
+        let status = bench
+            .worker
+            .rest()
+            .get(&format!("/connectors/{name}/status"))
+            .await
+            .body;
         assert_eq!(status["tasks"][0]["state"], "RUNNING", "{status}");
     }
-    assert!(!bench.worker.log().contains("task failed"), "nothing has failed over a broker that was away");
+    assert!(
+        !bench.worker.log().contains("task failed"),
+        "nothing has failed over a broker that was away"
+    );
     bench.assert_whole().await;
 }
 
@@ -161,10 +228,17 @@ async fn a_network_that_is_gone_for_90_s_loses_and_doubles_nothing() {
 /// librdkafka does not keep to its time-outs: the call never comes back, its producer is given up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_never_returns_is_given_up() {
-    let mut bench = Bench::new("given_up", json!({"producer.override.request.timeout.ms": "3000"})).await;
+    let mut bench = Bench::new(
+        "given_up",
+        json!({"producer.override.request.timeout.ms": "3000"}),
+    )
+    .await;
     bench.worker.fail_at("producer.commit", "1*return(hang)");
     bench.insert(100).await;
-    for_condition("a commit that hangs", SOON, async || bench.worker.reached("producer.commit") > 0).await;
+    for_condition("a commit that hangs", SOON, async || {
+        bench.worker.reached("producer.commit") > 0
+    })
+    .await;
     bench.arrived(SOON).await;
     bench.assert_whole().await;
 }
@@ -175,19 +249,33 @@ async fn tasks_end_in_time_while_kafka_does_not_answer() {
     let mut bench = Bench::new("leaving", json!({})).await;
     bench.proxy.line(Line::Silent);
     bench.insert(500).await;
-    let (rest, names) = (bench.worker.rest(), [bench.pipeline.source_name(), bench.pipeline.sink_name()]);
+    let (rest, names) = (
+        bench.worker.rest(),
+        [bench.pipeline.source_name(), bench.pipeline.sink_name()],
+    );
     for name in &names {
         // the answer tells that the old task has ended
         let began = Instant::now();
-        rest.post(&format!("/connectors/{name}/tasks/0/restart"), &json!({})).await.expect(204);
-        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+        rest.post(&format!("/connectors/{name}/tasks/0/restart"), &json!({}))
+            .await
+            .expect(204);
+        assert!(
+            began.elapsed() < Duration::from_secs(15),
+            "{:?}",
+            began.elapsed()
+        );
     }
     for name in &names {
-        rest.delete(&format!("/connectors/{name}")).await.expect(204);
+        rest.delete(&format!("/connectors/{name}"))
+            .await
+            .expect(204);
     }
     assert_eq!(bench.worker.stop(Duration::from_secs(20)), Some(0));
     let log = bench.worker.log();
-    assert!(!log.contains("did not stop in time") && !log.contains("cut off"), "{log}");
+    assert!(
+        !log.contains("did not stop in time") && !log.contains("cut off"),
+        "{log}"
+    );
 }
 
 /// All that a consumer asks.
@@ -213,7 +301,11 @@ async fn a_consumer_that_hears_nothing_while_others_do_is_replaced_and_an_idle_o
     tokio::time::sleep(Duration::from_secs(20)).await;
     let replaced = |bench: &Bench| bench.worker.log().contains("a new one is opened");
     assert!(!replaced(&bench), "it was idle");
-    let swallow = |api| bench.proxy.trap(api, Some(&consumer), 1, true, Fault::SwallowAnswer);
+    let swallow = |api| {
+        bench
+            .proxy
+            .trap(api, Some(&consumer), 1, true, Fault::SwallowAnswer)
+    };
     let traps = CONSUMERS.map(swallow);
     for_condition("a new consumer", SOON, async || replaced(&bench)).await;
     traps.iter().for_each(|trap| trap.release());
@@ -224,10 +316,14 @@ async fn a_consumer_that_hears_nothing_while_others_do_is_replaced_and_an_idle_o
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_is_answered_once_the_task_is_up_again() {
     let bench = Bench::new("restarted", json!({})).await;
-    let (rest, status) = (bench.worker.rest(), |name: &str| format!("/connectors/{name}/status"));
+    let (rest, status) = (bench.worker.rest(), |name: &str| {
+        format!("/connectors/{name}/status")
+    });
     for name in [bench.pipeline.source_name(), bench.pipeline.sink_name()] {
         for path in ["tasks/0/restart", "restart?includeTasks=true"] {
-            let answer = rest.post(&format!("/connectors/{name}/{path}"), &json!({})).await;
+            let answer = rest
+                .post(&format!("/connectors/{name}/{path}"), &json!({}))
+                .await;
             assert!(answer.status < 300, "{answer:?}");
             let shown = rest.get(&status(&name)).await.body;
             assert_eq!(

@@ -15,12 +15,20 @@ const MOST: u64 = 500 * 1024 * 1024;
 /// Writes records of so many bytes of one letter, all in one batch.
 fn produce(topic: &str, partition: i32, codec: &str, records: usize, bytes: usize) {
     let mut client = lab().kafka().topics().client();
-    client.set("compression.type", codec).set("message.max.bytes", "1000000000").set("linger.ms", "1000");
-    client.set("batch.size", "900000000").set("queue.buffering.max.kbytes", "2097151").set("partitioner", "random");
+    client
+        .set("compression.type", codec)
+        .set("message.max.bytes", "1000000000")
+        .set("linger.ms", "1000");
+    client
+        .set("batch.size", "900000000")
+        .set("queue.buffering.max.kbytes", "2097151")
+        .set("partitioner", "random");
     let producer: BaseProducer = client.create().unwrap();
     let value = "a".repeat(bytes);
     for _ in 0..records {
-        let record = BaseRecord::<str, str>::to(topic).partition(partition).payload(&value);
+        let record = BaseRecord::<str, str>::to(topic)
+            .partition(partition)
+            .payload(&value);
         producer.send(record).map_err(|(error, _)| error).unwrap();
     }
     producer.flush(Duration::from_secs(120)).unwrap();
@@ -39,7 +47,10 @@ async fn read_all(worker: &Rowferry, topic: &str) {
 }
 
 fn worker(name: &str) -> Rowferry {
-    let worker = Rowferry::start(lab().scratch(), Settings::serve(&unique(name), lab().kafka().brokers()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        Settings::serve(&unique(name), lab().kafka().brokers()),
+    );
     Usage::reset_peak(worker.pid());
     worker
 }
@@ -68,12 +79,21 @@ async fn refuses(worker: &Rowferry, topic: &str, what: &str) {
     let mut trace = String::new();
     for_condition(&format!("a task that refuses {what}"), SOON, async || {
         let body = worker.rest().get(&status).await.body;
-        trace = body["tasks"][0]["trace"].as_str().unwrap_or_default().to_owned();
+        trace = body["tasks"][0]["trace"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         body["tasks"][0]["state"] == "FAILED"
     })
     .await;
-    assert!(trace.contains(topic) && trace.contains("offset 0"), "{what}: {trace}");
-    assert!(trace.contains("inflates to more than 64 MB"), "{what}: {trace}");
+    assert!(
+        trace.contains(topic) && trace.contains("offset 0"),
+        "{what}: {trace}"
+    );
+    assert!(
+        trace.contains("inflates to more than 64 MB"),
+        "{what}: {trace}"
+    );
     worker.rest().remove(topic).await;
     assert_small(worker, what);
 }
@@ -84,7 +104,9 @@ fn snappy(bytes: usize) -> Vec<u8> {
     let copies = (bytes - 6 - 4) / 3;
     let rest = bytes - 6 - 3 * copies - 1;
     let inflated = 1 + 64 * copies + rest;
-    let mut out: Vec<u8> = (0..4).map(|n| (inflated >> (7 * n)) as u8 & 0x7f | if n < 3 { 0x80 } else { 0 }).collect();
+    let mut out: Vec<u8> = (0..4)
+        .map(|n| (inflated >> (7 * n)) as u8 & 0x7f | if n < 3 { 0x80 } else { 0 })
+        .collect();
     out.extend(b"\0a");
     out.extend(b"\xfe\x01\0".repeat(copies));
     out.push(u8::try_from((rest - 1) << 2).unwrap());
@@ -109,7 +131,9 @@ fn framed(blocks: &[Vec<u8>]) -> Vec<u8> {
 /// Puts a batch of snappy in the place of the batch of one record whose value begins with `mark`.
 fn put_in_place(answer: &mut [u8], mark: &[u8], bomb: &[u8]) {
     let begin = &answer[..answer.len().min(4096)];
-    let Some(value) = begin.windows(mark.len()).position(|window| window == mark) else { return };
+    let Some(value) = begin.windows(mark.len()).position(|window| window == mark) else {
+        return;
+    };
     // the record begins with its length, attributes, two deltas, no key, and the value's length
     let varint = |n: usize| (1..).find(|bytes| 2 * n < 1 << (7 * bytes)).unwrap();
     let size = mark.len().max(bomb.len());
@@ -126,10 +150,14 @@ fn put_in_place(answer: &mut [u8], mark: &[u8], bomb: &[u8]) {
 
 /// No broker stores all of these: one that is in the hands of others sends them.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_of_snappy_that_inflates_or_claims_to_inflate_to_hundreds_of_megabytes_is_refused_by_name() {
+async fn a_batch_of_snappy_that_inflates_or_claims_to_inflate_to_hundreds_of_megabytes_is_refused_by_name()
+ {
     const BYTES: usize = 12 << 20;
     let proxy = KafkaProxy::start(lab().kafka()).await;
-    let worker = Rowferry::start(lab().scratch(), Settings::serve(&unique("snappy"), proxy.brokers()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        Settings::serve(&unique("snappy"), proxy.brokers()),
+    );
     Usage::reset_peak(worker.pid());
     let block = 512 << 10;
     for (what, bomb) in [
@@ -140,12 +168,20 @@ async fn a_batch_of_snappy_that_inflates_or_claims_to_inflate_to_hundreds_of_meg
     ] {
         let topic = unique("snappy");
         let (topics, mark) = (lab().kafka().topics(), format!("the value of {topic}"));
-        topics.create_with(&topic, 1, &[("max.message.bytes", "50000000")]).await;
+        topics
+            .create_with(&topic, 1, &[("max.message.bytes", "50000000")])
+            .await;
         let mut client = topics.client();
         client.set("message.max.bytes", "50000000");
         let producer: BaseProducer = client.create().unwrap();
-        let value = format!("{mark}{}", "v".repeat(bomb.len().saturating_sub(mark.len())));
-        producer.send(BaseRecord::<str, str>::to(&topic).payload(&value)).map_err(|(error, _)| error).unwrap();
+        let value = format!(
+            "{mark}{}",
+            "v".repeat(bomb.len().saturating_sub(mark.len()))
+        );
+        producer
+            .send(BaseRecord::<str, str>::to(&topic).payload(&value))
+            .map_err(|(error, _)| error)
+            .unwrap();
         producer.flush(Duration::from_secs(60)).unwrap();
         let (mark, sent) = (mark.into_bytes(), bomb);
         proxy.tamper(move |answer| put_in_place(answer, &mark, &sent));
@@ -167,12 +203,21 @@ async fn many_batches_that_may_be_large_are_read_one_after_the_other() {
             }
         }
         read_all(&worker, &topic).await;
-        for_condition(&format!("all of {codec} to be read"), Duration::from_secs(180), async || {
-            let offsets = worker.rest().get(&format!("/connectors/{topic}/offsets")).await.body;
-            let read = offsets["offsets"].as_array().into_iter().flatten();
-            read.map(|of| of["offset"]["kafka_offset"].as_i64().unwrap_or(0)).sum::<i64>()
-                == 4000 * i64::from(PARTITIONS)
-        })
+        for_condition(
+            &format!("all of {codec} to be read"),
+            Duration::from_secs(180),
+            async || {
+                let offsets = worker
+                    .rest()
+                    .get(&format!("/connectors/{topic}/offsets"))
+                    .await
+                    .body;
+                let read = offsets["offsets"].as_array().into_iter().flatten();
+                read.map(|of| of["offset"]["kafka_offset"].as_i64().unwrap_or(0))
+                    .sum::<i64>()
+                    == 4000 * i64::from(PARTITIONS)
+            },
+        )
         .await;
         worker.rest().remove(&topic).await;
         assert_small(&worker, codec);

@@ -12,7 +12,11 @@ const SOON: Duration = Duration::from_secs(60);
 
 pub(crate) async fn table(server: &MariaDb, database: &str) -> Value {
     let mut connection = server.create_database(database).await;
-    run(&mut connection, "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY); INSERT INTO t VALUES (1), (2)").await;
+    run(
+        &mut connection,
+        "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY); INSERT INTO t VALUES (1), (2)",
+    )
+    .await;
     source(server, database)
 }
 
@@ -50,7 +54,9 @@ async fn a_killed_worker_takes_up_what_it_was_told() {
     let mut stored: Value = rest.get("/connectors/runs/config").await.expect(200).body;
     stored.as_object_mut().unwrap().remove("name");
     assert_eq!(stored, config, "the config comes back as it was given");
-    rest.put_empty("/connectors/stopped/resume").await.expect(202);
+    rest.put_empty("/connectors/stopped/resume")
+        .await
+        .expect(202);
     rest.wait_state("stopped", "RUNNING", SOON).await;
     assert_eq!(worker.stop(Duration::from_secs(30)), Some(0));
 }
@@ -65,7 +71,10 @@ async fn a_database_that_goes_away_is_named_and_taken_up_again() {
     rest.wait_state("s", "RUNNING", SOON).await;
     server.kill();
     rest.put_empty("/connectors/s/stop").await.expect(204);
-    for_condition("it is stopped", SOON, async || state(rest, "s").await == "STOPPED").await;
+    for_condition("it is stopped", SOON, async || {
+        state(rest, "s").await == "STOPPED"
+    })
+    .await;
     rest.put_empty("/connectors/s/resume").await.expect(202);
     for_condition("it says why it fails", SOON, async || {
         let status = rest.get("/connectors/s/status").await.body;
@@ -86,31 +95,57 @@ async fn a_worker_without_its_broker_answers_says_so_and_recovers() {
     let name = unique("nobroker");
     let database = unique("nobroker");
     let config = table(lab().mariadb(), &database).await;
-    let worker = Rowferry::start(lab().scratch(), Settings::serve(&name, format!("127.0.0.1:{port}")));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        Settings::serve(&name, format!("127.0.0.1:{port}")),
+    );
     let rest = worker.rest();
     let health = rest.get("/health").await.expect(503).body;
     assert_eq!(health["status"], "starting");
-    assert!(health["message"].as_str().unwrap().contains("bootstrap.servers"), "{health}");
+    assert!(
+        health["message"]
+            .as_str()
+            .unwrap()
+            .contains("bootstrap.servers"),
+        "{health}"
+    );
     rest.create("s", &config).await;
     for_condition("the status says what to do", SOON, async || {
-        rest.get("/connectors/s/status").await.text.contains("bootstrap.servers")
+        rest.get("/connectors/s/status")
+            .await
+            .text
+            .contains("bootstrap.servers")
     })
     .await;
     let kafka = Kafka::start_on(lab().scratch(), &name, port);
     rest.wait_state("s", "RUNNING", SOON).await;
-    for_condition("it is healthy", SOON, async || rest.get("/health").await.status == 200).await;
-    kafka.topics().wait_for(&format!("{database}-t"), 2, SOON).await;
+    for_condition("it is healthy", SOON, async || {
+        rest.get("/health").await.status == 200
+    })
+    .await;
+    kafka
+        .topics()
+        .wait_for(&format!("{database}-t"), 2, SOON)
+        .await;
 
     kafka.kill();
     for_condition("it is no longer healthy", SOON, async || {
         let health = rest.get("/health").await;
-        let why = health.body["message"].as_str().unwrap_or_default().to_owned();
-        health.status == 500 && health.body["status"] == "unhealthy" && why.contains(&port.to_string())
+        let why = health.body["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        health.status == 500
+            && health.body["status"] == "unhealthy"
+            && why.contains(&port.to_string())
     })
     .await;
     rest.get("/connectors").await.expect(200);
     kafka.restart();
-    for_condition("it is healthy again", SOON, async || rest.get("/health").await.status == 200).await;
+    for_condition("it is healthy again", SOON, async || {
+        rest.get("/health").await.status == 200
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -122,20 +157,39 @@ async fn configs_are_kept_with_what_changed_and_can_be_restored() {
     rest.create(&name, &config).await;
     let url = format!("/connectors/{name}/config");
     let patch = json!({"poll.interval.ms": "900", "connection.password": "CANARY", "mode": null});
-    rest.send("PATCH", &url, Some(("application/json", patch.to_string()))).await.expect(400);
+    rest.send("PATCH", &url, Some(("application/json", patch.to_string())))
+        .await
+        .expect(400);
     let patch = json!({"poll.interval.ms": "900"});
-    rest.send("PATCH", &url, Some(("application/json", patch.to_string()))).await.expect(200);
+    rest.send("PATCH", &url, Some(("application/json", patch.to_string())))
+        .await
+        .expect(200);
     let path = format!("/v1/connectors/{name}/history");
     let history = rest.get(&path).await.expect(200).body;
-    assert_eq!(history[1]["changes"], json!([{"key": "poll.interval.ms", "from": "200", "to": "900"}]));
-    assert!(!history.to_string().contains(MariaDb::PASSWORD), "{history}");
-    rest.send("POST", &format!("{path}/1/restore"), None).await.expect(200);
-    assert_eq!(rest.get(&format!("/connectors/{name}/config")).await.body["poll.interval.ms"], "200");
+    assert_eq!(
+        history[1]["changes"],
+        json!([{"key": "poll.interval.ms", "from": "200", "to": "900"}])
+    );
+    assert!(
+        !history.to_string().contains(MariaDb::PASSWORD),
+        "{history}"
+    );
+    rest.send("POST", &format!("{path}/1/restore"), None)
+        .await
+        .expect(200);
+    assert_eq!(
+        rest.get(&format!("/connectors/{name}/config")).await.body["poll.interval.ms"],
+        "200"
+    );
     rest.remove(&name).await;
     assert_eq!(rest.get(&path).await.body[3]["deleted"], true);
-    rest.send("POST", &format!("{path}/2/restore"), None).await.expect(201);
+    rest.send("POST", &format!("{path}/2/restore"), None)
+        .await
+        .expect(201);
     rest.wait_state(&name, "RUNNING", SOON).await;
-    rest.send("POST", &format!("{path}/99/restore"), None).await.expect(404);
+    rest.send("POST", &format!("{path}/99/restore"), None)
+        .await
+        .expect(404);
     rest.remove(&name).await;
 }
 
@@ -146,7 +200,10 @@ async fn many_clients_at_once_leave_the_store_consistent() {
     let database = unique("many");
     let config = table(lab().mariadb(), &database).await;
     let settings = Settings::serve(&unique("many"), lab().kafka().brokers());
-    let worker = Rowferry::start(lab().scratch(), settings.with("rowferry.history.versions", "1000"));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        settings.with("rowferry.history.versions", "1000"),
+    );
     let shared = json!({"name": "shared", "config": config, "initial_state": "STOPPED"});
     worker.rest().post("/connectors", &shared).await.expect(201);
     let clients: Vec<_> = (0..CLIENTS)
@@ -157,12 +214,18 @@ async fn many_clients_at_once_leave_the_store_consistent() {
                     one_of_many(&rest, &config, &format!("c{client}-{number}"), number).await;
                     let patch = json!({format!("key.{client}.{number}"): "x"}).to_string();
                     let patch = Some(("application/json", patch));
-                    rest.send("PATCH", "/connectors/shared/config", patch).await.expect(200);
+                    rest.send("PATCH", "/connectors/shared/config", patch)
+                        .await
+                        .expect(200);
                     let fought = match number % 2 {
                         0 => rest.put("/connectors/fought/config", &config).await,
                         _ => rest.delete("/connectors/fought").await,
                     };
-                    assert!([200, 201, 204, 404].contains(&fought.status), "{}", fought.text);
+                    assert!(
+                        [200, 201, 204, 404].contains(&fought.status),
+                        "{}",
+                        fought.text
+                    );
                 }
             })
         })
@@ -173,15 +236,35 @@ async fn many_clients_at_once_leave_the_store_consistent() {
     let _ = worker.rest().delete("/connectors/fought").await;
     let before = listing(worker.rest()).await;
     assert_eq!(before.as_object().unwrap().len(), CLIENTS * 6 + 1);
-    let patched = before["shared"]["info"]["config"].as_object().unwrap().keys().filter(|key| key.starts_with("key."));
-    assert_eq!(patched.count(), CLIENTS * 13, "two patches at once both count");
-    let history = worker.rest().get("/v1/connectors/shared/history").await.expect(200).body;
-    assert_eq!(history.as_array().unwrap().len(), 1 + CLIENTS * 13, "one version for each change");
+    let patched = before["shared"]["info"]["config"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .filter(|key| key.starts_with("key."));
+    assert_eq!(
+        patched.count(),
+        CLIENTS * 13,
+        "two patches at once both count"
+    );
+    let history = worker
+        .rest()
+        .get("/v1/connectors/shared/history")
+        .await
+        .expect(200)
+        .body;
+    assert_eq!(
+        history.as_array().unwrap().len(),
+        1 + CLIENTS * 13,
+        "one version for each change"
+    );
     worker.kill();
     worker.restart();
     // A client of its own: the other's connections ended with the worker.
     let rest = Rest::new(worker.rest().base());
-    for_condition("all are back as they were", SOON, async || listing(&rest).await == before).await;
+    for_condition("all are back as they were", SOON, async || {
+        listing(&rest).await == before
+    })
+    .await;
 }
 
 const CLIENTS: usize = 16;
@@ -192,14 +275,21 @@ async fn one_of_many(rest: &Rest, config: &Value, name: &str, number: usize) {
     rest.post("/connectors", &body).await.expect(201);
     let mut other = config.clone();
     other["poll.interval.ms"] = json!(number.to_string());
-    rest.put(&format!("/connectors/{name}/config"), &other).await.expect(200);
+    rest.put(&format!("/connectors/{name}/config"), &other)
+        .await
+        .expect(200);
     if number.is_multiple_of(2) {
         rest.remove(name).await;
     } else {
-        rest.put_empty(&format!("/connectors/{name}/pause")).await.expect(202);
+        rest.put_empty(&format!("/connectors/{name}/pause"))
+            .await
+            .expect(202);
     }
 }
 
 async fn listing(rest: &Rest) -> Value {
-    rest.get("/connectors?expand=info&expand=status").await.expect(200).body
+    rest.get("/connectors?expand=info&expand=status")
+        .await
+        .expect(200)
+        .body
 }

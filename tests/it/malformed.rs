@@ -15,22 +15,39 @@ const REQUESTS: usize = 10_000;
 /// Memory that may come on top of what the first third of the requests took: less than the bodies of a few requests.
 const GROWTH: u64 = 6 << 20;
 
-const GOOD_BODY: &str = r#"{"name":"x","config":{"connector.class":"JdbcSourceConnector","tasks.max":"1"}}"#;
+const GOOD_BODY: &str =
+    r#"{"name":"x","config":{"connector.class":"JdbcSourceConnector","tasks.max":"1"}}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_malformed_requests_leave_the_worker_healthy_and_its_memory_flat() {
-    let worker = Arc::new(Rowferry::start(lab().scratch(), Settings::dev(&unique("malformed"))));
-    let address = worker.rest().base().trim_start_matches("http://").to_owned();
+    let worker = Arc::new(Rowferry::start(
+        lab().scratch(),
+        Settings::dev(&unique("malformed")),
+    ));
+    let address = worker
+        .rest()
+        .base()
+        .trim_start_matches("http://")
+        .to_owned();
     let mut random = Random::new();
     send_all(&address, REQUESTS / 3, &mut random).await;
-    let (resident, logged) = (testkit::Usage::of(worker.pid()).resident, worker.log().len());
+    let (resident, logged) = (
+        testkit::Usage::of(worker.pid()).resident,
+        worker.log().len(),
+    );
     send_all(&address, REQUESTS - REQUESTS / 3, &mut random).await;
     let after = testkit::Usage::of(worker.pid()).resident;
-    assert!(after < resident + GROWTH, "{resident} bytes grew to {after}");
+    assert!(
+        after < resident + GROWTH,
+        "{resident} bytes grew to {after}"
+    );
     let logged = worker.log().len() - logged;
     assert!(logged < 1 << 20, "the log grew by {logged} bytes");
     worker.rest().get("/health").await.expect(200);
-    assert_eq!(worker.rest().get("/connectors").await.expect(200).text, "[]");
+    assert_eq!(
+        worker.rest().get("/connectors").await.expect(200).text,
+        "[]"
+    );
     assert_eq!(worker.stop(SOON), Some(0));
 }
 
@@ -42,7 +59,8 @@ async fn send_all(address: &str, requests: usize, random: &mut Random) {
                 for _ in 0..requests.div_ceil(CLIENTS) {
                     let request = malformed(&mut random);
                     let answer = send(&address, &request).await;
-                    let shown = String::from_utf8_lossy(&request[..request.len().min(500)]).into_owned();
+                    let shown =
+                        String::from_utf8_lossy(&request[..request.len().min(500)]).into_owned();
                     assert_refused(&answer, &shown);
                 }
             })
@@ -55,13 +73,19 @@ async fn send_all(address: &str, requests: usize, random: &mut Random) {
 
 /// What comes back, up to the end of the connection.
 async fn send(address: &str, request: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).await.expect("the worker takes connections");
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the worker takes connections");
     let mut answer = Vec::new();
     // Both may fail when the worker has hung up in the middle, as it may.
     let _ = stream.write_all(request).await;
     let _ = stream.shutdown().await;
     let read = tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await;
-    assert!(read.is_ok(), "no end of the answer to {}", String::from_utf8_lossy(&request[..request.len().min(300)]));
+    assert!(
+        read.is_ok(),
+        "no end of the answer to {}",
+        String::from_utf8_lossy(&request[..request.len().min(300)])
+    );
     answer
 }
 
@@ -76,9 +100,15 @@ fn assert_refused(answer: &[u8], request: &str) {
     assert!((400..500).contains(&status), "{request}\n{text}");
     let (_, body) = text.split_once("\r\n\r\n").expect("a head");
     if !body.is_empty() {
-        let body: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {request}\n{text}"));
+        let body: Value =
+            serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {request}\n{text}"));
         assert_eq!(body["error_code"], status, "{request}\n{text}");
-        assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{request}\n{text}");
+        assert!(
+            body["message"]
+                .as_str()
+                .is_some_and(|message| !message.is_empty()),
+            "{request}\n{text}"
+        );
     }
 }
 
@@ -87,7 +117,12 @@ fn malformed(random: &mut Random) -> Vec<u8> {
         0 => noise(random, 300),
         1 => broken_head(random),
         2 | 3 => with_body("POST", "/connectors", "application/json", &cut(random)),
-        4 => with_body("PUT", "/connectors/x/config", "application/json", &nested(random)),
+        4 => with_body(
+            "PUT",
+            "/connectors/x/config",
+            "application/json",
+            &nested(random),
+        ),
         5 => with_body(
             "PUT",
             "/connector-plugins/JdbcSourceConnector/config/validate",
@@ -100,9 +135,19 @@ fn malformed(random: &mut Random) -> Vec<u8> {
             random.pick::<&str>(&["text/plain", "", "application/xml", "a;b;c"]),
             GOOD_BODY.as_bytes(),
         ),
-        7 => with_body("PATCH", "/connectors/x/offsets", "application/json", &typed(random)),
+        7 => with_body(
+            "PATCH",
+            "/connectors/x/offsets",
+            "application/json",
+            &typed(random),
+        ),
         8 => wrong_path(random),
-        _ => with_body("POST", "/v1/transforms/try", "application/json", &noise(random, 2_000)),
+        _ => with_body(
+            "POST",
+            "/v1/transforms/try",
+            "application/json",
+            &noise(random, 2_000),
+        ),
     }
 }
 
@@ -116,7 +161,9 @@ fn with_body(method: &str, path: &str, media_type: &str, body: &[u8]) -> Vec<u8>
 }
 
 fn noise(random: &mut Random, longest: u64) -> Vec<u8> {
-    (0..=random.below(longest)).map(|_| random.bits().to_le_bytes()[0]).collect()
+    (0..=random.below(longest))
+        .map(|_| random.bits().to_le_bytes()[0])
+        .collect()
 }
 
 /// A valid body that ends too early, or has a byte too many.
@@ -159,7 +206,10 @@ fn wrong_path(random: &mut Random) -> Vec<u8> {
     let escape = random.below(256);
     let paths = [
         format!("/connectors/%{escape:02x}%c3%28"),
-        format!("/connectors/{}", "y".repeat(usize::try_from(1 + random.below(40_000)).unwrap())),
+        format!(
+            "/connectors/{}",
+            "y".repeat(usize::try_from(1 + random.below(40_000)).unwrap())
+        ),
         "/connectors/../../etc/passwd".to_owned(),
         "/connectors/x/tasks/99999999999999999999/status".to_owned(),
         "/connectors/x/nothing?expand=%zz&&&=&a".to_owned(),

@@ -16,25 +16,43 @@ const LIMIT: u64 = 150_000_000;
 async fn is_read_within_the_limit(rows: u64) {
     const PART: u64 = 500_000;
     let (server, topics) = (lab().mariadb(), lab().kafka().topics());
-    let worker = Rowferry::start(lab().scratch(), Settings::serve(&unique("memory"), lab().kafka().brokers()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        Settings::serve(&unique("memory"), lab().kafka().brokers()),
+    );
     let (pipeline, mut connection) = Pipeline::new(server, "memory", "t").await;
     run(&mut connection, &rows_sql::create("t")).await;
     for first in (1..=rows).step_by(PART as usize) {
-        run(&mut connection, &rows_sql::fill("t", first, rows.min(first + PART - 1))).await;
+        run(
+            &mut connection,
+            &rows_sql::fill("t", first, rows.min(first + PART - 1)),
+        )
+        .await;
     }
     let began = Instant::now();
     let name = pipeline.source_name();
-    worker.rest().create(&name, &pipeline.source(server, json!({}))).await;
+    worker
+        .rest()
+        .create(&name, &pipeline.source(server, json!({})))
+        .await;
     let path = format!("/v1/connectors/{name}/progress");
     let mut last = 0;
-    for_condition("all rows read and committed", Duration::from_secs(120 + rows / 2000), async || {
-        let table = worker.rest().get(&path).await.body["tasks"][0]["tables"][0].clone();
-        last = table["rows"].as_u64().unwrap_or(last);
-        last == rows && table["rows_left"] == 0 && {
-            let offsets = worker.rest().get(&format!("/connectors/{name}/offsets")).await.body;
-            offsets["offsets"][0]["offset"]["incrementing"].as_u64() == Some(rows)
-        }
-    })
+    for_condition(
+        "all rows read and committed",
+        Duration::from_secs(120 + rows / 2000),
+        async || {
+            let table = worker.rest().get(&path).await.body["tasks"][0]["tables"][0].clone();
+            last = table["rows"].as_u64().unwrap_or(last);
+            last == rows && table["rows_left"] == 0 && {
+                let offsets = worker
+                    .rest()
+                    .get(&format!("/connectors/{name}/offsets"))
+                    .await
+                    .body;
+                offsets["offsets"][0]["offset"]["incrementing"].as_u64() == Some(rows)
+            }
+        },
+    )
     .await;
     let (time, usage) = (began.elapsed(), Usage::of(worker.pid()));
     println!(
@@ -43,10 +61,18 @@ async fn is_read_within_the_limit(rows: u64) {
         usage.cpu.as_secs_f64(),
         usage.peak / 1_000_000
     );
-    assert!(usage.peak <= LIMIT, "{} bytes of resident memory at the peak", usage.peak);
+    assert!(
+        usage.peak <= LIMIT,
+        "{} bytes of resident memory at the peak",
+        usage.peak
+    );
     assert!(topics.committed_end(&pipeline.topic())() >= i64::try_from(rows).unwrap());
     worker.rest().remove(&name).await;
-    run(&mut connection, &format!("DROP DATABASE `{}`", pipeline.name)).await;
+    run(
+        &mut connection,
+        &format!("DROP DATABASE `{}`", pipeline.name),
+    )
+    .await;
 }
 
 #[tokio::test]

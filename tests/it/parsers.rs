@@ -10,8 +10,16 @@ fn committed_inputs_leave_every_parser_standing() {
     let (mut played, mut bytes) = (0, 0);
     for (name, target) in targets::TARGETS {
         let folder = corpus.join(name);
-        let inputs: Vec<_> = std::fs::read_dir(&folder).expect("a folder for each target").flatten().collect();
-        assert!(inputs.len() > 3, "{} has only {} inputs", folder.display(), inputs.len());
+        let inputs: Vec<_> = std::fs::read_dir(&folder)
+            .expect("a folder for each target")
+            .flatten()
+            .collect();
+        assert!(
+            inputs.len() > 3,
+            "{} has only {} inputs",
+            folder.display(),
+            inputs.len()
+        );
         for input in inputs {
             let input = std::fs::read(input.path()).unwrap();
             target(&input);

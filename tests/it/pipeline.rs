@@ -75,22 +75,36 @@ impl Pipeline {
 
     /// Creates both connectors.
     pub async fn create(&self, rest: &Rest, server: &MariaDb, source: Value, sink: Value) {
-        rest.create(&self.source_name(), &self.source(server, source)).await;
-        rest.create(&self.sink_name(), &self.sink(server, sink)).await;
+        rest.create(&self.source_name(), &self.source(server, source))
+            .await;
+        rest.create(&self.sink_name(), &self.sink(server, sink))
+            .await;
     }
 
     /// The source table.
     pub fn from(&self) -> MariaTable<'_> {
-        MariaTable { database: &self.name, table: self.table }
+        MariaTable {
+            database: &self.name,
+            table: self.table,
+        }
     }
 
     /// How many rows have arrived.
     pub async fn arrived(&self, connection: &mut MySqlConnection) -> i64 {
-        count(connection, &format!("SELECT COUNT(*) FROM `{}`.`{}`", self.copy, self.topic())).await
+        count(
+            connection,
+            &format!("SELECT COUNT(*) FROM `{}`.`{}`", self.copy, self.topic()),
+        )
+        .await
     }
 
     /// Waits until that many rows have arrived.
-    pub async fn wait_arrived(&self, connection: &mut MySqlConnection, rows: i64, within: Duration) {
+    pub async fn wait_arrived(
+        &self,
+        connection: &mut MySqlConnection,
+        rows: i64,
+        within: Duration,
+    ) {
         let mut last = 0;
         let what = format!("{rows} rows in the table of {}", self.topic());
         let arrived = for_condition(&what, within, async || {
@@ -103,17 +117,32 @@ impl Pipeline {
     /// Panics unless the table that arrived holds the source's rows, no more and no fewer.
     pub async fn assert_same(&self, connection: &mut MySqlConnection) -> i64 {
         let topic = self.topic();
-        assert_same(connection, &self.from(), &MariaTable { database: &self.copy, table: &topic }).await
+        assert_same(
+            connection,
+            &self.from(),
+            &MariaTable {
+                database: &self.copy,
+                table: &topic,
+            },
+        )
+        .await
     }
 
     /// Waits until source and copy hold the same rows as seen through the source's columns.
     pub async fn wait_same(&self, connection: &mut MySqlConnection, within: Duration) -> i64 {
         let topic = self.topic();
-        let (from, to) = (self.from(), MariaTable { database: &self.copy, table: &topic });
+        let (from, to) = (
+            self.from(),
+            MariaTable {
+                database: &self.copy,
+                table: &topic,
+            },
+        );
         self.wait_arrived(connection, 1, within).await;
         let canonical = from.canonical(connection).await;
         let end = std::time::Instant::now() + within;
-        while from.checksum(connection, &canonical).await != to.checksum(connection, &canonical).await
+        while from.checksum(connection, &canonical).await
+            != to.checksum(connection, &canonical).await
             && std::time::Instant::now() < end
         {
             tokio::time::sleep(Duration::from_millis(200)).await;

@@ -7,7 +7,10 @@ pub fn mapped(value: &Value, text: &dyn Fn(&str) -> String) -> Value {
     match value {
         Value::String(s) => text(s).into(),
         Value::Array(items) => items.iter().map(|item| mapped(item, text)).collect(),
-        Value::Object(members) => members.iter().map(|(key, value)| (text(key), mapped(value, text))).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| (text(key), mapped(value, text)))
+            .collect(),
         other => other.clone(),
     }
 }

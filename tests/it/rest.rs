@@ -19,16 +19,46 @@ async fn an_unknown_connector_is_404_on_every_route() {
         ("GET", "/connectors/nobody/config", None, 404, not_found),
         ("GET", "/connectors/nobody/tasks", None, 404, not_found),
         ("GET", "/connectors/nobody/offsets", None, 404, not_found),
-        ("GET", "/connectors/nobody/status", None, 404, "No status found for connector nobody"),
-        ("GET", "/connectors/nobody/tasks/0/status", None, 404, "No status found for task nobody-0"),
+        (
+            "GET",
+            "/connectors/nobody/status",
+            None,
+            404,
+            "No status found for connector nobody",
+        ),
+        (
+            "GET",
+            "/connectors/nobody/tasks/0/status",
+            None,
+            404,
+            "No status found for task nobody-0",
+        ),
         ("DELETE", "/connectors/nobody", None, 404, not_found),
         ("PUT", "/connectors/nobody/pause", None, 404, unknown),
         ("PUT", "/connectors/nobody/resume", None, 404, unknown),
         ("PUT", "/connectors/nobody/stop", None, 404, unknown),
-        ("POST", "/connectors/nobody/restart", None, 404, "Unknown connector: nobody"),
-        ("POST", "/connectors/nobody/tasks/0/restart", None, 404, "Unknown connector: nobody"),
+        (
+            "POST",
+            "/connectors/nobody/restart",
+            None,
+            404,
+            "Unknown connector: nobody",
+        ),
+        (
+            "POST",
+            "/connectors/nobody/tasks/0/restart",
+            None,
+            404,
+            "Unknown connector: nobody",
+        ),
         ("GET", "/nowhere", None, 404, "HTTP 404 Not Found"),
-        ("DELETE", "/connectors", None, 405, "HTTP 405 Method Not Allowed"),
+        (
+            "DELETE",
+            "/connectors",
+            None,
+            405,
+            "HTTP 405 Method Not Allowed",
+        ),
     ];
     check(cases).await;
 }
@@ -39,7 +69,13 @@ async fn a_wrong_body_is_refused_with_a_reason() {
     let class = |class: &str| json!({"name": "wrong", "config": {"connector.class": class}});
     let named = json!({"name": "wrong", "config": {"name": "other", "connector.class": source}});
     let cases: &[Case] = &[
-        ("POST", "/connectors", Some(class("no.such.Connector")), 400, "~no.such.Connector"),
+        (
+            "POST",
+            "/connectors",
+            Some(class("no.such.Connector")),
+            400,
+            "~no.such.Connector",
+        ),
         (
             "POST",
             "/connectors",
@@ -54,9 +90,21 @@ async fn a_wrong_body_is_refused_with_a_reason() {
             400,
             "Connector name configuration (other) doesn't match connector name in the URL (wrong)",
         ),
-        ("POST", "/connectors", Some(json!({"name": "wrong"})), 400, "~config"),
+        (
+            "POST",
+            "/connectors",
+            Some(json!({"name": "wrong"})),
+            400,
+            "~config",
+        ),
         ("POST", "/connectors", Some(json!([])), 400, "~"),
-        ("POST", "/connectors", Some(class(source)), 400, "~Connector configuration is invalid"),
+        (
+            "POST",
+            "/connectors",
+            Some(class(source)),
+            400,
+            "~Connector configuration is invalid",
+        ),
         (
             "PUT",
             "/connectors/wrong/config",
@@ -64,17 +112,45 @@ async fn a_wrong_body_is_refused_with_a_reason() {
             400,
             "~no.such.Connector",
         ),
-        ("PUT", "/connectors/wrong/config", Some(json!("text")), 400, "~"),
+        (
+            "PUT",
+            "/connectors/wrong/config",
+            Some(json!("text")),
+            400,
+            "~",
+        ),
     ];
     check(cases).await;
     let rest = lab().worker().rest();
-    for body in ["{\"name\": ", "", "not json", "{'name':'x'}", "{\"name\":\"x\",\"config\":{},}"] {
-        let answer = rest.send("POST", "/connectors", Some(("application/json", body.to_owned()))).await;
-        assert_eq!((answer.status, &answer.body["error_code"]), (400, &json!(400)), "{body:?}: {}", answer.text);
+    for body in [
+        "{\"name\": ",
+        "",
+        "not json",
+        "{'name':'x'}",
+        "{\"name\":\"x\",\"config\":{},}",
+    ] {
+        let answer = rest
+            .send(
+                "POST",
+                "/connectors",
+                Some(("application/json", body.to_owned())),
+            )
+            .await;
+        assert_eq!(
+            (answer.status, &answer.body["error_code"]),
+            (400, &json!(400)),
+            "{body:?}: {}",
+            answer.text
+        );
         assert!(!answer.message().is_empty(), "{body:?}");
     }
-    let answer = rest.send("POST", "/connectors", Some(("text/plain", "{}".to_owned()))).await;
-    assert_eq!((answer.status, answer.message()), (415, "HTTP 415 Unsupported Media Type"));
+    let answer = rest
+        .send("POST", "/connectors", Some(("text/plain", "{}".to_owned())))
+        .await;
+    assert_eq!(
+        (answer.status, answer.message()),
+        (415, "HTTP 415 Unsupported Media Type")
+    );
     rest.get("/connectors/wrong").await.expect(404);
 }
 
@@ -92,12 +168,22 @@ async fn a_name_that_is_taken_is_a_conflict() {
 
 async fn check(cases: &[Case<'_>]) {
     for (method, path, body, status, message) in cases {
-        let body = body.as_ref().map(|body| ("application/json", body.to_string()));
+        let body = body
+            .as_ref()
+            .map(|body| ("application/json", body.to_string()));
         let answer = lab().worker().rest().send(method, path, body).await;
         assert_eq!(answer.status, *status, "{method} {path}: {}", answer.text);
-        assert_eq!(answer.body["error_code"], *status, "{method} {path}: {}", answer.text);
+        assert_eq!(
+            answer.body["error_code"], *status,
+            "{method} {path}: {}",
+            answer.text
+        );
         match message.strip_prefix('~') {
-            Some(part) => assert!(answer.message().contains(part), "{method} {path}: {}", answer.text),
+            Some(part) => assert!(
+                answer.message().contains(part),
+                "{method} {path}: {}",
+                answer.text
+            ),
             None => assert_eq!(answer.message(), *message, "{method} {path}"),
         }
     }
@@ -107,9 +193,20 @@ async fn check(cases: &[Case<'_>]) {
 async fn a_database_that_does_not_answer_is_named() {
     let server = MariaDb::start(lab().scratch(), "mariadb-down");
     let (pipeline, mut connection) = Pipeline::new(&server, "down", "t").await;
-    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    run(
+        &mut connection,
+        "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)",
+    )
+    .await;
     let worker = lab().own_worker("database-down");
-    pipeline.create(worker.rest(), &server, json!({"connection.backoff.ms": "500"}), json!({})).await;
+    pipeline
+        .create(
+            worker.rest(),
+            &server,
+            json!({"connection.backoff.ms": "500"}),
+            json!({}),
+        )
+        .await;
     pipeline.wait_same(&mut connection, SOON).await;
 
     // At create: refused, naming the address.
@@ -120,15 +217,18 @@ async fn a_database_that_does_not_answer_is_named() {
     let body = json!({"name": "late", "config": pipeline.source(&server, json!({"connection.attempts": "1"}))});
     let answer = worker.rest().post("/connectors", &body).await.expect(400);
     assert!(
-        answer.message().contains("Could not connect to database") && names(answer.message(), &address),
+        answer.message().contains("Could not connect to database")
+            && names(answer.message(), &address),
         "{}",
         answer.text
     );
 
     // At start of the worker: the status names the address, and the connectors go on by themselves later.
     let path = format!("/connectors/{}/status", pipeline.source_name());
-    for_condition("the status names the address", SOON, async || names(&worker.rest().get(&path).await.text, &address))
-        .await;
+    for_condition("the status names the address", SOON, async || {
+        names(&worker.rest().get(&path).await.text, &address)
+    })
+    .await;
     server.restart();
     let mut connection = server.connect(&pipeline.name).await;
     run(&mut connection, "INSERT INTO t VALUES (2)").await;
@@ -145,46 +245,85 @@ fn names(text: &str, address: &str) -> bool {
 async fn a_broker_that_does_not_answer_is_named() {
     let (pipeline, mut connection) = Pipeline::new(lab().mariadb(), "no_broker", "t").await;
     run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY)").await;
-    let worker = Rowferry::start(lab().scratch(), Settings::serve("broker-down", "127.0.0.1:1".to_owned()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        Settings::serve("broker-down", "127.0.0.1:1".to_owned()),
+    );
     let rest = worker.rest();
-    rest.create(&pipeline.source_name(), &pipeline.source(lab().mariadb(), json!({}))).await;
+    rest.create(
+        &pipeline.source_name(),
+        &pipeline.source(lab().mariadb(), json!({})),
+    )
+    .await;
     let path = format!("/connectors/{}/status", pipeline.source_name());
-    for_condition("the status names the broker", SOON, async || rest.get(&path).await.text.contains("127.0.0.1:1"))
-        .await;
+    for_condition("the status names the broker", SOON, async || {
+        rest.get(&path).await.text.contains("127.0.0.1:1")
+    })
+    .await;
     assert_eq!(worker.stop(SOON), Some(0));
 }
 
 #[tokio::test]
 async fn connectors_and_their_states_survive_a_restart() {
     let (pipeline, mut connection) = Pipeline::new(lab().mariadb(), "kept", "t").await;
-    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2)").await;
+    run(
+        &mut connection,
+        "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2)",
+    )
+    .await;
     let worker = lab().own_worker("restarted");
     let rest = worker.rest();
-    pipeline.create(rest, lab().mariadb(), json!({}), json!({})).await;
+    pipeline
+        .create(rest, lab().mariadb(), json!({}), json!({}))
+        .await;
     pipeline.wait_same(&mut connection, SOON).await;
     let (source, sink) = (pipeline.source_name(), pipeline.sink_name());
-    rest.put_empty(&format!("/connectors/{sink}/pause")).await.expect(202);
+    rest.put_empty(&format!("/connectors/{sink}/pause"))
+        .await
+        .expect(202);
     rest.wait_state(&sink, "PAUSED", SOON).await;
-    let before = rest.get(&format!("/connectors/{source}/config")).await.expect(200).body;
+    let before = rest
+        .get(&format!("/connectors/{source}/config"))
+        .await
+        .expect(200)
+        .body;
 
     assert_eq!(worker.stop(SOON), Some(0));
     worker.restart();
-    assert_eq!(rest.get(&format!("/connectors/{source}/config")).await.expect(200).body, before);
+    assert_eq!(
+        rest.get(&format!("/connectors/{source}/config"))
+            .await
+            .expect(200)
+            .body,
+        before
+    );
     rest.wait_state(&sink, "PAUSED", SOON).await;
     rest.wait_state(&source, "RUNNING", SOON).await;
     run(&mut connection, "INSERT INTO t VALUES (3)").await;
-    lab().kafka().topics().wait_for(&pipeline.topic(), 3, SOON).await;
+    lab()
+        .kafka()
+        .topics()
+        .wait_for(&pipeline.topic(), 3, SOON)
+        .await;
     assert_eq!(pipeline.arrived(&mut connection).await, 2);
-    rest.put_empty(&format!("/connectors/{sink}/resume")).await.expect(202);
+    rest.put_empty(&format!("/connectors/{sink}/resume"))
+        .await
+        .expect(202);
     assert_eq!(pipeline.wait_same(&mut connection, SOON).await, 3);
 }
 
 #[tokio::test]
 async fn stop_pause_restart_and_delete_do_what_they_say() {
     let (pipeline, mut connection) = Pipeline::new(lab().mariadb(), "verbs", "t").await;
-    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2)").await;
+    run(
+        &mut connection,
+        "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2)",
+    )
+    .await;
     let rest = lab().worker().rest();
-    pipeline.create(rest, lab().mariadb(), json!({}), json!({})).await;
+    pipeline
+        .create(rest, lab().mariadb(), json!({}), json!({}))
+        .await;
     pipeline.wait_same(&mut connection, SOON).await;
     let source = pipeline.source_name();
     let path = |rest: &str| format!("/connectors/{source}{rest}");
@@ -199,14 +338,25 @@ async fn stop_pause_restart_and_delete_do_what_they_say() {
     assert_eq!(offsets["offsets"][0]["offset"], json!({"incrementing": 2}));
     rest.put_empty(&path("/resume")).await.expect(202);
     rest.wait_state(&source, "RUNNING", SOON).await;
-    rest.post(&path("/restart?includeTasks=true"), &json!({})).await.expect(202);
-    rest.post(&path("/tasks/0/restart"), &json!({})).await.expect(204);
+    rest.post(&path("/restart?includeTasks=true"), &json!({}))
+        .await
+        .expect(202);
+    rest.post(&path("/tasks/0/restart"), &json!({}))
+        .await
+        .expect(204);
     rest.wait_state(&source, "RUNNING", SOON).await;
     let tasks = rest.get(&path("/tasks")).await.expect(200).body;
     assert_eq!(tasks[0]["id"], json!({"connector": source, "task": 0}));
-    let changed =
-        rest.put(&path("/config"), &pipeline.source(lab().mariadb(), json!({"poll.interval.ms": "150"}))).await;
-    assert_eq!(changed.expect(200).body["config"]["poll.interval.ms"], "150");
+    let changed = rest
+        .put(
+            &path("/config"),
+            &pipeline.source(lab().mariadb(), json!({"poll.interval.ms": "150"})),
+        )
+        .await;
+    assert_eq!(
+        changed.expect(200).body["config"]["poll.interval.ms"],
+        "150"
+    );
     run(&mut connection, "INSERT INTO t VALUES (3)").await;
     assert_eq!(pipeline.wait_same(&mut connection, SOON).await, 3);
     pipeline.remove(rest).await;
@@ -218,13 +368,23 @@ async fn the_root_health_and_plugins_answer() {
     let rest = lab().worker().rest();
     let root = rest.get("/").await.expect(200).body;
     assert!(
-        root["version"].is_string() && root["commit"].is_string() && root["kafka_cluster_id"].is_string(),
+        root["version"].is_string()
+            && root["commit"].is_string()
+            && root["kafka_cluster_id"].is_string(),
         "{root}"
     );
     rest.get("/health").await.expect(200);
     let plugins = rest.get("/connector-plugins").await.expect(200).body;
-    let classes: Vec<&str> = plugins.as_array().unwrap().iter().filter_map(|plugin| plugin["class"].as_str()).collect();
-    for class in ["io.confluent.connect.jdbc.JdbcSourceConnector", "io.confluent.connect.jdbc.JdbcSinkConnector"] {
+    let classes: Vec<&str> = plugins
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|plugin| plugin["class"].as_str())
+        .collect();
+    for class in [
+        "io.confluent.connect.jdbc.JdbcSourceConnector",
+        "io.confluent.connect.jdbc.JdbcSinkConnector",
+    ] {
         assert!(classes.contains(&class), "{classes:?}");
     }
 }

@@ -50,26 +50,45 @@ async fn recorded_conversations_go_as_they_did() {
         for (place, lines) in played.expect("a conversation") {
             steps += 1;
             if !lines.is_empty() {
-                texts.push(format!("{} | {}\n    {}", place.0, place.1, lines.join("\n    ")));
+                texts.push(format!(
+                    "{} | {}\n    {}",
+                    place.0,
+                    place.1,
+                    lines.join("\n    ")
+                ));
                 differing.insert(place);
             }
         }
     }
     assert!(steps > 1000, "only {steps} steps were played");
     let listed = listed_differences();
-    println!("{steps} steps, {} differ\n{}", differing.len(), texts.join("\n"));
+    println!(
+        "{steps} steps, {} differ\n{}",
+        differing.len(),
+        texts.join("\n")
+    );
     let unlisted: Vec<_> = differing.difference(&listed).collect();
-    assert!(unlisted.is_empty(), "differ and are not listed in DIFFERENCES.md: {unlisted:#?}");
+    assert!(
+        unlisted.is_empty(),
+        "differ and are not listed in DIFFERENCES.md: {unlisted:#?}"
+    );
     let gone: Vec<_> = listed.difference(&differing).collect();
-    assert!(gone.is_empty(), "listed in DIFFERENCES.md and do not differ: {gone:#?}");
+    assert!(
+        gone.is_empty(),
+        "listed in DIFFERENCES.md and do not differ: {gone:#?}"
+    );
     let agreement = 1.0 - differing.len() as f64 / f64::from(steps);
-    assert!(agreement >= AGREEMENT, "{agreement:.4} of the steps agree, {AGREEMENT} should");
+    assert!(
+        agreement >= AGREEMENT,
+        "{agreement:.4} of the steps agree, {AGREEMENT} should"
+    );
     assert!(worker.is_running());
 }
 
 fn settings() -> Settings {
     // The recorded worker logged warnings only, which shows in the levels that loggers inherit.
-    Settings::serve("rest-conversations", lab().kafka().brokers()).with("rowferry.log.level", "warn")
+    Settings::serve("rest-conversations", lab().kafka().brokers())
+        .with("rowferry.log.level", "warn")
 }
 
 fn folder() -> PathBuf {
@@ -77,8 +96,12 @@ fn folder() -> PathBuf {
 }
 
 fn recordings() -> Vec<PathBuf> {
-    let files = std::fs::read_dir(folder()).expect("the recordings").map(|file| file.expect("a file").path());
-    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|ext| ext == "json")).collect();
+    let files = std::fs::read_dir(folder())
+        .expect("the recordings")
+        .map(|file| file.expect("a file").path());
+    let mut files: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|ext| ext == "json"))
+        .collect();
     files.sort_unstable();
     files
 }
@@ -87,9 +110,16 @@ fn recordings() -> Vec<PathBuf> {
 fn listed_differences() -> BTreeSet<Place> {
     let text = std::fs::read_to_string(folder().join("DIFFERENCES.md")).expect("DIFFERENCES.md");
     let rows = text.lines().filter(|line| line.starts_with("| ")).skip(1);
-    let rows = rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect::<Vec<_>>());
+    let rows = rows.map(|row| {
+        row.trim_matches('|')
+            .split(" | ")
+            .map(str::trim)
+            .collect::<Vec<_>>()
+    });
     let places = rows.map(|cells| match cells.as_slice() {
-        [conversation, step, reason] if !reason.is_empty() => ((*conversation).to_owned(), (*step).to_owned()),
+        [conversation, step, reason] if !reason.is_empty() => {
+            ((*conversation).to_owned(), (*step).to_owned())
+        }
         other => panic!("not | conversation | step | reason |: {other:?}"),
     });
     places.collect()
@@ -97,15 +127,35 @@ fn listed_differences() -> BTreeSet<Place> {
 
 /// Plays one conversation: each compared step with its lines of difference. With `renew`, the answers that differ are
 /// written into the file.
-async fn play(base: &str, file: &Path, names: &[(String, String)], renew: bool) -> Vec<(Place, Vec<String>)> {
+async fn play(
+    base: &str,
+    file: &Path,
+    names: &[(String, String)],
+    renew: bool,
+) -> Vec<(Place, Vec<String>)> {
     let text = std::fs::read_to_string(file).expect("a recording");
     let recording: Value = serde_json::from_str(&text).expect("JSON");
-    let name = file.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+    let name = file
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .expect("a name")
+        .to_owned();
     let address = base.trim_start_matches("http://").to_owned();
     let (mut results, mut renewed, mut late) = (Vec::new(), Vec::new(), false);
-    for (number, step) in recording["steps"].as_array().expect("steps").iter().enumerate() {
+    for (number, step) in recording["steps"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .enumerate()
+    {
         let filled = fill(step, names);
-        let title = format!("{:02} {}", number + 1, step["name"].as_str().map_or_else(|| title(step), str::to_owned));
+        let title = format!(
+            "{:02} {}",
+            number + 1,
+            step["name"]
+                .as_str()
+                .map_or_else(|| title(step), str::to_owned)
+        );
         if let Some(request) = filled.get("request") {
             let lines = match ask(&address, request).await {
                 Ok(answer) => {
@@ -150,7 +200,8 @@ async fn ask(address: &str, request: &Value) -> Result<http::Answer, String> {
     loop {
         let answer = http::send(address, request).await?;
         let conflict = answer.status == 409 && !answer.text.contains("already exists");
-        let again = conflict || (answer.status == 500 && answer.text.contains("a rebalance is expected"));
+        let again =
+            conflict || (answer.status == 500 && answer.text.contains("a rebalance is expected"));
         if !again || Instant::now() > end || request["retry"] == false {
             return Ok(answer);
         }
@@ -165,11 +216,17 @@ fn placeholders(base: &str, random: &mut Random) -> Vec<(String, String)> {
         let at = usize::try_from(random.below(letters.len() as u64)).expect("an index");
         run.push(char::from(letters[at]));
     }
-    let (mysql, postgres) = (lab().mariadb().port().to_string(), lab().postgres().port().to_string());
+    let (mysql, postgres) = (
+        lab().mariadb().port().to_string(),
+        lab().postgres().port().to_string(),
+    );
     let names = [
         ("base", base),
         ("run", &run),
-        ("num", &(100_000_000 + random.below(900_000_000)).to_string()),
+        (
+            "num",
+            &(100_000_000 + random.below(900_000_000)).to_string(),
+        ),
         ("mysql_host", "127.0.0.1"),
         ("mysql_port", &mysql),
         ("mysql_user", MariaDb::USER),
@@ -180,7 +237,9 @@ fn placeholders(base: &str, random: &mut Random) -> Vec<(String, String)> {
         ("pg_password", Postgres::PASSWORD),
         ("bootstrap", &lab().kafka().brokers()),
     ];
-    names.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+    names
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
 }
 
 /// Puts values in the place of `{{name}}` and `{{repeat:x:3}}` in every text.
@@ -191,7 +250,9 @@ fn fill(value: &Value, names: &[(String, String)]) -> Value {
 fn fill_text(text: &str, names: &[(String, String)]) -> String {
     let repeat = Regex::new(r"\{\{repeat:(.):(\d+)\}\}").expect("a regular expression");
     let mut text = repeat
-        .replace_all(text, |found: &regex::Captures<'_>| found[1].repeat(found[2].parse().expect("a count")))
+        .replace_all(text, |found: &regex::Captures<'_>| {
+            found[1].repeat(found[2].parse().expect("a count"))
+        })
         .into_owned();
     for (name, value) in names {
         text = text.replace(&format!("{{{{{name}}}}}"), value);

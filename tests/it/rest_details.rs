@@ -20,12 +20,22 @@ async fn every_logger_that_is_known_is_listed_and_follows_root() {
     for logger in ["root", "rowferry.app", "sqlx"] {
         assert!(listed.contains_key(logger), "{logger}: {listed:?}");
     }
-    let one = rest.get("/admin/loggers/rowferry.app").await.expect(200).body;
+    let one = rest
+        .get("/admin/loggers/rowferry.app")
+        .await
+        .expect(200)
+        .body;
     assert_eq!(one, listed["rowferry.app"]);
-    rest.get("/admin/loggers/rowferry.nowhere").await.expect(404);
+    rest.get("/admin/loggers/rowferry.nowhere")
+        .await
+        .expect(404);
     // A level that nothing has, so that all of them change and this test disturbs nobody.
     let level = json!({"level": one["level"]});
-    let changed = rest.put("/admin/loggers/rowferry.app", &level).await.expect(200).body;
+    let changed = rest
+        .put("/admin/loggers/rowferry.app", &level)
+        .await
+        .expect(200)
+        .body;
     assert_eq!(changed, json!([]), "it has that level already");
 }
 
@@ -38,9 +48,21 @@ async fn the_last_of_repeated_members_counts() {
     let body = format!(
         r#"{{"name":"other","initial_state":"RUNNING","config":{{}},"name":"{name}","initial_state":"STOPPED","config":{config}}}"#
     );
-    let made = rest.send("POST", "/connectors", Some(("application/json", body))).await.expect(201).body;
-    assert_eq!((&made["name"], &made["config"]["topics"]), (&json!(name), &json!("c")), "{made}");
-    let status = rest.get(&format!("/connectors/{name}/status")).await.expect(200).body;
+    let made = rest
+        .send("POST", "/connectors", Some(("application/json", body)))
+        .await
+        .expect(201)
+        .body;
+    assert_eq!(
+        (&made["name"], &made["config"]["topics"]),
+        (&json!(name), &json!("c")),
+        "{made}"
+    );
+    let status = rest
+        .get(&format!("/connectors/{name}/status"))
+        .await
+        .expect(200)
+        .body;
     assert_eq!(status["connector"]["state"], "STOPPED");
     rest.remove(&name).await;
 }
@@ -52,12 +74,26 @@ async fn matrix_parameters_are_no_part_of_a_path() {
     let config = stopped_sink(&name);
     let body = json!({"name": name, "initial_state": "STOPPED", "config": config});
     rest.post("/connectors;v=1", &body).await.expect(201);
-    let status = rest.get(&format!("/connectors;v=1/{name};a=b;c/status;")).await.expect(200).body;
+    let status = rest
+        .get(&format!("/connectors;v=1/{name};a=b;c/status;"))
+        .await
+        .expect(200)
+        .body;
     assert_eq!(status["name"], json!(name));
-    let listed = rest.get("/connectors;x?expand=status").await.expect(200).body;
+    let listed = rest
+        .get("/connectors;x?expand=status")
+        .await
+        .expect(200)
+        .body;
     assert!(listed[&name]["status"].is_object(), "{listed}");
-    let escaped = rest.get(&format!("/connectors/{name}%3Bx/status")).await.expect(404);
-    assert_eq!(escaped.message(), format!("No status found for connector {name};x"));
+    let escaped = rest
+        .get(&format!("/connectors/{name}%3Bx/status"))
+        .await
+        .expect(404);
+    assert_eq!(
+        escaped.message(),
+        format!("No status found for connector {name};x")
+    );
     rest.remove(&name).await;
 }
 
@@ -76,10 +112,17 @@ async fn a_restart_of_a_stopped_connector_says_what_it_restarts_and_leaves_it_st
         let path = format!("/connectors/{name}/restart{parameters}");
         let answer = rest.post(&path, &json!({})).await.expect(status).body;
         if status == 202 {
-            assert_eq!(answer["connector"]["state"], state, "{parameters}: {answer}");
+            assert_eq!(
+                answer["connector"]["state"], state,
+                "{parameters}: {answer}"
+            );
             assert_eq!(answer["tasks"], json!([]));
         }
-        let now = rest.get(&format!("/connectors/{name}/status")).await.expect(200).body;
+        let now = rest
+            .get(&format!("/connectors/{name}/status"))
+            .await
+            .expect(200)
+            .body;
         assert_eq!(now["connector"]["state"], "STOPPED", "after {parameters}");
     }
     rest.remove(&name).await;
@@ -90,8 +133,17 @@ async fn a_dead_letter_topic_that_the_sink_itself_would_read_is_refused() {
     let rest = lab().worker().rest();
     let config = json!({"connector.class": "JdbcSink", "name": "x", "topics.regex": "a.*",
         "connection.url": "jdbc:mysql://127.0.0.1:1/none", "errors.deadletterqueue.topic.name": "abc"});
-    let answer = rest.put("/connector-plugins/JdbcSink/config/validate", &config).await.expect(200).body;
-    let key = answer["configs"].as_array().unwrap().iter().find(|key| key["value"]["name"] == "topics.regex").unwrap();
+    let answer = rest
+        .put("/connector-plugins/JdbcSink/config/validate", &config)
+        .await
+        .expect(200)
+        .body;
+    let key = answer["configs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|key| key["value"]["name"] == "topics.regex")
+        .unwrap();
     let want = "The DLQ topic 'abc' may not be matched by the regex for the topics ('topics.regex=a.*') consumed by the connector";
     assert_eq!(key["value"]["errors"], json!([want]));
 }

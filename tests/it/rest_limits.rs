@@ -18,13 +18,19 @@ use crate::lab;
 /// A worker of its own with these keys.
 fn worker(name: &str, keys: &[(&str, &str)]) -> Rowferry {
     let settings = Settings::dev(&unique(name));
-    let settings = keys.iter().fold(settings, |settings, (key, value)| settings.with(key, value));
+    let settings = keys
+        .iter()
+        .fold(settings, |settings, (key, value)| settings.with(key, value));
     Rowferry::start(lab().scratch(), settings)
 }
 
 /// `host:port` of a worker.
 fn address(worker: &Rowferry) -> String {
-    worker.rest().base().trim_start_matches("http://").to_owned()
+    worker
+        .rest()
+        .base()
+        .trim_start_matches("http://")
+        .to_owned()
 }
 
 /// What comes back to these bytes up to the end of the connection, or up to the time limit.
@@ -42,13 +48,19 @@ async fn raw(address: &str, request: &[u8], within: Duration) -> String {
 
 /// The status of an answer; 0 for none.
 fn status(answer: &str) -> u16 {
-    answer.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok()).unwrap_or_default()
+    answer
+        .strip_prefix("HTTP/1.")
+        .and_then(|rest| rest.get(2..5)?.parse().ok())
+        .unwrap_or_default()
 }
 
 /// The value of a header of an answer.
 fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     let head = answer.split("\r\n\r\n").next().unwrap_or_default();
-    let mut headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let mut headers = head
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(": "));
     headers.find_map(|(n, value)| n.eq_ignore_ascii_case(name).then_some(value))
 }
 
@@ -57,6 +69,10 @@ async fn probes_are_answered(worker: &Rowferry) {
     for path in ["/livez", "/health"] {
         let began = std::time::Instant::now();
         worker.rest().get(path).await.expect(200);
-        assert!(began.elapsed() < Duration::from_secs(15), "{path} took {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(15),
+            "{path} took {:?}",
+            began.elapsed()
+        );
     }
 }

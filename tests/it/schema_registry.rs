@@ -22,7 +22,11 @@ const ROWS: &str = "INSERT INTO people (name, small, big, ratio, price, born, se
 /// Settings of both converters, or of the value's alone where keys are no structs.
 fn converters(class: &str, registry: &SchemaRegistry, more: &[(&str, &str)]) -> Value {
     let mut config = json!({});
-    let sides: &[&str] = if class == PROTOBUF { &["value"] } else { &["key", "value"] };
+    let sides: &[&str] = if class == PROTOBUF {
+        &["value"]
+    } else {
+        &["key", "value"]
+    };
     for side in sides {
         config[format!("{side}.converter")] = json!(class);
         config[format!("{side}.converter.schema.registry.url")] = json!(registry.url());
@@ -39,7 +43,9 @@ async fn rows_arrive_the_same(class: &str, schema_type: Option<&str>) {
     run(&mut connection, TABLE).await;
     run(&mut connection, ROWS).await;
     let settings = converters(class, &registry, &[]);
-    pipeline.create(worker.rest(), server, settings.clone(), settings).await;
+    pipeline
+        .create(worker.rest(), server, settings.clone(), settings)
+        .await;
     pipeline.wait_arrived(&mut connection, 3, SOON).await;
     run(&mut connection, ROWS).await;
     pipeline.wait_arrived(&mut connection, 6, SOON).await;
@@ -49,10 +55,23 @@ async fn rows_arrive_the_same(class: &str, schema_type: Option<&str>) {
     let registered = registry.latest(&subject).expect("a schema of the values");
     assert_eq!(registered["schemaType"].as_str(), schema_type);
     for entry in lab().kafka().topics().read(&topic) {
-        assert_eq!(entry.value.expect("a value").first_chunk::<4>(), Some(&[0, 0, 0, 0]), "magic byte and the id");
+        assert_eq!(
+            entry.value.expect("a value").first_chunk::<4>(),
+            Some(&[0, 0, 0, 0]),
+            "magic byte and the id"
+        );
     }
-    let asked = registry.requests().iter().filter(|request| request.contains(&subject)).count();
-    assert_eq!(asked, 1, "each schema is registered once: {:?}", registry.requests());
+    let asked = registry
+        .requests()
+        .iter()
+        .filter(|request| request.contains(&subject))
+        .count();
+    assert_eq!(
+        asked,
+        1,
+        "each schema is registered once: {:?}",
+        registry.requests()
+    );
     pipeline.remove(worker.rest()).await;
 }
 
@@ -84,32 +103,71 @@ async fn an_unreachable_registry_is_waited_for_and_no_record_is_left_out() {
     sink["errors.deadletterqueue.topic.name"] = json!(dead);
     sink["errors.deadletterqueue.topic.replication.factor"] = json!("1");
     let source = converters(AVRO, &registry, &[]);
-    worker.rest().create(&pipeline.source_name(), &pipeline.source(server, source)).await;
+    worker
+        .rest()
+        .create(&pipeline.source_name(), &pipeline.source(server, source))
+        .await;
     // The status of the task tells it, while it is tried again and again and no longer.
     let waits = async |name: &str| {
-        let status = worker.rest().get(&format!("/connectors/{name}/status")).await.body;
-        let warning = status["tasks"][0]["warning"].as_str().unwrap_or_default().to_owned();
-        let waits = warning.contains("waiting: ") && warning.contains("the schema registry cannot be reached");
-        assert!(!waits || warning.contains(&registry.url()) && status["tasks"][0]["state"] == "RUNNING", "{status}");
+        let status = worker
+            .rest()
+            .get(&format!("/connectors/{name}/status"))
+            .await
+            .body;
+        let warning = status["tasks"][0]["warning"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let waits = warning.contains("waiting: ")
+            && warning.contains("the schema registry cannot be reached");
+        assert!(
+            !waits || warning.contains(&registry.url()) && status["tasks"][0]["state"] == "RUNNING",
+            "{status}"
+        );
         waits
     };
     let (source, sink_name) = (pipeline.source_name(), pipeline.sink_name());
-    for_condition("the source to wait for the registry", SOON, async || waits(&source).await).await;
+    for_condition("the source to wait for the registry", SOON, async || {
+        waits(&source).await
+    })
+    .await;
     let until = std::time::Instant::now() + Duration::from_secs(3);
     while std::time::Instant::now() < until {
-        assert!(waits(&source).await, "what is waited for is shown until it is there");
+        assert!(
+            waits(&source).await,
+            "what is waited for is shown until it is there"
+        );
     }
     registry.start_again();
-    lab().kafka().topics().wait_for(&pipeline.topic(), 3, SOON).await;
-    for_condition("the source to have done with waiting", SOON, async || !waits(&source).await).await;
+    lab()
+        .kafka()
+        .topics()
+        .wait_for(&pipeline.topic(), 3, SOON)
+        .await;
+    for_condition("the source to have done with waiting", SOON, async || {
+        !waits(&source).await
+    })
+    .await;
     registry.stop();
-    worker.rest().create(&sink_name, &pipeline.sink(server, sink)).await;
-    for_condition("the sink to wait for the registry", SOON, async || waits(&sink_name).await).await;
+    worker
+        .rest()
+        .create(&sink_name, &pipeline.sink(server, sink))
+        .await;
+    for_condition("the sink to wait for the registry", SOON, async || {
+        waits(&sink_name).await
+    })
+    .await;
     registry.start_again();
     pipeline.wait_arrived(&mut connection, 3, SOON).await;
-    for_condition("the sink to have done with waiting", SOON, async || !waits(&sink_name).await).await;
+    for_condition("the sink to have done with waiting", SOON, async || {
+        !waits(&sink_name).await
+    })
+    .await;
     pipeline.assert_same(&mut connection).await;
-    assert!(lab().kafka().topics().read(&dead).is_empty(), "a registry's outage is no fault of the records");
+    assert!(
+        lab().kafka().topics().read(&dead).is_empty(),
+        "a registry's outage is no fault of the records"
+    );
     pipeline.remove(worker.rest()).await;
 }
 
@@ -122,19 +180,35 @@ async fn refusals_of_the_registry_fail_the_task_with_its_words() {
     run(&mut connection, ROWS).await;
     let (rest, name) = (worker.rest(), pipeline.source_name());
     let failed = async |more: &[(&str, &str)]| {
-        rest.create(&name, &pipeline.source(server, converters(AVRO, &registry, more))).await;
+        rest.create(
+            &name,
+            &pipeline.source(server, converters(AVRO, &registry, more)),
+        )
+        .await;
         let status = rest.wait_state(&name, "FAILED", SOON).await;
         rest.remove(&name).await;
-        status["tasks"][0]["trace"].as_str().unwrap_or_default().to_owned()
+        status["tasks"][0]["trace"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     };
     let trace = failed(&[]).await;
     assert!(trace.contains("Unauthorized (401)"), "{trace}");
-    let user = [("basic.auth.credentials.source", "USER_INFO"), ("basic.auth.user.info", "me:secret")];
+    let user = [
+        ("basic.auth.credentials.source", "USER_INFO"),
+        ("basic.auth.user.info", "me:secret"),
+    ];
     let trace = failed(&[&user[..], &[("auto.register.schemas", "false")]].concat()).await;
-    assert!(trace.contains("Subject not found (40401)") && trace.contains("auto.register.schemas"), "{trace}");
+    assert!(
+        trace.contains("Subject not found (40401)") && trace.contains("auto.register.schemas"),
+        "{trace}"
+    );
     registry.close(&format!("{}-value", pipeline.topic()));
     let trace = failed(&user).await;
-    assert!(trace.contains("incompatible with an earlier schema (409)") && !trace.contains("secret"), "{trace}");
+    assert!(
+        trace.contains("incompatible with an earlier schema (409)") && !trace.contains("secret"),
+        "{trace}"
+    );
 }
 
 #[tokio::test]
@@ -148,7 +222,9 @@ async fn subjects_are_named_as_the_strategies_say() {
         ("key.subject.name.strategy", "TopicRecordNameStrategy"),
     ];
     let settings = converters(AVRO, &registry, &names);
-    pipeline.create(worker.rest(), server, settings.clone(), settings).await;
+    pipeline
+        .create(worker.rest(), server, settings.clone(), settings)
+        .await;
     pipeline.wait_arrived(&mut connection, 3, SOON).await;
     let (topic, subjects) = (pipeline.topic(), registry.subjects());
     let of_key = format!("{topic}-io.confluent.connect.avro.ConnectDefault");

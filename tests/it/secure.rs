@@ -18,23 +18,37 @@ use crate::{SOON, lab};
 async fn a_row_goes_through(name: &str, brokers: String, keys: &[(&str, &str)]) {
     let group = unique(name);
     let settings = Settings::serve(&group, brokers);
-    let settings = keys.iter().fold(settings, |settings, (key, value)| settings.with(key, value));
+    let settings = keys
+        .iter()
+        .fold(settings, |settings, (key, value)| settings.with(key, value));
     let worker = Rowferry::start(lab().scratch(), settings);
     let (pipeline, mut connection) = Pipeline::new(lab().mariadb(), name, "t").await;
-    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'by way of Kafka')")
+    run(
+        &mut connection,
+        "CREATE TABLE t (id INT PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'by way of Kafka')",
+    )
+    .await;
+    pipeline
+        .create(worker.rest(), lab().mariadb(), json!({}), json!({}))
         .await;
-    pipeline.create(worker.rest(), lab().mariadb(), json!({}), json!({})).await;
     pipeline.wait_arrived(&mut connection, 1, SOON).await;
     assert_eq!(pipeline.assert_same(&mut connection).await, 1);
-    assert!(!worker.log().contains(Secure::PASSWORD), "the log shows no password");
+    assert!(
+        !worker.log().contains(Secure::PASSWORD),
+        "the log shows no password"
+    );
 }
 
 async fn with_password(name: &str, mechanism: &str, module: &str) {
     let (user, password) = (Secure::USER, Secure::PASSWORD);
-    let jaas =
-        format!(r#"org.apache.kafka.common.security.{module} required username="{user}" password="{password}";"#);
-    let keys =
-        [("security.protocol", "SASL_PLAINTEXT"), ("sasl.mechanism", mechanism), ("sasl.jaas.config", jaas.as_str())];
+    let jaas = format!(
+        r#"org.apache.kafka.common.security.{module} required username="{user}" password="{password}";"#
+    );
+    let keys = [
+        ("security.protocol", "SASL_PLAINTEXT"),
+        ("sasl.mechanism", mechanism),
+        ("sasl.jaas.config", jaas.as_str()),
+    ];
     a_row_goes_through(name, lab().kafka().secure().sasl(), &keys).await;
 }
 
@@ -57,27 +71,43 @@ async fn token_endpoint(willing: Arc<AtomicBool>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
     let encoded = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
     let claims = json!({"sub": Secure::USER, "iat": now, "exp": now + 3600});
     let token = format!("{}.{}.", encoded(json!({"alg": "none"})), encoded(claims));
-    let answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600}).to_string();
+    let answer =
+        json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600}).to_string();
     let secret = format!("basic {}", STANDARD.encode("rowferry:it is me")).to_lowercase();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = vec![0; 16 * 1024];
             let mut length = 0;
-            while !String::from_utf8_lossy(&request[..length]).contains("grant_type=client_credentials") {
+            while !String::from_utf8_lossy(&request[..length])
+                .contains("grant_type=client_credentials")
+            {
                 match stream.read(&mut request[length..]).await {
                     Ok(read) if read > 0 => length += read,
                     _ => break,
                 }
             }
-            let known = String::from_utf8_lossy(&request[..length]).to_lowercase().contains(&secret);
+            let known = String::from_utf8_lossy(&request[..length])
+                .to_lowercase()
+                .contains(&secret);
             let known = known && willing.load(Ordering::Relaxed);
-            let (status, body) = if known { ("200 OK", answer.as_str()) } else { ("401 Unauthorized", "{}") };
-            let head =
-                format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
-            let _ = stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes()).await;
+            let (status, body) = if known {
+                ("200 OK", answer.as_str())
+            } else {
+                ("401 Unauthorized", "{}")
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
+                body.len()
+            );
+            let _ = stream
+                .write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes())
+                .await;
         }
     });
     url
@@ -107,7 +137,9 @@ async fn health_tells_that_kafka_refuses_us_and_why_at_the_start_and_later() {
     let willing = Arc::new(AtomicBool::new(false));
     let url = token_endpoint(Arc::clone(&willing)).await;
     let settings = Settings::serve(&unique("refused"), lab().kafka().secure().sasl());
-    let settings = with_tokens(&url).iter().fold(settings, |settings, (key, value)| settings.with(key, value));
+    let settings = with_tokens(&url)
+        .iter()
+        .fold(settings, |settings, (key, value)| settings.with(key, value));
     let worker = Rowferry::start(lab().scratch(), settings);
     let health = async |status: u16, word: &str, told: &str| {
         let mut last = String::new();
@@ -122,7 +154,10 @@ async fn health_tells_that_kafka_refuses_us_and_why_at_the_start_and_later() {
         last
     };
     let text = health(503, "starting", "OAUTHBEARER").await;
-    assert!(text.contains("check the security.protocol, sasl.*") && !text.contains("it is me"), "{text}");
+    assert!(
+        text.contains("check the security.protocol, sasl.*") && !text.contains("it is me"),
+        "{text}"
+    );
     willing.store(true, Ordering::Relaxed);
     for_condition("the cluster's id", SOON, async || {
         worker.rest().get("/").await.expect(200).body["kafka_cluster_id"] != ""
@@ -131,7 +166,10 @@ async fn health_tells_that_kafka_refuses_us_and_why_at_the_start_and_later() {
     // The client that asks for health is a new one, without a token yet.
     willing.store(false, Ordering::Relaxed);
     let text = health(500, "unhealthy", "OAUTHBEARER").await;
-    assert!(text.contains("check the security.protocol, sasl.*"), "{text}");
+    assert!(
+        text.contains("check the security.protocol, sasl.*"),
+        "{text}"
+    );
     willing.store(true, Ordering::Relaxed);
     health(200, "healthy", "").await;
 }
@@ -159,15 +197,24 @@ async fn a_wrong_password_is_named_in_the_status() {
         ]
     };
     let settings = Settings::serve(&unique("wrong"), lab().kafka().secure().sasl());
-    let settings = keys("not it").iter().fold(settings, |settings, (key, value)| settings.with(key, value));
+    let settings = keys("not it")
+        .iter()
+        .fold(settings, |settings, (key, value)| settings.with(key, value));
     let worker = Rowferry::start(lab().scratch(), settings);
     let (pipeline, mut connection) = Pipeline::new(lab().mariadb(), "wrong", "t").await;
     run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY)").await;
     let name = pipeline.source_name();
-    worker.rest().create(&name, &pipeline.source(lab().mariadb(), json!({}))).await;
+    worker
+        .rest()
+        .create(&name, &pipeline.source(lab().mariadb(), json!({})))
+        .await;
     let mut status = String::new();
     for_condition("authentication in the status", SOON, async || {
-        status = worker.rest().get(&format!("/connectors/{name}/status")).await.text;
+        status = worker
+            .rest()
+            .get(&format!("/connectors/{name}/status"))
+            .await
+            .text;
         status.contains("uthenticat")
     })
     .await;

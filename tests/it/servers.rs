@@ -2,7 +2,8 @@
 
 use testkit::mariadb::{count, run};
 use testkit::{
-    Api, Fault, KafkaProxy, Line, MariaTable, Postgres, Scratch, Topics, assert_same, for_condition, unique,
+    Api, Fault, KafkaProxy, Line, MariaTable, Postgres, Scratch, Topics, assert_same,
+    for_condition, unique,
 };
 
 use crate::{SOON, lab};
@@ -12,11 +13,18 @@ async fn mariadb_keeps_rows_over_kill_and_restart() {
     let scratch = lab().scratch();
     let server = testkit::MariaDb::start(scratch, "mariadb-of-kit");
     let mut connection = server.create_database("d").await;
-    run(&mut connection, "CREATE TABLE t (a INT); INSERT INTO t VALUES (1), (2)").await;
+    run(
+        &mut connection,
+        "CREATE TABLE t (a INT); INSERT INTO t VALUES (1), (2)",
+    )
+    .await;
     server.kill();
     assert!(server.try_connect("d").await.is_err());
     server.restart();
-    assert_eq!(count(&mut server.connect("d").await, "SELECT COUNT(*) FROM t").await, 2);
+    assert_eq!(
+        count(&mut server.connect("d").await, "SELECT COUNT(*) FROM t").await,
+        2
+    );
 }
 
 #[tokio::test]
@@ -32,7 +40,10 @@ async fn a_topic_gives_back_what_was_produced() {
 #[tokio::test]
 async fn postgres_answers() {
     let mut connection = lab().postgres().create_database(&unique("d")).await;
-    let (one,): (i32,) = sqlx::query_as("SELECT 1").fetch_one(&mut connection).await.unwrap();
+    let (one,): (i32,) = sqlx::query_as("SELECT 1")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
     assert_eq!(one, 1);
 }
 
@@ -43,7 +54,8 @@ async fn servers_that_stand_still_end_with_the_test_run_that_started_them() {
     let folder = scratch.path().to_owned();
     let at_work = || {
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
-        let folders = processes.filter_map(|process| std::fs::read_link(process.path().join("cwd")).ok());
+        let folders =
+            processes.filter_map(|process| std::fs::read_link(process.path().join("cwd")).ok());
         folders.filter(|at| at.starts_with(&folder)).count()
     };
     let server = Postgres::start(&scratch, "postgres-of-kit");
@@ -51,20 +63,43 @@ async fn servers_that_stand_still_end_with_the_test_run_that_started_them() {
     server.freeze();
     assert!(at_work() > 2, "a server and its children");
     drop(scratch);
-    for_condition("the end of every process in the folder", SOON, async || at_work() == 0 && !folder.exists()).await;
+    for_condition("the end of every process in the folder", SOON, async || {
+        at_work() == 0 && !folder.exists()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_oracle_sees_a_changed_row() {
     let database = unique("oracle");
     let mut connection = lab().mariadb().create_database(&database).await;
-    run(&mut connection, "CREATE TABLE a (x INT, y VARCHAR(9)); INSERT INTO a VALUES (1, 'é'), (2, NULL)").await;
-    run(&mut connection, "CREATE TABLE b (x INT, y TEXT); INSERT INTO b VALUES (2, NULL), (1, 'é')").await;
-    let (a, b) = (MariaTable { database: &database, table: "a" }, MariaTable { database: &database, table: "b" });
+    run(
+        &mut connection,
+        "CREATE TABLE a (x INT, y VARCHAR(9)); INSERT INTO a VALUES (1, 'é'), (2, NULL)",
+    )
+    .await;
+    run(
+        &mut connection,
+        "CREATE TABLE b (x INT, y TEXT); INSERT INTO b VALUES (2, NULL), (1, 'é')",
+    )
+    .await;
+    let (a, b) = (
+        MariaTable {
+            database: &database,
+            table: "a",
+        },
+        MariaTable {
+            database: &database,
+            table: "b",
+        },
+    );
     assert_eq!(assert_same(&mut connection, &a, &b).await, 2);
     run(&mut connection, "UPDATE b SET y = '' WHERE x = 2").await;
     let columns = a.canonical(&mut connection).await;
-    assert_ne!(a.checksum(&mut connection, &columns).await, b.checksum(&mut connection, &columns).await);
+    assert_ne!(
+        a.checksum(&mut connection, &columns).await,
+        b.checksum(&mut connection, &columns).await
+    );
 }
 
 /// Produces one record through the proxy, from a thread of its own.
@@ -82,7 +117,14 @@ async fn a_proxy_holds_swallows_and_strands_the_requests_it_is_told_to() {
     produce(&proxy, &topic, "first").join().unwrap();
     let second = produce(&proxy, &topic, "second");
     held.wait_sprung(SOON).await;
-    assert_eq!((topics.read(&topic).len(), held.sprung(), proxy.seen(Api::Produce)), (1, 1, 2));
+    assert_eq!(
+        (
+            topics.read(&topic).len(),
+            held.sprung(),
+            proxy.seen(Api::Produce)
+        ),
+        (1, 1, 2)
+    );
     held.release();
     second.join().unwrap();
     assert_eq!(topics.read(&topic).len(), 2);

@@ -23,13 +23,18 @@ fn with_file(name: &str, file: &str, text: &str) -> Rowferry {
     let path = lab().scratch().path().join(file);
     std::fs::write(&path, text).unwrap();
     let mut settings = Settings::dev(name);
-    settings.args = vec!["serve".to_owned(), "--config".to_owned(), path.display().to_string()];
+    settings.args = vec![
+        "serve".to_owned(),
+        "--config".to_owned(),
+        path.display().to_string(),
+    ];
     Rowferry::start(lab().scratch(), settings)
 }
 
 async fn is_on_the_lab_broker(worker: &Rowferry) {
     testkit::for_condition("the worker knows its Kafka cluster", SOON, async || {
-        worker.rest().get("/").await.expect(200).body["kafka_cluster_id"] == "cm93ZmVycnktdGVzdGtpdA"
+        worker.rest().get("/").await.expect(200).body["kafka_cluster_id"]
+            == "cm93ZmVycnktdGVzdGtpdA"
     })
     .await;
 }
@@ -72,15 +77,27 @@ async fn a_wrong_setting_is_named_and_ends_the_worker() {
 
 #[tokio::test]
 async fn what_is_switched_off_is_refused() {
-    let settings =
-        |name: &str| Settings::dev(name).with("topic.tracking.allow.reset", "false").with("admin.listeners", "");
+    let settings = |name: &str| {
+        Settings::dev(name)
+            .with("topic.tracking.allow.reset", "false")
+            .with("admin.listeners", "")
+    };
     let worker = Rowferry::start(lab().scratch(), settings("reset-off"));
     let rest = worker.rest();
     rest.get("/connectors/x/topics").await.expect(200);
-    let refused = rest.put_empty("/connectors/x/topics/reset").await.expect(403);
+    let refused = rest
+        .put_empty("/connectors/x/topics/reset")
+        .await
+        .expect(403);
     assert_eq!(refused.message(), "Topic tracking reset is disabled.");
-    assert_eq!(rest.get("/admin/loggers").await.expect(404).message(), "HTTP 404 Not Found");
-    let worker = Rowferry::start(lab().scratch(), settings("tracking-off").with("topic.tracking.enable", "false"));
+    assert_eq!(
+        rest.get("/admin/loggers").await.expect(404).message(),
+        "HTTP 404 Not Found"
+    );
+    let worker = Rowferry::start(
+        lab().scratch(),
+        settings("tracking-off").with("topic.tracking.enable", "false"),
+    );
     let refused = worker.rest().get("/connectors/x/topics").await.expect(403);
     assert_eq!(refused.message(), "Topic tracking is disabled.");
 }

@@ -22,40 +22,75 @@ use crate::lab;
 async fn a_table_is_created_filled_and_evolved() {
     let mut database = Database::new(
         Server::MariaDb,
-        &[("auto.evolve", "true"), ("pk.mode", "record_value"), ("pk.fields", "id"), ("insert.mode", "upsert")],
+        &[
+            ("auto.evolve", "true"),
+            ("pk.mode", "record_value"),
+            ("pk.fields", "id"),
+            ("insert.mode", "upsert"),
+        ],
     )
     .await;
     let topic = Topic::new("t");
     let mut task = database.open(&topic, false, &[]).await;
     let old = [int("id"), text("name")];
-    let new = [int("id"), text("name"), records::optional("age", SchemaType::Int64)];
+    let new = [
+        int("id"),
+        text("name"),
+        records::optional("age", SchemaType::Int64),
+    ];
     let batch = [
         topic.value(&old, [Value::I32(1), Value::Text("a".into())]),
-        topic.value(&new, [Value::I32(2), Value::Text("b".into()), Value::I64(7)]),
+        topic.value(
+            &new,
+            [Value::I32(2), Value::Text("b".into()), Value::I64(7)],
+        ),
         topic.value(&old, [Value::I32(1), Value::Text("é😀".into())]),
         topic.value(&old, [Value::I32(2), Value::Text("c".into())]),
     ];
     let report = task.put(&batch, &topic.next()).await.unwrap();
     assert!(report.rejected.is_empty());
-    assert_eq!(database.select("id, name, IFNULL(age, 'null')", "FROM t ORDER BY id").await, ["1|é😀|null", "2|c|7"]);
+    assert_eq!(
+        database
+            .select("id, name, IFNULL(age, 'null')", "FROM t ORDER BY id")
+            .await,
+        ["1|é😀|null", "2|c|7"]
+    );
     task.close().await;
 }
 
 #[tokio::test]
 async fn deletes_and_inserts_of_one_key_keep_their_order() {
-    let keys = [("delete.enabled", "true"), ("pk.mode", "record_key"), ("pk.fields", "code")];
+    let keys = [
+        ("delete.enabled", "true"),
+        ("pk.mode", "record_key"),
+        ("pk.fields", "code"),
+    ];
     for mode in ["insert", "upsert"] {
-        let mut database = Database::new(Server::MariaDb, &[&keys[..], &[("insert.mode", mode)]].concat()).await;
+        let mut database = Database::new(
+            Server::MariaDb,
+            &[&keys[..], &[("insert.mode", mode)]].concat(),
+        )
+        .await;
         let topic = Topic::new("t");
         let mut task = database.open(&topic, false, &[]).await;
         let value = |n| Some(vec![Value::I32(n)]);
-        let mut batch: Vec<_> =
-            [("gone", None), ("a", value(1)), ("b", value(2)), ("a", None), ("a", value(3)), ("b", None)]
-                .into_iter()
-                .map(|(key, fields)| topic.keyed(key, &[int("n")], fields))
-                .collect();
+        let mut batch: Vec<_> = [
+            ("gone", None),
+            ("a", value(1)),
+            ("b", value(2)),
+            ("a", None),
+            ("a", value(3)),
+            ("b", None),
+        ]
+        .into_iter()
+        .map(|(key, fields)| topic.keyed(key, &[int("n")], fields))
+        .collect();
         task.put(&batch, &topic.next()).await.unwrap();
-        assert_eq!(database.select("code, n", "FROM t ORDER BY code").await, ["a|3"], "{mode}");
+        assert_eq!(
+            database.select("code, n", "FROM t ORDER BY code").await,
+            ["a|3"],
+            "{mode}"
+        );
         batch = vec![topic.keyed("a", &[int("n")], None)];
         task.put(&batch, &topic.next()).await.unwrap();
         assert_eq!(database.rows("SELECT COUNT(*) FROM t").await, ["0"]);
@@ -77,8 +112,16 @@ async fn a_new_owner_goes_on_after_the_last_batch_and_fences_the_old_one() {
     let error = old.put(&two, &topic.next()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     new.put(&two, &topic.next()).await.unwrap();
-    assert_eq!(database.select("id", "FROM t ORDER BY id").await, ["1", "2"]);
-    let ledger = database.select("sink, topic, partition_id, next_offset, epoch", "FROM rowferry_offsets").await;
+    assert_eq!(
+        database.select("id", "FROM t ORDER BY id").await,
+        ["1", "2"]
+    );
+    let ledger = database
+        .select(
+            "sink, topic, partition_id, next_offset, epoch",
+            "FROM rowferry_offsets",
+        )
+        .await;
     assert_eq!(ledger, ["sink-test|t|0|2|2"]);
     old.close().await;
     new.close().await;
@@ -89,10 +132,16 @@ async fn an_owner_that_stands_still_in_a_transaction_is_ended() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let mut old = database.open(&topic, false, &[]).await;
-    old.put(&[topic.value(&[int("id")], [Value::I32(1)])], &topic.next()).await.unwrap();
+    old.put(&[topic.value(&[int("id")], [Value::I32(1)])], &topic.next())
+        .await
+        .unwrap();
     // a session that holds the row of the ledger, as a stopped worker would, and is named there as the owner's
     let mut zombie = lab().mariadb().connect(&database.name).await;
-    run(&mut zombie, "BEGIN; UPDATE rowferry_offsets SET next_offset=99").await;
+    run(
+        &mut zombie,
+        "BEGIN; UPDATE rowferry_offsets SET next_offset=99",
+    )
+    .await;
     database.run("SET innodb_lock_wait_timeout=1").await;
     let id = count(&mut zombie, "SELECT CAST(CONNECTION_ID() AS SIGNED)").await;
     run(
@@ -112,15 +161,25 @@ async fn an_owner_that_stands_still_in_a_transaction_is_ended() {
 
 #[tokio::test]
 async fn bad_records_are_found_and_the_others_written() {
-    let keys = [("pk.mode", "record_value"), ("pk.fields", "id"), ("insert.mode", "upsert")];
+    let keys = [
+        ("pk.mode", "record_value"),
+        ("pk.fields", "id"),
+        ("insert.mode", "upsert"),
+    ];
     let mut database = Database::new(Server::MariaDb, &keys).await;
-    database.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(5))").await;
+    database
+        .run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(5))")
+        .await;
     let topic = Topic::new("t");
     let mut task = database.open(&topic, true, &[]).await;
     let fields = [int("id"), text("name")];
     let batch: Vec<_> = (0..1000)
         .map(|n| {
-            let name = if n % 500 == 477 { "much too long" } else { "fits" };
+            let name = if n % 500 == 477 {
+                "much too long"
+            } else {
+                "fits"
+            };
             topic.value(&fields, [Value::I32(n % 900), Value::Text(name.into())])
         })
         .chain([topic.keyed("no value", &fields, None)])
@@ -129,23 +188,41 @@ async fn bad_records_are_found_and_the_others_written() {
     let rejected: Vec<_> = report.rejected.iter().map(|r| r.index).collect();
     assert_eq!(rejected, [477, 977, 1000]);
     let text = report.rejected[0].error.to_string();
-    assert!(text.contains("topic t, partition 0, offset 478") && text.contains("column 'name'"), "{text}");
-    assert!(text.contains(&format!("table {}.t", database.name)) && !text.contains("much too long"), "{text}");
+    assert!(
+        text.contains("topic t, partition 0, offset 478") && text.contains("column 'name'"),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("table {}.t", database.name)) && !text.contains("much too long"),
+        "{text}"
+    );
     // record 77 has the key of the refused 977, and stays
-    assert_eq!(database.rows("SELECT COUNT(*) FROM t WHERE name='fits'").await, ["899"]);
+    assert_eq!(
+        database
+            .rows("SELECT COUNT(*) FROM t WHERE name='fits'")
+            .await,
+        ["899"]
+    );
     task.close().await;
 
     let mut strict = database.open(&topic, false, &[]).await;
     database.run("DELETE FROM t").await;
     let error = strict.put(&batch[..1000], &topic.next()).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Record && error.to_string().contains("offset 478:"), "{error}");
+    assert!(
+        error.kind() == ErrorKind::Record && error.to_string().contains("offset 478:"),
+        "{error}"
+    );
     assert_eq!(database.rows("SELECT COUNT(*) FROM t").await, ["0"]);
     strict.close().await;
 }
 
 #[tokio::test]
 async fn a_row_that_collides_on_another_unique_index_changes_no_other_row() {
-    let keys = [("pk.mode", "record_value"), ("pk.fields", "id"), ("insert.mode", "upsert")];
+    let keys = [
+        ("pk.mode", "record_value"),
+        ("pk.fields", "id"),
+        ("insert.mode", "upsert"),
+    ];
     let mut database = Database::new(Server::MariaDb, &keys).await;
     database
         .run("CREATE TABLE t (id INT PRIMARY KEY, mail VARCHAR(20) UNIQUE, n INT); INSERT INTO t VALUES (1, 'a', 0)")
@@ -153,13 +230,32 @@ async fn a_row_that_collides_on_another_unique_index_changes_no_other_row() {
     let topic = Topic::new("t");
     let mut task = database.open(&topic, false, &[]).await;
     let fields = [int("id"), text("mail"), int("n")];
-    let row = |id, mail: &str, n| topic.value(&fields, [Value::I32(id), Value::Text(mail.into()), Value::I32(n)]);
-    let error = task.put(&[row(3, "c", 1), row(2, "a", 1)], &topic.next()).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Record && error.message().contains("unique index"), "{error}");
+    let row = |id, mail: &str, n| {
+        topic.value(
+            &fields,
+            [Value::I32(id), Value::Text(mail.into()), Value::I32(n)],
+        )
+    };
+    let error = task
+        .put(&[row(3, "c", 1), row(2, "a", 1)], &topic.next())
+        .await
+        .unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::Record && error.message().contains("unique index"),
+        "{error}"
+    );
     assert_eq!(database.select("id, mail, n", "FROM t").await, ["1|a|0"]);
     // the unique value moves from one row to another, in order
-    task.put(&[row(1, "b", 2), row(2, "a", 2), row(1, "c", 3)], &topic.next()).await.unwrap();
-    assert_eq!(database.select("id, mail, n", "FROM t ORDER BY id").await, ["1|c|3", "2|a|2"]);
+    task.put(
+        &[row(1, "b", 2), row(2, "a", 2), row(1, "c", 3)],
+        &topic.next(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        database.select("id, mail, n", "FROM t ORDER BY id").await,
+        ["1|c|3", "2|a|2"]
+    );
     task.close().await;
 }
 
@@ -174,7 +270,8 @@ async fn tasks_that_create_the_same_table_at_once_all_succeed() {
             task.assign(&topic.partitions()).await.unwrap();
             let extra = records::optional(["a", "b"][partition as usize % 2], SchemaType::Int32);
             for n in 0..3 {
-                let batch = [topic.value(&[int("id"), extra.clone()], [Value::I32(n), Value::I32(n)])];
+                let batch =
+                    [topic.value(&[int("id"), extra.clone()], [Value::I32(n), Value::I32(n)])];
                 while let Err(error) = task.put(&batch, &topic.next()).await {
                     assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
                 }
@@ -193,14 +290,22 @@ async fn a_lost_connection_is_made_anew_and_nothing_doubled() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let mut task = database.open(&topic, false, &[]).await;
-    task.put(&[topic.value(&[int("id")], [Value::I32(1)])], &topic.next()).await.unwrap();
-    let id = database.rows("SELECT session_id FROM rowferry_offsets").await.remove(0);
+    task.put(&[topic.value(&[int("id")], [Value::I32(1)])], &topic.next())
+        .await
+        .unwrap();
+    let id = database
+        .rows("SELECT session_id FROM rowferry_offsets")
+        .await
+        .remove(0);
     database.run(&format!("KILL CONNECTION {id}")).await;
     let batch = [topic.value(&[int("id")], [Value::I32(2)])];
     let error = task.put(&batch, &topic.next()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
     task.put(&batch, &topic.next()).await.unwrap();
-    assert_eq!(database.select("id", "FROM t ORDER BY id").await, ["1", "2"]);
+    assert_eq!(
+        database.select("id", "FROM t ORDER BY id").await,
+        ["1", "2"]
+    );
     task.close().await;
 }
 
@@ -210,10 +315,23 @@ async fn a_column_dropped_by_others_is_noticed() {
     let topic = Topic::new("t");
     let mut task = database.open(&topic, false, &[]).await;
     let fields = [int("id"), records::optional("name", SchemaType::String)];
-    task.put(&[topic.value(&fields, [Value::I32(1), Value::Text("a".into())])], &topic.next()).await.unwrap();
+    task.put(
+        &[topic.value(&fields, [Value::I32(1), Value::Text("a".into())])],
+        &topic.next(),
+    )
+    .await
+    .unwrap();
     database.run("ALTER TABLE t DROP COLUMN name").await;
-    task.put(&[topic.value(&fields, [Value::I32(2), Value::Text("b".into())])], &topic.next()).await.unwrap();
-    assert_eq!(database.select("id, name", "FROM t ORDER BY id").await, ["1", "2|b"]);
+    task.put(
+        &[topic.value(&fields, [Value::I32(2), Value::Text("b".into())])],
+        &topic.next(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        database.select("id, name", "FROM t ORDER BY id").await,
+        ["1", "2|b"]
+    );
     task.close().await;
 }
 
@@ -223,7 +341,9 @@ async fn offsets_are_altered_and_reset_in_the_ledger() {
     let database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let mut task = database.open(&topic, false, &[]).await;
-    task.put(&[topic.value(&[int("id")], [Value::I32(1)])], &topic.next()).await.unwrap();
+    task.put(&[topic.value(&[int("id")], [Value::I32(1)])], &topic.next())
+        .await
+        .unwrap();
     let sink = connector_jdbc::sink::JdbcSink;
     let to = [(topic.partitions()[0].clone(), Some(41))];
     sink.alter_offsets(&database.config, &to).await.unwrap();
@@ -231,7 +351,10 @@ async fn offsets_are_altered_and_reset_in_the_ledger() {
     assert_eq!(error.kind(), ErrorKind::Fenced);
     assert_eq!(task.assign(&topic.partitions()).await.unwrap(), []);
     task.revoke(&topic.partitions()).await.unwrap();
-    assert_eq!(task.assign(&topic.partitions()).await.unwrap()[0].offset, 41);
+    assert_eq!(
+        task.assign(&topic.partitions()).await.unwrap()[0].offset,
+        41
+    );
     sink.reset_offsets(&database.config).await.unwrap();
     task.revoke(&topic.partitions()).await.unwrap();
     assert_eq!(task.assign(&topic.partitions()).await.unwrap(), []);
@@ -251,8 +374,10 @@ async fn postgres_is_created_filled_evolved_and_sifted() {
     let topic = Topic::new("t");
     let mut task = database.open(&topic, true, &[]).await;
     let numbers = records::array("numbers", SchemaType::Int32);
-    let (old, new) =
-        (vec![records::optional("n", SchemaType::Int32)], vec![records::optional("n", SchemaType::Int32), numbers]);
+    let (old, new) = (
+        vec![records::optional("n", SchemaType::Int32)],
+        vec![records::optional("n", SchemaType::Int32), numbers],
+    );
     let list = Value::Array([Value::I32(1), Value::Null].into());
     let batch = [
         // a null comes first: it must not decide the type of the numbers after it
@@ -270,11 +395,19 @@ async fn postgres_is_created_filled_evolved_and_sifted() {
         topic.keyed("é", &old, Some(vec![Value::I32(5)])),
     ];
     let report = task.put(&second, &topic.next()).await.unwrap();
-    assert_eq!(report.rejected.iter().map(|r| r.index).collect::<Vec<_>>(), [1]);
-    let rows = database.select("code, n, numbers", "FROM t ORDER BY n").await;
+    assert_eq!(
+        report.rejected.iter().map(|r| r.index).collect::<Vec<_>>(),
+        [1]
+    );
+    let rows = database
+        .select("code, n, numbers", "FROM t ORDER BY n")
+        .await;
     assert_eq!(rows, ["a|1", "c|3|{1,NULL}", "d|4", "é|5"]);
     let mut new_owner = records::open(&database.config, true).await;
-    assert_eq!(new_owner.assign(&topic.partitions()).await.unwrap(), topic.next());
+    assert_eq!(
+        new_owner.assign(&topic.partitions()).await.unwrap(),
+        topic.next()
+    );
     let error = task.put(&second[..1], &topic.next()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     task.close().await;

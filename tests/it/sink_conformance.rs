@@ -31,7 +31,10 @@ fn field(name: &str, schema: Schema) -> Field {
 
 /// A schema with a default.
 fn preset(schema: Schema, default: Value) -> Schema {
-    Schema { default: Some(default), ..schema }
+    Schema {
+        default: Some(default),
+        ..schema
+    }
 }
 
 /// A text.
@@ -41,12 +44,17 @@ fn t(text: &str) -> Value {
 
 /// A decimal of these digits.
 fn decimal(digits: &str) -> Value {
-    Value::Decimal(Box::new(connector_api::Decimal::parse(digits).expect("digits")))
+    Value::Decimal(Box::new(
+        connector_api::Decimal::parse(digits).expect("digits"),
+    ))
 }
 
 /// A struct.
 fn structure(fields: &[Field], values: impl Into<Box<[Value]>>) -> Datum {
-    Datum::new(Arc::new(Schema::structure(None, fields.to_vec())), Value::Struct(values.into()))
+    Datum::new(
+        Arc::new(Schema::structure(None, fields.to_vec())),
+        Value::Struct(values.into()),
+    )
 }
 
 /// A value alone.
@@ -60,9 +68,18 @@ fn id_key(id: i32) -> Datum {
 }
 
 /// A change event of Debezium: the states before and after.
-fn event(topic: &Topic, id: i32, op: &str, before: Option<Vec<Value>>, after: Option<Vec<Value>>) -> SinkRecord {
-    let row =
-        Schema::structure(Some("s.t.Value"), vec![int("id"), optional("name", SchemaType::String)]).optional(true);
+fn event(
+    topic: &Topic,
+    id: i32,
+    op: &str,
+    before: Option<Vec<Value>>,
+    after: Option<Vec<Value>>,
+) -> SinkRecord {
+    let row = Schema::structure(
+        Some("s.t.Value"),
+        vec![int("id"), optional("name", SchemaType::String)],
+    )
+    .optional(true);
     let source = Schema::structure(None, vec![optional("table", SchemaType::String)]);
     let fields = [
         field("before", row.clone()),
@@ -72,7 +89,18 @@ fn event(topic: &Topic, id: i32, op: &str, before: Option<Vec<Value>>, after: Op
         optional("ts_ms", SchemaType::Int64),
     ];
     let schema = Arc::new(Schema::structure(Some("s.t.Envelope"), fields.to_vec()));
-    let state = |values: Option<Vec<Value>>| values.map_or(Value::Null, |values| Value::Struct(values.into()));
-    let members = [state(before), state(after), Value::Struct([t("t")].into()), t(op), Value::I64(0)];
-    topic.record(id_key(id), Datum::new(schema, Value::Struct(members.into())))
+    let state = |values: Option<Vec<Value>>| {
+        values.map_or(Value::Null, |values| Value::Struct(values.into()))
+    };
+    let members = [
+        state(before),
+        state(after),
+        Value::Struct([t("t")].into()),
+        t(op),
+        Value::I64(0),
+    ];
+    topic.record(
+        id_key(id),
+        Datum::new(schema, Value::Struct(members.into())),
+    )
 }

@@ -26,24 +26,38 @@ const AGREEMENT: f64 = 0.95;
 fn recorded_cases_end_as_they_did() {
     // the servers are started before the threads ask for them
     let settings = Settings::serve("sink-recordings", lab().kafka().brokers());
-    let worker = Rowferry::start(lab().scratch(), settings.with("offset.flush.interval.ms", "300"));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        settings.with("offset.flush.interval.ms", "300"),
+    );
     let _servers = (lab().mariadb(), lab().postgres());
     let wanted = std::env::var("ROWFERRY_CASES").unwrap_or_default();
-    let cases: Vec<_> = recordings().into_iter().filter(|file| name(file).contains(&wanted)).collect();
+    let cases: Vec<_> = recordings()
+        .into_iter()
+        .filter(|file| name(file).contains(&wanted))
+        .collect();
     let count = cases.len();
     let todo = Mutex::new(cases.into_iter());
     let (seen, random) = (Mutex::new(BTreeMap::new()), Mutex::new(Random::new()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE.min(count) {
             scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .expect("a runtime");
                 loop {
-                    let Some(file) = todo.lock().expect("the cases").next() else { return };
+                    let Some(file) = todo.lock().expect("the cases").next() else {
+                        return;
+                    };
                     let run = run_name(&mut random.lock().expect("random numbers"));
                     let began = std::time::Instant::now();
-                    let lines = runtime.block_on(play::play(worker.rest(), &recording(&file), &run));
+                    let lines =
+                        runtime.block_on(play::play(worker.rest(), &recording(&file), &run));
                     let took = began.elapsed().as_secs_f64();
-                    seen.lock().expect("what was seen").insert(name(&file), (lines, took));
+                    seen.lock()
+                        .expect("what was seen")
+                        .insert(name(&file), (lines, took));
                 }
             });
         }
@@ -60,26 +74,52 @@ fn judge(seen: &BTreeMap<String, (Vec<String>, f64)>, all: bool) {
     for (took, name) in slowest.iter().take(10) {
         println!("{took:.1} s {name}");
     }
-    let differing: BTreeSet<&String> =
-        seen.iter().filter(|(_, (lines, _))| !lines.is_empty()).map(|(name, _)| name).collect();
+    let differing: BTreeSet<&String> = seen
+        .iter()
+        .filter(|(_, (lines, _))| !lines.is_empty())
+        .map(|(name, _)| name)
+        .collect();
     println!("{} cases, {} differ", seen.len(), differing.len());
     for name in &differing {
         println!("{name}\n    {}", seen[*name].0.join("\n    "));
     }
     let listed = listed_differences();
-    let unlisted: Vec<_> = differing.iter().filter(|name| !listed.contains_key(**name)).collect();
-    assert!(unlisted.is_empty(), "differ and are not listed in DIFFERENCES.md: {unlisted:#?}");
-    let gone: Vec<_> = listed.keys().filter(|name| seen.contains_key(*name) && !differing.contains(name)).collect();
-    assert!(gone.is_empty(), "listed in DIFFERENCES.md and do not differ: {gone:#?}");
+    let unlisted: Vec<_> = differing
+        .iter()
+        .filter(|name| !listed.contains_key(**name))
+        .collect();
+    assert!(
+        unlisted.is_empty(),
+        "differ and are not listed in DIFFERENCES.md: {unlisted:#?}"
+    );
+    let gone: Vec<_> = listed
+        .keys()
+        .filter(|name| seen.contains_key(*name) && !differing.contains(name))
+        .collect();
+    assert!(
+        gone.is_empty(),
+        "listed in DIFFERENCES.md and do not differ: {gone:#?}"
+    );
     if all {
-        let unknown: Vec<_> = listed.keys().filter(|name| !seen.contains_key(*name)).collect();
-        assert!(unknown.is_empty(), "listed in DIFFERENCES.md and not there: {unknown:#?}");
+        let unknown: Vec<_> = listed
+            .keys()
+            .filter(|name| !seen.contains_key(*name))
+            .collect();
+        assert!(
+            unknown.is_empty(),
+            "listed in DIFFERENCES.md and not there: {unknown:#?}"
+        );
         assert!(seen.len() >= 497, "only {} cases were played", seen.len());
         let faults = listed.values().filter(|fault| **fault).count();
         let sound = seen.len() - faults;
         let agreement = (seen.len() - differing.len()) as f64 / sound as f64;
-        println!("{faults} cases show faults that are mended; {agreement:.4} of the other {sound} agree");
-        assert!(agreement >= AGREEMENT, "{agreement:.4} of the sound cases agree, {AGREEMENT} should");
+        println!(
+            "{faults} cases show faults that are mended; {agreement:.4} of the other {sound} agree"
+        );
+        assert!(
+            agreement >= AGREEMENT,
+            "{agreement:.4} of the sound cases agree, {AGREEMENT} should"
+        );
     }
 }
 
@@ -88,14 +128,21 @@ fn folder() -> PathBuf {
 }
 
 fn recordings() -> Vec<PathBuf> {
-    let files = std::fs::read_dir(folder()).expect("the recordings").map(|file| file.expect("a file").path());
-    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|ext| ext == "json")).collect();
+    let files = std::fs::read_dir(folder())
+        .expect("the recordings")
+        .map(|file| file.expect("a file").path());
+    let mut files: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|ext| ext == "json"))
+        .collect();
     files.sort_unstable();
     files
 }
 
 fn name(file: &Path) -> String {
-    file.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned()
+    file.file_stem()
+        .and_then(|stem| stem.to_str())
+        .expect("a name")
+        .to_owned()
 }
 
 fn recording(file: &Path) -> Value {
@@ -106,17 +153,27 @@ fn recording(file: &Path) -> Value {
 /// Eight characters that name a case's database, topics and connector.
 fn run_name(random: &mut Random) -> String {
     let letters = "abcdefghijkmnpqrstuvwxyz23456789".as_bytes();
-    let mut letter = || letters[usize::try_from(random.below(letters.len() as u64)).expect("an index")];
-    std::iter::once('s').chain((0..7).map(|_| char::from(letter()))).collect()
+    let mut letter =
+        || letters[usize::try_from(random.below(letters.len() as u64)).expect("an index")];
+    std::iter::once('s')
+        .chain((0..7).map(|_| char::from(letter())))
+        .collect()
 }
 
 /// Rows `| case | kind | reason |`: whether each listed case shows a fault of the recorded sink.
 fn listed_differences() -> BTreeMap<String, bool> {
     let text = std::fs::read_to_string(folder().join("DIFFERENCES.md")).expect("DIFFERENCES.md");
     let rows = text.lines().filter(|line| line.starts_with("| ")).skip(1);
-    let rows = rows.map(|row| row.trim_matches('|').splitn(3, " | ").map(str::trim).collect::<Vec<_>>());
+    let rows = rows.map(|row| {
+        row.trim_matches('|')
+            .splitn(3, " | ")
+            .map(str::trim)
+            .collect::<Vec<_>>()
+    });
     let cases = rows.map(|cells| match cells.as_slice() {
-        [case, kind @ ("fault" | "choice"), reason] if !reason.is_empty() => ((*case).to_owned(), *kind == "fault"),
+        [case, kind @ ("fault" | "choice"), reason] if !reason.is_empty() => {
+            ((*case).to_owned(), *kind == "fault")
+        }
         other => panic!("not | case | kind | reason |: {other:?}"),
     });
     cases.collect()

@@ -54,11 +54,20 @@ async fn recorded_sources_write_what_they_wrote() {
         }
         let (worker, watch, turns) = (Arc::clone(&worker), Arc::clone(&watch), Arc::clone(&turns));
         let said = must_say.get(&name).cloned().unwrap_or_default();
-        let is_listed = listed.get(&name).is_some_and(|reason| *reason != Reason::Timing);
+        let is_listed = listed
+            .get(&name)
+            .is_some_and(|reason| *reason != Reason::Timing);
         playing.spawn(async move {
             let _turn = turns.acquire().await.expect("a turn");
             let run = format!("sc{number:03}x");
-            let case = Case::new(&recording, &run, worker.rest(), &watch, placeholders(&recording, &run), is_listed);
+            let case = Case::new(
+                &recording,
+                &run,
+                worker.rest(),
+                &watch,
+                placeholders(&recording, &run),
+                is_listed,
+            );
             let lines = match case.play().await {
                 Ok(seen) => compare::differences(&recording, &seen, &said),
                 Err(error) => vec![format!("could not be played: {error}")],
@@ -76,19 +85,44 @@ async fn recorded_sources_write_what_they_wrote() {
         }
     }
     texts.sort_unstable();
-    println!("{cases} cases, {} differ\n{}", differing.len(), texts.join("\n"));
-    let expected: BTreeSet<_> = listed.keys().filter(|name| name.contains(&only)).cloned().collect();
+    println!(
+        "{cases} cases, {} differ\n{}",
+        differing.len(),
+        texts.join("\n")
+    );
+    let expected: BTreeSet<_> = listed
+        .keys()
+        .filter(|name| name.contains(&only))
+        .cloned()
+        .collect();
     let unlisted: Vec<_> = differing.difference(&expected).collect();
-    assert!(unlisted.is_empty(), "differ and are not listed in DIFFERENCES.md: {unlisted:#?}");
-    let gone: Vec<_> = expected.difference(&differing).filter(|name| listed[*name] != Reason::Timing).collect();
-    assert!(gone.is_empty(), "listed in DIFFERENCES.md and do not differ: {gone:#?}");
+    assert!(
+        unlisted.is_empty(),
+        "differ and are not listed in DIFFERENCES.md: {unlisted:#?}"
+    );
+    let gone: Vec<_> = expected
+        .difference(&differing)
+        .filter(|name| listed[*name] != Reason::Timing)
+        .collect();
+    assert!(
+        gone.is_empty(),
+        "listed in DIFFERENCES.md and do not differ: {gone:#?}"
+    );
     if only.is_empty() {
-        let faults = listed.values().filter(|reason| **reason == Reason::Fault).count();
+        let faults = listed
+            .values()
+            .filter(|reason| **reason == Reason::Fault)
+            .count();
         let (sound, agreeing) = (cases - faults, cases - differing.len());
-        println!("{agreeing} of {sound} cases without a fault of the recorded connector agree, {faults} have one");
+        println!(
+            "{agreeing} of {sound} cases without a fault of the recorded connector agree, {faults} have one"
+        );
         assert!(cases > 200, "only {cases} cases were played");
         let agreement = agreeing as f64 / sound as f64;
-        assert!(agreement >= AGREEMENT, "{agreement:.4} of the cases agree, {AGREEMENT} should");
+        assert!(
+            agreement >= AGREEMENT,
+            "{agreement:.4} of the cases agree, {AGREEMENT} should"
+        );
     }
     assert!(worker.is_running());
 }
@@ -99,10 +133,19 @@ fn folder() -> PathBuf {
 
 /// Name and content of each case.
 fn recordings() -> BTreeMap<String, Value> {
-    let files = std::fs::read_dir(folder()).expect("the recordings").map(|file| file.expect("a file").path());
-    let cases = files.filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit()));
+    let files = std::fs::read_dir(folder())
+        .expect("the recordings")
+        .map(|file| file.expect("a file").path());
+    let cases = files.filter(|path| {
+        path.file_name()
+            .is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit())
+    });
     let read = |path: PathBuf| {
-        let name = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+        let name = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .expect("a name")
+            .to_owned();
         let text = std::fs::read_to_string(&path).expect("a recording");
         (name, serde_json::from_str(&text).expect("JSON"))
     };
@@ -123,8 +166,15 @@ enum Reason {
 /// Rows `| case | kind | reason |`.
 fn listed_differences() -> BTreeMap<String, Reason> {
     let text = std::fs::read_to_string(folder().join("DIFFERENCES.md")).expect("DIFFERENCES.md");
-    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case "));
-    let rows = rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect::<Vec<_>>());
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| case "));
+    let rows = rows.map(|row| {
+        row.trim_matches('|')
+            .split(" | ")
+            .map(str::trim)
+            .collect::<Vec<_>>()
+    });
     let cases = rows.map(|cells| match cells.as_slice() {
         [case, "fault", reason] if !reason.is_empty() => ((*case).to_owned(), Reason::Fault),
         [case, "choice", reason] if !reason.is_empty() => ((*case).to_owned(), Reason::Choice),

@@ -68,11 +68,15 @@ fn best(mut each: impl FnMut(usize)) -> u128 {
 
 /// Nanoseconds to encode and to decode a row, and its bytes.
 fn converter_costs(class: &str, config: &Config, rows: &[Datum]) -> (u128, u128, usize) {
-    let mut converter = Registry::built_in().converter(class, ConverterRole::Value, config).unwrap();
+    let mut converter = Registry::built_in()
+        .converter(class, ConverterRole::Value, config)
+        .unwrap();
     let mut out = Vec::new();
     let encode = best(|at| {
         out.clear();
-        converter.encode("t", black_box(&rows[at % rows.len()]), &mut out).unwrap();
+        converter
+            .encode("t", black_box(&rows[at % rows.len()]), &mut out)
+            .unwrap();
     });
     let encoded = |row: &Datum| {
         let mut out = Vec::new();
@@ -82,7 +86,11 @@ fn converter_costs(class: &str, config: &Config, rows: &[Datum]) -> (u128, u128,
     let texts: Vec<Vec<u8>> = rows.iter().map(encoded).collect();
     let bytes = texts.iter().map(Vec::len).sum::<usize>() / texts.len();
     let decode = best(|at| {
-        black_box(converter.decode("t", Some(black_box(&texts[at % texts.len()]))).unwrap());
+        black_box(
+            converter
+                .decode("t", Some(black_box(&texts[at % texts.len()])))
+                .unwrap(),
+        );
     });
     (encode, decode, bytes)
 }
@@ -93,17 +101,33 @@ const TRANSFORMS: [(&str, &[(&str, &str)]); 26] = [
     ("DropHeaders", &[("headers", "source")]),
     ("ExtractField$Value", &[("field", "remark")]),
     ("Flatten$Value", &[]),
-    ("HeaderFrom$Value", &[("fields", "id"), ("headers", "id"), ("operation", "copy")]),
+    (
+        "HeaderFrom$Value",
+        &[("fields", "id"), ("headers", "id"), ("operation", "copy")],
+    ),
     ("HoistField$Value", &[("field", "row")]),
-    ("InsertField$Value", &[("topic.field", "from"), ("timestamp.field", "at")]),
+    (
+        "InsertField$Value",
+        &[("topic.field", "from"), ("timestamp.field", "at")],
+    ),
     ("InsertHeader", &[("header", "h"), ("value.literal", "5")]),
     ("MaskField$Value", &[("fields", "email,address")]),
-    ("RegexRouter", &[("regex", "(.*)"), ("replacement", "copy_$1")]),
-    ("ReplaceField$Value", &[("exclude", "remark"), ("renames", "name:full_name")]),
+    (
+        "RegexRouter",
+        &[("regex", "(.*)"), ("replacement", "copy_$1")],
+    ),
+    (
+        "ReplaceField$Value",
+        &[("exclude", "remark"), ("renames", "name:full_name")],
+    ),
     ("SetSchemaMetadata$Value", &[("schema.name", "other")]),
     (
         "TimestampConverter$Value",
-        &[("field", "updated_at"), ("target.type", "string"), ("format", "yyyy-MM-dd HH:mm:ss")],
+        &[
+            ("field", "updated_at"),
+            ("target.type", "string"),
+            ("format", "yyyy-MM-dd HH:mm:ss"),
+        ],
     ),
     ("TimestampRouter", &[]),
     ("ValueToKey", &[("fields", "id")]),
@@ -111,24 +135,44 @@ const TRANSFORMS: [(&str, &[(&str, &str)]); 26] = [
     ("Drop$Value", &[]),
     ("ExtractTopic$Value", &[("field", "name")]),
     ("ExtractTopic$Header", &[("field", "source")]),
-    ("MessageTimestampRouter", &[("message.timestamp.keys", "updated_at")]),
+    (
+        "MessageTimestampRouter",
+        &[("message.timestamp.keys", "updated_at")],
+    ),
     ("TombstoneHandler", &[]),
     (
         "ByLogicalTableRouter",
-        &[("topic.regex", "(.*)"), ("topic.replacement", "all"), ("key.enforce.uniqueness", "false")],
+        &[
+            ("topic.regex", "(.*)"),
+            ("topic.replacement", "all"),
+            ("key.enforce.uniqueness", "false"),
+        ],
     ),
     ("ExtractNewRecordState", &[]),
     ("Expression", &[("filter", "value.id >= 0")]),
-    ("Expression", &[("fields", "double:int64"), ("set.double", "value.id * 2")]),
-    ("Expression", &[("fields", "label:string"), ("set.label", "`${topic}-${value.name}`")]),
+    (
+        "Expression",
+        &[("fields", "double:int64"), ("set.double", "value.id * 2")],
+    ),
+    (
+        "Expression",
+        &[
+            ("fields", "label:string"),
+            ("set.label", "`${topic}-${value.name}`"),
+        ],
+    ),
 ];
 
 /// A chain of these transforms.
 fn chain(names: &[&str]) -> TransformChain {
     let transforms = TRANSFORMS.iter().enumerate().filter(|(at, (name, _))| {
-        names.iter().any(|wanted| wanted == name) || names.iter().any(|wanted| **wanted == format!("#{at}"))
+        names.iter().any(|wanted| wanted == name)
+            || names.iter().any(|wanted| **wanted == format!("#{at}"))
     });
-    let mut config = Config::from([("predicates", "p"), ("predicates.p.type", "RecordIsTombstone")]);
+    let mut config = Config::from([
+        ("predicates", "p"),
+        ("predicates.p.type", "RecordIsTombstone"),
+    ]);
     let mut list = Vec::new();
     for (at, (class, keys)) in transforms {
         list.push(format!("t{at}"));
@@ -144,14 +188,22 @@ fn chain(names: &[&str]) -> TransformChain {
 #[test]
 fn the_bench_has_every_transform() {
     let registry = Registry::built_in();
-    let missing = registry.plugins(PluginKind::Transformation).into_iter().filter(|plugin| {
-        let of_key = plugin.class().ends_with("$Key");
-        !of_key
-            && !TRANSFORMS.iter().any(|(name, _)| {
-                registry.plugin(PluginKind::Transformation, name).is_some_and(|p| p.class() == plugin.class())
-            })
-    });
-    assert_eq!(missing.map(|plugin| plugin.class()).collect::<Vec<_>>(), Vec::<&str>::new());
+    let missing = registry
+        .plugins(PluginKind::Transformation)
+        .into_iter()
+        .filter(|plugin| {
+            let of_key = plugin.class().ends_with("$Key");
+            !of_key
+                && !TRANSFORMS.iter().any(|(name, _)| {
+                    registry
+                        .plugin(PluginKind::Transformation, name)
+                        .is_some_and(|p| p.class() == plugin.class())
+                })
+        });
+    assert_eq!(
+        missing.map(|plugin| plugin.class()).collect::<Vec<_>>(),
+        Vec::<&str>::new()
+    );
 }
 
 #[test]
@@ -162,7 +214,10 @@ fn nanoseconds_a_record() {
     let schemas = SchemaRegistry::start();
     let registered = Config::from([("schema.registry.url", schemas.url().as_str())]);
     let plain = Config::from([("schemas.enable", "false")]);
-    println!("{:<34} {:>6} {:>8} {:>8}", "converter", "bytes", "encode", "decode");
+    println!(
+        "{:<34} {:>6} {:>8} {:>8}",
+        "converter", "bytes", "encode", "decode"
+    );
     let mut least = u128::MAX;
     for (class, config, what) in [
         ("JsonConverter", &Config::new(), ", schema and payload"),
@@ -172,13 +227,22 @@ fn nanoseconds_a_record() {
         ("JsonSchemaConverter", &registered, ""),
     ] {
         let (encode, decode, bytes) = converter_costs(class, config, &rows);
-        println!("{:<34} {bytes:>6} {encode:>5} ns {decode:>5} ns", format!("{class}{what}"));
+        println!(
+            "{:<34} {bytes:>6} {encode:>5} ns {decode:>5} ns",
+            format!("{class}{what}")
+        );
         if class == "JsonConverter" {
             least = least.min(encode);
         }
     }
 
-    let source = Header { key: "source".into(), datum: Datum { schema: None, value: Value::Text("bench".into()) } };
+    let source = Header {
+        key: "source".into(),
+        datum: Datum {
+            schema: None,
+            value: Value::Text("bench".into()),
+        },
+    };
     let record = |id: i32| Record {
         topic: "customers".into(),
         partition: None,
@@ -190,19 +254,35 @@ fn nanoseconds_a_record() {
     let records: Vec<Record> = (0..1000).map(record).collect();
     let measured = |mut chain: TransformChain| {
         best(|at| {
-            black_box(chain.apply(records[at % records.len()].clone(), None).unwrap());
+            black_box(
+                chain
+                    .apply(records[at % records.len()].clone(), None)
+                    .unwrap(),
+            );
         })
     };
     let copying = measured(chain(&[]));
     println!("\ntransform (copying the record, {copying} ns, is left out)");
     for (at, (class, keys)) in TRANSFORMS.iter().enumerate() {
-        let keys: Vec<_> = keys.iter().map(|(key, text)| format!("{key}={text}")).collect();
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|(key, text)| format!("{key}={text}"))
+            .collect();
         let cost = measured(chain(&[&format!("#{at}")])).saturating_sub(copying);
         println!("{class:<34} {cost:>5} ns  {}", keys.join(" "));
     }
-    let three =
-        measured(chain(&["InsertField$Value", "MaskField$Value", "ReplaceField$Value"])).saturating_sub(copying);
-    println!("InsertField, MaskField, ReplaceField in a chain: {three} ns; encoding as JSON: {least} ns");
-    assert!(three < least, "a chain of three transforms costs {three} ns, more than encoding the record: {least} ns");
+    let three = measured(chain(&[
+        "InsertField$Value",
+        "MaskField$Value",
+        "ReplaceField$Value",
+    ]))
+    .saturating_sub(copying);
+    println!(
+        "InsertField, MaskField, ReplaceField in a chain: {three} ns; encoding as JSON: {least} ns"
+    );
+    assert!(
+        three < least,
+        "a chain of three transforms costs {three} ns, more than encoding the record: {least} ns"
+    );
     println!("check: a chain of three costs less than encoding the record: ok");
 }

@@ -23,7 +23,11 @@ async fn sqlite_files_outside_of_the_allowed_folders_are_neither_read_nor_made()
     std::fs::create_dir_all(&inside).unwrap();
     std::fs::create_dir_all(outside.join("deep")).unwrap();
     for folder in [&inside, &outside] {
-        sqlite::run(&mut SqliteFile::at(&folder.join("there.db")).connect().await, "CREATE TABLE t (a INT)").await;
+        sqlite::run(
+            &mut SqliteFile::at(&folder.join("there.db")).connect().await,
+            "CREATE TABLE t (a INT)",
+        )
+        .await;
     }
     std::os::unix::fs::symlink(outside.join("there.db"), inside.join("link.db")).unwrap();
     std::os::unix::fs::symlink(outside.join("made.db"), inside.join("dangling.db")).unwrap();
@@ -49,18 +53,48 @@ async fn sqlite_files_outside_of_the_allowed_folders_are_neither_read_nor_made()
         "/proc/self/mem".to_owned(),
         "made.db".to_owned(),
     ] {
-        for config in [source(&format!("jdbc:sqlite:{path}"), "SELECT 1"), sink(&format!("jdbc:sqlite:{path}"))] {
+        for config in [
+            source(&format!("jdbc:sqlite:{path}"), "SELECT 1"),
+            sink(&format!("jdbc:sqlite:{path}")),
+        ] {
             let class = config["connector.class"].as_str().unwrap();
-            let checked = rest.put(&format!("/connector-plugins/{class}/config/validate"), &config).await.expect(200);
-            assert!(checked.text.contains("sqlite.allowed.paths"), "{path}: {}", checked.text);
-            let made = rest.post("/connectors", &json!({"name": "files", "config": config})).await.expect(400);
-            assert!(made.text.contains("sqlite.allowed.paths"), "{path}: {}", made.text);
+            let checked = rest
+                .put(
+                    &format!("/connector-plugins/{class}/config/validate"),
+                    &config,
+                )
+                .await
+                .expect(200);
+            assert!(
+                checked.text.contains("sqlite.allowed.paths"),
+                "{path}: {}",
+                checked.text
+            );
+            let made = rest
+                .post("/connectors", &json!({"name": "files", "config": config}))
+                .await
+                .expect(400);
+            assert!(
+                made.text.contains("sqlite.allowed.paths"),
+                "{path}: {}",
+                made.text
+            );
         }
     }
     let here = format!("jdbc:sqlite:{inside}/there.db");
-    for config in [source(&here, "SELECT a FROM t"), sink(&here), sink(&format!("jdbc:sqlite:{inside}/new.db"))] {
+    for config in [
+        source(&here, "SELECT a FROM t"),
+        sink(&here),
+        sink(&format!("jdbc:sqlite:{inside}/new.db")),
+    ] {
         let class = config["connector.class"].as_str().unwrap();
-        let checked = rest.put(&format!("/connector-plugins/{class}/config/validate"), &config).await.expect(200);
+        let checked = rest
+            .put(
+                &format!("/connector-plugins/{class}/config/validate"),
+                &config,
+            )
+            .await
+            .expect(200);
         assert_eq!(checked.body["error_count"], 0, "{}", checked.text);
     }
     // statements that reach other files
@@ -73,7 +107,9 @@ async fn sqlite_files_outside_of_the_allowed_folders_are_neither_read_nor_made()
     ] {
         let mut config = source(&here, &query);
         config["connection.backoff.ms"] = json!("100");
-        let made = rest.post("/connectors", &json!({"name": "files", "config": config})).await;
+        let made = rest
+            .post("/connectors", &json!({"name": "files", "config": config}))
+            .await;
         if made.status == 201 {
             rest.wait_state("files", "FAILED", SOON).await;
             rest.remove("files").await;
@@ -85,24 +121,52 @@ async fn sqlite_files_outside_of_the_allowed_folders_are_neither_read_nor_made()
 #[tokio::test(flavor = "multi_thread")]
 async fn the_workers_own_store_is_no_database_of_connectors() {
     let name = unique("own-store");
-    let settings =
-        Settings::dev(&name).with("rowferry.data.dir", "data").with("rowferry.store.url", "sqlite:data/rowferry.db");
-    let worker = Rowferry::start(lab().scratch(), settings.with("sqlite.allowed.paths", "data"));
-    for file in ["data/rowferry.db", "data/../data/rowferry.db", "data/rowferry.db-wal", "data/secrets.key"] {
-        let config = source(&format!("jdbc:sqlite:{file}"), "SELECT * FROM sqlite_master");
-        let made = worker.rest().post("/connectors", &json!({"name": "files", "config": config})).await.expect(400);
-        assert!(made.text.contains("the worker's own"), "{file}: {}", made.text);
+    let settings = Settings::dev(&name)
+        .with("rowferry.data.dir", "data")
+        .with("rowferry.store.url", "sqlite:data/rowferry.db");
+    let worker = Rowferry::start(
+        lab().scratch(),
+        settings.with("sqlite.allowed.paths", "data"),
+    );
+    for file in [
+        "data/rowferry.db",
+        "data/../data/rowferry.db",
+        "data/rowferry.db-wal",
+        "data/secrets.key",
+    ] {
+        let config = source(
+            &format!("jdbc:sqlite:{file}"),
+            "SELECT * FROM sqlite_master",
+        );
+        let made = worker
+            .rest()
+            .post("/connectors", &json!({"name": "files", "config": config}))
+            .await
+            .expect(400);
+        assert!(
+            made.text.contains("the worker's own"),
+            "{file}: {}",
+            made.text
+        );
     }
-    let made =
-        worker.rest().post("/connectors", &json!({"name": "files", "config": sink("jdbc:sqlite:data/mine.db")})).await;
+    let made = worker
+        .rest()
+        .post(
+            "/connectors",
+            &json!({"name": "files", "config": sink("jdbc:sqlite:data/mine.db")}),
+        )
+        .await;
     made.expect(201);
     let file = lab().scratch().path().join(&name).join("data/mine.db");
     for_condition("the sink's file", SOON, async || file.exists()).await;
 }
 
 fn listed(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path().display().to_string()).collect();
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path().display().to_string())
+        .collect();
     names.sort_unstable();
     names
 }

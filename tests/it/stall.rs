@@ -27,15 +27,26 @@ async fn stalls(brokers: usize, frozen: usize, seconds: &[u64]) {
     let server = lab().mariadb();
     let worker = Rowferry::start(lab().scratch(), Settings::serve(&name, servers.join(",")));
     let (pipeline, mut connection) = Pipeline::new(server, "stalled", "t").await;
-    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, at TEXT)").await;
+    run(
+        &mut connection,
+        "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, at TEXT)",
+    )
+    .await;
     // without a key, so that a row delivered twice is two rows
     let insert = json!({"insert.mode": "insert", "pk.mode": "none"});
-    pipeline.create(worker.rest(), server, json!({}), insert.clone()).await;
-    let more: Vec<_> = (1..SINKS).map(|n| format!("{}-{n}", pipeline.topic())).collect();
+    pipeline
+        .create(worker.rest(), server, json!({}), insert.clone())
+        .await;
+    let more: Vec<_> = (1..SINKS)
+        .map(|n| format!("{}-{n}", pipeline.topic()))
+        .collect();
     for table in &more {
         let mut config = pipeline.sink(server, insert.clone());
         config["table.name.format"] = json!(table);
-        worker.rest().create(&format!("{table}-sink"), &config).await;
+        worker
+            .rest()
+            .create(&format!("{table}-sink"), &config)
+            .await;
     }
     let tables: Vec<_> = std::iter::once(pipeline.topic()).chain(more).collect();
     let mut rows = 0;
@@ -45,22 +56,38 @@ async fn stalls(brokers: usize, frozen: usize, seconds: &[u64]) {
         tokio::time::sleep(Duration::from_secs(*seconds)).await;
         cluster.iter().take(frozen).for_each(Kafka::thaw);
         let began = Instant::now();
-        run(&mut connection, &format!("INSERT INTO t (at) VALUES ('after {seconds} s')")).await;
+        run(
+            &mut connection,
+            &format!("INSERT INTO t (at) VALUES ('after {seconds} s')"),
+        )
+        .await;
         rows += 1;
         let within = if *seconds == 0 { LONG } else { BACK_WITHIN };
         for table in &tables {
             let sql = format!("SELECT COUNT(*) FROM `{}`.`{table}`", pipeline.copy);
             let what = format!("{table} to have {rows} rows after a stall of {seconds} s");
-            for_condition(&what, within, async || count(&mut connection, &sql).await >= rows).await;
+            for_condition(&what, within, async || {
+                count(&mut connection, &sql).await >= rows
+            })
+            .await;
         }
-        took.push(format!("{seconds} s: {:.1} s", began.elapsed().as_secs_f32()));
+        took.push(format!(
+            "{seconds} s: {:.1} s",
+            began.elapsed().as_secs_f32()
+        ));
     }
-    println!("{brokers} brokers, {frozen} of them still; first row of the last sink after {}", took.join(", "));
+    println!(
+        "{brokers} brokers, {frozen} of them still; first row of the last sink after {}",
+        took.join(", ")
+    );
     for table in &tables {
         let sql = format!("SELECT COUNT(*) FROM `{}`.`{table}`", pipeline.copy);
         assert_eq!(count(&mut connection, &sql).await, rows, "{table}");
     }
-    assert_eq!(cluster[0].topics().read(&pipeline.topic()).len() as i64, rows);
+    assert_eq!(
+        cluster[0].topics().read(&pipeline.topic()).len() as i64,
+        rows
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

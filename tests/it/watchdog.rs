@@ -24,9 +24,18 @@ const WORKERS: usize = 3;
 
 /// Fail points at which no task stands still, or that other tests reach.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("store.", "the herder waits for the store, with limits of its own"),
-    ("source.plan", "plans have a limit of their own, see hanging.rs"),
-    ("admin.cluster-id", "asked once for each worker, within five seconds"),
+    (
+        "store.",
+        "the herder waits for the store, with limits of its own",
+    ),
+    (
+        "source.plan",
+        "plans have a limit of their own, see hanging.rs",
+    ),
+    (
+        "admin.cluster-id",
+        "asked once for each worker, within five seconds",
+    ),
 ];
 
 /// COPY is PostgreSQL's, and its cursors do not end with a page.
@@ -34,7 +43,9 @@ const OF_POSTGRES: &[&str] = &["database.copy", "database.stream"];
 
 /// Points of tasks that end.
 fn is_closing(name: &str) -> bool {
-    [".close", ".leave", ".revoke"].iter().any(|end| name.ends_with(end))
+    [".close", ".leave", ".revoke"]
+        .iter()
+        .any(|end| name.ends_with(end))
 }
 
 /// Points that validation or planning reach too, so that connectors are there before.
@@ -45,7 +56,11 @@ fn is_asked_before(name: &str) -> bool {
 /// Every fail point that stands in the code of tasks.
 fn points() -> BTreeSet<String> {
     fn look(folder: &Path, names: &mut BTreeSet<String>, point: &Regex) {
-        for path in std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()) {
+        for path in std::fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .map(|entry| entry.path())
+        {
             if path.is_dir() {
                 look(&path, names, point);
             } else if path.extension().is_some_and(|end| end == "rs") {
@@ -56,7 +71,9 @@ fn points() -> BTreeSet<String> {
     }
     let point = Regex::new(r#"reach(?:_async)?\(\s*"([a-z.-]+)""#).unwrap();
     let mut names = BTreeSet::new();
-    ["src", "connectors/jdbc/src"].iter().for_each(|folder| look(&project_folder().join(folder), &mut names, &point));
+    ["src", "connectors/jdbc/src"]
+        .iter()
+        .for_each(|folder| look(&project_folder().join(folder), &mut names, &point));
     names.retain(|name| !ELSEWHERE.iter().any(|(start, _)| name.starts_with(start)));
     names
 }
@@ -82,7 +99,13 @@ impl<'a> Case<'a> {
             more["value.converter"] = json!("io.confluent.connect.avro.AvroConverter");
             more["value.converter.schema.registry.url"] = json!(registry.url());
         }
-        Self { point, worker, tables, rows: 0, more }
+        Self {
+            point,
+            worker,
+            tables,
+            rows: 0,
+            more,
+        }
     }
 
     fn rest(&self) -> &'a Rest {
@@ -91,7 +114,9 @@ impl<'a> Case<'a> {
 
     async fn insert(&mut self) {
         self.rows += 2;
-        self.tables.run("INSERT INTO t (at) VALUES ('a'), ('b')").await;
+        self.tables
+            .run("INSERT INTO t (at) VALUES ('a'), ('b')")
+            .await;
     }
 
     async fn create(&self) {
@@ -102,8 +127,12 @@ impl<'a> Case<'a> {
             "errors.deadletterqueue.topic.name": format!("{}-dead", self.tables.pipeline.name),
             "errors.deadletterqueue.topic.replication.factor": "1",
         });
-        sink.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
-        self.tables.create(self.rest(), self.more.clone(), sink).await;
+        sink.as_object_mut()
+            .unwrap()
+            .extend(own.as_object().unwrap().clone());
+        self.tables
+            .create(self.rest(), self.more.clone(), sink)
+            .await;
     }
 
     fn hang(&self) {
@@ -111,18 +140,29 @@ impl<'a> Case<'a> {
     }
 
     fn connectors(&self) -> [String; 2] {
-        [self.tables.pipeline.source_name(), self.tables.pipeline.sink_name()]
+        [
+            self.tables.pipeline.source_name(),
+            self.tables.pipeline.sink_name(),
+        ]
     }
 
     /// The status of a connector's task; null while there is none yet.
     async fn task(&self, name: &str) -> Value {
-        let status = self.rest().get(&format!("/connectors/{name}/status")).await.expect(200).body;
+        let status = self
+            .rest()
+            .get(&format!("/connectors/{name}/status"))
+            .await
+            .expect(200)
+            .body;
         status["tasks"].get(0).cloned().unwrap_or_default()
     }
 
     async fn restart_tasks(&self) {
         for name in self.connectors() {
-            self.rest().post(&format!("/connectors/{name}/tasks/0/restart"), &json!({})).await.expect(204);
+            self.rest()
+                .post(&format!("/connectors/{name}/tasks/0/restart"), &json!({}))
+                .await
+                .expect(204);
         }
     }
 
@@ -152,7 +192,10 @@ impl<'a> Case<'a> {
     /// Warning, `/health`, and FAILED with the reason, in this order, of either connector.
     async fn stands_still(&self) {
         let (mut warned, mut listed, began) = (None, false, Instant::now());
-        let what = format!("{}: a task that has failed because it stood still", self.point);
+        let what = format!(
+            "{}: a task that has failed because it stood still",
+            self.point
+        );
         for_condition(&what, LONG, async || {
             for name in self.connectors() {
                 let task = self.task(&name).await;
@@ -160,20 +203,35 @@ impl<'a> Case<'a> {
                 if text("warning").contains("standing still: since") {
                     warned.get_or_insert_with(|| name.clone());
                     let health = self.rest().get("/health").await.expect(200).body;
-                    let still = health["standing_still"].as_array().cloned().unwrap_or_default();
-                    listed |= health["status"] == "degraded" && still.iter().any(|task| task["connector"] == *name);
+                    let still = health["standing_still"]
+                        .as_array()
+                        .cloned()
+                        .unwrap_or_default();
+                    listed |= health["status"] == "degraded"
+                        && still.iter().any(|task| task["connector"] == *name);
                 }
-                if text("trace").contains("the task stood still: since") && text("state") == "FAILED" {
-                    assert!(warned.is_some() && listed, "{what}: warned {warned:?}, listed {listed}, {task}");
+                if text("trace").contains("the task stood still: since")
+                    && text("state") == "FAILED"
+                {
+                    assert!(
+                        warned.is_some() && listed,
+                        "{what}: warned {warned:?}, listed {listed}, {task}"
+                    );
                     return true;
                 }
             }
             false
         })
         .await;
-        let (reached, took) = (self.worker.reached(self.point), began.elapsed().as_secs_f32());
+        let (reached, took) = (
+            self.worker.reached(self.point),
+            began.elapsed().as_secs_f32(),
+        );
         assert!(reached > 0, "{what}");
-        println!("{}: FAILED after {took:.1} s, reached {reached} times", self.point);
+        println!(
+            "{}: FAILED after {took:.1} s, reached {reached} times",
+            self.point
+        );
     }
 
     /// Everything is there, once.
@@ -190,17 +248,28 @@ impl<'a> Case<'a> {
         let (rows, began) = (self.rows, Instant::now());
         self.tables.wait_arrived(rows, LONG).await;
         for name in self.connectors() {
-            for_condition(&format!("{}: {name} to work", self.point), LONG, async || {
-                let task = self.task(&name).await;
-                task["state"] == "RUNNING" && task["warning"].is_null()
-            })
+            for_condition(
+                &format!("{}: {name} to work", self.point),
+                LONG,
+                async || {
+                    let task = self.task(&name).await;
+                    task["state"] == "RUNNING" && task["warning"].is_null()
+                },
+            )
             .await;
         }
         assert_eq!(self.tables.assert_same().await, rows, "{}", self.point);
         let topic = lab().kafka().topics().read(&self.tables.pipeline.topic());
-        let records = topic.iter().filter(|entry| entry.value.as_deref() != Some(b"no JSON")).count();
+        let records = topic
+            .iter()
+            .filter(|entry| entry.value.as_deref() != Some(b"no JSON"))
+            .count();
         assert_eq!(i64::try_from(records).unwrap(), rows, "{}", self.point);
-        println!("{}: all {rows} rows after {:.1} s", self.point, began.elapsed().as_secs_f32());
+        println!(
+            "{}: all {rows} rows after {:.1} s",
+            self.point,
+            began.elapsed().as_secs_f32()
+        );
         self.tables.pipeline.remove(self.rest()).await;
     }
 
@@ -214,12 +283,25 @@ impl<'a> Case<'a> {
         let began = Instant::now();
         self.restart_tasks().await;
         for name in self.connectors() {
-            self.rest().delete(&format!("/connectors/{name}")).await.expect(204);
-            self.rest().get(&format!("/connectors/{name}")).await.expect(404);
+            self.rest()
+                .delete(&format!("/connectors/{name}"))
+                .await
+                .expect(204);
+            self.rest()
+                .get(&format!("/connectors/{name}"))
+                .await
+                .expect(404);
         }
-        assert!(began.elapsed() < SOON, "{}: {:?}", self.point, began.elapsed());
-        for_condition(&format!("{} to be reached", self.point), SOON, async || self.worker.reached(self.point) > 0)
-            .await;
+        assert!(
+            began.elapsed() < SOON,
+            "{}: {:?}",
+            self.point,
+            began.elapsed()
+        );
+        for_condition(&format!("{} to be reached", self.point), SOON, async || {
+            self.worker.reached(self.point) > 0
+        })
+        .await;
         self.create().await;
         self.everything_arrives().await;
     }
@@ -228,10 +310,19 @@ impl<'a> Case<'a> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_that_never_returns_is_told_cut_off_and_made_up_for() {
     let only = std::env::var("ROWFERRY_FAIL_POINT").ok();
-    let points: Vec<String> =
-        points().into_iter().filter(|name| only.as_ref().is_none_or(|only| only == name)).collect();
+    let points: Vec<String> = points()
+        .into_iter()
+        .filter(|name| only.as_ref().is_none_or(|only| only == name))
+        .collect();
     assert!(only.is_some() || points.len() > 25, "{points:?}");
-    let shared = |number| points.iter().skip(number).step_by(WORKERS).cloned().collect::<Vec<_>>();
+    let shared = |number| {
+        points
+            .iter()
+            .skip(number)
+            .step_by(WORKERS)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     futures_util::future::join_all((0..WORKERS).map(|number| walk(shared(number)))).await;
 }
 
@@ -239,7 +330,10 @@ async fn every_call_that_never_returns_is_told_cut_off_and_made_up_for() {
 async fn walk(points: Vec<String>) {
     let registry = SchemaRegistry::start();
     let settings = Settings::serve(&unique("watched"), lab().kafka().brokers());
-    let worker = Rowferry::start(lab().scratch(), settings.with("task.progress.timeout.ms", TIMEOUT_MS));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        settings.with("task.progress.timeout.ms", TIMEOUT_MS),
+    );
     for point in &points {
         let mut case = Case::new(point, &worker, &registry).await;
         if is_closing(point) {
@@ -263,7 +357,10 @@ async fn walk(points: Vec<String>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn threads_that_never_come_back_are_few_and_hold_up_nobody() {
     let settings = Settings::serve(&unique("threads"), lab().kafka().brokers());
-    let worker = Rowferry::start(lab().scratch(), settings.with("task.progress.timeout.ms", "2000"));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        settings.with("task.progress.timeout.ms", "2000"),
+    );
     let registry = SchemaRegistry::start();
     let mut case = Case::new("sink.before-sql", &worker, &registry).await;
     case.insert().await;
@@ -272,7 +369,12 @@ async fn threads_that_never_come_back_are_few_and_hold_up_nobody() {
     case.create().await;
     for name in case.connectors() {
         for_condition("three starts that hang", LONG, async || {
-            let status = case.rest().get(&format!("/connectors/{name}/status")).await.expect(200).body;
+            let status = case
+                .rest()
+                .get(&format!("/connectors/{name}/status"))
+                .await
+                .expect(200)
+                .body;
             let trace = status["tasks"][0]["trace"].as_str().unwrap_or_default();
             // a sink has no records before its source is let go
             trace.contains("3 earlier starts of this task")
@@ -284,13 +386,28 @@ async fn threads_that_never_come_back_are_few_and_hold_up_nobody() {
     // it can be steered meanwhile
     let source = format!("/connectors/{}", case.tables.pipeline.source_name());
     let began = Instant::now();
-    case.rest().put_empty(&format!("{source}/pause")).await.expect(202);
-    case.rest().put_empty(&format!("{source}/resume")).await.expect(202);
-    case.rest().put_empty(&format!("{source}/stop")).await.expect(204);
-    case.rest().put_empty(&format!("{source}/resume")).await.expect(202);
+    case.rest()
+        .put_empty(&format!("{source}/pause"))
+        .await
+        .expect(202);
+    case.rest()
+        .put_empty(&format!("{source}/resume"))
+        .await
+        .expect(202);
+    case.rest()
+        .put_empty(&format!("{source}/stop"))
+        .await
+        .expect(204);
+    case.rest()
+        .put_empty(&format!("{source}/resume"))
+        .await
+        .expect(202);
     assert!(began.elapsed() < SOON);
     worker.go_on_at("source.poll");
-    for_condition("a sink whose thread hangs", LONG, async || worker.reached("sink.before-sql") > 1).await;
+    for_condition("a sink whose thread hangs", LONG, async || {
+        worker.reached("sink.before-sql") > 1
+    })
+    .await;
     case.rest().get("/health").await.expect(200);
     case.everything_arrives().await;
     assert_eq!(worker.stop(Duration::from_secs(35)), Some(0));
@@ -299,9 +416,15 @@ async fn threads_that_never_come_back_are_few_and_hold_up_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_work_idle_paused_and_retrying_tasks_do_not_stand_still() {
     const QUIET: Duration = Duration::from_secs(25);
-    let (server, settings) = (lab().mariadb(), Settings::serve(&unique("slow"), lab().kafka().brokers()));
+    let (server, settings) = (
+        lab().mariadb(),
+        Settings::serve(&unique("slow"), lab().kafka().brokers()),
+    );
     // a statement is looked after when it has taken ten seconds, before it counts as standing still
-    let worker = Rowferry::start(lab().scratch(), settings.with("task.progress.timeout.ms", "18000"));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        settings.with("task.progress.timeout.ms", "18000"),
+    );
     let rest = worker.rest();
     let (pipeline, mut connection) = Pipeline::new(server, "slow", "t").await;
     run(
@@ -313,11 +436,21 @@ async fn slow_work_idle_paused_and_retrying_tasks_do_not_stand_still() {
     let insert = json!({"insert.mode": "insert", "pk.mode": "none"});
     pipeline.create(rest, server, json!({}), insert).await;
     pipeline.wait_arrived(&mut connection, 1, SOON).await;
-    let (idle, copy, topic) = (Pipeline::new(server, "idle", "t").await, &pipeline.copy, pipeline.topic());
+    let (idle, copy, topic) = (
+        Pipeline::new(server, "idle", "t").await,
+        &pipeline.copy,
+        pipeline.topic(),
+    );
     let (idle, mut idle_connection) = idle;
-    run(&mut idle_connection, "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT)").await;
+    run(
+        &mut idle_connection,
+        "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT)",
+    )
+    .await;
     idle.create(rest, server, json!({}), json!({})).await;
-    rest.put_empty(&format!("/connectors/{}/pause", idle.sink_name())).await.expect(202);
+    rest.put_empty(&format!("/connectors/{}/pause", idle.sink_name()))
+        .await
+        .expect(202);
     run(
         &mut connection,
         &format!("CREATE TRIGGER `{copy}`.slow BEFORE INSERT ON `{copy}`.`{topic}` FOR EACH ROW DO SLEEP(45)"),
@@ -325,14 +458,32 @@ async fn slow_work_idle_paused_and_retrying_tasks_do_not_stand_still() {
     .await;
     run(&mut connection, "INSERT INTO t (at) VALUES ('b')").await;
     let (until, mut seen) = (Instant::now() + QUIET, BTreeSet::new());
-    let names = [pipeline.source_name(), pipeline.sink_name(), idle.source_name(), idle.sink_name()];
+    let names = [
+        pipeline.source_name(),
+        pipeline.sink_name(),
+        idle.source_name(),
+        idle.sink_name(),
+    ];
     while Instant::now() < until {
         for name in &names {
-            let task = rest.get(&format!("/connectors/{name}/status")).await.expect(200).body["tasks"][0].take();
+            let task = rest
+                .get(&format!("/connectors/{name}/status"))
+                .await
+                .expect(200)
+                .body["tasks"][0]
+                .take();
             assert_ne!(task["state"], "FAILED", "{name}: {task}");
-            let progress =
-                rest.get(&format!("/v1/connectors/{name}/progress")).await.expect(200).body["tasks"][0].take();
-            seen.insert(format!("{} {}", &name[..4], progress["waiting_for"].as_str().unwrap_or_default()));
+            let progress = rest
+                .get(&format!("/v1/connectors/{name}/progress"))
+                .await
+                .expect(200)
+                .body["tasks"][0]
+                .take();
+            seen.insert(format!(
+                "{} {}",
+                &name[..4],
+                progress["waiting_for"].as_str().unwrap_or_default()
+            ));
             let detail = progress["detail"].as_str().unwrap_or_default().to_owned();
             if detail.contains("is at work on a statement") {
                 seen.insert("at work".to_owned());

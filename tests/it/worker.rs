@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_api::{
-    Config, ConfigKey, Datum, Error, Field, OffsetValue, Plugin, PutReport, Record, Rejected, Result, Schema,
-    SchemaType, SinkConnector, SinkRecord, SinkTask, SourceBatch, SourceConnector, SourceOffset, SourcePartition,
-    SourcePosition, SourceTask, StoredOffsets, TaskPlan, TopicOffset, TopicPartition, Value,
+    Config, ConfigKey, Datum, Error, Field, OffsetValue, Plugin, PutReport, Record, Rejected,
+    Result, Schema, SchemaType, SinkConnector, SinkRecord, SinkTask, SourceBatch, SourceConnector,
+    SourceOffset, SourcePartition, SourcePosition, SourceTask, StoredOffsets, TaskPlan,
+    TopicOffset, TopicPartition, Value,
 };
 use rowferry::kafka::dev::DevBroker;
 use rowferry::registry::{ConnectorPlugin, Registry};
@@ -45,28 +46,48 @@ impl Plugin for Numbers {
 }
 
 fn partition() -> SourcePartition {
-    SourcePartition(vec![("numbers".to_owned(), OffsetValue::Text("all".to_owned()))])
+    SourcePartition(vec![(
+        "numbers".to_owned(),
+        OffsetValue::Text("all".to_owned()),
+    )])
 }
 
 #[async_trait]
 impl SourceConnector for Numbers {
     async fn plan(&self, config: &Config, _max_tasks: usize) -> Result<TaskPlan> {
-        Ok(TaskPlan { tasks: vec![config.clone()], again_after: None })
+        Ok(TaskPlan {
+            tasks: vec![config.clone()],
+            again_after: None,
+        })
     }
 
-    async fn open(&self, _task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>> {
+    async fn open(
+        &self,
+        _task: &Config,
+        stored: &dyn StoredOffsets,
+    ) -> Result<Box<dyn SourceTask>> {
         let stored = stored.read(&[partition()]).await?;
         let next = match stored.first().and_then(|o| o.as_ref()?.get("next")) {
             Some(OffsetValue::Long(next)) => *next,
             _ => 0,
         };
-        let fields =
-            vec![Field::new("id", Schema::of(SchemaType::Int64)), Field::new("text", Schema::of(SchemaType::String))];
+        let fields = vec![
+            Field::new("id", Schema::of(SchemaType::Int64)),
+            Field::new("text", Schema::of(SchemaType::String)),
+        ];
         let schema = Arc::new(Schema::structure(Some("numbers"), fields));
         let key = Arc::new(Schema::of(SchemaType::Int64));
         let (topic, upto, batch) = (Arc::clone(&self.topic), Arc::clone(&self.upto), self.batch);
         let big = self.big.load(Ordering::Relaxed);
-        Ok(Box::new(NumbersTask { topic, upto, batch, big, next, schema, key }))
+        Ok(Box::new(NumbersTask {
+            topic,
+            upto,
+            batch,
+            big,
+            next,
+            schema,
+            key,
+        }))
     }
 }
 
@@ -83,10 +104,16 @@ struct NumbersTask {
 #[async_trait]
 impl SourceTask for NumbersTask {
     async fn poll(&mut self) -> Result<SourceBatch> {
-        let upto = self.upto.load(Ordering::Relaxed).min(self.next + self.batch);
+        let upto = self
+            .upto
+            .load(Ordering::Relaxed)
+            .min(self.next + self.batch);
         let record = |id: i64| {
             let width = if id == self.big { 50_000 } else { 100 };
-            let value = Value::Struct(Box::new([Value::I64(id), Value::Text(format!("number {id:0width$}").into())]));
+            let value = Value::Struct(Box::new([
+                Value::I64(id),
+                Value::Text(format!("number {id:0width$}").into()),
+            ]));
             Record {
                 topic: Arc::clone(&self.topic),
                 partition: None,
@@ -101,10 +128,17 @@ impl SourceTask for NumbersTask {
         let offset = SourceOffset(vec![("next".to_owned(), OffsetValue::Long(upto))]);
         let positions = match records.is_empty() {
             true => Vec::new(),
-            false => vec![SourcePosition { partition: partition(), offset: Some(offset) }],
+            false => vec![SourcePosition {
+                partition: partition(),
+                offset: Some(offset),
+            }],
         };
         self.next = upto;
-        Ok(SourceBatch { records, positions, idle_for })
+        Ok(SourceBatch {
+            records,
+            positions,
+            idle_for,
+        })
     }
 
     async fn close(self: Box<Self>) {}
@@ -138,9 +172,20 @@ impl Vault {
     /// Every id below `upto` exactly once.
     fn assert_whole(&self, upto: i64) {
         let kept = self.kept.lock().unwrap();
-        let missing: Vec<_> = (0..upto).filter(|id| !kept.ids.contains_key(id)).take(5).collect();
-        let doubled: Vec<_> = kept.ids.iter().filter(|(_, times)| **times > 1).take(5).collect();
-        assert!(missing.is_empty() && doubled.is_empty(), "missing {missing:?}, doubled {doubled:?}");
+        let missing: Vec<_> = (0..upto)
+            .filter(|id| !kept.ids.contains_key(id))
+            .take(5)
+            .collect();
+        let doubled: Vec<_> = kept
+            .ids
+            .iter()
+            .filter(|(_, times)| **times > 1)
+            .take(5)
+            .collect();
+        assert!(
+            missing.is_empty() && doubled.is_empty(),
+            "missing {missing:?}, doubled {doubled:?}"
+        );
     }
 }
 
@@ -160,7 +205,11 @@ impl Plugin for Vault {
 impl SinkConnector for Vault {
     async fn open(&self, _task: &Config, _tolerate: bool) -> Result<Box<dyn SinkTask>> {
         let (kept, shut) = (Arc::clone(&self.kept), Arc::clone(&self.shut));
-        Ok(Box::new(VaultTask { kept, shut, picky: self.picky }))
+        Ok(Box::new(VaultTask {
+            kept,
+            shut,
+            picky: self.picky,
+        }))
     }
 }
 
@@ -177,13 +226,21 @@ impl SinkTask for VaultTask {
         kept.held.extend(partitions.iter().cloned());
         let stored = |at: &TopicPartition| {
             let offset = *kept.offsets.get(&(Arc::clone(&at.topic), at.partition))?;
-            Some(TopicOffset { topic: Arc::clone(&at.topic), partition: at.partition, offset })
+            Some(TopicOffset {
+                topic: Arc::clone(&at.topic),
+                partition: at.partition,
+                offset,
+            })
         };
         Ok(partitions.iter().filter_map(stored).collect())
     }
 
     async fn revoke(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        self.kept.lock().unwrap().held.retain(|at| !partitions.contains(at));
+        self.kept
+            .lock()
+            .unwrap()
+            .held
+            .retain(|at| !partitions.contains(at));
         Ok(())
     }
 
@@ -193,22 +250,34 @@ impl SinkTask for VaultTask {
             kept.refused += 1;
             return Err(Error::retry("the vault is shut"));
         }
-        let is_held = |at: &TopicOffset| kept.held.iter().any(|h| h.partition == at.partition && h.topic == at.topic);
+        let is_held = |at: &TopicOffset| {
+            kept.held
+                .iter()
+                .any(|h| h.partition == at.partition && h.topic == at.topic)
+        };
         if let Some(at) = next.iter().find(|at| !is_held(at)) {
-            return Err(Error::fatal(format!("{at:?} was written without being assigned")));
+            return Err(Error::fatal(format!(
+                "{at:?} was written without being assigned"
+            )));
         }
         let mut report = PutReport::default();
         for (index, record) in batch.iter().enumerate() {
-            let Value::Struct(fields) = &record.record.value.value else { continue };
+            let Value::Struct(fields) = &record.record.value.value else {
+                continue;
+            };
             let id = fields.first().and_then(Value::as_i64).unwrap();
             if self.picky.is_some_and(|picky| id % picky == 0) {
-                report.rejected.push(Rejected { index, error: Error::record("not this one") });
+                report.rejected.push(Rejected {
+                    index,
+                    error: Error::record("not this one"),
+                });
             } else {
                 *kept.ids.entry(id).or_default() += 1;
             }
         }
         for at in next {
-            kept.offsets.insert((Arc::clone(&at.topic), at.partition), at.offset);
+            kept.offsets
+                .insert((Arc::clone(&at.topic), at.partition), at.offset);
         }
         kept.puts += 1;
         Ok(report)
@@ -228,7 +297,10 @@ struct Bench {
 
 impl Bench {
     fn new(dev: Option<DevBroker>, exactly_once_source: bool, batch: i64, sink: Vault) -> Self {
-        let brokers = dev.as_ref().map_or_else(|| lab().kafka().brokers(), |dev| dev.bootstrap_servers().to_owned());
+        let brokers = dev.as_ref().map_or_else(
+            || lab().kafka().brokers(),
+            |dev| dev.bootstrap_servers().to_owned(),
+        );
         let names = (unique("numbers"), unique("vault"));
         let options = WorkerOptions {
             config: Config::from([("bootstrap.servers", brokers.as_str())]),
@@ -242,8 +314,17 @@ impl Bench {
             providers: rowferry::settings::ConfigProviders::default(),
             secrets: rowferry::secrets::SecretKeys::default(),
         };
-        let (topic, upto, big) = (unique("topic").as_str().into(), Arc::default(), Arc::new(AtomicI64::new(-1)));
-        let source = Arc::new(Numbers { topic, upto, batch, big });
+        let (topic, upto, big) = (
+            unique("topic").as_str().into(),
+            Arc::default(),
+            Arc::new(AtomicI64::new(-1)),
+        );
+        let source = Arc::new(Numbers {
+            topic,
+            upto,
+            batch,
+            big,
+        });
         let (sender, mut receiver) = mpsc::channel(16);
         let events = Arc::new(Mutex::new(Vec::new()));
         let list = Arc::clone(&events);
@@ -252,7 +333,9 @@ impl Bench {
                 let text = match event {
                     TaskEvent::Running(id) => format!("{} running", id.connector),
                     TaskEvent::Paused(id) => format!("{} paused", id.connector),
-                    TaskEvent::Failed(id, error) => format!("{} failed {:?}: {error}", id.connector, error.kind()),
+                    TaskEvent::Failed(id, error) => {
+                        format!("{} failed {:?}: {error}", id.connector, error.kind())
+                    }
                     TaskEvent::Stopped(id) => format!("{} stopped", id.connector),
                     TaskEvent::Topic(id, topic) => format!("{} topic {topic}", id.connector),
                 };
@@ -260,17 +343,33 @@ impl Bench {
             }
         });
         let worker = Worker::new(options, Registry::built_in(), sender);
-        Self { worker, events, names, source, sink: Arc::new(sink) }
+        Self {
+            worker,
+            events,
+            names,
+            source,
+            sink: Arc::new(sink),
+        }
     }
 
     fn id(name: &str) -> TaskId {
-        TaskId { connector: name.into(), task: 0 }
+        TaskId {
+            connector: name.into(),
+            task: 0,
+        }
     }
 
     fn start(&self, name: &str, connector: ConnectorPlugin, config: Config) {
         let (connector_config, task_config) = (config.clone(), config);
         let id = Self::id(name);
-        self.worker.start(StartTask { id, tasks: 1, connector, connector_config, task_config, paused: false });
+        self.worker.start(StartTask {
+            id,
+            tasks: 1,
+            connector,
+            connector_config,
+            task_config,
+            paused: false,
+        });
     }
 
     fn start_source(&self) {
@@ -278,22 +377,39 @@ impl Bench {
     }
 
     fn start_source_with(&self, more: &[(&str, &str)]) {
-        let config = Config::from_iter(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        self.start(&self.names.0, ConnectorPlugin::Source(Arc::clone(&self.source) as _), config);
+        let config = Config::from_iter(
+            more.iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
+        );
+        self.start(
+            &self.names.0,
+            ConnectorPlugin::Source(Arc::clone(&self.source) as _),
+            config,
+        );
     }
 
     fn start_sink(&self, more: &[(&str, &str)]) {
         let mut config = Config::from([("topics", &*self.source.topic)]);
         more.iter().for_each(|(k, v)| config.set(*k, *v));
-        self.start(&self.names.1, ConnectorPlugin::Sink(Arc::clone(&self.sink) as _), config);
+        self.start(
+            &self.names.1,
+            ConnectorPlugin::Sink(Arc::clone(&self.sink) as _),
+            config,
+        );
     }
 
     async fn stop(&self, name: &str) {
-        self.worker.stop(&[Self::id(name)], Duration::from_secs(20)).await;
+        self.worker
+            .stop(&[Self::id(name)], Duration::from_secs(20))
+            .await;
     }
 
     fn told(&self, text: &str) -> bool {
-        self.events.lock().unwrap().iter().any(|event| event.contains(text))
+        self.events
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|event| event.contains(text))
     }
 
     async fn until_kept(&self, count: usize) {
@@ -312,7 +428,9 @@ async fn through_stops_and_starts(bench: Bench, total: i64) {
     for round in 1..=4 {
         bench.start_source();
         upto.store(total * round / 4, Ordering::Relaxed);
-        bench.until_kept(usize::try_from(total * (2 * round - 1) / 8).unwrap()).await;
+        bench
+            .until_kept(usize::try_from(total * (2 * round - 1) / 8).unwrap())
+            .await;
         bench.stop(&bench.names.0).await;
         if round % 2 == 0 {
             bench.stop(&bench.names.1).await;
@@ -326,13 +444,30 @@ async fn through_stops_and_starts(bench: Bench, total: i64) {
     bench.sink.assert_whole(total);
     assert!(bench.told(&format!("{} topic {}", bench.names.0, bench.source.topic)));
     assert!(bench.told(&format!("{} topic {}", bench.names.1, bench.source.topic)));
-    let stored = bench.worker.source_offsets(&bench.names.0, &Config::new()).await.unwrap();
+    let stored = bench
+        .worker
+        .source_offsets(&bench.names.0, &Config::new())
+        .await
+        .unwrap();
     let expected = SourceOffset(vec![("next".to_owned(), OffsetValue::Long(total))]);
-    assert_eq!(stored.positions(), [SourcePosition { partition: partition(), offset: Some(expected) }]);
+    assert_eq!(
+        stored.positions(),
+        [SourcePosition {
+            partition: partition(),
+            offset: Some(expected)
+        }]
+    );
     let config = Config::from([("topics", &*bench.source.topic)]);
-    let group = bench.worker.sink_offsets(&bench.names.1, &config).await.unwrap();
+    let group = bench
+        .worker
+        .sink_offsets(&bench.names.1, &config)
+        .await
+        .unwrap();
     assert_eq!(group.len(), 1);
-    assert_eq!(Some(&group[0].offset), bench.sink.kept.lock().unwrap().offsets.values().next());
+    assert_eq!(
+        Some(&group[0].offset),
+        bench.sink.kept.lock().unwrap().offsets.values().next()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -348,13 +483,26 @@ async fn at_least_once_doubles_nothing_over_orderly_stops() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_stop_ends_no_batch_in_the_middle() {
     // the writer waits for the sink in the middle of each batch
-    through_stops_and_starts(Bench::new(Some(DevBroker::start().unwrap()), true, 25_000, Vault::default()), 200_000)
-        .await;
+    through_stops_and_starts(
+        Bench::new(
+            Some(DevBroker::start().unwrap()),
+            true,
+            25_000,
+            Vault::default(),
+        ),
+        200_000,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_source_has_committed_all_that_it_has_sent() {
-    let bench = Bench::new(Some(DevBroker::start().unwrap()), true, 500, Vault::default());
+    let bench = Bench::new(
+        Some(DevBroker::start().unwrap()),
+        true,
+        500,
+        Vault::default(),
+    );
     let (source, total) = (Bench::id(&bench.names.0), 100_000);
     bench.start_sink(&[]);
     bench.source.upto.store(total, Ordering::Relaxed);
@@ -362,14 +510,34 @@ async fn a_paused_source_has_committed_all_that_it_has_sent() {
     bench.until_kept(10_000).await;
     bench.worker.set_paused(&source, true);
     let paused = format!("{} paused", source.connector);
-    for_condition("the source is paused", Duration::from_secs(20), async || bench.told(&paused)).await;
-    for_condition("what was sent is committed", Duration::from_secs(20), async || {
-        let stored = bench.worker.source_offsets(&source.connector, &Config::new()).await.unwrap();
-        let next = stored.get(&partition()).and_then(|offset| offset.get("next").cloned());
-        next == i64::try_from(bench.sink.count()).ok().map(OffsetValue::Long)
-    })
+    for_condition(
+        "the source is paused",
+        Duration::from_secs(20),
+        async || bench.told(&paused),
+    )
     .await;
-    assert!(i64::try_from(bench.sink.count()).unwrap() < total, "it was paused in the middle");
+    for_condition(
+        "what was sent is committed",
+        Duration::from_secs(20),
+        async || {
+            let stored = bench
+                .worker
+                .source_offsets(&source.connector, &Config::new())
+                .await
+                .unwrap();
+            let next = stored
+                .get(&partition())
+                .and_then(|offset| offset.get("next").cloned());
+            next == i64::try_from(bench.sink.count())
+                .ok()
+                .map(OffsetValue::Long)
+        },
+    )
+    .await;
+    assert!(
+        i64::try_from(bench.sink.count()).unwrap() < total,
+        "it was paused in the middle"
+    );
     bench.worker.set_paused(&source, false);
     bench.until_kept(usize::try_from(total).unwrap()).await;
     bench.stop(&bench.names.0).await;
@@ -379,5 +547,14 @@ async fn a_paused_source_has_committed_all_that_it_has_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_development_broker_carries_more_than_it_holds() {
-    through_stops_and_starts(Bench::new(Some(DevBroker::start().unwrap()), true, 500, Vault::default()), 200_000).await;
+    through_stops_and_starts(
+        Bench::new(
+            Some(DevBroker::start().unwrap()),
+            true,
+            500,
+            Vault::default(),
+        ),
+        200_000,
+    )
+    .await;
 }

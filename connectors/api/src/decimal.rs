@@ -33,12 +33,16 @@ impl Decimal {
 
     /// The decimal `unscaled * 10^-scale`.
     pub fn new(unscaled: i128, scale: i32) -> Self {
-        Self { unscaled: UnscaledValue::Small(unscaled), scale }
+        Self {
+            unscaled: UnscaledValue::Small(unscaled),
+            scale,
+        }
     }
 
     /// The same from a big integer.
     pub fn from_bigint(unscaled: BigInt, scale: i32) -> Self {
-        let unscaled = i128::try_from(&unscaled).map_or(UnscaledValue::Big(unscaled), UnscaledValue::Small);
+        let unscaled =
+            i128::try_from(&unscaled).map_or(UnscaledValue::Big(unscaled), UnscaledValue::Small);
         Self { unscaled, scale }
     }
 
@@ -50,11 +54,18 @@ impl Decimal {
             return None;
         }
         if bytes.len() <= 16 {
-            let mut wide = if first & 0x80 == 0 { [0u8; 16] } else { [0xff; 16] };
+            let mut wide = if first & 0x80 == 0 {
+                [0u8; 16]
+            } else {
+                [0xff; 16]
+            };
             wide[16 - bytes.len()..].copy_from_slice(bytes);
             return Some(Self::new(i128::from_be_bytes(wide), scale));
         }
-        Some(Self::from_bigint(BigInt::from_signed_bytes_be(bytes), scale))
+        Some(Self::from_bigint(
+            BigInt::from_signed_bytes_be(bytes),
+            scale,
+        ))
     }
 
     /// Parses `-12.50`, `1e3`, `.5`; the scale is the number of digits after the point less the exponent, as
@@ -63,7 +74,14 @@ impl Decimal {
         let (mantissa, exponent) = match text.find(['e', 'E']) {
             Some(at) => {
                 let exponent = &text[at + 1..];
-                (&text[..at], exponent.strip_prefix('+').unwrap_or(exponent).parse::<i32>().ok()?)
+                (
+                    &text[..at],
+                    exponent
+                        .strip_prefix('+')
+                        .unwrap_or(exponent)
+                        .parse::<i32>()
+                        .ok()?,
+                )
             }
             None => (text, 0),
         };
@@ -80,7 +98,10 @@ impl Decimal {
         }
         let scale = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
         if count <= 38 {
-            let n = whole.bytes().chain(fraction.bytes()).fold(0i128, |n, b| n * 10 + i128::from(b - b'0'));
+            let n = whole
+                .bytes()
+                .chain(fraction.bytes())
+                .fold(0i128, |n, b| n * 10 + i128::from(b - b'0'));
             return Some(Self::new(if negative { -n } else { n }, scale));
         }
         let n = BigInt::parse_bytes(format!("{whole}{fraction}").as_bytes(), 10)?;
@@ -110,7 +131,9 @@ impl Decimal {
 
     /// The same number with another scale. `None` if digits would be lost, or by more than 10,000 places.
     pub fn rescaled(&self, scale: i32) -> Option<Self> {
-        let difference = scale.checked_sub(self.scale).filter(|places| places.unsigned_abs() <= 10_000)?;
+        let difference = scale
+            .checked_sub(self.scale)
+            .filter(|places| places.unsigned_abs() <= 10_000)?;
         let power = BigInt::from(10).pow(difference.unsigned_abs());
         let unscaled = self.unscaled();
         if difference >= 0 {
@@ -129,15 +152,25 @@ impl Decimal {
     #[must_use]
     pub fn stripped(&self) -> Self {
         let digits = self.unscaled().magnitude().to_string();
-        let zeros = if digits == "0" { 0 } else { digits.len() - digits.trim_end_matches('0').len() };
-        let Ok(zeros) = u32::try_from(zeros) else { return self.clone() };
+        let zeros = if digits == "0" {
+            0
+        } else {
+            digits.len() - digits.trim_end_matches('0').len()
+        };
+        let Ok(zeros) = u32::try_from(zeros) else {
+            return self.clone();
+        };
         let scale = i32::try_from(i64::from(self.scale) - i64::from(zeros)).unwrap_or(i32::MIN);
         Self::from_bigint(self.unscaled() / BigInt::from(10).pow(zeros), scale)
     }
 
     /// How many digits the number has, zeros at both ends left out; 0 of zero.
     pub fn significant_digits(&self) -> usize {
-        self.unscaled().magnitude().to_string().trim_end_matches('0').len()
+        self.unscaled()
+            .magnitude()
+            .to_string()
+            .trim_end_matches('0')
+            .len()
     }
 
     /// Appends the shortest big-endian two's complement form of the unscaled value (`BigInteger.toByteArray`).
@@ -177,7 +210,9 @@ impl Decimal {
             return self.write_exponent(&digits, out);
         }
         match digits.split_at_checked(digits.len().saturating_sub(places)) {
-            Some((whole, fraction)) if self.scale > 0 && !whole.is_empty() => out.extend([whole, ".", fraction]),
+            Some((whole, fraction)) if self.scale > 0 && !whole.is_empty() => {
+                out.extend([whole, ".", fraction])
+            }
             _ if self.scale > 0 => {
                 out.push_str("0.");
                 out.extend(std::iter::repeat_n('0', zeros));
@@ -221,9 +256,19 @@ mod tests {
         assert_eq!(Decimal::new(150, 2).rescaled(1), Some(Decimal::new(15, 1)));
         assert_eq!(Decimal::new(0, 0).rescaled(2), Some(Decimal::new(0, 2)));
         assert_eq!(Decimal::parse("1e2000000000").unwrap().rescaled(0), None);
-        for (text, stripped, digits) in [("-1200.50", "-1200.5", 5), ("1200", "1200", 2), ("0.00", "0.00", 0)] {
+        for (text, stripped, digits) in [
+            ("-1200.50", "-1200.5", 5),
+            ("1200", "1200", 2),
+            ("0.00", "0.00", 0),
+        ] {
             let decimal = Decimal::parse(text).unwrap();
-            assert_eq!((decimal.stripped().to_string().as_str(), decimal.significant_digits()), (stripped, digits));
+            assert_eq!(
+                (
+                    decimal.stripped().to_string().as_str(),
+                    decimal.significant_digits()
+                ),
+                (stripped, digits)
+            );
         }
     }
 
@@ -254,17 +299,32 @@ mod tests {
         assert!(widest.to_string() == nines && widest.significant_digits() == Decimal::MAX_DIGITS);
         let mut bytes = Vec::new();
         widest.write_be_bytes(&mut bytes);
-        assert!(Decimal::from_be_bytes(&bytes, 0) == Some(widest), "{} bytes", bytes.len());
+        assert!(
+            Decimal::from_be_bytes(&bytes, 0) == Some(widest),
+            "{} bytes",
+            bytes.len()
+        );
         bytes.insert(0, 0);
         assert!(Decimal::from_be_bytes(&bytes, 0).is_none());
         assert!(Decimal::parse(&format!("{nines}0")).is_none());
         let zeros = Decimal::parse(&format!("7{}", "0".repeat(Decimal::MAX_DIGITS - 1))).unwrap();
-        assert_eq!((zeros.stripped(), zeros.significant_digits()), (Decimal::new(7, -147_454), 1));
+        assert_eq!(
+            (zeros.stripped(), zeros.significant_digits()),
+            (Decimal::new(7, -147_454), 1)
+        );
     }
 
     #[test]
     fn text_comes_back_as_it_was() {
-        for text in ["0", "0.00", "-0.5", "12.34", "-1", "99999999999999999999999999999999999999", "0.000000001"] {
+        for text in [
+            "0",
+            "0.00",
+            "-0.5",
+            "12.34",
+            "-1",
+            "99999999999999999999999999999999999999",
+            "0.000000001",
+        ] {
             assert_eq!(Decimal::parse(text).unwrap().to_string(), text);
         }
         let long = "12345678901234567890123456789012345.678901234567890123456789012345";

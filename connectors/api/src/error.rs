@@ -45,7 +45,13 @@ pub struct Error {
 impl Error {
     /// An error of the given kind.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, class: None, message: message.into(), has_lines: false, source: None }
+        Self {
+            kind,
+            class: None,
+            message: message.into(),
+            has_lines: false,
+            source: None,
+        }
     }
 
     /// A transient error, see [`Kind::Retry`].
@@ -102,14 +108,24 @@ impl Error {
 
     /// An error with a line for each problem, in which no problem's own words make lines.
     pub fn of_lines(kind: ErrorKind, problems: impl IntoIterator<Item = String>) -> Self {
-        let lines: Vec<_> = problems.into_iter().map(|problem| on_one_line(&problem).into_owned()).collect();
-        Self { has_lines: true, ..Self::new(kind, lines.join("\n")) }
+        let lines: Vec<_> = problems
+            .into_iter()
+            .map(|problem| on_one_line(&problem).into_owned())
+            .collect();
+        Self {
+            has_lines: true,
+            ..Self::new(kind, lines.join("\n"))
+        }
     }
 
     /// The same error with another line below its message.
     #[must_use]
     pub fn and_line(mut self, line: &str) -> Self {
-        let message = if self.has_lines { in_lines(&self.message) } else { on_one_line(&self.message) };
+        let message = if self.has_lines {
+            in_lines(&self.message)
+        } else {
+            on_one_line(&self.message)
+        };
         self.message = Cow::Owned(format!("{message}\n{}", on_one_line(line)));
         self.has_lines = true;
         self
@@ -120,7 +136,11 @@ impl Error {
     #[must_use]
     pub fn shown(mut self, hide: impl FnOnce(&str) -> String) -> Self {
         let hidden = hide(&self.message);
-        let text = if self.has_lines { in_lines(&hidden) } else { on_one_line(&hidden) };
+        let text = if self.has_lines {
+            in_lines(&hidden)
+        } else {
+            on_one_line(&hidden)
+        };
         self.message = Cow::Owned(text.into_owned());
         self
     }

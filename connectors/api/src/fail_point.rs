@@ -111,15 +111,24 @@ mod active {
         if !ANY.load(Ordering::Relaxed) {
             return None;
         }
-        if fail::list().iter().any(|(set, actions)| set == name && actions != "off") {
-            *HITS.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
+        if fail::list()
+            .iter()
+            .any(|(set, actions)| set == name && actions != "off")
+        {
+            *HITS
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(name)
+                .or_default() += 1;
         }
         fail::fail_point!(name, |word| Some(word.unwrap_or_default()));
         None
     }
 
     fn hangs(name: &str) -> bool {
-        fail::list().iter().any(|(set, actions)| set == name && actions.contains("return(hang)"))
+        fail::list()
+            .iter()
+            .any(|(set, actions)| set == name && actions.contains("return(hang)"))
     }
 
     fn error(name: &str, word: String) -> Error {

@@ -22,7 +22,11 @@ impl AllowedFiles {
     /// Those below `allowed` (folders, or single files), but for files whose path begins as one of `kept` does: the
     /// worker's own. `setting` is the worker's key that names the allowed folders; refusals name it.
     pub fn new(setting: &'static str, allowed: Vec<PathBuf>, kept: Vec<PathBuf>) -> Self {
-        Self { setting, allowed: allowed.into(), kept: kept.into() }
+        Self {
+            setting,
+            allowed: allowed.into(),
+            kept: kept.into(),
+        }
     }
 
     /// The allowed folders and files.
@@ -38,23 +42,41 @@ impl AllowedFiles {
     /// Where the path leads, if the file may be used. Errors: `Config`.
     pub fn admit(&self, path: &Path) -> Result<PathBuf> {
         let refused = |why: &str| {
-            let folders: Vec<_> = self.allowed.iter().map(|folder| folder.display().to_string()).collect();
+            let folders: Vec<_> = self
+                .allowed
+                .iter()
+                .map(|folder| folder.display().to_string())
+                .collect();
             Error::config(format!(
                 "the file {} {why}: this worker uses files below {} only; add a folder to {} in the worker's settings",
                 path.display(),
-                if folders.is_empty() { "no folder".to_owned() } else { folders.join(", ") },
+                if folders.is_empty() {
+                    "no folder".to_owned()
+                } else {
+                    folders.join(", ")
+                },
                 self.setting
             ))
         };
         let leads = resolved(path).ok_or_else(|| refused("leads nowhere"))?;
-        let is_below = |folder: &PathBuf| resolved(folder).is_some_and(|folder| leads.starts_with(folder));
+        let is_below =
+            |folder: &PathBuf| resolved(folder).is_some_and(|folder| leads.starts_with(folder));
         if !self.allowed.iter().any(is_below) {
             return Err(refused("is not allowed"));
         }
         // with what stands after its name: -wal, -shm, -journal
-        let begins =
-            |own: PathBuf| leads.as_os_str().as_encoded_bytes().starts_with(own.as_os_str().as_encoded_bytes());
-        if self.kept.iter().filter_map(|own| resolved(own)).any(|own| is_also(&leads, &own) || begins(own)) {
+        let begins = |own: PathBuf| {
+            leads
+                .as_os_str()
+                .as_encoded_bytes()
+                .starts_with(own.as_os_str().as_encoded_bytes())
+        };
+        if self
+            .kept
+            .iter()
+            .filter_map(|own| resolved(own))
+            .any(|own| is_also(&leads, &own) || begins(own))
+        {
             return Err(refused("is the worker's own"));
         }
         Ok(leads)
@@ -63,13 +85,26 @@ impl AllowedFiles {
 
 /// Whether a file is one of those whose names begin as `own` does under another name (a hard link).
 fn is_also(file: &Path, own: &Path) -> bool {
-    let Ok(found) = file.metadata() else { return false };
+    let Ok(found) = file.metadata() else {
+        return false;
+    };
     if found.is_dir() || found.nlink() < 2 {
         return false;
     }
-    let (Some(folder), Some(name)) = (own.parent(), own.file_name()) else { return false };
-    let begins = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes());
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().filter(begins);
+    let (Some(folder), Some(name)) = (own.parent(), own.file_name()) else {
+        return false;
+    };
+    let begins = |entry: &fs::DirEntry| {
+        entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(name.as_encoded_bytes())
+    };
+    let entries = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(begins);
     let mut kept = entries.filter_map(|entry| entry.path().metadata().ok());
     kept.any(|kept| (kept.dev(), kept.ino()) == (found.dev(), found.ino()))
 }
@@ -81,12 +116,21 @@ fn resolved(path: &Path) -> Option<PathBuf> {
     let mut there = path.as_path();
     loop {
         match there.canonicalize() {
-            Ok(found) => return Some(missing.into_iter().rev().fold(found, |path, part| path.join(part))),
+            Ok(found) => {
+                return Some(
+                    missing
+                        .into_iter()
+                        .rev()
+                        .fold(found, |path, part| path.join(part)),
+                );
+            }
             // opening a link would make what it leads to
             Err(_) if there.symlink_metadata().is_ok() => return None,
             Err(_) => {}
         }
-        let Some(Component::Normal(part)) = there.components().next_back() else { return None };
+        let Some(Component::Normal(part)) = there.components().next_back() else {
+            return None;
+        };
         missing.push(part.to_owned());
         there = there.parent()?;
     }
@@ -109,9 +153,19 @@ mod tests {
         std::os::unix::fs::symlink(root.join("outside.db"), inside.join("link.db")).unwrap();
         std::os::unix::fs::symlink(root.join("to-be.db"), inside.join("dangling.db")).unwrap();
         std::os::unix::fs::symlink(&root, inside.join("up")).unwrap();
-        let files = AllowedFiles::new("x.allowed.paths", vec![inside.clone()], vec![inside.join("rowferry.db")]);
+        let files = AllowedFiles::new(
+            "x.allowed.paths",
+            vec![inside.clone()],
+            vec![inside.join("rowferry.db")],
+        );
         let allowed = |name: &str| files.admit(&inside.join(name)).is_ok();
-        for name in ["there.db", "new.db", "deep/new.db", "deep/../new.db", "no/such/folder.db"] {
+        for name in [
+            "there.db",
+            "new.db",
+            "deep/new.db",
+            "deep/../new.db",
+            "no/such/folder.db",
+        ] {
             assert!(allowed(name), "{name}");
         }
         for name in [

@@ -29,12 +29,17 @@ impl Heartbeat {
     /// The pulse of the task whose code runs; elsewhere one that nobody feels. Take it along into what you spawn:
     /// `let pulse = Pulse::current(); spawn(pulse.within(work))`.
     pub fn current() -> Self {
-        CURRENT.with(|current| current.borrow().clone()).unwrap_or_default()
+        CURRENT
+            .with(|current| current.borrow().clone())
+            .unwrap_or_default()
     }
 
     /// Makes it the [current](Pulse::current) one wherever that future runs.
     pub fn within<F: Future>(&self, future: F) -> HeartbeatScope<F> {
-        HeartbeatScope { pulse: self.clone(), future: Box::pin(future) }
+        HeartbeatScope {
+            pulse: self.clone(),
+            future: Box::pin(future),
+        }
     }
 
     /// It has been made sure that the call is still under way.
@@ -105,12 +110,20 @@ mod tests {
         let (task, other) = (Heartbeat::default(), Heartbeat::default());
         let call = async {
             Heartbeat::current().beat();
-            other.within(async { Heartbeat::current().tell(Some("at work".to_owned())) }).await;
+            other
+                .within(async { Heartbeat::current().tell(Some("at work".to_owned())) })
+                .await;
             Heartbeat::current().beat();
         };
         let mut call = pin!(task.within(call));
-        assert_eq!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(()));
+        assert_eq!(
+            call.as_mut().poll(&mut Context::from_waker(Waker::noop())),
+            Poll::Ready(())
+        );
         Heartbeat::current().beat();
-        assert_eq!((task.beats(), other.beats(), other.last_told().as_deref()), (2, 1, Some("at work")));
+        assert_eq!(
+            (task.beats(), other.beats(), other.last_told().as_deref()),
+            (2, 1, Some("at work"))
+        );
     }
 }

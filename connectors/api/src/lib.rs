@@ -40,8 +40,8 @@ pub use record::{Datum, Header, Headers, Record, SinkRecord, TopicOffset, TopicP
 pub use schema::{Field, Schema, SchemaType, logical};
 pub use sink::{PutReport, Rejected, SinkConnector, SinkTask};
 pub use source::{
-    OffsetValue, ProgressReport, SourceBatch, SourceConnector, SourceOffset, SourcePartition, SourcePosition,
-    SourceTask, StoredOffsets, TableProgress, TaskPlan,
+    OffsetValue, ProgressReport, SourceBatch, SourceConnector, SourceOffset, SourcePartition,
+    SourcePosition, SourceTask, StoredOffsets, TableProgress, TaskPlan,
 };
 pub use transform::{Predicate, Transform};
 pub use value::Value;

@@ -80,7 +80,9 @@ impl Pattern {
     pub fn text(&self) -> &str {
         let text = self.0.as_str();
         let text = text.strip_prefix(ANY_CASE).unwrap_or(text);
-        text.strip_prefix(WHOLE.0).and_then(|text| text.strip_suffix(WHOLE.1)).unwrap_or(text)
+        text.strip_prefix(WHOLE.0)
+            .and_then(|text| text.strip_suffix(WHOLE.1))
+            .unwrap_or(text)
     }
 
     /// Whether it matches the text, or a part of it where it was not made by [`Pattern::whole`].
@@ -123,7 +125,10 @@ fn is_unknown_to_java(expr: &Expr) -> bool {
 fn guarded<T>(call: impl FnOnce() -> fancy_regex::Result<T>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
-        Err(_) => Err("the engine for regular expressions failed, write the expression in another way".to_owned()),
+        Err(_) => Err(
+            "the engine for regular expressions failed, write the expression in another way"
+                .to_owned(),
+        ),
     }
 }
 
@@ -145,7 +150,10 @@ mod tests {
             "x(y(?:z(?=(?(1)a|b))))",
         ] {
             let error = Pattern::new(text).unwrap_err();
-            assert!(error.contains("not supported, as in Java") || error.contains("Parsing error"), "{text}: {error}");
+            assert!(
+                error.contains("not supported, as in Java") || error.contains("Parsing error"),
+                "{text}: {error}"
+            );
         }
     }
 
@@ -162,7 +170,11 @@ mod tests {
             ("(?i)ABC", "abc", true),
             ("a|bc", "abc", false),
         ] {
-            assert_eq!(Pattern::whole(text).unwrap().matches(name).unwrap(), matches, "{text}");
+            assert_eq!(
+                Pattern::whole(text).unwrap().matches(name).unwrap(),
+                matches,
+                "{text}"
+            );
         }
     }
 
@@ -170,7 +182,12 @@ mod tests {
     fn an_expression_that_takes_too_long_is_told_apart_from_one_that_does_not_match() {
         let slow = Pattern::whole("(a|b|ab)*(?=c)").unwrap();
         let error = slow.matches(&"ab".repeat(40)).unwrap_err();
-        assert!(error.to_string().starts_with("the regular expression cannot be decided: "), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("the regular expression cannot be decided: "),
+            "{error}"
+        );
     }
 
     #[test]
@@ -181,7 +198,10 @@ mod tests {
     #[test]
     fn the_text_is_what_the_user_wrote() {
         let pattern = Pattern::whole("a|b").unwrap();
-        assert_eq!([pattern.text(), pattern.in_any_case().text()], ["a|b", "a|b"]);
+        assert_eq!(
+            [pattern.text(), pattern.in_any_case().text()],
+            ["a|b", "a|b"]
+        );
         assert!(pattern.in_any_case().matches("B").unwrap());
     }
 }

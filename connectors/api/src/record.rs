@@ -15,11 +15,17 @@ pub struct Datum {
 
 impl Datum {
     /// No schema and no value: a null key, a tombstone.
-    pub const NONE: Self = Self { schema: None, value: Value::Null };
+    pub const NONE: Self = Self {
+        schema: None,
+        value: Value::Null,
+    };
 
     /// A value with its schema.
     pub fn new(schema: Arc<Schema>, value: Value) -> Self {
-        Self { schema: Some(schema), value }
+        Self {
+            schema: Some(schema),
+            value,
+        }
     }
 }
 

@@ -131,21 +131,36 @@ impl Schema {
 
     /// A struct of these fields.
     pub fn structure(name: Option<&str>, fields: Vec<Field>) -> Self {
-        Self { name: name.map(Arc::from), fields: fields.into(), ..Self::of(SchemaType::Struct) }
+        Self {
+            name: name.map(Arc::from),
+            fields: fields.into(),
+            ..Self::of(SchemaType::Struct)
+        }
     }
 
     /// An array of that.
     pub fn array(items: Schema) -> Self {
-        Self { values: Some(Arc::new(items)), ..Self::of(SchemaType::Array) }
+        Self {
+            values: Some(Arc::new(items)),
+            ..Self::of(SchemaType::Array)
+        }
     }
 
     /// A map of those.
     pub fn map(keys: Schema, values: Schema) -> Self {
-        Self { keys: Some(Arc::new(keys)), values: Some(Arc::new(values)), ..Self::of(SchemaType::Map) }
+        Self {
+            keys: Some(Arc::new(keys)),
+            values: Some(Arc::new(values)),
+            ..Self::of(SchemaType::Map)
+        }
     }
 
     fn logical(ty: SchemaType, name: &str) -> Self {
-        Self { name: Some(Arc::from(name)), version: Some(1), ..Self::of(ty) }
+        Self {
+            name: Some(Arc::from(name)),
+            version: Some(1),
+            ..Self::of(ty)
+        }
     }
 
     /// The same, null allowed or not.
@@ -166,7 +181,10 @@ impl Schema {
 
     /// The value of a parameter.
     pub fn get_param(&self, name: &str) -> Option<&str> {
-        self.params.iter().find(|(n, _)| &**n == name).map(|(_, v)| &**v)
+        self.params
+            .iter()
+            .find(|(n, _)| &**n == name)
+            .map(|(_, v)| &**v)
     }
 
     /// Whether its logical name is that.
@@ -183,6 +201,9 @@ impl Schema {
 impl Field {
     /// A field.
     pub fn new(name: impl Into<Arc<str>>, schema: Schema) -> Self {
-        Self { name: name.into(), schema: Arc::new(schema) }
+        Self {
+            name: name.into(),
+            schema: Arc::new(schema),
+        }
     }
 }

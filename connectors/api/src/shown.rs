@@ -11,8 +11,17 @@ use regex::Regex;
 pub const MASK: &str = "****";
 
 /// Schemes of databases, whose URLs hold a user and a password even where the two slashes are missing.
-const DATABASES: [&str; 9] =
-    ["jdbc", "mysql", "mariadb", "postgres", "postgresql", "oracle", "sqlserver", "db2", "sqlite"];
+const DATABASES: [&str; 9] = [
+    "jdbc",
+    "mysql",
+    "mariadb",
+    "postgres",
+    "postgresql",
+    "oracle",
+    "sqlserver",
+    "db2",
+    "sqlite",
+];
 
 /// A text without the passwords that it holds as `//user:password@host`, as `password=…` among parameters, in JSON or in
 /// a header, and without the values of URLs' parameters that are not known to be harmless.
@@ -54,7 +63,10 @@ fn found_in(text: &str, with_unknown: bool) -> Vec<Range<usize>> {
     }
     if urls.is_empty() {
         static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\S*//\S*").ok());
-        urls = WORD.as_ref().map(|word| word.find_iter(text).map(|found| found.range()).collect()).unwrap_or_default();
+        urls = WORD
+            .as_ref()
+            .map(|word| word.find_iter(text).map(|found| found.range()).collect())
+            .unwrap_or_default();
         parameters(text, 0..text.len(), quoted, &mut found);
     }
     for url in urls {
@@ -65,7 +77,12 @@ fn found_in(text: &str, with_unknown: bool) -> Vec<Range<usize>> {
         parameters(
             text,
             url,
-            |text, start| (start, text[start..].find('&').map_or(text.len(), |at| start + at)),
+            |text, start| {
+                (
+                    start,
+                    text[start..].find('&').map_or(text.len(), |at| start + at),
+                )
+            },
             &mut found,
         );
     }
@@ -85,19 +102,27 @@ fn found_in(text: &str, with_unknown: bool) -> Vec<Range<usize>> {
 fn urls(text: &str) -> Vec<Range<usize>> {
     static BEGIN: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"(?i)(?:^|,)\s*(?:[a-z][a-z0-9+.-]*:)+//").ok());
-    let begins: Vec<usize> =
-        BEGIN.as_ref().map(|begin| begin.find_iter(text).map(|found| found.start()).collect()).unwrap_or_default();
+    let begins: Vec<usize> = BEGIN
+        .as_ref()
+        .map(|begin| begin.find_iter(text).map(|found| found.start()).collect())
+        .unwrap_or_default();
     if begins.first() != Some(&0) && database(text).is_none() {
         return Vec::new();
     }
     let further = || begins.iter().copied().filter(|at| *at > 0);
-    std::iter::once(0).chain(further()).zip(further().chain([text.len()])).map(|(start, end)| start..end).collect()
+    std::iter::once(0)
+        .chain(further())
+        .zip(further().chain([text.len()]))
+        .map(|(start, end)| start..end)
+        .collect()
 }
 
 /// The scheme of a database that a text begins with.
 fn database(text: &str) -> Option<&'static str> {
     let scheme = text.trim_start().split(':').next().unwrap_or_default();
-    DATABASES.into_iter().find(|known| scheme.len() < text.trim_start().len() && known.eq_ignore_ascii_case(scheme))
+    DATABASES
+        .into_iter()
+        .find(|known| scheme.len() < text.trim_start().len() && known.eq_ignore_ascii_case(scheme))
 }
 
 /// The password between `//user:` and the last `@`. A password may hold any character that URLs want escaped; only an
@@ -115,8 +140,15 @@ fn user_info(url: &str, offset: usize) -> Option<Range<usize>> {
     let rest = &url[begin..];
     let at = rest.rfind('@')?;
     let before = &rest[..at];
-    let colon = [before.find(':'), before.find("%3A"), before.find("%3a")].into_iter().flatten().min()?;
-    let width = if before[colon..].starts_with(':') { 1 } else { 3 };
+    let colon = [before.find(':'), before.find("%3A"), before.find("%3a")]
+        .into_iter()
+        .flatten()
+        .min()?;
+    let width = if before[colon..].starts_with(':') {
+        1
+    } else {
+        3
+    };
     if is_in_a_parameter(rest, at) {
         return None;
     }
@@ -129,7 +161,11 @@ fn without_slashes(url: &str, offset: usize) -> Option<Range<usize>> {
     let mut begin = 0;
     while let Some(colon) = url[begin..at].find(':') {
         let word = &url[begin..begin + colon];
-        if !DATABASES.iter().chain(&["thin", "oci"]).any(|scheme| word.eq_ignore_ascii_case(scheme)) {
+        if !DATABASES
+            .iter()
+            .chain(&["thin", "oci"])
+            .any(|scheme| word.eq_ignore_ascii_case(scheme))
+        {
             break;
         }
         begin += colon + 1;
@@ -141,10 +177,16 @@ fn without_slashes(url: &str, offset: usize) -> Option<Range<usize>> {
 fn is_in_a_parameter(rest: &str, at: usize) -> bool {
     static PLACE: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let host = r"(?:\[[0-9a-fA-F:.%]+\]|[^:/?#@\[\],]*)(?::[0-9]{1,5})?";
-        Regex::new(&format!(r"^{host}(?:,{host})*(?:/[^?@]*)?\?(?:[\w.-]+=[^&@]*&)*user(?:name)?=[^&@]*$")).ok()
+        Regex::new(&format!(
+            r"^{host}(?:,{host})*(?:/[^?@]*)?\?(?:[\w.-]+=[^&@]*&)*user(?:name)?=[^&@]*$"
+        ))
+        .ok()
     });
     let value = rest[at + 1..].split('&').next().unwrap_or_default();
-    !value.contains('/') && PLACE.as_ref().is_some_and(|place| place.is_match(&rest[..at]))
+    !value.contains('/')
+        && PLACE
+            .as_ref()
+            .is_some_and(|place| place.is_match(&rest[..at]))
 }
 
 /// The values of parameters whose names say that they are secret; `value` finds where the one that begins there ends.
@@ -154,8 +196,12 @@ fn parameters(
     value: impl Fn(&str, usize) -> (usize, usize),
     found: &mut Vec<Range<usize>>,
 ) {
-    static NAME: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(&format!(r"(?i)(?:[\w.-]*(?:{TELLING})[\w.-]*|\b(?:{SHORT}))\s*=\s*")).ok());
+    static NAME: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(&format!(
+            r"(?i)(?:[\w.-]*(?:{TELLING})[\w.-]*|\b(?:{SHORT}))\s*=\s*"
+        ))
+        .ok()
+    });
     let Some(name) = NAME.as_ref() else { return };
     let (text, mut from) = (&text[..part.end], part.start);
     while let Some(hit) = name.find(&text[from..]) {
@@ -168,8 +214,7 @@ fn parameters(
 }
 
 /// Parts of names whose values are secret, and short names that are.
-const TELLING: &str =
-    "password|passwd|passphrase|pwd|secret|token|api[_.-]?key|access[_.-]?key|private[_.-]?key|credential";
+const TELLING: &str = "password|passwd|passphrase|pwd|secret|token|api[_.-]?key|access[_.-]?key|private[_.-]?key|credential";
 const SHORT: &str = "pw|pass|sig|signature|apikey|auth|authorization|sas";
 
 /// Parameters of URLs whose values may be shown: those of drivers and clients that say how, not who or by what right.
@@ -253,13 +298,19 @@ const HARMLESS: &[&str] = &[
 /// The values of a URL's parameters whose names are not known to be harmless; what is plainly a switch is shown, too.
 fn unknown_parameters(text: &str, url: Range<usize>, found: &mut Vec<Range<usize>>) {
     let whole = &text[url.clone()];
-    let Some(begin) = whole.find(['?', ';', '#']) else { return };
+    let Some(begin) = whole.find(['?', ';', '#']) else {
+        return;
+    };
     let mut at = url.start + begin;
     for pair in text[at..url.end].split(['?', '&', ';', '#']) {
         if let Some((name, value)) = pair.split_once('=') {
             let plain: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
             let is_switch = ["", "true", "false", "TRUE", "FALSE"].contains(&value);
-            if !is_switch && !HARMLESS.iter().any(|known| known.eq_ignore_ascii_case(&plain)) {
+            if !is_switch
+                && !HARMLESS
+                    .iter()
+                    .any(|known| known.eq_ignore_ascii_case(&plain))
+            {
                 found.push(at + name.len() + 1..at + pair.len());
             }
         }
@@ -284,13 +335,21 @@ fn login(text: &str) -> Option<Range<usize>> {
 fn members(text: &str, found: &mut Vec<Range<usize>>) {
     static MEMBER: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let value = r#"(?:"((?:[^"\\]|\\.)*)"|([^\s",}\]\[{]+))"#;
-        Regex::new(&format!(r#"(?i)\\?"(?:[^"\\]*(?:{TELLING})[^"\\]*|{SHORT})\\?"\s*:\s*{value}"#)).ok()
+        Regex::new(&format!(
+            r#"(?i)\\?"(?:[^"\\]*(?:{TELLING})[^"\\]*|{SHORT})\\?"\s*:\s*{value}"#
+        ))
+        .ok()
     });
     if !text.contains('"') || !text.contains(':') {
         return;
     }
     for hit in MEMBER.iter().flat_map(|member| member.captures_iter(text)) {
-        found.extend(hit.get(1).or_else(|| hit.get(2)).map(|value| value.range()).filter(|range| !range.is_empty()));
+        found.extend(
+            hit.get(1)
+                .or_else(|| hit.get(2))
+                .map(|value| value.range())
+                .filter(|range| !range.is_empty()),
+        );
     }
 }
 
@@ -352,22 +411,61 @@ mod tests {
     #[test]
     fn passwords_in_urls_are_replaced_and_nothing_else() {
         for (value, shown) in [
-            ("jdbc:mysql://u:p@ss:w@h:1/d?x=1", "jdbc:mysql://u:****@h:1/d?x=1"),
-            ("jdbc:mysql://h/d?user=u&password=p%20w&x=1", "jdbc:mysql://h/d?user=u&password=****&x=1"),
-            ("jdbc:mysql://h/d?password=a;b,c d)e&x=1", "jdbc:mysql://h/d?password=****&x=1"),
-            ("jdbc:postgresql://h/d?sslpassword=x&PASSWORD=y", "jdbc:postgresql://h/d?sslpassword=****&PASSWORD=****"),
-            ("http://me:secret@a:1,http://b:2", "http://me:****@a:1,http://b:2"),
-            ("http://me:s@a:1, https://you:t@b:2", "http://me:****@a:1, https://you:****@b:2"),
-            ("https://h/token?client_secret=x&scope=y", "https://h/token?client_secret=****&scope=y"),
-            ("jdbc:postgresql://h:5432/d?user=me@corp&ssl=true", "jdbc:postgresql://h:5432/d?user=me@corp&ssl=true"),
-            ("jdbc:mysql://a:1,b:2/d?user=x@y", "jdbc:mysql://a:1,b:2/d?user=x@y"),
+            (
+                "jdbc:mysql://u:p@ss:w@h:1/d?x=1",
+                "jdbc:mysql://u:****@h:1/d?x=1",
+            ),
+            (
+                "jdbc:mysql://h/d?user=u&password=p%20w&x=1",
+                "jdbc:mysql://h/d?user=u&password=****&x=1",
+            ),
+            (
+                "jdbc:mysql://h/d?password=a;b,c d)e&x=1",
+                "jdbc:mysql://h/d?password=****&x=1",
+            ),
+            (
+                "jdbc:postgresql://h/d?sslpassword=x&PASSWORD=y",
+                "jdbc:postgresql://h/d?sslpassword=****&PASSWORD=****",
+            ),
+            (
+                "http://me:secret@a:1,http://b:2",
+                "http://me:****@a:1,http://b:2",
+            ),
+            (
+                "http://me:s@a:1, https://you:t@b:2",
+                "http://me:****@a:1, https://you:****@b:2",
+            ),
+            (
+                "https://h/token?client_secret=x&scope=y",
+                "https://h/token?client_secret=****&scope=y",
+            ),
+            (
+                "jdbc:postgresql://h:5432/d?user=me@corp&ssl=true",
+                "jdbc:postgresql://h:5432/d?user=me@corp&ssl=true",
+            ),
+            (
+                "jdbc:mysql://a:1,b:2/d?user=x@y",
+                "jdbc:mysql://a:1,b:2/d?user=x@y",
+            ),
             ("http://me%3Asecret@a:1", "http://me%3A****@a:1"),
-            ("jdbc:oracle:thin:scott/tiger@//h:1521/s", "jdbc:oracle:thin:****@//h:1521/s"),
+            (
+                "jdbc:oracle:thin:scott/tiger@//h:1521/s",
+                "jdbc:oracle:thin:****@//h:1521/s",
+            ),
             ("jdbc:mysql:u:pw@h/d", "jdbc:mysql:****@h/d"),
-            ("SELECT * FROM t WHERE a = 'x@y'", "SELECT * FROM t WHERE a = 'x@y'"),
-            ("at jdbc:mysql://u:p@h/d the server", "at jdbc:mysql://u:****@h/d the server"),
+            (
+                "SELECT * FROM t WHERE a = 'x@y'",
+                "SELECT * FROM t WHERE a = 'x@y'",
+            ),
+            (
+                "at jdbc:mysql://u:p@h/d the server",
+                "at jdbc:mysql://u:****@h/d the server",
+            ),
             ("user=a;password='b c';x", "user=a;password='****';x"),
-            ("Plain required password=\"a \\\" b\";", "Plain required password=\"****\";"),
+            (
+                "Plain required password=\"a \\\" b\";",
+                "Plain required password=\"****\";",
+            ),
             ("postgres://u@h/d", "postgres://u@h/d"),
             (
                 "https://h/p?api_key=a&x=1&pw=b&sig=c&token=d&sslMode=required",
@@ -386,13 +484,19 @@ mod tests {
                 "jdbc:mysql://h/d?sessionVariables=****&useSSL=true",
             ),
             ("Basic dXNlcjpwdw==", "Basic ****"),
-            ("Authorization: Bearer abc.def", "Authorization: Bearer ****"),
+            (
+                "Authorization: Bearer abc.def",
+                "Authorization: Bearer ****",
+            ),
             ("Basic settings of a table", "Basic settings of a table"),
             (
                 r#"{"user":"u","password":"p\"q","port":1,"apiKey":7}"#,
                 r#"{"user":"u","password":"****","port":1,"apiKey":****}"#,
             ),
-            (r#"[{"a":{"client_secret": "x"}}]"#, r#"[{"a":{"client_secret": "****"}}]"#),
+            (
+                r#"[{"a":{"client_secret": "x"}}]"#,
+                r#"[{"a":{"client_secret": "****"}}]"#,
+            ),
             ("plain", "plain"),
         ] {
             assert_eq!(without_passwords(value), shown);
@@ -401,8 +505,10 @@ mod tests {
 
     #[test]
     fn a_password_in_a_url_may_contain_anything() {
-        const SIGNS: &[&str] =
-            &["/", "@", "#", "?", ":", "%", " ", "&", ",", ";", "=", "'", "\"", "\\", "//", "?a=b", "1/"];
+        const SIGNS: &[&str] = &[
+            "/", "@", "#", "?", ":", "%", " ", "&", ",", ";", "=", "'", "\"", "\\", "//", "?a=b",
+            "1/",
+        ];
         for first in SIGNS {
             for second in SIGNS {
                 let password = format!("{first}CANARY{second}x");
@@ -421,7 +527,10 @@ mod tests {
     #[test]
     fn deceptive_characters_become_escapes() {
         let text = "a\nb\r\t\u{1b}[31m\u{202e}c\u{2028}é\u{9b}";
-        assert_eq!(on_one_line(text), "a\\nb\\r\\t\\u{1b}[31m\\u{202e}c\\u{2028}é\\u{9b}");
+        assert_eq!(
+            on_one_line(text),
+            "a\\nb\\r\\t\\u{1b}[31m\\u{202e}c\\u{2028}é\\u{9b}"
+        );
         assert_eq!(in_lines("a\nb\u{0}"), "a\nb\\u{0}");
         assert_eq!(on_one_line("plain 日本"), "plain 日本");
     }

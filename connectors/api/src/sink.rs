@@ -34,7 +34,11 @@ pub trait SinkConnector: Plugin {
     /// `task.cluster`.
     /// Returns whether the answer to the request says that the connector's own offsets were altered (KIP-875); without,
     /// it says that the framework's were.
-    async fn alter_offsets(&self, _config: &Config, _offsets: &[(TopicPartition, Option<i64>)]) -> Result<bool> {
+    async fn alter_offsets(
+        &self,
+        _config: &Config,
+        _offsets: &[(TopicPartition, Option<i64>)],
+    ) -> Result<bool> {
         Ok(false)
     }
 

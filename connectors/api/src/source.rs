@@ -41,7 +41,13 @@ impl SourcePartition {
 
     /// A text that two partitions share when they have the same members, whatever their order: for lookups.
     pub fn meaning(&self) -> String {
-        format!("{:?}", self.0.iter().map(|(name, value)| (name, value)).collect::<BTreeMap<_, _>>())
+        format!(
+            "{:?}",
+            self.0
+                .iter()
+                .map(|(name, value)| (name, value))
+                .collect::<BTreeMap<_, _>>()
+        )
     }
 }
 
@@ -124,7 +130,12 @@ pub trait SourceConnector: Plugin {
     async fn plan(&self, config: &Config, max_tasks: usize) -> Result<TaskPlan>;
 
     /// The same, where the tasks depend on how far the reading has come. `stored` is read only when it is asked for.
-    async fn plan_on(&self, config: &Config, max_tasks: usize, _stored: &dyn StoredOffsets) -> Result<TaskPlan> {
+    async fn plan_on(
+        &self,
+        config: &Config,
+        max_tasks: usize,
+        _stored: &dyn StoredOffsets,
+    ) -> Result<TaskPlan> {
         self.plan(config, max_tasks).await
     }
 

@@ -71,8 +71,15 @@ impl Value {
             Self::Text(text) => OWN + text.len(),
             Self::Bytes(bytes) => OWN + bytes.len(),
             Self::Decimal(_) => OWN + size_of::<Decimal>(),
-            Self::Array(items) | Self::Struct(items) => OWN + items.iter().map(Self::weight).sum::<usize>(),
-            Self::Map(entries) => OWN + entries.iter().map(|(k, v)| k.weight() + v.weight()).sum::<usize>(),
+            Self::Array(items) | Self::Struct(items) => {
+                OWN + items.iter().map(Self::weight).sum::<usize>()
+            }
+            Self::Map(entries) => {
+                OWN + entries
+                    .iter()
+                    .map(|(k, v)| k.weight() + v.weight())
+                    .sum::<usize>()
+            }
             _ => OWN,
         }
     }

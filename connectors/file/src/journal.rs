@@ -74,16 +74,29 @@ impl OffsetJournal {
     pub fn open(files: &AllowedFiles, path: &Path) -> Result<Self> {
         let file_path = files.admit(path)?;
         let journal = files.admit(&with_suffix(&file_path, ".offsets"))?;
-        let opened = OpenOptions::new().create(true).append(true).open(&file_path);
-        let file = regular(opened.map_err(|error| failed("opened", &file_path, error))?, &file_path)?;
+        let opened = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&file_path);
+        let file = regular(
+            opened.map_err(|error| failed("opened", &file_path, error))?,
+            &file_path,
+        )?;
         lock(&file, &file_path)?;
-        let mut journal = Self { kept: read(&journal)?, path: journal, file, file_path };
+        let mut journal = Self {
+            kept: read(&journal)?,
+            path: journal,
+            file,
+            file_path,
+        };
         journal.recover()?;
         Ok(journal)
     }
 
     fn recover(&mut self) -> Result<()> {
-        let Some(PendingAppend { from, bytes }) = self.kept.appending.take() else { return Ok(()) };
+        let Some(PendingAppend { from, bytes }) = self.kept.appending.take() else {
+            return Ok(());
+        };
         let length = self.length()?;
         if length > from.saturating_add(bytes) {
             return Err(Error::config(format!(
@@ -101,7 +114,10 @@ impl OffsetJournal {
     }
 
     fn length(&self) -> Result<u64> {
-        self.file.metadata().map(|found| found.len()).map_err(|error| failed("examined", &self.file_path, error))
+        self.file
+            .metadata()
+            .map(|found| found.len())
+            .map_err(|error| failed("examined", &self.file_path, error))
     }
 
     fn entry(&mut self, owner: &JournalOwner, at: &TopicPartition) -> &mut PartitionEntry {
@@ -111,17 +127,22 @@ impl OffsetJournal {
                 && entry.cluster == owner.cluster
                 && entry.connector == owner.connector
         };
-        let found = self.kept.partitions.iter().position(is_at).unwrap_or_else(|| {
-            self.kept.partitions.push(PartitionEntry {
-                cluster: owner.cluster.clone(),
-                connector: owner.connector.clone(),
-                topic: at.topic.to_string(),
-                partition: at.partition,
-                epoch: 0,
-                next: None,
+        let found = self
+            .kept
+            .partitions
+            .iter()
+            .position(is_at)
+            .unwrap_or_else(|| {
+                self.kept.partitions.push(PartitionEntry {
+                    cluster: owner.cluster.clone(),
+                    connector: owner.connector.clone(),
+                    topic: at.topic.to_string(),
+                    partition: at.partition,
+                    epoch: 0,
+                    next: None,
+                });
+                self.kept.partitions.len() - 1
             });
-            self.kept.partitions.len() - 1
-        });
         &mut self.kept.partitions[found]
     }
 
@@ -133,11 +154,19 @@ impl OffsetJournal {
     }
 
     /// The next offset of a partition. Errors: `Fenced` under another epoch.
-    pub fn next(&mut self, owner: &JournalOwner, at: &TopicPartition, epoch: u64) -> Result<Option<i64>> {
+    pub fn next(
+        &mut self,
+        owner: &JournalOwner,
+        at: &TopicPartition,
+        epoch: u64,
+    ) -> Result<Option<i64>> {
         let entry = self.entry(owner, at);
         match entry.epoch == epoch {
             true => Ok(entry.next),
-            false => Err(Error::fenced(format!("another task has taken over {}-{}", at.topic, at.partition))),
+            false => Err(Error::fenced(format!(
+                "another task has taken over {}-{}",
+                at.topic, at.partition
+            ))),
         }
     }
 
@@ -148,7 +177,9 @@ impl OffsetJournal {
 
     /// Forgets every offset of a connector; the epochs stay, so that tasks of before are fenced.
     pub fn reset(&mut self, owner: &JournalOwner) {
-        let own = |entry: &&mut PartitionEntry| entry.cluster == owner.cluster && entry.connector == owner.connector;
+        let own = |entry: &&mut PartitionEntry| {
+            entry.cluster == owner.cluster && entry.connector == owner.connector
+        };
         for entry in self.kept.partitions.iter_mut().filter(own) {
             entry.epoch += 1;
             entry.next = None;
@@ -162,10 +193,16 @@ impl OffsetJournal {
         next: impl IntoIterator<Item = (JournalOwner, TopicPartition, i64)>,
     ) -> Result<()> {
         if !lines.is_empty() {
-            self.kept.appending = Some(PendingAppend { from: self.length()?, bytes: lines.len() as u64 });
+            self.kept.appending = Some(PendingAppend {
+                from: self.length()?,
+                bytes: lines.len() as u64,
+            });
             self.store()?;
             connector_api::fail_point::reach("file-sink.before-append")?;
-            let written = self.file.write_all(lines).and_then(|()| self.file.sync_data());
+            let written = self
+                .file
+                .write_all(lines)
+                .and_then(|()| self.file.sync_data());
             written.map_err(|error| failed("written", &self.file_path, error))?;
             connector_api::fail_point::reach("file-sink.before-commit")?;
         }
@@ -178,8 +215,9 @@ impl OffsetJournal {
 
     /// Replaces the journal. Errors: `Retry`, `Denied`.
     pub fn store(&self) -> Result<()> {
-        let text = serde_json::to_vec(&self.kept)
-            .map_err(|error| Error::fatal("the journal cannot be written as JSON").caused_by(error))?;
+        let text = serde_json::to_vec(&self.kept).map_err(|error| {
+            Error::fatal("the journal cannot be written as JSON").caused_by(error)
+        })?;
         let beside = with_suffix(&self.path, ".new");
         let replaced = File::create(&beside)
             .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
@@ -204,14 +242,19 @@ fn lock(file: &File, path: &Path) -> Result<()> {
             Err(fs::TryLockError::Error(error)) => return Err(failed("locked", path, error)),
         }
     }
-    Err(Error::retry(format!("{} is locked by another task or worker", path.display())))
+    Err(Error::retry(format!(
+        "{} is locked by another task or worker",
+        path.display()
+    )))
 }
 
 fn read(path: &Path) -> Result<StoredEntries> {
     let mut text = Vec::new();
     match File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut text)) {
         Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(StoredEntries::default()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(StoredEntries::default());
+        }
         Err(error) => return Err(failed("read", path, error)),
     }
     serde_json::from_slice(&text).map_err(|error| {

@@ -29,7 +29,9 @@ const fn key(
     importance: Importance,
     doc: &'static str,
 ) -> ConfigKey {
-    ConfigKey::new(name, ty, default, "", doc).importance(importance).form(Width::None, name)
+    ConfigKey::new(name, ty, default, "", doc)
+        .importance(importance)
+        .form(Width::None, name)
 }
 
 /// The file's name, if it is one: Kafka takes an empty one for standard input or output.
@@ -44,7 +46,9 @@ fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {
     let text = format!("{} cannot be {what}: {error}", path.display());
     match error.kind() {
         PermissionDenied => Error::denied(format!("{text}; give the worker's user access to it")),
-        NotFound | NotADirectory | IsADirectory => Error::config(format!("{text}; correct `file`, or make the folder")),
+        NotFound | NotADirectory | IsADirectory => {
+            Error::config(format!("{text}; correct `file`, or make the folder"))
+        }
         _ => Error::retry(text),
     }
     .caused_by(error)
@@ -52,9 +56,14 @@ fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {
 
 /// Refuses what is no regular file: a pipe or a device would block the task, and has no positions.
 fn regular(file: File, path: &Path) -> Result<File> {
-    let found = file.metadata().map_err(|error| failed("examined", path, error))?;
+    let found = file
+        .metadata()
+        .map_err(|error| failed("examined", path, error))?;
     match found.is_file() {
         true => Ok(file),
-        false => Err(Error::config(format!("{} is not a regular file; name one in `file`", path.display()))),
+        false => Err(Error::config(format!(
+            "{} is not a regular file; name one in `file`",
+            path.display()
+        ))),
     }
 }

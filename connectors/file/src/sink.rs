@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance};
 use connector_api::files::AllowedFiles;
 use connector_api::{
-    Config, ConfigReport, Error, Plugin, PutReport, Rejected, Result, SinkConnector, SinkRecord, SinkTask, TopicOffset,
-    TopicPartition, Value, async_trait,
+    Config, ConfigReport, Error, Plugin, PutReport, Rejected, Result, SinkConnector, SinkRecord,
+    SinkTask, TopicOffset, TopicPartition, Value, async_trait,
 };
 
 use crate::journal::{JournalOwner, OffsetJournal};
@@ -35,10 +35,20 @@ impl FileStreamSink {
 
     fn read(&self, config: &Config) -> Result<FileSinkTask> {
         let file = config.read(KEYS, |keys| named(keys.text_opt("file")))?;
-        let place = file.map(|path| SinkFile { files: self.files.clone(), path: path.into() });
+        let place = file.map(|path| SinkFile {
+            files: self.files.clone(),
+            path: path.into(),
+        });
         let of_the_runtime = |name| config.get(name).unwrap_or_default().to_owned();
-        let owner = JournalOwner { cluster: of_the_runtime("task.cluster"), connector: of_the_runtime("name") };
-        Ok(FileSinkTask { place, owner, ..FileSinkTask::default() })
+        let owner = JournalOwner {
+            cluster: of_the_runtime("task.cluster"),
+            connector: of_the_runtime("name"),
+        };
+        Ok(FileSinkTask {
+            place,
+            owner,
+            ..FileSinkTask::default()
+        })
     }
 }
 
@@ -64,7 +74,11 @@ impl SinkConnector for FileStreamSink {
         Ok(Box::new(task))
     }
 
-    async fn alter_offsets(&self, config: &Config, offsets: &[(TopicPartition, Option<i64>)]) -> Result<bool> {
+    async fn alter_offsets(
+        &self,
+        config: &Config,
+        offsets: &[(TopicPartition, Option<i64>)],
+    ) -> Result<bool> {
         let task = self.read(config)?;
         if let Some(mut journal) = task.journal()? {
             for (at, next) in offsets {
@@ -86,7 +100,10 @@ impl SinkConnector for FileStreamSink {
     }
 
     async fn probe(&self, config: &Config, report: &mut ConfigReport) {
-        let file = config.get("file").map(str::trim).filter(|file| !file.is_empty());
+        let file = config
+            .get("file")
+            .map(str::trim)
+            .filter(|file| !file.is_empty());
         if let Some(Err(error)) = file.map(|file| self.files.admit(file.as_ref())) {
             report.error("file", error.to_string());
         }
@@ -112,14 +129,25 @@ struct FileSinkTask {
 
 impl FileSinkTask {
     fn journal(&self) -> Result<Option<OffsetJournal>> {
-        self.place.as_ref().map(|place| OffsetJournal::open(&place.files, &place.path)).transpose()
+        self.place
+            .as_ref()
+            .map(|place| OffsetJournal::open(&place.files, &place.path))
+            .transpose()
     }
 
     /// The offset from which on records of a partition are still to be written.
-    fn durable(&self, journal: &mut Option<OffsetJournal>, at: &TopicPartition) -> Result<Option<i64>> {
-        let Some(journal) = journal else { return Ok(None) };
+    fn durable(
+        &self,
+        journal: &mut Option<OffsetJournal>,
+        at: &TopicPartition,
+    ) -> Result<Option<i64>> {
+        let Some(journal) = journal else {
+            return Ok(None);
+        };
         let epoch = self.epochs.get(at);
-        let epoch = epoch.ok_or_else(|| Error::fatal(format!("{}-{} is not assigned", at.topic, at.partition)))?;
+        let epoch = epoch.ok_or_else(|| {
+            Error::fatal(format!("{}-{} is not assigned", at.topic, at.partition))
+        })?;
         journal.next(&self.owner, at, *epoch)
     }
 }
@@ -127,12 +155,18 @@ impl FileSinkTask {
 #[async_trait]
 impl SinkTask for FileSinkTask {
     async fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
-        let Some(mut journal) = self.journal()? else { return Ok(Vec::new()) };
+        let Some(mut journal) = self.journal()? else {
+            return Ok(Vec::new());
+        };
         let mut stored = Vec::new();
         for at in partitions {
             let (epoch, next) = journal.claim(&self.owner, at);
             self.epochs.insert(at.clone(), epoch);
-            let next = next.map(|offset| TopicOffset { topic: at.topic.clone(), partition: at.partition, offset });
+            let next = next.map(|offset| TopicOffset {
+                topic: at.topic.clone(),
+                partition: at.partition,
+                offset,
+            });
             stored.extend(next);
         }
         journal.store()?;
@@ -151,15 +185,23 @@ impl SinkTask for FileSinkTask {
         let mut journal = self.journal()?;
         let mut durable = HashMap::new();
         for at in next {
-            let at = TopicPartition { topic: at.topic.clone(), partition: at.partition };
+            let at = TopicPartition {
+                topic: at.topic.clone(),
+                partition: at.partition,
+            };
             durable.insert(at.clone(), self.durable(&mut journal, &at)?);
         }
         let mut report = PutReport::default();
         for (index, SinkRecord { record, at }) in batch.iter().enumerate() {
-            let from = durable.get(&TopicPartition { topic: at.topic.clone(), partition: at.partition });
+            let from = durable.get(&TopicPartition {
+                topic: at.topic.clone(),
+                partition: at.partition,
+            });
             if from.copied().flatten().is_none_or(|from| at.offset >= from) {
                 let written = write_line(&record.value.value, &mut self.lines);
-                report.rejected.extend(written.err().map(|error| Rejected { index, error }));
+                report
+                    .rejected
+                    .extend(written.err().map(|error| Rejected { index, error }));
             }
         }
         Ok(report)
@@ -169,7 +211,12 @@ impl SinkTask for FileSinkTask {
         let mut journal = self.journal()?;
         let lines = std::mem::take(&mut self.lines);
         let mut next = Vec::new();
-        for TopicOffset { topic, partition, offset } in std::mem::take(&mut self.next) {
+        for TopicOffset {
+            topic,
+            partition,
+            offset,
+        } in std::mem::take(&mut self.next)
+        {
             let at = TopicPartition { topic, partition };
             self.durable(&mut journal, &at)?;
             next.push((self.owner.clone(), at, offset));

@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, KeyValidator};
 use connector_api::files::AllowedFiles;
 use connector_api::{
-    Config, ConfigReport, Datum, Error, OffsetValue, Plugin, Record, Result, Schema, SchemaType, SourceBatch,
-    SourceConnector, SourceOffset, SourcePartition, SourcePosition, SourceTask, StoredOffsets, TaskPlan, Value,
-    async_trait,
+    Config, ConfigReport, Datum, Error, OffsetValue, Plugin, Record, Result, Schema, SchemaType,
+    SourceBatch, SourceConnector, SourceOffset, SourcePartition, SourcePosition, SourceTask,
+    StoredOffsets, TaskPlan, Value, async_trait,
 };
 
 use crate::stdin::Stdin;
@@ -26,8 +26,14 @@ const KEYS: &[ConfigKey] = &[
         Importance::High,
         "Source filename. If not specified, the standard input will be used",
     ),
-    key("topic", ConfigType::String, DefaultValue::Required, Importance::High, "The topic to publish data to")
-        .check(KeyValidator::NonEmpty),
+    key(
+        "topic",
+        ConfigType::String,
+        DefaultValue::Required,
+        Importance::High,
+        "The topic to publish data to",
+    )
+    .check(KeyValidator::NonEmpty),
     key(
         "batch.size",
         ConfigType::Int,
@@ -74,34 +80,73 @@ impl Plugin for FileStreamSource {
 impl SourceConnector for FileStreamSource {
     /// One task, whatever `tasks.max` allows: a file has one order.
     async fn plan(&self, config: &Config, _max_tasks: usize) -> Result<TaskPlan> {
-        Ok(TaskPlan { tasks: vec![config.clone()], again_after: None })
+        Ok(TaskPlan {
+            tasks: vec![config.clone()],
+            again_after: None,
+        })
     }
 
     async fn open(&self, task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>> {
-        let (file, topic, batch_size) =
-            task.read(KEYS, |keys| (named(keys.text_opt("file")), keys.text("topic"), keys.unsigned("batch.size")))?;
-        let mut lines = LineBuffer::new(topic.into(), usize::try_from(batch_size).unwrap_or(usize::MAX).max(1));
-        let Some(file) = file else { return Ok(Box::new(StdinSourceTask { stdin: Stdin::open(), lines })) };
-        let partition = SourcePartition(vec![("filename".to_owned(), OffsetValue::Text(file.clone()))]);
-        let stored = stored.read(std::slice::from_ref(&partition)).await?.pop().flatten();
-        lines.position = stored.as_ref().map(position).transpose()?.unwrap_or_default();
-        Ok(Box::new(FileSourceTask { files: self.files.clone(), path: file.into(), partition, lines, open: None }))
+        let (file, topic, batch_size) = task.read(KEYS, |keys| {
+            (
+                named(keys.text_opt("file")),
+                keys.text("topic"),
+                keys.unsigned("batch.size"),
+            )
+        })?;
+        let mut lines = LineBuffer::new(
+            topic.into(),
+            usize::try_from(batch_size).unwrap_or(usize::MAX).max(1),
+        );
+        let Some(file) = file else {
+            return Ok(Box::new(StdinSourceTask {
+                stdin: Stdin::open(),
+                lines,
+            }));
+        };
+        let partition = SourcePartition(vec![(
+            "filename".to_owned(),
+            OffsetValue::Text(file.clone()),
+        )]);
+        let stored = stored
+            .read(std::slice::from_ref(&partition))
+            .await?
+            .pop()
+            .flatten();
+        lines.position = stored
+            .as_ref()
+            .map(position)
+            .transpose()?
+            .unwrap_or_default();
+        Ok(Box::new(FileSourceTask {
+            files: self.files.clone(),
+            path: file.into(),
+            partition,
+            lines,
+            open: None,
+        }))
     }
 
     fn check_positions(&self, positions: &[SourcePosition]) -> Result<()> {
-        positions.iter().filter_map(|at| Some((&at.partition, at.offset.as_ref()?))).try_for_each(
-            |(partition, offset)| {
+        positions
+            .iter()
+            .filter_map(|at| Some((&at.partition, at.offset.as_ref()?)))
+            .try_for_each(|(partition, offset)| {
                 position(offset)?;
                 match partition.get("filename") {
                     Some(_) => Ok(()),
-                    None => Err(Error::config("Partition objects should contain the key 'filename'")),
+                    None => Err(Error::config(
+                        "Partition objects should contain the key 'filename'",
+                    )),
                 }
-            },
-        )
+            })
     }
 
     async fn probe(&self, config: &Config, report: &mut ConfigReport) {
-        let file = config.get("file").map(str::trim).filter(|file| !file.is_empty());
+        let file = config
+            .get("file")
+            .map(str::trim)
+            .filter(|file| !file.is_empty());
         if let Some(Err(error)) = file.map(|file| self.files.admit(file.as_ref())) {
             report.error("file", error.to_string());
         }
@@ -112,10 +157,16 @@ impl SourceConnector for FileStreamSource {
 fn position(offset: &SourceOffset) -> Result<u64> {
     match offset.get("position") {
         Some(OffsetValue::Long(position)) => u64::try_from(*position).map_err(|_| {
-            Error::config("The value for the 'position' key in the offset should be a non-negative value")
+            Error::config(
+                "The value for the 'position' key in the offset should be a non-negative value",
+            )
         }),
-        Some(_) => Err(Error::config("The value for the 'position' key in the offset is expected to be a Long value")),
-        None => Err(Error::config("Offset objects should either be null or contain the key 'position'")),
+        Some(_) => Err(Error::config(
+            "The value for the 'position' key in the offset is expected to be a Long value",
+        )),
+        None => Err(Error::config(
+            "Offset objects should either be null or contain the key 'position'",
+        )),
     }
 }
 
@@ -132,13 +183,21 @@ struct LineBuffer {
 
 impl LineBuffer {
     fn new(topic: Arc<str>, batch_size: usize) -> Self {
-        Self { topic, schema: Arc::new(Schema::of(SchemaType::String)), batch_size, unread: Vec::new(), position: 0 }
+        Self {
+            topic,
+            schema: Arc::new(Schema::of(SchemaType::String)),
+            batch_size,
+            unread: Vec::new(),
+            position: 0,
+        }
     }
 
     /// The complete lines, at most a batch of them. A line ends with `\n`, `\r\n` or `\r`; a `\r` at the end of what is
     /// there may be the first half of `\r\n`.
     fn take(&mut self) -> Vec<Record> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let timestamp_ms = i64::try_from(now.as_millis()).ok();
         let (mut records, mut from) = (Vec::new(), 0);
         while records.len() < self.batch_size
@@ -150,7 +209,9 @@ impl LineBuffer {
                 (b'\r', Some(b'\n')) => end + 2,
                 _ => end + 1,
             };
-            let text = String::from_utf8_lossy(&self.unread[from..end]).into_owned().into_boxed_str();
+            let text = String::from_utf8_lossy(&self.unread[from..end])
+                .into_owned()
+                .into_boxed_str();
             records.push(Record {
                 topic: self.topic.clone(),
                 partition: None,
@@ -194,10 +255,14 @@ impl FileSourceTask {
             let path = self.files.admit(&self.path)?;
             let mut file = match File::open(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-                opened => regular(opened.map_err(|error| failed("opened", &path, error))?, &path)?,
+                opened => regular(
+                    opened.map_err(|error| failed("opened", &path, error))?,
+                    &path,
+                )?,
             };
             let at = self.lines.position + self.lines.unread.len() as u64;
-            file.seek(SeekFrom::Start(at)).map_err(|error| failed("read", &path, error))?;
+            file.seek(SeekFrom::Start(at))
+                .map_err(|error| failed("read", &path, error))?;
             self.open = Some(file);
         }
         Ok(self.open.as_mut())
@@ -205,9 +270,12 @@ impl FileSourceTask {
 
     /// Looks for what an offset cannot follow: the file was cut, or another one has its name. Errors: `Config`.
     fn check_unchanged(&self, file: &File) -> Result<()> {
-        let found = file.metadata().map_err(|error| failed("examined", &self.path, error))?;
+        let found = file
+            .metadata()
+            .map_err(|error| failed("examined", &self.path, error))?;
         let named = fs::metadata(&self.path).ok();
-        let replaced = named.is_some_and(|named| (named.dev(), named.ino()) != (found.dev(), found.ino()));
+        let replaced =
+            named.is_some_and(|named| (named.dev(), named.ino()) != (found.dev(), found.ino()));
         if !replaced && found.len() >= self.lines.position + self.lines.unread.len() as u64 {
             return Ok(());
         }
@@ -215,7 +283,11 @@ impl FileSourceTask {
             "{} {} after it was read up to byte {}: a file may only grow. Stop the connector and reset its offsets \
              (DELETE /connectors/NAME/offsets) to read what is there from its beginning",
             self.path.display(),
-            if replaced { "was replaced" } else { "became shorter" },
+            if replaced {
+                "was replaced"
+            } else {
+                "became shorter"
+            },
             self.lines.position
         )))
     }
@@ -229,7 +301,10 @@ impl SourceTask for FileSourceTask {
         let mut read = 1;
         if records.is_empty() {
             let Some(file) = self.file()? else {
-                return Ok(SourceBatch { idle_for: Some(IDLE), ..SourceBatch::default() });
+                return Ok(SourceBatch {
+                    idle_for: Some(IDLE),
+                    ..SourceBatch::default()
+                });
             };
             let mut bytes = Vec::new();
             if let Err(error) = file.take(CHUNK).read_to_end(&mut bytes) {
@@ -244,10 +319,24 @@ impl SourceTask for FileSourceTask {
         if let (0, Some(file)) = (read, &self.open) {
             self.check_unchanged(file)?;
         }
-        let offset = SourceOffset(vec![("position".to_owned(), OffsetValue::Long(self.lines.position.cast_signed()))]);
-        let position = SourcePosition { partition: self.partition.clone(), offset: Some(offset) };
-        let positions = if records.is_empty() { Vec::new() } else { vec![position] };
-        Ok(SourceBatch { records, positions, idle_for: (read == 0).then_some(IDLE) })
+        let offset = SourceOffset(vec![(
+            "position".to_owned(),
+            OffsetValue::Long(self.lines.position.cast_signed()),
+        )]);
+        let position = SourcePosition {
+            partition: self.partition.clone(),
+            offset: Some(offset),
+        };
+        let positions = if records.is_empty() {
+            Vec::new()
+        } else {
+            vec![position]
+        };
+        Ok(SourceBatch {
+            records,
+            positions,
+            idle_for: (read == 0).then_some(IDLE),
+        })
     }
 
     async fn close(self: Box<Self>) {}
@@ -266,11 +355,19 @@ impl SourceTask for StdinSourceTask {
         if records.is_empty() {
             match self.stdin.read() {
                 Some(bytes) => self.lines.add(&bytes)?,
-                None => return Ok(SourceBatch { idle_for: Some(IDLE), ..SourceBatch::default() }),
+                None => {
+                    return Ok(SourceBatch {
+                        idle_for: Some(IDLE),
+                        ..SourceBatch::default()
+                    });
+                }
             }
             records = self.lines.take();
         }
-        Ok(SourceBatch { records, ..SourceBatch::default() })
+        Ok(SourceBatch {
+            records,
+            ..SourceBatch::default()
+        })
     }
 
     async fn close(self: Box<Self>) {}

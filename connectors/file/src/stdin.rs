@@ -38,6 +38,10 @@ impl Stdin {
 
     /// The next bytes, if there are any yet.
     pub fn read(self) -> Option<Vec<u8>> {
-        self.chunks.lock().unwrap_or_else(PoisonError::into_inner).try_recv().ok()
+        self.chunks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .try_recv()
+            .ok()
     }
 }

@@ -35,7 +35,8 @@ pub fn gregorian_days(year: i32, month: u32, day: u32) -> i64 {
     let y = i64::from(year) - i64::from(month <= 2);
     let era = y.div_euclid(400);
     let year_of_era = y.rem_euclid(400);
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year(month, day);
+    let day_of_era =
+        year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year(month, day);
     era * 146_097 + day_of_era - 719_468
 }
 
@@ -69,7 +70,13 @@ pub fn wall_text(wall: i64, separator: char, digits: u8) -> String {
     let (seconds, micros) = (wall.rem_euclid(DAY) / SECOND, wall.rem_euclid(SECOND));
     let mut out = String::with_capacity(29);
     let _ = write!(out, "{year:04}-{month:02}-{day:02}{separator}");
-    let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let _ = write!(
+        out,
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
     if digits > 0 {
         let _ = write!(out, ".{micros:06}");
     }
@@ -83,7 +90,12 @@ pub fn wall_text(wall: i64, separator: char, digits: u8) -> String {
 pub fn span_text(micros: i64) -> String {
     let (sign, span) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
     let (seconds, micros) = (span / SECOND.unsigned_abs(), span % SECOND.unsigned_abs());
-    let mut out = format!("{sign}{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let mut out = format!(
+        "{sign}{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
     if micros != 0 {
         let _ = write!(out, ".{micros:06}");
     }
@@ -92,7 +104,10 @@ pub fn span_text(micros: i64) -> String {
 
 /// Parses `2024-01-02`, optionally with `03:04:05` and a fraction, as servers write it. Gregorian.
 pub fn parse_wall(text: &str) -> Option<i64> {
-    let (date, time) = text.trim().split_once([' ', 'T']).unwrap_or((text.trim(), "00:00:00"));
+    let (date, time) = text
+        .trim()
+        .split_once([' ', 'T'])
+        .unwrap_or((text.trim(), "00:00:00"));
     let mut parts = date.splitn(3, '-');
     let mut number = || parts.next()?.parse::<u32>().ok();
     let days = gregorian_days(i32::try_from(number()?).ok()?, number()?, number()?);
@@ -128,7 +143,11 @@ mod tests {
 
     #[test]
     fn wall_times_come_back_from_their_text() {
-        for text in ["2024-02-29 12:34:56.789012", "1969-12-31 23:59:59.999999", "0001-01-01 00:00:00.000000"] {
+        for text in [
+            "2024-02-29 12:34:56.789012",
+            "1969-12-31 23:59:59.999999",
+            "0001-01-01 00:00:00.000000",
+        ] {
             assert_eq!(wall_text(parse_wall(text).unwrap(), ' ', 6), text);
         }
         assert_eq!(wall_text(1, 'T', 9), "1970-01-01T00:00:00.000001000");

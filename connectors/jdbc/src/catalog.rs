@@ -77,20 +77,35 @@ pub struct TableMeta {
 impl TableMeta {
     /// Whether records are decided about by this table as by the other: all but what statistics tell.
     pub fn decides_as(&self, other: &Self) -> bool {
-        let Self { id, columns, no_rollback, is_view, only_insert, .. } = self;
+        let Self {
+            id,
+            columns,
+            no_rollback,
+            is_view,
+            only_insert,
+            ..
+        } = self;
         (id, columns, self.keys()) == (&other.id, &other.columns, other.keys())
-            && (no_rollback, is_view, only_insert) == (&other.no_rollback, &other.is_view, &other.only_insert)
+            && (no_rollback, is_view, only_insert)
+                == (&other.no_rollback, &other.is_view, &other.only_insert)
     }
 
     /// What tells its rows apart.
     pub fn keys(&self) -> UniqueKeys<'_> {
-        UniqueKeys { primary: &self.primary_key, unique: &self.unique, in_part: self.unique_in_part }
+        UniqueKeys {
+            primary: &self.primary_key,
+            unique: &self.unique,
+            in_part: self.unique_in_part,
+        }
     }
 
     /// The column of exactly that name, else the only one that differs in letter case alone.
     pub fn column(&self, name: &str) -> Option<&ColumnMeta> {
         self.columns.iter().find(|c| c.name == name).or_else(|| {
-            let mut alike = self.columns.iter().filter(|c| c.name.to_lowercase() == name.to_lowercase());
+            let mut alike = self
+                .columns
+                .iter()
+                .filter(|c| c.name.to_lowercase() == name.to_lowercase());
             alike.next().filter(|_| alike.next().is_none())
         })
     }

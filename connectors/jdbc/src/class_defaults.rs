@@ -30,7 +30,10 @@ const OF_DEBEZIUM_SINK: &[ClassDefault] = &[
     // tombstones are skipped where rows are not deleted
     ("behavior.on.null.values", "ignore"),
     ("batch.size", "500"),
-    ("collection.naming.strategy", "io.debezium.sink.naming.DefaultCollectionNamingStrategy"),
+    (
+        "collection.naming.strategy",
+        "io.debezium.sink.naming.DefaultCollectionNamingStrategy",
+    ),
     // days and date-times have no zone and no Julian calendar there
     ("date.calendar.system", "PROLEPTIC_GREGORIAN"),
     ("date.timezone", "UTC"),
@@ -62,21 +65,66 @@ const ONLY_DEBEZIUM: &[ConfigKey] = &[
         "org.hibernate.c3p0.internal.C3P0ConnectionProvider",
         "each task has one connection and no pool.",
     ),
-    idle("connection.pool.min_size", ConfigType::Int, "5", "each task has one connection and no pool."),
-    idle("connection.pool.max_size", ConfigType::Int, "32", "each task has one connection and no pool."),
-    idle("connection.pool.acquire_increment", ConfigType::Int, "32", "each task has one connection and no pool."),
-    idle("connection.pool.timeout", ConfigType::Long, "1800", "each task has one connection and no pool."),
-    idle("connection.restart.on.errors", ConfigType::Boolean, "false", "a lost connection is always made anew."),
+    idle(
+        "connection.pool.min_size",
+        ConfigType::Int,
+        "5",
+        "each task has one connection and no pool.",
+    ),
+    idle(
+        "connection.pool.max_size",
+        ConfigType::Int,
+        "32",
+        "each task has one connection and no pool.",
+    ),
+    idle(
+        "connection.pool.acquire_increment",
+        ConfigType::Int,
+        "32",
+        "each task has one connection and no pool.",
+    ),
+    idle(
+        "connection.pool.timeout",
+        ConfigType::Long,
+        "1800",
+        "each task has one connection and no pool.",
+    ),
+    idle(
+        "connection.restart.on.errors",
+        ConfigType::Boolean,
+        "false",
+        "a lost connection is always made anew.",
+    ),
     idle(
         "use.reduction.buffer",
         ConfigType::Boolean,
         "false",
         "a batch's changes of one row are put together in any case.",
     ),
-    idle("keyed.message.batch.mode", ConfigType::String, "deduplication", "a batch's changes are made in their order."),
-    idle("dialect.postgres.postgis.schema", ConfigType::String, "public", "types are found by their names."),
-    idle("dialect.postgres.unnest.insert.enabled", ConfigType::Boolean, "false", "rows are copied in (COPY)."),
-    idle("dialect.sqlserver.identity.insert", ConfigType::Boolean, "false", "SQL Server is no target."),
+    idle(
+        "keyed.message.batch.mode",
+        ConfigType::String,
+        "deduplication",
+        "a batch's changes are made in their order.",
+    ),
+    idle(
+        "dialect.postgres.postgis.schema",
+        ConfigType::String,
+        "public",
+        "types are found by their names.",
+    ),
+    idle(
+        "dialect.postgres.unnest.insert.enabled",
+        ConfigType::Boolean,
+        "false",
+        "rows are copied in (COPY).",
+    ),
+    idle(
+        "dialect.sqlserver.identity.insert",
+        ConfigType::Boolean,
+        "false",
+        "SQL Server is no target.",
+    ),
     idle(
         "cloud.events.schema.name.pattern",
         ConfigType::String,
@@ -85,8 +133,16 @@ const ONLY_DEBEZIUM: &[ConfigKey] = &[
     ),
 ];
 
-const fn idle(name: &'static str, ty: ConfigType, default: &'static str, why: &'static str) -> ConfigKey {
-    ConfigKey::new(name, ty, DefaultValue::Text(default), GROUP, why).without_effect().importance(Importance::Low).own()
+const fn idle(
+    name: &'static str,
+    ty: ConfigType,
+    default: &'static str,
+    why: &'static str,
+) -> ConfigKey {
+    ConfigKey::new(name, ty, DefaultValue::Text(default), GROUP, why)
+        .without_effect()
+        .importance(Importance::Low)
+        .own()
 }
 
 /// Taken where it says what happens here anyway.
@@ -122,7 +178,9 @@ pub fn sink_keys(class: &str) -> &'static [ConfigKey] {
     static AIVEN: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| with(sink::KEYS, OF_AIVEN_SINK));
     static DEBEZIUM: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| {
         let keys = with(sink::KEYS, OF_DEBEZIUM_SINK);
-        keys.into_iter().chain(ONLY_DEBEZIUM.iter().copied()).collect()
+        keys.into_iter()
+            .chain(ONLY_DEBEZIUM.iter().copied())
+            .collect()
     });
     match class {
         AIVEN_SINK => &AIVEN,
@@ -134,13 +192,20 @@ pub fn sink_keys(class: &str) -> &'static [ConfigKey] {
 /// The keys of a source under that class.
 pub fn source_keys(class: &str) -> &'static [ConfigKey] {
     static KEYS: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| with(source::KEYS, OF_AIVEN_SOURCE));
-    if class == AIVEN_SOURCE { &KEYS } else { source::KEYS }
+    if class == AIVEN_SOURCE {
+        &KEYS
+    } else {
+        source::KEYS
+    }
 }
 
 fn with(keys: &[ConfigKey], others: &[ClassDefault]) -> Vec<ConfigKey> {
     let other = |key: &ConfigKey| others.iter().find(|(name, _)| *name == key.name);
     let replaced = |key: &ConfigKey| match other(key) {
-        Some((_, default)) => ConfigKey { default: DefaultValue::Text(default), ..*key },
+        Some((_, default)) => ConfigKey {
+            default: DefaultValue::Text(default),
+            ..*key
+        },
         None => *key,
     };
     keys.iter().map(replaced).collect()
@@ -154,7 +219,12 @@ mod tests {
 
     fn default_of(keys: &[ConfigKey], name: &str) -> Option<&'static str> {
         let named = |key: &&ConfigKey| key.name == name || key.aliases.contains(&name);
-        match keys.iter().find(named).unwrap_or_else(|| panic!("{name} is not taken")).default {
+        match keys
+            .iter()
+            .find(named)
+            .unwrap_or_else(|| panic!("{name} is not taken"))
+            .default
+        {
             DefaultValue::Text(text) => Some(text),
             DefaultValue::Null | DefaultValue::Required => None,
         }
@@ -171,8 +241,14 @@ mod tests {
             ("primary.key.mode", "none"),
             ("primary.key.fields", ""),
             ("collection.name.format", "${topic}"),
-            ("collection.naming.strategy", "io.debezium.sink.naming.DefaultCollectionNamingStrategy"),
-            ("column.naming.strategy", "io.debezium.connector.jdbc.naming.DefaultColumnNamingStrategy"),
+            (
+                "collection.naming.strategy",
+                "io.debezium.sink.naming.DefaultCollectionNamingStrategy",
+            ),
+            (
+                "column.naming.strategy",
+                "io.debezium.connector.jdbc.naming.DefaultColumnNamingStrategy",
+            ),
             ("collection.table.format", "${table}"),
             ("quote.identifiers", "NEVER"),
             ("use.time.zone", "UTC"),
@@ -182,20 +258,35 @@ mod tests {
             ("field.exclude.list", ""),
             ("flush.max.retries", "5"),
             ("flush.retry.delay.ms", "1000"),
-            ("connection.provider", "org.hibernate.c3p0.internal.C3P0ConnectionProvider"),
+            (
+                "connection.provider",
+                "org.hibernate.c3p0.internal.C3P0ConnectionProvider",
+            ),
             ("connection.pool.min_size", "5"),
             ("connection.pool.acquire_increment", "32"),
             ("connection.pool.timeout", "1800"),
             ("dialect.postgres.unnest.insert.enabled", "false"),
             ("dialect.sqlserver.identity.insert", "false"),
-            ("cloud.events.schema.name.pattern", ".*CloudEvents\\.Envelope$"),
+            (
+                "cloud.events.schema.name.pattern",
+                ".*CloudEvents\\.Envelope$",
+            ),
             ("connection.pool.max_size", "32"),
             ("connection.restart.on.errors", "false"),
             ("dialect.postgres.postgis.schema", "public"),
         ] {
-            assert_eq!(default_of(sink_keys(DEBEZIUM_SINK), name), Some(want), "{name}");
+            assert_eq!(
+                default_of(sink_keys(DEBEZIUM_SINK), name),
+                Some(want),
+                "{name}"
+            );
         }
-        for class in ["io.confluent.connect.jdbc.JdbcSinkConnector", "JdbcSinkConnector", AIVEN_SINK, REDPANDA_SINK] {
+        for class in [
+            "io.confluent.connect.jdbc.JdbcSinkConnector",
+            "JdbcSinkConnector",
+            AIVEN_SINK,
+            REDPANDA_SINK,
+        ] {
             for (name, want) in [
                 ("insert.mode", "insert"),
                 ("batch.size", "3000"),
@@ -203,7 +294,14 @@ mod tests {
                 ("pk.mode", "none"),
                 ("pk.fields", ""),
                 ("table.name.format", "${topic}"),
-                ("table.types", if class == AIVEN_SINK { "TABLE,PARTITIONED TABLE" } else { "TABLE" }),
+                (
+                    "table.types",
+                    if class == AIVEN_SINK {
+                        "TABLE,PARTITIONED TABLE"
+                    } else {
+                        "TABLE"
+                    },
+                ),
                 ("fields.whitelist", ""),
                 ("auto.evolve", "false"),
                 ("quote.sql.identifiers", "ALWAYS"),
@@ -212,17 +310,32 @@ mod tests {
                 ("retry.backoff.ms", "3000"),
                 ("table.name.normalize", "false"),
             ] {
-                assert_eq!(default_of(sink_keys(class), name), Some(want), "{class} {name}");
+                assert_eq!(
+                    default_of(sink_keys(class), name),
+                    Some(want),
+                    "{class} {name}"
+                );
             }
         }
-        for (class, rows, initial) in
-            [(AIVEN_SOURCE, "100", Some("0")), ("io.confluent.connect.jdbc.JdbcSourceConnector", "1000", None)]
-        {
+        for (class, rows, initial) in [
+            (AIVEN_SOURCE, "100", Some("0")),
+            (
+                "io.confluent.connect.jdbc.JdbcSourceConnector",
+                "1000",
+                None,
+            ),
+        ] {
             assert_eq!(default_of(source_keys(class), "batch.max.rows"), Some(rows));
             assert_eq!(default_of(source_keys(class), "timestamp.initial"), initial);
-            assert_eq!(default_of(source_keys(class), "poll.interval.ms"), Some("5000"));
+            assert_eq!(
+                default_of(source_keys(class), "poll.interval.ms"),
+                Some("5000")
+            );
             assert_eq!(default_of(source_keys(class), "table.types"), Some("TABLE"));
-            assert_eq!(default_of(source_keys(class), "validate.non.null"), Some("true"));
+            assert_eq!(
+                default_of(source_keys(class), "validate.non.null"),
+                Some("true")
+            );
         }
     }
 }

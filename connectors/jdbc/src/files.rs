@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use connector_api::files::AllowedFiles;
 use connector_api::{
-    Config, ConfigKey, ConfigReport, Plugin, Result, SinkConnector, SinkTask, SourceConnector, SourcePosition,
-    SourceTask, StoredOffsets, TaskPlan, TopicPartition, async_trait,
+    Config, ConfigKey, ConfigReport, Plugin, Result, SinkConnector, SinkTask, SourceConnector,
+    SourcePosition, SourceTask, StoredOffsets, TaskPlan, TopicPartition, async_trait,
 };
 
 /// The private key by which a config carries them; what a user writes there is replaced.
@@ -31,7 +31,12 @@ fn with_files(config: &Config, files: &AllowedFiles) -> Config {
     let line = |sign: char, path: &PathBuf| format!("{sign}{}\0", path.display());
     let allowed = files.allowed().iter().map(|path| line('+', path));
     let mut config = config.clone();
-    config.set(KEY, allowed.chain(files.kept().iter().map(|path| line('-', path))).collect::<String>());
+    config.set(
+        KEY,
+        allowed
+            .chain(files.kept().iter().map(|path| line('-', path)))
+            .collect::<String>(),
+    );
     config
 }
 
@@ -77,22 +82,37 @@ impl<P: Plugin> Plugin for PathGuard<P> {
 
 /// The plan, without what tasks are told anew.
 fn untold(mut plan: TaskPlan) -> TaskPlan {
-    plan.tasks.iter_mut().for_each(|task| drop(task.remove(KEY)));
+    plan.tasks
+        .iter_mut()
+        .for_each(|task| drop(task.remove(KEY)));
     plan
 }
 
 #[async_trait]
 impl<P: SourceConnector> SourceConnector for PathGuard<P> {
     async fn plan(&self, config: &Config, max_tasks: usize) -> Result<TaskPlan> {
-        self.plugin.plan(&with_files(config, &self.files), max_tasks).await.map(untold)
+        self.plugin
+            .plan(&with_files(config, &self.files), max_tasks)
+            .await
+            .map(untold)
     }
 
-    async fn plan_on(&self, config: &Config, max_tasks: usize, stored: &dyn StoredOffsets) -> Result<TaskPlan> {
-        self.plugin.plan_on(&with_files(config, &self.files), max_tasks, stored).await.map(untold)
+    async fn plan_on(
+        &self,
+        config: &Config,
+        max_tasks: usize,
+        stored: &dyn StoredOffsets,
+    ) -> Result<TaskPlan> {
+        self.plugin
+            .plan_on(&with_files(config, &self.files), max_tasks, stored)
+            .await
+            .map(untold)
     }
 
     async fn open(&self, task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>> {
-        self.plugin.open(&with_files(task, &self.files), stored).await
+        self.plugin
+            .open(&with_files(task, &self.files), stored)
+            .await
     }
 
     fn check_positions(&self, positions: &[SourcePosition]) -> Result<()> {
@@ -100,26 +120,40 @@ impl<P: SourceConnector> SourceConnector for PathGuard<P> {
     }
 
     async fn probe(&self, config: &Config, report: &mut ConfigReport) {
-        self.plugin.probe(&with_files(config, &self.files), report).await;
+        self.plugin
+            .probe(&with_files(config, &self.files), report)
+            .await;
     }
 }
 
 #[async_trait]
 impl<P: SinkConnector> SinkConnector for PathGuard<P> {
     async fn open(&self, task: &Config, tolerate: bool) -> Result<Box<dyn SinkTask>> {
-        self.plugin.open(&with_files(task, &self.files), tolerate).await
+        self.plugin
+            .open(&with_files(task, &self.files), tolerate)
+            .await
     }
 
-    async fn alter_offsets(&self, config: &Config, offsets: &[(TopicPartition, Option<i64>)]) -> Result<bool> {
-        self.plugin.alter_offsets(&with_files(config, &self.files), offsets).await
+    async fn alter_offsets(
+        &self,
+        config: &Config,
+        offsets: &[(TopicPartition, Option<i64>)],
+    ) -> Result<bool> {
+        self.plugin
+            .alter_offsets(&with_files(config, &self.files), offsets)
+            .await
     }
 
     async fn reset_offsets(&self, config: &Config) -> Result<bool> {
-        self.plugin.reset_offsets(&with_files(config, &self.files)).await
+        self.plugin
+            .reset_offsets(&with_files(config, &self.files))
+            .await
     }
 
     async fn probe(&self, config: &Config, report: &mut ConfigReport) {
-        self.plugin.probe(&with_files(config, &self.files), report).await;
+        self.plugin
+            .probe(&with_files(config, &self.files), report)
+            .await;
     }
 }
 
@@ -133,7 +167,13 @@ mod tests {
     #[test]
     fn a_config_carries_the_workers_files_and_not_its_own() {
         let files = AllowedFiles::new(SETTING, vec!["/a".into()], vec!["/a/own".into()]);
-        assert_eq!(of(&with_files(&Config::from([("task.sqlite.files", "+/")]), &files)), Some(files));
+        assert_eq!(
+            of(&with_files(
+                &Config::from([("task.sqlite.files", "+/")]),
+                &files
+            )),
+            Some(files)
+        );
         assert_eq!(of(&Config::new()), None);
     }
 }

@@ -18,22 +18,40 @@ pub struct TableId {
 impl TableId {
     /// A table without qualifiers.
     pub fn bare(table: impl Into<String>) -> Self {
-        Self { catalog: None, schema: None, table: table.into() }
+        Self {
+            catalog: None,
+            schema: None,
+            table: table.into(),
+        }
     }
 
     /// A table of a MariaDB or MySQL database.
     pub fn in_catalog(catalog: impl Into<String>, table: impl Into<String>) -> Self {
-        Self { catalog: Some(catalog.into()), schema: None, table: table.into() }
+        Self {
+            catalog: Some(catalog.into()),
+            schema: None,
+            table: table.into(),
+        }
     }
 
     /// A table of a PostgreSQL schema.
     pub fn in_schema(schema: impl Into<String>, table: impl Into<String>) -> Self {
-        Self { catalog: None, schema: Some(schema.into()), table: table.into() }
+        Self {
+            catalog: None,
+            schema: Some(schema.into()),
+            table: table.into(),
+        }
     }
 
     /// The parts that are there, outermost first.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
-        [self.catalog.as_deref(), self.schema.as_deref(), Some(self.table.as_str())].into_iter().flatten()
+        [
+            self.catalog.as_deref(),
+            self.schema.as_deref(),
+            Some(self.table.as_str()),
+        ]
+        .into_iter()
+        .flatten()
     }
 
     /// Splits a comma-separated list of such names; commas between quotes do not count. Names that cannot be split are
@@ -125,7 +143,10 @@ mod tests {
                 "{text}"
             );
         }
-        assert_eq!(TableId::list("`a,b`.c, d"), [vec!["a,b".to_owned(), "c".into()], vec!["d".into()]]);
+        assert_eq!(
+            TableId::list("`a,b`.c, d"),
+            [vec!["a,b".to_owned(), "c".into()], vec!["d".into()]]
+        );
         assert_eq!(TableId::in_catalog("db", "t").to_string(), "db.t");
     }
 

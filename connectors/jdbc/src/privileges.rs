@@ -62,15 +62,25 @@ impl AccountPrivileges {
         Ok(match database {
             DatabaseKind::MySql => {
                 let lines = session.query("SHOW GRANTS", &[]).await?;
-                let lines = lines.iter().filter_map(|row| row.first().and_then(Value::as_str));
+                let lines = lines
+                    .iter()
+                    .filter_map(|row| row.first().and_then(Value::as_str));
                 let rights = TableRights::MySql(AccountGrants::parse(lines));
                 let user = session.query("SELECT CURRENT_USER()", &[]).await?;
                 let (user, host) = text(&user).rsplit_once('@').unwrap_or_default();
-                Some(Self { name: format!("'{user}'@'{host}'"), rights })
+                Some(Self {
+                    name: format!("'{user}'@'{host}'"),
+                    rights,
+                })
             }
             DatabaseKind::Postgres => {
-                let user = session.query("SELECT current_user::pg_catalog.text", &[]).await?;
-                Some(Self { name: session.dialect().quoted(text(&user)), rights: TableRights::Postgres })
+                let user = session
+                    .query("SELECT current_user::pg_catalog.text", &[])
+                    .await?;
+                Some(Self {
+                    name: session.dialect().quoted(text(&user)),
+                    rights: TableRights::Postgres,
+                })
             }
             DatabaseKind::Sqlite => None,
         })
@@ -78,11 +88,17 @@ impl AccountPrivileges {
 
     /// What is missing of `needs`: one text for each table, with the statement that mends it. Tables have their full
     /// names.
-    pub async fn missing(&self, session: &mut dyn Session, needs: &[(TableId, Privilege)]) -> Result<Vec<String>> {
+    pub async fn missing(
+        &self,
+        session: &mut dyn Session,
+        needs: &[(TableId, Privilege)],
+    ) -> Result<Vec<String>> {
         let mut missing: BTreeMap<&TableId, Vec<Privilege>> = BTreeMap::new();
         for (table, privilege) in needs {
             let allowed = match &self.rights {
-                TableRights::MySql(grants) => grants.allows(privilege.name(), Some(table)).unwrap_or(true),
+                TableRights::MySql(grants) => {
+                    grants.allows(privilege.name(), Some(table)).unwrap_or(true)
+                }
                 TableRights::Postgres => postgres_allows(session, table, *privilege).await?,
             };
             if !allowed {
@@ -90,21 +106,32 @@ impl AccountPrivileges {
             }
         }
         let dialect = session.dialect();
-        Ok(missing.into_iter().map(|(table, privileges)| self.told(dialect, table, privileges)).collect())
+        Ok(missing
+            .into_iter()
+            .map(|(table, privileges)| self.told(dialect, table, privileges))
+            .collect())
     }
 
     /// What the account lacks for seeing open transactions, if it does.
     pub async fn blind(&self, session: &mut dyn Session) -> Result<Option<String>> {
-        let Some(wanted) = session.dialect().oldest_transaction() else { return Ok(None) };
+        let Some(wanted) = session.dialect().oldest_transaction() else {
+            return Ok(None);
+        };
         let (sees, grant) = match &self.rights {
             TableRights::MySql(grants) => (
                 grants.allows(wanted.grant, None).unwrap_or(true),
                 format!("GRANT {} ON *.* TO {}", wanted.grant, self.name),
             ),
             TableRights::Postgres => {
-                let sql = "SELECT pg_catalog.pg_has_role(current_user, $1, 'USAGE')::pg_catalog.int4";
-                let found = session.query(sql, &[SqlParam::Text(wanted.grant.into())]).await?;
-                (is_true(&found), format!("GRANT {} TO {}", wanted.grant, self.name))
+                let sql =
+                    "SELECT pg_catalog.pg_has_role(current_user, $1, 'USAGE')::pg_catalog.int4";
+                let found = session
+                    .query(sql, &[SqlParam::Text(wanted.grant.into())])
+                    .await?;
+                (
+                    is_true(&found),
+                    format!("GRANT {} TO {}", wanted.grant, self.name),
+                )
             }
         };
         Ok((!sees).then(|| {
@@ -117,36 +144,66 @@ impl AccountPrivileges {
     }
 
     fn told(&self, dialect: &dyn Dialect, table: &TableId, privileges: Vec<Privilege>) -> String {
-        let names: Vec<_> = privileges.iter().map(|privilege| privilege.name()).collect();
+        let names: Vec<_> = privileges
+            .iter()
+            .map(|privilege| privilege.name())
+            .collect();
         let place = dialect.table(table);
         let grants = match self.rights {
-            TableRights::MySql(_) => format!("GRANT {} ON {place} TO {}", names.join(", "), self.name),
+            TableRights::MySql(_) => {
+                format!("GRANT {} ON {place} TO {}", names.join(", "), self.name)
+            }
             TableRights::Postgres => self.postgres_grants(dialect, table, &place, &privileges),
         };
-        format!("{} lacks {} on {table}; to mend it: {grants}", self.name, names.join(", "))
+        format!(
+            "{} lacks {} on {table}; to mend it: {grants}",
+            self.name,
+            names.join(", ")
+        )
     }
 
     /// There, making a table takes a privilege on its schema, and changing one belongs to its owner.
-    fn postgres_grants(&self, dialect: &dyn Dialect, table: &TableId, place: &str, lacked: &[Privilege]) -> String {
+    fn postgres_grants(
+        &self,
+        dialect: &dyn Dialect,
+        table: &TableId,
+        place: &str,
+        lacked: &[Privilege],
+    ) -> String {
         let mut statements = Vec::new();
         let schema = dialect.quoted(table.schema.as_deref().unwrap_or("public"));
         if lacked.contains(&Privilege::Create) {
-            statements.push(format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {}", self.name));
+            statements.push(format!(
+                "GRANT USAGE, CREATE ON SCHEMA {schema} TO {}",
+                self.name
+            ));
         }
         if lacked.contains(&Privilege::Alter) {
             statements.push(format!("ALTER TABLE {place} OWNER TO {}", self.name));
         }
         let of_rows = |p: &&Privilege| !matches!(p, Privilege::Create | Privilege::Alter);
-        let rows: Vec<_> = lacked.iter().filter(of_rows).map(|privilege| privilege.name()).collect();
+        let rows: Vec<_> = lacked
+            .iter()
+            .filter(of_rows)
+            .map(|privilege| privilege.name())
+            .collect();
         if !rows.is_empty() {
-            statements.push(format!("GRANT {} ON {place} TO {}", rows.join(", "), self.name));
+            statements.push(format!(
+                "GRANT {} ON {place} TO {}",
+                rows.join(", "),
+                self.name
+            ));
         }
         statements.join("; ")
     }
 }
 
 /// Whether the current user may do that with a table; with one that is not there, everything but making it.
-async fn postgres_allows(session: &mut dyn Session, table: &TableId, privilege: Privilege) -> Result<bool> {
+async fn postgres_allows(
+    session: &mut dyn Session,
+    table: &TableId,
+    privilege: Privilege,
+) -> Result<bool> {
     let schema = SqlParam::Text(table.schema.as_deref().unwrap_or("public").into());
     let name = SqlParam::Text(table.table.as_str().into());
     let found = match privilege {
@@ -166,17 +223,31 @@ async fn postgres_allows(session: &mut dyn Session, table: &TableId, privilege: 
                        WHERE n.nspname = $1 AND c.relname = $2";
             // There is no DELETE of a column.
             let whole = sql.replace("has_any_column_privilege", "has_table_privilege");
-            let sql = if of_rows == Privilege::Delete { whole.as_str() } else { sql };
-            session.query(sql, &[schema, name, SqlParam::Text(of_rows.name().into())]).await?
+            let sql = if of_rows == Privilege::Delete {
+                whole.as_str()
+            } else {
+                sql
+            };
+            session
+                .query(sql, &[schema, name, SqlParam::Text(of_rows.name().into())])
+                .await?
         }
     };
     Ok(found.is_empty() || is_true(&found))
 }
 
 fn is_true(found: &[Vec<Value>]) -> bool {
-    found.first().and_then(|row| row.first()).and_then(Value::as_i64) == Some(1)
+    found
+        .first()
+        .and_then(|row| row.first())
+        .and_then(Value::as_i64)
+        == Some(1)
 }
 
 fn text(found: &[Vec<Value>]) -> &str {
-    found.first().and_then(|row| row.first()).and_then(Value::as_str).unwrap_or_default()
+    found
+        .first()
+        .and_then(|row| row.first())
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }

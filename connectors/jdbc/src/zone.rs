@@ -51,16 +51,26 @@ impl JdbcTimeZone {
     /// A zone by its IANA name, by one of Java's short ids, or an offset as `java.time.ZoneId` takes it: `+02:00`, `-5`,
     /// `UTC+1`, `GMT-03:30`, `Z`.
     pub fn named(name: &str) -> Option<Self> {
-        let name = SHORT_IDS.iter().find(|(id, _)| *id == name).map_or(name, |(_, zone)| zone);
+        let name = SHORT_IDS
+            .iter()
+            .find(|(id, _)| *id == name)
+            .map_or(name, |(_, zone)| zone);
         let upper = name.to_ascii_uppercase();
-        let offset = ["UTC", "GMT", "UT"].iter().find_map(|p| upper.strip_prefix(p)).unwrap_or(&upper);
+        let offset = ["UTC", "GMT", "UT"]
+            .iter()
+            .find_map(|p| upper.strip_prefix(p))
+            .unwrap_or(&upper);
         if matches!(offset, "" | "Z") && !name.is_empty() {
             return Some(Self(None));
         }
         if let Some(seconds) = offset_seconds(offset) {
-            return Some(Self(Some(TimeZone::fixed(Offset::from_seconds(seconds).ok()?))));
+            return Some(Self(Some(TimeZone::fixed(
+                Offset::from_seconds(seconds).ok()?,
+            ))));
         }
-        TimeZone::get(name).ok().map(|zone| Self((zone != TimeZone::UTC).then_some(zone)))
+        TimeZone::get(name)
+            .ok()
+            .map(|zone| Self((zone != TimeZone::UTC).then_some(zone)))
     }
 
     /// Seconds that local time is ahead of UTC at that instant (seconds since 1970-01-01 UTC). Instants beyond the
@@ -68,7 +78,8 @@ impl JdbcTimeZone {
     pub fn offset_at(&self, epoch_seconds: i64) -> i64 {
         let Some(zone) = &self.0 else { return 0 };
         let limits = (Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
-        let at = Timestamp::from_second(epoch_seconds.clamp(limits.0, limits.1)).unwrap_or_default();
+        let at =
+            Timestamp::from_second(epoch_seconds.clamp(limits.0, limits.1)).unwrap_or_default();
         i64::from(zone.to_offset(at).seconds())
     }
 }
@@ -89,8 +100,12 @@ impl JdbcTimeZone {
     /// `java.util.Calendar` does both.
     pub fn instant(&self, wall: i64) -> i64 {
         let Some(zone) = &self.0 else { return wall };
-        let Some(civil) = datetime(wall) else { return wall };
-        zone.to_ambiguous_timestamp(civil).later().map_or(wall, |t| t.as_microsecond())
+        let Some(civil) = datetime(wall) else {
+            return wall;
+        };
+        zone.to_ambiguous_timestamp(civil)
+            .later()
+            .map_or(wall, |t| t.as_microsecond())
     }
 
     /// The wall time of an instant in this zone, both in microseconds.
@@ -105,27 +120,44 @@ impl JdbcTimeZone {
         if self.wall(instant) <= wall {
             return instant;
         }
-        let Some((zone, behind)) = self.0.as_ref().zip(timestamp(instant + 1)) else { return instant };
-        zone.preceding(behind).next().map_or(instant, |change| change.timestamp().as_microsecond() - 1)
+        let Some((zone, behind)) = self.0.as_ref().zip(timestamp(instant + 1)) else {
+            return instant;
+        };
+        zone.preceding(behind)
+            .next()
+            .map_or(instant, |change| change.timestamp().as_microsecond() - 1)
     }
 
     /// The lowest wall time that a clock of this zone shows from that instant on: the instant's own, unless the clock is
     /// soon set back behind it.
     pub fn lowest_wall_from(&self, instant: i64) -> i64 {
-        self.set_back(instant, instant + SET_BACK).map(|(_, to)| to).fold(self.wall(instant), i64::min)
+        self.set_back(instant, instant + SET_BACK)
+            .map(|(_, to)| to)
+            .fold(self.wall(instant), i64::min)
     }
 
     /// The highest wall time that a clock of this zone has shown up to that instant: the instant's own, unless the clock
     /// was set back a while ago.
     pub fn highest_wall_until(&self, instant: i64) -> i64 {
-        self.set_back(instant - SET_BACK, instant).map(|(from, _)| from).fold(self.wall(instant), i64::max)
+        self.set_back(instant - SET_BACK, instant)
+            .map(|(from, _)| from)
+            .fold(self.wall(instant), i64::max)
     }
 
     /// From where to where the clock is set back after the one instant and up to the other.
     fn set_back(&self, after: i64, until: i64) -> impl Iterator<Item = (i64, i64)> {
-        let changes = self.0.as_ref().zip(timestamp(after)).into_iter().flat_map(|(zone, after)| zone.following(after));
-        let times = changes.map(|change| change.timestamp().as_microsecond()).take_while(move |at| *at <= until);
-        times.map(|at| (self.wall(at - 1) + 1, self.wall(at))).filter(|(from, to)| to < from)
+        let changes = self
+            .0
+            .as_ref()
+            .zip(timestamp(after))
+            .into_iter()
+            .flat_map(|(zone, after)| zone.following(after));
+        let times = changes
+            .map(|change| change.timestamp().as_microsecond())
+            .take_while(move |at| *at <= until);
+        times
+            .map(|at| (self.wall(at - 1) + 1, self.wall(at)))
+            .filter(|(from, to)| to < from)
     }
 }
 
@@ -190,7 +222,11 @@ mod tests {
             ("2024-11-03 01:30:00", 1_730_615_400_000),
             ("1970-01-01 00:00:00", 18_000_000),
         ] {
-            assert_eq!(zone.instant(parse_wall(wall).unwrap()) / 1000, instant_ms, "{wall}");
+            assert_eq!(
+                zone.instant(parse_wall(wall).unwrap()) / 1000,
+                instant_ms,
+                "{wall}"
+            );
         }
         assert_eq!(zone.wall(18_000_000_000), 0);
     }
@@ -201,19 +237,63 @@ mod tests {
         let zone = JdbcTimeZone::named("Europe/Berlin").unwrap();
         let at = |text: &str| parse_wall(text).unwrap();
         for (instant, lowest, highest) in [
-            ("2024-10-26 12:00:00", "2024-10-26 14:00:00", "2024-10-26 14:00:00"),
-            ("2024-10-26 23:59:00", "2024-10-27 01:59:00", "2024-10-27 01:59:00"),
-            ("2024-10-27 00:30:00", "2024-10-27 02:00:00", "2024-10-27 02:30:00"),
-            ("2024-10-27 00:59:59", "2024-10-27 02:00:00", "2024-10-27 02:59:59"),
-            ("2024-10-27 01:00:00", "2024-10-27 02:00:00", "2024-10-27 03:00:00"),
-            ("2024-10-27 01:30:00", "2024-10-27 02:30:00", "2024-10-27 03:00:00"),
-            ("2024-10-27 02:30:00", "2024-10-27 03:30:00", "2024-10-27 03:30:00"),
-            ("2024-03-31 00:59:59", "2024-03-31 01:59:59", "2024-03-31 01:59:59"),
-            ("2024-03-31 01:00:00", "2024-03-31 03:00:00", "2024-03-31 03:00:00"),
+            (
+                "2024-10-26 12:00:00",
+                "2024-10-26 14:00:00",
+                "2024-10-26 14:00:00",
+            ),
+            (
+                "2024-10-26 23:59:00",
+                "2024-10-27 01:59:00",
+                "2024-10-27 01:59:00",
+            ),
+            (
+                "2024-10-27 00:30:00",
+                "2024-10-27 02:00:00",
+                "2024-10-27 02:30:00",
+            ),
+            (
+                "2024-10-27 00:59:59",
+                "2024-10-27 02:00:00",
+                "2024-10-27 02:59:59",
+            ),
+            (
+                "2024-10-27 01:00:00",
+                "2024-10-27 02:00:00",
+                "2024-10-27 03:00:00",
+            ),
+            (
+                "2024-10-27 01:30:00",
+                "2024-10-27 02:30:00",
+                "2024-10-27 03:00:00",
+            ),
+            (
+                "2024-10-27 02:30:00",
+                "2024-10-27 03:30:00",
+                "2024-10-27 03:30:00",
+            ),
+            (
+                "2024-03-31 00:59:59",
+                "2024-03-31 01:59:59",
+                "2024-03-31 01:59:59",
+            ),
+            (
+                "2024-03-31 01:00:00",
+                "2024-03-31 03:00:00",
+                "2024-03-31 03:00:00",
+            ),
         ] {
             let instant = at(instant);
-            assert_eq!(zone.lowest_wall_from(instant), at(lowest), "lowest from {instant}");
-            assert_eq!(zone.highest_wall_until(instant), at(highest), "highest until {instant}");
+            assert_eq!(
+                zone.lowest_wall_from(instant),
+                at(lowest),
+                "lowest from {instant}"
+            );
+            assert_eq!(
+                zone.highest_wall_until(instant),
+                at(highest),
+                "highest until {instant}"
+            );
         }
         for (wall, instant) in [
             ("2024-03-31 01:59:59", "2024-03-31 00:59:59"),
@@ -225,7 +305,14 @@ mod tests {
             assert_eq!(zone.last_instant(at(wall)), at(instant), "{wall}");
         }
         let utc = JdbcTimeZone::named("UTC").unwrap();
-        assert_eq!((utc.lowest_wall_from(5), utc.highest_wall_until(5), utc.last_instant(5)), (5, 5, 5));
+        assert_eq!(
+            (
+                utc.lowest_wall_from(5),
+                utc.highest_wall_until(5),
+                utc.last_instant(5)
+            ),
+            (5, 5, 5)
+        );
     }
 
     #[test]
@@ -243,7 +330,11 @@ mod tests {
             ("EST", 1_690_000_000, -5 * 3600),
             ("Europe/Vienna", i64::MAX, 3600),
         ] {
-            assert_eq!(JdbcTimeZone::named(name).unwrap().offset_at(at), want, "{name}");
+            assert_eq!(
+                JdbcTimeZone::named(name).unwrap().offset_at(at),
+                want,
+                "{name}"
+            );
         }
         for bad in ["Mars/Phobos", "", "+99:00", "+1:99"] {
             assert!(check(bad).is_err(), "{bad}");

@@ -9,7 +9,8 @@ use std::fs;
 use std::time::Instant;
 
 use connector_api::{
-    Config, Result, SourceConnector, SourceOffset, SourcePartition, SourcePosition, StoredOffsets, async_trait,
+    Config, Result, SourceConnector, SourceOffset, SourcePartition, SourcePosition, StoredOffsets,
+    async_trait,
 };
 use connector_jdbc::source::JdbcSource;
 use futures_util::TryStreamExt;
@@ -52,7 +53,10 @@ async fn fill(url: &str) {
          b BIGINT, c VARCHAR(60) NOT NULL, d VARCHAR(60), e DECIMAL(12,2), f DOUBLE, g DATETIME(3), h DATE, i TINYINT, \
          j VARCHAR(40))";
     connection.execute(create).await.unwrap();
-    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM speed").fetch_one(&mut connection).await.unwrap();
+    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM speed")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
     if count.unsigned_abs() < ROWS {
         let fill = format!(
             "INSERT INTO speed (a,b,c,d,e,f,g,h,i,j) SELECT seq, seq*7919, CONCAT('customer number ', seq), \
@@ -95,7 +99,12 @@ async fn source(url: &str, batch: &str, gaps: &str) -> f64 {
     while count < ROWS {
         count += task.poll().await.unwrap().records.len() as u64;
     }
-    let rate = print(&format!("source, batch.max.rows={batch}, gap.tracking={gaps}"), count, started, cpu);
+    let rate = print(
+        &format!("source, batch.max.rows={batch}, gap.tracking={gaps}"),
+        count,
+        started,
+        cpu,
+    );
     task.close().await;
     rate
 }
@@ -110,6 +119,13 @@ async fn the_source_keeps_up_with_the_driver() {
     let fast = source(&url, "1000", "off").await;
     let safe = source(&url, "1000", "auto").await;
     source(&url, "100", "auto").await;
-    println!("ratios: {:.2} without, {:.2} with gap tracking", fast / limit, safe / limit);
-    assert!(safe > 0.15 * limit, "the source reads at a fraction of the speed of its driver");
+    println!(
+        "ratios: {:.2} without, {:.2} with gap tracking",
+        fast / limit,
+        safe / limit
+    );
+    assert!(
+        safe > 0.15 * limit,
+        "the source reads at a fraction of the speed of its driver"
+    );
 }

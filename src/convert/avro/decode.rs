@@ -26,14 +26,20 @@ fn ends() -> Error {
 
 impl<'a> AvroPayload<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, budget: ValueBudget::new(), empty_left: MAX_EMPTY }
+        Self {
+            bytes,
+            budget: ValueBudget::new(),
+            empty_left: MAX_EMPTY,
+        }
     }
 
     /// Errors: `Record` where bytes are left over.
     fn end(&self) -> Result<(), Error> {
         match self.bytes.len() {
             0 => Ok(()),
-            left => Err(Error::record(format!("{left} bytes are left over: they are not of this schema"))),
+            left => Err(Error::record(format!(
+                "{left} bytes are left over: they are not of this schema"
+            ))),
         }
     }
 
@@ -52,11 +58,17 @@ impl<'a> AvroPayload<'a> {
                 return Ok((n >> 1).cast_signed() ^ -(n & 1).cast_signed());
             }
         }
-        Err(if self.bytes.len() < 10 { ends() } else { Error::record("a number is longer than 64 bits") }.into())
+        Err(if self.bytes.len() < 10 {
+            ends()
+        } else {
+            Error::record("a number is longer than 64 bits")
+        }
+        .into())
     }
 
     fn data(&mut self) -> Result<&'a [u8]> {
-        let length = usize::try_from(self.long()?).map_err(|_| Error::record("a length is below zero"))?;
+        let length =
+            usize::try_from(self.long()?).map_err(|_| Error::record("a length is below zero"))?;
         self.take(length)
     }
 
@@ -74,7 +86,10 @@ impl<'a> AvroPayload<'a> {
     /// Reads a value.
     fn value(&mut self, node: &AvroNode) -> Result<Value> {
         self.budget.take(1)?;
-        if node.branch.is_some() || node.null.is_some() || matches!(node.kind, AvroNodeKind::Choice(_)) {
+        if node.branch.is_some()
+            || node.null.is_some()
+            || matches!(node.kind, AvroNodeKind::Choice(_))
+        {
             let branch = self.long()?;
             if node.null == Some(branch) {
                 return Ok(Value::Null);
@@ -94,10 +109,16 @@ impl<'a> AvroPayload<'a> {
             },
             AvroNodeKind::Integer(ty) => {
                 let n = self.long()?;
-                integer(n, *ty).ok_or_else(|| Error::record(format!("a number that does not fit {}", ty.name())))?
+                integer(n, *ty).ok_or_else(|| {
+                    Error::record(format!("a number that does not fit {}", ty.name()))
+                })?
             }
-            AvroNodeKind::F32 => Value::F32(f32::from_le_bytes(self.take(4)?.try_into().map_err(|_| ends())?)),
-            AvroNodeKind::F64 => Value::F64(f64::from_le_bytes(self.take(8)?.try_into().map_err(|_| ends())?)),
+            AvroNodeKind::F32 => Value::F32(f32::from_le_bytes(
+                self.take(4)?.try_into().map_err(|_| ends())?,
+            )),
+            AvroNodeKind::F64 => Value::F64(f64::from_le_bytes(
+                self.take(8)?.try_into().map_err(|_| ends())?,
+            )),
             AvroNodeKind::Text => Value::Text(self.text()?.into()),
             AvroNodeKind::Bytes => Value::Bytes(self.data()?.into()),
             AvroNodeKind::Fixed(size) => Value::Bytes(self.take(*size)?.into()),
@@ -111,29 +132,42 @@ impl<'a> AvroPayload<'a> {
             AvroNodeKind::Enum(symbols, _) => {
                 let at = usize::try_from(self.long()?).ok();
                 let symbol = at.and_then(|at| symbols.get(at));
-                let symbol = symbol.ok_or_else(|| Error::record("a symbol that the enum does not have"))?;
+                let symbol =
+                    symbol.ok_or_else(|| Error::record("a symbol that the enum does not have"))?;
                 self.budget.take_text(symbol)?;
                 Value::Text(symbol.clone())
             }
-            AvroNodeKind::Array(items) => Value::Array(self.list(|reader| reader.within("[]", items))?.into()),
+            AvroNodeKind::Array(items) => {
+                Value::Array(self.list(|reader| reader.within("[]", items))?.into())
+            }
             AvroNodeKind::Map(values) => {
-                let entries =
-                    self.list(|reader| Ok((Value::Text(reader.text()?.into()), reader.within("{}", values)?)))?;
+                let entries = self.list(|reader| {
+                    Ok((
+                        Value::Text(reader.text()?.into()),
+                        reader.within("{}", values)?,
+                    ))
+                })?;
                 Value::Map(last_of_each(entries).into())
             }
             AvroNodeKind::Entries(pair) => {
-                let entries = self.list(|reader| Ok((reader.within("{}", &pair.0)?, reader.within("{}", &pair.1)?)))?;
+                let entries = self.list(|reader| {
+                    Ok((reader.within("{}", &pair.0)?, reader.within("{}", &pair.1)?))
+                })?;
                 Value::Map(last_of_each(entries).into())
             }
             AvroNodeKind::Struct(members) => self.structure(members)?,
-            AvroNodeKind::Choice(_) => return Err(Error::fatal("a union is read by its branch").into()),
+            AvroNodeKind::Choice(_) => {
+                return Err(Error::fatal("a union is read by its branch").into());
+            }
         })
     }
 
     fn structure(&mut self, members: &[AvroMember]) -> Result<Value> {
         let mut values = Vec::with_capacity(members.len());
         for member in members {
-            let AvroMember::Of(_, name, node) = member else { continue };
+            let AvroMember::Of(_, name, node) = member else {
+                continue;
+            };
             values.push(self.within(name, node)?);
         }
         Ok(Value::Struct(values.into()))
@@ -141,7 +175,8 @@ impl<'a> AvroPayload<'a> {
 
     /// Reads a value that is a part of another.
     fn within(&mut self, name: &str, node: &AvroNode) -> Result<Value> {
-        self.value(node).map_err(|met| met.within(name, node.declared()))
+        self.value(node)
+            .map_err(|met| met.within(name, node.declared()))
     }
 
     fn choice(&mut self, branch: i64, branches: &[(i64, AvroNode)]) -> Result<Value> {
@@ -169,8 +204,11 @@ impl<'a> AvroPayload<'a> {
                 let before = self.bytes.len();
                 items.push(item(self)?);
                 if self.bytes.len() == before {
-                    let too_many =
-                        || Error::record(format!("the record claims more than {MAX_EMPTY} empty items (MAX_EMPTY)"));
+                    let too_many = || {
+                        Error::record(format!(
+                            "the record claims more than {MAX_EMPTY} empty items (MAX_EMPTY)"
+                        ))
+                    };
                     self.empty_left = self.empty_left.checked_sub(1).ok_or_else(too_many)?;
                 }
             }

@@ -6,8 +6,8 @@ use connector_api::{Error, Field, Result, Schema, SchemaType, Value, logical};
 use serde_json::Value as Json;
 
 use super::names::{
-    CONNECT_DEFAULT, CONNECT_DOC, CONNECT_NAME, CONNECT_PARAMETERS, CONNECT_TYPE, CONNECT_VERSION, ENUM, FIXED_SIZE,
-    INTERNAL_TYPE, MAP_ENTRY, PRECISION, SPACE, UNION, is_default,
+    CONNECT_DEFAULT, CONNECT_DOC, CONNECT_NAME, CONNECT_PARAMETERS, CONNECT_TYPE, CONNECT_VERSION,
+    ENUM, FIXED_SIZE, INTERNAL_TYPE, MAP_ENTRY, PRECISION, SPACE, UNION, is_default,
 };
 use super::schema::{AvroType, AvroTypeKind, repeated};
 use crate::convert::limits::decimal;
@@ -22,10 +22,16 @@ pub(super) fn derive(avro: &AvroType) -> Result<Schema> {
 
 /// A map whose keys are no text is an array of entries: their two types.
 pub(super) fn entry(items: &AvroType) -> Option<(&Arc<AvroType>, &Arc<AvroType>)> {
-    let AvroTypeKind::Record(name, fields) = &items.kind else { return None };
+    let AvroTypeKind::Record(name, fields) = &items.kind else {
+        return None;
+    };
     let is_entry = items.attribute(INTERNAL_TYPE) == Some(MAP_ENTRY)
-        || name.strip_prefix(SPACE).is_some_and(|rest| rest.strip_prefix('.') == Some(MAP_ENTRY));
-    let [key, value] = fields.as_slice() else { return None };
+        || name
+            .strip_prefix(SPACE)
+            .is_some_and(|rest| rest.strip_prefix('.') == Some(MAP_ENTRY));
+    let [key, value] = fields.as_slice() else {
+        return None;
+    };
     (is_entry && key.name == "key" && value.name == "value").then_some((&key.ty, &value.ty))
 }
 
@@ -35,9 +41,16 @@ struct AvroDeriver {
 
 impl AvroDeriver {
     fn ty(&mut self, avro: &AvroType) -> Result<Schema> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| Error::record("the Avro schema is too large"))?;
+        self.left = self
+            .left
+            .checked_sub(1)
+            .ok_or_else(|| Error::record("the Avro schema is too large"))?;
         let mut schema = match &avro.kind {
-            AvroTypeKind::Null => return Err(Error::record("an Avro schema of null alone has no counterpart")),
+            AvroTypeKind::Null => {
+                return Err(Error::record(
+                    "an Avro schema of null alone has no counterpart",
+                ));
+            }
             AvroTypeKind::Boolean => Schema::of(SchemaType::Boolean),
             AvroTypeKind::Int => match avro.attribute(CONNECT_TYPE) {
                 Some("int8") => Schema::of(SchemaType::Int8),
@@ -50,17 +63,23 @@ impl AvroDeriver {
             AvroTypeKind::Bytes => Schema::of(SchemaType::Bytes),
             AvroTypeKind::String => Schema::of(SchemaType::String),
             AvroTypeKind::Array(items) => match entry(items) {
-                Some((key, value)) => named_entries(Schema::map(self.ty(key)?, self.ty(value)?), items),
+                Some((key, value)) => {
+                    named_entries(Schema::map(self.ty(key)?, self.ty(value)?), items)
+                }
                 None => Schema::array(self.ty(items)?),
             },
-            AvroTypeKind::Map(values) => Schema::map(Schema::of(SchemaType::String), self.ty(values)?),
+            AvroTypeKind::Map(values) => {
+                Schema::map(Schema::of(SchemaType::String), self.ty(values)?)
+            }
             AvroTypeKind::Union(branches) => return self.union(branches),
             AvroTypeKind::Record(name, fields) => {
                 let mut list = Vec::with_capacity(fields.len());
                 for field in fields {
                     let named = |e: Error| e.context(format_args!("field {}", field.name));
                     let mut schema = self.ty(&field.ty).map_err(named)?;
-                    if let Some(default) = field.default.as_ref().filter(|default| !default.is_null()) {
+                    if let Some(default) =
+                        field.default.as_ref().filter(|default| !default.is_null())
+                    {
                         let of = first_branch(&field.ty);
                         schema.default = Some(self::default(default, of, &schema).map_err(named)?);
                     }
@@ -69,14 +88,22 @@ impl AvroDeriver {
                     }
                     list.push(Field::new(field.name.as_str(), schema));
                 }
-                let mut schema = Schema::structure((!is_default(name)).then_some(name.as_str()), list);
+                let mut schema =
+                    Schema::structure((!is_default(name)).then_some(name.as_str()), list);
                 schema.doc = avro.attribute("doc").map(Arc::from);
                 schema
             }
             AvroTypeKind::Enum(name, symbols) => {
-                let symbols = symbols.iter().map(|symbol| (format!("{ENUM}.{symbol}").into(), (**symbol).into()));
-                let params = std::iter::once((ENUM.into(), name.as_str().into())).chain(symbols).collect();
-                Schema { params, ..Schema::of(SchemaType::String) }
+                let symbols = symbols
+                    .iter()
+                    .map(|symbol| (format!("{ENUM}.{symbol}").into(), (**symbol).into()));
+                let params = std::iter::once((ENUM.into(), name.as_str().into()))
+                    .chain(symbols)
+                    .collect();
+                Schema {
+                    params,
+                    ..Schema::of(SchemaType::String)
+                }
             }
             AvroTypeKind::Fixed(name, size) => Schema {
                 name: Some(name.as_str().into()),
@@ -101,9 +128,16 @@ impl AvroDeriver {
                         "a union in the Avro schema has two branches of the name {name}, which cannot be told apart"
                     )));
                 }
-                let fields =
-                    fields().map(|branch| Ok(Field::new(branch.branch_name(), self.ty(branch)?.optional(true))));
-                Ok(Schema::structure(Some(UNION), fields.collect::<Result<_>>()?).optional(optional))
+                let fields = fields().map(|branch| {
+                    Ok(Field::new(
+                        branch.branch_name(),
+                        self.ty(branch)?.optional(true),
+                    ))
+                });
+                Ok(
+                    Schema::structure(Some(UNION), fields.collect::<Result<_>>()?)
+                        .optional(optional),
+                )
             }
         }
     }
@@ -112,7 +146,9 @@ impl AvroDeriver {
 /// A named map keeps its name in its entries' record.
 fn named_entries(mut map: Schema, entries: &AvroType) -> Schema {
     if let AvroTypeKind::Record(name, _) = &entries.kind
-        && !name.strip_prefix(SPACE).is_some_and(|rest| rest.starts_with(".MapEntry"))
+        && !name
+            .strip_prefix(SPACE)
+            .is_some_and(|rest| rest.starts_with(".MapEntry"))
     {
         map.name = Some(name.as_str().into());
     }
@@ -130,10 +166,15 @@ fn first_branch(avro: &AvroType) -> &AvroType {
 fn logical_type(avro: &AvroType, schema: &mut Schema) {
     *schema = match (avro.attribute("logicalType"), schema.ty) {
         (Some("decimal"), SchemaType::Bytes) => {
-            let scale = avro.number("scale").and_then(|scale| i32::try_from(scale).ok()).unwrap_or_default();
+            let scale = avro
+                .number("scale")
+                .and_then(|scale| i32::try_from(scale).ok())
+                .unwrap_or_default();
             let decimal = Schema::decimal(scale);
             match avro.number("precision") {
-                Some(precision) if precision != PRECISION => decimal.param(logical::PRECISION, &precision.to_string()),
+                Some(precision) if precision != PRECISION => {
+                    decimal.param(logical::PRECISION, &precision.to_string())
+                }
                 _ => decimal,
             }
         }
@@ -156,9 +197,16 @@ fn attributes(avro: &AvroType, schema: &mut Schema) -> Result<()> {
         schema.doc = Some(doc.into());
     }
     if let Some(Json::Object(parameters)) = avro.attributes.get(CONNECT_PARAMETERS) {
-        schema.params = parameters.iter().filter_map(|(k, v)| Some((k.as_str().into(), v.as_str()?.into()))).collect();
+        schema.params = parameters
+            .iter()
+            .filter_map(|(k, v)| Some((k.as_str().into(), v.as_str()?.into())))
+            .collect();
     }
-    if let Some(default) = avro.attributes.get(CONNECT_DEFAULT).filter(|default| !default.is_null()) {
+    if let Some(default) = avro
+        .attributes
+        .get(CONNECT_DEFAULT)
+        .filter(|default| !default.is_null())
+    {
         schema.default = Some(self::default(default, avro, schema)?);
     }
     Ok(())
@@ -166,17 +214,26 @@ fn attributes(avro: &AvroType, schema: &mut Schema) -> Result<()> {
 
 /// A default, written as JSON. Errors: `Record` where it is none of its type.
 pub(super) fn default(json: &Json, avro: &AvroType, schema: &Schema) -> Result<Value> {
-    found(json, avro, schema)
-        .ok_or_else(|| Error::record(format!("the default in the Avro schema is no {}", avro.branch_name())))
+    found(json, avro, schema).ok_or_else(|| {
+        Error::record(format!(
+            "the default in the Avro schema is no {}",
+            avro.branch_name()
+        ))
+    })
 }
 
 fn found(json: &Json, avro: &AvroType, schema: &Schema) -> Option<Value> {
-    let bytes =
-        |json: &Json| json.as_str()?.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<Vec<u8>>>();
+    let bytes = |json: &Json| {
+        json.as_str()?
+            .chars()
+            .map(|c| u8::try_from(u32::from(c)).ok())
+            .collect::<Option<Vec<u8>>>()
+    };
     Some(match (&avro.kind, schema.ty) {
-        (AvroTypeKind::Union(branches), _) if json.is_null() => {
-            branches.iter().any(|b| b.is_null()).then_some(Value::Null)?
-        }
+        (AvroTypeKind::Union(branches), _) if json.is_null() => branches
+            .iter()
+            .any(|b| b.is_null())
+            .then_some(Value::Null)?,
         (AvroTypeKind::Union(branches), _) => {
             let only = branches.iter().find(|branch| !branch.is_null())?;
             found(json, only, schema)?
@@ -186,7 +243,10 @@ fn found(json: &Json, avro: &AvroType, schema: &Schema) -> Option<Value> {
         (_, SchemaType::Int16) => Value::I16(json.as_i64()?.try_into().ok()?),
         (_, SchemaType::Int32) => Value::I32(json.as_i64()?.try_into().ok()?),
         (_, SchemaType::Int64) => Value::I64(json.as_i64()?),
-        #[allow(clippy::cast_possible_truncation, reason = "the nearest float is meant")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "the nearest float is meant"
+        )]
         (_, SchemaType::Float32) => Value::F32(float(json)? as f32),
         (_, SchemaType::Float64) => Value::F64(float(json)?),
         (_, SchemaType::String) => Value::Text(json.as_str()?.into()),
@@ -197,26 +257,51 @@ fn found(json: &Json, avro: &AvroType, schema: &Schema) -> Option<Value> {
         (_, SchemaType::Bytes) => Value::Bytes(bytes(json)?.into()),
         (AvroTypeKind::Array(items), SchemaType::Array) => {
             let of = schema.values.as_ref()?;
-            Value::Array(json.as_array()?.iter().map(|item| found(item, items, of)).collect::<Option<_>>()?)
+            Value::Array(
+                json.as_array()?
+                    .iter()
+                    .map(|item| found(item, items, of))
+                    .collect::<Option<_>>()?,
+            )
         }
         (AvroTypeKind::Array(items), SchemaType::Map) => {
-            let ((key, value), keys, values) = (entry(items)?, schema.keys.as_ref()?, schema.values.as_ref()?);
-            let pair =
-                |entry: &Json| Some((found(entry.get("key")?, key, keys)?, found(entry.get("value")?, value, values)?));
+            let ((key, value), keys, values) = (
+                entry(items)?,
+                schema.keys.as_ref()?,
+                schema.values.as_ref()?,
+            );
+            let pair = |entry: &Json| {
+                Some((
+                    found(entry.get("key")?, key, keys)?,
+                    found(entry.get("value")?, value, values)?,
+                ))
+            };
             Value::Map(json.as_array()?.iter().map(pair).collect::<Option<_>>()?)
         }
         (AvroTypeKind::Map(of), SchemaType::Map) => {
             let values = schema.values.as_ref()?;
-            let pair =
-                |(key, value): (&String, &Json)| Some((Value::Text(key.as_str().into()), found(value, of, values)?));
+            let pair = |(key, value): (&String, &Json)| {
+                Some((Value::Text(key.as_str().into()), found(value, of, values)?))
+            };
             Value::Map(json.as_object()?.iter().map(pair).collect::<Option<_>>()?)
         }
         (AvroTypeKind::Record(_, fields), SchemaType::Struct) => {
-            let member = |(field, of): (&super::schema::AvroField, &Field)| match json.get(&field.name) {
-                Some(given) => found(given, &field.ty, &of.schema),
-                None => of.schema.default.clone().or_else(|| of.schema.optional.then_some(Value::Null)),
-            };
-            Value::Struct(fields.iter().zip(&schema.fields).map(member).collect::<Option<_>>()?)
+            let member =
+                |(field, of): (&super::schema::AvroField, &Field)| match json.get(&field.name) {
+                    Some(given) => found(given, &field.ty, &of.schema),
+                    None => of
+                        .schema
+                        .default
+                        .clone()
+                        .or_else(|| of.schema.optional.then_some(Value::Null)),
+                };
+            Value::Struct(
+                fields
+                    .iter()
+                    .zip(&schema.fields)
+                    .map(member)
+                    .collect::<Option<_>>()?,
+            )
         }
         _ => return None,
     })

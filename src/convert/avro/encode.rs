@@ -39,7 +39,9 @@ fn write_value(node: &AvroNode, value: &Value, out: &mut Vec<u8>) -> Result<()> 
         _ => value,
     };
     if value.is_null() {
-        let null = node.null.ok_or_else(|| disagree("null used for a required field without a default"))?;
+        let null = node
+            .null
+            .ok_or_else(|| disagree("null used for a required field without a default"))?;
         long(null, out);
         return Ok(());
     }
@@ -57,15 +59,23 @@ fn write_value(node: &AvroNode, value: &Value, out: &mut Vec<u8>) -> Result<()> 
         (AvroNodeKind::F64, Value::F32(n)) => out.extend_from_slice(&f64::from(*n).to_le_bytes()),
         (AvroNodeKind::Text, Value::Text(text)) => bytes(text.as_bytes(), out),
         (AvroNodeKind::Bytes, Value::Bytes(data)) => bytes(data, out),
-        (AvroNodeKind::Fixed(size), Value::Bytes(data)) if data.len() == *size => out.extend_from_slice(data),
+        (AvroNodeKind::Fixed(size), Value::Bytes(data)) if data.len() == *size => {
+            out.extend_from_slice(data)
+        }
         (AvroNodeKind::Fixed(size), Value::Bytes(data)) => {
-            return Err(disagree(format!("{} bytes where the schema has exactly {size}", data.len())));
+            return Err(disagree(format!(
+                "{} bytes where the schema has exactly {size}",
+                data.len()
+            )));
         }
         (AvroNodeKind::Decimal(scale, size), Value::Decimal(decimal)) => {
             return write_decimal(*scale, *size, decimal, out);
         }
         (AvroNodeKind::Enum(_, numbers), Value::Text(text)) => {
-            let none = || LocatedError::from(Error::record("a text that is no symbol of the enum")).hint(SYMBOLS);
+            let none = || {
+                LocatedError::from(Error::record("a text that is no symbol of the enum"))
+                    .hint(SYMBOLS)
+            };
             let number = numbers.get(&**text).ok_or_else(none)?;
             long(*number, out);
         }
@@ -74,7 +84,9 @@ fn write_value(node: &AvroNode, value: &Value, out: &mut Vec<u8>) -> Result<()> 
         }
         (AvroNodeKind::Map(values), Value::Map(entries)) => {
             return list(entries, out, |(key, value), out| {
-                let key = key.as_str().ok_or_else(|| disagree("a map's key is no text"))?;
+                let key = key
+                    .as_str()
+                    .ok_or_else(|| disagree("a map's key is no text"))?;
                 bytes(key.as_bytes(), out);
                 within("{}", values, value, out)
             });
@@ -85,9 +97,18 @@ fn write_value(node: &AvroNode, value: &Value, out: &mut Vec<u8>) -> Result<()> 
                 within("{}", &pair.1, value, out)
             });
         }
-        (AvroNodeKind::Struct(members), Value::Struct(values)) => return write_struct(members, values, out),
-        (AvroNodeKind::Choice(branches), Value::Struct(values)) => return write_choice(node, branches, values, out),
-        _ => return Err(disagree(format!("Invalid type: class {}", java::class_name(value)))),
+        (AvroNodeKind::Struct(members), Value::Struct(values)) => {
+            return write_struct(members, values, out);
+        }
+        (AvroNodeKind::Choice(branches), Value::Struct(values)) => {
+            return write_choice(node, branches, values, out);
+        }
+        _ => {
+            return Err(disagree(format!(
+                "Invalid type: class {}",
+                java::class_name(value)
+            )));
+        }
     }
     Ok(())
 }
@@ -105,21 +126,40 @@ fn write_struct(members: &[AvroMember], values: &[Value], out: &mut Vec<u8>) -> 
     Ok(())
 }
 
-fn write_choice(node: &AvroNode, branches: &[(i64, AvroNode)], values: &[Value], out: &mut Vec<u8>) -> Result<()> {
-    match branches.iter().zip(values).find(|(_, value)| !value.is_null()) {
+fn write_choice(
+    node: &AvroNode,
+    branches: &[(i64, AvroNode)],
+    values: &[Value],
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    match branches
+        .iter()
+        .zip(values)
+        .find(|(_, value)| !value.is_null())
+    {
         Some(((at, branch), value)) => {
             long(*at, out);
             write_value(branch, value, out)
         }
         None => {
-            long(node.null.ok_or_else(|| disagree("a union without a value"))?, out);
+            long(
+                node.null
+                    .ok_or_else(|| disagree("a union without a value"))?,
+                out,
+            );
             Ok(())
         }
     }
 }
 
-fn write_decimal(scale: i32, size: Option<usize>, decimal: &Decimal, out: &mut Vec<u8>) -> Result<()> {
-    same_scale(scale, i64::from(decimal.scale())).map_err(|error| LocatedError::from(error).hint(WRITTEN))?;
+fn write_decimal(
+    scale: i32,
+    size: Option<usize>,
+    decimal: &Decimal,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    same_scale(scale, i64::from(decimal.scale()))
+        .map_err(|error| LocatedError::from(error).hint(WRITTEN))?;
     let mut number = Vec::with_capacity(16);
     decimal.write_be_bytes(&mut number);
     let Some(size) = size else {
@@ -127,15 +167,24 @@ fn write_decimal(scale: i32, size: Option<usize>, decimal: &Decimal, out: &mut V
         return Ok(());
     };
     let missing = size.checked_sub(number.len());
-    let missing = missing.ok_or_else(|| Error::record(format!("a decimal that does not fit {size} bytes")))?;
-    let sign = if number.first().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
+    let missing = missing
+        .ok_or_else(|| Error::record(format!("a decimal that does not fit {size} bytes")))?;
+    let sign = if number.first().is_some_and(|b| b & 0x80 != 0) {
+        0xff
+    } else {
+        0
+    };
     out.extend(std::iter::repeat_n(sign, missing));
     out.extend_from_slice(&number);
     Ok(())
 }
 
 /// A list in one block: the number of items, the items, a zero.
-fn list<T>(items: &[T], out: &mut Vec<u8>, mut item: impl FnMut(&T, &mut Vec<u8>) -> Result<()>) -> Result<()> {
+fn list<T>(
+    items: &[T],
+    out: &mut Vec<u8>,
+    mut item: impl FnMut(&T, &mut Vec<u8>) -> Result<()>,
+) -> Result<()> {
     if !items.is_empty() {
         long(i64::try_from(items.len()).unwrap_or(i64::MAX), out);
         for value in items {
@@ -166,6 +215,10 @@ pub(super) fn default(json: &Json, avro: &AvroType) -> Result<Vec<u8>, Error> {
     let schema = std::sync::Arc::new(derive(avro)?);
     let node = compile(&schema, avro, &super::AvroOptions::PLAIN)?;
     let mut out = Vec::new();
-    write(&node, &super::derive::default(json, avro, &schema)?, &mut out)?;
+    write(
+        &node,
+        &super::derive::default(json, avro, &schema)?,
+        &mut out,
+    )?;
     Ok(out)
 }

@@ -14,7 +14,9 @@ mod write;
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance,
+};
 use connector_api::{Datum, Result, Schema, Value};
 
 use super::limits;
@@ -58,7 +60,11 @@ struct AvroOptions {
 
 impl AvroOptions {
     /// For schemas that are registered already.
-    const PLAIN: Self = Self { enhanced: true, metadata: true, scrub: false };
+    const PLAIN: Self = Self {
+        enhanced: true,
+        metadata: true,
+        scrub: false,
+    };
 }
 
 /// Avro.
@@ -96,10 +102,18 @@ impl SchemaFormat for AvroFormat {
 
     fn schema_of(&self, schema: &Schema) -> Result<SchemaText> {
         let text = write::write(schema, &self.options)?;
-        Ok(SchemaText { language: Self::LANGUAGE, text, references: Vec::new() })
+        Ok(SchemaText {
+            language: Self::LANGUAGE,
+            text,
+            references: Vec::new(),
+        })
     }
 
-    fn record_name(&self, schema: &SchemaText, references: &ResolvedReferences) -> Result<Option<String>> {
+    fn record_name(
+        &self,
+        schema: &SchemaText,
+        references: &ResolvedReferences,
+    ) -> Result<Option<String>> {
         schema::parse(&schema.text, references).map(|avro| avro.record_name().map(str::to_owned))
     }
 
@@ -113,12 +127,20 @@ impl SchemaFormat for AvroFormat {
         plan::compile(schema, &avro, &self.options).map(AvroWriter)
     }
 
-    fn reader(&self, registered: &SchemaText, references: &ResolvedReferences) -> Result<AvroReader> {
+    fn reader(
+        &self,
+        registered: &SchemaText,
+        references: &ResolvedReferences,
+    ) -> Result<AvroReader> {
         let avro = schema::parse(&registered.text, references)?;
         let schema = Arc::new(derive::derive(&avro)?);
         let types = limits::checked(&schema)?;
         let node = plan::compile(&schema, &avro, &AvroOptions::PLAIN)?;
-        Ok(AvroReader { schema, node, types })
+        Ok(AvroReader {
+            schema,
+            node,
+            types,
+        })
     }
 
     fn types(reader: &AvroReader) -> usize {

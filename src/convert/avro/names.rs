@@ -28,19 +28,34 @@ pub(super) const PRECISION: i64 = 64;
 
 /// Whether a record's name only stands for having none.
 pub(super) fn is_default(name: &str) -> bool {
-    let number = name.strip_prefix(SPACE).and_then(|n| n.strip_prefix('.')).and_then(|n| n.strip_prefix(DEFAULT_NAME));
+    let number = name
+        .strip_prefix(SPACE)
+        .and_then(|n| n.strip_prefix('.'))
+        .and_then(|n| n.strip_prefix(DEFAULT_NAME));
     number.is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Whether Avro takes it as one part of a name.
 pub(super) fn is_valid(name: &str) -> bool {
     let rest = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    name.bytes().next().is_some_and(|b| rest(b) && !b.is_ascii_digit()) && name.bytes().all(rest)
+    name.bytes()
+        .next()
+        .is_some_and(|b| rest(b) && !b.is_ascii_digit())
+        && name.bytes().all(rest)
 }
 
 /// A name that Avro takes, near to the given one.
 pub(super) fn scrubbed(name: &str) -> String {
-    let mut out: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
+    let mut out: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
     if out.is_empty() || out.as_bytes()[0].is_ascii_digit() {
         out.insert(0, '_');
     }
@@ -49,5 +64,8 @@ pub(super) fn scrubbed(name: &str) -> String {
 
 /// A JSON object of these members.
 pub(super) fn object<const N: usize>(members: [(&str, Json); N]) -> Map<String, Json> {
-    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    members
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }

@@ -72,9 +72,17 @@ pub(super) enum AvroMember {
 }
 
 /// Compiles the way between a Connect schema and an Avro schema. Errors: `Record` where they do not fit.
-pub(super) fn compile(schema: &Arc<Schema>, avro: &AvroType, options: &AvroOptions) -> Result<AvroNode> {
-    let node =
-        |kind| AvroNode { kind, null: None, branch: None, default: schema.default.clone().filter(|d| !d.is_null()) };
+pub(super) fn compile(
+    schema: &Arc<Schema>,
+    avro: &AvroType,
+    options: &AvroOptions,
+) -> Result<AvroNode> {
+    let node = |kind| AvroNode {
+        kind,
+        null: None,
+        branch: None,
+        default: schema.default.clone().filter(|d| !d.is_null()),
+    };
     if let AvroTypeKind::Union(branches) = &avro.kind {
         return union(schema, branches, options);
     }
@@ -83,10 +91,18 @@ pub(super) fn compile(schema: &Arc<Schema>, avro: &AvroType, options: &AvroOptio
         Error::record(format!("{ours} does not fit the Avro type {theirs}"))
     };
     let decimal = schema.is_named(logical::DECIMAL);
-    let scale = || schema.get_param(logical::SCALE).and_then(|scale| scale.parse::<i32>().ok()).ok_or_else(no_fit);
+    let scale = || {
+        schema
+            .get_param(logical::SCALE)
+            .and_then(|scale| scale.parse::<i32>().ok())
+            .ok_or_else(no_fit)
+    };
     Ok(node(match (schema.ty, &avro.kind) {
         (SchemaType::Boolean, AvroTypeKind::Boolean) => AvroNodeKind::Bool,
-        (SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32, AvroTypeKind::Int | AvroTypeKind::Long)
+        (
+            SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32,
+            AvroTypeKind::Int | AvroTypeKind::Long,
+        )
         | (SchemaType::Int64, AvroTypeKind::Long) => AvroNodeKind::Integer(schema.ty),
         (SchemaType::Float32, AvroTypeKind::Float) => AvroNodeKind::F32,
         (SchemaType::Float32 | SchemaType::Float64, AvroTypeKind::Double) => AvroNodeKind::F64,
@@ -95,20 +111,35 @@ pub(super) fn compile(schema: &Arc<Schema>, avro: &AvroType, options: &AvroOptio
             let numbers = symbols.iter().cloned().zip(0..).collect();
             AvroNodeKind::Enum(symbols.clone().into(), numbers)
         }
-        (SchemaType::Bytes, AvroTypeKind::Bytes) if decimal => AvroNodeKind::Decimal(scale()?, None),
-        (SchemaType::Bytes, AvroTypeKind::Fixed(_, size)) if decimal => AvroNodeKind::Decimal(scale()?, Some(*size)),
+        (SchemaType::Bytes, AvroTypeKind::Bytes) if decimal => {
+            AvroNodeKind::Decimal(scale()?, None)
+        }
+        (SchemaType::Bytes, AvroTypeKind::Fixed(_, size)) if decimal => {
+            AvroNodeKind::Decimal(scale()?, Some(*size))
+        }
         (SchemaType::Bytes, AvroTypeKind::Bytes) => AvroNodeKind::Bytes,
         (SchemaType::Bytes, AvroTypeKind::Fixed(_, size)) => AvroNodeKind::Fixed(*size),
-        (SchemaType::Array, AvroTypeKind::Array(items)) => {
-            AvroNodeKind::Array(Box::new(compile(schema.values.as_ref().ok_or_else(no_fit)?, items, options)?))
-        }
-        (SchemaType::Map, AvroTypeKind::Map(values)) => {
-            AvroNodeKind::Map(Box::new(compile(schema.values.as_ref().ok_or_else(no_fit)?, values, options)?))
-        }
+        (SchemaType::Array, AvroTypeKind::Array(items)) => AvroNodeKind::Array(Box::new(compile(
+            schema.values.as_ref().ok_or_else(no_fit)?,
+            items,
+            options,
+        )?)),
+        (SchemaType::Map, AvroTypeKind::Map(values)) => AvroNodeKind::Map(Box::new(compile(
+            schema.values.as_ref().ok_or_else(no_fit)?,
+            values,
+            options,
+        )?)),
         (SchemaType::Map, AvroTypeKind::Array(items)) => {
             let (key, value) = entry(items).ok_or_else(no_fit)?;
-            let (keys, values) = schema.keys.as_ref().zip(schema.values.as_ref()).ok_or_else(no_fit)?;
-            AvroNodeKind::Entries(Box::new((compile(keys, key, options)?, compile(values, value, options)?)))
+            let (keys, values) = schema
+                .keys
+                .as_ref()
+                .zip(schema.values.as_ref())
+                .ok_or_else(no_fit)?;
+            AvroNodeKind::Entries(Box::new((
+                compile(keys, key, options)?,
+                compile(values, value, options)?,
+            )))
         }
         (SchemaType::Struct, AvroTypeKind::Record(_, fields)) => {
             AvroNodeKind::Struct(members(schema, fields, options)?)
@@ -117,7 +148,11 @@ pub(super) fn compile(schema: &Arc<Schema>, avro: &AvroType, options: &AvroOptio
     }))
 }
 
-fn members(schema: &Schema, fields: &[super::schema::AvroField], options: &AvroOptions) -> Result<Box<[AvroMember]>> {
+fn members(
+    schema: &Schema,
+    fields: &[super::schema::AvroField],
+    options: &AvroOptions,
+) -> Result<Box<[AvroMember]>> {
     let mut at = HashMap::with_capacity(schema.fields.len());
     for (number, field) in schema.fields.iter().enumerate() {
         at.insert(field_name(&field.name, options)?.into_owned(), number);
@@ -133,35 +168,58 @@ fn members(schema: &Schema, fields: &[super::schema::AvroField], options: &AvroO
             ));
         }
         let default = field.default.as_ref().ok_or_else(|| {
-            Error::record(format!("the schema needs field {}, which the record does not have", field.name))
+            Error::record(format!(
+                "the schema needs field {}, which the record does not have",
+                field.name
+            ))
         })?;
         let bytes = encode::default(default, &field.ty).map_err(named)?;
         Ok(AvroMember::Fixed(bytes.into()))
     };
     let members = fields.iter().map(member).collect::<Result<Box<[_]>>>()?;
     match at.keys().min() {
-        Some(left) => Err(Error::record(format!("the schema has no field {left}, which the record has"))),
+        Some(left) => Err(Error::record(format!(
+            "the schema has no field {left}, which the record has"
+        ))),
         None => Ok(members),
     }
 }
 
-fn union(schema: &Arc<Schema>, branches: &[Arc<AvroType>], options: &AvroOptions) -> Result<AvroNode> {
+fn union(
+    schema: &Arc<Schema>,
+    branches: &[Arc<AvroType>],
+    options: &AvroOptions,
+) -> Result<AvroNode> {
     let numbered = || (0i64..).zip(branches);
-    let null = numbered().find(|(_, branch)| branch.is_null()).map(|(at, _)| at);
+    let null = numbered()
+        .find(|(_, branch)| branch.is_null())
+        .map(|(at, _)| at);
     let others = || numbered().filter(|(_, branch)| !branch.is_null());
     if schema.is_named(UNION) {
         let choices = schema.fields.iter().map(|field| {
             let found = others().find(|(_, branch)| branch.branch_name() == &*field.name);
-            let (at, branch) = found.ok_or_else(|| Error::record(format!("the union has no branch {}", field.name)))?;
+            let (at, branch) = found
+                .ok_or_else(|| Error::record(format!("the union has no branch {}", field.name)))?;
             Ok((at, compile(&field.schema, branch, options)?))
         });
         let kind = AvroNodeKind::Choice(choices.collect::<Result<_>>()?);
-        return Ok(AvroNode { kind, null, branch: None, default: None });
+        return Ok(AvroNode {
+            kind,
+            null,
+            branch: None,
+            default: None,
+        });
     }
     let mut wrong = None;
     for (at, branch) in others() {
         match compile(schema, branch, options) {
-            Ok(node) => return Ok(AvroNode { null, branch: Some(at), ..node }),
+            Ok(node) => {
+                return Ok(AvroNode {
+                    null,
+                    branch: Some(at),
+                    ..node
+                });
+            }
             Err(error) => wrong = Some(error),
         }
     }

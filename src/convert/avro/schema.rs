@@ -56,19 +56,37 @@ impl AvroType {
     fn new(kind: AvroTypeKind, attributes: Map<String, Json>) -> Result<Arc<Self>> {
         let deepest = match &kind {
             AvroTypeKind::Array(inner) | AvroTypeKind::Map(inner) => inner.levels,
-            AvroTypeKind::Union(branches) => branches.iter().map(|branch| branch.levels).max().unwrap_or_default(),
-            AvroTypeKind::Record(_, fields) => fields.iter().map(|field| field.ty.levels).max().unwrap_or_default(),
+            AvroTypeKind::Union(branches) => branches
+                .iter()
+                .map(|branch| branch.levels)
+                .max()
+                .unwrap_or_default(),
+            AvroTypeKind::Record(_, fields) => fields
+                .iter()
+                .map(|field| field.ty.levels)
+                .max()
+                .unwrap_or_default(),
             _ => 0,
         };
         if deepest >= MAX_LEVELS {
-            return Err(bad(format_args!("it has more than {MAX_LEVELS} types within each other (MAX_LEVELS)")));
+            return Err(bad(format_args!(
+                "it has more than {MAX_LEVELS} types within each other (MAX_LEVELS)"
+            )));
         }
-        Ok(Arc::new(Self { kind, levels: deepest + 1, attributes }))
+        Ok(Arc::new(Self {
+            kind,
+            levels: deepest + 1,
+            attributes,
+        }))
     }
 
     /// A type of null.
     pub(super) fn null() -> Self {
-        Self { kind: AvroTypeKind::Null, levels: 1, attributes: Map::new() }
+        Self {
+            kind: AvroTypeKind::Null,
+            levels: 1,
+            attributes: Map::new(),
+        }
     }
 
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
@@ -86,8 +104,12 @@ impl AvroType {
     /// Its full name, or that of the record in a union with null.
     pub(super) fn record_name(&self) -> Option<&str> {
         match &self.kind {
-            AvroTypeKind::Record(name, _) | AvroTypeKind::Enum(name, _) | AvroTypeKind::Fixed(name, _) => Some(name),
-            AvroTypeKind::Union(branches) => branches.iter().find_map(|branch| branch.record_name()),
+            AvroTypeKind::Record(name, _)
+            | AvroTypeKind::Enum(name, _)
+            | AvroTypeKind::Fixed(name, _) => Some(name),
+            AvroTypeKind::Union(branches) => {
+                branches.iter().find_map(|branch| branch.record_name())
+            }
             _ => None,
         }
     }
@@ -106,9 +128,9 @@ impl AvroType {
             AvroTypeKind::Array(_) => "array",
             AvroTypeKind::Map(_) => "map",
             AvroTypeKind::Union(_) => "union",
-            AvroTypeKind::Record(name, _) | AvroTypeKind::Enum(name, _) | AvroTypeKind::Fixed(name, _) => {
-                name.rsplit_once('.').map_or(name, |(_, name)| name)
-            }
+            AvroTypeKind::Record(name, _)
+            | AvroTypeKind::Enum(name, _)
+            | AvroTypeKind::Fixed(name, _) => name.rsplit_once('.').map_or(name, |(_, name)| name),
         }
     }
 }
@@ -156,7 +178,10 @@ impl AvroSchemaParser {
                 None => self.find(name, space),
             },
             Json::Array(branches) => {
-                let branches = branches.iter().map(|branch| self.ty(branch, space)).collect::<Result<Vec<_>>>()?;
+                let branches = branches
+                    .iter()
+                    .map(|branch| self.ty(branch, space))
+                    .collect::<Result<Vec<_>>>()?;
                 if branches.is_empty() {
                     return Err(bad("a union has no branches"));
                 }
@@ -169,18 +194,32 @@ impl AvroSchemaParser {
 
     fn find(&self, name: &str, space: &str) -> Result<Arc<AvroType>> {
         let within = format!("{space}.{name}");
-        let found = if name.contains('.') || space.is_empty() { None } else { self.named.get(&within) };
+        let found = if name.contains('.') || space.is_empty() {
+            None
+        } else {
+            self.named.get(&within)
+        };
         match found.or_else(|| self.named.get(name)) {
             Some(Some(found)) => Ok(Arc::clone(found)),
-            Some(None) => Err(bad(format_args!("{name} holds itself; recursive types are not supported"))),
+            Some(None) => Err(bad(format_args!(
+                "{name} holds itself; recursive types are not supported"
+            ))),
             None => Err(bad(format_args!("type {name} is not known"))),
         }
     }
 
     fn object(&mut self, members: &Map<String, Json>, space: &str) -> Result<Arc<AvroType>> {
-        let ty = members.get("type").ok_or_else(|| bad("a type has no \"type\""))?;
-        let Json::String(ty) = ty else { return self.ty(ty, space) };
-        let inner = |name: &str| members.get(name).ok_or_else(|| bad(format_args!("{ty} without {name}")));
+        let ty = members
+            .get("type")
+            .ok_or_else(|| bad("a type has no \"type\""))?;
+        let Json::String(ty) = ty else {
+            return self.ty(ty, space);
+        };
+        let inner = |name: &str| {
+            members
+                .get(name)
+                .ok_or_else(|| bad(format_args!("{ty} without {name}")))
+        };
         let kind = match ty.as_str() {
             "array" => AvroTypeKind::Array(self.ty(inner("items")?, space)?),
             "map" => AvroTypeKind::Map(self.ty(inner("values")?, space)?),
@@ -193,56 +232,99 @@ impl AvroSchemaParser {
         AvroType::new(kind, members.clone())
     }
 
-    fn named(&mut self, ty: &str, members: &Map<String, Json>, space: &str) -> Result<Arc<AvroType>> {
-        let name = members.get("name").and_then(Json::as_str).ok_or_else(|| bad(format_args!("{ty} without name")))?;
-        let space = match (name.rsplit_once('.'), members.get("namespace").and_then(Json::as_str)) {
+    fn named(
+        &mut self,
+        ty: &str,
+        members: &Map<String, Json>,
+        space: &str,
+    ) -> Result<Arc<AvroType>> {
+        let name = members
+            .get("name")
+            .and_then(Json::as_str)
+            .ok_or_else(|| bad(format_args!("{ty} without name")))?;
+        let space = match (
+            name.rsplit_once('.'),
+            members.get("namespace").and_then(Json::as_str),
+        ) {
             (Some((space, _)), _) => space,
             (None, Some(space)) => space,
             (None, None) => space,
         };
         let simple = name.rsplit_once('.').map_or(name, |(_, simple)| simple);
-        let full = if space.is_empty() { simple.to_owned() } else { format!("{space}.{simple}") };
+        let full = if space.is_empty() {
+            simple.to_owned()
+        } else {
+            format!("{space}.{simple}")
+        };
         if self.named.insert(full.clone(), None).is_some() {
             return Err(bad(format_args!("type {full} is defined twice")));
         }
         let list = |name: &str| {
-            members.get(name).and_then(Json::as_array).ok_or_else(|| bad(format_args!("{full} without {name}")))
+            members
+                .get(name)
+                .and_then(Json::as_array)
+                .ok_or_else(|| bad(format_args!("{full} without {name}")))
         };
         let kind = match ty {
             "enum" => {
-                let symbols = list("symbols")?.iter().map(|symbol| symbol.as_str().map(Box::from));
-                let symbols = symbols.collect::<Option<_>>().ok_or_else(|| bad("a symbol is no text"))?;
+                let symbols = list("symbols")?
+                    .iter()
+                    .map(|symbol| symbol.as_str().map(Box::from));
+                let symbols = symbols
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| bad("a symbol is no text"))?;
                 AvroTypeKind::Enum(full.clone(), symbols)
             }
             "fixed" => {
-                let size = members.get("size").and_then(Json::as_u64).and_then(|size| usize::try_from(size).ok());
+                let size = members
+                    .get("size")
+                    .and_then(Json::as_u64)
+                    .and_then(|size| usize::try_from(size).ok());
                 let size = size.ok_or_else(|| bad(format_args!("{full} without size")))?;
                 if size > MAX_FIXED {
-                    return Err(bad(format_args!("{full} is larger than {MAX_FIXED} bytes (MAX_FIXED)")));
+                    return Err(bad(format_args!(
+                        "{full} is larger than {MAX_FIXED} bytes (MAX_FIXED)"
+                    )));
                 }
                 AvroTypeKind::Fixed(full.clone(), size)
             }
             _ => {
-                let fields =
-                    list("fields")?.iter().map(|field| self.field(field, space)).collect::<Result<Vec<_>>>()?;
+                let fields = list("fields")?
+                    .iter()
+                    .map(|field| self.field(field, space))
+                    .collect::<Result<Vec<_>>>()?;
                 if let Some(name) = repeated(fields.iter().map(|field| field.name.as_str())) {
-                    return Err(bad(format_args!("{full} has two fields of the name {name}")));
+                    return Err(bad(format_args!(
+                        "{full} has two fields of the name {name}"
+                    )));
                 }
                 AvroTypeKind::Record(full.clone(), fields)
             }
         };
         let attributes = members.iter().filter(|(name, _)| *name != "fields");
-        let attributes = attributes.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let attributes = attributes
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         let found = AvroType::new(kind, attributes)?;
         self.named.insert(full, Some(Arc::clone(&found)));
         Ok(found)
     }
 
     fn field(&mut self, json: &Json, space: &str) -> Result<AvroField> {
-        let name = json.get("name").and_then(Json::as_str).ok_or_else(|| bad("a field has no name"))?;
-        let ty = json.get("type").ok_or_else(|| bad(format_args!("field {name} has no type")))?;
+        let name = json
+            .get("name")
+            .and_then(Json::as_str)
+            .ok_or_else(|| bad("a field has no name"))?;
+        let ty = json
+            .get("type")
+            .ok_or_else(|| bad(format_args!("field {name} has no type")))?;
         let doc = json.get("doc").and_then(Json::as_str).map(str::to_owned);
-        Ok(AvroField { name: name.to_owned(), ty: self.ty(ty, space)?, doc, default: json.get("default").cloned() })
+        Ok(AvroField {
+            name: name.to_owned(),
+            ty: self.ty(ty, space)?,
+            doc,
+            default: json.get("default").cloned(),
+        })
     }
 }
 

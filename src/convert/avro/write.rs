@@ -7,18 +7,26 @@ use serde_json::{Map, Value as Json, json};
 
 use super::AvroOptions;
 use super::names::{
-    CONNECT_DEFAULT, CONNECT_DOC, CONNECT_NAME, CONNECT_PARAMETERS, CONNECT_TYPE, CONNECT_VERSION, DEFAULT_NAME, ENUM,
-    INTERNAL_TYPE, MAP_ENTRY, PRECISION, SPACE, UNION, is_valid, object, scrubbed,
+    CONNECT_DEFAULT, CONNECT_DOC, CONNECT_NAME, CONNECT_PARAMETERS, CONNECT_TYPE, CONNECT_VERSION,
+    DEFAULT_NAME, ENUM, INTERNAL_TYPE, MAP_ENTRY, PRECISION, SPACE, UNION, is_valid, object,
+    scrubbed,
 };
 
 /// The Avro schema of a Connect schema, as JSON text. Errors: `Record` for what Avro has no counterpart of.
 pub(super) fn write(schema: &Schema, options: &AvroOptions) -> Result<String> {
-    let mut writer = AvroPayloadWriter { options, named: HashMap::new(), unnamed: 0 };
+    let mut writer = AvroPayloadWriter {
+        options,
+        named: HashMap::new(),
+        unnamed: 0,
+    };
     Ok(writer.ty(schema, "")?.to_string())
 }
 
 /// The name of a field in Avro. Errors: `Record` where Avro cannot have it.
-pub(super) fn field_name<'a>(name: &'a str, options: &AvroOptions) -> Result<std::borrow::Cow<'a, str>> {
+pub(super) fn field_name<'a>(
+    name: &'a str,
+    options: &AvroOptions,
+) -> Result<std::borrow::Cow<'a, str>> {
     match (is_valid(name), options.scrub) {
         (true, _) => Ok(name.into()),
         (false, true) => Ok(scrubbed(name).into()),
@@ -35,7 +43,10 @@ fn invalid_name(name: &str) -> Error {
 
 /// Whether a map's keys are text, so that it is a map in Avro too.
 pub(super) fn has_text_keys(schema: &Schema) -> bool {
-    schema.keys.as_ref().is_none_or(|keys| keys.ty == SchemaType::String && !keys.optional)
+    schema
+        .keys
+        .as_ref()
+        .is_none_or(|keys| keys.ty == SchemaType::String && !keys.optional)
 }
 
 struct AvroPayloadWriter<'a> {
@@ -75,7 +86,10 @@ impl AvroPayloadWriter<'_> {
             SchemaType::Int8 | SchemaType::Int16 => {
                 let mut out = object([("type", json!("int"))]);
                 if self.options.metadata {
-                    out.insert(CONNECT_TYPE.to_owned(), json!(schema.ty.name().to_ascii_lowercase()));
+                    out.insert(
+                        CONNECT_TYPE.to_owned(),
+                        json!(schema.ty.name().to_ascii_lowercase()),
+                    );
                 }
                 out
             }
@@ -90,7 +104,10 @@ impl AvroPayloadWriter<'_> {
             },
             SchemaType::Bytes => decimal(schema)?,
             SchemaType::Array => {
-                let items = schema.values.as_deref().ok_or_else(|| Error::record("an array has no item schema"))?;
+                let items = schema
+                    .values
+                    .as_deref()
+                    .ok_or_else(|| Error::record("an array has no item schema"))?;
                 object([("type", json!("array")), ("items", self.ty(items, space)?)])
             }
             SchemaType::Map => self.map(schema, space)?,
@@ -113,20 +130,43 @@ impl AvroPayloadWriter<'_> {
             return Err(Error::record("a map has no key and value schemas"));
         };
         if has_text_keys(schema) {
-            return Ok(object([("type", json!("map")), ("values", self.ty(values, space)?)]));
+            return Ok(object([
+                ("type", json!("map")),
+                ("values", self.ty(values, space)?),
+            ]));
         }
-        let named = schema.name.as_deref().map(|name| self.split(name)).transpose()?;
+        let named = schema
+            .name
+            .as_deref()
+            .map(|name| self.split(name))
+            .transpose()?;
         let is_same = |known: &Schema| known.keys == schema.keys && known.values == schema.values;
         let (name, within) = named.unwrap_or_else(|| {
             // Different maps of one schema have entries of different names.
-            let names = (1..).map(|n| if n == 1 { MAP_ENTRY.to_owned() } else { format!("{MAP_ENTRY}{n}") });
-            let mut free = names.filter(|name| self.named.get(&format!("{SPACE}.{name}")).is_none_or(is_same));
+            let names = (1..).map(|n| {
+                if n == 1 {
+                    MAP_ENTRY.to_owned()
+                } else {
+                    format!("{MAP_ENTRY}{n}")
+                }
+            });
+            let mut free = names.filter(|name| {
+                self.named
+                    .get(&format!("{SPACE}.{name}"))
+                    .is_none_or(is_same)
+            });
             (free.next().unwrap_or_default(), SPACE.to_owned())
         });
-        let full = if within.is_empty() { name.clone() } else { format!("{within}.{name}") };
+        let full = if within.is_empty() {
+            name.clone()
+        } else {
+            format!("{within}.{name}")
+        };
         let items = if let Some(known) = self.named.get(&full) {
             if !is_same(known) {
-                return Err(Error::record(format!("Avro cannot have two types of the name {full}")));
+                return Err(Error::record(format!(
+                    "Avro cannot have two types of the name {full}"
+                )));
             }
             json!(if within == space { name } else { full })
         } else {
@@ -145,15 +185,24 @@ impl AvroPayloadWriter<'_> {
 
     fn symbols(&mut self, schema: &Schema, name: &str, space: &str) -> Result<Json> {
         let (simple, within) = self.split(name)?;
-        let full = if within.is_empty() { simple.clone() } else { format!("{within}.{simple}") };
+        let full = if within.is_empty() {
+            simple.clone()
+        } else {
+            format!("{within}.{simple}")
+        };
         if self.named.insert(full.clone(), schema.clone()).is_some() {
             return Ok(json!(if within == space { simple } else { full }));
         }
-        let symbols =
-            schema.params.iter().filter(|(key, _)| key.strip_prefix(ENUM).is_some_and(|rest| rest.starts_with('.')));
+        let symbols = schema.params.iter().filter(|(key, _)| {
+            key.strip_prefix(ENUM)
+                .is_some_and(|rest| rest.starts_with('.'))
+        });
         let mut out = record(&simple, &within, space);
         out.insert("type".to_owned(), json!("enum"));
-        out.insert("symbols".to_owned(), symbols.map(|(_, symbol)| json!(&**symbol)).collect());
+        out.insert(
+            "symbols".to_owned(),
+            symbols.map(|(_, symbol)| json!(&**symbol)).collect(),
+        );
         Ok(out.into())
     }
 
@@ -161,7 +210,11 @@ impl AvroPayloadWriter<'_> {
     fn split(&self, full: &str) -> Result<(String, String)> {
         let (space, simple) = full.rsplit_once('.').unwrap_or(("", full));
         let part = |part: &str| field_name(part, self.options).map(std::borrow::Cow::into_owned);
-        let space = space.split('.').filter(|part| !part.is_empty()).map(part).collect::<Result<Vec<_>>>()?;
+        let space = space
+            .split('.')
+            .filter(|part| !part.is_empty())
+            .map(part)
+            .collect::<Result<Vec<_>>>()?;
         Ok((part(simple)?, space.join(".")))
     }
 
@@ -171,14 +224,24 @@ impl AvroPayloadWriter<'_> {
             Some(name) => self.split(name)?,
             None => {
                 self.unnamed += 1;
-                let number = if self.unnamed > 1 { self.unnamed.to_string() } else { String::new() };
+                let number = if self.unnamed > 1 {
+                    self.unnamed.to_string()
+                } else {
+                    String::new()
+                };
                 (format!("{DEFAULT_NAME}{number}"), SPACE.to_owned())
             }
         };
-        let full = if within.is_empty() { name.clone() } else { format!("{within}.{name}") };
+        let full = if within.is_empty() {
+            name.clone()
+        } else {
+            format!("{within}.{name}")
+        };
         if let Some(known) = self.named.get(&full) {
             if known.fields != schema.fields {
-                return Err(Error::record(format!("Avro cannot have two types of the name {full}")));
+                return Err(Error::record(format!(
+                    "Avro cannot have two types of the name {full}"
+                )));
             }
             return Ok(json!(if within == space { name } else { full }));
         }
@@ -191,13 +254,19 @@ impl AvroPayloadWriter<'_> {
         for field in &schema.fields {
             let named = |e: Error| e.context(format_args!("field {}", field.name));
             let ty = self.ty(&field.schema, &within).map_err(named)?;
-            let mut out = object([("name", json!(field_name(&field.name, self.options)?)), ("type", ty)]);
+            let mut out = object([
+                ("name", json!(field_name(&field.name, self.options)?)),
+                ("type", ty),
+            ]);
             if let Some(doc) = &field.schema.doc {
                 out.insert("doc".to_owned(), json!(&**doc));
             }
             match &field.schema.default {
                 Some(default) if !default.is_null() => {
-                    out.insert("default".to_owned(), default_of(default, &field.schema, self.options).map_err(named)?);
+                    out.insert(
+                        "default".to_owned(),
+                        default_of(default, &field.schema, self.options).map_err(named)?,
+                    );
                 }
                 _ if field.schema.optional => drop(out.insert("default".to_owned(), Json::Null)),
                 _ => {}
@@ -211,18 +280,31 @@ impl AvroPayloadWriter<'_> {
     /// What Connect must find again when it reads.
     fn attributes(&self, schema: &Schema, out: &mut Map<String, Json>) -> Result<()> {
         if self.options.metadata {
-            if let Some(doc) = schema.doc.as_ref().filter(|_| schema.ty != SchemaType::Struct) {
+            if let Some(doc) = schema
+                .doc
+                .as_ref()
+                .filter(|_| schema.ty != SchemaType::Struct)
+            {
                 out.insert(CONNECT_DOC.to_owned(), json!(&**doc));
             }
             if let Some(version) = schema.version {
                 out.insert(CONNECT_VERSION.to_owned(), json!(version));
             }
             if !schema.params.is_empty() {
-                let params = schema.params.iter().map(|(name, value)| (name.to_string(), json!(&**value)));
-                out.insert(CONNECT_PARAMETERS.to_owned(), Json::Object(params.collect()));
+                let params = schema
+                    .params
+                    .iter()
+                    .map(|(name, value)| (name.to_string(), json!(&**value)));
+                out.insert(
+                    CONNECT_PARAMETERS.to_owned(),
+                    Json::Object(params.collect()),
+                );
             }
             if let Some(default) = schema.default.as_ref().filter(|default| !default.is_null()) {
-                out.insert(CONNECT_DEFAULT.to_owned(), default_of(default, schema, self.options)?);
+                out.insert(
+                    CONNECT_DEFAULT.to_owned(),
+                    default_of(default, schema, self.options)?,
+                );
             }
             if let Some(name) = &schema.name {
                 out.insert(CONNECT_NAME.to_owned(), json!(&**name));
@@ -253,18 +335,31 @@ fn decimal(schema: &Schema) -> Result<Map<String, Json>> {
     if !schema.is_named(logical::DECIMAL) {
         return Ok(object([("type", json!("bytes"))]));
     }
-    let scale = schema.get_param(logical::SCALE).and_then(|scale| scale.parse::<i32>().ok());
-    let scale = scale.ok_or_else(|| Error::record("Invalid Decimal schema: scale parameter not found."))?;
-    let precision = schema.get_param(logical::PRECISION).and_then(|precision| precision.parse::<i64>().ok());
-    let precision = precision.filter(|precision| *precision > 0).unwrap_or(PRECISION);
-    Ok(object([("type", json!("bytes")), ("scale", json!(scale)), ("precision", json!(precision))]))
+    let scale = schema
+        .get_param(logical::SCALE)
+        .and_then(|scale| scale.parse::<i32>().ok());
+    let scale =
+        scale.ok_or_else(|| Error::record("Invalid Decimal schema: scale parameter not found."))?;
+    let precision = schema
+        .get_param(logical::PRECISION)
+        .and_then(|precision| precision.parse::<i64>().ok());
+    let precision = precision
+        .filter(|precision| *precision > 0)
+        .unwrap_or(PRECISION);
+    Ok(object([
+        ("type", json!("bytes")),
+        ("scale", json!(scale)),
+        ("precision", json!(precision)),
+    ]))
 }
 
 /// A default as Avro has it in its schemas: bytes as text of one character each.
 fn default_of(value: &Value, schema: &Schema, options: &AvroOptions) -> Result<Json> {
     let text = |bytes: &[u8]| bytes.iter().map(|b| char::from(*b)).collect::<String>();
     let inner = |schema: &Option<std::sync::Arc<Schema>>| {
-        schema.clone().unwrap_or_else(|| Schema::of(SchemaType::String).into())
+        schema
+            .clone()
+            .unwrap_or_else(|| Schema::of(SchemaType::String).into())
     };
     Ok(match value {
         Value::Null => Json::Null,
@@ -280,23 +375,43 @@ fn default_of(value: &Value, schema: &Schema, options: &AvroOptions) -> Result<J
         }
         Value::Array(items) => {
             let of = inner(&schema.values);
-            Json::Array(items.iter().map(|item| default_of(item, &of, options)).collect::<Result<_>>()?)
+            Json::Array(
+                items
+                    .iter()
+                    .map(|item| default_of(item, &of, options))
+                    .collect::<Result<_>>()?,
+            )
         }
         Value::Map(entries) => {
             let (keys, values) = (inner(&schema.keys), inner(&schema.values));
-            let pairs =
-                entries.iter().map(|(k, v)| Ok((default_of(k, &keys, options)?, default_of(v, &values, options)?)));
+            let pairs = entries.iter().map(|(k, v)| {
+                Ok((
+                    default_of(k, &keys, options)?,
+                    default_of(v, &values, options)?,
+                ))
+            });
             let pairs = pairs.collect::<Result<Vec<_>>>()?;
             if has_text_keys(schema) {
-                Json::Object(pairs.into_iter().filter_map(|(k, v)| Some((k.as_str()?.to_owned(), v))).collect())
+                Json::Object(
+                    pairs
+                        .into_iter()
+                        .filter_map(|(k, v)| Some((k.as_str()?.to_owned(), v)))
+                        .collect(),
+                )
             } else {
-                pairs.into_iter().map(|(key, value)| json!({"key": key, "value": value})).collect()
+                pairs
+                    .into_iter()
+                    .map(|(key, value)| json!({"key": key, "value": value}))
+                    .collect()
             }
         }
         Value::Struct(members) => {
             let members = schema.fields.iter().zip(members);
             let members = members.map(|(field, value)| {
-                Ok((field_name(&field.name, options)?.into_owned(), default_of(value, &field.schema, options)?))
+                Ok((
+                    field_name(&field.name, options)?.into_owned(),
+                    default_of(value, &field.schema, options)?,
+                ))
             });
             Json::Object(members.collect::<Result<_>>()?)
         }

@@ -18,12 +18,22 @@ struct NotParsed;
 
 /// The value that `text` means, with its schema. `null` has neither.
 pub fn infer(text: &str, strict: bool) -> Datum {
-    let mut parser = HeaderParser { tokens: HeaderTokens::new(text), strict, depth: 0 };
-    let found = parser.top().ok().filter(|_| !strict || parser.tokens.rest().trim().is_empty());
+    let mut parser = HeaderParser {
+        tokens: HeaderTokens::new(text),
+        strict,
+        depth: 0,
+    };
+    let found = parser
+        .top()
+        .ok()
+        .filter(|_| !strict || parser.tokens.rest().trim().is_empty());
     match found {
         Some(Some((schema, value))) => Datum::new(Arc::new(schema), value),
         Some(None) => Datum::NONE,
-        None => Datum::new(Arc::new(Schema::of(SchemaType::String)), Value::Text(text.into())),
+        None => Datum::new(
+            Arc::new(Schema::of(SchemaType::String)),
+            Value::Text(text.into()),
+        ),
     }
 }
 
@@ -78,9 +88,16 @@ impl HeaderParser<'_> {
         self.plain(token).map(Some)
     }
 
-    fn nested(&mut self, read: fn(&mut Self) -> ParseAttempt<(Schema, Value)>) -> ParseAttempt<(Schema, Value)> {
+    fn nested(
+        &mut self,
+        read: fn(&mut Self) -> ParseAttempt<(Schema, Value)>,
+    ) -> ParseAttempt<(Schema, Value)> {
         self.depth += 1;
-        let found = if self.depth > MAX_DEPTH { Err(NotParsed) } else { read(self) };
+        let found = if self.depth > MAX_DEPTH {
+            Err(NotParsed)
+        } else {
+            read(self)
+        };
         self.depth -= 1;
         found
     }
@@ -115,7 +132,8 @@ impl HeaderParser<'_> {
         while self.tokens.has_next() && !self.tokens.consume("\"") {
             content.push_str(self.tokens.next());
         }
-        temporal(&content).unwrap_or_else(|| (Schema::of(SchemaType::String), Value::Text(content.into())))
+        temporal(&content)
+            .unwrap_or_else(|| (Schema::of(SchemaType::String), Value::Text(content.into())))
     }
 
     fn array(&mut self) -> ParseAttempt<(Schema, Value)> {
@@ -124,7 +142,10 @@ impl HeaderParser<'_> {
         while self.tokens.has_next() {
             if self.tokens.consume("]") {
                 let (schema, values) = common.align(items)?;
-                let array = Schema { values: schema.map(Arc::new), ..Schema::of(SchemaType::Array) };
+                let array = Schema {
+                    values: schema.map(Arc::new),
+                    ..Schema::of(SchemaType::Array)
+                };
                 return Ok((array, Value::Array(values.into())));
             }
             if self.tokens.consume(",") {
@@ -196,10 +217,19 @@ impl CommonSchema {
     /// The common schema, if there is one, and the values widened to it.
     fn align(self, items: Vec<InferredValue>) -> ParseAttempt<(Option<Schema>, Vec<Value>)> {
         let Some(schema) = self.schema else {
-            return Ok((None, items.into_iter().map(|item| item.map_or(Value::Null, |(_, value)| value)).collect()));
+            return Ok((
+                None,
+                items
+                    .into_iter()
+                    .map(|item| item.map_or(Value::Null, |(_, value)| value))
+                    .collect(),
+            ));
         };
         // No inferred schema allows null.
-        let values = items.into_iter().map(|item| Some(widened(item?, &schema))).collect::<Option<_>>();
+        let values = items
+            .into_iter()
+            .map(|item| Some(widened(item?, &schema)))
+            .collect::<Option<_>>();
         Ok((Some(schema), values.ok_or(NotParsed)?))
     }
 }
@@ -227,13 +257,18 @@ fn merged(before: Schema, after: Schema) -> Option<Schema> {
     Some(if wider { after } else { before })
 }
 
-#[allow(clippy::cast_precision_loss, reason = "Kafka widens an integer among fractions just so")]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "Kafka widens an integer among fractions just so"
+)]
 fn widened((own, value): (Schema, Value), schema: &Schema) -> Value {
     let days = |schema: &Schema| schema.is_named(logical::DATE);
     let wide = match &value {
         // A moment keeps what it is: days become milliseconds among times and timestamps.
         Value::I32(n) if days(&own) && !days(schema) => Some(i64::from(*n) * calendar::DAY_MS),
-        Value::I32(n) if days(schema) && own.is_named(logical::TIME) => Some(i64::from(*n) / calendar::DAY_MS),
+        Value::I32(n) if days(schema) && own.is_named(logical::TIME) => {
+            Some(i64::from(*n) / calendar::DAY_MS)
+        }
         other => other.as_i64(),
     };
     match (schema.ty, wide, value) {
@@ -279,7 +314,10 @@ fn number(token: &str, strict: bool) -> Option<(Schema, Value)> {
             }
         }
     }
-    Some((Schema::decimal(decimal.scale()), Value::Decimal(Box::new(decimal))))
+    Some((
+        Schema::decimal(decimal.scale()),
+        Value::Decimal(Box::new(decimal)),
+    ))
 }
 
 /// The number where it is a whole one of 64 bits.
@@ -332,13 +370,19 @@ fn temporal(token: &str) -> Option<(Schema, Value)> {
 }
 
 fn digits(text: Option<&str>) -> Option<i64> {
-    text.filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+    text.filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?
+        .parse()
+        .ok()
 }
 
 /// `yyyy-MM-dd` as days since 1970-01-01.
 fn date(text: &str) -> Option<i64> {
     let mut parts = text.splitn(3, '-');
-    let (year, month, day) = (digits(parts.next())?, digits(parts.next())?, digits(parts.next())?);
+    let (year, month, day) = (
+        digits(parts.next())?,
+        digits(parts.next())?,
+        digits(parts.next())?,
+    );
     calendar::epoch_day(year, month, day)
 }
 
@@ -346,7 +390,11 @@ fn date(text: &str) -> Option<i64> {
 fn time(text: &str) -> Option<i64> {
     let (clock, fraction) = text.strip_suffix('Z')?.split_once('.')?;
     let mut parts = clock.splitn(3, ':');
-    let (hour, minute, second) = (digits(parts.next())?, digits(parts.next())?, digits(parts.next())?);
+    let (hour, minute, second) = (
+        digits(parts.next())?,
+        digits(parts.next())?,
+        digits(parts.next())?,
+    );
     Some(hour * 3_600_000 + minute * 60_000 + second * 1000 + digits(Some(fraction))?)
 }
 
@@ -371,13 +419,22 @@ mod tests {
             assert_eq!(infer(input, true).value, value, "{input}");
         }
         let exact = infer("0.1234567890123456789", true);
-        assert!(exact.schema.is_some_and(|schema| schema.ty == SchemaType::Bytes && schema.is_named(logical::DECIMAL)));
+        assert!(exact.schema.is_some_and(
+            |schema| schema.ty == SchemaType::Bytes && schema.is_named(logical::DECIMAL)
+        ));
     }
 
     #[test]
     fn deep_and_broken_nesting_is_text() {
-        for input in ["[".repeat(100_000), "{\"a\":".repeat(10_000), "[[[[[\"".to_owned()] {
-            assert_eq!(infer(&input, true).value, Value::Text(input.as_str().into()));
+        for input in [
+            "[".repeat(100_000),
+            "{\"a\":".repeat(10_000),
+            "[[[[[\"".to_owned(),
+        ] {
+            assert_eq!(
+                infer(&input, true).value,
+                Value::Text(input.as_str().into())
+            );
         }
     }
 }

@@ -7,7 +7,9 @@ mod infer;
 mod tokens;
 mod write;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, Width};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, Width,
+};
 use connector_api::{Converter, Datum, EncodedPresence, Result, Schema, SchemaType, Value};
 
 pub use infer::infer;
@@ -33,12 +35,19 @@ pub struct SimpleHeaderConverter {
 impl SimpleHeaderConverter {
     /// A converter of these settings. Errors: every key that is wrong.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
-        config.read(KEYS, |keys| Self { strict: keys.bool("strict") })
+        config.read(KEYS, |keys| Self {
+            strict: keys.bool("strict"),
+        })
     }
 }
 
 impl Converter for SimpleHeaderConverter {
-    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<EncodedPresence> {
+    fn encode(
+        &mut self,
+        _topic: &str,
+        datum: &Datum,
+        out: &mut Vec<u8>,
+    ) -> Result<EncodedPresence> {
         if datum.value.is_null() {
             return Ok(EncodedPresence::Absent);
         }
@@ -47,10 +56,15 @@ impl Converter for SimpleHeaderConverter {
     }
 
     fn decode(&mut self, _topic: &str, bytes: Option<&[u8]>) -> Result<Datum> {
-        let Some(bytes) = bytes else { return Ok(Datum::NONE) };
+        let Some(bytes) = bytes else {
+            return Ok(Datum::NONE);
+        };
         let text = String::from_utf8_lossy(bytes);
         if text.is_empty() {
-            return Ok(Datum::new(Schema::of(SchemaType::String).into(), Value::Text(Box::default())));
+            return Ok(Datum::new(
+                Schema::of(SchemaType::String).into(),
+                Value::Text(Box::default()),
+            ));
         }
         Ok(infer(&text, self.strict))
     }

@@ -10,7 +10,11 @@ pub(super) struct HeaderTokens<'a> {
 
 impl<'a> HeaderTokens<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, peeked: None }
+        Self {
+            text,
+            at: 0,
+            peeked: None,
+        }
     }
 
     pub(super) fn has_next(&self) -> bool {

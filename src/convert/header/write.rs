@@ -25,7 +25,11 @@ fn write_inner(schema: Option<&Schema>, value: &Value, strict: bool, out: &mut V
         Value::I8(n) => integer(*n, out),
         Value::I16(n) => integer(*n, out),
         Value::I32(n) if name == Some(logical::DATE) => {
-            temporal(i64::from(*n) * calendar::DAY_MS, strict.then_some(HeaderTextForm::Date), out);
+            temporal(
+                i64::from(*n) * calendar::DAY_MS,
+                strict.then_some(HeaderTextForm::Date),
+                out,
+            );
         }
         Value::I32(n) if name == Some(logical::TIME) => temporal(i64::from(*n), None, out),
         Value::I32(n) => integer(*n, out),
@@ -39,10 +43,17 @@ fn write_inner(schema: Option<&Schema>, value: &Value, strict: bool, out: &mut V
         Value::Text(text) => quoted(text, out),
         Value::Bytes(bytes) => quoted(&STANDARD.encode(bytes), out),
         Value::Array(items) => {
-            list((b'[', b']'), items, out, |item, out| write_inner(values, item, strict, out));
+            list((b'[', b']'), items, out, |item, out| {
+                write_inner(values, item, strict, out)
+            });
         }
         Value::Map(entries) => list((b'{', b'}'), entries, out, |(key, value), out| {
-            write_inner(schema.and_then(|schema| schema.keys.as_deref()), key, strict, out);
+            write_inner(
+                schema.and_then(|schema| schema.keys.as_deref()),
+                key,
+                strict,
+                out,
+            );
             out.push(b':');
             write_inner(values, value, strict, out);
         }),
@@ -52,7 +63,11 @@ fn write_inner(schema: Option<&Schema>, value: &Value, strict: bool, out: &mut V
             list((b'{', b'}'), &members, out, |(field, value), out| {
                 quoted(&field.name, out);
                 out.push(b':');
-                let value = if value.is_null() { field.schema.default.as_ref().unwrap_or(value) } else { value };
+                let value = if value.is_null() {
+                    field.schema.default.as_ref().unwrap_or(value)
+                } else {
+                    value
+                };
                 write_inner(Some(&field.schema), value, strict, out);
             });
         }
@@ -63,7 +78,12 @@ fn integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-fn list<T>((open, close): (u8, u8), items: &[T], out: &mut Vec<u8>, mut write: impl FnMut(&T, &mut Vec<u8>)) {
+fn list<T>(
+    (open, close): (u8, u8),
+    items: &[T],
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(&T, &mut Vec<u8>),
+) {
     out.push(open);
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
@@ -102,15 +122,26 @@ fn temporal(millis: i64, meant: Option<HeaderTextForm>, out: &mut Vec<u8>) {
         _ => HeaderTextForm::Timestamp,
     };
     let moment = calendar::CivilTime::from_millis(millis);
-    let year = if moment.year > 0 { moment.year } else { 1 - moment.year };
+    let year = if moment.year > 0 {
+        moment.year
+    } else {
+        1 - moment.year
+    };
     if form != HeaderTextForm::Time {
-        out.extend_from_slice(format!("{year:04}-{:02}-{:02}", moment.month, moment.day).as_bytes());
+        out.extend_from_slice(
+            format!("{year:04}-{:02}-{:02}", moment.month, moment.day).as_bytes(),
+        );
     }
     if form == HeaderTextForm::Timestamp {
         out.push(b'T');
     }
     if form != HeaderTextForm::Date {
-        let (hour, minute, second, milli) = (moment.hour(), moment.minute(), moment.second(), moment.milli());
+        let (hour, minute, second, milli) = (
+            moment.hour(),
+            moment.minute(),
+            moment.second(),
+            moment.milli(),
+        );
         out.extend_from_slice(format!("{hour:02}:{minute:02}:{second:02}.{milli:03}Z").as_bytes());
     }
 }

@@ -77,16 +77,22 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
             (JsonNodeKind::F32, JsonToken::Number(n)) => self.float(node, n).map(Value::F32),
             (JsonNodeKind::F64, JsonToken::Number(n)) => self.double(n).map(Value::F64),
             (JsonNodeKind::Text, JsonToken::Text(text)) => Ok(Value::Text(text.into())),
-            (JsonNodeKind::Bytes, JsonToken::Text(text)) => {
-                base64_bytes(&text).map(|b| Value::Bytes(b.into())).ok_or_else(|| Error::record("Invalid bytes field"))
-            }
+            (JsonNodeKind::Bytes, JsonToken::Text(text)) => base64_bytes(&text)
+                .map(|b| Value::Bytes(b.into()))
+                .ok_or_else(|| Error::record("Invalid bytes field")),
             (JsonNodeKind::Decimal(_), JsonToken::Number(n)) => self.decimal(n),
-            (JsonNodeKind::Decimal(scale), JsonToken::Text(text)) => match scale.zip(base64_bytes(&text)) {
-                Some((scale, bytes)) if !bytes.is_empty() => decimal(&bytes, scale),
-                _ => Err(Error::record("Invalid bytes for Decimal field")),
-            },
-            (JsonNodeKind::Date | JsonNodeKind::Time, JsonToken::Number(n)) => self.day_or_time(node, n),
-            (JsonNodeKind::Timestamp, JsonToken::Number(n)) if n.integral => self.long(node, n).map(Value::I64),
+            (JsonNodeKind::Decimal(scale), JsonToken::Text(text)) => {
+                match scale.zip(base64_bytes(&text)) {
+                    Some((scale, bytes)) if !bytes.is_empty() => decimal(&bytes, scale),
+                    _ => Err(Error::record("Invalid bytes for Decimal field")),
+                }
+            }
+            (JsonNodeKind::Date | JsonNodeKind::Time, JsonToken::Number(n)) => {
+                self.day_or_time(node, n)
+            }
+            (JsonNodeKind::Timestamp, JsonToken::Number(n)) if n.integral => {
+                self.long(node, n).map(Value::I64)
+            }
             (_, token) => self.mismatch(node, &token),
         }
     }
@@ -99,14 +105,19 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
                 Ok(default.clone())
             }
             _ if node.schema.optional => Ok(Value::Null),
-            _ => Err(Error::record(format!("Invalid null value for required {} field", node.schema.ty.name()))),
+            _ => Err(Error::record(format!(
+                "Invalid null value for required {} field",
+                node.schema.ty.name()
+            ))),
         }
     }
 
     #[cold]
     fn out_of_range(&mut self, ty: &str) -> Error {
         self.trail.hint = Some(STRICT);
-        Error::record(format!("Invalid value for {ty}: the number does not fit this type"))
+        Error::record(format!(
+            "Invalid value for {ty}: the number does not fit this type"
+        ))
     }
 
     fn long(&mut self, node: &JsonNode, number: JsonNumber<'_>) -> Result<i64> {
@@ -118,7 +129,11 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
     }
 
     /// The number in a narrower type: the lowest bits of its 32-bit form, as Java narrows.
-    fn integer<T: TryFrom<i64> + Narrow>(&mut self, node: &JsonNode, number: JsonNumber<'_>) -> Result<T> {
+    fn integer<T: TryFrom<i64> + Narrow>(
+        &mut self,
+        node: &JsonNode,
+        number: JsonNumber<'_>,
+    ) -> Result<T> {
         let wide = self.long(node, number)?;
         match T::try_from(wide) {
             Ok(n) => Ok(n),
@@ -133,7 +148,11 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
             return Err(self.out_of_range(node.schema.ty.name()));
         }
         // Connect reads through BigDecimal, which has no negative zero.
-        Ok(if float == 0.0 && !self.options.strict { 0.0 } else { float })
+        Ok(if float == 0.0 && !self.options.strict {
+            0.0
+        } else {
+            float
+        })
     }
 
     fn double(&mut self, number: JsonNumber<'_>) -> Result<f64> {
@@ -141,20 +160,36 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         if self.options.strict && !double.is_finite() {
             return Err(self.out_of_range("FLOAT64"));
         }
-        Ok(if double == 0.0 && !self.options.strict { 0.0 } else { double })
+        Ok(if double == 0.0 && !self.options.strict {
+            0.0
+        } else {
+            double
+        })
     }
 
     fn decimal(&self, number: JsonNumber<'_>) -> Result<Value> {
         match Decimal::parse(number.text) {
-            Some(n) if !self.options.strict || n.has_usual_scale() => Ok(Value::Decimal(Box::new(n))),
-            Some(n) => Err(usual_scale(n.scale()).err().unwrap_or_else(|| Error::fatal("a scale that is none"))),
-            None => Err(Error::record("Invalid value for Decimal: the number's exponent, or the number, is too large")),
+            Some(n) if !self.options.strict || n.has_usual_scale() => {
+                Ok(Value::Decimal(Box::new(n)))
+            }
+            Some(n) => Err(usual_scale(n.scale())
+                .err()
+                .unwrap_or_else(|| Error::fatal("a scale that is none"))),
+            None => Err(Error::record(
+                "Invalid value for Decimal: the number's exponent, or the number, is too large",
+            )),
         }
     }
 
     fn day_or_time(&mut self, node: &JsonNode, number: JsonNumber<'_>) -> Result<Value> {
-        let n = if number.integral { number.text.parse::<i32>().ok() } else { None };
-        let Some(n) = n else { return self.mismatch(node, &JsonToken::Number(number)) };
+        let n = if number.integral {
+            number.text.parse::<i32>().ok()
+        } else {
+            None
+        };
+        let Some(n) = n else {
+            return self.mismatch(node, &JsonToken::Number(number));
+        };
         if matches!(node.kind, JsonNodeKind::Time) && !(0..=MILLIS_PER_DAY).contains(&n) {
             return Err(Error::record(
                 "Time values must use number of milliseconds greater than 0 and less than 86400000",
@@ -201,11 +236,15 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
             }
             if !matches!(token, JsonToken::Array) {
                 let found = token.type_name();
-                return Err(Error::record(format!("Found invalid map entry instead of array tuple: {found}")));
+                return Err(Error::record(format!(
+                    "Found invalid map entry instead of array tuple: {found}"
+                )));
             }
             let length = self.reader.count_items()?;
             if length != 2 {
-                return Err(Error::record(format!("Found invalid map entry, expected length 2 but found :{length}")));
+                return Err(Error::record(format!(
+                    "Found invalid map entry, expected length 2 but found :{length}"
+                )));
             }
             self.reader.next_item(true)?;
             let key = self.side(keys)?;
@@ -219,14 +258,22 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
 
     /// The key or the value of a map's entry.
     fn side(&mut self, node: &JsonNode) -> Result<Value> {
-        self.value(node).map_err(|error| self.trail.met(error, "{}", Some(node.declared())))
+        self.value(node)
+            .map_err(|error| self.trail.met(error, "{}", Some(node.declared())))
     }
 
     /// An object with a key and a value, in any order.
-    fn entry(&mut self, token: &JsonToken<'_>, keys: &JsonNode, values: &JsonNode) -> Result<(Value, Value)> {
+    fn entry(
+        &mut self,
+        token: &JsonToken<'_>,
+        keys: &JsonNode,
+        values: &JsonNode,
+    ) -> Result<(Value, Value)> {
         if !matches!(token, JsonToken::Object) {
             let found = token.type_name();
-            return Err(Error::record(format!("Found invalid map entry instead of an object: {found}")));
+            return Err(Error::record(format!(
+                "Found invalid map entry instead of an object: {found}"
+            )));
         }
         let (mut key, mut value, mut first) = (None, None, true);
         while let Some(name) = self.reader.next_member(first)? {
@@ -252,7 +299,11 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
             }
             match self.value(&member.node) {
                 Ok(value) => values.push(value),
-                Err(error) => return Err(self.trail.met(error, &member.name, Some(member.node.declared()))),
+                Err(error) => {
+                    return Err(self
+                        .trail
+                        .met(error, &member.name, Some(member.node.declared())));
+                }
             }
             self.checked(members, values.len() - 1, values.last())?;
         }
@@ -271,12 +322,20 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         while let Some(name) = self.reader.next_member(first)? {
             first = false;
             let expected = list.get(next).is_some_and(|member| *member.name == *name);
-            match if expected { Some(next) } else { members.position(&name) } {
+            match if expected {
+                Some(next)
+            } else {
+                members.position(&name)
+            } {
                 Some(at) => {
                     match self.value(&list[at].node) {
                         Ok(value) => slots[at] = Some(value),
                         Err(error) => {
-                            return Err(self.trail.met(error, &list[at].name, Some(list[at].node.declared())));
+                            return Err(self.trail.met(
+                                error,
+                                &list[at].name,
+                                Some(list[at].node.declared()),
+                            ));
                         }
                     }
                     self.checked(members, at, slots[at].as_ref())?;
@@ -287,11 +346,18 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         }
         let fill = |(slot, member): (Option<Value>, &super::plan::StructMember)| match slot {
             Some(value) => Ok(value),
-            None => self
-                .null(&member.node)
-                .map_err(|error| self.trail.met(error, &member.name, Some(member.node.declared()))),
+            None => self.null(&member.node).map_err(|error| {
+                self.trail
+                    .met(error, &member.name, Some(member.node.declared()))
+            }),
         };
-        Ok(Value::Struct(slots.into_iter().zip(list).map(fill).collect::<Result<_>>()?))
+        Ok(Value::Struct(
+            slots
+                .into_iter()
+                .zip(list)
+                .map(fill)
+                .collect::<Result<_>>()?,
+        ))
     }
 
     /// Connect refuses a null that came of a wrong JSON type where the field is required.
@@ -303,7 +369,9 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
                 "Invalid value: null used for required field: \"{}\", schema type: {ty}",
                 member.name
             ));
-            return Err(self.trail.met(error, &member.name, Some(member.node.declared())));
+            return Err(self
+                .trail
+                .met(error, &member.name, Some(member.node.declared())));
         }
         Ok(())
     }
@@ -341,7 +409,9 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         let needed = match &node.kind {
             JsonNodeKind::Struct(_) => {
                 self.trail.twice = matches!(token, JsonToken::Text(text) if holds_object(text));
-                return Err(Error::record(format!("Structs should be encoded as JSON objects, but found {found}")));
+                return Err(Error::record(format!(
+                    "Structs should be encoded as JSON objects, but found {found}"
+                )));
             }
             JsonNodeKind::Object(_) => {
                 return Err(Error::record(format!(
@@ -353,11 +423,15 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
                     "Maps with non-string fields should be encoded as JSON array of tuples, but found {found}"
                 )));
             }
-            JsonNodeKind::Decimal(_) => return Err(underlying("Decimal", "numeric or bytes", found)),
+            JsonNodeKind::Decimal(_) => {
+                return Err(underlying("Decimal", "numeric or bytes", found));
+            }
             JsonNodeKind::Date => return Err(underlying("Date", "integer", found)),
             JsonNodeKind::Time => return Err(underlying("Time", "integer", found)),
             JsonNodeKind::Timestamp => return Err(underlying("Timestamp", "integral", found)),
-            JsonNodeKind::F32 | JsonNodeKind::F64 if self.options.strict => return special_float(node, token),
+            JsonNodeKind::F32 | JsonNodeKind::F64 if self.options.strict => {
+                return special_float(node, token);
+            }
             JsonNodeKind::Bool => "boolean",
             JsonNodeKind::Text => "text",
             JsonNodeKind::Bytes => "text in base64",
@@ -399,7 +473,9 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
 }
 
 fn underlying(what: &str, needed: &str, found: &str) -> Error {
-    Error::record(format!("Invalid type for {what}, underlying representation should be {needed} but was {found}"))
+    Error::record(format!(
+        "Invalid type for {what}, underlying representation should be {needed} but was {found}"
+    ))
 }
 
 /// The texts that the writing side has for what JSON numbers cannot be.
@@ -408,10 +484,23 @@ fn special_float(node: &JsonNode, token: &JsonToken<'_>) -> Result<Value> {
         JsonToken::Text(text) if text == "NaN" => f64::NAN,
         JsonToken::Text(text) if text == "Infinity" => f64::INFINITY,
         JsonToken::Text(text) if text == "-Infinity" => f64::NEG_INFINITY,
-        _ => return Err(underlying(node.schema.ty.name(), "numeric", token.type_name())),
+        _ => {
+            return Err(underlying(
+                node.schema.ty.name(),
+                "numeric",
+                token.type_name(),
+            ));
+        }
     };
-    #[allow(clippy::cast_possible_truncation, reason = "NaN and the infinities stay what they are")]
-    Ok(if matches!(node.kind, JsonNodeKind::F32) { Value::F32(value as f32) } else { Value::F64(value) })
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "NaN and the infinities stay what they are"
+    )]
+    Ok(if matches!(node.kind, JsonNodeKind::F32) {
+        Value::F32(value as f32)
+    } else {
+        Value::F64(value)
+    })
 }
 
 /// The lowest bits, as Java narrows integers.

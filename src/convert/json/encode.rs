@@ -17,16 +17,30 @@ type Result<T, E = LocatedError> = std::result::Result<T, E>;
 pub(super) const MILLIS_PER_DAY: i32 = 86_400_000;
 
 /// Appends the JSON text of a value with a schema. Errors: with the field that they are about.
-pub(super) fn write(node: &JsonNode, value: &Value, options: &JsonOptions, out: &mut Vec<u8>) -> Result<(), Error> {
+pub(super) fn write(
+    node: &JsonNode,
+    value: &Value,
+    options: &JsonOptions,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
     write_value(node, value, options, out).map_err(LocatedError::located)
 }
 
 /// Appends the JSON text of a value without a schema. Errors: likewise.
-pub(super) fn write_plain(value: &Value, options: &JsonOptions, out: &mut Vec<u8>) -> Result<(), Error> {
+pub(super) fn write_plain(
+    value: &Value,
+    options: &JsonOptions,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
     write_schemaless(value, options, out).map_err(LocatedError::located)
 }
 
-fn write_value(node: &JsonNode, value: &Value, options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
+fn write_value(
+    node: &JsonNode,
+    value: &Value,
+    options: &JsonOptions,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     match (&node.kind, value) {
         (_, Value::Null) => return write_null(node, options, out),
         (JsonNodeKind::Bool, Value::Bool(b)) => write_bool(*b, out),
@@ -34,17 +48,27 @@ fn write_value(node: &JsonNode, value: &Value, options: &JsonOptions, out: &mut 
         (JsonNodeKind::I16, Value::I16(n)) => write_integer(*n, out),
         (JsonNodeKind::I32 | JsonNodeKind::Date, Value::I32(n)) => write_integer(*n, out),
         (JsonNodeKind::I64 | JsonNodeKind::Timestamp, Value::I64(n)) => write_integer(*n, out),
-        (JsonNodeKind::F32, Value::F32(n)) => quote_unless(n.is_finite(), out, |out| java::write_f32(*n, out)),
-        (JsonNodeKind::F64, Value::F64(n)) => quote_unless(n.is_finite(), out, |out| java::write_f64(*n, out)),
+        (JsonNodeKind::F32, Value::F32(n)) => {
+            quote_unless(n.is_finite(), out, |out| java::write_f32(*n, out))
+        }
+        (JsonNodeKind::F64, Value::F64(n)) => {
+            quote_unless(n.is_finite(), out, |out| java::write_f64(*n, out))
+        }
         (JsonNodeKind::Text, Value::Text(text)) => write_text(text, out),
         (JsonNodeKind::Bytes, Value::Bytes(bytes)) => write_base64(bytes, out),
-        (JsonNodeKind::Decimal(scale), Value::Decimal(decimal)) => return write_decimal(*scale, decimal, options, out),
+        (JsonNodeKind::Decimal(scale), Value::Decimal(decimal)) => {
+            return write_decimal(*scale, decimal, options, out);
+        }
         (JsonNodeKind::Time, Value::I32(n)) => return write_time(*n, out),
         (JsonNodeKind::Array(items), Value::Array(values)) => {
             return write_array(items.as_deref(), values, options, out);
         }
-        (JsonNodeKind::Object(pair), Value::Map(entries)) => return write_object(pair, entries, options, out),
-        (JsonNodeKind::Pairs(pair), Value::Map(entries)) => return write_pairs(pair, entries, options, out),
+        (JsonNodeKind::Object(pair), Value::Map(entries)) => {
+            return write_object(pair, entries, options, out);
+        }
+        (JsonNodeKind::Pairs(pair), Value::Map(entries)) => {
+            return write_pairs(pair, entries, options, out);
+        }
         (JsonNodeKind::Struct(members), Value::Struct(values)) => {
             if node.schema.default.is_some() || members.list.len() != values.len() {
                 return Err(disagree("Mismatching schema."));
@@ -58,10 +82,14 @@ fn write_value(node: &JsonNode, value: &Value, options: &JsonOptions, out: &mut 
 
 fn write_null(node: &JsonNode, options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
     match &node.schema.default {
-        Some(default) if options.replace_null && !default.is_null() => return write_value(node, default, options, out),
+        Some(default) if options.replace_null && !default.is_null() => {
+            return write_value(node, default, options, out);
+        }
         _ if node.schema.optional => out.extend_from_slice(b"null"),
         _ => {
-            return Err(disagree("Conversion error: null value for field that is required and has no default value"));
+            return Err(disagree(
+                "Conversion error: null value for field that is required and has no default value",
+            ));
         }
     }
     Ok(())
@@ -77,16 +105,25 @@ fn disagree(text: impl Into<Cow<'static, str>>) -> LocatedError {
 fn mismatch(node: &JsonNode, value: &Value) -> LocatedError {
     let class = java::class_name(value);
     disagree(match node.kind {
-        JsonNodeKind::Decimal(_) => format!("Invalid type for Decimal, expected BigDecimal but was class {class}"),
+        JsonNodeKind::Decimal(_) => {
+            format!("Invalid type for Decimal, expected BigDecimal but was class {class}")
+        }
         JsonNodeKind::Date => format!("Invalid type for Date, expected Date but was class {class}"),
         JsonNodeKind::Time => format!("Invalid type for Time, expected Date but was class {class}"),
-        JsonNodeKind::Timestamp => format!("Invalid type for Timestamp, expected Date but was class {class}"),
+        JsonNodeKind::Timestamp => {
+            format!("Invalid type for Timestamp, expected Date but was class {class}")
+        }
         JsonNodeKind::Bytes => format!("Invalid type for bytes type: class {class}"),
         _ => format!("Invalid type for {}: class {class}", node.schema.ty.name()),
     })
 }
 
-fn write_struct(members: &[StructMember], values: &[Value], options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
+fn write_struct(
+    members: &[StructMember],
+    values: &[Value],
+    options: &JsonOptions,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     let mut mark = b'{';
     for (member, value) in members.iter().zip(values) {
         out.push(mark);
@@ -120,9 +157,16 @@ fn write_list<T>(
     Ok(())
 }
 
-fn write_array(items: Option<&JsonNode>, values: &[Value], options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
+fn write_array(
+    items: Option<&JsonNode>,
+    values: &[Value],
+    options: &JsonOptions,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     write_list((b'[', b']'), values, out, |value, out| match items {
-        Some(node) => write_value(node, value, options, out).map_err(|met| met.within("[]", node.declared())),
+        Some(node) => {
+            write_value(node, value, options, out).map_err(|met| met.within("[]", node.declared()))
+        }
         None => write_schemaless(value, options, out).map_err(|met| met.within_plain("[]")),
     })
 }
@@ -145,7 +189,12 @@ fn write_object(
 }
 
 /// The key or the value of a map's entry.
-fn write_side(node: &JsonNode, value: &Value, options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
+fn write_side(
+    node: &JsonNode,
+    value: &Value,
+    options: &JsonOptions,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     write_value(node, value, options, out).map_err(|met| met.within("{}", node.declared()))
 }
 
@@ -155,8 +204,11 @@ fn write_pairs(
     options: &JsonOptions,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let (open, middle, close): (&[u8], &[u8], u8) =
-        if options.entries { (b"{\"key\":", b",\"value\":", b'}') } else { (b"[", b",", b']') };
+    let (open, middle, close): (&[u8], &[u8], u8) = if options.entries {
+        (b"{\"key\":", b",\"value\":", b'}')
+    } else {
+        (b"[", b",", b']')
+    };
     write_list((b'[', b']'), entries, out, |(key, value), out| {
         out.extend_from_slice(open);
         write_side(keys, key, options, out)?;
@@ -184,20 +236,26 @@ fn write_schemaless(value: &Value, options: &JsonOptions, out: &mut Vec<u8>) -> 
         Value::Struct(_) => return Err(disagree("Mismatching schema.")),
         Value::Decimal(_) => {
             let class = java::class_name(value);
-            return Err(
-                Error::record(format!("Java class class {class} does not have corresponding schema type.")).into()
-            );
+            return Err(Error::record(format!(
+                "Java class class {class} does not have corresponding schema type."
+            ))
+            .into());
         }
     }
     Ok(())
 }
 
-fn write_schemaless_map(entries: &[(Value, Value)], options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
+fn write_schemaless_map(
+    entries: &[(Value, Value)],
+    options: &JsonOptions,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     if entries.iter().all(|(key, _)| matches!(key, Value::Text(_))) {
         return write_list((b'{', b'}'), entries, out, |(key, value), out| {
             write_schemaless(key, options, out)?;
             out.push(b':');
-            write_schemaless(value, options, out).map_err(|met| met.within_plain(key.as_str().unwrap_or_default()))
+            write_schemaless(value, options, out)
+                .map_err(|met| met.within_plain(key.as_str().unwrap_or_default()))
         });
     }
     write_list((b'[', b']'), entries, out, |(key, value), out| {
@@ -229,21 +287,29 @@ fn quote_unless(plain: bool, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)
 
 fn write_time(millis: i32, out: &mut Vec<u8>) -> Result<()> {
     if !(0..=MILLIS_PER_DAY).contains(&millis) {
-        return Err(
-            Error::record("Kafka Connect Time type should not have any date fields set to non-zero values.").into()
-        );
+        return Err(Error::record(
+            "Kafka Connect Time type should not have any date fields set to non-zero values.",
+        )
+        .into());
     }
     write_integer(millis, out);
     Ok(())
 }
 
-fn write_decimal(scale: Option<i32>, value: &Decimal, options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
+fn write_decimal(
+    scale: Option<i32>,
+    value: &Decimal,
+    options: &JsonOptions,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     if options.numeric {
         java::write_decimal(value, out);
         return Ok(());
     }
-    let scale = scale.ok_or_else(|| Error::record("Invalid Decimal schema: scale parameter not found."))?;
-    same_scale(scale, i64::from(value.scale())).map_err(|error| LocatedError::from(error).hint(WRITTEN))?;
+    let scale =
+        scale.ok_or_else(|| Error::record("Invalid Decimal schema: scale parameter not found."))?;
+    same_scale(scale, i64::from(value.scale()))
+        .map_err(|error| LocatedError::from(error).hint(WRITTEN))?;
     let mut bytes = Vec::with_capacity(16);
     value.write_be_bytes(&mut bytes);
     write_base64(&bytes, out);
@@ -255,7 +321,9 @@ fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
     // The slice has exactly the room that the text needs, so that this cannot fail.
-    let written = STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or_default();
+    let written = STANDARD
+        .encode_slice(bytes, &mut out[start..])
+        .unwrap_or_default();
     out.truncate(start + written);
     out.push(b'"');
 }
@@ -292,19 +360,27 @@ fn unescaped_length(bytes: &[u8]) -> usize {
         let word = u64::from_le_bytes(*chunk);
         let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
         let four_byte_lead = word & (word << 1) & (word << 2) & (word << 3) & HIGH;
-        let hit = control | has_zero(word ^ (ONES * 0x22)) | has_zero(word ^ (ONES * 0x5c)) | four_byte_lead;
+        let hit = control
+            | has_zero(word ^ (ONES * 0x22))
+            | has_zero(word ^ (ONES * 0x5c))
+            | four_byte_lead;
         if hit != 0 {
             return at + hit.trailing_zeros() as usize / 8;
         }
         at += 8;
     }
     let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().position(|b| matches!(b, 0..0x20 | b'"' | b'\\' | 0xf0..)).unwrap_or(rest.len())
+    at + rest
+        .iter()
+        .position(|b| matches!(b, 0..0x20 | b'"' | b'\\' | 0xf0..))
+        .unwrap_or(rest.len())
 }
 
 /// Writes the character at `at` escaped; returns its length in UTF-8.
 fn write_escape(text: &str, at: usize, out: &mut Vec<u8>) -> usize {
-    let Some(c) = text[at..].chars().next() else { return 1 };
+    let Some(c) = text[at..].chars().next() else {
+        return 1;
+    };
     let short = match c {
         '"' => b'"',
         '\\' => b'\\',
@@ -317,7 +393,11 @@ fn write_escape(text: &str, at: usize, out: &mut Vec<u8>) -> usize {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 const HEX: &[u8; 16] = b"0123456789ABCDEF";
                 out.extend_from_slice(b"\\u");
-                out.extend((0..4).rev().map(|nibble| HEX[usize::from((*unit >> (nibble * 4)) & 0xf)]));
+                out.extend(
+                    (0..4)
+                        .rev()
+                        .map(|nibble| HEX[usize::from((*unit >> (nibble * 4)) & 0xf)]),
+                );
             }
             return c.len_utf8();
         }
@@ -346,7 +426,10 @@ mod tests {
                 let (before, after) = filler.split_at(at);
                 let mut out = Vec::new();
                 write_text(&format!("{before}{c}{after}"), &mut out);
-                assert_eq!(String::from_utf8(out).unwrap(), format!("\"{before}{want}{after}\""));
+                assert_eq!(
+                    String::from_utf8(out).unwrap(),
+                    format!("\"{before}{want}{after}\"")
+                );
             }
         }
     }

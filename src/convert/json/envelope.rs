@@ -36,7 +36,10 @@ impl<'a> JsonEnvelope<'a> {
                     return Err(no_envelope());
                 }
                 let line = format!("The record is no envelope: {TWICE}.");
-                return Err(Error::of_lines(ErrorKind::Record, [NO_ENVELOPE.to_owned(), line]));
+                return Err(Error::of_lines(
+                    ErrorKind::Record,
+                    [NO_ENVELOPE.to_owned(), line],
+                ));
             }
         };
         let (mut schema, mut payload, mut other) = (None, None, false);
@@ -58,8 +61,15 @@ impl<'a> JsonEnvelope<'a> {
                 payload_at = 0;
             }
         }
-        let (Some(schema), Some(payload), false) = (schema, payload, other) else { return Err(no_envelope()) };
-        let prefix = Some(reader.span(0, payload_at)).filter(|prefix| members == 2 && !prefix.is_empty());
-        Ok(Self { schema, payload, prefix })
+        let (Some(schema), Some(payload), false) = (schema, payload, other) else {
+            return Err(no_envelope());
+        };
+        let prefix =
+            Some(reader.span(0, payload_at)).filter(|prefix| members == 2 && !prefix.is_empty());
+        Ok(Self {
+            schema,
+            payload,
+            prefix,
+        })
     }
 }

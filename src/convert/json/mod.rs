@@ -112,25 +112,46 @@ impl JsonConverter {
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let options = config.read(KEYS, |keys| JsonOptions {
             schemas: keys.bool("schemas.enable"),
-            cache: usize::try_from(keys.unsigned("schemas.cache.size")).unwrap_or(usize::MAX).max(1),
+            cache: usize::try_from(keys.unsigned("schemas.cache.size"))
+                .unwrap_or(usize::MAX)
+                .max(1),
             numeric: keys.text("decimal.format").eq_ignore_ascii_case("NUMERIC"),
             replace_null: keys.bool("replace.null.with.default"),
             strict: keys.bool("strict"),
             entries: false,
         })?;
-        Ok(Self { options, written: Vec::new(), last: 0, recent: Vec::new(), known: HashMap::new(), kept: 0 })
+        Ok(Self {
+            options,
+            written: Vec::new(),
+            last: 0,
+            recent: Vec::new(),
+            known: HashMap::new(),
+            kept: 0,
+        })
     }
 
     /// Finds a schema among those written before, by pointer and then by content, or compiles it; sets `last`.
     fn find_written(&mut self, schema: &Arc<Schema>) -> Result<()> {
-        if self.written.get(self.last).is_some_and(|written| Arc::ptr_eq(&written.schema, schema)) {
+        if self
+            .written
+            .get(self.last)
+            .is_some_and(|written| Arc::ptr_eq(&written.schema, schema))
+        {
             return Ok(());
         }
-        if let Some(at) = self.written.iter().position(|written| Arc::ptr_eq(&written.schema, schema)) {
+        if let Some(at) = self
+            .written
+            .iter()
+            .position(|written| Arc::ptr_eq(&written.schema, schema))
+        {
             self.last = at;
             return Ok(());
         }
-        if let Some(at) = self.written.iter().position(|written| written.schema == *schema) {
+        if let Some(at) = self
+            .written
+            .iter()
+            .position(|written| written.schema == *schema)
+        {
             self.written[at].schema = Arc::clone(schema);
             self.last = at;
             return Ok(());
@@ -146,13 +167,20 @@ impl JsonConverter {
         }
         self.last = self.written.len();
         let (schema, node) = (Arc::clone(schema), JsonNode::compile(schema));
-        self.written.push(SchemaPrefix { schema, prefix: prefix.into(), node });
+        self.written.push(SchemaPrefix {
+            schema,
+            prefix: prefix.into(),
+            node,
+        });
         Ok(())
     }
 
     /// Reads a record that begins like an earlier one. `None` if there is none, or the rest is not as expected.
     fn decode_like_recent(&mut self, bytes: &[u8]) -> Option<Datum> {
-        let at = self.recent.iter().position(|(prefix, _)| bytes.starts_with(prefix))?;
+        let at = self
+            .recent
+            .iter()
+            .position(|(prefix, _)| bytes.starts_with(prefix))?;
         if at > 0 {
             self.recent.swap(0, at);
         }
@@ -174,13 +202,19 @@ impl JsonConverter {
         if decoder.reader.peek().is_none() {
             return Ok(Datum::NONE);
         }
-        Ok(Datum { schema: None, value: decoder.plain()? })
+        Ok(Datum {
+            schema: None,
+            value: decoder.plain()?,
+        })
     }
 
     fn decode_envelope(&mut self, text: &str) -> Result<Datum> {
         let envelope = JsonEnvelope::split(text, &self.options)?;
         if envelope.schema == "null" {
-            return Ok(Datum { schema: None, value: JsonDecoder::new(envelope.payload, &self.options).plain()? });
+            return Ok(Datum {
+                schema: None,
+                value: JsonDecoder::new(envelope.payload, &self.options).plain()?,
+            });
         }
         let node = match self.known.get(envelope.schema) {
             Some(node) => Arc::clone(node),
@@ -188,18 +222,22 @@ impl JsonConverter {
         };
         let value = JsonDecoder::new(envelope.payload, &self.options).payload(&node)?;
         if let Some(prefix) = envelope.prefix
-            && !self.recent.iter().any(|(other, _)| **other == *prefix.as_bytes())
+            && !self
+                .recent
+                .iter()
+                .any(|(other, _)| **other == *prefix.as_bytes())
         {
             self.recent.truncate(RECENT - 1);
-            self.recent.insert(0, (prefix.as_bytes().into(), Arc::clone(&node)));
+            self.recent
+                .insert(0, (prefix.as_bytes().into(), Arc::clone(&node)));
         }
         Ok(Datum::new(Arc::clone(&node.schema), value))
     }
 
     /// Compiles a schema and keeps it under its text.
     fn learn(&mut self, text: &str) -> Result<Arc<JsonNode>> {
-        let schema =
-            schema::read_schema(text, &self.options)?.unwrap_or_else(|| Schema::of(connector_api::SchemaType::String));
+        let schema = schema::read_schema(text, &self.options)?
+            .unwrap_or_else(|| Schema::of(connector_api::SchemaType::String));
         limits::checked(&schema)?;
         let node = Arc::new(JsonNode::compile(&Arc::new(schema)));
         self.kept += text.len();
@@ -213,19 +251,30 @@ impl JsonConverter {
 }
 
 impl Converter for JsonConverter {
-    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<EncodedPresence> {
+    fn encode(
+        &mut self,
+        _topic: &str,
+        datum: &Datum,
+        out: &mut Vec<u8>,
+    ) -> Result<EncodedPresence> {
         let Some(schema) = &datum.schema else {
             if datum.value.is_null() {
                 return Ok(EncodedPresence::Absent);
             }
             let envelope = self.options.schemas;
-            out.extend_from_slice(if envelope { b"{\"schema\":null,\"payload\":" } else { b"" });
+            out.extend_from_slice(if envelope {
+                b"{\"schema\":null,\"payload\":"
+            } else {
+                b""
+            });
             encode::write_plain(&datum.value, &self.options, out)?;
             out.extend_from_slice(if envelope { b"}" } else { b"" });
             return Ok(EncodedPresence::Present);
         };
         self.find_written(schema)?;
-        let Some(written) = self.written.get(self.last) else { return Err(Error::fatal("schema lost from the cache")) };
+        let Some(written) = self.written.get(self.last) else {
+            return Err(Error::fatal("schema lost from the cache"));
+        };
         out.extend_from_slice(&written.prefix);
         encode::write(&written.node, &datum.value, &self.options, out)?;
         if self.options.schemas {
@@ -235,11 +284,14 @@ impl Converter for JsonConverter {
     }
 
     fn decode(&mut self, _topic: &str, bytes: Option<&[u8]>) -> Result<Datum> {
-        let Some(bytes) = bytes else { return Ok(Datum::NONE) };
+        let Some(bytes) = bytes else {
+            return Ok(Datum::NONE);
+        };
         if let Some(datum) = self.decode_like_recent(bytes) {
             return Ok(datum);
         }
-        self.decode_any(bytes).map_err(|error| explained(error, bytes))
+        self.decode_any(bytes)
+            .map_err(|error| explained(error, bytes))
     }
 }
 

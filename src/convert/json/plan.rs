@@ -68,7 +68,10 @@ impl JsonNode {
 
     /// Compiles a schema.
     pub(super) fn compile(schema: &Arc<Schema>) -> Self {
-        Self { schema: Arc::clone(schema), kind: JsonNodeKind::of(schema) }
+        Self {
+            schema: Arc::clone(schema),
+            kind: JsonNodeKind::of(schema),
+        }
     }
 }
 
@@ -76,7 +79,11 @@ impl JsonNodeKind {
     fn of(schema: &Schema) -> Self {
         match schema.name.as_deref() {
             Some(logical::DECIMAL) => {
-                return Self::Decimal(schema.get_param(logical::SCALE).and_then(|scale| scale.parse().ok()));
+                return Self::Decimal(
+                    schema
+                        .get_param(logical::SCALE)
+                        .and_then(|scale| scale.parse().ok()),
+                );
             }
             Some(logical::DATE) => return Self::Date,
             Some(logical::TIME) => return Self::Time,
@@ -93,7 +100,12 @@ impl JsonNodeKind {
             SchemaType::Boolean => Self::Bool,
             SchemaType::String => Self::Text,
             SchemaType::Bytes => Self::Bytes,
-            SchemaType::Array => Self::Array(schema.values.as_ref().map(|items| Box::new(JsonNode::compile(items)))),
+            SchemaType::Array => Self::Array(
+                schema
+                    .values
+                    .as_ref()
+                    .map(|items| Box::new(JsonNode::compile(items))),
+            ),
             SchemaType::Map => Self::map(schema),
             SchemaType::Struct => Self::Struct(members(schema)),
         }
@@ -101,12 +113,18 @@ impl JsonNodeKind {
 
     fn map(schema: &Schema) -> Self {
         let side = |side: &Option<Arc<Schema>>| {
-            let schema = side.clone().unwrap_or_else(|| Arc::new(Schema::of(SchemaType::String).optional(true)));
+            let schema = side
+                .clone()
+                .unwrap_or_else(|| Arc::new(Schema::of(SchemaType::String).optional(true)));
             JsonNode::compile(&schema)
         };
         let (keys, values) = (side(&schema.keys), side(&schema.values));
         let pair = Box::new((keys, values));
-        if pair.0.schema.ty == SchemaType::String { Self::Object(pair) } else { Self::Pairs(pair) }
+        if pair.0.schema.ty == SchemaType::String {
+            Self::Object(pair)
+        } else {
+            Self::Pairs(pair)
+        }
     }
 }
 
@@ -115,9 +133,17 @@ fn members(schema: &Schema) -> StructMembers {
         let mut text = Vec::new();
         write_text(&field.name, &mut text);
         text.push(b':');
-        StructMember { name: Arc::clone(&field.name), text: text.into(), node: JsonNode::compile(&field.schema) }
+        StructMember {
+            name: Arc::clone(&field.name),
+            text: text.into(),
+            node: JsonNode::compile(&field.schema),
+        }
     };
     let list: Box<[StructMember]> = schema.fields.iter().map(member).collect();
-    let by_name = list.iter().enumerate().map(|(at, member)| (Arc::clone(&member.name), at)).collect();
+    let by_name = list
+        .iter()
+        .enumerate()
+        .map(|(at, member)| (Arc::clone(&member.name), at))
+        .collect();
     StructMembers { list, by_name }
 }

@@ -57,7 +57,9 @@ impl JsonNumber<'_> {
         let power = 10i128.checked_pow(scale.unsigned_abs());
         let whole = match scale {
             _ if unscaled == 0 => 0,
-            0.. => power.filter(|power| unscaled % power == 0).map(|power| unscaled / power)?,
+            0.. => power
+                .filter(|power| unscaled % power == 0)
+                .map(|power| unscaled / power)?,
             _ => unscaled.checked_mul(power?)?,
         };
         i64::try_from(whole).ok()
@@ -80,7 +82,12 @@ pub(super) struct JsonReader<'a> {
 
 impl<'a> JsonReader<'a> {
     pub(super) fn new(text: &'a str, strict: bool) -> Self {
-        Self { text, at: 0, depth: 0, strict }
+        Self {
+            text,
+            at: 0,
+            depth: 0,
+            strict,
+        }
     }
 
     /// Where it stands, in bytes.
@@ -119,7 +126,11 @@ impl<'a> JsonReader<'a> {
     #[inline]
     pub(super) fn try_member(&mut self, first: bool, member: &[u8]) -> bool {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        let rest = if first { Some(rest) } else { rest.strip_prefix(b",") };
+        let rest = if first {
+            Some(rest)
+        } else {
+            rest.strip_prefix(b",")
+        };
         let found = rest.is_some_and(|rest| rest.starts_with(member));
         if found {
             self.at += member.len() + usize::from(!first);
@@ -145,7 +156,11 @@ impl<'a> JsonReader<'a> {
     fn enter(&mut self) -> Result<()> {
         self.at += 1;
         self.depth += 1;
-        if self.depth > MAX_DEPTH { Err(self.malformed("more than 1000 levels")) } else { Ok(()) }
+        if self.depth > MAX_DEPTH {
+            Err(self.malformed("more than 1000 levels"))
+        } else {
+            Ok(())
+        }
     }
 
     fn leave(&mut self) {
@@ -174,7 +189,11 @@ impl<'a> JsonReader<'a> {
         while self.byte().is_some_and(|b| b.is_ascii_digit()) {
             self.at += 1;
         }
-        if self.at == start { Err(self.malformed("digit expected")) } else { Ok(()) }
+        if self.at == start {
+            Err(self.malformed("digit expected"))
+        } else {
+            Ok(())
+        }
     }
 
     fn number(&mut self) -> Result<JsonNumber<'a>> {
@@ -201,7 +220,10 @@ impl<'a> JsonReader<'a> {
         if self.at - start > MAX_NUMBER {
             return Err(self.malformed("number of more than 1000 characters"));
         }
-        Ok(JsonNumber { text: self.span(start, self.at), integral })
+        Ok(JsonNumber {
+            text: self.span(start, self.at),
+            integral,
+        })
     }
 
     fn text(&mut self) -> Result<Cow<'a, str>> {
@@ -266,12 +288,22 @@ impl<'a> JsonReader<'a> {
             }
             self.at = back;
         }
-        if self.strict { Err(self.malformed("lone surrogate")) } else { Ok(char::REPLACEMENT_CHARACTER) }
+        if self.strict {
+            Err(self.malformed("lone surrogate"))
+        } else {
+            Ok(char::REPLACEMENT_CHARACTER)
+        }
     }
 
     fn hex(&mut self) -> Result<u32> {
-        let digits = self.text.as_bytes().get(self.at..self.at + 4).unwrap_or_default();
-        let value = digits.iter().try_fold(0, |n, byte| Some(n * 16 + char::from(*byte).to_digit(16)?));
+        let digits = self
+            .text
+            .as_bytes()
+            .get(self.at..self.at + 4)
+            .unwrap_or_default();
+        let value = digits
+            .iter()
+            .try_fold(0, |n, byte| Some(n * 16 + char::from(*byte).to_digit(16)?));
         match value {
             Some(value) if digits.len() == 4 => {
                 self.at += 4;
@@ -312,7 +344,11 @@ impl<'a> JsonReader<'a> {
             }
             Some(b',') if !first => {
                 self.at += 1;
-                if self.peek() == Some(b']') { Err(self.malformed("unexpected character")) } else { Ok(true) }
+                if self.peek() == Some(b']') {
+                    Err(self.malformed("unexpected character"))
+                } else {
+                    Ok(true)
+                }
             }
             Some(_) if first => Ok(true),
             Some(_) => Err(self.malformed("comma or ] expected")),
@@ -391,7 +427,10 @@ fn plain_length(bytes: &[u8]) -> usize {
         at += 8;
     }
     let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().position(|b| matches!(b, 0..0x20 | b'"' | b'\\')).unwrap_or(rest.len())
+    at + rest
+        .iter()
+        .position(|b| matches!(b, 0..0x20 | b'"' | b'\\'))
+        .unwrap_or(rest.len())
 }
 
 #[cfg(test)]
@@ -423,8 +462,15 @@ mod tests {
             ("1e999999999999", None, 0),
             ("1e-999999999999999999999999", None, 0),
         ] {
-            let number = JsonNumber { text, integral: text.bytes().all(|b| b.is_ascii_digit()) };
-            assert_eq!((number.exact_i64(), number.wrapped_i64()), (exact, wrapped), "{text}");
+            let number = JsonNumber {
+                text,
+                integral: text.bytes().all(|b| b.is_ascii_digit()),
+            };
+            assert_eq!(
+                (number.exact_i64(), number.wrapped_i64()),
+                (exact, wrapped),
+                "{text}"
+            );
         }
     }
 
@@ -458,7 +504,11 @@ mod tests {
             let mut reader = JsonReader::new(text, true);
             assert!(reader.skip().is_err(), "{text}");
         }
-        assert!(JsonReader::new(&"[".repeat(1_000_000), true).skip().is_err());
+        assert!(
+            JsonReader::new(&"[".repeat(1_000_000), true)
+                .skip()
+                .is_err()
+        );
         let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
         assert!(JsonReader::new(&deep, true).skip().is_ok());
     }

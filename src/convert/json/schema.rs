@@ -38,10 +38,19 @@ pub(super) fn write_schema(
     out: &mut Vec<u8>,
 ) -> Result<()> {
     out.extend_from_slice(b"{\"type\":\"");
-    out.extend(TYPES.iter().filter(|(ty, _)| *ty == schema.ty).flat_map(|(_, name)| name.bytes()));
+    out.extend(
+        TYPES
+            .iter()
+            .filter(|(ty, _)| *ty == schema.ty)
+            .flat_map(|(_, name)| name.bytes()),
+    );
     out.push(b'"');
     write_inner(schema, options, out)?;
-    out.extend_from_slice(if schema.optional { b",\"optional\":true" } else { b",\"optional\":false" });
+    out.extend_from_slice(if schema.optional {
+        b",\"optional\":true"
+    } else {
+        b",\"optional\":false"
+    });
     if let Some(name) = &schema.name {
         out.extend_from_slice(b",\"name\":");
         write_text(name, out);
@@ -57,7 +66,10 @@ pub(super) fn write_schema(
     write_parameters(schema, out);
     if let Some(default) = &schema.default {
         out.extend_from_slice(b",\"default\":");
-        let bare = Arc::new(Schema { default: None, ..schema.clone() });
+        let bare = Arc::new(Schema {
+            default: None,
+            ..schema.clone()
+        });
         if bare.ty == SchemaType::Struct {
             return Err(Error::record("Mismatching schema."));
         }
@@ -165,7 +177,11 @@ impl<'a> SchemaMembers<'a> {
 }
 
 /// Calls `visit` with each member of the object in `text`; not at all where it is no object.
-fn each_member<'a>(text: &'a str, options: &JsonOptions, mut visit: impl FnMut(&str, &'a str)) -> Result<()> {
+fn each_member<'a>(
+    text: &'a str,
+    options: &JsonOptions,
+    mut visit: impl FnMut(&str, &'a str),
+) -> Result<()> {
     let mut reader = JsonReader::new(text, options.strict);
     if reader.peek() != Some(b'{') {
         return Ok(());
@@ -201,29 +217,50 @@ pub(super) fn read_schema(text: &str, options: &JsonOptions) -> Result<Option<Sc
 /// A schema and the name it has as a member of a struct.
 type NamedSchema<'a> = (Schema, Option<Cow<'a, str>>);
 
-fn read_level<'a>(text: &'a str, options: &JsonOptions, level: usize) -> Result<Option<NamedSchema<'a>>> {
+fn read_level<'a>(
+    text: &'a str,
+    options: &JsonOptions,
+    level: usize,
+) -> Result<Option<NamedSchema<'a>>> {
     if text == "null" {
         return Ok(None);
     }
     if level > MAX_LEVELS {
-        return Err(Error::record(format!("the schema has more than {MAX_LEVELS} levels")));
+        return Err(Error::record(format!(
+            "the schema has more than {MAX_LEVELS} levels"
+        )));
     }
     let members = SchemaMembers::read(text, options)?;
-    let name = members.ty.map(|ty| text_in(ty, options)).transpose()?.flatten();
+    let name = members
+        .ty
+        .map(|ty| text_in(ty, options))
+        .transpose()?
+        .flatten();
     let name = name.ok_or_else(|| Error::record("Schema must contain 'type' field"))?;
-    let ty = TYPES.iter().find(|(_, text)| *text == name).map(|(ty, _)| *ty);
+    let ty = TYPES
+        .iter()
+        .find(|(_, text)| *text == name)
+        .map(|(ty, _)| *ty);
     let ty = ty.ok_or_else(|| Error::record(format!("Unknown schema type: {name}")))?;
     let mut schema = Schema::of(ty);
     match ty {
         SchemaType::Array => {
             let items = members.items.filter(|items| *items != "null");
-            let items = items.ok_or_else(|| Error::record("Array schema did not specify the element type"))?;
+            let items = items
+                .ok_or_else(|| Error::record("Array schema did not specify the element type"))?;
             schema.values = inner(items, options, level, "valueSchema")?;
         }
         SchemaType::Map => {
-            let keys = members.keys.ok_or_else(|| Error::record("Map schema did not specify the key type"))?;
-            let values = members.values.ok_or_else(|| Error::record("Map schema did not specify the value type"))?;
-            let (keys, values) = (read_level(keys, options, level + 1)?, read_level(values, options, level + 1)?);
+            let keys = members
+                .keys
+                .ok_or_else(|| Error::record("Map schema did not specify the key type"))?;
+            let values = members
+                .values
+                .ok_or_else(|| Error::record("Map schema did not specify the value type"))?;
+            let (keys, values) = (
+                read_level(keys, options, level + 1)?,
+                read_level(values, options, level + 1)?,
+            );
             schema.keys = Some(required(keys, "keySchema")?);
             schema.values = Some(required(values, "valueSchema")?);
         }
@@ -231,11 +268,20 @@ fn read_level<'a>(text: &'a str, options: &JsonOptions, level: usize) -> Result<
         _ => {}
     }
     read_attributes(&mut schema, &members, options)?;
-    let field = members.field.map(|field| text_in(field, options)).transpose()?.flatten();
+    let field = members
+        .field
+        .map(|field| text_in(field, options))
+        .transpose()?
+        .flatten();
     Ok(Some((schema, field)))
 }
 
-fn inner(text: &str, options: &JsonOptions, level: usize, what: &str) -> Result<Option<Arc<Schema>>> {
+fn inner(
+    text: &str,
+    options: &JsonOptions,
+    level: usize,
+    what: &str,
+) -> Result<Option<Arc<Schema>>> {
     required(read_level(text, options, level + 1)?, what).map(Some)
 }
 
@@ -248,7 +294,9 @@ fn required(found: Option<NamedSchema<'_>>, what: &str) -> Result<Arc<Schema>> {
 
 fn read_fields(text: Option<&str>, options: &JsonOptions, level: usize) -> Result<Box<[Field]>> {
     let Some(text) = text.filter(|text| text.starts_with('[')) else {
-        return Err(Error::record("Struct schema's \"fields\" argument is not an array."));
+        return Err(Error::record(
+            "Struct schema's \"fields\" argument is not an array.",
+        ));
     };
     let mut reader = JsonReader::new(text, options.strict);
     reader.token()?;
@@ -266,22 +314,38 @@ fn read_fields(text: Option<&str>, options: &JsonOptions, level: usize) -> Resul
             return Err(Error::record("fieldName cannot be null."));
         }
         if !names.insert(Arc::clone(&name)) {
-            return Err(Error::record(format!("Cannot create field because of field name duplication {name}")));
+            return Err(Error::record(format!(
+                "Cannot create field because of field name duplication {name}"
+            )));
         }
-        fields.push(Field { name, schema: Arc::new(schema) });
+        fields.push(Field {
+            name,
+            schema: Arc::new(schema),
+        });
     }
     Ok(fields.into())
 }
 
 /// Reads what every type may have. Wrong types of name, version, doc and optional are passed over.
-fn read_attributes(schema: &mut Schema, members: &SchemaMembers<'_>, options: &JsonOptions) -> Result<()> {
+fn read_attributes(
+    schema: &mut Schema,
+    members: &SchemaMembers<'_>,
+    options: &JsonOptions,
+) -> Result<()> {
     schema.optional = members.optional == Some("true");
     let shared = |json: Option<&str>| -> Result<Option<Arc<str>>> {
-        Ok(json.map(|json| text_in(json, options)).transpose()?.flatten().map(Arc::from))
+        Ok(json
+            .map(|json| text_in(json, options))
+            .transpose()?
+            .flatten()
+            .map(Arc::from))
     };
     schema.name = shared(members.name)?;
     schema.doc = shared(members.doc)?;
-    if let Some(version) = members.version.filter(|json| json.starts_with(|c: char| c == '-' || c.is_ascii_digit())) {
+    if let Some(version) = members
+        .version
+        .filter(|json| json.starts_with(|c: char| c == '-' || c.is_ascii_digit()))
+    {
         schema.version = read_version(version, options)?;
     }
     if let Some(parameters) = members.parameters {
@@ -296,14 +360,21 @@ fn read_attributes(schema: &mut Schema, members: &SchemaMembers<'_>, options: &J
 }
 
 fn read_version(json: &str, options: &JsonOptions) -> Result<Option<i32>> {
-    let JsonToken::Number(number) = JsonReader::new(json, options.strict).token()? else { return Ok(None) };
+    let JsonToken::Number(number) = JsonReader::new(json, options.strict).token()? else {
+        return Ok(None);
+    };
     if !number.integral {
         return Ok(None);
     }
     match number.text.parse() {
         Ok(version) => Ok(Some(version)),
-        Err(_) if options.strict => Err(Error::record("the version of the schema does not fit 32 bits")),
-        #[allow(clippy::cast_possible_truncation, reason = "Connect takes the lowest 32 bits")]
+        Err(_) if options.strict => Err(Error::record(
+            "the version of the schema does not fit 32 bits",
+        )),
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "Connect takes the lowest 32 bits"
+        )]
         Err(_) => Ok(Some(number.wrapped_i64() as i32)),
     }
 }
@@ -312,11 +383,20 @@ type Parameters = Box<[(Arc<str>, Arc<str>)]>;
 
 fn read_parameters(json: &str, options: &JsonOptions) -> Result<Parameters> {
     let mut given = Vec::new();
-    each_member(json, options, |name, value| given.push((Arc::<str>::from(name), value)))?;
+    each_member(json, options, |name, value| {
+        given.push((Arc::<str>::from(name), value))
+    })?;
     let text = |(name, json): (Arc<str>, &str)| {
         let text = text_in(json, options)?;
-        let text = text.ok_or_else(|| Error::record("Schema parameters must have string values."))?;
+        let text =
+            text.ok_or_else(|| Error::record("Schema parameters must have string values."))?;
         Ok((name, Arc::from(text)))
     };
-    Ok(parameters(given.into_iter().map(text).collect::<Result<Vec<_>>>()?.into_iter()))
+    Ok(parameters(
+        given
+            .into_iter()
+            .map(text)
+            .collect::<Result<Vec<_>>>()?
+            .into_iter(),
+    ))
 }

@@ -10,7 +10,10 @@ use crate::convert::random::{Random, mutated};
 
 fn encoded(converter: &mut JsonConverter, datum: &Datum) -> Vec<u8> {
     let mut out = Vec::new();
-    assert_eq!(converter.encode("t", datum, &mut out).unwrap(), EncodedPresence::Present);
+    assert_eq!(
+        converter.encode("t", datum, &mut out).unwrap(),
+        EncodedPresence::Present
+    );
     out
 }
 
@@ -27,7 +30,11 @@ fn what_is_written_reads_back_the_same() {
             let text = String::from_utf8_lossy(&bytes);
             let tree: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
             assert_eq!(tree.as_object().unwrap().len(), 2, "{text}");
-            assert_eq!(converter.decode("t", Some(&bytes)).unwrap(), datum, "{text}");
+            assert_eq!(
+                converter.decode("t", Some(&bytes)).unwrap(),
+                datum,
+                "{text}"
+            );
         }
     }
 }
@@ -47,7 +54,11 @@ fn members_may_come_in_any_order_and_layout() {
         r#"{"schema":{"type":"struct","fields":[{"type":"int32","field":"a"},{"type":"string","optional":true,"field":"b"}]},"payload":{"a":7,"\u0061":1,"extra":[{"a":[]}],"b":"\u0078"}}"#,
     ] {
         for _ in 0..2 {
-            assert_eq!(converter.decode("t", Some(text.as_bytes())).unwrap(), expected, "{text}");
+            assert_eq!(
+                converter.decode("t", Some(text.as_bytes())).unwrap(),
+                expected,
+                "{text}"
+            );
         }
     }
 }
@@ -57,7 +68,9 @@ fn strict_refuses_what_kafka_alters() {
     let mut converter = JsonConverter::new(&Config::new()).unwrap();
     let mut read = |ty: &str, payload: &str| {
         let text = format!("{{\"schema\":{{\"type\":\"{ty}\"}},\"payload\":{payload}}}");
-        converter.decode("t", Some(text.as_bytes())).map(|datum| datum.value)
+        converter
+            .decode("t", Some(text.as_bytes()))
+            .map(|datum| datum.value)
     };
     for (ty, payload) in [
         ("int8", "300"),
@@ -78,23 +91,37 @@ fn strict_refuses_what_kafka_alters() {
     // a second document is not looked at, the first time and when the schema is known
     assert_eq!(read("int32", "5} {").unwrap(), Value::I32(5));
     assert_eq!(read("int32", "6} {\"x\":1").unwrap(), Value::I32(6));
-    assert_eq!(read("float", "\"-Infinity\"").unwrap(), Value::F32(f32::NEG_INFINITY));
-    let Value::F64(zero) = read("double", "-0.0").unwrap() else { panic!("no double") };
+    assert_eq!(
+        read("float", "\"-Infinity\"").unwrap(),
+        Value::F32(f32::NEG_INFINITY)
+    );
+    let Value::F64(zero) = read("double", "-0.0").unwrap() else {
+        panic!("no double")
+    };
     assert!(zero.is_sign_negative());
     let mut plain = JsonConverter::new(&Config::from([("schemas.enable", "false")])).unwrap();
-    assert!(plain.decode("t", Some(b"123456789012345678901234567890")).is_err());
+    assert!(
+        plain
+            .decode("t", Some(b"123456789012345678901234567890"))
+            .is_err()
+    );
 }
 
 /// Cuts, doubles and changes parts of valid records: nothing may panic, in either mode, nor take long.
 #[test]
 fn no_input_panics() {
     let mut random = Random::seeded();
-    let mut converters: Vec<JsonConverter> = [("true", "true"), ("true", "false"), ("false", "false")]
-        .iter()
-        .map(|(strict, schemas)| {
-            JsonConverter::new(&Config::from([("strict", *strict), ("schemas.enable", *schemas)])).unwrap()
-        })
-        .collect();
+    let mut converters: Vec<JsonConverter> =
+        [("true", "true"), ("true", "false"), ("false", "false")]
+            .iter()
+            .map(|(strict, schemas)| {
+                JsonConverter::new(&Config::from([
+                    ("strict", *strict),
+                    ("schemas.enable", *schemas),
+                ]))
+                .unwrap()
+            })
+            .collect();
     let until = Instant::now() + Duration::from_secs(2);
     let mut tried = 0u64;
     while Instant::now() < until {
@@ -118,30 +145,57 @@ fn no_input_panics() {
 #[test]
 fn deep_nesting_is_an_error() {
     let mut converter = JsonConverter::new(&Config::new()).unwrap();
-    let deep = |open: &str, close: &str, inner: &str| format!("{}{inner}{}", open.repeat(50_000), close.repeat(50_000));
+    let deep = |open: &str, close: &str, inner: &str| {
+        format!("{}{inner}{}", open.repeat(50_000), close.repeat(50_000))
+    };
     for text in [
         deep("[", "]", ""),
-        format!("{{\"schema\":null,\"payload\":{}}}", deep("{\"a\":", "}", "1")),
-        format!("{{\"schema\":{},\"payload\":1}}", deep("{\"type\":\"array\",\"items\":", "}", "{\"type\":\"int8\"}")),
+        format!(
+            "{{\"schema\":null,\"payload\":{}}}",
+            deep("{\"a\":", "}", "1")
+        ),
+        format!(
+            "{{\"schema\":{},\"payload\":1}}",
+            deep("{\"type\":\"array\",\"items\":", "}", "{\"type\":\"int8\"}")
+        ),
     ] {
         assert!(converter.decode("t", Some(text.as_bytes())).is_err());
     }
     let levels = |n: usize| {
-        let schema = format!("{}{{\"type\":\"int8\"}}{}", "{\"type\":\"array\",\"items\":".repeat(n), "}".repeat(n));
-        format!("{{\"schema\":{schema},\"payload\":{}1{}}}", "[".repeat(n), "]".repeat(n))
+        let schema = format!(
+            "{}{{\"type\":\"int8\"}}{}",
+            "{\"type\":\"array\",\"items\":".repeat(n),
+            "}".repeat(n)
+        );
+        format!(
+            "{{\"schema\":{schema},\"payload\":{}1{}}}",
+            "[".repeat(n),
+            "]".repeat(n)
+        )
     };
     assert!(converter.decode("t", Some(levels(150).as_bytes())).is_ok());
     assert!(converter.decode("t", Some(levels(300).as_bytes())).is_err());
-    let nested = format!("{{\"schema\":null,\"payload\":{}1{}}}", "[".repeat(990), "]".repeat(990));
+    let nested = format!(
+        "{{\"schema\":null,\"payload\":{}1{}}}",
+        "[".repeat(990),
+        "]".repeat(990)
+    );
     assert!(converter.decode("t", Some(nested.as_bytes())).is_ok());
 }
 
 #[test]
 fn a_small_text_cannot_name_a_wide_schema_without_end() {
-    let fields: Vec<String> =
-        (0..2000).map(|at| format!("{{\"type\":\"int8\",\"optional\":true,\"field\":\"f{at}\"}}")).collect();
-    let schema = format!("{{\"type\":\"array\",\"items\":{{\"type\":\"struct\",\"fields\":[{}]}}}}", fields.join(","));
-    let text = format!("{{\"schema\":{schema},\"payload\":[{}{{}}]}}", "{},".repeat(100_000));
+    let fields: Vec<String> = (0..2000)
+        .map(|at| format!("{{\"type\":\"int8\",\"optional\":true,\"field\":\"f{at}\"}}"))
+        .collect();
+    let schema = format!(
+        "{{\"type\":\"array\",\"items\":{{\"type\":\"struct\",\"fields\":[{}]}}}}",
+        fields.join(",")
+    );
+    let text = format!(
+        "{{\"schema\":{schema},\"payload\":[{}{{}}]}}",
+        "{},".repeat(100_000)
+    );
     let mut converter = JsonConverter::new(&Config::new()).unwrap();
     let error = converter.decode("t", Some(text.as_bytes())).unwrap_err();
     assert!(error.message().contains("MAX_VALUES"), "{error}");
@@ -160,7 +214,11 @@ fn an_error_names_its_field_and_never_the_value() {
             "Invalid type for STRING, underlying representation should be text but was NUMBER",
             "after.name of the payload, which the schema declares STRING",
         ),
-        (r#"{"after":{"n":1}}"#, "Invalid null value for required STRING field", "after.name "),
+        (
+            r#"{"after":{"n":1}}"#,
+            "Invalid null value for required STRING field",
+            "after.name ",
+        ),
         (
             r#"{"after":{"n":4711471147114711,"name":"x"}}"#,
             "Invalid value for INT32: the number does not fit this type",
@@ -193,14 +251,26 @@ fn an_error_names_its_field_and_never_the_value() {
             let error = converter.decode("t", Some(text.as_bytes())).unwrap_err();
             let lines: Vec<_> = error.message().lines().collect();
             assert_eq!(lines[0], first, "{payload}");
-            assert!(lines[1].contains(&format!("the field {field}")), "{payload}: {error}");
+            assert!(
+                lines[1].contains(&format!("the field {field}")),
+                "{payload}: {error}"
+            );
             assert!(!error.message().contains("4711"), "{payload}: {error}");
-            assert_eq!(error.message().contains("encoded it twice"), payload.contains(r#"":"{"#), "{payload}: {error}");
+            assert_eq!(
+                error.message().contains("encoded it twice"),
+                payload.contains(r#"":"{"#),
+                "{payload}: {error}"
+            );
         }
     }
-    let twice = converter.decode("t", Some(br#""{\"schema\":{},\"payload\":{}}""#)).unwrap_err();
+    let twice = converter
+        .decode("t", Some(br#""{\"schema\":{},\"payload\":{}}""#))
+        .unwrap_err();
     assert!(
-        twice.message().contains("may not contain additional fields") && twice.message().contains("encoded it twice")
+        twice
+            .message()
+            .contains("may not contain additional fields")
+            && twice.message().contains("encoded it twice")
     );
     let plain = converter.decode("t", Some(b"\"x\"")).unwrap_err();
     assert_eq!(plain.message().lines().count(), 1);
@@ -229,16 +299,43 @@ fn an_error_of_json_without_a_schema_names_its_field_and_what_helps() {
     ] {
         let error = converter.decode("t", Some(text.as_bytes())).unwrap_err();
         let lines: Vec<_> = error.message().lines().collect();
-        assert_eq!(lines[..2], [first, &format!("It is the field {field}")], "{text}");
-        assert!(lines[2].contains("strict=false") && !error.message().contains(huge), "{error}");
+        assert_eq!(
+            lines[..2],
+            [first, &format!("It is the field {field}")],
+            "{text}"
+        );
+        assert!(
+            lines[2].contains("strict=false") && !error.message().contains(huge),
+            "{error}"
+        );
     }
     let error = converter.decode("t", Some(huge.as_bytes())).unwrap_err();
-    assert!(error.message().lines().nth(1).unwrap().contains("strict=false"), "{error}");
+    assert!(
+        error
+            .message()
+            .lines()
+            .nth(1)
+            .unwrap()
+            .contains("strict=false"),
+        "{error}"
+    );
     let decimal = Value::Decimal(Box::new(connector_api::Decimal::new(1, 2)));
     let map = Value::Map([(Value::Text("price".into()), Value::Array([decimal].into()))].into());
-    let error = converter.encode("t", &Datum { schema: None, value: map }, &mut Vec::new()).unwrap_err();
+    let error = converter
+        .encode(
+            "t",
+            &Datum {
+                schema: None,
+                value: map,
+            },
+            &mut Vec::new(),
+        )
+        .unwrap_err();
     let lines: Vec<_> = error.message().lines().collect();
-    assert_eq!(lines[0], "Java class class java.math.BigDecimal does not have corresponding schema type.");
+    assert_eq!(
+        lines[0],
+        "Java class class java.math.BigDecimal does not have corresponding schema type."
+    );
     assert_eq!(lines[1], "It is the field price[] of the payload.");
 }
 
@@ -246,7 +343,10 @@ fn an_error_of_json_without_a_schema_names_its_field_and_what_helps() {
 fn what_cannot_be_written_names_its_field() {
     let row = Schema::structure(
         None,
-        vec![Field::new("n", Schema::of(SchemaType::Int32)), Field::new("d", Schema::decimal(2))],
+        vec![
+            Field::new("n", Schema::of(SchemaType::Int32)),
+            Field::new("d", Schema::decimal(2)),
+        ],
     );
     let list = Schema::structure(None, vec![Field::new("rows", Schema::array(row))]);
     let schema = Arc::new(list);
@@ -277,7 +377,10 @@ fn what_cannot_be_written_names_its_field() {
         let error = converter.encode("t", &datum, &mut Vec::new()).unwrap_err();
         let lines: Vec<_> = error.message().lines().collect();
         assert_eq!(lines[..2], [first, &format!("It is the field {field}")]);
-        assert!(lines[2].contains("(transforms)") && !error.message().contains("4711"), "{error}");
+        assert!(
+            lines[2].contains("(transforms)") && !error.message().contains("4711"),
+            "{error}"
+        );
     }
 }
 
@@ -290,17 +393,30 @@ fn a_record_of_debeziums_schema_changes_that_cannot_be_read_is_named_as_such() {
     let mut converter = JsonConverter::new(&Config::new()).unwrap();
     for (text, first) in [
         (history, "JsonConverter with schemas.enable requires"),
-        (change, "Invalid type for STRING, underlying representation should be text but was NUMBER"),
+        (
+            change,
+            "Invalid type for STRING, underlying representation should be text but was NUMBER",
+        ),
     ] {
         let error = converter.decode("shop", Some(text.as_bytes())).unwrap_err();
-        let (head, last) = (error.message().lines().next().unwrap(), error.message().lines().last().unwrap());
+        let (head, last) = (
+            error.message().lines().next().unwrap(),
+            error.message().lines().last().unwrap(),
+        );
         assert!(head.starts_with(first), "{error}");
-        for part in ["changes to tables", "topics.regex", "(?!NAME$)", "include.schema.changes=false"] {
+        for part in [
+            "changes to tables",
+            "topics.regex",
+            "(?!NAME$)",
+            "include.schema.changes=false",
+        ] {
             assert!(last.contains(part), "{error}");
         }
         assert!(!error.message().contains("CREATE TABLE"), "{error}");
     }
-    let row = converter.decode("t", Some(br#"{"id":1,"databaseName":"x"}"#)).unwrap_err();
+    let row = converter
+        .decode("t", Some(br#"{"id":1,"databaseName":"x"}"#))
+        .unwrap_err();
     assert_eq!(row.message().lines().count(), 1, "{row}");
 }
 
@@ -313,13 +429,22 @@ fn an_envelope_within_a_text_is_named_as_encoded_twice() {
     for text in [text.as_str(), &spaced, &format!("\n{text}")] {
         let error = converter.decode("t", Some(text.as_bytes())).unwrap_err();
         let lines: Vec<_> = error.message().lines().collect();
-        assert!(lines[0].starts_with("JsonConverter with schemas.enable requires") && lines.len() == 2, "{error}");
-        assert!(lines[1].contains("encoded it twice") && !error.message().contains("4711"), "{error}");
+        assert!(
+            lines[0].starts_with("JsonConverter with schemas.enable requires") && lines.len() == 2,
+            "{error}"
+        );
+        assert!(
+            lines[1].contains("encoded it twice") && !error.message().contains("4711"),
+            "{error}"
+        );
     }
     // the field that should be a struct holds the text of one
     let within = r#"{"schema":{"type":"struct","fields":[{"type":"struct","field":"after","fields":[{"type":"int32","field":"n"}]}]},"payload":{"after":"{\"n\":4711}"}}"#;
     let error = converter.decode("t", Some(within.as_bytes())).unwrap_err();
-    assert!(error.message().contains("the field after") && error.message().contains("encoded it twice"), "{error}");
+    assert!(
+        error.message().contains("the field after") && error.message().contains("encoded it twice"),
+        "{error}"
+    );
     for plain in ["\"{}\"", "\"{x\"", "7", "null"] {
         let error = converter.decode("t", Some(plain.as_bytes())).unwrap_err();
         assert!(!error.message().contains("twice"), "{plain}: {error}");

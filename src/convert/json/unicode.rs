@@ -10,15 +10,26 @@ pub(super) fn text(bytes: &[u8], strict: bool) -> Result<Cow<'_, str>> {
     let units = |size: usize, little: bool| {
         let unit = move |chunk: &[u8]| {
             let join = |n: u32, byte: &u8| n << 8 | u32::from(*byte);
-            if little { chunk.iter().rev().fold(0, join) } else { chunk.iter().fold(0, join) }
+            if little {
+                chunk.iter().rev().fold(0, join)
+            } else {
+                chunk.iter().fold(0, join)
+            }
         };
-        bytes.len().is_multiple_of(size).then(|| bytes.chunks(size).map(unit).collect::<Vec<u32>>())
+        bytes
+            .len()
+            .is_multiple_of(size)
+            .then(|| bytes.chunks(size).map(unit).collect::<Vec<u32>>())
     };
     // A JSON document begins with an ASCII character, so that the zero bytes show the encoding (RFC 4627, section 3).
     let decoded = match bytes {
         [0xef, 0xbb, 0xbf, rest @ ..] => return utf8(rest, strict),
-        [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, 1..=0xff, ..] => units(4, false).and_then(|units| utf32(&units)),
-        [0xff, 0xfe, 0, 0, ..] | [1..=0xff, 0, 0, 0, ..] => units(4, true).and_then(|units| utf32(&units)),
+        [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, 1..=0xff, ..] => {
+            units(4, false).and_then(|units| utf32(&units))
+        }
+        [0xff, 0xfe, 0, 0, ..] | [1..=0xff, 0, 0, 0, ..] => {
+            units(4, true).and_then(|units| utf32(&units))
+        }
         [0xfe, 0xff, ..] | [0, 1..=0xff, ..] => units(2, false).and_then(|units| utf16(&units)),
         [0xff, 0xfe, ..] | [1..=0xff, 0, ..] => units(2, true).and_then(|units| utf16(&units)),
         _ => return utf8(bytes, strict),
@@ -46,11 +57,15 @@ fn loose_utf8(mut bytes: &[u8]) -> Option<String> {
             _ => return None,
         };
         let (tail, rest) = rest.split_at_checked(length)?;
-        let join = |code: u32, byte: &u8| (byte & 0xc0 == 0x80).then(|| code << 6 | u32::from(byte & 0x3f));
+        let join = |code: u32, byte: &u8| {
+            (byte & 0xc0 == 0x80).then(|| code << 6 | u32::from(byte & 0x3f))
+        };
         let code = tail.iter().try_fold(bits, join)?;
         match u16::try_from(code) {
             // In an overlong form it stands for itself, never for JSON's own punctuation.
-            Ok(unit @ 0..0x80) if length > 0 => units.extend(format!("\\u{unit:04x}").encode_utf16()),
+            Ok(unit @ 0..0x80) if length > 0 => {
+                units.extend(format!("\\u{unit:04x}").encode_utf16())
+            }
             Ok(unit) => units.push(unit),
             Err(_) => units.extend_from_slice(char::from_u32(code)?.encode_utf16(&mut [0; 2])),
         }
@@ -60,17 +75,28 @@ fn loose_utf8(mut bytes: &[u8]) -> Option<String> {
 }
 
 fn utf16(units: &[u32]) -> Option<String> {
-    let units = units.iter().map(|unit| u16::try_from(*unit).unwrap_or_default()).skip_while(|unit| *unit == 0xfeff);
-    char::decode_utf16(units).collect::<std::result::Result<_, _>>().ok()
+    let units = units
+        .iter()
+        .map(|unit| u16::try_from(*unit).unwrap_or_default())
+        .skip_while(|unit| *unit == 0xfeff);
+    char::decode_utf16(units)
+        .collect::<std::result::Result<_, _>>()
+        .ok()
 }
 
 fn utf32(units: &[u32]) -> Option<String> {
-    units.iter().skip_while(|unit| **unit == 0xfeff).map(|unit| char::from_u32(*unit)).collect()
+    units
+        .iter()
+        .skip_while(|unit| **unit == 0xfeff)
+        .map(|unit| char::from_u32(*unit))
+        .collect()
 }
 
 #[cold]
 fn malformed() -> Error {
-    Error::record("Converting byte[] to Kafka Connect data failed due to serialization error: the bytes are no text")
+    Error::record(
+        "Converting byte[] to Kafka Connect data failed due to serialization error: the bytes are no text",
+    )
 }
 
 #[cfg(test)]
@@ -84,8 +110,14 @@ mod tests {
         let with = |mark: &[u8], rest: Vec<u8>| [mark.to_vec(), rest].concat();
         let be16: Vec<u8> = utf16.iter().flat_map(|u| u.to_be_bytes()).collect();
         let le16: Vec<u8> = utf16.iter().flat_map(|u| u.to_le_bytes()).collect();
-        let be32: Vec<u8> = json.chars().flat_map(|c| u32::from(c).to_be_bytes()).collect();
-        let le32: Vec<u8> = json.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+        let be32: Vec<u8> = json
+            .chars()
+            .flat_map(|c| u32::from(c).to_be_bytes())
+            .collect();
+        let le32: Vec<u8> = json
+            .chars()
+            .flat_map(|c| u32::from(c).to_le_bytes())
+            .collect();
         for bytes in [
             json.as_bytes().to_vec(),
             with(b"\xef\xbb\xbf", json.into()),

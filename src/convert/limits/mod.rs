@@ -48,7 +48,9 @@ pub(super) fn units(bytes: usize) -> usize {
 
 #[cold]
 fn too_many() -> Error {
-    Error::record(format!("the record holds more than {MAX_VALUES} values (MAX_VALUES)"))
+    Error::record(format!(
+        "the record holds more than {MAX_VALUES} values (MAX_VALUES)"
+    ))
 }
 
 /// How many types a schema has. Errors: `Record` where its defaults are larger than [`MAX_DEFAULTS`] together.
@@ -65,7 +67,10 @@ pub(super) fn checked(schema: &Schema) -> Result<usize> {
 
 fn measure(schema: &Schema, types: &mut usize, defaults: &mut usize) {
     *types += 1 + schema.params.len();
-    *defaults += schema.default.as_ref().map_or(0, |default| default.weight() - size_of::<Value>());
+    *defaults += schema
+        .default
+        .as_ref()
+        .map_or(0, |default| default.weight() - size_of::<Value>());
     let inner = [&schema.keys, &schema.values].into_iter().flatten();
     for inner in inner.chain(schema.fields.iter().map(|field| &field.schema)) {
         measure(inner, types, defaults);
@@ -73,7 +78,9 @@ fn measure(schema: &Schema, types: &mut usize, defaults: &mut usize) {
 }
 
 /// Parameters of a schema, of which the last one of a name counts, at the place of the first.
-pub(super) fn parameters(given: impl Iterator<Item = (Arc<str>, Arc<str>)>) -> Box<[(Arc<str>, Arc<str>)]> {
+pub(super) fn parameters(
+    given: impl Iterator<Item = (Arc<str>, Arc<str>)>,
+) -> Box<[(Arc<str>, Arc<str>)]> {
     let (mut places, mut kept) = (HashMap::new(), Vec::new());
     for (name, value) in given {
         let place = *places.entry(Arc::clone(&name)).or_insert(kept.len());
@@ -89,10 +96,15 @@ pub(super) fn parameters(given: impl Iterator<Item = (Arc<str>, Arc<str>)>) -> B
 pub(super) fn decimal(bytes: &[u8], scale: i32) -> Result<Value> {
     usual_scale(scale)?;
     let decimal = Decimal::from_be_bytes(bytes, scale);
-    decimal.map(|decimal| Value::Decimal(Box::new(decimal))).ok_or_else(|| match bytes {
-        [] => Error::record("a decimal without digits"),
-        _ => Error::record(format!("a decimal of more than {} digits (Decimal::MAX_DIGITS)", Decimal::MAX_DIGITS)),
-    })
+    decimal
+        .map(|decimal| Value::Decimal(Box::new(decimal)))
+        .ok_or_else(|| match bytes {
+            [] => Error::record("a decimal without digits"),
+            _ => Error::record(format!(
+                "a decimal of more than {} digits (Decimal::MAX_DIGITS)",
+                Decimal::MAX_DIGITS
+            )),
+        })
 }
 
 /// Refuses a scale that nobody needs: as plain digits such a number is as long as its scale says.

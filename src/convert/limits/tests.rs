@@ -15,7 +15,12 @@ fn a_refusal_names_its_limit() {
     );
     assert!(error(i32::MIN).contains("scale -2147483648"));
     decimal(&[1], -1000).unwrap();
-    assert!(decimal(&[1; 70_000], 0).unwrap_err().message().contains("MAX_DIGITS"));
+    assert!(
+        decimal(&[1; 70_000], 0)
+            .unwrap_err()
+            .message()
+            .contains("MAX_DIGITS")
+    );
     assert!(decimal(&[], 0).is_err());
     let mut budget = ValueBudget::new();
     budget.take(MAX_VALUES).unwrap();
@@ -25,15 +30,31 @@ fn a_refusal_names_its_limit() {
 #[test]
 fn defaults_count_wherever_they_stand() {
     let text = |length: usize| Value::Text("x".repeat(length).into());
-    let with = |length| Schema { default: Some(text(length)), ..Schema::of(SchemaType::String) };
-    let fields = |length| vec![Field::new("a", with(length)), Field::new("b", Schema::array(with(length)))];
-    assert_eq!(checked(&Schema::structure(None, fields(MAX_DEFAULTS / 2))).unwrap(), 4);
+    let with = |length| Schema {
+        default: Some(text(length)),
+        ..Schema::of(SchemaType::String)
+    };
+    let fields = |length| {
+        vec![
+            Field::new("a", with(length)),
+            Field::new("b", Schema::array(with(length))),
+        ]
+    };
+    assert_eq!(
+        checked(&Schema::structure(None, fields(MAX_DEFAULTS / 2))).unwrap(),
+        4
+    );
     assert!(checked(&Schema::structure(None, fields(MAX_DEFAULTS / 2 + 1))).is_err());
 }
 
 fn json(record: &str, config: &[(&str, &str)]) -> Result<Datum> {
-    let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Config>();
-    JsonConverter::new(&config).unwrap().decode("t", Some(record.as_bytes()))
+    let config = config
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect::<Config>();
+    JsonConverter::new(&config)
+        .unwrap()
+        .decode("t", Some(record.as_bytes()))
 }
 
 fn envelope(schema: &str, payload: &str) -> String {
@@ -43,16 +64,27 @@ fn envelope(schema: &str, payload: &str) -> String {
 /// Schema and payload of an optional Decimal of that scale.
 fn scaled(scale: &str) -> [String; 2] {
     let name = "org.apache.kafka.connect.data.Decimal";
-    let schema =
-        format!(r#"{{"type":"bytes","optional":true,"name":"{name}","version":1,"parameters":{{"scale":"{scale}"}}}}"#);
+    let schema = format!(
+        r#"{{"type":"bytes","optional":true,"name":"{name}","version":1,"parameters":{{"scale":"{scale}"}}}}"#
+    );
     [schema, r#""AQ==""#.to_owned()]
 }
 
 #[test]
 fn json_with_a_far_out_scale_is_refused_wherever_it_stands() {
-    for scale in ["-2000000000", "2000000000", "-2147483648", "2147483647", "1001", "-1001"] {
+    for scale in [
+        "-2000000000",
+        "2000000000",
+        "-2147483648",
+        "2147483647",
+        "1001",
+        "-1001",
+    ] {
         let [decimal, one] = scaled(scale);
-        let structure = format!(r#"{{"type":"struct","fields":[{{"field":"d",{}]}}"#, &decimal[1..]);
+        let structure = format!(
+            r#"{{"type":"struct","fields":[{{"field":"d",{}]}}"#,
+            &decimal[1..]
+        );
         let array = format!(r#"{{"type":"array","items":{decimal}}}"#);
         let values = format!(r#"{{"type":"map","keys":{{"type":"string"}},"values":{decimal}}}"#);
         let keys = format!(r#"{{"type":"map","keys":{decimal},"values":{{"type":"string"}}}}"#);
@@ -67,7 +99,10 @@ fn json_with_a_far_out_scale_is_refused_wherever_it_stands() {
         ] {
             for strict in ["true", "false"] {
                 let error = json(&envelope(schema, &payload), &[("strict", strict)]).unwrap_err();
-                assert!(error.message().contains("Decimal::MAX_SCALE"), "{error} for {schema}");
+                assert!(
+                    error.message().contains("Decimal::MAX_SCALE"),
+                    "{error} for {schema}"
+                );
             }
         }
     }
@@ -84,7 +119,12 @@ fn json_with_a_far_out_scale_is_refused_wherever_it_stands() {
 
 #[test]
 fn a_header_of_a_far_out_number_stays_as_short_as_it_was() {
-    for text in ["1e2000000000", "-1E-2000000000", "[1e2000000000,2e-2000000000]", "{\"a\":1e1000000000}"] {
+    for text in [
+        "1e2000000000",
+        "-1E-2000000000",
+        "[1e2000000000,2e-2000000000]",
+        "{\"a\":1e1000000000}",
+    ] {
         let mut converter = SimpleHeaderConverter::new(&Config::new()).unwrap();
         let read = converter.decode("t", Some(text.as_bytes())).unwrap();
         let mut out = Vec::new();
@@ -96,23 +136,37 @@ fn a_header_of_a_far_out_number_stays_as_short_as_it_was() {
 #[test]
 fn nulls_cannot_stand_for_more_than_a_record_may_hold() {
     let text = "x".repeat(MAX_DEFAULTS / 2);
-    let items = format!(r#"{{"type":"array","items":{{"type":"string","optional":true,"default":"{text}"}}}}"#);
+    let items = format!(
+        r#"{{"type":"array","items":{{"type":"string","optional":true,"default":"{text}"}}}}"#
+    );
     let nulls = |count: usize| format!("[{}]", vec!["null"; count].join(","));
     json(&envelope(&items, &nulls(10)), &[]).unwrap();
     let error = json(&envelope(&items, &nulls(10_000)), &[]).unwrap_err();
     assert!(error.message().contains("MAX_VALUES"), "{error}");
     let long = format!(r#"{{"type":"string","default":"{text}{text}x"}}"#);
-    assert!(json(&envelope(&long, "null"), &[]).unwrap_err().message().contains("MAX_DEFAULTS"));
+    assert!(
+        json(&envelope(&long, "null"), &[])
+            .unwrap_err()
+            .message()
+            .contains("MAX_DEFAULTS")
+    );
 }
 
 #[test]
 fn many_parameters_of_a_schema_take_no_time() {
     let parameters: Vec<_> = (0..100_000).map(|n| format!(r#""p{n}":"v""#)).collect();
-    let schema = format!(r#"{{"type":"string","parameters":{{{}}}}}"#, parameters.join(","));
+    let schema = format!(
+        r#"{{"type":"string","parameters":{{{}}}}}"#,
+        parameters.join(",")
+    );
     let begun = std::time::Instant::now();
     let read = json(&envelope(&schema, r#""x""#), &[]).unwrap();
     assert_eq!(read.schema.unwrap().params.len(), 100_000);
-    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < std::time::Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[cfg(feature = "avro")]
@@ -148,8 +202,7 @@ mod avro {
     #[test]
     fn far_out_scales_and_precisions_are_refused() {
         for scale in [2_000_000_000_i64, -2_000_000_000] {
-            let decimal =
-                json!({"type": "bytes", "logicalType": "decimal", "precision": 2_000_000_000, "scale": scale});
+            let decimal = json!({"type": "bytes", "logicalType": "decimal", "precision": 2_000_000_000, "scale": scale});
             let array = json!({"type": "array", "items": decimal});
             for (schema, payload) in [(&decimal, &[2, 1][..]), (&array, &[2, 2, 1, 0])] {
                 let error = read(schema, payload).unwrap_err();
@@ -160,7 +213,8 @@ mod avro {
 
     #[test]
     fn items_without_bytes_are_not_believed() {
-        let empty = json!({"type": "array", "items": {"type": "record", "name": "E", "fields": []}});
+        let empty =
+            json!({"type": "array", "items": {"type": "record", "name": "E", "fields": []}});
         for count in [1_000_000, i64::MAX, i64::MIN + 1, -1_000_000] {
             let size = if count < 0 { vec![0] } else { Vec::new() };
             let error = read(&empty, &[long(count), size, vec![0]].concat()).unwrap_err();
@@ -174,11 +228,13 @@ mod avro {
     #[test]
     fn a_byte_cannot_stand_for_much_text_often() {
         let symbol = "S".repeat(1 << 20);
-        let symbols = json!({"type": "array", "items": {"type": "enum", "name": "E", "symbols": [symbol]}});
+        let symbols =
+            json!({"type": "array", "items": {"type": "enum", "name": "E", "symbols": [symbol]}});
         let error = read(&symbols, &[long(10_000), vec![0; 10_001]].concat()).unwrap_err();
         assert!(error.message().contains("MAX_VALUES"), "{error}");
-        let branches: Vec<_> =
-            (0..5000).map(|n| json!({"type": "record", "name": format!("B{n}"), "fields": []})).collect();
+        let branches: Vec<_> = (0..5000)
+            .map(|n| json!({"type": "record", "name": format!("B{n}"), "fields": []}))
+            .collect();
         let wide = json!({"type": "array", "items": branches});
         let error = read(&wide, &[long(2000), vec![0; 2001]].concat()).unwrap_err();
         assert!(error.message().contains("MAX_"), "{error}");
@@ -187,22 +243,46 @@ mod avro {
     #[test]
     fn types_that_use_each_other_do_not_go_on_without_end() {
         let named = |n: usize| {
-            let inner = if n == 0 { json!("int") } else { json!(format!("T{}", n - 1)) };
+            let inner = if n == 0 {
+                json!("int")
+            } else {
+                json!(format!("T{}", n - 1))
+            };
             json!({"type": "record", "name": format!("T{n}"), "fields": [{"name": "f", "type": inner}]})
         };
         let within = (0..20_000).map(named).collect::<Vec<_>>();
-        assert!(read(&json!(within), &[0]).unwrap_err().message().contains("MAX_LEVELS"));
+        assert!(
+            read(&json!(within), &[0])
+                .unwrap_err()
+                .message()
+                .contains("MAX_LEVELS")
+        );
         // each text has one more, and refers to the one before
-        let of = |n: usize| (format!("T{n}"), registered(SchemaLanguage::Avro, &named(n).to_string(), &[]));
+        let of = |n: usize| {
+            (
+                format!("T{n}"),
+                registered(SchemaLanguage::Avro, &named(n).to_string(), &[]),
+            )
+        };
         let mut known = InMemorySchemas((0..300).map(of).collect());
         let names: Vec<_> = (0..300).map(|n| format!("T{n}")).collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
-        known.0.push(("top".to_owned(), registered(SchemaLanguage::Avro, "\"T299\"", &names)));
+        known.0.push((
+            "top".to_owned(),
+            registered(SchemaLanguage::Avro, "\"T299\"", &names),
+        ));
         let mut converter = converter(AvroFormat::new, known, &[]);
-        let error = connector_api::Converter::decode(&mut converter, "t", Some(&[0, 0, 0, 1, 45, 2])).unwrap_err();
+        let error =
+            connector_api::Converter::decode(&mut converter, "t", Some(&[0, 0, 0, 1, 45, 2]))
+                .unwrap_err();
         assert!(error.message().contains("MAX_LEVELS"), "{error}");
         let huge = json!({"type": "fixed", "name": "F", "size": 1_u64 << 40});
-        assert!(read(&huge, &[0]).unwrap_err().message().contains("MAX_FIXED"));
+        assert!(
+            read(&huge, &[0])
+                .unwrap_err()
+                .message()
+                .contains("MAX_FIXED")
+        );
     }
 }
 
@@ -215,21 +295,40 @@ mod protobuf {
     use crate::convert::registered::testing::{self, registered};
 
     fn read(schema: &str, payload: &[u8]) -> Result<Datum> {
-        testing::read(ProtobufFormat::new, registered(SchemaLanguage::Protobuf, schema, &[]), payload, &[])
+        testing::read(
+            ProtobufFormat::new,
+            registered(SchemaLanguage::Protobuf, schema, &[]),
+            payload,
+            &[],
+        )
     }
 
     #[test]
     fn two_bytes_cannot_be_a_wide_message_very_often() {
         let fields: Vec<_> = (1..=1000).map(|n| format!("string f{n} = {n};")).collect();
-        let wide =
-            format!("syntax = \"proto3\"; message A {{ repeated B b = 1; }} message B {{ {} }}", fields.concat());
+        let wide = format!(
+            "syntax = \"proto3\"; message A {{ repeated B b = 1; }} message B {{ {} }}",
+            fields.concat()
+        );
         let payload = |count: usize| [vec![0], [0x0a, 0].repeat(count)].concat();
         read(&wide, &payload(100)).unwrap();
-        assert!(read(&wide, &payload(100_000)).unwrap_err().message().contains("MAX_VALUES"));
+        assert!(
+            read(&wide, &payload(100_000))
+                .unwrap_err()
+                .message()
+                .contains("MAX_VALUES")
+        );
         let symbol = "S".repeat(100_000);
-        let symbols = format!("syntax = \"proto3\"; message A {{ repeated E e = 1; }} enum E {{ {symbol} = 0; }}");
+        let symbols = format!(
+            "syntax = \"proto3\"; message A {{ repeated E e = 1; }} enum E {{ {symbol} = 0; }}"
+        );
         let packed = [vec![0, 0x0a, 0xd0, 0x0f], vec![0; 2000]].concat();
-        assert!(read(&symbols, &packed).unwrap_err().message().contains("MAX_VALUES"));
+        assert!(
+            read(&symbols, &packed)
+                .unwrap_err()
+                .message()
+                .contains("MAX_VALUES")
+        );
     }
 
     #[test]
@@ -238,13 +337,21 @@ mod protobuf {
             message A { confluent.type.Decimal d = 1 [(confluent.field_meta) = { params: [
             { key: \"precision\", value: \"64\" }, { key: \"scale\", value: \"2000000000\" }] }]; }";
         let decimal = [0x0a, 1, 1, 0x18, 0x80, 0xa8, 0xd6, 0xb9, 0x07];
-        let error = read(schema, &[&[0, 0x0a, decimal.len() as u8], &decimal[..]].concat()).unwrap_err();
+        let error = read(
+            schema,
+            &[&[0, 0x0a, decimal.len() as u8], &decimal[..]].concat(),
+        )
+        .unwrap_err();
         assert!(error.message().contains("Decimal::MAX_SCALE"), "{error}");
     }
 
     #[test]
     fn messages_within_messages_end() {
-        let deep = format!("syntax = \"proto3\"; {} {}", "message M { ".repeat(5000), "}".repeat(5000));
+        let deep = format!(
+            "syntax = \"proto3\"; {} {}",
+            "message M { ".repeat(5000),
+            "}".repeat(5000)
+        );
         let _ = read(&deep, &[0]);
         let nested = "syntax = \"proto3\"; message A { A a = 1; }";
         assert!(read(nested, &[0]).is_err());

@@ -5,7 +5,9 @@ use std::cell::RefCell;
 
 use connector_api::{Error, SchemaType, Value};
 
-use super::plan::{FieldShape, IntegerEncoding, ProtobufField, ProtobufKind, ProtobufMessage, zero};
+use super::plan::{
+    FieldShape, IntegerEncoding, ProtobufField, ProtobufKind, ProtobufMessage, zero,
+};
 use crate::convert::calendar;
 use crate::convert::entries::last_of_each;
 use crate::convert::limits::{ValueBudget, decimal};
@@ -52,12 +54,19 @@ fn wrong_wire(found: &WireValue<'_>) -> LocatedError {
         WireValue::Delimited(_) => "LEN",
         WireValue::Fixed32(_) => "I32",
     };
-    Error::record(format!("a value of another wire type than the schema's: found {found}")).into()
+    Error::record(format!(
+        "a value of another wire type than the schema's: found {found}"
+    ))
+    .into()
 }
 
 impl<'a> ProtobufPayload<'a> {
     pub(super) fn new(bytes: &'a [u8], strict: bool, budget: &'a RefCell<ValueBudget>) -> Self {
-        Self { bytes, strict, budget }
+        Self {
+            bytes,
+            strict,
+            budget,
+        }
     }
 
     /// Of a part of it.
@@ -82,7 +91,9 @@ impl<'a> ProtobufPayload<'a> {
         if count == 0 {
             return Ok(vec![0]);
         }
-        (0..count).map(|_| zigzag(self.varint().map_err(LocatedError::located)?).ok_or_else(bad)).collect()
+        (0..count)
+            .map(|_| zigzag(self.varint().map_err(LocatedError::located)?).ok_or_else(bad))
+            .collect()
     }
 
     fn varint(&mut self) -> Result<u64> {
@@ -94,7 +105,12 @@ impl<'a> ProtobufPayload<'a> {
                 return Ok(n);
             }
         }
-        Err(if self.bytes.len() < 10 { ends() } else { Error::record("a number is longer than 64 bits") }.into())
+        Err(if self.bytes.len() < 10 {
+            ends()
+        } else {
+            Error::record("a number is longer than 64 bits")
+        }
+        .into())
     }
 
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N]> {
@@ -115,7 +131,11 @@ impl<'a> ProtobufPayload<'a> {
         let mut groups = 0usize;
         loop {
             if self.bytes.is_empty() {
-                return if groups == 0 { Ok(None) } else { Err(ends().into()) };
+                return if groups == 0 {
+                    Ok(None)
+                } else {
+                    Err(ends().into())
+                };
             }
             let tag = self.varint()?;
             let number = u32::try_from(tag >> 3).ok().filter(|n| *n > 0);
@@ -150,7 +170,11 @@ impl<'a> ProtobufPayload<'a> {
     fn message(&mut self, message: &ProtobufMessage) -> Result<Value> {
         // a few bytes are a message of many members
         self.count(message.size)?;
-        let mut slots: Vec<FieldSlot> = message.missing.iter().map(|value| FieldSlot::One(value.clone())).collect();
+        let mut slots: Vec<FieldSlot> = message
+            .missing
+            .iter()
+            .map(|value| FieldSlot::One(value.clone()))
+            .collect();
         for (at, branches) in &message.unions {
             slots[*at] = FieldSlot::One(Value::Struct(vec![Value::Null; *branches].into()));
         }
@@ -164,14 +188,18 @@ impl<'a> ProtobufPayload<'a> {
         // Fields mostly come in the order of their numbers.
         let (fields, mut expected) = (&message.fields, 0);
         while let Some((number, raw)) = self.next()? {
-            if fields.get(expected).is_none_or(|field| field.number != number) {
+            if fields
+                .get(expected)
+                .is_none_or(|field| field.number != number)
+            {
                 match fields.binary_search_by_key(&number, |field| field.number) {
                     Ok(found) => expected = found,
                     Err(_) => continue,
                 }
             }
             let field = &fields[expected];
-            self.take(field, raw, &mut slots[field.at]).map_err(|met| met.within(&field.name, field.declared()))?;
+            self.take(field, raw, &mut slots[field.at])
+                .map_err(|met| met.within(&field.name, field.declared()))?;
             if matches!(field.shape, FieldShape::One) {
                 expected += 1;
             }
@@ -201,10 +229,14 @@ impl<'a> ProtobufPayload<'a> {
                 let (key, value) = self.entry(keys, &field.kind, bytes)?;
                 entries.push((key, value));
             }
-            (FieldSlot::List(items), FieldShape::List(_), WireValue::Delimited(bytes)) if is_number(&field.kind) => {
+            (FieldSlot::List(items), FieldShape::List(_), WireValue::Delimited(bytes))
+                if is_number(&field.kind) =>
+            {
                 let mut packed = self.within(bytes);
                 while !packed.bytes.is_empty() {
-                    let item = packed.number(&field.kind).and_then(|raw| self.single(&field.kind, raw));
+                    let item = packed
+                        .number(&field.kind)
+                        .and_then(|raw| self.single(&field.kind, raw));
                     items.push(item.map_err(|met| met.within("[]", field.kind.declared()))?);
                 }
             }
@@ -224,10 +256,16 @@ impl<'a> ProtobufPayload<'a> {
 
     /// Reads an item, or the key or value of an entry.
     fn part(&self, name: &str, kind: &ProtobufKind, raw: WireValue<'a>) -> Result<Value> {
-        self.single(kind, raw).map_err(|met| met.within(name, kind.declared()))
+        self.single(kind, raw)
+            .map_err(|met| met.within(name, kind.declared()))
     }
 
-    fn entry(&self, keys: &ProtobufKind, values: &ProtobufKind, bytes: &'a [u8]) -> Result<(Value, Value)> {
+    fn entry(
+        &self,
+        keys: &ProtobufKind,
+        values: &ProtobufKind,
+        bytes: &'a [u8],
+    ) -> Result<(Value, Value)> {
         let mut entry = self.within(bytes);
         let (mut key, mut value) = (zero(keys), None);
         while let Some((number, raw)) = entry.next()? {
@@ -260,43 +298,65 @@ impl<'a> ProtobufPayload<'a> {
     fn single(&self, kind: &ProtobufKind, raw: WireValue<'a>) -> Result<Value> {
         Ok(match (kind, raw) {
             (ProtobufKind::Number(number, ty), raw) => self.integer(*number, *ty, &raw)?,
-            (ProtobufKind::Float, WireValue::Fixed32(bytes)) => Value::F32(f32::from_le_bytes(bytes)),
-            (ProtobufKind::Double, WireValue::Fixed64(bytes)) => Value::F64(f64::from_le_bytes(bytes)),
+            (ProtobufKind::Float, WireValue::Fixed32(bytes)) => {
+                Value::F32(f32::from_le_bytes(bytes))
+            }
+            (ProtobufKind::Double, WireValue::Fixed64(bytes)) => {
+                Value::F64(f64::from_le_bytes(bytes))
+            }
             (ProtobufKind::Bool, WireValue::Varint(n)) => Value::Bool(n != 0),
             (ProtobufKind::Text, WireValue::Delimited(bytes)) => {
-                let text = std::str::from_utf8(bytes).map_err(|_| Error::record("a text is not UTF-8"))?;
+                let text =
+                    std::str::from_utf8(bytes).map_err(|_| Error::record("a text is not UTF-8"))?;
                 Value::Text(text.into())
             }
             (ProtobufKind::Bytes, WireValue::Delimited(bytes)) => Value::Bytes(bytes.into()),
             (ProtobufKind::Enum(symbols), WireValue::Varint(n)) => {
-                let symbol = symbols.iter().find(|(_, number)| i64::from(*number) == n.cast_signed());
-                let (name, _) = symbol.ok_or_else(|| Error::record("a number that is no symbol of the enum"))?;
+                let symbol = symbols
+                    .iter()
+                    .find(|(_, number)| i64::from(*number) == n.cast_signed());
+                let (name, _) = symbol
+                    .ok_or_else(|| Error::record("a number that is no symbol of the enum"))?;
                 self.budget.borrow_mut().take_text(name)?;
                 Value::Text(name.clone())
             }
-            (ProtobufKind::Decimal(scale), WireValue::Delimited(bytes)) => self.decimal(*scale, bytes)?,
+            (ProtobufKind::Decimal(scale), WireValue::Delimited(bytes)) => {
+                self.decimal(*scale, bytes)?
+            }
             (ProtobufKind::Date, WireValue::Delimited(bytes)) => {
                 let [year, month, day, _] = self.numbers(bytes)?;
-                let fits =
-                    (-10_000_000..10_000_000).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+                let fits = (-10_000_000..10_000_000).contains(&year)
+                    && (1..=12).contains(&month)
+                    && (1..=31).contains(&day);
                 let day = Some(calendar::gregorian_day(year, month, day)).filter(|_| fits);
                 let day = day.and_then(|day| i32::try_from(day).ok());
-                Value::I32(day.ok_or_else(|| Error::record("a date that there is not, or that is not whole"))?)
+                Value::I32(day.ok_or_else(|| {
+                    Error::record("a date that there is not, or that is not whole")
+                })?)
             }
             (ProtobufKind::Time, WireValue::Delimited(bytes)) => {
                 let [hours, minutes, seconds, nanos] = self.numbers(bytes)?;
-                let parts = [(hours, 24), (minutes, 59), (seconds, 60), (nanos, 999_999_999)];
+                let parts = [
+                    (hours, 24),
+                    (minutes, 59),
+                    (seconds, 60),
+                    (nanos, 999_999_999),
+                ];
                 if parts.iter().any(|(n, most)| !(0..=*most).contains(n)) {
                     return Err(Error::record("a time of day that there is not").into());
                 }
-                let millis = hours * 3_600_000 + minutes * 60_000 + seconds * 1000 + nanos / 1_000_000;
+                let millis =
+                    hours * 3_600_000 + minutes * 60_000 + seconds * 1000 + nanos / 1_000_000;
                 Value::I32(i32::try_from(millis).unwrap_or_default())
             }
             (ProtobufKind::Timestamp, WireValue::Delimited(bytes)) => {
                 let [seconds, nanos, ..] = self.numbers(bytes)?;
-                let millis =
-                    seconds.checked_mul(1000).and_then(|millis| millis.checked_add(nanos.div_euclid(1_000_000)));
-                Value::I64(millis.ok_or_else(|| Error::record("a timestamp that does not fit 64 bits"))?)
+                let millis = seconds
+                    .checked_mul(1000)
+                    .and_then(|millis| millis.checked_add(nanos.div_euclid(1_000_000)));
+                Value::I64(
+                    millis.ok_or_else(|| Error::record("a timestamp that does not fit 64 bits"))?,
+                )
             }
             (ProtobufKind::Wrapper(kind), WireValue::Delimited(bytes)) => {
                 let mut wrapper = self.within(bytes);
@@ -308,30 +368,42 @@ impl<'a> ProtobufPayload<'a> {
                 }
                 value
             }
-            (ProtobufKind::Message(message), WireValue::Delimited(bytes)) => self.within(bytes).message(message)?,
+            (ProtobufKind::Message(message), WireValue::Delimited(bytes)) => {
+                self.within(bytes).message(message)?
+            }
             (_, raw) => return Err(wrong_wire(&raw)),
         })
     }
 
-    fn integer(&self, number: IntegerEncoding, ty: SchemaType, raw: &WireValue<'_>) -> Result<Value> {
+    fn integer(
+        &self,
+        number: IntegerEncoding,
+        ty: SchemaType,
+        raw: &WireValue<'_>,
+    ) -> Result<Value> {
         let unsigned = |n: u64| match i64::try_from(n) {
-            Err(_) if self.strict => {
-                Err(LocatedError::from(Error::record("a number that does not fit INT64")).hint(STRICT))
-            }
+            Err(_) if self.strict => Err(LocatedError::from(Error::record(
+                "a number that does not fit INT64",
+            ))
+            .hint(STRICT)),
             _ => Ok(n.cast_signed()),
         };
         let n = match (number, raw) {
             // 32-bit numbers come in 64 bits, their sign extended.
             (IntegerEncoding::Plain, WireValue::Varint(n)) => n.cast_signed(),
             (IntegerEncoding::Unsigned, WireValue::Varint(n)) => unsigned(*n)?,
-            (IntegerEncoding::ZigZag, WireValue::Varint(n)) => (n >> 1).cast_signed() ^ -(n & 1).cast_signed(),
+            (IntegerEncoding::ZigZag, WireValue::Varint(n)) => {
+                (n >> 1).cast_signed() ^ -(n & 1).cast_signed()
+            }
             (IntegerEncoding::Fixed32 { signed: true }, WireValue::Fixed32(bytes)) => {
                 i64::from(i32::from_le_bytes(*bytes))
             }
             (IntegerEncoding::Fixed32 { signed: false }, WireValue::Fixed32(bytes)) => {
                 i64::from(u32::from_le_bytes(*bytes))
             }
-            (IntegerEncoding::Fixed64 { signed: true }, WireValue::Fixed64(bytes)) => i64::from_le_bytes(*bytes),
+            (IntegerEncoding::Fixed64 { signed: true }, WireValue::Fixed64(bytes)) => {
+                i64::from_le_bytes(*bytes)
+            }
             (IntegerEncoding::Fixed64 { signed: false }, WireValue::Fixed64(bytes)) => {
                 unsigned(u64::from_le_bytes(*bytes))?
             }
@@ -357,7 +429,10 @@ impl<'a> ProtobufPayload<'a> {
             }
         }
         same_scale(scale, own)?;
-        Ok(decimal(if digits.is_empty() { &[0] } else { digits }, scale)?)
+        Ok(decimal(
+            if digits.is_empty() { &[0] } else { digits },
+            scale,
+        )?)
     }
 
     /// The first four fields of a message of whole numbers.

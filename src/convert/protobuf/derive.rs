@@ -5,7 +5,8 @@ use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, On
 
 use super::ProtobufOptions;
 use super::names::{
-    CONNECT_TYPE, DATE, DECIMAL, DEFAULT_NAME, ENUM, TAG, TIME, TIMESTAMP, UNION, is_wrapper, parameter,
+    CONNECT_TYPE, DATE, DECIMAL, DEFAULT_NAME, ENUM, TAG, TIME, TIMESTAMP, UNION, is_wrapper,
+    parameter,
 };
 
 /// Messages within each other.
@@ -15,7 +16,11 @@ const MAX_FIELDS: usize = 100_000;
 
 /// The Connect schema of a message. Errors: `Record` for what has no counterpart.
 pub(super) fn derive(message: &MessageDescriptor, options: &ProtobufOptions) -> Result<Schema> {
-    ProtobufDeriver { options, left: MAX_FIELDS }.message(message, 0)
+    ProtobufDeriver {
+        options,
+        left: MAX_FIELDS,
+    }
+    .message(message, 0)
 }
 
 /// The name that the struct of a oneof has as a field.
@@ -26,7 +31,9 @@ pub(super) fn union_field(oneof: &OneofDescriptor) -> String {
 
 /// The oneof that a field belongs to, but for the one that `optional` makes.
 pub(super) fn oneof(field: &FieldDescriptor) -> Option<OneofDescriptor> {
-    field.containing_oneof().filter(|oneof| !oneof.is_synthetic())
+    field
+        .containing_oneof()
+        .filter(|oneof| !oneof.is_synthetic())
 }
 
 struct ProtobufDeriver<'a> {
@@ -44,8 +51,13 @@ impl ProtobufDeriver<'_> {
         }
         let mut fields: Vec<Field> = Vec::new();
         for field in message.fields() {
-            self.left = self.left.checked_sub(1).ok_or_else(|| Error::record("the Protobuf schema is too large"))?;
-            let schema = self.field(&field, level).map_err(|e| e.context(format_args!("field {}", field.name())))?;
+            self.left = self
+                .left
+                .checked_sub(1)
+                .ok_or_else(|| Error::record("the Protobuf schema is too large"))?;
+            let schema = self
+                .field(&field, level)
+                .map_err(|e| e.context(format_args!("field {}", field.name())))?;
             let schema = schema.param(TAG, &field.number().to_string());
             match oneof(&field).filter(|_| !self.options.flatten) {
                 None => fields.push(Field::new(field.name(), schema)),
@@ -60,23 +72,37 @@ impl ProtobufDeriver<'_> {
                             schema.fields = branches.into();
                         }
                         None => {
-                            let union = Schema::structure(Some(&format!("{UNION}{}", oneof.name())), vec![branch]);
+                            let union = Schema::structure(
+                                Some(&format!("{UNION}{}", oneof.name())),
+                                vec![branch],
+                            );
                             fields.push(Field::new(name, union.optional(true)));
                         }
                     }
                 }
             }
         }
-        let name = if self.options.enhanced { message.full_name() } else { message.name() };
-        let unnamed = name.strip_prefix(DEFAULT_NAME).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
+        let name = if self.options.enhanced {
+            message.full_name()
+        } else {
+            message.name()
+        };
+        let unnamed = name
+            .strip_prefix(DEFAULT_NAME)
+            .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
         Ok(Schema::structure((!unnamed).then_some(name), fields))
     }
 
     fn field(&mut self, field: &FieldDescriptor, level: usize) -> Result<Schema> {
         if field.is_map() {
-            let Kind::Message(entry) = field.kind() else { return Err(Error::record("a map without entries")) };
+            let Kind::Message(entry) = field.kind() else {
+                return Err(Error::record("a map without entries"));
+            };
             let (key, value) = (entry.map_entry_key_field(), entry.map_entry_value_field());
-            return Ok(Schema::map(self.value(&key, &key, level)?, self.value(&value, field, level)?));
+            return Ok(Schema::map(
+                self.value(&key, &key, level)?,
+                self.value(&value, field, level)?,
+            ));
         }
         let schema = self.value(field, field, level)?;
         if field.is_list() {
@@ -87,7 +113,12 @@ impl ProtobufDeriver<'_> {
     }
 
     /// One value of a field; `told` is the field whose options tell about it.
-    fn value(&mut self, field: &FieldDescriptor, told: &FieldDescriptor, level: usize) -> Result<Schema> {
+    fn value(
+        &mut self,
+        field: &FieldDescriptor,
+        told: &FieldDescriptor,
+        level: usize,
+    ) -> Result<Schema> {
         let connect = parameter(told, CONNECT_TYPE);
         Ok(match (field.kind(), connect.as_deref()) {
             (Kind::Int32, Some("int8")) => Schema::of(SchemaType::Int8),
@@ -108,7 +139,9 @@ impl ProtobufDeriver<'_> {
             (Kind::Bool, _) => Schema::of(SchemaType::Boolean),
             (Kind::String, _) => Schema::of(SchemaType::String),
             (Kind::Bytes, _) => Schema::of(SchemaType::Bytes),
-            (Kind::Enum(of), _) if self.options.int_enums => Schema::of(SchemaType::Int32).param(ENUM, of.name()),
+            (Kind::Enum(of), _) if self.options.int_enums => {
+                Schema::of(SchemaType::Int32).param(ENUM, of.name())
+            }
             (Kind::Enum(of), _) => symbols(&of),
             (Kind::Message(message), _) => match message.full_name() {
                 DECIMAL => decimal(told),
@@ -126,7 +159,9 @@ impl ProtobufDeriver<'_> {
 }
 
 fn decimal(field: &FieldDescriptor) -> Schema {
-    let scale = parameter(field, logical::SCALE).and_then(|scale| scale.parse().ok()).unwrap_or_default();
+    let scale = parameter(field, logical::SCALE)
+        .and_then(|scale| scale.parse().ok())
+        .unwrap_or_default();
     let schema = Schema::decimal(scale);
     match parameter(field, "precision") {
         Some(precision) => schema.param(logical::PRECISION, &precision),
@@ -136,6 +171,10 @@ fn decimal(field: &FieldDescriptor) -> Schema {
 
 fn symbols(of: &EnumDescriptor) -> Schema {
     let schema = Schema::of(SchemaType::String).param(ENUM, of.name());
-    of.values()
-        .fold(schema, |schema, value| schema.param(&format!("{ENUM}.{}", value.name()), &value.number().to_string()))
+    of.values().fold(schema, |schema, value| {
+        schema.param(
+            &format!("{ENUM}.{}", value.name()),
+            &value.number().to_string(),
+        )
+    })
 }

@@ -9,7 +9,8 @@ use crate::convert::{calendar, java, same_scale};
 type Result<T, E = LocatedError> = std::result::Result<T, E>;
 
 /// What helps where the strict writing refuses a number.
-const STRICT: &str = "The converter's key strict=false writes such numbers all the same, cut to the type.";
+const STRICT: &str =
+    "The converter's key strict=false writes such numbers all the same, cut to the type.";
 /// What helps where a text is none of an enum's symbols.
 const SYMBOLS: &str = "The registered schema has no such symbol: register one that has it.";
 
@@ -20,11 +21,21 @@ const FIXED32: u8 = 5;
 
 /// Appends a message's fields. `strict`: a null that the message cannot hold is an error. Errors: with the field that they
 /// are about.
-pub(super) fn write(message: &ProtobufMessage, values: &[Value], strict: bool, out: &mut Vec<u8>) -> Result<(), Error> {
+pub(super) fn write(
+    message: &ProtobufMessage,
+    values: &[Value],
+    strict: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
     write_message(message, values, strict, out).map_err(LocatedError::located)
 }
 
-fn write_message(message: &ProtobufMessage, values: &[Value], strict: bool, out: &mut Vec<u8>) -> Result<()> {
+fn write_message(
+    message: &ProtobufMessage,
+    values: &[Value],
+    strict: bool,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     for field in &message.fields {
         let member = values.get(field.at).unwrap_or(&Value::Null);
         let value = match (field.branch, member) {
@@ -32,12 +43,18 @@ fn write_message(message: &ProtobufMessage, values: &[Value], strict: bool, out:
             (Some(_), _) => &Value::Null,
             (None, member) => member,
         };
-        write_field(field, value, strict, out).map_err(|met| met.within(&field.name, field.declared()))?;
+        write_field(field, value, strict, out)
+            .map_err(|met| met.within(&field.name, field.declared()))?;
     }
     Ok(())
 }
 
-fn write_field(field: &ProtobufField, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result<()> {
+fn write_field(
+    field: &ProtobufField,
+    value: &Value,
+    strict: bool,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     let value = match (value, &field.default) {
         (Value::Null, Some(default)) => default,
         _ => value,
@@ -63,21 +80,27 @@ fn write_field(field: &ProtobufField, value: &Value, strict: bool, out: &mut Vec
         (FieldShape::List(_), Value::Array(items)) if items.is_empty() => Ok(()),
         (FieldShape::List(true), Value::Array(items)) => {
             tag(field.number, DELIMITED, out);
-            delimited(out, |out| items.iter().try_for_each(|item| part("[]", &field.kind, item, strict, out)))
+            delimited(out, |out| {
+                items
+                    .iter()
+                    .try_for_each(|item| part("[]", &field.kind, item, strict, out))
+            })
         }
         (FieldShape::List(false), Value::Array(items)) => items.iter().try_for_each(|item| {
             tag(field.number, wire(&field.kind), out);
             part("[]", &field.kind, item, strict, out)
         }),
-        (FieldShape::Map(keys), Value::Map(entries)) => entries.iter().try_for_each(|(key, value)| {
-            tag(field.number, DELIMITED, out);
-            delimited(out, |out| {
-                tag(1, wire(keys), out);
-                part("{}", keys, key, strict, out)?;
-                tag(2, wire(&field.kind), out);
-                part("{}", &field.kind, value, strict, out)
+        (FieldShape::Map(keys), Value::Map(entries)) => {
+            entries.iter().try_for_each(|(key, value)| {
+                tag(field.number, DELIMITED, out);
+                delimited(out, |out| {
+                    tag(1, wire(keys), out);
+                    part("{}", keys, key, strict, out)?;
+                    tag(2, wire(&field.kind), out);
+                    part("{}", &field.kind, value, strict, out)
+                })
             })
-        }),
+        }
         (_, value) => Err(mismatch(value)),
     }
 }
@@ -85,23 +108,33 @@ fn write_field(field: &ProtobufField, value: &Value, strict: bool, out: &mut Vec
 #[cold]
 fn mismatch(value: &Value) -> LocatedError {
     match value {
-        Value::Null => Error::record("null within a list or map, which Protobuf cannot hold").into(),
-        value => {
-            LocatedError::from(Error::record(format!("Invalid type: class {}", java::class_name(value)))).hint(WRITTEN)
+        Value::Null => {
+            Error::record("null within a list or map, which Protobuf cannot hold").into()
         }
+        value => LocatedError::from(Error::record(format!(
+            "Invalid type: class {}",
+            java::class_name(value)
+        )))
+        .hint(WRITTEN),
     }
 }
 
 /// Appends an item, or the key or value of an entry.
-fn part(name: &str, kind: &ProtobufKind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result<()> {
+fn part(
+    name: &str,
+    kind: &ProtobufKind,
+    value: &Value,
+    strict: bool,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     single(kind, value, strict, out).map_err(|met| met.within(name, kind.declared()))
 }
 
 fn is_zero(kind: &ProtobufKind, value: &Value) -> bool {
     match (kind, value) {
-        (ProtobufKind::Enum(symbols), Value::Text(text)) => {
-            symbols.iter().any(|(name, number)| name == text && *number == 0)
-        }
+        (ProtobufKind::Enum(symbols), Value::Text(text)) => symbols
+            .iter()
+            .any(|(name, number)| name == text && *number == 0),
         (_, Value::Bool(b)) => !b,
         (_, Value::F32(n)) => n.to_bits() == 0,
         (_, Value::F64(n)) => n.to_bits() == 0,
@@ -124,37 +157,60 @@ fn wire(kind: &ProtobufKind) -> u8 {
 /// Appends one value, without its tag.
 fn single(kind: &ProtobufKind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result<()> {
     match (kind, value) {
-        (ProtobufKind::Number(number, _), Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_)) => {
+        (
+            ProtobufKind::Number(number, _),
+            Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_),
+        ) => {
             return write_number(*number, value.as_i64().unwrap_or_default(), strict, out);
         }
         (ProtobufKind::Float, Value::F32(n)) => out.extend_from_slice(&n.to_le_bytes()),
         (ProtobufKind::Double, Value::F64(n)) => out.extend_from_slice(&n.to_le_bytes()),
-        (ProtobufKind::Double, Value::F32(n)) => out.extend_from_slice(&f64::from(*n).to_le_bytes()),
+        (ProtobufKind::Double, Value::F32(n)) => {
+            out.extend_from_slice(&f64::from(*n).to_le_bytes())
+        }
         (ProtobufKind::Bool, Value::Bool(b)) => out.push(u8::from(*b)),
         (ProtobufKind::Text, Value::Text(text)) => bytes(text.as_bytes(), out),
         (ProtobufKind::Bytes, Value::Bytes(data)) => bytes(data, out),
         (ProtobufKind::Enum(symbols), Value::Text(text)) => {
-            let number = symbols.iter().find(|(name, _)| name == text).map(|(_, number)| *number);
+            let number = symbols
+                .iter()
+                .find(|(name, _)| name == text)
+                .map(|(_, number)| *number);
             let number = number.ok_or_else(|| {
-                LocatedError::from(Error::record("a text that is no symbol of the enum")).hint(SYMBOLS)
+                LocatedError::from(Error::record("a text that is no symbol of the enum"))
+                    .hint(SYMBOLS)
             })?;
             varint(i64::from(number).cast_unsigned(), out);
         }
-        (ProtobufKind::Decimal(scale), Value::Decimal(decimal)) => return write_decimal(*scale, decimal, out),
+        (ProtobufKind::Decimal(scale), Value::Decimal(decimal)) => {
+            return write_decimal(*scale, decimal, out);
+        }
         (ProtobufKind::Date, Value::I32(days)) => {
             let (year, month, day) = calendar::gregorian(i64::from(*days));
             return numbers(&[year, month, day], out);
         }
         (ProtobufKind::Time, Value::I32(millis)) => {
             if !(0..=86_400_000).contains(millis) {
-                return Err(Error::record(format!("{} holds a time outside of the day", logical::TIME)).into());
+                return Err(Error::record(format!(
+                    "{} holds a time outside of the day",
+                    logical::TIME
+                ))
+                .into());
             }
             let millis = i64::from(*millis);
-            let parts = [millis / 3_600_000, millis / 60_000 % 60, millis / 1000 % 60, millis % 1000 * 1_000_000];
+            let parts = [
+                millis / 3_600_000,
+                millis / 60_000 % 60,
+                millis / 1000 % 60,
+                millis % 1000 * 1_000_000,
+            ];
             return numbers(&parts, out);
         }
         (ProtobufKind::Timestamp, Value::I64(millis)) => {
-            return numbers(&[millis.div_euclid(1000), millis.rem_euclid(1000) * 1_000_000], out);
+            return numbers(
+                &[millis.div_euclid(1000), millis.rem_euclid(1000) * 1_000_000],
+                out,
+            );
         }
         (ProtobufKind::Wrapper(kind), value) => {
             return delimited(out, |out| {
@@ -176,7 +232,11 @@ fn single(kind: &ProtobufKind, value: &Value, strict: bool, out: &mut Vec<u8>) -
 fn write_number(number: IntegerEncoding, n: i64, strict: bool, out: &mut Vec<u8>) -> Result<()> {
     let refused = |text| LocatedError::from(Error::record(text)).hint(STRICT);
     let fits = |fits: bool| {
-        if fits || !strict { Ok(()) } else { Err(refused("a number that does not fit the schema's type")) }
+        if fits || !strict {
+            Ok(())
+        } else {
+            Err(refused("a number that does not fit the schema's type"))
+        }
     };
     match number {
         IntegerEncoding::Plain => varint(n.cast_unsigned(), out),
@@ -191,7 +251,11 @@ fn write_number(number: IntegerEncoding, n: i64, strict: bool, out: &mut Vec<u8>
         IntegerEncoding::ZigZag => varint(((n << 1) ^ (n >> 63)).cast_unsigned(), out),
         IntegerEncoding::Fixed64 { .. } => out.extend_from_slice(&n.to_le_bytes()),
         IntegerEncoding::Fixed32 { signed } => {
-            fits(if signed { i32::try_from(n).is_ok() } else { u32::try_from(n).is_ok() })?;
+            fits(if signed {
+                i32::try_from(n).is_ok()
+            } else {
+                u32::try_from(n).is_ok()
+            })?;
             out.extend_from_slice(&n.to_le_bytes()[..4]);
         }
     }
@@ -200,10 +264,13 @@ fn write_number(number: IntegerEncoding, n: i64, strict: bool, out: &mut Vec<u8>
 
 /// `confluent.type.Decimal`: the unscaled number, its precision, its scale.
 fn write_decimal(scale: i32, decimal: &Decimal, out: &mut Vec<u8>) -> Result<()> {
-    same_scale(scale, i64::from(decimal.scale())).map_err(|error| LocatedError::from(error).hint(WRITTEN))?;
+    same_scale(scale, i64::from(decimal.scale()))
+        .map_err(|error| LocatedError::from(error).hint(WRITTEN))?;
     let mut number = Vec::with_capacity(16);
     decimal.write_be_bytes(&mut number);
-    let unscaled = decimal.unscaled_i128().map_or_else(|| decimal.unscaled().to_string(), |n| n.to_string());
+    let unscaled = decimal
+        .unscaled_i128()
+        .map_or_else(|| decimal.unscaled().to_string(), |n| n.to_string());
     let digits = unscaled.trim_start_matches('-').len();
     delimited(out, |out| {
         tag(1, DELIMITED, out);

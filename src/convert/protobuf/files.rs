@@ -40,8 +40,17 @@ struct Texts(Vec<(String, String)>);
 
 impl FileResolver for Texts {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
-        let given = self.0.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str());
-        let known = || KNOWN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
+        let given = self
+            .0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, text)| text.as_str());
+        let known = || {
+            KNOWN
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, text)| *text)
+        };
         match given.or_else(known) {
             Some(text) => File::from_source(name, text),
             None => Err(protox::Error::file_not_found(name)),
@@ -51,7 +60,9 @@ impl FileResolver for Texts {
 
 /// Reads a schema; what it imports besides the known files stands in `references`. Errors: `Record`.
 pub(super) fn read(text: &str, references: &[(String, String)]) -> Result<FileDescriptor> {
-    let bad = |why: &dyn std::fmt::Display| Error::record(format!("the Protobuf schema cannot be read: {why}"));
+    let bad = |why: &dyn std::fmt::Display| {
+        Error::record(format!("the Protobuf schema cannot be read: {why}"))
+    };
     let mut texts = vec![(OWN.to_owned(), text.to_owned())];
     texts.extend_from_slice(references);
     let mut resolver = ChainFileResolver::new();
@@ -60,5 +71,8 @@ pub(super) fn read(text: &str, references: &[(String, String)]) -> Result<FileDe
     let mut compiler = Compiler::with_file_resolver(resolver);
     compiler.include_imports(true);
     compiler.open_file(OWN).map_err(|error| bad(&error))?;
-    compiler.descriptor_pool().get_file_by_name(OWN).ok_or_else(|| bad(&"it is no file"))
+    compiler
+        .descriptor_pool()
+        .get_file_by_name(OWN)
+        .ok_or_else(|| bad(&"it is no file"))
 }

@@ -16,7 +16,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance,
+};
 use connector_api::{Datum, Error, Result, Schema, Value};
 use prost_reflect::{FileDescriptor, MessageDescriptor};
 
@@ -127,12 +129,23 @@ impl SchemaFormat for ProtobufFormat {
 
     fn schema_of(&self, schema: &Schema) -> Result<SchemaText> {
         let text = write::write(schema, &self.options)?;
-        Ok(SchemaText { language: Self::LANGUAGE, text, references: Vec::new() })
+        Ok(SchemaText {
+            language: Self::LANGUAGE,
+            text,
+            references: Vec::new(),
+        })
     }
 
-    fn record_name(&self, schema: &SchemaText, references: &ResolvedReferences) -> Result<Option<String>> {
+    fn record_name(
+        &self,
+        schema: &SchemaText,
+        references: &ResolvedReferences,
+    ) -> Result<Option<String>> {
         let file = files::read(&schema.text, references)?;
-        Ok(file.messages().next().map(|message| message.full_name().to_owned()))
+        Ok(file
+            .messages()
+            .next()
+            .map(|message| message.full_name().to_owned()))
     }
 
     fn writer(
@@ -145,8 +158,16 @@ impl SchemaFormat for ProtobufFormat {
         plan::compile(schema, &message, &self.options).map(ProtobufWriter)
     }
 
-    fn reader(&self, registered: &SchemaText, references: &ResolvedReferences) -> Result<ProtobufReader> {
-        Ok(ProtobufReader { file: files::read(&registered.text, references)?, known: HashMap::new(), types: 0 })
+    fn reader(
+        &self,
+        registered: &SchemaText,
+        references: &ResolvedReferences,
+    ) -> Result<ProtobufReader> {
+        Ok(ProtobufReader {
+            file: files::read(&registered.text, references)?,
+            known: HashMap::new(),
+            types: 0,
+        })
     }
 
     fn types(reader: &ProtobufReader) -> usize {
@@ -154,7 +175,9 @@ impl SchemaFormat for ProtobufFormat {
     }
 
     fn encode(&self, writer: &ProtobufWriter, value: &Value, out: &mut Vec<u8>) -> Result<()> {
-        let Value::Struct(values) = value else { return Err(Error::record("Protobuf keeps structs only")) };
+        let Value::Struct(values) = value else {
+            return Err(Error::record("Protobuf keeps structs only"));
+        };
         // The place of the message in its schema: the first one.
         out.push(0);
         encode::write(&writer.0, values, self.options.strict, out)
@@ -183,14 +206,21 @@ impl SchemaFormat for ProtobufFormat {
 }
 
 fn first_message(file: &FileDescriptor) -> Result<MessageDescriptor> {
-    file.messages().next().ok_or_else(|| Error::record("the Protobuf schema has no message"))
+    file.messages()
+        .next()
+        .ok_or_else(|| Error::record("the Protobuf schema has no message"))
 }
 
 /// The message at a path: among the file's, then among those within it, and so on.
 fn message_at(file: &FileDescriptor, path: &[i32]) -> Result<MessageDescriptor> {
     let none = || Error::record("the schema has no message at the place that the record names");
-    let mut place = path.iter().map(|at| usize::try_from(*at).unwrap_or(usize::MAX));
-    let mut message = place.next().and_then(|at| file.messages().nth(at)).ok_or_else(none)?;
+    let mut place = path
+        .iter()
+        .map(|at| usize::try_from(*at).unwrap_or(usize::MAX));
+    let mut message = place
+        .next()
+        .and_then(|at| file.messages().nth(at))
+        .ok_or_else(none)?;
     for at in place {
         let child = message.child_messages().nth(at);
         message = child.ok_or_else(none)?;

@@ -20,18 +20,28 @@ pub(super) const TIMESTAMP: &str = "google.protobuf.Timestamp";
 
 /// Whether a message only wraps a number, text or bytes, so that it can be missing.
 pub(super) fn is_wrapper(message: &str) -> bool {
-    let wrapped = message.strip_prefix("google.protobuf.").and_then(|name| name.strip_suffix("Value"));
+    let wrapped = message
+        .strip_prefix("google.protobuf.")
+        .and_then(|name| name.strip_suffix("Value"));
     let wrapped = wrapped.unwrap_or_default();
-    matches!(wrapped, "Double" | "Float" | "Int64" | "UInt64" | "Int32" | "UInt32" | "Bool" | "String" | "Bytes")
+    matches!(
+        wrapped,
+        "Double" | "Float" | "Int64" | "UInt64" | "Int32" | "UInt32" | "Bool" | "String" | "Bytes"
+    )
 }
 
 /// A parameter in `(confluent.field_meta)` of a field.
 pub(super) fn parameter(field: &FieldDescriptor, name: &str) -> Option<String> {
-    let extension = field.parent_message().parent_pool().get_extension_by_name("confluent.field_meta")?;
+    let extension = field
+        .parent_message()
+        .parent_pool()
+        .get_extension_by_name("confluent.field_meta")?;
     let options = field.options();
     let meta = options.get_extension(&extension);
     let params = meta.as_message()?.get_field_by_name("params")?.into_owned();
-    let value = params.as_map()?.get(&prost_reflect::MapKey::String(name.to_owned()))?;
+    let value = params
+        .as_map()?
+        .get(&prost_reflect::MapKey::String(name.to_owned()))?;
     match value {
         Option_::String(text) => Some(text.clone()),
         _ => None,
@@ -40,7 +50,16 @@ pub(super) fn parameter(field: &FieldDescriptor, name: &str) -> Option<String> {
 
 /// A name that Protobuf takes, near to the given one.
 pub(super) fn scrubbed(name: &str) -> String {
-    let mut out: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
+    let mut out: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
     if out.is_empty() || out.as_bytes()[0].is_ascii_digit() {
         out.insert(0, 'x');
     }
@@ -50,5 +69,8 @@ pub(super) fn scrubbed(name: &str) -> String {
 /// Whether Protobuf takes it as one part of a name.
 pub(super) fn is_valid(name: &str) -> bool {
     let rest = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    name.bytes().next().is_some_and(|b| rest(b) && !b.is_ascii_digit()) && name.bytes().all(rest)
+    name.bytes()
+        .next()
+        .is_some_and(|b| rest(b) && !b.is_ascii_digit())
+        && name.bytes().all(rest)
 }

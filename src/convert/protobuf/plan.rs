@@ -131,17 +131,21 @@ pub(super) fn compile(
     let mut missing: Vec<Value> = schema.fields.iter().map(|_| Value::Null).collect();
     let mut unions = Vec::new();
     for field in message.fields() {
-        let union = oneof(&field).and_then(|oneof| places.get(union_field(&oneof).as_str()).copied());
+        let union =
+            oneof(&field).and_then(|oneof| places.get(union_field(&oneof).as_str()).copied());
         let place = match union {
             Some((at, of)) => {
                 let branches = of.schema.fields.iter().enumerate();
-                let mut named =
-                    branches.filter(|(_, branch)| field_name(&branch.name, options).is_ok_and(|n| n == field.name()));
+                let mut named = branches.filter(|(_, branch)| {
+                    field_name(&branch.name, options).is_ok_and(|n| n == field.name())
+                });
                 named.next().map(|(branch, of)| (at, Some(branch), of))
             }
             None => places.get(field.name()).map(|(at, of)| (*at, None, *of)),
         };
-        let Some((at, branch, of)) = place else { continue };
+        let Some((at, branch, of)) = place else {
+            continue;
+        };
         used[at] = true;
         if let Some((at, of)) = union
             && !unions.contains(&(at, of.schema.fields.len()))
@@ -150,33 +154,67 @@ pub(super) fn compile(
         }
         let compiled = compile_field(&field, &of.schema, options);
         let compiled = compiled.map_err(|e| e.context(format_args!("field {}", of.name)))?;
-        let compiled = ProtobufField { name: Arc::clone(&of.name), at, branch, ..compiled };
+        let compiled = ProtobufField {
+            name: Arc::clone(&of.name),
+            at,
+            branch,
+            ..compiled
+        };
         if branch.is_none() && !compiled.presence && matches!(compiled.shape, FieldShape::One) {
             missing[at] = zero(&compiled.kind);
         }
         fields.push(compiled);
     }
     if let Some((_, left)) = used.iter().zip(&schema.fields).find(|(used, _)| !**used) {
-        return Err(Error::record(format!("the schema has no field {}, which the record has", left.name)));
+        return Err(Error::record(format!(
+            "the schema has no field {}, which the record has",
+            left.name
+        )));
     }
     fields.sort_by_key(|field| field.number);
     let branches: usize = unions.iter().map(|(_, branches)| branches).sum();
     let size = branches + units(missing.iter().map(Value::weight).sum());
-    Ok(ProtobufMessage { fields: fields.into(), missing: missing.into(), unions: unions.into(), size })
+    Ok(ProtobufMessage {
+        fields: fields.into(),
+        missing: missing.into(),
+        unions: unions.into(),
+        size,
+    })
 }
 
-fn compile_field(field: &FieldDescriptor, schema: &Arc<Schema>, options: &ProtobufOptions) -> Result<ProtobufField> {
-    let no_fit = || Error::record(format!("{} does not fit the field of the message", schema.ty.name()));
+fn compile_field(
+    field: &FieldDescriptor,
+    schema: &Arc<Schema>,
+    options: &ProtobufOptions,
+) -> Result<ProtobufField> {
+    let no_fit = || {
+        Error::record(format!(
+            "{} does not fit the field of the message",
+            schema.ty.name()
+        ))
+    };
     let (shape, kind) = if field.is_map() {
-        let Of::Message(entry) = field.kind() else { return Err(no_fit()) };
-        let (keys, values) = schema.keys.as_ref().zip(schema.values.as_ref()).ok_or_else(no_fit)?;
+        let Of::Message(entry) = field.kind() else {
+            return Err(no_fit());
+        };
+        let (keys, values) = schema
+            .keys
+            .as_ref()
+            .zip(schema.values.as_ref())
+            .ok_or_else(no_fit)?;
         let keys = one(&entry.map_entry_key_field(), keys, options)?;
-        (FieldShape::Map(Box::new(keys)), one(&entry.map_entry_value_field(), values, options)?)
+        (
+            FieldShape::Map(Box::new(keys)),
+            one(&entry.map_entry_value_field(), values, options)?,
+        )
     } else if field.is_list() {
         if schema.ty != SchemaType::Array {
             return Err(no_fit());
         }
-        (FieldShape::List(field.is_packed()), one(field, schema.values.as_ref().ok_or_else(no_fit)?, options)?)
+        (
+            FieldShape::List(field.is_packed()),
+            one(field, schema.values.as_ref().ok_or_else(no_fit)?, options)?,
+        )
     } else {
         (FieldShape::One, one(field, schema, options)?)
     };
@@ -194,32 +232,61 @@ fn compile_field(field: &FieldDescriptor, schema: &Arc<Schema>, options: &Protob
     })
 }
 
-fn one(field: &FieldDescriptor, schema: &Arc<Schema>, options: &ProtobufOptions) -> Result<ProtobufKind> {
-    let no_fit = || Error::record(format!("{} does not fit the Protobuf type of {}", schema.ty.name(), field.name()));
-    let narrow = matches!(schema.ty, SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32);
+fn one(
+    field: &FieldDescriptor,
+    schema: &Arc<Schema>,
+    options: &ProtobufOptions,
+) -> Result<ProtobufKind> {
+    let no_fit = || {
+        Error::record(format!(
+            "{} does not fit the Protobuf type of {}",
+            schema.ty.name(),
+            field.name()
+        ))
+    };
+    let narrow = matches!(
+        schema.ty,
+        SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32
+    );
     let long = narrow || schema.ty == SchemaType::Int64;
     Ok(match (field.kind(), schema.ty) {
         (Of::Int32, ty) if narrow => ProtobufKind::Number(IntegerEncoding::Plain, ty),
         (Of::Int64, ty) if long => ProtobufKind::Number(IntegerEncoding::Plain, ty),
         (Of::Sint32, ty) if narrow => ProtobufKind::Number(IntegerEncoding::ZigZag, ty),
         (Of::Sint64, ty) if long => ProtobufKind::Number(IntegerEncoding::ZigZag, ty),
-        (Of::Uint32 | Of::Uint64, ty) if long => ProtobufKind::Number(IntegerEncoding::Unsigned, ty),
-        (Of::Fixed32, ty) if long => ProtobufKind::Number(IntegerEncoding::Fixed32 { signed: false }, ty),
-        (Of::Sfixed32, ty) if narrow => ProtobufKind::Number(IntegerEncoding::Fixed32 { signed: true }, ty),
-        (Of::Fixed64, ty) if long => ProtobufKind::Number(IntegerEncoding::Fixed64 { signed: false }, ty),
-        (Of::Sfixed64, ty) if long => ProtobufKind::Number(IntegerEncoding::Fixed64 { signed: true }, ty),
+        (Of::Uint32 | Of::Uint64, ty) if long => {
+            ProtobufKind::Number(IntegerEncoding::Unsigned, ty)
+        }
+        (Of::Fixed32, ty) if long => {
+            ProtobufKind::Number(IntegerEncoding::Fixed32 { signed: false }, ty)
+        }
+        (Of::Sfixed32, ty) if narrow => {
+            ProtobufKind::Number(IntegerEncoding::Fixed32 { signed: true }, ty)
+        }
+        (Of::Fixed64, ty) if long => {
+            ProtobufKind::Number(IntegerEncoding::Fixed64 { signed: false }, ty)
+        }
+        (Of::Sfixed64, ty) if long => {
+            ProtobufKind::Number(IntegerEncoding::Fixed64 { signed: true }, ty)
+        }
         (Of::Float, SchemaType::Float32) => ProtobufKind::Float,
         (Of::Double, SchemaType::Float64 | SchemaType::Float32) => ProtobufKind::Double,
         (Of::Bool, SchemaType::Boolean) => ProtobufKind::Bool,
         (Of::String, SchemaType::String) => ProtobufKind::Text,
         (Of::Bytes, SchemaType::Bytes) if !schema.is_named(logical::DECIMAL) => ProtobufKind::Bytes,
-        (Of::Enum(_), SchemaType::Int32) => ProtobufKind::Number(IntegerEncoding::Plain, SchemaType::Int32),
-        (Of::Enum(of), SchemaType::String) => {
-            ProtobufKind::Enum(of.values().map(|value| (Box::from(value.name()), value.number())).collect())
+        (Of::Enum(_), SchemaType::Int32) => {
+            ProtobufKind::Number(IntegerEncoding::Plain, SchemaType::Int32)
         }
+        (Of::Enum(of), SchemaType::String) => ProtobufKind::Enum(
+            of.values()
+                .map(|value| (Box::from(value.name()), value.number()))
+                .collect(),
+        ),
         (Of::Message(message), _) => match (message.full_name(), schema.name.as_deref()) {
             (DECIMAL, Some(logical::DECIMAL)) => {
-                let scale = schema.get_param(logical::SCALE).and_then(|scale| scale.parse().ok());
+                let scale = schema
+                    .get_param(logical::SCALE)
+                    .and_then(|scale| scale.parse().ok());
                 ProtobufKind::Decimal(scale.ok_or_else(no_fit)?)
             }
             (DATE, Some(logical::DATE)) => ProtobufKind::Date,
@@ -251,7 +318,10 @@ pub(super) fn zero(kind: &ProtobufKind) -> Value {
         ProtobufKind::Text => Value::Text("".into()),
         ProtobufKind::Bytes => Value::Bytes([].into()),
         ProtobufKind::Enum(symbols) => {
-            let none = symbols.iter().find(|(_, number)| *number == 0).or(symbols.first());
+            let none = symbols
+                .iter()
+                .find(|(_, number)| *number == 0)
+                .or(symbols.first());
             none.map_or(Value::Null, |(name, _)| Value::Text(name.clone()))
         }
         _ => Value::Null,

@@ -10,7 +10,10 @@ use crate::convert::random::Random;
 use crate::convert::registered::testing::{self, InMemorySchemas, config};
 use crate::convert::registered::{RegistryConverter, SchemaFormat, SchemaLanguage, SchemaText};
 
-fn converter_over(known: InMemorySchemas, more: &[(&str, &str)]) -> RegistryConverter<ProtobufFormat> {
+fn converter_over(
+    known: InMemorySchemas,
+    more: &[(&str, &str)],
+) -> RegistryConverter<ProtobufFormat> {
     testing::converter(ProtobufFormat::new, known, more)
 }
 
@@ -46,11 +49,18 @@ fn what_is_written_reads_back_the_same() {
             let datum = Datum::new(Arc::clone(&schema), random.value(&schema));
             let mut bytes = Vec::new();
             if let Err(error) = converter.encode("t", &datum, &mut bytes) {
-                assert!(error.message().contains("null") || error.message().contains("fit"), "{error}");
+                assert!(
+                    error.message().contains("null") || error.message().contains("fit"),
+                    "{error}"
+                );
                 continue;
             }
             let back = converter.decode("t", Some(&bytes)).unwrap();
-            assert!(same(&back.value, &datum.value), "{:?} instead of {datum:?}", back.value);
+            assert!(
+                same(&back.value, &datum.value),
+                "{:?} instead of {datum:?}",
+                back.value
+            );
             compared += 1;
         }
     }
@@ -64,8 +74,12 @@ fn same(a: &Value, b: &Value) -> bool {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
         }
         (Value::Map(a), Value::Map(b)) => {
-            let key = |a: &Value, b: &Value| a == b || a.as_i64().is_some_and(|n| Some(n) == b.as_i64());
-            a.len() == b.len() && a.iter().zip(b).all(|((ka, va), (kb, vb))| key(ka, kb) && same(va, vb))
+            let key =
+                |a: &Value, b: &Value| a == b || a.as_i64().is_some_and(|n| Some(n) == b.as_i64());
+            a.len() == b.len()
+                && a.iter()
+                    .zip(b)
+                    .all(|((ka, va), (kb, vb))| key(ka, kb) && same(va, vb))
         }
         _ => a == b,
     }
@@ -86,11 +100,21 @@ fn schemas_have_the_text_that_confluents_converter_registers() {
             Field::new("small", Schema::of(SchemaType::Int16).optional(true)),
             Field::new("price", Schema::decimal(2)),
             Field::new("at", Schema::timestamp()),
-            Field::new("tags", Schema::map(Schema::of(SchemaType::String), Schema::of(SchemaType::Int64))),
+            Field::new(
+                "tags",
+                Schema::map(
+                    Schema::of(SchemaType::String),
+                    Schema::of(SchemaType::Int64),
+                ),
+            ),
             Field::new("inner", Schema::array(inner)),
         ],
     );
-    let text = ProtobufFormat::new(&config(&[])).unwrap().schema_of(&schema).unwrap().text;
+    let text = ProtobufFormat::new(&config(&[]))
+        .unwrap()
+        .schema_of(&schema)
+        .unwrap()
+        .text;
     let expected = "syntax = \"proto3\";\npackage shop;\n\nimport \"confluent/meta.proto\";\nimport \"confluent/type/decimal.proto\";\n\
 import \"google/protobuf/timestamp.proto\";\n\nmessage users {\n  int32 id = 1;\n  optional int32 small = 2 \
 [(confluent.field_meta) = {params: [{key: \"connect.type\", value: \"int16\"}]}];\n  .confluent.type.Decimal price = 3 \
@@ -100,25 +124,58 @@ map<string, int64> tags = 5;\n  repeated ConnectDefault1 inner = 6;\n\n  message
     let price = Value::Decimal(Box::new(Decimal::new(-156, 2)));
     let item = Value::Struct([Value::Bytes([1].into())].into());
     let tags = Value::Map([(Value::Text("a".into()), Value::I64(0))].into());
-    let values = [Value::I32(0), Value::I16(-5), price, Value::I64(-1), tags, Value::Array([item].into())];
+    let values = [
+        Value::I32(0),
+        Value::I16(-5),
+        price,
+        Value::I64(-1),
+        tags,
+        Value::Array([item].into()),
+    ];
     let back = round_trip(schema, Value::Struct(values.clone().into()), &[]).unwrap();
     assert_eq!(back.value, Value::Struct(values.into()));
     let schema = back.schema.unwrap();
-    assert_eq!((schema.name.as_deref(), schema.fields[1].schema.ty), (Some("users"), SchemaType::Int16));
-    assert_eq!(schema.fields[2].schema.get_param("io.confluent.connect.protobuf.Tag"), Some("3"));
+    assert_eq!(
+        (schema.name.as_deref(), schema.fields[1].schema.ty),
+        (Some("users"), SchemaType::Int16)
+    );
+    assert_eq!(
+        schema.fields[2]
+            .schema
+            .get_param("io.confluent.connect.protobuf.Tag"),
+        Some("3")
+    );
 }
 
 #[test]
 fn a_null_that_protobuf_cannot_hold_is_refused_unless_it_is_asked_for() {
-    let schema = || Schema::structure(Some("r"), vec![Field::new("f", Schema::of(SchemaType::Int32).optional(true))]);
+    let schema = || {
+        Schema::structure(
+            Some("r"),
+            vec![Field::new(
+                "f",
+                Schema::of(SchemaType::Int32).optional(true),
+            )],
+        )
+    };
     let null = || Value::Struct([Value::Null].into());
     assert_eq!(round_trip(schema(), null(), &[]).unwrap().value, null());
     let without = ("optional.for.nullables", "false");
-    assert!(round_trip(schema(), null(), &[without]).unwrap_err().message().contains("optional.for.nullables"));
+    assert!(
+        round_trip(schema(), null(), &[without])
+            .unwrap_err()
+            .message()
+            .contains("optional.for.nullables")
+    );
     let lenient = round_trip(schema(), null(), &[without, ("strict", "false")]).unwrap();
     assert_eq!(lenient.value, Value::Struct([Value::I32(0)].into()));
-    let list =
-        Schema::structure(None, vec![Field::new("f", Schema::array(Schema::of(SchemaType::Int32)).optional(true))]);
+    let list = Schema::structure(
+        None,
+        vec![Field::new(
+            "f",
+            Schema::array(Schema::of(SchemaType::Int32)).optional(true),
+        )],
+    );
     assert!(round_trip(list, null(), &[]).is_err());
     let error = round_trip(Schema::of(SchemaType::Int32), Value::I32(1), &[]).unwrap_err();
     assert!(error.message().contains("structs only"), "{error}");
@@ -147,7 +204,12 @@ fn schemas_of_other_producers_are_read() {
     let Datum { schema, value } = reads(ORDER, &payload, &[]).unwrap();
     let schema = schema.unwrap();
     assert_eq!(schema.name.as_deref(), Some("Order"));
-    assert_eq!(schema.fields[0].schema.get_param("io.confluent.connect.protobuf.Enum.PAID"), Some("5"));
+    assert_eq!(
+        schema.fields[0]
+            .schema
+            .get_param("io.confluent.connect.protobuf.Enum.PAID"),
+        Some("5")
+    );
     let paid = || Value::Text("PAID".into());
     let expected = [
         paid(),
@@ -160,17 +222,44 @@ fn schemas_of_other_producers_are_read() {
     ];
     assert_eq!(&*schema.fields[2].name, "who_0");
     assert_eq!(value, Value::Struct(expected.into()));
-    let flat = reads(ORDER, &payload, &[("flatten.unions", "true"), ("int.for.enums", "true")]).unwrap();
-    let Value::Struct(flat) = flat.value else { panic!("no struct") };
-    assert_eq!((flat.len(), &flat[0], &flat[3]), (8, &Value::I32(5), &Value::I64(7)));
+    let flat = reads(
+        ORDER,
+        &payload,
+        &[("flatten.unions", "true"), ("int.for.enums", "true")],
+    )
+    .unwrap();
+    let Value::Struct(flat) = flat.value else {
+        panic!("no struct")
+    };
+    assert_eq!(
+        (flat.len(), &flat[0], &flat[3]),
+        (8, &Value::I32(5), &Value::I64(7))
+    );
     let huge = [&[4, 0, 0, 0x38][..], &[0xff; 9], &[1]].concat();
-    assert!(reads(ORDER, &huge, &[]).unwrap_err().message().contains("fit INT64"));
+    assert!(
+        reads(ORDER, &huge, &[])
+            .unwrap_err()
+            .message()
+            .contains("fit INT64")
+    );
     assert!(reads(ORDER, &huge, &[("strict", "false")]).is_ok());
-    for bad in [&[][..], &[2, 9], &[4, 0, 0, 8], &[4, 0, 0, 0x12, 200], &[4, 0, 0, 0x0a, 0], &[4, 0, 0, 4]] {
+    for bad in [
+        &[][..],
+        &[2, 9],
+        &[4, 0, 0, 8],
+        &[4, 0, 0, 0x12, 200],
+        &[4, 0, 0, 0x0a, 0],
+        &[4, 0, 0, 4],
+    ] {
         assert!(reads(ORDER, bad, &[]).is_err(), "{bad:?}");
     }
     let itself = "syntax = \"proto3\"; message R { R r = 1; }";
-    assert!(reads(itself, &[0], &[]).unwrap_err().message().contains("holds itself"));
+    assert!(
+        reads(itself, &[0], &[])
+            .unwrap_err()
+            .message()
+            .contains("holds itself")
+    );
 }
 
 #[test]
@@ -190,8 +279,13 @@ fn imports_are_read_from_their_subjects() {
         ("in.proto".to_owned(), registered(inner, &[])),
         ("t-value".to_owned(), registered(outer, &["in.proto"])),
     ]);
-    let datum = converter_over(known, &[]).decode("t", Some(&[0, 0, 0, 0, 2, 0, 10, 3, 10, 1, b'y'])).unwrap();
-    assert_eq!(datum.value, Value::Struct([Value::Struct([Value::Text("y".into())].into())].into()));
+    let datum = converter_over(known, &[])
+        .decode("t", Some(&[0, 0, 0, 0, 2, 0, 10, 3, 10, 1, b'y']))
+        .unwrap();
+    assert_eq!(
+        datum.value,
+        Value::Struct([Value::Struct([Value::Text("y".into())].into())].into())
+    );
 }
 
 #[test]
@@ -209,7 +303,11 @@ fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value(
             "a value of another wire type than the schema's: found VARINT",
             "after.name of the payload, which the schema declares STRING.",
         ),
-        (&[10, 1, 0xff], "a text is not UTF-8", "after.name of the payload, which the schema declares STRING."),
+        (
+            &[10, 1, 0xff],
+            "a text is not UTF-8",
+            "after.name of the payload, which the schema declares STRING.",
+        ),
         (
             &[0x12, 1, 9],
             "a number that is no symbol of the enum",
@@ -229,23 +327,49 @@ fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value(
         let payload = [&[0, 8, 1, 0x12, after.len() as u8][..], after].concat();
         let error = reads(text, &payload, &[]).unwrap_err();
         let lines: Vec<_> = error.message().lines().collect();
-        assert_eq!(lines[0], format!("Failed to deserialize Protobuf data of schema 1: {first}"));
+        assert_eq!(
+            lines[0],
+            format!("Failed to deserialize Protobuf data of schema 1: {first}")
+        );
         assert_eq!(lines[1], format!("It is the field {field}"));
     }
     let big = "syntax = \"proto3\"; message R { uint64 big = 1; }";
     let error = reads(big, &[&[0, 8][..], &[0xff; 9], &[1]].concat(), &[]).unwrap_err();
-    assert!(error.message().contains("field big ") && error.message().contains("strict=false"), "{error}");
-    let inner = Schema::structure(Some("v"), vec![Field::new("n", Schema::of(SchemaType::Int32))]);
+    assert!(
+        error.message().contains("field big ") && error.message().contains("strict=false"),
+        "{error}"
+    );
+    let inner = Schema::structure(
+        Some("v"),
+        vec![Field::new("n", Schema::of(SchemaType::Int32))],
+    );
     let schema = Schema::structure(Some("w"), vec![Field::new("list", Schema::array(inner))]);
     let value = |n| Value::Struct([Value::Array([Value::Struct([n].into())].into())].into());
     for (n, first, helps) in [
-        (Value::Text("4711".into()), "Invalid type: class java.lang.String", "(transforms)"),
-        (Value::Null, "null, which the schema cannot hold", "optional.for.nullables"),
+        (
+            Value::Text("4711".into()),
+            "Invalid type: class java.lang.String",
+            "(transforms)",
+        ),
+        (
+            Value::Null,
+            "null, which the schema cannot hold",
+            "optional.for.nullables",
+        ),
     ] {
         let error = round_trip(schema.clone(), value(n), &[]).unwrap_err();
         let lines: Vec<_> = error.message().lines().collect();
-        assert!(lines[0].starts_with(&format!("Failed to serialize Protobuf data: {first}")), "{error}");
-        assert_eq!(lines[1], "It is the field list[].n of the payload, which the schema declares INT32.");
-        assert!(error.message().contains(helps) && !error.message().contains("4711"), "{error}");
+        assert!(
+            lines[0].starts_with(&format!("Failed to serialize Protobuf data: {first}")),
+            "{error}"
+        );
+        assert_eq!(
+            lines[1],
+            "It is the field list[].n of the payload, which the schema declares INT32."
+        );
+        assert!(
+            error.message().contains(helps) && !error.message().contains("4711"),
+            "{error}"
+        );
     }
 }

@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use connector_api::{Error, Field, Result, Schema, SchemaType, logical};
 
 use super::ProtobufOptions;
-use super::names::{CONNECT_TYPE, DATE, DECIMAL, DEFAULT_NAME, TAG, TIME, TIMESTAMP, UNION, is_valid, scrubbed};
+use super::names::{
+    CONNECT_TYPE, DATE, DECIMAL, DEFAULT_NAME, TAG, TIME, TIMESTAMP, UNION, is_valid, scrubbed,
+};
 
 /// The `.proto` text of a struct. Errors: `Record` for what Protobuf has no counterpart of.
 pub(super) fn write(schema: &Schema, options: &ProtobufOptions) -> Result<String> {
@@ -16,7 +18,11 @@ pub(super) fn write(schema: &Schema, options: &ProtobufOptions) -> Result<String
             schema.ty.name()
         )));
     }
-    let mut writer = ProtobufPayloadWriter { options, imports: BTreeSet::new(), unnamed: 0 };
+    let mut writer = ProtobufPayloadWriter {
+        options,
+        imports: BTreeSet::new(),
+        unnamed: 0,
+    };
     let (package, name) = writer.message_name(schema)?;
     let mut body = String::new();
     writer.message(schema, &name, 0, &mut body)?;
@@ -36,7 +42,10 @@ pub(super) fn write(schema: &Schema, options: &ProtobufOptions) -> Result<String
 }
 
 /// The name of a field in Protobuf. Errors: `Record` where Protobuf cannot have it.
-pub(super) fn field_name<'a>(name: &'a str, options: &ProtobufOptions) -> Result<std::borrow::Cow<'a, str>> {
+pub(super) fn field_name<'a>(
+    name: &'a str,
+    options: &ProtobufOptions,
+) -> Result<std::borrow::Cow<'a, str>> {
     match (is_valid(name), options.scrub) {
         (true, _) => Ok(name.into()),
         (false, true) => Ok(scrubbed(name).into()),
@@ -60,13 +69,23 @@ impl ProtobufPayloadWriter<'_> {
             self.unnamed += 1;
             return Ok((None, format!("{DEFAULT_NAME}{}", self.unnamed)));
         };
-        let (package, simple) = name.rsplit_once('.').map_or((None, name), |(package, name)| (Some(package), name));
+        let (package, simple) = name
+            .rsplit_once('.')
+            .map_or((None, name), |(package, name)| (Some(package), name));
         let part = |part: &str| field_name(part, self.options).map(std::borrow::Cow::into_owned);
-        let package = package.map(|package| package.split('.').map(part).collect::<Result<Vec<_>>>()).transpose()?;
+        let package = package
+            .map(|package| package.split('.').map(part).collect::<Result<Vec<_>>>())
+            .transpose()?;
         Ok((package.map(|parts| parts.join(".")), part(simple)?))
     }
 
-    fn message(&mut self, schema: &Schema, name: &str, level: usize, out: &mut String) -> Result<()> {
+    fn message(
+        &mut self,
+        schema: &Schema,
+        name: &str,
+        level: usize,
+        out: &mut String,
+    ) -> Result<()> {
         let indent = "  ".repeat(level);
         let _ = writeln!(out, "{indent}message {name} {{");
         let numbers = numbers(schema);
@@ -74,8 +93,17 @@ impl ProtobufPayloadWriter<'_> {
         let mut inner = Vec::new();
         for field in &schema.fields {
             let named = |e: Error| e.context(format_args!("field {}", field.name));
-            if let Some(union) = field.schema.name.as_deref().and_then(|name| name.strip_prefix(UNION)) {
-                let _ = writeln!(out, "{indent}  oneof {} {{", field_name(union, self.options)?);
+            if let Some(union) = field
+                .schema
+                .name
+                .as_deref()
+                .and_then(|name| name.strip_prefix(UNION))
+            {
+                let _ = writeln!(
+                    out,
+                    "{indent}  oneof {} {{",
+                    field_name(union, self.options)?
+                );
                 for (branch, number) in field.schema.fields.iter().zip(&mut numbers) {
                     let text = self.field(branch, number, "", &mut inner).map_err(named)?;
                     let _ = writeln!(out, "{indent}    {text}");
@@ -84,16 +112,26 @@ impl ProtobufPayloadWriter<'_> {
                 continue;
             }
             let plain = !matches!(field.schema.ty, SchemaType::Array | SchemaType::Map);
-            let label = if plain && field.schema.optional && self.options.optional { "optional " } else { "" };
+            let label = if plain && field.schema.optional && self.options.optional {
+                "optional "
+            } else {
+                ""
+            };
             let number = numbers.next().unwrap_or_default();
-            let text = self.field(field, number, label, &mut inner).map_err(named)?;
+            let text = self
+                .field(field, number, label, &mut inner)
+                .map_err(named)?;
             let _ = writeln!(out, "{indent}  {text}");
         }
         let mut written: Vec<(String, Schema)> = Vec::new();
         for (name, schema) in inner {
             match written.iter().find(|(known, _)| *known == name) {
                 Some((_, known)) if known.fields == schema.fields => {}
-                Some(_) => return Err(Error::record(format!("Protobuf cannot have two messages of the name {name}"))),
+                Some(_) => {
+                    return Err(Error::record(format!(
+                        "Protobuf cannot have two messages of the name {name}"
+                    )));
+                }
                 None => {
                     out.push('\n');
                     self.message(&schema, &name, level + 1, out)?;
@@ -105,7 +143,13 @@ impl ProtobufPayloadWriter<'_> {
         Ok(())
     }
 
-    fn field(&mut self, field: &Field, number: u32, label: &str, inner: &mut Vec<(String, Schema)>) -> Result<String> {
+    fn field(
+        &mut self,
+        field: &Field,
+        number: u32,
+        label: &str,
+        inner: &mut Vec<(String, Schema)>,
+    ) -> Result<String> {
         let schema = &*field.schema;
         let no_schema = || Error::record("a list or map has no schema of its items");
         let (ty, of) = match schema.ty {
@@ -114,13 +158,29 @@ impl ProtobufPayloadWriter<'_> {
                 (format!("repeated {}", self.single(items, inner)?), items)
             }
             SchemaType::Map => {
-                let (keys, values) = schema.keys.as_deref().zip(schema.values.as_deref()).ok_or_else(no_schema)?;
+                let (keys, values) = schema
+                    .keys
+                    .as_deref()
+                    .zip(schema.values.as_deref())
+                    .ok_or_else(no_schema)?;
                 if keys.name.is_some()
-                    || matches!(keys.ty, SchemaType::Float32 | SchemaType::Float64 | SchemaType::Bytes)
+                    || matches!(
+                        keys.ty,
+                        SchemaType::Float32 | SchemaType::Float64 | SchemaType::Bytes
+                    )
                 {
-                    return Err(Error::record("keys of maps are integers, booleans or text in Protobuf"));
+                    return Err(Error::record(
+                        "keys of maps are integers, booleans or text in Protobuf",
+                    ));
                 }
-                (format!("map<{}, {}>", self.single(keys, inner)?, self.single(values, inner)?), values)
+                (
+                    format!(
+                        "map<{}, {}>",
+                        self.single(keys, inner)?,
+                        self.single(values, inner)?
+                    ),
+                    values,
+                )
             }
             _ => (self.single(schema, inner)?, schema),
         };
@@ -130,8 +190,13 @@ impl ProtobufPayloadWriter<'_> {
         }
         if of.is_named(logical::DECIMAL) {
             let scale = of.get_param(logical::SCALE);
-            let scale = scale.ok_or_else(|| Error::record("Invalid Decimal schema: scale parameter not found."))?;
-            params.extend(of.get_param(logical::PRECISION).map(|precision| ("precision", precision.to_owned())));
+            let scale = scale.ok_or_else(|| {
+                Error::record("Invalid Decimal schema: scale parameter not found.")
+            })?;
+            params.extend(
+                of.get_param(logical::PRECISION)
+                    .map(|precision| ("precision", precision.to_owned())),
+            );
             params.push((logical::SCALE, scale.to_owned()));
         }
         let name = field_name(&field.name, self.options)?;
@@ -139,9 +204,13 @@ impl ProtobufPayloadWriter<'_> {
             return Ok(format!("{label}{ty} {name} = {number};"));
         }
         self.imports.insert("confluent/meta.proto");
-        let params = params.iter().map(|(key, value)| format!("{{key: {key:?}, value: {value:?}}}"));
+        let params = params
+            .iter()
+            .map(|(key, value)| format!("{{key: {key:?}, value: {value:?}}}"));
         let params = params.collect::<Vec<_>>().join(", ");
-        Ok(format!("{label}{ty} {name} = {number} [(confluent.field_meta) = {{params: [{params}]}}];"))
+        Ok(format!(
+            "{label}{ty} {name} = {number} [(confluent.field_meta) = {{params: [{params}]}}];"
+        ))
     }
 
     /// The type of one value; messages that it needs are put into `inner`.
@@ -166,7 +235,9 @@ impl ProtobufPayloadWriter<'_> {
             SchemaType::String => "string".to_owned(),
             SchemaType::Bytes => "bytes".to_owned(),
             SchemaType::Array | SchemaType::Map => {
-                return Err(Error::record("Protobuf has no lists or maps within lists or maps"));
+                return Err(Error::record(
+                    "Protobuf has no lists or maps within lists or maps",
+                ));
             }
             SchemaType::Struct => {
                 let (_, name) = self.message_name(schema)?;
@@ -179,13 +250,32 @@ impl ProtobufPayloadWriter<'_> {
 
 /// The number of each field, those of oneofs in their place: as its parameter says where all do, else counted from 1.
 fn numbers(schema: &Schema) -> Vec<u32> {
-    let is_union = |field: &Field| field.schema.name.as_deref().is_some_and(|name| name.starts_with(UNION));
+    let is_union = |field: &Field| {
+        field
+            .schema
+            .name
+            .as_deref()
+            .is_some_and(|name| name.starts_with(UNION))
+    };
     let fields: Vec<&Field> = schema
         .fields
         .iter()
-        .flat_map(|field| if is_union(field) { field.schema.fields.iter().collect() } else { vec![field] })
+        .flat_map(|field| {
+            if is_union(field) {
+                field.schema.fields.iter().collect()
+            } else {
+                vec![field]
+            }
+        })
         .collect();
-    let given = |field: &&Field| field.schema.get_param(TAG)?.parse::<u32>().ok().filter(|number| *number > 0);
+    let given = |field: &&Field| {
+        field
+            .schema
+            .get_param(TAG)?
+            .parse::<u32>()
+            .ok()
+            .filter(|number| *number > 0)
+    };
     let given: Option<Vec<u32>> = fields.iter().map(given).collect();
     match given {
         Some(numbers) if numbers.iter().collect::<BTreeSet<_>>().len() == numbers.len() => numbers,

@@ -1,6 +1,8 @@
 //! The keys that every converter with a schema registry has, named as Confluent's.
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
 use connector_api::{Error, Result};
 
 use super::subject::{self, SubjectStrategy};
@@ -155,7 +157,11 @@ pub const fn with<const N: usize>(own: &[ConfigKey]) -> [ConfigKey; N] {
     let mut all = [CONVERTER_TYPE; N];
     let mut at = 0;
     while at < N {
-        all[at] = if at < KEYS.len() { KEYS[at] } else { own[at - KEYS.len()] };
+        all[at] = if at < KEYS.len() {
+            KEYS[at]
+        } else {
+            own[at - KEYS.len()]
+        };
         at += 1;
     }
     all
@@ -176,15 +182,21 @@ impl RegistryOptions {
     pub(super) fn read(role: &str, config: &Config) -> Result<Self, ConfigReport> {
         let is_key = role == "key";
         config.read(&KEYS, |keys| {
-            let (key, value) = (keys.text("key.subject.name.strategy"), keys.text("value.subject.name.strategy"));
+            let (key, value) = (
+                keys.text("key.subject.name.strategy"),
+                keys.text("value.subject.name.strategy"),
+            );
             Self {
                 register: keys.bool("auto.register.schemas"),
                 use_latest: keys.bool("use.latest.version"),
-                use_id: i32::try_from(keys.long("use.schema.id")).ok().filter(|id| *id >= 0),
+                use_id: i32::try_from(keys.long("use.schema.id"))
+                    .ok()
+                    .filter(|id| *id >= 0),
                 normalize: keys.bool("normalize.schemas"),
                 cache: usize::try_from(keys.unsigned("schemas.cache.config")).unwrap_or(usize::MAX),
                 role: role.to_owned(),
-                strategy: SubjectStrategy::named(if is_key { &key } else { &value }).unwrap_or(SubjectStrategy::Topic),
+                strategy: SubjectStrategy::named(if is_key { &key } else { &value })
+                    .unwrap_or(SubjectStrategy::Topic),
             }
         })
     }

@@ -12,7 +12,9 @@ pub(crate) mod testing;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use connector_api::{Config, ConfigReport, Converter, Datum, EncodedPresence, Error, Result, Schema, Value};
+use connector_api::{
+    Config, ConfigReport, Converter, Datum, EncodedPresence, Error, Result, Schema, Value,
+};
 
 use keys::RegistryOptions;
 
@@ -87,7 +89,13 @@ pub trait SchemaLookup: Send {
     fn by_id(&mut self, id: i32) -> Result<SchemaText>;
 
     /// The id of a schema in a subject. With `register` it is put there if need be.
-    fn id_of(&mut self, subject: &str, schema: &SchemaText, register: bool, normalize: bool) -> Result<i32>;
+    fn id_of(
+        &mut self,
+        subject: &str,
+        schema: &SchemaText,
+        register: bool,
+        normalize: bool,
+    ) -> Result<i32>;
 
     /// The newest schema of a subject, or that of a version.
     fn version(&mut self, subject: &str, version: Option<i32>) -> Result<(i32, SchemaText)>;
@@ -107,7 +115,11 @@ pub trait SchemaFormat: Send {
     fn schema_of(&self, schema: &Schema) -> Result<SchemaText>;
 
     /// The full name of a registered schema's record; `None` where it has none.
-    fn record_name(&self, schema: &SchemaText, references: &ResolvedReferences) -> Result<Option<String>>;
+    fn record_name(
+        &self,
+        schema: &SchemaText,
+        references: &ResolvedReferences,
+    ) -> Result<Option<String>>;
 
     /// What writes values of a Connect schema as that registered schema has them.
     fn writer(
@@ -118,7 +130,11 @@ pub trait SchemaFormat: Send {
     ) -> Result<Self::Writer>;
 
     /// What reads values of a registered schema.
-    fn reader(&self, registered: &SchemaText, references: &ResolvedReferences) -> Result<Self::Reader>;
+    fn reader(
+        &self,
+        registered: &SchemaText,
+        references: &ResolvedReferences,
+    ) -> Result<Self::Reader>;
 
     /// How many types have been compiled in a reader so far.
     fn types(reader: &Self::Reader) -> usize;
@@ -161,14 +177,29 @@ struct CachedWriter<W> {
 
 impl<F: SchemaFormat> RegistryConverter<F> {
     /// A converter for keys or values (`role`). Errors: every key that is wrong.
-    pub fn new(role: &str, config: &Config, format: F, schemas: Box<dyn SchemaLookup>) -> Result<Self, ConfigReport> {
+    pub fn new(
+        role: &str,
+        config: &Config,
+        format: F,
+        schemas: Box<dyn SchemaLookup>,
+    ) -> Result<Self, ConfigReport> {
         let options = RegistryOptions::read(role, config)?;
-        Ok(Self { format, schemas, options, written: Vec::new(), last: 0, read: HashMap::new(), kept: 0 })
+        Ok(Self {
+            format,
+            schemas,
+            options,
+            written: Vec::new(),
+            last: 0,
+            read: HashMap::new(),
+            kept: 0,
+        })
     }
 
     /// Finds a schema among those written before, by pointer and then by content, or registers it; sets `last`.
     fn find_written(&mut self, topic: &str, schema: &Arc<Schema>) -> Result<()> {
-        let is = |written: &CachedWriter<_>| Arc::ptr_eq(&written.schema, schema) && *written.topic == *topic;
+        let is = |written: &CachedWriter<_>| {
+            Arc::ptr_eq(&written.schema, schema) && *written.topic == *topic
+        };
         if self.written.get(self.last).is_some_and(is) {
             return Ok(());
         }
@@ -176,7 +207,11 @@ impl<F: SchemaFormat> RegistryConverter<F> {
             self.last = at;
             return Ok(());
         }
-        if let Some(at) = self.written.iter().position(|w| *w.topic == *topic && w.schema == *schema) {
+        if let Some(at) = self
+            .written
+            .iter()
+            .position(|w| *w.topic == *topic && w.schema == *schema)
+        {
             self.written[at].schema = Arc::clone(schema);
             self.last = at;
             return Ok(());
@@ -212,11 +247,19 @@ impl<F: SchemaFormat> RegistryConverter<F> {
             let registered = self.checked(registered, id)?;
             let references = self.references(&registered)?;
             let writer = self.format.writer(schema, &registered, &references);
-            let writer = writer.map_err(|e| e.context(format_args!("the latest schema of subject {subject}")))?;
+            let writer = writer
+                .map_err(|e| e.context(format_args!("the latest schema of subject {subject}")))?;
             return Ok((id, writer));
         }
-        let writer = self.format.writer(schema, &own, &ResolvedReferences::new())?;
-        let id = self.schemas.id_of(&subject, &own, self.options.register, self.options.normalize)?;
+        let writer = self
+            .format
+            .writer(schema, &own, &ResolvedReferences::new())?;
+        let id = self.schemas.id_of(
+            &subject,
+            &own,
+            self.options.register,
+            self.options.normalize,
+        )?;
         Ok((id, writer))
     }
 
@@ -225,7 +268,9 @@ impl<F: SchemaFormat> RegistryConverter<F> {
             return Ok(found);
         }
         let (found, wanted) = (found.language.title(), F::LANGUAGE.title());
-        Err(Error::record(format!("schema {id} is one of {found}, not of {wanted}: another converter is needed")))
+        Err(Error::record(format!(
+            "schema {id} is one of {found}, not of {wanted}: another converter is needed"
+        )))
     }
 
     /// All that a schema refers to. Errors: also `Record` for more text than [`MAX_TEXT`].
@@ -248,12 +293,18 @@ impl<F: SchemaFormat> RegistryConverter<F> {
                 continue;
             }
             if seen.len() > MAX_REFERENCES || depth > 100 {
-                return Err(Error::record("a schema refers to more other schemas than can be followed"));
+                return Err(Error::record(
+                    "a schema refers to more other schemas than can be followed",
+                ));
             }
-            let (_, used) = self.schemas.version(&reference.subject, Some(reference.version))?;
+            let (_, used) = self
+                .schemas
+                .version(&reference.subject, Some(reference.version))?;
             self.add_references(&used, seen, found, depth + 1)?;
             found.push((reference.name.clone(), used.text));
-            short_enough(schema.text.len() + found.iter().map(|(_, text)| text.len()).sum::<usize>())?;
+            short_enough(
+                schema.text.len() + found.iter().map(|(_, text)| text.len()).sum::<usize>(),
+            )?;
         }
         Ok(())
     }
@@ -264,7 +315,8 @@ impl<F: SchemaFormat> RegistryConverter<F> {
         let references = self.references(&registered)?;
         let reader = self.format.reader(&registered, &references);
         let reader = reader.map_err(|e| e.context(format_args!("schema {id}")))?;
-        let texts = registered.text.len() + references.iter().map(|(_, text)| text.len()).sum::<usize>();
+        let texts =
+            registered.text.len() + references.iter().map(|(_, text)| text.len()).sum::<usize>();
         if self.read.len() >= self.options.cache {
             self.forget();
         }
@@ -283,7 +335,9 @@ fn short_enough(text: usize) -> Result<()> {
     if text <= MAX_TEXT {
         return Ok(());
     }
-    Err(Error::record(format!("a schema, with those it refers to, is longer than {MAX_TEXT} bytes (MAX_TEXT)")))
+    Err(Error::record(format!(
+        "a schema, with those it refers to, is longer than {MAX_TEXT} bytes (MAX_TEXT)"
+    )))
 }
 
 impl<F: SchemaFormat> Converter for RegistryConverter<F> {
@@ -304,7 +358,9 @@ impl<F: SchemaFormat> Converter for RegistryConverter<F> {
             return Err(Error::record("Found null value for non-optional schema"));
         }
         self.find_written(topic, schema)?;
-        let Some(written) = self.written.get(self.last) else { return Err(Error::fatal("schema lost from the cache")) };
+        let Some(written) = self.written.get(self.last) else {
+            return Err(Error::fatal("schema lost from the cache"));
+        };
         out.extend_from_slice(&written.head);
         let encoded = self.format.encode(&written.writer, &datum.value, out);
         encoded.map_err(|e| e.context(format_args!("Failed to serialize {title} data")))?;
@@ -312,7 +368,9 @@ impl<F: SchemaFormat> Converter for RegistryConverter<F> {
     }
 
     fn decode(&mut self, _topic: &str, bytes: Option<&[u8]>) -> Result<Datum> {
-        let Some(bytes) = bytes else { return Ok(Datum::NONE) };
+        let Some(bytes) = bytes else {
+            return Ok(Datum::NONE);
+        };
         let title = F::LANGUAGE.title();
         let Some(([MAGIC, a, b, c, d], payload)) = bytes.split_first_chunk() else {
             let error = Error::record(format!(
@@ -325,7 +383,9 @@ impl<F: SchemaFormat> Converter for RegistryConverter<F> {
         if !self.read.contains_key(&id) {
             self.learn(id)?;
         }
-        let Some(known) = self.read.get_mut(&id) else { return Err(Error::fatal("schema lost from the cache")) };
+        let Some(known) = self.read.get_mut(&id) else {
+            return Err(Error::fatal("schema lost from the cache"));
+        };
         let decoded = self.format.decode(&mut known.reader, payload);
         let types = F::types(&known.reader);
         if types > known.types {
@@ -336,7 +396,12 @@ impl<F: SchemaFormat> Converter for RegistryConverter<F> {
             }
         }
         decoded.map_err(|error| {
-            explained(error.context(format_args!("Failed to deserialize {title} data of schema {id}")), bytes)
+            explained(
+                error.context(format_args!(
+                    "Failed to deserialize {title} data of schema {id}"
+                )),
+                bytes,
+            )
         })
     }
 }

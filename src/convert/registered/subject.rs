@@ -41,6 +41,8 @@ impl SubjectStrategy {
 pub(super) fn check(class: &str) -> std::result::Result<(), String> {
     match SubjectStrategy::named(class) {
         Some(_) => Ok(()),
-        None => Err("Must be TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy".to_owned()),
+        None => Err(
+            "Must be TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy".to_owned(),
+        ),
     }
 }

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use connector_api::{Config, ConfigReport, Converter, Datum, EncodedPresence, Error, Result};
 
-use super::{RegistryConverter, SchemaFormat, SchemaLanguage, SchemaLookup, SchemaReference, SchemaText};
+use super::{
+    RegistryConverter, SchemaFormat, SchemaLanguage, SchemaLookup, SchemaReference, SchemaText,
+};
 use crate::convert::random::{Random, mutated};
 
 /// The keys of a converter: those that have to be there, and more.
 pub fn config(more: &[(&str, &str)]) -> Config {
     let mut config = Config::from([("schema.registry.url", "http://nowhere")]);
-    more.iter().for_each(|(name, value)| config.set(*name, *value));
+    more.iter()
+        .for_each(|(name, value)| config.set(*name, *value));
     config
 }
 
@@ -34,8 +37,16 @@ pub fn encoded(converter: &mut dyn Converter, datum: &Datum) -> Result<Option<Ve
 
 /// A schema with references to the first versions of subjects that are named as they are.
 pub fn registered(language: SchemaLanguage, text: &str, references: &[&str]) -> SchemaText {
-    let reference = |name: &&str| SchemaReference { name: (*name).to_owned(), subject: (*name).to_owned(), version: 1 };
-    SchemaText { language, text: text.to_owned(), references: references.iter().map(reference).collect() }
+    let reference = |name: &&str| SchemaReference {
+        name: (*name).to_owned(),
+        subject: (*name).to_owned(),
+        version: 1,
+    };
+    SchemaText {
+        language,
+        text: text.to_owned(),
+        references: references.iter().map(reference).collect(),
+    }
 }
 
 /// What a converter makes of a payload that was written with that schema.
@@ -55,7 +66,9 @@ pub fn damage(converter: &mut dyn Converter, depth: usize) {
     for _ in 0..1000 {
         let schema = Arc::new(random.plain_schema(depth));
         let datum = Datum::new(Arc::clone(&schema), random.value(&schema));
-        let Ok(Some(valid)) = encoded(converter, &datum) else { continue };
+        let Ok(Some(valid)) = encoded(converter, &datum) else {
+            continue;
+        };
         for _ in 0..20 {
             let mut bytes = mutated(&mut random, &valid);
             // The same schema, so that the damage is in the payload.
@@ -72,7 +85,9 @@ pub fn damage(converter: &mut dyn Converter, depth: usize) {
 pub fn damage_schemas<F: SchemaFormat>(format: &F, depth: usize) {
     let mut random = Random::seeded();
     for _ in 0..300 {
-        let Ok(mut schema) = format.schema_of(&random.plain_schema(depth)) else { continue };
+        let Ok(mut schema) = format.schema_of(&random.plain_schema(depth)) else {
+            continue;
+        };
         for _ in 0..20 {
             let damaged = mutated(&mut random, schema.text.as_bytes());
             schema.text = String::from_utf8_lossy(&damaged).into_owned();
@@ -90,11 +105,23 @@ pub struct InMemorySchemas(pub Vec<(String, SchemaText)>);
 impl SchemaLookup for InMemorySchemas {
     fn by_id(&mut self, id: i32) -> Result<SchemaText> {
         let found = usize::try_from(id - 1).ok().and_then(|at| self.0.get(at));
-        found.map(|(_, schema)| schema.clone()).ok_or_else(|| Error::record("no such schema"))
+        found
+            .map(|(_, schema)| schema.clone())
+            .ok_or_else(|| Error::record("no such schema"))
     }
 
-    fn id_of(&mut self, subject: &str, schema: &SchemaText, register: bool, _normalize: bool) -> Result<i32> {
-        let at = match self.0.iter().position(|(s, known)| s == subject && known == schema) {
+    fn id_of(
+        &mut self,
+        subject: &str,
+        schema: &SchemaText,
+        register: bool,
+        _normalize: bool,
+    ) -> Result<i32> {
+        let at = match self
+            .0
+            .iter()
+            .position(|(s, known)| s == subject && known == schema)
+        {
             Some(at) => at,
             None if register => {
                 self.0.push((subject.to_owned(), schema.clone()));
@@ -106,9 +133,17 @@ impl SchemaLookup for InMemorySchemas {
     }
 
     fn version(&mut self, subject: &str, version: Option<i32>) -> Result<(i32, SchemaText)> {
-        let of: Vec<_> = self.0.iter().enumerate().filter(|(_, (s, _))| s == subject).collect();
+        let of: Vec<_> = self
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(_, (s, _))| s == subject)
+            .collect();
         let at = version.map_or(of.len(), |version| usize::try_from(version).unwrap());
-        let found = at.checked_sub(1).and_then(|at| of.get(at)).ok_or_else(|| Error::record("no such version"))?;
+        let found = at
+            .checked_sub(1)
+            .and_then(|at| of.get(at))
+            .ok_or_else(|| Error::record("no such version"))?;
         Ok((i32::try_from(found.0).unwrap() + 1, found.1.1.clone()))
     }
 }

@@ -113,17 +113,35 @@ pub enum HerderEvent {
     /// The worker has started; these connectors were stored.
     Loaded(Vec<(StoredConnector, Direction)>),
     /// A new connector was stored.
-    Create { name: Arc<str>, config: Config, direction: Direction, target: TargetState },
+    Create {
+        name: Arc<str>,
+        config: Config,
+        direction: Direction,
+        target: TargetState,
+    },
     /// A connector's config was stored.
-    Replace { name: Arc<str>, config: Config, direction: Direction },
+    Replace {
+        name: Arc<str>,
+        config: Config,
+        direction: Direction,
+    },
     /// A connector was removed from the store.
     Delete { name: Arc<str> },
     /// A connector's target state was stored.
     SetTarget { name: Arc<str>, target: TargetState },
     /// A restart was asked for (KIP-745). `ticket` waits for the connector, and for its tasks where they restart too.
-    Restart { name: Arc<str>, include_tasks: bool, only_failed: bool, ticket: Option<Ticket> },
+    Restart {
+        name: Arc<str>,
+        include_tasks: bool,
+        only_failed: bool,
+        ticket: Option<Ticket>,
+    },
     /// A restart of one task was asked for; `ticket` waits until it is up again or has failed.
-    RestartTask { name: Arc<str>, task: u32, ticket: Option<Ticket> },
+    RestartTask {
+        name: Arc<str>,
+        task: u32,
+        ticket: Option<Ticket>,
+    },
     /// The topics of a connector were removed from the store.
     ResetTopics { name: Arc<str> },
     /// A change of offsets begins; it was admitted.
@@ -131,7 +149,11 @@ pub enum HerderEvent {
     /// It has ended.
     OffsetsChanged { name: Arc<str> },
     /// A plan has ended.
-    Planned { name: Arc<str>, plan: u64, result: Result<TaskPlan, Error> },
+    Planned {
+        name: Arc<str>,
+        plan: u64,
+        result: Result<TaskPlan, Error>,
+    },
     /// A task works.
     TaskRunning(TaskId),
     /// A task is idle, as asked.
@@ -155,9 +177,20 @@ pub enum Action {
     /// Keep this; losing it costs no more than a stale status.
     Write(StoreChange),
     /// Ask the connector for its tasks; [`Event::Planned`] brings the answer.
-    Plan { name: Arc<str>, plan: u64, config: Config, max_tasks: usize },
+    Plan {
+        name: Arc<str>,
+        plan: u64,
+        config: Config,
+        max_tasks: usize,
+    },
     /// Start a task.
-    Start { id: TaskId, tasks: usize, connector_config: Config, task_config: Config, paused: bool },
+    Start {
+        id: TaskId,
+        tasks: usize,
+        connector_config: Config,
+        task_config: Config,
+        paused: bool,
+    },
     /// Stop tasks; [`Event::Gone`] tells when they are.
     Stop(Vec<TaskId>),
     /// Pause or resume a task.
@@ -188,10 +221,19 @@ impl HerderState {
             return None;
         }
         let retries = |c: &ConnectorEntry| {
-            c.tasks.iter().filter_map(|t| t.retry_at).min().filter(|_| c.target == TargetState::Started)
+            c.tasks
+                .iter()
+                .filter_map(|t| t.retry_at)
+                .min()
+                .filter(|_| c.target == TargetState::Started)
         };
         let given_up = self.restarts.iter().map(restarts::PendingRestart::until);
-        self.connectors.values().flat_map(|c| [c.due, retries(c)]).flatten().chain(given_up).min()
+        self.connectors
+            .values()
+            .flat_map(|c| [c.due, retries(c)])
+            .flatten()
+            .chain(given_up)
+            .min()
     }
 
     /// Whether nothing runs any more.
@@ -211,16 +253,34 @@ pub fn step(state: &mut HerderState, event: HerderEvent, now: Millis) -> Vec<Act
     let out = &mut actions;
     match event {
         HerderEvent::Loaded(stored) => verbs::loaded(state, stored, now, out),
-        HerderEvent::Create { name, config, direction, target } => {
+        HerderEvent::Create {
+            name,
+            config,
+            direction,
+            target,
+        } => {
             verbs::create(state, &name, config, direction, target, now, out);
         }
-        HerderEvent::Replace { name, config, direction } => verbs::replace(state, &name, config, direction, now, out),
+        HerderEvent::Replace {
+            name,
+            config,
+            direction,
+        } => verbs::replace(state, &name, config, direction, now, out),
         HerderEvent::Delete { name } => verbs::delete(state, &name, out),
-        HerderEvent::SetTarget { name, target } => verbs::set_target(state, &name, target, now, out),
-        HerderEvent::Restart { name, include_tasks, only_failed, ticket } => {
+        HerderEvent::SetTarget { name, target } => {
+            verbs::set_target(state, &name, target, now, out)
+        }
+        HerderEvent::Restart {
+            name,
+            include_tasks,
+            only_failed,
+            ticket,
+        } => {
             verbs::restart(state, &name, (include_tasks, only_failed), ticket, now, out);
         }
-        HerderEvent::RestartTask { name, task, ticket } => verbs::restart_task(state, &name, task, ticket, now, out),
+        HerderEvent::RestartTask { name, task, ticket } => {
+            verbs::restart_task(state, &name, task, ticket, now, out)
+        }
         HerderEvent::ResetTopics { name } => {
             if let Some(connector) = state.connectors.get_mut(&name) {
                 connector.topics.clear();
@@ -231,7 +291,9 @@ pub fn step(state: &mut HerderState, event: HerderEvent, now: Millis) -> Vec<Act
             state.changing_offsets.remove(&name);
             tasks::reconcile(state, &name, out);
         }
-        HerderEvent::Planned { name, plan, result } => plan::planned(state, &name, plan, result, now, out),
+        HerderEvent::Planned { name, plan, result } => {
+            plan::planned(state, &name, plan, result, now, out)
+        }
         HerderEvent::TaskRunning(id) => tasks::opened(state, &id, RunState::Running, now, out),
         HerderEvent::TaskPaused(id) => tasks::opened(state, &id, RunState::Paused, now, out),
         HerderEvent::TaskFailed(id, error) => tasks::failed(state, &id, &error, now, out),
@@ -251,7 +313,9 @@ fn tick(state: &mut HerderState, now: Millis, out: &mut Vec<Action>) {
     let is_due = |at: Option<Millis>| at.is_some_and(|at| at <= now);
     let names: Vec<Arc<str>> = state.connectors.keys().cloned().collect();
     for name in names {
-        let Some(connector) = state.connectors.get(&name) else { continue };
+        let Some(connector) = state.connectors.get(&name) else {
+            continue;
+        };
         if is_due(connector.due) {
             plan::begin(state, &name, now, out);
         }
@@ -270,7 +334,11 @@ fn close(state: &mut HerderState, out: &mut Vec<Action>) {
         let unassigned = |status: &mut RunStatus| {
             let active = matches!(status.state, RunState::Running | RunState::Restarting);
             if active {
-                *status = RunStatus { state: RunState::Unassigned, worker_id: Arc::clone(&worker_id), trace: None };
+                *status = RunStatus {
+                    state: RunState::Unassigned,
+                    worker_id: Arc::clone(&worker_id),
+                    trace: None,
+                };
             }
             active
         };
@@ -278,35 +346,65 @@ fn close(state: &mut HerderState, out: &mut Vec<Action>) {
             && unassigned(status)
         {
             let status = status.clone();
-            out.push(Action::Write(StoreChange::SetStatus { name: Arc::clone(name), task: None, status }));
+            out.push(Action::Write(StoreChange::SetStatus {
+                name: Arc::clone(name),
+                task: None,
+                status,
+            }));
         }
         for (number, task) in (0..).zip(&mut connector.tasks) {
             if unassigned(&mut task.status) {
                 let status = task.status.clone();
-                out.push(Action::Write(StoreChange::SetStatus { name: Arc::clone(name), task: Some(number), status }));
+                out.push(Action::Write(StoreChange::SetStatus {
+                    name: Arc::clone(name),
+                    task: Some(number),
+                    status,
+                }));
             }
         }
     }
-    let names: BTreeSet<Arc<str>> = state.runs.keys().map(|id| Arc::clone(&id.connector)).collect();
+    let names: BTreeSet<Arc<str>> = state
+        .runs
+        .keys()
+        .map(|id| Arc::clone(&id.connector))
+        .collect();
     for name in names {
         tasks::reconcile(state, &name, out);
     }
 }
 
 /// Sets a connector's own status and keeps it.
-fn set_status(state: &mut HerderState, name: &Arc<str>, part: RunState, trace: Option<String>, out: &mut Vec<Action>) {
-    let status = RunStatus { state: part, worker_id: Arc::clone(&state.worker_id), trace };
-    let Some(connector) = state.connectors.get_mut(name) else { return };
+fn set_status(
+    state: &mut HerderState,
+    name: &Arc<str>,
+    part: RunState,
+    trace: Option<String>,
+    out: &mut Vec<Action>,
+) {
+    let status = RunStatus {
+        state: part,
+        worker_id: Arc::clone(&state.worker_id),
+        trace,
+    };
+    let Some(connector) = state.connectors.get_mut(name) else {
+        return;
+    };
     if connector.status.as_ref() != Some(&status) {
         connector.status = Some(status.clone());
-        out.push(Action::Write(StoreChange::SetStatus { name: Arc::clone(name), task: None, status }));
+        out.push(Action::Write(StoreChange::SetStatus {
+            name: Arc::clone(name),
+            task: None,
+            status,
+        }));
     }
 }
 
 /// How long to wait after so many failures one after another.
 fn backoff(failures: u32) -> Millis {
     let doublings = failures.saturating_sub(1).min(20);
-    BACKOFF_FIRST_MS.saturating_mul(1 << doublings).min(BACKOFF_MAX_MS)
+    BACKOFF_FIRST_MS
+        .saturating_mul(1 << doublings)
+        .min(BACKOFF_MAX_MS)
 }
 
 /// What a status says about a failure: the error, and what happens next.
@@ -318,8 +416,12 @@ fn trace(error: &Error, failures: u32, retry_ms: Option<Millis>) -> String {
     match retry_ms {
         Some(wait) => {
             let s = wait.div_ceil(1000);
-            format!("{class}: {error}\nFailed {failures} times in a row. It is tried again by itself after {s} s.")
+            format!(
+                "{class}: {error}\nFailed {failures} times in a row. It is tried again by itself after {s} s."
+            )
         }
-        None => format!("{class}: {error}\nIt stays failed until it is restarted or its config changes."),
+        None => format!(
+            "{class}: {error}\nIt stays failed until it is restarted or its config changes."
+        ),
     }
 }

@@ -12,7 +12,9 @@ use crate::store::StoreChange;
 /// Starts a connector that is due: a source plans in the background, a sink's plan needs no look at anything.
 pub(super) fn begin(state: &mut HerderState, name: &Arc<str>, now: Millis, out: &mut Vec<Action>) {
     let (number, most) = (state.next_number(), state.tasks_max);
-    let Some(connector) = state.connectors.get_mut(name) else { return };
+    let Some(connector) = state.connectors.get_mut(name) else {
+        return;
+    };
     connector.due = None;
     if connector.target != TargetState::Started {
         settle(connector, &Ok(()), out);
@@ -31,7 +33,12 @@ pub(super) fn begin(state: &mut HerderState, name: &Arc<str>, now: Millis, out: 
     match connector.direction {
         Direction::Source => {
             let config = connector.config.clone();
-            out.push(Action::Plan { name: Arc::clone(name), plan: number, config, max_tasks });
+            out.push(Action::Plan {
+                name: Arc::clone(name),
+                plan: number,
+                config,
+                max_tasks,
+            });
             if connector.status.is_none() {
                 set_status(state, name, RunState::Unassigned, None, out);
             }
@@ -57,7 +64,10 @@ fn sink_plan(config: &Config, tasks: usize) -> TaskPlan {
         task.set("task.id", number.to_string());
         task
     };
-    TaskPlan { tasks: (0..tasks).map(task).collect(), again_after: None }
+    TaskPlan {
+        tasks: (0..tasks).map(task).collect(),
+        again_after: None,
+    }
 }
 
 /// Takes over the answer of a plan; one that was overtaken by another plan or a new target counts no more.
@@ -70,13 +80,23 @@ pub(super) fn planned(
     out: &mut Vec<Action>,
 ) {
     let most = state.tasks_max;
-    let Some(connector) = state.connectors.get_mut(name).filter(|c| c.planning == Some(number)) else { return };
+    let Some(connector) = state
+        .connectors
+        .get_mut(name)
+        .filter(|c| c.planning == Some(number))
+    else {
+        return;
+    };
     connector.planning = None;
-    match result.and_then(|plan| within_max(name, &connector.config, plan)).and_then(|plan| runnable(name, most, plan))
+    match result
+        .and_then(|plan| within_max(name, &connector.config, plan))
+        .and_then(|plan| runnable(name, most, plan))
     {
         Ok(plan) => {
             connector.failures = 0;
-            connector.due = plan.again_after.map(|wait| now.saturating_add(millis(wait)));
+            connector.due = plan
+                .again_after
+                .map(|wait| now.saturating_add(millis(wait)));
             settle(connector, &Ok(()), out);
             set_status(state, name, RunState::Running, None, out);
             take_over(state, name, plan.tasks, out);
@@ -94,7 +114,11 @@ pub(super) fn planned(
 }
 
 /// Tells those that wait for the restart how it went.
-pub(super) fn settle(connector: &mut ConnectorEntry, outcome: &Result<(), String>, out: &mut Vec<Action>) {
+pub(super) fn settle(
+    connector: &mut ConnectorEntry,
+    outcome: &Result<(), String>,
+    out: &mut Vec<Action>,
+) {
     for ticket in connector.waiting.drain(..) {
         out.push(Action::Answer(ticket, outcome.clone()));
     }
@@ -103,7 +127,9 @@ pub(super) fn settle(connector: &mut ConnectorEntry, outcome: &Result<(), String
 /// Refuses more tasks than `tasks.max`, unless `tasks.max.enforce` is false. Source: KIP-1004.
 pub(crate) fn within_max(name: &str, config: &Config, plan: TaskPlan) -> Result<TaskPlan, Error> {
     let (count, max) = (plan.tasks.len(), bounds::tasks_max(config));
-    let enforced = !config.get("tasks.max.enforce").is_some_and(|text| text.trim().eq_ignore_ascii_case("false"));
+    let enforced = !config
+        .get("tasks.max.enforce")
+        .is_some_and(|text| text.trim().eq_ignore_ascii_case("false"));
     if count <= max || !enforced {
         return Ok(plan);
     }
@@ -127,10 +153,17 @@ fn runnable(name: &str, most: usize, plan: TaskPlan) -> Result<TaskPlan, Error> 
 
 /// Makes the planned tasks the wanted ones. A task whose config and whose connector's config are what they were goes
 /// on undisturbed; every other one becomes a new incarnation.
-fn take_over(state: &mut HerderState, name: &Arc<str>, configs: Vec<Config>, out: &mut Vec<Action>) {
+fn take_over(
+    state: &mut HerderState,
+    name: &Arc<str>,
+    configs: Vec<Config>,
+    out: &mut Vec<Action>,
+) {
     let worker_id = Arc::clone(&state.worker_id);
     let mut next = state.last_number;
-    let Some(connector) = state.connectors.get_mut(name) else { return };
+    let Some(connector) = state.connectors.get_mut(name) else {
+        return;
+    };
     let version = connector.version;
     let mut changed = configs.len() != connector.tasks.len();
     let mut old = std::mem::take(&mut connector.tasks).into_iter();
@@ -140,8 +173,11 @@ fn take_over(state: &mut HerderState, name: &Arc<str>, configs: Vec<Config>, out
             before => {
                 changed = true;
                 next += 1;
-                let unassigned =
-                    || RunStatus { state: RunState::Unassigned, worker_id: Arc::clone(&worker_id), trace: None };
+                let unassigned = || RunStatus {
+                    state: RunState::Unassigned,
+                    worker_id: Arc::clone(&worker_id),
+                    trace: None,
+                };
                 let status = before.map(|task| task.status).unwrap_or_else(unassigned);
                 Task::new(config, version, next, status)
             }
@@ -149,8 +185,15 @@ fn take_over(state: &mut HerderState, name: &Arc<str>, configs: Vec<Config>, out
         connector.tasks.push(task);
     }
     if changed {
-        let tasks = connector.tasks.iter().map(|task| task.config.clone()).collect();
-        out.push(Action::Write(StoreChange::SetTasks { name: Arc::clone(name), tasks }));
+        let tasks = connector
+            .tasks
+            .iter()
+            .map(|task| task.config.clone())
+            .collect();
+        out.push(Action::Write(StoreChange::SetTasks {
+            name: Arc::clone(name),
+            tasks,
+        }));
     }
     state.last_number = next;
 }
@@ -182,34 +225,63 @@ mod tests {
     }
 
     /// What a worker that allows three tasks makes of a connector: the tasks it starts, and why it fails.
-    fn loaded(stored: StoredConnector, direction: Direction, planned: usize) -> (usize, Option<String>) {
+    fn loaded(
+        stored: StoredConnector,
+        direction: Direction,
+        planned: usize,
+    ) -> (usize, Option<String>) {
         let mut state = HerderState::new("w:1".into(), true, 3);
-        let mut actions = step(&mut state, HerderEvent::Loaded(vec![(stored, direction)]), 0);
+        let mut actions = step(
+            &mut state,
+            HerderEvent::Loaded(vec![(stored, direction)]),
+            0,
+        );
         actions.extend(step(&mut state, HerderEvent::Tick, 0));
         for at in 0..actions.len() {
             if let Action::Plan { name, plan, .. } = &actions[at] {
-                let result = Ok(TaskPlan { tasks: vec![Config::new(); planned], again_after: None });
-                let event = HerderEvent::Planned { name: Arc::clone(name), plan: *plan, result };
+                let result = Ok(TaskPlan {
+                    tasks: vec![Config::new(); planned],
+                    again_after: None,
+                });
+                let event = HerderEvent::Planned {
+                    name: Arc::clone(name),
+                    plan: *plan,
+                    result,
+                };
                 actions.extend(step(&mut state, event, 0));
             }
         }
         let failed = actions.iter().find_map(|action| match action {
-            Action::Write(StoreChange::SetStatus { task: None, status, .. }) if status.state == RunState::Failed => {
-                status.trace.clone()
-            }
+            Action::Write(StoreChange::SetStatus {
+                task: None, status, ..
+            }) if status.state == RunState::Failed => status.trace.clone(),
             _ => None,
         });
-        (actions.iter().filter(|action| matches!(action, Action::Start { .. })).count(), failed)
+        (
+            actions
+                .iter()
+                .filter(|action| matches!(action, Action::Start { .. }))
+                .count(),
+            failed,
+        )
     }
 
     #[test]
     fn a_stored_connector_that_asks_for_more_tasks_than_the_worker_allows_fails_and_starts_none() {
         for direction in [Direction::Sink, Direction::Source] {
-            for (tasks_max, tasks) in [("4", 0), ("2147483647", 0), ("4", 4), ("18446744073709551615", 1000)] {
+            for (tasks_max, tasks) in [
+                ("4", 0),
+                ("2147483647", 0),
+                ("4", 4),
+                ("18446744073709551615", 1000),
+            ] {
                 let (started, failed) = loaded(stored(tasks_max, tasks), direction, 1);
                 let trace = failed.unwrap_or_default();
                 assert_eq!(started, 0, "{direction:?} {tasks_max}");
-                assert!(trace.contains("no more than 3") && trace.contains("rowferry.tasks.max"), "{trace}");
+                assert!(
+                    trace.contains("no more than 3") && trace.contains("rowferry.tasks.max"),
+                    "{trace}"
+                );
             }
         }
         assert_eq!(loaded(stored("3", 0), Direction::Sink, 0), (3, None));

@@ -23,9 +23,21 @@ pub(super) struct PendingRestart {
 
 impl PendingRestart {
     /// One that begins now.
-    pub(super) fn new(ticket: Ticket, name: &Arc<str>, connector: bool, tasks: Vec<(usize, u64)>, now: Millis) -> Self {
+    pub(super) fn new(
+        ticket: Ticket,
+        name: &Arc<str>,
+        connector: bool,
+        tasks: Vec<(usize, u64)>,
+        now: Millis,
+    ) -> Self {
         let until = now.saturating_add(ANSWERED_WITHIN_MS);
-        Self { ticket, name: Arc::clone(name), connector, tasks, until }
+        Self {
+            ticket,
+            name: Arc::clone(name),
+            connector,
+            tasks,
+            until,
+        }
     }
 
     /// When it is waited for no longer.
@@ -35,11 +47,16 @@ impl PendingRestart {
 
     /// Whether something of it is still to come. What was replaced meanwhile is not.
     fn goes_on(&self, state: &HerderState) -> bool {
-        let Some(connector) = state.connectors.get(&self.name) else { return false };
+        let Some(connector) = state.connectors.get(&self.name) else {
+            return false;
+        };
         let restarting = |part: Option<RunState>| part == Some(RunState::Restarting);
         self.connector && restarting(connector.status.as_ref().map(|status| status.state))
             || self.tasks.iter().any(|(number, incarnation)| {
-                let task = connector.tasks.get(*number).filter(|task| task.incarnation == *incarnation);
+                let task = connector
+                    .tasks
+                    .get(*number)
+                    .filter(|task| task.incarnation == *incarnation);
                 restarting(task.map(|task| task.status.state))
             })
     }

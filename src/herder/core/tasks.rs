@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use connector_api::{Config, Error, ErrorKind};
 
-use super::{Action, BACKOFF_MAX_MS, ConnectorEntry, HerderState, Millis, Run, Task, backoff, set_status, trace};
+use super::{
+    Action, BACKOFF_MAX_MS, ConnectorEntry, HerderState, Millis, Run, Task, backoff, set_status,
+    trace,
+};
 use crate::herder::{Direction, RunState, RunStatus, TargetState};
 use crate::store::StoreChange;
 use crate::worker::TaskId;
@@ -12,7 +15,16 @@ use crate::worker::TaskId;
 impl Task {
     /// A task that has not run yet.
     pub(super) fn new(config: Config, version: u64, incarnation: u64, status: RunStatus) -> Self {
-        Self { config, version, incarnation, status, down: false, failures: 0, retry_at: None, up_since: None }
+        Self {
+            config,
+            version,
+            incarnation,
+            status,
+            down: false,
+            failures: 0,
+            retry_at: None,
+            up_since: None,
+        }
     }
 
     /// Makes it a new incarnation that should run.
@@ -42,11 +54,18 @@ impl ConnectorEntry {
 pub(super) fn reconcile(state: &mut HerderState, name: &Arc<str>, out: &mut Vec<Action>) {
     let connector = state.connectors.get(name).filter(|_| !state.closing);
     let pause = connector.is_some_and(|c| c.target == TargetState::Paused);
-    let first = TaskId { connector: Arc::clone(name), task: 0 };
+    let first = TaskId {
+        connector: Arc::clone(name),
+        task: 0,
+    };
     let mut stops = Vec::new();
     let mut ending = false;
     let mut running = 0;
-    for (id, run) in state.runs.range_mut(first..).take_while(|(id, _)| id.connector == *name) {
+    for (id, run) in state
+        .runs
+        .range_mut(first..)
+        .take_while(|(id, _)| id.connector == *name)
+    {
         let wanted = connector.and_then(|c| c.wanted(id.task)) == Some(run.incarnation);
         running += 1;
         if run.stopping {
@@ -80,9 +99,21 @@ fn start_missing(
     out: &mut Vec<Action>,
 ) {
     for (number, task) in (0..).zip(&connector.tasks) {
-        let id = TaskId { connector: Arc::clone(name), task: number };
-        let Some(incarnation) = connector.wanted(number).filter(|_| !runs.contains_key(&id)) else { continue };
-        runs.insert(id.clone(), Run { incarnation, paused, stopping: false });
+        let id = TaskId {
+            connector: Arc::clone(name),
+            task: number,
+        };
+        let Some(incarnation) = connector.wanted(number).filter(|_| !runs.contains_key(&id)) else {
+            continue;
+        };
+        runs.insert(
+            id.clone(),
+            Run {
+                incarnation,
+                paused,
+                stopping: false,
+            },
+        );
         out.push(Action::Start {
             id,
             tasks: connector.tasks.len(),
@@ -102,18 +133,45 @@ fn current<'a>(state: &'a mut HerderState, id: &TaskId) -> Option<&'a mut Task> 
 }
 
 /// A task works, or is idle as asked.
-pub(super) fn opened(state: &mut HerderState, id: &TaskId, part: RunState, now: Millis, out: &mut Vec<Action>) {
+pub(super) fn opened(
+    state: &mut HerderState,
+    id: &TaskId,
+    part: RunState,
+    now: Millis,
+    out: &mut Vec<Action>,
+) {
     let worker_id = Arc::clone(&state.worker_id);
-    let Some(task) = current(state, id) else { return };
+    let Some(task) = current(state, id) else {
+        return;
+    };
     task.up_since.get_or_insert(now);
-    show(task, id, RunStatus { state: part, worker_id, trace: None }, out);
+    show(
+        task,
+        id,
+        RunStatus {
+            state: part,
+            worker_id,
+            trace: None,
+        },
+        out,
+    );
 }
 
 /// A task has ended by an error. One that was being stopped meanwhile only ends.
-pub(super) fn failed(state: &mut HerderState, id: &TaskId, error: &Error, now: Millis, out: &mut Vec<Action>) {
+pub(super) fn failed(
+    state: &mut HerderState,
+    id: &TaskId,
+    error: &Error,
+    now: Millis,
+    out: &mut Vec<Action>,
+) {
     let worker_id = Arc::clone(&state.worker_id);
     if let Some(task) = current(state, id) {
-        if task.up_since.take().is_some_and(|since| now.saturating_sub(since) >= BACKOFF_MAX_MS) {
+        if task
+            .up_since
+            .take()
+            .is_some_and(|since| now.saturating_sub(since) >= BACKOFF_MAX_MS)
+        {
             task.failures = 0;
         }
         task.failures = task.failures.saturating_add(1);
@@ -121,7 +179,16 @@ pub(super) fn failed(state: &mut HerderState, id: &TaskId, error: &Error, now: M
         let wait = (error.kind() == ErrorKind::Retry).then(|| backoff(task.failures));
         task.retry_at = wait.map(|wait| now.saturating_add(wait));
         let trace = Some(trace(error, task.failures, wait));
-        show(task, id, RunStatus { state: RunState::Failed, worker_id, trace }, out);
+        show(
+            task,
+            id,
+            RunStatus {
+                state: RunState::Failed,
+                worker_id,
+                trace,
+            },
+            out,
+        );
     }
     if state.runs.get(id).is_some_and(|run| !run.stopping) {
         state.runs.remove(id);
@@ -130,10 +197,25 @@ pub(super) fn failed(state: &mut HerderState, id: &TaskId, error: &Error, now: M
 }
 
 /// Tries again what failed long enough ago. Its status stays FAILED until it works.
-pub(super) fn retry_due(state: &mut HerderState, name: &Arc<str>, now: Millis, out: &mut Vec<Action>) {
+pub(super) fn retry_due(
+    state: &mut HerderState,
+    name: &Arc<str>,
+    now: Millis,
+    out: &mut Vec<Action>,
+) {
     let mut number = state.last_number;
-    let Some(connector) = state.connectors.get_mut(name).filter(|c| c.target == TargetState::Started) else { return };
-    for task in connector.tasks.iter_mut().filter(|task| task.retry_at.is_some_and(|at| at <= now)) {
+    let Some(connector) = state
+        .connectors
+        .get_mut(name)
+        .filter(|c| c.target == TargetState::Started)
+    else {
+        return;
+    };
+    for task in connector
+        .tasks
+        .iter_mut()
+        .filter(|task| task.retry_at.is_some_and(|at| at <= now))
+    {
         number += 1;
         task.renew(number);
     }
@@ -163,7 +245,10 @@ pub(super) fn topic(state: &mut HerderState, id: &TaskId, topic: Arc<str>, out: 
     if let Some(connector) = state.connectors.get_mut(&id.connector).filter(|_| track)
         && connector.topics.insert(Arc::clone(&topic))
     {
-        out.push(Action::Write(StoreChange::AddTopic { name: Arc::clone(&id.connector), topic }));
+        out.push(Action::Write(StoreChange::AddTopic {
+            name: Arc::clone(&id.connector),
+            topic,
+        }));
     }
 }
 

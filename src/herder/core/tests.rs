@@ -55,7 +55,10 @@ impl World {
                 Action::Stop(ids) => {
                     for id in &ids {
                         if let Some((_, stopping)) = self.alive.get_mut(id) {
-                            assert!(!std::mem::replace(stopping, true), "{id:?} was stopped twice");
+                            assert!(
+                                !std::mem::replace(stopping, true),
+                                "{id:?} was stopped twice"
+                            );
                         }
                     }
                     self.stops.push(ids);
@@ -66,12 +69,18 @@ impl World {
                     }
                 }
                 Action::Answer(ticket, outcome) => {
-                    assert!(self.answers.insert(ticket, outcome).is_none(), "ticket {ticket} was answered twice");
+                    assert!(
+                        self.answers.insert(ticket, outcome).is_none(),
+                        "ticket {ticket} was answered twice"
+                    );
                 }
             }
         }
         for id in self.alive.keys() {
-            assert!(self.state.runs.contains_key(id), "{id:?} runs and nobody knows");
+            assert!(
+                self.state.runs.contains_key(id),
+                "{id:?} runs and nobody knows"
+            );
         }
     }
 
@@ -95,7 +104,11 @@ impl World {
     fn report(&mut self) {
         for (id, (paused, stopping)) in self.alive.clone() {
             if !stopping {
-                self.send(if paused { HerderEvent::TaskPaused(id) } else { HerderEvent::TaskRunning(id) });
+                self.send(if paused {
+                    HerderEvent::TaskPaused(id)
+                } else {
+                    HerderEvent::TaskRunning(id)
+                });
             }
         }
     }
@@ -119,25 +132,50 @@ impl World {
 
     fn create(&mut self, name: &str, direction: Direction, target: TargetState) {
         let config = Config::from([("tasks.max", "2")]);
-        self.send(HerderEvent::Create { name: name.into(), config, direction, target });
+        self.send(HerderEvent::Create {
+            name: name.into(),
+            config,
+            direction,
+            target,
+        });
     }
 
     /// `connector: task task …`, each with its state and `!` when it has a trace.
     fn show(&self, name: &str) -> String {
-        let Some(view) = view(&self.state, name) else { return "-".to_owned() };
-        let part = |s: &RunStatus| format!("{}{}", s.state.name(), if s.trace.is_some() { "!" } else { "" });
+        let Some(view) = view(&self.state, name) else {
+            return "-".to_owned();
+        };
+        let part = |s: &RunStatus| {
+            format!(
+                "{}{}",
+                s.state.name(),
+                if s.trace.is_some() { "!" } else { "" }
+            )
+        };
         let tasks: Vec<_> = view.tasks.iter().map(|t| part(&t.status)).collect();
-        format!("{}: {}", view.status.as_ref().map_or("none".to_owned(), part), tasks.join(" ")).trim_end().to_owned()
+        format!(
+            "{}: {}",
+            view.status.as_ref().map_or("none".to_owned(), part),
+            tasks.join(" ")
+        )
+        .trim_end()
+        .to_owned()
     }
 }
 
 fn plan(tasks: usize) -> TaskPlan {
     let task = |n: usize| Config::from([("n", n.to_string().as_str())]);
-    TaskPlan { tasks: (0..tasks).map(task).collect(), again_after: None }
+    TaskPlan {
+        tasks: (0..tasks).map(task).collect(),
+        again_after: None,
+    }
 }
 
 fn id(name: &str, task: u32) -> TaskId {
-    TaskId { connector: name.into(), task }
+    TaskId {
+        connector: name.into(),
+        task,
+    }
 }
 
 /// A source with two running tasks.
@@ -151,7 +189,10 @@ fn running() -> World {
 }
 
 fn target(world: &mut World, target: TargetState) {
-    world.send(HerderEvent::SetTarget { name: "s".into(), target });
+    world.send(HerderEvent::SetTarget {
+        name: "s".into(),
+        target,
+    });
 }
 
 #[test]
@@ -182,7 +223,10 @@ fn a_stopped_connector_says_so_once_its_tasks_are_gone() {
 
 #[test]
 fn created_paused_or_stopped_nothing_is_planned() {
-    for (target, want) in [(TargetState::Paused, "PAUSED:"), (TargetState::Stopped, "STOPPED:")] {
+    for (target, want) in [
+        (TargetState::Paused, "PAUSED:"),
+        (TargetState::Stopped, "STOPPED:"),
+    ] {
         let mut world = World::new();
         world.create("s", Direction::Source, target);
         assert!(world.plans.is_empty() && world.alive.is_empty());
@@ -195,7 +239,12 @@ fn a_sink_has_tasks_at_once() {
     let mut world = World::new();
     world.create("k", Direction::Sink, TargetState::Started);
     assert_eq!(world.alive.len(), 2);
-    assert_eq!(view(&world.state, "k").unwrap().tasks[1].config.get("task.id"), Some("1"));
+    assert_eq!(
+        view(&world.state, "k").unwrap().tasks[1]
+            .config
+            .get("task.id"),
+        Some("1")
+    );
     world.report();
     assert_eq!(world.show("k"), "RUNNING: RUNNING RUNNING");
 }
@@ -213,11 +262,18 @@ fn transient_failures_are_tried_again_ever_later_and_others_never() {
         world.send(HerderEvent::Tick);
         assert!(world.alive.contains_key(&id("s", 0)));
     }
-    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300].map(|s| s * 1000));
+    assert_eq!(
+        waits,
+        [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300].map(|s| s * 1000)
+    );
     world.report();
     world.now += BACKOFF_MAX_MS;
     world.fail(&id("s", 0), Error::retry("no database"));
-    assert_eq!(world.state.next_due(), Some(world.now + BACKOFF_FIRST_MS), "long up, it starts over");
+    assert_eq!(
+        world.state.next_due(),
+        Some(world.now + BACKOFF_FIRST_MS),
+        "long up, it starts over"
+    );
     world.settle(2);
     world.fail(&id("s", 1), Error::config("no such column"));
     assert_eq!(world.state.next_due(), None);
@@ -232,7 +288,12 @@ fn a_plan_that_fails_names_why_and_is_tried_again_if_transient() {
     let mut world = World::new();
     world.create("s", Direction::Source, TargetState::Started);
     world.finish_plan(0, Err(Error::retry("cannot reach db:3306")));
-    let trace = view(&world.state, "s").unwrap().status.unwrap().trace.unwrap();
+    let trace = view(&world.state, "s")
+        .unwrap()
+        .status
+        .unwrap()
+        .trace
+        .unwrap();
     assert!(
         trace.starts_with("org.apache.kafka.connect.errors.RetriableException: cannot reach db:3306\nFailed 1 times"),
         "{trace}"
@@ -240,8 +301,15 @@ fn a_plan_that_fails_names_why_and_is_tried_again_if_transient() {
     world.now = world.state.next_due().unwrap();
     world.send(HerderEvent::Tick);
     world.finish_plan(0, Err(Error::denied("access denied")));
-    assert_eq!((world.show("s").as_str(), world.state.next_due()), ("FAILED!:", None));
-    world.send(HerderEvent::Replace { name: "s".into(), config: Config::new(), direction: Direction::Source });
+    assert_eq!(
+        (world.show("s").as_str(), world.state.next_due()),
+        ("FAILED!:", None)
+    );
+    world.send(HerderEvent::Replace {
+        name: "s".into(),
+        config: Config::new(),
+        direction: Direction::Source,
+    });
     assert_eq!(world.show("s"), "RESTARTING:");
     world.settle(1);
     assert_eq!(world.show("s"), "RUNNING: RUNNING");
@@ -252,15 +320,28 @@ fn more_tasks_than_tasks_max_are_refused() {
     let mut world = World::new();
     world.create("s", Direction::Source, TargetState::Started);
     world.finish_plan(0, Ok(plan(3)));
-    let trace = view(&world.state, "s").unwrap().status.unwrap().trace.unwrap();
+    let trace = view(&world.state, "s")
+        .unwrap()
+        .status
+        .unwrap()
+        .trace
+        .unwrap();
     assert!(trace.starts_with("org.apache.kafka.common.config.ConfigException: The connector s has generated 3 tasks, which is greater than 2"), "{trace}");
 }
 
 #[test]
 fn only_changed_tasks_restart_and_only_after_all_of_them_have_let_go() {
     let mut world = running();
-    let again = TaskPlan { tasks: plan(2).tasks, again_after: Some(Duration::from_secs(60)) };
-    world.send(HerderEvent::Restart { name: "s".into(), include_tasks: false, only_failed: false, ticket: None });
+    let again = TaskPlan {
+        tasks: plan(2).tasks,
+        again_after: Some(Duration::from_secs(60)),
+    };
+    world.send(HerderEvent::Restart {
+        name: "s".into(),
+        include_tasks: false,
+        only_failed: false,
+        ticket: None,
+    });
     world.finish_plan(0, Ok(again));
     assert!(world.stops.is_empty(), "an equal plan disturbs nothing");
     world.now += 60_000;
@@ -273,13 +354,32 @@ fn only_changed_tasks_restart_and_only_after_all_of_them_have_let_go() {
     world.report();
     assert_eq!(world.show("s"), "RUNNING: RUNNING RUNNING");
     let mut config = Config::from([("tasks.max", "2"), ("transforms", "t")]);
-    world.send(HerderEvent::Replace { name: "s".into(), config: config.clone(), direction: Direction::Source });
+    world.send(HerderEvent::Replace {
+        name: "s".into(),
+        config: config.clone(),
+        direction: Direction::Source,
+    });
     world.finish_plan(0, Ok(plan(2)));
-    assert_eq!(world.stops, [vec![id("s", 0), id("s", 1)]], "another connector config is another task");
-    assert_eq!(world.alive.values().filter(|(_, stopping)| *stopping).count(), 2);
+    assert_eq!(
+        world.stops,
+        [vec![id("s", 0), id("s", 1)]],
+        "another connector config is another task"
+    );
+    assert_eq!(
+        world
+            .alive
+            .values()
+            .filter(|(_, stopping)| *stopping)
+            .count(),
+        2
+    );
     world.settle(2);
     config.set("tasks.max", "1");
-    world.send(HerderEvent::Replace { name: "s".into(), config, direction: Direction::Source });
+    world.send(HerderEvent::Replace {
+        name: "s".into(),
+        config,
+        direction: Direction::Source,
+    });
     world.settle(1);
     assert_eq!(world.show("s"), "RUNNING: RUNNING");
 }
@@ -294,11 +394,20 @@ fn restart_follows_the_matrix_of_kip_745() {
     ] {
         let mut world = running();
         world.fail(&id("s", 0), Error::config("broken"));
-        let restart = HerderEvent::Restart { name: "s".into(), include_tasks, only_failed, ticket: Some(7) };
+        let restart = HerderEvent::Restart {
+            name: "s".into(),
+            include_tasks,
+            only_failed,
+            ticket: Some(7),
+        };
         world.step(restart);
         assert_eq!(world.show("s"), want);
         let at_once = !include_tasks && only_failed;
-        assert_eq!(world.answers.contains_key(&7), at_once, "{include_tasks} {only_failed}");
+        assert_eq!(
+            world.answers.contains_key(&7),
+            at_once,
+            "{include_tasks} {only_failed}"
+        );
         world.send(HerderEvent::Tick);
         world.settle(2);
         assert_eq!(world.answers.get(&7), Some(&Ok(())));
@@ -310,7 +419,12 @@ fn restart_follows_the_matrix_of_kip_745() {
 #[test]
 fn a_restart_that_fails_tells_the_caller_why() {
     let mut world = running();
-    world.send(HerderEvent::Restart { name: "s".into(), include_tasks: false, only_failed: false, ticket: Some(1) });
+    world.send(HerderEvent::Restart {
+        name: "s".into(),
+        include_tasks: false,
+        only_failed: false,
+        ticket: Some(1),
+    });
     assert!(world.answers.is_empty());
     world.finish_plan(0, Err(Error::denied("access denied")));
     assert_eq!(world.answers[&1], Err("access denied".to_owned()));
@@ -318,7 +432,11 @@ fn a_restart_that_fails_tells_the_caller_why() {
 
 #[test]
 fn a_restart_of_a_task_is_answered_when_it_is_up_again_has_failed_or_takes_too_long() {
-    let restart = |ticket| HerderEvent::RestartTask { name: "s".into(), task: 1, ticket: Some(ticket) };
+    let restart = |ticket| HerderEvent::RestartTask {
+        name: "s".into(),
+        task: 1,
+        ticket: Some(ticket),
+    };
     let mut world = running();
     world.send(restart(1));
     assert!(world.answers.is_empty(), "the old one still ends");
@@ -340,7 +458,10 @@ fn a_restart_of_a_task_is_answered_when_it_is_up_again_has_failed_or_takes_too_l
 
     world.send(restart(4));
     world.send(HerderEvent::Delete { name: "s".into() });
-    assert!(world.answers.contains_key(&4), "nothing is left to wait for");
+    assert!(
+        world.answers.contains_key(&4),
+        "nothing is left to wait for"
+    );
 }
 
 #[test]
@@ -360,12 +481,27 @@ fn offsets_change_only_of_what_is_stopped_and_nothing_starts_meanwhile() {
     let refusal = |state: &HerderState| {
         let reply = oneshot::channel().0;
         let change = crate::herder::OffsetChange::Reset;
-        admit(state, &HerderCommand::ChangeOffsets { name: "s".to_owned(), change, reply }).err()
+        admit(
+            state,
+            &HerderCommand::ChangeOffsets {
+                name: "s".to_owned(),
+                change,
+                reply,
+            },
+        )
+        .err()
     };
     let mut world = running();
-    assert_eq!(refusal(&world.state), Some(HerderRefusal::NotStopped("s".to_owned())));
+    assert_eq!(
+        refusal(&world.state),
+        Some(HerderRefusal::NotStopped("s".to_owned()))
+    );
     target(&mut world, TargetState::Stopped);
-    assert_eq!(refusal(&world.state), Some(HerderRefusal::NotStopped("s".to_owned())), "its tasks are not gone yet");
+    assert_eq!(
+        refusal(&world.state),
+        Some(HerderRefusal::NotStopped("s".to_owned())),
+        "its tasks are not gone yet"
+    );
     world.finish_stop(0);
     assert_eq!(refusal(&world.state), None);
     world.send(HerderEvent::OffsetsChanging { name: "s".into() });
@@ -401,7 +537,11 @@ fn what_was_stored_is_taken_up_with_its_tasks() {
     let mut world = World::new();
     world.send(HerderEvent::Loaded(vec![(stored, Direction::Source)]));
     world.report();
-    assert_eq!(world.show("s"), "UNASSIGNED: RUNNING RUNNING", "tasks run before the plan has come back");
+    assert_eq!(
+        world.show("s"),
+        "UNASSIGNED: RUNNING RUNNING",
+        "tasks run before the plan has come back"
+    );
     world.settle(2);
     assert_eq!(world.show("s"), "RUNNING: RUNNING RUNNING");
     assert!(world.stops.is_empty());
@@ -432,34 +572,64 @@ fn random_event(world: &mut World, random: &mut Random) {
     let error = |random: &mut Random| random.pick(&[Error::retry, Error::config])("it broke");
     match random.below(14) {
         0 | 1 if !known => {
-            let target =
-                random.pick(&[TargetState::Started, TargetState::Started, TargetState::Paused, TargetState::Stopped]);
+            let target = random.pick(&[
+                TargetState::Started,
+                TargetState::Started,
+                TargetState::Paused,
+                TargetState::Stopped,
+            ]);
             let config = config(random);
-            world.send(HerderEvent::Create { name, config, direction, target });
+            world.send(HerderEvent::Create {
+                name,
+                config,
+                direction,
+                target,
+            });
         }
         1 if known => {
             let config = config(random);
             let direction = view(&world.state, &name).unwrap().direction;
-            world.send(HerderEvent::Replace { name, config, direction });
+            world.send(HerderEvent::Replace {
+                name,
+                config,
+                direction,
+            });
         }
         2 if known && random.below(3) == 0 => world.send(HerderEvent::Delete { name }),
         3 | 4 => {
-            let target =
-                random.pick(&[TargetState::Started, TargetState::Started, TargetState::Paused, TargetState::Stopped]);
+            let target = random.pick(&[
+                TargetState::Started,
+                TargetState::Started,
+                TargetState::Paused,
+                TargetState::Stopped,
+            ]);
             world.send(HerderEvent::SetTarget { name, target });
         }
         5 => {
             let (include_tasks, only_failed) = (random.below(2) == 0, random.below(2) == 0);
-            world.send(HerderEvent::Restart { name, include_tasks, only_failed, ticket: None });
+            world.send(HerderEvent::Restart {
+                name,
+                include_tasks,
+                only_failed,
+                ticket: None,
+            });
         }
         6 => {
             let task = u32::try_from(random.below(3)).unwrap();
-            world.send(HerderEvent::RestartTask { name, task, ticket: None });
+            world.send(HerderEvent::RestartTask {
+                name,
+                task,
+                ticket: None,
+            });
         }
         7 | 8 if !world.plans.is_empty() => {
             let at = random.below(world.plans.len());
             let tasks = random.below(4);
-            let result = if random.below(4) == 0 { Err(error(random)) } else { Ok(plan(tasks)) };
+            let result = if random.below(4) == 0 {
+                Err(error(random))
+            } else {
+                Ok(plan(tasks))
+            };
             world.finish_plan(at, result);
         }
         9 | 10 if !world.stops.is_empty() => {
@@ -487,21 +657,40 @@ fn verify(world: &World) {
         for (number, task) in (0..).zip(&connector.tasks) {
             if !task.down && connector.target != TargetState::Stopped {
                 let paused = connector.target == TargetState::Paused;
-                expected.insert(TaskId { connector: Arc::clone(name), task: number }, (paused, false));
-                let want = if paused { RunState::Paused } else { RunState::Running };
+                expected.insert(
+                    TaskId {
+                        connector: Arc::clone(name),
+                        task: number,
+                    },
+                    (paused, false),
+                );
+                let want = if paused {
+                    RunState::Paused
+                } else {
+                    RunState::Running
+                };
                 assert_eq!(task.status.state, want, "{name}-{number}");
             }
         }
         let state = connector.status.as_ref().unwrap().state;
         let failed = state == RunState::Failed;
         match connector.target {
-            TargetState::Stopped => assert_eq!((state, connector.tasks.len()), (RunState::Stopped, 0), "{name}"),
+            TargetState::Stopped => assert_eq!(
+                (state, connector.tasks.len()),
+                (RunState::Stopped, 0),
+                "{name}"
+            ),
             TargetState::Paused => assert!(failed || state == RunState::Paused, "{name} {state:?}"),
-            TargetState::Started => assert!(failed || state == RunState::Running, "{name} {state:?}"),
+            TargetState::Started => {
+                assert!(failed || state == RunState::Running, "{name} {state:?}")
+            }
         }
     }
     assert_eq!(world.alive, expected);
-    assert_eq!(world.state.runs.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    assert_eq!(
+        world.state.runs.keys().collect::<Vec<_>>(),
+        expected.keys().collect::<Vec<_>>()
+    );
 }
 
 /// What the writes leave in a store must be what is shown.
@@ -509,7 +698,12 @@ fn verify_store(world: &World) {
     for (name, connector) in &world.state.connectors {
         let mut status = None;
         for write in world.writes.iter().filter(|w| w.name() == name) {
-            if let StoreChange::SetStatus { task: None, status: stored, .. } = write {
+            if let StoreChange::SetStatus {
+                task: None,
+                status: stored,
+                ..
+            } = write
+            {
                 status = Some(stored);
             }
         }

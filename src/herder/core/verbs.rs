@@ -40,12 +40,24 @@ pub(super) fn loaded(
         let mut connector = ConnectorEntry::new(stored.config, direction, stored.target);
         connector.topics = stored.topics;
         // More than the worker allows now: planning says so, and none runs.
-        let tasks = if stored.tasks.len() > state.tasks_max { Vec::new() } else { stored.tasks };
+        let tasks = if stored.tasks.len() > state.tasks_max {
+            Vec::new()
+        } else {
+            stored.tasks
+        };
         for config in tasks {
-            let unassigned =
-                RunStatus { state: RunState::Unassigned, worker_id: Arc::clone(&state.worker_id), trace: None };
+            let unassigned = RunStatus {
+                state: RunState::Unassigned,
+                worker_id: Arc::clone(&state.worker_id),
+                trace: None,
+            };
             state.last_number += 1;
-            connector.tasks.push(Task::new(config, connector.version, state.last_number, unassigned));
+            connector.tasks.push(Task::new(
+                config,
+                connector.version,
+                state.last_number,
+                unassigned,
+            ));
         }
         connector.due = Some(now);
         state.connectors.insert(Arc::clone(&name), connector);
@@ -63,7 +75,10 @@ pub(super) fn create(
     now: Millis,
     out: &mut Vec<Action>,
 ) {
-    let connector = ConnectorEntry { due: Some(now), ..ConnectorEntry::new(config, direction, target) };
+    let connector = ConnectorEntry {
+        due: Some(now),
+        ..ConnectorEntry::new(config, direction, target)
+    };
     state.connectors.insert(Arc::clone(name), connector);
     tasks::reconcile(state, name, out);
 }
@@ -77,7 +92,9 @@ pub(super) fn replace(
     now: Millis,
     out: &mut Vec<Action>,
 ) {
-    let Some(connector) = state.connectors.get_mut(name) else { return };
+    let Some(connector) = state.connectors.get_mut(name) else {
+        return;
+    };
     if connector.config != config {
         connector.config = config;
         connector.version += 1;
@@ -85,7 +102,10 @@ pub(super) fn replace(
     connector.direction = direction;
     connector.failures = 0;
     connector.due = Some(now);
-    let was_failed = connector.status.as_ref().is_some_and(|status| status.state == RunState::Failed);
+    let was_failed = connector
+        .status
+        .as_ref()
+        .is_some_and(|status| status.state == RunState::Failed);
     if was_failed {
         set_status(state, name, RunState::Restarting, None, out);
     }
@@ -105,19 +125,31 @@ pub(super) fn set_target(
     now: Millis,
     out: &mut Vec<Action>,
 ) {
-    let Some(connector) = state.connectors.get_mut(name).filter(|c| c.target != target) else { return };
+    let Some(connector) = state
+        .connectors
+        .get_mut(name)
+        .filter(|c| c.target != target)
+    else {
+        return;
+    };
     let before = std::mem::replace(&mut connector.target, target);
     connector.due = None;
     connector.planning = None;
     plan::settle(connector, &Ok(()), out);
-    let failed = connector.status.as_ref().is_some_and(|status| status.state == RunState::Failed);
+    let failed = connector
+        .status
+        .as_ref()
+        .is_some_and(|status| status.state == RunState::Failed);
     match target {
         TargetState::Started => resume(state, name, before, now, out),
         TargetState::Paused if failed && before == TargetState::Started => {}
         TargetState::Paused => set_status(state, name, RunState::Paused, None, out),
         TargetState::Stopped => {
             if !std::mem::take(&mut connector.tasks).is_empty() {
-                out.push(Action::Write(StoreChange::SetTasks { name: Arc::clone(name), tasks: Vec::new() }));
+                out.push(Action::Write(StoreChange::SetTasks {
+                    name: Arc::clone(name),
+                    tasks: Vec::new(),
+                }));
             }
         }
     }
@@ -125,24 +157,40 @@ pub(super) fn set_target(
 }
 
 /// Tasks of the config in force resume at once; a plan beside that finds what has changed meanwhile.
-fn resume(state: &mut HerderState, name: &Arc<str>, before: TargetState, now: Millis, out: &mut Vec<Action>) {
-    let Some(connector) = state.connectors.get_mut(name) else { return };
+fn resume(
+    state: &mut HerderState,
+    name: &Arc<str>,
+    before: TargetState,
+    now: Millis,
+    out: &mut Vec<Action>,
+) {
+    let Some(connector) = state.connectors.get_mut(name) else {
+        return;
+    };
     connector.due = Some(now);
     let version = connector.version;
     if connector.tasks.iter().any(|task| task.version != version) {
         connector.tasks.clear();
     }
-    let failed = connector.status.as_ref().is_some_and(|status| status.state == RunState::Failed);
+    let failed = connector
+        .status
+        .as_ref()
+        .is_some_and(|status| status.state == RunState::Failed);
     match before {
         TargetState::Paused if failed => {}
-        TargetState::Paused if !connector.tasks.is_empty() => set_status(state, name, RunState::Running, None, out),
+        TargetState::Paused if !connector.tasks.is_empty() => {
+            set_status(state, name, RunState::Running, None, out)
+        }
         _ => set_status(state, name, RunState::Unassigned, None, out),
     }
 }
 
 /// Whether a restart restarts the connector itself (KIP-745).
 pub fn restarts_connector(state: &HerderState, name: &str, only_failed: bool) -> bool {
-    state.connectors.get(name).is_some_and(|connector| is_chosen(only_failed, connector_state(connector)))
+    state
+        .connectors
+        .get(name)
+        .is_some_and(|connector| is_chosen(only_failed, connector_state(connector)))
 }
 
 /// Whether a restart restarts a part that is in this state.
@@ -166,7 +214,9 @@ pub(super) fn restart(
 ) {
     let worker_id = Arc::clone(&state.worker_id);
     let mut number = state.last_number;
-    let Some(connector) = state.connectors.get_mut(name) else { return };
+    let Some(connector) = state.connectors.get_mut(name) else {
+        return;
+    };
     let plain = !include_tasks && !only_failed;
     let mut restarted = Vec::new();
     if include_tasks {
@@ -176,8 +226,15 @@ pub(super) fn restart(
                 restarted.push((place, number));
                 task.renew(number);
                 task.failures = 0;
-                let id = TaskId { connector: Arc::clone(name), task: at };
-                let status = RunStatus { state: RunState::Restarting, worker_id: Arc::clone(&worker_id), trace: None };
+                let id = TaskId {
+                    connector: Arc::clone(name),
+                    task: at,
+                };
+                let status = RunStatus {
+                    state: RunState::Restarting,
+                    worker_id: Arc::clone(&worker_id),
+                    trace: None,
+                };
                 tasks::show(task, &id, status, out);
             }
         }
@@ -190,7 +247,9 @@ pub(super) fn restart(
         connector.due = Some(now);
         set_status(state, name, RunState::Restarting, None, out);
     }
-    let waits = ticket.filter(|_| !plain).map(|ticket| PendingRestart::new(ticket, name, itself, restarted, now));
+    let waits = ticket
+        .filter(|_| !plain)
+        .map(|ticket| PendingRestart::new(ticket, name, itself, restarted, now));
     state.restarts.extend(waits);
     tasks::reconcile(state, name, out);
 }
@@ -207,12 +266,30 @@ pub(super) fn restart_task(
     let worker_id = Arc::clone(&state.worker_id);
     // what is not there is answered at once
     let at = usize::try_from(number).unwrap_or(usize::MAX);
-    state.restarts.extend(ticket.map(|ticket| PendingRestart::new(ticket, name, false, vec![(at, incarnation)], now)));
-    let Some(connector) = state.connectors.get_mut(name) else { return };
-    let Some(task) = connector.tasks.get_mut(at) else { return };
+    state.restarts.extend(
+        ticket.map(|ticket| PendingRestart::new(ticket, name, false, vec![(at, incarnation)], now)),
+    );
+    let Some(connector) = state.connectors.get_mut(name) else {
+        return;
+    };
+    let Some(task) = connector.tasks.get_mut(at) else {
+        return;
+    };
     task.renew(incarnation);
     task.failures = 0;
-    let id = TaskId { connector: Arc::clone(name), task: number };
-    tasks::show(task, &id, RunStatus { state: RunState::Restarting, worker_id, trace: None }, out);
+    let id = TaskId {
+        connector: Arc::clone(name),
+        task: number,
+    };
+    tasks::show(
+        task,
+        &id,
+        RunStatus {
+            state: RunState::Restarting,
+            worker_id,
+            trace: None,
+        },
+        out,
+    );
     tasks::reconcile(state, name, out);
 }

@@ -7,19 +7,28 @@ use crate::herder::{ConnectorView, TaskView};
 
 /// One connector, whole; progress is filled in by the loop.
 pub fn view(state: &HerderState, name: &str) -> Option<ConnectorView> {
-    state.connectors.get_key_value(name).map(|(name, connector)| of(name, connector))
+    state
+        .connectors
+        .get_key_value(name)
+        .map(|(name, connector)| of(name, connector))
 }
 
 /// All connectors by name.
 pub fn views(state: &HerderState) -> Vec<ConnectorView> {
-    state.connectors.iter().map(|(name, connector)| of(name, connector)).collect()
+    state
+        .connectors
+        .iter()
+        .map(|(name, connector)| of(name, connector))
+        .collect()
 }
 
 impl HerderState {
     /// The topics a connector has used; none for an unknown one.
     pub fn topics(&self, name: &str) -> Vec<String> {
         let connector = self.connectors.get(name);
-        connector.map(|c| c.topics.iter().map(|t| t.to_string()).collect()).unwrap_or_default()
+        connector
+            .map(|c| c.topics.iter().map(|t| t.to_string()).collect())
+            .unwrap_or_default()
     }
 }
 

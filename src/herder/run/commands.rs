@@ -9,8 +9,8 @@ use futures_util::FutureExt;
 use super::super::answer::send;
 use super::super::core::{self, HerderEvent, Ticket};
 use super::super::{
-    ConnectorView, HerderCommand, HerderRefusal, OffsetChange, OffsetListing, ReplySender, RunState, TargetState,
-    WorkerHealth, WorkerInfo, bounds, offsets,
+    ConnectorView, HerderCommand, HerderRefusal, OffsetChange, OffsetListing, ReplySender,
+    RunState, TargetState, WorkerHealth, WorkerInfo, bounds, offsets,
 };
 use super::{FinishedJob, HerderLoop, store_writer};
 use crate::registry::ConnectorPlugin;
@@ -24,7 +24,10 @@ pub(super) enum WaitingCaller {
     /// Once a task has restarted.
     Task(ReplySender<()>),
     /// With what this showed, once all of it has restarted.
-    All(Result<ConnectorView, HerderRefusal>, ReplySender<ConnectorView>),
+    All(
+        Result<ConnectorView, HerderRefusal>,
+        ReplySender<ConnectorView>,
+    ),
 }
 
 impl HerderLoop {
@@ -37,12 +40,27 @@ impl HerderLoop {
                 send(reply, Ok(views));
             }
             HerderCommand::Get { name, reply } => self.reply_view(&name, reply),
-            HerderCommand::Create { name, config, target, reply } => {
+            HerderCommand::Create {
+                name,
+                config,
+                target,
+                reply,
+            } => {
                 let direction = self.direction(&config);
-                self.step(HerderEvent::Create { name: name.as_str().into(), config, direction, target });
+                self.step(HerderEvent::Create {
+                    name: name.as_str().into(),
+                    config,
+                    direction,
+                    target,
+                });
                 self.reply_view(&name, reply);
             }
-            HerderCommand::PutConfig { name, config, reply, .. } => self.put_config(&name, config, reply),
+            HerderCommand::PutConfig {
+                name,
+                config,
+                reply,
+                ..
+            } => self.put_config(&name, config, reply),
             HerderCommand::Delete { name, reply } => {
                 if let Some(plan) = self.plans.remove(name.as_str()) {
                     plan.abort();
@@ -50,16 +68,32 @@ impl HerderLoop {
                 self.step(HerderEvent::Delete { name: name.into() });
                 send(reply, Ok(()));
             }
-            HerderCommand::SetTarget { name, target, reply } => {
-                self.step(HerderEvent::SetTarget { name: name.into(), target });
+            HerderCommand::SetTarget {
+                name,
+                target,
+                reply,
+            } => {
+                self.step(HerderEvent::SetTarget {
+                    name: name.into(),
+                    target,
+                });
                 send(reply, Ok(()));
             }
-            HerderCommand::Restart { name, include_tasks, only_failed, reply } => {
+            HerderCommand::Restart {
+                name,
+                include_tasks,
+                only_failed,
+                reply,
+            } => {
                 self.restart(name, include_tasks, only_failed, reply);
             }
             HerderCommand::RestartTask { name, task, reply } => {
                 let ticket = Some(self.wait(WaitingCaller::Task(reply)));
-                self.step(HerderEvent::RestartTask { name: name.into(), task, ticket });
+                self.step(HerderEvent::RestartTask {
+                    name: name.into(),
+                    task,
+                    ticket,
+                });
             }
             HerderCommand::Topics { name, reply } => send(reply, Ok(self.state.topics(&name))),
             HerderCommand::ResetTopics { name, reply } => {
@@ -68,39 +102,74 @@ impl HerderLoop {
                 send(reply, Ok(()));
             }
             HerderCommand::Offsets { name, reply } => self.offsets(name, reply),
-            HerderCommand::ChangeOffsets { name, change, reply } => self.change_offsets(name, change, reply),
+            HerderCommand::ChangeOffsets {
+                name,
+                change,
+                reply,
+            } => self.change_offsets(name, change, reply),
             HerderCommand::History { name, reply } => self.history(name, reply),
             HerderCommand::Info { reply } => self.info(reply),
             HerderCommand::Health { reply } => self.health(reply),
         }
     }
 
-    fn put_config(&mut self, name: &str, config: Config, reply: ReplySender<(ConnectorView, bool)>) {
+    fn put_config(
+        &mut self,
+        name: &str,
+        config: Config,
+        reply: ReplySender<(ConnectorView, bool)>,
+    ) {
         let direction = self.direction(&config);
         let new = core::view(&self.state, name).is_none();
         let owned: Arc<str> = Arc::from(name);
         self.step(if new {
-            HerderEvent::Create { name: owned, config, direction, target: TargetState::Started }
+            HerderEvent::Create {
+                name: owned,
+                config,
+                direction,
+                target: TargetState::Started,
+            }
         } else {
-            HerderEvent::Replace { name: owned, config, direction }
+            HerderEvent::Replace {
+                name: owned,
+                config,
+                direction,
+            }
         });
-        let view = core::view(&self.state, name).ok_or_else(|| HerderRefusal::UnknownConnector(name.to_owned()));
+        let view = core::view(&self.state, name)
+            .ok_or_else(|| HerderRefusal::UnknownConnector(name.to_owned()));
         send(reply, view.map(|view| (view, new)));
     }
 
     /// A plain restart is answered when the connector is up or has failed; KIP-745's with what it restarts, once that is
     /// up.
-    fn restart(&mut self, name: String, include_tasks: bool, only_failed: bool, reply: ReplySender<ConnectorView>) {
+    fn restart(
+        &mut self,
+        name: String,
+        include_tasks: bool,
+        only_failed: bool,
+        reply: ReplySender<ConnectorView>,
+    ) {
         let owned: Arc<str> = Arc::from(name.as_str());
         if !include_tasks && !only_failed {
             let ticket = Some(self.wait(WaitingCaller::Connector(name, reply)));
-            return self.step(HerderEvent::Restart { name: owned, include_tasks, only_failed, ticket });
+            return self.step(HerderEvent::Restart {
+                name: owned,
+                include_tasks,
+                only_failed,
+                ticket,
+            });
         }
         let chosen = core::restarts_connector(&self.state, &name, only_failed);
         // what restarts is shown as it is now, and may be over by the end of the step
         self.last_ticket += 1;
         let ticket = Some(self.last_ticket);
-        self.step(HerderEvent::Restart { name: owned, include_tasks, only_failed, ticket });
+        self.step(HerderEvent::Restart {
+            name: owned,
+            include_tasks,
+            only_failed,
+            ticket,
+        });
         let view = self.view(&name).map(|mut view| {
             // The answer is the plan, also where the restart is over already, as that of a stopped connector is.
             if let (true, Some(status)) = (chosen, &mut view.status) {
@@ -110,7 +179,10 @@ impl HerderLoop {
         });
         match self.early.take_if(|early| Some(*early) == ticket) {
             Some(_) => send(reply, view),
-            None => drop(self.waiting.insert(self.last_ticket, WaitingCaller::All(view, reply))),
+            None => drop(
+                self.waiting
+                    .insert(self.last_ticket, WaitingCaller::All(view, reply)),
+            ),
         }
     }
 
@@ -146,7 +218,10 @@ impl HerderLoop {
 
     fn add_progress(&self, view: &mut ConnectorView) {
         for task in &mut view.tasks {
-            let id = TaskId { connector: Arc::clone(&view.name), task: task.id };
+            let id = TaskId {
+                connector: Arc::clone(&view.name),
+                task: task.id,
+            };
             task.progress = self.parts.worker.progress(&id);
             task.waits = self.parts.worker.waits(&id);
         }
@@ -158,7 +233,10 @@ impl HerderLoop {
         };
         let worker = self.parts.worker.clone();
         self.jobs.spawn(async move {
-            send(reply, offsets::read(&worker, &connector, &name, &config).await);
+            send(
+                reply,
+                offsets::read(&worker, &connector, &name, &config).await,
+            );
             FinishedJob::Answered
         });
     }
@@ -174,14 +252,25 @@ impl HerderLoop {
         };
         let worker = self.parts.worker.clone();
         let name: Arc<str> = Arc::from(name);
-        self.step(HerderEvent::OffsetsChanging { name: Arc::clone(&name) });
+        self.step(HerderEvent::OffsetsChanging {
+            name: Arc::clone(&name),
+        });
         self.jobs.spawn(async move {
-            let changing =
-                AssertUnwindSafe(offsets::change(&worker, &connector, &name, &config, tasks, change)).catch_unwind();
-            let panicked =
-                |_| Err(HerderRefusal::Unavailable("changing the offsets panicked: this is a bug".to_owned()));
+            let changing = AssertUnwindSafe(offsets::change(
+                &worker, &connector, &name, &config, tasks, change,
+            ))
+            .catch_unwind();
+            let panicked = |_| {
+                Err(HerderRefusal::Unavailable(
+                    "changing the offsets panicked: this is a bug".to_owned(),
+                ))
+            };
             let result = changing.await.unwrap_or_else(panicked);
-            FinishedJob::OffsetsChanged { name, result, reply }
+            FinishedJob::OffsetsChanged {
+                name,
+                result,
+                reply,
+            }
         });
     }
 
@@ -194,10 +283,19 @@ impl HerderLoop {
     fn history(&mut self, name: String, reply: ReplySender<Vec<StoredVersion>>) {
         let store = self.parts.store.clone();
         self.jobs.spawn(async move {
-            let versions = store.history(&name).await.map_err(|failure| store_writer::refusal(&failure));
+            let versions = store
+                .history(&name)
+                .await
+                .map_err(|failure| store_writer::refusal(&failure));
             send(
                 reply,
-                versions.and_then(|v| if v.is_empty() { Err(HerderRefusal::UnknownConnector(name)) } else { Ok(v) }),
+                versions.and_then(|v| {
+                    if v.is_empty() {
+                        Err(HerderRefusal::UnknownConnector(name))
+                    } else {
+                        Ok(v)
+                    }
+                }),
             );
             FinishedJob::Answered
         });
@@ -206,14 +304,25 @@ impl HerderLoop {
     fn info(&mut self, reply: ReplySender<WorkerInfo>) {
         let cluster = self.cluster.clone();
         self.jobs.spawn(async move {
-            send(reply, Ok(WorkerInfo { kafka_cluster_id: cluster.id().await }));
+            send(
+                reply,
+                Ok(WorkerInfo {
+                    kafka_cluster_id: cluster.id().await,
+                }),
+            );
             FinishedJob::Answered
         });
     }
 
     fn health(&mut self, reply: ReplySender<(WorkerHealth, Vec<StalledTask>)>) {
         if let Some(why) = self.keeping.trouble() {
-            return send(reply, Ok((WorkerHealth::WithoutStore(why), self.parts.worker.stand_still())));
+            return send(
+                reply,
+                Ok((
+                    WorkerHealth::WithoutStore(why),
+                    self.parts.worker.stand_still(),
+                )),
+            );
         }
         let (cluster, worker) = (self.cluster.clone(), self.parts.worker.clone());
         self.jobs.spawn(async move {

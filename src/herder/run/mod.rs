@@ -72,9 +72,17 @@ pub struct HerderLoop {
 
 /// A job that has ended.
 enum FinishedJob {
-    Planned { name: Arc<str>, plan: u64, result: Result<TaskPlan> },
+    Planned {
+        name: Arc<str>,
+        plan: u64,
+        result: Result<TaskPlan>,
+    },
     Stopped(Vec<TaskId>),
-    OffsetsChanged { name: Arc<str>, result: Result<bool, HerderRefusal>, reply: ReplySender<bool> },
+    OffsetsChanged {
+        name: Arc<str>,
+        result: Result<bool, HerderRefusal>,
+        reply: ReplySender<bool>,
+    },
     Answered,
 }
 
@@ -83,7 +91,11 @@ impl HerderLoop {
     /// Errors: as [`Store::load`].
     pub async fn load(parts: LoopParts, commands: mpsc::Receiver<HerderCommand>) -> Result<Self> {
         let stored = parts.store.load().await?;
-        let state = core::HerderState::new(Arc::clone(&parts.worker_id), parts.track_topics, parts.tasks_max);
+        let state = core::HerderState::new(
+            Arc::clone(&parts.worker_id),
+            parts.track_topics,
+            parts.tasks_max,
+        );
         let (known, cluster) = ClusterId::unknown();
         let mut jobs = JoinSet::new();
         let reaching = kafka::reach(parts.worker.clone(), known);
@@ -107,7 +119,11 @@ impl HerderLoop {
         if !stored.is_empty() {
             info!(connectors = stored.len(), "taking up stored connectors");
         }
-        let stored = stored.into_iter().map(|s| (this.direction(&s.config), s)).map(|(d, s)| (s, d)).collect();
+        let stored = stored
+            .into_iter()
+            .map(|s| (this.direction(&s.config), s))
+            .map(|(d, s)| (s, d))
+            .collect();
         this.step(HerderEvent::Loaded(stored));
         Ok(this)
     }
@@ -117,7 +133,10 @@ impl HerderLoop {
         loop {
             self.tick();
             self.keep();
-            let due = self.state.next_due().map(|at| self.started + Duration::from_millis(at));
+            let due = self
+                .state
+                .next_due()
+                .map(|at| self.started + Duration::from_millis(at));
             let due = due.into_iter().chain(self.keeping.next_due()).min();
             tokio::select! {
                 biased;
@@ -180,8 +199,19 @@ impl HerderLoop {
                 log_status(&write);
                 self.keeping.pending.add(write);
             }
-            Action::Plan { name, plan, config, max_tasks } => self.plan(name, plan, config, max_tasks),
-            Action::Start { id, tasks, connector_config, task_config, paused } => {
+            Action::Plan {
+                name,
+                plan,
+                config,
+                max_tasks,
+            } => self.plan(name, plan, config, max_tasks),
+            Action::Start {
+                id,
+                tasks,
+                connector_config,
+                task_config,
+                paused,
+            } => {
                 let Some(connector) = self.connector(&connector_config).cloned() else {
                     return Some(HerderEvent::TaskFailed(
                         id,
@@ -191,11 +221,20 @@ impl HerderLoop {
                 let most = self.parts.worker_tasks_max;
                 if self.parts.worker.running() >= most {
                     let why = "lower tasks.max of connectors, or raise it where the machine has room for more";
-                    let text = format!("{most} tasks run already, as many as rowferry.worker.tasks.max allows: {why}");
+                    let text = format!(
+                        "{most} tasks run already, as many as rowferry.worker.tasks.max allows: {why}"
+                    );
                     return Some(HerderEvent::TaskFailed(id, Error::retry(text)));
                 }
                 debug!(connector = %id.connector, task = id.task, "starting task");
-                self.parts.worker.start(StartTask { id, tasks, connector, connector_config, task_config, paused });
+                self.parts.worker.start(StartTask {
+                    id,
+                    tasks,
+                    connector,
+                    connector_config,
+                    task_config,
+                    paused,
+                });
             }
             Action::Stop(ids) => {
                 let (worker, within) = (self.parts.worker.clone(), self.parts.graceful);
@@ -211,11 +250,17 @@ impl HerderLoop {
     }
 
     fn plan(&mut self, name: Arc<str>, plan: u64, config: Config, max_tasks: usize) {
-        let Some(ConnectorPlugin::Source(source)) = self.connector(&config).cloned() else { return };
+        let Some(ConnectorPlugin::Source(source)) = self.connector(&config).cloned() else {
+            return;
+        };
         let (job_name, worker) = (Arc::clone(&name), self.parts.worker.clone());
         let job = self.jobs.spawn(async move {
             let result = planning::plan(&worker, &*source, &job_name, &config, max_tasks).await;
-            FinishedJob::Planned { name: job_name, plan, result }
+            FinishedJob::Planned {
+                name: job_name,
+                plan,
+                result,
+            }
         });
         if let Some(overtaken) = self.plans.insert(name, job) {
             overtaken.abort();
@@ -226,7 +271,9 @@ impl HerderLoop {
     fn task_events(&mut self, first: TaskEvent) {
         self.task_event(first);
         for _ in 0..EVENTS_AT_ONCE {
-            let Ok(event) = self.parts.events.try_recv() else { return };
+            let Ok(event) = self.parts.events.try_recv() else {
+                return;
+            };
             self.task_event(event);
         }
     }
@@ -260,7 +307,11 @@ impl HerderLoop {
                 }
                 self.step(HerderEvent::Gone(ids));
             }
-            Ok(FinishedJob::OffsetsChanged { name, result, reply }) => {
+            Ok(FinishedJob::OffsetsChanged {
+                name,
+                result,
+                reply,
+            }) => {
                 self.step(HerderEvent::OffsetsChanged { name });
                 send(reply, result);
             }
@@ -271,7 +322,9 @@ impl HerderLoop {
     }
 
     fn connector(&self, config: &Config) -> Option<&ConnectorPlugin> {
-        self.parts.registry.connector(config.get("connector.class")?.trim())
+        self.parts
+            .registry
+            .connector(config.get("connector.class")?.trim())
     }
 
     fn direction(&self, config: &Config) -> Direction {

@@ -34,7 +34,8 @@ impl PendingWrites {
             StoreChange::SetTasks { name, tasks } => {
                 let count = tasks.len();
                 self.0.retain(|(of, thing), _| {
-                    let beyond = |task: &u32| usize::try_from(*task).is_ok_and(|task| task >= count);
+                    let beyond =
+                        |task: &u32| usize::try_from(*task).is_ok_and(|task| task >= count);
                     *of != *name || !matches!(thing, PendingKey::Status(Some(task)) if beyond(task))
                 });
                 PendingKey::Tasks
@@ -89,16 +90,26 @@ mod tests {
         StoreChange::SetStatus {
             name: name(connector),
             task,
-            status: RunStatus { state, worker_id: name("w:1"), trace: None },
+            status: RunStatus {
+                state,
+                worker_id: name("w:1"),
+                trace: None,
+            },
         }
     }
 
     fn tasks(connector: &str, count: usize) -> StoreChange {
-        StoreChange::SetTasks { name: name(connector), tasks: vec![Config::new(); count] }
+        StoreChange::SetTasks {
+            name: name(connector),
+            tasks: vec![Config::new(); count],
+        }
     }
 
     fn topic(connector: &str) -> StoreChange {
-        StoreChange::AddTopic { name: name(connector), topic: name("t") }
+        StoreChange::AddTopic {
+            name: name(connector),
+            topic: name("t"),
+        }
     }
 
     fn pending(writes: &[StoreChange]) -> PendingWrites {
@@ -117,21 +128,39 @@ mod tests {
             topic("c"),
             topic("c"),
         ]);
-        assert_eq!(all.writes(), [tasks("c", 2), status("c", Some(0), RunState::Failed), topic("c")]);
+        assert_eq!(
+            all.writes(),
+            [
+                tasks("c", 2),
+                status("c", Some(0), RunState::Failed),
+                topic("c")
+            ]
+        );
     }
 
     #[test]
     fn what_could_not_be_stored_does_not_overwrite_what_came_later() {
-        let older =
-            pending(&[tasks("c", 3), status("c", Some(2), RunState::Running), status("c", None, RunState::Running)]);
+        let older = pending(&[
+            tasks("c", 3),
+            status("c", Some(2), RunState::Running),
+            status("c", None, RunState::Running),
+        ]);
         let mut now = pending(&[tasks("c", 1), status("c", None, RunState::Failed)]);
         now.put_back(older);
-        assert_eq!(now.writes(), [tasks("c", 1), status("c", None, RunState::Failed)]);
+        assert_eq!(
+            now.writes(),
+            [tasks("c", 1), status("c", None, RunState::Failed)]
+        );
     }
 
     #[test]
     fn a_stored_command_overtakes_what_it_makes_untrue_and_nothing_else() {
-        let all = [tasks("c", 1), status("c", Some(0), RunState::Running), topic("c"), topic("d")];
+        let all = [
+            tasks("c", 1),
+            status("c", Some(0), RunState::Running),
+            topic("c"),
+            topic("d"),
+        ];
         let left = |write: StoreChange| {
             let mut pending = pending(&all);
             pending.overtaken_by(&write);
@@ -139,8 +168,23 @@ mod tests {
         };
         let c = || name("c");
         assert_eq!(left(StoreChange::Delete { name: c() }), all[3..]);
-        assert_eq!(left(StoreChange::Replace { name: c(), config: Config::new() }), all[1..]);
-        assert_eq!(left(StoreChange::ResetTopics { name: c() }), [all[0].clone(), all[1].clone(), all[3].clone()]);
-        assert_eq!(left(StoreChange::SetTarget { name: c(), target: TargetState::Paused }), all);
+        assert_eq!(
+            left(StoreChange::Replace {
+                name: c(),
+                config: Config::new()
+            }),
+            all[1..]
+        );
+        assert_eq!(
+            left(StoreChange::ResetTopics { name: c() }),
+            [all[0].clone(), all[1].clone(), all[3].clone()]
+        );
+        assert_eq!(
+            left(StoreChange::SetTarget {
+                name: c(),
+                target: TargetState::Paused
+            }),
+            all
+        );
     }
 }

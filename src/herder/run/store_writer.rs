@@ -120,7 +120,11 @@ pub(super) fn refusal(failure: &StoreFailure) -> HerderRefusal {
     let full = failure.trouble == StoreTrouble::Full;
     // Another worker's changes are taken up by a restart alone: what runs here was decided without them.
     let retry_after = (failure.trouble != StoreTrouble::Foreign).then_some(RETRY_MAX);
-    HerderRefusal::StoreFails { why, full, retry_after }
+    HerderRefusal::StoreFails {
+        why,
+        full,
+        retry_after,
+    }
 }
 
 /// Whether a command may change what is stored.
@@ -145,8 +149,17 @@ impl HerderLoop {
             };
         }
         if self.keeping.waiting.len() >= WAITING_MAX {
-            let why = format!("{WAITING_MAX} changes wait for the metadata store already: ask again later");
-            return refuse(command, HerderRefusal::StoreFails { why, full: false, retry_after: Some(RETRY_MAX) });
+            let why = format!(
+                "{WAITING_MAX} changes wait for the metadata store already: ask again later"
+            );
+            return refuse(
+                command,
+                HerderRefusal::StoreFails {
+                    why,
+                    full: false,
+                    retry_after: Some(RETRY_MAX),
+                },
+            );
         }
         self.keeping.waiting.push_back(command);
     }
@@ -209,11 +222,18 @@ impl HerderLoop {
 
     /// Takes over what a job has found.
     pub(super) fn kept(&mut self, ended: Result<StoreJobResult, JoinError>) {
-        let Some(job) = self.keeping.job.take() else { return };
+        let Some(job) = self.keeping.job.take() else {
+            return;
+        };
         let found = ended.unwrap_or_else(|error| {
             error!(%error, "a job with the metadata store has ended by a panic: this is a bug");
-            let text = "the metadata store: a fault of this program, its log has the details".to_owned();
-            Err(StoreFailure { trouble: StoreTrouble::Broken, text, in_doubt: true })
+            let text =
+                "the metadata store: a fault of this program, its log has the details".to_owned();
+            Err(StoreFailure {
+                trouble: StoreTrouble::Broken,
+                text,
+                in_doubt: true,
+            })
         });
         self.keeping.next_check = Instant::now() + CHECK_EVERY;
         match found {
@@ -232,10 +252,18 @@ impl HerderLoop {
         match job {
             StoreJob::Change(command, writes) => self.take_effect(command, &writes),
             StoreJob::Settle => {
-                let Some((command, writes)) = self.keeping.in_doubt.take() else { return };
+                let Some((command, writes)) = self.keeping.in_doubt.take() else {
+                    return;
+                };
                 let kept = outcome == Some(true);
-                let connector = writes.first().map(|write| write.name().to_string()).unwrap_or_default();
-                warn!(connector, kept, "the outcome of a change that was in doubt is known");
+                let connector = writes
+                    .first()
+                    .map(|write| write.name().to_string())
+                    .unwrap_or_default();
+                warn!(
+                    connector,
+                    kept, "the outcome of a change that was in doubt is known"
+                );
                 if kept {
                     self.take_effect(command, &writes);
                 }
@@ -249,7 +277,9 @@ impl HerderLoop {
     }
 
     fn take_effect(&mut self, command: HerderCommand, writes: &[StoreChange]) {
-        writes.iter().for_each(|write| self.keeping.pending.overtaken_by(write));
+        writes
+            .iter()
+            .for_each(|write| self.keeping.pending.overtaken_by(write));
         self.keeping.changes += 1;
         if self.keeping.changes >= CHANGES_BETWEEN_TRIMS {
             self.keeping.next_trim = Instant::now();
@@ -269,7 +299,10 @@ impl HerderLoop {
         }
         // Those that wait would wait for the same; room on a disk may be enough for them.
         if failure.trouble != StoreTrouble::Full {
-            let refusal = refusal(&StoreFailure { in_doubt: false, ..failure.clone() });
+            let refusal = refusal(&StoreFailure {
+                in_doubt: false,
+                ..failure.clone()
+            });
             for command in self.keeping.waiting.drain(..) {
                 refuse(command, refusal.clone());
             }
@@ -284,10 +317,17 @@ impl HerderLoop {
     }
 
     fn fails(&mut self, failure: &StoreFailure) {
-        let known = self.keeping.failing.as_ref().is_some_and(|known| known.trouble == failure.trouble);
+        let known = self
+            .keeping
+            .failing
+            .as_ref()
+            .is_some_and(|known| known.trouble == failure.trouble);
         if !known {
-            let until =
-                if failure.trouble == StoreTrouble::Foreign { "this worker is restarted" } else { "it works again" };
+            let until = if failure.trouble == StoreTrouble::Foreign {
+                "this worker is restarted"
+            } else {
+                "it works again"
+            };
             error!(
                 error = failure.text,
                 in_doubt = failure.in_doubt,
@@ -305,7 +345,10 @@ impl HerderLoop {
             if let Some(ended) = self.keeping.ended().await {
                 self.kept(ended);
             }
-            if self.keeping.failing.is_none() && self.keeping.in_doubt.is_none() && !self.keeping.pending.is_empty() {
+            if self.keeping.failing.is_none()
+                && self.keeping.in_doubt.is_none()
+                && !self.keeping.pending.is_empty()
+            {
                 let pending = std::mem::take(&mut self.keeping.pending);
                 self.start(StoreJob::Save(pending));
                 if let Some(ended) = self.keeping.ended().await {

@@ -10,7 +10,11 @@ use crate::registry::version::{self, VersionReq};
 use crate::registry::{self, PluginKind, Registry};
 
 /// How the keys of a plug-in are shown by themselves.
-pub(super) const OWN: KeyNaming<'static> = KeyNaming { prefix: "", text_prefix: "", group: None };
+pub(super) const OWN: KeyNaming<'static> = KeyNaming {
+    prefix: "",
+    text_prefix: "",
+    group: None,
+};
 
 /// The plug-in that `key` names; an error and no value where there is none of that kind.
 fn resolve<'a>(
@@ -20,16 +24,20 @@ fn resolve<'a>(
     key: &str,
     class: Option<&str>,
 ) -> Option<&'a dyn Plugin> {
-    let classes = registry.plugins(kind).iter().map(|plugin| plugin.class().to_owned()).collect();
+    let classes = registry
+        .plugins(kind)
+        .iter()
+        .map(|plugin| plugin.class().to_owned())
+        .collect();
     let value = form.value_mut(key)?;
     value.recommended_values = classes;
     let class = class?.trim();
     let Some(plugin) = registry.plugin(kind, class) else {
         value.value = None;
         let why = registry::absent(kind, class).unwrap_or_else(|| ".".to_owned());
-        value
-            .errors
-            .push(format!("Invalid value {class} for configuration {key}: Class {class} could not be found{why}"));
+        value.errors.push(format!(
+            "Invalid value {class} for configuration {key}: Class {class} could not be found{why}"
+        ));
         return None;
     };
     value.value = Some(plugin.class().to_owned());
@@ -38,7 +46,12 @@ fn resolve<'a>(
 
 /// The names that `key` lists, each once; none and an error where there are more than can be.
 pub(super) fn aliases(form: &mut ConfigForm, config: &Config, key: &str) -> Vec<String> {
-    let listed = config.get(key).unwrap_or_default().split(',').map(str::trim).filter(|alias| !alias.is_empty());
+    let listed = config
+        .get(key)
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|alias| !alias.is_empty());
     let mut known = HashSet::new();
     let aliases: Vec<&str> = listed.filter(|alias| known.insert(*alias)).collect();
     if aliases.len() > ALIASES_MAX {
@@ -53,11 +66,23 @@ pub(super) fn aliases(form: &mut ConfigForm, config: &Config, key: &str) -> Vec<
 }
 
 /// The keys of each transform, its class and settings checked.
-pub(super) fn add_transforms(form: &mut ConfigForm, given: &GivenValues, config: &Config, registry: &Registry) {
+pub(super) fn add_transforms(
+    form: &mut ConfigForm,
+    given: &GivenValues,
+    config: &Config,
+    registry: &Registry,
+) {
     let predicates = aliases(form, config, "predicates");
     for alias in aliases(form, config, "transforms") {
-        let (prefix, group) = (format!("transforms.{alias}."), format!("Transforms: {alias}"));
-        let naming = KeyNaming { prefix: &prefix, text_prefix: &prefix, group: Some(&group) };
+        let (prefix, group) = (
+            format!("transforms.{alias}."),
+            format!("Transforms: {alias}"),
+        );
+        let naming = KeyNaming {
+            prefix: &prefix,
+            text_prefix: &prefix,
+            group: Some(&group),
+        };
         form.add(keys::TRANSFORM, given, naming);
         add_own(form, given, config, naming, |form, key, class| {
             resolve(form, registry, PluginKind::Transformation, key, class)
@@ -88,10 +113,22 @@ pub(super) fn add_transforms(form: &mut ConfigForm, given: &GivenValues, config:
 }
 
 /// The keys of each predicate, its class and settings checked.
-pub(super) fn add_predicates(form: &mut ConfigForm, given: &GivenValues, config: &Config, registry: &Registry) {
+pub(super) fn add_predicates(
+    form: &mut ConfigForm,
+    given: &GivenValues,
+    config: &Config,
+    registry: &Registry,
+) {
     for alias in aliases(form, config, "predicates") {
-        let (prefix, group) = (format!("predicates.{alias}."), format!("Predicates: {alias}"));
-        let naming = KeyNaming { prefix: &prefix, text_prefix: &prefix, group: Some(&group) };
+        let (prefix, group) = (
+            format!("predicates.{alias}."),
+            format!("Predicates: {alias}"),
+        );
+        let naming = KeyNaming {
+            prefix: &prefix,
+            text_prefix: &prefix,
+            group: Some(&group),
+        };
         form.add(keys::PREDICATE, given, naming);
         add_own(form, given, config, naming, |form, key, class| {
             resolve(form, registry, PluginKind::Predicate, key, class)
@@ -110,7 +147,13 @@ fn add_own<'a>(
     let key = format!("{}type", naming.prefix);
     if let Some(plugin) = find(form, &key, config.get(&key)) {
         let (version, prefix) = ("plugin.version", naming.prefix);
-        check_version(form, plugin, &key, &format!("{prefix}{version}"), config.with_prefix(prefix).get(version));
+        check_version(
+            form,
+            plugin,
+            &key,
+            &format!("{prefix}{version}"),
+            config.with_prefix(prefix).get(version),
+        );
         add_plugin(form, given, config, naming, plugin);
     }
 }
@@ -132,7 +175,13 @@ pub(super) fn check_version(
     }
 }
 
-fn add_plugin(form: &mut ConfigForm, given: &GivenValues, config: &Config, naming: KeyNaming<'_>, plugin: &dyn Plugin) {
+fn add_plugin(
+    form: &mut ConfigForm,
+    given: &GivenValues,
+    config: &Config,
+    naming: KeyNaming<'_>,
+    plugin: &dyn Plugin,
+) {
     form.add(plugin.keys(), given, naming);
     let mut report = ConfigReport::default();
     plugin.check(&config.with_prefix(naming.prefix), &mut report);
@@ -163,10 +212,18 @@ pub(super) fn add_converters(
         if let Some(text) = unreadable {
             form.error(&version, text);
         }
-        let Some(plugin) = resolve(form, registry, kind, key, class) else { continue };
+        let Some(plugin) = resolve(form, registry, kind, key, class) else {
+            continue;
+        };
         if is_readable {
             // The worker's converter has the version that the worker asks for.
-            check_version(form, plugin, key, &version, asked.filter(|_| config.get(key).is_some()));
+            check_version(
+                form,
+                plugin,
+                key,
+                &version,
+                asked.filter(|_| config.get(key).is_some()),
+            );
         }
         let own = config.with_prefix(&prefix);
         let settings = own.iter().any(|(name, _)| name != "plugin.version");
@@ -176,7 +233,11 @@ pub(super) fn add_converters(
         let mut given = given.clone();
         let role = key.strip_suffix(".converter").unwrap_or(key);
         given.insert(format!("{prefix}converter.type"), Some(role.to_owned()));
-        let naming = KeyNaming { prefix: &prefix, text_prefix: "", group: None };
+        let naming = KeyNaming {
+            prefix: &prefix,
+            text_prefix: "",
+            group: None,
+        };
         add_plugin(form, &given, config, naming, plugin);
     }
 }

@@ -4,21 +4,53 @@ use std::sync::Arc;
 
 use connector_api::config::{ConfigType, DefaultValue, KeyValidator};
 use connector_api::{
-    Config, ConfigKey, ConfigReport, Error, Plugin, Result, SourceConnector, SourceTask, StoredOffsets, TaskPlan,
-    async_trait,
+    Config, ConfigKey, ConfigReport, Error, Plugin, Result, SourceConnector, SourceTask,
+    StoredOffsets, TaskPlan, async_trait,
 };
 
 use crate::registry::ConnectorPlugin;
 
 const KEYS: &[ConfigKey] = &[
-    ConfigKey::new("url", ConfigType::String, DefaultValue::Required, "Database", "Where."),
-    ConfigKey::new("password", ConfigType::Password, DefaultValue::Null, "Database", "Secret.").aliases(&["pass"]),
-    ConfigKey::new("mode", ConfigType::String, DefaultValue::Text("a"), "Mode", "How.")
-        .check(KeyValidator::OneOf(&["a", "b"]))
-        .recommended(&["a", "b"]),
-    ConfigKey::new("b.only", ConfigType::Int, DefaultValue::Text("1"), "Mode", "With mode b.")
-        .check(KeyValidator::AtLeast(1)),
-    ConfigKey::new("task.part", ConfigType::Int, DefaultValue::Null, "", "Its own.").internal(),
+    ConfigKey::new(
+        "url",
+        ConfigType::String,
+        DefaultValue::Required,
+        "Database",
+        "Where.",
+    ),
+    ConfigKey::new(
+        "password",
+        ConfigType::Password,
+        DefaultValue::Null,
+        "Database",
+        "Secret.",
+    )
+    .aliases(&["pass"]),
+    ConfigKey::new(
+        "mode",
+        ConfigType::String,
+        DefaultValue::Text("a"),
+        "Mode",
+        "How.",
+    )
+    .check(KeyValidator::OneOf(&["a", "b"]))
+    .recommended(&["a", "b"]),
+    ConfigKey::new(
+        "b.only",
+        ConfigType::Int,
+        DefaultValue::Text("1"),
+        "Mode",
+        "With mode b.",
+    )
+    .check(KeyValidator::AtLeast(1)),
+    ConfigKey::new(
+        "task.part",
+        ConfigType::Int,
+        DefaultValue::Null,
+        "",
+        "Its own.",
+    )
+    .internal(),
 ];
 
 struct Rows;
@@ -52,7 +84,11 @@ impl SourceConnector for Rows {
         Ok(TaskPlan::default())
     }
 
-    async fn open(&self, _task: &Config, _stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>> {
+    async fn open(
+        &self,
+        _task: &Config,
+        _stored: &dyn StoredOffsets,
+    ) -> Result<Box<dyn SourceTask>> {
         Err(Error::config("this connector is for validation only"))
     }
 

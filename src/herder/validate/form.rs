@@ -29,7 +29,11 @@ pub(super) struct KeyNaming<'a> {
 
 impl KeyNaming<'_> {
     /// Names as they are declared.
-    pub(super) const PLAIN: KeyNaming<'static> = KeyNaming { prefix: "", text_prefix: "", group: Some("") };
+    pub(super) const PLAIN: KeyNaming<'static> = KeyNaming {
+        prefix: "",
+        text_prefix: "",
+        group: Some(""),
+    };
 }
 
 #[derive(Default)]
@@ -47,24 +51,38 @@ pub(super) struct ConfigForm {
 
 impl ConfigForm {
     /// Adds the keys of a table with the values that were given for them.
-    pub(super) fn add(&mut self, table: &'static [ConfigKey], given: &GivenValues, naming: KeyNaming<'_>) {
+    pub(super) fn add(
+        &mut self,
+        table: &'static [ConfigKey],
+        given: &GivenValues,
+        naming: KeyNaming<'_>,
+    ) {
         for (key, definition) in declared(table, naming) {
             if let Some(group) = &definition.group
                 && !self.groups.contains(group)
             {
                 self.groups.push(group.clone());
             }
-            self.push(ConfigInfo { definition: Some(definition), value: field_value(key, given, naming) });
+            self.push(ConfigInfo {
+                definition: Some(definition),
+                value: field_value(key, given, naming),
+            });
         }
     }
 
     fn push(&mut self, field: ConfigInfo) {
-        self.places.entry(field.value.name.clone()).or_insert(self.fields.len());
+        self.places
+            .entry(field.value.name.clone())
+            .or_insert(self.fields.len());
         self.fields.push(field);
     }
 
     /// Adds a key that nobody declares, if it is not there yet.
-    pub(super) fn add_undeclared(&mut self, name: &str, value: Option<&str>) -> &mut ConfigValueInfo {
+    pub(super) fn add_undeclared(
+        &mut self,
+        name: &str,
+        value: Option<&str>,
+    ) -> &mut ConfigValueInfo {
         if self.position(name).is_none() {
             let value = ConfigValueInfo {
                 name: name.to_owned(),
@@ -72,7 +90,10 @@ impl ConfigForm {
                 visible: true,
                 ..ConfigValueInfo::default()
             };
-            self.push(ConfigInfo { definition: None, value });
+            self.push(ConfigInfo {
+                definition: None,
+                value,
+            });
         }
         let at = self.position(name).unwrap_or_default();
         &mut self.fields[at].value
@@ -89,7 +110,9 @@ impl ConfigForm {
 
     /// Shows another default for a declared key.
     pub(super) fn set_default(&mut self, name: &str, default: Option<&str>) {
-        let definition = self.position(name).and_then(|at| self.fields[at].definition.as_mut());
+        let definition = self
+            .position(name)
+            .and_then(|at| self.fields[at].definition.as_mut());
         if let Some(definition) = definition {
             definition.default_value = default.map(str::to_owned);
         }
@@ -102,7 +125,9 @@ impl ConfigForm {
         let at = self.position(name).unwrap_or_default();
         let errors = &mut self.fields[at].value.errors;
         // Those that the key's own check has found were not noted when they were put there.
-        if self.said.insert((at, text.clone())) && !errors.iter().take(OWN_ERRORS).any(|own| *own == text) {
+        if self.said.insert((at, text.clone()))
+            && !errors.iter().take(OWN_ERRORS).any(|own| *own == text)
+        {
             errors.push(text);
         }
     }
@@ -113,8 +138,14 @@ impl ConfigForm {
             self.error(&format!("{prefix}{}", problem.key), problem.message);
         }
         for warning in report.warnings {
-            let warning = ConfigWarning { key: format!("{prefix}{}", warning.key), message: warning.message };
-            if self.warned.insert((warning.key.clone(), warning.message.clone())) {
+            let warning = ConfigWarning {
+                key: format!("{prefix}{}", warning.key),
+                message: warning.message,
+            };
+            if self
+                .warned
+                .insert((warning.key.clone(), warning.message.clone()))
+            {
                 self.warnings.push(warning);
             }
         }
@@ -140,7 +171,9 @@ impl ConfigForm {
         redactor: &Redactor,
     ) {
         let mut given_out = SecretWords::default();
-        resolved.given_out().for_each(|(reference, value)| given_out.add(value, reference));
+        resolved
+            .given_out()
+            .for_each(|(reference, value)| given_out.add(value, reference));
         let given_out = Redactor::new(given_out);
         for field in &mut self.fields {
             let (name, value) = (field.value.name.as_str(), &mut field.value.value);
@@ -154,11 +187,16 @@ impl ConfigForm {
                     *value = Some(HIDDEN.to_owned());
                 }
                 _ => {
-                    let shown = |text: String| without_passwords(&given_out.hide(&text)).into_owned();
+                    let shown =
+                        |text: String| without_passwords(&given_out.hide(&text)).into_owned();
                     *value = value.take().map(shown);
                 }
             }
-            field.value.errors.iter_mut().for_each(|text| *text = redactor.hide(text).into_owned());
+            field
+                .value
+                .errors
+                .iter_mut()
+                .for_each(|text| *text = redactor.hide(text).into_owned());
         }
         for warning in &mut self.warnings {
             warning.message = redactor.hide(&warning.message).into_owned();
@@ -166,7 +204,11 @@ impl ConfigForm {
     }
 
     pub(super) fn finish(self, name: &str) -> ConfigInfos {
-        let error_count = self.fields.iter().map(|field| field.value.errors.len()).sum();
+        let error_count = self
+            .fields
+            .iter()
+            .map(|field| field.value.errors.len())
+            .sum();
         ConfigInfos {
             name: name.to_owned(),
             error_count,
@@ -179,19 +221,26 @@ impl ConfigForm {
 
 fn field_value(key: &ConfigKey, given: &GivenValues, naming: KeyNaming<'_>) -> ConfigValueInfo {
     let spellings = std::iter::once(&key.name).chain(key.aliases);
-    let found = spellings.map(|name| format!("{}{name}", naming.prefix)).find_map(|name| given.get(&name));
+    let found = spellings
+        .map(|name| format!("{}{name}", naming.prefix))
+        .find_map(|name| given.get(&name));
     let (value, errors) = match found {
         Some(None) => (None, key.refuse_null().into_iter().collect()),
         _ => {
             let raw = found.and_then(Option::as_deref);
-            let (parsed, errors) = key.evaluate_as(&format!("{}{}", naming.text_prefix, key.name), raw);
+            let (parsed, errors) =
+                key.evaluate_as(&format!("{}{}", naming.text_prefix, key.name), raw);
             (shown(key, parsed), errors)
         }
     };
     ConfigValueInfo {
         name: format!("{}{}", naming.prefix, key.name),
         value,
-        recommended_values: key.recommended.iter().map(|value| (*value).to_owned()).collect(),
+        recommended_values: key
+            .recommended
+            .iter()
+            .map(|value| (*value).to_owned())
+            .collect(),
         errors,
         visible: true,
     }
@@ -211,7 +260,10 @@ fn shown(key: &ConfigKey, parsed: ParsedValue) -> Option<String> {
 
 /// The keys of a table and how REST shows them, without those a connector writes for itself. In each group, keys that
 /// are ours alone stand behind the others.
-fn declared(table: &'static [ConfigKey], naming: KeyNaming<'_>) -> Vec<(&'static ConfigKey, ConfigKeyInfo)> {
+fn declared(
+    table: &'static [ConfigKey],
+    naming: KeyNaming<'_>,
+) -> Vec<(&'static ConfigKey, ConfigKeyInfo)> {
     let shown = || table.iter().filter(|key| !key.internal);
     let mut in_group: BTreeMap<&str, i32> = BTreeMap::new();
     let mut own_in_group: BTreeMap<&str, i32> = BTreeMap::new();
@@ -220,18 +272,30 @@ fn declared(table: &'static [ConfigKey], naming: KeyNaming<'_>) -> Vec<(&'static
     }
     shown()
         .map(|key| {
-            let places = if key.own { &mut own_in_group } else { &mut in_group };
+            let places = if key.own {
+                &mut own_in_group
+            } else {
+                &mut in_group
+            };
             let place = places.entry(key.group).or_default();
             *place += 1;
-            let order = key.order.unwrap_or(if key.group.is_empty() { -1 } else { *place });
+            let order = key
+                .order
+                .unwrap_or(if key.group.is_empty() { -1 } else { *place });
             (key, definition(key, naming, order))
         })
         .collect()
 }
 
 /// The declarations alone.
-pub(super) fn definitions(table: &'static [ConfigKey], naming: KeyNaming<'_>) -> Vec<ConfigKeyInfo> {
-    declared(table, naming).into_iter().map(|(_, definition)| definition).collect()
+pub(super) fn definitions(
+    table: &'static [ConfigKey],
+    naming: KeyNaming<'_>,
+) -> Vec<ConfigKeyInfo> {
+    declared(table, naming)
+        .into_iter()
+        .map(|(_, definition)| definition)
+        .collect()
 }
 
 fn definition(key: &ConfigKey, naming: KeyNaming<'_>, order: i32) -> ConfigKeyInfo {
@@ -258,10 +322,19 @@ fn definition(key: &ConfigKey, naming: KeyNaming<'_>, order: i32) -> ConfigKeyIn
         default_value,
         importance: importance.to_owned(),
         documentation: key.documentation().into_owned(),
-        group: if key.group.is_empty() { naming.group } else { Some(key.group) }.map(str::to_owned),
+        group: if key.group.is_empty() {
+            naming.group
+        } else {
+            Some(key.group)
+        }
+        .map(str::to_owned),
         width: width.to_owned(),
         display_name: key.label.to_owned(),
-        dependents: key.dependents.iter().map(|name| format!("{}{name}", naming.prefix)).collect(),
+        dependents: key
+            .dependents
+            .iter()
+            .map(|name| format!("{}{name}", naming.prefix))
+            .collect(),
         order,
     }
 }

@@ -69,7 +69,14 @@ pub struct WorkerFacts {
 impl Default for WorkerFacts {
     fn default() -> Self {
         let (config, group_id, providers, secrets) = Default::default();
-        Self { config, group_id, exactly_once_source: false, tasks_max: 1000, providers, secrets }
+        Self {
+            config,
+            group_id,
+            exactly_once_source: false,
+            tasks_max: 1000,
+            providers,
+            secrets,
+        }
     }
 }
 
@@ -84,7 +91,11 @@ pub struct Validator {
 impl Validator {
     /// A validator for what `registry` knows, on a worker like that.
     pub fn new(registry: Registry, worker: WorkerFacts) -> Self {
-        Self { registry, worker: Arc::new(worker), turns: ValidationSlots::default() }
+        Self {
+            registry,
+            worker: Arc::new(worker),
+            turns: ValidationSlots::default(),
+        }
     }
 
     /// What is secret.
@@ -99,8 +110,14 @@ impl Validator {
 
     /// The connector that a config names.
     pub fn connector(&self, given: &GivenValues) -> Result<&ConnectorPlugin, ValidationError> {
-        let class = given.get("connector.class").cloned().flatten().ok_or(ValidationError::NoClass)?;
-        self.registry.connector(&class).ok_or_else(|| ValidationError::Class(class, self.available()))
+        let class = given
+            .get("connector.class")
+            .cloned()
+            .flatten()
+            .ok_or(ValidationError::NoClass)?;
+        self.registry
+            .connector(&class)
+            .ok_or_else(|| ValidationError::Class(class, self.available()))
     }
 
     fn available(&self) -> Vec<AvailableConnector> {
@@ -120,30 +137,56 @@ impl Validator {
         let connector = self.connector(given)?.clone();
         small_enough(given)?;
         let _place = self.turns.place().ok_or(ValidationError::Busy)?;
-        let written: Config = given.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect();
+        let written: Config = given
+            .iter()
+            .filter_map(|(k, v)| Some((k.clone(), v.clone()?)))
+            .collect();
         let (resolved, failed) = self.resolved(&written).await;
         let config = &resolved.config;
-        let known = given.keys().map(|key| (key.clone(), config.get(key).map(str::to_owned))).collect();
+        let known = given
+            .keys()
+            .map(|key| (key.clone(), config.get(key).map(str::to_owned)))
+            .collect();
         let (this, own, values) = (self.clone(), connector.clone(), config.clone());
         let (as_written, as_resolved) = (written.clone(), resolved.clone());
         let declared = move || {
             let redactor = this.worker.secrets.redactor(&as_written, &as_resolved);
             (this.declared(&own, &known, &values), redactor)
         };
-        let (mut form, redactor) = self.turns.compute(declared).await.ok_or(ValidationError::Busy)?;
+        let (mut form, redactor) = self
+            .turns
+            .compute(declared)
+            .await
+            .ok_or(ValidationError::Busy)?;
         known::remember(&redactor);
         // What a reference stands for is not there: the database need not be asked.
-        let found = if failed.is_empty() { probe(&connector, config).await } else { ConfigReport::default() };
+        let found = if failed.is_empty() {
+            probe(&connector, config).await
+        } else {
+            ConfigReport::default()
+        };
         let secrets = self.worker.secrets.clone();
         let finish = move || {
             form.merge(found, "");
             for (key, error) in failed {
-                form.error(&key, format!("Invalid value for configuration {key}: {error}"));
+                form.error(
+                    &key,
+                    format!("Invalid value for configuration {key}: {error}"),
+                );
             }
             form.hide(&written, &resolved, &secrets, &redactor);
-            form.finish(resolved.config.get("connector.class").unwrap_or_default().trim())
+            form.finish(
+                resolved
+                    .config
+                    .get("connector.class")
+                    .unwrap_or_default()
+                    .trim(),
+            )
         };
-        self.turns.compute(finish).await.ok_or(ValidationError::Busy)
+        self.turns
+            .compute(finish)
+            .await
+            .ok_or(ValidationError::Busy)
     }
 
     async fn resolved(&self, written: &Config) -> (ResolvedConfig, Vec<(String, Error)>) {
@@ -155,14 +198,24 @@ impl Validator {
         match tokio::time::timeout(PROBE_LIMIT, resolving).await {
             Ok(Ok(resolved)) => resolved,
             _ => {
-                let error = Error::retry("what the config's references stand for could not be read in time");
-                (ResolvedConfig::as_written(written.clone()), vec![("name".to_owned(), error)])
+                let error = Error::retry(
+                    "what the config's references stand for could not be read in time",
+                );
+                (
+                    ResolvedConfig::as_written(written.clone()),
+                    vec![("name".to_owned(), error)],
+                )
             }
         }
     }
 
     /// Everything that needs no look at the database.
-    fn declared(&self, connector: &ConnectorPlugin, given: &GivenValues, config: &Config) -> ConfigForm {
+    fn declared(
+        &self,
+        connector: &ConnectorPlugin,
+        given: &GivenValues,
+        config: &Config,
+    ) -> ConfigForm {
         let mut form = ConfigForm::default();
         form.add(keys::COMMON, given, KeyNaming::PLAIN);
         rules::check_tasks(&mut form, config, self.worker.tasks_max);
@@ -180,25 +233,43 @@ impl Validator {
         chain::add_predicates(&mut form, given, config, &self.registry);
         let plugin = connector.plugin();
         let version = keys::CONNECTOR_VERSION;
-        chain::check_version(&mut form, plugin, "connector.class", version, config.get(version));
+        chain::check_version(
+            &mut form,
+            plugin,
+            "connector.class",
+            version,
+            config.get(version),
+        );
         form.add(plugin.keys_as(config.class()), given, KeyNaming::PLAIN);
         let mut report = ConfigReport::default();
         plugin.check(config, &mut report);
         form.merge(report, "");
-        chain::add_converters(&mut form, given, config, &self.registry, &self.worker.config);
+        chain::add_converters(
+            &mut form,
+            given,
+            config,
+            &self.registry,
+            &self.worker.config,
+        );
         form.merge(unused(&self.registry, connector, config), "");
         rules::check_overrides(&mut form, config, &self.worker);
         rules::check_progress_timeout(&mut form, config);
         for (name, _) in given.iter().filter(|(_, value)| value.is_none()) {
             let nulls = form.add_undeclared(name, None);
-            nulls.errors.push("Null value can not be supplied as the configuration value.".to_owned());
+            nulls
+                .errors
+                .push("Null value can not be supplied as the configuration value.".to_owned());
         }
         form
     }
 
     /// The keys of a plug-in of any kind, a connector's own first. `None`: no such plug-in.
     /// Errors: it has none of the versions `wanted`.
-    pub fn plugin_keys(&self, class: &str, wanted: Option<&VersionReq>) -> Option<Result<Vec<ConfigKeyInfo>, String>> {
+    pub fn plugin_keys(
+        &self,
+        class: &str,
+        wanted: Option<&VersionReq>,
+    ) -> Option<Result<Vec<ConfigKeyInfo>, String>> {
         let fits = |plugin: &dyn Plugin| wanted.map_or(Ok(()), |wanted| wanted.met_by(plugin));
         if let Some(connector) = self.registry.connector(class) {
             let further = match connector {
@@ -206,24 +277,41 @@ impl Validator {
                 ConnectorPlugin::Sink(_) => keys::SINK,
             };
             let tables = [connector.plugin().keys_as(class), keys::COMMON, further];
-            let keys = || tables.into_iter().flat_map(|table| form::definitions(table, KeyNaming::PLAIN)).collect();
+            let keys = || {
+                tables
+                    .into_iter()
+                    .flat_map(|table| form::definitions(table, KeyNaming::PLAIN))
+                    .collect()
+            };
             return Some(fits(connector.plugin()).map(|()| keys()));
         }
-        let kinds =
-            [PluginKind::Converter, PluginKind::HeaderConverter, PluginKind::Transformation, PluginKind::Predicate];
-        let plugin = kinds.into_iter().find_map(|kind| self.registry.plugin(kind, class))?;
+        let kinds = [
+            PluginKind::Converter,
+            PluginKind::HeaderConverter,
+            PluginKind::Transformation,
+            PluginKind::Predicate,
+        ];
+        let plugin = kinds
+            .into_iter()
+            .find_map(|kind| self.registry.plugin(kind, class))?;
         Some(fits(plugin).map(|()| form::definitions(plugin.keys(), chain::OWN)))
     }
 }
 
 /// Refuses what no connector has and what would take its time or memory by its size alone.
 fn small_enough(given: &GivenValues) -> Result<(), ValidationError> {
-    let bytes: usize = given.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len)).sum();
-    for (found, most, what) in
-        [(given.len(), bounds::KEYS_MAX, "keys"), (bytes, bounds::CONFIG_MAX_BYTES, "bytes of names and values")]
-    {
+    let bytes: usize = given
+        .iter()
+        .map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len))
+        .sum();
+    for (found, most, what) in [
+        (given.len(), bounds::KEYS_MAX, "keys"),
+        (bytes, bounds::CONFIG_MAX_BYTES, "bytes of names and values"),
+    ] {
         if found > most {
-            return Err(ValidationError::TooLarge(format!("it has {found} {what}, the most is {most}")));
+            return Err(ValidationError::TooLarge(format!(
+                "it has {found} {what}, the most is {most}"
+            )));
         }
     }
     Ok(())
@@ -232,8 +320,12 @@ fn small_enough(given: &GivenValues) -> Result<(), ValidationError> {
 async fn probe(connector: &ConnectorPlugin, config: &Config) -> ConfigReport {
     let mut report = ConfigReport::default();
     let done = match connector {
-        ConnectorPlugin::Source(source) => tokio::time::timeout(PROBE_LIMIT, source.probe(config, &mut report)).await,
-        ConnectorPlugin::Sink(sink) => tokio::time::timeout(PROBE_LIMIT, sink.probe(config, &mut report)).await,
+        ConnectorPlugin::Source(source) => {
+            tokio::time::timeout(PROBE_LIMIT, source.probe(config, &mut report)).await
+        }
+        ConnectorPlugin::Sink(sink) => {
+            tokio::time::timeout(PROBE_LIMIT, sink.probe(config, &mut report)).await
+        }
     };
     if done.is_err() {
         let text = format!(

@@ -12,16 +12,26 @@ use crate::keys;
 use crate::worker;
 
 fn list<'a>(config: &'a Config, key: &str) -> Vec<&'a str> {
-    config.get(key).unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
+    config
+        .get(key)
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .collect()
 }
 
 fn is(config: &Config, key: &str, value: &str) -> bool {
-    config.get(key).is_some_and(|given| given.trim().eq_ignore_ascii_case(value))
+    config
+        .get(key)
+        .is_some_and(|given| given.trim().eq_ignore_ascii_case(value))
 }
 
 /// Whether the worker can make as many tasks as the config asks for.
 pub(super) fn check_tasks(form: &mut ConfigForm, config: &Config, most: usize) {
-    let is_number = config.get("tasks.max").is_none_or(|text| text.trim().parse::<i32>().is_ok());
+    let is_number = config
+        .get("tasks.max")
+        .is_none_or(|text| text.trim().parse::<i32>().is_ok());
     if let (true, Err(text)) = (is_number, bounds::tasks(config, most)) {
         form.error("tasks.max", text);
     }
@@ -30,7 +40,10 @@ pub(super) fn check_tasks(form: &mut ConfigForm, config: &Config, most: usize) {
 /// Exactly once (KIP-618) and topic creation (KIP-158).
 pub(super) fn check_source(form: &mut ConfigForm, config: &Config, worker: &WorkerFacts) {
     if is(config, "exactly.once.support", "required") && !worker.exactly_once_source {
-        form.error("exactly.once.support", "This worker does not have exactly-once source support enabled.");
+        form.error(
+            "exactly.once.support",
+            "This worker does not have exactly-once source support enabled.",
+        );
     }
     if is(config, "transaction.boundary", "connector") {
         form.error(
@@ -42,14 +55,27 @@ pub(super) fn check_source(form: &mut ConfigForm, config: &Config, worker: &Work
     if config.with_prefix("topic.creation.").is_empty() {
         return;
     }
-    let given: GivenValues = config.iter().map(|(k, v)| (k.to_owned(), Some(v.to_owned()))).collect();
+    let given: GivenValues = config
+        .iter()
+        .map(|(k, v)| (k.to_owned(), Some(v.to_owned())))
+        .collect();
     let groups = chain::aliases(form, config, "topic.creation.groups");
-    for group in groups.iter().map(String::as_str).filter(|group| *group != "default").chain(["default"]) {
+    for group in groups
+        .iter()
+        .map(String::as_str)
+        .filter(|group| *group != "default")
+        .chain(["default"])
+    {
         let prefix = format!("topic.creation.{group}.");
-        let naming = KeyNaming { prefix: &prefix, text_prefix: &prefix, group: None };
+        let naming = KeyNaming {
+            prefix: &prefix,
+            text_prefix: &prefix,
+            group: None,
+        };
         // Groups inherit counts from the default group, and only that one need have them.
         let own = config.with_prefix(&prefix);
-        let needed = |key: &&connector_api::ConfigKey| group == "default" || own.get(key.name).is_some();
+        let needed =
+            |key: &&connector_api::ConfigKey| group == "default" || own.get(key.name).is_some();
         for key in keys::TOPIC_GROUP.iter().filter(needed) {
             form.add(std::slice::from_ref(key), &given, naming);
         }
@@ -59,9 +85,14 @@ pub(super) fn check_source(form: &mut ConfigForm, config: &Config, worker: &Work
 /// `topics` or `topics.regex`, the dead letter topic, the consumer group.
 pub(super) fn check_sink(form: &mut ConfigForm, config: &Config, worker: &WorkerFacts) {
     let topics = list(config, "topics");
-    let regex = config.get("topics.regex").map(str::trim).filter(|regex| !regex.is_empty());
+    let regex = config
+        .get("topics.regex")
+        .map(str::trim)
+        .filter(|regex| !regex.is_empty());
     let both = match (topics.is_empty(), regex) {
-        (false, Some(_)) => Some("topics and topics.regex are mutually exclusive options, but both are set."),
+        (false, Some(_)) => {
+            Some("topics and topics.regex are mutually exclusive options, but both are set.")
+        }
         (true, None) => Some("Must configure one of topics or topics.regex"),
         _ => None,
     };
@@ -69,19 +100,36 @@ pub(super) fn check_sink(form: &mut ConfigForm, config: &Config, worker: &Worker
         form.error("topics", text);
         form.error("topics.regex", text);
     }
-    if let Some(dlq) = config.get("errors.deadletterqueue.topic.name").map(str::trim).filter(|dlq| !dlq.is_empty()) {
+    if let Some(dlq) = config
+        .get("errors.deadletterqueue.topic.name")
+        .map(str::trim)
+        .filter(|dlq| !dlq.is_empty())
+    {
         check_dead_letters(form, dlq, &topics, regex);
     }
     let overridden = config.get("consumer.override.group.id");
-    let group = overridden.map_or_else(|| format!("connect-{}", config.get("name").unwrap_or_default()), str::to_owned);
+    let group = overridden.map_or_else(
+        || format!("connect-{}", config.get("name").unwrap_or_default()),
+        str::to_owned,
+    );
     if group == worker.group_id {
         let (key, what) = match overridden {
-            Some(group) => ("consumer.override.group.id", format!("Consumer group {group}")),
-            None => {
-                ("name", format!("Consumer group for sink connector named {}", config.get("name").unwrap_or_default()))
-            }
+            Some(group) => (
+                "consumer.override.group.id",
+                format!("Consumer group {group}"),
+            ),
+            None => (
+                "name",
+                format!(
+                    "Consumer group for sink connector named {}",
+                    config.get("name").unwrap_or_default()
+                ),
+            ),
         };
-        form.error(key, format!("{what} conflicts with Connect worker group {group}"));
+        form.error(
+            key,
+            format!("{what} conflicts with Connect worker group {group}"),
+        );
     }
 }
 
@@ -105,7 +153,9 @@ fn check_dead_letters(form: &mut ConfigForm, dlq: &str, topics: &[&str], regex: 
 
 /// The worker's key that a connector may have of its own.
 pub(super) fn check_progress_timeout(form: &mut ConfigForm, config: &Config) {
-    let Some(value) = config.get(worker::PROGRESS_TIMEOUT) else { return };
+    let Some(value) = config.get(worker::PROGRESS_TIMEOUT) else {
+        return;
+    };
     form.add_undeclared(worker::PROGRESS_TIMEOUT, Some(value));
     // A reference is looked up when a task starts.
     if let (Err(error), false) = (worker::progress_limit(config), value.contains("${")) {
@@ -116,7 +166,11 @@ pub(super) fn check_progress_timeout(form: &mut ConfigForm, config: &Config) {
 /// Client settings that a connector overrides: only what the worker's policy permits, and never what could load a
 /// library or run a command.
 pub(super) fn check_overrides(form: &mut ConfigForm, config: &Config, worker: &WorkerFacts) {
-    for client in [ClientRole::Producer, ClientRole::Consumer, ClientRole::Admin] {
+    for client in [
+        ClientRole::Producer,
+        ClientRole::Consumer,
+        ClientRole::Admin,
+    ] {
         for (name, value) in config.with_prefix(client.override_prefix()).iter() {
             let full = format!("{}{name}", client.override_prefix());
             form.add_undeclared(&full, Some(value));

@@ -21,7 +21,10 @@ pub(super) struct ValidationSlots {
 
 impl Default for ValidationSlots {
     fn default() -> Self {
-        Self { configs: Arc::new(Semaphore::new(CONFIGS)), computations: Arc::new(Semaphore::new(COMPUTATIONS)) }
+        Self {
+            configs: Arc::new(Semaphore::new(CONFIGS)),
+            computations: Arc::new(Semaphore::new(COMPUTATIONS)),
+        }
     }
 }
 
@@ -33,8 +36,12 @@ impl ValidationSlots {
 
     /// Computes on a thread where it may take its time; `None` when too much is being computed. A computation whose
     /// caller is gone keeps its turn until it ends. Panics as `work` does.
-    pub(super) async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let turn = tokio::time::timeout(WAIT_LIMIT, Arc::clone(&self.computations).acquire_owned()).await;
+    pub(super) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let turn =
+            tokio::time::timeout(WAIT_LIMIT, Arc::clone(&self.computations).acquire_owned()).await;
         let turn = turn.ok()?.ok()?;
         let computed = tokio::task::spawn_blocking(move || {
             let done = work();

@@ -15,11 +15,18 @@ async fn validate(pairs: &[(&str, &str)]) -> Result<ConfigInfos, ValidationError
 
 /// A valid config of the fixture and these keys, with all transforms, predicates and converters at hand.
 async fn validate_built_in(pairs: &[(&str, &str)]) -> ConfigInfos {
-    let pairs = [&[("connector.class", "Rows"), ("name", "n"), ("url", "u")], pairs].concat();
+    let pairs = [
+        &[("connector.class", "Rows"), ("name", "n"), ("url", "u")],
+        pairs,
+    ]
+    .concat();
     validate_with(Registry::built_in(), &pairs).await.unwrap()
 }
 
-async fn validate_with(registry: Registry, pairs: &[(&str, &str)]) -> Result<ConfigInfos, ValidationError> {
+async fn validate_with(
+    registry: Registry,
+    pairs: &[(&str, &str)],
+) -> Result<ConfigInfos, ValidationError> {
     let registry = registry.and(fixture::source());
     let worker = WorkerFacts {
         group_id: "g".into(),
@@ -27,39 +34,85 @@ async fn validate_with(registry: Registry, pairs: &[(&str, &str)]) -> Result<Con
         exactly_once_source: false,
         ..WorkerFacts::default()
     };
-    let given: BTreeMap<_, _> = pairs.iter().map(|(k, v)| ((*k).to_owned(), Some((*v).to_owned()))).collect();
+    let given: BTreeMap<_, _> = pairs
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), Some((*v).to_owned())))
+        .collect();
     Validator::new(registry, worker).validate(&given).await
 }
 
 fn value<'a>(infos: &'a ConfigInfos, name: &str) -> &'a ConfigValueInfo {
-    &infos.configs.iter().find(|config| config.value.name == name).unwrap().value
+    &infos
+        .configs
+        .iter()
+        .find(|config| config.value.name == name)
+        .unwrap()
+        .value
 }
 
 #[tokio::test]
 async fn a_form_has_every_key_with_its_value_and_nothing_secret() {
-    let infos =
-        validate(&[("name", "n"), ("connector.class", "Rows"), ("url", " u "), ("pass", "s3cret"), ("other", "x")])
-            .await
-            .unwrap();
+    let infos = validate(&[
+        ("name", "n"),
+        ("connector.class", "Rows"),
+        ("url", " u "),
+        ("pass", "s3cret"),
+        ("other", "x"),
+    ])
+    .await
+    .unwrap();
     assert_eq!((infos.name.as_str(), infos.error_count), ("Rows", 0));
-    let groups = ["Common", "Transforms", "Predicates", "Error Handling", "Topic Creation", "Exactly Once Support"];
+    let groups = [
+        "Common",
+        "Transforms",
+        "Predicates",
+        "Error Handling",
+        "Topic Creation",
+        "Exactly Once Support",
+    ];
     assert_eq!(infos.groups[..6], groups);
     assert_eq!(infos.groups[7..], ["Database", "Mode"]);
     assert_eq!(value(&infos, "url").value.as_deref(), Some("u"));
     assert_eq!(value(&infos, "password").value.as_deref(), Some("[hidden]"));
-    assert_eq!(value(&infos, "mode").recommended_values, ["found"], "what the database has beats what is declared");
+    assert_eq!(
+        value(&infos, "mode").recommended_values,
+        ["found"],
+        "what the database has beats what is declared"
+    );
     assert!(!value(&infos, "b.only").visible);
-    let names: Vec<_> = infos.configs.iter().map(|c| c.value.name.as_str()).collect();
+    let names: Vec<_> = infos
+        .configs
+        .iter()
+        .map(|c| c.value.name.as_str())
+        .collect();
     assert!(!names.contains(&"task.part") && !names.contains(&"other"));
-    let url = infos.configs.iter().find(|c| c.value.name == "url").unwrap().definition.clone().unwrap();
-    assert_eq!((url.required, url.order, url.default_value), (true, 1, None));
+    let url = infos
+        .configs
+        .iter()
+        .find(|c| c.value.name == "url")
+        .unwrap()
+        .definition
+        .clone()
+        .unwrap();
+    assert_eq!(
+        (url.required, url.order, url.default_value),
+        (true, 1, None)
+    );
 }
 
 #[tokio::test]
 async fn each_error_stands_on_its_key_once() {
     for (pairs, key, want) in [
-        (&[("mode", "c")][..], "mode", vec!["Invalid value c for configuration mode: String must be one of: a, b"]),
-        (&[("url", "nowhere")], "url", vec!["Invalid value nowhere for configuration url: there is no such place"]),
+        (
+            &[("mode", "c")][..],
+            "mode",
+            vec!["Invalid value c for configuration mode: String must be one of: a, b"],
+        ),
+        (
+            &[("url", "nowhere")],
+            "url",
+            vec!["Invalid value nowhere for configuration url: there is no such place"],
+        ),
         (&[("url", "closed")], "url", vec!["Could not connect"]),
         (
             &[("b.only", "x")],
@@ -69,7 +122,11 @@ async fn each_error_stands_on_its_key_once() {
                 "Invalid value null for configuration b.only: Value must be non-null",
             ],
         ),
-        (&[("name", "")], "name", vec!["Invalid value  for configuration name: String may not be empty"]),
+        (
+            &[("name", "")],
+            "name",
+            vec!["Invalid value  for configuration name: String may not be empty"],
+        ),
         (
             &[("name", "a\u{7f}\nb")],
             "name",
@@ -86,17 +143,23 @@ async fn each_error_stands_on_its_key_once() {
         (
             &[("transforms", "t"), ("transforms.t.type", "no.T")],
             "transforms.t.type",
-            vec!["Invalid value no.T for configuration transforms.t.type: Class no.T could not be found."],
+            vec![
+                "Invalid value no.T for configuration transforms.t.type: Class no.T could not be found.",
+            ],
         ),
         (
             &[("transforms", "t")],
             "transforms.t.type",
-            vec!["Missing required configuration \"transforms.t.type\" which has no default value."],
+            vec![
+                "Missing required configuration \"transforms.t.type\" which has no default value.",
+            ],
         ),
         (
             &[("value.converter", "no.C")],
             "value.converter",
-            vec!["Invalid value no.C for configuration value.converter: Class no.C could not be found."],
+            vec![
+                "Invalid value no.C for configuration value.converter: Class no.C could not be found.",
+            ],
         ),
         (
             &[("exactly.once.support", "REQUIRED")],
@@ -106,7 +169,9 @@ async fn each_error_stands_on_its_key_once() {
         (
             &[("topic.creation.default.partitions", "0")],
             "topic.creation.default.partitions",
-            vec!["Invalid value 0 for configuration topic.creation.default.partitions: Value must be -1 or at least 1"],
+            vec![
+                "Invalid value 0 for configuration topic.creation.default.partitions: Value must be -1 or at least 1",
+            ],
         ),
     ] {
         let mut given = vec![("connector.class", "Rows")];
@@ -123,11 +188,19 @@ async fn each_error_stands_on_its_key_once() {
 
 #[tokio::test]
 async fn a_class_that_nobody_has_is_told_with_those_that_there_are() {
-    assert_eq!(validate(&[("name", "n")]).await.unwrap_err(), ValidationError::NoClass);
-    let Err(ValidationError::Class(class, available)) = validate(&[("connector.class", "no.Such")]).await else {
+    assert_eq!(
+        validate(&[("name", "n")]).await.unwrap_err(),
+        ValidationError::NoClass
+    );
+    let Err(ValidationError::Class(class, available)) =
+        validate(&[("connector.class", "no.Such")]).await
+    else {
         panic!("it was found");
     };
-    assert_eq!((class.as_str(), available[0].class.as_str()), ("no.Such", "a.b.RowsConnector"));
+    assert_eq!(
+        (class.as_str(), available[0].class.as_str()),
+        ("no.Such", "a.b.RowsConnector")
+    );
 }
 
 #[tokio::test]
@@ -142,9 +215,18 @@ async fn client_overrides_are_refused_one_by_one() {
     ];
     let infos = validate(&given).await.unwrap();
     assert_eq!(infos.error_count, 2);
-    assert_eq!(value(&infos, "producer.override.linger.ms").value.as_deref(), Some("5"));
+    assert_eq!(
+        value(&infos, "producer.override.linger.ms")
+            .value
+            .as_deref(),
+        Some("5")
+    );
     let refused = &value(&infos, "producer.override.plugin.library.paths").errors[0];
-    assert!(refused.starts_with("The 'producer.override.plugin.library.paths' override is not supported"), "{refused}");
+    assert!(
+        refused
+            .starts_with("The 'producer.override.plugin.library.paths' override is not supported"),
+        "{refused}"
+    );
 }
 
 const ROUTED: [(&str, &str); 6] = [
@@ -160,7 +242,12 @@ const ROUTED: [(&str, &str); 6] = [
 async fn a_plug_in_of_another_version_is_an_error_of_its_class_and_of_its_version() {
     let there = env!("CARGO_PKG_VERSION");
     for (key, class_key, class, there) in [
-        ("connector.plugin.version", "connector.class", "a.b.RowsConnector", "1.2.3"),
+        (
+            "connector.plugin.version",
+            "connector.class",
+            "a.b.RowsConnector",
+            "1.2.3",
+        ),
         (
             "transforms.t.plugin.version",
             "transforms.t.type",
@@ -173,7 +260,12 @@ async fn a_plug_in_of_another_version_is_an_error_of_its_class_and_of_its_versio
             "org.apache.kafka.connect.transforms.predicates.RecordIsTombstone",
             there,
         ),
-        ("value.converter.plugin.version", "value.converter", "org.apache.kafka.connect.json.JsonConverter", there),
+        (
+            "value.converter.plugin.version",
+            "value.converter",
+            "org.apache.kafka.connect.json.JsonConverter",
+            there,
+        ),
     ] {
         for (asked, errors) in [
             (
@@ -193,7 +285,11 @@ async fn a_plug_in_of_another_version_is_an_error_of_its_class_and_of_its_versio
             assert_eq!(value(&infos, key).recommended_values, [there]);
         }
         let infos = validate_built_in(&[&ROUTED[..], &[(key, "[1.0")]].concat()).await;
-        assert_eq!(value(&infos, key).errors, ["Unbounded range: [1.0"], "{key}");
+        assert_eq!(
+            value(&infos, key).errors,
+            ["Unbounded range: [1.0"],
+            "{key}"
+        );
     }
 }
 
@@ -204,7 +300,10 @@ async fn the_version_of_a_converter_counts_only_beside_its_class() {
     assert_eq!(infos.error_count, 0);
     let infos = validate_built_in(&[("key.converter.plugin.version", "[1.0")]).await;
     assert_eq!(
-        (infos.error_count, &*value(&infos, "key.converter.plugin.version").errors[0]),
+        (
+            infos.error_count,
+            &*value(&infos, "key.converter.plugin.version").errors[0]
+        ),
         (1, "Unbounded range: [1.0")
     );
 }
@@ -212,22 +311,37 @@ async fn the_version_of_a_converter_counts_only_beside_its_class() {
 #[tokio::test]
 async fn more_tasks_names_or_keys_than_can_be_are_refused_and_the_limit_is_named() {
     fn config<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-        [&[("connector.class", "Rows"), ("name", "n"), ("url", "u")], pairs].concat()
+        [
+            &[("connector.class", "Rows"), ("name", "n"), ("url", "u")],
+            pairs,
+        ]
+        .concat()
     }
-    let infos = validate(&config(&[("tasks.max", "2147483647")])).await.unwrap();
+    let infos = validate(&config(&[("tasks.max", "2147483647")]))
+        .await
+        .unwrap();
     let text = "Invalid value 2147483647 for configuration tasks.max: Value must be no more than 1000, which \
                 rowferry.tasks.max of the worker allows";
     assert_eq!(value(&infos, "tasks.max").errors, [text]);
     assert_eq!(infos.error_count, 1);
-    let listed = |count: usize| (0..count).map(|n| format!("a{n}")).collect::<Vec<_>>().join(",");
+    let listed = |count: usize| {
+        (0..count)
+            .map(|n| format!("a{n}"))
+            .collect::<Vec<_>>()
+            .join(",")
+    };
     for key in ["transforms", "predicates", "topic.creation.groups"] {
         let names = listed(257);
         let mut pairs = config(&[(key, names.as_str())]);
         pairs.push(("topic.creation.default.partitions", "1"));
         let infos = validate(&pairs).await.unwrap();
-        let text = format!("Invalid value for configuration {key}: it lists 257 names, the most is 256");
+        let text =
+            format!("Invalid value for configuration {key}: it lists 257 names, the most is 256");
         assert_eq!(value(&infos, key).errors, [text]);
-        assert!(infos.configs.len() < 100, "no forms are made of names that are too many");
+        assert!(
+            infos.configs.len() < 100,
+            "no forms are made of names that are too many"
+        );
     }
     let large = "x".repeat(1024 * 1024);
     let Err(ValidationError::TooLarge(why)) = validate(&config(&[("other", &large)])).await else {
@@ -240,32 +354,60 @@ async fn more_tasks_names_or_keys_than_can_be_are_refused_and_the_limit_is_named
 #[tokio::test]
 async fn the_time_of_a_validation_grows_with_the_config_and_no_faster() {
     let registry = Registry::built_in();
-    let listed = |name: &str, count: usize| (0..count).map(|n| format!("{name}{n}")).collect::<Vec<_>>().join(",");
+    let listed = |name: &str, count: usize| {
+        (0..count)
+            .map(|n| format!("{name}{n}"))
+            .collect::<Vec<_>>()
+            .join(",")
+    };
     let began = std::time::Instant::now();
     for connector in registry.connectors() {
-        let tables = [connector.plugin().keys(), crate::keys::COMMON, crate::keys::SOURCE, crate::keys::SINK];
+        let tables = [
+            connector.plugin().keys(),
+            crate::keys::COMMON,
+            crate::keys::SOURCE,
+            crate::keys::SINK,
+        ];
         let keys = tables.into_iter().flatten();
         for key in keys.filter(|key| key.ty == connector_api::config::ConfigType::List) {
             let long = listed("t", 40_000);
-            let pairs = [("connector.class", connector.plugin().class()), ("name", "n"), (key.name, long.as_str())];
+            let pairs = [
+                ("connector.class", connector.plugin().class()),
+                ("name", "n"),
+                (key.name, long.as_str()),
+            ];
             validate_with(Registry::built_in(), &pairs).await.unwrap();
         }
     }
-    let (transforms, predicates, topics) = (listed("t", 256), listed("p", 256), listed("topic", 60_000));
+    let (transforms, predicates, topics) =
+        (listed("t", 256), listed("p", 256), listed("topic", 60_000));
     let mut pairs = vec![
         ("transforms".to_owned(), transforms),
         ("predicates".to_owned(), predicates),
         ("topics".to_owned(), topics),
     ];
     for n in 0..256 {
-        pairs.push((format!("transforms.t{n}.type"), "ReplaceField$Value".to_owned()));
+        pairs.push((
+            format!("transforms.t{n}.type"),
+            "ReplaceField$Value".to_owned(),
+        ));
         pairs.push((format!("transforms.t{n}.predicate"), format!("p{n}")));
-        pairs.push((format!("predicates.p{n}.type"), "RecordIsTombstone".to_owned()));
+        pairs.push((
+            format!("predicates.p{n}.type"),
+            "RecordIsTombstone".to_owned(),
+        ));
         pairs.push((format!("producer.override.key{n}"), "x".to_owned()));
     }
-    let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let pairs: Vec<_> = pairs
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
     let infos = validate_built_in(&pairs).await;
     assert!(infos.configs.len() > 256 * 5);
     // A quadratic step over one of these takes minutes.
-    assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(60),
+        "{:?}",
+        began.elapsed()
+    );
 }

@@ -26,10 +26,16 @@ impl VersionReq {
         if text == LATEST {
             return Ok(None);
         }
-        let spec = if text.starts_with(['[', '(']) { text.to_owned() } else { format!("[{text}]") };
+        let spec = if text.starts_with(['[', '(']) {
+            text.to_owned()
+        } else {
+            format!("[{text}]")
+        };
         let (mut ranges, mut rest) = (Vec::<VersionRange>::new(), spec.as_str());
         while rest.starts_with(['[', '(']) {
-            let end = rest.find([')', ']']).ok_or_else(|| format!("Unbounded range: {spec}"))?;
+            let end = rest
+                .find([')', ']'])
+                .ok_or_else(|| format!("Unbounded range: {spec}"))?;
             let range = VersionRange::read(&rest[..=end])?;
             if ranges.last().is_some_and(|last| range.begins_within(last)) {
                 return Err(format!("Ranges overlap: {spec}"));
@@ -39,7 +45,9 @@ impl VersionReq {
             rest = rest.strip_prefix(',').map_or(rest, str::trim);
         }
         if !rest.is_empty() {
-            return Err(format!("Only fully-qualified sets allowed in multiple set scenario: {spec}"));
+            return Err(format!(
+                "Only fully-qualified sets allowed in multiple set scenario: {spec}"
+            ));
         }
         Ok(Some(Self(ranges)))
     }
@@ -70,7 +78,9 @@ pub fn check(plugin: &dyn Plugin, asked: Option<&str>) -> Result<(), String> {
 pub fn ensure(plugin: &dyn Plugin, key: &str, asked: Option<&str>) -> Result<(), Error> {
     check(plugin, asked).map_err(|text| {
         let asked = asked.unwrap_or_default();
-        Error::config(format!("Invalid value {asked} for configuration {key}: {text}"))
+        Error::config(format!(
+            "Invalid value {asked} for configuration {key}: {text}"
+        ))
     })
 }
 
@@ -102,23 +112,42 @@ impl VersionRange {
                 return Err(format!("Single version must be surrounded by []: {text}"));
             }
             let version = PluginVersion::new(inner);
-            return Ok(Self { low: Some(version.clone()), with_low, high: Some(version), with_high });
+            return Ok(Self {
+                low: Some(version.clone()),
+                with_low,
+                high: Some(version),
+                with_high,
+            });
         };
-        let limit = |text: &str| Some(text.trim()).filter(|text| !text.is_empty()).map(PluginVersion::new);
+        let limit = |text: &str| {
+            Some(text.trim())
+                .filter(|text| !text.is_empty())
+                .map(PluginVersion::new)
+        };
         let (low, high) = (limit(low), limit(high));
         if let (Some(low), Some(high)) = (&low, &high) {
             let order = low.compare(high);
-            if order == Ordering::Greater || (order == Ordering::Equal && !(with_low && with_high)) {
+            if order == Ordering::Greater || (order == Ordering::Equal && !(with_low && with_high))
+            {
                 return Err(format!("Range defies version ordering: {text}"));
             }
         }
-        Ok(Self { low, with_low, high, with_high })
+        Ok(Self {
+            low,
+            with_low,
+            high,
+            with_high,
+        })
     }
 
     /// Whether it begins before the end of an earlier one.
     fn begins_within(&self, earlier: &Self) -> bool {
-        let Some(end) = &earlier.high else { return false };
-        self.low.as_ref().is_none_or(|low| low.compare(end) == Ordering::Less)
+        let Some(end) = &earlier.high else {
+            return false;
+        };
+        self.low
+            .as_ref()
+            .is_none_or(|low| low.compare(end) == Ordering::Less)
     }
 
     fn contains(&self, version: &PluginVersion) -> bool {
@@ -138,8 +167,13 @@ impl VersionRange {
 
 impl fmt::Display for VersionRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |limit: &Option<PluginVersion>| limit.as_ref().map(ToString::to_string).unwrap_or_default();
-        let (open, close) = (if self.with_low { '[' } else { '(' }, if self.with_high { ']' } else { ')' });
+        let text = |limit: &Option<PluginVersion>| {
+            limit.as_ref().map(ToString::to_string).unwrap_or_default()
+        };
+        let (open, close) = (
+            if self.with_low { '[' } else { '(' },
+            if self.with_high { ']' } else { ')' },
+        );
         write!(f, "{open}{},{}{close}", text(&self.low), text(&self.high))
     }
 }
@@ -176,19 +210,34 @@ mod tests {
             let wanted = VersionReq::read(text).unwrap().unwrap();
             let found: Vec<_> = VERSIONS
                 .into_iter()
-                .filter(|version| wanted.0.iter().any(|range| range.contains(&PluginVersion::new(version))))
+                .filter(|version| {
+                    wanted
+                        .0
+                        .iter()
+                        .any(|range| range.contains(&PluginVersion::new(version)))
+                })
                 .collect();
-            assert_eq!((wanted.to_string().as_str(), found.join(" ").as_str()), (shown, within), "{text}");
+            assert_eq!(
+                (wanted.to_string().as_str(), found.join(" ").as_str()),
+                (shown, within),
+                "{text}"
+            );
         }
         for (text, want) in [
             ("[1", "Unbounded range: [1"),
-            ("1]", "Only fully-qualified sets allowed in multiple set scenario: [1]]"),
+            (
+                "1]",
+                "Only fully-qualified sets allowed in multiple set scenario: [1]]",
+            ),
             ("(1)", "Single version must be surrounded by []: (1)"),
             ("()", "Single version must be surrounded by []: ()"),
             ("[1,1)", "Range defies version ordering: [1,1)"),
             ("[2,1]", "Range defies version ordering: [2,1]"),
             ("[1,3],[2,4]", "Ranges overlap: [1,3],[2,4]"),
-            ("[1,2],3", "Only fully-qualified sets allowed in multiple set scenario: [1,2],3"),
+            (
+                "[1,2],3",
+                "Only fully-qualified sets allowed in multiple set scenario: [1,2],3",
+            ),
             ("[1,é", "Unbounded range: [1,é"),
         ] {
             assert_eq!(VersionReq::read(text), Err(want.to_owned()), "{text}");
@@ -198,13 +247,24 @@ mod tests {
 
     #[test]
     fn a_plug_in_of_another_version_is_told_with_the_one_it_has() {
-        let plugin = PluginDescription { class: "a.B", keys: &[], check: |_, _| {} };
+        let plugin = PluginDescription {
+            class: "a.B",
+            keys: &[],
+            check: |_, _| {},
+        };
         let here = env!("CARGO_PKG_VERSION");
-        for fine in [None, Some("latest"), Some(here), Some("[0.0.1,)"), Some("(,9.9)")] {
+        for fine in [
+            None,
+            Some("latest"),
+            Some(here),
+            Some("[0.0.1,)"),
+            Some("(,9.9)"),
+        ] {
             assert_eq!(check(&plugin, fine), Ok(()), "{fine:?}");
         }
-        let text =
-            format!("Plugin a.B not found that matches the version range [9.9,9.9], available versions: [{here}]");
+        let text = format!(
+            "Plugin a.B not found that matches the version range [9.9,9.9], available versions: [{here}]"
+        );
         assert_eq!(check(&plugin, Some("9.9")), Err(text));
         assert!(check(&plugin, Some("")).is_err() && check(&plugin, Some("nonsense")).is_err());
     }

@@ -46,7 +46,8 @@ impl PluginVersion {
             let next = behind.chars().next();
             let before_digit = next.is_some_and(|c| c.is_ascii_digit());
             // A word at the end, or before a number, begins a list even behind a dot.
-            if !digits && !token.is_empty() && (next.is_none() || before_digit) && !list.is_empty() {
+            if !digits && !token.is_empty() && (next.is_none() || before_digit) && !list.is_empty()
+            {
                 lists.push(std::mem::take(&mut list));
             }
             list.push(VersionPart::new(token, digits, before_digit));
@@ -64,7 +65,10 @@ impl PluginVersion {
         while lists.len() > 1 && lists.last().is_some_and(Vec::is_empty) {
             lists.pop();
         }
-        Self { text: text.to_owned(), lists }
+        Self {
+            text: text.to_owned(),
+            lists,
+        }
     }
 
     /// Not an [`Ord`]: Maven's rules are not transitive for words behind dots.
@@ -163,8 +167,12 @@ impl VersionElement<'_> {
     fn compare(self, other: Self) -> Ordering {
         match (self, other) {
             (Self::List(a), Self::List(b)) => compare(a, b),
-            (Self::Part(VersionPart::Number(a)), Self::Part(VersionPart::Number(b))) => (a.len(), a).cmp(&(b.len(), b)),
-            (Self::Part(VersionPart::Word(a)), Self::Part(VersionPart::Word(b))) => place(a).cmp(&place(b)),
+            (Self::Part(VersionPart::Number(a)), Self::Part(VersionPart::Number(b))) => {
+                (a.len(), a).cmp(&(b.len(), b))
+            }
+            (Self::Part(VersionPart::Word(a)), Self::Part(VersionPart::Word(b))) => {
+                place(a).cmp(&place(b))
+            }
             (a, b) => a.kind().cmp(&b.kind()),
         }
     }
@@ -229,13 +237,25 @@ mod tests {
 
     #[test]
     fn versions_are_ordered_as_maven_orders_them() {
-        let all = || ORDERED.iter().enumerate().flat_map(|(at, same)| same.iter().map(move |text| (at, text)));
+        let all = || {
+            ORDERED
+                .iter()
+                .enumerate()
+                .flat_map(|(at, same)| same.iter().map(move |text| (at, text)))
+        };
         for (a_at, a) in all() {
             for (b_at, b) in all() {
-                assert_eq!(PluginVersion::new(a).compare(&PluginVersion::new(b)), a_at.cmp(&b_at), "{a} and {b}");
+                assert_eq!(
+                    PluginVersion::new(a).compare(&PluginVersion::new(b)),
+                    a_at.cmp(&b_at),
+                    "{a} and {b}"
+                );
             }
         }
         // A word in the middle stands in the list of the numbers.
-        assert_eq!(PluginVersion::new("1.xyz.1").compare(&PluginVersion::new("1-alpha")), Ordering::Less);
+        assert_eq!(
+            PluginVersion::new("1.xyz.1").compare(&PluginVersion::new("1-alpha")),
+            Ordering::Less
+        );
     }
 }

@@ -11,7 +11,10 @@ use crate::store::location::BUSY_TIMEOUT;
 
 impl StoreSession {
     /// Takes the lock of the store.
-    pub(super) async fn lock(&mut self, again: Option<(&LastChange, Option<i64>)>) -> Result<(), StoreFailure> {
+    pub(super) async fn lock(
+        &mut self,
+        again: Option<(&LastChange, Option<i64>)>,
+    ) -> Result<(), StoreFailure> {
         // The lock of an SQLite file comes with its locking mode.
         if matches!(self.wire, StoreConnection::Sqlite(..)) || self.try_lock().await? {
             return Ok(());
@@ -25,7 +28,11 @@ impl StoreSession {
                 return Ok(());
             }
         }
-        Err(StoreFailure::told(StoreTrouble::InUse, &self.shown, "it is locked"))
+        Err(StoreFailure::told(
+            StoreTrouble::InUse,
+            &self.shown,
+            "it is locked",
+        ))
     }
 
     /// Waits a little for a worker that is just ending. Advisory locks of PostgreSQL belong to a database; the number is ours.
@@ -33,14 +40,19 @@ impl StoreSession {
         let locked = match &mut self.wire {
             StoreConnection::Sqlite(..) => Ok(true),
             StoreConnection::MySql(connection) => {
-                let lock = sqlx::query_scalar("SELECT GET_LOCK(CONCAT('rowferry.', MD5(DATABASE())), ?)");
-                let locked: Result<Option<i64>, _> = lock.bind(BUSY_TIMEOUT.as_secs()).fetch_one(connection).await;
+                let lock =
+                    sqlx::query_scalar("SELECT GET_LOCK(CONCAT('rowferry.', MD5(DATABASE())), ?)");
+                let locked: Result<Option<i64>, _> = lock
+                    .bind(BUSY_TIMEOUT.as_secs())
+                    .fetch_one(connection)
+                    .await;
                 locked.map(|locked| locked == Some(1))
             }
             StoreConnection::Postgres(connection) => {
                 let mut locked = Ok(false);
                 for _ in 0..=BUSY_TIMEOUT.as_secs() * 4 {
-                    let lock = sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock(8247736527421)");
+                    let lock =
+                        sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock(8247736527421)");
                     locked = lock.fetch_one(&mut *connection).await;
                     if !matches!(locked, Ok(false)) {
                         break;
@@ -72,7 +84,11 @@ impl StoreSession {
             StoreConnection::Postgres(connection) => {
                 let kill = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_locks \
                             WHERE locktype = 'advisory' AND granted AND pid = $1";
-                sqlx::query(kill).bind(i32::try_from(backend).unwrap_or(-1)).execute(connection).await.map(drop)
+                sqlx::query(kill)
+                    .bind(i32::try_from(backend).unwrap_or(-1))
+                    .execute(connection)
+                    .await
+                    .map(drop)
             }
         };
         ended.map_err(|error| self.failed(&error))

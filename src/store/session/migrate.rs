@@ -11,9 +11,14 @@ use crate::store::location::{StoreKind, StoreLocation};
 
 impl StoreSession {
     /// Brings the tables up to date.
-    pub(in crate::store) async fn migrate(&mut self, place: &StoreLocation) -> Result<(), StoreFailure> {
+    pub(in crate::store) async fn migrate(
+        &mut self,
+        place: &StoreLocation,
+    ) -> Result<(), StoreFailure> {
         if let StoreConnection::MySql(connection) = &mut self.wire {
-            forget_halves(connection).await.map_err(|error| StoreFailure::of(&error, &place.shown))?;
+            forget_halves(connection)
+                .await
+                .map_err(|error| StoreFailure::of(&error, &place.shown))?;
         }
         let migrations = place.migrations();
         let migrated = match &mut self.wire {
@@ -29,11 +34,18 @@ impl StoreSession {
     }
 
     /// Refuses a file without tables where a key is that was made for a store: they are made before the key is.
-    pub(in crate::store) async fn has_tables(&mut self, place: &StoreLocation) -> Result<(), StoreFailure> {
-        let (StoreConnection::Sqlite(connection, _), StoreKind::File(_, path)) = (&mut self.wire, &place.kind) else {
+    pub(in crate::store) async fn has_tables(
+        &mut self,
+        place: &StoreLocation,
+    ) -> Result<(), StoreFailure> {
+        let (StoreConnection::Sqlite(connection, _), StoreKind::File(_, path)) =
+            (&mut self.wire, &place.kind)
+        else {
             return Ok(());
         };
-        let tables = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM sqlite_master").fetch_one(connection).await;
+        let tables = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM sqlite_master")
+            .fetch_one(connection)
+            .await;
         if tables.map_err(|error| self.failed(&error))? > 0 {
             return Ok(());
         }
@@ -43,11 +55,19 @@ impl StoreSession {
 
     /// Has SQLite look whether its file is whole.
     async fn examine(&mut self) -> Result<(), StoreFailure> {
-        let StoreConnection::Sqlite(connection, _) = &mut self.wire else { return Ok(()) };
-        let found: Result<String, _> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await;
+        let StoreConnection::Sqlite(connection, _) = &mut self.wire else {
+            return Ok(());
+        };
+        let found: Result<String, _> = sqlx::query_scalar("PRAGMA quick_check(1)")
+            .fetch_one(connection)
+            .await;
         match found {
             Ok(found) if found == "ok" => Ok(()),
-            Ok(found) => Err(StoreFailure::told(StoreTrouble::Damaged, &self.shown, &found)),
+            Ok(found) => Err(StoreFailure::told(
+                StoreTrouble::Damaged,
+                &self.shown,
+                &found,
+            )),
             Err(error) => Err(self.failed(&error)),
         }
     }
@@ -57,26 +77,45 @@ impl StoreSession {
 /// written to; later ones can be run again. sqlx would refuse both.
 async fn forget_halves(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
     let begun = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '_sqlx_migrations'";
-    if sqlx::query_scalar::<_, i64>(begun).fetch_one(&mut *connection).await? == 0 {
+    if sqlx::query_scalar::<_, i64>(begun)
+        .fetch_one(&mut *connection)
+        .await?
+        == 0
+    {
         return Ok(());
     }
     let half = "SELECT MIN(version) FROM _sqlx_migrations WHERE success = FALSE";
-    let Some(half) = sqlx::query_scalar::<_, Option<i64>>(half).fetch_one(&mut *connection).await? else {
+    let Some(half) = sqlx::query_scalar::<_, Option<i64>>(half)
+        .fetch_one(&mut *connection)
+        .await?
+    else {
         return Ok(());
     };
-    warn!(version = half, "a migration of the metadata store was cut off; it is run again");
+    warn!(
+        version = half,
+        "a migration of the metadata store was cut off; it is run again"
+    );
     if half == 1 {
         connection
-            .execute(sqlx::raw_sql("DROP TABLE IF EXISTS connectors, config_history, tasks, statuses, topics"))
+            .execute(sqlx::raw_sql(
+                "DROP TABLE IF EXISTS connectors, config_history, tasks, statuses, topics",
+            ))
             .await?;
     }
-    connection.execute(sqlx::raw_sql("DELETE FROM _sqlx_migrations WHERE success = FALSE")).await.map(drop)
+    connection
+        .execute(sqlx::raw_sql(
+            "DELETE FROM _sqlx_migrations WHERE success = FALSE",
+        ))
+        .await
+        .map(drop)
 }
 
 fn unmigrated(error: sqlx::migrate::MigrateError, shown: &str) -> StoreFailure {
     use sqlx::migrate::MigrateError;
     match error {
-        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => StoreFailure::of(&cause, shown),
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => {
+            StoreFailure::of(&cause, shown)
+        }
         MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => StoreFailure::new(
             StoreTrouble::Refused,
             "the metadata store was made by a newer rowferry: use that version, or another store",

@@ -71,13 +71,18 @@ impl StoreSession {
     ) -> Result<Self, StoreFailure> {
         let failed = |error: sqlx::Error| StoreFailure::of(&error, &place.shown);
         let (wire, backend) = match &place.kind {
-            StoreKind::Memory(options) => {
-                (StoreConnection::Sqlite(options.connect().await.map_err(failed)?, None), None)
-            }
-            StoreKind::File(options, path) => (open_file(place, options, path, again.is_none()).await?, None),
+            StoreKind::Memory(options) => (
+                StoreConnection::Sqlite(options.connect().await.map_err(failed)?, None),
+                None,
+            ),
+            StoreKind::File(options, path) => (
+                open_file(place, options, path, again.is_none()).await?,
+                None,
+            ),
             StoreKind::MySql(options) => {
                 let mut connection = options.connect().await.map_err(failed)?;
-                let backend = sqlx::query_scalar::<_, i64>("SELECT CAST(CONNECTION_ID() AS SIGNED)");
+                let backend =
+                    sqlx::query_scalar::<_, i64>("SELECT CAST(CONNECTION_ID() AS SIGNED)");
                 let backend = backend.fetch_one(&mut connection).await.map_err(failed)?;
                 (StoreConnection::MySql(connection), Some(backend))
             }
@@ -85,10 +90,17 @@ impl StoreSession {
                 let mut connection = options.connect().await.map_err(failed)?;
                 let backend = sqlx::query_scalar::<_, i32>("SELECT pg_catalog.pg_backend_pid()");
                 let backend = backend.fetch_one(&mut connection).await.map_err(failed)?;
-                (StoreConnection::Postgres(connection), Some(i64::from(backend)))
+                (
+                    StoreConnection::Postgres(connection),
+                    Some(i64::from(backend)),
+                )
             }
         };
-        let mut session = Self { wire, backend, shown: place.shown.clone() };
+        let mut session = Self {
+            wire,
+            backend,
+            shown: place.shown.clone(),
+        };
         session.lock(again).await?;
         session.promise_durability().await?;
         Ok(session)
@@ -117,9 +129,17 @@ impl StoreSession {
         if let StoreConnection::Sqlite(_, Some(files)) = &mut self.wire
             && let Err(cause) = files.are_there()
         {
-            return Err(StoreFailure::told(StoreTrouble::Broken, &self.shown, &cause));
+            return Err(StoreFailure::told(
+                StoreTrouble::Broken,
+                &self.shown,
+                &cause,
+            ));
         }
-        let begin = if matches!(self.wire, StoreConnection::Sqlite(..)) { "BEGIN IMMEDIATE" } else { "BEGIN" };
+        let begin = if matches!(self.wire, StoreConnection::Sqlite(..)) {
+            "BEGIN IMMEDIATE"
+        } else {
+            "BEGIN"
+        };
         self.command(begin).await
     }
 
@@ -144,7 +164,11 @@ impl StoreSession {
     }
 
     /// The rows of a query.
-    pub(super) async fn rows(&mut self, query: &SqlQuery, args: &[SqlCell]) -> Result<Vec<Vec<SqlCell>>, StoreFailure> {
+    pub(super) async fn rows(
+        &mut self,
+        query: &SqlQuery,
+        args: &[SqlCell],
+    ) -> Result<Vec<Vec<SqlCell>>, StoreFailure> {
         let sql = self.sql(query.sql);
         let rows = on_wire!(&mut self.wire, connection => {
             bound!(sql, args).fetch_all(connection).await.and_then(|rows| {
@@ -191,17 +215,23 @@ struct StoreFiles {
 
 impl StoreFiles {
     fn identity(path: &Path) -> Option<(u64, u64)> {
-        std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+        std::fs::metadata(path)
+            .ok()
+            .map(|found| (found.dev(), found.ino()))
     }
 
     fn are_there(&mut self) -> Result<(), String> {
         let log = Self::identity(&with_suffix(&self.path, "-wal"));
-        let there = Self::identity(&self.path) == Some(self.store) && (self.log.is_none() || self.log == log);
+        let there = Self::identity(&self.path) == Some(self.store)
+            && (self.log.is_none() || self.log == log);
         self.log = self.log.or(log);
         if there {
             Ok(())
         } else {
-            Err(format!("{0} or {0}-wal was removed or replaced while in use", self.path.display()))
+            Err(format!(
+                "{0} or {0}-wal was removed or replaced while in use",
+                self.path.display()
+            ))
         }
     }
 }
@@ -213,8 +243,7 @@ async fn open_file(
     new: bool,
 ) -> Result<StoreConnection, StoreFailure> {
     let gone = || {
-        let cause =
-            "the file was removed while the worker used it, with what it held; put it back, or start the worker anew";
+        let cause = "the file was removed while the worker used it, with what it held; put it back, or start the worker anew";
         StoreFailure::told(StoreTrouble::Broken, &place.shown, cause)
     };
     if new {
@@ -225,14 +254,24 @@ async fn open_file(
     let connection = options.clone().create_if_missing(new).connect().await;
     let connection = connection.map_err(|error| StoreFailure::of(&error, &place.shown))?;
     let store = StoreFiles::identity(path).ok_or_else(gone)?;
-    Ok(StoreConnection::Sqlite(connection, Some(StoreFiles { path: path.to_owned(), store, log: None })))
+    Ok(StoreConnection::Sqlite(
+        connection,
+        Some(StoreFiles {
+            path: path.to_owned(),
+            store,
+            log: None,
+        }),
+    ))
 }
 
 /// A server that is idle for 8 hours would be hung up on; the longest limit is a year. What a commit is worth is set for the
 /// whole server alone.
 async fn promise_mysql(connection: &mut MySqlConnection, shown: &str) -> Result<(), sqlx::Error> {
-    connection.execute(sqlx::raw_sql("SET SESSION wait_timeout = 31536000")).await?;
-    let flush = sqlx::query_scalar::<_, i64>("SELECT CAST(@@innodb_flush_log_at_trx_commit AS SIGNED)");
+    connection
+        .execute(sqlx::raw_sql("SET SESSION wait_timeout = 31536000"))
+        .await?;
+    let flush =
+        sqlx::query_scalar::<_, i64>("SELECT CAST(@@innodb_flush_log_at_trx_commit AS SIGNED)");
     let flush = match flush.fetch_one(connection).await {
         // A server that speaks MySQL's protocol and has other words for it.
         Err(sqlx::Error::Database(_)) => return Ok(()),

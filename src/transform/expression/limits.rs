@@ -24,11 +24,15 @@ pub(super) struct EvaluationDeadline {
 
 impl EvaluationDeadline {
     pub(super) fn new() -> Self {
-        Self { begun: Instant::now(), at: Arc::default() }
+        Self {
+            begun: Instant::now(),
+            at: Arc::default(),
+        }
     }
 
     pub(super) fn set(&self, within: Duration) {
-        self.at.store(nanos(self.begun.elapsed() + within), Ordering::Relaxed);
+        self.at
+            .store(nanos(self.begun.elapsed() + within), Ordering::Relaxed);
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -64,8 +68,12 @@ pub(super) fn is_small(value: &Value) -> bool {
         let Some(left) = left else { return false };
         (*items, *bytes) = left;
         match value {
-            Value::Array(inner) | Value::Struct(inner) => inner.iter().all(|inner| within(inner, items, bytes)),
-            Value::Map(entries) => entries.iter().all(|(k, v)| within(k, items, bytes) && within(v, items, bytes)),
+            Value::Array(inner) | Value::Struct(inner) => {
+                inner.iter().all(|inner| within(inner, items, bytes))
+            }
+            Value::Map(entries) => entries
+                .iter()
+                .all(|(k, v)| within(k, items, bytes) && within(v, items, bytes)),
             _ => true,
         }
     }
@@ -76,15 +84,26 @@ pub(super) fn is_small(value: &Value) -> bool {
 pub(super) fn text_functions(engine: &mut Engine) {
     engine.register_fn("trim", |text: &str| text.trim().to_owned());
     engine.register_fn("replace", replaced);
-    engine.register_fn("replace", |text: &str, find: char, by: &str| replaced(text, find.encode_utf8(&mut [0; 4]), by));
-    engine.register_fn("replace", |text: &str, find: &str, by: char| replaced(text, find, by.encode_utf8(&mut [0; 4])));
+    engine.register_fn("replace", |text: &str, find: char, by: &str| {
+        replaced(text, find.encode_utf8(&mut [0; 4]), by)
+    });
+    engine.register_fn("replace", |text: &str, find: &str, by: char| {
+        replaced(text, find, by.encode_utf8(&mut [0; 4]))
+    });
     engine.register_fn("replace", |text: &str, find: char, by: char| {
-        replaced(text, find.encode_utf8(&mut [0; 4]), by.encode_utf8(&mut [0; 4]))
+        replaced(
+            text,
+            find.encode_utf8(&mut [0; 4]),
+            by.encode_utf8(&mut [0; 4]),
+        )
     });
 }
 
 fn replaced(text: &str, find: &str, by: &str) -> Result<String, Box<EvalAltResult>> {
-    let longer = by.len().saturating_sub(find.len()).saturating_mul(text.matches(find).count());
+    let longer = by
+        .len()
+        .saturating_sub(find.len())
+        .saturating_mul(text.matches(find).count());
     if text.len().saturating_add(longer) > MAX_TEXT {
         return Err(too_large("Length of string"));
     }

@@ -14,16 +14,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
-use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
+use connector_api::{
+    Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value,
+};
 use rhai::packages::{
-    ArithmeticPackage, BasicArrayPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage, LogicPackage,
-    MoreStringPackage, Package,
+    ArithmeticPackage, BasicArrayPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage,
+    LogicPackage, MoreStringPackage, Package,
 };
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Scope};
 
 use self::limits::{EvaluationDeadline, MAX_ITEMS, MAX_TEXT, is_small, text_functions, too_large};
-use super::part::{SchemaPlans, fields, key, list_fields, map_entries, set_entry, struct_members, with_basics_of};
+use super::part::{
+    SchemaPlans, fields, key, list_fields, map_entries, set_entry, struct_members, with_basics_of,
+};
 
 const PURPOSE: &str = "computed fields";
 const MAX_DEPTH: usize = 64;
@@ -87,11 +93,17 @@ fn engine(operations: u64, deadline: &EvaluationDeadline) -> Engine {
 }
 
 fn check_expression(text: &str) -> Result<(), String> {
-    if text.is_empty() { Ok(()) } else { compile(&engine(1, &EvaluationDeadline::new()), text).map(drop) }
+    if text.is_empty() {
+        Ok(())
+    } else {
+        compile(&engine(1, &EvaluationDeadline::new()), text).map(drop)
+    }
 }
 
 fn compile(engine: &Engine, text: &str) -> Result<AST, String> {
-    engine.compile_expression(text).map_err(|error| format!("Invalid expression: {error}"))
+    engine
+        .compile_expression(text)
+        .map_err(|error| format!("Invalid expression: {error}"))
 }
 
 /// A key or value, of which an expression takes what it names.
@@ -102,18 +114,30 @@ impl ExpressionInput {
     fn get(&self, name: &str) -> Result<Dynamic, Box<EvalAltResult>> {
         let found = match (&self.0.schema, &self.0.value) {
             (Some(schema), Value::Struct(members)) => {
-                let found = schema.field_index(name).and_then(|at| members.get(at).zip(schema.fields.get(at)));
+                let found = schema
+                    .field_index(name)
+                    .and_then(|at| members.get(at).zip(schema.fields.get(at)));
                 found.map(|(value, field)| (value, Some(&*field.schema)))
             }
             (_, Value::Map(entries)) => {
                 let found = entries.iter().find(|(key, _)| key.as_str() == Some(name));
-                let of = self.0.schema.as_ref().and_then(|schema| schema.values.as_deref());
+                let of = self
+                    .0
+                    .schema
+                    .as_ref()
+                    .and_then(|schema| schema.values.as_deref());
                 found.map(|(_, value)| (value, of))
             }
             _ => None,
         };
-        let Some((value, schema)) = found else { return Ok(Dynamic::UNIT) };
-        if is_small(value) { Ok(dynamic(value, schema)) } else { Err(too_large("A part of the record")) }
+        let Some((value, schema)) = found else {
+            return Ok(Dynamic::UNIT);
+        };
+        if is_small(value) {
+            Ok(dynamic(value, schema))
+        } else {
+            Err(too_large("A part of the record"))
+        }
     }
 }
 
@@ -127,14 +151,25 @@ fn dynamic(value: &Value, schema: Option<&Schema>) -> Dynamic {
         Value::Decimal(n) => n.to_string().parse::<f64>().unwrap_or(f64::NAN).into(),
         Value::Text(text) => (&**text).into(),
         Value::Bytes(bytes) => Dynamic::from_blob(bytes.to_vec()),
-        Value::Array(items) => Dynamic::from_array(items.iter().map(|item| dynamic(item, inner)).collect()),
+        Value::Array(items) => {
+            Dynamic::from_array(items.iter().map(|item| dynamic(item, inner)).collect())
+        }
         Value::Map(entries) => {
-            let entries = entries.iter().filter_map(|(key, value)| Some((key.as_str()?.into(), dynamic(value, inner))));
+            let entries = entries
+                .iter()
+                .filter_map(|(key, value)| Some((key.as_str()?.into(), dynamic(value, inner))));
             Dynamic::from_map(entries.collect())
         }
         Value::Struct(members) => {
-            let fields = schema.map_or(&[][..], |schema| &schema.fields).iter().zip(members);
-            Dynamic::from_map(fields.map(|(f, value)| ((&*f.name).into(), dynamic(value, Some(&f.schema)))).collect())
+            let fields = schema
+                .map_or(&[][..], |schema| &schema.fields)
+                .iter()
+                .zip(members);
+            Dynamic::from_map(
+                fields
+                    .map(|(f, value)| ((&*f.name).into(), dynamic(value, Some(&f.schema))))
+                    .collect(),
+            )
         }
         other => other.as_i64().unwrap_or_default().into(),
     }
@@ -154,13 +189,23 @@ fn visible(name: &str, datum: &Arc<Datum>) -> Result<Dynamic> {
 
 /// The headers by name.
 fn visible_headers(record: &Record) -> Result<Dynamic> {
-    if record.headers.len() > MAX_ITEMS || !record.headers.iter().all(|header| is_small(&header.datum.value)) {
+    if record.headers.len() > MAX_ITEMS
+        || !record
+            .headers
+            .iter()
+            .all(|header| is_small(&header.datum.value))
+    {
         return Err(Error::record(format!(
             "the headers are more or larger than an expression may be given: {MAX_ITEMS}, of {MAX_TEXT} bytes each"
         )));
     }
     let headers = record.headers.iter();
-    let headers = headers.map(|h| ((&*h.key).into(), dynamic(&h.datum.value, h.datum.schema.as_deref())));
+    let headers = headers.map(|h| {
+        (
+            (&*h.key).into(),
+            dynamic(&h.datum.value, h.datum.schema.as_deref()),
+        )
+    });
     Ok(Dynamic::from_map(headers.collect()))
 }
 
@@ -184,7 +229,10 @@ impl Expression {
     /// Errors: every key that is wrong.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let (filter, list, operations, within) = config.read(KEYS, |keys| {
-            let limits = (keys.unsigned("max.operations"), Duration::from_millis(keys.unsigned("max.time.ms")));
+            let limits = (
+                keys.unsigned("max.operations"),
+                Duration::from_millis(keys.unsigned("max.time.ms")),
+            );
             (keys.text("filter"), keys.list("fields"), limits.0, limits.1)
         })?;
         let deadline = EvaluationDeadline::new();
@@ -195,19 +243,36 @@ impl Expression {
             return Err(report);
         }
         let compiled = |key: &str, text: &str, report: &mut ConfigReport| {
-            compile(&engine, text).map_err(|reason| report.invalid(key, text, &reason)).ok()
+            compile(&engine, text)
+                .map_err(|reason| report.invalid(key, text, &reason))
+                .ok()
         };
-        let filter = if filter.is_empty() { None } else { compiled("filter", &filter, &mut report) };
+        let filter = if filter.is_empty() {
+            None
+        } else {
+            compiled("filter", &filter, &mut report)
+        };
         let mut fields = Vec::new();
         for (name, ty) in list.iter().filter_map(|item| field(item)) {
             let key = format!("set.{name}");
             let text = config.get(&key).unwrap_or_default().trim();
             if let Some(expression) = compiled(&key, text, &mut report) {
-                fields.push(ComputedField { name: name.into(), ty, expression });
+                fields.push(ComputedField {
+                    name: name.into(),
+                    ty,
+                    expression,
+                });
             }
         }
         if report.is_ok() {
-            Ok(Self { engine, filter, fields, within, deadline, plans: SchemaPlans::new() })
+            Ok(Self {
+                engine,
+                filter,
+                fields,
+                within,
+                deadline,
+                plans: SchemaPlans::new(),
+            })
         } else {
             Err(report)
         }
@@ -220,9 +285,15 @@ impl Expression {
     }
 
     fn keeps(&self, scope: &mut Scope<'_>) -> Result<bool> {
-        let Some(filter) = &self.filter else { return Ok(true) };
+        let Some(filter) = &self.filter else {
+            return Ok(true);
+        };
         let kept = self.evaluate("filter", filter, scope)?;
-        kept.as_bool().map_err(|found| Error::record(format!("the expression of filter gives {found}, not a boolean")))
+        kept.as_bool().map_err(|found| {
+            Error::record(format!(
+                "the expression of filter gives {found}, not a boolean"
+            ))
+        })
     }
 
     fn computed(&self, scope: &mut Scope<'_>) -> Result<Vec<Value>> {
@@ -230,7 +301,9 @@ impl Expression {
             let found = self.evaluate(&field.name, &field.expression, scope)?;
             typed(&found, field.ty).ok_or_else(|| {
                 let (name, found, ty) = (&field.name, found.type_name(), field.ty.name());
-                Error::record(format!("the expression of {name} gives {found}, which is no {ty}"))
+                Error::record(format!(
+                    "the expression of {name} gives {found}, which is no {ty}"
+                ))
             })
         };
         self.fields.iter().map(value).collect()
@@ -241,7 +314,11 @@ impl Expression {
         if !self.keeps(scope)? {
             return Ok(None);
         }
-        if compute { self.computed(scope).map(Some) } else { Ok(Some(Vec::new())) }
+        if compute {
+            self.computed(scope).map(Some)
+        } else {
+            Ok(Some(Vec::new()))
+        }
     }
 
     fn set(&mut self, datum: &mut Datum, computed: Vec<Value>) -> Result<()> {
@@ -269,24 +346,42 @@ impl Expression {
 pub fn check(config: &Config, report: &mut ConfigReport) {
     let engine = engine(1, &EvaluationDeadline::new());
     let list = config.get("fields").unwrap_or_default();
-    for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+    for item in list
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+    {
         let Some((name, _)) = field(item) else {
-            report.invalid("fields", list, &format!("{item} is not of the form field:type, with a type to compute"));
+            report.invalid(
+                "fields",
+                list,
+                &format!("{item} is not of the form field:type, with a type to compute"),
+            );
             continue;
         };
         let key = format!("set.{name}");
         match config.get(&key).map(str::trim) {
             None => {
-                report.error("fields", format!("Missing required configuration \"{key}\": the expression of a field"));
+                report.error(
+                    "fields",
+                    format!("Missing required configuration \"{key}\": the expression of a field"),
+                );
             }
             Some(text) => {
                 if let Err(reason) = compile(&engine, text) {
-                    report.error("fields", format!("Invalid value {text} for configuration {key}: {reason}"));
+                    report.error(
+                        "fields",
+                        format!("Invalid value {text} for configuration {key}: {reason}"),
+                    );
                 }
             }
         }
     }
-    if list.trim().is_empty() && config.get("filter").is_none_or(|filter| filter.trim().is_empty()) {
+    if list.trim().is_empty()
+        && config
+            .get("filter")
+            .is_none_or(|filter| filter.trim().is_empty())
+    {
         report.error("filter", "Neither filter nor fields configured");
     }
 }
@@ -304,7 +399,9 @@ fn field(item: &str) -> Option<(&str, SchemaType)> {
     ];
     let (name, ty) = item.rsplit_once(':')?;
     let (name, ty) = (name.trim(), ty.trim());
-    let ty = TYPES.iter().find(|known| known.name().eq_ignore_ascii_case(ty))?;
+    let ty = TYPES
+        .iter()
+        .find(|known| known.name().eq_ignore_ascii_case(ty))?;
     (!name.is_empty()).then_some((name, *ty))
 }
 
@@ -312,8 +409,11 @@ fn field(item: &str) -> Option<(&str, SchemaType)> {
 fn extended(computed: &[ComputedField], schema: &Schema) -> Result<(Arc<Schema>, Vec<usize>)> {
     let mut list: Vec<Field> = list_fields(schema)?.to_vec();
     let mut places = Vec::with_capacity(computed.len());
-    let at: HashMap<Arc<str>, usize> =
-        list.iter().enumerate().map(|(at, field)| (Arc::clone(&field.name), at)).collect();
+    let at: HashMap<Arc<str>, usize> = list
+        .iter()
+        .enumerate()
+        .map(|(at, field)| (Arc::clone(&field.name), at))
+        .collect();
     for field in computed {
         let new = Field::new(Arc::clone(&field.name), Schema::of(field.ty).optional(true));
         match at.get(&field.name) {
@@ -327,18 +427,30 @@ fn extended(computed: &[ComputedField], schema: &Schema) -> Result<(Arc<Schema>,
             }
         }
     }
-    let schema =
-        Schema { optional: schema.optional, fields: fields(list)?, ..with_basics_of(schema, SchemaType::Struct) };
+    let schema = Schema {
+        optional: schema.optional,
+        fields: fields(list)?,
+        ..with_basics_of(schema, SchemaType::Struct)
+    };
     Ok((Arc::new(schema), places))
 }
 
 /// What came out, as that type; `None` where it is of another one or does not fit.
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the nearest float is meant")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "the nearest float is meant"
+)]
 fn typed(found: &Dynamic, ty: SchemaType) -> Option<Value> {
     if found.is_unit() {
         return Some(Value::Null);
     }
-    let float = || found.as_float().or_else(|_| found.as_int().map(|n| n as f64)).ok();
+    let float = || {
+        found
+            .as_float()
+            .or_else(|_| found.as_int().map(|n| n as f64))
+            .ok()
+    };
     Some(match ty {
         SchemaType::Boolean => Value::Bool(found.as_bool().ok()?),
         SchemaType::Float32 => Value::F32(float()? as f32),
@@ -383,9 +495,17 @@ impl Transform for Expression {
         scope.push_dynamic("value", visible("value", &value)?);
         scope.push_dynamic("key", visible("key", &key)?);
         scope.push_dynamic("topic", (&*record.topic).into());
-        scope.push_dynamic("partition", record.partition.map_or(Dynamic::UNIT, |n| i64::from(n).into()));
+        scope.push_dynamic(
+            "partition",
+            record
+                .partition
+                .map_or(Dynamic::UNIT, |n| i64::from(n).into()),
+        );
         scope.push_dynamic("offset", at.map_or(Dynamic::UNIT, |at| at.offset.into()));
-        scope.push_dynamic("timestamp", record.timestamp_ms.map_or(Dynamic::UNIT, Dynamic::from));
+        scope.push_dynamic(
+            "timestamp",
+            record.timestamp_ms.map_or(Dynamic::UNIT, Dynamic::from),
+        );
         scope.push_dynamic("headers", visible_headers(&record)?);
         let compute = !self.fields.is_empty() && !value.value.is_null();
         let mut outcome = self.outcome(&mut scope, compute);
@@ -394,7 +514,9 @@ impl Transform for Expression {
             outcome = self.outcome(&mut scope, compute);
         }
         drop(scope);
-        let Some(computed) = outcome? else { return Ok(None) };
+        let Some(computed) = outcome? else {
+            return Ok(None);
+        };
         record.key = Arc::unwrap_or_clone(key);
         record.value = Arc::unwrap_or_clone(value);
         if compute {

@@ -13,7 +13,11 @@ fn record() -> Record {
             Field::new("name", Schema::of(SchemaType::String).optional(true)),
         ],
     );
-    let members = [Value::Decimal(Box::new(Decimal::new(250, 2))), Value::I32(4), Value::Null];
+    let members = [
+        Value::Decimal(Box::new(Decimal::new(250, 2))),
+        Value::I32(4),
+        Value::Null,
+    ];
     Record {
         topic: "eu.orders".into(),
         partition: Some(3),
@@ -25,7 +29,9 @@ fn record() -> Record {
 }
 
 fn apply<const N: usize>(config: [(&str, &str); N]) -> Result<Option<Record>> {
-    Expression::new(&Config::from(config)).unwrap().apply(record(), None)
+    Expression::new(&Config::from(config))
+        .unwrap()
+        .apply(record(), None)
 }
 
 #[test]
@@ -39,27 +45,64 @@ fn a_filter_keeps_what_it_is_true_for() {
         ("key == ()", true),
         ("value.missing == 1", false),
     ] {
-        assert_eq!(apply([("filter", filter)]).unwrap().is_some(), kept, "{filter}");
+        assert_eq!(
+            apply([("filter", filter)]).unwrap().is_some(),
+            kept,
+            "{filter}"
+        );
     }
 }
 
 #[test]
 fn fields_are_computed_in_their_types_and_the_rest_stays() {
     let out = apply([
-        ("fields", "total:float64, quantity:int64, label:string, none:int8"),
+        (
+            "fields",
+            "total:float64, quantity:int64, label:string, none:int8",
+        ),
         ("set.total", "value.price * value.quantity"),
         ("set.quantity", "value.quantity + 1"),
         ("set.label", "`${topic}-${value.quantity}`"),
         ("set.none", "value.name"),
     ]);
     let Datum { schema, value } = out.unwrap().unwrap().value;
-    let names: Vec<_> = schema.unwrap().fields.iter().map(|f| (f.name.to_string(), f.schema.ty)).collect();
-    let names: Vec<_> = names.iter().map(|(name, ty)| (name.as_str(), *ty)).collect();
-    assert_eq!(names[1..3], [("quantity", SchemaType::Int64), ("name", SchemaType::String)]);
-    assert_eq!(names[3..], [("total", SchemaType::Float64), ("label", SchemaType::String), ("none", SchemaType::Int8)]);
-    let Value::Struct(members) = value else { panic!("no struct") };
+    let names: Vec<_> = schema
+        .unwrap()
+        .fields
+        .iter()
+        .map(|f| (f.name.to_string(), f.schema.ty))
+        .collect();
+    let names: Vec<_> = names
+        .iter()
+        .map(|(name, ty)| (name.as_str(), *ty))
+        .collect();
+    assert_eq!(
+        names[1..3],
+        [
+            ("quantity", SchemaType::Int64),
+            ("name", SchemaType::String)
+        ]
+    );
+    assert_eq!(
+        names[3..],
+        [
+            ("total", SchemaType::Float64),
+            ("label", SchemaType::String),
+            ("none", SchemaType::Int8)
+        ]
+    );
+    let Value::Struct(members) = value else {
+        panic!("no struct")
+    };
     assert_eq!(members[1], Value::I64(5));
-    assert_eq!(members[3..], [Value::F64(10.0), Value::Text("eu.orders-4".into()), Value::Null]);
+    assert_eq!(
+        members[3..],
+        [
+            Value::F64(10.0),
+            Value::Text("eu.orders-4".into()),
+            Value::Null
+        ]
+    );
 }
 
 #[test]
@@ -92,20 +135,37 @@ fn errors_tell_what_is_wrong_but_no_values() {
 
 #[test]
 fn an_expression_cannot_run_away() {
-    let config = Config::from([("filter", "\"a\".len() + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 > 0"), ("max.operations", "5")]);
-    let error = Expression::new(&config).unwrap().apply(record(), None).unwrap_err();
+    let config = Config::from([
+        ("filter", "\"a\".len() + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 > 0"),
+        ("max.operations", "5"),
+    ]);
+    let error = Expression::new(&config)
+        .unwrap()
+        .apply(record(), None)
+        .unwrap_err();
     assert!(error.message().contains("max.operations"), "{error}");
 }
 
 /// An expression over one text field `big` of 100,000 characters.
 fn hostile(expression: &str) -> Result<Value, String> {
-    let schema = Schema::structure(None, vec![Field::new("big", Schema::of(SchemaType::String))]);
+    let schema = Schema::structure(
+        None,
+        vec![Field::new("big", Schema::of(SchemaType::String))],
+    );
     let big = Value::Struct([Value::Text("x".repeat(100_000).into())].into());
-    let record = Record { value: Datum::new(Arc::new(schema), big), ..record() };
+    let record = Record {
+        value: Datum::new(Arc::new(schema), big),
+        ..record()
+    };
     let config = Config::from([("fields", "f:string"), ("set.f", expression)]);
     let mut made = Expression::new(&config).map_err(|report| Error::from(report).to_string())?;
-    let out = made.apply(record, None).map_err(|error| error.to_string())?.unwrap();
-    let Value::Struct(members) = out.value.value else { panic!("no struct") };
+    let out = made
+        .apply(record, None)
+        .map_err(|error| error.to_string())?
+        .unwrap();
+    let Value::Struct(members) = out.value.value else {
+        panic!("no struct")
+    };
     Ok(members[1].clone())
 }
 
@@ -134,34 +194,60 @@ fn hostile_expressions_end_in_a_clear_error_at_once() {
         ("value.big.split(\"\")", "too large"),
         ("value.big.to_chars()", "too large"),
         ("blob(2000000000)", ""),
-        ("9223372036854775807 * 9223372036854775807", "cannot be computed"),
+        (
+            "9223372036854775807 * 9223372036854775807",
+            "cannot be computed",
+        ),
         ("call(Fn(\"call\"), Fn(\"call\"))", ""),
     ] {
         let error = hostile(expression).unwrap_err();
         assert!(error.contains(want) && error.len() < 25_000 * 5, "{error}");
         assert!(!error.contains("xxxx"), "values stay out of errors");
     }
-    assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < std::time::Duration::from_secs(20),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 /// A record of one field, `v`.
 fn of(schema: Schema, value: Value) -> Record {
     let schema = Schema::structure(None, vec![Field::new("v", schema)]);
-    Record { value: Datum::new(Arc::new(schema), Value::Struct([value].into())), ..record() }
+    Record {
+        value: Datum::new(Arc::new(schema), Value::Struct([value].into())),
+        ..record()
+    }
 }
 
 #[test]
 fn expressions_of_few_operations_that_take_long_end_in_time() {
-    let text = || of(Schema::of(SchemaType::String), Value::Text("ab,".repeat(300_000).into()));
+    let text = || {
+        of(
+            Schema::of(SchemaType::String),
+            Value::Text("ab,".repeat(300_000).into()),
+        )
+    };
     let list = || {
-        let items: Vec<_> = (0..9000).map(|n| Value::Text(format!("item {n}").into())).collect();
-        of(Schema::array(Schema::of(SchemaType::String)), Value::Array(items.into()))
+        let items: Vec<_> = (0..9000)
+            .map(|n| Value::Text(format!("item {n}").into()))
+            .collect();
+        of(
+            Schema::array(Schema::of(SchemaType::String)),
+            Value::Array(items.into()),
+        )
     };
     let many = |piece: &str, count: usize| format!("[{}].len()", vec![piece; count].join(","));
     for (record, expression) in [
         (text(), many("value.v.to_upper().len()", 2000)),
         (text(), many("value.v.index_of(\"zz\")", 2400)),
-        (text(), many("value.v.replace(\"ab\", \"ba\").replace(\",\", \".\").len()", 1200)),
+        (
+            text(),
+            many(
+                "value.v.replace(\"ab\", \"ba\").replace(\",\", \".\").len()",
+                1200,
+            ),
+        ),
         (text(), many("value.v.sub_string(1, 800000).len()", 1800)),
         (list(), many("value.v.len()", 3000)),
         (list(), many("(value.v + [1]).len()", 2000)),
@@ -171,19 +257,36 @@ fn expressions_of_few_operations_that_take_long_end_in_time() {
         let mut made = Expression::new(&config).unwrap();
         let begun = std::time::Instant::now();
         let error = made.apply(record, None).unwrap_err();
-        assert!(error.message().contains("max.time.ms"), "{error} for {}", &expression[..40]);
+        assert!(
+            error.message().contains("max.time.ms"),
+            "{error} for {}",
+            &expression[..40]
+        );
         // twice the limit of 100 ms, and how long this machine, or a build without optimisation, takes for 8 operations
-        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?} {}", begun.elapsed(), &expression[..40]);
+        assert!(
+            begun.elapsed() < std::time::Duration::from_secs(5),
+            "{:?} {}",
+            begun.elapsed(),
+            &expression[..40]
+        );
     }
 }
 
 #[test]
 fn a_record_that_is_too_large_for_expressions_is_refused_before_it_is_copied() {
-    let text = of(Schema::of(SchemaType::String), Value::Text("x".repeat(limits::MAX_TEXT + 1).into()));
+    let text = of(
+        Schema::of(SchemaType::String),
+        Value::Text("x".repeat(limits::MAX_TEXT + 1).into()),
+    );
     let list = Value::Array(vec![Value::Null; limits::MAX_ITEMS + 1].into());
-    let list = of(Schema::array(Schema::of(SchemaType::String).optional(true)), list);
+    let list = of(
+        Schema::array(Schema::of(SchemaType::String).optional(true)),
+        list,
+    );
     for record in [text, list] {
-        let error = Expression::new(&Config::from([("filter", "value.v == ()")])).unwrap().apply(record, None);
+        let error = Expression::new(&Config::from([("filter", "value.v == ()")]))
+            .unwrap()
+            .apply(record, None);
         assert!(error.unwrap_err().message().contains("too large"));
     }
 }
@@ -195,13 +298,35 @@ fn text_is_changed_by_value() {
         ("\" a \".trim()", "a"),
         ("\"a-b\".replace('-', \"+\")", "a+b"),
         ("\"ab\".to_upper() + \"CD\".to_lower()", "ABcd"),
-        ("if value.big.len() > 1 { \"many\" } else { \"few\" }", "many"),
-        ("(1.5.round() + 1.5.floor() + 1.2.ceiling() + 4.0.sqrt() + (-1).abs()).to_string()", "8.0"),
-        ("`${parse_int(\"5\") + 5.9.to_int()}-${parse_float(\"1.5\") + 1.to_float()}`", "10-2.5"),
-        ("\"a,b\".split(\",\")[1] + \"abc\".index_of(\"c\").to_string()", "b2"),
-        ("(value.none ?? value.big).sub_string(0, 1) + (7 % 4 + 2 ** 3).to_string()", "x11"),
-        ("(headers.h == () && headers[\"odd name\"] == ()).to_string()", "true"),
+        (
+            "if value.big.len() > 1 { \"many\" } else { \"few\" }",
+            "many",
+        ),
+        (
+            "(1.5.round() + 1.5.floor() + 1.2.ceiling() + 4.0.sqrt() + (-1).abs()).to_string()",
+            "8.0",
+        ),
+        (
+            "`${parse_int(\"5\") + 5.9.to_int()}-${parse_float(\"1.5\") + 1.to_float()}`",
+            "10-2.5",
+        ),
+        (
+            "\"a,b\".split(\",\")[1] + \"abc\".index_of(\"c\").to_string()",
+            "b2",
+        ),
+        (
+            "(value.none ?? value.big).sub_string(0, 1) + (7 % 4 + 2 ** 3).to_string()",
+            "x11",
+        ),
+        (
+            "(headers.h == () && headers[\"odd name\"] == ()).to_string()",
+            "true",
+        ),
     ] {
-        assert_eq!(hostile(expression), Ok(Value::Text(want.into())), "{expression}");
+        assert_eq!(
+            hostile(expression),
+            Ok(Value::Text(want.into())),
+            "{expression}"
+        );
     }
 }

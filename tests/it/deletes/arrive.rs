@@ -20,10 +20,12 @@ async fn deleted_rows_leave_the_copy(server: Server, rows: usize, kills: usize) 
         .with("consumer.heartbeat.interval.ms", "500");
     let worker = Rowferry::start(lab().scratch(), settings);
     let (mut from, mut to) = (Place::new(server).await, Place::new(server).await);
-    from.run("CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, v VARCHAR(20))").await;
+    from.run("CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, v VARCHAR(20))")
+        .await;
     let all: Vec<String> = (1..=rows).map(|id| format!("({id}, 'row {id}')")).collect();
     for rows in all.chunks(5000) {
-        from.run(&format!("INSERT INTO t VALUES {}", rows.join(","))).await;
+        from.run(&format!("INSERT INTO t VALUES {}", rows.join(",")))
+            .await;
     }
     let source = json!({
         "connector.class": "io.confluent.connect.jdbc.JdbcSourceConnector", "connection.url": from.url,
@@ -38,14 +40,23 @@ async fn deleted_rows_leave_the_copy(server: Server, rows: usize, kills: usize) 
         "connection.user": to.user, "connection.password": to.password, "topics": topic, "insert.mode": "upsert",
         "pk.mode": "record_key", "pk.fields": "id", "delete.enabled": "true",
     });
-    worker.rest().create(&format!("{}-source", from.name), &source).await;
-    worker.rest().create(&format!("{}-sink", from.name), &sink).await;
+    worker
+        .rest()
+        .create(&format!("{}-source", from.name), &source)
+        .await;
+    worker
+        .rest()
+        .create(&format!("{}-sink", from.name), &sink)
+        .await;
     let quote = if server == Server::Postgres { '"' } else { '`' };
     let copy = format!("{quote}{topic}{quote}");
     let there = match server {
         Server::Sqlite => "SELECT name FROM sqlite_schema".to_owned(),
         Server::MariaDb => {
-            format!("SELECT table_name FROM information_schema.tables WHERE table_schema = '{}'", to.name)
+            format!(
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = '{}'",
+                to.name
+            )
         }
         Server::Postgres => "SELECT table_name::text FROM information_schema.tables".to_owned(),
     };
@@ -70,16 +81,25 @@ async fn deleted_rows_leave_the_copy(server: Server, rows: usize, kills: usize) 
         told
     };
     for kill in 1..=kills {
-        for_condition("some deletions", LONG, async || told().len() > deleted * (2 * kill - 1) / (2 * kills + 2)).await;
+        for_condition("some deletions", LONG, async || {
+            told().len() > deleted * (2 * kill - 1) / (2 * kills + 2)
+        })
+        .await;
         worker.kill();
         worker.restart();
     }
-    for_condition("all deletions in the copy", LONG, async || to.column(&count).await == [(rows / 3).to_string()])
-        .await;
+    for_condition("all deletions in the copy", LONG, async || {
+        to.column(&count).await == [(rows / 3).to_string()]
+    })
+    .await;
     let ids = |table: &str| format!("SELECT {} FROM {table} ORDER BY id", text("id"));
     assert_eq!(to.column(&ids(&copy)).await, from.column(&ids("t")).await);
     let told = told();
-    assert_eq!((told.len(), told.values().sum::<usize>()), (deleted, deleted), "deletions, and records that tell them");
+    assert_eq!(
+        (told.len(), told.values().sum::<usize>()),
+        (deleted, deleted),
+        "deletions, and records that tell them"
+    );
     worker.rest().remove(&format!("{}-source", from.name)).await;
     worker.rest().remove(&format!("{}-sink", from.name)).await;
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use connector_api::{
-    Config, Record, Result, SourceBatch, SourceConnector, SourceOffset, SourcePartition, SourcePosition, SourceTask,
-    StoredOffsets, Value, async_trait,
+    Config, Record, Result, SourceBatch, SourceConnector, SourceOffset, SourcePartition,
+    SourcePosition, SourceTask, StoredOffsets, Value, async_trait,
 };
 use connector_jdbc::source::JdbcSource;
 use testkit::{mariadb, postgres, sqlite, unique};
@@ -31,7 +31,13 @@ impl Place {
             run(connection, "PRAGMA journal_mode = WAL").await;
             url += "?journal_mode=wal";
         }
-        Self { name, url, user, password, connection }
+        Self {
+            name,
+            url,
+            user,
+            password,
+            connection,
+        }
     }
 
     pub async fn run(&mut self, sql: &str) {
@@ -45,7 +51,9 @@ impl Place {
     /// The one column of a query, as texts.
     pub async fn column(&mut self, sql: &str) -> Vec<String> {
         let first = |rows: Vec<Vec<Option<String>>>| {
-            rows.into_iter().map(|row| row.into_iter().next().flatten().unwrap_or_default()).collect()
+            rows.into_iter()
+                .map(|row| row.into_iter().next().flatten().unwrap_or_default())
+                .collect()
         };
         match &mut self.connection {
             Connection::MariaDb(connection) => first(mariadb::texts(connection, sql).await),
@@ -56,8 +64,17 @@ impl Place {
 
     /// A source over the table `t` that looks for deleted rows as often as it can.
     pub fn source(&self, keys: &[(&str, &str)]) -> Config {
-        let own = [("delete.capture", "key_sweep"), ("delete.capture.interval.ms", "20"), ("mode", "incrementing")];
-        config(&self.url, self.user, self.password, &[&own[..], keys].concat())
+        let own = [
+            ("delete.capture", "key_sweep"),
+            ("delete.capture.interval.ms", "20"),
+            ("mode", "incrementing"),
+        ];
+        config(
+            &self.url,
+            self.user,
+            self.password,
+            &[&own[..], keys].concat(),
+        )
     }
 }
 
@@ -71,7 +88,13 @@ pub struct Topic {
 #[async_trait]
 impl StoredOffsets for Topic {
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
-        let find = |p: &SourcePartition| self.offsets.iter().find(|q| q.partition.same_as(p))?.offset.clone();
+        let find = |p: &SourcePartition| {
+            self.offsets
+                .iter()
+                .find(|q| q.partition.same_as(p))?
+                .offset
+                .clone()
+        };
         Ok(partitions.iter().map(find).collect())
     }
 
@@ -98,12 +121,22 @@ impl Topic {
     }
 
     /// Polls until what is committed satisfies `enough`.
-    pub async fn poll(&mut self, task: &mut dyn SourceTask, within: Duration, enough: impl Fn(&Self) -> bool) -> bool {
+    pub async fn poll(
+        &mut self,
+        task: &mut dyn SourceTask,
+        within: Duration,
+        enough: impl Fn(&Self) -> bool,
+    ) -> bool {
         let end = tokio::time::Instant::now() + within;
         while !enough(self) {
-            let Ok(batch) = tokio::time::timeout_at(end, task.poll()).await else { return enough(self) };
+            let Ok(batch) = tokio::time::timeout_at(end, task.poll()).await else {
+                return enough(self);
+            };
             let batch = batch.unwrap();
-            let idle = batch.idle_for.unwrap_or_default().min(Duration::from_millis(20));
+            let idle = batch
+                .idle_for
+                .unwrap_or_default()
+                .min(Duration::from_millis(20));
             self.commit(batch);
             tokio::time::sleep(idle).await;
             if tokio::time::Instant::now() > end {
@@ -119,24 +152,39 @@ impl Topic {
         for record in &self.records {
             let deleted = record.value.value.is_null();
             let before = live.insert(key_of(record), !deleted);
-            assert!(!(deleted && before == Some(false)), "the deletion of {} was told twice", key_of(record));
+            assert!(
+                !(deleted && before == Some(false)),
+                "the deletion of {} was told twice",
+                key_of(record)
+            );
         }
-        live.into_iter().filter(|(_, live)| *live).map(|(key, _)| key).collect()
+        live.into_iter()
+            .filter(|(_, live)| *live)
+            .map(|(key, _)| key)
+            .collect()
     }
 
     /// The keys of the records without a value, in their order.
     pub fn tombstones(&self) -> Vec<String> {
-        self.records.iter().filter(|record| record.value.value.is_null()).map(key_of).collect()
+        self.records
+            .iter()
+            .filter(|record| record.value.value.is_null())
+            .map(key_of)
+            .collect()
     }
 }
 
 /// A record's key as a text, its members separated by `|`.
 pub fn key_of(record: &Record) -> String {
-    let Value::Struct(values) = &record.key.value else { panic!("no struct as key: {record:?}") };
+    let Value::Struct(values) = &record.key.value else {
+        panic!("no struct as key: {record:?}")
+    };
     let text = |value: &Value| match value {
         Value::Text(text) => text.to_string(),
         Value::Decimal(decimal) => decimal.to_string(),
-        value => value.as_i64().map_or_else(|| format!("{value:?}"), |n| n.to_string()),
+        value => value
+            .as_i64()
+            .map_or_else(|| format!("{value:?}"), |n| n.to_string()),
     };
     values.iter().map(text).collect::<Vec<_>>().join("|")
 }

@@ -33,7 +33,10 @@ impl Database {
                 connection: Connection::Postgres(lab().postgres().create_database(name).await),
                 url: lab().postgres().jdbc_url(name),
             },
-            Self { connection: Connection::Sqlite(file.connect().await), url: file.jdbc_url() },
+            Self {
+                connection: Connection::Sqlite(file.connect().await),
+                url: file.jdbc_url(),
+            },
         ]
     }
 
@@ -70,10 +73,18 @@ impl Database {
 
     pub fn create_table(&self, table: &str, columns: &[Column]) -> String {
         let line = |c: &Column| {
-            format!("{} {}{}", c.name, c.sql_type(self.flavour()), if c.required { " NOT NULL" } else { "" })
+            format!(
+                "{} {}{}",
+                c.name,
+                c.sql_type(self.flavour()),
+                if c.required { " NOT NULL" } else { "" }
+            )
         };
         let lines: Vec<_> = columns.iter().map(line).collect();
-        format!("CREATE TABLE {table} (id INTEGER PRIMARY KEY, {})", lines.join(", "))
+        format!(
+            "CREATE TABLE {table} (id INTEGER PRIMARY KEY, {})",
+            lines.join(", ")
+        )
     }
 
     /// A statement that must succeed.
@@ -92,7 +103,9 @@ impl Database {
         macro_rules! texts {
             ($connection:expr) => {{
                 let rows = sqlx::query(query).fetch_all($connection).await?;
-                rows.iter().map(|row| (0..row.len()).map(|n| row.try_get(n)).collect()).collect()
+                rows.iter()
+                    .map(|row| (0..row.len()).map(|n| row.try_get(n)).collect())
+                    .collect()
             }};
         }
         match &mut self.connection {
@@ -101,9 +114,14 @@ impl Database {
             Connection::Sqlite(c) => {
                 let rows = sqlx::query(query).fetch_all(c).await?;
                 // floats come as numbers
-                let number = |row: &SqliteRow, n| row.try_get(n).map(|n: Option<f64>| n.map(|n| format!("{n:?}")));
+                let number = |row: &SqliteRow, n| {
+                    row.try_get(n)
+                        .map(|n: Option<f64>| n.map(|n| format!("{n:?}")))
+                };
                 let text = |row: &SqliteRow, n: usize| row.try_get(n).or_else(|_| number(row, n));
-                rows.iter().map(|row| (0..row.len()).map(|n| text(row, n)).collect()).collect()
+                rows.iter()
+                    .map(|row| (0..row.len()).map(|n| text(row, n)).collect())
+                    .collect()
             }
         }
     }
@@ -112,7 +130,9 @@ impl Database {
     pub async fn count(&mut self, table: &str) -> i64 {
         let sql = match self.flavour() {
             Flavour::MariaDb => format!("SELECT CAST(COUNT(*) AS CHAR) FROM `{table}`"),
-            Flavour::Postgres | Flavour::Sqlite => format!("SELECT CAST(COUNT(*) AS TEXT) FROM \"{table}\""),
+            Flavour::Postgres | Flavour::Sqlite => {
+                format!("SELECT CAST(COUNT(*) AS TEXT) FROM \"{table}\"")
+            }
         };
         match self.texts(&sql).await {
             Ok(rows) => rows[0][0].as_deref().unwrap_or_default().parse().unwrap(),
@@ -124,11 +144,25 @@ impl Database {
     /// The rows by id, in canonical texts.
     pub async fn rows(&mut self, table: &str, columns: &[Column]) -> Vec<Vec<String>> {
         let shown: Vec<_> = columns.iter().map(|c| c.shown(self.flavour())).collect();
-        let quote = if self.flavour() == Flavour::Postgres { '"' } else { '`' };
-        let sql = format!("SELECT {} FROM {quote}{table}{quote} ORDER BY id", shown.join(","));
-        let rows = self.texts(&sql).await.unwrap_or_else(|error| panic!("{}: {error} in: {sql}", self.name()));
+        let quote = if self.flavour() == Flavour::Postgres {
+            '"'
+        } else {
+            '`'
+        };
+        let sql = format!(
+            "SELECT {} FROM {quote}{table}{quote} ORDER BY id",
+            shown.join(",")
+        );
+        let rows = self
+            .texts(&sql)
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error} in: {sql}", self.name()));
         let canonical = |row: &Vec<Option<String>>| {
-            columns.iter().zip(row).map(|(column, shown)| column.canonical(shown.as_deref())).collect()
+            columns
+                .iter()
+                .zip(row)
+                .map(|(column, shown)| column.canonical(shown.as_deref()))
+                .collect()
         };
         rows.iter().map(canonical).collect()
     }

@@ -61,7 +61,12 @@ impl Column {
         let most = if flavour == Flavour::Sqlite { 15 } else { 50 };
         let precision = 1 + random.below(most) as u32;
         let scale = random.below(u64::from(precision.min(30)) + 1) as u32;
-        Self { name: format!("c{number}"), kind, required: random.below(3) == 0, digits: (precision, scale) }
+        Self {
+            name: format!("c{number}"),
+            kind,
+            required: random.below(3) == 0,
+            digits: (precision, scale),
+        }
     }
 
     /// Its type in that database.
@@ -105,7 +110,12 @@ impl Column {
             Kind::Float64 => float(finite64(random), flavour),
             Kind::Decimal => self.decimal(random),
             Kind::Text => text(&random.text(60), flavour),
-            Kind::Bytes => bytes(&(0..random.below(60)).map(|_| random.bits() as u8).collect::<Vec<_>>(), flavour),
+            Kind::Bytes => bytes(
+                &(0..random.below(60))
+                    .map(|_| random.bits() as u8)
+                    .collect::<Vec<_>>(),
+                flavour,
+            ),
             Kind::Date => format!("'{}'", date(random)),
             Kind::Time => format!("'{}'", time(random)),
             Kind::Stamp => format!("'{} {}'", date(random), time(random)),
@@ -115,17 +125,29 @@ impl Column {
     fn decimal(&self, random: &mut Random) -> String {
         let (precision, scale) = self.digits;
         let count = random.below(u64::from(precision) + 1);
-        let digits: String = (0..count).map(|_| char::from(b'0' + random.below(10) as u8)).collect();
+        let digits: String = (0..count)
+            .map(|_| char::from(b'0' + random.below(10) as u8))
+            .collect();
         let digits = format!("{digits:0>width$}", width = scale as usize + 1);
         let (whole, fraction) = digits.split_at(digits.len() - scale as usize);
-        let whole = if u64::from(scale) == u64::from(precision) { "0" } else { whole };
+        let whole = if u64::from(scale) == u64::from(precision) {
+            "0"
+        } else {
+            whole
+        };
         let sign = random.pick(&["", "-"]);
-        if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+        if fraction.is_empty() {
+            format!("{sign}{whole}")
+        } else {
+            format!("{sign}{whole}.{fraction}")
+        }
     }
 
     /// The text in which both sides show the same value, from what SQL shows.
     pub fn canonical(&self, shown: Option<&str>) -> String {
-        let Some(shown) = shown else { return "NULL".to_owned() };
+        let Some(shown) = shown else {
+            return "NULL".to_owned();
+        };
         let millis = |text: &str| {
             let (clock, fraction) = text.split_once('.').unwrap_or((text, ""));
             format!("{clock}.{:.3}", format!("{fraction:0<3}"))
@@ -139,11 +161,18 @@ impl Column {
             Kind::Float32 => format!("{:?}", shown.parse::<f64>().unwrap() as f32),
             Kind::Float64 => format!("{:?}", shown.parse::<f64>().unwrap()),
             Kind::Decimal => {
-                let decimal = Decimal::parse(shown).unwrap_or_else(|| panic!("{shown} is no decimal"));
-                if decimal.significant_digits() == 0 { "0".to_owned() } else { decimal.stripped().to_string() }
+                let decimal =
+                    Decimal::parse(shown).unwrap_or_else(|| panic!("{shown} is no decimal"));
+                if decimal.significant_digits() == 0 {
+                    "0".to_owned()
+                } else {
+                    decimal.stripped().to_string()
+                }
             }
             Kind::Time | Kind::Stamp => millis(shown),
-            Kind::Int16 | Kind::Int32 | Kind::Int64 | Kind::Text | Kind::Bytes | Kind::Date => shown.to_owned(),
+            Kind::Int16 | Kind::Int32 | Kind::Int64 | Kind::Text | Kind::Bytes | Kind::Date => {
+                shown.to_owned()
+            }
         }
     }
 
@@ -154,10 +183,16 @@ impl Column {
             (Flavour::MariaDb, Kind::Text) => format!("HEX(CONVERT({name} USING utf8mb4))"),
             (Flavour::MariaDb, Kind::Bytes) => format!("HEX({name})"),
             // of NULL it is an empty text
-            (Flavour::Sqlite, Kind::Text | Kind::Bytes) => format!("iif({name} IS NULL, NULL, hex({name}))"),
-            (Flavour::MariaDb, Kind::Float32 | Kind::Float64) => format!("CAST(CAST({name} AS DOUBLE) AS CHAR)"),
+            (Flavour::Sqlite, Kind::Text | Kind::Bytes) => {
+                format!("iif({name} IS NULL, NULL, hex({name}))")
+            }
+            (Flavour::MariaDb, Kind::Float32 | Kind::Float64) => {
+                format!("CAST(CAST({name} AS DOUBLE) AS CHAR)")
+            }
             (Flavour::MariaDb, _) => format!("CAST({name} AS CHAR)"),
-            (Flavour::Postgres, Kind::Text) => format!("upper(encode(convert_to({name}, 'UTF8'), 'hex'))"),
+            (Flavour::Postgres, Kind::Text) => {
+                format!("upper(encode(convert_to({name}, 'UTF8'), 'hex'))")
+            }
             (Flavour::Postgres, Kind::Bytes) => format!("upper(encode({name}, 'hex'))"),
             (Flavour::Postgres, _) => format!("CAST({name} AS TEXT)"),
             // as text they would lose their last digit
@@ -179,21 +214,41 @@ fn integer(random: &mut Random, least: i64, most: i64) -> String {
 
 fn float(value: f64, flavour: Flavour) -> String {
     let text = format!("{value:e}");
-    if flavour == Flavour::Postgres { format!("'{text}'") } else { text }
+    if flavour == Flavour::Postgres {
+        format!("'{text}'")
+    } else {
+        text
+    }
 }
 
 /// Neither -0, which JSON's readers take for 0, nor what is no number, nor numbers so small that servers cut them.
 fn finite64(random: &mut Random) -> f64 {
     if random.below(6) == 0 {
-        return *random.pick(&[0.0, 1.0, f64::MAX, f64::MIN, 0.1, 1e23, 123_456_789.123_456_79]);
+        return *random.pick(&[
+            0.0,
+            1.0,
+            f64::MAX,
+            f64::MIN,
+            0.1,
+            1e23,
+            123_456_789.123_456_79,
+        ]);
     }
     let value = f64::from_bits(random.bits());
-    if value.is_normal() && value.abs() > 1e-300 { value } else { 0.5 }
+    if value.is_normal() && value.abs() > 1e-300 {
+        value
+    } else {
+        0.5
+    }
 }
 
 fn finite32(random: &mut Random) -> u32 {
     let value = f32::from_bits(random.bits() as u32);
-    if value.is_normal() && value.abs() < 1e38 && value.abs() > 1e-37 { value.to_bits() } else { 0.25f32.to_bits() }
+    if value.is_normal() && value.abs() < 1e38 && value.abs() > 1e-37 {
+        value.to_bits()
+    } else {
+        0.25f32.to_bits()
+    }
 }
 
 fn text(text: &str, flavour: Flavour) -> String {
@@ -207,20 +262,42 @@ fn text(text: &str, flavour: Flavour) -> String {
 
 fn bytes(bytes: &[u8], flavour: Flavour) -> String {
     let hex: String = bytes.iter().map(|b| format!("{b:02X}")).collect();
-    if flavour == Flavour::Postgres { format!("decode('{hex}', 'hex')") } else { format!("X'{hex}'") }
+    if flavour == Flavour::Postgres {
+        format!("decode('{hex}', 'hex')")
+    } else {
+        format!("X'{hex}'")
+    }
 }
 
 /// Days that both calendars have; MariaDB's begin with the year 1000.
 fn date(random: &mut Random) -> String {
-    let fixed = ["1000-01-01", "1582-10-04", "1582-10-15", "1969-12-31", "1970-01-01", "2000-02-29", "9999-12-31"];
+    let fixed = [
+        "1000-01-01",
+        "1582-10-04",
+        "1582-10-15",
+        "1969-12-31",
+        "1970-01-01",
+        "2000-02-29",
+        "9999-12-31",
+    ];
     if random.below(3) == 0 {
         return random.pick(&fixed).to_string();
     }
-    format!("{}-{:02}-{:02}", 1600 + random.below(800), 1 + random.below(12), 1 + random.below(28))
+    format!(
+        "{}-{:02}-{:02}",
+        1600 + random.below(800),
+        1 + random.below(12),
+        1 + random.below(28)
+    )
 }
 
 fn time(random: &mut Random) -> String {
-    let clock = format!("{:02}:{:02}:{:02}", random.below(24), random.below(60), random.below(60));
+    let clock = format!(
+        "{:02}:{:02}:{:02}",
+        random.below(24),
+        random.below(60),
+        random.below(60)
+    );
     match random.below(4) {
         0 => clock,
         1 => format!("{clock}.{:03}", random.below(1000)),

@@ -26,26 +26,57 @@ const CHANGES: [&str; 8] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_that_come_go_and_grow_while_rows_are_written_lose_no_row_and_fail_no_task() {
     let (server, topics) = (lab().mariadb(), lab().kafka().topics());
-    let worker = Rowferry::start(lab().scratch(), quick_rejoin(&unique("columns"), lab().kafka().brokers()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        quick_rejoin(&unique("columns"), lab().kafka().brokers()),
+    );
     let (pipeline, mut connection) = Pipeline::new(server, "columns", "t").await;
     topics.create(&pipeline.topic(), 3).await;
-    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, n INT, note VARCHAR(100))").await;
+    run(
+        &mut connection,
+        "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, n INT, note VARCHAR(100))",
+    )
+    .await;
     let sink = json!({"insert.mode": "upsert", "pk.mode": "record_key", "auto.evolve": "widen", "tasks.max": "3"});
-    pipeline.create(worker.rest(), server, json!({"batch.max.rows": "100"}), sink).await;
+    pipeline
+        .create(
+            worker.rest(),
+            server,
+            json!({"batch.max.rows": "100"}),
+            sink,
+        )
+        .await;
     let mut rows = 0;
     for change in CHANGES.iter().map(Some).chain([None]) {
-        run(&mut connection, "INSERT INTO t (n, note) SELECT seq, SHA1(seq) FROM seq_1_to_300").await;
+        run(
+            &mut connection,
+            "INSERT INTO t (n, note) SELECT seq, SHA1(seq) FROM seq_1_to_300",
+        )
+        .await;
         rows += 300;
         // in the middle of the copying of rows from before
-        pipeline.wait_arrived(&mut connection, rows - 250, LONG).await;
+        pipeline
+            .wait_arrived(&mut connection, rows - 250, LONG)
+            .await;
         if let Some(change) = change {
             run(&mut connection, change).await;
         }
     }
     pipeline.wait_arrived(&mut connection, rows, LONG).await;
     for name in [pipeline.source_name(), pipeline.sink_name()] {
-        let status = worker.rest().get(&format!("/connectors/{name}/status")).await.body;
-        assert!(status["tasks"].as_array().unwrap().iter().all(|task| task["state"] == "RUNNING"), "{status}");
+        let status = worker
+            .rest()
+            .get(&format!("/connectors/{name}/status"))
+            .await
+            .body;
+        assert!(
+            status["tasks"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|task| task["state"] == "RUNNING"),
+            "{status}"
+        );
     }
     let copy = format!("`{}`.`{}`", pipeline.copy, pipeline.topic());
     let differing = format!(
@@ -66,20 +97,32 @@ async fn a_table_that_is_extended_for_a_batch_commits_no_part_of_it() {
         let new = [int("id"), text("name"), optional("age", SchemaType::Int64)];
         let mut task = database.open(&topic, false, &[]).await;
         let row = |id| [Value::I32(id), Value::Text("a".into())];
-        task.put(&[topic.value(&old, row(1))], &topic.next()).await.unwrap();
+        task.put(&[topic.value(&old, row(1))], &topic.next())
+            .await
+            .unwrap();
         let batch = [
             topic.value(&old, row(2)),
-            topic.value(&new, [Value::I32(3), Value::Text("b".into()), Value::I64(7)]),
+            topic.value(
+                &new,
+                [Value::I32(3), Value::Text("b".into()), Value::I64(7)],
+            ),
             topic.value(&old, row(4)),
         ];
         task.hold(&batch, &topic.next()).await.unwrap();
-        let seen = database.select("next_offset, (SELECT COUNT(*) FROM t)", "FROM rowferry_offsets").await;
+        let seen = database
+            .select(
+                "next_offset, (SELECT COUNT(*) FROM t)",
+                "FROM rowferry_offsets",
+            )
+            .await;
         assert_eq!(seen, ["1|1"], "{server}");
         // the task's process dies here
         drop(task);
         let mut task = database.open(&topic, false, &[]).await;
         task.put(&batch, &topic.next()).await.unwrap();
-        let seen = database.select("COUNT(*), COUNT(DISTINCT id)", "FROM t").await;
+        let seen = database
+            .select("COUNT(*), COUNT(DISTINCT id)", "FROM t")
+            .await;
         assert_eq!(seen, ["4|4"], "{server}");
         task.close().await;
     }

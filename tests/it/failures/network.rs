@@ -18,22 +18,38 @@ async fn a_source_whose_connections_are_cut_in_mid_result_again_and_again_gets_o
     const ROWS: i64 = 20_000;
     let server = lab().mariadb();
     let relay = Relay::start(server.port(), 15).await;
-    let worker = Rowferry::start(lab().scratch(), quick_rejoin(&unique("cut"), lab().kafka().brokers()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        quick_rejoin(&unique("cut"), lab().kafka().brokers()),
+    );
     let (pipeline, mut connection) = Pipeline::new(server, "cut", "t").await;
     run(&mut connection, &rows_sql::create("t")).await;
     run(&mut connection, &rows_sql::fill("t", 1, ROWS as u64)).await;
-    relay.set(Trouble::Cut { least: 1 << 10, most: 1 << 18 });
-    let url = format!("jdbc:mariadb://127.0.0.1:{}/{}", relay.port(), pipeline.name);
+    relay.set(Trouble::Cut {
+        least: 1 << 10,
+        most: 1 << 18,
+    });
+    let url = format!(
+        "jdbc:mariadb://127.0.0.1:{}/{}",
+        relay.port(),
+        pipeline.name
+    );
     let source = json!({"connection.url": url, "batch.max.rows": "1000"});
     // A connector is validated over a connection of its own, which may be cut, too.
     let config = pipeline.source(server, source);
     let path = format!("/connectors/{}/config", pipeline.source_name());
-    for_condition("the source to be created", LONG, async || worker.rest().put(&path, &config).await.status < 300)
-        .await;
+    for_condition("the source to be created", LONG, async || {
+        worker.rest().put(&path, &config).await.status < 300
+    })
+    .await;
     let sink = pipeline.sink(server, json!({"insert.mode": "insert", "pk.mode": "none"}));
     worker.rest().create(&pipeline.sink_name(), &sink).await;
     pipeline.wait_arrived(&mut connection, ROWS, LONG).await;
-    assert!(relay.connections() > 30, "{} connections were enough", relay.connections());
+    assert!(
+        relay.connections() > 30,
+        "{} connections were enough",
+        relay.connections()
+    );
     assert_eq!(pipeline.assert_same(&mut connection).await, ROWS);
     assert_once_in_topic(&lab().kafka().topics(), &pipeline.topic(), ROWS);
     assert_runs(&worker, &pipeline).await;
@@ -44,12 +60,31 @@ async fn a_source_whose_connections_are_cut_in_mid_result_again_and_again_gets_o
 async fn deletions_are_told_though_connections_are_cut_in_mid_result_again_and_again() {
     let server = lab().mariadb();
     let relay = Relay::start(server.port(), 16).await;
-    let worker = Rowferry::start(lab().scratch(), quick_rejoin(&unique("cut-keys"), lab().kafka().brokers()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        quick_rejoin(&unique("cut-keys"), lab().kafka().brokers()),
+    );
     let (pipeline, mut connection) = Pipeline::new(server, "cut_keys", "t").await;
-    run(&mut connection, "CREATE TABLE t (n INT PRIMARY KEY AUTO_INCREMENT, id CHAR(40) UNIQUE)").await;
-    run(&mut connection, "ALTER TABLE t DROP PRIMARY KEY, ADD UNIQUE (n), DROP INDEX id, ADD PRIMARY KEY (id)").await;
-    run(&mut connection, "INSERT INTO t (id) SELECT SHA1(seq) FROM seq_1_to_6000").await;
-    let url = format!("jdbc:mariadb://127.0.0.1:{}/{}", relay.port(), pipeline.name);
+    run(
+        &mut connection,
+        "CREATE TABLE t (n INT PRIMARY KEY AUTO_INCREMENT, id CHAR(40) UNIQUE)",
+    )
+    .await;
+    run(
+        &mut connection,
+        "ALTER TABLE t DROP PRIMARY KEY, ADD UNIQUE (n), DROP INDEX id, ADD PRIMARY KEY (id)",
+    )
+    .await;
+    run(
+        &mut connection,
+        "INSERT INTO t (id) SELECT SHA1(seq) FROM seq_1_to_6000",
+    )
+    .await;
+    let url = format!(
+        "jdbc:mariadb://127.0.0.1:{}/{}",
+        relay.port(),
+        pipeline.name
+    );
     let source = json!({
         "connection.url": url, "incrementing.column.name": "n", "delete.capture": "key_sweep",
         "delete.capture.interval.ms": "500",
@@ -57,11 +92,21 @@ async fn deletions_are_told_though_connections_are_cut_in_mid_result_again_and_a
     let sink = json!({"insert.mode": "upsert", "pk.mode": "record_key", "delete.enabled": "true"});
     pipeline.create(worker.rest(), server, source, sink).await;
     pipeline.wait_arrived(&mut connection, 6000, LONG).await;
-    relay.set(Trouble::Cut { least: 1 << 14, most: 1 << 16 });
+    relay.set(Trouble::Cut {
+        least: 1 << 14,
+        most: 1 << 16,
+    });
     run(&mut connection, "DELETE FROM t WHERE n % 3 = 0").await;
-    for_condition("all deletions", LONG, async || pipeline.arrived(&mut connection).await == 4000).await;
+    for_condition("all deletions", LONG, async || {
+        pipeline.arrived(&mut connection).await == 4000
+    })
+    .await;
     assert_eq!(pipeline.assert_same(&mut connection).await, 4000);
-    assert!(relay.connections() > 10, "{} connections were enough", relay.connections());
+    assert!(
+        relay.connections() > 10,
+        "{} connections were enough",
+        relay.connections()
+    );
     assert_runs(&worker, &pipeline).await;
 }
 
@@ -69,19 +114,35 @@ async fn deletions_are_told_though_connections_are_cut_in_mid_result_again_and_a
 async fn a_commit_without_an_answer(silent: bool) {
     let server = lab().mariadb();
     let relay = Relay::start(server.port(), 17).await;
-    let worker = Rowferry::start(lab().scratch(), quick_rejoin(&unique("unanswered"), lab().kafka().brokers()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        quick_rejoin(&unique("unanswered"), lab().kafka().brokers()),
+    );
     let (pipeline, connection) = Pipeline::new(server, "unanswered", "t").await;
     let mut own = server.connect(&pipeline.name).await;
     let writing = Writing::start(connection).await;
-    let url = format!("jdbc:mariadb://127.0.0.1:{}/{}", relay.port(), pipeline.copy);
-    let sink =
-        json!({"connection.url": url, "insert.mode": "insert", "pk.mode": "none", "task.progress.timeout.ms": "15000"});
-    pipeline.create(worker.rest(), server, json!({"batch.max.rows": "100"}), sink).await;
+    let url = format!(
+        "jdbc:mariadb://127.0.0.1:{}/{}",
+        relay.port(),
+        pipeline.copy
+    );
+    let sink = json!({"connection.url": url, "insert.mode": "insert", "pk.mode": "none", "task.progress.timeout.ms": "15000"});
+    pipeline
+        .create(
+            worker.rest(),
+            server,
+            json!({"batch.max.rows": "100"}),
+            sink,
+        )
+        .await;
     pipeline.wait_arrived(&mut own, 200, LONG).await;
     for nth in 1..=if silent { 1 } else { 5 } {
         let before = relay.answers_lost();
         relay.lose_answer("COMMIT", nth, silent);
-        for_condition("an answer to be lost", LONG, async || relay.answers_lost() > before).await;
+        for_condition("an answer to be lost", LONG, async || {
+            relay.answers_lost() > before
+        })
+        .await;
         let arrived = pipeline.arrived(&mut own).await;
         pipeline.wait_arrived(&mut own, arrived + 200, LONG).await;
     }
@@ -107,13 +168,20 @@ async fn a_rebalance_while_batches_are_slow_doubles_and_loses_nothing() {
     const ROWS: i64 = 6_000;
     let server = lab().mariadb();
     let relay = Relay::start(server.port(), 10).await;
-    let worker = Rowferry::start(lab().scratch(), quick_rejoin(&unique("slow"), lab().kafka().brokers()));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        quick_rejoin(&unique("slow"), lab().kafka().brokers()),
+    );
     let (pipeline, mut connection) = Pipeline::new(server, "slow", "t").await;
     let topics = lab().kafka().topics();
     topics.create(&pipeline.topic(), 4).await;
     run(&mut connection, &rows_sql::create("t")).await;
     run(&mut connection, &rows_sql::fill("t", 1, ROWS as u64)).await;
-    let url = format!("jdbc:mariadb://127.0.0.1:{}/{}", relay.port(), pipeline.copy);
+    let url = format!(
+        "jdbc:mariadb://127.0.0.1:{}/{}",
+        relay.port(),
+        pipeline.copy
+    );
     let sink = |tasks: u32| {
         pipeline.sink(
             server,
@@ -123,7 +191,10 @@ async fn a_rebalance_while_batches_are_slow_doubles_and_loses_nothing() {
             }),
         )
     };
-    worker.rest().create(&pipeline.source_name(), &pipeline.source(server, json!({}))).await;
+    worker
+        .rest()
+        .create(&pipeline.source_name(), &pipeline.source(server, json!({})))
+        .await;
     worker.rest().create(&pipeline.sink_name(), &sink(1)).await;
     pipeline.wait_arrived(&mut connection, 200, LONG).await;
     for tasks in [4, 2, 3, 1] {

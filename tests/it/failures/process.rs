@@ -17,12 +17,23 @@ async fn orderly_restarts_under_load_end_with_0_and_double_nothing_also_at_least
     const RESTARTS: i64 = 6;
     let server = lab().mariadb();
     let settings = quick_rejoin(&unique("rolling"), lab().kafka().brokers());
-    let worker = Rowferry::start(lab().scratch(), settings.with("exactly.once.source.support", "disabled"));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        settings.with("exactly.once.source.support", "disabled"),
+    );
     let (pipeline, connection) = Pipeline::new(server, "rolling", "t").await;
     let mut own = server.connect(&pipeline.name).await;
     let writing = Writing::start(connection).await;
-    let sink = json!({"insert.mode": "insert", "pk.mode": "none", "delivery.guarantee": "at_least_once"});
-    pipeline.create(worker.rest(), server, json!({"batch.max.rows": "100"}), sink).await;
+    let sink =
+        json!({"insert.mode": "insert", "pk.mode": "none", "delivery.guarantee": "at_least_once"});
+    pipeline
+        .create(
+            worker.rest(),
+            server,
+            json!({"batch.max.rows": "100"}),
+            sink,
+        )
+        .await;
     for _ in 0..RESTARTS {
         let arrived = pipeline.arrived(&mut own).await;
         pipeline.wait_arrived(&mut own, arrived + 100, LONG).await;
@@ -40,19 +51,39 @@ async fn orderly_restarts_under_load_end_with_0_and_double_nothing_also_at_least
 /// The first stands still when the second begins, or does not; then both write, until the second is gone.
 async fn two_workers(freeze: bool) {
     let (server, name) = (lab().mariadb(), unique("twins"));
-    let first = Rowferry::start(lab().scratch(), quick_rejoin(&name, lab().kafka().brokers()));
-    let twin = Settings { name: format!("{name}-twin"), ..quick_rejoin(&name, lab().kafka().brokers()) };
+    let first = Rowferry::start(
+        lab().scratch(),
+        quick_rejoin(&name, lab().kafka().brokers()),
+    );
+    let twin = Settings {
+        name: format!("{name}-twin"),
+        ..quick_rejoin(&name, lab().kafka().brokers())
+    };
     let second = Rowferry::start(lab().scratch(), twin);
     let (pipeline, connection) = Pipeline::new(server, "twins", "t").await;
     let mut own = server.connect(&pipeline.name).await;
     let writing = Writing::start(connection).await;
     let sink = json!({"insert.mode": "insert", "pk.mode": "none"});
-    pipeline.create(first.rest(), server, json!({"batch.max.rows": "100"}), sink.clone()).await;
+    pipeline
+        .create(
+            first.rest(),
+            server,
+            json!({"batch.max.rows": "100"}),
+            sink.clone(),
+        )
+        .await;
     pipeline.wait_arrived(&mut own, 500, LONG).await;
     if freeze {
         first.freeze();
     }
-    pipeline.create(second.rest(), server, json!({"batch.max.rows": "100"}), sink).await;
+    pipeline
+        .create(
+            second.rest(),
+            server,
+            json!({"batch.max.rows": "100"}),
+            sink,
+        )
+        .await;
     let arrived = pipeline.arrived(&mut own).await;
     pipeline.wait_arrived(&mut own, arrived + 1000, LONG).await;
     if freeze {
@@ -86,25 +117,45 @@ async fn an_open_transaction_of_a_dead_worker_holds_up_readers_for_a_limited_tim
     let (pipeline, mut connection) = Pipeline::new(server, "pinned", "t").await;
     run(&mut connection, &rows_sql::create("t")).await;
     run(&mut connection, &rows_sql::fill("t", 1, 10)).await;
-    pipeline.create(worker.rest(), server, json!({}), json!({})).await;
+    pipeline
+        .create(worker.rest(), server, json!({}), json!({}))
+        .await;
     pipeline.wait_arrived(&mut connection, 10, SOON).await;
     // The sink goes to a worker that lives.
     worker.rest().remove(&pipeline.sink_name()).await;
     let sink = pipeline.sink(server, json!({}));
-    lab().worker().rest().create(&pipeline.sink_name(), &sink).await;
+    lab()
+        .worker()
+        .rest()
+        .create(&pipeline.sink_name(), &sink)
+        .await;
     worker.fail_at("source.before-commit", "return(abort)");
     run(&mut connection, &rows_sql::fill("t", 11, 20)).await;
     for_condition("the end of the worker", SOON, async || !worker.is_running()).await;
     let began = Instant::now();
-    let other = topics.read(&pipeline.topic()).into_iter().find(|entry| entry.json()["payload"]["id"] == 10).unwrap();
+    let other = topics
+        .read(&pipeline.topic())
+        .into_iter()
+        .find(|entry| entry.json()["payload"]["id"] == 10)
+        .unwrap();
     let value = other.text().replace("\"id\":10,", "\"id\":1000,");
     topics.produce(&pipeline.topic(), &[(None, Some(&value))]);
-    let late = format!("SELECT COUNT(*) FROM `{}`.`{}` WHERE id = 1000", pipeline.copy, pipeline.topic());
-    for_condition("a record behind the open transaction", LONG, async || count(&mut connection, &late).await == 1)
-        .await;
+    let late = format!(
+        "SELECT COUNT(*) FROM `{}`.`{}` WHERE id = 1000",
+        pipeline.copy,
+        pipeline.topic()
+    );
+    for_condition("a record behind the open transaction", LONG, async || {
+        count(&mut connection, &late).await == 1
+    })
+    .await;
     let (waited, limit) = (began.elapsed(), Duration::from_secs(75));
     assert!(waited < limit, "readers were held up for {waited:?}");
-    assert_eq!(pipeline.arrived(&mut connection).await, 11, "nothing of the open transaction was seen");
+    assert_eq!(
+        pipeline.arrived(&mut connection).await,
+        11,
+        "nothing of the open transaction was seen"
+    );
     worker.go_on_at("source.before-commit");
     worker.restart();
     pipeline.wait_arrived(&mut connection, 21, SOON).await;

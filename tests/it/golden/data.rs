@@ -45,7 +45,10 @@ pub(super) fn schema(json: &Json) -> Held<Option<Arc<Schema>>> {
     for field in json["fields"].as_array().into_iter().flatten() {
         let inner = self::schema(&field["schema"])?.unwrap();
         let mut fields = std::mem::take(&mut schema.fields).into_vec();
-        fields.push(Field { name: Arc::from(field["name"].as_str().unwrap()), schema: inner });
+        fields.push(Field {
+            name: Arc::from(field["name"].as_str().unwrap()),
+            schema: inner,
+        });
         schema.fields = fields.into();
     }
     schema.keys = self::schema(&json["keys"])?;
@@ -58,7 +61,10 @@ pub(super) fn schema(json: &Json) -> Held<Option<Arc<Schema>>> {
 
 fn hex(json: &Json) -> Vec<u8> {
     let text = json.as_str().unwrap();
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 pub(super) fn value(json: &Json, schema: Option<&Schema>) -> Held<Value> {
@@ -67,7 +73,9 @@ pub(super) fn value(json: &Json, schema: Option<&Schema>) -> Held<Value> {
     };
     let number = || content.as_i64().unwrap();
     let bits = || u64::from_str_radix(json["bits"].as_str().unwrap(), 16).unwrap();
-    let inner = |side: fn(&Schema) -> &Option<Arc<Schema>>| schema.and_then(|schema| side(schema).as_deref());
+    let inner = |side: fn(&Schema) -> &Option<Arc<Schema>>| {
+        schema.and_then(|schema| side(schema).as_deref())
+    };
     Ok(match kind.as_str() {
         "boolean" => Value::Bool(content.as_bool().unwrap()),
         "int8" => Value::I8(i8::try_from(number()).unwrap()),
@@ -91,20 +99,33 @@ pub(super) fn value(json: &Json, schema: Option<&Schema>) -> Held<Value> {
         "array" => {
             let items = content.as_array().unwrap();
             let of = inner(|schema| &schema.values);
-            Value::Array(items.iter().map(|item| value(item, of)).collect::<Held<_>>()?)
+            Value::Array(
+                items
+                    .iter()
+                    .map(|item| value(item, of))
+                    .collect::<Held<_>>()?,
+            )
         }
         "map" => {
             let entries = content.as_array().unwrap().iter();
             let (keys, values) = (inner(|schema| &schema.keys), inner(|schema| &schema.values));
             Value::Map(
-                entries.map(|entry| Ok((value(&entry[0], keys)?, value(&entry[1], values)?))).collect::<Held<_>>()?,
+                entries
+                    .map(|entry| Ok((value(&entry[0], keys)?, value(&entry[1], values)?)))
+                    .collect::<Held<_>>()?,
             )
         }
         "struct" => {
             let members = content.as_array().unwrap();
             let fields = schema.map_or(&[][..], |schema| &schema.fields);
             let of = |at: usize| fields.get(at).map(|field| &*field.schema);
-            Value::Struct(members.iter().enumerate().map(|(at, m)| value(&m[1], of(at))).collect::<Held<_>>()?)
+            Value::Struct(
+                members
+                    .iter()
+                    .enumerate()
+                    .map(|(at, m)| value(&m[1], of(at)))
+                    .collect::<Held<_>>()?,
+            )
         }
         other => panic!("unknown kind of value {other}"),
     })
@@ -114,8 +135,12 @@ pub(super) fn value(json: &Json, schema: Option<&Schema>) -> Held<Value> {
 fn millis(millis: i64, schema: Option<&Schema>) -> Held<Value> {
     const DAY: i64 = 86_400_000;
     match schema.and_then(|schema| schema.name.as_deref()) {
-        Some(logical::DATE) if millis % DAY == 0 => Ok(Value::I32(i32::try_from(millis / DAY).unwrap())),
-        Some(logical::TIME) => i32::try_from(millis).map(Value::I32).map_err(|_| Unheld("a time of 64 bits")),
+        Some(logical::DATE) if millis % DAY == 0 => {
+            Ok(Value::I32(i32::try_from(millis / DAY).unwrap()))
+        }
+        Some(logical::TIME) => i32::try_from(millis)
+            .map(Value::I32)
+            .map_err(|_| Unheld("a time of 64 bits")),
         Some(logical::TIMESTAMP) => Ok(Value::I64(millis)),
         None if schema.is_none() => Ok(Value::I64(millis)),
         _ => Err(Unheld("a java.util.Date")),
@@ -145,7 +170,10 @@ pub(super) fn same_value(a: &Value, b: &Value) -> bool {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_value(a, b))
         }
         (Value::Map(a), Value::Map(b)) => {
-            let has = |(key, value): &(Value, Value)| b.iter().any(|(k, v)| same_value(key, k) && same_value(value, v));
+            let has = |(key, value): &(Value, Value)| {
+                b.iter()
+                    .any(|(k, v)| same_value(key, k) && same_value(value, v))
+            };
             a.len() == b.len() && a.iter().all(has)
         }
         (a, b) => a == b,
@@ -158,10 +186,20 @@ pub(super) fn same(a: &Datum, b: &Datum) -> bool {
 
 /// Whether an error has the recorded text; what the recording leaves open at its end, ours may say.
 pub(super) fn same_error(recorded: &Json, ours: &str) -> Result<(), String> {
-    let Some(text) = recorded["error"].as_str() else { return Ok(()) };
+    let Some(text) = recorded["error"].as_str() else {
+        return Ok(());
+    };
     let ours_first = ours.lines().next().unwrap_or_default();
-    let agrees = if text.ends_with(": ") { ours_first.starts_with(text) } else { ours_first == text };
-    if agrees { Ok(()) } else { Err(format!("error {ours:?} instead of {text:?}")) }
+    let agrees = if text.ends_with(": ") {
+        ours_first.starts_with(text)
+    } else {
+        ours_first == text
+    };
+    if agrees {
+        Ok(())
+    } else {
+        Err(format!("error {ours:?} instead of {text:?}"))
+    }
 }
 
 /// JSON with the entries of objects and arrays in one order.
@@ -173,7 +211,10 @@ pub(super) fn sorted(json: &Json) -> Json {
             Json::Array(items)
         }
         Json::Object(members) => {
-            let mut members: Vec<_> = members.iter().map(|(name, json)| (name.clone(), sorted(json))).collect();
+            let mut members: Vec<_> = members
+                .iter()
+                .map(|(name, json)| (name.clone(), sorted(json)))
+                .collect();
             members.sort_by(|a, b| a.0.cmp(&b.0));
             Json::Object(members.into_iter().collect())
         }

@@ -8,7 +8,9 @@ use connector_api::{Config, Converter, Datum, EncodedPresence, Error, Result};
 use rowferry::convert::avro::AvroFormat;
 use rowferry::convert::json::json_schema::JsonSchemaFormat;
 use rowferry::convert::protobuf::ProtobufFormat;
-use rowferry::convert::registered::{RegistryConverter, SchemaFormat, SchemaLanguage, SchemaLookup, SchemaText};
+use rowferry::convert::registered::{
+    RegistryConverter, SchemaFormat, SchemaLanguage, SchemaLookup, SchemaText,
+};
 use rowferry::registry::{ConverterRole, Registry};
 
 const CLASSES: [&str; 9] = [
@@ -23,7 +25,12 @@ const CLASSES: [&str; 9] = [
     "org.apache.kafka.connect.converters.DoubleConverter",
 ];
 /// `strict` and `schemas.enable`.
-const MODES: [(&str, &str); 4] = [("true", "true"), ("true", "false"), ("false", "true"), ("false", "false")];
+const MODES: [(&str, &str); 4] = [
+    ("true", "true"),
+    ("true", "false"),
+    ("false", "true"),
+    ("false", "false"),
+];
 
 /// How many converters [`plain`] chooses from.
 pub const PLAIN: u8 = (CLASSES.len() * MODES.len()) as u8;
@@ -34,11 +41,19 @@ thread_local! {
 
 /// Each class in each mode.
 fn converters() -> Vec<Box<dyn Converter>> {
-    let made = CLASSES.iter().flat_map(|class| MODES.map(|mode| (*class, mode)));
+    let made = CLASSES
+        .iter()
+        .flat_map(|class| MODES.map(|mode| (*class, mode)));
     made.map(|(class, (strict, schemas))| {
         let config = Config::from([("strict", strict), ("schemas.enable", schemas)]);
-        let role = if class.ends_with("HeaderConverter") { ConverterRole::Header } else { ConverterRole::Value };
-        Registry::built_in().converter(class, role, &config).expect("a converter")
+        let role = if class.ends_with("HeaderConverter") {
+            ConverterRole::Header
+        } else {
+            ConverterRole::Value
+        };
+        Registry::built_in()
+            .converter(class, role, &config)
+            .expect("a converter")
     })
     .collect()
 }
@@ -46,7 +61,9 @@ fn converters() -> Vec<Box<dyn Converter>> {
 /// A converter without a schema registry: the first byte chooses it and its mode, the rest is the record. Returns
 /// whether it could be read.
 pub fn plain(input: &[u8]) -> bool {
-    let Some((choice, bytes)) = input.split_first() else { return false };
+    let Some((choice, bytes)) = input.split_first() else {
+        return false;
+    };
     CONVERTERS.with_borrow_mut(|converters| {
         let at = usize::from(*choice) % converters.len();
         there_and_back(&mut *converters[at], bytes, true)
@@ -55,12 +72,17 @@ pub fn plain(input: &[u8]) -> bool {
 
 /// Reads, writes what was read, and reads that; `whole`: this last has to succeed.
 fn there_and_back(converter: &mut dyn Converter, bytes: &[u8], whole: bool) -> bool {
-    let Ok(datum) = converter.decode("t", Some(bytes)) else { return false };
+    let Ok(datum) = converter.decode("t", Some(bytes)) else {
+        return false;
+    };
     let mut out = Vec::new();
     if let Ok(EncodedPresence::Present) = converter.encode("t", &datum, &mut out) {
         let again = converter.decode("t", Some(&out));
         let text = String::from_utf8_lossy(&out);
-        assert!(again.is_ok() || !whole, "what was written is not read: {again:?}: {text:?} of {datum:?}");
+        assert!(
+            again.is_ok() || !whole,
+            "what was written is not read: {again:?}: {text:?} of {datum:?}"
+        );
     }
     true
 }
@@ -78,10 +100,17 @@ impl Known {
 impl SchemaLookup for Known {
     fn by_id(&mut self, id: i32) -> Result<SchemaText> {
         let at = usize::try_from(id).ok().and_then(|id| id.checked_sub(1));
-        at.and_then(|at| self.schemas().get(at).cloned()).ok_or_else(|| Error::record("no such schema"))
+        at.and_then(|at| self.schemas().get(at).cloned())
+            .ok_or_else(|| Error::record("no such schema"))
     }
 
-    fn id_of(&mut self, _subject: &str, schema: &SchemaText, _register: bool, _normalize: bool) -> Result<i32> {
+    fn id_of(
+        &mut self,
+        _subject: &str,
+        schema: &SchemaText,
+        _register: bool,
+        _normalize: bool,
+    ) -> Result<i32> {
         let mut schemas = self.schemas();
         let known = schemas.iter().position(|known| known == schema);
         let at = known.unwrap_or_else(|| {
@@ -101,7 +130,9 @@ fn config() -> Config {
 }
 
 fn converter<F: SchemaFormat + 'static>(format: F, known: Known) -> Box<dyn Converter> {
-    Box::new(RegistryConverter::new("value", &config(), format, Box::new(known)).expect("a converter"))
+    Box::new(
+        RegistryConverter::new("value", &config(), format, Box::new(known)).expect("a converter"),
+    )
 }
 
 fn of_format(choice: u8, known: Known) -> Box<dyn Converter> {
@@ -115,11 +146,26 @@ fn of_format(choice: u8, known: Known) -> Box<dyn Converter> {
 /// A converter with a schema registry: the first byte chooses the format, a zero byte ends the schema's text, the rest
 /// is the payload. Returns whether it could be read.
 pub fn registered(input: &[u8]) -> bool {
-    let Some((choice, rest)) = input.split_first() else { return false };
-    let end = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
-    let Ok(text) = std::str::from_utf8(&rest[..end]) else { return false };
-    let language = [SchemaLanguage::Avro, SchemaLanguage::Protobuf, SchemaLanguage::Json][usize::from(*choice % 3)];
-    let schema = SchemaText { language, text: text.to_owned(), references: Vec::new() };
+    let Some((choice, rest)) = input.split_first() else {
+        return false;
+    };
+    let end = rest
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(rest.len());
+    let Ok(text) = std::str::from_utf8(&rest[..end]) else {
+        return false;
+    };
+    let language = [
+        SchemaLanguage::Avro,
+        SchemaLanguage::Protobuf,
+        SchemaLanguage::Json,
+    ][usize::from(*choice % 3)];
+    let schema = SchemaText {
+        language,
+        text: text.to_owned(),
+        references: Vec::new(),
+    };
     let bytes = [&[0, 0, 0, 0, 1], rest.get(end + 1..).unwrap_or_default()].concat();
     let known = Known::default();
     known.schemas().push(schema);
@@ -165,7 +211,9 @@ pub fn wire(input: &[u8]) {
 /// The input of [`registered`] that a datum makes in that format; `None` where the format does not take it.
 pub fn input_of(choice: u8, datum: &Datum) -> Option<Vec<u8>> {
     let (known, mut out) = (Known::default(), Vec::new());
-    let Ok(EncodedPresence::Present) = of_format(choice, known.clone()).encode("t", datum, &mut out) else {
+    let Ok(EncodedPresence::Present) =
+        of_format(choice, known.clone()).encode("t", datum, &mut out)
+    else {
         return None;
     };
     let schema = known.schemas().first()?.text.clone();

@@ -20,7 +20,9 @@ use serde_json::Value as Json;
 type Outcome = Result<(), String>;
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
 }
 
 /// The lists beside the recordings: what differs in Kafka's own way, and what the strict default refuses besides.
@@ -30,11 +32,20 @@ const LISTS: [&str; 2] = ["differences.json", "strict.json"];
 /// agree in at least `percent` of the cases.
 fn judge_all(name: &str, lists: &[&str], percent: usize, judge: impl Fn(&Json) -> Outcome) {
     let folder = folder(name);
-    let mut listed: BTreeMap<_, _> = lists.iter().flat_map(|list| differences(&folder.join(list))).collect();
+    let mut listed: BTreeMap<_, _> = lists
+        .iter()
+        .flat_map(|list| differences(&folder.join(list)))
+        .collect();
     let (mut cases, mut agreed, mut wrong) = (0usize, 0usize, Vec::new());
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
-    for file in files.iter().filter(|file| file.extension().is_some_and(|e| e == "json")) {
+    for file in files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|e| e == "json"))
+    {
         if LISTS.iter().any(|list| file.ends_with(list)) {
             continue;
         }
@@ -50,10 +61,22 @@ fn judge_all(name: &str, lists: &[&str], percent: usize, judge: impl Fn(&Json) -
             }
         }
     }
-    wrong.extend(listed.into_keys().map(|id| format!("{id}: listed, but there is no such case")));
+    wrong.extend(
+        listed
+            .into_keys()
+            .map(|id| format!("{id}: listed, but there is no such case")),
+    );
     println!("{name}: {agreed} of {cases} cases agree");
-    assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(agreed * 100 >= cases * percent, "only {agreed} of {cases} cases agree");
+    assert!(
+        wrong.is_empty(),
+        "{} cases:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    assert!(
+        agreed * 100 >= cases * percent,
+        "only {agreed} of {cases} cases agree"
+    );
 }
 
 fn differences(list: &Path) -> BTreeMap<String, String> {

@@ -22,7 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// So many rows, at the scale asked for.
 fn scaled(usual: u64) -> u64 {
-    let all: u64 = std::env::var("ROWFERRY_MISSED_ROWS").map_or(USUAL, |n| n.parse().expect("a number of rows"));
+    let all: u64 = std::env::var("ROWFERRY_MISSED_ROWS")
+        .map_or(USUAL, |n| n.parse().expect("a number of rows"));
     usual.saturating_mul(all) / USUAL
 }
 
@@ -53,12 +54,22 @@ impl Experiment {
                 "SELECT id::int8, v::int8, ts::text FROM t WHERE ts > '{}' AND ts < clock_timestamp() ORDER BY ts, id",
                 "1970-01-02",
             ),
-            (_, Server::MariaDb) => {
-                ("SELECT id, CAST(n AS SIGNED), CAST(id AS CHAR) FROM t WHERE id > {} ORDER BY id", "0")
-            }
-            (_, Server::Postgres) => ("SELECT id, n::int8, id::text FROM t WHERE id > {} ORDER BY t.id", "0"),
+            (_, Server::MariaDb) => (
+                "SELECT id, CAST(n AS SIGNED), CAST(id AS CHAR) FROM t WHERE id > {} ORDER BY id",
+                "0",
+            ),
+            (_, Server::Postgres) => (
+                "SELECT id, n::int8, id::text FROM t WHERE id > {} ORDER BY t.id",
+                "0",
+            ),
         };
-        Self { server, database, writing, naive, first }
+        Self {
+            server,
+            database,
+            writing,
+            naive,
+            first,
+        }
     }
 
     fn ids(server: Server, writing: Writing) -> impl Future<Output = Self> {
@@ -66,7 +77,9 @@ impl Experiment {
             server,
             writing,
             match server {
-                Server::MariaDb => "CREATE TABLE t (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, n INT)",
+                Server::MariaDb => {
+                    "CREATE TABLE t (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, n INT)"
+                }
                 Server::Postgres => "CREATE TABLE t (id BIGSERIAL PRIMARY KEY, n INT)",
             },
         )
@@ -77,11 +90,18 @@ impl Experiment {
             Server::MariaDb => {
                 "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL, ts TIMESTAMP(6) NOT NULL, KEY (ts))"
             }
-            Server::Postgres => "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL, ts TIMESTAMPTZ NOT NULL)",
+            Server::Postgres => {
+                "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL, ts TIMESTAMPTZ NOT NULL)"
+            }
         };
         let made = Self::new(server, writing, made).await;
-        let rows: Vec<_> = (1..=ROWS).map(|id| format!("({id}, 0, CURRENT_TIMESTAMP(6))")).collect();
-        made.sql().await.run(&format!("INSERT INTO t VALUES {}", rows.join(","))).await;
+        let rows: Vec<_> = (1..=ROWS)
+            .map(|id| format!("({id}, 0, CURRENT_TIMESTAMP(6))"))
+            .collect();
+        made.sql()
+            .await
+            .run(&format!("INSERT INTO t VALUES {}", rows.join(",")))
+            .await;
         made
     }
 
@@ -91,8 +111,16 @@ impl Experiment {
 
     async fn source(&self, keys: &[(&str, &str)]) -> Box<dyn SourceTask> {
         let (url, user, password) = match self.server {
-            Server::MariaDb => (lab().mariadb().jdbc_url(&self.database), MariaDb::USER, MariaDb::PASSWORD),
-            Server::Postgres => (lab().postgres().jdbc_url(&self.database), Postgres::USER, Postgres::PASSWORD),
+            Server::MariaDb => (
+                lab().mariadb().jdbc_url(&self.database),
+                MariaDb::USER,
+                MariaDb::PASSWORD,
+            ),
+            Server::Postgres => (
+                lab().postgres().jdbc_url(&self.database),
+                Postgres::USER,
+                Postgres::PASSWORD,
+            ),
         };
         open(&config(&url, user, password, keys), &Stored::default()).await
     }
@@ -126,8 +154,17 @@ impl Experiment {
                 let each = rows.div_ceil(writers);
                 let tasks: Vec<_> = (0..writers)
                     .map(|n| {
-                        let (server, database, how) = (self.server, self.database.clone(), self.writing);
-                        tokio::spawn(write(server, database, how, n, writers, each, random.bits()))
+                        let (server, database, how) =
+                            (self.server, self.database.clone(), self.writing);
+                        tokio::spawn(write(
+                            server,
+                            database,
+                            how,
+                            n,
+                            writers,
+                            each,
+                            random.bits(),
+                        ))
                     })
                     .collect();
                 for task in tasks {
@@ -149,30 +186,49 @@ impl Experiment {
             "missed rows: {:?} {:?}: {} rows; naive reader missed {missed} of them; ours missed {}, doubled {}",
             self.server,
             self.writing,
-            if self.writing.has_stamps() { naive.len() } else { table.len() },
+            if self.writing.has_stamps() {
+                naive.len()
+            } else {
+                table.len()
+            },
             lost.len(),
             doubled
         );
         assert!(lost.is_empty(), "ours missed {lost:?}");
         assert_eq!(doubled, 0);
-        assert!(missed > 0 || !must_miss, "the naive reader missed nothing: the experiment shows nothing");
+        assert!(
+            missed > 0 || !must_miss,
+            "the naive reader missed nothing: the experiment shows nothing"
+        );
     }
 
     /// The values that are in the table, by id.
     async fn table(&self) -> BTreeMap<i64, i64> {
         let value = if self.writing.has_stamps() { "v" } else { "n" };
         let sql = match self.server {
-            Server::MariaDb => format!("SELECT CAST(id AS SIGNED), CAST({value} AS SIGNED), '' FROM t"),
+            Server::MariaDb => {
+                format!("SELECT CAST(id AS SIGNED), CAST({value} AS SIGNED), '' FROM t")
+            }
             Server::Postgres => format!("SELECT id::int8, {value}::int8, '' FROM t"),
         };
-        self.sql().await.rows(&sql).await.into_iter().map(|(id, value, _)| (id, value)).collect()
+        self.sql()
+            .await
+            .rows(&sql)
+            .await
+            .into_iter()
+            .map(|(id, value, _)| (id, value))
+            .collect()
     }
 }
 
 /// The ids whose last value was never given.
 fn missing(table: &BTreeMap<i64, i64>, given: &Given) -> Vec<i64> {
     let given: BTreeSet<_> = given.iter().copied().collect();
-    table.iter().filter(|(id, value)| !given.contains(&(**id, **value))).map(|(id, _)| *id).collect()
+    table
+        .iter()
+        .filter(|(id, value)| !given.contains(&(**id, **value)))
+        .map(|(id, _)| *id)
+        .collect()
 }
 
 /// How many values were given more than once.
@@ -193,19 +249,31 @@ impl Reader {
             while !sender.is_closed() {
                 let batch = task.poll().await.unwrap();
                 for record in &batch.records {
-                    let Value::Struct(row) = &record.value.value else { panic!("no struct") };
+                    let Value::Struct(row) = &record.value.value else {
+                        panic!("no struct")
+                    };
                     let _over = sender.send((row[0].as_i64().unwrap(), row[1].as_i64().unwrap()));
                 }
-                tokio::time::sleep(batch.idle_for.unwrap_or_default().min(Duration::from_millis(20))).await;
+                tokio::time::sleep(
+                    batch
+                        .idle_for
+                        .unwrap_or_default()
+                        .min(Duration::from_millis(20)),
+                )
+                .await;
             }
             task.close().await;
         });
-        Self { rows, given: Vec::new() }
+        Self {
+            rows,
+            given: Vec::new(),
+        }
     }
 
     /// Waits until all that is in the table has come, and then for a while whether more does.
     async fn until(&mut self, table: &BTreeMap<i64, i64>) -> Given {
-        let mut wanted: BTreeSet<(i64, i64)> = table.iter().map(|(id, value)| (*id, *value)).collect();
+        let mut wanted: BTreeSet<(i64, i64)> =
+            table.iter().map(|(id, value)| (*id, *value)).collect();
         let mut end = Instant::now() + PATIENCE;
         let mut quiet = false;
         loop {
@@ -228,22 +296,34 @@ const IDS: &[(&str, &str)] = &[("mode", "incrementing"), ("batch.max.rows", "200
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e1_e3_e7_ids_of_overlapping_transactions_on_mariadb() {
-    Experiment::ids(Server::MariaDb, Writing::Transactions).await.run(8, 3_000, IDS, true).await;
+    Experiment::ids(Server::MariaDb, Writing::Transactions)
+        .await
+        .run(8, 3_000, IDS, true)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e2_e4_e8_ids_of_single_inserts_on_mariadb() {
-    Experiment::ids(Server::MariaDb, Writing::Autocommit).await.run(8, 12_000, IDS, false).await;
+    Experiment::ids(Server::MariaDb, Writing::Autocommit)
+        .await
+        .run(8, 12_000, IDS, false)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_p3_ids_of_overlapping_transactions_on_postgresql() {
-    Experiment::ids(Server::Postgres, Writing::Transactions).await.run(8, 3_000, IDS, true).await;
+    Experiment::ids(Server::Postgres, Writing::Transactions)
+        .await
+        .run(8, 3_000, IDS, true)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p1_p3_ids_of_single_inserts_on_postgresql() {
-    Experiment::ids(Server::Postgres, Writing::Autocommit).await.run(8, 8_000, IDS, false).await;
+    Experiment::ids(Server::Postgres, Writing::Autocommit)
+        .await
+        .run(8, 8_000, IDS, false)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -254,20 +334,37 @@ async fn t1_t3_t4_stamps_of_updates_on_mariadb() {
         ("incrementing.column.name", "id"),
         ("timestamp.granularity", "micros_long"),
     ];
-    Experiment::stamps(Server::MariaDb, Writing::Updates).await.run(8, 2_000, &keys, true).await;
+    Experiment::stamps(Server::MariaDb, Writing::Updates)
+        .await
+        .run(8, 2_000, &keys, true)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t1_t3_stamps_of_updates_on_postgresql() {
-    let keys = [("mode", "timestamp"), ("timestamp.column.name", "ts"), ("timestamp.granularity", "micros_long")];
-    Experiment::stamps(Server::Postgres, Writing::Updates).await.run(8, 2_000, &keys, true).await;
+    let keys = [
+        ("mode", "timestamp"),
+        ("timestamp.column.name", "ts"),
+        ("timestamp.granularity", "micros_long"),
+    ];
+    Experiment::stamps(Server::Postgres, Writing::Updates)
+        .await
+        .run(8, 2_000, &keys, true)
+        .await;
 }
 
 /// Where no transaction is open, rows are read up to the clock itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stamps_of_single_inserts_on_mariadb_and_postgresql() {
     for server in [Server::MariaDb, Server::Postgres] {
-        let keys = [("mode", "timestamp"), ("timestamp.column.name", "ts"), ("timestamp.granularity", "micros_long")];
-        Experiment::stamps(server, Writing::Stamped).await.run(4, 2_000, &keys, false).await;
+        let keys = [
+            ("mode", "timestamp"),
+            ("timestamp.column.name", "ts"),
+            ("timestamp.granularity", "micros_long"),
+        ];
+        Experiment::stamps(server, Writing::Stamped)
+            .await
+            .run(4, 2_000, &keys, false)
+            .await;
     }
 }

@@ -14,24 +14,40 @@ use crate::source::{PLENTY, QUIET, Stored, config, open, poll, run as run_any};
 const INCREMENTING: (&str, &str) = ("mode", "incrementing");
 
 fn mariadb_config(database: &str, keys: &[(&str, &str)]) -> Config {
-    config(&lab().mariadb().jdbc_url(database), MariaDb::USER, MariaDb::PASSWORD, keys)
+    config(
+        &lab().mariadb().jdbc_url(database),
+        MariaDb::USER,
+        MariaDb::PASSWORD,
+        keys,
+    )
 }
 
 /// An id that was taken and is in no row yet, not even an uncommitted one: an INSERT that waits for the row its foreign
 /// key names. Gives the sessions that hold the lock and that wait.
 async fn taken_id(database: &str) -> (MySqlConnection, tokio::task::JoinHandle<()>) {
     let mut locker = lab().mariadb().create_database(database).await;
-    run(&mut locker, "CREATE TABLE parent (id INT PRIMARY KEY); INSERT INTO parent VALUES (1), (2), (3), (4)").await;
+    run(
+        &mut locker,
+        "CREATE TABLE parent (id INT PRIMARY KEY); INSERT INTO parent VALUES (1), (2), (3), (4)",
+    )
+    .await;
     let child = "CREATE TABLE t (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, FOREIGN KEY (id) REFERENCES parent (id))";
     run(&mut locker, child).await;
-    run(&mut locker, "BEGIN; SELECT * FROM parent WHERE id = 1 FOR UPDATE").await;
+    run(
+        &mut locker,
+        "BEGIN; SELECT * FROM parent WHERE id = 1 FOR UPDATE",
+    )
+    .await;
     let mut waiting = lab().mariadb().connect(database).await;
     let insert = tokio::spawn(async move { run(&mut waiting, "INSERT INTO t VALUES ()").await });
     let mut fast = lab().mariadb().connect(database).await;
     let waits = format!(
         "SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{database}' AND info = 'INSERT INTO t VALUES ()'"
     );
-    wait_until("the INSERT waits", PLENTY, async || Some(count(&mut fast, &waits).await).filter(|n| *n > 0)).await;
+    wait_until("the INSERT waits", PLENTY, async || {
+        Some(count(&mut fast, &waits).await).filter(|n| *n > 0)
+    })
+    .await;
     // until the first id is taken for certain
     wait_until("an id is taken", PLENTY, async || {
         run(&mut fast, "INSERT INTO t VALUES ()").await;
@@ -50,11 +66,24 @@ async fn x10_an_id_taken_by_a_row_that_is_nowhere_yet_is_waited_for() {
     let mut task = open(&config, &stored).await;
     let seen = poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await;
     assert_eq!(seen, [2], "the row behind is not held up");
-    assert!(poll(&mut *task, &mut stored, Duration::from_secs(4), |seen| !seen.is_empty()).await.is_empty());
+    assert!(
+        poll(&mut *task, &mut stored, Duration::from_secs(4), |seen| {
+            !seen.is_empty()
+        })
+        .await
+        .is_empty()
+    );
     run(&mut locker, "COMMIT").await;
     insert.await.unwrap();
-    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [1]);
-    assert!(poll(&mut *task, &mut stored, QUIET, |_| false).await.is_empty());
+    assert_eq!(
+        poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await,
+        [1]
+    );
+    assert!(
+        poll(&mut *task, &mut stored, QUIET, |_| false)
+            .await
+            .is_empty()
+    );
     task.close().await;
 }
 
@@ -66,27 +95,54 @@ async fn x10_a_missing_id_survives_a_restart() {
     let mut stored = Stored::default();
     let config = mariadb_config(&database, &[INCREMENTING]);
     let mut task = open(&config, &stored).await;
-    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [2]);
+    assert_eq!(
+        poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await,
+        [2]
+    );
     task.close().await;
     let offset = stored.0.last().unwrap().1.clone().unwrap();
     assert_eq!(offset.get("incrementing"), Some(&OffsetValue::Long(2)));
     assert_eq!(offset.get("gaps"), Some(&OffsetValue::Text("1".into())));
     let mut task = open(&config, &stored).await;
-    assert!(poll(&mut *task, &mut stored, QUIET, |_| false).await.is_empty());
+    assert!(
+        poll(&mut *task, &mut stored, QUIET, |_| false)
+            .await
+            .is_empty()
+    );
     run(&mut locker, "COMMIT").await;
     insert.await.unwrap();
-    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [1]);
-    let settled = |stored: &Stored| stored.0.last().is_some_and(|(_, o)| o.as_ref().is_some_and(|o| o.0.len() == 1));
+    assert_eq!(
+        poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await,
+        [1]
+    );
+    let settled = |stored: &Stored| {
+        stored
+            .0
+            .last()
+            .is_some_and(|(_, o)| o.as_ref().is_some_and(|o| o.0.len() == 1))
+    };
     poll_until_stored(&mut *task, &mut stored, settled).await;
     task.close().await;
 }
 
 /// Polls until what is stored is as wanted; no row may come.
-async fn poll_until_stored(task: &mut dyn SourceTask, stored: &mut Stored, wanted: impl Fn(&Stored) -> bool) {
+async fn poll_until_stored(
+    task: &mut dyn SourceTask,
+    stored: &mut Stored,
+    wanted: impl Fn(&Stored) -> bool,
+) {
     let end = tokio::time::Instant::now() + PLENTY;
     while !wanted(stored) {
-        assert!(tokio::time::Instant::now() < end, "stored: {:?}", stored.0.last());
-        assert!(poll(task, stored, Duration::from_millis(100), |_| false).await.is_empty());
+        assert!(
+            tokio::time::Instant::now() < end,
+            "stored: {:?}",
+            stored.0.last()
+        );
+        assert!(
+            poll(task, stored, Duration::from_millis(100), |_| false)
+                .await
+                .is_empty()
+        );
     }
 }
 
@@ -96,20 +152,46 @@ async fn x10_without_the_privilege_an_id_is_asked_for_until_it_is_too_old() {
     let (mut locker, insert) = taken_id(&database).await;
     let mut root = lab().mariadb().connect(&database).await;
     let user = format!("u_{database}");
-    run(&mut root, &format!("CREATE USER '{user}'@'127.0.0.1' IDENTIFIED BY 'pw'")).await;
-    run(&mut root, &format!("GRANT SELECT ON `{database}`.* TO '{user}'@'127.0.0.1'")).await;
+    run(
+        &mut root,
+        &format!("CREATE USER '{user}'@'127.0.0.1' IDENTIFIED BY 'pw'"),
+    )
+    .await;
+    run(
+        &mut root,
+        &format!("GRANT SELECT ON `{database}`.* TO '{user}'@'127.0.0.1'"),
+    )
+    .await;
     let mut stored = Stored::default();
     // by another name the server is another one: what other tasks may see of it is not known to this one
-    let url = lab().mariadb().jdbc_url(&database).replace("127.0.0.1", "localhost");
+    let url = lab()
+        .mariadb()
+        .jdbc_url(&database)
+        .replace("127.0.0.1", "localhost");
     let config = config(&url, &user, "pw", &[INCREMENTING]);
     let mut task = open(&config, &stored).await;
-    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [2]);
-    assert!(poll(&mut *task, &mut stored, QUIET, |_| false).await.is_empty());
+    assert_eq!(
+        poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await,
+        [2]
+    );
+    assert!(
+        poll(&mut *task, &mut stored, QUIET, |_| false)
+            .await
+            .is_empty()
+    );
     let warnings = task.progress().warnings;
-    assert!(warnings.iter().any(|w| w.contains("PROCESS") && w.contains("gap.max.age.ms")), "{warnings:?}");
+    assert!(
+        warnings
+            .iter()
+            .any(|w| w.contains("PROCESS") && w.contains("gap.max.age.ms")),
+        "{warnings:?}"
+    );
     run(&mut locker, "COMMIT").await;
     insert.await.unwrap();
-    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [1]);
+    assert_eq!(
+        poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await,
+        [1]
+    );
     task.close().await;
 
     let mut hasty = config.clone();
@@ -117,9 +199,15 @@ async fn x10_without_the_privilege_an_id_is_asked_for_until_it_is_too_old() {
     run(&mut root, "DELETE FROM t WHERE id = 1").await;
     let mut stored = Stored::default();
     let mut task = open(&hasty, &stored).await;
-    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [2]);
+    assert_eq!(
+        poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await,
+        [2]
+    );
     poll_until_stored(&mut *task, &mut stored, |stored| {
-        stored.0.last().is_some_and(|(_, offset)| offset.as_ref().is_some_and(|offset| offset.0.len() == 1))
+        stored
+            .0
+            .last()
+            .is_some_and(|(_, offset)| offset.as_ref().is_some_and(|offset| offset.0.len() == 1))
     })
     .await;
     task.close().await;
@@ -137,8 +225,10 @@ async fn w2_an_id_taken_before_its_transaction_has_a_number_is_waited_for() {
                   INSERT INTO t VALUES (taken); END $$";
     let insert = tokio::spawn(async move { slow.run(insert).await });
     wait_until("an id is taken", PLENTY, async || {
-        let last: (i64,) =
-            sqlx::query_as("SELECT last_value + is_called::int FROM t_id_seq").fetch_one(&mut fast).await.unwrap();
+        let last: (i64,) = sqlx::query_as("SELECT last_value + is_called::int FROM t_id_seq")
+            .fetch_one(&mut fast)
+            .await
+            .unwrap();
         Some(()).filter(|()| last.0 > 1)
     })
     .await;
@@ -160,21 +250,47 @@ async fn w2_an_id_taken_before_its_transaction_has_a_number_is_waited_for() {
 async fn x4_a_stamp_of_a_statement_that_waits_for_a_table_is_waited_for() {
     let database = unique("x4");
     let mut locker = lab().mariadb().create_database(&database).await;
-    run(&mut locker, "CREATE TABLE t (id INT PRIMARY KEY, ts DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6))").await;
-    run(&mut locker, "INSERT INTO t VALUES (2, CURRENT_TIMESTAMP(6) + INTERVAL 2 SECOND)").await;
+    run(
+        &mut locker,
+        "CREATE TABLE t (id INT PRIMARY KEY, ts DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6))",
+    )
+    .await;
+    run(
+        &mut locker,
+        "INSERT INTO t VALUES (2, CURRENT_TIMESTAMP(6) + INTERVAL 2 SECOND)",
+    )
+    .await;
     run(&mut locker, "LOCK TABLES t READ").await;
     let mut waiting = lab().mariadb().connect(&database).await;
-    let insert = tokio::spawn(async move { run(&mut waiting, "INSERT INTO t (id) VALUES (1)").await });
+    let insert =
+        tokio::spawn(async move { run(&mut waiting, "INSERT INTO t (id) VALUES (1)").await });
     let mut stored = Stored::default();
-    let config = mariadb_config(&database, &[("mode", "timestamp"), ("timestamp.column.name", "ts")]);
+    let config = mariadb_config(
+        &database,
+        &[("mode", "timestamp"), ("timestamp.column.name", "ts")],
+    );
     let mut task = open(&config, &stored).await;
-    let early = poll(&mut *task, &mut stored, Duration::from_secs(5), |seen| !seen.is_empty()).await;
+    let early = poll(&mut *task, &mut stored, Duration::from_secs(5), |seen| {
+        !seen.is_empty()
+    })
+    .await;
     assert!(early.is_empty(), "row 2 overtook row 1: {early:?}");
     let mut sql = lab().mariadb().connect(&database).await;
-    assert_eq!(count(&mut sql, "SELECT COUNT(*) FROM t WHERE ts < CURRENT_TIMESTAMP(6)").await, 1, "row 2 is due");
+    assert_eq!(
+        count(
+            &mut sql,
+            "SELECT COUNT(*) FROM t WHERE ts < CURRENT_TIMESTAMP(6)"
+        )
+        .await,
+        1,
+        "row 2 is due"
+    );
     run(&mut locker, "UNLOCK TABLES").await;
     insert.await.unwrap();
-    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await, [1, 2]);
+    assert_eq!(
+        poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await,
+        [1, 2]
+    );
     task.close().await;
 }
 
@@ -183,10 +299,21 @@ async fn x4_a_stamp_of_a_statement_that_waits_for_a_table_is_waited_for() {
 async fn a_stamp_of_a_transaction_whose_first_statement_waited_for_a_table_is_waited_for() {
     let database = unique("waited");
     let mut locker = lab().mariadb().create_database(&database).await;
-    run(&mut locker, "CREATE TABLE t (id INT PRIMARY KEY, ts DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6))").await;
-    run(&mut locker, "INSERT INTO t VALUES (2, CURRENT_TIMESTAMP(6) + INTERVAL 1 SECOND)").await;
+    run(
+        &mut locker,
+        "CREATE TABLE t (id INT PRIMARY KEY, ts DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6))",
+    )
+    .await;
+    run(
+        &mut locker,
+        "INSERT INTO t VALUES (2, CURRENT_TIMESTAMP(6) + INTERVAL 1 SECOND)",
+    )
+    .await;
     let mut stored = Stored::default();
-    let config = mariadb_config(&database, &[("mode", "timestamp"), ("timestamp.column.name", "ts")]);
+    let config = mariadb_config(
+        &database,
+        &[("mode", "timestamp"), ("timestamp.column.name", "ts")],
+    );
     let mut task = open(&config, &stored).await;
     run(&mut locker, "LOCK TABLES t READ").await;
     let mut slow = lab().mariadb().connect(&database).await;
@@ -194,33 +321,63 @@ async fn a_stamp_of_a_transaction_whose_first_statement_waited_for_a_table_is_wa
         run(&mut slow, "BEGIN; INSERT INTO t (id) VALUES (1)").await;
         slow
     });
-    let early = poll(&mut *task, &mut stored, Duration::from_secs(4), |seen| !seen.is_empty()).await;
+    let early = poll(&mut *task, &mut stored, Duration::from_secs(4), |seen| {
+        !seen.is_empty()
+    })
+    .await;
     run(&mut locker, "UNLOCK TABLES").await;
     let mut slow = insert.await.unwrap();
-    let later = poll(&mut *task, &mut stored, Duration::from_secs(3), |seen| !seen.is_empty()).await;
-    assert!(early.is_empty() && later.is_empty(), "row 2 overtook row 1: {early:?} {later:?}");
+    let later = poll(&mut *task, &mut stored, Duration::from_secs(3), |seen| {
+        !seen.is_empty()
+    })
+    .await;
+    assert!(
+        early.is_empty() && later.is_empty(),
+        "row 2 overtook row 1: {early:?} {later:?}"
+    );
     run(&mut slow, "COMMIT").await;
-    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await, [1, 2]);
+    assert_eq!(
+        poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await,
+        [1, 2]
+    );
     task.close().await;
 }
 
 /// The same of a statement of an event, which takes its time before it writes.
 #[tokio::test]
 async fn a_stamp_of_an_event_that_has_not_written_yet_is_waited_for() {
-    let server = MariaDb::start_with_options(lab().scratch(), &unique("mariadb-events"), &["--event-scheduler=ON"]);
+    let server = MariaDb::start_with_options(
+        lab().scratch(),
+        &unique("mariadb-events"),
+        &["--event-scheduler=ON"],
+    );
     let mut sql = server.create_database("d").await;
-    run(&mut sql, "CREATE TABLE t (id INT PRIMARY KEY, ts DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6))").await;
-    let event =
-        "CREATE EVENT e ON SCHEDULE AT CURRENT_TIMESTAMP DO INSERT INTO t (id) SELECT 1 FROM (SELECT SLEEP(4)) s";
+    run(
+        &mut sql,
+        "CREATE TABLE t (id INT PRIMARY KEY, ts DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6))",
+    )
+    .await;
+    let event = "CREATE EVENT e ON SCHEDULE AT CURRENT_TIMESTAMP DO INSERT INTO t (id) SELECT 1 FROM (SELECT SLEEP(4)) s";
     run(&mut sql, event).await;
     let runs = "SELECT COUNT(*) FROM information_schema.processlist WHERE command = 'Connect' AND info LIKE 'INSERT%'";
-    for_condition("the event runs", PLENTY, async || count(&mut sql, runs).await > 0).await;
+    for_condition("the event runs", PLENTY, async || {
+        count(&mut sql, runs).await > 0
+    })
+    .await;
     let keys = [("mode", "timestamp"), ("timestamp.column.name", "ts")];
-    let config = config(&server.jdbc_url("d"), MariaDb::USER, MariaDb::PASSWORD, &keys);
+    let config = config(
+        &server.jdbc_url("d"),
+        MariaDb::USER,
+        MariaDb::PASSWORD,
+        &keys,
+    );
     let mut stored = Stored::default();
     let mut task = open(&config, &stored).await;
     run(&mut sql, "INSERT INTO t (id) VALUES (2)").await;
-    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await, [1, 2]);
+    assert_eq!(
+        poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await,
+        [1, 2]
+    );
     task.close().await;
     server.stop();
 }
@@ -234,25 +391,44 @@ async fn a_rollback_holds_up_nothing_for_long() {
     let mut other = lab().mariadb().connect(&database).await;
     run(&mut sql, "CREATE TABLE t (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, n INT); CREATE TABLE o (n INT)").await;
     run(&mut other, "BEGIN; INSERT INTO o VALUES (1)").await;
-    run(&mut sql, "BEGIN; INSERT INTO t (n) VALUES (1); ROLLBACK; INSERT INTO t (n) VALUES (2), (3)").await;
+    run(
+        &mut sql,
+        "BEGIN; INSERT INTO t (n) VALUES (1); ROLLBACK; INSERT INTO t (n) VALUES (2), (3)",
+    )
+    .await;
     let mut stored = Stored::default();
     let mut task = open(&mariadb_config(&database, &[INCREMENTING]), &stored).await;
-    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await, [2, 3]);
+    assert_eq!(
+        poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await,
+        [2, 3]
+    );
     run(&mut other, "COMMIT").await;
     task.close().await;
 
     let mut sql = lab().postgres().create_database(&database).await;
     let mut other = lab().postgres().connect(&database).await;
-    run_any(&mut sql, "CREATE TABLE t (id SERIAL PRIMARY KEY, n INT); CREATE TABLE o (n INT)").await;
+    run_any(
+        &mut sql,
+        "CREATE TABLE t (id SERIAL PRIMARY KEY, n INT); CREATE TABLE o (n INT)",
+    )
+    .await;
     run_any(&mut other, "BEGIN; INSERT INTO o VALUES (1)").await;
-    for part in ["BEGIN", "INSERT INTO t (n) VALUES (1)", "ROLLBACK", "INSERT INTO t (n) VALUES (2), (3)"] {
+    for part in [
+        "BEGIN",
+        "INSERT INTO t (n) VALUES (1)",
+        "ROLLBACK",
+        "INSERT INTO t (n) VALUES (2), (3)",
+    ] {
         run_any(&mut sql, part).await;
     }
     let mut stored = Stored::default();
     let url = lab().postgres().jdbc_url(&database);
     let config = config(&url, Postgres::USER, Postgres::PASSWORD, &[INCREMENTING]);
     let mut task = open(&config, &stored).await;
-    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await, [2, 3]);
+    assert_eq!(
+        poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await,
+        [2, 3]
+    );
     run_any(&mut other, "COMMIT").await;
     task.close().await;
 }
@@ -262,12 +438,28 @@ async fn a_rollback_holds_up_nothing_for_long() {
 async fn a_missing_id_is_forgotten_once_the_transactions_of_its_time_have_ended() {
     let database = unique("rolled_back");
     let mut session = lab().mariadb().create_database(&database).await;
-    run(&mut session, "CREATE TABLE t (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY)").await;
-    run(&mut session, "BEGIN; INSERT INTO t VALUES (); ROLLBACK; INSERT INTO t VALUES ()").await;
+    run(
+        &mut session,
+        "CREATE TABLE t (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY)",
+    )
+    .await;
+    run(
+        &mut session,
+        "BEGIN; INSERT INTO t VALUES (); ROLLBACK; INSERT INTO t VALUES ()",
+    )
+    .await;
     let mut stored = Stored::default();
     let mut task = open(&mariadb_config(&database, &[INCREMENTING]), &stored).await;
-    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [2]);
-    let settled = |stored: &Stored| stored.0.last().is_some_and(|(_, o)| o.as_ref().is_some_and(|o| o.0.len() == 1));
+    assert_eq!(
+        poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await,
+        [2]
+    );
+    let settled = |stored: &Stored| {
+        stored
+            .0
+            .last()
+            .is_some_and(|(_, o)| o.as_ref().is_some_and(|o| o.0.len() == 1))
+    };
     poll_until_stored(&mut *task, &mut stored, settled).await;
     task.close().await;
 }
@@ -276,14 +468,28 @@ async fn a_missing_id_is_forgotten_once_the_transactions_of_its_time_have_ended(
 async fn a_user_who_may_see_transactions_reads_stamps_without_a_warning() {
     let database = unique("sees");
     let mut session = lab().mariadb().create_database(&database).await;
-    run(&mut session, "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, ts DATETIME NOT NULL)").await;
-    run(&mut session, "INSERT INTO t VALUES (1, '2020-01-01 00:00:00')").await;
+    run(
+        &mut session,
+        "CREATE TABLE t (id INT NOT NULL PRIMARY KEY, ts DATETIME NOT NULL)",
+    )
+    .await;
+    run(
+        &mut session,
+        "INSERT INTO t VALUES (1, '2020-01-01 00:00:00')",
+    )
+    .await;
     let mut stored = Stored::default();
     let keys = [("mode", "timestamp"), ("timestamp.column.name", "ts")];
     let mut task = open(&mariadb_config(&database, &keys), &stored).await;
-    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [1]);
+    assert_eq!(
+        poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await,
+        [1]
+    );
     let warnings = task.progress().warnings;
-    assert!(!warnings.iter().any(|w| w.contains("cannot be seen")), "{warnings:?}");
+    assert!(
+        !warnings.iter().any(|w| w.contains("cannot be seen")),
+        "{warnings:?}"
+    );
     task.close().await;
 }
 
@@ -296,33 +502,69 @@ async fn rows_go_past_a_transaction_that_stays_open_when_they_may() {
         let mut slow = Sql::create_database(server, &database).await;
         let mut fast = Sql::connect(server, &database).await;
         let (ty, url, user, password) = match server {
-            Server::MariaDb => ("DATETIME(6)", lab().mariadb().jdbc_url(&database), MariaDb::USER, MariaDb::PASSWORD),
-            Server::Postgres => {
-                ("TIMESTAMPTZ", lab().postgres().jdbc_url(&database), Postgres::USER, Postgres::PASSWORD)
-            }
+            Server::MariaDb => (
+                "DATETIME(6)",
+                lab().mariadb().jdbc_url(&database),
+                MariaDb::USER,
+                MariaDb::PASSWORD,
+            ),
+            Server::Postgres => (
+                "TIMESTAMPTZ",
+                lab().postgres().jdbc_url(&database),
+                Postgres::USER,
+                Postgres::PASSWORD,
+            ),
         };
         let column = format!("{ty} NOT NULL DEFAULT CURRENT_TIMESTAMP(6)");
-        slow.run(&format!("CREATE TABLE t (id INT PRIMARY KEY, ts {column})")).await;
+        slow.run(&format!("CREATE TABLE t (id INT PRIMARY KEY, ts {column})"))
+            .await;
         slow.run("BEGIN").await;
         slow.run("INSERT INTO t (id) VALUES (1)").await;
         fast.run("INSERT INTO t (id) VALUES (2)").await;
         let stamp = ("timestamp.column.name", "ts");
-        let keys = [("mode", "timestamp"), stamp, ("timestamp.horizon.max.wait.ms", "1500")];
+        let keys = [
+            ("mode", "timestamp"),
+            stamp,
+            ("timestamp.horizon.max.wait.ms", "1500"),
+        ];
         let config = config(&url, user, password, &keys);
         let mut stored = Stored::default();
         let mut task = open(&config, &stored).await;
-        assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [2], "{server:?}");
-        while !task.progress().warnings.iter().any(|warning| warning.contains(keys[2].0)) {
+        assert_eq!(
+            poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await,
+            [2],
+            "{server:?}"
+        );
+        while !task
+            .progress()
+            .warnings
+            .iter()
+            .any(|warning| warning.contains(keys[2].0))
+        {
             // the status is that of the last turn
-            assert!(poll(&mut *task, &mut stored, Duration::from_millis(50), |_| false).await.is_empty());
+            assert!(
+                poll(&mut *task, &mut stored, Duration::from_millis(50), |_| {
+                    false
+                })
+                .await
+                .is_empty()
+            );
         }
         fast.run("INSERT INTO t (id) VALUES (3)").await;
-        assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [3], "{server:?}");
+        assert_eq!(
+            poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await,
+            [3],
+            "{server:?}"
+        );
         task.close().await;
         // the offset has not moved, so that no row is missed whatever happens
         assert!(stored.0.is_empty(), "{:?}", stored.0);
         let mut task = open(&config, &stored).await;
-        assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await, [2, 3], "{server:?}");
+        assert_eq!(
+            poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await,
+            [2, 3],
+            "{server:?}"
+        );
         slow.run("COMMIT").await;
         fast.run("INSERT INTO t (id) VALUES (4)").await;
         // in any order, should another transaction of the server be open meanwhile
@@ -330,17 +572,37 @@ async fn rows_go_past_a_transaction_that_stays_open_when_they_may() {
         seen.sort_unstable();
         assert_eq!(seen, [1, 4], "{server:?}");
         let last = match server {
-            Server::MariaDb => "SELECT CAST(FLOOR(UNIX_TIMESTAMP(MAX(ts)) * 1000) AS SIGNED), 0, '' FROM t",
-            Server::Postgres => "SELECT trunc(EXTRACT(EPOCH FROM MAX(ts)) * 1000)::int8, 0::int8, '' FROM t",
+            Server::MariaDb => {
+                "SELECT CAST(FLOOR(UNIX_TIMESTAMP(MAX(ts)) * 1000) AS SIGNED), 0, '' FROM t"
+            }
+            Server::Postgres => {
+                "SELECT trunc(EXTRACT(EPOCH FROM MAX(ts)) * 1000)::int8, 0::int8, '' FROM t"
+            }
         };
         let last = OffsetValue::Long(fast.rows(last).await[0].0);
-        let millis =
-            |stored: &Stored| stored.0.last().and_then(|(_, offset)| offset.as_ref()?.get("timestamp").cloned());
-        poll_until_stored(&mut *task, &mut stored, |stored| millis(stored).as_ref() == Some(&last)).await;
-        assert!(poll(&mut *task, &mut stored, QUIET, |_| false).await.is_empty());
+        let millis = |stored: &Stored| {
+            stored
+                .0
+                .last()
+                .and_then(|(_, offset)| offset.as_ref()?.get("timestamp").cloned())
+        };
+        poll_until_stored(&mut *task, &mut stored, |stored| {
+            millis(stored).as_ref() == Some(&last)
+        })
+        .await;
+        assert!(
+            poll(&mut *task, &mut stored, QUIET, |_| false)
+                .await
+                .is_empty()
+        );
         task.close().await;
         let mut task = open(&config, &stored).await;
-        assert!(poll(&mut *task, &mut stored, QUIET, |_| false).await.is_empty(), "the offset is behind all rows");
+        assert!(
+            poll(&mut *task, &mut stored, QUIET, |_| false)
+                .await
+                .is_empty(),
+            "the offset is behind all rows"
+        );
         task.close().await;
     }
 }

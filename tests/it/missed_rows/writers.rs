@@ -53,11 +53,19 @@ impl Sql {
         let rows = match self {
             Self::MariaDb(connection) => {
                 let rows = sqlx::query(text).fetch_all(connection).await;
-                rows.map(|rows| rows.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect())
+                rows.map(|rows| {
+                    rows.iter()
+                        .map(|r| (r.get(0), r.get(1), r.get(2)))
+                        .collect()
+                })
             }
             Self::Postgres(connection) => {
                 let rows = sqlx::query(text).fetch_all(connection).await;
-                rows.map(|rows| rows.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect())
+                rows.map(|rows| {
+                    rows.iter()
+                        .map(|r| (r.get(0), r.get(1), r.get(2)))
+                        .collect()
+                })
             }
         };
         rows.unwrap_or_else(|error| panic!("{error} in: {sql}"))
@@ -85,7 +93,15 @@ impl Writing {
 }
 
 /// One writer, until it has written that many rows.
-pub async fn write(server: Server, database: String, writing: Writing, writer: u64, of: u64, rows: u64, seed: u64) {
+pub async fn write(
+    server: Server,
+    database: String,
+    writing: Writing,
+    writer: u64,
+    of: u64,
+    rows: u64,
+    seed: u64,
+) {
     let mut sql = Sql::connect(server, &database).await;
     let mut random = Random::from_seed(seed.wrapping_add(writer.wrapping_mul(0x9e37)));
     let mut written = 0;
@@ -97,7 +113,10 @@ pub async fn write(server: Server, database: String, writing: Writing, writer: u
         }
         if writing == Writing::Stamped {
             let id = ROWS + 1 + written * of + writer;
-            sql.run(&format!("INSERT INTO t VALUES ({id}, 0, CURRENT_TIMESTAMP(6))")).await;
+            sql.run(&format!(
+                "INSERT INTO t VALUES ({id}, 0, CURRENT_TIMESTAMP(6))"
+            ))
+            .await;
             tokio::time::sleep(Duration::from_millis(random.below(30))).await;
             written += 1;
             continue;
@@ -109,7 +128,10 @@ pub async fn write(server: Server, database: String, writing: Writing, writer: u
                 Writing::Updates => {
                     // rows of its own, so that writers never wait for each other
                     let id = random.below(ROWS / of) * of + writer + 1;
-                    sql.run(&format!("UPDATE t SET v = v + 1, ts = CURRENT_TIMESTAMP(6) WHERE id = {id}")).await;
+                    sql.run(&format!(
+                        "UPDATE t SET v = v + 1, ts = CURRENT_TIMESTAMP(6) WHERE id = {id}"
+                    ))
+                    .await;
                 }
                 _ => sql.run("INSERT INTO t (n) VALUES (1)").await,
             }
@@ -122,7 +144,12 @@ pub async fn write(server: Server, database: String, writing: Writing, writer: u
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
         }
-        sql.run(if random.below(10) == 0 { "ROLLBACK" } else { "COMMIT" }).await;
+        sql.run(if random.below(10) == 0 {
+            "ROLLBACK"
+        } else {
+            "COMMIT"
+        })
+        .await;
         written += statements;
     }
 }

@@ -53,7 +53,9 @@ fn registered(format: u8, input: &[u8]) {
 
 /// The texts of an input that zero bytes separate; `None` where there are not so many, or they are none.
 fn texts<const N: usize>(input: &[u8]) -> Option<[&str; N]> {
-    let parts = input.splitn(N, |byte| *byte == 0).map(|part| std::str::from_utf8(part).ok());
+    let parts = input
+        .splitn(N, |byte| *byte == 0)
+        .map(|part| std::str::from_utf8(part).ok());
     parts.collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
@@ -61,12 +63,17 @@ fn texts<const N: usize>(input: &[u8]) -> Option<[&str; N]> {
 fn validated(class: &str, config: &[(&str, &str)]) -> ConfigReport {
     REGISTRY.with(|registry| {
         let connector = registry.connector(class).expect("a connector");
-        let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Config>();
+        let config = config
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect::<Config>();
         let plugin = connector.plugin();
         let mut report = ConfigReport::default();
         for key in plugin.keys() {
             let (_, errors) = key.evaluate(config.get(key.name));
-            errors.into_iter().for_each(|error| report.error(key.name, error));
+            errors
+                .into_iter()
+                .for_each(|error| report.error(key.name, error));
         }
         plugin.check(&config, &mut report);
         report
@@ -75,22 +82,38 @@ fn validated(class: &str, config: &[(&str, &str)]) -> ConfigReport {
 
 const SOURCE: &str = "io.confluent.connect.jdbc.JdbcSourceConnector";
 const SINK: &str = "io.confluent.connect.jdbc.JdbcSinkConnector";
-const URLS: [&str; 4] = ["jdbc:mysql://h/d", "jdbc:mariadb://h/d", "jdbc:postgresql://h/d", "jdbc:sqlite:/tmp/f"];
+const URLS: [&str; 4] = [
+    "jdbc:mysql://h/d",
+    "jdbc:mariadb://h/d",
+    "jdbc:postgresql://h/d",
+    "jdbc:sqlite:/tmp/f",
+];
 
 /// A URL of a database.
 fn urls(input: &[u8]) {
-    let Ok(url) = std::str::from_utf8(input) else { return };
+    let Ok(url) = std::str::from_utf8(input) else {
+        return;
+    };
     connector_api::shown::without_passwords(url);
     if let Ok(target) = ConnectionTarget::parse(url) {
         let _shown = (target.place(), target.database_kind());
     }
-    validated(SOURCE, &[("connection.url", url), ("mode", "bulk"), ("topic.prefix", "p")]);
+    validated(
+        SOURCE,
+        &[
+            ("connection.url", url),
+            ("mode", "bulk"),
+            ("topic.prefix", "p"),
+        ],
+    );
     validated(SINK, &[("connection.url", url), ("topics", "t")]);
 }
 
 /// A cron expression.
 fn schedules(input: &[u8]) {
-    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
     for now in [0, 1_700_000_000, 253_402_300_799] {
         let _none = connector_jdbc::source::schedule::wait_in_utc(text, now);
     }
@@ -98,7 +121,9 @@ fn schedules(input: &[u8]) {
 
 /// The lists and expressions of tables, and the mappings of their columns.
 fn tables(input: &[u8]) {
-    let Some([include, exclude, stamps]) = texts(input) else { return };
+    let Some([include, exclude, stamps]) = texts(input) else {
+        return;
+    };
     for key in ["table.whitelist", "table.include.list"] {
         validated(
             SOURCE,
@@ -116,8 +141,12 @@ fn tables(input: &[u8]) {
 
 /// Statements of the user's own; the first byte chooses the database.
 fn statements(input: &[u8]) {
-    let Some((choice, sql)) = input.split_first() else { return };
-    let Ok(sql) = std::str::from_utf8(sql) else { return };
+    let Some((choice, sql)) = input.split_first() else {
+        return;
+    };
+    let Ok(sql) = std::str::from_utf8(sql) else {
+        return;
+    };
     let url = URLS[usize::from(*choice) % URLS.len()];
     validated(
         SINK,
@@ -131,13 +160,27 @@ fn statements(input: &[u8]) {
             ("pk.mode", "record_key"),
         ],
     );
-    validated(SOURCE, &[("connection.url", url), ("mode", "incrementing"), ("topic.prefix", "p"), ("query", sql)]);
+    validated(
+        SOURCE,
+        &[
+            ("connection.url", url),
+            ("mode", "incrementing"),
+            ("topic.prefix", "p"),
+            ("query", sql),
+        ],
+    );
 }
 
 /// A transform over one record without a schema, whose value is a text.
 fn transformed(class: &str, config: &[(&str, &str)], topic: &str, value: &str) {
-    let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Config>();
-    let value = Datum { schema: None, value: connector_api::Value::Text(value.into()) };
+    let config = config
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect::<Config>();
+    let value = Datum {
+        schema: None,
+        value: connector_api::Value::Text(value.into()),
+    };
     let record = Record {
         topic: topic.into(),
         partition: None,
@@ -155,20 +198,42 @@ fn transformed(class: &str, config: &[(&str, &str)], topic: &str, value: &str) {
 
 /// A pattern of dates, and a date.
 fn dates(input: &[u8]) {
-    let Some([pattern, date]) = texts(input) else { return };
+    let Some([pattern, date]) = texts(input) else {
+        return;
+    };
     for to in ["Timestamp", "unix", "string"] {
         let config = [("target.type", to), ("format", pattern)];
-        transformed("org.apache.kafka.connect.transforms.TimestampConverter$Value", &config, "t", date);
+        transformed(
+            "org.apache.kafka.connect.transforms.TimestampConverter$Value",
+            &config,
+            "t",
+            date,
+        );
     }
-    let config = [("topic.format", "${topic}-${timestamp}"), ("timestamp.format", pattern)];
-    transformed("org.apache.kafka.connect.transforms.TimestampRouter", &config, "t", date);
+    let config = [
+        ("topic.format", "${topic}-${timestamp}"),
+        ("timestamp.format", pattern),
+    ];
+    transformed(
+        "org.apache.kafka.connect.transforms.TimestampRouter",
+        &config,
+        "t",
+        date,
+    );
 }
 
 /// An expression over topics, what its match becomes, and a topic.
 fn topics(input: &[u8]) {
-    let Some([regex, replacement, topic]) = texts(input) else { return };
+    let Some([regex, replacement, topic]) = texts(input) else {
+        return;
+    };
     let config = [("regex", regex), ("replacement", replacement)];
-    transformed("org.apache.kafka.connect.transforms.RegexRouter", &config, topic, "");
+    transformed(
+        "org.apache.kafka.connect.transforms.RegexRouter",
+        &config,
+        topic,
+        "",
+    );
     REGISTRY.with(|registry| {
         let class = "org.apache.kafka.connect.transforms.predicates.TopicNameMatches";
         let _refused = registry.predicate(class, &Config::from([("pattern", regex)]));
@@ -177,23 +242,41 @@ fn topics(input: &[u8]) {
 
 /// An expression, and a record in JSON.
 fn expressions(input: &[u8]) {
-    let Some([expression, json]) = texts(input) else { return };
+    let Some([expression, json]) = texts(input) else {
+        return;
+    };
     let config = Config::from([("filter", expression), ("max.operations", "1000")]);
     REGISTRY.with(|registry| {
-        let Ok(mut transform) = registry.transform("rowferry.transforms.Expression", &config) else { return };
+        let Ok(mut transform) = registry.transform("rowferry.transforms.Expression", &config)
+        else {
+            return;
+        };
         let form = Config::from([("schemas.enable", "false")]);
         let json_class = "org.apache.kafka.connect.json.JsonConverter";
-        let mut converter = registry.converter(json_class, ConverterRole::Value, &form).expect("a converter");
-        let Ok(value) = converter.decode("t", Some(json.as_bytes())) else { return };
+        let mut converter = registry
+            .converter(json_class, ConverterRole::Value, &form)
+            .expect("a converter");
+        let Ok(value) = converter.decode("t", Some(json.as_bytes())) else {
+            return;
+        };
         let key = Datum::NONE;
-        let record = Record { topic: "t".into(), partition: None, key, value, timestamp_ms: None, headers: vec![] };
+        let record = Record {
+            topic: "t".into(),
+            partition: None,
+            key,
+            value,
+            timestamp_ms: None,
+            headers: vec![],
+        };
         let _refused = transform.apply(record, None);
     });
 }
 
 /// Transforms and records, as `POST /v1/transforms/try` takes them.
 fn transforms(input: &[u8]) {
-    let Ok(given) = serde_json::from_slice(input) else { return };
+    let Ok(given) = serde_json::from_slice(input) else {
+        return;
+    };
     REGISTRY.with(|registry| {
         if let Ok(tried) = transform::trial::transforms(registry, &given) {
             let _shown = serde_json::to_string(&tried);
@@ -210,20 +293,28 @@ fn properties_file(input: &[u8]) {
 
 /// References to secrets in a value.
 fn config_references(input: &[u8]) {
-    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
     for reference in references::of(text) {
-        assert!(text[reference.range.clone()].starts_with("${") && text[reference.range].ends_with('}'));
+        assert!(
+            text[reference.range.clone()].starts_with("${") && text[reference.range].ends_with('}')
+        );
     }
 }
 
 /// Records of the offsets topic: keys and values in turn.
 fn offsets(input: &[u8]) {
     let parts: Vec<&[u8]> = input.split(|byte| *byte == 0).collect();
-    let table: BTreeMap<_, _> = parts.chunks_exact(2).map(|pair| (pair[0].to_vec(), pair[1].to_vec())).collect();
+    let table: BTreeMap<_, _> = parts
+        .chunks_exact(2)
+        .map(|pair| (pair[0].to_vec(), pair[1].to_vec()))
+        .collect();
     let mut stored = ConnectorOffsetsReader::of("c", &table);
     for position in stored.positions() {
         let (key, value) = stored.record(&position);
-        let again = ConnectorOffsetsReader::of("c", &BTreeMap::from([(key, value.unwrap_or_default())]));
+        let again =
+            ConnectorOffsetsReader::of("c", &BTreeMap::from([(key, value.unwrap_or_default())]));
         assert_eq!(again.positions().len(), 1, "what is stored is read again");
     }
 }
@@ -233,7 +324,9 @@ fn rest(input: &[u8]) {
     fn read<T: DeserializeOwned>(body: &[u8]) {
         let _refused = serde_json::from_slice::<T>(body);
     }
-    let Some((choice, body)) = input.split_first() else { return };
+    let Some((choice, body)) = input.split_first() else {
+        return;
+    };
     match choice % 6 {
         0 => read::<model::CreateConnector>(body),
         1 => read::<model::RawConfig>(body),

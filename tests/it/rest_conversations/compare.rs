@@ -31,9 +31,15 @@ pub(super) fn compare(step: &Value, expect: &Value, answer: &Answer) -> Vec<Stri
     let status = expect["status"].as_u64().unwrap_or_default();
     let mut lines = Vec::new();
     if u64::from(answer.status) != status {
-        let also = rules["status_also"].as_array().is_some_and(|also| also.contains(&answer.status.into()));
+        let also = rules["status_also"]
+            .as_array()
+            .is_some_and(|also| also.contains(&answer.status.into()));
         if also {
-            return if answer.status >= 400 { error_form(answer) } else { lines };
+            return if answer.status >= 400 {
+                error_form(answer)
+            } else {
+                lines
+            };
         }
         lines.push(format!("status: expected {status}, got {}", answer.status));
     }
@@ -55,13 +61,16 @@ fn compare_header(name: &str, want: &Value, got: Option<&str>, lines: &mut Vec<S
         }
         "content-type" => {
             let value = value.to_ascii_lowercase();
-            value.replace("; charset=utf-8", "").replace(";charset=utf-8", "")
+            value
+                .replace("; charset=utf-8", "")
+                .replace(";charset=utf-8", "")
         }
         _ => value.to_owned(),
     };
     match (want.as_str(), got) {
         (None, None) => {}
-        (Some(want), Some(got)) if matches(want, &got.into()) == Some(true) || normal(want) == normal(got) => {}
+        (Some(want), Some(got))
+            if matches(want, &got.into()) == Some(true) || normal(want) == normal(got) => {}
         (want, got) => lines.push(format!("header {name}: expected {want:?}, got {got:?}")),
     }
 }
@@ -78,14 +87,21 @@ fn compare_body(step: &Value, expect: &Value, answer: &Answer, lines: &mut Vec<S
             Rules::of(&step["compare"], answer.status).value(want, &got, &mut Vec::new(), lines);
         }
     } else if !java && expect["text"].as_str().unwrap_or_default() != answer.text {
-        lines.push(format!("body: expected {}, got {}", expect["text"], short(&answer.text)));
+        lines.push(format!(
+            "body: expected {}, got {}",
+            expect["text"],
+            short(&answer.text)
+        ));
     }
 }
 
 /// Another status that is accepted: of an error, the form of the body is known.
 fn error_form(answer: &Answer) -> Vec<String> {
     let Ok(got) = serde_json::from_str(&answer.text) else {
-        return vec![format!("body: expected an error as JSON, got {}", short(&answer.text))];
+        return vec![format!(
+            "body: expected an error as JSON, got {}",
+            short(&answer.text)
+        )];
     };
     let mut lines = Vec::new();
     let want = serde_json::json!({"error_code": answer.status, "message": ""});
@@ -101,7 +117,9 @@ fn shape(want: &Value, got: &Value, status: u16, at: &mut Vec<At>, lines: &mut V
                 at.push(At::Key(key.clone()));
                 match got.get(key) {
                     None => differ(at, want, None, lines),
-                    Some(got) if key == "error_code" && *got != status => differ(at, &status.into(), Some(got), lines),
+                    Some(got) if key == "error_code" && *got != status => {
+                        differ(at, &status.into(), Some(got), lines)
+                    }
                     Some(_) if key == "error_code" => {}
                     Some(got) => shape(want, got, status, at, lines),
                 }
@@ -117,9 +135,16 @@ impl Rules {
     fn of(compare: &Value, status: u16) -> Self {
         let paths = |rule: &str| {
             let paths = compare[rule].as_array().into_iter().flatten();
-            paths.map(|path| path_steps(path.as_str().expect("a path"))).collect()
+            paths
+                .map(|path| path_steps(path.as_str().expect("a path")))
+                .collect()
         };
-        Self { unordered: paths("unordered"), subset: paths("subset"), by_name: paths("configs_by_name"), status }
+        Self {
+            unordered: paths("unordered"),
+            subset: paths("subset"),
+            by_name: paths("configs_by_name"),
+            status,
+        }
     }
 
     fn value(&self, want: &Value, got: &Value, at: &mut Vec<At>, lines: &mut Vec<String>) {
@@ -141,7 +166,8 @@ impl Rules {
                     }
                     at.pop();
                 }
-                let unknown = |key: &str| !want.contains_key(key) && !want.contains_key(&format!("{key}?"));
+                let unknown =
+                    |key: &str| !want.contains_key(key) && !want.contains_key(&format!("{key}?"));
                 let open = has(&self.subset, at);
                 for (key, got) in got.iter().filter(|(key, _)| !open && unknown(key)) {
                     at.push(At::Key(key.clone()));
@@ -213,11 +239,16 @@ pub(super) fn config_name(item: &Value) -> &str {
 /// A member of an item, or of its `value` or `definition`.
 fn named<'a>(item: &'a Value, key: &str) -> &'a str {
     let places = [&item[key], &item["value"][key], &item["definition"][key]];
-    places.into_iter().find_map(Value::as_str).unwrap_or_default()
+    places
+        .into_iter()
+        .find_map(Value::as_str)
+        .unwrap_or_default()
 }
 
 fn has(rules: &[Vec<At>], at: &[At]) -> bool {
-    let same = |rule: &[At]| rule.len() == at.len() && rule.iter().zip(at).all(|(r, a)| r == a || *r == At::All);
+    let same = |rule: &[At]| {
+        rule.len() == at.len() && rule.iter().zip(at).all(|(r, a)| r == a || *r == At::All)
+    };
     rules.iter().any(|rule| same(rule))
 }
 
@@ -242,9 +273,13 @@ pub(super) fn put_at(value: &mut Value, path: &str, new: &dyn Fn(&Value) -> Valu
 }
 
 fn put(value: &mut Value, steps: &[At], new: &dyn Fn(&Value) -> Value) {
-    let Some((step, rest)) = steps.split_first() else { return *value = new(value) };
+    let Some((step, rest)) = steps.split_first() else {
+        return *value = new(value);
+    };
     match (step, value) {
-        (At::All, Value::Object(members)) => members.iter_mut().for_each(|(_, member)| put(member, rest, new)),
+        (At::All, Value::Object(members)) => members
+            .iter_mut()
+            .for_each(|(_, member)| put(member, rest, new)),
         (At::All, Value::Array(items)) => items.iter_mut().for_each(|item| put(item, rest, new)),
         (At::Key(key), Value::Object(members)) => {
             if let Some(member) = members.get_mut(key) {
@@ -257,7 +292,10 @@ fn put(value: &mut Value, steps: &[At], new: &dyn Fn(&Value) -> Value) {
             }
         }
         (At::Named(key, wanted), Value::Array(items)) => {
-            items.iter_mut().filter(|item| named(item, key) == wanted).for_each(|item| put(item, rest, new));
+            items
+                .iter_mut()
+                .filter(|item| named(item, key) == wanted)
+                .for_each(|item| put(item, rest, new));
         }
         _ => {}
     }
@@ -266,7 +304,10 @@ fn put(value: &mut Value, steps: &[At], new: &dyn Fn(&Value) -> Value) {
 /// Whether a matcher accepts a value; `None` if the text is no matcher.
 fn matches(want: &str, got: &Value) -> Option<bool> {
     let text = |check: &dyn Fn(&str) -> bool| got.as_str().is_some_and(check);
-    let inner = |kind: &str| want.strip_prefix(kind).and_then(|rest| rest.strip_suffix('>'));
+    let inner = |kind: &str| {
+        want.strip_prefix(kind)
+            .and_then(|rest| rest.strip_suffix('>'))
+    };
     if let Some(want) = inner("<lines:") {
         let sorted = |text: &str| {
             let mut lines: Vec<_> = text.split('\n').map(str::to_owned).collect();
@@ -276,7 +317,9 @@ fn matches(want: &str, got: &Value) -> Option<bool> {
         return Some(text(&|got| sorted(got) == sorted(want)));
     }
     if let Some(want) = inner("<line1:") {
-        return Some(text(&|got| got.split('\n').next().unwrap_or_default().trim_end() == want));
+        return Some(text(&|got| {
+            got.split('\n').next().unwrap_or_default().trim_end() == want
+        }));
     }
     if let Some(pattern) = inner("<re:") {
         let pattern = Regex::new(&format!("(?s)^(?:{pattern})$")).expect("a regular expression");
@@ -299,20 +342,24 @@ fn matches(want: &str, got: &Value) -> Option<bool> {
 /// For waiting: objects may have more keys; arrays have the same length, in any order.
 pub(super) fn includes(want: &Value, got: &Value) -> bool {
     match (want, got) {
-        (Value::Object(want), Value::Object(got)) => {
-            want.iter().all(|(key, want)| got.get(key).is_some_and(|got| includes(want, got)))
-        }
+        (Value::Object(want), Value::Object(got)) => want
+            .iter()
+            .all(|(key, want)| got.get(key).is_some_and(|got| includes(want, got))),
         (Value::Array(want), Value::Array(got)) if want.len() == got.len() => {
             let mut left: Vec<_> = got.iter().collect();
-            want.iter().all(|want| match left.iter().position(|got| includes(want, got)) {
-                Some(hit) => {
-                    left.remove(hit);
-                    true
-                }
-                None => false,
-            })
+            want.iter().all(
+                |want| match left.iter().position(|got| includes(want, got)) {
+                    Some(hit) => {
+                        left.remove(hit);
+                        true
+                    }
+                    None => false,
+                },
+            )
         }
-        (Value::String(want), got) if matches(want, got).is_some() => matches(want, got) == Some(true),
+        (Value::String(want), got) if matches(want, got).is_some() => {
+            matches(want, got) == Some(true)
+        }
         (want, got) => want == got,
     }
 }
@@ -328,9 +375,16 @@ fn differ(at: &[At], want: &Value, got: Option<&Value>, lines: &mut Vec<String>)
         };
     }
     let got = got.map_or("nothing".to_owned(), |got| short(&got.to_string()));
-    lines.push(format!("{place}: expected {}, got {got}", short(&want.to_string())));
+    lines.push(format!(
+        "{place}: expected {}, got {got}",
+        short(&want.to_string())
+    ));
 }
 
 fn short(text: &str) -> String {
-    if text.chars().count() <= 300 { text.to_owned() } else { text.chars().take(300).chain("…".chars()).collect() }
+    if text.chars().count() <= 300 {
+        text.to_owned()
+    } else {
+        text.chars().take(300).chain("…".chars()).collect()
+    }
 }

@@ -19,8 +19,15 @@ const ONLY: &str = "ROWFERRY_ONLY";
 #[ignore = "it is Kafka Connect that is tested: scripts/conformance"]
 async fn apache_kafka_connect_answers_as_recorded() {
     let plugins = std::env::var_os(PLUGINS).map(PathBuf::from);
-    let (renew, only) = (std::env::var_os(RECORD).is_some(), std::env::var(ONLY).unwrap_or_default());
-    let connect = KafkaConnect::start(lab().scratch(), &lab().kafka().brokers(), plugins.as_deref());
+    let (renew, only) = (
+        std::env::var_os(RECORD).is_some(),
+        std::env::var(ONLY).unwrap_or_default(),
+    );
+    let connect = KafkaConnect::start(
+        lab().scratch(),
+        &lab().kafka().brokers(),
+        plugins.as_deref(),
+    );
     let (mut random, mut steps, mut differ, mut skipped) = (Random::new(), 0, 0, 0);
     // One after the other: Kafka Connect refuses what comes while it rebalances.
     for file in recordings() {
@@ -42,7 +49,10 @@ async fn apache_kafka_connect_answers_as_recorded() {
             lines.iter().for_each(|line| println!("    {line}"));
         }
     }
-    println!("{steps} steps: {} same, {differ} differ; {skipped} conversations skipped", steps - differ);
+    println!(
+        "{steps} steps: {} same, {differ} differ; {skipped} conversations skipped",
+        steps - differ
+    );
     assert!(steps > 0, "nothing was played");
     assert!(renew || differ == 0, "{differ} of {steps} steps differ");
 }
@@ -52,7 +62,12 @@ fn needs_jdbc(file: &Path) -> bool {
     let recording: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let named = |value: &Value| value.to_string().to_lowercase().contains("jdbc");
     let steps = recording["steps"].as_array().unwrap().iter();
-    let mut parts =
-        steps.flat_map(|step| [&step["request"]["json"], &step["request"]["body"], &step["expect"]["body"]]);
+    let mut parts = steps.flat_map(|step| {
+        [
+            &step["request"]["json"],
+            &step["request"]["body"],
+            &step["expect"]["body"],
+        ]
+    });
     parts.any(named)
 }

@@ -38,7 +38,9 @@ struct Step<'a> {
 }
 
 /// A null counts as what is there.
-fn raw<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+fn raw<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -46,8 +48,14 @@ fn raw<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a 
 pub(super) fn write(file: &Path, renewed: &[(usize, Value)]) {
     let mut text = std::fs::read_to_string(file).expect("a recording");
     for (number, expect) in renewed.iter().rev() {
-        let step = serde_json::from_str::<File<'_>>(&text).expect("a recording").steps.swap_remove(*number);
-        let old = step.expect.expect("a step with \"expect\", if only null").get();
+        let step = serde_json::from_str::<File<'_>>(&text)
+            .expect("a recording")
+            .steps
+            .swap_remove(*number);
+        let old = step
+            .expect
+            .expect("a step with \"expect\", if only null")
+            .get();
         // It is a part of the text itself.
         let at = old.as_ptr().addr() - text.as_ptr().addr();
         let range = at..at + old.len();
@@ -65,15 +73,26 @@ fn pretty(value: &Value, indent: usize) -> String {
     let pad = " ".repeat(indent + 2);
     let (rows, open, close): (Vec<String>, _, _) = match value {
         Value::Object(members) => {
-            let row = |(key, value): (&String, &Value)| format!("{pad}{}: {}", json!(key), pretty(value, indent + 2));
+            let row = |(key, value): (&String, &Value)| {
+                format!("{pad}{}: {}", json!(key), pretty(value, indent + 2))
+            };
             (members.iter().map(row).collect(), '{', '}')
         }
-        Value::Array(items) => {
-            (items.iter().map(|item| format!("{pad}{}", pretty(item, indent + 2))).collect(), '[', ']')
-        }
+        Value::Array(items) => (
+            items
+                .iter()
+                .map(|item| format!("{pad}{}", pretty(item, indent + 2)))
+                .collect(),
+            '[',
+            ']',
+        ),
         _ => return flat,
     };
-    format!("{open}\n{}\n{}{close}", rows.join(",\n"), " ".repeat(indent))
+    format!(
+        "{open}\n{}\n{}{close}",
+        rows.join(",\n"),
+        " ".repeat(indent)
+    )
 }
 
 /// The `expect` of a step, from an answer: placeholders and matchers put in.
@@ -96,12 +115,27 @@ pub(super) fn expect(step: &Value, answer: &Answer, names: &[(String, String)]) 
     expect
 }
 
-fn headers(rules: &Value, java: bool, answer: &Answer, names: &[(String, String)]) -> Map<String, Value> {
-    let listed = |key: &str| rules[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
+fn headers(
+    rules: &Value,
+    java: bool,
+    answer: &Answer,
+    names: &[(String, String)],
+) -> Map<String, Value> {
+    let listed = |key: &str| {
+        rules[key]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+    };
     let mut headers = Map::new();
     for name in HEADERS.into_iter().chain(listed("headers")) {
-        let Some(value) = answer.header(name) else { continue };
-        let page = name == "content-type" && (rules["body"] == "ignore" || (java && !value.contains("json")));
+        let Some(value) = answer.header(name) else {
+            continue;
+        };
+        let page = name == "content-type"
+            && (rules["body"] == "ignore" || (java && !value.contains("json")));
         if !page {
             headers.insert(name.to_owned(), unfill_text(value, names).into());
         }
@@ -116,16 +150,30 @@ fn headers(rules: &Value, java: bool, answer: &Answer, names: &[(String, String)
 /// The title of a page of the web server, whose words are nobody's contract.
 fn title_of(page: &str) -> String {
     let title = Regex::new("<title>(.*?)</title>").expect("a regular expression");
-    title.captures(page).map(|found| found[1].to_owned()).unwrap_or_default()
+    title
+        .captures(page)
+        .map(|found| found[1].to_owned())
+        .unwrap_or_default()
 }
 
-fn body_of(body: Value, rules: &Value, java: bool, status: u16, names: &[(String, String)]) -> Value {
+fn body_of(
+    body: Value,
+    rules: &Value,
+    java: bool,
+    status: u16,
+    names: &[(String, String)],
+) -> Value {
     let mut body = blur(unfill(body, names));
     if status < 400 {
         keep(&mut body, rules);
     }
-    if let Some(message) = body.get("message").and_then(Value::as_str).map(str::to_owned) {
-        let several = message.contains("contains the following ") && !message.contains("contains the following 1 ");
+    if let Some(message) = body
+        .get("message")
+        .and_then(Value::as_str)
+        .map(str::to_owned)
+    {
+        let several = message.contains("contains the following ")
+            && !message.contains("contains the following 1 ");
         if java {
             body["message"] = message.lines().next().unwrap_or_default().into();
         } else if several {
@@ -136,10 +184,14 @@ fn body_of(body: Value, rules: &Value, java: bool, status: u16, names: &[(String
         }
     }
     for (path, matcher) in rules["match"].as_object().into_iter().flatten() {
-        put_at(&mut body, path, &|value| match (matcher.as_str(), value.as_str()) {
-            (Some("<trace>"), Some(text)) => first_line(text).into(),
-            _ => matcher.clone(),
-        });
+        put_at(
+            &mut body,
+            path,
+            &|value| match (matcher.as_str(), value.as_str()) {
+                (Some("<trace>"), Some(text)) => first_line(text).into(),
+                _ => matcher.clone(),
+            },
+        );
     }
     body
 }
@@ -158,19 +210,30 @@ fn either_sentence(message: &str) -> Option<String> {
 
 /// Only what the rules of a step want to keep of a long answer.
 fn keep(body: &mut Value, rules: &Value) {
-    let wanted = |rule: &str, name: &str| rules[rule].as_array().is_some_and(|names| names.iter().any(|n| n == name));
+    let wanted = |rule: &str, name: &str| {
+        rules[rule]
+            .as_array()
+            .is_some_and(|names| names.iter().any(|n| n == name))
+    };
     if let (true, Some(plugins)) = (rules["keep_plugins"] == true, body.as_array_mut()) {
         let class = |plugin: &Value| plugin["class"].as_str().unwrap_or_default().to_owned();
         plugins.retain(|plugin| PLUGINS.iter().any(|ours| class(plugin).starts_with(ours)));
     }
-    if let (true, Some(configs)) = (rules["keep_configs"].is_array(), body["configs"].as_array_mut()) {
+    if let (true, Some(configs)) = (
+        rules["keep_configs"].is_array(),
+        body["configs"].as_array_mut(),
+    ) {
         configs.retain(|config| wanted("keep_configs", config_name(config)));
-        configs.iter_mut().for_each(|config| *config = json!({"value": config["value"]}));
+        configs
+            .iter_mut()
+            .for_each(|config| *config = json!({"value": config["value"]}));
     }
     if rules["keep"].is_array() {
         match body {
             Value::Object(members) => members.retain(|key, _| wanted("keep", key)),
-            Value::Array(items) => items.retain(|item| item.as_str().is_some_and(|name| wanted("keep", name))),
+            Value::Array(items) => {
+                items.retain(|item| item.as_str().is_some_and(|name| wanted("keep", name)))
+            }
             _ => {}
         }
     }
@@ -181,7 +244,9 @@ fn blur(value: Value) -> Value {
     match value {
         Value::Array(items) => items.into_iter().map(blur).collect(),
         Value::Object(members) => {
-            let restarting = members.get("state").is_some_and(|state| state == "RESTARTING");
+            let restarting = members
+                .get("state")
+                .is_some_and(|state| state == "RESTARTING");
             let plugin = members.contains_key("worker_id") || members.contains_key("class");
             let blurred = members.into_iter().map(|(key, value)| {
                 let optional = (key == "version" && plugin) || (key == "trace" && restarting);
@@ -218,10 +283,17 @@ fn unfill(value: Value, names: &[(String, String)]) -> Value {
         Value::String(text) => unfill_text(&text, names).into(),
         Value::Array(items) => items.into_iter().map(|item| unfill(item, names)).collect(),
         Value::Object(members) => {
-            let about = members.get("name").and_then(Value::as_str).map(str::to_owned);
+            let about = members
+                .get("name")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
             let unfilled = members.into_iter().map(|(key, value)| {
                 // The `value` of a key in the answer to a validation is about the key beside it.
-                let about = if key == "value" { about.as_deref().unwrap_or(&key) } else { &key };
+                let about = if key == "value" {
+                    about.as_deref().unwrap_or(&key)
+                } else {
+                    &key
+                };
                 let filled = secret(about, &value, names).unwrap_or_else(|| unfill(value, names));
                 (unfill_text(&key, names), filled)
             });
@@ -232,13 +304,20 @@ fn unfill(value: Value, names: &[(String, String)]) -> Value {
 }
 
 fn name<'a>(names: &'a [(String, String)], wanted: &str) -> &'a str {
-    names.iter().find(|(name, _)| name == wanted).map_or("", |(_, value)| value)
+    names
+        .iter()
+        .find(|(name, _)| name == wanted)
+        .map_or("", |(_, value)| value)
 }
 
 /// User and password are too short to look for: they count only where the whole value is theirs.
 fn secret(key: &str, value: &Value, names: &[(String, String)]) -> Option<Value> {
-    let part = key.strip_prefix("connection.").filter(|part| matches!(*part, "user" | "password"))?;
-    let kind = ["mysql", "pg"].into_iter().find(|kind| *value == name(names, &format!("{kind}_{part}")))?;
+    let part = key
+        .strip_prefix("connection.")
+        .filter(|part| matches!(*part, "user" | "password"))?;
+    let kind = ["mysql", "pg"]
+        .into_iter()
+        .find(|kind| *value == name(names, &format!("{kind}_{part}")))?;
     Some(format!("{{{{{kind}_{part}}}}}").into())
 }
 
@@ -248,9 +327,20 @@ fn unfill_text(text: &str, names: &[(String, String)]) -> String {
         let of = |part: &str| name(names, &format!("{kind}_{part}")).to_owned();
         let (user, host, port) = (of("user"), of("host"), of("port"));
         text = text.replace(&format!("'{user}'@"), &format!("'{{{{{kind}_user}}}}'@"));
-        text = text.replace(&format!("?user={user}"), &format!("?user={{{{{kind}_user}}}}"));
-        let place = |host: &str, port: &str| [format!("{host}:{port}"), format!("host={host})(port={port}")];
-        let placeholders = place(&format!("{{{{{kind}_host}}}}"), &format!("{{{{{kind}_port}}}}"));
+        text = text.replace(
+            &format!("?user={user}"),
+            &format!("?user={{{{{kind}_user}}}}"),
+        );
+        let place = |host: &str, port: &str| {
+            [
+                format!("{host}:{port}"),
+                format!("host={host})(port={port}"),
+            ]
+        };
+        let placeholders = place(
+            &format!("{{{{{kind}_host}}}}"),
+            &format!("{{{{{kind}_port}}}}"),
+        );
         for (real, placeholder) in place(&host, &port).iter().zip(&placeholders) {
             text = text.replace(real, placeholder);
         }
@@ -283,9 +373,17 @@ fn a_renewed_step_changes_nothing_else_in_its_file() {
     let file = folder.join("recording.json");
     let before = "{\n \"steps\": [ {\"expect\":  {\"status\": 1}, \"b\": 2},\n  {\"sleep_s\": 1}, {\"a\": 1, \"expect\": null} ]}\n";
     std::fs::write(&file, before).unwrap();
-    write(&file, &[(0, json!({"status": 200})), (2, json!({"status": 404, "body": "é"}))]);
+    write(
+        &file,
+        &[
+            (0, json!({"status": 200})),
+            (2, json!({"status": 404, "body": "é"})),
+        ],
+    );
     let after = std::fs::read_to_string(&file).unwrap();
-    let want = before.replace("{\"status\": 1}", "{\"status\":200}").replace("null", "{\"status\":404,\"body\":\"é\"}");
+    let want = before
+        .replace("{\"status\": 1}", "{\"status\":200}")
+        .replace("null", "{\"status\":404,\"body\":\"é\"}");
     assert_eq!(after, want);
     std::fs::remove_dir_all(&folder).unwrap();
 }

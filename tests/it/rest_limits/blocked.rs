@@ -24,14 +24,20 @@ async fn blocked(name: &str) -> (Rowferry, Vec<TcpStream>) {
     let mut clients = Vec::new();
     for _ in 0..REQUESTS {
         let mut client = TcpStream::connect(address(&worker)).await.unwrap();
-        client.write_all(b"GET /connectors HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+        client
+            .write_all(b"GET /connectors HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
         clients.push(client);
     }
     for_condition("health tells of the main runtime", SOON, async || {
         let began = Instant::now();
         let answer = worker.rest().get("/health").await;
         assert!(began.elapsed() < NOTICED, "{:?}", began.elapsed());
-        answer.status == 500 && answer.message().contains("main runtime has begun nothing for")
+        answer.status == 500
+            && answer
+                .message()
+                .contains("main runtime has begun nothing for")
     })
     .await;
     (worker, clients)
@@ -49,10 +55,16 @@ async fn probes_are_answered_while_the_main_runtime_is_held_up_and_requests_go_o
     worker.go_on_at(POINT);
     for mut client in clients {
         let mut answer = String::new();
-        tokio::time::timeout(SOON, client.read_to_string(&mut answer)).await.expect("in time").unwrap();
+        tokio::time::timeout(SOON, client.read_to_string(&mut answer))
+            .await
+            .expect("in time")
+            .unwrap();
         assert_eq!(status(&answer), 200, "{answer}");
     }
-    for_condition("health is well", SOON, async || worker.rest().get("/health").await.status == 200).await;
+    for_condition("health is well", SOON, async || {
+        worker.rest().get("/health").await.status == 200
+    })
+    .await;
     assert_eq!(worker.stop(Duration::from_secs(30)), Some(0));
 }
 
@@ -60,6 +72,9 @@ async fn probes_are_answered_while_the_main_runtime_is_held_up_and_requests_go_o
 async fn signals_are_heard_while_the_main_runtime_is_held_up() {
     let (worker, _clients) = blocked("deaf").await;
     worker.signal("TERM");
-    for_condition("the first signal", SOON, async || worker.log().contains("a second signal ends at once")).await;
+    for_condition("the first signal", SOON, async || {
+        worker.log().contains("a second signal ends at once")
+    })
+    .await;
     assert_eq!(worker.stop(Duration::from_secs(10)), Some(128 + 15));
 }

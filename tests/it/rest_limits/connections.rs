@@ -20,8 +20,11 @@ async fn small_window(address: &str) -> TcpStream {
 
 /// How many the worker has hung up on: they are told so, or cannot write any more.
 fn ended(clients: &[TcpStream]) -> usize {
-    let is_over =
-        |client: &&TcpStream| client.try_write(b"x").is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock);
+    let is_over = |client: &&TcpStream| {
+        client
+            .try_write(b"x")
+            .is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock)
+    };
     clients.iter().filter(is_over).count()
 }
 
@@ -39,9 +42,11 @@ async fn clients_that_never_read_keep_nobody_out_and_are_ended() {
         let _ = client.try_write(&asking);
     }
     probes_are_answered(&worker).await;
-    for_condition("others are answered too", Duration::from_secs(10), async || {
-        status(&raw(&address, GET, Duration::from_secs(5)).await) == 200
-    })
+    for_condition(
+        "others are answered too",
+        Duration::from_secs(10),
+        async || status(&raw(&address, GET, Duration::from_secs(5)).await) == 200,
+    )
     .await;
     // Each is hung up on within the time that an answer may take.
     let began = Instant::now();
@@ -94,7 +99,10 @@ async fn silent() -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_all_places_are_at_work_probes_are_answered_and_the_rest_is_told_to_come_again() {
-    let limits = [("rowferry.rest.connections", "12"), ("rowferry.rest.connections.per.address", "8")];
+    let limits = [
+        ("rowferry.rest.connections", "12"),
+        ("rowferry.rest.connections.per.address", "8"),
+    ];
     let worker = worker("places", &limits);
     let (address, port) = (address(&worker), silent().await);
     let body = json!({"connector.class": "JdbcSink", "name": "n", "topics": "t",
@@ -117,14 +125,20 @@ async fn when_all_places_are_at_work_probes_are_answered_and_the_rest_is_told_to
         status(&refused) == 503
     })
     .await;
-    assert!(refused.contains("rowferry.rest.connections.per.address"), "{refused}");
+    assert!(
+        refused.contains("rowferry.rest.connections.per.address"),
+        "{refused}"
+    );
     assert!(header(&refused, "retry-after").is_some(), "{refused}");
     for _ in 0..200 {
         probes_are_answered(&worker).await;
     }
     for mut stream in asking {
         let mut answer = String::new();
-        tokio::time::timeout(SOON, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        tokio::time::timeout(SOON, stream.read_to_string(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(status(&answer), 200, "work goes on beside it: {answer}");
     }
     for_condition("there is room again", SOON, async || {
@@ -145,7 +159,9 @@ async fn clients_that_keep_their_connection_and_send_requests_ahead_are_served()
     for pause in [0, 1, 40] {
         // Longer than many clients keep a connection, so that it is they who end it.
         tokio::time::sleep(Duration::from_secs(pause)).await;
-        kept.write_all(b"GET /connectors HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        kept.write_all(b"GET /connectors HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await
+            .unwrap();
         let read = kept.read(&mut answer).await.unwrap();
         assert_eq!(status(&String::from_utf8_lossy(&answer[..read])), 200);
     }
@@ -162,7 +178,10 @@ async fn handshakes_that_never_come_keep_nobody_out_of_https() {
     let mut settings = Settings::dev(&name).with("rowferry.tls.certificate", &file("cert.pem"));
     settings = settings.with("rowferry.tls.key", &file("key.pem"));
     settings.port = testkit::free_port();
-    let listeners = format!("listeners=http://127.0.0.1:{},https://127.0.0.1:{https}", settings.port);
+    let listeners = format!(
+        "listeners=http://127.0.0.1:{},https://127.0.0.1:{https}",
+        settings.port
+    );
     settings.args.extend(["--set".to_owned(), listeners]);
     let worker = testkit::Rowferry::start(lab().scratch(), settings);
     let mut clients = Vec::new();
@@ -177,12 +196,18 @@ async fn handshakes_that_never_come_keep_nobody_out_of_https() {
     let asked = |path: &str| {
         let url = format!("https://127.0.0.1:{https}{path}");
         let mut command = std::process::Command::new("curl");
-        let output = command.args(["-sS", "-m", "5", "--cacert", &file("cert.pem"), &url]).output().unwrap();
+        let output = command
+            .args(["-sS", "-m", "5", "--cacert", &file("cert.pem"), &url])
+            .output()
+            .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     assert!(asked("/livez").contains("alive"));
     assert!(asked("/health").contains("status"));
-    for_condition("others are answered", SOON, async || asked("/connectors") == "[]").await;
+    for_condition("others are answered", SOON, async || {
+        asked("/connectors") == "[]"
+    })
+    .await;
     for_condition("they are ended", SOON, async || ended(&clients) > 1_000).await;
     probes_are_answered(&worker).await;
 }

@@ -10,20 +10,37 @@ use crate::{SOON, lab};
 
 /// A worker with a listener by the machine's name beside the one on loopback, and the name and port.
 fn open(name: &str) -> (Rowferry, String, u16) {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .unwrap()
+        .trim()
+        .to_owned();
     let mut settings = Settings::dev(&unique(name))
-        .with("rowferry.allowed.hosts", "connect.example.org, .lab.example.org")
+        .with(
+            "rowferry.allowed.hosts",
+            "connect.example.org, .lab.example.org",
+        )
         .with("rest.advertised.host.name", "w1.example.org");
     settings.port = free_port();
     let port = free_port();
-    let listeners = format!("listeners=http://127.0.0.1:{},http://{host}:{port}", settings.port);
+    let listeners = format!(
+        "listeners=http://127.0.0.1:{},http://{host}:{port}",
+        settings.port
+    );
     settings.args.extend(["--set".to_owned(), listeners]);
     (Rowferry::start(lab().scratch(), settings), host, port)
 }
 
 async fn asked(address: &str, line: &str, headers: &[&str]) -> String {
-    let headers = headers.iter().map(|header| format!("{header}\r\n")).collect::<String>();
-    raw(address, format!("{line}\r\n{headers}Connection: close\r\n\r\n").as_bytes(), SOON).await
+    let headers = headers
+        .iter()
+        .map(|header| format!("{header}\r\n"))
+        .collect::<String>();
+    raw(
+        address,
+        format!("{line}\r\n{headers}Connection: close\r\n\r\n").as_bytes(),
+        SOON,
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,11 +57,25 @@ async fn a_worker_answers_to_addresses_its_own_names_and_those_it_is_given() {
             "CONNECT.example.org",
             "a.lab.example.org",
         ] {
-            let answer = asked(&address, "GET /connectors HTTP/1.1", &[&format!("Host: {known}")]).await;
+            let answer = asked(
+                &address,
+                "GET /connectors HTTP/1.1",
+                &[&format!("Host: {known}")],
+            )
+            .await;
             assert_eq!(status(&answer), 200, "{known}: {answer}");
         }
-        for strange in ["evil.test", "evil.test:8083", "connect.example.org.evil.test", "lab.example.org"] {
-            for line in ["GET /connectors HTTP/1.1", "DELETE /connectors/x HTTP/1.1", "GET /health HTTP/1.0"] {
+        for strange in [
+            "evil.test",
+            "evil.test:8083",
+            "connect.example.org.evil.test",
+            "lab.example.org",
+        ] {
+            for line in [
+                "GET /connectors HTTP/1.1",
+                "DELETE /connectors/x HTTP/1.1",
+                "GET /health HTTP/1.0",
+            ] {
                 let origin = format!("Origin: http://{strange}");
                 let answer = asked(&address, line, &[&format!("Host: {strange}"), &origin]).await;
                 assert_eq!(status(&answer), 421, "{strange}: {answer}");
@@ -61,18 +92,44 @@ async fn a_worker_answers_to_addresses_its_own_names_and_those_it_is_given() {
             &["Host: localhost:99999"],
             &["Host: [::1]evil.test"],
         ] {
-            assert_eq!(status(&asked(&address, "GET /connectors HTTP/1.1", headers).await), 400, "{headers:?}");
+            assert_eq!(
+                status(&asked(&address, "GET /connectors HTTP/1.1", headers).await),
+                400,
+                "{headers:?}"
+            );
         }
         let elsewhere = "GET http://evil.test/connectors HTTP/1.1";
-        assert_eq!(status(&asked(&address, elsewhere, &["Host: localhost"]).await), 400);
-        assert_eq!(status(&asked(&address, elsewhere, &["Host: evil.test"]).await), 421);
+        assert_eq!(
+            status(&asked(&address, elsewhere, &["Host: localhost"]).await),
+            400
+        );
+        assert_eq!(
+            status(&asked(&address, elsewhere, &["Host: evil.test"]).await),
+            421
+        );
         let itself = "GET http://localhost/connectors HTTP/1.1";
-        assert_eq!(status(&asked(&address, itself, &["Host: localhost"]).await), 200);
-        assert_eq!(status(&asked(&address, "GET /connectors HTTP/1.0", &[]).await), 200);
+        assert_eq!(
+            status(&asked(&address, itself, &["Host: localhost"]).await),
+            200
+        );
+        assert_eq!(
+            status(&asked(&address, "GET /connectors HTTP/1.0", &[]).await),
+            200
+        );
         let put = "PUT /connectors/x/pause HTTP/1.1";
         let foreign = ["Host: localhost", "Origin: http://evil.test"];
         assert_eq!(status(&asked(&address, put, &foreign).await), 403);
-        assert_eq!(status(&asked(&address, put, &["Host: localhost", "Origin: http://localhost"]).await), 404);
+        assert_eq!(
+            status(
+                &asked(
+                    &address,
+                    put,
+                    &["Host: localhost", "Origin: http://localhost"]
+                )
+                .await
+            ),
+            404
+        );
     }
 }
 
@@ -82,19 +139,37 @@ async fn an_open_door_is_told_in_the_log_by_health_and_by_the_command_line() {
     let told = format!("REST listens on {host}:{port} without authentication");
     assert!(worker.log().contains(&told));
     let health = worker.rest().get("/health").await.expect(200).body;
-    assert!(health["warnings"][0].as_str().is_some_and(|warning| warning.starts_with(&told)), "{health}");
+    assert!(
+        health["warnings"][0]
+            .as_str()
+            .is_some_and(|warning| warning.starts_with(&told)),
+        "{health}"
+    );
     let server = worker.rest().base().to_owned();
     let rowferry = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-        let output = command.args(args).args(["--server", &server]).output().unwrap();
+        let output = command
+            .args(args)
+            .args(["--server", &server])
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{output:?}");
-        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+        (
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
     };
     assert!(rowferry(&["get"]).1.contains(&told));
     let (shown, _) = rowferry(&["health"]);
-    assert!(shown.starts_with("healthy: ") && shown.contains(&told), "{shown}");
+    assert!(
+        shown.starts_with("healthy: ") && shown.contains(&told),
+        "{shown}"
+    );
     // One on loopback has nothing to warn of, and its answer is Kafka Connect's.
     let health = lab().worker().rest().get("/health").await.expect(200).body;
-    assert_eq!(health.as_object().unwrap().keys().collect::<Vec<_>>(), ["status", "message"]);
+    assert_eq!(
+        health.as_object().unwrap().keys().collect::<Vec<_>>(),
+        ["status", "message"]
+    );
     assert_eq!(health["warnings"], Value::Null);
 }

@@ -13,8 +13,18 @@ fn line(args: &[&str], input: &str) -> String {
     use std::io::Write;
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"));
     let pipe = std::process::Stdio::piped;
-    let mut child = command.args(args).stdin(pipe()).stdout(pipe()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let mut child = command
+        .args(args)
+        .stdin(pipe())
+        .stdout(pipe())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
 }
 
@@ -24,7 +34,10 @@ fn worker(name: &str) -> Rowferry {
     let file = lab().scratch().path().join(format!("{name}-users"));
     let users = ["ann", "bob"].map(|user| line(&["passwd", user, "--role", "admin"], "right\n"));
     std::fs::write(&file, users.concat()).unwrap();
-    Rowferry::start(lab().scratch(), Settings::dev(&name).with("rowferry.auth.file", &file.display().to_string()))
+    Rowferry::start(
+        lab().scratch(),
+        Settings::dev(&name).with("rowferry.auth.file", &file.display().to_string()),
+    )
 }
 
 async fn login(address: &str, user: &str, password: &str) -> (u16, String) {
@@ -69,12 +82,30 @@ async fn a_flood_of_wrong_logins_is_slowed_down_and_right_ones_come_in() {
             }
         }
     }
-    assert!((8..=30).contains(&wrong) && slowed > 300, "{wrong} wrong, {slowed} slowed, {right} right meanwhile");
-    assert_eq!(login(&address, "ann", "right").await.0, 200, "who was right before comes in");
-    assert_eq!(login(&address, "bob", "right").await.0, 200, "another user's first login");
-    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(
+        (8..=30).contains(&wrong) && slowed > 300,
+        "{wrong} wrong, {slowed} slowed, {right} right meanwhile"
+    );
+    assert_eq!(
+        login(&address, "ann", "right").await.0,
+        200,
+        "who was right before comes in"
+    );
+    assert_eq!(
+        login(&address, "bob", "right").await.0,
+        200,
+        "another user's first login"
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        began.elapsed()
+    );
     let log = worker.log();
-    assert!(log.contains("wrong user name or password") && log.contains("ann"), "{log}");
+    assert!(
+        log.contains("wrong user name or password") && log.contains("ann"),
+        "{log}"
+    );
     assert!(!log.contains("guess"), "{log}");
     let lines = log.lines().filter(|line| line.contains("wrong")).count();
     assert!(lines < 50, "{lines} lines about 400 guesses");
@@ -91,19 +122,28 @@ async fn names_and_tokens_cannot_be_found_out() {
             let began = Instant::now();
             let (status, answer) = login(&address, user, &format!("guess{n}")).await;
             times.push(began.elapsed());
-            assert!(status == 401 && answer.contains("User cannot access the resource."), "{answer}");
+            assert!(
+                status == 401 && answer.contains("User cannot access the resource."),
+                "{answer}"
+            );
         }
     }
     let [known, unknown] = times.map(|mut times| {
         times.sort_unstable();
         times[times.len() / 2].as_secs_f64()
     });
-    assert!(known / unknown < 3.0 && unknown / known < 3.0, "{known} s for a user, {unknown} s for nobody");
+    assert!(
+        known / unknown < 3.0 && unknown / known < 3.0,
+        "{known} s for a user, {unknown} s for nobody"
+    );
     for _ in 0..8 {
         login(&address, "ann", "x").await;
         login(&address, "nobody\n[31m", "x").await;
     }
-    let refused = [login(&address, "ann", "x").await, login(&address, "nobody\n[31m", "x").await];
+    let refused = [
+        login(&address, "ann", "x").await,
+        login(&address, "nobody\n[31m", "x").await,
+    ];
     assert_eq!(refused.map(|(status, _)| status), [429, 429]);
     // Tokens, and what is no credentials.
     let mut last = 0;
@@ -115,7 +155,13 @@ async fn names_and_tokens_cannot_be_found_out() {
     // Without any, one is asked for them as before.
     let plain = b"GET /connectors HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let plain = raw(&address, plain, SOON).await;
-    assert!(status(&plain) == 401 && header(&plain, "www-authenticate").is_some(), "{plain}");
+    assert!(
+        status(&plain) == 401 && header(&plain, "www-authenticate").is_some(),
+        "{plain}"
+    );
     let log = worker.log();
-    assert!(log.contains("nobody\\\\n") && !log.contains("guess"), "{log}");
+    assert!(
+        log.contains("nobody\\\\n") && !log.contains("guess"),
+        "{log}"
+    );
 }

@@ -24,7 +24,8 @@ async fn no_secret_is_told_anywhere_however_connectors_fail() {
          CREATE USER '{name}'@'%' IDENTIFIED BY '{quoted}'; GRANT ALL ON {name}.* TO '{name}'@'%'"
     );
     run(&mut database, &sql).await;
-    let settings = Settings::serve(&name, lab().kafka().brokers()).with("rowferry.log.level", "trace");
+    let settings =
+        Settings::serve(&name, lab().kafka().brokers()).with("rowferry.log.level", "trace");
     let settings = with_environment(users.admitted(settings))
         .with("of.column", "CANARY-column")
         .with("of.token", "CANARY-token-of-a-registry")
@@ -43,9 +44,19 @@ async fn no_secret_is_told_anywhere_however_connectors_fail() {
     connectors.push("letters".to_owned());
 
     // The user's password is another one from now on: what connects anew is refused.
-    run(&mut database, &format!("ALTER USER '{name}'@'%' IDENTIFIED BY 'other'")).await;
+    run(
+        &mut database,
+        &format!("ALTER USER '{name}'@'%' IDENTIFIED BY 'other'"),
+    )
+    .await;
     for connector in ["denied", "letters"] {
-        admin.post(&format!("/connectors/{connector}/restart?includeTasks=true"), &json!({})).await.expect(202);
+        admin
+            .post(
+                &format!("/connectors/{connector}/restart?includeTasks=true"),
+                &json!({}),
+            )
+            .await
+            .expect(202);
         let status = failed(&admin, connector).await;
         assert!(status.contains("1045"), "{status}");
     }
@@ -62,7 +73,10 @@ async fn nothing_is_told(worker: &Rowferry, users: &Users, names: &[&str]) {
                 assert_hidden(&format!("{path} to a {role}"), &text);
             }
             // Not even in configs: what a reference stands for.
-            assert!(!text.contains("CANARY-column") && !text.contains("CANARY-token"), "{path} to a {role}: {text}");
+            assert!(
+                !text.contains("CANARY-column") && !text.contains("CANARY-token"),
+                "{path} to a {role}: {text}"
+            );
         }
     }
     for verb in ["describe", "status", "history"] {
@@ -76,7 +90,10 @@ async fn nothing_is_told(worker: &Rowferry, users: &Users, names: &[&str]) {
     let arguments = std::fs::read(format!("/proc/{}/cmdline", worker.pid())).unwrap();
     assert_hidden("the arguments", &String::from_utf8_lossy(&arguments));
     let log = worker.log();
-    assert!(log.contains(" TRACE ") && log.len() > 20_000, "the log is loud");
+    assert!(
+        log.contains(" TRACE ") && log.len() > 20_000,
+        "the log is loud"
+    );
     assert_hidden("the log", &log);
     for token in users.tokens() {
         assert!(!log.contains(token), "the log shows no token");
@@ -84,7 +101,12 @@ async fn nothing_is_told(worker: &Rowferry, users: &Users, names: &[&str]) {
 }
 
 /// Connectors that are taken and fail, or wait, by themselves.
-async fn running(rest: &Rest, name: &str, source: &Value, registry: &SchemaRegistry) -> Vec<String> {
+async fn running(
+    rest: &Rest,
+    name: &str,
+    source: &Value,
+    registry: &SchemaRegistry,
+) -> Vec<String> {
     let avro = |more: Value| {
         with(
             &with(
@@ -106,16 +128,32 @@ async fn running(rest: &Rest, name: &str, source: &Value, registry: &SchemaRegis
         ("denied", source.clone()),
         (
             "column",
-            with(source, json!({"mode": "incrementing", "incrementing.column.name": "${env:CONNECT_OF_COLUMN}"})),
+            with(
+                source,
+                json!({"mode": "incrementing", "incrementing.column.name": "${env:CONNECT_OF_COLUMN}"}),
+            ),
         ),
         ("query", without_nulls(with(source, query))),
         (
             "user_info",
-            avro(json!({"basic.auth.credentials.source": "USER_INFO", "basic.auth.user.info": "me:CANARY-user-info"})),
+            avro(
+                json!({"basic.auth.credentials.source": "USER_INFO", "basic.auth.user.info": "me:CANARY-user-info"}),
+            ),
         ),
-        ("bearer", avro(json!({"bearer.auth.token": "${env:CONNECT_OF_TOKEN}"}))),
-        ("in_url", avro(json!({"schema.registry.url": registry.url().replace("//", "//me:CANARY%2Fin-a-url@")}))),
-        ("no_url", avro(json!({"schema.registry.url": "http://me:CANARY/1@h"}))),
+        (
+            "bearer",
+            avro(json!({"bearer.auth.token": "${env:CONNECT_OF_TOKEN}"})),
+        ),
+        (
+            "in_url",
+            avro(
+                json!({"schema.registry.url": registry.url().replace("//", "//me:CANARY%2Fin-a-url@")}),
+            ),
+        ),
+        (
+            "no_url",
+            avro(json!({"schema.registry.url": "http://me:CANARY/1@h"})),
+        ),
         ("kafka", with(source, sasl)),
         ("topic", with(source, routed)),
     ];
@@ -134,10 +172,17 @@ async fn running(rest: &Rest, name: &str, source: &Value, registry: &SchemaRegis
         ("kafka", ""),
         ("topic", ""),
     ] {
-        for_condition(&format!("{connector} of {name} tells of its trouble"), SOON, async || {
-            let status = rest.get(&format!("/connectors/{connector}/status")).await.text;
-            (status.contains("FAILED") || status.contains("warning")) && status.contains(says)
-        })
+        for_condition(
+            &format!("{connector} of {name} tells of its trouble"),
+            SOON,
+            async || {
+                let status = rest
+                    .get(&format!("/connectors/{connector}/status"))
+                    .await
+                    .text;
+                (status.contains("FAILED") || status.contains("warning")) && status.contains(says)
+            },
+        )
         .await;
     }
     names
@@ -162,14 +207,21 @@ async fn refused(rest: &Rest, source: &Value) {
         json!({"mode": "incrementing", "incrementing.column.name": "${env:CONNECT_OF_COLUMN}", "timestamp.delay.interval.ms": "${env:CONNECT_OF_COLUMN}"}),
     ] {
         let config = without_nulls(with(source, more));
-        let answer = rest.post("/connectors", &json!({"name": "refused", "config": config})).await.expect(400);
+        let answer = rest
+            .post("/connectors", &json!({"name": "refused", "config": config}))
+            .await
+            .expect(400);
         assert_hidden(&format!("the refusal of {config}"), &answer.text);
     }
 }
 
 /// A sink whose records are refused, and the headers of its dead letters.
 async fn dead_letters(rest: &Rest, name: &str, source: &Value) -> String {
-    let (topics, topic, dead) = (lab().kafka().topics(), format!("{name}-in"), format!("{name}-dead"));
+    let (topics, topic, dead) = (
+        lab().kafka().topics(),
+        format!("{name}-in"),
+        format!("{name}-dead"),
+    );
     topics.create(&topic, 1).await;
     let record = r#"{"schema":{"type":"struct","fields":[{"field":"id","type":"int32"}]},"payload":{"id":1}}"#;
     topics.produce(&topic, &[(None, Some(record)), (None, Some("no JSON"))]);
@@ -180,24 +232,44 @@ async fn dead_letters(rest: &Rest, name: &str, source: &Value) -> String {
         "errors.deadletterqueue.context.headers.enable": "true", "errors.log.enable": "true",
     });
     let mut config = with(source, sink);
-    for key in ["mode", "table.whitelist", "topic.prefix", "poll.interval.ms"] {
+    for key in [
+        "mode",
+        "table.whitelist",
+        "topic.prefix",
+        "poll.interval.ms",
+    ] {
         config.as_object_mut().unwrap().remove(key);
     }
     rest.create("letters", &config).await;
     let letters = topics.wait_for(&dead, 2, SOON).await;
-    let text = |value: &Option<Vec<u8>>| String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
+    let text = |value: &Option<Vec<u8>>| {
+        String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned()
+    };
     let headers = letters.iter().flat_map(|letter| letter.headers.iter());
-    let told = headers.map(|(key, value)| format!("{key}={}\n", text(value))).collect::<String>();
-    assert!(told.contains("exception.message=") && told.contains("${env:CONNECT_OF_COLUMN}"), "{told}");
+    let told = headers
+        .map(|(key, value)| format!("{key}={}\n", text(value)))
+        .collect::<String>();
+    assert!(
+        told.contains("exception.message=") && told.contains("${env:CONNECT_OF_COLUMN}"),
+        "{told}"
+    );
     told
 }
 
 fn prefixed(prefix: &str, pairs: Value) -> Value {
-    pairs.as_object().unwrap().iter().map(|(key, value)| (format!("{prefix}{key}"), value.clone())).collect()
+    pairs
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(key, value)| (format!("{prefix}{key}"), value.clone()))
+        .collect()
 }
 
 fn without_nulls(mut config: Value) -> Value {
-    config.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    config
+        .as_object_mut()
+        .unwrap()
+        .retain(|_, value| !value.is_null());
     config
 }
 
@@ -213,12 +285,19 @@ async fn the_workers_own_secrets_are_told_nowhere() {
         .with("security.protocol", "SASL_PLAINTEXT")
         .with("sasl.mechanism", "PLAIN")
         .with("sasl.jaas.config", &jaas)
-        .with("value.converter.basic.auth.user.info", "me:CANARY-of-a-converter")
+        .with(
+            "value.converter.basic.auth.user.info",
+            "me:CANARY-of-a-converter",
+        )
         .with("rowferry.log.level", "trace");
     let worker = Rowferry::start(lab().scratch(), settings);
     let rest = worker.rest();
     for_condition("the worker says that Kafka refuses it", SOON, async || {
-        rest.get("/health").await.text.to_lowercase().contains("authentication")
+        rest.get("/health")
+            .await
+            .text
+            .to_lowercase()
+            .contains("authentication")
     })
     .await;
     for (path, text) in every_get(rest, &["nothing"]).await {
@@ -227,16 +306,36 @@ async fn the_workers_own_secrets_are_told_nowhere() {
     assert!(worker.log().contains(Secure::USER) || worker.log().contains("uthentication"));
     assert_hidden("the log", &worker.log());
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"));
-    let pairs = [("rowferry.store.url", format!("mysql://u:{MARK}/x@127.0.0.1:1/d")), ("sasl.jaas.config", jaas)];
-    command
-        .args(["serve", "--print-config"])
-        .args(pairs.iter().flat_map(|(k, v)| ["--set".to_owned(), format!("{k}={v}")]));
+    let pairs = [
+        (
+            "rowferry.store.url",
+            format!("mysql://u:{MARK}/x@127.0.0.1:1/d"),
+        ),
+        ("sasl.jaas.config", jaas),
+    ];
+    command.args(["serve", "--print-config"]).args(
+        pairs
+            .iter()
+            .flat_map(|(k, v)| ["--set".to_owned(), format!("{k}={v}")]),
+    );
     let printed = command.output().unwrap();
     assert!(printed.status.success());
     assert_hidden("--print-config", &String::from_utf8_lossy(&printed.stdout));
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"));
-    let store = format!("rowferry.store.url=mysql://{}:{MARK}%2Fx@127.0.0.1:1/d", MariaDb::USER);
-    let failed = command.args(["serve", "--set", "listeners=http://127.0.0.1:0", "--set", &store]).output().unwrap();
+    let store = format!(
+        "rowferry.store.url=mysql://{}:{MARK}%2Fx@127.0.0.1:1/d",
+        MariaDb::USER
+    );
+    let failed = command
+        .args([
+            "serve",
+            "--set",
+            "listeners=http://127.0.0.1:0",
+            "--set",
+            &store,
+        ])
+        .output()
+        .unwrap();
     assert!(!failed.status.success());
     assert_hidden("standard error", &String::from_utf8_lossy(&failed.stderr));
 }

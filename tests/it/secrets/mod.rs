@@ -20,7 +20,10 @@ const MARK: &str = "CANARY";
 /// Where a text shows a secret: as it is, in other letters, or in base64 at any place.
 fn shown_in(text: &str) -> Option<String> {
     let around = |at: usize| {
-        let (from, to) = (text.floor_char_boundary(at.saturating_sub(200)), text.floor_char_boundary(at + 100));
+        let (from, to) = (
+            text.floor_char_boundary(at.saturating_sub(200)),
+            text.floor_char_boundary(at + 100),
+        );
         text[from..to].to_owned()
     };
     let found = text.to_ascii_uppercase().find(MARK);
@@ -52,14 +55,21 @@ impl Users {
         let (mut lines, mut tokens) = (String::new(), BTreeMap::new());
         for role in ["viewer", "operator", "admin"] {
             let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-            let made = command.args(["token", role, "--role", role]).stdin(Stdio::null()).output().unwrap();
+            let made = command
+                .args(["token", role, "--role", role])
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
             lines.push_str(&String::from_utf8(made.stdout).unwrap());
             let told = String::from_utf8(made.stderr).unwrap();
             tokens.insert(role, told.trim().rsplit(' ').next().unwrap().to_owned());
         }
         let file = folder.join("users");
         std::fs::write(&file, lines).unwrap();
-        Self { file: file.display().to_string(), tokens }
+        Self {
+            file: file.display().to_string(),
+            tokens,
+        }
     }
 
     fn admitted(&self, settings: Settings) -> Settings {
@@ -77,28 +87,45 @@ impl Users {
     /// What the command line prints, whatever becomes of it.
     fn command_line(&self, role: &str, rest: &Rest, args: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-        command.args(args).env("ROWFERRY_SERVER", rest.base()).env("ROWFERRY_TOKEN", &self.tokens[role]);
+        command
+            .args(args)
+            .env("ROWFERRY_SERVER", rest.base())
+            .env("ROWFERRY_TOKEN", &self.tokens[role]);
         let output = command.stdin(Stdio::null()).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned() + &*String::from_utf8_lossy(&output.stderr)
+        String::from_utf8_lossy(&output.stdout).into_owned()
+            + &*String::from_utf8_lossy(&output.stderr)
     }
 }
 
 /// Every GET of the OpenAPI document, for each of these connectors: path and answer.
 async fn every_get(rest: &Rest, connectors: &[&str]) -> Vec<(String, String)> {
     let document = rest.get("/openapi.json").await.expect(200).body;
-    let mut paths = vec!["/connectors?expand=info&expand=status".to_owned(), "/openapi.json".to_owned()];
+    let mut paths = vec![
+        "/connectors?expand=info&expand=status".to_owned(),
+        "/openapi.json".to_owned(),
+    ];
     for (path, item) in document["paths"].as_object().unwrap() {
         if item.get("get").is_none() {
             continue;
         }
-        let path = path.replace("{task}", "0").replace("{logger}", "root").replace("{plugin}", "JdbcSourceConnector");
+        let path = path
+            .replace("{task}", "0")
+            .replace("{logger}", "root")
+            .replace("{plugin}", "JdbcSourceConnector");
         if path.contains("{connector}") {
-            paths.extend(connectors.iter().map(|connector| path.replace("{connector}", connector)));
+            paths.extend(
+                connectors
+                    .iter()
+                    .map(|connector| path.replace("{connector}", connector)),
+            );
         } else {
             paths.push(path);
         }
     }
-    assert!(paths.len() > 10 && !paths.iter().any(|path| path.contains('{')), "{paths:?}");
+    assert!(
+        paths.len() > 10 && !paths.iter().any(|path| path.contains('{')),
+        "{paths:?}"
+    );
     let mut answers = Vec::new();
     for path in paths {
         let answer = rest.get(&path).await;
@@ -110,7 +137,9 @@ async fn every_get(rest: &Rest, connectors: &[&str]) -> Vec<(String, String)> {
 
 /// Whether a path shows configs, which administrators see as they were given.
 fn shows_configs(path: &str) -> bool {
-    let is_one = path.strip_prefix("/connectors/").is_some_and(|name| !name.contains('/'));
+    let is_one = path
+        .strip_prefix("/connectors/")
+        .is_some_and(|name| !name.contains('/'));
     is_one
         || path.ends_with("/config") && path.starts_with("/connectors/")
         || path.contains("expand=info")
@@ -120,6 +149,9 @@ fn shows_configs(path: &str) -> bool {
 /// A config with more keys.
 fn with(config: &Value, more: Value) -> Value {
     let mut config = config.clone();
-    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    config
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     config
 }

@@ -48,10 +48,16 @@ async fn a_password_in_a_url_is_never_shown_whatever_it_contains() {
             let config = with(&config, json!({"connection.url": url}));
             let checked = rest.put(VALIDATE, &config).await.expect(200);
             let configs = checked.body["configs"].as_array().unwrap().clone();
-            let errors: Vec<_> = configs.iter().map(|c| c["value"]["errors"].to_string()).collect();
+            let errors: Vec<_> = configs
+                .iter()
+                .map(|c| c["value"]["errors"].to_string())
+                .collect();
             assert!(errors.concat().contains("Could not connect"), "{errors:?}");
             assert_hidden(&format!("validation of {url}"), &errors.concat());
-            let refused = rest.post("/connectors", &json!({"name": "x", "config": config})).await.expect(400);
+            let refused = rest
+                .post("/connectors", &json!({"name": "x", "config": config}))
+                .await
+                .expect(400);
             assert_hidden(&format!("the refusal of {url}"), &refused.text);
         }
     }
@@ -60,19 +66,35 @@ async fn a_password_in_a_url_is_never_shown_whatever_it_contains() {
 
 /// Queries that each server refuses, quoting them.
 async fn a_masked_query_is_not_quoted(url: String, user: &str, password: &str, queries: &[&str]) {
-    let worker = Rowferry::start(lab().scratch(), Settings::dev(&unique("quiet")).with("rowferry.log.level", "trace"));
+    let worker = Rowferry::start(
+        lab().scratch(),
+        Settings::dev(&unique("quiet")).with("rowferry.log.level", "trace"),
+    );
     let rest = worker.rest();
     for (n, query) in queries.iter().enumerate() {
         let config = json!({"connector.class": "JdbcSource", "mode": "bulk", "topic.prefix": "x", "connection.url": url,
             "connection.user": user, "connection.password": password, "query.masked": query});
-        let checked = rest.put(VALIDATE, &with(&config, json!({"name": "x"}))).await.expect(200);
-        assert!(checked.text.contains("the database refused ("), "{}", checked.text);
+        let checked = rest
+            .put(VALIDATE, &with(&config, json!({"name": "x"})))
+            .await
+            .expect(200);
+        assert!(
+            checked.text.contains("the database refused ("),
+            "{}",
+            checked.text
+        );
         assert_hidden("validation", &checked.text);
-        let created = rest.post("/connectors", &json!({"name": format!("q{n}"), "config": config})).await;
+        let created = rest
+            .post(
+                "/connectors",
+                &json!({"name": format!("q{n}"), "config": config}),
+            )
+            .await;
         if created.status == 201 {
             let status = failed(rest, &format!("q{n}")).await;
             assert!(
-                status.contains("the database refused (") && status.contains("its words are not shown"),
+                status.contains("the database refused (")
+                    && status.contains("its words are not shown"),
                 "{status}"
             );
             assert_hidden("the status", &status);
@@ -94,7 +116,13 @@ async fn a_masked_query_is_never_quoted_by_mariadb() {
         "SELECT CANARY_FUNCTION(1)",
         "SELECT CAST('x' AS CANARY)",
     ];
-    a_masked_query_is_not_quoted(lab().mariadb().jdbc_url(&name), MariaDb::USER, MariaDb::PASSWORD, &queries).await;
+    a_masked_query_is_not_quoted(
+        lab().mariadb().jdbc_url(&name),
+        MariaDb::USER,
+        MariaDb::PASSWORD,
+        &queries,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -107,15 +135,27 @@ async fn a_masked_query_is_never_quoted_by_postgresql() {
         "SELECT 'CANARY3'::integer AS a",
         "SELECT canary_function(1)",
     ];
-    a_masked_query_is_not_quoted(lab().postgres().jdbc_url(&name), Postgres::USER, Postgres::PASSWORD, &queries).await;
+    a_masked_query_is_not_quoted(
+        lab().postgres().jdbc_url(&name),
+        Postgres::USER,
+        Postgres::PASSWORD,
+        &queries,
+    )
+    .await;
 }
 
 /// A worker that may read `CONNECT_OF_…` from its environment.
 pub(super) fn with_environment(settings: Settings) -> Settings {
     settings
         .with("config.providers", "env")
-        .with("config.providers.env.class", "org.apache.kafka.common.config.provider.EnvVarConfigProvider")
-        .with("config.providers.env.param.allowlist.pattern", "CONNECT_OF_.*")
+        .with(
+            "config.providers.env.class",
+            "org.apache.kafka.common.config.provider.EnvVarConfigProvider",
+        )
+        .with(
+            "config.providers.env.param.allowlist.pattern",
+            "CONNECT_OF_.*",
+        )
 }
 
 #[tokio::test]
@@ -124,7 +164,10 @@ async fn traces_and_logs_show_a_reference_and_not_what_it_stands_for() {
     let mut connection = lab().mariadb().create_database(&name).await;
     run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY)").await;
     let settings = with_environment(Settings::dev(&name).with("rowferry.log.level", "trace"));
-    let settings = settings.with("of.column", "CANARY-4711").with("of.short", "id").with("of.flag", "true");
+    let settings = settings
+        .with("of.column", "CANARY-4711")
+        .with("of.short", "id")
+        .with("of.flag", "true");
     let worker = Rowferry::start(lab().scratch(), settings);
     let rest = worker.rest();
     let config = json!({"connector.class": "JdbcSource", "mode": "incrementing", "table.whitelist": "t",
@@ -133,16 +176,33 @@ async fn traces_and_logs_show_a_reference_and_not_what_it_stands_for() {
         "validate.non.null": "${env:CONNECT_OF_FLAG}"});
     rest.create("s", &config).await;
     let status = failed(rest, "s").await;
-    assert!(status.contains("Incrementing column: ${env:CONNECT_OF_COLUMN} does not exist in table"), "{status}");
+    assert!(
+        status.contains("Incrementing column: ${env:CONNECT_OF_COLUMN} does not exist in table"),
+        "{status}"
+    );
     assert_hidden("the status", &status);
-    assert_hidden("the history", &rest.get("/v1/connectors/s/history").await.text);
+    assert_hidden(
+        "the history",
+        &rest.get("/v1/connectors/s/history").await.text,
+    );
     // Short and common values leave texts as they are.
-    let short =
-        with(&config, json!({"incrementing.column.name": "${env:CONNECT_OF_SHORT}", "table.whitelist": "nothing"}));
-    let checked = rest.put(VALIDATE, &with(&short, json!({"name": "x"}))).await.expect(200);
-    assert!(!checked.body["configs"].to_string().contains("val${env"), "{}", checked.text);
-    for_condition("the log tells of the failure", SOON, async || worker.log().contains("${env:CONNECT_OF_COLUMN}"))
-        .await;
+    let short = with(
+        &config,
+        json!({"incrementing.column.name": "${env:CONNECT_OF_SHORT}", "table.whitelist": "nothing"}),
+    );
+    let checked = rest
+        .put(VALIDATE, &with(&short, json!({"name": "x"})))
+        .await
+        .expect(200);
+    assert!(
+        !checked.body["configs"].to_string().contains("val${env"),
+        "{}",
+        checked.text
+    );
+    for_condition("the log tells of the failure", SOON, async || {
+        worker.log().contains("${env:CONNECT_OF_COLUMN}")
+    })
+    .await;
     assert_hidden("the log", &worker.log());
 }
 
@@ -154,7 +214,8 @@ async fn words_from_outside_make_no_lines_in_logs_statuses_and_on_terminals() {
     let table = format!("t\n{FORGED}\r\u{1b}[2J\u{202e}\u{2028}");
     run(&mut connection, &format!("CREATE TABLE `{table}` (a INT)")).await;
     for format in ["text", "json"] {
-        let settings = Settings::dev(&format!("{name}-{format}")).with("rowferry.log.format", format);
+        let settings =
+            Settings::dev(&format!("{name}-{format}")).with("rowferry.log.format", format);
         let worker = Rowferry::start(lab().scratch(), settings);
         let rest = worker.rest();
         let config = json!({"connector.class": "JdbcSource", "mode": "incrementing", "topic.prefix": "x",
@@ -163,18 +224,38 @@ async fn words_from_outside_make_no_lines_in_logs_statuses_and_on_terminals() {
             "incrementing.column.mapping": ".*:[id]"});
         rest.create("s", &config).await;
         let status: Value = serde_json::from_str(&failed(rest, "s").await).unwrap();
-        let part = if status["connector"]["state"] == "FAILED" { &status["connector"] } else { &status["tasks"][0] };
+        let part = if status["connector"]["state"] == "FAILED" {
+            &status["connector"]
+        } else {
+            &status["tasks"][0]
+        };
         let trace = part["trace"].as_str().unwrap();
         assert!(trace.contains("forged"), "the table is named: {trace:?}");
         let is_forged = |line: &str| line.trim_start().starts_with("2030-01-01");
-        let deceives = |c: char| c != '\n' && (c.is_control() || ['\u{202e}', '\u{2028}'].contains(&c));
-        assert!(!trace.lines().any(is_forged) && !trace.contains(deceives), "{trace:?}");
-        for_condition("the log names the table", SOON, async || worker.log().contains("ERROR forged")).await;
+        let deceives =
+            |c: char| c != '\n' && (c.is_control() || ['\u{202e}', '\u{2028}'].contains(&c));
+        assert!(
+            !trace.lines().any(is_forged) && !trace.contains(deceives),
+            "{trace:?}"
+        );
+        for_condition("the log names the table", SOON, async || {
+            worker.log().contains("ERROR forged")
+        })
+        .await;
         let log = worker.log();
-        assert!(!log.lines().any(is_forged) && !log.contains(deceives), "{log:?}");
+        assert!(
+            !log.lines().any(is_forged) && !log.contains(deceives),
+            "{log:?}"
+        );
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"));
-        let printed = command.args(["status", "s", "--server", rest.base()]).output().unwrap();
+        let printed = command
+            .args(["status", "s", "--server", rest.base()])
+            .output()
+            .unwrap();
         let printed = String::from_utf8(printed.stdout).unwrap();
-        assert!(printed.contains("forged") && !printed.contains(deceives), "{printed:?}");
+        assert!(
+            printed.contains("forged") && !printed.contains(deceives),
+            "{printed:?}"
+        );
     }
 }

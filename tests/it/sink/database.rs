@@ -73,24 +73,40 @@ impl Database {
     pub async fn new(server: Server, keys: &[(&str, &str)]) -> Self {
         let name = unique("sink");
         let (url, sql) = match server {
-            M => (lab().mariadb().jdbc_url(&name), Sql::MariaDb(lab().mariadb().create_database(&name).await)),
-            P => (lab().postgres().jdbc_url(&name), Sql::Postgres(lab().postgres().create_database(&name).await)),
+            M => (
+                lab().mariadb().jdbc_url(&name),
+                Sql::MariaDb(lab().mariadb().create_database(&name).await),
+            ),
+            P => (
+                lab().postgres().jdbc_url(&name),
+                Sql::Postgres(lab().postgres().create_database(&name).await),
+            ),
             S => {
                 let file = SqliteFile::new(lab().scratch(), &name);
-                (format!("{}?busy_timeout=2000", file.jdbc_url()), Sql::Sqlite(file.connect().await))
+                (
+                    format!("{}?busy_timeout=2000", file.jdbc_url()),
+                    Sql::Sqlite(file.connect().await),
+                )
             }
         };
         let mut config = records::config(&url, keys);
         let (user, password) = account(server);
         config.set("connection.user", user);
         config.set("connection.password", password);
-        Self { server, name, url, config, sql }
+        Self {
+            server,
+            name,
+            url,
+            config,
+            sql,
+        }
     }
 
     /// The configuration with more or other keys.
     pub fn config(&self, keys: &[(&str, &str)]) -> Config {
         let mut config = self.config.clone();
-        keys.iter().for_each(|(key, value)| config.set(*key, *value));
+        keys.iter()
+            .for_each(|(key, value)| config.set(*key, *value));
         config
     }
 
@@ -105,7 +121,8 @@ impl Database {
 
     /// The URL with another port, such as a proxy's.
     pub fn url_at(&self, port: u16) -> String {
-        self.url.replace(&format!(":{}/", self.port()), &format!(":{port}/"))
+        self.url
+            .replace(&format!(":{}/", self.port()), &format!(":{port}/"))
     }
 
     /// User and password.
@@ -127,7 +144,8 @@ impl Database {
         for batch in batches {
             if outcome.is_ok() {
                 let report = task.put(batch, &topic.next()).await;
-                outcome = report.map(|report| assert!(report.rejected.is_empty(), "{:?}", report.rejected));
+                outcome = report
+                    .map(|report| assert!(report.rejected.is_empty(), "{:?}", report.rejected));
             }
         }
         task.close().await;
@@ -160,14 +178,19 @@ impl Database {
             Sql::Sqlite(connection) => sqlite::rows(connection, sql).await,
         };
         let row = |cells: &Vec<Option<String>>| {
-            cells.iter().map(|cell| cell.as_deref().unwrap_or("-")).collect::<Vec<_>>().join("|")
+            cells
+                .iter()
+                .map(|cell| cell.as_deref().unwrap_or("-"))
+                .collect::<Vec<_>>()
+                .join("|")
         };
         rows.iter().map(row).collect()
     }
 
     /// Rows as text: `columns` of what `rest` says (`FROM t ORDER BY a`), separated by `|`, NULLs left out.
     pub async fn select(&mut self, columns: &str, rest: &str) -> Vec<String> {
-        self.rows(&format!("SELECT CONCAT_WS('|', {columns}) {rest}")).await
+        self.rows(&format!("SELECT CONCAT_WS('|', {columns}) {rest}"))
+            .await
     }
 
     /// Name, type, NULL or NOT NULL, and default of each column in order.
@@ -197,7 +220,11 @@ impl Database {
     /// The names of the columns in order.
     pub async fn names(&mut self, table: &str) -> Vec<String> {
         let columns = self.columns(table).await;
-        columns.iter().filter_map(|column| column.split(' ').next()).map(str::to_owned).collect()
+        columns
+            .iter()
+            .filter_map(|column| column.split(' ').next())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The columns of the primary key in key order.

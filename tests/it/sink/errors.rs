@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use connector_api::{
-    Config, ConfigReport, Datum, Error, ErrorKind, Plugin, Schema, SchemaType, SinkConnector, SinkRecord, Value,
+    Config, ConfigReport, Datum, Error, ErrorKind, Plugin, Schema, SchemaType, SinkConnector,
+    SinkRecord, Value,
 };
 use connector_jdbc::sink::JdbcSink;
 use testkit::for_condition;
@@ -13,10 +14,17 @@ use super::database::{self, Database, Server};
 use super::records::{self, Topic, int, optional, text};
 use crate::SOON;
 
-const UPSERT: [(&str, &str); 3] = [("insert.mode", "upsert"), ("pk.mode", "record_value"), ("pk.fields", "id")];
+const UPSERT: [(&str, &str); 3] = [
+    ("insert.mode", "upsert"),
+    ("pk.mode", "record_value"),
+    ("pk.fields", "id"),
+];
 
 fn row(topic: &Topic, id: i32, name: &str) -> SinkRecord {
-    topic.value(&[int("id"), text("name")], [Value::I32(id), Value::Text(name.into())])
+    topic.value(
+        &[int("id"), text("name")],
+        [Value::I32(id), Value::Text(name.into())],
+    )
 }
 
 fn primitive(topic: &Topic, key: i64) -> SinkRecord {
@@ -26,7 +34,12 @@ fn primitive(topic: &Topic, key: i64) -> SinkRecord {
 }
 
 /// What a task without tolerance says about one record, on every database; and a tolerant one rejects it.
-async fn refused(setup: &str, keys: &[(&str, &str)], record: impl Fn(&Topic) -> SinkRecord, parts: &[&str]) {
+async fn refused(
+    setup: &str,
+    keys: &[(&str, &str)],
+    record: impl Fn(&Topic) -> SinkRecord,
+    parts: &[&str],
+) {
     for mut database in database::all().await {
         if !setup.is_empty() {
             database.run(setup).await;
@@ -34,11 +47,23 @@ async fn refused(setup: &str, keys: &[(&str, &str)], record: impl Fn(&Topic) -> 
         let topic = Topic::new("t");
         let record = record(&topic);
         let mut task = database.open(&topic, false, keys).await;
-        let error = task.put(std::slice::from_ref(&record), &topic.next()).await.unwrap_err();
+        let error = task
+            .put(std::slice::from_ref(&record), &topic.next())
+            .await
+            .unwrap_err();
         let told = error.to_string();
-        assert_eq!(error.kind(), ErrorKind::Record, "{}: {told}", database.server);
+        assert_eq!(
+            error.kind(),
+            ErrorKind::Record,
+            "{}: {told}",
+            database.server
+        );
         for part in parts.iter().chain(&["topic t, partition 0, offset 0"]) {
-            assert!(told.contains(part), "{}: no '{part}' in: {told}", database.server);
+            assert!(
+                told.contains(part),
+                "{}: no '{part}' in: {told}",
+                database.server
+            );
         }
         task.close().await;
         let mut tolerant = database.open(&topic, true, keys).await;
@@ -67,7 +92,8 @@ async fn rejected(
 
 fn problems(keys: &[(&str, &str)]) -> ConfigReport {
     let mut config = Config::from([("connection.url", "jdbc:mysql://h/d"), ("topics", "t")]);
-    keys.iter().for_each(|(key, value)| config.set(*key, *value));
+    keys.iter()
+        .for_each(|(key, value)| config.set(*key, *value));
     let mut report = ConfigReport::default();
     JdbcSink.check(&config, &mut report);
     report
@@ -76,10 +102,20 @@ fn problems(keys: &[(&str, &str)]) -> ConfigReport {
 #[test]
 fn er18_deletes_need_the_records_key() {
     let report = problems(&[("delete.enabled", "true"), ("pk.mode", "kafka")]);
-    let told: Vec<_> = report.errors.iter().map(|p| (p.key.as_str(), p.message.as_str())).collect();
+    let told: Vec<_> = report
+        .errors
+        .iter()
+        .map(|p| (p.key.as_str(), p.message.as_str()))
+        .collect();
     let text = "Deletes are only supported for pk.mode record_key";
-    assert_eq!(told.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["delete.enabled", "pk.mode"]);
-    assert!(told.iter().all(|(_, message)| message.contains(text)), "{told:?}");
+    assert_eq!(
+        told.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
+        ["delete.enabled", "pk.mode"]
+    );
+    assert!(
+        told.iter().all(|(_, message)| message.contains(text)),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]
@@ -91,9 +127,15 @@ async fn er19_a_wrong_password_stands_on_the_url_and_is_not_shown() {
         config.set("connection.password", "S3cret-word");
         let mut report = ConfigReport::default();
         JdbcSink.probe(&config, &mut report).await;
-        let [problem] = report.errors.as_slice() else { panic!("{}: {:?}", database.server, report.errors) };
+        let [problem] = report.errors.as_slice() else {
+            panic!("{}: {:?}", database.server, report.errors)
+        };
         assert_eq!(problem.key, "connection.url");
-        assert!(problem.message.contains("Could not connect to database"), "{}", problem.message);
+        assert!(
+            problem.message.contains("Could not connect to database"),
+            "{}",
+            problem.message
+        );
         assert!(!problem.message.contains("S3cret"), "{}", problem.message);
     }
 }
@@ -103,7 +145,13 @@ async fn er20_records_need_a_value_and_field_options_need_fields() {
     let needs = "requires records with a non-null Struct or String value and non-null Struct or String schema";
     refused("", &[], |topic| topic.keyed("k", &[], None), &[needs]).await;
     let plain = |topic: &Topic| {
-        topic.record(Datum::NONE, Datum::new(Schema::of(SchemaType::String).into(), Value::Text("hello".into())))
+        topic.record(
+            Datum::NONE,
+            Datum::new(
+                Schema::of(SchemaType::String).into(),
+                Value::Text("hello".into()),
+            ),
+        )
     };
     let text = "field-level options that are not applicable to String values: fields.whitelist";
     refused("", &[("fields.whitelist", "a")], plain, &[text]).await;
@@ -112,7 +160,13 @@ async fn er20_records_need_a_value_and_field_options_need_fields() {
 #[tokio::test]
 async fn er21_a_primitive_key_has_one_column() {
     let text = "Need exactly one PK column defined since the key schema for records is a primitive type, defined columns are: [pk1, pk2]";
-    refused("", &[("pk.mode", "record_key"), ("pk.fields", "pk1,pk2")], |t| primitive(t, 1), &[text]).await;
+    refused(
+        "",
+        &[("pk.mode", "record_key"), ("pk.fields", "pk1,pk2")],
+        |t| primitive(t, 1),
+        &[text],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -124,30 +178,63 @@ async fn er22_a_record_without_fields_makes_no_table() {
 #[tokio::test]
 async fn er23_a_missing_table_is_not_made_when_it_must_not() {
     let text = "is missing and auto-creation is disabled";
-    refused("", &[("auto.create", "false")], |topic| row(topic, 1, "a"), &[text, "\"t\""]).await;
+    refused(
+        "",
+        &[("auto.create", "false")],
+        |topic| row(topic, 1, "a"),
+        &[text, "\"t\""],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn er24_a_missing_column_is_not_added_unless_asked() {
-    let extra =
-        |topic: &Topic| topic.value(&[int("id"), optional("extra", SchemaType::Int32)], [Value::I32(1), Value::Null]);
+    let extra = |topic: &Topic| {
+        topic.value(
+            &[int("id"), optional("extra", SchemaType::Int32)],
+            [Value::I32(1), Value::Null],
+        )
+    };
     let text = "and auto-evolution is disabled";
-    refused("CREATE TABLE t (id INT)", &[], extra, &["is missing fields", "name='extra'", text]).await;
+    refused(
+        "CREATE TABLE t (id INT)",
+        &[],
+        extra,
+        &["is missing fields", "name='extra'", text],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn er25_a_batch_is_tried_as_often_as_max_retries_says() {
     for mut database in database::all().await {
-        database.run("CREATE TABLE t (id INT, name VARCHAR(9), CHECK (id < 10))").await;
+        database
+            .run("CREATE TABLE t (id INT, name VARCHAR(9), CHECK (id < 10))")
+            .await;
         let topic = Topic::new("t");
-        let mut task = database.open(&topic, false, &[("max.retries", "2"), ("retry.backoff.ms", "150")]).await;
+        let mut task = database
+            .open(
+                &topic,
+                false,
+                &[("max.retries", "2"), ("retry.backoff.ms", "150")],
+            )
+            .await;
         let (batch, began) = ([row(&topic, 11, "a")], Instant::now());
         let mut kinds = Vec::new();
         for _ in 0..3 {
             kinds.push(task.put(&batch, &topic.next()).await.unwrap_err().kind());
         }
-        assert_eq!(kinds, [ErrorKind::Retry, ErrorKind::Retry, ErrorKind::Record], "{}", database.server);
-        assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+        assert_eq!(
+            kinds,
+            [ErrorKind::Retry, ErrorKind::Retry, ErrorKind::Record],
+            "{}",
+            database.server
+        );
+        assert!(
+            began.elapsed() >= Duration::from_millis(300),
+            "{:?}",
+            began.elapsed()
+        );
         task.close().await;
     }
 }
@@ -155,7 +242,9 @@ async fn er25_a_batch_is_tried_as_often_as_max_retries_says() {
 #[tokio::test]
 async fn er26_a_batch_that_is_bad_throughout_is_rejected_throughout() {
     for mut database in database::all().await {
-        database.run("CREATE TABLE t (id INT, name VARCHAR(9), CHECK (id < 10))").await;
+        database
+            .run("CREATE TABLE t (id INT, name VARCHAR(9), CHECK (id < 10))")
+            .await;
         let topic = Topic::new("t");
         let batch: Vec<_> = (10..40).map(|id| row(&topic, id, "a")).collect();
         let seen = rejected(&mut database, &[], &topic, &[&batch]).await;
@@ -166,17 +255,33 @@ async fn er26_a_batch_that_is_bad_throughout_is_rejected_throughout() {
 #[tokio::test]
 async fn er28_er31_a_second_row_of_a_key_is_rejected_and_the_others_stay() {
     for mut database in database::all().await {
-        database.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(9))").await;
+        database
+            .run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(9))")
+            .await;
         let topic = Topic::new("t");
-        let batch = [row(&topic, 1, "a"), row(&topic, 1, "b"), row(&topic, 2, "c")];
+        let batch = [
+            row(&topic, 1, "a"),
+            row(&topic, 1, "b"),
+            row(&topic, 2, "c"),
+        ];
         let seen = rejected(&mut database, &[], &topic, &[&batch]).await;
         assert_eq!(seen, [vec![1]], "{}", database.server);
-        assert_eq!(database.select("id, name", "FROM t ORDER BY id").await, ["1|a", "2|c"], "{}", database.server);
+        assert_eq!(
+            database.select("id, name", "FROM t ORDER BY id").await,
+            ["1|a", "2|c"],
+            "{}",
+            database.server
+        );
         database.run("DELETE FROM t").await;
         let puts: Vec<_> = batch.iter().map(std::slice::from_ref).collect();
         let seen = rejected(&mut database, &[("name", "again")], &topic, &puts).await;
         assert_eq!(seen, [vec![], vec![0], vec![]], "{}", database.server);
-        assert_eq!(database.select("id, name", "FROM t ORDER BY id").await, ["1|a", "2|c"], "{}", database.server);
+        assert_eq!(
+            database.select("id, name", "FROM t ORDER BY id").await,
+            ["1|a", "2|c"],
+            "{}",
+            database.server
+        );
     }
 }
 
@@ -193,10 +298,19 @@ async fn er29_er30_records_with_more_fields_than_table_or_view_are_rejected() {
         if database.server == Server::Sqlite {
             continue; // its views take no rows
         }
-        let keys = [("table.name.format", "v"), ("table.types", "VIEW"), ("name", "to-view")];
+        let keys = [
+            ("table.name.format", "v"),
+            ("table.types", "VIEW"),
+            ("name", "to-view"),
+        ];
         let seen = rejected(&mut database, &keys, &topic, &[&batch]).await;
         assert_eq!(seen, [vec![0, 2]], "{}", database.server);
-        assert_eq!(database.select("id", "FROM base").await, ["0"], "{}", database.server);
+        assert_eq!(
+            database.select("id", "FROM base").await,
+            ["0"],
+            "{}",
+            database.server
+        );
     }
 }
 
@@ -231,8 +345,13 @@ async fn er34_a_connection_that_is_ended_is_made_anew() {
     for mut database in database::servers().await {
         let topic = Topic::new("t");
         let mut task = database.open(&topic, false, &[]).await;
-        task.put(&[row(&topic, 1, "a")], &topic.next()).await.unwrap();
-        let session = database.select("session_id", "FROM rowferry_offsets").await.remove(0);
+        task.put(&[row(&topic, 1, "a")], &topic.next())
+            .await
+            .unwrap();
+        let session = database
+            .select("session_id", "FROM rowferry_offsets")
+            .await
+            .remove(0);
         let end = if database.server == Server::Postgres {
             format!("SELECT pg_terminate_backend({session})")
         } else {
@@ -241,18 +360,25 @@ async fn er34_a_connection_that_is_ended_is_made_anew() {
         database.run(&end).await;
         let batch = [row(&topic, 2, "b")];
         put_until_done(&mut task, &batch, &topic).await;
-        assert_eq!(database.select("id", "FROM t ORDER BY id").await, ["1", "2"], "{}", database.server);
+        assert_eq!(
+            database.select("id", "FROM t ORDER BY id").await,
+            ["1", "2"],
+            "{}",
+            database.server
+        );
         task.close().await;
     }
 }
 
 async fn put_until_done(task: &mut records::Task, batch: &[SinkRecord], topic: &Topic) {
     let transient = |error: Error| assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
-    for_condition("the batch to be written", SOON, async || match task.put(batch, &topic.next()).await {
-        Ok(_) => true,
-        Err(error) => {
-            transient(error);
-            false
+    for_condition("the batch to be written", SOON, async || {
+        match task.put(batch, &topic.next()).await {
+            Ok(_) => true,
+            Err(error) => {
+                transient(error);
+                false
+            }
         }
     })
     .await;
@@ -260,40 +386,79 @@ async fn put_until_done(task: &mut records::Task, batch: &[SinkRecord], topic: &
 
 #[tokio::test]
 async fn er35_an_upsert_without_key_names_what_is_missing() {
-    let text = "in UPSERT mode requires key field names to be known, check the primary key configuration";
-    refused("", &[("insert.mode", "upsert")], |topic| row(topic, 1, "a"), &["Write to table", text]).await;
+    let text =
+        "in UPSERT mode requires key field names to be known, check the primary key configuration";
+    refused(
+        "",
+        &[("insert.mode", "upsert")],
+        |topic| row(topic, 1, "a"),
+        &["Write to table", text],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn er36_an_update_of_an_unknown_table_fails() {
-    let keys = [("insert.mode", "update"), ("auto.create", "false"), ("pk.mode", "record_value"), ("pk.fields", "id")];
-    refused("", &keys, |topic| row(topic, 1, "a"), &["is missing and auto-creation is disabled"]).await;
+    let keys = [
+        ("insert.mode", "update"),
+        ("auto.create", "false"),
+        ("pk.mode", "record_value"),
+        ("pk.fields", "id"),
+    ];
+    refused(
+        "",
+        &keys,
+        |topic| row(topic, 1, "a"),
+        &["is missing and auto-creation is disabled"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn er37_a_mapping_that_is_none_is_refused() {
-    let config = Config::from([("connection.url", "jdbc:mysql://h/d"), ("topics.to.tables.mapping", "asd:asd,asd")]);
+    let config = Config::from([
+        ("connection.url", "jdbc:mysql://h/d"),
+        ("topics.to.tables.mapping", "asd:asd,asd"),
+    ]);
     let error = JdbcSink.open(&config, false).await.err().unwrap();
-    assert!(error.message().contains("Invalid topics to tables mapping"), "{error}");
+    assert!(
+        error.message().contains("Invalid topics to tables mapping"),
+        "{error}"
+    );
 }
 
 #[test]
 fn er38_key_fields_without_a_key_are_warned_of() {
     let report = problems(&[("pk.fields", "id")]);
     assert!(report.errors.is_empty());
-    assert!(report.warnings.iter().any(|problem| problem.key == "pk.fields"), "{:?}", report.warnings);
+    assert!(
+        report
+            .warnings
+            .iter()
+            .any(|problem| problem.key == "pk.fields"),
+        "{:?}",
+        report.warnings
+    );
 }
 
 #[tokio::test]
 async fn er39_a_value_that_is_refused_is_in_no_text() {
     for mut database in database::all().await {
-        database.run("CREATE TABLE t (id INT, name VARCHAR(30) PRIMARY KEY)").await;
+        database
+            .run("CREATE TABLE t (id INT, name VARCHAR(30) PRIMARY KEY)")
+            .await;
         let topic = Topic::new("t");
-        let mut task = database.open(&topic, false, &[("trim.sensitive.log", "true")]).await;
+        let mut task = database
+            .open(&topic, false, &[("trim.sensitive.log", "true")])
+            .await;
         let batch = [row(&topic, 1, "top-secret"), row(&topic, 2, "top-secret")];
         let error = task.put(&batch, &topic.next()).await.unwrap_err();
         let told = error.to_string();
-        assert!(told.contains("offset 1") && !told.contains("top-secret"), "{}: {told}", database.server);
+        assert!(
+            told.contains("offset 1") && !told.contains("top-secret"),
+            "{}: {told}",
+            database.server
+        );
         task.close().await;
     }
 }
@@ -303,30 +468,59 @@ async fn er39_a_value_that_is_refused_is_in_no_text() {
 async fn a_table_that_takes_nothing_back_is_refused_unless_rows_may_come_twice() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     for engine in ["MyISAM", "Aria", "MEMORY"] {
-        database.run(&format!("CREATE OR REPLACE TABLE t (id INT, name VARCHAR(9)) ENGINE={engine}")).await;
+        database
+            .run(&format!(
+                "CREATE OR REPLACE TABLE t (id INT, name VARCHAR(9)) ENGINE={engine}"
+            ))
+            .await;
         let topic = Topic::new("t");
-        let mend =
-            format!("ALTER TABLE `{}`.`t` ENGINE=InnoDB, or set delivery.guarantee=at_least_once", database.name);
+        let mend = format!(
+            "ALTER TABLE `{}`.`t` ENGINE=InnoDB, or set delivery.guarantee=at_least_once",
+            database.name
+        );
         for (guarantee, refused) in [("at_least_once", false), ("exactly_once", true)] {
-            let keys = [("delivery.guarantee", guarantee), ("topics", "t"), ("name", engine)];
+            let keys = [
+                ("delivery.guarantee", guarantee),
+                ("topics", "t"),
+                ("name", engine),
+            ];
             let mut report = ConfigReport::default();
             JdbcSink.probe(&database.config(&keys), &mut report).await;
-            let (told, silent) =
-                if refused { (report.errors, report.warnings) } else { (report.warnings, report.errors) };
-            let [problem] = told.as_slice() else { panic!("{engine}, {guarantee}: {told:?}") };
-            assert!(silent.is_empty() && problem.key == "delivery.guarantee", "{silent:?}");
-            assert!(problem.message.contains(engine) && problem.message.contains(&mend), "{}", problem.message);
+            let (told, silent) = if refused {
+                (report.errors, report.warnings)
+            } else {
+                (report.warnings, report.errors)
+            };
+            let [problem] = told.as_slice() else {
+                panic!("{engine}, {guarantee}: {told:?}")
+            };
+            assert!(
+                silent.is_empty() && problem.key == "delivery.guarantee",
+                "{silent:?}"
+            );
+            assert!(
+                problem.message.contains(engine) && problem.message.contains(&mend),
+                "{}",
+                problem.message
+            );
             let mut task = database.open(&topic, true, &keys).await;
             let batch = [row(&topic, 1, "a")];
             let outcome = task.put(&batch, &topic.next()).await;
             if let Err(error) = outcome {
-                assert!(refused && error.kind() == ErrorKind::Config && error.message().contains(&mend), "{error}");
+                assert!(
+                    refused && error.kind() == ErrorKind::Config && error.message().contains(&mend),
+                    "{error}"
+                );
                 database.run("ALTER TABLE t ENGINE=InnoDB").await;
                 task.put(&batch, &topic.next()).await.unwrap();
             }
             task.close().await;
         }
-        assert_eq!(database.select("COUNT(*)", "FROM t").await, ["2"], "{engine}");
+        assert_eq!(
+            database.select("COUNT(*)", "FROM t").await,
+            ["2"],
+            "{engine}"
+        );
     }
 }
 
@@ -336,7 +530,9 @@ async fn a_full_table_is_waited_for() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     database.run("SET max_heap_table_size = 16384; CREATE TABLE t (id INT, name CHAR(200)) ENGINE = MEMORY").await;
     let topic = Topic::new("t");
-    let mut task = database.open(&topic, true, &[("delivery.guarantee", "at_least_once")]).await;
+    let mut task = database
+        .open(&topic, true, &[("delivery.guarantee", "at_least_once")])
+        .await;
     let mut id = 0;
     let error = loop {
         id += 1;
@@ -344,7 +540,10 @@ async fn a_full_table_is_waited_for() {
             break error;
         }
     };
-    assert!(error.kind() == ErrorKind::Retry && error.to_string().contains("full"), "{error}");
+    assert!(
+        error.kind() == ErrorKind::Retry && error.to_string().contains("full"),
+        "{error}"
+    );
     database.run("DELETE FROM t").await;
     let batch = [row(&topic, id, "a")];
     put_until_done(&mut task, &batch, &topic).await;
@@ -361,12 +560,22 @@ async fn few_bad_records_among_many_are_found() {
             .await;
         let topic = Topic::new("t");
         let bad = [0, 17, 499, 500, 5003, 7777, 9999];
-        let name = |id: i32| if bad.contains(&id) && id != 5003 { "much too long" } else { "fits" };
+        let name = |id: i32| {
+            if bad.contains(&id) && id != 5003 {
+                "much too long"
+            } else {
+                "fits"
+            }
+        };
         let batch: Vec<_> = (0..10_000).map(|id| row(&topic, id, name(id))).collect();
         let mut task = records::open(&database.config(&UPSERT), true).await;
         task.assign(&topic.partitions()).await.unwrap();
         let report = task.put(&batch, &topic.next()).await.unwrap();
-        let seen: Vec<_> = report.rejected.iter().map(|r| i32::try_from(r.index).unwrap()).collect();
+        let seen: Vec<_> = report
+            .rejected
+            .iter()
+            .map(|r| i32::try_from(r.index).unwrap())
+            .collect();
         assert_eq!(seen, bad, "{}", database.server);
         for rejected in &report.rejected {
             let told = rejected.error.to_string();
@@ -377,7 +586,12 @@ async fn few_bad_records_among_many_are_found() {
                 database.server
             );
         }
-        assert_eq!(database.select("COUNT(*)", "FROM t").await, ["9993"], "{}", database.server);
+        assert_eq!(
+            database.select("COUNT(*)", "FROM t").await,
+            ["9993"],
+            "{}",
+            database.server
+        );
         task.close().await;
     }
 }

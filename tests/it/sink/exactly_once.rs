@@ -15,11 +15,17 @@ struct Case {
 
 /// Neither leaves a trace of its own by which a second write could be refused.
 const CASES: [Case; 2] = [
-    Case { keys: &[("pk.mode", "none")], setup: "CREATE TABLE t (id INT NOT NULL)" },
+    Case {
+        keys: &[("pk.mode", "none")],
+        setup: "CREATE TABLE t (id INT NOT NULL)",
+    },
     Case {
         keys: &[
             ("insert.mode", "statement"),
-            ("statement", "INSERT INTO t VALUES (:id); UPDATE total SET n = n + :id"),
+            (
+                "statement",
+                "INSERT INTO t VALUES (:id); UPDATE total SET n = n + :id",
+            ),
         ],
         setup: "CREATE TABLE t (id INT NOT NULL); CREATE TABLE total (n INT); INSERT INTO total VALUES (0)",
     },
@@ -32,7 +38,11 @@ async fn a_death_at_any_step_of_a_batch_loses_and_doubles_nothing() {
             database.run(case.setup).await;
             for cut in [Cut::Request, Cut::Answer] {
                 let steps = every_step(&mut database, &case, cut).await;
-                assert!(steps >= 4, "{}: only {steps} steps were seen", database.server);
+                assert!(
+                    steps >= 4,
+                    "{}: only {steps} steps were seen",
+                    database.server
+                );
             }
         }
     }
@@ -47,7 +57,12 @@ async fn every_step(database: &mut Database, case: &Case, cut: Cut) -> usize {
     let mut config = database.config(&keys);
     let direct = config.clone();
     config.set("connection.url", database.url_at(proxy.port()));
-    let start = i32::try_from(database.select("COUNT(*)", "FROM t").await[0].parse::<i64>().unwrap()).unwrap();
+    let start = i32::try_from(
+        database.select("COUNT(*)", "FROM t").await[0]
+            .parse::<i64>()
+            .unwrap(),
+    )
+    .unwrap();
     let mut next_id = start;
     let mut step = 0;
     loop {
@@ -56,7 +71,9 @@ async fn every_step(database: &mut Database, case: &Case, cut: Cut) -> usize {
         task.assign(&topic.partitions()).await.unwrap();
         // the first batch also finds the table
         if random.below(2) == 0 {
-            task.put(&batch(&topic, &mut next_id), &topic.next()).await.unwrap();
+            task.put(&batch(&topic, &mut next_id), &topic.next())
+                .await
+                .unwrap();
         }
         let (batch, next) = (batch(&topic, &mut next_id), topic.next());
         proxy.arm(step, cut);
@@ -80,9 +97,18 @@ async fn every_step(database: &mut Database, case: &Case, cut: Cut) -> usize {
             }
         }
         task.close().await;
-        let seen = database.select("COUNT(*), COUNT(DISTINCT id), MAX(id)", "FROM t").await;
-        let place = format!("{}, {cut:?} of step {step}, {:?}", database.server, case.keys);
-        assert_eq!(seen, [format!("{next_id}|{next_id}|{}", next_id - 1)], "{place}");
+        let seen = database
+            .select("COUNT(*), COUNT(DISTINCT id), MAX(id)", "FROM t")
+            .await;
+        let place = format!(
+            "{}, {cut:?} of step {step}, {:?}",
+            database.server, case.keys
+        );
+        assert_eq!(
+            seen,
+            [format!("{next_id}|{next_id}|{}", next_id - 1)],
+            "{place}"
+        );
         if case.setup.contains("total") {
             assert_eq!(
                 database.select("n", "FROM total").await,
@@ -108,7 +134,9 @@ fn batch(topic: &Topic, next_id: &mut i32) -> Vec<SinkRecord> {
 #[tokio::test]
 async fn a_batch_is_seen_and_its_offsets_count_only_after_the_commit() {
     for mut database in database::all().await {
-        database.run("CREATE TABLE t (id INT PRIMARY KEY, CHECK (id < 10))").await;
+        database
+            .run("CREATE TABLE t (id INT PRIMARY KEY, CHECK (id < 10))")
+            .await;
         let topic = Topic::new("t");
         let config = database.config(&[]);
         let mut task = records::open(&config, true).await;
@@ -116,8 +144,18 @@ async fn a_batch_is_seen_and_its_offsets_count_only_after_the_commit() {
         let batch = [1, 10].map(|id| topic.value(&[int("id")], [Value::I32(id)]));
         for times in 1..=2 {
             let report = task.hold(&batch, &topic.next()).await.unwrap();
-            assert_eq!(report.rejected.iter().map(|r| r.index).collect::<Vec<_>>(), [1], "{}", database.server);
-            let seen = database.select("next_offset, (SELECT COUNT(*) FROM t)", "FROM rowferry_offsets").await;
+            assert_eq!(
+                report.rejected.iter().map(|r| r.index).collect::<Vec<_>>(),
+                [1],
+                "{}",
+                database.server
+            );
+            let seen = database
+                .select(
+                    "next_offset, (SELECT COUNT(*) FROM t)",
+                    "FROM rowferry_offsets",
+                )
+                .await;
             assert_eq!(seen, ["-1|0"], "{}", database.server);
             if times == 1 {
                 task.rollback().await.unwrap();
@@ -126,7 +164,12 @@ async fn a_batch_is_seen_and_its_offsets_count_only_after_the_commit() {
         // a batch that is put again without a word about the first time takes the place of that one
         task.hold(&batch, &topic.next()).await.unwrap();
         task.commit().await.unwrap();
-        let seen = database.select("next_offset, (SELECT COUNT(*) FROM t)", "FROM rowferry_offsets").await;
+        let seen = database
+            .select(
+                "next_offset, (SELECT COUNT(*) FROM t)",
+                "FROM rowferry_offsets",
+            )
+            .await;
         assert_eq!(seen, ["2|1"], "{}", database.server);
         task.close().await;
     }
@@ -141,15 +184,30 @@ async fn two_clusters_under_one_name_do_not_hinder_each_other() {
             let mut config = database.config(&[]);
             config.set("task.cluster", cluster);
             let mut task = records::open(&config, false).await;
-            assert_eq!(task.assign(&topic.partitions()).await.unwrap(), [], "{}", database.server);
+            assert_eq!(
+                task.assign(&topic.partitions()).await.unwrap(),
+                [],
+                "{}",
+                database.server
+            );
             tasks.push(task);
         }
         for (n, task) in tasks.iter_mut().enumerate() {
             let batch = [topic.value(&[int("id")], [Value::I32(n as i32)])];
             task.put(&batch, &topic.next()).await.unwrap();
         }
-        let seen = database.select("cluster, sink, next_offset, epoch", "FROM rowferry_offsets ORDER BY cluster").await;
-        assert_eq!(seen, ["a|sink-test|1|1", "b|sink-test|2|1"], "{}", database.server);
+        let seen = database
+            .select(
+                "cluster, sink, next_offset, epoch",
+                "FROM rowferry_offsets ORDER BY cluster",
+            )
+            .await;
+        assert_eq!(
+            seen,
+            ["a|sink-test|1|1", "b|sink-test|2|1"],
+            "{}",
+            database.server
+        );
         for task in tasks {
             task.close().await;
         }
@@ -176,7 +234,10 @@ async fn offsets_from_before_clusters_were_told_apart_are_kept() {
             let config = config.clone();
             tokio::spawn(async move {
                 let mut task = records::open(&config, false).await;
-                let stored = task.assign(&Topic::part("t", partition).partitions()).await.unwrap();
+                let stored = task
+                    .assign(&Topic::part("t", partition).partitions())
+                    .await
+                    .unwrap();
                 task.close().await;
                 stored.first().map(|at| at.offset)
             })
@@ -187,9 +248,17 @@ async fn offsets_from_before_clusters_were_told_apart_are_kept() {
         }
         assert_eq!(stored, [Some(41), None, None, None], "{}", database.server);
         let seen = database
-            .select("cluster, sink, next_offset, epoch", "FROM rowferry_offsets WHERE next_offset >= 0 ORDER BY sink")
+            .select(
+                "cluster, sink, next_offset, epoch",
+                "FROM rowferry_offsets WHERE next_offset >= 0 ORDER BY sink",
+            )
             .await;
-        assert_eq!(seen, ["|another|5|1", "a|sink-test|41|8"], "{}", database.server);
+        assert_eq!(
+            seen,
+            ["|another|5|1", "a|sink-test|41|8"],
+            "{}",
+            database.server
+        );
     }
 }
 
@@ -197,30 +266,57 @@ async fn offsets_from_before_clusters_were_told_apart_are_kept() {
 #[tokio::test]
 async fn offsets_are_found_whatever_the_search_path_is() {
     let mut database = Database::new(Server::Postgres, &[]).await;
-    database.run("CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE public.t (id INT)").await;
+    database
+        .run("CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE public.t (id INT)")
+        .await;
     let topic = Topic::new("t");
     let made = "SELECT relnamespace::regnamespace FROM pg_class WHERE relname = 'rowferry_offsets' ORDER BY 1";
-    let holds_own =
-        "INSERT INTO b.rowferry_offsets SELECT * FROM a.rowferry_offsets; UPDATE b.rowferry_offsets SET next_offset=7";
+    let holds_own = "INSERT INTO b.rowferry_offsets SELECT * FROM a.rowferry_offsets; UPDATE b.rowferry_offsets SET next_offset=7";
     for (path, before, want) in [
         ("a", "SELECT 1", None),
         ("b", "SELECT 1", Some(1)),
-        ("b", "CREATE TABLE b.rowferry_offsets (LIKE a.rowferry_offsets INCLUDING ALL)", Some(2)),
+        (
+            "b",
+            "CREATE TABLE b.rowferry_offsets (LIKE a.rowferry_offsets INCLUDING ALL)",
+            Some(2),
+        ),
         ("a", "SELECT 1", Some(3)),
         ("b", holds_own, Some(7)),
-        ("nowhere", "UPDATE b.rowferry_offsets SET updated_at=now() + interval '1 hour'", Some(8)),
+        (
+            "nowhere",
+            "UPDATE b.rowferry_offsets SET updated_at=now() + interval '1 hour'",
+            Some(8),
+        ),
     ] {
         database.run(before).await;
         let mut config = database.config.clone();
-        config.set("connection.url", format!("{}?currentSchema={path},public", database.url));
+        config.set(
+            "connection.url",
+            format!("{}?currentSchema={path},public", database.url),
+        );
         let mut task = records::open(&config, false).await;
         let stored = task.assign(&topic.partitions()).await.unwrap();
         assert_eq!(stored.first().map(|at| at.offset), want, "{path} {before}");
-        let next = TopicOffset { offset: want.unwrap_or(0) + 1, ..topic.next().remove(0) };
-        task.put(&[topic.value(&[int("id")], [Value::I32(1)])], &[next]).await.unwrap();
+        let next = TopicOffset {
+            offset: want.unwrap_or(0) + 1,
+            ..topic.next().remove(0)
+        };
+        task.put(&[topic.value(&[int("id")], [Value::I32(1)])], &[next])
+            .await
+            .unwrap();
         task.close().await;
         assert!(database.rows(made).await.len() <= 2);
     }
-    assert_eq!(database.rows("SELECT next_offset FROM a.rowferry_offsets").await, ["4"]);
-    assert_eq!(database.rows("SELECT next_offset FROM b.rowferry_offsets").await, ["9"]);
+    assert_eq!(
+        database
+            .rows("SELECT next_offset FROM a.rowferry_offsets")
+            .await,
+        ["4"]
+    );
+    assert_eq!(
+        database
+            .rows("SELECT next_offset FROM b.rowferry_offsets")
+            .await,
+        ["9"]
+    );
 }

@@ -13,7 +13,11 @@ async fn two_tasks_on_the_same_keys_in_opposite_order_finish_with_the_right_rows
     const KEYS: i32 = 1000;
     const ROUNDS: i32 = 50;
     for mut database in database::all().await {
-        let keys = [("pk.mode", "record_value"), ("pk.fields", "id"), ("insert.mode", "upsert")];
+        let keys = [
+            ("pk.mode", "record_value"),
+            ("pk.fields", "id"),
+            ("insert.mode", "upsert"),
+        ];
         let tasks = [false, true].map(|backwards| {
             let config = database.config(&keys);
             tokio::spawn(async move {
@@ -38,7 +42,12 @@ async fn two_tasks_on_the_same_keys_in_opposite_order_finish_with_the_right_rows
             task.await.unwrap();
         }
         let seen = database.select("COUNT(*), MIN(n), MAX(n)", "FROM t").await;
-        assert_eq!(seen, [format!("{KEYS}|{ROUNDS}|{ROUNDS}")], "{}", database.server);
+        assert_eq!(
+            seen,
+            [format!("{KEYS}|{ROUNDS}|{ROUNDS}")],
+            "{}",
+            database.server
+        );
     }
 }
 
@@ -51,28 +60,47 @@ async fn batches_have_the_outcome_of_row_by_row() {
     let mut random = Random::new();
     for mut database in database::all().await {
         for mode in ["upsert", "update"] {
-            database.run("CREATE TABLE t (k VARCHAR(9) NOT NULL PRIMARY KEY, a INT, b INT)").await;
+            database
+                .run("CREATE TABLE t (k VARCHAR(9) NOT NULL PRIMARY KEY, a INT, b INT)")
+                .await;
             // MariaDB's usual collation takes a and A for one
             let exact = database.server != Server::MariaDb;
-            let fold = |key: &str| if exact { key.to_owned() } else { key.to_lowercase() };
+            let fold = |key: &str| {
+                if exact {
+                    key.to_owned()
+                } else {
+                    key.to_lowercase()
+                }
+            };
             let mut want: BTreeMap<String, Row> = BTreeMap::new();
             for key in ["a", "b", "é"] {
-                database.run(&format!("INSERT INTO t VALUES ('{key}', 0, 0)")).await;
+                database
+                    .run(&format!("INSERT INTO t VALUES ('{key}', 0, 0)"))
+                    .await;
                 want.insert(key.to_owned(), (Some(0), Some(0)));
             }
-            let keys =
-                [("insert.mode", mode), ("pk.mode", "record_key"), ("pk.fields", "k"), ("delete.enabled", "true")];
+            let keys = [
+                ("insert.mode", mode),
+                ("pk.mode", "record_key"),
+                ("pk.fields", "k"),
+                ("delete.enabled", "true"),
+            ];
             let topic = Topic::new("t");
             let keys = [&keys[..], &[("name", mode)]].concat();
             let mut task = database.open(&topic, false, &keys).await;
             let (both, one) = (
-                [optional("a", SchemaType::Int32), optional("b", SchemaType::Int32)],
+                [
+                    optional("a", SchemaType::Int32),
+                    optional("b", SchemaType::Int32),
+                ],
                 [optional("b", SchemaType::Int32)],
             );
             for _ in 0..25 {
                 let size = random.below(40) as i32;
                 let mut record = |n: i32| {
-                    let key = random.pick(&["a", "A", "b", "B", "c", "d", "é", "f"][..]).to_owned();
+                    let key = random
+                        .pick(&["a", "A", "b", "B", "c", "d", "é", "f"][..])
+                        .to_owned();
                     let row = want.get_mut(&fold(key));
                     let absent = row.is_none();
                     match random.below(4) {
@@ -98,9 +126,13 @@ async fn batches_have_the_outcome_of_row_by_row() {
                 };
                 let batch: Vec<SinkRecord> = (0..size).map(|n| record(n + 1)).collect();
                 task.put(&batch, &topic.next()).await.unwrap();
-                let mut seen = database.select("k, COALESCE(a, -1), COALESCE(b, -1)", "FROM t").await;
-                let mut expected: Vec<_> =
-                    want.iter().map(|(key, (a, b))| format!("{key}|{}|{}", a.unwrap_or(-1), b.unwrap_or(-1))).collect();
+                let mut seen = database
+                    .select("k, COALESCE(a, -1), COALESCE(b, -1)", "FROM t")
+                    .await;
+                let mut expected: Vec<_> = want
+                    .iter()
+                    .map(|(key, (a, b))| format!("{key}|{}|{}", a.unwrap_or(-1), b.unwrap_or(-1)))
+                    .collect();
                 // which spelling of a key stays is the collation's affair
                 seen.iter_mut().for_each(|row| *row = fold(row));
                 seen.sort();
@@ -119,9 +151,17 @@ async fn many_rows_are_updated_by_one_statement_as_exactly_as_by_many() {
         database
             .run("CREATE TABLE t (k VARCHAR(3) NOT NULL, n BIGINT NOT NULL, s VARCHAR(5), d DECIMAL(10,2), at TIMESTAMP NULL, PRIMARY KEY (k, n))")
             .await;
-        let values: Vec<_> = (0..300).map(|n| format!("('k', {n}, 'old', 0, NULL)")).collect();
-        database.run(&format!("INSERT INTO t VALUES {}", values.join(","))).await;
-        let keys = [("insert.mode", "update"), ("pk.mode", "record_value"), ("pk.fields", "k,n")];
+        let values: Vec<_> = (0..300)
+            .map(|n| format!("('k', {n}, 'old', 0, NULL)"))
+            .collect();
+        database
+            .run(&format!("INSERT INTO t VALUES {}", values.join(",")))
+            .await;
+        let keys = [
+            ("insert.mode", "update"),
+            ("pk.mode", "record_value"),
+            ("pk.fields", "k,n"),
+        ];
         let topic = Topic::new("t");
         let mut task = database.open(&topic, true, &keys).await;
         let fields = [
@@ -135,20 +175,54 @@ async fn many_rows_are_updated_by_one_statement_as_exactly_as_by_many() {
             let decimal = Value::Decimal(Box::new(connector_api::Decimal::new(i128::from(n), 2)));
             topic.value(
                 &fields,
-                [Value::Text(key.into()), Value::I64(n), Value::Text(s.into()), decimal, Value::I64((n + 1) * 1000)],
+                [
+                    Value::Text(key.into()),
+                    Value::I64(n),
+                    Value::Text(s.into()),
+                    decimal,
+                    Value::I64((n + 1) * 1000),
+                ],
             )
         };
         let mut batch: Vec<_> = (0..300).map(|n| row("k", n, "new")).collect();
         // keys of no row, one of which would be a row's if it were cut to the column's length
-        batch.extend([row("none", 1, "x"), row("k", 5_000_000_000, "x"), row("kk", 7, "x")]);
+        batch.extend([
+            row("none", 1, "x"),
+            row("k", 5_000_000_000, "x"),
+            row("kk", 7, "x"),
+        ]);
         let report = task.put(&batch, &topic.next()).await.unwrap();
-        assert!(report.rejected.is_empty(), "{}: {:?}", database.server, report.rejected);
+        assert!(
+            report.rejected.is_empty(),
+            "{}: {:?}",
+            database.server,
+            report.rejected
+        );
         let sums = "COUNT(*), SUM(d), MIN(s), MAX(s), COUNT(at)";
-        assert_eq!(database.select(sums, "FROM t").await, ["300|448.50|new|new|300"], "{}", database.server);
-        let bad = [row("k", 1, "ok"), row("k", 2, "much too long"), row("k", 3, "ok")];
+        assert_eq!(
+            database.select(sums, "FROM t").await,
+            ["300|448.50|new|new|300"],
+            "{}",
+            database.server
+        );
+        let bad = [
+            row("k", 1, "ok"),
+            row("k", 2, "much too long"),
+            row("k", 3, "ok"),
+        ];
         let report = task.put(&bad, &topic.next()).await.unwrap();
-        assert_eq!(report.rejected.iter().map(|r| r.index).collect::<Vec<_>>(), [1], "{}", database.server);
-        assert_eq!(database.select("COUNT(*)", "FROM t WHERE s = 'ok'").await, ["2"], "{}", database.server);
+        assert_eq!(
+            report.rejected.iter().map(|r| r.index).collect::<Vec<_>>(),
+            [1],
+            "{}",
+            database.server
+        );
+        assert_eq!(
+            database.select("COUNT(*)", "FROM t WHERE s = 'ok'").await,
+            ["2"],
+            "{}",
+            database.server
+        );
         task.close().await;
     }
 }
@@ -156,11 +230,17 @@ async fn many_rows_are_updated_by_one_statement_as_exactly_as_by_many() {
 #[tokio::test]
 async fn a_key_that_is_a_plain_column_is_upserted_and_deleted_by() {
     for mut database in database::all().await {
-        let number = if database.server == Server::Postgres { "SERIAL" } else { "INT AUTO_INCREMENT" };
+        let number = if database.server == Server::Postgres {
+            "SERIAL"
+        } else {
+            "INT AUTO_INCREMENT"
+        };
         database
             .run(&format!("CREATE TABLE cards (id {number} PRIMARY KEY, member_id INT NOT NULL, name VARCHAR(9))"))
             .await;
-        database.run("INSERT INTO cards (member_id, name) VALUES (7, 'a'), (7, 'b'), (8, 'c')").await;
+        database
+            .run("INSERT INTO cards (member_id, name) VALUES (7, 'a'), (7, 'b'), (8, 'c')")
+            .await;
         let keys = [
             ("insert.mode", "upsert"),
             ("pk.mode", "record_key"),
@@ -172,12 +252,18 @@ async fn a_key_that_is_a_plain_column_is_upserted_and_deleted_by() {
         let mut task = database.open(&topic, false, &keys).await;
         let fields = [text("name")];
         let record = |key: i32, name: Option<&str>| {
-            let mut record = topic.keyed("", &fields, name.map(|name| vec![Value::Text(name.into())]));
+            let mut record =
+                topic.keyed("", &fields, name.map(|name| vec![Value::Text(name.into())]));
             let schema = connector_api::Schema::of(SchemaType::Int32);
             record.record.key = connector_api::Datum::new(schema.into(), Value::I32(key));
             record
         };
-        let batch = [record(7, Some("both")), record(9, Some("new")), record(8, None), record(9, Some("newer"))];
+        let batch = [
+            record(7, Some("both")),
+            record(9, Some("new")),
+            record(8, None),
+            record(9, Some("newer")),
+        ];
         task.put(&batch, &topic.next()).await.unwrap();
         let all = "FROM cards ORDER BY member_id, id";
         assert_eq!(
@@ -187,8 +273,15 @@ async fn a_key_that_is_a_plain_column_is_upserted_and_deleted_by() {
             database.server
         );
         // the rows that a delete takes away do not come back with the row after it
-        task.put(&[record(7, None), record(7, Some("again"))], &topic.next()).await.unwrap();
-        assert_eq!(database.select("member_id, name", all).await, ["7|again", "9|newer"], "{}", database.server);
+        task.put(&[record(7, None), record(7, Some("again"))], &topic.next())
+            .await
+            .unwrap();
+        assert_eq!(
+            database.select("member_id, name", all).await,
+            ["7|again", "9|newer"],
+            "{}",
+            database.server
+        );
         task.close().await;
     }
 }
@@ -196,7 +289,9 @@ async fn a_key_that_is_a_plain_column_is_upserted_and_deleted_by() {
 #[tokio::test]
 async fn tables_are_written_in_the_order_their_records_came() {
     for mut database in database::all().await {
-        database.run("CREATE TABLE z_parent (id INT PRIMARY KEY)").await;
+        database
+            .run("CREATE TABLE z_parent (id INT PRIMARY KEY)")
+            .await;
         database.run("CREATE TABLE a_child (id INT PRIMARY KEY, parent INT NOT NULL, FOREIGN KEY (parent) REFERENCES z_parent (id))").await;
         let (parents, children) = (Topic::new("z_parent"), Topic::new("a_child"));
         let mut task = database.open(&parents, false, &[]).await;
@@ -208,7 +303,12 @@ async fn tables_are_written_in_the_order_their_records_came() {
         }
         let next = [parents.next(), children.next()].concat();
         task.put(&batch, &next).await.unwrap();
-        assert_eq!(database.select("COUNT(*)", "FROM a_child").await, ["100"], "{}", database.server);
+        assert_eq!(
+            database.select("COUNT(*)", "FROM a_child").await,
+            ["100"],
+            "{}",
+            database.server
+        );
         task.close().await;
     }
 }

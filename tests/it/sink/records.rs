@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use connector_api::{
-    Config, Datum, Field, PutReport, Record, Result, Schema, SchemaType, SinkConnector, SinkRecord, SinkTask,
-    TopicOffset, TopicPartition, Value,
+    Config, Datum, Field, PutReport, Record, Result, Schema, SchemaType, SinkConnector, SinkRecord,
+    SinkTask, TopicOffset, TopicPartition, Value,
 };
 use connector_jdbc::sink::JdbcSink;
 use testkit::MariaDb;
@@ -86,11 +86,18 @@ impl Topic {
     }
 
     pub fn part(name: &str, partition: i32) -> Self {
-        Self { name: Arc::from(name), partition, next: AtomicI64::new(0) }
+        Self {
+            name: Arc::from(name),
+            partition,
+            next: AtomicI64::new(0),
+        }
     }
 
     pub fn partitions(&self) -> Vec<TopicPartition> {
-        vec![TopicPartition { topic: Arc::clone(&self.name), partition: self.partition }]
+        vec![TopicPartition {
+            topic: Arc::clone(&self.name),
+            partition: self.partition,
+        }]
     }
 
     /// The offset after the last record made.
@@ -109,22 +116,45 @@ impl Topic {
 
     /// A record with a text key; without fields it is a tombstone.
     pub fn keyed(&self, key: &str, fields: &[Field], values: Option<Vec<Value>>) -> SinkRecord {
-        let key = Datum::new(Arc::new(Schema::of(SchemaType::String)), Value::Text(key.into()));
-        self.record(key, values.map_or(Datum::NONE, |values| structure(fields, values)))
+        let key = Datum::new(
+            Arc::new(Schema::of(SchemaType::String)),
+            Value::Text(key.into()),
+        );
+        self.record(
+            key,
+            values.map_or(Datum::NONE, |values| structure(fields, values)),
+        )
     }
 
     /// A record.
     pub fn record(&self, key: Datum, value: Datum) -> SinkRecord {
         let offset = self.next.fetch_add(1, Ordering::Relaxed);
         let topic = Arc::clone(&self.name);
-        let at = TopicOffset { topic: Arc::clone(&topic), partition: self.partition, offset };
+        let at = TopicOffset {
+            topic: Arc::clone(&topic),
+            partition: self.partition,
+            offset,
+        };
         let partition = Some(self.partition);
-        SinkRecord { record: Record { topic, partition, key, value, timestamp_ms: Some(0), headers: Vec::new() }, at }
+        SinkRecord {
+            record: Record {
+                topic,
+                partition,
+                key,
+                value,
+                timestamp_ms: Some(0),
+                headers: Vec::new(),
+            },
+            at,
+        }
     }
 }
 
 fn structure(fields: &[Field], values: Vec<Value>) -> Datum {
-    Datum::new(Arc::new(Schema::structure(None, fields.to_vec())), Value::Struct(values.into()))
+    Datum::new(
+        Arc::new(Schema::structure(None, fields.to_vec())),
+        Value::Struct(values.into()),
+    )
 }
 
 /// A required INT32 field.
@@ -144,5 +174,8 @@ pub fn optional(name: &str, ty: SchemaType) -> Field {
 
 /// An optional array.
 pub fn array(name: &str, items: SchemaType) -> Field {
-    Field::new(name, Schema::array(Schema::of(items).optional(true)).optional(true))
+    Field::new(
+        name,
+        Schema::array(Schema::of(items).optional(true)).optional(true),
+    )
 }

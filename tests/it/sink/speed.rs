@@ -15,7 +15,10 @@ use crate::lab;
 
 /// Rows of a measurement; `ROWFERRY_ROWS` sets another number.
 fn row_count() -> i64 {
-    std::env::var("ROWFERRY_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(300_000)
+    std::env::var("ROWFERRY_ROWS")
+        .ok()
+        .and_then(|rows| rows.parse().ok())
+        .unwrap_or(300_000)
 }
 
 fn fields() -> Vec<Field> {
@@ -43,7 +46,9 @@ fn row(n: i64) -> Vec<Value> {
         text(format!("Customer number {n}")),
         text(format!("customer{n}@example.com")),
         text(format!("{n} Long Street, Some Town, 4{:04}", n % 10_000)),
-        text(format!("a note of some length about row {n}, as people write them into such columns")),
+        text(format!(
+            "a note of some length about row {n}, as people write them into such columns"
+        )),
         Value::Decimal(Box::new(Decimal::new(i128::from(n) * 7 % 10_000_000, 2))),
         Value::F64(n as f64 / 3.0),
         Value::Bool(n % 2 == 0),
@@ -61,30 +66,69 @@ async fn rows_a_second_beside_load_data() {
     let mariadb = lab().mariadb();
     let database = unique("speed");
     let mut sql = mariadb.create_database(&database).await;
-    run(&mut sql, &format!("CREATE TABLE loaded ({COLUMNS}); CREATE TABLE t ({COLUMNS})")).await;
+    run(
+        &mut sql,
+        &format!("CREATE TABLE loaded ({COLUMNS}); CREATE TABLE t ({COLUMNS})"),
+    )
+    .await;
 
     let file = rows_file(&database);
     let began = Instant::now();
     let status = Command::new("mariadb")
-        .args(["--local-infile=1", "-h127.0.0.1", &format!("-P{}", mariadb.port()), "-uroot"])
+        .args([
+            "--local-infile=1",
+            "-h127.0.0.1",
+            &format!("-P{}", mariadb.port()),
+            "-uroot",
+        ])
         .env("MYSQL_PWD", MariaDb::PASSWORD)
-        .args(["-e", &format!("LOAD DATA LOCAL INFILE '{}' INTO TABLE loaded", file.display()), &database])
+        .args([
+            "-e",
+            &format!(
+                "LOAD DATA LOCAL INFILE '{}' INTO TABLE loaded",
+                file.display()
+            ),
+            &database,
+        ])
         .status()
         .unwrap();
     assert!(status.success());
     let load = began.elapsed();
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(count(&mut sql, "SELECT COUNT(*) FROM loaded").await, row_count());
-    println!("LOAD DATA: {:.0} rows/s", row_count() as f64 / load.as_secs_f64());
+    assert_eq!(
+        count(&mut sql, "SELECT COUNT(*) FROM loaded").await,
+        row_count()
+    );
+    println!(
+        "LOAD DATA: {:.0} rows/s",
+        row_count() as f64 / load.as_secs_f64()
+    );
 
-    let modes =
-        [("insert", 500), ("insert", 2000), ("insert", 10_000), ("upsert", 2000), ("upsert", 2000), ("update", 2000)];
+    let modes = [
+        ("insert", 500),
+        ("insert", 2000),
+        ("insert", 10_000),
+        ("upsert", 2000),
+        ("upsert", 2000),
+        ("update", 2000),
+    ];
     for (mode, batch) in modes {
         if mode == "insert" {
-            run(&mut sql, &format!("DROP TABLE t; CREATE TABLE t ({COLUMNS})")).await;
+            run(
+                &mut sql,
+                &format!("DROP TABLE t; CREATE TABLE t ({COLUMNS})"),
+            )
+            .await;
         }
         let before = count(&mut sql, "SELECT COUNT(*) FROM t").await;
-        measure(&records::config(&mariadb.jdbc_url(&database), &[]), mode, batch, before, load).await;
+        measure(
+            &records::config(&mariadb.jdbc_url(&database), &[]),
+            mode,
+            batch,
+            before,
+            load,
+        )
+        .await;
     }
     assert_eq!(count(&mut sql, "SELECT COUNT(*) FROM t").await, row_count());
 }
@@ -93,22 +137,41 @@ async fn rows_a_second_beside_load_data() {
 #[ignore = "a measurement, see scripts/bench"]
 async fn rows_a_second_beside_copy() {
     let mut database = super::database::Database::new(super::database::Server::Postgres, &[]).await;
-    let columns =
-        COLUMNS.replace("DATETIME", "TIMESTAMP").replace("TINYINT", "BOOLEAN").replace("DOUBLE", "DOUBLE PRECISION");
-    database.run(&format!("CREATE TABLE loaded ({columns}); CREATE TABLE t ({columns})")).await;
+    let columns = COLUMNS
+        .replace("DATETIME", "TIMESTAMP")
+        .replace("TINYINT", "BOOLEAN")
+        .replace("DOUBLE", "DOUBLE PRECISION");
+    database
+        .run(&format!(
+            "CREATE TABLE loaded ({columns}); CREATE TABLE t ({columns})"
+        ))
+        .await;
     let file = rows_file(&database.name);
     let (user, password) = database.account();
     let began = Instant::now();
     let status = Command::new("psql")
-        .args(["-h127.0.0.1", &format!("-p{}", database.port()), "-U", user, "-q"])
+        .args([
+            "-h127.0.0.1",
+            &format!("-p{}", database.port()),
+            "-U",
+            user,
+            "-q",
+        ])
         .env("PGPASSWORD", password)
-        .args(["-c", &format!("\\copy loaded from '{}'", file.display()), &database.name])
+        .args([
+            "-c",
+            &format!("\\copy loaded from '{}'", file.display()),
+            &database.name,
+        ])
         .status()
         .unwrap();
     assert!(status.success());
     let load = began.elapsed();
     std::fs::remove_file(&file).unwrap();
-    println!("COPY: {:.0} rows/s", row_count() as f64 / load.as_secs_f64());
+    println!(
+        "COPY: {:.0} rows/s",
+        row_count() as f64 / load.as_secs_f64()
+    );
     let rows = row_count();
     for (mode, batch, before) in [
         ("insert", 2000, 0),
@@ -129,11 +192,21 @@ async fn rows_a_second_beside_copy() {
 async fn measure(config: &Config, mode: &str, batch: usize, before: i64, load: Duration) {
     let topic = Topic::new("t");
     let schema = Arc::new(Schema::structure(None, fields()));
-    let record = |n| topic.record(Datum::NONE, Datum::new(Arc::clone(&schema), Value::Struct(row(n).into())));
+    let record = |n| {
+        topic.record(
+            Datum::NONE,
+            Datum::new(Arc::clone(&schema), Value::Struct(row(n).into())),
+        )
+    };
     let records: Vec<SinkRecord> = (0..row_count()).map(record).collect();
     let mut config = config.clone();
     let name = format!("{mode}{batch}-{before}");
-    for (key, value) in [("insert.mode", mode), ("pk.mode", "record_value"), ("pk.fields", "id"), ("name", &name)] {
+    for (key, value) in [
+        ("insert.mode", mode),
+        ("pk.mode", "record_value"),
+        ("pk.fields", "id"),
+        ("name", &name),
+    ] {
         config.set(key, value);
     }
     let mut task = records::open(&config, false).await;
@@ -160,7 +233,9 @@ fn rows_file(name: &str) -> PathBuf {
     let mut text = String::new();
     for n in 0..row_count() {
         let r = row(n);
-        let (Value::Decimal(amount), Value::F64(rate)) = (&r[6], &r[7]) else { panic!() };
+        let (Value::Decimal(amount), Value::F64(rate)) = (&r[6], &r[7]) else {
+            panic!()
+        };
         let t = |v: &Value| v.as_str().unwrap().to_owned();
         let (day, second) = (n % 20_000, n);
         writeln!(
@@ -172,7 +247,12 @@ fn rows_file(name: &str) -> PathBuf {
             t(&r[4]),
             t(&r[5]),
             i32::from(n % 2 == 0),
-            format_args!("{:04}-{:02}-{:02}", 1970 + day / 372, day / 31 % 12 + 1, day % 28 + 1),
+            format_args!(
+                "{:04}-{:02}-{:02}",
+                1970 + day / 372,
+                day / 31 % 12 + 1,
+                day % 28 + 1
+            ),
             format_args!(
                 "2023-11-{:02} {:02}:{:02}:{:02}.000",
                 1 + second / 86400 % 28,

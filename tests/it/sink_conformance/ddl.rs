@@ -2,7 +2,10 @@
 
 use connector_api::{Schema, SchemaType, Value};
 
-use super::{Database, Server, decimal, event, field, id_key, int, optional, preset, single, structure, t, text};
+use super::{
+    Database, Server, decimal, event, field, id_key, int, optional, preset, single, structure, t,
+    text,
+};
 use crate::sink::database::{ALL, SERVERS};
 use crate::sink::records::{Topic, array};
 
@@ -15,17 +18,41 @@ async fn dd01_dd02_a_table_has_types_nullability_defaults_and_key_of_its_schema(
         optional("c4", SchemaType::String),
         field("c5", preset(Schema::date(), Value::I32(11_396))),
         field("c6", preset(Schema::time(), Value::I32(0))),
-        field("c7", preset(Schema::timestamp(), Value::I64(984_614_400_000))),
+        field(
+            "c7",
+            preset(Schema::timestamp(), Value::I64(984_614_400_000)),
+        ),
         field("c8", Schema::decimal(4).optional(true)),
-        field("c9", preset(Schema::of(SchemaType::Boolean), Value::Bool(true))),
+        field(
+            "c9",
+            preset(Schema::of(SchemaType::Boolean), Value::Bool(true)),
+        ),
     ];
-    let values = [Value::I32(1), Value::I64(2), t("x"), Value::Null, Value::I32(0), Value::I32(0), Value::I64(0)];
-    let values: Vec<_> = values.into_iter().chain([Value::Null, Value::Bool(false)]).collect();
+    let values = [
+        Value::I32(1),
+        Value::I64(2),
+        t("x"),
+        Value::Null,
+        Value::I32(0),
+        Value::I32(0),
+        Value::I64(0),
+    ];
+    let values: Vec<_> = values
+        .into_iter()
+        .chain([Value::Null, Value::Bool(false)])
+        .collect();
     for server in SERVERS {
-        let mut database = Database::new(*server, &[("pk.mode", "record_value"), ("pk.fields", "c1")]).await;
+        let mut database =
+            Database::new(*server, &[("pk.mode", "record_value"), ("pk.fields", "c1")]).await;
         let topic = Topic::new("t");
         database
-            .write(&topic, &[&[topic.record(connector_api::Datum::NONE, structure(&fields, values.clone()))]])
+            .write(
+                &topic,
+                &[&[topic.record(
+                    connector_api::Datum::NONE,
+                    structure(&fields, values.clone()),
+                )]],
+            )
             .await;
         let want: &[&str] = match server {
             Server::MariaDb => &[
@@ -59,11 +86,24 @@ async fn dd01_dd02_a_table_has_types_nullability_defaults_and_key_of_its_schema(
 #[tokio::test]
 async fn dd04_a_key_of_two_columns() {
     for server in ALL {
-        let mut database = Database::new(*server, &[("pk.mode", "record_value"), ("pk.fields", "pk1,pk2")]).await;
+        let mut database = Database::new(
+            *server,
+            &[("pk.mode", "record_value"), ("pk.fields", "pk1,pk2")],
+        )
+        .await;
         let topic = Topic::new("t");
-        let row = topic.value(&[int("pk1"), int("pk2"), int("col1")], [1, 2, 3].map(Value::I32));
+        let row = topic.value(
+            &[int("pk1"), int("pk2"), int("col1")],
+            [1, 2, 3].map(Value::I32),
+        );
         database.write(&topic, &[&[row]]).await;
-        assert!(database.columns("t").await.iter().all(|column| column.ends_with(" NOT NULL")));
+        assert!(
+            database
+                .columns("t")
+                .await
+                .iter()
+                .all(|column| column.ends_with(" NOT NULL"))
+        );
         assert_eq!(database.key("t").await, ["pk1", "pk2"]);
     }
 }
@@ -71,37 +111,110 @@ async fn dd04_a_key_of_two_columns() {
 #[tokio::test]
 async fn dd05_dd06_every_type_has_its_column() {
     let types = [
-        (Schema::of(SchemaType::Int8), Value::I8(1), "tinyint(4)", "smallint"),
-        (Schema::of(SchemaType::Int16), Value::I16(1), "smallint(6)", "smallint"),
-        (Schema::of(SchemaType::Int32), Value::I32(1), "int(11)", "integer"),
-        (Schema::of(SchemaType::Int64), Value::I64(1), "bigint(20)", "bigint"),
-        (Schema::of(SchemaType::Float32), Value::F32(1.5), "float", "real"),
-        (Schema::of(SchemaType::Float64), Value::F64(1.5), "double", "double precision"),
-        (Schema::of(SchemaType::Boolean), Value::Bool(true), "tinyint(4)", "boolean"),
+        (
+            Schema::of(SchemaType::Int8),
+            Value::I8(1),
+            "tinyint(4)",
+            "smallint",
+        ),
+        (
+            Schema::of(SchemaType::Int16),
+            Value::I16(1),
+            "smallint(6)",
+            "smallint",
+        ),
+        (
+            Schema::of(SchemaType::Int32),
+            Value::I32(1),
+            "int(11)",
+            "integer",
+        ),
+        (
+            Schema::of(SchemaType::Int64),
+            Value::I64(1),
+            "bigint(20)",
+            "bigint",
+        ),
+        (
+            Schema::of(SchemaType::Float32),
+            Value::F32(1.5),
+            "float",
+            "real",
+        ),
+        (
+            Schema::of(SchemaType::Float64),
+            Value::F64(1.5),
+            "double",
+            "double precision",
+        ),
+        (
+            Schema::of(SchemaType::Boolean),
+            Value::Bool(true),
+            "tinyint(4)",
+            "boolean",
+        ),
         (Schema::of(SchemaType::String), t("x"), "text", "text"),
-        (Schema::of(SchemaType::Bytes), Value::Bytes([1].into()), "varbinary(1024)", "bytea"),
-        (Schema::decimal(2), decimal("1.25"), "decimal(65,2)", "numeric"),
+        (
+            Schema::of(SchemaType::Bytes),
+            Value::Bytes([1].into()),
+            "varbinary(1024)",
+            "bytea",
+        ),
+        (
+            Schema::decimal(2),
+            decimal("1.25"),
+            "decimal(65,2)",
+            "numeric",
+        ),
         (Schema::date(), Value::I32(1), "date", "date"),
-        (Schema::time(), Value::I32(1), "time(3)", "time without time zone"),
-        (Schema::timestamp(), Value::I64(1), "datetime(3)", "timestamp without time zone"),
+        (
+            Schema::time(),
+            Value::I32(1),
+            "time(3)",
+            "time without time zone",
+        ),
+        (
+            Schema::timestamp(),
+            Value::I64(1),
+            "datetime(3)",
+            "timestamp without time zone",
+        ),
     ];
     for server in SERVERS {
         let mut database = Database::new(*server, &[]).await;
         let topic = Topic::new("t");
-        let fields: Vec<_> = types.iter().enumerate().map(|(n, of)| field(&format!("f{n}"), of.0.clone())).collect();
+        let fields: Vec<_> = types
+            .iter()
+            .enumerate()
+            .map(|(n, of)| field(&format!("f{n}"), of.0.clone()))
+            .collect();
         let values: Vec<_> = types.iter().map(|of| of.1.clone()).collect();
-        database.write(&topic, &[&[topic.record(connector_api::Datum::NONE, structure(&fields, values))]]).await;
+        database
+            .write(
+                &topic,
+                &[&[topic.record(connector_api::Datum::NONE, structure(&fields, values))]],
+            )
+            .await;
         let name = |of: &(Schema, Value, &'static str, &'static str)| match server {
             Server::MariaDb => of.2,
             _ => of.3,
         };
-        let want: Vec<_> = types.iter().enumerate().map(|(n, of)| format!("f{n} {} NOT NULL", name(of))).collect();
+        let want: Vec<_> = types
+            .iter()
+            .enumerate()
+            .map(|(n, of)| format!("f{n} {} NOT NULL", name(of)))
+            .collect();
         assert_eq!(database.columns("t").await, want);
     }
     let mut database = Database::new(Server::Postgres, &[]).await;
     let topic = Topic::new("t");
     let list = Value::Array([Value::I8(1), Value::Null].into());
-    database.write(&topic, &[&[topic.value(&[array("a", SchemaType::Int8)], [list])]]).await;
+    database
+        .write(
+            &topic,
+            &[&[topic.value(&[array("a", SchemaType::Int8)], [list])]],
+        )
+        .await;
     assert_eq!(database.columns("t").await, ["a smallint[] NULL"]);
     assert_eq!(database.rows("SELECT a::text FROM t").await, ["{1,NULL}"]);
 }
@@ -111,9 +224,21 @@ async fn dd07_a_missing_table_is_made_and_filled() {
     for server in ALL {
         let mut database = Database::new(*server, &[]).await;
         let topic = Topic::new("t");
-        let fields = [int("id"), text("name"), field("amount", Schema::of(SchemaType::Float64))];
-        database.write(&topic, &[&[topic.value(&fields, [Value::I32(1), t("Alice"), Value::F64(99.99)])]]).await;
-        assert_eq!(database.rows("SELECT id, name, amount FROM t").await, ["1|Alice|99.99"]);
+        let fields = [
+            int("id"),
+            text("name"),
+            field("amount", Schema::of(SchemaType::Float64)),
+        ];
+        database
+            .write(
+                &topic,
+                &[&[topic.value(&fields, [Value::I32(1), t("Alice"), Value::F64(99.99)])]],
+            )
+            .await;
+        assert_eq!(
+            database.rows("SELECT id, name, amount FROM t").await,
+            ["1|Alice|99.99"]
+        );
         assert!(database.key("t").await.is_empty());
     }
 }
@@ -121,9 +246,12 @@ async fn dd07_a_missing_table_is_made_and_filled() {
 #[tokio::test]
 async fn dd09_names_that_are_not_quoted_are_folded_on_postgres() {
     for (quoting, table) in [("never", "testtopic"), ("always", "TestTopic")] {
-        let mut database = Database::new(Server::Postgres, &[("quote.sql.identifiers", quoting)]).await;
+        let mut database =
+            Database::new(Server::Postgres, &[("quote.sql.identifiers", quoting)]).await;
         let topic = Topic::new("TestTopic");
-        database.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
+        database
+            .write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]])
+            .await;
         assert!(database.has(table).await, "{quoting}");
     }
 }
@@ -131,9 +259,13 @@ async fn dd09_names_that_are_not_quoted_are_folded_on_postgres() {
 #[tokio::test]
 async fn dd10_columns_keep_the_order_of_the_value_and_then_of_names() {
     for server in ALL {
-        let mut database = Database::new(*server, &[("pk.mode", "record_value"), ("pk.fields", "f4")]).await;
+        let mut database =
+            Database::new(*server, &[("pk.mode", "record_value"), ("pk.fields", "f4")]).await;
         let topic = Topic::new("t");
-        let row = topic.value(&["f4", "f2", "f1", "f3"].map(int), [1, 2, 3, 4].map(Value::I32));
+        let row = topic.value(
+            &["f4", "f2", "f1", "f3"].map(int),
+            [1, 2, 3, 4].map(Value::I32),
+        );
         database.write(&topic, &[&[row]]).await;
         assert_eq!(database.names("t").await, ["f4", "f2", "f1", "f3"]);
         let mut database = Database::new(*server, &[("pk.mode", "record_key")]).await;
@@ -148,15 +280,35 @@ async fn dd10_columns_keep_the_order_of_the_value_and_then_of_names() {
 async fn dd11_the_place_in_kafka_as_key() {
     for server in ALL {
         for (names, want) in [
-            ("", ["__connect_topic", "__connect_partition", "__connect_offset", "id"]),
-            ("the_topic,the_partition,the_offset", ["id", "the_offset", "the_partition", "the_topic"]),
+            (
+                "",
+                [
+                    "__connect_topic",
+                    "__connect_partition",
+                    "__connect_offset",
+                    "id",
+                ],
+            ),
+            (
+                "the_topic,the_partition,the_offset",
+                ["id", "the_offset", "the_partition", "the_topic"],
+            ),
         ] {
-            let mut database = Database::new(*server, &[("pk.mode", "kafka"), ("pk.fields", names)]).await;
+            let mut database =
+                Database::new(*server, &[("pk.mode", "kafka"), ("pk.fields", names)]).await;
             let topic = Topic::new("t");
-            database.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
+            database
+                .write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]])
+                .await;
             assert_eq!(database.names("t").await, want);
             assert_eq!(database.key("t").await.len(), 3);
-            assert!(database.columns("t").await.iter().all(|column| column.ends_with(" NOT NULL")));
+            assert!(
+                database
+                    .columns("t")
+                    .await
+                    .iter()
+                    .all(|column| column.ends_with(" NOT NULL"))
+            );
         }
     }
 }
@@ -190,7 +342,9 @@ async fn dd12_every_type_comes_back_with_a_zone() {
             Value::F64(-2_436_546.56),
             Value::I64(1_474_661_402_123),
         ];
-        database.write(&topic, &[&[topic.value(&fields, values)]]).await;
+        database
+            .write(&topic, &[&[topic.value(&fields, values)]])
+            .await;
         let select = match server {
             Server::MariaDb | Server::Sqlite => {
                 "SELECT __connect_partition, __connect_offset, `first`, `bool`, `short`, `byte`, `long`, \
@@ -209,7 +363,11 @@ async fn dd12_every_type_comes_back_with_a_zone() {
 #[tokio::test]
 async fn dd13_a_deletion_first_makes_the_whole_table() {
     for server in ALL {
-        let mut database = Database::new(*server, &[("delete.enabled", "true"), ("pk.mode", "record_key")]).await;
+        let mut database = Database::new(
+            *server,
+            &[("delete.enabled", "true"), ("pk.mode", "record_key")],
+        )
+        .await;
         let topic = Topic::new("t");
         let gone = event(&topic, 1, "d", Some(vec![Value::I32(1), t("a")]), None);
         database.write(&topic, &[&[gone]]).await;
@@ -227,20 +385,31 @@ async fn dd14_defaults_are_part_of_the_table() {
             int("id"),
             field("n", preset(Schema::of(SchemaType::Int32), Value::I32(5))),
             field("d", preset(Schema::decimal(1), decimal("1.5"))),
-            field("s", preset(Schema::of(SchemaType::String), t("it's \\ 50%"))),
+            field(
+                "s",
+                preset(Schema::of(SchemaType::String), t("it's \\ 50%")),
+            ),
         ];
-        let row = topic.value(&fields, [Value::I32(1), Value::Null, Value::Null, Value::Null]);
+        let row = topic.value(
+            &fields,
+            [Value::I32(1), Value::Null, Value::Null, Value::Null],
+        );
         database.write(&topic, &[&[row]]).await;
         database.run("INSERT INTO t (id) VALUES (2)").await;
         let want = ["1|5|1.5|it's \\ 50%", "2|5|1.5|it's \\ 50%"];
-        assert_eq!(database.rows("SELECT id, n, d, s FROM t ORDER BY id").await, want);
+        assert_eq!(
+            database.rows("SELECT id, n, d, s FROM t ORDER BY id").await,
+            want
+        );
     }
 }
 
 /// The parameters with which Debezium carries a column's type.
 fn of_source(schema: Schema, ty: &str, length: Option<&str>) -> Schema {
     let schema = schema.param("__debezium.source.column.type", ty);
-    length.map_or(schema.clone(), |length| schema.param("__debezium.source.column.length", length))
+    length.map_or(schema.clone(), |length| {
+        schema.param("__debezium.source.column.length", length)
+    })
 }
 
 #[tokio::test]
@@ -248,14 +417,35 @@ async fn dd16_small_integers_are_as_wide_as_their_values() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let fields = [
-        field("a", of_source(Schema::of(SchemaType::Int8), "TINYINT", None)),
-        field("b", of_source(Schema::of(SchemaType::Int16), "TINYINT", None)),
-        field("c", of_source(Schema::of(SchemaType::Int16), "TINYINT UNSIGNED", None)),
+        field(
+            "a",
+            of_source(Schema::of(SchemaType::Int8), "TINYINT", None),
+        ),
+        field(
+            "b",
+            of_source(Schema::of(SchemaType::Int16), "TINYINT", None),
+        ),
+        field(
+            "c",
+            of_source(Schema::of(SchemaType::Int16), "TINYINT UNSIGNED", None),
+        ),
     ];
-    database.write(&topic, &[&[topic.value(&fields, [Value::I8(100), Value::I16(255), Value::I16(255)])]]).await;
-    let want = ["a tinyint(4) NOT NULL", "b smallint(6) NOT NULL", "c tinyint(3) unsigned NOT NULL"];
+    database
+        .write(
+            &topic,
+            &[&[topic.value(&fields, [Value::I8(100), Value::I16(255), Value::I16(255)])]],
+        )
+        .await;
+    let want = [
+        "a tinyint(4) NOT NULL",
+        "b smallint(6) NOT NULL",
+        "c tinyint(3) unsigned NOT NULL",
+    ];
     assert_eq!(database.columns("t").await, want);
-    assert_eq!(database.rows("SELECT a, b, c FROM t").await, ["100|255|255"]);
+    assert_eq!(
+        database.rows("SELECT a, b, c FROM t").await,
+        ["100|255|255"]
+    );
 }
 
 #[tokio::test]
@@ -264,16 +454,37 @@ async fn dd17_enums_and_sets_with_odd_items() {
     let topic = Topic::new("t");
     let items = |schema: Schema, items: &str| schema.param("allowed", items);
     let fields = [
-        field("e", items(of_source(Schema::of(SchemaType::String), "ENUM", None), "a\\,b,it's,back\\\\slash")),
-        field("s", items(of_source(Schema::of(SchemaType::String), "SET", None), "x,it's,back\\\\slash")),
+        field(
+            "e",
+            items(
+                of_source(Schema::of(SchemaType::String), "ENUM", None),
+                "a\\,b,it's,back\\\\slash",
+            ),
+        ),
+        field(
+            "s",
+            items(
+                of_source(Schema::of(SchemaType::String), "SET", None),
+                "x,it's,back\\\\slash",
+            ),
+        ),
     ];
-    database.write(&topic, &[&[topic.value(&fields, [t("a,b"), t("it's,back\\slash")])]]).await;
+    database
+        .write(
+            &topic,
+            &[&[topic.value(&fields, [t("a,b"), t("it's,back\\slash")])]],
+        )
+        .await;
     let columns = database.columns("t").await;
     assert!(
-        columns[0].starts_with("e enum('a,b','it''s',") && columns[1].starts_with("s set('x','it''s',"),
+        columns[0].starts_with("e enum('a,b','it''s',")
+            && columns[1].starts_with("s set('x','it''s',"),
         "{columns:?}"
     );
-    assert_eq!(database.rows("SELECT e, s FROM t").await, ["a,b|it's,back\\slash"]);
+    assert_eq!(
+        database.rows("SELECT e, s FROM t").await,
+        ["a,b|it's,back\\slash"]
+    );
 }
 
 #[tokio::test]
@@ -281,28 +492,50 @@ async fn dd18_bits_of_several_bytes() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let bits = |length: &str| {
-        let schema = Schema { name: Some("io.debezium.data.Bits".into()), ..Schema::of(SchemaType::Bytes) };
+        let schema = Schema {
+            name: Some("io.debezium.data.Bits".into()),
+            ..Schema::of(SchemaType::Bytes)
+        };
         of_source(schema.param("length", length), "BIT", Some(length))
     };
     let fields = [field("a", bits("9")), field("b", bits("64"))];
-    let values = [Value::Bytes([0x55, 0x01].into()), Value::Bytes([0xff; 8].into())];
-    database.write(&topic, &[&[topic.value(&fields, values)]]).await;
-    assert_eq!(database.columns("t").await, ["a bit(9) NOT NULL", "b bit(64) NOT NULL"]);
-    assert_eq!(database.rows("SELECT a+0, b+0 FROM t").await, ["341|18446744073709551615"]);
+    let values = [
+        Value::Bytes([0x55, 0x01].into()),
+        Value::Bytes([0xff; 8].into()),
+    ];
+    database
+        .write(&topic, &[&[topic.value(&fields, values)]])
+        .await;
+    assert_eq!(
+        database.columns("t").await,
+        ["a bit(9) NOT NULL", "b bit(64) NOT NULL"]
+    );
+    assert_eq!(
+        database.rows("SELECT a+0, b+0 FROM t").await,
+        ["341|18446744073709551615"]
+    );
 }
 
 #[tokio::test]
 async fn dd19_odd_characters_of_topics_become_underscores() {
-    let keys = [("table.name.format", "kafka_topic_${topic}"), ("table.name.normalize", "true")];
+    let keys = [
+        ("table.name.format", "kafka_topic_${topic}"),
+        ("table.name.normalize", "true"),
+    ];
     for server in ALL {
         let mut database = Database::new(*server, &keys).await;
         for (topic, table) in [
             ("--some_topic", "kafka_topic___some_topic"),
-            ("this.is.topic.with.dots", "kafka_topic_this_is_topic_with_dots"),
+            (
+                "this.is.topic.with.dots",
+                "kafka_topic_this_is_topic_with_dots",
+            ),
             ("orders_topic_#3", "kafka_topic_orders_topic__3"),
         ] {
             let topic = Topic::new(topic);
-            database.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
+            database
+                .write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]])
+                .await;
             assert!(database.has(table).await, "{table}");
         }
     }
@@ -311,25 +544,44 @@ async fn dd19_odd_characters_of_topics_become_underscores() {
 #[tokio::test]
 async fn dd20_topics_are_mapped_to_tables() {
     for server in ALL {
-        let mut database = Database::new(*server, &[("topics.to.tables.mapping", "some_topic:same_table")]).await;
+        let mut database = Database::new(
+            *server,
+            &[("topics.to.tables.mapping", "some_topic:same_table")],
+        )
+        .await;
         let topic = Topic::new("some_topic");
-        database.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
+        database
+            .write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]])
+            .await;
         assert!(database.has("same_table").await && !database.has("some_topic").await);
         let other = Topic::new("other");
-        let error = database.put(&other, &[&[other.value(&[int("id")], [Value::I32(1)])]]).await.unwrap_err();
-        assert!(error.message().contains("not in topics.to.tables.mapping"), "{error}");
+        let error = database
+            .put(&other, &[&[other.value(&[int("id")], [Value::I32(1)])]])
+            .await
+            .unwrap_err();
+        assert!(
+            error.message().contains("not in topics.to.tables.mapping"),
+            "{error}"
+        );
     }
 }
 
 #[tokio::test]
 async fn dd21_a_plain_text_is_a_row_of_one_column() {
     for server in ALL {
-        let mut database = Database::new(*server, &[("string.output.value.column.name", "payload")]).await;
+        let mut database =
+            Database::new(*server, &[("string.output.value.column.name", "payload")]).await;
         let topic = Topic::new("t");
-        let row = topic.record(id_key(1), single(Schema::of(SchemaType::String), t("hello world")));
+        let row = topic.record(
+            id_key(1),
+            single(Schema::of(SchemaType::String), t("hello world")),
+        );
         database.write(&topic, &[&[row]]).await;
         assert_eq!(database.names("t").await, ["payload"]);
-        assert_eq!(database.rows("SELECT payload FROM t").await, ["hello world"]);
+        assert_eq!(
+            database.rows("SELECT payload FROM t").await,
+            ["hello world"]
+        );
     }
 }
 

@@ -8,7 +8,11 @@ use super::{Database, Server, event, field, id_key, int, optional, structure, t,
 use crate::sink::database::ALL;
 use crate::sink::records::Topic;
 
-const DELETES: [(&str, &str); 3] = [("insert.mode", "upsert"), ("pk.mode", "record_key"), ("delete.enabled", "true")];
+const DELETES: [(&str, &str); 3] = [
+    ("insert.mode", "upsert"),
+    ("pk.mode", "record_key"),
+    ("delete.enabled", "true"),
+];
 
 fn row(topic: &Topic, id: i32, name: &str) -> connector_api::SinkRecord {
     topic.record(id_key(id), structure(&[text("name")], [t(name)]))
@@ -23,9 +27,16 @@ async fn ud09_ud13_ud14_a_record_without_value_deletes_its_row_in_whatever_put()
     for server in ALL {
         let mut database = Database::new(*server, &DELETES).await;
         let topic = Topic::new("t");
-        database.write(&topic, &[&[row(&topic, 1, "a")], &[gone(&topic, 1)]]).await;
+        database
+            .write(&topic, &[&[row(&topic, 1, "a")], &[gone(&topic, 1)]])
+            .await;
         assert_eq!(database.rows("SELECT COUNT(*) FROM t").await, ["0"]);
-        let twice = [row(&topic, 1, "a"), row(&topic, 1, "a"), gone(&topic, 1), gone(&topic, 1)];
+        let twice = [
+            row(&topic, 1, "a"),
+            row(&topic, 1, "a"),
+            gone(&topic, 1),
+            gone(&topic, 1),
+        ];
         database.write(&topic, &[&twice]).await;
         assert_eq!(database.rows("SELECT COUNT(*) FROM t").await, ["0"]);
     }
@@ -35,20 +46,41 @@ async fn ud09_ud13_ud14_a_record_without_value_deletes_its_row_in_whatever_put()
 async fn ud18_ud19_a_row_that_is_written_again_is_there() {
     for server in ALL {
         for mode in ["insert", "upsert"] {
-            let keys = [&DELETES[1..], &[("insert.mode", mode), ("auto.evolve", "true")]].concat();
+            let keys = [
+                &DELETES[1..],
+                &[("insert.mode", mode), ("auto.evolve", "true")],
+            ]
+            .concat();
             let mut database = Database::new(*server, &keys).await;
             let topic = Topic::new("t");
-            let other = topic.record(id_key(1), structure(&[optional("b", SchemaType::String)], [t("B")]));
+            let other = topic.record(
+                id_key(1),
+                structure(&[optional("b", SchemaType::String)], [t("B")]),
+            );
             let mut batch = vec![row(&topic, 1, "A1"), gone(&topic, 1), row(&topic, 1, "A2")];
             if mode == "upsert" {
                 // another schema between two of one
-                let nullable =
-                    |name: &str| topic.record(id_key(1), structure(&[optional("name", SchemaType::String)], [t(name)]));
-                batch = vec![nullable("A1"), nullable("A2"), gone(&topic, 1), other, nullable("A3")];
+                let nullable = |name: &str| {
+                    topic.record(
+                        id_key(1),
+                        structure(&[optional("name", SchemaType::String)], [t(name)]),
+                    )
+                };
+                batch = vec![
+                    nullable("A1"),
+                    nullable("A2"),
+                    gone(&topic, 1),
+                    other,
+                    nullable("A3"),
+                ];
             }
             database.write(&topic, &[&batch]).await;
             let want = if mode == "upsert" { "A3" } else { "A2" };
-            assert_eq!(database.rows("SELECT name FROM t").await, [want], "{server:?} {mode}");
+            assert_eq!(
+                database.rows("SELECT name FROM t").await,
+                [want],
+                "{server:?} {mode}"
+            );
         }
     }
 }
@@ -58,7 +90,10 @@ async fn ud20_ud22_several_keys_are_deleted_at_once() {
     for server in ALL {
         let mut database = Database::new(*server, &DELETES).await;
         let topic = Topic::new("t");
-        let batch: Vec<_> = (0..5).map(|id| row(&topic, id, "x")).chain((0..4).map(|id| gone(&topic, id))).collect();
+        let batch: Vec<_> = (0..5)
+            .map(|id| row(&topic, id, "x"))
+            .chain((0..4).map(|id| gone(&topic, id)))
+            .collect();
         database.write(&topic, &[&batch]).await;
         assert_eq!(database.rows("SELECT id FROM t").await, ["4"]);
     }
@@ -70,10 +105,19 @@ async fn ud23_ud26_a_deletion_of_what_is_not_there_is_no_error() {
         let keys = [&DELETES[1..], &[("insert.mode", "insert")]].concat();
         let mut database = Database::new(*server, &keys).await;
         let topic = Topic::new("t");
-        database.write(&topic, &[&[gone(&topic, 1), gone(&topic, 2)]]).await;
+        database
+            .write(&topic, &[&[gone(&topic, 1), gone(&topic, 2)]])
+            .await;
         assert!(!database.has("t").await);
-        database.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(10))").await;
-        database.write(&topic, &[&[gone(&topic, 1)], &[event(&topic, 2, "d", None, None)]]).await;
+        database
+            .run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(10))")
+            .await;
+        database
+            .write(
+                &topic,
+                &[&[gone(&topic, 1)], &[event(&topic, 2, "d", None, None)]],
+            )
+            .await;
         assert_eq!(database.rows("SELECT COUNT(*) FROM t").await, ["0"]);
     }
 }
@@ -81,17 +125,31 @@ async fn ud23_ud26_a_deletion_of_what_is_not_there_is_no_error() {
 #[tokio::test]
 async fn ud25_deletions_mean_nothing_where_rows_are_not_deleted() {
     for server in ALL {
-        let keys = [("insert.mode", "upsert"), ("pk.mode", "record_key"), ("behavior.on.null.values", "ignore")];
+        let keys = [
+            ("insert.mode", "upsert"),
+            ("pk.mode", "record_key"),
+            ("behavior.on.null.values", "ignore"),
+        ];
         let mut database = Database::new(*server, &keys).await;
         let topic = Topic::new("t");
         let state = || Some(vec![Value::I32(1), t("a")]);
-        let batch = [event(&topic, 1, "c", None, state()), event(&topic, 1, "d", state(), None), gone(&topic, 1)];
+        let batch = [
+            event(&topic, 1, "c", None, state()),
+            event(&topic, 1, "d", state(), None),
+            gone(&topic, 1),
+        ];
         database.write(&topic, &[&batch]).await;
         assert_eq!(database.rows("SELECT id, name FROM t").await, ["1|a"]);
         // without that key a record without value fails, as it always did
         database.config.set("behavior.on.null.values", "fail");
-        let error = database.put(&topic, &[&[gone(&topic, 1)]]).await.unwrap_err();
-        assert!(error.kind() == ErrorKind::Record && error.message().contains("non-null Struct"), "{error}");
+        let error = database
+            .put(&topic, &[&[gone(&topic, 1)]])
+            .await
+            .unwrap_err();
+        assert!(
+            error.kind() == ErrorKind::Record && error.message().contains("non-null Struct"),
+            "{error}"
+        );
         // as Aiven's sink has it
         database.config.set("handle.tombstone", "true");
         database.write(&topic, &[&[gone(&topic, 1)]]).await;
@@ -104,11 +162,17 @@ async fn ud27_a_part_of_the_key_is_enough_to_delete_by() {
     let keys = [&DELETES[..], &[("pk.fields", "id2")]].concat();
     for server in ALL {
         let mut database = Database::new(*server, &keys).await;
-        database.run("CREATE TABLE t (id2 INT PRIMARY KEY, name VARCHAR(10))").await;
-        database.run("INSERT INTO t VALUES (7, 'a'), (8, 'b')").await;
+        database
+            .run("CREATE TABLE t (id2 INT PRIMARY KEY, name VARCHAR(10))")
+            .await;
+        database
+            .run("INSERT INTO t VALUES (7, 'a'), (8, 'b')")
+            .await;
         let topic = Topic::new("t");
         let key = structure(&[int("id1"), int("id2")], [1, 7].map(Value::I32));
-        database.write(&topic, &[&[topic.record(key, Datum::NONE)]]).await;
+        database
+            .write(&topic, &[&[topic.record(key, Datum::NONE)]])
+            .await;
         assert_eq!(database.rows("SELECT id2, name FROM t").await, ["8|b"]);
     }
 }
@@ -116,16 +180,26 @@ async fn ud27_a_part_of_the_key_is_enough_to_delete_by() {
 #[tokio::test]
 async fn ud29_a_truncate_event_empties_the_table() {
     for server in ALL {
-        for (truncates, want) in [("true", vec!["2|b", "3|c"]), ("false", vec!["0|z", "1|a", "2|b", "3|c"])] {
+        for (truncates, want) in [
+            ("true", vec!["2|b", "3|c"]),
+            ("false", vec!["0|z", "1|a", "2|b", "3|c"]),
+        ] {
             let keys = [&DELETES[..], &[("truncate.enabled", truncates)]].concat();
             let mut database = Database::new(*server, &keys).await;
-            database.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(10))").await;
+            database
+                .run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(10))")
+                .await;
             database.run("INSERT INTO t VALUES (0, 'z')").await;
             let topic = Topic::new("t");
-            let row = |id, name: &str| event(&topic, id, "c", None, Some(vec![Value::I32(id), t(name)]));
+            let row =
+                |id, name: &str| event(&topic, id, "c", None, Some(vec![Value::I32(id), t(name)]));
             let batch = [row(1, "a"), event(&topic, 1, "t", None, None), row(2, "b")];
             database.write(&topic, &[&batch, &[row(3, "c")]]).await;
-            assert_eq!(database.rows("SELECT id, name FROM t ORDER BY id").await, want, "{server:?} {truncates}");
+            assert_eq!(
+                database.rows("SELECT id, name FROM t ORDER BY id").await,
+                want,
+                "{server:?} {truncates}"
+            );
         }
     }
 }
@@ -153,9 +227,18 @@ async fn a_mark_in_the_row_deletes_it() {
     for server in ALL {
         let mut database = Database::new(*server, &DELETES).await;
         let topic = Topic::new("t");
-        let marked =
-            |id, mark: &str| topic.record(id_key(id), structure(&[text("name"), text("__deleted")], [t("a"), t(mark)]));
-        database.write(&topic, &[&[marked(1, "false"), marked(2, "false"), marked(1, "true")]]).await;
+        let marked = |id, mark: &str| {
+            topic.record(
+                id_key(id),
+                structure(&[text("name"), text("__deleted")], [t("a"), t(mark)]),
+            )
+        };
+        database
+            .write(
+                &topic,
+                &[&[marked(1, "false"), marked(2, "false"), marked(1, "true")]],
+            )
+            .await;
         assert_eq!(database.names("t").await, ["name", "id"]);
         assert_eq!(database.rows("SELECT id FROM t").await, ["2"]);
     }
@@ -163,39 +246,69 @@ async fn a_mark_in_the_row_deletes_it() {
 
 #[tokio::test]
 async fn change_events_bring_dates_and_times_of_debezium() {
-    let named = |name: &str, ty| Schema { name: Some(format!("io.debezium.{name}").into()), ..Schema::of(ty) };
+    let named = |name: &str, ty| Schema {
+        name: Some(format!("io.debezium.{name}").into()),
+        ..Schema::of(ty)
+    };
     let row = Schema::structure(
         None,
         vec![
             int("id"),
             field("day", named("time.Date", SchemaType::Int32)),
             field("at", named("time.MicroTimestamp", SchemaType::Int64)),
-            field("zoned", named("time.ZonedTimestamp", SchemaType::String).optional(true)),
+            field(
+                "zoned",
+                named("time.ZonedTimestamp", SchemaType::String).optional(true),
+            ),
             field("doc", named("data.Json", SchemaType::String)),
         ],
     );
-    let fields = [field("after", row.optional(true)), field("op", Schema::of(SchemaType::String))];
+    let fields = [
+        field("after", row.optional(true)),
+        field("op", Schema::of(SchemaType::String)),
+    ];
     let schema = Arc::new(Schema::structure(Some("s.t.Envelope"), fields.to_vec()));
-    let after =
-        [Value::I32(1), Value::I32(19_782), Value::I64(1_700_000_000_123_456), t("2023-11-14T22:13:20Z"), t("{}")];
+    let after = [
+        Value::I32(1),
+        Value::I32(19_782),
+        Value::I64(1_700_000_000_123_456),
+        t("2023-11-14T22:13:20Z"),
+        t("{}"),
+    ];
     for server in ALL {
         let mut database = Database::new(*server, &DELETES).await;
         let topic = Topic::new("t");
         let value = Value::Struct([Value::Struct(after.clone().into()), t("c")].into());
-        database.write(&topic, &[&[topic.record(id_key(1), Datum::new(Arc::clone(&schema), value))]]).await;
+        database
+            .write(
+                &topic,
+                &[&[topic.record(id_key(1), Datum::new(Arc::clone(&schema), value))]],
+            )
+            .await;
         let types: &[&str] = match server {
             Server::MariaDb => &["int(11)", "date", "datetime(6)", "datetime(6)", "longtext"],
             Server::Sqlite => &["INTEGER", "TEXT", "TEXT", "TEXT", "TEXT"],
-            Server::Postgres => {
-                &["integer", "date", "timestamp without time zone", "timestamp without time zone", "jsonb"]
-            }
+            Server::Postgres => &[
+                "integer",
+                "date",
+                "timestamp without time zone",
+                "timestamp without time zone",
+                "jsonb",
+            ],
         };
         let columns = database.columns("t").await;
         for (column, ty) in columns.iter().zip(types) {
             assert!(column.contains(ty), "{column} is no {ty}");
         }
-        let zoned = if *server != Server::Postgres { "2023-11-14 22:13:20.000000" } else { "2023-11-14 22:13:20" };
+        let zoned = if *server != Server::Postgres {
+            "2023-11-14 22:13:20.000000"
+        } else {
+            "2023-11-14 22:13:20"
+        };
         let want = format!("1|2024-02-29|2023-11-14 22:13:20.123456|{zoned}|{{}}");
-        assert_eq!(database.rows("SELECT id, day, at, zoned, doc FROM t").await, [want]);
+        assert_eq!(
+            database.rows("SELECT id, day, at, zoned, doc FROM t").await,
+            [want]
+        );
     }
 }

@@ -16,32 +16,61 @@ async fn ev01_ev02_columns_are_added_with_null_or_their_default() {
         database.run("CREATE TABLE t (id INT)").await;
         database.run("INSERT INTO t VALUES (0)").await;
         let topic = Topic::new("t");
-        let level = field("newcol2", preset(Schema::of(SchemaType::Int32), Value::I32(42)));
+        let level = field(
+            "newcol2",
+            preset(Schema::of(SchemaType::Int32), Value::I32(42)),
+        );
         let fields = [int("id"), optional("newcol1", SchemaType::Int32), level];
-        database.write(&topic, &[&[topic.value(&fields, [Value::I32(1), Value::Null, Value::I32(7)])]]).await;
-        assert_eq!(database.rows("SELECT id, newcol1, newcol2 FROM t ORDER BY id").await, ["0|-|42", "1|-|7"]);
+        database
+            .write(
+                &topic,
+                &[&[topic.value(&fields, [Value::I32(1), Value::Null, Value::I32(7)])]],
+            )
+            .await;
+        assert_eq!(
+            database
+                .rows("SELECT id, newcol1, newcol2 FROM t ORDER BY id")
+                .await,
+            ["0|-|42", "1|-|7"]
+        );
     }
 }
 
 #[tokio::test]
 async fn ev03_ev10_a_table_that_was_made_grows_with_its_records() {
     for server in ALL {
-        let mut database =
-            Database::new(*server, &[&EVOLVE[..], &[("pk.mode", "record_key"), ("pk.fields", "id")]].concat()).await;
+        let mut database = Database::new(
+            *server,
+            &[
+                &EVOLVE[..],
+                &[("pk.mode", "record_key"), ("pk.fields", "id")],
+            ]
+            .concat(),
+        )
+        .await;
         let topic = Topic::new("books");
         let key = |id| single(Schema::of(SchemaType::Int64), Value::I64(id));
         let old = [text("author"), text("title")];
         let new = [
             &old[..],
-            &[optional("year", SchemaType::Int32), field("review", preset(Schema::of(SchemaType::String), t("")))],
+            &[
+                optional("year", SchemaType::Int32),
+                field("review", preset(Schema::of(SchemaType::String), t(""))),
+            ],
         ]
         .concat();
         let first = topic.record(key(1), structure(&old, [t("a"), t("b")]));
-        let second = topic.record(key(2), structure(&new, [t("c"), t("d"), Value::I32(1999), t("good")]));
+        let second = topic.record(
+            key(2),
+            structure(&new, [t("c"), t("d"), Value::I32(1999), t("good")]),
+        );
         database.write(&topic, &[&[first], &[second]]).await;
         let select = "SELECT id, author, year, review FROM books ORDER BY id";
         assert_eq!(database.rows(select).await, ["1|a|-|", "2|c|1999|good"]);
-        assert_eq!(database.names("books").await, ["author", "title", "id", "year", "review"]);
+        assert_eq!(
+            database.names("books").await,
+            ["author", "title", "id", "year", "review"]
+        );
     }
 }
 
@@ -49,11 +78,25 @@ async fn ev03_ev10_a_table_that_was_made_grows_with_its_records() {
 async fn ev04_a_column_is_added_to_a_table_that_was_there() {
     for server in ALL {
         let mut database = Database::new(*server, &EVOLVE).await;
-        database.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20))").await;
+        database
+            .run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20))")
+            .await;
         let topic = Topic::new("t");
-        let fields = [int("id"), text("name"), optional("email", SchemaType::String)];
-        database.write(&topic, &[&[topic.value(&fields, [Value::I32(1), t("a"), t("a@b.c")])]]).await;
-        assert_eq!(database.rows("SELECT id, name, email FROM t").await, ["1|a|a@b.c"]);
+        let fields = [
+            int("id"),
+            text("name"),
+            optional("email", SchemaType::String),
+        ];
+        database
+            .write(
+                &topic,
+                &[&[topic.value(&fields, [Value::I32(1), t("a"), t("a@b.c")])]],
+            )
+            .await;
+        assert_eq!(
+            database.rows("SELECT id, name, email FROM t").await,
+            ["1|a|a@b.c"]
+        );
     }
 }
 
@@ -61,10 +104,19 @@ async fn ev04_a_column_is_added_to_a_table_that_was_there() {
 async fn ev05_names_that_differ_in_case_alone_are_the_same_column() {
     for server in ALL {
         let mut database = Database::new(*server, &EVOLVE).await;
-        let quoted = if *server == Server::MariaDb { "`aAa` INT, `BbB` INT" } else { "\"aAa\" INT, \"BbB\" INT" };
+        let quoted = if *server == Server::MariaDb {
+            "`aAa` INT, `BbB` INT"
+        } else {
+            "\"aAa\" INT, \"BbB\" INT"
+        };
         database.run(&format!("CREATE TABLE t ({quoted})")).await;
         let topic = Topic::new("t");
-        database.write(&topic, &[&[topic.value(&[int("AaA"), int("bBb")], [1, 2].map(Value::I32))]]).await;
+        database
+            .write(
+                &topic,
+                &[&[topic.value(&[int("AaA"), int("bBb")], [1, 2].map(Value::I32))]],
+            )
+            .await;
         assert_eq!(database.names("t").await, ["aAa", "BbB"]);
         assert_eq!(database.rows("SELECT * FROM t").await, ["1|2"]);
     }
@@ -80,7 +132,10 @@ async fn ev06_a_required_field_without_default_is_not_added() {
         let error = database.put(&topic, &[&[row]]).await.unwrap_err();
         let told = "to add missing field SinkRecordField{schema=Schema{INT32}, name='needed', isPrimaryKey=false}, as the \
                     field is not optional and does not have a default value";
-        assert!(error.kind() == ErrorKind::Record && error.message().contains(told), "{error}");
+        assert!(
+            error.kind() == ErrorKind::Record && error.message().contains(told),
+            "{error}"
+        );
         assert_eq!(database.names("t").await, ["id"]);
     }
 }
@@ -91,18 +146,36 @@ async fn ev08_columns_of_lists_are_added_on_postgres() {
     database.run("CREATE TABLE t (id INT)").await;
     let topic = Topic::new("t");
     let list = Value::Array([Value::I32(1)].into());
-    database.write(&topic, &[&[topic.value(&[int("id"), array("n", SchemaType::Int32)], [Value::I32(1), list])]]).await;
-    assert_eq!(database.columns("t").await, ["id integer NULL", "n integer[] NULL"]);
+    database
+        .write(
+            &topic,
+            &[&[topic.value(
+                &[int("id"), array("n", SchemaType::Int32)],
+                [Value::I32(1), list],
+            )]],
+        )
+        .await;
+    assert_eq!(
+        database.columns("t").await,
+        ["id integer NULL", "n integer[] NULL"]
+    );
 }
 
 #[tokio::test]
 async fn ev09_the_column_of_plain_texts_is_added() {
-    let keys = [&EVOLVE[..], &[("string.output.value.column.name", "payload")]].concat();
+    let keys = [
+        &EVOLVE[..],
+        &[("string.output.value.column.name", "payload")],
+    ]
+    .concat();
     for server in ALL {
         let mut database = Database::new(*server, &keys).await;
         database.run("CREATE TABLE t (id INT)").await;
         let topic = Topic::new("t");
-        let row = topic.record(connector_api::Datum::NONE, single(Schema::of(SchemaType::String), t("x")));
+        let row = topic.record(
+            connector_api::Datum::NONE,
+            single(Schema::of(SchemaType::String), t("x")),
+        );
         database.write(&topic, &[&[row]]).await;
         assert_eq!(database.rows("SELECT id, payload FROM t").await, ["-|x"]);
     }
@@ -111,13 +184,25 @@ async fn ev09_the_column_of_plain_texts_is_added() {
 #[tokio::test]
 async fn ev12_a_task_does_not_start_without_the_tables_it_must_find() {
     for server in ALL {
-        let mut database = Database::new(*server, &[("schema.evolution", "validate-only"), ("topics", "t")]).await;
-        let Err(error) = JdbcSink.open(&database.config, false).await else { panic!("it started") };
-        assert!(error.kind() == ErrorKind::Config && error.message().contains("Could not find table: t"), "{error}");
+        let mut database = Database::new(
+            *server,
+            &[("schema.evolution", "validate-only"), ("topics", "t")],
+        )
+        .await;
+        let Err(error) = JdbcSink.open(&database.config, false).await else {
+            panic!("it started")
+        };
+        assert!(
+            error.kind() == ErrorKind::Config
+                && error.message().contains("Could not find table: t"),
+            "{error}"
+        );
         assert!(!database.has("t").await);
         database.run("CREATE TABLE t (id INT)").await;
         let topic = Topic::new("t");
-        database.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
+        database
+            .write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]])
+            .await;
         assert_eq!(database.rows("SELECT id FROM t").await, ["1"]);
     }
 }

@@ -17,7 +17,10 @@ const AT: i64 = 1_711_123_112_345;
 const ISO: &str = "2024-03-22T17:58:32.345+02:00";
 
 fn named(name: &str, ty: SchemaType) -> Schema {
-    Schema { name: Some(Arc::from(name)), ..Schema::of(ty) }
+    Schema {
+        name: Some(Arc::from(name)),
+        ..Schema::of(ty)
+    }
 }
 
 fn debezium(name: &str, ty: SchemaType) -> Schema {
@@ -34,10 +37,17 @@ type Case = (&'static str, Schema, Value, Option<&'static str>);
 /// Writes each value with each mode. What is expected has to begin with what is given.
 async fn hold(server: Server, cases: Vec<Case>) {
     for (n, (ty, schema, value, want)) in cases.into_iter().enumerate() {
-        for (mode, pk) in [("insert", "none"), ("upsert", "record_value"), ("update", "record_value")] {
+        for (mode, pk) in [
+            ("insert", "none"),
+            ("upsert", "record_value"),
+            ("update", "record_value"),
+        ] {
             let keys = [("insert.mode", mode), ("pk.mode", pk), ("pk.fields", "id")];
-            let mut database = Database::new(server, if mode == "insert" { &keys[..1] } else { &keys }).await;
-            database.run(&format!("CREATE TABLE t (id INT PRIMARY KEY, x {ty})")).await;
+            let mut database =
+                Database::new(server, if mode == "insert" { &keys[..1] } else { &keys }).await;
+            database
+                .run(&format!("CREATE TABLE t (id INT PRIMARY KEY, x {ty})"))
+                .await;
             if mode == "update" {
                 database.run("INSERT INTO t VALUES (1, NULL)").await;
             }
@@ -51,14 +61,26 @@ async fn hold(server: Server, cases: Vec<Case>) {
                 P => "x::text",
                 S => "CAST(x AS TEXT)",
             };
-            let seen = database.rows(&format!("SELECT {shown} FROM t WHERE x IS NOT NULL")).await;
+            let seen = database
+                .rows(&format!("SELECT {shown} FROM t WHERE x IS NOT NULL"))
+                .await;
             let case = format!("{server} {mode} {n}: {schema:?} {value:?} into {ty}");
             match (want, outcome) {
-                (Some(want), Ok(())) => assert!(seen.len() == 1 && seen[0].starts_with(want), "{case}: {seen:?}"),
+                (Some(want), Ok(())) => assert!(
+                    seen.len() == 1 && seen[0].starts_with(want),
+                    "{case}: {seen:?}"
+                ),
                 (None, Err(error)) => {
-                    assert_eq!((error.kind(), seen.len()), (ErrorKind::Record, 0), "{case}: {error}");
+                    assert_eq!(
+                        (error.kind(), seen.len()),
+                        (ErrorKind::Record, 0),
+                        "{case}: {error}"
+                    );
                     let text = error.to_string();
-                    assert!(text.contains("offset 0") && text.contains("column x"), "{case}: {text}");
+                    assert!(
+                        text.contains("offset 0") && text.contains("column x"),
+                        "{case}: {text}"
+                    );
                 }
                 (want, outcome) => panic!("{case}: wanted {want:?}, got {outcome:?}, {seen:?}"),
             }
@@ -87,7 +109,12 @@ async fn ud40_a_number_without_a_meaning_is_no_date_and_no_time() {
             cases.push((ty, Schema::decimal(0), decimal("20240322"), None));
             cases.push((ty, of(SchemaType::String), t("1711123112345"), None));
             cases.push((ty, of(SchemaType::String), t("10611"), None));
-            cases.push((ty, of(SchemaType::Bytes), Value::Bytes(b"20240322"[..].into()), None));
+            cases.push((
+                ty,
+                of(SchemaType::Bytes),
+                Value::Bytes(b"20240322"[..].into()),
+                None,
+            ));
         }
         hold(*server, cases).await;
     }
@@ -100,37 +127,127 @@ async fn ud41_debeziums_types_are_what_their_names_say_without_a_key() {
         let (long, short) = (of(SchemaType::Int64).ty, of(SchemaType::Int32).ty);
         let moment = Some("2024-03-22 15:58:32.345");
         let mut cases = vec![
-            (date, debezium("Date", short), Value::I32(10_611), Some("1999-01-20")),
-            (stamp, debezium("Date", short), Value::I32(10_611), Some("1999-01-20")),
-            (time, debezium("Time", short), Value::I32(83_000), Some("00:01:23")),
-            (time, debezium("MicroTime", long), Value::I64(3_600_000_000), Some("01:00:00")),
-            (time, debezium("NanoTime", long), Value::I64(3_600_000_001_000), Some("01:00:00.000001")),
-            (date, debezium("Timestamp", long), Value::I64(AT), Some("2024-03-22")),
-            (time, debezium("Timestamp", long), Value::I64(AT), Some("15:58:32.345")),
+            (
+                date,
+                debezium("Date", short),
+                Value::I32(10_611),
+                Some("1999-01-20"),
+            ),
+            (
+                stamp,
+                debezium("Date", short),
+                Value::I32(10_611),
+                Some("1999-01-20"),
+            ),
+            (
+                time,
+                debezium("Time", short),
+                Value::I32(83_000),
+                Some("00:01:23"),
+            ),
+            (
+                time,
+                debezium("MicroTime", long),
+                Value::I64(3_600_000_000),
+                Some("01:00:00"),
+            ),
+            (
+                time,
+                debezium("NanoTime", long),
+                Value::I64(3_600_000_001_000),
+                Some("01:00:00.000001"),
+            ),
+            (
+                date,
+                debezium("Timestamp", long),
+                Value::I64(AT),
+                Some("2024-03-22"),
+            ),
+            (
+                time,
+                debezium("Timestamp", long),
+                Value::I64(AT),
+                Some("15:58:32.345"),
+            ),
             (time, debezium("Date", short), Value::I32(10_611), None),
             (date, debezium("Time", short), Value::I32(83_000), None),
-            (stamp, debezium("MicroTime", long), Value::I64(3_600_000_000), None),
+            (
+                stamp,
+                debezium("MicroTime", long),
+                Value::I64(3_600_000_000),
+                None,
+            ),
             (date, debezium("Year", short), Value::I32(2024), None),
-            ("BIGINT", debezium("Timestamp", long), Value::I64(AT), Some("1711123112345")),
-            ("VARCHAR(30)", debezium("Timestamp", long), Value::I64(AT), Some("1711123112345")),
+            (
+                "BIGINT",
+                debezium("Timestamp", long),
+                Value::I64(AT),
+                Some("1711123112345"),
+            ),
+            (
+                "VARCHAR(30)",
+                debezium("Timestamp", long),
+                Value::I64(AT),
+                Some("1711123112345"),
+            ),
         ];
         for ty in [stamp, zoned] {
             cases.push((ty, debezium("Timestamp", long), Value::I64(AT), moment));
-            cases.push((ty, debezium("MicroTimestamp", long), Value::I64(AT * 1000), moment));
-            cases.push((ty, debezium("NanoTimestamp", long), Value::I64(AT * 1_000_000), moment));
+            cases.push((
+                ty,
+                debezium("MicroTimestamp", long),
+                Value::I64(AT * 1000),
+                moment,
+            ));
+            cases.push((
+                ty,
+                debezium("NanoTimestamp", long),
+                Value::I64(AT * 1_000_000),
+                moment,
+            ));
             cases.push((ty, Schema::timestamp(), Value::I64(AT), moment));
         }
         match server {
             M => cases.extend([
-                ("YEAR", debezium("Year", short), Value::I32(2024), Some("2024")),
+                (
+                    "YEAR",
+                    debezium("Year", short),
+                    Value::I32(2024),
+                    Some("2024"),
+                ),
                 ("YEAR", debezium("Year", short), Value::I32(24), None),
-                ("TIME(6)", debezium("MicroTime", long), Value::I64(-90_000_000_000), Some("-25:00:00.000000")),
-                ("TIME(6)", debezium("MicroDuration", long), Value::I64(90_000_000_000), Some("25:00:00.000000")),
-                (stamp, debezium("ZonedTimestamp", SchemaType::String), t("2024-03-22T15:58:32.345Z"), moment),
-                (time, debezium("ZonedTime", SchemaType::String), t("10:20:30Z"), Some("10:20:30")),
+                (
+                    "TIME(6)",
+                    debezium("MicroTime", long),
+                    Value::I64(-90_000_000_000),
+                    Some("-25:00:00.000000"),
+                ),
+                (
+                    "TIME(6)",
+                    debezium("MicroDuration", long),
+                    Value::I64(90_000_000_000),
+                    Some("25:00:00.000000"),
+                ),
+                (
+                    stamp,
+                    debezium("ZonedTimestamp", SchemaType::String),
+                    t("2024-03-22T15:58:32.345Z"),
+                    moment,
+                ),
+                (
+                    time,
+                    debezium("ZonedTime", SchemaType::String),
+                    t("10:20:30Z"),
+                    Some("10:20:30"),
+                ),
             ]),
             P => cases.extend([
-                ("INTERVAL", debezium("MicroDuration", long), Value::I64(90_000_000_000), Some("25:00:00")),
+                (
+                    "INTERVAL",
+                    debezium("MicroDuration", long),
+                    Value::I64(90_000_000_000),
+                    Some("25:00:00"),
+                ),
                 (
                     "INTERVAL",
                     debezium("Interval", SchemaType::String),
@@ -143,12 +260,27 @@ async fn ud41_debeziums_types_are_what_their_names_say_without_a_key() {
                     Value::Array([Value::I32(10_611)].into()),
                     Some("{1999-01-20}"),
                 ),
-                ("DATE[]", Schema::array(of(short)), Value::Array([Value::I32(20_240_322)].into()), None),
+                (
+                    "DATE[]",
+                    Schema::array(of(short)),
+                    Value::Array([Value::I32(20_240_322)].into()),
+                    None,
+                ),
                 ("INT[]", of(SchemaType::String), t("{1,2}"), Some("{1,2}")),
                 ("INTERVAL", of(SchemaType::Int64), Value::I64(90), None),
                 ("INTERVAL", of(SchemaType::String), t("90"), None),
-                (stamp, debezium("ZonedTimestamp", SchemaType::String), t("2024-03-22T15:58:32.345Z"), moment),
-                (time, debezium("ZonedTime", SchemaType::String), t("10:20:30Z"), Some("10:20:30")),
+                (
+                    stamp,
+                    debezium("ZonedTimestamp", SchemaType::String),
+                    t("2024-03-22T15:58:32.345Z"),
+                    moment,
+                ),
+                (
+                    time,
+                    debezium("ZonedTime", SchemaType::String),
+                    t("10:20:30Z"),
+                    Some("10:20:30"),
+                ),
             ]),
             S => {}
         }
@@ -169,8 +301,18 @@ async fn ud42_a_text_is_a_date_or_time_only_where_it_is_clear() {
             (date, text(), t("22/03/24"), None),
             (date, text(), t("10:11:12"), None),
             (stamp, text(), t("10:11:12"), None),
-            (stamp, text(), t("2024-03-22 15:58:32.345"), Some("2024-03-22 15:58:32.345")),
-            (stamp, text(), t("20240322155832"), Some("2024-03-22 15:58:32")),
+            (
+                stamp,
+                text(),
+                t("2024-03-22 15:58:32.345"),
+                Some("2024-03-22 15:58:32.345"),
+            ),
+            (
+                stamp,
+                text(),
+                t("20240322155832"),
+                Some("2024-03-22 15:58:32"),
+            ),
             (stamp, text(), t("today"), None),
             (time, text(), t("10:20:30"), Some("10:20:30")),
             (time, text(), t("102030"), Some("10:20:30")),
@@ -184,8 +326,14 @@ async fn ud42_a_text_is_a_date_or_time_only_where_it_is_clear() {
                 (ISO, Some("2024-03-22 15:58:32.345")),
                 ("2024-03-22T15:58:32.345Z", Some("2024-03-22 15:58:32.345")),
                 ("2024-03-22T15:58:32.345", Some("2024-03-22 15:58:32.345")),
-                ("2024-03-22 17:58:32.345 +0200", Some("2024-03-22 15:58:32.345")),
-                ("2024-03-22 17:58:32.345+02", Some("2024-03-22 15:58:32.345")),
+                (
+                    "2024-03-22 17:58:32.345 +0200",
+                    Some("2024-03-22 15:58:32.345"),
+                ),
+                (
+                    "2024-03-22 17:58:32.345+02",
+                    Some("2024-03-22 15:58:32.345"),
+                ),
                 ("2024-03-22 17:58:32.345 Europe/Paris", None),
                 ("1500-03-01T00:00:00Z", Some("1500-03-01 00:00:00")),
             ] {
@@ -213,8 +361,18 @@ async fn ud43_a_number_is_no_index_and_a_text_no_bytes_of_bits() {
             ("ENUM('red','blue')", text(), t("blue"), Some("blue")),
             ("ENUM('2','1')", long(), Value::I64(1), Some("1")),
             ("ENUM('2','1')", text(), t("1"), Some("1")),
-            ("ENUM('red','blue')", of(SchemaType::Boolean), Value::Bool(true), None),
-            ("ENUM('red','blue')", of(SchemaType::Float64), Value::F64(1.0), None),
+            (
+                "ENUM('red','blue')",
+                of(SchemaType::Boolean),
+                Value::Bool(true),
+                None,
+            ),
+            (
+                "ENUM('red','blue')",
+                of(SchemaType::Float64),
+                Value::F64(1.0),
+                None,
+            ),
             ("ENUM('red','blue')", Schema::decimal(0), decimal("1"), None),
             ("SET('a','b')", long(), Value::I64(3), None),
             ("SET('a','b')", text(), t("3"), None),
@@ -227,8 +385,18 @@ async fn ud43_a_number_is_no_index_and_a_text_no_bytes_of_bits() {
             ("BIT(8)", of(SchemaType::Int8), Value::I8(-1), Some("255")),
             ("BIT(4)", of(SchemaType::Int32), Value::I32(16), None),
             ("BIT(1)", text(), t("true"), Some("1")),
-            ("BIT(1)", of(SchemaType::Boolean), Value::Bool(true), Some("1")),
-            ("YEAR", of(SchemaType::Int32), Value::I32(2024), Some("2024")),
+            (
+                "BIT(1)",
+                of(SchemaType::Boolean),
+                Value::Bool(true),
+                Some("1"),
+            ),
+            (
+                "YEAR",
+                of(SchemaType::Int32),
+                Value::I32(2024),
+                Some("2024"),
+            ),
             ("YEAR", of(SchemaType::Int32), Value::I32(24), None),
             ("YEAR", text(), t("24"), None),
             ("YEAR", text(), t("1999"), Some("1999")),
@@ -241,15 +409,40 @@ async fn ud43_a_number_is_no_index_and_a_text_no_bytes_of_bits() {
     hold(
         P,
         vec![
-            ("BIT(8)", of(SchemaType::Int32), Value::I32(101), Some("01100101")),
-            ("BIT(8)", of(SchemaType::Int8), Value::I8(-1), Some("11111111")),
+            (
+                "BIT(8)",
+                of(SchemaType::Int32),
+                Value::I32(101),
+                Some("01100101"),
+            ),
+            (
+                "BIT(8)",
+                of(SchemaType::Int8),
+                Value::I8(-1),
+                Some("11111111"),
+            ),
             ("BIT(4)", of(SchemaType::Int32), Value::I32(16), None),
-            ("BIT(1)", of(SchemaType::Boolean), Value::Bool(true), Some("1")),
-            ("BIT VARYING(8)", of(SchemaType::Int32), Value::I32(101), None),
+            (
+                "BIT(1)",
+                of(SchemaType::Boolean),
+                Value::Bool(true),
+                Some("1"),
+            ),
+            (
+                "BIT VARYING(8)",
+                of(SchemaType::Int32),
+                Value::I32(101),
+                None,
+            ),
             ("BIT(3)", text(), t("101"), Some("101")),
             ("\"char\"", text(), t("ab"), None),
             ("\"char\"", text(), t("a"), Some("a")),
-            ("BOOLEAN", of(SchemaType::Int32), Value::I32(1), Some("true")),
+            (
+                "BOOLEAN",
+                of(SchemaType::Int32),
+                Value::I32(1),
+                Some("true"),
+            ),
             ("BOOLEAN", of(SchemaType::Int32), Value::I32(2), None),
             ("BOOLEAN", text(), t("yes"), Some("true")),
         ],
@@ -270,9 +463,24 @@ async fn ud53_a_text_is_no_form_of_bytes() {
         ("BYTEA", of(SchemaType::Int64), Value::I64(5), None),
         ("BYTEA", of(SchemaType::Boolean), Value::Bool(true), None),
         ("BYTEA", Schema::date(), Value::I32(1), None),
-        ("BYTEA[]", Schema::array(text()), Value::Array([t(form)].into()), None),
-        ("BYTEA", of(SchemaType::Bytes), bytes.clone(), Some("\\x5c313031")),
-        ("BYTEA[]", Schema::array(of(SchemaType::Bytes)), Value::Array([bytes].into()), Some("{\"\\\\x5c313031\"}")),
+        (
+            "BYTEA[]",
+            Schema::array(text()),
+            Value::Array([t(form)].into()),
+            None,
+        ),
+        (
+            "BYTEA",
+            of(SchemaType::Bytes),
+            bytes.clone(),
+            Some("\\x5c313031"),
+        ),
+        (
+            "BYTEA[]",
+            Schema::array(of(SchemaType::Bytes)),
+            Value::Array([bytes].into()),
+            Some("{\"\\\\x5c313031\"}"),
+        ),
     ];
     hold(P, cases).await;
 }
@@ -280,12 +488,23 @@ async fn ud53_a_text_is_no_form_of_bytes() {
 #[tokio::test]
 async fn ud54_a_text_stays_one_in_a_column_of_a_type_that_sqlite_does_not_know() {
     let text = || of(SchemaType::String);
-    let mut cases = vec![("", text(), t("00123"), Some("00123")), ("TEXT", text(), t("1.50"), Some("1.50"))];
+    let mut cases = vec![
+        ("", text(), t("00123"), Some("00123")),
+        ("TEXT", text(), t("1.50"), Some("1.50")),
+    ];
     for ty in ["STRING", "MONEY", "UUID"] {
         for given in ["00123", "1.50", "1e5", " 7", "+7", "1.0"] {
             cases.push((ty, text(), t(given), None));
         }
-        for given in ["abc", "123", "-1.5", "", "12-34", "9223372036854775807", "0.001"] {
+        for given in [
+            "abc",
+            "123",
+            "-1.5",
+            "",
+            "12-34",
+            "9223372036854775807",
+            "0.001",
+        ] {
             cases.push((ty, text(), t(given), Some(given)));
         }
         cases.push((ty, of(SchemaType::Int64), Value::I64(7), Some("7")));
@@ -316,7 +535,12 @@ async fn ud44_nothing_is_cut_from_a_number() {
                 ("NUMERIC(10,2)", text(), t("12abc"), None),
                 ("NUMERIC(10,2)", text(), t("12.5"), Some("12.5")),
                 ("DOUBLE PRECISION", text(), t("0x10"), None),
-                ("BIGINT", text(), t("9223372036854775807"), Some("9223372036854775807")),
+                (
+                    "BIGINT",
+                    text(),
+                    t("9223372036854775807"),
+                    Some("9223372036854775807"),
+                ),
             ],
         )
         .await;
@@ -330,9 +554,27 @@ async fn ud45_keys_find_only_the_row_they_mean() {
         let key = |schema: Schema, value: Value| structure(&[field("k", schema)], [value]);
         // the key of the row that is there, a key that is another's, and one that is none
         for (ty, there, schema, same, other) in [
-            ("VARCHAR(20)", "'abc'", of(SchemaType::Int32), None, Some(Value::I32(0))),
-            ("VARCHAR(20)", "'5'", of(SchemaType::Int32), Some(Value::I32(5)), None),
-            ("INT", "12", of(SchemaType::String), Some(t("12")), Some(t("12abc"))),
+            (
+                "VARCHAR(20)",
+                "'abc'",
+                of(SchemaType::Int32),
+                None,
+                Some(Value::I32(0)),
+            ),
+            (
+                "VARCHAR(20)",
+                "'5'",
+                of(SchemaType::Int32),
+                Some(Value::I32(5)),
+                None,
+            ),
+            (
+                "INT",
+                "12",
+                of(SchemaType::String),
+                Some(t("12")),
+                Some(t("12abc")),
+            ),
             (
                 date,
                 "'1999-01-20'",
@@ -340,22 +582,58 @@ async fn ud45_keys_find_only_the_row_they_mean() {
                 Some(Value::I32(10_611)),
                 Some(Value::I32(10_612)),
             ),
-            (date, "'1999-01-20'", of(SchemaType::Int32), None, Some(Value::I32(19_990_120))),
-            (stamp, "'1999-01-20'", of(SchemaType::Int64), None, Some(Value::I64(19_990_120_000_000))),
+            (
+                date,
+                "'1999-01-20'",
+                of(SchemaType::Int32),
+                None,
+                Some(Value::I32(19_990_120)),
+            ),
+            (
+                stamp,
+                "'1999-01-20'",
+                of(SchemaType::Int64),
+                None,
+                Some(Value::I64(19_990_120_000_000)),
+            ),
         ] {
-            let keys = [("insert.mode", "upsert"), ("pk.mode", "record_key"), ("delete.enabled", "true")];
+            let keys = [
+                ("insert.mode", "upsert"),
+                ("pk.mode", "record_key"),
+                ("delete.enabled", "true"),
+            ];
             let mut database = Database::new(*server, &keys).await;
-            database.run(&format!("CREATE TABLE t (k {ty} PRIMARY KEY); INSERT INTO t VALUES ({there})")).await;
+            database
+                .run(&format!(
+                    "CREATE TABLE t (k {ty} PRIMARY KEY); INSERT INTO t VALUES ({there})"
+                ))
+                .await;
             let topic = Topic::new("t");
             if let Some(other) = other {
                 let record = topic.record(key(schema.clone(), other), Datum::NONE);
-                let outcome = database.put(&topic, &[&[record]]).await.map_err(|error| error.kind());
-                assert!(matches!(outcome, Ok(()) | Err(ErrorKind::Record)), "{server} {ty}: {outcome:?}");
-                assert_eq!(database.rows("SELECT count(*) FROM t").await, ["1"], "{server} {ty} {there}");
+                let outcome = database
+                    .put(&topic, &[&[record]])
+                    .await
+                    .map_err(|error| error.kind());
+                assert!(
+                    matches!(outcome, Ok(()) | Err(ErrorKind::Record)),
+                    "{server} {ty}: {outcome:?}"
+                );
+                assert_eq!(
+                    database.rows("SELECT count(*) FROM t").await,
+                    ["1"],
+                    "{server} {ty} {there}"
+                );
             }
             if let Some(same) = same {
-                database.write(&topic, &[&[topic.record(key(schema, same), Datum::NONE)]]).await;
-                assert_eq!(database.rows("SELECT count(*) FROM t").await, ["0"], "{server} {ty} {there}");
+                database
+                    .write(&topic, &[&[topic.record(key(schema, same), Datum::NONE)]])
+                    .await;
+                assert_eq!(
+                    database.rows("SELECT count(*) FROM t").await,
+                    ["0"],
+                    "{server} {ty} {there}"
+                );
             }
         }
     }
@@ -365,13 +643,26 @@ async fn ud45_keys_find_only_the_row_they_mean() {
 async fn ud46_a_refusal_names_what_helps() {
     for server in ALL {
         let mut database = Database::new(*server, &[]).await;
-        database.run(&format!("CREATE TABLE t (id INT, x {})", columns_of(*server).2)).await;
+        database
+            .run(&format!(
+                "CREATE TABLE t (id INT, x {})",
+                columns_of(*server).2
+            ))
+            .await;
         let topic = Topic::new("t");
         let fields = [int("id"), field("x", of(SchemaType::Int64))];
         let bad = || topic.value(&fields, [Value::I32(1), Value::I64(AT)]);
-        let error = database.put(&topic, &[&[bad()]]).await.unwrap_err().to_string();
-        for part in ["record of topic t, partition 0, offset 0", "column x", "timestamp.fields.list", "debezium.types"]
-        {
+        let error = database
+            .put(&topic, &[&[bad()]])
+            .await
+            .unwrap_err()
+            .to_string();
+        for part in [
+            "record of topic t, partition 0, offset 0",
+            "column x",
+            "timestamp.fields.list",
+            "debezium.types",
+        ] {
             assert!(error.contains(part), "{server} {part}: {error}");
         }
         assert!(!error.contains("1711123112345"), "no value: {error}");
@@ -379,18 +670,36 @@ async fn ud46_a_refusal_names_what_helps() {
         let named = [("timestamp.fields.list", "x")];
         let mut task = database.open(&topic, true, &named).await;
         let good = topic.value(&fields, [Value::I32(2), Value::I64(AT * 1000)]);
-        assert!(task.put(&[good], &topic.next()).await.unwrap().rejected.is_empty(), "{server}");
+        assert!(
+            task.put(&[good], &topic.next())
+                .await
+                .unwrap()
+                .rejected
+                .is_empty(),
+            "{server}"
+        );
         task.close().await;
         let shown = if *server == P { "x::text" } else { "x" };
         let seen = database.rows(&format!("SELECT {shown} FROM t")).await;
-        assert!(seen.len() == 1 && seen[0].starts_with("2024-03-22 15:58:32.345"), "{server}: {seen:?}");
+        assert!(
+            seen.len() == 1 && seen[0].starts_with("2024-03-22 15:58:32.345"),
+            "{server}: {seen:?}"
+        );
         // where errors are tolerated the record alone is left out
         let mut task = database.open(&topic, true, &[]).await;
         let rest = topic.value(&[int("id")], [Value::I32(3)]);
         let report = task.put(&[bad(), rest], &topic.next()).await.unwrap();
-        assert_eq!((report.rejected.len(), report.rejected[0].index), (1, 0), "{server}");
+        assert_eq!(
+            (report.rejected.len(), report.rejected[0].index),
+            (1, 0),
+            "{server}"
+        );
         task.close().await;
-        assert_eq!(database.rows("SELECT id FROM t ORDER BY id").await, ["2", "3"], "{server}");
+        assert_eq!(
+            database.rows("SELECT id FROM t ORDER BY id").await,
+            ["2", "3"],
+            "{server}"
+        );
     }
 }
 
@@ -401,24 +710,72 @@ async fn ud47_a_statements_parameters_are_what_their_columns_hold() {
     for server in ALL {
         let (date, time, stamp, _) = columns_of(*server);
         for (ty, sql, schema, value, want) in [
-            (date, INSERT, of(SchemaType::Int32), Value::I32(20_240_322), None),
-            (date, UPDATE, of(SchemaType::Int32), Value::I32(20_240_322), None),
-            (date, "INSERT INTO t VALUES (:id, :x)", of(SchemaType::Int64), Value::I64(20_240_322), None),
-            (date, INSERT, debezium("Date", SchemaType::Int32), Value::I32(10_611), Some("1999-01-20")),
-            (stamp, UPDATE, debezium("Timestamp", SchemaType::Int64), Value::I64(AT), Some("2024-03-22 15:58:32.345")),
-            (time, INSERT, debezium("Time", SchemaType::Int32), Value::I32(83_000), Some("00:01:23")),
+            (
+                date,
+                INSERT,
+                of(SchemaType::Int32),
+                Value::I32(20_240_322),
+                None,
+            ),
+            (
+                date,
+                UPDATE,
+                of(SchemaType::Int32),
+                Value::I32(20_240_322),
+                None,
+            ),
+            (
+                date,
+                "INSERT INTO t VALUES (:id, :x)",
+                of(SchemaType::Int64),
+                Value::I64(20_240_322),
+                None,
+            ),
+            (
+                date,
+                INSERT,
+                debezium("Date", SchemaType::Int32),
+                Value::I32(10_611),
+                Some("1999-01-20"),
+            ),
+            (
+                stamp,
+                UPDATE,
+                debezium("Timestamp", SchemaType::Int64),
+                Value::I64(AT),
+                Some("2024-03-22 15:58:32.345"),
+            ),
+            (
+                time,
+                INSERT,
+                debezium("Time", SchemaType::Int32),
+                Value::I32(83_000),
+                Some("00:01:23"),
+            ),
             ("INT", UPDATE, of(SchemaType::String), t("12abc"), None),
             ("INT", UPDATE, of(SchemaType::String), t("12"), Some("12")),
             // what a statement makes of a number is its own business
-            ("BIGINT", "UPDATE t SET x = :x / 1000 WHERE id = :id", of(SchemaType::Int64), Value::I64(5000), Some("5")),
+            (
+                "BIGINT",
+                "UPDATE t SET x = :x / 1000 WHERE id = :id",
+                of(SchemaType::Int64),
+                Value::I64(5000),
+                Some("5"),
+            ),
         ] {
-            let mut database = Database::new(*server, &[("insert.mode", "statement"), ("statement", sql)]).await;
-            database.run(&format!("CREATE TABLE t (id INT PRIMARY KEY, x {ty})")).await;
+            let mut database =
+                Database::new(*server, &[("insert.mode", "statement"), ("statement", sql)]).await;
+            database
+                .run(&format!("CREATE TABLE t (id INT PRIMARY KEY, x {ty})"))
+                .await;
             if sql == UPDATE || sql.contains("1000") {
                 database.run("INSERT INTO t VALUES (1, NULL)").await;
             }
             let topic = Topic::new("t");
-            let named = topic.value(&[int("id"), field("x", schema.clone())], [Value::I32(1), value.clone()]);
+            let named = topic.value(
+                &[int("id"), field("x", schema.clone())],
+                [Value::I32(1), value.clone()],
+            );
             let mut outcome = database.put(&topic, &[&[named]]).await;
             if want.is_none() {
                 // without a schema it is the same
@@ -428,17 +785,31 @@ async fn ud47_a_statements_parameters_are_what_their_columns_hold() {
                     "{server} {ty}: {error}"
                 );
                 let members = vec![(t("id"), Value::I64(1)), (t("x"), value.clone())];
-                let plain = Datum { schema: None, value: Value::Map(members.into()) };
-                outcome = database.put(&topic, &[&[topic.record(Datum::NONE, plain)]]).await;
+                let plain = Datum {
+                    schema: None,
+                    value: Value::Map(members.into()),
+                };
+                outcome = database
+                    .put(&topic, &[&[topic.record(Datum::NONE, plain)]])
+                    .await;
             }
             let shown = if *server == P { "x::text" } else { "x" };
-            let seen = database.rows(&format!("SELECT {shown} FROM t WHERE x IS NOT NULL")).await;
+            let seen = database
+                .rows(&format!("SELECT {shown} FROM t WHERE x IS NOT NULL"))
+                .await;
             match (want, outcome) {
-                (Some(want), Ok(())) => assert!(seen[0].starts_with(want), "{server} {sql} {ty}: {seen:?}"),
-                (None, Err(error)) => {
-                    assert!(error.kind() == ErrorKind::Record && seen.is_empty(), "{server} {sql}: {error}");
+                (Some(want), Ok(())) => {
+                    assert!(seen[0].starts_with(want), "{server} {sql} {ty}: {seen:?}")
                 }
-                (want, outcome) => panic!("{server} {sql} {ty}: wanted {want:?}, got {outcome:?} {seen:?}"),
+                (None, Err(error)) => {
+                    assert!(
+                        error.kind() == ErrorKind::Record && seen.is_empty(),
+                        "{server} {sql}: {error}"
+                    );
+                }
+                (want, outcome) => {
+                    panic!("{server} {sql} {ty}: wanted {want:?}, got {outcome:?} {seen:?}")
+                }
             }
         }
     }

@@ -45,7 +45,11 @@ async fn wait_rows(database: &str, want: &[&str]) {
 async fn plain_json_lands_in_a_table_that_is_there() {
     let (name, rest) = (unique("plain"), lab().worker().rest());
     let mut sql = lab().mariadb().create_database(&name).await;
-    mariadb::run(&mut sql, "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20), born DATE, note TEXT)").await;
+    mariadb::run(
+        &mut sql,
+        "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20), born DATE, note TEXT)",
+    )
+    .await;
     let topics = lab().kafka().topics();
     topics.create(&name, 1).await;
     let records = [
@@ -70,7 +74,9 @@ async fn change_events_of_debezium_land_as_rows() {
     let row = r#"[{"type":"int32","optional":false,"field":"id"},{"type":"string","optional":true,"field":"name"},
         {"type":"int32","optional":true,"name":"io.debezium.time.Date","version":1,"field":"born"}]"#;
     let part = |field: &str| {
-        format!(r#"{{"type":"struct","fields":{row},"optional":true,"name":"s.db.t.Value","field":"{field}"}}"#)
+        format!(
+            r#"{{"type":"struct","fields":{row},"optional":true,"name":"s.db.t.Value","field":"{field}"}}"#
+        )
     };
     let schema = format!(
         r#"{{"type":"struct","fields":[{},{},{{"type":"string","optional":false,"field":"op"}}],"optional":false,
@@ -84,14 +90,33 @@ async fn change_events_of_debezium_land_as_rows() {
         format!(r#"{{"schema":{schema},"payload":{{"id":{id}}}}}"#)
     };
     let records = [
-        (key(1), Some(event(r#"{"before":null,"after":{"id":1,"name":"Ann","born":19782},"op":"c"}"#))),
+        (
+            key(1),
+            Some(event(
+                r#"{"before":null,"after":{"id":1,"name":"Ann","born":19782},"op":"c"}"#,
+            )),
+        ),
         (key(2), Some(event(r#"{"op":"r","after":{"id":2}}"#))),
-        (key(3), Some(event(r#"{"op":"c","after":{"name":"Ed","id":3}}"#))),
-        (key(1), Some(event(r#"{"op":"u","before":null,"after":{"id":1,"name":"Anna","born":1}}"#))),
-        (key(2), Some(event(r#"{"op":"d","before":{"id":2},"after":null}"#))),
+        (
+            key(3),
+            Some(event(r#"{"op":"c","after":{"name":"Ed","id":3}}"#)),
+        ),
+        (
+            key(1),
+            Some(event(
+                r#"{"op":"u","before":null,"after":{"id":1,"name":"Anna","born":1}}"#,
+            )),
+        ),
+        (
+            key(2),
+            Some(event(r#"{"op":"d","before":{"id":2},"after":null}"#)),
+        ),
         (key(2), None),
     ];
-    let records: Vec<_> = records.iter().map(|(key, value)| (Some(key.as_str()), value.as_deref())).collect();
+    let records: Vec<_> = records
+        .iter()
+        .map(|(key, value)| (Some(key.as_str()), value.as_deref()))
+        .collect();
     topics.produce(&name, &records);
     let more = json!({"insert.mode": "upsert", "pk.mode": "record_key", "delete.enabled": "true"});
     rest.create(&name, &sink(&name, &name, &more)).await;

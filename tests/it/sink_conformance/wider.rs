@@ -12,14 +12,20 @@ const WIDEN: [(&str, &str); 1] = [("auto.evolve", "widen")];
 async fn columns_grow_with_the_schemas_of_their_records() {
     for server in SERVERS {
         let mut database = Database::new(*server, &WIDEN).await;
-        let float = if *server == Server::MariaDb { "FLOAT" } else { "REAL" };
+        let float = if *server == Server::MariaDb {
+            "FLOAT"
+        } else {
+            "REAL"
+        };
         database
             .run(&format!(
                 "CREATE TABLE t (i INT NOT NULL DEFAULT 5, s SMALLINT, f {float}, d DECIMAL(5,1), n INT NOT NULL, \
                  old INT NOT NULL)"
             ))
             .await;
-        database.run("INSERT INTO t (s, f, d, n, old) VALUES (1, 0.5, 1.5, 1, 1)").await;
+        database
+            .run("INSERT INTO t (s, f, d, n, old) VALUES (1, 0.5, 1.5, 1, 1)")
+            .await;
         let topic = Topic::new("t");
         let fields = [
             field("i", Schema::of(SchemaType::Int64)),
@@ -28,8 +34,16 @@ async fn columns_grow_with_the_schemas_of_their_records() {
             field("d", Schema::decimal(3).param(logical::PRECISION, "9")),
             optional("n", SchemaType::Int32),
         ];
-        let values = [Value::I64(1 << 40), Value::I32(100_000), Value::F64(0.1), decimal("123456.789"), Value::Null];
-        database.write(&topic, &[&[topic.value(&fields, values)]]).await;
+        let values = [
+            Value::I64(1 << 40),
+            Value::I32(100_000),
+            Value::F64(0.1),
+            decimal("123456.789"),
+            Value::Null,
+        ];
+        database
+            .write(&topic, &[&[topic.value(&fields, values)]])
+            .await;
         let want: &[&str] = match server {
             Server::MariaDb => &[
                 "i bigint(20) NOT NULL DEFAULT 5",
@@ -49,8 +63,16 @@ async fn columns_grow_with_the_schemas_of_their_records() {
             ],
         };
         assert_eq!(database.columns("t").await, want);
-        let rows = database.rows("SELECT i, s, f, d, n, old FROM t ORDER BY i").await;
-        assert_eq!(rows, ["5|1|0.5|1.500|1|1", "1099511627776|100000|0.1|123456.789|-|-"]);
+        let rows = database
+            .rows("SELECT i, s, f, d, n, old FROM t ORDER BY i")
+            .await;
+        assert_eq!(
+            rows,
+            [
+                "5|1|0.5|1.500|1|1",
+                "1099511627776|100000|0.1|123456.789|-|-"
+            ]
+        );
     }
 }
 
@@ -59,21 +81,53 @@ async fn columns_grow_with_the_length_of_values() {
     let long = "é".repeat(70_000);
     for server in SERVERS {
         let mut database = Database::new(*server, &WIDEN).await;
-        database.run("CREATE TABLE t (id INT, a VARCHAR(5), b TEXT)").await;
+        database
+            .run("CREATE TABLE t (id INT, a VARCHAR(5), b TEXT)")
+            .await;
         let topic = Topic::new("t");
-        let fields = [int("id"), text("a"), text("b"), field("raw", Schema::of(SchemaType::Bytes).optional(true))];
+        let fields = [
+            int("id"),
+            text("a"),
+            text("b"),
+            field("raw", Schema::of(SchemaType::Bytes).optional(true)),
+        ];
         let row = |id, a: &str, b: &str, raw: usize| {
-            topic.value(&fields, [Value::I32(id), t(a), t(b), Value::Bytes(vec![7; raw].into())])
+            topic.value(
+                &fields,
+                [
+                    Value::I32(id),
+                    t(a),
+                    t(b),
+                    Value::Bytes(vec![7; raw].into()),
+                ],
+            )
         };
         database
-            .write(&topic, &[&[row(1, "fits", "x", 1), row(2, "fits not", &long, 2000)], &[row(3, &long, "", 70_000)]])
+            .write(
+                &topic,
+                &[
+                    &[row(1, "fits", "x", 1), row(2, "fits not", &long, 2000)],
+                    &[row(3, &long, "", 70_000)],
+                ],
+            )
             .await;
-        let octets = if *server == Server::MariaDb { "LENGTH" } else { "octet_length" };
-        let select = format!("SELECT id, CHAR_LENGTH(a), CHAR_LENGTH(b), {octets}(raw) FROM t ORDER BY id");
-        assert_eq!(database.rows(&select).await, ["1|4|1|1", "2|8|70000|2000", "3|70000|0|70000"]);
+        let octets = if *server == Server::MariaDb {
+            "LENGTH"
+        } else {
+            "octet_length"
+        };
+        let select =
+            format!("SELECT id, CHAR_LENGTH(a), CHAR_LENGTH(b), {octets}(raw) FROM t ORDER BY id");
+        assert_eq!(
+            database.rows(&select).await,
+            ["1|4|1|1", "2|8|70000|2000", "3|70000|0|70000"]
+        );
         let columns = database.columns("t").await;
         match server {
-            Server::MariaDb => assert_eq!(columns[1..], ["a longtext NULL", "b longtext NULL", "raw longblob NULL"]),
+            Server::MariaDb => assert_eq!(
+                columns[1..],
+                ["a longtext NULL", "b longtext NULL", "raw longblob NULL"]
+            ),
             _ => assert_eq!(columns[1..3], ["a text NULL", "b text NULL"]),
         }
     }
@@ -84,8 +138,17 @@ async fn nothing_grows_unless_it_is_asked_for() {
     let mut database = Database::new(Server::MariaDb, &[("auto.evolve", "true")]).await;
     database.run("CREATE TABLE t (a VARCHAR(5) NOT NULL)").await;
     let topic = Topic::new("t");
-    let error = database.put(&topic, &[&[topic.value(&[text("a")], [t("much too long")])]]).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Record && error.message().contains("'a'"), "{error}");
+    let error = database
+        .put(
+            &topic,
+            &[&[topic.value(&[text("a")], [t("much too long")])]],
+        )
+        .await
+        .unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::Record && error.message().contains("'a'"),
+        "{error}"
+    );
     assert_eq!(database.columns("t").await, ["a varchar(5) NOT NULL"]);
 }
 
@@ -102,8 +165,16 @@ async fn four_tasks_create_extend_and_widen_one_table_together() {
                     task.assign(&topic.partitions()).await.unwrap();
                     for round in 0..6 {
                         let extra = optional(["a", "b", "c"][round % 3], SchemaType::String);
-                        let ty = if round < 3 { SchemaType::Int32 } else { SchemaType::Int64 };
-                        let id = if round < 3 { Value::I32(1) } else { Value::I64(1 << 40) };
+                        let ty = if round < 3 {
+                            SchemaType::Int32
+                        } else {
+                            SchemaType::Int64
+                        };
+                        let id = if round < 3 {
+                            Value::I32(1)
+                        } else {
+                            Value::I64(1 << 40)
+                        };
                         let row = [field("id", Schema::of(ty)), extra];
                         let batch = [topic.value(&row, [id, t(&"x".repeat(20_000 * round))])];
                         while let Err(error) = task.put(&batch, &topic.next()).await {
@@ -117,6 +188,10 @@ async fn four_tasks_create_extend_and_widen_one_table_together() {
         for task in tasks {
             task.await.unwrap();
         }
-        assert_eq!(database.rows("SELECT COUNT(*), MAX(id) FROM t").await, ["24|1099511627776"], "{server:?}");
+        assert_eq!(
+            database.rows("SELECT COUNT(*), MAX(id) FROM t").await,
+            ["24|1099511627776"],
+            "{server:?}"
+        );
     }
 }

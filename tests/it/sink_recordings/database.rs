@@ -32,17 +32,26 @@ impl Database {
         let mysql = case["target"] == "mysql";
         let extra = case["extra_databases"].as_array().into_iter().flatten();
         let extra: Vec<_> = extra.filter_map(Value::as_str).map(str::to_owned).collect();
-        let database = Self { mysql, name: name.to_owned(), extra };
+        let database = Self {
+            mysql,
+            name: name.to_owned(),
+            extra,
+        };
         let charset = case["charset"].as_str();
         if mysql {
             let charset = charset.unwrap_or("utf8mb4");
             for name in database.names() {
-                database.admin(&format!("CREATE DATABASE `{name}` CHARACTER SET {charset}")).await;
+                database
+                    .admin(&format!("CREATE DATABASE `{name}` CHARACTER SET {charset}"))
+                    .await;
             }
         } else {
             let charset = charset.unwrap_or("UTF8");
-            let template = format!("TEMPLATE template0 ENCODING '{charset}' LC_COLLATE 'C' LC_CTYPE 'C'");
-            database.admin(&format!("CREATE DATABASE \"{name}\" {template}")).await;
+            let template =
+                format!("TEMPLATE template0 ENCODING '{charset}' LC_COLLATE 'C' LC_CTYPE 'C'");
+            database
+                .admin(&format!("CREATE DATABASE \"{name}\" {template}"))
+                .await;
         }
         database
     }
@@ -62,7 +71,11 @@ impl Database {
 
     /// Statements that must succeed.
     pub(super) async fn run(&self, statements: &Value) {
-        let statements = statements.as_array().into_iter().flatten().filter_map(Value::as_str);
+        let statements = statements
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
         let (mut mysql, mut postgres) = (None, None);
         for sql in statements {
             let sent = if self.mysql {
@@ -82,7 +95,9 @@ impl Database {
 
     async fn mysql(&self) -> MySqlConnection {
         let mut connection = lab().mariadb().connect(&self.name).await;
-        send_mysql(&mut connection, "SET SESSION sql_mode = @@GLOBAL.sql_mode").await.expect("the server's sql_mode");
+        send_mysql(&mut connection, "SET SESSION sql_mode = @@GLOBAL.sql_mode")
+            .await
+            .expect("the server's sql_mode");
         connection
     }
 
@@ -90,18 +105,29 @@ impl Database {
     pub(super) async fn drop(&self) {
         for name in self.names() {
             if self.mysql {
-                self.admin(&format!("DROP DATABASE IF EXISTS `{name}`")).await;
+                self.admin(&format!("DROP DATABASE IF EXISTS `{name}`"))
+                    .await;
             } else {
-                self.admin(&format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)")).await;
+                self.admin(&format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"))
+                    .await;
             }
         }
     }
 
     /// Every table and view with columns, primary key and rows. `any_order`: columns are sorted by name.
     pub(super) async fn tables(&self, any_order: bool) -> Value {
-        let mut tables = if self.mysql { self.mysql_tables().await } else { self.postgres_tables().await };
+        let mut tables = if self.mysql {
+            self.mysql_tables().await
+        } else {
+            self.postgres_tables().await
+        };
         tables.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Value::Object(tables.into_iter().map(|(name, table)| (name, table.tidy(any_order))).collect())
+        Value::Object(
+            tables
+                .into_iter()
+                .map(|(name, table)| (name, table.tidy(any_order)))
+                .collect(),
+        )
     }
 
     async fn mysql_tables(&self) -> Vec<(String, Table)> {
@@ -114,7 +140,10 @@ impl Database {
             );
             for table in mariadb::texts(&mut sql, &list).await {
                 let (name, kind) = (text(&table[0]), text(&table[1]));
-                let of = format!("TABLE_SCHEMA='{database}' AND TABLE_NAME='{}'", name.replace('\'', "''"));
+                let of = format!(
+                    "TABLE_SCHEMA='{database}' AND TABLE_NAME='{}'",
+                    name.replace('\'', "''")
+                );
                 let list = format!(
                     "SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, DATA_TYPE \
                      FROM information_schema.COLUMNS WHERE {of} ORDER BY ORDINAL_POSITION"
@@ -134,12 +163,32 @@ impl Database {
                     "SELECT COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE WHERE {of} \
                      AND CONSTRAINT_NAME='PRIMARY' ORDER BY ORDINAL_POSITION"
                 );
-                let key = mariadb::texts(&mut sql, &list).await.iter().map(|row| text(&row[0])).collect();
+                let key = mariadb::texts(&mut sql, &list)
+                    .await
+                    .iter()
+                    .map(|row| text(&row[0]))
+                    .collect();
                 let from = format!("`{database}`.`{}`", name.replace('`', "``"));
-                let rows = mariadb::texts(&mut sql, &format!("SELECT {} FROM {from}", reads.join(", "))).await;
+                let rows = mariadb::texts(
+                    &mut sql,
+                    &format!("SELECT {} FROM {from}", reads.join(", ")),
+                )
+                .await;
                 let kind = Some(kind).filter(|kind| kind != "BASE TABLE");
-                let shown = if *database == self.name { name } else { format!("{database}.{name}") };
-                found.push((shown, Table { columns, key, rows, kind }));
+                let shown = if *database == self.name {
+                    name
+                } else {
+                    format!("{database}.{name}")
+                };
+                found.push((
+                    shown,
+                    Table {
+                        columns,
+                        key,
+                        rows,
+                        kind,
+                    },
+                ));
             }
         }
         found
@@ -154,7 +203,12 @@ impl Database {
              AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname<>'information_schema' AND c.relname<>'{OWN_TABLE}'"
         );
         for table in postgres::texts(&mut sql, &list).await {
-            let (oid, schema, name, kind) = (text(&table[0]), text(&table[1]), text(&table[2]), text(&table[3]));
+            let (oid, schema, name, kind) = (
+                text(&table[0]),
+                text(&table[1]),
+                text(&table[2]),
+                text(&table[3]),
+            );
             let list = format!(
                 "SELECT a.attname::text, format_type(a.atttypid,a.atttypmod), (NOT a.attnotnull)::text, \
                  pg_get_expr(d.adbin,d.adrelid), a.attidentity::text FROM pg_attribute a LEFT JOIN pg_attrdef d \
@@ -165,9 +219,12 @@ impl Database {
             for column in postgres::texts(&mut sql, &list).await {
                 let (name, ty) = (text(&column[0]), text(&column[1]));
                 let quoted = format!("\"{}\"", name.replace('"', "\"\""));
-                reads.push(if ty == "bytea" { format!("encode({quoted},'hex')") } else { format!("{quoted}::text") });
-                let mut entry =
-                    json!({"name": name, "type": ty, "nullable": text(&column[2]) == "true", "default": column[3]});
+                reads.push(if ty == "bytea" {
+                    format!("encode({quoted},'hex')")
+                } else {
+                    format!("{quoted}::text")
+                });
+                let mut entry = json!({"name": name, "type": ty, "nullable": text(&column[2]) == "true", "default": column[3]});
                 if !text(&column[4]).is_empty() {
                     entry["extra"] = "identity".into();
                 }
@@ -178,17 +235,39 @@ impl Database {
                  u(num,pos) JOIN pg_attribute a ON a.attrelid=k.conrelid AND a.attnum=u.num WHERE k.conrelid={oid} \
                  AND k.contype='p' ORDER BY u.pos"
             );
-            let key = postgres::texts(&mut sql, &list).await.iter().map(|row| text(&row[0])).collect();
-            let quoted = [&schema, &name].map(|part| format!("\"{}\"", part.replace('"', "\"\""))).join(".");
-            let rows = postgres::texts(&mut sql, &format!("SELECT {} FROM {quoted}", reads.join(", "))).await;
+            let key = postgres::texts(&mut sql, &list)
+                .await
+                .iter()
+                .map(|row| text(&row[0]))
+                .collect();
+            let quoted = [&schema, &name]
+                .map(|part| format!("\"{}\"", part.replace('"', "\"\"")))
+                .join(".");
+            let rows = postgres::texts(
+                &mut sql,
+                &format!("SELECT {} FROM {quoted}", reads.join(", ")),
+            )
+            .await;
             let kind = match kind.as_str() {
                 "p" => Some("PARTITIONED TABLE".to_owned()),
                 "v" => Some("VIEW".to_owned()),
                 "m" => Some("MATERIALIZED VIEW".to_owned()),
                 _ => None,
             };
-            let shown = if schema == "public" { name } else { format!("{schema}.{name}") };
-            found.push((shown, Table { columns, key, rows, kind }));
+            let shown = if schema == "public" {
+                name
+            } else {
+                format!("{schema}.{name}")
+            };
+            found.push((
+                shown,
+                Table {
+                    columns,
+                    key,
+                    rows,
+                    kind,
+                },
+            ));
         }
         found
     }
@@ -198,7 +277,9 @@ impl Database {
 fn mysql_read(name: &str, data_type: &str) -> String {
     let quoted = format!("`{}`", name.replace('`', "``"));
     match data_type {
-        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => format!("HEX({quoted})"),
+        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => {
+            format!("HEX({quoted})")
+        }
         "bit" => format!("{quoted}+0"),
         "float" => format!("CAST({quoted} AS DOUBLE)"),
         _ => quoted,
@@ -219,7 +300,11 @@ impl Table {
             let mut order: Vec<usize> = (0..self.columns.len()).collect();
             order.sort_by_key(|&n| self.columns[n]["name"].as_str().map(str::to_owned));
             self.columns = order.iter().map(|&n| self.columns[n].clone()).collect();
-            self.rows = self.rows.iter().map(|row| order.iter().map(|&n| row[n].clone()).collect()).collect();
+            self.rows = self
+                .rows
+                .iter()
+                .map(|row| order.iter().map(|&n| row[n].clone()).collect())
+                .collect();
         }
         for cell in self.rows.iter_mut().flatten().flatten() {
             let length = cell.chars().count();
@@ -256,7 +341,11 @@ fn row_order(a: &Cells, b: &Cells) -> Ordering {
     for (a, b) in a.iter().zip(b) {
         let ((kind_a, number_a), (kind_b, number_b)) = (rank(a), rank(b));
         let order = kind_a.cmp(&kind_b).then(number_a.total_cmp(&number_b));
-        let order = if kind_a == 2 { order.then_with(|| a.cmp(b)) } else { order };
+        let order = if kind_a == 2 {
+            order.then_with(|| a.cmp(b))
+        } else {
+            order
+        };
         if order != Ordering::Equal {
             return order;
         }
@@ -265,19 +354,28 @@ fn row_order(a: &Cells, b: &Cells) -> Ordering {
 }
 
 fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Rows as JSON in ASCII with spaces after commas, over which the recordings' digests were made.
 fn python_json(rows: &[Cells]) -> String {
     let cell = |cell: &Option<String>| {
-        let Some(text) = cell else { return "null".to_owned() };
+        let Some(text) = cell else {
+            return "null".to_owned();
+        };
         let escaped = Value::from(text.as_str()).to_string();
         let mut units = [0; 2];
         let ascii = |c: char| match c {
             '\u{7f}' => "\u{7f}".to_owned(),
             c if c.is_ascii() => c.to_string(),
-            c => c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+            c => c
+                .encode_utf16(&mut units)
+                .iter()
+                .map(|unit| format!("\\u{unit:04x}"))
+                .collect(),
         };
         escaped.chars().map(ascii).collect()
     };
@@ -290,9 +388,13 @@ fn text(cell: &Option<String>) -> String {
 }
 
 async fn send_mysql(sql: &mut MySqlConnection, statement: &str) -> sqlx::Result<()> {
-    sql.execute(sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))).await.map(drop)
+    sql.execute(sqlx::raw_sql(AssertSqlSafe(statement.to_owned())))
+        .await
+        .map(drop)
 }
 
 async fn send_postgres(sql: &mut PgConnection, statement: &str) -> sqlx::Result<()> {
-    sql.execute(sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))).await.map(drop)
+    sql.execute(sqlx::raw_sql(AssertSqlSafe(statement.to_owned())))
+        .await
+        .map(drop)
 }

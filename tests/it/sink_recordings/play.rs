@@ -28,7 +28,9 @@ pub(super) async fn play(rest: &Rest, recording: &Value, run: &str) -> Vec<Strin
     let connector = format!("sink-{run}");
     let topics = lab().kafka().topics();
     let mut client = topics.client();
-    client.set("group.id", format!("connect-{connector}")).set("enable.auto.commit", "false");
+    client
+        .set("group.id", format!("connect-{connector}"))
+        .set("enable.auto.commit", "false");
     let group: BaseConsumer = client.create().expect("consumer");
     let (path, produced) = (format!("/connectors/{connector}"), Vec::new());
     let seen = Map::new();
@@ -57,11 +59,21 @@ pub(super) async fn play(rest: &Rest, recording: &Value, run: &str) -> Vec<Strin
 }
 
 fn placeholders(case: &Value, run: &str) -> Vec<(String, String)> {
-    let (mysql, postgres) = (lab().mariadb().port().to_string(), lab().postgres().port().to_string());
+    let (mysql, postgres) = (
+        lab().mariadb().port().to_string(),
+        lab().postgres().port().to_string(),
+    );
     let on_mysql = case["target"] == "mysql";
-    let (user, password) =
-        if on_mysql { (MariaDb::USER, MariaDb::PASSWORD) } else { (Postgres::USER, Postgres::PASSWORD) };
-    let url = if on_mysql { lab().mariadb().jdbc_url(run) } else { lab().postgres().jdbc_url(run) };
+    let (user, password) = if on_mysql {
+        (MariaDb::USER, MariaDb::PASSWORD)
+    } else {
+        (Postgres::USER, Postgres::PASSWORD)
+    };
+    let url = if on_mysql {
+        lab().mariadb().jdbc_url(run)
+    } else {
+        lab().postgres().jdbc_url(run)
+    };
     let brokers = lab().kafka().brokers();
     let names = [
         ("run", run),
@@ -79,12 +91,18 @@ fn placeholders(case: &Value, run: &str) -> Vec<(String, String)> {
         ("db_user", user),
         ("db_password", password),
     ];
-    names.map(|(name, value)| (format!("{{{{{name}}}}}"), value.to_owned())).to_vec()
+    names
+        .map(|(name, value)| (format!("{{{{{name}}}}}"), value.to_owned()))
+        .to_vec()
 }
 
 /// Puts values in the place of `{{name}}` in every text and key.
 fn fill(value: &Value, names: &[(String, String)]) -> Value {
-    let text = |text: &str| names.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
+    let text = |text: &str| {
+        names.iter().fold(text.to_owned(), |text, (name, value)| {
+            text.replace(name, value)
+        })
+    };
     mapped(value, &text)
 }
 
@@ -106,11 +124,19 @@ impl Playing<'_> {
     /// The topics of the case, and those that records go to, unless a later phase makes them.
     async fn make_topics(&self) {
         let phases = self.case["phases"].as_array().into_iter().flatten();
-        let records = phases.clone().flat_map(|phase| phase["produce"].as_array().into_iter().flatten());
+        let records = phases
+            .clone()
+            .flat_map(|phase| phase["produce"].as_array().into_iter().flatten());
         let named = |topics: &Value| topics.as_object().cloned().unwrap_or_default();
         let mut wanted = named(&self.case["topics"]);
-        let later: Vec<_> = phases.flat_map(|phase| named(&phase["make_topics"])).map(|(topic, _)| topic).collect();
-        for topic in records.filter_map(|record| record["topic"].as_str()).filter(|t| !later.iter().any(|l| l == t)) {
+        let later: Vec<_> = phases
+            .flat_map(|phase| named(&phase["make_topics"]))
+            .map(|(topic, _)| topic)
+            .collect();
+        for topic in records
+            .filter_map(|record| record["topic"].as_str())
+            .filter(|t| !later.iter().any(|l| l == t))
+        {
             wanted.entry(topic.to_owned()).or_insert_with(|| json!(1));
         }
         self.create_topics(&wanted).await;
@@ -118,7 +144,10 @@ impl Playing<'_> {
 
     async fn create_topics(&self, topics: &Map<String, Value>) {
         for (topic, partitions) in topics {
-            let partitions = partitions.as_i64().and_then(|n| i32::try_from(n).ok()).expect("a number of partitions");
+            let partitions = partitions
+                .as_i64()
+                .and_then(|n| i32::try_from(n).ok())
+                .expect("a number of partitions");
             self.topics.create(topic, partitions).await;
         }
     }
@@ -141,7 +170,9 @@ impl Playing<'_> {
             self.reply(number, "create", &answer);
         }
         if phase["put_config"].is_object() {
-            let answer = self.ask("PUT", Some("/config"), Some(&phase["put_config"])).await;
+            let answer = self
+                .ask("PUT", Some("/config"), Some(&phase["put_config"]))
+                .await;
             self.reply(number, "put_config", &answer);
         }
         if let Some(action) = phase["action"].as_str() {
@@ -153,7 +184,9 @@ impl Playing<'_> {
         if let Some(name) = phase["snapshot"].as_str() {
             let tables = self.tables().await;
             let tables = tables.as_object().into_iter().flatten();
-            let rows: Map<_, _> = tables.map(|(name, table)| (name.clone(), table["rows"].clone())).collect();
+            let rows: Map<_, _> = tables
+                .map(|(name, table)| (name.clone(), table["rows"].clone()))
+                .collect();
             let mut snapshot = self.states().await;
             snapshot.insert("rows".to_owned(), rows.into());
             let snapshots = self.seen.entry("snapshots").or_insert_with(|| json!({}));
@@ -187,7 +220,9 @@ impl Playing<'_> {
 
     /// A request about the connector; without a path, about all of them.
     async fn ask(&self, method: &str, path: Option<&str>, body: Option<&Value>) -> Answer {
-        let path = path.map_or("/connectors".to_owned(), |path| format!("{}{path}", self.path));
+        let path = path.map_or("/connectors".to_owned(), |path| {
+            format!("{}{path}", self.path)
+        });
         let body = body.map(|body| ("application/json", body.to_string()));
         let end = Instant::now() + PATIENCE;
         loop {
@@ -213,10 +248,18 @@ impl Playing<'_> {
     }
 
     fn produce(&mut self, records: &[Value]) {
-        let producer: BaseProducer = self.topics.client().set("linger.ms", "5").create().expect("producer");
+        let producer: BaseProducer = self
+            .topics
+            .client()
+            .set("linger.ms", "5")
+            .create()
+            .expect("producer");
         for record in records {
             let topic = record["topic"].as_str().expect("a topic");
-            let partition = record["partition"].as_i64().and_then(|n| i32::try_from(n).ok()).unwrap_or(0);
+            let partition = record["partition"]
+                .as_i64()
+                .and_then(|n| i32::try_from(n).ok())
+                .unwrap_or(0);
             let repeat = record["repeat"].as_i64();
             for n in 0..repeat.unwrap_or(1) {
                 let part = |name: &str| bytes(record, name, repeat.map(|_| n));
@@ -229,12 +272,19 @@ impl Playing<'_> {
                 let mut unsent = Some(message);
                 while let Some(message) = unsent.take() {
                     if let Err((error, message)) = producer.send(message) {
-                        assert!(error.to_string().contains("QueueFull"), "produce to {topic}: {error}");
+                        assert!(
+                            error.to_string().contains("QueueFull"),
+                            "produce to {topic}: {error}"
+                        );
                         producer.poll(Duration::from_millis(10));
                         unsent = Some(message);
                     }
                 }
-                match self.produced.iter_mut().find(|(t, p, _)| t == topic && *p == partition) {
+                match self
+                    .produced
+                    .iter_mut()
+                    .find(|(t, p, _)| t == topic && *p == partition)
+                {
                     Some((.., count)) => *count += 1,
                     None => self.produced.push((topic.to_owned(), partition, 1)),
                 }
@@ -249,9 +299,13 @@ impl Playing<'_> {
         for (topic, partition, _) in &self.produced {
             wanted.add_partition(topic, *partition);
         }
-        let Ok(committed) = self.group.committed_offsets(wanted, PATIENCE) else { return false };
+        let Ok(committed) = self.group.committed_offsets(wanted, PATIENCE) else {
+            return false;
+        };
         self.produced.iter().all(|(topic, partition, count)| {
-            let found = committed.find_partition(topic, *partition).map(|found| found.offset());
+            let found = committed
+                .find_partition(topic, *partition)
+                .map(|found| found.offset());
             matches!(found, Some(Offset::Offset(offset)) if offset >= *count)
         })
     }
@@ -260,17 +314,29 @@ impl Playing<'_> {
     fn offsets(&self, run: &str) -> Value {
         let metadata = self.group.fetch_metadata(None, PATIENCE).expect("metadata");
         let mut wanted = TopicPartitionList::new();
-        for topic in metadata.topics().iter().filter(|topic| topic.name().contains(run)) {
+        for topic in metadata
+            .topics()
+            .iter()
+            .filter(|topic| topic.name().contains(run))
+        {
             for partition in topic.partitions() {
                 wanted.add_partition(topic.name(), partition.id());
             }
         }
-        for topic in self.case["expect"]["group_offsets"].as_object().into_iter().flatten().map(|(topic, _)| topic) {
+        for topic in self.case["expect"]["group_offsets"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(topic, _)| topic)
+        {
             if wanted.elements_for_topic(topic).is_empty() {
                 wanted.add_partition(topic, 0);
             }
         }
-        let committed = self.group.committed_offsets(wanted, PATIENCE).expect("committed offsets");
+        let committed = self
+            .group
+            .committed_offsets(wanted, PATIENCE)
+            .expect("committed offsets");
         let mut found = json!({});
         let mut elements = committed.elements();
         elements.sort_by_key(|element| (element.topic().to_owned(), element.partition()));
@@ -289,7 +355,8 @@ impl Playing<'_> {
 
     async fn failed(&self) -> bool {
         self.status().await.is_some_and(|status| {
-            status["connector"]["state"] == "FAILED" || tasks(&status).any(|task| task["state"] == "FAILED")
+            status["connector"]["state"] == "FAILED"
+                || tasks(&status).any(|task| task["state"] == "FAILED")
         })
     }
 
@@ -304,11 +371,14 @@ impl Playing<'_> {
                 self.all_committed() || self.failed().await
             } else if let Some(state) = what.get("task") {
                 let status = self.status().await.unwrap_or_default();
-                tasks(&status).next().is_some() && tasks(&status).all(|task| task["state"] == *state)
+                tasks(&status).next().is_some()
+                    && tasks(&status).all(|task| task["state"] == *state)
             } else if let Some(wanted) = what["rows"].as_object() {
                 let tables = self.tables().await;
                 let rows = |table: &String| tables[table]["rows"].as_array().map_or(0, Vec::len);
-                wanted.iter().all(|(table, count)| rows(table) as u64 == count.as_u64().unwrap_or_default())
+                wanted
+                    .iter()
+                    .all(|(table, count)| rows(table) as u64 == count.as_u64().unwrap_or_default())
                     || self.failed().await
             } else {
                 panic!("unknown wait {what}")
@@ -319,7 +389,9 @@ impl Playing<'_> {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let late = self.seen.entry("timed_out").or_insert_with(|| json!([]));
-        late.as_array_mut().into_iter().for_each(|late| late.push(what.clone()));
+        late.as_array_mut()
+            .into_iter()
+            .for_each(|late| late.push(what.clone()));
     }
 
     async fn await_state(&self, wanted: &str, patience: Duration) {
@@ -327,8 +399,9 @@ impl Playing<'_> {
         while Instant::now() < end {
             if let Some(status) = self.status().await
                 && status["connector"]["state"] == wanted
-                && tasks(&status)
-                    .all(|task| task["state"] == wanted || task["state"] == "FAILED" && wanted != "RUNNING")
+                && tasks(&status).all(|task| {
+                    task["state"] == wanted || task["state"] == "FAILED" && wanted != "RUNNING"
+                })
             {
                 return;
             }
@@ -337,10 +410,20 @@ impl Playing<'_> {
     }
 
     async fn await_empty_group(&self) {
-        let (name, end) = (self.path.replace("/connectors/", "connect-"), Instant::now() + Duration::from_secs(30));
+        let (name, end) = (
+            self.path.replace("/connectors/", "connect-"),
+            Instant::now() + Duration::from_secs(30),
+        );
         while Instant::now() < end {
-            let groups = self.group.fetch_group_list(Some(&name), PATIENCE).expect("groups");
-            if groups.groups().iter().all(|group| group.members().is_empty()) {
+            let groups = self
+                .group
+                .fetch_group_list(Some(&name), PATIENCE)
+                .expect("groups");
+            if groups
+                .groups()
+                .iter()
+                .all(|group| group.members().is_empty())
+            {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -350,7 +433,8 @@ impl Playing<'_> {
     /// Connector and task states, once they have settled.
     async fn states(&self) -> Map<String, Value> {
         let end = Instant::now() + Duration::from_secs(15);
-        let unsettled = |state: &Value| matches!(state["state"].as_str(), Some("UNASSIGNED" | "RESTARTING"));
+        let unsettled =
+            |state: &Value| matches!(state["state"].as_str(), Some("UNASSIGNED" | "RESTARTING"));
         let mut status = self.status().await;
         while let Some(seen) = &status
             && Instant::now() < end
@@ -360,26 +444,39 @@ impl Playing<'_> {
             status = self.status().await;
         }
         let state = |of: &Value| {
-            let mut out: Map<_, _> =
-                ["id", "state"].iter().filter_map(|key| Some(((*key).to_owned(), of.get(key)?.clone()))).collect();
+            let mut out: Map<_, _> = ["id", "state"]
+                .iter()
+                .filter_map(|key| Some(((*key).to_owned(), of.get(key)?.clone())))
+                .collect();
             if let Some(trace) = of["trace"].as_str().filter(|trace| !trace.is_empty()) {
                 out.insert("trace".to_owned(), lines(trace));
             }
             Value::Object(out)
         };
         let (connector, tasks) = match &status {
-            Some(status) => (state(&status["connector"]), tasks(status).map(state).collect()),
+            Some(status) => (
+                state(&status["connector"]),
+                tasks(status).map(state).collect(),
+            ),
             None => (Value::Null, json!([])),
         };
-        Map::from_iter([("connector".to_owned(), connector), ("tasks".to_owned(), tasks)])
+        Map::from_iter([
+            ("connector".to_owned(), connector),
+            ("tasks".to_owned(), tasks),
+        ])
     }
 
     async fn tables(&self) -> Value {
-        self.database.tables(self.case["column_order"] == "any").await
+        self.database
+            .tables(self.case["column_order"] == "any")
+            .await
     }
 
     async fn look(&mut self, run: &str) -> Value {
-        let mut seen = Map::from_iter([("replies".to_owned(), Value::Array(std::mem::take(&mut self.replies)))]);
+        let mut seen = Map::from_iter([(
+            "replies".to_owned(),
+            Value::Array(std::mem::take(&mut self.replies)),
+        )]);
         seen.extend(self.states().await);
         if self.created && self.status().await.is_some() {
             // a clean stop commits what has been written
@@ -411,7 +508,9 @@ fn bytes(record: &Value, name: &str, number: Option<i64>) -> Option<Vec<u8>> {
         return Some((0..hex.len()).step_by(2).map(digit).collect());
     }
     let text = record[name].as_str()?;
-    let text = number.map_or(text.to_owned(), |number| text.replace("{{i}}", &number.to_string()));
+    let text = number.map_or(text.to_owned(), |number| {
+        text.replace("{{i}}", &number.to_string())
+    });
     let many = Regex::new(r"\{\{(.)\*(\d+)\}\}").expect("a regular expression");
     let repeated = |found: &Captures<'_>| found[1].repeat(found[2].parse().expect("a count"));
     Some(many.replace_all(&text, repeated).into_owned().into_bytes())
@@ -420,7 +519,10 @@ fn bytes(record: &Value, name: &str, number: Option<i64>) -> Option<Vec<u8>> {
 fn headers(pairs: &Value) -> Option<OwnedHeaders> {
     let pairs = pairs.as_array().filter(|pairs| !pairs.is_empty())?;
     let headers = pairs.iter().fold(OwnedHeaders::new(), |headers, pair| {
-        headers.insert(Header { key: pair[0].as_str().expect("a name"), value: pair[1].as_str() })
+        headers.insert(Header {
+            key: pair[0].as_str().expect("a name"),
+            value: pair[1].as_str(),
+        })
     });
     Some(headers)
 }
@@ -429,20 +531,30 @@ fn headers(pairs: &Value) -> Option<OwnedHeaders> {
 fn lines(trace: &str) -> Value {
     let frame = Regex::new(r"^\s+(at |\.\.\. \d+ |Suppressed:)").expect("a regular expression");
     let lines = trace.split('\n').map(str::trim_end);
-    lines.filter(|line| !line.trim().is_empty() && !frame.is_match(line)).collect()
+    lines
+        .filter(|line| !line.trim().is_empty() && !frame.is_match(line))
+        .collect()
 }
 
 fn dead_letter(entry: &Entry) -> Value {
     let readable = |data: &Option<Vec<u8>>| {
         data.as_ref().map(|data| match std::str::from_utf8(data) {
             Ok(text) => text.to_owned(),
-            Err(_) => data.iter().fold("hex:".to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
+            Err(_) => data
+                .iter()
+                .fold("hex:".to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
         })
     };
     let header = |(name, value): &(String, Option<Vec<u8>>)| {
         let text = readable(value);
         let text = if name.ends_with("exception.stacktrace") {
-            text.map(|text| text.split('\n').next().unwrap_or_default().trim_end().to_owned())
+            text.map(|text| {
+                text.split('\n')
+                    .next()
+                    .unwrap_or_default()
+                    .trim_end()
+                    .to_owned()
+            })
         } else {
             text
         };

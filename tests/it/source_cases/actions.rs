@@ -13,14 +13,25 @@ const AGAIN_WITHIN: Duration = Duration::from_secs(40);
 
 impl Case<'_> {
     /// Does one step; what was answered.
-    pub(super) async fn act(&mut self, step: &Value, database: &mut Database) -> Result<Value, Failure> {
+    pub(super) async fn act(
+        &mut self,
+        step: &Value,
+        database: &mut Database,
+    ) -> Result<Value, Failure> {
         let (name, argument) = match step {
             Value::String(name) => (name.as_str(), &Value::Null),
-            Value::Object(members) => members.iter().next().map(|(n, v)| (n.as_str(), v)).expect("an action"),
+            Value::Object(members) => members
+                .iter()
+                .next()
+                .map(|(n, v)| (n.as_str(), v))
+                .expect("an action"),
             other => return Err(format!("no action: {other}")),
         };
         match name {
-            "sleep_s" => tokio::time::sleep(Duration::from_secs_f64(argument.as_f64().expect("seconds"))).await,
+            "sleep_s" => {
+                tokio::time::sleep(Duration::from_secs_f64(argument.as_f64().expect("seconds")))
+                    .await
+            }
             "sql" => {
                 for statement in list(argument) {
                     database.send(statement.as_str().expect("SQL")).await?;
@@ -44,8 +55,13 @@ impl Case<'_> {
         match name {
             "validate" => {
                 members.insert("name".to_owned(), self.run.into());
-                let class = config["connector.class"].as_str().and_then(|class| class.rsplit('.').next());
-                let path = format!("/connector-plugins/{}/config/validate", class.expect("a class"));
+                let class = config["connector.class"]
+                    .as_str()
+                    .and_then(|class| class.rsplit('.').next());
+                let path = format!(
+                    "/connector-plugins/{}/config/validate",
+                    class.expect("a class")
+                );
                 validation(&self.send("PUT", &path, Some(&config)).await)
             }
             "update" => {
@@ -80,10 +96,15 @@ impl Case<'_> {
         let body = (name == "alter_offsets").then(|| json!({"offsets": argument}));
         let answer = self.send(method, &self.path(rest), body.as_ref()).await;
         Ok(match name {
-            "get_offsets" => json!({"do": name, "status": answer.status, "body": sorted(answer.body)}),
+            "get_offsets" => {
+                json!({"do": name, "status": answer.status, "body": sorted(answer.body)})
+            }
             "get_tasks" => {
                 let tasks = answer.body.as_array().cloned().unwrap_or_default();
-                let tables: Vec<_> = tasks.iter().map(|task| task["config"]["tables"].clone()).collect();
+                let tables: Vec<_> = tasks
+                    .iter()
+                    .map(|task| task["config"]["tables"].clone())
+                    .collect();
                 json!({"do": name, "status": answer.status, "tables": tables})
             }
             _ => {
@@ -112,15 +133,23 @@ impl Case<'_> {
     async fn settle(&mut self, name: &str) {
         let ended = ["RUNNING", "FAILED"];
         match name {
-            "pause" => self.wait_for(|s| s.connector == "PAUSED" && s.tasks_are(&["PAUSED", "FAILED"])).await,
-            "stop" => self.wait_for(|s| s.connector == "STOPPED" && s.tasks.is_empty()).await,
+            "pause" => {
+                self.wait_for(|s| s.connector == "PAUSED" && s.tasks_are(&["PAUSED", "FAILED"]))
+                    .await
+            }
+            "stop" => {
+                self.wait_for(|s| s.connector == "STOPPED" && s.tasks.is_empty())
+                    .await
+            }
             "resume" => {
                 let done = |s: &super::play::Status| !s.tasks.is_empty() && s.tasks_are(&ended);
-                self.wait_for(|s| ended.contains(&s.connector.as_str()) && done(s)).await;
+                self.wait_for(|s| ended.contains(&s.connector.as_str()) && done(s))
+                    .await;
             }
             "restart" | "restart_task" => {
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                self.wait_for(|s| ended.contains(&s.connector.as_str()) && s.tasks_are(&ended)).await;
+                self.wait_for(|s| ended.contains(&s.connector.as_str()) && s.tasks_are(&ended))
+                    .await;
             }
             "delete" => {
                 self.wait_for(|s| s.connector == "http 404").await;
@@ -142,11 +171,22 @@ fn told(name: &str, answer: &Answer) -> Value {
 fn validation(answer: &Answer) -> Value {
     let mut told = json!({"do": "validate", "status": answer.status});
     if answer.status == 200 {
-        let entries = answer.body["configs"].as_array().cloned().unwrap_or_default();
-        let wrong = entries.iter().map(|entry| &entry["value"]).filter(|value| value["errors"] != json!([]));
+        let entries = answer.body["configs"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let wrong = entries
+            .iter()
+            .map(|entry| &entry["value"])
+            .filter(|value| value["errors"] != json!([]));
         told["error_count"] = answer.body["error_count"].clone();
         told["errors"] = wrong
-            .map(|value| (value["name"].as_str().unwrap_or_default().to_owned(), value["errors"].clone()))
+            .map(|value| {
+                (
+                    value["name"].as_str().unwrap_or_default().to_owned(),
+                    value["errors"].clone(),
+                )
+            })
             .collect();
     }
     told

@@ -9,20 +9,52 @@ use serde_json::{Map, Value};
 pub(super) fn differences(recording: &Value, seen: &Value, must_say: &[String]) -> Vec<String> {
     let expected = &recording["expected"];
     let mut lines = Vec::new();
-    for (number, want) in expected["phases"].as_array().expect("phases").iter().enumerate() {
+    for (number, want) in expected["phases"]
+        .as_array()
+        .expect("phases")
+        .iter()
+        .enumerate()
+    {
         let (got, at) = (&seen["phases"][number], format!("phase {}", number + 1));
         for part in ["answers", "status"] {
-            json(&format!("{at} {part}"), &without_texts(&want[part]), &without_texts(&got[part]), &mut lines);
+            json(
+                &format!("{at} {part}"),
+                &without_texts(&want[part]),
+                &without_texts(&got[part]),
+                &mut lines,
+            );
         }
         records(&at, &want["records"], &got["records"], &mut lines);
     }
-    records("after the last phase", &Map::new().into(), &seen["late_records"], &mut lines);
-    json("partitions of topics", &expected["topics"], &seen["topics"], &mut lines);
-    offsets(&expected["offsets_topic"], &seen["offsets_topic"], &mut lines);
-    json("GET offsets", &expected["offsets"], &seen["offsets"], &mut lines);
+    records(
+        "after the last phase",
+        &Map::new().into(),
+        &seen["late_records"],
+        &mut lines,
+    );
+    json(
+        "partitions of topics",
+        &expected["topics"],
+        &seen["topics"],
+        &mut lines,
+    );
+    offsets(
+        &expected["offsets_topic"],
+        &seen["offsets_topic"],
+        &mut lines,
+    );
+    json(
+        "GET offsets",
+        &expected["offsets"],
+        &seen["offsets"],
+        &mut lines,
+    );
     let mut said = Vec::new();
     texts(&seen["phases"], false, &mut said);
-    for text in must_say.iter().filter(|text| !said.iter().any(|said| said.contains(text.as_str()))) {
+    for text in must_say
+        .iter()
+        .filter(|text| !said.iter().any(|said| said.contains(text.as_str())))
+    {
         lines.push(format!("nothing says {text:?}, but: {said:?}"));
     }
     lines
@@ -32,9 +64,16 @@ pub(super) fn differences(recording: &Value, seen: &Value, must_say: &[String]) 
 fn without_texts(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
-            let kept = members.iter().filter(|(name, _)| !["message", "trace"].contains(&name.as_str()));
+            let kept = members
+                .iter()
+                .filter(|(name, _)| !["message", "trace"].contains(&name.as_str()));
             let bare = |(name, value): (&String, &Value)| {
-                let names = |errors: &Map<String, Value>| errors.keys().map(|key| (key.clone(), Value::Null)).collect();
+                let names = |errors: &Map<String, Value>| {
+                    errors
+                        .keys()
+                        .map(|key| (key.clone(), Value::Null))
+                        .collect()
+                };
                 let value = match value {
                     Value::Object(errors) if name == "errors" => names(errors),
                     value => without_texts(value),
@@ -55,7 +94,11 @@ fn texts(value: &Value, inside: bool, out: &mut Vec<String>) {
         Value::Array(items) => items.iter().for_each(|item| texts(item, inside, out)),
         Value::Object(members) => {
             for (name, value) in members.iter().filter(|(name, _)| *name != "records") {
-                texts(value, inside || ["message", "trace", "errors"].contains(&name.as_str()), out);
+                texts(
+                    value,
+                    inside || ["message", "trace", "errors"].contains(&name.as_str()),
+                    out,
+                );
             }
         }
         _ => {}
@@ -64,27 +107,55 @@ fn texts(value: &Value, inside: bool, out: &mut Vec<String>) {
 
 fn records(at: &str, want: &Value, got: &Value, lines: &mut Vec<String>) {
     let empty = Map::new();
-    let (want, got) = (want.as_object().unwrap_or(&empty), got.as_object().unwrap_or(&empty));
+    let (want, got) = (
+        want.as_object().unwrap_or(&empty),
+        got.as_object().unwrap_or(&empty),
+    );
     for topic in want.keys().chain(got.keys()).collect::<BTreeSet<_>>() {
-        let list = |from: &Map<String, Value>| from.get(topic).and_then(Value::as_array).cloned().unwrap_or_default();
+        let list = |from: &Map<String, Value>| {
+            from.get(topic)
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default()
+        };
         let (a, b) = (list(want), list(got));
         if a.len() != b.len() {
-            lines.push(format!("{at}, topic {topic}: expected {} records, got {}", a.len(), b.len()));
+            lines.push(format!(
+                "{at}, topic {topic}: expected {} records, got {}",
+                a.len(),
+                b.len()
+            ));
         }
         for (index, (a, b)) in a.iter().zip(&b).enumerate() {
             for field in ["key", "value", "headers", "partition"] {
-                text(&format!("{at}, topic {topic}[{index}] {field}"), &a[field], &b[field], lines);
+                text(
+                    &format!("{at}, topic {topic}[{index}] {field}"),
+                    &a[field],
+                    &b[field],
+                    lines,
+                );
             }
         }
-        let more = if a.len() > b.len() { &a[b.len()..] } else { &b[a.len()..] };
-        lines.extend(more.iter().take(3).map(|record| format!("{at}, topic {topic}: one side only: {record}")));
+        let more = if a.len() > b.len() {
+            &a[b.len()..]
+        } else {
+            &b[a.len()..]
+        };
+        lines.extend(
+            more.iter()
+                .take(3)
+                .map(|record| format!("{at}, topic {topic}: one side only: {record}")),
+        );
     }
 }
 
 fn offsets(want: &Value, got: &Value, lines: &mut Vec<String>) {
     let by_key = |entries: &Value| {
         let entries = entries.as_array().cloned().unwrap_or_default();
-        entries.iter().map(|e| (e["key"].to_string(), e["value"].clone())).collect::<BTreeMap<_, _>>()
+        entries
+            .iter()
+            .map(|e| (e["key"].to_string(), e["value"].clone()))
+            .collect::<BTreeMap<_, _>>()
     };
     let (want, got) = (by_key(want), by_key(got));
     for key in want.keys().chain(got.keys()).collect::<BTreeSet<_>>() {
@@ -107,7 +178,11 @@ fn text(at: &str, want: &Value, got: &Value, lines: &mut Vec<String>) {
         json(at, &a, &b, lines);
     }
     if lines.len() == before {
-        lines.push(format!("{at}: expected {}, got {}", short(want), short(got)));
+        lines.push(format!(
+            "{at}: expected {}, got {}",
+            short(want),
+            short(got)
+        ));
     }
 }
 
@@ -118,7 +193,11 @@ fn json(at: &str, want: &Value, got: &Value, lines: &mut Vec<String>) {
                 let member = |from: &Map<String, Value>| from.get(key).cloned();
                 match (member(a), member(b)) {
                     (Some(a), Some(b)) => json(&format!("{at}.{key}"), &a, &b, lines),
-                    (a, b) => lines.push(format!("{at}.{key}: expected {}, got {}", maybe(a), maybe(b))),
+                    (a, b) => lines.push(format!(
+                        "{at}.{key}: expected {}, got {}",
+                        maybe(a),
+                        maybe(b)
+                    )),
                 }
             }
         }
@@ -127,7 +206,12 @@ fn json(at: &str, want: &Value, got: &Value, lines: &mut Vec<String>) {
                 json(&format!("{at}[{index}]"), a, b, lines);
             }
             if a.len() != b.len() {
-                lines.push(format!("{at}: expected {} items, got {}: {}", a.len(), b.len(), short(got)));
+                lines.push(format!(
+                    "{at}: expected {} items, got {}: {}",
+                    a.len(),
+                    b.len(),
+                    short(got)
+                ));
             }
         }
         (a, b) if a == b => {}
@@ -141,5 +225,9 @@ fn maybe(value: Option<Value>) -> String {
 
 fn short(value: &Value) -> String {
     let text = value.to_string();
-    if text.chars().count() <= 300 { text } else { text.chars().take(300).chain("…".chars()).collect() }
+    if text.chars().count() <= 300 {
+        text
+    } else {
+        text.chars().take(300).chain("…".chars()).collect()
+    }
 }

@@ -21,13 +21,20 @@ impl Database {
             let mut connection = lab().mariadb().connect("mysql").await;
             to_mariadb(&mut connection, "SET sql_mode = DEFAULT").await?;
             let charset = "CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci";
-            to_mariadb(&mut connection, &format!("CREATE DATABASE `{name}` {charset}")).await?;
+            to_mariadb(
+                &mut connection,
+                &format!("CREATE DATABASE `{name}` {charset}"),
+            )
+            .await?;
             to_mariadb(&mut connection, &format!("USE `{name}`")).await?;
             Self::MariaDb(connection)
         } else {
             let mut connection = lab().postgres().connect("postgres").await;
-            to_postgres(&mut connection, &format!("CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8'"))
-                .await?;
+            to_postgres(
+                &mut connection,
+                &format!("CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8'"),
+            )
+            .await?;
             let mut connection = lab().postgres().connect(name).await;
             to_postgres(&mut connection, "SET TIME ZONE 'UTC'").await?;
             Self::Postgres(connection)
@@ -51,8 +58,11 @@ impl Database {
         match &mut self {
             Self::MariaDb(connection) => {
                 let sql = "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE CONCAT(?, '%')";
-                let names: Vec<(String,)> =
-                    sqlx::query_as(sql).bind(name).fetch_all(&mut *connection).await.map_err(|e| e.to_string())?;
+                let names: Vec<(String,)> = sqlx::query_as(sql)
+                    .bind(name)
+                    .fetch_all(&mut *connection)
+                    .await
+                    .map_err(|e| e.to_string())?;
                 for (name,) in names {
                     to_mariadb(connection, &format!("DROP DATABASE `{name}`")).await?;
                 }
@@ -60,7 +70,11 @@ impl Database {
             Self::Postgres(_) => {
                 drop(self);
                 let mut connection = lab().postgres().connect("postgres").await;
-                to_postgres(&mut connection, &format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)")).await?;
+                to_postgres(
+                    &mut connection,
+                    &format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"),
+                )
+                .await?;
             }
         }
         Ok(())
@@ -68,11 +82,15 @@ impl Database {
 }
 
 async fn to_mariadb(connection: &mut MySqlConnection, sql: &str) -> Result<(), Failure> {
-    let sent = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await;
+    let sent = connection
+        .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
+        .await;
     sent.map(drop).map_err(|error| format!("{error} in: {sql}"))
 }
 
 async fn to_postgres(connection: &mut PgConnection, sql: &str) -> Result<(), Failure> {
-    let sent = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await;
+    let sent = connection
+        .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
+        .await;
     sent.map(drop).map_err(|error| format!("{error} in: {sql}"))
 }

@@ -46,7 +46,9 @@ pub(super) struct Status {
 impl Status {
     /// Whether it has tasks, all in one of these states.
     pub(super) fn tasks_are(&self, states: &[&str]) -> bool {
-        self.tasks.iter().all(|task| states.contains(&task.as_str()))
+        self.tasks
+            .iter()
+            .all(|task| states.contains(&task.as_str()))
     }
 
     fn json(&self) -> Value {
@@ -62,7 +64,10 @@ impl Status {
     }
 
     fn moves(&self) -> bool {
-        self.tasks.iter().chain([&self.connector]).any(|state| state == "UNASSIGNED" || state == "RESTARTING")
+        self.tasks
+            .iter()
+            .chain([&self.connector])
+            .any(|state| state == "UNASSIGNED" || state == "RESTARTING")
     }
 }
 
@@ -76,7 +81,17 @@ impl<'a> Case<'a> {
         listed: bool,
     ) -> Self {
         let patience = if listed { LITTLE } else { PLENTY };
-        Self { recording, run, rest, watch, names, taken: BTreeMap::new(), listed, patience, exists: false }
+        Self {
+            recording,
+            run,
+            rest,
+            watch,
+            names,
+            taken: BTreeMap::new(),
+            listed,
+            patience,
+            exists: false,
+        }
     }
 
     /// What was seen, in the form of the recording's `expected`.
@@ -100,20 +115,34 @@ impl<'a> Case<'a> {
                 self.act(&"stop".into(), database).await?;
             }
             let answer = self.rest.get(&self.path("/offsets")).await;
-            seen["offsets"] = if answer.status == 200 { sorted(answer.body) } else { json!({"status": answer.status}) };
+            seen["offsets"] = if answer.status == 200 {
+                sorted(answer.body)
+            } else {
+                json!({"status": answer.status})
+            };
         }
         seen["offsets_topic"] = self.final_offsets().await;
         let counts = self.watch.records(self.run);
-        seen["topics"] = counts.iter().map(|(topic, by)| (topic.clone(), Value::from(by.len()))).collect();
+        seen["topics"] = counts
+            .iter()
+            .map(|(topic, by)| (topic.clone(), Value::from(by.len())))
+            .collect();
         if self.recording["repeats"] != true {
             seen["late_records"] = self.take(usize::MAX);
         }
         Ok(self.generalised(seen))
     }
 
-    async fn phase(&mut self, phase: &Value, want: &Value, database: &mut Database) -> Result<Value, Failure> {
+    async fn phase(
+        &mut self,
+        phase: &Value,
+        want: &Value,
+        database: &mut Database,
+    ) -> Result<Value, Failure> {
         for statement in list(&phase["sql"]) {
-            database.send(self.filled(statement).as_str().expect("SQL")).await?;
+            database
+                .send(self.filled(statement).as_str().expect("SQL"))
+                .await?;
         }
         let mut seen = Map::new();
         let mut answers = Vec::new();
@@ -133,7 +162,8 @@ impl<'a> Case<'a> {
                 tokio::time::sleep(SETTLE).await;
             }
         } else if let Some(state) = phase["task"].as_str() {
-            self.wait_for(|status| !status.tasks.is_empty() && status.tasks_are(&[state])).await;
+            self.wait_for(|status| !status.tasks.is_empty() && status.tasks_are(&[state]))
+                .await;
             tokio::time::sleep(SETTLE).await;
         } else if let Some(state) = phase["connector"].as_str() {
             self.wait_for(|status| status.connector == state).await;
@@ -152,7 +182,8 @@ impl<'a> Case<'a> {
     /// A listed case in which nothing was recorded has as long to show its difference as others have to agree.
     async fn wait_for_a_difference(&self, want: &Value) {
         let begun = Instant::now();
-        while self.listed && self.exists && begun.elapsed() < PLENTY && self.status().await.is(want) {
+        while self.listed && self.exists && begun.elapsed() < PLENTY && self.status().await.is(want)
+        {
             let offsets = self.generalised(self.watch.offsets(self.run).into());
             if offsets != self.recording["expected"]["offsets_topic"] {
                 return;
@@ -168,7 +199,14 @@ impl<'a> Case<'a> {
         while self.watch.count(self.run) < had + count && begun.elapsed() < self.patience {
             tokio::time::sleep(TICK).await;
             let late = self.exists && begun.elapsed() > Duration::from_secs(4);
-            if late && self.status().await.tasks.iter().any(|task| task == "FAILED") {
+            if late
+                && self
+                    .status()
+                    .await
+                    .tasks
+                    .iter()
+                    .any(|task| task == "FAILED")
+            {
                 return;
             }
         }
@@ -205,16 +243,24 @@ impl<'a> Case<'a> {
     pub(super) async fn status(&self) -> Status {
         let answer = self.rest.get(&self.path("/status")).await;
         if answer.status != 200 {
-            return Status { connector: format!("http {}", answer.status), tasks: Vec::new(), traces: Vec::new() };
+            return Status {
+                connector: format!("http {}", answer.status),
+                tasks: Vec::new(),
+                traces: Vec::new(),
+            };
         }
         let mut tasks = answer.body["tasks"].as_array().cloned().unwrap_or_default();
         tasks.sort_by_key(|task| task["id"].as_i64());
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let traced = [&answer.body["connector"]].into_iter().chain(&tasks);
-        let traces = traced.filter_map(|part| part["trace"].as_str()).filter(|trace| !trace.is_empty());
+        let traces = traced
+            .filter_map(|part| part["trace"].as_str())
+            .filter(|trace| !trace.is_empty());
         Status {
             connector: text(&answer.body["connector"]["state"]),
-            traces: traces.map(|trace| trace.lines().next().unwrap_or_default().to_owned()).collect(),
+            traces: traces
+                .map(|trace| trace.lines().next().unwrap_or_default().to_owned())
+                .collect(),
             tasks: tasks.iter().map(|task| text(&task["state"])).collect(),
         }
     }
@@ -283,7 +329,10 @@ pub(super) fn sorted(mut body: Value) -> Value {
 fn canonical(value: &Value) -> String {
     match value {
         Value::Object(members) => {
-            let sorted: BTreeMap<_, _> = members.iter().map(|(name, value)| (name, canonical(value))).collect();
+            let sorted: BTreeMap<_, _> = members
+                .iter()
+                .map(|(name, value)| (name, canonical(value)))
+                .collect();
             format!("{sorted:?}")
         }
         other => other.to_string(),

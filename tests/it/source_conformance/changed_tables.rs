@@ -22,9 +22,21 @@ enum Want {
 fn changes(server: Server) -> Vec<Change> {
     let change = |name, sql, want| Change { name, sql, want };
     let mut all = vec![
-        change("added", "ALTER TABLE test ADD COLUMN c INT DEFAULT 9", Want::Field("c", "9")),
-        change("dropped", "ALTER TABLE test DROP COLUMN extra", Want::NoField("extra")),
-        change("renamed", "ALTER TABLE test RENAME COLUMN extra TO other", Want::NoField("extra")),
+        change(
+            "added",
+            "ALTER TABLE test ADD COLUMN c INT DEFAULT 9",
+            Want::Field("c", "9"),
+        ),
+        change(
+            "dropped",
+            "ALTER TABLE test DROP COLUMN extra",
+            Want::NoField("extra"),
+        ),
+        change(
+            "renamed",
+            "ALTER TABLE test RENAME COLUMN extra TO other",
+            Want::NoField("extra"),
+        ),
         change(
             "remade",
             "DROP TABLE test; CREATE TABLE test (b VARCHAR(20), a BIGINT, id INT NOT NULL PRIMARY KEY)",
@@ -38,32 +50,76 @@ fn changes(server: Server) -> Vec<Change> {
     ];
     let retyped: [(&'static str, &'static str, Want); 4] = match server {
         Server::MariaDb => [
-            ("wider", "ALTER TABLE test MODIFY a BIGINT", Want::Field("a", "2")),
-            ("to text", "ALTER TABLE test MODIFY a VARCHAR(9)", Want::Field("a", "2")),
-            ("longer", "ALTER TABLE test MODIFY b VARCHAR(200)", Want::Field("b", "y")),
-            ("to a blob", "ALTER TABLE test MODIFY b BLOB", Want::Field("b", "79")),
+            (
+                "wider",
+                "ALTER TABLE test MODIFY a BIGINT",
+                Want::Field("a", "2"),
+            ),
+            (
+                "to text",
+                "ALTER TABLE test MODIFY a VARCHAR(9)",
+                Want::Field("a", "2"),
+            ),
+            (
+                "longer",
+                "ALTER TABLE test MODIFY b VARCHAR(200)",
+                Want::Field("b", "y"),
+            ),
+            (
+                "to a blob",
+                "ALTER TABLE test MODIFY b BLOB",
+                Want::Field("b", "79"),
+            ),
         ],
         Server::Postgres => [
-            ("wider", "ALTER TABLE test ALTER a TYPE BIGINT", Want::Field("a", "2")),
-            ("to text", "ALTER TABLE test ALTER a TYPE TEXT", Want::Field("a", "2")),
-            ("longer", "ALTER TABLE test ALTER b TYPE VARCHAR(200)", Want::Field("b", "y")),
-            ("to bytes", "ALTER TABLE test ALTER b TYPE BYTEA USING b::bytea", Want::Field("b", "79")),
+            (
+                "wider",
+                "ALTER TABLE test ALTER a TYPE BIGINT",
+                Want::Field("a", "2"),
+            ),
+            (
+                "to text",
+                "ALTER TABLE test ALTER a TYPE TEXT",
+                Want::Field("a", "2"),
+            ),
+            (
+                "longer",
+                "ALTER TABLE test ALTER b TYPE VARCHAR(200)",
+                Want::Field("b", "y"),
+            ),
+            (
+                "to bytes",
+                "ALTER TABLE test ALTER b TYPE BYTEA USING b::bytea",
+                Want::Field("b", "79"),
+            ),
         ],
         Server::Sqlite => return all,
     };
-    all.extend(retyped.into_iter().map(|(name, sql, want)| change(name, sql, want)));
+    all.extend(
+        retyped
+            .into_iter()
+            .map(|(name, sql, want)| change(name, sql, want)),
+    );
     all
 }
 
-const BY_ID: [(&str, &str); 3] =
-    [("mode", "incrementing"), ("incrementing.column.name", "id"), ("validate.non.null", "false")];
-const BY_STAMP: [(&str, &str); 3] =
-    [("mode", "timestamp"), ("timestamp.column.name", "at"), ("validate.non.null", "false")];
+const BY_ID: [(&str, &str); 3] = [
+    ("mode", "incrementing"),
+    ("incrementing.column.name", "id"),
+    ("validate.non.null", "false"),
+];
+const BY_STAMP: [(&str, &str); 3] = [
+    ("mode", "timestamp"),
+    ("timestamp.column.name", "at"),
+    ("validate.non.null", "false"),
+];
 
 async fn goes_on(server: Server, keys: &[(&str, &str)], change: &Change) {
     let about = format!("{server:?} {} {keys:?}", change.name);
     let mut fixture = Fixture::new(server, keys).await;
-    fixture.sql("CREATE TABLE test (id INT NOT NULL PRIMARY KEY, a INT, b VARCHAR(20), extra INT)").await;
+    fixture
+        .sql("CREATE TABLE test (id INT NOT NULL PRIMARY KEY, a INT, b VARCHAR(20), extra INT)")
+        .await;
     fixture.sql("INSERT INTO test VALUES (1, 1, 'x', 5)").await;
     let mut task = fixture.open().await;
     assert_eq!(fixture.column(&mut *task, "id", 1).await, ["1"], "{about}");
@@ -71,16 +127,26 @@ async fn goes_on(server: Server, keys: &[(&str, &str)], change: &Change) {
     fixture.sql(change.sql).await;
     // a reading that looked the columns up before is over
     fixture.nothing_more(&mut *task).await;
-    fixture.sql("INSERT INTO test (id, a, b) VALUES (2, 2, 'y')").await;
+    fixture
+        .sql("INSERT INTO test (id, a, b) VALUES (2, 2, 'y')")
+        .await;
     let records = fixture.read(&mut *task, 1).await;
-    let fields: Vec<_> = records[0].value.schema.iter().flat_map(|schema| &schema.fields).map(|f| &*f.name).collect();
+    let fields: Vec<_> = records[0]
+        .value
+        .schema
+        .iter()
+        .flat_map(|schema| &schema.fields)
+        .map(|f| &*f.name)
+        .collect();
     match change.want {
         Want::Field(name, value) => assert_eq!(shown(member(&records[0], name)), value, "{about}"),
         Want::NoField(name) => assert!(!fields.contains(&name), "{about}: {fields:?}"),
     }
     assert_eq!(task.progress().warnings, [""; 0], "{about}");
     // once more, by the statements that are prepared now
-    fixture.sql("INSERT INTO test (id, a, b) VALUES (3, 3, 'z')").await;
+    fixture
+        .sql("INSERT INTO test (id, a, b) VALUES (3, 3, 'z')")
+        .await;
     assert_eq!(fixture.column(&mut *task, "id", 1).await, ["3"], "{about}");
     task.close().await;
 }
@@ -98,7 +164,12 @@ async fn a_table_that_changes_is_read_on() {
 async fn a_query_sees_the_changes_of_its_table() {
     for server in DATABASES {
         for change in changes(server) {
-            goes_on(server, &[&BY_ID[..], &[("query", "SELECT * FROM test")]].concat(), &change).await;
+            goes_on(
+                server,
+                &[&BY_ID[..], &[("query", "SELECT * FROM test")]].concat(),
+                &change,
+            )
+            .await;
         }
     }
 }
@@ -116,10 +187,16 @@ async fn tables_and_queries_read_in_bulk_see_the_changes() {
                 let mut task = fixture.open().await;
                 fixture.read(&mut *task, 1).await;
                 fixture.sql(change.sql).await;
-                fixture.sql("DELETE FROM test; INSERT INTO test (id, a, b) VALUES (2, 2, 'y')").await;
+                fixture
+                    .sql("DELETE FROM test; INSERT INTO test (id, a, b) VALUES (2, 2, 'y')")
+                    .await;
                 let end = std::time::Instant::now() + crate::SOON;
                 loop {
-                    assert!(std::time::Instant::now() < end, "{about}: not seen, {:?}", task.progress());
+                    assert!(
+                        std::time::Instant::now() < end,
+                        "{about}: not seen, {:?}",
+                        task.progress()
+                    );
                     let batch = match task.poll().await {
                         Ok(batch) => batch,
                         // it changed in the middle of a reading
@@ -127,12 +204,19 @@ async fn tables_and_queries_read_in_bulk_see_the_changes() {
                         Err(error) => panic!("{about}: {error}"),
                     };
                     tokio::time::sleep(batch.idle_for.unwrap_or_default()).await;
-                    let new = batch.records.iter().find(|record| shown(member(record, "id")) == "2");
+                    let new = batch
+                        .records
+                        .iter()
+                        .find(|record| shown(member(record, "id")) == "2");
                     let Some(record) = new else { continue };
                     let schema = record.value.schema.as_ref().unwrap();
                     match change.want {
-                        Want::Field(name, value) => assert_eq!(shown(member(record, name)), value, "{about}"),
-                        Want::NoField(name) => assert_eq!(schema.field_index(name), None, "{about}"),
+                        Want::Field(name, value) => {
+                            assert_eq!(shown(member(record, name)), value, "{about}")
+                        }
+                        Want::NoField(name) => {
+                            assert_eq!(schema.field_index(name), None, "{about}")
+                        }
                     }
                     break;
                 }
@@ -150,14 +234,27 @@ async fn a_query_over_what_is_gone_says_so() {
         let mut fixture = Fixture::new(server, &keys).await;
         fixture.sql("CREATE TABLE test (id INT NOT NULL PRIMARY KEY, extra INT); INSERT INTO test VALUES (1, 1)").await;
         let mut task = fixture.open().await;
-        assert_eq!(fixture.column(&mut *task, "id", 1).await, ["1"], "{server:?}");
+        assert_eq!(
+            fixture.column(&mut *task, "id", 1).await,
+            ["1"],
+            "{server:?}"
+        );
         fixture.sql("ALTER TABLE test DROP COLUMN extra").await;
-        let error = testkit::wait_until("the task fails", crate::SOON, async || task.poll().await.err()).await;
+        let error = testkit::wait_until("the task fails", crate::SOON, async || {
+            task.poll().await.err()
+        })
+        .await;
         assert!(error.to_string().contains("extra"), "{server:?}: {error}");
         task.close().await;
-        fixture.sql("ALTER TABLE test ADD COLUMN extra INT; INSERT INTO test VALUES (2, 2)").await;
+        fixture
+            .sql("ALTER TABLE test ADD COLUMN extra INT; INSERT INTO test VALUES (2, 2)")
+            .await;
         let mut task = fixture.open().await;
-        assert_eq!(fixture.column(&mut *task, "id", 1).await, ["2"], "{server:?}");
+        assert_eq!(
+            fixture.column(&mut *task, "id", 1).await,
+            ["2"],
+            "{server:?}"
+        );
         task.close().await;
     }
 }
@@ -166,19 +263,31 @@ async fn a_query_over_what_is_gone_says_so() {
 #[tokio::test]
 async fn statements_that_the_server_does_not_know_any_more_are_prepared_anew() {
     let mut fixture = Fixture::new(Server::Postgres, &BY_STAMP).await;
-    fixture.sql("CREATE TABLE test (id INT PRIMARY KEY, at TIMESTAMP)").await;
+    fixture
+        .sql("CREATE TABLE test (id INT PRIMARY KEY, at TIMESTAMP)")
+        .await;
     // each reading of the view drops the connection's statements behind its back
     fixture.sql(
         "CREATE FUNCTION forget() RETURNS BOOLEAN LANGUAGE plpgsql VOLATILE AS $$ BEGIN DEALLOCATE ALL; RETURN TRUE; END $$",
     )
     .await;
-    fixture.sql("CREATE VIEW seen AS SELECT id, at FROM test WHERE forget()").await;
+    fixture
+        .sql("CREATE VIEW seen AS SELECT id, at FROM test WHERE forget()")
+        .await;
     fixture.set(&[("table.whitelist", "seen"), ("table.types", "VIEW")]);
-    fixture.sql("INSERT INTO test VALUES (1, '2024-01-01')").await;
+    fixture
+        .sql("INSERT INTO test VALUES (1, '2024-01-01')")
+        .await;
     let mut task = fixture.open().await;
     for id in 1..5 {
         assert_eq!(fixture.column(&mut *task, "id", 1).await, [id.to_string()]);
-        fixture.sql(&format!("INSERT INTO test VALUES ({}, '2024-01-0{}')", id + 1, id + 1)).await;
+        fixture
+            .sql(&format!(
+                "INSERT INTO test VALUES ({}, '2024-01-0{}')",
+                id + 1,
+                id + 1
+            ))
+            .await;
     }
     task.close().await;
 }
@@ -203,27 +312,47 @@ async fn take_turns(server: Server, keys: &[(&str, &str)], twin: &str) {
         }
     };
     let mut fixture = Fixture::new(server, keys).await;
-    fixture.sql("CREATE TABLE test (id INT NOT NULL, a VARCHAR(9), b VARCHAR(9))").await;
+    fixture
+        .sql("CREATE TABLE test (id INT NOT NULL, a VARCHAR(9), b VARCHAR(9))")
+        .await;
     fixture.sql(&format!("CREATE TABLE other ({twin})")).await;
     let mut task = None;
     let mut seen = 0;
     for turn in 1..=12 {
-        let (first, second) = if turn % 2 == 1 { ("test", "other") } else { ("other", "test") };
-        let number =
-            if twin.ends_with("INT") && !twin.ends_with("more INT") { turn.to_string() } else { format!("'b{turn}'") };
+        let (first, second) = if turn % 2 == 1 {
+            ("test", "other")
+        } else {
+            ("other", "test")
+        };
+        let number = if twin.ends_with("INT") && !twin.ends_with("more INT") {
+            turn.to_string()
+        } else {
+            format!("'b{turn}'")
+        };
         let values = format!("VALUES ({turn}, 'a{turn}',");
-        fixture.sql(&format!("INSERT INTO {first} (id, a, b) {values} 'b{turn}')")).await;
-        fixture.sql(&format!("INSERT INTO {second} (id, a, b) {values} {number})")).await;
+        fixture
+            .sql(&format!(
+                "INSERT INTO {first} (id, a, b) {values} 'b{turn}')"
+            ))
+            .await;
+        fixture
+            .sql(&format!(
+                "INSERT INTO {second} (id, a, b) {values} {number})"
+            ))
+            .await;
         if task.is_none() {
             task = Some(fixture.open().await);
         }
-        let Some(task) = &mut task else { unreachable!() };
+        let Some(task) = &mut task else {
+            unreachable!()
+        };
         let (polled, ()) = tokio::join!(task.poll(), fixture.sql(change));
         let batch = match polled {
             Ok(batch) => batch,
             Err(error) => {
                 assert!(
-                    error.kind() == ErrorKind::Retry && !error.message().contains("could not be read"),
+                    error.kind() == ErrorKind::Retry
+                        && !error.message().contains("could not be read"),
                     "{about}: {error}"
                 );
                 continue;
@@ -231,7 +360,10 @@ async fn take_turns(server: Server, keys: &[(&str, &str)], twin: &str) {
         };
         for record in &batch.records {
             let [id, a, b] = ["id", "a", "b"].map(|name| shown(member(record, name)));
-            assert!(a == format!("a{id}") && (b == format!("b{id}") || b == id), "{about}: {id} has {a} and {b}");
+            assert!(
+                a == format!("a{id}") && (b == format!("b{id}") || b == id),
+                "{about}: {id} has {a} and {b}"
+            );
             seen += 1;
         }
         tokio::time::sleep(batch.idle_for.unwrap_or_default()).await;
@@ -247,10 +379,17 @@ async fn no_value_comes_under_the_name_of_another_column_while_tables_change() {
     let query = ("query", "SELECT * FROM test");
     for server in DATABASES {
         // a value of SQLite tells its own type
-        for twin in if server == Server::Sqlite { &TWINS[..3] } else { &TWINS[..] } {
-            for keys in
-                [&[("mode", "bulk"), query][..], &[("mode", "bulk")], &[BY_ID[0], BY_ID[1], BY_ID[2], query], &BY_ID]
-            {
+        for twin in if server == Server::Sqlite {
+            &TWINS[..3]
+        } else {
+            &TWINS[..]
+        } {
+            for keys in [
+                &[("mode", "bulk"), query][..],
+                &[("mode", "bulk")],
+                &[BY_ID[0], BY_ID[1], BY_ID[2], query],
+                &BY_ID,
+            ] {
                 take_turns(server, keys, twin).await;
             }
         }
@@ -265,13 +404,27 @@ async fn a_statement_for_all_columns_gives_those_of_now() {
         ("ALTER TABLE test DROP COLUMN a", "id b"),
         ("ALTER TABLE test RENAME COLUMN a TO c", "id c b"),
     ] {
-        let mut fixture = Fixture::new(Server::Sqlite, &[("mode", "bulk"), ("query", "SELECT * FROM test")]).await;
-        fixture.sql("CREATE TABLE test (id INT, a INT, b INT); INSERT INTO test VALUES (1, 2, 3)").await;
+        let mut fixture = Fixture::new(
+            Server::Sqlite,
+            &[("mode", "bulk"), ("query", "SELECT * FROM test")],
+        )
+        .await;
+        fixture
+            .sql("CREATE TABLE test (id INT, a INT, b INT); INSERT INTO test VALUES (1, 2, 3)")
+            .await;
         let mut connection = fixture.connect().await;
         let statement = "SELECT * FROM test WHERE id > ?";
         let columns = async |connection: &mut SqliteConnection| {
-            let row = sqlx::query(statement).bind(0).fetch_one(connection).await.expect("a row");
-            row.columns().iter().map(|column| column.name().to_owned()).collect::<Vec<_>>().join(" ")
+            let row = sqlx::query(statement)
+                .bind(0)
+                .fetch_one(connection)
+                .await
+                .expect("a row");
+            row.columns()
+                .iter()
+                .map(|column| column.name().to_owned())
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         assert_eq!(columns(&mut connection).await, "id a b");
         fixture.sql(change).await;
@@ -286,7 +439,9 @@ async fn no_two_connections_name_their_statements_alike() {
     let mut names: Vec<String> = Vec::new();
     for _ in 0..2 {
         let mut connection = lab().postgres().connect(&fixture.name).await;
-        let listed = sqlx::query_scalar("SELECT name FROM pg_prepared_statements").fetch_all(&mut connection).await;
+        let listed = sqlx::query_scalar("SELECT name FROM pg_prepared_statements")
+            .fetch_all(&mut connection)
+            .await;
         names.extend(listed.expect("names"));
     }
     assert!(names.len() == 2 && names[0] != names[1], "{names:?}");

@@ -23,20 +23,35 @@ impl Connector<'_> {
     pub(super) async fn new(server: super::fixture::Server, keys: &[(&str, &str)]) -> Self {
         let mut fixture = Fixture::new(server, keys).await;
         let name = unique("conform");
-        fixture.set(&[("topic.prefix", &format!("{name}-")), ("poll.interval.ms", "200")]);
-        Self { rest: lab().worker().rest(), fixture, name }
+        fixture.set(&[
+            ("topic.prefix", &format!("{name}-")),
+            ("poll.interval.ms", "200"),
+        ]);
+        Self {
+            rest: lab().worker().rest(),
+            fixture,
+            name,
+        }
     }
 
     pub(super) async fn create(&self) {
         let class = "io.confluent.connect.jdbc.JdbcSourceConnector";
-        let mut config: BTreeMap<_, _> =
-            self.fixture.config().iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let mut config: BTreeMap<_, _> = self
+            .fixture
+            .config()
+            .iter()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
         config.insert("connector.class".to_owned(), class.to_owned());
         self.rest.create(&self.name, &json!(config)).await;
     }
 
     async fn records(&self, table: &str, count: usize) -> Vec<Entry> {
-        let records = lab().kafka().topics().wait_for(&format!("{}-{table}", self.name), count, SOON).await;
+        let records = lab()
+            .kafka()
+            .topics()
+            .wait_for(&format!("{}-{table}", self.name), count, SOON)
+            .await;
         assert_eq!(records.len(), count, "{}", self.name);
         records
     }
@@ -47,15 +62,29 @@ impl Connector<'_> {
     }
 
     async fn put(&self, verb: &str) {
-        let answer = self.rest.put_empty(&format!("/connectors/{}/{verb}", self.name)).await;
+        let answer = self
+            .rest
+            .put_empty(&format!("/connectors/{}/{verb}", self.name))
+            .await;
         assert!(answer.status < 300, "{verb}: {}", answer.text);
     }
 
     /// The tables of each task.
     async fn tables(&self) -> Vec<String> {
-        let answer = self.rest.get(&format!("/connectors/{}/tasks", self.name)).await;
+        let answer = self
+            .rest
+            .get(&format!("/connectors/{}/tasks", self.name))
+            .await;
         let tasks = answer.body.as_array().cloned().unwrap_or_default();
-        tasks.iter().map(|task| task["config"]["tables"].as_str().unwrap_or_default().to_owned()).collect()
+        tasks
+            .iter()
+            .map(|task| {
+                task["config"]["tables"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            })
+            .collect()
     }
 
     async fn stop(&self) {
@@ -63,13 +92,18 @@ impl Connector<'_> {
         let path = format!("/connectors/{}/status", self.name);
         let stopped = wait_until("stopped", SOON, async || {
             let status = self.rest.get(&path).await.body;
-            (status["connector"]["state"] == "STOPPED" && status["tasks"] == json!([])).then_some(())
+            (status["connector"]["state"] == "STOPPED" && status["tasks"] == json!([]))
+                .then_some(())
         });
         stopped.await;
     }
 
     async fn offsets(&self) -> Value {
-        self.rest.get(&format!("/connectors/{}/offsets", self.name)).await.expect(200).body
+        self.rest
+            .get(&format!("/connectors/{}/offsets", self.name))
+            .await
+            .expect(200)
+            .body
     }
 
     pub(super) async fn remove(self) {
@@ -83,17 +117,33 @@ const TABLE: &str = "CREATE TABLE test (id {serial}, name VARCHAR(10))";
 #[tokio::test]
 async fn sm25_new_and_dropped_tables_change_the_tasks_once_each() {
     for server in DATABASES {
-        let keys =
-            [&IDS[..], &[("table.blacklist", "none"), ("tasks.max", "5"), ("table.poll.interval.ms", "300")]].concat();
+        let keys = [
+            &IDS[..],
+            &[
+                ("table.blacklist", "none"),
+                ("tasks.max", "5"),
+                ("table.poll.interval.ms", "300"),
+            ],
+        ]
+        .concat();
         let mut connector = Connector::new(server, &keys).await;
-        connector.fixture.sql("CREATE TABLE a (id INT PRIMARY KEY); INSERT INTO a VALUES (1)").await;
+        connector
+            .fixture
+            .sql("CREATE TABLE a (id INT PRIMARY KEY); INSERT INTO a VALUES (1)")
+            .await;
         connector.create().await;
         assert_eq!(connector.ids("a", 1).await, [1]);
-        connector.fixture.sql("CREATE TABLE b (id INT PRIMARY KEY); INSERT INTO b VALUES (7)").await;
+        connector
+            .fixture
+            .sql("CREATE TABLE b (id INT PRIMARY KEY); INSERT INTO b VALUES (7)")
+            .await;
         assert_eq!(connector.ids("b", 1).await, [7]);
         assert_eq!(connector.tables().await.len(), 2);
         connector.fixture.sql("DROP TABLE a").await;
-        wait_until("one task left", SOON, async || (connector.tables().await.len() == 1).then_some(())).await;
+        wait_until("one task left", SOON, async || {
+            (connector.tables().await.len() == 1).then_some(())
+        })
+        .await;
         connector.fixture.sql("INSERT INTO b VALUES (8)").await;
         assert_eq!(connector.ids("b", 2).await, [7, 8]);
         connector.remove().await;
@@ -105,10 +155,16 @@ async fn sm30_incrementing_over_a_worker() {
     for server in DATABASES {
         let mut connector = Connector::new(server, &IDS).await;
         connector.fixture.sql(TABLE).await;
-        connector.fixture.sql("INSERT INTO test (name) VALUES ('a'), ('b'), ('c')").await;
+        connector
+            .fixture
+            .sql("INSERT INTO test (name) VALUES ('a'), ('b'), ('c')")
+            .await;
         connector.create().await;
         assert_eq!(connector.ids("test", 3).await, [1, 2, 3]);
-        connector.fixture.sql("INSERT INTO test (name) VALUES ('d'), ('e')").await;
+        connector
+            .fixture
+            .sql("INSERT INTO test (name) VALUES ('d'), ('e')")
+            .await;
         assert_eq!(connector.ids("test", 5).await, [1, 2, 3, 4, 5]);
         connector.remove().await;
     }
@@ -117,17 +173,34 @@ async fn sm30_incrementing_over_a_worker() {
 #[tokio::test]
 async fn sm31_timestamp_sees_updates() {
     for server in DATABASES {
-        let keys = [("mode", "timestamp"), ("timestamp.column.name", "updated_at")];
+        let keys = [
+            ("mode", "timestamp"),
+            ("timestamp.column.name", "updated_at"),
+        ];
         let mut connector = Connector::new(server, &keys).await;
-        connector.fixture.sql("CREATE TABLE test (id INT PRIMARY KEY, updated_at {stamp} NOT NULL)").await;
+        connector
+            .fixture
+            .sql("CREATE TABLE test (id INT PRIMARY KEY, updated_at {stamp} NOT NULL)")
+            .await;
         for id in 1..=3 {
-            connector.fixture.sql(&format!("INSERT INTO test VALUES ({id}, '2024-01-01 00:00:0{id}')")).await;
+            connector
+                .fixture
+                .sql(&format!(
+                    "INSERT INTO test VALUES ({id}, '2024-01-01 00:00:0{id}')"
+                ))
+                .await;
         }
         connector.create().await;
         assert_eq!(connector.ids("test", 3).await, [1, 2, 3]);
-        connector.fixture.sql("INSERT INTO test VALUES (4, '2024-01-01 00:00:04'), (5, '2024-01-01 00:00:05')").await;
+        connector
+            .fixture
+            .sql("INSERT INTO test VALUES (4, '2024-01-01 00:00:04'), (5, '2024-01-01 00:00:05')")
+            .await;
         assert_eq!(connector.ids("test", 5).await[3..], [4, 5]);
-        connector.fixture.sql("UPDATE test SET updated_at = '2024-01-01 00:00:06' WHERE id = 2").await;
+        connector
+            .fixture
+            .sql("UPDATE test SET updated_at = '2024-01-01 00:00:06' WHERE id = 2")
+            .await;
         assert_eq!(connector.ids("test", 6).await[5..], [2]);
         connector.remove().await;
     }
@@ -138,11 +211,17 @@ async fn sm32_a_connector_created_again_goes_on() {
     for server in DATABASES {
         let mut connector = Connector::new(server, &IDS).await;
         connector.fixture.sql(TABLE).await;
-        connector.fixture.sql("INSERT INTO test (name) VALUES ('a'), ('b'), ('c')").await;
+        connector
+            .fixture
+            .sql("INSERT INTO test (name) VALUES ('a'), ('b'), ('c')")
+            .await;
         connector.create().await;
         connector.records("test", 3).await;
         connector.rest.remove(&connector.name).await;
-        connector.fixture.sql("INSERT INTO test (name) VALUES ('d'), ('e')").await;
+        connector
+            .fixture
+            .sql("INSERT INTO test (name) VALUES ('d'), ('e')")
+            .await;
         connector.create().await;
         assert_eq!(connector.ids("test", 5).await, [1, 2, 3, 4, 5]);
         connector.remove().await;
@@ -152,10 +231,20 @@ async fn sm32_a_connector_created_again_goes_on() {
 #[tokio::test]
 async fn sm33_two_tables_stream_in_two_tasks() {
     for server in DATABASES {
-        let keys = [&IDS[..], &[("table.whitelist", "t1,t2"), ("tasks.max", "2")]].concat();
+        let keys = [
+            &IDS[..],
+            &[("table.whitelist", "t1,t2"), ("tasks.max", "2")],
+        ]
+        .concat();
         let mut connector = Connector::new(server, &keys).await;
-        connector.fixture.sql("CREATE TABLE t1 (id INT PRIMARY KEY); INSERT INTO t1 VALUES (1), (2), (3)").await;
-        connector.fixture.sql("CREATE TABLE t2 (id INT PRIMARY KEY); INSERT INTO t2 VALUES (4), (5), (6), (7)").await;
+        connector
+            .fixture
+            .sql("CREATE TABLE t1 (id INT PRIMARY KEY); INSERT INTO t1 VALUES (1), (2), (3)")
+            .await;
+        connector
+            .fixture
+            .sql("CREATE TABLE t2 (id INT PRIMARY KEY); INSERT INTO t2 VALUES (4), (5), (6), (7)")
+            .await;
         connector.create().await;
         assert_eq!(connector.ids("t1", 3).await, [1, 2, 3]);
         assert_eq!(connector.ids("t2", 4).await, [4, 5, 6, 7]);
@@ -169,15 +258,28 @@ async fn sm34_a_new_column_is_in_later_records() {
     for server in DATABASES {
         let mut connector = Connector::new(server, &IDS).await;
         connector.fixture.sql(TABLE).await;
-        connector.fixture.sql("INSERT INTO test (name) VALUES ('a'), ('b')").await;
+        connector
+            .fixture
+            .sql("INSERT INTO test (name) VALUES ('a'), ('b')")
+            .await;
         connector.create().await;
         connector.records("test", 2).await;
-        connector.fixture.sql("ALTER TABLE test ADD email VARCHAR(20)").await;
-        let fields = |entry: &Entry| entry.json()["schema"]["fields"].as_array().map_or(0, Vec::len);
+        connector
+            .fixture
+            .sql("ALTER TABLE test ADD email VARCHAR(20)")
+            .await;
+        let fields = |entry: &Entry| {
+            entry.json()["schema"]["fields"]
+                .as_array()
+                .map_or(0, Vec::len)
+        };
         // a page that is being read when the column comes has the columns of before
         let mut records = Vec::new();
         for count in 3..9 {
-            connector.fixture.sql("INSERT INTO test (name, email) VALUES ('c', 'c@x')").await;
+            connector
+                .fixture
+                .sql("INSERT INTO test (name, email) VALUES ('c', 'c@x')")
+                .await;
             records = connector.records("test", count).await;
             if records.last().is_some_and(|last| fields(last) == 3) {
                 break;
@@ -195,16 +297,28 @@ async fn sm39_a_paused_connector_reads_nothing() {
     for server in DATABASES {
         let mut connector = Connector::new(server, &IDS).await;
         connector.fixture.sql(TABLE).await;
-        connector.fixture.sql("INSERT INTO test (name) VALUES ('a')").await;
+        connector
+            .fixture
+            .sql("INSERT INTO test (name) VALUES ('a')")
+            .await;
         connector.create().await;
         connector.records("test", 1).await;
         connector.put("pause").await;
-        connector.rest.wait_state(&connector.name, "PAUSED", SOON).await;
-        connector.fixture.sql("INSERT INTO test (name) VALUES ('b')").await;
+        connector
+            .rest
+            .wait_state(&connector.name, "PAUSED", SOON)
+            .await;
+        connector
+            .fixture
+            .sql("INSERT INTO test (name) VALUES ('b')")
+            .await;
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         connector.records("test", 1).await;
         connector.put("resume").await;
-        connector.rest.wait_state(&connector.name, "RUNNING", SOON).await;
+        connector
+            .rest
+            .wait_state(&connector.name, "RUNNING", SOON)
+            .await;
         assert_eq!(connector.ids("test", 2).await, [1, 2]);
         connector.remove().await;
     }
@@ -215,12 +329,17 @@ async fn sm39_a_paused_connector_reads_nothing() {
 async fn sm40_a_query_larger_than_memory_streams() {
     for server in SERVERS {
         let series = match server {
-            super::fixture::Server::MariaDb => "SELECT seq AS id, REPEAT('x', 10000) AS text FROM seq_1_to_15000",
+            super::fixture::Server::MariaDb => {
+                "SELECT seq AS id, REPEAT('x', 10000) AS text FROM seq_1_to_15000"
+            }
             _ => "SELECT n AS id, repeat('x', 10000) AS text FROM generate_series(1, 15000) AS n",
         };
         let keys = [("mode", "bulk"), ("query", series)];
         let mut connector = Connector::new(server, &keys).await;
-        connector.fixture.set(&[("poll.interval.ms", "3600000"), ("producer.override.compression.type", "zstd")]);
+        connector.fixture.set(&[
+            ("poll.interval.ms", "3600000"),
+            ("producer.override.compression.type", "zstd"),
+        ]);
         let worker = lab().own_worker(&unique("streams"));
         let before = Usage::of(worker.pid()).peak;
         connector.rest = worker.rest();
@@ -229,7 +348,10 @@ async fn sm40_a_query_larger_than_memory_streams() {
         let topics = lab().kafka().topics();
         let end = topics.committed_end(&topic);
         // 15,000 records, and the marks of the transactions they are in
-        wait_until("15,000 records", SOON * 2, async || (end() >= 15_000).then_some(())).await;
+        wait_until("15,000 records", SOON * 2, async || {
+            (end() >= 15_000).then_some(())
+        })
+        .await;
         let grown = (Usage::of(worker.pid()).peak - before) >> 20;
         assert!(grown < 100, "the worker grew by {grown} MB");
         drop(worker);
@@ -242,7 +364,10 @@ async fn offsets_of_the_java_connectors_are_taken_over() {
         for protocol in [0, 1] {
             let mut connector = Connector::new(server, &IDS).await;
             connector.fixture.sql(TABLE).await;
-            connector.fixture.sql("INSERT INTO test (name) VALUES ('a'), ('b'), ('c')").await;
+            connector
+                .fixture
+                .sql("INSERT INTO test (name) VALUES ('a'), ('b'), ('c')")
+                .await;
             let key = match protocol {
                 0 => json!([connector.name, {"table": "test"}]).to_string(),
                 _ => json!([connector.name, {"protocol": "1", "table": connector.fixture.full("test")}]).to_string(),
@@ -251,7 +376,9 @@ async fn offsets_of_the_java_connectors_are_taken_over() {
             let offsets = unique("java-offsets");
             topics.create(&offsets, 3).await;
             topics.produce(&offsets, &[(Some(&key), Some("{\"incrementing\":2}"))]);
-            connector.fixture.set(&[("offsets.storage.topic", &offsets)]);
+            connector
+                .fixture
+                .set(&[("offsets.storage.topic", &offsets)]);
             connector.create().await;
             assert_eq!(connector.ids("test", 1).await, [3], "protocol {protocol}");
             connector.remove().await;
@@ -264,21 +391,46 @@ async fn offsets_set_by_hand_move_a_connector() {
     for server in DATABASES {
         let mut connector = Connector::new(server, &IDS).await;
         connector.fixture.sql(TABLE).await;
-        connector.fixture.sql("INSERT INTO test (name) VALUES ('a'), ('b'), ('c')").await;
+        connector
+            .fixture
+            .sql("INSERT INTO test (name) VALUES ('a'), ('b'), ('c')")
+            .await;
         connector.create().await;
         connector.records("test", 3).await;
         let path = format!("/connectors/{}/offsets", connector.name);
         let partition = json!({"table": connector.fixture.full("test"), "protocol": "1"});
-        let change = |offset: Value| json!({"offsets": [{"partition": partition, "offset": offset}]}).to_string();
-        let patch =
-            async |offset: Value| connector.rest.send("PATCH", &path, Some(("application/json", change(offset)))).await;
-        assert_eq!(patch(json!({"incrementing": 1})).await.status, 400, "not stopped");
+        let change = |offset: Value| {
+            json!({"offsets": [{"partition": partition, "offset": offset}]}).to_string()
+        };
+        let patch = async |offset: Value| {
+            connector
+                .rest
+                .send("PATCH", &path, Some(("application/json", change(offset))))
+                .await
+        };
+        assert_eq!(
+            patch(json!({"incrementing": 1})).await.status,
+            400,
+            "not stopped"
+        );
         connector.stop().await;
         let refused = patch(json!({"incrementing": "two"})).await.expect(400);
-        assert!(refused.message().contains("incrementing"), "{}", refused.text);
+        assert!(
+            refused.message().contains("incrementing"),
+            "{}",
+            refused.text
+        );
         patch(json!({"incrementing": 1})).await.expect(200);
-        assert_eq!(connector.offsets().await["offsets"][0]["offset"], json!({"incrementing": 1}));
-        assert_eq!(connector.offsets().await["offsets"].as_array().map(Vec::len), Some(1));
+        assert_eq!(
+            connector.offsets().await["offsets"][0]["offset"],
+            json!({"incrementing": 1})
+        );
+        assert_eq!(
+            connector.offsets().await["offsets"]
+                .as_array()
+                .map(Vec::len),
+            Some(1)
+        );
         connector.put("resume").await;
         assert_eq!(connector.ids("test", 5).await, [1, 2, 3, 2, 3]);
         connector.stop().await;
@@ -295,12 +447,26 @@ async fn offsets_set_by_hand_move_a_connector() {
 async fn values_beyond_their_types_arrive_as_they_were() {
     let (pipeline, mut sql) = Pipeline::new(lab().mariadb(), "beyond", "spans").await;
     mariadb(&mut sql, "SET sql_mode = ''").await;
-    mariadb(&mut sql, "CREATE TABLE spans (id INT PRIMARY KEY, t TIME(3) NOT NULL, d DATE, dt DATETIME(3))").await;
-    mariadb(&mut sql, "INSERT INTO spans VALUES (1, '10:00:00', '2024-01-01', '2024-01-01 10:00:00')").await;
-    mariadb(&mut sql, "INSERT INTO spans VALUES (2, '-838:59:59', '2024-02-00', '2024-00-15 10:00:00.5')").await;
+    mariadb(
+        &mut sql,
+        "CREATE TABLE spans (id INT PRIMARY KEY, t TIME(3) NOT NULL, d DATE, dt DATETIME(3))",
+    )
+    .await;
+    mariadb(
+        &mut sql,
+        "INSERT INTO spans VALUES (1, '10:00:00', '2024-01-01', '2024-01-01 10:00:00')",
+    )
+    .await;
+    mariadb(
+        &mut sql,
+        "INSERT INTO spans VALUES (2, '-838:59:59', '2024-02-00', '2024-00-15 10:00:00.5')",
+    )
+    .await;
     mariadb(&mut sql, "INSERT INTO spans VALUES (3, '24:00:00.001', NULL, NULL), (4, '838:59:59', '0000-01-01', NULL)")
         .await;
-    pipeline.create(lab().worker().rest(), lab().mariadb(), json!({}), json!({})).await;
+    pipeline
+        .create(lab().worker().rest(), lab().mariadb(), json!({}), json!({}))
+        .await;
     pipeline.wait_arrived(&mut sql, 4, SOON).await;
     assert_eq!(pipeline.assert_same(&mut sql).await, 4);
     pipeline.remove(lab().worker().rest()).await;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use connector_api::{
-    Config, OffsetValue, Record, Result, Schema, SourceBatch, SourceConnector, SourceOffset, SourcePartition,
-    SourceTask, Value, logical,
+    Config, OffsetValue, Record, Result, Schema, SourceBatch, SourceConnector, SourceOffset,
+    SourcePartition, SourceTask, Value, logical,
 };
 use connector_jdbc::source::JdbcSource;
 use sqlx::mysql::MySqlConnection;
@@ -51,7 +51,10 @@ impl Server {
                 ("{stamp}", "TIMESTAMP(3)"),
                 ("{q}", "\""),
                 ("{now}", "timezone('UTC', clock_timestamp())"),
-                ("{soon}", "timezone('UTC', clock_timestamp()) + INTERVAL '1' SECOND"),
+                (
+                    "{soon}",
+                    "timezone('UTC', clock_timestamp()) + INTERVAL '1' SECOND",
+                ),
                 ("{schema}.", "public."),
             ],
             Self::Sqlite => [
@@ -59,7 +62,10 @@ impl Server {
                 ("{stamp}", "DATETIME"),
                 ("{q}", "`"),
                 ("{now}", "strftime('%Y-%m-%d %H:%M:%f', 'now')"),
-                ("{soon}", "strftime('%Y-%m-%d %H:%M:%f', 'now', '+1 second')"),
+                (
+                    "{soon}",
+                    "strftime('%Y-%m-%d %H:%M:%f', 'now', '+1 second')",
+                ),
                 ("{schema}.", ""),
             ],
         }
@@ -79,11 +85,21 @@ impl Connection {
         match server {
             Server::MariaDb => {
                 let connection = Self::MariaDb(lab().mariadb().create_database(name).await);
-                (connection, lab().mariadb().jdbc_url(name), MariaDb::USER, MariaDb::PASSWORD)
+                (
+                    connection,
+                    lab().mariadb().jdbc_url(name),
+                    MariaDb::USER,
+                    MariaDb::PASSWORD,
+                )
             }
             Server::Postgres => {
                 let connection = Self::Postgres(lab().postgres().create_database(name).await);
-                (connection, lab().postgres().jdbc_url(name), Postgres::USER, Postgres::PASSWORD)
+                (
+                    connection,
+                    lab().postgres().jdbc_url(name),
+                    Postgres::USER,
+                    Postgres::PASSWORD,
+                )
             }
             Server::Sqlite => {
                 let file = SqliteFile::new(lab().scratch(), name);
@@ -106,10 +122,15 @@ pub struct Fixture {
 impl Stored {
     /// As if a connector had stored that before.
     pub fn set(&mut self, partition: &[(&str, &str)], offset: &[(&str, i64)]) {
-        let text = |(name, value): &(&str, &str)| ((*name).to_owned(), OffsetValue::Text((*value).to_owned()));
+        let text = |(name, value): &(&str, &str)| {
+            ((*name).to_owned(), OffsetValue::Text((*value).to_owned()))
+        };
         let long = |(name, value): &(&str, i64)| ((*name).to_owned(), OffsetValue::Long(*value));
         let partition = SourcePartition(partition.iter().map(text).collect());
-        self.0.push((partition, Some(SourceOffset(offset.iter().map(long).collect()))));
+        self.0.push((
+            partition,
+            Some(SourceOffset(offset.iter().map(long).collect())),
+        ));
     }
 
     /// Partition and offset stored last, such as `protocol=1 table=db.t | incrementing=3`; without an offset `null`.
@@ -120,10 +141,18 @@ impl Stored {
             other => format!("{other:?}"),
         };
         let members = |members: &[(String, OffsetValue)]| {
-            members.iter().map(|(name, value)| format!("{name}={}", scalar(value))).collect::<Vec<_>>().join(" ")
+            members
+                .iter()
+                .map(|(name, value)| format!("{name}={}", scalar(value)))
+                .collect::<Vec<_>>()
+                .join(" ")
         };
-        let Some((partition, offset)) = self.0.last() else { return "nothing".to_owned() };
-        let offset = offset.as_ref().map_or("null".to_owned(), |offset| members(&offset.0));
+        let Some((partition, offset)) = self.0.last() else {
+            return "nothing".to_owned();
+        };
+        let offset = offset
+            .as_ref()
+            .map_or("null".to_owned(), |offset| members(&offset.0));
         format!("{} | {offset}", members(&partition.0))
     }
 }
@@ -144,11 +173,22 @@ impl Fixture {
         ] {
             config.set(key, value);
         }
-        let filters = ["query", "table.whitelist", "table.blacklist", "table.include.list"];
+        let filters = [
+            "query",
+            "table.whitelist",
+            "table.blacklist",
+            "table.include.list",
+        ];
         if !keys.iter().any(|(key, _)| filters.contains(key)) {
             config.set("table.whitelist", "test");
         }
-        let mut fixture = Self { server, name, connection, stored: Stored::default(), config };
+        let mut fixture = Self {
+            server,
+            name,
+            connection,
+            stored: Stored::default(),
+            config,
+        };
         fixture.set(keys);
         fixture
     }
@@ -169,7 +209,9 @@ impl Fixture {
     /// Text with the server's words in place of their names, and its database in place of `{db}`.
     pub fn in_its_words(&self, text: &str) -> String {
         let words = self.server.words();
-        let text = words.iter().fold(text.to_owned(), |text, (name, word)| text.replace(name, word));
+        let text = words.iter().fold(text.to_owned(), |text, (name, word)| {
+            text.replace(name, word)
+        });
         text.replace("{db}", &self.name)
     }
 
@@ -196,7 +238,9 @@ impl Fixture {
 
     /// Opens the one task of the source, where the stored offsets say.
     pub async fn open(&self) -> Box<dyn SourceTask> {
-        self.try_open().await.unwrap_or_else(|error| panic!("{:?}: {error}", self.server))
+        self.try_open()
+            .await
+            .unwrap_or_else(|error| panic!("{:?}: {error}", self.server))
     }
 
     /// The same, with the error that it ends in.
@@ -211,7 +255,8 @@ impl Fixture {
         let end = tokio::time::Instant::now() + PLENTY;
         while records.len() < count {
             let polled = tokio::time::timeout_at(end, task.poll()).await;
-            let batch = polled.unwrap_or_else(|_| panic!("{} of {count} records came", records.len()));
+            let batch =
+                polled.unwrap_or_else(|_| panic!("{} of {count} records came", records.len()));
             self.take(batch.unwrap(), &mut records).await;
         }
         assert_eq!(records.len(), count, "{:?}: {records:?}", self.server);
@@ -222,10 +267,15 @@ impl Fixture {
     pub async fn next_ids(&mut self, task: &mut dyn SourceTask) -> Vec<String> {
         let mut records = Vec::new();
         while records.is_empty() {
-            let polled = tokio::time::timeout(PLENTY, task.poll()).await.expect("records in time");
+            let polled = tokio::time::timeout(PLENTY, task.poll())
+                .await
+                .expect("records in time");
             self.take(polled.unwrap(), &mut records).await;
         }
-        records.iter().map(|record| shown(member(record, "id"))).collect()
+        records
+            .iter()
+            .map(|record| shown(member(record, "id")))
+            .collect()
     }
 
     /// Panics when records still come.
@@ -234,7 +284,11 @@ impl Fixture {
         let end = tokio::time::Instant::now() + QUIET;
         while let Ok(batch) = tokio::time::timeout_at(end, task.poll()).await {
             self.take(batch.unwrap(), &mut records).await;
-            assert!(records.is_empty(), "{:?}: not expected: {records:?}", self.server);
+            assert!(
+                records.is_empty(),
+                "{:?}: not expected: {records:?}",
+                self.server
+            );
             if tokio::time::Instant::now() > end {
                 return;
             }
@@ -244,12 +298,27 @@ impl Fixture {
     async fn take(&mut self, batch: SourceBatch, records: &mut Vec<Record>) {
         self.stored.note(&batch);
         records.extend(batch.records);
-        tokio::time::sleep(batch.idle_for.unwrap_or_default().min(Duration::from_millis(50))).await;
+        tokio::time::sleep(
+            batch
+                .idle_for
+                .unwrap_or_default()
+                .min(Duration::from_millis(50)),
+        )
+        .await;
     }
 
     /// The values of that column in the next records.
-    pub async fn column(&mut self, task: &mut dyn SourceTask, name: &str, count: usize) -> Vec<String> {
-        self.read(task, count).await.iter().map(|record| shown(member(record, name))).collect()
+    pub async fn column(
+        &mut self,
+        task: &mut dyn SourceTask,
+        name: &str,
+        count: usize,
+    ) -> Vec<String> {
+        self.read(task, count)
+            .await
+            .iter()
+            .map(|record| shown(member(record, name)))
+            .collect()
     }
 }
 
@@ -257,8 +326,12 @@ impl Fixture {
 #[track_caller]
 pub fn member<'a>(record: &'a Record, name: &str) -> &'a Value {
     let schema = record.value.schema.as_ref().expect("a schema");
-    let index = schema.field_index(name).unwrap_or_else(|| panic!("no field {name} in {schema:?}"));
-    let Value::Struct(values) = &record.value.value else { panic!("no struct: {record:?}") };
+    let index = schema
+        .field_index(name)
+        .unwrap_or_else(|| panic!("no field {name} in {schema:?}"));
+    let Value::Struct(values) = &record.value.value else {
+        panic!("no struct: {record:?}")
+    };
     &values[index]
 }
 
@@ -266,8 +339,14 @@ pub fn member<'a>(record: &'a Record, name: &str) -> &'a Value {
 #[track_caller]
 pub fn described(record: &Record, name: &str) -> String {
     let schema = record.value.schema.as_ref().expect("a schema");
-    let field = &schema.fields[schema.field_index(name).unwrap_or_else(|| panic!("no field {name} in {schema:?}"))];
-    format!("{} {}", schema_text(&field.schema), shown(member(record, name)))
+    let field = &schema.fields[schema
+        .field_index(name)
+        .unwrap_or_else(|| panic!("no field {name} in {schema:?}"))];
+    format!(
+        "{} {}",
+        schema_text(&field.schema),
+        shown(member(record, name))
+    )
 }
 
 fn schema_text(schema: &Schema) -> String {
@@ -296,6 +375,8 @@ pub fn shown(value: &Value) -> String {
         Value::Decimal(v) => v.to_string(),
         Value::Text(text) => text.to_string(),
         Value::Bytes(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-        value => value.as_i64().map_or_else(|| format!("{value:?}"), |n| n.to_string()),
+        value => value
+            .as_i64()
+            .map_or_else(|| format!("{value:?}"), |n| n.to_string()),
     }
 }

@@ -33,13 +33,21 @@ async fn queries_with_common_table_expressions_and_comments_are_read_in_every_mo
                     let keys = [&own[..], columns].concat();
                     let mut fixture = Fixture::new(server, &keys).await;
                     fixture.set(&[("poll.interval.ms", "60000")]);
-                    fixture.sql("CREATE TABLE test (id INT NOT NULL, at {stamp} NOT NULL)").await;
-                    fixture.sql("INSERT INTO test VALUES (1, '2024-01-01'), (2, '2024-01-02')").await;
+                    fixture
+                        .sql("CREATE TABLE test (id INT NOT NULL, at {stamp} NOT NULL)")
+                        .await;
+                    fixture
+                        .sql("INSERT INTO test VALUES (1, '2024-01-01'), (2, '2024-01-02')")
+                        .await;
                     let mut report = ConfigReport::default();
                     JdbcSource.check(&fixture.config(), &mut report);
                     assert_eq!(report.errors, [], "{server:?} {keys:?}");
                     let mut task = fixture.open().await;
-                    assert_eq!(fixture.column(&mut *task, "id", 2).await, ["1", "2"], "{server:?} {keys:?}");
+                    assert_eq!(
+                        fixture.column(&mut *task, "id", 2).await,
+                        ["1", "2"],
+                        "{server:?} {keys:?}"
+                    );
                     task.close().await;
                 }
             }
@@ -58,8 +66,15 @@ async fn a_query_that_writes_or_holds_several_statements_is_refused() {
             let fixture = Fixture::new(server, &[("mode", "bulk"), ("query", query)]).await;
             let mut report = ConfigReport::default();
             JdbcSource.check(&fixture.config(), &mut report);
-            let told: Vec<_> = report.errors.iter().map(|problem| (&*problem.key, &*problem.message)).collect();
-            assert!(matches!(told[..], [("query", text)] if text.starts_with("Only SELECT statements")), "{told:?}");
+            let told: Vec<_> = report
+                .errors
+                .iter()
+                .map(|problem| (&*problem.key, &*problem.message))
+                .collect();
+            assert!(
+                matches!(told[..], [("query", text)] if text.starts_with("Only SELECT statements")),
+                "{told:?}"
+            );
         }
     }
 }
@@ -75,18 +90,37 @@ async fn names_that_need_quotes_have_them_though_quoting_is_off() {
             ("timestamp", vec![("timestamp.column.name", "select")]),
             (
                 "timestamp+incrementing",
-                vec![("incrementing.column.name", "group"), ("timestamp.column.name", "select")],
+                vec![
+                    ("incrementing.column.name", "group"),
+                    ("timestamp.column.name", "select"),
+                ],
             ),
         ] {
-            for source in [("table.whitelist", "order"), ("query", "SELECT * FROM {q}order{q}")] {
-                let own = [("mode", mode), source, ("quote.sql.identifiers", "never"), NULLS];
+            for source in [
+                ("table.whitelist", "order"),
+                ("query", "SELECT * FROM {q}order{q}"),
+            ] {
+                let own = [
+                    ("mode", mode),
+                    source,
+                    ("quote.sql.identifiers", "never"),
+                    NULLS,
+                ];
                 let keys = [&own[..], &columns].concat();
                 let mut fixture = Fixture::new(server, &keys).await;
                 fixture.set(&[("poll.interval.ms", "60000")]);
                 fixture.sql(table).await;
-                fixture.sql("INSERT INTO {q}order{q} VALUES (1, '2024-01-01', 7), (2, '2024-01-02', 8)").await;
+                fixture
+                    .sql(
+                        "INSERT INTO {q}order{q} VALUES (1, '2024-01-01', 7), (2, '2024-01-02', 8)",
+                    )
+                    .await;
                 let mut task = fixture.open().await;
-                assert_eq!(fixture.column(&mut *task, "with space", 2).await, ["7", "8"], "{server:?} {keys:?}");
+                assert_eq!(
+                    fixture.column(&mut *task, "with space", 2).await,
+                    ["7", "8"],
+                    "{server:?} {keys:?}"
+                );
                 task.close().await;
             }
         }

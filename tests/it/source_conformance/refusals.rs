@@ -15,15 +15,27 @@ const STAMPS: &str = "CREATE TABLE test (id INT NOT NULL PRIMARY KEY, modified {
 /// The table as texts name it: its full name, each part in quotes.
 fn shown(fixture: &Fixture) -> String {
     let full = fixture.full("test");
-    let parts: Vec<_> = full.split('.').map(|part| fixture.in_its_words(&format!("{{q}}{part}{{q}}"))).collect();
+    let parts: Vec<_> = full
+        .split('.')
+        .map(|part| fixture.in_its_words(&format!("{{q}}{part}{{q}}")))
+        .collect();
     parts.join(".")
 }
 
 /// A source over a table made so is refused with that text.
-async fn refused(server: Server, keys: &[(&str, &str)], create: &str, want: impl Fn(&str) -> String) {
+async fn refused(
+    server: Server,
+    keys: &[(&str, &str)],
+    create: &str,
+    want: impl Fn(&str) -> String,
+) {
     let mut fixture = Fixture::new(server, keys).await;
     fixture.sql(create).await;
-    let error = fixture.try_open().await.err().unwrap_or_else(|| panic!("{server:?}: not refused"));
+    let error = fixture
+        .try_open()
+        .await
+        .err()
+        .unwrap_or_else(|| panic!("{server:?}: not refused"));
     assert_eq!(error.kind(), ErrorKind::Config, "{server:?}: {error}");
     assert_eq!(error.message(), want(&shown(&fixture)), "{server:?}");
 }
@@ -31,17 +43,33 @@ async fn refused(server: Server, keys: &[(&str, &str)], create: &str, want: impl
 #[tokio::test]
 async fn er01_an_incrementing_column_that_is_not_there_is_named() {
     for server in DATABASES {
-        let keys = [("mode", "incrementing"), ("incrementing.column.name", "INCORRECT INPUT")];
-        let want = |table: &str| format!("Incrementing column: INCORRECT INPUT does not exist in table '{table}'");
-        refused(server, &keys, "CREATE TABLE test (id INT NOT NULL PRIMARY KEY)", want).await;
+        let keys = [
+            ("mode", "incrementing"),
+            ("incrementing.column.name", "INCORRECT INPUT"),
+        ];
+        let want = |table: &str| {
+            format!("Incrementing column: INCORRECT INPUT does not exist in table '{table}'")
+        };
+        refused(
+            server,
+            &keys,
+            "CREATE TABLE test (id INT NOT NULL PRIMARY KEY)",
+            want,
+        )
+        .await;
     }
 }
 
 #[tokio::test]
 async fn er02_timestamp_columns_that_are_not_there_are_named() {
     for server in DATABASES {
-        let keys = [("mode", "timestamp"), ("timestamp.column.name", "MODIFIED, incorrect, WRONG")];
-        let want = |table: &str| format!("Timestamp columns: incorrect, WRONG do not exist in table '{table}'");
+        let keys = [
+            ("mode", "timestamp"),
+            ("timestamp.column.name", "MODIFIED, incorrect, WRONG"),
+        ];
+        let want = |table: &str| {
+            format!("Timestamp columns: incorrect, WRONG do not exist in table '{table}'")
+        };
         refused(server, &keys, STAMPS, want).await;
     }
 }
@@ -62,7 +90,10 @@ async fn er03_an_incrementing_column_that_may_be_null_is_refused() {
 #[tokio::test]
 async fn er04_timestamp_columns_that_may_all_be_null_are_refused() {
     for server in DATABASES {
-        let keys = [("mode", "timestamp"), ("timestamp.column.name", "modified,created,seen")];
+        let keys = [
+            ("mode", "timestamp"),
+            ("timestamp.column.name", "modified,created,seen"),
+        ];
         let want = |table: &str| {
             format!(
                 "Cannot make incremental queries using timestamp columns modified,created,seen on {table} because all of \
@@ -78,9 +109,14 @@ async fn probed(config: &Config) -> (Vec<String>, Vec<String>) {
     let mut report = ConfigReport::default();
     JdbcSource.probe(config, &mut report).await;
     let told = |problems: Vec<connector_api::config::ConfigProblem>| {
-        problems.into_iter().map(|p| format!("{}: {}", p.key, p.message))
+        problems
+            .into_iter()
+            .map(|p| format!("{}: {}", p.key, p.message))
     };
-    (told(report.errors).collect(), told(report.warnings).collect())
+    (
+        told(report.errors).collect(),
+        told(report.warnings).collect(),
+    )
 }
 
 /// MariaDB's is a warning: Kafka Connect takes that connector, and its task fails (recorded cases 259 and 260).
@@ -93,14 +129,28 @@ async fn er10_a_query_that_the_database_refuses_is_told_with_its_codes() {
             Server::Sqlite => "(code 1)",
         };
         for key in ["query", "query.masked"] {
-            let fixture = Fixture::new(server, &[("mode", "bulk"), ("table.whitelist", ""), (key, "SELECT 1")]).await;
+            let fixture = Fixture::new(
+                server,
+                &[("mode", "bulk"), ("table.whitelist", ""), (key, "SELECT 1")],
+            )
+            .await;
             let mut config = fixture.config();
             assert_eq!(probed(&config).await, (vec![], vec![]), "{server:?}");
             config.set(key, "SELECT * FROM nowhere");
             let (errors, warnings) = probed(&config).await;
-            let (told, none) = if server == Server::MariaDb { (warnings, errors) } else { (errors, warnings) };
-            assert!(told.len() == 1 && none.is_empty(), "{server:?}: {told:?} {none:?}");
-            assert!(told[0].starts_with(&format!("{key}: The configured query")), "{told:?}");
+            let (told, none) = if server == Server::MariaDb {
+                (warnings, errors)
+            } else {
+                (errors, warnings)
+            };
+            assert!(
+                told.len() == 1 && none.is_empty(),
+                "{server:?}: {told:?} {none:?}"
+            );
+            assert!(
+                told[0].starts_with(&format!("{key}: The configured query")),
+                "{told:?}"
+            );
             assert!(told[0].contains(codes), "{server:?}: {told:?}");
             assert_eq!(told[0].contains("nowhere"), key == "query", "{told:?}");
         }
@@ -123,12 +173,21 @@ async fn er14_a_table_dropped_while_it_is_read_fails_its_task_which_names_it() {
     for server in DATABASES {
         let keys = [("mode", "incrementing"), ("incrementing.column.name", "id")];
         let mut connector = Connector::new(server, &keys).await;
-        connector.fixture.sql("CREATE TABLE test (id INT NOT NULL PRIMARY KEY); INSERT INTO test VALUES (1)").await;
+        connector
+            .fixture
+            .sql("CREATE TABLE test (id INT NOT NULL PRIMARY KEY); INSERT INTO test VALUES (1)")
+            .await;
         connector.create().await;
         assert_eq!(connector.ids("test", 1).await, [1]);
         connector.fixture.sql("DROP TABLE test").await;
         let trace = failed(&connector.name, |status| &status["tasks"][0]).await;
-        assert!(trace.contains(&format!("table {} is not there", connector.fixture.full("test"))), "{trace}");
+        assert!(
+            trace.contains(&format!(
+                "table {} is not there",
+                connector.fixture.full("test")
+            )),
+            "{trace}"
+        );
         connector.remove().await;
     }
 }
@@ -153,7 +212,11 @@ impl Own {
             }
             Server::Postgres => {
                 let own = Postgres::start(lab().scratch(), &name);
-                own.create_database("d").await.execute(sqlx::raw_sql(AssertSqlSafe(create))).await.unwrap();
+                own.create_database("d")
+                    .await
+                    .execute(sqlx::raw_sql(AssertSqlSafe(create)))
+                    .await
+                    .unwrap();
                 Self::Postgres(own)
             }
             Server::Sqlite => {
@@ -167,8 +230,18 @@ impl Own {
     /// What a connection needs, and how texts name the place.
     fn access(&self) -> (String, &'static str, &'static str, String) {
         match self {
-            Self::MariaDb(own) => (own.jdbc_url("d"), MariaDb::USER, MariaDb::PASSWORD, own.port().to_string()),
-            Self::Postgres(own) => (own.jdbc_url("d"), Postgres::USER, Postgres::PASSWORD, own.port().to_string()),
+            Self::MariaDb(own) => (
+                own.jdbc_url("d"),
+                MariaDb::USER,
+                MariaDb::PASSWORD,
+                own.port().to_string(),
+            ),
+            Self::Postgres(own) => (
+                own.jdbc_url("d"),
+                Postgres::USER,
+                Postgres::PASSWORD,
+                own.port().to_string(),
+            ),
             Self::Sqlite(own) => (own.jdbc_url(), "", "", own.path().display().to_string()),
         }
     }
@@ -181,7 +254,11 @@ impl Own {
             (Self::Postgres(own), true) => own.restart(),
             (Self::Sqlite(own), up) => {
                 let away = own.path().with_extension("away");
-                let (from, to) = if up { (away.as_path(), own.path()) } else { (own.path(), away.as_path()) };
+                let (from, to) = if up {
+                    (away.as_path(), own.path())
+                } else {
+                    (own.path(), away.as_path())
+                };
                 std::fs::rename(from, to).unwrap();
             }
         }
@@ -189,7 +266,8 @@ impl Own {
 }
 
 #[tokio::test]
-async fn er17_a_database_that_is_down_at_the_start_fails_the_connector_which_says_so_and_starts_when_it_is_back() {
+async fn er17_a_database_that_is_down_at_the_start_fails_the_connector_which_says_so_and_starts_when_it_is_back()
+ {
     for server in DATABASES {
         let own = Own::start(server).await;
         let (name, rest) = (unique("down"), lab().worker().rest());
@@ -202,13 +280,25 @@ async fn er17_a_database_that_is_down_at_the_start_fails_the_connector_which_say
         let body = json!({"name": name, "config": config, "initial_state": "STOPPED"});
         rest.post("/connectors", &body).await.expect(201);
         own.turn(false);
-        rest.put_empty(&format!("/connectors/{name}/resume")).await.expect(202);
+        rest.put_empty(&format!("/connectors/{name}/resume"))
+            .await
+            .expect(202);
         let trace = failed(&name, |status| &status["connector"]).await;
         assert!(trace.contains(&place), "{server:?}: {trace}");
         own.turn(true);
-        rest.send("POST", &format!("/connectors/{name}/restart"), None).await.expect(204);
+        rest.send("POST", &format!("/connectors/{name}/restart"), None)
+            .await
+            .expect(204);
         rest.wait_state(&name, "RUNNING", SOON).await;
-        assert_eq!(lab().kafka().topics().wait_for(&format!("{name}-test"), 1, SOON).await.len(), 1);
+        assert_eq!(
+            lab()
+                .kafka()
+                .topics()
+                .wait_for(&format!("{name}-test"), 1, SOON)
+                .await
+                .len(),
+            1
+        );
         rest.remove(&name).await;
     }
 }

@@ -7,8 +7,11 @@ pub type Column<'a> = (&'a str, &'a str, &'a str);
 
 /// Reads one row of a table with these columns, in bulk mode with these keys.
 pub async fn read(server: Server, keys: &[(&str, &str)], columns: &[Column<'_>]) {
-    let mut fixture =
-        Fixture::new(server, &[&[("mode", "bulk"), ("poll.interval.ms", "3600000")], keys].concat()).await;
+    let mut fixture = Fixture::new(
+        server,
+        &[&[("mode", "bulk"), ("poll.interval.ms", "3600000")], keys].concat(),
+    )
+    .await;
     check(&mut fixture, columns).await;
 }
 
@@ -16,9 +19,19 @@ pub async fn read(server: Server, keys: &[(&str, &str)], columns: &[Column<'_>])
 pub async fn check(fixture: &mut Fixture, columns: &[Column<'_>]) {
     let name = |(n, (ty, _, _)): (usize, &Column<'_>)| format!("c{n} {ty}");
     let definitions: Vec<_> = columns.iter().enumerate().map(name).collect();
-    fixture.sql(&format!("CREATE TABLE test (id INT NOT NULL PRIMARY KEY, {})", definitions.join(", "))).await;
+    fixture
+        .sql(&format!(
+            "CREATE TABLE test (id INT NOT NULL PRIMARY KEY, {})",
+            definitions.join(", ")
+        ))
+        .await;
     let values: Vec<_> = columns.iter().map(|(_, value, _)| *value).collect();
-    fixture.sql(&format!("INSERT INTO test VALUES (1, {})", values.join(", "))).await;
+    fixture
+        .sql(&format!(
+            "INSERT INTO test VALUES (1, {})",
+            values.join(", ")
+        ))
+        .await;
     let mut task = fixture.open().await;
     let records = fixture.read(&mut *task, 1).await;
     let mut wrong = Vec::new();
@@ -28,20 +41,32 @@ pub async fn check(fixture: &mut Fixture, columns: &[Column<'_>]) {
             wrong.push(format!("{value} in a {ty}: expected {want}, got {got}"));
         }
     }
-    assert!(wrong.is_empty(), "{:?}:\n{}", fixture.server, wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{:?}:\n{}",
+        fixture.server,
+        wrong.join("\n")
+    );
     task.close().await;
 }
 
 #[tokio::test]
 async fn st01_booleans() {
     for server in DATABASES {
-        let (ty, zero, one) = if server == Server::MariaDb { ("int8", "0", "1") } else { ("boolean", "false", "true") };
+        let (ty, zero, one) = if server == Server::MariaDb {
+            ("int8", "0", "1")
+        } else {
+            ("boolean", "false", "true")
+        };
         let columns = [
             ("BOOLEAN NOT NULL", "FALSE", format!("{ty} {zero}")),
             ("BOOLEAN", "TRUE", format!("{ty}? {one}")),
             ("BOOLEAN", "NULL", format!("{ty}? null")),
         ];
-        let columns: Vec<_> = columns.iter().map(|(a, b, c)| (*a, *b, c.as_str())).collect();
+        let columns: Vec<_> = columns
+            .iter()
+            .map(|(a, b, c)| (*a, *b, c.as_str()))
+            .collect();
         read(server, &[], &columns).await;
     }
 }
@@ -57,8 +82,16 @@ async fn st02_integers() {
                 ("SMALLINT", "-32768", "int16? -32768"),
                 ("INT NOT NULL", "1", "int32 1"),
                 ("INT", "NULL", "int32? null"),
-                ("BIGINT NOT NULL", "9223372036854775807", "int64 9223372036854775807"),
-                ("BIGINT", "-9223372036854775808", "int64? -9223372036854775808"),
+                (
+                    "BIGINT NOT NULL",
+                    "9223372036854775807",
+                    "int64 9223372036854775807",
+                ),
+                (
+                    "BIGINT",
+                    "-9223372036854775808",
+                    "int64? -9223372036854775808",
+                ),
             ],
         )
         .await;
@@ -67,9 +100,25 @@ async fn st02_integers() {
 
 #[tokio::test]
 async fn st03_floats() {
-    read(Server::MariaDb, &[], &[("FLOAT NOT NULL", "1.0", "float32 1"), ("DOUBLE", "1.0", "float64? 1")]).await;
+    read(
+        Server::MariaDb,
+        &[],
+        &[
+            ("FLOAT NOT NULL", "1.0", "float32 1"),
+            ("DOUBLE", "1.0", "float64? 1"),
+        ],
+    )
+    .await;
     // its REAL has 64 bits
-    read(Server::Sqlite, &[], &[("REAL NOT NULL", "1.0", "float64 1"), ("DOUBLE", "1.0", "float64? 1")]).await;
+    read(
+        Server::Sqlite,
+        &[],
+        &[
+            ("REAL NOT NULL", "1.0", "float64 1"),
+            ("DOUBLE", "1.0", "float64? 1"),
+        ],
+    )
+    .await;
     read(
         Server::Postgres,
         &[],
@@ -85,16 +134,34 @@ async fn st03_floats() {
 
 #[tokio::test]
 async fn st04_fixed_text_keeps_the_servers_padding() {
-    read(Server::MariaDb, &[], &[("CHAR(5) NOT NULL", "'a'", "string a")]).await;
-    read(Server::Postgres, &[], &[("CHAR(5) NOT NULL", "'a'", "string a    ")]).await;
-    read(Server::Sqlite, &[], &[("CHAR(5) NOT NULL", "'a'", "string a")]).await;
+    read(
+        Server::MariaDb,
+        &[],
+        &[("CHAR(5) NOT NULL", "'a'", "string a")],
+    )
+    .await;
+    read(
+        Server::Postgres,
+        &[],
+        &[("CHAR(5) NOT NULL", "'a'", "string a    ")],
+    )
+    .await;
+    read(
+        Server::Sqlite,
+        &[],
+        &[("CHAR(5) NOT NULL", "'a'", "string a")],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn st05_text() {
     for server in DATABASES {
-        let columns =
-            [("VARCHAR(5) NOT NULL", "'a'", "string a"), ("TEXT", "'ä😀'", "string? ä😀"), ("TEXT", "''", "string? ")];
+        let columns = [
+            ("VARCHAR(5) NOT NULL", "'a'", "string a"),
+            ("TEXT", "'ä😀'", "string? ä😀"),
+            ("TEXT", "''", "string? "),
+        ];
         read(server, &[], &columns).await;
     }
 }
@@ -102,10 +169,31 @@ async fn st05_text() {
 #[tokio::test]
 async fn st06_bytes() {
     let binary = ("BINARY(5)", "'a'", "bytes? 6100000000");
-    read(Server::MariaDb, &[], &[("BLOB NOT NULL", "'a'", "bytes 61"), binary]).await;
-    read(Server::Postgres, &[], &[("BYTEA NOT NULL", "'a'", "bytes 61"), ("BYTEA", "''", "bytes? ")]).await;
-    let binary = [("BINARY(5)", "'a'", "bytes? 61"), ("VARBINARY(5)", "x'00ff'", "bytes? 00ff")];
-    read(Server::Sqlite, &[], &[&[("BLOB NOT NULL", "'a'", "bytes 61")][..], &binary].concat()).await;
+    read(
+        Server::MariaDb,
+        &[],
+        &[("BLOB NOT NULL", "'a'", "bytes 61"), binary],
+    )
+    .await;
+    read(
+        Server::Postgres,
+        &[],
+        &[
+            ("BYTEA NOT NULL", "'a'", "bytes 61"),
+            ("BYTEA", "''", "bytes? "),
+        ],
+    )
+    .await;
+    let binary = [
+        ("BINARY(5)", "'a'", "bytes? 61"),
+        ("VARBINARY(5)", "x'00ff'", "bytes? 00ff"),
+    ];
+    read(
+        Server::Sqlite,
+        &[],
+        &[&[("BLOB NOT NULL", "'a'", "bytes 61")][..], &binary].concat(),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -115,7 +203,11 @@ async fn st08_decimals() {
             server,
             &[],
             &[
-                ("DECIMAL(5,2) NOT NULL", "123.45", "bytes Decimal(5,2) 123.45"),
+                (
+                    "DECIMAL(5,2) NOT NULL",
+                    "123.45",
+                    "bytes Decimal(5,2) 123.45",
+                ),
                 ("DECIMAL(5,2)", "-0.10", "bytes? Decimal(5,2) -0.10"),
                 ("DECIMAL(5,2)", "NULL", "bytes? Decimal(5,2) null"),
             ],
@@ -130,7 +222,10 @@ async fn st09_dates() {
         read(
             server,
             &[],
-            &[("DATE NOT NULL", "'1977-02-13'", "int32 Date 2600"), ("DATE", "NULL", "int32? Date null")],
+            &[
+                ("DATE NOT NULL", "'1977-02-13'", "int32 Date 2600"),
+                ("DATE", "NULL", "int32? Date null"),
+            ],
         )
         .await;
     }
@@ -158,8 +253,16 @@ async fn st10_times() {
 async fn st11_timestamps() {
     for server in DATABASES {
         let columns = [
-            ("{stamp} NOT NULL", "'1977-02-13 23:03:20'", "int64 Timestamp 224723000000"),
-            ("{stamp}", "'1969-12-31 23:59:59.999'", "int64? Timestamp -1"),
+            (
+                "{stamp} NOT NULL",
+                "'1977-02-13 23:03:20'",
+                "int64 Timestamp 224723000000",
+            ),
+            (
+                "{stamp}",
+                "'1969-12-31 23:59:59.999'",
+                "int64? Timestamp -1",
+            ),
         ];
         read(server, &[], &columns).await;
     }
@@ -168,8 +271,16 @@ async fn st11_timestamps() {
 #[tokio::test]
 async fn st12_old_dates_follow_either_calendar() {
     for server in DATABASES {
-        for (calendar, days) in [("LEGACY", "int32? Date -719164"), ("PROLEPTIC_GREGORIAN", "int32? Date -719162")] {
-            read(server, &[("date.calendar.system", calendar)], &[("DATE", "'0001-01-01'", days)]).await;
+        for (calendar, days) in [
+            ("LEGACY", "int32? Date -719164"),
+            ("PROLEPTIC_GREGORIAN", "int32? Date -719162"),
+        ] {
+            read(
+                server,
+                &[("date.calendar.system", calendar)],
+                &[("DATE", "'0001-01-01'", days)],
+            )
+            .await;
         }
     }
 }
@@ -179,8 +290,16 @@ async fn st12_old_dates_follow_either_calendar() {
 async fn st11_timestamps_of_sqlite_in_every_form() {
     let columns = [
         ("TIMESTAMP", "224723000000", "int64? Timestamp 224723000000"),
-        ("DATETIME", "julianday('1977-02-13 23:03:20')", "int64? Timestamp 224723000000"),
-        ("TIMESTAMP", "'1977-02-14T00:03:20.5+01:00'", "int64? Timestamp 224723000500"),
+        (
+            "DATETIME",
+            "julianday('1977-02-13 23:03:20')",
+            "int64? Timestamp 224723000000",
+        ),
+        (
+            "TIMESTAMP",
+            "'1977-02-14T00:03:20.5+01:00'",
+            "int64? Timestamp 224723000500",
+        ),
         ("DATE", "224640000000", "int32? Date 2600"),
     ];
     read(Server::Sqlite, &[], &columns).await;
@@ -188,26 +307,53 @@ async fn st11_timestamps_of_sqlite_in_every_form() {
 
 /// NUMERIC(8,0), (10,2) and (20,5) under a mapping.
 async fn numerics(mapping: &str, want: [&str; 3]) {
-    let columns =
-        [("NUMERIC(8,0)", "12345678", want[0]), ("NUMERIC(10,2)", "1.25", want[1]), ("NUMERIC(20,5)", "2.5", want[2])];
+    let columns = [
+        ("NUMERIC(8,0)", "12345678", want[0]),
+        ("NUMERIC(10,2)", "1.25", want[1]),
+        ("NUMERIC(20,5)", "2.5", want[2]),
+    ];
     read(Server::Postgres, &[("numeric.mapping", mapping)], &columns).await;
 }
 
 #[tokio::test]
 async fn st13_numeric_mapping_none() {
-    let want = ["bytes? Decimal(8,0) 12345678", "bytes? Decimal(10,2) 1.25", "bytes? Decimal(20,5) 2.50000"];
+    let want = [
+        "bytes? Decimal(8,0) 12345678",
+        "bytes? Decimal(10,2) 1.25",
+        "bytes? Decimal(20,5) 2.50000",
+    ];
     numerics("none", want).await;
 }
 
 #[tokio::test]
 async fn st14_numeric_mapping_precision_only() {
-    numerics("precision_only", ["int32? 12345678", "bytes? Decimal(10,2) 1.25", "bytes? Decimal(20,5) 2.50000"]).await;
-    numerics("best_fit", ["int32? 12345678", "float64? 1.25", "bytes? Decimal(20,5) 2.50000"]).await;
+    numerics(
+        "precision_only",
+        [
+            "int32? 12345678",
+            "bytes? Decimal(10,2) 1.25",
+            "bytes? Decimal(20,5) 2.50000",
+        ],
+    )
+    .await;
+    numerics(
+        "best_fit",
+        [
+            "int32? 12345678",
+            "float64? 1.25",
+            "bytes? Decimal(20,5) 2.50000",
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn st16_numeric_mapping_best_fit_eager_double() {
-    numerics("best_fit_eager_double", ["int32? 12345678", "float64? 1.25", "float64? 2.5"]).await;
+    numerics(
+        "best_fit_eager_double",
+        ["int32? 12345678", "float64? 1.25", "float64? 2.5"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -217,7 +363,12 @@ async fn st17_json_and_uuid() {
     let json = ("JSON", "'{\"a\": 1}'", "string? {\"a\": 1}");
     read(Server::MariaDb, &[], &[json, ("UUID", &quoted, &text)]).await;
     let jsonb = ("JSONB", "'{\"b\":[1,  2]}'", "string? {\"b\": [1, 2]}");
-    read(Server::Postgres, &[], &[json, jsonb, ("UUID", &quoted, &text)]).await;
+    read(
+        Server::Postgres,
+        &[],
+        &[json, jsonb, ("UUID", &quoted, &text)],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -235,44 +386,71 @@ async fn st18_a_table_of_all_common_types() {
         ("TEXT", "'ghi'", "string? ghi"),
         ("DATE", "'2024-02-29'", "int32? Date 19782"),
         ("TIME", "'12:30:45'", "int32? Time 45045000"),
-        ("TIMESTAMP(6)", "'2024-02-29 12:34:56.789012'", "int64? 1709210096789012000"),
+        (
+            "TIMESTAMP(6)",
+            "'2024-02-29 12:34:56.789012'",
+            "int64? 1709210096789012000",
+        ),
     ];
     for server in SERVERS {
-        let columns: Vec<_> =
-            columns
-                .iter()
-                .filter(|(ty, ..)| server == Server::Postgres || *ty != "REAL")
-                .map(|(ty, value, want)| {
-                    if ty.starts_with("TIMESTAMP") {
-                        (server_stamp(server), *value, *want)
-                    } else {
-                        (*ty, *value, *want)
-                    }
-                })
-                .collect();
+        let columns: Vec<_> = columns
+            .iter()
+            .filter(|(ty, ..)| server == Server::Postgres || *ty != "REAL")
+            .map(|(ty, value, want)| {
+                if ty.starts_with("TIMESTAMP") {
+                    (server_stamp(server), *value, *want)
+                } else {
+                    (*ty, *value, *want)
+                }
+            })
+            .collect();
         read(server, &nanos, &columns).await;
     }
 }
 
 fn server_stamp(server: Server) -> &'static str {
-    if server == Server::MariaDb { "DATETIME(6)" } else { "TIMESTAMP(6)" }
+    if server == Server::MariaDb {
+        "DATETIME(6)"
+    } else {
+        "TIMESTAMP(6)"
+    }
 }
 
 #[tokio::test]
 async fn st20_large_unsigned_integers() {
     let key = "bigint.unsigned.handling.mode";
     for (value, precise) in [
-        ("18446744073709551615", "bytes? Decimal(20,0) 18446744073709551615"),
-        ("14446744073709551615", "bytes? Decimal(20,0) 14446744073709551615"),
+        (
+            "18446744073709551615",
+            "bytes? Decimal(20,0) 18446744073709551615",
+        ),
+        (
+            "14446744073709551615",
+            "bytes? Decimal(20,0) 14446744073709551615",
+        ),
         ("0", "bytes? Decimal(20,0) 0"),
     ] {
         let column = "BIGINT UNSIGNED";
-        read(Server::MariaDb, &[(key, "precise")], &[(column, value, precise)]).await;
-        read(Server::MariaDb, &[(key, "string")], &[(column, value, &format!("string? {value}"))]).await;
+        read(
+            Server::MariaDb,
+            &[(key, "precise")],
+            &[(column, value, precise)],
+        )
+        .await;
+        read(
+            Server::MariaDb,
+            &[(key, "string")],
+            &[(column, value, &format!("string? {value}"))],
+        )
+        .await;
     }
     let mut fixture = Fixture::new(Server::MariaDb, &[("mode", "bulk")]).await;
-    fixture.sql("CREATE TABLE test (id INT PRIMARY KEY, c BIGINT UNSIGNED)").await;
-    fixture.sql("INSERT INTO test VALUES (1, 9223372036854775808)").await;
+    fixture
+        .sql("CREATE TABLE test (id INT PRIMARY KEY, c BIGINT UNSIGNED)")
+        .await;
+    fixture
+        .sql("INSERT INTO test VALUES (1, 9223372036854775808)")
+        .await;
     let mut task = fixture.open().await;
     let error = loop {
         match task.poll().await {
@@ -305,48 +483,102 @@ async fn st23_years() {
         ("YEAR", "78", "int32? Date 2922"),
         ("YEAR", "1978", "int32? Date 2922"),
         ("DATE", "'2018-04-01'", "int32? Date 17622"),
-        ("DATETIME", "'2018-04-01 12:34:56'", "int64? Timestamp 1522586096000"),
+        (
+            "DATETIME",
+            "'2018-04-01 12:34:56'",
+            "int64? Timestamp 1522586096000",
+        ),
     ];
     read(Server::MariaDb, &[], &columns).await;
-    let mut fixture =
-        Fixture::new(Server::MariaDb, &[("mode", "bulk"), ("date.calendar.system", "proleptic_gregorian")]).await;
-    let url = fixture.config().get("connection.url").unwrap_or_default().to_owned() + "?yearIsDateType=false";
+    let mut fixture = Fixture::new(
+        Server::MariaDb,
+        &[
+            ("mode", "bulk"),
+            ("date.calendar.system", "proleptic_gregorian"),
+        ],
+    )
+    .await;
+    let url = fixture
+        .config()
+        .get("connection.url")
+        .unwrap_or_default()
+        .to_owned()
+        + "?yearIsDateType=false";
     fixture.set(&[("connection.url", &url), ("poll.interval.ms", "3600000")]);
     let year = ("YEAR", "18", "int32? 2018");
-    check(&mut fixture, &[year, ("DATE", "'0018-04-01'", "int32? Date -712863")]).await;
+    check(
+        &mut fixture,
+        &[year, ("DATE", "'0018-04-01'", "int32? Date -712863")],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn st24_zero_dates_are_null_and_the_field_optional() {
-    let mut fixture =
-        Fixture::new(Server::MariaDb, &[("mode", "incrementing"), ("incrementing.column.name", "id")]).await;
+    let mut fixture = Fixture::new(
+        Server::MariaDb,
+        &[("mode", "incrementing"), ("incrementing.column.name", "id")],
+    )
+    .await;
     fixture.sql("SET sql_mode = ''").await;
     fixture
         .sql("CREATE TABLE test (id INT PRIMARY KEY, d DATE NOT NULL, dt DATETIME NOT NULL, ts TIMESTAMP NOT NULL)")
         .await;
-    fixture.sql("INSERT INTO test VALUES (1, '1970-01-01', '1970-01-01', '1970-01-01 00:00:01')").await;
-    fixture.sql("INSERT INTO test VALUES (2, '0000-00-00', '0000-00-00', '0000-00-00')").await;
+    fixture
+        .sql("INSERT INTO test VALUES (1, '1970-01-01', '1970-01-01', '1970-01-01 00:00:01')")
+        .await;
+    fixture
+        .sql("INSERT INTO test VALUES (2, '0000-00-00', '0000-00-00', '0000-00-00')")
+        .await;
     fixture.sql("INSERT INTO test VALUES (3, '2024-06-15', '2024-06-15 12:34:56', '2024-06-15 12:34:56')").await;
     fixture.sql("INSERT INTO test VALUES (4, '2024-02-00', '2024-00-15 12:34:56', '2024-06-15 12:34:56')").await;
     let mut task = fixture.open().await;
     let records = fixture.read(&mut *task, 4).await;
-    let fields: Vec<_> = records.iter().map(|r| ["d", "dt", "ts"].map(|name| described(r, name))).collect();
-    assert_eq!(fields[0], ["int32 Date 0", "int64 Timestamp 0", "int64 Timestamp 1000"]);
-    assert_eq!(fields[1], ["int32? Date null", "int64? Timestamp null", "int64? Timestamp null"]);
+    let fields: Vec<_> = records
+        .iter()
+        .map(|r| ["d", "dt", "ts"].map(|name| described(r, name)))
+        .collect();
+    assert_eq!(
+        fields[0],
+        ["int32 Date 0", "int64 Timestamp 0", "int64 Timestamp 1000"]
+    );
+    assert_eq!(
+        fields[1],
+        [
+            "int32? Date null",
+            "int64? Timestamp null",
+            "int64? Timestamp null"
+        ]
+    );
     let real = "int64 Timestamp 1718454896000";
     assert_eq!(fields[2], ["int32 Date 19889", real, real]);
-    assert_eq!(fields[3], ["string 2024-02-00", "string 2024-00-15 12:34:56", real]);
+    assert_eq!(
+        fields[3],
+        ["string 2024-02-00", "string 2024-00-15 12:34:56", real]
+    );
     let warnings = task.progress().warnings;
-    assert!(warnings.iter().any(|text| text.starts_with("column d holds")), "{warnings:?}");
+    assert!(
+        warnings
+            .iter()
+            .any(|text| text.starts_with("column d holds")),
+        "{warnings:?}"
+    );
     task.close().await;
 }
 
 #[tokio::test]
 async fn st25_uuids_as_keys() {
     for server in SERVERS {
-        let keys = [("mode", "bulk"), ("key.mode", "primary_key"), ("poll.interval.ms", "3600000")];
+        let keys = [
+            ("mode", "bulk"),
+            ("key.mode", "primary_key"),
+            ("poll.interval.ms", "3600000"),
+        ];
         let mut fixture = Fixture::new(server, &keys).await;
-        let (zeros, ones) = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff");
+        let (zeros, ones) = (
+            "00000000-0000-0000-0000-000000000000",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        );
         fixture.sql("CREATE TABLE test (id UUID PRIMARY KEY)").await;
         fixture
             .sql(&format!("INSERT INTO test VALUES ('{zeros}'), ('{ones}'), ('01020304-0506-0708-090a-0b0c0d0e0f10')"))
@@ -369,16 +601,26 @@ async fn st26_columns_are_found_whatever_their_letter_case() {
             ("incrementing.column.name", "Id"),
         ];
         let mut fixture = Fixture::new(server, &keys).await;
-        fixture.sql("CREATE TABLE test (id INT NOT NULL PRIMARY KEY, modified {stamp} NOT NULL)").await;
-        fixture.sql("INSERT INTO test VALUES (1, '1970-01-01 00:00:00.010')").await;
+        fixture
+            .sql("CREATE TABLE test (id INT NOT NULL PRIMARY KEY, modified {stamp} NOT NULL)")
+            .await;
+        fixture
+            .sql("INSERT INTO test VALUES (1, '1970-01-01 00:00:00.010')")
+            .await;
         let mut task = fixture.open().await;
         assert_eq!(fixture.column(&mut *task, "id", 1).await, ["1"]);
         task.close().await;
     }
     let keys = [("mode", "incrementing"), ("incrementing.column.name", "ID")];
     let mut fixture = Fixture::new(Server::Postgres, &keys).await;
-    fixture.sql("CREATE TABLE test (id INT NOT NULL, \"Id\" INT NOT NULL)").await;
-    let error = fixture.try_open().await.err().expect("two columns that differ in case alone");
+    fixture
+        .sql("CREATE TABLE test (id INT NOT NULL, \"Id\" INT NOT NULL)")
+        .await;
+    let error = fixture
+        .try_open()
+        .await
+        .err()
+        .expect("two columns that differ in case alone");
     assert!(error.message().contains("ID"), "{error}");
 }
 
@@ -408,8 +650,16 @@ async fn types_and_functions_named_like_the_systems_are_not_taken_for_them() {
         ("pg_catalog.date", "'1970-01-02'", "int32? Date 1"),
         ("pg_catalog.text", "'y'", "string? y"),
     ];
-    for (path, mode) in [("public", "bulk"), ("x,pg_catalog,public", "bulk"), ("x,pg_catalog,public", "incrementing")] {
-        let mut fixture = Fixture::new(Server::Postgres, &[("mode", mode), ("incrementing.column.name", "id")]).await;
+    for (path, mode) in [
+        ("public", "bulk"),
+        ("x,pg_catalog,public", "bulk"),
+        ("x,pg_catalog,public", "incrementing"),
+    ] {
+        let mut fixture = Fixture::new(
+            Server::Postgres,
+            &[("mode", mode), ("incrementing.column.name", "id")],
+        )
+        .await;
         fixture.sql(SHADOWS).await;
         let url = fixture.config().get("connection.url").unwrap().to_owned();
         fixture.set(&[("connection.url", &format!("{url}?currentSchema={path}"))]);
@@ -420,20 +670,61 @@ async fn types_and_functions_named_like_the_systems_are_not_taken_for_them() {
 #[tokio::test]
 async fn one_bit_is_a_truth_value_where_the_url_says_so() {
     for (scheme, parameters, tiny, bit) in [
-        ("mariadb", "transformedBitIsBoolean=true", "boolean? true", "boolean? true"),
-        ("mysql", "transformedBitIsBoolean=true", "boolean? true", "int8? 1"),
-        ("mariadb", "transformedBitIsBoolean=true&tinyInt1isBit=false", "int8? 1", "int8? 1"),
-        ("mariadb", "transformedBitIsBoolean=false", "int8? 1", "int8? 1"),
+        (
+            "mariadb",
+            "transformedBitIsBoolean=true",
+            "boolean? true",
+            "boolean? true",
+        ),
+        (
+            "mysql",
+            "transformedBitIsBoolean=true",
+            "boolean? true",
+            "int8? 1",
+        ),
+        (
+            "mariadb",
+            "transformedBitIsBoolean=true&tinyInt1isBit=false",
+            "int8? 1",
+            "int8? 1",
+        ),
+        (
+            "mariadb",
+            "transformedBitIsBoolean=false",
+            "int8? 1",
+            "int8? 1",
+        ),
     ] {
         let mut fixture = Fixture::new(Server::MariaDb, &[("mode", "bulk")]).await;
         let config = fixture.config();
-        let (_, place) = config.get("connection.url").and_then(|url| url.split_once("//")).unwrap();
-        fixture.set(&[("connection.url", &format!("jdbc:{scheme}://{place}?{parameters}"))]);
-        check(&mut fixture, &[("TINYINT(1)", "1", tiny), ("BIT(1)", "b'1'", bit), ("TINYINT", "1", "int8? 1")]).await;
-        fixture.set(&[("query", "SELECT c0, c1 FROM test"), ("table.whitelist", "")]);
+        let (_, place) = config
+            .get("connection.url")
+            .and_then(|url| url.split_once("//"))
+            .unwrap();
+        fixture.set(&[(
+            "connection.url",
+            &format!("jdbc:{scheme}://{place}?{parameters}"),
+        )]);
+        check(
+            &mut fixture,
+            &[
+                ("TINYINT(1)", "1", tiny),
+                ("BIT(1)", "b'1'", bit),
+                ("TINYINT", "1", "int8? 1"),
+            ],
+        )
+        .await;
+        fixture.set(&[
+            ("query", "SELECT c0, c1 FROM test"),
+            ("table.whitelist", ""),
+        ]);
         let mut task = fixture.open().await;
         let record = fixture.read(&mut *task, 1).await.remove(0);
-        assert_eq!([described(&record, "c0"), described(&record, "c1")], [tiny, bit], "{scheme} {parameters}");
+        assert_eq!(
+            [described(&record, "c0"), described(&record, "c1")],
+            [tiny, bit],
+            "{scheme} {parameters}"
+        );
         task.close().await;
     }
 }
@@ -445,8 +736,14 @@ async fn a_server_of_another_kind_than_the_url_asks_for_is_passed_over() {
         ("targetServerType=secondary", false),
         ("target_session_attrs=standby", false),
     ] {
-        let mut fixture = Fixture::new(Server::Postgres, &[("mode", "bulk"), ("connection.attempts", "1")]).await;
-        fixture.sql("CREATE TABLE test (id INT PRIMARY KEY); INSERT INTO test VALUES (1)").await;
+        let mut fixture = Fixture::new(
+            Server::Postgres,
+            &[("mode", "bulk"), ("connection.attempts", "1")],
+        )
+        .await;
+        fixture
+            .sql("CREATE TABLE test (id INT PRIMARY KEY); INSERT INTO test VALUES (1)")
+            .await;
         let url = fixture.config().get("connection.url").unwrap().to_owned();
         fixture.set(&[("connection.url", &format!("{url}?{parameter}"))]);
         match fixture.try_open().await {
@@ -455,7 +752,10 @@ async fn a_server_of_another_kind_than_the_url_asks_for_is_passed_over() {
                 assert_eq!(fixture.column(&mut *task, "id", 1).await, ["1"]);
                 task.close().await;
             }
-            Err(error) => assert!(!fits && error.message().contains("asks for a standby"), "{parameter}: {error}"),
+            Err(error) => assert!(
+                !fits && error.message().contains("asks for a standby"),
+                "{parameter}: {error}"
+            ),
         }
     }
 }

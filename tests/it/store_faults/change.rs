@@ -70,18 +70,39 @@ impl Known {
         let (method, path, body, after) = match change {
             Change::Create(_) => {
                 let body = json!({"name": name, "initial_state": "STOPPED", "config": config});
-                ("POST", "/connectors".to_owned(), Some(body), Some((value, "STOPPED")))
+                (
+                    "POST",
+                    "/connectors".to_owned(),
+                    Some(body),
+                    Some((value, "STOPPED")),
+                )
             }
             Change::Put(_) => {
-                let after = before.clone().map(|(_, state)| (format!("{value}x"), state));
+                let after = before
+                    .clone()
+                    .map(|(_, state)| (format!("{value}x"), state));
                 let mut config = config.clone();
                 config["table.name.format"] = json!(format!("{value}x"));
-                ("PUT", format!("/connectors/{name}/config"), Some(config), after)
+                (
+                    "PUT",
+                    format!("/connectors/{name}/config"),
+                    Some(config),
+                    after,
+                )
             }
             Change::Toggle(_) => {
                 let (value, state) = before.clone().unwrap_or_default();
-                let (verb, state) = if state == "STOPPED" { ("pause", "PAUSED") } else { ("stop", "STOPPED") };
-                ("PUT", format!("/connectors/{name}/{verb}"), None, Some((value, state)))
+                let (verb, state) = if state == "STOPPED" {
+                    ("pause", "PAUSED")
+                } else {
+                    ("stop", "STOPPED")
+                };
+                (
+                    "PUT",
+                    format!("/connectors/{name}/{verb}"),
+                    None,
+                    Some((value, state)),
+                )
             }
             Change::Delete(_) => ("DELETE", format!("/connectors/{name}"), None, None),
         };
@@ -93,9 +114,15 @@ impl Known {
             }
             Ok(answer) => {
                 let (status, text) = (answer.status, answer.message());
-                assert!([503, 507, 404, 409].contains(&status), "{change:?}: {status} {text}");
+                assert!(
+                    [503, 507, 404, 409].contains(&status),
+                    "{change:?}: {status} {text}"
+                );
                 if status > 500 {
-                    assert!(text.contains("metadata store"), "{change:?}: {status} {text}");
+                    assert!(
+                        text.contains("metadata store"),
+                        "{change:?}: {status} {text}"
+                    );
                 }
                 Outcome::Refused
             }
@@ -120,14 +147,26 @@ impl Known {
             .as_object()
             .unwrap()
             .iter()
-            .map(|(name, c)| (name.clone(), c["info"]["config"]["table.name.format"].as_str().unwrap().to_owned()))
+            .map(|(name, c)| {
+                (
+                    name.clone(),
+                    c["info"]["config"]["table.name.format"]
+                        .as_str()
+                        .unwrap()
+                        .to_owned(),
+                )
+            })
             .collect();
         // What was not answered has happened or not; from now on it stays as it is.
         for (name, after) in std::mem::take(&mut self.or) {
             let before = self.connectors.get(&name).map(|(value, _)| value);
             let there = shown.get(&name);
             if there != before {
-                assert_eq!(there, after.as_ref().map(|(value, _)| value), "{what}: {name} is half there");
+                assert_eq!(
+                    there,
+                    after.as_ref().map(|(value, _)| value),
+                    "{what}: {name} is half there"
+                );
                 self.set(name, after);
             } else if let Some((value, state)) = &after
                 && there == Some(value)
@@ -136,22 +175,41 @@ impl Known {
                 self.set(name, after);
             }
         }
-        let expected: BTreeMap<_, _> =
-            self.connectors.iter().map(|(n, (value, _))| (n.clone(), value.clone())).collect();
+        let expected: BTreeMap<_, _> = self
+            .connectors
+            .iter()
+            .map(|(n, (value, _))| (n.clone(), value.clone()))
+            .collect();
         assert_eq!(shown, expected, "{what}");
     }
 
     /// Waits until every connector is in its state.
     pub async fn wait_states(&self, rest: &Rest) {
         let mut shown = BTreeMap::new();
-        let expected: BTreeMap<_, _> =
-            self.connectors.iter().map(|(name, (_, state))| (name.clone(), (*state).to_owned())).collect();
+        let expected: BTreeMap<_, _> = self
+            .connectors
+            .iter()
+            .map(|(name, (_, state))| (name.clone(), (*state).to_owned()))
+            .collect();
         let end = std::time::Instant::now() + SOON;
         for_condition("the states that were asked for", SOON * 2, async || {
             let all = rest.get("/connectors?expand=status").await.expect(200).body;
-            let state = |c: &Value| c["status"]["connector"]["state"].as_str().unwrap_or_default().to_owned();
-            shown = all.as_object().unwrap().iter().map(|(name, c)| (name.clone(), state(c))).collect();
-            assert!(std::time::Instant::now() < end || shown == expected, "{shown:?} is not {expected:?}");
+            let state = |c: &Value| {
+                c["status"]["connector"]["state"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            shown = all
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(name, c)| (name.clone(), state(c)))
+                .collect();
+            assert!(
+                std::time::Instant::now() < end || shown == expected,
+                "{shown:?} is not {expected:?}"
+            );
             shown == expected
         })
         .await;
@@ -163,7 +221,10 @@ async fn settled(rest: &Rest, name: &str) -> String {
     let mut state = String::new();
     for_condition("a settled state", SOON, async || {
         let status = rest.get(&format!("/connectors/{name}/status")).await.body;
-        state = status["connector"]["state"].as_str().unwrap_or_default().to_owned();
+        state = status["connector"]["state"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         state == "STOPPED" || state == "PAUSED"
     })
     .await;

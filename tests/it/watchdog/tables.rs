@@ -12,7 +12,10 @@ use crate::pipeline::Pipeline;
 
 enum Sql {
     MariaDb(MySqlConnection),
-    Postgres { from: PgConnection, to: PgConnection },
+    Postgres {
+        from: PgConnection,
+        to: PgConnection,
+    },
 }
 
 /// A source table `t` and the table that its rows arrive in.
@@ -26,14 +29,22 @@ pub struct Tables {
 impl Tables {
     pub async fn of_mariadb() -> Self {
         let (pipeline, connection) = Pipeline::new(lab().mariadb(), "still", "t").await;
-        let mut tables = Self { pipeline, sql: Sql::MariaDb(connection), source: json!({}) };
-        tables.run("CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, at TEXT)").await;
+        let mut tables = Self {
+            pipeline,
+            sql: Sql::MariaDb(connection),
+            source: json!({}),
+        };
+        tables
+            .run("CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, at TEXT)")
+            .await;
         tables
     }
 
     pub async fn of_postgres() -> Self {
         let mut tables = Self::empty().await;
-        tables.run("CREATE TABLE t (id SERIAL PRIMARY KEY, at TEXT)").await;
+        tables
+            .run("CREATE TABLE t (id SERIAL PRIMARY KEY, at TEXT)")
+            .await;
         tables
     }
 
@@ -48,8 +59,19 @@ impl Tables {
     async fn empty() -> Self {
         let name = unique("still");
         let copy = format!("{name}_copy");
-        let (from, to) = (lab().postgres().create_database(&name).await, lab().postgres().create_database(&copy).await);
-        Self { pipeline: Pipeline { name, table: "t", copy }, sql: Sql::Postgres { from, to }, source: json!({}) }
+        let (from, to) = (
+            lab().postgres().create_database(&name).await,
+            lab().postgres().create_database(&copy).await,
+        );
+        Self {
+            pipeline: Pipeline {
+                name,
+                table: "t",
+                copy,
+            },
+            sql: Sql::Postgres { from, to },
+            source: json!({}),
+        }
     }
 
     /// Sends a statement to the source's database.
@@ -63,8 +85,13 @@ impl Tables {
     /// Creates both connectors with these keys besides.
     pub async fn create(&self, rest: &Rest, mut source: Value, mut sink: Value) {
         let mut add = |of_source: &Value, of_sink: &Value| {
-            source.as_object_mut().unwrap().extend(of_source.as_object().unwrap().clone());
-            sink.as_object_mut().unwrap().extend(of_sink.as_object().unwrap().clone());
+            source
+                .as_object_mut()
+                .unwrap()
+                .extend(of_source.as_object().unwrap().clone());
+            sink.as_object_mut()
+                .unwrap()
+                .extend(of_sink.as_object().unwrap().clone());
         };
         add(&self.source, &json!({}));
         if matches!(self.sql, Sql::Postgres { .. }) {
@@ -74,7 +101,9 @@ impl Tables {
             };
             add(&place(&self.pipeline.name), &place(&self.pipeline.copy));
         }
-        self.pipeline.create(rest, lab().mariadb(), source, sink).await;
+        self.pipeline
+            .create(rest, lab().mariadb(), source, sink)
+            .await;
     }
 
     async fn arrived(&mut self) -> i64 {
@@ -86,8 +115,12 @@ impl Tables {
                 if postgres::texts(to, &made).await.is_empty() {
                     return 0;
                 }
-                let count = postgres::texts(to, &format!("SELECT COUNT(*)::text FROM \"{topic}\"")).await;
-                count[0][0].as_deref().and_then(|count| count.parse().ok()).unwrap()
+                let count =
+                    postgres::texts(to, &format!("SELECT COUNT(*)::text FROM \"{topic}\"")).await;
+                count[0][0]
+                    .as_deref()
+                    .and_then(|count| count.parse().ok())
+                    .unwrap()
             }
         }
     }
@@ -103,8 +136,12 @@ impl Tables {
         match &mut self.sql {
             Sql::MariaDb(connection) => self.pipeline.assert_same(connection).await,
             Sql::Postgres { from, to } => {
-                let rows = |table: &str| format!("SELECT id::text, at FROM \"{table}\" ORDER BY id, at");
-                let (want, have) = (postgres::texts(from, &rows("t")).await, postgres::texts(to, &rows(&topic)).await);
+                let rows =
+                    |table: &str| format!("SELECT id::text, at FROM \"{table}\" ORDER BY id, at");
+                let (want, have) = (
+                    postgres::texts(from, &rows("t")).await,
+                    postgres::texts(to, &rows(&topic)).await,
+                );
                 assert_eq!(have, want, "{topic}");
                 i64::try_from(want.len()).unwrap()
             }

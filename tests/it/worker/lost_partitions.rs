@@ -19,7 +19,14 @@ fn produce(topic: &str, partition: i32, id: i64) {
     let producer: BaseProducer = lab().kafka().topics().client().create().unwrap();
     let schema = r#"{"type":"struct","fields":[{"field":"id","type":"int64"}]}"#;
     let value = format!(r#"{{"schema":{schema},"payload":{{"id":{id}}}}}"#);
-    producer.send(BaseRecord::<str, str>::to(topic).partition(partition).payload(&value)).map_err(|(e, _)| e).unwrap();
+    producer
+        .send(
+            BaseRecord::<str, str>::to(topic)
+                .partition(partition)
+                .payload(&value),
+        )
+        .map_err(|(e, _)| e)
+        .unwrap();
     producer.flush(PATIENCE).unwrap();
 }
 
@@ -33,7 +40,9 @@ struct Member {
 impl Member {
     fn join(group: &str, topics: &[&str]) -> Self {
         let mut client = lab().kafka().topics().client();
-        client.set("group.id", group).set("enable.auto.commit", "false");
+        client
+            .set("group.id", group)
+            .set("enable.auto.commit", "false");
         let consumer: Arc<BaseConsumer> = Arc::new(client.create().unwrap());
         consumer.subscribe(topics).unwrap();
         let leave = Arc::new(AtomicBool::new(false));
@@ -43,7 +52,11 @@ impl Member {
                 drop(polled.poll(Duration::from_millis(50)));
             }
         });
-        Self { consumer, leave, polling }
+        Self {
+            consumer,
+            leave,
+            polling,
+        }
     }
 
     fn partitions(&self) -> usize {
@@ -67,16 +80,24 @@ async fn a_sink_forgets_lost_partitions_in_the_batch_that_waits_behind_a_retried
         lab().kafka().topics().create(topic, 2).await;
     }
     bench.sink.shut.store(true, Ordering::Relaxed);
-    bench.start_sink(&[("topics", &topics.join(",")), ("consumer.override.max.poll.records", "2")]);
+    bench.start_sink(&[
+        ("topics", &topics.join(",")),
+        ("consumer.override.max.poll.records", "2"),
+    ]);
     let told = async |topic: &String| {
-        for_condition(&format!("a record of {topic} to be read"), PATIENCE, async || {
-            bench.told(&format!("topic {topic}"))
-        })
+        for_condition(
+            &format!("a record of {topic} to be read"),
+            PATIENCE,
+            async || bench.told(&format!("topic {topic}")),
+        )
         .await;
     };
     let kept = || bench.sink.kept.lock().unwrap();
     produce(first, 0, 0);
-    for_condition("a batch to be retried", PATIENCE, async || kept().refused > 0).await;
+    for_condition("a batch to be retried", PATIENCE, async || {
+        kept().refused > 0
+    })
+    .await;
     produce(second, 0, 1);
     produce(third, 1, 2);
     told(second).await;
@@ -85,10 +106,15 @@ async fn a_sink_forgets_lost_partitions_in_the_batch_that_waits_behind_a_retried
     produce(last, 0, 3);
     told(last).await;
 
-    let member = Member::join(&format!("connect-{}", bench.names.1), &topics.each_ref().map(String::as_str));
-    for_condition("each to have half of the partitions", PATIENCE, async || {
-        member.partitions() == topics.len() && kept().held.len() == topics.len()
-    })
+    let member = Member::join(
+        &format!("connect-{}", bench.names.1),
+        &topics.each_ref().map(String::as_str),
+    );
+    for_condition(
+        "each to have half of the partitions",
+        PATIENCE,
+        async || member.partitions() == topics.len() && kept().held.len() == topics.len(),
+    )
     .await;
     let half: HashSet<_> = kept().held.iter().map(|at| at.partition).collect();
     assert_eq!(half.len(), 1, "{half:?}");

@@ -13,7 +13,9 @@ use crate::{SOON, lab};
 async fn a_refused_record_leaves_no_transaction_open() {
     let bench = Bench::new(None, true, 5000, Vault::default());
     let (topics, topic) = (lab().kafka().topics(), &*bench.source.topic);
-    topics.create_with(topic, 4, &[("max.message.bytes", "30000")]).await;
+    topics
+        .create_with(topic, 4, &[("max.message.bytes", "30000")])
+        .await;
     bench.source.big.store(2000, Ordering::Relaxed);
     bench.source.upto.store(5000, Ordering::Relaxed);
     // in small batches, so that there are some before the refused one and some behind it; with a time-out of minutes
@@ -26,12 +28,27 @@ async fn a_refused_record_leaves_no_transaction_open() {
     for_condition("the task to fail", SOON, async || bench.told("failed")).await;
     topics.produce(topic, &[(None, Some("the next"))]);
     let mut behind = 0;
-    for_condition("a reader to get past what was aborted", Duration::from_secs(60), async || {
-        let seen = topics.read(topic);
-        behind = seen.iter().filter(|entry| entry.text() == "the next").map(|entry| entry.offset).sum();
-        behind > 0
-    })
+    for_condition(
+        "a reader to get past what was aborted",
+        Duration::from_secs(60),
+        async || {
+            let seen = topics.read(topic);
+            behind = seen
+                .iter()
+                .filter(|entry| entry.text() == "the next")
+                .map(|entry| entry.offset)
+                .sum();
+            behind > 0
+        },
+    )
     .await;
-    assert!(behind > 100, "{behind} records had been written when one was refused");
-    assert_eq!(topics.read(topic).len(), 1, "nothing of the transaction is committed");
+    assert!(
+        behind > 100,
+        "{behind} records had been written when one was refused"
+    );
+    assert_eq!(
+        topics.read(topic).len(),
+        1,
+        "nothing of the transaction is committed"
+    );
 }

@@ -21,14 +21,20 @@ impl MariaTable<'_> {
     }
 
     /// Row count and order-free checksum (BIT_XOR of half an MD5) of the canonical text of those columns.
-    pub async fn checksum(&self, connection: &mut MySqlConnection, canonical: &[String]) -> (i64, u64) {
+    pub async fn checksum(
+        &self,
+        connection: &mut MySqlConnection,
+        canonical: &[String],
+    ) -> (i64, u64) {
         let text = canonical.join(", ");
         let sql = format!(
             "SELECT COUNT(*), CAST(COALESCE(BIT_XOR(CAST(CONV(LEFT(MD5(CONCAT_WS('|', {text})), 16), 16, 10) AS UNSIGNED)), 0) \
              AS UNSIGNED) FROM {}",
             self.quoted()
         );
-        let row = sqlx::query(AssertSqlSafe(sql.clone())).fetch_one(connection).await;
+        let row = sqlx::query(AssertSqlSafe(sql.clone()))
+            .fetch_one(connection)
+            .await;
         let row = row.unwrap_or_else(|error| panic!("{error} in: {sql}"));
         (row.get(0), row.get(1))
     }
@@ -43,7 +49,10 @@ impl MariaTable<'_> {
         );
         let columns = rows(connection, &sql).await;
         assert!(!columns.is_empty(), "{} does not exist", self.quoted());
-        columns.iter().map(|column| canonical_text(column.get(0), column.get(1))).collect()
+        columns
+            .iter()
+            .map(|column| canonical_text(column.get(0), column.get(1)))
+            .collect()
     }
 }
 
@@ -51,17 +60,24 @@ fn canonical_text(column: &str, data_type: &str) -> String {
     let text = match data_type {
         "decimal" => format!("CAST(`{column}` AS DECIMAL(65,30))"),
         "datetime" | "timestamp" => {
-            format!("CONCAT(DATE_FORMAT(`{column}`, '%Y-%m-%d %T.'), LPAD(MICROSECOND(`{column}`) DIV 1000, 3, '0'))")
+            format!(
+                "CONCAT(DATE_FORMAT(`{column}`, '%Y-%m-%d %T.'), LPAD(MICROSECOND(`{column}`) DIV 1000, 3, '0'))"
+            )
         }
         "time" => {
-            format!("CONCAT(TIME_TO_SEC(`{column}`) DIV 1, '.', LPAD(MICROSECOND(`{column}`) DIV 1000, 3, '0'))")
+            format!(
+                "CONCAT(TIME_TO_SEC(`{column}`) DIV 1, '.', LPAD(MICROSECOND(`{column}`) DIV 1000, 3, '0'))"
+            )
         }
         "float" | "double" => format!("CAST(`{column}` AS DOUBLE)"),
         "bit" => format!("`{column}` + 0"),
-        "char" | "varchar" | "text" | "tinytext" | "mediumtext" | "longtext" | "enum" | "set" | "uuid" | "inet6" => {
+        "char" | "varchar" | "text" | "tinytext" | "mediumtext" | "longtext" | "enum" | "set"
+        | "uuid" | "inet6" => {
             format!("HEX(CONVERT(`{column}` USING utf8mb4))")
         }
-        "binary" | "varbinary" | "blob" | "tinyblob" | "mediumblob" | "longblob" => format!("HEX(`{column}`)"),
+        "binary" | "varbinary" | "blob" | "tinyblob" | "mediumblob" | "longblob" => {
+            format!("HEX(`{column}`)")
+        }
         _ => format!("CAST(`{column}` AS CHAR)"),
     };
     format!("COALESCE({text}, 'NULL')")
@@ -69,7 +85,11 @@ fn canonical_text(column: &str, data_type: &str) -> String {
 
 /// Panics unless both tables hold the same rows, as seen through the first one's columns, and names up to five rows
 /// that differ. Returns how many rows they hold.
-pub async fn assert_same(connection: &mut MySqlConnection, left: &MariaTable<'_>, right: &MariaTable<'_>) -> i64 {
+pub async fn assert_same(
+    connection: &mut MySqlConnection,
+    left: &MariaTable<'_>,
+    right: &MariaTable<'_>,
+) -> i64 {
     let canonical = left.canonical(connection).await;
     let ours = left.checksum(connection, &canonical).await;
     let theirs = right.checksum(connection, &canonical).await;
@@ -86,7 +106,10 @@ pub async fn assert_same(connection: &mut MySqlConnection, left: &MariaTable<'_>
         let in_left = rows(connection, &only(left, right)).await;
         let in_right = rows(connection, &only(right, left)).await;
         let show = |found: Vec<sqlx::mysql::MySqlRow>| -> String {
-            found.iter().map(|row| row.get::<String, _>(0) + "\n  ").collect()
+            found
+                .iter()
+                .map(|row| row.get::<String, _>(0) + "\n  ")
+                .collect()
         };
         panic!(
             "{} has {} rows, {} has {}\nmore often in the first:\n  {}\nmore often in the second:\n  {}",

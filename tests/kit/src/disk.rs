@@ -18,11 +18,17 @@ impl SmallDisk {
     pub fn mount(scratch: &Scratch, name: &str, megabytes: u32) -> Option<Self> {
         let path = scratch.folder(name, None);
         let size = format!("size={megabytes}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).output();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(&path)
+            .output();
         match mounted {
             Ok(done) if done.status.success() => Some(Self { path }),
             Ok(done) => {
-                eprintln!("left out, since no disk can be mounted here: {}", String::from_utf8_lossy(&done.stderr));
+                eprintln!(
+                    "left out, since no disk can be mounted here: {}",
+                    String::from_utf8_lossy(&done.stderr)
+                );
                 None
             }
             Err(error) => {
@@ -43,10 +49,15 @@ impl SmallDisk {
 
     /// Takes all the space there is but so many bytes.
     pub fn fill(&self, left: u64) {
-        let mut file = OpenOptions::new().create(true).append(true).open(self.filler()).expect("open the filler");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.filler())
+            .expect("open the filler");
         while file.write_all(&[1; 4096]).is_ok() {}
         let taken = file.metadata().expect("size of the filler").len();
-        file.set_len(taken.saturating_sub(left)).expect("shorten the filler");
+        file.set_len(taken.saturating_sub(left))
+            .expect("shorten the filler");
     }
 
     /// Gives it back.

@@ -26,8 +26,14 @@ impl FailPoints {
     /// Writes the points of the start; the worker reads them before it does anything.
     pub(crate) fn new(folder: PathBuf, points: impl IntoIterator<Item = (String, String)>) -> Self {
         std::fs::create_dir_all(&folder).expect("create the folder of fail points");
-        let wanted = Wanted { number: 1, points: points.into_iter().collect() };
-        let this = Self { folder, wanted: Mutex::new(wanted) };
+        let wanted = Wanted {
+            number: 1,
+            points: points.into_iter().collect(),
+        };
+        let this = Self {
+            folder,
+            wanted: Mutex::new(wanted),
+        };
         this.write(&this.wanted());
         this
     }
@@ -37,7 +43,10 @@ impl FailPoints {
     }
 
     fn write(&self, wanted: &Wanted) {
-        let lines = wanted.points.iter().map(|(name, actions)| format!("{name}={actions}\n"));
+        let lines = wanted
+            .points
+            .iter()
+            .map(|(name, actions)| format!("{name}={actions}\n"));
         let text = format!("{}\n{}", wanted.number, lines.collect::<String>());
         let new = self.folder.join("wanted.new");
         std::fs::write(&new, text).expect("write fail points");
@@ -66,9 +75,15 @@ impl FailPoints {
     /// The number of the last change that is in force, and how often each point was reached.
     fn state(&self) -> (u64, BTreeMap<String, u64>) {
         let text = std::fs::read_to_string(self.folder.join("state")).unwrap_or_default();
-        let number = text.lines().next().and_then(|line| line.parse().ok()).unwrap_or(0);
-        let hit =
-            |line: &str| line.split_once('=').and_then(|(name, hits)| Some((name.to_owned(), hits.parse().ok()?)));
+        let number = text
+            .lines()
+            .next()
+            .and_then(|line| line.parse().ok())
+            .unwrap_or(0);
+        let hit = |line: &str| {
+            line.split_once('=')
+                .and_then(|(name, hits)| Some((name.to_owned(), hits.parse().ok()?)))
+        };
         (number, text.lines().skip(1).filter_map(hit).collect())
     }
 

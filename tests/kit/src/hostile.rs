@@ -92,14 +92,18 @@ const LONGEST_LIE: Duration = Duration::from_secs(4);
 impl Hostile {
     /// Starts one before the server on that loopback port.
     pub async fn start(protocol: Protocol, server: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port for the relay");
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .expect("a port for the relay");
         let port = listener.local_addr().expect("the relay's address").port();
         let mood = Arc::new(Mutex::new(Mood::Honest));
         let told = Arc::new(AtomicUsize::new(0));
         let shared = (Arc::clone(&mood), Arc::clone(&told));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { continue };
+                let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else {
+                    continue;
+                };
                 tokio::spawn(carry(protocol, client, server, shared.clone()));
             }
         });
@@ -137,14 +141,20 @@ async fn carry(
         return tell(protocol, lie, &mut client).await;
     }
     loop {
-        let silence = if damaged { SILENCE } else { Duration::from_secs(3600) };
+        let silence = if damaged {
+            SILENCE
+        } else {
+            Duration::from_secs(3600)
+        };
         let step = async {
             tokio::select! {
                 read = client.read(&mut from_client) => (true, read),
                 read = server.read(&mut from_server) => (false, read),
             }
         };
-        let Ok((of_client, Ok(n @ 1..))) = timeout(silence, step).await else { return };
+        let Ok((of_client, Ok(n @ 1..))) = timeout(silence, step).await else {
+            return;
+        };
         if of_client {
             requests += usize::from(!std::mem::replace(&mut asking, true));
             match now() {
@@ -164,7 +174,9 @@ async fn carry(
         }
         asking = false;
         let mut said = from_server[..n].to_vec();
-        if let Mood::Damaging(random, rate) = &mut *mood.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Mood::Damaging(random, rate) =
+            &mut *mood.lock().unwrap_or_else(PoisonError::into_inner)
+        {
             let before = said.len();
             let hit = damage(random, *rate, &mut said);
             damaged |= hit;

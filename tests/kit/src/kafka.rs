@@ -38,7 +38,15 @@ impl Kafka {
 
     /// The same on a given port.
     pub fn start_on(scratch: &Scratch, name: &str, port: u16) -> Self {
-        let broker = Self::format(scratch, name, &Node { id: 1, port, voters: &[(1, free_port())] });
+        let broker = Self::format(
+            scratch,
+            name,
+            &Node {
+                id: 1,
+                port,
+                voters: &[(1, free_port())],
+            },
+        );
         broker.wait_ready();
         broker
     }
@@ -47,7 +55,15 @@ impl Kafka {
     pub fn start_cluster(scratch: &Scratch, name: &str, brokers: usize) -> Vec<Self> {
         let voters: Vec<_> = (1..=brokers).map(|id| (id, free_port())).collect();
         let start = |&(id, _): &(usize, u16)| {
-            Self::format(scratch, &format!("{name}-{id}"), &Node { id, port: free_port(), voters: &voters })
+            Self::format(
+                scratch,
+                &format!("{name}-{id}"),
+                &Node {
+                    id,
+                    port: free_port(),
+                    voters: &voters,
+                },
+            )
         };
         let cluster: Vec<_> = voters.iter().map(start).collect();
         cluster.iter().for_each(Self::wait_ready);
@@ -74,21 +90,45 @@ impl Kafka {
             log: scratch.log(name),
         };
         let users = Secure::scram_users();
-        let mut format = vec!["kafka.tools.StorageTool", "format", "-t", "cm93ZmVycnktdGVzdGtpdA", "-c", &properties];
+        let mut format = vec![
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            "cm93ZmVycnktdGVzdGtpdA",
+            "-c",
+            &properties,
+        ];
         format.extend(users.iter().flat_map(|user| ["--add-scram", user]));
         let quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
-        Program { args: java(&jars(), &logging, &quick, &format), ..base.clone() }.run();
+        Program {
+            args: java(&jars(), &logging, &quick, &format),
+            ..base.clone()
+        }
+        .run();
         let heap = ["-Xms256m", "-Xmx768m", "-XX:+UseSerialGC"];
-        let program = Program { args: java(&jars(), &logging, &heap, &["kafka.Kafka", &properties]), ..base };
+        let program = Program {
+            args: java(&jars(), &logging, &heap, &["kafka.Kafka", &properties]),
+            ..base
+        };
         let process = Mutex::new(program.start());
-        Self { port: node.port, secure, proxied, proxies: AtomicUsize::new(0), program, process }
+        Self {
+            port: node.port,
+            secure,
+            proxied,
+            proxies: AtomicUsize::new(0),
+            program,
+            process,
+        }
     }
 
     fn wait_ready(&self) {
         let (port, topics) = (self.port, self.topics());
-        self.process.lock().expect("lock of the broker").ready(Duration::from_secs(90), || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() && topics.broker_answers()
-        });
+        self.process
+            .lock()
+            .expect("lock of the broker")
+            .ready(Duration::from_secs(90), || {
+                std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() && topics.broker_answers()
+            });
     }
 
     /// `127.0.0.1:port`.
@@ -104,7 +144,10 @@ impl Kafka {
     /// The port of a listener that was not given before, and the port that it advertises, where nobody listens yet.
     pub fn proxied(&self) -> (u16, u16) {
         let next = self.proxies.fetch_add(1, Ordering::Relaxed);
-        *self.proxied.get(next).unwrap_or_else(|| panic!("more than {PROXIED} proxies before one broker"))
+        *self
+            .proxied
+            .get(next)
+            .unwrap_or_else(|| panic!("more than {PROXIED} proxies before one broker"))
     }
 
     /// Clients of its topics.
@@ -125,12 +168,18 @@ impl Kafka {
 
     /// SIGSTOP: it stands still until [`Self::thaw`].
     pub fn freeze(&self) {
-        self.process.lock().expect("lock of the broker").signal("STOP");
+        self.process
+            .lock()
+            .expect("lock of the broker")
+            .signal("STOP");
     }
 
     /// SIGCONT.
     pub fn thaw(&self) {
-        self.process.lock().expect("lock of the broker").signal("CONT");
+        self.process
+            .lock()
+            .expect("lock of the broker")
+            .signal("CONT");
     }
 
     /// Writes lines to a topic with Kafka's own console producer (Java), one record a line, compressed by `codec`:
@@ -138,22 +187,52 @@ impl Kafka {
     pub fn console_produce(&self, topic: &str, codec: &str, lines: &[String]) {
         let logging = self.program.folder.join("log4j2.properties");
         let brokers = self.brokers();
-        let tool = ["org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", &brokers, "--topic", topic];
-        let mut args = java(&jars(), &logging, &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"], &tool);
+        let tool = [
+            "org.apache.kafka.tools.ConsoleProducer",
+            "--bootstrap-server",
+            &brokers,
+            "--topic",
+            topic,
+        ];
+        let mut args = java(
+            &jars(),
+            &logging,
+            &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"],
+            &tool,
+        );
         args.extend(["--compression-codec".to_owned(), codec.to_owned()]);
         let mut command = Command::new(&args[0]);
-        let mut child = command.args(&args[1..]).stdin(Stdio::piped()).spawn().expect("start the console producer");
-        let mut input = child.stdin.take().expect("standard input of the console producer");
+        let mut child = command
+            .args(&args[1..])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("start the console producer");
+        let mut input = child
+            .stdin
+            .take()
+            .expect("standard input of the console producer");
         for line in lines {
-            std::io::Write::write_all(&mut input, format!("{line}\n").as_bytes()).expect("write a record");
+            std::io::Write::write_all(&mut input, format!("{line}\n").as_bytes())
+                .expect("write a record");
         }
         drop(input);
-        assert!(child.wait().expect("wait for the console producer").success(), "the console producer failed");
+        assert!(
+            child
+                .wait()
+                .expect("wait for the console producer")
+                .success(),
+            "the console producer failed"
+        );
     }
 }
 
 /// A Java command line with the jars of a folder.
-pub(crate) fn java(jars: &Path, logging: &Path, options: &[&str], class_and_args: &[&str]) -> Vec<String> {
+pub(crate) fn java(
+    jars: &Path,
+    logging: &Path,
+    options: &[&str],
+    class_and_args: &[&str],
+) -> Vec<String> {
     let mut args = vec![find("java").display().to_string()];
     args.extend(options.iter().map(|&option| option.to_owned()));
     args.push(format!("-Dlog4j2.configurationFile={}", logging.display()));
@@ -187,13 +266,30 @@ struct Node<'a> {
     voters: &'a [(usize, u16)],
 }
 
-fn server_properties(folder: &Path, node: &Node<'_>, secure: &Secure, proxied: &[(u16, u16)]) -> String {
+fn server_properties(
+    folder: &Path,
+    node: &Node<'_>,
+    secure: &Secure,
+    proxied: &[(u16, u16)],
+) -> String {
     let (sasl, tls, more) = (secure.sasl(), secure.tls(), properties(folder));
     let Node { id, port, voters } = node;
-    let controller = voters.iter().find(|(voter, _)| voter == id).expect("it is a voter").1;
-    let quorum = voters.iter().map(|(id, port)| format!("{id}@127.0.0.1:{port}")).collect::<Vec<_>>().join(",");
+    let controller = voters
+        .iter()
+        .find(|(voter, _)| voter == id)
+        .expect("it is a voter")
+        .1;
+    let quorum = voters
+        .iter()
+        .map(|(id, port)| format!("{id}@127.0.0.1:{port}"))
+        .collect::<Vec<_>>()
+        .join(",");
     let of_each = |text: &dyn Fn(usize, (u16, u16)) -> String| -> String {
-        proxied.iter().enumerate().map(|(n, ports)| text(n, *ports)).collect()
+        proxied
+            .iter()
+            .enumerate()
+            .map(|(n, ports)| text(n, *ports))
+            .collect()
     };
     let listeners = of_each(&|n, (port, _)| format!(",PROXIED{n}://127.0.0.1:{port}"));
     let advertised = of_each(&|n, (_, port)| format!(",PROXIED{n}://127.0.0.1:{port}"));

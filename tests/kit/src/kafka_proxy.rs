@@ -81,7 +81,11 @@ impl Trap {
     pub async fn wait_sprung(&self, within: Duration) {
         let mut sprung = self.sprung.subscribe();
         let waited = tokio::time::timeout(within, sprung.wait_for(|times| *times > 0)).await;
-        assert!(waited.is_ok(), "no {:?} request came within {within:?}", self.api);
+        assert!(
+            waited.is_ok(),
+            "no {:?} request came within {within:?}",
+            self.api
+        );
     }
 
     /// Lets everything go that it holds, and springs no more.
@@ -96,7 +100,10 @@ impl Trap {
 
     /// Whether it springs for this request.
     fn springs(&self, request: &Request) -> bool {
-        let known = self.client.as_ref().is_none_or(|client| request.client.contains(client.as_str()));
+        let known = self
+            .client
+            .as_ref()
+            .is_none_or(|client| request.client.contains(client.as_str()));
         if self.api as i16 != request.api || !known || *self.released.borrow() {
             return false;
         }
@@ -149,10 +156,19 @@ impl KafkaProxy {
     /// Starts one before a listener of the broker that no other proxy stands before.
     pub async fn start(kafka: &Kafka) -> Self {
         let (server, port) = kafka.proxied();
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port of the proxy");
+        let listener = TcpListener::bind(("127.0.0.1", port))
+            .await
+            .expect("the port of the proxy");
         let (line, receiver) = watch::channel(Line::Open);
-        let state = Arc::new(Mutex::new(State { traps: Vec::new(), seen: BTreeMap::new(), tampering: None }));
-        let shared = Shared { state, line: receiver };
+        let state = Arc::new(Mutex::new(State {
+            traps: Vec::new(),
+            seen: BTreeMap::new(),
+            tampering: None,
+        }));
+        let shared = Shared {
+            state,
+            line: receiver,
+        };
         tokio::spawn(accept(listener, server, shared.clone()));
         Self { port, shared, line }
     }
@@ -169,7 +185,14 @@ impl KafkaProxy {
 
     /// Sets a trap for the `nth` request of that kind from now on (counted from 1), or for it and `every` later one; only
     /// of clients whose `client.id` has `client` in it, if that is given.
-    pub fn trap(&self, api: Api, client: Option<&str>, nth: usize, every: bool, fault: Fault) -> Arc<Trap> {
+    pub fn trap(
+        &self,
+        api: Api,
+        client: Option<&str>,
+        nth: usize,
+        every: bool,
+        fault: Fault,
+    ) -> Arc<Trap> {
         let trap = Arc::new(Trap {
             api,
             client: client.map(str::to_owned),
@@ -190,7 +213,12 @@ impl KafkaProxy {
 
     /// How many requests of that kind have come in.
     pub fn seen(&self, api: Api) -> usize {
-        self.shared.lock().seen.get(&(api as i16)).copied().unwrap_or(0)
+        self.shared
+            .lock()
+            .seen
+            .get(&(api as i16))
+            .copied()
+            .unwrap_or(0)
     }
 }
 
@@ -202,7 +230,11 @@ impl Shared {
     fn trap(&self, request: &Request) -> Option<Arc<Trap>> {
         let mut state = self.lock();
         *state.seen.entry(request.api).or_default() += 1;
-        state.traps.iter().find(|trap| trap.springs(request)).cloned()
+        state
+            .traps
+            .iter()
+            .find(|trap| trap.springs(request))
+            .cloned()
     }
 
     async fn passable(&mut self) {
@@ -221,7 +253,9 @@ async fn accept(listener: TcpListener, server: u16, shared: Shared) {
         if *shared.line.borrow() == Line::Cut {
             continue;
         }
-        let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { continue };
+        let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else {
+            continue;
+        };
         let shared = shared.clone();
         tokio::spawn(async move {
             tokio::select! {
@@ -242,11 +276,18 @@ struct Request {
 impl Request {
     fn of(frame: &[u8]) -> Option<Self> {
         let (api, correlation) = (frame.get(4..6)?, frame.get(8..12)?);
-        let length = usize::try_from(i16::from_be_bytes(frame.get(12..14)?.try_into().ok()?)).unwrap_or(0);
+        let length =
+            usize::try_from(i16::from_be_bytes(frame.get(12..14)?.try_into().ok()?)).unwrap_or(0);
         let client = String::from_utf8_lossy(frame.get(14..14 + length)?).into_owned();
-        let (api, correlation) =
-            (i16::from_be_bytes(api.try_into().ok()?), i32::from_be_bytes(correlation.try_into().ok()?));
-        Some(Self { api, correlation, client })
+        let (api, correlation) = (
+            i16::from_be_bytes(api.try_into().ok()?),
+            i32::from_be_bytes(correlation.try_into().ok()?),
+        );
+        Some(Self {
+            api,
+            correlation,
+            client,
+        })
     }
 }
 
@@ -264,7 +305,8 @@ async fn frame(from: &mut OwnedReadHalf) -> Option<Vec<u8>> {
 type Awaited = Arc<Mutex<HashMap<i32, Arc<Trap>>>>;
 
 async fn carry(client: TcpStream, server: TcpStream, shared: Shared) {
-    let ((from_client, to_client), (from_server, mut to_server)) = (client.into_split(), server.into_split());
+    let ((from_client, to_client), (from_server, mut to_server)) =
+        (client.into_split(), server.into_split());
     let awaited = Awaited::default();
     let stranded = {
         let answers = down(from_server, to_client, shared.clone(), Arc::clone(&awaited));
@@ -311,11 +353,23 @@ async fn up(
 }
 
 /// Carries answers until one of the connections ends.
-async fn down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut shared: Shared, awaited: Awaited) {
+async fn down(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut shared: Shared,
+    awaited: Awaited,
+) {
     while let Some(mut frame) = frame(&mut from).await {
-        let correlation = frame.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes);
-        let trap = correlation
-            .and_then(|correlation| awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&correlation));
+        let correlation = frame
+            .get(4..8)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(i32::from_be_bytes);
+        let trap = correlation.and_then(|correlation| {
+            awaited
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&correlation)
+        });
         match trap.as_ref().map(|trap| trap.fault) {
             Some(Fault::CutAnswer) => return,
             Some(Fault::SwallowAnswer) => continue,

@@ -39,9 +39,16 @@ impl Scratch {
         std::fs::create_dir_all(&logs).expect("create the log folder");
         let mut remover = Command::new("sh");
         remover.args(["-c", REMOVER]).arg(&path);
-        remover.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        remover
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         std::os::unix::process::CommandExt::process_group(&mut remover, 0);
-        Self { path, logs, _remover: remover.spawn().expect("start sh") }
+        Self {
+            path,
+            logs,
+            _remover: remover.spawn().expect("start sh"),
+        }
     }
 
     /// A new folder inside, of that account where this process is root.
@@ -49,7 +56,11 @@ impl Scratch {
         let path = self.path.join(name);
         std::fs::create_dir_all(&path).expect("create a data folder");
         if let Some(user) = user {
-            let status = Command::new("chown").arg(user).arg(&path).status().expect("run chown");
+            let status = Command::new("chown")
+                .arg(user)
+                .arg(&path)
+                .status()
+                .expect("run chown");
             assert!(status.success(), "chown {user} {} failed", path.display());
         }
         path
@@ -80,7 +91,13 @@ impl Lab {
     pub fn new(name: &str) -> Self {
         let scratch = Scratch::new(name);
         let (mariadb, postgres, kafka, worker) = Default::default();
-        Self { scratch, mariadb, postgres, kafka, worker }
+        Self {
+            scratch,
+            mariadb,
+            postgres,
+            kafka,
+            worker,
+        }
     }
 
     /// Where data of servers lives.
@@ -90,17 +107,20 @@ impl Lab {
 
     /// The shared MariaDB.
     pub fn mariadb(&self) -> &MariaDb {
-        self.mariadb.get_or_init(|| MariaDb::start(&self.scratch, "mariadb"))
+        self.mariadb
+            .get_or_init(|| MariaDb::start(&self.scratch, "mariadb"))
     }
 
     /// The shared PostgreSQL.
     pub fn postgres(&self) -> &Postgres {
-        self.postgres.get_or_init(|| Postgres::start(&self.scratch, "postgres"))
+        self.postgres
+            .get_or_init(|| Postgres::start(&self.scratch, "postgres"))
     }
 
     /// The shared broker.
     pub fn kafka(&self) -> &Kafka {
-        self.kafka.get_or_init(|| Kafka::start(&self.scratch, "kafka"))
+        self.kafka
+            .get_or_init(|| Kafka::start(&self.scratch, "kafka"))
     }
 
     /// The shared worker, on the shared broker.

@@ -38,7 +38,9 @@ pub use kafka_proxy::{Api, Fault, KafkaProxy, Line, Trap};
 pub use lab::{Lab, Scratch, free_port, unique};
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
-pub use process::{Process, Program, Usage, node_program, project_folder, python_program, target_folder};
+pub use process::{
+    Process, Program, Usage, node_program, project_folder, python_program, target_folder,
+};
 pub use random::Random;
 pub use rest::{Answer, Rest};
 pub use rowferry::{Rowferry, Settings};

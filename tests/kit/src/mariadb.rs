@@ -43,7 +43,13 @@ impl MariaDb {
         Self::start_with(scratch, name, free_port(), None, options)
     }
 
-    fn start_with(scratch: &Scratch, name: &str, port: u16, zone: Option<&str>, options: &[&str]) -> Self {
+    fn start_with(
+        scratch: &Scratch,
+        name: &str,
+        port: u16,
+        zone: Option<&str>,
+        options: &[&str],
+    ) -> Self {
         let user = is_root().then(|| "mysql".to_owned());
         let folder = scratch.folder(name, user.as_deref());
         let data = folder.join("data").display().to_string();
@@ -64,17 +70,30 @@ impl MariaDb {
             "--skip-test-db".to_owned(),
             "--innodb-log-file-size=64M".to_owned(),
         ];
-        Program { args: install.to_vec(), ..base.clone() }.run();
+        Program {
+            args: install.to_vec(),
+            ..base.clone()
+        }
+        .run();
         let accounts = folder.join("accounts.sql");
         std::fs::write(&accounts, accounts_sql()).expect("write the accounts file");
-        let mut program = Program { args: server_args(&folder, &data, port), ..base };
-        program.args.extend(options.iter().map(|option| (*option).to_owned()));
+        let mut program = Program {
+            args: server_args(&folder, &data, port),
+            ..base
+        };
+        program
+            .args
+            .extend(options.iter().map(|option| (*option).to_owned()));
         if let Some(zone) = zone {
             program.args.push("--default-time-zone=SYSTEM".to_owned());
             program.env.push(("TZ".to_owned(), zone.to_owned()));
         }
         let process = Mutex::new(start_program(&program, port));
-        Self { port, program, process }
+        Self {
+            port,
+            program,
+            process,
+        }
     }
 
     /// Its loopback port.
@@ -89,30 +108,46 @@ impl MariaDb {
 
     /// A connection to a database that exists.
     pub async fn connect(&self, database: &str) -> MySqlConnection {
-        self.try_connect(database).await.unwrap_or_else(|error| panic!("connect to {database}: {error}"))
+        self.try_connect(database)
+            .await
+            .unwrap_or_else(|error| panic!("connect to {database}: {error}"))
     }
 
     /// The same, `Err` while the server is down.
     pub async fn try_connect(&self, database: &str) -> sqlx::Result<MySqlConnection> {
         let (user, password) = (Self::USER, Self::PASSWORD);
-        MySqlConnection::connect(&format!("mysql://{user}:{password}@127.0.0.1:{}/{database}", self.port)).await
+        MySqlConnection::connect(&format!(
+            "mysql://{user}:{password}@127.0.0.1:{}/{database}",
+            self.port
+        ))
+        .await
     }
 
     /// Makes an empty utf8mb4 database and connects to it.
     pub async fn create_database(&self, database: &str) -> MySqlConnection {
         let mut connection = self.connect("mysql").await;
-        run(&mut connection, &format!("CREATE DATABASE `{database}` CHARACTER SET utf8mb4")).await;
+        run(
+            &mut connection,
+            &format!("CREATE DATABASE `{database}` CHARACTER SET utf8mb4"),
+        )
+        .await;
         self.connect(database).await
     }
 
     /// SIGSTOP: it stands still until [`Self::thaw`].
     pub fn freeze(&self) {
-        self.process.lock().expect("lock of the server").signal("STOP");
+        self.process
+            .lock()
+            .expect("lock of the server")
+            .signal("STOP");
     }
 
     /// SIGCONT.
     pub fn thaw(&self) {
-        self.process.lock().expect("lock of the server").signal("CONT");
+        self.process
+            .lock()
+            .expect("lock of the server")
+            .signal("CONT");
     }
 
     /// `kill -9`.
@@ -127,36 +162,49 @@ impl MariaDb {
 
     /// Clean shutdown.
     pub fn stop(&self) {
-        self.process.lock().expect("lock of the server").terminate(Duration::from_secs(60));
+        self.process
+            .lock()
+            .expect("lock of the server")
+            .terminate(Duration::from_secs(60));
     }
 }
 
 /// Sends SQL statements, separated by `;`, that must succeed.
 pub async fn run(connection: &mut MySqlConnection, sql: &str) {
-    let sent = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await;
+    let sent = connection
+        .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
+        .await;
     sent.unwrap_or_else(|error| panic!("{error} in: {}", sql.get(..2000).unwrap_or(sql)));
 }
 
 /// The rows of a query that must succeed.
 pub async fn rows(connection: &mut MySqlConnection, sql: &str) -> Vec<MySqlRow> {
-    let fetched = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await;
+    let fetched = sqlx::query(AssertSqlSafe(sql.to_owned()))
+        .fetch_all(connection)
+        .await;
     fetched.unwrap_or_else(|error| panic!("{error} in: {sql}"))
 }
 
 /// The rows of a query that must succeed, every cell as the server's text.
 pub async fn texts(connection: &mut MySqlConnection, sql: &str) -> Vec<Vec<Option<String>>> {
-    let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await;
+    let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .fetch_all(connection)
+        .await;
     let rows: Vec<MySqlRow> = rows.unwrap_or_else(|error| panic!("{error} in: {sql}"));
     let cell = |row: &MySqlRow, n: usize| {
         let bytes: Option<Vec<u8>> = row.try_get_unchecked(n).expect("bytes");
         bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     };
-    rows.iter().map(|row| (0..row.len()).map(|n| cell(row, n)).collect()).collect()
+    rows.iter()
+        .map(|row| (0..row.len()).map(|n| cell(row, n)).collect())
+        .collect()
 }
 
 /// The single number a query gives; 0 while a table of it does not exist.
 pub async fn count(connection: &mut MySqlConnection, sql: &str) -> i64 {
-    let fetched = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(connection).await;
+    let fetched = sqlx::query(AssertSqlSafe(sql.to_owned()))
+        .fetch_one(connection)
+        .await;
     match fetched {
         Ok(row) => row.get(0),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42S02") => 0,
@@ -166,7 +214,9 @@ pub async fn count(connection: &mut MySqlConnection, sql: &str) -> i64 {
 
 fn start_program(program: &Program, port: u16) -> Process {
     let process = program.start();
-    process.ready(Duration::from_secs(60), || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    process.ready(Duration::from_secs(60), || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
     process
 }
 

@@ -52,26 +52,73 @@ impl Postgres {
             log: scratch.log(name),
         };
         let initdb = server_program("initdb").display().to_string();
-        let options = ["-A", "trust", "-U", Self::USER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D", &data];
-        let install = std::iter::once(initdb.as_str()).chain(options).map(str::to_owned).collect();
-        Program { args: install, ..base.clone() }.run();
+        let options = [
+            "-A",
+            "trust",
+            "-U",
+            Self::USER,
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+            "-D",
+            &data,
+        ];
+        let install = std::iter::once(initdb.as_str())
+            .chain(options)
+            .map(str::to_owned)
+            .collect();
+        Program {
+            args: install,
+            ..base.clone()
+        }
+        .run();
         let server = server_program("postgres").display().to_string();
         let port_text = port.to_string();
         let sockets = folder.display().to_string();
         // Without fsync the data survives the death of the process, though not of the machine.
-        let mut args = vec![server.as_str(), "-D", &data, "-p", &port_text, "-k", &sockets, "-h", "127.0.0.1"];
-        args.extend(["-c", "fsync=off", "-c", "timezone=UTC", "-c", "max_connections=300"]);
+        let mut args = vec![
+            server.as_str(),
+            "-D",
+            &data,
+            "-p",
+            &port_text,
+            "-k",
+            &sockets,
+            "-h",
+            "127.0.0.1",
+        ];
+        args.extend([
+            "-c",
+            "fsync=off",
+            "-c",
+            "timezone=UTC",
+            "-c",
+            "max_connections=300",
+        ]);
         let files = certificate.map(|from| own_copies(from, &folder, user_name.as_deref()));
-        let settings = files.map(|[cert, key]| [format!("ssl_cert_file={cert}"), format!("ssl_key_file={key}")]);
+        let settings = files.map(|[cert, key]| {
+            [
+                format!("ssl_cert_file={cert}"),
+                format!("ssl_key_file={key}"),
+            ]
+        });
         for setting in settings.iter().flatten() {
             args.extend(["-c", setting.as_str()]);
         }
         if settings.is_some() {
             args.extend(["-c", "ssl=on"]);
         }
-        let program = Program { args: args.into_iter().map(str::to_owned).collect(), ..base };
+        let program = Program {
+            args: args.into_iter().map(str::to_owned).collect(),
+            ..base
+        };
         let process = Mutex::new(start_program(&program, port));
-        Self { port, program, process }
+        Self {
+            port,
+            program,
+            process,
+        }
     }
 
     /// Its loopback port.
@@ -86,20 +133,29 @@ impl Postgres {
 
     /// A connection to a database that exists.
     pub async fn connect(&self, database: &str) -> PgConnection {
-        self.try_connect(database).await.unwrap_or_else(|error| panic!("connect to {database}: {error}"))
+        self.try_connect(database)
+            .await
+            .unwrap_or_else(|error| panic!("connect to {database}: {error}"))
     }
 
     /// The same, `Err` while the server is down.
     pub async fn try_connect(&self, database: &str) -> sqlx::Result<PgConnection> {
         let (user, password) = (Self::USER, Self::PASSWORD);
-        PgConnection::connect(&format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port)).await
+        PgConnection::connect(&format!(
+            "postgres://{user}:{password}@127.0.0.1:{}/{database}",
+            self.port
+        ))
+        .await
     }
 
     /// Makes an empty database and connects to it.
     pub async fn create_database(&self, database: &str) -> PgConnection {
         let mut connection = self.connect("postgres").await;
         let sql = format!("CREATE DATABASE \"{database}\"");
-        connection.execute(AssertSqlSafe(sql)).await.unwrap_or_else(|error| panic!("create {database}: {error}"));
+        connection
+            .execute(AssertSqlSafe(sql))
+            .await
+            .unwrap_or_else(|error| panic!("create {database}: {error}"));
         self.connect(database).await
     }
 
@@ -115,13 +171,19 @@ impl Postgres {
     pub fn freeze(&self) {
         let process = self.process.lock().expect("lock of the server");
         process.signal("STOP");
-        process.children().iter().for_each(|&child| signal(child, "STOP"));
+        process
+            .children()
+            .iter()
+            .for_each(|&child| signal(child, "STOP"));
     }
 
     /// SIGCONT.
     pub fn thaw(&self) {
         let process = self.process.lock().expect("lock of the server");
-        process.children().iter().for_each(|&child| signal(child, "CONT"));
+        process
+            .children()
+            .iter()
+            .for_each(|&child| signal(child, "CONT"));
         process.signal("CONT");
     }
 
@@ -140,10 +202,14 @@ impl Postgres {
 
 /// The rows of statements that must succeed, every cell as the server's text.
 pub async fn texts(connection: &mut PgConnection, sql: &str) -> Vec<Vec<Option<String>>> {
-    let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await;
+    let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .fetch_all(connection)
+        .await;
     let rows: Vec<PgRow> = rows.unwrap_or_else(|error| panic!("{error} in: {sql}"));
     let cell = |row: &PgRow, n: usize| row.try_get_unchecked::<Option<String>, _>(n).expect("text");
-    rows.iter().map(|row| (0..row.len()).map(|n| cell(row, n)).collect()).collect()
+    rows.iter()
+        .map(|row| (0..row.len()).map(|n| cell(row, n)).collect())
+        .collect()
 }
 
 /// Copies of a certificate and its key that the server's account alone can read, as it demands.
@@ -154,7 +220,11 @@ fn own_copies(from: &Path, folder: &Path, user: Option<&str>) -> [String; 2] {
         let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&path, own).expect("hide the key");
         if let Some(user) = user {
-            let status = std::process::Command::new("chown").arg(user).arg(&path).status().expect("run chown");
+            let status = std::process::Command::new("chown")
+                .arg(user)
+                .arg(&path)
+                .status()
+                .expect("run chown");
             assert!(status.success(), "chown {user} {} failed", path.display());
         }
         path.display().to_string()
@@ -172,19 +242,33 @@ fn start_program(program: &Program, port: u16) -> Process {
     let process = program.start();
     let mut probe = std::process::Command::new(server_program("pg_isready"));
     probe.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
-    process.ready(Duration::from_secs(60), || probe.status().is_ok_and(|status| status.success()));
+    process.ready(Duration::from_secs(60), || {
+        probe.status().is_ok_and(|status| status.success())
+    });
     process
 }
 
 /// A program of the newest installed version; Debian keeps them out of the path.
 fn server_program(name: &str) -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut versions: Vec<PathBuf> = versions.map(|version| version.path()).collect();
     versions.sort_by_key(|path| version_number(path));
-    let programs = versions.iter().rev().map(|version| version.join("bin").join(name));
-    programs.into_iter().find(|program| program.is_file()).unwrap_or_else(|| find(name))
+    let programs = versions
+        .iter()
+        .rev()
+        .map(|version| version.join("bin").join(name));
+    programs
+        .into_iter()
+        .find(|program| program.is_file())
+        .unwrap_or_else(|| find(name))
 }
 
 fn version_number(path: &Path) -> u32 {
-    path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok()).unwrap_or(0)
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| name.parse().ok())
+        .unwrap_or(0)
 }

@@ -36,25 +36,48 @@ impl Program {
         if let Some(user) = &self.user {
             command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
         }
-        command.args(["--pdeathsig", "KILL", "--"]).args(&self.args).current_dir(&self.folder);
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .args(&self.args)
+            .current_dir(&self.folder);
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
         command.stdin(Stdio::null()).process_group(0);
-        let log = File::options().create(true).append(true).open(&self.log).expect("open the log file");
-        command.stdout(log.try_clone().expect("second handle of the log file")).stderr(log);
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .expect("open the log file");
+        command
+            .stdout(log.try_clone().expect("second handle of the log file"))
+            .stderr(log);
         command
     }
 
     /// Starts it and returns at once.
     pub fn start(&self) -> Process {
-        let child = spawn(self.command()).unwrap_or_else(|error| panic!("cannot start {}: {error}", self.name));
-        Process { child: Mutex::new(child), program: self.clone() }
+        let child = spawn(self.command())
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", self.name));
+        Process {
+            child: Mutex::new(child),
+            program: self.clone(),
+        }
     }
 
     /// Runs it to its end. Panics unless it succeeds, showing the end of its log.
     pub fn run(&self) {
         let process = self.start();
-        let status = process.child.lock().expect("lock of the child").wait().expect("wait for the child");
-        assert!(status.success(), "{} ended with {status}:\n{}", self.name, tail(&self.log));
+        let status = process
+            .child
+            .lock()
+            .expect("lock of the child")
+            .wait()
+            .expect("wait for the child");
+        assert!(
+            status.success(),
+            "{} ended with {status}:\n{}",
+            self.name,
+            tail(&self.log)
+        );
     }
 }
 
@@ -72,20 +95,33 @@ impl Process {
 
     /// Whether it still runs.
     pub fn is_running(&self) -> bool {
-        matches!(self.child.lock().expect("lock of the child").try_wait(), Ok(None))
+        matches!(
+            self.child.lock().expect("lock of the child").try_wait(),
+            Ok(None)
+        )
     }
 
     /// Sends a signal by name, such as `STOP`, `CONT` or `TERM`.
     pub fn signal(&self, signal: &str) {
         let pid = self.pid().to_string();
-        let status = Command::new("kill").args(["-s", signal, &pid]).status().expect("run kill");
-        assert!(status.success(), "kill -s {signal} of {} failed", self.program.name);
+        let status = Command::new("kill")
+            .args(["-s", signal, &pid])
+            .status()
+            .expect("run kill");
+        assert!(
+            status.success(),
+            "kill -s {signal} of {} failed",
+            self.program.name
+        );
     }
 
     /// The ids of its children.
     pub(crate) fn children(&self) -> Vec<u32> {
-        let list = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).unwrap_or_default();
-        list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+        let list = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid()))
+            .unwrap_or_default();
+        list.split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .collect()
     }
 
     /// `kill -9`, and waits until it is gone.
@@ -113,7 +149,12 @@ impl Process {
     pub(crate) fn wait_for_end(&self, within: Duration) -> Option<Option<i32>> {
         let end = Instant::now() + within;
         loop {
-            if let Some(status) = self.child.lock().expect("lock of the child").try_wait().expect("wait for the child")
+            if let Some(status) = self
+                .child
+                .lock()
+                .expect("lock of the child")
+                .try_wait()
+                .expect("wait for the child")
             {
                 return Some(status.code());
             }
@@ -130,8 +171,16 @@ impl Process {
         let end = Instant::now() + within;
         while !is_ready() {
             let name = &self.program.name;
-            assert!(self.is_running(), "{name} ended while starting:\n{}", tail(&self.program.log));
-            assert!(Instant::now() < end, "{name} was not ready within {within:?}:\n{}", tail(&self.program.log));
+            assert!(
+                self.is_running(),
+                "{name} ended while starting:\n{}",
+                tail(&self.program.log)
+            );
+            assert!(
+                Instant::now() < end,
+                "{name} was not ready within {within:?}:\n{}",
+                tail(&self.program.log)
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -155,7 +204,10 @@ impl Drop for Process {
 
 /// Sends a signal by name to a process that may have ended.
 pub(crate) fn signal(pid: u32, signal: &str) {
-    let _ = Command::new("kill").args(["-s", signal, &pid.to_string()]).stderr(Stdio::null()).status();
+    let _ = Command::new("kill")
+        .args(["-s", signal, &pid.to_string()])
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// What a process has used, from `/proc`.
@@ -172,16 +224,34 @@ pub struct Usage {
 impl Usage {
     /// Usage of a process that must be running.
     pub fn of(pid: u32) -> Self {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("read /proc/pid/stat");
+        let stat =
+            std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("read /proc/pid/stat");
         let after_name = stat.rsplit(')').next().expect("stat has a name");
-        let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("read /proc/pid/status");
+        let ticks: u64 = after_name
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|t| t.parse::<u64>().ok())
+            .sum();
+        let status =
+            std::fs::read_to_string(format!("/proc/{pid}/status")).expect("read /proc/pid/status");
         let bytes = |key: &str| {
-            let line = status.lines().find(|line| line.starts_with(key)).expect("memory line");
-            line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).expect("kilobytes") * 1024
+            let line = status
+                .lines()
+                .find(|line| line.starts_with(key))
+                .expect("memory line");
+            line.split_whitespace()
+                .nth(1)
+                .and_then(|kb| kb.parse::<u64>().ok())
+                .expect("kilobytes")
+                * 1024
         };
         // USER_HZ is 100 on every Linux that Rust supports.
-        Self { cpu: Duration::from_millis(ticks * 10), resident: bytes("VmRSS:"), peak: bytes("VmHWM:") }
+        Self {
+            cpu: Duration::from_millis(ticks * 10),
+            resident: bytes("VmRSS:"),
+            peak: bytes("VmHWM:"),
+        }
     }
 
     /// Starts the peak anew (`echo 5 > /proc/pid/clear_refs`).
@@ -195,7 +265,10 @@ fn tail(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
-    lines.get(lines.len().saturating_sub(30)..).unwrap_or_default().join("\n")
+    lines
+        .get(lines.len().saturating_sub(30)..)
+        .unwrap_or_default()
+        .join("\n")
 }
 
 type Request = (Command, Sender<io::Result<Child>>);
@@ -212,7 +285,9 @@ fn spawn(command: Command) -> io::Result<Child> {
         sender
     });
     let (reply, child) = channel();
-    spawner.send((command, reply)).expect("the spawner lives for ever");
+    spawner
+        .send((command, reply))
+        .expect("the spawner lives for ever");
     child.recv().expect("the spawner answers")
 }
 
@@ -223,12 +298,17 @@ pub(crate) fn is_root() -> bool {
 
 /// The project's folder.
 pub fn project_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("tests/kit is in the project").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("tests/kit is in the project")
+        .to_owned()
 }
 
 /// Cargo's target folder, where logs and downloads go.
 pub fn target_folder() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project_folder().join("target"), PathBuf::from)
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| project_folder().join("target"), PathBuf::from)
 }
 
 /// A folder of `target/kit` that `scripts/setup` fills; it is filled now if `mark`, which is written last, is missing.
@@ -237,9 +317,18 @@ pub(crate) fn fetched(name: &str, mark: &str) -> PathBuf {
     let _one_at_a_time = SETUP.lock();
     let folder = project_folder().join("target/kit").join(name);
     if !folder.join(mark).is_file() {
-        let purpose = if name == "connect" { "conformance" } else { "test" };
-        let setup = Command::new(project_folder().join("scripts/setup")).arg(purpose).status();
-        assert!(setup.expect("run scripts/setup").success(), "scripts/setup failed");
+        let purpose = if name == "connect" {
+            "conformance"
+        } else {
+            "test"
+        };
+        let setup = Command::new(project_folder().join("scripts/setup"))
+            .arg(purpose)
+            .status();
+        assert!(
+            setup.expect("run scripts/setup").success(),
+            "scripts/setup failed"
+        );
     }
     folder
 }
@@ -251,13 +340,18 @@ pub fn python_program(name: &str) -> PathBuf {
 
 /// A program of the Node packages that `tests/kit/newman/package-lock.json` lists.
 pub fn node_program(name: &str) -> PathBuf {
-    fetched("newman", "complete").join("node_modules/.bin").join(name)
+    fetched("newman", "complete")
+        .join("node_modules/.bin")
+        .join(name)
 }
 
 /// A program by name, looked for where servers are kept as well.
 pub(crate) fn find(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from));
-    let found = places.map(|place| place.join(name)).find(|file| file.is_file());
+    let places = std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    let found = places
+        .map(|place| place.join(name))
+        .find(|file| file.is_file());
     found.unwrap_or_else(|| panic!("{name} is not installed: run scripts/setup"))
 }

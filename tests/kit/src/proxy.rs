@@ -31,13 +31,17 @@ pub struct Proxy {
 impl Proxy {
     /// Starts one before the server on that loopback port.
     pub async fn start(server: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port for the proxy");
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .expect("a port for the proxy");
         let port = listener.local_addr().expect("the proxy's address").port();
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { continue };
+                let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else {
+                    continue;
+                };
                 tokio::spawn(carry(client, server, Arc::clone(&shared)));
             }
         });
@@ -51,12 +55,19 @@ impl Proxy {
 
     /// Cuts the connection that makes the `step`th request from now on (counted from 1). Once only.
     pub fn arm(&self, step: usize, cut: Cut) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { steps: 0, at: Some((step, cut)) };
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State {
+            steps: 0,
+            at: Some((step, cut)),
+        };
     }
 
     /// Whether the cut is still to come.
     pub fn is_armed(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).at.is_some()
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .at
+            .is_some()
     }
 }
 

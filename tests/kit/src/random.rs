@@ -9,9 +9,13 @@ pub struct Random {
 impl Random {
     /// From `ROWFERRY_SEED`, or from the clock. Prints the seed.
     pub fn new() -> Self {
-        let given = std::env::var("ROWFERRY_SEED").ok().map(|text| text.parse().expect("ROWFERRY_SEED is a number"));
+        let given = std::env::var("ROWFERRY_SEED")
+            .ok()
+            .map(|text| text.parse().expect("ROWFERRY_SEED is a number"));
         let clock = || {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let now = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default();
             u64::from(now.subsec_nanos()) << 20 ^ now.as_secs()
         };
         let seed = given.unwrap_or_else(clock);
@@ -50,8 +54,10 @@ impl Random {
 
     /// Text of up to `longest` characters: plain, accented, CJK, 4-byte, quotes, backslashes, blanks at the ends.
     pub fn text(&mut self, longest: u64) -> String {
-        const ALPHABET: &[char] =
-            &['a', 'Z', '0', ' ', '\'', '"', '\\', '%', '_', '\n', '\t', 'é', 'ß', 'Ж', '中', '😀', '𝄞', ';', '`', '{'];
+        const ALPHABET: &[char] = &[
+            'a', 'Z', '0', ' ', '\'', '"', '\\', '%', '_', '\n', '\t', 'é', 'ß', 'Ж', '中', '😀',
+            '𝄞', ';', '`', '{',
+        ];
         let length = self.below(longest + 1);
         (0..length).map(|_| *self.pick(ALPHABET)).collect()
     }

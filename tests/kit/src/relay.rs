@@ -67,11 +67,25 @@ impl Relay {
 
     /// The same on that port; a free one if 0.
     pub async fn start_on(port: u16, server: u16, seed: u64) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port for the relay");
+        let listener = TcpListener::bind(("127.0.0.1", port))
+            .await
+            .expect("a port for the relay");
         let port = listener.local_addr().expect("the relay's address").port();
-        let (trouble, cut) = (watch::Sender::new((0, Trouble::None)), watch::Sender::new(0));
+        let (trouble, cut) = (
+            watch::Sender::new((0, Trouble::None)),
+            watch::Sender::new(0),
+        );
         let (carried, lost, connections) = Default::default();
-        let state = Arc::new(State { server, trouble, cut, loss: Mutex::new(None), carried, lost, connections, seed });
+        let state = Arc::new(State {
+            server,
+            trouble,
+            cut,
+            loss: Mutex::new(None),
+            carried,
+            lost,
+            connections,
+            seed,
+        });
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -103,13 +117,26 @@ impl Relay {
     /// Loses the answer to the `nth` request (counted from 1) that holds `text`, whose letters may be of either case.
     /// The connection then ends, or stays open without a word if `then_silent`. Once only.
     pub fn lose_answer(&self, text: &str, nth: usize, then_silent: bool) {
-        let loss = Loss { text: text.to_ascii_lowercase().into_bytes(), left: nth, then_silent };
-        *self.state.loss.lock().unwrap_or_else(PoisonError::into_inner) = Some(loss);
+        let loss = Loss {
+            text: text.to_ascii_lowercase().into_bytes(),
+            left: nth,
+            then_silent,
+        };
+        *self
+            .state
+            .loss
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(loss);
     }
 
     /// Takes back [`Self::lose_answer`]; whether the answer had been lost.
     pub fn lose_no_answer(&self) -> bool {
-        self.state.loss.lock().unwrap_or_else(PoisonError::into_inner).take().is_none()
+        self.state
+            .loss
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .is_none()
     }
 
     /// How many answers have been lost.
@@ -150,12 +177,20 @@ enum Fate {
 impl Connection {
     fn new(state: &Arc<State>, number: u64) -> Self {
         let (losing, silent) = Default::default();
-        Self { state: Arc::clone(state), number, budget: Mutex::new((0, u64::MAX)), losing, silent }
+        Self {
+            state: Arc::clone(state),
+            number,
+            budget: Mutex::new((0, u64::MAX)),
+            losing,
+            silent,
+        }
     }
 
     async fn carry(self, client: TcpStream) {
         let mut cut = self.state.cut.subscribe();
-        let Ok(server) = TcpStream::connect(("127.0.0.1", self.state.server)).await else { return };
+        let Ok(server) = TcpStream::connect(("127.0.0.1", self.state.server)).await else {
+            return;
+        };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
@@ -166,14 +201,23 @@ impl Connection {
         }
     }
 
-    async fn pump(&self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, is_request: bool) {
+    async fn pump(
+        &self,
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+        is_request: bool,
+    ) {
         let mut buffer = vec![0; 1 << 16];
         let mut trouble = self.state.trouble.subscribe();
         loop {
-            let Ok(n @ 1..) = from.read(&mut buffer).await else { return };
+            let Ok(n @ 1..) = from.read(&mut buffer).await else {
+                return;
+            };
             if is_request {
                 self.look_at(&buffer[..n]);
-            } else if self.silent.load(Ordering::Relaxed) || self.losing.swap(false, Ordering::Relaxed) {
+            } else if self.silent.load(Ordering::Relaxed)
+                || self.losing.swap(false, Ordering::Relaxed)
+            {
                 self.state.lost.fetch_add(1, Ordering::Relaxed);
                 if self.silent.load(Ordering::Relaxed) {
                     std::future::pending::<()>().await;
@@ -193,9 +237,16 @@ impl Connection {
 
     /// Notes whether the answer to this request is the one to be lost.
     fn look_at(&self, request: &[u8]) {
-        let mut loss = self.state.loss.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loss = self
+            .state
+            .loss
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let Some(wanted) = loss.as_mut() else { return };
-        if !request.windows(wanted.text.len()).any(|part| part.eq_ignore_ascii_case(&wanted.text)) {
+        if !request
+            .windows(wanted.text.len())
+            .any(|part| part.eq_ignore_ascii_case(&wanted.text))
+        {
             return;
         }
         wanted.left = wanted.left.saturating_sub(1);

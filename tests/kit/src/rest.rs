@@ -44,15 +44,24 @@ pub struct Rest {
 impl Rest {
     /// Of the worker at `base`, such as `http://127.0.0.1:8083`.
     pub fn new(base: &str) -> Self {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).no_proxy();
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .no_proxy();
         // No connection is kept: a worker that was killed and started again would not answer on it.
         let client = client.pool_max_idle_per_host(0);
-        Self { base: base.to_owned(), client: client.build().expect("HTTP client"), token: None }
+        Self {
+            base: base.to_owned(),
+            client: client.build().expect("HTTP client"),
+            token: None,
+        }
     }
 
     /// The same with a bearer token.
     pub fn with_token(&self, token: &str) -> Self {
-        Self { token: Some(token.to_owned()), ..self.clone() }
+        Self {
+            token: Some(token.to_owned()),
+            ..self.clone()
+        }
     }
 
     /// The worker's address.
@@ -61,7 +70,12 @@ impl Rest {
     }
 
     /// Sends a request; the body is sent as it stands. `Err` when there was no answer.
-    pub async fn try_send(&self, method: &str, path: &str, body: Option<(&str, String)>) -> Result<Answer, String> {
+    pub async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&str, String)>,
+    ) -> Result<Answer, String> {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("HTTP method");
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         if let Some((content_type, body)) = body {
@@ -72,10 +86,21 @@ impl Rest {
         }
         let response = request.send().await.map_err(|error| format!("{error:?}"))?;
         let status = response.status().as_u16();
-        let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.parse().ok());
-        let text = response.text().await.map_err(|error| format!("{error:?}"))?;
+        let retry_after = response
+            .headers()
+            .get("Retry-After")
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let text = response
+            .text()
+            .await
+            .map_err(|error| format!("{error:?}"))?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Ok(Answer { status, body, text, retry_after })
+        Ok(Answer {
+            status,
+            body,
+            text,
+            retry_after,
+        })
     }
 
     /// Sends a request that must be answered.
@@ -96,12 +121,14 @@ impl Rest {
 
     /// POST of a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send("POST", path, Some(("application/json", body.to_string()))).await
+        self.send("POST", path, Some(("application/json", body.to_string())))
+            .await
     }
 
     /// PUT of a JSON body.
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
-        self.send("PUT", path, Some(("application/json", body.to_string()))).await
+        self.send("PUT", path, Some(("application/json", body.to_string())))
+            .await
     }
 
     /// PUT without a body, such as pause and resume.
@@ -111,12 +138,16 @@ impl Rest {
 
     /// Creates a connector, which must be accepted (201).
     pub async fn create(&self, name: &str, config: &Value) -> Answer {
-        self.post("/connectors", &json!({"name": name, "config": config})).await.expect(201)
+        self.post("/connectors", &json!({"name": name, "config": config}))
+            .await
+            .expect(201)
     }
 
     /// Deletes a connector, which must exist.
     pub async fn remove(&self, name: &str) {
-        self.delete(&format!("/connectors/{name}")).await.expect(204);
+        self.delete(&format!("/connectors/{name}"))
+            .await
+            .expect(204);
     }
 
     /// Waits until a connector has at least one task and it and all its tasks are in that state; its status.
@@ -124,7 +155,9 @@ impl Rest {
         let path = format!("/connectors/{name}/status");
         let mut last = String::new();
         let found = wait_until_or(within, async || {
-            let Ok(answer) = self.try_send("GET", &path, None).await else { return None };
+            let Ok(answer) = self.try_send("GET", &path, None).await else {
+                return None;
+            };
             let tasks = answer.body["tasks"].as_array().cloned().unwrap_or_default();
             let as_wanted = !tasks.is_empty() && tasks.iter().all(|task| task["state"] == state);
             last = answer.text;
@@ -136,7 +169,10 @@ impl Rest {
 }
 
 /// [`wait_until`] with `None` instead of a panic.
-async fn wait_until_or<T>(within: Duration, mut check: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+async fn wait_until_or<T>(
+    within: Duration,
+    mut check: impl AsyncFnMut() -> Option<T>,
+) -> Option<T> {
     let end = std::time::Instant::now() + within;
     let every = Duration::from_secs(3600);
     wait_until("", every, async || match check().await {

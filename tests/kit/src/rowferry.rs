@@ -36,7 +36,10 @@ impl Settings {
             key("offset.storage.topic", &format!("{name}-offsets")),
             key("offset.flush.interval.ms", "1000"),
         ];
-        Self { keys, ..Self::new(name, "serve") }
+        Self {
+            keys,
+            ..Self::new(name, "serve")
+        }
     }
 
     /// `rowferry dev`.
@@ -46,7 +49,14 @@ impl Settings {
 
     fn new(name: &str, verb: &str) -> Self {
         let (name, args) = (name.to_owned(), vec![verb.to_owned()]);
-        Self { name, args, keys: Vec::new(), env: Vec::new(), port: 0, fail_points: Vec::new() }
+        Self {
+            name,
+            args,
+            keys: Vec::new(),
+            env: Vec::new(),
+            port: 0,
+            fail_points: Vec::new(),
+        }
     }
 
     /// One more worker key.
@@ -86,10 +96,17 @@ pub struct Rowferry {
 impl Rowferry {
     /// Starts a worker in a folder of its own and waits until its REST API answers.
     pub fn start(scratch: &Scratch, settings: Settings) -> Self {
-        let port = if settings.port == 0 { free_port() } else { settings.port };
+        let port = if settings.port == 0 {
+            free_port()
+        } else {
+            settings.port
+        };
         let folder = scratch.folder(&settings.name, None);
-        let mut env: Vec<(String, String)> =
-            settings.keys.iter().map(|(key, value)| (variable(key), value.clone())).collect();
+        let mut env: Vec<(String, String)> = settings
+            .keys
+            .iter()
+            .map(|(key, value)| (variable(key), value.clone()))
+            .collect();
         env.extend(settings.env);
         env.push((variable("listeners"), format!("http://127.0.0.1:{port}")));
         // files of tests lie anywhere in the scratch folder
@@ -99,14 +116,29 @@ impl Rowferry {
             }
         }
         let points = folder.join("fail-points");
-        env.push(("ROWFERRY_FAIL_POINTS".to_owned(), points.display().to_string()));
+        env.push((
+            "ROWFERRY_FAIL_POINTS".to_owned(),
+            points.display().to_string(),
+        ));
         let fail_points = FailPoints::new(points, settings.fail_points);
         let mut args = vec![binary().display().to_string()];
         args.extend(settings.args);
         let log = scratch.log(&settings.name);
-        let program = Program { name: settings.name, args, env, folder, user: None, log };
+        let program = Program {
+            name: settings.name,
+            args,
+            env,
+            folder,
+            user: None,
+            log,
+        };
         let process = Mutex::new(start_program(&program, port));
-        Self { program, process, rest: Rest::new(&format!("http://127.0.0.1:{port}")), fail_points }
+        Self {
+            program,
+            process,
+            rest: Rest::new(&format!("http://127.0.0.1:{port}")),
+            fail_points,
+        }
     }
 
     /// Its REST API.
@@ -160,7 +192,13 @@ impl Rowferry {
 
     /// Starts it again with the same settings, store and port, after [`Self::kill`] or [`Self::stop`].
     pub fn restart(&self) {
-        let port = self.rest.base().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        let port = self
+            .rest
+            .base()
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok())
+            .expect("a port");
         self.fail_points.forget_state();
         *self.process() = start_program(&self.program, port);
     }
@@ -201,20 +239,30 @@ fn start_program(program: &Program, port: u16) -> Process {
 /// Whether `GET /` is answered, if only by asking who is there.
 fn answers(address: std::net::SocketAddr) -> bool {
     use std::io::{Read, Write};
-    let Ok(mut stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { return false };
+    let Ok(mut stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1))
+    else {
+        return false;
+    };
     let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
     let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut answer = String::new();
     let sent = stream.write_all(request.as_bytes());
     sent.is_ok()
         && stream.read_to_string(&mut answer).is_ok()
-        && ["HTTP/1.1 200", "HTTP/1.1 401"].iter().any(|up| answer.starts_with(up))
+        && ["HTTP/1.1 200", "HTTP/1.1 401"]
+            .iter()
+            .any(|up| answer.starts_with(up))
 }
 
 /// The binary under test: `ROWFERRY_BIN`, what cargo built for this test run, or the one in the target folder.
 fn binary() -> PathBuf {
-    let named = std::env::var_os("ROWFERRY_BIN").or_else(|| std::env::var_os("CARGO_BIN_EXE_rowferry"));
+    let named =
+        std::env::var_os("ROWFERRY_BIN").or_else(|| std::env::var_os("CARGO_BIN_EXE_rowferry"));
     let binary = named.map_or_else(|| target_folder().join("release/rowferry"), PathBuf::from);
-    assert!(binary.is_file(), "{} does not exist: run cargo build --release", binary.display());
+    assert!(
+        binary.is_file(),
+        "{} does not exist: run cargo build --release",
+        binary.display()
+    );
     binary
 }

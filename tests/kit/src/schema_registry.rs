@@ -45,7 +45,11 @@ struct Known {
 impl SchemaRegistry {
     /// Starts one on a free port.
     pub fn start() -> Self {
-        let registry = Self { port: free_port(), known: Arc::default(), running: Mutex::new(None) };
+        let registry = Self {
+            port: free_port(),
+            known: Arc::default(),
+            running: Mutex::new(None),
+        };
         registry.start_again();
         registry
     }
@@ -67,7 +71,12 @@ impl SchemaRegistry {
 
     /// All subjects, sorted.
     pub fn subjects(&self) -> Vec<String> {
-        let mut subjects: Vec<_> = self.known().subjects.iter().map(|(name, _)| name.clone()).collect();
+        let mut subjects: Vec<_> = self
+            .known()
+            .subjects
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect();
         subjects.sort();
         subjects
     }
@@ -86,7 +95,12 @@ impl SchemaRegistry {
 
     /// Closes the port.
     pub fn stop(&self) {
-        if let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(running) = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             let _ = running.stop.send(());
             running.thread.join().expect("the registry's thread");
         }
@@ -98,9 +112,14 @@ impl SchemaRegistry {
         let (known, port) = (Arc::clone(&self.known), self.port);
         let (ready, is_ready) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(async {
-                let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("bind the registry's port");
+                let listener = TcpListener::bind(("127.0.0.1", port))
+                    .await
+                    .expect("bind the registry's port");
                 ready.send(()).expect("somebody waits");
                 tokio::select! {
                     () = serve(listener, known) => {}
@@ -109,7 +128,8 @@ impl SchemaRegistry {
             });
         });
         is_ready.recv().expect("the registry starts");
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Running { stop, thread });
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Running { stop, thread });
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -126,20 +146,39 @@ async fn serve(listener: TcpListener, known: Arc<Mutex<Known>>) {
     }
 }
 
-async fn answer(request: Request<Incoming>, known: Arc<Mutex<Known>>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    known: Arc<Mutex<Known>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
     let path = head.uri.path().to_owned();
     known.requests.push(format!("{} {path}", head.method));
-    let given = head.headers.get("authorization").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let given = head
+        .headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
     let (status, answer) = if known.authorization.is_some() && known.authorization != given {
         (401, json!({"error_code": 401, "message": "Unauthorized"}))
     } else {
-        known.answer(&head.method, &path, serde_json::from_slice(&body).unwrap_or_default())
+        known.answer(
+            &head.method,
+            &path,
+            serde_json::from_slice(&body).unwrap_or_default(),
+        )
     };
-    let response = Response::builder().status(status).header("content-type", "application/vnd.schemaregistry.v1+json");
-    Ok(response.body(Full::new(Bytes::from(answer.to_string()))).expect("a response"))
+    let response = Response::builder()
+        .status(status)
+        .header("content-type", "application/vnd.schemaregistry.v1+json");
+    Ok(response
+        .body(Full::new(Bytes::from(answer.to_string())))
+        .expect("a response"))
 }
 
 fn missing(code: u64, message: &str) -> (u16, Value) {
@@ -155,8 +194,14 @@ impl Known {
             ("POST", ["subjects", subject]) => self.find(subject, &body),
             ("GET", ["subjects", subject, "versions", version]) => self.version(subject, version),
             ("GET", ["schemas", "ids", id]) => {
-                let found = id.parse::<usize>().ok().and_then(|id| self.schemas.get(id.checked_sub(1)?));
-                found.map_or_else(|| missing(40403, "Schema not found"), |schema| (200, schema.clone()))
+                let found = id
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|id| self.schemas.get(id.checked_sub(1)?));
+                found.map_or_else(
+                    || missing(40403, "Schema not found"),
+                    |schema| (200, schema.clone()),
+                )
             }
             _ => missing(404, "HTTP 404 Not Found"),
         }
@@ -196,7 +241,11 @@ impl Known {
         let Some((_, ids)) = self.subjects.iter().find(|(name, _)| name == subject) else {
             return missing(40401, "Subject not found");
         };
-        let at = if version == "latest" { ids.len() } else { version.parse().unwrap_or_default() };
+        let at = if version == "latest" {
+            ids.len()
+        } else {
+            version.parse().unwrap_or_default()
+        };
         match at.checked_sub(1).and_then(|at| ids.get(at)) {
             Some(id) => (200, self.described(subject, *id, at)),
             None => missing(40402, "Version not found"),
@@ -216,7 +265,9 @@ impl Known {
 fn decoded(part: &str) -> String {
     let (mut out, mut rest) = (Vec::new(), part.as_bytes());
     while let Some((&byte, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        let hex = after
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
         match hex.filter(|_| byte == b'%') {
             Some(decoded) => {
                 out.push(decoded);

@@ -21,9 +21,19 @@ impl Secure {
     /// Makes key and certificate in `folder`.
     pub(crate) fn new(folder: &Path, sasl: u16, tls: u16) -> Self {
         certificate(folder);
-        let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("read key and certificate");
-        std::fs::write(folder.join("server.pem"), read("key.pem") + &read("cert.pem")).expect("write server.pem");
-        Self { sasl, tls, certificate: folder.join("cert.pem") }
+        let read = |name: &str| {
+            std::fs::read_to_string(folder.join(name)).expect("read key and certificate")
+        };
+        std::fs::write(
+            folder.join("server.pem"),
+            read("key.pem") + &read("cert.pem"),
+        )
+        .expect("write server.pem");
+        Self {
+            sasl,
+            tls,
+            certificate: folder.join("cert.pem"),
+        }
     }
 
     /// Address of the listener with SASL and no TLS: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER.
@@ -43,8 +53,13 @@ impl Secure {
 
     /// Arguments of the storage tool that make the users of SCRAM.
     pub(crate) fn scram_users() -> [String; 2] {
-        ["SCRAM-SHA-256", "SCRAM-SHA-512"]
-            .map(|mechanism| format!("{mechanism}=[name={},password={}]", Self::USER, Self::PASSWORD))
+        ["SCRAM-SHA-256", "SCRAM-SHA-512"].map(|mechanism| {
+            format!(
+                "{mechanism}=[name={},password={}]",
+                Self::USER,
+                Self::PASSWORD
+            )
+        })
     }
 }
 
@@ -68,7 +83,17 @@ listener.name.tls.ssl.keystore.location={folder}/server.pem
 /// Makes `key.pem` and `cert.pem` in that folder: a certificate for localhost and 127.0.0.1 that signs itself.
 pub fn certificate(folder: &Path) {
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+        ])
         .args([
             "-addext",
             "subjectAltName=IP:127.0.0.1,DNS:localhost",
@@ -82,5 +107,9 @@ pub fn certificate(folder: &Path) {
         .current_dir(folder)
         .output()
         .expect("run openssl: scripts/setup installs it");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
 }

@@ -15,12 +15,16 @@ pub struct SqliteFile {
 impl SqliteFile {
     /// `<name>.db` in the scratch folder.
     pub fn new(scratch: &Scratch, name: &str) -> Self {
-        Self { path: scratch.folder("sqlite", None).join(format!("{name}.db")) }
+        Self {
+            path: scratch.folder("sqlite", None).join(format!("{name}.db")),
+        }
     }
 
     /// The database in that file.
     pub fn at(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self {
+            path: path.to_owned(),
+        }
     }
 
     /// The file.
@@ -35,28 +39,41 @@ impl SqliteFile {
 
     /// A connection; makes the file if need be.
     pub async fn connect(&self) -> SqliteConnection {
-        let options = SqliteConnectOptions::new().filename(&self.path).create_if_missing(true);
-        options.connect().await.unwrap_or_else(|error| panic!("connect to {}: {error}", self.path.display()))
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(true);
+        options
+            .connect()
+            .await
+            .unwrap_or_else(|error| panic!("connect to {}: {error}", self.path.display()))
     }
 }
 
 /// Sends SQL statements, separated by `;`, that must succeed.
 pub async fn run(connection: &mut SqliteConnection, sql: &str) {
-    let sent = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await;
+    let sent = connection
+        .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
+        .await;
     sent.unwrap_or_else(|error| panic!("{error} in: {}", sql.get(..2000).unwrap_or(sql)));
 }
 
 /// The rows of a query that must succeed, every cell as SQLite's text.
 pub async fn rows(connection: &mut SqliteConnection, sql: &str) -> Vec<Vec<Option<String>>> {
-    let fetched = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await;
+    let fetched = sqlx::query(AssertSqlSafe(sql.to_owned()))
+        .fetch_all(connection)
+        .await;
     let rows = fetched.unwrap_or_else(|error| panic!("{error} in: {sql}"));
     let cell = |row: &SqliteRow, n: usize| row.try_get_unchecked(n).expect("a text");
-    rows.iter().map(|row| (0..row.len()).map(|n| cell(row, n)).collect()).collect()
+    rows.iter()
+        .map(|row| (0..row.len()).map(|n| cell(row, n)).collect())
+        .collect()
 }
 
 /// The first column of a query's rows, which must be text.
 pub async fn texts(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
-    let fetched = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await;
+    let fetched = sqlx::query(AssertSqlSafe(sql.to_owned()))
+        .fetch_all(connection)
+        .await;
     let rows = fetched.unwrap_or_else(|error| panic!("{error} in: {sql}"));
     rows.iter().map(|row| row.get(0)).collect()
 }

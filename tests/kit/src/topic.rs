@@ -32,7 +32,9 @@ pub struct Entry {
 impl Entry {
     /// The value as JSON; `Null` for a tombstone.
     pub fn json(&self) -> serde_json::Value {
-        let Some(value) = &self.value else { return serde_json::Value::Null };
+        let Some(value) = &self.value else {
+            return serde_json::Value::Null;
+        };
         serde_json::from_slice(value).expect("a value of JSON")
     }
 
@@ -55,13 +57,17 @@ pub struct Topics {
 impl Topics {
     /// Of the broker at `host:port`.
     pub fn new(brokers: &str) -> Self {
-        Self { brokers: brokers.to_owned() }
+        Self {
+            brokers: brokers.to_owned(),
+        }
     }
 
     /// Settings of a client.
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.brokers).set("log_level", "2");
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("log_level", "2");
         config
     }
 
@@ -75,8 +81,15 @@ impl Topics {
     /// The names of all consumer groups.
     pub fn groups(&self) -> Vec<String> {
         let client: BaseProducer = self.client().create().expect("producer");
-        let groups = client.client().fetch_group_list(None, Duration::from_secs(20)).expect("the groups");
-        groups.groups().iter().map(|group| group.name().to_owned()).collect()
+        let groups = client
+            .client()
+            .fetch_group_list(None, Duration::from_secs(20))
+            .expect("the groups");
+        groups
+            .groups()
+            .iter()
+            .map(|group| group.name().to_owned())
+            .collect()
     }
 
     /// Makes a topic.
@@ -86,42 +99,71 @@ impl Topics {
 
     /// Makes a topic with settings of its own, with as many copies as the brokers make by default.
     pub async fn create_with(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
-        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("admin client");
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("admin client");
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
-        let new = settings.iter().fold(new, |new, (key, value)| new.set(key, value));
+        let new = settings
+            .iter()
+            .fold(new, |new, (key, value)| new.set(key, value));
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        let made = admin.create_topics([&new], &options).await.expect("create a topic");
-        made.into_iter().for_each(|result| drop(result.expect("create a topic")));
+        let made = admin
+            .create_topics([&new], &options)
+            .await
+            .expect("create a topic");
+        made.into_iter()
+            .for_each(|result| drop(result.expect("create a topic")));
     }
 
     /// Whether there is a topic of that name. Asking makes none.
     pub fn exists(&self, topic: &str) -> bool {
         let client: BaseProducer = self.client().create().expect("producer");
-        let all = client.client().fetch_metadata(None, Duration::from_secs(20)).expect("metadata");
+        let all = client
+            .client()
+            .fetch_metadata(None, Duration::from_secs(20))
+            .expect("metadata");
         all.topics().iter().any(|known| known.name() == topic)
     }
 
     /// Deletes a topic that exists.
     pub async fn delete(&self, topic: &str) {
-        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("admin client");
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("admin client");
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        let deleted = admin.delete_topics(&[topic], &options).await.expect("delete a topic");
-        deleted.into_iter().for_each(|result| drop(result.expect("delete a topic")));
+        let deleted = admin
+            .delete_topics(&[topic], &options)
+            .await
+            .expect("delete a topic");
+        deleted
+            .into_iter()
+            .for_each(|result| drop(result.expect("delete a topic")));
     }
 
     /// Deletes the records of partition 0 before that offset, as retention would.
     pub async fn delete_before(&self, topic: &str, offset: i64) {
-        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("admin client");
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("admin client");
         let mut before = TopicPartitionList::new();
-        before.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("offset");
+        before
+            .add_partition_offset(topic, 0, Offset::Offset(offset))
+            .expect("offset");
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        let deleted = admin.delete_records(&before, &options).await.expect("delete records");
-        deleted.elements().iter().for_each(|element| element.error().expect("delete records"));
+        let deleted = admin
+            .delete_records(&before, &options)
+            .await
+            .expect("delete records");
+        deleted
+            .elements()
+            .iter()
+            .for_each(|element| element.error().expect("delete records"));
     }
 
     /// Writes records, key and value, to partition 0, and waits until the broker has them.
     pub fn produce(&self, topic: &str, records: &[(Option<&str>, Option<&str>)]) {
-        let producer: BaseProducer = self.client().set("linger.ms", "5").create().expect("producer");
+        let producer: BaseProducer = self
+            .client()
+            .set("linger.ms", "5")
+            .create()
+            .expect("producer");
         for (key, value) in records {
             let record = || {
                 let mut record = BaseRecord::<str, str>::to(topic).partition(0);
@@ -130,7 +172,10 @@ impl Topics {
                 record
             };
             while let Err((error, _)) = producer.send(record()) {
-                let full = matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
+                let full = matches!(
+                    error,
+                    KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)
+                );
                 assert!(full, "produce to {topic}: {error}");
                 producer.poll(Duration::from_millis(10));
             }
@@ -154,18 +199,34 @@ impl Topics {
     /// Hands over the first `count` committed records that the topic holds now.
     pub fn first(&self, topic: &str, count: usize, mut visit: impl FnMut(Entry)) {
         let mut config = self.client();
-        config.set("group.id", "kit").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
-        let consumer: BaseConsumer = config.set("isolation.level", "read_committed").create().expect("consumer");
-        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
-        let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
+        config
+            .set("group.id", "kit")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true");
+        let consumer: BaseConsumer = config
+            .set("isolation.level", "read_committed")
+            .create()
+            .expect("consumer");
+        let metadata = consumer
+            .fetch_metadata(Some(topic), PATIENCE)
+            .expect("metadata");
+        let partitions: Vec<i32> = metadata.topics()[0]
+            .partitions()
+            .iter()
+            .map(|partition| partition.id())
+            .collect();
         let mut from = TopicPartitionList::new();
         for &partition in &partitions {
-            from.add_partition_offset(topic, partition, Offset::Beginning).expect("offset");
+            from.add_partition_offset(topic, partition, Offset::Beginning)
+                .expect("offset");
         }
         consumer.assign(&from).expect("assign");
         let (mut at_end, mut seen, end) = (0, 0, Instant::now() + Duration::from_secs(300));
         while at_end < partitions.len() && seen < count {
-            assert!(Instant::now() < end, "{topic} was not read within 5 minutes");
+            assert!(
+                Instant::now() < end,
+                "{topic} was not read within 5 minutes"
+            );
             match consumer.poll(Duration::from_secs(1)) {
                 None => {}
                 Some(Err(KafkaError::PartitionEOF(_))) => at_end += 1,
@@ -181,21 +242,34 @@ impl Topics {
     /// Asks for the end of partition 0 as a reader of committed records sees it; 0 while the topic does not exist.
     pub fn committed_end(&self, topic: &str) -> impl Fn() -> i64 {
         let mut config = self.client();
-        let consumer: BaseConsumer = config.set("isolation.level", "read_committed").create().expect("consumer");
+        let consumer: BaseConsumer = config
+            .set("isolation.level", "read_committed")
+            .create()
+            .expect("consumer");
         let topic = topic.to_owned();
-        move || consumer.fetch_watermarks(&topic, 0, PATIENCE).map_or(0, |(_, end)| end)
+        move || {
+            consumer
+                .fetch_watermarks(&topic, 0, PATIENCE)
+                .map_or(0, |(_, end)| end)
+        }
     }
 
     /// Waits until the topic holds at least `count` records, and returns them.
     pub async fn wait_for(&self, topic: &str, count: usize, within: Duration) -> Vec<Entry> {
         let what = format!("{count} records in {topic}");
-        crate::wait_until(&what, within, async || Some(self.read(topic)).filter(|found| found.len() >= count)).await
+        crate::wait_until(&what, within, async || {
+            Some(self.read(topic)).filter(|found| found.len() >= count)
+        })
+        .await
     }
 }
 
 fn entry(message: &impl Message) -> Entry {
     let headers = message.headers().map(|headers| {
-        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
+        headers
+            .iter()
+            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+            .collect()
     });
     Entry {
         partition: message.partition(),

@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 /// Asks `check` again and again until it gives a value. Panics with `what` after `within`.
-pub async fn wait_until<T>(what: &str, within: Duration, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn wait_until<T>(
+    what: &str,
+    within: Duration,
+    mut check: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let end = Instant::now() + within;
     let mut pause = Duration::from_millis(10);
     loop {

@@ -21,13 +21,27 @@ pub fn keys_asked(work: impl FnOnce()) -> BTreeSet<String> {
 /// to be [without effect](Key::without_effect) may not be asked for.
 pub fn unlike(declared: &[ConfigKey], asked: &BTreeSet<String>) -> Vec<String> {
     let wrong = |key: &ConfigKey| match (asked.contains(key.name), key.idle) {
-        (true, true) => Some(format!("{} is said to be without effect and is read", key.name)),
+        (true, true) => Some(format!(
+            "{} is said to be without effect and is read",
+            key.name
+        )),
         (false, false) => Some(format!("{} is declared and never read", key.name)),
         _ => None,
     };
-    let known = |name: &str| declared.iter().any(|key| key.name == name || key.aliases.contains(&name));
-    let undeclared = asked.iter().filter(|name| !known(name)).map(|name| format!("{name} is read and not declared"));
-    declared.iter().filter_map(wrong).chain(undeclared).collect()
+    let known = |name: &str| {
+        declared
+            .iter()
+            .any(|key| key.name == name || key.aliases.contains(&name))
+    };
+    let undeclared = asked
+        .iter()
+        .filter(|name| !known(name))
+        .map(|name| format!("{name} is read and not declared"));
+    declared
+        .iter()
+        .filter_map(wrong)
+        .chain(undeclared)
+        .collect()
 }
 
 pub(super) fn note(name: &str) {
@@ -50,8 +64,13 @@ mod tests {
     #[test]
     fn every_difference_is_named() {
         let key = |name| ConfigKey::new(name, ConfigType::Int, DefaultValue::Null, "", "");
-        let keys =
-            [key("a"), key("b"), key("c").aliases(&["see"]), key("d").without_effect(), key("e").without_effect()];
+        let keys = [
+            key("a"),
+            key("b"),
+            key("c").aliases(&["see"]),
+            key("d").without_effect(),
+            key("e").without_effect(),
+        ];
         let asked: BTreeSet<_> = ["a", "see", "c", "d", "f"].map(str::to_owned).into();
         let wrong = [
             "b is declared and never read",

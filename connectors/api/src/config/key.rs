@@ -103,7 +103,11 @@ impl KeyValidator {
             Self::AtLeast(least) => format!(" At least {least}."),
             Self::Between(least, most) => format!(" From {least} to {most}."),
             Self::OneOf(values) | Self::OneOfIgnoreCase(values) => {
-                let named: Vec<_> = values.iter().filter(|v| !v.is_empty()).map(|v| format!("`{v}`")).collect();
+                let named: Vec<_> = values
+                    .iter()
+                    .filter(|v| !v.is_empty())
+                    .map(|v| format!("`{v}`"))
+                    .collect();
                 format!(" One of {}.", named.join(", "))
             }
         }
@@ -181,7 +185,11 @@ impl ConfigKey {
 
     /// What forms and the reference say of it.
     pub fn documentation(&self) -> Cow<'static, str> {
-        if self.idle { format!("Without effect: {}", self.doc).into() } else { self.doc.into() }
+        if self.idle {
+            format!("Without effect: {}", self.doc).into()
+        } else {
+            self.doc.into()
+        }
     }
 
     /// Its default as it may be shown; `None` where there is none.
@@ -291,7 +299,9 @@ impl ConfigKey {
             (None, DefaultValue::Text(text)) => text,
             (None, DefaultValue::Null) => return (ParsedValue::Null, Vec::new()),
             (None, DefaultValue::Required) => {
-                let missing = format!("Missing required configuration \"{name}\" which has no default value.");
+                let missing = format!(
+                    "Missing required configuration \"{name}\" which has no default value."
+                );
                 return (ParsedValue::Null, vec![missing]);
             }
         };
@@ -304,7 +314,11 @@ impl ConfigKey {
                 parsed
             }
             Err(reason) => {
-                errors.push(invalid(name, &self.shown(text, &ParsedValue::Null), &reason));
+                errors.push(invalid(
+                    name,
+                    &self.shown(text, &ParsedValue::Null),
+                    &reason,
+                ));
                 errors.extend(self.refuse_null());
                 ParsedValue::Null
             }
@@ -337,22 +351,33 @@ impl ConfigKey {
             Ok(n) if (min..=max).contains(&n) => Ok(ParsedValue::Int(n)),
             _ => Err(format!("Not a number of type {}", self.ty.name())),
         };
-        if let Some(word) = self.also.iter().find(|word| word.eq_ignore_ascii_case(text)) {
+        if let Some(word) = self
+            .also
+            .iter()
+            .find(|word| word.eq_ignore_ascii_case(text))
+        {
             return Ok(ParsedValue::Text((*word).to_owned()));
         }
         match self.ty {
             ConfigType::Boolean if text.eq_ignore_ascii_case("true") => Ok(ParsedValue::Bool(true)),
-            ConfigType::Boolean if text.eq_ignore_ascii_case("false") => Ok(ParsedValue::Bool(false)),
+            ConfigType::Boolean if text.eq_ignore_ascii_case("false") => {
+                Ok(ParsedValue::Bool(false))
+            }
             ConfigType::Boolean => Err("Expected value to be either true or false".to_owned()),
             ConfigType::Int => whole(i64::from(i32::MIN), i64::from(i32::MAX)),
             ConfigType::Short => whole(i64::from(i16::MIN), i64::from(i16::MAX)),
             ConfigType::Long => whole(i64::MIN, i64::MAX),
-            ConfigType::Double => {
-                text.parse().map(ParsedValue::Double).map_err(|_| "Not a number of type DOUBLE".to_owned())
-            }
+            ConfigType::Double => text
+                .parse()
+                .map(ParsedValue::Double)
+                .map_err(|_| "Not a number of type DOUBLE".to_owned()),
             ConfigType::List if text.is_empty() => Ok(ParsedValue::List(Vec::new())),
-            ConfigType::List => Ok(ParsedValue::List(text.split(',').map(|item| item.trim().to_owned()).collect())),
-            ConfigType::String | ConfigType::Class | ConfigType::Password => Ok(ParsedValue::Text(text.to_owned())),
+            ConfigType::List => Ok(ParsedValue::List(
+                text.split(',').map(|item| item.trim().to_owned()).collect(),
+            )),
+            ConfigType::String | ConfigType::Class | ConfigType::Password => {
+                Ok(ParsedValue::Text(text.to_owned()))
+            }
         }
     }
 
@@ -365,7 +390,9 @@ impl ConfigKey {
             KeyValidator::Any => Ok(()),
             KeyValidator::NonEmpty if text.is_empty() => Err("String must be non-empty".to_owned()),
             KeyValidator::NonEmpty => Ok(()),
-            KeyValidator::NonEmptyList if *parsed == ParsedValue::List(Vec::new()) => Err("Empty list".to_owned()),
+            KeyValidator::NonEmptyList if *parsed == ParsedValue::List(Vec::new()) => {
+                Err("Empty list".to_owned())
+            }
             KeyValidator::NonEmptyList => Ok(()),
             KeyValidator::AtLeast(min) => at_least(min),
             KeyValidator::Between(min, max) => match parsed {
@@ -373,11 +400,18 @@ impl ConfigKey {
                 _ => at_least(min),
             },
             KeyValidator::OneOf(allowed) if allowed.contains(&text) => Ok(()),
-            KeyValidator::OneOf(allowed) => Err(format!("String must be one of: {}", allowed.join(", "))),
-            KeyValidator::OneOfIgnoreCase(allowed) if allowed.iter().any(|a| a.eq_ignore_ascii_case(text)) => Ok(()),
-            KeyValidator::OneOfIgnoreCase(allowed) => {
-                Err(format!("String must be one of (case insensitive): {}", allowed.join(", ")))
+            KeyValidator::OneOf(allowed) => {
+                Err(format!("String must be one of: {}", allowed.join(", ")))
             }
+            KeyValidator::OneOfIgnoreCase(allowed)
+                if allowed.iter().any(|a| a.eq_ignore_ascii_case(text)) =>
+            {
+                Ok(())
+            }
+            KeyValidator::OneOfIgnoreCase(allowed) => Err(format!(
+                "String must be one of (case insensitive): {}",
+                allowed.join(", ")
+            )),
             KeyValidator::Distinct => match parsed {
                 ParsedValue::List(items) => {
                     let mut known = HashSet::with_capacity(items.len());
@@ -412,9 +446,15 @@ pub enum ParsedValue {
 
 /// A check that every item of a comma-separated list is a regular expression.
 pub fn regexes(text: &str) -> Result<(), String> {
-    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+    for item in text
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+    {
         if let Err(error) = Regex::new(item) {
-            return Err(format!("Must be a valid comma-separated list of regular expression patterns: {error}"));
+            return Err(format!(
+                "Must be a valid comma-separated list of regular expression patterns: {error}"
+            ));
         }
     }
     Ok(())

@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 pub use asked::{keys_asked, unlike};
-pub use key::{ConfigKey, ConfigType, DefaultValue, Importance, KeyValidator, ParsedValue, Width, regexes};
+pub use key::{
+    ConfigKey, ConfigType, DefaultValue, Importance, KeyValidator, ParsedValue, Width, regexes,
+};
 pub use near::near;
 pub use reader::ConfigReader;
 pub use report::{ConfigProblem, ConfigReport};
@@ -57,7 +59,9 @@ impl Config {
 
     /// The class that the configuration names (`connector.class`); which names there are is the runtime's to know.
     pub fn class(&self) -> &str {
-        self.0.get("connector.class").map_or("", |class| class.trim())
+        self.0
+            .get("connector.class")
+            .map_or("", |class| class.trim())
     }
 
     /// Sets a key.
@@ -84,8 +88,11 @@ impl Config {
     #[must_use]
     pub fn with_prefix(&self, prefix: &str) -> Self {
         // Sorted by name, they stand together: many prefixes of a large configuration do not read it whole each time.
-        let from = self.0.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-        from.map_while(|(k, v)| Some((k.strip_prefix(prefix)?.to_owned(), v.to_owned()))).collect()
+        let from = self
+            .0
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from.map_while(|(k, v)| Some((k.strip_prefix(prefix)?.to_owned(), v.to_owned())))
+            .collect()
     }
 
     /// Reads a typed value through a [`Reader`] over `keys`. All errors at once: `Err` holds every problem found.
@@ -97,7 +104,11 @@ impl Config {
         let mut reader = ConfigReader::new(self, keys);
         let value = fill(&mut reader);
         let report = reader.finish();
-        if report.is_ok() { Ok(value) } else { Err(report) }
+        if report.is_ok() {
+            Ok(value)
+        } else {
+            Err(report)
+        }
     }
 }
 
@@ -109,6 +120,9 @@ impl FromIterator<(String, String)> for Config {
 
 impl<const N: usize> From<[(&str, &str); N]> for Config {
     fn from(pairs: [(&str, &str); N]) -> Self {
-        pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+        pairs
+            .into_iter()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect()
     }
 }

@@ -11,13 +11,22 @@ pub fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<
     }
     let plain = plain(name);
     let most = if plain.len() < 8 { 1 } else { 2 };
-    let with_distance = |known: &'a str| Some((distance(&plain, &self::plain(known), most)?, known));
-    let found = known.into_iter().filter(|known| known.len() <= LONGEST).filter_map(with_distance);
-    found.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+    let with_distance =
+        |known: &'a str| Some((distance(&plain, &self::plain(known), most)?, known));
+    let found = known
+        .into_iter()
+        .filter(|known| known.len() <= LONGEST)
+        .filter_map(with_distance);
+    found
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
 }
 
 fn plain(name: &str) -> Vec<char> {
-    name.chars().filter(|c| !matches!(c, '.' | '-' | '_')).flat_map(char::to_lowercase).collect()
+    name.chars()
+        .filter(|c| !matches!(c, '.' | '-' | '_'))
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// Letters added, left out, changed or exchanged with their neighbours; `None` for more than `most`.
@@ -29,7 +38,9 @@ fn distance(a: &[char], b: &[char], most: usize) -> Option<usize> {
     for (i, x) in a.iter().enumerate() {
         let mut row = vec![i + 1];
         for (j, y) in b.iter().enumerate() {
-            let mut least = (rows[i][j] + usize::from(x != y)).min(rows[i][j + 1] + 1).min(row[j] + 1);
+            let mut least = (rows[i][j] + usize::from(x != y))
+                .min(rows[i][j + 1] + 1)
+                .min(row[j] + 1);
             if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
                 least = least.min(rows[i - 1][j - 1] + 1);
             }
@@ -37,7 +48,10 @@ fn distance(a: &[char], b: &[char], most: usize) -> Option<usize> {
         }
         rows.push(row);
     }
-    rows[a.len()].last().copied().filter(|distance| *distance <= most)
+    rows[a.len()]
+        .last()
+        .copied()
+        .filter(|distance| *distance <= most)
 }
 
 #[cfg(test)]
@@ -46,7 +60,14 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_found_and_a_far_one_is_none() {
-        let known = ["table.whitelist", "table.blacklist", "exclude", "include", "renames", "connection.url"];
+        let known = [
+            "table.whitelist",
+            "table.blacklist",
+            "exclude",
+            "include",
+            "renames",
+            "connection.url",
+        ];
         for (name, want) in [
             ("Table.Whitelist", Some("table.whitelist")),
             ("table_whitelist", Some("table.whitelist")),

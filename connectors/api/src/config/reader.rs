@@ -13,7 +13,11 @@ pub struct ConfigReader<'a> {
 
 impl<'a> ConfigReader<'a> {
     pub(super) fn new(config: &'a Config, keys: &'static [ConfigKey]) -> Self {
-        Self { config, keys, report: ConfigReport::default() }
+        Self {
+            config,
+            keys,
+            report: ConfigReport::default(),
+        }
     }
 
     pub(super) fn finish(self) -> ConfigReport {
@@ -38,16 +42,24 @@ impl<'a> ConfigReader<'a> {
     fn raw(&mut self, name: &'static str) -> (Option<&'static ConfigKey>, Option<&'a str>) {
         note(name);
         let Some(key) = self.keys.iter().find(|k| k.name == name) else {
-            self.report.error(name, format!("{name} is read but not declared: this is a fault of the program"));
+            self.report.error(
+                name,
+                format!("{name} is read but not declared: this is a fault of the program"),
+            );
             return (None, None);
         };
         let spellings = std::iter::once(&key.name).chain(key.aliases);
-        let raw = spellings.filter_map(|name| self.config.0.get(*name)).map(String::as_str).next();
+        let raw = spellings
+            .filter_map(|name| self.config.0.get(*name))
+            .map(String::as_str)
+            .next();
         (Some(key), raw)
     }
 
     fn parsed(&mut self, name: &'static str) -> ParsedValue {
-        let (Some(key), raw) = self.raw(name) else { return ParsedValue::Null };
+        let (Some(key), raw) = self.raw(name) else {
+            return ParsedValue::Null;
+        };
         match key.parse(raw) {
             Ok(parsed) => parsed,
             Err(message) => {
@@ -115,8 +127,16 @@ mod tests {
     use super::super::{Config, ConfigKey, ConfigType, DefaultValue, KeyValidator, keys_asked};
 
     const KEYS: &[ConfigKey] = &[
-        ConfigKey::new("a", ConfigType::Int, DefaultValue::Text("5"), "G", "").check(KeyValidator::AtLeast(1)),
-        ConfigKey::new("b", ConfigType::Boolean, DefaultValue::Text("false"), "G", "").aliases(&["bee"]),
+        ConfigKey::new("a", ConfigType::Int, DefaultValue::Text("5"), "G", "")
+            .check(KeyValidator::AtLeast(1)),
+        ConfigKey::new(
+            "b",
+            ConfigType::Boolean,
+            DefaultValue::Text("false"),
+            "G",
+            "",
+        )
+        .aliases(&["bee"]),
         ConfigKey::new("c", ConfigType::String, DefaultValue::Required, "G", ""),
         ConfigKey::new("d", ConfigType::List, DefaultValue::Text(""), "G", ""),
         ConfigKey::new("e", ConfigType::String, DefaultValue::Text("x"), "G", "")
@@ -126,8 +146,21 @@ mod tests {
     #[test]
     fn every_problem_is_reported_at_once_with_kafkas_texts() {
         let config = Config::from([("a", "0"), ("bee", "perhaps"), ("e", "z")]);
-        let report = config.read(KEYS, |r| (r.long("a"), r.bool("b"), r.text("c"), r.list("d"), r.text("e")));
-        let texts: Vec<_> = report.unwrap_err().errors.into_iter().map(|p| p.message).collect();
+        let report = config.read(KEYS, |r| {
+            (
+                r.long("a"),
+                r.bool("b"),
+                r.text("c"),
+                r.list("d"),
+                r.text("e"),
+            )
+        });
+        let texts: Vec<_> = report
+            .unwrap_err()
+            .errors
+            .into_iter()
+            .map(|p| p.message)
+            .collect();
         assert_eq!(
             texts,
             [
@@ -141,8 +174,17 @@ mod tests {
 
     #[test]
     fn a_key_that_is_not_declared_cannot_be_read() {
-        let report = Config::from([("c", "t"), ("f", "1")]).read(KEYS, |r| (r.text("c"), r.long("f"))).unwrap_err();
-        assert_eq!(report.errors.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), ["f"]);
+        let report = Config::from([("c", "t"), ("f", "1")])
+            .read(KEYS, |r| (r.text("c"), r.long("f")))
+            .unwrap_err();
+        assert_eq!(
+            report
+                .errors
+                .iter()
+                .map(|problem| problem.key.as_str())
+                .collect::<Vec<_>>(),
+            ["f"]
+        );
     }
 
     #[test]
@@ -152,14 +194,34 @@ mod tests {
             drop(config.read(KEYS, |r| (r.is_set("b"), r.text("c"))));
             drop(config.with_prefix("p.").get("x").map(str::to_owned));
         });
-        assert_eq!(asked.iter().map(String::as_str).collect::<Vec<_>>(), ["b", "c", "x"]);
+        assert_eq!(
+            asked.iter().map(String::as_str).collect::<Vec<_>>(),
+            ["b", "c", "x"]
+        );
         assert!(config.get("c").is_some() && keys_asked(|| {}).is_empty());
     }
 
     #[test]
     fn values_are_trimmed_lists_split_and_aliases_found() {
         let config = Config::from([("a", " 7 "), ("bee", "TRUE"), ("c", "t"), ("d", "x, y ,z")]);
-        let read = config.read(KEYS, |r| (r.long("a"), r.bool("b"), r.list("d"), r.text("c"), r.text("e")));
-        assert_eq!(read.unwrap(), (7, true, vec!["x".into(), "y".into(), "z".into()], "t".into(), "x".into()));
+        let read = config.read(KEYS, |r| {
+            (
+                r.long("a"),
+                r.bool("b"),
+                r.list("d"),
+                r.text("c"),
+                r.text("e"),
+            )
+        });
+        assert_eq!(
+            read.unwrap(),
+            (
+                7,
+                true,
+                vec!["x".into(), "y".into(), "z".into()],
+                "t".into(),
+                "x".into()
+            )
+        );
     }
 }

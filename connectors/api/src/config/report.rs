@@ -27,17 +27,26 @@ pub struct ConfigReport {
 impl ConfigReport {
     /// Adds an error with its whole text.
     pub fn error(&mut self, key: &str, message: impl Into<String>) {
-        self.errors.push(ConfigProblem { key: key.to_owned(), message: message.into() });
+        self.errors.push(ConfigProblem {
+            key: key.to_owned(),
+            message: message.into(),
+        });
     }
 
     /// Adds `Invalid value V for configuration K: reason`.
     pub fn invalid(&mut self, key: &str, value: &str, reason: &str) {
-        self.error(key, format!("Invalid value {value} for configuration {key}: {reason}"));
+        self.error(
+            key,
+            format!("Invalid value {value} for configuration {key}: {reason}"),
+        );
     }
 
     /// Adds a warning.
     pub fn warn(&mut self, key: &str, message: impl Into<String>) {
-        self.warnings.push(ConfigProblem { key: key.to_owned(), message: message.into() });
+        self.warnings.push(ConfigProblem {
+            key: key.to_owned(),
+            message: message.into(),
+        });
     }
 
     /// Names the values that a form offers for a key, in place of those in its declaration.
@@ -67,6 +76,9 @@ impl ConfigReport {
 impl From<ConfigReport> for Error {
     /// All errors in one `Config` error, a line each.
     fn from(report: ConfigReport) -> Self {
-        Self::of_lines(ErrorKind::Config, report.errors.into_iter().map(|problem| problem.message))
+        Self::of_lines(
+            ErrorKind::Config,
+            report.errors.into_iter().map(|problem| problem.message),
+        )
     }
 }

@@ -46,6 +46,9 @@ pub enum TargetColumnType {
 impl TargetColumnType {
     /// Whether it holds points or spans of time.
     pub fn is_temporal(&self) -> bool {
-        matches!(self, Self::Date | Self::Time { .. } | Self::DateTime { .. } | Self::Interval)
+        matches!(
+            self,
+            Self::Date | Self::Time { .. } | Self::DateTime { .. } | Self::Interval
+        )
     }
 }

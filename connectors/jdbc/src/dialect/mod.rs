@@ -222,8 +222,16 @@ mod tests {
             (postgres, "timestamptz", Some(0), SECOND),
             (DatabaseKind::Sqlite, "date", None, 1),
         ] {
-            let meta = ColumnMeta { data_type: data_type.into(), fraction, ..ColumnMeta::default() };
-            assert_eq!(of(database).stamp_step(&meta), want, "{database:?} {data_type} {fraction:?}");
+            let meta = ColumnMeta {
+                data_type: data_type.into(),
+                fraction,
+                ..ColumnMeta::default()
+            };
+            assert_eq!(
+                of(database).stamp_step(&meta),
+                want,
+                "{database:?} {data_type} {fraction:?}"
+            );
         }
     }
 }

@@ -199,16 +199,28 @@ impl ReadColumn {
     /// The same with the scale that a value has, where that was open. The display width counts the digits, a sign and
     /// the point.
     pub fn settled(&self, value: &Value) -> Option<Self> {
-        let (Some(width), Value::Decimal(decimal)) = (self.open_scale, value) else { return None };
+        let (Some(width), Value::Decimal(decimal)) = (self.open_scale, value) else {
+            return None;
+        };
         let scale = decimal.scale();
         let precision = width - 1 - i32::from(scale > 0);
-        Some(Self::decimal(&self.name, self.schema.optional, precision, scale))
+        Some(Self::decimal(
+            &self.name,
+            self.schema.optional,
+            precision,
+            scale,
+        ))
     }
 
     /// A decimal of that precision and scale.
     pub fn decimal(name: &str, optional: bool, precision: i32, scale: i32) -> Self {
-        let schema = Schema::decimal(scale).param(logical::PRECISION, &precision.to_string()).optional(optional);
-        Self { schema: Arc::new(schema), ..Self::new(name, optional, ValueDecoding::Decimal) }
+        let schema = Schema::decimal(scale)
+            .param(logical::PRECISION, &precision.to_string())
+            .optional(optional);
+        Self {
+            schema: Arc::new(schema),
+            ..Self::new(name, optional, ValueDecoding::Decimal)
+        }
     }
 }
 
@@ -228,7 +240,9 @@ impl ValueDecoding {
             Self::Time(_) => Schema::time(),
             Self::Stamp(stamp) => match stamp.granularity {
                 TimestampGranularity::Logical => Schema::timestamp(),
-                TimestampGranularity::MicrosLong | TimestampGranularity::NanosLong => Schema::of(SchemaType::Int64),
+                TimestampGranularity::MicrosLong | TimestampGranularity::NanosLong => {
+                    Schema::of(SchemaType::Int64)
+                }
                 _ => Schema::of(SchemaType::String),
             },
         }
@@ -237,7 +251,13 @@ impl ValueDecoding {
 
 /// How a decimal is read under `numeric.mapping` (precision and scale as JDBC reports them).
 /// Source: the table of Confluent's "numeric.mapping".
-pub fn numeric(name: &str, optional: bool, precision: i32, scale: i32, mapping: NumericMapping) -> ReadColumn {
+pub fn numeric(
+    name: &str,
+    optional: bool,
+    precision: i32,
+    scale: i32,
+    mapping: NumericMapping,
+) -> ReadColumn {
     let integer = match precision {
         10.. => SchemaType::Int64,
         5..=9 => SchemaType::Int32,
@@ -247,7 +267,10 @@ pub fn numeric(name: &str, optional: bool, precision: i32, scale: i32, mapping: 
     let fits = precision <= 18;
     let eager = mapping == NumericMapping::BestFitEagerDouble;
     let best = mapping == NumericMapping::BestFit || eager;
-    if fits && ((mapping == NumericMapping::PrecisionOnly && scale == 0) || (best && (-84..1).contains(&scale))) {
+    if fits
+        && ((mapping == NumericMapping::PrecisionOnly && scale == 0)
+            || (best && (-84..1).contains(&scale)))
+    {
         return ReadColumn::new(name, optional, ValueDecoding::DecimalInt(integer));
     }
     if scale > 0 && ((best && fits) || eager) {
@@ -259,7 +282,11 @@ pub fn numeric(name: &str, optional: bool, precision: i32, scale: i32, mapping: 
 impl TimestampDecoding {
     /// The value of a date-time given as microseconds: an instant or a wall time, as `is_instant` says.
     pub fn value(&self, micros: i64) -> Value {
-        self.of_instant(if self.is_instant { micros } else { self.zone.instant(micros) })
+        self.of_instant(if self.is_instant {
+            micros
+        } else {
+            self.zone.instant(micros)
+        })
     }
 
     /// The value of an instant in microseconds.
@@ -270,9 +297,9 @@ impl TimestampDecoding {
             TimestampGranularity::MicrosLong => Value::I64(instant),
             TimestampGranularity::MicrosString => text(instant.to_string()),
             // 64 bits of nanoseconds last from 1677 to 2262
-            TimestampGranularity::NanosLong => {
-                instant.checked_mul(1000).map_or_else(|| text(nanos(instant)), Value::I64)
-            }
+            TimestampGranularity::NanosLong => instant
+                .checked_mul(1000)
+                .map_or_else(|| text(nanos(instant)), Value::I64),
             TimestampGranularity::NanosString => text(nanos(instant)),
             TimestampGranularity::MicrosIso => text(wall_text(self.zone.wall(instant), 'T', 6)),
             TimestampGranularity::NanosIso => text(wall_text(self.zone.wall(instant), 'T', 9)),
@@ -290,7 +317,11 @@ pub fn time_value(micros: i64, zone: &JdbcTimeZone) -> Value {
     if !(0..=DAY).contains(&micros) {
         return Value::Text(span_text(micros).into());
     }
-    let shifted = if zone.is_utc() { micros } else { zone.instant(micros).rem_euclid(DAY) };
+    let shifted = if zone.is_utc() {
+        micros
+    } else {
+        zone.instant(micros).rem_euclid(DAY)
+    };
     Value::I32(i32::try_from(shifted / 1000).unwrap_or(i32::MAX))
 }
 
@@ -308,7 +339,9 @@ pub fn int_value(n: i64, ty: SchemaType) -> Option<Value> {
 mod tests {
     use connector_api::{SchemaType, Value};
 
-    use super::{NumericMapping, TimestampDecoding, TimestampGranularity, ValueDecoding, numeric, time_value};
+    use super::{
+        NumericMapping, TimestampDecoding, TimestampGranularity, ValueDecoding, numeric, time_value,
+    };
     use crate::calendar::{Calendar, parse_wall};
     use crate::zone::JdbcTimeZone;
 
@@ -318,8 +351,18 @@ mod tests {
         let decimal = ValueDecoding::Decimal;
         for (precision, scale, mapping, want) in [
             (8, 0, None, decimal.clone()),
-            (2, 0, PrecisionOnly, ValueDecoding::DecimalInt(SchemaType::Int8)),
-            (4, 0, PrecisionOnly, ValueDecoding::DecimalInt(SchemaType::Int16)),
+            (
+                2,
+                0,
+                PrecisionOnly,
+                ValueDecoding::DecimalInt(SchemaType::Int8),
+            ),
+            (
+                4,
+                0,
+                PrecisionOnly,
+                ValueDecoding::DecimalInt(SchemaType::Int16),
+            ),
             (9, 0, BestFit, ValueDecoding::DecimalInt(SchemaType::Int32)),
             (18, 0, BestFit, ValueDecoding::DecimalInt(SchemaType::Int64)),
             (19, 0, BestFitEagerDouble, decimal.clone()),
@@ -330,7 +373,11 @@ mod tests {
             (3, -2, BestFit, ValueDecoding::DecimalInt(SchemaType::Int16)),
             (3, -2, PrecisionOnly, decimal),
         ] {
-            assert_eq!(numeric("n", true, precision, scale, mapping).read, want, "{precision},{scale} {mapping:?}");
+            assert_eq!(
+                numeric("n", true, precision, scale, mapping).read,
+                want,
+                "{precision},{scale} {mapping:?}"
+            );
         }
     }
 
@@ -341,10 +388,19 @@ mod tests {
             (TimestampGranularity::Logical, Value::I64(-1)),
             (TimestampGranularity::MicrosLong, Value::I64(-1)),
             (TimestampGranularity::MicrosString, Value::Text("-1".into())),
-            (TimestampGranularity::MicrosIso, Value::Text("1969-12-31T23:59:59.999999".into())),
+            (
+                TimestampGranularity::MicrosIso,
+                Value::Text("1969-12-31T23:59:59.999999".into()),
+            ),
             (TimestampGranularity::NanosLong, Value::I64(-1000)),
-            (TimestampGranularity::NanosString, Value::Text("-1000".into())),
-            (TimestampGranularity::NanosIso, Value::Text("1969-12-31T23:59:59.999999000".into())),
+            (
+                TimestampGranularity::NanosString,
+                Value::Text("-1000".into()),
+            ),
+            (
+                TimestampGranularity::NanosIso,
+                Value::Text("1969-12-31T23:59:59.999999000".into()),
+            ),
         ] {
             let stamp = TimestampDecoding {
                 granularity,
@@ -355,8 +411,14 @@ mod tests {
             assert_eq!(stamp.value(wall), want);
         }
         let zone = JdbcTimeZone::named("Asia/Kolkata").unwrap();
-        assert_eq!(time_value(12 * 3_600_000_000, &zone), Value::I32(23_400_000));
-        assert_eq!(time_value(-1_000_000, &zone), Value::Text("-00:00:01".into()));
+        assert_eq!(
+            time_value(12 * 3_600_000_000, &zone),
+            Value::I32(23_400_000)
+        );
+        assert_eq!(
+            time_value(-1_000_000, &zone),
+            Value::Text("-00:00:01".into())
+        );
         let late = parse_wall("9999-12-31 00:00:00").unwrap();
         let nanos = TimestampDecoding {
             granularity: TimestampGranularity::NanosLong,
@@ -364,6 +426,9 @@ mod tests {
             zone,
             is_instant: true,
         };
-        assert_eq!(nanos.value(late), Value::Text("253402214400000000000".into()));
+        assert_eq!(
+            nanos.value(late),
+            Value::Text("253402214400000000000".into())
+        );
     }
 }

@@ -30,7 +30,10 @@ const ALLOWED: &str = "allowed";
 
 /// What a column is, whatever the database calls it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are SQL's own names; numbers are lengths, precisions and digits of the second")]
+#[allow(
+    missing_docs,
+    reason = "they are SQL's own names; numbers are lengths, precisions and digits of the second"
+)]
 pub enum SourceType {
     /// Bytes, and whether it is unsigned.
     Int(u32, bool),
@@ -98,13 +101,34 @@ pub fn carry(meta: &ColumnMeta, database: DatabaseKind, schema: &Schema) -> Sche
     if let Some(scale) = meta.scale {
         out = out.param(SCALE, &scale.to_string());
     }
-    out = out.param(DATABASE, if database == DatabaseKind::Postgres { "postgresql" } else { "mysql" });
-    let items = meta.column_type.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')).map(|(items, _)| items);
-    let standard = |text: &str| if database == DatabaseKind::MySql { without_escapes(text) } else { text.to_owned() };
+    out = out.param(
+        DATABASE,
+        if database == DatabaseKind::Postgres {
+            "postgresql"
+        } else {
+            "mysql"
+        },
+    );
+    let items = meta
+        .column_type
+        .split_once('(')
+        .and_then(|(_, rest)| rest.rsplit_once(')'))
+        .map(|(items, _)| items);
+    let standard = |text: &str| {
+        if database == DatabaseKind::MySql {
+            without_escapes(text)
+        } else {
+            text.to_owned()
+        }
+    };
     if let (Some(items), "enum" | "set") = (items, meta.data_type.as_str()) {
         out = out.param(ITEMS, &standard(items));
     }
-    let default = meta.default.as_deref().filter(|_| !meta.generated).map(standard);
+    let default = meta
+        .default
+        .as_deref()
+        .filter(|_| !meta.generated)
+        .map(standard);
     if let Some(text) = default.filter(|text| preset(text).is_some()) {
         out = out.param(DEFAULT, &text);
     }
@@ -117,19 +141,35 @@ pub fn carry(meta: &ColumnMeta, database: DatabaseKind, schema: &Schema) -> Sche
 /// What a schema's parameters tell of its column, if its values fit that.
 pub fn carried(schema: &Schema) -> Option<SourceColumn> {
     let name = schema.get_param(TYPE)?.trim().to_ascii_lowercase();
-    let number = |key| schema.get_param(key).and_then(|text| text.trim().parse::<u32>().ok());
+    let number = |key| {
+        schema
+            .get_param(key)
+            .and_then(|text| text.trim().parse::<u32>().ok())
+    };
     let from = match schema.get_param(DATABASE) {
         Some("mysql") => Some(DatabaseKind::MySql),
         Some("postgresql") => Some(DatabaseKind::Postgres),
         _ => None,
     };
     let kind = kind(&name, number(LENGTH), number(SCALE), schema)?;
-    let charset = schema.get_param(CHARSET).filter(|text| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+    let charset = schema
+        .get_param(CHARSET)
+        .filter(|text| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
     let default = schema.get_param(DEFAULT).and_then(preset);
-    holds(&kind, schema).then(|| SourceColumn { kind, from, default, charset: charset.map(str::to_owned) })
+    holds(&kind, schema).then(|| SourceColumn {
+        kind,
+        from,
+        default,
+        charset: charset.map(str::to_owned),
+    })
 }
 
-fn kind(name: &str, length: Option<u32>, scale: Option<u32>, schema: &Schema) -> Option<SourceType> {
+fn kind(
+    name: &str,
+    length: Option<u32>,
+    scale: Option<u32>,
+    schema: &Schema,
+) -> Option<SourceType> {
     let (name, unsigned) = match name.split_once(' ') {
         Some((name, rest)) => (name, rest.contains("unsigned")),
         None => (name, false),
@@ -143,7 +183,10 @@ fn kind(name: &str, length: Option<u32>, scale: Option<u32>, schema: &Schema) ->
         "bigint" | "int8" => SourceType::Int(8, unsigned),
         "float" | "float4" | "real" => SourceType::Float,
         "double" | "float8" => SourceType::Double,
-        "decimal" | "numeric" => SourceType::Decimal(length?.try_into().ok()?, scale.unwrap_or(0).try_into().ok()?),
+        "decimal" | "numeric" => SourceType::Decimal(
+            length?.try_into().ok()?,
+            scale.unwrap_or(0).try_into().ok()?,
+        ),
         "char" | "bpchar" => SourceType::Char(length?),
         "varchar" => length.map_or(SourceType::Text(0), SourceType::VarChar),
         "tinytext" => SourceType::Text(1),
@@ -200,7 +243,8 @@ fn holds(kind: &SourceType, schema: &Schema) -> bool {
             })
         }
         (LogicalType::None, SourceType::Float | SourceType::Double) => {
-            schema.ty == SchemaType::Float32 || schema.ty == SchemaType::Float64 && *kind == SourceType::Double
+            schema.ty == SchemaType::Float32
+                || schema.ty == SchemaType::Float64 && *kind == SourceType::Double
         }
         (
             LogicalType::None,
@@ -213,9 +257,10 @@ fn holds(kind: &SourceType, schema: &Schema) -> bool {
         | (LogicalType::None, SourceType::Json | SourceType::Uuid | SourceType::Inet) => {
             schema.ty == SchemaType::String
         }
-        (LogicalType::None, SourceType::Binary(_) | SourceType::VarBinary(_) | SourceType::Blob(_)) => {
-            schema.ty == SchemaType::Bytes
-        }
+        (
+            LogicalType::None,
+            SourceType::Binary(_) | SourceType::VarBinary(_) | SourceType::Blob(_),
+        ) => schema.ty == SchemaType::Bytes,
         (LogicalType::None, SourceType::Bit(bits)) => {
             schema.ty == SchemaType::Bytes || schema.ty == SchemaType::Int8 && *bits < 8
         }
@@ -304,10 +349,16 @@ fn preset(text: &str) -> Option<ColumnDefault> {
         return Some(ColumnDefault::Now);
     }
     if let Some((literal, rest)) = quoted(text) {
-        let plain = rest.is_empty() || rest.strip_prefix("::").is_some_and(|ty| !ty.contains(['(', '\'']));
+        let plain = rest.is_empty()
+            || rest
+                .strip_prefix("::")
+                .is_some_and(|ty| !ty.contains(['(', '\'']));
         return plain.then_some(ColumnDefault::Literal(literal));
     }
-    text.parse::<f64>().ok().filter(|n| n.is_finite()).map(|_| ColumnDefault::Literal(text.to_owned()))
+    text.parse::<f64>()
+        .ok()
+        .filter(|n| n.is_finite())
+        .map(|_| ColumnDefault::Literal(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -327,17 +378,35 @@ mod tests {
         for (ty, name, want) in [
             (SchemaType::Int8, "TINYINT", Some(SourceType::Int(1, false))),
             (SchemaType::Int16, "TINYINT", None),
-            (SchemaType::Int16, "TINYINT UNSIGNED", Some(SourceType::Int(1, true))),
-            (SchemaType::Int64, "BIGINT UNSIGNED", Some(SourceType::Int(8, true))),
+            (
+                SchemaType::Int16,
+                "TINYINT UNSIGNED",
+                Some(SourceType::Int(1, true)),
+            ),
+            (
+                SchemaType::Int64,
+                "BIGINT UNSIGNED",
+                Some(SourceType::Int(8, true)),
+            ),
             (SchemaType::Float64, "FLOAT", None),
-            (SchemaType::String, "VARCHAR", Some(SourceType::VarChar(255))),
+            (
+                SchemaType::String,
+                "VARCHAR",
+                Some(SourceType::VarChar(255)),
+            ),
             (SchemaType::Int64, "DATETIME", None),
             (SchemaType::String, "GEOMETRY", None),
         ] {
             assert_eq!(of(Schema::of(ty), name, "255"), want, "{ty:?} {name}");
         }
-        assert_eq!(of(Schema::timestamp(), "DATETIME", "6"), Some(SourceType::DateTime(Some(6))));
-        assert_eq!(of(Schema::of(SchemaType::String), "VARCHAR", "1) , x INT"), Some(SourceType::Text(0)));
+        assert_eq!(
+            of(Schema::timestamp(), "DATETIME", "6"),
+            Some(SourceType::DateTime(Some(6)))
+        );
+        assert_eq!(
+            of(Schema::of(SchemaType::String), "VARCHAR", "1) , x INT"),
+            Some(SourceType::Text(0))
+        );
     }
 
     #[test]
@@ -348,9 +417,15 @@ mod tests {
             ..ColumnMeta::default()
         };
         let own = carry(&meta, DatabaseKind::MySql, &Schema::of(SchemaType::String));
-        let want = Some(SourceType::Enum(vec!["a,b".into(), "it's".into(), "back\\slash".into()]));
+        let want = Some(SourceType::Enum(vec![
+            "a,b".into(),
+            "it's".into(),
+            "back\\slash".into(),
+        ]));
         assert_eq!(carried(&own).map(|c| c.kind), want);
-        let debezium = Schema::of(SchemaType::String).param(TYPE, "ENUM").param(ALLOWED, "a\\,b,it's,back\\\\slash");
+        let debezium = Schema::of(SchemaType::String)
+            .param(TYPE, "ENUM")
+            .param(ALLOWED, "a\\,b,it's,back\\\\slash");
         assert_eq!(carried(&debezium).map(|c| c.kind), want);
     }
 
@@ -362,7 +437,12 @@ mod tests {
             default: Some("'it\\'s \\\\'".into()),
             ..ColumnMeta::default()
         };
-        let seen = carried(&carry(&meta, DatabaseKind::MySql, &Schema::of(SchemaType::String))).unwrap();
+        let seen = carried(&carry(
+            &meta,
+            DatabaseKind::MySql,
+            &Schema::of(SchemaType::String),
+        ))
+        .unwrap();
         assert_eq!(seen.default, Some(ColumnDefault::Literal("it's \\".into())));
     }
 

@@ -99,7 +99,10 @@ pub(super) fn on_key_conflict(
 ) {
     out.push_str(before);
     writing.names(columns.keys, out);
-    let values = columns.all.iter().filter(|c| !columns.keys.contains(c) && !c.always_numbered);
+    let values = columns
+        .all
+        .iter()
+        .filter(|c| !columns.keys.contains(c) && !c.always_numbered);
     let values = values.map(|c| writing.dialect().quoted(c.name));
     let set: Vec<_> = values.map(|c| format!("{c}={proposed}.{c}")).collect();
     if set.is_empty() {
@@ -169,7 +172,12 @@ pub trait WriteDialect: Send + Sync {
     }
 
     /// The statement that changes columns. `None`: they are not found in what was `shown`.
-    fn change_columns(&self, _table: &str, _changes: &[ColumnWidening], _shown: &str) -> Option<String> {
+    fn change_columns(
+        &self,
+        _table: &str,
+        _changes: &[ColumnWidening],
+        _shown: &str,
+    ) -> Option<String> {
         None
     }
 
@@ -247,7 +255,9 @@ pub trait WriteDialect: Send + Sync {
     /// Errors: the text, when its schema has no type.
     fn column(&self, column: &ColumnSpec<'_>) -> Result<String, String> {
         let carried = carried(column.schema).filter(|_| !column.instant);
-        let known = carried.as_ref().and_then(|carried| Some((self.carried_type(carried, column.key)?, carried)));
+        let known = carried
+            .as_ref()
+            .and_then(|carried| Some((self.carried_type(carried, column.key)?, carried)));
         if let Some((ty, carried)) = known {
             return Ok(self.carried_column(column, &ty, carried));
         }
@@ -265,12 +275,19 @@ pub trait WriteDialect: Send + Sync {
             None if column.schema.optional || column.schema.default.is_some() => "NULL".to_owned(),
             None => "NOT NULL".to_owned(),
         };
-        Ok(format!("{} {ty} {nullability}", self.dialect().quoted(column.name)))
+        Ok(format!(
+            "{} {ty} {nullability}",
+            self.dialect().quoted(column.name)
+        ))
     }
 
     /// A column as the source has it: a default does not make it nullable.
     fn carried_column(&self, column: &ColumnSpec<'_>, ty: &str, carried: &SourceColumn) -> String {
-        let null = if column.schema.optional && !column.key { "NULL" } else { "NOT NULL" };
+        let null = if column.schema.optional && !column.key {
+            "NULL"
+        } else {
+            "NOT NULL"
+        };
         let mut out = format!("{} {ty} {null}", self.dialect().quoted(column.name));
         let mut literal = String::new();
         match &carried.default {
@@ -279,10 +296,19 @@ pub trait WriteDialect: Send + Sync {
                 out.push_str(&format!(" DEFAULT CURRENT_TIMESTAMP{digits}"));
             }
             Some(ColumnDefault::Literal(text))
-                if !matches!(carried.kind, SourceType::Text(_) | SourceType::Blob(_) | SourceType::Json) =>
+                if !matches!(
+                    carried.kind,
+                    SourceType::Text(_) | SourceType::Blob(_) | SourceType::Json
+                ) =>
             {
-                let spec = ColumnSpec { default_time: None, ..*column };
-                if self.literal(&spec, &Value::Text(text.as_str().into()), &mut literal).is_some() {
+                let spec = ColumnSpec {
+                    default_time: None,
+                    ..*column
+                };
+                if self
+                    .literal(&spec, &Value::Text(text.as_str().into()), &mut literal)
+                    .is_some()
+                {
                     out.push_str(&format!(" DEFAULT {literal}"));
                 }
             }
@@ -293,12 +319,23 @@ pub trait WriteDialect: Send + Sync {
 
     /// `CREATE TABLE`; the primary key follows the order of columns. Errors: see [`Writing::column`].
     fn create_table(&self, table: &TableId, columns: &[ColumnSpec<'_>]) -> Result<String, String> {
-        let mut lines = columns.iter().map(|c| self.column(c)).collect::<Result<Vec<_>, _>>()?;
-        let keys: Vec<_> = columns.iter().filter(|c| c.key).map(|c| self.dialect().quoted(c.name)).collect();
+        let mut lines = columns
+            .iter()
+            .map(|c| self.column(c))
+            .collect::<Result<Vec<_>, _>>()?;
+        let keys: Vec<_> = columns
+            .iter()
+            .filter(|c| c.key)
+            .map(|c| self.dialect().quoted(c.name))
+            .collect();
         if !keys.is_empty() {
             lines.push(format!("PRIMARY KEY({})", keys.join(",")));
         }
-        Ok(format!("CREATE TABLE IF NOT EXISTS {} (\n{})", self.dialect().table(table), lines.join(",\n")))
+        Ok(format!(
+            "CREATE TABLE IF NOT EXISTS {} (\n{})",
+            self.dialect().table(table),
+            lines.join(",\n")
+        ))
     }
 
     /// Inserts `rows` rows; with `upsert` rows that are there are changed.
@@ -323,7 +360,11 @@ pub trait WriteDialect: Send + Sync {
         let mut number = 0;
         for row in 0..rows {
             out.push_str(if row == 0 { "(" } else { ",(" });
-            self.values(&mut columns.all.iter().map(|c| c.cast), &mut number, &mut out);
+            self.values(
+                &mut columns.all.iter().map(|c| c.cast),
+                &mut number,
+                &mut out,
+            );
             out.push(')');
         }
         if let Some(upsert) = upsert {
@@ -347,11 +388,20 @@ pub trait WriteDialect: Send + Sync {
         if values.is_empty() && columns.keys.iter().any(|c| c.always_numbered) {
             // the row cannot be touched, and counts where it is there
             out = format!("SELECT 1 FROM {} WHERE ", self.dialect().table(table));
-            self.equalities(&[columns.keys, columns.keys].concat(), " AND ", &mut number, &mut out);
+            self.equalities(
+                &[columns.keys, columns.keys].concat(),
+                " AND ",
+                &mut number,
+                &mut out,
+            );
             return out;
         }
         // nothing but keys: touch the row without changing it
-        let set = if values.is_empty() { columns.keys } else { &values };
+        let set = if values.is_empty() {
+            columns.keys
+        } else {
+            &values
+        };
         self.equalities(set, ",", &mut number, &mut out);
         out.push_str(" WHERE ");
         self.equalities(columns.keys, " AND ", &mut number, &mut out);
@@ -376,7 +426,11 @@ pub trait WriteDialect: Send + Sync {
         if let [key] = keys {
             self.dialect().quote(key.name, &mut out);
             out.push_str(" IN (");
-            self.values(&mut std::iter::repeat_n(key.cast, rows), &mut number, &mut out);
+            self.values(
+                &mut std::iter::repeat_n(key.cast, rows),
+                &mut number,
+                &mut out,
+            );
             out.push(')');
             return out;
         }
@@ -410,7 +464,13 @@ pub trait WriteDialect: Send + Sync {
     }
 
     /// Appends `a=?` for each column.
-    fn equalities(&self, columns: &[StatementColumn<'_>], separator: &str, number: &mut usize, out: &mut String) {
+    fn equalities(
+        &self,
+        columns: &[StatementColumn<'_>],
+        separator: &str,
+        number: &mut usize,
+        out: &mut String,
+    ) {
         for (n, column) in columns.iter().enumerate() {
             if n > 0 {
                 out.push_str(separator);
@@ -435,7 +495,9 @@ pub enum UpsertAction {
 /// The writing half for a server.
 pub fn of(database: DatabaseKind, server_version: &str) -> Box<dyn WriteDialect> {
     match database {
-        DatabaseKind::MySql => Box::new(super::mysql::writing::MySqlWriteDialect::new(server_version)),
+        DatabaseKind::MySql => Box::new(super::mysql::writing::MySqlWriteDialect::new(
+            server_version,
+        )),
         DatabaseKind::Postgres => Box::new(super::postgres::writing::PostgresWriteDialect),
         DatabaseKind::Sqlite => Box::new(super::sqlite::writing::SqliteWriteDialect),
     }
@@ -444,7 +506,9 @@ pub fn of(database: DatabaseKind, server_version: &str) -> Box<dyn WriteDialect>
 /// A schema's default as a number's digits, where it is a number.
 pub(super) fn numeric_literal(value: &Value, out: &mut String) -> Option<()> {
     match value {
-        Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_) => write!(out, "{}", value.as_i64()?),
+        Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_) => {
+            write!(out, "{}", value.as_i64()?)
+        }
         Value::F32(n) if n.is_finite() => write!(out, "{n:?}"),
         Value::F64(n) if n.is_finite() => write!(out, "{n:?}"),
         Value::Decimal(n) => write!(out, "{n}"),
@@ -491,9 +555,12 @@ impl LogicalType {
     /// Of a schema.
     pub fn of(schema: &Schema) -> Self {
         match (schema.name.as_deref(), schema.ty) {
-            (Some(logical::DECIMAL), SchemaType::Bytes) => {
-                Self::Decimal(schema.get_param(logical::SCALE).and_then(|s| s.parse().ok()).unwrap_or(0))
-            }
+            (Some(logical::DECIMAL), SchemaType::Bytes) => Self::Decimal(
+                schema
+                    .get_param(logical::SCALE)
+                    .and_then(|s| s.parse().ok())
+                    .unwrap_or(0),
+            ),
             (Some(logical::DATE), SchemaType::Int32) => Self::Date,
             (Some(logical::TIME), SchemaType::Int32) => Self::Time,
             (Some(logical::TIMESTAMP), SchemaType::Int64) => Self::Timestamp,

@@ -19,19 +19,30 @@ pub fn certificates(path: &str) -> Result<Vec<u8>> {
         return Ok(path.as_bytes().to_vec());
     }
     let unusable = |why: &dyn std::fmt::Display| {
-        Error::config(format!("the certificates in {path}, which connection.url names, cannot be used: {why}"))
+        Error::config(format!(
+            "the certificates in {path}, which connection.url names, cannot be used: {why}"
+        ))
     };
     if !Path::new(path).is_file() {
         return Err(unusable(&"it is no file"));
     }
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|error| unusable(&error))?;
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unusable(&error))?;
+    file.take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unusable(&error))?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(unusable(&format_args!("it is longer than {MAX_BYTES} bytes (MAX_BYTES)")));
+        return Err(unusable(&format_args!(
+            "it is longer than {MAX_BYTES} bytes (MAX_BYTES)"
+        )));
     }
-    if !bytes.windows(BEGIN.len()).any(|window| window == BEGIN.as_bytes()) {
-        return Err(unusable(&"it is no PEM file; convert it, as in openssl x509 -inform DER -in FILE -out FILE.pem"));
+    if !bytes
+        .windows(BEGIN.len())
+        .any(|window| window == BEGIN.as_bytes())
+    {
+        return Err(unusable(
+            &"it is no PEM file; convert it, as in openssl x509 -inform DER -in FILE -out FILE.pem",
+        ));
     }
     Ok(bytes)
 }
@@ -45,7 +56,13 @@ mod tests {
             assert!(error.message().contains("it is no file"), "{error}");
         }
         let error = super::certificates("/etc/passwd").unwrap_err();
-        assert!(error.message().contains("openssl x509") && !error.message().contains("root:"), "{error}");
-        assert_eq!(super::certificates("-----BEGIN X").unwrap(), b"-----BEGIN X");
+        assert!(
+            error.message().contains("openssl x509") && !error.message().contains("root:"),
+            "{error}"
+        );
+        assert_eq!(
+            super::certificates("-----BEGIN X").unwrap(),
+            b"-----BEGIN X"
+        );
     }
 }

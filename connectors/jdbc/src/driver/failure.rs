@@ -32,7 +32,11 @@ pub(super) fn classify<DB: DatabaseBackend>(place: &str, error: sqlx::Error) -> 
         sqlx::Error::Database(server) => {
             let (code, sqlstate) = DB::codes(server.as_ref());
             let stale = DB::is_stale(server.as_ref());
-            let kind = if stale { ErrorKind::Retry } else { DB::DIALECT.classify(&code, &sqlstate) };
+            let kind = if stale {
+                ErrorKind::Retry
+            } else {
+                DB::DIALECT.classify(&code, &sqlstate)
+            };
             let shown = match (code.is_empty(), sqlstate.is_empty()) {
                 (true, _) => sqlstate,
                 (false, true) => format!("code {code}"),
@@ -42,16 +46,27 @@ pub(super) fn classify<DB: DatabaseBackend>(place: &str, error: sqlx::Error) -> 
                 ErrorKind::Record => without_values(shortened(server.message())),
                 _ => shortened(server.message()).to_owned(),
             };
-            let error = Error::new(kind, format!("{REFUSED_WITH}{shown}{BEFORE_TEXT}{text}{}", DB::advice(&code)));
-            let error = if kind == ErrorKind::Record { error.of_class(REFUSED) } else { error };
+            let error = Error::new(
+                kind,
+                format!(
+                    "{REFUSED_WITH}{shown}{BEFORE_TEXT}{text}{}",
+                    DB::advice(&code)
+                ),
+            );
+            let error = if kind == ErrorKind::Record {
+                error.of_class(REFUSED)
+            } else {
+                error
+            };
             error.caused_by(sqlx::Error::Database(server))
         }
         sqlx::Error::Io(cause) if is_about_certificates(&cause) => not_trusted(place, cause),
-        sqlx::Error::Io(cause) => {
-            Error::retry(format!("connection to {place} failed: {cause}")).caused_by(sqlx::Error::Io(cause))
-        }
+        sqlx::Error::Io(cause) => Error::retry(format!("connection to {place} failed: {cause}"))
+            .caused_by(sqlx::Error::Io(cause)),
         sqlx::Error::Tls(cause) => not_trusted(place, cause),
-        sqlx::Error::Configuration(cause) => Error::config(format!("connecting to {place}: {cause}")),
+        sqlx::Error::Configuration(cause) => {
+            Error::config(format!("connecting to {place}: {cause}"))
+        }
         // what our additions to the drivers refuse, see vendor/README.md
         sqlx::Error::Protocol(text) if text.starts_with(SIZE_LIMIT) => Error::fatal(format!(
             "{place}: {}; the connection is given up. Check that a supported database answers there; a source whose rows are \
@@ -65,10 +80,10 @@ pub(super) fn classify<DB: DatabaseBackend>(place: &str, error: sqlx::Error) -> 
             "{place} asks for the password as it is (mysql_clear_password), which is not sent; give the user another way to \
              log in, such as caching_sha2_password with TLS"
         )),
-        sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-            Error::retry(format!("the answer of {place} could not be read; the connection is given up"))
-                .caused_by(error)
-        }
+        sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Error::retry(format!(
+            "the answer of {place} could not be read; the connection is given up"
+        ))
+        .caused_by(error),
         other => Error::fatal(format!("unexpected answer of {place}")).caused_by(other),
     }
 }
@@ -83,11 +98,17 @@ pub(super) fn too_long(place: &str, limit: usize) -> Error {
 
 /// Whether an error says that a row has more bytes than it may.
 pub(super) fn is_about_a_row(error: &sqlx::Error) -> bool {
-    let sqlx::Error::Protocol(text) = error else { return false };
+    let sqlx::Error::Protocol(text) = error else {
+        return false;
+    };
     let about = text.strip_prefix(SIZE_LIMIT).unwrap_or_default();
-    ["the server sends a message of more", "the server sends a message (DataRow) of more", "a row has more"]
-        .iter()
-        .any(|row| about.starts_with(row))
+    [
+        "the server sends a message of more",
+        "the server sends a message (DataRow) of more",
+        "a row has more",
+    ]
+    .iter()
+    .any(|row| about.starts_with(row))
 }
 
 fn not_trusted(place: &str, cause: impl std::fmt::Display) -> Error {
@@ -101,14 +122,19 @@ fn not_trusted(place: &str, cause: impl std::fmt::Display) -> Error {
 fn is_about_certificates(error: &std::io::Error) -> bool {
     let text = error.to_string();
     text.starts_with("invalid peer certificate")
-        || text.strip_prefix("received fatal alert: ").is_some_and(|alert| {
-            alert.contains("Certificate") || matches!(alert, "UnknownCA" | "AccessDenied" | "ProtocolVersion")
-        })
+        || text
+            .strip_prefix("received fatal alert: ")
+            .is_some_and(|alert| {
+                alert.contains("Certificate")
+                    || matches!(alert, "UnknownCA" | "AccessDenied" | "ProtocolVersion")
+            })
 }
 
 /// The message of an error of [`classify`] with the server's codes and without its text.
 pub(super) fn without_text(message: &str) -> String {
-    let codes = message.strip_prefix(REFUSED_WITH).and_then(|rest| rest.split_once(BEFORE_TEXT));
+    let codes = message
+        .strip_prefix(REFUSED_WITH)
+        .and_then(|rest| rest.split_once(BEFORE_TEXT));
     codes.map_or_else(
         || message.to_owned(),
         |(codes, _)| {
@@ -123,7 +149,10 @@ pub(super) fn without_text(message: &str) -> String {
 /// Whether the connection cannot be used any more after this error.
 pub(super) fn loses_connection<DB: DatabaseBackend>(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(server) => {
             let (code, sqlstate) = DB::codes(server.as_ref());
             DB::loses_connection(&code, &sqlstate)
@@ -141,15 +170,30 @@ fn shortened(text: &str) -> &str {
 /// From the first quote that is no name's up to the last ` for ` everything is cut. MariaDB and MySQL quote with `'`,
 /// PostgreSQL with `"`.
 fn without_values(text: &str) -> String {
-    const NAMED: [&str; 8] = ["column ", "key ", "field ", "relation ", "constraint ", "table ", "index ", "schema "];
-    let is_name = |at: usize| NAMED.iter().any(|word| text[..at].to_ascii_lowercase().ends_with(word));
+    const NAMED: [&str; 8] = [
+        "column ",
+        "key ",
+        "field ",
+        "relation ",
+        "constraint ",
+        "table ",
+        "index ",
+        "schema ",
+    ];
+    let is_name = |at: usize| {
+        NAMED
+            .iter()
+            .any(|word| text[..at].to_ascii_lowercase().ends_with(word))
+    };
     let mut quotes = text.match_indices(['\'', '"']);
     while let Some((at, quote)) = quotes.next() {
         if is_name(at) {
             quotes.find(|(_, q)| *q == quote);
             continue;
         }
-        let rest = text[at..].rfind(" for ").map_or("", |end| &text[at + end..]);
+        let rest = text[at..]
+            .rfind(" for ")
+            .map_or("", |end| &text[at + end..]);
         return format!("{}'…'{rest}", &text[..at]);
     }
     text.to_owned()
@@ -161,24 +205,44 @@ mod tests {
 
     #[test]
     fn of_a_server_that_refuses_only_its_codes_may_be_left() {
-        let shown = without_text("the database refused (1064, SQLSTATE 42000): near 'FROM t WHERE pin='): 1'");
-        assert!(shown.starts_with("the database refused (1064, SQLSTATE 42000): its words"), "{shown}");
+        let shown = without_text(
+            "the database refused (1064, SQLSTATE 42000): near 'FROM t WHERE pin='): 1'",
+        );
+        assert!(
+            shown.starts_with("the database refused (1064, SQLSTATE 42000): its words"),
+            "{shown}"
+        );
         assert!(!shown.contains("pin"));
-        assert_eq!(without_text("connection to h failed: gone"), "connection to h failed: gone");
+        assert_eq!(
+            without_text("connection to h failed: gone"),
+            "connection to h failed: gone"
+        );
     }
 
     #[test]
     fn values_are_cut_out_of_server_texts_and_names_kept() {
         for (text, want) in [
-            ("Duplicate entry 'it's 4711' for key 'PRIMARY'", "Duplicate entry '…' for key 'PRIMARY'"),
-            ("Data too long for column 'name' at row 1", "Data too long for column 'name' at row 1"),
+            (
+                "Duplicate entry 'it's 4711' for key 'PRIMARY'",
+                "Duplicate entry '…' for key 'PRIMARY'",
+            ),
+            (
+                "Data too long for column 'name' at row 1",
+                "Data too long for column 'name' at row 1",
+            ),
             (
                 "Incorrect integer value: 'geheim' for column `d`.`t`.`a` at row 1",
                 "Incorrect integer value: '…' for column `d`.`t`.`a` at row 1",
             ),
             ("Column 'a' cannot be null", "Column 'a' cannot be null"),
-            ("invalid input syntax for type integer: \"it's\"", "invalid input syntax for type integer: '…'"),
-            ("value \"70000\" is out of range for type smallint", "value '…' for type smallint"),
+            (
+                "invalid input syntax for type integer: \"it's\"",
+                "invalid input syntax for type integer: '…'",
+            ),
+            (
+                "value \"70000\" is out of range for type smallint",
+                "value '…' for type smallint",
+            ),
             (
                 "null value in column \"a\" of relation \"t\" violates not-null constraint",
                 "null value in column \"a\" of relation \"t\" violates not-null constraint",

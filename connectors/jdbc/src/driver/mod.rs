@@ -208,38 +208,76 @@ pub trait Session: Send {
 /// Connects, trying as often as `options` say.
 /// Errors: `Denied` when the server refuses the credentials (not tried again), `Config` for an unknown database,
 /// `Retry` when it is out of reach.
-pub async fn connect(target: &ConnectionTarget, options: ConnectOptions) -> Result<Box<dyn Session>> {
+pub async fn connect(
+    target: &ConnectionTarget,
+    options: ConnectOptions,
+) -> Result<Box<dyn Session>> {
     match target.database_kind() {
         DatabaseKind::MySql => {
-            let opened = open(target, retry::attempts(target, options, mysql::MySqlSession::connect)).await;
+            let opened = open(
+                target,
+                retry::attempts(target, options, mysql::MySqlSession::connect),
+            )
+            .await;
             match opened {
-                Err(error) if options.access == AccessMode::Create && lacks_its_database(target, &error) => {
+                Err(error)
+                    if options.access == AccessMode::Create
+                        && lacks_its_database(target, &error) =>
+                {
                     make_database(target, options).await?;
-                    open(target, retry::attempts(target, options, mysql::MySqlSession::connect)).await
+                    open(
+                        target,
+                        retry::attempts(target, options, mysql::MySqlSession::connect),
+                    )
+                    .await
                 }
                 opened => opened,
             }
         }
         DatabaseKind::Postgres => {
-            open(target, retry::attempts(target, options, postgres::PostgresSession::connect)).await
+            open(
+                target,
+                retry::attempts(target, options, postgres::PostgresSession::connect),
+            )
+            .await
         }
-        DatabaseKind::Sqlite => open(target, retry::attempts(target, options, sqlite::SqliteSession::connect)).await,
+        DatabaseKind::Sqlite => {
+            open(
+                target,
+                retry::attempts(target, options, sqlite::SqliteSession::connect),
+            )
+            .await
+        }
     }
 }
 
 /// Whether connecting failed because a database is missing that the URL asks to be made.
 pub fn lacks_its_database(target: &ConnectionTarget, error: &Error) -> bool {
-    let unknown = target.database_kind() == DatabaseKind::MySql && error.message().contains("(1049,");
+    let unknown =
+        target.database_kind() == DatabaseKind::MySql && error.message().contains("(1049,");
     unknown && target.creates_database() && target.database.is_some()
 }
 
 /// Makes the database of a URL that asks for that (`createDatabaseIfNotExist`).
 async fn make_database(target: &ConnectionTarget, options: ConnectOptions) -> Result<()> {
     let mut server = target.clone();
-    let Some(name) = server.database.take() else { return Ok(()) };
-    let mut session = open(&server, retry::attempts(&server, options, mysql::MySqlSession::connect)).await?;
-    let sql = format!("CREATE DATABASE IF NOT EXISTS {}", session.dialect().quoted(&name));
-    tracing::info!(place = server.place(), sql, "making the database that the URL names");
+    let Some(name) = server.database.take() else {
+        return Ok(());
+    };
+    let mut session = open(
+        &server,
+        retry::attempts(&server, options, mysql::MySqlSession::connect),
+    )
+    .await?;
+    let sql = format!(
+        "CREATE DATABASE IF NOT EXISTS {}",
+        session.dialect().quoted(&name)
+    );
+    tracing::info!(
+        place = server.place(),
+        sql,
+        "making the database that the URL names"
+    );
     let made = session.run(&sql).await.map(drop);
     session.close().await;
     made
@@ -249,10 +287,17 @@ async fn open<S: Session + 'static>(
     target: &ConnectionTarget,
     connecting: impl Future<Output = Result<S>>,
 ) -> Result<Box<dyn Session>> {
-    Ok(Box::new(PanicSafeSession::new(connecting.await?, target.place())))
+    Ok(Box::new(PanicSafeSession::new(
+        connecting.await?,
+        target.place(),
+    )))
 }
 
 /// Whether [`connect`] would make the database's file. Errors: `Config`, when its folder is missing.
 pub fn would_create(target: &ConnectionTarget) -> Result<bool> {
-    if target.database_kind() == DatabaseKind::Sqlite { sqlite::would_create(target) } else { Ok(false) }
+    if target.database_kind() == DatabaseKind::Sqlite {
+        sqlite::would_create(target)
+    } else {
+        Ok(false)
+    }
 }

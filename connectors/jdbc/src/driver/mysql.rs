@@ -4,8 +4,8 @@ use connector_api::{Result, SchemaType, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::mysql::{
-    MySqlColumn, MySqlConnectOptions, MySqlDatabaseError, MySqlQueryResult, MySqlRow, MySqlSslMode, MySqlTypeInfo,
-    ServerKey,
+    MySqlColumn, MySqlConnectOptions, MySqlDatabaseError, MySqlQueryResult, MySqlRow, MySqlSslMode,
+    MySqlTypeInfo, ServerKey,
 };
 use sqlx::types::Type;
 use sqlx::{Column, Decode, MySql, Row, TypeInfo};
@@ -43,11 +43,20 @@ impl DatabaseBackend for MySql {
 
     /// A server that waits for its client is at work on nothing.
     fn state(command: &str, state: &str) -> Option<String> {
-        let waits = command == "Sleep" || matches!(state, "Writing to net" | "Sending to client" | "Reading from net");
+        let waits = command == "Sleep"
+            || matches!(
+                state,
+                "Writing to net" | "Sending to client" | "Reading from net"
+            );
         (!waits && !command.is_empty()).then(|| format!("{command}, {state}"))
     }
 
-    fn options(target: &ConnectionTarget, host: &str, port: u16, how: ConnectOptions) -> Result<MySqlConnectOptions> {
+    fn options(
+        target: &ConnectionTarget,
+        host: &str,
+        port: u16,
+        how: ConnectOptions,
+    ) -> Result<MySqlConnectOptions> {
         Ok(options(target, host, port)?.max_message_size(how.max_message))
     }
 
@@ -62,17 +71,27 @@ impl DatabaseBackend for MySql {
     }
 
     fn codes(error: &dyn DatabaseError) -> (String, String) {
-        let number = error.try_downcast_ref::<MySqlDatabaseError>().map(|e| e.number().to_string());
-        (number.unwrap_or_default(), error.code().unwrap_or_default().into_owned())
+        let number = error
+            .try_downcast_ref::<MySqlDatabaseError>()
+            .map(|e| e.number().to_string());
+        (
+            number.unwrap_or_default(),
+            error.code().unwrap_or_default().into_owned(),
+        )
     }
 
     fn loses_connection(code: &str, _sqlstate: &str) -> bool {
-        matches!(code.parse(), Ok(1053 | 1152..=1161 | 1184 | 1927 | 2006 | 2013))
+        matches!(
+            code.parse(),
+            Ok(1053 | 1152..=1161 | 1184 | 1927 | 2006 | 2013)
+        )
     }
 
     /// ER_UNKNOWN_STMT_HANDLER, of poolers, and ER_NEED_REPREPARE.
     fn is_stale(error: &dyn DatabaseError) -> bool {
-        error.try_downcast_ref::<MySqlDatabaseError>().is_some_and(|error| matches!(error.number(), 1243 | 1615))
+        error
+            .try_downcast_ref::<MySqlDatabaseError>()
+            .is_some_and(|error| matches!(error.number(), 1243 | 1615))
     }
 
     fn fits(column: &MySqlColumn, read: &ReadColumn) -> bool {
@@ -87,7 +106,12 @@ impl DatabaseBackend for MySql {
         wire(column.type_info().name(), &read.read)
     }
 
-    fn value(row: &MySqlRow, index: usize, read: &ReadColumn, form: WireFormat) -> Result<(Value, usize)> {
+    fn value(
+        row: &MySqlRow,
+        index: usize,
+        read: &ReadColumn,
+        form: WireFormat,
+    ) -> Result<(Value, usize)> {
         Ok(match raw(row, index)? {
             Some(bytes) => (decode::value(read, form, bytes)?, bytes.len()),
             None => (Value::Null, 0),
@@ -117,16 +141,18 @@ impl DatabaseBackend for MySql {
 
 fn options(target: &ConnectionTarget, host: &str, port: u16) -> Result<MySqlConnectOptions> {
     let tls = target.tls()?;
-    let mut options =
-        MySqlConnectOptions::new().host(host).port(port).pipes_as_concat(false).no_engine_substitution(false).ssl_mode(
-            match tls.mode {
-                TlsMode::Off => MySqlSslMode::Disabled,
-                TlsMode::IfOffered => MySqlSslMode::Preferred,
-                TlsMode::Encrypted => MySqlSslMode::Required,
-                TlsMode::VerifyCa => MySqlSslMode::VerifyCa,
-                TlsMode::VerifyFull => MySqlSslMode::VerifyIdentity,
-            },
-        );
+    let mut options = MySqlConnectOptions::new()
+        .host(host)
+        .port(port)
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .ssl_mode(match tls.mode {
+            TlsMode::Off => MySqlSslMode::Disabled,
+            TlsMode::IfOffered => MySqlSslMode::Preferred,
+            TlsMode::Encrypted => MySqlSslMode::Required,
+            TlsMode::VerifyCa => MySqlSslMode::VerifyCa,
+            TlsMode::VerifyFull => MySqlSslMode::VerifyIdentity,
+        });
     options = options.server_key(match &tls.server_key {
         url::ServerKey::Refused => ServerKey::Refused,
         url::ServerKey::Sent => ServerKey::Sent,
@@ -211,7 +237,9 @@ fn wire(name: &str, read: &ValueDecoding) -> WireFormat {
 
 /// One value of a small result, see [`Session::query`].
 fn plain(row: &MySqlRow, index: usize) -> Result<Value> {
-    let Some(bytes) = raw(row, index)? else { return Ok(Value::Null) };
+    let Some(bytes) = raw(row, index)? else {
+        return Ok(Value::Null);
+    };
     let info = row.column(index).type_info();
     let short = || cut_short(row.column(index));
     let text = |text: String| Value::Text(text.into());
@@ -219,14 +247,18 @@ fn plain(row: &MySqlRow, index: usize) -> Result<Value> {
         "DATE" => text(WireDateTime::read(bytes).ok_or_else(short)?.date_text()),
         "DATETIME" | "TIMESTAMP" => text(WireDateTime::read(bytes).ok_or_else(short)?.text()),
         "TIME" => text(WireTime::read(bytes).ok_or_else(short)?.text()),
-        "FLOAT" => Value::F64(f64::from(f32::from_le_bytes(bytes.try_into().map_err(|_| short())?))),
+        "FLOAT" => Value::F64(f64::from(f32::from_le_bytes(
+            bytes.try_into().map_err(|_| short())?,
+        ))),
         "DOUBLE" => Value::F64(f64::from_le_bytes(bytes.try_into().map_err(|_| short())?)),
         name if name == "BOOLEAN" || name == "YEAR" || name.contains("INT") => {
             integer(bytes, name.ends_with("UNSIGNED")).ok_or_else(short)?
         }
         "DECIMAL" | "ENUM" | "SET" | "JSON" => text(String::from_utf8_lossy(bytes).into_owned()),
         "BIT" | "GEOMETRY" => Value::Bytes(bytes.into()),
-        _ if <str as Type<MySql>>::compatible(info) => text(String::from_utf8_lossy(bytes).into_owned()),
+        _ if <str as Type<MySql>>::compatible(info) => {
+            text(String::from_utf8_lossy(bytes).into_owned())
+        }
         _ => Value::Bytes(bytes.into()),
     })
 }
@@ -254,7 +286,10 @@ mod tests {
         assert_eq!(integer(&[0xff], false), Some(Value::I64(-1)));
         assert_eq!(integer(&[0xff], true), Some(Value::I64(255)));
         assert_eq!(integer(&[0, 0x80], false), Some(Value::I64(-32768)));
-        assert_eq!(integer(&[0xff; 8], true), Some(Value::Text("18446744073709551615".into())));
+        assert_eq!(
+            integer(&[0xff; 8], true),
+            Some(Value::Text("18446744073709551615".into()))
+        );
         assert_eq!(integer(&[0xff; 8], false), Some(Value::I64(-1)));
         assert_eq!(integer(&[0; 9], false), None);
     }

@@ -21,13 +21,24 @@ const COLUMNS: &str = "SELECT column_name, data_type, column_type, is_nullable, 
 pub(super) async fn table(session: &mut MySqlSession, id: &TableId) -> Result<Option<TableMeta>> {
     let catalog = id.catalog.as_deref().or(id.schema.as_deref());
     let catalog = catalog.map_or(SqlParam::Null, |c| SqlParam::Text(c.into()));
-    let found = session.query(TABLE, &[catalog, SqlParam::Text(id.table.as_str().into())]).await?;
-    let Some(row) = found.into_iter().next() else { return Ok(None) };
+    let found = session
+        .query(TABLE, &[catalog, SqlParam::Text(id.table.as_str().into())])
+        .await?;
+    let Some(row) = found.into_iter().next() else {
+        return Ok(None);
+    };
     let (catalog, table, kind) = (text(&row[0]), text(&row[1]), text(&row[2]));
-    let name = [SqlParam::Text(catalog.as_str().into()), SqlParam::Text(table.as_str().into())];
+    let name = [
+        SqlParam::Text(catalog.as_str().into()),
+        SqlParam::Text(table.as_str().into()),
+    ];
     let columns = session.query(COLUMNS, &name).await?;
     let indexes = session.query(INDEXES, &name).await?;
-    let UniqueIndexes { primary: primary_key, unique, in_part: unique_in_part } = UniqueIndexes::read(&indexes);
+    let UniqueIndexes {
+        primary: primary_key,
+        unique,
+        in_part: unique_in_part,
+    } = UniqueIndexes::read(&indexes);
     let mut columns: Vec<_> = columns.iter().map(|row| column(row)).collect();
     for (position, key) in primary_key.iter().enumerate() {
         if let Some(column) = columns.iter_mut().find(|c| c.name == *key) {
@@ -71,14 +82,26 @@ fn column(row: &[Value]) -> ColumnMeta {
 }
 
 /// Tables and views, see [`Session::tables`].
-pub(super) async fn tables(session: &mut MySqlSession, filter: &TableFilter) -> Result<Vec<TableName>> {
-    let mut sql = "SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE ".to_owned();
+pub(super) async fn tables(
+    session: &mut MySqlSession,
+    filter: &TableFilter,
+) -> Result<Vec<TableName>> {
+    let mut sql =
+        "SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE "
+            .to_owned();
     let mut params = Vec::new();
     if filter.all_catalogs {
-        sql.push_str("table_schema NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')");
+        sql.push_str(
+            "table_schema NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')",
+        );
     } else {
         sql.push_str("table_schema = COALESCE(?, DATABASE())");
-        params.push(filter.catalog.as_deref().map_or(SqlParam::Null, |c| SqlParam::Text(c.into())));
+        params.push(
+            filter
+                .catalog
+                .as_deref()
+                .map_or(SqlParam::Null, |c| SqlParam::Text(c.into())),
+        );
     }
     sql.push_str(" ORDER BY table_schema, table_name");
     let rows = session.query(&sql, &params).await?;

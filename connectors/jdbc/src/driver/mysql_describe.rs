@@ -14,7 +14,14 @@ use crate::ident::TableId;
 
 /// See [`super::Session::describe`].
 pub(super) async fn describe(session: &mut MySqlSession, sql: &str) -> Result<Vec<ColumnMeta>> {
-    let prepared = session.lifeline.hold(session.connection.prepare(AssertSqlSafe(sql).into_sql_str())).await;
+    let prepared = session
+        .lifeline
+        .hold(
+            session
+                .connection
+                .prepare(AssertSqlSafe(sql).into_sql_str()),
+        )
+        .await;
     let prepared = session.finish(prepared)?;
     let columns = prepared.columns().to_vec();
     let mut tables: HashMap<String, Option<TableMeta>> = HashMap::new();
@@ -35,10 +42,18 @@ pub(super) async fn describe(session: &mut MySqlSession, sql: &str) -> Result<Ve
             let found = session.table(&TableId::in_catalog(catalog, table)).await?;
             tables.insert(origin.table.to_string(), found);
         }
-        let known = tables.get(&*origin.table).and_then(Option::as_ref).and_then(|t| t.column(&origin.name));
+        let known = tables
+            .get(&*origin.table)
+            .and_then(Option::as_ref)
+            .and_then(|t| t.column(&origin.name));
         out.push(match known {
             // a column that an outer join makes NULL is so for the result
-            Some(known) => ColumnMeta { name: told.name, nullable: told.nullable, key_position: None, ..known.clone() },
+            Some(known) => ColumnMeta {
+                name: told.name,
+                nullable: told.nullable,
+                key_position: None,
+                ..known.clone()
+            },
             None => told,
         });
     }
@@ -60,8 +75,12 @@ fn told(column: &MySqlColumn) -> ColumnMeta {
         "boolean" => "tinyint",
         "enum" | "set" | "json" => "varchar",
         // sqlx tells text from bytes by a flag that binary collations of text have too
-        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" if is_text => "varchar",
-        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" if !is_text => "varbinary",
+        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" if is_text => {
+            "varchar"
+        }
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" if !is_text => {
+            "varbinary"
+        }
         other => other,
     };
     ColumnMeta {
@@ -76,7 +95,8 @@ fn told(column: &MySqlColumn) -> ColumnMeta {
         nullable: !flags.contains("NOT_NULL"),
         precision: (data_type == "bit").then(|| i32::try_from(length).unwrap_or(64)),
         length: Some(u64::from(length)),
-        fraction: matches!(data_type, "datetime" | "timestamp").then(|| length.saturating_sub(WHOLE_SECONDS)),
+        fraction: matches!(data_type, "datetime" | "timestamp")
+            .then(|| length.saturating_sub(WHOLE_SECONDS)),
         ..ColumnMeta::default()
     }
 }
@@ -89,6 +109,8 @@ fn flags_and_length(info: &MySqlTypeInfo) -> (String, u32) {
         Some(rest[..rest.find(end)?].to_owned())
     };
     let flags = between("flags: ColumnFlags(", ")").unwrap_or_default();
-    let length = between("max_size: Some(", ")").and_then(|n| n.parse().ok()).unwrap_or_default();
+    let length = between("max_size: Some(", ")")
+        .and_then(|n| n.parse().ok())
+        .unwrap_or_default();
     (flags, length)
 }

@@ -44,7 +44,11 @@ pub(super) struct PanicSafeSession<S> {
 impl<S: Session> PanicSafeSession<S> {
     /// Takes a session over; `place` is `host:port/database` for the text.
     pub(super) fn new(session: S, place: String) -> Self {
-        Self { session, place, broken: false }
+        Self {
+            session,
+            place,
+            broken: false,
+        }
     }
 }
 
@@ -63,7 +67,12 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
     }
 
     async fn execute(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64> {
-        caught(&self.place, &mut self.broken, self.session.execute(sql, params)).await
+        caught(
+            &self.place,
+            &mut self.broken,
+            self.session.execute(sql, params),
+        )
+        .await
     }
 
     async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
@@ -71,7 +80,12 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
     }
 
     async fn query(&mut self, sql: &str, params: &[SqlParam<'_>]) -> Result<Vec<Vec<Value>>> {
-        caught(&self.place, &mut self.broken, self.session.query(sql, params)).await
+        caught(
+            &self.place,
+            &mut self.broken,
+            self.session.query(sql, params),
+        )
+        .await
     }
 
     async fn query_once(&mut self, sql: &str) -> Result<Vec<Vec<Value>>> {
@@ -85,7 +99,12 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
         layout: &RowLayout,
         max_weight: usize,
     ) -> Result<ResultPage> {
-        caught(&self.place, &mut self.broken, self.session.read(sql, params, layout, max_weight)).await
+        caught(
+            &self.place,
+            &mut self.broken,
+            self.session.read(sql, params, layout, max_weight),
+        )
+        .await
     }
 
     async fn stream(
@@ -136,7 +155,11 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
     }
 
     async fn close(self: Box<Self>) {
-        let Self { session, place, mut broken } = *self;
+        let Self {
+            session,
+            place,
+            mut broken,
+        } = *self;
         if !broken {
             let close = async move {
                 Box::new(session).close().await;
@@ -160,8 +183,14 @@ mod tests {
         let call = async { Ok(short[2]) };
         let error = caught("h:1/d", &mut broken, call).await.unwrap_err();
         assert_eq!((error.kind(), broken), (ErrorKind::Fatal, true));
-        assert!(error.message().starts_with("h:1/d sent something"), "{error}");
+        assert!(
+            error.message().starts_with("h:1/d sent something"),
+            "{error}"
+        );
         let (mut broken, fine) = (false, async { Result::Ok(1) });
-        assert_eq!((caught("h:1/d", &mut broken, fine).await.unwrap(), broken), (1, false));
+        assert_eq!(
+            (caught("h:1/d", &mut broken, fine).await.unwrap(), broken),
+            (1, false)
+        );
     }
 }

@@ -4,8 +4,8 @@ use connector_api::{Result, SchemaType, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::postgres::{
-    LoginMethod, LoginMethods, PgArgumentBuffer, PgColumn, PgConnectOptions, PgDatabaseError, PgQueryResult, PgRow,
-    PgSslMode, PgTypeInfo,
+    LoginMethod, LoginMethods, PgArgumentBuffer, PgColumn, PgConnectOptions, PgDatabaseError,
+    PgQueryResult, PgRow, PgSslMode, PgTypeInfo,
 };
 use sqlx::types::Type;
 use sqlx::{Column, Decode, Postgres, Row, TypeInfo};
@@ -45,10 +45,21 @@ impl DatabaseBackend for Postgres {
     /// A server that waits for its client is at work on nothing.
     fn state(state: &str, waits_for: &str) -> Option<String> {
         let works = state == "active" && !waits_for.starts_with("Client");
-        works.then(|| if waits_for.is_empty() { state.to_owned() } else { format!("{state}, waits for {waits_for}") })
+        works.then(|| {
+            if waits_for.is_empty() {
+                state.to_owned()
+            } else {
+                format!("{state}, waits for {waits_for}")
+            }
+        })
     }
 
-    fn options(target: &ConnectionTarget, host: &str, port: u16, how: ConnectOptions) -> Result<PgConnectOptions> {
+    fn options(
+        target: &ConnectionTarget,
+        host: &str,
+        port: u16,
+        how: ConnectOptions,
+    ) -> Result<PgConnectOptions> {
         Ok(options(target, host, port)?.max_message_size(how.max_message))
     }
 
@@ -86,7 +97,9 @@ impl DatabaseBackend for Postgres {
         match error.code().as_deref() {
             Some("26000" | "42P05") => true,
             Some("0A000") => {
-                let routine = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine);
+                let routine = error
+                    .try_downcast_ref::<PgDatabaseError>()
+                    .and_then(PgDatabaseError::routine);
                 routine == Some("RevalidateCachedQuery")
             }
             _ => false,
@@ -108,7 +121,13 @@ impl DatabaseBackend for Postgres {
             ValueDecoding::BitInt => name == "BIT",
             ValueDecoding::Date(_) => name == "DATE",
             ValueDecoding::Time(_) => name == "TIME",
-            ValueDecoding::Stamp(stamp) => name == if stamp.is_instant { "TIMESTAMPTZ" } else { "TIMESTAMP" },
+            ValueDecoding::Stamp(stamp) => {
+                name == if stamp.is_instant {
+                    "TIMESTAMPTZ"
+                } else {
+                    "TIMESTAMP"
+                }
+            }
             ValueDecoding::Decimal
             | ValueDecoding::Scaled(_)
             | ValueDecoding::DecimalInt(_)
@@ -148,9 +167,15 @@ impl DatabaseBackend for Postgres {
 }
 
 fn options(target: &ConnectionTarget, host: &str, port: u16) -> Result<PgConnectOptions> {
-    let name = target.param("ApplicationName").or_else(|| target.param("application_name")).unwrap_or("rowferry");
+    let name = target
+        .param("ApplicationName")
+        .or_else(|| target.param("application_name"))
+        .unwrap_or("rowferry");
     let tls = target.tls()?;
-    let mut options = PgConnectOptions::new_without_pgpass().host(host).port(port).application_name(name);
+    let mut options = PgConnectOptions::new_without_pgpass()
+        .host(host)
+        .port(port)
+        .application_name(name);
     options = options.ssl_mode(match tls.mode {
         TlsMode::Off => PgSslMode::Disable,
         TlsMode::IfOffered => PgSslMode::Prefer,
@@ -158,12 +183,14 @@ fn options(target: &ConnectionTarget, host: &str, port: u16) -> Result<PgConnect
         TlsMode::VerifyCa => PgSslMode::VerifyCa,
         TlsMode::VerifyFull => PgSslMode::VerifyFull,
     });
-    options = options.login_methods(LoginMethods::of(target.logins()?.into_iter().map(|login| match login {
-        LoginKind::None => LoginMethod::None,
-        LoginKind::Password => LoginMethod::Password,
-        LoginKind::Md5 => LoginMethod::Md5,
-        LoginKind::Scram => LoginMethod::ScramSha256,
-    })));
+    options = options.login_methods(LoginMethods::of(target.logins()?.into_iter().map(
+        |login| match login {
+            LoginKind::None => LoginMethod::None,
+            LoginKind::Password => LoginMethod::Password,
+            LoginKind::Md5 => LoginMethod::Md5,
+            LoginKind::Scram => LoginMethod::ScramSha256,
+        },
+    )));
     if let Some(user) = &target.user {
         options = options.username(user);
     }
@@ -226,16 +253,26 @@ fn raw(row: &PgRow, index: usize) -> Result<Option<&[u8]>> {
 fn plain(row: &PgRow, index: usize) -> Result<Value> {
     let column = row.column(index);
     let value = row.try_get_raw(index).map_err(missing)?;
-    let Ok(bytes) = value.as_bytes() else { return Ok(Value::Null) };
+    let Ok(bytes) = value.as_bytes() else {
+        return Ok(Value::Null);
+    };
     let short = |e: BoxDynError| cut_short(column).caused_by(e);
     Ok(match column.type_info().name() {
         "BOOL" => Value::Bool(<bool as Decode<Postgres>>::decode(value).map_err(short)?),
-        "INT2" => Value::I64(i64::from(<i16 as Decode<Postgres>>::decode(value).map_err(short)?)),
-        "INT4" => Value::I64(i64::from(<i32 as Decode<Postgres>>::decode(value).map_err(short)?)),
+        "INT2" => Value::I64(i64::from(
+            <i16 as Decode<Postgres>>::decode(value).map_err(short)?,
+        )),
+        "INT4" => Value::I64(i64::from(
+            <i32 as Decode<Postgres>>::decode(value).map_err(short)?,
+        )),
         "INT8" => Value::I64(<i64 as Decode<Postgres>>::decode(value).map_err(short)?),
-        "FLOAT4" => Value::F64(f64::from(<f32 as Decode<Postgres>>::decode(value).map_err(short)?)),
+        "FLOAT4" => Value::F64(f64::from(
+            <f32 as Decode<Postgres>>::decode(value).map_err(short)?,
+        )),
         "FLOAT8" => Value::F64(<f64 as Decode<Postgres>>::decode(value).map_err(short)?),
-        "TEXT" | "VARCHAR" | "CHAR" | "NAME" | "UNKNOWN" => Value::Text(String::from_utf8_lossy(bytes).into()),
+        "TEXT" | "VARCHAR" | "CHAR" | "NAME" | "UNKNOWN" => {
+            Value::Text(String::from_utf8_lossy(bytes).into())
+        }
         _ => Value::Bytes(bytes.into()),
     })
 }

@@ -63,12 +63,27 @@ const INDEXES: &str = "SELECT i.indexrelid::pg_catalog.int8, i.indisprimary, a.a
      AND k.place <= i.indnkeyatts ORDER BY i.indexrelid, k.place";
 
 /// A table with its columns and keys, see [`Session::table`].
-pub(super) async fn table(session: &mut PostgresSession, id: &TableId) -> Result<Option<TableMeta>> {
-    let schema = id.schema.as_deref().map_or(SqlParam::Null, |s| SqlParam::Text(s.into()));
-    let found = session.query(TABLE, &[SqlParam::Text(id.table.as_str().into()), schema]).await?;
-    let Some(row) = found.into_iter().next() else { return Ok(None) };
+pub(super) async fn table(
+    session: &mut PostgresSession,
+    id: &TableId,
+) -> Result<Option<TableMeta>> {
+    let schema = id
+        .schema
+        .as_deref()
+        .map_or(SqlParam::Null, |s| SqlParam::Text(s.into()));
+    let found = session
+        .query(TABLE, &[SqlParam::Text(id.table.as_str().into()), schema])
+        .await?;
+    let Some(row) = found.into_iter().next() else {
+        return Ok(None);
+    };
     let oid = [SqlParam::I64(row[0].as_i64().unwrap_or_default())];
-    let mut columns: Vec<_> = session.query(COLUMNS, &oid).await?.iter().map(|row| column(row)).collect();
+    let mut columns: Vec<_> = session
+        .query(COLUMNS, &oid)
+        .await?
+        .iter()
+        .map(|row| column(row))
+        .collect();
     let (primary_key, unique) = keys(&session.query(INDEXES, &oid).await?);
     for (position, key) in primary_key.iter().enumerate() {
         if let Some(column) = columns.iter_mut().find(|c| c.name == *key) {
@@ -76,7 +91,11 @@ pub(super) async fn table(session: &mut PostgresSession, id: &TableId) -> Result
         }
     }
     Ok(Some(TableMeta {
-        id: TableId { catalog: id.catalog.clone(), schema: Some(text(&row[1])), table: text(&row[2]) },
+        id: TableId {
+            catalog: id.catalog.clone(),
+            schema: Some(text(&row[1])),
+            table: text(&row[2]),
+        },
         columns,
         primary_key,
         unique,
@@ -115,7 +134,9 @@ fn column(row: &[Value]) -> ColumnMeta {
         precision: numeric.map(|m| m >> 16 & 0xffff),
         // eleven bits with sign, since PostgreSQL 15
         scale: numeric.map(|m| ((m & 0x7ff) ^ 1024) - 1024),
-        fraction: modifier.filter(|_| data_type.starts_with("time")).and_then(|n| n.try_into().ok()),
+        fraction: modifier
+            .filter(|_| data_type.starts_with("time"))
+            .and_then(|n| n.try_into().ok()),
         charset: None,
         data_type,
     }
@@ -129,7 +150,10 @@ fn keys(rows: &[Vec<Value>]) -> (Vec<String>, Vec<Vec<String>>) {
         if row[1] == Value::Bool(true) {
             primary.push(text(&row[2]));
         } else if last == row[0].as_i64() {
-            unique.last_mut().into_iter().for_each(|columns| columns.push(text(&row[2])));
+            unique
+                .last_mut()
+                .into_iter()
+                .for_each(|columns| columns.push(text(&row[2])));
         } else {
             last = row[0].as_i64();
             unique.push(vec![text(&row[2])]);
@@ -140,19 +164,40 @@ fn keys(rows: &[Vec<Value>]) -> (Vec<String>, Vec<Vec<String>>) {
 
 /// The columns of a SELECT, see [`Session::describe`]: those of tables as their table has them, of expressions the type.
 pub(super) async fn describe(session: &mut PostgresSession, sql: &str) -> Result<Vec<ColumnMeta>> {
-    let prepared = session.lifeline.hold(session.connection.prepare(AssertSqlSafe(sql).into_sql_str())).await;
+    let prepared = session
+        .lifeline
+        .hold(
+            session
+                .connection
+                .prepare(AssertSqlSafe(sql).into_sql_str()),
+        )
+        .await;
     let prepared = session.finish(prepared)?;
     let told: Vec<_> = prepared
         .columns()
         .iter()
-        .map(|c| (c.name().to_owned(), c.type_info().oid(), c.relation_id(), c.relation_attribute_no()))
+        .map(|c| {
+            (
+                c.name().to_owned(),
+                c.type_info().oid(),
+                c.relation_id(),
+                c.relation_attribute_no(),
+            )
+        })
         .collect();
     let mut out = Vec::with_capacity(told.len());
     for (name, type_oid, table, number) in told {
         let known = match (table, number) {
             (Some(table), Some(number)) => {
-                let params = [SqlParam::I64(i64::from(table.0)), SqlParam::I64(i64::from(number))];
-                session.query(ONE_COLUMN, &params).await?.first().map(|row| column(row))
+                let params = [
+                    SqlParam::I64(i64::from(table.0)),
+                    SqlParam::I64(i64::from(number)),
+                ];
+                session
+                    .query(ONE_COLUMN, &params)
+                    .await?
+                    .first()
+                    .map(|row| column(row))
             }
             _ => None,
         };
@@ -173,9 +218,17 @@ async fn expression(session: &mut PostgresSession, type_oid: u32) -> Result<Colu
         ", pg_catalog.format_type(b.oid, NULL) FROM ",
         base_type!("$1::pg_catalog.int8::pg_catalog.oid", "-1")
     );
-    let found = session.query(SQL, &[SqlParam::I64(i64::from(type_oid))]).await?;
-    let [data_type, column_type] = [0, 1].map(|n| found.first().map(|row| text(&row[n])).unwrap_or_default());
-    Ok(ColumnMeta { column_type, data_type, nullable: true, ..ColumnMeta::default() })
+    let found = session
+        .query(SQL, &[SqlParam::I64(i64::from(type_oid))])
+        .await?;
+    let [data_type, column_type] =
+        [0, 1].map(|n| found.first().map(|row| text(&row[n])).unwrap_or_default());
+    Ok(ColumnMeta {
+        column_type,
+        data_type,
+        nullable: true,
+        ..ColumnMeta::default()
+    })
 }
 
 const TABLES: &str = "SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text, CASE c.relkind WHEN 'r' THEN 'TABLE' \
@@ -186,12 +239,19 @@ const TABLES: &str = "SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.t
      AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' ORDER BY n.nspname, c.relname";
 
 /// Tables and views, see [`Session::tables`].
-pub(super) async fn tables(session: &mut PostgresSession, filter: &TableFilter) -> Result<Vec<TableName>> {
-    let schema = filter.schema.as_deref().map_or(SqlParam::Null, |s| SqlParam::Text(s.into()));
+pub(super) async fn tables(
+    session: &mut PostgresSession,
+    filter: &TableFilter,
+) -> Result<Vec<TableName>> {
+    let schema = filter
+        .schema
+        .as_deref()
+        .map_or(SqlParam::Null, |s| SqlParam::Text(s.into()));
     let rows = session.query(TABLES, &[schema]).await?;
-    let tables = rows
-        .iter()
-        .map(|row| TableName { id: TableId::in_schema(text(&row[0]), text(&row[1])), table_type: text(&row[2]) });
+    let tables = rows.iter().map(|row| TableName {
+        id: TableId::in_schema(text(&row[0]), text(&row[1])),
+        table_type: text(&row[2]),
+    });
     let wanted = |t: &TableName| match filter.types.as_slice() {
         [] => t.table_type == "TABLE",
         types => types.iter().any(|w| w.eq_ignore_ascii_case(&t.table_type)),
@@ -221,14 +281,17 @@ mod tests {
                 no.clone(),
                 Value::I64(modifier),
                 no.clone(),
+                no.clone(),
+                Value::Null,
+                Value::Null,
                 no,
-                Value::Null,
-                Value::Null,
             ]
         };
-        for (modifier, want) in
-            [(-1, (None, None)), ((10 << 16 | 2) + 4, (Some(10), Some(2))), ((3 << 16 | 2046) + 4, (Some(3), Some(-2)))]
-        {
+        for (modifier, want) in [
+            (-1, (None, None)),
+            ((10 << 16 | 2) + 4, (Some(10), Some(2))),
+            ((3 << 16 | 2046) + 4, (Some(3), Some(-2))),
+        ] {
             let meta = column(&row(modifier));
             assert_eq!((meta.precision, meta.scale), want);
         }
@@ -237,9 +300,24 @@ mod tests {
     #[test]
     fn indexes_come_apart() {
         let row = |index: i64, primary: bool, column: &str| {
-            vec![Value::I64(index), Value::Bool(primary), Value::Text(column.into())]
+            vec![
+                Value::I64(index),
+                Value::Bool(primary),
+                Value::Text(column.into()),
+            ]
         };
-        let (primary, unique) = keys(&[row(1, true, "b"), row(1, true, "a"), row(2, false, "c"), row(3, false, "d")]);
-        assert_eq!((primary, unique), (vec!["b".into(), "a".into()], vec![vec!["c".into()], vec!["d".into()]]));
+        let (primary, unique) = keys(&[
+            row(1, true, "b"),
+            row(1, true, "a"),
+            row(2, false, "c"),
+            row(3, false, "d"),
+        ]);
+        assert_eq!(
+            (primary, unique),
+            (
+                vec!["b".into(), "a".into()],
+                vec![vec!["c".into()], vec!["d".into()]]
+            )
+        );
     }
 }

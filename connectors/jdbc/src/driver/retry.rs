@@ -22,12 +22,20 @@ where
     // a file has no host
     let hosts = || {
         let file = target.hosts.is_empty().then_some(("", 0));
-        target.hosts.iter().map(|(host, port)| (host.as_str(), *port)).chain(file)
+        target
+            .hosts
+            .iter()
+            .map(|(host, port)| (host.as_str(), *port))
+            .chain(file)
     };
     let mut last = Error::config(format!("connection.url names no host: {}", target.place()));
     for attempt in 1..=options.attempts.max(1) {
         for (host, port) in hosts() {
-            let place = if host.is_empty() { target.place() } else { format!("{host}:{port}") };
+            let place = if host.is_empty() {
+                target.place()
+            } else {
+                format!("{host}:{port}")
+            };
             // what did not come to be needs no giving up
             let mut broken = false;
             let connecting = caught(&place, &mut broken, connect(target, host, port, options));

@@ -33,8 +33,12 @@ where
     let failure = loop {
         match session.lifeline.next(&mut rows).await {
             Ok(Some(row)) => {
-                let values = (0..row.len()).map(|n| DB::plain(&row, n)).collect::<Result<Vec<_>>>()?;
-                weight += 2 * size_of::<Vec<Value>>() + ALLOCATION + values.iter().map(heft).sum::<usize>();
+                let values = (0..row.len())
+                    .map(|n| DB::plain(&row, n))
+                    .collect::<Result<Vec<_>>>()?;
+                weight += 2 * size_of::<Vec<Value>>()
+                    + ALLOCATION
+                    + values.iter().map(heft).sum::<usize>();
                 if weight > SMALL_RESULT {
                     drop(rows);
                     return Err(session.too_much(SMALL_RESULT));
@@ -72,7 +76,10 @@ where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
     let mut page = ResultPage::default();
-    let mut decoder = RowDecoder::<DB> { layout, forms: Vec::new() };
+    let mut decoder = RowDecoder::<DB> {
+        layout,
+        forms: Vec::new(),
+    };
     let mut rows = session.connection.fetch(query);
     let failure = loop {
         match session.lifeline.next(&mut rows).await {
@@ -108,7 +115,10 @@ where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
     let mut page = ResultPage::default();
-    let mut decoder = RowDecoder::<DB> { layout, forms: Vec::new() };
+    let mut decoder = RowDecoder::<DB> {
+        layout,
+        forms: Vec::new(),
+    };
     let mut rows = session.connection.fetch(query);
     let failure = loop {
         match session.lifeline.next(&mut rows).await {
@@ -147,12 +157,17 @@ impl<DB: DatabaseBackend> RowDecoder<'_, DB> {
             let by_place = self.layout.by_place;
             let columns = || row.columns().iter().zip(&self.layout.columns);
             let fits = |(column, read): (&DB::Column, &ReadColumn)| {
-                (!by_place || column.name() == &*read.name) && (read.select != ("", "") || DB::fits(column, read))
+                (!by_place || column.name() == &*read.name)
+                    && (read.select != ("", "") || DB::fits(column, read))
             };
             if row.len() != self.layout.columns.len() || !columns().all(fits) {
-                return Err(Error::retry("the result has other columns than the table had a moment ago"));
+                return Err(Error::retry(
+                    "the result has other columns than the table had a moment ago",
+                ));
             }
-            self.forms = columns().map(|(column, read)| DB::form(column, read)).collect();
+            self.forms = columns()
+                .map(|(column, read)| DB::form(column, read))
+                .collect();
         }
         let mut values = Vec::with_capacity(self.forms.len());
         page.weight += self.forms.len() * VALUE_WEIGHT;

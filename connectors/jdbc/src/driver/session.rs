@@ -8,7 +8,10 @@ use async_trait::async_trait;
 use connector_api::{Error, Heartbeat, Result, Value, fail_point};
 use sqlx::database::HasStatementCache;
 use sqlx::error::DatabaseError;
-use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Encode, Executor, IntoArguments, Type};
+use sqlx::{
+    Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Encode, Executor,
+    IntoArguments, Type,
+};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -24,7 +27,9 @@ use crate::url::{ConnectionTarget, Role};
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How sqlx's driver of one database is used.
-pub(super) trait DatabaseBackend: HasStatementCache + sqlx::Database<Arguments: IntoArguments<Self>> {
+pub(super) trait DatabaseBackend:
+    HasStatementCache + sqlx::Database<Arguments: IntoArguments<Self>>
+{
     /// In what form a result's column comes: looked up once for each result.
     type Form: Copy + Send + Sync;
 
@@ -89,7 +94,11 @@ pub(super) trait DatabaseBackend: HasStatementCache + sqlx::Database<Arguments: 
     }
 
     /// See [`Session::copy`]; only where the dialect writes such statements.
-    fn copy(_session: &mut SqlxSession<Self>, _sql: &str, _rows: &str) -> impl Future<Output = Result<u64>> + Send {
+    fn copy(
+        _session: &mut SqlxSession<Self>,
+        _sql: &str,
+        _rows: &str,
+    ) -> impl Future<Output = Result<u64>> + Send {
         std::future::ready(Err(Error::fatal("this database has no COPY")))
     }
 
@@ -128,7 +137,12 @@ pub(super) trait DatabaseBackend: HasStatementCache + sqlx::Database<Arguments: 
     fn form(column: &Self::Column, read: &ReadColumn) -> Self::Form;
 
     /// A value of a row, and how many bytes it came in. See [`Session::read`] for the errors.
-    fn value(row: &Self::Row, index: usize, read: &ReadColumn, form: Self::Form) -> Result<(Value, usize)>;
+    fn value(
+        row: &Self::Row,
+        index: usize,
+        read: &ReadColumn,
+        form: Self::Form,
+    ) -> Result<(Value, usize)>;
 
     /// The microseconds of a date-time column on the server's calendar, unless it is NULL.
     fn stamp(row: &Self::Row, index: usize, read: &ReadColumn) -> Result<Option<i64>>;
@@ -137,7 +151,10 @@ pub(super) trait DatabaseBackend: HasStatementCache + sqlx::Database<Arguments: 
     fn plain(row: &Self::Row, index: usize) -> Result<Value>;
 
     /// See [`Session::table`].
-    fn table(session: &mut SqlxSession<Self>, id: &TableId) -> impl Future<Output = Result<Option<TableMeta>>> + Send;
+    fn table(
+        session: &mut SqlxSession<Self>,
+        id: &TableId,
+    ) -> impl Future<Output = Result<Option<TableMeta>>> + Send;
 
     /// See [`Session::tables`].
     fn tables(
@@ -146,7 +163,10 @@ pub(super) trait DatabaseBackend: HasStatementCache + sqlx::Database<Arguments: 
     ) -> impl Future<Output = Result<Vec<TableName>>> + Send;
 
     /// See [`Session::describe`].
-    fn describe(session: &mut SqlxSession<Self>, sql: &str) -> impl Future<Output = Result<Vec<ColumnMeta>>> + Send;
+    fn describe(
+        session: &mut SqlxSession<Self>,
+        sql: &str,
+    ) -> impl Future<Output = Result<Vec<ColumnMeta>>> + Send;
 }
 
 /// One connection to a database of that kind.
@@ -168,17 +188,39 @@ where
     for<'p> SqlParam<'p>: Encode<'p, DB> + Type<DB>,
 {
     /// Connects to one host.
-    pub(super) async fn connect(target: &ConnectionTarget, host: &str, port: u16, how: ConnectOptions) -> Result<Self> {
+    pub(super) async fn connect(
+        target: &ConnectionTarget,
+        host: &str,
+        port: u16,
+        how: ConnectOptions,
+    ) -> Result<Self> {
         let place = target.place();
         fail_point::reach_async("database.connect").await?;
         let options = DB::options(target, host, port, how)?;
         let connection = options.disable_statement_logging().connect().await;
         let mut connection = connection.map_err(|e| failure::classify::<DB>(&place, e))?;
-        let (opened, lifeline) = (DB::opened(target), CallWatchdog::new(target, host, port, how));
-        DB::feel(&mut connection, &lifeline.worked, Arc::downgrade(&lifeline.wanted)).await;
+        let (opened, lifeline) = (
+            DB::opened(target),
+            CallWatchdog::new(target, host, port, how),
+        );
+        DB::feel(
+            &mut connection,
+            &lifeline.worked,
+            Arc::downgrade(&lifeline.wanted),
+        )
+        .await;
         let version = String::new();
         let (in_transaction, lost, stale) = (false, false, false);
-        let mut session = Self { connection, lifeline, opened, place, version, in_transaction, lost, stale };
+        let mut session = Self {
+            connection,
+            lifeline,
+            opened,
+            place,
+            version,
+            in_transaction,
+            lost,
+            stale,
+        };
         session.introduce().await?;
         session.is_of_role(target, host, port).await?;
         for sql in target.first_statements()? {
@@ -190,7 +232,10 @@ where
     /// Drops all prepared statements.
     pub(super) async fn forget_statements(&mut self) -> Result<()> {
         self.stale = false;
-        let outcome = self.lifeline.hold(self.connection.clear_cached_statements()).await;
+        let outcome = self
+            .lifeline
+            .hold(self.connection.clear_cached_statements())
+            .await;
         self.finish(outcome)
     }
 
@@ -217,19 +262,33 @@ where
 
     /// Errors: `Retry` for a server of another kind than the URL asks for; another host may be of that kind, or become so.
     async fn is_of_role(&mut self, target: &ConnectionTarget, host: &str, port: u16) -> Result<()> {
-        let Some((role, parameter)) = target.role()? else { return Ok(()) };
-        let told = self.query("SELECT pg_catalog.pg_is_in_recovery()", &[]).await?;
+        let Some((role, parameter)) = target.role()? else {
+            return Ok(());
+        };
+        let told = self
+            .query("SELECT pg_catalog.pg_is_in_recovery()", &[])
+            .await?;
         let is_standby = told.first().and_then(|row| row.first()) == Some(&Value::Bool(true));
         if is_standby == (role == Role::Standby) {
             return Ok(());
         }
-        let (is, asked) = if is_standby { ("a standby", "primary") } else { ("no standby", "standby") };
-        Err(Error::retry(format!("{host}:{port} is {is}, and {parameter} in connection.url asks for a {asked}")))
+        let (is, asked) = if is_standby {
+            ("a standby", "primary")
+        } else {
+            ("no standby", "standby")
+        };
+        Err(Error::retry(format!(
+            "{host}:{port} is {is}, and {parameter} in connection.url asks for a {asked}"
+        )))
     }
 
     /// Asks for the server's version, and how it knows this connection, if it tells.
     async fn introduce(&mut self) -> Result<()> {
-        let told = if DB::WHO.is_empty() { None } else { self.query(DB::WHO, &[]).await.ok() };
+        let told = if DB::WHO.is_empty() {
+            None
+        } else {
+            self.query(DB::WHO, &[]).await.ok()
+        };
         let told = match told {
             Some(told) => told,
             None => self.query(DB::VERSION, &[]).await?,
@@ -239,7 +298,10 @@ where
             self.version = text.into();
         }
         if let (Some(Value::I64(id)), Some(Value::Text(server))) = (told.next(), told.next()) {
-            self.lifeline.who = Some(ConnectionId { id, server: server.into() });
+            self.lifeline.who = Some(ConnectionId {
+                id,
+                server: server.into(),
+            });
         }
         Ok(())
     }
@@ -286,7 +348,9 @@ impl<DB: DatabaseBackend> SqlxSession<DB> {
         let how = &self.lifeline.how;
         if how.access == AccessMode::Existing
             && (failure::is_about_a_row(&error)
-                || error.as_database_error().is_some_and(|error| DB::is_too_long(&DB::codes(error).0)))
+                || error
+                    .as_database_error()
+                    .is_some_and(|error| DB::is_too_long(&DB::codes(error).0)))
         {
             return failure::too_long(&self.place, how.max_message).caused_by(error);
         }
@@ -311,7 +375,10 @@ where
     async fn run(&mut self, sql: &str) -> Result<u64> {
         DB::admit_any(sql)?;
         fail_point::reach_async("database.run").await?;
-        let outcome = self.lifeline.hold(self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql)))).await;
+        let outcome = self
+            .lifeline
+            .hold(self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))))
+            .await;
         self.finish(outcome).map(|done| DB::affected(&done))
     }
 
@@ -400,7 +467,9 @@ where
             self.in_transaction = false;
             fail_point::reach_async("database.rollback").await?;
             // one that cannot be rolled back ends with its connection
-            self.run("ROLLBACK").await.inspect_err(|_| self.lost = true)?;
+            self.run("ROLLBACK")
+                .await
+                .inspect_err(|_| self.lost = true)?;
         }
         Ok(())
     }
@@ -431,7 +500,11 @@ where
     }
 
     async fn close(self: Box<Self>) {
-        let Self { connection, lifeline, .. } = *self;
+        let Self {
+            connection,
+            lifeline,
+            ..
+        } = *self;
         // nobody waits for what is still at work
         drop(lifeline);
         let goodbye = async {
@@ -457,7 +530,8 @@ where
     let mut out = DB::Arguments::default();
     out.reserve(params.len(), bytes.sum());
     for param in params {
-        out.add(param).map_err(|e| Error::record("a value cannot be sent to the database").caused_by(e))?;
+        out.add(param)
+            .map_err(|e| Error::record("a value cannot be sent to the database").caused_by(e))?;
     }
     Ok(out)
 }
@@ -469,5 +543,8 @@ pub(super) fn missing(error: sqlx::Error) -> Error {
 
 /// The error of a small result's value that is not of its column's type.
 pub(super) fn cut_short(column: &impl Column) -> Error {
-    Error::fatal(format!("column {} holds a value that is cut short", column.name()))
+    Error::fatal(format!(
+        "column {} holds a value that is cut short",
+        column.name()
+    ))
 }

@@ -75,7 +75,10 @@ impl Session for SharedConnection {
         layout: &RowLayout,
         max_weight: usize,
     ) -> Result<ResultPage> {
-        self.0.read(sql, params, layout, max_weight).await.map_err(|error| nameless(error, layout))
+        self.0
+            .read(sql, params, layout, max_weight)
+            .await
+            .map_err(|error| nameless(error, layout))
     }
 
     async fn stream(
@@ -86,7 +89,10 @@ impl Session for SharedConnection {
         page_weight: usize,
         pages: &mpsc::Sender<ResultPage>,
     ) -> Result<()> {
-        self.0.stream(sql, params, layout, page_weight, pages).await.map_err(|error| nameless(error, layout))
+        self.0
+            .stream(sql, params, layout, page_weight, pages)
+            .await
+            .map_err(|error| nameless(error, layout))
     }
 
     async fn begin(&mut self) -> Result<()> {

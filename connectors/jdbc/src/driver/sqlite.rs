@@ -8,8 +8,8 @@ use connector_api::{Error, Heartbeat, Result, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::sqlite::{
-    SqliteArgumentsBuffer, SqliteColumn, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteQueryResult,
-    SqliteRow, SqliteSynchronous, SqliteTypeInfo,
+    SqliteArgumentsBuffer, SqliteColumn, SqliteConnectOptions, SqliteConnection, SqliteJournalMode,
+    SqliteQueryResult, SqliteRow, SqliteSynchronous, SqliteTypeInfo,
 };
 use sqlx::types::Type;
 use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
@@ -69,7 +69,11 @@ impl DatabaseBackend for Sqlite {
         // what a sink writes came through Kafka, which has limits of its own
         let is_read = how.access == AccessMode::Existing;
         let bytes = i32::try_from(how.max_message.max(LEAST_LENGTH)).unwrap_or(i32::MAX);
-        Ok(if is_read { options.max_length(bytes) } else { options })
+        Ok(if is_read {
+            options.max_length(bytes)
+        } else {
+            options
+        })
     }
 
     fn opened(target: &ConnectionTarget) -> Option<FileId> {
@@ -80,10 +84,12 @@ impl DatabaseBackend for Sqlite {
     /// A file that was replaced or removed would be read and written on where nobody sees it.
     fn check(opened: &Option<FileId>) -> Result<()> {
         match opened {
-            Some(file) if FileId::of(&file.path).as_ref() != Some(file) => Err(Error::retry(format!(
-                "{} was replaced or removed while it was open; it is opened anew",
-                file.path.display()
-            ))),
+            Some(file) if FileId::of(&file.path).as_ref() != Some(file) => {
+                Err(Error::retry(format!(
+                    "{} was replaced or removed while it was open; it is opened anew",
+                    file.path.display()
+                )))
+            }
             _ => Ok(()),
         }
     }
@@ -96,16 +102,22 @@ impl DatabaseBackend for Sqlite {
         if is_one_statement(sql) {
             return Ok(());
         }
-        Err(Error::config("query and query.suffix make more than one statement: keep the SELECT alone"))
+        Err(Error::config(
+            "query and query.suffix make more than one statement: keep the SELECT alone",
+        ))
     }
 
     /// Files are used that the URL names, and no others.
     fn admit_any(sql: &str) -> Result<()> {
-        let reaches = |word: &str| ["ATTACH", "DETACH", "VACUUM"].iter().any(|verb| word.eq_ignore_ascii_case(verb));
+        let reaches = |word: &str| {
+            ["ATTACH", "DETACH", "VACUUM"]
+                .iter()
+                .any(|verb| word.eq_ignore_ascii_case(verb))
+        };
         match first_words(sql).find(|word| reaches(word)) {
-            Some(word) => {
-                Err(Error::config(format!("{word} is not sent to SQLite: it reaches other files than the URL's")))
-            }
+            Some(word) => Err(Error::config(format!(
+                "{word} is not sent to SQLite: it reaches other files than the URL's"
+            ))),
             None => Ok(()),
         }
     }
@@ -191,32 +203,50 @@ impl FileId {
     fn of(path: &Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt;
         let found = std::fs::metadata(path).ok()?;
-        Some(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+        Some(Self {
+            path: path.to_owned(),
+            device: found.dev(),
+            inode: found.ino(),
+        })
     }
 
     /// Elsewhere a file that is open can neither be removed nor replaced.
     #[cfg(not(unix))]
     fn of(path: &Path) -> Option<Self> {
-        path.exists().then(|| Self { path: path.to_owned(), device: 0, inode: 0 })
+        path.exists().then(|| Self {
+            path: path.to_owned(),
+            device: 0,
+            inode: 0,
+        })
     }
 }
 
 /// The file. A name beginning with `file:` would be taken for a URI, whose options reach further.
 fn path(target: &ConnectionTarget) -> PathBuf {
     let path = target.database.as_deref().unwrap_or_default();
-    if path.starts_with("file:") { Path::new(".").join(path) } else { path.into() }
+    if path.starts_with("file:") {
+        Path::new(".").join(path)
+    } else {
+        path.into()
+    }
 }
 
 /// Where the file is, if it may be used. Errors: `Config`.
 fn admitted(target: &ConnectionTarget) -> Result<PathBuf> {
     let path = path(target);
-    target.files.as_ref().map_or(Ok(path.clone()), |files| files.admit(&path))
+    target
+        .files
+        .as_ref()
+        .map_or(Ok(path.clone()), |files| files.admit(&path))
 }
 
 /// Whether connecting would make the file. Errors: `Config`, when its folder is missing, or it may not be used.
 pub(super) fn would_create(target: &ConnectionTarget) -> Result<bool> {
     let path = admitted(target)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     match (path.exists(), folder.is_dir()) {
         (true, _) => Ok(false),
         (false, true) => Ok(true),
@@ -239,7 +269,9 @@ fn options(target: &ConnectionTarget, access: AccessMode) -> Result<SqliteConnec
         )));
     }
     would_create(target)?;
-    let wrong = |name: &str, value: &str| Error::config(format!("connection.url: {name}={value} is not understood"));
+    let wrong = |name: &str, value: &str| {
+        Error::config(format!("connection.url: {name}={value} is not understood"))
+    };
     let mut options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(create)
@@ -249,13 +281,28 @@ fn options(target: &ConnectionTarget, access: AccessMode) -> Result<SqliteConnec
     for (name, value) in &target.params {
         options = match name.to_ascii_lowercase().as_str() {
             "busy_timeout" => {
-                let millis = value.parse::<u32>().ok().filter(|n| i32::try_from(*n).is_ok());
-                options.busy_timeout(Duration::from_millis(u64::from(millis.ok_or_else(|| wrong(name, value))?)))
+                let millis = value
+                    .parse::<u32>()
+                    .ok()
+                    .filter(|n| i32::try_from(*n).is_ok());
+                options.busy_timeout(Duration::from_millis(u64::from(
+                    millis.ok_or_else(|| wrong(name, value))?,
+                )))
             }
             "foreign_keys" => options.foreign_keys(flag(value).ok_or_else(|| wrong(name, value))?),
-            "journal_mode" => options.journal_mode(value.parse::<SqliteJournalMode>().map_err(|_| wrong(name, value))?),
-            "synchronous" => options.synchronous(value.parse::<SqliteSynchronous>().map_err(|_| wrong(name, value))?),
-            "mode" if !matches!(value.as_str(), "ro" | "rw" | "rwc") => return Err(wrong(name, value)),
+            "journal_mode" => options.journal_mode(
+                value
+                    .parse::<SqliteJournalMode>()
+                    .map_err(|_| wrong(name, value))?,
+            ),
+            "synchronous" => options.synchronous(
+                value
+                    .parse::<SqliteSynchronous>()
+                    .map_err(|_| wrong(name, value))?,
+            ),
+            "mode" if !matches!(value.as_str(), "ro" | "rw" | "rwc") => {
+                return Err(wrong(name, value));
+            }
             _ => options,
         };
     }
@@ -303,7 +350,9 @@ impl Encode<'_, Sqlite> for SqlParam<'_> {
                 Err(_) => Err("SQLite has no integers beyond 9223372036854775807".into()),
             },
             // a column has 64 bits: the float with the same shortest text, so that 0.1 stays 0.1
-            Self::F32(v) => <Self as Encode<Sqlite>>::encode(Self::F64(v.to_string().parse()?), buf),
+            Self::F32(v) => {
+                <Self as Encode<Sqlite>>::encode(Self::F64(v.to_string().parse()?), buf)
+            }
             Self::F64(v) if v.is_nan() => Err("SQLite would store NaN as NULL".into()),
             Self::F64(v) => <f64 as Encode<Sqlite>>::encode(*v, buf),
             Self::Text(v) => <&str as Encode<Sqlite>>::encode(v, buf),

@@ -27,16 +27,25 @@ const LOOKED_AT: usize = 1000;
 /// A table with its columns and keys, see [`Session::table`].
 pub(super) async fn table(session: &mut SqliteSession, id: &TableId) -> Result<Option<TableMeta>> {
     session.check()?;
-    if id.catalog.as_deref().or(id.schema.as_deref()).is_some_and(|schema| schema != "main") {
+    if id
+        .catalog
+        .as_deref()
+        .or(id.schema.as_deref())
+        .is_some_and(|schema| schema != "main")
+    {
         return Ok(None);
     }
     let name = [SqlParam::Text(id.table.as_str().into())];
-    let Some(found) = session.query(TABLE, &name).await?.into_iter().next() else { return Ok(None) };
+    let Some(found) = session.query(TABLE, &name).await?.into_iter().next() else {
+        return Ok(None);
+    };
     let (table, is_view) = (text(&found[0]), text(&found[1]) == "view");
     let name = [SqlParam::Text(table.as_str().into())];
     let rows = session.query(COLUMNS, &name).await?;
-    let mut key: Vec<_> =
-        rows.iter().filter_map(|row| Some((number(&row[4]).filter(|n| *n > 0)?, text(&row[0])))).collect();
+    let mut key: Vec<_> = rows
+        .iter()
+        .filter_map(|row| Some((number(&row[4]).filter(|n| *n > 0)?, text(&row[0]))))
+        .collect();
     key.sort_unstable();
     let primary_key: Vec<_> = key.into_iter().map(|(_, name)| name).collect();
     let mut columns: Vec<_> = rows.iter().map(|row| column(row)).collect();
@@ -56,7 +65,10 @@ pub(super) async fn table(session: &mut SqliteSession, id: &TableId) -> Result<O
         }
     }
     // an index over an expression has a column without name
-    let unique = unique.into_iter().map(|(_, columns)| columns).filter(|c| c.iter().all(|name| !name.is_empty()));
+    let unique = unique
+        .into_iter()
+        .map(|(_, columns)| columns)
+        .filter(|c| c.iter().all(|name| !name.is_empty()));
     Ok(Some(TableMeta {
         id: TableId::bare(table),
         columns,
@@ -73,7 +85,10 @@ pub(super) async fn table(session: &mut SqliteSession, id: &TableId) -> Result<O
 fn column(row: &[Value]) -> ColumnMeta {
     let declared = text(&row[1]);
     let (name, bounds) = declared.split_once('(').unwrap_or((&declared, ""));
-    let mut bounds = bounds.trim_end_matches(')').split(',').map(|n| n.trim().parse::<i32>().ok());
+    let mut bounds = bounds
+        .trim_end_matches(')')
+        .split(',')
+        .map(|n| n.trim().parse::<i32>().ok());
     let (first, second) = (bounds.next().flatten(), bounds.next().flatten());
     let data_type = name.trim().to_ascii_lowercase();
     let is_number = sqlite::read_types::affinity(&data_type) == "numeric";
@@ -87,7 +102,9 @@ fn column(row: &[Value]) -> ColumnMeta {
         generated: matches!(hidden, 2 | 3),
         invisible: hidden == 1,
         default: row[3].as_str().map(str::to_owned),
-        length: first.and_then(|n| u64::try_from(n).ok()).filter(|_| !is_number),
+        length: first
+            .and_then(|n| u64::try_from(n).ok())
+            .filter(|_| !is_number),
         precision: first.filter(|_| is_number),
         scale: second.filter(|_| is_number),
         fraction: None,
@@ -99,13 +116,31 @@ fn column(row: &[Value]) -> ColumnMeta {
 }
 
 /// Columns without a declared type become what the first rows of `select` hold.
-async fn settle(session: &mut SqliteSession, select: &str, columns: &mut [ColumnMeta]) -> Result<()> {
-    let open: Vec<_> = columns.iter_mut().filter(|c| c.data_type.is_empty() && !c.invisible).collect();
+async fn settle(
+    session: &mut SqliteSession,
+    select: &str,
+    columns: &mut [ColumnMeta],
+) -> Result<()> {
+    let open: Vec<_> = columns
+        .iter_mut()
+        .filter(|c| c.data_type.is_empty() && !c.invisible)
+        .collect();
     if open.is_empty() {
         return Ok(());
     }
-    let types: Vec<_> = open.iter().map(|c| format!("typeof({})", sqlite::SqliteDialect.quoted(&c.name))).collect();
-    let rows = session.query(&format!("SELECT {} FROM ({select}) LIMIT {LOOKED_AT}", types.join(",")), &[]).await?;
+    let types: Vec<_> = open
+        .iter()
+        .map(|c| format!("typeof({})", sqlite::SqliteDialect.quoted(&c.name)))
+        .collect();
+    let rows = session
+        .query(
+            &format!(
+                "SELECT {} FROM ({select}) LIMIT {LOOKED_AT}",
+                types.join(",")
+            ),
+            &[],
+        )
+        .await?;
     for (n, column) in open.into_iter().enumerate() {
         column.data_type = told(rows.iter().filter_map(|row| row[n].as_str())).to_owned();
     }
@@ -129,13 +164,20 @@ fn told<'a>(classes: impl Iterator<Item = &'a str>) -> &'static str {
 }
 
 /// Tables and views, see [`Session::tables`]. Virtual tables are tables; those behind them are not shown.
-pub(super) async fn tables(session: &mut SqliteSession, filter: &TableFilter) -> Result<Vec<TableName>> {
+pub(super) async fn tables(
+    session: &mut SqliteSession,
+    filter: &TableFilter,
+) -> Result<Vec<TableName>> {
     let sql = "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type <> 'shadow' \
                AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
     let rows = session.query(sql, &[]).await?;
     let tables = rows.iter().map(|row| TableName {
         id: TableId::bare(text(&row[0])),
-        table_type: if text(&row[1]) == "view" { "VIEW".to_owned() } else { "TABLE".to_owned() },
+        table_type: if text(&row[1]) == "view" {
+            "VIEW".to_owned()
+        } else {
+            "TABLE".to_owned()
+        },
     });
     let wanted = |t: &TableName| match filter.types.as_slice() {
         [] => t.table_type == "TABLE",
@@ -150,8 +192,17 @@ pub(super) async fn describe(session: &mut SqliteSession, sql: &str) -> Result<V
     session.check()?;
     Sqlite::admit(sql)?;
     // a connection notices that others have changed tables when it reads, not when it prepares
-    session.query_once("SELECT 1 FROM sqlite_schema LIMIT 1").await?;
-    let prepared = session.lifeline.hold(session.connection.prepare(AssertSqlSafe(sql).into_sql_str())).await;
+    session
+        .query_once("SELECT 1 FROM sqlite_schema LIMIT 1")
+        .await?;
+    let prepared = session
+        .lifeline
+        .hold(
+            session
+                .connection
+                .prepare(AssertSqlSafe(sql).into_sql_str()),
+        )
+        .await;
     let prepared = session.finish(prepared)?;
     let columns = prepared.columns().to_vec();
     let mut tables: HashMap<String, Option<TableMeta>> = HashMap::new();
@@ -164,14 +215,27 @@ pub(super) async fn describe(session: &mut SqliteSession, sql: &str) -> Result<V
                     let found = session.table(&TableId::bare(&*origin.table)).await?;
                     tables.insert(origin.table.to_string(), found);
                 }
-                tables.get(&*origin.table).and_then(Option::as_ref).and_then(|t| t.column(&origin.name)).cloned()
+                tables
+                    .get(&*origin.table)
+                    .and_then(Option::as_ref)
+                    .and_then(|t| t.column(&origin.name))
+                    .cloned()
             }
             _ => None,
         };
         // an outer join may make a column NULL, and SQLite does not tell
         out.push(match known {
-            Some(known) => ColumnMeta { name, nullable: true, key_position: None, ..known },
-            None => ColumnMeta { name, nullable: true, ..ColumnMeta::default() },
+            Some(known) => ColumnMeta {
+                name,
+                nullable: true,
+                key_position: None,
+                ..known
+            },
+            None => ColumnMeta {
+                name,
+                nullable: true,
+                ..ColumnMeta::default()
+            },
         });
     }
     settle(session, sql, &mut out).await?;
@@ -196,7 +260,14 @@ mod tests {
     fn declared_types_come_apart() {
         let row = |declared: &str| {
             let text = |t: &str| Value::Text(t.into());
-            [text("c"), text(declared), Value::I64(0), Value::Null, Value::I64(2), Value::I64(0)]
+            [
+                text("c"),
+                text(declared),
+                Value::I64(0),
+                Value::Null,
+                Value::I64(2),
+                Value::I64(0),
+            ]
         };
         for (declared, data_type, length, precision, scale) in [
             ("DECIMAL(10, 2)", "decimal", None, Some(10), Some(2)),
@@ -207,7 +278,12 @@ mod tests {
         ] {
             let meta = column(&row(declared));
             assert_eq!(
-                (meta.data_type.as_str(), meta.length, meta.precision, meta.scale),
+                (
+                    meta.data_type.as_str(),
+                    meta.length,
+                    meta.precision,
+                    meta.scale
+                ),
                 (data_type, length, precision, scale)
             );
             assert_eq!((meta.key_position, meta.nullable), (Some(1), true));

@@ -83,10 +83,25 @@ where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
     /// Of a connection to that host, for the task whose code runs.
-    pub(super) fn new(target: &ConnectionTarget, host: &str, port: u16, how: ConnectOptions) -> Self {
+    pub(super) fn new(
+        target: &ConnectionTarget,
+        host: &str,
+        port: u16,
+        how: ConnectOptions,
+    ) -> Self {
         let (target, host, pulse) = (target.clone(), host.to_owned(), Heartbeat::current());
         let (worked, wanted) = (Heartbeat::default(), Arc::default());
-        Self { target, host, port, how, who: None, worked, wanted, pulse, database: PhantomData }
+        Self {
+            target,
+            host,
+            port,
+            how,
+            who: None,
+            worked,
+            wanted,
+            pulse,
+            database: PhantomData,
+        }
     }
 
     /// The outcome of a call. Errors: `Retry`, when the connection is of no use any more.
@@ -136,8 +151,12 @@ where
     }
 
     async fn ask(&self) -> ProbeFinding {
-        let Some(who) = &self.who else { return ProbeFinding::Unknown };
-        timeout(ASK_WITHIN, self.look(who)).await.unwrap_or(ProbeFinding::Nothing)
+        let Some(who) = &self.who else {
+            return ProbeFinding::Unknown;
+        };
+        timeout(ASK_WITHIN, self.look(who))
+            .await
+            .unwrap_or(ProbeFinding::Nothing)
     }
 
     /// Asks the server on a connection of its own.
@@ -168,13 +187,16 @@ fn said<DB: DatabaseBackend>(who: &ConnectionId, rows: &[DB::Row]) -> ProbeFindi
     };
     let is_own = |row: &DB::Row| matches!(DB::plain(row, 1), Ok(Value::I64(1)));
     // numbers of connections mean nothing where the asking one is not found under its own
-    let Some(own) = rows.iter().find(|row| is_own(row)) else { return ProbeFinding::Unknown };
+    let Some(own) = rows.iter().find(|row| is_own(row)) else {
+        return ProbeFinding::Unknown;
+    };
     if text(own, 0) != who.server {
         return ProbeFinding::Unknown;
     }
     match rows.iter().find(|row| !is_own(row)) {
         None => ProbeFinding::Gone,
-        Some(row) => DB::state(&text(row, 2), &text(row, 3)).map_or(ProbeFinding::Unknown, ProbeFinding::AtWork),
+        Some(row) => DB::state(&text(row, 2), &text(row, 3))
+            .map_or(ProbeFinding::Unknown, ProbeFinding::AtWork),
     }
 }
 
@@ -189,7 +211,12 @@ struct SilentCall {
 
 impl SilentCall {
     fn new(worked: &Heartbeat) -> Self {
-        Self { silent: 0, proven: Instant::now(), worked: worked.beats(), told: false }
+        Self {
+            silent: 0,
+            proven: Instant::now(),
+            worked: worked.beats(),
+            told: false,
+        }
     }
 
     fn has_worked(&mut self, worked: &Heartbeat) -> bool {
@@ -204,22 +231,32 @@ impl SilentCall {
 
     /// Errors: why the call is given up.
     fn goes_on(&mut self, said: &ProbeFinding) -> Result<(), String> {
-        self.silent = if *said == ProbeFinding::Nothing { self.silent + 1 } else { 0 };
+        self.silent = if *said == ProbeFinding::Nothing {
+            self.silent + 1
+        } else {
+            0
+        };
         let took = self.proven.elapsed().as_secs();
         match said {
-            ProbeFinding::Gone => Err("the server has ended this connection without saying so".to_owned()),
-            ProbeFinding::Nothing if self.silent >= SILENT_MAX => {
-                Err(format!("the server has not answered for {took} s, on a new connection neither"))
+            ProbeFinding::Gone => {
+                Err("the server has ended this connection without saying so".to_owned())
             }
-            _ if self.proven.elapsed() >= UNPROVEN_MAX => {
-                Err(format!("for {took} s the server has not said that it is at work on it"))
-            }
+            ProbeFinding::Nothing if self.silent >= SILENT_MAX => Err(format!(
+                "the server has not answered for {took} s, on a new connection neither"
+            )),
+            _ if self.proven.elapsed() >= UNPROVEN_MAX => Err(format!(
+                "for {took} s the server has not said that it is at work on it"
+            )),
             _ => Ok(()),
         }
     }
 
     fn is_over(&self, pulse: &Heartbeat) {
-        if self.told { pulse.tell(None) } else { pulse.beat() }
+        if self.told {
+            pulse.tell(None)
+        } else {
+            pulse.beat()
+        }
     }
 }
 
@@ -258,7 +295,10 @@ mod tests {
                 _ => drop(silence.goes_on(&ProbeFinding::Nothing).unwrap_err()),
             }
         }
-        assert_eq!(pulse.last_told().as_deref(), Some("the server is at work on a statement"));
+        assert_eq!(
+            pulse.last_told().as_deref(),
+            Some("the server is at work on a statement")
+        );
         silence.is_over(&pulse);
         assert_eq!((pulse.last_told(), pulse.beats()), (None, 2));
     }

@@ -61,7 +61,12 @@ impl ColumnBinder {
         // the items of an array are bound like single values
         let schema = innermost(&column.schema);
         let items = column.schema.ty == SchemaType::Array;
-        let uses = ColumnUses { schema: Some(Arc::new(schema.clone())), key: column.key, instant, items };
+        let uses = ColumnUses {
+            schema: Some(Arc::new(schema.clone())),
+            key: column.key,
+            instant,
+            items,
+        };
         let place = meta.map(|m| KnownColumn::new(writing, m, uses));
         let (kind, what) = kind_of(schema, instant, place.as_ref().map(|place| &place.holds));
         let replace = column.key || config.replace_null;
@@ -76,10 +81,13 @@ impl ColumnBinder {
             as_text: writing.binds_text(),
             always_numbered: meta.is_some_and(|m| m.always_numbered),
             decimal_digits: meta.and_then(|m| writing.decimal_digits(m)),
-            wide_float: meta.is_some_and(|m| !matches!(m.data_type.as_str(), "float" | "real" | "float4")),
+            wide_float: meta
+                .is_some_and(|m| !matches!(m.data_type.as_str(), "float" | "real" | "float4")),
             time: Arc::clone(time),
             reversed: schema.is_named(BITS) && meta.is_some_and(|m| m.data_type == "bit"),
-            room: meta.filter(|_| config.evolve == SchemaEvolution::Widen).and_then(|m| writing.room(m)),
+            room: meta
+                .filter(|_| config.evolve == SchemaEvolution::Widen)
+                .and_then(|m| writing.room(m)),
         }
     }
 
@@ -88,7 +96,9 @@ impl ColumnBinder {
         self.cast = writing.cast(meta);
         self.wide_float = !matches!(meta.data_type.as_str(), "float" | "real" | "float4");
         self.room = writing.room(meta);
-        let Some(known) = self.place.as_deref() else { return };
+        let Some(known) = self.place.as_deref() else {
+            return;
+        };
         if let Some(schema) = known.uses.schema.clone() {
             let place = KnownColumn::new(writing, meta, known.uses.clone());
             let (kind, what) = kind_of(&schema, known.uses.instant, Some(&place.holds));
@@ -129,17 +139,34 @@ impl ColumnBinder {
         (name, meta): (&str, Option<&ColumnMeta>),
         schema: &Arc<Schema>,
     ) -> Self {
-        let column =
-            RecordColumn { name: Arc::from(name), schema: Arc::clone(schema), key: false, slot: ValueSlot::Value };
+        let column = RecordColumn {
+            name: Arc::from(name),
+            schema: Arc::clone(schema),
+            key: false,
+            slot: ValueSlot::Value,
+        };
         // it may go anywhere, so a 32-bit float keeps its digits, as its text does by itself
-        let mut binder = Self { wide_float: !writing.binds_text(), ..Self::new(config, time, writing, &column, None) };
+        let mut binder = Self {
+            wide_float: !writing.binds_text(),
+            ..Self::new(config, time, writing, &column, None)
+        };
         if let Some(meta) = meta {
             let instant = config.time.fields.contains(name);
             let items = schema.ty == SchemaType::Array;
             // rows may be found by it
-            let place = KnownColumn::new(writing, meta, ColumnUses { schema: None, key: true, instant, items });
+            let place = KnownColumn::new(
+                writing,
+                meta,
+                ColumnUses {
+                    schema: None,
+                    key: true,
+                    instant,
+                    items,
+                },
+            );
             let (kind, what) = kind_of(innermost(schema), instant, Some(&place.holds));
-            (binder.kind, binder.fit, binder.place) = (kind, place.fit(what), Some(Arc::new(place)));
+            (binder.kind, binder.fit, binder.place) =
+                (kind, place.fit(what), Some(Arc::new(place)));
         }
         binder
     }
@@ -155,7 +182,12 @@ impl ColumnBinder {
         let instant = place.is_some_and(|place| place.uses.instant);
         let (kind, what) = kind_of(schema, instant, place.map(|place| &place.holds));
         let fit = place.map_or(Fit::Open, |place| place.fit(what));
-        let binder = Self { kind, fit, default: schema.default.clone(), ..self.clone() };
+        let binder = Self {
+            kind,
+            fit,
+            default: schema.default.clone(),
+            ..self.clone()
+        };
         Ok(match binder.value(value)? {
             SqlParam::Text(text) => SqlParam::Text(Cow::Owned(text.into_owned())),
             SqlParam::Bytes(bytes) => SqlParam::Bytes(Cow::Owned(bytes.into_owned())),
@@ -170,7 +202,11 @@ impl ColumnBinder {
 
     /// The column in a statement.
     pub fn place(&self) -> StatementColumn<'_> {
-        StatementColumn { name: &self.name, cast: &self.cast, always_numbered: self.always_numbered }
+        StatementColumn {
+            name: &self.name,
+            cast: &self.cast,
+            always_numbered: self.always_numbered,
+        }
     }
 
     /// The parameter of a record. Errors: `Record`, when the value has no place in a column.
@@ -202,7 +238,10 @@ impl ColumnBinder {
             ValueSlot::KeyField(n) => self.field(&record.record.key.value, *n)?,
             ValueSlot::ValueField(n) => self.field(&record.record.value.value, *n)?,
             ValueSlot::Timestamp => {
-                let text = record.record.timestamp_ms.map(|millis| self.time.timestamp(millis, 1000));
+                let text = record
+                    .record
+                    .timestamp_ms
+                    .map(|millis| self.time.timestamp(millis, 1000));
                 return Ok(text.map_or(SqlParam::Null, |text| SqlParam::Text(Cow::Owned(text))));
             }
             ValueSlot::Header(name) if self.holds(&TargetColumnType::Bytes) => {
@@ -216,7 +255,9 @@ impl ColumnBinder {
     }
 
     fn holds(&self, what: &TargetColumnType) -> bool {
-        self.place.as_ref().is_some_and(|place| place.holds == *what)
+        self.place
+            .as_ref()
+            .is_some_and(|place| place.holds == *what)
     }
 
     /// The parameter of a value.
@@ -225,7 +266,11 @@ impl ColumnBinder {
     }
 
     fn converted<'a>(&self, param: SqlParam<'a>) -> SqlParam<'a> {
-        if self.as_text { self.text(param) } else { param }
+        if self.as_text {
+            self.text(param)
+        } else {
+            param
+        }
     }
 
     fn stored<'a>(&'a self, value: &'a Value) -> Result<SqlParam<'a>> {
@@ -247,7 +292,9 @@ impl ColumnBinder {
     fn text<'a>(&self, param: SqlParam<'a>) -> SqlParam<'a> {
         let text = match param {
             SqlParam::Null | SqlParam::Text(_) => return param,
-            SqlParam::Bool(flag) => return SqlParam::Text(Cow::Borrowed(if flag { "true" } else { "false" })),
+            SqlParam::Bool(flag) => {
+                return SqlParam::Text(Cow::Borrowed(if flag { "true" } else { "false" }));
+            }
             SqlParam::I64(n) => itoa::Buffer::new().format(n).to_owned(),
             SqlParam::U64(n) => itoa::Buffer::new().format(n).to_owned(),
             SqlParam::F32(n) if self.wide_float => format!("{:?}", f64::from(n)),
@@ -294,18 +341,26 @@ impl ColumnBinder {
 
     fn field<'a>(&self, of: &'a Value, n: usize) -> Result<&'a Value> {
         match of {
-            Value::Struct(fields) => fields.get(n).ok_or_else(|| self.wrong("its struct has too few fields")),
+            Value::Struct(fields) => fields
+                .get(n)
+                .ok_or_else(|| self.wrong("its struct has too few fields")),
             _ => Err(self.wrong("its value is no struct although its schema says so")),
         }
     }
 
     fn bound<'a>(&'a self, value: &'a Value) -> Result<SqlParam<'a>> {
         let param = self.plainly(value)?;
-        if self.fit == Fit::Open { Ok(param) } else { self.fitted(param) }
+        if self.fit == Fit::Open {
+            Ok(param)
+        } else {
+            self.fitted(param)
+        }
     }
 
     fn fitted<'a>(&self, param: SqlParam<'a>) -> Result<SqlParam<'a>> {
-        self.fit.apply(param, &self.time).map_err(|why| self.wrong(&why))
+        self.fit
+            .apply(param, &self.time)
+            .map_err(|why| self.wrong(&why))
     }
 
     fn plainly<'a>(&self, value: &'a Value) -> Result<SqlParam<'a>> {
@@ -315,13 +370,20 @@ impl ColumnBinder {
                 (BindKind::Date, Some(days), _) => text(self.time.date(days)),
                 (BindKind::Time, Some(millis), _) => text(self.time.time(millis)),
                 (BindKind::Timestamp, Some(millis), _) => text(self.time.timestamp(millis, 1000)),
-                (BindKind::Instant, Some(units), _) => text(self.time.timestamp(units, self.time.units_per_second)),
+                (BindKind::Instant, Some(units), _) => {
+                    text(self.time.timestamp(units, self.time.units_per_second))
+                }
                 (BindKind::Instant, None, Value::Text(iso)) => self.instant(iso),
-                (BindKind::Meant(meaning), ..) => match debezium::text(meaning, value, &self.time) {
-                    Some(Value::Text(sql)) => text(sql.to_string()),
-                    _ => Err(self.wrong("its value is not what its schema's name (io.debezium…) says")),
-                },
-                (BindKind::Span(per_second), Some(units), _) => Ok(SqlParam::I64(debezium::micros(units, per_second))),
+                (BindKind::Meant(meaning), ..) => {
+                    match debezium::text(meaning, value, &self.time) {
+                        Some(Value::Text(sql)) => text(sql.to_string()),
+                        _ => Err(self
+                            .wrong("its value is not what its schema's name (io.debezium…) says")),
+                    }
+                }
+                (BindKind::Span(per_second), Some(units), _) => {
+                    Ok(SqlParam::I64(debezium::micros(units, per_second)))
+                }
                 _ => Err(self.wrong("its value does not fit its schema's logical type")),
             };
         }
@@ -335,7 +397,11 @@ impl ColumnBinder {
             Value::F32(n) if self.wide_float && !self.as_text => SqlParam::F64(widened(*n)),
             Value::F32(n) => SqlParam::F32(*n),
             Value::F64(n) => SqlParam::F64(*n),
-            Value::Decimal(n) if self.decimal_digits.is_some_and(|most| n.significant_digits() > most) => {
+            Value::Decimal(n)
+                if self
+                    .decimal_digits
+                    .is_some_and(|most| n.significant_digits() > most) =>
+            {
                 return Err(
                     self.wrong("its decimal has more digits than a number of the database; make it a TEXT column")
                 );
@@ -360,7 +426,11 @@ impl ColumnBinder {
 
     fn instant(&self, text: &str) -> Result<SqlParam<'static>> {
         let per_second = self.time.units_per_second;
-        let units = text.trim().parse().ok().or_else(|| parse_instant(text, per_second));
+        let units = text
+            .trim()
+            .parse()
+            .ok()
+            .or_else(|| parse_instant(text, per_second));
         match units {
             Some(units) => Ok(SqlParam::Text(Cow::Owned(self.time.timestamp(units, per_second)))),
             None => {
@@ -377,7 +447,9 @@ impl ColumnBinder {
 /// Characters are only counted where there may be too many.
 fn length(value: &Value, room: ColumnCapacity) -> u64 {
     let length = match (value, room) {
-        (Value::Text(text), ColumnCapacity::Characters(most)) if text.len() as u64 > most => text.chars().count(),
+        (Value::Text(text), ColumnCapacity::Characters(most)) if text.len() as u64 > most => {
+            text.chars().count()
+        }
         (Value::Text(text), _) => text.len(),
         (Value::Bytes(bytes), _) => bytes.len(),
         _ => 0,
@@ -387,7 +459,9 @@ fn length(value: &Value, room: ColumnCapacity) -> u64 {
 
 /// The last header of that name as text; bytes as their UTF-8, or else as hexadecimal digits.
 fn header<'a>(headers: &'a [Header], name: &str) -> Result<SqlParam<'a>> {
-    let Some(header) = headers.iter().rev().find(|header| *header.key == *name) else { return Ok(SqlParam::Null) };
+    let Some(header) = headers.iter().rev().find(|header| *header.key == *name) else {
+        return Ok(SqlParam::Null);
+    };
     Ok(match &header.datum.value {
         Value::Null => SqlParam::Null,
         Value::Text(text) => SqlParam::Text(Cow::Borrowed(text)),
@@ -399,13 +473,21 @@ fn header<'a>(headers: &'a [Header], name: &str) -> Result<SqlParam<'a>> {
                 SqlParam::Text(Cow::Owned(out))
             }
         },
-        other => SqlParam::Text(Cow::Owned(json::text(other, header.datum.schema.as_deref())?)),
+        other => SqlParam::Text(Cow::Owned(json::text(
+            other,
+            header.datum.schema.as_deref(),
+        )?)),
     })
 }
 
 /// The same as bytes.
 fn header_bytes<'a>(headers: &'a [Header], name: &str) -> Result<SqlParam<'a>> {
-    match headers.iter().rev().find(|header| *header.key == *name).map(|header| &header.datum.value) {
+    match headers
+        .iter()
+        .rev()
+        .find(|header| *header.key == *name)
+        .map(|header| &header.datum.value)
+    {
         Some(Value::Bytes(bytes)) => Ok(SqlParam::Bytes(Cow::Borrowed(bytes))),
         _ => header(headers, name).map(|param| match param {
             SqlParam::Text(text) => SqlParam::Bytes(Cow::Owned(text.into_owned().into_bytes())),
@@ -431,7 +513,9 @@ fn widened(n: f32) -> f64 {
 mod tests {
     use std::sync::Arc;
 
-    use connector_api::{Config, Datum, Decimal, Record, Schema, SchemaType, SinkRecord, TopicOffset, Value};
+    use connector_api::{
+        Config, Datum, Decimal, Record, Schema, SchemaType, SinkRecord, TopicOffset, Value,
+    };
 
     use super::super::config::SinkConfig;
     use super::super::shape::{RecordColumn, ValueSlot};
@@ -446,11 +530,18 @@ mod tests {
                 topic: Arc::clone(&topic),
                 partition: Some(3),
                 key: Datum::NONE,
-                value: Datum { schema: None, value: Value::Struct([value].into()) },
+                value: Datum {
+                    schema: None,
+                    value: Value::Struct([value].into()),
+                },
                 timestamp_ms: None,
                 headers: Vec::new(),
             },
-            at: TopicOffset { topic, partition: 3, offset: 42 },
+            at: TopicOffset {
+                topic,
+                partition: 3,
+                offset: 42,
+            },
         }
     }
 
@@ -466,17 +557,50 @@ mod tests {
         let mysql = writing::of(DatabaseKind::MySql, "10.11-MariaDB");
         let text = |t: &'static str| SqlParam::Text(t.into());
         let decimal = Value::Decimal(Box::new(Decimal::parse("-12.50").unwrap()));
-        let with_default = Schema { default: Some(Value::I32(7)), ..Schema::of(SchemaType::Int32).optional(true) };
+        let with_default = Schema {
+            default: Some(Value::I32(7)),
+            ..Schema::of(SchemaType::Int32).optional(true)
+        };
         for (name, schema, value, want) in [
-            ("a", Schema::of(SchemaType::Int8), Value::I8(-1), SqlParam::I64(-1)),
-            ("a", Schema::of(SchemaType::Float32), Value::F32(0.5), SqlParam::F32(0.5)),
-            ("a", Schema::of(SchemaType::Boolean), Value::Bool(true), SqlParam::Bool(true)),
-            ("a", Schema::of(SchemaType::String), Value::Text("x".into()), text("x")),
+            (
+                "a",
+                Schema::of(SchemaType::Int8),
+                Value::I8(-1),
+                SqlParam::I64(-1),
+            ),
+            (
+                "a",
+                Schema::of(SchemaType::Float32),
+                Value::F32(0.5),
+                SqlParam::F32(0.5),
+            ),
+            (
+                "a",
+                Schema::of(SchemaType::Boolean),
+                Value::Bool(true),
+                SqlParam::Bool(true),
+            ),
+            (
+                "a",
+                Schema::of(SchemaType::String),
+                Value::Text("x".into()),
+                text("x"),
+            ),
             ("a", Schema::decimal(2), decimal, text("-12.50")),
             ("a", Schema::date(), Value::I32(0), text("1970-01-01")),
             ("a", Schema::time(), Value::I32(1), text("00:00:00.001")),
-            ("a", Schema::timestamp(), Value::I64(1), text("1970-01-01 00:00:00.001")),
-            ("at", Schema::of(SchemaType::Int64), Value::I64(1_000_000_001), text("1970-01-01 00:00:01.000000001")),
+            (
+                "a",
+                Schema::timestamp(),
+                Value::I64(1),
+                text("1970-01-01 00:00:00.001"),
+            ),
+            (
+                "at",
+                Schema::of(SchemaType::Int64),
+                Value::I64(1_000_000_001),
+                text("1970-01-01 00:00:01.000000001"),
+            ),
             (
                 "at",
                 Schema::of(SchemaType::String),
@@ -490,7 +614,12 @@ mod tests {
                 text("1970-01-01 00:00:01.000000000"),
             ),
             ("a", with_default, Value::Null, SqlParam::I64(7)),
-            ("a", Schema::timestamp().optional(true), Value::Null, SqlParam::Null),
+            (
+                "a",
+                Schema::timestamp().optional(true),
+                Value::Null,
+                SqlParam::Null,
+            ),
         ] {
             let column = RecordColumn {
                 name: Arc::from(name),
@@ -509,7 +638,10 @@ mod tests {
             slot: ValueSlot::ValueField(0),
         };
         let record = record(Value::Struct([].into()));
-        let error = ColumnBinder::new(&config, &time, &*mysql, &nested, None).param(&record).unwrap_err().to_string();
+        let error = ColumnBinder::new(&config, &time, &*mysql, &nested, None)
+            .param(&record)
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "column n: Unsupported source data type: STRUCT");
     }
 }

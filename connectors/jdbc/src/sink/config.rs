@@ -96,7 +96,10 @@ pub struct TimeRules {
 
 /// All settings of one task.
 #[derive(Clone, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "one flag per key of the configuration")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "one flag per key of the configuration"
+)]
 pub struct SinkConfig {
     /// The connector's name.
     pub name: String,
@@ -171,7 +174,11 @@ impl SinkConfig {
         }
         let own = |name| r.config().get(name).unwrap_or_default().to_owned();
         let (name, task, cluster) = (own("name"), own("task.id"), own("task.cluster"));
-        let topics = own("topics").split(',').map(|topic| topic.trim().to_owned()).filter(|t| !t.is_empty()).collect();
+        let topics = own("topics")
+            .split(',')
+            .map(|topic| topic.trim().to_owned())
+            .filter(|t| !t.is_empty())
+            .collect();
         let (auto_create, evolve, tables_must_exist) = Self::evolution(r);
         Self {
             name,
@@ -193,8 +200,11 @@ impl SinkConfig {
             pk_fields: r.list("pk.fields"),
             delete_enabled: r.bool("delete.enabled"),
             truncate_enabled: r.bool("truncate.enabled"),
-            ignore_tombstones: [r.text("behavior.on.null.values") == "ignore", r.bool("handle.tombstone")]
-                .contains(&true),
+            ignore_tombstones: [
+                r.text("behavior.on.null.values") == "ignore",
+                r.bool("handle.tombstone"),
+            ]
+            .contains(&true),
             fields: FieldFilter::new(
                 r.list("fields.whitelist"),
                 &r.list("field.include.list"),
@@ -202,7 +212,9 @@ impl SinkConfig {
             ),
             origins: Self::origins(r),
             unwrap: r.bool("envelope.unwrap"),
-            marker: Some(r.text("delete.marker.field")).filter(|name| !name.is_empty()).map(Arc::from),
+            marker: Some(r.text("delete.marker.field"))
+                .filter(|name| !name.is_empty())
+                .map(Arc::from),
             nested: match r.text("nested.mode").as_str() {
                 "json" => Nested::Json,
                 "flatten" => Nested::Flatten,
@@ -213,12 +225,20 @@ impl SinkConfig {
             placeholder: r.text("unavailable.value.placeholder").into(),
             naming: TableNaming::new(
                 &r.text("table.name.format"),
-                match (r.bool("table.name.normalize"), r.text("collection.naming.strategy")) {
+                match (
+                    r.bool("table.name.normalize"),
+                    r.text("collection.naming.strategy"),
+                ) {
                     (true, _) => NameLetters::Normalized,
                     (false, strategy) if joins_dots(&strategy) => NameLetters::NoDots,
                     (false, _) => NameLetters::All,
                 },
-                matches!(r.text("quote.sql.identifiers").to_ascii_lowercase().as_str(), "never" | "false"),
+                matches!(
+                    r.text("quote.sql.identifiers")
+                        .to_ascii_lowercase()
+                        .as_str(),
+                    "never" | "false"
+                ),
                 &r.list("topics.to.tables.mapping"),
             ),
             string_column: r.text("string.output.value.column.name"),
@@ -228,8 +248,14 @@ impl SinkConfig {
             evolve,
             tables_must_exist,
             topics,
-            table_types: r.list("table.types").iter().map(|t| t.to_uppercase()).collect(),
-            batch_rows: usize::try_from(r.unsigned("batch.size")).unwrap_or(usize::MAX).max(1),
+            table_types: r
+                .list("table.types")
+                .iter()
+                .map(|t| t.to_uppercase())
+                .collect(),
+            batch_rows: usize::try_from(r.unsigned("batch.size"))
+                .unwrap_or(usize::MAX)
+                .max(1),
             max_retries: r.is_set("max.retries").then(|| r.unsigned("max.retries")),
             retry_backoff: Duration::from_millis(r.unsigned("retry.backoff.ms")),
             connection_attempts: r.unsigned("connection.attempts"),
@@ -244,25 +270,40 @@ impl SinkConfig {
         let (create, add, widen) = (
             r.bool("auto.create"),
             r.bool("auto.evolve"),
-            r.text_opt("auto.evolve").is_some_and(|word| word == "widen"),
+            r.text_opt("auto.evolve")
+                .is_some_and(|word| word == "widen"),
         );
         let evolve = match (add, widen) {
             (_, true) => SchemaEvolution::Widen,
             (true, _) => SchemaEvolution::Add,
             _ => SchemaEvolution::Off,
         };
-        let Some(evolution) = r.text_opt("schema.evolution") else { return (create, evolve, false) };
+        let Some(evolution) = r.text_opt("schema.evolution") else {
+            return (create, evolve, false);
+        };
         let both = evolution == "basic";
         let create = if given[0] { create } else { both };
-        let added = if both { SchemaEvolution::Add } else { SchemaEvolution::Off };
-        (create, if given[1] { evolve } else { added }, evolution == "validate-only")
+        let added = if both {
+            SchemaEvolution::Add
+        } else {
+            SchemaEvolution::Off
+        };
+        (
+            create,
+            if given[1] { evolve } else { added },
+            evolution == "validate-only",
+        )
     }
 
     fn origins(r: &mut ConfigReader<'_>) -> Vec<RecordColumn> {
-        let (origins, headers) = (r.list("kafka.columns").join(","), r.list("headers.columns").join(","));
-        let origins = column_items(&origins).filter_map(|(origin, column)| origin_column(origin, column));
-        let headers =
-            column_items(&headers).map(|(header, column)| header_column(header, column.unwrap_or(header), false));
+        let (origins, headers) = (
+            r.list("kafka.columns").join(","),
+            r.list("headers.columns").join(","),
+        );
+        let origins =
+            column_items(&origins).filter_map(|(origin, column)| origin_column(origin, column));
+        let headers = column_items(&headers)
+            .map(|(header, column)| header_column(header, column.unwrap_or(header), false));
         origins.chain(headers).collect()
     }
 
@@ -278,7 +319,9 @@ impl SinkConfig {
             delimiter: self.delimiter.clone(),
             lists,
             debezium: self.debezium_types,
-            placeholder: Some(&self.placeholder).filter(|text| !text.is_empty()).cloned(),
+            placeholder: Some(&self.placeholder)
+                .filter(|text| !text.is_empty())
+                .cloned(),
             time: self.time.clone(),
         }
     }
@@ -286,16 +329,23 @@ impl SinkConfig {
     fn statement(r: &mut ConfigReader<'_>) -> Option<StatementSql> {
         let (write, delete) = (r.text("statement"), r.text("delete.statement"));
         let delete = Some(delete).filter(|sql| !sql.trim().is_empty());
-        r.text("insert.mode").eq_ignore_ascii_case("statement").then_some(StatementSql { write, delete })
+        r.text("insert.mode")
+            .eq_ignore_ascii_case("statement")
+            .then_some(StatementSql { write, delete })
     }
 
     fn time_rules(r: &mut ConfigReader<'_>) -> TimeRules {
         TimeRules {
             zone: JdbcTimeZone::named(&r.text("db.timezone")).unwrap_or_default(),
             date_in_utc: r.text("date.timezone").eq_ignore_ascii_case("UTC"),
-            julian: !r.text("date.calendar.system").eq_ignore_ascii_case("PROLEPTIC_GREGORIAN"),
+            julian: !r
+                .text("date.calendar.system")
+                .eq_ignore_ascii_case("PROLEPTIC_GREGORIAN"),
             fields: r.list("timestamp.fields.list").into_iter().collect(),
-            units_per_second: if r.text("timestamp.precision.mode").eq_ignore_ascii_case("NANOSECONDS") {
+            units_per_second: if r
+                .text("timestamp.precision.mode")
+                .eq_ignore_ascii_case("NANOSECONDS")
+            {
                 1_000_000_000
             } else {
                 1_000_000
@@ -307,17 +357,23 @@ impl SinkConfig {
 /// The value of a key under any of its spellings, as it was given.
 pub fn given<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
     let key = KEYS.iter().find(|key| key.name == name)?;
-    std::iter::once(&key.name).chain(key.aliases).find_map(|spelling| config.get(spelling))
+    std::iter::once(&key.name)
+        .chain(key.aliases)
+        .find_map(|spelling| config.get(spelling))
 }
 
 /// What can be said of a configuration without a database: combinations that cannot work, and forms' values.
 pub fn check(config: &Config, report: &mut ConfigReport) {
-    if !given(config, "pk.mode").is_some_and(|mode| mode.trim().eq_ignore_ascii_case(PkMode::RecordKey.name())) {
+    if !given(config, "pk.mode")
+        .is_some_and(|mode| mode.trim().eq_ignore_ascii_case(PkMode::RecordKey.name()))
+    {
         report.recommend("delete.enabled", vec!["false".to_owned()]);
         report.hide("delete.enabled");
     }
     ConnectionTarget::tell(config, report);
-    let Ok(sink) = SinkConfig::read(config) else { return };
+    let Ok(sink) = SinkConfig::read(config) else {
+        return;
+    };
     if sink.delete_enabled {
         report.recommend("pk.mode", vec![PkMode::RecordKey.name().to_owned()]);
     }
@@ -344,7 +400,10 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
         }
         _ => {}
     }
-    if config.get("jdbc.credentials.provider.class").is_some_and(|c| !c.ends_with("DefaultJdbcCredentialsProvider")) {
+    if config
+        .get("jdbc.credentials.provider.class")
+        .is_some_and(|c| !c.ends_with("DefaultJdbcCredentialsProvider"))
+    {
         report.error(
             "jdbc.credentials.provider.class",
             "credentials providers cannot be loaded: give connection.user and connection.password instead",
@@ -357,11 +416,17 @@ fn check_lists(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
     let set = |key: &str| config.get(key).is_some_and(|text| !text.trim().is_empty());
     if set("field.exclude.list") && (set("field.include.list") || set("fields.whitelist")) {
         for key in ["field.include.list", "field.exclude.list"] {
-            report.error(key, "give the fields to write or the fields to leave out, not both");
+            report.error(
+                key,
+                "give the fields to write or the fields to leave out, not both",
+            );
         }
     }
     if sink.pk_mode == PkMode::RecordHeader && sink.pk_fields.is_empty() {
-        report.error("pk.fields", "pk.mode record_header needs the names of the headers in pk.fields");
+        report.error(
+            "pk.fields",
+            "pk.mode record_header needs the names of the headers in pk.fields",
+        );
     }
     if config.get("schema.evolution").is_some() && sink.tables_must_exist && sink.auto_create {
         report.error(
@@ -376,7 +441,10 @@ fn check_statements(config: &Config, sink: &SinkConfig, report: &mut ConfigRepor
     let Some(statement) = &sink.statement else {
         for key in ["statement", "delete.statement"] {
             if given(config, key).is_some_and(|sql| !sql.trim().is_empty()) {
-                report.warn(key, format!("{key} has no effect unless insert.mode is statement"));
+                report.warn(
+                    key,
+                    format!("{key} has no effect unless insert.mode is statement"),
+                );
             }
         }
         return;
@@ -389,8 +457,13 @@ fn check_statements(config: &Config, sink: &SinkConfig, report: &mut ConfigRepor
         return;
     }
     // a URL that cannot be read is told by itself
-    let Ok(target) = ConnectionTarget::from_config(config) else { return };
-    for (key, sql) in [("statement", Some(&statement.write)), ("delete.statement", statement.delete.as_ref())] {
+    let Ok(target) = ConnectionTarget::from_config(config) else {
+        return;
+    };
+    for (key, sql) in [
+        ("statement", Some(&statement.write)),
+        ("delete.statement", statement.delete.as_ref()),
+    ] {
         if let Some(Err(error)) = sql.map(|sql| parse(sql, target.database_kind())) {
             report.error(key, error);
         }
@@ -415,7 +488,8 @@ mod tests {
     fn every_declared_key_is_read_and_no_other() {
         let mut asked = keys_asked(|| drop(SinkConfig::read(&Config::new())));
         // Every sink has these from the runtime.
-        asked.retain(|name| !["name", "topics", "task.id", "task.cluster"].contains(&name.as_str()));
+        asked
+            .retain(|name| !["name", "topics", "task.id", "task.cluster"].contains(&name.as_str()));
         assert_eq!(unlike(KEYS, &asked), [""; 0]);
     }
 
@@ -436,37 +510,85 @@ mod tests {
             ("flush.max.retries", "4"),
         ]))
         .unwrap();
-        assert_eq!((sink.insert_mode, sink.pk_mode), (InsertMode::Upsert, PkMode::RecordValue));
+        assert_eq!(
+            (sink.insert_mode, sink.pk_mode),
+            (InsertMode::Upsert, PkMode::RecordValue)
+        );
         assert_eq!(sink.pk_fields, ["a", "b"]);
-        assert_eq!((sink.max_retries, sink.auto_create, sink.exactly_once), (Some(4), true, true));
+        assert_eq!(
+            (sink.max_retries, sink.auto_create, sink.exactly_once),
+            (Some(4), true, true)
+        );
     }
 
     #[test]
     fn tables_follow_their_records_as_either_spelling_says() {
         for (pairs, want) in [
             (vec![], (true, SchemaEvolution::Off, false)),
-            (vec![("auto.evolve", "TRUE")], (true, SchemaEvolution::Add, false)),
-            (vec![("auto.evolve", "Widen")], (true, SchemaEvolution::Widen, false)),
-            (vec![("schema.evolution", "none")], (false, SchemaEvolution::Off, false)),
-            (vec![("schema.evolution", "basic")], (true, SchemaEvolution::Add, false)),
-            (vec![("schema.evolution", "basic"), ("auto.evolve", "widen")], (true, SchemaEvolution::Widen, false)),
-            (vec![("schema.evolution", "validate-only")], (false, SchemaEvolution::Off, true)),
+            (
+                vec![("auto.evolve", "TRUE")],
+                (true, SchemaEvolution::Add, false),
+            ),
+            (
+                vec![("auto.evolve", "Widen")],
+                (true, SchemaEvolution::Widen, false),
+            ),
+            (
+                vec![("schema.evolution", "none")],
+                (false, SchemaEvolution::Off, false),
+            ),
+            (
+                vec![("schema.evolution", "basic")],
+                (true, SchemaEvolution::Add, false),
+            ),
+            (
+                vec![("schema.evolution", "basic"), ("auto.evolve", "widen")],
+                (true, SchemaEvolution::Widen, false),
+            ),
+            (
+                vec![("schema.evolution", "validate-only")],
+                (false, SchemaEvolution::Off, true),
+            ),
         ] {
             let sink = SinkConfig::read(&config(&pairs)).unwrap();
-            assert_eq!((sink.auto_create, sink.evolve, sink.tables_must_exist), want, "{pairs:?}");
+            assert_eq!(
+                (sink.auto_create, sink.evolve, sink.tables_must_exist),
+                want,
+                "{pairs:?}"
+            );
         }
         let error = SinkConfig::read(&config(&[("auto.evolve", "wider")])).unwrap_err();
-        assert!(error.message().contains("Expected value to be either true or false"), "{error}");
+        assert!(
+            error
+                .message()
+                .contains("Expected value to be either true or false"),
+            "{error}"
+        );
     }
 
     #[test]
     fn wrong_values_and_combinations_are_told() {
         for (pairs, want) in [
-            (vec![("insert.mode", "Upsert")], "Invalid value Upsert for configuration insert.mode: Invalid enumerator"),
-            (vec![("pk.mode", "keys")], "Invalid value keys for configuration pk.mode: Invalid enumerator"),
-            (vec![("table.types", "INDEX")], "Invalid value INDEX for configuration table.types: Invalid enumerator"),
-            (vec![("batch.size", "-1")], "Invalid value -1 for configuration batch.size: Value must be at least 0"),
-            (vec![("topics.to.tables.mapping", "asd:asd,asd")], "Invalid topics to tables mapping"),
+            (
+                vec![("insert.mode", "Upsert")],
+                "Invalid value Upsert for configuration insert.mode: Invalid enumerator",
+            ),
+            (
+                vec![("pk.mode", "keys")],
+                "Invalid value keys for configuration pk.mode: Invalid enumerator",
+            ),
+            (
+                vec![("table.types", "INDEX")],
+                "Invalid value INDEX for configuration table.types: Invalid enumerator",
+            ),
+            (
+                vec![("batch.size", "-1")],
+                "Invalid value -1 for configuration batch.size: Value must be at least 0",
+            ),
+            (
+                vec![("topics.to.tables.mapping", "asd:asd,asd")],
+                "Invalid topics to tables mapping",
+            ),
             (vec![("table.name.format", "")], "String must be non-empty"),
         ] {
             let error = SinkConfig::read(&config(&pairs)).unwrap_err();
@@ -477,12 +599,24 @@ mod tests {
             check(&config(pairs), &mut report);
             report.errors.into_iter().map(|p| p.key).collect::<Vec<_>>()
         };
-        assert_eq!(problems(&[("delete.enabled", "true")]), ["delete.enabled", "pk.mode"]);
+        assert_eq!(
+            problems(&[("delete.enabled", "true")]),
+            ["delete.enabled", "pk.mode"]
+        );
         assert_eq!(problems(&[("insert.mode", "update")]), ["pk.mode"]);
         let both = [("field.include.list", "a"), ("field.exclude.list", "b")];
-        assert_eq!(problems(&both), ["field.include.list", "field.exclude.list"]);
+        assert_eq!(
+            problems(&both),
+            ["field.include.list", "field.exclude.list"]
+        );
         assert_eq!(problems(&[("pk.mode", "record_header")]), ["pk.fields"]);
-        assert_eq!(problems(&[("schema.evolution", "validate-only"), ("auto.create", "true")]), ["schema.evolution"]);
+        assert_eq!(
+            problems(&[
+                ("schema.evolution", "validate-only"),
+                ("auto.create", "true")
+            ]),
+            ["schema.evolution"]
+        );
         assert!(problems(&[("delete.enabled", "true"), ("pk.mode", "record_key")]).is_empty());
     }
 }

@@ -67,6 +67,9 @@ mod tests {
         rows.text("\\.");
         rows.text("7");
         rows.end_row();
-        assert_eq!(rows.as_str(), "a\\tb\\nc\\rd\\\\N é\t\\N\t\\\\x00FF\n\t\\\\.\t7\n");
+        assert_eq!(
+            rows.as_str(),
+            "a\\tb\\nc\\rd\\\\N é\t\\N\t\\\\x00FF\n\t\\\\.\t7\n"
+        );
     }
 }

@@ -42,15 +42,29 @@ impl RecordWriter for BatchWrite<'_, '_> {
 
     fn target(&self, record: usize) -> usize {
         let has = |groups: &Vec<RowGroup>| groups.iter().any(|rows| rows.records.contains(&record));
-        self.groups.iter().find(|(_, groups)| has(groups)).map_or(usize::MAX, |(target, _)| *target)
+        self.groups
+            .iter()
+            .find(|(_, groups)| has(groups))
+            .map_or(usize::MAX, |(target, _)| *target)
     }
 
     async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure> {
         for (target, groups) in &self.groups {
             for rows in groups {
-                let wanted = rows.records.iter().filter(|record| records.binary_search(record).is_ok());
+                let wanted = rows
+                    .records
+                    .iter()
+                    .filter(|record| records.binary_search(record).is_ok());
                 let wanted: Vec<usize> = wanted.copied().collect();
-                all(&mut TableWrite { writer: &mut *self.writer, target: *target, rows }, &wanted).await?;
+                all(
+                    &mut TableWrite {
+                        writer: &mut *self.writer,
+                        target: *target,
+                        rows,
+                    },
+                    &wanted,
+                )
+                .await?;
             }
         }
         Ok(())
@@ -71,7 +85,9 @@ pub async fn sift(
     if let Some(failure) = search.place(&[]).await? {
         return Err(failure);
     }
-    let Some(failure) = search.place(records).await? else { return Ok(()) };
+    let Some(failure) = search.place(records).await? else {
+        return Ok(());
+    };
     let mut left = records.to_vec();
     while !left.is_empty() {
         let refused = search.place_parts(&left).await?;
@@ -115,10 +131,15 @@ impl CycleSearch<'_> {
     }
 
     /// Adds what can be added, halving what cannot. Returns the others.
-    async fn place_parts(&mut self, records: &[usize]) -> Result<Vec<(usize, WriteFailure)>, WriteFailure> {
+    async fn place_parts(
+        &mut self,
+        records: &[usize],
+    ) -> Result<Vec<(usize, WriteFailure)>, WriteFailure> {
         let (mut todo, mut refused) = (vec![records], Vec::new());
         while let Some(now) = todo.pop() {
-            let Some(failure) = self.place(now).await? else { continue };
+            let Some(failure) = self.place(now).await? else {
+                continue;
+            };
             match now {
                 [one] => refused.push((*one, self.named(failure, *one))),
                 _ => {
@@ -140,7 +161,12 @@ impl CycleSearch<'_> {
         let pairs = (1..left.len()).flat_map(|b| (0..b).map(move |a| vec![left[a], left[b]]));
         for together in but_one.chain(pairs).filter(|together| together.len() > 1) {
             if self.place(&together).await?.is_none() {
-                return Ok(Some(left.iter().filter(|record| !together.contains(record)).copied().collect()));
+                return Ok(Some(
+                    left.iter()
+                        .filter(|record| !together.contains(record))
+                        .copied()
+                        .collect(),
+                ));
             }
         }
         Ok(None)
@@ -150,7 +176,11 @@ impl CycleSearch<'_> {
     fn named(&self, failure: WriteFailure, record: usize) -> WriteFailure {
         match failure.records.as_slice() {
             [one] if *one == record => failure,
-            _ => WriteFailure { error: failure.error, target: self.apply.target(record), records: vec![record] },
+            _ => WriteFailure {
+                error: failure.error,
+                target: self.apply.target(record),
+                records: vec![record],
+            },
         }
     }
 }

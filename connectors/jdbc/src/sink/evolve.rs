@@ -21,7 +21,10 @@ pub fn changes(
 ) -> Result<Vec<String>> {
     let Some(meta) = meta.filter(|m| is_target(config, m)) else {
         if !config.auto_create {
-            return Err(misfit(format!("Table {} is missing and auto-creation is disabled", shown(table))));
+            return Err(misfit(format!(
+                "Table {} is missing and auto-creation is disabled",
+                shown(table)
+            )));
         }
         let times = default_times(&config.time, &shape.columns);
         return writing
@@ -32,20 +35,31 @@ pub fn changes(
     if let Some(text) = no_rollback(writing, meta).filter(|_| config.exactly_once) {
         return Err(Error::config(text));
     }
-    let missing: Vec<_> = shape.columns.iter().filter(|c| meta.column(&c.name).is_none()).cloned().collect();
+    let missing: Vec<_> = shape
+        .columns
+        .iter()
+        .filter(|c| meta.column(&c.name).is_none())
+        .cloned()
+        .collect();
     if missing.is_empty() {
         return Ok(Vec::new());
     }
     refuse(config, &meta.id, meta.is_view, &missing)?;
     let times = default_times(&config.time, &missing);
-    let definitions = specs(config, &missing, &times).iter().map(|c| writing.column(c)).collect::<Result<Vec<_>, _>>();
+    let definitions = specs(config, &missing, &times)
+        .iter()
+        .map(|c| writing.column(c))
+        .collect::<Result<Vec<_>, _>>();
     let definitions = definitions.map_err(Error::record)?;
     Ok(writing.add_columns(&writing.dialect().table(&meta.id), &definitions))
 }
 
 /// What is wrong with a table whose changes cannot be taken back, and how it is mended.
 pub fn no_rollback(writing: &dyn WriteDialect, meta: &TableMeta) -> Option<String> {
-    let (engine, table) = (meta.no_rollback.as_ref()?, writing.dialect().table(&meta.id));
+    let (engine, table) = (
+        meta.no_rollback.as_ref()?,
+        writing.dialect().table(&meta.id),
+    );
     Some(format!(
         "Table {} has the storage engine {engine}, which takes nothing back when a batch fails, so that rows cannot be \
          written exactly once; ALTER TABLE {table} ENGINE=InnoDB, or set delivery.guarantee=at_least_once, with which \
@@ -62,12 +76,24 @@ fn misfit(text: String) -> Error {
 /// Whether a relation of that kind counts as a target.
 pub fn is_target(config: &SinkConfig, meta: &TableMeta) -> bool {
     let has = |ty: &str| config.table_types.iter().any(|t| t == ty);
-    if meta.is_view { has("VIEW") } else { has("TABLE") || has("PARTITIONED TABLE") }
+    if meta.is_view {
+        has("VIEW")
+    } else {
+        has("TABLE") || has("PARTITIONED TABLE")
+    }
 }
 
-fn refuse(config: &SinkConfig, table: &TableId, is_view: bool, missing: &[RecordColumn]) -> Result<()> {
+fn refuse(
+    config: &SinkConfig,
+    table: &TableId,
+    is_view: bool,
+    missing: &[RecordColumn],
+) -> Result<()> {
     let (kind, table) = (if is_view { "VIEW" } else { "TABLE" }, shown(table));
-    if let Some(required) = missing.iter().find(|c| c.key || !c.schema.optional && c.schema.default.is_none()) {
+    if let Some(required) = missing
+        .iter()
+        .find(|c| c.key || !c.schema.optional && c.schema.default.is_none())
+    {
         return Err(misfit(format!(
             "Cannot ALTER {kind} {table} to add missing field {}, as the field is not optional and does not have a \
              default value",
@@ -77,27 +103,47 @@ fn refuse(config: &SinkConfig, table: &TableId, is_view: bool, missing: &[Record
     let fields = || missing.iter().map(described).collect::<Vec<_>>().join(", ");
     if is_view {
         let fields = fields();
-        return Err(misfit(format!("View {table} is missing fields ([{fields}]) and ALTER VIEW is unsupported")));
+        return Err(misfit(format!(
+            "View {table} is missing fields ([{fields}]) and ALTER VIEW is unsupported"
+        )));
     }
     if config.evolve == SchemaEvolution::Off {
-        return Err(misfit(format!("Table {table} is missing fields ([{}]) and auto-evolution is disabled", fields())));
+        return Err(misfit(format!(
+            "Table {table} is missing fields ([{}]) and auto-evolution is disabled",
+            fields()
+        )));
     }
     Ok(())
 }
 
 /// A table's name as the peers' texts show it on every database.
 pub fn shown(table: &TableId) -> String {
-    table.parts().map(|part| format!("\"{part}\"")).collect::<Vec<_>>().join(".")
+    table
+        .parts()
+        .map(|part| format!("\"{part}\""))
+        .collect::<Vec<_>>()
+        .join(".")
 }
 
 /// A field as the peers' texts show it.
 fn described(column: &RecordColumn) -> String {
     let ty = column.schema.ty.name();
-    let schema = column.schema.name.as_ref().map_or_else(|| ty.to_owned(), |name| format!("{name}:{ty}"));
-    format!("SinkRecordField{{schema=Schema{{{schema}}}, name='{}', isPrimaryKey={}}}", column.name, column.key)
+    let schema = column
+        .schema
+        .name
+        .as_ref()
+        .map_or_else(|| ty.to_owned(), |name| format!("{name}:{ty}"));
+    format!(
+        "SinkRecordField{{schema=Schema{{{schema}}}, name='{}', isPrimaryKey={}}}",
+        column.name, column.key
+    )
 }
 
-fn specs<'a>(config: &SinkConfig, columns: &'a [RecordColumn], times: &'a [Option<String>]) -> Vec<ColumnSpec<'a>> {
+fn specs<'a>(
+    config: &SinkConfig,
+    columns: &'a [RecordColumn],
+    times: &'a [Option<String>],
+) -> Vec<ColumnSpec<'a>> {
     let spec = |(column, time): (&'a RecordColumn, &'a Option<String>)| ColumnSpec {
         name: &column.name,
         schema: &column.schema,
@@ -109,7 +155,10 @@ fn specs<'a>(config: &SinkConfig, columns: &'a [RecordColumn], times: &'a [Optio
 }
 
 fn default_times(time: &TimeRules, columns: &[RecordColumn]) -> Vec<Option<String>> {
-    columns.iter().map(|c| default_time(time, &c.schema)).collect()
+    columns
+        .iter()
+        .map(|c| default_time(time, &c.schema))
+        .collect()
 }
 
 /// The default of a date or time column as SQL's text.
@@ -146,11 +195,20 @@ mod tests {
     fn shape_of(config: &SinkConfig, fields: Vec<Field>) -> RecordShape {
         let nulls = vec![Value::Null; fields.len()].into();
         let value = Datum::new(Schema::structure(None, fields).into(), Value::Struct(nulls));
-        shape(config, DatabaseKind::MySql, ("t", "t"), (&Datum::NONE, &value)).unwrap()
+        shape(
+            config,
+            DatabaseKind::MySql,
+            ("t", "t"),
+            (&Datum::NONE, &value),
+        )
+        .unwrap()
     }
 
     fn table(names: &[&str]) -> TableMeta {
-        let column = |name: &&str| ColumnMeta { name: (*name).to_owned(), ..ColumnMeta::default() };
+        let column = |name: &&str| ColumnMeta {
+            name: (*name).to_owned(),
+            ..ColumnMeta::default()
+        };
         TableMeta {
             id: TableId::in_catalog("d", "t"),
             columns: names.iter().map(column).collect(),
@@ -168,7 +226,13 @@ mod tests {
     fn missing_tables_and_columns_are_made_or_refused() {
         let id = Field::new("id", Schema::of(SchemaType::Int32));
         let age = Field::new("age", Schema::of(SchemaType::Int32).optional(true));
-        let level = Field::new("n", Schema { default: Some(Value::I32(42)), ..Schema::of(SchemaType::Int32) });
+        let level = Field::new(
+            "n",
+            Schema {
+                default: Some(Value::I32(42)),
+                ..Schema::of(SchemaType::Int32)
+            },
+        );
         let at = Field::new("at", Schema::timestamp());
         let (on, off) = (vec![("auto.evolve", "true")], vec![]);
         let lone_id = table(&["ID"]);
@@ -180,13 +244,20 @@ mod tests {
                 vec![&id, &age, &level],
                 Ok("ALTER TABLE `d`.`t`\nADD `age` INT NULL,\nADD `n` INT DEFAULT 42"),
             ),
-            (&off, None, vec![&id], Ok("CREATE TABLE IF NOT EXISTS `d`.`t` (\n`id` INT NOT NULL)")),
+            (
+                &off,
+                None,
+                vec![&id],
+                Ok("CREATE TABLE IF NOT EXISTS `d`.`t` (\n`id` INT NOT NULL)"),
+            ),
             (
                 &off,
                 Some(&lone_id),
                 vec![&id, &age],
-                Err("Table \"d\".\"t\" is missing fields ([SinkRecordField{schema=Schema{INT32}, name='age', \
-                     isPrimaryKey=false}]) and auto-evolution is disabled"),
+                Err(
+                    "Table \"d\".\"t\" is missing fields ([SinkRecordField{schema=Schema{INT32}, name='age', \
+                     isPrimaryKey=false}]) and auto-evolution is disabled",
+                ),
             ),
             (
                 &off,
@@ -206,8 +277,16 @@ mod tests {
             let config = config(keys);
             let writing = writing::of(DatabaseKind::MySql, "10.11-MariaDB");
             let shape = shape_of(&config, fields.into_iter().cloned().collect());
-            let seen = changes(&config, &*writing, &TableId::in_catalog("d", "t"), meta, &shape);
-            let seen = seen.map(|sql| sql.join(";")).map_err(|e| e.message().to_owned());
+            let seen = changes(
+                &config,
+                &*writing,
+                &TableId::in_catalog("d", "t"),
+                meta,
+                &shape,
+            );
+            let seen = seen
+                .map(|sql| sql.join(";"))
+                .map_err(|e| e.message().to_owned());
             assert_eq!(seen.as_deref().map_err(String::as_str), want);
         }
     }
@@ -218,11 +297,22 @@ mod tests {
         view.is_view = true;
         let writing = writing::of(DatabaseKind::MySql, "10.11-MariaDB");
         let id = TableId::in_catalog("d", "t");
-        for (types, want) in
-            [("TABLE", "is missing and auto-creation is disabled"), ("VIEW", "ALTER VIEW is unsupported")]
-        {
-            let config = config(&[("table.types", types), ("auto.create", "false"), ("auto.evolve", "true")]);
-            let shape = shape_of(&config, vec![Field::new("a", Schema::of(SchemaType::Int32).optional(true))]);
+        for (types, want) in [
+            ("TABLE", "is missing and auto-creation is disabled"),
+            ("VIEW", "ALTER VIEW is unsupported"),
+        ] {
+            let config = config(&[
+                ("table.types", types),
+                ("auto.create", "false"),
+                ("auto.evolve", "true"),
+            ]);
+            let shape = shape_of(
+                &config,
+                vec![Field::new(
+                    "a",
+                    Schema::of(SchemaType::Int32).optional(true),
+                )],
+            );
             let error = changes(&config, &*writing, &id, Some(&view), &shape).unwrap_err();
             assert!(error.message().contains(want), "{error}");
         }

@@ -27,11 +27,21 @@ impl FieldFilter {
     pub fn new(whitelist: Vec<String>, include: &[String], exclude: &[String]) -> Self {
         let plain = |field| FieldRule { topic: None, field };
         let item = |text: &String| match text.split_once(':') {
-            Some((topic, field)) => FieldRule { topic: Some(topic.to_owned()), field: field.to_owned() },
+            Some((topic, field)) => FieldRule {
+                topic: Some(topic.to_owned()),
+                field: field.to_owned(),
+            },
             None => plain(text.clone()),
         };
-        let include = whitelist.into_iter().map(plain).chain(include.iter().map(item)).collect();
-        Self { include, exclude: exclude.iter().map(item).collect() }
+        let include = whitelist
+            .into_iter()
+            .map(plain)
+            .chain(include.iter().map(item))
+            .collect();
+        Self {
+            include,
+            exclude: exclude.iter().map(item).collect(),
+        }
     }
 
     /// Whether a field that is no key becomes a column.
@@ -42,13 +52,26 @@ impl FieldFilter {
 
     /// Refuses an item that fits no field but for its letter case: the field would be left out, or written, against what
     /// was meant. Errors: `Record`.
-    pub fn check<'a>(&self, topic: &str, fields: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
-        for (key, items) in
-            [("fields.whitelist or field.include.list", &self.include), ("field.exclude.list", &self.exclude)]
-        {
-            for item in items.iter().filter(|item| item.topic.as_deref().is_none_or(|only| only == topic)) {
-                let mut alike = fields.clone().filter(|field| field.eq_ignore_ascii_case(&item.field)).peekable();
-                let Some(first) = alike.peek().copied() else { continue };
+    pub fn check<'a>(
+        &self,
+        topic: &str,
+        fields: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<()> {
+        for (key, items) in [
+            ("fields.whitelist or field.include.list", &self.include),
+            ("field.exclude.list", &self.exclude),
+        ] {
+            for item in items
+                .iter()
+                .filter(|item| item.topic.as_deref().is_none_or(|only| only == topic))
+            {
+                let mut alike = fields
+                    .clone()
+                    .filter(|field| field.eq_ignore_ascii_case(&item.field))
+                    .peekable();
+                let Some(first) = alike.peek().copied() else {
+                    continue;
+                };
                 if alike.all(|field| field != item.field) {
                     return Err(Error::record(format!(
                         "{key} names the field {}, and the record has {first}: names of fields count with their letter case",
@@ -67,7 +90,10 @@ impl FieldFilter {
 
     /// Whether that depends on the topic.
     pub fn by_topic(&self) -> bool {
-        self.include.iter().chain(&self.exclude).any(|item| item.topic.is_some())
+        self.include
+            .iter()
+            .chain(&self.exclude)
+            .any(|item| item.topic.is_some())
     }
 }
 
@@ -77,7 +103,12 @@ mod tests {
 
     #[test]
     fn fields_are_taken_or_left_out_by_name_and_topic() {
-        let list = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
+        let list = |items: &[&str]| {
+            items
+                .iter()
+                .map(|item| (*item).to_owned())
+                .collect::<Vec<_>>()
+        };
         let filter = |whitelist: &[&str], include: &[&str], exclude: &[&str]| {
             FieldFilter::new(list(whitelist), &list(include), &list(exclude))
         };
@@ -91,7 +122,11 @@ mod tests {
             (filter(&[], &[], &["a"]), "t", "a", false),
             (filter(&[], &[], &["u:a"]), "t", "a", true),
         ] {
-            assert_eq!(filter.takes(topic, field), want, "{filter:?} {topic} {field}");
+            assert_eq!(
+                filter.takes(topic, field),
+                want,
+                "{filter:?} {topic} {field}"
+            );
         }
         for (filter, is_right) in [
             (filter(&["a"], &[], &[]), true),
@@ -102,9 +137,17 @@ mod tests {
             (filter(&[], &[], &["t:A"]), false),
             (filter(&[], &[], &["u:A"]), true),
         ] {
-            assert_eq!(filter.check("t", ["a", "b"].into_iter()).is_ok(), is_right, "{filter:?}");
+            assert_eq!(
+                filter.check("t", ["a", "b"].into_iter()).is_ok(),
+                is_right,
+                "{filter:?}"
+            );
         }
-        assert!(filter(&["A"], &[], &[]).check("t", ["a", "A"].into_iter()).is_ok());
+        assert!(
+            filter(&["A"], &[], &[])
+                .check("t", ["a", "A"].into_iter())
+                .is_ok()
+        );
         assert!(filter(&[], &[], &[]).is_all() && filter(&[], &["t:a"], &[]).by_topic());
     }
 }

@@ -12,12 +12,20 @@ const TWICE: &str = "the value is a text that holds a JSON object: the producer 
 
 /// What a struct that is no row is.
 pub fn schema(schema: &Schema) -> Option<&'static str> {
-    let name = schema.name.as_deref().filter(|name| name.starts_with("io.debezium."))?;
-    let has_all = |fields: &[&str]| fields.iter().all(|field| schema.field_index(field).is_some());
+    let name = schema
+        .name
+        .as_deref()
+        .filter(|name| name.starts_with("io.debezium."))?;
+    let has_all = |fields: &[&str]| {
+        fields
+            .iter()
+            .all(|field| schema.field_index(field).is_some())
+    };
     if name.ends_with(".SchemaChangeValue") || has_all(&["ddl", "tableChanges"]) {
         return Some(SCHEMA_CHANGE);
     }
-    name.ends_with(".TransactionMetadataValue").then_some(TRANSACTION)
+    name.ends_with(".TransactionMetadataValue")
+        .then_some(TRANSACTION)
 }
 
 /// What a value without a schema is, where it is not what it should be.
@@ -32,7 +40,8 @@ pub fn value(ty: Option<SchemaType>, value: &Value) -> Option<&'static str> {
             if has("ddl") && has("databaseName") {
                 Some(SCHEMA_CHANGE)
             } else {
-                (has("status") && has("event_count") && has("data_collections")).then_some(TRANSACTION)
+                (has("status") && has("event_count") && has("data_collections"))
+                    .then_some(TRANSACTION)
             }
         }
         _ => None,

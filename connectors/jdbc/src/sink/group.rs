@@ -36,7 +36,12 @@ pub struct RowGroup {
 
 impl RowGroup {
     fn of(op: &RowOperation) -> Self {
-        Self { shape: op.shape, delete: op.delete, distinct: false, records: vec![op.record] }
+        Self {
+            shape: op.shape,
+            delete: op.delete,
+            distinct: false,
+            records: vec![op.record],
+        }
     }
 }
 
@@ -91,7 +96,9 @@ pub fn in_order(ops: &[RowOperation]) -> Vec<RowGroup> {
     let mut out: Vec<RowGroup> = Vec::new();
     for op in ops {
         match out.last_mut() {
-            Some(rows) if (rows.shape, rows.delete) == (op.shape, op.delete) => rows.records.push(op.record),
+            Some(rows) if (rows.shape, rows.delete) == (op.shape, op.delete) => {
+                rows.records.push(op.record)
+            }
             _ => out.push(RowGroup::of(op)),
         }
     }
@@ -99,18 +106,31 @@ pub fn in_order(ops: &[RowOperation]) -> Vec<RowGroup> {
 }
 
 /// Splits statements where a key comes a second time: PostgreSQL refuses to change a row twice in one.
-fn without_repeats(statements: Vec<RowGroup>, ops: &[RowOperation], keys: &OperationKeys) -> Vec<RowGroup> {
+fn without_repeats(
+    statements: Vec<RowGroup>,
+    ops: &[RowOperation],
+    keys: &OperationKeys,
+) -> Vec<RowGroup> {
     let mut out = Vec::with_capacity(statements.len());
     let mut at = 0;
     for statement in statements {
         let mut seen = HashSet::new();
-        let mut rows = RowGroup { records: Vec::new(), ..statement };
+        let mut rows = RowGroup {
+            records: Vec::new(),
+            ..statement
+        };
         for record in statement.records {
-            debug_assert_eq!(ops[at].record, record, "statements in order hold the operations in order");
+            debug_assert_eq!(
+                ops[at].record, record,
+                "statements in order hold the operations in order"
+            );
             if !seen.insert(keys.get(at)) {
                 seen.clear();
                 seen.insert(keys.get(at));
-                out.push(RowGroup { records: std::mem::take(&mut rows.records), ..rows });
+                out.push(RowGroup {
+                    records: std::mem::take(&mut rows.records),
+                    ..rows
+                });
             }
             rows.records.push(record);
             at += 1;
@@ -125,7 +145,11 @@ pub fn by_key(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_>
     if !rules.compact {
         return without_repeats(in_order(ops), ops, keys);
     }
-    let alive = if rules.mode == InsertMode::Insert { vec![true; ops.len()] } else { last_writes(ops, keys, rules) };
+    let alive = if rules.mode == InsertMode::Insert {
+        vec![true; ops.len()]
+    } else {
+        last_writes(ops, keys, rules)
+    };
     let mut out = leveled(ops, keys, &alive, rules.identity);
     let ascii = || (0..ops.len()).all(|n| keys.get(n).is_ascii());
     if rules.mode == InsertMode::Insert
@@ -133,12 +157,23 @@ pub fn by_key(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_>
     {
         return out;
     }
-    let place: HashMap<usize, usize> = ops.iter().enumerate().map(|(n, op)| (op.record, n)).collect();
+    let place: HashMap<usize, usize> = ops
+        .iter()
+        .enumerate()
+        .map(|(n, op)| (op.record, n))
+        .collect();
     for rows in &mut out {
-        let class = |record: &usize| place.get(record).map(|&n| class(keys.get(n), rules.identity));
+        let class = |record: &usize| {
+            place
+                .get(record)
+                .map(|&n| class(keys.get(n), rules.identity))
+        };
         // rows locked in one order by all tasks do not deadlock; those that may be one row keep their order
         rows.records.sort_by_cached_key(class);
-        rows.distinct = rows.records.windows(2).all(|pair| class(&pair[0]) != class(&pair[1]));
+        rows.distinct = rows
+            .records
+            .windows(2)
+            .all(|pair| class(&pair[0]) != class(&pair[1]));
     }
     out
 }
@@ -147,7 +182,11 @@ pub fn by_key(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_>
 fn class(key: &[u8], identity: KeyIdentity) -> Cow<'_, [u8]> {
     match identity {
         KeyIdentity::Exact => Cow::Borrowed(key),
-        _ => key.iter().filter(|b| **b > b' ').map(u8::to_ascii_lowercase).collect(),
+        _ => key
+            .iter()
+            .filter(|b| **b > b' ')
+            .map(u8::to_ascii_lowercase)
+            .collect(),
     }
 }
 
@@ -170,7 +209,8 @@ fn last_writes(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_
             alive[p] = false;
             previous = before[p];
         }
-        if rules.mode == InsertMode::Update && !op.delete && previous.is_some_and(|p| ops[p].delete) {
+        if rules.mode == InsertMode::Update && !op.delete && previous.is_some_and(|p| ops[p].delete)
+        {
             // the row is gone: there is nothing to update
             alive[n] = false;
             continue;
@@ -182,15 +222,27 @@ fn last_writes(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_
 }
 
 /// Puts each operation into the first level after those it must follow; operations of one level commute.
-fn leveled(ops: &[RowOperation], keys: &OperationKeys, alive: &[bool], identity: KeyIdentity) -> Vec<RowGroup> {
-    let uniform = ops.iter().all(|op| (op.shape, op.delete) == (ops[0].shape, ops[0].delete));
+fn leveled(
+    ops: &[RowOperation],
+    keys: &OperationKeys,
+    alive: &[bool],
+    identity: KeyIdentity,
+) -> Vec<RowGroup> {
+    let uniform = ops
+        .iter()
+        .all(|op| (op.shape, op.delete) == (ops[0].shape, ops[0].delete));
     if uniform || identity == KeyIdentity::Unknown {
-        let left: Vec<_> = ops.iter().zip(alive).filter_map(|(op, alive)| alive.then_some(*op)).collect();
+        let left: Vec<_> = ops
+            .iter()
+            .zip(alive)
+            .filter_map(|(op, alive)| alive.then_some(*op))
+            .collect();
         return in_order(&left);
     }
     let mut levels: Vec<Vec<RowGroup>> = Vec::new();
     let mut last: HashMap<Vec<u8>, (usize, usize, bool)> = HashMap::with_capacity(ops.len());
-    let folded = identity == KeyIdentity::Text && ops.iter().enumerate().all(|(n, _)| keys.get(n).is_ascii());
+    let folded = identity == KeyIdentity::Text
+        && ops.iter().enumerate().all(|(n, _)| keys.get(n).is_ascii());
     for (n, op) in ops.iter().enumerate().filter(|(n, _)| alive[*n]) {
         let class = match identity {
             KeyIdentity::Exact => class(keys.get(n), identity).into_owned(),
@@ -208,7 +260,10 @@ fn leveled(ops: &[RowOperation], keys: &OperationKeys, alive: &[bool], identity:
             levels.push(Vec::new());
         }
         let level = &mut levels[level];
-        match level.iter_mut().find(|rows| (rows.shape, rows.delete) == (op.shape, op.delete)) {
+        match level
+            .iter_mut()
+            .find(|rows| (rows.shape, rows.delete) == (op.shape, op.delete))
+        {
             Some(rows) => rows.records.push(op.record),
             None => level.push(RowGroup::of(op)),
         }
@@ -220,7 +275,9 @@ fn leveled(ops: &[RowOperation], keys: &OperationKeys, alive: &[bool], identity:
 mod tests {
     use std::collections::{BTreeMap, HashSet};
 
-    use super::{GroupRules, InsertMode, KeyIdentity, OperationKeys, RowGroup, RowOperation, by_key};
+    use super::{
+        GroupRules, InsertMode, KeyIdentity, OperationKeys, RowGroup, RowOperation, by_key,
+    };
 
     /// Columns of the shapes of these tests; the table has 0, 1 and 2.
     const SHAPES: [&[usize]; 3] = [&[0, 1], &[0, 1, 2], &[1, 2]];
@@ -228,13 +285,27 @@ mod tests {
     /// A table: row by key, and what each column holds: the record that wrote it.
     type Table = BTreeMap<String, [Option<usize>; 3]>;
 
-    fn apply(table: &mut Table, mode: InsertMode, delete: bool, shape: usize, key: &str, record: usize, fold: bool) {
-        let key = if fold { key.to_lowercase() } else { key.to_owned() };
+    fn apply(
+        table: &mut Table,
+        mode: InsertMode,
+        delete: bool,
+        shape: usize,
+        key: &str,
+        record: usize,
+        fold: bool,
+    ) {
+        let key = if fold {
+            key.to_lowercase()
+        } else {
+            key.to_owned()
+        };
         if delete {
             table.remove(&key);
             return;
         }
-        let fill = |row: &mut [Option<usize>; 3]| SHAPES[shape].iter().for_each(|&c| row[c] = Some(record));
+        let fill = |row: &mut [Option<usize>; 3]| {
+            SHAPES[shape].iter().for_each(|&c| row[c] = Some(record))
+        };
         match (mode, table.get_mut(&key)) {
             (InsertMode::Upsert | InsertMode::Update, Some(row)) => fill(row),
             (InsertMode::Update, None) | (InsertMode::Insert, Some(_)) => {}
@@ -259,7 +330,17 @@ mod tests {
         }
         let covers = |a: usize, b: usize| SHAPES[b].iter().all(|c| SHAPES[a].contains(c));
         let complete = |s: usize| SHAPES[s].len() == 3;
-        by_key(ops, &keys, &GroupRules { mode, identity, compact, covers: &covers, complete: &complete })
+        by_key(
+            ops,
+            &keys,
+            &GroupRules {
+                mode,
+                identity,
+                compact,
+                covers: &covers,
+                complete: &complete,
+            },
+        )
     }
 
     #[test]
@@ -267,7 +348,11 @@ mod tests {
         let ops = |list: &[(usize, bool)]| {
             list.iter()
                 .enumerate()
-                .map(|(record, &(shape, delete))| RowOperation { record, shape, delete })
+                .map(|(record, &(shape, delete))| RowOperation {
+                    record,
+                    shape,
+                    delete,
+                })
                 .collect::<Vec<_>>()
         };
         let keys = |list: &[&str]| list.iter().map(|k| (*k).to_owned()).collect::<Vec<_>>();
@@ -276,20 +361,39 @@ mod tests {
         assert_eq!(
             plan(&list, &texts, InsertMode::Upsert, KeyIdentity::Exact, true),
             [
-                RowGroup { shape: 1, delete: false, distinct: true, records: vec![3, 1] },
-                RowGroup { shape: 1, delete: true, distinct: true, records: vec![4] }
+                RowGroup {
+                    shape: 1,
+                    delete: false,
+                    distinct: true,
+                    records: vec![3, 1]
+                },
+                RowGroup {
+                    shape: 1,
+                    delete: true,
+                    distinct: true,
+                    records: vec![4]
+                }
             ]
         );
         // inserts keep everything: insert, delete, insert
         let list = ops(&[(1, false), (1, true), (1, false), (1, false)]);
-        let rows = plan(&list, &keys(&["a", "a", "a", "b"]), InsertMode::Insert, KeyIdentity::Exact, true);
+        let rows = plan(
+            &list,
+            &keys(&["a", "a", "a", "b"]),
+            InsertMode::Insert,
+            KeyIdentity::Exact,
+            true,
+        );
         let records: Vec<_> = rows.into_iter().map(|r| r.records).collect();
         assert_eq!(records, [vec![0, 3], vec![1], vec![2]]);
     }
 
     #[test]
     fn statements_have_the_outcome_of_row_by_row() {
-        let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |t| t.as_nanos() as u64) | 1;
+        let seed = std::time::UNIX_EPOCH
+            .elapsed()
+            .map_or(1, |t| t.as_nanos() as u64)
+            | 1;
         println!("seed {seed}");
         let mut state = seed;
         let mut random = move |below: usize| {
@@ -301,42 +405,90 @@ mod tests {
         for round in 0..3000 {
             let fold = random(2) == 0;
             let mode = [InsertMode::Upsert, InsertMode::Update, InsertMode::Insert][random(3)];
-            let alphabet: &[&str] = [&["a", "b", "c", "A", "B"][..], &["a", "b", "é", "É"]][random(2)];
+            let alphabet: &[&str] =
+                [&["a", "b", "c", "A", "B"][..], &["a", "b", "é", "É"]][random(2)];
             let mut table = Table::new();
             for (n, key) in alphabet.iter().enumerate().filter(|_| round % 2 == 0) {
-                apply(&mut table, InsertMode::Insert, false, 1, key, 1000 + n, fold);
+                apply(
+                    &mut table,
+                    InsertMode::Insert,
+                    false,
+                    1,
+                    key,
+                    1000 + n,
+                    fold,
+                );
             }
             let (mut ops, mut texts, mut expected) = (Vec::new(), Vec::new(), table.clone());
             for record in 0..random(14) {
-                let (shape, delete, key) = (random(3), random(3) == 0, alphabet[random(alphabet.len())]);
-                let taken = expected.contains_key(&if fold { key.to_lowercase() } else { key.to_owned() });
+                let (shape, delete, key) =
+                    (random(3), random(3) == 0, alphabet[random(alphabet.len())]);
+                let taken = expected.contains_key(&if fold {
+                    key.to_lowercase()
+                } else {
+                    key.to_owned()
+                });
                 if mode == InsertMode::Insert && !delete && taken {
                     continue;
                 }
                 apply(&mut expected, mode, delete, shape, key, record, fold);
-                ops.push(RowOperation { record, shape, delete });
+                ops.push(RowOperation {
+                    record,
+                    shape,
+                    delete,
+                });
                 texts.push(key.to_owned());
             }
-            let identity = if fold { [KeyIdentity::Text, KeyIdentity::Unknown][random(2)] } else { KeyIdentity::Exact };
+            let identity = if fold {
+                [KeyIdentity::Text, KeyIdentity::Unknown][random(2)]
+            } else {
+                KeyIdentity::Exact
+            };
             let mut seen = table;
             let compact = random(4) > 0;
             for rows in plan(&ops, &texts, mode, identity, compact) {
-                let keys: HashSet<_> =
-                    rows.records.iter().map(|r| &texts[ops.iter().position(|op| op.record == *r).unwrap()]).collect();
+                let keys: HashSet<_> = rows
+                    .records
+                    .iter()
+                    .map(|r| &texts[ops.iter().position(|op| op.record == *r).unwrap()])
+                    .collect();
                 assert!(
-                    keys.len() == rows.records.len() || mode == InsertMode::Insert || identity != KeyIdentity::Exact
+                    keys.len() == rows.records.len()
+                        || mode == InsertMode::Insert
+                        || identity != KeyIdentity::Exact
                 );
                 if rows.distinct {
-                    let fold = |text: &str| if fold { text.to_lowercase() } else { text.to_owned() };
+                    let fold = |text: &str| {
+                        if fold {
+                            text.to_lowercase()
+                        } else {
+                            text.to_owned()
+                        }
+                    };
                     let rows_of: HashSet<_> = keys.iter().map(|key| fold(key)).collect();
-                    assert_eq!(rows_of.len(), rows.records.len(), "seed {seed} round {round}");
+                    assert_eq!(
+                        rows_of.len(),
+                        rows.records.len(),
+                        "seed {seed} round {round}"
+                    );
                 }
                 for record in rows.records {
                     let n = ops.iter().position(|op| op.record == record).unwrap();
-                    apply(&mut seen, mode, rows.delete, rows.shape, &texts[n], record, fold);
+                    apply(
+                        &mut seen,
+                        mode,
+                        rows.delete,
+                        rows.shape,
+                        &texts[n],
+                        record,
+                        fold,
+                    );
                 }
             }
-            assert_eq!(seen, expected, "seed {seed} round {round} {mode:?} {identity:?} {ops:?} {texts:?}");
+            assert_eq!(
+                seen, expected,
+                "seed {seed} round {round} {mode:?} {identity:?} {ops:?} {texts:?}"
+            );
         }
     }
 }

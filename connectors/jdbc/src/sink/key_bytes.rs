@@ -13,7 +13,11 @@ pub fn identity(schema: &Schema, text_is_exact: bool) -> KeyIdentity {
         (LogicalType::Date, _) => KeyIdentity::Exact,
         (
             LogicalType::None,
-            SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32 | SchemaType::Int64 | SchemaType::Boolean,
+            SchemaType::Int8
+            | SchemaType::Int16
+            | SchemaType::Int32
+            | SchemaType::Int64
+            | SchemaType::Boolean,
         ) => KeyIdentity::Exact,
         (LogicalType::None, SchemaType::String) if !text_is_exact => KeyIdentity::Text,
         (LogicalType::None, SchemaType::String | SchemaType::Bytes) => KeyIdentity::Exact,
@@ -27,7 +31,9 @@ pub fn key_bytes(param: &SqlParam<'_>, ordered: bool, out: &mut Vec<u8>) {
     match param {
         SqlParam::Null => out.push(1),
         SqlParam::Bool(flag) => return key_bytes(&SqlParam::I64(i64::from(*flag)), ordered, out),
-        SqlParam::I64(n) if ordered => out.extend_from_slice(&(*n as u64 ^ (1 << 63)).to_be_bytes()),
+        SqlParam::I64(n) if ordered => {
+            out.extend_from_slice(&(*n as u64 ^ (1 << 63)).to_be_bytes())
+        }
         SqlParam::I64(n) => out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),
         SqlParam::U64(n) => out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),
         SqlParam::F32(n) => out.extend_from_slice(n.to_string().as_bytes()),
@@ -60,7 +66,10 @@ mod tests {
             out
         };
         let text = |t: &'static str| SqlParam::Text(t.into());
-        assert_ne!(bytes(&[text("a\0"), text("b")], false), bytes(&[text("a"), text("\0b")], false));
+        assert_ne!(
+            bytes(&[text("a\0"), text("b")], false),
+            bytes(&[text("a"), text("\0b")], false)
+        );
         assert_ne!(bytes(&[text("")], false), bytes(&[SqlParam::Null], false));
         let sorted = [i64::MIN, -1, 0, 1, i64::MAX].map(|n| bytes(&[SqlParam::I64(n)], true));
         assert!(sorted.is_sorted());

@@ -14,8 +14,14 @@ const RETRIES: &str = "Retries";
 
 /// Accepts one of `allowed` written all in lower or all in upper case, as the peers do.
 fn enumerator(text: &str, allowed: &[&str]) -> Result<(), String> {
-    let known = allowed.iter().any(|a| *a == text || a.to_uppercase() == text);
-    if known { Ok(()) } else { Err("Invalid enumerator".to_owned()) }
+    let known = allowed
+        .iter()
+        .any(|a| *a == text || a.to_uppercase() == text);
+    if known {
+        Ok(())
+    } else {
+        Err("Invalid enumerator".to_owned())
+    }
 }
 
 fn insert_mode(text: &str) -> Result<(), String> {
@@ -23,7 +29,11 @@ fn insert_mode(text: &str) -> Result<(), String> {
 }
 
 fn pk_mode(text: &str) -> Result<(), String> {
-    if text == "record_header" { Ok(()) } else { enumerator(text, super::config::PK_MODES) }
+    if text == "record_header" {
+        Ok(())
+    } else {
+        enumerator(text, super::config::PK_MODES)
+    }
 }
 
 /// The places that `kafka.columns` knows.
@@ -31,8 +41,15 @@ pub(super) const ORIGINS: &[&str] = &["topic", "partition", "offset", "timestamp
 
 /// Items `name` or `name:column`.
 pub(super) fn column_items(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
-    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    items.map(|item| item.split_once(':').map_or((item, None), |(name, column)| (name.trim(), Some(column.trim()))))
+    let items = text
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty());
+    items.map(|item| {
+        item.split_once(':').map_or((item, None), |(name, column)| {
+            (name.trim(), Some(column.trim()))
+        })
+    })
 }
 
 fn origins(text: &str) -> Result<(), String> {
@@ -45,33 +62,93 @@ fn origins(text: &str) -> Result<(), String> {
 
 fn header_columns(text: &str) -> Result<(), String> {
     let sound = |(header, column): (&str, Option<&str>)| !header.is_empty() && column != Some("");
-    if column_items(text).all(sound) { Ok(()) } else { Err("Expected items header or header:column".to_owned()) }
+    if column_items(text).all(sound) {
+        Ok(())
+    } else {
+        Err("Expected items header or header:column".to_owned())
+    }
 }
 
 fn table_types(text: &str) -> Result<(), String> {
-    text.split(',').try_for_each(|item| enumerator(item.trim(), &["table", "partitioned table", "view"]))
+    text.split(',')
+        .try_for_each(|item| enumerator(item.trim(), &["table", "partitioned table", "view"]))
 }
 
 fn topic_table_pairs(text: &str) -> Result<(), String> {
-    let sound = |item: &str| item.split_once(':').is_some_and(|(topic, table)| !topic.is_empty() && !table.is_empty());
-    let bad = text.split(',').map(str::trim).any(|item| !item.is_empty() && !sound(item));
-    if bad { Err("Invalid topics to tables mapping".to_owned()) } else { Ok(()) }
+    let sound = |item: &str| {
+        item.split_once(':')
+            .is_some_and(|(topic, table)| !topic.is_empty() && !table.is_empty())
+    };
+    let bad = text
+        .split(',')
+        .map(str::trim)
+        .any(|item| !item.is_empty() && !sound(item));
+    if bad {
+        Err("Invalid topics to tables mapping".to_owned())
+    } else {
+        Ok(())
+    }
 }
 
-const fn flag(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
-    ConfigKey::new(name, ConfigType::Boolean, DefaultValue::Text(default), group, doc)
+const fn flag(
+    name: &'static str,
+    default: &'static str,
+    group: &'static str,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey::new(
+        name,
+        ConfigType::Boolean,
+        DefaultValue::Text(default),
+        group,
+        doc,
+    )
 }
 
-const fn text(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
-    ConfigKey::new(name, ConfigType::String, DefaultValue::Text(default), group, doc)
+const fn text(
+    name: &'static str,
+    default: &'static str,
+    group: &'static str,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey::new(
+        name,
+        ConfigType::String,
+        DefaultValue::Text(default),
+        group,
+        doc,
+    )
 }
 
-const fn list(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
-    ConfigKey::new(name, ConfigType::List, DefaultValue::Text(default), group, doc)
+const fn list(
+    name: &'static str,
+    default: &'static str,
+    group: &'static str,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey::new(
+        name,
+        ConfigType::List,
+        DefaultValue::Text(default),
+        group,
+        doc,
+    )
 }
 
-const fn count(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
-    ConfigKey::new(name, ConfigType::Int, DefaultValue::Text(default), group, doc).check(KeyValidator::AtLeast(0))
+const fn count(
+    name: &'static str,
+    default: &'static str,
+    group: &'static str,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey::new(
+        name,
+        ConfigType::Int,
+        DefaultValue::Text(default),
+        group,
+        doc,
+    )
+    .check(KeyValidator::AtLeast(0))
 }
 
 /// All keys of the sink; forms show them in this order.

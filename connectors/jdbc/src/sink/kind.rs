@@ -57,19 +57,40 @@ pub struct ColumnUses {
 impl KnownColumn {
     /// Of a table's column.
     pub fn new(writing: &dyn WriteDialect, meta: &ColumnMeta, uses: ColumnUses) -> Self {
-        let holds = if uses.items { writing.item_holds(meta) } else { writing.holds(meta) };
-        Self { holds, uses, ty: meta.column_type.clone(), database: writing.database() }
+        let holds = if uses.items {
+            writing.item_holds(meta)
+        } else {
+            writing.holds(meta)
+        };
+        Self {
+            holds,
+            uses,
+            ty: meta.column_type.clone(),
+            database: writing.database(),
+        }
     }
 
     /// What is done to values of that kind.
     pub fn fit(&self, what: What) -> Fit {
         let (holds, ty) = (&self.holds, self.ty.as_str());
-        fit::fit(what, fit::FitColumn { holds, ty, key: self.uses.key, database: self.database })
+        fit::fit(
+            what,
+            fit::FitColumn {
+                holds,
+                ty,
+                key: self.uses.key,
+                database: self.database,
+            },
+        )
     }
 }
 
 /// How values of a schema are bound where the column holds that, and what they are then.
-pub fn kind_of(schema: &Schema, instant: bool, holds: Option<&TargetColumnType>) -> (BindKind, What) {
+pub fn kind_of(
+    schema: &Schema,
+    instant: bool,
+    holds: Option<&TargetColumnType>,
+) -> (BindKind, What) {
     match LogicalType::of(schema) {
         LogicalType::Date => return (BindKind::Date, What::Day),
         LogicalType::Time => return (BindKind::Time, What::OfDay),
@@ -78,7 +99,11 @@ pub fn kind_of(schema: &Schema, instant: bool, holds: Option<&TargetColumnType>)
         LogicalType::Decimal(_) => return (BindKind::Plain, What::Decimal),
         LogicalType::None => {}
     }
-    for (name, what) in [(DATE, What::Day), (TIME, What::OfDay), (DATE_TIME, What::Moment)] {
+    for (name, what) in [
+        (DATE, What::Day),
+        (TIME, What::OfDay),
+        (DATE_TIME, What::Moment),
+    ] {
         if schema.is_named(name) {
             return (BindKind::Plain, what);
         }
@@ -88,10 +113,15 @@ pub fn kind_of(schema: &Schema, instant: bool, holds: Option<&TargetColumnType>)
             return (BindKind::Span(per_second), What::Span);
         }
         // a column with a zone reads the offset of a text itself
-        let zoned =
-            matches!(holds, Some(TargetColumnType::Time { zoned: true } | TargetColumnType::DateTime { zoned: true }));
+        let zoned = matches!(
+            holds,
+            Some(
+                TargetColumnType::Time { zoned: true } | TargetColumnType::DateTime { zoned: true }
+            )
+        );
         match debezium::moment(schema) {
-            Some((debezium::DebeziumType::Zoned | debezium::DebeziumType::ZonedOfDay, _)) if zoned => {}
+            Some((debezium::DebeziumType::Zoned | debezium::DebeziumType::ZonedOfDay, _))
+                if zoned => {}
             Some((meaning, what)) => return (BindKind::Meant(meaning), what),
             None => {}
         }

@@ -28,6 +28,10 @@ impl WriteConnection {
             }
         }
         let here = SessionInfo::of(&mut *session, &*writing).await?;
-        Ok(Self { session, writing, here })
+        Ok(Self {
+            session,
+            writing,
+            here,
+        })
     }
 }

@@ -33,7 +33,8 @@ mod widen;
 mod write;
 
 use connector_api::{
-    Config, ConfigKey, ConfigReport, Plugin, Result, SinkConnector, SinkTask, TopicPartition, async_trait,
+    Config, ConfigKey, ConfigReport, Plugin, Result, SinkConnector, SinkTask, TopicPartition,
+    async_trait,
 };
 
 use self::config::SinkConfig;
@@ -54,7 +55,11 @@ impl Plugin for JdbcSink {
     }
 
     fn other_classes(&self) -> &'static [&'static str] {
-        &[class_defaults::AIVEN_SINK, class_defaults::DEBEZIUM_SINK, class_defaults::REDPANDA_SINK]
+        &[
+            class_defaults::AIVEN_SINK,
+            class_defaults::DEBEZIUM_SINK,
+            class_defaults::REDPANDA_SINK,
+        ]
     }
 
     fn version(&self) -> &'static str {
@@ -83,15 +88,26 @@ impl SinkConnector for JdbcSink {
     }
 
     /// Answers no, as Kafka Connect's JDBC sinks do: there is nothing that a user would have to change besides.
-    async fn alter_offsets(&self, config: &Config, offsets: &[(TopicPartition, Option<i64>)]) -> Result<bool> {
+    async fn alter_offsets(
+        &self,
+        config: &Config,
+        offsets: &[(TopicPartition, Option<i64>)],
+    ) -> Result<bool> {
         let sink = SinkConfig::read(config)?;
         if !sink.exactly_once {
             return Ok(false);
         }
-        let mut link = WriteConnection::open(&ConnectionTarget::of_sink(config)?, sink.connect_options()).await?;
-        let (partitions, next): (Vec<_>, Vec<_>) = offsets.iter().map(|(p, o)| (p.clone(), o.unwrap_or(-1))).unzip();
+        let mut link =
+            WriteConnection::open(&ConnectionTarget::of_sink(config)?, sink.connect_options())
+                .await?;
+        let (partitions, next): (Vec<_>, Vec<_>) = offsets
+            .iter()
+            .map(|(p, o)| (p.clone(), o.unwrap_or(-1)))
+            .unzip();
         let mut ledger = SinkOffsets::new(&sink.cluster, &sink.name, "altered by request");
-        let outcome = ledger.claim(&mut *link.session, &*link.writing, &partitions, Some(&next)).await;
+        let outcome = ledger
+            .claim(&mut *link.session, &*link.writing, &partitions, Some(&next))
+            .await;
         link.session.close().await;
         outcome.map(|_| false)
     }
@@ -102,8 +118,12 @@ impl SinkConnector for JdbcSink {
         if !sink.exactly_once {
             return Ok(false);
         }
-        let mut link = WriteConnection::open(&ConnectionTarget::of_sink(config)?, sink.connect_options()).await?;
-        let outcome = SinkOffsets::new(&sink.cluster, &sink.name, "").reset(&mut *link.session, &*link.writing).await;
+        let mut link =
+            WriteConnection::open(&ConnectionTarget::of_sink(config)?, sink.connect_options())
+                .await?;
+        let outcome = SinkOffsets::new(&sink.cluster, &sink.name, "")
+            .reset(&mut *link.session, &*link.writing)
+            .await;
         link.session.close().await;
         outcome.map(|()| false)
     }

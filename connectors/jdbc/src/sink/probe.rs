@@ -38,7 +38,10 @@ pub async fn probe(config: &Config, report: &mut ConfigReport) {
         // looking makes no file and no database; the connector will
         Ok(place) if driver::would_create(&place).unwrap_or(false) => return,
         Ok(place) if place.creates_database() => {
-            let existing = ConnectOptions { access: AccessMode::Existing, ..options };
+            let existing = ConnectOptions {
+                access: AccessMode::Existing,
+                ..options
+            };
             match WriteConnection::open(&place, existing).await {
                 Err(error) if driver::lacks_its_database(&place, &error) => return,
                 connected => connected,
@@ -54,16 +57,25 @@ pub async fn probe(config: &Config, report: &mut ConfigReport) {
     // What is wrong with other keys stands there already.
     if let Ok(sink) = SinkConfig::read(config) {
         // statements name their tables themselves
-        let topics = if sink.statement.is_some() { Vec::new() } else { topics(config) };
+        let topics = if sink.statement.is_some() {
+            Vec::new()
+        } else {
+            topics(config)
+        };
         if let Err(error) = look(&mut link, &sink, topics, report).await {
             tracing::debug!(%error, "tables and privileges cannot be told");
         }
         // what cannot be parsed has been told
         if let Ok(Some(statements)) = StatementSet::read(&sink, link.writing.database()) {
-            for (key, error) in statement::check(&mut *link.session, &*link.writing, &statements).await {
+            for (key, error) in
+                statement::check(&mut *link.session, &*link.writing, &statements).await
+            {
                 report.error(key, error.message().to_owned());
             }
-            match statements.no_rollback(&mut *link.session, &*link.writing).await {
+            match statements
+                .no_rollback(&mut *link.session, &*link.writing)
+                .await
+            {
                 Ok(text) => tell_no_rollback(&sink, text, report),
                 Err(error) => tracing::debug!(%error, "the tables of statements cannot be told"),
             }
@@ -78,7 +90,12 @@ fn could_not_connect(error: &Error) -> String {
 }
 
 fn topics(config: &Config) -> Vec<&str> {
-    let topics = config.get("topics").unwrap_or_default().split(',').map(str::trim).filter(|topic| !topic.is_empty());
+    let topics = config
+        .get("topics")
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|topic| !topic.is_empty());
     topics.take(TABLES).collect()
 }
 
@@ -93,13 +110,32 @@ async fn look(
     let mut needs = Vec::new();
     for topic in topics {
         // A topic without a table is told by the task; here there is no error that stands for certain.
-        let Ok(id) = sink.naming.table(topic, database) else { continue };
+        let Ok(id) = sink.naming.table(topic, database) else {
+            continue;
+        };
         let target = TargetTable::find(&mut *link.session, sink, &link.here, id).await?;
-        tell_no_rollback(sink, target.meta.as_ref().and_then(|meta| evolve::no_rollback(&*link.writing, meta)), report);
-        add(&mut needs, target.id, &for_rows(sink, target.meta.is_some()));
+        tell_no_rollback(
+            sink,
+            target
+                .meta
+                .as_ref()
+                .and_then(|meta| evolve::no_rollback(&*link.writing, meta)),
+            report,
+        );
+        add(
+            &mut needs,
+            target.id,
+            &for_rows(sink, target.meta.is_some()),
+        );
     }
     if sink.exactly_once {
-        let place = ledger::find(&mut *link.session, &*link.writing, &sink.cluster, &sink.name).await?;
+        let place = ledger::find(
+            &mut *link.session,
+            &*link.writing,
+            &sink.cluster,
+            &sink.name,
+        )
+        .await?;
         let target = TargetTable::find(&mut *link.session, sink, &link.here, place).await?;
         add(&mut needs, target.id, &for_offsets(target.meta.is_some()));
     }
@@ -107,7 +143,9 @@ async fn look(
     needs.dedup();
     if let Some(account) = AccountPrivileges::of(&mut *link.session, database).await? {
         let missing = account.missing(&mut *link.session, &needs).await?;
-        missing.into_iter().for_each(|text| report.error("connection.user", text));
+        missing
+            .into_iter()
+            .for_each(|text| report.error("connection.user", text));
     }
     Ok(())
 }
@@ -132,16 +170,27 @@ fn add(needs: &mut Vec<(TableId, Privilege)>, mut id: TableId, privileges: &[Pri
 fn for_rows(sink: &SinkConfig, exists: bool) -> Vec<Privilege> {
     let wanted = [
         (!exists && sink.auto_create, Privilege::Create),
-        (exists && sink.evolve != SchemaEvolution::Off, Privilege::Alter),
+        (
+            exists && sink.evolve != SchemaEvolution::Off,
+            Privilege::Alter,
+        ),
         (sink.insert_mode != InsertMode::Update, Privilege::Insert),
         (sink.insert_mode != InsertMode::Insert, Privilege::Update),
         (sink.delete_enabled, Privilege::Delete),
     ];
-    wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, privilege)| privilege).collect()
+    wanted
+        .into_iter()
+        .filter(|(wanted, _)| *wanted)
+        .map(|(_, privilege)| privilege)
+        .collect()
 }
 
 /// What exactly-once delivery does with its own table.
 fn for_offsets(exists: bool) -> Vec<Privilege> {
     let rows = [Privilege::Select, Privilege::Insert, Privilege::Update];
-    if exists { rows.to_vec() } else { rows.into_iter().chain([Privilege::Create]).collect() }
+    if exists {
+        rows.to_vec()
+    } else {
+        rows.into_iter().chain([Privilege::Create]).collect()
+    }
 }

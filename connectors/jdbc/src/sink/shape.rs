@@ -79,7 +79,10 @@ pub fn shape(
     (key, value): (&Datum, &Datum),
 ) -> Result<RecordShape> {
     let keys = key_columns(config, table, key.schema.as_ref(), value.schema.as_ref())?;
-    let mut shape = RecordShape { columns: Vec::new(), tombstone: value.value.is_null() };
+    let mut shape = RecordShape {
+        columns: Vec::new(),
+        tombstone: value.value.is_null(),
+    };
     let is_key = |name: &str| keys.iter().position(|k| &*k.name == name);
     let mut placed = vec![false; keys.len()];
     if config.pk_mode == PkMode::Kafka && config.pk_fields.is_empty() {
@@ -88,7 +91,9 @@ pub fn shape(
     }
     let columns = value_columns(config, table, value, &keys)?;
     if !config.fields.is_all() {
-        config.fields.check(topic, columns.iter().map(|column| &*column.name))?;
+        config
+            .fields
+            .check(topic, columns.iter().map(|column| &*column.name))?;
     }
     for column in columns {
         match is_key(&column.name) {
@@ -101,26 +106,44 @@ pub fn shape(
             None => {}
         }
     }
-    let mut rest: Vec<_> = keys.into_iter().zip(placed).filter_map(|(k, placed)| (!placed).then_some(k)).collect();
+    let mut rest: Vec<_> = keys
+        .into_iter()
+        .zip(placed)
+        .filter_map(|(k, placed)| (!placed).then_some(k))
+        .collect();
     rest.sort_by(|a, b| a.name.cmp(&b.name));
     shape.columns.extend(rest);
     if !shape.tombstone {
         let known = |name: &Arc<str>| shape.columns.iter().any(|column| column.name == *name);
-        let more: Vec<_> = config.origins.iter().filter(|column| !known(&column.name)).cloned().collect();
+        let more: Vec<_> = config
+            .origins
+            .iter()
+            .filter(|column| !known(&column.name))
+            .cloned()
+            .collect();
         shape.columns.extend(more);
     }
     for column in &mut shape.columns {
         column.name = config.naming.column(&column.name, database);
     }
     if shape.columns.is_empty() {
-        return Err(Error::record(format!("No fields found using key and value schemas for table: {table}")));
+        return Err(Error::record(format!(
+            "No fields found using key and value schemas for table: {table}"
+        )));
     }
     Ok(shape)
 }
 
 /// Every column the value could fill, key or not.
-fn value_columns(config: &SinkConfig, table: &str, value: &Datum, keys: &[RecordColumn]) -> Result<Vec<RecordColumn>> {
-    let Some(schema) = value.schema.as_ref().filter(|_| !value.value.is_null()) else { return Ok(Vec::new()) };
+fn value_columns(
+    config: &SinkConfig,
+    table: &str,
+    value: &Datum,
+    keys: &[RecordColumn],
+) -> Result<Vec<RecordColumn>> {
+    let Some(schema) = value.schema.as_ref().filter(|_| !value.value.is_null()) else {
+        return Ok(Vec::new());
+    };
     if schema.ty == SchemaType::Struct {
         let column = |(n, f): (usize, &Field)| RecordColumn {
             name: Arc::clone(&f.name),
@@ -139,7 +162,12 @@ fn value_columns(config: &SinkConfig, table: &str, value: &Datum, keys: &[Record
     }
     // other records of the topic may have no value
     let schema = Arc::new(Schema::clone(schema).optional(true));
-    Ok(vec![RecordColumn { name: Arc::from(name), schema, key: false, slot: ValueSlot::Value }])
+    Ok(vec![RecordColumn {
+        name: Arc::from(name),
+        schema,
+        key: false,
+        slot: ValueSlot::Value,
+    }])
 }
 
 fn key_columns(
@@ -169,15 +197,26 @@ fn key_columns(
                 )));
             };
             let name = Arc::from(name.as_str());
-            Ok(vec![RecordColumn { name, schema: Arc::clone(schema), key: true, slot: ValueSlot::Key }])
+            Ok(vec![RecordColumn {
+                name,
+                schema: Arc::clone(schema),
+                key: true,
+                slot: ValueSlot::Key,
+            }])
         }
-        PkMode::RecordHeader => Ok(config.pk_fields.iter().map(|name| header_column(name, name, true)).collect()),
+        PkMode::RecordHeader => Ok(config
+            .pk_fields
+            .iter()
+            .map(|name| header_column(name, name, true))
+            .collect()),
         PkMode::RecordValue => match value {
             Some(schema) if schema.ty == SchemaType::Struct => {
                 fields_of(schema, &config.pk_fields, ValueSlot::ValueField)
                     .map_err(|field| absent(config, table, "RECORD_VALUE", "value", &field))
             }
-            _ => Err(Error::record("pk.mode record_value is not supported with String value schemas")),
+            _ => Err(Error::record(
+                "pk.mode record_value is not supported with String value schemas",
+            )),
         },
     }
 }
@@ -200,28 +239,61 @@ fn kafka_columns(config: &SinkConfig, table: &str) -> Result<Vec<RecordColumn>> 
         (ValueSlot::Partition, SchemaType::Int32),
         (ValueSlot::Offset, SchemaType::Int64),
     ];
-    let column =
-        |(name, (slot, ty))| RecordColumn { name: Arc::from(name), schema: Arc::new(Schema::of(ty)), key: true, slot };
+    let column = |(name, (slot, ty))| RecordColumn {
+        name: Arc::from(name),
+        schema: Arc::new(Schema::of(ty)),
+        key: true,
+        slot,
+    };
     Ok(names.into_iter().zip(slots).map(column).collect())
 }
 
 /// A column that holds a header.
 pub fn header_column(header: &str, column: &str, key: bool) -> RecordColumn {
     let schema = Arc::new(Schema::of(SchemaType::String).optional(!key));
-    RecordColumn { name: Arc::from(column), schema, key, slot: ValueSlot::Header(Arc::from(header)) }
+    RecordColumn {
+        name: Arc::from(column),
+        schema,
+        key,
+        slot: ValueSlot::Header(Arc::from(header)),
+    }
 }
 
 /// A column that holds where a record came from: `topic`, `partition`, `offset` or `timestamp`.
 pub fn origin_column(origin: &str, column: Option<&str>) -> Option<RecordColumn> {
     let (slot, name, schema) = match origin {
-        "topic" => (ValueSlot::Topic, KAFKA_COLUMNS[0], Schema::of(SchemaType::String)),
-        "partition" => (ValueSlot::Partition, KAFKA_COLUMNS[1], Schema::of(SchemaType::Int32)),
-        "offset" => (ValueSlot::Offset, KAFKA_COLUMNS[2], Schema::of(SchemaType::Int64)),
-        "timestamp" => (ValueSlot::Timestamp, "__connect_timestamp", Schema::timestamp()),
+        "topic" => (
+            ValueSlot::Topic,
+            KAFKA_COLUMNS[0],
+            Schema::of(SchemaType::String),
+        ),
+        "partition" => (
+            ValueSlot::Partition,
+            KAFKA_COLUMNS[1],
+            Schema::of(SchemaType::Int32),
+        ),
+        "offset" => (
+            ValueSlot::Offset,
+            KAFKA_COLUMNS[2],
+            Schema::of(SchemaType::Int64),
+        ),
+        "timestamp" => (
+            ValueSlot::Timestamp,
+            "__connect_timestamp",
+            Schema::timestamp(),
+        ),
         _ => return None,
     };
-    let (name, schema) = (Arc::from(column.unwrap_or(name)), Arc::new(schema.optional(true)));
-    Some(RecordColumn { name, schema, key: false, slot })
+    let (name, schema) = (
+        Arc::from(column.unwrap_or(name)),
+        Arc::new(schema.optional(true)),
+    );
+    Some(RecordColumn {
+        name,
+        schema,
+        key: false,
+        slot,
+    })
 }
 
 /// The named fields of a struct schema, or all of them. `Err` is the name that is absent.
@@ -237,7 +309,12 @@ fn fields_of(
         slot: slot(n),
     };
     if names.is_empty() {
-        return Ok(schema.fields.iter().enumerate().map(|(n, f)| column(n, f)).collect());
+        return Ok(schema
+            .fields
+            .iter()
+            .enumerate()
+            .map(|(n, f)| column(n, f))
+            .collect());
     }
     let find = |name: &String| match schema.field_index(name) {
         Some(n) => Ok(column(n, &schema.fields[n])),
@@ -258,11 +335,22 @@ fn absent(config: &SinkConfig, table: &str, mode: &str, part: &str, field: &str)
 /// unless it deletes. Errors: `Record`.
 pub fn check_record(config: &SinkConfig, record: &SinkRecord) -> Result<()> {
     let value = &record.record.value;
-    let text = value.schema.as_ref().is_some_and(|s| s.ty == SchemaType::String);
-    let structured = value.schema.as_ref().is_some_and(|s| s.ty == SchemaType::Struct);
+    let text = value
+        .schema
+        .as_ref()
+        .is_some_and(|s| s.ty == SchemaType::String);
+    let structured = value
+        .schema
+        .as_ref()
+        .is_some_and(|s| s.ty == SchemaType::Struct);
     let present = !value.value.is_null();
     if !(present && (text || structured) || !present && config.delete_enabled) {
-        return Err(unfit(config, record, "value", "Struct or String value and non-null Struct or String schema"));
+        return Err(unfit(
+            config,
+            record,
+            "value",
+            "Struct or String value and non-null Struct or String schema",
+        ));
     }
     if present && text {
         let mut options = Vec::new();
@@ -282,18 +370,36 @@ pub fn check_record(config: &SinkConfig, record: &SinkRecord) -> Result<()> {
         }
     }
     let key = &record.record.key;
-    let keyed = key.schema.as_ref().is_some_and(|s| !matches!(s.ty, SchemaType::Array | SchemaType::Map))
+    let keyed = key
+        .schema
+        .as_ref()
+        .is_some_and(|s| !matches!(s.ty, SchemaType::Array | SchemaType::Map))
         && !key.value.is_null();
     if !keyed && (config.pk_mode == PkMode::RecordKey || config.delete_enabled) {
-        return Err(unfit(config, record, "key", "key and non-null Struct or primitive key schema"));
+        return Err(unfit(
+            config,
+            record,
+            "key",
+            "key and non-null Struct or primitive key schema",
+        ));
     }
     Ok(())
 }
 
 fn unfit(config: &SinkConfig, record: &SinkRecord, part: &str, needs: &str) -> Error {
-    let datum = if part == "key" { &record.record.key } else { &record.record.value };
-    let schema = datum.schema.as_ref().map_or_else(|| "null".to_owned(), |s| s.ty.name().to_ascii_lowercase());
-    let timestamp = record.record.timestamp_ms.map_or_else(|| "null".to_owned(), |t| t.to_string());
+    let datum = if part == "key" {
+        &record.record.key
+    } else {
+        &record.record.value
+    };
+    let schema = datum
+        .schema
+        .as_ref()
+        .map_or_else(|| "null".to_owned(), |s| s.ty.name().to_ascii_lowercase());
+    let timestamp = record
+        .record
+        .timestamp_ms
+        .map_or_else(|| "null".to_owned(), |t| t.to_string());
     let is = foreign::value(datum.schema.as_ref().map(|schema| schema.ty), &datum.value);
     let hint = is.map_or_else(String::new, |is| format!(" Most likely {is}."));
     Error::record(format!(

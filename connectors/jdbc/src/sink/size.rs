@@ -72,13 +72,23 @@ mod tests {
     #[test]
     fn a_statement_is_taken_up_to_the_last_byte() {
         let text = "x".repeat(1000);
-        let params = [SqlParam::I64(1), SqlParam::Null, SqlParam::Text(text.as_str().into())];
-        let largest = |bytes| SizeLimits { bytes, is_set: true };
+        let params = [
+            SqlParam::I64(1),
+            SqlParam::Null,
+            SqlParam::Text(text.as_str().into()),
+        ];
+        let largest = |bytes| SizeLimits {
+            bytes,
+            is_set: true,
+        };
         // header, NULL flags, types, the number, the text with its length
         let bytes = 11 + 1 + 6 + 8 + 1003;
         assert!(largest(bytes).takes(&params).is_ok());
         let error = largest(bytes - 1).takes(&params).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Record);
-        assert!(error.message().contains("1029 bytes") && error.message().contains("max_allowed_packet is 1028"));
+        assert!(
+            error.message().contains("1029 bytes")
+                && error.message().contains("max_allowed_packet is 1028")
+        );
     }
 }

@@ -95,7 +95,9 @@ impl WritePlan {
 
     /// What an UPDATE sets.
     pub fn set(&self) -> &[ColumnBinder] {
-        &self.values[..self.values.partition_point(|binder| !binder.always_numbered)]
+        &self.values[..self
+            .values
+            .partition_point(|binder| !binder.always_numbered)]
     }
 
     /// Whether rows that are there are changed by the statement that inserts.
@@ -105,17 +107,35 @@ impl WritePlan {
 
     /// Whether its columns include those of another shape.
     pub fn covers(&self, other: &Self) -> bool {
-        let has = |name: &str| self.keys.iter().chain(&self.values).any(|b| &*b.name == name);
+        let has = |name: &str| {
+            self.keys
+                .iter()
+                .chain(&self.values)
+                .any(|b| &*b.name == name)
+        };
         other.keys.iter().chain(&other.values).all(|b| has(&b.name))
     }
 
     /// The SQL text for that many rows.
-    pub fn sql(&mut self, writing: &dyn WriteDialect, table: &TableId, verb: StatementVerb, rows: usize) -> Arc<str> {
+    pub fn sql(
+        &mut self,
+        writing: &dyn WriteDialect,
+        table: &TableId,
+        verb: StatementVerb,
+        rows: usize,
+    ) -> Arc<str> {
         let (keys, values, upsert) = (&self.keys, &self.values, self.upsert);
         let text = self.statements.entry((verb, rows)).or_insert_with(|| {
             let keys: Vec<_> = keys.iter().map(ColumnBinder::place).collect();
-            let all: Vec<_> = keys.iter().copied().chain(values.iter().map(ColumnBinder::place)).collect();
-            let columns = StatementColumns { keys: &keys, all: &all };
+            let all: Vec<_> = keys
+                .iter()
+                .copied()
+                .chain(values.iter().map(ColumnBinder::place))
+                .collect();
+            let columns = StatementColumns {
+                keys: &keys,
+                all: &all,
+            };
             Arc::from(match verb {
                 StatementVerb::Insert => writing.insert(table, columns, rows, upsert),
                 StatementVerb::Update => writing.update(table, columns),
@@ -147,11 +167,21 @@ impl SessionInfo {
         let cell = |n: usize| rows.first().and_then(|row| row.get(n));
         let text = |n: usize| cell(n).and_then(Value::as_str).map(str::to_owned);
         let most = writing.dialect().limits().packet;
-        let packet = cell(2).and_then(Value::as_i64).and_then(|n| usize::try_from(n).ok());
+        let packet = cell(2)
+            .and_then(Value::as_i64)
+            .and_then(|n| usize::try_from(n).ok());
         // a packet of max_allowed_packet bytes is one too large
         let told = packet.map(|bytes| bytes.saturating_sub(1));
-        let largest = SizeLimits { bytes: told.unwrap_or(writing.dialect().limits().largest), is_set: told.is_some() };
-        Ok(Self { catalog: text(0), schema: text(1), packet: packet.unwrap_or(most), largest })
+        let largest = SizeLimits {
+            bytes: told.unwrap_or(writing.dialect().limits().largest),
+            is_set: told.is_some(),
+        };
+        Ok(Self {
+            catalog: text(0),
+            schema: text(1),
+            packet: packet.unwrap_or(most),
+            largest,
+        })
     }
 }
 
@@ -171,7 +201,12 @@ pub struct TargetTable {
 
 impl TargetTable {
     /// A table by its name, which may lack its qualifiers.
-    pub async fn find(session: &mut dyn Session, config: &SinkConfig, here: &SessionInfo, id: TableId) -> Result<Self> {
+    pub async fn find(
+        session: &mut dyn Session,
+        config: &SinkConfig,
+        here: &SessionInfo,
+        id: TableId,
+    ) -> Result<Self> {
         let meta = session.table(&id).await?;
         let id = match &meta {
             Some(meta) => meta.id.clone(),
@@ -181,7 +216,14 @@ impl TargetTable {
                 table: id.table,
             },
         };
-        Ok(Self { id, meta, plans: Vec::new(), last: 0, time: Arc::new(config.time.clone()), began_with_delete: false })
+        Ok(Self {
+            id,
+            meta,
+            plans: Vec::new(),
+            last: 0,
+            time: Arc::new(config.time.clone()),
+            began_with_delete: false,
+        })
     }
 
     /// Whether the table is another than the one that plans were made for. Reads it again.
@@ -195,10 +237,25 @@ impl TargetTable {
 
     /// Whether its unique indexes are others than those that plans were made for, where the database would not say so when
     /// rows are written. Asks for them.
-    pub async fn has_other_keys(&self, session: &mut dyn Session, writing: &dyn WriteDialect) -> Result<bool> {
-        let (Some(keys), Some(meta)) = (writing.keys_sql(), &self.meta) else { return Ok(false) };
-        let catalog = meta.id.catalog.as_deref().map_or(SqlParam::Null, |catalog| SqlParam::Text(catalog.into()));
-        let rows = session.query(keys.sql, &[catalog, SqlParam::Text(meta.id.table.as_str().into())]).await?;
+    pub async fn has_other_keys(
+        &self,
+        session: &mut dyn Session,
+        writing: &dyn WriteDialect,
+    ) -> Result<bool> {
+        let (Some(keys), Some(meta)) = (writing.keys_sql(), &self.meta) else {
+            return Ok(false);
+        };
+        let catalog = meta
+            .id
+            .catalog
+            .as_deref()
+            .map_or(SqlParam::Null, |catalog| SqlParam::Text(catalog.into()));
+        let rows = session
+            .query(
+                keys.sql,
+                &[catalog, SqlParam::Text(meta.id.table.as_str().into())],
+            )
+            .await?;
         Ok(!(keys.are)(&rows, meta.keys()))
     }
 
@@ -212,23 +269,45 @@ impl TargetTable {
         writing: &dyn WriteDialect,
         source: PlanSource<'_>,
     ) -> Result<Option<usize>> {
-        if self.plans.get(self.last).is_some_and(|plan| plan.is_of(source, Arc::ptr_eq)) {
+        if self
+            .plans
+            .get(self.last)
+            .is_some_and(|plan| plan.is_of(source, Arc::ptr_eq))
+        {
             return Ok(Some(self.last));
         }
-        if let Some(n) = self.plans.iter().position(|plan| plan.is_of(source, |a, b| a == b)) {
+        if let Some(n) = self
+            .plans
+            .iter()
+            .position(|plan| plan.is_of(source, |a, b| a == b))
+        {
             self.last = n;
             return Ok(Some(n));
         }
         let PlanSource { topic, key, value } = source;
-        let named = |value: &Datum| shape(config, writing.database(), (topic, &self.id.table), (key, value));
+        let named = |value: &Datum| {
+            shape(
+                config,
+                writing.database(),
+                (topic, &self.id.table),
+                (key, value),
+            )
+        };
         let mut shape = named(value)?;
         if shape.tombstone && self.meta.is_none() && config.auto_create {
-            let Some(schema) = value.schema.as_ref().filter(|schema| schema.ty == SchemaType::Struct) else {
+            let Some(schema) = value
+                .schema
+                .as_ref()
+                .filter(|schema| schema.ty == SchemaType::Struct)
+            else {
                 self.began_with_delete = true;
                 return Ok(None);
             };
             // a deletion that tells what rows look like
-            let row = named(&Datum::new(Arc::clone(schema), Value::Struct(Box::default())))?;
+            let row = named(&Datum::new(
+                Arc::clone(schema),
+                Value::Struct(Box::default()),
+            ))?;
             self.fit(session, config, writing, &row).await?;
         }
         if self.began_with_delete && self.meta.is_none() {
@@ -269,8 +348,12 @@ impl TargetTable {
                 self.id = meta.id.clone();
             }
         }
-        let failure = failure.unwrap_or_else(|| Error::config("the table is not what was asked for"));
-        Err(failure.context(format!("table {} cannot be made to fit its records", self.id)))
+        let failure =
+            failure.unwrap_or_else(|| Error::config("the table is not what was asked for"));
+        Err(failure.context(format!(
+            "table {} cannot be made to fit its records",
+            self.id
+        )))
     }
 
     /// Makes columns hold what the shape's schemas ask for.
@@ -281,12 +364,17 @@ impl TargetTable {
         writing: &dyn WriteDialect,
         shape: &RecordShape,
     ) -> Result<()> {
-        let Some(meta) = self.meta.as_ref().filter(|meta| config.evolve == SchemaEvolution::Widen && !meta.is_view)
+        let Some(meta) = self
+            .meta
+            .as_ref()
+            .filter(|meta| config.evolve == SchemaEvolution::Widen && !meta.is_view)
         else {
             return Ok(());
         };
         let changes = widen::by_shape(config, writing, meta, shape);
-        let Err(failure) = self.change(session, writing, changes).await else { return Ok(()) };
+        let Err(failure) = self.change(session, writing, changes).await else {
+            return Ok(());
+        };
         // another task may have done it
         let meta = self.meta.as_ref();
         if meta.is_some_and(|meta| widen::by_shape(config, writing, meta, shape).is_empty()) {
@@ -305,17 +393,35 @@ impl TargetTable {
         record: &SinkRecord,
     ) -> Result<()> {
         let lengths = self.excess(plan, record);
-        let Some(meta) = self.meta.as_ref().filter(|meta| !lengths.is_empty() && !meta.is_view) else { return Ok(()) };
+        let Some(meta) = self
+            .meta
+            .as_ref()
+            .filter(|meta| !lengths.is_empty() && !meta.is_view)
+        else {
+            return Ok(());
+        };
         let changes = widen::by_length(writing, meta, &lengths);
-        let Err(failure) = self.change(session, writing, changes).await else { return Ok(()) };
+        let Err(failure) = self.change(session, writing, changes).await else {
+            return Ok(());
+        };
         // another task may have done it
-        if self.excess(plan, record).is_empty() { Ok(()) } else { Err(failure) }
+        if self.excess(plan, record).is_empty() {
+            Ok(())
+        } else {
+            Err(failure)
+        }
     }
 
     /// Columns for which values of the record are too long, and their lengths.
     fn excess(&self, plan: usize, record: &SinkRecord) -> Vec<(String, u64)> {
-        let binders = self.plans.get(plan).into_iter().flat_map(|plan| plan.keys.iter().chain(&plan.values));
-        binders.filter_map(|binder| Some((binder.name.to_string(), binder.excess(record)?))).collect()
+        let binders = self
+            .plans
+            .get(plan)
+            .into_iter()
+            .flat_map(|plan| plan.keys.iter().chain(&plan.values));
+        binders
+            .filter_map(|binder| Some((binder.name.to_string(), binder.excess(record)?)))
+            .collect()
     }
 
     async fn change(
@@ -342,7 +448,9 @@ impl TargetTable {
                 tracing::info!(table = %self.id, sql, "widening the target");
                 session.run(&sql).await.map(drop)
             }
-            None => Err(Error::config("its definition does not show the columns that are to be widened")),
+            None => Err(Error::config(
+                "its definition does not show the columns that are to be widened",
+            )),
         };
         self.meta = session.table(&self.id).await?;
         if let Some(meta) = &self.meta {
@@ -355,7 +463,12 @@ impl TargetTable {
                 plan.statements.clear();
             }
         }
-        changed.map_err(|error| error.context(format!("table {} cannot be widened for its records", self.id)))
+        changed.map_err(|error| {
+            error.context(format!(
+                "table {} cannot be widened for its records",
+                self.id
+            ))
+        })
     }
 
     fn compile(
@@ -373,12 +486,20 @@ impl TargetTable {
                 "Write to table '{}' in {} mode requires key field names to be known, check the primary key \
                  configuration",
                 evolve::shown(&self.id),
-                if config.insert_mode == InsertMode::Upsert { "UPSERT" } else { "UPDATE" },
+                if config.insert_mode == InsertMode::Upsert {
+                    "UPSERT"
+                } else {
+                    "UPDATE"
+                },
             )));
         }
         let exact = writing.text_keys_are_exact();
         let identity_of = |(c, key): (&RecordColumn, &ColumnBinder)| {
-            if key.may_merge() { KeyIdentity::Unknown } else { identity(&c.schema, exact) }
+            if key.may_merge() {
+                KeyIdentity::Unknown
+            } else {
+                identity(&c.schema, exact)
+            }
         };
         let identities = shape.keys().zip(&keys).map(identity_of).collect::<Vec<_>>();
         let by_column = config.insert_mode == InsertMode::Upsert && self.lacks_index_of(shape);
@@ -390,13 +511,23 @@ impl TargetTable {
             InsertMode::Upsert => Some(UpsertAction::Plain),
             InsertMode::Insert | InsertMode::Update => None,
         };
-        let copied = config.insert_mode == InsertMode::Insert && self.meta.as_ref().is_some_and(|m| !m.only_insert);
+        let copied = config.insert_mode == InsertMode::Insert
+            && self.meta.as_ref().is_some_and(|m| !m.only_insert);
         // no database takes a value for a column that it computes by itself
-        let given = shape.values().filter(|c| !meta(c).is_some_and(|m| m.generated));
+        let given = shape
+            .values()
+            .filter(|c| !meta(c).is_some_and(|m| m.generated));
         let mut values: Vec<ColumnBinder> = given.map(bind).collect();
         values.sort_by_key(|binder| binder.always_numbered);
-        let places: Vec<_> = keys.iter().chain(&values).map(ColumnBinder::place).collect();
-        let copy = copied.then(|| writing.copy(&self.id, &places)).flatten().map(Arc::from);
+        let places: Vec<_> = keys
+            .iter()
+            .chain(&values)
+            .map(ColumnBinder::place)
+            .collect();
+        let copy = copied
+            .then(|| writing.copy(&self.id, &places))
+            .flatten()
+            .map(Arc::from);
         Ok(WritePlan {
             copy,
             topic: config.fields.by_topic().then(|| Arc::clone(topic)),
@@ -424,37 +555,61 @@ impl TargetTable {
     /// Whether no unique index lies within the columns of a shape, so that its rows never meet one that is there.
     fn lacks_index_of(&self, shape: &RecordShape) -> bool {
         let Some(meta) = &self.meta else { return false };
-        let filled =
-            |name: &String| shape.columns.iter().any(|c| meta.column(&c.name).is_some_and(|m| m.name == *name));
+        let filled = |name: &String| {
+            shape
+                .columns
+                .iter()
+                .any(|c| meta.column(&c.name).is_some_and(|m| m.name == *name))
+        };
         let within = |index: &Vec<String>| !index.is_empty() && index.iter().all(filled);
         !within(&meta.primary_key) && !meta.unique.iter().any(within)
     }
 
     /// Whether rows can collide on something else than their primary key.
     pub fn has_other_unique(&self) -> bool {
-        self.meta.as_ref().is_some_and(|m| !m.unique.is_empty() || m.unique_in_part)
+        self.meta
+            .as_ref()
+            .is_some_and(|m| !m.unique.is_empty() || m.unique_in_part)
     }
 
     /// Whether a plan fills every column of the table.
     pub fn is_complete(&self, plan: usize) -> bool {
-        let (Some(meta), Some(plan)) = (&self.meta, self.plans.get(plan)) else { return false };
+        let (Some(meta), Some(plan)) = (&self.meta, self.plans.get(plan)) else {
+            return false;
+        };
         // a key may then have several rows, which an upsert would all keep
         if plan.by_column {
             return false;
         }
-        let has = |name: &str| plan.keys.iter().chain(&plan.values).any(|b| *b.name == *name);
+        let has = |name: &str| {
+            plan.keys
+                .iter()
+                .chain(&plan.values)
+                .any(|b| *b.name == *name)
+        };
         meta.columns.iter().all(|c| c.generated || has(&c.name))
     }
 
     /// How far keys identify rows, whatever the shape of the record.
     pub fn identity(&self, used: &[usize]) -> KeyIdentity {
         let mut plans = used.iter().filter_map(|&n| self.plans.get(n));
-        let Some(first) = plans.next() else { return KeyIdentity::Exact };
+        let Some(first) = plans.next() else {
+            return KeyIdentity::Exact;
+        };
         let alike = |p: &WritePlan| {
-            let names = |p: &WritePlan| p.keys.iter().map(|b| Arc::clone(&b.name)).collect::<Vec<_>>();
+            let names = |p: &WritePlan| {
+                p.keys
+                    .iter()
+                    .map(|b| Arc::clone(&b.name))
+                    .collect::<Vec<_>>()
+            };
             p.identity == first.identity && names(p) == names(first)
         };
-        if plans.all(alike) { first.identity } else { KeyIdentity::Unknown }
+        if plans.all(alike) {
+            first.identity
+        } else {
+            KeyIdentity::Unknown
+        }
     }
 }
 
@@ -468,5 +623,8 @@ fn loosest(a: KeyIdentity, b: KeyIdentity) -> KeyIdentity {
 
 /// Whether keys can repeat in a batch: not where there are none, or each record's place is its key.
 pub fn keys_repeat(config: &SinkConfig) -> bool {
-    matches!(config.pk_mode, PkMode::RecordKey | PkMode::RecordValue | PkMode::RecordHeader)
+    matches!(
+        config.pk_mode,
+        PkMode::RecordKey | PkMode::RecordValue | PkMode::RecordHeader
+    )
 }

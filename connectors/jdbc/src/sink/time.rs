@@ -14,7 +14,11 @@ const GREGORIAN_FROM: i64 = -141_427;
 impl TimeRules {
     /// `yyyy-MM-dd` of a day. Unless dates are in UTC, it is the zone's day at midnight UTC.
     pub(super) fn date(&self, days: i64) -> String {
-        let offset = if self.date_in_utc { 0 } else { self.zone.offset_at(days.saturating_mul(DAY_SECONDS)) };
+        let offset = if self.date_in_utc {
+            0
+        } else {
+            self.zone.offset_at(days.saturating_mul(DAY_SECONDS))
+        };
         let mut out = String::with_capacity(10);
         write_date(days + offset.div_euclid(DAY_SECONDS), self.julian, &mut out);
         out
@@ -61,7 +65,10 @@ fn write_time(units: i64, per_second: i64, out: &mut String) {
     let (seconds, fraction) = (units / per_second, units % per_second);
     let digits = per_second.ilog10() as usize;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let _ = write!(out, "{hours:02}:{minutes:02}:{seconds:02}.{fraction:0digits$}");
+    let _ = write!(
+        out,
+        "{hours:02}:{minutes:02}:{seconds:02}.{fraction:0digits$}"
+    );
 }
 
 /// Year, month and day of a day number (the algorithm of civil-from-days, with March as the first month).
@@ -79,7 +86,11 @@ fn civil(days: i64, julian: bool) -> (i64, i64, i64) {
     };
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     (year + i64::from(month <= 2), month, day)
 }
 
@@ -89,7 +100,10 @@ pub(super) fn parse_instant(text: &str, per_second: i64) -> Option<i64> {
     let zoned = text.parse::<jiff::Timestamp>().ok();
     let at = zoned.or_else(|| {
         let local = text.parse::<jiff::civil::DateTime>().ok()?;
-        local.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp())
+        local
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()
+            .map(|z| z.timestamp())
     })?;
     i64::try_from(at.as_nanosecond() / i128::from(1_000_000_000 / per_second)).ok()
 }
@@ -126,30 +140,54 @@ mod tests {
             (-247_205, "1293-02-26", "1293-03-05"),
             (-171_596, "1500-02-29", "1500-03-10"),
         ] {
-            assert_eq!((legacy.date(days).as_str(), iso.date(days).as_str()), (want_legacy, want_iso));
+            assert_eq!(
+                (legacy.date(days).as_str(), iso.date(days).as_str()),
+                (want_legacy, want_iso)
+            );
         }
     }
 
     #[test]
     fn instants_are_shown_in_the_zone() {
         let (tokyo, new_york) = (rules("Asia/Tokyo", true), rules("America/New_York", true));
-        assert_eq!(tokyo.timestamp(1_700_000_000_123, 1000), "2023-11-15 07:13:20.123");
-        assert_eq!(new_york.timestamp(1_700_000_000_123, 1000), "2023-11-14 17:13:20.123");
+        assert_eq!(
+            tokyo.timestamp(1_700_000_000_123, 1000),
+            "2023-11-15 07:13:20.123"
+        );
+        assert_eq!(
+            new_york.timestamp(1_700_000_000_123, 1000),
+            "2023-11-14 17:13:20.123"
+        );
         assert_eq!(tokyo.time(3_600_000), "10:00:00.000");
         assert_eq!(new_york.time(3_600_000), "20:00:00.000");
-        let in_utc = TimeRules { date_in_utc: true, ..new_york.clone() };
-        assert_eq!((new_york.date(0).as_str(), in_utc.date(0).as_str()), ("1969-12-31", "1970-01-01"));
+        let in_utc = TimeRules {
+            date_in_utc: true,
+            ..new_york.clone()
+        };
+        assert_eq!(
+            (new_york.date(0).as_str(), in_utc.date(0).as_str()),
+            ("1969-12-31", "1970-01-01")
+        );
         let utc = rules("UTC", true);
         assert_eq!(utc.timestamp(-1, 1000), "1969-12-31 23:59:59.999");
-        assert_eq!(utc.timestamp(1_700_000_000_123_456, 1_000_000), "2023-11-14 22:13:20.123456");
+        assert_eq!(
+            utc.timestamp(1_700_000_000_123_456, 1_000_000),
+            "2023-11-14 22:13:20.123456"
+        );
         assert_eq!(utc.time(86_399_999), "23:59:59.999");
     }
 
     #[test]
     fn texts_with_offsets_are_instants() {
         let micros = |text| parse_instant(text, 1_000_000);
-        assert_eq!(micros("2023-11-14T22:13:20.123456Z"), Some(1_700_000_000_123_456));
-        assert_eq!(micros("2023-11-15T07:13:20+09:00"), Some(1_700_000_000_000_000));
+        assert_eq!(
+            micros("2023-11-14T22:13:20.123456Z"),
+            Some(1_700_000_000_123_456)
+        );
+        assert_eq!(
+            micros("2023-11-15T07:13:20+09:00"),
+            Some(1_700_000_000_000_000)
+        );
         assert_eq!(micros("2023-11-14 22:13:20"), Some(1_700_000_000_000_000));
         assert_eq!(micros("yesterday"), None);
     }

@@ -17,22 +17,42 @@ pub fn by_shape(
 ) -> Vec<ColumnWidening> {
     let mut out = Vec::new();
     for column in &shape.columns {
-        let Some(known) = meta.column(&column.name) else { continue };
+        let Some(known) = meta.column(&column.name) else {
+            continue;
+        };
         let instant = !column.key && config.time.fields.contains(&*column.name);
-        let ty = if instant { None } else { wider(writing, known, &column.schema) };
+        let ty = if instant {
+            None
+        } else {
+            wider(writing, known, &column.schema)
+        };
         let nullable = !column.key && column.schema.optional && loosens(writing, known);
         if ty.is_some() || nullable {
-            out.push(ColumnWidening { column: known.clone(), ty, nullable });
+            out.push(ColumnWidening {
+                column: known.clone(),
+                ty,
+                nullable,
+            });
         }
     }
     // a field that records no longer have is NULL from now on
     if !shape.tombstone && config.insert_mode != InsertMode::Update {
         let filled = |known: &ColumnMeta| {
-            shape.columns.iter().any(|column| meta.column(&column.name).is_some_and(|c| c.name == known.name))
+            shape.columns.iter().any(|column| {
+                meta.column(&column.name)
+                    .is_some_and(|c| c.name == known.name)
+            })
         };
-        let without = meta.columns.iter().filter(|known| known.default.is_none() && !filled(known));
+        let without = meta
+            .columns
+            .iter()
+            .filter(|known| known.default.is_none() && !filled(known));
         let loosened = without.filter(|known| loosens(writing, known));
-        out.extend(loosened.map(|known| ColumnWidening { column: known.clone(), ty: None, nullable: true }));
+        out.extend(loosened.map(|known| ColumnWidening {
+            column: known.clone(),
+            ty: None,
+            nullable: true,
+        }));
     }
     out
 }
@@ -46,7 +66,9 @@ fn wider(writing: &dyn WriteDialect, known: &ColumnMeta, schema: &Schema) -> Opt
         (Some(ColumnCapacity::Characters(most)), Some(told)) if told > most => Some(told),
         _ => None,
     };
-    short.and_then(|length| writing.longer(known, length)).or_else(|| writing.wider(known, schema))
+    short
+        .and_then(|length| writing.longer(known, length))
+        .or_else(|| writing.wider(known, schema))
 }
 
 fn loosens(writing: &dyn WriteDialect, known: &ColumnMeta) -> bool {
@@ -55,11 +77,19 @@ fn loosens(writing: &dyn WriteDialect, known: &ColumnMeta) -> bool {
 }
 
 /// What values of these lengths ask of the columns of these names.
-pub fn by_length(writing: &dyn WriteDialect, meta: &TableMeta, lengths: &[(String, u64)]) -> Vec<ColumnWidening> {
+pub fn by_length(
+    writing: &dyn WriteDialect,
+    meta: &TableMeta,
+    lengths: &[(String, u64)],
+) -> Vec<ColumnWidening> {
     let change = |(name, length): &(String, u64)| {
         let column = meta.column(name)?;
         let ty = writing.longer(column, *length)?;
-        Some(ColumnWidening { column: column.clone(), ty: Some(ty), nullable: false })
+        Some(ColumnWidening {
+            column: column.clone(),
+            ty: Some(ty),
+            nullable: false,
+        })
     };
     lengths.iter().filter_map(change).collect()
 }

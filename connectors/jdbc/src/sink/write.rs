@@ -91,7 +91,11 @@ pub async fn sift(
 /// Sends a statement about the transaction.
 pub async fn settle(apply: &mut dyn RecordWriter, sql: &str) -> Result<(), WriteFailure> {
     let done = apply.session().run(sql).await;
-    done.map(drop).map_err(|error| WriteFailure { error, target: usize::MAX, records: Vec::new() })
+    done.map(drop).map_err(|error| WriteFailure {
+        error,
+        target: usize::MAX,
+        records: Vec::new(),
+    })
 }
 
 /// Rows of one table, of one shape, on their way.
@@ -136,7 +140,8 @@ impl BatchWriter<'_> {
         let mut used: Vec<usize> = ops.iter().map(|op| op.shape).collect();
         used.sort_unstable();
         used.dedup();
-        let only_inserts = self.config.insert_mode == InsertMode::Insert && !ops.iter().any(|op| op.delete);
+        let only_inserts =
+            self.config.insert_mode == InsertMode::Insert && !ops.iter().any(|op| op.delete);
         if only_inserts {
             return group::in_order(ops);
         }
@@ -144,15 +149,33 @@ impl BatchWriter<'_> {
         let mut keys = OperationKeys::default();
         for op in ops {
             let record = &self.batch[op.record];
-            let params = table.plans[op.shape].keys.iter().map(|b| b.param(record)).collect::<Result<Vec<_>>>();
+            let params = table.plans[op.shape]
+                .keys
+                .iter()
+                .map(|b| b.param(record))
+                .collect::<Result<Vec<_>>>();
             // what cannot be bound fails when its statement does, alone
             let params = params.unwrap_or_default();
-            keys.push(|out| params.iter().for_each(|p| key_bytes(p, identity == KeyIdentity::Exact, out)));
+            keys.push(|out| {
+                params
+                    .iter()
+                    .for_each(|p| key_bytes(p, identity == KeyIdentity::Exact, out))
+            });
         }
         let covers = |a: usize, b: usize| table.plans[a].covers(&table.plans[b]);
         let complete = |plan: usize| table.is_complete(plan);
         let (mode, compact) = (self.config.insert_mode, !table.has_other_unique());
-        group::by_key(ops, &keys, &GroupRules { mode, identity, compact, covers: &covers, complete: &complete })
+        group::by_key(
+            ops,
+            &keys,
+            &GroupRules {
+                mode,
+                identity,
+                compact,
+                covers: &covers,
+                complete: &complete,
+            },
+        )
     }
 
     /// What a statement for that many of the rows does.
@@ -179,7 +202,9 @@ impl BatchWriter<'_> {
             StatementVerb::Insert if plan.by_column => return 1,
             StatementVerb::Insert if copied => (1, usize::MAX),
             StatementVerb::Delete => (plan.keys.len(), MOST_ROWS),
-            StatementVerb::Insert | StatementVerb::UpdateMany => (plan.keys.len() + plan.values.len(), MOST_ROWS),
+            StatementVerb::Insert | StatementVerb::UpdateMany => {
+                (plan.keys.len() + plan.values.len(), MOST_ROWS)
+            }
         };
         let limit = self.writing.dialect().limits().params / columns.max(1);
         let most = most.min(self.config.batch_rows).min(limit).max(1);
@@ -213,23 +238,45 @@ impl BatchWriter<'_> {
             let begin = text.as_str().len();
             for binder in plan.keys.iter().chain(&plan.values) {
                 let appended = binder.append(&self.batch[n], &mut text);
-                appended.map_err(|error| WriteFailure { error, target, records: vec![n] })?;
+                appended.map_err(|error| WriteFailure {
+                    error,
+                    target,
+                    records: vec![n],
+                })?;
             }
             text.end_row();
             let row = self.here.largest.admits(text.as_str().len() - begin);
-            row.map_err(|error| WriteFailure { error, target, records: vec![n] })?;
+            row.map_err(|error| WriteFailure {
+                error,
+                target,
+                records: vec![n],
+            })?;
         }
         let copied = self.session.copy(sql, text.as_str()).await;
-        copied.map(drop).map_err(|error| WriteFailure { error, target, records: records.to_vec() })
+        copied.map(drop).map_err(|error| WriteFailure {
+            error,
+            target,
+            records: records.to_vec(),
+        })
     }
 
-    async fn statement(&mut self, target: usize, rows: &RowGroup, records: &[usize]) -> Result<(), WriteFailure> {
-        if let Some(sql) = self.targets[target].plans[rows.shape].copy().filter(|_| !rows.delete && records.len() > 1) {
+    async fn statement(
+        &mut self,
+        target: usize,
+        rows: &RowGroup,
+        records: &[usize],
+    ) -> Result<(), WriteFailure> {
+        if let Some(sql) = self.targets[target].plans[rows.shape]
+            .copy()
+            .filter(|_| !rows.delete && records.len() > 1)
+        {
             return self.copy(&sql, (target, rows), records).await;
         }
         let verb = self.verb(target, rows, records.len());
         if verb == StatementVerb::Insert && self.targets[target].plans[rows.shape].by_column {
-            let changed = self.send(target, rows, StatementVerb::Update, records).await?;
+            let changed = self
+                .send(target, rows, StatementVerb::Update, records)
+                .await?;
             if changed > 0 {
                 return Ok(());
             }
@@ -255,12 +302,19 @@ impl BatchWriter<'_> {
             StatementVerb::Update if plan.set().is_empty() => [keys, keys],
             StatementVerb::Update => [plan.set(), keys],
         };
-        let mut params: Vec<SqlParam<'_>> = Vec::with_capacity(records.len() * (columns[0].len() + columns[1].len()));
+        let mut params: Vec<SqlParam<'_>> =
+            Vec::with_capacity(records.len() * (columns[0].len() + columns[1].len()));
         for &n in records {
             for binder in columns[0].iter().chain(columns[1]) {
                 match binder.param(&self.batch[n]) {
                     Ok(param) => params.push(param),
-                    Err(error) => return Err(WriteFailure { error, target, records: vec![n] }),
+                    Err(error) => {
+                        return Err(WriteFailure {
+                            error,
+                            target,
+                            records: vec![n],
+                        });
+                    }
                 }
             }
         }
@@ -268,6 +322,10 @@ impl BatchWriter<'_> {
             Ok(()) => self.session.execute(&sql, &params).await,
             Err(error) => Err(error),
         };
-        done.map_err(|error| WriteFailure { error, target, records: records.to_vec() })
+        done.map_err(|error| WriteFailure {
+            error,
+            target,
+            records: records.to_vec(),
+        })
     }
 }

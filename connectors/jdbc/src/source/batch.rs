@@ -114,21 +114,39 @@ impl PendingRows {
             moved = true;
         }
         let (plan, beyond, aside, first) = (&self.plan, &mut self.beyond, &self.aside, self.taken);
-        let rows = self.rows.by_ref().take(count).enumerate().filter(|(n, _)| !aside.leaves_out(first + n));
-        let records = rows.map(|(_, row)| record(row, plan, beyond, topic)).collect();
+        let rows = self
+            .rows
+            .by_ref()
+            .take(count)
+            .enumerate()
+            .filter(|(n, _)| !aside.leaves_out(first + n));
+        let records = rows
+            .map(|(_, row)| record(row, plan, beyond, topic))
+            .collect();
         self.taken += count;
         self.stamps.by_ref().take(count).for_each(drop);
         Ok((records, moved))
     }
 
     /// The position of that partition, which is done so far.
-    pub fn position(&self, partition: SourcePartition, done: &EmittedUpTo, config: &SourceConfig) -> SourcePosition {
+    pub fn position(
+        &self,
+        partition: SourcePartition,
+        done: &EmittedUpTo,
+        config: &SourceConfig,
+    ) -> SourcePosition {
         if config.mode == SourceMode::Bulk {
-            return SourcePosition { partition, offset: None };
+            return SourcePosition {
+                partition,
+                offset: None,
+            };
         }
         let mut reached = reached(&done.from, config.mode, zone_of(&self.plan, config));
         reached.gaps.clone_from(&done.gaps);
-        SourcePosition { partition, offset: Some(reached.write()) }
+        SourcePosition {
+            partition,
+            offset: Some(reached.write()),
+        }
     }
 }
 
@@ -147,7 +165,9 @@ impl EmittedUpTo {
         if let Some(id) = plan.id {
             self.from.id = Some(id_of(&last[id])?);
         }
-        let Some(stamp) = stamps.last().copied() else { return Ok(()) };
+        let Some(stamp) = stamps.last().copied() else {
+            return Ok(());
+        };
         if mode == SourceMode::TimestampIncrementing {
             self.from.stamp = Some(stamp);
         } else if next.map_or(ends, |next| next != stamp) {
@@ -155,7 +175,9 @@ impl EmittedUpTo {
             self.close();
         } else {
             let before = stamps.iter().rev().copied().find(|s| *s != stamp);
-            self.from.stamp = before.or(self.open.filter(|open| *open != stamp)).or(self.from.stamp);
+            self.from.stamp = before
+                .or(self.open.filter(|open| *open != stamp))
+                .or(self.from.stamp);
             self.open = Some(stamp);
             let key = || plan.order.iter().map(|i| last[*i].clone()).collect();
             self.from.at = plan.shape.paged.then(|| (stamp, key()));
@@ -184,27 +206,41 @@ impl EmittedUpTo {
 
     /// All rows of the open stamp are out. Returns whether there was one.
     fn close(&mut self) -> bool {
-        let Some(stamp) = self.open.take() else { return false };
+        let Some(stamp) = self.open.take() else {
+            return false;
+        };
         self.from.stamp = Some(stamp);
         self.from.at = None;
         true
     }
 }
 
-fn record(row: Box<[Value]>, plan: &TablePlan, beyond: &mut OutOfRangeColumns, topic: &Arc<str>) -> Record {
+fn record(
+    row: Box<[Value]>,
+    plan: &TablePlan,
+    beyond: &mut OutOfRangeColumns,
+    topic: &Arc<str>,
+) -> Record {
     let (value_schema, key_schema) = beyond.schemas(&row, plan);
     let key = match (&plan.key, key_schema) {
-        (Some((_, columns)), Some(schema)) => {
-            Datum::new(schema, Value::Struct(columns.iter().map(|i| row[*i].clone()).collect()))
-        }
+        (Some((_, columns)), Some(schema)) => Datum::new(
+            schema,
+            Value::Struct(columns.iter().map(|i| row[*i].clone()).collect()),
+        ),
         _ => Datum::NONE,
     };
-    let deleted = plan.marker.is_some_and(|column| is_deleted(&plan.layout.columns[column], &row[column]));
+    let deleted = plan
+        .marker
+        .is_some_and(|column| is_deleted(&plan.layout.columns[column], &row[column]));
     Record {
         topic: Arc::clone(topic),
         partition: None,
         key,
-        value: if deleted { Datum::NONE } else { Datum::new(value_schema, Value::Struct(row)) },
+        value: if deleted {
+            Datum::NONE
+        } else {
+            Datum::new(value_schema, Value::Struct(row))
+        },
         timestamp_ms: None,
         headers: Vec::new(),
     }
@@ -228,7 +264,11 @@ mod tests {
     fn plan(mode: SourceMode, paged: bool) -> Arc<TablePlan> {
         let column = ReadColumn::new("id", false, ValueDecoding::Int(SchemaType::Int32));
         Arc::new(TablePlan {
-            layout: RowLayout { columns: vec![column], stamps: vec![], by_place: false },
+            layout: RowLayout {
+                columns: vec![column],
+                stamps: vec![],
+                by_place: false,
+            },
             shape: QueryShape {
                 mode,
                 select: String::new(),
@@ -255,25 +295,44 @@ mod tests {
 
     fn chunk(plan: &Arc<TablePlan>, rows: &[(i32, i64)], ends: bool) -> PendingRows {
         let page = ResultPage {
-            rows: rows.iter().map(|(id, _)| vec![Value::I32(*id)].into_boxed_slice()).collect(),
+            rows: rows
+                .iter()
+                .map(|(id, _)| vec![Value::I32(*id)].into_boxed_slice())
+                .collect(),
             stamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
             ..ResultPage::default()
         };
         let aside = EmitFilter::default();
-        PendingRows::new(RowPage { page, plan: Arc::clone(plan), ends, aside, ids: None, through: None })
+        PendingRows::new(RowPage {
+            page,
+            plan: Arc::clone(plan),
+            ends,
+            aside,
+            ids: None,
+            through: None,
+        })
     }
 
     /// Takes everything in batches of two; the place after each batch.
     fn places(chunks: Vec<PendingRows>, mode: SourceMode) -> Vec<(Option<i64>, Option<i64>)> {
-        let mut done =
-            EmittedUpTo { from: ReadPosition { stamp: Some(0), ..ReadPosition::default() }, ..EmittedUpTo::default() };
+        let mut done = EmittedUpTo {
+            from: ReadPosition {
+                stamp: Some(0),
+                ..ReadPosition::default()
+            },
+            ..EmittedUpTo::default()
+        };
         let topic: Arc<str> = "t".into();
         let mut out = Vec::new();
         for mut chunk in chunks {
             loop {
                 let (_, moved) = chunk.take(2, &topic, &mut done, mode).unwrap();
                 if moved {
-                    let at = done.from.at.as_ref().map(|(_, key)| key[0].as_i64().unwrap());
+                    let at = done
+                        .from
+                        .at
+                        .as_ref()
+                        .map(|(_, key)| key[0].as_i64().unwrap());
                     out.push((done.from.stamp, at));
                 }
                 if chunk.is_empty() {
@@ -290,28 +349,59 @@ mod tests {
         let rows = [(1, 5), (2, 5), (3, 5), (4, 6)];
         let one = places(vec![chunk(&plan, &rows, true)], SourceMode::Timestamp);
         assert_eq!(one, [(Some(0), Some(2)), (Some(6), None)]);
-        let two = places(vec![chunk(&plan, &rows[..3], false), chunk(&plan, &rows[3..], true)], SourceMode::Timestamp);
-        assert_eq!(two, [(Some(0), Some(2)), (Some(0), Some(3)), (Some(6), None)]);
-        let late = places(vec![chunk(&plan, &rows[..2], false), chunk(&plan, &[], true)], SourceMode::Timestamp);
+        let two = places(
+            vec![
+                chunk(&plan, &rows[..3], false),
+                chunk(&plan, &rows[3..], true),
+            ],
+            SourceMode::Timestamp,
+        );
+        assert_eq!(
+            two,
+            [(Some(0), Some(2)), (Some(0), Some(3)), (Some(6), None)]
+        );
+        let late = places(
+            vec![chunk(&plan, &rows[..2], false), chunk(&plan, &[], true)],
+            SourceMode::Timestamp,
+        );
         assert_eq!(late, [(Some(0), Some(2)), (Some(5), None)]);
-        let next =
-            places(vec![chunk(&plan, &rows[..2], false), chunk(&plan, &rows[3..], false)], SourceMode::Timestamp);
+        let next = places(
+            vec![
+                chunk(&plan, &rows[..2], false),
+                chunk(&plan, &rows[3..], false),
+            ],
+            SourceMode::Timestamp,
+        );
         assert_eq!(next, [(Some(0), Some(2)), (Some(5), Some(4))]);
     }
 
     #[test]
     fn without_a_key_a_stamp_is_not_entered_by_halves() {
         let plan = plan(SourceMode::Timestamp, false);
-        let chunks = vec![chunk(&plan, &[(1, 5), (2, 6), (3, 6), (4, 6)], false), chunk(&plan, &[(5, 7)], true)];
-        assert_eq!(places(chunks, SourceMode::Timestamp), [(Some(5), None), (Some(5), None), (Some(7), None)]);
+        let chunks = vec![
+            chunk(&plan, &[(1, 5), (2, 6), (3, 6), (4, 6)], false),
+            chunk(&plan, &[(5, 7)], true),
+        ];
+        assert_eq!(
+            places(chunks, SourceMode::Timestamp),
+            [(Some(5), None), (Some(5), None), (Some(7), None)]
+        );
     }
 
     #[test]
     fn ids_move_with_every_row() {
         let plan = plan(SourceMode::TimestampIncrementing, true);
-        let mut done = EmittedUpTo { from: ReadPosition::default(), ..EmittedUpTo::default() };
+        let mut done = EmittedUpTo {
+            from: ReadPosition::default(),
+            ..EmittedUpTo::default()
+        };
         let mut rows = chunk(&plan, &[(1, 5), (2, 5), (3, 5)], true);
-        let (records, moved) = rows.take(2, &"t".into(), &mut done, SourceMode::TimestampIncrementing).unwrap();
-        assert_eq!((records.len(), moved, done.from.stamp, done.from.id), (2, true, Some(5), Some(2)));
+        let (records, moved) = rows
+            .take(2, &"t".into(), &mut done, SourceMode::TimestampIncrementing)
+            .unwrap();
+        assert_eq!(
+            (records.len(), moved, done.from.stamp, done.from.id),
+            (2, true, Some(5), Some(2))
+        );
     }
 }

@@ -29,7 +29,13 @@ impl OutOfRangeColumns {
     /// For rows of that plan.
     pub fn of(plan: &TablePlan) -> Self {
         let columns = plan.layout.columns.iter().enumerate();
-        Self { watched: columns.filter(|(_, c)| c.may_overflow()).map(|(i, _)| i).collect(), ..Self::default() }
+        Self {
+            watched: columns
+                .filter(|(_, c)| c.may_overflow())
+                .map(|(i, _)| i)
+                .collect(),
+            ..Self::default()
+        }
     }
 
     /// What there is to tell since it was last asked: one text for each way in which a row differed.
@@ -44,7 +50,10 @@ impl OutOfRangeColumns {
             let kind = |i: &usize| (*i, actual(&row[*i]));
             return self.variant(self.watched.iter().filter(odd).map(kind).collect(), plan);
         }
-        (Arc::clone(&plan.value_schema), plan.key.as_ref().map(|(schema, _)| Arc::clone(schema)))
+        (
+            Arc::clone(&plan.value_schema),
+            plan.key.as_ref().map(|(schema, _)| Arc::clone(schema)),
+        )
     }
 
     fn variant(&mut self, odd: RowDifference, plan: &TablePlan) -> RecordSchemas {
@@ -52,18 +61,37 @@ impl OutOfRangeColumns {
             return (Arc::clone(value), key.clone());
         }
         let field = |column: usize, field: &Field| match odd.iter().find(|(i, _)| *i == column) {
-            Some((_, Some(ty))) => Field::new(Arc::clone(&field.name), Schema::of(*ty).optional(field.schema.optional)),
-            Some((_, None)) => Field::new(Arc::clone(&field.name), Schema::clone(&field.schema).optional(true)),
+            Some((_, Some(ty))) => Field::new(
+                Arc::clone(&field.name),
+                Schema::of(*ty).optional(field.schema.optional),
+            ),
+            Some((_, None)) => Field::new(
+                Arc::clone(&field.name),
+                Schema::clone(&field.schema).optional(true),
+            ),
             None => field.clone(),
         };
-        let value = plan.value_schema.fields.iter().enumerate().map(|(i, f)| field(i, f)).collect();
+        let value = plan
+            .value_schema
+            .fields
+            .iter()
+            .enumerate()
+            .map(|(i, f)| field(i, f))
+            .collect();
         let value = Arc::new(Schema::structure(plan.value_schema.name.as_deref(), value));
         let key = plan.key.as_ref().map(|(schema, columns)| {
-            let fields = columns.iter().zip(&schema.fields).map(|(i, f)| field(*i, f)).collect();
+            let fields = columns
+                .iter()
+                .zip(&schema.fields)
+                .map(|(i, f)| field(*i, f))
+                .collect();
             Arc::new(Schema::structure(schema.name.as_deref(), fields))
         });
         for (column, ty) in &odd {
-            let (name, as_what) = (&plan.layout.columns[*column].name, ty.map_or("NULL", SchemaType::name));
+            let (name, as_what) = (
+                &plan.layout.columns[*column].name,
+                ty.map_or("NULL", SchemaType::name),
+            );
             self.news.push(format!(
                 "column {name} holds values that its type in Kafka cannot hold: they are carried as {as_what}, and the \
                  schema of those records says so"
@@ -102,10 +130,17 @@ mod tests {
             ReadColumn::new("id", false, ValueDecoding::Int(SchemaType::Int32)),
             ReadColumn::new("t", false, ValueDecoding::Time(JdbcTimeZone::default())),
         ];
-        let field = |c: &ReadColumn| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) };
+        let field = |c: &ReadColumn| Field {
+            name: Arc::clone(&c.name),
+            schema: Arc::clone(&c.schema),
+        };
         let fields: Vec<_> = columns.iter().map(field).collect();
         TablePlan {
-            layout: RowLayout { columns, stamps: vec![], by_place: false },
+            layout: RowLayout {
+                columns,
+                stamps: vec![],
+                by_place: false,
+            },
             shape: QueryShape {
                 mode: SourceMode::Bulk,
                 select: String::new(),
@@ -118,7 +153,10 @@ mod tests {
             },
             table_sql: String::new(),
             value_schema: Arc::new(Schema::structure(Some("t"), fields.clone())),
-            key: Some((Arc::new(Schema::structure(None, vec![fields[1].clone()])), vec![1])),
+            key: Some((
+                Arc::new(Schema::structure(None, vec![fields[1].clone()])),
+                vec![1],
+            )),
             id: None,
             order: vec![],
             keys: None,
@@ -135,17 +173,30 @@ mod tests {
         let plan = plan();
         let mut beyond = OutOfRangeColumns::of(&plan);
         let (value, key) = beyond.schemas(&[Value::I32(1), Value::I32(1000)], &plan);
-        assert!(Arc::ptr_eq(&value, &plan.value_schema) && Arc::ptr_eq(&key.unwrap(), &plan.key.as_ref().unwrap().0));
+        assert!(
+            Arc::ptr_eq(&value, &plan.value_schema)
+                && Arc::ptr_eq(&key.unwrap(), &plan.key.as_ref().unwrap().0)
+        );
         let odd = [Value::I32(2), Value::Text("-01:00:00".into())];
         let (value, key) = beyond.schemas(&odd, &plan);
         assert_eq!(*value.fields[1].schema, Schema::of(SchemaType::String));
-        assert_eq!((&*value.fields[0].name, value.name.as_deref()), ("id", Some("t")));
-        assert_eq!(*key.unwrap().fields[0].schema, Schema::of(SchemaType::String));
+        assert_eq!(
+            (&*value.fields[0].name, value.name.as_deref()),
+            ("id", Some("t"))
+        );
+        assert_eq!(
+            *key.unwrap().fields[0].schema,
+            Schema::of(SchemaType::String)
+        );
         assert!(Arc::ptr_eq(&value, &beyond.schemas(&odd, &plan).0));
         let (value, _) = beyond.schemas(&[Value::I32(3), Value::Null], &plan);
         assert_eq!(*value.fields[1].schema, Schema::time().optional(true));
         let news = beyond.news();
         assert_eq!(news.len(), 2);
-        assert!(news[0].starts_with("column t holds") && news[0].contains("STRING") && beyond.news().is_empty());
+        assert!(
+            news[0].starts_with("column t holds")
+                && news[0].contains("STRING")
+                && beyond.news().is_empty()
+        );
     }
 }

@@ -6,10 +6,24 @@ use super::config::SourceMode;
 use super::query_text;
 use crate::url::{ConnectionTarget, DatabaseKind};
 
-const TABLE_FILTERS: [&str; 4] = ["table.whitelist", "table.blacklist", "table.include.list", "table.exclude.list"];
-const LEGACY: [&str; 4] = ["table.whitelist", "table.blacklist", "timestamp.column.name", "incrementing.column.name"];
-const NEW: [&str; 4] =
-    ["table.include.list", "table.exclude.list", "timestamp.columns.mapping", "incrementing.column.mapping"];
+const TABLE_FILTERS: [&str; 4] = [
+    "table.whitelist",
+    "table.blacklist",
+    "table.include.list",
+    "table.exclude.list",
+];
+const LEGACY: [&str; 4] = [
+    "table.whitelist",
+    "table.blacklist",
+    "timestamp.column.name",
+    "incrementing.column.name",
+];
+const NEW: [&str; 4] = [
+    "table.include.list",
+    "table.exclude.list",
+    "timestamp.columns.mapping",
+    "incrementing.column.mapping",
+];
 
 /// Adds what is wrong with the keys as a whole, and which keys a form leaves out.
 pub fn check(config: &Config, report: &mut ConfigReport) {
@@ -18,8 +32,10 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
     ConnectionTarget::tell(config, report);
     check_mode(mode, report);
     check_deletions(config, mode, report);
-    let (legacy, new): (Vec<_>, Vec<_>) =
-        (LEGACY.into_iter().filter(|k| set(k)).collect(), NEW.into_iter().filter(|k| set(k)).collect());
+    let (legacy, new): (Vec<_>, Vec<_>) = (
+        LEGACY.into_iter().filter(|k| set(k)).collect(),
+        NEW.into_iter().filter(|k| set(k)).collect(),
+    );
     let query = ["query", "query.masked"].into_iter().find(|k| set(k));
     if !legacy.is_empty() && !new.is_empty() {
         for key in legacy.into_iter().chain(new) {
@@ -36,7 +52,10 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
         }
     } else if query.is_none() && legacy.is_empty() && new.is_empty() {
         // Without a mode the form has only been opened.
-        for key in TABLE_FILTERS.into_iter().filter(|_| SourceMode::parse(mode).is_some()) {
+        for key in TABLE_FILTERS
+            .into_iter()
+            .filter(|_| SourceMode::parse(mode).is_some())
+        {
             report.error(
                 key,
                 "At least one table filtering configuration is required. Provide one of: table.whitelist, \
@@ -96,7 +115,10 @@ fn check_query(config: &Config, mode: &str, query: Option<&str>, report: &mut Co
     let set = |key: &str| config.get(key).is_some_and(|v| !v.trim().is_empty());
     if set("query") && set("query.masked") {
         for key in ["query", "query.masked"] {
-            report.error(key, "Both 'query' and 'query.masked' are set: give one of them.");
+            report.error(
+                key,
+                "Both 'query' and 'query.masked' are set: give one of them.",
+            );
         }
     }
     let filters: Vec<_> = TABLE_FILTERS.into_iter().filter(|k| set(k)).collect();
@@ -111,11 +133,14 @@ fn check_query(config: &Config, mode: &str, query: Option<&str>, report: &mut Co
         return;
     }
     // an URL that cannot be read is refused for itself
-    let database =
-        ConnectionTarget::parse(config.get("connection.url").unwrap_or_default()).map(|target| target.database_kind());
+    let database = ConnectionTarget::parse(config.get("connection.url").unwrap_or_default())
+        .map(|target| target.database_kind());
     let text = config.get(key).unwrap_or_default();
     if let Some(problem) = query_text::problem(text, database.unwrap_or(DatabaseKind::MySql)) {
-        report.error(key, format!("Only SELECT statements are supported for '{key}'. {problem}"));
+        report.error(
+            key,
+            format!("Only SELECT statements are supported for '{key}'. {problem}"),
+        );
     }
     if SourceMode::parse(mode).is_some_and(SourceMode::has_id) && !set("incrementing.column.name") {
         report.error(
@@ -133,11 +158,21 @@ fn check_query(config: &Config, mode: &str, query: Option<&str>, report: &mut Co
 fn check_deletions(config: &Config, mode: &str, report: &mut ConfigReport) {
     let text = |key: &str| config.get(key).unwrap_or_default().trim().to_lowercase();
     let sweeps = text("delete.capture") == "key_sweep";
-    let query = ["query", "query.masked"].into_iter().any(|key| !text(key).is_empty());
-    for (key, used) in [("delete.capture", sweeps), ("delete.marker.column", !text("delete.marker.column").is_empty())]
-    {
+    let query = ["query", "query.masked"]
+        .into_iter()
+        .any(|key| !text(key).is_empty());
+    for (key, used) in [
+        ("delete.capture", sweeps),
+        (
+            "delete.marker.column",
+            !text("delete.marker.column").is_empty(),
+        ),
+    ] {
         if used && text("key.mode") == "none" {
-            report.error(key, format!("{key} needs the record key to name the row: set key.mode=primary_key."));
+            report.error(
+                key,
+                format!("{key} needs the record key to name the row: set key.mode=primary_key."),
+            );
         }
         if used && query {
             report.error(
@@ -166,10 +201,22 @@ fn check_deletions(config: &Config, mode: &str, report: &mut ConfigReport) {
 
 /// With the newer keys, mappings are given exactly for what the mode needs.
 fn check_mappings(config: &Config, mode: &str, report: &mut ConfigReport) {
-    let Some(mode) = SourceMode::parse(mode) else { return };
+    let Some(mode) = SourceMode::parse(mode) else {
+        return;
+    };
     for (needed, key, what, modes) in [
-        (mode.has_stamp(), "timestamp.columns.mapping", "Timestamp", "'timestamp' or 'timestamp+incrementing'"),
-        (mode.has_id(), "incrementing.column.mapping", "Incrementing", "'incrementing' or 'timestamp+incrementing'"),
+        (
+            mode.has_stamp(),
+            "timestamp.columns.mapping",
+            "Timestamp",
+            "'timestamp' or 'timestamp+incrementing'",
+        ),
+        (
+            mode.has_id(),
+            "incrementing.column.mapping",
+            "Incrementing",
+            "'incrementing' or 'timestamp+incrementing'",
+        ),
     ] {
         let given = config.get(key).is_some_and(|v| !v.trim().is_empty());
         if needed && !given && key.starts_with("timestamp") {
@@ -193,7 +240,10 @@ mod tests {
     use super::check;
 
     fn keys(pairs: &[(&str, &str)]) -> Vec<String> {
-        let config: Config = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let config: Config = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         let mut report = ConfigReport::default();
         check(&config, &mut report);
         report.errors.into_iter().map(|p| p.key).collect()
@@ -203,30 +253,69 @@ mod tests {
     fn problems_stand_on_the_keys_the_peers_put_them_on() {
         let id = ("incrementing.column.name", "id");
         let inc = ("mode", "incrementing");
-        let (sweep, marker) = (("delete.capture", "key_sweep"), ("delete.marker.column", "gone"));
+        let (sweep, marker) = (
+            ("delete.capture", "key_sweep"),
+            ("delete.marker.column", "gone"),
+        );
         let dirty = ("transaction.isolation.mode", "read_uncommitted");
         for (pairs, want) in [
             (vec![inc, id, ("table.whitelist", "t")], vec![]),
             (vec![inc, id], vec![]),
             (vec![("mode", "bulk")], super::TABLE_FILTERS.to_vec()),
             (
-                vec![inc, id, ("table.whitelist", "t"), ("table.include.list", ".*")],
-                vec!["table.whitelist", "incrementing.column.name", "table.include.list"],
+                vec![
+                    inc,
+                    id,
+                    ("table.whitelist", "t"),
+                    ("table.include.list", ".*"),
+                ],
+                vec![
+                    "table.whitelist",
+                    "incrementing.column.name",
+                    "table.include.list",
+                ],
             ),
             (
                 vec![inc, id, ("table.whitelist", "t"), ("query", "select 1")],
                 vec!["table.whitelist", "query", "query.masked"],
             ),
             (vec![inc, id, ("query", "UPDATE t")], vec!["query"]),
-            (vec![inc, ("query", "SELECT 1")], vec!["incrementing.column.name"]),
-            (vec![("mode", "bulk"), ("table.exclude.list", "a")], vec!["table.exclude.list"]),
-            (vec![("mode", "timestamp"), ("table.include.list", "a")], vec!["mode"]),
+            (
+                vec![inc, ("query", "SELECT 1")],
+                vec!["incrementing.column.name"],
+            ),
+            (
+                vec![("mode", "bulk"), ("table.exclude.list", "a")],
+                vec!["table.exclude.list"],
+            ),
+            (
+                vec![("mode", "timestamp"), ("table.include.list", "a")],
+                vec!["mode"],
+            ),
             (vec![("mode", "timestamp"), ("query", "SELECT 1")], vec![]),
             (vec![inc, id, ("table.whitelist", "t"), sweep], vec![]),
-            (vec![inc, id, ("table.whitelist", "t"), sweep, ("key.mode", "NONE")], vec!["delete.capture"]),
-            (vec![inc, id, ("query", "SELECT 1"), sweep, marker], vec!["delete.capture", "delete.marker.column"]),
-            (vec![("mode", "bulk"), ("table.whitelist", "t"), sweep, marker], vec!["delete.capture"]),
-            (vec![inc, id, ("table.whitelist", "t"), sweep, dirty], vec!["delete.capture"]),
+            (
+                vec![
+                    inc,
+                    id,
+                    ("table.whitelist", "t"),
+                    sweep,
+                    ("key.mode", "NONE"),
+                ],
+                vec!["delete.capture"],
+            ),
+            (
+                vec![inc, id, ("query", "SELECT 1"), sweep, marker],
+                vec!["delete.capture", "delete.marker.column"],
+            ),
+            (
+                vec![("mode", "bulk"), ("table.whitelist", "t"), sweep, marker],
+                vec!["delete.capture"],
+            ),
+            (
+                vec![inc, id, ("table.whitelist", "t"), sweep, dirty],
+                vec!["delete.capture"],
+            ),
         ] {
             assert_eq!(keys(&pairs), want, "{pairs:?}");
         }

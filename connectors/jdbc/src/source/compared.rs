@@ -58,22 +58,44 @@ impl<'a> ModeColumns<'a> {
     pub fn of_query(metas: &'a [ColumnMeta], config: &SourceConfig) -> Result<ModeColumns<'a>> {
         let find = |name: &String| {
             let exact = metas.iter().find(|c| c.name == *name);
-            exact.or_else(|| metas.iter().find(|c| c.name.eq_ignore_ascii_case(name))).ok_or_else(|| {
-                Error::config(format!("column {name} is not in the result of the query: select it under that name"))
-            })
+            exact
+                .or_else(|| metas.iter().find(|c| c.name.eq_ignore_ascii_case(name)))
+                .ok_or_else(|| {
+                    Error::config(format!(
+                        "column {name} is not in the result of the query: select it under that name"
+                    ))
+                })
         };
-        let id = config.id_column.as_ref().filter(|_| config.mode.has_id()).map(find).transpose()?;
-        let named = config.stamp_columns.iter().filter(|_| config.mode.has_stamp());
+        let id = config
+            .id_column
+            .as_ref()
+            .filter(|_| config.mode.has_id())
+            .map(find)
+            .transpose()?;
+        let named = config
+            .stamp_columns
+            .iter()
+            .filter(|_| config.mode.has_stamp());
         let stamps = named.map(find).collect::<Result<Vec<_>>>()?;
         if config.mode.has_stamp() && stamps.is_empty() {
-            return Err(Error::config("timestamp.column.name is needed to read a query in this mode"));
+            return Err(Error::config(
+                "timestamp.column.name is needed to read a query in this mode",
+            ));
         }
         Ok(Self { id, stamps })
     }
 
     fn named(meta: &'a TableMeta, config: &SourceConfig, shown: &str) -> Result<ModeColumns<'a>> {
-        let id = if config.mode.has_id() { Some(id_column(meta, config, shown)?) } else { None };
-        let stamps = if config.mode.has_stamp() { stamp_columns(meta, config, shown)? } else { Vec::new() };
+        let id = if config.mode.has_id() {
+            Some(id_column(meta, config, shown)?)
+        } else {
+            None
+        };
+        let stamps = if config.mode.has_stamp() {
+            stamp_columns(meta, config, shown)?
+        } else {
+            Vec::new()
+        };
         Ok(Self { id, stamps })
     }
 
@@ -101,21 +123,41 @@ impl<'a> ModeColumns<'a> {
     }
 
     /// The first column whose type does not fit.
-    fn misfit(&self, config: &SourceConfig, dialect: &dyn Dialect, place: SqlPlace<'_>) -> Option<TypeMismatch> {
+    fn misfit(
+        &self,
+        config: &SourceConfig,
+        dialect: &dyn Dialect,
+        place: SqlPlace<'_>,
+    ) -> Option<TypeMismatch> {
         let id = self.id.and_then(|id| id_misfit(id, config, dialect, place));
-        id.or_else(|| self.stamps.iter().find_map(|stamp| stamp_misfit(stamp, config, dialect, place)))
+        id.or_else(|| {
+            self.stamps
+                .iter()
+                .find_map(|stamp| stamp_misfit(stamp, config, dialect, place))
+        })
     }
 
     /// SQL that counts in some rows of `from`, for each timestamp column, the values that are there and those of them that
     /// are times; `None` where its type tells.
-    pub fn values_sql(&self, dialect: &dyn Dialect, name: impl Fn(&str) -> String, from: &str) -> Option<String> {
+    pub fn values_sql(
+        &self,
+        dialect: &dyn Dialect,
+        name: impl Fn(&str) -> String,
+        from: &str,
+    ) -> Option<String> {
         let columns: Vec<_> = self.stamps.iter().map(|c| name(&c.name)).collect();
-        let tests: Option<Vec<_>> = columns.iter().map(|column| dialect.is_time(column)).collect();
-        let counts =
-            columns.iter().zip(tests?).map(|(column, test)| format!("COUNT(NULLIF({column}, 0)), SUM({test})"));
+        let tests: Option<Vec<_>> = columns
+            .iter()
+            .map(|column| dialect.is_time(column))
+            .collect();
+        let counts = columns
+            .iter()
+            .zip(tests?)
+            .map(|(column, test)| format!("COUNT(NULLIF({column}, 0)), SUM({test})"));
         let (counts, columns) = (counts.collect::<Vec<_>>().join(", "), columns.join(", "));
-        (!columns.is_empty())
-            .then(|| format!("SELECT {counts} FROM (SELECT {columns} FROM {from} LIMIT {LOOKED_AT}) AS v"))
+        (!columns.is_empty()).then(|| {
+            format!("SELECT {counts} FROM (SELECT {columns} FROM {from} LIMIT {LOOKED_AT}) AS v")
+        })
     }
 }
 
@@ -126,11 +168,17 @@ pub fn table_misfit(
     dialect: &dyn Dialect,
     shown: &str,
 ) -> Option<TypeMismatch> {
-    ModeColumns::named(meta, config, shown).ok()?.misfit(config, dialect, SqlPlace::Table(shown))
+    ModeColumns::named(meta, config, shown)
+        .ok()?
+        .misfit(config, dialect, SqlPlace::Table(shown))
 }
 
 /// What does not fit in the result of a query.
-pub fn query_misfit(compared: &ModeColumns<'_>, config: &SourceConfig, dialect: &dyn Dialect) -> Option<TypeMismatch> {
+pub fn query_misfit(
+    compared: &ModeColumns<'_>,
+    config: &SourceConfig,
+    dialect: &dyn Dialect,
+) -> Option<TypeMismatch> {
     compared.misfit(config, dialect, SqlPlace::Query)
 }
 
@@ -158,9 +206,16 @@ pub fn told_by_values(names: &[&str], counts: &[Option<i64>]) -> Result<Vec<Stri
     Ok(warnings)
 }
 
-fn id_column<'a>(meta: &'a TableMeta, config: &SourceConfig, shown: &str) -> Result<&'a ColumnMeta> {
-    let mapped =
-        if config.id_mapping.is_empty() { None } else { columns_of(&config.id_mapping, &meta.id.to_string())?.first() };
+fn id_column<'a>(
+    meta: &'a TableMeta,
+    config: &SourceConfig,
+    shown: &str,
+) -> Result<&'a ColumnMeta> {
+    let mapped = if config.id_mapping.is_empty() {
+        None
+    } else {
+        columns_of(&config.id_mapping, &meta.id.to_string())?.first()
+    };
     match mapped.or(config.id_column.as_ref()) {
         Some(name) => meta
             .column(name)
@@ -174,13 +229,21 @@ fn id_column<'a>(meta: &'a TableMeta, config: &SourceConfig, shown: &str) -> Res
     }
 }
 
-fn stamp_columns<'a>(meta: &'a TableMeta, config: &SourceConfig, shown: &str) -> Result<Vec<&'a ColumnMeta>> {
+fn stamp_columns<'a>(
+    meta: &'a TableMeta,
+    config: &SourceConfig,
+    shown: &str,
+) -> Result<Vec<&'a ColumnMeta>> {
     let names = if config.stamp_mapping.is_empty() {
         config.stamp_columns.as_slice()
     } else {
         columns_of(&config.stamp_mapping, &meta.id.to_string())?
     };
-    let missing: Vec<_> = names.iter().filter(|name| meta.column(name).is_none()).map(String::as_str).collect();
+    let missing: Vec<_> = names
+        .iter()
+        .filter(|name| meta.column(name).is_none())
+        .map(String::as_str)
+        .collect();
     if !missing.is_empty() {
         return Err(Error::config(format!(
             "Timestamp columns: {} do not exist in table '{shown}'",
@@ -192,19 +255,30 @@ fn stamp_columns<'a>(meta: &'a TableMeta, config: &SourceConfig, shown: &str) ->
 
 /// The key that names the incrementing column.
 fn id_key(config: &SourceConfig) -> &'static str {
-    if config.id_mapping.is_empty() { "incrementing.column.name" } else { "incrementing.column.mapping" }
+    if config.id_mapping.is_empty() {
+        "incrementing.column.name"
+    } else {
+        "incrementing.column.mapping"
+    }
 }
 
 /// The key that names the timestamp columns.
 pub fn stamp_key(config: &SourceConfig) -> &'static str {
-    if config.stamp_mapping.is_empty() { "timestamp.column.name" } else { "timestamp.columns.mapping" }
+    if config.stamp_mapping.is_empty() {
+        "timestamp.column.name"
+    } else {
+        "timestamp.columns.mapping"
+    }
 }
 
 /// Whether values read so are whole numbers, in the order in which the server compares them.
 fn counts(read: &ValueDecoding) -> bool {
     matches!(
         read,
-        ValueDecoding::Int(_) | ValueDecoding::Decimal | ValueDecoding::Scaled(_) | ValueDecoding::DecimalInt(_)
+        ValueDecoding::Int(_)
+            | ValueDecoding::Decimal
+            | ValueDecoding::Scaled(_)
+            | ValueDecoding::DecimalInt(_)
     )
 }
 
@@ -246,10 +320,16 @@ fn id_misfit(
     let read = dialect.read_column(column, &config.read).read;
     let what = described(column, place);
     if column.invisible {
-        return Some(TypeMismatch { key, text: invisible("incrementing", &what, key) });
+        return Some(TypeMismatch {
+            key,
+            text: invisible("incrementing", &what, key),
+        });
     }
     if counts(&read) {
-        return has_fraction(column, &read).then(|| TypeMismatch { key, text: fraction(&what, key, place) });
+        return has_fraction(column, &read).then(|| TypeMismatch {
+            key,
+            text: fraction(&what, key, place),
+        });
     }
     let name = &column.name;
     let advice = match (is_stamp(&read), config.mode) {
@@ -258,14 +338,18 @@ fn id_misfit(
         }
         (true, _) => format!("choose mode=timestamp with timestamp.column.name={name}"),
         (false, _) if column.data_type == "bigint" => {
-            format!("set bigint.unsigned.handling.mode to long or precise, or name another column with {key}")
+            format!(
+                "set bigint.unsigned.handling.mode to long or precise, or name another column with {key}"
+            )
         }
         (false, _) => format!(
             "name a column of whole numbers with {key}, or choose mode=timestamp with a column of dates or date-times, or \
              mode=bulk"
         ),
     };
-    let text = format!("Invalid type for incrementing column: {what}, not a whole number that only grows; {advice}");
+    let text = format!(
+        "Invalid type for incrementing column: {what}, not a whole number that only grows; {advice}"
+    );
     Some(TypeMismatch { key, text })
 }
 
@@ -279,7 +363,10 @@ fn stamp_misfit(
     let read = dialect.read_column(column, &config.read).read;
     let what = described(column, place);
     if column.invisible {
-        return Some(TypeMismatch { key, text: invisible("timestamp", &what, key) });
+        return Some(TypeMismatch {
+            key,
+            text: invisible("timestamp", &what, key),
+        });
     }
     if is_stamp(&read) || dialect.may_hold_times(column, &read) {
         return None;
@@ -296,15 +383,22 @@ fn stamp_misfit(
             )
         }
         (true, _) => format!("choose mode=incrementing if numbers tell what is new, or {other}"),
-        (false, _) => format!("{other}, or choose mode=incrementing with a column of whole numbers, or mode=bulk"),
+        (false, _) => format!(
+            "{other}, or choose mode=incrementing with a column of whole numbers, or mode=bulk"
+        ),
     };
-    let text = format!("Invalid type for timestamp column: {what}, not a date or a date-time; {advice}");
+    let text =
+        format!("Invalid type for timestamp column: {what}, not a date or a date-time; {advice}");
     Some(TypeMismatch { key, text })
 }
 
 /// A column and its type, as texts say them.
 fn described(column: &ColumnMeta, place: SqlPlace<'_>) -> String {
-    let declared = if column.column_type.is_empty() { &column.data_type } else { &column.column_type };
+    let declared = if column.column_type.is_empty() {
+        &column.data_type
+    } else {
+        &column.column_type
+    };
     match place {
         SqlPlace::Table(table) => format!("{} of {table} is {declared}", column.name),
         SqlPlace::Query => format!("{} of the query is {declared}", column.name),
@@ -325,11 +419,18 @@ mod tests {
     #[test]
     fn values_tell_whether_a_column_holds_times() {
         let told = |counts: &[i64]| {
-            told_by_values(&["a", "b"], &counts.iter().copied().map(Some).collect::<Vec<_>>()).map(|w| w.len())
+            told_by_values(
+                &["a", "b"],
+                &counts.iter().copied().map(Some).collect::<Vec<_>>(),
+            )
+            .map(|w| w.len())
         };
         assert_eq!(told(&[0, 0, 5, 5]).unwrap(), 0, "no value tells nothing");
         assert_eq!(told(&[3, 2, 5, 5]).unwrap(), 1);
         let refused = told(&[3, 3, 5, 0]).unwrap_err();
-        assert!(refused.message().contains("the values of b are no dates"), "{refused}");
+        assert!(
+            refused.message().contains("the values of b are no dates"),
+            "{refused}"
+        );
     }
 }

@@ -23,7 +23,10 @@ pub const GRANULARITIES: [(&str, TimestampGranularity); 7] = [
     ("connect_logical", TimestampGranularity::Logical),
     ("micros_long", TimestampGranularity::MicrosLong),
     ("micros_string", TimestampGranularity::MicrosString),
-    ("micros_iso_datetime_string", TimestampGranularity::MicrosIso),
+    (
+        "micros_iso_datetime_string",
+        TimestampGranularity::MicrosIso,
+    ),
     ("nanos_long", TimestampGranularity::NanosLong),
     ("nanos_string", TimestampGranularity::NanosString),
     ("nanos_iso_datetime_string", TimestampGranularity::NanosIso),
@@ -194,8 +197,14 @@ impl SourceConfig {
     /// The same for a server that compares names of tables without regard to case.
     pub fn in_any_case(self) -> Self {
         let patterns = |list: Vec<Pattern>| list.iter().map(Pattern::in_any_case).collect();
-        let mappings = |list: Vec<NumericMappingRule>| list.into_iter().map(NumericMappingRule::in_any_case).collect();
-        let TableSelection { include, exclude, .. } = self.filter;
+        let mappings = |list: Vec<NumericMappingRule>| {
+            list.into_iter()
+                .map(NumericMappingRule::in_any_case)
+                .collect()
+        };
+        let TableSelection {
+            include, exclude, ..
+        } = self.filter;
         Self {
             filter: TableSelection {
                 include: patterns(include),
@@ -215,7 +224,10 @@ fn fill(r: &mut ConfigReader<'_>) -> SourceConfig {
     let tables = TableId::list(&r.list("tables").join(","));
     let capture = delete_capture(r);
     SourceConfig {
-        tables: tables.into_iter().filter_map(|parts| super::tables::id_of(parts, target.database_kind())).collect(),
+        tables: tables
+            .into_iter()
+            .filter_map(|parts| super::tables::id_of(parts, target.database_kind()))
+            .collect(),
         connect: ConnectOptions {
             attempts: u32::try_from(r.unsigned("connection.attempts")).unwrap_or(u32::MAX),
             backoff: Duration::from_millis(r.unsigned("connection.backoff.ms")),
@@ -234,30 +246,55 @@ fn fill(r: &mut ConfigReader<'_>) -> SourceConfig {
             .map(|text| query_text::trimmed(&text, target.database_kind()).to_owned()),
         query_is_masked: some(r.text("query")).is_none() && some(r.text("query.masked")).is_some(),
         suffix: some(r.text("query.suffix")),
-        quote: matches!(r.text("quote.sql.identifiers").to_lowercase().as_str(), "always" | "true"),
+        quote: matches!(
+            r.text("quote.sql.identifiers").to_lowercase().as_str(),
+            "always" | "true"
+        ),
         // the worker's key, which is none of ours
-        transforms: r.config().iter().any(|(key, names)| key == "transforms" && !names.trim().is_empty()),
-        isolation: some(r.text("transaction.isolation.mode").to_uppercase().replace('_', " "))
-            .filter(|level| level != "DEFAULT"),
+        transforms: r
+            .config()
+            .iter()
+            .any(|(key, names)| key == "transforms" && !names.trim().is_empty()),
+        isolation: some(
+            r.text("transaction.isolation.mode")
+                .to_uppercase()
+                .replace('_', " "),
+        )
+        .filter(|level| level != "DEFAULT"),
         retry_attempts: u64::try_from(r.long("query.retry.attempts")).ok(),
         poll_interval: Duration::from_millis(r.unsigned("poll.interval.ms")),
         schedule: some(r.text("poll.schedule")).and_then(|text| {
-            CronSchedule::parse(&text, JdbcTimeZone::named(&r.text("db.timezone")).unwrap_or_default()).ok()
+            CronSchedule::parse(
+                &text,
+                JdbcTimeZone::named(&r.text("db.timezone")).unwrap_or_default(),
+            )
+            .ok()
         }),
-        batch_rows: usize::try_from(r.long("batch.max.rows")).ok().filter(|n| *n > 0).unwrap_or(1000),
+        batch_rows: usize::try_from(r.long("batch.max.rows"))
+            .ok()
+            .filter(|n| *n > 0)
+            .unwrap_or(1000),
         table_poll_interval: Duration::from_millis(r.unsigned("table.poll.interval.ms").max(1)),
         topic_prefix: r.text("topic.prefix"),
         delay_ms: r.long("timestamp.delay.interval.ms"),
-        horizon_max_wait: u64::try_from(r.long("timestamp.horizon.max.wait.ms")).ok().map(Duration::from_millis),
+        horizon_max_wait: u64::try_from(r.long("timestamp.horizon.max.wait.ms"))
+            .ok()
+            .map(Duration::from_millis),
         read: read_options(r, &target),
         carry_types: (r.text("column.types") == "carry").then(|| target.database_kind()),
         key_from_primary_key: r.text("key.mode").eq_ignore_ascii_case("primary_key"),
-        initial: InitialPosition { id: r.long("incrementing.initial"), stamp_ms: r.long_opt("timestamp.initial") },
+        initial: InitialPosition {
+            id: r.long("incrementing.initial"),
+            stamp_ms: r.long_opt("timestamp.initial"),
+        },
         qualify: r.bool("table.names.qualify"),
         gap_tracking: r.text("gap.tracking").eq_ignore_ascii_case("auto"),
         gap_max_age: Duration::from_millis(r.unsigned("gap.max.age.ms")),
-        parallel_from: Some(r.unsigned("snapshot.parallel.min.rows")).filter(|rows| *rows > 0 && capture.is_none()),
-        part: r.text_opt("snapshot.part").and_then(|text| TaskShare::read(&text)),
+        parallel_from: Some(r.unsigned("snapshot.parallel.min.rows"))
+            .filter(|rows| *rows > 0 && capture.is_none()),
+        part: r
+            .text_opt("snapshot.part")
+            .and_then(|text| TaskShare::read(&text)),
         delete_capture: capture,
         delete_marker: some(r.text("delete.marker.column")),
         target,
@@ -267,7 +304,12 @@ fn fill(r: &mut ConfigReader<'_>) -> SourceConfig {
 fn delete_capture(r: &mut ConfigReader<'_>) -> Option<DeleteCapture> {
     let interval = Duration::from_millis(r.unsigned("delete.capture.interval.ms").max(1));
     let max_bytes = usize::try_from(r.unsigned("delete.capture.max.bytes")).unwrap_or(usize::MAX);
-    r.text("delete.capture").eq_ignore_ascii_case("key_sweep").then_some(DeleteCapture { interval, max_bytes })
+    r.text("delete.capture")
+        .eq_ignore_ascii_case("key_sweep")
+        .then_some(DeleteCapture {
+            interval,
+            max_bytes,
+        })
 }
 
 /// The target; of a URL that cannot be understood the problem is noted, and any target returned.
@@ -276,7 +318,10 @@ fn target(r: &mut ConfigReader<'_>) -> ConnectionTarget {
         r.text_opt(key);
     }
     ConnectionTarget::from_config(r.config()).unwrap_or_else(|error| {
-        r.report().error("connection.url", format!("Could not connect to database. {error}"));
+        r.report().error(
+            "connection.url",
+            format!("Could not connect to database. {error}"),
+        );
         ConnectionTarget::nowhere()
     })
 }
@@ -286,7 +331,11 @@ fn read_options(r: &mut ConfigReader<'_>, target: &ConnectionTarget) -> ReadOpti
     let granularity = r.text("timestamp.granularity").to_lowercase();
     ReadOptions {
         numeric: numeric(&r.text("numeric.mapping"), precision_only),
-        bigint_unsigned: match r.text("bigint.unsigned.handling.mode").to_lowercase().as_str() {
+        bigint_unsigned: match r
+            .text("bigint.unsigned.handling.mode")
+            .to_lowercase()
+            .as_str()
+        {
             "precise" => BigintUnsigned::Precise,
             "string" => BigintUnsigned::Text,
             _ => BigintUnsigned::Long,
@@ -296,14 +345,19 @@ fn read_options(r: &mut ConfigReader<'_>, target: &ConnectionTarget) -> ReadOpti
             .find(|(n, _)| *n == granularity)
             .map_or(TimestampGranularity::Logical, |(_, g)| *g),
         zone: JdbcTimeZone::named(&r.text("db.timezone")).unwrap_or_default(),
-        calendar: if r.text("date.calendar.system").eq_ignore_ascii_case("proleptic_gregorian") {
+        calendar: if r
+            .text("date.calendar.system")
+            .eq_ignore_ascii_case("proleptic_gregorian")
+        {
             Calendar::Proleptic
         } else {
             Calendar::Legacy
         },
         mysql_driver: target.maps_as_mysql_driver(),
         bits_are_booleans: target.bits_are_booleans(),
-        year_is_date: !target.param("yearIsDateType").is_some_and(|v| v.eq_ignore_ascii_case("false")),
+        year_is_date: !target
+            .param("yearIsDateType")
+            .is_some_and(|v| v.eq_ignore_ascii_case("false")),
     }
 }
 
@@ -312,7 +366,10 @@ fn mappings(
     key: &'static str,
     parse: fn(&str) -> Result<NumericMappingRule, String>,
 ) -> Vec<NumericMappingRule> {
-    items(r.list(key)).iter().filter_map(|item| parse(item).ok()).collect()
+    items(r.list(key))
+        .iter()
+        .filter_map(|item| parse(item).ok())
+        .collect()
 }
 
 fn filter(r: &mut ConfigReader<'_>) -> TableSelection {
@@ -376,7 +433,10 @@ mod tests {
         ]);
         let read = SourceConfig::read(&config).unwrap();
         assert_eq!(read.mode, SourceMode::TimestampIncrementing);
-        assert_eq!((read.initial.stamp_ms, read.quote, read.read.year_is_date), (Some(5), false, false));
+        assert_eq!(
+            (read.initial.stamp_ms, read.quote, read.read.year_is_date),
+            (Some(5), false, false)
+        );
         assert_eq!(read.read.numeric, NumericMapping::PrecisionOnly);
         assert!(read.read.mysql_driver);
         assert_eq!(read.target.user.as_deref(), Some("u"));

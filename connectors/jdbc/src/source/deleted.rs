@@ -33,7 +33,10 @@ pub fn keys<'a>(
             meta.id
         )));
     };
-    let reads: Vec<_> = indexes.iter().filter_map(|i| columns.get(*i).cloned()).collect();
+    let reads: Vec<_> = indexes
+        .iter()
+        .filter_map(|i| columns.get(*i).cloned())
+        .collect();
     let metas = order(meta, SourceMode::Bulk, dialect);
     let kept = |read: &ReadColumn| {
         matches!(
@@ -58,15 +61,30 @@ pub fn keys<'a>(
 
 /// The column that marks a row as deleted, among the columns that are read.
 /// Errors: `Config` when the table has none of that name, or one that cannot tell.
-pub fn marker(meta: &TableMeta, config: &SourceConfig, columns: &[ReadColumn], has_key: bool) -> Result<Option<usize>> {
-    let Some(name) = &config.delete_marker else { return Ok(None) };
+pub fn marker(
+    meta: &TableMeta,
+    config: &SourceConfig,
+    columns: &[ReadColumn],
+    has_key: bool,
+) -> Result<Option<usize>> {
+    let Some(name) = &config.delete_marker else {
+        return Ok(None);
+    };
     let mend = "leave it out of the connector's tables, or unset delete.marker.column";
-    let found = meta.column(name).and_then(|c| columns.iter().position(|read| *read.name == c.name));
+    let found = meta
+        .column(name)
+        .and_then(|c| columns.iter().position(|read| *read.name == c.name));
     let Some(at) = found else {
-        return Err(Error::config(format!("table {} has no column {name} (delete.marker.column): {mend}", meta.id)));
+        return Err(Error::config(format!(
+            "table {} has no column {name} (delete.marker.column): {mend}",
+            meta.id
+        )));
     };
     if !has_key {
-        let text = format!("table {} has no primary key, which a deletion must name: {mend}", meta.id);
+        let text = format!(
+            "table {} has no primary key, which a deletion must name: {mend}",
+            meta.id
+        );
         return Err(Error::config(text));
     }
     if matches!(columns[at].read, ValueDecoding::Text) {
@@ -83,7 +101,10 @@ pub fn marker(meta: &TableMeta, config: &SourceConfig, columns: &[ReadColumn], h
 pub fn is_deleted(column: &ReadColumn, marker: &Value) -> bool {
     let is_point_in_time = matches!(
         column.read,
-        ValueDecoding::Date(_) | ValueDecoding::YearDate(..) | ValueDecoding::Time(_) | ValueDecoding::Stamp(_)
+        ValueDecoding::Date(_)
+            | ValueDecoding::YearDate(..)
+            | ValueDecoding::Time(_)
+            | ValueDecoding::Stamp(_)
     );
     match marker {
         Value::Null => false,
@@ -107,17 +128,34 @@ mod tests {
 
     #[test]
     fn marks_are_true_other_than_zero_or_a_time() {
-        let of = |read: ValueDecoding, value: Value| is_deleted(&ReadColumn::new("d", true, read), &value);
+        let of = |read: ValueDecoding, value: Value| {
+            is_deleted(&ReadColumn::new("d", true, read), &value)
+        };
         let decimal = |n| Value::Decimal(Box::new(Decimal::new(n, 2)));
         for (read, live, deleted) in [
             (ValueDecoding::Bool, Value::Bool(false), Value::Bool(true)),
-            (ValueDecoding::Int(SchemaType::Int8), Value::I8(0), Value::I8(-1)),
+            (
+                ValueDecoding::Int(SchemaType::Int8),
+                Value::I8(0),
+                Value::I8(-1),
+            ),
             (ValueDecoding::F64, Value::F64(0.0), Value::F64(0.5)),
             (ValueDecoding::Decimal, decimal(0), decimal(1)),
-            (ValueDecoding::Bytes, Value::Bytes([0].into()), Value::Bytes([1].into())),
-            (ValueDecoding::Date(Calendar::Legacy), Value::Null, Value::I32(0)),
+            (
+                ValueDecoding::Bytes,
+                Value::Bytes([0].into()),
+                Value::Bytes([1].into()),
+            ),
+            (
+                ValueDecoding::Date(Calendar::Legacy),
+                Value::Null,
+                Value::I32(0),
+            ),
         ] {
-            assert!(!of(read.clone(), live.clone()) && !of(read.clone(), Value::Null), "{read:?} {live:?}");
+            assert!(
+                !of(read.clone(), live.clone()) && !of(read.clone(), Value::Null),
+                "{read:?} {live:?}"
+            );
             assert!(of(read.clone(), deleted.clone()), "{read:?} {deleted:?}");
         }
     }

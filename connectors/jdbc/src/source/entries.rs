@@ -27,12 +27,20 @@ pub struct TableAssignment {
 impl TableAssignment {
     /// All of a table, or the query.
     pub fn whole(id: Option<TableId>, reached: Option<SourceProgress>) -> Self {
-        Self { id, range: None, reached, barred: None }
+        Self {
+            id,
+            range: None,
+            reached,
+            barred: None,
+        }
     }
 
     /// A table that stays unread.
     pub fn barred(id: Option<TableId>, why: &Error) -> Self {
-        Self { barred: Some(why.message().to_owned()), ..Self::whole(id, None) }
+        Self {
+            barred: Some(why.message().to_owned()),
+            ..Self::whole(id, None)
+        }
     }
 
     /// What its offset is stored under.
@@ -78,21 +86,32 @@ async fn planned(
     let reached = stored_place(config, id.as_ref(), stored).await?;
     let whole = |id, reached| (vec![TableAssignment::whole(id, reached)], Vec::new());
     let (part, mut positions) = (config.part.unwrap_or(TaskShare::WHOLE), Vec::new());
-    let Some(table) = id.as_ref().filter(|_| config.mode == SourceMode::Incrementing) else {
+    let Some(table) = id
+        .as_ref()
+        .filter(|_| config.mode == SourceMode::Incrementing)
+    else {
         return Ok(whole(id, reached));
     };
     let snapshot = match &reached {
         Some(reached) => reached.snapshot.clone(),
         None if config.part.is_some() && part.n == 0 => {
             let begun = begin(table, part, config, session).await?;
-            positions.extend(begun.iter().map(|snapshot| snapshot.position(table, config)));
+            positions.extend(
+                begun
+                    .iter()
+                    .map(|snapshot| snapshot.position(table, config)),
+            );
             begun
         }
         None => None,
     };
     let Some(snapshot) = snapshot else {
         // there is nothing to share any more
-        return Ok(if part.n > 0 { (Vec::new(), Vec::new()) } else { whole(id, reached) });
+        return Ok(if part.n > 0 {
+            (Vec::new(), Vec::new())
+        } else {
+            whole(id, reached)
+        });
     };
     let ranges = snapshot.reached(table, config, stored).await?;
     if ranges.iter().all(|(range, reached)| range.is_done(reached)) {
@@ -100,9 +119,14 @@ async fn planned(
             return Ok((Vec::new(), Vec::new()));
         }
         let over = snapshot.over(table, config);
-        return Ok((vec![TableAssignment::whole(id, Some(snapshot.end_reached()))], over));
+        return Ok((
+            vec![TableAssignment::whole(id, Some(snapshot.end_reached()))],
+            over,
+        ));
     }
-    let own = ranges.into_iter().filter(|(range, reached)| range.n % part.of == part.n && !range.is_done(reached));
+    let own = ranges
+        .into_iter()
+        .filter(|(range, reached)| range.n % part.of == part.n && !range.is_done(reached));
     let entry = |(range, reached)| TableAssignment {
         range: Some((range, snapshot.clone())),
         ..TableAssignment::whole(id.clone(), Some(reached))
@@ -117,11 +141,19 @@ async fn begin(
     config: &Arc<SourceConfig>,
     session: &mut dyn Session,
 ) -> Result<Option<SnapshotRanges>> {
-    let mut reader = TableReader::new(TableAssignment::whole(Some(id.clone()), None), Arc::clone(config));
+    let mut reader = TableReader::new(
+        TableAssignment::whole(Some(id.clone()), None),
+        Arc::clone(config),
+    );
     reader.open(session).await?;
     let above = config.initial.id;
-    let bounds = reader.id_bounds(session).await?.filter(|(_, last)| *last > above);
-    Ok(bounds.map(|(first, last)| SnapshotRanges::cut(above, first.max(above.saturating_add(1)), last, part.of)))
+    let bounds = reader
+        .id_bounds(session)
+        .await?
+        .filter(|(_, last)| *last > above);
+    Ok(bounds.map(|(first, last)| {
+        SnapshotRanges::cut(above, first.max(above.saturating_add(1)), last, part.of)
+    }))
 }
 
 /// Whether several tasks should read a table.
@@ -142,23 +174,41 @@ pub async fn stage(
     stored: &dyn StoredOffsets,
     session: &mut dyn Session,
 ) -> Result<SplitStage> {
-    let Some(from) = config.parallel_from.filter(|_| config.mode == SourceMode::Incrementing) else {
+    let Some(from) = config
+        .parallel_from
+        .filter(|_| config.mode == SourceMode::Incrementing)
+    else {
         return Ok(SplitStage::One);
     };
-    let Some(meta) = session.table(id).await? else { return Ok(SplitStage::One) };
+    let Some(meta) = session.table(id).await? else {
+        return Ok(SplitStage::One);
+    };
     // estimates vary; of a small table nothing has to be looked up
-    let Some(rows) = meta.rows_estimated.filter(|rows| *rows >= from / 10) else { return Ok(SplitStage::One) };
+    let Some(rows) = meta.rows_estimated.filter(|rows| *rows >= from / 10) else {
+        return Ok(SplitStage::One);
+    };
     let reached = match stored_place(config, Some(id), stored).await {
         // its task tells of it
         Err(error) if error.kind() == ErrorKind::Config => return Ok(SplitStage::One),
         reached => reached?,
     };
     match reached {
-        None => Ok(if rows >= from { SplitStage::Soon } else { SplitStage::One }),
-        Some(SourceProgress { snapshot: Some(snapshot), .. }) => {
+        None => Ok(if rows >= from {
+            SplitStage::Soon
+        } else {
+            SplitStage::One
+        }),
+        Some(SourceProgress {
+            snapshot: Some(snapshot),
+            ..
+        }) => {
             let ranges = snapshot.reached(id, config, stored).await?;
             let done = ranges.iter().all(|(range, reached)| range.is_done(reached));
-            Ok(if done { SplitStage::One } else { SplitStage::Several })
+            Ok(if done {
+                SplitStage::One
+            } else {
+                SplitStage::Several
+            })
         }
         Some(_) => Ok(SplitStage::One),
     }
@@ -171,7 +221,10 @@ pub async fn stored_place(
     stored: &dyn StoredOffsets,
 ) -> Result<Option<SourceProgress>> {
     let partitions = match id {
-        Some(id) => vec![position::table(id, config.qualify), position::bare_table(id)],
+        Some(id) => vec![
+            position::table(id, config.qualify),
+            position::bare_table(id),
+        ],
         None => vec![position::query()],
     };
     let found = stored.read(&partitions).await?;

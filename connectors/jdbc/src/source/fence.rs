@@ -53,14 +53,24 @@ impl CommitBarrier {
         let found = session.query(&sql, &[]).await?;
         let set = Instant::now();
         let value = |n: usize| found.first().and_then(|row| row.get(n));
-        let up_to = value(0).and_then(number).map_or(least, |greatest: i64| greatest.max(least));
-        Ok(Self { up_to, before: value(1).and_then(number), set })
+        let up_to = value(0)
+            .and_then(number)
+            .map_or(least, |greatest: i64| greatest.max(least));
+        Ok(Self {
+            up_to,
+            before: value(1).and_then(number),
+            set,
+        })
     }
 
     /// One at that id.
     #[cfg(test)]
     pub fn at(up_to: i64) -> Self {
-        Self { up_to, before: None, set: Instant::now() }
+        Self {
+            up_to,
+            before: None,
+            set: Instant::now(),
+        }
     }
 
     /// How long it has been there.
@@ -69,43 +79,72 @@ impl CommitBarrier {
     }
 
     /// Whether all transactions have ended that may hold an id up to it.
-    pub async fn state(&self, session: &mut dyn Session, target: &ConnectionTarget) -> Result<BarrierState> {
+    pub async fn state(
+        &self,
+        session: &mut dyn Session,
+        target: &ConnectionTarget,
+    ) -> Result<BarrierState> {
         if let Some(before) = self.before {
             return self.snapshots_passed(session, before).await;
         }
-        Ok(match horizon::sample_after(session, target, self.set).await? {
-            TransactionHorizon::Denied => BarrierState::Denied,
-            TransactionHorizon::NotNow => BarrierState::Open,
-            TransactionHorizon::Seen(sample) => {
-                let age = sample.at.saturating_duration_since(self.set);
-                let older = |micros: i64| age > GRACE + Duration::from_micros(micros.unsigned_abs());
-                if sample.oldest.is_none_or(older) { BarrierState::Passed } else { BarrierState::Open }
-            }
-        })
+        Ok(
+            match horizon::sample_after(session, target, self.set).await? {
+                TransactionHorizon::Denied => BarrierState::Denied,
+                TransactionHorizon::NotNow => BarrierState::Open,
+                TransactionHorizon::Seen(sample) => {
+                    let age = sample.at.saturating_duration_since(self.set);
+                    let older =
+                        |micros: i64| age > GRACE + Duration::from_micros(micros.unsigned_abs());
+                    if sample.oldest.is_none_or(older) {
+                        BarrierState::Passed
+                    } else {
+                        BarrierState::Open
+                    }
+                }
+            },
+        )
     }
 
     /// A statement that has taken an id, but no transaction number yet, is told by its snapshot, which is seen without a
     /// privilege; a transaction between two statements is not, so that unless all is quiet some time has to pass.
-    async fn snapshots_passed(&self, session: &mut dyn Session, before: u64) -> Result<BarrierState> {
+    async fn snapshots_passed(
+        &self,
+        session: &mut dyn Session,
+        before: u64,
+    ) -> Result<BarrierState> {
         let sql = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.text, \
                    COALESCE(pg_catalog.string_agg(backend_xmin::pg_catalog.text, ','), ''), \
                    pg_catalog.count(*) FILTER (WHERE state IS DISTINCT FROM 'idle') \
                    FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
                    AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend'";
         let found = session.query(sql, &[]).await?;
-        let Some([oldest, snapshots, busy]) = found.first().map(Vec::as_slice) else { return Ok(BarrierState::Open) };
+        let Some([oldest, snapshots, busy]) = found.first().map(Vec::as_slice) else {
+            return Ok(BarrierState::Open);
+        };
         if number::<u64>(oldest).is_none_or(|oldest| oldest < before) {
             return Ok(BarrierState::Open);
         }
         // numbers of snapshots have 32 bits that wrap around
         let is_old = |xmin: u32| xmin.wrapping_sub(before as u32) as i32 <= 0;
-        let old = snapshots.as_str().unwrap_or_default().split(',').filter_map(|x| x.parse().ok()).any(is_old);
+        let old = snapshots
+            .as_str()
+            .unwrap_or_default()
+            .split(',')
+            .filter_map(|x| x.parse().ok())
+            .any(is_old);
         let quiet = number::<i64>(busy) == Some(0);
-        Ok(if old || (!quiet && self.age() < GRACE) { BarrierState::Open } else { BarrierState::Passed })
+        Ok(if old || (!quiet && self.age() < GRACE) {
+            BarrierState::Open
+        } else {
+            BarrierState::Passed
+        })
     }
 }
 
 fn number<N: TryFrom<i128>>(value: &Value) -> Option<N> {
-    let whole = value.as_i64().map(i128::from).or_else(|| value.as_str()?.parse().ok());
+    let whole = value
+        .as_i64()
+        .map(i128::from)
+        .or_else(|| value.as_str()?.parse().ok());
     whole.and_then(|n| n.try_into().ok())
 }

@@ -31,7 +31,9 @@ impl IdGaps {
 
     /// The number of ids.
     pub fn ids(&self) -> u64 {
-        self.ranges().fold(0, |sum, (first, last)| sum.saturating_add(last.abs_diff(first)).saturating_add(1))
+        self.ranges().fold(0, |sum, (first, last)| {
+            sum.saturating_add(last.abs_diff(first)).saturating_add(1)
+        })
     }
 
     /// Adds what is missing between `before` and `id` beyond `settled`; `step` is the usual distance of two ids.
@@ -43,7 +45,10 @@ impl IdGaps {
 
     /// The row of that id has come. Returns whether it was missing.
     pub fn fill(&mut self, id: i64) -> bool {
-        let Some((first, last)) = self.ranges.range(..=id).next_back().map(|(f, l)| (*f, *l)) else { return false };
+        let Some((first, last)) = self.ranges.range(..=id).next_back().map(|(f, l)| (*f, *l))
+        else {
+            return false;
+        };
         if id > last {
             return false;
         }
@@ -74,14 +79,21 @@ impl IdGaps {
 
     /// Whether that id is among them.
     pub fn contains(&self, id: i64) -> bool {
-        self.ranges.range(..=id).next_back().is_some_and(|(_, last)| id <= *last)
+        self.ranges
+            .range(..=id)
+            .next_back()
+            .is_some_and(|(_, last)| id <= *last)
     }
 
     /// Adds ids from `first` to `last`.
     pub fn insert(&mut self, first: i64, last: i64) {
         let (mut first, mut last) = (first, last);
         // those that overlap or touch become one
-        while let Some((f, l)) = self.ranges.range(..=last.saturating_add(1)).next_back().map(|(f, l)| (*f, *l))
+        while let Some((f, l)) = self
+            .ranges
+            .range(..=last.saturating_add(1))
+            .next_back()
+            .map(|(f, l)| (*f, *l))
             && l >= first.saturating_sub(1)
         {
             self.ranges.remove(&f);
@@ -92,7 +104,11 @@ impl IdGaps {
 
     /// Takes out the ids from `first` to `last`.
     pub fn remove(&mut self, first: i64, last: i64) {
-        while let Some((f, l)) = self.ranges.range(..=last).next_back().map(|(f, l)| (*f, *l))
+        while let Some((f, l)) = self
+            .ranges
+            .range(..=last)
+            .next_back()
+            .map(|(f, l)| (*f, *l))
             && l >= first
         {
             self.ranges.remove(&f);
@@ -163,12 +179,23 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_kept_beyond_what_is_settled() {
-        assert_eq!(gaps(&[1, 2, 5, 9], -1, 1).ranges().collect::<Vec<_>>(), [(3, 4), (6, 8)]);
-        assert_eq!(gaps(&[1, 2, 5, 9], 6, 1).ranges().collect::<Vec<_>>(), [(7, 8)]);
+        assert_eq!(
+            gaps(&[1, 2, 5, 9], -1, 1).ranges().collect::<Vec<_>>(),
+            [(3, 4), (6, 8)]
+        );
+        assert_eq!(
+            gaps(&[1, 2, 5, 9], 6, 1).ranges().collect::<Vec<_>>(),
+            [(7, 8)]
+        );
         assert_eq!(gaps(&[4], -1, 1).ranges().collect::<Vec<_>>(), [(1, 3)]);
         assert!(gaps(&[3, 6, 9], -1, 3).is_empty());
         assert!(gaps(&[-5, -1, 0, 1], -1, 1).is_empty());
-        assert_eq!(gaps(&[i64::MAX], i64::MAX - 2, 1).ranges().collect::<Vec<_>>(), [(i64::MAX - 1, i64::MAX - 1)]);
+        assert_eq!(
+            gaps(&[i64::MAX], i64::MAX - 2, 1)
+                .ranges()
+                .collect::<Vec<_>>(),
+            [(i64::MAX - 1, i64::MAX - 1)]
+        );
     }
 
     #[test]
@@ -185,10 +212,21 @@ mod tests {
     #[test]
     fn ranges_grow_together_and_are_cut() {
         let mut ids = IdGaps::default();
-        for (first, last) in [(5, 6), (1, 1), (9, 9), (2, 2), (4, 4), (3, 3), (i64::MAX, i64::MAX)] {
+        for (first, last) in [
+            (5, 6),
+            (1, 1),
+            (9, 9),
+            (2, 2),
+            (4, 4),
+            (3, 3),
+            (i64::MAX, i64::MAX),
+        ] {
             ids.insert(first, last);
         }
-        assert_eq!(ids.ranges().collect::<Vec<_>>(), [(1, 6), (9, 9), (i64::MAX, i64::MAX)]);
+        assert_eq!(
+            ids.ranges().collect::<Vec<_>>(),
+            [(1, 6), (9, 9), (i64::MAX, i64::MAX)]
+        );
         ids.remove(3, 9);
         ids.remove(i64::MAX, i64::MAX);
         assert_eq!(ids.ranges().collect::<Vec<_>>(), [(1, 2)]);
@@ -201,14 +239,27 @@ mod tests {
 
     #[test]
     fn gaps_are_read_as_they_were_written() {
-        for (ids, text) in [(&[1i64, 2][..], ""), (&[1020, 1024, 1033], "1*1019,1020*3,2*8"), (&[1, 3], "2")] {
+        for (ids, text) in [
+            (&[1i64, 2][..], ""),
+            (&[1020, 1024, 1033], "1*1019,1020*3,2*8"),
+            (&[1, 3], "2"),
+        ] {
             let gaps = gaps(ids, -1, 1);
             assert_eq!(IdGaps::read(&gaps.write()), Some(gaps.clone()));
             if ids[0] == 1 {
                 assert_eq!(gaps.write(), text);
             }
         }
-        for wrong in ["x", "1*", "*3", "5,0", "5,-1", "9223372036854775807*2", "1*0", "1 2"] {
+        for wrong in [
+            "x",
+            "1*",
+            "*3",
+            "5,0",
+            "5,-1",
+            "9223372036854775807*2",
+            "1*0",
+            "1 2",
+        ] {
             assert_eq!(IdGaps::read(wrong), None, "{wrong}");
         }
     }

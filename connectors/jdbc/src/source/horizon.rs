@@ -56,7 +56,8 @@ struct ServerHorizon {
 }
 
 /// The servers of this process, by place.
-static SERVERS: Mutex<BTreeMap<String, Arc<AsyncMutex<ServerHorizon>>>> = Mutex::new(BTreeMap::new());
+static SERVERS: Mutex<BTreeMap<String, Arc<AsyncMutex<ServerHorizon>>>> =
+    Mutex::new(BTreeMap::new());
 
 fn server(target: &ConnectionTarget) -> Arc<AsyncMutex<ServerHorizon>> {
     // PostgreSQL's answer is about one database, MariaDB's about all of them
@@ -70,7 +71,10 @@ fn server(target: &ConnectionTarget) -> Arc<AsyncMutex<ServerHorizon>> {
 }
 
 /// The newest sample, waiting until there is one, though not for ever.
-pub async fn sample(session: &mut dyn Session, target: &ConnectionTarget) -> Result<TransactionHorizon> {
+pub async fn sample(
+    session: &mut dyn Session,
+    target: &ConnectionTarget,
+) -> Result<TransactionHorizon> {
     let server = server(target);
     let mut server = server.lock().await;
     let last = server.last;
@@ -80,7 +84,9 @@ pub async fn sample(session: &mut dyn Session, target: &ConnectionTarget) -> Res
     let seen = fresh(&mut server, session).await?;
     match (seen, last) {
         // what has begun since that look is new; most of it has ended at the next one
-        (TransactionHorizon::Seen(seen), Some(last)) if seen.stamped > seen.oldest && seen.at - last.at > LONG => {
+        (TransactionHorizon::Seen(seen), Some(last))
+            if seen.stamped > seen.oldest && seen.at - last.at > LONG =>
+        {
             sleep(EVERY.saturating_sub(seen.at.elapsed())).await;
             fresh(&mut server, session).await
         }
@@ -89,7 +95,10 @@ pub async fn sample(session: &mut dyn Session, target: &ConnectionTarget) -> Res
 }
 
 /// A sample taken now, waiting until there is one, though not for ever.
-async fn fresh(server: &mut ServerHorizon, session: &mut dyn Session) -> Result<TransactionHorizon> {
+async fn fresh(
+    server: &mut ServerHorizon,
+    session: &mut dyn Session,
+) -> Result<TransactionHorizon> {
     for _ in 0..TRIES {
         let rest = server.in_vain.map(|at| EVERY.saturating_sub(at.elapsed()));
         if let Some(rest) = rest.filter(|rest| *rest > Duration::ZERO) {
@@ -111,9 +120,15 @@ pub async fn sample_after(
 ) -> Result<TransactionHorizon> {
     let server = server(target);
     // whoever has it may be waiting
-    let Ok(mut server) = server.try_lock() else { return Ok(TransactionHorizon::NotNow) };
+    let Ok(mut server) = server.try_lock() else {
+        return Ok(TransactionHorizon::NotNow);
+    };
     if let Some(last) = server.last.filter(|last| last.at.elapsed() < EVERY) {
-        return Ok(if last.at >= after { TransactionHorizon::Seen(last) } else { TransactionHorizon::NotNow });
+        return Ok(if last.at >= after {
+            TransactionHorizon::Seen(last)
+        } else {
+            TransactionHorizon::NotNow
+        });
     }
     if server.in_vain.is_some_and(|at| at.elapsed() < EVERY) {
         return Ok(TransactionHorizon::NotNow);
@@ -127,11 +142,23 @@ async fn look(server: &mut ServerHorizon, session: &mut dyn Session) -> Result<T
     let mark = format!("look {} {:p}", server.asked, Arc::as_ptr(&SERVER_MARK));
     let at = Instant::now();
     Ok(match ask(session, &mark).await? {
-        HorizonAnswer::Seen { running, oldest, open } => {
+        HorizonAnswer::Seen {
+            running,
+            oldest,
+            open,
+        } => {
             let micros = |age: i64| Duration::from_micros(age.max(0).unsigned_abs());
-            let from = server.late.look(TransactionsSeen { at, running: running.map(micros), open });
+            let from = server.late.look(TransactionsSeen {
+                at,
+                running: running.map(micros),
+                open,
+            });
             let since = |from: Instant| i64::try_from((at - from).as_micros()).unwrap_or(i64::MAX);
-            let sample = HorizonSample { at, oldest, stamped: oldest.max(from.map(since)) };
+            let sample = HorizonSample {
+                at,
+                oldest,
+                stamped: oldest.max(from.map(since)),
+            };
             (server.last, server.in_vain) = (Some(sample), None);
             TransactionHorizon::Seen(sample)
         }
@@ -160,19 +187,28 @@ enum HorizonAnswer {
 /// Asks the server; `mark` is a text never used before, of letters and digits.
 async fn ask(session: &mut dyn Session, mark: &str) -> Result<HorizonAnswer> {
     let Some(statements) = session.dialect().oldest_transaction() else {
-        return Ok(HorizonAnswer::Seen { running: None, oldest: None, open: None });
+        return Ok(HorizonAnswer::Seen {
+            running: None,
+            oldest: None,
+            open: None,
+        });
     };
     let mut running = None;
     if !statements.running.is_empty() {
         // first the statements, then the transactions: what passes from the one to the other is seen at least once
         let found = session.query(statements.running, &[]).await?;
-        running = found.first().and_then(|row| row.first()).and_then(Value::as_i64);
+        running = found
+            .first()
+            .and_then(|row| row.first())
+            .and_then(Value::as_i64);
     }
     if !statements.before.is_empty() {
         session.run(statements.before).await?;
     }
     let found = if statements.marked {
-        session.query_once(&statements.sql.replace(MARK, mark)).await
+        session
+            .query_once(&statements.sql.replace(MARK, mark))
+            .await
     } else {
         session.query(statements.sql, &[]).await
     };

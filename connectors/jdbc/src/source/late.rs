@@ -48,7 +48,10 @@ impl LateStarters {
             self.note(greatest, from);
         }
         self.greatest = self.greatest.max(greatest);
-        let from = seen.running.and_then(|age| seen.at.checked_sub(age)).unwrap_or(seen.at);
+        let from = seen
+            .running
+            .and_then(|age| seen.at.checked_sub(age))
+            .unwrap_or(seen.at);
         self.last = Some((seen.at, from));
         self.open.iter().map(|(_, from)| *from).min()
     }
@@ -78,16 +81,28 @@ mod tests {
         let (zero, mut late) = (Instant::now(), LateStarters::default());
         let at = |second: u64| zero + Duration::from_secs(second);
         let look = |(second, running, open): &Look| {
-            let seen = TransactionsSeen { at: at(*second), running: running.map(Duration::from_secs), open: *open };
-            late.look(seen).map(|from| from.duration_since(zero).as_secs())
+            let seen = TransactionsSeen {
+                at: at(*second),
+                running: running.map(Duration::from_secs),
+                open: *open,
+            };
+            late.look(seen)
+                .map(|from| from.duration_since(zero).as_secs())
         };
         looks.iter().map(look).collect()
     }
 
     #[test]
     fn a_new_transaction_may_have_stamps_from_the_last_look_on_or_from_what_ran_then() {
-        assert_eq!(looks(&[(10, None, Some((5, 5)))]), [None], "the first look knows nothing");
-        assert_eq!(looks(&[(10, None, None), (12, None, Some((6, 8))), (13, None, None)]), [None, Some(10), None]);
+        assert_eq!(
+            looks(&[(10, None, Some((5, 5)))]),
+            [None],
+            "the first look knows nothing"
+        );
+        assert_eq!(
+            looks(&[(10, None, None), (12, None, Some((6, 8))), (13, None, None)]),
+            [None, Some(10), None]
+        );
         // a statement that had been running for 7 seconds has begun its transaction, which stays open
         let seen = [
             (10, Some(7), Some((5, 5))),
@@ -97,8 +112,15 @@ mod tests {
             (14, None, Some((7, 7))),
             (15, None, None),
         ];
-        assert_eq!(looks(&seen), [None, Some(3), Some(3), Some(3), Some(12), None]);
-        assert_eq!(looks(&[(10, None, None), (80, None, Some((6, 6)))]), [None, None], "too long ago");
+        assert_eq!(
+            looks(&seen),
+            [None, Some(3), Some(3), Some(3), Some(12), None]
+        );
+        assert_eq!(
+            looks(&[(10, None, None), (80, None, Some((6, 6)))]),
+            [None, None],
+            "too long ago"
+        );
     }
 
     #[test]
@@ -107,13 +129,28 @@ mod tests {
         for n in 0..1000 {
             let at = zero + Duration::from_secs(n);
             let number = i64::try_from(n).unwrap();
-            let from = late.look(TransactionsSeen { at, running: None, open: Some((1, 1 + number)) });
+            let from = late.look(TransactionsSeen {
+                at,
+                running: None,
+                open: Some((1, 1 + number)),
+            });
             assert_eq!(from, (n > 0).then_some(zero));
         }
         assert!(late.open.len() <= MOST);
         let end = zero + Duration::from_secs(1000);
-        let from = late.look(TransactionsSeen { at: end, running: None, open: Some((1000, 1000)) });
+        let from = late.look(TransactionsSeen {
+            at: end,
+            running: None,
+            open: Some((1000, 1000)),
+        });
         assert!(from.is_some_and(|from| from < end));
-        assert_eq!(late.look(TransactionsSeen { at: end, running: None, open: Some((1001, 1001)) }), Some(end));
+        assert_eq!(
+            late.look(TransactionsSeen {
+                at: end,
+                running: None,
+                open: Some((1001, 1001))
+            }),
+            Some(end)
+        );
     }
 }

@@ -19,7 +19,10 @@ pub struct NumericMappingRule {
 impl NumericMappingRule {
     /// The same for names of tables in any case.
     pub fn in_any_case(self) -> Self {
-        Self { tables: self.tables.in_any_case(), ..self }
+        Self {
+            tables: self.tables.in_any_case(),
+            ..self
+        }
     }
 }
 
@@ -42,7 +45,11 @@ pub fn timestamps(item: &str) -> Result<NumericMappingRule, String> {
     let Some((pattern, columns)) = item.rsplit_once(':') else {
         return Err("Invalid format. Expected 'regex:[col1|col2|...]'".to_owned());
     };
-    let Some(columns) = columns.trim().strip_prefix('[').and_then(|c| c.strip_suffix(']')) else {
+    let Some(columns) = columns
+        .trim()
+        .strip_prefix('[')
+        .and_then(|c| c.strip_suffix(']'))
+    else {
         return Err("Columns list must be enclosed in square brackets".to_owned());
     };
     if columns.trim().is_empty() {
@@ -52,7 +59,10 @@ pub fn timestamps(item: &str) -> Result<NumericMappingRule, String> {
     if columns.iter().any(String::is_empty) {
         return Err("Every column name should be non-empty string".to_owned());
     }
-    Ok(NumericMappingRule { tables: anchored(pattern)?, columns })
+    Ok(NumericMappingRule {
+        tables: anchored(pattern)?,
+        columns,
+    })
 }
 
 /// An item `regex:column`.
@@ -63,7 +73,10 @@ pub fn incrementing(item: &str) -> Result<NumericMappingRule, String> {
     if column.trim().is_empty() {
         return Err("Column name cannot be empty".to_owned());
     }
-    Ok(NumericMappingRule { tables: anchored(pattern)?, columns: vec![column.trim().to_owned()] })
+    Ok(NumericMappingRule {
+        tables: anchored(pattern)?,
+        columns: vec![column.trim().to_owned()],
+    })
 }
 
 /// The columns of a table: exactly one item must match its name.
@@ -76,23 +89,30 @@ pub fn columns_of<'a>(mappings: &'a [NumericMappingRule], table: &str) -> Result
     }
     match matching[..] {
         [one] => Ok(&one.columns),
-        [] => Err(Error::config(format!("Included table '{table}' does not match any of the provided regexes"))),
-        [..] => Err(Error::config(format!("Included table '{table}' matches more than one of the provided regexes"))),
+        [] => Err(Error::config(format!(
+            "Included table '{table}' does not match any of the provided regexes"
+        ))),
+        [..] => Err(Error::config(format!(
+            "Included table '{table}' matches more than one of the provided regexes"
+        ))),
     }
 }
 
 /// Checks the items of a list of regular expressions, with Confluent's text.
 pub fn check_patterns(text: &str) -> Result<(), String> {
     few_enough(items(text).count())?;
-    affordable(items(text))
-        .map_err(|error| format!("Must be a valid comma-separated list of regular expression patterns: {error}"))
+    affordable(items(text)).map_err(|error| {
+        format!("Must be a valid comma-separated list of regular expression patterns: {error}")
+    })
 }
 
 fn few_enough(count: usize) -> Result<(), String> {
     if count <= PATTERNS_MAX {
         return Ok(());
     }
-    Err(format!("It lists {count} regular expressions, the most is {PATTERNS_MAX}"))
+    Err(format!(
+        "It lists {count} regular expressions, the most is {PATTERNS_MAX}"
+    ))
 }
 
 /// Whether all can be compiled in the memory that there is for them: each in its share. Errors: what is wrong with one.
@@ -111,7 +131,10 @@ fn affordable<'a>(mut patterns: impl Iterator<Item = &'a str> + Clone) -> Result
 /// not be left out, or read, by chance.
 pub fn matches(pattern: &Pattern, table: &str) -> Result<bool> {
     pattern.matches(table).map_err(|undecided| {
-        Error::config(format!("{} compared with the table {table}: {undecided}; use a simpler one", pattern.text()))
+        Error::config(format!(
+            "{} compared with the table {table}: {undecided}; use a simpler one",
+            pattern.text()
+        ))
     })
 }
 
@@ -125,21 +148,28 @@ pub fn databases_of(pattern: &Pattern) -> impl Iterator<Item = &str> {
     let database = |alternative: &'_ str| -> Option<usize> {
         let end = alternative.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-')))?;
         let rest = &alternative[end..];
-        let after = rest.strip_prefix("\\.").or_else(|| rest.strip_prefix('.'))?;
+        let after = rest
+            .strip_prefix("\\.")
+            .or_else(|| rest.strip_prefix('.'))?;
         (end > 0 && !after.starts_with(['*', '+', '?', '{'])).then_some(end)
     };
-    pattern.text().split('|').filter_map(move |alternative| Some(&alternative[..database(alternative)?]))
+    pattern
+        .text()
+        .split('|')
+        .filter_map(move |alternative| Some(&alternative[..database(alternative)?]))
 }
 
 fn items(text: &str) -> impl Iterator<Item = &str> + Clone {
-    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        anchored, check_incrementing, check_patterns, check_timestamps, columns_of, databases_of, incrementing,
-        matches, timestamps,
+        anchored, check_incrementing, check_patterns, check_timestamps, columns_of, databases_of,
+        incrementing, matches, timestamps,
     };
 
     #[test]
@@ -152,22 +182,43 @@ mod tests {
         ] {
             assert_eq!(check_timestamps(text).unwrap_err(), want);
         }
-        assert_eq!(check_incrementing("a").unwrap_err(), "Invalid format. Expected 'regex:columnName'");
-        assert_eq!(check_incrementing("a:").unwrap_err(), "Column name cannot be empty");
-        assert!(check_incrementing("(:id").unwrap_err().starts_with("Invalid regular expression"));
+        assert_eq!(
+            check_incrementing("a").unwrap_err(),
+            "Invalid format. Expected 'regex:columnName'"
+        );
+        assert_eq!(
+            check_incrementing("a:").unwrap_err(),
+            "Column name cannot be empty"
+        );
+        assert!(
+            check_incrementing("(:id")
+                .unwrap_err()
+                .starts_with("Invalid regular expression")
+        );
         assert!(check_timestamps("a:[x], b:[y|z]").is_ok());
         assert!(check_patterns(r"db\.(?!tmp_).*, x").is_ok());
         let listed = |pattern: &str, count: usize| vec![pattern; count].join(",");
-        for (pattern, count) in [(r"\w{20}", 10), (r"shop\.[a-z_]+_\d+", 1_000), ("crm.a_table_with_a_name", 10_000)] {
+        for (pattern, count) in [
+            (r"\w{20}", 10),
+            (r"shop\.[a-z_]+_\d+", 1_000),
+            ("crm.a_table_with_a_name", 10_000),
+        ] {
             assert_eq!(check_patterns(&listed(pattern, count)), Ok(()), "{pattern}");
         }
-        for (pattern, count, why) in [("a", 10_001, "the most is 10000"), (r"\w{50}", 5_000, "when compiled")] {
+        for (pattern, count, why) in [
+            ("a", 10_001, "the most is 10000"),
+            (r"\w{50}", 5_000, "when compiled"),
+        ] {
             let refused = check_patterns(&listed(pattern, count)).unwrap_err();
             assert!(refused.contains(why), "{refused}");
             let refused = check_incrementing(&listed(&format!("{pattern}:id"), count)).unwrap_err();
             assert!(refused.contains(why), "{refused}");
         }
-        assert!(check_patterns("[").unwrap_err().starts_with("Must be a valid comma-separated list of regular"));
+        assert!(
+            check_patterns("[")
+                .unwrap_err()
+                .starts_with("Must be a valid comma-separated list of regular")
+        );
     }
 
     #[test]
@@ -181,7 +232,11 @@ mod tests {
             (r"(a|b)\.c", ""),
         ] {
             let pattern = anchored(pattern).unwrap();
-            assert_eq!(databases_of(&pattern).collect::<Vec<_>>().join(" "), want, "{pattern:?}");
+            assert_eq!(
+                databases_of(&pattern).collect::<Vec<_>>().join(" "),
+                want,
+                "{pattern:?}"
+            );
         }
     }
 
@@ -189,8 +244,19 @@ mod tests {
     fn case_counts_unless_it_is_said_not_to() {
         let pattern = anchored(r"shop\.(?!tmp).*|crm\.A").unwrap();
         let any = pattern.in_any_case();
-        for (name, want) in [("shop.a", [true, true]), ("SHOP.a", [false, true]), ("Shop.TMP1", [false, false])] {
-            assert_eq!([matches(&pattern, name).unwrap(), matches(&any, name).unwrap()], want, "{name}");
+        for (name, want) in [
+            ("shop.a", [true, true]),
+            ("SHOP.a", [false, true]),
+            ("Shop.TMP1", [false, false]),
+        ] {
+            assert_eq!(
+                [
+                    matches(&pattern, name).unwrap(),
+                    matches(&any, name).unwrap()
+                ],
+                want,
+                "{name}"
+            );
         }
         assert!(matches(&any, "CRM.a").unwrap() && !matches(&any, "xcrm.a").unwrap());
         assert_eq!(any.text(), pattern.text());
@@ -210,11 +276,19 @@ mod tests {
 
     #[test]
     fn exactly_one_item_must_match_the_whole_name() {
-        let mappings = [timestamps(r"db\.a:[x|y]").unwrap(), incrementing(r"db\..*b:id").unwrap()];
+        let mappings = [
+            timestamps(r"db\.a:[x|y]").unwrap(),
+            incrementing(r"db\..*b:id").unwrap(),
+        ];
         assert_eq!(columns_of(&mappings, "db.a").unwrap(), ["x", "y"]);
         assert_eq!(columns_of(&mappings, "db.bb").unwrap(), ["id"]);
         assert!(columns_of(&mappings, "xdb.a").is_err());
         let both = [incrementing(".*:a").unwrap(), incrementing("t:b").unwrap()];
-        assert!(columns_of(&both, "t").unwrap_err().message().contains("more than one"));
+        assert!(
+            columns_of(&both, "t")
+                .unwrap_err()
+                .message()
+                .contains("more than one")
+        );
     }
 }

@@ -44,8 +44,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_api::{
-    Config, ConfigKey, ConfigReport, Plugin, Result, SourceConnector, SourcePosition, SourceTask, StoredOffsets,
-    TaskPlan,
+    Config, ConfigKey, ConfigReport, Plugin, Result, SourceConnector, SourcePosition, SourceTask,
+    StoredOffsets, TaskPlan,
 };
 use tokio::time::timeout;
 
@@ -63,7 +63,11 @@ const PROBE_WITHIN: Duration = Duration::from_secs(10);
 /// A connection to a source's database. Errors: as [`connect`]; later ones quote no query that is masked.
 async fn open(config: &SourceConfig, options: ConnectOptions) -> Result<Box<dyn Session>> {
     let session = connect(&config.target, options).await?;
-    Ok(if config.query_is_masked { Box::new(SharedConnection::new(session)) } else { session })
+    Ok(if config.query_is_masked {
+        Box::new(SharedConnection::new(session))
+    } else {
+        session
+    })
 }
 
 /// The JDBC source connector.
@@ -76,7 +80,11 @@ impl Plugin for JdbcSource {
     }
 
     fn other_classes(&self) -> &'static [&'static str] {
-        &[class_defaults::AIVEN_SOURCE, class_defaults::REDPANDA_SOURCE, "rowferry.jdbc.JdbcSourceConnector"]
+        &[
+            class_defaults::AIVEN_SOURCE,
+            class_defaults::REDPANDA_SOURCE,
+            "rowferry.jdbc.JdbcSourceConnector",
+        ]
     }
 
     fn version(&self) -> &'static str {
@@ -102,20 +110,35 @@ impl SourceConnector for JdbcSource {
         planning::plan(config, max_tasks, None).await
     }
 
-    async fn plan_on(&self, config: &Config, max_tasks: usize, stored: &dyn StoredOffsets) -> Result<TaskPlan> {
+    async fn plan_on(
+        &self,
+        config: &Config,
+        max_tasks: usize,
+        stored: &dyn StoredOffsets,
+    ) -> Result<TaskPlan> {
         planning::plan(config, max_tasks, Some(stored)).await
     }
 
     async fn open(&self, task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>> {
-        Ok(Box::new(JdbcSourceTask::open(SourceConfig::read(task)?, stored).await?))
+        Ok(Box::new(
+            JdbcSourceTask::open(SourceConfig::read(task)?, stored).await?,
+        ))
     }
 
     fn check_positions(&self, positions: &[SourcePosition]) -> Result<()> {
-        let ours = |p: &&SourcePosition| ["table", "query"].iter().any(|name| p.partition.get(name).is_some());
-        let (known, read): (Vec<_>, Vec<_>) =
-            positions.iter().filter(ours).partition(|p| KnownKeys::owns(&p.partition));
+        let ours = |p: &&SourcePosition| {
+            ["table", "query"]
+                .iter()
+                .any(|name| p.partition.get(name).is_some())
+        };
+        let (known, read): (Vec<_>, Vec<_>) = positions
+            .iter()
+            .filter(ours)
+            .partition(|p| KnownKeys::owns(&p.partition));
         known.into_iter().try_for_each(KnownKeys::check)?;
-        read.into_iter().filter_map(|p| p.offset.as_ref()).try_for_each(|o| SourceProgress::read(o).map(drop))
+        read.into_iter()
+            .filter_map(|p| p.offset.as_ref())
+            .try_for_each(|o| SourceProgress::read(o).map(drop))
     }
 
     async fn probe(&self, config: &Config, report: &mut ConfigReport) {
@@ -123,12 +146,21 @@ impl SourceConnector for JdbcSource {
             Ok(read) => read,
             Err(problems) => {
                 // The other keys have been checked by themselves; an URL that is not there yet only once a mode is.
-                let asked = ["connection.url", "mode"].iter().any(|key| config.get(key).is_some());
-                let on_url = problems.errors.into_iter().filter(|p| asked && p.key == "connection.url");
+                let asked = ["connection.url", "mode"]
+                    .iter()
+                    .any(|key| config.get(key).is_some());
+                let on_url = problems
+                    .errors
+                    .into_iter()
+                    .filter(|p| asked && p.key == "connection.url");
                 return report.errors.extend(on_url);
             }
         };
-        let once = ConnectOptions { attempts: 1, timeout: PROBE_WITHIN, ..read.connect };
+        let once = ConnectOptions {
+            attempts: 1,
+            timeout: PROBE_WITHIN,
+            ..read.connect
+        };
         let probe = async {
             let mut session = open(&read, once).await?;
             let read = probe::understood(&mut *session, read.clone()).await?;
@@ -156,10 +188,16 @@ impl SourceConnector for JdbcSource {
                 report.recommend("table.whitelist", names.clone());
                 report.recommend("table.blacklist", names);
             }
-            Ok(Err(error)) => report.error("connection.url", format!("Could not connect to database. {error}")),
+            Ok(Err(error)) => report.error(
+                "connection.url",
+                format!("Could not connect to database. {error}"),
+            ),
             Err(_) => report.error(
                 "connection.url",
-                format!("Could not connect to database. No answer from {} within 10 s", read.target.place()),
+                format!(
+                    "Could not connect to database. No answer from {} within 10 s",
+                    read.target.place()
+                ),
             ),
         }
     }

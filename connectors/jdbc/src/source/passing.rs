@@ -116,7 +116,10 @@ mod tests {
 
     fn page(rows: &[(i64, i64)]) -> ResultPage {
         ResultPage {
-            rows: rows.iter().map(|(id, _)| vec![Value::I64(*id)].into_boxed_slice()).collect(),
+            rows: rows
+                .iter()
+                .map(|(id, _)| vec![Value::I64(*id)].into_boxed_slice())
+                .collect(),
             stamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
             ..ResultPage::default()
         }
@@ -124,25 +127,43 @@ mod tests {
 
     fn left_out(passing: &mut Overtake, rows: &[(i64, i64)]) -> (bool, Vec<usize>) {
         let aside = passing.aside(&page(rows));
-        (aside.early, (0..rows.len()).filter(|n| aside.leaves_out(*n)).collect())
+        (
+            aside.early,
+            (0..rows.len()).filter(|n| aside.leaves_out(*n)).collect(),
+        )
     }
 
     #[test]
     fn rows_that_were_handed_out_early_are_left_out_when_reading_goes_back() {
         let mut passing = Overtake::default();
-        let from = ReadPosition { stamp: Some(5), ..ReadPosition::default() };
+        let from = ReadPosition {
+            stamp: Some(5),
+            ..ReadPosition::default()
+        };
         assert_eq!(left_out(&mut passing, &[(1, 5)]), (false, vec![]));
         passing.begin(&from);
         assert_eq!(left_out(&mut passing, &[(3, 7), (4, 8)]), (true, vec![]));
-        passing.begin(&ReadPosition { stamp: Some(8), ..ReadPosition::default() });
+        passing.begin(&ReadPosition {
+            stamp: Some(8),
+            ..ReadPosition::default()
+        });
         assert_eq!(left_out(&mut passing, &[(5, 9)]), (true, vec![]));
         assert_eq!(passing.end(Some(9)), Some(from.clone()));
         assert_eq!(left_out(&mut passing, &[(2, 6), (3, 7)]), (false, vec![1]));
         // past another one before all have been read anew
-        passing.begin(&ReadPosition { stamp: Some(7), ..ReadPosition::default() });
-        assert_eq!(left_out(&mut passing, &[(4, 8), (5, 9), (6, 10)]), (true, vec![0, 1]));
+        passing.begin(&ReadPosition {
+            stamp: Some(7),
+            ..ReadPosition::default()
+        });
+        assert_eq!(
+            left_out(&mut passing, &[(4, 8), (5, 9), (6, 10)]),
+            (true, vec![0, 1])
+        );
         assert_eq!(passing.end(Some(10)).and_then(|from| from.stamp), Some(7));
-        assert_eq!(left_out(&mut passing, &[(4, 8), (5, 9), (6, 10), (6, 10)]), (false, vec![0, 1, 2]));
+        assert_eq!(
+            left_out(&mut passing, &[(4, 8), (5, 9), (6, 10), (6, 10)]),
+            (false, vec![0, 1, 2])
+        );
     }
 
     #[test]

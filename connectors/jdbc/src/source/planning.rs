@@ -15,12 +15,19 @@ const SNAPSHOT_EVERY: Duration = Duration::from_secs(3);
 
 /// The tasks: tables in groups, and while there are fewer tables than tasks, the ranges of large ones as far as `stored`
 /// tells.
-pub async fn plan(config: &Config, max_tasks: usize, stored: Option<&dyn StoredOffsets>) -> Result<TaskPlan> {
+pub async fn plan(
+    config: &Config,
+    max_tasks: usize,
+    stored: Option<&dyn StoredOffsets>,
+) -> Result<TaskPlan> {
     let read = SourceConfig::read(config)?;
     let mut session = super::open(&read, read.connect).await?;
     if read.query.is_some() {
         session.close().await;
-        return Ok(TaskPlan { tasks: vec![config.clone()], again_after: None });
+        return Ok(TaskPlan {
+            tasks: vec![config.clone()],
+            again_after: None,
+        });
     }
     let plan = plan_tables(config, read, max_tasks, stored, &mut *session).await;
     session.close().await;
@@ -44,7 +51,10 @@ async fn plan_tables(
         task
     };
     let groups = tables::split(&chosen, max_tasks);
-    let mut tasks: Vec<_> = groups.into_iter().map(|group| task(tables::join(group, dialect))).collect();
+    let mut tasks: Vec<_> = groups
+        .into_iter()
+        .map(|group| task(tables::join(group, dialect)))
+        .collect();
     if tasks.is_empty() {
         // a task without tables says in its status that there are none
         tasks.push(task(String::new()));
@@ -52,12 +62,19 @@ async fn plan_tables(
     let mut again_after = read.table_poll_interval;
     let (spare, mut helpers) = (max_tasks.saturating_sub(tasks.len()), Vec::new());
     let Some(stored) = stored.filter(|_| spare > 0) else {
-        return Ok(TaskPlan { tasks, again_after: Some(again_after) });
+        return Ok(TaskPlan {
+            tasks,
+            again_after: Some(again_after),
+        });
     };
     // with tasks to spare, each table has one of its own
     for ((n, table), own) in chosen.iter().enumerate().zip(&mut tasks) {
         let of = 1 + spare / chosen.len() + usize::from(n < spare % chosen.len());
-        let stage = if of > 1 { entries::stage(table, read, stored, session).await? } else { SplitStage::One };
+        let stage = if of > 1 {
+            entries::stage(table, read, stored, session).await?
+        } else {
+            SplitStage::One
+        };
         if stage == SplitStage::One {
             continue;
         }
@@ -71,5 +88,8 @@ async fn plan_tables(
         *own = part(0);
     }
     tasks.extend(helpers);
-    Ok(TaskPlan { tasks, again_after: Some(again_after) })
+    Ok(TaskPlan {
+        tasks,
+        again_after: Some(again_after),
+    })
 }

@@ -59,7 +59,10 @@ pub fn table(id: &TableId, qualify: bool) -> SourcePartition {
     if !qualify {
         return bare_table(id);
     }
-    SourcePartition(vec![("protocol".into(), text("1")), ("table".into(), text(&full_name(id)))])
+    SourcePartition(vec![
+        ("protocol".into(), text("1")),
+        ("table".into(), text(&full_name(id))),
+    ])
 }
 
 /// The partition of a table by its bare name: protocol 0, and bulk mode.
@@ -81,7 +84,15 @@ pub fn query() -> SourcePartition {
 
 /// The name as offsets have it: PostgreSQL's without its database.
 fn full_name(id: &TableId) -> String {
-    if id.schema.is_some() { TableId { catalog: None, ..id.clone() }.to_string() } else { id.to_string() }
+    if id.schema.is_some() {
+        TableId {
+            catalog: None,
+            ..id.clone()
+        }
+        .to_string()
+    } else {
+        id.to_string()
+    }
 }
 
 impl SourceProgress {
@@ -89,10 +100,17 @@ impl SourceProgress {
     /// Errors: `Config` for a member of the wrong type.
     pub fn read(offset: &SourceOffset) -> Result<Self> {
         let stamp = stamp_of(offset, TIMESTAMP, NANOS)?;
-        let within = match (stamp_of(offset, AT_TIMESTAMP, AT_NANOS)?, offset.get(AT_KEY)) {
+        let within = match (
+            stamp_of(offset, AT_TIMESTAMP, AT_NANOS)?,
+            offset.get(AT_KEY),
+        ) {
             (Some(stamp), Some(OffsetValue::Text(key))) => {
                 let key = read_key(key).ok_or_else(|| wrong(AT_KEY))?;
-                Some(TieBreak { stamp, wall: long(offset, AT_WALL)?, key })
+                Some(TieBreak {
+                    stamp,
+                    wall: long(offset, AT_WALL)?,
+                    key,
+                })
             }
             (None, None) => None,
             _ => return Err(wrong(AT_KEY)),
@@ -105,30 +123,51 @@ impl SourceProgress {
         let gaps = gaps.ok_or_else(|| wrong(GAPS))?;
         let snapshot = match offset.get(SNAPSHOT) {
             None | Some(OffsetValue::Null) => None,
-            Some(OffsetValue::Text(text)) => Some(SnapshotRanges::read(text).ok_or_else(|| wrong(SNAPSHOT))?),
+            Some(OffsetValue::Text(text)) => {
+                Some(SnapshotRanges::read(text).ok_or_else(|| wrong(SNAPSHOT))?)
+            }
             Some(_) => return Err(wrong(SNAPSHOT)),
         };
-        Ok(Self { stamp, wall: long(offset, WALL)?, id: long(offset, INCREMENTING)?, within, gaps, snapshot })
+        Ok(Self {
+            stamp,
+            wall: long(offset, WALL)?,
+            id: long(offset, INCREMENTING)?,
+            within,
+            gaps,
+            snapshot,
+        })
     }
 
     /// The offset to store, members in the order the peers write them.
     pub fn write(&self) -> SourceOffset {
         let mut members = Vec::with_capacity(3);
         if let Some(stamp) = self.stamp {
-            members.push((NANOS.to_owned(), OffsetValue::Long(stamp.rem_euclid(1_000_000) * 1000)));
+            members.push((
+                NANOS.to_owned(),
+                OffsetValue::Long(stamp.rem_euclid(1_000_000) * 1000),
+            ));
         }
         if let Some(id) = self.id {
             members.push((INCREMENTING.to_owned(), OffsetValue::Long(id)));
         }
         if let Some(stamp) = self.stamp {
-            members.push((TIMESTAMP.to_owned(), OffsetValue::Long(stamp.div_euclid(1000))));
+            members.push((
+                TIMESTAMP.to_owned(),
+                OffsetValue::Long(stamp.div_euclid(1000)),
+            ));
         }
         if let Some(wall) = self.wall {
             members.push((WALL.to_owned(), OffsetValue::Long(wall)));
         }
         if let Some(within) = &self.within {
-            members.push((AT_NANOS.to_owned(), OffsetValue::Long(within.stamp.rem_euclid(1_000_000) * 1000)));
-            members.push((AT_TIMESTAMP.to_owned(), OffsetValue::Long(within.stamp.div_euclid(1000))));
+            members.push((
+                AT_NANOS.to_owned(),
+                OffsetValue::Long(within.stamp.rem_euclid(1_000_000) * 1000),
+            ));
+            members.push((
+                AT_TIMESTAMP.to_owned(),
+                OffsetValue::Long(within.stamp.div_euclid(1000)),
+            ));
             if let Some(wall) = within.wall {
                 members.push((AT_WALL.to_owned(), OffsetValue::Long(wall)));
             }
@@ -146,7 +185,9 @@ impl SourceProgress {
 
 /// Milliseconds with the nanoseconds of their second, as microseconds. Without nanoseconds the milliseconds count.
 fn stamp_of(offset: &SourceOffset, millis: &str, nanos: &str) -> Result<Option<i64>> {
-    let Some(millis) = long(offset, millis)? else { return Ok(None) };
+    let Some(millis) = long(offset, millis)? else {
+        return Ok(None);
+    };
     let nanos = long(offset, nanos)?;
     Ok(Some(match nanos {
         Some(nanos) => millis.div_euclid(1000) * 1_000_000 + nanos / 1000,
@@ -207,21 +248,43 @@ mod tests {
     use crate::ident::TableId;
 
     fn offset(members: &[(&str, i64)]) -> SourceOffset {
-        SourceOffset(members.iter().map(|(n, v)| ((*n).to_owned(), OffsetValue::Long(*v))).collect())
+        SourceOffset(
+            members
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), OffsetValue::Long(*v)))
+                .collect(),
+        )
     }
 
     #[test]
     fn offsets_are_written_and_read_as_the_peers_do() {
         let stamp = 1_704_067_200_000_003;
         for (reached, want) in [
-            (SourceProgress { id: Some(5), ..SourceProgress::default() }, offset(&[("incrementing", 5)])),
             (
-                SourceProgress { stamp: Some(stamp), ..SourceProgress::default() },
+                SourceProgress {
+                    id: Some(5),
+                    ..SourceProgress::default()
+                },
+                offset(&[("incrementing", 5)]),
+            ),
+            (
+                SourceProgress {
+                    stamp: Some(stamp),
+                    ..SourceProgress::default()
+                },
                 offset(&[("timestamp_nanos", 3000), ("timestamp", 1_704_067_200_000)]),
             ),
             (
-                SourceProgress { stamp: Some(-18_489_599_750_000), id: Some(1), ..SourceProgress::default() },
-                offset(&[("timestamp_nanos", 250_000_000), ("incrementing", 1), ("timestamp", -18_489_599_750)]),
+                SourceProgress {
+                    stamp: Some(-18_489_599_750_000),
+                    id: Some(1),
+                    ..SourceProgress::default()
+                },
+                offset(&[
+                    ("timestamp_nanos", 250_000_000),
+                    ("incrementing", 1),
+                    ("timestamp", -18_489_599_750),
+                ]),
             ),
         ] {
             assert_eq!(reached.write(), want);
@@ -229,16 +292,32 @@ mod tests {
         }
         let millis = SourceProgress::read(&offset(&[("timestamp", 1500)])).unwrap();
         assert_eq!(millis.stamp, Some(1_500_000));
-        let text = SourceOffset(vec![("incrementing".into(), OffsetValue::Text("five".into()))]);
+        let text = SourceOffset(vec![(
+            "incrementing".into(),
+            OffsetValue::Text("five".into()),
+        )]);
         assert!(SourceProgress::read(&text).is_err());
     }
 
     #[test]
     fn a_place_within_equal_stamps_survives() {
-        let key = vec![OffsetValue::Long(-7), OffsetValue::Text("a\0\"b".into()), OffsetValue::Text(String::new())];
+        let key = vec![
+            OffsetValue::Long(-7),
+            OffsetValue::Text("a\0\"b".into()),
+            OffsetValue::Text(String::new()),
+        ];
         for (wall, at_wall) in [(None, None), (Some(3), Some(-4))] {
-            let within = Some(TieBreak { stamp: 2, wall: at_wall, key: key.clone() });
-            let reached = SourceProgress { stamp: Some(1), wall, within, ..SourceProgress::default() };
+            let within = Some(TieBreak {
+                stamp: 2,
+                wall: at_wall,
+                key: key.clone(),
+            });
+            let reached = SourceProgress {
+                stamp: Some(1),
+                wall,
+                within,
+                ..SourceProgress::default()
+            };
             assert_eq!(SourceProgress::read(&reached.write()).unwrap(), reached);
         }
     }
@@ -252,14 +331,27 @@ mod tests {
         let reached = SourceProgress::read(&stored).unwrap();
         assert_eq!(reached.gaps.ranges().collect::<Vec<_>>(), [(3, 4), (7, 7)]);
         assert_eq!(reached.write(), stored);
-        assert!(SourceProgress::read(&SourceOffset(vec![("gaps".into(), OffsetValue::Text("x".into()))])).is_err());
+        assert!(
+            SourceProgress::read(&SourceOffset(vec![(
+                "gaps".into(),
+                OffsetValue::Text("x".into())
+            )]))
+            .is_err()
+        );
     }
 
     #[test]
     fn partitions_name_tables_by_protocol() {
-        let id = TableId { catalog: Some("shop".into()), schema: Some("public".into()), table: "t".into() };
+        let id = TableId {
+            catalog: Some("shop".into()),
+            schema: Some("public".into()),
+            table: "t".into(),
+        };
         let shown = |p: connector_api::SourcePartition| format!("{:?}", p.0);
-        assert_eq!(shown(table(&id, true)), r#"[("protocol", Text("1")), ("table", Text("public.t"))]"#);
+        assert_eq!(
+            shown(table(&id, true)),
+            r#"[("protocol", Text("1")), ("table", Text("public.t"))]"#
+        );
         assert_eq!(
             shown(table(&TableId::in_catalog("d", "t"), true)),
             r#"[("protocol", Text("1")), ("table", Text("d.t"))]"#

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use connector_api::{ConfigReport, ErrorKind, Result, Value};
 
-use super::compared::{ModeColumns, TypeMismatch, query_misfit, stamp_key, table_misfit, told_by_values};
+use super::compared::{
+    ModeColumns, TypeMismatch, query_misfit, stamp_key, table_misfit, told_by_values,
+};
 use super::config::{SourceConfig, SourceMode};
 use super::table::{self, TablePlan};
 use super::tables::{self, TableListing};
@@ -18,10 +20,19 @@ const TABLES: usize = 200;
 
 /// The config as that server understands it: names of tables are compared as it compares them.
 pub async fn understood(session: &mut dyn Session, config: SourceConfig) -> Result<SourceConfig> {
-    let Some(sql) = session.dialect().any_case() else { return Ok(config) };
+    let Some(sql) = session.dialect().any_case() else {
+        return Ok(config);
+    };
     let found = session.query(sql, &[]).await?;
-    let any_case = found.first().and_then(|row| row.first()?.as_i64()).is_some_and(|n| n != 0);
-    Ok(if any_case { config.in_any_case() } else { config })
+    let any_case = found
+        .first()
+        .and_then(|row| row.first()?.as_i64())
+        .is_some_and(|n| n != 0);
+    Ok(if any_case {
+        config.in_any_case()
+    } else {
+        config
+    })
 }
 
 /// The tables that the connector's lists may mean.
@@ -37,16 +48,27 @@ pub async fn listed(session: &mut dyn Session, config: &SourceConfig) -> Result<
 }
 
 /// Reports what is wrong with names of tables, and warns of those that mean none.
-pub fn names(dialect: &dyn Dialect, config: &SourceConfig, listed: &TableListing, report: &mut ConfigReport) {
+pub fn names(
+    dialect: &dyn Dialect,
+    config: &SourceConfig,
+    listed: &TableListing,
+    report: &mut ConfigReport,
+) {
     if config.query.is_some() {
         return;
     }
     match tables::out_of_reach(config, listed, dialect) {
         Some(text) => report.error("table.whitelist", text),
-        None => tables::unmatched(config, listed, dialect).into_iter().for_each(|(key, text)| report.warn(key, text)),
+        None => tables::unmatched(config, listed, dialect)
+            .into_iter()
+            .for_each(|(key, text)| report.warn(key, text)),
     }
     let chosen = tables::choose(config, listed, dialect).unwrap_or_default();
-    for text in chosen.iter().filter_map(|id| tables::topic_problem(config, id)).take(TABLES) {
+    for text in chosen
+        .iter()
+        .filter_map(|id| tables::topic_problem(config, id))
+        .take(TABLES)
+    {
         report.warn("topic.prefix", text);
     }
 }
@@ -57,8 +79,14 @@ pub fn names(dialect: &dyn Dialect, config: &SourceConfig, listed: &TableListing
 /// runs, takes such a connector.
 pub async fn query(session: &mut dyn Session, config: &SourceConfig, report: &mut ConfigReport) {
     let Some(query) = &config.query else { return };
-    let Err(error) = session.describe(query).await else { return };
-    let key = if config.query_is_masked { "query.masked" } else { "query" };
+    let Err(error) = session.describe(query).await else {
+        return;
+    };
+    let key = if config.query_is_masked {
+        "query.masked"
+    } else {
+        "query"
+    };
     let text = format!("The configured query is not valid, or its tables cannot be read: {error}");
     match config.target.database_kind() {
         DatabaseKind::MySql => report.warn(key, text),
@@ -79,20 +107,32 @@ pub async fn modes(
     }
     let dialect = session.dialect();
     if let Some(query) = &config.query {
-        let Ok(columns) = session.describe(query).await else { return Ok(()) };
-        let Ok(compared) = ModeColumns::of_query(&columns, config) else { return Ok(()) };
-        let misfit =
-            match (query_misfit(&compared, config, dialect), table::plan_query(query, &columns, config, dialect)) {
-                (None, Ok(plan)) => misfit_by_values(session, plan, config).await,
-                (misfit, _) => misfit,
-            };
-        misfit.into_iter().for_each(|misfit| report.error(misfit.key, misfit.text));
+        let Ok(columns) = session.describe(query).await else {
+            return Ok(());
+        };
+        let Ok(compared) = ModeColumns::of_query(&columns, config) else {
+            return Ok(());
+        };
+        let misfit = match (
+            query_misfit(&compared, config, dialect),
+            table::plan_query(query, &columns, config, dialect),
+        ) {
+            (None, Ok(plan)) => misfit_by_values(session, plan, config).await,
+            (misfit, _) => misfit,
+        };
+        misfit
+            .into_iter()
+            .for_each(|misfit| report.error(misfit.key, misfit.text));
         return Ok(());
     }
-    let Ok(chosen) = tables::choose(config, listed, dialect) else { return Ok(()) };
+    let Ok(chosen) = tables::choose(config, listed, dialect) else {
+        return Ok(());
+    };
     let (looked_at, mut found) = (chosen.len().min(TABLES), Vec::new());
     for id in chosen.into_iter().take(TABLES) {
-        let Some(meta) = session.table(&id).await? else { continue };
+        let Some(meta) = session.table(&id).await? else {
+            continue;
+        };
         let misfit = table_misfit(&meta, config, dialect, &dialect.table(&meta.id));
         found.extend(match (misfit, table::plan(&meta, config, dialect)) {
             (None, Ok(plan)) => misfit_by_values(session, plan, config).await,
@@ -101,24 +141,50 @@ pub async fn modes(
     }
     let refused = is_refused(config, found.len(), looked_at);
     for TypeMismatch { key, text } in found {
-        if refused { report.error(key, text) } else { report.warn(key, text) }
+        if refused {
+            report.error(key, text)
+        } else {
+            report.warn(key, text)
+        }
     }
     Ok(())
 }
 
 /// What values tell of columns whose types leave it open.
-async fn misfit_by_values(session: &mut dyn Session, plan: TablePlan, config: &SourceConfig) -> Option<TypeMismatch> {
-    let error = values(session, plan).await.err().filter(|error| error.kind() == ErrorKind::Config)?;
-    Some(TypeMismatch { key: stamp_key(config), text: error.message().to_owned() })
+async fn misfit_by_values(
+    session: &mut dyn Session,
+    plan: TablePlan,
+    config: &SourceConfig,
+) -> Option<TypeMismatch> {
+    let error = values(session, plan)
+        .await
+        .err()
+        .filter(|error| error.kind() == ErrorKind::Config)?;
+    Some(TypeMismatch {
+        key: stamp_key(config),
+        text: error.message().to_owned(),
+    })
 }
 
 /// The plan with what the values of its timestamp columns tell, where their types leave it open.
 /// Errors: `Config` when they are no times.
 pub async fn values(session: &mut dyn Session, mut plan: TablePlan) -> Result<TablePlan> {
-    let Some(sql) = &plan.values_sql else { return Ok(plan) };
+    let Some(sql) = &plan.values_sql else {
+        return Ok(plan);
+    };
     let counts = session.query_once(sql).await?;
-    let counts: Vec<_> = counts.first().into_iter().flatten().map(Value::as_i64).collect();
-    let names: Vec<_> = plan.layout.stamps.iter().map(|i| &*plan.layout.columns[*i].name).collect();
+    let counts: Vec<_> = counts
+        .first()
+        .into_iter()
+        .flatten()
+        .map(Value::as_i64)
+        .collect();
+    let names: Vec<_> = plan
+        .layout
+        .stamps
+        .iter()
+        .map(|i| &*plan.layout.columns[*i].name)
+        .collect();
     let warnings = told_by_values(&names, &counts)?;
     plan.warnings.extend(warnings);
     Ok(plan)
@@ -131,11 +197,18 @@ pub async fn deletions(
     listed: &TableListing,
     report: &mut ConfigReport,
 ) -> Result<()> {
-    if config.query.is_some() || (config.delete_capture.is_none() && config.delete_marker.is_none()) {
+    if config.query.is_some() || (config.delete_capture.is_none() && config.delete_marker.is_none())
+    {
         return Ok(());
     }
-    let Ok(chosen) = tables::choose(config, listed, session.dialect()) else { return Ok(()) };
-    let without = SourceConfig { delete_capture: None, delete_marker: None, ..config.clone() };
+    let Ok(chosen) = tables::choose(config, listed, session.dialect()) else {
+        return Ok(());
+    };
+    let without = SourceConfig {
+        delete_capture: None,
+        delete_marker: None,
+        ..config.clone()
+    };
     let with = |capture: bool| SourceConfig {
         delete_capture: config.delete_capture.filter(|_| capture),
         delete_marker: config.delete_marker.clone().filter(|_| !capture),
@@ -143,7 +216,9 @@ pub async fn deletions(
     };
     let (looked_at, mut found) = (chosen.len().min(TABLES), Vec::new());
     for id in chosen.into_iter().take(TABLES) {
-        let Some(meta) = session.table(&id).await? else { continue };
+        let Some(meta) = session.table(&id).await? else {
+            continue;
+        };
         // what the mode makes of the table is another matter
         if table::plan(&meta, &without, session.dialect()).is_err() {
             continue;
@@ -157,7 +232,11 @@ pub async fn deletions(
     let tables: HashSet<_> = found.iter().map(|(id, ..)| id.to_string()).collect();
     let refused = is_refused(config, tables.len(), looked_at);
     for (_, key, text) in found {
-        if refused { report.error(key, text) } else { report.warn(key, text) }
+        if refused {
+            report.error(key, text)
+        } else {
+            report.warn(key, text)
+        }
     }
     Ok(())
 }
@@ -176,15 +255,25 @@ pub async fn privileges(
     report: &mut ConfigReport,
 ) -> Result<()> {
     let database = config.target.database_kind();
-    let Some(account) = AccountPrivileges::of(session, database).await? else { return Ok(()) };
+    let Some(account) = AccountPrivileges::of(session, database).await? else {
+        return Ok(());
+    };
     if config.query.is_none()
         && let Ok(chosen) = tables::choose(config, listed, session.dialect())
     {
-        let needs: Vec<_> = chosen.into_iter().take(TABLES).map(|id| (id, Privilege::Select)).collect();
+        let needs: Vec<_> = chosen
+            .into_iter()
+            .take(TABLES)
+            .map(|id| (id, Privilege::Select))
+            .collect();
         let missing = account.missing(session, &needs).await?;
         let refused = is_refused(config, missing.len(), needs.len());
         for text in missing {
-            if refused { report.error("connection.user", text) } else { report.warn("connection.user", text) }
+            if refused {
+                report.error("connection.user", text)
+            } else {
+                report.warn("connection.user", text)
+            }
         }
     }
     // Without it, stamps are trusted only after a while (`reader`).

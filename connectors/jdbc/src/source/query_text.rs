@@ -27,22 +27,36 @@ pub fn trimmed(text: &str, database: DatabaseKind) -> &str {
 /// What keeps a text from being a query: it must be one SELECT, with or without common table expressions, that writes
 /// nothing.
 pub fn problem(text: &str, database: DatabaseKind) -> Option<&'static str> {
-    let code: Vec<_> = pieces(text, database).filter(|(kind, ..)| *kind != QueryToken::Nothing).collect();
-    let is = |piece: &str, words: &[&str]| words.iter().any(|word| piece.eq_ignore_ascii_case(word));
-    let first = code.iter().find(|(_, piece, _)| *piece != "(").map_or("", |(_, piece, _)| piece);
+    let code: Vec<_> = pieces(text, database)
+        .filter(|(kind, ..)| *kind != QueryToken::Nothing)
+        .collect();
+    let is =
+        |piece: &str, words: &[&str]| words.iter().any(|word| piece.eq_ignore_ascii_case(word));
+    let first = code
+        .iter()
+        .find(|(_, piece, _)| *piece != "(")
+        .map_or("", |(_, piece, _)| piece);
     if !is(first, &["select", "with"]) {
         return Some("Please provide a statement that starts with SELECT.");
     }
-    let end = code.iter().position(|(_, piece, _)| *piece == ";").unwrap_or(code.len());
+    let end = code
+        .iter()
+        .position(|(_, piece, _)| *piece == ";")
+        .unwrap_or(code.len());
     if code[end..].iter().any(|(_, piece, _)| *piece != ";") {
         return Some("Please provide one statement, without a semicolon in between.");
     }
     // after a parenthesis a statement begins, but in front of one these are functions
     let writes = is(first, &["with"])
         && code.windows(3).any(|three| {
-            let [(_, before, _), (kind, word, _), (_, after, _)] = three else { return false };
+            let [(_, before, _), (kind, word, _), (_, after, _)] = three else {
+                return false;
+            };
             let words = ["insert", "update", "delete", "merge", "replace"];
-            *kind == QueryToken::Word && ["(", ")"].contains(before) && is(word, &words) && *after != "("
+            *kind == QueryToken::Word
+                && ["(", ")"].contains(before)
+                && is(word, &words)
+                && *after != "("
         });
     writes.then_some("Please provide a statement that changes nothing: its WITH does.")
 }
@@ -66,15 +80,27 @@ fn piece(rest: &str, c: char, database: DatabaseKind) -> (QueryToken, usize) {
     let line = || rest.find('\n').map_or(rest.len(), |end| end + 1);
     let is_line = |begin: &str| {
         // MariaDB and MySQL take `--1` for a number
-        begin == "--" && (!is_mysql || rest[2..].chars().next().is_none_or(|c| c.is_whitespace() || c.is_control()))
+        begin == "--"
+            && (!is_mysql
+                || rest[2..]
+                    .chars()
+                    .next()
+                    .is_none_or(|c| c.is_whitespace() || c.is_control()))
     };
     if c.is_whitespace() || c == '\u{feff}' {
         return (QueryToken::Nothing, c.len_utf8());
     }
     match rest.get(..2).unwrap_or_default() {
         // what stands in those is read by MariaDB or MySQL
-        "/*" if is_mysql && (rest.starts_with("/*!") || rest.starts_with("/*M!")) => return (QueryToken::Other, 2),
-        "/*" => return (QueryToken::Nothing, comment(rest, database == DatabaseKind::Postgres)),
+        "/*" if is_mysql && (rest.starts_with("/*!") || rest.starts_with("/*M!")) => {
+            return (QueryToken::Other, 2);
+        }
+        "/*" => {
+            return (
+                QueryToken::Nothing,
+                comment(rest, database == DatabaseKind::Postgres),
+            );
+        }
         begin if is_line(begin) => return (QueryToken::Nothing, line()),
         _ => {}
     }
@@ -84,10 +110,15 @@ fn piece(rest: &str, c: char, database: DatabaseKind) -> (QueryToken, usize) {
         '"' => (QueryToken::Other, quoted(rest, c, is_mysql)),
         '`' if database != DatabaseKind::Postgres => (QueryToken::Other, quoted(rest, c, false)),
         '[' if database == DatabaseKind::Sqlite => (QueryToken::Other, quoted(rest, ']', false)),
-        '$' if database == DatabaseKind::Postgres => (QueryToken::Other, dollars(rest).unwrap_or(1)),
+        '$' if database == DatabaseKind::Postgres => {
+            (QueryToken::Other, dollars(rest).unwrap_or(1))
+        }
         c if is_of_word(c) => {
-            let end = rest.find(|c| !is_of_word(c) && c != '$').unwrap_or(rest.len());
-            let escapes = database == DatabaseKind::Postgres && rest[..end].eq_ignore_ascii_case("e");
+            let end = rest
+                .find(|c| !is_of_word(c) && c != '$')
+                .unwrap_or(rest.len());
+            let escapes =
+                database == DatabaseKind::Postgres && rest[..end].eq_ignore_ascii_case("e");
             if escapes && rest[end..].starts_with('\'') {
                 return (QueryToken::Other, end + quoted(&rest[end..], '\'', true));
             }
@@ -140,7 +171,11 @@ fn dollars(text: &str) -> Option<usize> {
     let tag = &text[..text[1..].find(|c| !is_of_word(c))? + 1];
     text[tag.len()..].starts_with('$').then_some(())?;
     let tag = &text[..=tag.len()];
-    Some(text[tag.len()..].find(tag).map_or(text.len(), |end| end + 2 * tag.len()))
+    Some(
+        text[tag.len()..]
+            .find(tag)
+            .map_or(text.len(), |end| end + 2 * tag.len()),
+    )
 }
 
 #[cfg(test)]
@@ -157,7 +192,10 @@ mod tests {
             ("SELECT '; -- x' -- y", "SELECT '; -- x'"),
             ("SELECT 'it''s' /* y", "SELECT 'it''s'"),
             ("SELECT \"a;--\";", "SELECT \"a;--\""),
-            ("-- before\nSELECT 1 /* in */ + 2", "-- before\nSELECT 1 /* in */ + 2"),
+            (
+                "-- before\nSELECT 1 /* in */ + 2",
+                "-- before\nSELECT 1 /* in */ + 2",
+            ),
             ("", ""),
         ] {
             for database in [MySql, Postgres, Sqlite] {
@@ -169,8 +207,16 @@ mod tests {
             ("SELECT 3--1;", MySql, "SELECT 3--1"),
             ("SELECT 1 /*! + 1 */ ;", MySql, "SELECT 1 /*! + 1 */"),
             ("SELECT 1 /* a /* b */ c */", Postgres, "SELECT 1"),
-            ("SELECT $x$; -- $$ y$x$ -- z", Postgres, "SELECT $x$; -- $$ y$x$"),
-            (r"SELECT E'\'; --' || $1;", Postgres, r"SELECT E'\'; --' || $1"),
+            (
+                "SELECT $x$; -- $$ y$x$ -- z",
+                Postgres,
+                "SELECT $x$; -- $$ y$x$",
+            ),
+            (
+                r"SELECT E'\'; --' || $1;",
+                Postgres,
+                r"SELECT E'\'; --' || $1",
+            ),
             ("SELECT 3--1", Postgres, "SELECT 3"),
             ("SELECT [a;--]; --", Sqlite, "SELECT [a;--]"),
         ] {

@@ -50,7 +50,10 @@ impl TaskShare {
     /// From the text in a task's config, such as `2/4`: the second of four.
     pub fn read(text: &str) -> Option<Self> {
         let (n, of) = text.split_once('/')?;
-        let part = Self { n: n.parse::<usize>().ok()?.checked_sub(1)?, of: of.parse().ok()? };
+        let part = Self {
+            n: n.parse::<usize>().ok()?.checked_sub(1)?,
+            of: of.parse().ok()?,
+        };
         (part.n < part.of).then_some(part)
     }
 }
@@ -68,8 +71,10 @@ impl SnapshotRanges {
         let width = (i128::from(last) - i128::from(first) + 1).max(1);
         let bound = |n: usize| i128::from(first) - 1 + width * n as i128 / count as i128;
         let inner = (1..count).filter_map(|n| i64::try_from(bound(n)).ok());
-        let mut bounds: Vec<i64> =
-            std::iter::once(above).chain(inner.filter(|b| *b > above && *b < last)).chain([last]).collect();
+        let mut bounds: Vec<i64> = std::iter::once(above)
+            .chain(inner.filter(|b| *b > above && *b < last))
+            .chain([last])
+            .collect();
         bounds.dedup();
         Self { bounds }
     }
@@ -77,7 +82,13 @@ impl SnapshotRanges {
     /// The ranges.
     pub fn ranges(&self) -> impl Iterator<Item = KeyRange> + '_ {
         let pairs = self.bounds.windows(2).enumerate();
-        pairs.filter_map(|(n, pair)| Some(KeyRange { n, above: *pair.first()?, up_to: *pair.get(1)? }))
+        pairs.filter_map(|(n, pair)| {
+            Some(KeyRange {
+                n,
+                above: *pair.first()?,
+                up_to: *pair.get(1)?,
+            })
+        })
     }
 
     /// The id before the first range.
@@ -92,7 +103,10 @@ impl SnapshotRanges {
 
     /// Where the table stands once all ranges are done.
     pub fn end_reached(&self) -> SourceProgress {
-        SourceProgress { id: Some(self.end()), ..SourceProgress::default() }
+        SourceProgress {
+            id: Some(self.end()),
+            ..SourceProgress::default()
+        }
     }
 
     /// The share of all ids that is still to be read of a range that has been read up to `reached`.
@@ -108,28 +122,48 @@ impl SnapshotRanges {
 
     /// As a text.
     pub fn write(&self) -> String {
-        self.bounds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        self.bounds
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
     }
 
     /// Reads the text. `None` when it is none.
     pub fn read(text: &str) -> Option<Self> {
-        let bounds: Vec<i64> = text.split(',').map(|b| b.parse().ok()).collect::<Option<_>>()?;
+        let bounds: Vec<i64> = text
+            .split(',')
+            .map(|b| b.parse().ok())
+            .collect::<Option<_>>()?;
         (bounds.len() > 1 && bounds.is_sorted()).then_some(Self { bounds })
     }
 
     /// The position of the table while its ranges are read.
     pub fn position(&self, id: &TableId, config: &SourceConfig) -> SourcePosition {
-        let reached =
-            SourceProgress { id: Some(self.begin()), snapshot: Some(self.clone()), ..SourceProgress::default() };
-        SourcePosition { partition: position::table(id, config.qualify), offset: Some(reached.write()) }
+        let reached = SourceProgress {
+            id: Some(self.begin()),
+            snapshot: Some(self.clone()),
+            ..SourceProgress::default()
+        };
+        SourcePosition {
+            partition: position::table(id, config.qualify),
+            offset: Some(reached.write()),
+        }
     }
 
     /// The positions after all: the table's own as the peers have it, and none of the ranges.
     pub fn over(&self, id: &TableId, config: &SourceConfig) -> Vec<SourcePosition> {
-        let own =
-            SourcePosition { partition: position::table(id, config.qualify), offset: Some(self.end_reached().write()) };
-        let range = |r: KeyRange| SourcePosition { partition: position::range(id, config.qualify, r.n), offset: None };
-        std::iter::once(own).chain(self.ranges().map(range)).collect()
+        let own = SourcePosition {
+            partition: position::table(id, config.qualify),
+            offset: Some(self.end_reached().write()),
+        };
+        let range = |r: KeyRange| SourcePosition {
+            partition: position::range(id, config.qualify, r.n),
+            offset: None,
+        };
+        std::iter::once(own)
+            .chain(self.ranges().map(range))
+            .collect()
     }
 
     /// How far each range has been read, from its stored offset.
@@ -140,11 +174,19 @@ impl SnapshotRanges {
         stored: &dyn connector_api::StoredOffsets,
     ) -> Result<Vec<(KeyRange, SourceProgress)>> {
         let ranges: Vec<_> = self.ranges().collect();
-        let partitions: Vec<_> = ranges.iter().map(|r| position::range(id, config.qualify, r.n)).collect();
+        let partitions: Vec<_> = ranges
+            .iter()
+            .map(|r| position::range(id, config.qualify, r.n))
+            .collect();
         let found = stored.read(&partitions).await?;
         let reached = |(range, offset): (KeyRange, Option<connector_api::SourceOffset>)| {
-            let reached = offset.map(|offset| SourceProgress::read(&offset)).transpose()?;
-            let begin = SourceProgress { id: Some(range.above), ..SourceProgress::default() };
+            let reached = offset
+                .map(|offset| SourceProgress::read(&offset))
+                .transpose()?;
+            let begin = SourceProgress {
+                id: Some(range.above),
+                ..SourceProgress::default()
+            };
             Ok((range, reached.unwrap_or(begin)))
         };
         ranges.into_iter().zip(found).map(reached).collect()
@@ -164,18 +206,34 @@ mod tests {
 
     #[test]
     fn ranges_cover_all_ids_once() {
-        for (above, first, last, tasks) in
-            [(-1, 1, 100, 2), (-1, 5, 5, 4), (40, 1, 100, 3), (-1, i64::MIN, i64::MAX, 4), (-1, 0, 3, 8)]
-        {
+        for (above, first, last, tasks) in [
+            (-1, 1, 100, 2),
+            (-1, 5, 5, 4),
+            (40, 1, 100, 3),
+            (-1, i64::MIN, i64::MAX, 4),
+            (-1, 0, 3, 8),
+        ] {
             let cut = SnapshotRanges::cut(above, first, last, tasks);
             let ranges: Vec<_> = cut.ranges().collect();
-            assert_eq!((ranges[0].above, ranges[ranges.len() - 1].up_to), (above, last));
-            assert!(ranges.windows(2).all(|pair| pair[0].up_to == pair[1].above), "{cut:?}");
-            assert!(ranges.iter().all(|range| range.above < range.up_to), "{cut:?}");
+            assert_eq!(
+                (ranges[0].above, ranges[ranges.len() - 1].up_to),
+                (above, last)
+            );
+            assert!(
+                ranges.windows(2).all(|pair| pair[0].up_to == pair[1].above),
+                "{cut:?}"
+            );
+            assert!(
+                ranges.iter().all(|range| range.above < range.up_to),
+                "{cut:?}"
+            );
             assert!(ranges.len() <= tasks * 4);
             assert_eq!(SnapshotRanges::read(&cut.write()), Some(cut));
         }
-        assert_eq!(SnapshotRanges::cut(-1, 1, 100, 1).write(), "-1,25,50,75,100");
+        assert_eq!(
+            SnapshotRanges::cut(-1, 1, 100, 1).write(),
+            "-1,25,50,75,100"
+        );
         for wrong in ["", "5", "5,a", "5,4"] {
             assert_eq!(SnapshotRanges::read(wrong), None, "{wrong}");
         }
@@ -184,7 +242,10 @@ mod tests {
     #[test]
     fn shares_add_up() {
         let cut = SnapshotRanges::cut(-1, 1, 1000, 3);
-        let all: f64 = cut.ranges().map(|range| cut.share(&range, range.above)).sum();
+        let all: f64 = cut
+            .ranges()
+            .map(|range| cut.share(&range, range.above))
+            .sum();
         assert!((all - 1.0).abs() < 0.01, "{all}");
         let last = cut.ranges().last().unwrap();
         assert_eq!(cut.share(&last, last.up_to), 0.0);
@@ -193,7 +254,14 @@ mod tests {
     #[test]
     fn parts_are_read_as_they_are_written() {
         assert_eq!(TaskShare::read("2/4"), Some(TaskShare { n: 1, of: 4 }));
-        assert_eq!(TaskShare::read(&TaskShare::WHOLE.to_string()), Some(TaskShare::WHOLE));
-        assert!(["0/2", "3/2", "1", "a/b"].iter().all(|text| TaskShare::read(text).is_none()));
+        assert_eq!(
+            TaskShare::read(&TaskShare::WHOLE.to_string()),
+            Some(TaskShare::WHOLE)
+        );
+        assert!(
+            ["0/2", "3/2", "1", "a/b"]
+                .iter()
+                .all(|text| TaskShare::read(text).is_none())
+        );
     }
 }

@@ -19,10 +19,16 @@ impl CronSchedule {
     /// Reads an expression. `Err` says what is wrong with it.
     pub fn parse(text: &str, zone: JdbcTimeZone) -> Result<Self, String> {
         // the parser takes them for no time at all, which would be looked for through thousands of years
-        if text.split_whitespace().any(|field| field.split(',').any(str::is_empty)) {
+        if text
+            .split_whitespace()
+            .any(|field| field.split(',').any(str::is_empty))
+        {
             return Err("Invalid cron expression: a list has an empty item".to_owned());
         }
-        let parsed = CronParser::builder().seconds(Seconds::Optional).build().parse(text);
+        let parsed = CronParser::builder()
+            .seconds(Seconds::Optional)
+            .build()
+            .parse(text);
         parsed.map(|cron| Self { cron, zone }).map_err(|error| {
             format!(
                 "Invalid cron expression: {error}; five fields (minute, hour, day, month, weekday), such as 0 2 * * *"
@@ -32,7 +38,10 @@ impl CronSchedule {
 
     /// How long it is from `now` to the next time it names. `None`: there is none.
     pub fn next(&self, now: Timestamp) -> Option<Duration> {
-        let next = self.cron.find_next_occurrence(&now.to_zoned(self.zone.time_zone()), false).ok()?;
+        let next = self
+            .cron
+            .find_next_occurrence(&now.to_zoned(self.zone.time_zone()), false)
+            .ok()?;
         Duration::try_from(next.timestamp().duration_since(now)).ok()
     }
 }
@@ -40,12 +49,18 @@ impl CronSchedule {
 /// How long it is from a second of Unix time to the next time that an expression names in UTC.
 /// `None`: there is none, or it is no expression.
 pub fn wait_in_utc(text: &str, now: i64) -> Option<Duration> {
-    CronSchedule::parse(text, JdbcTimeZone::default()).ok()?.next(Timestamp::from_second(now).ok()?)
+    CronSchedule::parse(text, JdbcTimeZone::default())
+        .ok()?
+        .next(Timestamp::from_second(now).ok()?)
 }
 
 /// The check of the key; empty is none.
 pub fn check(text: &str) -> Result<(), String> {
-    if text.trim().is_empty() { Ok(()) } else { CronSchedule::parse(text, JdbcTimeZone::default()).map(drop) }
+    if text.trim().is_empty() {
+        Ok(())
+    } else {
+        CronSchedule::parse(text, JdbcTimeZone::default()).map(drop)
+    }
 }
 
 #[cfg(test)]
@@ -63,14 +78,19 @@ mod tests {
             ("* * * * *", "UTC", Duration::from_secs(30)),
             ("*/10 * * * * *", "UTC", Duration::from_secs(10)),
             ("0 2 * * *", "UTC", hours(14) - Duration::from_secs(30)),
-            ("0 7 * * *", "America/New_York", Duration::from_secs(23 * 3600 - 30)),
+            (
+                "0 7 * * *",
+                "America/New_York",
+                Duration::from_secs(23 * 3600 - 30),
+            ),
             ("0 12 * * MON", "UTC", hours(48) - Duration::from_secs(30)),
         ] {
             let schedule = CronSchedule::parse(text, JdbcTimeZone::named(zone).unwrap()).unwrap();
             assert_eq!(schedule.next(now), Some(want), "{text}");
         }
         assert!(
-            CronSchedule::parse("0 0 30 2 *", JdbcTimeZone::default()).is_ok_and(|never| never.next(now).is_none())
+            CronSchedule::parse("0 0 30 2 *", JdbcTimeZone::default())
+                .is_ok_and(|never| never.next(now).is_none())
         );
     }
 
@@ -78,7 +98,12 @@ mod tests {
     fn what_is_no_cron_expression_is_said() {
         assert!(check("").is_ok() && check("0 2 * * *").is_ok());
         for bad in ["soon", "* * * *", "61 * * * *", ", * * * *", "* * * * 1,,2"] {
-            assert!(check(bad).unwrap_err().starts_with("Invalid cron expression"), "{bad}");
+            assert!(
+                check(bad)
+                    .unwrap_err()
+                    .starts_with("Invalid cron expression"),
+                "{bad}"
+            );
         }
     }
 }

@@ -31,14 +31,25 @@ fn cases() -> [SnapshotCase; 3] {
             TableId::in_schema("public", "orders"),
             ["int4", "timestamp", "numeric"],
         ),
-        (DatabaseKind::Sqlite, "jdbc:sqlite:/shop.db", TableId::bare("orders"), ["int", "datetime", "decimal"]),
+        (
+            DatabaseKind::Sqlite,
+            "jdbc:sqlite:/shop.db",
+            TableId::bare("orders"),
+            ["int", "datetime", "decimal"],
+        ),
     ]
 }
 
 /// `orders (id, part, created, changed, price)` with the primary key `key`.
 fn orders(id: &TableId, types: [&str; 3], key: &[&str]) -> TableMeta {
     let [int, stamp, decimal] = types;
-    let columns = [("id", int), ("part", int), ("created", stamp), ("changed", stamp), ("price", decimal)];
+    let columns = [
+        ("id", int),
+        ("part", int),
+        ("created", stamp),
+        ("changed", stamp),
+        ("price", decimal),
+    ];
     let column = |(name, data_type): &(&str, &str)| ColumnMeta {
         name: (*name).to_owned(),
         data_type: (*data_type).to_owned(),
@@ -73,7 +84,8 @@ struct SnapshotSql<'a> {
 impl SnapshotSql<'_> {
     fn config(&self, keys: &[(&str, &str)]) -> SourceConfig {
         let mut config = Config::from([("connection.url", self.url)]);
-        keys.iter().for_each(|(key, value)| config.set(*key, *value));
+        keys.iter()
+            .for_each(|(key, value)| config.set(*key, *value));
         SourceConfig::read(&config).expect("a config")
     }
 
@@ -83,14 +95,18 @@ impl SnapshotSql<'_> {
     }
 
     fn add_query(&mut self, title: &str, query: &str, keys: &[(&str, &str)], from: &ReadPosition) {
-        let plan = plan_query(query, &self.table.columns, &self.config(keys), self.dialect).expect("a plan");
+        let plan = plan_query(query, &self.table.columns, &self.config(keys), self.dialect)
+            .expect("a plan");
         self.write(title, &statement(&plan.shape, from, 500, self.dialect).sql);
     }
 
     /// The statements that look for deleted rows.
     fn add_keys(&mut self, title: &str, after: &[Value], up_to: &[Value]) {
         let config = self.config(&[("mode", "bulk"), ("delete.capture", "key_sweep")]);
-        let plan = plan(&self.table, &config, self.dialect).expect("a plan").keys.expect("a key");
+        let plan = plan(&self.table, &config, self.dialect)
+            .expect("a plan")
+            .keys
+            .expect("a key");
         let page = keys(&plan, Some(after), Some(up_to), 10_000, self.dialect);
         self.write(&format!("{title}, a page"), &page.sql);
         let found = if plan.numbers {
@@ -121,7 +137,12 @@ fn all() -> String {
     let mut out = String::new();
     for (database, url, id, types) in cases() {
         let dialect = dialect::of(database);
-        let mut written = SnapshotSql { out, dialect, url, table: orders(&id, types, &["id"]) };
+        let mut written = SnapshotSql {
+            out,
+            dialect,
+            url,
+            table: orders(&id, types, &["id"]),
+        };
         if dialect.stamp("c") != "c" {
             written.write("the stamp of a column c", &dialect.stamp("c"));
         }
@@ -129,22 +150,41 @@ fn all() -> String {
         queries(&mut written);
         written.add_keys("keys", &[Value::I32(1)], &[Value::I32(9)]);
         written.table = orders(&id, types, &["id", "part"]);
-        let two = ReadPosition { key: Some(vec![Value::I32(1), Value::I32(2)]), ..ReadPosition::default() };
-        written.add("bulk, key of two columns, next page", &[("mode", "bulk")], &two);
-        written.add_keys("keys of two columns", &[Value::I32(1), Value::I32(2)], &[Value::I32(1), Value::I32(9)]);
+        let two = ReadPosition {
+            key: Some(vec![Value::I32(1), Value::I32(2)]),
+            ..ReadPosition::default()
+        };
+        written.add(
+            "bulk, key of two columns, next page",
+            &[("mode", "bulk")],
+            &two,
+        );
+        written.add_keys(
+            "keys of two columns",
+            &[Value::I32(1), Value::I32(2)],
+            &[Value::I32(1), Value::I32(9)],
+        );
         written.table = orders(&id, types, &[]);
-        written.add("bulk, no key", &[("mode", "bulk")], &ReadPosition::default());
+        written.add(
+            "bulk, no key",
+            &[("mode", "bulk")],
+            &ReadPosition::default(),
+        );
         written.add(
             "incrementing, no key: one statement",
             &INCREMENTING,
-            &ReadPosition { id: Some(5), ..ReadPosition::default() },
+            &ReadPosition {
+                id: Some(5),
+                ..ReadPosition::default()
+            },
         );
         out = written.out;
     }
     out
 }
 
-const INCREMENTING: [(&str, &str); 2] = [("mode", "incrementing"), ("incrementing.column.name", "id")];
+const INCREMENTING: [(&str, &str); 2] =
+    [("mode", "incrementing"), ("incrementing.column.name", "id")];
 const STAMP: [(&str, &str); 2] = [("mode", "timestamp"), ("timestamp.column.name", "created")];
 const BOTH: [(&str, &str); 3] = [
     ("mode", "timestamp+incrementing"),
@@ -153,33 +193,88 @@ const BOTH: [(&str, &str); 3] = [
 ];
 
 fn modes(written: &mut SnapshotSql<'_>) {
-    let from = ReadPosition { stamp: Some(0), before: Some(1), id: Some(7), ..ReadPosition::default() };
-    let within = ReadPosition { at: Some((0, vec![Value::I32(3)])), ..from.clone() };
-    let page = ReadPosition { key: Some(vec![Value::I32(9)]), ..ReadPosition::default() };
+    let from = ReadPosition {
+        stamp: Some(0),
+        before: Some(1),
+        id: Some(7),
+        ..ReadPosition::default()
+    };
+    let within = ReadPosition {
+        at: Some((0, vec![Value::I32(3)])),
+        ..from.clone()
+    };
+    let page = ReadPosition {
+        key: Some(vec![Value::I32(9)]),
+        ..ReadPosition::default()
+    };
     written.add("bulk", &[("mode", "bulk")], &ReadPosition::default());
     written.add("bulk, next page", &[("mode", "bulk")], &page);
     written.add("incrementing", &INCREMENTING, &from);
-    written.add("incrementing, up to an id", &INCREMENTING, &ReadPosition { up_to: Some(9), ..from.clone() });
+    written.add(
+        "incrementing, up to an id",
+        &INCREMENTING,
+        &ReadPosition {
+            up_to: Some(9),
+            ..from.clone()
+        },
+    );
     written.add("timestamp", &STAMP, &from);
     written.add("timestamp, in the middle of equal stamps", &STAMP, &within);
     let several = [STAMP[0], ("timestamp.column.name", "changed,created")];
     written.add("timestamp, several columns", &several, &from);
     written.add("timestamp+incrementing", &BOTH, &from);
     let suffix = ("query.suffix", "/* SUFFIX */");
-    written.add("bulk with a suffix", &[("mode", "bulk"), suffix], &ReadPosition::default());
-    written.add("timestamp+incrementing with a suffix", &[&BOTH[..], &[suffix]].concat(), &from);
+    written.add(
+        "bulk with a suffix",
+        &[("mode", "bulk"), suffix],
+        &ReadPosition::default(),
+    );
+    written.add(
+        "timestamp+incrementing with a suffix",
+        &[&BOTH[..], &[suffix]].concat(),
+        &from,
+    );
     let never = ("quote.sql.identifiers", "never");
-    written.add("incrementing, names without quotes", &[INCREMENTING[0], INCREMENTING[1], never], &from);
+    written.add(
+        "incrementing, names without quotes",
+        &[INCREMENTING[0], INCREMENTING[1], never],
+        &from,
+    );
 }
 
 fn queries(written: &mut SnapshotSql<'_>) {
-    let from = ReadPosition { stamp: Some(0), before: Some(1), id: Some(7), ..ReadPosition::default() };
+    let from = ReadPosition {
+        stamp: Some(0),
+        before: Some(1),
+        id: Some(7),
+        ..ReadPosition::default()
+    };
     let query = "SELECT * FROM orders WHERE part = 1";
-    written.add_query("query, bulk", query, &[("mode", "bulk"), ("query", query)], &ReadPosition::default());
-    written.add_query("query, incrementing", query, &[&INCREMENTING[..], &[("query", query)]].concat(), &from);
-    written.add_query("query, timestamp", query, &[&STAMP[..], &[("query", query)]].concat(), &from);
+    written.add_query(
+        "query, bulk",
+        query,
+        &[("mode", "bulk"), ("query", query)],
+        &ReadPosition::default(),
+    );
+    written.add_query(
+        "query, incrementing",
+        query,
+        &[&INCREMENTING[..], &[("query", query)]].concat(),
+        &from,
+    );
+    written.add_query(
+        "query, timestamp",
+        query,
+        &[&STAMP[..], &[("query", query)]].concat(),
+        &from,
+    );
     let suffix = [&BOTH[..], &[("query", query), ("query.suffix", "LIMIT 10")]].concat();
-    written.add_query("query, timestamp+incrementing with a suffix", query, &suffix, &from);
+    written.add_query(
+        "query, timestamp+incrementing with a suffix",
+        query,
+        &suffix,
+        &from,
+    );
 }
 
 #[test]
@@ -190,5 +285,8 @@ fn sm20_sm21_sm22_the_statements_are_those_of_the_snapshot() {
         std::fs::write(path, &text).expect("write the snapshot");
     }
     let kept = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(kept == text, "{path} is old: run ROWFERRY_WRITE_DOCS=1 cargo test, and read what has changed\n{text}");
+    assert!(
+        kept == text,
+        "{path} is old: run ROWFERRY_WRITE_DOCS=1 cargo test, and read what has changed\n{text}"
+    );
 }

@@ -49,24 +49,50 @@ pub struct TablePlan {
 /// Plans a table.
 /// Errors: `Config` when the mode's columns are missing, may be NULL or do not fit, with Confluent's texts.
 pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> Result<TablePlan> {
-    let quoting = NameQuoting { dialect, on: config.quote };
+    let quoting = NameQuoting {
+        dialect,
+        on: config.quote,
+    };
     let mode = ModeColumns::of_table(meta, config, dialect, &quoting.shown(meta))?;
     let metas: Vec<_> = meta.columns.iter().filter(|c| !c.invisible).collect();
-    let columns: Vec<_> = metas.iter().map(|c| read_column(c, config, dialect)).collect();
+    let columns: Vec<_> = metas
+        .iter()
+        .map(|c| read_column(c, config, dialect))
+        .collect();
     let index_of = |name: &str| metas.iter().position(|c| c.name == name);
     let table_sql = quoting.table(meta);
     let select: Vec<_> = metas
         .iter()
         .zip(&columns)
-        .map(|(meta, column)| format!("{}{}{}", column.select.0, quoting.name(&meta.name), column.select.1))
+        .map(|(meta, column)| {
+            format!(
+                "{}{}{}",
+                column.select.0,
+                quoting.name(&meta.name),
+                column.select.1
+            )
+        })
         .collect();
     let warnings = columns.iter().filter_map(|c| c.warning.clone()).collect();
-    let fields = columns.iter().map(|c| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) }).collect();
+    let fields = columns
+        .iter()
+        .map(|c| Field {
+            name: Arc::clone(&c.name),
+            schema: Arc::clone(&c.schema),
+        })
+        .collect();
     let key = key_of(meta, config, &columns, index_of);
     let marker = deleted::marker(meta, config, &columns, key.is_some())?;
     let keys = deleted::keys(meta, config, dialect, key.as_ref(), &columns)?;
-    let layout =
-        RowLayout { stamps: mode.stamps.iter().filter_map(|c| index_of(&c.name)).collect(), columns, by_place: false };
+    let layout = RowLayout {
+        stamps: mode
+            .stamps
+            .iter()
+            .filter_map(|c| index_of(&c.name))
+            .collect(),
+        columns,
+        by_place: false,
+    };
     let order_by = order(meta, config.mode, dialect);
     let id_is_unique = mode.id.is_some_and(|id| is_unique(meta, &id.name));
     let paged = config.suffix.is_none()
@@ -80,8 +106,15 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
             select: format!("SELECT {} FROM {table_sql}", select.join(",")),
             id: mode.id.map(|c| quoting.column(meta, &c.name)),
             stamp: stamp_sql(&mode, meta, &quoting),
-            stamp_type: mode.stamps.first().map(|c| c.data_type.clone()).unwrap_or_default(),
-            key: order_by.iter().map(|c| (quoting.column(meta, &c.name), cast_type(c))).collect(),
+            stamp_type: mode
+                .stamps
+                .first()
+                .map(|c| c.data_type.clone())
+                .unwrap_or_default(),
+            key: order_by
+                .iter()
+                .map(|c| (quoting.column(meta, &c.name), cast_type(c)))
+                .collect(),
             paged,
             suffix: config.suffix.clone(),
         },
@@ -89,9 +122,20 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
         key,
         keys: keys.map(|(keys, reads, schema)| {
             let named = |c: &&ColumnMeta| (quoting.column(meta, &c.name), cast_type(c));
-            let select = reads.iter().map(|r| format!("{}{}{}", r.select.0, quoting.name(&r.name), r.select.1));
-            let select = format!("SELECT {} FROM {table_sql}", select.collect::<Vec<_>>().join(","));
-            KeyPlan::new(meta.id.to_string(), select, keys.iter().map(named).collect(), reads, schema)
+            let select = reads
+                .iter()
+                .map(|r| format!("{}{}{}", r.select.0, quoting.name(&r.name), r.select.1));
+            let select = format!(
+                "SELECT {} FROM {table_sql}",
+                select.collect::<Vec<_>>().join(",")
+            );
+            KeyPlan::new(
+                meta.id.to_string(),
+                select,
+                keys.iter().map(named).collect(),
+                reads,
+                schema,
+            )
         }),
         marker,
         id: mode.id.and_then(|c| index_of(&c.name)),
@@ -108,15 +152,24 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
 /// How a column is read; its schema carries the column's type where that is asked for.
 fn read_column(meta: &ColumnMeta, config: &SourceConfig, dialect: &dyn Dialect) -> ReadColumn {
     let column = dialect.read_column(meta, &config.read);
-    let Some(database) = config.carry_types else { return column };
-    ReadColumn { schema: Arc::new(carry(meta, database, &column.schema)), ..column }
+    let Some(database) = config.carry_types else {
+        return column;
+    };
+    ReadColumn {
+        schema: Arc::new(carry(meta, database, &column.schema)),
+        ..column
+    }
 }
 
 /// What is to be known of a column of a query, whose name may be a part of the query.
 fn warning(column: &ReadColumn, config: &SourceConfig) -> Option<String> {
     let text = column.warning.as_ref()?;
     let masked = || text.replace(&format!("column {} ", column.name), "a column ");
-    Some(if config.query_is_masked { masked() } else { text.clone() })
+    Some(if config.query_is_masked {
+        masked()
+    } else {
+        text.clone()
+    })
 }
 
 /// Plans a query, which [`query_text::trimmed`](super::query_text::trimmed) has cut.
@@ -127,11 +180,21 @@ pub fn plan_query(
     config: &SourceConfig,
     dialect: &dyn Dialect,
 ) -> Result<TablePlan> {
-    let quoting = NameQuoting { dialect, on: config.quote };
-    let columns: Vec<_> = metas.iter().map(|c| read_column(c, config, dialect)).collect();
+    let quoting = NameQuoting {
+        dialect,
+        on: config.quote,
+    };
+    let columns: Vec<_> = metas
+        .iter()
+        .map(|c| read_column(c, config, dialect))
+        .collect();
     for (n, meta) in metas.iter().enumerate() {
         if metas[..n].iter().any(|other| other.name == meta.name) {
-            let name = if config.query_is_masked { "alike" } else { &meta.name };
+            let name = if config.query_is_masked {
+                "alike"
+            } else {
+                &meta.name
+            };
             let text = format!("the query gives two columns named {name}: rename one with AS");
             return Err(Error::config(text));
         }
@@ -141,22 +204,51 @@ pub fn plan_query(
         return Err(Error::config(misfit.text));
     }
     let index_of = |column: &ColumnMeta| metas.iter().position(|c| c.name == column.name);
-    let (id, stamps): (_, Vec<_>) =
-        (compared.id.and_then(index_of), compared.stamps.iter().filter_map(|c| index_of(c)).collect());
+    let (id, stamps): (_, Vec<_>) = (
+        compared.id.and_then(index_of),
+        compared.stamps.iter().filter_map(|c| index_of(c)).collect(),
+    );
     let select: Vec<_> = metas
         .iter()
         .zip(&columns)
-        .map(|(meta, column)| format!("{}{}{}", column.select.0, quoting.name(&meta.name), column.select.1))
+        .map(|(meta, column)| {
+            format!(
+                "{}{}{}",
+                column.select.0,
+                quoting.name(&meta.name),
+                column.select.1
+            )
+        })
         .collect();
     // what the mode compares is a column of the result, so the query stands in parentheses (the last on a new line,
     // since the query may hold a comment); read as it is, it keeps its own order
-    let values_sql = compared.values_sql(dialect, |name| quoting.name(name), &format!("({query}\n) AS q"));
+    let values_sql = compared.values_sql(
+        dialect,
+        |name| quoting.name(name),
+        &format!("({query}\n) AS q"),
+    );
     let as_it_is = config.mode == SourceMode::Bulk && columns.iter().all(|c| c.select == ("", ""));
-    let stamp_names: Vec<_> = stamps.iter().map(|i| dialect.stamp(&quoting.name(&metas[*i].name))).collect();
-    let fields = columns.iter().map(|c| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) }).collect();
-    let stamp_type = stamps.first().map(|i| metas[*i].data_type.clone()).unwrap_or_default();
+    let stamp_names: Vec<_> = stamps
+        .iter()
+        .map(|i| dialect.stamp(&quoting.name(&metas[*i].name)))
+        .collect();
+    let fields = columns
+        .iter()
+        .map(|c| Field {
+            name: Arc::clone(&c.name),
+            schema: Arc::clone(&c.schema),
+        })
+        .collect();
+    let stamp_type = stamps
+        .first()
+        .map(|i| metas[*i].data_type.clone())
+        .unwrap_or_default();
     let step = stamp_step(stamps.iter().map(|i| &metas[*i]), dialect);
-    let layout = RowLayout { stamps, columns, by_place: as_it_is };
+    let layout = RowLayout {
+        stamps,
+        columns,
+        by_place: as_it_is,
+    };
     Ok(TablePlan {
         shape: QueryShape {
             mode: config.mode,
@@ -185,7 +277,11 @@ pub fn plan_query(
         order: Vec::new(),
         stamp_is_instant: stamps_are_instants(&layout),
         stamp_step: step,
-        warnings: layout.columns.iter().filter_map(|column| warning(column, config)).collect(),
+        warnings: layout
+            .columns
+            .iter()
+            .filter_map(|column| warning(column, config))
+            .collect(),
         values_sql,
         layout,
     })
@@ -196,13 +292,22 @@ impl TablePlan {
     pub fn settled(&self, rows: &[Box<[Value]>]) -> Option<Self> {
         let mut plan = self.clone();
         let mut changed = false;
-        for (index, column) in plan.layout.columns.iter_mut().enumerate().filter(|(_, c)| c.open_scale.is_some()) {
+        for (index, column) in plan
+            .layout
+            .columns
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, c)| c.open_scale.is_some())
+        {
             if let Some(settled) = rows.iter().find_map(|row| column.settled(&row[index])) {
                 *column = settled;
                 changed = true;
             }
         }
-        let field = |c: &ReadColumn| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) };
+        let field = |c: &ReadColumn| Field {
+            name: Arc::clone(&c.name),
+            schema: Arc::clone(&c.schema),
+        };
         let fields = plan.layout.columns.iter().map(field).collect();
         plan.value_schema = Arc::new(Schema::structure(self.value_schema.name.as_deref(), fields));
         changed.then_some(plan)
@@ -217,7 +322,10 @@ fn stamps_are_instants(layout: &RowLayout) -> bool {
 
 /// The coarsest step of those columns.
 fn stamp_step<'a>(stamps: impl Iterator<Item = &'a ColumnMeta>, dialect: &dyn Dialect) -> i64 {
-    stamps.map(|column| dialect.stamp_step(column)).max().unwrap_or(1)
+    stamps
+        .map(|column| dialect.stamp_step(column))
+        .max()
+        .unwrap_or(1)
 }
 
 /// Names in SQL, in quotes or not.
@@ -230,16 +338,28 @@ impl NameQuoting<'_> {
     /// Quotes are left out where that changes what is meant: names that the catalog gives are the same in quotes, be they
     /// reserved words or not, but where the server folds the case of others.
     fn name(&self, name: &str) -> String {
-        if self.on || !self.dialect.folds(name) { self.dialect.quoted(name) } else { name.to_owned() }
+        if self.on || !self.dialect.folds(name) {
+            self.dialect.quoted(name)
+        } else {
+            name.to_owned()
+        }
     }
 
     fn table(&self, meta: &TableMeta) -> String {
-        meta.id.parts().map(|part| self.name(part)).collect::<Vec<_>>().join(".")
+        meta.id
+            .parts()
+            .map(|part| self.name(part))
+            .collect::<Vec<_>>()
+            .join(".")
     }
 
     /// The table as texts name it.
     fn shown(&self, meta: &TableMeta) -> String {
-        if self.on { self.dialect.table(&meta.id) } else { meta.id.to_string() }
+        if self.on {
+            self.dialect.table(&meta.id)
+        } else {
+            meta.id.to_string()
+        }
     }
 
     fn column(&self, meta: &TableMeta, name: &str) -> String {
@@ -247,8 +367,16 @@ impl NameQuoting<'_> {
     }
 }
 
-fn stamp_sql(mode: &ModeColumns<'_>, meta: &TableMeta, quoting: &NameQuoting<'_>) -> Option<String> {
-    let columns: Vec<_> = mode.stamps.iter().map(|c| quoting.dialect.stamp(&quoting.column(meta, &c.name))).collect();
+fn stamp_sql(
+    mode: &ModeColumns<'_>,
+    meta: &TableMeta,
+    quoting: &NameQuoting<'_>,
+) -> Option<String> {
+    let columns: Vec<_> = mode
+        .stamps
+        .iter()
+        .map(|c| quoting.dialect.stamp(&quoting.column(meta, &c.name)))
+        .collect();
     match columns.as_slice() {
         [] => None,
         [one] => Some(one.clone()),
@@ -257,11 +385,23 @@ fn stamp_sql(mode: &ModeColumns<'_>, meta: &TableMeta, quoting: &NameQuoting<'_>
 }
 
 /// The columns that put rows in order: the primary key, if all of it can be compared as a parameter.
-pub(super) fn order<'a>(meta: &'a TableMeta, mode: SourceMode, dialect: &dyn Dialect) -> Vec<&'a ColumnMeta> {
-    let key: Vec<_> = meta.primary_key.iter().filter_map(|name| meta.column(name)).collect();
+pub(super) fn order<'a>(
+    meta: &'a TableMeta,
+    mode: SourceMode,
+    dialect: &dyn Dialect,
+) -> Vec<&'a ColumnMeta> {
+    let key: Vec<_> = meta
+        .primary_key
+        .iter()
+        .filter_map(|name| meta.column(name))
+        .collect();
     // offsets hold texts, not bytes
     let storable = |c: &&ColumnMeta| mode == SourceMode::Bulk || !c.data_type.ends_with("binary");
-    if key.iter().all(|c| dialect.orders(c) && storable(c)) { key } else { Vec::new() }
+    if key.iter().all(|c| dialect.orders(c) && storable(c)) {
+        key
+    } else {
+        Vec::new()
+    }
 }
 
 fn cast_type(meta: &ColumnMeta) -> String {
@@ -288,8 +428,19 @@ fn key_of(
     if !config.key_from_primary_key {
         return None;
     }
-    let indexes: Vec<_> = meta.primary_key.iter().map(|name| index_of(name)).collect::<Option<_>>()?;
-    let field = |i: &usize| Field { name: Arc::clone(&columns[*i].name), schema: Arc::clone(&columns[*i].schema) };
+    let indexes: Vec<_> = meta
+        .primary_key
+        .iter()
+        .map(|name| index_of(name))
+        .collect::<Option<_>>()?;
+    let field = |i: &usize| Field {
+        name: Arc::clone(&columns[*i].name),
+        schema: Arc::clone(&columns[*i].schema),
+    };
     let fields: Vec<_> = indexes.iter().map(field).collect();
-    if fields.is_empty() { None } else { Some((Arc::new(Schema::structure(None, fields)), indexes)) }
+    if fields.is_empty() {
+        None
+    } else {
+        Some((Arc::new(Schema::structure(None, fields)), indexes))
+    }
 }

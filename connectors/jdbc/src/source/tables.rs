@@ -41,21 +41,41 @@ pub fn other_listings(config: &SourceConfig) -> Vec<TableFilter> {
         return Vec::new();
     }
     let filter = &config.filter;
-    let named = filter.whitelist.iter().filter_map(|name| TableId::split(name));
-    let named = named.filter(|parts| parts.len() > 1).filter_map(|parts| parts.into_iter().next());
-    let matched = filter.include.iter().flat_map(databases_of).map(str::to_owned);
+    let named = filter
+        .whitelist
+        .iter()
+        .filter_map(|name| TableId::split(name));
+    let named = named
+        .filter(|parts| parts.len() > 1)
+        .filter_map(|parts| parts.into_iter().next());
+    let matched = filter
+        .include
+        .iter()
+        .flat_map(databases_of)
+        .map(str::to_owned);
     let mut databases: Vec<_> = named.chain(matched).collect();
     databases.sort_unstable();
     databases.dedup();
     let own = filter.catalog.as_ref().or(config.target.database.as_ref());
-    let others = databases.into_iter().filter(|database| Some(database) != own);
-    others.map(|database| TableFilter { catalog: Some(database), ..first.clone() }).collect()
+    let others = databases
+        .into_iter()
+        .filter(|database| Some(database) != own);
+    others
+        .map(|database| TableFilter {
+            catalog: Some(database),
+            ..first.clone()
+        })
+        .collect()
 }
 
 /// The tables that the filter lets pass, in the order listed.
 /// Errors: `Config` when two of them have one bare name, since that names the topic; when a name is in another database
 /// of PostgreSQL.
-pub fn choose(config: &SourceConfig, listed: &TableListing, dialect: &dyn Dialect) -> Result<Vec<TableId>> {
+pub fn choose(
+    config: &SourceConfig,
+    listed: &TableListing,
+    dialect: &dyn Dialect,
+) -> Result<Vec<TableId>> {
     if let Some(text) = out_of_reach(config, listed, dialect) {
         return Err(Error::config(format!("table.whitelist: {text}")));
     }
@@ -85,25 +105,44 @@ pub fn choose(config: &SourceConfig, listed: &TableListing, dialect: &dyn Dialec
 }
 
 /// What to tell of names and expressions that mean no table: the key, and a text.
-pub fn unmatched(config: &SourceConfig, listed: &TableListing, dialect: &dyn Dialect) -> Vec<(&'static str, String)> {
+pub fn unmatched(
+    config: &SourceConfig,
+    listed: &TableListing,
+    dialect: &dyn Dialect,
+) -> Vec<(&'static str, String)> {
     let names = ListedNames::new(config, dialect);
-    let all = || listed.own.iter().chain(&listed.others).map(|table| &table.id);
+    let all = || {
+        listed
+            .own
+            .iter()
+            .chain(&listed.others)
+            .map(|table| &table.id)
+    };
     let by_name = names.unmatched(listed).into_iter().map(|name| {
-        let alike =
-            |id: &&TableId| [&id.table, &id.to_string()].iter().any(|own| own.to_lowercase() == name.to_lowercase());
+        let alike = |id: &&TableId| {
+            [&id.table, &id.to_string()]
+                .iter()
+                .any(|own| own.to_lowercase() == name.to_lowercase())
+        };
         let hint = match (all().find(alike), config.target.database_kind()) {
             (Some(id), _) => format!("; there is {id}: the case of letters counts"),
             (None, DatabaseKind::MySql) => {
-                "; names are TABLE or DATABASE.TABLE, and tables are seen with a privilege on them".to_owned()
+                "; names are TABLE or DATABASE.TABLE, and tables are seen with a privilege on them"
+                    .to_owned()
             }
             (None, DatabaseKind::Postgres) => "; names are TABLE or SCHEMA.TABLE".to_owned(),
             (None, DatabaseKind::Sqlite) => String::new(),
         };
-        ("table.whitelist", format!("there is no table {name} now, it is read once there is{hint}"))
+        (
+            "table.whitelist",
+            format!("there is no table {name} now, it is read once there is{hint}"),
+        )
     });
     let filter = names.filter;
-    let idle =
-        filter.include.iter().filter(|pattern| !all().any(|id| matches(pattern, &id.to_string()).unwrap_or(true)));
+    let idle = filter
+        .include
+        .iter()
+        .filter(|pattern| !all().any(|id| matches(pattern, &id.to_string()).unwrap_or(true)));
     let by_pattern = idle.map(|pattern| {
         let whole = match config.target.database_kind() {
             DatabaseKind::MySql => "DATABASE.TABLE",
@@ -111,14 +150,22 @@ pub fn unmatched(config: &SourceConfig, listed: &TableListing, dialect: &dyn Dia
             DatabaseKind::Sqlite => "TABLE",
         };
         let text = pattern.text();
-        ("table.include.list", format!("{text} matches no table now; it is compared with the whole name, {whole}"))
+        (
+            "table.include.list",
+            format!("{text} matches no table now; it is compared with the whole name, {whole}"),
+        )
     });
     by_name.chain(by_pattern).collect()
 }
 
 /// What to tell of a name in another database, which a connection to PostgreSQL does not reach.
-pub fn out_of_reach(config: &SourceConfig, listed: &TableListing, dialect: &dyn Dialect) -> Option<String> {
-    let own = outermost(config).filter(|_| config.target.database_kind() == DatabaseKind::Postgres)?;
+pub fn out_of_reach(
+    config: &SourceConfig,
+    listed: &TableListing,
+    dialect: &dyn Dialect,
+) -> Option<String> {
+    let own =
+        outermost(config).filter(|_| config.target.database_kind() == DatabaseKind::Postgres)?;
     ListedNames::new(config, dialect).unmatched(listed).into_iter().find_map(|name| {
         let parts = TableId::split(name).filter(|parts| parts.len() == 3 && parts[0] != own)?;
         Some(format!(
@@ -159,7 +206,11 @@ struct ListedNames<'a> {
 
 impl<'a> ListedNames<'a> {
     fn new(config: &'a SourceConfig, dialect: &'a dyn Dialect) -> Self {
-        Self { filter: &config.filter, outermost: outermost(config), dialect }
+        Self {
+            filter: &config.filter,
+            outermost: outermost(config),
+            dialect,
+        }
     }
 
     fn passes(&self, id: &TableId) -> Result<bool> {
@@ -167,28 +218,40 @@ impl<'a> ListedNames<'a> {
         let named = |list: &[String]| list.iter().any(|name| self.is_named(name, id));
         if !filter.include.is_empty() {
             let full = id.to_string();
-            return Ok(any_matches(&filter.include, &full)? && !any_matches(&filter.exclude, &full)?);
+            return Ok(
+                any_matches(&filter.include, &full)? && !any_matches(&filter.exclude, &full)?
+            );
         }
-        Ok(if filter.whitelist.is_empty() { !named(&filter.blacklist) } else { named(&filter.whitelist) })
+        Ok(if filter.whitelist.is_empty() {
+            !named(&filter.blacklist)
+        } else {
+            named(&filter.whitelist)
+        })
     }
 
     /// Of another database a table is read when its database is named.
     fn passes_elsewhere(&self, id: &TableId) -> Result<bool> {
         let full = id.to_string();
         let names_its_database = |pattern: &&Pattern| {
-            id.catalog.as_deref().is_some_and(|own| databases_of(pattern).any(|named| self.same(named, own)))
+            id.catalog
+                .as_deref()
+                .is_some_and(|own| databases_of(pattern).any(|named| self.same(named, own)))
         };
         let filter = self.filter;
         if !filter.include.is_empty() {
             let meant = filter.include.iter().filter(names_its_database);
             return Ok(any_matches(meant, &full)? && !any_matches(&filter.exclude, &full)?);
         }
-        Ok(filter.whitelist.iter().any(|name| !self.same(name, &id.table) && self.is_in_full(name, id)))
+        Ok(filter
+            .whitelist
+            .iter()
+            .any(|name| !self.same(name, &id.table) && self.is_in_full(name, id)))
     }
 
     fn is_named(&self, name: &str, id: &TableId) -> bool {
         self.same(name, &id.table)
-            || TableId::split(name).is_some_and(|parts| self.same_parts(&parts, &[id.table.as_str()]))
+            || TableId::split(name)
+                .is_some_and(|parts| self.same_parts(&parts, &[id.table.as_str()]))
             || self.is_in_full(name, id)
     }
 
@@ -197,10 +260,14 @@ impl<'a> ListedNames<'a> {
         if self.same(name, &id.to_string()) || self.same(name, &self.dialect.table(id)) {
             return true;
         }
-        let Some(parts) = TableId::split(name) else { return false };
+        let Some(parts) = TableId::split(name) else {
+            return false;
+        };
         let own: Vec<_> = id.parts().collect();
         self.same_parts(&parts, &own)
-            || self.outermost.is_some_and(|outer| self.same_parts(&parts, &[&[outer], own.as_slice()].concat()))
+            || self
+                .outermost
+                .is_some_and(|outer| self.same_parts(&parts, &[&[outer], own.as_slice()].concat()))
     }
 
     /// Whether two names are one to the server.
@@ -214,15 +281,25 @@ impl<'a> ListedNames<'a> {
 
     /// The items of the white list that no table has for its name.
     fn unmatched(&self, listed: &TableListing) -> Vec<&str> {
-        let names = if self.filter.include.is_empty() { self.filter.whitelist.as_slice() } else { &[] };
-        let is_there = |name: &String| {
-            listed.own.iter().any(|table| self.is_named(name, &table.id))
-                || listed
-                    .others
-                    .iter()
-                    .any(|table| !self.same(name, &table.id.table) && self.is_in_full(name, &table.id))
+        let names = if self.filter.include.is_empty() {
+            self.filter.whitelist.as_slice()
+        } else {
+            &[]
         };
-        names.iter().filter(|name| !is_there(name)).map(String::as_str).collect()
+        let is_there = |name: &String| {
+            listed
+                .own
+                .iter()
+                .any(|table| self.is_named(name, &table.id))
+                || listed.others.iter().any(|table| {
+                    !self.same(name, &table.id.table) && self.is_in_full(name, &table.id)
+                })
+        };
+        names
+            .iter()
+            .filter(|name| !is_there(name))
+            .map(String::as_str)
+            .collect()
     }
 }
 
@@ -237,7 +314,9 @@ pub fn topic_problem(config: &SourceConfig, id: &TableId) -> Option<String> {
         _ if config.transforms => return None,
         "" | "." | ".." => "no name that Kafka takes",
         _ if topic.len() > LONGEST_TOPIC => "longer than 249 characters",
-        _ if !topic.bytes().all(is_legal) => "not made of ASCII letters, digits, '.', '_' and '-' alone",
+        _ if !topic.bytes().all(is_legal) => {
+            "not made of ASCII letters, digits, '.', '_' and '-' alone"
+        }
         _ => return None,
     };
     Some(format!(
@@ -266,7 +345,11 @@ pub fn split(tables: &[TableId], max_tasks: usize) -> Vec<&[TableId]> {
 
 /// A task's table list as its config carries it.
 pub fn join(tables: &[TableId], dialect: &dyn Dialect) -> String {
-    tables.iter().map(|id| dialect.table(id)).collect::<Vec<_>>().join(",")
+    tables
+        .iter()
+        .map(|id| dialect.table(id))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// The table named by these parts in that database. `None` when there are none.
@@ -275,8 +358,16 @@ pub fn id_of(parts: Vec<String>, database: DatabaseKind) -> Option<TableId> {
     let table = parts.next()?;
     let (second, third) = (parts.next(), parts.next());
     Some(match database {
-        DatabaseKind::MySql => TableId { catalog: second, schema: None, table },
-        DatabaseKind::Postgres | DatabaseKind::Sqlite => TableId { catalog: third, schema: second, table },
+        DatabaseKind::MySql => TableId {
+            catalog: second,
+            schema: None,
+            table,
+        },
+        DatabaseKind::Postgres | DatabaseKind::Sqlite => TableId {
+            catalog: third,
+            schema: second,
+            table,
+        },
     })
 }
 
@@ -285,7 +376,9 @@ mod tests {
     use connector_api::{Config, ErrorKind};
 
     use super::super::config::SourceConfig;
-    use super::{TableListing, choose, id_of, join, other_listings, split, topic_problem, unmatched};
+    use super::{
+        TableListing, choose, id_of, join, other_listings, split, topic_problem, unmatched,
+    };
     use crate::catalog::TableName;
     use crate::dialect::mysql::MySqlDialect;
     use crate::dialect::postgres::PostgresDialect;
@@ -295,28 +388,48 @@ mod tests {
     fn names(names: &str) -> Vec<TableName> {
         let id = |name: &str| {
             let (catalog, table) = name.split_once('.').unwrap();
-            TableName { id: TableId::in_catalog(catalog, table), table_type: "TABLE".into() }
+            TableName {
+                id: TableId::in_catalog(catalog, table),
+                table_type: "TABLE".into(),
+            }
         };
         names.split_whitespace().map(id).collect()
     }
 
     fn listed(own: &str, others: &str) -> TableListing {
-        TableListing { own: names(own), others: names(others) }
+        TableListing {
+            own: names(own),
+            others: names(others),
+        }
     }
 
     fn config(keys: &[(&str, &str)]) -> SourceConfig {
         let mut config = Config::from([("connection.url", "jdbc:mariadb://h/d"), ("mode", "bulk")]);
-        keys.iter().for_each(|(key, value)| config.set(*key, *value));
+        keys.iter()
+            .for_each(|(key, value)| config.set(*key, *value));
         SourceConfig::read(&config).unwrap()
     }
 
     #[test]
     fn tables_whose_topics_kafka_does_not_take_are_told() {
-        let of = |keys: &[(&str, &str)], table: &str| topic_problem(&config(keys), &TableId::in_catalog("d", table));
+        let of = |keys: &[(&str, &str)], table: &str| {
+            topic_problem(&config(keys), &TableId::in_catalog("d", table))
+        };
         let long = "t".repeat(249);
-        for table in ["order items", "größe", "", ".", "..", "a/b", &format!("{long}t")] {
+        for table in [
+            "order items",
+            "größe",
+            "",
+            ".",
+            "..",
+            "a/b",
+            &format!("{long}t"),
+        ] {
             let told = of(&[], table).unwrap_or_default();
-            assert!(told.contains(&format!("\"{table}\"")) && told.contains("RegexRouter"), "{table}: {told}");
+            assert!(
+                told.contains(&format!("\"{table}\"")) && told.contains("RegexRouter"),
+                "{table}: {told}"
+            );
             assert_eq!(of(&[("transforms", "route")], table), None);
         }
         for table in ["my-table", "a.b_C", &long] {
@@ -346,8 +459,21 @@ mod tests {
             (vec![(include, r"e\..*"), (exclude, r"e\.a")], "e.b e.x"),
             (vec![(black, "none")], "d.a d.b d.c"),
         ] {
-            let chosen = choose(&config(&keys), &listed("d.a d.b d.c", "e.a e.b e.x"), &MySqlDialect).unwrap();
-            assert_eq!(chosen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), want, "{keys:?}");
+            let chosen = choose(
+                &config(&keys),
+                &listed("d.a d.b d.c", "e.a e.b e.x"),
+                &MySqlDialect,
+            )
+            .unwrap();
+            assert_eq!(
+                chosen
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(" "),
+                want,
+                "{keys:?}"
+            );
         }
     }
 
@@ -358,12 +484,26 @@ mod tests {
         for (keys, want) in [
             (vec![(white, "A,`D`.`C`,E.X")], "d.a d.c e.x"),
             (vec![(black, "A,D.c")], "d.b"),
-            (vec![(include, r"D\.[AB]|E\.X"), (exclude, r".*\.B")], "d.a e.x"),
+            (
+                vec![(include, r"D\.[AB]|E\.X"), (exclude, r".*\.B")],
+                "d.a e.x",
+            ),
             (vec![(white, "d.a,X")], "d.a"),
         ] {
-            let (config, listed) = (config(&keys).in_any_case(), listed("d.a d.b d.c", "e.a e.x"));
+            let (config, listed) = (
+                config(&keys).in_any_case(),
+                listed("d.a d.b d.c", "e.a e.x"),
+            );
             let chosen = choose(&config, &listed, &MySqlDialect).unwrap();
-            assert_eq!(chosen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), want, "{keys:?}");
+            assert_eq!(
+                chosen
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(" "),
+                want,
+                "{keys:?}"
+            );
             let none = unmatched(&config, &listed, &MySqlDialect);
             assert_eq!(none.len(), usize::from(keys[0].1 == "d.a,X"), "{none:?}");
         }
@@ -372,44 +512,85 @@ mod tests {
     #[test]
     fn other_databases_are_looked_into_when_they_are_named() {
         for (keys, want) in [
-            (vec![("table.whitelist", "a,d.b,e.c,`x.y`.z,`e`.d")], "e x.y"),
+            (
+                vec![("table.whitelist", "a,d.b,e.c,`x.y`.z,`e`.d")],
+                "e x.y",
+            ),
             (vec![("table.include.list", r"d\.a,e\..*|f.b,.*\.c")], "e f"),
-            (vec![("table.whitelist", "e.c"), ("catalog.pattern", "e")], ""),
-            (vec![("table.whitelist", "e.c"), ("catalog.pattern", "%")], ""),
-            (vec![("table.whitelist", "e.c"), ("connection.url", "jdbc:postgresql://h/d")], ""),
+            (
+                vec![("table.whitelist", "e.c"), ("catalog.pattern", "e")],
+                "",
+            ),
+            (
+                vec![("table.whitelist", "e.c"), ("catalog.pattern", "%")],
+                "",
+            ),
+            (
+                vec![
+                    ("table.whitelist", "e.c"),
+                    ("connection.url", "jdbc:postgresql://h/d"),
+                ],
+                "",
+            ),
         ] {
-            let asked = other_listings(&config(&keys)).into_iter().filter_map(|filter| filter.catalog);
+            let asked = other_listings(&config(&keys))
+                .into_iter()
+                .filter_map(|filter| filter.catalog);
             assert_eq!(asked.collect::<Vec<_>>().join(" "), want, "{keys:?}");
         }
     }
 
     #[test]
     fn a_name_may_begin_with_the_connections_own_database_and_with_no_other() {
-        let table = TableName { id: TableId::in_schema("public", "t"), table_type: "TABLE".into() };
-        let listed = TableListing { own: vec![table], others: Vec::new() };
+        let table = TableName {
+            id: TableId::in_schema("public", "t"),
+            table_type: "TABLE".into(),
+        };
+        let listed = TableListing {
+            own: vec![table],
+            others: Vec::new(),
+        };
         let choose = |name| {
-            let config = config(&[("connection.url", "jdbc:postgresql://h/d"), ("table.whitelist", name)]);
+            let config = config(&[
+                ("connection.url", "jdbc:postgresql://h/d"),
+                ("table.whitelist", name),
+            ]);
             choose(&config, &listed, &PostgresDialect).map(|ids| ids.len())
         };
-        for (name, want) in
-            [("d.public.t", 1), ("\"d\".\"public\".t", 1), ("public.t", 1), ("d.public.u", 0), ("d.t", 0)]
-        {
+        for (name, want) in [
+            ("d.public.t", 1),
+            ("\"d\".\"public\".t", 1),
+            ("public.t", 1),
+            ("d.public.u", 0),
+            ("d.t", 0),
+        ] {
             assert_eq!(choose(name).unwrap(), want, "{name}");
         }
         let error = choose("e.public.t").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(
-            error.message().contains("e.public.t is in the database e") && error.message().contains("here d"),
+            error.message().contains("e.public.t is in the database e")
+                && error.message().contains("here d"),
             "{error}"
         );
     }
 
     #[test]
     fn what_means_no_table_is_told() {
-        let told = |key, text| unmatched(&config(&[(key, text)]), &listed("d.a", "e.B"), &MySqlDialect);
+        let told = |key, text| {
+            unmatched(
+                &config(&[(key, text)]),
+                &listed("d.a", "e.B"),
+                &MySqlDialect,
+            )
+        };
         for (key, text, want) in [
             ("table.whitelist", "a,e.B", ""),
-            ("table.whitelist", "a,E.b", "there is no table E.b now, it is read once there is; there is e.B: the case"),
+            (
+                "table.whitelist",
+                "a,E.b",
+                "there is no table E.b now, it is read once there is; there is e.B: the case",
+            ),
             (
                 "table.whitelist",
                 "x",
@@ -417,8 +598,15 @@ mod tests {
             ),
             ("table.include.list", "d.a,a", "a matches no table now"),
         ] {
-            let told: Vec<_> = told(key, text).into_iter().map(|(on, text)| format!("{on} {text}")).collect();
-            let want = if want.is_empty() { String::new() } else { format!("{key} {want}") };
+            let told: Vec<_> = told(key, text)
+                .into_iter()
+                .map(|(on, text)| format!("{on} {text}"))
+                .collect();
+            let want = if want.is_empty() {
+                String::new()
+            } else {
+                format!("{key} {want}")
+            };
             assert!(
                 told.len() == usize::from(!want.is_empty()) && told.concat().starts_with(&want),
                 "{text}: {told:?}"
@@ -432,14 +620,27 @@ mod tests {
             let config = config(&[("table.include.list", r"d\.a,e\.a")]);
             let error = choose(&config, &listed(own, others), &MySqlDialect).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);
-            assert!(error.message().contains("duplicate unqualified table names"), "{error}");
+            assert!(
+                error
+                    .message()
+                    .contains("duplicate unqualified table names"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn tables_are_split_into_contiguous_groups_the_first_larger() {
-        let tables: Vec<_> = ["a", "b", "c", "d"].iter().map(|t| TableId::bare(*t)).collect();
-        let sizes = |max| split(&tables, max).iter().map(|g| g.len()).collect::<Vec<_>>();
+        let tables: Vec<_> = ["a", "b", "c", "d"]
+            .iter()
+            .map(|t| TableId::bare(*t))
+            .collect();
+        let sizes = |max| {
+            split(&tables, max)
+                .iter()
+                .map(|g| g.len())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(sizes(3), [2, 1, 1]);
         assert_eq!(sizes(10), [1, 1, 1, 1]);
         assert_eq!(sizes(1), [4]);
@@ -449,9 +650,15 @@ mod tests {
 
     #[test]
     fn a_task_finds_its_tables_again() {
-        let tables = vec![TableId::in_catalog("d", "a,`b"), TableId::in_catalog("d", "c.d")];
+        let tables = vec![
+            TableId::in_catalog("d", "a,`b"),
+            TableId::in_catalog("d", "c.d"),
+        ];
         let list = join(&tables, &MySqlDialect);
-        let read: Vec<_> = TableId::list(&list).into_iter().filter_map(|p| id_of(p, DatabaseKind::MySql)).collect();
+        let read: Vec<_> = TableId::list(&list)
+            .into_iter()
+            .filter_map(|p| id_of(p, DatabaseKind::MySql))
+            .collect();
         assert_eq!(read, tables);
     }
 }

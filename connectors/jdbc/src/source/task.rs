@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use connector_api::{
-    Datum, Error, ErrorKind, ProgressReport, Record, Result, SourceBatch, SourcePartition, SourcePosition, SourceTask,
-    StoredOffsets, TableProgress, Value,
+    Datum, Error, ErrorKind, ProgressReport, Record, Result, SourceBatch, SourcePartition,
+    SourcePosition, SourceTask, StoredOffsets, TableProgress, Value,
 };
 use tokio::time::timeout;
 
@@ -90,7 +90,11 @@ impl JdbcSourceTask {
         }
         let mut session = reading_session(&config).await?;
         let config = Arc::new(probe::understood(&mut *session, config).await?);
-        let known = if config.delete_capture.is_some() { stored.all().await? } else { Vec::new() };
+        let known = if config.delete_capture.is_some() {
+            stored.all().await?
+        } else {
+            Vec::new()
+        };
         let (mut tables, mut positions) = (Vec::with_capacity(ids.len()), Vec::new());
         let (mut failed, mut works, several) = (None, false, ids.len() > 1);
         for id in ids {
@@ -110,7 +114,9 @@ impl JdbcSourceTask {
                         failed.get_or_insert(error);
                     }
                     // a lock, say: the others need not wait for it
-                    Err(error) if error.kind() == ErrorKind::Retry && several && !session.is_lost() => {
+                    Err(error)
+                        if error.kind() == ErrorKind::Retry && several && !session.is_lost() =>
+                    {
                         table.try_again(&error);
                         works = true;
                     }
@@ -125,16 +131,28 @@ impl JdbcSourceTask {
         if session.is_lost() {
             session = reading_session(&config).await?;
         }
-        Ok(Self { turns: TableScheduler::new(Arc::clone(&config), session), config, tables, buffer: None, positions })
+        Ok(Self {
+            turns: TableScheduler::new(Arc::clone(&config), session),
+            config,
+            tables,
+            buffer: None,
+            positions,
+        })
     }
 
     /// A range of a table has been read. Where this task reads all of them, and it was the last, the table itself is read
     /// on; where others read some, they are planned anew.
     fn range_is_done(&mut self, index: usize) {
         let place = |t: &TaskTable| Some((t.id.clone()?, t.snapshot.clone()?));
-        let Some((id, snapshot)) = self.tables.get(index).and_then(place) else { return };
+        let Some((id, snapshot)) = self.tables.get(index).and_then(place) else {
+            return;
+        };
         let alone = self.config.part.is_none_or(|part| part.of == 1);
-        let all = self.tables.iter().filter(|t| t.id.as_ref() == Some(&id)).all(|t| t.finished);
+        let all = self
+            .tables
+            .iter()
+            .filter(|t| t.id.as_ref() == Some(&id))
+            .all(|t| t.finished);
         if !alone || !all {
             return;
         }
@@ -149,15 +167,24 @@ impl JdbcSourceTask {
 
     /// A batch of the buffered rows. `None` when there are none, or nothing to tell.
     fn cut(&mut self) -> Result<Option<SourceBatch>> {
-        let Some((index, buffered)) = &mut self.buffer else { return Ok(None) };
+        let Some((index, buffered)) = &mut self.buffer else {
+            return Ok(None);
+        };
         let table = &mut self.tables[*index];
-        let (records, moved) =
-            buffered.take(self.config.batch_rows, &table.topic, &mut table.done, self.config.mode)?;
+        let (records, moved) = buffered.take(
+            self.config.batch_rows,
+            &table.topic,
+            &mut table.done,
+            self.config.mode,
+        )?;
         table.rows += records.len() as u64;
         table.beyond.extend(buffered.news());
-        let position = moved.then(|| buffered.position(table.partition.clone(), &table.done, &self.config));
+        let position =
+            moved.then(|| buffered.position(table.partition.clone(), &table.done, &self.config));
         let mut positions: Vec<_> = position.into_iter().collect();
-        if let (Some(sweep), Some(keys), false) = (&mut table.sweep, &buffered.plan().keys, records.is_empty()) {
+        if let (Some(sweep), Some(keys), false) =
+            (&mut table.sweep, &buffered.plan().keys, records.is_empty())
+        {
             positions.extend(sweep.note(&records, keys)?);
         }
         if buffered.is_empty() {
@@ -166,7 +193,11 @@ impl JdbcSourceTask {
         if records.is_empty() && positions.is_empty() {
             return Ok(None);
         }
-        Ok(Some(SourceBatch { records, positions, idle_for: None }))
+        Ok(Some(SourceBatch {
+            records,
+            positions,
+            idle_for: None,
+        }))
     }
 
     /// Begins the turn of the table that has waited longest, if another may begin. Returns how long to wait until then;
@@ -174,7 +205,11 @@ impl JdbcSourceTask {
     fn begin_next(&mut self) -> Option<Duration> {
         loop {
             let closed_for = self.turns.closed_for()?;
-            let waiting = self.tables.iter_mut().enumerate().filter(|(_, table)| table.reader.is_some());
+            let waiting = self
+                .tables
+                .iter_mut()
+                .enumerate()
+                .filter(|(_, table)| table.reader.is_some());
             let (index, table) = waiting.min_by_key(|(_, table)| table.next())?;
             let wait = closed_for.max(table.next().saturating_duration_since(Instant::now()));
             if wait > Duration::ZERO {
@@ -228,14 +263,28 @@ impl JdbcSourceTask {
         got_on: bool,
         (begun, connected): (bool, bool),
     ) -> Result<()> {
-        let others = self.tables.iter().enumerate().any(|(n, table)| n != index && !table.stopped);
+        let others = self
+            .tables
+            .iter()
+            .enumerate()
+            .any(|(n, table)| n != index && !table.stopped);
         let table = &mut self.tables[index];
         table.failures = table.failures.saturating_add(1);
-        let given_up = self.config.retry_attempts.is_some_and(|max| u64::from(table.failures) > max);
-        let error =
-            error.context(format_args!("reading {}", table.id.as_ref().map_or("the query".into(), TableId::to_string)));
+        let given_up = self
+            .config
+            .retry_attempts
+            .is_some_and(|max| u64::from(table.failures) > max);
+        let error = error.context(format_args!(
+            "reading {}",
+            table
+                .id
+                .as_ref()
+                .map_or("the query".into(), TableId::to_string)
+        ));
         let error = match error.kind() {
-            ErrorKind::Retry if given_up => Error::fatal(error.message().to_owned()).caused_by(error),
+            ErrorKind::Retry if given_up => {
+                Error::fatal(error.message().to_owned()).caused_by(error)
+            }
             // its definition may have changed in the middle of the reading: it is looked up before the next try
             ErrorKind::Config if table.failures == 1 && !table.stopped && connected => {
                 table.due = Instant::now();
@@ -271,7 +320,10 @@ impl JdbcSourceTask {
 
 /// Errors that one table has by itself, and that time alone does not mend: its definition, its privileges, a row of it.
 fn stops(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Config | ErrorKind::Denied | ErrorKind::Record)
+    matches!(
+        kind,
+        ErrorKind::Config | ErrorKind::Denied | ErrorKind::Record
+    )
 }
 
 /// The same, with what makes no sense about it where there are several tables.
@@ -280,7 +332,9 @@ fn stops_alone(kind: ErrorKind, several: bool) -> bool {
 }
 
 fn backoff(failures: u32) -> Duration {
-    FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_WAIT)
+    FIRST_WAIT
+        .saturating_mul(1 << failures.saturating_sub(1).min(16))
+        .min(LONGEST_WAIT)
 }
 
 impl TaskTable {
@@ -295,9 +349,12 @@ impl TaskTable {
 
     /// One that has not been looked up; `stored` are the offsets that may tell its known keys.
     fn new(entry: TableAssignment, config: &Arc<SourceConfig>, stored: &[SourcePosition]) -> Self {
-        let topic = config.topic_prefix.clone() + entry.id.as_ref().map_or("", |id| id.table.as_str());
+        let topic =
+            config.topic_prefix.clone() + entry.id.as_ref().map_or("", |id| id.table.as_str());
         let partition = entry.partition(config);
-        let sweeps = config.delete_capture.filter(|_| entry.id.is_some() && entry.range.is_none());
+        let sweeps = config
+            .delete_capture
+            .filter(|_| entry.id.is_some() && entry.range.is_none());
         Self {
             topic: topic.into(),
             id: entry.id.clone(),
@@ -331,7 +388,11 @@ impl TaskTable {
         }
         if !self.standing && reader.is_standing() {
             self.standing = true;
-            self.done = EmittedUpTo { from: reader.from().clone(), open: None, gaps: reader.gaps() };
+            self.done = EmittedUpTo {
+                from: reader.from().clone(),
+                open: None,
+                gaps: reader.gaps(),
+            };
         }
     }
 
@@ -351,28 +412,41 @@ impl TaskTable {
         };
         self.due = Instant::now() + wait;
         (self.failures, self.stopped, self.trouble) = (0, false, None);
-        if let Some(sweep) = self.sweep.as_mut().filter(|_| outcome == ReadOutcome::CaughtUp) {
+        if let Some(sweep) = self
+            .sweep
+            .as_mut()
+            .filter(|_| outcome == ReadOutcome::CaughtUp)
+        {
             sweep.due.get_or_insert_with(Instant::now);
         }
     }
 
     /// When it has its next turn.
     fn next(&self) -> Instant {
-        let sweep = self.sweep.as_ref().and_then(|sweep| sweep.due).filter(|_| !self.stopped);
+        let sweep = self
+            .sweep
+            .as_ref()
+            .and_then(|sweep| sweep.due)
+            .filter(|_| !self.stopped);
         sweep.map_or(self.due, |due| due.min(self.due))
     }
 
     /// Whether a turn that begins now is one of looking for deleted rows: both kinds in turn, if both are due.
     fn is_to_sweep(&mut self) -> bool {
         let (now, reading) = (Instant::now(), self.due);
-        let Some(sweep) = self.sweep.as_mut().filter(|_| !self.stopped) else { return false };
-        sweep.was_last = sweep.due.is_some_and(|due| due <= now) && !(sweep.was_last && reading <= now);
+        let Some(sweep) = self.sweep.as_mut().filter(|_| !self.stopped) else {
+            return false;
+        };
+        sweep.was_last =
+            sweep.due.is_some_and(|due| due <= now) && !(sweep.was_last && reading <= now);
         sweep.was_last
     }
 
     /// After a turn. Returns whether it was one of reading.
     fn take_back_sweep(&mut self, outcome: &Result<ReadOutcome>) -> bool {
-        let Some(mut sweep) = self.reader.as_mut().and_then(|reader| reader.sweep.take()) else { return true };
+        let Some(mut sweep) = self.reader.as_mut().and_then(|reader| reader.sweep.take()) else {
+            return true;
+        };
         sweep.ended(outcome, backoff(self.failures.saturating_add(1)));
         self.sweep = Some(sweep);
         false
@@ -383,12 +457,19 @@ impl TaskTable {
         let record = |key| Record {
             topic: Arc::clone(&self.topic),
             partition: None,
-            key: Datum { schema: gone.schema.clone(), value: Value::Struct(key) },
+            key: Datum {
+                schema: gone.schema.clone(),
+                value: Value::Struct(key),
+            },
             value: Datum::NONE,
             timestamp_ms: None,
             headers: Vec::new(),
         };
-        SourceBatch { records: gone.keys.into_iter().map(record).collect(), positions: gone.positions, idle_for: None }
+        SourceBatch {
+            records: gone.keys.into_iter().map(record).collect(),
+            positions: gone.positions,
+            idle_for: None,
+        }
     }
 
     /// It is read again after a wait.
@@ -411,24 +492,43 @@ impl TaskTable {
     }
 
     fn name(&self) -> String {
-        self.id.as_ref().map_or_else(|| "query".to_owned(), TableId::to_string)
+        self.id
+            .as_ref()
+            .map_or_else(|| "query".to_owned(), TableId::to_string)
     }
 }
 
 /// How far a table has come, from all that this task reads of it.
 fn progress(parts: &[&TaskTable]) -> TableProgress {
     let rows = parts.iter().map(|t| t.rows).sum::<u64>();
-    let rows_left: Option<u64> = parts.iter().map(|t| t.rows_left.filter(|_| !t.stopped)).sum();
-    let since = parts.iter().map(|t| t.since.elapsed()).max().unwrap_or_default();
+    let rows_left: Option<u64> = parts
+        .iter()
+        .map(|t| t.rows_left.filter(|_| !t.stopped))
+        .sum();
+    let since = parts
+        .iter()
+        .map(|t| t.since.elapsed())
+        .max()
+        .unwrap_or_default();
     let pace = rows as f64 / since.as_secs_f64().max(0.001);
     let time_left = rows_left.filter(|left| *left == 0 || rows > 0).map(|left| {
-        Duration::try_from_secs_f64(if left == 0 { 0.0 } else { left as f64 / pace }).unwrap_or(Duration::MAX)
+        Duration::try_from_secs_f64(if left == 0 { 0.0 } else { left as f64 / pace })
+            .unwrap_or(Duration::MAX)
     });
     let table = parts.first().map(|t| t.name()).unwrap_or_default();
     // a table that has been read in ranges here and is now read on
     let whole = parts.iter().find(|t| t.snapshot.is_none());
-    let rows_estimated = whole.map_or_else(|| parts.iter().map(|t| t.rows_estimated).sum(), |t| t.rows_estimated);
-    TableProgress { table, rows, rows_estimated, rows_left, time_left }
+    let rows_estimated = whole.map_or_else(
+        || parts.iter().map(|t| t.rows_estimated).sum(),
+        |t| t.rows_estimated,
+    );
+    TableProgress {
+        table,
+        rows,
+        rows_estimated,
+        rows_left,
+        time_left,
+    }
 }
 
 #[async_trait]
@@ -437,7 +537,10 @@ impl SourceTask for JdbcSourceTask {
         loop {
             if !self.positions.is_empty() {
                 let positions = std::mem::take(&mut self.positions);
-                return Ok(SourceBatch { positions, ..SourceBatch::default() });
+                return Ok(SourceBatch {
+                    positions,
+                    ..SourceBatch::default()
+                });
             }
             if let Some(batch) = self.cut()? {
                 return Ok(batch);
@@ -470,8 +573,14 @@ impl SourceTask for JdbcSourceTask {
     fn progress(&self) -> ProgressReport {
         let mut warnings: Vec<String> = Vec::new();
         let troubles = self.tables.iter().filter_map(|t| t.trouble.as_ref());
-        let swept = self.tables.iter().filter_map(|t| t.sweep.as_ref()?.warning());
-        let others = self.tables.iter().flat_map(|t| t.warnings.iter().chain(&t.beyond));
+        let swept = self
+            .tables
+            .iter()
+            .filter_map(|t| t.sweep.as_ref()?.warning());
+        let others = self
+            .tables
+            .iter()
+            .flat_map(|t| t.warnings.iter().chain(&t.beyond));
         for warning in troubles.chain(swept).chain(others) {
             if !warnings.contains(warning) {
                 warnings.push(warning.clone());
@@ -479,12 +588,18 @@ impl SourceTask for JdbcSourceTask {
         }
         let mut tables: Vec<Vec<&TaskTable>> = Vec::new();
         for table in &self.tables {
-            match tables.iter_mut().find(|parts| parts.first().is_some_and(|first| first.id == table.id)) {
+            match tables
+                .iter_mut()
+                .find(|parts| parts.first().is_some_and(|first| first.id == table.id))
+            {
                 Some(parts) => parts.push(table),
                 None => tables.push(vec![table]),
             }
         }
-        ProgressReport { tables: tables.iter().map(|parts| progress(parts)).collect(), warnings }
+        ProgressReport {
+            tables: tables.iter().map(|parts| progress(parts)).collect(),
+            warnings,
+        }
     }
 
     async fn close(self: Box<Self>) {
@@ -496,5 +611,9 @@ impl SourceTask for JdbcSourceTask {
 fn until_scheduled(config: &SourceConfig) -> Option<Duration> {
     let schedule = config.schedule.as_ref()?;
     // one that names no time any more is asked again in a year
-    Some(schedule.next(jiff::Timestamp::now()).unwrap_or(Duration::from_secs(365 * 86_400)))
+    Some(
+        schedule
+            .next(jiff::Timestamp::now())
+            .unwrap_or(Duration::from_secs(365 * 86_400)),
+    )
 }

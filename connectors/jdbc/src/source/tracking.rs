@@ -130,7 +130,12 @@ impl GapTracker {
 
     /// Notes what is missing among the ids that follow `above`. Returns how many of them may be handed out; fewer than
     /// all: the rest waits.
-    pub fn admit(&mut self, above: i64, ids: impl Iterator<Item = Result<i64>>, last: i64) -> Result<usize> {
+    pub fn admit(
+        &mut self,
+        above: i64,
+        ids: impl Iterator<Item = Result<i64>>,
+        last: i64,
+    ) -> Result<usize> {
         let mut before = above;
         let mut count = 0;
         for id in ids {
@@ -178,7 +183,9 @@ mod tests {
 
     fn admit(tracking: &mut GapTracker, above: i64, ids: &[i64]) -> usize {
         let last = ids.last().copied().unwrap_or(above);
-        tracking.admit(above, ids.iter().copied().map(Ok), last).unwrap()
+        tracking
+            .admit(above, ids.iter().copied().map(Ok), last)
+            .unwrap()
     }
 
     #[test]
@@ -188,9 +195,15 @@ mod tests {
         assert_eq!(tracking.gaps().ranges().collect::<Vec<_>>(), [(3, 4)]);
         assert!(tracking.begin().is_none() && tracking.wants_fence());
         tracking.set(CommitBarrier::at(5));
-        assert_eq!(tracking.judge(BarrierState::Open, Duration::from_secs(600)), None);
+        assert_eq!(
+            tracking.judge(BarrierState::Open, Duration::from_secs(600)),
+            None
+        );
         assert!(tracking.fill(3));
-        assert_eq!(tracking.judge(BarrierState::Passed, Duration::from_secs(600)), Some(5));
+        assert_eq!(
+            tracking.judge(BarrierState::Passed, Duration::from_secs(600)),
+            Some(5)
+        );
         tracking.settle(5);
         assert!(tracking.gaps().is_empty());
         assert_eq!(admit(&mut tracking, 5, &[6, 7]), 2);
@@ -203,7 +216,10 @@ mod tests {
         let mut tracking = GapTracker::new(0, IdGaps::default(), 1, false);
         admit(&mut tracking, 0, &[4, 9]);
         tracking.set(CommitBarrier::at(6));
-        assert_eq!(tracking.judge(BarrierState::Denied, Duration::ZERO), Some(6));
+        assert_eq!(
+            tracking.judge(BarrierState::Denied, Duration::ZERO),
+            Some(6)
+        );
         assert_eq!((tracking.expired(), tracking.is_denied()), (5, true));
     }
 

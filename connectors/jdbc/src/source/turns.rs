@@ -59,7 +59,15 @@ impl TableScheduler {
     pub fn new(config: Arc<SourceConfig>, session: Box<dyn Session>) -> Self {
         let (sender, chunks) = mpsc::channel(1);
         let running = JoinSet::new();
-        Self { config, spare: Some(session), running, began: Instant::now(), sender, chunks, over: Vec::new() }
+        Self {
+            config,
+            spare: Some(session),
+            running,
+            began: Instant::now(),
+            sender,
+            chunks,
+            over: Vec::new(),
+        }
     }
 
     /// Whether none runs.
@@ -90,11 +98,26 @@ impl TableScheduler {
                 }
             }
             if let Some(session) = &mut session {
-                outcome = reader.turn(&mut **session, &PageSender { table, sender: &sender }).await;
+                outcome = reader
+                    .turn(
+                        &mut **session,
+                        &PageSender {
+                            table,
+                            sender: &sender,
+                        },
+                    )
+                    .await;
             }
             let begun = session.is_some();
             let session = session.filter(|session| !session.is_lost());
-            FinishedRead { table, reader, outcome, begun, connected: session.is_some(), session }
+            FinishedRead {
+                table,
+                reader,
+                outcome,
+                begun,
+                connected: session.is_some(),
+                session,
+            }
         }));
     }
 
@@ -141,7 +164,11 @@ pub async fn reading_session(config: &SourceConfig) -> Result<Box<dyn Session>> 
     for statement in session.dialect().reading_setup() {
         session.run(statement).await?;
     }
-    if let Some(statement) = config.isolation.as_deref().and_then(|level| session.dialect().isolation(level)) {
+    if let Some(statement) = config
+        .isolation
+        .as_deref()
+        .and_then(|level| session.dialect().isolation(level))
+    {
         session.run(&statement).await?;
     }
     Ok(session)

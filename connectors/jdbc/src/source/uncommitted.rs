@@ -23,24 +23,36 @@ pub async fn safe_rows(
     rows: &[Box<[Value]>],
 ) -> Result<Option<usize>> {
     let dialect = session.dialect();
-    let (Some(uncommitted), Some(column), Some(last)) =
-        (dialect.read_uncommitted(), plan.shape.id.as_deref(), rows.last())
-    else {
+    let (Some(uncommitted), Some(column), Some(last)) = (
+        dialect.read_uncommitted(),
+        plan.shape.id.as_deref(),
+        rows.last(),
+    ) else {
         return Ok(None);
     };
     let up_to = id_of(&last[id])?;
-    let committed = rows.iter().map(|row| id_of(&row[id])).collect::<Result<Vec<_>>>()?;
+    let committed = rows
+        .iter()
+        .map(|row| id_of(&row[id]))
+        .collect::<Result<Vec<_>>>()?;
     let statement = query::fingerprint(&plan.table_sql, column, above, up_to, dialect);
     session.run(uncommitted).await?;
     let found = session.query(&statement.sql, &statement.params).await?;
-    if found.first().is_some_and(|row| is_fingerprint_of(row, &committed)) {
+    if found
+        .first()
+        .is_some_and(|row| is_fingerprint_of(row, &committed))
+    {
         return Ok(None);
     }
     let statement = query::ids(&plan.table_sql, column, above, up_to, dialect);
     session.run(uncommitted).await?;
     let found = session.query(&statement.sql, &statement.params).await?;
-    let found = found.iter().filter_map(|row| row.first()).filter_map(number);
-    Ok(first_missing(&committed, found).map(|missing| committed.partition_point(|id| *id < missing)))
+    let found = found
+        .iter()
+        .filter_map(|row| row.first())
+        .filter_map(number);
+    Ok(first_missing(&committed, found)
+        .map(|missing| committed.partition_point(|id| *id < missing)))
 }
 
 /// The smallest of `found` that `committed` does not have.
@@ -52,10 +64,15 @@ fn first_missing(committed: &[i64], found: impl Iterator<Item = i64>) -> Option<
 /// Whether count, sum and sum of checksums are those of `ids`. Plain sums of ids alone would not tell 1, 2, 5 from
 /// 1, 3, 4 (two rows deleted, two inserted in the middle).
 fn is_fingerprint_of(row: &[Value], ids: &[i64]) -> bool {
-    let [count, sum, checksums] = row else { return false };
+    let [count, sum, checksums] = row else {
+        return false;
+    };
     let wanted_sum: i128 = ids.iter().map(|id| i128::from(*id)).sum();
     let mut text = itoa::Buffer::new();
-    let wanted_checksums: i128 = ids.iter().map(|id| i128::from(crc32(text.format(*id).as_bytes()))).sum();
+    let wanted_checksums: i128 = ids
+        .iter()
+        .map(|id| i128::from(crc32(text.format(*id).as_bytes())))
+        .sum();
     count.as_i64() == i64::try_from(ids.len()).ok()
         && whole(sum) == Some(wanted_sum)
         && whole(checksums) == Some(wanted_checksums)
@@ -63,7 +80,8 @@ fn is_fingerprint_of(row: &[Value], ids: &[i64]) -> bool {
 
 /// CRC-32 (ISO 3309), which MariaDB's and MySQL's `CRC32()` is.
 fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, byte: &u8| CRC_TABLE[((crc ^ u32::from(*byte)) & 0xff) as usize] ^ crc >> 8;
+    let step =
+        |crc: u32, byte: &u8| CRC_TABLE[((crc ^ u32::from(*byte)) & 0xff) as usize] ^ crc >> 8;
     !bytes.iter().fold(u32::MAX, step)
 }
 
@@ -74,7 +92,11 @@ const CRC_TABLE: [u32; 256] = {
         let mut crc = n as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 { 0xedb8_8320 ^ crc >> 1 } else { crc >> 1 };
+            crc = if crc & 1 == 1 {
+                0xedb8_8320 ^ crc >> 1
+            } else {
+                crc >> 1
+            };
             bit += 1;
         }
         table[n] = crc;
@@ -84,7 +106,10 @@ const CRC_TABLE: [u32; 256] = {
 };
 
 fn whole(value: &Value) -> Option<i128> {
-    value.as_i64().map(i128::from).or_else(|| value.as_str()?.parse().ok())
+    value
+        .as_i64()
+        .map(i128::from)
+        .or_else(|| value.as_str()?.parse().ok())
 }
 
 fn number(value: &Value) -> Option<i64> {
@@ -99,7 +124,10 @@ mod tests {
 
     #[test]
     fn the_page_ends_before_the_first_id_not_committed() {
-        assert_eq!(first_missing(&[1, 2, 5], [1, 2, 3, 4, 5].into_iter()), Some(3));
+        assert_eq!(
+            first_missing(&[1, 2, 5], [1, 2, 3, 4, 5].into_iter()),
+            Some(3)
+        );
         assert_eq!(first_missing(&[1, 2, 5], [1, 2].into_iter()), None);
     }
 
@@ -108,8 +136,15 @@ mod tests {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         let row = |ids: &[i64]| {
             let text = |n: i128| Value::Text(n.to_string().into());
-            let checksums = ids.iter().map(|id| i128::from(crc32(id.to_string().as_bytes()))).sum();
-            [Value::I64(ids.len() as i64), text(ids.iter().map(|id| i128::from(*id)).sum()), text(checksums)]
+            let checksums = ids
+                .iter()
+                .map(|id| i128::from(crc32(id.to_string().as_bytes())))
+                .sum();
+            [
+                Value::I64(ids.len() as i64),
+                text(ids.iter().map(|id| i128::from(*id)).sum()),
+                text(checksums),
+            ]
         };
         assert!(is_fingerprint_of(&row(&[1, 2, 5]), &[1, 2, 5]));
         assert!(!is_fingerprint_of(&row(&[1, 2, 5]), &[1, 3, 4]));

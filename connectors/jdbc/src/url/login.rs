@@ -33,12 +33,17 @@ const NAMES: [(&str, Option<LoginKind>); 7] = [
 
 /// The methods that the parameters allow. Errors: `Config`.
 pub(super) fn methods(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<LoginKind>> {
-    let given = |name| tls::given(params, name).map(|value| value.filter(|value| !value.is_empty()));
+    let given =
+        |name| tls::given(params, name).map(|value| value.filter(|value| !value.is_empty()));
     if given("restrictedauth")?.is_some() {
-        return Err(bad("restrictedAuth: the authentication plugins of a login are not chosen here; leave it out"));
+        return Err(bad(
+            "restrictedAuth: the authentication plugins of a login are not chosen here; leave it out",
+        ));
     }
     let supported = || NAMES.iter().filter_map(|(_, login)| *login);
-    let Some(text) = given("requireauth")? else { return Ok(supported().collect()) };
+    let Some(text) = given("requireauth")? else {
+        return Ok(supported().collect());
+    };
     if scheme != UrlScheme::Postgres {
         return Err(bad("require_auth is PostgreSQL's; leave it out"));
     }
@@ -56,11 +61,15 @@ pub(super) fn methods(scheme: UrlScheme, params: &[(String, String)]) -> Result<
         let known = NAMES.iter().find(|(known, _)| *known == name);
         let (_, login) = known.ok_or_else(|| {
             let names = NAMES.map(|(name, _)| name).join(", ");
-            bad(format!("require_auth: {word} is unknown; write some of {names}, separated by commas"))
+            bad(format!(
+                "require_auth: {word} is unknown; write some of {names}, separated by commas"
+            ))
         })?;
         named.extend(*login);
     }
-    let allowed: Vec<LoginKind> = supported().filter(|login| named.contains(login) != (negated != 0)).collect();
+    let allowed: Vec<LoginKind> = supported()
+        .filter(|login| named.contains(login) != (negated != 0))
+        .collect();
     match allowed.is_empty() {
         true => Err(bad(format!(
             "require_auth={text} leaves no method that is supported; allow none, password, md5 or scram-sha-256"
@@ -79,7 +88,8 @@ mod tests {
     use crate::url::ConnectionTarget;
 
     #[test]
-    fn a_login_method_that_require_auth_does_not_name_is_not_allowed_whatever_the_url_says_of_tls() {
+    fn a_login_method_that_require_auth_does_not_name_is_not_allowed_whatever_the_url_says_of_tls()
+    {
         for tls in ["", "&sslmode=disable", "&sslmode=require"] {
             for (value, want) in [
                 ("", vec![None, Password, Md5, Scram]),
@@ -91,7 +101,11 @@ mod tests {
             ] {
                 for name in ["require_auth", "requireAuth", "PGREQUIREAUTH"] {
                     let url = format!("jdbc:postgresql://h/d?{name}={value}{tls}");
-                    assert_eq!(ConnectionTarget::parse(&url).unwrap().logins().unwrap(), want, "{url}");
+                    assert_eq!(
+                        ConnectionTarget::parse(&url).unwrap().logins().unwrap(),
+                        want,
+                        "{url}"
+                    );
                 }
             }
         }
@@ -102,12 +116,24 @@ mod tests {
         for tls in ["", "&sslmode=disable"] {
             for (url, want) in [
                 ("jdbc:postgresql://h/d?requireAuth=scram", "is unknown"),
-                ("jdbc:postgresql://h/d?requireAuth=md5,!none", "with and without !"),
+                (
+                    "jdbc:postgresql://h/d?requireAuth=md5,!none",
+                    "with and without !",
+                ),
                 ("jdbc:postgresql://h/d?requireAuth=gss", "leaves no method"),
-                ("jdbc:postgresql://h/d?requireAuth=!none,!md5,!password,!scram-sha-256", "leaves no method"),
-                ("jdbc:postgresql://h/d?requireAuth=md5&require_auth=none", "twice"),
+                (
+                    "jdbc:postgresql://h/d?requireAuth=!none,!md5,!password,!scram-sha-256",
+                    "leaves no method",
+                ),
+                (
+                    "jdbc:postgresql://h/d?requireAuth=md5&require_auth=none",
+                    "twice",
+                ),
                 ("jdbc:mysql://h/d?requireAuth=md5", "is PostgreSQL's"),
-                ("jdbc:mariadb://h/d?restrictedAuth=client_ed25519", "leave it out"),
+                (
+                    "jdbc:mariadb://h/d?restrictedAuth=client_ed25519",
+                    "leave it out",
+                ),
             ] {
                 let url = format!("{url}{tls}");
                 let config = connector_api::Config::from([("connection.url", url.as_str())]);

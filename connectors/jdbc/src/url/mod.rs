@@ -97,8 +97,17 @@ const DANGEROUS: &[&str] = &[
 ];
 
 /// `connection.*` keys that are ours and no driver's.
-const OWN_KEYS: &[&str] =
-    &["url", "user", "username", "password", "pass", "attempts", "backoff.ms", "timeout.ms", "provider"];
+const OWN_KEYS: &[&str] = &[
+    "url",
+    "user",
+    "username",
+    "password",
+    "pass",
+    "attempts",
+    "backoff.ms",
+    "timeout.ms",
+    "provider",
+];
 
 /// The parameter that a connector's key names. What is about TLS counts under the words that other connectors have before
 /// it, too, and in any letter case: nobody would see that it was left out.
@@ -106,7 +115,10 @@ fn parameter(key: &str) -> Option<&str> {
     if let Some(name) = key.strip_prefix("connection.") {
         // Properties of the driver may be written with the word for them before their names.
         let name = name.strip_prefix("properties.").unwrap_or(name);
-        let is_own = OWN_KEYS.contains(&name) || ["pool.", "restart."].iter().any(|word| name.starts_with(word));
+        let is_own = OWN_KEYS.contains(&name)
+            || ["pool.", "restart."]
+                .iter()
+                .any(|word| name.starts_with(word));
         return (!is_own).then_some(name);
     }
     let (first, rest) = key.split_once('.').unwrap_or(("", key));
@@ -124,14 +136,22 @@ impl ConnectionTarget {
     pub fn from_config(config: &Config) -> Result<Self> {
         let url = config.get("connection.url").unwrap_or_default();
         let mut target = Self::parse(url)?;
-        let first = |names: [&str; 2]| names.into_iter().find_map(|n| config.get(n)).map(str::to_owned);
+        let first = |names: [&str; 2]| {
+            names
+                .into_iter()
+                .find_map(|n| config.get(n))
+                .map(str::to_owned)
+        };
         if let Some(user) = first(["connection.user", "connection.username"]) {
             target.user = Some(user);
         }
         if let Some(password) = first(["connection.password", "connection.pass"]) {
             target.password = Some(password);
         }
-        for (name, value) in config.iter().filter_map(|(key, value)| Some((parameter(key)?, value))) {
+        for (name, value) in config
+            .iter()
+            .filter_map(|(key, value)| Some((parameter(key)?, value)))
+        {
             target.params.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
             target.set_param(name.to_owned(), value.to_owned());
         }
@@ -158,18 +178,21 @@ impl ConnectionTarget {
 
     /// Puts what a person should know of a config's URL into a report; what is wrong with it is told by connecting.
     pub(crate) fn tell(config: &Config, report: &mut ConfigReport) {
-        let texts = Self::from_config(config).and_then(|target| target.told()).unwrap_or_default();
-        texts.into_iter().for_each(|text| report.warn("connection.url", text));
+        let texts = Self::from_config(config)
+            .and_then(|target| target.told())
+            .unwrap_or_default();
+        texts
+            .into_iter()
+            .for_each(|text| report.warn("connection.url", text));
     }
 
     /// What a person should know of its parameters: those without effect, and why.
     /// Errors: `Config` for one that guards something and cannot be kept.
     pub fn told(&self) -> Result<Vec<String>> {
         let mut texts = params::told(self.scheme, &self.params)?;
-        let left_out = self
-            .ignored
-            .iter()
-            .map(|name| format!("{name} is left out: it would let the URL reach beyond the database"));
+        let left_out = self.ignored.iter().map(|name| {
+            format!("{name} is left out: it would let the URL reach beyond the database")
+        });
         texts.extend(left_out);
         Ok(texts)
     }
@@ -185,14 +208,17 @@ impl ConnectionTarget {
             return Ok(Vec::new());
         }
         let mut settings = params::options(self.param("options").unwrap_or_default())?;
-        let path = self.param("currentSchema").or_else(|| self.param("search_path"));
+        let path = self
+            .param("currentSchema")
+            .or_else(|| self.param("search_path"));
         settings.extend(path.map(|path| ("search_path".to_owned(), path.to_owned())));
         Ok(settings)
     }
 
     /// Whether its database is made where it is missing.
     pub fn creates_database(&self) -> bool {
-        self.param("createDatabaseIfNotExist").is_some_and(|value| ["", "true", "1"].contains(&value))
+        self.param("createDatabaseIfNotExist")
+            .is_some_and(|value| ["", "true", "1"].contains(&value))
     }
 
     /// Parses a URL.
@@ -200,16 +226,28 @@ impl ConnectionTarget {
         let url = url.trim();
         let bare = url.strip_prefix("jdbc:").unwrap_or(url);
         let Some((scheme, rest)) = bare.split_once(':') else {
-            return Err(Error::config(format!("Not a valid JDBC URL: {}", without_passwords(url))));
+            return Err(Error::config(format!(
+                "Not a valid JDBC URL: {}",
+                without_passwords(url)
+            )));
         };
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "mysql" => UrlScheme::MySql,
             "mariadb" => UrlScheme::MariaDb,
             "postgresql" | "postgres" => UrlScheme::Postgres,
             "sqlite" => UrlScheme::Sqlite,
-            _ => return Err(Error::config(format!("No suitable driver found for {}", without_passwords(url)))),
+            _ => {
+                return Err(Error::config(format!(
+                    "No suitable driver found for {}",
+                    without_passwords(url)
+                )));
+            }
         };
-        if scheme == UrlScheme::Sqlite { sqlite::parse(rest) } else { Self::server(scheme, rest, url) }
+        if scheme == UrlScheme::Sqlite {
+            sqlite::parse(rest)
+        } else {
+            Self::server(scheme, rest, url)
+        }
     }
 
     /// A target that names nothing, in place of one that is not understood.
@@ -232,8 +270,12 @@ impl ConnectionTarget {
 
     fn server(scheme: UrlScheme, rest: &str, url: &str) -> Result<Self> {
         let mut target = Self::empty(scheme);
-        let bad =
-            |why: &str| Error::config(format!("connection.url {} is not understood: {why}", without_passwords(url)));
+        let bad = |why: &str| {
+            Error::config(format!(
+                "connection.url {} is not understood: {why}",
+                without_passwords(url)
+            ))
+        };
         let Some(rest) = rest.strip_prefix("//") else {
             // PostgreSQL's short form: jdbc:postgresql:database
             if scheme == UrlScheme::Postgres && !rest.starts_with('/') {
@@ -249,8 +291,9 @@ impl ConnectionTarget {
         let (authority, database) = place.split_once('/').unwrap_or((place, ""));
         // A password with a / or ? in it would be taken apart, and its parts for host, port and database.
         let in_an_account = |pair: &str| {
-            pair.split_once('@')
-                .is_some_and(|(before, rest)| !before.contains('=') || (!before.contains('/') && rest.contains('/')))
+            pair.split_once('@').is_some_and(|(before, rest)| {
+                !before.contains('=') || (!before.contains('/') && rest.contains('/'))
+            })
         };
         if database.contains('@') || query.split('&').any(in_an_account) {
             return Err(bad(
@@ -261,7 +304,9 @@ impl ConnectionTarget {
         target.database = Some(decode(database)).filter(|d| !d.is_empty());
         let hosts = match authority.rsplit_once('@') {
             Some((who, hosts)) => {
-                let (user, password) = who.split_once(':').map_or((who, None), |(u, p)| (u, Some(p)));
+                let (user, password) = who
+                    .split_once(':')
+                    .map_or((who, None), |(u, p)| (u, Some(p)));
                 target.user = Some(decode(user));
                 target.password = password.map(decode);
                 hosts
@@ -271,9 +316,16 @@ impl ConnectionTarget {
         if hosts.contains('(') {
             return Err(bad("write hosts as host:port, several separated by commas"));
         }
-        let port = if scheme == UrlScheme::Postgres { 5432 } else { 3306 };
+        let port = if scheme == UrlScheme::Postgres {
+            5432
+        } else {
+            3306
+        };
         for host in hosts.split(',') {
-            target.hosts.push(host_port(host.trim(), port).ok_or_else(|| bad("its port is no number up to 65535"))?);
+            target.hosts.push(
+                host_port(host.trim(), port)
+                    .ok_or_else(|| bad("its port is no number up to 65535"))?,
+            );
         }
         target.set_query(query);
         Ok(target)
@@ -302,7 +354,10 @@ impl ConnectionTarget {
 
     /// The value of a parameter, whatever its letter case.
     pub fn param(&self, name: &str) -> Option<&str> {
-        self.params.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        self.params
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
     }
 
     /// What its parameters ask of TLS. Errors: `Config` for what contradicts itself or cannot be done.
@@ -322,7 +377,10 @@ impl ConnectionTarget {
 
     /// Whether one bit is a truth value: `transformedBitIsBoolean`, and `tinyInt1isBit`, without which none is.
     pub fn bits_are_booleans(&self) -> bool {
-        let is = |name: &str, value: &str| self.param(name).is_some_and(|v| v.trim().eq_ignore_ascii_case(value));
+        let is = |name: &str, value: &str| {
+            self.param(name)
+                .is_some_and(|v| v.trim().eq_ignore_ascii_case(value))
+        };
         is("transformedBitIsBoolean", "true") && !is("tinyInt1isBit", "false")
     }
 
@@ -358,14 +416,23 @@ impl fmt::Debug for ConnectionTarget {
 fn host_port(text: &str, default: u16) -> Option<(String, u16)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
-        let port = rest.strip_prefix(':').map_or(Some(default), |p| p.parse().ok())?;
+        let port = rest
+            .strip_prefix(':')
+            .map_or(Some(default), |p| p.parse().ok())?;
         return Some((host.to_owned(), port));
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().ok()?),
         None => (text, default),
     };
-    Some((if host.is_empty() { "localhost".to_owned() } else { host.to_owned() }, port))
+    Some((
+        if host.is_empty() {
+            "localhost".to_owned()
+        } else {
+            host.to_owned()
+        },
+        port,
+    ))
 }
 
 /// Percent-decoding; a `%` that no two hexadecimal digits follow stays as it is.
@@ -374,7 +441,9 @@ fn decode(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let hex = bytes.get(at + 1..at + 3).and_then(|h| std::str::from_utf8(h).ok());
+        let hex = bytes
+            .get(at + 1..at + 3)
+            .and_then(|h| std::str::from_utf8(h).ok());
         match (bytes[at], hex.and_then(|h| u8::from_str_radix(h, 16).ok())) {
             (b'%', Some(byte)) => {
                 out.push(byte);
@@ -398,10 +467,22 @@ mod tests {
     #[test]
     fn jdbc_and_native_urls_name_the_same_place() {
         for (url, scheme, place) in [
-            ("jdbc:mysql://localhost:3307/mydb", UrlScheme::MySql, "localhost:3307/mydb"),
-            ("jdbc:mariadb://db/shop?useSSL=false", UrlScheme::MariaDb, "db:3306/shop"),
+            (
+                "jdbc:mysql://localhost:3307/mydb",
+                UrlScheme::MySql,
+                "localhost:3307/mydb",
+            ),
+            (
+                "jdbc:mariadb://db/shop?useSSL=false",
+                UrlScheme::MariaDb,
+                "db:3306/shop",
+            ),
             ("mysql://u:p%40ss@h/d", UrlScheme::MySql, "h:3306/d"),
-            ("jdbc:postgresql://a:1,b/d", UrlScheme::Postgres, "a:1,b:5432/d"),
+            (
+                "jdbc:postgresql://a:1,b/d",
+                UrlScheme::Postgres,
+                "a:1,b:5432/d",
+            ),
             ("jdbc:postgresql:d", UrlScheme::Postgres, "localhost:5432/d"),
             ("postgres://[::1]:5433/d", UrlScheme::Postgres, "::1:5433/d"),
             ("jdbc:sqlite:/var/x.db", UrlScheme::Sqlite, "/var/x.db"),
@@ -409,12 +490,26 @@ mod tests {
             ("jdbc:mysql://", UrlScheme::MySql, "localhost:3306"),
         ] {
             let target = ConnectionTarget::parse(url).unwrap();
-            assert_eq!((target.scheme, target.place().as_str()), (scheme, place), "{url}");
+            assert_eq!(
+                (target.scheme, target.place().as_str()),
+                (scheme, place),
+                "{url}"
+            );
         }
-        assert_eq!(ConnectionTarget::parse("mysql://u:p%40ss@h/d").unwrap().password.as_deref(), Some("p@ss"));
-        for bad in
-            ["", "jdbc:oracle:thin:@x", "jdbc:mysql:h/d", "jdbc:mysql://h:x/d", "jdbc:mysql://address=(host=h)/d"]
-        {
+        assert_eq!(
+            ConnectionTarget::parse("mysql://u:p%40ss@h/d")
+                .unwrap()
+                .password
+                .as_deref(),
+            Some("p@ss")
+        );
+        for bad in [
+            "",
+            "jdbc:oracle:thin:@x",
+            "jdbc:mysql:h/d",
+            "jdbc:mysql://h:x/d",
+            "jdbc:mysql://address=(host=h)/d",
+        ] {
             assert!(ConnectionTarget::parse(bad).is_err(), "{bad}");
         }
     }
@@ -422,13 +517,19 @@ mod tests {
     #[test]
     fn keys_win_over_the_url_and_secrets_stay_hidden() {
         let config = Config::from([
-            ("connection.url", "jdbc:mysql://h/d?user=a&password=geheim&useSSL=true&allowLoadLocalInfile=true"),
+            (
+                "connection.url",
+                "jdbc:mysql://h/d?user=a&password=geheim&useSSL=true&allowLoadLocalInfile=true",
+            ),
             ("connection.user", "b"),
             ("connection.usessl", "false"),
             ("connection.attempts", "9"),
         ]);
         let target = ConnectionTarget::from_config(&config).unwrap();
-        assert_eq!((target.user.as_deref(), target.password.as_deref()), (Some("b"), Some("geheim")));
+        assert_eq!(
+            (target.user.as_deref(), target.password.as_deref()),
+            (Some("b"), Some("geheim"))
+        );
         assert_eq!(target.params, [("usessl".to_owned(), "false".to_owned())]);
         assert_eq!(target.ignored, ["allowLoadLocalInfile"]);
         assert!(!format!("{target:?}").contains("geheim"));

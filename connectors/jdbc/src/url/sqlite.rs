@@ -5,7 +5,13 @@ use connector_api::{Error, Result};
 use super::{ConnectionTarget, UrlScheme, decode};
 
 /// Options that a URL may have, those of the JDBC driver's names; all others are refused.
-pub(super) const OPTIONS: [&str; 5] = ["busy_timeout", "foreign_keys", "journal_mode", "synchronous", "mode"];
+pub(super) const OPTIONS: [&str; 5] = [
+    "busy_timeout",
+    "foreign_keys",
+    "journal_mode",
+    "synchronous",
+    "mode",
+];
 
 /// The target of what stands behind `sqlite:`: `/path/file.db`, `file.db`, `//file.db`, `///path/file.db` and the same
 /// behind `file:`, with options behind a question mark.
@@ -13,7 +19,9 @@ pub(super) const OPTIONS: [&str; 5] = ["busy_timeout", "foreign_keys", "journal_
 pub(super) fn parse(rest: &str) -> Result<ConnectionTarget> {
     let mut target = ConnectionTarget::empty(UrlScheme::Sqlite);
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let path = path.strip_prefix("file:").map_or_else(|| path.to_owned(), decode);
+    let path = path
+        .strip_prefix("file:")
+        .map_or_else(|| path.to_owned(), decode);
     let path = path.strip_prefix("//").unwrap_or(&path);
     target.set_query(query);
     if let Some((name, _)) = target.params.iter().find(|(name, _)| !is_option(name)) {
@@ -29,14 +37,18 @@ pub(super) fn parse(rest: &str) -> Result<ConnectionTarget> {
         ));
     }
     if path.starts_with(':') || path.contains('\0') {
-        return Err(Error::config("connection.url: jdbc:sqlite: must be followed by the path of a file"));
+        return Err(Error::config(
+            "connection.url: jdbc:sqlite: must be followed by the path of a file",
+        ));
     }
     target.database = Some(path.to_owned());
     Ok(target)
 }
 
 fn is_option(name: &str) -> bool {
-    OPTIONS.iter().any(|option| name.eq_ignore_ascii_case(option))
+    OPTIONS
+        .iter()
+        .any(|option| name.eq_ignore_ascii_case(option))
 }
 
 #[cfg(test)]
@@ -55,7 +67,11 @@ mod tests {
             ("sqlite:///var/x.db?busy_timeout=1", "/var/x.db"),
             ("jdbc:sqlite:C:/x.db", "C:/x.db"),
         ] {
-            assert_eq!(ConnectionTarget::parse(url).unwrap().database.as_deref(), Some(want), "{url}");
+            assert_eq!(
+                ConnectionTarget::parse(url).unwrap().database.as_deref(),
+                Some(want),
+                "{url}"
+            );
         }
     }
 
@@ -68,7 +84,10 @@ mod tests {
             ("jdbc:sqlite:file::memory:?cache=shared", "no option cache"),
             ("jdbc:sqlite:file:x?mode=memory", "in memory"),
             ("jdbc:sqlite::resource:x.db", "path of a file"),
-            ("jdbc:sqlite:x.db?enable_load_extension=true", "no option enable_load_extension"),
+            (
+                "jdbc:sqlite:x.db?enable_load_extension=true",
+                "no option enable_load_extension",
+            ),
             ("jdbc:sqlite:x.db?vfs=unix", "no option vfs"),
         ] {
             let error = ConnectionTarget::parse(url).unwrap_err();

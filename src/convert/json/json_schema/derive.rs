@@ -27,8 +27,17 @@ pub(super) fn parse(text: &str) -> Result<Json> {
 
 /// The Connect schema of a JSON Schema; `references` are found under their names. Errors: `Record` for what has no
 /// counterpart.
-pub(super) fn derive(root: &Json, references: &[(String, Json)], settings: &JsonSchemaSettings) -> Result<Schema> {
-    JsonSchemaDeriver { references, settings, left: MAX_TYPES }.ty(root, root, 0)
+pub(super) fn derive(
+    root: &Json,
+    references: &[(String, Json)],
+    settings: &JsonSchemaSettings,
+) -> Result<Schema> {
+    JsonSchemaDeriver {
+        references,
+        settings,
+        left: MAX_TYPES,
+    }
+    .ty(root, root, 0)
 }
 
 struct JsonSchemaDeriver<'a> {
@@ -40,11 +49,16 @@ struct JsonSchemaDeriver<'a> {
 impl<'a> JsonSchemaDeriver<'a> {
     /// `root` is the document that `json` stands in.
     fn ty(&mut self, json: &'a Json, root: &'a Json, level: usize) -> Result<Schema> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| bad("it is too large"))?;
+        self.left = self
+            .left
+            .checked_sub(1)
+            .ok_or_else(|| bad("it is too large"))?;
         if level > MAX_LEVELS {
             return Err(bad("it holds itself, or has too many levels"));
         }
-        let members = json.as_object().ok_or_else(|| bad("a schema is no object"))?;
+        let members = json
+            .as_object()
+            .ok_or_else(|| bad("a schema is no object"))?;
         if let Some(reference) = members.get("$ref").and_then(Json::as_str) {
             let (found, root) = self.find(reference, root)?;
             return self.ty(found, root, level + 1);
@@ -65,14 +79,24 @@ impl<'a> JsonSchemaDeriver<'a> {
             root
         } else {
             let found = self.references.iter().find(|(name, _)| name == document);
-            &found.ok_or_else(|| bad(format_args!("$ref {document} is not among its references")))?.1
+            &found
+                .ok_or_else(|| bad(format_args!("$ref {document} is not among its references")))?
+                .1
         };
-        let found = root.pointer(pointer).ok_or_else(|| bad(format_args!("$ref {reference} leads nowhere")))?;
+        let found = root
+            .pointer(pointer)
+            .ok_or_else(|| bad(format_args!("$ref {reference} leads nowhere")))?;
         Ok((found, root))
     }
 
     /// One schema, with or without null beside it.
-    fn choice(&mut self, how: &str, branches: &'a [Json], root: &'a Json, level: usize) -> Result<Schema> {
+    fn choice(
+        &mut self,
+        how: &str,
+        branches: &'a [Json],
+        root: &'a Json,
+        level: usize,
+    ) -> Result<Schema> {
         let is_null = |branch: &Json| branch.get("type").and_then(Json::as_str) == Some("null");
         let mut others = branches.iter().filter(|branch| !is_null(branch));
         match (others.next(), others.next()) {
@@ -81,21 +105,35 @@ impl<'a> JsonSchemaDeriver<'a> {
                 let optional = schema.optional || branches.len() > 1;
                 Ok(schema.optional(optional))
             }
-            _ => Err(bad(format_args!("{how} with several types other than null is not supported"))),
+            _ => Err(bad(format_args!(
+                "{how} with several types other than null is not supported"
+            ))),
         }
     }
 
-    fn plain(&mut self, members: &'a Map<String, Json>, root: &'a Json, level: usize) -> Result<Schema> {
+    fn plain(
+        &mut self,
+        members: &'a Map<String, Json>,
+        root: &'a Json,
+        level: usize,
+    ) -> Result<Schema> {
         let connect = members.get("connect.type").and_then(Json::as_str);
         let mut optional = false;
         let ty = match members.get("type") {
             Some(Json::String(ty)) => ty.as_str(),
             Some(Json::Array(list)) => {
-                let mut others = list.iter().filter_map(Json::as_str).filter(|ty| *ty != "null");
+                let mut others = list
+                    .iter()
+                    .filter_map(Json::as_str)
+                    .filter(|ty| *ty != "null");
                 optional = list.iter().any(|ty| ty.as_str() == Some("null"));
                 match (others.next(), others.next()) {
                     (Some(only), None) => only,
-                    _ => return Err(bad("a list of several types other than null is not supported")),
+                    _ => {
+                        return Err(bad(
+                            "a list of several types other than null is not supported",
+                        ));
+                    }
                 }
             }
             _ if members.contains_key("properties") => "object",
@@ -113,18 +151,33 @@ impl<'a> JsonSchemaDeriver<'a> {
             ("boolean", _) => Schema::of(SchemaType::Boolean),
             ("string", _) => text(members),
             ("array", Some("map")) => {
-                let pair = members.get("items").and_then(|items| items.get("properties"));
-                let part = |name: &str| pair.and_then(|pair| pair.get(name)).ok_or_else(|| bad("a map has no entries"));
+                let pair = members
+                    .get("items")
+                    .and_then(|items| items.get("properties"));
+                let part = |name: &str| {
+                    pair.and_then(|pair| pair.get(name))
+                        .ok_or_else(|| bad("a map has no entries"))
+                };
                 let (key, value) = (part("key")?, part("value")?);
-                Schema::map(self.ty(key, root, level + 1)?, self.ty(value, root, level + 1)?)
+                Schema::map(
+                    self.ty(key, root, level + 1)?,
+                    self.ty(value, root, level + 1)?,
+                )
             }
             ("array", _) => {
-                let items = members.get("items").ok_or_else(|| bad("an array has no items"))?;
+                let items = members
+                    .get("items")
+                    .ok_or_else(|| bad("an array has no items"))?;
                 Schema::array(self.ty(items, root, level + 1)?)
             }
             ("object", _) => match members.get("additionalProperties") {
-                Some(values @ Json::Object(_)) if connect == Some("map") || !members.contains_key("properties") => {
-                    Schema::map(Schema::of(SchemaType::String), self.ty(values, root, level + 1)?)
+                Some(values @ Json::Object(_))
+                    if connect == Some("map") || !members.contains_key("properties") =>
+                {
+                    Schema::map(
+                        Schema::of(SchemaType::String),
+                        self.ty(values, root, level + 1)?,
+                    )
                 }
                 _ => self.structure(members, root, level)?,
             },
@@ -133,16 +186,33 @@ impl<'a> JsonSchemaDeriver<'a> {
         Ok(schema.optional(optional))
     }
 
-    fn structure(&mut self, members: &'a Map<String, Json>, root: &'a Json, level: usize) -> Result<Schema> {
+    fn structure(
+        &mut self,
+        members: &'a Map<String, Json>,
+        root: &'a Json,
+        level: usize,
+    ) -> Result<Schema> {
         let properties = members.get("properties").and_then(Json::as_object);
         let mut properties: Vec<_> = properties.into_iter().flatten().collect();
-        properties.sort_by_key(|(_, member)| member.get("connect.index").and_then(Json::as_u64).unwrap_or(u64::MAX));
+        properties.sort_by_key(|(_, member)| {
+            member
+                .get("connect.index")
+                .and_then(Json::as_u64)
+                .unwrap_or(u64::MAX)
+        });
         let required = members.get("required").and_then(Json::as_array);
-        let required: HashSet<&str> = required.into_iter().flatten().filter_map(Json::as_str).collect();
+        let required: HashSet<&str> = required
+            .into_iter()
+            .flatten()
+            .filter_map(Json::as_str)
+            .collect();
         let mut fields = Vec::with_capacity(properties.len());
         for (name, member) in properties {
-            let schema = self.ty(member, root, level + 1).map_err(|e| e.context(format_args!("property {name}")))?;
-            let optional = schema.optional || (self.settings.optional && !required.contains(name.as_str()));
+            let schema = self
+                .ty(member, root, level + 1)
+                .map_err(|e| e.context(format_args!("property {name}")))?;
+            let optional =
+                schema.optional || (self.settings.optional && !required.contains(name.as_str()));
             fields.push(Field::new(name.as_str(), schema.optional(optional)));
         }
         Ok(Schema::structure(None, fields))
@@ -161,13 +231,20 @@ impl<'a> JsonSchemaDeriver<'a> {
             schema.version = Some(version);
         }
         if let Some(Json::Object(params)) = members.get("connect.parameters") {
-            schema.params = params.iter().filter_map(|(k, v)| Some((k.as_str().into(), v.as_str()?.into()))).collect();
+            schema.params = params
+                .iter()
+                .filter_map(|(k, v)| Some((k.as_str().into(), v.as_str()?.into())))
+                .collect();
         }
         if schema.is_named(logical::DECIMAL) && schema.get_param(logical::SCALE).is_none() {
             return Err(bad("a Decimal has no scale among its connect.parameters"));
         }
         if let Some(default) = members.get("default").filter(|default| !default.is_null()) {
-            schema.default = read_default(&default.to_string(), &Arc::new(schema.clone()), &self.settings.json)?;
+            schema.default = read_default(
+                &default.to_string(),
+                &Arc::new(schema.clone()),
+                &self.settings.json,
+            )?;
         }
         Ok(())
     }
@@ -175,9 +252,16 @@ impl<'a> JsonSchemaDeriver<'a> {
 
 /// Text, with the list that it is one of.
 fn text(members: &Map<String, Json>) -> Schema {
-    let Some(Json::Array(symbols)) = members.get("enum") else { return Schema::of(SchemaType::String) };
+    let Some(Json::Array(symbols)) = members.get("enum") else {
+        return Schema::of(SchemaType::String);
+    };
     let symbols = symbols.iter().filter_map(Json::as_str);
     let symbols = symbols.map(|symbol| (format!("{ENUM}.{symbol}").into(), symbol.into()));
-    let params = std::iter::once((ENUM.into(), "".into())).chain(symbols).collect();
-    Schema { params, ..Schema::of(SchemaType::String) }
+    let params = std::iter::once((ENUM.into(), "".into()))
+        .chain(symbols)
+        .collect();
+    Schema {
+        params,
+        ..Schema::of(SchemaType::String)
+    }
 }

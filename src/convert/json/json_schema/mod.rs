@@ -8,7 +8,9 @@ mod write;
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
+};
 use connector_api::{Datum, Result, Schema, Value};
 
 use super::decode::JsonDecoder;
@@ -79,11 +81,22 @@ impl SchemaFormat for JsonSchemaFormat {
 
     fn schema_of(&self, schema: &Schema) -> Result<SchemaText> {
         let text = write::write(schema, &self.settings)?;
-        Ok(SchemaText { language: Self::LANGUAGE, text, references: Vec::new() })
+        Ok(SchemaText {
+            language: Self::LANGUAGE,
+            text,
+            references: Vec::new(),
+        })
     }
 
-    fn record_name(&self, schema: &SchemaText, _references: &ResolvedReferences) -> Result<Option<String>> {
-        Ok(derive::parse(&schema.text)?.get("title").and_then(|title| title.as_str()).map(str::to_owned))
+    fn record_name(
+        &self,
+        schema: &SchemaText,
+        _references: &ResolvedReferences,
+    ) -> Result<Option<String>> {
+        Ok(derive::parse(&schema.text)?
+            .get("title")
+            .and_then(|title| title.as_str())
+            .map(str::to_owned))
     }
 
     fn writer(
@@ -95,13 +108,22 @@ impl SchemaFormat for JsonSchemaFormat {
         Ok(JsonSchemaWriter(JsonNode::compile(schema)))
     }
 
-    fn reader(&self, registered: &SchemaText, references: &ResolvedReferences) -> Result<JsonSchemaReader> {
+    fn reader(
+        &self,
+        registered: &SchemaText,
+        references: &ResolvedReferences,
+    ) -> Result<JsonSchemaReader> {
         let root = derive::parse(&registered.text)?;
-        let references = references.iter().map(|(name, text)| Ok((name.clone(), derive::parse(text)?)));
+        let references = references
+            .iter()
+            .map(|(name, text)| Ok((name.clone(), derive::parse(text)?)));
         let references = references.collect::<Result<Vec<_>>>()?;
         let schema = derive::derive(&root, &references, &self.settings)?;
         let types = limits::checked(&schema)?;
-        Ok(JsonSchemaReader(JsonNode::compile(&Arc::new(schema)), types))
+        Ok(JsonSchemaReader(
+            JsonNode::compile(&Arc::new(schema)),
+            types,
+        ))
     }
 
     fn types(reader: &JsonSchemaReader) -> usize {

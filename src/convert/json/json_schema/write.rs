@@ -32,7 +32,9 @@ fn required(schema: &Schema, settings: &JsonSchemaSettings) -> Result<Map<String
         SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32 | SchemaType::Int64 => {
             ("integer", Some(schema.ty.name().to_ascii_lowercase()))
         }
-        SchemaType::Float32 | SchemaType::Float64 => ("number", Some(schema.ty.name().to_ascii_lowercase())),
+        SchemaType::Float32 | SchemaType::Float64 => {
+            ("number", Some(schema.ty.name().to_ascii_lowercase()))
+        }
         SchemaType::Boolean => ("boolean", None),
         SchemaType::String => ("string", None),
         SchemaType::Bytes if schema.is_named(logical::DECIMAL) && settings.json.numeric => {
@@ -57,7 +59,9 @@ fn required(schema: &Schema, settings: &JsonSchemaSettings) -> Result<Map<String
     };
     match schema.ty {
         SchemaType::Array => set("items", inner(&schema.values)?),
-        SchemaType::Map if has_text_keys(schema) => set("additionalProperties", inner(&schema.values)?),
+        SchemaType::Map if has_text_keys(schema) => {
+            set("additionalProperties", inner(&schema.values)?)
+        }
         SchemaType::Map => {
             let pair = json!({"key": inner(&schema.keys)?, "value": inner(&schema.values)?});
             set("items", json!({"type": "object", "properties": pair}));
@@ -83,7 +87,10 @@ fn required(schema: &Schema, settings: &JsonSchemaSettings) -> Result<Map<String
         set("connect.version", json!(version));
     }
     if !schema.params.is_empty() {
-        let params = schema.params.iter().map(|(name, value)| (name.to_string(), json!(&**value)));
+        let params = schema
+            .params
+            .iter()
+            .map(|(name, value)| (name.to_string(), json!(&**value)));
         set("connect.parameters", Json::Object(params.collect()));
     }
     if let Some(default) = &schema.default
@@ -95,12 +102,22 @@ fn required(schema: &Schema, settings: &JsonSchemaSettings) -> Result<Map<String
 }
 
 pub(super) fn has_text_keys(schema: &Schema) -> bool {
-    schema.keys.as_ref().is_none_or(|keys| keys.ty == SchemaType::String)
+    schema
+        .keys
+        .as_ref()
+        .is_none_or(|keys| keys.ty == SchemaType::String)
 }
 
 /// A default, as the payload would have it.
-fn default_of(schema: &Schema, default: &connector_api::Value, options: &JsonOptions) -> Result<Json> {
-    let bare = std::sync::Arc::new(Schema { default: None, ..schema.clone() });
+fn default_of(
+    schema: &Schema,
+    default: &connector_api::Value,
+    options: &JsonOptions,
+) -> Result<Json> {
+    let bare = std::sync::Arc::new(Schema {
+        default: None,
+        ..schema.clone()
+    });
     let mut text = Vec::new();
     encode::write(&plan::JsonNode::compile(&bare), default, options, &mut text)?;
     serde_json::from_slice(&text).map_err(|error| Error::fatal(error.to_string()))

@@ -35,11 +35,17 @@ async fn main() -> ExitCode {
 }
 
 fn plan() -> Plan {
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let clock = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     let mut plan = Plan::new(50, 500_000, u64::from(clock.subsec_nanos()));
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
-        let mut number = || args.next().and_then(|n| n.parse::<u64>().ok()).unwrap_or_else(|| usage());
+        let mut number = || {
+            args.next()
+                .and_then(|n| n.parse::<u64>().ok())
+                .unwrap_or_else(|| usage())
+        };
         match arg.as_str() {
             "--kills" => plan.kills = number(),
             "--rows" => plan.rows = number(),

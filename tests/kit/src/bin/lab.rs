@@ -20,8 +20,14 @@ async fn main() {
     let (mut without, mut keys) = (Vec::new(), Vec::new());
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
-        if let Some(name) = arg.strip_prefix("--").and_then(|arg| arg.strip_suffix("-port")) {
-            let port = args.next().and_then(|port| port.parse().ok()).unwrap_or_else(|| usage());
+        if let Some(name) = arg
+            .strip_prefix("--")
+            .and_then(|arg| arg.strip_suffix("-port"))
+        {
+            let port = args
+                .next()
+                .and_then(|port| port.parse().ok())
+                .unwrap_or_else(|| usage());
             ports.insert(name.to_owned(), port);
         } else if let Some(name) = arg.strip_prefix("--no-") {
             without.push(name.to_owned());
@@ -47,13 +53,23 @@ async fn run(ports: &BTreeMap<String, u16>, without: &[String], keys: Vec<(Strin
         Some(port) => MariaDb::start_on(&scratch, "mariadb", port),
         None => MariaDb::start(&scratch, "mariadb"),
     };
-    println!("mariadb    127.0.0.1:{}  user {}  password {}", mariadb.port(), MariaDb::USER, MariaDb::PASSWORD);
+    println!(
+        "mariadb    127.0.0.1:{}  user {}  password {}",
+        mariadb.port(),
+        MariaDb::USER,
+        MariaDb::PASSWORD
+    );
     let postgres = wanted("postgres").then(|| match port("postgres") {
         Some(port) => Postgres::start_on(&scratch, "postgres", port),
         None => Postgres::start(&scratch, "postgres"),
     });
     if let Some(postgres) = &postgres {
-        println!("postgres   127.0.0.1:{}  user {}  password {}", postgres.port(), Postgres::USER, Postgres::PASSWORD);
+        println!(
+            "postgres   127.0.0.1:{}  user {}  password {}",
+            postgres.port(),
+            Postgres::USER,
+            Postgres::PASSWORD
+        );
     }
     let kafka = match port("kafka") {
         Some(port) => Kafka::start_on(&scratch, "kafka", port),
@@ -61,13 +77,25 @@ async fn run(ports: &BTreeMap<String, u16>, without: &[String], keys: Vec<(Strin
     };
     println!("kafka      {}", kafka.brokers());
     let worker = wanted("rowferry").then(|| {
-        let settings = Settings::serve("connect", kafka.brokers()).on_port(port("rest").unwrap_or(0));
-        Rowferry::start(&scratch, keys.iter().fold(settings, |settings, (key, value)| settings.with(key, value)))
+        let settings =
+            Settings::serve("connect", kafka.brokers()).on_port(port("rest").unwrap_or(0));
+        Rowferry::start(
+            &scratch,
+            keys.iter()
+                .fold(settings, |settings, (key, value)| settings.with(key, value)),
+        )
     });
     if let Some(worker) = &worker {
-        println!("rowferry   {}  pid {}  offsets topic connect-offsets", worker.rest().base(), worker.pid());
+        println!(
+            "rowferry   {}  pid {}  offsets topic connect-offsets",
+            worker.rest().base(),
+            worker.pid()
+        );
     }
-    println!("data in {}, logs in target/kit-logs/lab; Ctrl-C stops all", scratch.path().display());
+    println!(
+        "data in {}, logs in target/kit-logs/lab; Ctrl-C stops all",
+        scratch.path().display()
+    );
     let _ = tokio::signal::ctrl_c().await;
     if let Some(worker) = &worker {
         worker.stop(Duration::from_secs(40));

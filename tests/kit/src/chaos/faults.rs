@@ -75,7 +75,9 @@ impl Fault {
             Self::RestartServer(server) => format!("restart of {server}"),
             Self::StallServer(server, _) => format!("kill -STOP of {server}"),
             Self::CutAll(_) => "all connections to a server cut".to_owned(),
-            Self::Network(_, Trouble::Cut { .. }, _) => "connections cut after some bytes".to_owned(),
+            Self::Network(_, Trouble::Cut { .. }, _) => {
+                "connections cut after some bytes".to_owned()
+            }
             Self::Network(_, Trouble::Hold, _) => "connections held".to_owned(),
             Self::Network(..) => "connections delayed".to_owned(),
             Self::LoseCommit(..) => "answer to COMMIT lost".to_owned(),
@@ -92,7 +94,9 @@ impl Fault {
             | Self::StallServer(_, time)
             | Self::Network(_, _, time)
             | Self::FillDisk(time) => *time,
-            Self::StopWorker | Self::RestartServer(_) | Self::CutAll(_) | Self::LoseCommit(..) => Duration::ZERO,
+            Self::StopWorker | Self::RestartServer(_) | Self::CutAll(_) | Self::LoseCommit(..) => {
+                Duration::ZERO
+            }
         }
     }
 }
@@ -133,18 +137,26 @@ pub(crate) fn schedule(plan: &Plan, possible: &Possible, random: &mut Random) ->
         Duration::from_millis(least + random.below(most - least + 1))
     };
     let every = |n: u64| plan.kills.div_ceil(n);
-    let mut faults: Vec<Fault> = (0..plan.kills).map(|_| Fault::KillWorker(time(random, 0, 1500))).collect();
+    let mut faults: Vec<Fault> = (0..plan.kills)
+        .map(|_| Fault::KillWorker(time(random, 0, 1500)))
+        .collect();
     faults.extend((0..every(5)).map(|_| Fault::FreezeWorker(time(random, 500, 15_000))));
     faults.extend((0..every(5)).map(|_| Fault::StopWorker));
     if plan.stall && possible.servers {
-        faults.extend((0..every(5)).map(|_| Fault::StallServer(Server::Broker, time(random, 5000, 30_000))));
-        faults.extend((0..every(8)).map(|_| Fault::KillServer(Server::Broker, time(random, 0, 6000))));
+        faults.extend(
+            (0..every(5)).map(|_| Fault::StallServer(Server::Broker, time(random, 5000, 30_000))),
+        );
+        faults.extend(
+            (0..every(8)).map(|_| Fault::KillServer(Server::Broker, time(random, 0, 6000))),
+        );
     }
     if plan.database && possible.servers {
         for server in Server::DATABASES {
             faults.extend((0..every(15)).map(|_| Fault::KillServer(server, time(random, 0, 6000))));
             faults.extend((0..every(25)).map(|_| Fault::RestartServer(server)));
-            faults.extend((0..every(15)).map(|_| Fault::StallServer(server, time(random, 2000, 20_000))));
+            faults.extend(
+                (0..every(15)).map(|_| Fault::StallServer(server, time(random, 2000, 20_000))),
+            );
         }
     }
     if plan.cut {
@@ -152,7 +164,14 @@ pub(crate) fn schedule(plan: &Plan, possible: &Possible, random: &mut Random) ->
             let server = *random.pick(&Server::ALL);
             faults.push(match n % 5 {
                 0 => Fault::CutAll(server),
-                1 => Fault::Network(server, Trouble::Cut { least: 1 << 10, most: 1 << 20 }, time(random, 2000, 6000)),
+                1 => Fault::Network(
+                    server,
+                    Trouble::Cut {
+                        least: 1 << 10,
+                        most: 1 << 20,
+                    },
+                    time(random, 2000, 6000),
+                ),
                 2 => Fault::Network(server, Trouble::Hold, time(random, 1000, 20_000)),
                 3 => {
                     let late = Duration::from_millis(20 + random.below(180));

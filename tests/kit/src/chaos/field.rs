@@ -62,7 +62,11 @@ impl Field {
         // A binary log makes rows visible only once they survive the death of the process.
         let logged = ["--log-bin", "--server-id=1", "--binlog-format=ROW"];
         let servers = tokio::task::block_in_place(|| Servers {
-            source: Box::leak(Box::new(MariaDb::start_with_options(scratch, "chaos-source", &logged))),
+            source: Box::leak(Box::new(MariaDb::start_with_options(
+                scratch,
+                "chaos-source",
+                &logged,
+            ))),
             mariadb: Box::leak(Box::new(MariaDb::start(scratch, "chaos-mariadb"))),
             postgres: Box::leak(Box::new(Postgres::start(scratch, "chaos-postgres"))),
             kafka: Box::leak(Box::new(Kafka::start(scratch, "chaos-kafka"))),
@@ -74,14 +78,25 @@ impl Field {
     async fn start(scratch: &Scratch, servers: Servers, seed: u64, with_disk: bool) -> Arc<Self> {
         let relays = Relays::before(&servers, seed).await;
         let name = unique("chaos");
-        let disk = with_disk.then(|| SmallDisk::mount(scratch, &name, 16)).flatten();
+        let disk = with_disk
+            .then(|| SmallDisk::mount(scratch, &name, 16))
+            .flatten();
         let brokers = format!("127.0.0.1:{}", relays.broker.port());
         let worker = Rowferry::start(scratch, settings(&name, brokers));
-        Arc::new(Self { servers, relays, worker, disk, name })
+        Arc::new(Self {
+            servers,
+            relays,
+            worker,
+            disk,
+            name,
+        })
     }
 
     pub(crate) fn possible(&self) -> Possible {
-        Possible { servers: self.servers.own, disk: self.disk.is_some() }
+        Possible {
+            servers: self.servers.own,
+            disk: self.disk.is_some(),
+        }
     }
 
     /// The worker.
@@ -132,7 +147,10 @@ impl Field {
     pub(crate) fn connectors(&self) -> Vec<(String, Value)> {
         let mut connectors = Vec::new();
         for (part, kind, more) in sources() {
-            let tables: Vec<Table> = TABLES.into_iter().filter(|table| table.kind == kind).collect();
+            let tables: Vec<Table> = TABLES
+                .into_iter()
+                .filter(|table| table.kind == kind)
+                .collect();
             let names: Vec<&str> = tables.iter().map(|table| table.name).collect();
             let mut config = json!({
                 "connector.class": "io.confluent.connect.jdbc.JdbcSourceConnector",
@@ -146,8 +164,16 @@ impl Field {
             let topics: Vec<String> = tables.iter().map(|table| self.topic(*table)).collect();
             let (maria, postgres) = (self.relays.mariadb.port(), self.relays.postgres.port());
             for (target, url, user) in [
-                ("mariadb", format!("jdbc:mariadb://127.0.0.1:{maria}/{}", self.copy()), MariaDb::USER),
-                ("postgres", format!("jdbc:postgresql://127.0.0.1:{postgres}/{}", self.copy()), Postgres::USER),
+                (
+                    "mariadb",
+                    format!("jdbc:mariadb://127.0.0.1:{maria}/{}", self.copy()),
+                    MariaDb::USER,
+                ),
+                (
+                    "postgres",
+                    format!("jdbc:postgresql://127.0.0.1:{postgres}/{}", self.copy()),
+                    Postgres::USER,
+                ),
             ] {
                 let mut config = json!({
                     "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector", "connection.url": url,
@@ -164,23 +190,35 @@ impl Field {
     /// A connection to the source's database.
     pub(crate) async fn connect_source(&self) -> Option<MySqlConnection> {
         let connecting = self.servers.source.try_connect(&self.name);
-        tokio::time::timeout(PATIENCE, connecting).await.ok().and_then(Result::ok)
+        tokio::time::timeout(PATIENCE, connecting)
+            .await
+            .ok()
+            .and_then(Result::ok)
     }
 
     async fn connect_mariadb(&self) -> MySqlConnection {
         let copy = self.copy();
         let connecting = self.servers.mariadb.connect(&copy);
-        tokio::time::timeout(PATIENCE, connecting).await.expect("a connection to the target MariaDB")
+        tokio::time::timeout(PATIENCE, connecting)
+            .await
+            .expect("a connection to the target MariaDB")
     }
 
     async fn connect_postgres(&self) -> PgConnection {
         let copy = self.copy();
         let connecting = self.servers.postgres.connect(&copy);
-        tokio::time::timeout(PATIENCE, connecting).await.expect("a connection to the target PostgreSQL")
+        tokio::time::timeout(PATIENCE, connecting)
+            .await
+            .expect("a connection to the target PostgreSQL")
     }
 
     /// Hands over id and text of each row of a table, of its source or of a copy; none where it does not exist.
-    pub(crate) async fn each_row(&self, place: Server, table: Table, mut visit: impl FnMut(i64, &str)) {
+    pub(crate) async fn each_row(
+        &self,
+        place: Server,
+        table: Table,
+        mut visit: impl FnMut(i64, &str),
+    ) {
         let topic = self.topic(table);
         let sql = match place {
             Server::Source => table.rows_of_mariadb(&format!("`{}`", table.name)),
@@ -202,7 +240,10 @@ impl Field {
             }
             _ => {
                 let mut connection = match place {
-                    Server::Source => self.connect_source().await.expect("a connection to the source"),
+                    Server::Source => self
+                        .connect_source()
+                        .await
+                        .expect("a connection to the source"),
                     _ => self.connect_mariadb().await,
                 };
                 let mut rows = sqlx::query(sql).fetch(&mut connection);
@@ -215,8 +256,11 @@ impl Field {
             }
         };
         match outcome {
-            Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42S02" | "42P01")) => {}
-            outcome => outcome.unwrap_or_else(|error| panic!("{error} in a query of {topic} on {place}")),
+            Err(sqlx::Error::Database(error))
+                if matches!(error.code().as_deref(), Some("42S02" | "42P01")) => {}
+            outcome => {
+                outcome.unwrap_or_else(|error| panic!("{error} in a query of {topic} on {place}"))
+            }
         }
     }
 
@@ -229,17 +273,31 @@ impl Field {
             let row = match place {
                 Server::Postgres => {
                     let sql = format!("SELECT concat_ws('|', {sum}) FROM \"{topic}\"");
-                    let row = self.connect_postgres().await.fetch_one(AssertSqlSafe(sql)).await;
+                    let row = self
+                        .connect_postgres()
+                        .await
+                        .fetch_one(AssertSqlSafe(sql))
+                        .await;
                     row.map(|row| row.get::<String, _>(0))
                 }
                 Server::MariaDb => {
                     let sql = format!("SELECT CAST(CONCAT_WS('|', {sum}) AS CHAR) FROM `{topic}`");
-                    let row = self.connect_mariadb().await.fetch_one(AssertSqlSafe(sql)).await;
+                    let row = self
+                        .connect_mariadb()
+                        .await
+                        .fetch_one(AssertSqlSafe(sql))
+                        .await;
                     row.map(|row| row.get::<String, _>(0))
                 }
                 _ => {
-                    let sql = format!("SELECT CAST(CONCAT_WS('|', {sum}) AS CHAR) FROM `{}`", table.name);
-                    let mut connection = self.connect_source().await.expect("a connection to the source");
+                    let sql = format!(
+                        "SELECT CAST(CONCAT_WS('|', {sum}) AS CHAR) FROM `{}`",
+                        table.name
+                    );
+                    let mut connection = self
+                        .connect_source()
+                        .await
+                        .expect("a connection to the source");
                     let row = connection.fetch_one(AssertSqlSafe(sql)).await;
                     row.map(|row| row.get::<String, _>(0))
                 }
@@ -256,14 +314,20 @@ impl Field {
         let thread = std::thread::spawn(move || {
             while !end.load(Ordering::Relaxed) {
                 let status =
-                    std::fs::read_to_string(format!("/proc/{}/status", field.worker.pid())).unwrap_or_default();
+                    std::fs::read_to_string(format!("/proc/{}/status", field.worker.pid()))
+                        .unwrap_or_default();
                 let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-                let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+                let kilobytes =
+                    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
                 seen.fetch_max(kilobytes.unwrap_or(0) * 1024, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(500));
             }
         });
-        Watch { peak, ended, thread: Some(thread) }
+        Watch {
+            peak,
+            ended,
+            thread: Some(thread),
+        }
     }
 }
 

@@ -88,7 +88,10 @@ pub async fn run(field: Arc<Field>, plan: &Plan, say: fn(String)) -> Report {
     let watched = field.watch_memory();
     let mut report = perform::perform(&field, plan, schedule, &load, random, say).await;
     load.finish().await;
-    say(format!("{} rows and changes are written; waiting until all is quiet", load.written()));
+    say(format!(
+        "{} rows and changes are written; waiting until all is quiet",
+        load.written()
+    ));
     report.written(&load);
     verdict::wait_until_quiet(&field, plan.patience, say).await;
     verdict::compare(&field, &load, &mut report).await;

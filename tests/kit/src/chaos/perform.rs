@@ -50,12 +50,19 @@ pub(super) async fn perform(
         let pause = Duration::from_millis(random.below(plan.pause.as_millis() as u64 + 1));
         tokio::time::sleep(pause).await;
         let behind = Instant::now();
-        while load.written() < plan.rows * n / (all + 1) && behind.elapsed() < Duration::from_secs(20) {
+        while load.written() < plan.rows * n / (all + 1)
+            && behind.elapsed() < Duration::from_secs(20)
+        {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let also = random.below(3) == 0 && !matches!(fault, Fault::KillWorker(_) | Fault::StopWorker);
+        let also =
+            random.below(3) == 0 && !matches!(fault, Fault::KillWorker(_) | Fault::StopWorker);
         let with = if also { ", and more meanwhile" } else { "" };
-        say(format!("{:4} s  {:3} of {all}  {fault}{with}", began.elapsed().as_secs(), n + 1));
+        say(format!(
+            "{:4} s  {:3} of {all}  {fault}{with}",
+            began.elapsed().as_secs(),
+            n + 1
+        ));
         let making = make(Arc::clone(field), Arc::clone(&subjects), fault);
         if also {
             at_once.spawn(making);
@@ -69,7 +76,10 @@ pub(super) async fn perform(
     while let Some(done) = at_once.join_next().await {
         report.fault(done.expect("a fault that does not panic"));
     }
-    say(format!("{:4} s  all faults are over", began.elapsed().as_secs()));
+    say(format!(
+        "{:4} s  all faults are over",
+        began.elapsed().as_secs()
+    ));
     report
 }
 
@@ -159,7 +169,11 @@ async fn make(field: Arc<Field>, subjects: Arc<Subjects>, fault: Fault) -> Made 
             disk.free();
         }
     }
-    Made { fault, stopped, happened }
+    Made {
+        fault,
+        stopped,
+        happened,
+    }
 }
 
 fn restart(field: &Field, server: Server) {

@@ -40,14 +40,20 @@ impl Report {
     }
 
     pub(super) fn fault(&mut self, made: Made) {
-        let happened = if made.happened { "" } else { " (came too late)" };
+        let happened = if made.happened {
+            ""
+        } else {
+            " (came too late)"
+        };
         let count = self.faults.entry(made.fault.kind() + happened).or_default();
         count.0 += 1;
         count.1 += made.fault.lasts();
         if let Some((code, took)) = made.stopped {
             self.slowest_stop = self.slowest_stop.max(took);
             if code != Some(0) {
-                self.wrong(format!("the worker ended with {code:?} {took:.1?} after SIGTERM"));
+                self.wrong(format!(
+                    "the worker ended with {code:?} {took:.1?} after SIGTERM"
+                ));
             }
         }
     }
@@ -62,9 +68,14 @@ impl Report {
 
     pub(super) fn written(&mut self, load: &Load) {
         let counts = load.counts();
-        let [committed, rolled_back, held_open, failed, unknown] =
-            [&counts.committed, &counts.rolled_back, &counts.held_open, &counts.failed, &counts.unknown]
-                .map(|count| count.load(Ordering::Relaxed));
+        let [committed, rolled_back, held_open, failed, unknown] = [
+            &counts.committed,
+            &counts.rolled_back,
+            &counts.held_open,
+            &counts.failed,
+            &counts.unknown,
+        ]
+        .map(|count| count.load(Ordering::Relaxed));
         self.say(format!(
             "written:  {} rows inserted, updated or deleted in {committed} transactions ({held_open} held open; {rolled_back} \
              more rolled back, {failed} failed, {unknown} of those in COMMIT)",
@@ -73,17 +84,31 @@ impl Report {
     }
 
     pub(super) fn memory(&mut self, peak: u64, bound: u64) {
-        self.say(format!("memory:   at most {} MiB resident (bound {} MiB)", peak >> 20, bound >> 20));
+        self.say(format!(
+            "memory:   at most {} MiB resident (bound {} MiB)",
+            peak >> 20,
+            bound >> 20
+        ));
         if peak > bound {
-            self.wrong(format!("the worker had {} MiB resident, more than {} MiB", peak >> 20, bound >> 20));
+            self.wrong(format!(
+                "the worker had {} MiB resident, more than {} MiB",
+                peak >> 20,
+                bound >> 20
+            ));
         }
     }
 
     /// Looks for panics in the worker's log.
     pub(super) fn log(&mut self, log: &str) {
-        let panics: Vec<&str> = log.lines().filter(|line| line.contains("panicked")).collect();
+        let panics: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("panicked"))
+            .collect();
         if let Some(first) = panics.first() {
-            self.wrong(format!("the worker panicked {} times: {first}", panics.len()));
+            self.wrong(format!(
+                "the worker panicked {} times: {first}",
+                panics.len()
+            ));
         }
     }
 
@@ -100,9 +125,13 @@ impl Report {
             Duration::ZERO => String::new(),
             slowest => format!("; the slowest end after SIGTERM took {slowest:.1?}"),
         };
-        self.lines.insert(0, format!("faults:   {}{stops}", faults.join(", ")));
+        self.lines
+            .insert(0, format!("faults:   {}{stops}", faults.join(", ")));
         let verdict = if self.is_clean() { "PASSED" } else { "FAILED" };
         let minutes = took.as_secs_f64() / 60.0;
-        self.say(format!("chaos {verdict}: seed {}, {} kills, {minutes:.1} minutes", plan.seed, plan.kills));
+        self.say(format!(
+            "chaos {verdict}: seed {}, {} kills, {minutes:.1} minutes",
+            plan.seed, plan.kills
+        ));
     }
 }

@@ -22,10 +22,22 @@ pub(crate) struct Table {
 
 /// All of them. Each has a number of its own for every change of a row: `version`.
 pub(crate) const TABLES: [Table; 4] = [
-    Table { name: "ledger_0", kind: Kind::Ledger },
-    Table { name: "ledger_1", kind: Kind::Ledger },
-    Table { name: "kv", kind: Kind::KeyValue },
-    Table { name: "types", kind: Kind::Types },
+    Table {
+        name: "ledger_0",
+        kind: Kind::Ledger,
+    },
+    Table {
+        name: "ledger_1",
+        kind: Kind::Ledger,
+    },
+    Table {
+        name: "kv",
+        kind: Kind::KeyValue,
+    },
+    Table {
+        name: "types",
+        kind: Kind::Types,
+    },
 ];
 
 /// A column, and an expression that gives its value one text, on MariaDB and on PostgreSQL.
@@ -35,12 +47,20 @@ const LEDGER: &[Column] = &[
     ("writer", "writer", "writer::text"),
     ("version", "version", "version::text"),
     ("payload", "HEX(payload)", "upper(encode(payload, 'hex'))"),
-    ("note", "HEX(CONVERT(note USING utf8mb4))", "upper(encode(convert_to(note, 'UTF8'), 'hex'))"),
+    (
+        "note",
+        "HEX(CONVERT(note USING utf8mb4))",
+        "upper(encode(convert_to(note, 'UTF8'), 'hex'))",
+    ),
 ];
 const KEY_VALUE: &[Column] = &[
     ("n", "n", "n::text"),
     ("version", "version", "version::text"),
-    ("v", "HEX(CONVERT(v USING utf8mb4))", "upper(encode(convert_to(v, 'UTF8'), 'hex'))"),
+    (
+        "v",
+        "HEX(CONVERT(v USING utf8mb4))",
+        "upper(encode(convert_to(v, 'UTF8'), 'hex'))",
+    ),
     CHANGED,
 ];
 const TYPES: &[Column] = &[
@@ -48,9 +68,17 @@ const TYPES: &[Column] = &[
     ("a", "a", "a::text"),
     ("d", "CAST(d AS DECIMAL(30,6))", "d::numeric(30,6)::text"),
     ("f", "CAST(f AS DECIMAL(40,10))", "f::numeric(40,10)::text"),
-    ("s", "HEX(CONVERT(s USING utf8mb4))", "upper(encode(convert_to(s, 'UTF8'), 'hex'))"),
+    (
+        "s",
+        "HEX(CONVERT(s USING utf8mb4))",
+        "upper(encode(convert_to(s, 'UTF8'), 'hex'))",
+    ),
     ("b", "HEX(b)", "upper(encode(b, 'hex'))"),
-    ("born", "DATE_FORMAT(born, '%Y-%m-%d')", "to_char(born, 'YYYY-MM-DD')"),
+    (
+        "born",
+        "DATE_FORMAT(born, '%Y-%m-%d')",
+        "to_char(born, 'YYYY-MM-DD')",
+    ),
     (
         "at",
         "CONCAT(DATE_FORMAT(`at`, '%Y-%m-%d %T.'), LPAD(MICROSECOND(`at`) DIV 1000, 3, '0'))",
@@ -88,21 +116,36 @@ impl Table {
                  `at` DATETIME(3), {stamp}, KEY (changed)"
             ),
         };
-        format!("CREATE TABLE `{}` (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, {columns})", self.name)
+        format!(
+            "CREATE TABLE `{}` (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, {columns})",
+            self.name
+        )
     }
 
     /// A query of MariaDB that gives each row's id, and the rest of it as one text.
     pub fn rows_of_mariadb(self, table: &str) -> String {
-        let texts: Vec<String> =
-            self.columns().iter().map(|(_, maria, _)| format!("COALESCE({maria}, 'NULL')")).collect();
-        format!("SELECT CAST(id AS SIGNED), CAST(CONCAT_WS('|', {}) AS CHAR) FROM {table}", texts.join(", "))
+        let texts: Vec<String> = self
+            .columns()
+            .iter()
+            .map(|(_, maria, _)| format!("COALESCE({maria}, 'NULL')"))
+            .collect();
+        format!(
+            "SELECT CAST(id AS SIGNED), CAST(CONCAT_WS('|', {}) AS CHAR) FROM {table}",
+            texts.join(", ")
+        )
     }
 
     /// The same for PostgreSQL.
     pub fn rows_of_postgres(self, table: &str) -> String {
-        let texts: Vec<String> =
-            self.columns().iter().map(|(_, _, postgres)| format!("COALESCE({postgres}, 'NULL')")).collect();
-        format!("SELECT id::bigint, concat_ws('|', {}) FROM {table}", texts.join(", "))
+        let texts: Vec<String> = self
+            .columns()
+            .iter()
+            .map(|(_, _, postgres)| format!("COALESCE({postgres}, 'NULL')"))
+            .collect();
+        format!(
+            "SELECT id::bigint, concat_ws('|', {}) FROM {table}",
+            texts.join(", ")
+        )
     }
 
     /// Names of the columns in the texts of rows.
@@ -114,13 +157,22 @@ impl Table {
 /// The source connectors: part of the name, tables, and keys beside those of every source.
 pub(crate) fn sources() -> [(&'static str, Kind, Value); 3] {
     let stamped = |more: Value| {
-        let mut keys = json!({"mode": "timestamp+incrementing", "timestamp.column.name": "changed"});
+        let mut keys =
+            json!({"mode": "timestamp+incrementing", "timestamp.column.name": "changed"});
         merge(&mut keys, more);
         keys
     };
     [
-        ("ledger", Kind::Ledger, json!({"mode": "incrementing", "tasks.max": "2"})),
-        ("kv", Kind::KeyValue, stamped(json!({"delete.capture": "key_sweep", "delete.capture.interval.ms": "1000"}))),
+        (
+            "ledger",
+            Kind::Ledger,
+            json!({"mode": "incrementing", "tasks.max": "2"}),
+        ),
+        (
+            "kv",
+            Kind::KeyValue,
+            stamped(json!({"delete.capture": "key_sweep", "delete.capture.interval.ms": "1000"})),
+        ),
         ("types", Kind::Types, stamped(json!({}))),
     ]
 }
@@ -129,13 +181,17 @@ pub(crate) fn sources() -> [(&'static str, Kind, Value); 3] {
 pub(crate) fn sink(kind: Kind) -> Value {
     match kind {
         Kind::Ledger => json!({"insert.mode": "insert", "pk.mode": "none", "tasks.max": "2"}),
-        Kind::KeyValue => json!({"insert.mode": "upsert", "pk.mode": "record_key", "delete.enabled": "true"}),
+        Kind::KeyValue => {
+            json!({"insert.mode": "upsert", "pk.mode": "record_key", "delete.enabled": "true"})
+        }
         Kind::Types => json!({"insert.mode": "upsert", "pk.mode": "record_key"}),
     }
 }
 
 /// Adds the members of `more`.
 pub(crate) fn merge(config: &mut Value, more: Value) {
-    let (Some(all), Value::Object(more)) = (config.as_object_mut(), more) else { panic!("configs are objects") };
+    let (Some(all), Value::Object(more)) = (config.as_object_mut(), more) else {
+        panic!("configs are objects")
+    };
     all.extend(more);
 }

@@ -81,17 +81,40 @@ pub(super) async fn compare(field: &Field, load: &Load, report: &mut Report) {
     }
 }
 
-async fn compare_rows(field: &Field, report: &mut Report, table: Table, target: Server, rows: (&Rows, &Rows)) {
+async fn compare_rows(
+    field: &Field,
+    report: &mut Report,
+    table: Table,
+    target: Server,
+    rows: (&Rows, &Rows),
+) {
     let (source, copy) = rows;
     let sorted = |found: Vec<i64>| {
         let mut found = found;
         found.sort_unstable();
         found
     };
-    let missing = sorted(source.keys().filter(|id| !copy.contains_key(id)).copied().collect());
-    let more = sorted(copy.keys().filter(|id| !source.contains_key(id)).copied().collect());
-    let doubled = sorted(copy.iter().filter(|(_, (times, _))| *times > 1).map(|(id, _)| *id).collect());
-    let differs = |id: &i64| matches!((source.get(id), copy.get(id)), (Some(a), Some(b)) if a.1 != b.1);
+    let missing = sorted(
+        source
+            .keys()
+            .filter(|id| !copy.contains_key(id))
+            .copied()
+            .collect(),
+    );
+    let more = sorted(
+        copy.keys()
+            .filter(|id| !source.contains_key(id))
+            .copied()
+            .collect(),
+    );
+    let doubled = sorted(
+        copy.iter()
+            .filter(|(_, (times, _))| *times > 1)
+            .map(|(id, _)| *id)
+            .collect(),
+    );
+    let differs =
+        |id: &i64| matches!((source.get(id), copy.get(id)), (Some(a), Some(b)) if a.1 != b.1);
     let differing = sorted(source.keys().filter(|id| differs(id)).copied().collect());
     report.say(format!(
         "{:10}to {target}: {} rows, {} missing, {} doubled, {} differing, {} that are not in the source",
@@ -102,15 +125,33 @@ async fn compare_rows(field: &Field, report: &mut Report, table: Table, target: 
         differing.len(),
         more.len()
     ));
-    for (what, ids) in [("missing", &missing), ("doubled", &doubled), ("not in the source", &more)] {
+    for (what, ids) in [
+        ("missing", &missing),
+        ("doubled", &doubled),
+        ("not in the source", &more),
+    ] {
         if !ids.is_empty() {
             let first = &ids[..ids.len().min(EXAMPLES)];
-            report.wrong(format!("{} rows of {} in {target} are {what}, such as {first:?}", ids.len(), table.name));
+            report.wrong(format!(
+                "{} rows of {} in {target} are {what}, such as {first:?}",
+                ids.len(),
+                table.name
+            ));
         }
     }
     if !differing.is_empty() {
-        let shown = show(field, table, target, &differing[..differing.len().min(EXAMPLES)]).await;
-        report.wrong(format!("{} rows of {} in {target} differ, such as {shown}", differing.len(), table.name));
+        let shown = show(
+            field,
+            table,
+            target,
+            &differing[..differing.len().min(EXAMPLES)],
+        )
+        .await;
+        report.wrong(format!(
+            "{} rows of {} in {target} differ, such as {shown}",
+            differing.len(),
+            table.name
+        ));
     }
 }
 
@@ -127,10 +168,17 @@ async fn show(field: &Field, table: Table, target: Server, ids: &[i64]) -> Strin
             .await;
     }
     let row = |id: &i64| {
-        let [ours, theirs] = texts.get(id)?.as_slice() else { return None };
+        let [ours, theirs] = texts.get(id)?.as_slice() else {
+            return None;
+        };
         let parts = table.names().zip(ours.split('|').zip(theirs.split('|')));
-        let differing = parts.filter(|(_, (a, b))| a != b).map(|(name, (a, b))| format!("{name}: {a} became {b}"));
-        Some(format!("{id} ({})", differing.collect::<Vec<_>>().join(", ")))
+        let differing = parts
+            .filter(|(_, (a, b))| a != b)
+            .map(|(name, (a, b))| format!("{name}: {a} became {b}"));
+        Some(format!(
+            "{id} ({})",
+            differing.collect::<Vec<_>>().join(", ")
+        ))
     };
     ids.iter().filter_map(row).collect::<Vec<_>>().join("; ")
 }
@@ -143,28 +191,38 @@ fn compare_topic(field: &Field, load: &Load, report: &mut Report, table: Table, 
     let mut told: HashMap<i64, u32> = HashMap::new();
     let deleted = load.counts().deleted();
     let mut doubled = Vec::new();
-    field.servers().kafka.topics().each(&field.topic(table), |entry| {
-        records += 1;
-        let key: Value = serde_json::from_slice(entry.key.as_deref().unwrap_or(b"null")).unwrap_or_default();
-        let id = key["payload"]["id"].as_i64().expect("a key with an id");
-        let value = entry.json();
-        if value.is_null() {
-            tombstones += 1;
-            let told = told.entry(id).or_default();
-            *told += 1;
-            if *told == deleted.get(&id).copied().unwrap_or(0) + 1 {
-                doubled.push(format!("the tombstone of {id} at offset {}", entry.offset));
+    field
+        .servers()
+        .kafka
+        .topics()
+        .each(&field.topic(table), |entry| {
+            records += 1;
+            let key: Value =
+                serde_json::from_slice(entry.key.as_deref().unwrap_or(b"null")).unwrap_or_default();
+            let id = key["payload"]["id"].as_i64().expect("a key with an id");
+            let value = entry.json();
+            if value.is_null() {
+                tombstones += 1;
+                let told = told.entry(id).or_default();
+                *told += 1;
+                if *told == deleted.get(&id).copied().unwrap_or(0) + 1 {
+                    doubled.push(format!("the tombstone of {id} at offset {}", entry.offset));
+                }
+                return;
             }
-            return;
-        }
-        told.entry(id).or_default();
-        let version = value["payload"]["version"].as_i64().expect("a row with a version");
-        let times = versions.entry((id, version)).or_default();
-        *times += 1;
-        if *times == 2 {
-            doubled.push(format!("version {version} of {id} at offset {}", entry.offset));
-        }
-    });
+            told.entry(id).or_default();
+            let version = value["payload"]["version"]
+                .as_i64()
+                .expect("a row with a version");
+            let times = versions.entry((id, version)).or_default();
+            *times += 1;
+            if *times == 2 {
+                doubled.push(format!(
+                    "version {version} of {id} at offset {}",
+                    entry.offset
+                ));
+            }
+        });
     let missing = source.keys().filter(|id| !told.contains_key(id)).count();
     report.say(format!(
         "{:10}in its topic: {records} records ({tombstones} tombstones), {} doubled, {missing} rows missing",
@@ -173,31 +231,52 @@ fn compare_topic(field: &Field, load: &Load, report: &mut Report, table: Table, 
     ));
     if !doubled.is_empty() {
         let first = doubled[..doubled.len().min(EXAMPLES)].join(", ");
-        report.wrong(format!("{} records of the topic of {} are doubled: {first}", doubled.len(), table.name));
+        report.wrong(format!(
+            "{} records of the topic of {} are doubled: {first}",
+            doubled.len(),
+            table.name
+        ));
     }
     if missing > 0 {
-        report.wrong(format!("{missing} rows of {} are not in its topic", table.name));
+        report.wrong(format!(
+            "{missing} rows of {} are not in its topic",
+            table.name
+        ));
     }
 }
 
 /// Rows written now arrive, over every task, and every task says that it runs.
 pub(super) async fn moves(field: &Field, patience: Duration, report: &mut Report) {
-    let mut connection = field.connect_source().await.expect("a connection to the source");
+    let mut connection = field
+        .connect_source()
+        .await
+        .expect("a connection to the source");
     for table in TABLES {
         let sql = match table.kind {
             Kind::Ledger => format!("INSERT INTO {} (writer, version) VALUES (0, 1)", table.name),
-            Kind::KeyValue => "DELETE FROM kv WHERE id IN (SELECT id FROM (SELECT MIN(id) id FROM kv) first); \
+            Kind::KeyValue => {
+                "DELETE FROM kv WHERE id IN (SELECT id FROM (SELECT MIN(id) id FROM kv) first); \
                                INSERT INTO kv (id, n, version) VALUES (1000000, 1, 1)"
-                .to_owned(),
+                    .to_owned()
+            }
             Kind::Types => "INSERT INTO types (version) VALUES (1)".to_owned(),
         };
         mariadb::run(&mut connection, &sql).await;
     }
     let arrived = wait_until_quiet(field, patience, |_| ()).await;
     let (mut tasks, mut running) = (0, 0);
-    let status = field.worker().rest().get("/connectors?expand=status").await.body;
+    let status = field
+        .worker()
+        .rest()
+        .get("/connectors?expand=status")
+        .await
+        .body;
     for (name, connector) in status.as_object().into_iter().flatten() {
-        for task in connector["status"]["tasks"].as_array().into_iter().flatten() {
+        for task in connector["status"]["tasks"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             tasks += 1;
             running += u32::from(task["state"] == "RUNNING");
             if task["state"] != "RUNNING" {
@@ -205,16 +284,28 @@ pub(super) async fn moves(field: &Field, patience: Duration, report: &mut Report
             }
         }
     }
-    report.say(format!("tasks:    {running} of {tasks} RUNNING; rows written at the end {}", {
-        if arrived { "have arrived over all of them" } else { "have NOT all arrived" }
-    }));
+    report.say(format!(
+        "tasks:    {running} of {tasks} RUNNING; rows written at the end {}",
+        {
+            if arrived {
+                "have arrived over all of them"
+            } else {
+                "have NOT all arrived"
+            }
+        }
+    ));
     // Two tasks read the ledgers, one each the other tables; as many write to each target.
     if tasks != 12 {
         report.wrong(format!("there are {tasks} tasks instead of 12"));
     }
     if !arrived {
-        let (source, maria) = (field.sums(Server::Source).await, field.sums(Server::MariaDb).await);
+        let (source, maria) = (
+            field.sums(Server::Source).await,
+            field.sums(Server::MariaDb).await,
+        );
         let postgres = field.sums(Server::Postgres).await;
-        report.wrong(format!("rows and versions: source {source:?}, MariaDB {maria:?}, PostgreSQL {postgres:?}"));
+        report.wrong(format!(
+            "rows and versions: source {source:?}, MariaDB {maria:?}, PostgreSQL {postgres:?}"
+        ));
     }
 }

@@ -72,12 +72,18 @@ impl Load {
             };
             writers.spawn(writer.write(plan.rows));
         }
-        Self { counts, writers: Mutex::new(writers), rows: plan.rows }
+        Self {
+            counts,
+            writers: Mutex::new(writers),
+            rows: plan.rows,
+        }
     }
 
     /// Lets them write until so many rows are written in all.
     pub fn allow(&self, rows: u64) {
-        self.counts.allowed.fetch_max(rows.min(self.rows), Ordering::Relaxed);
+        self.counts
+            .allowed
+            .fetch_max(rows.min(self.rows), Ordering::Relaxed);
     }
 
     /// Rows written so far.
@@ -111,7 +117,9 @@ impl Writer {
     async fn write(mut self, rows: u64) {
         let mut connection: Option<MySqlConnection> = None;
         while self.counts.rows.load(Ordering::Relaxed) < rows {
-            if self.counts.rows.load(Ordering::Relaxed) >= self.counts.allowed.load(Ordering::Relaxed) {
+            if self.counts.rows.load(Ordering::Relaxed)
+                >= self.counts.allowed.load(Ordering::Relaxed)
+            {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             }
@@ -149,7 +157,11 @@ impl Writer {
         for n in 0..statements {
             let statement = self.statement();
             // One row that is replaced counts twice for the server.
-            let most = if statement.contains("ON DUPLICATE KEY") { 1 } else { u64::MAX };
+            let most = if statement.contains("ON DUPLICATE KEY") {
+                1
+            } else {
+                u64::MAX
+            };
             let rows = send(connection, &statement).await?.min(most);
             changed += rows;
             if let Some(key) = statement.strip_prefix(DELETE) {
@@ -199,23 +211,34 @@ impl Writer {
             .map(|_| {
                 let (version, note) = (self.version(), quoted(&self.random.text(40)));
                 let payload = 1 + self.random.below(60);
-                let bytes: String = (0..payload).map(|_| format!("{:02x}", self.random.below(256))).collect();
+                let bytes: String = (0..payload)
+                    .map(|_| format!("{:02x}", self.random.below(256)))
+                    .collect();
                 format!("({}, {version}, x'{bytes}', {note})", self.number)
             })
             .collect();
-        format!("INSERT INTO ledger_{table} (writer, version, payload, note) VALUES {}", rows.join(", "))
+        format!(
+            "INSERT INTO ledger_{table} (writer, version, payload, note) VALUES {}",
+            rows.join(", ")
+        )
     }
 
     /// Keys are deleted and come back.
     fn change_key_value(&mut self) -> String {
         let version = self.version();
         let key = 1 + self.random.below(KEYS);
-        let text = if self.random.below(10) == 0 { "NULL".to_owned() } else { quoted(&self.random.text(80)) };
+        let text = if self.random.below(10) == 0 {
+            "NULL".to_owned()
+        } else {
+            quoted(&self.random.text(80))
+        };
         match self.random.below(100) {
             0..10 => format!("{DELETE}{key}"),
             10..55 => {
                 let more = key + self.random.below(6);
-                format!("UPDATE kv SET n = n + 1, version = {version}, v = {text} WHERE id BETWEEN {key} AND {more}")
+                format!(
+                    "UPDATE kv SET n = n + 1, version = {version}, v = {text} WHERE id BETWEEN {key} AND {more}"
+                )
             }
             _ => format!(
                 "INSERT INTO kv (id, n, version, v) VALUES ({key}, 1, {version}, {text}) \
@@ -226,31 +249,68 @@ impl Writer {
 
     fn change_types(&mut self) -> String {
         let version = self.version();
-        let mut maybe = |value: String| if self.random.below(6) == 0 { "NULL".to_owned() } else { value };
+        let mut maybe = |value: String| {
+            if self.random.below(6) == 0 {
+                "NULL".to_owned()
+            } else {
+                value
+            }
+        };
         let mut numbers = Random::from_seed(version ^ 0x5eed);
         let a = maybe(numbers.pick(&["0", "4294967295", "1", "77"]).to_string());
-        let d = maybe(format!("{}.{:06}", numbers.below(1 << 40) as i64 - (1 << 39), numbers.below(1_000_000)));
+        let d = maybe(format!(
+            "{}.{:06}",
+            numbers.below(1 << 40) as i64 - (1 << 39),
+            numbers.below(1_000_000)
+        ));
         let f = maybe(format!("{} / 4", numbers.below(1 << 40) as i64 - (1 << 39)));
         let s = maybe(quoted(&numbers.text(100)));
         let b = maybe(format!("x'{:016x}{:016x}'", numbers.bits(), numbers.bits()));
-        let born = maybe(format!("DATE '1600-01-01' + INTERVAL {} DAY", numbers.below(200_000)));
-        let at =
-            maybe(format!("TIMESTAMP '1970-01-01 00:00:00' + INTERVAL {} * 1000 MICROSECOND", numbers.below(1 << 41)));
-        let values = [("a", a), ("d", d), ("f", f), ("s", s), ("b", b), ("born", born), ("`at`", at)];
+        let born = maybe(format!(
+            "DATE '1600-01-01' + INTERVAL {} DAY",
+            numbers.below(200_000)
+        ));
+        let at = maybe(format!(
+            "TIMESTAMP '1970-01-01 00:00:00' + INTERVAL {} * 1000 MICROSECOND",
+            numbers.below(1 << 41)
+        ));
+        let values = [
+            ("a", a),
+            ("d", d),
+            ("f", f),
+            ("s", s),
+            ("b", b),
+            ("born", born),
+            ("`at`", at),
+        ];
         if self.random.below(3) == 0 {
-            let set: Vec<String> = values.iter().map(|(column, value)| format!("{column} = {value}")).collect();
+            let set: Vec<String> = values
+                .iter()
+                .map(|(column, value)| format!("{column} = {value}"))
+                .collect();
             let id = 1 + self.random.below(1 + self.changes);
-            return format!("UPDATE types SET version = {version}, {} WHERE id = {id}", set.join(", "));
+            return format!(
+                "UPDATE types SET version = {version}, {} WHERE id = {id}",
+                set.join(", ")
+            );
         }
         let (columns, values): (Vec<&str>, Vec<String>) = values.into_iter().unzip();
-        format!("INSERT INTO types (version, {}) VALUES ({version}, {})", columns.join(", "), values.join(", "))
+        format!(
+            "INSERT INTO types (version, {}) VALUES ({version}, {})",
+            columns.join(", "),
+            values.join(", ")
+        )
     }
 }
 
 /// The number of rows that statements have changed; none when they failed, or were not answered in time.
 async fn send(connection: &mut MySqlConnection, sql: &str) -> Option<u64> {
     let sent = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())));
-    tokio::time::timeout(PATIENCE, sent).await.ok()?.ok().map(|done| done.rows_affected())
+    tokio::time::timeout(PATIENCE, sent)
+        .await
+        .ok()?
+        .ok()
+        .map(|done| done.rows_affected())
 }
 
 fn quoted(text: &str) -> String {

@@ -9,13 +9,17 @@ type Parts = Box<dyn Iterator<Item = Vec<u8>> + Send>;
 /// What is sent, in parts of one packet each.
 pub(super) fn parts(lie: Lie) -> Parts {
     match lie {
-        Lie::Columns => Box::new(once(packet(&[&[0xfe][..], &(1u64 << 40).to_le_bytes()].concat()))),
+        Lie::Columns => Box::new(once(packet(
+            &[&[0xfe][..], &(1u64 << 40).to_le_bytes()].concat(),
+        ))),
         Lie::EndlessMessage => {
             let mut part = vec![0xff, 0xff, 0xff, 1];
             part.resize(4 + 0xff_ffff, b'z');
             Box::new(repeat(part))
         }
-        Lie::LongNames => Box::new(once(packet(&[0xfc, 0xff, 0xff])).chain(repeat(packet(&column(1 << 20))))),
+        Lie::LongNames => {
+            Box::new(once(packet(&[0xfc, 0xff, 0xff])).chain(repeat(packet(&column(1 << 20)))))
+        }
         Lie::CutShort => Box::new([packet(&[1]), packet(b"\x03de")].into_iter()),
         Lie::LongerThanItsMessage => {
             let longest = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0];
@@ -24,7 +28,11 @@ pub(super) fn parts(lie: Lie) -> Parts {
         Lie::EndlessRows => {
             // a row of either form: no NULL, an empty text
             let rows = packet(&[0, 0, 0]).repeat(1000);
-            Box::new([packet(&[1]), packet(&column(1))].into_iter().chain(repeat(rows)))
+            Box::new(
+                [packet(&[1]), packet(&column(1))]
+                    .into_iter()
+                    .chain(repeat(rows)),
+            )
         }
         Lie::LongError => {
             let mut error = b"\xff\x28\x04#42000".to_vec();
@@ -41,7 +49,9 @@ pub(super) fn parts(lie: Lie) -> Parts {
 
 /// A packet of less than 16 MB; clients do not look at its number.
 fn packet(payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a short packet").to_le_bytes();
+    let length = u32::try_from(payload.len())
+        .expect("a short packet")
+        .to_le_bytes();
     [&length[..3], &[1], payload].concat()
 }
 

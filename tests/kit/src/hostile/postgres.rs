@@ -10,19 +10,36 @@ type Parts = Box<dyn Iterator<Item = Vec<u8>> + Send>;
 pub(super) fn parts(lie: Lie) -> Parts {
     match lie {
         Lie::Columns => Box::new(once(message(b'T', &[0xff, 0xff]))),
-        Lie::EndlessMessage => Box::new(once(b"D\xff\xff\xff\xff\xff\xff".to_vec()).chain(repeat(vec![b'z'; 1 << 20]))),
+        Lie::EndlessMessage => {
+            Box::new(once(b"D\xff\xff\xff\xff\xff\xff".to_vec()).chain(repeat(vec![b'z'; 1 << 20])))
+        }
         Lie::LongNames => {
             let names = column(60_000).repeat(1000);
-            Box::new(once(message(b'T', &[&1000u16.to_be_bytes()[..], &names].concat())))
+            Box::new(once(message(
+                b'T',
+                &[&1000u16.to_be_bytes()[..], &names].concat(),
+            )))
         }
         Lie::CutShort => Box::new(once(message(b'T', b"\0\x01name\0\0\0"))),
         Lie::LongerThanItsMessage => {
             let row = [0, 1, 0x7f, 0xff, 0xff, 0, b'a'];
-            Box::new([ready(), message(b'T', &described()), message(b'D', &row), done()].into_iter())
+            Box::new(
+                [
+                    ready(),
+                    message(b'T', &described()),
+                    message(b'D', &row),
+                    done(),
+                ]
+                .into_iter(),
+            )
         }
         Lie::EndlessRows => {
             let rows = message(b'D', &[0, 1, 0, 0, 0, 1, b'a']).repeat(1000);
-            Box::new([ready(), message(b'T', &described())].into_iter().chain(repeat(rows)))
+            Box::new(
+                [ready(), message(b'T', &described())]
+                    .into_iter()
+                    .chain(repeat(rows)),
+            )
         }
         Lie::LongError => {
             let mut error = b"SERROR\0C42601\0M".to_vec();
@@ -30,22 +47,33 @@ pub(super) fn parts(lie: Lie) -> Parts {
             error.extend(b"\0\0");
             Box::new(once(message(b'E', &error)))
         }
-        Lie::Announced => {
-            Box::new((0u64..).map(|n| message(b'S', &[format!("name{n}\0").as_bytes(), &[b'v'; 1000], &[0]].concat())))
-        }
+        Lie::Announced => Box::new((0u64..).map(|n| {
+            message(
+                b'S',
+                &[format!("name{n}\0").as_bytes(), &[b'v'; 1000], &[0]].concat(),
+            )
+        })),
         Lie::Zeros => Box::new(repeat_n(vec![0; 1 << 16], 100)),
     }
 }
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(body.len() + 4).expect("a short message").to_be_bytes();
+    let length = u32::try_from(body.len() + 4)
+        .expect("a short message")
+        .to_be_bytes();
     [&[kind][..], &length, body].concat()
 }
 
 /// What comes before a result: the statement is parsed and bound, without parameters.
 fn ready() -> Vec<u8> {
-    [message(b'1', b""), message(b't', &[0, 0]), message(b'T', &described()), message(b'Z', b"I"), message(b'2', b"")]
-        .concat()
+    [
+        message(b'1', b""),
+        message(b't', &[0, 0]),
+        message(b'T', &described()),
+        message(b'Z', b"I"),
+        message(b'2', b""),
+    ]
+    .concat()
 }
 
 fn done() -> Vec<u8> {

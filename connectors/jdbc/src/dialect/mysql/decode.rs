@@ -26,41 +26,62 @@ pub enum WireFormat {
 /// because the table was altered in between.
 pub fn value(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Value> {
     match (&column.read, wire) {
-        (ValueDecoding::Int(ty), WireFormat::Int) => int_value(signed(bytes), *ty).ok_or_else(|| beyond(column)),
-        (ValueDecoding::Int(ty), WireFormat::UnsignedInt) => {
-            i64::try_from(unsigned(bytes)).ok().and_then(|n| int_value(n, *ty)).ok_or_else(|| beyond(column))
+        (ValueDecoding::Int(ty), WireFormat::Int) => {
+            int_value(signed(bytes), *ty).ok_or_else(|| beyond(column))
         }
+        (ValueDecoding::Int(ty), WireFormat::UnsignedInt) => i64::try_from(unsigned(bytes))
+            .ok()
+            .and_then(|n| int_value(n, *ty))
+            .ok_or_else(|| beyond(column)),
         (ValueDecoding::Text, WireFormat::Bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Value::Text(text.into())),
-            Err(_) => Err(Error::record(format!("column {} holds text that is no valid UTF-8", column.name))),
+            Err(_) => Err(Error::record(format!(
+                "column {} holds text that is no valid UTF-8",
+                column.name
+            ))),
         },
         (ValueDecoding::Bytes, WireFormat::Bytes) => Ok(Value::Bytes(bytes.into())),
-        (ValueDecoding::Decimal, WireFormat::UnsignedInt) => {
-            Ok(Value::Decimal(Box::new(Decimal::new(unsigned(bytes).into(), 0))))
+        (ValueDecoding::Decimal, WireFormat::UnsignedInt) => Ok(Value::Decimal(Box::new(
+            Decimal::new(unsigned(bytes).into(), 0),
+        ))),
+        (ValueDecoding::Text, WireFormat::UnsignedInt) => {
+            Ok(Value::Text(unsigned(bytes).to_string().into()))
         }
-        (ValueDecoding::Text, WireFormat::UnsignedInt) => Ok(Value::Text(unsigned(bytes).to_string().into())),
-        (ValueDecoding::Decimal, WireFormat::Bytes) => decimal(column, bytes).map(|d| Value::Decimal(Box::new(d))),
+        (ValueDecoding::Decimal, WireFormat::Bytes) => {
+            decimal(column, bytes).map(|d| Value::Decimal(Box::new(d)))
+        }
         (ValueDecoding::DecimalInt(ty), WireFormat::Bytes) => {
-            let n = decimal(column, bytes)?.unscaled_i128().and_then(|n| i64::try_from(n).ok());
-            n.and_then(|n| int_value(n, *ty)).ok_or_else(|| beyond(column))
+            let n = decimal(column, bytes)?
+                .unscaled_i128()
+                .and_then(|n| i64::try_from(n).ok());
+            n.and_then(|n| int_value(n, *ty))
+                .ok_or_else(|| beyond(column))
         }
-        (ValueDecoding::DecimalF64, WireFormat::Bytes) => {
-            ascii(bytes).parse().map(Value::F64).map_err(|_| altered(column))
-        }
-        (ValueDecoding::F32, WireFormat::F32) => {
-            bytes.try_into().map(|b| Value::F32(f32::from_le_bytes(b))).map_err(|_| altered(column))
-        }
-        (ValueDecoding::F64, WireFormat::F64) => {
-            bytes.try_into().map(|b| Value::F64(f64::from_le_bytes(b))).map_err(|_| altered(column))
-        }
-        (ValueDecoding::F64, WireFormat::F32) => {
-            bytes.try_into().map(|b| Value::F64(f64::from(f32::from_le_bytes(b)))).map_err(|_| altered(column))
-        }
+        (ValueDecoding::DecimalF64, WireFormat::Bytes) => ascii(bytes)
+            .parse()
+            .map(Value::F64)
+            .map_err(|_| altered(column)),
+        (ValueDecoding::F32, WireFormat::F32) => bytes
+            .try_into()
+            .map(|b| Value::F32(f32::from_le_bytes(b)))
+            .map_err(|_| altered(column)),
+        (ValueDecoding::F64, WireFormat::F64) => bytes
+            .try_into()
+            .map(|b| Value::F64(f64::from_le_bytes(b)))
+            .map_err(|_| altered(column)),
+        (ValueDecoding::F64, WireFormat::F32) => bytes
+            .try_into()
+            .map(|b| Value::F64(f64::from(f32::from_le_bytes(b))))
+            .map_err(|_| altered(column)),
         (ValueDecoding::BitInt, WireFormat::Bytes) => Ok(bit(bytes)),
         (ValueDecoding::Date(calendar), WireFormat::Date | WireFormat::DateTime) => {
             let at = WireDateTime::read(bytes).ok_or_else(|| altered(column))?;
             Ok(unreal(&at, WireDateTime::date_text).unwrap_or_else(|| {
-                Value::I32(narrow(calendar.days(i32::from(at.year), u32::from(at.month), u32::from(at.day))))
+                Value::I32(narrow(calendar.days(
+                    i32::from(at.year),
+                    u32::from(at.month),
+                    u32::from(at.day),
+                )))
             }))
         }
         (ValueDecoding::Stamp(stamp), WireFormat::Date | WireFormat::DateTime) => {
@@ -71,15 +92,22 @@ pub fn value(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Valu
             let time = WireTime::read(bytes).ok_or_else(|| altered(column))?;
             Ok(time_value(time.0, zone))
         }
-        (ValueDecoding::YearDate(calendar, zero_is_2000), WireFormat::Int | WireFormat::UnsignedInt) => {
+        (
+            ValueDecoding::YearDate(calendar, zero_is_2000),
+            WireFormat::Int | WireFormat::UnsignedInt,
+        ) => {
             let year = match unsigned(bytes) {
                 0 if *zero_is_2000 => 2000,
                 year => i32::try_from(year).map_err(|_| altered(column))?,
             };
             Ok(Value::I32(narrow(calendar.days(year, 1, 1))))
         }
-        (ValueDecoding::Bool, WireFormat::Bytes) => Ok(Value::Bool(bytes.iter().any(|byte| *byte != 0))),
-        (ValueDecoding::Bool, WireFormat::Int | WireFormat::UnsignedInt) => Ok(Value::Bool(unsigned(bytes) != 0)),
+        (ValueDecoding::Bool, WireFormat::Bytes) => {
+            Ok(Value::Bool(bytes.iter().any(|byte| *byte != 0)))
+        }
+        (ValueDecoding::Bool, WireFormat::Int | WireFormat::UnsignedInt) => {
+            Ok(Value::Bool(unsigned(bytes) != 0))
+        }
         _ => Err(altered(column)),
     }
 }
@@ -88,11 +116,18 @@ pub fn value(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Valu
 /// that a TIMESTAMP is sent as. `None` for a date that has zeros.
 pub fn cursor_micros(bytes: &[u8]) -> Option<i64> {
     let at = WireDateTime::read(bytes).filter(|at| at.month > 0 && at.day > 0)?;
-    Some(gregorian_days(i32::from(at.year), u32::from(at.month), u32::from(at.day)) * DAY + clock(&at))
+    Some(
+        gregorian_days(i32::from(at.year), u32::from(at.month), u32::from(at.day)) * DAY
+            + clock(&at),
+    )
 }
 
 fn wall(at: &WireDateTime, stamp: &TimestampDecoding) -> i64 {
-    stamp.calendar.days(i32::from(at.year), u32::from(at.month), u32::from(at.day)) * DAY + clock(at)
+    stamp
+        .calendar
+        .days(i32::from(at.year), u32::from(at.month), u32::from(at.day))
+        * DAY
+        + clock(at)
 }
 
 fn clock(at: &WireDateTime) -> i64 {
@@ -153,11 +188,18 @@ fn beyond(column: &ReadColumn) -> Error {
         }
         _ => "",
     };
-    Error::record(format!("column {} holds a value beyond {}{hint}", column.name, column.schema.ty.name()))
+    Error::record(format!(
+        "column {} holds a value beyond {}{hint}",
+        column.name,
+        column.schema.ty.name()
+    ))
 }
 
 fn altered(column: &ReadColumn) -> Error {
-    Error::retry(format!("column {} has another type than a moment ago; the table is looked up again", column.name))
+    Error::retry(format!(
+        "column {} has another type than a moment ago; the table is looked up again",
+        column.name
+    ))
 }
 
 #[cfg(test)]
@@ -166,7 +208,9 @@ mod tests {
 
     use super::{WireFormat, cursor_micros, value};
     use crate::calendar::Calendar;
-    use crate::dialect::read::{ReadColumn, TimestampDecoding, TimestampGranularity, ValueDecoding};
+    use crate::dialect::read::{
+        ReadColumn, TimestampDecoding, TimestampGranularity, ValueDecoding,
+    };
     use crate::zone::JdbcTimeZone;
 
     fn read(read: ValueDecoding, wire: WireFormat, bytes: &[u8]) -> Value {
@@ -183,32 +227,102 @@ mod tests {
         };
         let date = [4, 0xe8, 7, 2, 29];
         for (plan, wire, bytes, want) in [
-            (ValueDecoding::Int(SchemaType::Int8), WireFormat::Int, &[0x80][..], Value::I8(-128)),
-            (ValueDecoding::Int(SchemaType::Int64), WireFormat::UnsignedInt, &[0xff; 4], Value::I64(4_294_967_295)),
-            (ValueDecoding::Int(SchemaType::Int32), WireFormat::Int, &[0xff; 4], Value::I32(-1)),
-            (ValueDecoding::Text, WireFormat::Bytes, "ä".as_bytes(), Value::Text("ä".into())),
-            (ValueDecoding::Decimal, WireFormat::Bytes, b"-1.50", Value::Decimal(Box::new(Decimal::new(-150, 2)))),
-            (ValueDecoding::DecimalInt(SchemaType::Int16), WireFormat::Bytes, b"9999", Value::I16(9999)),
-            (ValueDecoding::DecimalF64, WireFormat::Bytes, b"-0.01", Value::F64(-0.01)),
+            (
+                ValueDecoding::Int(SchemaType::Int8),
+                WireFormat::Int,
+                &[0x80][..],
+                Value::I8(-128),
+            ),
+            (
+                ValueDecoding::Int(SchemaType::Int64),
+                WireFormat::UnsignedInt,
+                &[0xff; 4],
+                Value::I64(4_294_967_295),
+            ),
+            (
+                ValueDecoding::Int(SchemaType::Int32),
+                WireFormat::Int,
+                &[0xff; 4],
+                Value::I32(-1),
+            ),
+            (
+                ValueDecoding::Text,
+                WireFormat::Bytes,
+                "ä".as_bytes(),
+                Value::Text("ä".into()),
+            ),
+            (
+                ValueDecoding::Decimal,
+                WireFormat::Bytes,
+                b"-1.50",
+                Value::Decimal(Box::new(Decimal::new(-150, 2))),
+            ),
+            (
+                ValueDecoding::DecimalInt(SchemaType::Int16),
+                WireFormat::Bytes,
+                b"9999",
+                Value::I16(9999),
+            ),
+            (
+                ValueDecoding::DecimalF64,
+                WireFormat::Bytes,
+                b"-0.01",
+                Value::F64(-0.01),
+            ),
             (
                 ValueDecoding::Decimal,
                 WireFormat::UnsignedInt,
                 &[0xff; 8],
                 Value::Decimal(Box::new(Decimal::new(u64::MAX.into(), 0))),
             ),
-            (ValueDecoding::Text, WireFormat::UnsignedInt, &[0xff; 8], Value::Text("18446744073709551615".into())),
-            (ValueDecoding::BitInt, WireFormat::Bytes, &[0, 0xff], Value::I8(-1)),
-            (ValueDecoding::Date(Calendar::Legacy), WireFormat::Date, &date, Value::I32(19_782)),
-            (ValueDecoding::Stamp(Box::new(stamp)), WireFormat::DateTime, &date, Value::I64(1_709_164_800_000)),
-            (ValueDecoding::Date(Calendar::Legacy), WireFormat::Date, &[0], Value::Null),
+            (
+                ValueDecoding::Text,
+                WireFormat::UnsignedInt,
+                &[0xff; 8],
+                Value::Text("18446744073709551615".into()),
+            ),
+            (
+                ValueDecoding::BitInt,
+                WireFormat::Bytes,
+                &[0, 0xff],
+                Value::I8(-1),
+            ),
+            (
+                ValueDecoding::Date(Calendar::Legacy),
+                WireFormat::Date,
+                &date,
+                Value::I32(19_782),
+            ),
+            (
+                ValueDecoding::Stamp(Box::new(stamp)),
+                WireFormat::DateTime,
+                &date,
+                Value::I64(1_709_164_800_000),
+            ),
+            (
+                ValueDecoding::Date(Calendar::Legacy),
+                WireFormat::Date,
+                &[0],
+                Value::Null,
+            ),
             (
                 ValueDecoding::Date(Calendar::Legacy),
                 WireFormat::Date,
                 &[4, 0xe8, 7, 2, 0],
                 Value::Text("2024-02-00".into()),
             ),
-            (ValueDecoding::YearDate(Calendar::Legacy, false), WireFormat::UnsignedInt, &[0, 0], Value::I32(-719_530)),
-            (ValueDecoding::YearDate(Calendar::Legacy, true), WireFormat::UnsignedInt, &[0, 0], Value::I32(10_957)),
+            (
+                ValueDecoding::YearDate(Calendar::Legacy, false),
+                WireFormat::UnsignedInt,
+                &[0, 0],
+                Value::I32(-719_530),
+            ),
+            (
+                ValueDecoding::YearDate(Calendar::Legacy, true),
+                WireFormat::UnsignedInt,
+                &[0, 0],
+                Value::I32(10_957),
+            ),
             (
                 ValueDecoding::Time(JdbcTimeZone::default()),
                 WireFormat::Time,
@@ -227,7 +341,12 @@ mod tests {
                 &[8, 1, 0, 0, 0, 0, 0, 0, 1],
                 Value::Text("-00:00:01".into()),
             ),
-            (ValueDecoding::BitInt, WireFormat::Bytes, &[1, 0], Value::Bytes([1, 0].into())),
+            (
+                ValueDecoding::BitInt,
+                WireFormat::Bytes,
+                &[1, 0],
+                Value::Bytes([1, 0].into()),
+            ),
         ] {
             assert_eq!(read(plan, wire, bytes), want, "{bytes:?}");
         }
@@ -238,11 +357,34 @@ mod tests {
     #[test]
     fn values_that_do_not_fit_are_errors_of_their_record() {
         for (plan, optional, wire, bytes, kind) in [
-            (ValueDecoding::Int(SchemaType::Int64), true, WireFormat::UnsignedInt, &[0xff; 8][..], ErrorKind::Record),
-            (ValueDecoding::Text, true, WireFormat::Bytes, &[0xff], ErrorKind::Record),
-            (ValueDecoding::Text, true, WireFormat::Int, &[1], ErrorKind::Retry),
+            (
+                ValueDecoding::Int(SchemaType::Int64),
+                true,
+                WireFormat::UnsignedInt,
+                &[0xff; 8][..],
+                ErrorKind::Record,
+            ),
+            (
+                ValueDecoding::Text,
+                true,
+                WireFormat::Bytes,
+                &[0xff],
+                ErrorKind::Record,
+            ),
+            (
+                ValueDecoding::Text,
+                true,
+                WireFormat::Int,
+                &[1],
+                ErrorKind::Retry,
+            ),
         ] {
-            assert_eq!(value(&ReadColumn::new("c", optional, plan), wire, bytes).unwrap_err().kind(), kind);
+            assert_eq!(
+                value(&ReadColumn::new("c", optional, plan), wire, bytes)
+                    .unwrap_err()
+                    .kind(),
+                kind
+            );
         }
     }
 }

@@ -24,7 +24,9 @@ impl AccountGrants {
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut grants = Self::default();
         for line in lines {
-            let Some(rest) = line.strip_prefix("GRANT ") else { continue };
+            let Some(rest) = line.strip_prefix("GRANT ") else {
+                continue;
+            };
             match grant(rest) {
                 Some(grant) => grants.lines.push(grant),
                 None => grants.roles = true,
@@ -36,21 +38,38 @@ impl AccountGrants {
     /// Whether a privilege (`INSERT`) on a table is granted, be it for some of its columns only; without a table, on
     /// every database (`PROCESS`). `None`: a role may grant it.
     pub fn allows(&self, privilege: &str, table: Option<&TableId>) -> Option<bool> {
-        let granted = self.lines.iter().any(|grant| grant.covers(table) && grant.has(privilege));
-        if !granted && self.roles { None } else { Some(granted) }
+        let granted = self
+            .lines
+            .iter()
+            .any(|grant| grant.covers(table) && grant.has(privilege));
+        if !granted && self.roles {
+            None
+        } else {
+            Some(granted)
+        }
     }
 }
 
 impl GrantEntry {
     fn has(&self, privilege: &str) -> bool {
-        self.privileges.iter().any(|own| own == privilege || own == "ALL PRIVILEGES" || own == "ALL")
+        self.privileges
+            .iter()
+            .any(|own| own == privilege || own == "ALL PRIVILEGES" || own == "ALL")
     }
 
     fn covers(&self, table: Option<&TableId>) -> bool {
-        let Some(id) = table else { return self.database.is_none() };
-        let database =
-            self.database.as_deref().is_none_or(|pattern| like(pattern, id.catalog.as_deref().unwrap_or("")));
-        database && self.table.as_deref().is_none_or(|table| table.eq_ignore_ascii_case(&id.table))
+        let Some(id) = table else {
+            return self.database.is_none();
+        };
+        let database = self
+            .database
+            .as_deref()
+            .is_none_or(|pattern| like(pattern, id.catalog.as_deref().unwrap_or("")));
+        database
+            && self
+                .table
+                .as_deref()
+                .is_none_or(|table| table.eq_ignore_ascii_case(&id.table))
     }
 }
 
@@ -60,7 +79,11 @@ fn grant(text: &str) -> Option<GrantEntry> {
     let object = rest.strip_prefix("TABLE ").unwrap_or(rest);
     let (database, rest) = name(object)?;
     let (table, _) = name(rest.strip_prefix('.')?)?;
-    Some(GrantEntry { privileges: listed(privileges), database, table })
+    Some(GrantEntry {
+        privileges: listed(privileges),
+        database,
+        table,
+    })
 }
 
 /// The privileges of a list, without the columns that may stand behind each.
@@ -75,7 +98,10 @@ fn listed(text: &str) -> Vec<String> {
             _ => {}
         }
     }
-    names.into_iter().map(|name| name.trim().to_uppercase()).collect()
+    names
+        .into_iter()
+        .map(|name| name.trim().to_uppercase())
+        .collect()
 }
 
 /// The name at the beginning, `None` for `*`, and what follows.
@@ -127,26 +153,49 @@ mod tests {
             "GRANT SELECT (`a`, `on ``it`), UPDATE (`a`) ON `x`.`y``z` TO `u`@`%`",
         ]);
         let allows = |privilege: &str, database: &str, table: &str| {
-            grants.allows(privilege, Some(&TableId::in_catalog(database, table))).unwrap()
+            grants
+                .allows(privilege, Some(&TableId::in_catalog(database, table)))
+                .unwrap()
         };
         assert!(
-            allows("INSERT", "shop_1", "t") && !allows("INSERT", "shopA1", "t") && !allows("DELETE", "shop_1", "t")
+            allows("INSERT", "shop_1", "t")
+                && !allows("INSERT", "shopA1", "t")
+                && !allows("DELETE", "shop_1", "t")
         );
         assert!(allows("DELETE", "dev7", "t") && !allows("SELECT", "other", "t"));
-        assert!(allows("UPDATE", "x", "y`z") && !allows("INSERT", "x", "y`z") && !allows("UPDATE", "x", "y"));
+        assert!(
+            allows("UPDATE", "x", "y`z")
+                && !allows("INSERT", "x", "y`z")
+                && !allows("UPDATE", "x", "y")
+        );
         assert_eq!(grants.allows("PROCESS", None), Some(false));
         assert_eq!(
-            AccountGrants::parse(["GRANT PROCESS, SELECT ON *.* TO `u`@`%`"]).allows("PROCESS", None),
+            AccountGrants::parse(["GRANT PROCESS, SELECT ON *.* TO `u`@`%`"])
+                .allows("PROCESS", None),
             Some(true)
         );
-        let root = AccountGrants::parse(["GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION"]);
-        assert_eq!(root.allows("CREATE", Some(&TableId::in_catalog("d", "t"))), Some(true));
+        let root = AccountGrants::parse([
+            "GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION",
+        ]);
+        assert_eq!(
+            root.allows("CREATE", Some(&TableId::in_catalog("d", "t"))),
+            Some(true)
+        );
     }
 
     #[test]
     fn a_role_leaves_open_what_it_grants() {
-        let grants = AccountGrants::parse(["GRANT `reader`@`%` TO `u`@`%`", "GRANT SELECT ON `d`.* TO `u`@`%`"]);
+        let grants = AccountGrants::parse([
+            "GRANT `reader`@`%` TO `u`@`%`",
+            "GRANT SELECT ON `d`.* TO `u`@`%`",
+        ]);
         let id = TableId::in_catalog("d", "t");
-        assert_eq!((grants.allows("SELECT", Some(&id)), grants.allows("INSERT", Some(&id))), (Some(true), None));
+        assert_eq!(
+            (
+                grants.allows("SELECT", Some(&id)),
+                grants.allows("INSERT", Some(&id))
+            ),
+            (Some(true), None)
+        );
     }
 }

@@ -12,10 +12,19 @@ pub fn holds(column: &ColumnMeta) -> TargetColumnType {
         "datetime" | "timestamp" => TargetColumnType::DateTime { zoned: false },
         "year" => TargetColumnType::Year,
         "enum" | "set" => TargetColumnType::Choice(members(&column.column_type)),
-        "bit" => TargetColumnType::Bits(column.precision.and_then(|n| u32::try_from(n).ok()).unwrap_or(1)),
-        "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" => TargetColumnType::Integer,
+        "bit" => TargetColumnType::Bits(
+            column
+                .precision
+                .and_then(|n| u32::try_from(n).ok())
+                .unwrap_or(1),
+        ),
+        "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" => {
+            TargetColumnType::Integer
+        }
         "decimal" | "numeric" | "float" | "double" | "real" => TargetColumnType::Number,
-        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => TargetColumnType::Text,
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => {
+            TargetColumnType::Text
+        }
         _ => TargetColumnType::Other,
     }
 }
@@ -45,7 +54,10 @@ mod tests {
 
     #[test]
     fn the_texts_of_an_enum_are_found() {
-        assert_eq!(members("enum('red','it''s','1,2','')"), ["red", "it's", "1,2", ""]);
+        assert_eq!(
+            members("enum('red','it''s','1,2','')"),
+            ["red", "it's", "1,2", ""]
+        );
         assert_eq!(members("set('a')"), ["a"]);
         assert!(members("int").is_empty());
     }

@@ -24,7 +24,9 @@ impl UniqueIndexes {
     pub fn read(rows: &[Vec<Value>]) -> Self {
         let mut indexes: Vec<(String, Vec<String>, bool)> = Vec::new();
         for row in rows {
-            let [index, column, part] = row.as_slice() else { continue };
+            let [index, column, part] = row.as_slice() else {
+                continue;
+            };
             // a functional index has parts without a column
             let whole = part.is_null() && !column.is_null();
             let (index, column) = (text(index), text(column));
@@ -37,15 +39,27 @@ impl UniqueIndexes {
             }
         }
         Self {
-            primary: indexes.iter().find(|i| i.0 == "PRIMARY").map(|i| i.1.clone()).unwrap_or_default(),
+            primary: indexes
+                .iter()
+                .find(|i| i.0 == "PRIMARY")
+                .map(|i| i.1.clone())
+                .unwrap_or_default(),
             in_part: indexes.iter().any(|i| !i.2),
-            unique: indexes.into_iter().filter(|i| i.0 != "PRIMARY" && i.2).map(|i| i.1).collect(),
+            unique: indexes
+                .into_iter()
+                .filter(|i| i.0 != "PRIMARY" && i.2)
+                .map(|i| i.1)
+                .collect(),
         }
     }
 
     /// As a table has them.
     pub fn keys(&self) -> UniqueKeys<'_> {
-        UniqueKeys { primary: &self.primary, unique: &self.unique, in_part: self.in_part }
+        UniqueKeys {
+            primary: &self.primary,
+            unique: &self.unique,
+            in_part: self.in_part,
+        }
     }
 }
 
@@ -67,19 +81,33 @@ mod tests {
     fn a_unique_index_over_a_prefix_or_an_expression_is_no_key_of_columns() {
         let row = |index: &str, column: Option<&str>, part: Option<i64>| {
             let column = column.map_or(Value::Null, |column| Value::Text(column.into()));
-            vec![Value::Text(index.into()), column, part.map_or(Value::Null, Value::I64)]
+            vec![
+                Value::Text(index.into()),
+                column,
+                part.map_or(Value::Null, Value::I64),
+            ]
         };
-        let whole = [row("PRIMARY", Some("b"), None), row("PRIMARY", Some("a"), None), row("u1", Some("c"), None)];
+        let whole = [
+            row("PRIMARY", Some("b"), None),
+            row("PRIMARY", Some("a"), None),
+            row("u1", Some("c"), None),
+        ];
         let read = |more: &[Vec<Value>]| UniqueIndexes::read(&[&whole[..], more].concat());
         let known = read(&[]);
-        assert_eq!((known.primary, known.unique), (vec!["b".into(), "a".into()], vec![vec!["c".into()]]));
+        assert_eq!(
+            (known.primary, known.unique),
+            (vec!["b".into(), "a".into()], vec![vec!["c".into()]])
+        );
         assert!(!known.in_part);
         for more in [
             [row("u2", Some("d"), Some(10)), row("u2", Some("e"), None)],
             [row("u2", None, None), row("u2", Some("e"), None)],
         ] {
             let known = read(&more);
-            assert_eq!((known.unique, known.in_part), (vec![vec!["c".into()]], true));
+            assert_eq!(
+                (known.unique, known.in_part),
+                (vec![vec!["c".into()]], true)
+            );
         }
         assert!(UniqueIndexes::read(&[row("PRIMARY", Some("a"), Some(9))]).in_part);
     }

@@ -26,7 +26,12 @@ impl Dialect for MySqlDialect {
 
     /// 65,535 is the protocol's 16-bit parameter count; 16 MiB is `max_allowed_packet`'s default since MariaDB 10.2.4.
     fn limits(&self) -> ServerLimits {
-        ServerLimits { params: 65_535, identifier: 64, packet: 16 * 1024 * 1024, largest: 1 << 30 }
+        ServerLimits {
+            params: 65_535,
+            identifier: 64,
+            packet: 16 * 1024 * 1024,
+            largest: 1 << 30,
+        }
     }
 
     fn quote_char(&self) -> char {
@@ -174,12 +179,14 @@ impl Dialect for MySqlDialect {
             | 9002 => ErrorKind::Retry,
             // no privilege; no login by this account: locked, expired, blocked after wrong passwords, not from this host,
             // not without TLS, its plugin missing
-            1044 | 1045 | 1130 | 1131 | 1132 | 1133 | 1142 | 1143 | 1227 | 1251 | 1275 | 1370 | 1410 | 1524 | 1698
-            | 1820 | 1862 | 3118 | 3159 | 3955 | 4150 | 4151 => ErrorKind::Denied,
+            1044 | 1045 | 1130 | 1131 | 1132 | 1133 | 1142 | 1143 | 1227 | 1251 | 1275 | 1370
+            | 1410 | 1524 | 1698 | 1820 | 1862 | 3118 | 3159 | 3955 | 4150 | 4151 => {
+                ErrorKind::Denied
+            }
             // wrong values and broken constraints, by row
-            1022 | 1048 | 1062 | 1153 | 1169 | 1216 | 1217 | 1264 | 1265 | 1292 | 1364 | 1366 | 1367 | 1406 | 1416
-            | 1411 | 1451 | 1452 | 1526 | 1557 | 1566 | 1568 | 1569 | 1586 | 1644 | 1690 | 1761 | 1762 | 3140
-            | 3156 | 3819 | 4025 => ErrorKind::Record,
+            1022 | 1048 | 1062 | 1153 | 1169 | 1216 | 1217 | 1264 | 1265 | 1292 | 1364 | 1366
+            | 1367 | 1406 | 1416 | 1411 | 1451 | 1452 | 1526 | 1557 | 1566 | 1568 | 1569 | 1586
+            | 1644 | 1690 | 1761 | 1762 | 3140 | 3156 | 3819 | 4025 => ErrorKind::Record,
             _ => match sqlstate.get(..2).unwrap_or_default() {
                 "08" | "40" | "70" => ErrorKind::Retry,
                 "28" => ErrorKind::Denied,
@@ -200,7 +207,10 @@ mod tests {
 
     #[test]
     fn identifiers_are_quoted_and_quotes_doubled() {
-        assert_eq!(MySqlDialect.table(&TableId::in_catalog("a.b", "t`x")), "`a.b`.`t``x`");
+        assert_eq!(
+            MySqlDialect.table(&TableId::in_catalog("a.b", "t`x")),
+            "`a.b`.`t``x`"
+        );
     }
 
     #[test]

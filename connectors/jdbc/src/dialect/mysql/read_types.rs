@@ -6,7 +6,9 @@
 use connector_api::SchemaType;
 
 use crate::catalog::ColumnMeta;
-use crate::dialect::read::{BigintUnsigned, ReadColumn, ReadOptions, TimestampDecoding, ValueDecoding};
+use crate::dialect::read::{
+    BigintUnsigned, ReadColumn, ReadOptions, TimestampDecoding, ValueDecoding,
+};
 
 /// How a column is read.
 pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
@@ -14,14 +16,23 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     let optional = meta.nullable && meta.key_position.is_none();
     let unsigned = meta.column_type.contains("unsigned");
     let int = |signed, wider| {
-        ReadColumn::new(&meta.name, optional, ValueDecoding::Int(if unsigned { wider } else { signed }))
+        ReadColumn::new(
+            &meta.name,
+            optional,
+            ValueDecoding::Int(if unsigned { wider } else { signed }),
+        )
     };
     let of = |read| ReadColumn::new(&meta.name, optional, read);
     // an unsigned one is a number to MySQL's driver
-    let one_digit = meta.column_type.starts_with("tinyint(1)") && !(unsigned && options.mysql_driver);
+    let one_digit =
+        meta.column_type.starts_with("tinyint(1)") && !(unsigned && options.mysql_driver);
     match meta.data_type.as_str() {
         "tinyint" if options.bits_are_booleans && one_digit => of(ValueDecoding::Bool),
-        "bit" if options.bits_are_booleans && !options.mysql_driver && meta.precision.unwrap_or(1) == 1 => {
+        "bit"
+            if options.bits_are_booleans
+                && !options.mysql_driver
+                && meta.precision.unwrap_or(1) == 1 =>
+        {
             of(ValueDecoding::Bool)
         }
         "tinyint" => int(SchemaType::Int8, SchemaType::Int16),
@@ -36,21 +47,35 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
         "double" | "real" => of(ValueDecoding::F64),
         // both drivers call NUMERIC columns DECIMAL, which numeric.mapping leaves alone
         "decimal" | "numeric" => match (meta.precision, meta.scale) {
-            (Some(precision), Some(scale)) => ReadColumn::decimal(&meta.name, optional, precision, scale),
-            _ => ReadColumn { open_scale: width(meta), ..ReadColumn::decimal(&meta.name, optional, 10, 0) },
+            (Some(precision), Some(scale)) => {
+                ReadColumn::decimal(&meta.name, optional, precision, scale)
+            }
+            _ => ReadColumn {
+                open_scale: width(meta),
+                ..ReadColumn::decimal(&meta.name, optional, 10, 0)
+            },
         },
         // wider ones are INT8 with MySQL's driver too, as far as their values fit
-        "bit" if options.mysql_driver || meta.precision.unwrap_or(1) <= 1 => of(ValueDecoding::BitInt),
+        "bit" if options.mysql_driver || meta.precision.unwrap_or(1) <= 1 => {
+            of(ValueDecoding::BitInt)
+        }
         "bit" => of(ValueDecoding::Bytes),
-        "year" if options.year_is_date => of(ValueDecoding::YearDate(options.calendar, options.mysql_driver)),
+        "year" if options.year_is_date => of(ValueDecoding::YearDate(
+            options.calendar,
+            options.mysql_driver,
+        )),
         "year" => of(ValueDecoding::Int(SchemaType::Int32)),
         "date" => of(ValueDecoding::Date(options.calendar)),
         "time" => of(ValueDecoding::Time(options.zone.clone())),
         "datetime" => of(stamp(options, false)),
         "timestamp" => of(stamp(options, true)),
-        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => of(ValueDecoding::Bytes),
-        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
-        | "geometrycollection" | "geomcollection" | "vector" => of(ValueDecoding::Bytes),
+        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => {
+            of(ValueDecoding::Bytes)
+        }
+        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring"
+        | "multipolygon" | "geometrycollection" | "geomcollection" | "vector" => {
+            of(ValueDecoding::Bytes)
+        }
         _ => of(ValueDecoding::Text),
     }
 }
@@ -58,7 +83,11 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
 /// The display width of a decimal expression, a sign counted in any case.
 fn width(meta: &ColumnMeta) -> Option<i32> {
     let width = meta.length.and_then(|n| i32::try_from(n).ok())?;
-    Some(if meta.column_type.contains("unsigned") { width + 1 } else { width })
+    Some(if meta.column_type.contains("unsigned") {
+        width + 1
+    } else {
+        width
+    })
 }
 
 fn stamp(options: &ReadOptions, is_instant: bool) -> ValueDecoding {
@@ -79,7 +108,11 @@ mod tests {
     use crate::dialect::read::{ReadOptions, ValueDecoding};
 
     fn meta(column_type: &str, precision: Option<i32>, scale: Option<i32>) -> ColumnMeta {
-        let data_type = column_type.split(['(', ' ']).next().unwrap_or_default().to_owned();
+        let data_type = column_type
+            .split(['(', ' '])
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         ColumnMeta {
             name: "c".into(),
             column_type: column_type.into(),
@@ -124,24 +157,57 @@ mod tests {
             ("point", None, None, SchemaType::Bytes),
         ] {
             let column = column(&meta(text, precision, scale), &options);
-            assert_eq!((column.schema.ty, column.schema.optional), (want, true), "{text}");
+            assert_eq!(
+                (column.schema.ty, column.schema.optional),
+                (want, true),
+                "{text}"
+            );
         }
         let decimal = column(&meta("decimal(10,2)", Some(10), Some(2)), &options).schema;
-        assert_eq!((decimal.get_param(logical::SCALE), decimal.get_param(logical::PRECISION)), (Some("2"), Some("10")));
+        assert_eq!(
+            (
+                decimal.get_param(logical::SCALE),
+                decimal.get_param(logical::PRECISION)
+            ),
+            (Some("2"), Some("10"))
+        );
     }
 
     #[test]
     fn the_url_decides_where_the_drivers_differ() {
-        let mysql = ReadOptions { mysql_driver: true, year_is_date: false, ..ReadOptions::default() };
-        assert_eq!(column(&meta("bit(12)", Some(12), None), &mysql).read, ValueDecoding::BitInt);
-        assert_eq!(column(&meta("year(4)", None, None), &mysql).read, ValueDecoding::Int(SchemaType::Int32));
+        let mysql = ReadOptions {
+            mysql_driver: true,
+            year_is_date: false,
+            ..ReadOptions::default()
+        };
+        assert_eq!(
+            column(&meta("bit(12)", Some(12), None), &mysql).read,
+            ValueDecoding::BitInt
+        );
+        assert_eq!(
+            column(&meta("year(4)", None, None), &mysql).read,
+            ValueDecoding::Int(SchemaType::Int32)
+        );
         for mysql_driver in [true, false] {
-            let options = ReadOptions { mysql_driver, bits_are_booleans: true, ..ReadOptions::default() };
+            let options = ReadOptions {
+                mysql_driver,
+                bits_are_booleans: true,
+                ..ReadOptions::default()
+            };
             let read = |ty: &str, precision| column(&meta(ty, precision, None), &options).read;
             assert_eq!(read("tinyint(1)", None), ValueDecoding::Bool);
-            assert_eq!(read("tinyint(4)", None), ValueDecoding::Int(SchemaType::Int8));
-            assert_eq!(read("tinyint(1) unsigned", None) == ValueDecoding::Bool, !mysql_driver);
-            assert_eq!(read("bit(1)", Some(1)) == ValueDecoding::Bool, !mysql_driver);
+            assert_eq!(
+                read("tinyint(4)", None),
+                ValueDecoding::Int(SchemaType::Int8)
+            );
+            assert_eq!(
+                read("tinyint(1) unsigned", None) == ValueDecoding::Bool,
+                !mysql_driver
+            );
+            assert_eq!(
+                read("bit(1)", Some(1)) == ValueDecoding::Bool,
+                !mysql_driver
+            );
             assert_ne!(read("bit(8)", Some(8)), ValueDecoding::Bool);
         }
     }

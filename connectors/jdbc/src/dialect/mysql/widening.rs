@@ -19,8 +19,8 @@ pub fn room(column: &ColumnMeta) -> Option<ColumnCapacity> {
     let length = column.length?;
     match column.data_type.as_str() {
         "char" | "varchar" => Some(ColumnCapacity::Characters(length)),
-        "tinytext" | "text" | "mediumtext" | "longtext" | "binary" | "varbinary" | "tinyblob" | "blob"
-        | "mediumblob" | "longblob" => Some(ColumnCapacity::Bytes(length)),
+        "tinytext" | "text" | "mediumtext" | "longtext" | "binary" | "varbinary" | "tinyblob"
+        | "blob" | "mediumblob" | "longblob" => Some(ColumnCapacity::Bytes(length)),
         _ => None,
     }
 }
@@ -30,11 +30,15 @@ pub fn longer(column: &ColumnMeta, length: u64) -> Option<String> {
     let key = column.key_position.is_some();
     match column.data_type.as_str() {
         "char" | "varchar" if key => {
-            let length = u32::try_from(length).ok().filter(|length| *length <= KEY_CHARACTERS)?;
+            let length = u32::try_from(length)
+                .ok()
+                .filter(|length| *length <= KEY_CHARACTERS)?;
             Some(format!("VARCHAR({length})"))
         }
         _ if key => None,
-        "char" | "varchar" if length <= 4096 => Some(format!("VARCHAR({})", length.next_power_of_two())),
+        "char" | "varchar" if length <= 4096 => {
+            Some(format!("VARCHAR({})", length.next_power_of_two()))
+        }
         "char" | "varchar" | "tinytext" if length <= 16_383 => Some("TEXT".to_owned()),
         "char" | "varchar" | "tinytext" | "text" | "mediumtext" => Some("LONGTEXT".to_owned()),
         "binary" | "varbinary" | "tinyblob" if length <= 65_535 => Some("BLOB".to_owned()),
@@ -65,25 +69,41 @@ pub fn wider(column: &ColumnMeta, schema: &Schema, max_scale: i32) -> Option<Str
 }
 
 fn decimal(column: &ColumnMeta, schema: &Schema, max_scale: i32) -> Option<String> {
-    let LogicalType::Decimal(scale) = LogicalType::of(schema) else { return None };
+    let LogicalType::Decimal(scale) = LogicalType::of(schema) else {
+        return None;
+    };
     let (precision, digits) = (column.precision?, column.scale?);
-    let told = schema.get_param(logical::PRECISION).and_then(|text| text.parse::<i32>().ok());
+    let told = schema
+        .get_param(logical::PRECISION)
+        .and_then(|text| text.parse::<i32>().ok());
     let whole = told.map_or(0, |told| told - scale).max(precision - digits);
     let wanted = scale.max(digits);
     let fits = wanted <= max_scale && whole + wanted <= DECIMAL_DIGITS;
-    (fits && (wanted, whole) != (digits, precision - digits)).then(|| format!("DECIMAL({},{wanted})", whole + wanted))
+    (fits && (wanted, whole) != (digits, precision - digits))
+        .then(|| format!("DECIMAL({},{wanted})", whole + wanted))
 }
 
 /// `ALTER TABLE … MODIFY`: everything else that `SHOW CREATE TABLE` tells of the column stays.
 pub fn change_columns(table: &str, changes: &[ColumnWidening], shown: &str) -> Option<String> {
     let change = |change: &ColumnWidening| {
         let name = MySqlDialect.quoted(&change.column.name);
-        let line = shown.lines().find_map(|line| line.trim_start().strip_prefix(&name)?.strip_prefix(' '))?;
+        let line = shown
+            .lines()
+            .find_map(|line| line.trim_start().strip_prefix(&name)?.strip_prefix(' '))?;
         let line = line.strip_suffix(',').unwrap_or(line);
         let old = &change.column.column_type;
-        let rest = line.get(old.len()..).filter(|_| line[..old.len()].eq_ignore_ascii_case(old))?;
-        let rest = if change.nullable { rest.replacen(" NOT NULL", " NULL", 1) } else { rest.to_owned() };
-        Some(format!("MODIFY {name} {}{rest}", change.ty.as_ref().unwrap_or(old)))
+        let rest = line
+            .get(old.len()..)
+            .filter(|_| line[..old.len()].eq_ignore_ascii_case(old))?;
+        let rest = if change.nullable {
+            rest.replacen(" NOT NULL", " NULL", 1)
+        } else {
+            rest.to_owned()
+        };
+        Some(format!(
+            "MODIFY {name} {}{rest}",
+            change.ty.as_ref().unwrap_or(old)
+        ))
     };
     let changes = changes.iter().map(change).collect::<Option<Vec<_>>>()?;
     Some(format!("ALTER TABLE {table}\n{}", changes.join(",\n")))
@@ -92,17 +112,25 @@ pub fn change_columns(table: &str, changes: &[ColumnWidening], shown: &str) -> O
 /// The type of a column that the records carry.
 pub fn carried_type(carried: &SourceColumn, key: bool, mariadb: bool) -> Option<String> {
     let own = carried.from != Some(DatabaseKind::Postgres);
-    let charset = carried.charset.as_deref().filter(|_| own).map_or(String::new(), |c| format!(" CHARACTER SET {c}"));
+    let charset = carried
+        .charset
+        .as_deref()
+        .filter(|_| own)
+        .map_or(String::new(), |c| format!(" CHARACTER SET {c}"));
     let list = |items: &[String]| {
-        let quoted = |item: &String| format!("'{}'", item.replace('\\', "\\\\").replace('\'', "''"));
+        let quoted =
+            |item: &String| format!("'{}'", item.replace('\\', "\\\\").replace('\'', "''"));
         items.iter().map(quoted).collect::<Vec<_>>().join(",")
     };
-    let digits = |name: &str, digits: Option<u32>| match digits.filter(|digits| (1..=6).contains(digits)) {
-        Some(digits) => format!("{name}({digits})"),
-        None => name.to_owned(),
-    };
+    let digits =
+        |name: &str, digits: Option<u32>| match digits.filter(|digits| (1..=6).contains(digits)) {
+            Some(digits) => format!("{name}({digits})"),
+            None => name.to_owned(),
+        };
     let large = |name: &str, size: u32| {
-        let size = ["LONG", "TINY", "", "MEDIUM", "LONG"].get(size as usize).unwrap_or(&"LONG");
+        let size = ["LONG", "TINY", "", "MEDIUM", "LONG"]
+            .get(size as usize)
+            .unwrap_or(&"LONG");
         format!("{size}{name}")
     };
     Some(match &carried.kind {
@@ -134,7 +162,9 @@ pub fn carried_type(carried: &SourceColumn, key: bool, mariadb: bool) -> Option<
         SourceType::Inet if own && mariadb => "INET6".to_owned(),
         SourceType::Inet => "VARCHAR(45)".to_owned(),
         SourceType::Binary(length) if *length <= 255 => format!("BINARY({length})"),
-        SourceType::VarBinary(length) if *length <= if key { 3072 } else { 65_000 } => format!("VARBINARY({length})"),
+        SourceType::VarBinary(length) if *length <= if key { 3072 } else { 65_000 } => {
+            format!("VARBINARY({length})")
+        }
         SourceType::Bit(bits) if own && *bits <= 64 => format!("BIT({bits})"),
         SourceType::Date => "DATE".to_owned(),
         SourceType::Time(fraction) => digits("TIME", *fraction),
@@ -147,7 +177,9 @@ pub fn carried_type(carried: &SourceColumn, key: bool, mariadb: bool) -> Option<
         SourceType::Blob(size) => large("BLOB", *size),
         SourceType::Binary(_) | SourceType::VarBinary(_) => "LONGBLOB".to_owned(),
         SourceType::Json => "JSON".to_owned(),
-        SourceType::Enum(_) | SourceType::Set(_) | SourceType::Decimal(..) | SourceType::Bit(_) => return None,
+        SourceType::Enum(_) | SourceType::Set(_) | SourceType::Decimal(..) | SourceType::Bit(_) => {
+            return None;
+        }
     })
 }
 
@@ -172,16 +204,52 @@ mod tests {
 
     #[test]
     fn types_only_grow() {
-        let decimal = |scale, precision: &str| Schema::decimal(scale).param(logical::PRECISION, precision);
+        let decimal =
+            |scale, precision: &str| Schema::decimal(scale).param(logical::PRECISION, precision);
         for (data_type, column_type, schema, want) in [
-            ("int", "int(11)", Schema::of(SchemaType::Int64), Some("BIGINT")),
+            (
+                "int",
+                "int(11)",
+                Schema::of(SchemaType::Int64),
+                Some("BIGINT"),
+            ),
             ("int", "int(11)", Schema::of(SchemaType::Int16), None),
-            ("int", "int(10) unsigned", Schema::of(SchemaType::Int64), None),
-            ("mediumint", "mediumint(9)", Schema::of(SchemaType::Int32), Some("INT")),
-            ("tinyint", "tinyint(1)", Schema::of(SchemaType::Boolean), None),
-            ("float", "float", Schema::of(SchemaType::Float64), Some("DOUBLE")),
-            ("decimal", "decimal(10,2)", decimal(4, "12"), Some("DECIMAL(12,4)")),
-            ("decimal", "decimal(10,2)", decimal(2, "12"), Some("DECIMAL(12,2)")),
+            (
+                "int",
+                "int(10) unsigned",
+                Schema::of(SchemaType::Int64),
+                None,
+            ),
+            (
+                "mediumint",
+                "mediumint(9)",
+                Schema::of(SchemaType::Int32),
+                Some("INT"),
+            ),
+            (
+                "tinyint",
+                "tinyint(1)",
+                Schema::of(SchemaType::Boolean),
+                None,
+            ),
+            (
+                "float",
+                "float",
+                Schema::of(SchemaType::Float64),
+                Some("DOUBLE"),
+            ),
+            (
+                "decimal",
+                "decimal(10,2)",
+                decimal(4, "12"),
+                Some("DECIMAL(12,4)"),
+            ),
+            (
+                "decimal",
+                "decimal(10,2)",
+                decimal(2, "12"),
+                Some("DECIMAL(12,2)"),
+            ),
             ("decimal", "decimal(10,2)", decimal(0, "5"), None),
             ("decimal", "decimal(10,2)", decimal(60, "70"), None),
             ("varchar", "varchar(5)", Schema::of(SchemaType::Int64), None),
@@ -199,7 +267,11 @@ mod tests {
             ("varbinary", 2000, Some("BLOB")),
             ("longtext", u64::MAX, None),
         ] {
-            assert_eq!(longer(&column(data_type, data_type), length).as_deref(), want, "{data_type} {length}");
+            assert_eq!(
+                longer(&column(data_type, data_type), length).as_deref(),
+                want,
+                "{data_type} {length}"
+            );
         }
     }
 
@@ -218,7 +290,9 @@ mod tests {
         );
         assert_eq!(
             change_columns("`t`", &[change(false, None)], shown).as_deref(),
-            Some("ALTER TABLE `t`\nMODIFY `c` int(11) NOT NULL DEFAULT 5 COMMENT 'it''s, NOT NULL'")
+            Some(
+                "ALTER TABLE `t`\nMODIFY `c` int(11) NOT NULL DEFAULT 5 COMMENT 'it''s, NOT NULL'"
+            )
         );
     }
 }

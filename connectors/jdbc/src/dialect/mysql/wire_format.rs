@@ -50,7 +50,11 @@ impl WireDateTime {
     /// `2024-01-02 03:04:05`, with six more digits where there is a fraction.
     pub fn text(&self) -> String {
         let mut out = self.date_text();
-        let _ = write!(out, " {:02}:{:02}:{:02}", self.hour, self.minute, self.second);
+        let _ = write!(
+            out,
+            " {:02}:{:02}:{:02}",
+            self.hour, self.minute, self.second
+        );
         if self.micros != 0 {
             let _ = write!(out, ".{:06}", self.micros);
         }
@@ -92,7 +96,10 @@ mod tests {
             (&[0][..], "0000-00-00 00:00:00"),
             (&[4, 0xe8, 7, 2, 29], "2024-02-29 00:00:00"),
             (&[7, 0xe8, 7, 0, 0, 1, 2, 3], "2024-00-00 01:02:03"),
-            (&[11, 0xe8, 7, 2, 29, 1, 2, 3, 1, 0, 0, 0], "2024-02-29 01:02:03.000001"),
+            (
+                &[11, 0xe8, 7, 2, 29, 1, 2, 3, 1, 0, 0, 0],
+                "2024-02-29 01:02:03.000001",
+            ),
         ] {
             assert_eq!(WireDateTime::read(bytes).unwrap().text(), want);
         }

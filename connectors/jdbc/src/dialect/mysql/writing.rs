@@ -6,8 +6,8 @@ use super::super::Dialect;
 use super::super::column_type::TargetColumnType;
 use super::super::source_type::{BITS, SourceColumn};
 use super::super::writing::{
-    ColumnCapacity, ColumnSpec, ColumnWidening, DATE, DATE_TIME, JSON, KeysSql, LogicalType, OffsetsSql,
-    StatementColumns, StatementProbe, TIME, WriteDialect, hex, numeric_literal,
+    ColumnCapacity, ColumnSpec, ColumnWidening, DATE, DATE_TIME, JSON, KeysSql, LogicalType,
+    OffsetsSql, StatementColumns, StatementProbe, TIME, WriteDialect, hex, numeric_literal,
 };
 use super::keys::{INDEXES, UniqueIndexes};
 use super::{MySqlDialect, holds, widening};
@@ -24,7 +24,9 @@ pub struct MySqlWriteDialect {
 impl MySqlWriteDialect {
     /// For a server of that version text.
     pub fn new(server_version: &str) -> Self {
-        Self { mariadb: server_version.contains("MariaDB") }
+        Self {
+            mariadb: server_version.contains("MariaDB"),
+        }
     }
 
     /// Digits after the point that DECIMAL can have.
@@ -115,9 +117,14 @@ impl WriteDialect for MySqlWriteDialect {
                 SchemaType::String if column.schema.is_named(JSON) => "JSON",
                 SchemaType::String => "TEXT",
                 SchemaType::Bytes if column.schema.is_named(BITS) => {
-                    let length = column.schema.get_param("length").and_then(|length| length.parse::<u8>().ok());
+                    let length = column
+                        .schema
+                        .get_param("length")
+                        .and_then(|length| length.parse::<u8>().ok());
                     return Some(
-                        length.filter(|n| (1..=MOST_BITS).contains(n)).map_or("BLOB".into(), |n| format!("BIT({n})")),
+                        length
+                            .filter(|n| (1..=MOST_BITS).contains(n))
+                            .map_or("BLOB".into(), |n| format!("BIT({n})")),
                     );
                 }
                 SchemaType::Bytes => "VARBINARY(1024)",
@@ -155,7 +162,12 @@ impl WriteDialect for MySqlWriteDialect {
         Some(format!("SHOW CREATE TABLE {table}"))
     }
 
-    fn change_columns(&self, table: &str, changes: &[ColumnWidening], shown: &str) -> Option<String> {
+    fn change_columns(
+        &self,
+        table: &str,
+        changes: &[ColumnWidening],
+        shown: &str,
+    ) -> Option<String> {
         widening::change_columns(table, changes, shown)
     }
 
@@ -184,7 +196,11 @@ impl WriteDialect for MySqlWriteDialect {
         let mut literal = String::new();
         self.literal(column, column.schema.default.as_ref()?, &mut literal)?;
         let text = self.column_type(column).is_some_and(|ty| ty == "TEXT");
-        Some(if text && !self.mariadb { format!("DEFAULT ({literal})") } else { format!("DEFAULT {literal}") })
+        Some(if text && !self.mariadb {
+            format!("DEFAULT ({literal})")
+        } else {
+            format!("DEFAULT {literal}")
+        })
     }
 
     /// `VALUES()` is deprecated by MySQL but the only form that MariaDB knows. The guard sets a key column to NULL,
@@ -192,8 +208,10 @@ impl WriteDialect for MySqlWriteDialect {
     fn on_conflict(&self, columns: StatementColumns<'_>, guard: bool, out: &mut String) {
         out.push_str(" ON DUPLICATE KEY UPDATE ");
         let values = columns.all.iter().filter(|c| !columns.keys.contains(c));
-        let mut set: Vec<String> =
-            values.map(|c| MySqlDialect.quoted(c.name)).map(|c| format!("{c}=VALUES({c})")).collect();
+        let mut set: Vec<String> = values
+            .map(|c| MySqlDialect.quoted(c.name))
+            .map(|c| format!("{c}=VALUES({c})"))
+            .collect();
         if let Some(first) = columns.keys.first().map(|k| MySqlDialect.quoted(k.name)) {
             if guard {
                 let same: Vec<_> = columns
@@ -202,7 +220,10 @@ impl WriteDialect for MySqlWriteDialect {
                     .map(|k| MySqlDialect.quoted(k.name))
                     .map(|k| format!("{k}<=>VALUES({k})"))
                     .collect();
-                set.insert(0, format!("{first}=IF({},{first},NULL)", same.join(" AND ")));
+                set.insert(
+                    0,
+                    format!("{first}=IF({},{first},NULL)", same.join(" AND ")),
+                );
             } else if set.is_empty() {
                 set.push(format!("{first}={first}"));
             }
@@ -212,7 +233,10 @@ impl WriteDialect for MySqlWriteDialect {
 
     /// ON DUPLICATE KEY goes by whatever unique indexes there are when it runs, and says nothing.
     fn keys_sql(&self) -> Option<KeysSql> {
-        Some(KeysSql { sql: INDEXES, are: |rows, keys| UniqueIndexes::read(rows).keys() == keys })
+        Some(KeysSql {
+            sql: INDEXES,
+            are: |rows, keys| UniqueIndexes::read(rows).keys() == keys,
+        })
     }
 
     fn guard_sign(&self) -> Option<&'static str> {
@@ -247,7 +271,10 @@ impl WriteDialect for MySqlWriteDialect {
             "mediumblob",
             "longblob",
         ];
-        let charset = column.charset.as_deref().is_none_or(|charset| charset == "utf8mb4");
+        let charset = column
+            .charset
+            .as_deref()
+            .is_none_or(|charset| charset == "utf8mb4");
         self.mariadb && charset && TYPES.contains(&column.data_type.as_str())
     }
 
@@ -255,25 +282,42 @@ impl WriteDialect for MySqlWriteDialect {
     /// the table's types and collations, without which keys would be compared as something else.
     fn update_many(&self, table: &TableId, columns: StatementColumns<'_>, rows: usize) -> String {
         let table = MySqlDialect.table(table);
-        let names: Vec<_> = columns.all.iter().map(|c| MySqlDialect.quoted(c.name)).collect();
-        let typed: Vec<_> = names.iter().enumerate().map(|(n, name)| format!("{name} AS c{n}")).collect();
+        let names: Vec<_> = columns
+            .all
+            .iter()
+            .map(|c| MySqlDialect.quoted(c.name))
+            .collect();
+        let typed: Vec<_> = names
+            .iter()
+            .enumerate()
+            .map(|(n, name)| format!("{name} AS c{n}"))
+            .collect();
         let mut out = format!("UPDATE (SELECT {} FROM {table} WHERE 1=0", typed.join(","));
         let row = format!(" UNION ALL SELECT {}", vec!["?"; names.len()].join(","));
         (0..rows).for_each(|_| out.push_str(&row));
         let is_key = |n: usize| columns.keys.contains(&columns.all[n]);
         let pairs = |keys: bool, separator: &str| {
             let chosen = (0..names.len()).filter(|&n| is_key(n) == keys);
-            chosen.map(|n| format!("t.{}=s.c{n}", names[n])).collect::<Vec<_>>().join(separator)
+            chosen
+                .map(|n| format!("t.{}=s.c{n}", names[n]))
+                .collect::<Vec<_>>()
+                .join(separator)
         };
         // the rows first: the table is looked up by its key, never read through
-        out.push_str(&format!(") s STRAIGHT_JOIN {table} t ON {} SET {}", pairs(true, " AND "), pairs(false, ",")));
+        out.push_str(&format!(
+            ") s STRAIGHT_JOIN {table} t ON {} SET {}",
+            pairs(true, " AND "),
+            pairs(false, ",")
+        ));
         out
     }
 
     /// A decimal's text would be taken for a floating-point number in arithmetic.
     fn argument_cast(&self, schema: &Schema) -> Option<String> {
         match LogicalType::of(schema) {
-            LogicalType::Decimal(scale) if scale <= self.max_scale() => Some(format!("DECIMAL(65,{})", scale.max(0))),
+            LogicalType::Decimal(scale) if scale <= self.max_scale() => {
+                Some(format!("DECIMAL(65,{})", scale.max(0)))
+            }
             _ => None,
         }
     }
@@ -281,7 +325,11 @@ impl WriteDialect for MySqlWriteDialect {
     fn statement_probe(&self, sql: &str) -> Option<StatementProbe> {
         let mut prepare = "PREPARE rowferry_statement FROM ".to_owned();
         quoted_text(sql, &mut prepare);
-        Some(StatementProbe { prepare, types: None, forget: "DEALLOCATE PREPARE rowferry_statement" })
+        Some(StatementProbe {
+            prepare,
+            types: None,
+            forget: "DEALLOCATE PREPARE rowferry_statement",
+        })
     }
 
     fn ledger(&self) -> &'static OffsetsSql {
@@ -303,8 +351,10 @@ const LEDGER: OffsetsSql = OffsetsSql {
              updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,\n\
              PRIMARY KEY (cluster, sink, topic, partition_id)\n\
              ) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
-    upgrade: &["ALTER TABLE {table} ADD COLUMN cluster VARCHAR(255) NOT NULL DEFAULT '' COMMENT 'Kafka cluster' \
-               FIRST, DROP PRIMARY KEY, ADD PRIMARY KEY (cluster, sink, topic, partition_id)"],
+    upgrade: &[
+        "ALTER TABLE {table} ADD COLUMN cluster VARCHAR(255) NOT NULL DEFAULT '' COMMENT 'Kafka cluster' \
+               FIRST, DROP PRIMARY KEY, ADD PRIMARY KEY (cluster, sink, topic, partition_id)",
+    ],
     seed: "INSERT IGNORE INTO {table} (cluster, sink, topic, partition_id, next_offset, epoch, owner) \
            VALUES (?, ?, ?, ?, -1, 0, '')",
     session: "CONNECTION_ID()",
@@ -327,12 +377,21 @@ mod tests {
     const MARIADB: MySqlWriteDialect = MySqlWriteDialect { mariadb: true };
 
     fn spec<'a>(name: &'a str, schema: &'a Schema, key: bool) -> ColumnSpec<'a> {
-        ColumnSpec { name, schema, key, instant: false, default_time: None }
+        ColumnSpec {
+            name,
+            schema,
+            key,
+            instant: false,
+            default_time: None,
+        }
     }
 
     #[test]
     fn a_table_is_created_as_the_peers_do() {
-        let with = |schema: Schema, default: Value| Schema { default: Some(default), ..schema };
+        let with = |schema: Schema, default: Value| Schema {
+            default: Some(default),
+            ..schema
+        };
         let schemas = [
             Schema::of(SchemaType::Int32),
             Schema::of(SchemaType::Int64),
@@ -340,7 +399,10 @@ mod tests {
             with(Schema::date(), Value::I32(11_396)),
             Schema::decimal(4).optional(true),
             with(Schema::of(SchemaType::Boolean), Value::Bool(true)),
-            with(Schema::of(SchemaType::String), Value::Text("it's \\ 50%".into())),
+            with(
+                Schema::of(SchemaType::String),
+                Value::Text("it's \\ 50%".into()),
+            ),
             Schema::decimal(-2),
             Schema::decimal(60),
         ];
@@ -352,14 +414,23 @@ mod tests {
         columns[0].key = true;
         columns[3].default_time = Some("2001-03-15");
         assert_eq!(
-            MARIADB.create_table(&TableId::in_catalog("d", "t"), &columns).unwrap(),
+            MARIADB
+                .create_table(&TableId::in_catalog("d", "t"), &columns)
+                .unwrap(),
             "CREATE TABLE IF NOT EXISTS `d`.`t` (\n`c1` INT NOT NULL,\n`c2` BIGINT NOT NULL,\n`c3` TEXT NULL,\n\
              `c4` DATE DEFAULT '2001-03-15',\n`c5` DECIMAL(65,4) NULL,\n`c6` TINYINT DEFAULT 1,\n\
              `c``7` TEXT DEFAULT 'it''s \\\\ 50%',\n`c8` DECIMAL(65,0) NOT NULL,\n`c9` TEXT NOT NULL,\nPRIMARY KEY(`c1`))"
         );
         let nested = Schema::array(Schema::of(SchemaType::Int32));
-        let text = MARIADB.create_table(&TableId::bare("t"), &[spec("a", &nested, false)]).unwrap_err();
-        assert!(text.starts_with("null (ARRAY) type doesn't have a mapping to the SQL database column type"), "{text}");
+        let text = MARIADB
+            .create_table(&TableId::bare("t"), &[spec("a", &nested, false)])
+            .unwrap_err();
+        assert!(
+            text.starts_with(
+                "null (ARRAY) type doesn't have a mapping to the SQL database column type"
+            ),
+            "{text}"
+        );
     }
 
     #[test]
@@ -372,11 +443,24 @@ mod tests {
     #[test]
     fn statements_of_every_mode() {
         let table = TableId::in_catalog("d", "t");
-        let [k, k2, a] = ["k", "k2", "a"].map(|name| StatementColumn { name, cast: "", always_numbered: false });
-        let both = StatementColumns { keys: &[k, k2], all: &[k, k2, a] };
-        let only_keys = StatementColumns { keys: &[k], all: &[k] };
+        let [k, k2, a] = ["k", "k2", "a"].map(|name| StatementColumn {
+            name,
+            cast: "",
+            always_numbered: false,
+        });
+        let both = StatementColumns {
+            keys: &[k, k2],
+            all: &[k, k2, a],
+        };
+        let only_keys = StatementColumns {
+            keys: &[k],
+            all: &[k],
+        };
         for (seen, want) in [
-            (MARIADB.insert(&table, both, 2, None), "INSERT INTO `d`.`t`(`k`,`k2`,`a`) VALUES(?,?,?),(?,?,?)"),
+            (
+                MARIADB.insert(&table, both, 2, None),
+                "INSERT INTO `d`.`t`(`k`,`k2`,`a`) VALUES(?,?,?),(?,?,?)",
+            ),
             (
                 MARIADB.insert(&table, both, 1, Some(UpsertAction::Plain)),
                 "INSERT INTO `d`.`t`(`k`,`k2`,`a`) VALUES(?,?,?) ON DUPLICATE KEY UPDATE `a`=VALUES(`a`)",
@@ -389,14 +473,23 @@ mod tests {
                 MARIADB.insert(&table, only_keys, 1, Some(UpsertAction::Guarded)),
                 "INSERT INTO `d`.`t`(`k`) VALUES(?) ON DUPLICATE KEY UPDATE `k`=IF(`k`<=>VALUES(`k`),`k`,NULL)",
             ),
-            (MARIADB.update(&table, both), "UPDATE `d`.`t` SET `a`=? WHERE `k`=? AND `k2`=?"),
+            (
+                MARIADB.update(&table, both),
+                "UPDATE `d`.`t` SET `a`=? WHERE `k`=? AND `k2`=?",
+            ),
             (
                 MARIADB.update_many(&table, both, 2),
                 "UPDATE (SELECT `k` AS c0,`k2` AS c1,`a` AS c2 FROM `d`.`t` WHERE 1=0 UNION ALL SELECT ?,?,? \
                  UNION ALL SELECT ?,?,?) s STRAIGHT_JOIN `d`.`t` t ON t.`k`=s.c0 AND t.`k2`=s.c1 SET t.`a`=s.c2",
             ),
-            (MARIADB.delete(&table, &[k], 3), "DELETE FROM `d`.`t` WHERE `k` IN (?,?,?)"),
-            (MARIADB.delete(&table, &[k, k2], 2), "DELETE FROM `d`.`t` WHERE (`k`=? AND `k2`=?) OR (`k`=? AND `k2`=?)"),
+            (
+                MARIADB.delete(&table, &[k], 3),
+                "DELETE FROM `d`.`t` WHERE `k` IN (?,?,?)",
+            ),
+            (
+                MARIADB.delete(&table, &[k, k2], 2),
+                "DELETE FROM `d`.`t` WHERE (`k`=? AND `k2`=?) OR (`k`=? AND `k2`=?)",
+            ),
         ] {
             assert_eq!(seen, want);
         }

@@ -3,7 +3,9 @@
 use connector_api::{Decimal, Error, Result, Value};
 
 use crate::calendar::{Calendar, DAY, civil};
-use crate::dialect::read::{ReadColumn, TimestampDecoding, TimestampGranularity, ValueDecoding, int_value, time_value};
+use crate::dialect::read::{
+    ReadColumn, TimestampDecoding, TimestampGranularity, ValueDecoding, int_value, time_value,
+};
 
 /// Days from 1970-01-01 to PostgreSQL's own 2000-01-01.
 const EPOCH_DAYS: i64 = 10_957;
@@ -21,32 +23,55 @@ pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
             [0, 0, 0, 1, b] => Ok(Value::Bool(b & 0x80 != 0)),
             _ => Err(altered(column)),
         },
-        ValueDecoding::Int(ty) => {
-            int_value(integer(bytes).ok_or_else(|| altered(column))?, *ty).ok_or_else(|| beyond(column))
-        }
-        ValueDecoding::F32 => bytes.try_into().map(|b| Value::F32(f32::from_be_bytes(b))).map_err(|_| altered(column)),
-        ValueDecoding::F64 => bytes.try_into().map(|b| Value::F64(f64::from_be_bytes(b))).map_err(|_| altered(column)),
+        ValueDecoding::Int(ty) => int_value(integer(bytes).ok_or_else(|| altered(column))?, *ty)
+            .ok_or_else(|| beyond(column)),
+        ValueDecoding::F32 => bytes
+            .try_into()
+            .map(|b| Value::F32(f32::from_be_bytes(b)))
+            .map_err(|_| altered(column)),
+        ValueDecoding::F64 => bytes
+            .try_into()
+            .map(|b| Value::F64(f64::from_be_bytes(b)))
+            .map_err(|_| altered(column)),
         ValueDecoding::Text => match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Value::Text(text.into())),
-            Err(_) => Err(Error::record(format!("column {} holds text that is no valid UTF-8", column.name))),
+            Err(_) => Err(Error::record(format!(
+                "column {} holds text that is no valid UTF-8",
+                column.name
+            ))),
         },
         ValueDecoding::Bytes if is_bits(column, bytes) => Ok(Value::Bytes(bits(bytes).into())),
         ValueDecoding::Bytes => Ok(Value::Bytes(bytes.into())),
-        ValueDecoding::Decimal | ValueDecoding::Scaled(_) | ValueDecoding::DecimalInt(_) => decimal(column, bytes),
-        ValueDecoding::DecimalF64 => ascii(bytes).parse().map(Value::F64).map_err(|_| altered(column)),
+        ValueDecoding::Decimal | ValueDecoding::Scaled(_) | ValueDecoding::DecimalInt(_) => {
+            decimal(column, bytes)
+        }
+        ValueDecoding::DecimalF64 => ascii(bytes)
+            .parse()
+            .map(Value::F64)
+            .map_err(|_| altered(column)),
         ValueDecoding::BitInt => match bits(bytes)[..] {
             [byte] => Ok(Value::I8(i8::from_be_bytes([byte]))),
             _ => Err(altered(column)),
         },
         ValueDecoding::Date(calendar) => {
-            let days = bytes.try_into().map(i32::from_be_bytes).map_err(|_| altered(column))?;
+            let days = bytes
+                .try_into()
+                .map(i32::from_be_bytes)
+                .map_err(|_| altered(column))?;
             Ok(Value::I32(match days {
                 i32::MAX | i32::MIN => days,
-                _ => i32::try_from(on(*calendar, i64::from(days) + EPOCH_DAYS)).map_err(|_| beyond(column))?,
+                _ => i32::try_from(on(*calendar, i64::from(days) + EPOCH_DAYS))
+                    .map_err(|_| beyond(column))?,
             }))
         }
-        ValueDecoding::Time(zone) => Ok(time_value(integer(bytes).ok_or_else(|| altered(column))?, zone)),
-        ValueDecoding::Stamp(stamp) => Ok(stamp_value(stamp, integer(bytes).ok_or_else(|| altered(column))?)),
+        ValueDecoding::Time(zone) => Ok(time_value(
+            integer(bytes).ok_or_else(|| altered(column))?,
+            zone,
+        )),
+        ValueDecoding::Stamp(stamp) => Ok(stamp_value(
+            stamp,
+            integer(bytes).ok_or_else(|| altered(column))?,
+        )),
         ValueDecoding::YearDate(..) => Err(altered(column)),
     }
 }
@@ -61,11 +86,17 @@ pub fn cursor_micros(bytes: &[u8]) -> Option<i64> {
 
 fn stamp_value(stamp: &TimestampDecoding, micros: i64) -> Value {
     if micros == i64::MAX || micros == i64::MIN {
-        let millis = if micros > 0 { INFINITE_MILLIS.0 } else { INFINITE_MILLIS.1 };
+        let millis = if micros > 0 {
+            INFINITE_MILLIS.0
+        } else {
+            INFINITE_MILLIS.1
+        };
         let text = if micros > 0 { "infinity" } else { "-infinity" };
         return match stamp.granularity {
             TimestampGranularity::Logical => Value::I64(millis),
-            TimestampGranularity::MicrosLong | TimestampGranularity::NanosLong => Value::I64(micros),
+            TimestampGranularity::MicrosLong | TimestampGranularity::NanosLong => {
+                Value::I64(micros)
+            }
             _ => Value::Text(text.into()),
         };
     }
@@ -92,7 +123,9 @@ fn is_bits(column: &ReadColumn, bytes: &[u8]) -> bool {
 
 /// The bits as a big-endian number.
 fn bits(bytes: &[u8]) -> Vec<u8> {
-    let Some((length, left)) = bytes.split_first_chunk() else { return Vec::new() };
+    let Some((length, left)) = bytes.split_first_chunk() else {
+        return Vec::new();
+    };
     let shift = (8 - u32::from_be_bytes(*length) % 8) % 8;
     let mut carry = 0u8;
     left.iter()
@@ -138,11 +171,18 @@ fn integer(bytes: &[u8]) -> Option<i64> {
 }
 
 fn beyond(column: &ReadColumn) -> Error {
-    Error::record(format!("column {} holds a value that does not fit {}", column.name, column.schema.ty.name()))
+    Error::record(format!(
+        "column {} holds a value that does not fit {}",
+        column.name,
+        column.schema.ty.name()
+    ))
 }
 
 fn altered(column: &ReadColumn) -> Error {
-    Error::retry(format!("column {} has another type than a moment ago; the table is looked up again", column.name))
+    Error::retry(format!(
+        "column {} has another type than a moment ago; the table is looked up again",
+        column.name
+    ))
 }
 
 #[cfg(test)]
@@ -159,24 +199,66 @@ mod tests {
         for (read, bytes, want) in [
             (ValueDecoding::Bool, &[1u8][..], Value::Bool(true)),
             (ValueDecoding::Bool, &[0, 0, 0, 1, 0x80], Value::Bool(true)),
-            (ValueDecoding::Int(SchemaType::Int32), &[0xff, 0xff, 0xff, 0xfe], Value::I32(-2)),
-            (ValueDecoding::Scaled(3), b"-1.5", Value::Decimal(Box::new(Decimal::new(-1500, 3)))),
-            (ValueDecoding::Scaled(-2), b"12300", Value::Decimal(Box::new(Decimal::new(123, -2)))),
-            (ValueDecoding::DecimalInt(SchemaType::Int8), b"7", Value::I8(7)),
-            (ValueDecoding::DecimalInt(SchemaType::Int8), b"7.5", Value::Text("7.5".into())),
+            (
+                ValueDecoding::Int(SchemaType::Int32),
+                &[0xff, 0xff, 0xff, 0xfe],
+                Value::I32(-2),
+            ),
+            (
+                ValueDecoding::Scaled(3),
+                b"-1.5",
+                Value::Decimal(Box::new(Decimal::new(-1500, 3))),
+            ),
+            (
+                ValueDecoding::Scaled(-2),
+                b"12300",
+                Value::Decimal(Box::new(Decimal::new(123, -2))),
+            ),
+            (
+                ValueDecoding::DecimalInt(SchemaType::Int8),
+                b"7",
+                Value::I8(7),
+            ),
+            (
+                ValueDecoding::DecimalInt(SchemaType::Int8),
+                b"7.5",
+                Value::Text("7.5".into()),
+            ),
             (ValueDecoding::Decimal, b"NaN", Value::Text("NaN".into())),
-            (ValueDecoding::BitInt, &[0, 0, 0, 3, 0b1010_0000], Value::I8(5)),
-            (ValueDecoding::Date(Calendar::Legacy), &[0, 0, 0, 0], Value::I32(10_957)),
-            (ValueDecoding::Date(Calendar::Legacy), &infinite.to_be_bytes(), Value::I32(infinite)),
+            (
+                ValueDecoding::BitInt,
+                &[0, 0, 0, 3, 0b1010_0000],
+                Value::I8(5),
+            ),
+            (
+                ValueDecoding::Date(Calendar::Legacy),
+                &[0, 0, 0, 0],
+                Value::I32(10_957),
+            ),
+            (
+                ValueDecoding::Date(Calendar::Legacy),
+                &infinite.to_be_bytes(),
+                Value::I32(infinite),
+            ),
         ] {
-            assert_eq!(value(&ReadColumn::new("c", true, read.clone()), bytes).unwrap(), want, "{read:?}");
+            assert_eq!(
+                value(&ReadColumn::new("c", true, read.clone()), bytes).unwrap(),
+                want,
+                "{read:?}"
+            );
         }
-        assert_eq!(cursor_micros(&1i64.to_be_bytes()), Some(946_684_800_000_001));
+        assert_eq!(
+            cursor_micros(&1i64.to_be_bytes()),
+            Some(946_684_800_000_001)
+        );
     }
 
     #[test]
     fn bit_strings_are_big_endian_numbers() {
-        assert_eq!(bits(&[0, 0, 0, 12, 0b1010_1010, 0b1010_0000]), [0b0000_1010, 0b1010_1010]);
+        assert_eq!(
+            bits(&[0, 0, 0, 12, 0b1010_1010, 0b1010_0000]),
+            [0b0000_1010, 0b1010_1010]
+        );
         assert_eq!(bits(&[0, 0, 0, 8, 0x81]), [0x81]);
     }
 }

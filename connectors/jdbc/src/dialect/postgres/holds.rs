@@ -7,7 +7,11 @@ use crate::dialect::column_type::TargetColumnType;
 pub fn item_holds(column: &ColumnMeta) -> TargetColumnType {
     let name = column.data_type.as_str();
     let item = name.strip_prefix('_').unwrap_or(name);
-    holds(&ColumnMeta { data_type: item.to_owned(), length: column.length, ..ColumnMeta::default() })
+    holds(&ColumnMeta {
+        data_type: item.to_owned(),
+        length: column.length,
+        ..ColumnMeta::default()
+    })
 }
 
 /// What a column holds.

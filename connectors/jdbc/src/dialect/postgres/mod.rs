@@ -38,7 +38,12 @@ impl Dialect for PostgresDialect {
 
     /// The protocol counts parameters in 16 bits; identifiers are cut at NAMEDATALEN - 1; a message may have 1 GiB.
     fn limits(&self) -> ServerLimits {
-        ServerLimits { params: 65_535, identifier: 63, packet: 256 * 1024 * 1024, largest: 0x3fff_ffff }
+        ServerLimits {
+            params: 65_535,
+            identifier: 63,
+            packet: 256 * 1024 * 1024,
+            largest: 0x3fff_ffff,
+        }
     }
 
     fn quote_char(&self) -> char {
@@ -53,13 +58,19 @@ impl Dialect for PostgresDialect {
     /// Parameters are sent as integers, floats, text or bytes; what else a column is they are cast to.
     fn typed_placeholder(&self, number: usize, sql_type: &str, out: &mut String) {
         match sql_type {
-            "" | "int2" | "int4" | "int8" | "text" | "varchar" | "bpchar" => self.placeholder(number, out),
+            "" | "int2" | "int4" | "int8" | "text" | "varchar" | "bpchar" => {
+                self.placeholder(number, out)
+            }
             _ => {
                 out.push_str("CAST(");
                 self.placeholder(number, out);
                 out.push_str(" AS ");
                 // types of other schemas have theirs in their names
-                out.push_str(if sql_type.starts_with('"') { "" } else { "pg_catalog." });
+                out.push_str(if sql_type.starts_with('"') {
+                    ""
+                } else {
+                    "pg_catalog."
+                });
                 out.push_str(sql_type);
                 out.push(')');
             }

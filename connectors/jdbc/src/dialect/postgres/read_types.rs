@@ -6,7 +6,9 @@
 use connector_api::{Schema, SchemaType, logical};
 
 use crate::catalog::ColumnMeta;
-use crate::dialect::read::{NumericMapping, ReadColumn, ReadOptions, TimestampDecoding, ValueDecoding, numeric};
+use crate::dialect::read::{
+    NumericMapping, ReadColumn, ReadOptions, TimestampDecoding, ValueDecoding, numeric,
+};
 use crate::zone::JdbcTimeZone;
 
 /// Scale that stands for a numeric without one, as the JDBC driver's -127 ends up.
@@ -35,18 +37,27 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
         "bytea" => of(ValueDecoding::Bytes),
         "bit" if meta.length == Some(1) => of(ValueDecoding::Bool),
         "bit" if meta.length.is_some_and(|bits| bits <= 8) => of(ValueDecoding::BitInt),
-        "bit" => ReadColumn { bits: true, ..of(ValueDecoding::Bytes) },
+        "bit" => ReadColumn {
+            bits: true,
+            ..of(ValueDecoding::Bytes)
+        },
         "date" => of(ValueDecoding::Date(options.calendar)),
         "time" => of(ValueDecoding::Time(options.zone.clone())),
-        "timetz" => {
-            of(ValueDecoding::Time(JdbcTimeZone::default())).selected("(", " AT TIME ZONE 'UTC')::pg_catalog.time")
-        }
+        "timetz" => of(ValueDecoding::Time(JdbcTimeZone::default()))
+            .selected("(", " AT TIME ZONE 'UTC')::pg_catalog.time"),
         "timestamp" => of(stamp(options, false)),
         "timestamptz" => of(stamp(options, true)),
         other => {
-            let shown = if other.contains('"') { meta.column_type.as_str() } else { other };
+            let shown = if other.contains('"') {
+                meta.column_type.as_str()
+            } else {
+                other
+            };
             let warning = format!("column {} of type {shown} is carried as text", meta.name);
-            ReadColumn { warning: Some(warning), ..as_text() }
+            ReadColumn {
+                warning: Some(warning),
+                ..as_text()
+            }
         }
     }
 }
@@ -54,15 +65,28 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
 /// A numeric with precision and scale is a decimal of that scale; one without gets the scale 127, whose values are
 /// written with that many digits, as the peers do.
 fn decimal(meta: &ColumnMeta, optional: bool, mapping: NumericMapping) -> ReadColumn {
-    let bounds = meta.precision.zip(meta.scale).filter(|(_, scale)| scale.unsigned_abs() <= MAX_SCALE);
+    let bounds = meta
+        .precision
+        .zip(meta.scale)
+        .filter(|(_, scale)| scale.unsigned_abs() <= MAX_SCALE);
     let (precision, scale) = bounds.unwrap_or((0, 0));
     let column = numeric(&meta.name, optional, precision, scale, mapping);
     if column.read != ValueDecoding::Decimal || (bounds.is_some() && scale >= 0) {
         return column;
     }
-    let scale = if bounds.is_some() { scale } else { UNBOUNDED_SCALE };
-    let schema = Schema::decimal(scale).param(logical::PRECISION, &precision.to_string()).optional(optional);
-    ReadColumn { schema: schema.into(), read: ValueDecoding::Scaled(scale), ..column }
+    let scale = if bounds.is_some() {
+        scale
+    } else {
+        UNBOUNDED_SCALE
+    };
+    let schema = Schema::decimal(scale)
+        .param(logical::PRECISION, &precision.to_string())
+        .optional(optional);
+    ReadColumn {
+        schema: schema.into(),
+        read: ValueDecoding::Scaled(scale),
+        ..column
+    }
 }
 
 fn stamp(options: &ReadOptions, is_instant: bool) -> ValueDecoding {
@@ -83,7 +107,13 @@ mod tests {
     use crate::dialect::read::{NumericMapping, ReadOptions, ValueDecoding};
 
     fn meta(data_type: &str, length: Option<u64>) -> ColumnMeta {
-        ColumnMeta { name: "c".into(), data_type: data_type.into(), length, nullable: true, ..ColumnMeta::default() }
+        ColumnMeta {
+            name: "c".into(),
+            data_type: data_type.into(),
+            length,
+            nullable: true,
+            ..ColumnMeta::default()
+        }
     }
 
     #[test]
@@ -107,7 +137,11 @@ mod tests {
             ("_int4", None, SchemaType::String, true),
         ] {
             let column = column(&meta(data_type, length), &ReadOptions::default());
-            assert_eq!((column.schema.ty, column.warning.is_some()), (want, warned), "{data_type}");
+            assert_eq!(
+                (column.schema.ty, column.warning.is_some()),
+                (want, warned),
+                "{data_type}"
+            );
         }
     }
 
@@ -117,9 +151,22 @@ mod tests {
         assert_eq!(unbounded.read, ValueDecoding::Scaled(127));
         assert_eq!(unbounded.schema.get_param(logical::SCALE), Some("127"));
         assert_eq!(unbounded.schema.get_param(logical::PRECISION), Some("0"));
-        let mapped = ReadOptions { numeric: NumericMapping::BestFit, ..ReadOptions::default() };
-        assert_eq!(column(&meta("numeric", None), &mapped).read, ValueDecoding::DecimalInt(SchemaType::Int8));
-        let negative = ColumnMeta { precision: Some(3), scale: Some(-2), ..meta("numeric", None) };
-        assert_eq!(column(&negative, &ReadOptions::default()).read, ValueDecoding::Scaled(-2));
+        let mapped = ReadOptions {
+            numeric: NumericMapping::BestFit,
+            ..ReadOptions::default()
+        };
+        assert_eq!(
+            column(&meta("numeric", None), &mapped).read,
+            ValueDecoding::DecimalInt(SchemaType::Int8)
+        );
+        let negative = ColumnMeta {
+            precision: Some(3),
+            scale: Some(-2),
+            ..meta("numeric", None)
+        };
+        assert_eq!(
+            column(&negative, &ReadOptions::default()).read,
+            ValueDecoding::Scaled(-2)
+        );
     }
 }

@@ -30,9 +30,13 @@ pub fn wider(column: &ColumnMeta, schema: &Schema) -> Option<String> {
         ("int2" | "int4", SchemaType::Int64) if plain => "BIGINT",
         ("float4", SchemaType::Float64) => "DOUBLE PRECISION",
         ("numeric", _) => {
-            let LogicalType::Decimal(scale) = LogicalType::of(schema) else { return None };
+            let LogicalType::Decimal(scale) = LogicalType::of(schema) else {
+                return None;
+            };
             let (precision, digits) = (column.precision?, column.scale?);
-            let told = schema.get_param(logical::PRECISION).and_then(|text| text.parse::<i32>().ok());
+            let told = schema
+                .get_param(logical::PRECISION)
+                .and_then(|text| text.parse::<i32>().ok());
             let whole = told.map_or(0, |told| told - scale).max(precision - digits);
             let wanted = scale.max(digits);
             let grows = (wanted, whole) != (digits, precision - digits);
@@ -47,11 +51,23 @@ pub fn wider(column: &ColumnMeta, schema: &Schema) -> Option<String> {
 pub fn change_columns(table: &str, changes: &[ColumnWidening]) -> String {
     let change = |change: &ColumnWidening| {
         let name = PostgresDialect.quoted(&change.column.name);
-        let ty = change.ty.as_ref().map(|ty| format!("ALTER COLUMN {name} TYPE {ty}"));
-        let null = change.nullable.then(|| format!("ALTER COLUMN {name} DROP NOT NULL"));
-        [ty, null].into_iter().flatten().collect::<Vec<_>>().join(",\n")
+        let ty = change
+            .ty
+            .as_ref()
+            .map(|ty| format!("ALTER COLUMN {name} TYPE {ty}"));
+        let null = change
+            .nullable
+            .then(|| format!("ALTER COLUMN {name} DROP NOT NULL"));
+        [ty, null]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(",\n")
     };
-    format!("ALTER TABLE {table}\n{}", changes.iter().map(change).collect::<Vec<_>>().join(",\n"))
+    format!(
+        "ALTER TABLE {table}\n{}",
+        changes.iter().map(change).collect::<Vec<_>>().join(",\n")
+    )
 }
 
 /// The type of a column that the records carry.
@@ -63,9 +79,10 @@ pub fn carried_type(carried: &SourceColumn) -> Option<String> {
     };
     Some(match &carried.kind {
         SourceType::Int(1, _) | SourceType::Int(2, false) => "SMALLINT".to_owned(),
-        SourceType::Int(2, true) | SourceType::Int(3 | 4, false) | SourceType::Int(3, true) | SourceType::Year => {
-            "INT".to_owned()
-        }
+        SourceType::Int(2, true)
+        | SourceType::Int(3 | 4, false)
+        | SourceType::Int(3, true)
+        | SourceType::Year => "INT".to_owned(),
         SourceType::Int(8, true) => "NUMERIC(20)".to_owned(),
         SourceType::Int(..) => "BIGINT".to_owned(),
         SourceType::Float => "REAL".to_owned(),
@@ -73,11 +90,15 @@ pub fn carried_type(carried: &SourceColumn) -> Option<String> {
         SourceType::Decimal(precision, scale) => format!("NUMERIC({precision},{scale})"),
         SourceType::Char(length) if own => format!("CHAR({length})"),
         SourceType::Char(length) | SourceType::VarChar(length) => format!("VARCHAR({length})"),
-        SourceType::Text(_) | SourceType::Enum(_) | SourceType::Set(_) => "pg_catalog.text".to_owned(),
+        SourceType::Text(_) | SourceType::Enum(_) | SourceType::Set(_) => {
+            "pg_catalog.text".to_owned()
+        }
         SourceType::Json => "pg_catalog.jsonb".to_owned(),
         SourceType::Uuid => "pg_catalog.uuid".to_owned(),
         SourceType::Inet => "pg_catalog.inet".to_owned(),
-        SourceType::Binary(_) | SourceType::VarBinary(_) | SourceType::Blob(_) => "pg_catalog.bytea".to_owned(),
+        SourceType::Binary(_) | SourceType::VarBinary(_) | SourceType::Blob(_) => {
+            "pg_catalog.bytea".to_owned()
+        }
         SourceType::Date => "pg_catalog.date".to_owned(),
         SourceType::Time(fraction) => digits("TIME", fraction),
         SourceType::DateTime(fraction) => digits("TIMESTAMP", fraction),

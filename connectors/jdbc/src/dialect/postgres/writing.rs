@@ -6,8 +6,9 @@ use super::super::Dialect;
 use super::super::column_type::TargetColumnType;
 use super::super::source_type::SourceColumn;
 use super::super::writing::{
-    ColumnCapacity, ColumnSpec, ColumnWidening, DATE, DATE_TIME, DeferredConstraints, JSON, LogicalType, OffsetsSql,
-    StatementColumn, StatementColumns, StatementProbe, TIME, WriteDialect, hex, numeric_literal, on_key_conflict,
+    ColumnCapacity, ColumnSpec, ColumnWidening, DATE, DATE_TIME, DeferredConstraints, JSON,
+    LogicalType, OffsetsSql, StatementColumn, StatementColumns, StatementProbe, TIME, WriteDialect,
+    hex, numeric_literal, on_key_conflict,
 };
 use super::{PostgresDialect, holds, type_name, wider};
 use crate::catalog::ColumnMeta;
@@ -41,7 +42,11 @@ fn type_of(schema: &Schema) -> Option<String> {
             // PostgreSQL's arrays have any number of dimensions
             SchemaType::Array => {
                 let item = type_of(schema.values.as_ref()?)?;
-                return Some(if item.ends_with("[]") { item } else { format!("{item}[]") });
+                return Some(if item.ends_with("[]") {
+                    item
+                } else {
+                    format!("{item}[]")
+                });
             }
             SchemaType::Map | SchemaType::Struct => return None,
         },
@@ -112,7 +117,12 @@ impl WriteDialect for PostgresWriteDialect {
         true
     }
 
-    fn change_columns(&self, table: &str, changes: &[ColumnWidening], _shown: &str) -> Option<String> {
+    fn change_columns(
+        &self,
+        table: &str,
+        changes: &[ColumnWidening],
+        _shown: &str,
+    ) -> Option<String> {
         Some(wider::change_columns(table, changes))
     }
 
@@ -184,22 +194,42 @@ impl WriteDialect for PostgresWriteDialect {
     }
 
     fn update_many(&self, table: &TableId, columns: StatementColumns<'_>, rows: usize) -> String {
-        let names: Vec<_> = columns.all.iter().map(|c| PostgresDialect.quoted(c.name)).collect();
+        let names: Vec<_> = columns
+            .all
+            .iter()
+            .map(|c| PostgresDialect.quoted(c.name))
+            .collect();
         let pairs = |keys: bool, target: &str, separator: &str| {
-            let is_chosen = |c: &StatementColumn<'_>| columns.keys.contains(c) == keys && (keys || !c.always_numbered);
+            let is_chosen = |c: &StatementColumn<'_>| {
+                columns.keys.contains(c) == keys && (keys || !c.always_numbered)
+            };
             let chosen = columns.all.iter().enumerate().filter(|(_, c)| is_chosen(c));
-            chosen.map(|(n, _)| format!("{target}{}=s.c{n}", names[n])).collect::<Vec<_>>().join(separator)
+            chosen
+                .map(|(n, _)| format!("{target}{}=s.c{n}", names[n]))
+                .collect::<Vec<_>>()
+                .join(separator)
         };
-        let mut out =
-            format!("UPDATE {} AS t SET {} FROM (VALUES", PostgresDialect.table(table), pairs(false, "", ","));
+        let mut out = format!(
+            "UPDATE {} AS t SET {} FROM (VALUES",
+            PostgresDialect.table(table),
+            pairs(false, "", ",")
+        );
         let mut number = 0;
         for row in 0..rows {
             out.push_str(if row == 0 { "(" } else { ",(" });
-            self.values(&mut columns.all.iter().map(|c| c.cast), &mut number, &mut out);
+            self.values(
+                &mut columns.all.iter().map(|c| c.cast),
+                &mut number,
+                &mut out,
+            );
             out.push(')');
         }
         let places: Vec<_> = (0..names.len()).map(|n| format!("c{n}")).collect();
-        out.push_str(&format!(") AS s({}) WHERE {}", places.join(","), pairs(true, "t.", " AND ")));
+        out.push_str(&format!(
+            ") AS s({}) WHERE {}",
+            places.join(","),
+            pairs(true, "t.", " AND ")
+        ));
         out
     }
 
@@ -217,7 +247,10 @@ impl WriteDialect for PostgresWriteDialect {
     }
 
     fn deferral(&self) -> Option<DeferredConstraints> {
-        Some(DeferredConstraints { check: "SET CONSTRAINTS ALL IMMEDIATE", wait: "SET CONSTRAINTS ALL DEFERRED" })
+        Some(DeferredConstraints {
+            check: "SET CONSTRAINTS ALL IMMEDIATE",
+            wait: "SET CONSTRAINTS ALL DEFERRED",
+        })
     }
 
     fn ledger(&self) -> &'static OffsetsSql {
@@ -244,8 +277,10 @@ const LEDGER: OffsetsSql = OffsetsSql {
              session_id BIGINT NULL,\n\
              updated_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT CURRENT_TIMESTAMP,\n\
              PRIMARY KEY (cluster, sink, topic, partition_id))",
-    upgrade: &["ALTER TABLE {table} ADD COLUMN cluster VARCHAR(255) NOT NULL DEFAULT '', \
-               DROP CONSTRAINT rowferry_offsets_pkey, ADD PRIMARY KEY (cluster, sink, topic, partition_id)"],
+    upgrade: &[
+        "ALTER TABLE {table} ADD COLUMN cluster VARCHAR(255) NOT NULL DEFAULT '', \
+               DROP CONSTRAINT rowferry_offsets_pkey, ADD PRIMARY KEY (cluster, sink, topic, partition_id)",
+    ],
     seed: "INSERT INTO {table} (cluster, sink, topic, partition_id, next_offset, epoch, owner) \
            VALUES (?, ?, ?, ?, -1, 0, '') ON CONFLICT DO NOTHING",
     session: "pg_catalog.pg_backend_pid()",
@@ -266,20 +301,38 @@ mod tests {
 
     #[test]
     fn a_table_is_created_as_the_peers_do() {
-        let with = |schema: Schema, default: Value| Schema { default: Some(default), ..schema };
+        let with = |schema: Schema, default: Value| Schema {
+            default: Some(default),
+            ..schema
+        };
         let nested = Schema::array(Schema::array(Schema::of(SchemaType::Int8)));
         let schemas = [
             Schema::of(SchemaType::Int8),
             Schema::decimal(4).optional(true),
             with(Schema::of(SchemaType::Boolean), Value::Bool(true)),
-            with(Schema::of(SchemaType::String), Value::Text("it's \\ 50%".into())),
+            with(
+                Schema::of(SchemaType::String),
+                Value::Text("it's \\ 50%".into()),
+            ),
             with(Schema::of(SchemaType::Bytes), Value::Bytes([1, 255].into())),
             nested,
         ];
-        let spec = |(name, schema)| ColumnSpec { name, schema, key: name == "a", instant: false, default_time: None };
-        let columns: Vec<_> = ["a", "b", "c", "d", "e", "f\""].into_iter().zip(&schemas).map(spec).collect();
+        let spec = |(name, schema)| ColumnSpec {
+            name,
+            schema,
+            key: name == "a",
+            instant: false,
+            default_time: None,
+        };
+        let columns: Vec<_> = ["a", "b", "c", "d", "e", "f\""]
+            .into_iter()
+            .zip(&schemas)
+            .map(spec)
+            .collect();
         assert_eq!(
-            PostgresWriteDialect.create_table(&TableId::in_schema("s", "t"), &columns).unwrap(),
+            PostgresWriteDialect
+                .create_table(&TableId::in_schema("s", "t"), &columns)
+                .unwrap(),
             "CREATE TABLE IF NOT EXISTS \"s\".\"t\" (\n\"a\" SMALLINT NOT NULL,\n\"b\" DECIMAL NULL,\n\
              \"c\" BOOLEAN DEFAULT TRUE,\n\"d\" pg_catalog.text DEFAULT 'it''s \\ 50%',\n\"e\" pg_catalog.bytea DEFAULT '\\x01FF',\n\
              \"f\"\"\" SMALLINT[] NOT NULL,\nPRIMARY KEY(\"a\"))"
@@ -289,10 +342,20 @@ mod tests {
     #[test]
     fn statements_of_every_mode() {
         let table = TableId::in_schema("s", "t");
-        let of = |name, cast| StatementColumn { name, cast, always_numbered: false };
+        let of = |name, cast| StatementColumn {
+            name,
+            cast,
+            always_numbered: false,
+        };
         let (k, a) = (of("k", "pg_catalog.\"int4\""), of("a", ""));
-        let numbered = StatementColumn { always_numbered: true, ..k };
-        let both = StatementColumns { keys: &[k], all: &[k, a] };
+        let numbered = StatementColumn {
+            always_numbered: true,
+            ..k
+        };
+        let both = StatementColumns {
+            keys: &[k],
+            all: &[k, a],
+        };
         for (seen, want) in [
             (
                 PostgresWriteDialect.insert(&table, both, 2, Some(UpsertAction::Guarded)),
@@ -302,7 +365,10 @@ mod tests {
             (
                 PostgresWriteDialect.insert(
                     &table,
-                    StatementColumns { keys: &[a], all: &[a] },
+                    StatementColumns {
+                        keys: &[a],
+                        all: &[a],
+                    },
                     1,
                     Some(UpsertAction::Plain),
                 ),
@@ -311,14 +377,20 @@ mod tests {
             (
                 PostgresWriteDialect.insert(
                     &table,
-                    StatementColumns { keys: &[a], all: &[a, numbered] },
+                    StatementColumns {
+                        keys: &[a],
+                        all: &[a, numbered],
+                    },
                     1,
                     Some(UpsertAction::Plain),
                 ),
                 "INSERT INTO \"s\".\"t\"(\"a\",\"k\") OVERRIDING SYSTEM VALUE VALUES($1,CAST($2 AS pg_catalog.\"int4\")) \
                  ON CONFLICT (\"a\") DO NOTHING",
             ),
-            (PostgresWriteDialect.copy(&table, &[k, a]).unwrap(), "COPY \"s\".\"t\"(\"k\",\"a\") FROM STDIN"),
+            (
+                PostgresWriteDialect.copy(&table, &[k, a]).unwrap(),
+                "COPY \"s\".\"t\"(\"k\",\"a\") FROM STDIN",
+            ),
             (
                 PostgresWriteDialect.update(&table, both),
                 "UPDATE \"s\".\"t\" SET \"a\"=$1 WHERE \"k\"=CAST($2 AS pg_catalog.\"int4\")",

@@ -18,7 +18,11 @@ pub fn holds(column: &ColumnMeta) -> TargetColumnType {
         "boolean" | "bool" => TargetColumnType::Flag,
         _ if has("int") => TargetColumnType::Integer,
         _ if has("char") || has("clob") || has("text") => TargetColumnType::Text,
-        _ if has("real") || has("floa") || has("doub") || matches!(name, "numeric" | "decimal" | "number") => {
+        _ if has("real")
+            || has("floa")
+            || has("doub")
+            || matches!(name, "numeric" | "decimal" | "number") =>
+        {
             TargetColumnType::Number
         }
         _ if affinity(name) == "numeric" => TargetColumnType::Loose,

@@ -25,7 +25,12 @@ impl Dialect for SqliteDialect {
 
     /// `SQLITE_MAX_VARIABLE_NUMBER`; identifiers have no limit of their own; a row has 1,000,000,000 bytes at most.
     fn limits(&self) -> ServerLimits {
-        ServerLimits { params: 32_766, identifier: usize::MAX, packet: 128 * 1024 * 1024, largest: 1_000_000_000 }
+        ServerLimits {
+            params: 32_766,
+            identifier: usize::MAX,
+            packet: 128 * 1024 * 1024,
+            largest: 1_000_000_000,
+        }
     }
 
     /// As the peers: between `"` SQLite takes the name of a column that does not exist for a text.
@@ -126,11 +131,17 @@ pub fn first_words(sql: &str) -> impl Iterator<Item = &str> {
         while let Some(c) = rest.chars().next() {
             let length = token(rest, c);
             let (now, later) = rest.split_at(length);
-            let is_nothing = c.is_whitespace() || c == '\u{feff}' || now.starts_with("--") || now.starts_with("/*");
+            let is_nothing = c.is_whitespace()
+                || c == '\u{feff}'
+                || now.starts_with("--")
+                || now.starts_with("/*");
             let was = begins;
             begins = c == ';' || (begins && is_nothing);
             if was && !begins {
-                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len()).max(length);
+                let end = rest
+                    .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                    .unwrap_or(rest.len())
+                    .max(length);
                 let (word, after) = rest.split_at(end);
                 rest = after;
                 return Some(word);
@@ -143,7 +154,11 @@ pub fn first_words(sql: &str) -> impl Iterator<Item = &str> {
 
 /// The bytes of a comment, a text, a quoted name, or the one character that comes next.
 fn token(rest: &str, c: char) -> usize {
-    let past = |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
+    let past = |end: &str, from: usize| {
+        rest[from..]
+            .find(end)
+            .map_or(rest.len(), |at| from + at + end.len())
+    };
     match c {
         _ if rest.starts_with("--") => past("\n", 2),
         _ if rest.starts_with("/*") => past("*/", 2),
@@ -161,7 +176,8 @@ pub fn is_one_statement(sql: &str) -> bool {
     let mut ended = false;
     while let Some(c) = rest.chars().next() {
         let length = token(rest, c);
-        let is_nothing = c.is_whitespace() || c == ';' || rest.starts_with("--") || rest.starts_with("/*");
+        let is_nothing =
+            c.is_whitespace() || c == ';' || rest.starts_with("--") || rest.starts_with("/*");
         if ended && !is_nothing {
             return false;
         }
@@ -183,8 +199,14 @@ mod tests {
         for (sql, want) in [
             ("SELECT 'ATTACH'; ", &["SELECT"][..]),
             ("/* x */ -- y\n;; attach 'x' AS y", &["attach"]),
-            ("INSERT INTO t VALUES (';ATTACH'); VACUUM INTO 'x'", &["INSERT", "VACUUM"]),
-            ("CREATE TABLE [a;b] (x);ATTACH/**/'x'AS y", &["CREATE", "ATTACH"]),
+            (
+                "INSERT INTO t VALUES (';ATTACH'); VACUUM INTO 'x'",
+                &["INSERT", "VACUUM"],
+            ),
+            (
+                "CREATE TABLE [a;b] (x);ATTACH/**/'x'AS y",
+                &["CREATE", "ATTACH"],
+            ),
             ("\u{feff}VACUUM", &["VACUUM"]),
             ("(SELECT 1)", &["("]),
             ("", &[]),

@@ -45,7 +45,10 @@ fn decimal(meta: &ColumnMeta, optional: bool, precision: i32, options: &ReadOpti
     let scale = meta.scale.unwrap_or(0);
     let column = numeric(&meta.name, optional, precision, scale, options.numeric);
     match column.read {
-        ValueDecoding::Decimal => ReadColumn { read: ValueDecoding::Scaled(scale), ..column },
+        ValueDecoding::Decimal => ReadColumn {
+            read: ValueDecoding::Scaled(scale),
+            ..column
+        },
         _ => column,
     }
 }
@@ -95,7 +98,14 @@ mod tests {
 
     fn meta(data_type: &str, precision: Option<i32>, scale: Option<i32>) -> ColumnMeta {
         let (name, data_type) = ("c".into(), data_type.into());
-        ColumnMeta { name, data_type, precision, scale, nullable: true, ..ColumnMeta::default() }
+        ColumnMeta {
+            name,
+            data_type,
+            precision,
+            scale,
+            nullable: true,
+            ..ColumnMeta::default()
+        }
     }
 
     #[test]
@@ -123,16 +133,34 @@ mod tests {
             ("datetime", SchemaType::Int64),
             ("timestamp", SchemaType::Int64),
         ] {
-            assert_eq!(column(&meta(data_type, None, None), &ReadOptions::default()).schema.ty, want, "{data_type}");
+            assert_eq!(
+                column(&meta(data_type, None, None), &ReadOptions::default())
+                    .schema
+                    .ty,
+                want,
+                "{data_type}"
+            );
         }
-        assert_eq!((affinity("point"), affinity("charint"), affinity("string")), ("integer", "integer", "numeric"));
+        assert_eq!(
+            (affinity("point"), affinity("charint"), affinity("string")),
+            ("integer", "integer", "numeric")
+        );
     }
 
     #[test]
     fn a_number_of_so_many_digits_is_a_decimal() {
         let plain = column(&meta("decimal", Some(10), Some(2)), &ReadOptions::default());
-        assert_eq!((plain.read, plain.schema.ty), (ValueDecoding::Scaled(2), SchemaType::Bytes));
-        let mapped = ReadOptions { numeric: NumericMapping::BestFit, ..ReadOptions::default() };
-        assert_eq!(column(&meta("numeric", Some(9), None), &mapped).read, ValueDecoding::DecimalInt(SchemaType::Int32));
+        assert_eq!(
+            (plain.read, plain.schema.ty),
+            (ValueDecoding::Scaled(2), SchemaType::Bytes)
+        );
+        let mapped = ReadOptions {
+            numeric: NumericMapping::BestFit,
+            ..ReadOptions::default()
+        };
+        assert_eq!(
+            column(&meta("numeric", Some(9), None), &mapped).read,
+            ValueDecoding::DecimalInt(SchemaType::Int32)
+        );
     }
 }

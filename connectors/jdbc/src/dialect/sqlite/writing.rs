@@ -5,7 +5,8 @@ use connector_api::{SchemaType, Value, logical};
 use super::super::Dialect;
 use super::super::column_type::TargetColumnType;
 use super::super::writing::{
-    ColumnSpec, LogicalType, OffsetsSql, StatementColumns, WriteDialect, hex, numeric_literal, on_key_conflict,
+    ColumnSpec, LogicalType, OffsetsSql, StatementColumns, WriteDialect, hex, numeric_literal,
+    on_key_conflict,
 };
 use super::{SqliteDialect, holds, read_types};
 use crate::catalog::ColumnMeta;
@@ -49,7 +50,9 @@ impl WriteDialect for SqliteWriteDialect {
         }
         let ty = match LogicalType::of(schema) {
             LogicalType::Decimal(scale) => {
-                let precision = schema.get_param(logical::PRECISION).and_then(|p| p.parse::<usize>().ok());
+                let precision = schema
+                    .get_param(logical::PRECISION)
+                    .and_then(|p| p.parse::<usize>().ok());
                 return Some(match precision.filter(|p| *p > 0) {
                     Some(precision) if precision > DIGITS => "TEXT".to_owned(),
                     Some(precision) if scale >= 0 => format!("NUMERIC({precision},{scale})"),
@@ -60,9 +63,11 @@ impl WriteDialect for SqliteWriteDialect {
             LogicalType::Time => "TIME",
             LogicalType::Timestamp => "TIMESTAMP",
             LogicalType::None => match schema.ty {
-                SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32 | SchemaType::Int64 | SchemaType::Boolean => {
-                    "INTEGER"
-                }
+                SchemaType::Int8
+                | SchemaType::Int16
+                | SchemaType::Int32
+                | SchemaType::Int64
+                | SchemaType::Boolean => "INTEGER",
                 SchemaType::Float32 | SchemaType::Float64 => "REAL",
                 SchemaType::String => "TEXT",
                 SchemaType::Bytes => "BLOB",
@@ -85,7 +90,9 @@ impl WriteDialect for SqliteWriteDialect {
         match (column.default_time, value) {
             (Some(text), _) => quoted(text),
             (None, Value::Text(text)) => quoted(text),
-            (None, Value::Decimal(n)) if self.column_type(column).is_some_and(|ty| ty == "TEXT") => {
+            (None, Value::Decimal(n))
+                if self.column_type(column).is_some_and(|ty| ty == "TEXT") =>
+            {
                 quoted(&n.to_string());
             }
             (None, Value::Bool(flag)) => out.push(if *flag { '1' } else { '0' }),
@@ -101,7 +108,10 @@ impl WriteDialect for SqliteWriteDialect {
 
     /// `ALTER TABLE` takes one column at a time.
     fn add_columns(&self, table: &str, definitions: &[String]) -> Vec<String> {
-        definitions.iter().map(|d| format!("ALTER TABLE {table} ADD {d}")).collect()
+        definitions
+            .iter()
+            .map(|d| format!("ALTER TABLE {table} ADD {d}"))
+            .collect()
     }
 
     /// The conflict is on the key alone; a collision on another unique index is an error by itself.
@@ -155,13 +165,20 @@ mod tests {
 
     #[test]
     fn a_table_is_created_with_affinities_that_keep_values() {
-        let with = |schema: Schema, default: Value| Schema { default: Some(default), ..schema };
-        let precise = |precision: &str, scale| Schema::decimal(scale).param(logical::PRECISION, precision);
+        let with = |schema: Schema, default: Value| Schema {
+            default: Some(default),
+            ..schema
+        };
+        let precise =
+            |precision: &str, scale| Schema::decimal(scale).param(logical::PRECISION, precision);
         let schemas = [
             Schema::of(SchemaType::Int32),
             Schema::of(SchemaType::Float32).optional(true),
             with(Schema::of(SchemaType::Boolean), Value::Bool(true)),
-            with(Schema::of(SchemaType::String), Value::Text("it's \\ 50%".into())),
+            with(
+                Schema::of(SchemaType::String),
+                Value::Text("it's \\ 50%".into()),
+            ),
             with(Schema::of(SchemaType::Bytes), Value::Bytes([1, 255].into())),
             Schema::decimal(4).optional(true),
             precise("10", 2),
@@ -169,24 +186,46 @@ mod tests {
             Schema::date(),
             Schema::timestamp(),
         ];
-        let spec = |(name, schema)| ColumnSpec { name, schema, key: name == "a", instant: false, default_time: None };
+        let spec = |(name, schema)| ColumnSpec {
+            name,
+            schema,
+            key: name == "a",
+            instant: false,
+            default_time: None,
+        };
         let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j`"];
         let columns: Vec<_> = names.into_iter().zip(&schemas).map(spec).collect();
         assert_eq!(
-            SqliteWriteDialect.create_table(&TableId::bare("t"), &columns).unwrap(),
+            SqliteWriteDialect
+                .create_table(&TableId::bare("t"), &columns)
+                .unwrap(),
             "CREATE TABLE IF NOT EXISTS `t` (\n`a` INTEGER NOT NULL,\n`b` REAL NULL,\n`c` INTEGER DEFAULT 1,\n\
              `d` TEXT DEFAULT 'it''s \\ 50%',\n`e` BLOB DEFAULT X'01FF',\n`f` NUMERIC NULL,\n`g` NUMERIC(10,2) NOT NULL,\n\
              `h` TEXT NOT NULL,\n`i` DATE NOT NULL,\n`j``` TIMESTAMP NOT NULL,\nPRIMARY KEY(`a`))"
         );
-        let added = SqliteWriteDialect.add_columns("`t`", &["`x` INTEGER NULL".into(), "`y` TEXT NULL".into()]);
-        assert_eq!(added, ["ALTER TABLE `t` ADD `x` INTEGER NULL", "ALTER TABLE `t` ADD `y` TEXT NULL"]);
+        let added = SqliteWriteDialect
+            .add_columns("`t`", &["`x` INTEGER NULL".into(), "`y` TEXT NULL".into()]);
+        assert_eq!(
+            added,
+            [
+                "ALTER TABLE `t` ADD `x` INTEGER NULL",
+                "ALTER TABLE `t` ADD `y` TEXT NULL"
+            ]
+        );
     }
 
     #[test]
     fn statements_of_every_mode() {
         let table = TableId::bare("t");
-        let [k, a] = ["k", "a"].map(|name| StatementColumn { name, cast: "", always_numbered: false });
-        let both = StatementColumns { keys: &[k], all: &[k, a] };
+        let [k, a] = ["k", "a"].map(|name| StatementColumn {
+            name,
+            cast: "",
+            always_numbered: false,
+        });
+        let both = StatementColumns {
+            keys: &[k],
+            all: &[k, a],
+        };
         for (seen, want) in [
             (
                 SqliteWriteDialect.insert(&table, both, 2, Some(UpsertAction::Guarded)),
@@ -195,14 +234,23 @@ mod tests {
             (
                 SqliteWriteDialect.insert(
                     &table,
-                    StatementColumns { keys: &[a], all: &[a] },
+                    StatementColumns {
+                        keys: &[a],
+                        all: &[a],
+                    },
                     1,
                     Some(UpsertAction::Plain),
                 ),
                 "INSERT INTO `t`(`a`) VALUES(?) ON CONFLICT(`a`) DO NOTHING",
             ),
-            (SqliteWriteDialect.update(&table, both), "UPDATE `t` SET `a`=? WHERE `k`=?"),
-            (SqliteWriteDialect.delete(&table, &[k], 2), "DELETE FROM `t` WHERE `k` IN (?,?)"),
+            (
+                SqliteWriteDialect.update(&table, both),
+                "UPDATE `t` SET `a`=? WHERE `k`=?",
+            ),
+            (
+                SqliteWriteDialect.delete(&table, &[k], 2),
+                "DELETE FROM `t` WHERE `k` IN (?,?)",
+            ),
         ] {
             assert_eq!(seen, want);
         }
@@ -211,8 +259,19 @@ mod tests {
     #[test]
     fn only_columns_of_text_keep_every_digit() {
         let digits = |data_type: &str| {
-            SqliteWriteDialect.decimal_digits(&ColumnMeta { data_type: data_type.into(), ..ColumnMeta::default() })
+            SqliteWriteDialect.decimal_digits(&ColumnMeta {
+                data_type: data_type.into(),
+                ..ColumnMeta::default()
+            })
         };
-        assert_eq!((digits("numeric"), digits("double"), digits("text"), digits("")), (Some(15), Some(15), None, None));
+        assert_eq!(
+            (
+                digits("numeric"),
+                digits("double"),
+                digits("text"),
+                digits("")
+            ),
+            (Some(15), Some(15), None, None)
+        );
     }
 }

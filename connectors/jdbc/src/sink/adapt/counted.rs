@@ -55,21 +55,38 @@ pub(super) fn counted(
     time: &TimeRules,
 ) -> Result<(Schema, Value), &'static str> {
     let told = |meaning, name: &str, why| {
-        let schema = Schema { name: Some(Arc::from(name)), ..Schema::of(SchemaType::String) };
-        debezium::text(meaning, &Value::I64(n), time).map(|text| (schema, text)).ok_or(why)
+        let schema = Schema {
+            name: Some(Arc::from(name)),
+            ..Schema::of(SchemaType::String)
+        };
+        debezium::text(meaning, &Value::I64(n), time)
+            .map(|text| (schema, text))
+            .ok_or(why)
     };
     let is_fine = column.fraction.unwrap_or(USUAL_DIGITS) > MILLI_DIGITS;
     match read {
         ValueDecoding::Date(_) if !DAYS.contains(&n) => Err(NO_DAYS),
         ValueDecoding::Date(_) if debezium => told(DebeziumType::Day, DATE, NO_DAYS),
-        ValueDecoding::Date(_) => i32::try_from(n).map(|days| (Schema::date(), Value::I32(days))).map_err(|_| NO_DAYS),
-        ValueDecoding::Time(_) if debezium => told(DebeziumType::OfDay(of_day(n).ok_or(UNCLEAR)?), TIME, UNCLEAR),
+        ValueDecoding::Date(_) => i32::try_from(n)
+            .map(|days| (Schema::date(), Value::I32(days)))
+            .map_err(|_| NO_DAYS),
+        ValueDecoding::Time(_) if debezium => told(
+            DebeziumType::OfDay(of_day(n).ok_or(UNCLEAR)?),
+            TIME,
+            UNCLEAR,
+        ),
         ValueDecoding::Time(_) if !(0..DAY_MILLIS).contains(&n) => Err(NO_TIME),
-        ValueDecoding::Time(_) => {
-            i32::try_from(n).map(|millis| (Schema::time(), Value::I32(millis))).map_err(|_| NO_TIME)
+        ValueDecoding::Time(_) => i32::try_from(n)
+            .map(|millis| (Schema::time(), Value::I32(millis)))
+            .map_err(|_| NO_TIME),
+        _ if debezium => told(
+            DebeziumType::Local(moment(n, is_fine).ok_or(UNCLEAR)?),
+            DATE_TIME,
+            UNCLEAR,
+        ),
+        _ if MOMENTS.contains(&n) && !SECONDS.contains(&n) => {
+            Ok((Schema::timestamp(), Value::I64(n)))
         }
-        _ if debezium => told(DebeziumType::Local(moment(n, is_fine).ok_or(UNCLEAR)?), DATE_TIME, UNCLEAR),
-        _ if MOMENTS.contains(&n) && !SECONDS.contains(&n) => Ok((Schema::timestamp(), Value::I64(n))),
         _ => Err(NO_MOMENT),
     }
 }
@@ -87,7 +104,9 @@ fn moment(n: i64, is_fine: bool) -> Option<i64> {
         n if !is_fine => MOMENTS.contains(&n).then_some(MILLIS),
         n if CLEAR_MILLIS.contains(&n.unsigned_abs()) => Some(MILLIS),
         n if MOMENTS.contains(&n) => None,
-        n => MOMENTS.contains(&n.div_euclid(MICROS / MILLIS)).then_some(MICROS),
+        n => MOMENTS
+            .contains(&n.div_euclid(MICROS / MILLIS))
+            .then_some(MICROS),
     }
 }
 
@@ -116,7 +135,12 @@ mod tests {
         ] {
             assert_eq!(moment(n, fine), want, "{n} {fine}");
         }
-        for (n, want) in [(0, Some(MICROS)), (3_600_000_000, Some(MICROS)), (3_600_000, None), (1, None)] {
+        for (n, want) in [
+            (0, Some(MICROS)),
+            (3_600_000_000, Some(MICROS)),
+            (3_600_000, None),
+            (1, None),
+        ] {
             assert_eq!(of_day(n), want, "{n}");
         }
     }

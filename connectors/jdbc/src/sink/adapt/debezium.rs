@@ -54,30 +54,51 @@ pub fn meaning(schema: &Schema) -> Option<(DebeziumType, Schema)> {
         ("time.IsoTime", SchemaType::String) => (DebeziumType::ZonedOfDay, TIME),
         ("time.IsoTimestamp", SchemaType::String) => (DebeziumType::Iso, DATE_TIME),
         ("time.ZonedTimestamp", SchemaType::String) => (DebeziumType::Zoned, DATE_TIME),
-        ("data.Json", SchemaType::String) => return Some((DebeziumType::Same, json_schema(nullable(schema)))),
+        ("data.Json", SchemaType::String) => {
+            return Some((DebeziumType::Same, json_schema(nullable(schema))));
+        }
         ("data.VariableScaleDecimal", SchemaType::Struct) => {
-            return Some((DebeziumType::Number, Schema::of(SchemaType::String).optional(nullable(schema))));
+            return Some((
+                DebeziumType::Number,
+                Schema::of(SchemaType::String).optional(nullable(schema)),
+            ));
         }
         _ => return None,
     };
-    let text = Schema { name: Some(Arc::from(to)), ..Schema::of(SchemaType::String) };
+    let text = Schema {
+        name: Some(Arc::from(to)),
+        ..Schema::of(SchemaType::String)
+    };
     Some((meaning, text.optional(nullable(schema))))
 }
 
 /// The same for the innermost items of lists.
 pub fn items(list: &Schema) -> Option<(DebeziumType, Schema)> {
-    let of = list.values.as_deref().filter(|_| list.ty == SchemaType::Array)?;
+    let of = list
+        .values
+        .as_deref()
+        .filter(|_| list.ty == SchemaType::Array)?;
     let (meaning, to) = meaning(of).or_else(|| items(of))?;
-    Some((meaning, Schema { values: Some(Arc::new(to)), ..list.clone() }))
+    Some((
+        meaning,
+        Schema {
+            values: Some(Arc::new(to)),
+            ..list.clone()
+        },
+    ))
 }
 
 /// SQL's text of each item, see [`text`].
 pub fn texts(meaning: DebeziumType, list: &Value, time: &TimeRules) -> Option<Value> {
     match list {
         Value::Null => Some(Value::Null),
-        Value::Array(items) => {
-            Some(Value::Array(items.iter().map(|item| texts(meaning, item, time)).collect::<Option<Vec<_>>>()?.into()))
-        }
+        Value::Array(items) => Some(Value::Array(
+            items
+                .iter()
+                .map(|item| texts(meaning, item, time))
+                .collect::<Option<Vec<_>>>()?
+                .into(),
+        )),
         item => text(meaning, item, time),
     }
 }
@@ -96,7 +117,11 @@ pub fn moment(schema: &Schema) -> Option<(DebeziumType, What)> {
 
 /// Microseconds of so many units.
 pub fn micros(units: i64, per_second: i64) -> i64 {
-    if per_second > MICROS { units.div_euclid(per_second / MICROS) } else { units.saturating_mul(MICROS / per_second) }
+    if per_second > MICROS {
+        units.div_euclid(per_second / MICROS)
+    } else {
+        units.saturating_mul(MICROS / per_second)
+    }
 }
 
 /// Units a second of a span of time.
@@ -114,22 +139,33 @@ fn nullable(schema: &Schema) -> bool {
 
 /// SQL's text of a value. `None`: it is not what its schema says.
 pub fn text(meaning: DebeziumType, value: &Value, time: &TimeRules) -> Option<Value> {
-    let as_is =
-        TimeRules { date_in_utc: true, zone: crate::zone::JdbcTimeZone::default(), julian: false, ..time.clone() };
+    let as_is = TimeRules {
+        date_in_utc: true,
+        zone: crate::zone::JdbcTimeZone::default(),
+        julian: false,
+        ..time.clone()
+    };
     let text = match (meaning, value, value.as_i64()) {
         (DebeziumType::Day, _, Some(days)) => as_is.date(days),
         // MariaDB's reach beyond a day, in both directions
         (DebeziumType::OfDay(per_second), _, Some(units)) => clock(micros(units, per_second)),
-        (DebeziumType::Local(per_second), _, Some(units)) => as_is.timestamp(micros(units, per_second), MICROS),
+        (DebeziumType::Local(per_second), _, Some(units)) => {
+            as_is.timestamp(micros(units, per_second), MICROS)
+        }
         (DebeziumType::Zoned, Value::Text(iso), _) => match parse_instant(iso, MICROS) {
             Some(instant) => time.timestamp(instant, MICROS),
             None => iso.to_string(),
         },
-        (DebeziumType::Iso, Value::Text(iso), _) => iso.trim_end_matches(['Z', 'z']).replace('T', " "),
-        (DebeziumType::ZonedOfDay, Value::Text(iso), _) => iso.split(['Z', '+', '-']).next()?.to_owned(),
+        (DebeziumType::Iso, Value::Text(iso), _) => {
+            iso.trim_end_matches(['Z', 'z']).replace('T', " ")
+        }
+        (DebeziumType::ZonedOfDay, Value::Text(iso), _) => {
+            iso.split(['Z', '+', '-']).next()?.to_owned()
+        }
         (DebeziumType::Number, Value::Struct(members), _) => match members.as_ref() {
             [scale, Value::Bytes(unscaled)] => {
-                let number = Decimal::from_be_bytes(unscaled, i32::try_from(scale.as_i64()?).ok()?)?;
+                let number =
+                    Decimal::from_be_bytes(unscaled, i32::try_from(scale.as_i64()?).ok()?)?;
                 Some(number).filter(Decimal::has_usual_scale)?.to_string()
             }
             _ => return None,
@@ -151,15 +187,43 @@ mod tests {
 
     #[test]
     fn debeziums_numbers_are_dates_and_times() {
-        let config = Config::from([("connection.url", "jdbc:mariadb://h/d"), ("db.timezone", "Asia/Kolkata")]);
+        let config = Config::from([
+            ("connection.url", "jdbc:mariadb://h/d"),
+            ("db.timezone", "Asia/Kolkata"),
+        ]);
         let time = SinkConfig::read(&config).unwrap().time;
         for (name, ty, value, want) in [
             ("time.Date", SchemaType::Int32, Value::I32(1), "1970-01-02"),
-            ("time.Time", SchemaType::Int32, Value::I32(1), "00:00:00.001000"),
-            ("time.MicroTime", SchemaType::Int64, Value::I64(3_600_000_001), "01:00:00.000001"),
-            ("time.Timestamp", SchemaType::Int64, Value::I64(1_700_000_000_123), "2023-11-14 22:13:20.123000"),
-            ("time.MicroTimestamp", SchemaType::Int64, Value::I64(-1), "1969-12-31 23:59:59.999999"),
-            ("time.NanoTimestamp", SchemaType::Int64, Value::I64(1_999), "1970-01-01 00:00:00.000001"),
+            (
+                "time.Time",
+                SchemaType::Int32,
+                Value::I32(1),
+                "00:00:00.001000",
+            ),
+            (
+                "time.MicroTime",
+                SchemaType::Int64,
+                Value::I64(3_600_000_001),
+                "01:00:00.000001",
+            ),
+            (
+                "time.Timestamp",
+                SchemaType::Int64,
+                Value::I64(1_700_000_000_123),
+                "2023-11-14 22:13:20.123000",
+            ),
+            (
+                "time.MicroTimestamp",
+                SchemaType::Int64,
+                Value::I64(-1),
+                "1969-12-31 23:59:59.999999",
+            ),
+            (
+                "time.NanoTimestamp",
+                SchemaType::Int64,
+                Value::I64(1_999),
+                "1970-01-01 00:00:00.000001",
+            ),
             // an instant, in the zone that date-times are written in
             (
                 "time.ZonedTimestamp",
@@ -167,19 +231,41 @@ mod tests {
                 Value::Text("2023-11-14T22:13:20Z".into()),
                 "2023-11-15 03:43:20.000000",
             ),
-            ("time.MicroTime", SchemaType::Int64, Value::I64(-90_000_000_000), "-25:00:00.000000"),
-            ("time.IsoDate", SchemaType::String, Value::Text("2024-02-29Z".into()), "2024-02-29"),
+            (
+                "time.MicroTime",
+                SchemaType::Int64,
+                Value::I64(-90_000_000_000),
+                "-25:00:00.000000",
+            ),
+            (
+                "time.IsoDate",
+                SchemaType::String,
+                Value::Text("2024-02-29Z".into()),
+                "2024-02-29",
+            ),
             (
                 "time.IsoTimestamp",
                 SchemaType::String,
                 Value::Text("2024-02-29T10:20:30Z".into()),
                 "2024-02-29 10:20:30",
             ),
-            ("time.ZonedTime", SchemaType::String, Value::Text("10:00:00.5Z".into()), "10:00:00.5"),
+            (
+                "time.ZonedTime",
+                SchemaType::String,
+                Value::Text("10:00:00.5Z".into()),
+                "10:00:00.5",
+            ),
         ] {
-            let schema = Schema { name: Some(Arc::from(format!("io.debezium.{name}"))), ..Schema::of(ty) };
+            let schema = Schema {
+                name: Some(Arc::from(format!("io.debezium.{name}"))),
+                ..Schema::of(ty)
+            };
             let (meaning, to) = meaning(&schema).unwrap();
-            assert_eq!(text(meaning, &value, &time), Some(Value::Text(want.into())), "{name}");
+            assert_eq!(
+                text(meaning, &value, &time),
+                Some(Value::Text(want.into())),
+                "{name}"
+            );
             assert_eq!(to.ty, SchemaType::String);
         }
         assert!(meaning(&Schema::of(SchemaType::Int64)).is_none());

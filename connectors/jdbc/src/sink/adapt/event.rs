@@ -24,7 +24,9 @@ impl PlainEvent<'_> {
 /// What a value is, if it is a change event: it has a letter of Debezium's in `op`, objects or null in `before` and `after`,
 /// and in `source` an object that names the connector.
 pub(super) fn of(value: &Value) -> Option<PlainEvent<'_>> {
-    let Value::Map(members) = value else { return None };
+    let Value::Map(members) = value else {
+        return None;
+    };
     let (mut op, mut after, mut has_states, mut has_source) = (None, &Value::Null, false, false);
     for (name, value) in members {
         match (name.as_str()?, value) {
@@ -55,9 +57,15 @@ pub(super) fn fate(op: &str, row: &Value, rules: &AdaptRules) -> Result<Option<A
     Ok(match op {
         "d" if rules.deletes => None,
         "d" | "m" => Some(Adapted::Skip),
-        "t" => Some(if rules.truncates { Adapted::Truncate } else { Adapted::Skip }),
+        "t" => Some(if rules.truncates {
+            Adapted::Truncate
+        } else {
+            Adapted::Skip
+        }),
         _ if row.is_null() => {
-            return Err(Error::record("the change event has no row after the change (its field after is null)"));
+            return Err(Error::record(
+                "the change event has no row after the change (its field after is null)",
+            ));
         }
         _ => None,
     })
@@ -67,7 +75,9 @@ impl Adapter {
     /// The change event that a record without a schema is.
     pub(super) fn plain_event<'a>(&self, record: &'a SinkRecord) -> Option<PlainEvent<'a>> {
         let value = &record.record.value;
-        (self.rules.unwrap && value.schema.is_none()).then(|| of(&value.value)).flatten()
+        (self.rules.unwrap && value.schema.is_none())
+            .then(|| of(&value.value))
+            .flatten()
     }
 
     /// What becomes of a change event without a schema whatever its table is like. `None`: the table decides, or it is none.
@@ -79,8 +89,13 @@ impl Adapter {
     /// What becomes of a record without a schema whose table is not there: it holds no row that could be deleted, and is
     /// not made for others.
     pub fn without_table(&self, record: &SinkRecord) -> Adapted {
-        let deletes = record.record.value.value.is_null() || self.plain_event(record).is_some_and(|e| e.is_deletion());
-        if deletes { Adapted::Skip } else { Adapted::Same }
+        let deletes = record.record.value.value.is_null()
+            || self.plain_event(record).is_some_and(|e| e.is_deletion());
+        if deletes {
+            Adapted::Skip
+        } else {
+            Adapted::Same
+        }
     }
 }
 
@@ -91,7 +106,12 @@ mod tests {
     use super::of;
 
     fn object(members: &[(&str, Value)]) -> Value {
-        Value::Map(members.iter().map(|(name, value)| (text(name), value.clone())).collect())
+        Value::Map(
+            members
+                .iter()
+                .map(|(name, value)| (text(name), value.clone()))
+                .collect(),
+        )
     }
 
     fn text(text: &str) -> Value {
@@ -100,10 +120,23 @@ mod tests {
 
     #[test]
     fn an_event_is_known_by_its_members() {
-        let (row, source) = (object(&[("id", Value::I64(1))]), object(&[("connector", text("mysql"))]));
-        let event = |op: &str| vec![("op", text(op)), ("after", row.clone()), ("source", source.clone())];
+        let (row, source) = (
+            object(&[("id", Value::I64(1))]),
+            object(&[("connector", text("mysql"))]),
+        );
+        let event = |op: &str| {
+            vec![
+                ("op", text(op)),
+                ("after", row.clone()),
+                ("source", source.clone()),
+            ]
+        };
         for op in ["c", "u", "r", "d", "t", "m"] {
-            assert_eq!(of(&object(&event(op))).map(|event| event.is_deletion()), Some(op == "d"), "{op}");
+            assert_eq!(
+                of(&object(&event(op))).map(|event| event.is_deletion()),
+                Some(op == "d"),
+                "{op}"
+            );
         }
         let with = |name: &'static str, value: Value| {
             let mut members = event("c");
@@ -111,9 +144,17 @@ mod tests {
             members.push((name, value));
             of(&object(&members)).is_some()
         };
-        assert!(with("before", Value::Null) && with("ts_ms", Value::I64(1)) && with("after", Value::Null));
+        assert!(
+            with("before", Value::Null)
+                && with("ts_ms", Value::I64(1))
+                && with("after", Value::Null)
+        );
         assert!(!with("op", text("x")) && !with("op", Value::I64(1)) && !with("after", text("{}")));
-        assert!(!with("source", text("mysql")) && !with("source", object(&[])) && !with("before", Value::I64(1)));
+        assert!(
+            !with("source", text("mysql"))
+                && !with("source", object(&[]))
+                && !with("before", Value::I64(1))
+        );
         // a row with columns of these names
         assert!(of(&object(&[("op", text("c")), ("source", text("web"))])).is_none());
         assert!(of(&object(&[("op", text("c")), ("source", source)])).is_none());

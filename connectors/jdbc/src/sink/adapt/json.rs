@@ -24,7 +24,9 @@ pub fn text(value: &Value, schema: Option<&Schema>) -> Result<String> {
 
 fn write(value: &Value, schema: Option<&Schema>, out: &mut String) -> Result<()> {
     if out.len() > MAX_JSON {
-        return Err(Error::record(format!("a nested value is longer than {MAX_JSON} bytes as JSON (MAX_JSON)")));
+        return Err(Error::record(format!(
+            "a nested value is longer than {MAX_JSON} bytes as JSON (MAX_JSON)"
+        )));
     }
     let inner = || schema.and_then(|schema| schema.values.as_deref());
     if let (Some(schema), Some(number)) = (schema, value.as_i64())
@@ -51,24 +53,37 @@ fn write(value: &Value, schema: Option<&Schema>, out: &mut String) -> Result<()>
             Ok(())
         }
         Value::Bytes(bytes) => write!(out, "\"{}\"", STANDARD.encode(bytes)),
-        Value::Array(items) => return list('[', ']', items.iter(), out, |item, out| write(item, inner(), out)),
+        Value::Array(items) => {
+            return list('[', ']', items.iter(), out, |item, out| {
+                write(item, inner(), out)
+            });
+        }
         Value::Map(entries) => {
             return list('{', '}', entries.iter(), out, |(key, value), out| {
                 match key {
                     Value::Text(text) => quoted(text, out),
-                    other => quoted(&text(other, schema.and_then(|schema| schema.keys.as_deref()))?, out),
+                    other => quoted(
+                        &text(other, schema.and_then(|schema| schema.keys.as_deref()))?,
+                        out,
+                    ),
                 }
                 out.push(':');
                 write(value, inner(), out)
             });
         }
         Value::Struct(members) => {
-            return list('{', '}', members.iter().enumerate(), out, |(at, member), out| {
-                let field = schema.and_then(|schema| schema.fields.get(at));
-                quoted(field.map_or("", |field| &field.name), out);
-                out.push(':');
-                write(member, field.map(|field| &*field.schema), out)
-            });
+            return list(
+                '{',
+                '}',
+                members.iter().enumerate(),
+                out,
+                |(at, member), out| {
+                    let field = schema.and_then(|schema| schema.fields.get(at));
+                    quoted(field.map_or("", |field| &field.name), out);
+                    out.push(':');
+                    write(member, field.map(|field| &*field.schema), out)
+                },
+            );
         }
     };
     Ok(())
@@ -107,7 +122,10 @@ fn point_in_time(schema: &Schema, number: i64) -> Option<String> {
     match LogicalType::of(schema) {
         LogicalType::Date => Some(utc.date(number)),
         LogicalType::Time => Some(utc.time(number)),
-        LogicalType::Timestamp => Some(format!("{}Z", utc.timestamp(number, 1000).replace(' ', "T"))),
+        LogicalType::Timestamp => Some(format!(
+            "{}Z",
+            utc.timestamp(number, 1000).replace(' ', "T")
+        )),
         LogicalType::Decimal(_) | LogicalType::None => None,
     }
 }

@@ -131,7 +131,11 @@ enum Change {
 impl Adapter {
     /// By these rules.
     pub fn new(rules: AdaptRules) -> Self {
-        Self { rules, recipes: Vec::new(), plain: Vec::new() }
+        Self {
+            rules,
+            recipes: Vec::new(),
+            plain: Vec::new(),
+        }
     }
 
     /// What becomes of a record. Errors: `Record`.
@@ -139,18 +143,31 @@ impl Adapter {
         let value = &record.record.value;
         if value.value.is_null() {
             let ignored = self.rules.ignore_tombstones && !self.rules.deletes;
-            return Ok(if ignored { Adapted::Skip } else { Adapted::Same });
+            return Ok(if ignored {
+                Adapted::Skip
+            } else {
+                Adapted::Same
+            });
         }
-        let Some(schema) = value.schema.as_ref().filter(|schema| schema.ty == SchemaType::Struct) else {
+        let Some(schema) = value
+            .schema
+            .as_ref()
+            .filter(|schema| schema.ty == SchemaType::Struct)
+        else {
             return Ok(Adapted::Same);
         };
-        let at = match self.recipes.iter().position(|(known, _)| Arc::ptr_eq(known, schema)) {
+        let at = match self
+            .recipes
+            .iter()
+            .position(|(known, _)| Arc::ptr_eq(known, schema))
+        {
             Some(at) => at,
             None => {
                 if self.recipes.len() == RECENT {
                     self.recipes.remove(0);
                 }
-                self.recipes.push((Arc::clone(schema), recipe(&self.rules, schema)?));
+                self.recipes
+                    .push((Arc::clone(schema), recipe(&self.rules, schema)?));
                 self.recipes.len() - 1
             }
         };
@@ -177,7 +194,11 @@ impl Recipe {
         if deleted && !rules.deletes {
             return Ok(Adapted::Skip);
         }
-        let lacking = if deleted { Vec::new() } else { self.lacking(row, rules) };
+        let lacking = if deleted {
+            Vec::new()
+        } else {
+            self.lacking(row, rules)
+        };
         if lacking.is_empty() && !deleted && self.event.is_none() && self.parts.is_none() {
             return Ok(Adapted::Same);
         }
@@ -191,24 +212,35 @@ impl Recipe {
             }
             Some(parts) => {
                 let kept = (0..parts.len()).filter(has);
-                Value::Struct(kept.map(|at| parts[at].of(row, rules)).collect::<Result<Vec<_>>>()?.into())
+                Value::Struct(
+                    kept.map(|at| parts[at].of(row, rules))
+                        .collect::<Result<Vec<_>>>()?
+                        .into(),
+                )
             }
         };
         let schema = match lacking.is_empty() {
             true => Arc::clone(&self.schema),
             false => self.shortened.without(&self.schema, lacking),
         };
-        Ok(Adapted::Changed(Box::new(with_value(record, Datum::new(schema, value)))))
+        Ok(Adapted::Changed(Box::new(with_value(
+            record,
+            Datum::new(schema, value),
+        ))))
     }
 
     /// Numbers of the columns whose values the event does not have.
     fn lacking(&self, row: &Value, rules: &AdaptRules) -> Vec<usize> {
-        let Some(placeholder) = rules.placeholder.as_deref().filter(|_| self.may_lack) else { return Vec::new() };
+        let Some(placeholder) = rules.placeholder.as_deref().filter(|_| self.may_lack) else {
+            return Vec::new();
+        };
         let value = |at: usize| match &self.parts {
             None => member(row, at),
             Some(parts) => parts[at].value(row),
         };
-        (0..self.schema.fields.len()).filter(|at| unavailable::is(value(*at), placeholder)).collect()
+        (0..self.schema.fields.len())
+            .filter(|at| unavailable::is(value(*at), placeholder))
+            .collect()
     }
 }
 
@@ -221,9 +253,15 @@ impl AdaptedPart {
         match (&self.change, self.value(row)) {
             (_, Value::Null) => Ok(Value::Null),
             (Change::Nothing, value) => Ok(value.clone()),
-            (Change::Json(schema), value) => Ok(Value::Text(json::text(value, Some(schema))?.into())),
-            (Change::Meaning(meaning), value) => debezium::text(*meaning, value, &rules.time).ok_or_else(not_as_named),
-            (Change::Items(meaning), value) => debezium::texts(*meaning, value, &rules.time).ok_or_else(not_as_named),
+            (Change::Json(schema), value) => {
+                Ok(Value::Text(json::text(value, Some(schema))?.into()))
+            }
+            (Change::Meaning(meaning), value) => {
+                debezium::text(*meaning, value, &rules.time).ok_or_else(not_as_named)
+            }
+            (Change::Items(meaning), value) => {
+                debezium::texts(*meaning, value, &rules.time).ok_or_else(not_as_named)
+            }
         }
     }
 }
@@ -234,10 +272,27 @@ fn not_as_named() -> Error {
 
 /// The same record with another value.
 fn with_value(record: &SinkRecord, value: Datum) -> SinkRecord {
-    let Record { topic, partition, key, timestamp_ms, headers, .. } = &record.record;
+    let Record {
+        topic,
+        partition,
+        key,
+        timestamp_ms,
+        headers,
+        ..
+    } = &record.record;
     let (topic, key, headers) = (Arc::clone(topic), key.clone(), headers.clone());
-    let record_of = Record { topic, partition: *partition, key, value, timestamp_ms: *timestamp_ms, headers };
-    SinkRecord { record: record_of, at: record.at.clone() }
+    let record_of = Record {
+        topic,
+        partition: *partition,
+        key,
+        value,
+        timestamp_ms: *timestamp_ms,
+        headers,
+    };
+    SinkRecord {
+        record: record_of,
+        at: record.at.clone(),
+    }
 }
 
 fn member(of: &Value, at: usize) -> &Value {
@@ -266,31 +321,70 @@ fn recipe(rules: &AdaptRules, schema: &Arc<Schema>) -> Result<Option<Recipe>> {
     let row = event.map_or(schema, |event| &schema.fields[event.after].schema);
     let mark = rules.marker.as_ref().and_then(|name| row.field_index(name));
     let understood = rules.debezium || event.is_some();
-    let mut columns = ColumnConversions { rules, understood, fields: Vec::new(), parts: Vec::new() };
-    for (at, field) in row.fields.iter().enumerate().filter(|(at, _)| mark != Some(*at)) {
+    let mut columns = ColumnConversions {
+        rules,
+        understood,
+        fields: Vec::new(),
+        parts: Vec::new(),
+    };
+    for (at, field) in row
+        .fields
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| mark != Some(*at))
+    {
         columns.add(Arc::clone(&field.name), vec![at], Arc::clone(&field.schema))?;
     }
     let ColumnConversions { fields, parts, .. } = columns;
-    let same =
-        mark.is_none() && parts.iter().all(|part| part.path.len() == 1 && matches!(part.change, Change::Nothing));
+    let same = mark.is_none()
+        && parts
+            .iter()
+            .all(|part| part.path.len() == 1 && matches!(part.change, Change::Nothing));
     // rows of change events keep the name of their schema when they are taken out of them
-    let of_event = understood || row.name.as_deref().is_some_and(|name| name.ends_with(".Value"));
-    let may_lack =
-        of_event && rules.placeholder.is_some() && row.fields.iter().any(|field| unavailable::may_be(&field.schema));
+    let of_event = understood
+        || row
+            .name
+            .as_deref()
+            .is_some_and(|name| name.ends_with(".Value"));
+    let may_lack = of_event
+        && rules.placeholder.is_some()
+        && row
+            .fields
+            .iter()
+            .any(|field| unavailable::may_be(&field.schema));
     if same && event.is_none() && !may_lack {
         return Ok(None);
     }
-    let schema = Schema { optional: false, fields: fields.into(), ..Schema::clone(row) };
-    let (schema, parts, shortened) = (Arc::new(schema), (!same).then_some(parts), ReducedSchemas::default());
-    Ok(Some(Recipe { event, mark, schema, parts, may_lack, shortened }))
+    let schema = Schema {
+        optional: false,
+        fields: fields.into(),
+        ..Schema::clone(row)
+    };
+    let (schema, parts, shortened) = (
+        Arc::new(schema),
+        (!same).then_some(parts),
+        ReducedSchemas::default(),
+    );
+    Ok(Some(Recipe {
+        event,
+        mark,
+        schema,
+        parts,
+        may_lack,
+        shortened,
+    }))
 }
 
 /// Where a change event's schema has its parts; `None` for one that is no change event's.
 fn event(schema: &Schema) -> Option<Event> {
-    let named = schema.name.as_deref().is_some_and(|name| name == "Envelope" || name.ends_with(".Envelope"));
+    let named = schema
+        .name
+        .as_deref()
+        .is_some_and(|name| name == "Envelope" || name.ends_with(".Envelope"));
     let (op, after) = (schema.field_index("op")?, schema.field_index("after")?);
     let has_row = schema.fields[after].schema.ty == SchemaType::Struct;
-    (named && has_row && schema.fields[op].schema.ty == SchemaType::String).then_some(Event { op, after })
+    (named && has_row && schema.fields[op].schema.ty == SchemaType::String)
+        .then_some(Event { op, after })
 }
 
 /// Columns as they are found.
@@ -305,24 +399,40 @@ struct ColumnConversions<'a> {
 impl ColumnConversions<'_> {
     /// Adds the columns of one member.
     fn add(&mut self, name: Arc<str>, path: Vec<usize>, schema: Arc<Schema>) -> Result<()> {
-        if let Some((meaning, to)) =
-            Some(&schema).filter(|_| self.understood).and_then(|schema| debezium::meaning(schema))
+        if let Some((meaning, to)) = Some(&schema)
+            .filter(|_| self.understood)
+            .and_then(|schema| debezium::meaning(schema))
         {
-            self.fields.push(Field { name, schema: Arc::new(to) });
-            self.parts.push(AdaptedPart { path, change: Change::Meaning(meaning) });
+            self.fields.push(Field {
+                name,
+                schema: Arc::new(to),
+            });
+            self.parts.push(AdaptedPart {
+                path,
+                change: Change::Meaning(meaning),
+            });
             return Ok(());
         }
-        if let Some((meaning, to)) =
-            Some(&schema).filter(|_| self.understood && self.rules.lists).and_then(|schema| debezium::items(schema))
+        if let Some((meaning, to)) = Some(&schema)
+            .filter(|_| self.understood && self.rules.lists)
+            .and_then(|schema| debezium::items(schema))
         {
-            self.fields.push(Field { name, schema: Arc::new(to) });
-            self.parts.push(AdaptedPart { path, change: Change::Items(meaning) });
+            self.fields.push(Field {
+                name,
+                schema: Arc::new(to),
+            });
+            self.parts.push(AdaptedPart {
+                path,
+                change: Change::Items(meaning),
+            });
             return Ok(());
         }
         let nested = self.rules.nested;
         let as_json = match schema.ty {
             _ if nested == Nested::Fail => false,
-            SchemaType::Struct if nested == Nested::Flatten => return self.flatten(&name, &path, &schema),
+            SchemaType::Struct if nested == Nested::Flatten => {
+                return self.flatten(&name, &path, &schema);
+            }
             SchemaType::Struct | SchemaType::Map => true,
             SchemaType::Array => !self.rules.lists || !is_plain_list(&schema),
             _ => false,
@@ -355,12 +465,17 @@ fn short_enough(name: &str) -> Result<()> {
     if name.len() <= MAX_NAME {
         return Ok(());
     }
-    Err(Error::record(format!("the name of a flattened column has more than {MAX_NAME} bytes (MAX_NAME)")))
+    Err(Error::record(format!(
+        "the name of a flattened column has more than {MAX_NAME} bytes (MAX_NAME)"
+    )))
 }
 
 /// The schema of a column that holds JSON.
 fn json_schema(optional: bool) -> Schema {
-    Schema { name: Some(Arc::from(JSON)), ..Schema::of(SchemaType::String).optional(optional) }
+    Schema {
+        name: Some(Arc::from(JSON)),
+        ..Schema::of(SchemaType::String).optional(optional)
+    }
 }
 
 /// Whether the innermost items of a list are single values.

@@ -9,7 +9,9 @@ use connector_api::{Datum, Decimal, Error, Field, Result, Schema, SchemaType, Si
 use super::super::config::TimeRules;
 use super::super::time::parse_instant;
 use super::counted::counted;
-use super::{Adapted, Adapter, Nested, RECENT, json, json_schema, short_enough, unavailable, with_value};
+use super::{
+    Adapted, Adapter, Nested, RECENT, json, json_schema, short_enough, unavailable, with_value,
+};
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::column_type::TargetColumnType;
 use crate::dialect::read::{ReadOptions, ValueDecoding};
@@ -40,7 +42,10 @@ impl Adapter {
     /// Whether a record has an object without a schema as its value, or deletes by a key without one.
     pub fn is_plain(&self, record: &SinkRecord) -> bool {
         let (key, value) = (&record.record.key, &record.record.value);
-        let deletes = self.rules.deletes && value.value.is_null() && key.schema.is_none() && !key.value.is_null();
+        let deletes = self.rules.deletes
+            && value.value.is_null()
+            && key.schema.is_none()
+            && !key.value.is_null();
         value.schema.is_none() && matches!(value.value, Value::Map(_)) || deletes
     }
 
@@ -50,17 +55,33 @@ impl Adapter {
         let event = self.plain_event(record);
         let row = event.map_or(&value.value, |event| event.after);
         let marked = |(name, value): &(Value, Value)| {
-            name.as_str().is_some_and(|name| self.rules.marker.as_deref() == Some(name)) && super::is_marked(value)
+            name.as_str()
+                .is_some_and(|name| self.rules.marker.as_deref() == Some(name))
+                && super::is_marked(value)
         };
         let deleted = event.is_some_and(|event| event.is_deletion())
             || matches!(row, Value::Map(members) if members.iter().any(marked));
         let debezium = self.rules.debezium || event.is_some();
         let placeholder = self.rules.placeholder.clone().filter(|_| debezium);
-        let source = Origin { target, debezium, placeholder: placeholder.as_deref() };
-        let value = if row.is_null() || deleted { Datum::NONE } else { self.matched(source, row)? };
+        let source = Origin {
+            target,
+            debezium,
+            placeholder: placeholder.as_deref(),
+        };
+        let value = if row.is_null() || deleted {
+            Datum::NONE
+        } else {
+            self.matched(source, row)?
+        };
         let mut changed = with_value(record, value);
         if key.schema.is_none() && !key.value.is_null() {
-            changed.record.key = self.matched(Origin { placeholder: None, ..source }, &key.value)?;
+            changed.record.key = self.matched(
+                Origin {
+                    placeholder: None,
+                    ..source
+                },
+                &key.value,
+            )?;
         }
         Ok(Adapted::Changed(Box::new(changed)))
     }
@@ -72,7 +93,13 @@ impl Adapter {
         };
         let (mut fields, mut values) = (Vec::new(), Vec::new());
         for (name, value) in members {
-            self.member(source, name.as_str().unwrap_or_default(), value, &mut fields, &mut values)?;
+            self.member(
+                source,
+                name.as_str().unwrap_or_default(),
+                value,
+                &mut fields,
+                &mut values,
+            )?;
         }
         let schema = self.kept(Schema::structure(None, fields));
         Ok(Datum::new(schema, Value::Struct(values.into())))
@@ -93,7 +120,11 @@ impl Adapter {
         let column = source.target.table.column(name);
         if let (Value::Map(members), Nested::Flatten, None) = (value, self.rules.nested, column) {
             for (inner, value) in members {
-                let name = format!("{name}{}{}", self.rules.delimiter, inner.as_str().unwrap_or_default());
+                let name = format!(
+                    "{name}{}{}",
+                    self.rules.delimiter,
+                    inner.as_str().unwrap_or_default()
+                );
                 short_enough(&name)?;
                 self.member(source, &name, value, fields, values)?;
             }
@@ -103,9 +134,10 @@ impl Adapter {
             // nothing is known of it, and nothing is lost
             (None, Value::Null) => return Ok(()),
             (Some(column), value) => self.fitted(source, (name, column), value)?,
-            (None, Value::Map(_) | Value::Array(_)) if self.rules.nested != Nested::Fail => {
-                (json_schema(true), Value::Text(json::text(value, None)?.into()))
-            }
+            (None, Value::Map(_) | Value::Array(_)) if self.rules.nested != Nested::Fail => (
+                json_schema(true),
+                Value::Text(json::text(value, None)?.into()),
+            ),
             (None, value) => (Schema::of(type_of(value)), value.clone()),
         };
         fields.push(Field::new(name, schema.optional(true)));
@@ -116,14 +148,24 @@ impl Adapter {
     /// The value as the column takes it, with its schema.
     fn fitted(
         &self,
-        Origin { target, debezium, .. }: Origin<'_>,
+        Origin {
+            target, debezium, ..
+        }: Origin<'_>,
         (name, column): (&str, &ColumnMeta),
         value: &Value,
     ) -> Result<(Schema, Value)> {
-        let read = target.writing.dialect().read_column(column, &ReadOptions::default()).read;
+        let read = target
+            .writing
+            .dialect()
+            .read_column(column, &ReadOptions::default())
+            .read;
         let wrong = || {
             let ty = &column.column_type;
-            Error::record(format!("column {}: a JSON {} does not fit type {ty}", column.name, json_type(value)))
+            Error::record(format!(
+                "column {}: a JSON {} does not fit type {ty}",
+                column.name,
+                json_type(value)
+            ))
         };
         let plain = |value: Value| (Schema::of(type_of(&value)), value);
         let text = |text: String| (Schema::of(SchemaType::String), Value::Text(text.into()));
@@ -131,11 +173,20 @@ impl Adapter {
             (read, Value::Null) => (self.schema_of(&read, column), Value::Null),
             (ValueDecoding::Bool, Value::Bool(_)) => plain(value.clone()),
             (ValueDecoding::Bool, value) => plain(Value::Bool(truth(value).ok_or_else(wrong)?)),
-            (ValueDecoding::Int(_) | ValueDecoding::BitInt | ValueDecoding::YearDate(..), value) => {
+            (
+                ValueDecoding::Int(_) | ValueDecoding::BitInt | ValueDecoding::YearDate(..),
+                value,
+            ) => {
                 match whole(value) {
                     Some(n) => plain(Value::I64(n)),
                     // up to the largest unsigned one
-                    None => text(value.as_str().filter(|t| t.parse::<u64>().is_ok()).ok_or_else(wrong)?.to_owned()),
+                    None => text(
+                        value
+                            .as_str()
+                            .filter(|t| t.parse::<u64>().is_ok())
+                            .ok_or_else(wrong)?
+                            .to_owned(),
+                    ),
                 }
             }
             (ValueDecoding::F32 | ValueDecoding::F64, Value::Text(_))
@@ -143,7 +194,9 @@ impl Adapter {
             {
                 plain(value.clone())
             }
-            (ValueDecoding::F32 | ValueDecoding::F64, value) => plain(Value::F64(float(value).ok_or_else(wrong)?)),
+            (ValueDecoding::F32 | ValueDecoding::F64, value) => {
+                plain(Value::F64(float(value).ok_or_else(wrong)?))
+            }
             (
                 ValueDecoding::Decimal
                 | ValueDecoding::Scaled(_)
@@ -151,30 +204,34 @@ impl Adapter {
                 | ValueDecoding::DecimalF64,
                 value,
             ) => text(digits(value).ok_or_else(wrong)?),
-            (ValueDecoding::Bytes, Value::Text(base64)) => {
-                plain(Value::Bytes(STANDARD.decode(&**base64).map_err(|_| wrong())?.into()))
-            }
+            (ValueDecoding::Bytes, Value::Text(base64)) => plain(Value::Bytes(
+                STANDARD.decode(&**base64).map_err(|_| wrong())?.into(),
+            )),
             // what they count is said by the key
             (
                 ValueDecoding::Date(_) | ValueDecoding::Time(_) | ValueDecoding::Stamp(_),
                 Value::I64(_) | Value::Text(_),
             ) if target.time.fields.contains(name) => plain(value.clone()),
-            (read @ (ValueDecoding::Date(_) | ValueDecoding::Time(_) | ValueDecoding::Stamp(_)), Value::I64(n)) => {
-                counted((column, &read), *n, debezium, target.time)
-                    .map_err(|why| Error::record(format!("column {}: {why}", column.name)))?
-            }
+            (
+                read @ (ValueDecoding::Date(_) | ValueDecoding::Time(_) | ValueDecoding::Stamp(_)),
+                Value::I64(n),
+            ) => counted((column, &read), *n, debezium, target.time)
+                .map_err(|why| Error::record(format!("column {}: {why}", column.name)))?,
             (ValueDecoding::Date(_), Value::Text(iso)) => {
                 text(iso.split(['T', ' ']).next().unwrap_or_default().to_owned())
             }
-            (ValueDecoding::Time(_), Value::Text(iso)) => text(iso.trim_end_matches('Z').to_owned()),
+            (ValueDecoding::Time(_), Value::Text(iso)) => {
+                text(iso.trim_end_matches('Z').to_owned())
+            }
             (ValueDecoding::Stamp(_), Value::Text(iso)) => text(instant(target.time, iso)),
             (ValueDecoding::Text, Value::Text(_)) => plain(value.clone()),
             (ValueDecoding::Text, Value::Array(_)) if column.data_type.starts_with('_') => {
                 (Schema::array(Schema::of(SchemaType::String)), value.clone())
             }
-            (ValueDecoding::Text, Value::Map(_) | Value::Array(_)) if self.holds_json(column) => {
-                (json_schema(true), Value::Text(json::text(value, None)?.into()))
-            }
+            (ValueDecoding::Text, Value::Map(_) | Value::Array(_)) if self.holds_json(column) => (
+                json_schema(true),
+                Value::Text(json::text(value, None)?.into()),
+            ),
             (ValueDecoding::Text, Value::Map(_) | Value::Array(_)) => plain(value.clone()),
             (ValueDecoding::Text, value) => text(json::text(value, None)?),
             _ => return Err(wrong()),
@@ -190,7 +247,9 @@ impl Adapter {
             }
             ValueDecoding::F32 | ValueDecoding::F64 => Schema::of(SchemaType::Float64),
             ValueDecoding::Bytes => Schema::of(SchemaType::Bytes),
-            ValueDecoding::Text if column.data_type.starts_with('_') => Schema::array(Schema::of(SchemaType::String)),
+            ValueDecoding::Text if column.data_type.starts_with('_') => {
+                Schema::array(Schema::of(SchemaType::String))
+            }
             _ => Schema::of(SchemaType::String),
         }
     }
@@ -208,7 +267,9 @@ impl Adapter {
             self.plain.remove(0);
         }
         self.plain.push(Arc::new(schema));
-        self.plain.last().map_or_else(|| Arc::new(Schema::of(SchemaType::String)), Arc::clone)
+        self.plain
+            .last()
+            .map_or_else(|| Arc::new(Schema::of(SchemaType::String)), Arc::clone)
     }
 }
 
@@ -266,7 +327,9 @@ fn float(value: &Value) -> Option<f64> {
 
 fn digits(value: &Value) -> Option<String> {
     match value {
-        Value::Text(text) => Decimal::parse(text.trim()).filter(Decimal::has_usual_scale).map(|n| n.to_string()),
+        Value::Text(text) => Decimal::parse(text.trim())
+            .filter(Decimal::has_usual_scale)
+            .map(|n| n.to_string()),
         Value::Decimal(n) if n.has_usual_scale() => Some(n.to_string()),
         Value::Decimal(_) => None,
         Value::F64(n) if n.is_finite() => Some(n.to_string()),

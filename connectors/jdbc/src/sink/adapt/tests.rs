@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use connector_api::{Config, Datum, Field, Record, Schema, SchemaType, SinkRecord, TopicOffset, Value};
+use connector_api::{
+    Config, Datum, Field, Record, Schema, SchemaType, SinkRecord, TopicOffset, Value,
+};
 
 use super::{Adapted, Adapter, PlainTarget};
 use crate::catalog::{ColumnMeta, TableMeta};
@@ -12,8 +14,13 @@ use crate::sink::config::SinkConfig;
 use crate::url::DatabaseKind;
 
 fn config(pairs: &[(&str, &str)]) -> SinkConfig {
-    let mut config = Config::from([("connection.url", "jdbc:mariadb://h/d"), ("pk.mode", "record_key")]);
-    pairs.iter().for_each(|(key, value)| config.set(*key, *value));
+    let mut config = Config::from([
+        ("connection.url", "jdbc:mariadb://h/d"),
+        ("pk.mode", "record_key"),
+    ]);
+    pairs
+        .iter()
+        .for_each(|(key, value)| config.set(*key, *value));
     SinkConfig::read(&config).unwrap()
 }
 
@@ -24,8 +31,25 @@ fn adapter(pairs: &[(&str, &str)]) -> Adapter {
 fn record(value: Datum) -> SinkRecord {
     let topic: Arc<str> = Arc::from("t");
     let key = Datum::new(Arc::new(Schema::of(SchemaType::Int32)), Value::I32(1));
-    let (at, headers) = (TopicOffset { topic: Arc::clone(&topic), partition: 0, offset: 0 }, Vec::new());
-    SinkRecord { record: Record { topic, partition: Some(0), key, value, timestamp_ms: None, headers }, at }
+    let (at, headers) = (
+        TopicOffset {
+            topic: Arc::clone(&topic),
+            partition: 0,
+            offset: 0,
+        },
+        Vec::new(),
+    );
+    SinkRecord {
+        record: Record {
+            topic,
+            partition: Some(0),
+            key,
+            value,
+            timestamp_ms: None,
+            headers,
+        },
+        at,
+    }
 }
 
 fn text(text: &str) -> Value {
@@ -33,13 +57,27 @@ fn text(text: &str) -> Value {
 }
 
 fn columns(outcome: Adapted) -> Vec<(String, Value)> {
-    let Adapted::Changed(record) = outcome else { panic!("{outcome:?}") };
-    let Datum { schema: Some(schema), value: Value::Struct(values) } = record.record.value else { panic!("no row") };
-    schema.fields.iter().map(|field| field.name.to_string()).zip(values).collect()
+    let Adapted::Changed(record) = outcome else {
+        panic!("{outcome:?}")
+    };
+    let Datum {
+        schema: Some(schema),
+        value: Value::Struct(values),
+    } = record.record.value
+    else {
+        panic!("no row")
+    };
+    schema
+        .fields
+        .iter()
+        .map(|field| field.name.to_string())
+        .zip(values)
+        .collect()
 }
 
 fn event(op: &str, after: Option<i32>) -> SinkRecord {
-    let row = Schema::structure(None, vec![Field::new("id", Schema::of(SchemaType::Int32))]).optional(true);
+    let row = Schema::structure(None, vec![Field::new("id", Schema::of(SchemaType::Int32))])
+        .optional(true);
     let fields = vec![
         Field::new("op", Schema::of(SchemaType::String)),
         Field::new("before", row.clone()),
@@ -47,7 +85,10 @@ fn event(op: &str, after: Option<i32>) -> SinkRecord {
     ];
     let schema = Arc::new(Schema::structure(Some("s.t.Envelope"), fields));
     let state = after.map_or(Value::Null, |id| Value::Struct([Value::I32(id)].into()));
-    record(Datum::new(schema, Value::Struct([text(op), Value::Null, state].into())))
+    record(Datum::new(
+        schema,
+        Value::Struct([text(op), Value::Null, state].into()),
+    ))
 }
 
 #[test]
@@ -78,27 +119,45 @@ fn change_events_are_rows_deletions_or_nothing() {
 
 #[test]
 fn a_mark_deletes_where_rows_are_deleted_and_is_a_column_elsewhere() {
-    let fields =
-        vec![Field::new("id", Schema::of(SchemaType::Int32)), Field::new("__deleted", Schema::of(SchemaType::String))];
+    let fields = vec![
+        Field::new("id", Schema::of(SchemaType::Int32)),
+        Field::new("__deleted", Schema::of(SchemaType::String)),
+    ];
     let schema = Arc::new(Schema::structure(None, fields));
-    let row = |mark: &str| record(Datum::new(Arc::clone(&schema), Value::Struct([Value::I32(1), text(mark)].into())));
+    let row = |mark: &str| {
+        record(Datum::new(
+            Arc::clone(&schema),
+            Value::Struct([Value::I32(1), text(mark)].into()),
+        ))
+    };
     assert_eq!(adapter(&[]).apply(&row("true")).unwrap(), Adapted::Same);
     let mut deleting = adapter(&[("delete.enabled", "true")]);
-    let Adapted::Changed(gone) = deleting.apply(&row("true")).unwrap() else { panic!("not changed") };
+    let Adapted::Changed(gone) = deleting.apply(&row("true")).unwrap() else {
+        panic!("not changed")
+    };
     assert!(gone.record.value.value.is_null());
-    assert_eq!(columns(deleting.apply(&row("false")).unwrap()), [("id".to_owned(), Value::I32(1))]);
+    assert_eq!(
+        columns(deleting.apply(&row("false")).unwrap()),
+        [("id".to_owned(), Value::I32(1))]
+    );
 }
 
 #[test]
 fn nested_values_are_json_or_columns() {
     let inner = Schema::structure(
         None,
-        vec![Field::new("city", Schema::of(SchemaType::String)), Field::new("since", Schema::date())],
+        vec![
+            Field::new("city", Schema::of(SchemaType::String)),
+            Field::new("since", Schema::date()),
+        ],
     );
     let fields = vec![
         Field::new("a", inner.optional(true)),
         Field::new("l", Schema::array(Schema::of(SchemaType::Int32))),
-        Field::new("m", Schema::map(Schema::of(SchemaType::String), Schema::decimal(1))),
+        Field::new(
+            "m",
+            Schema::map(Schema::of(SchemaType::String), Schema::decimal(1)),
+        ),
     ];
     let schema = Arc::new(Schema::structure(None, fields));
     let decimal = Value::Decimal(Box::new(connector_api::Decimal::parse("1.5").unwrap()));
@@ -109,12 +168,23 @@ fn nested_values_are_json_or_columns() {
     ];
     let row = record(Datum::new(schema, Value::Struct(members.into())));
     assert_eq!(adapter(&[]).apply(&row).unwrap(), Adapted::Same);
-    let named =
-        |list: &[(&str, &str)]| list.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect::<Vec<_>>();
+    let named = |list: &[(&str, &str)]| {
+        list.iter()
+            .map(|(name, value)| ((*name).to_owned(), text(value)))
+            .collect::<Vec<_>>()
+    };
     let seen = columns(adapter(&[("nested.mode", "json")]).apply(&row).unwrap());
-    let json = named(&[("a", "{\"city\":\"é\\\"x\",\"since\":\"1970-01-02\"}"), ("l", "[1,2]"), ("m", "{\"k\":1.5}")]);
+    let json = named(&[
+        ("a", "{\"city\":\"é\\\"x\",\"since\":\"1970-01-02\"}"),
+        ("l", "[1,2]"),
+        ("m", "{\"k\":1.5}"),
+    ]);
     assert_eq!(seen, json);
-    let seen = columns(adapter(&[("nested.mode", "flatten"), ("nested.delimiter", ".")]).apply(&row).unwrap());
+    let seen = columns(
+        adapter(&[("nested.mode", "flatten"), ("nested.delimiter", ".")])
+            .apply(&row)
+            .unwrap(),
+    );
     assert_eq!(
         (&*seen[0].0, &seen[0].1, &*seen[1].0, &seen[1].1),
         ("a.city", &text("é\"x"), "a.since", &Value::I32(1))
@@ -158,10 +228,20 @@ fn plain_json_is_matched_to_the_tables_columns() {
     ]);
     let config = config(&[]);
     let writing = writing::of(DatabaseKind::MySql, "10.11-MariaDB");
-    let target = PlainTarget { table: &table, writing: &*writing, time: &config.time };
+    let target = PlainTarget {
+        table: &table,
+        writing: &*writing,
+        time: &config.time,
+    };
     let matched = |members: &[(&str, Value)]| {
-        let members: Vec<_> = members.iter().map(|(name, value)| (text(name), value.clone())).collect();
-        let record = record(Datum { schema: None, value: Value::Map(members.into()) });
+        let members: Vec<_> = members
+            .iter()
+            .map(|(name, value)| (text(name), value.clone()))
+            .collect();
+        let record = record(Datum {
+            schema: None,
+            value: Value::Map(members.into()),
+        });
         adapter(&[]).match_to(target, &record)
     };
     let seen = columns(
@@ -190,7 +270,10 @@ fn plain_json_is_matched_to_the_tables_columns() {
     ];
     assert_eq!(seen, want.map(|(name, value)| (name.to_owned(), value)));
     let error = matched(&[("id", text("x"))]).unwrap_err();
-    assert_eq!(error.message(), "column ID: a JSON string does not fit type int");
+    assert_eq!(
+        error.message(),
+        "column ID: a JSON string does not fit type int"
+    );
 }
 
 #[test]
@@ -206,14 +289,25 @@ fn json_within_json_does_not_double_with_each_level() {
 #[test]
 fn what_is_no_row_is_told_for_what_it_is() {
     let named = |name: &str, fields: &[&str]| {
-        let fields = fields.iter().map(|field| Field::new(*field, Schema::of(SchemaType::String))).collect();
+        let fields = fields
+            .iter()
+            .map(|field| Field::new(*field, Schema::of(SchemaType::String)))
+            .collect();
         let schema = Arc::new(Schema::structure(Some(name), fields));
         let values = vec![text("x"); schema.fields.len()];
         record(Datum::new(schema, Value::Struct(values.into())))
     };
     for (name, fields, want) in [
-        ("io.debezium.connector.mysql.SchemaChangeValue", &["databaseName", "ddl"][..], Some("include.schema.changes")),
-        ("io.debezium.other.Change", &["ddl", "tableChanges"], Some("topics.regex")),
+        (
+            "io.debezium.connector.mysql.SchemaChangeValue",
+            &["databaseName", "ddl"][..],
+            Some("include.schema.changes"),
+        ),
+        (
+            "io.debezium.other.Change",
+            &["ddl", "tableChanges"],
+            Some("topics.regex"),
+        ),
         (
             "io.debezium.connector.common.TransactionMetadataValue",
             &["status", "id"],
@@ -228,6 +322,11 @@ fn what_is_no_row_is_told_for_what_it_is() {
             None => assert_eq!(outcome.unwrap(), Adapted::Same, "{name}"),
         }
         // who wants them as rows can have them
-        assert!(adapter(&[("nested.mode", "json")]).apply(&named(name, fields)).is_ok(), "{name}");
+        assert!(
+            adapter(&[("nested.mode", "json")])
+                .apply(&named(name, fields))
+                .is_ok(),
+            "{name}"
+        );
     }
 }

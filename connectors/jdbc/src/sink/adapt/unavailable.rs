@@ -39,9 +39,16 @@ impl ReducedSchemas {
         if let Some((_, known)) = self.0.iter().find(|(columns, _)| *columns == lacking) {
             return Arc::clone(known);
         }
-        let kept = whole.fields.iter().enumerate().filter(|(at, _)| !lacking.contains(at));
+        let kept = whole
+            .fields
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !lacking.contains(at));
         let fields = kept.map(|(_, field)| field.clone()).collect();
-        let schema = Arc::new(Schema { fields, ..whole.clone() });
+        let schema = Arc::new(Schema {
+            fields,
+            ..whole.clone()
+        });
         if self.0.len() == RECENT {
             self.0.remove(0);
         }

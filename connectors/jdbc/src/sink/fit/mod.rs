@@ -57,7 +57,9 @@ impl What {
         match schema.ty {
             SchemaType::Boolean => Self::Flag,
             SchemaType::Int8 => Self::Whole { byte: true },
-            SchemaType::Int16 | SchemaType::Int32 | SchemaType::Int64 => Self::Whole { byte: false },
+            SchemaType::Int16 | SchemaType::Int32 | SchemaType::Int64 => {
+                Self::Whole { byte: false }
+            }
             SchemaType::Float32 | SchemaType::Float64 => Self::Fraction,
             SchemaType::String => Self::Text,
             SchemaType::Bytes => Self::Bytes,
@@ -150,13 +152,17 @@ pub fn fit(what: What, column: FitColumn<'_>) -> Fit {
     let refused = || Fit::Refused(refusal(what, column).into());
     match (what, holds) {
         (What::Text, _) => text_fit(column),
-        (What::Day | What::OfDay | What::Moment | What::Span, _) => time_fit(what, holds).unwrap_or_else(refused),
+        (What::Day | What::OfDay | What::Moment | What::Span, _) => {
+            time_fit(what, holds).unwrap_or_else(refused)
+        }
         (What::Whole { .. }, TargetColumnType::Year) => Fit::Year,
         (What::Whole { .. } | What::Decimal, TargetColumnType::Choice(members)) => {
             Fit::Choice(members.as_slice().into())
         }
         (What::Whole { byte }, TargetColumnType::Bits(width)) => Fit::Bits(*width, byte),
-        (What::Whole { byte }, TargetColumnType::BitText(Some(width))) => Fit::BitText(*width, byte),
+        (What::Whole { byte }, TargetColumnType::BitText(Some(width))) => {
+            Fit::BitText(*width, byte)
+        }
         (What::Flag, TargetColumnType::BitText(Some(width))) => Fit::BitText(*width, false),
         (What::Flag, TargetColumnType::Bits(_) | TargetColumnType::Flag) => Fit::Open,
         (What::Fraction | What::Decimal, TargetColumnType::Integer) => Fit::Whole,
@@ -210,7 +216,9 @@ fn text_fit(column: FitColumn<'_>) -> Fit {
         TargetColumnType::ShortText(most) => Fit::Short(*most),
         TargetColumnType::Loose => Fit::Kept,
         TargetColumnType::Bytes => Fit::Refused(refusal(What::Text, column).into()),
-        TargetColumnType::BitText(_) | TargetColumnType::Text | TargetColumnType::Other => Fit::Open,
+        TargetColumnType::BitText(_) | TargetColumnType::Text | TargetColumnType::Other => {
+            Fit::Open
+        }
     }
 }
 
@@ -242,14 +250,21 @@ fn time_fit(what: What, holds: &TargetColumnType) -> Option<Fit> {
 fn refusal(what: What, column: FitColumn<'_>) -> String {
     let (name, ty) = (what.name(), column.ty);
     match (what, column.holds) {
-        (What::Flag | What::Whole { .. } | What::Fraction | What::Decimal, holds) if holds.is_temporal() => format!(
-            "{name} does not tell which time it stands for, and type {ty} would read its digits as one; \
+        (What::Flag | What::Whole { .. } | What::Fraction | What::Decimal, holds)
+            if holds.is_temporal() =>
+        {
+            format!(
+                "{name} does not tell which time it stands for, and type {ty} would read its digits as one; \
              timestamp.fields.list names fields that count microseconds since 1970 (nanoseconds with \
              timestamp.precision.mode), the transform TimestampConverter (target.type=Timestamp, with the unit in \
              unix.precision) makes them logical Timestamps, and fields of Connect's or Debezium's logical types (see debezium.types) are \
              understood by themselves"
-        ),
-        (What::Day | What::OfDay | What::Moment | What::Span, TargetColumnType::Integer | TargetColumnType::Number) => {
+            )
+        }
+        (
+            What::Day | What::OfDay | What::Moment | What::Span,
+            TargetColumnType::Integer | TargetColumnType::Number,
+        ) => {
             format!(
                 "{name} has no place in type {ty}; the transform TimestampConverter (target.type=unix) makes a number of it"
             )
@@ -264,7 +279,11 @@ fn refusal(what: What, column: FitColumn<'_>) -> String {
 
 impl Fit {
     /// The parameter as the column takes it. Errors: why it does not, without the value.
-    pub fn apply<'a>(&self, param: SqlParam<'a>, time: &TimeRules) -> Result<SqlParam<'a>, Cow<'static, str>> {
+    pub fn apply<'a>(
+        &self,
+        param: SqlParam<'a>,
+        time: &TimeRules,
+    ) -> Result<SqlParam<'a>, Cow<'static, str>> {
         let param = match param {
             SqlParam::Null => return Ok(SqlParam::Null),
             SqlParam::Text(text) => return self.apply_text(text, time),
@@ -291,14 +310,23 @@ impl Fit {
             (Self::Interval, Some(n)) => Ok(SqlParam::Text(format!("{n} microseconds").into())),
             (Self::Clock, Some(n)) => Ok(SqlParam::Text(number::clock(n).into())),
             // the schema says what it is, and it is something else: records without a schema
-            (Self::DateText | Self::TimeText(_) | Self::MomentText(_) | Self::YearText | Self::IntervalText, _) => {
-                Err("its value is no text".into())
-            }
+            (
+                Self::DateText
+                | Self::TimeText(_)
+                | Self::MomentText(_)
+                | Self::YearText
+                | Self::IntervalText,
+                _,
+            ) => Err("its value is no text".into()),
             _ => Ok(param),
         }
     }
 
-    fn apply_text<'a>(&self, text: Cow<'a, str>, time: &TimeRules) -> Result<SqlParam<'a>, Cow<'static, str>> {
+    fn apply_text<'a>(
+        &self,
+        text: Cow<'a, str>,
+        time: &TimeRules,
+    ) -> Result<SqlParam<'a>, Cow<'static, str>> {
         match self {
             Self::Refused(why) => Err(why.to_string().into()),
             Self::DatePart => Ok(SqlParam::Text(text::part(text, 0))),
@@ -315,9 +343,10 @@ impl Fit {
             Self::Number(special) => number::number_text(text, *special),
             Self::Flag => number::flag_of_text(&text).map(SqlParam::Bool),
             Self::Kept => text::kept(text),
-            Self::Short(most) if text.len() > *most => {
-                Err(format!("its text has more than the {most} bytes that the column's type keeps").into())
-            }
+            Self::Short(most) if text.len() > *most => Err(format!(
+                "its text has more than the {most} bytes that the column's type keeps"
+            )
+            .into()),
             _ => Ok(SqlParam::Text(text)),
         }
     }

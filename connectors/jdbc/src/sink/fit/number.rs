@@ -37,7 +37,9 @@ pub fn number_text(text: Cow<'_, str>, special: bool) -> NumberFit<'_> {
     let digits = text.trim();
     let is_special = || {
         let bare = digits.strip_prefix(['+', '-']).unwrap_or(digits);
-        ["nan", "infinity", "inf"].iter().any(|name| bare.eq_ignore_ascii_case(name))
+        ["nan", "infinity", "inf"]
+            .iter()
+            .any(|name| bare.eq_ignore_ascii_case(name))
     };
     if Decimal::parse(digits).is_some() || special && is_special() {
         return Ok(SqlParam::Text(text));
@@ -49,7 +51,9 @@ pub fn number_text(text: Cow<'_, str>, special: bool) -> NumberFit<'_> {
 pub fn year(n: i64) -> NumberFit<'static> {
     match n {
         0 | 1901..=2155 => Ok(SqlParam::I64(n)),
-        _ => Err("its number is no year from 1901 to 2155 (or 0), which is what type year holds".into()),
+        _ => Err(
+            "its number is no year from 1901 to 2155 (or 0), which is what type year holds".into(),
+        ),
     }
 }
 
@@ -116,5 +120,9 @@ pub fn clock(micros: i64) -> String {
     let (sign, micros) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
     let seconds = micros / 1_000_000;
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    format!("{sign}{hours:02}:{minutes:02}:{:02}.{:06}", seconds % 60, micros % 1_000_000)
+    format!(
+        "{sign}{hours:02}:{minutes:02}:{:02}.{:06}",
+        seconds % 60,
+        micros % 1_000_000
+    )
 }

@@ -28,8 +28,17 @@ fn most_values_need_nothing() {
         (What::Day, TargetColumnType::Date),
     ];
     for (what, holds) in open {
-        for database in [DatabaseKind::MySql, DatabaseKind::Postgres, DatabaseKind::Sqlite] {
-            let column = FitColumn { holds: &holds, ty: "t", key: false, database };
+        for database in [
+            DatabaseKind::MySql,
+            DatabaseKind::Postgres,
+            DatabaseKind::Sqlite,
+        ] {
+            let column = FitColumn {
+                holds: &holds,
+                ty: "t",
+                key: false,
+                database,
+            };
             assert_eq!(fit(what, column), Fit::Open, "{what:?} {holds:?}");
         }
     }
@@ -37,12 +46,21 @@ fn most_values_need_nothing() {
 
 #[test]
 fn offsets_count_in_the_zone_of_the_database() {
-    let config = Config::from([("connection.url", "jdbc:mariadb://h/d"), ("db.timezone", "Asia/Kolkata")]);
+    let config = Config::from([
+        ("connection.url", "jdbc:mariadb://h/d"),
+        ("db.timezone", "Asia/Kolkata"),
+    ]);
     let time = SinkConfig::read(&config).unwrap().time;
     for (given, want) in [
         ("2024-03-22T15:58:32Z", Some("2024-03-22 21:28:32.000000")),
-        ("2024-03-22 15:58:32.5 UTC", Some("2024-03-22 21:28:32.500000")),
-        ("2024-03-22T15:58:32.123456789-05", Some("2024-03-23 02:28:32.123456")),
+        (
+            "2024-03-22 15:58:32.5 UTC",
+            Some("2024-03-22 21:28:32.500000"),
+        ),
+        (
+            "2024-03-22T15:58:32.123456789-05",
+            Some("2024-03-23 02:28:32.123456"),
+        ),
         ("2024-03-22Z", Some("2024-03-22 05:30:00.000000")),
         // without an offset it is the database's own time already
         ("2024-03-22T15:58:32", Some("2024-03-22T15:58:32")),
@@ -83,6 +101,12 @@ fn offsets_count_in_the_zone_of_the_database() {
     ] {
         assert_eq!(Fit::Kept.apply(text(given), &time).is_ok(), kept, "{given}");
     }
-    assert_eq!(Fit::Clock.apply(SqlParam::I64(-1), &time), Ok(text("-00:00:00.000001")));
-    assert_eq!(Fit::Whole.apply(text("1e30"), &time), Ok(text("1000000000000000000000000000000")));
+    assert_eq!(
+        Fit::Clock.apply(SqlParam::I64(-1), &time),
+        Ok(text("-00:00:00.000001"))
+    );
+    assert_eq!(
+        Fit::Whole.apply(text("1e30"), &time),
+        Ok(text("1000000000000000000000000000000"))
+    );
 }

@@ -21,7 +21,9 @@ const NO_TIME: &str = "its text is no time of day (10:20:30), and digits alone, 
 /// `2024-02-29 10:20:30`: the date (0) or the time (1).
 pub fn part(text: Cow<'_, str>, n: usize) -> Cow<'_, str> {
     match (text.find(' '), text) {
-        (Some(at), Cow::Borrowed(text)) => Cow::Borrowed(if n == 0 { &text[..at] } else { &text[at + 1..] }),
+        (Some(at), Cow::Borrowed(text)) => {
+            Cow::Borrowed(if n == 0 { &text[..at] } else { &text[at + 1..] })
+        }
         (Some(at), Cow::Owned(mut text)) => {
             if n == 0 {
                 text.truncate(at);
@@ -62,13 +64,18 @@ fn form(text: &str) -> DateTextForm {
     if digits > 0 && rest.is_empty() {
         return DateTextForm::Digits(digits);
     }
-    if digits >= 4 && matches!(rest.first(), Some(b'-' | b'/' | b'.')) && rest.get(1).is_some_and(u8::is_ascii_digit) {
+    if digits >= 4
+        && matches!(rest.first(), Some(b'-' | b'/' | b'.'))
+        && rest.get(1).is_some_and(u8::is_ascii_digit)
+    {
         let date = |b: &&u8| b.is_ascii_digit() || matches!(b, b'-' | b'/' | b'.');
         return DateTextForm::Dated(digits + rest.iter().take_while(date).count());
     }
     let bare = text.trim_start_matches(['+', '-']);
     // words that mean another time whenever they are read
-    let moving = ["now", "today", "tomorrow", "yesterday"].iter().any(|word| bare.eq_ignore_ascii_case(word));
+    let moving = ["now", "today", "tomorrow", "yesterday"]
+        .iter()
+        .any(|word| bare.eq_ignore_ascii_case(word));
     if bare.starts_with(|c: char| c.is_ascii_alphabetic()) && !moving {
         DateTextForm::Word
     } else {
@@ -96,7 +103,11 @@ pub fn date(text: Cow<'_, str>) -> TextFit<'_> {
             let is_time = matches!(time, [b'T' | b't' | b' ', next, ..] if next.is_ascii_digit())
                 || matches!(time, [b'Z' | b'z' | b'+', ..]);
             let start = text.len() - text.trim_start().len();
-            Ok(SqlParam::Text(if is_time { borrowed(text, start..start + end) } else { text }))
+            Ok(SqlParam::Text(if is_time {
+                borrowed(text, start..start + end)
+            } else {
+                text
+            }))
         }
         DateTextForm::Word => Ok(SqlParam::Text(text)),
         DateTextForm::Digits(_) | DateTextForm::Unclear => Err(NO_DATE.into()),
@@ -119,7 +130,11 @@ pub fn moment<'a>(text: Cow<'a, str>, zoned: bool, time: &TimeRules) -> TextFit<
         "Z" | "z" | "UTC" | "GMT" => Some("Z".to_owned()),
         offset => hours_and_minutes(offset),
     };
-    let of_day = if of_day.is_empty() { "00:00:00" } else { of_day };
+    let of_day = if of_day.is_empty() {
+        "00:00:00"
+    } else {
+        of_day
+    };
     let iso = |offset| format!("{}T{of_day}{offset}", shown[..end].replace(['/', '.'], "-"));
     match offset.and_then(|offset| parse_instant(&iso(offset), MICROS)) {
         Some(units) => Ok(SqlParam::Text(time.wall(units, MICROS).into())),
@@ -137,10 +152,18 @@ fn split_offset(behind: &str) -> (&str, &str) {
 
 /// `+09`, `+0900` and `+09:00` as the last.
 fn hours_and_minutes(offset: &str) -> Option<String> {
-    let (sign, digits) = offset.split_at_checked(1).filter(|(sign, _)| matches!(*sign, "+" | "-"))?;
+    let (sign, digits) = offset
+        .split_at_checked(1)
+        .filter(|(sign, _)| matches!(*sign, "+" | "-"))?;
     let digits: String = digits.chars().filter(|c| *c != ':').collect();
     let known = matches!(digits.len(), 2 | 4) && digits.bytes().all(|b| b.is_ascii_digit());
-    known.then(|| format!("{sign}{}:{}", &digits[..2], digits.get(2..4).filter(|m| !m.is_empty()).unwrap_or("00")))
+    known.then(|| {
+        format!(
+            "{sign}{}:{}",
+            &digits[..2],
+            digits.get(2..4).filter(|m| !m.is_empty()).unwrap_or("00")
+        )
+    })
 }
 
 /// A time of day. Where the column keeps no zone, `Z` is left out as Debezium's types have it, other offsets are refused.
@@ -151,7 +174,9 @@ pub fn time(text: Cow<'_, str>, zoned: bool) -> TextFit<'_> {
             let time = format!("{}:{}:{}", &shown[..2], &shown[2..4], &shown[4..]);
             return Ok(SqlParam::Text(time.into()));
         }
-        DateTextForm::Digits(_) | DateTextForm::Dated(_) | DateTextForm::Word => return Err(NO_TIME.into()),
+        DateTextForm::Digits(_) | DateTextForm::Dated(_) | DateTextForm::Word => {
+            return Err(NO_TIME.into());
+        }
         DateTextForm::Unclear if !shown.contains(':') => return Err(NO_TIME.into()),
         DateTextForm::Unclear if zoned => return Ok(SqlParam::Text(text)),
         DateTextForm::Unclear => {}
@@ -178,14 +203,23 @@ pub fn year(text: Cow<'_, str>) -> TextFit<'_> {
 pub fn year_of_day(text: Cow<'_, str>) -> TextFit<'_> {
     match text.strip_suffix("-01-01") {
         Some(year) => Ok(SqlParam::Text(year.to_owned().into())),
-        None => Err("its date is not the first day of a year, and type year holds a year only".into()),
+        None => {
+            Err("its date is not the first day of a year, and type year holds a year only".into())
+        }
     }
 }
 
 /// An interval: a number alone would be seconds.
 pub fn interval(text: Cow<'_, str>) -> TextFit<'_> {
-    if text.trim().bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'+' | b'-')) {
-        return Err("its text is a number without a unit, and type interval would take it for seconds".into());
+    if text
+        .trim()
+        .bytes()
+        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'+' | b'-'))
+    {
+        return Err(
+            "its text is a number without a unit, and type interval would take it for seconds"
+                .into(),
+        );
     }
     Ok(SqlParam::Text(text))
 }

@@ -67,12 +67,25 @@ impl SinkOffsets {
         let mut stored = Vec::new();
         let mut outcome = Ok(());
         for (n, partition) in partitions.iter().enumerate() {
-            match self.claim_one(session, writing, partition, set.and_then(|s| s.get(n).copied())).await {
+            match self
+                .claim_one(
+                    session,
+                    writing,
+                    partition,
+                    set.and_then(|s| s.get(n).copied()),
+                )
+                .await
+            {
                 Ok(entry) => {
                     self.epochs.insert(partition.clone(), entry.epoch);
                     if entry.next_offset >= 0 {
-                        let (topic, partition) = (Arc::clone(&partition.topic), partition.partition);
-                        stored.push(TopicOffset { topic, partition, offset: entry.next_offset });
+                        let (topic, partition) =
+                            (Arc::clone(&partition.topic), partition.partition);
+                        stored.push(TopicOffset {
+                            topic,
+                            partition,
+                            offset: entry.next_offset,
+                        });
                     }
                 }
                 Err(error) => {
@@ -108,7 +121,10 @@ impl SinkOffsets {
         if next.is_empty() {
             return Ok(());
         }
-        let entries = next.iter().map(|at| Ok((at, self.epoch(at)?))).collect::<Result<Vec<_>>>()?;
+        let entries = next
+            .iter()
+            .map(|at| Ok((at, self.epoch(at)?)))
+            .collect::<Result<Vec<_>>>()?;
         let sql = self.advance_sql.entry(next.len()).or_insert_with(|| {
             let sql = advance_sql(writing, next.len());
             Arc::from(sql.replace("{table}", &self.table))
@@ -116,12 +132,23 @@ impl SinkOffsets {
         let mut params = Vec::with_capacity(next.len() * 6 + 3);
         for (at, _) in &entries {
             let topic = SqlParam::Text((&*at.topic).into());
-            params.extend([topic, SqlParam::I64(i64::from(at.partition)), SqlParam::I64(at.offset)]);
+            params.extend([
+                topic,
+                SqlParam::I64(i64::from(at.partition)),
+                SqlParam::I64(at.offset),
+            ]);
         }
-        params.extend([&self.owner, &self.cluster, &self.sink].map(|text| SqlParam::Text(text.as_str().into())));
+        params.extend(
+            [&self.owner, &self.cluster, &self.sink]
+                .map(|text| SqlParam::Text(text.as_str().into())),
+        );
         for (at, epoch) in &entries {
             let topic = SqlParam::Text((&*at.topic).into());
-            params.extend([topic, SqlParam::I64(i64::from(at.partition)), SqlParam::I64(*epoch)]);
+            params.extend([
+                topic,
+                SqlParam::I64(i64::from(at.partition)),
+                SqlParam::I64(*epoch),
+            ]);
         }
         let changed = session.execute(sql, &params).await?;
         if usize::try_from(changed).is_ok_and(|n| n == next.len()) {
@@ -145,7 +172,10 @@ impl SinkOffsets {
         session.begin().await?;
         let mut same = true;
         for at in next {
-            let partition = TopicPartition { topic: Arc::clone(&at.topic), partition: at.partition };
+            let partition = TopicPartition {
+                topic: Arc::clone(&at.topic),
+                partition: at.partition,
+            };
             let entry = self.read(session, writing, &partition, true).await?;
             let held = self.epoch(at)?;
             match entry {
@@ -164,24 +194,43 @@ impl SinkOffsets {
     }
 
     /// Forgets every offset of the sink, keeping the epochs so that zombies stay fenced.
-    pub async fn reset(&mut self, session: &mut dyn Session, writing: &dyn WriteDialect) -> Result<()> {
+    pub async fn reset(
+        &mut self,
+        session: &mut dyn Session,
+        writing: &dyn WriteDialect,
+    ) -> Result<()> {
         self.ensure_table(session, writing).await?;
-        let sql = "UPDATE {table} SET next_offset=-1, epoch=epoch+1 WHERE cluster IN (?, '') AND sink=?";
+        let sql =
+            "UPDATE {table} SET next_offset=-1, epoch=epoch+1 WHERE cluster IN (?, '') AND sink=?";
         let params = [&self.cluster, &self.sink].map(|text| SqlParam::Text(text.as_str().into()));
         session.execute(&self.sql(writing, sql), &params).await?;
         Ok(())
     }
 
     fn epoch(&self, at: &TopicOffset) -> Result<i64> {
-        let partition = TopicPartition { topic: Arc::clone(&at.topic), partition: at.partition };
+        let partition = TopicPartition {
+            topic: Arc::clone(&at.topic),
+            partition: at.partition,
+        };
         self.epochs.get(&partition).copied().ok_or_else(|| {
-            Error::fatal(format!("partition {} of topic {} was written without being assigned", at.partition, at.topic))
+            Error::fatal(format!(
+                "partition {} of topic {} was written without being assigned",
+                at.partition, at.topic
+            ))
         })
     }
 
-    async fn ensure_table(&mut self, session: &mut dyn Session, writing: &dyn WriteDialect) -> Result<()> {
+    async fn ensure_table(
+        &mut self,
+        session: &mut dyn Session,
+        writing: &dyn WriteDialect,
+    ) -> Result<()> {
         let place = place::find(session, writing, &self.cluster, &self.sink).await?;
-        let table = if place.schema.is_some() { writing.dialect().table(&place) } else { place.table };
+        let table = if place.schema.is_some() {
+            writing.dialect().table(&place)
+        } else {
+            place.table
+        };
         if self.table != table {
             self.table = table;
             self.advance_sql.clear();
@@ -194,7 +243,11 @@ impl SinkOffsets {
         let look_earlier = self.sql(writing, "SELECT sink FROM {table} WHERE 1=0");
         let earlier = session.query(&look_earlier, &[]).await.is_ok();
         let mut made = Ok(());
-        for statement in if earlier { sql.upgrade } else { std::slice::from_ref(&sql.create) } {
+        for statement in if earlier {
+            sql.upgrade
+        } else {
+            std::slice::from_ref(&sql.create)
+        } {
             made = made.and(session.run(&self.sql(writing, statement)).await.map(drop));
         }
         if made.is_err() && session.query(&look, &[]).await.is_ok() {
@@ -248,7 +301,9 @@ impl SinkOffsets {
         let place = self.place(partition);
         session.begin().await?;
         self.adopt(session, writing, partition).await?;
-        session.execute(&self.sql(writing, sql.seed), &place).await?;
+        session
+            .execute(&self.sql(writing, sql.seed), &place)
+            .await?;
         let raise = self.sql(
             writing,
             &format!(
@@ -278,11 +333,19 @@ impl SinkOffsets {
         writing: &dyn WriteDialect,
         partition: &TopicPartition,
     ) -> Result<()> {
-        if self.cluster.is_empty() || self.read(session, writing, partition, false).await?.is_some() {
+        if self.cluster.is_empty()
+            || self
+                .read(session, writing, partition, false)
+                .await?
+                .is_some()
+        {
             return Ok(());
         }
         let sql = "UPDATE {table} SET cluster=? WHERE cluster='' AND sink=? AND topic=? AND partition_id=?";
-        session.execute(&self.sql(writing, sql), &self.place(partition)).await.map(drop)
+        session
+            .execute(&self.sql(writing, sql), &self.place(partition))
+            .await
+            .map(drop)
     }
 
     async fn read(
@@ -298,12 +361,22 @@ impl SinkOffsets {
              WHERE cluster=? AND sink=? AND topic=? AND partition_id=?{}",
             if lock { locking } else { "" }
         );
-        let rows = session.query(&self.sql(writing, &sql), &self.place(partition)).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
+        let rows = session
+            .query(&self.sql(writing, &sql), &self.place(partition))
+            .await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
         let long = |n: usize| row.get(n).and_then(Value::as_i64);
         match (long(0), long(1)) {
-            (Some(next_offset), Some(epoch)) => Ok(Some(OffsetRow { next_offset, epoch, session: long(2) })),
-            _ => Err(Error::fatal("rowferry_offsets holds something that is no number in next_offset or epoch")),
+            (Some(next_offset), Some(epoch)) => Ok(Some(OffsetRow {
+                next_offset,
+                epoch,
+                session: long(2),
+            })),
+            _ => Err(Error::fatal(
+                "rowferry_offsets holds something that is no number in next_offset or epoch",
+            )),
         }
     }
 
@@ -315,15 +388,26 @@ impl SinkOffsets {
         writing: &dyn WriteDialect,
         partition: &TopicPartition,
     ) -> Result<()> {
-        let Some(earlier) = self.read(session, writing, partition, false).await?.and_then(|e| e.session) else {
+        let Some(earlier) = self
+            .read(session, writing, partition, false)
+            .await?
+            .and_then(|e| e.session)
+        else {
             return Ok(());
         };
         let sql = writing.ledger();
-        let own = session.query(&self.sql(writing, sql.own_session), &[SqlParam::I64(earlier)]).await?;
+        let own = session
+            .query(
+                &self.sql(writing, sql.own_session),
+                &[SqlParam::I64(earlier)],
+            )
+            .await?;
         if !own.is_empty() {
             tracing::warn!(sink = %self.sink, session = earlier, "ending the session of an earlier owner of a partition");
             // it may have ended by itself
-            let _ = session.run(&sql.end_session.replace("{}", &earlier.to_string())).await;
+            let _ = session
+                .run(&sql.end_session.replace("{}", &earlier.to_string()))
+                .await;
         }
         Ok(())
     }

@@ -24,8 +24,15 @@ struct FoundTable {
 
 /// The table that holds the sink's offsets; without such offsets the one that a name without schema means; else a new one
 /// in the session's own schema.
-pub async fn find(session: &mut dyn Session, writing: &dyn WriteDialect, cluster: &str, sink: &str) -> Result<TableId> {
-    let Some(places) = writing.ledger().places else { return Ok(TableId::bare(NAME)) };
+pub async fn find(
+    session: &mut dyn Session,
+    writing: &dyn WriteDialect,
+    cluster: &str,
+    sink: &str,
+) -> Result<TableId> {
+    let Some(places) = writing.ledger().places else {
+        return Ok(TableId::bare(NAME));
+    };
     let rows = session.query(places, &[]).await?;
     let is_true = |row: &[Value], n: usize| row.get(n) == Some(&Value::Bool(true));
     let visible = rows.first().is_some_and(|row| is_true(row, 1));
@@ -33,7 +40,11 @@ pub async fn find(session: &mut dyn Session, writing: &dyn WriteDialect, cluster
         .iter()
         .filter_map(|row| {
             let id = TableId::in_schema(row.first()?.as_str()?, NAME);
-            Some(FoundTable { id, readable: is_true(row, 2), knows_clusters: is_true(row, 3) })
+            Some(FoundTable {
+                id,
+                readable: is_true(row, 2),
+                knows_clusters: is_true(row, 3),
+            })
         })
         .collect();
     // one alone need not be asked
@@ -50,7 +61,9 @@ pub async fn find(session: &mut dyn Session, writing: &dyn WriteDialect, cluster
             );
             continue;
         }
-        let Some(written) = written(session, writing, table, (cluster, sink)).await? else { continue };
+        let Some(written) = written(session, writing, table, (cluster, sink)).await? else {
+            continue;
+        };
         if n == 0 && visible {
             return Ok(table.id.clone());
         }
@@ -58,11 +71,16 @@ pub async fn find(session: &mut dyn Session, writing: &dyn WriteDialect, cluster
             newest = Some((written, table));
         }
     }
-    if let Some((_, table)) = newest.or_else(|| Some((String::new(), found.first().filter(|_| visible)?))) {
+    if let Some((_, table)) =
+        newest.or_else(|| Some((String::new(), found.first().filter(|_| visible)?)))
+    {
         return Ok(table.id.clone());
     }
     let own = SessionInfo::of(session, writing).await?.schema;
-    Ok(TableId::in_schema(own.unwrap_or_else(|| SCHEMA.to_owned()), NAME))
+    Ok(TableId::in_schema(
+        own.unwrap_or_else(|| SCHEMA.to_owned()),
+        NAME,
+    ))
 }
 
 /// When the sink's offsets in a table were last written. `None`: there are none.
@@ -81,5 +99,7 @@ async fn written(
         params.push(SqlParam::Text(cluster.into()));
     }
     let rows = session.query(&sql, &params).await?;
-    Ok(rows.first().and_then(|row| row.first()?.as_str().map(str::to_owned)))
+    Ok(rows
+        .first()
+        .and_then(|row| row.first()?.as_str().map(str::to_owned)))
 }

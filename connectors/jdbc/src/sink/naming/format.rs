@@ -57,7 +57,9 @@ impl NameFormat {
 
     /// Whether it asks for where a row came from.
     pub fn is_by_source(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, FormatPiece::Source(_)))
+        self.0
+            .iter()
+            .any(|piece| matches!(piece, FormatPiece::Source(_)))
     }
 
     /// The name. Errors: `Record` where the value has no such source; `Config` where there is no value to ask.
@@ -67,10 +69,14 @@ impl NameFormat {
             match piece {
                 FormatPiece::Text(text) => out.push_str(text),
                 FormatPiece::Topic => out.push_str(&topic.shown),
-                FormatPiece::Suffix => out.push_str(topic.whole.rsplit('.').next().unwrap_or(topic.whole)),
+                FormatPiece::Suffix => {
+                    out.push_str(topic.whole.rsplit('.').next().unwrap_or(topic.whole))
+                }
                 FormatPiece::Source(field) => {
                     let Some(value) = value else {
-                        return Err(Error::config(format!("which table {self} is depends on the record")));
+                        return Err(Error::config(format!(
+                            "which table {self} is depends on the record"
+                        )));
                     };
                     let source = member(Some((value.schema.as_deref(), &value.value)), "source");
                     let found = member(source, field).map(|(_, value)| value);
@@ -125,19 +131,38 @@ mod tests {
 
     fn text(format: &str, source: &[(&str, Value)]) -> Result<String, String> {
         let object = |entries: &[(&str, Value)]| {
-            Value::Map(entries.iter().map(|(k, v)| (Value::Text((*k).into()), v.clone())).collect())
+            Value::Map(
+                entries
+                    .iter()
+                    .map(|(k, v)| (Value::Text((*k).into()), v.clone()))
+                    .collect(),
+            )
         };
-        let value = Datum { schema: None, value: object(&[("source", object(source))]) };
-        let topic = TopicName { whole: "a.b.c", shown: "a_b_c".into() };
-        NameFormat::read(format)?.text(&topic, Some(&value)).map_err(|error| error.message().to_owned())
+        let value = Datum {
+            schema: None,
+            value: object(&[("source", object(source))]),
+        };
+        let topic = TopicName {
+            whole: "a.b.c",
+            shown: "a_b_c".into(),
+        };
+        NameFormat::read(format)?
+            .text(&topic, Some(&value))
+            .map_err(|error| error.message().to_owned())
     }
 
     #[test]
     fn placeholders_stand_for_what_they_name_or_are_refused() {
-        let source =
-            [("db", Value::Text("shop".into())), ("table", Value::Text("users".into())), ("ts", Value::I64(1))];
+        let source = [
+            ("db", Value::Text("shop".into())),
+            ("table", Value::Text("users".into())),
+            ("ts", Value::I64(1)),
+        ];
         assert_eq!(text("x_${source.table}", &source).unwrap(), "x_users");
-        assert_eq!(text("${source.db}.${source.table}_${topic}", &source).unwrap(), "shop.users_a_b_c");
+        assert_eq!(
+            text("${source.db}.${source.table}_${topic}", &source).unwrap(),
+            "shop.users_a_b_c"
+        );
         assert_eq!(text("${topic.suffix}", &source).unwrap(), "c");
         for (format, want) in [
             ("${source.schema}", "source.schema"),

@@ -37,7 +37,10 @@ const POSTGRES_NAME: usize = 63;
 
 /// Whether a naming strategy of Debezium's makes `_` of a topic's dots.
 pub fn joins_dots(strategy: &str) -> bool {
-    matches!(strategy.rsplit('.').next(), Some("DefaultCollectionNamingStrategy" | "DefaultTableNamingStrategy"))
+    matches!(
+        strategy.rsplit('.').next(),
+        Some("DefaultCollectionNamingStrategy" | "DefaultTableNamingStrategy")
+    )
 }
 
 /// Refuses what is no strategy of Debezium's own.
@@ -63,9 +66,17 @@ impl TableNaming {
     /// `mapping` holds items `topic:table` that have been checked, as `format` has; `unquoted` is
     /// `quote.sql.identifiers=never`.
     pub fn new(format: &str, letters: NameLetters, unquoted: bool, mapping: &[String]) -> Self {
-        let pair = |item: &String| item.split_once(':').map(|(topic, table)| (topic.to_owned(), table.to_owned()));
+        let pair = |item: &String| {
+            item.split_once(':')
+                .map(|(topic, table)| (topic.to_owned(), table.to_owned()))
+        };
         let format = NameFormat::read(format).unwrap_or_default();
-        Self { format, letters, unquoted, mapping: mapping.iter().filter_map(pair).collect() }
+        Self {
+            format,
+            letters,
+            unquoted,
+            mapping: mapping.iter().filter_map(pair).collect(),
+        }
     }
 
     /// Whether a record's own table, not its topic alone, says where it goes; [`Naming::name`] tells it then.
@@ -79,13 +90,20 @@ impl TableNaming {
         if record.value.value.is_null() {
             return Ok(None);
         }
-        Ok(Some(Arc::from(self.format.text(&self.topic(&record.topic), Some(&record.value))?)))
+        Ok(Some(Arc::from(
+            self.format
+                .text(&self.topic(&record.topic), Some(&record.value))?,
+        )))
     }
 
     /// A column's name. Names are always quoted; where they are asked not to be, PostgreSQL would fold them to lower
     /// case, so that is done here.
     pub fn column(&self, name: &Arc<str>, database: DatabaseKind) -> Arc<str> {
-        if self.folds(database) { Arc::from(name.to_lowercase()) } else { Arc::clone(name) }
+        if self.folds(database) {
+            Arc::from(name.to_lowercase())
+        } else {
+            Arc::clone(name)
+        }
     }
 
     fn folds(&self, database: DatabaseKind) -> bool {
@@ -111,19 +129,31 @@ impl TableNaming {
     pub fn named(&self, name: &str, topic: &str, database: DatabaseKind) -> Result<TableId> {
         let mut id = self.whole(name, topic, database)?;
         if self.folds(database) {
-            for part in [&mut id.catalog, &mut id.schema].into_iter().flatten().chain([&mut id.table]) {
+            for part in [&mut id.catalog, &mut id.schema]
+                .into_iter()
+                .flatten()
+                .chain([&mut id.table])
+            {
                 *part = part.to_lowercase();
             }
         }
         if database == DatabaseKind::Postgres {
-            id.table.truncate(id.table.floor_char_boundary(POSTGRES_NAME));
+            id.table
+                .truncate(id.table.floor_char_boundary(POSTGRES_NAME));
         }
         Ok(id)
     }
 
     fn topic<'a>(&self, topic: &'a str) -> TopicName<'a> {
-        let shown = if self.letters == NameLetters::NoDots { topic.replace('.', "_").into() } else { topic.into() };
-        TopicName { whole: topic, shown }
+        let shown = if self.letters == NameLetters::NoDots {
+            topic.replace('.', "_").into()
+        } else {
+            topic.into()
+        };
+        TopicName {
+            whole: topic,
+            shown,
+        }
     }
 
     fn whole(&self, name: &str, topic: &str, database: DatabaseKind) -> Result<TableId> {
@@ -134,7 +164,13 @@ impl TableNaming {
             )));
         }
         if self.letters == NameLetters::Normalized {
-            let keep = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
+            let keep = |c: char| {
+                if c.is_ascii_alphanumeric() || c == '_' {
+                    c
+                } else {
+                    '_'
+                }
+            };
             return Ok(TableId::bare(name.chars().map(keep).collect::<String>()));
         }
         self.qualified(name, topic, database)
@@ -153,13 +189,23 @@ impl TableNaming {
         let table = parts.pop().unwrap_or_default();
         match (database, parts.as_mut_slice()) {
             (_, []) => Ok(TableId::bare(table)),
-            (DatabaseKind::MySql, [catalog]) => Ok(TableId::in_catalog(std::mem::take(catalog), table)),
-            (DatabaseKind::Postgres, [schema]) => Ok(TableId::in_schema(std::mem::take(schema), table)),
-            (DatabaseKind::Postgres, [catalog, schema]) => {
-                Ok(TableId { catalog: Some(std::mem::take(catalog)), schema: Some(std::mem::take(schema)), table })
+            (DatabaseKind::MySql, [catalog]) => {
+                Ok(TableId::in_catalog(std::mem::take(catalog), table))
             }
-            (DatabaseKind::MySql, _) => Err(bad("MariaDB and MySQL know two parts, database.table")),
-            (DatabaseKind::Sqlite | DatabaseKind::Postgres, _) => Err(bad("it has more parts than the database knows")),
+            (DatabaseKind::Postgres, [schema]) => {
+                Ok(TableId::in_schema(std::mem::take(schema), table))
+            }
+            (DatabaseKind::Postgres, [catalog, schema]) => Ok(TableId {
+                catalog: Some(std::mem::take(catalog)),
+                schema: Some(std::mem::take(schema)),
+                table,
+            }),
+            (DatabaseKind::MySql, _) => {
+                Err(bad("MariaDB and MySQL know two parts, database.table"))
+            }
+            (DatabaseKind::Sqlite | DatabaseKind::Postgres, _) => {
+                Err(bad("it has more parts than the database knows"))
+            }
         }
     }
 }
@@ -175,40 +221,113 @@ mod tests {
             ("${topic}", NameLetters::All, "users", "users"),
             ("kafka_${topic}", NameLetters::All, "users", "kafka_users"),
             ("all", NameLetters::All, "users", "all"),
-            ("${topic}", NameLetters::NoDots, "srv.public.users", "srv_public_users"),
-            ("other.${topic}", NameLetters::NoDots, "srv.public.users", "other.srv_public_users"),
-            ("${topic.suffix}", NameLetters::NoDots, "srv.public.users", "users"),
-            ("${topic.suffix}", NameLetters::All, "server.shop.users", "users"),
+            (
+                "${topic}",
+                NameLetters::NoDots,
+                "srv.public.users",
+                "srv_public_users",
+            ),
+            (
+                "other.${topic}",
+                NameLetters::NoDots,
+                "srv.public.users",
+                "other.srv_public_users",
+            ),
+            (
+                "${topic.suffix}",
+                NameLetters::NoDots,
+                "srv.public.users",
+                "users",
+            ),
+            (
+                "${topic.suffix}",
+                NameLetters::All,
+                "server.shop.users",
+                "users",
+            ),
             ("${topic.suffix}", NameLetters::All, "users", "users"),
             ("other.${topic}", NameLetters::All, "users", "other.users"),
             ("`shop.users`", NameLetters::All, "x", "shop.users"),
-            ("kafka_topic_${topic}", NameLetters::Normalized, "--some_topic", "kafka_topic___some_topic"),
+            (
+                "kafka_topic_${topic}",
+                NameLetters::Normalized,
+                "--some_topic",
+                "kafka_topic___some_topic",
+            ),
             (
                 "kafka_topic_${topic}",
                 NameLetters::Normalized,
                 "this.is.topic.with.dots",
                 "kafka_topic_this_is_topic_with_dots",
             ),
-            ("kafka_topic_${topic}", NameLetters::Normalized, "orders_topic_#3", "kafka_topic_orders_topic__3"),
+            (
+                "kafka_topic_${topic}",
+                NameLetters::Normalized,
+                "orders_topic_#3",
+                "kafka_topic_orders_topic__3",
+            ),
         ] {
-            let table = TableNaming::new(format, letters, false, &[]).table(topic, DatabaseKind::MySql).unwrap();
+            let table = TableNaming::new(format, letters, false, &[])
+                .table(topic, DatabaseKind::MySql)
+                .unwrap();
             assert_eq!(table.to_string(), want);
         }
         let dotted = TableNaming::new("${topic}", NameLetters::All, false, &[]);
-        assert!(dotted.table("server.db.table", DatabaseKind::MySql).unwrap_err().message().contains("two parts"));
+        assert!(
+            dotted
+                .table("server.db.table", DatabaseKind::MySql)
+                .unwrap_err()
+                .message()
+                .contains("two parts")
+        );
         let table = dotted.table("server.s.t", DatabaseKind::Postgres).unwrap();
-        assert_eq!((table.catalog.as_deref(), table.schema.as_deref()), (Some("server"), Some("s")));
+        assert_eq!(
+            (table.catalog.as_deref(), table.schema.as_deref()),
+            (Some("server"), Some("s"))
+        );
         let unquoted = TableNaming::new("${topic}", NameLetters::All, true, &[]);
-        assert_eq!(unquoted.table("MyUsers", DatabaseKind::Postgres).unwrap().table, "myusers");
-        assert_eq!(unquoted.table("MyUsers", DatabaseKind::MySql).unwrap().table, "MyUsers");
-        assert_eq!(&*unquoted.column(&"fullName".into(), DatabaseKind::Postgres), "fullname");
-        assert_eq!(dotted.table(&"é".repeat(40), DatabaseKind::Postgres).unwrap().table, "é".repeat(31));
+        assert_eq!(
+            unquoted
+                .table("MyUsers", DatabaseKind::Postgres)
+                .unwrap()
+                .table,
+            "myusers"
+        );
+        assert_eq!(
+            unquoted
+                .table("MyUsers", DatabaseKind::MySql)
+                .unwrap()
+                .table,
+            "MyUsers"
+        );
+        assert_eq!(
+            &*unquoted.column(&"fullName".into(), DatabaseKind::Postgres),
+            "fullname"
+        );
+        assert_eq!(
+            dotted
+                .table(&"é".repeat(40), DatabaseKind::Postgres)
+                .unwrap()
+                .table,
+            "é".repeat(31)
+        );
     }
 
     #[test]
     fn a_mapping_alone_names_tables() {
-        let naming = TableNaming::new("${topic}", NameLetters::All, false, &["some_topic:same_table".into()]);
-        assert_eq!(naming.table("some_topic", DatabaseKind::Sqlite).unwrap().table, "same_table");
+        let naming = TableNaming::new(
+            "${topic}",
+            NameLetters::All,
+            false,
+            &["some_topic:same_table".into()],
+        );
+        assert_eq!(
+            naming
+                .table("some_topic", DatabaseKind::Sqlite)
+                .unwrap()
+                .table,
+            "same_table"
+        );
         assert!(naming.table("other", DatabaseKind::Sqlite).is_err());
     }
 }

@@ -19,13 +19,19 @@ pub enum ParameterTarget {
 /// The column of each parameter of a statement that writes one table.
 pub fn aims(template: &StatementTemplate) -> Vec<Option<ParameterTarget>> {
     let mut out = vec![None; template.params().count()];
-    let Some(tokens) = tokens(template) else { return out };
+    let Some(tokens) = tokens(template) else {
+        return out;
+    };
     let is = |token: &SqlToken, words: &[&str]| matches!(token, SqlToken::Word(w) if words.iter().any(|x| w.eq_ignore_ascii_case(x)));
-    let head = tokens.iter().position(|token| is(token, &["SET", "WHERE", "VALUES", "VALUE", "SELECT"]));
+    let head = tokens
+        .iter()
+        .position(|token| is(token, &["SET", "WHERE", "VALUES", "VALUE", "SELECT"]));
     let head = head.unwrap_or(tokens.len());
     // several tables, or rows that come from elsewhere
     let other = |token: &SqlToken| is(token, &["JOIN", "STRAIGHT_JOIN", "USING", "WITH", "MERGE"]);
-    let inserts = tokens.first().is_some_and(|token| is(token, &["INSERT", "REPLACE"]));
+    let inserts = tokens
+        .first()
+        .is_some_and(|token| is(token, &["INSERT", "REPLACE"]));
     if tokens.iter().any(other) || !inserts && tokens[..head].contains(&SqlToken::Mark(',')) {
         return out;
     }
@@ -38,12 +44,14 @@ pub fn aims(template: &StatementTemplate) -> Vec<Option<ParameterTarget>> {
 
 /// The values of `INSERT INTO t (a, b) VALUES (:a, :b), …`.
 fn rows(tokens: &[SqlToken], head: usize, out: &mut [Option<ParameterTarget>]) {
-    let is_values =
-        matches!(tokens.get(head), Some(SqlToken::Word(word)) if word.to_ascii_uppercase().starts_with("VALUE"));
+    let is_values = matches!(tokens.get(head), Some(SqlToken::Word(word)) if word.to_ascii_uppercase().starts_with("VALUE"));
     if !is_values {
         return;
     }
-    let names: Vec<_> = match tokens[..head].iter().position(|token| *token == SqlToken::Mark('(')) {
+    let names: Vec<_> = match tokens[..head]
+        .iter()
+        .position(|token| *token == SqlToken::Mark('('))
+    {
         Some(open) => tokens[open..head].iter().filter_map(name_of).collect(),
         None => Vec::new(),
     };
@@ -60,8 +68,14 @@ fn rows(tokens: &[SqlToken], head: usize, out: &mut [Option<ParameterTarget>]) {
             SqlToken::Param(n) if depth == 1 => {
                 let alone = matches!(tokens[at - 1], SqlToken::Mark('(' | ','))
                     && matches!(tokens.get(at + 1), Some(SqlToken::Mark(')' | ',')));
-                let named = names.get(column).map(|name| ParameterTarget::Named((*name).to_owned()));
-                let aim = if names.is_empty() { Some(ParameterTarget::Nth(column)) } else { named };
+                let named = names
+                    .get(column)
+                    .map(|name| ParameterTarget::Named((*name).to_owned()));
+                let aim = if names.is_empty() {
+                    Some(ParameterTarget::Nth(column))
+                } else {
+                    named
+                };
                 if let (true, Some(place)) = (alone, out.get_mut(*n)) {
                     *place = aim;
                 }
@@ -74,13 +88,24 @@ fn rows(tokens: &[SqlToken], head: usize, out: &mut [Option<ParameterTarget>]) {
 /// `a = :a`, `t.a < :a`, `a IN (:a, :b)`, outside of queries within the statement.
 fn compared(tokens: &[SqlToken], out: &mut [Option<ParameterTarget>]) {
     const BEFORE: [&str; 6] = ["SET", "WHERE", "AND", "OR", "UPDATE", "NOT"];
-    const BEHIND: [&str; 8] = ["AND", "OR", "WHERE", "LIMIT", "ORDER", "RETURNING", "ON", "AS"];
+    const BEHIND: [&str; 8] = [
+        "AND",
+        "OR",
+        "WHERE",
+        "LIMIT",
+        "ORDER",
+        "RETURNING",
+        "ON",
+        "AS",
+    ];
     let word = |at: usize, words: &[&str]| matches!(tokens.get(at), Some(SqlToken::Word(w)) if words.iter().any(|x| w.eq_ignore_ascii_case(x)));
     let mark = |at: usize, marks: &[char]| matches!(tokens.get(at), Some(SqlToken::Mark(c)) if marks.contains(c));
     let mut within: Vec<bool> = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         match token {
-            SqlToken::Mark('(') => within.push(word(at + 1, &["SELECT", "WITH"]) || within.last() == Some(&true)),
+            SqlToken::Mark('(') => {
+                within.push(word(at + 1, &["SELECT", "WITH"]) || within.last() == Some(&true))
+            }
             SqlToken::Mark(')') => drop(within.pop()),
             SqlToken::Param(n) if within.last() != Some(&true) => {
                 let mut left = at;
@@ -98,13 +123,17 @@ fn compared(tokens: &[SqlToken], out: &mut [Option<ParameterTarget>]) {
                     left -= 2;
                     left -= usize::from(left > 0 && word(left - 1, &["NOT"]));
                 }
-                let Some(name) = left.checked_sub(1).and_then(|at| name_of(&tokens[at])) else { continue };
+                let Some(name) = left.checked_sub(1).and_then(|at| name_of(&tokens[at])) else {
+                    continue;
+                };
                 let mut first = left - 1;
                 while first >= 2 && mark(first - 1, &['.']) {
                     first -= 2;
                 }
-                let starts = first > 0 && (word(first - 1, &BEFORE) || mark(first - 1, &[',', '(']));
-                let ends = at + 1 == tokens.len() || word(at + 1, &BEHIND) || mark(at + 1, &[',', ')']);
+                let starts =
+                    first > 0 && (word(first - 1, &BEFORE) || mark(first - 1, &[',', '(']));
+                let ends =
+                    at + 1 == tokens.len() || word(at + 1, &BEHIND) || mark(at + 1, &[',', ')']);
                 if let (true, Some(place)) = (starts && ends, out.get_mut(*n)) {
                     *place = Some(ParameterTarget::Named(name.to_owned()));
                 }
@@ -139,16 +168,37 @@ mod tests {
     #[test]
     fn a_parameter_that_stands_alone_goes_to_its_column() {
         for (sql, want) in [
-            ("INSERT INTO t (a, `b c`) VALUES (:a, :b), (f(:x), :y)", "a|b c|-|b c"),
+            (
+                "INSERT INTO t (a, `b c`) VALUES (:a, :b), (f(:x), :y)",
+                "a|b c|-|b c",
+            ),
             ("INSERT INTO t VALUES (1, :a, :b + 1)", "1|-"),
             ("REPLACE INTO d.t SET a = :a, b = f(:b)", "a|-"),
-            ("INSERT INTO t (a) VALUES (:a) ON DUPLICATE KEY UPDATE a = :a, n = n + :n", "a|a|-"),
-            ("INSERT INTO t (a) VALUES (:a) ON CONFLICT (a) DO UPDATE SET b = :b", "a|b"),
-            ("UPDATE t SET a = :a, b = b - :b WHERE t.id = :id AND n >= :n", "a|-|id|n"),
-            ("UPDATE t SET a = FROM_UNIXTIME(:a) WHERE f(id) = :id", "-|-"),
-            ("UPDATE t SET a = 1 WHERE id IN (:a, 2, :b) OR (c = :c)", "id|id|c"),
+            (
+                "INSERT INTO t (a) VALUES (:a) ON DUPLICATE KEY UPDATE a = :a, n = n + :n",
+                "a|a|-",
+            ),
+            (
+                "INSERT INTO t (a) VALUES (:a) ON CONFLICT (a) DO UPDATE SET b = :b",
+                "a|b",
+            ),
+            (
+                "UPDATE t SET a = :a, b = b - :b WHERE t.id = :id AND n >= :n",
+                "a|-|id|n",
+            ),
+            (
+                "UPDATE t SET a = FROM_UNIXTIME(:a) WHERE f(id) = :id",
+                "-|-",
+            ),
+            (
+                "UPDATE t SET a = 1 WHERE id IN (:a, 2, :b) OR (c = :c)",
+                "id|id|c",
+            ),
             ("UPDATE t SET a = :a + 1 WHERE a + b = :b", "-|-"),
-            ("DELETE FROM t WHERE id = :id AND x IN (SELECT y FROM u WHERE z = :z)", "id|-"),
+            (
+                "DELETE FROM t WHERE id = :id AND x IN (SELECT y FROM u WHERE z = :z)",
+                "id|-",
+            ),
             ("UPDATE t JOIN u ON t.id = u.id SET t.a = :a", "-"),
             ("UPDATE t, u SET t.a = :a", "-"),
             ("CALL p(:a)", "-"),
@@ -160,7 +210,15 @@ mod tests {
                     Some(ParameterTarget::Nth(n)) => n.to_string(),
                     None => "-".to_owned(),
                 };
-                assert_eq!(aims(&templates[0]).iter().map(shown).collect::<Vec<_>>().join("|"), want, "{sql}");
+                assert_eq!(
+                    aims(&templates[0])
+                        .iter()
+                        .map(shown)
+                        .collect::<Vec<_>>()
+                        .join("|"),
+                    want,
+                    "{sql}"
+                );
             }
         }
     }

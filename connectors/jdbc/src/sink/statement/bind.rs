@@ -67,7 +67,12 @@ pub struct BindContext<'a> {
 }
 
 impl BindContext<'_> {
-    fn binder(&self, name: &str, schema: &Arc<Schema>, column: Option<&ColumnMeta>) -> ColumnBinder {
+    fn binder(
+        &self,
+        name: &str,
+        schema: &Arc<Schema>,
+        column: Option<&ColumnMeta>,
+    ) -> ColumnBinder {
         ColumnBinder::of_value(self.config, self.time, self.writing, (name, column), schema)
     }
 
@@ -95,10 +100,13 @@ impl BindContext<'_> {
                     ParameterName::Value(_) => &[RecordPart::Value],
                     _ => &[RecordPart::Value, RecordPart::Key],
                 };
-                let schemaless =
-                    |part: &RecordPart| part.of(record).schema.is_none() && !part.of(record).value.is_null();
+                let schemaless = |part: &RecordPart| {
+                    part.of(record).schema.is_none() && !part.of(record).value.is_null()
+                };
                 let schemaless = parts.iter().any(schemaless);
-                let found = parts.iter().find_map(|&part| Some((part, walk(part.of(record).schema.as_ref()?, path)?)));
+                let found = parts
+                    .iter()
+                    .find_map(|&part| Some((part, walk(part.of(record).schema.as_ref()?, path)?)));
                 match found.filter(|_| !schemaless) {
                     Some((part, (fields, schema))) => {
                         plain(&text, schema)?;
@@ -118,7 +126,12 @@ impl BindContext<'_> {
                 }
             }
         };
-        Ok(StatementParameter { text, source, time: Arc::clone(self.time), cast })
+        Ok(StatementParameter {
+            text,
+            source,
+            time: Arc::clone(self.time),
+            cast,
+        })
     }
 }
 
@@ -129,25 +142,37 @@ impl StatementParameter {
             ParameterSource::Topic => Ok(SqlParam::Text(Cow::Borrowed(&record.record.topic))),
             ParameterSource::Partition => Ok(self.number(i64::from(record.at.partition))),
             ParameterSource::Offset => Ok(self.number(record.at.offset)),
-            ParameterSource::Timestamp => Ok(record
-                .record
-                .timestamp_ms
-                .map_or(SqlParam::Null, |ms| SqlParam::Text(self.time.timestamp(ms, 1000).into()))),
+            ParameterSource::Timestamp => {
+                Ok(record.record.timestamp_ms.map_or(SqlParam::Null, |ms| {
+                    SqlParam::Text(self.time.timestamp(ms, 1000).into())
+                }))
+            }
             ParameterSource::Header(name, binder) => {
                 // of several headers of one key the last counts, as Kafka's `lastHeader` has it
-                let header = record.record.headers.iter().rev().find(|header| *header.key == **name);
+                let header = record
+                    .record
+                    .headers
+                    .iter()
+                    .rev()
+                    .find(|header| *header.key == **name);
                 let header = header.ok_or_else(|| {
-                    Error::record(format!("the statement asks for :{}, and the record has no such header", self.text))
+                    Error::record(format!(
+                        "the statement asks for :{}, and the record has no such header",
+                        self.text
+                    ))
                 })?;
                 match &header.datum.schema {
                     Some(schema) => binder.lone(schema, &header.datum.value),
                     None => binder.loose(&header.datum.value),
                 }
             }
-            ParameterSource::Fields(part, fields, binder) => binder.value(within(&part.of(record).value, fields)),
+            ParameterSource::Fields(part, fields, binder) => {
+                binder.value(within(&part.of(record).value, fields))
+            }
             ParameterSource::Members(part, path, binder) => {
-                let parts: &[RecordPart] =
-                    part.as_ref().map_or(&[RecordPart::Value, RecordPart::Key], std::slice::from_ref);
+                let parts: &[RecordPart] = part
+                    .as_ref()
+                    .map_or(&[RecordPart::Value, RecordPart::Key], std::slice::from_ref);
                 let found = parts.iter().find_map(|part| {
                     let Datum { schema, value } = part.of(record);
                     match schema {
@@ -169,7 +194,11 @@ impl StatementParameter {
 
     /// Numbers go as text where the database casts them.
     fn number(&self, n: i64) -> SqlParam<'static> {
-        if self.cast.is_empty() { SqlParam::I64(n) } else { SqlParam::Text(n.to_string().into()) }
+        if self.cast.is_empty() {
+            SqlParam::I64(n)
+        } else {
+            SqlParam::Text(n.to_string().into())
+        }
     }
 }
 
@@ -211,7 +240,10 @@ fn member<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
     let mut at = value;
     for name in path {
         let Value::Map(members) = at else { return None };
-        at = &members.iter().find(|(key, _)| key.as_str() == Some(name))?.1;
+        at = &members
+            .iter()
+            .find(|(key, _)| key.as_str() == Some(name))?
+            .1;
     }
     Some(at)
 }
@@ -227,7 +259,9 @@ fn missing(text: &str, parts: &[RecordPart], record: &SinkRecord) -> Error {
                 let fields: Vec<_> = schema.fields.iter().map(|f| &*f.name).collect();
                 format!("the {name} has the fields {}", fields.join(", "))
             }
-            (Some(schema), _) => format!("the {name} is a {}, which :{name} names", schema.ty.name()),
+            (Some(schema), _) => {
+                format!("the {name} is a {}, which :{name} names", schema.ty.name())
+            }
             (None, Value::Map(members)) => {
                 let fields: Vec<_> = members.iter().filter_map(|(key, _)| key.as_str()).collect();
                 format!("the {name} has the fields {}", fields.join(", "))
@@ -236,5 +270,8 @@ fn missing(text: &str, parts: &[RecordPart], record: &SinkRecord) -> Error {
         }
     };
     let shown: Vec<_> = parts.iter().map(shown).collect();
-    Error::record(format!("the statement asks for :{text}, which the record does not have: {}", shown.join("; ")))
+    Error::record(format!(
+        "the statement asks for :{text}, which the record does not have: {}",
+        shown.join("; ")
+    ))
 }

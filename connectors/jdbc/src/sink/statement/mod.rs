@@ -66,18 +66,28 @@ impl StatementPlan {
         };
         let (key, value) = (&record.record.key, &record.record.value);
         // of values without schema each may have other members
-        self.delete == value.value.is_null() && same(&self.key, &key.schema) && same(&self.value, &value.schema)
+        self.delete == value.value.is_null()
+            && same(&self.key, &key.schema)
+            && same(&self.value, &value.schema)
     }
 }
 
 impl StatementSet {
     /// Those of the configuration; `None` in other modes. Errors: `Config`.
     pub fn read(config: &SinkConfig, database: DatabaseKind) -> Result<Option<Self>> {
-        let Some(sql) = &config.statement else { return Ok(None) };
-        let parsed = |key: &str, sql: &str| parse(sql, database).map_err(|e| Error::config(format!("{key}: {e}")));
+        let Some(sql) = &config.statement else {
+            return Ok(None);
+        };
+        let parsed = |key: &str, sql: &str| {
+            parse(sql, database).map_err(|e| Error::config(format!("{key}: {e}")))
+        };
         Ok(Some(Self {
             write: parsed("statement", &sql.write)?,
-            delete: sql.delete.as_deref().map(|sql| parsed("delete.statement", sql)).transpose()?,
+            delete: sql
+                .delete
+                .as_deref()
+                .map(|sql| parsed("delete.statement", sql))
+                .transpose()?,
             time: Arc::new(config.time.clone()),
             casts: HashMap::new(),
             columns: HashMap::new(),
@@ -91,14 +101,21 @@ impl StatementSet {
     }
 
     /// What is wrong with a table that the statements write, where it takes nothing back when a batch fails.
-    pub async fn no_rollback(&self, session: &mut dyn Session, writing: &dyn WriteDialect) -> Result<Option<String>> {
+    pub async fn no_rollback(
+        &self,
+        session: &mut dyn Session,
+        writing: &dyn WriteDialect,
+    ) -> Result<Option<String>> {
         if writing.database() != DatabaseKind::MySql {
             return Ok(None);
         }
         for template in self.write.iter().chain(self.delete.iter().flatten()) {
             for WrittenTable { table, if_it_has } in written(template) {
-                let Some(meta) = session.table(&table).await? else { continue };
-                let is_written = if_it_has.is_empty() || if_it_has.iter().any(|name| meta.column(name).is_some());
+                let Some(meta) = session.table(&table).await? else {
+                    continue;
+                };
+                let is_written = if_it_has.is_empty()
+                    || if_it_has.iter().any(|name| meta.column(name).is_some());
                 if let Some(text) = evolve::no_rollback(writing, &meta).filter(|_| is_written) {
                     return Ok(Some(text));
                 }
@@ -115,11 +132,21 @@ impl StatementSet {
     }
 
     /// Whether the server tells something else of the statements' parameters by now. Asks it again.
-    pub async fn have_changed(&self, session: &mut dyn Session, writing: &dyn WriteDialect) -> Result<bool> {
+    pub async fn have_changed(
+        &self,
+        session: &mut dyn Session,
+        writing: &dyn WriteDialect,
+    ) -> Result<bool> {
         for delete in [false, true] {
-            let templates = if delete { self.delete.as_deref().unwrap_or_default() } else { &self.write };
+            let templates = if delete {
+                self.delete.as_deref().unwrap_or_default()
+            } else {
+                &self.write
+            };
             for (n, template) in templates.iter().enumerate() {
-                let (Some(casts), Some(known)) = (self.casts.get(&(delete, n)), self.columns.get(&(delete, n))) else {
+                let (Some(casts), Some(known)) =
+                    (self.casts.get(&(delete, n)), self.columns.get(&(delete, n)))
+                else {
                     continue;
                 };
                 let now = match ask(session, writing, template).await {
@@ -158,13 +185,19 @@ impl StatementSet {
                 ));
             }
         };
-        let binding = BindContext { config, time: &self.time, writing };
+        let binding = BindContext {
+            config,
+            time: &self.time,
+            writing,
+        };
         let mut statements = Vec::with_capacity(templates.len());
         for (n, template) in templates.iter().enumerate() {
             let casts = match self.casts.get(&(delete, n)) {
                 Some(known) => known.clone(),
                 None => {
-                    let told = ask(session, writing, template).await.map_err(|e| e.context(named(template)))?;
+                    let told = ask(session, writing, template)
+                        .await
+                        .map_err(|e| e.context(named(template)))?;
                     self.casts.insert((delete, n), told.clone());
                     told
                 }
@@ -185,12 +218,24 @@ impl StatementSet {
                 }
                 Ok(hole)
             };
-            let holes = template.params().enumerate().map(hole).collect::<Result<Vec<_>>>()?;
+            let holes = template
+                .params()
+                .enumerate()
+                .map(hole)
+                .collect::<Result<Vec<_>>>()?;
             let sql = template.sql(|n, out| place(writing, n + 1, &holes[n].cast, out));
             statements.push((Arc::from(sql), holes, named(template)));
         }
-        let (key, value) = (record.record.key.schema.clone(), record.record.value.schema.clone());
-        self.plans.push(StatementPlan { key, value, delete, statements });
+        let (key, value) = (
+            record.record.key.schema.clone(),
+            record.record.value.schema.clone(),
+        );
+        self.plans.push(StatementPlan {
+            key,
+            value,
+            delete,
+            statements,
+        });
         Ok(self.plans.len() - 1)
     }
 
@@ -202,12 +247,20 @@ impl StatementSet {
         plan: usize,
         record: &SinkRecord,
     ) -> Result<()> {
-        let Some(plan) = self.plans.get(plan) else { return Err(Error::fatal("a record has no plan")) };
+        let Some(plan) = self.plans.get(plan) else {
+            return Err(Error::fatal("a record has no plan"));
+        };
         for (sql, holes, named) in &plan.statements {
-            let params = holes.iter().map(|hole| hole.param(record)).collect::<Result<Vec<SqlParam<'_>>>>();
+            let params = holes
+                .iter()
+                .map(|hole| hole.param(record))
+                .collect::<Result<Vec<SqlParam<'_>>>>();
             let params = params.map_err(|e| e.context(named))?;
             largest.takes(&params).map_err(|e| e.context(named))?;
-            session.execute(sql, &params).await.map_err(|e| e.context(named))?;
+            session
+                .execute(sql, &params)
+                .await
+                .map_err(|e| e.context(named))?;
         }
         Ok(())
     }
@@ -237,22 +290,35 @@ async fn columns(
 ) -> Result<Vec<Option<ColumnMeta>>> {
     if writing.database() == DatabaseKind::Postgres {
         let of_type = |Cast { sql, data_type }: &Cast| {
-            let meta = ColumnMeta { data_type: data_type.clone(), column_type: sql.clone(), ..ColumnMeta::default() };
+            let meta = ColumnMeta {
+                data_type: data_type.clone(),
+                column_type: sql.clone(),
+                ..ColumnMeta::default()
+            };
             (!sql.is_empty()).then_some(meta)
         };
         return Ok(casts.iter().map(of_type).collect());
     }
     let aims = aims(template);
     let one = match written(template).as_slice() {
-        [WrittenTable { table, if_it_has }] if if_it_has.is_empty() && aims.iter().any(Option::is_some) => {
+        [WrittenTable { table, if_it_has }]
+            if if_it_has.is_empty() && aims.iter().any(Option::is_some) =>
+        {
             table.clone()
         }
         _ => return Ok(Vec::new()),
     };
-    let Some(meta) = session.table(&one).await? else { return Ok(Vec::new()) };
+    let Some(meta) = session.table(&one).await? else {
+        return Ok(Vec::new());
+    };
     let column = |aim: &Option<ParameterTarget>| match aim {
         Some(ParameterTarget::Named(name)) => meta.column(name).cloned(),
-        Some(ParameterTarget::Nth(n)) => meta.columns.iter().filter(|column| !column.invisible).nth(*n).cloned(),
+        Some(ParameterTarget::Nth(n)) => meta
+            .columns
+            .iter()
+            .filter(|column| !column.invisible)
+            .nth(*n)
+            .cloned(),
         None => None,
     };
     Ok(aims.iter().map(column).collect())
@@ -260,17 +326,32 @@ async fn columns(
 
 /// What the server says the types of the parameters are; empty where it need not be asked.
 /// Errors: `Config` when it does not understand the statement.
-async fn ask(session: &mut dyn Session, writing: &dyn WriteDialect, template: &StatementTemplate) -> Result<Vec<Cast>> {
+async fn ask(
+    session: &mut dyn Session,
+    writing: &dyn WriteDialect,
+    template: &StatementTemplate,
+) -> Result<Vec<Cast>> {
     let sql = template.sql(|n, out| writing.dialect().placeholder(n + 1, out));
-    let Some(probe) = writing.statement_probe(&sql).filter(|_| template.verb() != "CALL") else {
+    let Some(probe) = writing
+        .statement_probe(&sql)
+        .filter(|_| template.verb() != "CALL")
+    else {
         return Ok(Vec::new());
     };
     session.run(&probe.prepare).await?;
     let mut types = Vec::new();
     if let Some(query) = probe.types {
         for row in session.query(query, &[]).await? {
-            let text = |n: usize| row.get(n).and_then(Value::as_str).unwrap_or_default().to_owned();
-            types.push(Cast { sql: text(0), data_type: text(1) });
+            let text = |n: usize| {
+                row.get(n)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            types.push(Cast {
+                sql: text(0),
+                data_type: text(1),
+            });
         }
     }
     session.run(probe.forget).await?;
@@ -283,11 +364,22 @@ pub async fn check(
     writing: &dyn WriteDialect,
     statements: &StatementSet,
 ) -> Vec<(&'static str, Error)> {
-    let delete = statements.delete.iter().flatten().map(|t| ("delete.statement", t));
+    let delete = statements
+        .delete
+        .iter()
+        .flatten()
+        .map(|t| ("delete.statement", t));
     let mut out = Vec::new();
-    for (key, template) in statements.write.iter().map(|t| ("statement", t)).chain(delete) {
+    for (key, template) in statements
+        .write
+        .iter()
+        .map(|t| ("statement", t))
+        .chain(delete)
+    {
         match ask(session, writing, template).await {
-            Err(error) if error.kind() != ErrorKind::Retry => out.push((key, error.context(named(template)))),
+            Err(error) if error.kind() != ErrorKind::Retry => {
+                out.push((key, error.context(named(template))))
+            }
             _ => {}
         }
     }
@@ -316,9 +408,18 @@ impl RecordWriter for StatementRunner<'_> {
     async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure> {
         let mut ops = self.ops.iter();
         for &n in records {
-            let plan = ops.find(|op| op.record == n).map_or(usize::MAX, |op| op.shape);
-            let done = self.statements.run(&mut *self.session, self.largest, plan, &self.batch[n]).await;
-            done.map_err(|error| WriteFailure { error, target: usize::MAX, records: vec![n] })?;
+            let plan = ops
+                .find(|op| op.record == n)
+                .map_or(usize::MAX, |op| op.shape);
+            let done = self
+                .statements
+                .run(&mut *self.session, self.largest, plan, &self.batch[n])
+                .await;
+            done.map_err(|error| WriteFailure {
+                error,
+                target: usize::MAX,
+                records: vec![n],
+            })?;
         }
         Ok(())
     }

@@ -44,7 +44,9 @@ pub struct StatementTemplate {
 
 /// What a statement may begin with. Nothing that ends a transaction by itself (DDL, COMMIT, SET, LOCK): the rows and
 /// their offset are to be committed together.
-const VERBS: [&str; 8] = ["INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "WITH", "SELECT", "CALL"];
+const VERBS: [&str; 8] = [
+    "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "WITH", "SELECT", "CALL",
+];
 
 impl StatementTemplate {
     /// The parameters in order.
@@ -72,8 +74,12 @@ impl StatementTemplate {
 
     /// Its first word, in upper case.
     pub fn verb(&self) -> String {
-        let Some(StatementPiece::Text(text)) = self.pieces.first() else { return String::new() };
-        let word = text.split(|c: char| !c.is_ascii_alphabetic()).find(|w| !w.is_empty());
+        let Some(StatementPiece::Text(text)) = self.pieces.first() else {
+            return String::new();
+        };
+        let word = text
+            .split(|c: char| !c.is_ascii_alphabetic())
+            .find(|w| !w.is_empty());
         word.unwrap_or_default().to_ascii_uppercase()
     }
 
@@ -117,7 +123,11 @@ pub fn parse(sql: &str, database: DatabaseKind) -> Result<Vec<StatementTemplate>
         }
     }
     lexer.end(&mut out)?;
-    if out.is_empty() { Err("there is no statement".to_owned()) } else { Ok(out) }
+    if out.is_empty() {
+        Err("there is no statement".to_owned())
+    } else {
+        Ok(out)
+    }
 }
 
 struct StatementLexer<'a> {
@@ -138,14 +148,18 @@ fn is_word(c: char) -> bool {
 impl StatementLexer<'_> {
     fn wrong(&self, what: &str) -> String {
         let done = &self.whole[..self.whole.len() - self.rest.len()];
-        let (line, column) =
-            (done.matches('\n').count() + 1, done.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1);
+        let (line, column) = (
+            done.matches('\n').count() + 1,
+            done.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1,
+        );
         format!("line {line}, column {column}: {what}")
     }
 
     fn end(&mut self, out: &mut Vec<StatementTemplate>) -> Result<(), String> {
         if !self.text.trim().is_empty() {
-            self.template.pieces.push(StatementPiece::Text(std::mem::take(&mut self.text).trim_end().to_owned()));
+            self.template.pieces.push(StatementPiece::Text(
+                std::mem::take(&mut self.text).trim_end().to_owned(),
+            ));
         }
         self.text.clear();
         self.before = None;
@@ -246,7 +260,10 @@ impl StatementLexer<'_> {
 
     fn dollar_quoted(&mut self) -> Result<(), String> {
         let end = self.rest[1..].find(|c: char| !is_word(c)).map(|n| n + 1);
-        let Some(tag) = end.filter(|end| self.rest[*end..].starts_with('$')).map(|end| &self.rest[..=end]) else {
+        let Some(tag) = end
+            .filter(|end| self.rest[*end..].starts_with('$'))
+            .map(|end| &self.rest[..=end])
+        else {
             self.take(1);
             return Ok(());
         };
@@ -278,7 +295,8 @@ impl StatementLexer<'_> {
             }
         }
         let inside = &self.rest[2..];
-        let code = self.database == DatabaseKind::MySql && (inside.starts_with('!') || inside.starts_with("M!"));
+        let code = self.database == DatabaseKind::MySql
+            && (inside.starts_with('!') || inside.starts_with("M!"));
         if code || inside.starts_with('+') {
             self.take(at);
             return Ok(());
@@ -293,8 +311,13 @@ impl StatementLexer<'_> {
     fn named(&mut self) -> Result<(), String> {
         let mut end = 1;
         loop {
-            end += self.rest[end..].find(|c: char| !is_word(c)).unwrap_or(self.rest.len() - end);
-            match self.rest[end..].strip_prefix('.').and_then(|after| after.chars().next()) {
+            end += self.rest[end..]
+                .find(|c: char| !is_word(c))
+                .unwrap_or(self.rest.len() - end);
+            match self.rest[end..]
+                .strip_prefix('.')
+                .and_then(|after| after.chars().next())
+            {
                 Some(next) if is_word(next) => end += 1,
                 _ => break,
             }
@@ -306,10 +329,14 @@ impl StatementLexer<'_> {
 
     /// `:{any name}` or `:{header.any name}`: what follows `key.`, `value.` or `header.` is one name.
     fn braced(&mut self) -> Result<(), String> {
-        let Some(end) = self.rest.find('}') else { return Err(self.wrong("the :{ that begins here has no }")) };
+        let Some(end) = self.rest.find('}') else {
+            return Err(self.wrong("the :{ that begins here has no }"));
+        };
         let text = self.rest[2..end].trim().to_owned();
         let parts = match text.split_once('.') {
-            Some((part @ ("key" | "value" | "header"), name)) => vec![part.to_owned(), name.to_owned()],
+            Some((part @ ("key" | "value" | "header"), name)) => {
+                vec![part.to_owned(), name.to_owned()]
+            }
             _ => vec![text.clone()],
         };
         self.param(text, parts, end + 1)
@@ -335,7 +362,9 @@ impl StatementLexer<'_> {
         if self.template.pieces.is_empty() && self.text.trim().is_empty() {
             return Err(self.wrong("a statement cannot begin with a parameter"));
         }
-        self.template.pieces.push(StatementPiece::Text(std::mem::take(&mut self.text)));
+        self.template
+            .pieces
+            .push(StatementPiece::Text(std::mem::take(&mut self.text)));
         self.template.pieces.push(StatementPiece::Param(text, name));
         self.rest = &self.rest[length..];
         self.before = Some('_');
@@ -354,7 +383,11 @@ mod tests {
             StatementPiece::Text(text) => text.clone(),
             StatementPiece::Param(text, _) => format!("<{text}>"),
         };
-        parse(sql, database).map(|all| all.iter().map(|t| t.pieces.iter().map(piece).collect()).collect())
+        parse(sql, database).map(|all| {
+            all.iter()
+                .map(|t| t.pieces.iter().map(piece).collect())
+                .collect()
+        })
     }
 
     #[test]
@@ -371,9 +404,21 @@ mod tests {
                 "update a set b=':x', c=\"it\\\":y\", d=`:z` where e=:key",
                 vec!["update a set b=':x', c=\"it\\\":y\", d=`:z` where e=<key>"],
             ),
-            (maria, "UPDATE a SET b='\\':x', c='d'':y'", vec!["UPDATE a SET b='\\':x', c='d'':y'"]),
-            (postgres, "UPDATE a SET b='\\' , c=:x", vec!["UPDATE a SET b='\\' , c=<x>"]),
-            (postgres, "UPDATE a SET b=E'\\':x', c=type':y'", vec!["UPDATE a SET b=E'\\':x', c=type':y'"]),
+            (
+                maria,
+                "UPDATE a SET b='\\':x', c='d'':y'",
+                vec!["UPDATE a SET b='\\':x', c='d'':y'"],
+            ),
+            (
+                postgres,
+                "UPDATE a SET b='\\' , c=:x",
+                vec!["UPDATE a SET b='\\' , c=<x>"],
+            ),
+            (
+                postgres,
+                "UPDATE a SET b=E'\\':x', c=type':y'",
+                vec!["UPDATE a SET b=E'\\':x', c=type':y'"],
+            ),
             (
                 postgres,
                 "UPDATE a SET b=:x::int, c=b[1:2], d=$t$:no;$t$, e=f ? 'g'",
@@ -388,14 +433,34 @@ mod tests {
                     "DELETE FROM u WHERE v=<a.b>-1",
                 ],
             ),
-            (maria, "UPDATE a SET b=1--1, c=:x", vec!["UPDATE a SET b=1--1, c=<x>"]),
-            (postgres, "UPDATE a SET b=1--1, c=:x", vec!["UPDATE a SET b=1"]),
-            (postgres, "UPDATE a /* b /* c */ :d */ SET e=:größe", vec!["UPDATE a   SET e=<größe>"]),
-            (maria, "UPDATE /*+ NO_ICP(a) */ a SET b=:c", vec!["UPDATE /*+ NO_ICP(a) */ a SET b=<c>"]),
+            (
+                maria,
+                "UPDATE a SET b=1--1, c=:x",
+                vec!["UPDATE a SET b=1--1, c=<x>"],
+            ),
+            (
+                postgres,
+                "UPDATE a SET b=1--1, c=:x",
+                vec!["UPDATE a SET b=1"],
+            ),
+            (
+                postgres,
+                "UPDATE a /* b /* c */ :d */ SET e=:größe",
+                vec!["UPDATE a   SET e=<größe>"],
+            ),
+            (
+                maria,
+                "UPDATE /*+ NO_ICP(a) */ a SET b=:c",
+                vec!["UPDATE /*+ NO_ICP(a) */ a SET b=<c>"],
+            ),
         ] {
             assert_eq!(
                 shown(sql, database).as_deref(),
-                Ok(want.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>().as_slice()),
+                Ok(want
+                    .iter()
+                    .map(|t| (*t).to_owned())
+                    .collect::<Vec<_>>()
+                    .as_slice()),
                 "{sql}"
             );
         }
@@ -409,7 +474,10 @@ mod tests {
         )
         .unwrap();
         let own = |parts: &[&str]| parts.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
-        let names: Vec<_> = templates[0].params().map(|(_, name)| name.clone()).collect();
+        let names: Vec<_> = templates[0]
+            .params()
+            .map(|(_, name)| name.clone())
+            .collect();
         assert_eq!(
             names,
             [
@@ -433,16 +501,40 @@ mod tests {
         let (maria, postgres) = (DatabaseKind::MySql, DatabaseKind::Postgres);
         for (database, sql, want) in [
             (maria, " ; -- nothing\n", "there is no statement"),
-            (maria, "UPDATE a SET\n b=?", "line 2, column 4: a ? has no name"),
-            (postgres, "UPDATE a SET b=$1", "line 1, column 16: parameters have names"),
-            (maria, "UPDATE a SET b='x", "line 1, column 16: the ' that begins here has no end"),
-            (postgres, "SELECT $x$a$y$", "the $x$ that begins here has no end"),
+            (
+                maria,
+                "UPDATE a SET\n b=?",
+                "line 2, column 4: a ? has no name",
+            ),
+            (
+                postgres,
+                "UPDATE a SET b=$1",
+                "line 1, column 16: parameters have names",
+            ),
+            (
+                maria,
+                "UPDATE a SET b='x",
+                "line 1, column 16: the ' that begins here has no end",
+            ),
+            (
+                postgres,
+                "SELECT $x$a$y$",
+                "the $x$ that begins here has no end",
+            ),
             (maria, "UPDATE a /* b", "the /* that begins here has no end"),
-            (maria, "UPDATE a SET b=: c", "line 1, column 16: a name is missing after the colon"),
+            (
+                maria,
+                "UPDATE a SET b=: c",
+                "line 1, column 16: a name is missing after the colon",
+            ),
             (maria, "UPDATE a SET b=:{c", "has no }"),
             (maria, "UPDATE a SET b=:{}", "the parameter's name is empty"),
             (maria, "UPDATE a SET b=:header", "write :header.name"),
-            (maria, "UPDATE a SET b=1; COMMIT", "a statement may begin with INSERT, UPDATE,"),
+            (
+                maria,
+                "UPDATE a SET b=1; COMMIT",
+                "a statement may begin with INSERT, UPDATE,",
+            ),
             (maria, "DROP TABLE a", "not with 'DROP'"),
             (maria, ":a", "a statement cannot begin with a parameter"),
         ] {

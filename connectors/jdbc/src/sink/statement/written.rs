@@ -17,7 +17,9 @@ pub struct WrittenTable {
 /// The tables that the statement writes.
 pub fn written(template: &StatementTemplate) -> Vec<WrittenTable> {
     let tokens = tokens(template).unwrap_or_default();
-    TokenReader { tokens: &tokens }.statement().unwrap_or_default()
+    TokenReader { tokens: &tokens }
+        .statement()
+        .unwrap_or_default()
 }
 
 /// A part of a statement's text.
@@ -54,7 +56,9 @@ pub(super) fn tokens(template: &StatementTemplate) -> Option<Vec<SqlToken>> {
                     (Some(SqlToken::Name(inside.replace("``", "`"))), length)
                 }
                 '/' if rest.starts_with("/*!") || rest.starts_with("/*M!") => return None,
-                '/' if rest.starts_with("/*") => (None, rest.find("*/").map_or(rest.len(), |end| end + 2)),
+                '/' if rest.starts_with("/*") => {
+                    (None, rest.find("*/").map_or(rest.len(), |end| end + 2))
+                }
                 _ if is_word(c) => {
                     let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
                     (Some(SqlToken::Word(rest[..length].to_owned())), length)
@@ -77,7 +81,9 @@ fn is_word(c: char) -> bool {
 fn quoted(text: &str, quote: char, backslash: bool) -> usize {
     let mut chars = text.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
-        if c == '\\' && backslash || c == quote && chars.next_if(|(_, next)| *next == quote).is_some() {
+        if c == '\\' && backslash
+            || c == quote && chars.next_if(|(_, next)| *next == quote).is_some()
+        {
             if c == '\\' {
                 chars.next();
             }
@@ -96,7 +102,10 @@ struct TableReference {
 
 impl TableReference {
     fn is_called(&self, name: &str) -> bool {
-        let own = self.alias.as_deref().or(self.parts.last().map(String::as_str));
+        let own = self
+            .alias
+            .as_deref()
+            .or(self.parts.last().map(String::as_str));
         own.is_some_and(|own| own.eq_ignore_ascii_case(name))
     }
 }
@@ -153,7 +162,10 @@ impl TokenReader<'_> {
             (_, true) => self.references(),
             (false, false) => return None,
         };
-        targets.iter().map(|target| resolved(target, &tables)).collect()
+        targets
+            .iter()
+            .map(|target| resolved(target, &tables))
+            .collect()
     }
 
     fn is_at(&self, words: &[&str]) -> bool {
@@ -197,11 +209,17 @@ impl TokenReader<'_> {
     fn name(&mut self) -> Option<Vec<String>> {
         let mut parts = Vec::new();
         loop {
-            let (SqlToken::Word(part) | SqlToken::Name(part)) = self.tokens.first()? else { return None };
+            let (SqlToken::Word(part) | SqlToken::Name(part)) = self.tokens.first()? else {
+                return None;
+            };
             parts.push(part.clone());
             self.next();
             match self.tokens {
-                [SqlToken::Mark('.'), SqlToken::Word(_) | SqlToken::Name(_), ..] => self.next(),
+                [
+                    SqlToken::Mark('.'),
+                    SqlToken::Word(_) | SqlToken::Name(_),
+                    ..,
+                ] => self.next(),
                 _ => return Some(parts),
             }
         }
@@ -232,7 +250,9 @@ impl TokenReader<'_> {
             } else if expected && self.is_mark('(') {
                 match self.tokens.get(1) {
                     Some(SqlToken::Word(word))
-                        if ["SELECT", "WITH", "VALUES"].iter().any(|w| word.eq_ignore_ascii_case(w)) =>
+                        if ["SELECT", "WITH", "VALUES"]
+                            .iter()
+                            .any(|w| word.eq_ignore_ascii_case(w)) =>
                     {
                         self.skip();
                         expected = false;
@@ -244,8 +264,13 @@ impl TokenReader<'_> {
                 if self.eat(&["PARTITION"]) {
                     self.skip();
                 }
-                let alias = self.eat(&["AS"]) || !self.is_at(&NO_ALIAS) && !self.is_at(&AFTER_TABLES);
-                let alias = if alias { self.name().and_then(|mut parts| parts.pop()) } else { None };
+                let alias =
+                    self.eat(&["AS"]) || !self.is_at(&NO_ALIAS) && !self.is_at(&AFTER_TABLES);
+                let alias = if alias {
+                    self.name().and_then(|mut parts| parts.pop())
+                } else {
+                    None
+                };
                 out.push(TableReference { parts, alias });
             } else {
                 self.skip();
@@ -276,8 +301,12 @@ impl TokenReader<'_> {
             }
         }
         if !columns.is_empty() {
-            let maybe =
-                |table: &TableReference| Some(WrittenTable { if_it_has: columns.clone(), ..certain(&table.parts)? });
+            let maybe = |table: &TableReference| {
+                Some(WrittenTable {
+                    if_it_has: columns.clone(),
+                    ..certain(&table.parts)?
+                })
+            };
             out.extend(tables.iter().filter_map(maybe));
         }
         Some(out)
@@ -290,7 +319,10 @@ fn certain(parts: &[String]) -> Option<WrittenTable> {
         [database, table] => TableId::in_catalog(database, table),
         _ => return None,
     };
-    Some(WrittenTable { table, if_it_has: Vec::new() })
+    Some(WrittenTable {
+        table,
+        if_it_has: Vec::new(),
+    })
 }
 
 /// The table that goes by that name.
@@ -311,11 +343,26 @@ mod tests {
     #[test]
     fn what_is_written_is_told_from_what_is_read() {
         for (sql, want) in [
-            ("UPDATE stock SET qty = qty - :qty WHERE product_id = :product_id", "stock"),
-            ("insert low_priority ignore into `a b`.`c``d` (x) select :x from e", "a b.c`d"),
-            ("INSERT t(a) VALUES (:a) ON DUPLICATE KEY UPDATE a = :a", "t"),
-            ("REPLACE INTO d.t SET a = 'UPDATE x', b = \"it\\\"s\"", "d.t"),
-            ("UPDATE LOW_PRIORITY a AS x, d.b y SET y.n = x.n, y.m = f(:m, 1) WHERE x.id = :id", "d.b, d.b"),
+            (
+                "UPDATE stock SET qty = qty - :qty WHERE product_id = :product_id",
+                "stock",
+            ),
+            (
+                "insert low_priority ignore into `a b`.`c``d` (x) select :x from e",
+                "a b.c`d",
+            ),
+            (
+                "INSERT t(a) VALUES (:a) ON DUPLICATE KEY UPDATE a = :a",
+                "t",
+            ),
+            (
+                "REPLACE INTO d.t SET a = 'UPDATE x', b = \"it\\\"s\"",
+                "d.t",
+            ),
+            (
+                "UPDATE LOW_PRIORITY a AS x, d.b y SET y.n = x.n, y.m = f(:m, 1) WHERE x.id = :id",
+                "d.b, d.b",
+            ),
             (
                 "UPDATE a JOIN b ON a.id = b.id AND f(a.x, b.y) LEFT JOIN (SELECT 1 FROM c) z USING (id) SET n = 1",
                 "a?n, b?n",
@@ -323,9 +370,18 @@ mod tests {
             ("UPDATE (a, b) SET a.n = b.n ORDER BY a.id", "a"),
             ("UPDATE a PARTITION (p0, p1) x SET x.n = 1", "a"),
             ("DELETE FROM t WHERE id IN (SELECT id FROM u)", "t"),
-            ("DELETE QUICK x, b.* FROM a x INNER JOIN b WHERE x.id = b.id", "a, b"),
-            ("DELETE FROM x, d.b USING a AS x JOIN d.b ON x.id = b.id", "a, d.b"),
-            ("WITH w AS (SELECT 1 AS n FROM u) UPDATE t, w SET t.n = w.n", "t"),
+            (
+                "DELETE QUICK x, b.* FROM a x INNER JOIN b WHERE x.id = b.id",
+                "a, b",
+            ),
+            (
+                "DELETE FROM x, d.b USING a AS x JOIN d.b ON x.id = b.id",
+                "a, d.b",
+            ),
+            (
+                "WITH w AS (SELECT 1 AS n FROM u) UPDATE t, w SET t.n = w.n",
+                "t",
+            ),
             ("SELECT f(:a)", ""),
             ("CALL p(:a)", ""),
             ("UPDATE /*+ NO_ICP(a) */ t SET n = 1", "t"),
@@ -334,9 +390,21 @@ mod tests {
             let templates = parse(sql, DatabaseKind::MySql).unwrap();
             let shown = |w: &super::WrittenTable| {
                 let table = w.table.parts().collect::<Vec<_>>().join(".");
-                if w.if_it_has.is_empty() { table } else { format!("{table}?{}", w.if_it_has.join("+")) }
+                if w.if_it_has.is_empty() {
+                    table
+                } else {
+                    format!("{table}?{}", w.if_it_has.join("+"))
+                }
             };
-            assert_eq!(written(&templates[0]).iter().map(shown).collect::<Vec<_>>().join(", "), want, "{sql}");
+            assert_eq!(
+                written(&templates[0])
+                    .iter()
+                    .map(shown)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                want,
+                "{sql}"
+            );
         }
     }
 }

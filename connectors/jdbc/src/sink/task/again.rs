@@ -33,18 +33,28 @@ enum Again {
 
 impl JdbcSinkTask {
     /// Writes a batch and leaves its transaction open.
-    pub(super) async fn try_put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
+    pub(super) async fn try_put(
+        &mut self,
+        batch: &[SinkRecord],
+        next: &[TopicOffset],
+    ) -> Result<PutReport> {
         self.take_back().await?;
         if self.settle_unsure(next).await? {
             return Ok(PutReport::default());
         }
         self.find_culprit(batch, next).await?;
         self.link().await?;
-        let read = self.targets.is_empty() && self.statements.as_ref().is_none_or(StatementSet::is_empty);
-        let mut done = Done { read, ..Done::default() };
+        let read =
+            self.targets.is_empty() && self.statements.as_ref().is_none_or(StatementSet::is_empty);
+        let mut done = Done {
+            read,
+            ..Done::default()
+        };
         loop {
             let outcome = self.write_batch(batch, next).await;
-            let Some(again) = self.again(&outcome, batch, &mut done).await? else { return outcome };
+            let Some(again) = self.again(&outcome, batch, &mut done).await? else {
+                return outcome;
+            };
             tracing::debug!(?again, refused = ?outcome.err(), "the batch is written again");
             self.take_back().await?;
             if matches!(again, Again::Read) {
@@ -62,7 +72,10 @@ impl JdbcSinkTask {
         batch: &[SinkRecord],
         done: &mut Done,
     ) -> Result<Option<Again>> {
-        let dropped = self.link.as_ref().is_some_and(|link| link.session.is_stale() && !link.session.is_lost());
+        let dropped = self
+            .link
+            .as_ref()
+            .is_some_and(|link| link.session.is_stale() && !link.session.is_lost());
         let keys_changed = std::mem::take(&mut self.keys_changed);
         let changed = match outcome {
             Err(error) if error.kind() == ErrorKind::Retry && dropped && !done.prepared => {
@@ -75,7 +88,9 @@ impl JdbcSinkTask {
             }
             _ if done.read => false,
             Err(error) if error.kind() == ErrorKind::Config => true,
-            Err(error) if error.kind() == ErrorKind::Record => self.tables_have_changed(batch).await?,
+            Err(error) if error.kind() == ErrorKind::Record => {
+                self.tables_have_changed(batch).await?
+            }
             Ok(report) if !report.rejected.is_empty() => self.tables_have_changed(batch).await?,
             _ => false,
         };
@@ -87,12 +102,18 @@ impl JdbcSinkTask {
     async fn tables_have_changed(&mut self, batch: &[SinkRecord]) -> Result<bool> {
         let name_of = |(index, record): (usize, &'_ SinkRecord)| {
             let given = self.names.get(index).and_then(Option::as_ref);
-            self.by_name.get(given.unwrap_or(&record.record.topic)).copied()
+            self.by_name
+                .get(given.unwrap_or(&record.record.topic))
+                .copied()
         };
         let met: BTreeSet<usize> = batch.iter().enumerate().filter_map(name_of).collect();
-        let Some(link) = self.link.as_mut().filter(|link| !link.session.is_lost()) else { return Ok(false) };
+        let Some(link) = self.link.as_mut().filter(|link| !link.session.is_lost()) else {
+            return Ok(false);
+        };
         if let Some(statements) = &self.statements {
-            return statements.have_changed(&mut *link.session, &*link.writing).await;
+            return statements
+                .have_changed(&mut *link.session, &*link.writing)
+                .await;
         }
         for target in met {
             if self.targets[target].has_changed(&mut *link.session).await? {

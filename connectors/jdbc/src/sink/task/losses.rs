@@ -40,7 +40,10 @@ impl BatchLosses {
             return;
         }
         if self.next != next {
-            *self = Self { next: next.to_vec(), ..Self::default() };
+            *self = Self {
+                next: next.to_vec(),
+                ..Self::default()
+            };
         }
         self.count += 1;
         self.suspects.clone_from(&failure.records);
@@ -48,7 +51,11 @@ impl BatchLosses {
 
     /// The records found in that batch, each with its error.
     pub(super) fn blamed(&self, next: &[TopicOffset]) -> Vec<Rejected> {
-        let blamed = if self.next == next { self.blamed.as_slice() } else { &[] };
+        let blamed = if self.next == next {
+            self.blamed.as_slice()
+        } else {
+            &[]
+        };
         let rejected = |&(index, times): &(usize, u32)| Rejected {
             index,
             error: Error::record(format!(
@@ -63,7 +70,11 @@ impl BatchLosses {
 impl JdbcSinkTask {
     /// Looks for a record that ends connections, once they were lost often enough over this batch.
     /// Errors: `Retry` while there is no connection to be had.
-    pub(super) async fn find_culprit(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<()> {
+    pub(super) async fn find_culprit(
+        &mut self,
+        batch: &[SinkRecord],
+        next: &[TopicOffset],
+    ) -> Result<()> {
         if self.losses.count < LOSSES || self.losses.next != next {
             return Ok(());
         }
@@ -97,11 +108,19 @@ impl JdbcSinkTask {
                 suspects = second;
             }
         }
-        let Some(&alone) = suspects.first() else { return Ok(None) };
+        let Some(&alone) = suspects.first() else {
+            return Ok(None);
+        };
         let blamed = self.losses.blamed(next);
-        let is_other = |index: &usize| *index != alone && blamed.iter().all(|rejected| rejected.index != *index);
+        let is_other = |index: &usize| {
+            *index != alone && blamed.iter().all(|rejected| rejected.index != *index)
+        };
         let other = taken.into_iter().chain(0..batch.len()).find(is_other);
-        let times = if other.is_some() { CONFIRMED } else { CONFIRMED_ALONE };
+        let times = if other.is_some() {
+            CONFIRMED
+        } else {
+            CONFIRMED_ALONE
+        };
         for _ in 0..times {
             if !self.ends_the_connection(batch, next, &[alone]).await? {
                 return Ok(None);
@@ -125,15 +144,25 @@ impl JdbcSinkTask {
         self.link().await?;
         let (adapted, ops, _) = self.prepare(batch).await?;
         let batch = adapted.as_deref().unwrap_or(batch);
-        let others: Vec<usize> = (0..batch.len()).filter(|index| !records.contains(index)).collect();
-        let outcome = self.transaction(batch, next, &ops, &others, CulpritSearch::None).await;
+        let others: Vec<usize> = (0..batch.len())
+            .filter(|index| !records.contains(index))
+            .collect();
+        let outcome = self
+            .transaction(batch, next, &ops, &others, CulpritSearch::None)
+            .await;
         let lost = self.link.as_ref().is_none_or(|link| link.session.is_lost());
         match outcome {
             Ok(_) => {
                 self.take_back().await?;
                 Ok(false)
             }
-            Err(failure) if failure.error.kind() == ErrorKind::Retry && lost && !failure.records.is_empty() => Ok(true),
+            Err(failure)
+                if failure.error.kind() == ErrorKind::Retry
+                    && lost
+                    && !failure.records.is_empty() =>
+            {
+                Ok(true)
+            }
             Err(failure) if failure.error.kind() == ErrorKind::Retry => Err(failure.error),
             Err(_) => Ok(false),
         }

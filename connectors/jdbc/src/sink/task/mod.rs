@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use connector_api::{
-    Error, ErrorKind, PutReport, Record, Rejected, Result, SinkRecord, SinkTask, TopicOffset, TopicPartition,
-    async_trait,
+    Error, ErrorKind, PutReport, Record, Rejected, Result, SinkRecord, SinkTask, TopicOffset,
+    TopicPartition, async_trait,
 };
 
 use tokio::time::Instant;
@@ -69,19 +69,30 @@ pub struct JdbcSinkTask {
 
 impl JdbcSinkTask {
     /// A task that is connected.
-    pub(super) async fn open(config: SinkConfig, place: url::ConnectionTarget, tolerate: bool) -> Result<Self> {
+    pub(super) async fn open(
+        config: SinkConfig,
+        place: url::ConnectionTarget,
+        tolerate: bool,
+    ) -> Result<Self> {
         let statements = StatementSet::read(&config, place.database_kind())?;
         let mut link = WriteConnection::open(&place, config.connect_options()).await?;
         if config.tables_must_exist {
             tables_exist(&mut link, &config).await?;
         }
         if let Some(statements) = statements.as_ref().filter(|_| config.exactly_once)
-            && let Some(text) = statements.no_rollback(&mut *link.session, &*link.writing).await?
+            && let Some(text) = statements
+                .no_rollback(&mut *link.session, &*link.writing)
+                .await?
         {
             return Err(Error::config(text));
         }
-        let adapter = Adapter::new(config.adapting(place.database_kind() == DatabaseKind::Postgres));
-        let ledger = SinkOffsets::new(&config.cluster, &config.name, &format!("{}-{}", config.name, config.task));
+        let adapter =
+            Adapter::new(config.adapting(place.database_kind() == DatabaseKind::Postgres));
+        let ledger = SinkOffsets::new(
+            &config.cluster,
+            &config.name,
+            &format!("{}-{}", config.name, config.task),
+        );
         Ok(Self {
             config,
             place,
@@ -109,9 +120,12 @@ impl JdbcSinkTask {
         if self.link.as_ref().is_none_or(|link| link.session.is_lost()) {
             self.link = None;
             self.forget_tables();
-            self.link = Some(WriteConnection::open(&self.place, self.config.connect_options()).await?);
+            self.link =
+                Some(WriteConnection::open(&self.place, self.config.connect_options()).await?);
         }
-        self.link.as_mut().ok_or_else(|| Error::fatal("a connection was made and is not there"))
+        self.link
+            .as_mut()
+            .ok_or_else(|| Error::fatal("a connection was made and is not there"))
     }
 
     fn forget_tables(&mut self) {
@@ -122,7 +136,11 @@ impl JdbcSinkTask {
         }
     }
 
-    async fn write_batch(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
+    async fn write_batch(
+        &mut self,
+        batch: &[SinkRecord],
+        next: &[TopicOffset],
+    ) -> Result<PutReport> {
         let (adapted, ops, mut rejected) = self.prepare(batch).await?;
         let batch = adapted.as_deref().unwrap_or(batch);
         for Rejected { index, error } in self.losses.blamed(next) {
@@ -152,7 +170,9 @@ impl JdbcSinkTask {
                         rejected.push(Rejected { index, error });
                     }
                 }
-                Err(failure) if failure.error.kind() == ErrorKind::Record && care == CulpritSearch::None => {
+                Err(failure)
+                    if failure.error.kind() == ErrorKind::Record && care == CulpritSearch::None =>
+                {
                     care = CulpritSearch::Rows
                 }
                 Err(failure) => {
@@ -170,8 +190,14 @@ impl JdbcSinkTask {
     async fn prepare(&mut self, batch: &[SinkRecord]) -> Result<PreparedBatch> {
         let mut rejected: Vec<Rejected> = Vec::new();
         let statements = self.statements.is_some();
-        let (adapted, fates) = if statements { (None, HashMap::new()) } else { self.adapt(batch).await? };
-        let ops = self.operations(adapted.as_deref().unwrap_or(batch), fates, &mut rejected).await?;
+        let (adapted, fates) = if statements {
+            (None, HashMap::new())
+        } else {
+            self.adapt(batch).await?
+        };
+        let ops = self
+            .operations(adapted.as_deref().unwrap_or(batch), fates, &mut rejected)
+            .await?;
         Ok((adapted, ops, rejected))
     }
 
@@ -181,10 +207,14 @@ impl JdbcSinkTask {
         let mut fates = HashMap::new();
         if self.config.naming.is_by_source() {
             for (index, record) in batch.iter().enumerate() {
-                let name = self.config.naming.name(&record.record).unwrap_or_else(|error| {
-                    fates.insert(index, RecordOutcome::Refused(error));
-                    None
-                });
+                let name = self
+                    .config
+                    .naming
+                    .name(&record.record)
+                    .unwrap_or_else(|error| {
+                        fates.insert(index, RecordOutcome::Refused(error));
+                        None
+                    });
                 if name.is_none() {
                     fates.entry(index).or_insert(RecordOutcome::Skip);
                 }
@@ -207,11 +237,21 @@ impl JdbcSinkTask {
             let outcome = if let Some(settled) = self.adapter.settled(record) {
                 settled
             } else if self.adapter.is_plain(record) {
-                let target = self.target(index, &record.record.topic).await.map_err(|e| e.context(place_of(record)))?;
+                let target = self
+                    .target(index, &record.record.topic)
+                    .await
+                    .map_err(|e| e.context(place_of(record)))?;
                 match (&self.targets[target].meta, &self.link) {
                     (Some(table), Some(link)) => {
                         let (writing, time) = (&*link.writing, &self.config.time);
-                        self.adapter.match_to(PlainTarget { table, writing, time }, record)
+                        self.adapter.match_to(
+                            PlainTarget {
+                                table,
+                                writing,
+                                time,
+                            },
+                            record,
+                        )
                     }
                     _ => Ok(self.adapter.without_table(record)),
                 }
@@ -229,7 +269,9 @@ impl JdbcSinkTask {
         if changed.is_empty() {
             return Ok((None, fates));
         }
-        let row = |(index, record): (usize, &SinkRecord)| changed.remove(&index).unwrap_or_else(|| record.clone());
+        let row = |(index, record): (usize, &SinkRecord)| {
+            changed.remove(&index).unwrap_or_else(|| record.clone())
+        };
         Ok((Some(batch.iter().enumerate().map(row).collect()), fates))
     }
 
@@ -250,9 +292,13 @@ impl JdbcSinkTask {
                 Some(RecordOutcome::Refused(error)) => Err(error),
                 Some(RecordOutcome::Truncate) => {
                     // what came before it in the batch is gone with it
-                    let target =
-                        self.target(index, &record.record.topic).await.map_err(|e| e.context(place_of(record)))?;
-                    out.iter_mut().filter(|(table, _)| *table == target).for_each(|(_, ops)| ops.clear());
+                    let target = self
+                        .target(index, &record.record.topic)
+                        .await
+                        .map_err(|e| e.context(place_of(record)))?;
+                    out.iter_mut()
+                        .filter(|(table, _)| *table == target)
+                        .for_each(|(_, ops)| ops.clear());
                     if self.targets[target].meta.is_some() && !self.emptied.contains(&target) {
                         self.emptied.push(target);
                     }
@@ -262,14 +308,21 @@ impl JdbcSinkTask {
             match outcome {
                 Ok(None) => {}
                 Ok(Some((target, shape))) => {
-                    let op = RowOperation { record: index, shape, delete: record.record.value.value.is_null() };
+                    let op = RowOperation {
+                        record: index,
+                        shape,
+                        delete: record.record.value.value.is_null(),
+                    };
                     match out.iter_mut().find(|(t, _)| *t == target) {
                         Some((_, ops)) => ops.push(op),
                         None => out.push((target, vec![op])),
                     }
                 }
                 Err(error) if self.tolerate && error.kind() == ErrorKind::Record => {
-                    rejected.push(Rejected { index, error: error.context(place_of(record)) });
+                    rejected.push(Rejected {
+                        index,
+                        error: error.context(place_of(record)),
+                    });
                 }
                 Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
                 Err(error) => return Err(error.context(place_of(record))),
@@ -278,19 +331,38 @@ impl JdbcSinkTask {
         Ok(out)
     }
 
-    async fn operation(&mut self, index: usize, record: &SinkRecord) -> Result<Option<(usize, usize)>> {
+    async fn operation(
+        &mut self,
+        index: usize,
+        record: &SinkRecord,
+    ) -> Result<Option<(usize, usize)>> {
         if let Some(statements) = &mut self.statements {
-            let Some(link) = &mut self.link else { return Err(Error::retry("the connection is gone")) };
-            let plan = statements.plan(&mut *link.session, &self.config, &*link.writing, record).await?;
+            let Some(link) = &mut self.link else {
+                return Err(Error::retry("the connection is gone"));
+            };
+            let plan = statements
+                .plan(&mut *link.session, &self.config, &*link.writing, record)
+                .await?;
             return Ok(Some((STATEMENTS, plan)));
         }
         check_record(&self.config, record)?;
         let target = self.target(index, &record.record.topic).await?;
-        let Some(link) = &mut self.link else { return Err(Error::retry("the connection is gone")) };
-        let Record { topic, key, value, .. } = &record.record;
+        let Some(link) = &mut self.link else {
+            return Err(Error::retry("the connection is gone"));
+        };
+        let Record {
+            topic, key, value, ..
+        } = &record.record;
         let (session, writing) = (&mut *link.session, &*link.writing);
         let table = &mut self.targets[target];
-        let plan = table.plan(session, &self.config, writing, PlanSource { topic, key, value }).await?;
+        let plan = table
+            .plan(
+                session,
+                &self.config,
+                writing,
+                PlanSource { topic, key, value },
+            )
+            .await?;
         if let Some(plan) = plan
             && self.config.evolve == SchemaEvolution::Widen
             && !value.value.is_null()
@@ -312,7 +384,9 @@ impl JdbcSinkTask {
             Some(name) => self.config.naming.named(name, topic, database)?,
             None => self.config.naming.table(topic, database)?,
         };
-        let Some(link) = &mut self.link else { return Err(Error::retry("the connection is gone")) };
+        let Some(link) = &mut self.link else {
+            return Err(Error::retry("the connection is gone"));
+        };
         let found = TargetTable::find(&mut *link.session, &self.config, &link.here, id).await?;
         let target = match self.targets.iter().position(|t| t.id == found.id) {
             Some(known) => known,
@@ -327,12 +401,18 @@ impl JdbcSinkTask {
 
     /// The error with the place of its record and the table.
     fn told(&self, batch: &[SinkRecord], failure: WriteFailure) -> Error {
-        let WriteFailure { error, target, records } = failure;
+        let WriteFailure {
+            error,
+            target,
+            records,
+        } = failure;
         if error.kind() == ErrorKind::Fenced {
             return error;
         }
         let error = match self.targets.get(target) {
-            Some(table) => self.explained(error, table).context(format!("table {}", table.id)),
+            Some(table) => self
+                .explained(error, table)
+                .context(format!("table {}", table.id)),
             None => error,
         };
         match records.as_slice() {
@@ -346,18 +426,30 @@ impl JdbcSinkTask {
     /// What a refused null may mean where an upsert is guarded against collisions.
     fn explained(&self, error: Error, table: &TargetTable) -> Error {
         let guarded = self.config.insert_mode == InsertMode::Upsert && table.has_other_unique();
-        let sign = self.link.as_ref().and_then(|link| link.writing.guard_sign());
+        let sign = self
+            .link
+            .as_ref()
+            .and_then(|link| link.writing.guard_sign());
         if !guarded || sign.is_none_or(|sign| !error.message().contains(sign)) {
             return error;
         }
-        let message = format!("{error}, or the row has another row's value in a unique index beside the primary key");
-        Error::new(error.kind(), message).of_class(error.class()).caused_by(error)
+        let message = format!(
+            "{error}, or the row has another row's value in a unique index beside the primary key"
+        );
+        Error::new(error.kind(), message)
+            .of_class(error.class())
+            .caused_by(error)
     }
 
     /// What the runtime is told: with `max.retries` given, that many tries for any failure of the database.
     fn counted(&mut self, error: Error) -> Error {
-        let Some(most) = self.config.max_retries else { return error };
-        let from_database = matches!(error.kind(), ErrorKind::Retry | ErrorKind::Record | ErrorKind::Config);
+        let Some(most) = self.config.max_retries else {
+            return error;
+        };
+        let from_database = matches!(
+            error.kind(),
+            ErrorKind::Retry | ErrorKind::Record | ErrorKind::Config
+        );
         if !from_database || self.unsure.is_some() {
             return error;
         }
@@ -368,16 +460,21 @@ impl JdbcSinkTask {
                 self.retry_at = Some(Instant::now() + self.config.retry_backoff);
                 Error::retry(message).caused_by(error)
             }
-            ErrorKind::Retry => {
-                Error::fatal(format!("given up after {most} retries (max.retries): {message}")).caused_by(error)
-            }
+            ErrorKind::Retry => Error::fatal(format!(
+                "given up after {most} retries (max.retries): {message}"
+            ))
+            .caused_by(error),
             _ => error,
         }
     }
 }
 
 /// See [`JdbcSinkTask::prepare`].
-type PreparedBatch = (Option<Vec<SinkRecord>>, Vec<(usize, Vec<RowOperation>)>, Vec<Rejected>);
+type PreparedBatch = (
+    Option<Vec<SinkRecord>>,
+    Vec<(usize, Vec<RowOperation>)>,
+    Vec<Rejected>,
+);
 
 /// What becomes of a record that is no row.
 enum RecordOutcome {
@@ -389,7 +486,11 @@ enum RecordOutcome {
 /// Errors: `Config`, when a topic's table is not there.
 async fn tables_exist(link: &mut WriteConnection, config: &SinkConfig) -> Result<()> {
     // which tables these are, their records tell
-    let topics = if config.naming.is_by_source() { &[][..] } else { &config.topics };
+    let topics = if config.naming.is_by_source() {
+        &[][..]
+    } else {
+        &config.topics
+    };
     for topic in topics {
         let id = config.naming.table(topic, link.writing.database())?;
         if link.session.table(&id).await?.is_none() {
@@ -403,7 +504,10 @@ async fn tables_exist(link: &mut WriteConnection, config: &SinkConfig) -> Result
 
 /// Where a record came from, for texts.
 fn place_of(record: &SinkRecord) -> String {
-    format!("record of topic {}, partition {}, offset {}", record.at.topic, record.at.partition, record.at.offset)
+    format!(
+        "record of topic {}, partition {}, offset {}",
+        record.at.topic, record.at.partition, record.at.offset
+    )
 }
 
 #[async_trait]
@@ -412,16 +516,28 @@ impl SinkTask for JdbcSinkTask {
         if !self.config.exactly_once {
             return Ok(Vec::new());
         }
-        let new: Vec<_> = partitions.iter().filter(|p| !self.ledger.holds(p)).cloned().collect();
+        let new: Vec<_> = partitions
+            .iter()
+            .filter(|p| !self.ledger.holds(p))
+            .cloned()
+            .collect();
         self.link().await?;
-        let Some(link) = &mut self.link else { return Ok(Vec::new()) };
-        self.ledger.claim(&mut *link.session, &*link.writing, &new, None).await
+        let Some(link) = &mut self.link else {
+            return Ok(Vec::new());
+        };
+        self.ledger
+            .claim(&mut *link.session, &*link.writing, &new, None)
+            .await
     }
 
     async fn revoke(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.ledger.release(partitions);
         // whether their part of a commit happened is seen by whoever takes them over
-        let is_gone = |at: &TopicOffset| partitions.iter().any(|p| p.partition == at.partition && p.topic == at.topic);
+        let is_gone = |at: &TopicOffset| {
+            partitions
+                .iter()
+                .any(|p| p.partition == at.partition && p.topic == at.topic)
+        };
         if let Some(intended) = &mut self.unsure {
             intended.retain(|at| !is_gone(at));
         }
@@ -434,16 +550,25 @@ impl SinkTask for JdbcSinkTask {
             return Ok(PutReport::default());
         }
         if let Some(at) = self.retry_at.take() {
-            driver::rest(at.saturating_duration_since(Instant::now()), "the next try is due after retry.backoff.ms")
-                .await;
+            driver::rest(
+                at.saturating_duration_since(Instant::now()),
+                "the next try is due after retry.backoff.ms",
+            )
+            .await;
         }
-        self.try_put(batch, next).await.map_err(|error| self.counted(error))
+        self.try_put(batch, next)
+            .await
+            .map_err(|error| self.counted(error))
     }
 
     async fn commit(&mut self) -> Result<()> {
         match self.commit_held().await {
             Ok(()) => self.tries = 0,
-            Err(error) => return Err(self.looks_again(&error).unwrap_or_else(|| self.counted(error))),
+            Err(error) => {
+                return Err(self
+                    .looks_again(&error)
+                    .unwrap_or_else(|| self.counted(error)));
+            }
         }
         Ok(())
     }

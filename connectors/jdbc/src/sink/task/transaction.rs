@@ -34,59 +34,118 @@ impl JdbcSinkTask {
         bad: &[usize],
         care: CulpritSearch,
     ) -> Result<Vec<(usize, WriteFailure)>, WriteFailure> {
-        let plain = |error: Error| WriteFailure { error, target: usize::MAX, records: Vec::new() };
-        let Some(link) = &mut self.link else { return Err(plain(Error::retry("the connection is gone"))) };
-        let WriteConnection { session, writing, here } = link;
+        let plain = |error: Error| WriteFailure {
+            error,
+            target: usize::MAX,
+            records: Vec::new(),
+        };
+        let Some(link) = &mut self.link else {
+            return Err(plain(Error::retry("the connection is gone")));
+        };
+        let WriteConnection {
+            session,
+            writing,
+            here,
+        } = link;
         let session = &mut **session;
         session.begin().await.map_err(plain)?;
         let mut culprits = Vec::new();
         let written = async {
             if self.config.exactly_once {
-                self.ledger.advance(session, &**writing, next).await.map_err(plain)?;
+                self.ledger
+                    .advance(session, &**writing, next)
+                    .await
+                    .map_err(plain)?;
             }
             for &target in &self.emptied {
-                let sql = format!("DELETE FROM {}", writing.dialect().table(&self.targets[target].id));
-                session.run(&sql).await.map_err(|error| WriteFailure { error, target, records: Vec::new() })?;
+                let sql = format!(
+                    "DELETE FROM {}",
+                    writing.dialect().table(&self.targets[target].id)
+                );
+                session.run(&sql).await.map_err(|error| WriteFailure {
+                    error,
+                    target,
+                    records: Vec::new(),
+                })?;
             }
-            let good =
-                |ops: &[RowOperation]| ops.iter().filter(|op| !bad.contains(&op.record)).copied().collect::<Vec<_>>();
+            let good = |ops: &[RowOperation]| {
+                ops.iter()
+                    .filter(|op| !bad.contains(&op.record))
+                    .copied()
+                    .collect::<Vec<_>>()
+            };
             if let Some(statements) = &self.statements {
                 for (_, ops) in ops {
                     let ops = good(ops);
                     let records: Vec<usize> = ops.iter().map(|op| op.record).collect();
-                    let mut runner =
-                        StatementRunner { session: &mut *session, statements, largest: here.largest, batch, ops: &ops };
+                    let mut runner = StatementRunner {
+                        session: &mut *session,
+                        statements,
+                        largest: here.largest,
+                        batch,
+                        ops: &ops,
+                    };
                     write_records(&mut runner, &records, care, &mut culprits).await?;
                 }
                 return Ok(());
             }
             let targets = &mut self.targets;
-            let mut writer =
-                BatchWriter { session: &mut *session, config: &self.config, writing: &**writing, here, targets, batch };
+            let mut writer = BatchWriter {
+                session: &mut *session,
+                config: &self.config,
+                writing: &**writing,
+                here,
+                targets,
+                batch,
+            };
             if let CulpritSearch::Deferred(_) = care {
-                let groups = ops.iter().map(|(target, ops)| (*target, writer.group(*target, &good(ops)))).collect();
-                let mut whole = BatchWrite { writer: &mut writer, groups };
+                let groups = ops
+                    .iter()
+                    .map(|(target, ops)| (*target, writer.group(*target, &good(ops))))
+                    .collect();
+                let mut whole = BatchWrite {
+                    writer: &mut writer,
+                    groups,
+                };
                 let records = whole.records();
                 return write_records(&mut whole, &records, care, &mut culprits).await;
             }
             for (target, ops) in ops {
                 for rows in writer.group(*target, &good(ops)) {
-                    let mut part = TableWrite { writer: &mut writer, target: *target, rows: &rows };
+                    let mut part = TableWrite {
+                        writer: &mut writer,
+                        target: *target,
+                        rows: &rows,
+                    };
                     write_records(&mut part, &rows.records, care, &mut culprits).await?;
                 }
             }
             // the transaction holds its tables: what their unique indexes are now, they were for every statement
-            let changed = changed_keys(session, &**writing, &self.targets, ops).await.map_err(plain)?;
+            let changed = changed_keys(session, &**writing, &self.targets, ops)
+                .await
+                .map_err(plain)?;
             if let Some(target) = changed.filter(|_| culprits.is_empty()) {
                 self.keys_changed = true;
-                let error = Error::retry("its unique indexes were changed after the table was read; it is read again");
-                return Err(WriteFailure { error, target, records: Vec::new() });
+                let error = Error::retry(
+                    "its unique indexes were changed after the table was read; it is read again",
+                );
+                return Err(WriteFailure {
+                    error,
+                    target,
+                    records: Vec::new(),
+                });
             }
             Ok(())
         };
         let written = written.await;
         if written.is_err() || !culprits.is_empty() {
-            link.session.rollback().await.or_else(|e| if written.is_err() { Ok(()) } else { Err(plain(e)) })?;
+            link.session.rollback().await.or_else(|e| {
+                if written.is_err() {
+                    Ok(())
+                } else {
+                    Err(plain(e))
+                }
+            })?;
             return written.map(|()| culprits);
         }
         self.held = Some(next.to_vec());
@@ -95,15 +154,29 @@ impl JdbcSinkTask {
 
     /// Has constraints checked that wait for the commit, where one has refused a commit before: in time for the records
     /// to be found. If one refuses the rows, they are taken back, and how the culprits are found is returned.
-    pub(super) async fn settle(&mut self, care: CulpritSearch) -> Result<Option<DeferredConstraints>> {
-        let (Some(link), true, false) = (&mut self.link, self.settles, matches!(care, CulpritSearch::Deferred(_)))
-        else {
+    pub(super) async fn settle(
+        &mut self,
+        care: CulpritSearch,
+    ) -> Result<Option<DeferredConstraints>> {
+        let (Some(link), true, false) = (
+            &mut self.link,
+            self.settles,
+            matches!(care, CulpritSearch::Deferred(_)),
+        ) else {
             return Ok(None);
         };
-        let Some(deferral) = link.writing.deferral() else { return Ok(None) };
-        let Err(error) = link.session.run(deferral.check).await else { return Ok(None) };
+        let Some(deferral) = link.writing.deferral() else {
+            return Ok(None);
+        };
+        let Err(error) = link.session.run(deferral.check).await else {
+            return Ok(None);
+        };
         self.take_back().await?;
-        if error.kind() == ErrorKind::Record { Ok(Some(deferral)) } else { Err(error) }
+        if error.kind() == ErrorKind::Record {
+            Ok(Some(deferral))
+        } else {
+            Err(error)
+        }
     }
 
     /// Whether the error of a commit is a constraint's, and of which records has not been looked for: then the error by
@@ -121,10 +194,17 @@ impl JdbcSinkTask {
 
     /// After a commit without an answer: whether it happened, as the ledger tells. Its dead letters were stored before.
     pub(super) async fn settle_unsure(&mut self, next: &[TopicOffset]) -> Result<bool> {
-        let Some(intended) = self.unsure.clone() else { return Ok(false) };
+        let Some(intended) = self.unsure.clone() else {
+            return Ok(false);
+        };
         self.link().await?;
-        let Some(link) = &mut self.link else { return Ok(false) };
-        let stored = self.ledger.is_stored(&mut *link.session, &*link.writing, &intended).await?;
+        let Some(link) = &mut self.link else {
+            return Ok(false);
+        };
+        let stored = self
+            .ledger
+            .is_stored(&mut *link.session, &*link.writing, &intended)
+            .await?;
         self.unsure = None;
         if stored && intended != next {
             return Err(Error::fatal(
@@ -143,12 +223,18 @@ impl JdbcSinkTask {
     }
 
     pub(super) async fn commit_held(&mut self) -> Result<()> {
-        let (Some(next), Some(link)) = (self.held.take(), &mut self.link) else { return Ok(()) };
-        let Err(error) = link.session.commit().await else { return Ok(()) };
+        let (Some(next), Some(link)) = (self.held.take(), &mut self.link) else {
+            return Ok(());
+        };
+        let Err(error) = link.session.commit().await else {
+            return Ok(());
+        };
         if link.session.is_lost() && self.config.exactly_once && !next.is_empty() {
             tracing::warn!(%error, "a commit got no answer");
             self.unsure = Some(next);
-            return Err(Error::retry("the database did not answer a commit; looking whether it happened"));
+            return Err(Error::retry(
+                "the database did not answer a commit; looking whether it happened",
+            ));
         }
         // one that cannot be rolled back has ended with its connection
         let _ = link.session.rollback().await;
@@ -164,8 +250,12 @@ async fn changed_keys(
     ops: &[(usize, Vec<RowOperation>)],
 ) -> Result<Option<usize>> {
     for (number, ops) in ops {
-        let Some(target) = targets.get(*number) else { continue };
-        let upserts = ops.iter().any(|op| target.plans.get(op.shape).is_some_and(WritePlan::is_upsert));
+        let Some(target) = targets.get(*number) else {
+            continue;
+        };
+        let upserts = ops
+            .iter()
+            .any(|op| target.plans.get(op.shape).is_some_and(WritePlan::is_upsert));
         if upserts && target.has_other_keys(session, writing).await? {
             return Ok(Some(*number));
         }
@@ -182,6 +272,8 @@ async fn write_records(
     match care {
         CulpritSearch::None => write::all(apply, records).await,
         CulpritSearch::Rows => write::sift(apply, records, culprits).await,
-        CulpritSearch::Deferred(deferral) => deferred::sift(apply, records, deferral, culprits).await,
+        CulpritSearch::Deferred(deferral) => {
+            deferred::sift(apply, records, deferral, culprits).await
+        }
     }
 }

@@ -27,7 +27,12 @@ const fn key(
 }
 
 /// A key that the peers do not have.
-const fn own(name: &'static str, ty: ConfigType, default: DefaultValue, doc: &'static str) -> ConfigKey {
+const fn own(
+    name: &'static str,
+    ty: ConfigType,
+    default: DefaultValue,
+    doc: &'static str,
+) -> ConfigKey {
     ConfigKey::new(name, ty, default, OWN, doc).importance(Low)
 }
 

@@ -5,13 +5,27 @@ use crate::zone::JdbcTimeZone;
 
 /// Accepts one of `values`, written all in lower or all in upper case, with Confluent's text.
 fn enumerator(text: &str, values: &[&str]) -> Result<(), String> {
-    let known = values.iter().any(|v| *v == text || v.to_uppercase() == text);
-    if known { Ok(()) } else { Err("Invalid enumerator".to_owned()) }
+    let known = values
+        .iter()
+        .any(|v| *v == text || v.to_uppercase() == text);
+    if known {
+        Ok(())
+    } else {
+        Err("Invalid enumerator".to_owned())
+    }
 }
 
 /// Checks a value.
 pub fn numeric_mapping(text: &str) -> Result<(), String> {
-    enumerator(text, &["none", "precision_only", "best_fit", "best_fit_eager_double"])
+    enumerator(
+        text,
+        &[
+            "none",
+            "precision_only",
+            "best_fit",
+            "best_fit_eager_double",
+        ],
+    )
 }
 
 /// Checks a value.
@@ -29,7 +43,16 @@ pub fn isolation(text: &str) -> Result<(), String> {
     if text.eq_ignore_ascii_case("sql_server_snapshot") {
         return Err("only SQL Server has this isolation level".to_owned());
     }
-    enumerator(text, &["default", "read_uncommitted", "read_committed", "repeatable_read", "serializable"])
+    enumerator(
+        text,
+        &[
+            "default",
+            "read_uncommitted",
+            "read_committed",
+            "repeatable_read",
+            "serializable",
+        ],
+    )
 }
 
 /// Checks a value.
@@ -50,9 +73,14 @@ pub fn zone(text: &str) -> Result<(), String> {
 /// Checks a value.
 pub fn topic_prefix(text: &str) -> Result<(), String> {
     if text.chars().count() > 249 {
-        return Err("Topic prefix length must not exceed max topic name length, 249 chars".to_owned());
+        return Err(
+            "Topic prefix length must not exceed max topic name length, 249 chars".to_owned(),
+        );
     }
-    if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+    if !text
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    {
         let text = "Topic prefix must not contain any character other than ASCII alphanumerics, '.', '_' and '-'.";
         return Err(text.to_owned());
     }

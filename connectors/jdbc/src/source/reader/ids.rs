@@ -19,21 +19,41 @@ const ASKED: usize = 128;
 
 /// Rows that were missing, or news of ids alone.
 fn out_of_turn(page: ResultPage, plan: &Arc<TablePlan>, ids: PageIds) -> RowPage {
-    RowPage { page, plan: Arc::clone(plan), ends: false, aside: EmitFilter::default(), ids: Some(ids), through: None }
+    RowPage {
+        page,
+        plan: Arc::clone(plan),
+        ends: false,
+        aside: EmitFilter::default(),
+        ids: Some(ids),
+        through: None,
+    }
 }
 
 impl TableReader {
     /// Prepares for missing ids, where any can be.
-    pub(super) async fn track(&mut self, reached: Option<&SourceProgress>, session: &mut dyn Session) -> Result<()> {
+    pub(super) async fn track(
+        &mut self,
+        reached: Option<&SourceProgress>,
+        session: &mut dyn Session,
+    ) -> Result<()> {
         let paged = self.plan.as_ref().is_some_and(|plan| plan.shape.paged);
         let dialect = session.dialect();
         let overtaken = dialect.has_snapshots() || dialect.oldest_transaction().is_some();
         self.tracking = None;
-        if !self.config.gap_tracking || self.config.mode != SourceMode::Incrementing || !paged || !overtaken {
+        if !self.config.gap_tracking
+            || self.config.mode != SourceMode::Incrementing
+            || !paged
+            || !overtaken
+        {
             return Ok(());
         }
         let step = match dialect.id_step() {
-            Some(sql) => session.query(sql, &[]).await?.first().and_then(|row| row.first()?.as_i64()).unwrap_or(1),
+            Some(sql) => session
+                .query(sql, &[])
+                .await?
+                .first()
+                .and_then(|row| row.first()?.as_i64())
+                .unwrap_or(1),
             None => 1,
         };
         let gaps = reached.map(|r| r.gaps.clone()).unwrap_or_default();
@@ -50,9 +70,15 @@ impl TableReader {
         pages: &PageSender<'_>,
     ) -> Result<()> {
         // the ids of a range have all been given out, whether its last rows are still there or not
-        let least = self.range.as_ref().map_or(i64::MIN, |(range, _)| range.up_to).max(self.from.id.unwrap_or(-1));
+        let least = self
+            .range
+            .as_ref()
+            .map_or(i64::MIN, |(range, _)| range.up_to)
+            .max(self.from.id.unwrap_or(-1));
         loop {
-            let Some(tracking) = &mut self.tracking else { return Ok(()) };
+            let Some(tracking) = &mut self.tracking else {
+                return Ok(());
+            };
             let fence = match tracking.begin() {
                 Some(fence) => fence,
                 None if !tracking.wants_fence() => return Ok(()),
@@ -65,13 +91,22 @@ impl TableReader {
             let state = fence.state(session, &self.config.target).await?;
             let settled = tracking.judge(state, self.config.gap_max_age);
             // what is committed in a gap by now is asked for a last time
-            self.ask(session, plan, pages, settled.unwrap_or(i64::MAX)).await?;
-            let (Some(up_to), Some(tracking)) = (settled, &mut self.tracking) else { return Ok(()) };
+            self.ask(session, plan, pages, settled.unwrap_or(i64::MAX))
+                .await?;
+            let (Some(up_to), Some(tracking)) = (settled, &mut self.tracking) else {
+                return Ok(());
+            };
             let had = tracking.gaps().len();
             tracking.settle(up_to);
             if tracking.gaps().len() < had {
-                let ids = PageIds { late: true, settled: up_to, step: tracking.step() };
-                pages.send(out_of_turn(ResultPage::default(), plan, ids)).await;
+                let ids = PageIds {
+                    late: true,
+                    settled: up_to,
+                    step: tracking.step(),
+                };
+                pages
+                    .send(out_of_turn(ResultPage::default(), plan, ids))
+                    .await;
             }
             tracking.end(false);
         }
@@ -87,12 +122,21 @@ impl TableReader {
     ) -> Result<()> {
         let mut next = i64::MIN;
         loop {
-            let Some(tracking) = &mut self.tracking else { return Ok(()) };
-            let open = tracking.gaps().ranges().filter(|(first, last)| *last >= next && *first <= up_to);
+            let Some(tracking) = &mut self.tracking else {
+                return Ok(());
+            };
+            let open = tracking
+                .gaps()
+                .ranges()
+                .filter(|(first, last)| *last >= next && *first <= up_to);
             let ranges: Vec<_> = open.take(ASKED).collect();
-            let Some((_, end)) = ranges.last().copied() else { return Ok(()) };
+            let Some((_, end)) = ranges.last().copied() else {
+                return Ok(());
+            };
             let statement = query::within(&plan.shape, &ranges, session.dialect());
-            let page = session.read(&statement.sql, &statement.params, &plan.layout, PAGE_WEIGHT).await?;
+            let page = session
+                .read(&statement.sql, &statement.params, &plan.layout, PAGE_WEIGHT)
+                .await?;
             if !page.cut {
                 next = end.saturating_add(1);
             }
@@ -100,7 +144,11 @@ impl TableReader {
             for row in &page.rows {
                 tracking.fill(id_of(&row[id])?);
             }
-            let ids = PageIds { late: true, settled: i64::MIN, step: tracking.step() };
+            let ids = PageIds {
+                late: true,
+                settled: i64::MIN,
+                step: tracking.step(),
+            };
             let empty = page.rows.is_empty();
             if !empty && !pages.send(out_of_turn(page, plan, ids)).await {
                 return Ok(());
@@ -119,12 +167,21 @@ impl TableReader {
         pages: &PageSender<'_>,
     ) -> ReadOutcome {
         let range = self.range.as_ref().map(|(range, _)| *range);
-        let Some(range) = range.filter(|_| outcome == ReadOutcome::CaughtUp) else { return outcome };
-        if self.tracking.as_ref().is_some_and(|tracking| tracking.settled() < range.up_to) {
+        let Some(range) = range.filter(|_| outcome == ReadOutcome::CaughtUp) else {
+            return outcome;
+        };
+        if self
+            .tracking
+            .as_ref()
+            .is_some_and(|tracking| tracking.settled() < range.up_to)
+        {
             return ReadOutcome::Waiting;
         }
         self.from.id = Some(range.up_to);
-        let chunk = RowPage { through: Some(range.up_to), ..self.chunk(ResultPage::default(), plan, false) };
+        let chunk = RowPage {
+            through: Some(range.up_to),
+            ..self.chunk(ResultPage::default(), plan, false)
+        };
         pages.send(chunk).await;
         ReadOutcome::Done
     }
@@ -132,10 +189,17 @@ impl TableReader {
     /// The smallest and the greatest id. `None` for an empty table, and where rows are not read by id.
     /// The table must have been looked up.
     pub async fn id_bounds(&self, session: &mut dyn Session) -> Result<Option<(i64, i64)>> {
-        let Some(plan) = self.plan.as_ref().filter(|plan| plan.shape.paged) else { return Ok(None) };
-        let Some(id) = plan.shape.id.as_deref() else { return Ok(None) };
+        let Some(plan) = self.plan.as_ref().filter(|plan| plan.shape.paged) else {
+            return Ok(None);
+        };
+        let Some(id) = plan.shape.id.as_deref() else {
+            return Ok(None);
+        };
         let of = session.dialect().system();
-        let sql = format!("SELECT {of}MIN({id}), {of}MAX({id}) FROM {}", plan.table_sql);
+        let sql = format!(
+            "SELECT {of}MIN({id}), {of}MAX({id}) FROM {}",
+            plan.table_sql
+        );
         let found = session.query(&sql, &[]).await?;
         let number = |n: usize| found.first()?.get(n)?.as_i64();
         Ok(number(0).zip(number(1)))
@@ -156,9 +220,13 @@ impl TableReader {
         plan: &TablePlan,
         page: &mut ResultPage,
     ) -> Result<bool> {
-        let (Some(tracking), Some(id)) = (&mut self.tracking, plan.id) else { return Ok(false) };
+        let (Some(tracking), Some(id)) = (&mut self.tracking, plan.id) else {
+            return Ok(false);
+        };
         let above = self.from.id.unwrap_or(-1);
-        let Some(last) = page.rows.last().map(|row| id_of(&row[id])).transpose()? else { return Ok(false) };
+        let Some(last) = page.rows.last().map(|row| id_of(&row[id])).transpose()? else {
+            return Ok(false);
+        };
         let came = page.rows.len();
         if last > tracking.settled()
             && let Some(keep) = uncommitted::safe_rows(session, plan, id, above, &page.rows).await?
@@ -173,7 +241,9 @@ impl TableReader {
 
     /// What a person should know of missing ids.
     pub(super) fn id_warnings(&self) -> Vec<String> {
-        let Some(tracking) = &self.tracking else { return Vec::new() };
+        let Some(tracking) = &self.tracking else {
+            return Vec::new();
+        };
         let grant = crate::dialect::of(self.config.target.database_kind()).oldest_transaction();
         let seconds = self.config.gap_max_age.as_secs_f32();
         let mut warnings = Vec::new();

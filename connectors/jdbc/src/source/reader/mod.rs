@@ -104,9 +104,17 @@ pub struct TableReader {
 impl TableReader {
     /// A reader that will stand where the offset says, or at the configured beginning.
     pub fn new(entry: TableAssignment, config: Arc<SourceConfig>) -> Self {
-        let TableAssignment { id, range, reached, barred } = entry;
+        let TableAssignment {
+            id,
+            range,
+            reached,
+            barred,
+        } = entry;
         Self {
-            barred: barred.or_else(|| id.as_ref().and_then(|id| tables::topic_problem(&config, id))),
+            barred: barred.or_else(|| {
+                id.as_ref()
+                    .and_then(|id| tables::topic_problem(&config, id))
+            }),
             id,
             range,
             config,
@@ -146,7 +154,9 @@ impl TableReader {
     /// Looks the table up and plans it anew if its definition has changed.
     /// Errors: `Config` when it is gone or does not fit the mode.
     async fn look_up(&mut self, session: &mut dyn Session) -> Result<Arc<TablePlan>> {
-        let Some(id) = &self.id else { return self.look_up_query(session).await };
+        let Some(id) = &self.id else {
+            return self.look_up_query(session).await;
+        };
         if let Some(text) = &self.barred {
             return Err(Error::config(text.clone()));
         }
@@ -155,7 +165,10 @@ impl TableReader {
                 "table {id} is not there any more: create it again, or take it out of the connector's tables"
             ))
         })?;
-        let known = self.meta.as_ref().is_some_and(|m| m.columns == meta.columns && m.primary_key == meta.primary_key);
+        let known = self
+            .meta
+            .as_ref()
+            .is_some_and(|m| m.columns == meta.columns && m.primary_key == meta.primary_key);
         let plan = match &self.plan {
             Some(plan) if known => Arc::clone(plan),
             _ => {
@@ -172,7 +185,10 @@ impl TableReader {
         let query = self.config.query.clone().unwrap_or_default();
         let columns = session.describe(&query).await?;
         let plan = table::plan_query(&query, &columns, &self.config, session.dialect())?;
-        let known = self.plan.take().filter(|known| known.shape == plan.shape && known.layout == plan.layout);
+        let known = self
+            .plan
+            .take()
+            .filter(|known| known.shape == plan.shape && known.layout == plan.layout);
         let plan = match known {
             Some(known) => known,
             None => Arc::new(probe::values(session, plan).await?),
@@ -198,7 +214,10 @@ impl TableReader {
 
     /// The ids before that place that are missing and asked for again.
     pub fn gaps(&self) -> IdGaps {
-        self.tracking.as_ref().map(|tracking| tracking.gaps().clone()).unwrap_or_default()
+        self.tracking
+            .as_ref()
+            .map(|tracking| tracking.gaps().clone())
+            .unwrap_or_default()
     }
 
     /// Where it stands.
@@ -208,7 +227,11 @@ impl TableReader {
 
     /// Reads until there is nothing more or the turn is over. Pages are sent in order; a receiver that is gone ends it.
     /// One that was not opened yet is opened, no more.
-    pub async fn turn(&mut self, session: &mut dyn Session, pages: &PageSender<'_>) -> Result<ReadOutcome> {
+    pub async fn turn(
+        &mut self,
+        session: &mut dyn Session,
+        pages: &PageSender<'_>,
+    ) -> Result<ReadOutcome> {
         (self.got_on, self.narrowed) = (false, false);
         if !self.standing {
             self.open(session).await?;
@@ -221,7 +244,9 @@ impl TableReader {
             return outcome;
         }
         let mut outcome = self.read_some(session, pages).await;
-        let outdated = |error: &Error| session.is_stale() || error.kind() == ErrorKind::Config && !session.is_lost();
+        let outdated = |error: &Error| {
+            session.is_stale() || error.kind() == ErrorKind::Config && !session.is_lost()
+        };
         if outcome.as_ref().is_err_and(outdated) {
             // what was prepared, or looked up, before the table changed
             self.stale = true;
@@ -235,7 +260,11 @@ impl TableReader {
     }
 
     /// A turn of reading.
-    async fn read_some(&mut self, session: &mut dyn Session, pages: &PageSender<'_>) -> Result<ReadOutcome> {
+    async fn read_some(
+        &mut self,
+        session: &mut dyn Session,
+        pages: &PageSender<'_>,
+    ) -> Result<ReadOutcome> {
         let plan = match &self.plan {
             Some(plan) if self.in_cycle && !self.stale => Arc::clone(plan),
             _ => self.prepare(session).await?,
@@ -298,7 +327,11 @@ impl TableReader {
         let plan = self.look_up(session).await?;
         self.stale = false;
         if !self.in_cycle {
-            self.from.before = if self.config.mode.has_stamp() { Some(self.bound(session).await?) } else { None };
+            self.from.before = if self.config.mode.has_stamp() {
+                Some(self.bound(session).await?)
+            } else {
+                None
+            };
             self.from.key = None;
             self.in_cycle = true;
         }
@@ -307,7 +340,10 @@ impl TableReader {
 
     /// What a person should know of this table.
     pub fn warnings(&self) -> Vec<String> {
-        let columns = self.plan.iter().flat_map(|plan| plan.warnings.iter().cloned());
+        let columns = self
+            .plan
+            .iter()
+            .flat_map(|plan| plan.warnings.iter().cloned());
         columns
             .chain(self.stamp_warning())
             .chain(self.set_back_warning())
@@ -318,9 +354,15 @@ impl TableReader {
 
     fn waiting_warning(&self) -> Option<String> {
         let since = self.waiting_since?.elapsed();
-        let name = self.id.as_ref().map_or_else(|| "the query".to_owned(), TableId::to_string);
+        let name = self
+            .id
+            .as_ref()
+            .map_or_else(|| "the query".to_owned(), TableId::to_string);
         (since > WAITS_LONG).then(|| {
-            format!("rows of {name} wait for a transaction that has not ended for {} s: end it", since.as_secs())
+            format!(
+                "rows of {name} wait for a transaction that has not ended for {} s: end it",
+                since.as_secs()
+            )
         })
     }
 
@@ -334,11 +376,16 @@ impl TableReader {
         loop {
             let limit = self.page_rows;
             let statement = query::statement(&plan.shape, &self.from, limit, session.dialect());
-            let mut page = session.read(&statement.sql, &statement.params, &plan.layout, PAGE_WEIGHT).await?;
+            let mut page = session
+                .read(&statement.sql, &statement.params, &plan.layout, PAGE_WEIGHT)
+                .await?;
             let full = page.cut || page.rows.len() as u64 >= limit;
             let waiting = self.hold_back(session, plan, &mut page).await?;
             let unsettled = self.unsettled.cut(&mut page);
-            self.most_rows = self.most_rows.saturating_add(self.most_rows / 4 + 1).min(LARGEST_PAGE);
+            self.most_rows = self
+                .most_rows
+                .saturating_add(self.most_rows / 4 + 1)
+                .min(LARGEST_PAGE);
             self.page_rows = next_page_rows(&page, self.page_rows).min(self.most_rows);
             self.advance(plan, &page)?;
             let ends = !full || waiting || unsettled;
@@ -391,7 +438,15 @@ impl TableReader {
         };
         let read = async {
             let sender = sender;
-            session.stream(&statement.sql, &statement.params, &plan.layout, PAGE_WEIGHT, &sender).await
+            session
+                .stream(
+                    &statement.sql,
+                    &statement.params,
+                    &plan.layout,
+                    PAGE_WEIGHT,
+                    &sender,
+                )
+                .await
         };
         let (read, last) = tokio::join!(read, forward);
         let last = last?;
@@ -405,20 +460,37 @@ impl TableReader {
 
     /// Rows in their order.
     fn chunk(&mut self, page: ResultPage, plan: &Arc<TablePlan>, ends: bool) -> RowPage {
-        let ids = self.tracking.as_ref().map(|t| PageIds { late: false, settled: t.settled(), step: t.step() });
-        RowPage { aside: self.passing.aside(&page), page, plan: Arc::clone(plan), ends, ids, through: None }
+        let ids = self.tracking.as_ref().map(|t| PageIds {
+            late: false,
+            settled: t.settled(),
+            step: t.step(),
+        });
+        RowPage {
+            aside: self.passing.aside(&page),
+            page,
+            plan: Arc::clone(plan),
+            ends,
+            ids,
+            through: None,
+        }
     }
 
     /// Moves behind the page's last row.
     fn advance(&mut self, plan: &TablePlan, page: &ResultPage) -> Result<()> {
-        let Some(last) = page.rows.last() else { return Ok(()) };
+        let Some(last) = page.rows.last() else {
+            return Ok(());
+        };
         if let Some(id) = plan.id {
             self.from.id = Some(id_of(&last[id])?);
         }
         let key = || plan.order.iter().map(|i| last[*i].clone()).collect();
         match (self.config.mode, page.stamps.last()) {
             (SourceMode::Timestamp, Some(stamp)) => {
-                self.from.at = if plan.shape.paged { Some((*stamp, key())) } else { None };
+                self.from.at = if plan.shape.paged {
+                    Some((*stamp, key()))
+                } else {
+                    None
+                };
                 self.from.stamp = Some(*stamp);
             }
             (SourceMode::TimestampIncrementing, Some(stamp)) => self.from.stamp = Some(*stamp),
@@ -433,13 +505,21 @@ impl TableReader {
 /// Errors: `Record`, with Confluent's texts.
 pub fn id_of(value: &Value) -> Result<i64> {
     match value {
-        Value::Decimal(d) if d.scale() != 0 => {
-            Err(Error::config("Scale of Decimal value for incrementing column must be 0"))
-        }
-        Value::Decimal(d) => d.unscaled_i128().and_then(|n| i64::try_from(n).ok()).ok_or_else(|| {
-            Error::new(ErrorKind::Record, "Decimal value for incrementing column exceeded Long.MAX_VALUE")
-        }),
-        value => value.as_i64().ok_or_else(|| Error::record("Null value for incrementing column of type: INT64")),
+        Value::Decimal(d) if d.scale() != 0 => Err(Error::config(
+            "Scale of Decimal value for incrementing column must be 0",
+        )),
+        Value::Decimal(d) => d
+            .unscaled_i128()
+            .and_then(|n| i64::try_from(n).ok())
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Record,
+                    "Decimal value for incrementing column exceeded Long.MAX_VALUE",
+                )
+            }),
+        value => value
+            .as_i64()
+            .ok_or_else(|| Error::record("Null value for incrementing column of type: INT64")),
     }
 }
 

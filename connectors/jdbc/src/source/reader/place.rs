@@ -16,8 +16,13 @@ impl TableReader {
         let initial = self.config.initial;
         let reached = self.reached.clone();
         let reached = reached.as_ref();
-        let wall = reached.and_then(|r| r.wall).filter(|_| !self.stamps_are_instants());
-        let stamp = match (wall.or(reached.and_then(|r| r.stamp).map(|s| self.to_server(s))), initial.stamp_ms) {
+        let wall = reached
+            .and_then(|r| r.wall)
+            .filter(|_| !self.stamps_are_instants());
+        let stamp = match (
+            wall.or(reached.and_then(|r| r.stamp).map(|s| self.to_server(s))),
+            initial.stamp_ms,
+        ) {
             (Some(stamp), _) => Some(stamp),
             (None, Some(-1)) if self.config.mode.has_stamp() => Some(self.now(session).await?),
             (None, Some(ms)) => Some(self.to_server(ms.saturating_mul(1000))),
@@ -29,7 +34,10 @@ impl TableReader {
             id: reached.and_then(|r| r.id).or(Some(initial.id)),
             at: within.map(|w| {
                 let wall = w.wall.filter(|_| !self.stamps_are_instants());
-                (wall.unwrap_or_else(|| self.to_server(w.stamp)), w.key.iter().map(key_value).collect())
+                (
+                    wall.unwrap_or_else(|| self.to_server(w.stamp)),
+                    w.key.iter().map(key_value).collect(),
+                )
             }),
             up_to: self.range.as_ref().map(|(range, _)| range.up_to),
             ..ReadPosition::default()
@@ -45,12 +53,18 @@ impl TableReader {
     }
 
     fn zone(&self) -> Option<&JdbcTimeZone> {
-        if self.stamps_are_instants() { None } else { Some(&self.config.read.zone) }
+        if self.stamps_are_instants() {
+            None
+        } else {
+            Some(&self.config.read.zone)
+        }
     }
 
     /// Rows stamped later than that have not been read when those up to that instant have.
     fn to_server(&self, instant: i64) -> i64 {
-        let Some(zone) = self.zone() else { return instant };
+        let Some(zone) = self.zone() else {
+            return instant;
+        };
         let (wall, lowest) = (zone.wall(instant), zone.lowest_wall_from(instant));
         // read up to an hour that came again afterwards: read it anew, as stamps do not tell which time it was
         if lowest < wall { lowest - 1 } else { wall }
@@ -58,9 +72,16 @@ impl TableReader {
 }
 
 /// The offset to store for a place of reading.
-pub fn reached(from: &ReadPosition, mode: SourceMode, zone: Option<&JdbcTimeZone>) -> SourceProgress {
+pub fn reached(
+    from: &ReadPosition,
+    mode: SourceMode,
+    zone: Option<&JdbcTimeZone>,
+) -> SourceProgress {
     let instant = |stamp: i64| zone.map_or(stamp, |zone| zone.last_instant(stamp));
-    let left_out = |stamp: i64| zone.is_some_and(|zone| zone.wall(instant(stamp)) != stamp).then_some(stamp);
+    let left_out = |stamp: i64| {
+        zone.is_some_and(|zone| zone.wall(instant(stamp)) != stamp)
+            .then_some(stamp)
+    };
     let stamp = from.stamp.filter(|_| mode.has_stamp());
     SourceProgress {
         stamp: stamp.map(instant),
@@ -77,7 +98,11 @@ pub fn reached(from: &ReadPosition, mode: SourceMode, zone: Option<&JdbcTimeZone
 
 /// The zone that stamps of that plan are wall times of; `None` when they are instants.
 pub fn zone_of<'a>(plan: &TablePlan, config: &'a SourceConfig) -> Option<&'a JdbcTimeZone> {
-    if plan.stamp_is_instant { None } else { Some(&config.read.zone) }
+    if plan.stamp_is_instant {
+        None
+    } else {
+        Some(&config.read.zone)
+    }
 }
 
 fn key_value(value: &OffsetValue) -> Value {

@@ -68,11 +68,17 @@ pub struct PageSender<'a> {
 impl PageSender<'_> {
     /// Sends rows, waiting for room. `false`: nobody wants them.
     pub(super) async fn send(&self, chunk: RowPage) -> bool {
-        self.sender.send((self.table, ReaderOutput::Rows(chunk))).await.is_ok()
+        self.sender
+            .send((self.table, ReaderOutput::Rows(chunk)))
+            .await
+            .is_ok()
     }
 
     /// Sends what has gone, waiting for room. `false`: nobody wants it.
     pub async fn gone(&self, gone: DeletedKeys) -> bool {
-        self.sender.send((self.table, ReaderOutput::Gone(gone))).await.is_ok()
+        self.sender
+            .send((self.table, ReaderOutput::Gone(gone)))
+            .await
+            .is_ok()
     }
 }

@@ -46,10 +46,18 @@ pub(super) struct AmbiguousTimes {
 impl AmbiguousTimes {
     /// Cuts the page before the first row that waits. Returns whether there is one.
     pub(super) fn cut(&self, page: &mut ResultPage) -> bool {
-        let Some((lowest, highest, then)) = self.behind else { return false };
+        let Some((lowest, highest, then)) = self.behind else {
+            return false;
+        };
         let since = i64::try_from(then.elapsed().as_micros()).unwrap_or(i64::MAX);
         let highest = highest.saturating_add(since).saturating_add(SECOND);
-        let Some(first) = page.stamps.iter().position(|stamp| (lowest..=highest).contains(stamp)) else { return false };
+        let Some(first) = page
+            .stamps
+            .iter()
+            .position(|stamp| (lowest..=highest).contains(stamp))
+        else {
+            return false;
+        };
         page.rows.truncate(first);
         page.stamps.truncate(first);
         true
@@ -71,14 +79,22 @@ impl TableReader {
         let own = zone.lowest_wall_from(from);
         let local = lowest_local(session, clock, from).await?;
         let shown = (zone.wall(from), from + clock.local - clock.utc);
-        let set_back = [(own, shown.0, "db.timezone"), (local, shown.1, "the server")];
-        let set_back = set_back.into_iter().find(|(lowest, shown, _)| lowest + SECOND < *shown);
+        let set_back = [
+            (own, shown.0, "db.timezone"),
+            (local, shown.1, "the server"),
+        ];
+        let set_back = set_back
+            .into_iter()
+            .find(|(lowest, shown, _)| lowest + SECOND < *shown);
         let behind = match own.cmp(&local) {
             std::cmp::Ordering::Less => Some((own, zone.highest_wall_until(clock.utc), read_at)),
             std::cmp::Ordering::Equal => None,
             std::cmp::Ordering::Greater => Some((local, clock.local, read_at)),
         };
-        self.unsettled = AmbiguousTimes { behind, set_back: set_back.map(|(lowest, _, whose)| (lowest, whose)) };
+        self.unsettled = AmbiguousTimes {
+            behind,
+            set_back: set_back.map(|(lowest, _, whose)| (lowest, whose)),
+        };
         Ok(self.step_of(local.max(own)))
     }
 
@@ -96,9 +112,15 @@ impl TableReader {
             return Ok(clock.utc.saturating_sub(delay));
         }
         let before_clock = Instant::now();
-        let TransactionHorizon::Seen(sample) = horizon::sample(session, &self.config.target).await? else {
+        let TransactionHorizon::Seen(sample) =
+            horizon::sample(session, &self.config.target).await?
+        else {
             self.blind = true;
-            let delay = if self.config.delay_ms == 0 { BLIND_DELAY } else { delay };
+            let delay = if self.config.delay_ms == 0 {
+                BLIND_DELAY
+            } else {
+                delay
+            };
             return Ok(clock.utc.saturating_sub(delay));
         };
         // what began after an older look has later stamps than the clock had then
@@ -106,15 +128,24 @@ impl TableReader {
         let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
         let looked = clock.utc.saturating_sub(since).saturating_sub(UNLISTED);
         self.oldest = sample.oldest;
-        let limit = self.config.horizon_max_wait.map(|limit| i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
-        if limit.zip(sample.oldest).is_some_and(|(limit, age)| age > limit) && !self.passing.is_full() {
+        let limit = self
+            .config
+            .horizon_max_wait
+            .map(|limit| i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+        if limit
+            .zip(sample.oldest)
+            .is_some_and(|(limit, age)| age > limit)
+            && !self.passing.is_full()
+        {
             self.passing.begin(&self.from);
             return Ok(clock.utc.saturating_sub(delay.max(BLIND_DELAY)));
         }
         if let Some(back) = self.passing.end(self.from.stamp) {
             self.from = back;
         }
-        let open = sample.stamped.map_or(looked, |age| looked.saturating_sub(age).saturating_sub(SECOND));
+        let open = sample.stamped.map_or(looked, |age| {
+            looked.saturating_sub(age).saturating_sub(SECOND)
+        });
         Ok(open.min(clock.utc.saturating_sub(delay)))
     }
 
@@ -138,7 +169,10 @@ impl TableReader {
                 age / SECOND
             ));
         }
-        if let Some(age) = self.oldest.filter(|age| *age > OPEN_LONG || self.passing.is_full()) {
+        if let Some(age) = self
+            .oldest
+            .filter(|age| *age > OPEN_LONG || self.passing.is_full())
+        {
             let many = if self.passing.is_full() {
                 "; so many have not waited that the others do, whatever timestamp.horizon.max.wait.ms says"
             } else {
@@ -150,7 +184,9 @@ impl TableReader {
                 age / SECOND
             ));
         }
-        let grant = self.blind.then(|| crate::dialect::of(self.config.target.database_kind()).oldest_transaction());
+        let grant = self
+            .blind
+            .then(|| crate::dialect::of(self.config.target.database_kind()).oldest_transaction());
         grant.flatten().map(|statements| {
             format!(
                 "open transactions cannot be seen without the privilege {}: rows rest for {} ms instead, and one whose \
@@ -175,7 +211,12 @@ impl TableReader {
 /// The server's clock.
 async fn read_clock(session: &mut dyn Session) -> Result<ServerClock> {
     let sql = session.dialect().clock();
-    let row = session.query(sql, &[]).await?.into_iter().next().unwrap_or_default();
+    let row = session
+        .query(sql, &[])
+        .await?
+        .into_iter()
+        .next()
+        .unwrap_or_default();
     let read = |n: usize| row.get(n).and_then(Value::as_str).and_then(parse_wall);
     let (Some(utc), Some(local)) = (read(0), read(1)) else {
         return Err(Error::fatal("the server's clock cannot be read"));
@@ -186,13 +227,25 @@ async fn read_clock(session: &mut dyn Session) -> Result<ServerClock> {
 /// The lowest wall time that the server's clock shows from that instant on.
 async fn lowest_local(session: &mut dyn Session, clock: ServerClock, from: i64) -> Result<i64> {
     let shown = from + clock.local - clock.utc;
-    let Some(local_time) = session.dialect().local_time().filter(|_| clock.local != clock.utc) else {
+    let Some(local_time) = session
+        .dialect()
+        .local_time()
+        .filter(|_| clock.local != clock.utc)
+    else {
         return Ok(shown);
     };
     let quarters = (1..=QUARTERS).map(|n| (from.div_euclid(QUARTER) + n) * QUARTER);
-    let params: Vec<_> =
-        std::iter::once(from).chain(quarters).map(|at| SqlParam::Text(wall_text(at, ' ', 6).into())).collect();
-    let sql = format!("SELECT CAST(LEAST({}) AS CHAR)", vec![local_time; params.len()].join(", "));
+    let params: Vec<_> = std::iter::once(from)
+        .chain(quarters)
+        .map(|at| SqlParam::Text(wall_text(at, ' ', 6).into()))
+        .collect();
+    let sql = format!(
+        "SELECT CAST(LEAST({}) AS CHAR)",
+        vec![local_time; params.len()].join(", ")
+    );
     let found = session.query(&sql, &params).await?;
-    Ok(found.first().and_then(|row| row.first()?.as_str().and_then(parse_wall)).unwrap_or(shown))
+    Ok(found
+        .first()
+        .and_then(|row| row.first()?.as_str().and_then(parse_wall))
+        .unwrap_or(shown))
 }

@@ -52,7 +52,12 @@ pub struct KnownKeys {
 impl KnownKeys {
     /// What is stored for the table of that partition.
     pub fn read(partition: &SourcePartition, stored: &[SourcePosition]) -> Self {
-        let own = |p: &&SourcePosition| partition.0.iter().all(|(name, value)| p.partition.get(name) == Some(value));
+        let own = |p: &&SourcePosition| {
+            partition
+                .0
+                .iter()
+                .all(|(name, value)| p.partition.get(name) == Some(value))
+        };
         let mut known = Self {
             partition: partition.clone(),
             key: String::new(),
@@ -63,13 +68,21 @@ impl KnownKeys {
         };
         let mut chunks: BTreeMap<String, KeyPage> = BTreeMap::new();
         for position in stored.iter().filter(own) {
-            let Some(offset) = &position.offset else { continue };
+            let Some(offset) = &position.offset else {
+                continue;
+            };
             let set = text(offset.get(SET)).unwrap_or_default();
             if let Some(after) = text(position.partition.get(KEYS)) {
                 let up_to = text(offset.get(UP_TO));
-                let chunk = KeyPage { after: Some(after.clone()).filter(|after| !after.is_empty()), up_to, set };
+                let chunk = KeyPage {
+                    after: Some(after.clone()).filter(|after| !after.is_empty()),
+                    up_to,
+                    set,
+                };
                 chunks.insert(after, chunk);
-            } else if let Some(number) = text(position.partition.get(NEW_KEYS)).and_then(|n| n.parse().ok()) {
+            } else if let Some(number) =
+                text(position.partition.get(NEW_KEYS)).and_then(|n| n.parse().ok())
+            {
                 known.lists.insert(number, set);
             } else {
                 continue;
@@ -87,9 +100,12 @@ impl KnownKeys {
 
     /// Refuses what a user has set by hand and could not be read again. Errors: `Config`.
     pub fn check(position: &SourcePosition) -> Result<()> {
-        let Some(offset) = &position.offset else { return Ok(()) };
+        let Some(offset) = &position.offset else {
+            return Ok(());
+        };
         let numbers = text(offset.get(KEY)).is_some_and(|key| key.starts_with('#'));
-        let readable = text(offset.get(SET)).is_some_and(|set| KeySet::read(&set, numbers).is_some());
+        let readable =
+            text(offset.get(SET)).is_some_and(|set| KeySet::read(&set, numbers).is_some());
         if readable { Ok(()) } else { Err(broken()) }
     }
 
@@ -104,9 +120,17 @@ impl KnownKeys {
         if self.key == plan.name {
             return Vec::new();
         }
-        let gone =
-            self.chunks.iter().map(|chunk| self.label(chunk)).chain(self.lists.keys().map(|n| self.list_label(*n)));
-        let gone = gone.map(|partition| SourcePosition { partition, offset: None }).collect();
+        let gone = self
+            .chunks
+            .iter()
+            .map(|chunk| self.label(chunk))
+            .chain(self.lists.keys().map(|n| self.list_label(*n)));
+        let gone = gone
+            .map(|partition| SourcePosition {
+                partition,
+                offset: None,
+            })
+            .collect();
         (self.key, self.numbers) = (plan.name.clone(), plan.numbers);
         (self.chunks, self.lists, self.open) = (Vec::new(), BTreeMap::new(), None);
         gone
@@ -114,8 +138,11 @@ impl KnownKeys {
 
     /// Bytes of the texts in memory.
     pub fn bytes(&self) -> usize {
-        let chunk = |c: &KeyPage| c.set.len() + c.after.as_ref().map_or(0, String::len) + size_of::<KeyPage>();
-        self.chunks.iter().map(chunk).sum::<usize>() + self.lists.values().map(|set| set.len() + 64).sum::<usize>()
+        let chunk = |c: &KeyPage| {
+            c.set.len() + c.after.as_ref().map_or(0, String::len) + size_of::<KeyPage>()
+        };
+        self.chunks.iter().map(chunk).sum::<usize>()
+            + self.lists.values().map(|set| set.len() + 64).sum::<usize>()
     }
 
     /// The keys of a text.
@@ -138,11 +165,18 @@ impl KnownKeys {
     pub fn note(&mut self, keys: impl IntoIterator<Item = RowKey>) -> Vec<SourcePosition> {
         let mut touched = BTreeSet::new();
         for key in keys {
-            if self.open.as_ref().is_none_or(|(_, set)| set.len() >= LIST || set.is_full()) {
+            if self
+                .open
+                .as_ref()
+                .is_none_or(|(_, set)| set.len() >= LIST || set.is_full())
+            {
                 if let Some((number, set)) = self.open.take() {
                     self.lists.insert(number, set.write());
                 }
-                let next = self.lists.last_key_value().map_or(0, |(number, _)| number.saturating_add(1));
+                let next = self
+                    .lists
+                    .last_key_value()
+                    .map_or(0, |(number, _)| number.saturating_add(1));
                 self.open = Some((next, KeySet::new(self.numbers)));
             }
             if let Some((number, set)) = &mut self.open {
@@ -153,13 +187,20 @@ impl KnownKeys {
         if let Some((number, set)) = &self.open {
             self.lists.insert(*number, set.write());
         }
-        touched.into_iter().map(|number| self.list_position(number)).collect()
+        touched
+            .into_iter()
+            .map(|number| self.list_position(number))
+            .collect()
     }
 
     /// A sweep begins: before the first one there is but one chunk, of which nothing is known.
     pub fn begin(&mut self) {
         if self.chunks.is_empty() {
-            self.chunks.push(KeyPage { after: None, up_to: None, set: String::new() });
+            self.chunks.push(KeyPage {
+                after: None,
+                up_to: None,
+                set: String::new(),
+            });
         }
     }
 
@@ -171,7 +212,12 @@ impl KnownKeys {
 
     /// The keys of a list.
     pub fn list(&self, number: i64) -> Result<KeySet> {
-        self.set(self.lists.get(&number).map(String::as_str).unwrap_or_default())
+        self.set(
+            self.lists
+                .get(&number)
+                .map(String::as_str)
+                .unwrap_or_default(),
+        )
     }
 
     /// Leaves out the keys that stand in a list, which has them told.
@@ -198,14 +244,20 @@ impl KnownKeys {
         }
         let numbers: Vec<_> = changed.iter().map(|(number, _)| *number).collect();
         self.lists.extend(changed);
-        Ok(numbers.into_iter().map(|number| self.list_position(number)).collect())
+        Ok(numbers
+            .into_iter()
+            .map(|number| self.list_position(number))
+            .collect())
     }
 
     /// Drops lists. What is to be stored.
     pub fn drop_lists(&mut self, numbers: &[i64]) -> Vec<SourcePosition> {
         let drop = |number: &i64| {
             self.lists.remove(number);
-            SourcePosition { partition: self.list_label(*number), offset: None }
+            SourcePosition {
+                partition: self.list_label(*number),
+                offset: None,
+            }
         };
         numbers.iter().map(drop).collect()
     }
@@ -219,10 +271,22 @@ impl KnownKeys {
     }
 
     /// Cuts a chunk behind a key; its keys up to there, and the others. What is to be stored.
-    pub fn split(&mut self, at: usize, behind: &RowKey, before: &KeySet, after: &KeySet) -> Vec<SourcePosition> {
-        let Some(chunk) = self.chunks.get_mut(at) else { return Vec::new() };
+    pub fn split(
+        &mut self,
+        at: usize,
+        behind: &RowKey,
+        before: &KeySet,
+        after: &KeySet,
+    ) -> Vec<SourcePosition> {
+        let Some(chunk) = self.chunks.get_mut(at) else {
+            return Vec::new();
+        };
         let (bound, set) = (Some(behind.write()), after.write());
-        let second = KeyPage { after: bound.clone(), up_to: std::mem::replace(&mut chunk.up_to, bound), set };
+        let second = KeyPage {
+            after: bound.clone(),
+            up_to: std::mem::replace(&mut chunk.up_to, bound),
+            set,
+        };
         chunk.set = before.write();
         self.chunks.insert(at + 1, second);
         vec![self.position(at), self.position(at + 1)]
@@ -230,8 +294,10 @@ impl KnownKeys {
 
     /// Joins a chunk with the one before, if both are light. What is to be stored; nothing when it stays alone.
     pub fn join(&mut self, at: usize) -> Result<Vec<SourcePosition>> {
-        let (Some(first), Some(second)) = (at.checked_sub(1).and_then(|n| self.chunks.get(n)), self.chunks.get(at))
-        else {
+        let (Some(first), Some(second)) = (
+            at.checked_sub(1).and_then(|n| self.chunks.get(n)),
+            self.chunks.get(at),
+        ) else {
             return Ok(Vec::new());
         };
         if first.set.len() + second.set.len() > LIGHT {
@@ -243,7 +309,10 @@ impl KnownKeys {
             return Ok(Vec::new());
         }
         let second = self.chunks.remove(at);
-        let gone = SourcePosition { partition: self.label(&second), offset: None };
+        let gone = SourcePosition {
+            partition: self.label(&second),
+            offset: None,
+        };
         if let Some(first) = self.chunks.get_mut(at - 1) {
             (first.up_to, first.set) = (second.up_to, set.write());
         }
@@ -251,18 +320,35 @@ impl KnownKeys {
     }
 
     fn position(&self, at: usize) -> SourcePosition {
-        let chunk = self.chunks.get(at).cloned().unwrap_or(KeyPage { after: None, up_to: None, set: String::new() });
-        let mut members = vec![(KEY.into(), value(&self.key)), (SET.into(), value(&chunk.set))];
+        let chunk = self.chunks.get(at).cloned().unwrap_or(KeyPage {
+            after: None,
+            up_to: None,
+            set: String::new(),
+        });
+        let mut members = vec![
+            (KEY.into(), value(&self.key)),
+            (SET.into(), value(&chunk.set)),
+        ];
         if let Some(bound) = &chunk.up_to {
             members.push((UP_TO.into(), value(bound)));
         }
-        SourcePosition { partition: self.label(&chunk), offset: Some(SourceOffset(members)) }
+        SourcePosition {
+            partition: self.label(&chunk),
+            offset: Some(SourceOffset(members)),
+        }
     }
 
     fn list_position(&self, number: i64) -> SourcePosition {
-        let set = self.lists.get(&number).map(String::as_str).unwrap_or_default();
+        let set = self
+            .lists
+            .get(&number)
+            .map(String::as_str)
+            .unwrap_or_default();
         let members = vec![(KEY.into(), value(&self.key)), (SET.into(), value(set))];
-        SourcePosition { partition: self.list_label(number), offset: Some(SourceOffset(members)) }
+        SourcePosition {
+            partition: self.list_label(number),
+            offset: Some(SourceOffset(members)),
+        }
     }
 
     fn label(&self, chunk: &KeyPage) -> SourcePartition {
@@ -319,7 +405,11 @@ mod tests {
     fn known() -> KnownKeys {
         let mut known = KnownKeys::read(&table(), &[]);
         assert_eq!(known.fit(&KeyPlan::numbered("id")), []);
-        known.chunks.push(KeyPage { after: None, up_to: None, set: String::new() });
+        known.chunks.push(KeyPage {
+            after: None,
+            up_to: None,
+            set: String::new(),
+        });
         known
     }
 
@@ -343,15 +433,24 @@ mod tests {
         known.close();
         all.extend(known.note([10].map(RowKey::Id)));
         let read = stored(&all);
-        assert_eq!((&read.chunks, &read.lists, &read.key), (&known.chunks, &known.lists, &known.key));
+        assert_eq!(
+            (&read.chunks, &read.lists, &read.key),
+            (&known.chunks, &known.lists, &known.key)
+        );
         assert_eq!((read.chunks.len(), read.lists.len()), (2, 2));
         all.extend(known.join(1).unwrap());
         all.extend(known.forget(&[RowKey::Id(6), RowKey::Id(10)]).unwrap());
         all.extend(known.drop_lists(&[1]));
         let read = stored(&all);
         assert_eq!(read.set(&read.chunks[0].set).unwrap(), ids(&[1, 2, 3, 8]));
-        assert_eq!((read.chunks.len(), read.list(0).unwrap()), (1, ids(&[5, 7, 9])));
-        assert!(all.iter().all(|position| KnownKeys::check(position).is_ok() && KnownKeys::owns(&position.partition)));
+        assert_eq!(
+            (read.chunks.len(), read.list(0).unwrap()),
+            (1, ids(&[5, 7, 9]))
+        );
+        assert!(
+            all.iter().all(|position| KnownKeys::check(position).is_ok()
+                && KnownKeys::owns(&position.partition))
+        );
     }
 
     #[test]

@@ -19,7 +19,9 @@ pub(super) async fn look_for(
     if plan.numbers {
         let mut rest = KeySet::new(true);
         keys.iter().cloned().for_each(|key| rest.insert(key));
-        let KeySet::Ids(ids) = &rest else { return Ok((there, keys.to_vec())) };
+        let KeySet::Ids(ids) = &rest else {
+            return Ok((there, keys.to_vec()));
+        };
         let ranges: Vec<_> = ids.ranges().collect();
         for ranges in ranges.chunks(asked) {
             let statement = query::among_ids(plan, ranges, session.dialect());
@@ -32,11 +34,14 @@ pub(super) async fn look_for(
     }
     let mut groups: Vec<Vec<RowKey>> = keys.chunks(asked).map(<[RowKey]>::to_vec).collect();
     while let Some(group) = groups.pop() {
-        let values =
-            group.iter().map(|key| plan.values(key).ok_or_else(|| unkept(plan))).collect::<Result<Vec<_>>>()?;
+        let values = group
+            .iter()
+            .map(|key| plan.values(key).ok_or_else(|| unkept(plan)))
+            .collect::<Result<Vec<_>>>()?;
         let statement = query::among(plan, &values, session.dialect());
         let found = read_keys(&statement, session, plan).await?;
-        let (same, others): (Vec<_>, Vec<_>) = group.into_iter().partition(|key| found.contains(key));
+        let (same, others): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|key| found.contains(key));
         match (others.len(), found.len() > same.len()) {
             // which of them is spelled otherwise is found out one by one
             (2.., true) => groups.extend(others.into_iter().map(|key| vec![key])),
@@ -48,7 +53,16 @@ pub(super) async fn look_for(
     Ok((there, gone))
 }
 
-async fn read_keys(statement: &query::SqlStatement, session: &mut dyn Session, plan: &KeyPlan) -> Result<Vec<RowKey>> {
-    let page = session.read(&statement.sql, &statement.params, &plan.layout, usize::MAX).await?;
-    page.rows.iter().map(|row| plan.key(row).ok_or_else(|| unkept(plan))).collect()
+async fn read_keys(
+    statement: &query::SqlStatement,
+    session: &mut dyn Session,
+    plan: &KeyPlan,
+) -> Result<Vec<RowKey>> {
+    let page = session
+        .read(&statement.sql, &statement.params, &plan.layout, usize::MAX)
+        .await?;
+    page.rows
+        .iter()
+        .map(|row| plan.key(row).ok_or_else(|| unkept(plan)))
+        .collect()
 }

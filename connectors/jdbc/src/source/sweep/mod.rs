@@ -78,7 +78,11 @@ struct FoundKeys {
 
 impl KeySweep {
     /// Of the table of that partition, with what is stored.
-    pub fn new(partition: &SourcePartition, config: DeleteCapture, stored: &[SourcePosition]) -> Self {
+    pub fn new(
+        partition: &SourcePartition,
+        config: DeleteCapture,
+        stored: &[SourcePosition],
+    ) -> Self {
         let known = KnownKeys::read(partition, stored);
         let due = (!known.chunks.is_empty()).then(Instant::now);
         Self {
@@ -202,20 +206,47 @@ impl KeySweep {
         plan: &KeyPlan,
         pages: &PageSender<'_>,
     ) -> Result<bool> {
-        let Some(chunk) = self.known.chunks.get(at) else { return Ok(true) };
+        let Some(chunk) = self.known.chunks.get(at) else {
+            return Ok(true);
+        };
         let mut found = match found {
             Some(found) => found,
-            None => FoundKeys { keys: self.known.none(), missing: self.known.set(&chunk.set)?, read_to: None },
+            None => FoundKeys {
+                keys: self.known.none(),
+                missing: self.known.set(&chunk.set)?,
+                read_to: None,
+            },
         };
-        let bound = |text: &Option<String>| text.as_deref().map(|text| self.known.bound(text)).transpose();
-        let (after, up_to) =
-            (found.read_to.clone().map_or_else(|| bound(&chunk.after), |key| Ok(Some(key)))?, bound(&chunk.up_to)?);
-        let values =
-            |key: &Option<RowKey>| key.as_ref().map(|key| plan.values(key).ok_or_else(|| unkept(plan))).transpose();
+        let bound = |text: &Option<String>| {
+            text.as_deref()
+                .map(|text| self.known.bound(text))
+                .transpose()
+        };
+        let (after, up_to) = (
+            found
+                .read_to
+                .clone()
+                .map_or_else(|| bound(&chunk.after), |key| Ok(Some(key)))?,
+            bound(&chunk.up_to)?,
+        );
+        let values = |key: &Option<RowKey>| {
+            key.as_ref()
+                .map(|key| plan.values(key).ok_or_else(|| unkept(plan)))
+                .transpose()
+        };
         let (after, up_to) = (values(&after)?, values(&up_to)?);
         let limit = self.page;
-        let statement = query::keys(plan, after.as_deref(), up_to.as_deref(), limit, session.dialect());
-        let page = match session.read(&statement.sql, &statement.params, &plan.layout, WEIGHT).await {
+        let statement = query::keys(
+            plan,
+            after.as_deref(),
+            up_to.as_deref(),
+            limit,
+            session.dialect(),
+        );
+        let page = match session
+            .read(&statement.sql, &statement.params, &plan.layout, WEIGHT)
+            .await
+        {
             Ok(page) => page,
             Err(error) => {
                 if session.is_lost() {
@@ -372,12 +403,23 @@ impl KeySweep {
 impl DeletedKeys {
     /// What is to be stored, and nothing to be told.
     fn positions(positions: Vec<SourcePosition>) -> Self {
-        Self { keys: Vec::new(), schema: None, positions }
+        Self {
+            keys: Vec::new(),
+            schema: None,
+            positions,
+        }
     }
 
     fn new(keys: &[RowKey], positions: Vec<SourcePosition>, plan: &KeyPlan) -> Result<Self> {
-        let keys = keys.iter().map(|key| plan.values(key).ok_or_else(|| unkept(plan))).collect::<Result<_>>()?;
-        Ok(Self { keys, schema: Some(std::sync::Arc::clone(&plan.schema)), positions })
+        let keys = keys
+            .iter()
+            .map(|key| plan.values(key).ok_or_else(|| unkept(plan)))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            keys,
+            schema: Some(std::sync::Arc::clone(&plan.schema)),
+            positions,
+        })
     }
 }
 

@@ -39,14 +39,19 @@ impl KeyPlan {
         reads: Vec<ReadColumn>,
         schema: Arc<Schema>,
     ) -> Self {
-        let numbers = matches!(reads.as_slice(), [one] if matches!(one.read, ValueDecoding::Int(_)));
+        let numbers =
+            matches!(reads.as_slice(), [one] if matches!(one.read, ValueDecoding::Int(_)));
         let names: Vec<_> = reads.iter().map(|read| &*read.name).collect();
         let name = format!("{}{}", if numbers { "#" } else { "" }, names.join(","));
         Self {
             table,
             select,
             columns,
-            layout: RowLayout { columns: reads, stamps: Vec::new(), by_place: false },
+            layout: RowLayout {
+                columns: reads,
+                stamps: Vec::new(),
+                by_place: false,
+            },
             schema,
             numbers,
             name,
@@ -70,7 +75,10 @@ impl KeyPlan {
             RowKey::Text(text) => {
                 let items: Vec<Json> = serde_json::from_str(text).ok()?;
                 let fits = items.len() == columns.len();
-                let values = items.into_iter().zip(columns).map(|(item, column)| value(item, &column.schema));
+                let values = items
+                    .into_iter()
+                    .zip(columns)
+                    .map(|(item, column)| value(item, &column.schema));
                 values.collect::<Option<_>>().filter(|_| fits)
             }
         }
@@ -99,14 +107,17 @@ fn json(value: &Value) -> Option<Json> {
 fn value(item: Json, schema: &Schema) -> Option<Value> {
     match (item, schema.ty) {
         (Json::Bool(v), SchemaType::Boolean) => Some(Value::Bool(v)),
-        (Json::Number(n), SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32 | SchemaType::Int64) => {
-            int_value(n.as_i64()?, schema.ty)
-        }
+        (
+            Json::Number(n),
+            SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32 | SchemaType::Int64,
+        ) => int_value(n.as_i64()?, schema.ty),
         (Json::String(text), SchemaType::String) => Some(Value::Text(text.into())),
         (Json::String(text), SchemaType::Bytes) if schema.is_named(logical::DECIMAL) => {
             Decimal::parse(&text).map(|decimal| Value::Decimal(Box::new(decimal)))
         }
-        (Json::String(text), SchemaType::Bytes) => Some(Value::Bytes(BASE64_STANDARD.decode(text).ok()?.into())),
+        (Json::String(text), SchemaType::Bytes) => {
+            Some(Value::Bytes(BASE64_STANDARD.decode(text).ok()?.into()))
+        }
         _ => None,
     }
 }
@@ -129,7 +140,13 @@ mod tests {
             ReadColumn::decimal("d", false, 9, 2),
             read("b", ValueDecoding::Bytes),
         ];
-        let plan = KeyPlan::new("t".into(), String::new(), vec![], reads, Arc::new(Schema::structure(None, vec![])));
+        let plan = KeyPlan::new(
+            "t".into(),
+            String::new(),
+            vec![],
+            reads,
+            Arc::new(Schema::structure(None, vec![])),
+        );
         let values = [
             Value::I16(-3),
             Value::Text("a\"b".into()),
@@ -140,7 +157,12 @@ mod tests {
         assert_eq!(key.write(), r#"[-3,"a\"b","1.50","AP8="]"#);
         assert_eq!(plan.values(&key).as_deref(), Some(&values[..]));
         assert_eq!(plan.name, "n,t,d,b");
-        let with_null = [Value::Null, values[1].clone(), values[2].clone(), values[3].clone()];
+        let with_null = [
+            Value::Null,
+            values[1].clone(),
+            values[2].clone(),
+            values[3].clone(),
+        ];
         assert_eq!(plan.key(&with_null), None);
         assert_eq!(plan.key(&[Value::F64(1.0)]), None);
     }

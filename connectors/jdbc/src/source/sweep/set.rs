@@ -42,14 +42,22 @@ impl RowKey {
 
     /// Reads it back.
     pub fn read(text: &str, numbers: bool) -> Option<Self> {
-        if numbers { text.parse().ok().map(Self::Id) } else { Some(Self::Text(text.into())) }
+        if numbers {
+            text.parse().ok().map(Self::Id)
+        } else {
+            Some(Self::Text(text.into()))
+        }
     }
 }
 
 impl KeySet {
     /// An empty one, of numbers or of other keys.
     pub fn new(numbers: bool) -> Self {
-        if numbers { Self::Ids(IdGaps::default()) } else { Self::Texts(BTreeSet::new(), 0) }
+        if numbers {
+            Self::Ids(IdGaps::default())
+        } else {
+            Self::Texts(BTreeSet::new(), 0)
+        }
     }
 
     /// Whether it should not grow: the text of a set is one record of the offsets topic.
@@ -109,8 +117,12 @@ impl KeySet {
     /// Adds all of another.
     pub fn extend(&mut self, other: &Self) {
         match (self, other) {
-            (Self::Ids(ids), Self::Ids(other)) => other.ranges().for_each(|(first, last)| ids.insert(first, last)),
-            (own, Self::Texts(keys, _)) => keys.iter().for_each(|key| own.insert(RowKey::Text(key.clone()))),
+            (Self::Ids(ids), Self::Ids(other)) => other
+                .ranges()
+                .for_each(|(first, last)| ids.insert(first, last)),
+            (own, Self::Texts(keys, _)) => keys
+                .iter()
+                .for_each(|key| own.insert(RowKey::Text(key.clone()))),
             _ => {}
         }
     }
@@ -118,7 +130,9 @@ impl KeySet {
     /// Takes out all of another.
     pub fn subtract(&mut self, other: &Self) {
         match (&mut *self, other) {
-            (Self::Ids(ids), Self::Ids(other)) => other.ranges().for_each(|(first, last)| ids.remove(first, last)),
+            (Self::Ids(ids), Self::Ids(other)) => other
+                .ranges()
+                .for_each(|(first, last)| ids.remove(first, last)),
             (Self::Texts(keys, bytes), Self::Texts(other, _)) if keys.len() < other.len() => {
                 keys.retain(|key| !other.contains(key));
                 *bytes = keys.iter().map(|key| key.len()).sum();
@@ -136,7 +150,8 @@ impl KeySet {
         match (&mut *self, &mut low, key) {
             (Self::Ids(ids), Self::Ids(low), RowKey::Id(id)) => {
                 ids.settle(*id);
-                ids.ranges().for_each(|(first, last)| low.remove(first, last));
+                ids.ranges()
+                    .for_each(|(first, last)| low.remove(first, last));
             }
             _ => low = Self::new(false),
         }
@@ -146,7 +161,12 @@ impl KeySet {
     /// Takes out the first keys, so many at most.
     pub fn take(&mut self, most: usize) -> Vec<RowKey> {
         let taken: Vec<RowKey> = match &*self {
-            Self::Ids(ids) => ids.ranges().flat_map(|(first, last)| first..=last).take(most).map(RowKey::Id).collect(),
+            Self::Ids(ids) => ids
+                .ranges()
+                .flat_map(|(first, last)| first..=last)
+                .take(most)
+                .map(RowKey::Id)
+                .collect(),
             Self::Texts(keys, _) => keys.iter().take(most).cloned().map(RowKey::Text).collect(),
         };
         match (&mut *self, taken.last()) {
@@ -167,8 +187,15 @@ impl KeySet {
         let (mut text, mut before) = (String::new(), "");
         let mut number = itoa::Buffer::new();
         for key in keys {
-            let alike = key.bytes().zip(before.bytes()).take_while(|(a, b)| a == b).count();
-            let shared = (0..=alike).rev().find(|at| key.is_char_boundary(*at)).unwrap_or(0);
+            let alike = key
+                .bytes()
+                .zip(before.bytes())
+                .take_while(|(a, b)| a == b)
+                .count();
+            let shared = (0..=alike)
+                .rev()
+                .find(|at| key.is_char_boundary(*at))
+                .unwrap_or(0);
             let rest = &key[shared..];
             text.push_str(number.format(shared));
             text.push(':');
@@ -204,7 +231,8 @@ mod tests {
 
     fn texts(keys: &[&str]) -> KeySet {
         let mut set = KeySet::new(false);
-        keys.iter().for_each(|key| set.insert(RowKey::Text((*key).into())));
+        keys.iter()
+            .for_each(|key| set.insert(RowKey::Text((*key).into())));
         set
     }
 
@@ -216,7 +244,16 @@ mod tests {
 
     #[test]
     fn sets_are_read_as_they_were_written() {
-        for set in [texts(&[]), texts(&["[\"ä:1\"]", "[\"äö\"]", "[\"ö\"]", "[1,\"x:\"]", "[1,\"x:y\"]"])] {
+        for set in [
+            texts(&[]),
+            texts(&[
+                "[\"ä:1\"]",
+                "[\"äö\"]",
+                "[\"ö\"]",
+                "[1,\"x:\"]",
+                "[1,\"x:y\"]",
+            ]),
+        ] {
             assert_eq!(KeySet::read(&set.write(), false), Some(set));
         }
         assert_eq!(texts(&["[1,2]", "[1,3]"]).write(), "0:5:[1,2]3:2:3]");
@@ -242,6 +279,10 @@ mod tests {
         set.extend(&texts(&["d"]));
         assert_eq!(set.take(1), [RowKey::Text("a".into())]);
         assert_eq!(set, texts(&["c", "d"]));
-        assert!(set.contains(&RowKey::Text("c".into())) && set.remove(&RowKey::Text("c".into())) && set.len() == 1);
+        assert!(
+            set.contains(&RowKey::Text("c".into()))
+                && set.remove(&RowKey::Text("c".into()))
+                && set.len() == 1
+        );
     }
 }

@@ -7,7 +7,8 @@ use connector_api::config::near;
 use connector_api::{Error, Result};
 
 use self::tables::{
-    DONE_BY_ALL, DONE_BY_MYSQL, DONE_BY_POSTGRES, IDLE, OURS_MYSQL, OURS_POSTGRES, ParameterAdvice, REFUSED,
+    DONE_BY_ALL, DONE_BY_MYSQL, DONE_BY_POSTGRES, IDLE, OURS_MYSQL, OURS_POSTGRES, ParameterAdvice,
+    REFUSED,
 };
 use super::{DatabaseKind, UrlScheme, tls};
 
@@ -25,18 +26,32 @@ pub enum Role {
 pub fn told(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<String>> {
     let database = scheme.database();
     let mut texts = Vec::new();
-    let asked = |known: &str| params.iter().find(|(name, _)| name.eq_ignore_ascii_case(known)).map(|(_, v)| v.clone());
+    let asked = |known: &str| {
+        params
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(known))
+            .map(|(_, v)| v.clone())
+    };
     role(scheme, asked)?;
-    for name in ROLES.into_iter().filter(|_| database == DatabaseKind::Postgres) {
-        if asked(name).is_some_and(|value| value.trim().to_ascii_lowercase().starts_with("prefer")) {
+    for name in ROLES
+        .into_iter()
+        .filter(|_| database == DatabaseKind::Postgres)
+    {
+        if asked(name).is_some_and(|value| value.trim().to_ascii_lowercase().starts_with("prefer"))
+        {
             texts.push(format!(
                 "{name} has no effect: no kind of server is preferred; the first host in the URL that answers is taken"
             ));
         }
     }
-    for (name, value) in params.iter().filter(|(name, _)| !is_done(database, name) && !tls::is_about_tls(name)) {
+    for (name, value) in params
+        .iter()
+        .filter(|(name, _)| !is_done(database, name) && !tls::is_about_tls(name))
+    {
         let of = |table: &'static [ParameterAdvice]| {
-            let listed = |(names, _): &&ParameterAdvice| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+            let listed = |(names, _): &&ParameterAdvice| {
+                names.iter().any(|known| known.eq_ignore_ascii_case(name))
+            };
             table.iter().find(listed).map(|(_, why)| *why)
         };
         if let Some(why) = of(REFUSED).filter(|_| !is_off(value)) {
@@ -45,7 +60,9 @@ pub fn told(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<String
         texts.push(match of(IDLE).or(of(REFUSED)) {
             Some(why) => format!("{name} has no effect: {why}"),
             None => match near(name, known(database)) {
-                Some(known) => format!("{name} is not known and has no effect; did you mean {known}?"),
+                Some(known) => {
+                    format!("{name} is not known and has no effect; did you mean {known}?")
+                }
                 None => format!("{name} is not known and has no effect"),
             },
         });
@@ -55,7 +72,10 @@ pub fn told(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<String
 
 /// The kind of server that PostgreSQL's URLs ask for, with the parameter that does. Errors: `Config` for a kind that does
 /// not exist.
-pub fn role(scheme: UrlScheme, get: impl Fn(&str) -> Option<String>) -> Result<Option<(Role, &'static str)>> {
+pub fn role(
+    scheme: UrlScheme,
+    get: impl Fn(&str) -> Option<String>,
+) -> Result<Option<(Role, &'static str)>> {
     if scheme != UrlScheme::Postgres {
         return Ok(None);
     }
@@ -65,7 +85,9 @@ pub fn role(scheme: UrlScheme, get: impl Fn(&str) -> Option<String>) -> Result<O
             "primary" | "master" | "read-write" => Ok(Some((Role::Primary, name))),
             "secondary" | "slave" | "standby" | "read-only" => Ok(Some((Role::Standby, name))),
             lower if lower.is_empty() || lower == "any" || lower.starts_with("prefer") => continue,
-            _ => Err(bad(format!("{name}: {value} is no kind of server; there are any, primary and secondary"))),
+            _ => Err(bad(format!(
+                "{name}: {value} is no kind of server; there are any, primary and secondary"
+            ))),
         };
     }
     Ok(None)
@@ -75,13 +97,16 @@ const ROLES: [&str; 2] = ["targetServerType", "target_session_attrs"];
 
 /// Whether transactions are to be read only.
 fn reads_only(get: &impl Fn(&str) -> Option<String>) -> bool {
-    let ignored = get("readOnlyMode").is_some_and(|mode| mode.trim().eq_ignore_ascii_case("ignore"));
+    let ignored =
+        get("readOnlyMode").is_some_and(|mode| mode.trim().eq_ignore_ascii_case("ignore"));
     !ignored && get("readOnly").is_some_and(|value| !is_off(&value))
 }
 
 /// Errors: `Config` where a URL keeps its sessions from writing.
 pub fn lets_write(scheme: UrlScheme, get: impl Fn(&str) -> Option<String>) -> Result<()> {
-    let sets = |pair: &(String, String), names: &[&str]| names.contains(&pair.0.as_str()) && !is_off(&pair.1);
+    let sets = |pair: &(String, String), names: &[&str]| {
+        names.contains(&pair.0.as_str()) && !is_off(&pair.1)
+    };
     let keeps = match scheme.database() {
         DatabaseKind::Sqlite => None,
         _ if reads_only(&get) => Some("readOnly"),
@@ -89,29 +114,46 @@ pub fn lets_write(scheme: UrlScheme, get: impl Fn(&str) -> Option<String>) -> Re
             let variables = get("sessionVariables").unwrap_or_default();
             let pair = |part: &str| {
                 let (name, value) = part.split_once('=')?;
-                let name = name.trim().trim_end_matches(':').trim().to_ascii_lowercase();
-                Some((name.rsplit(['.', ' ', '@']).next()?.to_owned(), value.to_owned()))
+                let name = name
+                    .trim()
+                    .trim_end_matches(':')
+                    .trim()
+                    .to_ascii_lowercase();
+                Some((
+                    name.rsplit(['.', ' ', '@']).next()?.to_owned(),
+                    value.to_owned(),
+                ))
             };
             let names = ["transaction_read_only", "tx_read_only"];
-            assignments(&variables).filter_map(pair).any(|pair| sets(&pair, &names)).then_some("sessionVariables")
+            assignments(&variables)
+                .filter_map(pair)
+                .any(|pair| sets(&pair, &names))
+                .then_some("sessionVariables")
         }
         DatabaseKind::Postgres => match role(scheme, &get)? {
             Some((Role::Standby, name)) => Some(name),
             _ => {
                 let names = ["default_transaction_read_only", "transaction_read_only"];
                 let settings = options(&get("options").unwrap_or_default())?;
-                settings.iter().any(|pair| sets(pair, &names)).then_some("options")
+                settings
+                    .iter()
+                    .any(|pair| sets(pair, &names))
+                    .then_some("options")
             }
         },
     };
     match keeps {
-        Some(name) => Err(bad(format!("{name} keeps sessions from writing, which is what a sink does: leave it out"))),
+        Some(name) => Err(bad(format!(
+            "{name} keeps sessions from writing, which is what a sink does: leave it out"
+        ))),
         None => Ok(()),
     }
 }
 
 fn is_off(value: &str) -> bool {
-    ["", "false", "0", "off", "no"].iter().any(|off| value.trim().eq_ignore_ascii_case(off))
+    ["", "false", "0", "off", "no"]
+        .iter()
+        .any(|off| value.trim().eq_ignore_ascii_case(off))
 }
 
 fn done(database: DatabaseKind) -> impl Iterator<Item = &'static str> {
@@ -129,18 +171,27 @@ fn is_done(database: DatabaseKind, name: &str) -> bool {
 }
 
 fn known(database: DatabaseKind) -> impl Iterator<Item = &'static str> {
-    done(database).chain(IDLE.iter().chain(REFUSED).flat_map(|(names, _)| names.iter().copied()))
+    done(database).chain(
+        IDLE.iter()
+            .chain(REFUSED)
+            .flat_map(|(names, _)| names.iter().copied()),
+    )
 }
 
 /// The SQL that a session begins with, besides what the driver itself sends. Errors: `Config` for variables that are not
 /// the user's to set.
-pub fn first_statements(scheme: UrlScheme, get: impl Fn(&str) -> Option<String>) -> Result<Vec<String>> {
+pub fn first_statements(
+    scheme: UrlScheme,
+    get: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<String>> {
     let is_read_only = reads_only(&get);
     let mut statements = Vec::new();
     match scheme.database() {
         DatabaseKind::MySql => {
             if let Some(variables) = get("sessionVariables") {
-                let set: Vec<String> = assignments(&variables).map(session_variable).collect::<Result<_>>()?;
+                let set: Vec<String> = assignments(&variables)
+                    .map(session_variable)
+                    .collect::<Result<_>>()?;
                 if !set.is_empty() {
                     statements.push(format!("SET {}", set.join(", ")));
                 }
@@ -178,7 +229,9 @@ fn assignments(text: &str) -> impl Iterator<Item = &str> {
 
 fn session_variable(assignment: &str) -> Result<String> {
     let Some((name, _)) = assignment.split_once('=') else {
-        return Err(bad("sessionVariables: write name=value, several separated by commas"));
+        return Err(bad(
+            "sessionVariables: write name=value, several separated by commas",
+        ));
     };
     let written = name.trim().trim_end_matches(':').trim();
     let lower = written.to_ascii_lowercase();
@@ -188,7 +241,9 @@ fn session_variable(assignment: &str) -> Result<String> {
         .unwrap_or(&lower)
         .trim();
     if bare.starts_with("global") || lower.starts_with("@@global") || bare.starts_with("persist") {
-        return Err(bad(format!("sessionVariables: {written} is not the session's alone; leave it out")));
+        return Err(bad(format!(
+            "sessionVariables: {written} is not the session's alone; leave it out"
+        )));
     }
     if OURS_MYSQL.contains(&bare.trim_matches('`')) {
         return Err(bad(format!(
@@ -196,8 +251,13 @@ fn session_variable(assignment: &str) -> Result<String> {
              zones)"
         )));
     }
-    let scoped = assignment.starts_with('@') || lower.starts_with("session ") || lower.starts_with("local ");
-    Ok(if scoped { assignment.to_owned() } else { format!("SESSION {assignment}") })
+    let scoped =
+        assignment.starts_with('@') || lower.starts_with("session ") || lower.starts_with("local ");
+    Ok(if scoped {
+        assignment.to_owned()
+    } else {
+        format!("SESSION {assignment}")
+    })
 }
 
 /// The settings of PostgreSQL's `options`: `-c name=value` and `--name=value`, blanks in values behind a backslash.
@@ -206,18 +266,29 @@ pub fn options(text: &str) -> Result<Vec<(String, String)>> {
     let mut words = words(text).into_iter();
     let mut settings = Vec::new();
     while let Some(word) = words.next() {
-        let setting = match (word.as_str(), word.strip_prefix("-c"), word.strip_prefix("--")) {
+        let setting = match (
+            word.as_str(),
+            word.strip_prefix("-c"),
+            word.strip_prefix("--"),
+        ) {
             ("-c", ..) => words.next(),
             (_, Some(rest), _) => Some(rest.to_owned()),
             (_, _, Some(rest)) => Some(rest.to_owned()),
             _ => None,
         };
-        let pair = setting.as_deref().and_then(|setting| setting.split_once('='));
+        let pair = setting
+            .as_deref()
+            .and_then(|setting| setting.split_once('='));
         let Some((name, value)) = pair.filter(|(name, _)| !name.trim().is_empty()) else {
-            return Err(bad(format!("options: {word} is not understood; write -c name=value")));
+            return Err(bad(format!(
+                "options: {word} is not understood; write -c name=value"
+            )));
         };
         let name = name.trim().replace('-', "_");
-        if OURS_POSTGRES.iter().any(|ours| ours.eq_ignore_ascii_case(&name)) {
+        if OURS_POSTGRES
+            .iter()
+            .any(|ours| ours.eq_ignore_ascii_case(&name))
+        {
             return Err(bad(format!(
                 "options: {name} says what values mean and is set by the connector; leave it out (db.timezone is for zones)"
             )));
@@ -274,18 +345,42 @@ mod tests {
         }
         for (url, want) in [
             ("jdbc:mysql://h/d?serverTimezone=Asia/Tokyo", "db.timezone"),
-            ("jdbc:mariadb://h/d?cachePrepStmts=true", "cachePrepStmts has no effect"),
-            ("jdbc:mysql://h/d?tinyInt1IsBitt=false", "did you mean tinyInt1isBit?"),
-            ("jdbc:postgresql://h/d?curentSchema=a", "did you mean currentSchema?"),
+            (
+                "jdbc:mariadb://h/d?cachePrepStmts=true",
+                "cachePrepStmts has no effect",
+            ),
+            (
+                "jdbc:mysql://h/d?tinyInt1IsBitt=false",
+                "did you mean tinyInt1isBit?",
+            ),
+            (
+                "jdbc:postgresql://h/d?curentSchema=a",
+                "did you mean currentSchema?",
+            ),
             ("jdbc:postgresql://h/d?prepareThreshold=0", "no effect"),
-            ("jdbc:postgresql://h/d?receiveBufferSize=9000", "sockets are chosen here"),
+            (
+                "jdbc:postgresql://h/d?receiveBufferSize=9000",
+                "sockets are chosen here",
+            ),
             ("jdbc:mysql://h/d?tcpRcvBuf=9000", "sockets are chosen here"),
-            ("jdbc:postgresql://a,b/d?targetServerType=preferSecondary", "the first host in the URL that answers"),
-            ("jdbc:mysql://h/d?targetServerType=primary", "is not known and has no effect"),
-            ("jdbc:mysql://h/d?utterlyUnheardOf=1", "is not known and has no effect"),
+            (
+                "jdbc:postgresql://a,b/d?targetServerType=preferSecondary",
+                "the first host in the URL that answers",
+            ),
+            (
+                "jdbc:mysql://h/d?targetServerType=primary",
+                "is not known and has no effect",
+            ),
+            (
+                "jdbc:mysql://h/d?utterlyUnheardOf=1",
+                "is not known and has no effect",
+            ),
         ] {
             let texts = of(url).unwrap();
-            assert!(texts.len() == 1 && texts[0].contains(want), "{url}: {texts:?}");
+            assert!(
+                texts.len() == 1 && texts[0].contains(want),
+                "{url}: {texts:?}"
+            );
         }
         for url in [
             "jdbc:postgresql://h/d?targetServerType=primry",
@@ -330,44 +425,87 @@ mod tests {
 
     #[test]
     fn no_parameter_has_two_fates() {
-        let mut names: Vec<_> = IDLE.iter().chain(REFUSED).flat_map(|(names, _)| names.iter()).collect();
-        names.extend(DONE_BY_ALL.iter().chain(DONE_BY_MYSQL).chain(DONE_BY_POSTGRES).filter(|n| **n != "readOnly"));
+        let mut names: Vec<_> = IDLE
+            .iter()
+            .chain(REFUSED)
+            .flat_map(|(names, _)| names.iter())
+            .collect();
+        names.extend(
+            DONE_BY_ALL
+                .iter()
+                .chain(DONE_BY_MYSQL)
+                .chain(DONE_BY_POSTGRES)
+                .filter(|n| **n != "readOnly"),
+        );
         let mut lower: Vec<_> = names.iter().map(|name| name.to_lowercase()).collect();
         lower.sort_unstable();
-        let twice: Vec<_> = lower.windows(2).filter(|two| two[0] == two[1] && two[0] != "applicationname").collect();
+        let twice: Vec<_> = lower
+            .windows(2)
+            .filter(|two| two[0] == two[1] && two[0] != "applicationname")
+            .collect();
         assert!(twice.is_empty(), "{twice:?}");
     }
 
     #[test]
     fn session_variables_are_set_but_for_those_that_say_what_values_mean() {
         let set = |text: &str| {
-            first_statements(UrlScheme::MySql, |name| (name == "sessionVariables").then(|| text.to_owned()))
-                .map_err(|error| error.message().to_owned())
+            first_statements(UrlScheme::MySql, |name| {
+                (name == "sessionVariables").then(|| text.to_owned())
+            })
+            .map_err(|error| error.message().to_owned())
         };
-        assert_eq!(set("FOREIGN_KEY_CHECKS=0").unwrap(), ["SET SESSION FOREIGN_KEY_CHECKS=0"]);
+        assert_eq!(
+            set("FOREIGN_KEY_CHECKS=0").unwrap(),
+            ["SET SESSION FOREIGN_KEY_CHECKS=0"]
+        );
         assert_eq!(
             set("a=1;@x='b,c',@@session.d=CONCAT(1,2)").unwrap(),
             ["SET SESSION a=1, @x='b,c', @@session.d=CONCAT(1,2)"]
         );
         assert_eq!(set(" , ").unwrap(), [""; 0]);
-        for bad in
-            ["time_zone='+01:00'", "@@session.TIME_ZONE=1", "sql_mode=''", "a", "@@global.x=1", "SESSION sql_mode=1"]
-        {
+        for bad in [
+            "time_zone='+01:00'",
+            "@@session.TIME_ZONE=1",
+            "sql_mode=''",
+            "a",
+            "@@global.x=1",
+            "SESSION sql_mode=1",
+        ] {
             assert!(set(bad).is_err(), "{bad}");
         }
-        let read_only =
-            |scheme| first_statements(scheme, |name| (name == "readOnly").then(|| "true".to_owned())).unwrap();
-        assert_eq!(read_only(UrlScheme::MariaDb), ["SET SESSION TRANSACTION READ ONLY"]);
+        let read_only = |scheme| {
+            first_statements(scheme, |name| {
+                (name == "readOnly").then(|| "true".to_owned())
+            })
+            .unwrap()
+        };
+        assert_eq!(
+            read_only(UrlScheme::MariaDb),
+            ["SET SESSION TRANSACTION READ ONLY"]
+        );
         assert_eq!(read_only(UrlScheme::Postgres).len(), 1);
     }
 
     #[test]
     fn options_are_taken_apart_as_libpq_does() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let got = options(r"-c search_path=app\ one,public --statement-timeout=90000 -cwork_mem=4MB").unwrap();
-        let want = [pair("search_path", "app one,public"), pair("statement_timeout", "90000"), pair("work_mem", "4MB")];
+        let got =
+            options(r"-c search_path=app\ one,public --statement-timeout=90000 -cwork_mem=4MB")
+                .unwrap();
+        let want = [
+            pair("search_path", "app one,public"),
+            pair("statement_timeout", "90000"),
+            pair("work_mem", "4MB"),
+        ];
         assert_eq!(got, want);
-        for bad in ["-c TimeZone=UTC", "--datestyle=German", "-x", "-c", "-c search_path", "search_path=a"] {
+        for bad in [
+            "-c TimeZone=UTC",
+            "--datestyle=German",
+            "-x",
+            "-c",
+            "-c search_path",
+            "search_path=a",
+        ] {
             assert!(options(bad).is_err(), "{bad}");
         }
     }

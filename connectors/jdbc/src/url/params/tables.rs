@@ -57,28 +57,59 @@ pub const REFUSED: &[ParameterAdvice] = &[
         "logins are by a user and one password; leave it out if that will do",
     ),
     (
-        &["socksProxyHost", "socksProxyPort", "socksProxyRemoteDns", "proxyHost", "proxyPort"],
+        &[
+            "socksProxyHost",
+            "socksProxyPort",
+            "socksProxyRemoteDns",
+            "proxyHost",
+            "proxyPort",
+        ],
         "connections are made without a proxy; leave it out if the database can be reached so",
     ),
     (
-        &["localSocket", "localSocketAddress", "namedPipePath", "pipe", "unixSocket", "localAddress"],
+        &[
+            "localSocket",
+            "localSocketAddress",
+            "namedPipePath",
+            "pipe",
+            "unixSocket",
+            "localAddress",
+        ],
         "connections are made over TCP from whatever address the system chooses; leave it out if that will do",
     ),
-    (&["serviceName", "service"], "there are no service files here; write host, port and database in the URL"),
-    (&["dnsSrv", "xdevapi.dns-srv"], "hosts are not looked up in SRV records; write them as host:port"),
-    (&["PGHOST", "PGPORT", "PGDBNAME"], "write host, port and database in the URL itself"),
+    (
+        &["serviceName", "service"],
+        "there are no service files here; write host, port and database in the URL",
+    ),
+    (
+        &["dnsSrv", "xdevapi.dns-srv"],
+        "hosts are not looked up in SRV records; write them as host:port",
+    ),
+    (
+        &["PGHOST", "PGPORT", "PGDBNAME"],
+        "write host, port and database in the URL itself",
+    ),
     (
         &["galeraAllowedState"],
         "the state of Galera's nodes is not looked at; name nodes that may be used, and leave it out",
     ),
-    (&["replication"], "connections for replication read no rows; leave it out"),
+    (
+        &["replication"],
+        "connections for replication read no rows; leave it out",
+    ),
     (
         &["initSql"],
         "sessions begin with no SQL of the user's; set variables by sessionVariables (PostgreSQL: options), and rights by \
          the account",
     ),
-    (&["passwordCharacterEncoding"], "passwords are sent in UTF-8; leave it out if that will do"),
-    (&["credentialType"], "a password in a variable or file is a config provider's: ${env:NAME}, ${file:PATH:KEY}"),
+    (
+        &["passwordCharacterEncoding"],
+        "passwords are sent in UTF-8; leave it out if that will do",
+    ),
+    (
+        &["credentialType"],
+        "a password in a variable or file is a config provider's: ${env:NAME}, ${file:PATH:KEY}",
+    ),
     (
         &[
             "jaasApplicationName",

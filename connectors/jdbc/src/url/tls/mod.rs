@@ -62,9 +62,9 @@ const KEY_STORE: &str = "Java key stores are not read here: write certificate an
                          key.pem) and name them by sslCert=cert.pem and sslKey=key.pem";
 const PLAIN_KEY: &str = "keys are read without a password: write the key as openssl pkey -in KEY -out key.pem does, and name \
                          it by sslKey=key.pem";
-const NO_REVOCATION: &str = "revoked certificates are not told from others here; leave it out if that will do";
-const NO_CODE: &str =
-    "Java classes are not run here; leave it out, and say by sslmode and sslrootcert what is to be verified";
+const NO_REVOCATION: &str =
+    "revoked certificates are not told from others here; leave it out if that will do";
+const NO_CODE: &str = "Java classes are not run here; leave it out, and say by sslmode and sslrootcert what is to be verified";
 
 const REFUSED: &[RefusedName] = &[
     ("trustcertificatekeystoreurl", TRUST_STORE),
@@ -84,8 +84,14 @@ const REFUSED: &[RefusedName] = &[
     ("sslcipher", CIPHERS),
     ("sslciphers", CIPHERS),
     ("sslcrlfile", NO_REVOCATION),
-    ("sslcapath", "folders of authorities are not read here; name one PEM file that holds them all by sslCa"),
-    ("requirepeer", "there are no local sockets here; leave it out, and use sslmode=verify-full"),
+    (
+        "sslcapath",
+        "folders of authorities are not read here; name one PEM file that holds them all by sslCa",
+    ),
+    (
+        "requirepeer",
+        "there are no local sockets here; leave it out, and use sslmode=verify-full",
+    ),
 ];
 
 /// Other names that are read here, or say no more than what is done anyway: passwords and types of key stores, whose
@@ -143,7 +149,11 @@ const CHOICES: [(&str, &str, &[&str]); 3] = [
 const AUTHORITY: &[&str] = &["serversslcert", "sslrootcert", "sslca", "sslrootca"];
 const CERTIFICATE: &[&str] = &["sslcert", "sslclientcert", "clientsslcert"];
 const KEY: &[&str] = &["sslkey", "sslclientkey", "clientsslkey"];
-const SERVER_KEY: &[&str] = &["serverrsapublickeyfile", "serverpublickeypath", "serverpublickey"];
+const SERVER_KEY: &[&str] = &[
+    "serverrsapublickeyfile",
+    "serverpublickeypath",
+    "serverpublickey",
+];
 
 impl TlsOptions {
     /// What the parameters of a URL of that scheme ask for. Errors: `Config`.
@@ -151,30 +161,50 @@ impl TlsOptions {
         let asked = RequestedTls { scheme, params };
         asked.refuse_unknown()?;
         let (word, trusts, server_key) = (asked.word()?, asked.trusts()?, asked.server_key()?);
-        let (authority, certificate, key) = (asked.file(AUTHORITY)?, asked.file(CERTIFICATE)?, asked.file(KEY)?);
+        let (authority, certificate, key) = (
+            asked.file(AUTHORITY)?,
+            asked.file(CERTIFICATE)?,
+            asked.file(KEY)?,
+        );
         let mut mode = asked.mode(word)?;
         let chosen = word.is_some() || asked.on()?.is_some();
         if mode == TlsMode::Encrypted || !chosen {
             // an authority is named for a server to be verified, a certificate to be shown
-            let least =
-                match (authority.is_some() && !trusts && word != Some(SslModeWord::Trust), certificate.is_some()) {
-                    (true, _) => TlsMode::VerifyCa,
-                    (false, true) => TlsMode::Encrypted,
-                    (false, false) => mode,
-                };
+            let least = match (
+                authority.is_some() && !trusts && word != Some(SslModeWord::Trust),
+                certificate.is_some(),
+            ) {
+                (true, _) => TlsMode::VerifyCa,
+                (false, true) => TlsMode::Encrypted,
+                (false, false) => mode,
+            };
             mode = mode.max(least);
         }
         if mode == TlsMode::Off {
             asked.in_the_clear()?;
-            return Ok(Self { mode, authority: None, certificate: None, key: None, server_key });
+            return Ok(Self {
+                mode,
+                authority: None,
+                certificate: None,
+                key: None,
+                server_key,
+            });
         }
         asked.refuse()?;
         if certificate.is_some() != key.is_some() {
-            return Err(bad("a client's certificate needs its key and the other way round: sslCert and sslKey"));
+            return Err(bad(
+                "a client's certificate needs its key and the other way round: sslCert and sslKey",
+            ));
         }
         // libpq's word for the system's own
         let authority = authority.filter(|file| file != "system");
-        Ok(Self { mode, authority, certificate, key, server_key })
+        Ok(Self {
+            mode,
+            authority,
+            certificate,
+            key,
+            server_key,
+        })
     }
 }
 
@@ -208,9 +238,15 @@ impl<'a> RequestedTls<'a> {
 
     /// Refuses what is about TLS and understood by nobody: that it was left out would not be seen.
     fn refuse_unknown(&self) -> Result<()> {
-        let idle = |value: &str| ["", "false", "no", "off", "0"].contains(&value.trim().to_ascii_lowercase().as_str());
+        let idle = |value: &str| {
+            ["", "false", "no", "off", "0"].contains(&value.trim().to_ascii_lowercase().as_str())
+        };
         let unknown = |name: &str| is_about_tls(name) && !is_known(&plain(name));
-        match self.params.iter().find(|(name, value)| unknown(name) && !idle(value)) {
+        match self
+            .params
+            .iter()
+            .find(|(name, value)| unknown(name) && !idle(value))
+        {
             Some((name, _)) => Err(bad(format!(
                 "{name} is about TLS and not known here; leave it out, and say by sslMode (sslmode) what is to be done: \
                  disabled, preferred, required, verify-ca or verify-full, with the authority's PEM file in serverSslCert \
@@ -222,11 +258,15 @@ impl<'a> RequestedTls<'a> {
 
     /// A truth value; a name without value is true, as drivers have it.
     fn flag(&self, name: &str) -> Result<Option<bool>> {
-        let Some(value) = self.get(name)? else { return Ok(None) };
+        let Some(value) = self.get(name)? else {
+            return Ok(None);
+        };
         match value.to_ascii_lowercase().as_str() {
             "" | "true" | "yes" | "on" | "1" => Ok(Some(true)),
             "false" | "no" | "off" | "0" => Ok(Some(false)),
-            _ => Err(bad(format!("{name}={value} is not understood; write true or false"))),
+            _ => Err(bad(format!(
+                "{name}={value} is not understood; write true or false"
+            ))),
         }
     }
 
@@ -237,17 +277,31 @@ impl<'a> RequestedTls<'a> {
     /// A PEM file under any of these names.
     fn file(&self, names: &[&str]) -> Result<Option<String>> {
         for name in names {
-            let Some(value) = self.get(name)?.filter(|value| !value.is_empty()) else { continue };
+            let Some(value) = self.get(name)?.filter(|value| !value.is_empty()) else {
+                continue;
+            };
             if value.contains("-----BEGIN") {
                 return Ok(Some(value.to_owned()));
             }
-            let path = value.strip_prefix("file://").or_else(|| value.strip_prefix("file:")).unwrap_or(value);
-            let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+            let path = value
+                .strip_prefix("file://")
+                .or_else(|| value.strip_prefix("file:"))
+                .unwrap_or(value);
+            let ending = path
+                .rsplit_once('.')
+                .map_or("", |(_, ending)| ending)
+                .to_ascii_lowercase();
             if value.starts_with("classpath:") {
-                return Err(bad(format!("{name}: there is no class path here; name a PEM file")));
+                return Err(bad(format!(
+                    "{name}: there is no class path here; name a PEM file"
+                )));
             }
             if ["jks", "p12", "pfx", "jceks", "keystore"].contains(&ending.as_str()) {
-                let how = if names == AUTHORITY { TRUST_STORE } else { KEY_STORE };
+                let how = if names == AUTHORITY {
+                    TRUST_STORE
+                } else {
+                    KEY_STORE
+                };
                 return Err(bad(format!("{name}: {how}")));
             }
             if ["der", "pk8"].contains(&ending.as_str()) {
@@ -262,32 +316,38 @@ impl<'a> RequestedTls<'a> {
     }
 
     fn word(&self) -> Result<Option<SslModeWord>> {
-        let Some(word) = self.get("sslmode")? else { return Ok(None) };
-        Ok(Some(match word.to_ascii_lowercase().replace('_', "-").as_str() {
-            "disable" | "disabled" => SslModeWord::Mode(TlsMode::Off),
-            // libpq tries a plain connection first; one with TLS, where there is TLS, is no less
-            "allow" | "prefer" | "preferred" => SslModeWord::Mode(TlsMode::IfOffered),
-            "require" | "required" => SslModeWord::Mode(TlsMode::Encrypted),
-            "trust" => SslModeWord::Trust,
-            "verify-ca" => SslModeWord::Mode(TlsMode::VerifyCa),
-            "verify-full" | "verify-identity" => SslModeWord::Mode(TlsMode::VerifyFull),
-            _ => {
-                return Err(bad(match self.scheme {
-                    UrlScheme::Postgres => format!(
-                        "sslmode {word} is unknown; use disable, allow, prefer, require, verify-ca or verify-full"
-                    ),
-                    _ => format!(
-                        "sslMode {word} is unknown; use DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"
-                    ),
-                }));
-            }
-        }))
+        let Some(word) = self.get("sslmode")? else {
+            return Ok(None);
+        };
+        Ok(Some(
+            match word.to_ascii_lowercase().replace('_', "-").as_str() {
+                "disable" | "disabled" => SslModeWord::Mode(TlsMode::Off),
+                // libpq tries a plain connection first; one with TLS, where there is TLS, is no less
+                "allow" | "prefer" | "preferred" => SslModeWord::Mode(TlsMode::IfOffered),
+                "require" | "required" => SslModeWord::Mode(TlsMode::Encrypted),
+                "trust" => SslModeWord::Trust,
+                "verify-ca" => SslModeWord::Mode(TlsMode::VerifyCa),
+                "verify-full" | "verify-identity" => SslModeWord::Mode(TlsMode::VerifyFull),
+                _ => {
+                    return Err(bad(match self.scheme {
+                        UrlScheme::Postgres => format!(
+                            "sslmode {word} is unknown; use disable, allow, prefer, require, verify-ca or verify-full"
+                        ),
+                        _ => format!(
+                            "sslMode {word} is unknown; use DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"
+                        ),
+                    }));
+                }
+            },
+        ))
     }
 
     /// `useSSL` of MySQL's and MariaDB's drivers, `ssl` of PostgreSQL's.
     fn on(&self) -> Result<Option<bool>> {
         match (self.flag("usessl")?, self.flag("ssl")?) {
-            (Some(a), Some(b)) if a != b => Err(bad("useSSL and ssl contradict each other; keep one")),
+            (Some(a), Some(b)) if a != b => {
+                Err(bad("useSSL and ssl contradict each other; keep one"))
+            }
             (a, b) => Ok(a.or(b)),
         }
     }
@@ -308,7 +368,9 @@ impl<'a> RequestedTls<'a> {
         };
         let by_flag = self.by_flag()?;
         let mode = match (word.map(SslModeWord::mode), on) {
-            (Some(TlsMode::Off), Some(true)) => return Err(contradiction("sslMode and useSSL (or ssl)")),
+            (Some(TlsMode::Off), Some(true)) => {
+                return Err(contradiction("sslMode and useSSL (or ssl)"));
+            }
             (Some(mode), Some(true)) if self.scheme == UrlScheme::MariaDb => mode.max(by_flag),
             (Some(mode), Some(true)) => mode.max(TlsMode::Encrypted),
             (Some(mode), _) => mode,
@@ -317,7 +379,9 @@ impl<'a> RequestedTls<'a> {
             (None, None) => TlsMode::IfOffered,
         };
         if mode == TlsMode::Off && beside != TlsMode::Off {
-            return Err(contradiction("what turns TLS off and requireSSL or verifyServerCertificate"));
+            return Err(contradiction(
+                "what turns TLS off and requireSSL or verifyServerCertificate",
+            ));
         }
         Ok(mode.max(beside))
     }
@@ -339,10 +403,16 @@ impl<'a> RequestedTls<'a> {
     fn server_key(&self) -> Result<ServerKey> {
         for name in SERVER_KEY {
             if let Some(file) = self.get(name)?.filter(|file| !file.is_empty()) {
-                return Ok(ServerKey::File(file.strip_prefix("file:").unwrap_or(file).to_owned()));
+                return Ok(ServerKey::File(
+                    file.strip_prefix("file:").unwrap_or(file).to_owned(),
+                ));
             }
         }
-        Ok(if self.is("allowpublickeyretrieval")? { ServerKey::Sent } else { ServerKey::Refused })
+        Ok(if self.is("allowpublickeyretrieval")? {
+            ServerKey::Sent
+        } else {
+            ServerKey::Refused
+        })
     }
 
     fn given(&self, name: &str) -> Result<bool> {
@@ -380,16 +450,31 @@ impl<'a> RequestedTls<'a> {
         }
         self.channel_binding()?;
         if let Some(class) = self.get("sslfactory")?.filter(|class| !class.is_empty()) {
-            let known = ["NonValidatingFactory", "LibPQFactory", "DefaultJavaSSLFactory"];
-            if !known.iter().any(|known| class.rsplit('.').next() == Some(known)) {
+            let known = [
+                "NonValidatingFactory",
+                "LibPQFactory",
+                "DefaultJavaSSLFactory",
+            ];
+            if !known
+                .iter()
+                .any(|known| class.rsplit('.').next() == Some(known))
+            {
                 return Err(bad(format!("sslfactory={class}: {NO_CODE}")));
             }
         }
-        for name in
-            ["tlsversions", "tlsversion", "enabledtlsprotocols", "enabledsslprotocolsuites", "sslminprotocolversion"]
-        {
+        for name in [
+            "tlsversions",
+            "tlsversion",
+            "enabledtlsprotocols",
+            "enabledsslprotocolsuites",
+            "sslminprotocolversion",
+        ] {
             let versions = self.get(name)?.unwrap_or_default().replace('_', ".");
-            let allows = |version: &str| versions.split([',', ' ']).any(|v| v.trim().eq_ignore_ascii_case(version));
+            let allows = |version: &str| {
+                versions
+                    .split([',', ' '])
+                    .any(|v| v.trim().eq_ignore_ascii_case(version))
+            };
             if allows("TLSv1.3") && !allows("TLSv1.2") {
                 return Err(bad(format!(
                     "{name}: TLS 1.2 and 1.3 are taken, whichever the server has; a server can be told to take 1.3 alone"
@@ -402,19 +487,33 @@ impl<'a> RequestedTls<'a> {
 
 /// The value of a parameter by its plain name. Errors: `Config` for two that differ.
 pub(super) fn given<'a>(params: &'a [(String, String)], name: &str) -> Result<Option<&'a str>> {
-    let mut found = params.iter().filter(|(written, _)| plain(written) == name).map(|(_, value)| value.trim());
-    let Some(first) = found.next() else { return Ok(None) };
+    let mut found = params
+        .iter()
+        .filter(|(written, _)| plain(written) == name)
+        .map(|(_, value)| value.trim());
+    let Some(first) = found.next() else {
+        return Ok(None);
+    };
     match found.all(|other| other.eq_ignore_ascii_case(first)) {
         true => Ok(Some(first)),
-        false => Err(bad(format!("{name} is given twice, with different values; keep one"))),
+        false => Err(bad(format!(
+            "{name} is given twice, with different values; keep one"
+        ))),
     }
 }
 
 /// A name without letter case, `-`, `_` and dots, and as the drivers have it: without the words that stand before it in
 /// the X protocol's and libpq's environment's names, and with SSL for TLS.
 pub(super) fn plain(name: &str) -> String {
-    let name: String = name.chars().filter(|c| !matches!(c, '-' | '_' | '.')).map(|c| c.to_ascii_lowercase()).collect();
-    let bare = ["xdevapi", "pg"].iter().find_map(|word| name.strip_prefix(word)).unwrap_or(&name);
+    let name: String = name
+        .chars()
+        .filter(|c| !matches!(c, '-' | '_' | '.'))
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    let bare = ["xdevapi", "pg"]
+        .iter()
+        .find_map(|word| name.strip_prefix(word))
+        .unwrap_or(&name);
     let as_ssl = bare.replacen("tls", "ssl", 1);
     match (KNOWN.contains(&bare), is_known(&as_ssl)) {
         (false, true) => as_ssl,
@@ -425,7 +524,9 @@ pub(super) fn plain(name: &str) -> String {
 
 /// Whether a plain name is read here.
 fn is_known(name: &str) -> bool {
-    let files = [AUTHORITY, CERTIFICATE, KEY].iter().any(|names| names.contains(&name));
+    let files = [AUTHORITY, CERTIFICATE, KEY]
+        .iter()
+        .any(|names| names.contains(&name));
     files || KNOWN.contains(&name) || REFUSED.iter().any(|(refused, _)| *refused == name)
 }
 

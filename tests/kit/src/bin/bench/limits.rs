@@ -25,7 +25,11 @@ pub async fn read(server: &MariaDb, expected: u64, report: &mut Report) {
         seen += 1;
     }
     assert_eq!(seen, expected, "rows read");
-    report.limit("sqlx reads the rows and drops them", "source", start.elapsed());
+    report.limit(
+        "sqlx reads the rows and drops them",
+        "source",
+        start.elapsed(),
+    );
 }
 
 /// Produces records of the same bytes as the source's (a sample of them, again and again) in transactions, with the
@@ -36,20 +40,36 @@ pub fn produce(topics: &Topics, count: u64, report: &mut Report) {
     let mut sample = Vec::with_capacity(SAMPLE);
     topics.first(TOPIC, SAMPLE, |entry| sample.push((entry.key, entry.value)));
     let mut config = topics.client();
-    config.set("acks", "all").set("compression.type", "lz4").set("partitioner", "murmur2_random");
-    config.set("message.max.bytes", "1048576").set("queue.buffering.max.kbytes", "32768");
-    config.set("delivery.report.only.error", "true").set("transactional.id", "bench-limit");
+    config
+        .set("acks", "all")
+        .set("compression.type", "lz4")
+        .set("partitioner", "murmur2_random");
+    config
+        .set("message.max.bytes", "1048576")
+        .set("queue.buffering.max.kbytes", "32768");
+    config
+        .set("delivery.report.only.error", "true")
+        .set("transactional.id", "bench-limit");
     let producer: BaseProducer = config.create().expect("producer");
-    producer.init_transactions(Duration::from_secs(30)).expect("init transactions");
+    producer
+        .init_transactions(Duration::from_secs(30))
+        .expect("init transactions");
     let start = Instant::now();
     let mut began = Instant::now();
     producer.begin_transaction().expect("begin");
-    for (key, value) in sample.iter().cycle().take(usize::try_from(count).expect("a count")) {
+    for (key, value) in sample
+        .iter()
+        .cycle()
+        .take(usize::try_from(count).expect("a count"))
+    {
         let mut record = BaseRecord::<[u8], [u8]>::to("bench-limit");
         record.key = key.as_deref();
         record.payload = value.as_deref();
         while let Err((error, back)) = producer.send(record) {
-            let full = matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
+            let full = matches!(
+                error,
+                KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)
+            );
             assert!(full, "produce: {error}");
             producer.poll(Duration::from_millis(5));
             record = back;
@@ -67,21 +87,56 @@ pub fn produce(topics: &Topics, count: u64, report: &mut Report) {
 /// Loads the rows that the sink wrote from a file into a table like the sink's.
 pub async fn load_data(server: &MariaDb, report: &mut Report) {
     let mut connection = server.connect("bench").await;
-    run(&mut connection, &format!("CREATE TABLE loaded LIKE copy_insert.`{TOPIC}`")).await;
+    run(
+        &mut connection,
+        &format!("CREATE TABLE loaded LIKE copy_insert.`{TOPIC}`"),
+    )
+    .await;
     let folder: String = rows(&mut connection, "SELECT CAST(@@datadir AS CHAR)").await[0].get(0);
     let file = format!("{folder}rows.tsv");
-    run(&mut connection, &format!("SELECT * FROM copy_insert.`{TOPIC}` INTO OUTFILE '{file}'")).await;
+    run(
+        &mut connection,
+        &format!("SELECT * FROM copy_insert.`{TOPIC}` INTO OUTFILE '{file}'"),
+    )
+    .await;
     let client = |sql: String| {
         let mut client = Command::new("mariadb");
-        client.args(["--no-defaults", "--local-infile=1", "--default-character-set=utf8mb4", "-h", "127.0.0.1"]);
-        client.args(["-P", &server.port().to_string(), "-u", MariaDb::USER, &format!("-p{}", MariaDb::PASSWORD)]);
-        let status = client.args(["bench", "-e", &sql]).status().expect("run mariadb");
+        client.args([
+            "--no-defaults",
+            "--local-infile=1",
+            "--default-character-set=utf8mb4",
+            "-h",
+            "127.0.0.1",
+        ]);
+        client.args([
+            "-P",
+            &server.port().to_string(),
+            "-u",
+            MariaDb::USER,
+            &format!("-p{}", MariaDb::PASSWORD),
+        ]);
+        let status = client
+            .args(["bench", "-e", &sql])
+            .status()
+            .expect("run mariadb");
         assert!(status.success(), "the mariadb client failed");
     };
     client("SELECT 1 INTO @one".to_owned()); // the program is in memory
     let start = Instant::now();
-    client(format!("LOAD DATA LOCAL INFILE '{file}' INTO TABLE loaded CHARACTER SET utf8mb4"));
-    report.limit("LOAD DATA LOCAL INFILE of the same rows", "sink", start.elapsed());
-    let counts = format!("SELECT (SELECT COUNT(*) FROM loaded) - (SELECT COUNT(*) FROM copy_insert.`{TOPIC}`)");
-    assert_eq!(testkit::mariadb::count(&mut connection, &counts).await, 0, "rows loaded");
+    client(format!(
+        "LOAD DATA LOCAL INFILE '{file}' INTO TABLE loaded CHARACTER SET utf8mb4"
+    ));
+    report.limit(
+        "LOAD DATA LOCAL INFILE of the same rows",
+        "sink",
+        start.elapsed(),
+    );
+    let counts = format!(
+        "SELECT (SELECT COUNT(*) FROM loaded) - (SELECT COUNT(*) FROM copy_insert.`{TOPIC}`)"
+    );
+    assert_eq!(
+        testkit::mariadb::count(&mut connection, &counts).await,
+        0,
+        "rows loaded"
+    );
 }

@@ -48,7 +48,11 @@ async fn main() {
     println!("filling a table with {} rows", options.rows);
     run(&mut connection, &rows_sql::create("t")).await;
     for first in (1..=options.rows).step_by(100_000) {
-        run(&mut connection, &rows_sql::fill("t", first, options.rows.min(first + 99_999))).await;
+        run(
+            &mut connection,
+            &rows_sql::fill("t", first, options.rows.min(first + 99_999)),
+        )
+        .await;
     }
     run(&mut connection, "ANALYZE TABLE t").await;
 
@@ -80,7 +84,11 @@ fn options() -> Options {
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
-        let mut pair = || args.next().and_then(|pair| Some(owned(pair.split_once('=')?))).unwrap_or_else(|| usage());
+        let mut pair = || {
+            args.next()
+                .and_then(|pair| Some(owned(pair.split_once('=')?)))
+                .unwrap_or_else(|| usage())
+        };
         match arg.as_str() {
             "all" => {}
             "source" => options.sink = false,
@@ -88,7 +96,12 @@ fn options() -> Options {
             "--source" => options.source_keys.push(pair()),
             "--sink" => options.sink_keys.push(pair()),
             "--worker" => options.worker_keys.push(pair()),
-            "--rows" => options.rows = args.next().and_then(|rows| rows.parse().ok()).unwrap_or_else(|| usage()),
+            "--rows" => {
+                options.rows = args
+                    .next()
+                    .and_then(|rows| rows.parse().ok())
+                    .unwrap_or_else(|| usage())
+            }
             _ => usage(),
         }
     }

@@ -18,7 +18,10 @@ pub const TOPIC: &str = "bench_t";
 pub fn start(lab: &Lab, options: &Options) -> Rowferry {
     let settings = Settings::serve("bench-worker", lab.kafka().brokers());
     let keys = options.worker_keys.iter();
-    Rowferry::start(lab.scratch(), keys.fold(settings, |settings, (key, value)| settings.with(key, value)))
+    Rowferry::start(
+        lab.scratch(),
+        keys.fold(settings, |settings, (key, value)| settings.with(key, value)),
+    )
 }
 
 /// Resident memory once it has come to rest.
@@ -39,17 +42,34 @@ async fn measure(
     let start = Instant::now();
     worker.rest().create(name, config).await;
     while !is_done().await {
-        assert!(start.elapsed() < PATIENCE, "{name} did not end: {}", status(worker, name).await);
-        assert!(!status(worker, name).await.contains("stays failed"), "{name} failed: {}", status(worker, name).await);
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{name} did not end: {}",
+            status(worker, name).await
+        );
+        assert!(
+            !status(worker, name).await.contains("stays failed"),
+            "{name} failed: {}",
+            status(worker, name).await
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let elapsed = start.elapsed();
     let after = Usage::of(worker.pid());
-    report.worker(name, elapsed, after.cpu.saturating_sub(before.cpu), after.peak);
+    report.worker(
+        name,
+        elapsed,
+        after.cpu.saturating_sub(before.cpu),
+        after.peak,
+    );
 }
 
 async fn status(worker: &Rowferry, name: &str) -> String {
-    worker.rest().get(&format!("/connectors/{name}/status")).await.text
+    worker
+        .rest()
+        .get(&format!("/connectors/{name}/status"))
+        .await
+        .text
 }
 
 /// A connector that copies the whole table into the topic of that prefix.
@@ -65,9 +85,15 @@ fn copying(lab: &Lab, prefix: &str, options: &Options) -> Value {
 /// Copies the table once without measuring: a broker that has just been started is busy compiling itself for its first
 /// million records, which the limits, measured later, would not pay for.
 pub async fn warm_up(lab: &Lab, worker: &Rowferry, options: &Options) {
-    worker.rest().create("warm-up", &copying(lab, "warm_", options)).await;
+    worker
+        .rest()
+        .create("warm-up", &copying(lab, "warm_", options))
+        .await;
     let (what, wanted) = ("the table is copied once", last_id(options));
-    testkit::for_condition(what, PATIENCE, async || stored_offset(worker, "warm-up").await == wanted).await;
+    testkit::for_condition(what, PATIENCE, async || {
+        stored_offset(worker, "warm-up").await == wanted
+    })
+    .await;
     worker.rest().remove("warm-up").await;
 }
 
@@ -77,7 +103,13 @@ pub async fn source(lab: &Lab, worker: &Rowferry, options: &Options, report: &mu
     let (end, wanted) = (topics.committed_end(TOPIC), last_id(options));
     // The end counts the markers of transactions as well, so the stored offset has the last word.
     let is_done = async || end() >= wanted && stored_offset(worker, "source").await == wanted;
-    measure(worker, ("source", &copying(lab, "bench_", options)), report, is_done).await;
+    measure(
+        worker,
+        ("source", &copying(lab, "bench_", options)),
+        report,
+        is_done,
+    )
+    .await;
     worker.rest().remove("source").await;
     let mut records = 0;
     topics.each(TOPIC, |_| records += 1);
@@ -90,12 +122,24 @@ fn last_id(options: &Options) -> i64 {
 
 /// The last id whose record and offset are committed.
 async fn stored_offset(worker: &Rowferry, name: &str) -> i64 {
-    let offsets = worker.rest().get(&format!("/connectors/{name}/offsets")).await.body;
-    offsets["offsets"][0]["offset"]["incrementing"].as_i64().unwrap_or(0)
+    let offsets = worker
+        .rest()
+        .get(&format!("/connectors/{name}/offsets"))
+        .await
+        .body;
+    offsets["offsets"][0]["offset"]["incrementing"]
+        .as_i64()
+        .unwrap_or(0)
 }
 
 /// The whole topic into a table; the server's own count of inserted rows says when all are there.
-pub async fn sink(lab: &Lab, worker: &Rowferry, insert_mode: &str, options: &Options, report: &mut Report) {
+pub async fn sink(
+    lab: &Lab,
+    worker: &Rowferry,
+    insert_mode: &str,
+    options: &Options,
+    report: &mut Report,
+) {
     let (name, copy) = (format!("sink-{insert_mode}"), format!("copy_{insert_mode}"));
     let mut connection = lab.mariadb().create_database(&copy).await;
     let mut config = json!({
@@ -108,15 +152,29 @@ pub async fn sink(lab: &Lab, worker: &Rowferry, insert_mode: &str, options: &Opt
     }
     let before = inserted(&mut connection).await;
     let config = with(config, &options.sink_keys);
-    measure(worker, (&name, &config), report, async || inserted(&mut connection).await - before >= options.rows).await;
-    let table = MariaTable { database: &copy, table: TOPIC };
+    measure(worker, (&name, &config), report, async || {
+        inserted(&mut connection).await - before >= options.rows
+    })
+    .await;
+    let table = MariaTable {
+        database: &copy,
+        table: TOPIC,
+    };
     let settled = testkit::for_condition("all rows are committed", PATIENCE, async || {
         let sql = format!("SELECT COUNT(*) FROM `{copy}`.`{TOPIC}`");
         testkit::mariadb::count(&mut connection, &sql).await >= last_id(options)
     });
     settled.await;
     worker.rest().remove(&name).await;
-    assert_same(&mut connection, &MariaTable { database: "bench", table: "t" }, &table).await;
+    assert_same(
+        &mut connection,
+        &MariaTable {
+            database: "bench",
+            table: "t",
+        },
+        &table,
+    )
+    .await;
 }
 
 async fn inserted(connection: &mut MySqlConnection) -> u64 {

@@ -36,7 +36,11 @@ enum PointInTime {
 /// Errors: `Record` for one that is not what its column's declared type promises.
 pub fn value(column: &ReadColumn, stored: StorageValue<'_>) -> Result<Value> {
     if stored == StorageValue::Null {
-        return if column.schema.optional { Ok(Value::Null) } else { Err(refused(column, stored)) };
+        return if column.schema.optional {
+            Ok(Value::Null)
+        } else {
+            Err(refused(column, stored))
+        };
     }
     let read = match (&column.read, stored) {
         (ValueDecoding::Int(ty), StorageValue::Integer(n)) => int_value(n, *ty),
@@ -46,22 +50,26 @@ pub fn value(column: &ReadColumn, stored: StorageValue<'_>) -> Result<Value> {
         (ValueDecoding::F64, StorageValue::Integer(n)) if n.unsigned_abs() <= EXACT_IN_F64 => {
             Some(Value::F64(n as f64))
         }
-        (ValueDecoding::Text, StorageValue::Text(text)) => {
-            std::str::from_utf8(text).ok().map(|text| Value::Text(text.into()))
+        (ValueDecoding::Text, StorageValue::Text(text)) => std::str::from_utf8(text)
+            .ok()
+            .map(|text| Value::Text(text.into())),
+        (ValueDecoding::Text, StorageValue::Integer(n)) => {
+            Some(Value::Text(itoa::Buffer::new().format(n).into()))
         }
-        (ValueDecoding::Text, StorageValue::Integer(n)) => Some(Value::Text(itoa::Buffer::new().format(n).into())),
         (ValueDecoding::Text, StorageValue::Real(n)) => Some(Value::Text(format!("{n:?}").into())),
         (ValueDecoding::Bytes, StorageValue::Blob(bytes) | StorageValue::Text(bytes)) => {
             Some(Value::Bytes(bytes.into()))
         }
-        (ValueDecoding::Scaled(scale), stored) => {
-            decimal(stored).and_then(|d| d.rescaled(*scale)).map(|d| Value::Decimal(Box::new(d)))
-        }
+        (ValueDecoding::Scaled(scale), stored) => decimal(stored)
+            .and_then(|d| d.rescaled(*scale))
+            .map(|d| Value::Decimal(Box::new(d))),
         (ValueDecoding::DecimalInt(ty), stored) => whole(stored).and_then(|n| int_value(n, *ty)),
         (ValueDecoding::DecimalF64, StorageValue::Real(n)) => Some(Value::F64(n)),
         (ValueDecoding::DecimalF64, StorageValue::Integer(n)) => Some(Value::F64(n as f64)),
         (ValueDecoding::Date(calendar), stored) => date(*calendar, stored),
-        (ValueDecoding::Time(zone), stored) => time_of_day(stored).map(|micros| time_value(micros, zone)),
+        (ValueDecoding::Time(zone), stored) => {
+            time_of_day(stored).map(|micros| time_value(micros, zone))
+        }
         (ValueDecoding::Stamp(stamp), stored) => at(stored).map(|at| match at {
             PointInTime::Instant(micros) => stamp.of_instant(micros),
             PointInTime::Wall(wall) => {
@@ -77,7 +85,9 @@ pub fn value(column: &ReadColumn, stored: StorageValue<'_>) -> Result<Value> {
 pub fn cursor_micros(stored: StorageValue<'_>) -> Option<i64> {
     // with an offset SQL keeps milliseconds only, of the others it cuts no digit up to microseconds
     match (at(stored)?, stored) {
-        (PointInTime::Instant(micros), StorageValue::Text(text)) if !text.ends_with(b"Z") && !text.ends_with(b"z") => {
+        (PointInTime::Instant(micros), StorageValue::Text(text))
+            if !text.ends_with(b"Z") && !text.ends_with(b"z") =>
+        {
             Some((micros + 500).div_euclid(1000) * 1000)
         }
         (PointInTime::Instant(micros) | PointInTime::Wall(micros), _) => Some(micros),
@@ -96,7 +106,9 @@ fn truth(text: &[u8]) -> Option<bool> {
 fn decimal(stored: StorageValue<'_>) -> Option<Decimal> {
     match stored {
         StorageValue::Integer(n) => Some(Decimal::new(i128::from(n), 0)),
-        StorageValue::Real(n) if n.is_finite() => Decimal::parse(&format!("{n:.14e}")).map(|d| d.stripped()),
+        StorageValue::Real(n) if n.is_finite() => {
+            Decimal::parse(&format!("{n:.14e}")).map(|d| d.stripped())
+        }
         StorageValue::Text(text) => Decimal::parse(std::str::from_utf8(text).ok()?),
         _ => None,
     }
@@ -105,7 +117,10 @@ fn decimal(stored: StorageValue<'_>) -> Option<Decimal> {
 fn whole(stored: StorageValue<'_>) -> Option<i64> {
     match stored {
         StorageValue::Integer(n) => Some(n),
-        stored => decimal(stored)?.rescaled(0)?.unscaled_i128().and_then(|n| i64::try_from(n).ok()),
+        stored => decimal(stored)?
+            .rescaled(0)?
+            .unscaled_i128()
+            .and_then(|n| i64::try_from(n).ok()),
     }
 }
 
@@ -114,7 +129,9 @@ fn date(calendar: Calendar, stored: StorageValue<'_>) -> Option<Value> {
     if micros.rem_euclid(DAY) != 0 {
         return None;
     }
-    i32::try_from(on(calendar, micros.div_euclid(DAY))).ok().map(Value::I32)
+    i32::try_from(on(calendar, micros.div_euclid(DAY)))
+        .ok()
+        .map(Value::I32)
 }
 
 /// The same date's days in that calendar.
@@ -131,7 +148,9 @@ fn at(stored: StorageValue<'_>) -> Option<PointInTime> {
         // SQLite counts milliseconds, and from there on up to the year 9999
         StorageValue::Real(days) if (0.0..5_373_484.5).contains(&days) => {
             let millis = (days * DAY_MILLIS as f64 + 0.5) as i64;
-            Some(PointInTime::Instant((millis - (EPOCH_JULIAN * DAY_MILLIS as f64) as i64) * 1000))
+            Some(PointInTime::Instant(
+                (millis - (EPOCH_JULIAN * DAY_MILLIS as f64) as i64) * 1000,
+            ))
         }
         _ => None,
     }
@@ -158,7 +177,9 @@ fn parse(text: &str) -> Option<PointInTime> {
         None => (rest, None),
     };
     let wall = days * DAY + clock_micros(clock)?;
-    Some(offset.map_or(PointInTime::Wall(wall), |minutes| PointInTime::Instant(wall - minutes * 60 * SECOND)))
+    Some(offset.map_or(PointInTime::Wall(wall), |minutes| {
+        PointInTime::Instant(wall - minutes * 60 * SECOND)
+    }))
 }
 
 fn offset_minutes(text: &str) -> Option<i64> {
@@ -179,7 +200,12 @@ fn offset_minutes(text: &str) -> Option<i64> {
 fn clock_micros(text: &str) -> Option<i64> {
     let (clock, fraction) = text.split_once('.').unwrap_or((text, ""));
     let mut parts = clock.split(':');
-    let mut two = || parts.next().filter(|p| p.len() == 2).and_then(|p| digits(p.as_bytes()));
+    let mut two = || {
+        parts
+            .next()
+            .filter(|p| p.len() == 2)
+            .and_then(|p| digits(p.as_bytes()))
+    };
     let (hours, minutes) = (two()?, two()?);
     let seconds = if clock.len() > 5 { two()? } else { 0 };
     if parts.next().is_some() || hours > 23 || minutes > 59 || seconds > 59 {
@@ -220,12 +246,18 @@ fn refused(column: &ReadColumn, stored: StorageValue<'_>) -> Error {
     };
     let wanted = match &column.read {
         ValueDecoding::Int(SchemaType::Int64) => "a whole number".to_owned(),
-        ValueDecoding::Int(ty) | ValueDecoding::DecimalInt(ty) => format!("a number of {}", ty.name()),
+        ValueDecoding::Int(ty) | ValueDecoding::DecimalInt(ty) => {
+            format!("a number of {}", ty.name())
+        }
         ValueDecoding::Bool => "0 or 1".to_owned(),
-        ValueDecoding::F64 | ValueDecoding::DecimalF64 => "a number that a float holds exactly".to_owned(),
+        ValueDecoding::F64 | ValueDecoding::DecimalF64 => {
+            "a number that a float holds exactly".to_owned()
+        }
         ValueDecoding::Scaled(scale) => format!("a number with {scale} digits after the point"),
         ValueDecoding::Text => "text in UTF-8".to_owned(),
-        ValueDecoding::Date(_) => "a date (YYYY-MM-DD, or milliseconds since 1970 at midnight)".to_owned(),
+        ValueDecoding::Date(_) => {
+            "a date (YYYY-MM-DD, or milliseconds since 1970 at midnight)".to_owned()
+        }
         ValueDecoding::Time(_) => "a time of day (HH:MM:SS, or milliseconds)".to_owned(),
         ValueDecoding::Stamp(_) => {
             "a date-time (YYYY-MM-DD HH:MM:SS, milliseconds since 1970, or a Julian day)".to_owned()
