@@ -2,16 +2,13 @@
 //!
 //! Pure: no I/O, no Kafka, no clock. Each converter is constructed from its own settings (prefix already cut off) and
 //! belongs to one task, so its caches need no lock. `json` is the envelope of schema and payload, `plain` text and raw
-//! bytes, `number` fixed-width numbers, `header` the inferring converter of header values, `java` the text forms and
-//! class names of Java that other programs see.
+//! bytes, `number` fixed-width numbers, `header` the inferring converter of header values.
 
 #[cfg(feature = "avro")]
 pub mod avro;
-pub mod calendar;
 mod charset;
 mod entries;
 pub mod header;
-pub mod java;
 pub mod json;
 mod limits;
 pub mod number;
@@ -25,6 +22,7 @@ mod trail;
 
 use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, KeyValidator, Width};
 use connector_api::{Error, Result};
+pub(crate) use connector_api::{calendar, java};
 
 /// Refuses a decimal of another scale than its schema's, as Kafka Connect's `Decimal.fromLogical` does.
 fn same_scale(schema: i32, value: i64) -> Result<()> {

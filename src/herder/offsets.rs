@@ -46,16 +46,22 @@ pub async fn change(
     tasks: usize,
     change: OffsetChange,
 ) -> Result<bool, HerderRefusal> {
-    if let (ConnectorPlugin::Source(source), OffsetChange::Source(positions)) = (connector, &change)
-    {
-        source
-            .check_positions(positions)
-            .map_err(|error| HerderRefusal::BadOffsets(error.to_string()))?;
-    }
+    let of_its_own = match (connector, &change) {
+        (ConnectorPlugin::Source(source), OffsetChange::Source(positions)) => {
+            source.check_positions(config, positions)
+        }
+        (ConnectorPlugin::Source(source), OffsetChange::Reset) => {
+            source.check_positions(config, &[])
+        }
+        _ => Ok(false),
+    };
+    let of_its_own = of_its_own.map_err(|error| HerderRefusal::BadOffsets(error.to_string()))?;
     within(async {
         let (config, redactor) = &worker.resolved(config).await?;
         let changed = match connector {
-            ConnectorPlugin::Source(_) => change_source(worker, name, config, tasks, change).await,
+            ConnectorPlugin::Source(_) => change_source(worker, name, config, tasks, change)
+                .await
+                .map(|()| of_its_own),
             ConnectorPlugin::Sink(sink) => {
                 change_sink(worker, sink.as_ref(), name, config, change).await
             }
@@ -82,7 +88,7 @@ async fn change_source(
     config: &Config,
     tasks: usize,
     change: OffsetChange,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     let positions = match change {
         OffsetChange::Source(positions) => positions,
         OffsetChange::Reset => {
@@ -102,8 +108,7 @@ async fn change_source(
     };
     worker
         .set_source_offsets(name, config, tasks, &positions)
-        .await?;
-    Ok(false)
+        .await
 }
 
 async fn change_sink(

@@ -18,6 +18,7 @@ mod differential;
 mod examples;
 mod fail_points;
 mod failures;
+mod files;
 mod formats;
 mod frozen;
 mod full_disk;

@@ -41,29 +41,29 @@ impl AllowedFiles {
 
     /// Where the path leads, if the file may be used. Errors: `Config`.
     pub fn admit(&self, path: &Path) -> Result<PathBuf> {
-        let refused = |why: &str| {
-            let folders: Vec<_> = self
-                .allowed
-                .iter()
-                .map(|folder| folder.display().to_string())
-                .collect();
-            Error::config(format!(
-                "the file {} {why}: this worker uses files below {} only; add a folder to {} in the worker's settings",
-                path.display(),
-                if folders.is_empty() {
-                    "no folder".to_owned()
-                } else {
-                    folders.join(", ")
-                },
-                self.setting
-            ))
-        };
-        let leads = resolved(path).ok_or_else(|| refused("leads nowhere"))?;
+        let leads = resolved(path).ok_or_else(|| self.refusal(path, "leads nowhere"))?;
         let is_below =
             |folder: &PathBuf| resolved(folder).is_some_and(|folder| leads.starts_with(folder));
         if !self.allowed.iter().any(is_below) {
-            return Err(refused("is not allowed"));
+            return Err(self.refusal(path, "is not allowed"));
         }
+        self.refuse_own(path, &leads)?;
+        Ok(leads)
+    }
+
+    /// The file that a connector keeps beside an admitted one: its name with a suffix. Errors: `Config` where it is a link.
+    pub fn admit_beside(&self, admitted: &Path, suffix: &str) -> Result<PathBuf> {
+        let mut beside = admitted.as_os_str().to_owned();
+        beside.push(suffix);
+        let beside = PathBuf::from(beside);
+        if beside.is_symlink() {
+            return Err(self.refusal(&beside, "is a link"));
+        }
+        self.refuse_own(&beside, &beside)?;
+        Ok(beside)
+    }
+
+    fn refuse_own(&self, path: &Path, leads: &Path) -> Result<()> {
         // with what stands after its name: -wal, -shm, -journal
         let begins = |own: PathBuf| {
             leads
@@ -75,11 +75,29 @@ impl AllowedFiles {
             .kept
             .iter()
             .filter_map(|own| resolved(own))
-            .any(|own| is_also(&leads, &own) || begins(own))
+            .any(|own| is_also(leads, &own) || begins(own))
         {
-            return Err(refused("is the worker's own"));
+            return Err(self.refusal(path, "is the worker's own"));
         }
-        Ok(leads)
+        Ok(())
+    }
+
+    fn refusal(&self, path: &Path, why: &str) -> Error {
+        let folders: Vec<_> = self
+            .allowed
+            .iter()
+            .map(|folder| folder.display().to_string())
+            .collect();
+        Error::config(format!(
+            "the file {} {why}: this worker uses files below {} only; add a folder to {} in the worker's settings",
+            path.display(),
+            if folders.is_empty() {
+                "no folder".to_owned()
+            } else {
+                folders.join(", ")
+            },
+            self.setting
+        ))
     }
 }
 
@@ -190,6 +208,14 @@ mod tests {
             assert!(!allowed("deep/hard.db"), "{name}");
             std::fs::remove_file(inside.join("deep/hard.db")).unwrap();
         }
+        let beside = |suffix: &str| files.admit_beside(&inside.join("link"), suffix).is_ok();
+        assert!(beside(".new") && !beside(".db"));
+        assert!(
+            AllowedFiles::new("x", vec![inside.join("a")], vec![])
+                .admit_beside(&inside.join("a"), ".b")
+                .is_ok()
+        );
+        assert!(files.admit_beside(&inside.join("rowferry"), ".db").is_err());
         std::fs::hard_link(inside.join("there.db"), inside.join("twice.db")).unwrap();
         assert!(allowed("twice.db") && allowed("there.db"));
         let error = AllowedFiles::new("x.allowed.paths", Vec::new(), Vec::new())

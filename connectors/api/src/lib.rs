@@ -7,13 +7,17 @@
 //! 1. declare its keys as one `const KEYS: &[Key]` table and read them with [`Config::read`];
 //! 2. implement [`Plugin`] (class name, keys, pure checks) and [`Source`] or [`Sink`];
 //! 3. implement the task: [`SourceTask::poll`] returns a [`Batch`], [`SinkTask::put`] writes a slice of records;
-//! 4. name it in the runtime's registry.
+//! 4. name it in the runtime's registry;
+//! 5. test it with the contract tests of `suite` (cargo feature `suite`).
+//!
+//! `connectors/file` is a whole connector, short enough to read and to copy.
 //!
 //! Values are physical, as on the wire; logical types (Decimal, Date, Time, Timestamp) are names in the schema, except
 //! that [`Value::Decimal`] keeps a decimal whole instead of its bytes.
 
 #![warn(missing_docs)]
 
+pub mod calendar;
 pub mod config;
 mod convert;
 mod decimal;
@@ -21,12 +25,15 @@ mod error;
 pub mod fail_point;
 pub mod files;
 mod heartbeat;
+pub mod java;
 pub mod pattern;
 mod record;
 mod schema;
 pub mod shown;
 mod sink;
 mod source;
+#[cfg(feature = "suite")]
+pub mod suite;
 mod transform;
 mod value;
 

@@ -142,10 +142,12 @@ pub trait SourceConnector: Plugin {
     /// Opens one task. `task` is one of the configs of [`Source::plan`]; `stored` tells where to go on.
     async fn open(&self, task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>>;
 
-    /// Checks positions that somebody sets by hand while nothing runs. Partitions that are none of this connector's are
-    /// no error. Errors: `Config` for an offset that a task could not go on from.
-    fn check_positions(&self, _positions: &[SourcePosition]) -> Result<()> {
-        Ok(())
+    /// Checks positions that somebody sets by hand while nothing runs; none where all are forgotten. Partitions that are
+    /// none of this connector's are no error. Returns whether the answer to the request says that the connector's own
+    /// offsets were altered (KIP-875); without, it says that the framework's were.
+    /// Errors: `Config` for an offset that a task could not go on from.
+    fn check_positions(&self, _config: &Config, _positions: &[SourcePosition]) -> Result<bool> {
+        Ok(false)
     }
 
     /// Checks that need I/O (the connection, privileges), for validation. Adds to `report`; must end within seconds.

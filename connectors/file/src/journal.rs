@@ -1,13 +1,13 @@
-//! What a sink keeps beside its file, in `FILE.offsets`: the next offset of each partition, and which bytes are being
-//! appended. With it, lines and offsets change together although a file system has no transactions:
+//! The offsets that a sink keeps beside its file, in `FILE.offsets`: the next offset of each partition, and an append that
+//! is under way. A file system has no transactions; the journal makes lines and offsets durable together:
 //!
-//! 1. the journal says from which byte on lines are about to be appended;
+//! 1. the journal records the byte from which lines will be appended;
 //! 2. the lines are appended and synced;
-//! 3. the journal holds the new offsets, and says no more that anything is under way: this is the commit.
+//! 3. the journal records the new offsets and drops the append: this is the commit.
 //!
-//! Who finds 1 without 3 cuts the file back. The journal is replaced as a whole (written beside, synced, renamed), and
-//! only under a lock on the file. Each partition has an epoch, which every new owner raises: an owner that finds a
-//! higher one than its own has been fenced.
+//! A task that finds step 1 without step 3 cuts the file back. Each step replaces the whole journal (written to a new
+//! file, synced, renamed), under a lock on the data file. Each partition has an epoch, which every new owner raises; an
+//! owner that finds another epoch than its own is fenced.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use connector_api::files::AllowedFiles;
-use connector_api::{Error, Result, TopicPartition};
+use connector_api::{Error, Result, TopicPartition, fail_point};
 use serde::{Deserialize, Serialize};
 
 use crate::{failed, regular};
@@ -73,15 +73,13 @@ impl OffsetJournal {
     /// Errors: `Config`, `Denied`; `Retry` while another task holds the lock.
     pub fn open(files: &AllowedFiles, path: &Path) -> Result<Self> {
         let file_path = files.admit(path)?;
-        let journal = files.admit(&with_suffix(&file_path, ".offsets"))?;
+        let journal = files.admit_beside(&file_path, ".offsets")?;
+        regular(&file_path)?;
         let opened = OpenOptions::new()
             .create(true)
             .append(true)
             .open(&file_path);
-        let file = regular(
-            opened.map_err(|error| failed("opened", &file_path, error))?,
-            &file_path,
-        )?;
+        let file = opened.map_err(|error| failed("opened", &file_path, error))?;
         lock(&file, &file_path)?;
         let mut journal = Self {
             kept: read(&journal)?,
@@ -198,19 +196,20 @@ impl OffsetJournal {
                 bytes: lines.len() as u64,
             });
             self.store()?;
-            connector_api::fail_point::reach("file-sink.before-append")?;
+            fail_point::reach("file-sink.before-append")?;
             let written = self
                 .file
                 .write_all(lines)
                 .and_then(|()| self.file.sync_data());
             written.map_err(|error| failed("written", &self.file_path, error))?;
-            connector_api::fail_point::reach("file-sink.before-commit")?;
+            fail_point::reach("file-sink.before-commit")?;
         }
         for (owner, at, offset) in next {
             self.set(&owner, &at, Some(offset));
         }
         self.kept.appending = None;
-        self.store()
+        self.store()?;
+        fail_point::reach("file-sink.after-commit")
     }
 
     /// Replaces the journal. Errors: `Retry`, `Denied`.
@@ -218,20 +217,20 @@ impl OffsetJournal {
         let text = serde_json::to_vec(&self.kept).map_err(|error| {
             Error::fatal("the journal cannot be written as JSON").caused_by(error)
         })?;
-        let beside = with_suffix(&self.path, ".new");
-        let replaced = File::create(&beside)
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(".new");
+        // What a task left that was killed; a link is not followed.
+        drop(fs::remove_file(&beside));
+        let replaced = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .open(&beside)
             .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
             .and_then(|()| fs::rename(&beside, &self.path))
             .and_then(|()| File::open(self.path.parent().unwrap_or(Path::new("."))))
             .and_then(|folder| folder.sync_all());
         replaced.map_err(|error| failed("replaced", &self.path, error))
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 fn lock(file: &File, path: &Path) -> Result<()> {

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance};
 use connector_api::files::AllowedFiles;
 use connector_api::{
-    Config, ConfigReport, Error, Plugin, PutReport, Rejected, Result, SinkConnector, SinkRecord,
-    SinkTask, TopicOffset, TopicPartition, Value, async_trait,
+    Config, ConfigReport, Datum, Error, Plugin, PutReport, Rejected, Result, SinkConnector,
+    SinkRecord, SinkTask, TopicOffset, TopicPartition, Value, async_trait, java,
 };
 
 use crate::journal::{JournalOwner, OffsetJournal};
-use crate::{key, named};
+use crate::{check_allowed, key, named};
 
 const KEYS: &[ConfigKey] = &[key(
     "file",
@@ -100,13 +100,7 @@ impl SinkConnector for FileStreamSink {
     }
 
     async fn probe(&self, config: &Config, report: &mut ConfigReport) {
-        let file = config
-            .get("file")
-            .map(str::trim)
-            .filter(|file| !file.is_empty());
-        if let Some(Err(error)) = file.map(|file| self.files.admit(file.as_ref())) {
-            report.error("file", error.to_string());
-        }
+        check_allowed(&self.files, config, report);
     }
 }
 
@@ -183,26 +177,33 @@ impl SinkTask for FileSinkTask {
         self.lines.clear();
         self.next = next.to_vec();
         let mut journal = self.journal()?;
-        let mut durable = HashMap::new();
-        for at in next {
+        let mut durable = Vec::with_capacity(next.len());
+        for TopicOffset {
+            topic, partition, ..
+        } in next
+        {
             let at = TopicPartition {
-                topic: at.topic.clone(),
-                partition: at.partition,
+                topic: topic.clone(),
+                partition: *partition,
             };
-            durable.insert(at.clone(), self.durable(&mut journal, &at)?);
+            durable.extend(self.durable(&mut journal, &at)?.map(|from| (at, from)));
         }
-        let mut report = PutReport::default();
+        let (mut report, mut text) = (PutReport::default(), String::new());
         for (index, SinkRecord { record, at }) in batch.iter().enumerate() {
-            let from = durable.get(&TopicPartition {
-                topic: at.topic.clone(),
-                partition: at.partition,
-            });
-            if from.copied().flatten().is_none_or(|from| at.offset >= from) {
-                let written = write_line(&record.value.value, &mut self.lines);
-                report
-                    .rejected
-                    .extend(written.err().map(|error| Rejected { index, error }));
+            let is_of = |from: &&(TopicPartition, i64)| {
+                from.0.partition == at.partition && from.0.topic == at.topic
+            };
+            if durable
+                .iter()
+                .find(is_of)
+                .is_some_and(|(_, from)| at.offset < *from)
+            {
+                continue;
             }
+            let written = write_line(&record.value, &mut self.lines, &mut text);
+            report
+                .rejected
+                .extend(written.err().map(|error| Rejected { index, error }));
         }
         Ok(report)
     }
@@ -240,22 +241,17 @@ impl SinkTask for FileSinkTask {
     async fn close(self: Box<Self>) {}
 }
 
-/// Appends a value and the end of its line, as Kafka's file sink writes it. Errors: `Record` for a struct and the like.
-fn write_line(value: &Value, lines: &mut Vec<u8>) -> Result<()> {
-    match value {
+/// Appends a value and the end of its line. Kafka's file sink writes what Java's `toString` gives; of bytes, which have
+/// no text, ours writes the bytes. Errors: `Record` for bytes within other values.
+fn write_line(value: &Datum, lines: &mut Vec<u8>, text: &mut String) -> Result<()> {
+    match &value.value {
         Value::Text(text) => lines.extend_from_slice(text.as_bytes()),
-        Value::Null => lines.extend_from_slice(b"null"),
         Value::Bytes(bytes) => lines.extend_from_slice(bytes),
-        Value::Bool(value) => lines.extend_from_slice(value.to_string().as_bytes()),
-        other => match other.as_i64() {
-            Some(number) => lines.extend_from_slice(number.to_string().as_bytes()),
-            None => {
-                return Err(Error::record(
-                    "FileStreamSink writes texts, bytes and whole numbers: set value.converter to \
-                     org.apache.kafka.connect.storage.StringConverter",
-                ));
-            }
-        },
+        other => {
+            text.clear();
+            java::write_text(value.schema.as_deref(), other, text)?;
+            lines.extend_from_slice(text.as_bytes());
+        }
     }
     lines.push(b'\n');
     Ok(())

@@ -4,19 +4,19 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, KeyValidator};
 use connector_api::files::AllowedFiles;
 use connector_api::{
-    Config, ConfigReport, Datum, Error, OffsetValue, Plugin, Record, Result, Schema, SchemaType,
-    SourceBatch, SourceConnector, SourceOffset, SourcePartition, SourcePosition, SourceTask,
-    StoredOffsets, TaskPlan, Value, async_trait,
+    Config, ConfigReport, Error, OffsetValue, Plugin, Result, SourceBatch, SourceConnector,
+    SourceOffset, SourcePartition, SourcePosition, SourceTask, StoredOffsets, TaskPlan,
+    async_trait,
 };
 
+use crate::lines::LineBuffer;
 use crate::stdin::Stdin;
-use crate::{failed, key, named, regular};
+use crate::{check_allowed, failed, key, named, regular};
 
 const KEYS: &[ConfigKey] = &[
     key(
@@ -47,8 +47,6 @@ const KEYS: &[ConfigKey] = &[
 const IDLE: Duration = Duration::from_secs(1);
 /// Bytes read from the file at once.
 const CHUNK: u64 = 256 * 1024;
-/// Bytes that a line may have.
-const MAX_LINE: usize = 16 * 1024 * 1024;
 
 /// The source connector.
 pub struct FileStreamSource {
@@ -127,29 +125,29 @@ impl SourceConnector for FileStreamSource {
         }))
     }
 
-    fn check_positions(&self, positions: &[SourcePosition]) -> Result<()> {
-        positions
+    fn check_positions(&self, config: &Config, positions: &[SourcePosition]) -> Result<bool> {
+        if named(config.get("file").map(|file| file.trim().to_owned())).is_none() {
+            return Err(Error::config(
+                "Offsets cannot be modified if the 'file' configuration is unspecified. This is because stdin is used for \
+                 input and offsets are not tracked.",
+            ));
+        }
+        for (partition, offset) in positions
             .iter()
             .filter_map(|at| Some((&at.partition, at.offset.as_ref()?)))
-            .try_for_each(|(partition, offset)| {
-                position(offset)?;
-                match partition.get("filename") {
-                    Some(_) => Ok(()),
-                    None => Err(Error::config(
-                        "Partition objects should contain the key 'filename'",
-                    )),
-                }
-            })
+        {
+            position(offset)?;
+            if partition.get("filename").is_none() {
+                return Err(Error::config(
+                    "Partition objects should contain the key 'filename'",
+                ));
+            }
+        }
+        Ok(true)
     }
 
     async fn probe(&self, config: &Config, report: &mut ConfigReport) {
-        let file = config
-            .get("file")
-            .map(str::trim)
-            .filter(|file| !file.is_empty());
-        if let Some(Err(error)) = file.map(|file| self.files.admit(file.as_ref())) {
-            report.error("file", error.to_string());
-        }
+        check_allowed(&self.files, config, report);
     }
 }
 
@@ -170,76 +168,6 @@ fn position(offset: &SourceOffset) -> Result<u64> {
     }
 }
 
-/// Cuts bytes into lines.
-struct LineBuffer {
-    topic: Arc<str>,
-    schema: Arc<Schema>,
-    batch_size: usize,
-    /// What was read and not handed out yet: whole lines, and the beginning of the next one.
-    unread: Vec<u8>,
-    /// Where in the file `unread` begins.
-    position: u64,
-}
-
-impl LineBuffer {
-    fn new(topic: Arc<str>, batch_size: usize) -> Self {
-        Self {
-            topic,
-            schema: Arc::new(Schema::of(SchemaType::String)),
-            batch_size,
-            unread: Vec::new(),
-            position: 0,
-        }
-    }
-
-    /// The complete lines, at most a batch of them. A line ends with `\n`, `\r\n` or `\r`; a `\r` at the end of what is
-    /// there may be the first half of `\r\n`.
-    fn take(&mut self) -> Vec<Record> {
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let timestamp_ms = i64::try_from(now.as_millis()).ok();
-        let (mut records, mut from) = (Vec::new(), 0);
-        while records.len() < self.batch_size
-            && let Some(length) = memchr::memchr2(b'\n', b'\r', &self.unread[from..])
-        {
-            let end = from + length;
-            let next = match (self.unread[end], self.unread.get(end + 1)) {
-                (b'\r', None) => break,
-                (b'\r', Some(b'\n')) => end + 2,
-                _ => end + 1,
-            };
-            let text = String::from_utf8_lossy(&self.unread[from..end])
-                .into_owned()
-                .into_boxed_str();
-            records.push(Record {
-                topic: self.topic.clone(),
-                partition: None,
-                key: Datum::NONE,
-                value: Datum::new(self.schema.clone(), Value::Text(text)),
-                timestamp_ms,
-                headers: Vec::new(),
-            });
-            from = next;
-        }
-        self.unread.drain(..from);
-        self.position += from as u64;
-        records
-    }
-
-    /// Adds what was read. Errors: `Config` for a line without an end.
-    fn add(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.unread.len() + bytes.len() > MAX_LINE {
-            return Err(Error::config(format!(
-                "the line that begins at byte {} has more than {MAX_LINE} bytes: is it a file of lines?",
-                self.position
-            )));
-        }
-        self.unread.extend_from_slice(bytes);
-        Ok(())
-    }
-}
-
 struct FileSourceTask {
     files: AllowedFiles,
     path: PathBuf,
@@ -253,12 +181,10 @@ impl FileSourceTask {
     fn file(&mut self) -> Result<Option<&mut File>> {
         if self.open.is_none() {
             let path = self.files.admit(&self.path)?;
+            regular(&path)?;
             let mut file = match File::open(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-                opened => regular(
-                    opened.map_err(|error| failed("opened", &path, error))?,
-                    &path,
-                )?,
+                opened => opened.map_err(|error| failed("opened", &path, error))?,
             };
             let at = self.lines.position + self.lines.unread.len() as u64;
             file.seek(SeekFrom::Start(at))

@@ -115,8 +115,8 @@ impl<P: SourceConnector> SourceConnector for PathGuard<P> {
             .await
     }
 
-    fn check_positions(&self, positions: &[SourcePosition]) -> Result<()> {
-        self.plugin.check_positions(positions)
+    fn check_positions(&self, config: &Config, positions: &[SourcePosition]) -> Result<bool> {
+        self.plugin.check_positions(config, positions)
     }
 
     async fn probe(&self, config: &Config, report: &mut ConfigReport) {

@@ -34,6 +34,16 @@ impl KeyNaming<'_> {
         text_prefix: "",
         group: Some(""),
     };
+
+    /// How a connector's own keys are shown: keys without a group are in none where the connector declares no group at
+    /// all (Kafka's file connectors), and in the group `""` beside keys that have one (the JDBC sink).
+    pub(super) fn of_a_connector(keys: &[ConfigKey]) -> Self {
+        let has_groups = keys.iter().any(|key| !key.group.is_empty());
+        Self {
+            group: has_groups.then_some(""),
+            ..Self::PLAIN
+        }
+    }
 }
 
 #[derive(Default)]

@@ -240,7 +240,8 @@ impl Validator {
             version,
             config.get(version),
         );
-        form.add(plugin.keys_as(config.class()), given, KeyNaming::PLAIN);
+        let own = plugin.keys_as(config.class());
+        form.add(own, given, KeyNaming::of_a_connector(own));
         let mut report = ConfigReport::default();
         plugin.check(config, &mut report);
         form.merge(report, "");
@@ -276,13 +277,14 @@ impl Validator {
                 ConnectorPlugin::Source(_) => keys::SOURCE,
                 ConnectorPlugin::Sink(_) => keys::SINK,
             };
-            let tables = [connector.plugin().keys_as(class), keys::COMMON, further];
-            let keys = || {
-                tables
+            let own = connector.plugin().keys_as(class);
+            let own = || form::definitions(own, KeyNaming::of_a_connector(own));
+            let shared = || {
+                [keys::COMMON, further]
                     .into_iter()
                     .flat_map(|table| form::definitions(table, KeyNaming::PLAIN))
-                    .collect()
             };
+            let keys = || own().into_iter().chain(shared()).collect();
             return Some(fits(connector.plugin()).map(|()| keys()));
         }
         let kinds = [

@@ -459,7 +459,10 @@ where
         fail_point::reach_async("database.before-commit").await?;
         self.run("COMMIT").await?;
         self.in_transaction = false;
-        fail_point::reach_async("database.after-commit").await
+        // an answer that does not come is lost with its connection
+        fail_point::reach_async("database.after-commit")
+            .await
+            .inspect_err(|_| self.lost = true)
     }
 
     async fn rollback(&mut self) -> Result<()> {

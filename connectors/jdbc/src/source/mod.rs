@@ -125,7 +125,8 @@ impl SourceConnector for JdbcSource {
         ))
     }
 
-    fn check_positions(&self, positions: &[SourcePosition]) -> Result<()> {
+    /// Answers no, as the default of Kafka Connect's sources does.
+    fn check_positions(&self, _config: &Config, positions: &[SourcePosition]) -> Result<bool> {
         let ours = |p: &&SourcePosition| {
             ["table", "query"]
                 .iter()
@@ -138,7 +139,8 @@ impl SourceConnector for JdbcSource {
         known.into_iter().try_for_each(KnownKeys::check)?;
         read.into_iter()
             .filter_map(|p| p.offset.as_ref())
-            .try_for_each(|o| SourceProgress::read(o).map(drop))
+            .try_for_each(|o| SourceProgress::read(o).map(drop))?;
+        Ok(false)
     }
 
     async fn probe(&self, config: &Config, report: &mut ConfigReport) {

@@ -5,9 +5,7 @@
 
 use std::borrow::Cow;
 
-use connector_api::{Decimal, Error, Result, Schema, Value, logical};
-
-use super::calendar;
+use crate::{Decimal, Error, Result, Schema, Value, calendar, logical};
 
 /// Appends a double as `Double.toString` writes it: `1.5`, `1.0E7`, `4.9E-324`, `NaN`, `-Infinity`.
 pub fn write_f64(value: f64, out: &mut Vec<u8>) {
@@ -428,9 +426,8 @@ pub fn class_name(value: &Value) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::Decimal;
-
     use super::{write_decimal, write_f32, write_f64};
+    use crate::Decimal;
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();

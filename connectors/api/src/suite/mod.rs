@@ -1,0 +1,64 @@
+//! The contract tests: what the runtime relies on, as functions that any connector's tests call (cargo feature `suite`).
+//!
+//! A connector gives a [`SourceFixture`] or a [`SinkFixture`] over its system and calls [`check_source`] or
+//! [`check_sink`] in a test of an async runtime of its choice; each part can be called by itself, too. A broken promise
+//! is a panic that says which one.
+
+mod sink;
+mod source;
+
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
+pub use sink::{
+    SinkFixture, a_batch_whose_commit_is_in_doubt_is_written_once,
+    a_fenced_task_writes_nothing_more, check_sink, offsets_come_back_when_a_partition_does,
+    put_again_after_a_crash, rolled_back_records_are_not_there,
+};
+pub use source::{
+    SourceFixture, TestStoredOffsets, a_batch_that_was_not_stored_comes_again,
+    a_dropped_poll_loses_nothing, check_source, reading_goes_on_behind_what_was_stored,
+};
+
+/// Drops a future the `pending`-th time that it is not ready. `None`: it was dropped.
+async fn dropped_after<F: Future>(pending: usize, future: F) -> Option<F::Output> {
+    let (mut future, mut left) = (pin!(future), pending);
+    std::future::poll_fn(|context| match (future.as_mut().poll(context), left) {
+        (Poll::Ready(output), _) => Poll::Ready(Some(output)),
+        (Poll::Pending, 0) => Poll::Ready(None),
+        (Poll::Pending, _) => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// Both at once.
+async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut first, mut second) = (None, None);
+    std::future::poll_fn(move |context| {
+        fn step<F: Future>(
+            future: &mut Pin<&mut F>,
+            output: &mut Option<F::Output>,
+            cx: &mut std::task::Context<'_>,
+        ) {
+            if output.is_none()
+                && let Poll::Ready(ready) = future.as_mut().poll(cx)
+            {
+                *output = Some(ready);
+            }
+        }
+        step(&mut a, &mut first, context);
+        step(&mut b, &mut second, context);
+        match (first.take(), second.take()) {
+            (Some(a), Some(b)) => Poll::Ready((a, b)),
+            (a, b) => {
+                (first, second) = (a, b);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,279 @@
+//! What the runtime relies on in sinks that keep offsets.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+
+use super::both;
+use crate::{
+    Config, ErrorKind, Record, SinkConnector, SinkRecord, SinkTask, TopicOffset, TopicPartition,
+};
+
+/// A sink that keeps offsets, and the system that it writes to. Records are numbered by their offsets.
+#[async_trait]
+pub trait SinkFixture: Send {
+    /// The sink.
+    fn sink(&self) -> &dyn SinkConnector;
+
+    /// The config of a task, with `task.cluster`. It inserts, so that a record that is written twice shows.
+    fn config(&self) -> Config;
+
+    /// A topic that no other call gets.
+    fn topic(&mut self) -> TopicPartition;
+
+    /// The record of that number.
+    fn record(&self, at: &TopicPartition, number: i64) -> Record;
+
+    /// The numbers of all records of that topic that the system holds, each as often as it does, sorted.
+    async fn written(&mut self, at: &TopicPartition) -> Vec<i64>;
+
+    /// Has the next commit take effect and then fail with [`ErrorKind::Retry`], as when its answer is lost (a
+    /// [fail point](crate::fail_point) behind the commit, for example).
+    fn lose_the_answer_to_the_next_commit(&mut self);
+}
+
+async fn open(fixture: &dyn SinkFixture) -> Box<dyn SinkTask> {
+    fixture
+        .sink()
+        .open(&fixture.config(), false)
+        .await
+        .expect("a task")
+}
+
+async fn assign(task: &mut dyn SinkTask, at: &TopicPartition) -> Option<i64> {
+    let stored = task
+        .assign(std::slice::from_ref(at))
+        .await
+        .expect("an assignment");
+    let wrong = stored
+        .iter()
+        .find(|other| (&other.topic, other.partition) != (&at.topic, at.partition));
+    assert!(
+        wrong.is_none() && stored.len() <= 1,
+        "an offset was returned that was not asked for: {stored:?}"
+    );
+    stored.first().map(|stored| stored.offset)
+}
+
+async fn put(
+    fixture: &dyn SinkFixture,
+    task: &mut dyn SinkTask,
+    at: &TopicPartition,
+    numbers: Range<i64>,
+) -> crate::Result<()> {
+    let place = |offset| TopicOffset {
+        topic: at.topic.clone(),
+        partition: at.partition,
+        offset,
+    };
+    let next = [place(numbers.end)];
+    let record = |number| SinkRecord {
+        record: fixture.record(at, number),
+        at: place(number),
+    };
+    let report = task
+        .put(&numbers.map(record).collect::<Vec<_>>(), &next)
+        .await?;
+    assert!(
+        report.rejected.is_empty(),
+        "good records were rejected: {:?}",
+        report.rejected
+    );
+    Ok(())
+}
+
+async fn assert_written(
+    fixture: &mut dyn SinkFixture,
+    at: &TopicPartition,
+    wanted: Range<i64>,
+    promise: &str,
+) {
+    assert_eq!(
+        fixture.written(at).await,
+        wanted.collect::<Vec<_>>(),
+        "{promise}"
+    );
+}
+
+/// Every part of the contract, one after the other.
+pub async fn check_sink(fixture: &mut dyn SinkFixture) {
+    put_again_after_a_crash(fixture).await;
+    rolled_back_records_are_not_there(fixture).await;
+    a_batch_whose_commit_is_in_doubt_is_written_once(fixture).await;
+    a_fenced_task_writes_nothing_more(fixture).await;
+    offsets_come_back_when_a_partition_does(fixture).await;
+}
+
+/// A task ends between put and commit: its records are not there, and the next task is sent to them again.
+pub async fn put_again_after_a_crash(fixture: &mut dyn SinkFixture) {
+    let at = fixture.topic();
+    let mut task = open(fixture).await;
+    assert_eq!(
+        assign(&mut *task, &at).await,
+        None,
+        "an offset of a partition that was never written"
+    );
+    put(fixture, &mut *task, &at, 0..3).await.expect("a put");
+    task.commit().await.expect("a commit");
+    put(fixture, &mut *task, &at, 3..6).await.expect("a put");
+    drop(task);
+    let mut task = open(fixture).await;
+    assert_eq!(
+        assign(&mut *task, &at).await,
+        Some(3),
+        "the offset behind the last commit"
+    );
+    put(fixture, &mut *task, &at, 3..6).await.expect("a put");
+    task.commit().await.expect("a commit");
+    task.close().await;
+    assert_written(
+        fixture,
+        &at,
+        0..6,
+        "a crash between put and commit has lost or doubled records",
+    )
+    .await;
+}
+
+/// What was put and rolled back is not there, and neither is its offset.
+pub async fn rolled_back_records_are_not_there(fixture: &mut dyn SinkFixture) {
+    let at = fixture.topic();
+    let mut task = open(fixture).await;
+    assign(&mut *task, &at).await;
+    put(fixture, &mut *task, &at, 0..3).await.expect("a put");
+    task.rollback().await.expect("a rollback");
+    assert_written(
+        fixture,
+        &at,
+        0..0,
+        "records are there that were rolled back",
+    )
+    .await;
+    put(fixture, &mut *task, &at, 0..2).await.expect("a put");
+    task.commit().await.expect("a commit");
+    task.close().await;
+    let mut task = open(fixture).await;
+    assert_eq!(
+        assign(&mut *task, &at).await,
+        Some(2),
+        "the offset of the batch that was committed"
+    );
+    task.close().await;
+    assert_written(fixture, &at, 0..2, "a rollback has lost or doubled records").await;
+}
+
+/// A commit takes effect and nobody learns it: the runtime puts the same batch again.
+pub async fn a_batch_whose_commit_is_in_doubt_is_written_once(fixture: &mut dyn SinkFixture) {
+    let at = fixture.topic();
+    let mut task = open(fixture).await;
+    assign(&mut *task, &at).await;
+    put(fixture, &mut *task, &at, 0..3).await.expect("a put");
+    fixture.lose_the_answer_to_the_next_commit();
+    let error = task
+        .commit()
+        .await
+        .expect_err("a commit whose answer is lost");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Retry,
+        "a commit in doubt is retried: {error}"
+    );
+    for numbers in [0..3, 3..5] {
+        put(fixture, &mut *task, &at, numbers).await.expect("a put");
+        task.commit().await.expect("a commit");
+    }
+    task.close().await;
+    assert_written(
+        fixture,
+        &at,
+        0..5,
+        "a batch that was put again after its commit was written twice",
+    )
+    .await;
+}
+
+/// A partition that another task has taken over is written by that task alone, whatever the first one still does.
+pub async fn a_fenced_task_writes_nothing_more(fixture: &mut dyn SinkFixture) {
+    let at = fixture.topic();
+    let mut old = open(fixture).await;
+    assign(&mut *old, &at).await;
+    put(fixture, &mut *old, &at, 0..3).await.expect("a put");
+    old.commit().await.expect("a commit");
+    let mut new = open(fixture).await;
+    assert_eq!(assign(&mut *new, &at).await, Some(3));
+    let late = match put(fixture, &mut *old, &at, 3..6).await {
+        Ok(()) => old.commit().await,
+        refused => refused,
+    };
+    let error = late.expect_err("a task whose partition was taken over commits no more");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Fenced,
+        "what a task is ended with whose partition was taken over: {error}"
+    );
+    put(fixture, &mut *new, &at, 3..6).await.expect("a put");
+    new.commit().await.expect("a commit");
+    // A transaction that is open while the partition is taken over comes before it, or not at all.
+    put(fixture, &mut *new, &at, 6..9).await.expect("a put");
+    let mut newest = open(fixture).await;
+    let (next, committed) = both(assign(&mut *newest, &at), new.commit()).await;
+    let next = next.expect("a stored offset");
+    assert_eq!(
+        next,
+        if committed.is_ok() { 9 } else { 6 },
+        "the new owner reads on behind what was committed"
+    );
+    put(fixture, &mut *newest, &at, next..12)
+        .await
+        .expect("a put");
+    newest.commit().await.expect("a commit");
+    assert_written(
+        fixture,
+        &at,
+        0..12,
+        "a task whose partition was taken over has written",
+    )
+    .await;
+    for task in [old, new, newest] {
+        task.close().await;
+    }
+}
+
+/// A partition that is given up and comes back is read on behind what was committed.
+pub async fn offsets_come_back_when_a_partition_does(fixture: &mut dyn SinkFixture) {
+    let (one, other) = (fixture.topic(), fixture.topic());
+    let mut task = open(fixture).await;
+    assign(&mut *task, &one).await;
+    assign(&mut *task, &other).await;
+    put(fixture, &mut *task, &one, 0..2).await.expect("a put");
+    task.commit().await.expect("a commit");
+    task.revoke(std::slice::from_ref(&one))
+        .await
+        .expect("revoked");
+    put(fixture, &mut *task, &other, 0..4)
+        .await
+        .expect("a partition that stays is written on");
+    task.commit().await.expect("a commit");
+    assert_eq!(
+        assign(&mut *task, &one).await,
+        Some(2),
+        "the offset behind the last commit"
+    );
+    put(fixture, &mut *task, &one, 2..4).await.expect("a put");
+    task.commit().await.expect("a commit");
+    task.close().await;
+    assert_written(
+        fixture,
+        &one,
+        0..4,
+        "a partition that came back has lost or doubled records",
+    )
+    .await;
+    assert_written(
+        fixture,
+        &other,
+        0..4,
+        "a partition that stayed has lost or doubled records",
+    )
+    .await;
+}

@@ -1,0 +1,217 @@
+//! What the runtime relies on in sources.
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
+use super::dropped_after;
+use crate::{
+    Config, Record, Result, SourceBatch, SourceConnector, SourceOffset, SourcePartition,
+    SourcePosition, SourceTask, StoredOffsets,
+};
+
+/// How many polls without a record are waited for: a source that gives nothing for so long has lost what is missing.
+const EMPTY_POLLS: usize = 5_000;
+/// Rows that the suite has a fixture write.
+const ROWS: u64 = 100;
+
+/// A source and the system that it reads, in which rows are numbered.
+#[async_trait]
+pub trait SourceFixture: Send {
+    /// The source.
+    fn source(&self) -> &dyn SourceConnector;
+
+    /// Its config. It gives few rows in a batch, so that [`ROWS`] are several batches.
+    fn config(&self) -> Config;
+
+    /// Adds these rows to the system, and commits them.
+    async fn write(&mut self, rows: Range<u64>);
+
+    /// The number of the row that a record was made of.
+    fn row(&self, record: &Record) -> u64;
+
+    /// Waits a moment after a batch without records.
+    async fn pause(&mut self);
+}
+
+/// The offsets topic: what was stored last counts.
+#[derive(Default)]
+pub struct TestStoredOffsets(Mutex<Vec<SourcePosition>>);
+
+impl TestStoredOffsets {
+    /// Stores the positions of a batch.
+    ///
+    /// # Panics
+    /// When two of them are of the same partition.
+    pub fn store(&self, batch: &SourceBatch) {
+        let mut stored = self.0.lock().expect("no thread panicked with it");
+        for (nth, position) in batch.positions.iter().enumerate() {
+            let twice = batch.positions[..nth]
+                .iter()
+                .any(|other| other.partition.same_as(&position.partition));
+            assert!(
+                !twice,
+                "a batch has two positions of {:?}",
+                position.partition
+            );
+            stored.retain(|other| !other.partition.same_as(&position.partition));
+            stored.extend(position.offset.is_some().then(|| position.clone()));
+        }
+    }
+}
+
+#[async_trait]
+impl StoredOffsets for TestStoredOffsets {
+    async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
+        let stored = self.0.lock().expect("no thread panicked with it");
+        let of = |partition: &SourcePartition| {
+            stored
+                .iter()
+                .find(|other| other.partition.same_as(partition))
+        };
+        Ok(partitions
+            .iter()
+            .map(|partition| of(partition).and_then(|position| position.offset.clone()))
+            .collect())
+    }
+
+    async fn all(&self) -> Result<Vec<SourcePosition>> {
+        Ok(self.0.lock().expect("no thread panicked with it").clone())
+    }
+}
+
+async fn open(fixture: &dyn SourceFixture, stored: &TestStoredOffsets) -> Box<dyn SourceTask> {
+    let (source, config) = (fixture.source(), fixture.config());
+    let plan = source.plan_on(&config, 1, stored).await.expect("a plan");
+    assert_eq!(plan.tasks.len(), 1, "tasks.max is 1");
+    source.open(&plan.tasks[0], stored).await.expect("a task")
+}
+
+/// The rows of the next batch that has any, and the batch.
+async fn next(
+    fixture: &mut dyn SourceFixture,
+    task: &mut dyn SourceTask,
+) -> (Vec<u64>, SourceBatch) {
+    for _ in 0..EMPTY_POLLS {
+        let batch = task.poll().await.expect("a batch");
+        if !batch.records.is_empty() {
+            return (
+                batch
+                    .records
+                    .iter()
+                    .map(|record| fixture.row(record))
+                    .collect(),
+                batch,
+            );
+        }
+        fixture.pause().await;
+    }
+    panic!("{EMPTY_POLLS} polls gave no record, and rows are missing");
+}
+
+fn assert_rows(seen: &[u64], wanted: Range<u64>, promise: &str) {
+    assert_eq!(seen, wanted.collect::<Vec<_>>(), "{promise}");
+}
+
+/// Every part of the contract, one after the other. The fixture's system holds no row yet.
+pub async fn check_source(fixture: &mut dyn SourceFixture) {
+    a_dropped_poll_loses_nothing(fixture, 0).await;
+    reading_goes_on_behind_what_was_stored(fixture, ROWS).await;
+    a_batch_that_was_not_stored_comes_again(fixture, 2 * ROWS).await;
+}
+
+/// The positions behind the rows that are there already.
+async fn behind(fixture: &mut dyn SourceFixture, rows: u64) -> TestStoredOffsets {
+    let stored = TestStoredOffsets::default();
+    let mut task = open(fixture, &stored).await;
+    let mut seen = 0;
+    while seen < rows {
+        let (rows, batch) = next(fixture, &mut *task).await;
+        seen += rows.len() as u64;
+        stored.store(&batch);
+    }
+    task.close().await;
+    stored
+}
+
+/// A poll that is dropped wherever it waits has handed out nothing: the next one gives the same rows.
+/// Rows before `first` are there already.
+pub async fn a_dropped_poll_loses_nothing(fixture: &mut dyn SourceFixture, first: u64) {
+    let stored = behind(fixture, first).await;
+    fixture.write(first..first + ROWS).await;
+    let mut task = open(fixture, &stored).await;
+    let (mut seen, mut pending) = (Vec::new(), 0);
+    for _ in 0..EMPTY_POLLS {
+        match dropped_after(pending % 50, task.poll()).await {
+            Some(batch) => {
+                let batch = batch.expect("a batch");
+                if batch.records.is_empty() {
+                    fixture.pause().await;
+                }
+                seen.extend(batch.records.iter().map(|record| fixture.row(record)));
+                pending = 0;
+            }
+            None => pending += 1,
+        }
+        if seen.len() as u64 >= ROWS {
+            break;
+        }
+    }
+    assert_rows(
+        &seen,
+        first..first + ROWS,
+        "a poll that was dropped has lost or doubled rows",
+    );
+    task.close().await;
+}
+
+/// Whenever a task ends, the next one goes on behind the positions of the last batch that was stored.
+/// Rows before `first` are there already.
+pub async fn reading_goes_on_behind_what_was_stored(fixture: &mut dyn SourceFixture, first: u64) {
+    let stored = behind(fixture, first).await;
+    let (half, end) = (first + ROWS / 2, first + ROWS);
+    let mut seen = Vec::new();
+    for (rows, wanted) in [(first..half, half), (half..end, end)] {
+        fixture.write(rows).await;
+        while (seen.len() as u64) < wanted - first {
+            let mut task = open(fixture, &stored).await;
+            let (rows, batch) = next(fixture, &mut *task).await;
+            seen.extend(rows);
+            stored.store(&batch);
+            task.committed(&batch.positions).await.expect("committed");
+            task.close().await;
+        }
+    }
+    assert_rows(
+        &seen,
+        first..end,
+        "a task that was opened again has lost or doubled rows",
+    );
+}
+
+/// Rows whose positions were never stored come again. Rows before `first` are there already.
+pub async fn a_batch_that_was_not_stored_comes_again(fixture: &mut dyn SourceFixture, first: u64) {
+    let stored = behind(fixture, first).await;
+    fixture.write(first..first + ROWS).await;
+    let mut task = open(fixture, &stored).await;
+    let (lost, _) = next(fixture, &mut *task).await;
+    task.close().await;
+    let mut task = open(fixture, &stored).await;
+    let mut seen = Vec::new();
+    while (seen.len() as u64) < ROWS {
+        let (rows, batch) = next(fixture, &mut *task).await;
+        seen.extend(rows);
+        stored.store(&batch);
+    }
+    task.close().await;
+    assert!(
+        seen.starts_with(&lost),
+        "a batch that was not stored did not come again: {lost:?}, {seen:?}"
+    );
+    assert_rows(
+        &seen,
+        first..first + ROWS,
+        "rows were lost or doubled behind a batch that was not stored",
+    );
+}
