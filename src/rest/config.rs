@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
-use super::path::PathParams;
+use super::path::Path;
 use super::{RestState, connectors, view};
 use crate::herder::HerderRefusal;
 use crate::model::{ConfigInfos, ConnectorInfo, RawConfig};
@@ -27,7 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
 #[utoipa::path(get, path = "/connectors/{connector}/config", tag = "connectors", responses((status = 200, body = BTreeMap<String, String>)))]
 async fn read(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
 ) -> ApiResult<Json<BTreeMap<String, String>>> {
     Ok(Json(view::pairs(&app.herder.get(&name).await?.config)))
 }
@@ -36,7 +36,7 @@ async fn read(
 #[utoipa::path(put, path = "/connectors/{connector}/config", tag = "connectors", request_body = RawConfig, responses((status = 200, description = "replaced", body = ConnectorInfo), (status = 201, description = "created", body = ConnectorInfo)))]
 async fn replace(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
     headers: HeaderMap,
     JsonBody(raw): JsonBody<RawConfig>,
 ) -> ApiResult<Response> {
@@ -104,7 +104,7 @@ const PATCH_TRIES: usize = 20;
 #[utoipa::path(patch, path = "/connectors/{connector}/config", tag = "connectors", request_body = RawConfig, responses((status = 200, body = ConnectorInfo)))]
 async fn patch(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
     JsonBody(changes): JsonBody<RawConfig>,
 ) -> ApiResult<Json<ConnectorInfo>> {
     let _turn = app.turns.of(&name).await;

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
-use super::path::PathParams;
+use super::path::Path;
 use super::query::QueryParams;
 use super::{RestState, view};
 use crate::herder::{HerderRefusal, TargetState};
@@ -103,17 +103,14 @@ pub(super) fn created_answer(headers: &HeaderMap, info: &ConnectorInfo) -> Respo
 #[utoipa::path(get, path = "/connectors/{connector}", tag = "connectors", responses((status = 200, body = ConnectorInfo)))]
 async fn read(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
 ) -> ApiResult<Json<ConnectorInfo>> {
     Ok(Json(view::info(&app.herder.get(&name).await?)))
 }
 
 /// Stops and forgets a connector; its offsets stay.
 #[utoipa::path(delete, path = "/connectors/{connector}", tag = "connectors", responses((status = 204)))]
-async fn delete(
-    State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
-) -> ApiResult<StatusCode> {
+async fn delete(State(app): State<RestState>, Path(name): Path<String>) -> ApiResult<StatusCode> {
     app.herder.delete(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -122,7 +119,7 @@ async fn delete(
 #[utoipa::path(get, path = "/connectors/{connector}/status", tag = "connectors", responses((status = 200, body = ConnectorStatus)))]
 async fn status(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
 ) -> ApiResult<Json<ConnectorStatus>> {
     match app.herder.get(&name).await {
         Ok(found) => Ok(Json(view::status(&found, app.validator.registry()))),

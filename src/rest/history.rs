@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ApiError, ApiResult};
-use super::path::PathParams;
+use super::path::Path;
 use super::{RestState, config, connectors, view};
 use crate::model::{ConfigChange, ConfigVersion, ConnectorInfo, RawConfig};
 use crate::secrets::SecretKeys;
@@ -28,7 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
     responses((status = 200, body = Vec<ConfigVersion>)))]
 async fn read(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
 ) -> ApiResult<Json<Vec<ConfigVersion>>> {
     Ok(Json(told(
         &app.herder.history(&name).await?,
@@ -43,7 +43,7 @@ async fn read(
         (status = 201, description = "the connector was deleted and is back", body = ConnectorInfo)))]
 async fn restore(
     State(app): State<RestState>,
-    PathParams((name, version)): PathParams<(String, String)>,
+    Path((name, version)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let history = app.herder.history(&name).await?;

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::body::discard;
 use super::error::{ApiError, ApiResult};
-use super::path::PathParams;
+use super::path::Path;
 use super::query::{QueryParams, flag};
 use super::{RestState, view};
 use crate::herder::TargetState;
@@ -43,7 +43,7 @@ async fn set(
 #[utoipa::path(put, path = "/connectors/{connector}/pause", tag = "connectors", responses((status = 202)))]
 async fn pause(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
     body: Body,
 ) -> ApiResult<StatusCode> {
     set(&app, &name, TargetState::Paused, body, StatusCode::ACCEPTED).await
@@ -53,7 +53,7 @@ async fn pause(
 #[utoipa::path(put, path = "/connectors/{connector}/resume", tag = "connectors", responses((status = 202)))]
 async fn resume(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
     body: Body,
 ) -> ApiResult<StatusCode> {
     set(
@@ -70,7 +70,7 @@ async fn resume(
 #[utoipa::path(put, path = "/connectors/{connector}/stop", tag = "connectors", responses((status = 204)))]
 async fn stop(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
     body: Body,
 ) -> ApiResult<StatusCode> {
     set(
@@ -87,7 +87,7 @@ async fn stop(
 #[utoipa::path(post, path = "/connectors/{connector}/restart", tag = "connectors", params(("includeTasks" = Option<bool>, Query, description = "the tasks too"), ("onlyFailed" = Option<bool>, Query, description = "only what has failed")), responses((status = 204, description = "the connector alone was restarted"), (status = 202, description = "what is being restarted", body = ConnectorStatus)))]
 async fn restart(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
     params: QueryParams,
     body: Body,
 ) -> ApiResult<Response> {

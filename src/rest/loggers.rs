@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use super::RestState;
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
-use super::path::PathParams;
+use super::path::Path;
 use super::query::{QueryParams, first};
 use crate::model::{LoggerLevel, NewLevel};
 
@@ -190,7 +190,7 @@ async fn list(State(app): State<RestState>) -> Json<BTreeMap<String, LoggerLevel
 #[utoipa::path(get, path = "/admin/loggers/{logger}", tag = "log levels", responses((status = 200, body = LoggerLevel)))]
 async fn read(
     State(app): State<RestState>,
-    PathParams(logger): PathParams<String>,
+    Path(logger): Path<String>,
 ) -> ApiResult<Json<LoggerLevel>> {
     app.levels
         .all()
@@ -203,7 +203,7 @@ async fn read(
 #[utoipa::path(put, path = "/admin/loggers/{logger}", tag = "log levels", params(("logger" = String, Path), ("scope" = Option<String>, Query, description = "`worker` or `cluster`")), request_body = NewLevel, responses((status = 200, description = "the loggers that were changed", body = Vec<String>), (status = 204, description = "with `scope=cluster`")))]
 async fn set(
     State(app): State<RestState>,
-    PathParams(logger): PathParams<String>,
+    Path(logger): Path<String>,
     params: QueryParams,
     JsonBody(body): JsonBody<NewLevel>,
 ) -> ApiResult<Response> {

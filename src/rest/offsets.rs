@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::RestState;
 use super::body::{JsonBody, discard};
 use super::error::{ApiError, ApiResult, OffsetFault};
-use super::path::PathParams;
+use super::path::Path;
 use crate::herder::{Direction, HerderRefusal, OffsetChange, OffsetListing, TargetState};
 use crate::model::{ConnectorOffsets, Message, OffsetEntry};
 
@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
 #[utoipa::path(get, path = "/connectors/{connector}/offsets", tag = "offsets", responses((status = 200, body = ConnectorOffsets)))]
 async fn read(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
 ) -> ApiResult<Json<ConnectorOffsets>> {
     let entries = match app.herder.offsets(&name).await? {
         OffsetListing::Source(positions) => positions
@@ -46,7 +46,7 @@ async fn read(
 #[utoipa::path(patch, path = "/connectors/{connector}/offsets", tag = "offsets", request_body = ConnectorOffsets, responses((status = 200, body = Message)))]
 async fn alter(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
     JsonBody(body): JsonBody<ConnectorOffsets>,
 ) -> ApiResult<Json<Message>> {
     let entries = body
@@ -78,7 +78,7 @@ async fn alter(
 #[utoipa::path(delete, path = "/connectors/{connector}/offsets", tag = "offsets", responses((status = 200, body = Message)))]
 async fn reset(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
     body: Body,
 ) -> ApiResult<Json<Message>> {
     discard(body).await?;

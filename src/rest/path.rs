@@ -7,9 +7,10 @@ use serde::de::DeserializeOwned;
 use super::error::{ApiError, ApiResult};
 
 /// The parameters of the matched route. Refused when a part is not UTF-8 once its `%` escapes are resolved.
-pub(super) struct PathParams<T>(pub(super) T);
+/// It is called `Path` because the OpenAPI document is made by that name.
+pub(super) struct Path<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathParams<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {

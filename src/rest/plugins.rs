@@ -7,7 +7,7 @@ use utoipa_axum::routes;
 
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
-use super::path::PathParams;
+use super::path::Path;
 use super::query::{QueryParams, flag, given};
 use super::{RestState, config};
 use crate::model::{ConfigInfos, ConfigKeyInfo, PluginInfo, RawConfig};
@@ -49,7 +49,7 @@ async fn list(State(app): State<RestState>, params: QueryParams) -> Json<Vec<Plu
 #[utoipa::path(get, path = "/connector-plugins/{plugin}/config", tag = "plug-ins", params(("plugin" = String, Path), ("version" = Option<String>, Query, description = "the version it must have, such as `0.1.0` or `[0.1,1.0)`")), responses((status = 200, body = Vec<ConfigKeyInfo>)))]
 async fn keys(
     State(app): State<RestState>,
-    PathParams(plugin): PathParams<String>,
+    Path(plugin): Path<String>,
     params: QueryParams,
 ) -> ApiResult<Json<Vec<ConfigKeyInfo>>> {
     let asked = given(&params, "version");
@@ -68,7 +68,7 @@ async fn keys(
 #[utoipa::path(put, path = "/connector-plugins/{plugin}/config/validate", tag = "plug-ins", request_body = RawConfig, responses((status = 200, description = "also when it has errors", body = ConfigInfos)))]
 async fn validate(
     State(app): State<RestState>,
-    PathParams(plugin): PathParams<String>,
+    Path(plugin): Path<String>,
     JsonBody(mut raw): JsonBody<RawConfig>,
 ) -> ApiResult<Json<ConfigInfos>> {
     if let Some(name) = raw.0.get("name").cloned().flatten() {

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::body::discard;
 use super::error::{ApiError, ApiResult};
-use super::path::PathParams;
+use super::path::Path;
 use super::{RestState, view};
 use crate::herder::HerderRefusal;
 use crate::model::{ConnectorProgress, TaskInfo, TaskStatus};
@@ -33,7 +33,7 @@ fn number(text: &str) -> ApiResult<i64> {
 #[utoipa::path(get, path = "/connectors/{connector}/tasks", tag = "tasks", responses((status = 200, body = Vec<TaskInfo>)))]
 async fn list(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
 ) -> ApiResult<Json<Vec<TaskInfo>>> {
     Ok(Json(view::tasks(&app.herder.get(&name).await?)))
 }
@@ -42,7 +42,7 @@ async fn list(
 #[utoipa::path(get, path = "/connectors/{connector}/tasks/{task}/status", tag = "tasks", params(("connector" = String, Path), ("task" = i32, Path)), responses((status = 200, body = TaskStatus)))]
 async fn status(
     State(app): State<RestState>,
-    PathParams((name, task)): PathParams<(String, String)>,
+    Path((name, task)): Path<(String, String)>,
 ) -> ApiResult<Json<TaskStatus>> {
     let task = number(&task)?;
     let view = match app.herder.get(&name).await {
@@ -64,7 +64,7 @@ async fn status(
 #[utoipa::path(get, path = "/v1/connectors/{connector}/progress", tag = "tasks", responses((status = 200, body = ConnectorProgress)))]
 async fn progress(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
 ) -> ApiResult<Json<ConnectorProgress>> {
     Ok(Json(view::progress(&app.herder.get(&name).await?)))
 }
@@ -73,7 +73,7 @@ async fn progress(
 #[utoipa::path(post, path = "/connectors/{connector}/tasks/{task}/restart", tag = "tasks", params(("connector" = String, Path), ("task" = i32, Path)), responses((status = 204)))]
 async fn restart(
     State(app): State<RestState>,
-    PathParams((name, task)): PathParams<(String, String)>,
+    Path((name, task)): Path<(String, String)>,
     body: Body,
 ) -> ApiResult<StatusCode> {
     discard(body).await?;

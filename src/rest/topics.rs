@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::RestState;
 use super::body::discard;
 use super::error::{ApiError, ApiResult};
-use super::path::PathParams;
+use super::path::Path;
 use crate::model::ActiveTopics;
 
 pub(super) fn routes() -> OpenApiRouter<RestState> {
@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
 #[utoipa::path(get, path = "/connectors/{connector}/topics", tag = "topics", responses((status = 200, body = BTreeMap<String, ActiveTopics>)))]
 async fn read(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
 ) -> ApiResult<Json<BTreeMap<String, ActiveTopics>>> {
     if !app.topic_tracking.enabled {
         return Err(ApiError::no_topic_tracking());
@@ -38,7 +38,7 @@ async fn read(
 #[utoipa::path(put, path = "/connectors/{connector}/topics/reset", tag = "topics", responses((status = 202)))]
 async fn reset(
     State(app): State<RestState>,
-    PathParams(name): PathParams<String>,
+    Path(name): Path<String>,
     body: Body,
 ) -> ApiResult<StatusCode> {
     discard(body).await?;
