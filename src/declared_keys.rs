@@ -29,7 +29,7 @@ fn transforms_predicates_and_converters_read_what_they_declare() {
         PluginKind::Transformation => drop(registry.transform(class, &given)),
         PluginKind::Predicate => drop(registry.predicate(class, &given)),
         PluginKind::HeaderConverter => {
-            drop(registry.converter(class, ConverterRole::Header, &given))
+            drop(registry.converter(class, ConverterRole::Header, &given));
         }
         _ => drop(registry.converter(class, ConverterRole::Value, &given)),
     };

@@ -81,7 +81,7 @@ impl Converter for NumberConverter {
             (SchemaType::Float32, Value::F32(n)) => out.extend_from_slice(&n.to_be_bytes()),
             // Kafka's serializer of doubles writes every NaN alike, that of floats keeps its bits.
             (SchemaType::Float64, Value::F64(n)) if n.is_nan() => {
-                out.extend_from_slice(&[0x7f, 0xf8, 0, 0, 0, 0, 0, 0])
+                out.extend_from_slice(&[0x7f, 0xf8, 0, 0, 0, 0, 0, 0]);
             }
             (SchemaType::Float64, Value::F64(n)) => out.extend_from_slice(&n.to_be_bytes()),
             (SchemaType::Boolean, Value::Bool(b)) => out.push(u8::from(*b)),

@@ -68,10 +68,10 @@ pub(super) fn log(level: Level, facility: &str, message: &str) {
             tracing::error!(target: "librdkafka", "{facility}: {message}");
         }
         Level::Error | Level::Warning => {
-            tracing::warn!(target: "librdkafka", "{facility}: {message}")
+            tracing::warn!(target: "librdkafka", "{facility}: {message}");
         }
         Level::Notice | Level::Info => {
-            tracing::info!(target: "librdkafka", "{facility}: {message}")
+            tracing::info!(target: "librdkafka", "{facility}: {message}");
         }
         Level::Debug => tracing::debug!(target: "librdkafka", "{facility}: {message}"),
     }

@@ -303,7 +303,7 @@ impl Authenticator {
                 match read(&self.path) {
                     Ok(accounts) => loaded.accounts = Arc::new(accounts),
                     Err(error) => {
-                        tracing::error!(%error, "the file of users stays as it was read before")
+                        tracing::error!(%error, "the file of users stays as it was read before");
                     }
                 }
             }

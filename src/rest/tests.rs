@@ -106,7 +106,7 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: HerderComma
     };
     match command {
         HerderCommand::List { reply } => {
-            drop(reply.send(Ok(connectors.values().cloned().collect())))
+            drop(reply.send(Ok(connectors.values().cloned().collect())));
         }
         HerderCommand::Get { name, reply } => drop(reply.send(find(&name, connectors))),
         HerderCommand::Create {
@@ -137,7 +137,7 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: HerderComma
         HerderCommand::Topics { reply, .. } => drop(reply.send(Ok(Vec::new()))),
         HerderCommand::Info { reply } => drop(reply.send(Ok(WorkerInfo::default()))),
         HerderCommand::Health { reply } => {
-            drop(reply.send(Ok((WorkerHealth::Starting(None), Vec::new()))))
+            drop(reply.send(Ok((WorkerHealth::Starting(None), Vec::new()))));
         }
         HerderCommand::PutConfig {
             name,

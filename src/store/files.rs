@@ -138,7 +138,7 @@ pub(super) fn create_private(path: &Path, text: &str) -> io::Result<()> {
     // Unlike a renaming, a link never takes the place of a file that is there; some file systems have none.
     match std::fs::hard_link(&draft, path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => {
-            std::fs::rename(&draft, path)?
+            std::fs::rename(&draft, path)?;
         }
         linked => {
             std::fs::remove_file(&draft)?;

@@ -95,7 +95,7 @@ fn collect(
         let default = field.schema.default.as_ref().or(inherited);
         match field.schema.ty {
             SchemaType::Struct => {
-                collect(&field.schema, delimiter, &name, optional, default, list)?
+                collect(&field.schema, delimiter, &name, optional, default, list)?;
             }
             SchemaType::Map => {
                 return Err(Error::record(format!(

@@ -246,7 +246,7 @@ impl Worker {
     pub fn stand_still(&self) -> Vec<StalledTask> {
         let mut all = self.shared.still.all();
         all.iter_mut().for_each(|one| {
-            one.text = known::hide(&on_one_line(&one.text), str::to_owned).into_owned()
+            one.text = known::hide(&on_one_line(&one.text), str::to_owned).into_owned();
         });
         all
     }

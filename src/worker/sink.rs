@@ -606,7 +606,7 @@ impl SinkWriter {
                 .judge(error.kind(), ErrorStage::Put, 1, Duration::MAX)
             {
                 Verdict::Skip if self.policy.log && is_new => {
-                    tracing::warn!(%error, "record left out")
+                    tracing::warn!(%error, "record left out");
                 }
                 Verdict::Skip => {}
                 Verdict::Retry(_) | Verdict::Fail => {

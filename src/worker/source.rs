@@ -436,7 +436,7 @@ async fn take_news(
         DeliveryEvent::Topic(topic) => {
             running
                 .tell(TaskEvent::Topic(running.id().clone(), topic))
-                .await
+                .await;
         }
         DeliveryEvent::Committed(positions, records) => {
             tracing::debug!(connector = %running.id().connector, task = running.id().task, records, "committed");

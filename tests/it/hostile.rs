@@ -70,7 +70,7 @@ impl Place {
     pub async fn run(&self, sql: &str) {
         match self.protocol {
             Protocol::MySql => {
-                mariadb::run(&mut self.mariadb().connect(&self.name).await, sql).await
+                mariadb::run(&mut self.mariadb().connect(&self.name).await, sql).await;
             }
             Protocol::Postgres => {
                 drop(postgres::texts(&mut self.postgres().connect(&self.name).await, sql).await);

@@ -168,7 +168,7 @@ async fn a_stored_connector_that_asks_for_another_version_fails_with_the_one_tha
     let folder = lab().scratch().path().join(format!("{name}-versions"));
     std::fs::create_dir_all(&folder).unwrap();
     let asked = |range: &str| {
-        std::fs::write(folder.join("p.properties"), format!("version={range}\n")).unwrap()
+        std::fs::write(folder.join("p.properties"), format!("version={range}\n")).unwrap();
     };
     let worker = Rowferry::start(
         lab().scratch(),

@@ -319,7 +319,7 @@ async fn a_file_that_was_replaced_is_read_anew() {
     let batch = loop {
         match task.poll().await {
             Ok(batch) if batch.records.is_empty() => {
-                tokio::time::sleep(Duration::from_millis(20)).await
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Ok(batch) => break batch,
             Err(error) => assert_eq!(error.kind(), ErrorKind::Retry, "{error}"),

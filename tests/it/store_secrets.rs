@@ -386,7 +386,9 @@ async fn a_worker_whose_store_or_key_is_lost_does_not_start_with_an_empty_one() 
     std::fs::write(&log, &changes).unwrap();
     for damage in [None, Some("")] {
         std::fs::remove_file(&key).unwrap();
-        damage.map(|text| std::fs::write(&key, text).unwrap());
+        if let Some(text) = damage {
+            std::fs::write(&key, text).unwrap()
+        }
         let (error, code) = refused_start(&folder);
         let word = if damage.is_some() {
             "put a copy of it in its place"

@@ -275,7 +275,7 @@ fn assert_definition(definition: &Value) {
         assert!(
             values.iter().any(|value| definition[key] == *value),
             "{definition}"
-        )
+        );
     };
     one_of("type", &TYPES);
     one_of("importance", &["HIGH", "MEDIUM", "LOW"]);

@@ -211,7 +211,7 @@ impl Decimal {
         }
         match digits.split_at_checked(digits.len().saturating_sub(places)) {
             Some((whole, fraction)) if self.scale > 0 && !whole.is_empty() => {
-                out.extend([whole, ".", fraction])
+                out.extend([whole, ".", fraction]);
             }
             _ if self.scale > 0 => {
                 out.push_str("0.");

@@ -181,7 +181,7 @@ pub fn write_text(schema: Option<&Schema>, value: &Value, out: &mut String) -> R
             _ => out.push_str(itoa::Buffer::new().format(*n)),
         },
         Value::I64(n) if schema.is_some_and(|schema| schema.is_named(logical::TIMESTAMP)) => {
-            write_date(*n, out)
+            write_date(*n, out);
         }
         Value::I64(n) => out.push_str(itoa::Buffer::new().format(*n)),
         Value::F32(n) => ascii(out, &|bytes| write_f32(*n, bytes)),

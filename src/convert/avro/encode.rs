@@ -60,7 +60,7 @@ fn write_value(node: &AvroNode, value: &Value, out: &mut Vec<u8>) -> Result<()> 
         (AvroNodeKind::Text, Value::Text(text)) => bytes(text.as_bytes(), out),
         (AvroNodeKind::Bytes, Value::Bytes(data)) => bytes(data, out),
         (AvroNodeKind::Fixed(size), Value::Bytes(data)) if data.len() == *size => {
-            out.extend_from_slice(data)
+            out.extend_from_slice(data);
         }
         (AvroNodeKind::Fixed(size), Value::Bytes(data)) => {
             return Err(disagree(format!(

@@ -34,7 +34,7 @@ fn write_inner(schema: Option<&Schema>, value: &Value, strict: bool, out: &mut V
         Value::I32(n) if name == Some(logical::TIME) => temporal(i64::from(*n), None, out),
         Value::I32(n) => integer(*n, out),
         Value::I64(n) if name == Some(logical::TIMESTAMP) => {
-            temporal(*n, strict.then_some(HeaderTextForm::Timestamp), out)
+            temporal(*n, strict.then_some(HeaderTextForm::Timestamp), out);
         }
         Value::I64(n) => integer(*n, out),
         Value::F32(n) => java::write_f32(*n, out),
@@ -44,7 +44,7 @@ fn write_inner(schema: Option<&Schema>, value: &Value, strict: bool, out: &mut V
         Value::Bytes(bytes) => quoted(&STANDARD.encode(bytes), out),
         Value::Array(items) => {
             list((b'[', b']'), items, out, |item, out| {
-                write_inner(values, item, strict, out)
+                write_inner(values, item, strict, out);
             });
         }
         Value::Map(entries) => list((b'{', b'}'), entries, out, |(key, value), out| {

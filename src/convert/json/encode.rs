@@ -49,10 +49,10 @@ fn write_value(
         (JsonNodeKind::I32 | JsonNodeKind::Date, Value::I32(n)) => write_integer(*n, out),
         (JsonNodeKind::I64 | JsonNodeKind::Timestamp, Value::I64(n)) => write_integer(*n, out),
         (JsonNodeKind::F32, Value::F32(n)) => {
-            quote_unless(n.is_finite(), out, |out| java::write_f32(*n, out))
+            quote_unless(n.is_finite(), out, |out| java::write_f32(*n, out));
         }
         (JsonNodeKind::F64, Value::F64(n)) => {
-            quote_unless(n.is_finite(), out, |out| java::write_f64(*n, out))
+            quote_unless(n.is_finite(), out, |out| java::write_f64(*n, out));
         }
         (JsonNodeKind::Text, Value::Text(text)) => write_text(text, out),
         (JsonNodeKind::Bytes, Value::Bytes(bytes)) => write_base64(bytes, out),

@@ -384,7 +384,7 @@ type Parameters = Box<[(Arc<str>, Arc<str>)]>;
 fn read_parameters(json: &str, options: &JsonOptions) -> Result<Parameters> {
     let mut given = Vec::new();
     each_member(json, options, |name, value| {
-        given.push((Arc::<str>::from(name), value))
+        given.push((Arc::<str>::from(name), value));
     })?;
     let text = |(name, json): (Arc<str>, &str)| {
         let text = text_in(json, options)?;

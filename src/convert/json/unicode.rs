@@ -64,7 +64,7 @@ fn loose_utf8(mut bytes: &[u8]) -> Option<String> {
         match u16::try_from(code) {
             // In an overlong form it stands for itself, never for JSON's own punctuation.
             Ok(unit @ 0..0x80) if length > 0 => {
-                units.extend(format!("\\u{unit:04x}").encode_utf16())
+                units.extend(format!("\\u{unit:04x}").encode_utf16());
             }
             Ok(unit) => units.push(unit),
             Err(_) => units.extend_from_slice(char::from_u32(code)?.encode_utf16(&mut [0; 2])),

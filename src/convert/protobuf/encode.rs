@@ -166,7 +166,7 @@ fn single(kind: &ProtobufKind, value: &Value, strict: bool, out: &mut Vec<u8>) -
         (ProtobufKind::Float, Value::F32(n)) => out.extend_from_slice(&n.to_le_bytes()),
         (ProtobufKind::Double, Value::F64(n)) => out.extend_from_slice(&n.to_le_bytes()),
         (ProtobufKind::Double, Value::F32(n)) => {
-            out.extend_from_slice(&f64::from(*n).to_le_bytes())
+            out.extend_from_slice(&f64::from(*n).to_le_bytes());
         }
         (ProtobufKind::Bool, Value::Bool(b)) => out.push(u8::from(*b)),
         (ProtobufKind::Text, Value::Text(text)) => bytes(text.as_bytes(), out),

@@ -268,7 +268,7 @@ pub fn step(state: &mut HerderState, event: HerderEvent, now: Millis) -> Vec<Act
         } => verbs::replace(state, &name, config, direction, now, out),
         HerderEvent::Delete { name } => verbs::delete(state, &name, out),
         HerderEvent::SetTarget { name, target } => {
-            verbs::set_target(state, &name, target, now, out)
+            verbs::set_target(state, &name, target, now, out);
         }
         HerderEvent::Restart {
             name,
@@ -279,7 +279,7 @@ pub fn step(state: &mut HerderState, event: HerderEvent, now: Millis) -> Vec<Act
             verbs::restart(state, &name, (include_tasks, only_failed), ticket, now, out);
         }
         HerderEvent::RestartTask { name, task, ticket } => {
-            verbs::restart_task(state, &name, task, ticket, now, out)
+            verbs::restart_task(state, &name, task, ticket, now, out);
         }
         HerderEvent::ResetTopics { name } => {
             if let Some(connector) = state.connectors.get_mut(&name) {
@@ -292,7 +292,7 @@ pub fn step(state: &mut HerderState, event: HerderEvent, now: Millis) -> Vec<Act
             tasks::reconcile(state, &name, out);
         }
         HerderEvent::Planned { name, plan, result } => {
-            plan::planned(state, &name, plan, result, now, out)
+            plan::planned(state, &name, plan, result, now, out);
         }
         HerderEvent::TaskRunning(id) => tasks::opened(state, &id, RunState::Running, now, out),
         HerderEvent::TaskPaused(id) => tasks::opened(state, &id, RunState::Paused, now, out),

@@ -682,7 +682,7 @@ fn verify(world: &World) {
             ),
             TargetState::Paused => assert!(failed || state == RunState::Paused, "{name} {state:?}"),
             TargetState::Started => {
-                assert!(failed || state == RunState::Running, "{name} {state:?}")
+                assert!(failed || state == RunState::Running, "{name} {state:?}");
             }
         }
     }

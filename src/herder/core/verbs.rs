@@ -179,7 +179,7 @@ fn resume(
     match before {
         TargetState::Paused if failed => {}
         TargetState::Paused if !connector.tasks.is_empty() => {
-            set_status(state, name, RunState::Running, None, out)
+            set_status(state, name, RunState::Running, None, out);
         }
         _ => set_status(state, name, RunState::Unassigned, None, out),
     }

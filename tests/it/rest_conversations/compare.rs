@@ -118,7 +118,7 @@ fn shape(want: &Value, got: &Value, status: u16, at: &mut Vec<At>, lines: &mut V
                 match got.get(key) {
                     None => differ(at, want, None, lines),
                     Some(got) if key == "error_code" && *got != status => {
-                        differ(at, &status.into(), Some(got), lines)
+                        differ(at, &status.into(), Some(got), lines);
                     }
                     Some(_) if key == "error_code" => {}
                     Some(got) => shape(want, got, status, at, lines),

@@ -232,7 +232,7 @@ fn keep(body: &mut Value, rules: &Value) {
         match body {
             Value::Object(members) => members.retain(|key, _| wanted("keep", key)),
             Value::Array(items) => {
-                items.retain(|item| item.as_str().is_some_and(|name| wanted("keep", name)))
+                items.retain(|item| item.as_str().is_some_and(|name| wanted("keep", name)));
             }
             _ => {}
         }

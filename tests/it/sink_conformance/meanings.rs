@@ -799,7 +799,7 @@ async fn ud47_a_statements_parameters_are_what_their_columns_hold() {
                 .await;
             match (want, outcome) {
                 (Some(want), Ok(())) => {
-                    assert!(seen[0].starts_with(want), "{server} {sql} {ty}: {seen:?}")
+                    assert!(seen[0].starts_with(want), "{server} {sql} {ty}: {seen:?}");
                 }
                 (None, Err(error)) => {
                     assert!(

@@ -647,7 +647,7 @@ async fn a_statement_is_read_again_once_its_table_has_changed() {
                     assert!(
                         !tolerate && error.kind() == connector_api::ErrorKind::Record,
                         "{server}: {error}"
-                    )
+                    );
                 }
             }
             task.close().await;

@@ -30,7 +30,7 @@ impl Case<'_> {
         match name {
             "sleep_s" => {
                 tokio::time::sleep(Duration::from_secs_f64(argument.as_f64().expect("seconds")))
-                    .await
+                    .await;
             }
             "sql" => {
                 for statement in list(argument) {
@@ -135,11 +135,11 @@ impl Case<'_> {
         match name {
             "pause" => {
                 self.wait_for(|s| s.connector == "PAUSED" && s.tasks_are(&["PAUSED", "FAILED"]))
-                    .await
+                    .await;
             }
             "stop" => {
                 self.wait_for(|s| s.connector == "STOPPED" && s.tasks.is_empty())
-                    .await
+                    .await;
             }
             "resume" => {
                 let done = |s: &super::play::Status| !s.tasks.is_empty() && s.tasks_are(&ended);

@@ -212,10 +212,10 @@ async fn tables_and_queries_read_in_bulk_see_the_changes() {
                     let schema = record.value.schema.as_ref().unwrap();
                     match change.want {
                         Want::Field(name, value) => {
-                            assert_eq!(shown(member(record, name)), value, "{about}")
+                            assert_eq!(shown(member(record, name)), value, "{about}");
                         }
                         Want::NoField(name) => {
-                            assert_eq!(schema.field_index(name), None, "{about}")
+                            assert_eq!(schema.field_index(name), None, "{about}");
                         }
                     }
                     break;

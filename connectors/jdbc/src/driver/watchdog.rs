@@ -253,9 +253,9 @@ impl SilentCall {
 
     fn is_over(&self, pulse: &Heartbeat) {
         if self.told {
-            pulse.tell(None)
+            pulse.tell(None);
         } else {
-            pulse.beat()
+            pulse.beat();
         }
     }
 }

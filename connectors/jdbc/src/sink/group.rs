@@ -97,7 +97,7 @@ pub fn in_order(ops: &[RowOperation]) -> Vec<RowGroup> {
     for op in ops {
         match out.last_mut() {
             Some(rows) if (rows.shape, rows.delete) == (op.shape, op.delete) => {
-                rows.records.push(op.record)
+                rows.records.push(op.record);
             }
             _ => out.push(RowGroup::of(op)),
         }
@@ -304,7 +304,7 @@ mod tests {
             return;
         }
         let fill = |row: &mut [Option<usize>; 3]| {
-            SHAPES[shape].iter().for_each(|&c| row[c] = Some(record))
+            SHAPES[shape].iter().for_each(|&c| row[c] = Some(record));
         };
         match (mode, table.get_mut(&key)) {
             (InsertMode::Upsert | InsertMode::Update, Some(row)) => fill(row),

@@ -159,7 +159,7 @@ impl BatchWriter<'_> {
             keys.push(|out| {
                 params
                     .iter()
-                    .for_each(|p| key_bytes(p, identity == KeyIdentity::Exact, out))
+                    .for_each(|p| key_bytes(p, identity == KeyIdentity::Exact, out));
             });
         }
         let covers = |a: usize, b: usize| table.plans[a].covers(&table.plans[b]);

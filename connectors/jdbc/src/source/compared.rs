@@ -101,14 +101,15 @@ impl<'a> ModeColumns<'a> {
 
     fn check_nulls(&self, config: &SourceConfig, shown: &str) -> Result<()> {
         let nullable = |c: &ColumnMeta| c.nullable && c.key_position.is_none();
-        if let Some(id) = self.id {
-            if config.validate_non_null && nullable(id) {
-                return Err(Error::config(format!(
-                    "Cannot make incremental queries using incrementing column {} on {shown} because this column is \
+        if let Some(id) = self.id
+            && config.validate_non_null
+            && nullable(id)
+        {
+            return Err(Error::config(format!(
+                "Cannot make incremental queries using incrementing column {} on {shown} because this column is \
                      nullable.",
-                    id.name
-                )));
-            }
+                id.name
+            )));
         }
         let all_nullable = config.validate_non_null && self.stamps.iter().all(|c| nullable(c));
         if config.mode.has_stamp() && (all_nullable || self.stamps.is_empty()) {

@@ -142,9 +142,9 @@ pub async fn modes(
     let refused = is_refused(config, found.len(), looked_at);
     for TypeMismatch { key, text } in found {
         if refused {
-            report.error(key, text)
+            report.error(key, text);
         } else {
-            report.warn(key, text)
+            report.warn(key, text);
         }
     }
     Ok(())
@@ -233,9 +233,9 @@ pub async fn deletions(
     let refused = is_refused(config, tables.len(), looked_at);
     for (_, key, text) in found {
         if refused {
-            report.error(key, text)
+            report.error(key, text);
         } else {
-            report.warn(key, text)
+            report.warn(key, text);
         }
     }
     Ok(())
@@ -270,9 +270,9 @@ pub async fn privileges(
         let refused = is_refused(config, missing.len(), needs.len());
         for text in missing {
             if refused {
-                report.error("connection.user", text)
+                report.error("connection.user", text);
             } else {
-                report.warn("connection.user", text)
+                report.warn("connection.user", text);
             }
         }
     }

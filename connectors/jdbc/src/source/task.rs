@@ -559,7 +559,7 @@ impl SourceTask for JdbcSourceTask {
             };
             match news {
                 Some(SchedulerEvent::Sent(table, ReaderOutput::Rows(chunk))) => {
-                    self.buffer = Some((table, PendingRows::new(chunk)))
+                    self.buffer = Some((table, PendingRows::new(chunk)));
                 }
                 Some(SchedulerEvent::Sent(table, ReaderOutput::Gone(gone))) => {
                     return Ok(self.tables[table].tombstones(gone));

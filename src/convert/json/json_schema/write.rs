@@ -60,7 +60,7 @@ fn required(schema: &Schema, settings: &JsonSchemaSettings) -> Result<Map<String
     match schema.ty {
         SchemaType::Array => set("items", inner(&schema.values)?),
         SchemaType::Map if has_text_keys(schema) => {
-            set("additionalProperties", inner(&schema.values)?)
+            set("additionalProperties", inner(&schema.values)?);
         }
         SchemaType::Map => {
             let pair = json!({"key": inner(&schema.keys)?, "value": inner(&schema.values)?});

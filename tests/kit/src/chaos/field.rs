@@ -259,7 +259,7 @@ impl Field {
             Err(sqlx::Error::Database(error))
                 if matches!(error.code().as_deref(), Some("42S02" | "42P01")) => {}
             outcome => {
-                outcome.unwrap_or_else(|error| panic!("{error} in a query of {topic} on {place}"))
+                outcome.unwrap_or_else(|error| panic!("{error} in a query of {topic} on {place}"));
             }
         }
     }

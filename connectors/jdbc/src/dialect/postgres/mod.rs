@@ -59,7 +59,7 @@ impl Dialect for PostgresDialect {
     fn typed_placeholder(&self, number: usize, sql_type: &str, out: &mut String) {
         match sql_type {
             "" | "int2" | "int4" | "int8" | "text" | "varchar" | "bpchar" => {
-                self.placeholder(number, out)
+                self.placeholder(number, out);
             }
             _ => {
                 out.push_str("CAST(");

@@ -70,7 +70,7 @@ impl NameFormat {
                 FormatPiece::Text(text) => out.push_str(text),
                 FormatPiece::Topic => out.push_str(&topic.shown),
                 FormatPiece::Suffix => {
-                    out.push_str(topic.whole.rsplit('.').next().unwrap_or(topic.whole))
+                    out.push_str(topic.whole.rsplit('.').next().unwrap_or(topic.whole));
                 }
                 FormatPiece::Source(field) => {
                     let Some(value) = value else {

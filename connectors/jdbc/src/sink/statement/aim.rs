@@ -104,7 +104,7 @@ fn compared(tokens: &[SqlToken], out: &mut [Option<ParameterTarget>]) {
     for (at, token) in tokens.iter().enumerate() {
         match token {
             SqlToken::Mark('(') => {
-                within.push(word(at + 1, &["SELECT", "WITH"]) || within.last() == Some(&true))
+                within.push(word(at + 1, &["SELECT", "WITH"]) || within.last() == Some(&true));
             }
             SqlToken::Mark(')') => drop(within.pop()),
             SqlToken::Param(n) if within.last() != Some(&true) => {

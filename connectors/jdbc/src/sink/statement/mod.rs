@@ -378,7 +378,7 @@ pub async fn check(
     {
         match ask(session, writing, template).await {
             Err(error) if error.kind() != ErrorKind::Retry => {
-                out.push((key, error.context(named(template))))
+                out.push((key, error.context(named(template))));
             }
             _ => {}
         }

@@ -173,7 +173,7 @@ impl JdbcSinkTask {
                 Err(failure)
                     if failure.error.kind() == ErrorKind::Record && care == CulpritSearch::None =>
                 {
-                    care = CulpritSearch::Rows
+                    care = CulpritSearch::Rows;
                 }
                 Err(failure) => {
                     let lost = self.link.as_ref().is_none_or(|link| link.session.is_lost());

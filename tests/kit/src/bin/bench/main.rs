@@ -100,7 +100,7 @@ fn options() -> Options {
                 options.rows = args
                     .next()
                     .and_then(|rows| rows.parse().ok())
-                    .unwrap_or_else(|| usage())
+                    .unwrap_or_else(|| usage());
             }
             _ => usage(),
         }
