@@ -1,6 +1,6 @@
 //! Who runs what. [`Herder`] is the handle that REST calls: one async fn per verb, each a command to the one loop.
 //!
-//! The handle knows no HTTP; what it refuses comes back as a [`Refusal`], whose texts `rest/error.rs` holds.
+//! The handle knows no HTTP; what it refuses comes back as a [`HerderRefusal`], whose texts `rest/error.rs` holds.
 
 mod answer;
 pub mod bounds;
@@ -370,7 +370,7 @@ impl Herder {
         .await
     }
 
-    /// The same for a connector whose config is still `expected`; else [`Refusal::ConfigChanged`].
+    /// The same for a connector whose config is still `expected`; else [`HerderRefusal::ConfigChanged`].
     pub async fn replace_config(
         &self,
         name: &str,

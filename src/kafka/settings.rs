@@ -1,7 +1,7 @@
 //! Client settings: the Java client's names, as workers and connectors carry them, become librdkafka's. Pure.
 //!
 //! Order, the later wins: defaults here, the worker's top-level keys, its `producer.` / `consumer.` / `admin.` keys, the
-//! connector's overrides, what the caller needs for correctness ([`Settings::set`]).
+//! connector's overrides, what the caller needs for correctness ([`ClientSettings::set`]).
 
 use std::collections::BTreeMap;
 

@@ -48,7 +48,7 @@ impl ServerTls {
         })
     }
 
-    /// Reads the files again; connections that are there go on. Errors: as [`Tls::open`], and the old certificate
+    /// Reads the files again; connections that are there go on. Errors: as [`ServerTls::open`], and the old certificate
     /// stays.
     pub fn reload(&self) -> Result<()> {
         let fresh = self.files.read()?;

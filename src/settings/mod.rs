@@ -1,7 +1,7 @@
 //! Worker settings: Kafka Connect's key names, so that a `connect-distributed.properties` works as it is.
 //!
 //! Order: defaults < file < `CONNECT_*` environment < flags. Everything else in the worker takes what it needs from
-//! [`Settings`]; nothing else reads the environment or settings files.
+//! [`WorkerSettings`]; nothing else reads the environment or settings files.
 
 pub mod file;
 mod keys;

@@ -2,7 +2,7 @@
 //!
 //! One transaction per [`Store::apply`]: what it returned `Ok` for survives a power loss, and what it returned an error for is
 //! not there, or is said to be in doubt. The store decides nothing and knows no REST and no worker. `statement` says in SQL what
-//! each [`Write`] does, `session` is a connection, `access` makes transactions of it, `ledger` knows which was the last;
+//! each [`StoreChange`] does, `session` is a connection, `access` makes transactions of it, `ledger` knows which was the last;
 //! `cipher`, `key` and `seal` keep configs encrypted, `files` keeps them from other users, `history` says what is forgotten.
 
 mod access;

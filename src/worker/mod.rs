@@ -252,7 +252,7 @@ impl Worker {
     }
 
     /// A connector's config with its references resolved, which the calls below take, and what takes its secrets out of
-    /// their errors. Errors: as [`Providers::resolve`].
+    /// their errors. Errors: as [`ConfigProviders::resolve`].
     pub async fn resolved(&self, config: &Config) -> Result<(Config, Redactor), Error> {
         self.shared.resolved(config).await
     }
@@ -360,7 +360,7 @@ impl Worker {
         .await
     }
 
-    /// A sink connector's config with what [`connector_api::Sink::open`] adds about the cluster.
+    /// A sink connector's config with what [`connector_api::SinkConnector::open`] adds about the cluster.
     pub async fn sink_config(&self, connector: &str, config: &Config) -> Result<Config, Error> {
         self.shared.sink_config(config, connector).await
     }

@@ -29,7 +29,7 @@ pub enum ErrorKind {
     Fatal,
 }
 
-/// An error with its [`Kind`].
+/// An error with its [`ErrorKind`].
 ///
 /// The message says what, where and how to mend it. It never holds row values or secrets: texts of drivers that may
 /// hold them belong into `source`, which goes to the log at debug level only.
@@ -54,32 +54,32 @@ impl Error {
         }
     }
 
-    /// A transient error, see [`Kind::Retry`].
+    /// A transient error, see [`ErrorKind::Retry`].
     pub fn retry(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Retry, message)
     }
 
-    /// An error of one record, see [`Kind::Record`].
+    /// An error of one record, see [`ErrorKind::Record`].
     pub fn record(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Record, message)
     }
 
-    /// An error that only a change of configuration mends, see [`Kind::Config`].
+    /// An error that only a change of configuration mends, see [`ErrorKind::Config`].
     pub fn config(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Config, message)
     }
 
-    /// Missing credentials or privileges, see [`Kind::Denied`].
+    /// Missing credentials or privileges, see [`ErrorKind::Denied`].
     pub fn denied(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Denied, message)
     }
 
-    /// Another owner took over, see [`Kind::Fenced`].
+    /// Another owner took over, see [`ErrorKind::Fenced`].
     pub fn fenced(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Fenced, message)
     }
 
-    /// A bug or a broken invariant, see [`Kind::Fatal`].
+    /// A bug or a broken invariant, see [`ErrorKind::Fatal`].
     pub fn fatal(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Fatal, message)
     }

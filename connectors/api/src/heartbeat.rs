@@ -34,7 +34,7 @@ impl Heartbeat {
             .unwrap_or_default()
     }
 
-    /// Makes it the [current](Pulse::current) one wherever that future runs.
+    /// Makes it the [current](Heartbeat::current) one wherever that future runs.
     pub fn within<F: Future>(&self, future: F) -> HeartbeatScope<F> {
         HeartbeatScope {
             pulse: self.clone(),

@@ -1,12 +1,12 @@
 //! What a Rowferry connector is written against: schemas, values, records, configuration keys, task traits, errors.
 //!
-//! This crate knows no runtime: no tokio, Kafka, SQL or HTTP. A connector implements [`Source`] or [`Sink`]; the
+//! This crate knows no runtime: no tokio, Kafka, SQL or HTTP. A connector implements [`SourceConnector`] or [`SinkConnector`]; the
 //! runtime plans its tasks, opens them, polls or feeds them, and alone decides about offsets, retries and dead letters.
 //!
 //! How to write a connector:
 //! 1. declare its keys as one `const KEYS: &[Key]` table and read them with [`Config::read`];
-//! 2. implement [`Plugin`] (class name, keys, pure checks) and [`Source`] or [`Sink`];
-//! 3. implement the task: [`SourceTask::poll`] returns a [`Batch`], [`SinkTask::put`] writes a slice of records;
+//! 2. implement [`Plugin`] (class name, keys, pure checks) and [`SourceConnector`] or [`SinkConnector`];
+//! 3. implement the task: [`SourceTask::poll`] returns a [`SourceBatch`], [`SinkTask::put`] writes a slice of records;
 //! 4. name it in the runtime's registry;
 //! 5. test it with the contract tests of `suite` (cargo feature `suite`).
 //!

@@ -42,12 +42,12 @@ pub trait SinkConnector: Plugin {
         Ok(false)
     }
 
-    /// Forgets all offsets that the sink itself keeps. Returns what [`Sink::alter_offsets`] does.
+    /// Forgets all offsets that the sink itself keeps. Returns what [`SinkConnector::alter_offsets`] does.
     async fn reset_offsets(&self, _config: &Config) -> Result<bool> {
         Ok(false)
     }
 
-    /// Checks that need I/O, see [`Source::probe`](crate::Source::probe).
+    /// Checks that need I/O, see [`SourceConnector::probe`](crate::SourceConnector::probe).
     async fn probe(&self, _config: &Config, _report: &mut ConfigReport) {}
 }
 

@@ -139,7 +139,7 @@ pub trait SourceConnector: Plugin {
         self.plan(config, max_tasks).await
     }
 
-    /// Opens one task. `task` is one of the configs of [`Source::plan`]; `stored` tells where to go on.
+    /// Opens one task. `task` is one of the configs of [`SourceConnector::plan`]; `stored` tells where to go on.
     async fn open(&self, task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>>;
 
     /// Checks positions that somebody sets by hand while nothing runs; none where all are forgotten. Partitions that are

@@ -1,7 +1,7 @@
 //! What converters with a schema registry have in common: the wire format (a zero byte, the schema's id in four bytes,
 //! the payload), subjects, and caches both ways, so that the registry is asked once for each schema.
 //!
-//! Pure: the registry itself is behind [`Schemas`]; a [`Format`] knows schemas and payloads of its kind.
+//! Pure: the registry itself is behind [`SchemaLookup`]; a [`SchemaFormat`] knows schemas and payloads of its kind.
 
 pub mod keys;
 mod subject;

@@ -176,7 +176,7 @@ pub enum HerderEvent {
 pub enum Action {
     /// Keep this; losing it costs no more than a stale status.
     Write(StoreChange),
-    /// Ask the connector for its tasks; [`Event::Planned`] brings the answer.
+    /// Ask the connector for its tasks; [`HerderEvent::Planned`] brings the answer.
     Plan {
         name: Arc<str>,
         plan: u64,
@@ -191,7 +191,7 @@ pub enum Action {
         task_config: Config,
         paused: bool,
     },
-    /// Stop tasks; [`Event::Gone`] tells when they are.
+    /// Stop tasks; [`HerderEvent::Gone`] tells when they are.
     Stop(Vec<TaskId>),
     /// Pause or resume a task.
     SetPaused(TaskId, bool),
@@ -215,7 +215,7 @@ impl HerderState {
         }
     }
 
-    /// When [`Event::Tick`] is due, if ever.
+    /// When [`HerderEvent::Tick`] is due, if ever.
     pub fn next_due(&self) -> Option<Millis> {
         if self.closing {
             return None;

@@ -66,7 +66,7 @@ impl VersionReq {
 }
 
 /// Whether a plug-in has the version that is asked for; `None` asks for none.
-/// Errors: as [`Wanted::read`] and [`Wanted::met_by`].
+/// Errors: as [`VersionReq::read`] and [`VersionReq::met_by`].
 pub fn check(plugin: &dyn Plugin, asked: Option<&str>) -> Result<(), String> {
     match asked.map(VersionReq::read).transpose()?.flatten() {
         Some(wanted) => wanted.met_by(plugin),

@@ -18,7 +18,7 @@ pub fn keys_asked(work: impl FnOnce()) -> BTreeSet<String> {
 }
 
 /// How the keys that were asked for differ from those that a table declares; the same: nothing. A key that is declared
-/// to be [without effect](Key::without_effect) may not be asked for.
+/// to be [without effect](ConfigKey::without_effect) may not be asked for.
 pub fn unlike(declared: &[ConfigKey], asked: &BTreeSet<String>) -> Vec<String> {
     let wrong = |key: &ConfigKey| match (asked.contains(key.name), key.idle) {
         (true, true) => Some(format!(

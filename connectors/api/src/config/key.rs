@@ -139,7 +139,7 @@ pub struct ConfigKey {
     pub aliases: &'static [&'static str],
     /// Keys whose visibility or recommended values depend on it.
     pub dependents: &'static [&'static str],
-    /// Values that a form offers; a [`Report`](super::Report) may name others.
+    /// Values that a form offers; a [`ConfigReport`](super::ConfigReport) may name others.
     pub recommended: &'static [&'static str],
     /// Its place in its form group; `None` counts the keys of its group in this table, from 1.
     pub order: Option<i32>,

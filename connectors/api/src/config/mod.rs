@@ -95,7 +95,7 @@ impl Config {
             .collect()
     }
 
-    /// Reads a typed value through a [`Reader`] over `keys`. All errors at once: `Err` holds every problem found.
+    /// Reads a typed value through a [`ConfigReader`] over `keys`. All errors at once: `Err` holds every problem found.
     pub fn read<T>(
         &self,
         keys: &'static [ConfigKey],

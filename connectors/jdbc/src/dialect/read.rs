@@ -108,7 +108,7 @@ pub enum ValueDecoding {
     YearDate(Calendar, bool),
     /// Logical Time of that zone.
     Time(JdbcTimeZone),
-    /// A date-time, see [`Stamp`].
+    /// A date-time, see [`TimestampDecoding`].
     Stamp(Box<TimestampDecoding>),
 }
 

@@ -34,7 +34,7 @@ pub struct ColumnSpec<'a> {
 pub struct StatementColumn<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What [`Writing::cast`] says of it.
+    /// What [`WriteDialect::cast`] says of it.
     pub cast: &'a str,
     /// See [`ColumnMeta::always_numbered`].
     pub always_numbered: bool,
@@ -151,7 +151,7 @@ pub trait WriteDialect: Send + Sync {
         None
     }
 
-    /// A type that holds values of that length (as its [`Room`] counts), too.
+    /// A type that holds values of that length (as its [`ColumnCapacity`] counts), too.
     fn longer(&self, _column: &ColumnMeta, _length: u64) -> Option<String> {
         None
     }
@@ -166,7 +166,7 @@ pub trait WriteDialect: Send + Sync {
         false
     }
 
-    /// A query whose second column is the table's definition, where [`Writing::change_columns`] needs it.
+    /// A query whose second column is the table's definition, where [`WriteDialect::change_columns`] needs it.
     fn shown_by(&self, _table: &str) -> Option<String> {
         None
     }
@@ -317,7 +317,7 @@ pub trait WriteDialect: Send + Sync {
         out
     }
 
-    /// `CREATE TABLE`; the primary key follows the order of columns. Errors: see [`Writing::column`].
+    /// `CREATE TABLE`; the primary key follows the order of columns. Errors: see [`WriteDialect::column`].
     fn create_table(&self, table: &TableId, columns: &[ColumnSpec<'_>]) -> Result<String, String> {
         let mut lines = columns
             .iter()
@@ -408,13 +408,13 @@ pub trait WriteDialect: Send + Sync {
         out
     }
 
-    /// Whether [`Writing::update_many`] can change or find rows by a column of that kind.
+    /// Whether [`WriteDialect::update_many`] can change or find rows by a column of that kind.
     fn updates_many(&self, _column: &ColumnMeta) -> bool {
         false
     }
 
     /// Changes the rows of `rows` keys in one statement; no two keys may be those of one row. Parameters are bound as for
-    /// an insert: row by row, all columns. Only where [`Writing::updates_many`] says so of every column.
+    /// an insert: row by row, all columns. Only where [`WriteDialect::updates_many`] says so of every column.
     fn update_many(&self, table: &TableId, columns: StatementColumns<'_>, _rows: usize) -> String {
         self.update(table, columns)
     }

@@ -1,4 +1,4 @@
-//! Connection URLs: JDBC's and the databases' own, into one [`Target`].
+//! Connection URLs: JDBC's and the databases' own, into one [`ConnectionTarget`].
 //!
 //! Pure text. It knows which parameters are dangerous, not what a driver does with the others.
 
@@ -202,7 +202,7 @@ impl ConnectionTarget {
         params::first_statements(self.scheme, |name| self.param(name).map(str::to_owned))
     }
 
-    /// The settings that PostgreSQL's sessions begin with. Errors: as [`Target::first_statements`].
+    /// The settings that PostgreSQL's sessions begin with. Errors: as [`ConnectionTarget::first_statements`].
     pub fn options(&self) -> Result<Vec<(String, String)>> {
         if self.scheme != UrlScheme::Postgres {
             return Ok(Vec::new());
