@@ -6,7 +6,6 @@ use connector_api::{Config, ConfigKey, ConfigReport};
 
 use crate::keys;
 use crate::registry::{ConnectorPlugin, PluginKind, Registry};
-use crate::worker;
 
 /// Connector keys that keep something from being read or written: a spelling near one of them is no slip to pass over.
 const KEEPING_BACK: &[&str] = &[
@@ -42,7 +41,7 @@ const ELSEWHERE: &[&str] = &[
 const MOST_LOOKED_AT: usize = 1_000;
 
 /// Keys that the runtime reads without declaring them.
-const OF_THE_RUNTIME: &[&str] = &[worker::PROGRESS_TIMEOUT, "tasks.max.enforce"];
+const OF_THE_RUNTIME: &[&str] = &[keys::PROGRESS_TIMEOUT, "tasks.max.enforce"];
 
 /// What is to be said of the settings of a config that nothing reads.
 pub fn unused(registry: &Registry, connector: &ConnectorPlugin, config: &Config) -> ConfigReport {

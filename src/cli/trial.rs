@@ -8,7 +8,7 @@ use connector_api::{Error, Result};
 use super::file;
 use crate::model::{RawConfig, TrialRecord, TryTransforms};
 use crate::registry::Registry;
-use crate::transform::trial;
+use crate::worker::trial;
 
 #[derive(Subcommand)]
 pub enum TransformsCommand {

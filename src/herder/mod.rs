@@ -21,76 +21,9 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use run::{HerderLoop, LoopParts};
 
+use crate::model::{RunState, RunStatus, TargetState};
 use crate::store::StoredVersion;
 use crate::worker::{StalledTask, WaitsFor};
-
-/// What the user wants a connector to be (Kafka's `TargetState`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TargetState {
-    /// Running.
-    Started,
-    /// Tasks exist but idle.
-    Paused,
-    /// No tasks exist.
-    Stopped,
-}
-
-impl TargetState {
-    /// Its name, such as `STARTED`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Started => "STARTED",
-            Self::Paused => "PAUSED",
-            Self::Stopped => "STOPPED",
-        }
-    }
-
-    /// The target state of that name.
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Started, Self::Paused, Self::Stopped]
-            .into_iter()
-            .find(|target| target.name() == name)
-    }
-}
-
-/// What a connector or task is (Kafka's `AbstractStatus.State`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are Kafka's own names")]
-pub enum RunState {
-    Unassigned,
-    Running,
-    Paused,
-    Stopped,
-    Failed,
-    Restarting,
-}
-
-impl RunState {
-    /// Its name in REST answers, such as `RUNNING`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unassigned => "UNASSIGNED",
-            Self::Running => "RUNNING",
-            Self::Paused => "PAUSED",
-            Self::Stopped => "STOPPED",
-            Self::Failed => "FAILED",
-            Self::Restarting => "RESTARTING",
-        }
-    }
-
-    /// The state of that name.
-    pub fn parse(name: &str) -> Option<Self> {
-        let all = [
-            Self::Unassigned,
-            Self::Running,
-            Self::Paused,
-            Self::Stopped,
-            Self::Failed,
-            Self::Restarting,
-        ];
-        all.into_iter().find(|state| state.name() == name)
-    }
-}
 
 /// Which way a connector moves data; unknown when its class is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,17 +43,6 @@ impl Direction {
             Self::Unknown => "unknown",
         }
     }
-}
-
-/// State of one part (connector or task) on its worker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunStatus {
-    /// State.
-    pub state: RunState,
-    /// `host:port` of the worker that runs it.
-    pub worker_id: Arc<str>,
-    /// Why it failed; what to do about it.
-    pub trace: Option<String>,
 }
 
 /// One task.

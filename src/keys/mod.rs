@@ -18,6 +18,9 @@ pub const ALIASES_MAX: usize = 256;
 /// Which version the connector must have.
 pub const CONNECTOR_VERSION: &str = "connector.plugin.version";
 
+/// How long a task may go without progress, of the worker and of a connector.
+pub const PROGRESS_TIMEOUT: &str = "task.progress.timeout.ms";
+
 const VERSION_DOC: &str = "The version that the plug-in must have: one, such as 0.1.0, or a range, such as [0.1,1.0). Absent, and `latest`: \
                            any. There is one version of each plug-in here; GET /connector-plugins?connectorsOnly=false tells it.";
 

@@ -7,6 +7,7 @@ mod history;
 mod offset;
 mod path;
 mod plugin;
+mod run_state;
 mod status;
 mod trial;
 mod worker;
@@ -20,6 +21,7 @@ pub use path::path_segment;
 pub use plugin::{
     ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, ConfigWarning, PluginInfo,
 };
+pub use run_state::{RunState, RunStatus, TargetState};
 pub use status::{
     ConnectorProgress, ConnectorStatus, Expanded, PartStatus, TableProgress, TaskProgress,
     TaskStatus,

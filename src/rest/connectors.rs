@@ -14,7 +14,8 @@ use super::error::{ApiError, ApiResult};
 use super::path::Path;
 use super::query::QueryParams;
 use super::{RestState, view};
-use crate::herder::{HerderRefusal, TargetState};
+use crate::herder::HerderRefusal;
+use crate::model::TargetState;
 use crate::model::{ConnectorInfo, ConnectorStatus, CreateConnector, Expanded, path_segment};
 
 pub(super) fn routes() -> OpenApiRouter<RestState> {

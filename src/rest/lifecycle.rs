@@ -13,8 +13,8 @@ use super::error::{ApiError, ApiResult};
 use super::path::Path;
 use super::query::{QueryParams, flag};
 use super::{RestState, view};
-use crate::herder::TargetState;
 use crate::model::ConnectorStatus;
+use crate::model::TargetState;
 
 pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new()

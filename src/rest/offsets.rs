@@ -14,8 +14,8 @@ use super::RestState;
 use super::body::{JsonBody, discard};
 use super::error::{ApiError, ApiResult, OffsetFault};
 use super::path::Path;
-use crate::herder::{Direction, HerderRefusal, OffsetChange, OffsetListing, TargetState};
-use crate::model::{ConnectorOffsets, Message, OffsetEntry};
+use crate::herder::{Direction, HerderRefusal, OffsetChange, OffsetListing};
+use crate::model::{ConnectorOffsets, Message, OffsetEntry, TargetState};
 
 pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new().routes(routes!(read, alter, reset))

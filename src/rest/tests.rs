@@ -14,9 +14,10 @@ use super::{ConnectorLocks, LogLevels, MainRuntime, RestState, router};
 use crate::herder::validate::fixture;
 use crate::herder::validate::{Validator, WorkerFacts};
 use crate::herder::{
-    ConnectorView, Direction, Herder, HerderCommand, HerderRefusal, OffsetListing, RunState,
-    RunStatus, TargetState, TaskView, WorkerHealth, WorkerInfo,
+    ConnectorView, Direction, Herder, HerderCommand, HerderRefusal, OffsetListing, TaskView,
+    WorkerHealth, WorkerInfo,
 };
+use crate::model::{RunState, RunStatus, TargetState};
 use crate::registry::Registry;
 use crate::settings::TopicTracking;
 

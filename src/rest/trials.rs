@@ -10,7 +10,7 @@ use super::RestState;
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
 use crate::model::{TriedConverter, TriedRecord, TryConverter, TryTransforms};
-use crate::transform::trial;
+use crate::worker::trial;
 
 pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new()

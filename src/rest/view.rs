@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use connector_api::Config;
 
-use crate::herder::{ConnectorView, Direction, RunState, RunStatus, TaskView};
+use crate::herder::{ConnectorView, Direction, TaskView};
 use crate::model::{
     ConnectorInfo, ConnectorProgress, ConnectorStatus, PartStatus, TableProgress, TaskInfo,
     TaskName, TaskProgress, TaskStatus,
 };
+use crate::model::{RunState, RunStatus};
 use crate::registry::Registry;
 
 pub(super) fn pairs(config: &Config) -> BTreeMap<String, String> {
@@ -143,7 +144,8 @@ mod tests {
     use connector_api::Config;
 
     use super::{ConnectorView, Registry, RunState, RunStatus, TaskView};
-    use crate::herder::{Direction, TargetState};
+    use crate::herder::Direction;
+    use crate::model::TargetState;
 
     #[test]
     fn an_unassigned_task_of_a_failed_connector_says_what_it_waits_for() {

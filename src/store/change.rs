@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use connector_api::Config;
 
-use crate::herder::{RunStatus, TargetState};
+use crate::model::{RunStatus, TargetState};
 
 /// Where the store is and how it is kept.
 #[derive(Clone, Debug)]

@@ -27,7 +27,7 @@ pub use change::{HistoryLimits, StoreChange, StoreOptions, StoredConnector, Stor
 pub use failure::{StoreFailure, StoreTrouble};
 pub use files::KEY_FILE;
 
-use crate::herder::{RunState, RunStatus, TargetState};
+use crate::model::{RunState, RunStatus, TargetState};
 use access::StoreAccess;
 use cipher::{SealedTable, StoreCipher};
 use history::HistoryEntry;

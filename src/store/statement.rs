@@ -8,7 +8,7 @@ use connector_api::Config;
 use super::change::{HistoryLimits, StoreChange};
 use super::cipher::{SealedTable, StoreCipher};
 use super::failure::StoreFailure;
-use crate::herder::RunStatus;
+use crate::model::RunStatus;
 
 /// An argument or a column.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,12 +1,11 @@
 //! Transforms and predicates of Kafka Connect, under its class names, keys and texts; records pass by value.
 //!
-//! Pure: no I/O, no Kafka. `chain` builds and applies a connector's list of them; `part` holds what most share: the
+//! Pure: no I/O, no Kafka. `worker/chain.rs` builds and applies a connector's list of them; `part` holds what most share: the
 //! key or the value of a record, taken apart, and the cache of what follows from a schema. One file per family.
 //!
 //! Data without a schema has no logical types: a moment there is a number of milliseconds since 1970-01-01 UTC.
 
 pub mod cast;
-pub mod chain;
 pub mod date_format;
 pub mod envelope;
 pub mod expression;
@@ -25,8 +24,6 @@ pub mod schema;
 pub mod timestamp;
 pub mod tombstone;
 pub mod topic;
-pub mod trial;
 pub mod value_to_key;
 
-pub use chain::TransformChain;
 pub use part::RecordPart;

@@ -10,12 +10,12 @@ use connector_api::{
     TopicOffset,
 };
 
+use super::chain::TransformChain;
 use super::policy::ErrorStage;
 use crate::kafka::consumer::IncomingRecord;
 use crate::kafka::producer::OutgoingRecord;
 use crate::kafka::topic_name;
 use crate::registry::{ConverterRole, Registry, version};
-use crate::transform::TransformChain;
 
 /// What failed and where: the stage, and the class that was at work.
 pub type CodecError = (ErrorStage, Arc<str>, Error);

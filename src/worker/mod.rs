@@ -3,6 +3,7 @@
 //! It knows connectors through `connector_api` only, and nothing of REST or of who decided to start a task.
 
 mod backlog;
+mod chain;
 mod client_settings;
 mod codec;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod stored_offsets;
 mod task;
 mod thread;
 mod topics;
+pub mod trial;
 mod watch;
 
 use std::collections::HashMap;
@@ -33,6 +35,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use chain::TransformChain;
 pub use policy::exception_class;
 pub use stored_offsets::ConnectorOffsetsReader;
 
@@ -44,7 +47,7 @@ pub use task::right_version;
 use task::{TaskHandle, TaskTarget};
 use thread::blocking;
 use watch::StalledTasks;
-pub use watch::{StalledTask, TIMEOUT as PROGRESS_TIMEOUT, WaitsFor, limit as progress_limit};
+pub use watch::{StalledTask, WaitsFor, limit as progress_limit};
 
 use crate::kafka::admin::KafkaAdmin;
 use crate::kafka::dev::DevBroker;

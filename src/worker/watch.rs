@@ -17,10 +17,9 @@ use connector_api::{Config, Error, ErrorKind, Heartbeat, ProgressReport, Result}
 use super::TaskId;
 use super::policy::number;
 use crate::convert::calendar::CivilTime;
+use crate::keys::PROGRESS_TIMEOUT;
 use crate::waiting::{ObservedWait, WaitPlace, WaitReason};
 
-/// The key, of the worker and of a connector.
-pub const TIMEOUT: &str = "task.progress.timeout.ms";
 /// How long a task may stand still where the key does not say.
 const DEFAULT: Duration = Duration::from_secs(300);
 /// It is warned of after this part of it.
@@ -125,11 +124,11 @@ impl Drop for AliveGuard {
 
 /// How long tasks may stand still by these keys, if they say so; 0: for ever. Errors: `Config`.
 pub fn limit(config: &Config) -> Result<Option<Duration>> {
-    match number(config, TIMEOUT)?.map(u64::try_from) {
+    match number(config, PROGRESS_TIMEOUT)?.map(u64::try_from) {
         None => Ok(None),
         Some(Ok(ms)) => Ok(Some(Duration::from_millis(ms))),
         Some(Err(_)) => Err(Error::config(format!(
-            "{TIMEOUT} must be 0 (no limit) or a number of milliseconds"
+            "{PROGRESS_TIMEOUT} must be 0 (no limit) or a number of milliseconds"
         ))),
     }
 }
@@ -199,14 +198,14 @@ pub async fn stands_still(
         if standing.still_for >= limit {
             let seconds = limit.as_secs_f32();
             let text = format!(
-                "the task stood still: since {since} it has waited for {what}{detail}; after {seconds} s ({TIMEOUT}) it \
+                "the task stood still: since {since} it has waited for {what}{detail}; after {seconds} s ({PROGRESS_TIMEOUT}) it \
                  was cut off"
             );
             still.note(id, standing.what, since, &text);
             return Error::retry(text);
         }
         let text = format!(
-            "{STANDS_STILL}since {since} it has waited for {what}{detail}; after {} s ({TIMEOUT}) the task is cut off and \
+            "{STANDS_STILL}since {since} it has waited for {what}{detail}; after {} s ({PROGRESS_TIMEOUT}) the task is cut off and \
              started anew",
             limit.as_secs_f32()
         );
@@ -411,7 +410,7 @@ mod tests {
 
     #[test]
     fn a_connectors_own_limit_counts_before_the_workers() {
-        let of = |value: &str| Config::from([(TIMEOUT, value)]);
+        let of = |value: &str| Config::from([(PROGRESS_TIMEOUT, value)]);
         let none = Config::new();
         assert_eq!(limit_of(&none, &none), DEFAULT);
         assert_eq!(limit_of(&of("7000"), &none), Duration::from_secs(7));

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use connector_api::{Config, Datum, Decimal, Field, Header, Record, Schema, SchemaType, Value};
 use rowferry::registry::{ConverterRole, PluginKind, Registry};
-use rowferry::transform::TransformChain;
+use rowferry::worker::TransformChain;
 use testkit::SchemaRegistry;
 
 /// A row of 11 columns and about 200 bytes, as a JDBC source makes it.

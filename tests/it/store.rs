@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use connector_api::Config;
-use rowferry::herder::{RunState, RunStatus, TargetState};
+use rowferry::model::{RunState, RunStatus, TargetState};
 use rowferry::store::{Store, StoreChange, StoreOptions};
 use testkit::{MariaDb, Postgres, unique};
 

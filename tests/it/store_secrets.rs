@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use connector_api::{Config, ErrorKind};
-use rowferry::herder::TargetState;
+use rowferry::model::TargetState;
 use rowferry::store::{HistoryLimits, Store, StoreChange, StoreOptions};
 use serde_json::json;
 use testkit::{MariaDb, Rowferry, Settings, SqliteFile, for_condition, unique};

@@ -1,6 +1,6 @@
 //! The house rules that a program can check: who may import what, names, a `//!` on each file, the size of files.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
@@ -31,6 +31,30 @@ const IMPORTS: &[(&[&str], &[&str])] = &[
     (&["reqwest"], &["tests/kit"]),
     (&["protox", "prost_reflect"], &["src/convert/protobuf"]),
     (&["fail"], &["connectors/api/src/fail_point.rs"]),
+];
+
+/// The parts of `src` in the order in which calls go down (ARCHITECTURE.md, "Dependency rule"): each may import
+/// those that come after it, and none before it. Files beside the folders are named without `.rs`.
+const LAYERS: &[&str] = &[
+    "cli",
+    "app",
+    "rest",
+    "herder",
+    "worker",
+    "unused",
+    "observe",
+    "secrets",
+    "registry",
+    "schema_registry",
+    "transform",
+    "convert",
+    "settings",
+    "store",
+    "kafka",
+    "keys",
+    "model",
+    "waiting",
+    "fail_points",
 ];
 
 /// Folders and files of pure code: no clock, no I/O, no tasks.
@@ -320,6 +344,81 @@ fn no_type_of_our_own_is_imported_under_another_name() {
                 .map(|found| found[0].to_owned());
             wrong.extend(aliases.map(|found| format!("{file}: {found}")));
         }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The part of `src` that a file belongs to: a folder, or a file beside the folders.
+fn layer_of(file: &str) -> Option<&str> {
+    let inside = file.strip_prefix("src/")?;
+    let part = inside.split('/').next()?;
+    Some(part.strip_suffix(".rs").unwrap_or(part))
+}
+
+/// The parts of `src` that a text imports, or names by their full paths.
+fn imported_layers(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let text: String = code(without_tests(text))
+        .map(|(_, line)| format!("{line}\n"))
+        .collect();
+    for (at, path) in text.match_indices("crate::") {
+        let rest = &text[at + path.len()..];
+        let Some(group) = rest.strip_prefix('{') else {
+            found.extend(
+                rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .next()
+                    .map(str::to_owned),
+            );
+            continue;
+        };
+        let mut depth = 0;
+        let mut word = String::new();
+        for c in group.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                c if depth == 0 && (c.is_alphanumeric() || c == '_') => {
+                    word.push(c);
+                    continue;
+                }
+                _ => {}
+            }
+            if depth == 0 || c == '{' {
+                found.insert(std::mem::take(&mut word));
+            }
+            word.clear();
+        }
+        found.insert(word);
+    }
+    found
+}
+
+#[test]
+fn folders_of_the_runtime_import_only_what_is_below_them() {
+    let rank = |part: &str| LAYERS.iter().position(|layer| *layer == part);
+    let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (file, text) in rust_files() {
+        let Some(from) = layer_of(&file).filter(|_| !file.ends_with("tests.rs")) else {
+            continue;
+        };
+        let Some(above) = rank(from) else { continue };
+        for to in imported_layers(&text) {
+            let Some(below) = rank(&to).filter(|_| to != from) else {
+                continue;
+            };
+            if below < above {
+                wrong.push(format!("{file} imports {to}, which is above {from}"));
+            }
+            arrows.entry(from.to_owned()).or_default().insert(to);
+        }
+    }
+    for (from, to) in &arrows {
+        println!(
+            "{from} -> {}",
+            to.iter().cloned().collect::<Vec<_>>().join(", ")
+        );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Action, HerderState, Millis, Ticket};
-use crate::herder::RunState;
+use crate::model::RunState;
 
 /// How long a restart is waited for. Old tasks have `task.shutdown.graceful.timeout.ms` (5 s) to end.
 const ANSWERED_WITHIN_MS: Millis = 10_000;

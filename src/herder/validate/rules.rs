@@ -153,13 +153,13 @@ fn check_dead_letters(form: &mut ConfigForm, dlq: &str, topics: &[&str], regex: 
 
 /// The worker's key that a connector may have of its own.
 pub(super) fn check_progress_timeout(form: &mut ConfigForm, config: &Config) {
-    let Some(value) = config.get(worker::PROGRESS_TIMEOUT) else {
+    let Some(value) = config.get(keys::PROGRESS_TIMEOUT) else {
         return;
     };
-    form.add_undeclared(worker::PROGRESS_TIMEOUT, Some(value));
+    form.add_undeclared(keys::PROGRESS_TIMEOUT, Some(value));
     // A reference is looked up when a task starts.
     if let (Err(error), false) = (worker::progress_limit(config), value.contains("${")) {
-        form.error(worker::PROGRESS_TIMEOUT, error.to_string());
+        form.error(keys::PROGRESS_TIMEOUT, error.to_string());
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use connector_api::{Config, Converter, Datum, EncodedPresence, Header, Record, TopicOffset};
 use rowferry::registry::{ConverterRole, Registry};
-use rowferry::transform::TransformChain;
+use rowferry::worker::TransformChain;
 use serde_json::Value as Json;
 
 use super::data::{Unheld, datum, same, same_error, sorted, value};

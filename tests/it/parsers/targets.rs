@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use connector_api::{Config, ConfigReport, Datum, Record};
 use connector_jdbc::url::ConnectionTarget;
+use rowferry::model;
 use rowferry::registry::{ConverterRole, Registry};
 use rowferry::settings::{properties, references};
-use rowferry::worker::ConnectorOffsetsReader;
-use rowferry::{model, transform};
+use rowferry::worker::{ConnectorOffsetsReader, trial};
 use serde::de::DeserializeOwned;
 
 use crate::golden::inputs;
@@ -278,7 +278,7 @@ fn transforms(input: &[u8]) {
         return;
     };
     REGISTRY.with(|registry| {
-        if let Ok(tried) = transform::trial::transforms(registry, &given) {
+        if let Ok(tried) = trial::transforms(registry, &given) {
             let _shown = serde_json::to_string(&tried);
         }
     });

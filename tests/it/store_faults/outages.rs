@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use connector_api::{Config, ErrorKind};
-use rowferry::herder::TargetState;
+use rowferry::model::TargetState;
 use rowferry::store::{Store, StoreChange, StoreFailure, StoreOptions, StoreTrouble};
 use serde_json::json;
 use testkit::mariadb::run;
