@@ -4,7 +4,7 @@ use connector_api::Value;
 
 use crate::catalog::UniqueKeys;
 
-/// SQL of the offsets table, see `sink::ledger`.
+/// SQL of the offsets table, see `sink::offsets`.
 #[derive(Clone, Copy, Debug)]
 pub struct OffsetsSql {
     /// Lists the tables of its name: schema, whether a name without schema means it, whether it can be read, whether it has

@@ -242,7 +242,7 @@ pub trait WriteDialect: Send + Sync {
     }
 
     /// The offsets table.
-    fn ledger(&self) -> &'static OffsetsSql;
+    fn offsets_sql(&self) -> &'static OffsetsSql;
 
     /// Whether the default of a column can be written down: `DEFAULT` and the literal in this database's brackets.
     fn default_clause(&self, column: &ColumnSpec<'_>) -> Option<String> {

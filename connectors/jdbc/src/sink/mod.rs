@@ -1,35 +1,15 @@
 //! The JDBC sink: records become rows.
 //!
-//! Pure parts: `config` and `keys` (settings), `naming` (topic -> table), `adapt` (what is no row -> rows), `fields` and
-//! `shape` (schemas -> columns), `evolve` and `widen` (what DDL a shape needs), `group` and `key_bytes` (operations ->
-//! statements), `bind`, `kind`, `copy` and `time` (values -> parameters or text), `fit` (what a server would take for something else), `foreign` (what is no row at all). With I/O: `target` (tables and the plans of
-//! their shapes), `link` (the connection), `ledger` (offsets), `write` (rows), `deferred` (rows that are refused at
-//! the end), `size` (what a server takes), `statement` (SQL of the user's own), `task` (one batch, one transaction), `probe` (what validation finds out).
+//! Each room imports only those before it: `config` (settings, and what their texts mean), `mapping` (record -> row, pure),
+//! `write` (tables, statements, the connection), `statement` (SQL of the user's own), `offsets` (what is stored with the
+//! rows), `task` (one batch, one transaction). `probe` is what validation finds out.
 
-mod adapt;
-mod bind;
 mod config;
-mod copy;
-mod deferred;
-mod evolve;
-mod fields;
-mod fit;
-mod foreign;
-mod group;
-mod key_bytes;
-mod keys;
-mod kind;
-mod ledger;
-mod link;
-mod naming;
+mod mapping;
+mod offsets;
 mod probe;
-mod shape;
-mod size;
 mod statement;
-mod target;
 mod task;
-mod time;
-mod widen;
 mod write;
 
 use connector_api::{
@@ -38,10 +18,10 @@ use connector_api::{
 };
 
 use self::config::SinkConfig;
-pub(crate) use self::keys::KEYS;
-use self::ledger::SinkOffsets;
-use self::link::WriteConnection;
+pub(crate) use self::config::keys::KEYS;
+use self::offsets::SinkOffsets;
 use self::task::JdbcSinkTask;
+use self::write::connection::WriteConnection;
 use crate::class_defaults;
 use crate::url::ConnectionTarget;
 
@@ -82,8 +62,8 @@ impl Plugin for JdbcSink {
 #[async_trait]
 impl SinkConnector for JdbcSink {
     async fn open(&self, task: &Config, tolerate: bool) -> Result<Box<dyn SinkTask>> {
-        let place = ConnectionTarget::of_sink(task)?;
-        let task = JdbcSinkTask::open(SinkConfig::read(task)?, place, tolerate).await?;
+        let connect_to = ConnectionTarget::of_sink(task)?;
+        let task = JdbcSinkTask::open(SinkConfig::read(task)?, connect_to, tolerate).await?;
         Ok(Box::new(task))
     }
 
@@ -104,8 +84,8 @@ impl SinkConnector for JdbcSink {
             .iter()
             .map(|(p, o)| (p.clone(), o.unwrap_or(-1)))
             .unzip();
-        let mut ledger = SinkOffsets::new(&sink.cluster, &sink.name, "altered by request");
-        let outcome = ledger
+        let mut offsets_table = SinkOffsets::new(&sink.cluster, &sink.name, "altered by request");
+        let outcome = offsets_table
             .claim(&mut *link.session, &*link.writing, &partitions, Some(&next))
             .await;
         link.session.close().await;

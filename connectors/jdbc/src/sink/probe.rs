@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use connector_api::{Config, ConfigReport, Error, Result};
 
-use super::config::{self, InsertMode, SchemaEvolution, SinkConfig};
-use super::evolve;
-use super::ledger;
-use super::link::WriteConnection;
-use super::statement::{self, StatementSet};
-use super::target::TargetTable;
 use crate::driver::{self, AccessMode, ConnectOptions};
 use crate::ident::TableId;
 use crate::privileges::{AccountPrivileges, Privilege};
+use crate::sink::config::{self, InsertMode, SchemaEvolution, SinkConfig};
+use crate::sink::offsets;
+use crate::sink::statement::{self, StatementSet};
+use crate::sink::write::connection::WriteConnection;
+use crate::sink::write::evolve;
+use crate::sink::write::target::TargetTable;
 use crate::url;
 
 /// How long a probe may try to connect.
@@ -129,7 +129,7 @@ async fn look(
         );
     }
     if sink.exactly_once {
-        let place = ledger::find(
+        let place = offsets::find(
             &mut *link.session,
             &*link.writing,
             &sink.cluster,

@@ -332,7 +332,7 @@ impl WriteDialect for MySqlWriteDialect {
         })
     }
 
-    fn ledger(&self) -> &'static OffsetsSql {
+    fn offsets_sql(&self) -> &'static OffsetsSql {
         &LEDGER
     }
 }

@@ -253,7 +253,7 @@ impl WriteDialect for PostgresWriteDialect {
         })
     }
 
-    fn ledger(&self) -> &'static OffsetsSql {
+    fn offsets_sql(&self) -> &'static OffsetsSql {
         &LEDGER
     }
 }

@@ -123,7 +123,7 @@ impl WriteDialect for SqliteWriteDialect {
         (!matches!(read_types::affinity(&column.data_type), "text" | "blob")).then_some(DIGITS)
     }
 
-    fn ledger(&self) -> &'static OffsetsSql {
+    fn offsets_sql(&self) -> &'static OffsetsSql {
         &LEDGER
     }
 }

@@ -5,7 +5,7 @@
 
 use super::written::{SqlToken, tokens};
 
-use super::parse::StatementTemplate;
+use crate::sink::config::template::StatementTemplate;
 
 /// A column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,8 +161,8 @@ fn name_of(token: &SqlToken) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse::parse;
     use super::{ParameterTarget, aims};
+    use crate::sink::config::template::parse;
     use crate::url::DatabaseKind;
 
     #[test]

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use connector_api::{Datum, Error, Result, Schema, SchemaType, SinkRecord, Value};
 
-use super::super::bind::ColumnBinder;
-use super::super::config::{SinkConfig, TimeRules};
-use super::parse::ParameterName;
 use crate::catalog::ColumnMeta;
 use crate::dialect::writing::WriteDialect;
 use crate::driver::SqlParam;
+use crate::sink::config::template::ParameterName;
+use crate::sink::config::{SinkConfig, TimeRules};
+use crate::sink::write::bind::ColumnBinder;
 
 /// One parameter, ready to be bound.
 #[derive(Clone, Debug)]

@@ -3,7 +3,6 @@
 
 mod aim;
 mod bind;
-mod parse;
 mod written;
 
 use std::collections::HashMap;
@@ -13,17 +12,16 @@ use connector_api::{Error, ErrorKind, Result, Schema, SinkRecord, Value, async_t
 
 use self::aim::{ParameterTarget, aims};
 use self::bind::{BindContext, StatementParameter};
-use self::parse::StatementTemplate;
-pub use self::parse::parse;
 use self::written::{WrittenTable, written};
-use super::config::{SinkConfig, TimeRules};
-use super::evolve;
-use super::group::RowOperation;
-use super::size::SizeLimits;
-use super::write::{RecordWriter, WriteFailure};
 use crate::catalog::ColumnMeta;
 use crate::dialect::writing::WriteDialect;
 use crate::driver::{Session, SqlParam};
+use crate::sink::config::template::{ParameterName, StatementTemplate, parse};
+use crate::sink::config::{SinkConfig, TimeRules};
+use crate::sink::write::batch::{RecordWriter, WriteFailure};
+use crate::sink::write::evolve;
+use crate::sink::write::group::RowOperation;
+use crate::sink::write::size::SizeLimits;
 use crate::url::DatabaseKind;
 
 /// The statements of a task.
@@ -210,7 +208,7 @@ impl StatementSet {
                     told
                 }
             };
-            let hole = |(n, (text, name)): (usize, (&str, &parse::ParameterName))| {
+            let hole = |(n, (text, name)): (usize, (&str, &ParameterName))| {
                 let column = columns.get(n).and_then(Option::as_ref);
                 let mut hole = binding.hole(text, name, column, record)?;
                 if let Some(cast) = casts.get(n) {
@@ -223,7 +221,7 @@ impl StatementSet {
                 .enumerate()
                 .map(hole)
                 .collect::<Result<Vec<_>>>()?;
-            let sql = template.sql(|n, out| place(writing, n + 1, &holes[n].cast, out));
+            let sql = template.sql(|n, out| write_placeholder(writing, n + 1, &holes[n].cast, out));
             statements.push((Arc::from(sql), holes, named(template)));
         }
         let (key, value) = (
@@ -270,7 +268,7 @@ fn named(template: &StatementTemplate) -> String {
     format!("statement '{}'", template.shown())
 }
 
-fn place(writing: &dyn WriteDialect, number: usize, cast: &str, out: &mut String) {
+fn write_placeholder(writing: &dyn WriteDialect, number: usize, cast: &str, out: &mut String) {
     if cast.is_empty() {
         return writing.dialect().placeholder(number, out);
     }

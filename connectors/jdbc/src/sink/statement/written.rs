@@ -2,8 +2,8 @@
 //!
 //! What a procedure, a function, a trigger or a view writes is not seen, and what is not understood has no tables.
 
-use super::parse::{StatementPiece, StatementTemplate};
 use crate::ident::TableId;
+use crate::sink::config::template::{StatementPiece, StatementTemplate};
 
 /// A table that a statement writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -336,8 +336,8 @@ fn resolved(name: &[String], tables: &[TableReference]) -> Option<WrittenTable> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse::parse;
     use super::written;
+    use crate::sink::config::template::parse;
     use crate::url::DatabaseKind;
 
     #[test]

@@ -38,8 +38,8 @@ impl JdbcSinkTask {
         batch: &[SinkRecord],
         next: &[TopicOffset],
     ) -> Result<PutReport> {
-        self.take_back().await?;
-        if self.settle_unsure(next).await? {
+        self.rollback_open().await?;
+        if self.resolve_in_doubt(next).await? {
             return Ok(PutReport::default());
         }
         self.find_culprit(batch, next).await?;
@@ -56,7 +56,7 @@ impl JdbcSinkTask {
                 return outcome;
             };
             tracing::debug!(?again, refused = ?outcome.err(), "the batch is written again");
-            self.take_back().await?;
+            self.rollback_open().await?;
             if matches!(again, Again::Read) {
                 self.forget_tables();
                 done.read = true;

@@ -9,7 +9,7 @@ use connector_api::{Error, ErrorKind, Rejected, Result, SinkRecord, TopicOffset}
 
 use super::JdbcSinkTask;
 use super::transaction::CulpritSearch;
-use crate::sink::write::WriteFailure;
+use crate::sink::write::batch::WriteFailure;
 
 /// Losses in a row after which a record is looked for.
 const LOSSES: u32 = 3;
@@ -153,7 +153,7 @@ impl JdbcSinkTask {
         let lost = self.link.as_ref().is_none_or(|link| link.session.is_lost());
         match outcome {
             Ok(_) => {
-                self.take_back().await?;
+                self.rollback_open().await?;
                 Ok(false)
             }
             Err(failure)

@@ -1,6 +1,6 @@
 //! One running task of the sink: a batch becomes one transaction.
 //!
-//! put: find each record's table and shape (and create or change tables) -> group -> begin -> ledger -> rows. The
+//! put: find each record's table and shape (and create or change tables) -> group -> begin -> offsets -> rows. The
 //! transaction stays open until commit: rejected records are stored elsewhere in between. DDL comes first, outside the transaction, because MariaDB and MySQL commit at each one.
 
 mod again;
@@ -19,16 +19,16 @@ use tokio::time::Instant;
 
 use self::losses::BatchLosses;
 use self::transaction::CulpritSearch;
-use super::adapt::{Adapted, Adapter, PlainTarget};
-use super::config::{InsertMode, SchemaEvolution, SinkConfig};
-use super::group::RowOperation;
-use super::ledger::SinkOffsets;
-use super::link::WriteConnection;
-use super::shape::check_record;
-use super::statement::StatementSet;
-use super::target::{PlanSource, TargetTable};
-use super::write::WriteFailure;
 use crate::driver;
+use crate::sink::config::{InsertMode, SchemaEvolution, SinkConfig};
+use crate::sink::mapping::adapt::{Adapted, Adapter, PlainTarget};
+use crate::sink::mapping::shape::check_record;
+use crate::sink::offsets::SinkOffsets;
+use crate::sink::statement::StatementSet;
+use crate::sink::write::batch::WriteFailure;
+use crate::sink::write::connection::WriteConnection;
+use crate::sink::write::group::RowOperation;
+use crate::sink::write::target::{PlanSource, TargetTable};
 use crate::url::{self, DatabaseKind};
 
 /// In place of a table's number: the records run statements.
@@ -37,10 +37,10 @@ const STATEMENTS: usize = usize::MAX;
 /// The task.
 pub struct JdbcSinkTask {
     config: SinkConfig,
-    place: url::ConnectionTarget,
+    connect_to: url::ConnectionTarget,
     tolerate: bool,
     link: Option<WriteConnection>,
-    ledger: SinkOffsets,
+    offsets: SinkOffsets,
     targets: Vec<TargetTable>,
     /// By what names them: topics, or the names that records' sources give.
     by_name: HashMap<Arc<str>, usize>,
@@ -50,11 +50,11 @@ pub struct JdbcSinkTask {
     /// Tables that the present batch empties before it writes.
     emptied: Vec<usize>,
     /// A transaction is open that waits to be committed, with these offsets.
-    held: Option<Vec<TopicOffset>>,
+    open_tx: Option<Vec<TopicOffset>>,
     /// A commit was sent, and no answer came: what it would have stored.
-    unsure: Option<Vec<TopicOffset>>,
+    in_doubt: Option<Vec<TopicOffset>>,
     /// A constraint has refused a commit: from then on such constraints are checked before.
-    settles: bool,
+    checks_deferred_early: bool,
     /// The unique indexes of a table are others than the batch was written by.
     keys_changed: bool,
     /// With `insert.mode=statement`.
@@ -71,11 +71,11 @@ impl JdbcSinkTask {
     /// A task that is connected.
     pub(super) async fn open(
         config: SinkConfig,
-        place: url::ConnectionTarget,
+        connect_to: url::ConnectionTarget,
         tolerate: bool,
     ) -> Result<Self> {
-        let statements = StatementSet::read(&config, place.database_kind())?;
-        let mut link = WriteConnection::open(&place, config.connect_options()).await?;
+        let statements = StatementSet::read(&config, connect_to.database_kind())?;
+        let mut link = WriteConnection::open(&connect_to, config.connect_options()).await?;
         if config.tables_must_exist {
             tables_exist(&mut link, &config).await?;
         }
@@ -87,26 +87,26 @@ impl JdbcSinkTask {
             return Err(Error::config(text));
         }
         let adapter =
-            Adapter::new(config.adapting(place.database_kind() == DatabaseKind::Postgres));
-        let ledger = SinkOffsets::new(
+            Adapter::new(config.adapting(connect_to.database_kind() == DatabaseKind::Postgres));
+        let offsets = SinkOffsets::new(
             &config.cluster,
             &config.name,
             &format!("{}-{}", config.name, config.task),
         );
         Ok(Self {
             config,
-            place,
+            connect_to,
             tolerate,
             link: Some(link),
-            ledger,
+            offsets,
             targets: Vec::new(),
             by_name: HashMap::new(),
             names: Vec::new(),
             adapter,
             emptied: Vec::new(),
-            held: None,
-            unsure: None,
-            settles: false,
+            open_tx: None,
+            in_doubt: None,
+            checks_deferred_early: false,
             keys_changed: false,
             statements,
             losses: BatchLosses::default(),
@@ -121,7 +121,7 @@ impl JdbcSinkTask {
             self.link = None;
             self.forget_tables();
             self.link =
-                Some(WriteConnection::open(&self.place, self.config.connect_options()).await?);
+                Some(WriteConnection::open(&self.connect_to, self.config.connect_options()).await?);
         }
         self.link
             .as_mut()
@@ -144,26 +144,26 @@ impl JdbcSinkTask {
         let (adapted, ops, mut rejected) = self.prepare(batch).await?;
         let batch = adapted.as_deref().unwrap_or(batch);
         for Rejected { index, error } in self.losses.blamed(next) {
-            let error = error.context(batch.get(index).map_or_else(String::new, place_of));
+            let error = error.context(batch.get(index).map_or_else(String::new, position_of));
             if !self.tolerate {
                 return Err(error);
             }
             rejected.retain(|known| known.index != index);
             rejected.push(Rejected { index, error });
         }
-        let mut care = CulpritSearch::None;
+        let mut search = CulpritSearch::None;
         loop {
             let bad: Vec<usize> = rejected.iter().map(|r| r.index).collect();
-            match self.transaction(batch, next, &ops, &bad, care).await {
-                Ok(culprits) if culprits.is_empty() => match self.settle(care).await? {
+            match self.transaction(batch, next, &ops, &bad, search).await {
+                Ok(culprits) if culprits.is_empty() => match self.check_deferred(search).await? {
                     None => break,
-                    Some(deferral) => care = CulpritSearch::Deferred(deferral),
+                    Some(deferral) => search = CulpritSearch::Deferred(deferral),
                 },
                 Ok(mut culprits) => {
-                    care = CulpritSearch::None;
+                    search = CulpritSearch::None;
                     culprits.sort_by_key(|(index, _)| *index);
                     for (index, failure) in culprits {
-                        let error = self.told(batch, failure);
+                        let error = self.with_record_context(batch, failure);
                         if !self.tolerate {
                             return Err(error);
                         }
@@ -171,14 +171,15 @@ impl JdbcSinkTask {
                     }
                 }
                 Err(failure)
-                    if failure.error.kind() == ErrorKind::Record && care == CulpritSearch::None =>
+                    if failure.error.kind() == ErrorKind::Record
+                        && search == CulpritSearch::None =>
                 {
-                    care = CulpritSearch::Rows;
+                    search = CulpritSearch::Rows;
                 }
                 Err(failure) => {
                     let lost = self.link.as_ref().is_none_or(|link| link.session.is_lost());
                     self.losses.note(next, &failure, lost);
-                    return Err(self.told(batch, failure));
+                    return Err(self.with_record_context(batch, failure));
                 }
             }
         }
@@ -240,7 +241,7 @@ impl JdbcSinkTask {
                 let target = self
                     .target(index, &record.record.topic)
                     .await
-                    .map_err(|e| e.context(place_of(record)))?;
+                    .map_err(|e| e.context(position_of(record)))?;
                 match (&self.targets[target].meta, &self.link) {
                     (Some(table), Some(link)) => {
                         let (writing, time) = (&*link.writing, &self.config.time);
@@ -295,7 +296,7 @@ impl JdbcSinkTask {
                     let target = self
                         .target(index, &record.record.topic)
                         .await
-                        .map_err(|e| e.context(place_of(record)))?;
+                        .map_err(|e| e.context(position_of(record)))?;
                     out.iter_mut()
                         .filter(|(table, _)| *table == target)
                         .for_each(|(_, ops)| ops.clear());
@@ -321,11 +322,11 @@ impl JdbcSinkTask {
                 Err(error) if self.tolerate && error.kind() == ErrorKind::Record => {
                     rejected.push(Rejected {
                         index,
-                        error: error.context(place_of(record)),
+                        error: error.context(position_of(record)),
                     });
                 }
                 Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
-                Err(error) => return Err(error.context(place_of(record))),
+                Err(error) => return Err(error.context(position_of(record))),
             }
         }
         Ok(out)
@@ -379,7 +380,7 @@ impl JdbcSinkTask {
         if let Some(target) = self.by_name.get(name) {
             return Ok(*target);
         }
-        let (name, database) = (Arc::clone(name), self.place.database_kind());
+        let (name, database) = (Arc::clone(name), self.connect_to.database_kind());
         let id = match given {
             Some(name) => self.config.naming.named(name, topic, database)?,
             None => self.config.naming.table(topic, database)?,
@@ -400,7 +401,7 @@ impl JdbcSinkTask {
     }
 
     /// The error with the place of its record and the table.
-    fn told(&self, batch: &[SinkRecord], failure: WriteFailure) -> Error {
+    fn with_record_context(&self, batch: &[SinkRecord], failure: WriteFailure) -> Error {
         let WriteFailure {
             error,
             target,
@@ -411,20 +412,20 @@ impl JdbcSinkTask {
         }
         let error = match self.targets.get(target) {
             Some(table) => self
-                .explained(error, table)
+                .hint_unique_key(error, table)
                 .context(format!("table {}", table.id)),
             None => error,
         };
         match records.as_slice() {
             [one] if error.kind() == ErrorKind::Record => {
-                error.context(batch.get(*one).map_or_else(String::new, place_of))
+                error.context(batch.get(*one).map_or_else(String::new, position_of))
             }
             _ => error,
         }
     }
 
     /// What a refused null may mean where an upsert is guarded against collisions.
-    fn explained(&self, error: Error, table: &TargetTable) -> Error {
+    fn hint_unique_key(&self, error: Error, table: &TargetTable) -> Error {
         let guarded = self.config.insert_mode == InsertMode::Upsert && table.has_other_unique();
         let sign = self
             .link
@@ -442,7 +443,7 @@ impl JdbcSinkTask {
     }
 
     /// What the runtime is told: with `max.retries` given, that many tries for any failure of the database.
-    fn counted(&mut self, error: Error) -> Error {
+    fn apply_max_retries(&mut self, error: Error) -> Error {
         let Some(most) = self.config.max_retries else {
             return error;
         };
@@ -450,7 +451,7 @@ impl JdbcSinkTask {
             error.kind(),
             ErrorKind::Retry | ErrorKind::Record | ErrorKind::Config
         );
-        if !from_database || self.unsure.is_some() {
+        if !from_database || self.in_doubt.is_some() {
             return error;
         }
         self.tries += 1;
@@ -503,7 +504,7 @@ async fn tables_exist(link: &mut WriteConnection, config: &SinkConfig) -> Result
 }
 
 /// Where a record came from, for texts.
-fn place_of(record: &SinkRecord) -> String {
+fn position_of(record: &SinkRecord) -> String {
     format!(
         "record of topic {}, partition {}, offset {}",
         record.at.topic, record.at.partition, record.at.offset
@@ -518,30 +519,30 @@ impl SinkTask for JdbcSinkTask {
         }
         let new: Vec<_> = partitions
             .iter()
-            .filter(|p| !self.ledger.holds(p))
+            .filter(|p| !self.offsets.holds(p))
             .cloned()
             .collect();
         self.link().await?;
         let Some(link) = &mut self.link else {
             return Ok(Vec::new());
         };
-        self.ledger
+        self.offsets
             .claim(&mut *link.session, &*link.writing, &new, None)
             .await
     }
 
     async fn revoke(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        self.ledger.release(partitions);
+        self.offsets.release(partitions);
         // whether their part of a commit happened is seen by whoever takes them over
         let is_gone = |at: &TopicOffset| {
             partitions
                 .iter()
                 .any(|p| p.partition == at.partition && p.topic == at.topic)
         };
-        if let Some(intended) = &mut self.unsure {
+        if let Some(intended) = &mut self.in_doubt {
             intended.retain(|at| !is_gone(at));
         }
-        self.unsure.take_if(|intended| intended.is_empty());
+        self.in_doubt.take_if(|intended| intended.is_empty());
         Ok(())
     }
 
@@ -558,23 +559,23 @@ impl SinkTask for JdbcSinkTask {
         }
         self.try_put(batch, next)
             .await
-            .map_err(|error| self.counted(error))
+            .map_err(|error| self.apply_max_retries(error))
     }
 
     async fn commit(&mut self) -> Result<()> {
-        match self.commit_held().await {
+        match self.commit_open().await {
             Ok(()) => self.tries = 0,
             Err(error) => {
                 return Err(self
-                    .looks_again(&error)
-                    .unwrap_or_else(|| self.counted(error)));
+                    .retry_with_deferred_checks(&error)
+                    .unwrap_or_else(|| self.apply_max_retries(error)));
             }
         }
         Ok(())
     }
 
     async fn rollback(&mut self) -> Result<()> {
-        self.take_back().await
+        self.rollback_open().await
     }
 
     async fn close(self: Box<Self>) {

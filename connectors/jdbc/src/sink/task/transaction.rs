@@ -5,12 +5,12 @@ use connector_api::{Error, ErrorKind, Result, SinkRecord, TopicOffset};
 use super::JdbcSinkTask;
 use crate::dialect::writing::{DeferredConstraints, WriteDialect};
 use crate::driver::Session;
-use crate::sink::deferred::{self, BatchWrite};
-use crate::sink::group::RowOperation;
-use crate::sink::link::WriteConnection;
 use crate::sink::statement::StatementRunner;
-use crate::sink::target::{TargetTable, WritePlan};
-use crate::sink::write::{self, BatchWriter, RecordWriter, TableWrite, WriteFailure};
+use crate::sink::write::batch::{self, BatchWriter, RecordWriter, TableWrite, WriteFailure};
+use crate::sink::write::connection::WriteConnection;
+use crate::sink::write::deferred::{self, BatchWrite};
+use crate::sink::write::group::RowOperation;
+use crate::sink::write::target::{TargetTable, WritePlan};
 
 /// How records are looked for that the database refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) enum CulpritSearch {
 }
 
 impl JdbcSinkTask {
-    /// Writes everything but the records in `bad`, and leaves the transaction open. With `care`, finds the records
+    /// Writes everything but the records in `bad`, and leaves the transaction open. With `search`, finds the records
     /// that the database refuses instead, and rolls back if there are any.
     pub(super) async fn transaction(
         &mut self,
@@ -32,7 +32,7 @@ impl JdbcSinkTask {
         next: &[TopicOffset],
         ops: &[(usize, Vec<RowOperation>)],
         bad: &[usize],
-        care: CulpritSearch,
+        search: CulpritSearch,
     ) -> Result<Vec<(usize, WriteFailure)>, WriteFailure> {
         let plain = |error: Error| WriteFailure {
             error,
@@ -52,7 +52,7 @@ impl JdbcSinkTask {
         let mut culprits = Vec::new();
         let written = async {
             if self.config.exactly_once {
-                self.ledger
+                self.offsets
                     .advance(session, &**writing, next)
                     .await
                     .map_err(plain)?;
@@ -85,7 +85,7 @@ impl JdbcSinkTask {
                         batch,
                         ops: &ops,
                     };
-                    write_records(&mut runner, &records, care, &mut culprits).await?;
+                    write_records(&mut runner, &records, search, &mut culprits).await?;
                 }
                 return Ok(());
             }
@@ -98,7 +98,7 @@ impl JdbcSinkTask {
                 targets,
                 batch,
             };
-            if let CulpritSearch::Deferred(_) = care {
+            if let CulpritSearch::Deferred(_) = search {
                 let groups = ops
                     .iter()
                     .map(|(target, ops)| (*target, writer.group(*target, &good(ops))))
@@ -108,7 +108,7 @@ impl JdbcSinkTask {
                     groups,
                 };
                 let records = whole.records();
-                return write_records(&mut whole, &records, care, &mut culprits).await;
+                return write_records(&mut whole, &records, search, &mut culprits).await;
             }
             for (target, ops) in ops {
                 for rows in writer.group(*target, &good(ops)) {
@@ -117,7 +117,7 @@ impl JdbcSinkTask {
                         target: *target,
                         rows: &rows,
                     };
-                    write_records(&mut part, &rows.records, care, &mut culprits).await?;
+                    write_records(&mut part, &rows.records, search, &mut culprits).await?;
                 }
             }
             // the transaction holds its tables: what their unique indexes are now, they were for every statement
@@ -148,20 +148,20 @@ impl JdbcSinkTask {
             })?;
             return written.map(|()| culprits);
         }
-        self.held = Some(next.to_vec());
+        self.open_tx = Some(next.to_vec());
         Ok(culprits)
     }
 
     /// Has constraints checked that wait for the commit, where one has refused a commit before: in time for the records
     /// to be found. If one refuses the rows, they are taken back, and how the culprits are found is returned.
-    pub(super) async fn settle(
+    pub(super) async fn check_deferred(
         &mut self,
-        care: CulpritSearch,
+        search: CulpritSearch,
     ) -> Result<Option<DeferredConstraints>> {
         let (Some(link), true, false) = (
             &mut self.link,
-            self.settles,
-            matches!(care, CulpritSearch::Deferred(_)),
+            self.checks_deferred_early,
+            matches!(search, CulpritSearch::Deferred(_)),
         ) else {
             return Ok(None);
         };
@@ -171,7 +171,7 @@ impl JdbcSinkTask {
         let Err(error) = link.session.run(deferral.check).await else {
             return Ok(None);
         };
-        self.take_back().await?;
+        self.rollback_open().await?;
         if error.kind() == ErrorKind::Record {
             Ok(Some(deferral))
         } else {
@@ -181,20 +181,20 @@ impl JdbcSinkTask {
 
     /// Whether the error of a commit is a constraint's, and of which records has not been looked for: then the error by
     /// which the runtime puts the batch again.
-    pub(super) fn looks_again(&mut self, error: &Error) -> Option<Error> {
+    pub(super) fn retry_with_deferred_checks(&mut self, error: &Error) -> Option<Error> {
         let deferral = self.link.as_ref().and_then(|link| link.writing.deferral());
-        if error.kind() != ErrorKind::Record || self.settles || deferral.is_none() {
+        if error.kind() != ErrorKind::Record || self.checks_deferred_early || deferral.is_none() {
             return None;
         }
-        self.settles = true;
+        self.checks_deferred_early = true;
         Some(Error::retry(format!(
             "a constraint that is checked at commit refused the batch; looking for the record: {error}"
         )))
     }
 
-    /// After a commit without an answer: whether it happened, as the ledger tells. Its dead letters were stored before.
-    pub(super) async fn settle_unsure(&mut self, next: &[TopicOffset]) -> Result<bool> {
-        let Some(intended) = self.unsure.clone() else {
+    /// After a commit without an answer: whether it happened, as the stored offsets tell. Its dead letters were stored before.
+    pub(super) async fn resolve_in_doubt(&mut self, next: &[TopicOffset]) -> Result<bool> {
+        let Some(intended) = self.in_doubt.clone() else {
             return Ok(false);
         };
         self.link().await?;
@@ -202,10 +202,10 @@ impl JdbcSinkTask {
             return Ok(false);
         };
         let stored = self
-            .ledger
+            .offsets
             .is_stored(&mut *link.session, &*link.writing, &intended)
             .await?;
-        self.unsure = None;
+        self.in_doubt = None;
         if stored && intended != next {
             return Err(Error::fatal(
                 "a batch whose commit got no answer was committed, and another batch came after it",
@@ -215,15 +215,15 @@ impl JdbcSinkTask {
     }
 
     /// Rolls back what was written and never committed.
-    pub(super) async fn take_back(&mut self) -> Result<()> {
-        match (self.held.take(), &mut self.link) {
+    pub(super) async fn rollback_open(&mut self) -> Result<()> {
+        match (self.open_tx.take(), &mut self.link) {
             (Some(_), Some(link)) => link.session.rollback().await,
             _ => Ok(()),
         }
     }
 
-    pub(super) async fn commit_held(&mut self) -> Result<()> {
-        let (Some(next), Some(link)) = (self.held.take(), &mut self.link) else {
+    pub(super) async fn commit_open(&mut self) -> Result<()> {
+        let (Some(next), Some(link)) = (self.open_tx.take(), &mut self.link) else {
             return Ok(());
         };
         let Err(error) = link.session.commit().await else {
@@ -231,7 +231,7 @@ impl JdbcSinkTask {
         };
         if link.session.is_lost() && self.config.exactly_once && !next.is_empty() {
             tracing::warn!(%error, "a commit got no answer");
-            self.unsure = Some(next);
+            self.in_doubt = Some(next);
             return Err(Error::retry(
                 "the database did not answer a commit; looking whether it happened",
             ));
@@ -266,14 +266,14 @@ async fn changed_keys(
 async fn write_records(
     apply: &mut dyn RecordWriter,
     records: &[usize],
-    care: CulpritSearch,
+    search: CulpritSearch,
     culprits: &mut Vec<(usize, WriteFailure)>,
 ) -> Result<(), WriteFailure> {
-    match care {
-        CulpritSearch::None => write::all(apply, records).await,
-        CulpritSearch::Rows => write::sift(apply, records, culprits).await,
+    match search {
+        CulpritSearch::None => batch::write_all(apply, records).await,
+        CulpritSearch::Rows => batch::isolate_rejected(apply, records, culprits).await,
         CulpritSearch::Deferred(deferral) => {
-            deferred::sift(apply, records, deferral, culprits).await
+            deferred::isolate_rejected(apply, records, deferral, culprits).await
         }
     }
 }

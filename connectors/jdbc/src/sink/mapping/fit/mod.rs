@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 use connector_api::{Schema, SchemaType};
 
-use super::config::TimeRules;
 use crate::dialect::column_type::TargetColumnType;
 use crate::driver::SqlParam;
+use crate::sink::config::TimeRules;
 use crate::url::DatabaseKind;
 
 /// What values are, by their schema.

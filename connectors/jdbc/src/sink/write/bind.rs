@@ -7,18 +7,18 @@ use std::sync::Arc;
 
 use connector_api::{Decimal, Error, Header, Result, Schema, SchemaType, SinkRecord, Value};
 
-use super::adapt::{debezium, json, type_of};
-use super::config::{SchemaEvolution, SinkConfig, TimeRules};
 use super::copy::CopyText;
-use super::fit::Fit;
-use super::kind::{BindKind, ColumnUses, KnownColumn, kind_of};
-use super::shape::{RecordColumn, ValueSlot};
-use super::time::parse_instant;
 use crate::catalog::ColumnMeta;
 use crate::dialect::column_type::TargetColumnType;
 use crate::dialect::source_type::BITS;
 use crate::dialect::writing::{ColumnCapacity, StatementColumn, WriteDialect, hex};
 use crate::driver::SqlParam;
+use crate::sink::config::columns::{RecordColumn, ValueSlot};
+use crate::sink::config::{SchemaEvolution, SinkConfig, TimeRules};
+use crate::sink::mapping::adapt::{debezium, json, type_of};
+use crate::sink::mapping::fit::Fit;
+use crate::sink::mapping::kind::{BindKind, ColumnUses, KnownColumn, kind_of};
+use crate::sink::mapping::time::parse_instant;
 
 /// One column's values.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct ColumnBinder {
     kind: BindKind,
     /// What is done to its values so that the server takes them for what they are.
     fit: Fit,
-    place: Option<Arc<KnownColumn>>,
+    column: Option<Arc<KnownColumn>>,
     /// What a null is replaced with.
     default: Option<Value>,
     /// What its values are cast to in SQL.
@@ -67,15 +67,15 @@ impl ColumnBinder {
             instant,
             items,
         };
-        let place = meta.map(|m| KnownColumn::new(writing, m, uses));
-        let (kind, what) = kind_of(schema, instant, place.as_ref().map(|place| &place.holds));
+        let known = meta.map(|m| KnownColumn::new(writing, m, uses));
+        let (kind, what) = kind_of(schema, instant, known.as_ref().map(|known| &known.holds));
         let replace = column.key || config.replace_null;
         Self {
             name: meta.map_or_else(|| Arc::clone(&column.name), |m| Arc::from(m.name.as_str())),
             slot: column.slot.clone(),
             kind,
-            fit: place.as_ref().map_or(Fit::Open, |place| place.fit(what)),
-            place: place.map(Arc::new),
+            fit: known.as_ref().map_or(Fit::Open, |known| known.fit(what)),
+            column: known.map(Arc::new),
             default: column.schema.default.clone().filter(|_| replace),
             cast: meta.map_or_else(String::new, |m| writing.cast(m)),
             as_text: writing.binds_text(),
@@ -96,13 +96,13 @@ impl ColumnBinder {
         self.cast = writing.cast(meta);
         self.wide_float = !matches!(meta.data_type.as_str(), "float" | "real" | "float4");
         self.room = writing.room(meta);
-        let Some(known) = self.place.as_deref() else {
+        let Some(known) = self.column.as_deref() else {
             return;
         };
         if let Some(schema) = known.uses.schema.clone() {
-            let place = KnownColumn::new(writing, meta, known.uses.clone());
-            let (kind, what) = kind_of(&schema, known.uses.instant, Some(&place.holds));
-            (self.kind, self.fit, self.place) = (kind, place.fit(what), Some(Arc::new(place)));
+            let known = KnownColumn::new(writing, meta, known.uses.clone());
+            let (kind, what) = kind_of(&schema, known.uses.instant, Some(&known.holds));
+            (self.kind, self.fit, self.column) = (kind, known.fit(what), Some(Arc::new(known)));
         }
     }
 
@@ -154,7 +154,7 @@ impl ColumnBinder {
             let instant = config.time.fields.contains(name);
             let items = schema.ty == SchemaType::Array;
             // rows may be found by it
-            let place = KnownColumn::new(
+            let known = KnownColumn::new(
                 writing,
                 meta,
                 ColumnUses {
@@ -164,9 +164,9 @@ impl ColumnBinder {
                     items,
                 },
             );
-            let (kind, what) = kind_of(innermost(schema), instant, Some(&place.holds));
-            (binder.kind, binder.fit, binder.place) =
-                (kind, place.fit(what), Some(Arc::new(place)));
+            let (kind, what) = kind_of(innermost(schema), instant, Some(&known.holds));
+            (binder.kind, binder.fit, binder.column) =
+                (kind, known.fit(what), Some(Arc::new(known)));
         }
         binder
     }
@@ -178,10 +178,10 @@ impl ColumnBinder {
 
     /// The parameter of a value whose schema came with it.
     pub fn lone(&self, schema: &Schema, value: &Value) -> Result<SqlParam<'static>> {
-        let place = self.place.as_deref();
-        let instant = place.is_some_and(|place| place.uses.instant);
-        let (kind, what) = kind_of(schema, instant, place.map(|place| &place.holds));
-        let fit = place.map_or(Fit::Open, |place| place.fit(what));
+        let known = self.column.as_deref();
+        let instant = known.is_some_and(|known| known.uses.instant);
+        let (kind, what) = kind_of(schema, instant, known.map(|known| &known.holds));
+        let fit = known.map_or(Fit::Open, |known| known.fit(what));
         let binder = Self {
             kind,
             fit,
@@ -201,7 +201,7 @@ impl ColumnBinder {
     }
 
     /// The column in a statement.
-    pub fn place(&self) -> StatementColumn<'_> {
+    pub fn statement_column(&self) -> StatementColumn<'_> {
         StatementColumn {
             name: &self.name,
             cast: &self.cast,
@@ -255,9 +255,9 @@ impl ColumnBinder {
     }
 
     fn holds(&self, what: &TargetColumnType) -> bool {
-        self.place
+        self.column
             .as_ref()
-            .is_some_and(|place| place.holds == *what)
+            .is_some_and(|known| known.holds == *what)
     }
 
     /// The parameter of a value.
@@ -517,10 +517,10 @@ mod tests {
         Config, Datum, Decimal, Record, Schema, SchemaType, SinkRecord, TopicOffset, Value,
     };
 
-    use super::super::config::SinkConfig;
-    use super::super::shape::{RecordColumn, ValueSlot};
     use super::{ColumnBinder, SqlParam};
     use crate::dialect::writing;
+    use crate::sink::config::SinkConfig;
+    use crate::sink::config::columns::{RecordColumn, ValueSlot};
     use crate::url::DatabaseKind;
 
     fn record(value: Value) -> SinkRecord {

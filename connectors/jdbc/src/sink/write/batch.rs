@@ -5,13 +5,14 @@
 use connector_api::{Error, ErrorKind, Result, SinkRecord, async_trait};
 
 use super::bind::ColumnBinder;
-use super::config::{InsertMode, SinkConfig};
+use super::connection::SessionInfo;
 use super::copy::CopyText;
 use super::group::{self, GroupRules, KeyIdentity, OperationKeys, RowGroup, RowOperation};
 use super::key_bytes::key_bytes;
-use super::target::{SessionInfo, StatementVerb, TargetTable, keys_repeat};
+use super::target::{StatementVerb, TargetTable, keys_repeat};
 use crate::dialect::writing::WriteDialect;
 use crate::driver::{Session, SqlParam};
+use crate::sink::config::{InsertMode, SinkConfig};
 
 /// Rows of one statement; more do not get faster.
 const MOST_ROWS: usize = 500;
@@ -45,7 +46,10 @@ pub trait RecordWriter: Send {
 }
 
 /// Writes all records. On an error the transaction is to be rolled back.
-pub async fn all(apply: &mut dyn RecordWriter, records: &[usize]) -> Result<(), WriteFailure> {
+pub async fn write_all(
+    apply: &mut dyn RecordWriter,
+    records: &[usize],
+) -> Result<(), WriteFailure> {
     let mut left = records;
     while !left.is_empty() {
         let (now, later) = left.split_at(apply.chunk(left));
@@ -58,7 +62,7 @@ pub async fn all(apply: &mut dyn RecordWriter, records: &[usize]) -> Result<(), 
 /// Writes records, leaving out those that the database refuses: what fails is taken back and halved until the culprits
 /// stand alone. Adds them to `culprits`.
 /// Errors: all kinds but `Record`.
-pub async fn sift(
+pub async fn isolate_rejected(
     apply: &mut dyn RecordWriter,
     records: &[usize],
     culprits: &mut Vec<(usize, WriteFailure)>,
@@ -69,11 +73,11 @@ pub async fn sift(
         if !later.is_empty() {
             todo.push(later);
         }
-        settle(apply, "SAVEPOINT rowferry_sift").await?;
+        run_tx_control(apply, "SAVEPOINT rowferry_sift").await?;
         match apply.apply(now).await {
             Ok(()) => {}
             Err(failure) if failure.error.kind() == ErrorKind::Record => {
-                settle(apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
+                run_tx_control(apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
                 match (failure.records.as_slice(), now) {
                     (&[one], [_]) => culprits.push((one, failure)),
                     _ => {
@@ -89,7 +93,7 @@ pub async fn sift(
 }
 
 /// Sends a statement about the transaction.
-pub async fn settle(apply: &mut dyn RecordWriter, sql: &str) -> Result<(), WriteFailure> {
+pub async fn run_tx_control(apply: &mut dyn RecordWriter, sql: &str) -> Result<(), WriteFailure> {
     let done = apply.session().run(sql).await;
     done.map(drop).map_err(|error| WriteFailure {
         error,

@@ -1,13 +1,13 @@
-//! Where the ledger's table is. PostgreSQL finds a name without schema by a setting of the session (`search_path`), which a
+//! Where the offsets table is. PostgreSQL finds a name without schema by a setting of the session (`search_path`), which a
 //! URL, an account or a database may change: offsets would seem to be gone. So the table is looked for in all schemas, and
 //! always named with its own.
 
 use connector_api::{Result, Value};
 
-use super::super::target::SessionInfo;
 use crate::dialect::writing::WriteDialect;
 use crate::driver::{Session, SqlParam};
 use crate::ident::TableId;
+use crate::sink::write::connection::SessionInfo;
 
 /// The table's name.
 pub const NAME: &str = "rowferry_offsets";
@@ -30,7 +30,7 @@ pub async fn find(
     cluster: &str,
     sink: &str,
 ) -> Result<TableId> {
-    let Some(places) = writing.ledger().places else {
+    let Some(places) = writing.offsets_sql().places else {
         return Ok(TableId::bare(NAME));
     };
     let rows = session.query(places, &[]).await?;

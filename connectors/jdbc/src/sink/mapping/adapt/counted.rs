@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use connector_api::{Schema, SchemaType, Value};
 
-use super::super::config::TimeRules;
 use super::debezium::{self, DebeziumType, MICROS, MILLIS};
 use crate::catalog::ColumnMeta;
 use crate::dialect::read::ValueDecoding;
 use crate::dialect::writing::{DATE, DATE_TIME, TIME};
+use crate::sink::config::TimeRules;
 
 /// Days of the years 1 to 9999.
 const DAYS: RangeInclusive<i64> = -719_162..=2_932_896;

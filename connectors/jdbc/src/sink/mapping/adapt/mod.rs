@@ -18,52 +18,14 @@ use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, Sin
 use self::debezium::DebeziumType;
 pub use self::plain::{PlainTarget, type_of};
 use self::unavailable::ReducedSchemas;
-use super::config::TimeRules;
 use super::foreign;
 use crate::dialect::writing::JSON;
+use crate::sink::config::adapt_rules::{AdaptRules, Nested};
 
 /// How many recipes are kept.
 const RECENT: usize = 16;
 /// Bytes of a column's name that is made of the names of structs within each other; no database has such long ones.
 const MAX_NAME: usize = 1024;
-
-/// `nested.mode`: what becomes of structs, maps and lists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nested {
-    /// They are refused, as Kafka Connect's JDBC sinks do.
-    Fail,
-    /// They are written as JSON.
-    Json,
-    /// Structs become a column for each member; maps and lists are written as JSON.
-    Flatten,
-}
-
-/// What is done to records.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdaptRules {
-    /// Whether change events are taken apart.
-    pub unwrap: bool,
-    /// The field that marks deleted rows; it is no column then.
-    pub marker: Option<Arc<str>>,
-    /// Whether rows are deleted.
-    pub deletes: bool,
-    /// Whether tables are emptied.
-    pub truncates: bool,
-    /// Whether records without a value mean nothing where rows are not deleted.
-    pub ignore_tombstones: bool,
-    /// Nested values.
-    pub nested: Nested,
-    /// Between the names of a struct and its member.
-    pub delimiter: String,
-    /// Whether the database has columns that hold lists.
-    pub lists: bool,
-    /// Whether Debezium's types count in records that are no change events, too.
-    pub debezium: bool,
-    /// What stands for a value that a change event does not have.
-    pub placeholder: Option<Arc<str>>,
-    /// How points in time are written.
-    pub time: TimeRules,
-}
 
 /// What becomes of a record.
 #[derive(Debug, PartialEq)]

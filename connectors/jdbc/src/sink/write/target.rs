@@ -7,17 +7,18 @@ use std::sync::Arc;
 use connector_api::{Datum, Error, Result, Schema, SchemaType, SinkRecord, Value};
 
 use super::bind::ColumnBinder;
-use super::config::{InsertMode, PkMode, SchemaEvolution, SinkConfig, TimeRules};
+use super::connection::SessionInfo;
 use super::evolve;
 use super::group::KeyIdentity;
 use super::key_bytes::identity;
-use super::shape::{RecordColumn, RecordShape, shape};
-use super::size::SizeLimits;
 use super::widen;
 use crate::catalog::TableMeta;
 use crate::dialect::writing::{ColumnWidening, StatementColumns, UpsertAction, WriteDialect};
 use crate::driver::{Session, SqlParam};
 use crate::ident::TableId;
+use crate::sink::config::columns::RecordColumn;
+use crate::sink::config::{InsertMode, PkMode, SchemaEvolution, SinkConfig, TimeRules};
+use crate::sink::mapping::shape::{RecordShape, shape};
 
 /// Plans of a table after which they are forgotten.
 const MOST_PLANS: usize = 256;
@@ -126,11 +127,11 @@ impl WritePlan {
     ) -> Arc<str> {
         let (keys, values, upsert) = (&self.keys, &self.values, self.upsert);
         let text = self.statements.entry((verb, rows)).or_insert_with(|| {
-            let keys: Vec<_> = keys.iter().map(ColumnBinder::place).collect();
+            let keys: Vec<_> = keys.iter().map(ColumnBinder::statement_column).collect();
             let all: Vec<_> = keys
                 .iter()
                 .copied()
-                .chain(values.iter().map(ColumnBinder::place))
+                .chain(values.iter().map(ColumnBinder::statement_column))
                 .collect();
             let columns = StatementColumns {
                 keys: &keys,
@@ -144,44 +145,6 @@ impl WritePlan {
             })
         });
         Arc::clone(text)
-    }
-}
-
-/// Where a session is, and what it may send.
-#[derive(Clone, Debug, Default)]
-pub struct SessionInfo {
-    /// The current catalog (MariaDB's and MySQL's database).
-    pub catalog: Option<String>,
-    /// The current schema.
-    pub schema: Option<String>,
-    /// Most bytes that several rows share in a statement.
-    pub packet: usize,
-    /// The most that a statement may have.
-    pub largest: SizeLimits,
-}
-
-impl SessionInfo {
-    /// Asks the server.
-    pub async fn of(session: &mut dyn Session, writing: &dyn WriteDialect) -> Result<Self> {
-        let rows = session.query(writing.surroundings(), &[]).await?;
-        let cell = |n: usize| rows.first().and_then(|row| row.get(n));
-        let text = |n: usize| cell(n).and_then(Value::as_str).map(str::to_owned);
-        let most = writing.dialect().limits().packet;
-        let packet = cell(2)
-            .and_then(Value::as_i64)
-            .and_then(|n| usize::try_from(n).ok());
-        // a packet of max_allowed_packet bytes is one too large
-        let told = packet.map(|bytes| bytes.saturating_sub(1));
-        let largest = SizeLimits {
-            bytes: told.unwrap_or(writing.dialect().limits().largest),
-            is_set: told.is_some(),
-        };
-        Ok(Self {
-            catalog: text(0),
-            schema: text(1),
-            packet: packet.unwrap_or(most),
-            largest,
-        })
     }
 }
 
@@ -519,13 +482,13 @@ impl TargetTable {
             .filter(|c| !meta(c).is_some_and(|m| m.generated));
         let mut values: Vec<ColumnBinder> = given.map(bind).collect();
         values.sort_by_key(|binder| binder.always_numbered);
-        let places: Vec<_> = keys
+        let columns: Vec<_> = keys
             .iter()
             .chain(&values)
-            .map(ColumnBinder::place)
+            .map(ColumnBinder::statement_column)
             .collect();
         let copy = copied
-            .then(|| writing.copy(&self.id, &places))
+            .then(|| writing.copy(&self.id, &columns))
             .flatten()
             .map(Arc::from);
         Ok(WritePlan {

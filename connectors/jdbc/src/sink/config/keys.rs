@@ -1,5 +1,5 @@
 //! The sink's configuration keys: names, defaults, checks, forms and documentation. What they mean in code is in
-//! [`super::config`].
+//! [`super`].
 //!
 //! Names, groups and order are those of Kafka Connect's JDBC sinks; `aliases` are the other peers' spellings.
 
@@ -32,7 +32,7 @@ fn pk_mode(text: &str) -> Result<(), String> {
     if text == "record_header" {
         Ok(())
     } else {
-        enumerator(text, super::config::PK_MODES)
+        enumerator(text, super::PK_MODES)
     }
 }
 
@@ -324,7 +324,7 @@ pub const KEYS: &[ConfigKey] = &[
     .check(KeyValidator::By(pk_mode))
     .importance(Importance::High)
     .form(Width::Medium, "Primary Key Mode")
-    .recommended(super::config::PK_MODES)
+    .recommended(super::PK_MODES)
     .aliases(&["primary.key.mode"]),
     list(
         "pk.fields",

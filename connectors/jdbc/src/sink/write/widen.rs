@@ -2,11 +2,11 @@
 
 use connector_api::Schema;
 
-use super::config::{InsertMode, SinkConfig};
-use super::shape::RecordShape;
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::source_type::{SourceType, carried};
 use crate::dialect::writing::{ColumnCapacity, ColumnWidening, WriteDialect};
+use crate::sink::config::{InsertMode, SinkConfig};
+use crate::sink::mapping::shape::RecordShape;
 
 /// What the schemas of a shape ask of the table's columns.
 pub fn by_shape(

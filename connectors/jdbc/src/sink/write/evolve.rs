@@ -4,11 +4,12 @@
 
 use connector_api::{Error, Result, Schema, Value};
 
-use super::config::{SchemaEvolution, SinkConfig, TimeRules};
-use super::shape::{RecordColumn, RecordShape};
 use crate::catalog::TableMeta;
 use crate::dialect::writing::{ColumnSpec, LogicalType, WriteDialect};
 use crate::ident::TableId;
+use crate::sink::config::columns::RecordColumn;
+use crate::sink::config::{SchemaEvolution, SinkConfig, TimeRules};
+use crate::sink::mapping::shape::RecordShape;
 
 /// The statements that make the table fit the shape; none if it does. `table` is the full name.
 /// Errors: `Record`, because other records may fit; `Config` for a table that cannot roll back.
@@ -176,12 +177,12 @@ fn default_time(time: &TimeRules, schema: &Schema) -> Option<String> {
 mod tests {
     use connector_api::{Config, Datum, Field, Schema, SchemaType, Value};
 
-    use super::super::config::SinkConfig;
-    use super::super::shape::{RecordShape, shape};
     use super::changes;
     use crate::catalog::{ColumnMeta, TableMeta};
     use crate::dialect::writing;
     use crate::ident::TableId;
+    use crate::sink::config::SinkConfig;
+    use crate::sink::mapping::shape::{RecordShape, shape};
     use crate::url::DatabaseKind;
 
     fn config(pairs: &[(&str, &str)]) -> SinkConfig {

@@ -4,9 +4,9 @@
 
 use std::borrow::Cow;
 
-use super::super::config::TimeRules;
-use super::super::time::parse_instant;
 use crate::driver::SqlParam;
+use crate::sink::config::TimeRules;
+use crate::sink::mapping::time::parse_instant;
 
 type TextFit<'a> = Result<SqlParam<'a>, Cow<'static, str>>;
 

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use super::config::InsertMode;
+use crate::sink::config::InsertMode;
 
 /// One record's effect on the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use connector_api::{Decimal, Schema, SchemaType, Value};
 
-use super::super::config::TimeRules;
-use super::super::fit::{What, clock};
-use super::super::time::parse_instant;
 use super::json_schema;
 use crate::dialect::writing::{DATE, DATE_TIME, TIME};
+use crate::sink::config::TimeRules;
+use crate::sink::mapping::fit::{What, clock};
+use crate::sink::mapping::time::parse_instant;
 
 /// What a number or text stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

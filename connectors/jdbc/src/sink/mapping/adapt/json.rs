@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use connector_api::{Error, Result, Schema, Value};
 
-use super::super::config::TimeRules;
 use crate::dialect::writing::LogicalType;
+use crate::sink::config::TimeRules;
 use crate::zone::JdbcTimeZone;
 
 /// Bytes of a value's JSON: more than a record has, as keys that are no text are JSON within JSON.

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::config::TimeRules;
+use crate::sink::config::TimeRules;
 
 const DAY_SECONDS: i64 = 86_400;
 /// 1582-10-15, the first day of the Gregorian calendar.
@@ -13,7 +13,7 @@ const GREGORIAN_FROM: i64 = -141_427;
 
 impl TimeRules {
     /// `yyyy-MM-dd` of a day. Unless dates are in UTC, it is the zone's day at midnight UTC.
-    pub(super) fn date(&self, days: i64) -> String {
+    pub fn date(&self, days: i64) -> String {
         let offset = if self.date_in_utc {
             0
         } else {
@@ -25,7 +25,7 @@ impl TimeRules {
     }
 
     /// `HH:mm:ss.SSS` of milliseconds of the day UTC, in the zone as it was on 1970-01-01.
-    pub(super) fn time(&self, millis: i64) -> String {
+    pub fn time(&self, millis: i64) -> String {
         let local = millis + self.zone.offset_at(millis.div_euclid(1000)) * 1000;
         let mut out = String::with_capacity(12);
         write_time(local.rem_euclid(DAY_SECONDS * 1000), 1000, &mut out);
@@ -33,12 +33,12 @@ impl TimeRules {
     }
 
     /// `yyyy-MM-dd HH:mm:ss.SSS…` of an instant given in units of `1/per_second` seconds, with all its digits.
-    pub(super) fn timestamp(&self, instant: i64, per_second: i64) -> String {
+    pub fn timestamp(&self, instant: i64, per_second: i64) -> String {
         self.shown(instant, per_second, self.julian)
     }
 
     /// The same in the calendar of ISO 8601, in which texts are.
-    pub(super) fn wall(&self, instant: i64, per_second: i64) -> String {
+    pub fn wall(&self, instant: i64, per_second: i64) -> String {
         self.shown(instant, per_second, false)
     }
 
@@ -96,7 +96,7 @@ fn civil(days: i64, julian: bool) -> (i64, i64, i64) {
 
 /// Milliseconds, microseconds or nanoseconds (as `per_second` says) of an ISO 8601 date-time in UTC or with an offset;
 /// `None` if it is none or out of range.
-pub(super) fn parse_instant(text: &str, per_second: i64) -> Option<i64> {
+pub fn parse_instant(text: &str, per_second: i64) -> Option<i64> {
     let zoned = text.parse::<jiff::Timestamp>().ok();
     let at = zoned.or_else(|| {
         let local = text.parse::<jiff::civil::DateTime>().ok()?;

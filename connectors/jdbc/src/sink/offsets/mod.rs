@@ -3,7 +3,7 @@
 //! Each owner of a partition raises its epoch; every write names the epoch it holds. A task that has lost a partition
 //! without knowing it (a zombie) therefore changes nothing any more: its update finds no row, and it stops.
 
-mod place;
+mod table;
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -14,12 +14,12 @@ use connector_api::{Error, ErrorKind, Result, TopicOffset, TopicPartition, Value
 use crate::dialect::writing::{OffsetsSql, WriteDialect};
 use crate::driver::{Session, SqlParam};
 
-pub use self::place::find;
+pub use self::table::find;
 
 /// How often a claim is tried while an earlier owner's transaction is still open.
 const CLAIM_ATTEMPTS: usize = 5;
 
-/// One task's part of the ledger.
+/// The offsets that one task stores with its rows.
 pub struct SinkOffsets {
     cluster: String,
     sink: String,
@@ -30,7 +30,7 @@ pub struct SinkOffsets {
     advance_sql: HashMap<usize, Arc<str>>,
 }
 
-/// What the ledger holds of a partition.
+/// What is stored of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct OffsetRow {
     next_offset: i64,
@@ -46,7 +46,7 @@ impl SinkOffsets {
             cluster: cluster.to_owned(),
             sink: sink.to_owned(),
             owner: owner.to_owned(),
-            table: place::NAME.to_owned(),
+            table: table::NAME.to_owned(),
             epochs: HashMap::new(),
             advance_sql: HashMap::new(),
         }
@@ -61,7 +61,7 @@ impl SinkOffsets {
         partitions: &[TopicPartition],
         set: Option<&[i64]>,
     ) -> Result<Vec<TopicOffset>> {
-        let sql = writing.ledger();
+        let sql = writing.offsets_sql();
         self.ensure_table(session, writing).await?;
         run_all(session, sql.short_wait).await;
         let mut stored = Vec::new();
@@ -225,11 +225,11 @@ impl SinkOffsets {
         session: &mut dyn Session,
         writing: &dyn WriteDialect,
     ) -> Result<()> {
-        let place = place::find(session, writing, &self.cluster, &self.sink).await?;
-        let table = if place.schema.is_some() {
-            writing.dialect().table(&place)
+        let found = table::find(session, writing, &self.cluster, &self.sink).await?;
+        let table = if found.schema.is_some() {
+            writing.dialect().table(&found)
         } else {
-            place.table
+            found.table
         };
         if self.table != table {
             self.table = table;
@@ -239,7 +239,7 @@ impl SinkOffsets {
         if session.query(&look, &[]).await.is_ok() {
             return Ok(());
         }
-        let sql = writing.ledger();
+        let sql = writing.offsets_sql();
         let look_earlier = self.sql(writing, "SELECT sink FROM {table} WHERE 1=0");
         let earlier = session.query(&look_earlier, &[]).await.is_ok();
         let mut made = Ok(());
@@ -297,13 +297,11 @@ impl SinkOffsets {
         partition: &TopicPartition,
         set: Option<i64>,
     ) -> Result<OffsetRow> {
-        let sql = writing.ledger();
-        let place = self.place(partition);
+        let sql = writing.offsets_sql();
+        let key = self.row_key(partition);
         session.begin().await?;
         self.adopt(session, writing, partition).await?;
-        session
-            .execute(&self.sql(writing, sql.seed), &place)
-            .await?;
+        session.execute(&self.sql(writing, sql.seed), &key).await?;
         let raise = self.sql(
             writing,
             &format!(
@@ -313,12 +311,12 @@ impl SinkOffsets {
             ),
         );
         let mut params = vec![SqlParam::Text(self.owner.as_str().into())];
-        params.extend(place.iter().cloned());
+        params.extend(key.iter().cloned());
         session.execute(&raise, &params).await?;
         if let Some(next) = set {
             let sql = "UPDATE {table} SET next_offset=? WHERE cluster=? AND sink=? AND topic=? AND partition_id=?";
             let mut params = vec![SqlParam::I64(next)];
-            params.extend(place);
+            params.extend(key);
             session.execute(&self.sql(writing, sql), &params).await?;
         }
         let entry = self.read(session, writing, partition, false).await?;
@@ -343,7 +341,7 @@ impl SinkOffsets {
         }
         let sql = "UPDATE {table} SET cluster=? WHERE cluster='' AND sink=? AND topic=? AND partition_id=?";
         session
-            .execute(&self.sql(writing, sql), &self.place(partition))
+            .execute(&self.sql(writing, sql), &self.row_key(partition))
             .await
             .map(drop)
     }
@@ -355,14 +353,14 @@ impl SinkOffsets {
         partition: &TopicPartition,
         lock: bool,
     ) -> Result<Option<OffsetRow>> {
-        let OffsetsSql { lock: locking, .. } = writing.ledger();
+        let OffsetsSql { lock: locking, .. } = writing.offsets_sql();
         let sql = format!(
             "SELECT next_offset, epoch, session_id FROM {{table}} \
              WHERE cluster=? AND sink=? AND topic=? AND partition_id=?{}",
             if lock { locking } else { "" }
         );
         let rows = session
-            .query(&self.sql(writing, &sql), &self.place(partition))
+            .query(&self.sql(writing, &sql), &self.row_key(partition))
             .await?;
         let Some(row) = rows.first() else {
             return Ok(None);
@@ -380,7 +378,7 @@ impl SinkOffsets {
         }
     }
 
-    /// Ends the session that the ledger names as the earlier owner's, if it is the same account's: it was cut off from
+    /// Ends the session that the stored row names as the earlier owner's, if it is the same account's: it was cut off from
     /// its worker, or the worker stands still, while its transaction is open.
     async fn end_earlier_owner(
         &self,
@@ -395,7 +393,7 @@ impl SinkOffsets {
         else {
             return Ok(());
         };
-        let sql = writing.ledger();
+        let sql = writing.offsets_sql();
         let own = session
             .query(
                 &self.sql(writing, sql.own_session),
@@ -417,7 +415,7 @@ impl SinkOffsets {
         Arc::from(number(writing, sql).replace("{table}", &self.table))
     }
 
-    fn place(&self, partition: &TopicPartition) -> Vec<SqlParam<'_>> {
+    fn row_key(&self, partition: &TopicPartition) -> Vec<SqlParam<'_>> {
         vec![
             SqlParam::Text(self.cluster.as_str().into()),
             SqlParam::Text(self.sink.as_str().into()),
@@ -454,7 +452,7 @@ fn advance_sql(writing: &dyn WriteDialect, partitions: usize) -> String {
     let _ = write!(
         sql,
         " ELSE next_offset END, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP WHERE cluster=? AND sink=? AND (",
-        writing.ledger().session
+        writing.offsets_sql().session
     );
     for n in 0..partitions {
         sql.push_str(if n == 0 { "" } else { " OR " });

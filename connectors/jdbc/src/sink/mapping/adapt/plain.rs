@@ -6,8 +6,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use connector_api::{Datum, Decimal, Error, Field, Result, Schema, SchemaType, SinkRecord, Value};
 
-use super::super::config::TimeRules;
-use super::super::time::parse_instant;
 use super::counted::counted;
 use super::{
     Adapted, Adapter, Nested, RECENT, json, json_schema, short_enough, unavailable, with_value,
@@ -16,6 +14,8 @@ use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::column_type::TargetColumnType;
 use crate::dialect::read::{ReadOptions, ValueDecoding};
 use crate::dialect::writing::WriteDialect;
+use crate::sink::config::TimeRules;
+use crate::sink::mapping::time::parse_instant;
 
 /// What is known of the target.
 #[derive(Clone, Copy)]

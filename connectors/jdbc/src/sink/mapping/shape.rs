@@ -6,45 +6,10 @@ use std::sync::Arc;
 
 use connector_api::{Datum, Error, Field, Result, Schema, SchemaType, SinkRecord, Value};
 
-use super::config::{PkMode, SinkConfig};
 use super::foreign;
+use crate::sink::config::columns::{KAFKA_COLUMNS, RecordColumn, ValueSlot, header_column};
+use crate::sink::config::{PkMode, SinkConfig};
 use crate::url::DatabaseKind;
-
-/// Where a column's value is found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ValueSlot {
-    /// The whole key.
-    Key,
-    /// A field of the key's struct.
-    KeyField(usize),
-    /// The whole value.
-    Value,
-    /// A field of the value's struct.
-    ValueField(usize),
-    /// The topic's name.
-    Topic,
-    /// The partition.
-    Partition,
-    /// The offset.
-    Offset,
-    /// The record's timestamp.
-    Timestamp,
-    /// The last header of that name, as text.
-    Header(Arc<str>),
-}
-
-/// One column that a record fills.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RecordColumn {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Schema of its values.
-    pub schema: Arc<Schema>,
-    /// Whether it is part of the key.
-    pub key: bool,
-    /// Where its value comes from.
-    pub slot: ValueSlot,
-}
 
 /// The columns of records with one pair of schemas, in the order a created table has them.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,9 +31,6 @@ impl RecordShape {
         self.columns.iter().filter(|c| !c.key)
     }
 }
-
-/// Names of the key columns of `pk.mode=kafka`, unless `pk.fields` has three others.
-const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
 
 /// The shape of a record of `topic` that [`check_record`] has accepted. `table` is the bare name, for texts.
 /// Errors: `Record`.
@@ -246,54 +208,6 @@ fn kafka_columns(config: &SinkConfig, table: &str) -> Result<Vec<RecordColumn>> 
         slot,
     };
     Ok(names.into_iter().zip(slots).map(column).collect())
-}
-
-/// A column that holds a header.
-pub fn header_column(header: &str, column: &str, key: bool) -> RecordColumn {
-    let schema = Arc::new(Schema::of(SchemaType::String).optional(!key));
-    RecordColumn {
-        name: Arc::from(column),
-        schema,
-        key,
-        slot: ValueSlot::Header(Arc::from(header)),
-    }
-}
-
-/// A column that holds where a record came from: `topic`, `partition`, `offset` or `timestamp`.
-pub fn origin_column(origin: &str, column: Option<&str>) -> Option<RecordColumn> {
-    let (slot, name, schema) = match origin {
-        "topic" => (
-            ValueSlot::Topic,
-            KAFKA_COLUMNS[0],
-            Schema::of(SchemaType::String),
-        ),
-        "partition" => (
-            ValueSlot::Partition,
-            KAFKA_COLUMNS[1],
-            Schema::of(SchemaType::Int32),
-        ),
-        "offset" => (
-            ValueSlot::Offset,
-            KAFKA_COLUMNS[2],
-            Schema::of(SchemaType::Int64),
-        ),
-        "timestamp" => (
-            ValueSlot::Timestamp,
-            "__connect_timestamp",
-            Schema::timestamp(),
-        ),
-        _ => return None,
-    };
-    let (name, schema) = (
-        Arc::from(column.unwrap_or(name)),
-        Arc::new(schema.optional(true)),
-    );
-    Some(RecordColumn {
-        name,
-        schema,
-        key: false,
-        slot,
-    })
 }
 
 /// The named fields of a struct schema, or all of them. `Err` is the name that is absent.

@@ -1,4 +1,11 @@
-//! The sink's settings as the code uses them, read from [`super::keys::KEYS`], and the checks across keys.
+//! The sink's settings as the code uses them, read from [`keys::KEYS`], and the checks across keys.
+
+pub mod adapt_rules;
+pub mod columns;
+pub mod fields;
+pub mod keys;
+pub mod naming;
+pub mod template;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,12 +13,12 @@ use std::time::Duration;
 
 use connector_api::{Config, ConfigReader, ConfigReport, Result};
 
-use super::adapt::{AdaptRules, Nested};
-use super::fields::FieldFilter;
-use super::keys::{KEYS, column_items};
-use super::naming::{NameLetters, TableNaming, joins_dots};
-use super::shape::{RecordColumn, header_column, origin_column};
-use super::statement::parse;
+use self::adapt_rules::{AdaptRules, Nested};
+use self::columns::{RecordColumn, header_column, origin_column};
+use self::fields::FieldFilter;
+use self::keys::{KEYS, column_items};
+use self::naming::{NameLetters, TableNaming, joins_dots};
+use self::template::parse;
 use crate::class_defaults::sink_keys;
 use crate::driver::{AccessMode, ConnectOptions};
 use crate::url::ConnectionTarget;
@@ -103,7 +110,7 @@ pub struct TimeRules {
 pub struct SinkConfig {
     /// The connector's name.
     pub name: String,
-    /// The task's number, for the ledger's owner column.
+    /// The task's number, for the owner column of the stored offsets.
     pub task: String,
     /// The Kafka cluster whose offsets are kept.
     pub cluster: String,
@@ -481,7 +488,7 @@ mod tests {
     use connector_api::config::{keys_asked, unlike};
     use connector_api::{Config, ConfigReport};
 
-    use super::super::keys::KEYS;
+    use super::keys::KEYS;
     use super::{InsertMode, PkMode, SchemaEvolution, SinkConfig, check};
 
     #[test]

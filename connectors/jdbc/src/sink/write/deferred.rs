@@ -5,8 +5,10 @@
 
 use connector_api::{ErrorKind, async_trait};
 
+use super::batch::{
+    BatchWriter, RecordWriter, TableWrite, WriteFailure, run_tx_control, write_all,
+};
 use super::group::RowGroup;
-use super::write::{BatchWriter, RecordWriter, TableWrite, WriteFailure, all, settle};
 use crate::dialect::writing::DeferredConstraints;
 use crate::driver::Session;
 
@@ -56,7 +58,7 @@ impl RecordWriter for BatchWrite<'_, '_> {
                     .iter()
                     .filter(|record| records.binary_search(record).is_ok());
                 let wanted: Vec<usize> = wanted.copied().collect();
-                all(
+                write_all(
                     &mut TableWrite {
                         writer: &mut *self.writer,
                         target: *target,
@@ -74,7 +76,7 @@ impl RecordWriter for BatchWrite<'_, '_> {
 /// Writes the records, which are in order. If constraints refuse them, adds those to `culprits` without which they do
 /// not; the transaction is to be rolled back then.
 /// Errors: all kinds but `Record`, and that one where no record is to blame.
-pub async fn sift(
+pub async fn isolate_rejected(
     apply: &mut dyn RecordWriter,
     records: &[usize],
     deferral: DeferredConstraints,
@@ -82,19 +84,19 @@ pub async fn sift(
 ) -> Result<(), WriteFailure> {
     let mut search = CycleSearch { apply, deferral };
     // what the transaction began with may be refused already
-    if let Some(failure) = search.place(&[]).await? {
+    if let Some(failure) = search.try_apply(&[]).await? {
         return Err(failure);
     }
-    let Some(failure) = search.place(records).await? else {
+    let Some(failure) = search.try_apply(records).await? else {
         return Ok(());
     };
     let mut left = records.to_vec();
     while !left.is_empty() {
-        let refused = search.place_parts(&left).await?;
+        let refused = search.bisect(&left).await?;
         let rest = if refused.len() < left.len() {
             // these may have waited for what is there now
             refused.iter().map(|(record, _)| *record).collect()
-        } else if let Some(rest) = search.place_circle(&left).await? {
+        } else if let Some(rest) = search.apply_cyclic(&left).await? {
             rest
         } else {
             culprits.extend(refused);
@@ -113,17 +115,17 @@ struct CycleSearch<'a> {
 
 impl CycleSearch<'_> {
     /// Adds the records to what is there, unless constraints refuse the outcome: then the reason is returned.
-    async fn place(&mut self, records: &[usize]) -> Result<Option<WriteFailure>, WriteFailure> {
-        settle(self.apply, "SAVEPOINT rowferry_sift").await?;
-        let placed = async {
-            settle(self.apply, self.deferral.wait).await?;
+    async fn try_apply(&mut self, records: &[usize]) -> Result<Option<WriteFailure>, WriteFailure> {
+        run_tx_control(self.apply, "SAVEPOINT rowferry_sift").await?;
+        let applied = async {
+            run_tx_control(self.apply, self.deferral.wait).await?;
             self.apply.apply(records).await?;
-            settle(self.apply, self.deferral.check).await
+            run_tx_control(self.apply, self.deferral.check).await
         };
-        match placed.await {
+        match applied.await {
             Ok(()) => Ok(None),
             Err(failure) if failure.error.kind() == ErrorKind::Record => {
-                settle(self.apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
+                run_tx_control(self.apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
                 Ok(Some(failure))
             }
             Err(failure) => Err(failure),
@@ -131,17 +133,17 @@ impl CycleSearch<'_> {
     }
 
     /// Adds what can be added, halving what cannot. Returns the others.
-    async fn place_parts(
+    async fn bisect(
         &mut self,
         records: &[usize],
     ) -> Result<Vec<(usize, WriteFailure)>, WriteFailure> {
         let (mut todo, mut refused) = (vec![records], Vec::new());
         while let Some(now) = todo.pop() {
-            let Some(failure) = self.place(now).await? else {
+            let Some(failure) = self.try_apply(now).await? else {
                 continue;
             };
             match now {
-                [one] => refused.push((*one, self.named(failure, *one))),
+                [one] => refused.push((*one, self.blame(failure, *one))),
                 _ => {
                     let (first, second) = now.split_at(now.len() / 2);
                     todo.extend([second, first]);
@@ -153,14 +155,14 @@ impl CycleSearch<'_> {
 
     /// Rows that need each other in a circle can be added together only. Where few are left, all but one are tried, and
     /// every two. Returns what is left then; `None`: no such rows were found.
-    async fn place_circle(&mut self, left: &[usize]) -> Result<Option<Vec<usize>>, WriteFailure> {
+    async fn apply_cyclic(&mut self, left: &[usize]) -> Result<Option<Vec<usize>>, WriteFailure> {
         if left.len() > MOST_IN_PAIRS {
             return Ok(None);
         }
         let but_one = (0..left.len()).map(|one| [&left[..one], &left[one + 1..]].concat());
         let pairs = (1..left.len()).flat_map(|b| (0..b).map(move |a| vec![left[a], left[b]]));
         for together in but_one.chain(pairs).filter(|together| together.len() > 1) {
-            if self.place(&together).await?.is_none() {
+            if self.try_apply(&together).await?.is_none() {
                 return Ok(Some(
                     left.iter()
                         .filter(|record| !together.contains(record))
@@ -173,7 +175,7 @@ impl CycleSearch<'_> {
     }
 
     /// The failure as that of the one record.
-    fn named(&self, failure: WriteFailure, record: usize) -> WriteFailure {
+    fn blame(&self, failure: WriteFailure, record: usize) -> WriteFailure {
         match failure.records.as_slice() {
             [one] if *one == record => failure,
             _ => WriteFailure {

@@ -1,0 +1,92 @@
+//! The columns that records fill, and those that a configuration adds: headers, and where a record came from. Pure.
+
+use std::sync::Arc;
+
+use connector_api::{Schema, SchemaType};
+
+/// Names of the key columns of `pk.mode=kafka`, unless `pk.fields` has three others.
+pub const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
+
+/// Where a column's value is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValueSlot {
+    /// The whole key.
+    Key,
+    /// A field of the key's struct.
+    KeyField(usize),
+    /// The whole value.
+    Value,
+    /// A field of the value's struct.
+    ValueField(usize),
+    /// The topic's name.
+    Topic,
+    /// The partition.
+    Partition,
+    /// The offset.
+    Offset,
+    /// The record's timestamp.
+    Timestamp,
+    /// The last header of that name, as text.
+    Header(Arc<str>),
+}
+
+/// One column that a record fills.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordColumn {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Schema of its values.
+    pub schema: Arc<Schema>,
+    /// Whether it is part of the key.
+    pub key: bool,
+    /// Where its value comes from.
+    pub slot: ValueSlot,
+}
+
+/// A column that holds a header.
+pub fn header_column(header: &str, column: &str, key: bool) -> RecordColumn {
+    let schema = Arc::new(Schema::of(SchemaType::String).optional(!key));
+    RecordColumn {
+        name: Arc::from(column),
+        schema,
+        key,
+        slot: ValueSlot::Header(Arc::from(header)),
+    }
+}
+
+/// A column that holds where a record came from: `topic`, `partition`, `offset` or `timestamp`.
+pub fn origin_column(origin: &str, column: Option<&str>) -> Option<RecordColumn> {
+    let (slot, name, schema) = match origin {
+        "topic" => (
+            ValueSlot::Topic,
+            KAFKA_COLUMNS[0],
+            Schema::of(SchemaType::String),
+        ),
+        "partition" => (
+            ValueSlot::Partition,
+            KAFKA_COLUMNS[1],
+            Schema::of(SchemaType::Int32),
+        ),
+        "offset" => (
+            ValueSlot::Offset,
+            KAFKA_COLUMNS[2],
+            Schema::of(SchemaType::Int64),
+        ),
+        "timestamp" => (
+            ValueSlot::Timestamp,
+            "__connect_timestamp",
+            Schema::timestamp(),
+        ),
+        _ => return None,
+    };
+    let (name, schema) = (
+        Arc::from(column.unwrap_or(name)),
+        Arc::new(schema.optional(true)),
+    );
+    Some(RecordColumn {
+        name,
+        schema,
+        key: false,
+        slot,
+    })
+}
