@@ -115,6 +115,25 @@ async fn sqlite_files_outside_of_the_allowed_folders_are_neither_read_nor_made()
             rest.remove("files").await;
         }
     }
+    // and those that a quote within a name in brackets would hide
+    for hidden in [
+        &format!("ATTACH '{outside}/attached.db' AS x"),
+        "COMMIT",
+        "PRAGMA hard_heap_limit = 1",
+    ] {
+        let mut config = sink(&here);
+        config["insert.mode"] = json!("statement");
+        config["statement"] = json!(format!("SELECT 1 AS [']; {hidden}; --']"));
+        let made = rest
+            .post("/connectors", &json!({"name": "files", "config": config}))
+            .await
+            .expect(400);
+        assert!(
+            made.text.contains("a statement may begin with"),
+            "{}",
+            made.text
+        );
+    }
     assert_eq!(listed(Path::new(&outside.to_string())), before);
 }
 

@@ -93,6 +93,11 @@ pub(super) trait DatabaseBackend:
         Ok(())
     }
 
+    /// Whether a statement may be sent that is to be run alone, within the transaction that is open. Errors: `Config`.
+    fn admit_one(sql: &str) -> Result<()> {
+        Self::admit_any(sql)
+    }
+
     /// See [`Session::copy`]; only where the dialect writes such statements.
     fn copy(
         _session: &mut SqlxSession<Self>,
@@ -383,7 +388,7 @@ where
     }
 
     async fn execute(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64> {
-        DB::admit_any(sql)?;
+        DB::admit_one(sql)?;
         fail_point::reach_async("database.execute").await?;
         self.renew().await?;
         let outcome = self.execute_once(sql, params).await;

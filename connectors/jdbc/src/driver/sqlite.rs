@@ -109,14 +109,21 @@ impl DatabaseBackend for Sqlite {
 
     /// Files are used that the URL names, and no others.
     fn admit_any(sql: &str) -> Result<()> {
-        let reaches = |word: &str| {
-            ["ATTACH", "DETACH", "VACUUM"]
-                .iter()
-                .any(|verb| word.eq_ignore_ascii_case(verb))
-        };
-        match first_words(sql).find(|word| reaches(word)) {
-            Some(word) => Err(Error::config(format!(
-                "{word} is not sent to SQLite: it reaches other files than the URL's"
+        first_words(sql).try_for_each(admit_verb)
+    }
+
+    /// SQLite runs every statement of a text, so that one could hide another that ends the transaction, or a PRAGMA: those
+    /// of memory (`hard_heap_limit`) reach all databases of this process, the metadata store's too.
+    fn admit_one(sql: &str) -> Result<()> {
+        let mut words = first_words(sql);
+        let verb = words.next().unwrap_or_default();
+        admit_verb(verb)?;
+        if verb.eq_ignore_ascii_case("PRAGMA") {
+            return Err(Error::config("PRAGMA is not sent to SQLite"));
+        }
+        match words.next() {
+            Some(next) => Err(Error::config(format!(
+                "a text with more than one statement is not sent to SQLite: the next begins with {next}"
             ))),
             None => Ok(()),
         }
@@ -188,6 +195,19 @@ impl DatabaseBackend for Sqlite {
     async fn describe(session: &mut SqliteSession, sql: &str) -> Result<Vec<ColumnMeta>> {
         sqlite_catalog::describe(session, sql).await
     }
+}
+
+/// Errors: `Config` for statements that reach other files.
+fn admit_verb(word: &str) -> Result<()> {
+    let reaches = ["ATTACH", "DETACH", "VACUUM"]
+        .iter()
+        .any(|verb| word.eq_ignore_ascii_case(verb));
+    if reaches {
+        return Err(Error::config(format!(
+            "{word} is not sent to SQLite: it reaches other files than the URL's"
+        )));
+    }
+    Ok(())
 }
 
 /// What tells one file from another of the same name.
@@ -357,6 +377,36 @@ impl Encode<'_, Sqlite> for SqlParam<'_> {
             Self::F64(v) => <f64 as Encode<Sqlite>>::encode(*v, buf),
             Self::Text(v) => <&str as Encode<Sqlite>>::encode(v, buf),
             Self::Bytes(v) => <&[u8] as Encode<Sqlite>>::encode(v, buf),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Sqlite;
+
+    use crate::driver::session::DatabaseBackend;
+
+    #[test]
+    fn statements_that_run_alone_hide_no_other() {
+        for sql in [
+            "INSERT INTO t VALUES (';PRAGMA x');",
+            "UPDATE [a;b] SET c = 1",
+            "WITH a AS (SELECT 1) DELETE FROM t /* ; */ ; -- COMMIT",
+        ] {
+            assert!(Sqlite::admit_one(sql).is_ok(), "{sql}");
+        }
+        for (sql, want) in [
+            ("SELECT 1 AS [']; COMMIT; --']", "begins with COMMIT"),
+            (
+                "SELECT 1 AS [\"]; PRAGMA hard_heap_limit=1 --\"]",
+                "begins with PRAGMA",
+            ),
+            ("/**/pragma hard_heap_limit=1", "PRAGMA is not sent"),
+            (";ATTACH 'x' AS y", "ATTACH is not sent"),
+        ] {
+            let error = Sqlite::admit_one(sql).unwrap_err();
+            assert!(error.message().contains(want), "{sql}: {error}");
         }
     }
 }

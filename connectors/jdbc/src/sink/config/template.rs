@@ -199,6 +199,7 @@ impl StatementLexer<'_> {
             }
             ('"', _) => self.quoted('"', mysql),
             ('`', _) if self.database != DatabaseKind::Postgres => self.quoted('`', false),
+            ('[', _) if self.database == DatabaseKind::Sqlite => self.bracketed(),
             ('-', Some('-')) if !mysql || self.rest[2..].chars().next().is_none_or(char::is_whitespace) => {
                 self.line_comment();
                 Ok(())
@@ -256,6 +257,17 @@ impl StatementLexer<'_> {
             }
         }
         Err(self.wrong(&format!("the {quote} that begins here has no end")))
+    }
+
+    /// A name in SQLite's brackets, in which nothing is quoted.
+    fn bracketed(&mut self) -> Result<(), String> {
+        match self.rest.find(']') {
+            Some(end) => {
+                self.take(end + 1);
+                Ok(())
+            }
+            None => Err(self.wrong("the [ that begins here has no end")),
+        }
     }
 
     fn dollar_quoted(&mut self) -> Result<(), String> {
@@ -393,6 +405,7 @@ mod tests {
     #[test]
     fn only_what_is_a_parameter_is_one() {
         let (maria, postgres) = (DatabaseKind::MySql, DatabaseKind::Postgres);
+        let sqlite = DatabaseKind::Sqlite;
         for (database, sql, want) in [
             (
                 maria,
@@ -423,6 +436,14 @@ mod tests {
                 postgres,
                 "UPDATE a SET b=:x::int, c=b[1:2], d=$t$:no;$t$, e=f ? 'g'",
                 vec!["UPDATE a SET b=<x>::int, c=b[1:2], d=$t$:no;$t$, e=f ? 'g'"],
+            ),
+            (
+                sqlite,
+                "UPDATE [a;:b] SET ['] = :c; DELETE FROM ['t'] WHERE x = ':y'",
+                vec![
+                    "UPDATE [a;:b] SET ['] = <c>",
+                    "DELETE FROM ['t'] WHERE x = ':y'",
+                ],
             ),
             (maria, "SELECT @a:=:x", vec!["SELECT @a:=<x>"]),
             (
@@ -499,6 +520,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_told_with_its_place() {
         let (maria, postgres) = (DatabaseKind::MySql, DatabaseKind::Postgres);
+        let sqlite = DatabaseKind::Sqlite;
         for (database, sql, want) in [
             (maria, " ; -- nothing\n", "there is no statement"),
             (
@@ -536,6 +558,18 @@ mod tests {
                 "a statement may begin with INSERT, UPDATE,",
             ),
             (maria, "DROP TABLE a", "not with 'DROP'"),
+            (
+                sqlite,
+                "UPDATE [a SET b=1",
+                "the [ that begins here has no end",
+            ),
+            // to SQLite the quotes within the brackets are part of the name
+            (sqlite, "SELECT 1 AS [']; COMMIT; --']", "not with 'COMMIT'"),
+            (
+                sqlite,
+                "SELECT 1 AS [']; PRAGMA hard_heap_limit=1; --']",
+                "not with 'PRAGMA'",
+            ),
             (maria, ":a", "a statement cannot begin with a parameter"),
         ] {
             let error = parse(sql, database).unwrap_err();
