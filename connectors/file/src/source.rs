@@ -186,6 +186,7 @@ impl FileSourceTask {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
                 opened => opened.map_err(|error| failed("opened", &path, error))?,
             };
+            self.check_unchanged(&file)?;
             let at = self.lines.position + self.lines.unread.len() as u64;
             file.seek(SeekFrom::Start(at))
                 .map_err(|error| failed("read", &path, error))?;

@@ -146,6 +146,13 @@ async fn a_file_that_was_cut_or_replaced_is_an_error_that_says_what_helps() {
         "{error}"
     );
     assert!(error.message().contains("reset its offsets"), "{error}");
+    // an offset that was set by hand, at which no file can be read
+    let mut task = source(&folder, "10", &Stored(Some(at(&folder, i64::MAX)))).await;
+    let error = lines(&mut *task).await.unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::Config && error.message().contains("became shorter"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
