@@ -1,6 +1,6 @@
 //! PostgreSQL through sqlx's own driver: rows straight from the binary protocol's bytes.
 
-use connector_api::{Result, SchemaType, Value};
+use connector_api::{Error, Result, SchemaType, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::postgres::{
@@ -77,6 +77,17 @@ impl DatabaseBackend for Postgres {
         };
         let copied = session.lifeline.hold(copied).await;
         session.finish(copied)
+    }
+
+    /// A message's texts end at their first NUL: the server would take what follows for something else, and say that it is
+    /// no message of its protocol, as if the connection were broken.
+    fn admit_any(sql: &str) -> Result<()> {
+        match sql.contains('\0') {
+            true => Err(Error::config(
+                "a statement with the character U+0000 is not sent to PostgreSQL",
+            )),
+            false => Ok(()),
+        }
     }
 
     fn affected(done: &PgQueryResult) -> u64 {

@@ -2,6 +2,7 @@
 //!
 //! Pure. The texts are those that users of the peers' sinks search for.
 
+use connector_api::shown::on_one_line;
 use connector_api::{Error, Result, Schema, Value};
 
 use crate::catalog::TableMeta;
@@ -10,10 +11,39 @@ use crate::ident::TableId;
 use crate::sink::config::columns::RecordColumn;
 use crate::sink::config::{SchemaEvolution, SinkConfig, TimeRules};
 use crate::sink::mapping::shape::RecordShape;
+use crate::url::DatabaseKind;
 
 /// The statements that make the table fit the shape; none if it does. `table` is the full name.
 /// Errors: `Record`, because other records may fit; `Config` for a table that cannot roll back.
 pub fn changes(
+    config: &SinkConfig,
+    writing: &dyn WriteDialect,
+    table: &TableId,
+    meta: Option<&TableMeta>,
+    shape: &RecordShape,
+) -> Result<Vec<String>> {
+    let columns = shape.columns.iter().map(|column| column.name.as_ref());
+    if let Some(name) = columns
+        .chain(table.parts())
+        .find(|name| name.contains('\0'))
+    {
+        let name = on_one_line(name);
+        return Err(Error::record(format!(
+            "the name {name} holds the character U+0000, which names in databases cannot have; rename it with a transform"
+        )));
+    }
+    let changes = needed(config, writing, table, meta, shape)?;
+    // elsewhere the statement would end there, or be no message that the server reads
+    let takes_any = writing.database() == DatabaseKind::MySql;
+    if !takes_any && changes.iter().any(|sql| sql.contains('\0')) {
+        return Err(Error::record(
+            "the default of a field holds the character U+0000, which texts of this database cannot have",
+        ));
+    }
+    Ok(changes)
+}
+
+fn needed(
     config: &SinkConfig,
     writing: &dyn WriteDialect,
     table: &TableId,
@@ -175,7 +205,7 @@ fn default_time(time: &TimeRules, schema: &Schema) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Config, Datum, Field, Schema, SchemaType, Value};
+    use connector_api::{Config, Datum, ErrorKind, Field, Schema, SchemaType, Value};
 
     use super::changes;
     use crate::catalog::{ColumnMeta, TableMeta};
@@ -316,6 +346,30 @@ mod tests {
             );
             let error = changes(&config, &*writing, &id, Some(&view), &shape).unwrap_err();
             assert!(error.message().contains(want), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_and_defaults_that_no_statement_can_hold_are_bad_records() {
+        let config = config(&[]);
+        let field = |name: &str, default: Option<&str>| {
+            let schema = Schema {
+                default: default.map(|text| Value::Text(text.into())),
+                ..Schema::of(SchemaType::String)
+            };
+            Field::new(name, schema)
+        };
+        let (postgres, maria) = (DatabaseKind::Postgres, DatabaseKind::MySql);
+        for (database, field, says) in [
+            (postgres, field("a\0b", None), "the name a\\u{0}b holds"),
+            (maria, field("a\0b", None), "the name a\\u{0}b holds"),
+            (postgres, field("a", Some("x\0y")), "the default of a field"),
+        ] {
+            let writing = writing::of(database, "10.11-MariaDB");
+            let shape = shape_of(&config, vec![field]);
+            let error = changes(&config, &*writing, &TableId::bare("t"), None, &shape).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Record);
+            assert!(error.message().contains(says), "{error}");
         }
     }
 }
