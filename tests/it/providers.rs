@@ -138,7 +138,10 @@ async fn nothing_shows_the_password(rest: &Rest, config: &Value) {
     }
     let mut wrong = config.clone();
     wrong["tasks.max"] = json!("none");
-    for config in [config, &wrong] {
+    let mut names = config.clone();
+    names["transforms"] = config["connection.password"].clone();
+    names["predicates"] = config["connection.password"].clone();
+    for config in [config, &wrong, &names] {
         let shown = rest
             .put(
                 "/connector-plugins/JdbcSourceConnector/config/validate",

@@ -211,6 +211,31 @@ impl ConfigForm {
         for warning in &mut self.warnings {
             warning.message = redactor.hide(&warning.message).into_owned();
         }
+        if resolved.given_out().next().is_some() {
+            self.hide_names(&given_out);
+        }
+    }
+
+    /// Names of transforms, which keys and groups are called after, may come from a reference, too.
+    fn hide_names(&mut self, given_out: &Redactor) {
+        let hide = |text: &mut String| *text = given_out.hide(text).into_owned();
+        self.groups.iter_mut().for_each(hide);
+        self.warnings
+            .iter_mut()
+            .for_each(|warning| hide(&mut warning.key));
+        for field in &mut self.fields {
+            hide(&mut field.value.name);
+            field.value.recommended_values.iter_mut().for_each(hide);
+            let Some(definition) = &mut field.definition else {
+                continue;
+            };
+            let names = [&mut definition.name, &mut definition.display_name];
+            let further = definition
+                .group
+                .iter_mut()
+                .chain(&mut definition.dependents);
+            names.into_iter().chain(further).for_each(hide);
+        }
     }
 
     pub(super) fn finish(self, name: &str) -> ConfigInfos {
