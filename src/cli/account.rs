@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
 use connector_api::{Error, Result};
 
+use super::print::{errln, outln};
 use crate::rest::auth::{Role, token_line, user_line};
 
 /// Bytes of chance in a token: too many to guess.
@@ -29,7 +30,7 @@ fn role(name: &str) -> Result<Role, String> {
 impl AccountCommand {
     /// Reads a password from standard input and prints the user's line. Errors: `Config` for an empty one.
     pub fn user(&self) -> Result<()> {
-        eprintln!("password of {}:", self.name);
+        errln!("password of {}:", self.name);
         let mut password = String::new();
         let read = std::io::stdin().lock().read_line(&mut password);
         read.map_err(|error| Error::config(format!("the password cannot be read: {error}")))?;
@@ -37,7 +38,7 @@ impl AccountCommand {
         if password.is_empty() {
             return Err(Error::config("the password is empty"));
         }
-        println!("{}", user_line(&self.name, self.role, password)?);
+        outln!("{}", user_line(&self.name, self.role, password)?);
         Ok(())
     }
 
@@ -48,8 +49,8 @@ impl AccountCommand {
             .and_then(|mut chance| std::io::Read::read_exact(&mut chance, &mut bytes));
         filled.map_err(|error| Error::fatal(format!("no source of chance: {error}")))?;
         let token = URL_SAFE_NO_PAD.encode(bytes);
-        eprintln!("token, shown only now: {token}");
-        println!("{}", token_line(&self.name, self.role, &token)?);
+        errln!("token, shown only now: {token}");
+        outln!("{}", token_line(&self.name, self.role, &token)?);
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::client::RestClient;
 use super::each::each;
 use super::file;
-use super::print::set_off;
+use super::print::{outln, set_off};
 use crate::model::{ConfigInfos, ConfigVersion, ConnectorInfo, path_segment};
 
 /// `rowferry apply`, `rowferry create`.
@@ -271,7 +271,7 @@ impl RestoreCommand {
             self.version
         );
         client.send(Method::POST, &path, None).await?;
-        println!(
+        outln!(
             "{} has the config of version {} again",
             on_one_line(&self.name),
             self.version

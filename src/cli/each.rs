@@ -3,7 +3,7 @@
 use connector_api::shown::{in_lines, on_one_line};
 use connector_api::{Error, ErrorKind, Result};
 
-use super::print::set_off;
+use super::print::{errln, outln, set_off};
 
 /// Does something with each of `all` and prints the line that it returns on standard output. What goes wrong with one
 /// of several is printed on standard error, and the others are done all the same; only a worker out of reach ends it, as
@@ -17,7 +17,7 @@ pub async fn each<T>(
     let mut failed: Vec<Error> = Vec::new();
     for (at, item) in all.iter().enumerate() {
         match act(item).await {
-            Ok(line) => println!("{}", in_lines(&line)),
+            Ok(line) => outln!("{}", in_lines(&line)),
             Err(error) if all.len() == 1 => return Err(error),
             Err(error) if error.kind() == ErrorKind::Retry => {
                 let left: Vec<_> = all[at..]
@@ -27,7 +27,7 @@ pub async fn each<T>(
                 return Err(error.context(format_args!("not done: {}", left.join(", "))));
             }
             Err(error) => {
-                eprintln!(
+                errln!(
                     "rowferry: {}: {}",
                     on_one_line(name(item)),
                     set_off(&error.to_string())

@@ -7,7 +7,7 @@ use clap::Args;
 use connector_api::config::DefaultValue;
 use connector_api::{ConfigKey, Error, Result};
 
-use super::print::table;
+use super::print::{out, table};
 use crate::registry::{PluginKind, Registry};
 use crate::{keys, settings};
 
@@ -32,7 +32,7 @@ impl KeysCommand {
             None => overview(registry),
             Some(what) => of(registry, what, search)?,
         };
-        print!("{text}");
+        out!("{text}");
         Ok(())
     }
 }

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use connector_api::{Error, ErrorKind, Result};
 
+use self::print::{errln, outln};
 use crate::registry::Registry;
 use crate::secrets::{SecretKeys, known};
 
@@ -40,7 +41,7 @@ const CONFIG: u8 = 78;
     name = "rowferry",
     version,
     about = "Kafka Connect-style runtime for JDBC connectors: database tables to Kafka topics and back",
-    after_help = "Exit codes: 0 done, 1 refused by the worker or failed, 64 wrong use, 69 something is out of reach or in use, 70 a bug, 77 access denied, \
+    after_help = "Exit codes: 0 done, 1 refused by the worker or failed, 64 wrong use, 69 something is out of reach or in use, 70 a bug, 74 standard output takes nothing more, 77 access denied, \
                   78 a wrong setting.",
     arg_required_else_help = true
 )]
@@ -163,18 +164,19 @@ pub fn main(registry: Registry) -> ExitCode {
         CliCommand::Transforms(transforms) => transforms.run(&registry),
         CliCommand::Keys(keys) => keys.run(&registry),
         CliCommand::Version => {
-            println!("rowferry {}", env!("CARGO_PKG_VERSION"));
+            outln!("rowferry {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
         CliCommand::Passwd(account) => account.user(),
         CliCommand::Token(account) => account.token(),
         CliCommand::Remote(remote) => remote.run(&registry),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+    match (outcome, print::lost()) {
+        (Ok(()), None) => ExitCode::SUCCESS,
+        (Ok(()), Some(error)) => ExitCode::from(print::code_of_lost(error)),
+        (Err(error), _) => {
             let text = error.to_string();
-            eprintln!(
+            errln!(
                 "rowferry: {}",
                 print::set_off(&known::hide(&text, str::to_owned))
             );

@@ -1,10 +1,68 @@
-//! Tables on standard output. Nothing that a worker says is a command for the terminal.
+//! What is printed, and tables. Nothing that a worker says is a command for the terminal.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::sync::OnceLock;
 
 use connector_api::shown::{in_lines, on_one_line};
 
 use crate::observe::guard::ascii_escaped;
+
+/// Why standard output takes nothing more.
+static LOST: OnceLock<io::Error> = OnceLock::new();
+
+/// Writes to standard output. Once that fails, as when the reader of a pipe has ended, nothing more is written, and what is
+/// under way goes on: connectors that are still to be stopped are stopped. [`lost`] says what happened.
+pub fn to_stdout(text: fmt::Arguments<'_>) {
+    if lost().is_none() {
+        let mut out = io::stdout().lock();
+        if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
+            drop(LOST.set(error));
+        }
+    }
+}
+
+/// Writes to standard error, which may be closed.
+pub fn to_stderr(text: fmt::Arguments<'_>) {
+    drop(io::stderr().lock().write_fmt(text));
+}
+
+/// Why standard output takes nothing more, if it does not.
+pub fn lost() -> Option<&'static io::Error> {
+    LOST.get()
+}
+
+/// The exit code of a command whose output was lost, after saying why: that of a process that SIGPIPE ends, as other tools
+/// do in silence, or EX_IOERR.
+pub fn code_of_lost(error: &io::Error) -> u8 {
+    if error.kind() == ErrorKind::BrokenPipe {
+        return 141;
+    }
+    to_stderr(format_args!("rowferry: standard output: {error}\n"));
+    74
+}
+
+/// `print!` for output that may be closed.
+macro_rules! out {
+    ($($text:tt)*) => { $crate::cli::print::to_stdout(format_args!($($text)*)) };
+}
+
+/// `println!` for output that may be closed.
+macro_rules! outln {
+    ($($text:tt)*) => {
+        $crate::cli::print::to_stdout(format_args!("{}\n", format_args!($($text)*)))
+    };
+}
+
+/// `eprintln!` for output that may be closed.
+macro_rules! errln {
+    ($($text:tt)*) => {
+        $crate::cli::print::to_stderr(format_args!("{}\n", format_args!($($text)*)))
+    };
+}
+
+pub(super) use {errln, out, outln};
 
 /// Columns as wide as their widest cell; the last one is left as it is.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {

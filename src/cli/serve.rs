@@ -8,6 +8,7 @@ use connector_api::{Error, Result};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::print::{out, outln};
 use super::{keys, signals};
 use crate::app::BoundWorker;
 use crate::kafka::dev::DevBroker;
@@ -111,7 +112,7 @@ impl ServeCommand {
     pub fn run(self, registry: Registry) -> Result<()> {
         let settings = WorkerSettings::load(self.common.layers(SettingsLayer::default())?)?;
         if self.common.print_config {
-            print!("{}", settings.describe());
+            out!("{}", settings.describe());
             return Ok(());
         }
         let log = log::init(&settings.log_level, &settings.log_format)?;
@@ -133,7 +134,7 @@ impl DevCommand {
         );
         let mut layers = self.common.layers(lowest)?;
         if self.common.print_config {
-            print!("{}", WorkerSettings::load(layers)?.describe());
+            out!("{}", WorkerSettings::load(layers)?.describe());
             return Ok(());
         }
         let broker = if self.common.brokers.is_none() {
@@ -172,10 +173,10 @@ impl DevCommand {
             None => "in memory, gone when this ends".to_owned(),
         };
         let ready = |addresses: &[String]| {
-            println!("REST API    {}", addresses.join(" "));
-            println!("Kafka       {kafka}");
-            println!("connectors  {kept}");
-            println!("Ctrl-C ends it.");
+            outln!("REST API    {}", addresses.join(" "));
+            outln!("Kafka       {kafka}");
+            outln!("connectors  {kept}");
+            outln!("Ctrl-C ends it.");
         };
         block_on(|front| serve((settings, registry, broker, log), front, ready))
     }

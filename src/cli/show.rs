@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::client::RestClient;
-use super::print::{json, set_off, table};
+use super::print::{errln, json, out, outln, set_off, table};
 use crate::model::{
     ActiveTopics, ConfigVersion, ConnectorInfo, ConnectorOffsets, ConnectorStatus, Expanded,
     PluginInfo,
@@ -63,11 +63,11 @@ impl GetCommand {
             return print_json(client, path).await;
         }
         match self.what {
-            ListedResource::Connectors => print!("{}", connectors(&client.get(path).await?)),
+            ListedResource::Connectors => out!("{}", connectors(&client.get(path).await?)),
             ListedResource::Plugins => {
                 let plugins: Vec<PluginInfo> = client.get(path).await?;
                 let row = |p: &PluginInfo| vec![p.kind.clone(), p.version.clone(), p.class.clone()];
-                print!(
+                out!(
                     "{}",
                     table(
                         &["TYPE", "VERSION", "CLASS"],
@@ -82,7 +82,7 @@ impl GetCommand {
                 let rows = levels
                     .iter()
                     .map(|(name, at)| vec![at.level.clone(), changed(at), name.clone()]);
-                print!(
+                out!(
                     "{}",
                     table(&["LEVEL", "CHANGED", "LOGGER"], &rows.collect::<Vec<_>>())
                 );
@@ -105,9 +105,9 @@ impl HealthCommand {
     pub async fn run(&self, client: &RestClient) -> Result<()> {
         let health = client.health(Duration::from_secs(15)).await?;
         if self.json {
-            println!("{}", json(&serde_json::json!(health)));
+            outln!("{}", json(&serde_json::json!(health)));
         } else {
-            println!(
+            outln!(
                 "{}: {}",
                 on_one_line(&health.status),
                 on_one_line(&health.message)
@@ -115,7 +115,7 @@ impl HealthCommand {
             health
                 .warnings
                 .iter()
-                .for_each(|warning| println!("warning: {}", on_one_line(warning)));
+                .for_each(|warning| outln!("warning: {}", on_one_line(warning)));
         }
         if health.status == "healthy" {
             Ok(())
@@ -134,20 +134,20 @@ impl DescribeCommand {
             return print_json(client, &path).await;
         }
         warn(client).await;
-        println!("{} ({})", on_one_line(&info.name), on_one_line(&info.kind));
+        outln!("{} ({})", on_one_line(&info.name), on_one_line(&info.kind));
         let status: Result<ConnectorStatus> = client.get(&format!("{path}/status")).await;
         match &status {
-            Ok(status) => print!("{}", states(status)),
-            Err(error) => println!("{}", set_off(&error.to_string())),
+            Ok(status) => out!("{}", states(status)),
+            Err(error) => outln!("{}", set_off(&error.to_string())),
         }
-        println!("\nconfig");
+        outln!("\nconfig");
         for (key, value) in &info.config {
             let shown = if secrets.is_secret(key) {
                 "********".into()
             } else {
                 without_passwords(value)
             };
-            println!("  {} = {}", on_one_line(key), on_one_line(&shown));
+            outln!("  {} = {}", on_one_line(key), on_one_line(&shown));
         }
         let topics: std::collections::BTreeMap<String, ActiveTopics> =
             client.get(&format!("{path}/topics")).await?;
@@ -156,7 +156,7 @@ impl DescribeCommand {
             .flat_map(|t| t.topics)
             .map(|topic| on_one_line(&topic).into_owned())
             .collect();
-        println!(
+        outln!(
             "\ntopics\n  {}",
             if topics.is_empty() {
                 "none used yet".to_owned()
@@ -164,17 +164,17 @@ impl DescribeCommand {
                 topics.join("\n  ")
             }
         );
-        println!("\noffsets");
+        outln!("\noffsets");
         match client
             .get::<ConnectorOffsets>(&format!("{path}/offsets"))
             .await
         {
             Ok(offsets) => {
                 for entry in offsets.offsets.unwrap_or_default() {
-                    println!("  {} -> {}", member(entry.partition), member(entry.offset));
+                    outln!("  {} -> {}", member(entry.partition), member(entry.offset));
                 }
             }
-            Err(error) => println!("  {}", set_off(&error.to_string())),
+            Err(error) => outln!("  {}", set_off(&error.to_string())),
         }
         Ok(())
     }
@@ -188,7 +188,7 @@ impl DescribeCommand {
             print_json(client, &path).await?;
         } else {
             warn(client).await;
-            print!("{}", states(&status));
+            out!("{}", states(&status));
         }
         let failed = status.connector.state == "FAILED"
             || status.tasks.iter().any(|t| t.status.state == "FAILED");
@@ -208,7 +208,7 @@ impl DescribeCommand {
         let versions: Vec<ConfigVersion> = client.get(&path).await?;
         for version in versions {
             let what = if version.deleted { "  deleted" } else { "" };
-            println!(
+            outln!(
                 "version {}  {}{what}",
                 version.version,
                 time(version.created)
@@ -219,7 +219,7 @@ impl DescribeCommand {
                     (Some(from), None) => format!("- {} = {from}", change.key),
                     (None, to) => format!("+ {} = {}", change.key, to.unwrap_or_default()),
                 };
-                println!("  {}", on_one_line(&line));
+                outln!("  {}", on_one_line(&line));
             }
         }
         Ok(())
@@ -232,7 +232,7 @@ async fn warn(client: &RestClient) {
         health
             .warnings
             .iter()
-            .for_each(|warning| eprintln!("warning: {}", on_one_line(warning)));
+            .for_each(|warning| errln!("warning: {}", on_one_line(warning)));
     }
 }
 
@@ -251,7 +251,7 @@ fn member(object: Option<serde_json::Map<String, Value>>) -> String {
 
 async fn print_json(client: &RestClient, path: &str) -> Result<()> {
     let value: Value = client.get(path).await?;
-    println!("{}", json(&value));
+    outln!("{}", json(&value));
     Ok(())
 }
 

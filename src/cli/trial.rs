@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use connector_api::{Error, Result};
 
 use super::file;
+use super::print::{self, outln};
 use crate::model::{RawConfig, TrialRecord, TryTransforms};
 use crate::registry::Registry;
 use crate::worker::trial;
@@ -39,7 +40,10 @@ impl TransformsCommand {
         let config = config.map_err(|why| Error::config(why.to_string()))?;
         for tried in trial::transforms(registry, &TryTransforms { config, records })? {
             let line = serde_json::to_string(&tried);
-            println!("{}", line.map_err(|error| Error::fatal(error.to_string()))?);
+            outln!("{}", line.map_err(|error| Error::fatal(error.to_string()))?);
+            if print::lost().is_some() {
+                break;
+            }
         }
         Ok(())
     }

@@ -1,13 +1,13 @@
 //! Verbs of the command line over several connectors, and what they print.
 
-use std::io::{Read, Write};
+use std::io::{PipeWriter, Read, Write};
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use testkit::{MariaDb, unique};
 
-use crate::lab;
+use crate::{SOON, lab};
 
 /// Standard output, standard error and the exit code.
 fn rowferry(args: &[&str]) -> (String, String, Option<i32>) {
@@ -22,6 +22,23 @@ fn rowferry(args: &[&str]) -> (String, String, Option<i32>) {
         text(&output.stderr),
         output.status.code(),
     )
+}
+
+/// Standard error and the exit code of a command whose standard output takes nothing.
+fn unread(args: &[&str], remote: bool, stdout: impl Into<Stdio>) -> (String, Option<i32>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
+    command.args(args).stdout(stdout);
+    if remote {
+        command.args(["--server", lab().worker().rest().base()]);
+    }
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    (stderr, output.status.code())
+}
+
+/// A pipe that nobody reads from any more.
+fn broken_pipe() -> PipeWriter {
+    std::io::pipe().unwrap().1
 }
 
 fn sink(topic: &str, more: Value) -> Value {
@@ -243,5 +260,50 @@ fn a_server_makes_no_lines_and_moves_no_cursor_on_standard_error() {
                 assert!(errors.contains("\\u{1b}[2J"), "{verb:?} {status}: {errors}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn output_that_nobody_reads_ends_commands_as_it_ends_other_tools_and_stops_nothing_half_way()
+{
+    let (one, two) = (unique("one"), unique("two"));
+    for name in [&one, &two] {
+        let made = json!({"name": name, "config": sink(name, json!({}))});
+        lab()
+            .worker()
+            .rest()
+            .post("/connectors", &made)
+            .await
+            .expect(201);
+    }
+    let local: [&[&str]; 4] = [
+        &["version"],
+        &["keys"],
+        &["keys", "worker"],
+        &["serve", "--print-config"],
+    ];
+    let remote: [&[&str]; 9] = [
+        &["get"],
+        &["get", "plugins", "--json"],
+        &["get", "loggers"],
+        &["health"],
+        &["describe", &one],
+        &["status", &one],
+        &["status", &one, "--json"],
+        &["history", &one],
+        &["pause", &one, &two],
+    ];
+    let commands = local.map(|args| (args, false));
+    for (args, is_remote) in commands.into_iter().chain(remote.map(|args| (args, true))) {
+        let ended = unread(args, is_remote, broken_pipe());
+        assert_eq!(ended, (String::new(), Some(141)), "{args:?}");
+    }
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let (said, code) = unread(&["version"], false, full);
+    assert_eq!(code, Some(74));
+    assert!(said.starts_with("rowferry: standard output: "), "{said}");
+    for name in [&one, &two] {
+        lab().worker().rest().wait_state(name, "PAUSED", SOON).await;
+        lab().worker().rest().remove(name).await;
     }
 }
