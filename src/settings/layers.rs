@@ -4,7 +4,7 @@
 //! both values), so their dots are hidden from it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use config::{FileFormat, Format, Map, Source, Value, ValueKind};
 use connector_api::{Error, Result};
@@ -25,7 +25,10 @@ pub struct SettingValue {
 
 /// One source of settings.
 #[derive(Clone, Debug, Default)]
-pub struct SettingsLayer(BTreeMap<String, SettingValue>);
+pub struct SettingsLayer {
+    values: BTreeMap<String, SettingValue>,
+    file: Option<PathBuf>,
+}
 
 impl SettingsLayer {
     /// A file in Java's properties syntax, or in TOML if its name ends so.
@@ -41,14 +44,26 @@ impl SettingsLayer {
             let tables = FileFormat::Toml.parse(Some(&origin), &text).map_err(|e| {
                 Error::config(format!("cannot parse the settings file {origin}: {e}"))
             })?;
-            return Ok(Self::toml(&origin, tables));
+            return Ok(Self::toml(&origin, tables).of_file(path));
         }
         let pairs = properties::parse(&text).map_err(|(line, why)| {
             Error::config(format!(
                 "cannot parse line {line} of the settings file {origin}: {why}"
             ))
         })?;
-        Ok(Self::pairs(&origin, pairs))
+        Ok(Self::pairs(&origin, pairs).of_file(path))
+    }
+
+    fn of_file(self, path: &Path) -> Self {
+        Self {
+            file: Some(path.to_owned()),
+            ..self
+        }
+    }
+
+    /// The file that it was read from.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.file.clone()
     }
 
     /// Pairs that all come from one place.
@@ -57,12 +72,13 @@ impl SettingsLayer {
             value,
             origin: origin.to_owned(),
         };
-        Self(
-            pairs
+        Self {
+            values: pairs
                 .into_iter()
                 .map(|(key, value)| (key, setting(value)))
                 .collect(),
-        )
+            file: None,
+        }
     }
 
     /// The variables named `CONNECT_…` of Confluent's images: `_` stands for a dot, `__` for an underscore, `___` for a
@@ -82,7 +98,10 @@ impl SettingsLayer {
                 },
             ))
         });
-        Self(named.collect())
+        Self {
+            values: named.collect(),
+            file: None,
+        }
     }
 
     fn toml(origin: &str, tables: Map<String, Value>) -> Self {
@@ -109,7 +128,7 @@ impl SettingsLayer {
             ValueKind::Nil => return,
             other => other.to_string(),
         };
-        self.0.insert(
+        self.values.insert(
             key,
             SettingValue {
                 value: text,
@@ -127,7 +146,7 @@ impl Source for SettingsLayer {
     fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
         let value = |s: &SettingValue| Value::new(Some(&s.origin), s.value.as_str());
         Ok(self
-            .0
+            .values
             .iter()
             .map(|(key, setting)| (key.replace('.', DOT), value(setting)))
             .collect())

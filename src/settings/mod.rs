@@ -9,6 +9,7 @@ mod layers;
 mod listener;
 mod names;
 mod open_files;
+mod own_files;
 pub mod properties;
 mod providers;
 pub mod references;
@@ -40,6 +41,8 @@ pub struct WorkerSettings {
     pub config: Config,
     /// Where each key that was given was set.
     pub given: BTreeMap<String, SettingValue>,
+    /// The files that they were read from.
+    files: Vec<PathBuf>,
     /// `group.id`.
     pub group_id: String,
     /// `offset.storage.topic`.
@@ -199,6 +202,7 @@ impl WorkerSettings {
     /// Merges the layers, the last one winning, and reads every key.
     /// Errors: `Config` with every problem at once.
     pub fn load(layers: Vec<SettingsLayer>) -> Result<Self> {
+        let files = layers.iter().filter_map(SettingsLayer::path).collect();
         let given = layers::merge(layers)?;
         let written: Config = given
             .iter()
@@ -229,6 +233,7 @@ impl WorkerSettings {
         }
         Ok(Self {
             config,
+            files,
             providers,
             resolved,
             ..settings
@@ -239,6 +244,7 @@ impl WorkerSettings {
         Ok(Self {
             config: Config::new(),
             given: given.clone(),
+            files: Vec::new(),
             group_id: r.text("group.id"),
             offset_topic: r.text("offset.storage.topic"),
             offset_partitions: int(r.long("offset.storage.partitions")),
@@ -279,7 +285,7 @@ impl WorkerSettings {
         let data_dir = r.text("rowferry.data.dir");
         let url = r
             .text_opt("rowferry.store.url")
-            .unwrap_or_else(|| format!("sqlite:{data_dir}/rowferry.db"));
+            .unwrap_or_else(|| store::url_of_file(&format!("{data_dir}/rowferry.db")));
         store::StoreOptions {
             url,
             data_dir: PathBuf::from(data_dir),
@@ -349,42 +355,6 @@ impl WorkerSettings {
         self.given
             .iter()
             .map(|(key, setting)| (key.clone(), setting.value.clone()))
-            .collect()
-    }
-
-    /// Files of the worker's own, which no connector may use wherever they are: the store, keys and passwords.
-    pub fn own_files(&self) -> Vec<PathBuf> {
-        let of_url = self
-            .store
-            .url
-            .strip_prefix("sqlite:")
-            .map(|rest| rest.strip_prefix("//").unwrap_or(rest));
-        let store = of_url.map(|rest| PathBuf::from(rest.split('?').next().unwrap_or(rest)));
-        let folders = [
-            Some(self.store.data_dir.clone()),
-            store.as_ref().and_then(|s| s.parent()).map(PathBuf::from),
-        ];
-        let keys = folders
-            .into_iter()
-            .flatten()
-            .map(|folder| folder.join(store::KEY_FILE));
-        let key = self
-            .store
-            .secrets_key
-            .as_ref()
-            .and_then(|key| key.strip_prefix("file:"))
-            .map(PathBuf::from);
-        let tls = self
-            .rest
-            .tls
-            .iter()
-            .flat_map(|tls| [tls.certificates.clone(), tls.key.clone()]);
-        store
-            .into_iter()
-            .chain(keys)
-            .chain(key)
-            .chain(self.rest.auth_file.clone())
-            .chain(tls)
             .collect()
     }
 

@@ -217,6 +217,23 @@ fn bad_url(why: impl std::fmt::Display) -> StoreFailure {
     StoreFailure::new(StoreTrouble::Refused, text)
 }
 
+/// The file that an SQLite store's URL names.
+pub fn file_of_url(url: &str) -> Option<PathBuf> {
+    let options = url
+        .starts_with("sqlite:")
+        .then(|| SqliteConnectOptions::from_str(url).ok())??;
+    Some(options.get_filename().to_owned())
+}
+
+/// The URL of a store in an SQLite file.
+pub fn url_of_file(path: &str) -> String {
+    let path = path
+        .replace('%', "%25")
+        .replace('?', "%3F")
+        .replace('#', "%23");
+    format!("sqlite:{path}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::StoreLocation;

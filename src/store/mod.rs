@@ -32,6 +32,7 @@ use access::StoreAccess;
 use cipher::{SealedTable, StoreCipher};
 use history::HistoryEntry;
 use location::StoreLocation;
+pub use location::{file_of_url, url_of_file};
 use statement::{SqlCell, WriteStyle};
 
 /// The store. Cheap to clone.
