@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::backlog::Backlog;
 use super::codec::EncodedBatch;
 use super::offsets::DevOffsets;
-use super::policy::{ErrorStage, Policy, Verdict};
+use super::policy::{ErrorStage, Policy};
 use super::seen_topics::{SeenTopics, TopicReset};
 use super::stored_offsets::ConnectorOffsetsReader;
 use crate::kafka::in_flight::{self, InFlightBytes};
@@ -264,13 +264,10 @@ impl DeliveryThread {
                     open.records += 1;
                 }
                 Err(error) => {
-                    match self
-                        .policy
-                        .judge(error.kind(), ErrorStage::Produce, 1, Duration::MAX)
-                    {
-                        Verdict::Skip => tracing::warn!(%error, "record left out"),
-                        Verdict::Retry(_) | Verdict::Fail => return Err(error),
+                    if !self.policy.skips(&error, ErrorStage::Produce) {
+                        return Err(error);
                     }
+                    tracing::warn!(%error, "record left out");
                 }
             }
         }

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
 
 use connector_api::{Record, Result, SourceBatch};
 use tokio::sync::mpsc::Sender;
 
 use super::codec::{EncodedBatch, RecordCodec};
 use super::delivery::replace;
-use super::policy::{Policy, Verdict};
+use super::policy::Policy;
 use crate::waiting::{WaitPlace, WaitReason};
 
 /// Bytes of one chunk: large enough to be worth a hand-over, small enough for the processor's cache.
@@ -116,13 +115,11 @@ impl BatchEncoder {
             return Ok(());
         };
         let error = error.context(format_args!("topic {topic}, {} ({class})", stage.name()));
-        match self.policy.judge(error.kind(), stage, 1, Duration::ZERO) {
-            Verdict::Skip => {
-                tracing::warn!(%error, "record left out");
-                Ok(())
-            }
-            Verdict::Retry(_) | Verdict::Fail => Err(error),
+        if !self.policy.skips(&error, stage) {
+            return Err(error);
         }
+        tracing::warn!(%error, "record left out");
+        Ok(())
     }
 }
 

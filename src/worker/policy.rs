@@ -2,9 +2,9 @@
 //!
 //! Names and waits follow Kafka Connect's `RetryWithToleranceOperator` (KIP-298): 300 ms, doubled each time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use connector_api::{Config, Error, ErrorKind};
+use connector_api::{Backoff, Config, Error, ErrorKind};
 
 /// Where in a record's way an error came up; Kafka Connect's names (`errors.Stage`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +60,8 @@ pub struct Policy {
     pub log: bool,
     /// How long trouble that may pass is waited out; `None`: for ever.
     patience: Option<Duration>,
-    /// The longest wait between two tries.
-    longest: Duration,
+    /// Waits between two attempts.
+    backoff: Backoff,
 }
 
 const FIRST_WAIT: Duration = Duration::from_millis(300);
@@ -69,6 +69,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(300);
 const LEAST_PATIENCE: Duration = Duration::from_secs(60);
 /// The longest wait between two tries where `errors.retry.delay.max.ms` does not set one.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// An attempt that lasted this long had come out of what troubled the one before.
+const LASTING: Duration = Duration::from_secs(60);
 
 impl Policy {
     /// Reads the keys. Errors: `Config`.
@@ -86,7 +88,7 @@ impl Policy {
             Some(ms) if ms < 0 => None,
             ms => Some(Duration::from_millis(ms.unwrap_or(0).unsigned_abs()).max(LEAST_PATIENCE)),
         };
-        let longest = number(config, "errors.retry.delay.max.ms")?.map_or(LONGEST_WAIT, |ms| {
+        let max = number(config, "errors.retry.delay.max.ms")?.map_or(LONGEST_WAIT, |ms| {
             Duration::from_millis(ms.max(1).unsigned_abs())
         });
         let log = config
@@ -96,21 +98,29 @@ impl Policy {
             tolerate,
             log,
             patience,
-            longest,
+            backoff: Backoff {
+                first: FIRST_WAIT,
+                max,
+            },
         })
     }
 
-    /// What to do about an error of that kind; `tries` have failed so far, the first of them `since` ago.
-    pub fn judge(
+    /// Whether a record with this error is skipped instead of failing the task.
+    pub fn skips(&self, error: &Error, stage: ErrorStage) -> bool {
+        self.judge(error.kind(), stage, 1, Duration::MAX) == Verdict::Skip
+    }
+
+    /// What to do about an error of that kind, after that many attempts failed within that time.
+    fn judge(
         &self,
         kind: ErrorKind,
         stage: ErrorStage,
-        tries: u32,
-        since: Duration,
+        attempts: u32,
+        lasted: Duration,
     ) -> Verdict {
         match kind {
-            ErrorKind::Retry if self.patience.is_none_or(|patience| since < patience) => {
-                Verdict::Retry(self.wait(tries))
+            ErrorKind::Retry if self.patience.is_none_or(|patience| lasted < patience) => {
+                Verdict::Retry(self.backoff.after(attempts))
             }
             ErrorKind::Record if self.tolerate && stage != ErrorStage::Poll => Verdict::Skip,
             ErrorKind::Retry
@@ -121,11 +131,77 @@ impl Policy {
             | ErrorKind::Fatal => Verdict::Fail,
         }
     }
+}
 
-    fn wait(&self, tries: u32) -> Duration {
-        FIRST_WAIT
-            .saturating_mul(1 << tries.saturating_sub(1).min(16))
-            .min(self.longest)
+/// The failures in a row of one thing that is retried.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Retry {
+    attempts: u32,
+    /// From when on patience is counted: the first failure, or the start of the first attempt.
+    since: Option<Instant>,
+}
+
+/// How long a cause may last before [`Retry::fail`] gives it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryLimit {
+    /// As long as the connector's `errors.retry.timeout` says.
+    Policy,
+    /// For ever: brokers are waited for however long they are away, as Kafka's own clients do.
+    Unlimited,
+}
+
+impl RetryLimit {
+    /// Failures of Kafka itself are retried for ever, others as the policy says.
+    pub fn for_kafka(is_kafka: bool) -> Self {
+        if is_kafka {
+            Self::Unlimited
+        } else {
+            Self::Policy
+        }
+    }
+}
+
+impl Retry {
+    /// Patience is counted from now on, not only from the first failure.
+    pub fn started() -> Self {
+        Self {
+            attempts: 0,
+            since: Some(Instant::now()),
+        }
+    }
+
+    /// Notes one more failure and returns what to do about it.
+    pub fn fail(
+        &mut self,
+        policy: &Policy,
+        kind: ErrorKind,
+        stage: ErrorStage,
+        limit: RetryLimit,
+    ) -> Verdict {
+        self.attempts = self.attempts.saturating_add(1);
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let lasted = match limit {
+            RetryLimit::Policy => since.elapsed(),
+            RetryLimit::Unlimited => Duration::ZERO,
+        };
+        policy.judge(kind, stage, self.attempts, lasted)
+    }
+
+    /// Whether the last attempt has failed.
+    pub fn is_failing(&self) -> bool {
+        self.attempts > 0
+    }
+
+    /// An attempt has succeeded: the next failure is a first one. Returns whether the one before had failed.
+    pub fn reset(&mut self) -> bool {
+        std::mem::take(self).is_failing()
+    }
+
+    /// Starts over if the attempt that has just failed had worked for a minute: its failure is another one than before.
+    pub fn reset_if_lasted(&mut self, began: Instant) {
+        if began.elapsed() > LASTING {
+            self.reset();
+        }
     }
 }
 
@@ -315,5 +391,45 @@ mod tests {
             ),
             Verdict::Retry(_)
         ));
+    }
+
+    #[test]
+    fn failures_in_a_row_wait_longer_and_a_success_starts_over() {
+        let policy = policy(&[]);
+        let mut retry = Retry::default();
+        let fail = |retry: &mut Retry| {
+            retry.fail(
+                &policy,
+                ErrorKind::Retry,
+                ErrorStage::Poll,
+                RetryLimit::Policy,
+            )
+        };
+        assert!(!retry.is_failing() && !retry.reset());
+        assert_eq!(fail(&mut retry), Verdict::Retry(FIRST_WAIT));
+        assert_eq!(fail(&mut retry), Verdict::Retry(FIRST_WAIT * 2));
+        retry.reset_if_lasted(Instant::now());
+        assert!(retry.is_failing());
+        assert!(retry.reset());
+        assert_eq!(fail(&mut retry), Verdict::Retry(FIRST_WAIT));
+    }
+
+    #[test]
+    fn patience_ends_except_for_kafka() {
+        let policy = policy(&[]);
+        let Some(long_ago) = Instant::now().checked_sub(LEAST_PATIENCE) else {
+            return;
+        };
+        for (limit, want) in [
+            (RetryLimit::for_kafka(false), Verdict::Fail),
+            (RetryLimit::for_kafka(true), Verdict::Retry(FIRST_WAIT)),
+        ] {
+            let mut retry = Retry {
+                attempts: 0,
+                since: Some(long_ago),
+            };
+            let verdict = retry.fail(&policy, ErrorKind::Retry, ErrorStage::Put, limit);
+            assert_eq!(verdict, want, "{limit:?}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::codec::RecordCodec;
 use super::delivery::may_pass;
 use super::dlq::DeadLetters;
 use super::offsets::list;
-use super::policy::{ErrorStage, Policy, Verdict, number};
+use super::policy::{ErrorStage, Policy, Retry, RetryLimit, Verdict, number};
 use super::sink_reader::{RebalanceBridge, RebalanceRequest, SinkBatch, SinkReader, SinkShared};
 use super::task::{TaskContext, TaskTarget};
 use super::thread::{TaskThread, blocking_of};
@@ -36,7 +36,7 @@ const SINK_TASK: &str = "org.apache.kafka.connect.sink.SinkTask";
 /// Runs the task until it is to stop.
 pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<()> {
     let policy = Policy::read(&running.start.connector_config)?;
-    let mut trouble: Option<(u32, Instant)> = None;
+    let mut retry = Retry::default();
     while running.wanted() != TaskTarget::Stop {
         let began = Instant::now();
         let Err(SinkAttemptEnd { error, within }) = attempt(running, sink, policy).await else {
@@ -52,20 +52,11 @@ pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<
         if !again || !running.has_run() {
             return Err(error);
         }
-        if began.elapsed() > LASTING {
-            trouble = None;
-        }
+        retry.reset_if_lasted(began);
         // Somebody else took the partitions over: if they are still this task's, its group gives them back. Or what
-        // reading needs is out of reach, as a schema registry. Brokers are waited for however long they are away.
-        let (tries, since) =
-            trouble.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
-        trouble = Some((tries, since));
-        let waited = if within == SinkFailurePlace::Kafka {
-            Duration::ZERO
-        } else {
-            since.elapsed()
-        };
-        match policy.judge(ErrorKind::Retry, ErrorStage::Put, tries, waited) {
+        // reading needs is out of reach, as a schema registry.
+        let limit = RetryLimit::for_kafka(within == SinkFailurePlace::Kafka);
+        match retry.fail(&policy, ErrorKind::Retry, ErrorStage::Put, limit) {
             Verdict::Retry(wait) => {
                 running.warn(&error);
                 running.sleep(wait).await;
@@ -78,9 +69,6 @@ pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<
 
 /// How long the reading half may take to leave its group; less than tasks have to stop.
 const LEFT_WITHIN: Duration = Duration::from_secs(4);
-
-/// An attempt that lasted this long had come out of what troubled the one before.
-const LASTING: Duration = Duration::from_secs(60);
 
 /// What a sink connector reads. Errors: `Config`.
 pub fn subscription(config: &Config) -> Result<Subscription> {
@@ -301,20 +289,17 @@ struct PendingBatch {
     batch: SinkBatch,
     /// Its records whose dead letters are stored.
     told: HashSet<(TopicPartition, i64)>,
-    tries: u32,
-    since: Instant,
+    retry: Retry,
     again: tokio::time::Instant,
 }
 
 impl PendingBatch {
     fn new(batch: SinkBatch) -> Self {
-        let (told, now) = (HashSet::new(), tokio::time::Instant::now());
         Self {
             batch,
-            told,
-            tries: 0,
-            since: now.into_std(),
-            again: now,
+            told: HashSet::new(),
+            retry: Retry::started(),
+            again: tokio::time::Instant::now(),
         }
     }
 }
@@ -432,7 +417,7 @@ impl SinkWriter {
         running: &TaskContext,
         partitions: &[TopicPartition],
     ) -> Result<Vec<TopicOffset>> {
-        let (mut tries, since) = (0, Instant::now());
+        let mut retry = Retry::started();
         loop {
             let assigned = async {
                 fail_point::reach_async("sink.assign").await?;
@@ -442,11 +427,8 @@ impl SinkWriter {
                 Ok(stored) => return Ok(stored),
                 Err(error) => error,
             };
-            tries += 1;
-            match self
-                .policy
-                .judge(error.kind(), ErrorStage::Put, tries, since.elapsed())
-            {
+            let limit = RetryLimit::Policy;
+            match retry.fail(&self.policy, error.kind(), ErrorStage::Put, limit) {
                 Verdict::Retry(wait) if running.wanted() != TaskTarget::Stop => {
                     running.warn(&error);
                     let _noted = self.watch.front.note(WaitReason::Retry);
@@ -476,15 +458,11 @@ impl SinkWriter {
                 Ok(())
             }
             Err(SinkAttemptEnd { error, within }) => {
-                pending.tries += 1;
-                let waited = if within == SinkFailurePlace::Kafka {
-                    Duration::ZERO
-                } else {
-                    pending.since.elapsed()
-                };
+                let limit = RetryLimit::for_kafka(within == SinkFailurePlace::Kafka);
                 let verdict =
-                    self.policy
-                        .judge(error.kind(), ErrorStage::Put, pending.tries, waited);
+                    pending
+                        .retry
+                        .fail(&self.policy, error.kind(), ErrorStage::Put, limit);
                 let Verdict::Retry(wait) = verdict else {
                     return Err(error);
                 };
@@ -601,17 +579,10 @@ impl SinkWriter {
             let error = error.context(format_args!(
                 "topic {topic}, partition {partition}, offset {offset}"
             ));
-            match self
-                .policy
-                .judge(error.kind(), ErrorStage::Put, 1, Duration::MAX)
-            {
-                Verdict::Skip if self.policy.log && is_new => {
-                    tracing::warn!(%error, "record left out");
-                }
-                Verdict::Skip => {}
-                Verdict::Retry(_) | Verdict::Fail => {
-                    fatal.get_or_insert(error);
-                }
+            if !self.policy.skips(&error, ErrorStage::Put) {
+                fatal.get_or_insert(error);
+            } else if self.policy.log && is_new {
+                tracing::warn!(%error, "record left out");
             }
         }
         if let (false, Some(letters)) = (told.is_empty(), self.letters.clone()) {

@@ -17,7 +17,7 @@ use super::codec::{CodecError, RecordCodec};
 use super::delivery::may_pass;
 use super::dlq::{DeadLetters, RawRecord};
 use super::offsets::{LatestOffsets, list};
-use super::policy::{Policy, Verdict};
+use super::policy::Policy;
 use super::seen_topics::{SeenTopics, TopicReset};
 use super::{TaskEvent, TaskId};
 use crate::kafka::consumer::{Consumer, IncomingRecord, RebalanceListener};
@@ -494,18 +494,15 @@ fn left_out(
         "topic {topic}, partition {partition}, offset {offset}: {} ({class})",
         stage.name()
     ));
-    match policy.judge(error.kind(), stage, 1, Duration::ZERO) {
-        Verdict::Skip => {
-            if policy.log {
-                tracing::warn!(%error, "record left out");
-            }
-            Ok(())
+    if !policy.skips(&error, stage) {
+        // The task ends with this record: its dead letter must be stored before.
+        if let Some(letters) = dead_letters {
+            letters.flush()?;
         }
-        Verdict::Retry(_) | Verdict::Fail => {
-            if let Some(letters) = dead_letters {
-                letters.flush()?;
-            }
-            Err(error)
-        }
+        return Err(error);
     }
+    if policy.log {
+        tracing::warn!(%error, "record left out");
+    }
+    Ok(())
 }

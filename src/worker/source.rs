@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use connector_api::{Config, Error, Result, SourceBatch, SourceConnector, SourceTask, fail_point};
+use connector_api::{
+    Config, Error, ErrorKind, Result, SourceBatch, SourceConnector, SourceTask, fail_point,
+};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::codec::RecordCodec;
@@ -19,7 +21,7 @@ use super::delivery::{
     may_pass,
 };
 use super::encode::BatchEncoder;
-use super::policy::{ErrorStage, Policy, Verdict, number};
+use super::policy::{ErrorStage, Policy, Retry, RetryLimit, Verdict, number};
 use super::stored_offsets::ConnectorOffsetsReader;
 use super::task::{TaskContext, TaskTarget};
 use super::thread::{TaskThread, blocking_of};
@@ -43,7 +45,7 @@ const BOUNDARY: TransactionBoundary = TransactionBoundary {
 /// Runs the task until it is to stop. Tries anew after trouble with Kafka.
 pub async fn run(running: &mut TaskContext, source: &dyn SourceConnector) -> Result<()> {
     let policy = Policy::read(&running.start.connector_config)?;
-    let mut trouble: Option<(u32, Instant)> = None;
+    let mut retry = Retry::default();
     while running.may_work().await {
         let began = Instant::now();
         let Err(SourceAttemptEnd { error, kafka }) = attempt(running, source, policy).await else {
@@ -57,24 +59,9 @@ pub async fn run(running: &mut TaskContext, source: &dyn SourceConnector) -> Res
         if !running.has_run() || !may_pass(&error) {
             return Err(error);
         }
-        if began.elapsed() > Duration::from_secs(60) {
-            trouble = None;
-        }
-        let (tries, since) =
-            trouble.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
-        trouble = Some((tries, since));
-        // brokers are waited for however long they are away, as Kafka's own producers do
-        let waited = if kafka {
-            Duration::ZERO
-        } else {
-            since.elapsed()
-        };
-        match policy.judge(
-            connector_api::ErrorKind::Retry,
-            ErrorStage::Produce,
-            tries,
-            waited,
-        ) {
+        retry.reset_if_lasted(began);
+        let limit = RetryLimit::for_kafka(kafka);
+        match retry.fail(&policy, ErrorKind::Retry, ErrorStage::Produce, limit) {
             Verdict::Retry(wait) => {
                 running.warn(&error);
                 running.sleep(wait).await;
@@ -310,11 +297,11 @@ async fn poll(
     encoder: &mut BatchEncoder,
     news: &mut UnboundedReceiver<DeliveryEvent>,
 ) -> Result<()> {
-    let mut failed: Option<(u32, Instant)> = None;
+    let mut retry = Retry::default();
     let mut handed_over = false;
     loop {
         while let Ok(delivered) = news.try_recv() {
-            take_news(running, task, delivered, failed.is_none()).await;
+            take_news(running, task, delivered, !retry.is_failing()).await;
         }
         if running.wanted() != TaskTarget::Run
             && running.unless_stopped(encoder.send_rest()).await != Some(true)
@@ -331,7 +318,7 @@ async fn poll(
             () = running.changed() => continue,
             // a poll may wait for rows for long, and is taken up again where it was
             Some(delivered) = news.recv() => {
-                take_news(running, task, delivered, failed.is_none()).await;
+                take_news(running, task, delivered, !retry.is_failing()).await;
                 continue;
             }
             polled = polled(task) => polled,
@@ -346,7 +333,7 @@ async fn poll(
         running.watch.front.moved();
         let idle = match polled {
             Ok(batch) => {
-                if failed.take().is_some() {
+                if retry.reset() {
                     running.recovered();
                 }
                 let idle = batch.idle_for;
@@ -362,10 +349,8 @@ async fn poll(
                 idle
             }
             Err(error) => {
-                let (tries, since) =
-                    failed.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
-                failed = Some((tries, since));
-                match policy.judge(error.kind(), ErrorStage::Poll, tries, since.elapsed()) {
+                let limit = RetryLimit::Policy;
+                match retry.fail(&policy, error.kind(), ErrorStage::Poll, limit) {
                     Verdict::Retry(wait) => {
                         running.warn(&error);
                         if running.unless_stopped(encoder.send_rest()).await != Some(true) {
@@ -377,11 +362,11 @@ async fn poll(
                 }
             }
         };
-        if failed.is_none() {
+        if !retry.is_failing() {
             running.note(task.progress());
         }
         if let Some(idle) = idle
-            && !wait(running, task, news, idle, failed.is_none()).await
+            && !wait(running, task, news, idle, !retry.is_failing()).await
         {
             return Ok(());
         }

@@ -17,6 +17,7 @@
 
 #![warn(missing_docs)]
 
+mod backoff;
 pub mod calendar;
 pub mod config;
 mod convert;
@@ -38,6 +39,7 @@ mod transform;
 mod value;
 
 pub use async_trait::async_trait;
+pub use backoff::Backoff;
 pub use config::{Config, ConfigKey, ConfigReader, ConfigReport, Plugin};
 pub use convert::{Converter, EncodedPresence};
 pub use decimal::Decimal;

@@ -16,8 +16,9 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use connector_api::{Config, Error, TaskPlan};
+use connector_api::{Backoff, Config, Error, TaskPlan};
 
 use super::{Direction, RunState, RunStatus, TargetState};
 use crate::store::{StoreChange, StoredConnector};
@@ -35,10 +36,11 @@ pub type Millis = u64;
 /// A caller that waits for an outcome.
 pub type Ticket = u64;
 
-/// First wait before a failed part is tried again; doubles up to [`BACKOFF_MAX_MS`].
-const BACKOFF_FIRST_MS: Millis = 1_000;
-/// Longest wait between two tries. A part that has worked this long starts over at the first wait.
-const BACKOFF_MAX_MS: Millis = 300_000;
+/// Waits between two attempts to start a part that has failed.
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    max: Duration::from_secs(300),
+};
 
 /// All that the loop knows.
 #[derive(Debug)]
@@ -399,12 +401,13 @@ fn set_status(
     }
 }
 
-/// How long to wait after so many failures one after another.
-fn backoff(failures: u32) -> Millis {
-    let doublings = failures.saturating_sub(1).min(20);
-    BACKOFF_FIRST_MS
-        .saturating_mul(1 << doublings)
-        .min(BACKOFF_MAX_MS)
+/// How long to wait after that many failures in a row.
+fn retry_wait(failures: u32) -> Millis {
+    millis(BACKOFF.after(failures))
+}
+
+fn millis(wait: Duration) -> Millis {
+    Millis::try_from(wait.as_millis()).unwrap_or(Millis::MAX)
 }
 
 /// What a status says about a failure: the error, and what happens next.

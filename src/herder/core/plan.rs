@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use connector_api::{Config, Error, ErrorKind, TaskPlan};
 
-use super::{Action, ConnectorEntry, HerderState, Millis, Task, backoff, set_status, tasks, trace};
+use super::{
+    Action, ConnectorEntry, HerderState, Millis, Task, retry_wait, set_status, tasks, trace,
+};
 use crate::herder::bounds;
 use crate::herder::{Direction, RunState, RunStatus, TargetState};
 use crate::store::StoreChange;
@@ -104,7 +106,7 @@ pub(super) fn planned(
         }
         Err(error) => {
             connector.failures = connector.failures.saturating_add(1);
-            let wait = (error.kind() == ErrorKind::Retry).then(|| backoff(connector.failures));
+            let wait = (error.kind() == ErrorKind::Retry).then(|| retry_wait(connector.failures));
             connector.due = wait.map(|wait| now.saturating_add(wait));
             let trace = trace(&error, connector.failures, wait);
             settle(connector, &Err(error.to_string()), out);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use connector_api::{Config, Error, ErrorKind};
 
 use super::{
-    Action, BACKOFF_MAX_MS, ConnectorEntry, HerderState, Millis, Run, Task, backoff, set_status,
-    trace,
+    Action, BACKOFF, ConnectorEntry, HerderState, Millis, Run, Task, millis, retry_wait,
+    set_status, trace,
 };
 use crate::herder::{Direction, RunState, RunStatus, TargetState};
 use crate::store::StoreChange;
@@ -170,13 +170,14 @@ pub(super) fn failed(
         if task
             .up_since
             .take()
-            .is_some_and(|since| now.saturating_sub(since) >= BACKOFF_MAX_MS)
+            .is_some_and(|since| now.saturating_sub(since) >= millis(BACKOFF.max))
         {
+            // A part that has worked for as long as the longest wait starts over at the first one.
             task.failures = 0;
         }
         task.failures = task.failures.saturating_add(1);
         task.down = true;
-        let wait = (error.kind() == ErrorKind::Retry).then(|| backoff(task.failures));
+        let wait = (error.kind() == ErrorKind::Retry).then(|| retry_wait(task.failures));
         task.retry_at = wait.map(|wait| now.saturating_add(wait));
         let trace = Some(trace(error, task.failures, wait));
         show(

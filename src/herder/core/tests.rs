@@ -267,11 +267,11 @@ fn transient_failures_are_tried_again_ever_later_and_others_never() {
         [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300].map(|s| s * 1000)
     );
     world.report();
-    world.now += BACKOFF_MAX_MS;
+    world.now += millis(BACKOFF.max);
     world.fail(&id("s", 0), Error::retry("no database"));
     assert_eq!(
         world.state.next_due(),
-        Some(world.now + BACKOFF_FIRST_MS),
+        Some(world.now + millis(BACKOFF.first)),
         "long up, it starts over"
     );
     world.settle(2);

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use connector_api::Backoff;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -21,10 +22,11 @@ use crate::store::{StoreChange, StoreFailure, StoreTrouble};
 
 /// Commands that may wait for the store; more are refused.
 const WAITING_MAX: usize = 256;
-/// First wait before a store that fails is tried again by itself; doubles up to [`RETRY_MAX`].
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-/// Longest wait between two tries, and what callers are told to wait.
-const RETRY_MAX: Duration = Duration::from_secs(10);
+/// Waits between two attempts to reach a store that fails; callers are asked to wait for the longest one.
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    max: Duration::from_secs(10),
+};
 /// How often a store that nothing is asked of is looked at: a lost connection is found before it is needed.
 const CHECK_EVERY: Duration = Duration::from_secs(15);
 /// How often the history of configs is trimmed; also after [`CHANGES_BETWEEN_TRIMS`].
@@ -61,8 +63,8 @@ pub(super) struct StoreWriter {
     pub(super) pending: PendingWrites,
     /// Why the store fails.
     failing: Option<StoreFailure>,
-    /// How long to wait before the next try, and when that is.
-    retry: Duration,
+    /// Failures in a row.
+    failures: u32,
     next_try: Instant,
     next_check: Instant,
     next_trim: Instant,
@@ -79,7 +81,7 @@ impl StoreWriter {
             in_doubt: None,
             pending: PendingWrites::default(),
             failing: None,
-            retry: RETRY_FIRST,
+            failures: 0,
             next_try: now,
             next_check: now + CHECK_EVERY,
             next_trim: now,
@@ -119,7 +121,7 @@ pub(super) fn refusal(failure: &StoreFailure) -> HerderRefusal {
     };
     let full = failure.trouble == StoreTrouble::Full;
     // Another worker's changes are taken up by a restart alone: what runs here was decided without them.
-    let retry_after = (failure.trouble != StoreTrouble::Foreign).then_some(RETRY_MAX);
+    let retry_after = (failure.trouble != StoreTrouble::Foreign).then_some(BACKOFF.max);
     HerderRefusal::StoreFails {
         why,
         full,
@@ -157,7 +159,7 @@ impl HerderLoop {
                 HerderRefusal::StoreFails {
                     why,
                     full: false,
-                    retry_after: Some(RETRY_MAX),
+                    retry_after: Some(BACKOFF.max),
                 },
             );
         }
@@ -310,7 +312,7 @@ impl HerderLoop {
     }
 
     fn works(&mut self) {
-        self.keeping.retry = RETRY_FIRST;
+        self.keeping.failures = 0;
         if self.keeping.failing.take().is_some() {
             info!("the metadata store works again");
         }
@@ -335,8 +337,8 @@ impl HerderLoop {
             );
         }
         self.keeping.failing = Some(failure.clone());
-        self.keeping.next_try = Instant::now() + self.keeping.retry;
-        self.keeping.retry = (self.keeping.retry * 2).min(RETRY_MAX);
+        self.keeping.failures = self.keeping.failures.saturating_add(1);
+        self.keeping.next_try = Instant::now() + BACKOFF.after(self.keeping.failures);
     }
 
     /// At the end of the worker: lets what is under way end, stores the last statuses, and closes the store, in a limited time.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use connector_api::{
-    Datum, Error, ErrorKind, ProgressReport, Record, Result, SourceBatch, SourcePartition,
+    Backoff, Datum, Error, ErrorKind, ProgressReport, Record, Result, SourceBatch, SourcePartition,
     SourcePosition, SourceTask, StoredOffsets, TableProgress, Value,
 };
 use tokio::time::timeout;
@@ -24,8 +24,12 @@ use crate::ident::TableId;
 
 /// How soon rows that wait for an open transaction are looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// First wait of a table whose reading failed for a passing reason; doubles up to the longest.
-const FIRST_WAIT: Duration = Duration::from_millis(300);
+/// Waits of a table whose reading has failed.
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(300),
+    max: LONGEST_WAIT,
+};
+/// The longest wait before the task looks at its tables again.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// When a range that has been read is looked at again.
 const NEVER: Duration = Duration::from_secs(365 * 86_400);
@@ -292,7 +296,7 @@ impl JdbcSourceTask {
             }
             _ => error,
         };
-        table.due = Instant::now() + backoff(table.failures);
+        table.due = Instant::now() + BACKOFF.after(table.failures);
         match error.kind() {
             // what comes in between is no trouble of the task: with a connection that lasts no longer it gets on
             ErrorKind::Retry if got_on => {
@@ -329,12 +333,6 @@ fn stops(kind: ErrorKind) -> bool {
 /// The same, with what makes no sense about it where there are several tables.
 fn stops_alone(kind: ErrorKind, several: bool) -> bool {
     stops(kind) || (kind == ErrorKind::Fatal && several)
-}
-
-fn backoff(failures: u32) -> Duration {
-    FIRST_WAIT
-        .saturating_mul(1 << failures.saturating_sub(1).min(16))
-        .min(LONGEST_WAIT)
 }
 
 impl TaskTable {
@@ -447,7 +445,7 @@ impl TaskTable {
         let Some(mut sweep) = self.reader.as_mut().and_then(|reader| reader.sweep.take()) else {
             return true;
         };
-        sweep.ended(outcome, backoff(self.failures.saturating_add(1)));
+        sweep.ended(outcome, BACKOFF.after(self.failures.saturating_add(1)));
         self.sweep = Some(sweep);
         false
     }
@@ -474,7 +472,7 @@ impl TaskTable {
 
     /// It is read again after a wait.
     fn try_again(&mut self, error: &Error) {
-        self.due = Instant::now() + backoff(self.failures);
+        self.due = Instant::now() + BACKOFF.after(self.failures);
         self.trouble = Some(format!("trying again: {error}"));
     }
 
