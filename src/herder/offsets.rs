@@ -20,7 +20,7 @@ pub async fn read(
     config: &Config,
 ) -> Result<OffsetListing, HerderRefusal> {
     within(async {
-        let (config, redactor) = &worker.resolved(config).await?;
+        let (config, redactor) = &worker.resolve_config(config).await?;
         let read = match connector {
             ConnectorPlugin::Source(_) => worker
                 .source_offsets(name, config)
@@ -57,7 +57,7 @@ pub async fn change(
     };
     let of_its_own = of_its_own.map_err(|error| HerderRefusal::BadOffsets(error.to_string()))?;
     within(async {
-        let (config, redactor) = &worker.resolved(config).await?;
+        let (config, redactor) = &worker.resolve_config(config).await?;
         let changed = match connector {
             ConnectorPlugin::Source(_) => change_source(worker, name, config, tasks, change)
                 .await

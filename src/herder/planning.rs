@@ -47,7 +47,7 @@ async fn planned(
     config: &Config,
     max_tasks: usize,
 ) -> Result<TaskPlan> {
-    let (resolved, redactor) = worker.resolved(config).await?;
+    let (resolved, redactor) = worker.resolve_config(config).await?;
     let stored = LazyOffsets {
         worker,
         name,

@@ -22,7 +22,7 @@ use super::{ClientSettings, error};
 /// How long one call waits for an answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long [`KafkaAdmin::answers`] waits before it looks whether it was refused.
+/// How long [`KafkaAdmin::check_answers`] waits before it looks whether it was refused.
 const ONE_TRY: Duration = Duration::from_secs(1);
 
 /// A topic that has to exist.
@@ -93,17 +93,17 @@ impl KafkaAdmin {
     }
 
     /// Whether a broker answers within `limit`. Errors: `Retry`, `Denied`.
-    pub fn answers(&self, limit: Duration) -> Result<()> {
+    pub fn check_answers(&self, limit: Duration) -> Result<()> {
         let began = std::time::Instant::now();
         loop {
             let left = limit.saturating_sub(began.elapsed());
             let Err(failed) = self.asker.client().fetch_metadata(None, left.min(ONE_TRY)) else {
-                self.asker.client().context().accepted();
+                self.asker.client().context().clear_refusal();
                 return Ok(());
             };
             let error = error::of(format_args!("asking Kafka at {}", self.brokers), failed);
             // Tokens are fetched and refusals are told only between two tries.
-            let error = self.explained(error);
+            let error = self.with_refusal(error);
             if error.kind() != ErrorKind::Retry || left <= ONE_TRY {
                 return Err(error);
             }
@@ -113,14 +113,14 @@ impl KafkaAdmin {
 
     /// The number of partitions of a topic; `None` when it does not exist. Errors: `Retry`, `Denied`.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>> {
-        partitions(self.asker.client(), &self.brokers, topic).map_err(|e| self.explained(e))
+        partitions(self.asker.client(), &self.brokers, topic).map_err(|e| self.with_refusal(e))
     }
 
     /// The names of all topics.
     pub fn topics(&self) -> Result<Vec<String>> {
         let what = || format!("listing topics at {}", self.brokers);
         let metadata = self.asker.client().fetch_metadata(None, PATIENCE);
-        let metadata = metadata.map_err(|e| self.explained(error::of(what(), e)))?;
+        let metadata = metadata.map_err(|e| self.with_refusal(error::of(what(), e)))?;
         Ok(metadata
             .topics()
             .iter()
@@ -134,7 +134,7 @@ impl KafkaAdmin {
     }
 
     /// An unanswered question, when the reason is known that nobody answered.
-    fn explained(&self, error: Error) -> Error {
+    fn with_refusal(&self, error: Error) -> Error {
         match self.refused() {
             Some(reason) if error.kind() == ErrorKind::Retry => error::refused(
                 format_args!("connecting to Kafka at {}", self.brokers),

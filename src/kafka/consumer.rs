@@ -78,7 +78,7 @@ impl ClientContext for ConsumerEvents {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        self.contact.told(statistics);
+        self.contact.take_statistics(statistics);
     }
 }
 
@@ -191,7 +191,7 @@ impl ConsumerEvents {
                 at.offset,
             )
         }));
-        begun.extend(resolved(consumer, unknown, list));
+        begun.extend(resolve_offsets(consumer, unknown, list));
         Ok(())
     }
 
@@ -306,7 +306,7 @@ const COMMIT_WITHIN: Duration = Duration::from_secs(3);
 
 /// The offsets that `earliest` and `latest` stand for now. A partition that is to start at its end starts there for
 /// good, in `list` too. Those that cannot be told are left out.
-fn resolved(
+fn resolve_offsets(
     consumer: &BaseConsumer<ConsumerEvents>,
     unknown: TopicPartitionList,
     list: &mut TopicPartitionList,
@@ -488,7 +488,7 @@ impl Consumer {
             return Err(error);
         }
         match polled {
-            None => self.silence.look(&inner.context().contact).map(|()| None),
+            None => self.silence.check(&inner.context().contact).map(|()| None),
             Some(Ok(message)) => Ok(Some(IncomingRecord(message))),
             Some(Err(error)) => self.judge(error).map(|()| None),
         }
@@ -502,8 +502,10 @@ impl Consumer {
 
     fn judge(&self, error: KafkaError) -> Result<()> {
         match error.rdkafka_error_code() {
-            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(self.gone(&error)),
-            Some(Code::BadCompression) => Err(self.inflated()),
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
+                Err(self.offset_gone_error(&error))
+            }
+            Some(Code::BadCompression) => Err(self.bad_batch_error()),
             Some(code)
                 if !matches!(
                     error::kind(code),
@@ -522,7 +524,7 @@ impl Consumer {
     }
 
     /// Names the partition whose position is outside of what its topic holds.
-    fn gone(&self, cause: &KafkaError) -> Error {
+    fn offset_gone_error(&self, cause: &KafkaError) -> Error {
         let choice = "records were deleted, or the topic was made anew; nothing was skipped. Stop the connector, then choose where to go on: \
                       set offsets (PATCH /connectors/NAME/offsets), or reset them (DELETE /connectors/NAME/offsets) to read what is there from its start";
         let mut outside = Vec::new();
@@ -573,7 +575,7 @@ impl Consumer {
 
     /// A batch that cannot be inflated, or must not be (`native/inflation.c`). Names where reading stands: librdkafka's event
     /// tells neither topic nor offset apart from its text.
-    fn inflated(&self) -> Error {
+    fn bad_batch_error(&self) -> Error {
         let position = self
             .inner()
             .and_then(|inner| inner.position().map_err(|e| error::of("reading", e)));

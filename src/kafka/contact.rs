@@ -75,7 +75,7 @@ impl BrokerContact {
     }
 
     /// Takes note of statistics.
-    pub(super) fn told(&self, statistics: &[u8]) {
+    pub(super) fn take_statistics(&self, statistics: &[u8]) {
         let statistics: ClientStatistics<'_> = match serde_json::from_slice(statistics) {
             Ok(statistics) => statistics,
             Err(error) => {
@@ -147,16 +147,16 @@ mod tests {
             statistics(&[broker("learned", 5)]),
             statistics(&[broker("logical", 5), broker("internal", -1)]),
         );
-        contact.told(&none);
+        contact.take_statistics(&none);
         assert!(!contact.is_lost(), "it may be about to start anew");
-        contact.told(&known);
-        contact.told(&none);
+        contact.take_statistics(&known);
+        contact.take_statistics(&none);
         assert!(!contact.is_lost());
-        contact.told(&none);
+        contact.take_statistics(&none);
         assert!(contact.is_lost());
-        contact.told(b"no statistics");
+        contact.take_statistics(b"no statistics");
         assert!(contact.is_lost());
-        contact.told(&statistics(&[broker("configured", -1)]));
+        contact.take_statistics(&statistics(&[broker("configured", -1)]));
         assert!(!contact.is_lost());
     }
 
@@ -164,7 +164,7 @@ mod tests {
     fn it_is_silent_since_the_last_broker_said_something() {
         let contact = BrokerContact::default();
         std::thread::sleep(Duration::from_millis(30));
-        contact.told(&statistics(&[
+        contact.take_statistics(&statistics(&[
             broker("configured", -1),
             broker("learned", 90_000_000),
         ]));
@@ -172,7 +172,7 @@ mod tests {
             contact.silent_for() >= Duration::from_millis(30),
             "what was said before it began does not count"
         );
-        contact.told(&statistics(&[
+        contact.take_statistics(&statistics(&[
             broker("learned", 90_000_000),
             broker("logical", 1000),
         ]));

@@ -29,7 +29,7 @@ impl QuietContext {
     }
 
     /// A broker has answered after all.
-    pub(super) fn accepted(&self) {
+    pub(super) fn clear_refusal(&self) {
         self.refused
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -79,7 +79,7 @@ impl ClientContext for ProducerEvents {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        self.contact.told(statistics);
+        self.contact.take_statistics(statistics);
     }
 }
 
@@ -195,7 +195,7 @@ impl Producer {
 
     /// A call that ends only when librdkafka's own thread answers, as all calls about transactions do. Its time-out is
     /// `limit`. `None`: it has not ended in time, or was not `wanted` any more.
-    fn bounded<T: Send + 'static>(
+    fn call_within<T: Send + 'static>(
         &self,
         limit: Duration,
         wanted: impl Fn() -> bool,
@@ -238,7 +238,7 @@ impl Producer {
             }
             let limit = within.saturating_sub(began.elapsed()).min(ONE_TRY);
             // with a limit that is far longer than its time-out: a call that is given up cannot be taken up again
-            match self.bounded(
+            match self.call_within(
                 limit + self.patience,
                 || true,
                 move |inner| inner.init_transactions(limit),
@@ -248,7 +248,7 @@ impl Producer {
                     if e.is_retriable() && began.elapsed() < within =>
                 {
                     self.inner.poll(Duration::from_millis(50));
-                    self.known()?;
+                    self.check_brokers_known()?;
                 }
                 Some(Err(error)) => return Err(self.failure("starting transactions", error)),
                 None => return Err(self.unanswered("starting transactions")),
@@ -256,8 +256,8 @@ impl Producer {
         }
     }
 
-    /// Errors: `Retry` when this producer knows no broker any more, so that only a new one gets on.
-    fn known(&self) -> Result<()> {
+    /// Errors: `Retry` when this producer knows no broker any more: only a new producer recovers.
+    fn check_brokers_known(&self) -> Result<()> {
         if self.context().contact.is_lost() {
             let brokers = &self.context().brokers;
             return Err(Error::retry(format!(
@@ -284,9 +284,9 @@ impl Producer {
             ));
         }
         self.serve();
-        self.known()?;
+        self.check_brokers_known()?;
         self.context().lost.store(false, Ordering::Relaxed);
-        match self.bounded(self.patience, || true, BaseProducer::begin_transaction) {
+        match self.call_within(self.patience, || true, BaseProducer::begin_transaction) {
             Some(begun) => begun.map_err(|e| self.failure("beginning a transaction", e)),
             None => Err(self.unanswered("beginning a transaction")),
         }
@@ -331,7 +331,7 @@ impl Producer {
     }
 
     /// How many of the records handed over are not known to be durable yet.
-    pub fn under_way(&self) -> usize {
+    pub fn in_flight(&self) -> usize {
         usize::try_from(self.inner.in_flight_count()).unwrap_or(0)
     }
 
@@ -350,7 +350,7 @@ impl Producer {
             .unwrap_or_else(PoisonError::into_inner)
             .take()
         {
-            None => self.known(),
+            None => self.check_brokers_known(),
             Some(Failed { error, number, .. }) => {
                 self.context()
                     .failed_record
@@ -374,7 +374,7 @@ impl Producer {
 
     /// In slices: one long wait would end with its time and not with the last acknowledgement, of which there is no event.
     fn drain(&self, deadline: Instant, wanted: impl Fn() -> bool) -> Result<()> {
-        while self.under_way() > 0 {
+        while self.in_flight() > 0 {
             let flushed = self.inner.flush(Timeout::After(FLUSH_SLICE));
             self.check()?;
             if Instant::now() >= deadline || !wanted() {
@@ -389,7 +389,7 @@ impl Producer {
     pub fn commit(&self, wanted: impl Fn() -> bool) -> Result<()> {
         let what = "committing a transaction";
         self.drain(Instant::now() + self.delivery + GRACE, &wanted)?;
-        if self.under_way() > 0 {
+        if self.in_flight() > 0 {
             return Err(self.unanswered(what));
         }
         let (began, patience) = (Instant::now(), self.patience);
@@ -399,7 +399,7 @@ impl Producer {
             reached.map(|()| inner.commit_transaction(Timeout::After(patience)))
         };
         let outcome = self
-            .bounded(patience, wanted, commit)
+            .call_within(patience, wanted, commit)
             .ok_or_else(|| self.unanswered(what))??;
         self.check()?;
         outcome.map_err(|e| self.failure(what, e))?;
@@ -421,10 +421,10 @@ impl Producer {
         }
         // librdkafka aborts only once it has been told that each purged record is known to be lost
         let until = Instant::now() + ABORT_WITHIN;
-        while self.under_way() > 0 && Instant::now() < until {
+        while self.in_flight() > 0 && Instant::now() < until {
             self.inner.poll(FLUSH_SLICE);
         }
-        match self.bounded(
+        match self.call_within(
             ABORT_WITHIN,
             || true,
             |inner| inner.abort_transaction(ABORT_WITHIN),

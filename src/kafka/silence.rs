@@ -70,9 +70,9 @@ impl ConsumerSilence {
 
     /// Looks whether the consumer still hears something; called when no record came.
     /// Errors: `Retry` when it does not and others do.
-    pub(super) fn look(&self, contact: &BrokerContact) -> Result<()> {
+    pub(super) fn check(&self, contact: &BrokerContact) -> Result<()> {
         if contact.is_lost() {
-            return Err(self.deaf("knows no broker any more"));
+            return Err(self.silence_error("knows no broker any more"));
         }
         let silent = contact.silent_for() > self.due;
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,7 +82,9 @@ impl ConsumerSilence {
             _ if !silent => *others = OtherClientFinding::NotAsked,
             OtherClientFinding::Answered(at) if at.elapsed() < COME_BACK_WITHIN => {}
             OtherClientFinding::Answered(_) => {
-                return Err(self.deaf("hears nothing any more, though Kafka answers others"));
+                return Err(
+                    self.silence_error("hears nothing any more, though Kafka answers others")
+                );
             }
             OtherClientFinding::Silent(at) if at.elapsed() < ASK_WITHIN => {}
             OtherClientFinding::Silent(_) | OtherClientFinding::NotAsked => {
@@ -98,7 +100,7 @@ impl ConsumerSilence {
         Some(contact.silent_for()).filter(|silent| *silent > self.noticed_after)
     }
 
-    fn deaf(&self, what: &str) -> Error {
+    fn silence_error(&self, what: &str) -> Error {
         Error::retry(format!(
             "the consumer at {} {what}; a new one is opened",
             self.settings.brokers()

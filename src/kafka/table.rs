@@ -37,13 +37,13 @@ pub fn read(
     fail_point::reach("offsets.read")?;
     let reader = TopicTableReader::open(settings, topic, Instant::now() + within)?;
     let (mut table, mut held) = (TopicTable::new(), 0);
-    let Some(mut waiting) = reader.ends()? else {
+    let Some(mut waiting) = reader.fetch_ends()? else {
         return Ok(None);
     };
     while !waiting.is_empty() {
         let (ready, open): (Vec<_>, Vec<_>) = waiting
             .into_iter()
-            .map(|end| reader.stable(end))
+            .map(|end| reader.check_stable(end))
             .partition(|end| end.stable);
         reader.read(&ready, |message| {
             held += apply(message, &keep, &mut table);
@@ -61,7 +61,7 @@ pub fn read(
             }
         })?;
         if !open.is_empty() {
-            reader.in_time()?;
+            reader.check_deadline()?;
             std::thread::sleep(Duration::from_millis(20));
         }
         waiting = open;
@@ -116,7 +116,7 @@ impl<'a> TopicTableReader<'a> {
         )
     }
 
-    fn in_time(&self) -> Result<()> {
+    fn check_deadline(&self) -> Result<()> {
         if Instant::now() < self.deadline {
             return Ok(());
         }
@@ -127,7 +127,7 @@ impl<'a> TopicTableReader<'a> {
     }
 
     /// The ends of all partitions that are not empty. `None`: there is no such topic.
-    fn ends(&self) -> Result<Option<Vec<EndOffset>>> {
+    fn fetch_ends(&self) -> Result<Option<Vec<EndOffset>>> {
         let Some(count) = admin::partitions(self.uncommitted.client(), self.brokers, self.topic)?
         else {
             return Ok(None);
@@ -137,7 +137,7 @@ impl<'a> TopicTableReader<'a> {
         let ask = |share: &[i32]| {
             share
                 .iter()
-                .map(|p| Ok((*p, self.marks(*p)?)))
+                .map(|p| Ok((*p, self.await_watermarks(*p)?)))
                 .collect::<Result<Vec<_>>>()
         };
         // librdkafka asks for one partition at a time, and most of that is waiting
@@ -168,7 +168,7 @@ impl<'a> TopicTableReader<'a> {
     }
 
     /// First and next offset of a partition. The brokers may still be about to choose the leader of a new topic.
-    fn marks(&self, partition: i32) -> Result<(i64, i64)> {
+    fn await_watermarks(&self, partition: i32) -> Result<(i64, i64)> {
         loop {
             match self
                 .uncommitted
@@ -185,7 +185,7 @@ impl<'a> TopicTableReader<'a> {
         }
     }
 
-    fn stable(&self, end: EndOffset) -> EndOffset {
+    fn check_stable(&self, end: EndOffset) -> EndOffset {
         let marks = self
             .committed
             .fetch_watermarks(self.topic, end.partition, PATIENCE);
@@ -219,9 +219,9 @@ impl<'a> TopicTableReader<'a> {
                     if error.kind() != ErrorKind::Retry {
                         return Err(error);
                     }
-                    self.in_time()?;
+                    self.check_deadline()?;
                 }
-                None => self.in_time()?,
+                None => self.check_deadline()?,
             }
         }
         self.committed.unassign().map_err(|e| self.failed(e))

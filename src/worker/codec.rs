@@ -364,9 +364,9 @@ impl EncodedBatch {
         })
     }
 
-    /// The same buffers, emptied.
+    /// Empties the buffers and keeps their memory.
     #[must_use]
-    pub fn cleared(mut self) -> Self {
+    pub fn reuse(mut self) -> Self {
         self.bytes.clear();
         self.records.clear();
         self.topics.clear();

@@ -63,7 +63,7 @@ pub(crate) fn of_a_sink(options: &WorkerOptions, config: &Config) -> Result<()> 
     sink::subscription(config)?;
     versions(config)?;
     watch::limit_of(&options.config, config);
-    dlq::wanted(config)?;
+    dlq::read_topic(config)?;
     client_settings::consumer(options, &id(), config)?;
     RecordCodec::open(&Registry::built_in(), &options.config, config).map(drop)
 }

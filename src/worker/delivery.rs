@@ -225,7 +225,7 @@ impl DeliveryThread {
         let late = open
             .since
             .is_some_and(|since| since.elapsed() >= self.boundary.after);
-        let _full_is_fine = self.spare.try_send(chunk.cleared());
+        let _full_is_fine = self.spare.try_send(chunk.reuse());
         if open.complete && open.since.is_some() && (last || full || late) {
             self.commit(open)?;
         }
@@ -267,7 +267,7 @@ impl DeliveryThread {
                     if !self.policy.skips(&error, ErrorStage::Produce) {
                         return Err(error);
                     }
-                    tracing::warn!(%error, "record left out");
+                    tracing::warn!(%error, "record skipped");
                 }
             }
         }
@@ -284,7 +284,7 @@ impl DeliveryThread {
         let most = in_flight::most(self.producer.batch_bytes(), partitions);
         while pace.bytes() >= most {
             let before = pace.bytes();
-            pace.left(self.producer.under_way());
+            pace.left(self.producer.in_flight());
             if pace.bytes() < before {
                 self.place.moved();
             }
@@ -414,7 +414,7 @@ pub fn replace(
     }
 }
 
-/// Whether a new producer, started from the stored positions, may do better.
-pub fn may_pass(error: &Error) -> bool {
+/// Whether the error is transient: a new client that starts from the stored offsets may succeed.
+pub fn is_transient(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Retry | ErrorKind::Fenced)
 }

@@ -80,7 +80,7 @@ impl DeadLetters {
         config: &Config,
         redactor: Redactor,
     ) -> Result<Option<Self>> {
-        let Some((wanted, explain)) = wanted(config)? else {
+        let Some((wanted, explain)) = read_topic(config)? else {
             return Ok(None);
         };
         fail_point::reach("dead-letters.open")?;
@@ -205,7 +205,7 @@ impl DeadLetters {
 }
 
 /// The dead-letter topic that a connector has, if any, and whether its records tell what was wrong. Errors: `Config`.
-pub(super) fn wanted(config: &Config) -> Result<Option<(TopicSpec, bool)>> {
+pub(super) fn read_topic(config: &Config) -> Result<Option<(TopicSpec, bool)>> {
     let Some(topic) = config
         .get(TOPIC)
         .map(str::trim)

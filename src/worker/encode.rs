@@ -78,20 +78,20 @@ impl BatchEncoder {
         self.chunk.complete = true;
         self.chunk.last = idle_for.is_some();
         let due = match self.chunk.last {
-            true => self.holds_news() || self.more,
-            false => self.chunk.len() >= CHUNK_BYTES || (self.alone && self.holds_news()),
+            true => self.has_unsent() || self.more,
+            false => self.chunk.len() >= CHUNK_BYTES || (self.alone && self.has_unsent()),
         };
         Ok(!due || self.send().await)
     }
 
-    /// Between two batches: whether there is something that the writer does not know yet.
-    pub fn holds_news(&self) -> bool {
+    /// Between two batches: whether something has not been sent to the writer yet.
+    pub fn has_unsent(&self) -> bool {
         self.half || !(self.chunk.is_empty() && self.chunk.positions.is_empty())
     }
 
     /// Sends what is left of whole batches, before anything is waited for. `false`: nobody takes it any more. Cancel safe.
     pub async fn send_rest(&mut self) -> bool {
-        !(self.chunk.complete && self.holds_news()) || self.send().await
+        !(self.chunk.complete && self.has_unsent()) || self.send().await
     }
 
     /// Sends what there is. As above.
@@ -118,7 +118,7 @@ impl BatchEncoder {
         if !self.policy.skips(&error, stage) {
             return Err(error);
         }
-        tracing::warn!(%error, "record left out");
+        tracing::warn!(%error, "record skipped");
         Ok(())
     }
 }
@@ -191,7 +191,7 @@ mod tests {
         let (mut encoder, mut sent) = encoder(true);
         for _ in 0..2 {
             assert!(
-                encoder.take(batch(&[1, 1], true, false)).await.unwrap() && !encoder.holds_news()
+                encoder.take(batch(&[1, 1], true, false)).await.unwrap() && !encoder.has_unsent()
             );
         }
         assert!(encoder.take(batch(&[], false, false)).await.unwrap());
@@ -201,13 +201,13 @@ mod tests {
     #[tokio::test]
     async fn the_writer_is_told_of_every_batch_and_of_its_end() {
         let (mut encoder, mut sent) = encoder(false);
-        assert!(encoder.take(batch(&[], false, true)).await.unwrap() && !encoder.holds_news());
+        assert!(encoder.take(batch(&[], false, true)).await.unwrap() && !encoder.has_unsent());
         assert_eq!(seen(&mut sent), []);
         // small batches share a chunk, which goes when nothing more comes at once
         assert!(encoder.take(batch(&[1, 1], true, false)).await.unwrap());
-        assert!(encoder.take(batch(&[1], true, false)).await.unwrap() && encoder.holds_news());
+        assert!(encoder.take(batch(&[1], true, false)).await.unwrap() && encoder.has_unsent());
         assert_eq!(seen(&mut sent), []);
-        assert!(encoder.send_rest().await && !encoder.holds_news());
+        assert!(encoder.send_rest().await && !encoder.has_unsent());
         assert_eq!(seen(&mut sent), [(3, 1, true, false)]);
         assert!(encoder.take(batch(&[], false, true)).await.unwrap());
         assert_eq!(seen(&mut sent), [(0, 0, true, true)]);
@@ -217,16 +217,16 @@ mod tests {
                 .take(batch(&[1, CHUNK_BYTES], false, false))
                 .await
                 .unwrap()
-                && encoder.holds_news()
+                && encoder.has_unsent()
         );
-        assert!(encoder.send_rest().await && !encoder.holds_news());
+        assert!(encoder.send_rest().await && !encoder.has_unsent());
         assert_eq!(seen(&mut sent), [(2, 0, false, false), (0, 0, true, false)]);
         assert!(
             encoder
                 .take(batch(&[CHUNK_BYTES, 1], true, true))
                 .await
                 .unwrap()
-                && !encoder.holds_news()
+                && !encoder.has_unsent()
         );
         assert_eq!(seen(&mut sent), [(1, 0, false, false), (1, 1, true, true)]);
         // nobody is there any more

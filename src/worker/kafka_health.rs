@@ -27,7 +27,7 @@ struct KafkaHealthState {
 
 impl KafkaHealth {
     /// Errors: `Retry` when no broker answers.
-    pub(super) async fn feel(&self, shared: &WorkerShared) -> Result<()> {
+    pub(super) async fn check(&self, shared: &WorkerShared) -> Result<()> {
         let mut state = self.0.lock().await;
         let fresh = state
             .asked
@@ -62,7 +62,7 @@ impl KafkaHealth {
                 Arc::clone(state.admin.insert(Arc::new(opened)))
             }
         };
-        let answered = blocking(move || admin.answers(LIMIT)).await;
+        let answered = blocking(move || admin.check_answers(LIMIT)).await;
         if answered.is_err() {
             // one that has lost its brokers would never find them again
             state.admin = None;

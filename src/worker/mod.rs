@@ -189,7 +189,7 @@ impl Worker {
     }
 
     /// How many tasks run.
-    pub fn running(&self) -> usize {
+    pub fn running_count(&self) -> usize {
         self.tasks()
             .values()
             .filter(|task| !task.has_ended())
@@ -207,9 +207,9 @@ impl Worker {
         }
     }
 
-    /// Lets tasks tell of the topics they use once more, with the next record of each.
+    /// Makes tasks report the topics they use again, with the next record of each.
     pub fn forget_topics(&self) {
-        self.shared.forgotten.again();
+        self.shared.forgotten.reset();
     }
 
     /// Stops tasks: flush, commit, close, all within `within`; what is not done by then is cut off. Returns when
@@ -246,7 +246,7 @@ impl Worker {
     }
 
     /// Tasks that have work and do not move, and those that were cut off for that and do not work again yet.
-    pub fn stand_still(&self) -> Vec<StalledTask> {
+    pub fn stalled_tasks(&self) -> Vec<StalledTask> {
         let mut all = self.shared.still.all();
         all.iter_mut().for_each(|one| {
             one.text = known::hide(&on_one_line(&one.text), str::to_owned).into_owned();
@@ -256,8 +256,8 @@ impl Worker {
 
     /// A connector's config with its references resolved, which the calls below take, and what takes its secrets out of
     /// their errors. Errors: as [`ConfigProviders::resolve`].
-    pub async fn resolved(&self, config: &Config) -> Result<(Config, Redactor), Error> {
-        self.shared.resolved(config).await
+    pub async fn resolve_config(&self, config: &Config) -> Result<(Config, Redactor), Error> {
+        self.shared.resolve_config(config).await
     }
 
     /// The stored offsets of a source connector, from its offsets topic.
@@ -329,7 +329,7 @@ impl Worker {
     pub async fn kafka_answers(&self) -> Result<(), Error> {
         self.shared
             .pulse
-            .feel(&self.shared)
+            .check(&self.shared)
             .await
             .map_err(|error| self.shared.options.secrets.of_worker().error(error))
     }
@@ -370,7 +370,7 @@ impl Worker {
 }
 
 impl WorkerShared {
-    async fn resolved(&self, config: &Config) -> Result<(Config, Redactor), Error> {
+    async fn resolve_config(&self, config: &Config) -> Result<(Config, Redactor), Error> {
         let (providers, written) = (self.options.providers.clone(), config.clone());
         let resolved = if providers.is_empty() {
             ResolvedConfig::as_written(written)
@@ -393,7 +393,9 @@ impl WorkerShared {
                 options.dev_broker.clone(),
                 shared.runtime.clone(),
             )?;
-            admin.cluster_id()?.ok_or_else(|| shared.out_of_reach())
+            admin
+                .cluster_id()?
+                .ok_or_else(|| shared.unreachable_error())
         };
         self.cluster
             .get_or_try_init(|| blocking(ask))
@@ -424,7 +426,7 @@ impl WorkerShared {
         Ok(config)
     }
 
-    fn out_of_reach(&self) -> Error {
+    fn unreachable_error(&self) -> Error {
         let servers = self
             .options
             .config

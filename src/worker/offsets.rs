@@ -9,7 +9,7 @@ use connector_api::{Config, Error, Result, SourcePosition, TopicOffset, TopicPar
 use regex::Regex;
 
 use super::sink::subscription;
-use super::stored_offsets::{ConnectorOffsetsReader, in_java_order, is_of};
+use super::stored_offsets::{ConnectorOffsetsReader, is_of, sort_in_java_order};
 use super::{TaskId, WorkerShared, client_settings};
 use crate::kafka::admin::{GroupOffsets, KafkaAdmin, TopicSpec};
 use crate::kafka::consumer::Subscription;
@@ -113,7 +113,7 @@ pub fn set_stored(
     }
     let mut written = Vec::with_capacity(to.len());
     for position in to {
-        let (key, value) = stored.record(&in_java_order(position));
+        let (key, value) = stored.record(&sort_in_java_order(position));
         let (topic, timestamp_ms, headers) = (topic.as_str(), None, &[][..]);
         let record = OutgoingRecord {
             topic,
@@ -197,7 +197,7 @@ pub fn set_committed(
 ) -> Result<()> {
     let group = client_settings::group(connector, config);
     if let Some(to) = to {
-        known(shared, connector, config, to)?;
+        check_partitions_exist(shared, connector, config, to)?;
     }
     let done = match (to, &shared.options.dev_broker) {
         (Some([]), _) => true,
@@ -236,7 +236,7 @@ pub fn set_committed(
 }
 
 /// Errors: `Config`, in Kafka Connect's words, for a topic or partition that does not exist.
-fn known(
+fn check_partitions_exist(
     shared: &WorkerShared,
     connector: &str,
     config: &Config,

@@ -1,21 +1,21 @@
-//! Which topics a task has told the herder of (KIP-558).
+//! Which topics a task has reported to the herder (KIP-558).
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How often all topics were forgotten; shared by all tasks of a worker.
+/// Counts the resets of all connectors' topics; shared by all tasks of a worker.
 #[derive(Clone, Debug, Default)]
 pub struct TopicReset(Arc<AtomicU64>);
 
 impl TopicReset {
-    /// Lets every task tell of its topics once more.
-    pub fn again(&self) {
+    /// Makes every task report its topics again.
+    pub fn reset(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// The topics that one task has told of.
+/// The topics that one task has reported.
 #[derive(Debug)]
 pub struct SeenTopics {
     topics: HashSet<Arc<str>>,
@@ -24,7 +24,7 @@ pub struct SeenTopics {
 }
 
 impl SeenTopics {
-    /// None yet.
+    /// Nothing is reported yet.
     pub fn new(forgotten: TopicReset) -> Self {
         let seen = forgotten.0.load(Ordering::Relaxed);
         Self {
@@ -34,7 +34,7 @@ impl SeenTopics {
         }
     }
 
-    /// Whether this topic has to be told; it counts as told from now on.
+    /// Whether this topic has to be reported; it counts as reported from now on.
     pub fn is_new(&mut self, topic: &Arc<str>) -> bool {
         let now = self.forgotten.0.load(Ordering::Relaxed);
         if now != self.seen {
@@ -57,7 +57,7 @@ mod tests {
         let mut told = SeenTopics::new(forgotten.clone());
         let topic: Arc<str> = Arc::from("t");
         assert_eq!([told.is_new(&topic), told.is_new(&topic)], [true, false]);
-        forgotten.again();
+        forgotten.reset();
         assert_eq!([told.is_new(&topic), told.is_new(&topic)], [true, false]);
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::sleep_until;
 
 use super::backlog::Backlog;
 use super::codec::RecordCodec;
-use super::delivery::may_pass;
+use super::delivery::is_transient;
 use super::dlq::DeadLetters;
 use super::offsets::list;
 use super::policy::{ErrorStage, Policy, Retry, RetryLimit, Verdict, number};
@@ -43,7 +43,7 @@ pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<
             return Ok(());
         };
         let again = error.kind() == ErrorKind::Fenced
-            || within != SinkFailurePlace::Sink && may_pass(&error);
+            || within != SinkFailurePlace::Sink && is_transient(&error);
         if running.wanted() == TaskTarget::Stop && again {
             // what was not written yet is read again by whoever comes next
             tracing::debug!(connector = %running.id().connector, task = running.id().task, %error, "stopped in trouble");
@@ -199,7 +199,7 @@ async fn attempt(
     let outcome = match started {
         Ok(reader) => {
             running
-                .tell_paused(running.wanted() == TaskTarget::Pause)
+                .report_paused(running.wanted() == TaskTarget::Pause)
                 .await;
             let written = put.work(running, incoming, questions).await;
             // one that does not end is left behind: whatever it still asks, nobody answers
@@ -288,7 +288,7 @@ fn open(
 struct PendingBatch {
     batch: SinkBatch,
     /// Its records whose dead letters are stored.
-    told: HashSet<(TopicPartition, i64)>,
+    reported: HashSet<(TopicPartition, i64)>,
     retry: Retry,
     again: tokio::time::Instant,
 }
@@ -297,7 +297,7 @@ impl PendingBatch {
     fn new(batch: SinkBatch) -> Self {
         Self {
             batch,
-            told: HashSet::new(),
+            reported: HashSet::new(),
             retry: Retry::started(),
             again: tokio::time::Instant::now(),
         }
@@ -342,7 +342,7 @@ impl SinkWriter {
                 self.common.leave.store(true, Ordering::Relaxed);
                 left_by.get_or_insert_with(|| tokio::time::Instant::now() + LEFT_WITHIN);
             } else {
-                running.tell_paused(!working).await;
+                running.report_paused(!working).await;
             }
             self.common.paused.store(!working, Ordering::Relaxed);
             self.common
@@ -450,7 +450,7 @@ impl SinkWriter {
             Ok(()) => {
                 self.common.written(&pending.batch.next);
                 self.count(&pending.batch);
-                running.recovered();
+                running.clear_retry_warning();
                 running.note(self.progress());
                 if let Some((ledger, group)) = &self.ledger {
                     ledger.read(group, &next);
@@ -536,7 +536,7 @@ impl SinkWriter {
     }
 
     /// Stores the records that the sink would not take; those of an earlier try are stored already.
-    /// Errors: also that of a record that may not be left out.
+    /// Errors: also that of a record that may not be skipped.
     async fn reject(
         &mut self,
         pending: &mut PendingBatch,
@@ -568,7 +568,7 @@ impl SinkWriter {
                 },
                 *offset,
             );
-            let is_new = !pending.told.contains(&place);
+            let is_new = !pending.reported.contains(&place);
             if let (true, Some(letters), Some(raw)) = (is_new, &self.letters, batch.raw.get(index))
             {
                 letters
@@ -582,7 +582,7 @@ impl SinkWriter {
             if !self.policy.skips(&error, ErrorStage::Put) {
                 fatal.get_or_insert(error);
             } else if self.policy.log && is_new {
-                tracing::warn!(%error, "record left out");
+                tracing::warn!(%error, "record skipped");
             }
         }
         if let (false, Some(letters)) = (told.is_empty(), self.letters.clone()) {
@@ -592,7 +592,7 @@ impl SinkWriter {
             .await
             .map_err(of_kafka)?;
         }
-        pending.told.extend(told);
+        pending.reported.extend(told);
         fatal.map_or(Ok(()), |error| Err(error.into()))
     }
 }

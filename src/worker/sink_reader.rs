@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{Sender, UnboundedSender};
 
 use super::backlog::Backlog;
 use super::codec::{CodecError, RecordCodec};
-use super::delivery::may_pass;
+use super::delivery::is_transient;
 use super::dlq::{DeadLetters, RawRecord};
 use super::offsets::{LatestOffsets, list};
 use super::policy::Policy;
@@ -43,7 +43,7 @@ pub struct SinkBatch {
     pub records: Vec<SinkRecord>,
     /// The same records as they were read, where there is a dead-letter topic.
     pub raw: Vec<RawRecord>,
-    /// The next offset of each partition after this batch; records left out count as read.
+    /// The next offset of each partition after this batch; records skipped count as read.
     pub next: LatestOffsets,
     bytes: usize,
     weight: usize,
@@ -379,7 +379,7 @@ impl SinkReader {
                 batch.records.push(record);
             }
             Ok(None) => {}
-            Err(failed) => left_out(
+            Err(failed) => handle_bad_record(
                 &self.policy,
                 self.dead_letters.as_deref(),
                 &incoming,
@@ -430,7 +430,7 @@ impl SinkReader {
             match room {
                 Ok(Ok(room)) => {
                     self.place.enter(WaitReason::DeadLetters);
-                    // whoever has the batch may commit it: the letters of what was left out of it come first
+                    // whoever has the batch may commit it: the letters of what was skipped of it come first
                     if let Some(letters) = &self.dead_letters {
                         letters.flush()?;
                     }
@@ -472,8 +472,8 @@ fn weight(record: &SinkRecord) -> usize {
         + record.headers.iter().map(header).sum::<usize>()
 }
 
-/// A record that could not be decoded: to the dead letters, into the log, or the end of the task.
-fn left_out(
+/// Sends a record that could not be decoded to the dead letters and the log. Errors: when it fails the task.
+fn handle_bad_record(
     policy: &Policy,
     dead_letters: Option<&DeadLetters>,
     incoming: &IncomingRecord<'_>,
@@ -481,8 +481,8 @@ fn left_out(
     (stage, class, error): CodecError,
 ) -> Result<()> {
     let (partition, offset) = (incoming.partition(), incoming.offset());
-    // What may pass (a schema registry out of reach) is no fault of the record.
-    if let Some(letters) = dead_letters.filter(|_| !may_pass(&error)) {
+    // A transient error (a schema registry out of reach) is not the record's fault.
+    if let Some(letters) = dead_letters.filter(|_| !is_transient(&error)) {
         letters.send(
             &RawRecord::of(incoming, Arc::clone(&topic)),
             stage,
@@ -502,7 +502,7 @@ fn left_out(
         return Err(error);
     }
     if policy.log {
-        tracing::warn!(%error, "record left out");
+        tracing::warn!(%error, "record skipped");
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use super::codec::RecordCodec;
 use super::delivery::{
     CreateTopic, DeliveryEvent, DeliveryThread, STOP_WITHIN, StopSignal, TransactionBoundary,
-    may_pass,
+    is_transient,
 };
 use super::encode::BatchEncoder;
 use super::policy::{ErrorStage, Policy, Retry, RetryLimit, Verdict, number};
@@ -51,12 +51,12 @@ pub async fn run(running: &mut TaskContext, source: &dyn SourceConnector) -> Res
         let Err(SourceAttemptEnd { error, kafka }) = attempt(running, source, policy).await else {
             return Ok(());
         };
-        if running.wanted() == TaskTarget::Stop && may_pass(&error) {
+        if running.wanted() == TaskTarget::Stop && is_transient(&error) {
             // what was not durable yet is read again by whoever comes next
             tracing::debug!(connector = %running.id().connector, task = running.id().task, %error, "stopped in trouble");
             return Ok(());
         }
-        if !running.has_run() || !may_pass(&error) {
+        if !running.has_run() || !is_transient(&error) {
             return Err(error);
         }
         retry.reset_if_lasted(began);
@@ -169,7 +169,7 @@ async fn attempt(
     let writer = TaskThread::spawn(&watch, &watch.back, &name, move || {
         delivery.run(encoded, &runtime)
     })?;
-    running.tell_paused(false).await;
+    running.report_paused(false).await;
     let mut encoder = BatchEncoder::new(
         codec,
         policy,
@@ -185,7 +185,7 @@ async fn attempt(
     let delivered = writer.join().await;
     news.close();
     while let Some(delivered) = news.recv().await {
-        take_news(running, &mut *task, delivered, true).await;
+        handle_delivery(running, &mut *task, delivered, true).await;
     }
     watch.front.enter(WaitReason::Source);
     close(task).await;
@@ -283,7 +283,8 @@ fn create_topic(shared: &Arc<WorkerShared>, config: &Config) -> Result<CreateTop
     let shared = Arc::clone(shared);
     Ok(Box::new(move |topic| {
         let dev = shared.options.dev_broker.clone();
-        KafkaAdmin::open(&settings, dev, shared.runtime.clone())?.create(&rules.wanted(topic))?;
+        KafkaAdmin::open(&settings, dev, shared.runtime.clone())?
+            .create(&rules.topic_spec(topic))?;
         tracing::info!(topic, "topic created");
         Ok(true)
     }))
@@ -301,7 +302,7 @@ async fn poll(
     let mut handed_over = false;
     loop {
         while let Ok(delivered) = news.try_recv() {
-            take_news(running, task, delivered, !retry.is_failing()).await;
+            handle_delivery(running, task, delivered, !retry.is_failing()).await;
         }
         if running.wanted() != TaskTarget::Run
             && running.unless_stopped(encoder.send_rest()).await != Some(true)
@@ -311,19 +312,19 @@ async fn poll(
         if !running.may_work().await {
             return Ok(());
         }
-        running.tell_paused(false).await;
+        running.report_paused(false).await;
         running.watch.front.enter(WaitReason::Source);
         let polled = tokio::select! {
             biased;
             () = running.changed() => continue,
             // a poll may wait for rows for long, and is taken up again where it was
             Some(delivered) = news.recv() => {
-                take_news(running, task, delivered, !retry.is_failing()).await;
+                handle_delivery(running, task, delivered, !retry.is_failing()).await;
                 continue;
             }
-            polled = polled(task) => polled,
+            polled = poll_task(task) => polled,
             // more does not come at once: what there is must not wait for it
-            sent = encoder.send_rest(), if encoder.holds_news() => {
+            sent = encoder.send_rest(), if encoder.has_unsent() => {
                 if sent {
                     continue;
                 }
@@ -334,13 +335,13 @@ async fn poll(
         let idle = match polled {
             Ok(batch) => {
                 if retry.reset() {
-                    running.recovered();
+                    running.clear_retry_warning();
                 }
                 let idle = batch.idle_for;
                 handed_over |= !batch.records.is_empty();
                 if idle.is_some() && !handed_over {
                     // Nothing is left of what could not be delivered before.
-                    running.recovered();
+                    running.clear_retry_warning();
                 }
                 // never in halves: without transactions what was sent of it would be sent again
                 if !encoder.take(batch).await? {
@@ -373,7 +374,7 @@ async fn poll(
     }
 }
 
-async fn polled(task: &mut dyn SourceTask) -> Result<SourceBatch> {
+async fn poll_task(task: &mut dyn SourceTask) -> Result<SourceBatch> {
     fail_point::reach_async("source.poll").await?;
     task.poll().await
 }
@@ -402,7 +403,7 @@ async fn wait(
             biased;
             () = running.changed() => return true,
             delivered = news.recv() => match delivered {
-                Some(delivered) => take_news(running, task, delivered, polls).await,
+                Some(delivered) => handle_delivery(running, task, delivered, polls).await,
                 None => return false,
             },
             () = tokio::time::sleep_until(until) => return true,
@@ -410,8 +411,8 @@ async fn wait(
     }
 }
 
-/// `polls`: the source can be read, so that with what is durable all trouble is over.
-async fn take_news(
+/// `polls`: the last poll succeeded, so a durable commit clears the retry warning.
+async fn handle_delivery(
     running: &TaskContext,
     task: &mut dyn SourceTask,
     delivered: DeliveryEvent,
@@ -420,13 +421,13 @@ async fn take_news(
     match delivered {
         DeliveryEvent::Topic(topic) => {
             running
-                .tell(TaskEvent::Topic(running.id().clone(), topic))
+                .send_event(TaskEvent::Topic(running.id().clone(), topic))
                 .await;
         }
         DeliveryEvent::Committed(positions, records) => {
             tracing::debug!(connector = %running.id().connector, task = running.id().task, records, "committed");
             if polls {
-                running.recovered();
+                running.clear_retry_warning();
             }
             let _noted = running.watch.front.note(WaitReason::Source);
             let told = async {

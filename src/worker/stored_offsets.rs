@@ -59,7 +59,7 @@ impl ConnectorOffsetsReader {
     }
 
     /// The entry of a partition: the one with its members in the same order, else the first.
-    fn place(&self, partition: &SourcePartition) -> Option<usize> {
+    fn find_index(&self, partition: &SourcePartition) -> Option<usize> {
         let places = self.places.get(&partition.meaning())?;
         let exactly = |at: &&usize| {
             self.entries
@@ -71,7 +71,10 @@ impl ConnectorOffsetsReader {
 
     /// The offset of a partition.
     pub fn get(&self, partition: &SourcePartition) -> Option<&SourceOffset> {
-        self.entries.get(self.place(partition)?)?.offset.as_ref()
+        self.entries
+            .get(self.find_index(partition)?)?
+            .offset
+            .as_ref()
     }
 
     /// All positions that hold an offset.
@@ -86,7 +89,7 @@ impl ConnectorOffsetsReader {
 
     /// The record that stores a position: its key, and its value or `None` for a tombstone.
     pub fn record(&mut self, position: &SourcePosition) -> (Vec<u8>, Option<Vec<u8>>) {
-        let at = self.place(&position.partition);
+        let at = self.find_index(&position.partition);
         let value = position
             .offset
             .as_ref()
@@ -131,7 +134,7 @@ impl StoredOffsets for ConnectorOffsetsReader {
 
 /// The position with its members in the order in which Kafka Connect stores what a client has set: that of a Java
 /// `HashMap`, which `OffsetUtils` and `JsonConverter` read it into.
-pub fn in_java_order(position: &SourcePosition) -> SourcePosition {
+pub fn sort_in_java_order(position: &SourcePosition) -> SourcePosition {
     let mut position = position.clone();
     java_order(&mut position.partition.0);
     if let Some(offset) = &mut position.offset {
@@ -277,7 +280,7 @@ mod tests {
             long("timestamp_nanos"),
         ]);
         let partition = SourcePartition(vec![text("table", "t"), text("protocol", "1")]);
-        let set = in_java_order(&SourcePosition {
+        let set = sort_in_java_order(&SourcePosition {
             partition,
             offset: Some(offset),
         });

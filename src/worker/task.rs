@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::thread::{AbortOnDrop, on_a_thread, panicked};
-use super::watch::{STANDS_STILL, TaskWatch, WaitsFor, limit, limit_of, stands_still};
+use super::watch::{STANDS_STILL, TaskWatch, WaitsFor, limit, limit_of, wait_for_stall};
 use super::{StartTask, TaskEvent, TaskId, WorkerShared, sink, source};
 use crate::keys;
 use crate::registry::{ConnectorPlugin, version};
@@ -193,7 +193,7 @@ async fn supervise(running: TaskContext, events: mpsc::Sender<TaskEvent>) {
             }
             outcome
         }
-        error = stands_still(&id, &watch, limit, &progress, &shared.still) => {
+        error = wait_for_stall(&id, &watch, limit, &progress, &shared.still) => {
             cut.store(true, Ordering::Relaxed);
             shared.still.leave(&id, &watch);
             Ok(Err(error))
@@ -217,7 +217,7 @@ async fn supervise(running: TaskContext, events: mpsc::Sender<TaskEvent>) {
 async fn work(mut running: TaskContext) -> Result<()> {
     let _alive = running.watch.enter();
     running.watch.front.enter(WaitReason::Opening);
-    running.shared.still.has_room(running.id())?;
+    running.shared.still.check_left_behind(running.id())?;
     running.resolve().await?;
     limit(&running.start.connector_config)?;
     right_version(
@@ -253,9 +253,12 @@ pub fn right_version(plugin: &dyn Plugin, config: &Config) -> Result<()> {
 impl TaskContext {
     /// Puts what they stand for in the place of the references in its configs, which nobody else sees.
     async fn resolve(&mut self) -> Result<()> {
-        let (config, redactor) = self.shared.resolved(&self.start.connector_config).await?;
+        let (config, redactor) = self
+            .shared
+            .resolve_config(&self.start.connector_config)
+            .await?;
         self.start.connector_config = config;
-        self.start.task_config = self.shared.resolved(&self.start.task_config).await?.0;
+        self.start.task_config = self.shared.resolve_config(&self.start.task_config).await?.0;
         let _first = self.redactor.set(redactor);
         let texts = without_effect(
             &self.shared.registry,
@@ -316,7 +319,7 @@ impl TaskContext {
         match reached {
             None => Ok(false),
             Some(answer) => answer
-                .unwrap_or_else(|_| Err(shared.out_of_reach()))
+                .unwrap_or_else(|_| Err(shared.unreachable_error()))
                 .map(|_| true),
         }
     }
@@ -336,14 +339,14 @@ impl TaskContext {
         }
     }
 
-    /// Waits while it is paused, telling so. `false`: it is to stop.
+    /// Waits while it is paused. `false`: it is to stop.
     pub async fn may_work(&mut self) -> bool {
         loop {
             match self.wanted() {
                 TaskTarget::Run => return true,
                 TaskTarget::Stop => return false,
                 TaskTarget::Pause => {
-                    self.tell_paused(true).await;
+                    self.report_paused(true).await;
                     let _noted = self.watch.front.note(WaitReason::Resume);
                     self.changed().await;
                 }
@@ -351,13 +354,13 @@ impl TaskContext {
         }
     }
 
-    /// Tells that it runs or is paused, where that is news.
-    pub async fn tell_paused(&mut self, paused: bool) {
+    /// Notifies the herder that the task runs or is paused, if that has changed.
+    pub async fn report_paused(&mut self, paused: bool) {
         if self.told != Some(paused) {
             self.told = Some(paused);
             self.watch.opened();
             let id = self.id().clone();
-            self.tell(if paused {
+            self.send_event(if paused {
                 TaskEvent::Paused(id)
             } else {
                 TaskEvent::Running(id)
@@ -371,12 +374,12 @@ impl TaskContext {
         self.told == Some(false)
     }
 
-    /// Tells something.
-    pub async fn tell(&self, event: TaskEvent) {
+    /// Notifies the herder.
+    pub async fn send_event(&self, event: TaskEvent) {
         let _receiver_gone = self.events.send(event).await;
     }
 
-    /// A way to tell from a thread.
+    /// Notifies the herder from a thread.
     pub fn events(&self) -> mpsc::Sender<TaskEvent> {
         self.events.clone()
     }
@@ -392,7 +395,7 @@ impl TaskContext {
         *now = progress;
     }
 
-    /// Shows what it is waiting for, until it has [recovered](Running::recovered).
+    /// Shows what it is waiting for, until it has [cleared](TaskContext::clear_retry_warning).
     pub fn warn(&self, error: &Error) {
         let id = self.id();
         tracing::warn!(connector = %id.connector, task = id.task, %error, "trying again");
@@ -403,8 +406,8 @@ impl TaskContext {
         progress.warnings.push(format!("{WAITING}{error}"));
     }
 
-    /// Trouble is over.
-    pub fn recovered(&self) {
+    /// Clears the retry warning.
+    pub fn clear_retry_warning(&self) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress
             .warnings

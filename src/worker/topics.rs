@@ -61,7 +61,7 @@ impl TopicRules {
     }
 
     /// How to create `topic`: by the first group that includes and does not exclude it.
-    pub fn wanted(&self, topic: &str) -> TopicSpec {
+    pub fn topic_spec(&self, topic: &str) -> TopicSpec {
         let hit = |patterns: &[Regex]| patterns.iter().any(|p| p.is_match(topic));
         let group = self
             .groups
@@ -143,7 +143,7 @@ mod tests {
         ]);
         let rules = TopicRules::read(&config).unwrap();
         let shape = |topic: &str| {
-            let wanted = rules.wanted(topic);
+            let wanted = rules.topic_spec(topic);
             (
                 wanted.partitions,
                 wanted.replication_factor,
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(shape("db_a"), (12, 2, 1));
         assert_eq!(shape("db_xy"), (1, 2, 0));
         assert_eq!(shape("other_db_a"), (3, 2, 1));
-        let plain = TopicRules::read(&Config::new()).unwrap().wanted("t");
+        let plain = TopicRules::read(&Config::new()).unwrap().topic_spec("t");
         assert_eq!(
             (
                 plain.partitions,

@@ -97,13 +97,13 @@ impl TaskWatch {
         };
         WaitsFor {
             what: one.what.name(),
-            since: shown(one.since),
+            since: format_utc(one.since),
             detail: self.pulse.last_told(),
         }
     }
 
     /// What has not moved for longest of what is under way.
-    fn still(&self) -> Option<ObservedWait> {
+    fn longest_stall(&self) -> Option<ObservedWait> {
         let working = self
             .places()
             .into_iter()
@@ -143,14 +143,14 @@ pub fn limit_of(worker: &Config, connector: &Config) -> Duration {
 
 /// Waits until the task has stood still for `limit` (zero: for ever); until then keeps its warnings and the list of such tasks up to date.
 /// Returns the error that it fails with.
-pub async fn stands_still(
+pub async fn wait_for_stall(
     id: &TaskId,
     watch: &TaskWatch,
     limit: Duration,
     progress: &Mutex<ProgressReport>,
     still: &StalledTasks,
 ) -> Error {
-    let (first, first_shown) = still.begins(id);
+    let (first, first_shown) = still.note_start(id);
     if limit.is_zero() {
         return std::future::pending().await;
     }
@@ -171,10 +171,10 @@ pub async fn stands_still(
             watch.front.moved();
         }
         let standing = watch
-            .still()
+            .longest_stall()
             .filter(|standing| standing.still_for >= limit / WARNS_AFTER);
         if standing.is_none() && !watch.is_open() && first.elapsed() >= limit / WARNS_AFTER {
-            let text = starts_in_vain(watch, &first_shown);
+            let text = describe_failed_starts(watch, &first_shown);
             warn(&mut warned, watch.front.what(), first_shown.clone(), text);
             continue;
         }
@@ -188,7 +188,7 @@ pub async fn stands_still(
             }
             continue;
         };
-        let since = shown(standing.still_since);
+        let since = format_utc(standing.still_since);
         let what = standing.what.text();
         let detail = watch
             .pulse
@@ -213,8 +213,8 @@ pub async fn stands_still(
     }
 }
 
-/// What is told of a task whose starts have failed since then, one after the other.
-fn starts_in_vain(watch: &TaskWatch, since: &str) -> String {
+/// The warning about a task whose starts have all failed since then.
+fn describe_failed_starts(watch: &TaskWatch, since: &str) -> String {
     let what = watch.front.what().text();
     format!(
         "{STANDS_STILL}since {since} it has been started again and again and does not get to work; it now waits for {what}"
@@ -230,7 +230,7 @@ fn set_warning(progress: &Mutex<ProgressReport>, text: Option<String>) {
 }
 
 /// A moment, as `2026-01-31T12:00:00.000Z`.
-fn shown(moment: SystemTime) -> String {
+fn format_utc(moment: SystemTime) -> String {
     let ms = moment
         .duration_since(UNIX_EPOCH)
         .ok()
@@ -254,22 +254,22 @@ pub struct StalledTasks {
 }
 
 impl StalledTasks {
-    fn standing(&self) -> MutexGuard<'_, BTreeMap<TaskId, StalledTask>> {
+    fn lock_stalled(&self) -> MutexGuard<'_, BTreeMap<TaskId, StalledTask>> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn left(&self) -> MutexGuard<'_, Vec<(TaskId, Arc<TaskWatch>)>> {
+    fn lock_left_behind(&self) -> MutexGuard<'_, Vec<(TaskId, Arc<TaskWatch>)>> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.retain(|(_, watch)| watch.alive.load(Ordering::Relaxed) > 0);
         left
     }
 
     /// A start of that task. Returns when the first one began, of those after which it was never open.
-    fn begins(&self, id: &TaskId) -> (Instant, String) {
+    fn note_start(&self, id: &TaskId) -> (Instant, String) {
         let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
         starting
             .entry(id.clone())
-            .or_insert_with(|| (Instant::now(), shown(SystemTime::now())))
+            .or_insert_with(|| (Instant::now(), format_utc(SystemTime::now())))
             .clone()
     }
 
@@ -287,7 +287,7 @@ impl StalledTasks {
             since,
             detail: None,
         };
-        self.standing().insert(
+        self.lock_stalled().insert(
             id.clone(),
             StalledTask {
                 id: id.clone(),
@@ -299,7 +299,7 @@ impl StalledTasks {
 
     /// It moves, has ended, or has failed for another reason.
     pub fn forget(&self, id: &TaskId) {
-        self.standing().remove(id);
+        self.lock_stalled().remove(id);
         self.starting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -308,18 +308,19 @@ impl StalledTasks {
 
     /// All of them, by name and number.
     pub fn all(&self) -> Vec<StalledTask> {
-        self.standing().values().cloned().collect()
+        self.lock_stalled().values().cloned().collect()
     }
 
     /// A task was cut off; what of it does not come back is counted from now on.
     pub fn leave(&self, id: &TaskId, watch: &Arc<TaskWatch>) {
-        self.left().push((id.clone(), Arc::clone(watch)));
+        self.lock_left_behind()
+            .push((id.clone(), Arc::clone(watch)));
     }
 
     /// Errors: `Retry`, while as many starts of that task hang as may.
-    pub fn has_room(&self, id: &TaskId) -> Result<()> {
+    pub fn check_left_behind(&self, id: &TaskId) -> Result<()> {
         let left = self
-            .left()
+            .lock_left_behind()
             .iter()
             .filter(|(hanging, _)| hanging == id)
             .count();
@@ -348,7 +349,7 @@ mod tests {
     async fn failure(watch: &TaskWatch, limit_ms: u64, still: &StalledTasks) -> Option<String> {
         let (id, progress) = (id(), Mutex::default());
         let limit = Duration::from_millis(limit_ms);
-        let standing = stands_still(&id, watch, limit, &progress, still);
+        let standing = wait_for_stall(&id, watch, limit, &progress, still);
         tokio::time::timeout(limit * 3, standing)
             .await
             .ok()
@@ -398,14 +399,14 @@ mod tests {
         let still = StalledTasks::default();
         let mut hanging = Vec::new();
         for _ in 0..LEFT_MAX {
-            still.has_room(&id()).unwrap();
+            still.check_left_behind(&id()).unwrap();
             let watch = Arc::new(TaskWatch::default());
             hanging.push(watch.enter());
             still.leave(&id(), &watch);
         }
-        still.has_room(&id()).unwrap_err();
+        still.check_left_behind(&id()).unwrap_err();
         hanging.pop();
-        still.has_room(&id()).unwrap();
+        still.check_left_behind(&id()).unwrap();
     }
 
     #[test]

@@ -320,13 +320,13 @@ impl HerderLoop {
                 reply,
                 Ok((
                     WorkerHealth::WithoutStore(why),
-                    self.parts.worker.stand_still(),
+                    self.parts.worker.stalled_tasks(),
                 )),
             );
         }
         let (cluster, worker) = (self.cluster.clone(), self.parts.worker.clone());
         self.jobs.spawn(async move {
-            let still = worker.stand_still();
+            let still = worker.stalled_tasks();
             send(reply, Ok((cluster.health(worker).await, still)));
             FinishedJob::Answered
         });

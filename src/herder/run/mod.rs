@@ -219,7 +219,7 @@ impl HerderLoop {
                     ));
                 };
                 let most = self.parts.worker_tasks_max;
-                if self.parts.worker.running() >= most {
+                if self.parts.worker.running_count() >= most {
                     let why = "lower tasks.max of connectors, or raise it where the machine has room for more";
                     let text = format!(
                         "{most} tasks run already, as many as rowferry.worker.tasks.max allows: {why}"

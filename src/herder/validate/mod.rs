@@ -141,7 +141,7 @@ impl Validator {
             .iter()
             .filter_map(|(k, v)| Some((k.clone(), v.clone()?)))
             .collect();
-        let (resolved, failed) = self.resolved(&written).await;
+        let (resolved, failed) = self.resolve_config(&written).await;
         let config = &resolved.config;
         let known = given
             .keys()
@@ -189,7 +189,7 @@ impl Validator {
             .ok_or(ValidationError::Busy)
     }
 
-    async fn resolved(&self, written: &Config) -> (ResolvedConfig, Vec<(String, Error)>) {
+    async fn resolve_config(&self, written: &Config) -> (ResolvedConfig, Vec<(String, Error)>) {
         let (providers, config) = (self.worker.providers.clone(), written.clone());
         if providers.is_empty() {
             return (ResolvedConfig::as_written(config), Vec::new());
