@@ -6,6 +6,7 @@
 mod carry;
 mod ddl;
 mod deletes;
+mod equal_keys;
 mod evolve;
 mod meanings;
 mod peers;

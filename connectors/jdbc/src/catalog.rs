@@ -14,6 +14,11 @@ pub struct ColumnMeta {
     /// Of a type that does not belong to the system: its name with its schema, as SQL text. The search path of the session
     /// that writes need not hold that schema.
     pub own_type: Option<String>,
+    /// The equality operator of such a type, with its schema: where the search path lacks that, `=` compares the values
+    /// of citext as text.
+    pub own_equality: Option<String>,
+    /// Of text: its collation takes values for equal that differ.
+    pub loose_collation: bool,
     /// Whether NULL is allowed.
     pub nullable: bool,
     /// Its place in the primary key, from 0.

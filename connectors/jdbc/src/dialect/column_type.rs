@@ -14,6 +14,8 @@ pub enum TargetColumnType {
     DateTime {
         /// The server reads the offset of a text by itself.
         zoned: bool,
+        /// They are instants, whatever zone they are shown in.
+        instant: bool,
     },
     /// MariaDB's YEAR.
     Year,
@@ -39,6 +41,10 @@ pub enum TargetColumnType {
     Bytes,
     /// SQLite's column of a type that it does not know: a text that is a number becomes that number.
     Loose,
+    /// UUIDs.
+    Uuid,
+    /// Addresses of networks and of their cards, which are texts that a number may pass for: 1.5 is 1.5.0.0.
+    Address,
     /// Anything else.
     Other,
 }

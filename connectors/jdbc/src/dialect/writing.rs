@@ -38,6 +38,33 @@ pub struct StatementColumn<'a> {
     pub cast: &'a str,
     /// See [`ColumnMeta::always_numbered`].
     pub always_numbered: bool,
+    /// See [`ColumnMeta::own_equality`].
+    pub own_equality: Option<&'a str>,
+}
+
+impl StatementColumn<'_> {
+    /// Appends the operator that compares it.
+    pub fn equals(&self, out: &mut String) {
+        match self.own_equality {
+            None => out.push('='),
+            Some(operator) => {
+                out.push_str(" OPERATOR(");
+                out.push_str(operator);
+                out.push_str(") ");
+            }
+        }
+    }
+}
+
+/// When two text keys are of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextEquality {
+    /// When their bytes are equal.
+    Exact,
+    /// Perhaps also when letter case, accents or blanks differ.
+    Folded,
+    /// Nobody knows but the database.
+    Unknown,
 }
 
 /// Columns of a statement: those of the key, and all.
@@ -127,8 +154,8 @@ pub trait WriteDialect: Send + Sync {
     /// A query for the session's current catalog and schema, and the most bytes of a statement; each may be NULL.
     fn surroundings(&self) -> &'static str;
 
-    /// Whether text keys are equal only when their bytes are, whatever the column.
-    fn text_keys_are_exact(&self) -> bool;
+    /// When text keys of a column are of one row; `None`: of one that the sink makes.
+    fn text_equality(&self, column: Option<&ColumnMeta>) -> TextEquality;
 
     /// The type of a new column. `None`: there is none for values of that schema.
     fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String>;
@@ -390,7 +417,7 @@ pub trait WriteDialect: Send + Sync {
             out = format!("SELECT 1 FROM {} WHERE ", self.dialect().table(table));
             self.equalities(
                 &[columns.keys, columns.keys].concat(),
-                " AND ",
+                Joined::Found,
                 &mut number,
                 &mut out,
             );
@@ -402,9 +429,9 @@ pub trait WriteDialect: Send + Sync {
         } else {
             &values
         };
-        self.equalities(set, ",", &mut number, &mut out);
+        self.equalities(set, Joined::Set, &mut number, &mut out);
         out.push_str(" WHERE ");
-        self.equalities(columns.keys, " AND ", &mut number, &mut out);
+        self.equalities(columns.keys, Joined::Found, &mut number, &mut out);
         out
     }
 
@@ -423,7 +450,9 @@ pub trait WriteDialect: Send + Sync {
     fn delete(&self, table: &TableId, keys: &[StatementColumn<'_>], rows: usize) -> String {
         let mut out = format!("DELETE FROM {} WHERE ", self.dialect().table(table));
         let mut number = 0;
-        if let [key] = keys {
+        if let [key] = keys
+            && key.own_equality.is_none()
+        {
             self.dialect().quote(key.name, &mut out);
             out.push_str(" IN (");
             self.values(
@@ -436,7 +465,7 @@ pub trait WriteDialect: Send + Sync {
         }
         for row in 0..rows {
             out.push_str(if row == 0 { "(" } else { " OR (" });
-            self.equalities(keys, " AND ", &mut number, &mut out);
+            self.equalities(keys, Joined::Found, &mut number, &mut out);
             out.push(')');
         }
         out
@@ -467,20 +496,32 @@ pub trait WriteDialect: Send + Sync {
     fn equalities(
         &self,
         columns: &[StatementColumn<'_>],
-        separator: &str,
+        joined: Joined,
         number: &mut usize,
         out: &mut String,
     ) {
         for (n, column) in columns.iter().enumerate() {
             if n > 0 {
-                out.push_str(separator);
+                out.push_str(if joined == Joined::Set { "," } else { " AND " });
             }
             self.dialect().quote(column.name, out);
-            out.push('=');
+            match joined {
+                Joined::Set => out.push('='),
+                Joined::Found => column.equals(out),
+            }
             *number += 1;
             self.value(*number, column.cast, out);
         }
     }
+}
+
+/// What columns are listed with their values for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// To be set to them.
+    Set,
+    /// For rows to be found by them.
+    Found,
 }
 
 /// How rows that are there are changed.

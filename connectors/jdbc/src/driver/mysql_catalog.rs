@@ -66,6 +66,8 @@ fn column(row: &[Value]) -> ColumnMeta {
         data_type: text(&row[1]).to_lowercase(),
         column_type: text(&row[2]).to_lowercase(),
         own_type: None,
+        own_equality: None,
+        loose_collation: false,
         nullable: text(&row[3]) == "YES",
         key_position: None,
         auto_increment: extra.contains("auto_increment"),

@@ -40,7 +40,14 @@ macro_rules! columns {
      a.attidentity <> '' OR coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false), \
      a.attgenerated <> '', pg_catalog.pg_get_expr(d.adbin, d.adrelid), \
      (SELECT pg_catalog.quote_ident(s.nspname) || '.' || pg_catalog.quote_ident(b.typname) \
-     FROM pg_catalog.pg_namespace s WHERE s.oid = b.typnamespace AND s.nspname <> 'pg_catalog'), a.attidentity = 'a' \
+     FROM pg_catalog.pg_namespace s WHERE s.oid = b.typnamespace AND s.nspname <> 'pg_catalog'), a.attidentity = 'a', \
+     (SELECT pg_catalog.quote_ident(s.nspname) || '.' || o.oprname FROM pg_catalog.pg_opclass k \
+     JOIN pg_catalog.pg_am m ON m.oid = k.opcmethod JOIN pg_catalog.pg_amop p ON p.amopfamily = k.opcfamily \
+     AND p.amoplefttype = b.oid AND p.amoprighttype = b.oid \
+     AND p.amopstrategy = CASE m.amname WHEN 'btree' THEN 3 WHEN 'hash' THEN 1 END \
+     JOIN pg_catalog.pg_operator o ON o.oid = p.amopopr JOIN pg_catalog.pg_namespace s ON s.oid = o.oprnamespace \
+     WHERE k.opcintype = b.oid AND k.opcdefault AND s.nspname <> 'pg_catalog' LIMIT 1), \
+     EXISTS (SELECT 1 FROM pg_catalog.pg_collation l WHERE l.oid = a.attcollation AND NOT l.collisdeterministic) \
      FROM pg_catalog.pg_attribute a CROSS JOIN LATERAL ",
             base_type!("a.atttypid", "a.atttypmod"),
             " LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
@@ -119,6 +126,8 @@ fn column(row: &[Value]) -> ColumnMeta {
         name: text(&row[0]),
         column_type: text(&row[2]),
         own_type: row[8].as_str().map(str::to_owned),
+        own_equality: row[10].as_str().map(str::to_owned),
+        loose_collation: is_true(11),
         nullable: !is_true(3),
         key_position: None,
         auto_increment: is_true(5),
@@ -283,6 +292,8 @@ mod tests {
                 no.clone(),
                 no.clone(),
                 Value::Null,
+                Value::Null,
+                no.clone(),
                 Value::Null,
                 no,
             ]

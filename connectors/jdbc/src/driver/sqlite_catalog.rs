@@ -111,6 +111,8 @@ fn column(row: &[Value]) -> ColumnMeta {
         charset: None,
         column_type: declared.clone(),
         own_type: None,
+        own_equality: None,
+        loose_collation: false,
         data_type,
     }
 }

@@ -9,7 +9,14 @@ pub fn holds(column: &ColumnMeta) -> TargetColumnType {
         "date" => TargetColumnType::Date,
         "time" => TargetColumnType::Time { zoned: false },
         // MariaDB reads no offset in a text
-        "datetime" | "timestamp" => TargetColumnType::DateTime { zoned: false },
+        "datetime" => TargetColumnType::DateTime {
+            zoned: false,
+            instant: false,
+        },
+        "timestamp" => TargetColumnType::DateTime {
+            zoned: false,
+            instant: true,
+        },
         "year" => TargetColumnType::Year,
         "enum" | "set" => TargetColumnType::Choice(members(&column.column_type)),
         "bit" => TargetColumnType::Bits(
@@ -25,6 +32,8 @@ pub fn holds(column: &ColumnMeta) -> TargetColumnType {
         "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => {
             TargetColumnType::Text
         }
+        "uuid" => TargetColumnType::Uuid,
+        "inet4" | "inet6" => TargetColumnType::Address,
         _ => TargetColumnType::Other,
     }
 }

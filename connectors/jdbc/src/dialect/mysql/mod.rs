@@ -186,7 +186,7 @@ impl Dialect for MySqlDialect {
             // wrong values and broken constraints, by row
             1022 | 1048 | 1062 | 1153 | 1169 | 1216 | 1217 | 1264 | 1265 | 1292 | 1364 | 1366
             | 1367 | 1406 | 1416 | 1411 | 1451 | 1452 | 1526 | 1557 | 1566 | 1568 | 1569 | 1586
-            | 1644 | 1690 | 1761 | 1762 | 3140 | 3156 | 3819 | 4025 => ErrorKind::Record,
+            | 1644 | 1690 | 1761 | 1762 | 3140 | 3156 | 3819 | 4025 | 4078 => ErrorKind::Record,
             _ => match sqlstate.get(..2).unwrap_or_default() {
                 "08" | "40" | "70" => ErrorKind::Retry,
                 "28" => ErrorKind::Denied,

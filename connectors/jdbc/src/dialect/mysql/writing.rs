@@ -7,7 +7,8 @@ use super::super::column_type::TargetColumnType;
 use super::super::source_type::{BITS, SourceColumn};
 use super::super::writing::{
     ColumnCapacity, ColumnSpec, ColumnWidening, DATE, DATE_TIME, JSON, KeysSql, LogicalType,
-    OffsetsSql, StatementColumns, StatementProbe, TIME, WriteDialect, hex, numeric_literal,
+    OffsetsSql, StatementColumns, StatementProbe, TIME, TextEquality, WriteDialect, hex,
+    numeric_literal,
 };
 use super::keys::{INDEXES, UniqueIndexes};
 use super::{MySqlDialect, holds, widening};
@@ -83,8 +84,11 @@ impl WriteDialect for MySqlWriteDialect {
     }
 
     /// Most collations ignore letter case and trailing spaces.
-    fn text_keys_are_exact(&self) -> bool {
-        false
+    fn text_equality(&self, column: Option<&ColumnMeta>) -> TextEquality {
+        match column.map(|column| column.data_type.as_str()) {
+            Some("inet4" | "inet6" | "binary") => TextEquality::Unknown,
+            _ => TextEquality::Folded,
+        }
     }
 
     fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String> {
@@ -447,6 +451,7 @@ mod tests {
             name,
             cast: "",
             always_numbered: false,
+            own_equality: None,
         });
         let both = StatementColumns {
             keys: &[k, k2],

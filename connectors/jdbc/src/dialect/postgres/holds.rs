@@ -21,8 +21,14 @@ pub fn holds(column: &ColumnMeta) -> TargetColumnType {
         "time" => TargetColumnType::Time { zoned: false },
         "timetz" => TargetColumnType::Time { zoned: true },
         // the offset of a text is left out in silence
-        "timestamp" => TargetColumnType::DateTime { zoned: false },
-        "timestamptz" => TargetColumnType::DateTime { zoned: true },
+        "timestamp" => TargetColumnType::DateTime {
+            zoned: false,
+            instant: false,
+        },
+        "timestamptz" => TargetColumnType::DateTime {
+            zoned: true,
+            instant: true,
+        },
         "interval" => TargetColumnType::Interval,
         "bit" => TargetColumnType::BitText(column.length.and_then(|n| u32::try_from(n).ok())),
         "varbit" => TargetColumnType::BitText(None),
@@ -34,6 +40,8 @@ pub fn holds(column: &ColumnMeta) -> TargetColumnType {
         // a cast to these cuts
         "name" => TargetColumnType::ShortText(63),
         "char" => TargetColumnType::ShortText(1),
+        "uuid" => TargetColumnType::Uuid,
+        "inet" | "cidr" | "macaddr" | "macaddr8" => TargetColumnType::Address,
         _ => TargetColumnType::Other,
     }
 }

@@ -7,8 +7,8 @@ use super::super::column_type::TargetColumnType;
 use super::super::source_type::SourceColumn;
 use super::super::writing::{
     ColumnCapacity, ColumnSpec, ColumnWidening, DATE, DATE_TIME, DeferredConstraints, JSON,
-    LogicalType, OffsetsSql, StatementColumn, StatementColumns, StatementProbe, TIME, WriteDialect,
-    hex, numeric_literal, on_key_conflict,
+    LogicalType, OffsetsSql, StatementColumn, StatementColumns, StatementProbe, TIME, TextEquality,
+    WriteDialect, hex, numeric_literal, on_key_conflict,
 };
 use super::{PostgresDialect, holds, type_name, wider};
 use crate::catalog::ColumnMeta;
@@ -77,9 +77,19 @@ impl WriteDialect for PostgresWriteDialect {
          NULL::pg_catalog.int8"
     }
 
-    /// Collations are deterministic unless someone makes others.
-    fn text_keys_are_exact(&self) -> bool {
-        true
+    /// Collations are deterministic unless someone makes others. char(n) has no blanks at its end.
+    fn text_equality(&self, column: Option<&ColumnMeta>) -> TextEquality {
+        let Some(column) = column else {
+            return TextEquality::Exact;
+        };
+        match column.data_type.as_str() {
+            "text" | "varchar" | "name" | "char" if !column.loose_collation => TextEquality::Exact,
+            // the binder brings UUIDs into one form
+            "enum" | "uuid" => TextEquality::Exact,
+            "text" | "varchar" | "name" | "char" | "bpchar" => TextEquality::Folded,
+            own if own.ends_with(".\"citext\"") => TextEquality::Folded,
+            _ => TextEquality::Unknown,
+        }
     }
 
     fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String> {
@@ -204,10 +214,16 @@ impl WriteDialect for PostgresWriteDialect {
                 columns.keys.contains(c) == keys && (keys || !c.always_numbered)
             };
             let chosen = columns.all.iter().enumerate().filter(|(_, c)| is_chosen(c));
-            chosen
-                .map(|(n, _)| format!("{target}{}=s.c{n}", names[n]))
-                .collect::<Vec<_>>()
-                .join(separator)
+            let pair = |(n, column): (usize, &StatementColumn<'_>)| {
+                let mut out = format!("{target}{}", names[n]);
+                if keys {
+                    column.equals(&mut out);
+                } else {
+                    out.push('=');
+                }
+                out + &format!("s.c{n}")
+            };
+            chosen.map(pair).collect::<Vec<_>>().join(separator)
         };
         let mut out = format!(
             "UPDATE {} AS t SET {} FROM (VALUES",
@@ -346,6 +362,7 @@ mod tests {
             name,
             cast,
             always_numbered: false,
+            own_equality: None,
         };
         let (k, a) = (of("k", "pg_catalog.\"int4\""), of("a", ""));
         let numbered = StatementColumn {
@@ -399,6 +416,17 @@ mod tests {
                 PostgresWriteDialect.update_many(&table, both, 2),
                 "UPDATE \"s\".\"t\" AS t SET \"a\"=s.c1 FROM (VALUES(CAST($1 AS pg_catalog.\"int4\"),$2),(CAST($3 AS pg_catalog.\"int4\"),$4)) \
                  AS s(c0,c1) WHERE t.\"k\"=s.c0",
+            ),
+            (
+                PostgresWriteDialect.delete(
+                    &table,
+                    &[StatementColumn {
+                        own_equality: Some("ext.="),
+                        ..a
+                    }],
+                    2,
+                ),
+                "DELETE FROM \"s\".\"t\" WHERE (\"a\" OPERATOR(ext.=) $1) OR (\"a\" OPERATOR(ext.=) $2)",
             ),
             (
                 PostgresWriteDialect.delete(&table, &[k], 2),

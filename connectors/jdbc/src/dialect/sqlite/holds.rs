@@ -14,7 +14,10 @@ pub fn holds(column: &ColumnMeta) -> TargetColumnType {
         "date" => TargetColumnType::Date,
         "time" => TargetColumnType::Time { zoned: false },
         // a text with its offset is a form that SQLite's functions know
-        "datetime" | "timestamp" => TargetColumnType::DateTime { zoned: true },
+        "datetime" | "timestamp" => TargetColumnType::DateTime {
+            zoned: true,
+            instant: false,
+        },
         "boolean" | "bool" => TargetColumnType::Flag,
         _ if has("int") => TargetColumnType::Integer,
         _ if has("char") || has("clob") || has("text") => TargetColumnType::Text,

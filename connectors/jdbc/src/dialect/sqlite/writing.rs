@@ -5,8 +5,8 @@ use connector_api::{SchemaType, Value, logical};
 use super::super::Dialect;
 use super::super::column_type::TargetColumnType;
 use super::super::writing::{
-    ColumnSpec, LogicalType, OffsetsSql, StatementColumns, WriteDialect, hex, numeric_literal,
-    on_key_conflict,
+    ColumnSpec, LogicalType, OffsetsSql, StatementColumns, TextEquality, WriteDialect, hex,
+    numeric_literal, on_key_conflict,
 };
 use super::{SqliteDialect, holds, read_types};
 use crate::catalog::ColumnMeta;
@@ -37,8 +37,8 @@ impl WriteDialect for SqliteWriteDialect {
     }
 
     /// A column may be declared with the collation NOCASE, which the catalog does not tell.
-    fn text_keys_are_exact(&self) -> bool {
-        false
+    fn text_equality(&self, _column: Option<&ColumnMeta>) -> TextEquality {
+        TextEquality::Folded
     }
 
     /// The peers' types, but for points in time: they make those NUMERIC, which nobody can read back as what they are.
@@ -221,6 +221,7 @@ mod tests {
             name,
             cast: "",
             always_numbered: false,
+            own_equality: None,
         });
         let both = StatementColumns {
             keys: &[k],

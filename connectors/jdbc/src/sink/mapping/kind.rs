@@ -116,7 +116,8 @@ pub fn kind_of(
         let zoned = matches!(
             holds,
             Some(
-                TargetColumnType::Time { zoned: true } | TargetColumnType::DateTime { zoned: true }
+                TargetColumnType::Time { zoned: true }
+                    | TargetColumnType::DateTime { zoned: true, .. }
             )
         );
         match debezium::moment(schema) {

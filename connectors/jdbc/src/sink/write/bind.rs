@@ -19,6 +19,7 @@ use crate::sink::mapping::adapt::{debezium, json, type_of};
 use crate::sink::mapping::fit::Fit;
 use crate::sink::mapping::kind::{BindKind, ColumnUses, KnownColumn, kind_of};
 use crate::sink::mapping::time::parse_instant;
+use crate::zone::JdbcTimeZone;
 
 /// One column's values.
 #[derive(Clone, Debug)]
@@ -39,6 +40,7 @@ pub struct ColumnBinder {
     as_text: bool,
     /// The column numbers rows by itself, see [`ColumnMeta`].
     pub always_numbered: bool,
+    own_equality: Option<String>,
     /// Most digits of a decimal.
     decimal_digits: Option<usize>,
     time: Arc<TimeRules>,
@@ -70,6 +72,7 @@ impl ColumnBinder {
         let known = meta.map(|m| KnownColumn::new(writing, m, uses));
         let (kind, what) = kind_of(schema, instant, known.as_ref().map(|known| &known.holds));
         let replace = column.key || config.replace_null;
+        let time = time_of(time, known.as_ref());
         Self {
             name: meta.map_or_else(|| Arc::clone(&column.name), |m| Arc::from(m.name.as_str())),
             slot: column.slot.clone(),
@@ -80,10 +83,11 @@ impl ColumnBinder {
             cast: meta.map_or_else(String::new, |m| writing.cast(m)),
             as_text: writing.binds_text(),
             always_numbered: meta.is_some_and(|m| m.always_numbered),
+            own_equality: meta.and_then(|m| m.own_equality.clone()),
             decimal_digits: meta.and_then(|m| writing.decimal_digits(m)),
             wide_float: meta
                 .is_some_and(|m| !matches!(m.data_type.as_str(), "float" | "real" | "float4")),
-            time: Arc::clone(time),
+            time,
             reversed: schema.is_named(BITS) && meta.is_some_and(|m| m.data_type == "bit"),
             room: meta
                 .filter(|_| config.evolve == SchemaEvolution::Widen)
@@ -94,6 +98,7 @@ impl ColumnBinder {
     /// The column has been changed.
     pub fn refresh(&mut self, writing: &dyn WriteDialect, meta: &ColumnMeta) {
         self.cast = writing.cast(meta);
+        self.own_equality.clone_from(&meta.own_equality);
         self.wide_float = !matches!(meta.data_type.as_str(), "float" | "real" | "float4");
         self.room = writing.room(meta);
         let Some(known) = self.column.as_deref() else {
@@ -108,7 +113,8 @@ impl ColumnBinder {
 
     /// Whether two values that differ may be one in the column.
     pub fn may_merge(&self) -> bool {
-        self.fit != Fit::Open || matches!(self.kind, BindKind::Meant(_) | BindKind::Span(_))
+        !matches!(self.fit, Fit::Open | Fit::Uuid)
+            || matches!(self.kind, BindKind::Meant(_) | BindKind::Span(_))
     }
 
     /// The length of a record's value that is too long for the column, as its [`Room`] counts.
@@ -165,6 +171,7 @@ impl ColumnBinder {
                 },
             );
             let (kind, what) = kind_of(innermost(schema), instant, Some(&known.holds));
+            binder.time = time_of(time, Some(&known));
             (binder.kind, binder.fit, binder.column) =
                 (kind, known.fit(what), Some(Arc::new(known)));
         }
@@ -206,6 +213,7 @@ impl ColumnBinder {
             name: &self.name,
             cast: &self.cast,
             always_numbered: self.always_numbered,
+            own_equality: self.own_equality.as_deref(),
         }
     }
 
@@ -493,6 +501,20 @@ fn header_bytes<'a>(headers: &'a [Header], name: &str) -> Result<SqlParam<'a>> {
             SqlParam::Text(text) => SqlParam::Bytes(Cow::Owned(text.into_owned().into_bytes())),
             other => other,
         }),
+    }
+}
+
+/// How a column's dates and times are written: what holds instants keeps them, whatever `db.timezone` says, as sessions
+/// are in UTC.
+fn time_of(time: &Arc<TimeRules>, known: Option<&KnownColumn>) -> Arc<TimeRules> {
+    match known.map(|known| &known.holds) {
+        Some(TargetColumnType::DateTime { instant: true, .. }) if !time.zone.is_utc() => {
+            Arc::new(TimeRules {
+                zone: JdbcTimeZone::default(),
+                ..TimeRules::clone(time)
+            })
+        }
+        _ => Arc::clone(time),
     }
 }
 

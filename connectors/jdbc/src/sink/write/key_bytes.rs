@@ -3,12 +3,12 @@
 use connector_api::{Schema, SchemaType};
 
 use super::group::KeyIdentity;
-use crate::dialect::writing::LogicalType;
+use crate::dialect::writing::{LogicalType, TextEquality};
 use crate::driver::SqlParam;
 
 /// When two values of a key column are the same to the database. Numbers with fractions and points in time may be
 /// rounded by the column, so nothing is known of them.
-pub fn identity(schema: &Schema, text_is_exact: bool) -> KeyIdentity {
+pub fn identity(schema: &Schema, text: TextEquality) -> KeyIdentity {
     match (LogicalType::of(schema), schema.ty) {
         (LogicalType::Date, _) => KeyIdentity::Exact,
         (
@@ -19,8 +19,12 @@ pub fn identity(schema: &Schema, text_is_exact: bool) -> KeyIdentity {
             | SchemaType::Int64
             | SchemaType::Boolean,
         ) => KeyIdentity::Exact,
-        (LogicalType::None, SchemaType::String) if !text_is_exact => KeyIdentity::Text,
-        (LogicalType::None, SchemaType::String | SchemaType::Bytes) => KeyIdentity::Exact,
+        (LogicalType::None, SchemaType::String) => match text {
+            TextEquality::Exact => KeyIdentity::Exact,
+            TextEquality::Folded => KeyIdentity::Text,
+            TextEquality::Unknown => KeyIdentity::Unknown,
+        },
+        (LogicalType::None, SchemaType::Bytes) => KeyIdentity::Exact,
         _ => KeyIdentity::Unknown,
     }
 }

@@ -456,12 +456,11 @@ impl TargetTable {
                 },
             )));
         }
-        let exact = writing.text_keys_are_exact();
         let identity_of = |(c, key): (&RecordColumn, &ColumnBinder)| {
             if key.may_merge() {
                 KeyIdentity::Unknown
             } else {
-                identity(&c.schema, exact)
+                identity(&c.schema, writing.text_equality(meta(c)))
             }
         };
         let identities = shape.keys().zip(&keys).map(identity_of).collect::<Vec<_>>();

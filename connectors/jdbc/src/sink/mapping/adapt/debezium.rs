@@ -22,8 +22,10 @@ pub enum DebeziumType {
     Local(i64),
     /// An instant as ISO 8601.
     Zoned,
-    /// A time of day as ISO 8601 with a zone, which is left out.
+    /// A time of day as ISO 8601 with a zone.
     ZonedOfDay,
+    /// A time of day as ISO 8601, whose zone is left out.
+    IsoOfDay,
     /// A date, or a date and time, as ISO 8601 with a zone, which is left out.
     Iso,
     /// A decimal with its scale: a struct of both.
@@ -51,7 +53,7 @@ pub fn meaning(schema: &Schema) -> Option<(DebeziumType, Schema)> {
         ("time.MicroTimestamp", SchemaType::Int64) => (DebeziumType::Local(MICROS), DATE_TIME),
         ("time.NanoTimestamp", SchemaType::Int64) => (DebeziumType::Local(NANOS), DATE_TIME),
         ("time.IsoDate", SchemaType::String) => (DebeziumType::Iso, DATE),
-        ("time.IsoTime", SchemaType::String) => (DebeziumType::ZonedOfDay, TIME),
+        ("time.IsoTime", SchemaType::String) => (DebeziumType::IsoOfDay, TIME),
         ("time.IsoTimestamp", SchemaType::String) => (DebeziumType::Iso, DATE_TIME),
         ("time.ZonedTimestamp", SchemaType::String) => (DebeziumType::Zoned, DATE_TIME),
         ("data.Json", SchemaType::String) => {
@@ -160,6 +162,12 @@ pub fn text(meaning: DebeziumType, value: &Value, time: &TimeRules) -> Option<Va
             iso.trim_end_matches(['Z', 'z']).replace('T', " ")
         }
         (DebeziumType::ZonedOfDay, Value::Text(iso), _) => {
+            match parse_instant(&format!("1970-01-01T{iso}"), MICROS) {
+                Some(instant) => time.wall(instant, MICROS).split_off("1970-01-01 ".len()),
+                None => iso.to_string(),
+            }
+        }
+        (DebeziumType::IsoOfDay, Value::Text(iso), _) => {
             iso.split(['Z', '+', '-']).next()?.to_owned()
         }
         (DebeziumType::Number, Value::Struct(members), _) => match members.as_ref() {
@@ -251,6 +259,18 @@ mod tests {
             ),
             (
                 "time.ZonedTime",
+                SchemaType::String,
+                Value::Text("10:00:00.5Z".into()),
+                "15:30:00.500000",
+            ),
+            (
+                "time.ZonedTime",
+                SchemaType::String,
+                Value::Text("02:00:00+09:00".into()),
+                "22:30:00.000000",
+            ),
+            (
+                "time.IsoTime",
                 SchemaType::String,
                 Value::Text("10:00:00.5Z".into()),
                 "10:00:00.5",

@@ -129,6 +129,8 @@ pub enum Fit {
     KeyText,
     /// Text of at most so many bytes.
     Short(usize),
+    /// Text that has to be a UUID, in whatever form: written in the usual one.
+    Uuid,
     /// Text that SQLite would keep as it is where it makes numbers of texts.
     Kept,
 }
@@ -177,6 +179,8 @@ pub fn fit(what: What, column: FitColumn<'_>) -> Fit {
             | TargetColumnType::Choice(_)
             | TargetColumnType::Bits(_)
             | TargetColumnType::BitText(_)
+            | TargetColumnType::Uuid
+            | TargetColumnType::Address
             | TargetColumnType::Bytes,
         )
         | (What::Fraction | What::Decimal, TargetColumnType::Flag) => refused(),
@@ -194,6 +198,8 @@ pub fn fit(what: What, column: FitColumn<'_>) -> Fit {
             | TargetColumnType::BitText(_)
             | TargetColumnType::Bytes
             | TargetColumnType::Loose
+            | TargetColumnType::Uuid
+            | TargetColumnType::Address
             | TargetColumnType::Other,
         ) => Fit::Open,
         (What::Bytes, _) => refused(),
@@ -205,7 +211,7 @@ fn text_fit(column: FitColumn<'_>) -> Fit {
     match column.holds {
         TargetColumnType::Date => Fit::DateText,
         TargetColumnType::Time { zoned } => Fit::TimeText(*zoned),
-        TargetColumnType::DateTime { zoned } => Fit::MomentText(*zoned),
+        TargetColumnType::DateTime { zoned, .. } => Fit::MomentText(*zoned),
         TargetColumnType::Year => Fit::YearText,
         TargetColumnType::Interval => Fit::IntervalText,
         TargetColumnType::Choice(members) => Fit::Choice(members.as_slice().into()),
@@ -216,9 +222,11 @@ fn text_fit(column: FitColumn<'_>) -> Fit {
         TargetColumnType::ShortText(most) => Fit::Short(*most),
         TargetColumnType::Loose => Fit::Kept,
         TargetColumnType::Bytes => Fit::Refused(refusal(What::Text, column).into()),
-        TargetColumnType::BitText(_) | TargetColumnType::Text | TargetColumnType::Other => {
-            Fit::Open
-        }
+        TargetColumnType::Uuid => Fit::Uuid,
+        TargetColumnType::BitText(_)
+        | TargetColumnType::Text
+        | TargetColumnType::Address
+        | TargetColumnType::Other => Fit::Open,
     }
 }
 
@@ -343,6 +351,7 @@ impl Fit {
             Self::Number(special) => number::number_text(text, *special),
             Self::Flag => number::flag_of_text(&text).map(SqlParam::Bool),
             Self::Kept => text::kept(text),
+            Self::Uuid => text::uuid(text),
             Self::Short(most) if text.len() > *most => Err(format!(
                 "its text has more than the {most} bytes that the column's type keeps"
             )

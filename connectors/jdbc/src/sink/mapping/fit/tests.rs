@@ -14,7 +14,10 @@ fn text(text: &'static str) -> SqlParam<'static> {
 
 #[test]
 fn most_values_need_nothing() {
-    let date_time = TargetColumnType::DateTime { zoned: false };
+    let date_time = TargetColumnType::DateTime {
+        zoned: false,
+        instant: false,
+    };
     let open = [
         (What::Whole { byte: false }, TargetColumnType::Integer),
         (What::Whole { byte: true }, TargetColumnType::Number),

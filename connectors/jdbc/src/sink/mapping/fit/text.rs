@@ -239,6 +239,40 @@ pub fn choice<'a>(members: &[String], text: Cow<'a, str>) -> TextFit<'a> {
     Ok(SqlParam::Text(text))
 }
 
+/// A UUID as databases show it. They also read capitals, braces, and hyphens in other places or none.
+pub fn uuid(text: Cow<'_, str>) -> TextFit<'_> {
+    let at_hyphen = |n: usize| matches!(n, 8 | 13 | 18 | 23);
+    let usual = |(n, b): (usize, u8)| match b {
+        b'-' => at_hyphen(n),
+        _ => !at_hyphen(n) && matches!(b, b'0'..=b'9' | b'a'..=b'f'),
+    };
+    if text.len() == 36 && text.bytes().enumerate().all(usual) {
+        return Ok(SqlParam::Text(text));
+    }
+    let shown = text.trim();
+    let bare = shown
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+        .unwrap_or(shown);
+    let mut out = String::with_capacity(36);
+    for digit in bare.chars().filter(|c| *c != '-') {
+        if !digit.is_ascii_hexdigit() || out.len() == 36 {
+            return Err(NO_UUID.into());
+        }
+        if at_hyphen(out.len()) {
+            out.push('-');
+        }
+        out.push(digit.to_ascii_lowercase());
+    }
+    if out.len() < 36 {
+        return Err(NO_UUID.into());
+    }
+    Ok(SqlParam::Text(out.into()))
+}
+
+const NO_UUID: &str = "its text is no UUID: 32 hexadecimal digits, usually with hyphens \
+     (6b29fc40-ca47-1067-b31d-00dd010662da)";
+
 /// Most digits that SQLite's numbers show as they were given.
 const DIGITS: usize = 15;
 
