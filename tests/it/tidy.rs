@@ -57,6 +57,21 @@ const LAYERS: &[&str] = &[
     "fail_points",
 ];
 
+/// The rooms of a folder in the order in which calls go up: each may import those before it, and none after it.
+const ROOMS: &[(&str, &[&str])] = &[(
+    "connectors/jdbc/src/source",
+    &[
+        "config",
+        "plan",
+        "visibility",
+        "tables",
+        "read",
+        "deletes",
+        "scheduler",
+        "task",
+    ],
+)];
+
 /// Folders and files of pure code: no clock, no I/O, no tasks.
 const PURE: &[&str] = &[
     "src/convert",
@@ -355,13 +370,13 @@ fn layer_of(file: &str) -> Option<&str> {
     Some(part.strip_suffix(".rs").unwrap_or(part))
 }
 
-/// The parts of `src` that a text imports, or names by their full paths.
-fn imported_layers(text: &str) -> BTreeSet<String> {
+/// The parts of a folder that a text imports, or names by their full paths; `prefix` is the path of the folder.
+fn imported_parts(text: &str, prefix: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let text: String = code(without_tests(text))
         .map(|(_, line)| format!("{line}\n"))
         .collect();
-    for (at, path) in text.match_indices("crate::") {
+    for (at, path) in text.match_indices(prefix) {
         let rest = &text[at + path.len()..];
         let Some(group) = rest.strip_prefix('{') else {
             found.extend(
@@ -404,7 +419,7 @@ fn folders_of_the_runtime_import_only_what_is_below_them() {
             continue;
         };
         let Some(above) = rank(from) else { continue };
-        for to in imported_layers(&text) {
+        for to in imported_parts(&text, "crate::") {
             let Some(below) = rank(&to).filter(|_| to != from) else {
                 continue;
             };
@@ -419,6 +434,56 @@ fn folders_of_the_runtime_import_only_what_is_below_them() {
             "{from} -> {}",
             to.iter().cloned().collect::<Vec<_>>().join(", ")
         );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A room names its own files by `super`, those of other rooms by `crate`; files beside the rooms name all by `super`.
+#[test]
+fn rooms_import_only_what_is_before_them() {
+    let mut wrong = Vec::new();
+    for (folder, rooms) in ROOMS {
+        let module = folder
+            .split_once("/src/")
+            .map(|(_, path)| format!("crate::{}::", path.replace('/', "::")))
+            .unwrap();
+        let mut arrows: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for (file, text) in rust_files() {
+            let Some(inside) = file.strip_prefix(&format!("{folder}/")) else {
+                continue;
+            };
+            let part = inside.split('/').next().unwrap_or(inside);
+            let name = part.strip_suffix(".rs").unwrap_or(part);
+            // The folder's face is above all rooms.
+            if name == "mod" {
+                continue;
+            }
+            let Some(own) = rooms.iter().position(|room| *room == name) else {
+                wrong.push(format!("{file} is in no room of {folder}"));
+                continue;
+            };
+            let mut imported = imported_parts(&text, &module);
+            let is_face = inside.ends_with("/mod.rs");
+            if part != name || is_face {
+                imported.extend(imported_parts(&text, "super::"));
+            }
+            imported.remove(name);
+            for to in imported {
+                match rooms.iter().position(|room| *room == to) {
+                    Some(before) if before < own => {}
+                    Some(_) => wrong.push(format!("{file} imports {to}, which is after {name}")),
+                    None => wrong.push(format!("{file} imports {to} of {folder}/mod.rs")),
+                }
+                arrows.entry(rooms[own]).or_default().insert(to);
+            }
+        }
+        for (from, to) in &arrows {
+            println!(
+                "{folder}: {from} -> {}",
+                to.iter().cloned().collect::<Vec<_>>().join(", ")
+            );
+        }
+        assert!(arrows.len() > 5, "only {} rooms import any", arrows.len());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -1,44 +1,30 @@
 //! The JDBC source: tables of a database become records of topics.
 //!
-//! `keys` and `config` say what the user wants, `check` what is wrong with it, `tables` which tables there are;
-//! `table` plans one table (`compared`: by which columns), `query` writes its statements (`query_text` takes a user's apart), `reader` reads it, `batch` makes records of its rows (`beyond`
-//! of those with odd values) and `position` the offsets; `entries` says what a task reads, tables or ranges of large ones
-//! (`ranges`), and `planning` how many tasks there are; `uncommitted`, `tracking` (with `gaps` and `fence`) and `horizon` (with `late`)
-//! see to it that no row is missed that commits late, `passing` that one may come late; `sweep` finds deleted rows, of
-//! `deleted` tables; `turns` lets the tables of one task take turns, and `task` is that
-//! task.
+//! Its rooms in reading order; a room uses only those before it:
+//!
+//! 1. [`config`]: what the user wants. `keys` declares the keys, `SourceConfig` is what was read of them.
+//! 2. [`plan`]: one table's plan. `table::plan` decides columns, key and order, `query::statement` writes the SQL,
+//!    `offset::SourceProgress` is what is stored of how far reading has come.
+//! 3. [`visibility`]: a row gets its id or timestamp before it is committed; which rows may be emitted, and which are
+//!    asked for again.
+//! 4. [`tables`]: `select` chooses the tables, `plan_tasks` deals them out to tasks, `assignments` is what one task
+//!    reads.
+//! 5. [`read`]: `cursor::TableReader` reads one table page by page, `batch::PendingRows` makes records of the rows.
+//! 6. [`deletes`]: `sweep::KeySweep` finds deleted rows.
+//! 7. [`scheduler`]: the tables of one task take turns on up to three connections.
+//! 8. [`task`]: the task that the worker polls.
+//!
+//! To follow a row, begin at `JdbcSourceTask::poll` in `task`, go to `TableReader::turn` in `read::cursor`, and on to
+//! `PendingRows::take` in `read::batch`. `tests/it/tidy.rs` checks the order of the rooms.
 
-mod batch;
-mod beyond;
-mod check;
-mod compared;
 mod config;
-mod deleted;
-mod entries;
-mod fence;
-mod gaps;
-mod horizon;
-mod keys;
-mod late;
-mod mapping;
-mod passing;
-mod planning;
-mod position;
-mod probe;
-mod query;
-mod query_text;
-mod ranges;
-mod reader;
-pub mod schedule;
-#[cfg(test)]
-mod snapshots;
-mod sweep;
-mod table;
+mod deletes;
+mod plan;
+mod read;
+mod scheduler;
 mod tables;
 mod task;
-mod tracking;
-mod turns;
-mod uncommitted;
+mod visibility;
 
 use std::time::Duration;
 
@@ -50,25 +36,17 @@ use connector_api::{
 use tokio::time::timeout;
 
 use self::config::SourceConfig;
-pub(crate) use self::keys::KEYS;
-use self::position::SourceProgress;
-use self::sweep::KnownKeys;
+pub(crate) use self::config::keys::KEYS;
+pub use self::config::schedule;
+use self::deletes::known_keys::KnownKeys;
+use self::plan::offset::SourceProgress;
+use self::tables::{connection, plan_tasks, probe};
 use self::task::JdbcSourceTask;
 use crate::class_defaults;
-use crate::driver::{ConnectOptions, Session, SharedConnection, connect};
+use crate::driver::ConnectOptions;
 
 /// How long validation waits for the database.
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
-
-/// A connection to a source's database. Errors: as [`connect`]; later ones quote no query that is masked.
-async fn open(config: &SourceConfig, options: ConnectOptions) -> Result<Box<dyn Session>> {
-    let session = connect(&config.target, options).await?;
-    Ok(if config.query_is_masked {
-        Box::new(SharedConnection::new(session))
-    } else {
-        session
-    })
-}
 
 /// The JDBC source connector.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,14 +78,14 @@ impl Plugin for JdbcSource {
     }
 
     fn check(&self, config: &Config, report: &mut ConfigReport) {
-        check::check(config, report);
+        config::check::check(config, report);
     }
 }
 
 #[async_trait]
 impl SourceConnector for JdbcSource {
     async fn plan(&self, config: &Config, max_tasks: usize) -> Result<TaskPlan> {
-        planning::plan(config, max_tasks, None).await
+        plan_tasks::plan(config, max_tasks, None).await
     }
 
     async fn plan_on(
@@ -116,7 +94,7 @@ impl SourceConnector for JdbcSource {
         max_tasks: usize,
         stored: &dyn StoredOffsets,
     ) -> Result<TaskPlan> {
-        planning::plan(config, max_tasks, Some(stored)).await
+        plan_tasks::plan(config, max_tasks, Some(stored)).await
     }
 
     async fn open(&self, task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>> {
@@ -164,7 +142,7 @@ impl SourceConnector for JdbcSource {
             ..read.connect
         };
         let probe = async {
-            let mut session = open(&read, once).await?;
+            let mut session = connection::open(&read, once).await?;
             let read = probe::understood(&mut *session, read.clone()).await?;
             let listed = probe::listed(&mut *session, &read).await;
             if let Ok(listed) = &listed {

@@ -11,14 +11,15 @@ use connector_api::{
 };
 use tokio::time::timeout;
 
-use super::batch::{EmittedUpTo, PendingRows};
 use super::config::SourceConfig;
-use super::entries::{TableAssignment, entries};
-use super::probe;
-use super::ranges::SnapshotRanges;
-use super::reader::{DeletedKeys, ReadOutcome, ReaderOutput, TableReader};
-use super::sweep::KeySweep;
-use super::turns::{FinishedRead, SchedulerEvent, TableScheduler, reading_session};
+use super::deletes::sweep::KeySweep;
+use super::plan::ranges::SnapshotRanges;
+use super::read::batch::{EmittedUpTo, PendingRows};
+use super::read::cursor::TableReader;
+use super::read::page::{DeletedKeys, ReadOutcome, ReaderOutput};
+use super::scheduler::{FinishedRead, SchedulerEvent, TableScheduler, reading_session};
+use super::tables::assignments::{TableAssignment, entries};
+use super::tables::probe;
 use crate::driver::Session;
 use crate::ident::TableId;
 
@@ -219,11 +220,13 @@ impl JdbcSourceTask {
             if wait > Duration::ZERO {
                 return Some(wait);
             }
-            let mut reader = table.reader.take()?;
-            if table.is_to_sweep() {
-                reader.sweep = table.sweep.take();
-            }
-            self.turns.begin(index, reader);
+            let reader = table.reader.take()?;
+            let sweep = if table.is_to_sweep() {
+                table.sweep.take()
+            } else {
+                None
+            };
+            self.turns.begin(index, reader, sweep);
         }
     }
 
@@ -231,13 +234,25 @@ impl JdbcSourceTask {
     /// Errors: what concerns the whole task: the connection, and the last table that was read.
     fn take_back(&mut self, turn: FinishedRead) -> Result<()> {
         let table = &mut self.tables[turn.table];
-        let got_on = turn.outcome.is_err() && turn.reader.got_on();
+        let has_read = turn.sweep.is_none();
+        // the reader says this of its last turn of reading, the sweep of its own
+        let (got_on, narrowed) = match &turn.sweep {
+            Some(sweep) => (sweep.got_on(), false),
+            None => (turn.reader.got_on(), turn.reader.has_narrowed()),
+        };
+        let got_on = turn.outcome.is_err() && got_on;
         if got_on {
             // connections may be cut again and again while rows come: the waits do not add up
             table.failures = 0;
         }
         table.reader = Some(turn.reader);
-        let has_read = table.take_back_sweep(&turn.outcome);
+        if let Some(mut sweep) = turn.sweep {
+            sweep.ended(
+                &turn.outcome,
+                BACKOFF.after(table.failures.saturating_add(1)),
+            );
+            table.sweep = Some(sweep);
+        }
         table.look();
         let error = match turn.outcome {
             Ok(outcome) => {
@@ -251,7 +266,7 @@ impl JdbcSourceTask {
             }
             Err(error) => error,
         };
-        if table.reader.as_ref().is_some_and(TableReader::has_narrowed) {
+        if narrowed {
             table.due = Instant::now();
             return Ok(());
         }
@@ -438,16 +453,6 @@ impl TaskTable {
         sweep.was_last =
             sweep.due.is_some_and(|due| due <= now) && !(sweep.was_last && reading <= now);
         sweep.was_last
-    }
-
-    /// After a turn. Returns whether it was one of reading.
-    fn take_back_sweep(&mut self, outcome: &Result<ReadOutcome>) -> bool {
-        let Some(mut sweep) = self.reader.as_mut().and_then(|reader| reader.sweep.take()) else {
-            return true;
-        };
-        sweep.ended(outcome, BACKOFF.after(self.failures.saturating_add(1)));
-        self.sweep = Some(sweep);
-        false
     }
 
     /// Records that tell rows gone.

@@ -1,0 +1,324 @@
+//! Checks across the source's keys, with Confluent's texts where clients match on them. Pure.
+
+use connector_api::{Config, ConfigReport};
+
+use super::query_text;
+use super::source_config::SourceMode;
+use crate::url::{ConnectionTarget, DatabaseKind};
+
+const TABLE_FILTERS: [&str; 4] = [
+    "table.whitelist",
+    "table.blacklist",
+    "table.include.list",
+    "table.exclude.list",
+];
+const LEGACY: [&str; 4] = [
+    "table.whitelist",
+    "table.blacklist",
+    "timestamp.column.name",
+    "incrementing.column.name",
+];
+const NEW: [&str; 4] = [
+    "table.include.list",
+    "table.exclude.list",
+    "timestamp.columns.mapping",
+    "incrementing.column.mapping",
+];
+
+/// Adds what is wrong with the keys as a whole, and which keys a form leaves out.
+pub fn check(config: &Config, report: &mut ConfigReport) {
+    let set = |key: &str| config.get(key).is_some_and(|v| !v.trim().is_empty());
+    let mode = config.get("mode").unwrap_or_default().trim();
+    ConnectionTarget::tell(config, report);
+    check_mode(mode, report);
+    check_deletions(config, mode, report);
+    let (legacy, new): (Vec<_>, Vec<_>) = (
+        LEGACY.into_iter().filter(|k| set(k)).collect(),
+        NEW.into_iter().filter(|k| set(k)).collect(),
+    );
+    let query = ["query", "query.masked"].into_iter().find(|k| set(k));
+    if !legacy.is_empty() && !new.is_empty() {
+        for key in legacy.into_iter().chain(new) {
+            report.error(
+                key,
+                format!(
+                    "Cannot mix legacy and new configuration approaches. Legacy configurations ({}) \
+                 cannot be used together with new configurations ({}). Please choose one approach: either use all \
+                 legacy configurations or all new configurations.",
+                    LEGACY.join(", "),
+                    NEW.join(", ")
+                ),
+            );
+        }
+    } else if query.is_none() && legacy.is_empty() && new.is_empty() {
+        // Without a mode the form has only been opened.
+        for key in TABLE_FILTERS
+            .into_iter()
+            .filter(|_| SourceMode::parse(mode).is_some())
+        {
+            report.error(
+                key,
+                "At least one table filtering configuration is required. Provide one of: table.whitelist, \
+                 table.blacklist, table.include.list, or table.exclude.list.",
+            );
+        }
+    } else {
+        check_query(config, mode, query, report);
+        if set("table.exclude.list") && !set("table.include.list") {
+            report.error(
+                "table.exclude.list",
+                "table.exclude.list cannot be used without table.include.list. Exclude list only applies to tables that \
+                 match the include list.",
+            );
+        }
+        if set("table.include.list") {
+            check_mappings(config, mode, report);
+        }
+    }
+}
+
+fn check_mode(mode: &str, report: &mut ConfigReport) {
+    const ALL: [&str; 6] = [
+        "incrementing.column.name",
+        "timestamp.column.name",
+        "timestamp.columns.mapping",
+        "incrementing.column.mapping",
+        "timestamp.initial",
+        "validate.non.null",
+    ];
+    report.hide("query.masked");
+    let Some(known) = SourceMode::parse(mode) else {
+        for key in ALL {
+            let text = if mode.is_empty() {
+                "Query mode must be specified".to_owned()
+            } else {
+                format!("Invalid mode: {mode}")
+            };
+            report.error(key, text);
+        }
+        return;
+    };
+    for key in ALL {
+        let visible = match key {
+            "validate.non.null" => known != SourceMode::Bulk,
+            key if key.starts_with("incrementing") => known.has_id(),
+            _ => known.has_stamp(),
+        };
+        if !visible {
+            report.hide(key);
+        }
+    }
+}
+
+fn check_query(config: &Config, mode: &str, query: Option<&str>, report: &mut ConfigReport) {
+    let Some(key) = query else { return };
+    let set = |key: &str| config.get(key).is_some_and(|v| !v.trim().is_empty());
+    if set("query") && set("query.masked") {
+        for key in ["query", "query.masked"] {
+            report.error(
+                key,
+                "Both 'query' and 'query.masked' are set: give one of them.",
+            );
+        }
+    }
+    let filters: Vec<_> = TABLE_FILTERS.into_iter().filter(|k| set(k)).collect();
+    if !filters.is_empty() {
+        for key in filters.into_iter().chain(["query", "query.masked"]) {
+            report.error(
+                key,
+                "Do not specify table filtering configs with 'query'. Remove table.whitelist / table.blacklist / \
+                 table.include.list / table.exclude.list when using query mode or 'query' when using table filtering mode.",
+            );
+        }
+        return;
+    }
+    // an URL that cannot be read is refused for itself
+    let database = ConnectionTarget::parse(config.get("connection.url").unwrap_or_default())
+        .map(|target| target.database_kind());
+    let text = config.get(key).unwrap_or_default();
+    if let Some(problem) = query_text::problem(text, database.unwrap_or(DatabaseKind::MySql)) {
+        report.error(
+            key,
+            format!("Only SELECT statements are supported for '{key}'. {problem}"),
+        );
+    }
+    if SourceMode::parse(mode).is_some_and(SourceMode::has_id) && !set("incrementing.column.name") {
+        report.error(
+            "incrementing.column.name",
+            "'incrementing.column.name' must be provided when using mode 'incrementing' or 'timestamp+incrementing' with \
+             a custom query. The incrementing column cannot be auto-discovered in query mode because there is no table \
+             to inspect. Note that 'incrementing.column.mapping' is not applied in query mode (it maps columns by \
+             table-name regex, and a custom query has no underlying table to match), so 'incrementing.column.name' must \
+             be set explicitly.",
+        );
+    }
+}
+
+/// What deletions need: a key that names the row, and a mode that remembers rows.
+fn check_deletions(config: &Config, mode: &str, report: &mut ConfigReport) {
+    let text = |key: &str| config.get(key).unwrap_or_default().trim().to_lowercase();
+    let sweeps = text("delete.capture") == "key_sweep";
+    let query = ["query", "query.masked"]
+        .into_iter()
+        .any(|key| !text(key).is_empty());
+    for (key, used) in [
+        ("delete.capture", sweeps),
+        (
+            "delete.marker.column",
+            !text("delete.marker.column").is_empty(),
+        ),
+    ] {
+        if used && text("key.mode") == "none" {
+            report.error(
+                key,
+                format!("{key} needs the record key to name the row: set key.mode=primary_key."),
+            );
+        }
+        if used && query {
+            report.error(
+                key,
+                format!(
+                    "{key} needs tables, whose primary keys are known: name tables instead of a query, or unset {key}."
+                ),
+            );
+        }
+    }
+    if sweeps && SourceMode::parse(mode) == Some(SourceMode::Bulk) {
+        report.error(
+            "delete.capture",
+            "delete.capture=key_sweep does not go with mode bulk, which tells every row each time: choose incrementing, \
+             timestamp or timestamp+incrementing, or set delete.capture=none.",
+        );
+    }
+    if sweeps && text("transaction.isolation.mode") == "read_uncommitted" {
+        report.error(
+            "delete.capture",
+            "delete.capture=key_sweep would tell rows deleted whose deletion is rolled back: set transaction.isolation.mode \
+             to another level than read_uncommitted.",
+        );
+    }
+}
+
+/// With the newer keys, mappings are given exactly for what the mode needs.
+fn check_mappings(config: &Config, mode: &str, report: &mut ConfigReport) {
+    let Some(mode) = SourceMode::parse(mode) else {
+        return;
+    };
+    for (needed, key, what, modes) in [
+        (
+            mode.has_stamp(),
+            "timestamp.columns.mapping",
+            "Timestamp",
+            "'timestamp' or 'timestamp+incrementing'",
+        ),
+        (
+            mode.has_id(),
+            "incrementing.column.mapping",
+            "Incrementing",
+            "'incrementing' or 'timestamp+incrementing'",
+        ),
+    ] {
+        let given = config.get(key).is_some_and(|v| !v.trim().is_empty());
+        if needed && !given && key.starts_with("timestamp") {
+            report.error(
+                "mode",
+                format!("{what} column configuration must be provided when using mode {modes}. Provide '{key}'."),
+            );
+        } else if given && !needed {
+            report.error(
+                "mode",
+                format!("{what} column configuration should not be provided if mode is not {modes}. Remove '{key}'."),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Config, ConfigReport};
+
+    use super::check;
+
+    fn keys(pairs: &[(&str, &str)]) -> Vec<String> {
+        let config: Config = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        let mut report = ConfigReport::default();
+        check(&config, &mut report);
+        report.errors.into_iter().map(|p| p.key).collect()
+    }
+
+    #[test]
+    fn problems_stand_on_the_keys_the_peers_put_them_on() {
+        let id = ("incrementing.column.name", "id");
+        let inc = ("mode", "incrementing");
+        let (sweep, marker) = (
+            ("delete.capture", "key_sweep"),
+            ("delete.marker.column", "gone"),
+        );
+        let dirty = ("transaction.isolation.mode", "read_uncommitted");
+        for (pairs, want) in [
+            (vec![inc, id, ("table.whitelist", "t")], vec![]),
+            (vec![inc, id], vec![]),
+            (vec![("mode", "bulk")], super::TABLE_FILTERS.to_vec()),
+            (
+                vec![
+                    inc,
+                    id,
+                    ("table.whitelist", "t"),
+                    ("table.include.list", ".*"),
+                ],
+                vec![
+                    "table.whitelist",
+                    "incrementing.column.name",
+                    "table.include.list",
+                ],
+            ),
+            (
+                vec![inc, id, ("table.whitelist", "t"), ("query", "select 1")],
+                vec!["table.whitelist", "query", "query.masked"],
+            ),
+            (vec![inc, id, ("query", "UPDATE t")], vec!["query"]),
+            (
+                vec![inc, ("query", "SELECT 1")],
+                vec!["incrementing.column.name"],
+            ),
+            (
+                vec![("mode", "bulk"), ("table.exclude.list", "a")],
+                vec!["table.exclude.list"],
+            ),
+            (
+                vec![("mode", "timestamp"), ("table.include.list", "a")],
+                vec!["mode"],
+            ),
+            (vec![("mode", "timestamp"), ("query", "SELECT 1")], vec![]),
+            (vec![inc, id, ("table.whitelist", "t"), sweep], vec![]),
+            (
+                vec![
+                    inc,
+                    id,
+                    ("table.whitelist", "t"),
+                    sweep,
+                    ("key.mode", "NONE"),
+                ],
+                vec!["delete.capture"],
+            ),
+            (
+                vec![inc, id, ("query", "SELECT 1"), sweep, marker],
+                vec!["delete.capture", "delete.marker.column"],
+            ),
+            (
+                vec![("mode", "bulk"), ("table.whitelist", "t"), sweep, marker],
+                vec!["delete.capture"],
+            ),
+            (
+                vec![inc, id, ("table.whitelist", "t"), sweep, dirty],
+                vec!["delete.capture"],
+            ),
+        ] {
+            assert_eq!(keys(&pairs), want, "{pairs:?}");
+        }
+        assert_eq!(keys(&[("mode", "nope"), ("table.whitelist", "t")]).len(), 6);
+    }
+}

@@ -1,0 +1,433 @@
+//! The source's configuration, read from its keys.
+
+use std::time::Duration;
+
+use connector_api::config::ConfigReader;
+use connector_api::pattern::Pattern;
+use connector_api::{Config, ConfigReport, Error, Result};
+
+use super::mapping::{self, NumericMappingRule, anchored};
+use super::query_text;
+use super::schedule::CronSchedule;
+use super::task_share::TaskShare;
+use super::values::GRANULARITIES;
+use crate::calendar::Calendar;
+use crate::class_defaults::source_keys;
+use crate::dialect::read::{BigintUnsigned, NumericMapping, ReadOptions, TimestampGranularity};
+use crate::driver::ConnectOptions;
+use crate::ident::TableId;
+use crate::url::{ConnectionTarget, DatabaseKind};
+use crate::zone::JdbcTimeZone;
+
+/// What a poll reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceMode {
+    /// Everything, each time.
+    Bulk,
+    /// Rows above the last id.
+    Incrementing,
+    /// Rows stamped after the last.
+    Timestamp,
+    /// Rows stamped after the last, or as the last with a greater id.
+    TimestampIncrementing,
+}
+
+impl SourceMode {
+    /// The mode of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "bulk" => Some(Self::Bulk),
+            "incrementing" => Some(Self::Incrementing),
+            "timestamp" => Some(Self::Timestamp),
+            "timestamp+incrementing" => Some(Self::TimestampIncrementing),
+            _ => None,
+        }
+    }
+
+    /// Whether an id counts.
+    pub fn has_id(self) -> bool {
+        matches!(self, Self::Incrementing | Self::TimestampIncrementing)
+    }
+
+    /// Whether a stamp counts.
+    pub fn has_stamp(self) -> bool {
+        matches!(self, Self::Timestamp | Self::TimestampIncrementing)
+    }
+}
+
+/// Which tables are read.
+#[derive(Clone, Debug, Default)]
+pub struct TableSelection {
+    /// `table.whitelist`
+    pub whitelist: Vec<String>,
+    /// `table.blacklist`
+    pub blacklist: Vec<String>,
+    /// `table.include.list`
+    pub include: Vec<Pattern>,
+    /// `table.exclude.list`
+    pub exclude: Vec<Pattern>,
+    /// `catalog.pattern`
+    pub catalog: Option<String>,
+    /// `schema.pattern`
+    pub schema: Option<String>,
+    /// `table.types`
+    pub types: Vec<String>,
+    /// Names of tables are compared without regard to case, as their server does.
+    pub any_case: bool,
+}
+
+/// Where to begin without a stored offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InitialPosition {
+    /// `incrementing.initial`
+    pub id: i64,
+    /// `timestamp.initial`; `None` is 1970, -1 is now.
+    pub stamp_ms: Option<i64>,
+}
+
+/// `delete.capture=key_sweep`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeleteCapture {
+    /// `delete.capture.interval.ms`
+    pub interval: Duration,
+    /// `delete.capture.max.bytes`
+    pub max_bytes: usize,
+}
+
+/// Everything the source wants to know.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    /// Where to connect.
+    pub target: ConnectionTarget,
+    /// How often and how long.
+    pub connect: ConnectOptions,
+    /// What a poll reads.
+    pub mode: SourceMode,
+    /// Which tables.
+    pub filter: TableSelection,
+    /// `incrementing.column.name`
+    pub id_column: Option<String>,
+    /// `timestamp.column.name`
+    pub stamp_columns: Vec<String>,
+    /// `incrementing.column.mapping`
+    pub id_mapping: Vec<NumericMappingRule>,
+    /// `timestamp.columns.mapping`
+    pub stamp_mapping: Vec<NumericMappingRule>,
+    /// `validate.non.null`
+    pub validate_non_null: bool,
+    /// `query` or `query.masked`
+    pub query: Option<String>,
+    /// The query is `query.masked`: nothing of it may be shown.
+    pub query_is_masked: bool,
+    /// `query.suffix`
+    pub suffix: Option<String>,
+    /// `quote.sql.identifiers`
+    pub quote: bool,
+    /// Records go through transforms, which may name other topics.
+    pub transforms: bool,
+    /// `transaction.isolation.mode` as SQL has it (`READ COMMITTED`).
+    pub isolation: Option<String>,
+    /// `query.retry.attempts`; `None`: without end.
+    pub retry_attempts: Option<u64>,
+    /// `poll.interval.ms`
+    pub poll_interval: Duration,
+    /// `poll.schedule`, in the place of the interval.
+    pub schedule: Option<CronSchedule>,
+    /// `batch.max.rows`
+    pub batch_rows: usize,
+    /// `table.poll.interval.ms`
+    pub table_poll_interval: Duration,
+    /// `topic.prefix`
+    pub topic_prefix: String,
+    /// `timestamp.delay.interval.ms`
+    pub delay_ms: i64,
+    /// `timestamp.horizon.max.wait.ms`; `None`: without end.
+    pub horizon_max_wait: Option<Duration>,
+    /// How columns become fields.
+    pub read: ReadOptions,
+    /// Whether schemas carry the types of their columns, and of which database they are.
+    pub carry_types: Option<DatabaseKind>,
+    /// Whether records have the primary key as their key.
+    pub key_from_primary_key: bool,
+    /// Where to begin without a stored offset.
+    pub initial: InitialPosition,
+    /// Offsets name tables with their database or schema.
+    pub qualify: bool,
+    /// Never read past an id that an open transaction may yet commit.
+    pub gap_tracking: bool,
+    /// `gap.max.age.ms`
+    pub gap_max_age: Duration,
+    /// `snapshot.parallel.min.rows`: a table with so many rows is read for the first time by several tasks.
+    pub parallel_from: Option<u64>,
+    /// This task's share of such a table.
+    pub part: Option<TaskShare>,
+    /// Whether deleted rows are looked for.
+    pub delete_capture: Option<DeleteCapture>,
+    /// `delete.marker.column`
+    pub delete_marker: Option<String>,
+    /// The tables of this task.
+    pub tables: Vec<TableId>,
+}
+
+impl SourceConfig {
+    /// Reads a connector's or a task's configuration.
+    /// Errors: `Config` with every problem of every key.
+    pub fn read(config: &Config) -> Result<Self> {
+        Self::problems_or_read(config).map_err(Error::from)
+    }
+
+    /// The same; `Err` holds each problem on its key.
+    pub fn problems_or_read(config: &Config) -> Result<Self, ConfigReport> {
+        config.read(source_keys(config.class()), fill)
+    }
+
+    /// The same for a server that compares names of tables without regard to case.
+    pub fn in_any_case(self) -> Self {
+        let patterns = |list: Vec<Pattern>| list.iter().map(Pattern::in_any_case).collect();
+        let mappings = |list: Vec<NumericMappingRule>| {
+            list.into_iter()
+                .map(NumericMappingRule::in_any_case)
+                .collect()
+        };
+        let TableSelection {
+            include, exclude, ..
+        } = self.filter;
+        Self {
+            filter: TableSelection {
+                include: patterns(include),
+                exclude: patterns(exclude),
+                any_case: true,
+                ..self.filter
+            },
+            id_mapping: mappings(self.id_mapping),
+            stamp_mapping: mappings(self.stamp_mapping),
+            ..self
+        }
+    }
+}
+
+fn fill(r: &mut ConfigReader<'_>) -> SourceConfig {
+    let target = target(r);
+    let tables = TableId::list(&r.list("tables").join(","));
+    let capture = delete_capture(r);
+    SourceConfig {
+        tables: tables
+            .into_iter()
+            .filter_map(|parts| mapping::table_id(parts, target.database_kind()))
+            .collect(),
+        connect: ConnectOptions {
+            attempts: u32::try_from(r.unsigned("connection.attempts")).unwrap_or(u32::MAX),
+            backoff: Duration::from_millis(r.unsigned("connection.backoff.ms")),
+            max_message: usize::try_from(r.unsigned("max.row.bytes")).unwrap_or(usize::MAX),
+            ..ConnectOptions::default()
+        },
+        mode: SourceMode::parse(&r.text("mode")).unwrap_or(SourceMode::Bulk),
+        filter: filter(r),
+        id_column: some(r.text("incrementing.column.name")),
+        stamp_columns: items(r.list("timestamp.column.name")),
+        id_mapping: mappings(r, "incrementing.column.mapping", mapping::incrementing),
+        stamp_mapping: mappings(r, "timestamp.columns.mapping", mapping::timestamps),
+        validate_non_null: r.bool("validate.non.null"),
+        query: some(r.text("query"))
+            .or(some(r.text("query.masked")))
+            .map(|text| query_text::trimmed(&text, target.database_kind()).to_owned()),
+        query_is_masked: some(r.text("query")).is_none() && some(r.text("query.masked")).is_some(),
+        suffix: some(r.text("query.suffix")),
+        quote: matches!(
+            r.text("quote.sql.identifiers").to_lowercase().as_str(),
+            "always" | "true"
+        ),
+        // the worker's key, which is none of ours
+        transforms: r
+            .config()
+            .iter()
+            .any(|(key, names)| key == "transforms" && !names.trim().is_empty()),
+        isolation: some(
+            r.text("transaction.isolation.mode")
+                .to_uppercase()
+                .replace('_', " "),
+        )
+        .filter(|level| level != "DEFAULT"),
+        retry_attempts: u64::try_from(r.long("query.retry.attempts")).ok(),
+        poll_interval: Duration::from_millis(r.unsigned("poll.interval.ms")),
+        schedule: some(r.text("poll.schedule")).and_then(|text| {
+            CronSchedule::parse(
+                &text,
+                JdbcTimeZone::named(&r.text("db.timezone")).unwrap_or_default(),
+            )
+            .ok()
+        }),
+        batch_rows: usize::try_from(r.long("batch.max.rows"))
+            .ok()
+            .filter(|n| *n > 0)
+            .unwrap_or(1000),
+        table_poll_interval: Duration::from_millis(r.unsigned("table.poll.interval.ms").max(1)),
+        topic_prefix: r.text("topic.prefix"),
+        delay_ms: r.long("timestamp.delay.interval.ms"),
+        horizon_max_wait: u64::try_from(r.long("timestamp.horizon.max.wait.ms"))
+            .ok()
+            .map(Duration::from_millis),
+        read: read_options(r, &target),
+        carry_types: (r.text("column.types") == "carry").then(|| target.database_kind()),
+        key_from_primary_key: r.text("key.mode").eq_ignore_ascii_case("primary_key"),
+        initial: InitialPosition {
+            id: r.long("incrementing.initial"),
+            stamp_ms: r.long_opt("timestamp.initial"),
+        },
+        qualify: r.bool("table.names.qualify"),
+        gap_tracking: r.text("gap.tracking").eq_ignore_ascii_case("auto"),
+        gap_max_age: Duration::from_millis(r.unsigned("gap.max.age.ms")),
+        parallel_from: Some(r.unsigned("snapshot.parallel.min.rows"))
+            .filter(|rows| *rows > 0 && capture.is_none()),
+        part: r
+            .text_opt("snapshot.part")
+            .and_then(|text| TaskShare::read(&text)),
+        delete_capture: capture,
+        delete_marker: some(r.text("delete.marker.column")),
+        target,
+    }
+}
+
+fn delete_capture(r: &mut ConfigReader<'_>) -> Option<DeleteCapture> {
+    let interval = Duration::from_millis(r.unsigned("delete.capture.interval.ms").max(1));
+    let max_bytes = usize::try_from(r.unsigned("delete.capture.max.bytes")).unwrap_or(usize::MAX);
+    r.text("delete.capture")
+        .eq_ignore_ascii_case("key_sweep")
+        .then_some(DeleteCapture {
+            interval,
+            max_bytes,
+        })
+}
+
+/// The target; of a URL that cannot be understood the problem is noted, and any target returned.
+fn target(r: &mut ConfigReader<'_>) -> ConnectionTarget {
+    for key in ["connection.url", "connection.user", "connection.password"] {
+        r.text_opt(key);
+    }
+    ConnectionTarget::from_config(r.config()).unwrap_or_else(|error| {
+        r.report().error(
+            "connection.url",
+            format!("Could not connect to database. {error}"),
+        );
+        ConnectionTarget::nowhere()
+    })
+}
+
+fn read_options(r: &mut ConfigReader<'_>, target: &ConnectionTarget) -> ReadOptions {
+    let precision_only = r.bool("numeric.precision.mapping");
+    let granularity = r.text("timestamp.granularity").to_lowercase();
+    ReadOptions {
+        numeric: numeric(&r.text("numeric.mapping"), precision_only),
+        bigint_unsigned: match r
+            .text("bigint.unsigned.handling.mode")
+            .to_lowercase()
+            .as_str()
+        {
+            "precise" => BigintUnsigned::Precise,
+            "string" => BigintUnsigned::Text,
+            _ => BigintUnsigned::Long,
+        },
+        granularity: GRANULARITIES
+            .iter()
+            .find(|(n, _)| *n == granularity)
+            .map_or(TimestampGranularity::Logical, |(_, g)| *g),
+        zone: JdbcTimeZone::named(&r.text("db.timezone")).unwrap_or_default(),
+        calendar: if r
+            .text("date.calendar.system")
+            .eq_ignore_ascii_case("proleptic_gregorian")
+        {
+            Calendar::Proleptic
+        } else {
+            Calendar::Legacy
+        },
+        mysql_driver: target.maps_as_mysql_driver(),
+        bits_are_booleans: target.bits_are_booleans(),
+        year_is_date: !target
+            .param("yearIsDateType")
+            .is_some_and(|v| v.eq_ignore_ascii_case("false")),
+    }
+}
+
+fn mappings(
+    r: &mut ConfigReader<'_>,
+    key: &'static str,
+    parse: fn(&str) -> Result<NumericMappingRule, String>,
+) -> Vec<NumericMappingRule> {
+    items(r.list(key))
+        .iter()
+        .filter_map(|item| parse(item).ok())
+        .collect()
+}
+
+fn filter(r: &mut ConfigReader<'_>) -> TableSelection {
+    let regexes = |list: Vec<String>| list.iter().filter_map(|item| anchored(item).ok()).collect();
+    TableSelection {
+        whitelist: items(r.list("table.whitelist")),
+        blacklist: items(r.list("table.blacklist")),
+        include: regexes(items(r.list("table.include.list"))),
+        exclude: regexes(items(r.list("table.exclude.list"))),
+        catalog: r.text_opt("catalog.pattern"),
+        schema: r.text_opt("schema.pattern"),
+        types: items(r.list("table.types")),
+        any_case: false,
+    }
+}
+
+fn numeric(name: &str, precision_only: bool) -> NumericMapping {
+    match name.to_lowercase().as_str() {
+        "precision_only" => NumericMapping::PrecisionOnly,
+        "best_fit" => NumericMapping::BestFit,
+        "best_fit_eager_double" => NumericMapping::BestFitEagerDouble,
+        "" if precision_only => NumericMapping::PrecisionOnly,
+        _ => NumericMapping::None,
+    }
+}
+
+fn some(text: String) -> Option<String> {
+    Some(text.trim().to_owned()).filter(|t| !t.is_empty())
+}
+
+fn items(list: Vec<String>) -> Vec<String> {
+    list.into_iter().filter(|item| !item.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Config;
+    use connector_api::config::{keys_asked, unlike};
+
+    use super::{SourceConfig, SourceMode};
+    use crate::dialect::read::NumericMapping;
+    use crate::source::config::keys::KEYS;
+
+    #[test]
+    fn every_declared_key_is_read_and_no_other() {
+        let config = Config::from([("poll.schedule", "0 * * * *")]);
+        let asked = keys_asked(|| drop(SourceConfig::read(&config)));
+        assert_eq!(unlike(KEYS, &asked), [""; 0]);
+    }
+
+    #[test]
+    fn peers_spellings_are_understood() {
+        let config = Config::from([
+            ("connection.url", "jdbc:mysql://h/d?yearIsDateType=false"),
+            ("connection.username", "u"),
+            ("mode", "timestamp+incrementing"),
+            ("timestamp.initial.ms", "5"),
+            ("sql.quote.identifiers", "false"),
+            ("numeric.precision.mapping", "true"),
+            ("tables", "`d`.`a,b`,`d`.`c`"),
+        ]);
+        let read = SourceConfig::read(&config).unwrap();
+        assert_eq!(read.mode, SourceMode::TimestampIncrementing);
+        assert_eq!(
+            (read.initial.stamp_ms, read.quote, read.read.year_is_date),
+            (Some(5), false, false)
+        );
+        assert_eq!(read.read.numeric, NumericMapping::PrecisionOnly);
+        assert!(read.read.mysql_driver);
+        assert_eq!(read.target.user.as_deref(), Some("u"));
+        let names: Vec<_> = read.tables.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["d.a,b", "d.c"]);
+    }
+}

@@ -1,0 +1,102 @@
+//! What single values of the source's keys may be, with Confluent's texts. Pure.
+
+use crate::dialect::read::TimestampGranularity;
+use crate::zone::JdbcTimeZone;
+
+/// Values of `timestamp.granularity`.
+pub const GRANULARITIES: [(&str, TimestampGranularity); 7] = [
+    ("connect_logical", TimestampGranularity::Logical),
+    ("micros_long", TimestampGranularity::MicrosLong),
+    ("micros_string", TimestampGranularity::MicrosString),
+    (
+        "micros_iso_datetime_string",
+        TimestampGranularity::MicrosIso,
+    ),
+    ("nanos_long", TimestampGranularity::NanosLong),
+    ("nanos_string", TimestampGranularity::NanosString),
+    ("nanos_iso_datetime_string", TimestampGranularity::NanosIso),
+];
+
+/// Accepts one of `values`, written all in lower or all in upper case, with Confluent's text.
+fn enumerator(text: &str, values: &[&str]) -> Result<(), String> {
+    let known = values
+        .iter()
+        .any(|v| *v == text || v.to_uppercase() == text);
+    if known {
+        Ok(())
+    } else {
+        Err("Invalid enumerator".to_owned())
+    }
+}
+
+/// Checks a value.
+pub fn numeric_mapping(text: &str) -> Result<(), String> {
+    enumerator(
+        text,
+        &[
+            "none",
+            "precision_only",
+            "best_fit",
+            "best_fit_eager_double",
+        ],
+    )
+}
+
+/// Checks a value.
+pub fn calendar(text: &str) -> Result<(), String> {
+    enumerator(text, &["legacy", "proleptic_gregorian"])
+}
+
+/// Checks a value.
+pub fn quoting(text: &str) -> Result<(), String> {
+    enumerator(text, &["always", "never", "true", "false"])
+}
+
+/// Checks a value.
+pub fn isolation(text: &str) -> Result<(), String> {
+    if text.eq_ignore_ascii_case("sql_server_snapshot") {
+        return Err("only SQL Server has this isolation level".to_owned());
+    }
+    enumerator(
+        text,
+        &[
+            "default",
+            "read_uncommitted",
+            "read_committed",
+            "repeatable_read",
+            "serializable",
+        ],
+    )
+}
+
+/// Checks a value.
+pub fn granularity(text: &str) -> Result<(), String> {
+    enumerator(text, &GRANULARITIES.map(|(name, _)| name))
+}
+
+/// Checks a value.
+pub fn zone(text: &str) -> Result<(), String> {
+    match JdbcTimeZone::named(text) {
+        Some(_) => Ok(()),
+        None => Err("Invalid time zone. See the list of valid time zones at \
+                     https://docs.oracle.com/javase/8/docs/api/java/time/ZoneId.html#shortIds"
+            .to_owned()),
+    }
+}
+
+/// Checks a value.
+pub fn topic_prefix(text: &str) -> Result<(), String> {
+    if text.chars().count() > 249 {
+        return Err(
+            "Topic prefix length must not exceed max topic name length, 249 chars".to_owned(),
+        );
+    }
+    if !text
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    {
+        let text = "Topic prefix must not contain any character other than ASCII alphanumerics, '.', '_' and '-'.";
+        return Err(text.to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! `delete.capture=key_sweep`: a [`sweep`] reads the primary keys of a table from time to time and compares them with the
+//! [`known_keys`], those that readers of the topic believe in; `second_look` asks again for keys that were not found.
+
+pub mod known_keys;
+mod second_look;
+pub mod sweep;

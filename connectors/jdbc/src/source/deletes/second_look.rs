@@ -1,0 +1,69 @@
+//! The second look for keys that a sweep has not found.
+
+use connector_api::Result;
+
+use super::sweep::unkept;
+use crate::driver::Session;
+use crate::source::plan::key_plan::KeyPlan;
+use crate::source::plan::key_set::{KeySet, RowKey};
+use crate::source::plan::query;
+
+/// Looks for these keys in the table: those that are there, and those of which the database has none that is equal. One
+/// that is there in another spelling (letter case, blanks at the end, as the column's collation has it) is neither.
+pub(super) async fn look_for(
+    keys: &[RowKey],
+    asked: usize,
+    session: &mut dyn Session,
+    plan: &KeyPlan,
+) -> Result<(Vec<RowKey>, Vec<RowKey>)> {
+    let (mut there, mut gone) = (Vec::new(), Vec::new());
+    if plan.numbers {
+        let mut rest = KeySet::new(true);
+        keys.iter().cloned().for_each(|key| rest.insert(key));
+        let KeySet::Ids(ids) = &rest else {
+            return Ok((there, keys.to_vec()));
+        };
+        let ranges: Vec<_> = ids.ranges().collect();
+        for ranges in ranges.chunks(asked) {
+            let statement = query::among_ids(plan, ranges, session.dialect());
+            there.extend(read_keys(&statement, session, plan).await?);
+        }
+        for key in &there {
+            rest.remove(key);
+        }
+        return Ok((there, rest.take(keys.len())));
+    }
+    let mut groups: Vec<Vec<RowKey>> = keys.chunks(asked).map(<[RowKey]>::to_vec).collect();
+    while let Some(group) = groups.pop() {
+        let values = group
+            .iter()
+            .map(|key| plan.values(key).ok_or_else(|| unkept(plan)))
+            .collect::<Result<Vec<_>>>()?;
+        let statement = query::among(plan, &values, session.dialect());
+        let found = read_keys(&statement, session, plan).await?;
+        let (same, others): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|key| found.contains(key));
+        match (others.len(), found.len() > same.len()) {
+            // which of them is spelled otherwise is found out one by one
+            (2.., true) => groups.extend(others.into_iter().map(|key| vec![key])),
+            (_, true) => {}
+            (_, false) => gone.extend(others),
+        }
+        there.extend(same);
+    }
+    Ok((there, gone))
+}
+
+async fn read_keys(
+    statement: &query::SqlStatement,
+    session: &mut dyn Session,
+    plan: &KeyPlan,
+) -> Result<Vec<RowKey>> {
+    let page = session
+        .read(&statement.sql, &statement.params, &plan.layout, usize::MAX)
+        .await?;
+    page.rows
+        .iter()
+        .map(|row| plan.key(row).ok_or_else(|| unkept(plan)))
+        .collect()
+}

@@ -1,0 +1,184 @@
+//! What is needed of a table to tell deleted rows: a primary key for `delete.capture`, a column for
+//! `delete.marker.column`. Pure.
+
+use std::sync::Arc;
+
+use connector_api::{Error, Result, Schema, Value};
+
+use crate::catalog::{ColumnMeta, TableMeta};
+use crate::dialect::Dialect;
+use crate::dialect::read::{ReadColumn, ValueDecoding};
+use crate::source::config::{SourceConfig, SourceMode};
+
+/// The columns of a primary key, how they are read, and the schema of the record keys.
+type KeyColumns<'a> = (Vec<&'a ColumnMeta>, Vec<ReadColumn>, Arc<Schema>);
+
+/// Schema of the record keys, and their columns.
+pub type RecordKey = (Arc<Schema>, Vec<usize>);
+
+/// The columns that put rows in order: the primary key, if all of it can be compared as a parameter.
+pub fn order<'a>(
+    meta: &'a TableMeta,
+    mode: SourceMode,
+    dialect: &dyn Dialect,
+) -> Vec<&'a ColumnMeta> {
+    let key: Vec<_> = meta
+        .primary_key
+        .iter()
+        .filter_map(|name| meta.column(name))
+        .collect();
+    // offsets hold texts, not bytes
+    let storable = |c: &&ColumnMeta| mode == SourceMode::Bulk || !c.data_type.ends_with("binary");
+    if key.iter().all(|c| dialect.orders(c) && storable(c)) {
+        key
+    } else {
+        Vec::new()
+    }
+}
+
+/// The key by which deleted rows are looked for, if they are to be.
+/// Errors: `Config` for a table that has none.
+pub fn keys<'a>(
+    meta: &'a TableMeta,
+    config: &SourceConfig,
+    dialect: &dyn Dialect,
+    key: Option<&RecordKey>,
+    columns: &[ReadColumn],
+) -> Result<Option<KeyColumns<'a>>> {
+    if config.delete_capture.is_none() {
+        return Ok(None);
+    }
+    let Some((schema, indexes)) = key else {
+        return Err(Error::config(format!(
+            "table {} has no primary key, by which delete.capture=key_sweep could tell deleted rows: give it one, leave it out \
+             of the connector's tables, or set delete.capture=none",
+            meta.id
+        )));
+    };
+    let reads: Vec<_> = indexes
+        .iter()
+        .filter_map(|i| columns.get(*i).cloned())
+        .collect();
+    let metas = order(meta, SourceMode::Bulk, dialect);
+    let kept = |read: &ReadColumn| {
+        matches!(
+            read.read,
+            ValueDecoding::Bool
+                | ValueDecoding::Int(_)
+                | ValueDecoding::DecimalInt(_)
+                | ValueDecoding::Decimal
+                | ValueDecoding::Scaled(_)
+        ) || matches!(read.read, ValueDecoding::Text | ValueDecoding::Bytes)
+    };
+    if metas.len() != reads.len() || !reads.iter().all(kept) {
+        return Err(Error::config(format!(
+            "the primary key of table {} is not made of whole numbers, decimals, texts, binary strings or UUIDs, so that \
+             delete.capture=key_sweep cannot read it in order: leave the table out of the connector's tables, or set \
+             delete.capture=none",
+            meta.id
+        )));
+    }
+    Ok(Some((metas, reads, Arc::clone(schema))))
+}
+
+/// The column that marks a row as deleted, among the columns that are read.
+/// Errors: `Config` when the table has none of that name, or one that cannot tell.
+pub fn marker(
+    meta: &TableMeta,
+    config: &SourceConfig,
+    columns: &[ReadColumn],
+    has_key: bool,
+) -> Result<Option<usize>> {
+    let Some(name) = &config.delete_marker else {
+        return Ok(None);
+    };
+    let mend = "leave it out of the connector's tables, or unset delete.marker.column";
+    let found = meta
+        .column(name)
+        .and_then(|c| columns.iter().position(|read| *read.name == c.name));
+    let Some(at) = found else {
+        return Err(Error::config(format!(
+            "table {} has no column {name} (delete.marker.column): {mend}",
+            meta.id
+        )));
+    };
+    if !has_key {
+        let text = format!(
+            "table {} has no primary key, which a deletion must name: {mend}",
+            meta.id
+        );
+        return Err(Error::config(text));
+    }
+    if matches!(columns[at].read, ValueDecoding::Text) {
+        return Err(Error::config(format!(
+            "column {name} of table {} is a text, which does not tell whether a row is deleted (delete.marker.column): it \
+             must be a boolean, a number or a date-time",
+            meta.id
+        )));
+    }
+    Ok(Some(at))
+}
+
+/// Whether a marker says that its row is deleted: true, a number other than 0, a date or time whichever; never NULL.
+pub fn is_deleted(column: &ReadColumn, marker: &Value) -> bool {
+    let is_point_in_time = matches!(
+        column.read,
+        ValueDecoding::Date(_)
+            | ValueDecoding::YearDate(..)
+            | ValueDecoding::Time(_)
+            | ValueDecoding::Stamp(_)
+    );
+    match marker {
+        Value::Null => false,
+        _ if is_point_in_time => true,
+        Value::Bool(marked) => *marked,
+        Value::F32(n) => *n != 0.0,
+        Value::F64(n) => *n != 0.0,
+        Value::Decimal(decimal) => decimal.unscaled() != 0.into(),
+        Value::Bytes(bits) => bits.iter().any(|byte| *byte != 0),
+        other => other.as_i64().is_some_and(|n| n != 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Decimal, SchemaType, Value};
+
+    use super::is_deleted;
+    use crate::calendar::Calendar;
+    use crate::dialect::read::{ReadColumn, ValueDecoding};
+
+    #[test]
+    fn marks_are_true_other_than_zero_or_a_time() {
+        let of = |read: ValueDecoding, value: Value| {
+            is_deleted(&ReadColumn::new("d", true, read), &value)
+        };
+        let decimal = |n| Value::Decimal(Box::new(Decimal::new(n, 2)));
+        for (read, live, deleted) in [
+            (ValueDecoding::Bool, Value::Bool(false), Value::Bool(true)),
+            (
+                ValueDecoding::Int(SchemaType::Int8),
+                Value::I8(0),
+                Value::I8(-1),
+            ),
+            (ValueDecoding::F64, Value::F64(0.0), Value::F64(0.5)),
+            (ValueDecoding::Decimal, decimal(0), decimal(1)),
+            (
+                ValueDecoding::Bytes,
+                Value::Bytes([0].into()),
+                Value::Bytes([1].into()),
+            ),
+            (
+                ValueDecoding::Date(Calendar::Legacy),
+                Value::Null,
+                Value::I32(0),
+            ),
+        ] {
+            assert!(
+                !of(read.clone(), live.clone()) && !of(read.clone(), Value::Null),
+                "{read:?} {live:?}"
+            );
+            assert!(of(read.clone(), deleted.clone()), "{read:?} {deleted:?}");
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! The columns that a mode compares: which they are in a table or a query, and whether their types can be compared so. Pure.
+
+use connector_api::{Error, Result};
+
+use crate::catalog::{ColumnMeta, TableMeta};
+use crate::dialect::Dialect;
+use crate::dialect::read::ValueDecoding;
+use crate::source::config::mapping::columns_of;
+use crate::source::config::{SourceConfig, SourceMode};
+
+/// How many rows are looked at where only values tell whether a column holds times.
+const LOOKED_AT: usize = 1000;
+
+/// The mode's columns.
+#[derive(Debug, Default)]
+pub struct ModeColumns<'a> {
+    /// The incrementing column.
+    pub id: Option<&'a ColumnMeta>,
+    /// The timestamp columns.
+    pub stamps: Vec<&'a ColumnMeta>,
+}
+
+/// A column whose type does not fit: the key that names it, and a text.
+#[derive(Debug)]
+pub struct TypeMismatch {
+    /// The key.
+    pub key: &'static str,
+    /// What does not fit, and what to do.
+    pub text: String,
+}
+
+/// What a text says of a place in SQL.
+#[derive(Clone, Copy)]
+enum SqlPlace<'a> {
+    Table(&'a str),
+    Query,
+}
+
+impl<'a> ModeColumns<'a> {
+    /// The columns of a table, `shown` as texts name it.
+    /// Errors: `Config` when one is missing, may be NULL or has a type that does not fit, with Confluent's texts.
+    pub fn of_table(
+        meta: &'a TableMeta,
+        config: &SourceConfig,
+        dialect: &dyn Dialect,
+        shown: &str,
+    ) -> Result<ModeColumns<'a>> {
+        let named = Self::named(meta, config, shown)?;
+        if let Some(misfit) = named.misfit(config, dialect, SqlPlace::Table(shown)) {
+            return Err(Error::config(misfit.text));
+        }
+        named.check_nulls(config, shown)?;
+        Ok(named)
+    }
+
+    /// The columns of a query's result.
+    /// Errors: `Config` when one is not in it.
+    pub fn of_query(metas: &'a [ColumnMeta], config: &SourceConfig) -> Result<ModeColumns<'a>> {
+        let find = |name: &String| {
+            let exact = metas.iter().find(|c| c.name == *name);
+            exact
+                .or_else(|| metas.iter().find(|c| c.name.eq_ignore_ascii_case(name)))
+                .ok_or_else(|| {
+                    Error::config(format!(
+                        "column {name} is not in the result of the query: select it under that name"
+                    ))
+                })
+        };
+        let id = config
+            .id_column
+            .as_ref()
+            .filter(|_| config.mode.has_id())
+            .map(find)
+            .transpose()?;
+        let named = config
+            .stamp_columns
+            .iter()
+            .filter(|_| config.mode.has_stamp());
+        let stamps = named.map(find).collect::<Result<Vec<_>>>()?;
+        if config.mode.has_stamp() && stamps.is_empty() {
+            return Err(Error::config(
+                "timestamp.column.name is needed to read a query in this mode",
+            ));
+        }
+        Ok(Self { id, stamps })
+    }
+
+    fn named(meta: &'a TableMeta, config: &SourceConfig, shown: &str) -> Result<ModeColumns<'a>> {
+        let id = if config.mode.has_id() {
+            Some(id_column(meta, config, shown)?)
+        } else {
+            None
+        };
+        let stamps = if config.mode.has_stamp() {
+            stamp_columns(meta, config, shown)?
+        } else {
+            Vec::new()
+        };
+        Ok(Self { id, stamps })
+    }
+
+    fn check_nulls(&self, config: &SourceConfig, shown: &str) -> Result<()> {
+        let nullable = |c: &ColumnMeta| c.nullable && c.key_position.is_none();
+        if let Some(id) = self.id
+            && config.validate_non_null
+            && nullable(id)
+        {
+            return Err(Error::config(format!(
+                "Cannot make incremental queries using incrementing column {} on {shown} because this column is \
+                     nullable.",
+                id.name
+            )));
+        }
+        let all_nullable = config.validate_non_null && self.stamps.iter().all(|c| nullable(c));
+        if config.mode.has_stamp() && (all_nullable || self.stamps.is_empty()) {
+            let names: Vec<_> = self.stamps.iter().map(|c| c.name.as_str()).collect();
+            return Err(Error::config(format!(
+                "Cannot make incremental queries using timestamp columns {} on {shown} because all of these columns are \
+                 nullable.",
+                names.join(",")
+            )));
+        }
+        Ok(())
+    }
+
+    /// The first column whose type does not fit.
+    fn misfit(
+        &self,
+        config: &SourceConfig,
+        dialect: &dyn Dialect,
+        place: SqlPlace<'_>,
+    ) -> Option<TypeMismatch> {
+        let id = self.id.and_then(|id| id_misfit(id, config, dialect, place));
+        id.or_else(|| {
+            self.stamps
+                .iter()
+                .find_map(|stamp| stamp_misfit(stamp, config, dialect, place))
+        })
+    }
+
+    /// SQL that counts in some rows of `from`, for each timestamp column, the values that are there and those of them that
+    /// are times; `None` where its type tells.
+    pub fn values_sql(
+        &self,
+        dialect: &dyn Dialect,
+        name: impl Fn(&str) -> String,
+        from: &str,
+    ) -> Option<String> {
+        let columns: Vec<_> = self.stamps.iter().map(|c| name(&c.name)).collect();
+        let tests: Option<Vec<_>> = columns
+            .iter()
+            .map(|column| dialect.is_time(column))
+            .collect();
+        let counts = columns
+            .iter()
+            .zip(tests?)
+            .map(|(column, test)| format!("COUNT(NULLIF({column}, 0)), SUM({test})"));
+        let (counts, columns) = (counts.collect::<Vec<_>>().join(", "), columns.join(", "));
+        (!columns.is_empty()).then(|| {
+            format!("SELECT {counts} FROM (SELECT {columns} FROM {from} LIMIT {LOOKED_AT}) AS v")
+        })
+    }
+}
+
+/// What does not fit in a table, whatever else is wrong with it.
+pub fn table_misfit(
+    meta: &TableMeta,
+    config: &SourceConfig,
+    dialect: &dyn Dialect,
+    shown: &str,
+) -> Option<TypeMismatch> {
+    ModeColumns::named(meta, config, shown)
+        .ok()?
+        .misfit(config, dialect, SqlPlace::Table(shown))
+}
+
+/// What does not fit in the result of a query.
+pub fn query_misfit(
+    compared: &ModeColumns<'_>,
+    config: &SourceConfig,
+    dialect: &dyn Dialect,
+) -> Option<TypeMismatch> {
+    compared.misfit(config, dialect, SqlPlace::Query)
+}
+
+/// What to tell of timestamp columns whose values are none that are times: the error of one of which no value is, and a
+/// warning of one of which some are not. `counts` are as [`Compared::values_sql`] gives them.
+pub fn told_by_values(names: &[&str], counts: &[Option<i64>]) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    for (name, counts) in names.iter().zip(counts.chunks(2)) {
+        match counts {
+            [Some(there @ 1..), Some(0) | None] => {
+                return Err(Error::config(format!(
+                    "Invalid type for timestamp column: the values of {name} are no dates or date-times ({there} were looked \
+                     at): as text they begin with YYYY-MM-DD, as whole numbers they are milliseconds since 1970, as others \
+                     Julian days; name another column with timestamp.column.name, or choose mode=incrementing or mode=bulk"
+                )));
+            }
+            [Some(there), Some(times)] if times < there => warnings.push(format!(
+                "column {name}: {} of the first {there} values are no dates or date-times, such rows may never be read: \
+                 correct them, or name another column with timestamp.column.name",
+                there - times
+            )),
+            _ => {}
+        }
+    }
+    Ok(warnings)
+}
+
+fn id_column<'a>(
+    meta: &'a TableMeta,
+    config: &SourceConfig,
+    shown: &str,
+) -> Result<&'a ColumnMeta> {
+    let mapped = if config.id_mapping.is_empty() {
+        None
+    } else {
+        columns_of(&config.id_mapping, &meta.id.to_string())?.first()
+    };
+    match mapped.or(config.id_column.as_ref()) {
+        Some(name) => meta
+            .column(name)
+            .ok_or_else(|| Error::config(format!("Incrementing column: {name} does not exist in table '{shown}'"))),
+        None => meta.columns.iter().find(|c| c.auto_increment).ok_or_else(|| {
+            Error::config(format!(
+                "table {shown} has no column that the server numbers by itself: name one with incrementing.column.name, \
+                 or choose another mode"
+            ))
+        }),
+    }
+}
+
+fn stamp_columns<'a>(
+    meta: &'a TableMeta,
+    config: &SourceConfig,
+    shown: &str,
+) -> Result<Vec<&'a ColumnMeta>> {
+    let names = if config.stamp_mapping.is_empty() {
+        config.stamp_columns.as_slice()
+    } else {
+        columns_of(&config.stamp_mapping, &meta.id.to_string())?
+    };
+    let missing: Vec<_> = names
+        .iter()
+        .filter(|name| meta.column(name).is_none())
+        .map(String::as_str)
+        .collect();
+    if !missing.is_empty() {
+        return Err(Error::config(format!(
+            "Timestamp columns: {} do not exist in table '{shown}'",
+            missing.join(", ")
+        )));
+    }
+    Ok(names.iter().filter_map(|name| meta.column(name)).collect())
+}
+
+/// The key that names the incrementing column.
+fn id_key(config: &SourceConfig) -> &'static str {
+    if config.id_mapping.is_empty() {
+        "incrementing.column.name"
+    } else {
+        "incrementing.column.mapping"
+    }
+}
+
+/// The key that names the timestamp columns.
+pub fn stamp_key(config: &SourceConfig) -> &'static str {
+    if config.stamp_mapping.is_empty() {
+        "timestamp.column.name"
+    } else {
+        "timestamp.columns.mapping"
+    }
+}
+
+/// Whether values read so are whole numbers, in the order in which the server compares them.
+fn counts(read: &ValueDecoding) -> bool {
+    matches!(
+        read,
+        ValueDecoding::Int(_)
+            | ValueDecoding::Decimal
+            | ValueDecoding::Scaled(_)
+            | ValueDecoding::DecimalInt(_)
+    )
+}
+
+/// Whether values of a column of numbers may have digits after the point. PostgreSQL's numeric without precision has as
+/// many as each value brings; Confluent refuses its first row.
+fn has_fraction(column: &ColumnMeta, read: &ValueDecoding) -> bool {
+    match read {
+        ValueDecoding::Scaled(scale) => *scale != 0,
+        ValueDecoding::Decimal => column.scale.unwrap_or(0) != 0,
+        ValueDecoding::DecimalInt(_) => column.data_type == "numeric" && column.precision.is_none(),
+        _ => false,
+    }
+}
+
+/// Begins as the text that Confluent has at the first row.
+fn fraction(what: &str, key: &str, place: SqlPlace<'_>) -> String {
+    let mend = match place {
+        SqlPlace::Table(_) => "make it BIGINT or NUMERIC(18,0)",
+        SqlPlace::Query => "CAST it to BIGINT or NUMERIC(18,0) in the query",
+    };
+    format!(
+        "Scale of Decimal value for incrementing column must be 0: {what}, which may have digits after the point; {mend}, or \
+         name another column with {key}"
+    )
+}
+
+/// Whether a column read so is one of dates or date-times by its type.
+fn is_stamp(read: &ValueDecoding) -> bool {
+    matches!(read, ValueDecoding::Stamp(_) | ValueDecoding::Date(_))
+}
+
+fn id_misfit(
+    column: &ColumnMeta,
+    config: &SourceConfig,
+    dialect: &dyn Dialect,
+    place: SqlPlace<'_>,
+) -> Option<TypeMismatch> {
+    let key = id_key(config);
+    let read = dialect.read_column(column, &config.read).read;
+    let what = described(column, place);
+    if column.invisible {
+        return Some(TypeMismatch {
+            key,
+            text: invisible("incrementing", &what, key),
+        });
+    }
+    if counts(&read) {
+        return has_fraction(column, &read).then(|| TypeMismatch {
+            key,
+            text: fraction(&what, key, place),
+        });
+    }
+    let name = &column.name;
+    let advice = match (is_stamp(&read), config.mode) {
+        (true, SourceMode::TimestampIncrementing) => {
+            format!("choose mode=timestamp, or name a column of whole numbers with {key}")
+        }
+        (true, _) => format!("choose mode=timestamp with timestamp.column.name={name}"),
+        (false, _) if column.data_type == "bigint" => {
+            format!(
+                "set bigint.unsigned.handling.mode to long or precise, or name another column with {key}"
+            )
+        }
+        (false, _) => format!(
+            "name a column of whole numbers with {key}, or choose mode=timestamp with a column of dates or date-times, or \
+             mode=bulk"
+        ),
+    };
+    let text = format!(
+        "Invalid type for incrementing column: {what}, not a whole number that only grows; {advice}"
+    );
+    Some(TypeMismatch { key, text })
+}
+
+fn stamp_misfit(
+    column: &ColumnMeta,
+    config: &SourceConfig,
+    dialect: &dyn Dialect,
+    place: SqlPlace<'_>,
+) -> Option<TypeMismatch> {
+    let key = stamp_key(config);
+    let read = dialect.read_column(column, &config.read).read;
+    let what = described(column, place);
+    if column.invisible {
+        return Some(TypeMismatch {
+            key,
+            text: invisible("timestamp", &what, key),
+        });
+    }
+    if is_stamp(&read) || dialect.may_hold_times(column, &read) {
+        return None;
+    }
+    let name = &column.name;
+    let other = match place {
+        SqlPlace::Table(_) => format!("name a column of dates or date-times with {key}"),
+        SqlPlace::Query => "CAST it to a date-time in the query".to_owned(),
+    };
+    let advice = match (counts(&read), config.mode) {
+        (true, SourceMode::Timestamp) => {
+            format!(
+                "choose mode=incrementing with incrementing.column.name={name} if its numbers only grow, or {other}"
+            )
+        }
+        (true, _) => format!("choose mode=incrementing if numbers tell what is new, or {other}"),
+        (false, _) => format!(
+            "{other}, or choose mode=incrementing with a column of whole numbers, or mode=bulk"
+        ),
+    };
+    let text =
+        format!("Invalid type for timestamp column: {what}, not a date or a date-time; {advice}");
+    Some(TypeMismatch { key, text })
+}
+
+/// A column and its type, as texts say them.
+fn described(column: &ColumnMeta, place: SqlPlace<'_>) -> String {
+    let declared = if column.column_type.is_empty() {
+        &column.data_type
+    } else {
+        &column.column_type
+    };
+    match place {
+        SqlPlace::Table(table) => format!("{} of {table} is {declared}", column.name),
+        SqlPlace::Query => format!("{} of the query is {declared}", column.name),
+    }
+}
+
+fn invisible(kind: &str, what: &str, key: &str) -> String {
+    format!(
+        "The {kind} column {what} and INVISIBLE, so that rows are read without it; make it visible, or name another one \
+         with {key}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told_by_values;
+
+    #[test]
+    fn values_tell_whether_a_column_holds_times() {
+        let told = |counts: &[i64]| {
+            told_by_values(
+                &["a", "b"],
+                &counts.iter().copied().map(Some).collect::<Vec<_>>(),
+            )
+            .map(|w| w.len())
+        };
+        assert_eq!(told(&[0, 0, 5, 5]).unwrap(), 0, "no value tells nothing");
+        assert_eq!(told(&[3, 2, 5, 5]).unwrap(), 1);
+        let refused = told(&[3, 3, 5, 0]).unwrap_err();
+        assert!(
+            refused.message().contains("the values of b are no dates"),
+            "{refused}"
+        );
+    }
+}

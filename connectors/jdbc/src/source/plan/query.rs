@@ -1,0 +1,607 @@
+//! The statement of each mode: text and parameters. Pure.
+//!
+//! Tables are read in pages: every statement asks for the rows after a place, in the order of a key, and for so many.
+//! Where nothing tells the rows apart it asks for all of them at once.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use connector_api::{Error, ErrorKind, Result, Value};
+
+use super::key_plan::KeyPlan;
+use crate::calendar::wall_text;
+use crate::dialect::Dialect;
+use crate::driver::SqlParam;
+use crate::source::config::SourceMode;
+
+/// What is read, as SQL text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryShape {
+    /// What the mode compares.
+    pub mode: SourceMode,
+    /// `SELECT … FROM …`, or the user's query.
+    pub select: String,
+    /// The id column.
+    pub id: Option<String>,
+    /// The timestamp, COALESCE of several columns if need be.
+    pub stamp: Option<String>,
+    /// The SQL type to which a bound stamp is cast where the database wants that.
+    pub stamp_type: String,
+    /// Columns that tell rows apart beyond those of the mode (bulk: the primary key; timestamp: likewise), each with
+    /// its SQL type. Empty: rows are not read in pages.
+    pub key: Vec<(String, String)>,
+    /// Whether pages are possible.
+    pub paged: bool,
+    /// `query.suffix`
+    pub suffix: Option<String>,
+}
+
+/// A place to read on from. Stamps are microseconds on the server's calendar.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReadPosition {
+    /// Rows after this stamp.
+    pub stamp: Option<i64>,
+    /// Rows before this stamp.
+    pub before: Option<i64>,
+    /// Rows above this id.
+    pub id: Option<i64>,
+    /// Rows up to this id.
+    pub up_to: Option<i64>,
+    /// Rows of `at.0` after the key `at.1` count too (timestamp mode, in the middle of equal stamps).
+    pub at: Option<(i64, Vec<Value>)>,
+    /// Bulk: rows after this key.
+    pub key: Option<Vec<Value>>,
+}
+
+/// Text and parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SqlStatement {
+    /// SQL.
+    pub sql: Arc<str>,
+    /// Its parameters in order.
+    pub params: Vec<SqlParam<'static>>,
+}
+
+struct QueryBuilder<'a> {
+    dialect: &'a dyn Dialect,
+    stamp_type: &'a str,
+    sql: String,
+    params: Vec<SqlParam<'static>>,
+}
+
+impl QueryBuilder<'_> {
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.sql.push_str(text);
+        self
+    }
+
+    fn bind(&mut self, param: SqlParam<'static>, sql_type: &str) -> &mut Self {
+        self.params.push(param);
+        self.dialect
+            .typed_placeholder(self.params.len(), sql_type, &mut self.sql);
+        self
+    }
+
+    fn stamp(&mut self, micros: i64) -> &mut Self {
+        let text = wall_text(micros, ' ', 6);
+        let sql_type = self.stamp_type.to_owned();
+        self.bind(SqlParam::Text(Cow::Owned(text)), &sql_type)
+    }
+
+    fn long(&mut self, n: i64) -> &mut Self {
+        self.bind(SqlParam::I64(n), "")
+    }
+
+    /// `a > ?` for one column; `a >= ? AND (a > ? OR (a = ? AND …))` for several, so that an index serves it.
+    fn after(&mut self, key: &[(String, String)], values: &[Value]) -> &mut Self {
+        self.beside(key, values, [" >= ", " > ", " > "])
+    }
+
+    /// `a <= ?` for one column; `a <= ? AND (a < ? OR (a = ? AND …))` for several.
+    fn up_to(&mut self, key: &[(String, String)], values: &[Value]) -> &mut Self {
+        self.beside(key, values, [" <= ", " < ", " <= "])
+    }
+
+    /// Compares a key: a column before the last is at or beyond its value, and beyond it or equal with the rest compared;
+    /// the last column has an operator of its own.
+    fn beside(
+        &mut self,
+        key: &[(String, String)],
+        values: &[Value],
+        operators: [&str; 3],
+    ) -> &mut Self {
+        let [(column, sql_type), rest @ ..] = key else {
+            return self;
+        };
+        let [value, others @ ..] = values else {
+            return self;
+        };
+        let [at_or_beyond, beyond, last] = operators;
+        if rest.is_empty() {
+            return self.text(column).text(last).bind(param(value), sql_type);
+        }
+        self.text("(")
+            .text(column)
+            .text(at_or_beyond)
+            .bind(param(value), sql_type);
+        self.text(" AND (")
+            .text(column)
+            .text(beyond)
+            .bind(param(value), sql_type);
+        self.text(" OR (")
+            .text(column)
+            .text(" = ")
+            .bind(param(value), sql_type)
+            .text(" AND ");
+        self.beside(rest, others, operators).text(")))")
+    }
+}
+
+/// The statement that reads on from a place; `limit` rows when it is read in pages.
+pub fn statement(
+    shape: &QueryShape,
+    from: &ReadPosition,
+    limit: u64,
+    dialect: &dyn Dialect,
+) -> SqlStatement {
+    let select = shape.select.clone();
+    let mut b = QueryBuilder {
+        dialect,
+        stamp_type: &shape.stamp_type,
+        sql: select,
+        params: Vec::new(),
+    };
+    match (shape.mode, &shape.id, &shape.stamp) {
+        (SourceMode::Incrementing, Some(id), _) => {
+            b.text(" WHERE ")
+                .text(id)
+                .text(" > ")
+                .long(from.id.unwrap_or(-1));
+            if let Some(up_to) = from.up_to {
+                b.text(" AND ").text(id).text(" <= ").long(up_to);
+            }
+            b.text(" ORDER BY ").text(id).text(" ASC");
+        }
+        (SourceMode::Timestamp, _, Some(stamp)) => timestamp(&mut b, shape, stamp, from),
+        (SourceMode::TimestampIncrementing, Some(id), Some(stamp)) => {
+            let after = from.stamp.unwrap_or(0);
+            b.text(" WHERE ")
+                .text(stamp)
+                .text(" < ")
+                .stamp(from.before.unwrap_or(i64::MAX));
+            b.text(" AND ((")
+                .text(stamp)
+                .text(" = ")
+                .stamp(after)
+                .text(" AND ")
+                .text(id)
+                .text(" > ");
+            b.long(from.id.unwrap_or(-1))
+                .text(") OR ")
+                .text(stamp)
+                .text(" > ")
+                .stamp(after);
+            b.text(") ORDER BY ")
+                .text(stamp)
+                .text(",")
+                .text(id)
+                .text(" ASC");
+        }
+        _ if shape.paged => {
+            if let Some(key) = &from.key {
+                b.text(" WHERE ").after(&shape.key, key);
+            }
+            let order: Vec<_> = shape
+                .key
+                .iter()
+                .map(|(column, _)| column.as_str())
+                .collect();
+            b.text(" ORDER BY ").text(&order.join(","));
+        }
+        _ => {}
+    }
+    if shape.paged {
+        b.text(" LIMIT ")
+            .long(i64::try_from(limit).unwrap_or(i64::MAX));
+    }
+    if let Some(suffix) = &shape.suffix {
+        b.text(" ").text(suffix);
+    }
+    SqlStatement {
+        sql: b.sql.into(),
+        params: b.params,
+    }
+}
+
+fn timestamp(b: &mut QueryBuilder<'_>, shape: &QueryShape, stamp: &str, from: &ReadPosition) {
+    let before = from.before.unwrap_or(i64::MAX);
+    match &from.at {
+        Some((at, key)) => {
+            b.text(" WHERE ").text(stamp).text(" < ").stamp(before);
+            b.text(" AND ((")
+                .text(stamp)
+                .text(" = ")
+                .stamp(*at)
+                .text(" AND ")
+                .after(&shape.key, key);
+            b.text(") OR ").text(stamp).text(" > ").stamp(*at).text(")");
+        }
+        None => {
+            b.text(" WHERE ")
+                .text(stamp)
+                .text(" > ")
+                .stamp(from.stamp.unwrap_or(0));
+            b.text(" AND ").text(stamp).text(" < ").stamp(before);
+        }
+    }
+    b.text(" ORDER BY ").text(stamp);
+    if shape.paged {
+        for (column, _) in &shape.key {
+            b.text(",").text(column);
+        }
+    }
+    b.text(" ASC");
+}
+
+/// The statement that reads the rows whose ids are in those ranges. Its text is the same for up to twice as many.
+pub fn within(shape: &QueryShape, ranges: &[(i64, i64)], dialect: &dyn Dialect) -> SqlStatement {
+    let id = shape.id.as_deref().unwrap_or("NULL");
+    let mut b = QueryBuilder {
+        dialect,
+        stamp_type: "",
+        sql: shape.select.clone(),
+        params: Vec::new(),
+    };
+    let rest = ranges
+        .last()
+        .into_iter()
+        .cycle()
+        .take(ranges.len().next_power_of_two() - ranges.len());
+    for (n, (first, last)) in ranges.iter().chain(rest).enumerate() {
+        b.text(if n == 0 { " WHERE (" } else { " OR " })
+            .text(id)
+            .text(" BETWEEN ")
+            .long(*first);
+        b.text(" AND ").long(*last);
+    }
+    b.text(") ORDER BY ").text(id).text(" ASC");
+    SqlStatement {
+        sql: b.sql.into(),
+        params: b.params,
+    }
+}
+
+/// Counts the ids of a range, with sums that tell two sets of ids apart: rows, sum, sum of their texts' CRC-32. (Adding
+/// 0 takes ZEROFILL's zeros out of the text.)
+pub fn fingerprint(
+    table: &str,
+    id: &str,
+    above: i64,
+    up_to: i64,
+    dialect: &dyn Dialect,
+) -> SqlStatement {
+    range(
+        &format!("SELECT COUNT(*), SUM({id}), SUM(CRC32(0+{id})) FROM {table}"),
+        id,
+        above,
+        up_to,
+        "",
+        dialect,
+    )
+}
+
+/// The ids of a range in their order.
+pub fn ids(table: &str, id: &str, above: i64, up_to: i64, dialect: &dyn Dialect) -> SqlStatement {
+    range(
+        &format!("SELECT {id} FROM {table}"),
+        id,
+        above,
+        up_to,
+        &format!(" ORDER BY {id}"),
+        dialect,
+    )
+}
+
+fn range(
+    select: &str,
+    id: &str,
+    above: i64,
+    up_to: i64,
+    tail: &str,
+    dialect: &dyn Dialect,
+) -> SqlStatement {
+    let mut b = QueryBuilder {
+        dialect,
+        stamp_type: "",
+        sql: select.to_owned(),
+        params: Vec::new(),
+    };
+    b.text(" WHERE ")
+        .text(id)
+        .text(" > ")
+        .long(above)
+        .text(" AND ")
+        .text(id)
+        .text(" <= ")
+        .long(up_to)
+        .text(tail);
+    SqlStatement {
+        sql: b.sql.into(),
+        params: b.params,
+    }
+}
+
+/// The next keys of a table in their order, between two of them.
+pub fn keys(
+    plan: &KeyPlan,
+    after: Option<&[Value]>,
+    up_to: Option<&[Value]>,
+    limit: u64,
+    dialect: &dyn Dialect,
+) -> SqlStatement {
+    let mut b = QueryBuilder {
+        dialect,
+        stamp_type: "",
+        sql: plan.select.clone(),
+        params: Vec::new(),
+    };
+    if let Some(after) = after {
+        b.text(" WHERE ").after(&plan.columns, after);
+    }
+    if let Some(up_to) = up_to {
+        b.text(if after.is_some() { " AND " } else { " WHERE " })
+            .up_to(&plan.columns, up_to);
+    }
+    let order: Vec<_> = plan
+        .columns
+        .iter()
+        .map(|(column, _)| column.as_str())
+        .collect();
+    b.text(" ORDER BY ")
+        .text(&order.join(","))
+        .text(" LIMIT ")
+        .long(i64::try_from(limit).unwrap_or(i64::MAX));
+    SqlStatement {
+        sql: b.sql.into(),
+        params: b.params,
+    }
+}
+
+/// Those of the given keys that are in the table. Its text is the same for up to twice as many.
+pub fn among(plan: &KeyPlan, keys: &[Box<[Value]>], dialect: &dyn Dialect) -> SqlStatement {
+    let mut b = QueryBuilder {
+        dialect,
+        stamp_type: "",
+        sql: plan.select.clone(),
+        params: Vec::new(),
+    };
+    let rest = keys
+        .last()
+        .into_iter()
+        .cycle()
+        .take(keys.len().next_power_of_two() - keys.len());
+    for (n, key) in keys.iter().chain(rest).enumerate() {
+        b.text(if n == 0 { " WHERE (" } else { " OR (" });
+        for (n, ((column, sql_type), value)) in plan.columns.iter().zip(key).enumerate() {
+            b.text(if n == 0 { "" } else { " AND " })
+                .text(column)
+                .text(" = ")
+                .bind(param(value), sql_type);
+        }
+        b.text(")");
+    }
+    SqlStatement {
+        sql: b.sql.into(),
+        params: b.params,
+    }
+}
+
+/// Those ids in the given ranges that are in the table.
+pub fn among_ids(plan: &KeyPlan, ranges: &[(i64, i64)], dialect: &dyn Dialect) -> SqlStatement {
+    let mut b = QueryBuilder {
+        dialect,
+        stamp_type: "",
+        sql: plan.select.clone(),
+        params: Vec::new(),
+    };
+    let id = plan
+        .columns
+        .first()
+        .map_or("NULL", |(column, _)| column.as_str());
+    let rest = ranges
+        .last()
+        .into_iter()
+        .cycle()
+        .take(ranges.len().next_power_of_two() - ranges.len());
+    for (n, (first, last)) in ranges.iter().chain(rest).enumerate() {
+        b.text(if n == 0 { " WHERE " } else { " OR " })
+            .text(id)
+            .text(" BETWEEN ")
+            .long(*first);
+        b.text(" AND ").long(*last);
+    }
+    SqlStatement {
+        sql: b.sql.into(),
+        params: b.params,
+    }
+}
+
+/// A key value as a parameter.
+pub fn param(value: &Value) -> SqlParam<'static> {
+    match value {
+        Value::Bool(v) => SqlParam::Bool(*v),
+        Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_) => {
+            value.as_i64().map_or(SqlParam::Null, SqlParam::I64)
+        }
+        Value::F32(v) => SqlParam::F32(*v),
+        Value::F64(v) => SqlParam::F64(*v),
+        Value::Decimal(d) => SqlParam::Text(Cow::Owned(d.to_string())),
+        Value::Text(text) => SqlParam::Text(Cow::Owned(text.to_string())),
+        Value::Bytes(bytes) => SqlParam::Bytes(Cow::Owned(bytes.to_vec())),
+        Value::Null | Value::Array(_) | Value::Map(_) | Value::Struct(_) => SqlParam::Null,
+    }
+}
+
+/// The id of a row.
+/// Errors: `Record`, with Confluent's texts.
+pub fn id_of(value: &Value) -> Result<i64> {
+    match value {
+        Value::Decimal(d) if d.scale() != 0 => Err(Error::config(
+            "Scale of Decimal value for incrementing column must be 0",
+        )),
+        Value::Decimal(d) => d
+            .unscaled_i128()
+            .and_then(|n| i64::try_from(n).ok())
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Record,
+                    "Decimal value for incrementing column exceeded Long.MAX_VALUE",
+                )
+            }),
+        value => value
+            .as_i64()
+            .ok_or_else(|| Error::record("Null value for incrementing column of type: INT64")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Value;
+
+    use super::{QueryShape, ReadPosition, statement, within};
+    use crate::dialect::mysql::MySqlDialect;
+    use crate::driver::SqlParam;
+    use crate::source::config::SourceMode;
+
+    fn shape(mode: SourceMode, key: &[&str]) -> QueryShape {
+        QueryShape {
+            mode,
+            select: "SELECT * FROM `t`".into(),
+            id: Some("`id`".into()),
+            stamp: Some("`ts`".into()),
+            stamp_type: "datetime".into(),
+            key: key
+                .iter()
+                .map(|k| ((*k).to_owned(), "int".to_owned()))
+                .collect(),
+            paged: true,
+            suffix: None,
+        }
+    }
+
+    #[test]
+    fn missing_ids_are_asked_for_by_range() {
+        let made = within(
+            &shape(SourceMode::Incrementing, &[]),
+            &[(1, 2), (5, 5), (7, 9)],
+            &MySqlDialect,
+        );
+        let or = " OR `id` BETWEEN ? AND ?";
+        let want =
+            format!("SELECT * FROM `t` WHERE (`id` BETWEEN ? AND ?{or}{or}{or}) ORDER BY `id` ASC");
+        assert_eq!(&*made.sql, want);
+        let params: Vec<_> = [1, 2, 5, 5, 7, 9, 7, 9]
+            .into_iter()
+            .map(SqlParam::I64)
+            .collect();
+        assert_eq!(made.params, params);
+    }
+
+    #[test]
+    fn every_mode_has_its_statement() {
+        let from = ReadPosition {
+            stamp: Some(1),
+            before: Some(2_000_000),
+            id: Some(7),
+            ..ReadPosition::default()
+        };
+        let at = ReadPosition {
+            at: Some((5, vec![Value::I32(3)])),
+            ..from.clone()
+        };
+        let key = ReadPosition {
+            key: Some(vec![Value::I32(3), Value::Text("x".into())]),
+            ..ReadPosition::default()
+        };
+        let streamed = QueryShape {
+            paged: false,
+            key: Vec::new(),
+            ..shape(SourceMode::Timestamp, &[])
+        };
+        for (shape, from, want) in [
+            (
+                shape(SourceMode::Bulk, &["a"]),
+                &ReadPosition::default(),
+                "SELECT * FROM `t` ORDER BY a LIMIT ?",
+            ),
+            (
+                shape(SourceMode::Bulk, &["a", "b"]),
+                &key,
+                "SELECT * FROM `t` WHERE (a >= ? AND (a > ? OR (a = ? AND b > ?))) ORDER BY a,b LIMIT ?",
+            ),
+            (
+                QueryShape {
+                    paged: false,
+                    suffix: Some("LIMIT 2".into()),
+                    ..shape(SourceMode::Incrementing, &[])
+                },
+                &from,
+                "SELECT * FROM `t` WHERE `id` > ? ORDER BY `id` ASC LIMIT 2",
+            ),
+            (
+                shape(SourceMode::Incrementing, &[]),
+                &from,
+                "SELECT * FROM `t` WHERE `id` > ? ORDER BY `id` ASC LIMIT ?",
+            ),
+            (
+                shape(SourceMode::Incrementing, &[]),
+                &ReadPosition {
+                    up_to: Some(9),
+                    ..from.clone()
+                },
+                "SELECT * FROM `t` WHERE `id` > ? AND `id` <= ? ORDER BY `id` ASC LIMIT ?",
+            ),
+            (
+                shape(SourceMode::Timestamp, &["a"]),
+                &from,
+                "SELECT * FROM `t` WHERE `ts` > ? AND `ts` < ? ORDER BY `ts`,a ASC LIMIT ?",
+            ),
+            (
+                shape(SourceMode::Timestamp, &["a"]),
+                &at,
+                "SELECT * FROM `t` WHERE `ts` < ? AND ((`ts` = ? AND a > ?) OR `ts` > ?) ORDER BY `ts`,a ASC LIMIT ?",
+            ),
+            (
+                streamed,
+                &from,
+                "SELECT * FROM `t` WHERE `ts` > ? AND `ts` < ? ORDER BY `ts` ASC",
+            ),
+            (
+                shape(SourceMode::TimestampIncrementing, &[]),
+                &from,
+                "SELECT * FROM `t` WHERE `ts` < ? AND ((`ts` = ? AND `id` > ?) OR `ts` > ?) ORDER BY `ts`,`id` ASC LIMIT ?",
+            ),
+        ] {
+            let made = statement(&shape, from, 10, &MySqlDialect);
+            assert_eq!(&*made.sql, want);
+            assert_eq!(made.params.len(), want.matches('?').count());
+        }
+        let params = statement(
+            &shape(SourceMode::TimestampIncrementing, &[]),
+            &from,
+            10,
+            &MySqlDialect,
+        )
+        .params;
+        let text = |t: &'static str| SqlParam::Text(t.into());
+        let one = text("1970-01-01 00:00:00.000001");
+        let want = [
+            text("1970-01-01 00:00:02.000000"),
+            one.clone(),
+            SqlParam::I64(7),
+            one,
+            SqlParam::I64(10),
+        ];
+        assert_eq!(params, want);
+    }
+}

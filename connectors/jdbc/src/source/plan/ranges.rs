@@ -1,0 +1,221 @@
+//! The first reading of a large table by several tasks: each reads ranges of its ids, and when all are done one task goes
+//! on from where they end. Pure.
+//!
+//! Meanwhile the table's stored offset carries the bounds of the ranges beside an `incrementing` that lies before them
+//! all, and each range has an offset of its own, under the table's partition with a member `range`. Once they are done the
+//! table's offset is again what the peers store, and those of the ranges are gone.
+
+use connector_api::{Result, SourcePosition};
+
+use super::offset::{self, SourceProgress};
+use crate::ident::TableId;
+use crate::source::config::SourceConfig;
+
+/// Ranges for each task, so that one that is fuller than others does not make all wait.
+const EACH: usize = 4;
+
+/// The ranges of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotRanges {
+    /// Range `n` has the ids above `bounds[n]` up to `bounds[n + 1]`; there are at least two.
+    bounds: Vec<i64>,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRange {
+    /// Its number.
+    pub n: usize,
+    /// Ids above this one.
+    pub above: i64,
+    /// Ids up to this one.
+    pub up_to: i64,
+}
+
+impl SnapshotRanges {
+    /// Cuts the ids above `above` from `first` to `last` into equal ranges, some for each of so many tasks.
+    pub fn cut(above: i64, first: i64, last: i64, tasks: usize) -> Self {
+        let count = tasks.max(1) * EACH;
+        let width = (i128::from(last) - i128::from(first) + 1).max(1);
+        let bound = |n: usize| i128::from(first) - 1 + width * n as i128 / count as i128;
+        let inner = (1..count).filter_map(|n| i64::try_from(bound(n)).ok());
+        let mut bounds: Vec<i64> = std::iter::once(above)
+            .chain(inner.filter(|b| *b > above && *b < last))
+            .chain([last])
+            .collect();
+        bounds.dedup();
+        Self { bounds }
+    }
+
+    /// The ranges.
+    pub fn ranges(&self) -> impl Iterator<Item = KeyRange> + '_ {
+        let pairs = self.bounds.windows(2).enumerate();
+        pairs.filter_map(|(n, pair)| {
+            Some(KeyRange {
+                n,
+                above: *pair.first()?,
+                up_to: *pair.get(1)?,
+            })
+        })
+    }
+
+    /// The id before the first range.
+    pub fn begin(&self) -> i64 {
+        self.bounds.first().copied().unwrap_or(-1)
+    }
+
+    /// The last id of the last range.
+    pub fn end(&self) -> i64 {
+        self.bounds.last().copied().unwrap_or(-1)
+    }
+
+    /// Where the table stands once all ranges are done.
+    pub fn end_reached(&self) -> SourceProgress {
+        SourceProgress {
+            id: Some(self.end()),
+            ..SourceProgress::default()
+        }
+    }
+
+    /// The share of all ids that is still to be read of a range that has been read up to `reached`.
+    pub fn share(&self, range: &KeyRange, reached: i64) -> f64 {
+        // they are of one width, but for the first, which has what is below as well
+        let width = match self.bounds.as_slice() {
+            [_, first, second, ..] => *second as f64 - *first as f64,
+            _ => range.up_to as f64 - range.above as f64,
+        };
+        let left = (range.up_to as f64 - reached as f64) / width.max(1.0);
+        left.clamp(0.0, 1.0) / (self.bounds.len() - 1).max(1) as f64
+    }
+
+    /// As a text.
+    pub fn write(&self) -> String {
+        self.bounds
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    /// Reads the text. `None` when it is none.
+    pub fn read(text: &str) -> Option<Self> {
+        let bounds: Vec<i64> = text
+            .split(',')
+            .map(|b| b.parse().ok())
+            .collect::<Option<_>>()?;
+        (bounds.len() > 1 && bounds.is_sorted()).then_some(Self { bounds })
+    }
+
+    /// The position of the table while its ranges are read.
+    pub fn position(&self, id: &TableId, config: &SourceConfig) -> SourcePosition {
+        let reached = SourceProgress {
+            id: Some(self.begin()),
+            snapshot: Some(self.clone()),
+            ..SourceProgress::default()
+        };
+        SourcePosition {
+            partition: offset::table(id, config.qualify),
+            offset: Some(reached.write()),
+        }
+    }
+
+    /// The positions after all: the table's own as the peers have it, and none of the ranges.
+    pub fn over(&self, id: &TableId, config: &SourceConfig) -> Vec<SourcePosition> {
+        let own = SourcePosition {
+            partition: offset::table(id, config.qualify),
+            offset: Some(self.end_reached().write()),
+        };
+        let range = |r: KeyRange| SourcePosition {
+            partition: offset::range(id, config.qualify, r.n),
+            offset: None,
+        };
+        std::iter::once(own)
+            .chain(self.ranges().map(range))
+            .collect()
+    }
+
+    /// How far each range has been read, from its stored offset.
+    pub async fn reached(
+        &self,
+        id: &TableId,
+        config: &SourceConfig,
+        stored: &dyn connector_api::StoredOffsets,
+    ) -> Result<Vec<(KeyRange, SourceProgress)>> {
+        let ranges: Vec<_> = self.ranges().collect();
+        let partitions: Vec<_> = ranges
+            .iter()
+            .map(|r| offset::range(id, config.qualify, r.n))
+            .collect();
+        let found = stored.read(&partitions).await?;
+        let reached = |(range, offset): (KeyRange, Option<connector_api::SourceOffset>)| {
+            let reached = offset
+                .map(|offset| SourceProgress::read(&offset))
+                .transpose()?;
+            let begin = SourceProgress {
+                id: Some(range.above),
+                ..SourceProgress::default()
+            };
+            Ok((range, reached.unwrap_or(begin)))
+        };
+        ranges.into_iter().zip(found).map(reached).collect()
+    }
+}
+
+impl KeyRange {
+    /// Whether a reader that has come so far has read it all.
+    pub fn is_done(&self, reached: &SourceProgress) -> bool {
+        reached.id.is_some_and(|id| id >= self.up_to) && reached.gaps.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SnapshotRanges;
+
+    #[test]
+    fn ranges_cover_all_ids_once() {
+        for (above, first, last, tasks) in [
+            (-1, 1, 100, 2),
+            (-1, 5, 5, 4),
+            (40, 1, 100, 3),
+            (-1, i64::MIN, i64::MAX, 4),
+            (-1, 0, 3, 8),
+        ] {
+            let cut = SnapshotRanges::cut(above, first, last, tasks);
+            let ranges: Vec<_> = cut.ranges().collect();
+            assert_eq!(
+                (ranges[0].above, ranges[ranges.len() - 1].up_to),
+                (above, last)
+            );
+            assert!(
+                ranges.windows(2).all(|pair| pair[0].up_to == pair[1].above),
+                "{cut:?}"
+            );
+            assert!(
+                ranges.iter().all(|range| range.above < range.up_to),
+                "{cut:?}"
+            );
+            assert!(ranges.len() <= tasks * 4);
+            assert_eq!(SnapshotRanges::read(&cut.write()), Some(cut));
+        }
+        assert_eq!(
+            SnapshotRanges::cut(-1, 1, 100, 1).write(),
+            "-1,25,50,75,100"
+        );
+        for wrong in ["", "5", "5,a", "5,4"] {
+            assert_eq!(SnapshotRanges::read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn shares_add_up() {
+        let cut = SnapshotRanges::cut(-1, 1, 1000, 3);
+        let all: f64 = cut
+            .ranges()
+            .map(|range| cut.share(&range, range.above))
+            .sum();
+        assert!((all - 1.0).abs() < 0.01, "{all}");
+        let last = cut.ranges().last().unwrap();
+        assert_eq!(cut.share(&last, last.up_to), 0.0);
+    }
+}

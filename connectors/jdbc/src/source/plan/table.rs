@@ -1,0 +1,423 @@
+//! What one table's rows become, and in what order they are read: the plan made from its definition. Pure.
+
+use std::sync::Arc;
+
+use connector_api::{Error, Field, Result, Schema, Value};
+
+use super::key::{self, RecordKey, order};
+use super::key_plan::KeyPlan;
+use super::mode_columns::{ModeColumns, query_misfit};
+use super::query::QueryShape;
+use crate::catalog::{ColumnMeta, TableMeta};
+use crate::dialect::Dialect;
+use crate::dialect::read::{ReadColumn, ValueDecoding};
+use crate::dialect::source_type::carry;
+use crate::driver::RowLayout;
+use crate::source::config::{SourceConfig, SourceMode};
+
+/// The plan of one table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TablePlan {
+    /// How its rows are read.
+    pub layout: RowLayout,
+    /// Its statements.
+    pub shape: QueryShape,
+    /// The table in SQL, for statements beside the reading.
+    pub table_sql: String,
+    /// Schema of the record values.
+    pub value_schema: Arc<Schema>,
+    /// Schema of the record keys and the columns they are made of.
+    pub key: Option<(Arc<Schema>, Vec<usize>)>,
+    /// The id column among the columns.
+    pub id: Option<usize>,
+    /// Columns of `shape.key` among the columns.
+    pub order: Vec<usize>,
+    /// How the primary key is read alone, where deleted rows are looked for.
+    pub keys: Option<KeyPlan>,
+    /// The column that marks a row as deleted, among the columns.
+    pub marker: Option<usize>,
+    /// Stamps are instants in UTC, not wall times.
+    pub stamp_is_instant: bool,
+    /// How far apart two stamps are at least, in microseconds: the coarsest of the columns says so.
+    pub stamp_step: i64,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// Asks values whether the timestamp columns hold times, see [`Compared::values_sql`].
+    pub values_sql: Option<String>,
+}
+
+/// Plans a table.
+/// Errors: `Config` when the mode's columns are missing, may be NULL or do not fit, with Confluent's texts.
+pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> Result<TablePlan> {
+    let quoting = NameQuoting {
+        dialect,
+        on: config.quote,
+    };
+    let mode = ModeColumns::of_table(meta, config, dialect, &quoting.shown(meta))?;
+    let metas: Vec<_> = meta.columns.iter().filter(|c| !c.invisible).collect();
+    let columns: Vec<_> = metas
+        .iter()
+        .map(|c| read_column(c, config, dialect))
+        .collect();
+    let index_of = |name: &str| metas.iter().position(|c| c.name == name);
+    let table_sql = quoting.table(meta);
+    let select: Vec<_> = metas
+        .iter()
+        .zip(&columns)
+        .map(|(meta, column)| {
+            format!(
+                "{}{}{}",
+                column.select.0,
+                quoting.name(&meta.name),
+                column.select.1
+            )
+        })
+        .collect();
+    let warnings = columns.iter().filter_map(|c| c.warning.clone()).collect();
+    let fields = columns
+        .iter()
+        .map(|c| Field {
+            name: Arc::clone(&c.name),
+            schema: Arc::clone(&c.schema),
+        })
+        .collect();
+    let key = key_of(meta, config, &columns, index_of);
+    let marker = key::marker(meta, config, &columns, key.is_some())?;
+    let keys = key::keys(meta, config, dialect, key.as_ref(), &columns)?;
+    let layout = RowLayout {
+        stamps: mode
+            .stamps
+            .iter()
+            .filter_map(|c| index_of(&c.name))
+            .collect(),
+        columns,
+        by_place: false,
+    };
+    let order_by = order(meta, config.mode, dialect);
+    let id_is_unique = mode.id.is_some_and(|id| is_unique(meta, &id.name));
+    let paged = config.suffix.is_none()
+        && match config.mode {
+            SourceMode::Bulk | SourceMode::Timestamp => !order_by.is_empty(),
+            SourceMode::Incrementing | SourceMode::TimestampIncrementing => id_is_unique,
+        };
+    Ok(TablePlan {
+        shape: QueryShape {
+            mode: config.mode,
+            select: format!("SELECT {} FROM {table_sql}", select.join(",")),
+            id: mode.id.map(|c| quoting.column(meta, &c.name)),
+            stamp: stamp_sql(&mode, meta, &quoting),
+            stamp_type: mode
+                .stamps
+                .first()
+                .map(|c| c.data_type.clone())
+                .unwrap_or_default(),
+            key: order_by
+                .iter()
+                .map(|c| (quoting.column(meta, &c.name), cast_type(c)))
+                .collect(),
+            paged,
+            suffix: config.suffix.clone(),
+        },
+        value_schema: Arc::new(Schema::structure(Some(&meta.id.table), fields)),
+        key,
+        keys: keys.map(|(keys, reads, schema)| {
+            let named = |c: &&ColumnMeta| (quoting.column(meta, &c.name), cast_type(c));
+            let select = reads
+                .iter()
+                .map(|r| format!("{}{}{}", r.select.0, quoting.name(&r.name), r.select.1));
+            let select = format!(
+                "SELECT {} FROM {table_sql}",
+                select.collect::<Vec<_>>().join(",")
+            );
+            KeyPlan::new(
+                meta.id.to_string(),
+                select,
+                keys.iter().map(named).collect(),
+                reads,
+                schema,
+            )
+        }),
+        marker,
+        id: mode.id.and_then(|c| index_of(&c.name)),
+        order: order_by.iter().filter_map(|c| index_of(&c.name)).collect(),
+        stamp_is_instant: stamps_are_instants(&layout),
+        stamp_step: stamp_step(mode.stamps.iter().copied(), dialect),
+        values_sql: mode.values_sql(dialect, |name| quoting.name(name), &table_sql),
+        layout,
+        table_sql,
+        warnings,
+    })
+}
+
+/// How a column is read; its schema carries the column's type where that is asked for.
+fn read_column(meta: &ColumnMeta, config: &SourceConfig, dialect: &dyn Dialect) -> ReadColumn {
+    let column = dialect.read_column(meta, &config.read);
+    let Some(database) = config.carry_types else {
+        return column;
+    };
+    ReadColumn {
+        schema: Arc::new(carry(meta, database, &column.schema)),
+        ..column
+    }
+}
+
+/// What is to be known of a column of a query, whose name may be a part of the query.
+fn warning(column: &ReadColumn, config: &SourceConfig) -> Option<String> {
+    let text = column.warning.as_ref()?;
+    let masked = || text.replace(&format!("column {} ", column.name), "a column ");
+    Some(if config.query_is_masked {
+        masked()
+    } else {
+        text.clone()
+    })
+}
+
+/// Plans a query, which [`query_text::trimmed`](crate::source::config::query_text::trimmed) has cut.
+/// Errors: `Config` when the mode's columns are not in its result, or two columns have one name.
+pub fn plan_query(
+    query: &str,
+    metas: &[ColumnMeta],
+    config: &SourceConfig,
+    dialect: &dyn Dialect,
+) -> Result<TablePlan> {
+    let quoting = NameQuoting {
+        dialect,
+        on: config.quote,
+    };
+    let columns: Vec<_> = metas
+        .iter()
+        .map(|c| read_column(c, config, dialect))
+        .collect();
+    for (n, meta) in metas.iter().enumerate() {
+        if metas[..n].iter().any(|other| other.name == meta.name) {
+            let name = if config.query_is_masked {
+                "alike"
+            } else {
+                &meta.name
+            };
+            let text = format!("the query gives two columns named {name}: rename one with AS");
+            return Err(Error::config(text));
+        }
+    }
+    let compared = ModeColumns::of_query(metas, config)?;
+    if let Some(misfit) = query_misfit(&compared, config, dialect) {
+        return Err(Error::config(misfit.text));
+    }
+    let index_of = |column: &ColumnMeta| metas.iter().position(|c| c.name == column.name);
+    let (id, stamps): (_, Vec<_>) = (
+        compared.id.and_then(index_of),
+        compared.stamps.iter().filter_map(|c| index_of(c)).collect(),
+    );
+    let select: Vec<_> = metas
+        .iter()
+        .zip(&columns)
+        .map(|(meta, column)| {
+            format!(
+                "{}{}{}",
+                column.select.0,
+                quoting.name(&meta.name),
+                column.select.1
+            )
+        })
+        .collect();
+    // what the mode compares is a column of the result, so the query stands in parentheses (the last on a new line,
+    // since the query may hold a comment); read as it is, it keeps its own order
+    let values_sql = compared.values_sql(
+        dialect,
+        |name| quoting.name(name),
+        &format!("({query}\n) AS q"),
+    );
+    let as_it_is = config.mode == SourceMode::Bulk && columns.iter().all(|c| c.select == ("", ""));
+    let stamp_names: Vec<_> = stamps
+        .iter()
+        .map(|i| dialect.stamp(&quoting.name(&metas[*i].name)))
+        .collect();
+    let fields = columns
+        .iter()
+        .map(|c| Field {
+            name: Arc::clone(&c.name),
+            schema: Arc::clone(&c.schema),
+        })
+        .collect();
+    let stamp_type = stamps
+        .first()
+        .map(|i| metas[*i].data_type.clone())
+        .unwrap_or_default();
+    let step = stamp_step(stamps.iter().map(|i| &metas[*i]), dialect);
+    let layout = RowLayout {
+        stamps,
+        columns,
+        by_place: as_it_is,
+    };
+    Ok(TablePlan {
+        shape: QueryShape {
+            mode: config.mode,
+            select: if as_it_is {
+                query.to_owned()
+            } else {
+                format!("SELECT {} FROM ({query}\n) AS q", select.join(","))
+            },
+            id: id.map(|i| quoting.name(&metas[i].name)),
+            stamp: match stamp_names.as_slice() {
+                [] => None,
+                [one] => Some(one.clone()),
+                several => Some(format!("COALESCE({})", several.join(","))),
+            },
+            stamp_type,
+            key: Vec::new(),
+            paged: false,
+            suffix: config.suffix.clone(),
+        },
+        table_sql: String::new(),
+        value_schema: Arc::new(Schema::structure(None, fields)),
+        key: None,
+        keys: None,
+        marker: None,
+        id,
+        order: Vec::new(),
+        stamp_is_instant: stamps_are_instants(&layout),
+        stamp_step: step,
+        warnings: layout
+            .columns
+            .iter()
+            .filter_map(|column| warning(column, config))
+            .collect(),
+        values_sql,
+        layout,
+    })
+}
+
+impl TablePlan {
+    /// The same with the scales of decimals that the first rows tell; `None` when nothing was open or is told.
+    pub fn settled(&self, rows: &[Box<[Value]>]) -> Option<Self> {
+        let mut plan = self.clone();
+        let mut changed = false;
+        for (index, column) in plan
+            .layout
+            .columns
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, c)| c.open_scale.is_some())
+        {
+            if let Some(settled) = rows.iter().find_map(|row| column.settled(&row[index])) {
+                *column = settled;
+                changed = true;
+            }
+        }
+        let field = |c: &ReadColumn| Field {
+            name: Arc::clone(&c.name),
+            schema: Arc::clone(&c.schema),
+        };
+        let fields = plan.layout.columns.iter().map(field).collect();
+        plan.value_schema = Arc::new(Schema::structure(self.value_schema.name.as_deref(), fields));
+        changed.then_some(plan)
+    }
+}
+
+/// Whether the stamps are instants in UTC.
+fn stamps_are_instants(layout: &RowLayout) -> bool {
+    let first = layout.stamps.first().map(|i| &layout.columns[*i].read);
+    matches!(first, Some(ValueDecoding::Stamp(stamp)) if stamp.is_instant)
+}
+
+/// The coarsest step of those columns.
+fn stamp_step<'a>(stamps: impl Iterator<Item = &'a ColumnMeta>, dialect: &dyn Dialect) -> i64 {
+    stamps
+        .map(|column| dialect.stamp_step(column))
+        .max()
+        .unwrap_or(1)
+}
+
+/// Names in SQL, in quotes or not.
+struct NameQuoting<'a> {
+    dialect: &'a dyn Dialect,
+    on: bool,
+}
+
+impl NameQuoting<'_> {
+    /// Quotes are left out where that changes what is meant: names that the catalog gives are the same in quotes, be they
+    /// reserved words or not, but where the server folds the case of others.
+    fn name(&self, name: &str) -> String {
+        if self.on || !self.dialect.folds(name) {
+            self.dialect.quoted(name)
+        } else {
+            name.to_owned()
+        }
+    }
+
+    fn table(&self, meta: &TableMeta) -> String {
+        meta.id
+            .parts()
+            .map(|part| self.name(part))
+            .collect::<Vec<_>>()
+            .join(".")
+    }
+
+    /// The table as texts name it.
+    fn shown(&self, meta: &TableMeta) -> String {
+        if self.on {
+            self.dialect.table(&meta.id)
+        } else {
+            meta.id.to_string()
+        }
+    }
+
+    fn column(&self, meta: &TableMeta, name: &str) -> String {
+        format!("{}.{}", self.table(meta), self.name(name))
+    }
+}
+
+fn stamp_sql(
+    mode: &ModeColumns<'_>,
+    meta: &TableMeta,
+    quoting: &NameQuoting<'_>,
+) -> Option<String> {
+    let columns: Vec<_> = mode
+        .stamps
+        .iter()
+        .map(|c| quoting.dialect.stamp(&quoting.column(meta, &c.name)))
+        .collect();
+    match columns.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        several => Some(format!("COALESCE({})", several.join(","))),
+    }
+}
+
+fn cast_type(meta: &ColumnMeta) -> String {
+    match (meta.data_type.as_str(), meta.precision) {
+        ("decimal" | "numeric", Some(p)) => format!("decimal({p},{})", meta.scale.unwrap_or(0)),
+        (other, _) => other.to_owned(),
+    }
+}
+
+fn is_unique(meta: &TableMeta, column: &str) -> bool {
+    let alone = |columns: &[String]| columns.len() == 1 && columns[0] == column;
+    alone(&meta.primary_key) || meta.unique.iter().any(|u| alone(u))
+}
+
+fn key_of(
+    meta: &TableMeta,
+    config: &SourceConfig,
+    columns: &[ReadColumn],
+    index_of: impl Fn(&str) -> Option<usize>,
+) -> Option<RecordKey> {
+    if !config.key_from_primary_key {
+        return None;
+    }
+    let indexes: Vec<_> = meta
+        .primary_key
+        .iter()
+        .map(|name| index_of(name))
+        .collect::<Option<_>>()?;
+    let field = |i: &usize| Field {
+        name: Arc::clone(&columns[*i].name),
+        schema: Arc::clone(&columns[*i].schema),
+    };
+    let fields: Vec<_> = indexes.iter().map(field).collect();
+    if fields.is_empty() {
+        None
+    } else {
+        Some((Arc::new(Schema::structure(None, fields)), indexes))
+    }
+}

@@ -1,0 +1,409 @@
+//! Rows that came become batches of records, and say how far the table is done. Pure.
+
+use std::sync::Arc;
+
+use connector_api::{Datum, Record, Result, SourcePartition, SourcePosition, Value};
+
+use super::out_of_range::OutOfRangeColumns;
+
+use super::page::{PageIds, RowPage};
+use super::resume::{reached, zone_of};
+use crate::source::config::{SourceConfig, SourceMode};
+use crate::source::plan::gaps::IdGaps;
+use crate::source::plan::key::is_deleted;
+use crate::source::plan::query::ReadPosition;
+use crate::source::plan::query::id_of;
+use crate::source::plan::table::TablePlan;
+use crate::source::visibility::overtake::EmitFilter;
+
+/// How far a table's records have been handed out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EmittedUpTo {
+    /// Rows up to here are out; `stamp` is the last one whose rows are all out.
+    pub from: ReadPosition,
+    /// The stamp of rows of which more may come.
+    pub open: Option<i64>,
+    /// Ids up to `from` that are missing and asked for again.
+    pub gaps: IdGaps,
+}
+
+/// Rows of a table that are not handed out yet.
+#[derive(Debug)]
+pub struct PendingRows {
+    rows: std::vec::IntoIter<Box<[Value]>>,
+    stamps: std::vec::IntoIter<i64>,
+    plan: Arc<TablePlan>,
+    ends: bool,
+    beyond: OutOfRangeColumns,
+    ids: Option<PageIds>,
+    through: Option<i64>,
+    aside: EmitFilter,
+    /// How many rows are out.
+    taken: usize,
+}
+
+impl PendingRows {
+    /// The rows of a chunk.
+    pub fn new(chunk: RowPage) -> Self {
+        Self {
+            rows: chunk.page.rows.into_iter(),
+            stamps: chunk.page.stamps.into_iter(),
+            beyond: OutOfRangeColumns::of(&chunk.plan),
+            plan: chunk.plan,
+            ends: chunk.ends,
+            ids: chunk.ids,
+            through: chunk.through,
+            aside: chunk.aside,
+            taken: 0,
+        }
+    }
+
+    /// What to tell of values that their columns' types cannot hold, once each.
+    pub fn news(&mut self) -> Vec<String> {
+        self.beyond.news()
+    }
+
+    /// The plan of its table.
+    pub fn plan(&self) -> &TablePlan {
+        &self.plan
+    }
+
+    /// Whether all rows are out.
+    pub fn is_empty(&self) -> bool {
+        self.rows.len() == 0
+    }
+
+    /// The next rows as records, and whether the place has moved.
+    /// Errors: `Record` or `Config` for an id that does not count; the rows then stay.
+    pub fn take(
+        &mut self,
+        max: usize,
+        topic: &Arc<str>,
+        done: &mut EmittedUpTo,
+        mode: SourceMode,
+    ) -> Result<(Vec<Record>, bool)> {
+        let count = self.rows.len().min(max);
+        let ends = self.ends && count == self.rows.len();
+        let rows = &self.rows.as_slice()[..count];
+        let mut moved = match (rows.last(), self.ids) {
+            _ if self.aside.early => false,
+            (Some(_), Some(PageIds { late: true, .. })) => {
+                done.fill(rows, &self.plan)?;
+                true
+            }
+            (Some(last), ids) => {
+                if let Some(ids) = ids {
+                    done.note(rows, ids, &self.plan)?;
+                }
+                let stamps = self.stamps.as_slice();
+                done.advance(
+                    last,
+                    &stamps[..count.min(stamps.len())],
+                    stamps.get(count).copied(),
+                    ends,
+                    &self.plan,
+                    mode,
+                )?;
+                true
+            }
+            (None, _) => ends && done.close(),
+        };
+        if let Some(ids) = self.ids.filter(|_| count == self.rows.len()) {
+            moved |= done.gaps.settle(ids.settled);
+        }
+        if self.through.is_some() && count == self.rows.len() {
+            done.from.id = self.through;
+            moved = true;
+        }
+        let (plan, beyond, aside, first) = (&self.plan, &mut self.beyond, &self.aside, self.taken);
+        let rows = self
+            .rows
+            .by_ref()
+            .take(count)
+            .enumerate()
+            .filter(|(n, _)| !aside.leaves_out(first + n));
+        let records = rows
+            .map(|(_, row)| record(row, plan, beyond, topic))
+            .collect();
+        self.taken += count;
+        self.stamps.by_ref().take(count).for_each(drop);
+        Ok((records, moved))
+    }
+
+    /// The position of that partition, which is done so far.
+    pub fn position(
+        &self,
+        partition: SourcePartition,
+        done: &EmittedUpTo,
+        config: &SourceConfig,
+    ) -> SourcePosition {
+        if config.mode == SourceMode::Bulk {
+            return SourcePosition {
+                partition,
+                offset: None,
+            };
+        }
+        let mut reached = reached(&done.from, config.mode, zone_of(&self.plan, config));
+        reached.gaps.clone_from(&done.gaps);
+        SourcePosition {
+            partition,
+            offset: Some(reached.write()),
+        }
+    }
+}
+
+impl EmittedUpTo {
+    /// Moves behind `last`, whose batch has those stamps; `next` is the stamp after it where that is known, and `ends`
+    /// says that no more rows come for now.
+    fn advance(
+        &mut self,
+        last: &[Value],
+        stamps: &[i64],
+        next: Option<i64>,
+        ends: bool,
+        plan: &TablePlan,
+        mode: SourceMode,
+    ) -> Result<()> {
+        if let Some(id) = plan.id {
+            self.from.id = Some(id_of(&last[id])?);
+        }
+        let Some(stamp) = stamps.last().copied() else {
+            return Ok(());
+        };
+        if mode == SourceMode::TimestampIncrementing {
+            self.from.stamp = Some(stamp);
+        } else if next.map_or(ends, |next| next != stamp) {
+            self.open = Some(stamp);
+            self.close();
+        } else {
+            let before = stamps.iter().rev().copied().find(|s| *s != stamp);
+            self.from.stamp = before
+                .or(self.open.filter(|open| *open != stamp))
+                .or(self.from.stamp);
+            self.open = Some(stamp);
+            let key = || plan.order.iter().map(|i| last[*i].clone()).collect();
+            self.from.at = plan.shape.paged.then(|| (stamp, key()));
+        }
+        Ok(())
+    }
+
+    /// Notes the ids that are missing before and among those of rows.
+    fn note(&mut self, rows: &[Box<[Value]>], ids: PageIds, plan: &TablePlan) -> Result<()> {
+        let mut before = self.from.id.unwrap_or(-1);
+        for row in rows {
+            let id = id_of(&row[plan.id.unwrap_or_default()])?;
+            self.gaps.note(before, id, ids.settled, ids.step);
+            before = id;
+        }
+        Ok(())
+    }
+
+    /// Rows have come that were missing.
+    fn fill(&mut self, rows: &[Box<[Value]>], plan: &TablePlan) -> Result<()> {
+        for row in rows {
+            self.gaps.fill(id_of(&row[plan.id.unwrap_or_default()])?);
+        }
+        Ok(())
+    }
+
+    /// All rows of the open stamp are out. Returns whether there was one.
+    fn close(&mut self) -> bool {
+        let Some(stamp) = self.open.take() else {
+            return false;
+        };
+        self.from.stamp = Some(stamp);
+        self.from.at = None;
+        true
+    }
+}
+
+fn record(
+    row: Box<[Value]>,
+    plan: &TablePlan,
+    beyond: &mut OutOfRangeColumns,
+    topic: &Arc<str>,
+) -> Record {
+    let (value_schema, key_schema) = beyond.schemas(&row, plan);
+    let key = match (&plan.key, key_schema) {
+        (Some((_, columns)), Some(schema)) => Datum::new(
+            schema,
+            Value::Struct(columns.iter().map(|i| row[*i].clone()).collect()),
+        ),
+        _ => Datum::NONE,
+    };
+    let deleted = plan
+        .marker
+        .is_some_and(|column| is_deleted(&plan.layout.columns[column], &row[column]));
+    Record {
+        topic: Arc::clone(topic),
+        partition: None,
+        key,
+        value: if deleted {
+            Datum::NONE
+        } else {
+            Datum::new(value_schema, Value::Struct(row))
+        },
+        timestamp_ms: None,
+        headers: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use connector_api::{Schema, SchemaType, Value};
+
+    use super::{EmittedUpTo, PendingRows};
+    use crate::dialect::read::{ReadColumn, ValueDecoding};
+    use crate::driver::{ResultPage, RowLayout};
+    use crate::source::config::SourceMode;
+    use crate::source::plan::query::{QueryShape, ReadPosition};
+    use crate::source::plan::table::TablePlan;
+    use crate::source::read::page::RowPage;
+    use crate::source::visibility::overtake::EmitFilter;
+
+    fn plan(mode: SourceMode, paged: bool) -> Arc<TablePlan> {
+        let column = ReadColumn::new("id", false, ValueDecoding::Int(SchemaType::Int32));
+        Arc::new(TablePlan {
+            layout: RowLayout {
+                columns: vec![column],
+                stamps: vec![],
+                by_place: false,
+            },
+            shape: QueryShape {
+                mode,
+                select: String::new(),
+                id: None,
+                stamp: None,
+                stamp_type: String::new(),
+                key: vec![],
+                paged,
+                suffix: None,
+            },
+            table_sql: String::new(),
+            value_schema: Arc::new(Schema::structure(None, vec![])),
+            key: None,
+            id: mode.has_id().then_some(0),
+            order: vec![0],
+            keys: None,
+            marker: None,
+            stamp_is_instant: true,
+            stamp_step: 1,
+            warnings: vec![],
+            values_sql: None,
+        })
+    }
+
+    fn chunk(plan: &Arc<TablePlan>, rows: &[(i32, i64)], ends: bool) -> PendingRows {
+        let page = ResultPage {
+            rows: rows
+                .iter()
+                .map(|(id, _)| vec![Value::I32(*id)].into_boxed_slice())
+                .collect(),
+            stamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
+            ..ResultPage::default()
+        };
+        let aside = EmitFilter::default();
+        PendingRows::new(RowPage {
+            page,
+            plan: Arc::clone(plan),
+            ends,
+            aside,
+            ids: None,
+            through: None,
+        })
+    }
+
+    /// Takes everything in batches of two; the place after each batch.
+    fn places(chunks: Vec<PendingRows>, mode: SourceMode) -> Vec<(Option<i64>, Option<i64>)> {
+        let mut done = EmittedUpTo {
+            from: ReadPosition {
+                stamp: Some(0),
+                ..ReadPosition::default()
+            },
+            ..EmittedUpTo::default()
+        };
+        let topic: Arc<str> = "t".into();
+        let mut out = Vec::new();
+        for mut chunk in chunks {
+            loop {
+                let (_, moved) = chunk.take(2, &topic, &mut done, mode).unwrap();
+                if moved {
+                    let at = done
+                        .from
+                        .at
+                        .as_ref()
+                        .map(|(_, key)| key[0].as_i64().unwrap());
+                    out.push((done.from.stamp, at));
+                }
+                if chunk.is_empty() {
+                    break;
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn a_stamp_is_done_when_its_last_row_is_out() {
+        let plan = plan(SourceMode::Timestamp, true);
+        let rows = [(1, 5), (2, 5), (3, 5), (4, 6)];
+        let one = places(vec![chunk(&plan, &rows, true)], SourceMode::Timestamp);
+        assert_eq!(one, [(Some(0), Some(2)), (Some(6), None)]);
+        let two = places(
+            vec![
+                chunk(&plan, &rows[..3], false),
+                chunk(&plan, &rows[3..], true),
+            ],
+            SourceMode::Timestamp,
+        );
+        assert_eq!(
+            two,
+            [(Some(0), Some(2)), (Some(0), Some(3)), (Some(6), None)]
+        );
+        let late = places(
+            vec![chunk(&plan, &rows[..2], false), chunk(&plan, &[], true)],
+            SourceMode::Timestamp,
+        );
+        assert_eq!(late, [(Some(0), Some(2)), (Some(5), None)]);
+        let next = places(
+            vec![
+                chunk(&plan, &rows[..2], false),
+                chunk(&plan, &rows[3..], false),
+            ],
+            SourceMode::Timestamp,
+        );
+        assert_eq!(next, [(Some(0), Some(2)), (Some(5), Some(4))]);
+    }
+
+    #[test]
+    fn without_a_key_a_stamp_is_not_entered_by_halves() {
+        let plan = plan(SourceMode::Timestamp, false);
+        let chunks = vec![
+            chunk(&plan, &[(1, 5), (2, 6), (3, 6), (4, 6)], false),
+            chunk(&plan, &[(5, 7)], true),
+        ];
+        assert_eq!(
+            places(chunks, SourceMode::Timestamp),
+            [(Some(5), None), (Some(5), None), (Some(7), None)]
+        );
+    }
+
+    #[test]
+    fn ids_move_with_every_row() {
+        let plan = plan(SourceMode::TimestampIncrementing, true);
+        let mut done = EmittedUpTo {
+            from: ReadPosition::default(),
+            ..EmittedUpTo::default()
+        };
+        let mut rows = chunk(&plan, &[(1, 5), (2, 5), (3, 5)], true);
+        let (records, moved) = rows
+            .take(2, &"t".into(), &mut done, SourceMode::TimestampIncrementing)
+            .unwrap();
+        assert_eq!(
+            (records.len(), moved, done.from.stamp, done.from.id),
+            (2, true, Some(5), Some(2))
+        );
+    }
+}

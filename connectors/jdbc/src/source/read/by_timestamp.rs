@@ -1,0 +1,251 @@
+//! Up to which stamp rows are read: before the oldest transaction that may yet commit rows with stamps of its own.
+//!
+//! A column has only so many digits: rows of the running step (second, millisecond, day) may come until it is over, so
+//! none of it is read before.
+//!
+//! Date-times without zone are the faces of some clock: the server's, or one in `db.timezone`. A clock that is set back
+//! shows an hour twice, so that rows stamped later than it will show are left for then.
+
+use std::time::Instant;
+
+use connector_api::{Error, Result, Value};
+
+use super::cursor::TableReader;
+use crate::calendar::{SECOND, parse_wall, wall_text};
+use crate::driver::{ResultPage, Session, SqlParam};
+use crate::source::visibility::open_transactions::{self, TransactionHorizon};
+
+/// How long rows rest where open transactions cannot be seen, in microseconds.
+const BLIND_DELAY: i64 = 2 * SECOND;
+/// What runs is in no list for a moment after its stamp is fixed (events, functions that SELECT calls, PostgreSQL's
+/// statements), in microseconds; generous, since a process may have to wait for its turn.
+const UNLISTED: i64 = SECOND / 20;
+/// A transaction open for longer is told of, in microseconds.
+const OPEN_LONG: i64 = 60 * SECOND;
+/// Server clocks are set back on the quarter of an hour, and by no more than some hours.
+const QUARTER: i64 = 900 * SECOND;
+const QUARTERS: i64 = 14;
+
+/// What the server's clock shows, in microseconds.
+#[derive(Clone, Copy)]
+struct ServerClock {
+    utc: i64,
+    /// In the zone that it writes date-times without zone in.
+    local: i64,
+}
+
+/// Wall times that may still come, though rows of another clock with later ones are read.
+#[derive(Debug, Default)]
+pub(super) struct AmbiguousTimes {
+    /// Of the clock that is behind: from the lowest that may come, to the highest that it showed at that time.
+    behind: Option<(i64, i64, Instant)>,
+    /// What a clock is set back to soon, and whose clock.
+    set_back: Option<(i64, &'static str)>,
+}
+
+impl AmbiguousTimes {
+    /// Cuts the page before the first row that waits. Returns whether there is one.
+    pub(super) fn cut(&self, page: &mut ResultPage) -> bool {
+        let Some((lowest, highest, then)) = self.behind else {
+            return false;
+        };
+        let since = i64::try_from(then.elapsed().as_micros()).unwrap_or(i64::MAX);
+        let highest = highest.saturating_add(since).saturating_add(SECOND);
+        let Some(first) = page
+            .stamps
+            .iter()
+            .position(|stamp| (lowest..=highest).contains(stamp))
+        else {
+            return false;
+        };
+        page.rows.truncate(first);
+        page.stamps.truncate(first);
+        true
+    }
+}
+
+impl TableReader {
+    /// Stamps from here on are left for later: the server's clock, less the delay, and before the oldest transaction
+    /// that may yet commit rows with stamps of its own.
+    pub(super) async fn bound(&mut self, session: &mut dyn Session) -> Result<i64> {
+        let clock = read_clock(session).await?;
+        let read_at = Instant::now();
+        let from = self.settled(session, clock).await?;
+        self.unsettled = AmbiguousTimes::default();
+        if self.stamps_are_instants() {
+            return Ok(self.step_of(from));
+        }
+        let zone = &self.config.read.zone;
+        let own = zone.lowest_wall_from(from);
+        let local = lowest_local(session, clock, from).await?;
+        let shown = (zone.wall(from), from + clock.local - clock.utc);
+        let set_back = [
+            (own, shown.0, "db.timezone"),
+            (local, shown.1, "the server"),
+        ];
+        let set_back = set_back
+            .into_iter()
+            .find(|(lowest, shown, _)| lowest + SECOND < *shown);
+        let behind = match own.cmp(&local) {
+            std::cmp::Ordering::Less => Some((own, zone.highest_wall_until(clock.utc), read_at)),
+            std::cmp::Ordering::Equal => None,
+            std::cmp::Ordering::Greater => Some((local, clock.local, read_at)),
+        };
+        self.unsettled = AmbiguousTimes {
+            behind,
+            set_back: set_back.map(|(lowest, _, whose)| (lowest, whose)),
+        };
+        Ok(self.step_of(local.max(own)))
+    }
+
+    /// The stamp of what comes at that time, or the one before where a database rounds.
+    fn step_of(&self, stamp: i64) -> i64 {
+        let step = self.plan.as_ref().map_or(1, |plan| plan.stamp_step);
+        stamp.div_euclid(step).saturating_mul(step)
+    }
+
+    /// Every row stamped before that instant is committed or gone.
+    async fn settled(&mut self, session: &mut dyn Session, clock: ServerClock) -> Result<i64> {
+        let delay = self.config.delay_ms.saturating_mul(1000);
+        (self.blind, self.oldest) = (false, None);
+        if !self.config.gap_tracking || session.dialect().oldest_transaction().is_none() {
+            return Ok(clock.utc.saturating_sub(delay));
+        }
+        let before_clock = Instant::now();
+        let TransactionHorizon::Seen(sample) =
+            open_transactions::sample(session, &self.config.target).await?
+        else {
+            self.blind = true;
+            let delay = if self.config.delay_ms == 0 {
+                BLIND_DELAY
+            } else {
+                delay
+            };
+            return Ok(clock.utc.saturating_sub(delay));
+        };
+        // what began after an older look has later stamps than the clock had then
+        let since = before_clock.saturating_duration_since(sample.at);
+        let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+        let looked = clock.utc.saturating_sub(since).saturating_sub(UNLISTED);
+        self.oldest = sample.oldest;
+        let limit = self
+            .config
+            .horizon_max_wait
+            .map(|limit| i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+        if limit
+            .zip(sample.oldest)
+            .is_some_and(|(limit, age)| age > limit)
+            && !self.passing.is_full()
+        {
+            self.passing.begin(&self.from);
+            return Ok(clock.utc.saturating_sub(delay.max(BLIND_DELAY)));
+        }
+        if let Some(back) = self.passing.end(self.from.stamp) {
+            self.from = back;
+        }
+        let open = sample.stamped.map_or(looked, |age| {
+            looked.saturating_sub(age).saturating_sub(SECOND)
+        });
+        Ok(open.min(clock.utc.saturating_sub(delay)))
+    }
+
+    /// Stamps of rows from now on are later than that.
+    pub(super) async fn now(&self, session: &mut dyn Session) -> Result<i64> {
+        let clock = read_clock(session).await?;
+        if self.stamps_are_instants() {
+            return Ok(self.step_of(clock.utc) - 1);
+        }
+        let local = lowest_local(session, clock, clock.utc).await?;
+        Ok(self.step_of(local.min(self.config.read.zone.lowest_wall_from(clock.utc))) - 1)
+    }
+
+    /// What a person should know of transactions that are open, or cannot be seen.
+    pub(super) fn stamp_warning(&self) -> Option<String> {
+        if let (Some(age), true) = (self.oldest, self.passing.is_on()) {
+            return Some(format!(
+                "a transaction or statement has been running for {} s, longer than timestamp.horizon.max.wait.ms: rows \
+                 stamped since then do not wait for it. When it has ended, those that it committed follow. The offset \
+                 stays before them until then: a restart in between hands out the rows since then twice",
+                age / SECOND
+            ));
+        }
+        if let Some(age) = self
+            .oldest
+            .filter(|age| *age > OPEN_LONG || self.passing.is_full())
+        {
+            let many = if self.passing.is_full() {
+                "; so many have not waited that the others do, whatever timestamp.horizon.max.wait.ms says"
+            } else {
+                ""
+            };
+            return Some(format!(
+                "a transaction or statement has been running for {} s; rows stamped since then wait until it ends, since \
+                 it may yet commit earlier ones{many}",
+                age / SECOND
+            ));
+        }
+        let grant = self
+            .blind
+            .then(|| crate::dialect::of(self.config.target.database_kind()).oldest_transaction());
+        grant.flatten().map(|statements| {
+            format!(
+                "open transactions cannot be seen without the privilege {}: rows rest for {} ms instead, and one whose \
+                 transaction stays open for longer is missed; grant it, or set timestamp.delay.interval.ms",
+                statements.grant,
+                if self.config.delay_ms == 0 { BLIND_DELAY / 1000 } else { self.config.delay_ms },
+            )
+        })
+    }
+
+    /// What a person should know of a clock that is set back.
+    pub(super) fn set_back_warning(&self) -> Option<String> {
+        let (lowest, whose) = self.unsettled.set_back?;
+        Some(format!(
+            "the clock of {whose} is set back to {} soon: rows stamped from then on wait until it has shown those times \
+             for the second time",
+            wall_text(lowest, ' ', 0)
+        ))
+    }
+}
+
+/// The server's clock.
+async fn read_clock(session: &mut dyn Session) -> Result<ServerClock> {
+    let sql = session.dialect().clock();
+    let row = session
+        .query(sql, &[])
+        .await?
+        .into_iter()
+        .next()
+        .unwrap_or_default();
+    let read = |n: usize| row.get(n).and_then(Value::as_str).and_then(parse_wall);
+    let (Some(utc), Some(local)) = (read(0), read(1)) else {
+        return Err(Error::fatal("the server's clock cannot be read"));
+    };
+    Ok(ServerClock { utc, local })
+}
+
+/// The lowest wall time that the server's clock shows from that instant on.
+async fn lowest_local(session: &mut dyn Session, clock: ServerClock, from: i64) -> Result<i64> {
+    let shown = from + clock.local - clock.utc;
+    let Some(local_time) = session
+        .dialect()
+        .local_time()
+        .filter(|_| clock.local != clock.utc)
+    else {
+        return Ok(shown);
+    };
+    let quarters = (1..=QUARTERS).map(|n| (from.div_euclid(QUARTER) + n) * QUARTER);
+    let params: Vec<_> = std::iter::once(from)
+        .chain(quarters)
+        .map(|at| SqlParam::Text(wall_text(at, ' ', 6).into()))
+        .collect();
+    let sql = format!(
+        "SELECT CAST(LEAST({}) AS CHAR)",
+        vec![local_time; params.len()].join(", ")
+    );
+    let found = session.query(&sql, &params).await?;
+    Ok(found
+        .first()
+        .and_then(|row| row.first()?.as_str().and_then(parse_wall))
+        .unwrap_or(shown))
+}

@@ -1,0 +1,202 @@
+//! Rows with values that their columns' types cannot hold: schemas of those records alone. Pure.
+//!
+//! MariaDB's TIME goes to ±838 hours, which no time of day is; 2024-02-00 is no date, NaN no decimal. Such a value is
+//! carried as text (bits as bytes, a zero date as NULL), in a record whose schema says so. All other records keep theirs.
+
+use std::sync::Arc;
+
+use connector_api::{Field, Schema, SchemaType, Value};
+
+use crate::source::plan::table::TablePlan;
+
+/// The schema of the record value, and that of its key.
+type RecordSchemas = (Arc<Schema>, Option<Arc<Schema>>);
+
+/// What differs in a row: columns, and the types of their values (`None`: NULL).
+type RowDifference = Vec<(usize, Option<SchemaType>)>;
+
+/// The watch over one plan's columns.
+#[derive(Debug, Default)]
+pub struct OutOfRangeColumns {
+    /// Columns whose type cannot hold all that the database can.
+    watched: Vec<usize>,
+    /// Schemas by what differs in them.
+    known: Vec<(RowDifference, RecordSchemas)>,
+    news: Vec<String>,
+}
+
+impl OutOfRangeColumns {
+    /// For rows of that plan.
+    pub fn of(plan: &TablePlan) -> Self {
+        let columns = plan.layout.columns.iter().enumerate();
+        Self {
+            watched: columns
+                .filter(|(_, c)| c.may_overflow())
+                .map(|(i, _)| i)
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    /// What there is to tell since it was last asked: one text for each way in which a row differed.
+    pub fn news(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// The schemas of a row's record: the plan's, unless a value does not fit them.
+    pub fn schemas(&mut self, row: &[Value], plan: &TablePlan) -> RecordSchemas {
+        let odd = |i: &&usize| !plan.layout.columns[**i].holds(&row[**i]);
+        if self.watched.iter().any(|i| odd(&i)) {
+            let kind = |i: &usize| (*i, actual(&row[*i]));
+            return self.variant(self.watched.iter().filter(odd).map(kind).collect(), plan);
+        }
+        (
+            Arc::clone(&plan.value_schema),
+            plan.key.as_ref().map(|(schema, _)| Arc::clone(schema)),
+        )
+    }
+
+    fn variant(&mut self, odd: RowDifference, plan: &TablePlan) -> RecordSchemas {
+        if let Some((_, (value, key))) = self.known.iter().find(|(known, _)| *known == odd) {
+            return (Arc::clone(value), key.clone());
+        }
+        let field = |column: usize, field: &Field| match odd.iter().find(|(i, _)| *i == column) {
+            Some((_, Some(ty))) => Field::new(
+                Arc::clone(&field.name),
+                Schema::of(*ty).optional(field.schema.optional),
+            ),
+            Some((_, None)) => Field::new(
+                Arc::clone(&field.name),
+                Schema::clone(&field.schema).optional(true),
+            ),
+            None => field.clone(),
+        };
+        let value = plan
+            .value_schema
+            .fields
+            .iter()
+            .enumerate()
+            .map(|(i, f)| field(i, f))
+            .collect();
+        let value = Arc::new(Schema::structure(plan.value_schema.name.as_deref(), value));
+        let key = plan.key.as_ref().map(|(schema, columns)| {
+            let fields = columns
+                .iter()
+                .zip(&schema.fields)
+                .map(|(i, f)| field(*i, f))
+                .collect();
+            Arc::new(Schema::structure(schema.name.as_deref(), fields))
+        });
+        for (column, ty) in &odd {
+            let (name, as_what) = (
+                &plan.layout.columns[*column].name,
+                ty.map_or("NULL", SchemaType::name),
+            );
+            self.news.push(format!(
+                "column {name} holds values that its type in Kafka cannot hold: they are carried as {as_what}, and the \
+                 schema of those records says so"
+            ));
+        }
+        self.known.push((odd, (Arc::clone(&value), key.clone())));
+        (value, key)
+    }
+}
+
+/// What a value that does not fit is carried as.
+fn actual(value: &Value) -> Option<SchemaType> {
+    match value {
+        Value::Text(_) => Some(SchemaType::String),
+        Value::Bytes(_) => Some(SchemaType::Bytes),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use connector_api::{Field, Schema, SchemaType, Value};
+
+    use super::OutOfRangeColumns;
+    use crate::dialect::read::{ReadColumn, ValueDecoding};
+    use crate::driver::RowLayout;
+    use crate::source::config::SourceMode;
+    use crate::source::plan::query::QueryShape;
+    use crate::source::plan::table::TablePlan;
+    use crate::zone::JdbcTimeZone;
+
+    fn plan() -> TablePlan {
+        let columns = vec![
+            ReadColumn::new("id", false, ValueDecoding::Int(SchemaType::Int32)),
+            ReadColumn::new("t", false, ValueDecoding::Time(JdbcTimeZone::default())),
+        ];
+        let field = |c: &ReadColumn| Field {
+            name: Arc::clone(&c.name),
+            schema: Arc::clone(&c.schema),
+        };
+        let fields: Vec<_> = columns.iter().map(field).collect();
+        TablePlan {
+            layout: RowLayout {
+                columns,
+                stamps: vec![],
+                by_place: false,
+            },
+            shape: QueryShape {
+                mode: SourceMode::Bulk,
+                select: String::new(),
+                id: None,
+                stamp: None,
+                stamp_type: String::new(),
+                key: vec![],
+                paged: false,
+                suffix: None,
+            },
+            table_sql: String::new(),
+            value_schema: Arc::new(Schema::structure(Some("t"), fields.clone())),
+            key: Some((
+                Arc::new(Schema::structure(None, vec![fields[1].clone()])),
+                vec![1],
+            )),
+            id: None,
+            order: vec![],
+            keys: None,
+            marker: None,
+            stamp_is_instant: false,
+            stamp_step: 1,
+            warnings: vec![],
+            values_sql: None,
+        }
+    }
+
+    #[test]
+    fn a_row_beyond_its_types_has_a_schema_of_its_own() {
+        let plan = plan();
+        let mut beyond = OutOfRangeColumns::of(&plan);
+        let (value, key) = beyond.schemas(&[Value::I32(1), Value::I32(1000)], &plan);
+        assert!(
+            Arc::ptr_eq(&value, &plan.value_schema)
+                && Arc::ptr_eq(&key.unwrap(), &plan.key.as_ref().unwrap().0)
+        );
+        let odd = [Value::I32(2), Value::Text("-01:00:00".into())];
+        let (value, key) = beyond.schemas(&odd, &plan);
+        assert_eq!(*value.fields[1].schema, Schema::of(SchemaType::String));
+        assert_eq!(
+            (&*value.fields[0].name, value.name.as_deref()),
+            ("id", Some("t"))
+        );
+        assert_eq!(
+            *key.unwrap().fields[0].schema,
+            Schema::of(SchemaType::String)
+        );
+        assert!(Arc::ptr_eq(&value, &beyond.schemas(&odd, &plan).0));
+        let (value, _) = beyond.schemas(&[Value::I32(3), Value::Null], &plan);
+        assert_eq!(*value.fields[1].schema, Schema::time().optional(true));
+        let news = beyond.news();
+        assert_eq!(news.len(), 2);
+        assert!(
+            news[0].starts_with("column t holds")
+                && news[0].contains("STRING")
+                && beyond.news().is_empty()
+        );
+    }
+}

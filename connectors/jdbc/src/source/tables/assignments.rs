@@ -1,0 +1,235 @@
+//! What a task reads, each by itself: its tables, ranges of ids of a table that several tasks read, or the query.
+
+use std::sync::Arc;
+
+use connector_api::{Error, ErrorKind, Result, SourcePartition, SourcePosition, StoredOffsets};
+
+use super::look_up::{id_bounds, look_up_table};
+use super::select::topic_problem;
+use crate::driver::Session;
+use crate::ident::TableId;
+use crate::source::config::TaskShare;
+use crate::source::config::{SourceConfig, SourceMode};
+use crate::source::plan::offset::{self, SourceProgress};
+use crate::source::plan::ranges::{KeyRange, SnapshotRanges};
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct TableAssignment {
+    /// The table; `None` for the query.
+    pub id: Option<TableId>,
+    /// Only these ids of it.
+    pub range: Option<(KeyRange, SnapshotRanges)>,
+    /// Where the stored offset says that it begins.
+    pub reached: Option<SourceProgress>,
+    /// Why it must not be read: nobody knows from where.
+    pub barred: Option<String>,
+}
+
+impl TableAssignment {
+    /// All of a table, or the query.
+    pub fn whole(id: Option<TableId>, reached: Option<SourceProgress>) -> Self {
+        Self {
+            id,
+            range: None,
+            reached,
+            barred: None,
+        }
+    }
+
+    /// A table that stays unread.
+    pub fn barred(id: Option<TableId>, why: &Error) -> Self {
+        Self {
+            barred: Some(why.message().to_owned()),
+            ..Self::whole(id, None)
+        }
+    }
+
+    /// What its offset is stored under.
+    pub fn partition(&self, config: &SourceConfig) -> SourcePartition {
+        match (&self.id, &self.range) {
+            (None, _) => offset::query(),
+            (Some(id), _) if config.mode == SourceMode::Bulk => offset::bare_table(id),
+            (Some(id), Some((range, _))) => offset::range(id, config.qualify, range.n),
+            (Some(id), None) => offset::table(id, config.qualify),
+        }
+    }
+}
+
+/// What is to be read of a table (or the query), and positions to store before anything else. A table in trouble that is
+/// its own, as `alone` says of an error, is one entry all the same: the trouble is told when that is opened.
+pub async fn entries(
+    id: Option<TableId>,
+    config: &Arc<SourceConfig>,
+    stored: &dyn StoredOffsets,
+    session: &mut dyn Session,
+    alone: impl Fn(ErrorKind) -> bool,
+) -> Result<(Vec<TableAssignment>, Vec<SourcePosition>)> {
+    match planned(id.clone(), config, stored, session).await {
+        Err(error) if alone(error.kind()) => {}
+        planned => return planned,
+    }
+    // it cannot be cut into ranges, so that none are stored
+    let entry = match stored_place(config, id.as_ref(), stored).await {
+        Ok(reached) => TableAssignment::whole(id, reached),
+        Err(error) if alone(error.kind()) => TableAssignment::barred(id, &error),
+        Err(error) => return Err(error),
+    };
+    Ok((vec![entry], Vec::new()))
+}
+
+/// Errors: `Config` when the table is gone or does not fit the mode, or what is stored of it cannot be read.
+async fn planned(
+    id: Option<TableId>,
+    config: &Arc<SourceConfig>,
+    stored: &dyn StoredOffsets,
+    session: &mut dyn Session,
+) -> Result<(Vec<TableAssignment>, Vec<SourcePosition>)> {
+    let reached = stored_place(config, id.as_ref(), stored).await?;
+    let whole = |id, reached| (vec![TableAssignment::whole(id, reached)], Vec::new());
+    let (part, mut positions) = (config.part.unwrap_or(TaskShare::WHOLE), Vec::new());
+    let Some(table) = id
+        .as_ref()
+        .filter(|_| config.mode == SourceMode::Incrementing)
+    else {
+        return Ok(whole(id, reached));
+    };
+    let snapshot = match &reached {
+        Some(reached) => reached.snapshot.clone(),
+        None if config.part.is_some() && part.n == 0 => {
+            let begun = begin(table, part, config, session).await?;
+            positions.extend(
+                begun
+                    .iter()
+                    .map(|snapshot| snapshot.position(table, config)),
+            );
+            begun
+        }
+        None => None,
+    };
+    let Some(snapshot) = snapshot else {
+        // there is nothing to share any more
+        return Ok(if part.n > 0 {
+            (Vec::new(), Vec::new())
+        } else {
+            whole(id, reached)
+        });
+    };
+    let ranges = snapshot.reached(table, config, stored).await?;
+    if ranges.iter().all(|(range, reached)| range.is_done(reached)) {
+        if part.n > 0 {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let over = snapshot.over(table, config);
+        return Ok((
+            vec![TableAssignment::whole(id, Some(snapshot.end_reached()))],
+            over,
+        ));
+    }
+    let own = ranges
+        .into_iter()
+        .filter(|(range, reached)| range.n % part.of == part.n && !range.is_done(reached));
+    let entry = |(range, reached)| TableAssignment {
+        range: Some((range, snapshot.clone())),
+        ..TableAssignment::whole(id.clone(), Some(reached))
+    };
+    Ok((own.map(entry).collect(), positions))
+}
+
+/// Cuts the table into ranges. `None` when it is empty, or its ids cannot be cut.
+async fn begin(
+    id: &TableId,
+    part: TaskShare,
+    config: &Arc<SourceConfig>,
+    session: &mut dyn Session,
+) -> Result<Option<SnapshotRanges>> {
+    if let Some(text) = topic_problem(config, id) {
+        return Err(Error::config(text));
+    }
+    let (_, plan) = look_up_table(session, id, config, None).await?;
+    let above = config.initial.id;
+    let bounds = id_bounds(session, &plan)
+        .await?
+        .filter(|(_, last)| *last > above);
+    Ok(bounds.map(|(first, last)| {
+        SnapshotRanges::cut(above, first.max(above.saturating_add(1)), last, part.of)
+    }))
+}
+
+/// Whether several tasks should read a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SplitStage {
+    /// No: it is small, or its first reading is over or was begun by one.
+    One,
+    /// Yes, but its ranges are not stored yet: its own task does that.
+    Soon,
+    /// Yes.
+    Several,
+}
+
+/// The stage of a table.
+pub async fn stage(
+    id: &TableId,
+    config: &SourceConfig,
+    stored: &dyn StoredOffsets,
+    session: &mut dyn Session,
+) -> Result<SplitStage> {
+    let Some(from) = config
+        .parallel_from
+        .filter(|_| config.mode == SourceMode::Incrementing)
+    else {
+        return Ok(SplitStage::One);
+    };
+    let Some(meta) = session.table(id).await? else {
+        return Ok(SplitStage::One);
+    };
+    // estimates vary; of a small table nothing has to be looked up
+    let Some(rows) = meta.rows_estimated.filter(|rows| *rows >= from / 10) else {
+        return Ok(SplitStage::One);
+    };
+    let reached = match stored_place(config, Some(id), stored).await {
+        // its task tells of it
+        Err(error) if error.kind() == ErrorKind::Config => return Ok(SplitStage::One),
+        reached => reached?,
+    };
+    match reached {
+        None => Ok(if rows >= from {
+            SplitStage::Soon
+        } else {
+            SplitStage::One
+        }),
+        Some(SourceProgress {
+            snapshot: Some(snapshot),
+            ..
+        }) => {
+            let ranges = snapshot.reached(id, config, stored).await?;
+            let done = ranges.iter().all(|(range, reached)| range.is_done(reached));
+            Ok(if done {
+                SplitStage::One
+            } else {
+                SplitStage::Several
+            })
+        }
+        Some(_) => Ok(SplitStage::One),
+    }
+}
+
+/// The stored offset: by the current protocol, else by the older one.
+pub async fn stored_place(
+    config: &SourceConfig,
+    id: Option<&TableId>,
+    stored: &dyn StoredOffsets,
+) -> Result<Option<SourceProgress>> {
+    let partitions = match id {
+        Some(id) => vec![offset::table(id, config.qualify), offset::bare_table(id)],
+        None => vec![offset::query()],
+    };
+    let found = stored.read(&partitions).await?;
+    let read = |offset| {
+        SourceProgress::read(&offset).map_err(|error| match id {
+            Some(id) => error.context(format_args!("table {id}")),
+            None => error,
+        })
+    };
+    found.into_iter().flatten().next().map(read).transpose()
+}

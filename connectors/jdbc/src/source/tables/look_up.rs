@@ -1,0 +1,68 @@
+//! The definition of one table or query as it is now, and the plan made from it.
+
+use std::sync::Arc;
+
+use connector_api::{Error, Result};
+
+use super::probe;
+use crate::catalog::TableMeta;
+use crate::driver::Session;
+use crate::ident::TableId;
+use crate::source::config::SourceConfig;
+use crate::source::plan::table::{self, TablePlan};
+
+/// Looks a table up. The plan of `known` stays while the definition is the same.
+/// Errors: `Config` when the table is gone or does not fit the mode.
+pub async fn look_up_table(
+    session: &mut dyn Session,
+    id: &TableId,
+    config: &SourceConfig,
+    known: Option<(&TableMeta, &Arc<TablePlan>)>,
+) -> Result<(TableMeta, Arc<TablePlan>)> {
+    let meta = session.table(id).await?.ok_or_else(|| {
+        Error::config(format!(
+            "table {id} is not there any more: create it again, or take it out of the connector's tables"
+        ))
+    })?;
+    let same =
+        known.filter(|(old, _)| old.columns == meta.columns && old.primary_key == meta.primary_key);
+    let plan = match same {
+        Some((_, plan)) => Arc::clone(plan),
+        None => {
+            let plan = table::plan(&meta, config, session.dialect())?;
+            Arc::new(probe::values(session, plan).await?)
+        }
+    };
+    Ok((meta, plan))
+}
+
+/// Looks the columns of the query up. The plan that is `known` stays while they are the same.
+/// Errors: `Config` when the query does not fit the mode.
+pub async fn look_up_query(
+    session: &mut dyn Session,
+    config: &SourceConfig,
+    known: Option<&Arc<TablePlan>>,
+) -> Result<Arc<TablePlan>> {
+    let query = config.query.as_deref().unwrap_or_default();
+    let columns = session.describe(query).await?;
+    let plan = table::plan_query(query, &columns, config, session.dialect())?;
+    match known.filter(|known| known.shape == plan.shape && known.layout == plan.layout) {
+        Some(known) => Ok(Arc::clone(known)),
+        None => Ok(Arc::new(probe::values(session, plan).await?)),
+    }
+}
+
+/// The smallest and the greatest id. `None` for an empty table, and where rows are not read by id.
+pub async fn id_bounds(session: &mut dyn Session, plan: &TablePlan) -> Result<Option<(i64, i64)>> {
+    let Some(id) = plan.shape.id.as_deref().filter(|_| plan.shape.paged) else {
+        return Ok(None);
+    };
+    let of = session.dialect().system();
+    let sql = format!(
+        "SELECT {of}MIN({id}), {of}MAX({id}) FROM {}",
+        plan.table_sql
+    );
+    let found = session.query(&sql, &[]).await?;
+    let number = |n: usize| found.first()?.get(n)?.as_i64();
+    Ok(number(0).zip(number(1)))
+}

@@ -1,0 +1,287 @@
+//! What the source asks its database for before it reads: which tables there are, and which privileges are missing.
+
+use std::collections::HashSet;
+
+use connector_api::{ConfigReport, ErrorKind, Result, Value};
+
+use super::select::{self, TableListing};
+use crate::dialect::Dialect;
+use crate::driver::Session;
+use crate::privileges::{AccountPrivileges, Privilege};
+use crate::source::config::{SourceConfig, SourceMode};
+use crate::source::plan::mode_columns::{
+    ModeColumns, TypeMismatch, query_misfit, stamp_key, table_misfit, told_by_values,
+};
+use crate::source::plan::table::{self, TablePlan};
+use crate::url::DatabaseKind;
+
+/// How many tables are looked at.
+const TABLES: usize = 200;
+
+/// The config as that server understands it: names of tables are compared as it compares them.
+pub async fn understood(session: &mut dyn Session, config: SourceConfig) -> Result<SourceConfig> {
+    let Some(sql) = session.dialect().any_case() else {
+        return Ok(config);
+    };
+    let found = session.query(sql, &[]).await?;
+    let any_case = found
+        .first()
+        .and_then(|row| row.first()?.as_i64())
+        .is_some_and(|n| n != 0);
+    Ok(if any_case {
+        config.in_any_case()
+    } else {
+        config
+    })
+}
+
+/// The tables that the connector's lists may mean.
+pub async fn listed(session: &mut dyn Session, config: &SourceConfig) -> Result<TableListing> {
+    let own = session.tables(&select::listing(config)).await?;
+    let mut others = Vec::new();
+    for filter in select::other_listings(config) {
+        others.extend(session.tables(&filter).await?);
+    }
+    // a server that does not tell `Shop` from `shop` lists its tables under both
+    others.retain(|table| !own.contains(table));
+    Ok(TableListing { own, others })
+}
+
+/// Reports what is wrong with names of tables, and warns of those that mean none.
+pub fn names(
+    dialect: &dyn Dialect,
+    config: &SourceConfig,
+    listed: &TableListing,
+    report: &mut ConfigReport,
+) {
+    if config.query.is_some() {
+        return;
+    }
+    match select::out_of_reach(config, listed, dialect) {
+        Some(text) => report.error("table.whitelist", text),
+        None => select::unmatched(config, listed, dialect)
+            .into_iter()
+            .for_each(|(key, text)| report.warn(key, text)),
+    }
+    let chosen = select::choose(config, listed, dialect).unwrap_or_default();
+    for text in chosen
+        .iter()
+        .filter_map(|id| select::topic_problem(config, id))
+        .take(TABLES)
+    {
+        report.warn("topic.prefix", text);
+    }
+}
+
+/// Reports a query that the database refuses, under the key that it stands in.
+///
+/// On MariaDB and MySQL it is only warned of, since Kafka Connect, whose driver there asks the server first when the query
+/// runs, takes such a connector.
+pub async fn query(session: &mut dyn Session, config: &SourceConfig, report: &mut ConfigReport) {
+    let Some(query) = &config.query else { return };
+    let Err(error) = session.describe(query).await else {
+        return;
+    };
+    let key = if config.query_is_masked {
+        "query.masked"
+    } else {
+        "query"
+    };
+    let text = format!("The configured query is not valid, or its tables cannot be read: {error}");
+    match config.target.database_kind() {
+        DatabaseKind::MySql => report.warn(key, text),
+        DatabaseKind::Postgres | DatabaseKind::Sqlite => report.error(key, text),
+    }
+}
+
+/// Reports the columns that the mode cannot compare. A table that the white list names, and the only ones there are, are
+/// refused; of others, which may be no concern of whoever wrote the pattern, it is warned.
+pub async fn modes(
+    session: &mut dyn Session,
+    config: &SourceConfig,
+    listed: &TableListing,
+    report: &mut ConfigReport,
+) -> Result<()> {
+    if config.mode == SourceMode::Bulk {
+        return Ok(());
+    }
+    let dialect = session.dialect();
+    if let Some(query) = &config.query {
+        let Ok(columns) = session.describe(query).await else {
+            return Ok(());
+        };
+        let Ok(compared) = ModeColumns::of_query(&columns, config) else {
+            return Ok(());
+        };
+        let misfit = match (
+            query_misfit(&compared, config, dialect),
+            table::plan_query(query, &columns, config, dialect),
+        ) {
+            (None, Ok(plan)) => misfit_by_values(session, plan, config).await,
+            (misfit, _) => misfit,
+        };
+        misfit
+            .into_iter()
+            .for_each(|misfit| report.error(misfit.key, misfit.text));
+        return Ok(());
+    }
+    let Ok(chosen) = select::choose(config, listed, dialect) else {
+        return Ok(());
+    };
+    let (looked_at, mut found) = (chosen.len().min(TABLES), Vec::new());
+    for id in chosen.into_iter().take(TABLES) {
+        let Some(meta) = session.table(&id).await? else {
+            continue;
+        };
+        let misfit = table_misfit(&meta, config, dialect, &dialect.table(&meta.id));
+        found.extend(match (misfit, table::plan(&meta, config, dialect)) {
+            (None, Ok(plan)) => misfit_by_values(session, plan, config).await,
+            (misfit, _) => misfit,
+        });
+    }
+    let refused = is_refused(config, found.len(), looked_at);
+    for TypeMismatch { key, text } in found {
+        if refused {
+            report.error(key, text);
+        } else {
+            report.warn(key, text);
+        }
+    }
+    Ok(())
+}
+
+/// What values tell of columns whose types leave it open.
+async fn misfit_by_values(
+    session: &mut dyn Session,
+    plan: TablePlan,
+    config: &SourceConfig,
+) -> Option<TypeMismatch> {
+    let error = values(session, plan)
+        .await
+        .err()
+        .filter(|error| error.kind() == ErrorKind::Config)?;
+    Some(TypeMismatch {
+        key: stamp_key(config),
+        text: error.message().to_owned(),
+    })
+}
+
+/// The plan with what the values of its timestamp columns tell, where their types leave it open.
+/// Errors: `Config` when they are no times.
+pub async fn values(session: &mut dyn Session, mut plan: TablePlan) -> Result<TablePlan> {
+    let Some(sql) = &plan.values_sql else {
+        return Ok(plan);
+    };
+    let counts = session.query_once(sql).await?;
+    let counts: Vec<_> = counts
+        .first()
+        .into_iter()
+        .flatten()
+        .map(Value::as_i64)
+        .collect();
+    let names: Vec<_> = plan
+        .layout
+        .stamps
+        .iter()
+        .map(|i| &*plan.layout.columns[*i].name)
+        .collect();
+    let warnings = told_by_values(&names, &counts)?;
+    plan.warnings.extend(warnings);
+    Ok(plan)
+}
+
+/// Reports the tables whose deleted rows could not be told.
+pub async fn deletions(
+    session: &mut dyn Session,
+    config: &SourceConfig,
+    listed: &TableListing,
+    report: &mut ConfigReport,
+) -> Result<()> {
+    if config.query.is_some() || (config.delete_capture.is_none() && config.delete_marker.is_none())
+    {
+        return Ok(());
+    }
+    let Ok(chosen) = select::choose(config, listed, session.dialect()) else {
+        return Ok(());
+    };
+    let without = SourceConfig {
+        delete_capture: None,
+        delete_marker: None,
+        ..config.clone()
+    };
+    let with = |capture: bool| SourceConfig {
+        delete_capture: config.delete_capture.filter(|_| capture),
+        delete_marker: config.delete_marker.clone().filter(|_| !capture),
+        ..config.clone()
+    };
+    let (looked_at, mut found) = (chosen.len().min(TABLES), Vec::new());
+    for id in chosen.into_iter().take(TABLES) {
+        let Some(meta) = session.table(&id).await? else {
+            continue;
+        };
+        // what the mode makes of the table is another matter
+        if table::plan(&meta, &without, session.dialect()).is_err() {
+            continue;
+        }
+        for (key, capture) in [("delete.capture", true), ("delete.marker.column", false)] {
+            if let Err(error) = table::plan(&meta, &with(capture), session.dialect()) {
+                found.push((id.clone(), key, error.to_string()));
+            }
+        }
+    }
+    let tables: HashSet<_> = found.iter().map(|(id, ..)| id.to_string()).collect();
+    let refused = is_refused(config, tables.len(), looked_at);
+    for (_, key, text) in found {
+        if refused {
+            report.error(key, text);
+        } else {
+            report.warn(key, text);
+        }
+    }
+    Ok(())
+}
+
+/// Whether trouble with some of the tables is the connector's: a white list names them, or there are no others. Otherwise
+/// the others are read, and it is warned of these.
+fn is_refused(config: &SourceConfig, troubled: usize, all: usize) -> bool {
+    !config.filter.whitelist.is_empty() || troubled >= all
+}
+
+/// Reports the tables that cannot be read, and what keeps open transactions from being seen.
+pub async fn privileges(
+    session: &mut dyn Session,
+    config: &SourceConfig,
+    listed: &TableListing,
+    report: &mut ConfigReport,
+) -> Result<()> {
+    let database = config.target.database_kind();
+    let Some(account) = AccountPrivileges::of(session, database).await? else {
+        return Ok(());
+    };
+    if config.query.is_none()
+        && let Ok(chosen) = select::choose(config, listed, session.dialect())
+    {
+        let needs: Vec<_> = chosen
+            .into_iter()
+            .take(TABLES)
+            .map(|id| (id, Privilege::Select))
+            .collect();
+        let missing = account.missing(session, &needs).await?;
+        let refused = is_refused(config, missing.len(), needs.len());
+        for text in missing {
+            if refused {
+                report.error("connection.user", text);
+            } else {
+                report.warn("connection.user", text);
+            }
+        }
+    }
+    // Without it, stamps are trusted only after a while (`reader`).
+    if config.gap_tracking
+        && config.mode.has_stamp()
+        && let Some(text) = account.blind(session).await?
+    {
+        report.warn("connection.user", text);
+    }
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! An id up to which every row is committed or gone once the transactions of its time have ended.
+//!
+//! Ids are given out in order, so whoever holds one below the greatest that is seen had its statement running by then.
+
+use std::time::{Duration, Instant};
+
+use connector_api::{Result, Value};
+
+use super::open_transactions::{self, TransactionHorizon};
+use crate::driver::Session;
+use crate::source::plan::table::TablePlan;
+use crate::url::ConnectionTarget;
+
+/// Ages of transactions are told to the second; and a statement may have taken its id before it is listed anywhere.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitBarrier {
+    /// The greatest id seen.
+    pub up_to: i64,
+    /// Transactions from this number on came after it was seen (PostgreSQL's `pg_snapshot_xmax`).
+    before: Option<u64>,
+    /// After it was seen.
+    set: Instant,
+}
+
+/// Where a fence stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BarrierState {
+    /// Its transactions have ended.
+    Passed,
+    /// They have not, or that is not known yet.
+    Open,
+    /// This user is not told of transactions.
+    Denied,
+}
+
+impl CommitBarrier {
+    /// Sets a fence at the greatest id of the table, and at `least`.
+    pub async fn set(session: &mut dyn Session, plan: &TablePlan, least: i64) -> Result<Self> {
+        let id = plan.shape.id.as_deref().unwrap_or("NULL");
+        let snapshots = session.dialect().has_snapshots();
+        let sql = if snapshots {
+            format!(
+                "SELECT pg_catalog.max({id})::pg_catalog.int8, \
+                 pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text FROM {}",
+                plan.table_sql
+            )
+        } else {
+            format!("SELECT MAX({id}), NULL FROM {}", plan.table_sql)
+        };
+        let found = session.query(&sql, &[]).await?;
+        let set = Instant::now();
+        let value = |n: usize| found.first().and_then(|row| row.get(n));
+        let up_to = value(0)
+            .and_then(number)
+            .map_or(least, |greatest: i64| greatest.max(least));
+        Ok(Self {
+            up_to,
+            before: value(1).and_then(number),
+            set,
+        })
+    }
+
+    /// One at that id.
+    #[cfg(test)]
+    pub fn at(up_to: i64) -> Self {
+        Self {
+            up_to,
+            before: None,
+            set: Instant::now(),
+        }
+    }
+
+    /// How long it has been there.
+    pub fn age(&self) -> Duration {
+        self.set.elapsed()
+    }
+
+    /// Whether all transactions have ended that may hold an id up to it.
+    pub async fn state(
+        &self,
+        session: &mut dyn Session,
+        target: &ConnectionTarget,
+    ) -> Result<BarrierState> {
+        if let Some(before) = self.before {
+            return self.snapshots_passed(session, before).await;
+        }
+        Ok(
+            match open_transactions::sample_after(session, target, self.set).await? {
+                TransactionHorizon::Denied => BarrierState::Denied,
+                TransactionHorizon::NotNow => BarrierState::Open,
+                TransactionHorizon::Seen(sample) => {
+                    let age = sample.at.saturating_duration_since(self.set);
+                    let older =
+                        |micros: i64| age > GRACE + Duration::from_micros(micros.unsigned_abs());
+                    if sample.oldest.is_none_or(older) {
+                        BarrierState::Passed
+                    } else {
+                        BarrierState::Open
+                    }
+                }
+            },
+        )
+    }
+
+    /// A statement that has taken an id, but no transaction number yet, is told by its snapshot, which is seen without a
+    /// privilege; a transaction between two statements is not, so that unless all is quiet some time has to pass.
+    async fn snapshots_passed(
+        &self,
+        session: &mut dyn Session,
+        before: u64,
+    ) -> Result<BarrierState> {
+        let sql = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.text, \
+                   COALESCE(pg_catalog.string_agg(backend_xmin::pg_catalog.text, ','), ''), \
+                   pg_catalog.count(*) FILTER (WHERE state IS DISTINCT FROM 'idle') \
+                   FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
+                   AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend'";
+        let found = session.query(sql, &[]).await?;
+        let Some([oldest, snapshots, busy]) = found.first().map(Vec::as_slice) else {
+            return Ok(BarrierState::Open);
+        };
+        if number::<u64>(oldest).is_none_or(|oldest| oldest < before) {
+            return Ok(BarrierState::Open);
+        }
+        // numbers of snapshots have 32 bits that wrap around
+        let is_old = |xmin: u32| xmin.wrapping_sub(before as u32) as i32 <= 0;
+        let old = snapshots
+            .as_str()
+            .unwrap_or_default()
+            .split(',')
+            .filter_map(|x| x.parse().ok())
+            .any(is_old);
+        let quiet = number::<i64>(busy) == Some(0);
+        Ok(if old || (!quiet && self.age() < GRACE) {
+            BarrierState::Open
+        } else {
+            BarrierState::Passed
+        })
+    }
+}
+
+fn number<N: TryFrom<i128>>(value: &Value) -> Option<N> {
+    let whole = value
+        .as_i64()
+        .map(i128::from)
+        .or_else(|| value.as_str()?.parse().ok());
+    whole.and_then(|n| n.try_into().ok())
+}

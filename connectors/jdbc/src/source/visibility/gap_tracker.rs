@@ -1,0 +1,242 @@
+//! Which rows may be handed out though ids before them are missing, and which missing ids are still asked for.
+//!
+//! An id is taken when a row is inserted, the row is seen when its transaction commits. So a missing id is remembered and
+//! asked for again until every transaction has ended that may hold it: until a fence set behind it is passed. Nothing but
+//! those rows waits for that. Pure, but for the clock of the holds.
+
+use std::time::{Duration, Instant};
+
+use connector_api::Result;
+
+use super::barrier::{BarrierState, CommitBarrier};
+use crate::source::plan::gaps::{IdGaps, between};
+
+/// Most ranges of missing ids; rows beyond wait.
+const MOST: usize = 20_000;
+/// How long rows wait for an id before them where nothing tells whether it is in use (PostgreSQL).
+const HOLD: Duration = Duration::from_secs(2);
+
+/// The state of one table's ids.
+#[derive(Debug)]
+pub struct GapTracker {
+    gaps: IdGaps,
+    /// Up to here nothing comes any more but in `gaps`.
+    settled: i64,
+    /// The usual distance of two ids.
+    step: i64,
+    /// Rows wait for a while before a gap is passed.
+    holds: bool,
+    /// The fence under way.
+    fence: Option<CommitBarrier>,
+    /// Rows wait behind a gap below that id, since then.
+    held: Option<(i64, Instant)>,
+    /// Gaps up to here have been waited for.
+    passable: i64,
+    /// Rows wait because too much is missing.
+    full: bool,
+    /// There was more to read than one turn could.
+    backlog: bool,
+    /// Ids given up because of their age.
+    expired: u64,
+    denied: bool,
+}
+
+impl GapTracker {
+    /// Of a table that has been read up to `id`, but for those ids.
+    pub fn new(id: i64, gaps: IdGaps, step: i64, holds: bool) -> Self {
+        Self {
+            gaps,
+            settled: id,
+            step: step.max(1),
+            holds,
+            fence: None,
+            held: None,
+            passable: id,
+            full: false,
+            backlog: true,
+            expired: 0,
+            denied: false,
+        }
+    }
+
+    /// What is asked for.
+    pub fn gaps(&self) -> &IdGaps {
+        &self.gaps
+    }
+
+    /// Up to here nothing comes any more but in the gaps.
+    pub fn settled(&self) -> i64 {
+        self.settled
+    }
+
+    /// The usual distance of two ids.
+    pub fn step(&self) -> i64 {
+        self.step
+    }
+
+    /// A turn begins: what has been waited for long enough may be passed. Returns the fence under way, or `None` when one
+    /// should be set.
+    pub fn begin(&mut self) -> Option<CommitBarrier> {
+        if let Some((up_to, since)) = self.held
+            && since.elapsed() >= HOLD
+        {
+            self.passable = self.passable.max(up_to);
+            self.held = None;
+        }
+        self.fence
+    }
+
+    /// Whether a fence is of use.
+    pub fn wants_fence(&self) -> bool {
+        self.backlog || self.full || self.held.is_some() || !self.gaps.is_empty()
+    }
+
+    /// A fence was set.
+    pub fn set(&mut self, fence: CommitBarrier) {
+        self.fence = Some(fence);
+    }
+
+    /// Takes the state of the fence. Returns up to which id everything is settled, once what is committed there in a gap
+    /// has been asked for a last time: then call [`Self::settle`].
+    pub fn judge(&mut self, state: BarrierState, longest: Duration) -> Option<i64> {
+        let fence = self.fence?;
+        self.denied = state == BarrierState::Denied;
+        if state == BarrierState::Passed {
+            return Some(fence.up_to);
+        }
+        let too_old = fence.age() > longest;
+        if too_old {
+            let mut rest = self.gaps.clone();
+            let all = rest.ids();
+            rest.settle(fence.up_to);
+            self.expired = self.expired.saturating_add(all - rest.ids());
+        }
+        too_old.then_some(fence.up_to)
+    }
+
+    /// Nothing comes any more up to that id.
+    pub fn settle(&mut self, up_to: i64) {
+        self.settled = self.settled.max(up_to);
+        self.gaps.settle(up_to);
+        self.held = self.held.filter(|(held, _)| *held > up_to);
+        self.fence = None;
+        self.full = false;
+    }
+
+    /// A row has come. Returns whether it was missing.
+    pub fn fill(&mut self, id: i64) -> bool {
+        self.gaps.fill(id)
+    }
+
+    /// Notes what is missing among the ids that follow `above`. Returns how many of them may be handed out; fewer than
+    /// all: the rest waits.
+    pub fn admit(
+        &mut self,
+        above: i64,
+        ids: impl Iterator<Item = Result<i64>>,
+        last: i64,
+    ) -> Result<usize> {
+        let mut before = above;
+        let mut count = 0;
+        for id in ids {
+            let id = id?;
+            if let Some((_, missing)) = between(before, id, self.settled, self.step) {
+                if self.holds && missing > self.passable {
+                    self.held.get_or_insert((last, Instant::now()));
+                    return Ok(count);
+                }
+                if self.gaps.len() >= MOST {
+                    self.full = true;
+                    return Ok(count);
+                }
+                self.gaps.note(before, id, self.settled, self.step);
+            }
+            before = id;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// A turn has ended; `more`: there is more to read at once.
+    pub fn end(&mut self, more: bool) {
+        self.backlog = more;
+    }
+
+    /// This user is not told of transactions.
+    pub fn is_denied(&self) -> bool {
+        self.denied
+    }
+
+    /// How many ids were given up because of their age.
+    pub fn expired(&self) -> u64 {
+        self.expired
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{GapTracker, MOST};
+    use crate::source::plan::gaps::IdGaps;
+    use crate::source::visibility::barrier::{BarrierState, CommitBarrier};
+
+    fn admit(tracking: &mut GapTracker, above: i64, ids: &[i64]) -> usize {
+        let last = ids.last().copied().unwrap_or(above);
+        tracking
+            .admit(above, ids.iter().copied().map(Ok), last)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_gap_is_passed_and_asked_for_until_its_fence_is() {
+        let mut tracking = GapTracker::new(0, IdGaps::default(), 1, false);
+        assert_eq!(admit(&mut tracking, 0, &[1, 2, 5]), 3);
+        assert_eq!(tracking.gaps().ranges().collect::<Vec<_>>(), [(3, 4)]);
+        assert!(tracking.begin().is_none() && tracking.wants_fence());
+        tracking.set(CommitBarrier::at(5));
+        assert_eq!(
+            tracking.judge(BarrierState::Open, Duration::from_secs(600)),
+            None
+        );
+        assert!(tracking.fill(3));
+        assert_eq!(
+            tracking.judge(BarrierState::Passed, Duration::from_secs(600)),
+            Some(5)
+        );
+        tracking.settle(5);
+        assert!(tracking.gaps().is_empty());
+        assert_eq!(admit(&mut tracking, 5, &[6, 7]), 2);
+        tracking.end(false);
+        assert!(!tracking.wants_fence());
+    }
+
+    #[test]
+    fn a_gap_too_old_is_given_up_and_counted() {
+        let mut tracking = GapTracker::new(0, IdGaps::default(), 1, false);
+        admit(&mut tracking, 0, &[4, 9]);
+        tracking.set(CommitBarrier::at(6));
+        assert_eq!(
+            tracking.judge(BarrierState::Denied, Duration::ZERO),
+            Some(6)
+        );
+        assert_eq!((tracking.expired(), tracking.is_denied()), (5, true));
+    }
+
+    #[test]
+    fn rows_wait_behind_a_gap_where_they_are_held() {
+        let mut tracking = GapTracker::new(0, IdGaps::default(), 1, true);
+        assert_eq!(admit(&mut tracking, 0, &[1, 2, 5, 6]), 2);
+        tracking.settle(4);
+        assert_eq!(admit(&mut tracking, 2, &[5, 6, 9]), 2);
+        assert!(tracking.gaps().is_empty());
+    }
+
+    #[test]
+    fn rows_wait_when_too_much_is_missing() {
+        let mut tracking = GapTracker::new(0, IdGaps::default(), 1, false);
+        let ids: Vec<i64> = (1..=MOST as i64 + 10).map(|n| n * 2).collect();
+        assert_eq!(admit(&mut tracking, 0, &ids), MOST);
+        assert!(tracking.wants_fence());
+    }
+}

@@ -1,0 +1,154 @@
+//! Rows that are not committed yet (MariaDB, MySQL): how far a page of ids may be handed out.
+//!
+//! An id is given out when a row is inserted, the row is seen when its transaction commits. A reader that passes an id
+//! not yet committed never sees it. So after reading a page, the ids of its range are read again with uncommitted ones:
+//! the page ends before the first id that only the second reading has. (Committed first, then uncommitted: what is
+//! committed in between shows in the second and is left for the next page.)
+
+use std::collections::HashSet;
+
+use connector_api::{Result, Value};
+
+use crate::driver::Session;
+use crate::source::plan::query;
+use crate::source::plan::query::id_of;
+use crate::source::plan::table::TablePlan;
+
+/// How many of the page's rows may be handed out; `None`: all.
+pub async fn safe_rows(
+    session: &mut dyn Session,
+    plan: &TablePlan,
+    id: usize,
+    above: i64,
+    rows: &[Box<[Value]>],
+) -> Result<Option<usize>> {
+    let dialect = session.dialect();
+    let (Some(uncommitted), Some(column), Some(last)) = (
+        dialect.read_uncommitted(),
+        plan.shape.id.as_deref(),
+        rows.last(),
+    ) else {
+        return Ok(None);
+    };
+    let up_to = id_of(&last[id])?;
+    let committed = rows
+        .iter()
+        .map(|row| id_of(&row[id]))
+        .collect::<Result<Vec<_>>>()?;
+    let statement = query::fingerprint(&plan.table_sql, column, above, up_to, dialect);
+    session.run(uncommitted).await?;
+    let found = session.query(&statement.sql, &statement.params).await?;
+    if found
+        .first()
+        .is_some_and(|row| is_fingerprint_of(row, &committed))
+    {
+        return Ok(None);
+    }
+    let statement = query::ids(&plan.table_sql, column, above, up_to, dialect);
+    session.run(uncommitted).await?;
+    let found = session.query(&statement.sql, &statement.params).await?;
+    let found = found
+        .iter()
+        .filter_map(|row| row.first())
+        .filter_map(number);
+    Ok(first_missing(&committed, found)
+        .map(|missing| committed.partition_point(|id| *id < missing)))
+}
+
+/// The smallest of `found` that `committed` does not have.
+fn first_missing(committed: &[i64], found: impl Iterator<Item = i64>) -> Option<i64> {
+    let committed: HashSet<i64> = committed.iter().copied().collect();
+    found.filter(|id| !committed.contains(id)).min()
+}
+
+/// Whether count, sum and sum of checksums are those of `ids`. Plain sums of ids alone would not tell 1, 2, 5 from
+/// 1, 3, 4 (two rows deleted, two inserted in the middle).
+fn is_fingerprint_of(row: &[Value], ids: &[i64]) -> bool {
+    let [count, sum, checksums] = row else {
+        return false;
+    };
+    let wanted_sum: i128 = ids.iter().map(|id| i128::from(*id)).sum();
+    let mut text = itoa::Buffer::new();
+    let wanted_checksums: i128 = ids
+        .iter()
+        .map(|id| i128::from(crc32(text.format(*id).as_bytes())))
+        .sum();
+    count.as_i64() == i64::try_from(ids.len()).ok()
+        && whole(sum) == Some(wanted_sum)
+        && whole(checksums) == Some(wanted_checksums)
+}
+
+/// CRC-32 (ISO 3309), which MariaDB's and MySQL's `CRC32()` is.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step =
+        |crc: u32, byte: &u8| CRC_TABLE[((crc ^ u32::from(*byte)) & 0xff) as usize] ^ crc >> 8;
+    !bytes.iter().fold(u32::MAX, step)
+}
+
+const CRC_TABLE: [u32; 256] = {
+    let mut table = [0u32; 256];
+    let mut n = 0;
+    while n < 256 {
+        let mut crc = n as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 1 == 1 {
+                0xedb8_8320 ^ crc >> 1
+            } else {
+                crc >> 1
+            };
+            bit += 1;
+        }
+        table[n] = crc;
+        n += 1;
+    }
+    table
+};
+
+fn whole(value: &Value) -> Option<i128> {
+    value
+        .as_i64()
+        .map(i128::from)
+        .or_else(|| value.as_str()?.parse().ok())
+}
+
+fn number(value: &Value) -> Option<i64> {
+    whole(value).and_then(|n| n.try_into().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Value;
+
+    use super::{crc32, first_missing, is_fingerprint_of};
+
+    #[test]
+    fn the_page_ends_before_the_first_id_not_committed() {
+        assert_eq!(
+            first_missing(&[1, 2, 5], [1, 2, 3, 4, 5].into_iter()),
+            Some(3)
+        );
+        assert_eq!(first_missing(&[1, 2, 5], [1, 2].into_iter()), None);
+    }
+
+    #[test]
+    fn a_fingerprint_tells_sets_of_ids_apart() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        let row = |ids: &[i64]| {
+            let text = |n: i128| Value::Text(n.to_string().into());
+            let checksums = ids
+                .iter()
+                .map(|id| i128::from(crc32(id.to_string().as_bytes())))
+                .sum();
+            [
+                Value::I64(ids.len() as i64),
+                text(ids.iter().map(|id| i128::from(*id)).sum()),
+                text(checksums),
+            ]
+        };
+        assert!(is_fingerprint_of(&row(&[1, 2, 5]), &[1, 2, 5]));
+        assert!(!is_fingerprint_of(&row(&[1, 2, 5]), &[1, 3, 4]));
+        assert!(!is_fingerprint_of(&row(&[1, 2, 5]), &[1, 2]));
+        assert!(is_fingerprint_of(&row(&[-2, i64::MAX]), &[-2, i64::MAX]));
+    }
+}
