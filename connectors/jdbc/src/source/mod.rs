@@ -2,17 +2,17 @@
 //!
 //! Its rooms in reading order; a room uses only those before it:
 //!
-//! 1. [`config`]: what the user wants. `keys` declares the keys, `SourceConfig` is what was read of them.
-//! 2. [`plan`]: one table's plan. `table::plan` decides columns, key and order, `query::statement` writes the SQL,
+//! 1. `config`: what the user wants. `keys` declares the keys, `SourceConfig` is what was read of them.
+//! 2. `plan`: one table's plan. `table::plan` decides columns, key and order, `query::statement` writes the SQL,
 //!    `offset::SourceProgress` is what is stored of how far reading has come.
-//! 3. [`visibility`]: a row gets its id or timestamp before it is committed; which rows may be emitted, and which are
+//! 3. `visibility`: a row gets its id or timestamp before it is committed; which rows may be emitted, and which are
 //!    asked for again.
-//! 4. [`tables`]: `select` chooses the tables, `plan_tasks` deals them out to tasks, `assignments` is what one task
+//! 4. `tables`: `select` chooses the tables, `plan_tasks` deals them out to tasks, `assignments` is what one task
 //!    reads.
-//! 5. [`read`]: `cursor::TableReader` reads one table page by page, `batch::PendingRows` makes records of the rows.
-//! 6. [`deletes`]: `sweep::KeySweep` finds deleted rows.
-//! 7. [`scheduler`]: the tables of one task take turns on up to three connections.
-//! 8. [`task`]: the task that the worker polls.
+//! 5. `read`: `cursor::TableReader` reads one table page by page, `batch::PendingRows` makes records of the rows.
+//! 6. `deletes`: `sweep::KeySweep` finds deleted rows.
+//! 7. `scheduler`: the tables of one task take turns on up to three connections.
+//! 8. `task`: the task that the worker polls.
 //!
 //! To follow a row, begin at `JdbcSourceTask::poll` in `task`, go to `TableReader::turn` in `read::cursor`, and on to
 //! `PendingRows::take` in `read::batch`. `tests/it/tidy.rs` checks the order of the rooms.
