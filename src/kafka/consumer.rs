@@ -23,6 +23,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::admin::{PATIENCE, offset_list};
 use super::background_drop::within;
 use super::contact::BrokerContact;
+use super::dev::BacklogGroup;
 use super::silence::ConsumerSilence;
 use super::{ClientSettings, context, error, leave};
 
@@ -30,8 +31,6 @@ use super::{ClientSettings, context, error, leave};
 pub trait RebalanceListener: Send + Sync {
     /// These partitions are ours now. Returns where to read those of them on that have a stored position.
     fn assigned(&self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>>;
-    /// They are read from these offsets on. Only told when the log must be whole.
-    fn starting(&self, from: &[TopicOffset]);
     /// These are ours no longer. Returns offsets to commit; none when they are `lost` to somebody else already.
     fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<TopicOffset>;
 }
@@ -57,8 +56,9 @@ pub(super) struct ConsumerEvents {
     consumer: OnceLock<Weak<NativeConsumer>>,
     /// Where to start without any offset; `None` refuses to.
     reset: Option<Offset>,
-    /// Records before the first one that is held were never offered to anybody: starting there would skip them.
-    must_be_whole: bool,
+    /// With the development broker: who has read how far. Records before the first one that it holds were never offered
+    /// to anybody: starting there would skip them.
+    backlog: Option<Arc<BacklogGroup>>,
     /// Fetching rests. librdkafka keeps a partition paused when it is given up and assigned again, so each assignment
     /// is brought to this.
     paused: AtomicBool,
@@ -146,7 +146,10 @@ impl ConsumerEvents {
         partitions: &[TopicPartition],
         list: &mut TopicPartitionList,
     ) -> Result<()> {
-        let stored = self.owner.assigned(partitions)?;
+        let mut stored = self.owner.assigned(partitions)?;
+        if let Some(backlog) = &self.backlog {
+            backlog.retain_known(&mut stored);
+        }
         let failed = |e| error::of("reading the group's offsets", e);
         let committed = consumer
             .committed_offsets(list.clone(), PATIENCE)
@@ -178,8 +181,8 @@ impl ConsumerEvents {
                     .map_err(failed)?;
             }
         }
-        if self.must_be_whole {
-            self.owner.starting(&from);
+        if let Some(backlog) = &self.backlog {
+            backlog.read(&from);
         }
         let mut begun = self.begun();
         begun.extend(from.into_iter().map(|at| {
@@ -236,7 +239,7 @@ impl ConsumerEvents {
                 at.topic, at.partition
             )));
         };
-        if !self.must_be_whole {
+        if self.backlog.is_none() {
             return Ok(reset);
         }
         let what = |e| error::of(format_args!("reading offsets of topic {}", at.topic), e);
@@ -409,13 +412,14 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Opens a consumer and joins its group in the background. `must_be_whole` refuses to start at the first record
-    /// that is held when others were dropped before it. Errors: `Config`.
+    /// Opens a consumer and joins its group in the background. With a `backlog` (the
+    /// development broker) it refuses to start at the first record that is held when others were dropped before it.
+    /// Errors: `Config`.
     pub fn open(
         settings: &ClientSettings,
         what: &Subscription,
         owner: Arc<dyn RebalanceListener>,
-        must_be_whole: bool,
+        backlog: Option<Arc<BacklogGroup>>,
     ) -> Result<Self> {
         let mut settings = settings.clone();
         let reset = match settings.get("auto.offset.reset").unwrap_or("earliest") {
@@ -436,7 +440,7 @@ impl Consumer {
             contact,
             consumer,
             reset,
-            must_be_whole,
+            backlog,
             paused,
             begun,
             failed,

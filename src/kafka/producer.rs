@@ -19,6 +19,7 @@ use rdkafka::util::Timeout;
 
 use super::background_drop::{DropInBackground, within};
 use super::contact::BrokerContact;
+use super::dev::Backlog;
 use super::{ClientSettings, admin, context, error};
 
 /// One record to write.
@@ -40,12 +41,6 @@ pub struct OutgoingRecord<'a> {
     pub number: usize,
 }
 
-/// Is told where each record has got to.
-pub trait DeliveryListener: Send + Sync {
-    /// This record is durable. `bytes` are those of key and value.
-    fn record(&self, topic: &str, partition: i32, offset: i64, bytes: usize);
-}
-
 /// A record that could not be delivered.
 struct Failed {
     error: Error,
@@ -61,7 +56,8 @@ struct ProducerEvents {
     /// A broker was lost since this was last cleared.
     lost: AtomicBool,
     contact: BrokerContact,
-    acknowledged: Option<Arc<dyn DeliveryListener>>,
+    /// With the development broker: what was sent and what was read.
+    backlog: Option<Arc<Backlog>>,
     brokers: String,
 }
 
@@ -89,9 +85,9 @@ impl ProducerContext for ProducerEvents {
     fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         match result {
             Ok(message) => {
-                if let Some(acknowledged) = &self.acknowledged {
+                if let Some(backlog) = &self.backlog {
                     let bytes = message.key_len() + message.payload_len();
-                    acknowledged.record(
+                    backlog.record(
                         message.topic(),
                         message.partition(),
                         message.offset(),
@@ -159,12 +155,9 @@ pub struct Producer {
 impl Producer {
     /// Opens a producer; transactional when `settings` have a `transactional.id`. Connects in the background.
     /// Errors: `Config`.
-    pub fn open(
-        settings: &ClientSettings,
-        acknowledged: Option<Arc<dyn DeliveryListener>>,
-    ) -> Result<Self> {
+    pub fn open(settings: &ClientSettings, backlog: Option<Arc<Backlog>>) -> Result<Self> {
         let mut settings = settings.clone();
-        if acknowledged.is_some() {
+        if backlog.is_some() {
             settings.set("delivery.report.only.error", "false");
         }
         BrokerContact::ask(&mut settings);
@@ -173,7 +166,7 @@ impl Producer {
             failed_record: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
             contact: BrokerContact::default(),
-            acknowledged,
+            backlog,
             brokers: settings.brokers().to_owned(),
         };
         let patience = Duration::from_millis(settings.number("socket.timeout.ms", 10_000));
@@ -289,6 +282,18 @@ impl Producer {
         match self.call_within(self.patience, || true, BaseProducer::begin_transaction) {
             Some(begun) => begun.map_err(|e| self.failure("beginning a transaction", e)),
             None => Err(self.unanswered("beginning a transaction")),
+        }
+    }
+
+    /// With the development broker: waits until it can hold one more record of that size without dropping records that
+    /// this worker's sinks have not read yet, for as long as `go_on` says so. Elsewhere it returns at once.
+    pub fn wait_for_sinks(&self, topic: &str, bytes: usize, go_on: impl Fn() -> bool) {
+        if let Some(backlog) = &self.context().backlog {
+            backlog.send(topic, bytes, || {
+                // Without its acknowledgements nothing counts as read.
+                self.serve();
+                go_on()
+            });
         }
     }
 

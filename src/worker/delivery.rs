@@ -16,7 +16,6 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, UnboundedSender};
 use tokio::time::timeout;
 
-use super::backlog::Backlog;
 use super::codec::EncodedBatch;
 use super::offsets::DevOffsets;
 use super::policy::{ErrorStage, Policy};
@@ -79,8 +78,6 @@ pub struct DeliveryThread {
     pub stored: ConnectorOffsetsReader,
     /// In development the broker forgets, so that this process remembers positions.
     pub memory: Option<Arc<DevOffsets>>,
-    /// In development sources wait for sinks.
-    pub ledger: Option<Arc<Backlog>>,
     /// What to do about records that cannot be written.
     pub policy: Policy,
     /// Makes topics.
@@ -249,14 +246,11 @@ impl DeliveryThread {
             }
             self.wait_for_room(pace, open.partitions)?;
             let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-            if let Some(ledger) = &self.ledger {
-                ledger.send(topic, bytes, || {
-                    // sinks are waited for, however long they rest
-                    self.place.moved();
-                    self.producer.serve();
-                    go_on()
-                });
-            }
+            self.producer.wait_for_sinks(topic, bytes, || {
+                // A sink may pause for any time: waiting for it is no stall of this task.
+                self.place.moved();
+                go_on()
+            });
             match self.producer.send(record, go_on) {
                 Ok(()) => {
                     pace.sent(bytes);

@@ -2,7 +2,6 @@
 //!
 //! It knows connectors through `connector_api` only, and nothing of REST or of who decided to start a task.
 
-mod backlog;
 mod chain;
 mod client_settings;
 mod codec;
@@ -39,7 +38,6 @@ pub use chain::TransformChain;
 pub use policy::exception_class;
 pub use stored_offsets::ConnectorOffsetsReader;
 
-use backlog::Backlog;
 use kafka_health::KafkaHealth;
 use offsets::DevOffsets;
 use seen_topics::TopicReset;
@@ -50,7 +48,7 @@ use watch::StalledTasks;
 pub use watch::{StalledTask, WaitsFor, limit as progress_limit};
 
 use crate::kafka::admin::KafkaAdmin;
-use crate::kafka::dev::DevBroker;
+use crate::kafka::dev::{Backlog, DevBroker};
 use crate::kafka::producer::Producer;
 use crate::registry::{ConnectorPlugin, Registry};
 use crate::secrets::{Redactor, SecretKeys, known};
@@ -133,7 +131,7 @@ pub struct WorkerShared {
     registry: Registry,
     runtime: Runtime,
     memory: Arc<DevOffsets>,
-    ledger: Arc<Backlog>,
+    backlog: Arc<Backlog>,
     cluster: tokio::sync::OnceCell<String>,
     forgotten: TopicReset,
     pulse: KafkaHealth,
@@ -160,7 +158,7 @@ impl Worker {
             registry,
             runtime: Runtime::current(),
             memory: Arc::default(),
-            ledger: Arc::default(),
+            backlog: Arc::default(),
             cluster: tokio::sync::OnceCell::new(),
             forgotten: TopicReset::default(),
             pulse: KafkaHealth::default(),
@@ -370,6 +368,14 @@ impl Worker {
 }
 
 impl WorkerShared {
+    /// What keeps sources from overrunning the development broker, if that is the one in use.
+    fn dev_backlog(&self) -> Option<Arc<Backlog>> {
+        self.options
+            .dev_broker
+            .as_ref()
+            .map(|_| Arc::clone(&self.backlog))
+    }
+
     async fn resolve_config(&self, config: &Config) -> Result<(Config, Redactor), Error> {
         let (providers, written) = (self.options.providers.clone(), config.clone());
         let resolved = if providers.is_empty() {

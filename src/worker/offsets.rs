@@ -217,7 +217,7 @@ pub fn set_committed(
             let offsets = to.map_or_else(all, |to| Ok(to.to_vec()))?;
             let done = offsets.is_empty()
                 || sink_group(shared, connector, config)?.join_and_commit(&offsets)?;
-            shared.ledger.read(&group, &offsets);
+            shared.backlog.read(&group, &offsets);
             done
         }
     };

@@ -13,7 +13,6 @@ use connector_api::{
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
 use tokio::time::sleep_until;
 
-use super::backlog::Backlog;
 use super::codec::RecordCodec;
 use super::delivery::is_transient;
 use super::dlq::DeadLetters;
@@ -25,6 +24,7 @@ use super::thread::{TaskThread, blocking_of};
 use super::watch::TaskWatch;
 use super::{StartTask, WorkerShared, client_settings};
 use crate::kafka::consumer::{Consumer, Subscription};
+use crate::kafka::dev::BacklogGroup;
 use crate::waiting::WaitReason;
 
 /// Records of one batch at most, where `consumer.override.max.poll.records` does not say.
@@ -155,26 +155,17 @@ async fn attempt(
         return Ok(());
     };
 
-    let common = Arc::new(SinkShared::default());
+    let group = client_settings::group(&running.id().connector, &running.start.connector_config);
+    let backlog = running.shared.dev_backlog();
+    let member = backlog.map(|backlog| Arc::new(BacklogGroup::join(backlog, &group, &what)));
+    let common = Arc::new(SinkShared::new(member));
     let _leaves_when_dropped = LeaveGuard(Arc::clone(&common));
     common
         .paused
         .store(running.wanted() == TaskTarget::Pause, Ordering::Relaxed);
     let (batches, incoming) = mpsc::channel(1);
     let (asking, questions) = mpsc::unbounded_channel();
-    let group: Arc<str> =
-        client_settings::group(&running.id().connector, &running.start.connector_config).into();
-    let ledger = running
-        .shared
-        .options
-        .dev_broker
-        .as_ref()
-        .map(|_| (Arc::clone(&running.shared.ledger), Arc::clone(&group)));
-    let asker = Arc::new(RebalanceBridge::new(
-        asking,
-        ledger.clone(),
-        Arc::clone(&running.cut),
-    ));
+    let asker = Arc::new(RebalanceBridge::new(asking, Arc::clone(&running.cut)));
     let mut put = SinkWriter {
         task,
         watch: Arc::clone(&watch),
@@ -184,10 +175,8 @@ async fn attempt(
         common: Arc::clone(&common),
         pending: None,
         waiting: VecDeque::new(),
-        ledger: ledger.clone(),
         written: Vec::new(),
     };
-    let _reading = ledger.map(|(ledger, group)| ReadingGuard::join(ledger, group, &what));
     let intake = open(running, &what, policy, letters, common, batches, asker);
     let started = match intake {
         Ok(intake) => {
@@ -227,23 +216,7 @@ struct LeaveGuard(Arc<SinkShared>);
 
 impl Drop for LeaveGuard {
     fn drop(&mut self) {
-        self.0.leave.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Counts as a reader in the ledger while it lives.
-struct ReadingGuard(Arc<Backlog>, Arc<str>);
-
-impl ReadingGuard {
-    fn join(ledger: Arc<Backlog>, group: Arc<str>, what: &Subscription) -> Self {
-        ledger.join(&group, what);
-        Self(ledger, group)
-    }
-}
-
-impl Drop for ReadingGuard {
-    fn drop(&mut self) {
-        self.0.leave(&self.1);
+        self.0.end();
     }
 }
 
@@ -262,7 +235,7 @@ fn open(
     let gone = asker.gone();
     let rows = number(config, "consumer.override.max.poll.records")?;
     Ok(SinkReader {
-        consumer: Consumer::open(&settings, what, asker, options.dev_broker.is_some())?,
+        consumer: Consumer::open(&settings, what, asker, common.backlog())?,
         codec: RecordCodec::open(&shared.registry, &options.config, config)?,
         policy,
         keep_raw: dead_letters.is_some(),
@@ -316,7 +289,6 @@ struct SinkWriter {
     pending: Option<PendingBatch>,
     /// Batches that were taken out of the channel when partitions were given up.
     waiting: VecDeque<SinkBatch>,
-    ledger: Option<(Arc<Backlog>, Arc<str>)>,
     written: Vec<(Arc<str>, u64)>,
 }
 
@@ -358,6 +330,10 @@ impl SinkWriter {
                 _ if self.pending.is_some() => WaitReason::Retry,
                 _ => WaitReason::Nothing,
             });
+            // The order matters. A rebalance comes first: the consumer's thread waits for the answer within its poll,
+            // and its group with it. Then a new target, so that neither a retry nor a batch is begun by a task that has
+            // to stop or pause. A pending batch is retried before the next one is taken, as offsets must advance in order.
+            // The deadline comes last: the reading half that ends in time is seen as ended.
             tokio::select! {
                 biased;
                 Some(question) = questions.recv() => self.answer(running, question, &mut batches).await,
@@ -452,9 +428,6 @@ impl SinkWriter {
                 self.count(&pending.batch);
                 running.clear_retry_warning();
                 running.note(self.progress());
-                if let Some((ledger, group)) = &self.ledger {
-                    ledger.read(group, &next);
-                }
                 Ok(())
             }
             Err(SinkAttemptEnd { error, within }) => {

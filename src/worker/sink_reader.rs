@@ -12,7 +12,6 @@ use connector_api::{Error, Header, Result, SinkRecord, TopicOffset, TopicPartiti
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 
-use super::backlog::Backlog;
 use super::codec::{CodecError, RecordCodec};
 use super::delivery::is_transient;
 use super::dlq::{DeadLetters, RawRecord};
@@ -21,6 +20,7 @@ use super::policy::Policy;
 use super::seen_topics::{SeenTopics, TopicReset};
 use super::{TaskEvent, TaskId};
 use crate::kafka::consumer::{Consumer, IncomingRecord, RebalanceListener};
+use crate::kafka::dev::BacklogGroup;
 use crate::waiting::{WaitPlace, WaitReason, wait_for};
 
 /// How long the writing half may take to answer when partitions come or go.
@@ -93,6 +93,8 @@ pub struct SinkShared {
     /// The group is to be left.
     pub leave: AtomicBool,
     done: Mutex<WrittenOffsets>,
+    /// With the development broker: who has read how far.
+    backlog: Option<Arc<BacklogGroup>>,
 }
 
 #[derive(Default)]
@@ -106,8 +108,32 @@ impl SinkShared {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// With the development broker, `backlog` is notified of what was written.
+    pub fn new(backlog: Option<Arc<BacklogGroup>>) -> Self {
+        Self {
+            backlog,
+            ..Self::default()
+        }
+    }
+
+    /// Makes the reading half leave the group: the task ends.
+    pub fn end(&self) {
+        self.leave.store(true, Ordering::Relaxed);
+        if let Some(backlog) = &self.backlog {
+            backlog.leave();
+        }
+    }
+
+    /// For the consumer, which starts where the development broker's log does.
+    pub fn backlog(&self) -> Option<Arc<BacklogGroup>> {
+        self.backlog.clone()
+    }
+
     /// Everything before these offsets is written.
     pub fn written(&self, next: &LatestOffsets) {
+        if let Some(backlog) = &self.backlog {
+            backlog.read(&list(next));
+        }
         let mut done = self.done();
         for (at, offset) in next {
             done.written.insert(at.clone(), *offset);
@@ -136,8 +162,6 @@ impl SinkShared {
 pub struct RebalanceBridge {
     /// Whom to ask.
     pub questions: UnboundedSender<RebalanceRequest>,
-    /// In development: who has read how far, and the group this is.
-    pub ledger: Option<(Arc<Backlog>, Arc<str>)>,
     /// The task was cut off: nobody answers any more.
     cut: Arc<AtomicBool>,
     gone: Arc<Mutex<Vec<TopicPartition>>>,
@@ -145,14 +169,9 @@ pub struct RebalanceBridge {
 
 impl RebalanceBridge {
     /// A new one.
-    pub fn new(
-        questions: UnboundedSender<RebalanceRequest>,
-        ledger: Option<(Arc<Backlog>, Arc<str>)>,
-        cut: Arc<AtomicBool>,
-    ) -> Self {
+    pub fn new(questions: UnboundedSender<RebalanceRequest>, cut: Arc<AtomicBool>) -> Self {
         Self {
             questions,
-            ledger,
             cut,
             gone: Arc::default(),
         }
@@ -190,22 +209,7 @@ impl RebalanceListener for RebalanceBridge {
         self.questions
             .send(RebalanceRequest::Assigned(partitions.to_vec(), answer))
             .map_err(|_| silent())?;
-        let mut stored = self.answer(&answered).ok_or_else(silent)??;
-        if let Some((ledger, group)) = &self.ledger {
-            // The development broker begins anew with its process: offsets that are older are another broker's.
-            let at = |s: &TopicOffset| TopicPartition {
-                topic: Arc::clone(&s.topic),
-                partition: s.partition,
-            };
-            stored.retain(|s| ledger.knows(group, &at(s)));
-        }
-        Ok(stored)
-    }
-
-    fn starting(&self, from: &[TopicOffset]) {
-        if let Some((ledger, group)) = &self.ledger {
-            ledger.read(group, from);
-        }
+        self.answer(&answered).ok_or_else(silent)?
     }
 
     fn revoked(&self, partitions: &[TopicPartition], _lost: bool) -> Vec<TopicOffset> {

@@ -28,7 +28,7 @@ use super::thread::{TaskThread, blocking_of};
 use super::topics::TopicRules;
 use super::{StartTask, TaskEvent, WorkerOptions, WorkerShared, client_settings, offsets};
 use crate::kafka::admin::KafkaAdmin;
-use crate::kafka::producer::{DeliveryListener, Producer};
+use crate::kafka::producer::Producer;
 use crate::waiting::{self, WaitReason};
 
 /// Chunks that may wait for the writer.
@@ -117,11 +117,6 @@ async fn attempt(
                 .dev_broker
                 .is_some()
                 .then(|| Arc::clone(&shared.memory)),
-            ledger: shared
-                .options
-                .dev_broker
-                .is_some()
-                .then(|| Arc::clone(&shared.ledger)),
             policy,
             create_topic: create_topic(&shared, config)?,
             forgotten: shared.forgotten.clone(),
@@ -203,11 +198,7 @@ fn open(
     let (options, config) = (&shared.options, &start.connector_config);
     let transactional = transactional(options, config)?;
     let settings = client_settings::producer(options, &start.id, config, transactional)?;
-    let acknowledged = options
-        .dev_broker
-        .as_ref()
-        .map(|_| Arc::clone(&shared.ledger) as Arc<dyn DeliveryListener>);
-    let producer = Producer::open(&settings, acknowledged)?;
+    let producer = Producer::open(&settings, shared.dev_backlog())?;
     if transactional {
         producer.init(INIT_WITHIN, || !given_up.load(Ordering::Relaxed))?;
         waiting::moved();
@@ -314,6 +305,8 @@ async fn poll(
         }
         running.report_paused(false).await;
         running.watch.front.enter(WaitReason::Source);
+        // The order matters. A new target comes first, then what became durable, so that the source hears of its commits
+        // also under load. The poll comes before sending what is left: only a poll that has nothing at once lets it be sent.
         let polled = tokio::select! {
             biased;
             () = running.changed() => continue,

@@ -2,6 +2,11 @@
 //!
 //! It keeps about [`KEPT_BYTES`] of each partition, knows no transactions' markers, no compaction and no topic
 //! administration, so topics are created by calling it directly. It ends when its last handle is dropped.
+//!
+//! As it drops records that nobody has read yet, [`Backlog`] holds sources back. `Producer::open` and `Consumer::open` take
+//! it, so that the tasks need not know of it.
+
+mod backlog;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,6 +14,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use connector_api::{Error, Result};
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
+
+pub use backlog::{Backlog, BacklogGroup};
 
 /// Bytes of record batches, compressed, that the broker keeps of each partition (`rd_kafka_mock_partition_t`).
 pub const KEPT_BYTES: usize = 5 * 1024 * 1024;
@@ -90,5 +97,5 @@ fn serve(
 }
 
 fn failed(what: &str, error: KafkaError) -> Error {
-    super::error::of(what, error)
+    crate::kafka::error::of(what, error)
 }

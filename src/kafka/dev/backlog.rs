@@ -5,15 +5,15 @@
 //! there is nothing to wait for, except for a moment when it first overflows: its sink may be about to be created.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use connector_api::{TopicOffset, TopicPartition};
 use regex::Regex;
 
+use super::KEPT_BYTES;
 use crate::kafka::consumer::Subscription;
-use crate::kafka::dev::KEPT_BYTES;
-use crate::kafka::producer::DeliveryListener;
 
 /// Unread bytes of a topic that are safe with the broker.
 const LIMIT: u64 = KEPT_BYTES as u64 * 4 / 5;
@@ -108,7 +108,7 @@ impl Backlog {
     }
 
     /// A task of a sink begins to read under that group.
-    pub fn join(&self, group: &Arc<str>, what: &Subscription) {
+    fn join(&self, group: &Arc<str>, what: &Subscription) {
         let wants = match what {
             Subscription::Topics(topics) => ReaderWants::Topics(topics.clone()),
             Subscription::Pattern(pattern) => {
@@ -128,7 +128,7 @@ impl Backlog {
     }
 
     /// A task of a sink reads no more.
-    pub fn leave(&self, group: &str) {
+    fn leave(&self, group: &str) {
         if let Some(reader) = self.state().readers.get_mut(group) {
             reader.tasks = reader.tasks.saturating_sub(1);
             reader.left = Some(Instant::now());
@@ -150,8 +150,8 @@ impl Backlog {
         self.moved.notify_all();
     }
 
-    /// Whether a group was told of that partition, so that its offset is one of this broker's.
-    pub fn knows(&self, group: &str, at: &TopicPartition) -> bool {
+    /// Whether a group has read of that partition since this broker began, so that its offset is one of this broker's.
+    fn knows(&self, group: &str, at: &TopicPartition) -> bool {
         self.state()
             .readers
             .get(group)
@@ -160,7 +160,7 @@ impl Backlog {
 
     /// Waits until a record of `bytes` more is safe with the broker, as long as `go_on` says so; it must serve the
     /// producer's acknowledgements, without which nothing moves on.
-    pub fn send(&self, topic: &Arc<str>, bytes: usize, go_on: impl Fn() -> bool) {
+    pub fn send(&self, topic: &str, bytes: usize, go_on: impl Fn() -> bool) {
         let more = bytes as u64 + OVERHEAD;
         while !self.reserve(topic, more, false) {
             if !go_on() {
@@ -175,10 +175,15 @@ impl Backlog {
     }
 
     /// Counts `more` bytes as sent if they are safe, or anyway. Returns whether it did.
-    fn reserve(&self, topic: &Arc<str>, more: u64, anyway: bool) -> bool {
+    fn reserve(&self, topic: &str, more: u64, anyway: bool) -> bool {
         let mut state = self.state();
         let unread = state.unread(topic);
-        let sent = state.topics.entry(Arc::clone(topic)).or_default();
+        if !state.topics.contains_key(topic) {
+            state.topics.insert(topic.into(), SentOffsets::default());
+        }
+        let Some(sent) = state.topics.get_mut(topic) else {
+            return anyway;
+        };
         let safe = match unread {
             Some(unread) => unread == 0 || unread + more <= LIMIT,
             None if sent.bytes + more <= LIMIT => true,
@@ -191,8 +196,9 @@ impl Backlog {
     }
 }
 
-impl DeliveryListener for Backlog {
-    fn record(&self, topic: &str, partition: i32, offset: i64, bytes: usize) {
+impl Backlog {
+    /// This record is durable. `bytes` are those of key and value.
+    pub fn record(&self, topic: &str, partition: i32, offset: i64, bytes: usize) {
         let mut state = self.state();
         let Some(sent) = state.topics.get_mut(topic) else {
             return;
@@ -214,6 +220,53 @@ impl DeliveryListener for Backlog {
     }
 }
 
+/// One sink task as a member of its consumer group. It counts as a reader until it has left, or this is dropped.
+pub struct BacklogGroup {
+    backlog: Arc<Backlog>,
+    group: Arc<str>,
+    joined: AtomicBool,
+}
+
+impl BacklogGroup {
+    /// The task begins to read.
+    pub fn join(backlog: Arc<Backlog>, group: &str, what: &Subscription) -> Self {
+        let group = Arc::from(group);
+        backlog.join(&group, what);
+        Self {
+            backlog,
+            group,
+            joined: AtomicBool::new(true),
+        }
+    }
+
+    /// The task reads no more, whoever still holds this.
+    pub fn leave(&self) {
+        if self.joined.swap(false, Ordering::Relaxed) {
+            self.backlog.leave(&self.group);
+        }
+    }
+
+    /// The group has written everything before these offsets.
+    pub fn read(&self, next: &[TopicOffset]) {
+        self.backlog.read(&self.group, next);
+    }
+
+    /// Drops offsets that are older than this broker, which begins anew with its process: they are another broker's.
+    pub fn retain_known(&self, stored: &mut Vec<TopicOffset>) {
+        let at = |s: &TopicOffset| TopicPartition {
+            topic: Arc::clone(&s.topic),
+            partition: s.partition,
+        };
+        stored.retain(|s| self.backlog.knows(&self.group, &at(s)));
+    }
+}
+
+impl Drop for BacklogGroup {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,9 +281,9 @@ mod tests {
 
     #[test]
     fn a_source_waits_for_the_slowest_sink_and_no_longer() {
-        let (ledger, topic, group): (_, Arc<str>, Arc<str>) =
+        let (backlog, topic, group): (_, Arc<str>, Arc<str>) =
             (Backlog::default(), "t".into(), "g".into());
-        ledger.join(&group, &Subscription::Pattern("t.*".to_owned()));
+        backlog.join(&group, &Subscription::Pattern("t.*".to_owned()));
         let record = 1000;
         let mut sent = 0_i64;
         let asked = std::cell::Cell::new(0);
@@ -239,27 +292,27 @@ mod tests {
             false
         };
         while asked.get() == 0 {
-            ledger.send(&topic, record, refuse);
-            ledger.record("t", 0, sent, record);
+            backlog.send(&topic, record, refuse);
+            backlog.record("t", 0, sent, record);
             sent += 1;
         }
         let limit = i64::try_from(LIMIT / (1000 + OVERHEAD)).unwrap();
         assert_eq!(sent, limit + 1);
-        ledger.read("g", &next(&topic, sent / 2));
+        backlog.read("g", &next(&topic, sent / 2));
         asked.set(0);
-        ledger.send(&topic, record, refuse);
+        backlog.send(&topic, record, refuse);
         assert_eq!(asked.get(), 0, "half of it was read");
     }
 
     #[test]
     fn an_offset_between_two_notes_counts_as_the_one_before() {
-        let ledger = Backlog::default();
+        let backlog = Backlog::default();
         let topic: Arc<str> = "t".into();
-        ledger.send(&topic, 0, || true);
+        backlog.send(&topic, 0, || true);
         for offset in 0..1000 {
-            ledger.record("t", 0, offset, 60);
+            backlog.record("t", 0, offset, 60);
         }
-        let state = ledger.state();
+        let state = backlog.state();
         let log = state
             .topics
             .get("t")
