@@ -1,4 +1,4 @@
-//! A sink task: batches come from the reading half (`intake.rs`) and are written here, one after the other, each again
+//! A sink task: batches come from the reading half (`sink_reader.rs`) and are written here, one after the other, each again
 //! and again until it is written, rejected or given up.
 
 use std::collections::{HashSet, VecDeque};
@@ -45,7 +45,7 @@ pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<
         let again = error.kind() == ErrorKind::Fenced
             || within != SinkFailurePlace::Sink && is_transient(&error);
         if running.wanted() == TaskTarget::Stop && again {
-            // what was not written yet is read again by whoever comes next
+            // The next task of this number reads again what was not written yet.
             tracing::debug!(connector = %running.id().connector, task = running.id().task, %error, "stopped in trouble");
             return Ok(());
         }
@@ -191,7 +191,7 @@ async fn attempt(
                 .report_paused(running.wanted() == TaskTarget::Pause)
                 .await;
             let written = put.work(running, incoming, questions).await;
-            // one that does not end is left behind: whatever it still asks, nobody answers
+            // A reading half that does not end is left behind; nobody answers its requests.
             let read = tokio::time::timeout(Duration::from_millis(100), reader.join())
                 .await
                 .unwrap_or(Ok(()));
@@ -447,8 +447,8 @@ impl SinkWriter {
         }
     }
 
-    /// Writes the batch, stores its dead letters, and only then commits: a death in between doubles a letter and loses
-    /// none.
+    /// Writes the batch, stores its dead letters, and only then commits: a crash in between duplicates a dead letter and
+    /// loses none. Each step checks `cut` first: a step may have hung until the task was given up and its successor began.
     async fn write(
         &mut self,
         pending: &mut PendingBatch,
@@ -462,12 +462,11 @@ impl SinkWriter {
         self.unless_cut()?;
         if let Err(error) = self.reject(pending, report.rejected).await {
             if let Err(error) = self.task.rollback().await {
-                tracing::warn!(%error, "a batch was not taken back cleanly");
+                tracing::warn!(%error, "a batch was not rolled back cleanly");
             }
             return Err(error);
         }
         fail_point::reach_async("sink.before-commit").await?;
-        // it may have hung until now
         self.unless_cut()?;
         self.task.commit().await?;
         Ok(fail_point::reach_async("sink.after-commit").await?)

@@ -158,7 +158,7 @@ impl SinkShared {
     }
 }
 
-/// Carries questions from the consumer to the writing half.
+/// Carries rebalances from the consumer to the writing half.
 pub struct RebalanceBridge {
     /// Whom to ask.
     pub questions: UnboundedSender<RebalanceRequest>,
@@ -184,7 +184,7 @@ impl RebalanceBridge {
 }
 
 impl RebalanceBridge {
-    /// What the writing half answers, if it does so in time. Once the task is cut off, nothing is waited for.
+    /// The answer of the writing half, if it comes in time. Once the task is cut off, there is no waiting.
     fn answer<T>(&self, answered: &Receiver<T>) -> Option<T> {
         let began = Instant::now();
         while began.elapsed() < ANSWER_WITHIN && !self.cut.load(Ordering::Relaxed) {
@@ -253,13 +253,13 @@ pub struct SinkReader {
     pub common: Arc<SinkShared>,
     /// The task was cut off: the writing half may never come back.
     pub cut: Arc<AtomicBool>,
-    /// See [`Asker::gone`].
+    /// See [`RebalanceBridge::gone`].
     pub gone: Arc<Mutex<Vec<TopicPartition>>>,
     /// To the writing half.
     pub batches: Sender<SinkBatch>,
     /// To the herder.
     pub events: Sender<TaskEvent>,
-    /// Makes used topics be told again.
+    /// Makes used topics be reported again.
     pub forgotten: TopicReset,
     /// The task.
     pub id: TaskId,
@@ -434,7 +434,7 @@ impl SinkReader {
             match room {
                 Ok(Ok(room)) => {
                     self.place.enter(WaitReason::DeadLetters);
-                    // whoever has the batch may commit it: the letters of what was skipped of it come first
+                    // The writing half may commit the batch at once: the dead letters of skipped records come first.
                     if let Some(letters) = &self.dead_letters {
                         letters.flush()?;
                     }

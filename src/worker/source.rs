@@ -52,7 +52,7 @@ pub async fn run(running: &mut TaskContext, source: &dyn SourceConnector) -> Res
             return Ok(());
         };
         if running.wanted() == TaskTarget::Stop && is_transient(&error) {
-            // what was not durable yet is read again by whoever comes next
+            // The next task of this number reads again what was not durable yet.
             tracing::debug!(connector = %running.id().connector, task = running.id().task, %error, "stopped in trouble");
             return Ok(());
         }

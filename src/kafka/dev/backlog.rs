@@ -194,9 +194,7 @@ impl Backlog {
         }
         safe || anyway
     }
-}
 
-impl Backlog {
     /// This record is durable. `bytes` are those of key and value.
     pub fn record(&self, topic: &str, partition: i32, offset: i64, bytes: usize) {
         let mut state = self.state();
