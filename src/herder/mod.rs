@@ -150,12 +150,20 @@ pub enum WorkerHealth {
 /// Answer channel of a command.
 pub type ReplySender<T> = oneshot::Sender<Result<T, HerderRefusal>>;
 
-/// What the loop is asked.
+/// What the loop is asked: a verb, and the way to refuse it without knowing which one it is.
+pub struct HerderCommand {
+    /// What to do; it holds the channel of its own answer.
+    pub verb: HerderVerb,
+    /// Reaches the same caller as the verb's answer does, before it.
+    pub refuse: oneshot::Sender<HerderRefusal>,
+}
+
+/// What can be asked, a row for each verb.
 #[allow(
     missing_docs,
     reason = "each is the verb of the same name on the handle"
 )]
-pub enum HerderCommand {
+pub enum HerderVerb {
     List {
         reply: ReplySender<Vec<ConnectorView>>,
     },
@@ -238,25 +246,34 @@ impl Herder {
 
     async fn call<T>(
         &self,
-        command: impl FnOnce(ReplySender<T>) -> HerderCommand,
+        verb: impl FnOnce(ReplySender<T>) -> HerderVerb,
     ) -> Result<T, HerderRefusal> {
         let (reply, answer) = oneshot::channel();
+        let (refuse, mut refused) = oneshot::channel();
+        let verb = verb(reply);
         self.commands
-            .send(command(reply))
+            .send(HerderCommand { verb, refuse })
             .await
             .map_err(|_| HerderRefusal::ShuttingDown)?;
-        answer.await.map_err(|_| HerderRefusal::ShuttingDown)?
+        let answered = tokio::select! {
+            // A verb that is refused is dropped, or answered again when its outcome is known: the refusal counts.
+            biased;
+            Ok(refusal) = &mut refused => return Err(refusal),
+            answered = answer => answered,
+        };
+        // No answer: the loop has ended, or a refusal has come between the two looks.
+        answered.unwrap_or_else(|_| Err(refused.try_recv().unwrap_or(HerderRefusal::ShuttingDown)))
     }
 
     /// All connectors by name.
     pub async fn list(&self) -> Result<Vec<ConnectorView>, HerderRefusal> {
-        self.call(|reply| HerderCommand::List { reply }).await
+        self.call(|reply| HerderVerb::List { reply }).await
     }
 
     /// One connector.
     pub async fn get(&self, name: &str) -> Result<ConnectorView, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::Get { name, reply }).await
+        self.call(|reply| HerderVerb::Get { name, reply }).await
     }
 
     /// Stores a new connector and starts it as `target` says. The config has been validated.
@@ -267,7 +284,7 @@ impl Herder {
         target: TargetState,
     ) -> Result<ConnectorView, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::Create {
+        self.call(|reply| HerderVerb::Create {
             name,
             config,
             target,
@@ -283,7 +300,7 @@ impl Herder {
         config: Config,
     ) -> Result<(ConnectorView, bool), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::PutConfig {
+        self.call(|reply| HerderVerb::PutConfig {
             name,
             config,
             expected: None,
@@ -302,7 +319,7 @@ impl Herder {
         let name = name.to_owned();
         let expected = Some(expected);
         Ok(self
-            .call(|reply| HerderCommand::PutConfig {
+            .call(|reply| HerderVerb::PutConfig {
                 name,
                 config,
                 expected,
@@ -315,21 +332,19 @@ impl Herder {
     /// Every config that a connector has had, oldest first; a deleted one's as well.
     pub async fn history(&self, name: &str) -> Result<Vec<StoredVersion>, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::History { name, reply })
-            .await
+        self.call(|reply| HerderVerb::History { name, reply }).await
     }
 
     /// Stops and forgets a connector; its offsets stay.
     pub async fn delete(&self, name: &str) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::Delete { name, reply })
-            .await
+        self.call(|reply| HerderVerb::Delete { name, reply }).await
     }
 
     /// Pause, resume, stop.
     pub async fn set_target(&self, name: &str, target: TargetState) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::SetTarget {
+        self.call(|reply| HerderVerb::SetTarget {
             name,
             target,
             reply,
@@ -345,7 +360,7 @@ impl Herder {
         only_failed: bool,
     ) -> Result<ConnectorView, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::Restart {
+        self.call(|reply| HerderVerb::Restart {
             name,
             include_tasks,
             only_failed,
@@ -357,15 +372,14 @@ impl Herder {
     /// Restarts one task.
     pub async fn restart_task(&self, name: &str, task: u32) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::RestartTask { name, task, reply })
+        self.call(|reply| HerderVerb::RestartTask { name, task, reply })
             .await
     }
 
     /// Stored offsets.
     pub async fn offsets(&self, name: &str) -> Result<OffsetListing, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::Offsets { name, reply })
-            .await
+        self.call(|reply| HerderVerb::Offsets { name, reply }).await
     }
 
     /// Changes stored offsets of a stopped connector; `true` when the connector itself keeps them too.
@@ -375,7 +389,7 @@ impl Herder {
         change: OffsetChange,
     ) -> Result<bool, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::ChangeOffsets {
+        self.call(|reply| HerderVerb::ChangeOffsets {
             name,
             change,
             reply,
@@ -386,24 +400,23 @@ impl Herder {
     /// Topics the connector has used since the last reset (KIP-558); empty for unknown ones.
     pub async fn topics(&self, name: &str) -> Result<Vec<String>, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::Topics { name, reply })
-            .await
+        self.call(|reply| HerderVerb::Topics { name, reply }).await
     }
 
     /// Forgets the topics used.
     pub async fn reset_topics(&self, name: &str) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| HerderCommand::ResetTopics { name, reply })
+        self.call(|reply| HerderVerb::ResetTopics { name, reply })
             .await
     }
 
     /// Worker facts.
     pub async fn info(&self) -> Result<WorkerInfo, HerderRefusal> {
-        self.call(|reply| HerderCommand::Info { reply }).await
+        self.call(|reply| HerderVerb::Info { reply }).await
     }
 
     /// How the worker is, and which of its tasks stand still.
     pub async fn health(&self) -> Result<(WorkerHealth, Vec<StalledTask>), HerderRefusal> {
-        self.call(|reply| HerderCommand::Health { reply }).await
+        self.call(|reply| HerderVerb::Health { reply }).await
     }
 }

@@ -14,8 +14,8 @@ use super::{ConnectorLocks, LogLevels, MainRuntime, RestState, router};
 use crate::herder::validate::fixture;
 use crate::herder::validate::{Validator, WorkerFacts};
 use crate::herder::{
-    ConnectorView, Direction, Herder, HerderCommand, HerderRefusal, OffsetListing, TaskView,
-    WorkerHealth, WorkerInfo,
+    ConnectorView, Direction, Herder, HerderCommand, HerderRefusal, HerderVerb, OffsetListing,
+    TaskView, WorkerHealth, WorkerInfo,
 };
 use crate::model::{RunState, RunStatus, TargetState};
 use crate::registry::Registry;
@@ -105,12 +105,12 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: HerderComma
             .cloned()
             .ok_or_else(|| HerderRefusal::UnknownConnector(name.to_owned()))
     };
-    match command {
-        HerderCommand::List { reply } => {
+    match command.verb {
+        HerderVerb::List { reply } => {
             drop(reply.send(Ok(connectors.values().cloned().collect())));
         }
-        HerderCommand::Get { name, reply } => drop(reply.send(find(&name, connectors))),
-        HerderCommand::Create {
+        HerderVerb::Get { name, reply } => drop(reply.send(find(&name, connectors))),
+        HerderVerb::Create {
             name,
             config,
             target,
@@ -125,7 +125,7 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: HerderComma
             };
             drop(reply.send(outcome));
         }
-        HerderCommand::SetTarget {
+        HerderVerb::SetTarget {
             name,
             target,
             reply,
@@ -134,13 +134,13 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: HerderComma
                 .map(|old| drop(connectors.insert(name.clone(), view(&name, old.config, target))));
             drop(reply.send(outcome));
         }
-        HerderCommand::Restart { name, reply, .. } => drop(reply.send(find(&name, connectors))),
-        HerderCommand::Topics { reply, .. } => drop(reply.send(Ok(Vec::new()))),
-        HerderCommand::Info { reply } => drop(reply.send(Ok(WorkerInfo::default()))),
-        HerderCommand::Health { reply } => {
+        HerderVerb::Restart { name, reply, .. } => drop(reply.send(find(&name, connectors))),
+        HerderVerb::Topics { reply, .. } => drop(reply.send(Ok(Vec::new()))),
+        HerderVerb::Info { reply } => drop(reply.send(Ok(WorkerInfo::default()))),
+        HerderVerb::Health { reply } => {
             drop(reply.send(Ok((WorkerHealth::Starting(None), Vec::new()))));
         }
-        HerderCommand::PutConfig {
+        HerderVerb::PutConfig {
             name,
             config,
             reply,
@@ -153,25 +153,25 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: HerderComma
                 .clone();
             drop(reply.send(Ok((stored, new))));
         }
-        HerderCommand::Delete { name, reply } => {
+        HerderVerb::Delete { name, reply } => {
             let gone = connectors
                 .remove(&name)
                 .map(drop)
                 .ok_or(HerderRefusal::UnknownConnector(name));
             drop(reply.send(gone));
         }
-        HerderCommand::RestartTask { name, task, reply } => {
+        HerderVerb::RestartTask { name, task, reply } => {
             let found = find(&name, connectors).and(Err(HerderRefusal::UnknownTask(name, task)));
             drop(reply.send(found));
         }
-        HerderCommand::Offsets { name, reply } => {
+        HerderVerb::Offsets { name, reply } => {
             drop(reply.send(find(&name, connectors).map(|_| OffsetListing::Source(Vec::new()))));
         }
-        HerderCommand::ChangeOffsets { name, reply, .. } => {
+        HerderVerb::ChangeOffsets { name, reply, .. } => {
             drop(reply.send(find(&name, connectors).and(Err(HerderRefusal::NotStopped(name)))));
         }
-        HerderCommand::History { reply, .. } => drop(reply.send(Ok(Vec::new()))),
-        HerderCommand::ResetTopics { reply, .. } => drop(reply.send(Ok(()))),
+        HerderVerb::History { reply, .. } => drop(reply.send(Ok(Vec::new()))),
+        HerderVerb::ResetTopics { reply, .. } => drop(reply.send(Ok(()))),
     }
 }
 

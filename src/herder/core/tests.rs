@@ -8,7 +8,7 @@ use connector_api::{Config, Error, TaskPlan};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::herder::{HerderCommand, HerderRefusal};
+use crate::herder::{HerderRefusal, HerderVerb};
 
 /// A worker that does what it is told when the test says so.
 struct World {
@@ -483,7 +483,7 @@ fn offsets_change_only_of_what_is_stopped_and_nothing_starts_meanwhile() {
         let change = crate::herder::OffsetChange::Reset;
         admit(
             state,
-            &HerderCommand::ChangeOffsets {
+            &HerderVerb::ChangeOffsets {
                 name: "s".to_owned(),
                 change,
                 reply,

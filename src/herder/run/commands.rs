@@ -9,8 +9,8 @@ use futures_util::FutureExt;
 use super::super::answer::send;
 use super::super::core::{self, HerderEvent, Ticket};
 use super::super::{
-    ConnectorView, HerderCommand, HerderRefusal, OffsetChange, OffsetListing, ReplySender,
-    RunState, TargetState, WorkerHealth, WorkerInfo, bounds, offsets,
+    ConnectorView, HerderRefusal, HerderVerb, OffsetChange, OffsetListing, ReplySender, RunState,
+    TargetState, WorkerHealth, WorkerInfo, bounds, offsets,
 };
 use super::{FinishedJob, HerderLoop, store_writer};
 use crate::registry::ConnectorPlugin;
@@ -31,86 +31,100 @@ pub(super) enum WaitingCaller {
 }
 
 impl HerderLoop {
-    /// Lets a command take effect that was admitted, and stored where it changes something.
-    pub(super) fn obey(&mut self, command: HerderCommand) {
-        match command {
-            HerderCommand::List { reply } => {
-                let mut views = core::views(&self.state);
-                views.iter_mut().for_each(|view| self.add_progress(view));
-                send(reply, Ok(views));
-            }
-            HerderCommand::Get { name, reply } => self.reply_view(&name, reply),
-            HerderCommand::Create {
+    /// Lets a verb take effect that was admitted, and stored where it changes something.
+    pub(super) fn obey(&mut self, verb: HerderVerb) {
+        match verb {
+            HerderVerb::List { reply } => send(reply, Ok(self.views())),
+            HerderVerb::Get { name, reply } => self.reply_view(&name, reply),
+            HerderVerb::Create {
                 name,
                 config,
                 target,
                 reply,
-            } => {
-                let direction = self.direction(&config);
-                self.step(HerderEvent::Create {
-                    name: name.as_str().into(),
-                    config,
-                    direction,
-                    target,
-                });
-                self.reply_view(&name, reply);
-            }
-            HerderCommand::PutConfig {
+            } => self.create(&name, config, target, reply),
+            HerderVerb::PutConfig {
                 name,
                 config,
                 reply,
                 ..
             } => self.put_config(&name, config, reply),
-            HerderCommand::Delete { name, reply } => {
-                if let Some(plan) = self.plans.remove(name.as_str()) {
-                    plan.abort();
-                }
-                self.step(HerderEvent::Delete { name: name.into() });
+            HerderVerb::Delete { name, reply } => {
+                self.delete(&name);
                 send(reply, Ok(()));
             }
-            HerderCommand::SetTarget {
+            HerderVerb::SetTarget {
                 name,
                 target,
                 reply,
             } => {
-                self.step(HerderEvent::SetTarget {
-                    name: name.into(),
-                    target,
-                });
+                let name = name.into();
+                self.step(HerderEvent::SetTarget { name, target });
                 send(reply, Ok(()));
             }
-            HerderCommand::Restart {
+            HerderVerb::Restart {
                 name,
                 include_tasks,
                 only_failed,
                 reply,
-            } => {
-                self.restart(name, include_tasks, only_failed, reply);
+            } => self.restart(name, include_tasks, only_failed, reply),
+            HerderVerb::RestartTask { name, task, reply } => {
+                self.restart_task(&name, task, reply);
             }
-            HerderCommand::RestartTask { name, task, reply } => {
-                let ticket = Some(self.wait(WaitingCaller::Task(reply)));
-                self.step(HerderEvent::RestartTask {
-                    name: name.into(),
-                    task,
-                    ticket,
-                });
-            }
-            HerderCommand::Topics { name, reply } => send(reply, Ok(self.state.topics(&name))),
-            HerderCommand::ResetTopics { name, reply } => {
+            HerderVerb::Topics { name, reply } => send(reply, Ok(self.state.topics(&name))),
+            HerderVerb::ResetTopics { name, reply } => {
                 self.step(HerderEvent::ResetTopics { name: name.into() });
                 self.parts.worker.forget_topics();
                 send(reply, Ok(()));
             }
-            HerderCommand::Offsets { name, reply } => self.offsets(name, reply),
-            HerderCommand::ChangeOffsets {
+            HerderVerb::Offsets { name, reply } => self.offsets(name, reply),
+            HerderVerb::ChangeOffsets {
                 name,
                 change,
                 reply,
             } => self.change_offsets(name, change, reply),
-            HerderCommand::History { name, reply } => self.history(name, reply),
-            HerderCommand::Info { reply } => self.info(reply),
-            HerderCommand::Health { reply } => self.health(reply),
+            HerderVerb::History { name, reply } => self.history(name, reply),
+            HerderVerb::Info { reply } => self.info(reply),
+            HerderVerb::Health { reply } => self.health(reply),
         }
+    }
+
+    fn views(&self) -> Vec<ConnectorView> {
+        let mut views = core::views(&self.state);
+        views.iter_mut().for_each(|view| self.add_progress(view));
+        views
+    }
+
+    fn create(
+        &mut self,
+        name: &str,
+        config: Config,
+        target: TargetState,
+        reply: ReplySender<ConnectorView>,
+    ) {
+        let direction = self.direction(&config);
+        self.step(HerderEvent::Create {
+            name: name.into(),
+            config,
+            direction,
+            target,
+        });
+        self.reply_view(name, reply);
+    }
+
+    fn delete(&mut self, name: &str) {
+        if let Some(plan) = self.plans.remove(name) {
+            plan.abort();
+        }
+        self.step(HerderEvent::Delete { name: name.into() });
+    }
+
+    fn restart_task(&mut self, name: &str, task: u32, reply: ReplySender<()>) {
+        let ticket = Some(self.wait(WaitingCaller::Task(reply)));
+        self.step(HerderEvent::RestartTask {
+            name: name.into(),
+            task,
+            ticket,
+        });
     }
 
     fn put_config(

@@ -12,10 +12,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::super::answer::{refuse, refuse_in_doubt};
+use super::super::answer::send;
 use super::super::clock::wall_ms;
 use super::super::core;
-use super::super::{HerderCommand, HerderRefusal};
+use super::super::{HerderCommand, HerderRefusal, HerderVerb};
 use super::HerderLoop;
 use super::pending::PendingWrites;
 use crate::store::{StoreChange, StoreFailure, StoreTrouble};
@@ -59,7 +59,7 @@ pub(super) struct StoreWriter {
     job: Option<StoreJob>,
     waiting: VecDeque<HerderCommand>,
     /// A command whose commit was not answered; its caller has been told so.
-    in_doubt: Option<(HerderCommand, Vec<StoreChange>)>,
+    in_doubt: Option<(HerderVerb, Vec<StoreChange>)>,
     pub(super) pending: PendingWrites,
     /// Why the store fails.
     failing: Option<StoreFailure>,
@@ -129,33 +129,33 @@ pub(super) fn refusal(failure: &StoreFailure) -> HerderRefusal {
     }
 }
 
-/// Whether a command may change what is stored.
-fn changes(command: &HerderCommand) -> bool {
+/// Whether a verb may change what is stored.
+fn changes(verb: &HerderVerb) -> bool {
     matches!(
-        command,
-        HerderCommand::Create { .. }
-            | HerderCommand::PutConfig { .. }
-            | HerderCommand::Delete { .. }
-            | HerderCommand::SetTarget { .. }
-            | HerderCommand::ResetTopics { .. }
+        verb,
+        HerderVerb::Create { .. }
+            | HerderVerb::PutConfig { .. }
+            | HerderVerb::Delete { .. }
+            | HerderVerb::SetTarget { .. }
+            | HerderVerb::ResetTopics { .. }
     )
 }
 
 impl HerderLoop {
     /// Takes a command: one that changes something waits for the store, any other is obeyed at once.
     pub(super) fn command(&mut self, command: HerderCommand) {
-        if !changes(&command) {
-            return match core::admit(&self.state, &command) {
-                Ok(_) => self.obey(command),
-                Err(refusal) => refuse(command, refusal),
+        if !changes(&command.verb) {
+            return match core::admit(&self.state, &command.verb) {
+                Ok(_) => self.obey(command.verb),
+                Err(refusal) => send(command.refuse, refusal),
             };
         }
         if self.keeping.waiting.len() >= WAITING_MAX {
             let why = format!(
                 "{WAITING_MAX} changes wait for the metadata store already: ask again later"
             );
-            return refuse(
-                command,
+            return send(
+                command.refuse,
                 HerderRefusal::StoreFails {
                     why,
                     full: false,
@@ -181,9 +181,9 @@ impl HerderLoop {
             return;
         }
         while let Some(command) = self.keeping.waiting.pop_front() {
-            match core::admit(&self.state, &command) {
-                Err(refusal) => refuse(command, refusal),
-                Ok(writes) if writes.is_empty() => self.obey(command),
+            match core::admit(&self.state, &command.verb) {
+                Err(refusal) => send(command.refuse, refusal),
+                Ok(writes) if writes.is_empty() => self.obey(command.verb),
                 Ok(writes) => return self.start(StoreJob::Change(command, writes)),
             }
         }
@@ -252,9 +252,9 @@ impl HerderLoop {
 
     fn done_with(&mut self, job: StoreJob, outcome: Option<bool>) {
         match job {
-            StoreJob::Change(command, writes) => self.take_effect(command, &writes),
+            StoreJob::Change(command, writes) => self.take_effect(command.verb, &writes),
             StoreJob::Settle => {
-                let Some((command, writes)) = self.keeping.in_doubt.take() else {
+                let Some((verb, writes)) = self.keeping.in_doubt.take() else {
                     return;
                 };
                 let kept = outcome == Some(true);
@@ -267,7 +267,7 @@ impl HerderLoop {
                     kept, "the outcome of a change that was in doubt is known"
                 );
                 if kept {
-                    self.take_effect(command, &writes);
+                    self.take_effect(verb, &writes);
                 }
             }
             StoreJob::Trim => {
@@ -278,7 +278,7 @@ impl HerderLoop {
         }
     }
 
-    fn take_effect(&mut self, command: HerderCommand, writes: &[StoreChange]) {
+    fn take_effect(&mut self, verb: HerderVerb, writes: &[StoreChange]) {
         writes
             .iter()
             .for_each(|write| self.keeping.pending.overtaken_by(write));
@@ -286,16 +286,17 @@ impl HerderLoop {
         if self.keeping.changes >= CHANGES_BETWEEN_TRIMS {
             self.keeping.next_trim = Instant::now();
         }
-        self.obey(command);
+        self.obey(verb);
     }
 
     fn undone(&mut self, job: StoreJob, failure: &StoreFailure) {
         match job {
             StoreJob::Change(command, writes) if failure.in_doubt => {
-                let command = refuse_in_doubt(command, refusal(failure));
-                self.keeping.in_doubt = Some((command, writes));
+                // The caller hears that now; what the verb answers once its outcome is known, nobody waits for.
+                send(command.refuse, refusal(failure));
+                self.keeping.in_doubt = Some((command.verb, writes));
             }
-            StoreJob::Change(command, _) => refuse(command, refusal(failure)),
+            StoreJob::Change(command, _) => send(command.refuse, refusal(failure)),
             StoreJob::Save(older) => self.keeping.pending.put_back(older),
             StoreJob::Settle | StoreJob::Check | StoreJob::Trim => {}
         }
@@ -306,7 +307,7 @@ impl HerderLoop {
                 ..failure.clone()
             });
             for command in self.keeping.waiting.drain(..) {
-                refuse(command, refusal.clone());
+                send(command.refuse, refusal.clone());
             }
         }
     }
