@@ -1,29 +1,19 @@
 //! Random schemas and values for the tests of converters, and random damage to their bytes.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use connector_api::{Decimal, Field, Schema, SchemaType, Value};
 
-/// A small random number generator (splitmix64); its seed is printed, so that a failure can be repeated.
-pub struct Random(u64);
+/// Random schemas and values; the seed is printed, so that a failure can be repeated.
+pub struct Random(testkit::Random);
 
 impl Random {
     pub fn seeded() -> Self {
-        let given = std::env::var("ROWFERRY_SEED")
-            .ok()
-            .and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or_else(|| std::hash::RandomState::new().hash_one(0) >> 16);
-        println!("seed {seed}; ROWFERRY_SEED={seed} plays it again");
-        Self(seed)
+        Self(testkit::Random::new())
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.bits()
     }
 
     pub fn below(&mut self, n: usize) -> usize {

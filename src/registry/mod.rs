@@ -180,246 +180,111 @@ const HEADER_CONVERTERS: &[ConverterMaker] = &[
     STRING,
 ];
 
-const TRANSFORMS: &[TransformMaker] = &[
-    transform(
-        "org.apache.kafka.connect.transforms.Cast$Key",
-        cast::KEYS,
-        cast::check,
-        |config| Ok(Box::new(Cast::new(RecordPart::Key, config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.Cast$Value",
-        cast::KEYS,
-        cast::check,
-        |config| Ok(Box::new(Cast::new(RecordPart::Value, config)?)),
-    ),
+/// The table of transforms. `both` registers a transform for the key and one for the value, `CLASS$Key` and
+/// `CLASS$Value`; anything else is an entry as it is.
+macro_rules! transforms {
+    (@ [$($done:tt)*]) => { &[$($done)*] };
+    (@ [$($done:tt)*] both $class:literal, $keys:expr, $check:expr, $new:expr; $($rest:tt)*) => {
+        transforms!(@ [
+            $($done)*
+            transform(concat!($class, "$Key"), $keys, $check, |config| {
+                Ok(Box::new(($new)(RecordPart::Key, config)?))
+            }),
+            transform(concat!($class, "$Value"), $keys, $check, |config| {
+                Ok(Box::new(($new)(RecordPart::Value, config)?))
+            }),
+        ] $($rest)*)
+    };
+    (@ [$($done:tt)*] $one:expr; $($rest:tt)*) => { transforms!(@ [$($done)* $one,] $($rest)*) };
+    ($($rows:tt)*) => { transforms!(@ [] $($rows)*) };
+}
+
+const TRANSFORMS: &[TransformMaker] = transforms! {
+    both "org.apache.kafka.connect.transforms.Cast", cast::KEYS, cast::check, Cast::new;
     transform(
         "org.apache.kafka.connect.transforms.DropHeaders",
         headers::DROP_KEYS,
         no_check,
         |config| Ok(Box::new(DropHeaders::new(config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.ExtractField$Key",
-        extract::EXTRACT_KEYS,
-        no_check,
-        |config| Ok(Box::new(ExtractField::new(RecordPart::Key, config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.ExtractField$Value",
-        extract::EXTRACT_KEYS,
-        no_check,
-        |config| Ok(Box::new(ExtractField::new(RecordPart::Value, config)?)),
-    ),
+    );
+    both "org.apache.kafka.connect.transforms.ExtractField", extract::EXTRACT_KEYS, no_check, ExtractField::new;
     transform(
         "org.apache.kafka.connect.transforms.Filter",
         &[],
         no_check,
         |_| Ok(Box::new(Filter)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.Flatten$Key",
-        flatten::KEYS,
-        no_check,
-        |config| Ok(Box::new(Flatten::new(RecordPart::Key, config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.Flatten$Value",
-        flatten::KEYS,
-        no_check,
-        |config| Ok(Box::new(Flatten::new(RecordPart::Value, config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.HeaderFrom$Key",
-        headers::FROM_KEYS,
-        headers::check_from,
-        |config| Ok(Box::new(HeaderFrom::new(RecordPart::Key, config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.HeaderFrom$Value",
-        headers::FROM_KEYS,
-        headers::check_from,
-        |config| Ok(Box::new(HeaderFrom::new(RecordPart::Value, config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.HoistField$Key",
-        extract::HOIST_KEYS,
-        no_check,
-        |config| Ok(Box::new(HoistField::new(RecordPart::Key, config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.HoistField$Value",
-        extract::HOIST_KEYS,
-        no_check,
-        |config| Ok(Box::new(HoistField::new(RecordPart::Value, config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.InsertField$Key",
-        insert::KEYS,
-        insert::check,
-        |config| Ok(Box::new(InsertField::new(RecordPart::Key, config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.InsertField$Value",
-        insert::KEYS,
-        insert::check,
-        |config| Ok(Box::new(InsertField::new(RecordPart::Value, config)?)),
-    ),
+    );
+    both "org.apache.kafka.connect.transforms.Flatten", flatten::KEYS, no_check, Flatten::new;
+    both "org.apache.kafka.connect.transforms.HeaderFrom", headers::FROM_KEYS, headers::check_from, HeaderFrom::new;
+    both "org.apache.kafka.connect.transforms.HoistField", extract::HOIST_KEYS, no_check, HoistField::new;
+    both "org.apache.kafka.connect.transforms.InsertField", insert::KEYS, insert::check, InsertField::new;
     transform(
         "org.apache.kafka.connect.transforms.InsertHeader",
         headers::INSERT_KEYS,
         no_check,
         |config| Ok(Box::new(InsertHeader::new(config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.MaskField$Key",
-        mask::KEYS,
-        mask::check,
-        |config| Ok(Box::new(MaskField::new(RecordPart::Key, config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.MaskField$Value",
-        mask::KEYS,
-        mask::check,
-        |config| Ok(Box::new(MaskField::new(RecordPart::Value, config)?)),
-    ),
+    );
+    both "org.apache.kafka.connect.transforms.MaskField", mask::KEYS, mask::check, MaskField::new;
     transform(
         "org.apache.kafka.connect.transforms.RegexRouter",
         route::REGEX_KEYS,
         no_check,
         |config| Ok(Box::new(RegexRouter::new(config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.ReplaceField$Key",
-        replace::KEYS,
-        no_check,
-        |config| Ok(Box::new(ReplaceField::new(RecordPart::Key, config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.ReplaceField$Value",
-        replace::KEYS,
-        no_check,
-        |config| Ok(Box::new(ReplaceField::new(RecordPart::Value, config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.SetSchemaMetadata$Key",
-        schema::KEYS,
-        schema::check,
-        |config| Ok(Box::new(SetSchemaMetadata::new(RecordPart::Key, config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.SetSchemaMetadata$Value",
-        schema::KEYS,
-        schema::check,
-        |config| Ok(Box::new(SetSchemaMetadata::new(RecordPart::Value, config)?)),
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.TimestampConverter$Key",
-        timestamp::KEYS,
-        timestamp::check,
-        |config| {
-            Ok(Box::new(TimestampConverter::new(
-                RecordPart::Key,
-                config,
-                now_ms(),
-            )?))
-        },
-    ),
-    transform(
-        "org.apache.kafka.connect.transforms.TimestampConverter$Value",
-        timestamp::KEYS,
-        timestamp::check,
-        |config| {
-            Ok(Box::new(TimestampConverter::new(
-                RecordPart::Value,
-                config,
-                now_ms(),
-            )?))
-        },
-    ),
+    );
+    both "org.apache.kafka.connect.transforms.ReplaceField", replace::KEYS, no_check, ReplaceField::new;
+    both "org.apache.kafka.connect.transforms.SetSchemaMetadata", schema::KEYS, schema::check, SetSchemaMetadata::new;
+    both "org.apache.kafka.connect.transforms.TimestampConverter", timestamp::KEYS, timestamp::check, |part, config| TimestampConverter::new(part, config, now_ms());
     transform(
         "org.apache.kafka.connect.transforms.TimestampRouter",
         route::TIMESTAMP_KEYS,
         no_check,
         |config| Ok(Box::new(TimestampRouter::new(config)?)),
-    ),
+    );
     transform(
         "org.apache.kafka.connect.transforms.ValueToKey",
         value_to_key::KEYS,
         no_check,
         |config| Ok(Box::new(ValueToKey::new(config)?)),
-    ),
-    transform(
-        "io.confluent.connect.transforms.Drop$Key",
-        tombstone::DROP_KEYS,
-        no_check,
-        |config| Ok(Box::new(DropPart::new(RecordPart::Key, config)?)),
-    ),
-    transform(
-        "io.confluent.connect.transforms.Drop$Value",
-        tombstone::DROP_KEYS,
-        no_check,
-        |config| Ok(Box::new(DropPart::new(RecordPart::Value, config)?)),
-    ),
+    );
+    both "io.confluent.connect.transforms.Drop", tombstone::DROP_KEYS, no_check, DropPart::new;
     transform(
         "io.confluent.connect.transforms.ExtractTopic$Header",
         topic::EXTRACT_KEYS,
         topic::check_header,
         |config| Ok(Box::new(ExtractTopic::new(TopicPlace::Header, config)?)),
-    ),
-    transform(
-        "io.confluent.connect.transforms.ExtractTopic$Key",
-        topic::EXTRACT_KEYS,
-        topic::check_part,
-        |config| {
-            Ok(Box::new(ExtractTopic::new(
-                TopicPlace::In(RecordPart::Key),
-                config,
-            )?))
-        },
-    ),
-    transform(
-        "io.confluent.connect.transforms.ExtractTopic$Value",
-        topic::EXTRACT_KEYS,
-        topic::check_part,
-        |config| {
-            Ok(Box::new(ExtractTopic::new(
-                TopicPlace::In(RecordPart::Value),
-                config,
-            )?))
-        },
-    ),
+    );
+    both "io.confluent.connect.transforms.ExtractTopic", topic::EXTRACT_KEYS, topic::check_part, |part, config| ExtractTopic::new(TopicPlace::In(part), config);
     transform(
         "io.confluent.connect.transforms.MessageTimestampRouter",
         topic::TIMESTAMP_KEYS,
         no_check,
         |config| Ok(Box::new(MessageTimestampRouter::new(config, now_ms())?)),
-    ),
+    );
     transform(
         "io.confluent.connect.transforms.TombstoneHandler",
         tombstone::TOMBSTONE_KEYS,
         no_check,
         |config| Ok(Box::new(TombstoneHandler::new(config)?)),
-    ),
+    );
     transform(
         "io.debezium.transforms.ByLogicalTableRouter",
         logical_table::KEYS,
         logical_table::check,
         |config| Ok(Box::new(ByLogicalTableRouter::new(config)?)),
-    ),
+    );
     transform(
         "io.debezium.transforms.ExtractNewRecordState",
         envelope::KEYS,
         no_check,
         |config| Ok(Box::new(ExtractNewRecordState::new(config)?)),
-    ),
+    );
     transform(
         "rowferry.transforms.Expression",
         expression::KEYS,
         expression::check,
         |config| Ok(Box::new(Expression::new(config)?)),
-    ),
-];
+    );
+};
 
 const PREDICATES: &[PredicateMaker] = &[
     predicate(

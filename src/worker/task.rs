@@ -8,8 +8,9 @@ use connector_api::shown::on_one_line;
 use connector_api::{Config, Error, Plugin, ProgressReport, Result};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::thread::{AbortOnDrop, on_a_thread, panicked};
+use super::thread::{on_a_thread, panicked};
 use super::watch::{STANDS_STILL, TaskWatch, WaitsFor, limit, limit_of, wait_for_stall};
 use super::{StartTask, TaskEvent, TaskId, WorkerShared, sink, source};
 use crate::keys;
@@ -183,7 +184,7 @@ async fn supervise(running: TaskContext, events: mpsc::Sender<TaskEvent>) {
     let (shared, progress) = (Arc::clone(&running.shared), Arc::clone(&running.progress));
     let redactor = Arc::clone(&running.redactor);
     let limit = limit_of(&shared.options.config, &running.start.connector_config);
-    let mut inner = AbortOnDrop(tokio::spawn(work(running)));
+    let mut inner = AbortOnDropHandle::new(tokio::spawn(work(running)));
     let outcome = tokio::select! {
         biased;
         outcome = &mut inner => {

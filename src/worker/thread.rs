@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use connector_api::{Error, Result};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::task::TaskContext;
@@ -30,26 +29,6 @@ pub(super) async fn on_a_thread(
             .unwrap_or_else(|| Err(Error::retry("the task was cut off")))
     });
     thread?.join().await
-}
-
-/// A task whose handle is dropped must not live on.
-pub(super) struct AbortOnDrop<T>(pub(super) JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl<T> Future for AbortOnDrop<T> {
-    type Output = Result<T, tokio::task::JoinError>;
-
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.0).poll(cx)
-    }
 }
 
 pub(super) fn panicked(error: tokio::task::JoinError) -> Error {

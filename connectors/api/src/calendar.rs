@@ -1,9 +1,10 @@
-//! Dates as `java.util.GregorianCalendar` in UTC has them: Gregorian from 15 October 1582 on, Julian before.
+//! Dates as `java.util.GregorianCalendar` in UTC has them: Gregorian from 15 October 1582 on, Julian before; and each of
+//! the two calendars for itself (the algorithm of civil-from-days, years counted from March). Pure.
 
 /// Milliseconds of a day.
 pub const DAY_MS: i64 = 86_400_000;
 /// Days from 1970-01-01 back to 1582-10-15, the first Gregorian day.
-const CUTOVER: i64 = -141_427;
+pub const CUTOVER: i64 = -141_427;
 
 /// A moment taken apart. Years before 1 are counted 0, -1, …
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +97,8 @@ pub fn gregorian_day(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-fn julian_day(year: i64, month: i64, day: i64) -> i64 {
+/// Days since 1970-01-01 (Gregorian) of a date in the Julian calendar.
+pub fn julian_day(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(4), year.rem_euclid(4));
     era * 1461 + of_era * 365 + month_day((month + 9) % 12) + day - 1 - 719_470
@@ -111,7 +113,8 @@ pub fn gregorian(days: i64) -> (i64, i64, i64) {
     from_march(era * 400 + year, of_year)
 }
 
-fn julian(days: i64) -> (i64, i64, i64) {
+/// Year, month and day of a day in the Julian calendar.
+pub fn julian(days: i64) -> (i64, i64, i64) {
     let days = days + 719_470;
     let (era, of_era) = (days.div_euclid(1461), days.rem_euclid(1461));
     let year = (of_era - of_era / 1460) / 365;

@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use connector_api::calendar;
+
 /// Microseconds of a second.
 pub const SECOND: i64 = 1_000_000;
 /// Microseconds of a day.
@@ -23,45 +25,23 @@ impl Calendar {
     /// Days since 1970-01-01. The date needs to be no real one: a month may have days left over.
     pub fn days(self, year: i32, month: u32, day: u32) -> i64 {
         if self == Self::Legacy && (year, month, day) < (1582, 10, 15) {
-            julian_days(year, month, day)
+            calendar::julian_day(i64::from(year), i64::from(month), i64::from(day))
         } else {
             gregorian_days(year, month, day)
         }
     }
 }
 
-/// Days since 1970-01-01 in the Gregorian calendar (Howard Hinnant's `days_from_civil`).
+/// Days since 1970-01-01 in the Gregorian calendar.
 pub fn gregorian_days(year: i32, month: u32, day: u32) -> i64 {
-    let y = i64::from(year) - i64::from(month <= 2);
-    let era = y.div_euclid(400);
-    let year_of_era = y.rem_euclid(400);
-    let day_of_era =
-        year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year(month, day);
-    era * 146_097 + day_of_era - 719_468
-}
-
-/// Days since 1970-01-01 (Gregorian) of a date in the Julian calendar.
-fn julian_days(year: i32, month: u32, day: u32) -> i64 {
-    let y = i64::from(year) - i64::from(month <= 2);
-    y * 365 + y.div_euclid(4) + day_of_year(month, day) - 719_470
-}
-
-/// Day of the year that begins in March, from 0.
-fn day_of_year(month: u32, day: u32) -> i64 {
-    (153 * ((i64::from(month) + 9) % 12) + 2) / 5 + i64::from(day) - 1
+    calendar::gregorian_day(i64::from(year), i64::from(month), i64::from(day))
 }
 
 /// Year, month and day of a number of days since 1970-01-01, Gregorian.
 pub fn civil(days: i64) -> (i64, u32, u32) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let day = u32::try_from(doy - (153 * mp + 2) / 5 + 1).unwrap_or(1);
-    let month = u32::try_from(if mp < 10 { mp + 3 } else { mp - 9 }).unwrap_or(1);
-    (yoe + era * 400 + i64::from(month <= 2), month, day)
+    let (year, month, day) = calendar::gregorian(days);
+    let small = |n: i64| u32::try_from(n).unwrap_or(1);
+    (year, small(month), small(day))
 }
 
 /// `2024-01-02{separator}03:04:05.678901`, with that many digits of the fraction (0, 6 or 9).

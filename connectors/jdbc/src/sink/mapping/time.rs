@@ -5,11 +5,11 @@
 
 use std::fmt::Write;
 
+use connector_api::calendar;
+
 use crate::sink::config::TimeRules;
 
 const DAY_SECONDS: i64 = 86_400;
-/// 1582-10-15, the first day of the Gregorian calendar.
-const GREGORIAN_FROM: i64 = -141_427;
 
 impl TimeRules {
     /// `yyyy-MM-dd` of a day. Unless dates are in UTC, it is the zone's day at midnight UTC.
@@ -55,7 +55,11 @@ impl TimeRules {
 }
 
 fn write_date(days: i64, julian: bool, out: &mut String) {
-    let (year, month, day) = civil(days, julian && days < GREGORIAN_FROM);
+    let (year, month, day) = if julian && days < calendar::CUTOVER {
+        calendar::julian(days)
+    } else {
+        calendar::gregorian(days)
+    };
     // writing to a String cannot fail
     let _ = write!(out, "{year:04}-{month:02}-{day:02}");
 }
@@ -69,29 +73,6 @@ fn write_time(units: i64, per_second: i64, out: &mut String) {
         out,
         "{hours:02}:{minutes:02}:{seconds:02}.{fraction:0digits$}"
     );
-}
-
-/// Year, month and day of a day number (the algorithm of civil-from-days, with March as the first month).
-fn civil(days: i64, julian: bool) -> (i64, i64, i64) {
-    // days since 0000-03-01 of the calendar at hand; the Julian one is two days behind in that year
-    let z = days + if julian { 719_470 } else { 719_468 };
-    let (year, day_of_year) = if julian {
-        let (cycle, day) = (z.div_euclid(1461), z.rem_euclid(1461));
-        let year = ((day - day / 1460) / 365).min(3);
-        (cycle * 4 + year, day - year * 365)
-    } else {
-        let (era, day) = (z.div_euclid(146_097), z.rem_euclid(146_097));
-        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-        (era * 400 + year, day - (365 * year + year / 4 - year / 100))
-    };
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    (year + i64::from(month <= 2), month, day)
 }
 
 /// Milliseconds, microseconds or nanoseconds (as `per_second` says) of an ISO 8601 date-time in UTC or with an offset;
