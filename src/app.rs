@@ -70,18 +70,7 @@ impl BoundWorker {
         let (events, events_received) = mpsc::channel(EVENTS);
         let secrets = SecretKeys::of(&registry).on_worker(&settings.written(), &settings.resolved);
         known::remember(&secrets.of_worker());
-        let options = WorkerOptions {
-            config: settings.config.clone(),
-            group_id: settings.group_id.clone(),
-            offset_topic: settings.offset_topic.clone(),
-            offset_partitions: settings.offset_partitions,
-            replication_factor: settings.replication_factor,
-            flush_interval: settings.flush_interval,
-            exactly_once_source: settings.exactly_once_source,
-            dev_broker: broker,
-            providers: settings.providers.clone(),
-            secrets: secrets.clone(),
-        };
+        let options = worker_options(&settings, broker, secrets.clone());
         let worker = Worker::new(options, registry.clone(), events);
         let (commands, commands_received) = mpsc::channel(COMMANDS);
         let parts = LoopParts {
@@ -97,14 +86,7 @@ impl BoundWorker {
         };
         let main_loop = HerderLoop::load(parts, commands_received).await?;
         info!(%worker_id, version = env!("CARGO_PKG_VERSION"), "rowferry is ready");
-        let facts = WorkerFacts {
-            config: settings.config.clone(),
-            group_id: settings.group_id.clone(),
-            exactly_once_source: settings.exactly_once_source,
-            tasks_max: settings.tasks_max,
-            providers: settings.providers.clone(),
-            secrets: secrets.clone(),
-        };
+        let facts = worker_facts(&settings, secrets.clone());
         let doors = doors.into_iter().map(|door| rest::ListenerConfig {
             access: door.access.with_secrets(secrets.clone()),
             ..door
@@ -187,6 +169,38 @@ impl BoundWorker {
             warn!("some requests did not end in time and are cut off");
         }
         Ok(())
+    }
+}
+
+/// What tasks need to know of the settings.
+fn worker_options(
+    settings: &WorkerSettings,
+    dev_broker: Option<DevBroker>,
+    secrets: SecretKeys,
+) -> WorkerOptions {
+    WorkerOptions {
+        config: settings.config.clone(),
+        group_id: settings.group_id.clone(),
+        offset_topic: settings.offset_topic.clone(),
+        offset_partitions: settings.offset_partitions,
+        replication_factor: settings.replication_factor,
+        flush_interval: settings.flush_interval,
+        exactly_once_source: settings.exactly_once_source,
+        dev_broker,
+        providers: settings.providers.clone(),
+        secrets,
+    }
+}
+
+/// What the validation of configs needs to know of the settings.
+fn worker_facts(settings: &WorkerSettings, secrets: SecretKeys) -> WorkerFacts {
+    WorkerFacts {
+        config: settings.config.clone(),
+        group_id: settings.group_id.clone(),
+        exactly_once_source: settings.exactly_once_source,
+        tasks_max: settings.tasks_max,
+        providers: settings.providers.clone(),
+        secrets,
     }
 }
 

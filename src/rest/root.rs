@@ -76,7 +76,30 @@ async fn health(State(app): State<RestState>) -> Response {
         Ok(Err(refusal)) => (Ok(Err(refusal)), Vec::new()),
         Err(late) => (Err(late), Vec::new()),
     };
-    let (status, word, message) = match health {
+    let (status, word, message) = verdict(health, &still);
+    let standing_still = still.into_iter().map(standing_still).collect();
+    let warnings = app.warnings.to_vec();
+    (
+        status,
+        Json(Health {
+            status: word.to_owned(),
+            message,
+            standing_still,
+            warnings,
+        }),
+    )
+        .into_response()
+}
+
+/// The status, word and message for how the worker is; `Err(Elapsed)` where the herder has not said so in time.
+fn verdict(
+    health: Result<
+        Result<herder::WorkerHealth, herder::HerderRefusal>,
+        tokio::time::error::Elapsed,
+    >,
+    still: &[StalledTask],
+) -> (StatusCode, &'static str, String) {
+    match health {
         Ok(Ok(herder::WorkerHealth::Starting(why))) => {
             let why = why.unwrap_or_else(|| {
                 "check bootstrap.servers and that the brokers are up".to_owned()
@@ -116,19 +139,7 @@ async fn health(State(app): State<RestState>) -> Response {
             )
         }
         Err(_) => unable(""),
-    };
-    let standing_still = still.into_iter().map(standing_still).collect();
-    let warnings = app.warnings.to_vec();
-    (
-        status,
-        Json(Health {
-            status: word.to_owned(),
-            message,
-            standing_still,
-            warnings,
-        }),
-    )
-        .into_response()
+    }
 }
 
 fn unable(why: &str) -> (StatusCode, &'static str, String) {

@@ -101,19 +101,7 @@ pub(super) async fn take_up(
     for table in &tables {
         rows.push(marks(access, table).await?);
     }
-    let mut missing = BTreeMap::new();
-    for (table, rows) in tables.iter().zip(&rows) {
-        for row in rows {
-            if let SealMark::Key(id) = SealMark::of(&row.mark)
-                && !cipher.knows(id)
-            {
-                missing
-                    .entry(id.to_owned())
-                    .or_insert_with(Vec::new)
-                    .push((table, row));
-            }
-        }
-    }
+    let mut missing = without_key(&cipher, &tables, &rows);
     if let Some(forgotten) = options
         .forget_key
         .as_deref()
@@ -153,6 +141,28 @@ pub(super) async fn take_up(
         );
     }
     Ok(cipher)
+}
+
+/// The rows whose key is not at hand, by the key's id.
+fn without_key<'a>(
+    cipher: &StoreCipher,
+    tables: &'a [SealedColumns],
+    rows: &'a [Vec<SealedRow>],
+) -> BTreeMap<String, Vec<(&'a SealedColumns, &'a SealedRow)>> {
+    let mut missing = BTreeMap::new();
+    for (table, rows) in tables.iter().zip(rows) {
+        for row in rows {
+            if let SealMark::Key(id) = SealMark::of(&row.mark)
+                && !cipher.knows(id)
+            {
+                missing
+                    .entry(id.to_owned())
+                    .or_insert_with(Vec::new)
+                    .push((table, row));
+            }
+        }
+    }
+    missing
 }
 
 async fn marks(

@@ -8,7 +8,7 @@ use connector_api::Config;
 use super::change::{HistoryLimits, StoreChange};
 use super::cipher::{SealedTable, StoreCipher};
 use super::failure::StoreFailure;
-use crate::model::RunStatus;
+use crate::model::{RunStatus, TargetState};
 
 /// An argument or a column.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,41 +104,13 @@ pub(super) fn of(
     style: &WriteStyle<'_>,
 ) -> Result<Vec<SqlStatement>, StoreFailure> {
     let now = SqlCell::Int(style.now_ms);
-    let sealed = |table, name: &str, config: &Config| {
-        style
-            .cipher
-            .seal(table, name, &json(config))
-            .map(|c| text(&c))
-    };
     Ok(match write {
         StoreChange::Create {
             name,
             config,
             target,
-        } => {
-            let stored = sealed(SealedTable::Connectors, name, config)?;
-            let create = statement(
-                "INSERT INTO connectors (name, config, target, created_ms, updated_ms) VALUES (?, ?, ?, ?, ?)",
-                vec![text(name), stored, text(target.name()), now.clone(), now],
-            );
-            let config = sealed(SealedTable::History, name, config)?;
-            std::iter::once(create)
-                .chain(add_history(name, config, style))
-                .collect()
-        }
-        StoreChange::Replace { name, config } => {
-            let stored = sealed(SealedTable::Connectors, name, config)?;
-            let replace = statement(
-                "UPDATE connectors SET config = ?, updated_ms = ? WHERE name = ?",
-                vec![stored, now, text(name)],
-            );
-            let config = sealed(SealedTable::History, name, config)?;
-            let forget = statement("DELETE FROM tasks WHERE connector = ?", vec![text(name)]);
-            std::iter::once(replace.hitting())
-                .chain(add_history(name, config, style))
-                .chain([forget])
-                .collect()
-        }
+        } => create(name, config, *target, style)?,
+        StoreChange::Replace { name, config } => replace(name, config, style)?,
         StoreChange::SetTarget { name, target } => {
             let set = "UPDATE connectors SET target = ?, updated_ms = ? WHERE name = ?";
             vec![statement(set, vec![text(target.name()), now, text(name)]).hitting()]
@@ -172,6 +144,53 @@ pub(super) fn of(
             )]
         }
     })
+}
+
+fn create(
+    name: &str,
+    config: &Config,
+    target: TargetState,
+    style: &WriteStyle<'_>,
+) -> Result<Vec<SqlStatement>, StoreFailure> {
+    let now = SqlCell::Int(style.now_ms);
+    let stored = sealed(SealedTable::Connectors, name, config, style)?;
+    let create = statement(
+        "INSERT INTO connectors (name, config, target, created_ms, updated_ms) VALUES (?, ?, ?, ?, ?)",
+        vec![text(name), stored, text(target.name()), now.clone(), now],
+    );
+    let config = sealed(SealedTable::History, name, config, style)?;
+    Ok(std::iter::once(create)
+        .chain(add_history(name, config, style))
+        .collect())
+}
+
+fn replace(
+    name: &str,
+    config: &Config,
+    style: &WriteStyle<'_>,
+) -> Result<Vec<SqlStatement>, StoreFailure> {
+    let stored = sealed(SealedTable::Connectors, name, config, style)?;
+    let replace = statement(
+        "UPDATE connectors SET config = ?, updated_ms = ? WHERE name = ?",
+        vec![stored, SqlCell::Int(style.now_ms), text(name)],
+    );
+    let config = sealed(SealedTable::History, name, config, style)?;
+    let forget = statement("DELETE FROM tasks WHERE connector = ?", vec![text(name)]);
+    Ok(std::iter::once(replace.hitting())
+        .chain(add_history(name, config, style))
+        .chain([forget])
+        .collect())
+}
+
+/// A config as it is stored in that table.
+fn sealed(
+    table: SealedTable,
+    name: &str,
+    config: &Config,
+    style: &WriteStyle<'_>,
+) -> Result<SqlCell, StoreFailure> {
+    let sealed = style.cipher.seal(table, name, &json(config))?;
+    Ok(text(&sealed))
 }
 
 /// Sets the id of the last change in the place of the one before.
