@@ -1,4 +1,5 @@
-//! The one table of what happens on an error: wait and try again, leave the record out, or fail the task. Pure.
+//! The one table of what happens on an error: wait and try again, skip the record, or fail the task. [`Policy`] is pure,
+//! [`Retry`] keeps the clock.
 //!
 //! Names and waits follow Kafka Connect's `RetryWithToleranceOperator` (KIP-298): 300 ms, doubled each time.
 
