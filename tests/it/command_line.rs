@@ -180,6 +180,7 @@ async fn a_dry_run_names_the_key_of_each_error_in_each_connector() {
     ] {
         assert!(errors.contains(line), "{line}: {errors}");
     }
+    assert_eq!(errors.matches("  batch.size:").count(), 1, "{errors}");
 }
 
 /// An HTTP server on a port of its own that answers everything in this way.

@@ -146,8 +146,9 @@ async fn encrypt_rsa<'s>(
         ServerKey::Refused => {
             return Err(Error::Configuration(
                 "the server wants the password encrypted with a key that it sends itself, on a connection without TLS, \
-                 where anyone could answer with a key of their own: set sslMode=REQUIRED or more (the better way), name \
-                 the server's key by serverRsaPublicKeyFile, or set allowPublicKeyRetrieval=true"
+                 where anyone could answer with a key of their own: set sslMode=REQUIRED or more (the better way; in \
+                 rowferry.store.url ssl-mode=REQUIRED), or set allowPublicKeyRetrieval=true, or name the server's key by \
+                 serverRsaPublicKeyFile (in the URLs of connectors alone)"
                     .into(),
             ))
         }
