@@ -4,6 +4,7 @@
 //! without knowing it (a zombie) therefore changes nothing any more: its update finds no row, and it stops.
 
 mod table;
+mod transaction;
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -15,6 +16,7 @@ use crate::dialect::writing::{OffsetsSql, WriteDialect};
 use crate::driver::{Session, SqlParam};
 
 pub use self::table::find;
+pub use self::transaction::Tx;
 
 /// How often a claim is tried while an earlier owner's transaction is still open.
 const CLAIM_ATTEMPTS: usize = 5;

@@ -38,12 +38,12 @@ impl JdbcSinkTask {
         batch: &[SinkRecord],
         next: &[TopicOffset],
     ) -> Result<PutReport> {
-        self.rollback_open().await?;
+        self.tx.rollback_open(self.connection.as_mut()).await?;
         if self.resolve_in_doubt(next).await? {
             return Ok(PutReport::default());
         }
         self.find_culprit(batch, next).await?;
-        self.link().await?;
+        self.connect().await?;
         let read =
             self.targets.is_empty() && self.statements.as_ref().is_none_or(StatementSet::is_empty);
         let mut done = Done {
@@ -56,7 +56,7 @@ impl JdbcSinkTask {
                 return outcome;
             };
             tracing::debug!(?again, refused = ?outcome.err(), "the batch is written again");
-            self.rollback_open().await?;
+            self.tx.rollback_open(self.connection.as_mut()).await?;
             if matches!(again, Again::Read) {
                 self.forget_tables();
                 done.read = true;
@@ -72,10 +72,7 @@ impl JdbcSinkTask {
         batch: &[SinkRecord],
         done: &mut Done,
     ) -> Result<Option<Again>> {
-        let dropped = self
-            .link
-            .as_ref()
-            .is_some_and(|link| link.session.is_stale() && !link.session.is_lost());
+        let dropped = self.connection.is_stale() && !self.connection.is_lost();
         let keys_changed = std::mem::take(&mut self.keys_changed);
         let changed = match outcome {
             Err(error) if error.kind() == ErrorKind::Retry && dropped && !done.prepared => {
@@ -107,16 +104,19 @@ impl JdbcSinkTask {
                 .copied()
         };
         let met: BTreeSet<usize> = batch.iter().enumerate().filter_map(name_of).collect();
-        let Some(link) = self.link.as_mut().filter(|link| !link.session.is_lost()) else {
+        let Some(connection) = self.connection.usable() else {
             return Ok(false);
         };
         if let Some(statements) = &self.statements {
             return statements
-                .have_changed(&mut *link.session, &*link.writing)
+                .have_changed(&mut *connection.session, &*connection.writing)
                 .await;
         }
         for target in met {
-            if self.targets[target].has_changed(&mut *link.session).await? {
+            if self.targets[target]
+                .has_changed(&mut *connection.session)
+                .await?
+            {
                 return Ok(true);
             }
         }

@@ -141,7 +141,7 @@ impl JdbcSinkTask {
         next: &[TopicOffset],
         records: &[usize],
     ) -> Result<bool> {
-        self.link().await?;
+        self.connect().await?;
         let (adapted, ops, _) = self.prepare(batch).await?;
         let batch = adapted.as_deref().unwrap_or(batch);
         let others: Vec<usize> = (0..batch.len())
@@ -150,10 +150,10 @@ impl JdbcSinkTask {
         let outcome = self
             .transaction(batch, next, &ops, &others, CulpritSearch::None)
             .await;
-        let lost = self.link.as_ref().is_none_or(|link| link.session.is_lost());
+        let lost = self.connection.is_lost();
         match outcome {
             Ok(_) => {
-                self.rollback_open().await?;
+                self.tx.rollback_open(self.connection.as_mut()).await?;
                 Ok(false)
             }
             Err(failure)

@@ -19,14 +19,15 @@ use tokio::time::Instant;
 
 use self::losses::BatchLosses;
 use self::transaction::CulpritSearch;
+use crate::dialect::writing::WriteDialect;
 use crate::driver;
 use crate::sink::config::{InsertMode, SchemaEvolution, SinkConfig};
 use crate::sink::mapping::adapt::{Adapted, Adapter, PlainTarget};
 use crate::sink::mapping::shape::check_record;
-use crate::sink::offsets::SinkOffsets;
+use crate::sink::offsets::{SinkOffsets, Tx};
 use crate::sink::statement::StatementSet;
 use crate::sink::write::batch::WriteFailure;
-use crate::sink::write::connection::WriteConnection;
+use crate::sink::write::connection::{ConnectionSlot, WriteConnection};
 use crate::sink::write::group::RowOperation;
 use crate::sink::write::target::{PlanSource, TargetTable};
 use crate::url::{self, DatabaseKind};
@@ -39,7 +40,7 @@ pub struct JdbcSinkTask {
     config: SinkConfig,
     connect_to: url::ConnectionTarget,
     tolerate: bool,
-    link: Option<WriteConnection>,
+    connection: ConnectionSlot,
     offsets: SinkOffsets,
     targets: Vec<TargetTable>,
     /// By what names them: topics, or the names that records' sources give.
@@ -49,10 +50,7 @@ pub struct JdbcSinkTask {
     adapter: Adapter,
     /// Tables that the present batch empties before it writes.
     emptied: Vec<usize>,
-    /// A transaction is open that waits to be committed, with these offsets.
-    open_tx: Option<Vec<TopicOffset>>,
-    /// A commit was sent, and no answer came: what it would have stored.
-    in_doubt: Option<Vec<TopicOffset>>,
+    tx: Tx,
     /// A constraint has refused a commit: from then on such constraints are checked before.
     checks_deferred_early: bool,
     /// The unique indexes of a table are others than the batch was written by.
@@ -75,13 +73,13 @@ impl JdbcSinkTask {
         tolerate: bool,
     ) -> Result<Self> {
         let statements = StatementSet::read(&config, connect_to.database_kind())?;
-        let mut link = WriteConnection::open(&connect_to, config.connect_options()).await?;
+        let mut connection = WriteConnection::open(&connect_to, config.connect_options()).await?;
         if config.tables_must_exist {
-            tables_exist(&mut link, &config).await?;
+            tables_exist(&mut connection, &config).await?;
         }
         if let Some(statements) = statements.as_ref().filter(|_| config.exactly_once)
             && let Some(text) = statements
-                .no_rollback(&mut *link.session, &*link.writing)
+                .no_rollback(&mut *connection.session, &*connection.writing)
                 .await?
         {
             return Err(Error::config(text));
@@ -97,15 +95,14 @@ impl JdbcSinkTask {
             config,
             connect_to,
             tolerate,
-            link: Some(link),
+            connection: ConnectionSlot::new(connection),
             offsets,
             targets: Vec::new(),
             by_name: HashMap::new(),
             names: Vec::new(),
             adapter,
             emptied: Vec::new(),
-            open_tx: None,
-            in_doubt: None,
+            tx: Tx::Idle,
             checks_deferred_early: false,
             keys_changed: false,
             statements,
@@ -115,17 +112,15 @@ impl JdbcSinkTask {
         })
     }
 
-    /// The connection, made anew when it was lost.
-    async fn link(&mut self) -> Result<&mut WriteConnection> {
-        if self.link.as_ref().is_none_or(|link| link.session.is_lost()) {
-            self.link = None;
+    /// Makes the connection again when it was lost.
+    async fn connect(&mut self) -> Result<()> {
+        if self.connection.is_lost() {
             self.forget_tables();
-            self.link =
-                Some(WriteConnection::open(&self.connect_to, self.config.connect_options()).await?);
+            self.connection
+                .reopen(&self.connect_to, self.config.connect_options())
+                .await?;
         }
-        self.link
-            .as_mut()
-            .ok_or_else(|| Error::fatal("a connection was made and is not there"))
+        Ok(())
     }
 
     fn forget_tables(&mut self) {
@@ -177,7 +172,7 @@ impl JdbcSinkTask {
                     search = CulpritSearch::Rows;
                 }
                 Err(failure) => {
-                    let lost = self.link.as_ref().is_none_or(|link| link.session.is_lost());
+                    let lost = self.connection.is_lost();
                     self.losses.note(next, &failure, lost);
                     return Err(self.with_record_context(batch, failure));
                 }
@@ -242,9 +237,9 @@ impl JdbcSinkTask {
                     .target(index, &record.record.topic)
                     .await
                     .map_err(|e| e.context(position_of(record)))?;
-                match (&self.targets[target].meta, &self.link) {
-                    (Some(table), Some(link)) => {
-                        let (writing, time) = (&*link.writing, &self.config.time);
+                match (&self.targets[target].meta, self.connection.writing()) {
+                    (Some(table), Some(writing)) => {
+                        let time = &self.config.time;
                         self.adapter.match_to(
                             PlainTarget {
                                 table,
@@ -338,23 +333,24 @@ impl JdbcSinkTask {
         record: &SinkRecord,
     ) -> Result<Option<(usize, usize)>> {
         if let Some(statements) = &mut self.statements {
-            let Some(link) = &mut self.link else {
-                return Err(Error::retry("the connection is gone"));
-            };
+            let connection = self.connection.get()?;
             let plan = statements
-                .plan(&mut *link.session, &self.config, &*link.writing, record)
+                .plan(
+                    &mut *connection.session,
+                    &self.config,
+                    &*connection.writing,
+                    record,
+                )
                 .await?;
             return Ok(Some((STATEMENTS, plan)));
         }
         check_record(&self.config, record)?;
         let target = self.target(index, &record.record.topic).await?;
-        let Some(link) = &mut self.link else {
-            return Err(Error::retry("the connection is gone"));
-        };
+        let connection = self.connection.get()?;
         let Record {
             topic, key, value, ..
         } = &record.record;
-        let (session, writing) = (&mut *link.session, &*link.writing);
+        let (session, writing) = (&mut *connection.session, &*connection.writing);
         let table = &mut self.targets[target];
         let plan = table
             .plan(
@@ -385,10 +381,9 @@ impl JdbcSinkTask {
             Some(name) => self.config.naming.named(name, topic, database)?,
             None => self.config.naming.table(topic, database)?,
         };
-        let Some(link) = &mut self.link else {
-            return Err(Error::retry("the connection is gone"));
-        };
-        let found = TargetTable::find(&mut *link.session, &self.config, &link.here, id).await?;
+        let connection = self.connection.get()?;
+        let found =
+            TargetTable::find(&mut *connection.session, &self.config, &connection.here, id).await?;
         let target = match self.targets.iter().position(|t| t.id == found.id) {
             Some(known) => known,
             None => {
@@ -427,10 +422,7 @@ impl JdbcSinkTask {
     /// What a refused null may mean where an upsert is guarded against collisions.
     fn hint_unique_key(&self, error: Error, table: &TargetTable) -> Error {
         let guarded = self.config.insert_mode == InsertMode::Upsert && table.has_other_unique();
-        let sign = self
-            .link
-            .as_ref()
-            .and_then(|link| link.writing.guard_sign());
+        let sign = self.connection.writing().and_then(WriteDialect::guard_sign);
         if !guarded || sign.is_none_or(|sign| !error.message().contains(sign)) {
             return error;
         }
@@ -451,7 +443,7 @@ impl JdbcSinkTask {
             error.kind(),
             ErrorKind::Retry | ErrorKind::Record | ErrorKind::Config
         );
-        if !from_database || self.in_doubt.is_some() {
+        if !from_database || self.tx.is_in_doubt() {
             return error;
         }
         self.tries += 1;
@@ -485,7 +477,7 @@ enum RecordOutcome {
 }
 
 /// Errors: `Config`, when a topic's table is not there.
-async fn tables_exist(link: &mut WriteConnection, config: &SinkConfig) -> Result<()> {
+async fn tables_exist(connection: &mut WriteConnection, config: &SinkConfig) -> Result<()> {
     // which tables these are, their records tell
     let topics = if config.naming.is_by_source() {
         &[][..]
@@ -493,8 +485,8 @@ async fn tables_exist(link: &mut WriteConnection, config: &SinkConfig) -> Result
         &config.topics
     };
     for topic in topics {
-        let id = config.naming.table(topic, link.writing.database())?;
-        if link.session.table(&id).await?.is_none() {
+        let id = config.naming.table(topic, connection.writing.database())?;
+        if connection.session.table(&id).await?.is_none() {
             return Err(Error::config(format!(
                 "Could not find table: {id}, and schema.evolution=validate-only creates none"
             )));
@@ -522,27 +514,16 @@ impl SinkTask for JdbcSinkTask {
             .filter(|p| !self.offsets.holds(p))
             .cloned()
             .collect();
-        self.link().await?;
-        let Some(link) = &mut self.link else {
-            return Ok(Vec::new());
-        };
+        self.connect().await?;
+        let connection = self.connection.get()?;
         self.offsets
-            .claim(&mut *link.session, &*link.writing, &new, None)
+            .claim(&mut *connection.session, &*connection.writing, &new, None)
             .await
     }
 
     async fn revoke(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.offsets.release(partitions);
-        // whether their part of a commit happened is seen by whoever takes them over
-        let is_gone = |at: &TopicOffset| {
-            partitions
-                .iter()
-                .any(|p| p.partition == at.partition && p.topic == at.topic)
-        };
-        if let Some(intended) = &mut self.in_doubt {
-            intended.retain(|at| !is_gone(at));
-        }
-        self.in_doubt.take_if(|intended| intended.is_empty());
+        self.tx.revoke(partitions);
         Ok(())
     }
 
@@ -563,7 +544,11 @@ impl SinkTask for JdbcSinkTask {
     }
 
     async fn commit(&mut self) -> Result<()> {
-        match self.commit_open().await {
+        match self
+            .tx
+            .commit_open(self.connection.as_mut(), self.config.exactly_once)
+            .await
+        {
             Ok(()) => self.tries = 0,
             Err(error) => {
                 return Err(self
@@ -575,12 +560,10 @@ impl SinkTask for JdbcSinkTask {
     }
 
     async fn rollback(&mut self) -> Result<()> {
-        self.rollback_open().await
+        self.tx.rollback_open(self.connection.as_mut()).await
     }
 
     async fn close(self: Box<Self>) {
-        if let Some(link) = self.link {
-            link.session.close().await;
-        }
+        self.connection.close().await;
     }
 }

@@ -5,6 +5,7 @@ use connector_api::{Error, ErrorKind, Result, SinkRecord, TopicOffset};
 use super::JdbcSinkTask;
 use crate::dialect::writing::{DeferredConstraints, WriteDialect};
 use crate::driver::Session;
+use crate::sink::offsets::Tx;
 use crate::sink::statement::StatementRunner;
 use crate::sink::write::batch::{self, BatchWriter, RecordWriter, TableWrite, WriteFailure};
 use crate::sink::write::connection::WriteConnection;
@@ -39,14 +40,12 @@ impl JdbcSinkTask {
             target: usize::MAX,
             records: Vec::new(),
         };
-        let Some(link) = &mut self.link else {
-            return Err(plain(Error::retry("the connection is gone")));
-        };
+        let connection = self.connection.get().map_err(plain)?;
         let WriteConnection {
             session,
             writing,
             here,
-        } = link;
+        } = connection;
         let session = &mut **session;
         session.begin().await.map_err(plain)?;
         let mut culprits = Vec::new();
@@ -139,7 +138,7 @@ impl JdbcSinkTask {
         };
         let written = written.await;
         if written.is_err() || !culprits.is_empty() {
-            link.session.rollback().await.or_else(|e| {
+            connection.session.rollback().await.or_else(|e| {
                 if written.is_err() {
                     Ok(())
                 } else {
@@ -148,7 +147,9 @@ impl JdbcSinkTask {
             })?;
             return written.map(|()| culprits);
         }
-        self.open_tx = Some(next.to_vec());
+        self.tx = Tx::Open {
+            next: next.to_vec(),
+        };
         Ok(culprits)
     }
 
@@ -158,20 +159,17 @@ impl JdbcSinkTask {
         &mut self,
         search: CulpritSearch,
     ) -> Result<Option<DeferredConstraints>> {
-        let (Some(link), true, false) = (
-            &mut self.link,
-            self.checks_deferred_early,
-            matches!(search, CulpritSearch::Deferred(_)),
-        ) else {
+        if !self.checks_deferred_early || matches!(search, CulpritSearch::Deferred(_)) {
+            return Ok(None);
+        }
+        let connection = self.connection.get()?;
+        let Some(deferral) = connection.writing.deferral() else {
             return Ok(None);
         };
-        let Some(deferral) = link.writing.deferral() else {
+        let Err(error) = connection.session.run(deferral.check).await else {
             return Ok(None);
         };
-        let Err(error) = link.session.run(deferral.check).await else {
-            return Ok(None);
-        };
-        self.rollback_open().await?;
+        self.tx.rollback_open(self.connection.as_mut()).await?;
         if error.kind() == ErrorKind::Record {
             Ok(Some(deferral))
         } else {
@@ -182,7 +180,7 @@ impl JdbcSinkTask {
     /// Whether the error of a commit is a constraint's, and of which records has not been looked for: then the error by
     /// which the runtime puts the batch again.
     pub(super) fn retry_with_deferred_checks(&mut self, error: &Error) -> Option<Error> {
-        let deferral = self.link.as_ref().and_then(|link| link.writing.deferral());
+        let deferral = self.connection.writing().and_then(WriteDialect::deferral);
         if error.kind() != ErrorKind::Record || self.checks_deferred_early || deferral.is_none() {
             return None;
         }
@@ -192,53 +190,16 @@ impl JdbcSinkTask {
         )))
     }
 
-    /// After a commit without an answer: whether it happened, as the stored offsets tell. Its dead letters were stored before.
+    /// Whether the last commit, if it is in doubt, has stored `next`.
     pub(super) async fn resolve_in_doubt(&mut self, next: &[TopicOffset]) -> Result<bool> {
-        let Some(intended) = self.in_doubt.clone() else {
+        if !self.tx.is_in_doubt() {
             return Ok(false);
-        };
-        self.link().await?;
-        let Some(link) = &mut self.link else {
-            return Ok(false);
-        };
-        let stored = self
-            .offsets
-            .is_stored(&mut *link.session, &*link.writing, &intended)
-            .await?;
-        self.in_doubt = None;
-        if stored && intended != next {
-            return Err(Error::fatal(
-                "a batch whose commit got no answer was committed, and another batch came after it",
-            ));
         }
-        Ok(stored)
-    }
-
-    /// Rolls back what was written and never committed.
-    pub(super) async fn rollback_open(&mut self) -> Result<()> {
-        match (self.open_tx.take(), &mut self.link) {
-            (Some(_), Some(link)) => link.session.rollback().await,
-            _ => Ok(()),
-        }
-    }
-
-    pub(super) async fn commit_open(&mut self) -> Result<()> {
-        let (Some(next), Some(link)) = (self.open_tx.take(), &mut self.link) else {
-            return Ok(());
-        };
-        let Err(error) = link.session.commit().await else {
-            return Ok(());
-        };
-        if link.session.is_lost() && self.config.exactly_once && !next.is_empty() {
-            tracing::warn!(%error, "a commit got no answer");
-            self.in_doubt = Some(next);
-            return Err(Error::retry(
-                "the database did not answer a commit; looking whether it happened",
-            ));
-        }
-        // one that cannot be rolled back has ended with its connection
-        let _ = link.session.rollback().await;
-        Err(error)
+        self.connect().await?;
+        let connection = self.connection.get()?;
+        self.tx
+            .resolve_in_doubt(connection, &self.offsets, next)
+            .await
     }
 }
 

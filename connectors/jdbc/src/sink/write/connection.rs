@@ -1,6 +1,6 @@
 //! The connection of a task, set up for writing.
 
-use connector_api::{Result, Value};
+use connector_api::{Error, Result, Value};
 
 use super::size::SizeLimits;
 use crate::dialect::writing::{self, WriteDialect};
@@ -33,6 +33,75 @@ impl WriteConnection {
             writing,
             here,
         })
+    }
+}
+
+/// The connection of a task, which may be lost and made again.
+#[derive(Default)]
+pub struct ConnectionSlot {
+    connection: Option<WriteConnection>,
+}
+
+impl ConnectionSlot {
+    /// With a connection that was just made.
+    pub fn new(connection: WriteConnection) -> Self {
+        Self {
+            connection: Some(connection),
+        }
+    }
+
+    /// The connection. Errors: `Retry`, when it could not be made again.
+    pub fn get(&mut self) -> Result<&mut WriteConnection> {
+        self.connection
+            .as_mut()
+            .ok_or_else(|| Error::retry("the connection is gone"))
+    }
+
+    /// The connection, if there is one. It may be lost.
+    pub fn as_mut(&mut self) -> Option<&mut WriteConnection> {
+        self.connection.as_mut()
+    }
+
+    /// The connection, if it can be used.
+    pub fn usable(&mut self) -> Option<&mut WriteConnection> {
+        self.as_mut().filter(|it| !it.session.is_lost())
+    }
+
+    /// Whether it has to be made before anything can be sent.
+    pub fn is_lost(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_none_or(|it| it.session.is_lost())
+    }
+
+    /// Whether the server has dropped a prepared statement that is still used.
+    pub fn is_stale(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|it| it.session.is_stale())
+    }
+
+    /// The SQL of the server.
+    pub fn writing(&self) -> Option<&dyn WriteDialect> {
+        self.connection.as_ref().map(|it| &*it.writing)
+    }
+
+    /// Makes the connection again, after the old one is dropped.
+    pub async fn reopen(
+        &mut self,
+        target: &url::ConnectionTarget,
+        options: ConnectOptions,
+    ) -> Result<()> {
+        self.connection = None;
+        self.connection = Some(WriteConnection::open(target, options).await?);
+        Ok(())
+    }
+
+    /// Closes the connection.
+    pub async fn close(self) {
+        if let Some(connection) = self.connection {
+            connection.session.close().await;
+        }
     }
 }
 
