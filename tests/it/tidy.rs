@@ -58,19 +58,33 @@ const LAYERS: &[&str] = &[
 ];
 
 /// The rooms of a folder in the order in which calls go up: each may import those before it, and none after it.
-const ROOMS: &[(&str, &[&str])] = &[(
-    "connectors/jdbc/src/source",
-    &[
-        "config",
-        "plan",
-        "visibility",
-        "tables",
-        "read",
-        "deletes",
-        "scheduler",
-        "task",
-    ],
-)];
+const ROOMS: &[(&str, &[&str])] = &[
+    (
+        "connectors/jdbc/src/source",
+        &[
+            "config",
+            "plan",
+            "visibility",
+            "tables",
+            "read",
+            "deletes",
+            "scheduler",
+            "task",
+        ],
+    ),
+    (
+        "connectors/jdbc/src/sink",
+        &[
+            "config",
+            "mapping",
+            "write",
+            "statement",
+            "offsets",
+            "probe",
+            "task",
+        ],
+    ),
+];
 
 /// Folders and files of pure code: no clock, no I/O, no tasks.
 const PURE: &[&str] = &[

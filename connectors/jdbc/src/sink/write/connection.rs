@@ -37,7 +37,6 @@ impl WriteConnection {
 }
 
 /// The connection of a task, which may be lost and made again.
-#[derive(Default)]
 pub struct ConnectionSlot {
     connection: Option<WriteConnection>,
 }
