@@ -2,9 +2,10 @@
 //! (KIP-298).
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use connector_api::locks::TakeLock;
 use connector_api::shown::on_one_line;
 use connector_api::{Config, Error, Result, fail_point};
 
@@ -147,7 +148,7 @@ impl DeadLetters {
     }
 
     fn sent(&self) -> MutexGuard<'_, Sent> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sent.take_lock()
     }
 
     /// The number of a record that is about to be sent.
@@ -161,7 +162,7 @@ impl DeadLetters {
     }
 
     fn producer(&self) -> Arc<Producer> {
-        Arc::clone(&self.producer.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.producer.take_lock())
     }
 
     /// Waits until everything sent is durable. Blocks.
@@ -189,7 +190,7 @@ impl DeadLetters {
             }
             None => String::new(),
         };
-        let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut producer = self.producer.take_lock();
         if Arc::ptr_eq(&producer, failed) {
             self.sent().places.clear();
             match Producer::open(&self.settings, None) {

@@ -1,9 +1,10 @@
 //! One running task: what is asked of it, how it tells of itself, and its supervision.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use connector_api::locks::TakeLock;
 use connector_api::shown::on_one_line;
 use connector_api::{Config, Error, Plugin, ProgressReport, Result};
 use tokio::sync::{mpsc, watch};
@@ -124,11 +125,7 @@ impl TaskHandle {
 
     /// How far it has come.
     pub fn progress(&self) -> ProgressReport {
-        let mut progress = self
-            .progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut progress = self.progress.take_lock().clone();
         progress
             .warnings
             .extend(self.unused.get().into_iter().flatten().cloned());
@@ -387,7 +384,7 @@ impl TaskContext {
 
     /// Notes how far it has come. What it is waiting for stays, and that it stands still.
     pub fn note(&self, mut progress: ProgressReport) {
-        let mut now = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.progress.take_lock();
         let stays =
             |warning: &String| warning.starts_with(WAITING) || warning.starts_with(STANDS_STILL);
         progress
@@ -400,7 +397,7 @@ impl TaskContext {
     pub fn warn(&self, error: &Error) {
         let id = self.id();
         tracing::warn!(connector = %id.connector, task = id.task, %error, "trying again");
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut progress = self.progress.take_lock();
         progress
             .warnings
             .retain(|warning| !warning.starts_with(WAITING));
@@ -409,7 +406,7 @@ impl TaskContext {
 
     /// Clears the retry warning.
     pub fn clear_retry_warning(&self) {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut progress = self.progress.take_lock();
         progress
             .warnings
             .retain(|warning| !warning.starts_with(WAITING));
