@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use connector_api::locks::TakeLock;
 use connector_api::{Error, ErrorKind, Result, TopicOffset, TopicPartition, fail_point};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -95,7 +94,10 @@ impl ConsumerContext for ConsumerEvents {
             _ => self.unassign(consumer, list),
         };
         if let Err(error) = outcome {
-            self.failed.take_lock().get_or_insert(error);
+            self.failed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert(error);
         }
     }
 
@@ -197,7 +199,7 @@ impl ConsumerEvents {
     }
 
     fn begun(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, i64>> {
-        self.begun.take_lock()
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// These offsets, and where the partitions began of which nothing was committed; all of them, or those in `only`.
@@ -480,7 +482,13 @@ impl Consumer {
         fail_point::reach("consumer.poll")?;
         let inner = self.inner()?;
         let polled = inner.poll(timeout);
-        if let Some(error) = inner.context().failed.take_lock().take() {
+        if let Some(error) = inner
+            .context()
+            .failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             return Err(error);
         }
         match polled {

@@ -7,10 +7,9 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use connector_api::locks::TakeLock;
 use serde::Deserialize;
 
 use super::ClientSettings;
@@ -72,7 +71,7 @@ impl BrokerContact {
     }
 
     fn state(&self) -> MutexGuard<'_, ContactState> {
-        self.0.take_lock()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note of statistics.

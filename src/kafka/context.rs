@@ -1,9 +1,8 @@
 //! What librdkafka says by itself, on its way into our log: lost connections come and go, and it calls them errors.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use connector_api::ErrorKind;
-use connector_api::locks::TakeLock;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::consumer::ConsumerContext;
@@ -23,12 +22,18 @@ pub(super) struct QuietContext {
 impl QuietContext {
     /// Why a broker has refused this client (credentials, certificates). Known only after its events were served.
     pub(super) fn refused(&self) -> Option<String> {
-        self.refused.take_lock().clone()
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// A broker has answered after all.
     pub(super) fn clear_refusal(&self) {
-        self.refused.take_lock().take();
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 }
 
@@ -43,7 +48,7 @@ impl ClientContext for QuietContext {
             .rdkafka_error_code()
             .is_some_and(|code| error::kind(code) == ErrorKind::Denied)
         {
-            *self.refused.take_lock() = Some(reason.to_owned());
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
     }
 }

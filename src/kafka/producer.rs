@@ -6,10 +6,9 @@
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use connector_api::locks::TakeLock;
 use connector_api::{Error, Result, fail_point};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -99,7 +98,7 @@ impl ProducerContext for ProducerEvents {
             Err((KafkaError::MessageProduction(Code::PurgeQueue | Code::PurgeInflight), _)) => {}
             Err((cause, message)) => {
                 let what = format!("writing to topic {} at {}", message.topic(), self.brokers);
-                let mut failed = self.failed.take_lock();
+                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
                 let bytes = message.key_len() + message.payload_len();
                 let first = failed.get_or_insert_with(|| Failed {
                     error: error::of(what, cause.clone()),
@@ -349,7 +348,13 @@ impl Producer {
     /// Serves acknowledgements. Errors: that of a record that was not delivered, `Retry` when all brokers are lost.
     pub fn check(&self) -> Result<()> {
         self.inner.poll(Duration::ZERO);
-        match self.context().failed.take_lock().take() {
+        match self
+            .context()
+            .failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             None => self.check_brokers_known(),
             Some(Failed { error, number, .. }) => {
                 self.context()

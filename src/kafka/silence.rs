@@ -3,10 +3,9 @@
 //! go on without records, while a group settles, and while its topics do not exist. And when nobody gets an answer, a new
 //! consumer would get none either.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use connector_api::locks::TakeLock;
 use connector_api::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
@@ -76,7 +75,7 @@ impl ConsumerSilence {
             return Err(self.silence_error("knows no broker any more"));
         }
         let silent = contact.silent_for() > self.due;
-        let mut others = self.others.take_lock();
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         match *others {
             OtherClientFinding::Asked => {}
             OtherClientFinding::NotAsked if !silent => {}
@@ -124,14 +123,15 @@ impl ConsumerSilence {
             } else {
                 OtherClientFinding::Silent(now)
             };
-            *others.take_lock() = found;
+            *others.lock().unwrap_or_else(PoisonError::into_inner) = found;
         };
         if std::thread::Builder::new()
             .name("kafka-asks".to_owned())
             .spawn(ask)
             .is_err()
         {
-            *self.others.take_lock() = OtherClientFinding::Silent(Instant::now());
+            *self.others.lock().unwrap_or_else(PoisonError::into_inner) =
+                OtherClientFinding::Silent(Instant::now());
         }
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use connector_api::locks::TakeLock;
 use connector_api::{Error, Result};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
@@ -35,7 +34,10 @@ struct KnownTargets(Arc<Mutex<BTreeSet<&'static str>>>);
 impl<S: Subscriber> Layer<S> for KnownTargets {
     /// Called once for each place in the code that logs, when it is first reached.
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        self.0.take_lock().insert(metadata.target());
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(metadata.target());
         Interest::always()
     }
 }
@@ -59,7 +61,7 @@ impl LogFilter {
 
     /// The targets that were reached so far, enabled or not.
     pub fn known(&self) -> Vec<String> {
-        let known = self.known.0.take_lock();
+        let known = self.known.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter().map(|target| (*target).to_owned()).collect()
     }
 

@@ -3,10 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-use connector_api::locks::TakeLock;
 
 use super::activity::ConnectionActivity;
 
@@ -62,7 +60,7 @@ impl ConnectionGate {
     }
 
     fn taken(&self) -> MutexGuard<'_, TakenPlaces> {
-        self.taken.take_lock()
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for a connection from there. Errors: there is none but in the reserved share.

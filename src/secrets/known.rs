@@ -2,9 +2,7 @@
 //! and know no task.
 
 use std::borrow::Cow;
-use std::sync::RwLock;
-
-use connector_api::locks::TakeSharedLock;
+use std::sync::{PoisonError, RwLock};
 
 use super::Redactor;
 
@@ -18,7 +16,7 @@ pub fn remember(redactor: &Redactor) {
     if redactor.is_empty() {
         return;
     }
-    let mut known = KNOWN.take_write();
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     // The newest, which its task holds, stays in the place of one like it.
     known.retain(|old| !old.is_like(redactor));
     if known.len() >= REMEMBERED {
@@ -33,7 +31,7 @@ pub fn remember(redactor: &Redactor) {
 
 /// A text without any of them. `written` is how what is shown instead is written there.
 pub fn hide(text: &str, written: impl Fn(&str) -> String) -> Cow<'_, str> {
-    let known = KNOWN.take_read();
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
     known.iter().fold(Cow::Borrowed(text), |text, redactor| {
         match redactor.hide_elsewhere(&text, &written) {
             Cow::Owned(hidden) => hidden.into(),

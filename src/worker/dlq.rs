@@ -2,10 +2,9 @@
 //! (KIP-298).
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use connector_api::locks::TakeLock;
 use connector_api::shown::on_one_line;
 use connector_api::{Config, Error, Result, fail_point};
 
@@ -148,7 +147,7 @@ impl DeadLetters {
     }
 
     fn sent(&self) -> MutexGuard<'_, Sent> {
-        self.sent.take_lock()
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The number of a record that is about to be sent.
@@ -162,7 +161,7 @@ impl DeadLetters {
     }
 
     fn producer(&self) -> Arc<Producer> {
-        Arc::clone(&self.producer.take_lock())
+        Arc::clone(&self.producer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until everything sent is durable. Blocks.
@@ -190,7 +189,7 @@ impl DeadLetters {
             }
             None => String::new(),
         };
-        let mut producer = self.producer.take_lock();
+        let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&producer, failed) {
             self.sent().places.clear();
             match Producer::open(&self.settings, None) {

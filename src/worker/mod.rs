@@ -25,10 +25,9 @@ pub mod trial;
 mod watch;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use connector_api::locks::TakeLock;
 use connector_api::shown::on_one_line;
 use connector_api::{Config, Error, ProgressReport, SourcePosition, TopicOffset};
 use tokio::runtime::Handle as Runtime;
@@ -173,7 +172,7 @@ impl Worker {
     }
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<TaskId, TaskHandle>> {
-        self.tasks.take_lock()
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts a task; returns at once, the outcome comes as an event. A task of that id must not be running.

@@ -2,10 +2,9 @@
 //! by tasks (see `deliver.rs`) or, for a stopped connector, from here. Everything blocks.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use connector_api::locks::TakeLock;
 use connector_api::{Config, Error, Result, SourcePosition, TopicOffset, TopicPartition};
 use regex::Regex;
 
@@ -27,7 +26,7 @@ pub struct DevOffsets(Mutex<table::TopicTable>);
 impl DevOffsets {
     /// Remembers records; those without a value are forgotten.
     pub fn write(&self, records: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
-        let mut table = self.0.take_lock();
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, value) in records {
             match value {
                 Some(value) => table.insert(key, value),
@@ -48,7 +47,11 @@ pub fn stored(
     if options.dev_broker.is_some() {
         return Ok(Some(ConnectorOffsetsReader::of(
             connector,
-            &shared.memory.0.take_lock(),
+            &shared
+                .memory
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
         )));
     }
     let topic = client_settings::offsets_topic(options, config);

@@ -5,10 +5,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use connector_api::locks::TakeLock;
 use connector_api::{Error, Header, Result, SinkRecord, TopicOffset, TopicPartition};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
@@ -106,7 +105,7 @@ struct WrittenOffsets {
 
 impl SinkShared {
     fn done(&self) -> MutexGuard<'_, WrittenOffsets> {
-        self.done.take_lock()
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// With the development broker, `backlog` is notified of what was written.
@@ -214,7 +213,10 @@ impl RebalanceListener for RebalanceBridge {
     }
 
     fn revoked(&self, partitions: &[TopicPartition], _lost: bool) -> Vec<TopicOffset> {
-        self.gone.take_lock().extend_from_slice(partitions);
+        self.gone
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend_from_slice(partitions);
         if self.cut.load(Ordering::Relaxed) {
             return Vec::new();
         }
@@ -358,7 +360,7 @@ impl SinkReader {
     /// Polls once and takes what comes into the batch. Returns whether something came.
     fn take(&mut self, under: &mut ReadState, wait: Duration) -> Result<bool> {
         let polled = self.consumer.poll(wait)?;
-        let gone = std::mem::take(&mut *self.gone.take_lock());
+        let gone = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
         if !gone.is_empty() {
             under.batch.forget(&gone);
         }

@@ -1,10 +1,9 @@
 //! One running task: what is asked of it, how it tells of itself, and its supervision.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use connector_api::locks::TakeLock;
 use connector_api::shown::on_one_line;
 use connector_api::{Config, Error, Plugin, ProgressReport, Result};
 use tokio::sync::{mpsc, watch};
@@ -125,7 +124,11 @@ impl TaskHandle {
 
     /// How far it has come.
     pub fn progress(&self) -> ProgressReport {
-        let mut progress = self.progress.take_lock().clone();
+        let mut progress = self
+            .progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         progress
             .warnings
             .extend(self.unused.get().into_iter().flatten().cloned());
@@ -384,7 +387,7 @@ impl TaskContext {
 
     /// Notes how far it has come. What it is waiting for stays, and that it stands still.
     pub fn note(&self, mut progress: ProgressReport) {
-        let mut now = self.progress.take_lock();
+        let mut now = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         let stays =
             |warning: &String| warning.starts_with(WAITING) || warning.starts_with(STANDS_STILL);
         progress
@@ -397,7 +400,7 @@ impl TaskContext {
     pub fn warn(&self, error: &Error) {
         let id = self.id();
         tracing::warn!(connector = %id.connector, task = id.task, %error, "trying again");
-        let mut progress = self.progress.take_lock();
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress
             .warnings
             .retain(|warning| !warning.starts_with(WAITING));
@@ -406,7 +409,7 @@ impl TaskContext {
 
     /// Clears the retry warning.
     pub fn clear_retry_warning(&self) {
-        let mut progress = self.progress.take_lock();
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress
             .warnings
             .retain(|warning| !warning.starts_with(WAITING));

@@ -9,10 +9,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use connector_api::locks::TakeLock;
 use connector_api::{Config, Error, ErrorKind, Heartbeat, ProgressReport, Result};
 
 use super::TaskId;
@@ -223,7 +222,7 @@ fn describe_failed_starts(watch: &TaskWatch, since: &str) -> String {
 }
 
 fn set_warning(progress: &Mutex<ProgressReport>, text: Option<String>) {
-    let mut progress = progress.take_lock();
+    let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
     progress
         .warnings
         .retain(|warning| !warning.starts_with(STANDS_STILL));
@@ -256,18 +255,18 @@ pub struct StalledTasks {
 
 impl StalledTasks {
     fn lock_stalled(&self) -> MutexGuard<'_, BTreeMap<TaskId, StalledTask>> {
-        self.standing.take_lock()
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_left_behind(&self) -> MutexGuard<'_, Vec<(TaskId, Arc<TaskWatch>)>> {
-        let mut left = self.left.take_lock();
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.retain(|(_, watch)| watch.alive.load(Ordering::Relaxed) > 0);
         left
     }
 
     /// A start of that task. Returns when the first one began, of those after which it was never open.
     fn note_start(&self, id: &TaskId) -> (Instant, String) {
-        let mut starting = self.starting.take_lock();
+        let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
         starting
             .entry(id.clone())
             .or_insert_with(|| (Instant::now(), format_utc(SystemTime::now())))
@@ -301,7 +300,10 @@ impl StalledTasks {
     /// It moves, has ended, or has failed for another reason.
     pub fn forget(&self, id: &TaskId) {
         self.lock_stalled().remove(id);
-        self.starting.take_lock().remove(id);
+        self.starting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
     }
 
     /// All of them, by name and number.

@@ -9,6 +9,7 @@ mod deletes;
 mod equal_keys;
 mod evolve;
 mod meanings;
+mod meanings_of_server_types;
 mod peers;
 mod plain;
 mod schemaless_events;

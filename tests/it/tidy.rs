@@ -501,3 +501,35 @@ fn rooms_import_only_what_is_before_them() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Whether `item`, a keyword and a name, stands in a text as a whole.
+fn declares(code: &str, item: &str) -> bool {
+    code.match_indices(item).any(|(at, _)| {
+        let next = code[at + item.len()..].chars().next();
+        !next.is_some_and(|c| c.is_alphanumeric() || c == '_')
+    })
+}
+
+/// The tour of ARCHITECTURE.md leads to functions that exist, in the files that it names.
+#[test]
+fn each_stop_of_the_tour_exists() {
+    let text = std::fs::read_to_string(project_folder().join("ARCHITECTURE.md")).unwrap();
+    let tour = text
+        .split("## A tour")
+        .nth(1)
+        .and_then(|rest| rest.split("\n## ").next());
+    let stop = Regex::new(r"(?m)^\d+\. `([^`]+)`: `([^`]+)`").unwrap();
+    let mut stops = 0;
+    let mut wrong = Vec::new();
+    for found in stop.captures_iter(tour.expect("ARCHITECTURE.md has a tour")) {
+        stops += 1;
+        let (file, item) = (&found[1], &found[2]);
+        match std::fs::read_to_string(project_folder().join(file)) {
+            Ok(code) if declares(&code, item) => {}
+            Ok(_) => wrong.push(format!("{file} has no {item}")),
+            Err(error) => wrong.push(format!("{file}: {error}")),
+        }
+    }
+    assert_eq!(stops, 12, "stops of the tour");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -11,11 +11,7 @@ pub enum EncodedPresence {
     Absent,
 }
 
-/// Turns values into bytes and back. Each task owns its own instances, so caches need no lock.
-///
-/// No clock, and no I/O for a record, with one exception: a converter with a schema registry asks it once for each schema
-/// that it meets. It does so on the thread that calls, which waits for the answer within a limit; a registry that is out
-/// of reach is a `Retry` error.
+/// Turns values into bytes and back. Each task owns its own instances, so caches need no lock. Pure: no I/O.
 pub trait Converter: Send {
     /// Appends the bytes of `datum` to `out`. Errors: `Record`, with Connect's text; `out` may then hold a part.
     fn encode(&mut self, topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<EncodedPresence>;

@@ -40,10 +40,8 @@ mod inactive {
 mod active {
     use std::collections::BTreeMap;
     use std::pin::Pin;
-    use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
-
-    use crate::locks::TakeLock;
+    use std::sync::{Mutex, PoisonError};
     use std::task::{Context, Poll};
     use std::time::Duration;
 
@@ -104,7 +102,7 @@ mod active {
 
     /// How often each point has done something since the process began.
     pub fn hits() -> Vec<(&'static str, u64)> {
-        let hits = HITS.take_lock();
+        let hits = HITS.lock().unwrap_or_else(PoisonError::into_inner);
         hits.iter().map(|(name, hits)| (*name, *hits)).collect()
     }
 
@@ -117,7 +115,11 @@ mod active {
             .iter()
             .any(|(set, actions)| set == name && actions != "off")
         {
-            *HITS.take_lock().entry(name).or_default() += 1;
+            *HITS
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(name)
+                .or_default() += 1;
         }
         fail::fail_point!(name, |word| Some(word.unwrap_or_default()));
         None

@@ -8,10 +8,8 @@
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-
-use crate::locks::TakeLock;
 
 thread_local! {
     static CURRENT: RefCell<Option<Heartbeat>> = const { RefCell::new(None) };
@@ -66,7 +64,7 @@ impl Heartbeat {
     }
 
     fn told(&self) -> MutexGuard<'_, Option<String>> {
-        self.0.told.take_lock()
+        self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Mutex, OnceLock};
-
-use connector_api::locks::TakeLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Chunks that are read ahead.
 const AHEAD: usize = 16;
@@ -40,6 +38,10 @@ impl Stdin {
 
     /// The next bytes, if there are any yet.
     pub fn read(self) -> Option<Vec<u8>> {
-        self.chunks.take_lock().try_recv().ok()
+        self.chunks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .try_recv()
+            .ok()
     }
 }

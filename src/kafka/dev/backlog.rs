@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use connector_api::locks::TakeLock;
 use connector_api::{TopicOffset, TopicPartition};
 use regex::Regex;
 
@@ -105,7 +104,7 @@ impl BacklogState {
 
 impl Backlog {
     fn state(&self) -> MutexGuard<'_, BacklogState> {
-        self.state.take_lock()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A task of a sink begins to read under that group.
