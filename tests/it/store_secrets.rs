@@ -387,7 +387,7 @@ async fn a_worker_whose_store_or_key_is_lost_does_not_start_with_an_empty_one() 
     for damage in [None, Some("")] {
         std::fs::remove_file(&key).unwrap();
         if let Some(text) = damage {
-            std::fs::write(&key, text).unwrap()
+            std::fs::write(&key, text).unwrap();
         }
         let (error, code) = refused_start(&folder);
         let word = if damage.is_some() {

@@ -1,5 +1,7 @@
 //! The contract that the runtime relies on, checked by `connector_api::suite`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! The contract that the runtime relies on, checked by `connector_api::suite` over an SQLite file.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! The file connectors as the runtime drives them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod sink;
 mod source;
 
