@@ -236,7 +236,8 @@ fn illegal_topic(topic: &str, rule: &str, renamer: Option<(&Arc<str>, &Arc<str>)
     match renamer {
         Some((alias, class)) => {
             let text = format!(
-                "the transform {alias} names the topic \"{shown}{more}\", which Kafka does not take: {rule}; mend                  transforms.{alias}, or let records whose topic is illegal be left out (errors.tolerance=all)"
+                "the transform {alias} names the topic \"{shown}{more}\", which Kafka does not take: {rule}; \
+                 change transforms.{alias}, or let such records be skipped (errors.tolerance=all)"
             );
             (
                 ErrorStage::Transformation,
@@ -246,7 +247,8 @@ fn illegal_topic(topic: &str, rule: &str, renamer: Option<(&Arc<str>, &Arc<str>)
         }
         None => {
             let text = format!(
-                "the topic \"{shown}{more}\" is one that Kafka does not take: {rule}; name another topic (topic.prefix, or                  transforms with RegexRouter), or let such records be left out (errors.tolerance=all)"
+                "the topic \"{shown}{more}\" is one that Kafka does not take: {rule}; name another topic (topic.prefix, \
+                 or transforms with RegexRouter), or let such records be skipped (errors.tolerance=all)"
             );
             (ErrorStage::Produce, PRODUCED_BY.into(), Error::record(text))
         }
