@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use connector_api::config::ConfigType;
+use connector_api::config::{ConfigType, near};
 use connector_api::shown::{MASK, hidden_in, without_passwords};
 use connector_api::{Config, ConfigKey};
 
@@ -120,6 +120,17 @@ fn own_names(name: &str) -> impl Iterator<Item = (&str, &str)> {
     std::iter::once(("", name)).chain(behind)
 }
 
+impl SecretNames {
+    /// True if a name that nobody declares looks like a slip of one that is secret: `connection.passwrod` holds a
+    /// password just the same.
+    fn is_near_secret(&self, name: &str) -> bool {
+        let last = name.rsplit('.').next().unwrap_or(name);
+        let near_declared =
+            |(_, own): (&str, &str)| near(own, self.secret.keys().copied()).is_some();
+        own_names(name).any(near_declared) || near(last, ["password", "passphrase"]).is_some()
+    }
+}
+
 impl SecretKeys {
     /// What the plug-ins of a registry, the worker, and Kafka's clients declare.
     pub fn of(registry: &Registry) -> Self {
@@ -171,7 +182,7 @@ impl SecretKeys {
             return true;
         }
         let is_open = own_names(name).any(|(_, own)| self.names.open.contains(own));
-        !is_open && sounds_secret(name)
+        !is_open && (sounds_secret(name) || self.names.is_near_secret(name))
     }
 
     /// A value as people may see it who may not see secrets.
@@ -281,6 +292,32 @@ mod tests {
 
     fn secrets() -> SecretKeys {
         SecretKeys::of(&Registry::built_in())
+    }
+
+    #[test]
+    fn a_slip_in_the_name_of_a_secret_key_shows_no_secret() {
+        let secrets = secrets();
+        for name in [
+            "connection.passwrod",
+            "conection.password",
+            "connection.pasword",
+            "connection_pass",
+            "database.pasword",
+            "producer.override.sasl.jass.config",
+            "value.converter.basic.auth.user.inof",
+            "my.passwrod",
+        ] {
+            assert!(secrets.is_secret(name), "{name}");
+        }
+        for name in [
+            "connection.url",
+            "connection.urll",
+            "topic.prefixx",
+            "tables",
+            "passenger",
+        ] {
+            assert!(!secrets.is_secret(name), "{name}");
+        }
     }
 
     #[test]
