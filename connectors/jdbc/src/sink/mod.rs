@@ -1,8 +1,9 @@
-//! The JDBC sink: records become rows.
+//! The JDBC sink: writes records as rows.
 //!
-//! Each room imports only those before it: `config` (settings, and what their texts mean), `mapping` (record -> row, pure),
-//! `write` (tables, statements, the connection), `statement` (SQL of the user's own), `offsets` (what is stored with the
-//! rows), `task` (one batch, one transaction). `probe` is what validation finds out.
+//! Each room imports only those before it: `config` (settings and what their texts mean), `mapping`
+//! (record -> row, pure), `write` (tables, statements, the connection), `statement` (SQL that the
+//! user wrote), `offsets` (stored with the rows), `task` (one batch, one transaction). `probe` is
+//! validation's look at the database.
 
 mod config;
 mod mapping;
@@ -67,7 +68,7 @@ impl SinkConnector for JdbcSink {
         Ok(Box::new(task))
     }
 
-    /// Answers no, as Kafka Connect's JDBC sinks do: there is nothing that a user would have to change besides.
+    /// Returns false, as Kafka Connect's JDBC sinks do: the user has nothing to change elsewhere.
     async fn alter_offsets(
         &self,
         config: &Config,

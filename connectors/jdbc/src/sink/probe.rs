@@ -1,5 +1,5 @@
-//! What validation finds out in the target database: whether it can be reached, whether its tables can be written to
-//! exactly once, and which privileges are missing.
+//! Validation against the target database: can it be reached, can its tables be written exactly
+//! once, and which privileges are missing?
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::sink::write::evolve;
 use crate::sink::write::target::TargetTable;
 use crate::url;
 
-/// How long a probe may try to connect.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// How many tables are looked at; a config that names more topics will hardly have other privileges on the rest.
+/// Most tables that are checked. If a config names more topics, the account will hardly have other
+/// privileges on the rest.
 const TABLES: usize = 50;
 
-/// Looks at the target database of a config whose keys have been checked by themselves.
+/// Checks the target database of a config whose keys were valid one by one.
 pub async fn probe(config: &Config, report: &mut ConfigReport) {
     if config::given(config, "connection.url").is_none() {
         return;
@@ -35,7 +35,7 @@ pub async fn probe(config: &Config, report: &mut ConfigReport) {
         ..ConnectOptions::default()
     };
     let connected = match url::ConnectionTarget::of_sink(config) {
-        // looking makes no file and no database; the connector will
+        // validation must not create a file or a database; the connector will
         Ok(place) if driver::would_create(&place).unwrap_or(false) => return,
         Ok(place) if place.creates_database() => {
             let existing = ConnectOptions {
@@ -54,9 +54,9 @@ pub async fn probe(config: &Config, report: &mut ConfigReport) {
         Ok(link) => link,
         Err(error) => return report.error("connection.url", could_not_connect(&error)),
     };
-    // What is wrong with other keys stands there already.
+    // errors of other keys are in the report already
     if let Ok(sink) = SinkConfig::read(config) {
-        // statements name their tables themselves
+        // the statements name their tables, not the topics
         let topics = if sink.statement.is_some() {
             Vec::new()
         } else {
@@ -65,7 +65,7 @@ pub async fn probe(config: &Config, report: &mut ConfigReport) {
         if let Err(error) = look(&mut link, &sink, topics, report).await {
             tracing::debug!(%error, "tables and privileges cannot be told");
         }
-        // what cannot be parsed has been told
+        // a statement that cannot be parsed is in the report already
         if let Ok(Some(statements)) = StatementSet::read(&sink, link.writing.database()) {
             for (key, error) in
                 statement::check(&mut *link.session, &*link.writing, &statements).await
@@ -84,7 +84,7 @@ pub async fn probe(config: &Config, report: &mut ConfigReport) {
     link.session.close().await;
 }
 
-/// The text that clients look for when a database is out of reach.
+/// The text that clients look for when a database cannot be reached.
 fn could_not_connect(error: &Error) -> String {
     format!("Could not connect to database. {error}")
 }
@@ -99,7 +99,7 @@ fn topics(config: &Config) -> Vec<&str> {
     topics.take(TABLES).collect()
 }
 
-/// Looks at the target tables that are there, and at what the account may do with them.
+/// Checks the existing target tables and the account's privileges on them.
 async fn look(
     link: &mut WriteConnection,
     sink: &SinkConfig,
@@ -109,7 +109,7 @@ async fn look(
     let database = link.writing.database();
     let mut needs = Vec::new();
     for topic in topics {
-        // A topic without a table is told by the task; here there is no error that stands for certain.
+        // Not an error yet: the task reports a topic that has no table.
         let Ok(id) = sink.naming.table(topic, database) else {
             continue;
         };
@@ -160,13 +160,13 @@ fn tell_no_rollback(sink: &SinkConfig, text: Option<String>, report: &mut Config
 
 fn add(needs: &mut Vec<(TableId, Privilege)>, mut id: TableId, privileges: &[Privilege]) {
     if id.schema.is_some() {
-        // PostgreSQL's connection sees one database only, so its name says nothing.
+        // A PostgreSQL connection sees one database only, so the catalog's name adds nothing.
         id.catalog = None;
     }
     needs.extend(privileges.iter().map(|privilege| (id.clone(), *privilege)));
 }
 
-/// What a config does with a table of records.
+/// Privileges that a config needs on a table of records.
 fn for_rows(sink: &SinkConfig, exists: bool) -> Vec<Privilege> {
     let wanted = [
         (!exists && sink.auto_create, Privilege::Create),
@@ -185,7 +185,7 @@ fn for_rows(sink: &SinkConfig, exists: bool) -> Vec<Privilege> {
         .collect()
 }
 
-/// What exactly-once delivery does with its own table.
+/// Privileges that exactly-once delivery needs on its offsets table.
 fn for_offsets(exists: bool) -> Vec<Privilege> {
     let rows = [Privilege::Select, Privilege::Insert, Privilege::Update];
     if exists {

@@ -1,7 +1,9 @@
-//! The sink's own offsets: the table `rowferry_offsets` in the target database, written in the transaction of the rows.
+//! The sink's own offsets: the table `rowferry_offsets` in the target database, written in the
+//! transaction of the rows.
 //!
-//! Each owner of a partition raises its epoch; every write names the epoch it holds. A task that has lost a partition
-//! without knowing it (a zombie) therefore changes nothing any more: its update finds no row, and it stops.
+//! Each owner of a partition raises its epoch, and every write names the epoch that it holds. A
+//! task that has lost a partition without noticing (a zombie) is therefore fenced: its UPDATE
+//! matches no row, and it stops.
 
 mod table;
 mod transaction;
@@ -18,7 +20,7 @@ use crate::driver::{Session, SqlParam};
 pub use self::table::find;
 pub use self::transaction::Tx;
 
-/// How often a claim is tried while an earlier owner's transaction is still open.
+/// How many times a claim is tried while an earlier owner's transaction is still open.
 const CLAIM_ATTEMPTS: usize = 5;
 
 /// The offsets that one task stores with its rows.
@@ -26,13 +28,13 @@ pub struct SinkOffsets {
     cluster: String,
     sink: String,
     owner: String,
-    /// Its name in SQL, once it has been looked for.
+    /// The table's name in SQL, once it was looked up.
     table: String,
     epochs: HashMap<TopicPartition, i64>,
     advance_sql: HashMap<usize, Arc<str>>,
 }
 
-/// What is stored of a partition.
+/// The stored row of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct OffsetRow {
     next_offset: i64,
@@ -41,8 +43,8 @@ struct OffsetRow {
 }
 
 impl SinkOffsets {
-    /// For the sink connector of that name reading that Kafka cluster: two clusters may write to one database under
-    /// one name. `owner` is for people who read the table.
+    /// Creates the offsets of one sink connector for one Kafka cluster: sinks of one name on two
+    /// clusters may write to one database. `owner` is stored for people who read the table.
     pub fn new(cluster: &str, sink: &str, owner: &str) -> Self {
         Self {
             cluster: cluster.to_owned(),
@@ -54,8 +56,8 @@ impl SinkOffsets {
         }
     }
 
-    /// Takes over partitions: raises their epochs, and ends sessions of earlier owners that still hold their rows.
-    /// Returns the stored next offsets. `set` overwrites them first (-1: none).
+    /// Claims partitions: raises their epochs, and ends sessions of earlier owners that still lock
+    /// their rows. Returns the stored next offsets. `set` overwrites them first (-1: none).
     pub async fn claim(
         &mut self,
         session: &mut dyn Session,
@@ -100,20 +102,21 @@ impl SinkOffsets {
         outcome.map(|()| stored)
     }
 
-    /// Whether this task holds the partition.
+    /// True if this task owns the partition.
     pub fn holds(&self, partition: &TopicPartition) -> bool {
         self.epochs.contains_key(partition)
     }
 
-    /// Gives partitions up. Their rows stay; the next owner raises the epoch.
+    /// Releases partitions. Their rows stay; the next owner raises the epoch.
     pub fn release(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {
             self.epochs.remove(partition);
         }
     }
 
-    /// Writes the next offsets, inside the transaction of the rows and before them: it takes the row locks that keep a
-    /// later owner waiting. Errors: `Fenced` when another owner has taken over.
+    /// Stores the next offsets, inside the transaction of the rows and before them: the UPDATE
+    /// takes the row locks that make a later owner wait.
+    /// Errors: `Fenced` if another owner has taken over.
     pub async fn advance(
         &mut self,
         session: &mut dyn Session,
@@ -163,8 +166,9 @@ impl SinkOffsets {
         )))
     }
 
-    /// Whether these next offsets are what is stored, after a commit whose outcome is unknown. Waits for a transaction
-    /// that still holds the rows. Errors: `Fenced`.
+    /// True if these next offsets are stored, after a commit whose outcome is unknown. Waits for a
+    /// transaction that still locks the rows.
+    /// Errors: `Fenced` if another owner has taken over.
     pub async fn is_stored(
         &self,
         session: &mut dyn Session,
@@ -195,7 +199,8 @@ impl SinkOffsets {
         Ok(same)
     }
 
-    /// Forgets every offset of the sink, keeping the epochs so that zombies stay fenced.
+    /// Resets every offset of the sink. Raises the epochs rather than deleting the rows, so that
+    /// zombies stay fenced.
     pub async fn reset(
         &mut self,
         session: &mut dyn Session,
@@ -253,7 +258,8 @@ impl SinkOffsets {
             made = made.and(session.run(&self.sql(writing, statement)).await.map(drop));
         }
         if made.is_err() && session.query(&look, &[]).await.is_ok() {
-            // another task did it at the same time; PostgreSQL reports that although told IF NOT EXISTS
+            // another task created it at the same time; PostgreSQL reports that despite IF NOT
+            // EXISTS
             made = Ok(());
         }
         made.map_err(|error| {
@@ -326,7 +332,8 @@ impl SinkOffsets {
         entry.ok_or_else(|| Error::fatal("a row of rowferry_offsets vanished while it was locked"))
     }
 
-    /// A row from before rows were told apart by cluster becomes this cluster's, if it has none of its own.
+    /// Assigns this cluster to a row that was written before rows had a cluster, unless the cluster
+    /// has a row of its own.
     async fn adopt(
         &self,
         session: &mut dyn Session,
@@ -380,8 +387,8 @@ impl SinkOffsets {
         }
     }
 
-    /// Ends the session that the stored row names as the earlier owner's, if it is the same account's: it was cut off from
-    /// its worker, or the worker stands still, while its transaction is open.
+    /// Ends the session that the stored row names as the earlier owner's, if it belongs to the same
+    /// account: it has lost its worker, or the worker hangs, while its transaction is open.
     async fn end_earlier_owner(
         &self,
         session: &mut dyn Session,
@@ -404,7 +411,7 @@ impl SinkOffsets {
             .await?;
         if !own.is_empty() {
             tracing::warn!(sink = %self.sink, session = earlier, "ending the session of an earlier owner of a partition");
-            // it may have ended by itself
+            // the session may have ended already
             let _ = session
                 .run(&sql.end_session.replace("{}", &earlier.to_string()))
                 .await;
@@ -412,7 +419,7 @@ impl SinkOffsets {
         Ok(())
     }
 
-    /// The statement's text with this database's placeholders and the table's name.
+    /// Returns the statement with this database's placeholders and the table's name.
     fn sql(&self, writing: &dyn WriteDialect, sql: &str) -> Arc<str> {
         Arc::from(number(writing, sql).replace("{table}", &self.table))
     }
@@ -427,7 +434,7 @@ impl SinkOffsets {
     }
 }
 
-/// The statement's text with this database's placeholders in place of `?`.
+/// Replaces each `?` by this database's placeholder.
 fn number(writing: &dyn WriteDialect, sql: &str) -> String {
     let mut out = String::with_capacity(sql.len() + 8);
     let mut count = 0;
@@ -444,7 +451,8 @@ fn number(writing: &dyn WriteDialect, sql: &str) -> String {
     out
 }
 
-/// One statement for all partitions of a batch: the offset of each, where its epoch is still the one held.
+/// Returns one statement for all partitions of a batch: it sets the offset of each whose epoch is
+/// still the one held.
 fn advance_sql(writing: &dyn WriteDialect, partitions: usize) -> String {
     let mut sql = String::from("UPDATE {table} SET next_offset=CASE");
     for _ in 0..partitions {
@@ -464,7 +472,7 @@ fn advance_sql(writing: &dyn WriteDialect, partitions: usize) -> String {
     number(writing, &sql)
 }
 
-/// Runs settings; a server that does not know one goes without it.
+/// Runs session settings; skips those that the server does not know.
 async fn run_all(session: &mut dyn Session, statements: &[&str]) {
     for sql in statements {
         if let Err(error) = session.run(sql).await {

@@ -1,6 +1,6 @@
-//! Where the offsets table is. PostgreSQL finds a name without schema by a setting of the session (`search_path`), which a
-//! URL, an account or a database may change: offsets would seem to be gone. So the table is looked for in all schemas, and
-//! always named with its own.
+//! Finds the offsets table. PostgreSQL resolves a name without schema by a session setting
+//! (`search_path`), which a URL, an account or a database may change; the offsets would seem lost.
+//! So the table is searched for in all schemas, and always named with its own.
 
 use connector_api::{Result, Value};
 
@@ -9,21 +9,20 @@ use crate::driver::{Session, SqlParam};
 use crate::ident::TableId;
 use crate::sink::write::connection::SessionInfo;
 
-/// The table's name.
 pub const NAME: &str = "rowferry_offsets";
 
-/// The schema of a new table where the session has none.
+/// The schema of a new table if the session has none.
 const SCHEMA: &str = "public";
 
-/// A table of that name.
+/// An existing table of that name.
 struct FoundTable {
     id: TableId,
     readable: bool,
     knows_clusters: bool,
 }
 
-/// The table that holds the sink's offsets; without such offsets the one that a name without schema means; else a new one
-/// in the session's own schema.
+/// Returns the table that holds the sink's offsets. If none does: the one that the name without
+/// schema resolves to, or else the name of a new one in the session's current schema.
 pub async fn find(
     session: &mut dyn Session,
     writing: &dyn WriteDialect,
@@ -47,7 +46,7 @@ pub async fn find(
             })
         })
         .collect();
-    // one alone need not be asked
+    // a single visible table needs no query
     if let ([only], true) = (found.as_slice(), visible) {
         return Ok(only.id.clone());
     }
@@ -83,7 +82,7 @@ pub async fn find(
     ))
 }
 
-/// When the sink's offsets in a table were last written. `None`: there are none.
+/// Returns when the sink's offsets in a table were last written; `None` if it has none.
 async fn written(
     session: &mut dyn Session,
     writing: &dyn WriteDialect,

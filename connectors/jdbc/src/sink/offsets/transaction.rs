@@ -1,28 +1,29 @@
-//! The transaction of the present batch, and what becomes of it: committed, rolled back, or in doubt.
+//! The transaction of the current batch and its outcome: committed, rolled back, or in doubt.
 
 use connector_api::{Error, Result, TopicOffset, TopicPartition};
 
 use super::SinkOffsets;
 use crate::sink::write::connection::WriteConnection;
 
-/// How far the transaction of a batch is. `next` are the offsets that it stores.
+/// The state of a batch's transaction. `next` are the offsets that it stores.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Tx {
     /// None is open, and the outcome of each earlier one is known.
     Idle,
     /// Everything is written; nothing is committed.
     Open { next: Vec<TopicOffset> },
-    /// A commit was sent and no answer came: it may have happened.
+    /// A commit was sent and not answered: it may have happened.
     InDoubt { next: Vec<TopicOffset> },
 }
 
 impl Tx {
-    /// Whether it is unknown if the last commit happened.
+    /// True if the outcome of the last commit is unknown.
     pub fn is_in_doubt(&self) -> bool {
         matches!(self, Self::InDoubt { .. })
     }
 
-    /// Takes the offsets of an open transaction, which ends here. One in doubt stays in doubt.
+    /// Takes the offsets of an open transaction and leaves `Idle`. A transaction in doubt stays in
+    /// doubt.
     fn take_open(&mut self) -> Option<Vec<TopicOffset>> {
         let Self::Open { next } = self else {
             return None;
@@ -32,7 +33,7 @@ impl Tx {
         Some(next)
     }
 
-    /// Rolls back what was written and never committed.
+    /// Rolls back an open transaction.
     pub async fn rollback_open(&mut self, connection: Option<&mut WriteConnection>) -> Result<()> {
         match (self.take_open(), connection) {
             (Some(_), Some(connection)) => connection.session.rollback().await,
@@ -40,8 +41,9 @@ impl Tx {
         }
     }
 
-    /// Commits what is open. With `stores_offsets`, a commit that gets no answer is in doubt: the stored offsets will say
-    /// what became of it. Without them nobody can tell, and the batch is written again.
+    /// Commits an open transaction. With `stores_offsets`, a commit that is not answered is in
+    /// doubt: the stored offsets will show its outcome. Without them the outcome cannot be found,
+    /// and the batch is written again.
     pub async fn commit_open(
         &mut self,
         connection: Option<&mut WriteConnection>,
@@ -61,14 +63,14 @@ impl Tx {
                 "the database did not answer a commit; looking whether it happened",
             ));
         }
-        // one that cannot be rolled back has ended with its connection
+        // a transaction that cannot be rolled back ended with its connection
         let _ = session.rollback().await;
         Err(error)
     }
 
-    /// Whether a commit in doubt has stored `next`, as the stored offsets say. The dead letters of its batch were stored
-    /// before it was sent.
-    /// Errors: `Fatal` where it stored other offsets; otherwise it stays in doubt.
+    /// True if a commit in doubt has stored `next`, according to the stored offsets. The dead
+    /// letters of its batch were acknowledged before the commit was sent.
+    /// Errors: `Fatal` if it stored other offsets; after any other error it stays in doubt.
     pub async fn resolve_in_doubt(
         &mut self,
         connection: &mut WriteConnection,
@@ -94,7 +96,7 @@ impl Tx {
         Ok(stored)
     }
 
-    /// Forgets the offsets in doubt of partitions that another task takes over: it sees what is stored of them.
+    /// Forgets the offsets in doubt of revoked partitions: their new owner reads what is stored.
     pub fn revoke(&mut self, partitions: &[TopicPartition]) {
         let Self::InDoubt { next } = self else {
             return;

@@ -1,5 +1,5 @@
-//! What is read or prepared again before the outcome of a batch counts: tables that others have changed, and statements
-//! that the server has dropped.
+//! Writes a batch again before its outcome counts: after another process has changed a table, or
+//! after the server has dropped a prepared statement.
 
 use std::collections::BTreeSet;
 
@@ -8,26 +8,24 @@ use connector_api::{ErrorKind, PutReport, Result, SinkRecord, TopicOffset};
 use super::JdbcSinkTask;
 use crate::sink::statement::StatementSet;
 
-/// How often the tables are read again for one batch because their unique indexes change while it is written.
+/// How many times the tables of one batch are read again because their unique indexes change while
+/// it is written.
 const MOST_KEY_CHANGES: u32 = 3;
 
-/// What was done again for a batch.
+/// What was already repeated for a batch.
 #[derive(Default)]
 struct Done {
-    /// Its tables were read.
     read: bool,
-    /// Its statements were prepared.
     prepared: bool,
-    /// So often unique indexes had changed.
+    /// How many times unique indexes had changed.
     keys: u32,
 }
 
-/// What is done again.
 #[derive(Clone, Copy, Debug)]
 enum Again {
-    /// Tables are read.
+    /// Read the tables again.
     Read,
-    /// Statements are prepared: the session does so by itself.
+    /// Prepare the statements again; the session does so on its next call.
     Prepare,
 }
 
@@ -39,6 +37,8 @@ impl JdbcSinkTask {
         next: &[TopicOffset],
     ) -> Result<PutReport> {
         self.tx.rollback_open(self.connection.as_mut()).await?;
+        // A commit in doubt may have stored this very batch; writing it again would write its rows
+        // twice.
         if self.resolve_in_doubt(next).await? {
             return Ok(PutReport::default());
         }
@@ -64,8 +64,8 @@ impl JdbcSinkTask {
         }
     }
 
-    /// What is to be done again. A server that has dropped a statement (a pooler's other server, DDL) is no failure of the
-    /// database: it is not counted as a retry.
+    /// Decides whether the batch is written again. A server that has dropped a statement (behind a
+    /// pooler, or after DDL) is no failure of the database and does not count as a retry.
     async fn again(
         &mut self,
         outcome: &Result<PutReport>,
@@ -94,8 +94,8 @@ impl JdbcSinkTask {
         Ok(changed.then_some(Again::Read))
     }
 
-    /// Whether somebody else has changed a table of the batch since it was read: then nothing was refused for good. Asked
-    /// once for a batch with refused records, however many these are.
+    /// True if another process has changed a table of the batch since it was read; then no refusal
+    /// is final. Called once for a batch with rejected records, however many there are.
     async fn tables_have_changed(&mut self, batch: &[SinkRecord]) -> Result<bool> {
         let name_of = |(index, record): (usize, &'_ SinkRecord)| {
             let given = self.names.get(index).and_then(Option::as_ref);

@@ -1,9 +1,11 @@
-//! Connections that are lost over one and the same batch: whether one of its records ends them.
+//! Finds a record that ends the connection each time it is written.
 //!
-//! A server that hangs up, or dies, over one record does so at each try, and all behind it would wait for ever. After some
-//! losses the batch is written in halves, each in a transaction that is taken back, until the record stands alone. Only one
-//! that ends connections every time it is written, from a server that takes another record in between, is blamed: while
-//! the server is down no connection can be made, and one that restarts by itself takes each record at some try.
+//! A server that hangs up or crashes over one record does so at every try, and everything behind
+//! that record would wait for ever. After several losses the batch is written in halves, each in a
+//! transaction that is rolled back, until one record is left. It is rejected only if it ends the
+//! connection every time it is written alone and the server accepts another record in between. A
+//! server that is down does not match (no connection can be made), and neither does one that
+//! restarts for another reason (it accepts each record at some try).
 
 use connector_api::{Error, ErrorKind, Rejected, Result, SinkRecord, TopicOffset};
 
@@ -11,30 +13,31 @@ use super::JdbcSinkTask;
 use super::transaction::CulpritSearch;
 use crate::sink::write::batch::WriteFailure;
 
-/// Losses in a row after which a record is looked for.
+/// Losses in a row after which the search begins.
 const LOSSES: u32 = 3;
 
-/// How often a record must end a connection by itself, where another record is taken in between.
+/// How many times a record must end the connection when written alone, if another record is
+/// accepted in between.
 const CONFIRMED: u32 = 3;
 
-/// The same where the batch has no other record.
+/// Like [`CONFIRMED`], for a batch that has no other record.
 const CONFIRMED_ALONE: u32 = 6;
 
-/// What is remembered of the present batch.
+/// Connections lost over the current batch.
 #[derive(Debug, Default)]
 pub(super) struct BatchLosses {
-    /// Which batch it is.
+    /// The batch's next offsets, which identify it.
     next: Vec<TopicOffset>,
     /// Connections lost while its rows were written.
     count: u32,
-    /// Records of the statement that was under way at the last one.
+    /// Records of the statement that was running when the connection was last lost.
     suspects: Vec<usize>,
-    /// Records that were found.
+    /// The records found, each with the number of times that it ended the connection.
     blamed: Vec<(usize, u32)>,
 }
 
 impl BatchLosses {
-    /// Remembers a failed statement, if the connection went with it.
+    /// Counts a failed statement if the connection was lost with it.
     pub(super) fn note(&mut self, next: &[TopicOffset], failure: &WriteFailure, lost: bool) {
         if !lost || failure.error.kind() != ErrorKind::Retry || failure.records.is_empty() {
             return;
@@ -49,7 +52,7 @@ impl BatchLosses {
         self.suspects.clone_from(&failure.records);
     }
 
-    /// The records found in that batch, each with its error.
+    /// Returns the records found in this batch, each with its error.
     pub(super) fn blamed(&self, next: &[TopicOffset]) -> Vec<Rejected> {
         let blamed = if self.next == next {
             self.blamed.as_slice()
@@ -68,8 +71,8 @@ impl BatchLosses {
 }
 
 impl JdbcSinkTask {
-    /// Looks for a record that ends connections, once they were lost often enough over this batch.
-    /// Errors: `Retry` while there is no connection to be had.
+    /// Searches for a record that ends connections, once enough were lost over this batch.
+    /// Errors: `Retry` while no connection can be made.
     pub(super) async fn find_culprit(
         &mut self,
         batch: &[SinkRecord],
@@ -85,13 +88,14 @@ impl JdbcSinkTask {
             "connections are lost over the same batch; looking for a record that ends them"
         );
         let found = self.halved(batch, next, suspects).await?;
-        // should there be another, the next loss has it looked for
+        // if there is another one, the next loss starts the search again
         self.losses.count = if found.is_some() { LOSSES - 1 } else { 0 };
         self.losses.blamed.extend(found);
         Ok(())
     }
 
-    /// Halves the suspects until one is left, and tries that one. `None` where nothing ends connections every time.
+    /// Halves the suspects until one is left, and confirms that one. `None` if no record ends the
+    /// connection every time.
     async fn halved(
         &mut self,
         batch: &[SinkRecord],
@@ -134,7 +138,8 @@ impl JdbcSinkTask {
         Ok(Some((alone, times)))
     }
 
-    /// Writes these records of the batch alone, and takes them back. Whether the connection was lost over them.
+    /// Writes only these records of the batch, and rolls them back. True if the connection was lost
+    /// over them.
     async fn ends_the_connection(
         &mut self,
         batch: &[SinkRecord],

@@ -1,7 +1,9 @@
-//! One running task of the sink: a batch becomes one transaction.
+//! One running task of the sink: a batch is one transaction.
 //!
-//! put: find each record's table and shape (and create or change tables) -> group -> begin -> offsets -> rows. The
-//! transaction stays open until commit: rejected records are stored elsewhere in between. DDL comes first, outside the transaction, because MariaDB and MySQL commit at each one.
+//! `put`: find each record's table and shape (creating or altering tables) -> group -> begin ->
+//! offsets -> rows. The transaction stays open until `commit`, because rejected records are sent to
+//! the dead letters in between. DDL runs first, outside the transaction, because MariaDB and MySQL
+//! commit implicitly at each DDL statement.
 
 mod again;
 mod losses;
@@ -32,10 +34,10 @@ use crate::sink::write::group::RowOperation;
 use crate::sink::write::target::{PlanSource, TargetTable};
 use crate::url::{self, DatabaseKind};
 
-/// In place of a table's number: the records run statements.
+/// Used in place of a table's number when the records run statements.
 const STATEMENTS: usize = usize::MAX;
 
-/// The task.
+/// One running sink task: its connection, the tables it knows and the transaction of its batch.
 pub struct JdbcSinkTask {
     config: SinkConfig,
     connect_to: url::ConnectionTarget,
@@ -43,30 +45,29 @@ pub struct JdbcSinkTask {
     connection: ConnectionSlot,
     offsets: SinkOffsets,
     targets: Vec<TargetTable>,
-    /// By what names them: topics, or the names that records' sources give.
+    /// Tables by topic, or by the name that the record's source gives.
     by_name: HashMap<Arc<str>, usize>,
-    /// The names that the present batch's records give, where their topics alone do not name their tables.
+    /// The names that the current batch's records give, if topics alone do not name the tables.
     names: Vec<Option<Arc<str>>>,
     adapter: Adapter,
-    /// Tables that the present batch empties before it writes.
+    /// Tables that the current batch truncates before it writes.
     emptied: Vec<usize>,
     tx: Tx,
-    /// A constraint has refused a commit: from then on such constraints are checked before.
+    /// Set once a deferred constraint has failed a commit; from then on constraints are checked
+    /// before the commit.
     checks_deferred_early: bool,
-    /// The unique indexes of a table are others than the batch was written by.
+    /// The unique indexes of a table have changed since the batch was grouped by them.
     keys_changed: bool,
     /// With `insert.mode=statement`.
     statements: Option<StatementSet>,
-    /// Connections that were lost over the present batch.
     losses: BatchLosses,
-    /// Failed tries of the present batch.
+    /// Failed attempts of the current batch.
     tries: u64,
-    /// When it may be tried again.
     retry_at: Option<Instant>,
 }
 
 impl JdbcSinkTask {
-    /// A task that is connected.
+    /// Connects, and returns the task.
     pub(super) async fn open(
         config: SinkConfig,
         connect_to: url::ConnectionTarget,
@@ -112,7 +113,7 @@ impl JdbcSinkTask {
         })
     }
 
-    /// Makes the connection again when it was lost.
+    /// Connects again if the connection was lost.
     async fn connect(&mut self) -> Result<()> {
         if self.connection.is_lost() {
             self.forget_tables();
@@ -182,7 +183,8 @@ impl JdbcSinkTask {
         Ok(PutReport { rejected })
     }
 
-    /// The batch as rows, where its records are none, each table's operations, and the records that are left out.
+    /// Converts the batch to rows if its records are none; returns them with each table's
+    /// operations and the rejected records.
     async fn prepare(&mut self, batch: &[SinkRecord]) -> Result<PreparedBatch> {
         let mut rejected: Vec<Rejected> = Vec::new();
         let statements = self.statements.is_some();
@@ -197,7 +199,8 @@ impl JdbcSinkTask {
         Ok((adapted, ops, rejected))
     }
 
-    /// Notes the names of the records' tables, where topics alone do not tell them. What becomes of those without one.
+    /// Notes the names of the records' tables, if topics alone do not determine them. Returns the
+    /// outcome of records that have no table.
     fn name(&mut self, batch: &[SinkRecord]) -> HashMap<usize, RecordOutcome> {
         self.names.clear();
         let mut fates = HashMap::new();
@@ -220,7 +223,8 @@ impl JdbcSinkTask {
         fates
     }
 
-    /// The batch with its records as rows, where they are not, and what becomes of those that are none.
+    /// Converts the records to rows where they are none yet; returns `None` if all are rows
+    /// already, and the outcome of records that yield no row.
     async fn adapt(
         &mut self,
         batch: &[SinkRecord],
@@ -271,7 +275,7 @@ impl JdbcSinkTask {
         Ok((Some(batch.iter().enumerate().map(row).collect()), fates))
     }
 
-    /// Each table's operations, tables in the order first met. Creates and changes tables.
+    /// Returns each table's operations, tables in the order first seen. Creates and alters tables.
     async fn operations(
         &mut self,
         batch: &[SinkRecord],
@@ -287,7 +291,7 @@ impl JdbcSinkTask {
                 Some(RecordOutcome::Skip) => Ok(None),
                 Some(RecordOutcome::Refused(error)) => Err(error),
                 Some(RecordOutcome::Truncate) => {
-                    // what came before it in the batch is gone with it
+                    // a truncation deletes the rows of earlier records of the batch, too
                     let target = self
                         .target(index, &record.record.topic)
                         .await
@@ -369,7 +373,7 @@ impl JdbcSinkTask {
         Ok(plan.map(|plan| (target, plan)))
     }
 
-    /// The table of a record of the present batch.
+    /// Returns the number of the table of a record of the current batch; looks it up on first use.
     async fn target(&mut self, index: usize, topic: &Arc<str>) -> Result<usize> {
         let given = self.names.get(index).and_then(Option::as_ref);
         let name = given.unwrap_or(topic);
@@ -395,7 +399,7 @@ impl JdbcSinkTask {
         Ok(target)
     }
 
-    /// The error with the place of its record and the table.
+    /// Adds the table and the record's position to an error.
     fn with_record_context(&self, batch: &[SinkRecord], failure: WriteFailure) -> Error {
         let WriteFailure {
             error,
@@ -419,7 +423,8 @@ impl JdbcSinkTask {
         }
     }
 
-    /// What a refused null may mean where an upsert is guarded against collisions.
+    /// Adds the second cause that a refused NULL may have if an upsert is guarded against
+    /// collisions.
     fn hint_unique_key(&self, error: Error, table: &TargetTable) -> Error {
         let guarded = self.config.insert_mode == InsertMode::Upsert && table.has_other_unique();
         let sign = self.connection.writing().and_then(WriteDialect::guard_sign);
@@ -434,7 +439,7 @@ impl JdbcSinkTask {
             .caused_by(error)
     }
 
-    /// What the runtime is told: with `max.retries` given, that many tries for any failure of the database.
+    /// Applies `max.retries`, if set: that many retries for any failure of the database.
     fn apply_max_retries(&mut self, error: Error) -> Error {
         let Some(most) = self.config.max_retries else {
             return error;
@@ -462,23 +467,24 @@ impl JdbcSinkTask {
     }
 }
 
-/// See [`JdbcSinkTask::prepare`].
+/// The batch as rows (`None`: its records are rows already), each table's operations, and the
+/// rejected records.
 type PreparedBatch = (
     Option<Vec<SinkRecord>>,
     Vec<(usize, Vec<RowOperation>)>,
     Vec<Rejected>,
 );
 
-/// What becomes of a record that is no row.
+/// The outcome of a record that is no row.
 enum RecordOutcome {
     Skip,
     Truncate,
     Refused(Error),
 }
 
-/// Errors: `Config`, when a topic's table is not there.
+/// Errors: `Config` if a topic's table does not exist.
 async fn tables_exist(connection: &mut WriteConnection, config: &SinkConfig) -> Result<()> {
-    // which tables these are, their records tell
+    // only the records name these tables
     let topics = if config.naming.is_by_source() {
         &[][..]
     } else {
@@ -495,7 +501,7 @@ async fn tables_exist(connection: &mut WriteConnection, config: &SinkConfig) -> 
     Ok(())
 }
 
-/// Where a record came from, for texts.
+/// A record's topic, partition and offset, for messages.
 fn position_of(record: &SinkRecord) -> String {
     format!(
         "record of topic {}, partition {}, offset {}",

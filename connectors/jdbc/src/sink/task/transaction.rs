@@ -1,4 +1,4 @@
-//! The transaction of a batch: written, and kept open until it is committed or taken back.
+//! The transaction of a batch: written, then left open until it is committed or rolled back.
 
 use connector_api::{Error, ErrorKind, Result, SinkRecord, TopicOffset};
 
@@ -13,20 +13,19 @@ use crate::sink::write::deferred::{self, BatchWrite};
 use crate::sink::write::group::RowOperation;
 use crate::sink::write::target::{TargetTable, WritePlan};
 
-/// How records are looked for that the database refuses.
+/// How to search for the records that the database rejects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CulpritSearch {
-    /// Not at all.
     None,
-    /// By the statements that fail.
+    /// By failing statements.
     Rows,
-    /// By what constraints say at the end.
+    /// By constraints that are checked at the end of the transaction.
     Deferred(DeferredConstraints),
 }
 
 impl JdbcSinkTask {
-    /// Writes everything but the records in `bad`, and leaves the transaction open. With `search`, finds the records
-    /// that the database refuses instead, and rolls back if there are any.
+    /// Writes all records except those in `bad`, and leaves the transaction open. With `search`,
+    /// finds the records that the database rejects; if there are any, rolls back and returns them.
     pub(super) async fn transaction(
         &mut self,
         batch: &[SinkRecord],
@@ -50,6 +49,8 @@ impl JdbcSinkTask {
         session.begin().await.map_err(plain)?;
         let mut culprits = Vec::new();
         let written = async {
+            // Offsets first: a fenced task fails before it writes a row, and the row locks make a
+            // task that claims the partition wait.
             if self.config.exactly_once {
                 self.offsets
                     .advance(session, &**writing, next)
@@ -119,7 +120,8 @@ impl JdbcSinkTask {
                     write_records(&mut part, &rows.records, search, &mut culprits).await?;
                 }
             }
-            // the transaction holds its tables: what their unique indexes are now, they were for every statement
+            // the transaction locks its tables: their unique indexes now are those that each
+            // statement saw
             let changed = changed_keys(session, &**writing, &self.targets, ops)
                 .await
                 .map_err(plain)?;
@@ -153,8 +155,9 @@ impl JdbcSinkTask {
         Ok(culprits)
     }
 
-    /// Has constraints checked that wait for the commit, where one has refused a commit before: in time for the records
-    /// to be found. If one refuses the rows, they are taken back, and how the culprits are found is returned.
+    /// Once a deferred constraint has failed a COMMIT, runs the constraint checks before
+    /// committing, so that the offending records can be isolated. If a constraint fails, rolls back
+    /// and returns how to find them.
     pub(super) async fn check_deferred(
         &mut self,
         search: CulpritSearch,
@@ -177,8 +180,8 @@ impl JdbcSinkTask {
         }
     }
 
-    /// Whether the error of a commit is a constraint's, and of which records has not been looked for: then the error by
-    /// which the runtime puts the batch again.
+    /// If a deferred constraint has failed a commit for the first time, returns the error that
+    /// makes the runtime put the batch again.
     pub(super) fn retry_with_deferred_checks(&mut self, error: &Error) -> Option<Error> {
         let deferral = self.connection.writing().and_then(WriteDialect::deferral);
         if error.kind() != ErrorKind::Record || self.checks_deferred_early || deferral.is_none() {
@@ -190,7 +193,7 @@ impl JdbcSinkTask {
         )))
     }
 
-    /// Whether the last commit, if it is in doubt, has stored `next`.
+    /// True if the last commit was in doubt and has stored `next`.
     pub(super) async fn resolve_in_doubt(&mut self, next: &[TopicOffset]) -> Result<bool> {
         if !self.tx.is_in_doubt() {
             return Ok(false);
@@ -203,7 +206,8 @@ impl JdbcSinkTask {
     }
 }
 
-/// A table with upserts that has other unique indexes than the upserts were made for, where no error would say so.
+/// Returns a table with upserts whose unique indexes are no longer those that the upserts were made
+/// for, if the database would not report that as an error.
 async fn changed_keys(
     session: &mut dyn Session,
     writing: &dyn WriteDialect,
