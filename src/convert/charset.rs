@@ -19,7 +19,8 @@ pub enum Charset {
     Windows1252,
 }
 
-/// What windows-1252 has in the place of Latin-1's second set of control characters; U+FFFD where it has nothing.
+/// What windows-1252 has in the place of Latin-1's second set of control characters; U+FFFD where
+/// it has nothing.
 const WINDOWS: [char; 32] = [
     '€', '\u{fffd}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{fffd}', 'Ž',
     '\u{fffd}', '\u{fffd}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{fffd}',

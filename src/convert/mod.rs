@@ -1,8 +1,9 @@
 //! Converters: between values and the bytes of a topic, byte for byte as Kafka Connect's own ones.
 //!
-//! Pure: no I/O, no Kafka, no clock. Each converter is constructed from its own settings (prefix already cut off) and
-//! belongs to one task, so its caches need no lock. `json` is the envelope of schema and payload, `plain` text and raw
-//! bytes, `number` fixed-width numbers, `header` the inferring converter of header values.
+//! Pure: no I/O, no Kafka, no clock. Each converter is constructed from its own settings (prefix
+//! already cut off) and belongs to one task, so its caches need no lock. `json` is the envelope of
+//! schema and payload, `plain` text and raw bytes, `number` fixed-width numbers, `header` the
+//! inferring converter of header values.
 
 #[cfg(feature = "avro")]
 pub mod avro;
@@ -24,7 +25,8 @@ use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, Key
 use connector_api::{Error, Result};
 pub(crate) use connector_api::{calendar, java};
 
-/// Refuses a decimal of another scale than its schema's, as Kafka Connect's `Decimal.fromLogical` does.
+/// Refuses a decimal of another scale than its schema's, as Kafka Connect's `Decimal.fromLogical`
+/// does.
 fn same_scale(schema: i32, value: i64) -> Result<()> {
     if i64::from(schema) == value {
         return Ok(());

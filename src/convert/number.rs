@@ -1,4 +1,5 @@
-//! Fixed-width numbers, big-endian: `org.apache.kafka.connect.converters.{Short,Integer,Long,Float,Double,Boolean}Converter`.
+//! Fixed-width numbers, big-endian:
+//! `org.apache.kafka.connect.converters.{Short,Integer,Long,Float,Double,Boolean}Converter`.
 
 use std::sync::Arc;
 
@@ -6,7 +7,8 @@ use connector_api::{Converter, Datum, EncodedPresence, Error, Result, Schema, Sc
 
 use super::java;
 
-/// Writes and reads numbers of one type. The number types take any schema, as Kafka's do; Boolean checks it.
+/// Writes and reads numbers of one type. The number types take any schema, as Kafka's do; Boolean
+/// checks it.
 pub struct NumberConverter {
     schema: Arc<Schema>,
     name: &'static str,

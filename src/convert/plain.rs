@@ -1,4 +1,5 @@
-//! Text and raw bytes: `org.apache.kafka.connect.storage.StringConverter` and `…converters.ByteArrayConverter`.
+//! Text and raw bytes: `org.apache.kafka.connect.storage.StringConverter` and
+//! `…converters.ByteArrayConverter`.
 
 use std::sync::Arc;
 
@@ -35,8 +36,9 @@ pub struct StringConverter {
 }
 
 impl StringConverter {
-    /// A converter of these settings. `role` is `key` or `value`: a setting such as `value.serializer.encoding` comes
-    /// before `converter.encoding`. Errors: `Unsupported encoding X`.
+    /// A converter of these settings. `role` is `key` or `value`: a setting such as
+    /// `value.serializer.encoding` comes before `converter.encoding`. Errors: `Unsupported encoding
+    /// X`.
     pub fn new(role: &str, config: &Config) -> Result<Self, ConfigReport> {
         let encoding = config.read(STRING_KEYS, |keys| keys.text("converter.encoding"))?;
         let mut report = ConfigReport::default();

@@ -135,7 +135,8 @@ impl Random {
                 let mut entries: Vec<(Value, Value)> = Vec::new();
                 for _ in 0..len {
                     let key = self.value(&keys);
-                    // A null key is written as text, and a NULL is its default: neither would come back.
+                    // A null key is written as text, and a NULL is its default: neither would come
+                    // back.
                     if !key.is_null() && entries.iter().all(|(other, _)| *other != key) {
                         entries.push((key, self.value(&values)));
                     }

@@ -1,4 +1,5 @@
-//! Which field an error is about, and what to do about it: the lines below the error's own text. Holds no value.
+//! Which field an error is about, and what to do about it: the lines below the error's own text.
+//! Holds no value.
 //!
 //! All of it is built while an error is on its way out: what succeeds does nothing for it.
 
@@ -96,7 +97,8 @@ const SCHEMA_CHANGE: &str = "The record looks like one of a topic in which Debez
 /// Bytes of a record that are looked through for what it may be.
 const LOOKED_THROUGH: usize = 64 * 1024;
 
-/// The error of a record that cannot be read, with a line that says what it is where that can be seen from its bytes.
+/// The error of a record that cannot be read, with a line that says what it is where that can be
+/// seen from its bytes.
 #[cold]
 pub(super) fn explained(error: Error, bytes: &[u8]) -> Error {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LOOKED_THROUGH)]);
@@ -110,7 +112,8 @@ pub(super) fn explained(error: Error, bytes: &[u8]) -> Error {
     }
 }
 
-/// An error on its way out, with the fields in which it was met. Small, as every result has the room for it.
+/// An error on its way out, with the fields in which it was met. Small, as every result has the
+/// room for it.
 pub(super) struct LocatedError(Box<(Error, FieldPath)>);
 
 impl From<Error> for LocatedError {

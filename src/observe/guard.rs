@@ -1,5 +1,6 @@
-//! What stands between the log and standard error: whatever a line tells and whoever wrote it, no secret that is known
-//! is in it, and words from outside make no lines, no terminal commands and nothing that reads otherwise than it is.
+//! What stands between the log and standard error: whatever a line tells and whoever wrote it, no
+//! secret that is known is in it, and words from outside make no lines, no terminal commands and
+//! nothing that reads otherwise than it is.
 
 use std::fmt::Debug;
 use std::io::{self, Write};
@@ -62,7 +63,8 @@ impl<W: Write> Write for RedactingWriter<W> {
     }
 }
 
-/// Lines of JSON with their deceptive characters as JSON's own escapes. Those below the blank are escaped already.
+/// Lines of JSON with their deceptive characters as JSON's own escapes. Those below the blank are
+/// escaped already.
 pub fn ascii_escaped(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     for c in line.chars() {

@@ -1,4 +1,5 @@
-//! Log output on standard error, and its filter, which changes while the worker runs (`/admin/loggers`).
+//! Log output on standard error, and its filter, which changes while the worker runs
+//! (`/admin/loggers`).
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
@@ -65,7 +66,8 @@ impl LogFilter {
         known.iter().map(|target| (*target).to_owned()).collect()
     }
 
-    /// Replaces the filter: `info,rowferry::worker=debug`. Directives that cannot be read change nothing.
+    /// Replaces the filter: `info,rowferry::worker=debug`. Directives that cannot be read change
+    /// nothing.
     pub fn set(&self, directives: &str) {
         match targets(directives) {
             // Reloading fails only when the log is gone, and then there is nothing to filter.
@@ -82,7 +84,8 @@ pub fn init(directives: &str, format: &str) -> Result<LogFilter> {
     let (first, known) = (targets.clone(), KnownTargets::default());
     let (filter, handle) = reload::Layer::<Targets, Registry>::new(targets);
     let terminal = std::io::stderr().is_terminal();
-    // A log that cannot be written has nowhere to tell it: trying would panic, and a panic is told to the log.
+    // A log that cannot be written has nowhere to tell it: trying would panic, and a panic is told
+    // to the log.
     let layer: Box<dyn Layer<_> + Send + Sync> =
         if format == "json" || (format == "auto" && !terminal) {
             let json = fmt::layer()

@@ -1,7 +1,7 @@
 //! Panics as one line of the log each: where, in which thread, and no backtrace.
 //!
-//! A panic's text may hold what was being worked on, a row's value or a password (slicing text quotes the text), so only
-//! texts that are fixed in the code are shown.
+//! A panic's text may hold what was being worked on, a row's value or a password (slicing text
+//! quotes the text), so only texts that are fixed in the code are shown.
 
 use std::any::Any;
 

@@ -107,7 +107,8 @@ impl PluginKind {
         }
     }
 
-    /// The end of a simple class name that may be left out (`PluginUtils.prunedName` of Kafka Connect).
+    /// The end of a simple class name that may be left out (`PluginUtils.prunedName` of Kafka
+    /// Connect).
     fn suffix(self) -> &'static str {
         match self {
             Self::Sink | Self::Source => "Connector",
@@ -118,7 +119,8 @@ impl PluginKind {
         }
     }
 
-    /// Whether `asked` names `class`: whole, by its simple name, or by its simple name without the suffix.
+    /// Whether `asked` names `class`: whole, by its simple name, or by its simple name without the
+    /// suffix.
     pub(super) fn names(self, class: &str, asked: &str) -> bool {
         let simple = class.rsplit('.').next().unwrap_or(class);
         let pruned = simple

@@ -180,8 +180,8 @@ const HEADER_CONVERTERS: &[ConverterMaker] = &[
     STRING,
 ];
 
-/// The table of transforms. `both` registers a transform for the key and one for the value, `CLASS$Key` and
-/// `CLASS$Value`; anything else is an entry as it is.
+/// The table of transforms. `both` registers a transform for the key and one for the value,
+/// `CLASS$Key` and `CLASS$Value`; anything else is an entry as it is.
 macro_rules! transforms {
     (@ [$($done:tt)*]) => { &[$($done)*] };
     (@ [$($done:tt)*] both $class:literal, $keys:expr, $check:expr, $new:expr; $($rest:tt)*) => {
@@ -412,7 +412,8 @@ impl Registry {
         }
     }
 
-    /// The same, where the JDBC connectors may use the SQLite files of `sqlite`, and the file connectors those of `file`.
+    /// The same, where the JDBC connectors may use the SQLite files of `sqlite`, and the file
+    /// connectors those of `file`.
     #[must_use]
     pub fn with_files(mut self, sqlite: &AllowedFiles, file: &AllowedFiles) -> Self {
         let confined = connectors(sqlite, file);
@@ -438,8 +439,8 @@ impl Registry {
         &self.connectors
     }
 
-    /// The connector of that `connector.class`: full class name (ours or a peer's), simple name, or the simple name
-    /// without its last `Connector`.
+    /// The connector of that `connector.class`: full class name (ours or a peer's), simple name, or
+    /// the simple name without its last `Connector`.
     pub fn connector(&self, class: &str) -> Option<&ConnectorPlugin> {
         self.connectors
             .iter()
@@ -500,8 +501,8 @@ impl Registry {
     }
 }
 
-/// Why a class that this program knows is not among its plug-ins, as the end of a text that says so: the cargo feature
-/// it was built without.
+/// Why a class that this program knows is not among its plug-ins, as the end of a text that says
+/// so: the cargo feature it was built without.
 pub fn absent(kind: PluginKind, asked: &str) -> Option<String> {
     let known = FEATURES
         .iter()

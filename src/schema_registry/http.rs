@@ -1,4 +1,5 @@
-//! The HTTP and TLS under it: one connection for each question, the next address when one is out of reach.
+//! The HTTP and TLS under it: one connection for each question, the next address when one is out of
+//! reach.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -240,7 +241,8 @@ async fn converse(
 }
 
 impl RegistryAddress {
-    /// Reads `http(s)://[user:password@]host[:port][/path]`. Errors say what is wrong, without the password.
+    /// Reads `http(s)://[user:password@]host[:port][/path]`. Errors say what is wrong, without the
+    /// password.
     fn parse(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url
             .split_once("://")

@@ -1,7 +1,8 @@
-//! A Confluent-compatible schema registry, asked over its REST API. Its answers about ids never change and are kept.
+//! A Confluent-compatible schema registry, asked over its REST API. Its answers about ids never
+//! change and are kept.
 //!
-//! Converters are not async: a question is asked from a thread of its own while the caller waits. That is once for each
-//! schema, never for each record.
+//! Converters are not async: a question is asked from a thread of its own while the caller waits.
+//! That is once for each schema, never for each record.
 
 mod http;
 

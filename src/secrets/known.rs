@@ -1,5 +1,5 @@
-//! The secrets that this process has been told, for what it writes to its log: libraries log from threads of their own
-//! and know no task.
+//! The secrets that this process has been told, for what it writes to its log: libraries log from
+//! threads of their own and know no task.
 
 use std::borrow::Cow;
 use std::sync::{PoisonError, RwLock};

@@ -17,7 +17,8 @@ use crate::settings::{self, ResolvedConfig, sounds_secret};
 /// What is shown in the place of a secret's whole value.
 pub const HIDDEN: &str = "[hidden]";
 
-/// What people may have copied from our answers, or from the command line's, in the place of a value.
+/// What people may have copied from our answers, or from the command line's, in the place of a
+/// value.
 const MASKS: [&str; 3] = [HIDDEN, "********", MASK];
 
 /// PASSWORD keys of Kafka's clients (`SslConfigs`, `SaslConfigs`).
@@ -59,7 +60,8 @@ pub struct SecretKeys {
 
 #[derive(Default)]
 struct SecretNames {
-    /// Each spelling of a declared secret, with all its spellings in the order in which they are read.
+    /// Each spelling of a declared secret, with all its spellings in the order in which they are
+    /// read.
     secret: BTreeMap<&'static str, Vec<&'static str>>,
     /// Each spelling of a declared key that is none.
     open: BTreeSet<&'static str>,
@@ -90,7 +92,8 @@ impl SecretNames {
     fn secret<'a>(&self, name: &'a str) -> Option<(&'a str, &[&'static str])> {
         own_names(name)
             .find_map(|(prefix, own)| Some((prefix, self.secret.get(own)?.as_slice())))
-            // Whatever stands before: a name of several words that is secret in one place is so in others.
+            // Whatever stands before: a name of several words that is secret in one place is so in
+            // others.
             .or_else(|| {
                 let ends = name
                     .match_indices('.')
@@ -167,8 +170,8 @@ impl SecretKeys {
         Self { worker, ..self }
     }
 
-    /// Whether the value of this key must not be shown: it is declared to be a PASSWORD, under whatever prefix and
-    /// spelling, or nobody declares it and its name sounds like one.
+    /// Whether the value of this key must not be shown: it is declared to be a PASSWORD, under
+    /// whatever prefix and spelling, or nobody declares it and its name sounds like one.
     pub fn is_secret(&self, name: &str) -> bool {
         if self.names.secret(name).is_some() {
             return true;
@@ -194,8 +197,9 @@ impl SecretKeys {
         }
     }
 
-    /// The stored value that a given one stands for, when that is the mask of it: under the same key, or under another
-    /// spelling of it. A URL may differ elsewhere. `None`: it is a value of its own.
+    /// The stored value that a given one stands for, when that is the mask of it: under the same
+    /// key, or under another spelling of it. A URL may differ elsewhere. `None`: it is a value of
+    /// its own.
     pub fn restored(&self, key: &str, given: &str, stored: &Config) -> Option<String> {
         let of = |name: &str| {
             stored

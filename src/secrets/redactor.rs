@@ -137,8 +137,8 @@ impl Redactor {
         self.hide_up_to(text, MatchRule::Quoted, str::to_owned)
     }
 
-    /// The same for a text that may be about other configs, where short secrets are likely to be other words; `written`
-    /// is how what is shown is written there.
+    /// The same for a text that may be about other configs, where short secrets are likely to be
+    /// other words; `written` is how what is shown is written there.
     pub fn hide_elsewhere<'a>(
         &self,
         text: &'a str,
@@ -289,7 +289,8 @@ fn percent_encoded(text: &str, kept: &[u8]) -> String {
     out
 }
 
-/// What of base64 depends on these bytes alone, wherever they stand among others (`user:password` in a header).
+/// What of base64 depends on these bytes alone, wherever they stand among others (`user:password`
+/// in a header).
 fn base64_forms(bytes: &[u8]) -> Vec<String> {
     let mut forms = Vec::new();
     for before in 0..3 {

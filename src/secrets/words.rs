@@ -1,4 +1,5 @@
-//! The secret words of a config: whole values, the parts of them that errors quote, and what is shown instead.
+//! The secret words of a config: whole values, the parts of them that errors quote, and what is
+//! shown instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -46,8 +47,9 @@ impl SecretWords {
         }
     }
 
-    /// Adds a secret's value, and what it holds that is secret by itself: the password of `user:password` and of login
-    /// modules, the literals of a query. `reference`: how it is written, if that may be shown.
+    /// Adds a secret's value, and what it holds that is secret by itself: the password of
+    /// `user:password` and of login modules, the literals of a query. `reference`: how it is
+    /// written, if that may be shown.
     pub fn add_secret(&mut self, value: &str, reference: Option<&str>) {
         let shown = reference.unwrap_or(STARS);
         self.add(value, shown);

@@ -1,5 +1,5 @@
-//! Files that the worker and its client are told to read, no further than they have any reason to be long: a device or a
-//! pipe may never end.
+//! Files that the worker and its client are told to read, no further than they have any reason to
+//! be long: a device or a pipe may never end.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result};

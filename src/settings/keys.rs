@@ -1,5 +1,6 @@
-//! Every worker key: Kafka Connect's names first, then our own under `rowferry.`. The one declaration of each; the
-//! settings, the warnings about unknown keys and the generated reference come from it.
+//! Every worker key: Kafka Connect's names first, then our own under `rowferry.`. The one
+//! declaration of each; the settings, the warnings about unknown keys and the generated reference
+//! come from it.
 
 use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, KeyValidator};
 
@@ -83,7 +84,8 @@ const fn maybe(
     ConfigKey::new(name, ty, DefaultValue::Null, group, doc)
 }
 
-/// A key of Kafka Connect's that has no meaning here; it is taken so that existing files work as they are.
+/// A key of Kafka Connect's that has no meaning here; it is taken so that existing files work as
+/// they are.
 const fn idle(name: &'static str) -> ConfigKey {
     ConfigKey::new(
         name,

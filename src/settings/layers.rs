@@ -1,7 +1,8 @@
-//! Where settings come from, and which wins: file < environment < flags. Each value remembers its origin.
+//! Where settings come from, and which wins: file < environment < flags. Each value remembers its
+//! origin.
 //!
-//! The crate `config` merges the layers. Kafka's keys are flat (`key.converter` and `key.converter.schemas.enable` are
-//! both values), so their dots are hidden from it.
+//! The crate `config` merges the layers. Kafka's keys are flat (`key.converter` and
+//! `key.converter.schemas.enable` are both values), so their dots are hidden from it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use connector_api::{Error, Result};
 
 use super::{file, properties};
 
-/// Stands for the dots of a key while the crate `config` merges: it would read them as a path into nested tables.
+/// Stands for the dots of a key while the crate `config` merges: it would read them as a path into
+/// nested tables.
 const DOT: &str = "\u{1f}";
 
 /// A value and where it was set.
@@ -81,8 +83,8 @@ impl SettingsLayer {
         }
     }
 
-    /// The variables named `CONNECT_…` of Confluent's images: `_` stands for a dot, `__` for an underscore, `___` for a
-    /// dash. `ROWFERRY_…` is short for `CONNECT_ROWFERRY_…`.
+    /// The variables named `CONNECT_…` of Confluent's images: `_` stands for a dot, `__` for an
+    /// underscore, `___` for a dash. `ROWFERRY_…` is short for `CONNECT_ROWFERRY_…`.
     pub fn environment(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let named = variables.into_iter().filter_map(|(name, value)| {
             let key = match name.strip_prefix("CONNECT_") {

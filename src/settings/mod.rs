@@ -1,7 +1,8 @@
-//! Worker settings: Kafka Connect's key names, so that a `connect-distributed.properties` works as it is.
+//! Worker settings: Kafka Connect's key names, so that a `connect-distributed.properties` works as
+//! it is.
 //!
-//! Order: defaults < file < `CONNECT_*` environment < flags. Everything else in the worker takes what it needs from
-//! [`WorkerSettings`]; nothing else reads the environment or settings files.
+//! Order: defaults < file < `CONNECT_*` environment < flags. Everything else in the worker takes
+//! what it needs from [`WorkerSettings`]; nothing else reads the environment or settings files.
 
 pub mod file;
 mod keys;
@@ -67,9 +68,11 @@ pub struct WorkerSettings {
     pub rest: RestSettings,
     /// Where configs and statuses are kept, and how.
     pub store: store::StoreOptions,
-    /// Folders and files below which connectors may use SQLite files: `sqlite.allowed.paths`, or the data folder.
+    /// Folders and files below which connectors may use SQLite files: `sqlite.allowed.paths`, or
+    /// the data folder.
     pub sqlite_paths: Vec<PathBuf>,
-    /// Folders and files below which the file connectors may use files: `file.allowed.paths`, or the data folder.
+    /// Folders and files below which the file connectors may use files: `file.allowed.paths`, or
+    /// the data folder.
     pub file_paths: Vec<PathBuf>,
     /// `rowferry.log.level`.
     pub log_level: String,
@@ -131,7 +134,8 @@ pub struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// Our own keys, or Kafka's with a keystore of type PEM, which holds both (KIP-651); `listeners.https.` wins.
+    /// Our own keys, or Kafka's with a keystore of type PEM, which holds both (KIP-651);
+    /// `listeners.https.` wins.
     fn read(r: &mut ConfigReader<'_>) -> Option<Self> {
         let (own, key) = (
             r.text_opt("rowferry.tls.certificate"),

@@ -2,10 +2,12 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What a worker with many tasks can use; many systems give less at first and let a process have more.
+/// What a worker with many tasks can use; many systems give less at first and let a process have
+/// more.
 const ENOUGH: u64 = 65_536;
 
-/// Raises the limit as far as the system lets this process and as it can use. How many it may have open then.
+/// Raises the limit as far as the system lets this process and as it can use. How many it may have
+/// open then.
 pub fn raise_open_files() -> usize {
     let given = getrlimit(Resource::Nofile);
     let most = given.maximum.unwrap_or(ENOUGH).min(ENOUGH);

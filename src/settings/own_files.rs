@@ -6,8 +6,9 @@ use super::WorkerSettings;
 use crate::store;
 
 impl WorkerSettings {
-    /// The settings, the store, keys and passwords, and files that a config provider gives single values of: reading them
-    /// shows secrets, and what is appended to them may count at the next start.
+    /// The settings, the store, keys and passwords, and files that a config provider gives single
+    /// values of: reading them shows secrets, and what is appended to them may count at the next
+    /// start.
     pub fn own_files(&self) -> Vec<PathBuf> {
         let store = store::file_of_url(&self.store.url);
         let folders = [
@@ -43,8 +44,8 @@ impl WorkerSettings {
     }
 }
 
-/// The files that a key names: certificates and keys of Kafka clients and listeners, and those of a config provider. A
-/// folder of a provider is left to those who allow it to connectors, too.
+/// The files that a key names: certificates and keys of Kafka clients and listeners, and those of a
+/// config provider. A folder of a provider is left to those who allow it to connectors, too.
 fn files_of(key: &str, value: &str) -> Vec<PathBuf> {
     if key.ends_with(".location") || key == "rowferry.tls.client.authorities" {
         return vec![PathBuf::from(value)];

@@ -1,6 +1,7 @@
 //! Java's properties syntax (`java.util.Properties.load`). Pure.
 
-/// Parses a whole file; of repeated keys the last counts, as in Java. Errors: line number from 1, and why.
+/// Parses a whole file; of repeated keys the last counts, as in Java. Errors: line number from 1,
+/// and why.
 pub fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, &'static str)> {
     let mut pairs = Vec::new();
     let mut lines = text.lines().enumerate();

@@ -1,9 +1,11 @@
-//! Config providers: `${env:NAME}`, `${file:PATH:KEY}` and `${directory:PATH:FILE}` in a value stand for what is kept
-//! elsewhere. None is there until `config.providers` names it, and each says what it may give out.
+//! Config providers: `${env:NAME}`, `${file:PATH:KEY}` and `${directory:PATH:FILE}` in a value
+//! stand for what is kept elsewhere. None is there until `config.providers` names it, and each says
+//! what it may give out.
 //!
-//! What is stored and shown is always the reference; it is resolved when a connector, a task or a validation needs it.
-//! Source: KIP-297 and Kafka's `FileConfigProvider`, `DirectoryConfigProvider`, `EnvVarConfigProvider`; that a pattern
-//! or paths must be given is ours (CVE-2024-31141).
+//! What is stored and shown is always the reference; it is resolved when a connector, a task or a
+//! validation needs it. Source: KIP-297 and Kafka's `FileConfigProvider`,
+//! `DirectoryConfigProvider`, `EnvVarConfigProvider`; that a pattern or paths must be given is ours
+//! (CVE-2024-31141).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -80,7 +82,8 @@ impl ConfigProviders {
     }
 
     /// The config with its references resolved. One to a provider that there is not stays as it is.
-    /// Errors: `Config`, naming key and reference, when something cannot be given out; `Retry` when it cannot be read.
+    /// Errors: `Config`, naming key and reference, when something cannot be given out; `Retry` when
+    /// it cannot be read.
     pub fn resolve(&self, config: &Config) -> Result<ResolvedConfig> {
         let (resolved, failed) = self.resolve_all(config);
         failed
@@ -109,7 +112,8 @@ impl ConfigProviders {
         self.0.is_empty()
     }
 
-    /// The configs of tasks as they were planned with `resolved`, with the references of `config` put back.
+    /// The configs of tasks as they were planned with `resolved`, with the references of `config`
+    /// put back.
     pub fn put_back(config: &Config, resolved: &Config, tasks: &mut [Config]) {
         for (key, reference) in config
             .iter()
@@ -226,7 +230,8 @@ impl ConfigProvider {
     }
 }
 
-/// The real paths that may be read, and what is below them. A path that is not there yet counts as it is written.
+/// The real paths that may be read, and what is below them. A path that is not there yet counts as
+/// it is written.
 fn roots(provider: &str, paths: &str) -> Result<Vec<PathBuf>> {
     let paths = paths
         .split(',')

@@ -1,4 +1,5 @@
-//! References in values, `${provider:key}` and `${provider:path:key}`, as Kafka's `ConfigTransformer` reads them. Pure.
+//! References in values, `${provider:key}` and `${provider:path:key}`, as Kafka's
+//! `ConfigTransformer` reads them. Pure.
 
 use std::ops::Range;
 

@@ -1,6 +1,8 @@
-//! Dates as text by a pattern of `java.text.SimpleDateFormat`: English names, zone UTC, lenient reading.
+//! Dates as text by a pattern of `java.text.SimpleDateFormat`: English names, zone UTC, lenient
+//! reading.
 //!
-//! Lenient: numbers may be out of their range and are carried over, text after the end of the pattern is passed over.
+//! Lenient: numbers may be out of their range and are carried over, text after the end of the
+//! pattern is passed over.
 
 use crate::convert::calendar::{CivilTime, DAY_MS, epoch_day};
 
@@ -44,8 +46,8 @@ enum FormatItem {
 }
 
 impl DateFormat {
-    /// Compiles a pattern. Two digits of a year read as one in the 80 years before `now_ms` and the 20 after it.
-    /// Errors: Java's text.
+    /// Compiles a pattern. Two digits of a year read as one in the 80 years before `now_ms` and the
+    /// 20 after it. Errors: Java's text.
     pub fn compile(pattern: &str, now_ms: i64) -> Result<Self, String> {
         if pattern.chars().count() > MAX_PATTERN {
             return Err(format!(
@@ -122,7 +124,8 @@ impl DateFormat {
                 FormatItem::Text(literal) => rest = rest.strip_prefix(literal.as_str())?,
                 FormatItem::Field(letter, count) => {
                     rest = rest.trim_start_matches([' ', '\t']);
-                    // A number right before another field has exactly as many digits as its letters.
+                    // A number right before another field has exactly as many digits as its
+                    // letters.
                     let adjacent = matches!(self.items.get(at + 1), Some(FormatItem::Field(..)));
                     rest = parsed.read(
                         rest,
@@ -198,7 +201,8 @@ fn day_of_year(moment: &CivilTime) -> i64 {
     moment.epoch_day - epoch_day(moment.year, 1, 1).unwrap_or(moment.epoch_day) + 1
 }
 
-/// The week as in the United States: from Sunday on, the first one holds the first of January. With its year.
+/// The week as in the United States: from Sunday on, the first one holds the first of January. With
+/// its year.
 fn week_of_year(moment: &CivilTime) -> (i64, i64) {
     let day = day_of_year(moment);
     let next = epoch_day(moment.year + 1, 1, 1).unwrap_or(i64::MAX);
@@ -305,7 +309,8 @@ fn in_century(two: i64, start: i64) -> i64 {
     if year < start { year + 100 } else { year }
 }
 
-/// A number of at most ten digits, perhaps negative; exactly `width` characters where that is given.
+/// A number of at most ten digits, perhaps negative; exactly `width` characters where that is
+/// given.
 fn number(text: &str, width: Option<usize>) -> Option<(i64, &str)> {
     let within = match width {
         Some(width) => text.get(..width)?,
@@ -345,8 +350,8 @@ fn named<'a>(text: &'a str, names: &[&str], short: usize) -> Option<(usize, &'a 
     found.map(|(at, length)| (at, &text[length..]))
 }
 
-/// A zone as an offset in milliseconds: `Z` (for X), `UTC`, `GMT`, `GMT+1:00`, `+0100`, `+01:00`, `+01` (for X), and
-/// the American names of RFC 822.
+/// A zone as an offset in milliseconds: `Z` (for X), `UTC`, `GMT`, `GMT+1:00`, `+0100`, `+01:00`,
+/// `+01` (for X), and the American names of RFC 822.
 fn zone(text: &str, letter: char) -> Option<(i64, &str)> {
     if letter == 'X' && text.starts_with('Z') {
         return Some((0, &text[1..]));

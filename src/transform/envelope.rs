@@ -1,6 +1,8 @@
-//! Debezium's `ExtractNewRecordState`: the row out of a change event that holds it before and after the change.
+//! Debezium's `ExtractNewRecordState`: the row out of a change event that holds it before and after
+//! the change.
 //!
-//! Keys, defaults and what happens follow Debezium's documentation; records that are no change events pass unchanged.
+//! Keys, defaults and what happens follow Debezium's documentation; records that are no change
+//! events pass unchanged.
 
 use std::sync::Arc;
 

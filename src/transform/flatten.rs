@@ -76,7 +76,8 @@ fn flat_schema(schema: &Schema, delimiter: &str) -> Result<Arc<Schema>> {
     }))
 }
 
-/// Optional is what is so itself or in one of its parents; a default comes from the nearest of them that has one.
+/// Optional is what is so itself or in one of its parents; a default comes from the nearest of them
+/// that has one.
 fn collect(
     schema: &Schema,
     delimiter: &str,

@@ -1,4 +1,5 @@
-//! `InsertField`: fields made of a record's topic, partition, offset and timestamp, or of a fixed text.
+//! `InsertField`: fields made of a record's topic, partition, offset and timestamp, or of a fixed
+//! text.
 
 use std::sync::Arc;
 
@@ -171,7 +172,8 @@ impl InsertField {
 
 impl Transform for InsertField {
     fn apply(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>> {
-        // A null key or value has no place for fields: it passes unchanged, with a schema or without.
+        // A null key or value has no place for fields: it passes unchanged, with a schema or
+        // without.
         if self.part.of_mut(&mut record).value.is_null() {
             return Ok(Some(record));
         }
@@ -195,7 +197,8 @@ impl Transform for InsertField {
             &schema.fields,
             self.replace && extended.has_defaults,
         );
-        // moved into a place of the right size: growing in place takes the allocator several times as long
+        // moved into a place of the right size: growing in place takes the allocator several times
+        // as long
         let mut members = Vec::with_capacity(before.len() + self.insertions.len());
         members.extend(before);
         for insertion in &self.insertions {

@@ -1,4 +1,5 @@
-//! Debezium's `ByLogicalTableRouter`: the topics of many physical tables become the topic of one logical table.
+//! Debezium's `ByLogicalTableRouter`: the topics of many physical tables become the topic of one
+//! logical table.
 
 use std::sync::Arc;
 

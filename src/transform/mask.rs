@@ -92,7 +92,8 @@ fn emptied(value: &Value, schema: Option<&Schema>) -> Result<Value> {
         Value::I64(_) => Value::I64(0),
         Value::F32(_) => Value::F32(0.0),
         Value::F64(_) => Value::F64(0.0),
-        // Kafka's zero always has the scale 0. A schema asks for its own scale, and Kafka then cannot write the record.
+        // Kafka's zero always has the scale 0. A schema asks for its own scale, and Kafka then
+        // cannot write the record.
         Value::Decimal(n) => {
             Value::Decimal(Box::new(Decimal::new(0, schema.map_or(0, |_| n.scale()))))
         }

@@ -1,4 +1,5 @@
-//! The part of a record that a transform works on, taken apart; and what follows from a schema, worked out once.
+//! The part of a record that a transform works on, taken apart; and what follows from a schema,
+//! worked out once.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -147,7 +148,8 @@ pub(super) fn check_member(name: &str, schema: &Schema, value: &Value) -> Result
     Ok(())
 }
 
-/// A required schema of another type with the name, version, documentation and parameters of this one.
+/// A required schema of another type with the name, version, documentation and parameters of this
+/// one.
 pub(super) fn with_basics_of(schema: &Schema, ty: SchemaType) -> Schema {
     Schema {
         name: schema.name.clone(),
@@ -158,7 +160,8 @@ pub(super) fn with_basics_of(schema: &Schema, ty: SchemaType) -> Schema {
     }
 }
 
-/// A struct schema's fields, checked as Connect's builder checks them. Errors: an empty name, a name twice.
+/// A struct schema's fields, checked as Connect's builder checks them. Errors: an empty name, a
+/// name twice.
 pub(super) fn fields(fields: Vec<Field>) -> Result<Box<[Field]>> {
     let mut names = std::collections::HashSet::with_capacity(fields.len());
     for field in &fields {
@@ -192,7 +195,8 @@ pub(super) struct SchemaPlans<T> {
 /// What follows from one schema.
 pub(super) struct SchemaPlan<T> {
     schema: Arc<Schema>,
-    /// Whether any of its fields has a default: looking for them in vain takes as long as the rest of a transform.
+    /// Whether any of its fields has a default: looking for them in vain takes as long as the rest
+    /// of a transform.
     pub(super) has_defaults: bool,
     made: T,
 }

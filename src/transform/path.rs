@@ -1,6 +1,7 @@
 //! Paths to fields, perhaps nested (KIP-821): `a.b`, with backticks around a name that holds dots.
 
-/// The names of a path, from the outside in. Errors: Connect's text for a backtick that is not closed.
+/// The names of a path, from the outside in. Errors: Connect's text for a backtick that is not
+/// closed.
 pub(super) fn parse_nested(path: &str) -> Result<Vec<String>, String> {
     let mut steps = Vec::new();
     let mut at = 0;
@@ -21,7 +22,8 @@ pub(super) fn parse_nested(path: &str) -> Result<Vec<String>, String> {
     Ok(steps)
 }
 
-/// Reads a name in backticks; only one that a dot or the end follows closes it, and none that a backslash precedes.
+/// Reads a name in backticks; only one that a dot or the end follows closes it, and none that a
+/// backslash precedes.
 fn backticked(path: &str, open: usize) -> Result<(String, usize), String> {
     let unclosed = || {
         format!(

@@ -1,5 +1,6 @@
-//! Predicates: `org.apache.kafka.connect.transforms.predicates.{HasHeaderKey,RecordIsTombstone,TopicNameMatches}`, and
-//! the transform `Filter`, which drops what they let through to it.
+//! Predicates:
+//! `org.apache.kafka.connect.transforms.predicates.{HasHeaderKey,RecordIsTombstone,TopicNameMatches}`,
+//! and the transform `Filter`, which drops what they let through to it.
 
 use connector_api::config::{
     Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,

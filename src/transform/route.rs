@@ -31,7 +31,8 @@ pub(super) fn check_template(text: &str) -> Result<(), String> {
     ))
 }
 
-/// A topic's format: the same, and no `${…}` that would be left as it is, which no topic's name can hold.
+/// A topic's format: the same, and no `${…}` that would be left as it is, which no topic's name can
+/// hold.
 pub(super) fn check_format(text: &str) -> Result<(), String> {
     check_template(text)?;
     let mut rest = text;
@@ -102,8 +103,8 @@ enum ReplacementPiece {
 }
 
 impl TopicRename {
-    /// `key` is the expression's in texts. A bad replacement shows at the first match only, as in Kafka Connect.
-    /// Errors: a bad expression.
+    /// `key` is the expression's in texts. A bad replacement shows at the first match only, as in
+    /// Kafka Connect. Errors: a bad expression.
     pub(super) fn new(key: &str, regex: &str, replacement: &str) -> Result<Self, ConfigReport> {
         let first = Pattern::new(regex).map_err(|error| refused(key, regex, error))?;
         let replacement = pieces(replacement, first.groups());
@@ -254,7 +255,8 @@ pub struct TimestampRouter {
 }
 
 impl TimestampRouter {
-    /// A bad format shows at the first record only, as in Kafka Connect. Errors: every key that is wrong.
+    /// A bad format shows at the first record only, as in Kafka Connect. Errors: every key that is
+    /// wrong.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(TIMESTAMP_KEYS, |keys| Self {
             topic: keys.text("topic.format"),

@@ -1,4 +1,5 @@
-//! `TimestampConverter`: one form of a moment into another: text, a number since 1970, Date, Time, Timestamp.
+//! `TimestampConverter`: one form of a moment into another: text, a number since 1970, Date, Time,
+//! Timestamp.
 
 use std::sync::Arc;
 
@@ -273,7 +274,8 @@ impl Transform for TimestampConverter {
 }
 
 impl TimestampRules {
-    /// One moment into the target form. Without a schema to say `from`, text is text and a number a number since 1970.
+    /// One moment into the target form. Without a schema to say `from`, text is text and a number a
+    /// number since 1970.
     fn convert(&self, value: Value, from: Option<TimestampForm>) -> Result<Value> {
         let known = from.is_some();
         let millis = match (from, &value) {

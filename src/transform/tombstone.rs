@@ -1,5 +1,5 @@
-//! Transforms about missing values: Confluent's `Drop`, which takes key or value away, and `TombstoneHandler`.
-//! Behaviour from their public documentation; the texts are our own.
+//! Transforms about missing values: Confluent's `Drop`, which takes key or value away, and
+//! `TombstoneHandler`. Behaviour from their public documentation; the texts are our own.
 
 use std::sync::Arc;
 

@@ -161,7 +161,8 @@ fn member<'a>(
     }
 }
 
-/// The members that a path names: `$` and then `.name`, `["name"]` or `['name']` each. Errors: what else there is.
+/// The members that a path names: `$` and then `.name`, `["name"]` or `['name']` each. Errors: what
+/// else there is.
 fn members(path: &str) -> Result<Vec<String>, String> {
     const KNOWN: &str = "a path begins with $, and members follow as .name or [\"name\"]";
     let mut rest = path.trim().strip_prefix('$').ok_or(KNOWN)?;
@@ -248,7 +249,8 @@ pub const TIMESTAMP_KEYS: &[ConfigKey] = &[
     ),
 ];
 
-/// Names the topic by a moment in the value. Unlike Confluent's it takes structs, and moments that are no text.
+/// Names the topic by a moment in the value. Unlike Confluent's it takes structs, and moments that
+/// are no text.
 pub struct MessageTimestampRouter {
     topic: String,
     fields: Vec<String>,

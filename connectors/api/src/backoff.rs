@@ -1,20 +1,21 @@
-//! How long to wait between attempts. Pure: the caller counts its failures and keeps the clock.
+//! Delays between attempts. Pure: the caller counts its failures and keeps the clock.
 
 use std::time::Duration;
 
-/// Waits that begin with `first` and double with each failure in a row, up to `max`.
+/// Exponential back-off: delays start at `first` and double with each consecutive failure, up to
+/// `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The wait after the first failure.
+    /// Delay after the first failure.
     pub first: Duration,
-    /// The longest wait.
+    /// Upper bound of the delay.
     pub max: Duration,
 }
 
 impl Backoff {
-    /// The wait before the next attempt, after that many failures in a row.
+    /// Returns the delay before the next attempt, after `failures` consecutive failures.
     pub fn after(self, failures: u32) -> Duration {
-        // More doublings than this reach every limit there is, and one shift more would overflow.
+        // 20 doublings exceed every practical limit; more would overflow the shift.
         let doublings = failures.saturating_sub(1).min(20);
         self.first.saturating_mul(1 << doublings).min(self.max)
     }

@@ -1,30 +1,31 @@
-//! Dates as `java.util.GregorianCalendar` in UTC has them: Gregorian from 15 October 1582 on, Julian before; and each of
-//! the two calendars for itself (the algorithm of civil-from-days, years counted from March). Pure.
+//! Dates as `java.util.GregorianCalendar` computes them in UTC: Gregorian from 15 October 1582 on
+//! and Julian before. The pure Gregorian and pure Julian calendars are available, too. Uses the
+//! civil-from-days algorithm, with years that start in March. Pure.
 
-/// Milliseconds of a day.
+/// Milliseconds per day.
 pub const DAY_MS: i64 = 86_400_000;
-/// Days from 1970-01-01 back to 1582-10-15, the first Gregorian day.
+/// Day of the first Gregorian date, 1582-10-15, in days since 1970-01-01.
 pub const CUTOVER: i64 = -141_427;
 
-/// A moment taken apart. Years before 1 are counted 0, -1, …
+/// A point in time split into calendar fields. 1 BC is year 0, 2 BC is year -1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CivilTime {
     /// Year; 0 is 1 BC.
     pub year: i64,
-    /// 1 to 12.
+    /// Month, 1 to 12.
     pub month: i64,
-    /// 1 to 31.
+    /// Day of the month, 1 to 31.
     pub day: i64,
-    /// Milliseconds of the day.
+    /// Milliseconds since midnight.
     pub millis: i64,
-    /// 0 is Sunday.
+    /// Day of the week; 0 is Sunday.
     pub weekday: i64,
     /// Days since 1970-01-01.
     pub epoch_day: i64,
 }
 
 impl CivilTime {
-    /// Takes milliseconds since 1970-01-01 UTC apart.
+    /// Splits milliseconds since 1970-01-01 UTC into calendar fields.
     pub fn from_millis(millis: i64) -> Self {
         let days = millis.div_euclid(DAY_MS);
         let (year, month, day) = if days >= CUTOVER {
@@ -64,8 +65,8 @@ impl CivilTime {
     }
 }
 
-/// Days since 1970-01-01 of a date, leniently: month 13 is January of the next year, day 0 the last one before. `None`
-/// where it is too far away for 64 bits of milliseconds.
+/// Returns the days from 1970-01-01 to a date. Lenient: month 13 is January of the next year, day 0
+/// is the last day of the previous month. `None` if the milliseconds would overflow 64 bits.
 pub fn epoch_day(year: i64, month: i64, day: i64) -> Option<i64> {
     const FAR: i64 = 400_000_000;
     if year.abs() > FAR || month.abs() > FAR || day.abs() > FAR * 366 {
@@ -75,7 +76,7 @@ pub fn epoch_day(year: i64, month: i64, day: i64) -> Option<i64> {
         year + (month - 1).div_euclid(12),
         (month - 1).rem_euclid(12) + 1,
     );
-    // As the calendar does: which of the two counts decides the day that the Gregorian one gives.
+    // As in Java, the Gregorian day count decides which calendar applies.
     let gregorian = gregorian_day(year, month, 1) + day - 1;
     if gregorian >= CUTOVER {
         return Some(gregorian);
@@ -84,12 +85,12 @@ pub fn epoch_day(year: i64, month: i64, day: i64) -> Option<i64> {
     Some(if julian < CUTOVER { julian } else { gregorian })
 }
 
-/// Whole days from the first of March of the year 0 to the first of that month, months counted from March.
+/// Days from 1 March of year 0 to the first day of a month; months count from March.
 fn month_day(month_from_march: i64) -> i64 {
     (153 * month_from_march + 2) / 5
 }
 
-/// Days since 1970-01-01 of a Gregorian date, also before 1582.
+/// Returns the days from 1970-01-01 to a Gregorian date, also before 1582.
 pub fn gregorian_day(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
@@ -97,14 +98,14 @@ pub fn gregorian_day(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// Days since 1970-01-01 (Gregorian) of a date in the Julian calendar.
+/// Returns the days from 1970-01-01 (Gregorian) to a date in the Julian calendar.
 pub fn julian_day(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(4), year.rem_euclid(4));
     era * 1461 + of_era * 365 + month_day((month + 9) % 12) + day - 1 - 719_470
 }
 
-/// Year, month and day of a day in the Gregorian calendar, also before 1582.
+/// Returns year, month and day in the Gregorian calendar, also before 1582.
 pub fn gregorian(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
@@ -113,7 +114,7 @@ pub fn gregorian(days: i64) -> (i64, i64, i64) {
     from_march(era * 400 + year, of_year)
 }
 
-/// Year, month and day of a day in the Julian calendar.
+/// Returns year, month and day in the Julian calendar.
 pub fn julian(days: i64) -> (i64, i64, i64) {
     let days = days + 719_470;
     let (era, of_era) = (days.div_euclid(1461), days.rem_euclid(1461));

@@ -1,12 +1,13 @@
-//! Decimals of any size: an unscaled integer and a scale, as `java.math.BigDecimal` has them.
+//! Decimals of any size: an unscaled integer and a scale, as in `java.math.BigDecimal`.
 //!
-//! Values up to 38 digits live in an `i128`; only longer ones allocate.
+//! Values of up to 38 digits are held in an `i128`; only longer ones allocate.
 
 use std::fmt;
 
 use num_bigint::{BigInt, Sign};
 
-/// `unscaled * 10^-scale`. Two decimals are equal when both parts are (as BigDecimal's `equals`).
+/// The number `unscaled * 10^-scale`. Equal only if both parts are equal, as in BigDecimal's
+/// `equals`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decimal {
     unscaled: UnscaledValue,
@@ -16,22 +17,23 @@ pub struct Decimal {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum UnscaledValue {
     Small(i128),
-    /// Only for what does not fit [`Unscaled::Small`], so that equal values have one form.
+    /// Used only if the value does not fit [`Unscaled::Small`], so that equal values have one form.
     Big(BigInt),
 }
 
 impl Decimal {
-    /// The largest scale, in either direction, with which a decimal from outside is taken, and how many zeros its plain
-    /// digits may have that its unscaled value has not: what PostgreSQL lets a NUMERIC declare, the widest there is. A
-    /// scale is one number in a record, and as plain digits it is that many bytes.
+    /// Largest absolute scale accepted from outside, and most zeros that plain digits may add to
+    /// the unscaled value. It is the largest scale of a PostgreSQL NUMERIC, the widest of the
+    /// supported types. The limit matters because a scale is one number in a record but that many
+    /// bytes as plain digits.
     pub const MAX_SCALE: u32 = 1000;
-    /// The most digits of an unscaled value: what PostgreSQL's NUMERIC has before and after its point together. Turning
-    /// bytes into digits takes time by the square of their number.
+    /// Maximum number of digits of an unscaled value: as many as PostgreSQL's NUMERIC allows before
+    /// and after its decimal point together. Converting bytes to digits takes quadratic time.
     pub const MAX_DIGITS: usize = 131_072 + 16_383;
-    /// Bytes that hold [`Self::MAX_DIGITS`].
+    /// Number of bytes that hold [`Self::MAX_DIGITS`].
     const MAX_BYTES: usize = 61_230;
 
-    /// The decimal `unscaled * 10^-scale`.
+    /// Creates the decimal `unscaled * 10^-scale`.
     pub fn new(unscaled: i128, scale: i32) -> Self {
         Self {
             unscaled: UnscaledValue::Small(unscaled),
@@ -39,15 +41,15 @@ impl Decimal {
         }
     }
 
-    /// The same from a big integer.
+    /// Creates a decimal from a big integer.
     pub fn from_bigint(unscaled: BigInt, scale: i32) -> Self {
         let unscaled =
             i128::try_from(&unscaled).map_or(UnscaledValue::Big(unscaled), UnscaledValue::Small);
         Self { unscaled, scale }
     }
 
-    /// From big-endian two's complement bytes, the payload of Connect's Decimal. `None` if there are none, or more than
-    /// [`Self::MAX_DIGITS`] take.
+    /// Reads big-endian two's complement bytes, the payload of Connect's Decimal. `None` if empty,
+    /// or if longer than [`Self::MAX_DIGITS`] need.
     pub fn from_be_bytes(bytes: &[u8], scale: i32) -> Option<Self> {
         let first = *bytes.first()?;
         if bytes.len() > Self::MAX_BYTES {
@@ -68,8 +70,9 @@ impl Decimal {
         ))
     }
 
-    /// Parses `-12.50`, `1e3`, `.5`; the scale is the number of digits after the point less the exponent, as
-    /// `new BigDecimal(text)` has it. `None` if it is no number, or one of more than [`Self::MAX_DIGITS`].
+    /// Parses `-12.50`, `1e3` or `.5`. The scale is the number of digits after the decimal point
+    /// minus the exponent, as in `new BigDecimal(text)`. `None` if it is not a number, or has more
+    /// than [`Self::MAX_DIGITS`].
     pub fn parse(text: &str) -> Option<Self> {
         let (mantissa, exponent) = match text.find(['e', 'E']) {
             Some(at) => {
@@ -108,12 +111,12 @@ impl Decimal {
         Some(Self::from_bigint(if negative { -n } else { n }, scale))
     }
 
-    /// Digits after the decimal point; may be negative.
+    /// Returns the number of digits after the decimal point; may be negative.
     pub fn scale(&self) -> i32 {
         self.scale
     }
 
-    /// The unscaled value where it fits 128 bits.
+    /// Returns the unscaled value if it fits 128 bits.
     pub fn unscaled_i128(&self) -> Option<i128> {
         match &self.unscaled {
             UnscaledValue::Small(n) => Some(*n),
@@ -121,7 +124,7 @@ impl Decimal {
         }
     }
 
-    /// The unscaled value.
+    /// Returns the unscaled value.
     pub fn unscaled(&self) -> BigInt {
         match &self.unscaled {
             UnscaledValue::Small(n) => BigInt::from(*n),
@@ -129,7 +132,8 @@ impl Decimal {
         }
     }
 
-    /// The same number with another scale. `None` if digits would be lost, or by more than 10,000 places.
+    /// Returns the same number with another scale. `None` if digits would be lost, or if the scale
+    /// changes by more than 10,000.
     pub fn rescaled(&self, scale: i32) -> Option<Self> {
         let difference = scale
             .checked_sub(self.scale)
@@ -143,12 +147,12 @@ impl Decimal {
         (&whole * &power == unscaled).then(|| Self::from_bigint(whole, scale))
     }
 
-    /// Whether its scale is one that is taken from outside: at most [`Self::MAX_SCALE`] in either direction.
+    /// True if the scale is accepted from outside: at most [`Self::MAX_SCALE`] in either direction.
     pub fn has_usual_scale(&self) -> bool {
         self.scale.unsigned_abs() <= Self::MAX_SCALE
     }
 
-    /// The same number without zeros at its end (`BigDecimal.stripTrailingZeros`).
+    /// Removes trailing zeros, as `BigDecimal.stripTrailingZeros` does.
     #[must_use]
     pub fn stripped(&self) -> Self {
         let digits = self.unscaled().magnitude().to_string();
@@ -164,7 +168,7 @@ impl Decimal {
         Self::from_bigint(self.unscaled() / BigInt::from(10).pow(zeros), scale)
     }
 
-    /// How many digits the number has, zeros at both ends left out; 0 of zero.
+    /// Counts digits without leading and trailing zeros; 0 for zero.
     pub fn significant_digits(&self) -> usize {
         self.unscaled()
             .magnitude()
@@ -173,7 +177,8 @@ impl Decimal {
             .len()
     }
 
-    /// Appends the shortest big-endian two's complement form of the unscaled value (`BigInteger.toByteArray`).
+    /// Appends the shortest big-endian two's complement form of the unscaled value
+    /// (`BigInteger.toByteArray`).
     pub fn write_be_bytes(&self, out: &mut Vec<u8>) {
         match &self.unscaled {
             UnscaledValue::Small(n) => {
@@ -190,8 +195,9 @@ impl Decimal {
         }
     }
 
-    /// Appends plain digits (`BigDecimal.toPlainString`): what SQL takes as a literal. Where that would add more than
-    /// [`Self::MAX_SCALE`] zeros, one digit, a point, the others and an exponent, which SQL takes too.
+    /// Appends plain digits (`BigDecimal.toPlainString`), which SQL accepts as a literal. If that
+    /// would add more than [`Self::MAX_SCALE`] zeros, appends scientific notation, which SQL
+    /// accepts, too.
     pub fn write_plain(&self, out: &mut String) {
         let (negative, digits) = match &self.unscaled {
             UnscaledValue::Small(n) => (*n < 0, n.unsigned_abs().to_string()),
@@ -225,7 +231,7 @@ impl Decimal {
         }
     }
 
-    /// `1.23E-4000`.
+    /// Appends scientific notation, such as `1.23E-4000`.
     fn write_exponent(&self, digits: &str, out: &mut String) {
         let (first, rest) = digits.split_at(1);
         out.push_str(first);
@@ -238,7 +244,7 @@ impl Decimal {
 }
 
 impl fmt::Display for Decimal {
-    /// Plain digits but for far-out scales, see [`Decimal::write_plain`].
+    /// Writes plain digits, except for extreme scales, see [`Decimal::write_plain`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
         self.write_plain(&mut text);

@@ -1,6 +1,6 @@
-//! The one error type of connectors: six kinds, named where the error is born.
+//! The error type of connectors. The code that detects an error classifies it as one of six kinds.
 //!
-//! What happens then (retry, skip, dead letter, fail) is decided in the runtime's policy table only.
+//! Only the runtime's policy table decides what follows (retry, skip, dead letter, fail).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,38 +12,42 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type BoxedSource = Box<dyn std::error::Error + Send + Sync>;
 
-/// What kind of trouble it is; decides what the runtime does about it.
+/// The kind of an error, from which the runtime decides how to react.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// Transient: a lost connection, a deadlock, a timeout, a server restarting. The same call may succeed later.
+    /// Transient: a lost connection, a deadlock, a timeout, a restarting server. The same call may
+    /// succeed later.
     Retry,
-    /// This one record cannot be processed (bad bytes, a value the column refuses). Others may.
+    /// This record cannot be processed (bad bytes, a value that the column refuses). Others may
+    /// succeed.
     Record,
-    /// The user must change the configuration or the database before it can work.
+    /// The user must change the configuration or the database first.
     Config,
-    /// Credentials or privileges are refused.
+    /// Credentials or privileges were refused.
     Denied,
-    /// Another owner has taken over this task; this one must stop without writing anything more.
+    /// Another owner has taken over this task; it must stop without any further write.
     Fenced,
-    /// A bug or a broken invariant (an offset that no longer exists, a server answer that makes no sense).
+    /// A bug or a broken invariant (an offset that no longer exists, a server response that makes
+    /// no sense).
     Fatal,
 }
 
 /// An error with its [`ErrorKind`].
 ///
-/// The message says what, where and how to mend it. It never holds row values or secrets: texts of drivers that may
-/// hold them belong into `source`, which goes to the log at debug level only.
+/// The message says what failed, where, and how to fix it. It never contains row values or secrets:
+/// driver texts that may contain them belong in `source`, which is logged at debug level only.
 pub struct Error {
     kind: ErrorKind,
     class: Option<&'static str>,
     message: Cow<'static, str>,
-    /// The message has a line for each problem; elsewhere a line end came with words from outside.
+    /// True if line ends in the message separate problems. Otherwise they come from quoted outside
+    /// text, and are escaped when shown.
     has_lines: bool,
     source: Option<BoxedSource>,
 }
 
 impl Error {
-    /// An error of the given kind.
+    /// Creates an error of kind `kind`.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
@@ -54,59 +58,59 @@ impl Error {
         }
     }
 
-    /// A transient error, see [`ErrorKind::Retry`].
+    /// Creates a transient error, see [`ErrorKind::Retry`].
     pub fn retry(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Retry, message)
     }
 
-    /// An error of one record, see [`ErrorKind::Record`].
+    /// Creates an error about one record, see [`ErrorKind::Record`].
     pub fn record(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Record, message)
     }
 
-    /// An error that only a change of configuration mends, see [`ErrorKind::Config`].
+    /// Creates an error that requires a change of configuration, see [`ErrorKind::Config`].
     pub fn config(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Config, message)
     }
 
-    /// Missing credentials or privileges, see [`ErrorKind::Denied`].
+    /// Creates an error about missing credentials or privileges, see [`ErrorKind::Denied`].
     pub fn denied(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Denied, message)
     }
 
-    /// Another owner took over, see [`ErrorKind::Fenced`].
+    /// Creates an error for a task that another owner has taken over, see [`ErrorKind::Fenced`].
     pub fn fenced(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Fenced, message)
     }
 
-    /// A bug or a broken invariant, see [`ErrorKind::Fatal`].
+    /// Creates an error about a bug or a broken invariant, see [`ErrorKind::Fatal`].
     pub fn fatal(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Fatal, message)
     }
 
-    /// The same error with its cause attached.
+    /// Attaches the cause, which is logged at debug level only.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<BoxedSource>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// The same error with the name of the Java exception that stands for it in statuses and dead letters, where that does
-    /// not follow from its kind.
+    /// Sets the Java exception class shown in statuses and dead letters, where it does not follow
+    /// from the kind.
     #[must_use]
     pub fn of_class(mut self, class: impl Into<Option<&'static str>>) -> Self {
         self.class = class.into();
         self
     }
 
-    /// The same error with `prefix` and a colon before its message.
+    /// Prepends `prefix` and a colon to the message.
     #[must_use]
     pub fn context(mut self, prefix: impl fmt::Display) -> Self {
         self.message = Cow::Owned(format!("{prefix}: {}", self.message));
         self
     }
 
-    /// An error with a line for each problem, in which no problem's own words make lines.
+    /// Creates an error with one line per problem. Line ends within a problem are escaped.
     pub fn of_lines(kind: ErrorKind, problems: impl IntoIterator<Item = String>) -> Self {
         let lines: Vec<_> = problems
             .into_iter()
@@ -118,7 +122,7 @@ impl Error {
         }
     }
 
-    /// The same error with another line below its message.
+    /// Appends a line to the message.
     #[must_use]
     pub fn and_line(mut self, line: &str) -> Self {
         let message = if self.has_lines {
@@ -131,8 +135,8 @@ impl Error {
         self
     }
 
-    /// The same error as it may be shown outside of its task: its message as `hide` leaves it, and with [deceptive
-    /// characters](crate::shown::is_deceptive) as escapes.
+    /// Returns the error as it may be shown outside of its task: `hide` is applied to the message,
+    /// and [deceptive characters](crate::shown::is_deceptive) are escaped.
     #[must_use]
     pub fn shown(mut self, hide: impl FnOnce(&str) -> String) -> Self {
         let hidden = hide(&self.message);
@@ -145,17 +149,17 @@ impl Error {
         self
     }
 
-    /// Its kind.
+    /// Returns the kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// See [`Error::of_class`].
+    /// Returns the Java exception class set by [`Error::of_class`].
     pub fn class(&self) -> Option<&'static str> {
         self.class
     }
 
-    /// Its message, without the cause.
+    /// Returns the message, without the cause.
     pub fn message(&self) -> &str {
         &self.message
     }

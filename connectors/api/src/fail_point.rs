@@ -1,15 +1,17 @@
-//! Fail points: named places where a test lets a call fail, hang, or end the process, by the crate `fail`.
+//! Fail points: named places where a test can make a call fail or hang, or end the process. Built
+//! on the crate `fail`.
 //!
-//! Without the cargo feature `fail-points` they are empty. They stand at the boundaries of commits and at calls that wait
-//! for something outside, once for each batch or call and never for each record. A name is written out where the point
-//! is, so that a test finds them all.
+//! Without the cargo feature `fail-points` they compile to nothing. They are placed at commit
+//! boundaries and at calls that wait for another system, and are hit once per batch or call, never
+//! per record. Each name is spelled out at its point, so that it can be found by searching.
 //!
-//! What a point does is set by `fail`'s actions: `pause` (its thread stands still until the point is set otherwise),
-//! `sleep(MILLISECONDS)`, `panic`, with `2*…` or `50%…` before and `->…` behind; and by `return(WORD)`:
+//! The effect of a point is configured by `fail`'s actions: `pause` (blocks the thread until the
+//! point is reconfigured), `sleep(MILLISECONDS)`, `panic`, with an optional count or probability in
+//! front (`2*…`, `50%…`) and `->…` behind; and by `return(WORD)`:
 //!
 //! | word | effect |
 //! |---|---|
-//! | `hang` | the call waits until the point is set otherwise: a thread stands still, a future stays pending |
+//! | `hang` | the call waits until the point is reconfigured: a thread blocks, a future stays pending |
 //! | `abort` | the process ends here, as after `kill -9` |
 //! | `record`, `config`, `denied`, `fenced`, `fatal` | an error of that kind |
 //! | any other text | an error of kind `Retry` with that text |
@@ -23,13 +25,15 @@ pub use inactive::{reach, reach_async};
 mod inactive {
     use crate::Result;
 
-    /// A fail point in code that blocks. Errors: what a test wants.
+    /// A fail point in blocking code; never fails in this build.
+    /// Errors: as the test configured.
     #[inline(always)]
     pub fn reach(_name: &'static str) -> Result<()> {
         Ok(())
     }
 
-    /// A fail point in code that is async. Errors: what a test wants.
+    /// A fail point in async code; never fails in this build.
+    /// Errors: as the test configured.
     #[inline(always)]
     pub async fn reach_async(_name: &'static str) -> Result<()> {
         Ok(())
@@ -47,16 +51,17 @@ mod active {
 
     use crate::{Error, ErrorKind, Result};
 
-    /// How soon a call that hangs notices that it may go on.
+    /// Polling interval of a call that hangs.
     const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-    /// Whether any point was ever set: most are passed for each call.
+    /// True once any point was configured, so that unconfigured points cost one load.
     static ANY: AtomicBool = AtomicBool::new(false);
 
-    /// How often each point that is set has done something.
+    /// How often each configured point was hit.
     static HITS: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
 
-    /// A fail point in code that blocks. Errors: what a test wants.
+    /// A fail point in blocking code.
+    /// Errors: as the test configured.
     pub fn reach(name: &'static str) -> Result<()> {
         match decide(name) {
             Some(word) if word == "hang" => {
@@ -70,7 +75,8 @@ mod active {
         }
     }
 
-    /// A fail point in code that is async. Errors: what a test wants.
+    /// A fail point in async code.
+    /// Errors: as the test configured.
     pub async fn reach_async(name: &'static str) -> Result<()> {
         match decide(name) {
             Some(word) if word == "hang" => {
@@ -82,31 +88,32 @@ mod active {
         }
     }
 
-    /// Sets points as the environment variable `FAILPOINTS` says: `name=actions;name=actions`.
+    /// Configures points from the environment variable `FAILPOINTS`: `name=actions;name=actions`.
     pub fn set_up() {
-        // dropped, it would take them all away again
+        // Dropping the scenario would remove all points again.
         std::mem::forget(fail::FailScenario::setup());
         ANY.store(!fail::list().is_empty(), Ordering::Relaxed);
     }
 
-    /// Sets a point. Errors: what is wrong with the actions.
+    /// Configures a point.
+    /// Errors: what is wrong with the actions.
     pub fn configure(name: &str, actions: &str) -> Result<(), String> {
         ANY.store(true, Ordering::Relaxed);
         fail::cfg(name, actions)
     }
 
-    /// Takes a point away: what hangs there goes on.
+    /// Removes a point; calls that hang there continue.
     pub fn remove(name: &str) {
         fail::remove(name);
     }
 
-    /// How often each point has done something since the process began.
+    /// Returns how often each configured point was hit since the process started.
     pub fn hits() -> Vec<(&'static str, u64)> {
         let hits = HITS.lock().unwrap_or_else(PoisonError::into_inner);
         hits.iter().map(|(name, hits)| (*name, *hits)).collect()
     }
 
-    /// The word of a point that is set to `return`.
+    /// Counts the hit, and returns the word if the point is set to `return`.
     fn decide(name: &'static str) -> Option<String> {
         if !ANY.load(Ordering::Relaxed) {
             return None;
@@ -144,7 +151,7 @@ mod active {
         Error::new(kind, format!("fail point {name}"))
     }
 
-    /// Pending as long as the point hangs.
+    /// A future that stays pending while the point is set to `hang`.
     struct Hanging(&'static str);
 
     impl Future for Hanging {
@@ -154,7 +161,7 @@ mod active {
             if !hangs(self.0) {
                 return Poll::Ready(());
             }
-            // this crate knows no runtime's clock
+            // This crate has no runtime and thus no timer; a thread wakes the future.
             let waker = context.waker().clone();
             std::thread::spawn(move || {
                 std::thread::sleep(LOOK_EVERY);

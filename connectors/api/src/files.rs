@@ -1,7 +1,8 @@
-//! Which files a connector may use: those below the folders that the worker's settings name, whatever a config asks for.
+//! Restricts the files that a connector may use to folders named in the worker's settings, whatever
+//! its config asks for.
 //!
-//! A config could otherwise name `/root/.ssh/authorized_keys` as its file, and records would fill it. What counts is where
-//! a path leads, links and `..` followed, each time that a file is opened.
+//! Without this, a config could name `/root/.ssh/authorized_keys` as its file and have records
+//! written to it. The check resolves links and `..`, and runs each time a file is opened.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -19,8 +20,9 @@ pub struct AllowedFiles {
 }
 
 impl AllowedFiles {
-    /// Those below `allowed` (folders, or single files), but for files whose path begins as one of `kept` does: the
-    /// worker's own. `setting` is the worker's key that names the allowed folders; refusals name it.
+    /// Allows files below `allowed` (folders or single files), except those whose path starts with
+    /// an entry of `kept`: the worker's own files. `setting` is the worker's key that lists the
+    /// allowed folders, for error messages.
     pub fn new(setting: &'static str, allowed: Vec<PathBuf>, kept: Vec<PathBuf>) -> Self {
         Self {
             setting,
@@ -29,17 +31,18 @@ impl AllowedFiles {
         }
     }
 
-    /// The allowed folders and files.
+    /// Returns the allowed folders and files.
     pub fn allowed(&self) -> &[PathBuf] {
         &self.allowed
     }
 
-    /// The beginnings of paths that are refused.
+    /// Returns the path prefixes that are refused.
     pub fn kept(&self) -> &[PathBuf] {
         &self.kept
     }
 
-    /// Where the path leads, if the file may be used. Errors: `Config`.
+    /// Returns the resolved path if the file may be used.
+    /// Errors: `Config`.
     pub fn admit(&self, path: &Path) -> Result<PathBuf> {
         let leads = resolved(path).ok_or_else(|| self.refusal(path, "leads nowhere"))?;
         let is_below =
@@ -51,7 +54,8 @@ impl AllowedFiles {
         Ok(leads)
     }
 
-    /// The file that a connector keeps beside an admitted one: its name with a suffix. Errors: `Config` where it is a link.
+    /// Returns the path of a companion file: the name of an admitted file plus `suffix`.
+    /// Errors: `Config` if it is a link.
     pub fn admit_beside(&self, admitted: &Path, suffix: &str) -> Result<PathBuf> {
         let mut beside = admitted.as_os_str().to_owned();
         beside.push(suffix);
@@ -64,7 +68,7 @@ impl AllowedFiles {
     }
 
     fn refuse_own(&self, path: &Path, leads: &Path) -> Result<()> {
-        // with what stands after its name: -wal, -shm, -journal
+        // A prefix match, to cover the `-wal`, `-shm` and `-journal` files, too.
         let begins = |own: PathBuf| {
             leads
                 .as_os_str()
@@ -101,7 +105,7 @@ impl AllowedFiles {
     }
 }
 
-/// Whether a file is one of those whose names begin as `own` does under another name (a hard link).
+/// True if the file is a hard link to a file whose path starts with `own`.
 fn is_also(file: &Path, own: &Path) -> bool {
     let Ok(found) = file.metadata() else {
         return false;
@@ -127,7 +131,8 @@ fn is_also(file: &Path, own: &Path) -> bool {
     kept.any(|kept| (kept.dev(), kept.ino()) == (found.dev(), found.ino()))
 }
 
-/// The path without links and `..`, also of a file or folder that is not there yet; `None` of a link that leads nowhere.
+/// Resolves links and `..`, also for a file or folder that does not exist yet; `None` for a
+/// dangling link.
 fn resolved(path: &Path) -> Option<PathBuf> {
     let path = std::path::absolute(path).ok()?;
     let mut missing = Vec::new();
@@ -142,7 +147,7 @@ fn resolved(path: &Path) -> Option<PathBuf> {
                         .fold(found, |path, part| path.join(part)),
                 );
             }
-            // opening a link would make what it leads to
+            // A dangling link: opening it would create its target.
             Err(_) if there.symlink_metadata().is_ok() => return None,
             Err(_) => {}
         }

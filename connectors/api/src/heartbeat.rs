@@ -1,9 +1,10 @@
-//! Signs of life of a task whose call takes long.
+//! Heartbeats of a task that is in a long call.
 //!
-//! The runtime takes a call that does not come back for a task that stands still (`task.progress.timeout.ms`), and lets
-//! the task begin anew. A connector whose call may rightly take longer, a statement that a server works on for an hour,
-//! lets the pulse beat as often as it has made sure that this is so. There is nothing to hand over: [`Pulse::current`]
-//! is the one of the task whose code runs.
+//! The runtime treats a task whose call does not return within `task.progress.timeout.ms` as
+//! stalled and restarts it. A connector whose call may legitimately take longer, such as a
+//! statement that the server executes for an hour, calls [`Heartbeat::beat`] each time it has
+//! verified that the call is still making progress. No handle needs to be passed around:
+//! [`Heartbeat::current`] is the heartbeat of the task whose code is running.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -15,7 +16,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Heartbeat>> = const { RefCell::new(None) };
 }
 
-/// The pulse of one task. Cheap to clone.
+/// The heartbeat of one task. Cheap to clone: clones share one counter.
 #[derive(Clone, Debug, Default)]
 pub struct Heartbeat(Arc<HeartbeatState>);
 
@@ -26,15 +27,17 @@ struct HeartbeatState {
 }
 
 impl Heartbeat {
-    /// The pulse of the task whose code runs; elsewhere one that nobody feels. Take it along into what you spawn:
-    /// `let pulse = Pulse::current(); spawn(pulse.within(work))`.
+    /// Returns the heartbeat of the task whose code is running, or one that nobody observes outside
+    /// of a task. Spawned work does not inherit it; pass it on: `let heartbeat =
+    /// Heartbeat::current(); spawn(heartbeat.within(work))`.
     pub fn current() -> Self {
         CURRENT
             .with(|current| current.borrow().clone())
             .unwrap_or_default()
     }
 
-    /// Makes it the [current](Heartbeat::current) one wherever that future runs.
+    /// Wraps `future` so that this heartbeat is the [current](Heartbeat::current) one while it
+    /// runs.
     pub fn within<F: Future>(&self, future: F) -> HeartbeatScope<F> {
         HeartbeatScope {
             pulse: self.clone(),
@@ -42,23 +45,24 @@ impl Heartbeat {
         }
     }
 
-    /// It has been made sure that the call is still under way.
+    /// Records that the call has been verified to be still in progress.
     pub fn beat(&self) {
         self.0.beats.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A beat with what is going on, for people: "the server still executes the statement". `None`: that is over.
+    /// Beats, and sets a description of the current activity for people, such as "the server still
+    /// executes the statement". `None` clears it.
     pub fn tell(&self, what: Option<String>) {
         self.beat();
         *self.told() = what;
     }
 
-    /// How often it has beaten.
+    /// Returns the number of beats so far.
     pub fn beats(&self) -> u64 {
         self.0.beats.load(Ordering::Relaxed)
     }
 
-    /// What was told last.
+    /// Returns the description that [`Heartbeat::tell`] set last.
     pub fn last_told(&self) -> Option<String> {
         self.told().clone()
     }
@@ -68,7 +72,7 @@ impl Heartbeat {
     }
 }
 
-/// See [`Pulse::within`].
+/// The future that [`Heartbeat::within`] returns.
 pub struct HeartbeatScope<F> {
     pulse: Heartbeat,
     future: Pin<Box<F>>,
@@ -83,7 +87,7 @@ impl<F: Future> Future for HeartbeatScope<F> {
     }
 }
 
-/// Puts back what was current before, also after a panic.
+/// Restores the previous heartbeat when dropped, also during a panic.
 struct CurrentGuard(Option<Heartbeat>);
 
 impl CurrentGuard {

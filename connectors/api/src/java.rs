@@ -1,7 +1,7 @@
-//! The text forms of Java that other programs see in topics and error texts: numbers and class names.
+//! Java's text forms that other programs see in topics and error texts: numbers and class names.
 //!
-//! Floats are written with the fewest digits that read back as the same number, in `Double.toString`'s shape (Java 19
-//! and later; older versions write some numbers longer).
+//! Floats are written with the fewest digits that read back as the same number, in the form of
+//! `Double.toString` (Java 19 and later; older versions write some numbers longer).
 
 use std::borrow::Cow;
 
@@ -43,8 +43,8 @@ fn special(value: f64) -> &'static str {
     }
 }
 
-/// Java writes at least two digits, the nearest ones: where one digit already names a subnormal number (`5e-324`), the
-/// second is not simply a zero (`4.9E-324`).
+/// Returns at least two digits, the nearest ones, as Java does: where one digit already identifies
+/// a subnormal number (`5e-324`), the second is not simply a zero (`4.9E-324`).
 fn two_digits(shortest: &str, value: f64) -> Cow<'_, str> {
     let digits = shortest
         .bytes()
@@ -161,8 +161,9 @@ pub fn write_decimal(value: &Decimal, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a value as Java's `toString` has it: `[1, null]`, `{a=1}`, `Struct{a=1}`, dates with zone UTC.
-/// Errors: `Record` for bytes, which have no text (Java writes the address of their object).
+/// Appends a value as Java's `toString` writes it: `[1, null]`, `{a=1}`, `Struct{a=1}`, dates in
+/// UTC.
+/// Errors: `Record` for bytes, which have no text form (Java writes an object address).
 pub fn write_text(schema: Option<&Schema>, value: &Value, out: &mut String) -> Result<()> {
     let ascii = |out: &mut String, write: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = Vec::with_capacity(24);
@@ -229,7 +230,7 @@ pub fn write_text(schema: Option<&Schema>, value: &Value, out: &mut String) -> R
     Ok(())
 }
 
-/// `Thu Jan 01 00:00:00 UTC 1970`, as `java.util.Date.toString` has it.
+/// Writes `Thu Jan 01 00:00:00 UTC 1970`, as `java.util.Date.toString` does.
 fn write_date(millis: i64, out: &mut String) {
     const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
     const MONTHS: [&str; 12] = [
@@ -257,9 +258,9 @@ fn write_date(millis: i64, out: &mut String) {
     ));
 }
 
-/// The ASCII form of a decimal digit of any script.
+/// Returns the ASCII form of a decimal digit in any script.
 pub fn digit(c: char) -> Option<char> {
-    /// The zeros of Unicode's decimal digits (general category Nd) that Java reads numbers of.
+    /// The zero digits of all Unicode scripts (general category Nd) whose digits Java parses.
     const ZEROS: [u32; 37] = [
         0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66,
         0xde6, 0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90,
@@ -271,7 +272,7 @@ pub fn digit(c: char) -> Option<char> {
     char::from_digit(code - zero, 10)
 }
 
-/// Text with the decimal digits of any script in their ASCII form: what Java reads numbers from.
+/// Replaces decimal digits of any script by ASCII digits, as Java does when it parses numbers.
 pub fn ascii_digits(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         Cow::Borrowed(text)
@@ -280,14 +281,14 @@ pub fn ascii_digits(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Reads text as `Double.parseDouble` does.
+/// Parses text as `Double.parseDouble` does.
 pub fn parse_double(text: &str) -> Option<f64> {
     special_float(text)
         .or_else(|| hexadecimal_float(text))
         .or_else(|| float_digits(text)?.parse().ok())
 }
 
-/// Reads text as `Float.parseFloat` does.
+/// Parses text as `Float.parseFloat` does.
 #[allow(
     clippy::cast_possible_truncation,
     reason = "NaN and the infinities stay what they are"
@@ -299,7 +300,8 @@ pub fn parse_float(text: &str) -> Option<f32> {
         .or_else(|| float_digits(text)?.parse().ok())
 }
 
-/// Java's hexadecimal floats: `0x`, hexadecimal digits with perhaps a point, `p`, a power of two.
+/// Parses Java's hexadecimal floats: `0x`, hexadecimal digits with an optional point, `p` and a
+/// power of two.
 #[allow(
     clippy::cast_precision_loss,
     reason = "rounding to the nearest is meant"
@@ -324,7 +326,7 @@ fn hexadecimal_float(text: &str) -> Option<f64> {
     if whole.is_empty() && fraction.is_empty() {
         return None;
     }
-    // What does not fit 128 bits any more only decides how to round: it is kept as one bit.
+    // Bits beyond 128 matter only for rounding; one sticky bit represents them.
     let (mut number, mut beyond) = (0u128, 0i64);
     for digit in whole.chars().chain(fraction.chars()) {
         let digit = u128::from(digit.to_digit(16)?);
@@ -362,8 +364,8 @@ fn special_float(text: &str) -> Option<f64> {
     Some(if negative { -value } else { value })
 }
 
-/// The digits of a float: white space around and the letter of its type at the end cut off. `None` for what only Rust
-/// takes as a number.
+/// Returns the digits of a float, without surrounding white space and the type suffix. `None` for
+/// texts that only Rust accepts as numbers.
 fn float_digits(text: &str) -> Option<&str> {
     let text = trimmed(text);
     let digits = text.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(text);
@@ -373,8 +375,8 @@ fn float_digits(text: &str) -> Option<&str> {
         .then_some(digits)
 }
 
-/// The lowest 64 bits of a number's whole part, as Java's `longValue` of big numbers has them. The text is a sign, digits
-/// with perhaps a point, and perhaps an exponent.
+/// Returns the lowest 64 bits of a number's integer part, as Java's `longValue` of big numbers
+/// does. `number` is an optional sign, digits with an optional point, and an optional exponent.
 pub fn low_bits(number: &str) -> i64 {
     let (negative, digits) = number
         .strip_prefix('-')
@@ -390,7 +392,7 @@ pub fn low_bits(number: &str) -> i64 {
     };
     let count = usize::try_from(count).unwrap_or(0);
     let given = whole.len() + fraction.len();
-    // 10^64 is a multiple of 2^64: more zeros change nothing.
+    // 10^64 is a multiple of 2^64: further zeros change nothing.
     let zeros = count.saturating_sub(given).min(64);
     let digits = whole
         .bytes()
@@ -404,7 +406,7 @@ pub fn low_bits(number: &str) -> i64 {
     if negative { low.wrapping_neg() } else { low }
 }
 
-/// The name that Connect's error texts give the Java class of such a value.
+/// Returns the name of the Java class of such a value in Connect's error texts.
 pub fn class_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

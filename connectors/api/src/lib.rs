@@ -1,19 +1,23 @@
-//! What a Rowferry connector is written against: schemas, values, records, configuration keys, task traits, errors.
+//! The API that Rowferry connectors are written against: schemas, values, records, configuration
+//! keys, task traits and errors.
 //!
-//! This crate knows no runtime: no tokio, Kafka, SQL or HTTP. A connector implements [`SourceConnector`] or [`SinkConnector`]; the
-//! runtime plans its tasks, opens them, polls or feeds them, and alone decides about offsets, retries and dead letters.
+//! This crate does not depend on tokio, Kafka, SQL or HTTP. A connector implements
+//! [`SourceConnector`] or [`SinkConnector`]; the runtime plans its tasks, opens them, polls them or
+//! passes records to them, and alone decides about offsets, retries and dead letters.
 //!
 //! How to write a connector:
-//! 1. declare its keys as one `const KEYS: &[Key]` table and read them with [`Config::read`];
-//! 2. implement [`Plugin`] (class name, keys, pure checks) and [`SourceConnector`] or [`SinkConnector`];
-//! 3. implement the task: [`SourceTask::poll`] returns a [`SourceBatch`], [`SinkTask::put`] writes a slice of records;
-//! 4. name it in the runtime's registry;
+//! 1. declare its keys as one `const KEYS: &[ConfigKey]` table and read them with [`Config::read`];
+//! 2. implement [`Plugin`] (class name, keys, pure checks) and [`SourceConnector`] or
+//!    [`SinkConnector`];
+//! 3. implement the task: [`SourceTask::poll`] returns a [`SourceBatch`], [`SinkTask::put`] writes
+//!    a slice of records;
+//! 4. register it in the runtime's registry (`src/registry/mod.rs`);
 //! 5. test it with the contract tests of `suite` (cargo feature `suite`).
 //!
-//! `connectors/file` is a whole connector, short enough to read and to copy.
+//! `connectors/file` is a complete connector, short enough to read and to copy.
 //!
-//! Values are physical, as on the wire; logical types (Decimal, Date, Time, Timestamp) are names in the schema, except
-//! that [`Value::Decimal`] keeps a decimal whole instead of its bytes.
+//! Values are physical, as on the wire. Logical types (Decimal, Date, Time, Timestamp) are names in
+//! the schema, except that [`Value::Decimal`] holds a decimal itself instead of its bytes.
 
 #![warn(missing_docs)]
 

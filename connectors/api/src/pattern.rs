@@ -1,28 +1,30 @@
-//! Regular expressions that users write, as Java's `Pattern` means them: with look-around and references to groups.
+//! Regular expressions as Java's `Pattern` defines them, including look-around and back-references.
 //!
-//! The one place that knows the engine. It bounds what an expression costs, refuses what Java does not have (the parts
-//! of the engine that fewest people use), and turns a panic of the engine into an error.
+//! Only this module uses the regex engine. It limits the cost of an expression, rejects syntax that
+//! Java does not have (the engine's least used features), and turns a panic of the engine into an
+//! error.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fancy_regex::{Expr, Regex, RegexBuilder};
 
-/// What an expression found: its groups.
+/// The groups of a match.
 pub use fancy_regex::Captures;
 
-/// How often an expression may turn back while it is compared with one text.
+/// Maximum number of backtracking steps per match.
 const MAX_STEPS: usize = 100_000;
-/// What stands before an expression that does not regard case.
+/// Prefix that makes an expression case-insensitive.
 const ANY_CASE: &str = "(?i)";
-/// What stands around an expression that must match a whole text.
+/// Prefix and suffix that make an expression match the whole text.
 const WHOLE: (&str, &str) = ("\\A(?:", ")\\z");
 
 /// A compiled regular expression.
 #[derive(Clone, Debug)]
 pub struct Pattern(Regex);
 
-/// Why it cannot be told whether a text matches: the expression takes too many steps for it, or the engine fails.
+/// Why a match could not be decided: the expression needs too many steps for the text, or the
+/// engine failed.
 #[derive(Debug)]
 pub struct MatchUndecided(String);
 
@@ -33,20 +35,23 @@ impl fmt::Display for MatchUndecided {
 }
 
 impl Pattern {
-    /// An expression that may match anywhere in a text.
-    /// Errors: what is wrong with it, without words before it.
+    /// Compiles an expression that may match anywhere in a text.
+    /// Errors: what is wrong with it, without a prefix.
     pub fn new(text: &str) -> Result<Self, String> {
         Self::built(text, None)
     }
 
-    /// An expression that must match a whole text.
+    /// Compiles an expression that must match the whole text.
+    /// Errors: as in [`Pattern::new`].
     pub fn whole(text: &str) -> Result<Self, String> {
-        // by itself first: `a)(b` is wrong, though it is right between parentheses
+        // Parse it alone first: `a)(b` is invalid, but would be valid between the added
+        // parentheses.
         guarded(|| Expr::parse_tree(text).map(drop))?;
         Self::new(&format!("{}{text}{}", WHOLE.0, WHOLE.1))
     }
 
-    /// Whether the compiled expression fits into some bytes. Errors: as in [`Pattern::new`].
+    /// Checks that the compiled expression fits into `bytes`.
+    /// Errors: as in [`Pattern::new`].
     pub fn fits(text: &str, bytes: usize) -> Result<(), String> {
         Self::built(text, Some(bytes)).map(drop)
     }
@@ -71,12 +76,12 @@ impl Pattern {
         })
     }
 
-    /// The same without regard to case.
+    /// Returns a case-insensitive copy.
     pub fn in_any_case(&self) -> Self {
         Self::new(&format!("{ANY_CASE}{}", self.0.as_str())).unwrap_or_else(|_| self.clone())
     }
 
-    /// What the user wrote.
+    /// Returns the expression as the user wrote it.
     pub fn text(&self) -> &str {
         let text = self.0.as_str();
         let text = text.strip_prefix(ANY_CASE).unwrap_or(text);
@@ -85,28 +90,28 @@ impl Pattern {
             .unwrap_or(text)
     }
 
-    /// Whether it matches the text, or a part of it where it was not made by [`Pattern::whole`].
+    /// True if it matches the text: all of it if created by [`Pattern::whole`], otherwise any part.
     pub fn matches(&self, text: &str) -> Result<bool, MatchUndecided> {
         guarded(|| self.0.is_match(text)).map_err(MatchUndecided)
     }
 
-    /// The first match and its groups.
+    /// Returns the groups of the first match.
     pub fn captures<'t>(&self, text: &'t str) -> Result<Option<Captures<'t, str>>, MatchUndecided> {
         guarded(|| self.0.captures(text)).map_err(MatchUndecided)
     }
 
-    /// How many groups it has, without the one that is the whole match.
+    /// Returns the number of groups, without the one for the whole match.
     pub fn groups(&self) -> usize {
         self.0.captures_len() - 1
     }
 
-    /// Whether it has a group of that name.
+    /// True if it has a group named `name`.
     pub fn has_group(&self, name: &str) -> bool {
         self.0.capture_names().flatten().any(|known| known == name)
     }
 }
 
-/// What the engine knows and Java's `Pattern` refuses.
+/// True if the expression uses syntax that the engine supports and Java's `Pattern` rejects.
 fn is_unknown_to_java(expr: &Expr) -> bool {
     matches!(
         expr,
@@ -121,7 +126,8 @@ fn is_unknown_to_java(expr: &Expr) -> bool {
     )
 }
 
-/// Calls the engine. Errors: its own, or that it panicked, which is a fault of the engine and not of the whole task.
+/// Calls the engine.
+/// Errors: the engine's own, or that it panicked; a panic must not take down the whole task.
 fn guarded<T>(call: impl FnOnce() -> fancy_regex::Result<T>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),

@@ -1,26 +1,26 @@
-//! A record: one type for both directions, so that one transform serves both.
+//! Records. Sources and sinks share one type, so that a transform works for both.
 
 use std::sync::Arc;
 
 use crate::{Schema, Value};
 
-/// A value with its schema; no schema means schemaless data.
+/// A value together with its schema.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Datum {
-    /// Its schema.
+    /// The schema; `None` for schemaless data.
     pub schema: Option<Arc<Schema>>,
     /// The value.
     pub value: Value,
 }
 
 impl Datum {
-    /// No schema and no value: a null key, a tombstone.
+    /// Null without a schema: a null key, or the value of a tombstone.
     pub const NONE: Self = Self {
         schema: None,
         value: Value::Null,
     };
 
-    /// A value with its schema.
+    /// Creates a datum from a schema and a value.
     pub fn new(schema: Arc<Schema>, value: Value) -> Self {
         Self {
             schema: Some(schema),
@@ -29,60 +29,60 @@ impl Datum {
     }
 }
 
-/// One header.
+/// One record header.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Header {
-    /// Its key; keys may repeat.
+    /// Header key; keys may repeat.
     pub key: Arc<str>,
-    /// Its value.
+    /// Header value.
     pub datum: Datum,
 }
 
-/// Headers in order.
+/// Record headers, in order.
 pub type Headers = Vec<Header>;
 
-/// One record on its way from or to a topic.
+/// One record on its way to or from a topic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// Topic.
+    /// Name of the topic.
     pub topic: Arc<str>,
-    /// Partition; `None` lets the producer choose by key.
+    /// Partition number; `None` lets the producer choose by key.
     pub partition: Option<i32>,
-    /// Key.
+    /// The record key; [`Datum::NONE`] is a null key.
     pub key: Datum,
-    /// Value; [`Datum::NONE`] is a tombstone.
+    /// The record value; [`Datum::NONE`] is a tombstone.
     pub value: Datum,
     /// Record timestamp in milliseconds since 1970-01-01 UTC; `None` lets the producer set it.
     pub timestamp_ms: Option<i64>,
-    /// Headers.
+    /// Headers in order.
     pub headers: Headers,
 }
 
 /// A partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {
-    /// Topic.
+    /// Name of the topic.
     pub topic: Arc<str>,
-    /// Partition.
+    /// Partition number.
     pub partition: i32,
 }
 
-/// A place in a topic.
+/// An offset in a partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicOffset {
-    /// Topic.
+    /// Name of the topic.
     pub topic: Arc<str>,
-    /// Partition.
+    /// Partition number.
     pub partition: i32,
-    /// Offset. As a position to read from: the next record's.
+    /// Offset of a record. As a position, the offset of the next record to read.
     pub offset: i64,
 }
 
-/// A record with the place it was read from. Transforms may change `record.topic`, never `at`.
+/// A record together with where it was read. Transforms may change `record.topic`, never `at`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SinkRecord {
-    /// The record.
+    /// The record as the transforms left it.
     pub record: Record,
-    /// Where it was read.
+    /// Topic, partition and offset that it was read from.
     pub at: TopicOffset,
 }

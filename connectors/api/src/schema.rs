@@ -1,4 +1,4 @@
-//! Schemas: what a value is. Shared as `Arc<Schema>`, compared by pointer first.
+//! Schemas: the type and meaning of a value. Shared as `Arc<Schema>` and compared by pointer first.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ pub mod logical {
     pub const TIME: &str = "org.apache.kafka.connect.data.Time";
     /// Timestamp: INT64, milliseconds since 1970-01-01 UTC.
     pub const TIMESTAMP: &str = "org.apache.kafka.connect.data.Timestamp";
-    /// Parameter of Decimal: digits after the point.
+    /// Parameter of Decimal: number of digits after the decimal point.
     pub const SCALE: &str = "scale";
-    /// Parameter of Decimal that the JDBC source adds: digits in all.
+    /// Parameter of Decimal that the JDBC source adds: total number of digits.
     pub const PRECISION: &str = "connect.decimal.precision";
 }
 
@@ -39,7 +39,7 @@ pub enum SchemaType {
 }
 
 impl SchemaType {
-    /// The upper-case name Connect uses in texts, such as `INT64`.
+    /// Returns the upper-case name that Connect uses in texts, such as `INT64`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Int8 => "INT8",
@@ -61,39 +61,41 @@ impl SchemaType {
 /// A member of a struct schema.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
-    /// Its name.
+    /// Name of the field.
     pub name: Arc<str>,
-    /// Its schema.
+    /// Schema of the field's value.
     pub schema: Arc<Schema>,
 }
 
-/// What a value is: physical type, logical name, whether it may be null, and so on (`ConnectSchema`).
+/// The type of a value: physical type, logical name, nullability and more (Connect's
+/// `ConnectSchema`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schema {
     /// Physical type.
     pub ty: SchemaType,
-    /// Whether null is allowed.
+    /// True if null is allowed.
     pub optional: bool,
     /// Logical name, or the name of a struct.
     pub name: Option<Arc<str>>,
-    /// Version; 1 for Connect's logical types.
+    /// Schema version; 1 for Connect's logical types.
     pub version: Option<i32>,
-    /// Documentation.
+    /// Documentation text.
     pub doc: Option<Arc<str>>,
-    /// Parameters in their order.
+    /// Parameters, in order.
     pub params: Box<[(Arc<str>, Arc<str>)]>,
-    /// Default, in place of a missing value.
+    /// Default that replaces a missing value.
     pub default: Option<Value>,
-    /// Members of a struct.
+    /// Fields of a struct; empty for other types.
     pub fields: Box<[Field]>,
     /// Schema of a map's keys.
     pub keys: Option<Arc<Schema>>,
-    /// Schema of a map's values or an array's items. `None` for an array whose items are unknown (headers only).
+    /// Schema of a map's values or an array's items. `None` for an array whose items are unknown
+    /// (headers only).
     pub values: Option<Arc<Schema>>,
 }
 
 impl Schema {
-    /// A required schema of that type with nothing else set.
+    /// Creates a required schema of type `ty` with nothing else set.
     pub fn of(ty: SchemaType) -> Self {
         Self {
             ty,
@@ -109,27 +111,27 @@ impl Schema {
         }
     }
 
-    /// Connect's logical Decimal of that scale.
+    /// Creates Connect's logical Decimal with `scale` digits after the decimal point.
     pub fn decimal(scale: i32) -> Self {
         Self::logical(SchemaType::Bytes, logical::DECIMAL).param(logical::SCALE, &scale.to_string())
     }
 
-    /// Connect's logical Date.
+    /// Creates Connect's logical Date.
     pub fn date() -> Self {
         Self::logical(SchemaType::Int32, logical::DATE)
     }
 
-    /// Connect's logical Time.
+    /// Creates Connect's logical Time.
     pub fn time() -> Self {
         Self::logical(SchemaType::Int32, logical::TIME)
     }
 
-    /// Connect's logical Timestamp.
+    /// Creates Connect's logical Timestamp.
     pub fn timestamp() -> Self {
         Self::logical(SchemaType::Int64, logical::TIMESTAMP)
     }
 
-    /// A struct of these fields.
+    /// Creates a struct schema.
     pub fn structure(name: Option<&str>, fields: Vec<Field>) -> Self {
         Self {
             name: name.map(Arc::from),
@@ -138,7 +140,7 @@ impl Schema {
         }
     }
 
-    /// An array of that.
+    /// Creates an array schema.
     pub fn array(items: Schema) -> Self {
         Self {
             values: Some(Arc::new(items)),
@@ -146,7 +148,7 @@ impl Schema {
         }
     }
 
-    /// A map of those.
+    /// Creates a map schema.
     pub fn map(keys: Schema, values: Schema) -> Self {
         Self {
             keys: Some(Arc::new(keys)),
@@ -163,14 +165,14 @@ impl Schema {
         }
     }
 
-    /// The same, null allowed or not.
+    /// Sets whether null is allowed.
     #[must_use]
     pub fn optional(mut self, optional: bool) -> Self {
         self.optional = optional;
         self
     }
 
-    /// The same with one more parameter.
+    /// Adds a parameter.
     #[must_use]
     pub fn param(mut self, name: &str, value: &str) -> Self {
         let mut params = std::mem::take(&mut self.params).into_vec();
@@ -179,7 +181,7 @@ impl Schema {
         self
     }
 
-    /// The value of a parameter.
+    /// Returns the value of a parameter.
     pub fn get_param(&self, name: &str) -> Option<&str> {
         self.params
             .iter()
@@ -187,19 +189,19 @@ impl Schema {
             .map(|(_, v)| &**v)
     }
 
-    /// Whether its logical name is that.
+    /// True if the schema's logical name is `name`.
     pub fn is_named(&self, name: &str) -> bool {
         self.name.as_deref() == Some(name)
     }
 
-    /// Position of a struct's field of exactly that name.
+    /// Returns the index of the struct field with exactly this name.
     pub fn field_index(&self, name: &str) -> Option<usize> {
         self.fields.iter().position(|f| &*f.name == name)
     }
 }
 
 impl Field {
-    /// A field.
+    /// Creates a required or optional field, as `schema` says.
     pub fn new(name: impl Into<Arc<str>>, schema: Schema) -> Self {
         Self {
             name: name.into(),

@@ -1,5 +1,5 @@
-//! Texts as they may be shown: without the passwords that URLs and parameters hold, and without characters by which
-//! words from outside could pass for lines or commands of ours. Pure.
+//! Makes texts safe to show: removes passwords from URLs and parameters, and escapes characters by
+//! which outside text could pass for lines or commands of ours. Pure.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// In the place of a password within a text.
+/// Replaces a password within a text.
 pub const MASK: &str = "****";
 
-/// Schemes of databases, whose URLs hold a user and a password even where the two slashes are missing.
+/// Database schemes whose URLs contain user and password even where the two slashes are missing.
 const DATABASES: [&str; 9] = [
     "jdbc",
     "mysql",
@@ -23,10 +23,11 @@ const DATABASES: [&str; 9] = [
     "sqlite",
 ];
 
-/// A text without the passwords that it holds as `//user:password@host`, as `password=…` among parameters, in JSON or in
-/// a header, and without the values of URLs' parameters that are not known to be harmless.
+/// Masks passwords in `//user:password@host`, in `password=…` parameters, in JSON and in headers,
+/// and the values of URL parameters that are not known to be harmless.
 ///
-/// A value that is a URL is one to its end, whatever its password contains; within other texts a URL ends at a blank.
+/// A value that is a URL extends to its end, whatever its password contains; within other text, a
+/// URL ends at white space.
 pub fn without_passwords(text: &str) -> Cow<'_, str> {
     let found = hidden_in(text);
     if found.is_empty() {
@@ -42,12 +43,12 @@ pub fn without_passwords(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// Where the passwords of a text stand, and what else [`without_passwords`] replaces, in order.
+/// Returns the ranges of everything that [`without_passwords`] masks, in order.
 pub fn hidden_in(text: &str) -> Vec<Range<usize>> {
     found_in(text, true)
 }
 
-/// Where the passwords of a text stand, in order.
+/// Returns the ranges of the passwords in a text, in order.
 pub fn passwords_in(text: &str) -> Vec<Range<usize>> {
     found_in(text, false)
 }
@@ -97,8 +98,8 @@ fn found_in(text: &str, with_unknown: bool) -> Vec<Range<usize>> {
     apart
 }
 
-/// The URLs of a value that begins like one: it is one to its end, or several with commas between. Nothing for other
-/// texts.
+/// Returns the ranges of the URLs of a value that begins like a URL: it is one to its end, or
+/// several separated by commas. Empty for other texts.
 fn urls(text: &str) -> Vec<Range<usize>> {
     static BEGIN: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"(?i)(?:^|,)\s*(?:[a-z][a-z0-9+.-]*:)+//").ok());
@@ -117,7 +118,7 @@ fn urls(text: &str) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// The scheme of a database that a text begins with.
+/// Returns the database scheme that a text begins with.
 fn database(text: &str) -> Option<&'static str> {
     let scheme = text.trim_start().split(':').next().unwrap_or_default();
     DATABASES
@@ -125,12 +126,12 @@ fn database(text: &str) -> Option<&'static str> {
         .find(|known| scheme.len() < text.trim_start().len() && known.eq_ignore_ascii_case(scheme))
 }
 
-/// The password between `//user:` and the last `@`. A password may hold any character that URLs want escaped; only an
-/// `@` in the value of a parameter is no end of one.
+/// Finds the password between `//user:` and the last `@`. A password may contain characters that a
+/// URL should escape; only an `@` in a parameter's value does not end it.
 fn user_info(url: &str, offset: usize) -> Option<Range<usize>> {
     let begin = match url.find("//") {
         Some(at) if !url[..at].contains('@') => at + 2,
-        // The slashes are missing, or stand behind the account as Oracle's do.
+        // The slashes are missing, or follow the account as in Oracle's URLs.
         _ => {
             database(url)?;
             let lead = url.len() - url.trim_start().len();
@@ -155,7 +156,7 @@ fn user_info(url: &str, offset: usize) -> Option<Range<usize>> {
     Some(offset + begin + colon + width..offset + begin + at)
 }
 
-/// `scheme:user/password@…`: all of it, behind the schemes.
+/// Finds the account in `scheme:user/password@…`: everything after the schemes.
 fn without_slashes(url: &str, offset: usize) -> Option<Range<usize>> {
     let at = url.rfind('@')?;
     let mut begin = 0;
@@ -173,7 +174,8 @@ fn without_slashes(url: &str, offset: usize) -> Option<Range<usize>> {
     (begin < at).then(|| offset + begin..offset + at)
 }
 
-/// Whether what stands before the `@` is `host:port/path?user=name`, as accounts of some services have an `@`.
+/// True if the text before the `@` is `host:port/path?user=name`, as account names of some services
+/// contain an `@`.
 fn is_in_a_parameter(rest: &str, at: usize) -> bool {
     static PLACE: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let host = r"(?:\[[0-9a-fA-F:.%]+\]|[^:/?#@\[\],]*)(?::[0-9]{1,5})?";
@@ -189,7 +191,8 @@ fn is_in_a_parameter(rest: &str, at: usize) -> bool {
             .is_some_and(|place| place.is_match(&rest[..at]))
 }
 
-/// The values of parameters whose names say that they are secret; `value` finds where the one that begins there ends.
+/// Finds the values of parameters with secret names; `value` finds the end of the value that begins
+/// at an index.
 fn parameters(
     text: &str,
     part: Range<usize>,
@@ -213,12 +216,12 @@ fn parameters(
     }
 }
 
-/// Parts of names whose values are secret, and short names that are.
+/// Name parts that mark a value as secret, and short names that do so as a whole.
 const TELLING: &str = "password|passwd|passphrase|pwd|secret|token|api[_.-]?key|access[_.-]?key|private[_.-]?key|credential";
 const SHORT: &str = "pw|pass|sig|signature|apikey|auth|authorization|sas";
 
-/// Parameters of URLs whose values may be shown: those of drivers and clients that say how, not who or by what right.
-/// Compared without letter case, `-`, `_` and dots.
+/// URL parameters whose values may be shown: settings of drivers and clients, but no accounts or
+/// credentials. Compared ignoring letter case, `-`, `_` and dots.
 const HARMLESS: &[&str] = &[
     "allowmultiqueries",
     "allowpublickeyretrieval",
@@ -295,7 +298,8 @@ const HARMLESS: &[&str] = &[
     "x",
 ];
 
-/// The values of a URL's parameters whose names are not known to be harmless; what is plainly a switch is shown, too.
+/// Finds the values of a URL's parameters that are not known to be harmless. Plain switches are
+/// shown, too.
 fn unknown_parameters(text: &str, url: Range<usize>, found: &mut Vec<Range<usize>>) {
     let whole = &text[url.clone()];
     let Some(begin) = whole.find(['?', ';', '#']) else {
@@ -318,7 +322,7 @@ fn unknown_parameters(text: &str, url: Range<usize>, found: &mut Vec<Range<usize
     }
 }
 
-/// What stands behind `Basic`, `Bearer` and their like in a value that is a header's.
+/// Finds the credentials after `Basic`, `Bearer` and similar words in a header value.
 fn login(text: &str) -> Option<Range<usize>> {
     static HEADER: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(
@@ -327,11 +331,11 @@ fn login(text: &str) -> Option<Range<usize>> {
         .ok()
     });
     let range = HEADER.as_ref()?.captures(text)?.get(1)?.range();
-    // sentences begin with such words too
+    // Ordinary sentences may begin with such words, too.
     (!text[range.clone()].trim_end().contains(' ')).then_some(range)
 }
 
-/// The values of members of JSON whose names say that they are secret.
+/// Finds the values of JSON members with secret names.
 fn members(text: &str, found: &mut Vec<Range<usize>>) {
     static MEMBER: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let value = r#"(?:"((?:[^"\\]|\\.)*)"|([^\s",}\]\[{]+))"#;
@@ -353,7 +357,7 @@ fn members(text: &str, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// A value in quotes ends at the same quote that no backslash stands before, another one at a blank or `&`.
+/// A quoted value ends at the matching unescaped quote, any other one at white space or `&`.
 fn quoted(text: &str, start: usize) -> (usize, usize) {
     let rest = &text[start..];
     let Some(quote) = rest.chars().next().filter(|c| ['"', '\''].contains(c)) else {
@@ -370,8 +374,9 @@ fn quoted(text: &str, start: usize) -> (usize, usize) {
     (start + 1, text.len())
 }
 
-/// Whether a character could change how a text around it is read: control characters (line ends and terminal escapes
-/// among them), Unicode's other line ends, and what turns the direction of writing or is not seen at all.
+/// True for characters that can change how surrounding text is read: control characters (including
+/// line ends and terminal escapes), Unicode's other line ends, and characters that are invisible or
+/// change the text direction.
 pub fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -379,12 +384,13 @@ pub fn is_deceptive(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Words from outside on one line, with their [deceptive characters](is_deceptive) as escapes: `\n`, `\u{1b}`.
+/// Escapes [deceptive characters](is_deceptive) as `\n` or `\u{1b}`, so that outside text stays on
+/// one line.
 pub fn on_one_line(text: &str) -> Cow<'_, str> {
     escaped(text, is_deceptive)
 }
 
-/// The same with line ends left as they are, for texts that have several lines.
+/// Like [`on_one_line`], but keeps line ends, for texts of several lines.
 pub fn in_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_deceptive(c) && c != '\n')
 }

@@ -1,4 +1,4 @@
-//! Sink connectors: records are applied to some system.
+//! Sink connectors: they write records to an external system.
 
 use async_trait::async_trait;
 
@@ -7,33 +7,35 @@ use crate::{Config, ConfigReport, Error, Plugin, Result, SinkRecord, TopicOffset
 /// A record that was not written, and why.
 #[derive(Debug)]
 pub struct Rejected {
-    /// Index into the batch given to [`SinkTask::put`].
+    /// Index into the batch passed to [`SinkTask::put`].
     pub index: usize,
-    /// Why.
+    /// Why the record was rejected.
     pub error: Error,
 }
 
-/// What became of a batch: everything but `rejected` is written, and durable after [`SinkTask::commit`].
+/// The outcome of a batch: every record except those in `rejected` is written, and durable after
+/// [`SinkTask::commit`].
 #[derive(Debug, Default)]
 pub struct PutReport {
-    /// Records that were left out; the runtime sends them to the dead-letter topic, or fails the task, before it
-    /// commits.
+    /// Records that were skipped. The runtime sends them to the dead-letter topic, or fails the
+    /// task, before it commits.
     pub rejected: Vec<Rejected>,
 }
 
-/// A sink connector.
+/// A sink connector: opens tasks and manages the offsets that they store.
 #[async_trait]
 pub trait SinkConnector: Plugin {
-    /// Opens one task. `task` is the connector's config with the task's own keys added: `task.id`, its number, and
-    /// `task.cluster`, the name of the Kafka cluster (and consumer group, where it is not the usual one) that it reads,
-    /// under which a sink that keeps offsets keeps them.
-    /// `tolerate` tells whether records may be rejected one by one (`errors.tolerance=all`).
+    /// Opens one task. `task` is the connector's config with two keys added: `task.id` is the
+    /// number of the task, and `task.cluster` names the Kafka cluster that it reads (and the
+    /// consumer group, unless it is the default one). A sink that stores offsets stores them under
+    /// `task.cluster`.
+    /// If `tolerate` is true (`errors.tolerance=all`), the task may reject single records.
     async fn open(&self, task: &Config, tolerate: bool) -> Result<Box<dyn SinkTask>>;
 
-    /// Sets (or with `None` forgets) offsets that the sink itself keeps, while no task runs. `config` holds
-    /// `task.cluster`.
-    /// Returns whether the answer to the request says that the connector's own offsets were altered (KIP-875); without,
-    /// it says that the framework's were.
+    /// Sets offsets that the sink stores itself, or deletes them where the value is `None`. Called
+    /// while no task runs; `config` contains `task.cluster`.
+    /// Returns true if the response should say that the connector's own offsets were altered, false
+    /// if it should say that the framework's were (KIP-875).
     async fn alter_offsets(
         &self,
         _config: &Config,
@@ -42,47 +44,54 @@ pub trait SinkConnector: Plugin {
         Ok(false)
     }
 
-    /// Forgets all offsets that the sink itself keeps. Returns what [`SinkConnector::alter_offsets`] does.
+    /// Deletes all offsets that the sink stores itself.
+    /// Returns the same as [`SinkConnector::alter_offsets`].
     async fn reset_offsets(&self, _config: &Config) -> Result<bool> {
         Ok(false)
     }
 
-    /// Checks that need I/O, see [`SourceConnector::probe`](crate::SourceConnector::probe).
+    /// Runs the validation checks that need I/O, see
+    /// [`SourceConnector::probe`](crate::SourceConnector::probe).
     async fn probe(&self, _config: &Config, _report: &mut ConfigReport) {}
 }
 
 /// One running task of a sink.
 #[async_trait]
 pub trait SinkTask: Send {
-    /// Takes over these partitions (those already held stay) and fences every earlier owner of them.
-    /// Returns the positions stored in the sink, if any: the next offset to read of each partition. The runtime seeks
-    /// there; partitions that are not returned go on from the consumer group's offset.
+    /// Takes over `partitions`, in addition to those already assigned, and fences every earlier
+    /// owner of them.
+    /// Returns the positions stored in the sink: the next offset to read of each partition. The
+    /// runtime seeks there; a partition that is not returned resumes from the offset of the
+    /// consumer group.
     async fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>>;
 
-    /// Gives these partitions up.
+    /// Releases these partitions.
     async fn revoke(&mut self, _partitions: &[TopicPartition]) -> Result<()> {
         Ok(())
     }
 
-    /// Writes the batch and, where the sink keeps offsets, the offsets in the same transaction, which it leaves open for
-    /// [`SinkTask::commit`] or [`SinkTask::rollback`]. `next` holds the next offset of each partition in the batch
-    /// (records that were filtered out before count as consumed); the batch may be empty. All or nothing but for what
-    /// the report rejects.
+    /// Writes the batch, together with the offsets if the sink stores them, in one transaction, and
+    /// leaves it open for [`SinkTask::commit`] or [`SinkTask::rollback`].
+    /// `next` holds the next offset of each partition in the batch, and counts records that were
+    /// filtered out before as consumed. `batch` may be empty. Either all records are written except
+    /// those that the report rejects, or none.
     /// Errors: after `Retry` the runtime calls again with the same batch after a back-off.
     async fn put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport>;
 
-    /// Makes durable what was put. The runtime has stored the rejected records before it calls this, so that none of them
-    /// is lost with the process in between. A sink without transactions has nothing to do here.
-    /// Errors: after `Retry` the runtime puts the same batch again after a back-off; it may then turn out to be durable.
+    /// Makes the records of the last [`SinkTask::put`] durable. The runtime stores the rejected
+    /// records before it calls this, so that a crash in between loses none of them. A sink without
+    /// transactions has nothing to do here.
+    /// Errors: after `Retry` the runtime puts the same batch again after a back-off. The commit is
+    /// then in doubt: the batch may already be durable, and must not be written twice.
     async fn commit(&mut self) -> Result<()> {
         Ok(())
     }
 
-    /// Takes back what was put and not committed: the rejected records could not be stored.
+    /// Rolls back what was put and not committed, because the rejected records could not be stored.
     async fn rollback(&mut self) -> Result<()> {
         Ok(())
     }
 
-    /// Gives back connections. Called once, also after an error.
+    /// Closes connections and other resources. Called exactly once, also after an error.
     async fn close(self: Box<Self>);
 }

@@ -1,4 +1,4 @@
-//! Source connectors: rows of some system become records.
+//! Source connectors: they turn the rows of an external system into records.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::{Config, ConfigReport, Plugin, Record, Result};
 
-/// A scalar in a source partition or offset (Connect allows primitives only).
+/// A scalar in a source partition or source offset (Kafka Connect allows primitives only).
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "they are JSON's own kinds")]
 pub enum OffsetValue {
@@ -18,28 +18,32 @@ pub enum OffsetValue {
     Text(String),
 }
 
-/// What is read (a table): a small map, the second member of the key in Connect's offsets topic.
+/// Identifies what is read, such as a table. It is the second member of the key in Connect's
+/// offsets topic.
 ///
-/// Equal partitions have equal maps; the order of keys is the order they are written in, so keep it byte-stable.
+/// Members are written in the order given, so a connector must keep the order stable: keys are
+/// compared byte by byte in the compacted topic.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SourcePartition(pub Vec<(String, OffsetValue)>);
 
-/// How far it has been read: the value in Connect's offsets topic. Members in the order they are written.
+/// How far a source partition has been read: the value in Connect's offsets topic. Members are
+/// written in the order given.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SourceOffset(pub Vec<(String, OffsetValue)>);
 
 impl SourcePartition {
-    /// The member of that name.
+    /// Returns the member named `name`.
     pub fn get(&self, name: &str) -> Option<&OffsetValue> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v)
     }
 
-    /// The same members whatever their order.
+    /// True if both have the same members, in any order.
     pub fn same_as(&self, other: &Self) -> bool {
         self.meaning() == other.meaning()
     }
 
-    /// A text that two partitions share when they have the same members, whatever their order: for lookups.
+    /// Returns a text that is equal for partitions with the same members in any order, for use as a
+    /// lookup key.
     pub fn meaning(&self) -> String {
         format!(
             "{:?}",
@@ -52,84 +56,90 @@ impl SourcePartition {
 }
 
 impl SourceOffset {
-    /// The member of that name.
+    /// Returns the member named `name`.
     pub fn get(&self, name: &str) -> Option<&OffsetValue> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v)
     }
 }
 
-/// A source partition and how far it has been read. `None` writes a tombstone (bulk mode).
+/// A source partition together with how far it has been read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourcePosition {
-    /// What was read.
+    /// The source partition, such as a table.
     pub partition: SourcePartition,
-    /// How far.
+    /// How far it has been read. `None` stores a tombstone, which deletes the stored offset (bulk
+    /// mode).
     pub offset: Option<SourceOffset>,
 }
 
 /// The stored offsets, as a task sees them when it opens.
 #[async_trait]
 pub trait StoredOffsets: Send + Sync {
-    /// The stored offset of each partition, in the order asked. Errors: `Retry` when the store is out of reach.
+    /// Returns the stored offset of each partition, in the order of `partitions`.
+    /// Errors: `Retry` when the offset store cannot be reached.
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>>;
 
-    /// All of the connector's that hold an offset, whichever task stored them. Errors: as above.
+    /// Returns every stored position of this connector, whichever task stored it.
+    /// Errors: `Retry` when the offset store cannot be reached.
     async fn all(&self) -> Result<Vec<SourcePosition>>;
 }
 
-/// The tasks of a connector.
+/// The tasks that a connector's work is split into.
 #[derive(Clone, Debug, Default)]
 pub struct TaskPlan {
-    /// One config per task; stored and shown as they are.
+    /// One config per task; the runtime stores and shows them unchanged.
     pub tasks: Vec<Config>,
-    /// When to ask again (new and dropped tables); `None`: never.
+    /// When to plan again, to notice new and dropped tables; `None` means never.
     pub again_after: Option<Duration>,
 }
 
-/// What one call of [`SourceTask::poll`] gave.
+/// The result of one call of [`SourceTask::poll`].
 #[derive(Debug, Default)]
 pub struct SourceBatch {
     /// Records in order; may be empty.
     pub records: Vec<Record>,
-    /// The offsets that hold once every record of this batch (and of those before it) is durable. They are stored
-    /// even when the records were filtered out. At most one per source partition.
+    /// Positions that are valid once every record of this batch and of all earlier batches is
+    /// durable. They are stored even if every record was filtered out. At most one per source
+    /// partition.
     pub positions: Vec<SourcePosition>,
-    /// There is nothing more for now: do not poll again before this time has passed (or the task is closed).
+    /// If set, no more data is available now: the runtime polls again after this time, unless the
+    /// task is closed first.
     pub idle_for: Option<Duration>,
 }
 
-/// How far one table (of a sink: one topic) has come since its task was opened.
+/// The progress of one table (for a sink: one topic) since its task was opened.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TableProgress {
-    /// Its name.
+    /// Name of the table or topic.
     pub table: String,
-    /// Rows handed out.
+    /// Number of rows emitted.
     pub rows: u64,
-    /// Rows that it has in all, as estimated.
+    /// Estimated total number of rows in the table.
     pub rows_estimated: Option<u64>,
-    /// Rows still to be read, as estimated; 0 once everything there is has been read.
+    /// Estimated number of rows left to read; 0 once everything available has been read.
     pub rows_left: Option<u64>,
-    /// How long they will take at the pace so far.
+    /// Estimated time to read the remaining rows at the current rate.
     pub time_left: Option<Duration>,
 }
 
-/// How far a task has come, for progress displays.
+/// The progress of a task, for display.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProgressReport {
-    /// Its tables.
+    /// One entry per table.
     pub tables: Vec<TableProgress>,
-    /// Things a person should know (a column carried as text, a privilege that is missing).
+    /// Warnings for the user, such as a column carried as text or a missing privilege.
     pub warnings: Vec<String>,
 }
 
-/// A source connector.
+/// A source connector: plans tasks and opens them.
 #[async_trait]
 pub trait SourceConnector: Plugin {
-    /// Splits the work into at most `max_tasks` tasks. May look at the database.
-    /// Errors: `Config`, `Denied`, `Retry` when the database is out of reach.
+    /// Splits the work into at most `max_tasks` tasks. May query the database.
+    /// Errors: `Config`, `Denied`, or `Retry` when the database cannot be reached.
     async fn plan(&self, config: &Config, max_tasks: usize) -> Result<TaskPlan>;
 
-    /// The same, where the tasks depend on how far the reading has come. `stored` is read only when it is asked for.
+    /// Like [`SourceConnector::plan`], for connectors whose tasks depend on how far reading has
+    /// progressed. The offset store is read only when a method of `stored` is called.
     async fn plan_on(
         &self,
         config: &Config,
@@ -139,39 +149,45 @@ pub trait SourceConnector: Plugin {
         self.plan(config, max_tasks).await
     }
 
-    /// Opens one task. `task` is one of the configs of [`SourceConnector::plan`]; `stored` tells where to go on.
+    /// Opens one task. `task` is one of the configs that [`SourceConnector::plan`] returned; the
+    /// task resumes from the offsets in `stored`.
     async fn open(&self, task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>>;
 
-    /// Checks positions that somebody sets by hand while nothing runs; none where all are forgotten. Partitions that are
-    /// none of this connector's are no error. Returns whether the answer to the request says that the connector's own
-    /// offsets were altered (KIP-875); without, it says that the framework's were.
-    /// Errors: `Config` for an offset that a task could not go on from.
+    /// Checks positions that a user sets through the REST API while no task runs; `positions` is
+    /// empty when all of them are reset. Partitions that do not belong to this connector are not an
+    /// error.
+    /// Returns true if the response should say that the connector's own offsets were altered, false
+    /// if it should say that the framework's were (KIP-875).
+    /// Errors: `Config` for an offset from which a task could not resume.
     fn check_positions(&self, _config: &Config, _positions: &[SourcePosition]) -> Result<bool> {
         Ok(false)
     }
 
-    /// Checks that need I/O (the connection, privileges), for validation. Adds to `report`; must end within seconds.
+    /// Runs the validation checks that need I/O (connection, privileges) and adds the results to
+    /// `report`. Must return within seconds.
     async fn probe(&self, _config: &Config, _report: &mut ConfigReport) {}
 }
 
 /// One running task of a source.
 #[async_trait]
 pub trait SourceTask: Send {
-    /// The next batch.
-    /// Cancel safety: when the future is dropped, the next call gives the same rows again: none is lost.
-    /// Errors: after `Retry` the task is polled again after a back-off and goes on after the last batch it returned.
+    /// Returns the next batch.
+    /// Cancel safety: if the future is dropped, the next call returns the same rows again; none is
+    /// lost.
+    /// Errors: after `Retry` the runtime polls again after a back-off, and the task resumes after
+    /// the last batch that it returned.
     async fn poll(&mut self) -> Result<SourceBatch>;
 
-    /// Positions that are now durable.
+    /// Notifies the task that these positions are durable.
     async fn committed(&mut self, _positions: &[SourcePosition]) -> Result<()> {
         Ok(())
     }
 
-    /// How far it has come.
+    /// Returns the progress since the task was opened.
     fn progress(&self) -> ProgressReport {
         ProgressReport::default()
     }
 
-    /// Gives back connections. Called once, also after an error.
+    /// Closes connections and other resources. Called exactly once, also after an error.
     async fn close(self: Box<Self>);
 }

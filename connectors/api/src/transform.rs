@@ -1,15 +1,18 @@
-//! Transforms (SMTs) and predicates.
+//! Transforms (Kafka Connect's SMTs) and predicates.
 
 use crate::{Record, Result, TopicOffset};
 
-/// Changes one record, by value. Pure: no I/O. `at` is where a sink's record was read; `None` on a source.
+/// Changes one record, taken by value. Pure: no I/O.
 pub trait Transform: Send {
-    /// The changed record, or `None` to drop it. Errors: `Record`.
+    /// Returns the changed record, or `None` to drop it. `at` is where a sink's record was read; it
+    /// is `None` on a source.
+    /// Errors: `Record`.
     fn apply(&mut self, record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>>;
 }
 
-/// Tells whether a transform applies to a record.
+/// Decides whether a transform applies to a record. Pure: no I/O.
 pub trait Predicate: Send {
+    /// Returns true if the record matches.
     /// Errors: `Record`.
     fn test(&mut self, record: &Record) -> Result<bool>;
 }

@@ -1,14 +1,15 @@
-//! One value of a record, as it is on the wire.
+//! A value of a record, in its physical form on the wire.
 
 use crate::Decimal;
 
-/// A physical value. What it means (a date, an amount) stands in its [`Schema`](crate::Schema).
+/// A physical value. Its logical meaning (a date, an amount) is in its [`Schema`](crate::Schema).
 ///
-/// Date is `I32` days, Time `I32` milliseconds of the day, Timestamp `I64` milliseconds since 1970-01-01 UTC, as
-/// Connect's logical types have them on the wire. Struct members are positional: in the order of the schema's fields.
+/// Date is `I32` days, Time is `I32` milliseconds of the day and Timestamp is `I64` milliseconds,
+/// all since 1970-01-01 UTC, as Connect's logical types have them on the wire. Struct members are
+/// positional: in the order of the schema's fields.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub enum Value {
-    /// No value.
+    /// The absence of a value.
     #[default]
     Null,
     /// BOOLEAN.
@@ -33,19 +34,19 @@ pub enum Value {
     Bytes(Box<[u8]>),
     /// ARRAY.
     Array(Box<[Value]>),
-    /// MAP; entries in the order they came. The keys of a schemaless object are `Text`.
+    /// MAP; entries in the order received. The keys of a schemaless object are `Text`.
     Map(Box<[(Value, Value)]>),
-    /// STRUCT: one value per field of the schema, in its order.
+    /// STRUCT: one value per field of the schema, in the schema's order.
     Struct(Box<[Value]>),
 }
 
 impl Value {
-    /// Whether it is [`Value::Null`].
+    /// True for [`Value::Null`].
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
 
-    /// The text, if it is one.
+    /// Returns the text of a [`Value::Text`].
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -53,7 +54,7 @@ impl Value {
         }
     }
 
-    /// The integer of any width, if it is one.
+    /// Returns an integer of any width as 64 bits.
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             Self::I8(n) => Some(i64::from(*n)),
@@ -64,7 +65,7 @@ impl Value {
         }
     }
 
-    /// Roughly how many bytes it holds, for memory budgets.
+    /// Returns the approximate number of bytes that it occupies, for memory budgets.
     pub fn weight(&self) -> usize {
         const OWN: usize = size_of::<Value>();
         match self {

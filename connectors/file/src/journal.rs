@@ -1,13 +1,14 @@
-//! The offsets that a sink keeps beside its file, in `FILE.offsets`: the next offset of each partition, and an append that
-//! is under way. A file system has no transactions; the journal makes lines and offsets durable together:
+//! The offsets that a sink keeps beside its file, in `FILE.offsets`: the next offset of each
+//! partition, and an append that is under way. A file system has no transactions; the journal makes
+//! lines and offsets durable together:
 //!
 //! 1. the journal records the byte from which lines will be appended;
 //! 2. the lines are appended and synced;
 //! 3. the journal records the new offsets and drops the append: this is the commit.
 //!
-//! A task that finds step 1 without step 3 cuts the file back. Each step replaces the whole journal (written to a new
-//! file, synced, renamed), under a lock on the data file. Each partition has an epoch, which every new owner raises; an
-//! owner that finds another epoch than its own is fenced.
+//! A task that finds step 1 without step 3 cuts the file back. Each step replaces the whole journal
+//! (written to a new file, synced, renamed), under a lock on the data file. Each partition has an
+//! epoch, which every new owner raises; an owner that finds another epoch than its own is fenced.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -69,8 +70,8 @@ pub struct JournalOwner {
 }
 
 impl OffsetJournal {
-    /// Locks the file, which is made if it is not there, and cuts off what an owner left half-written.
-    /// Errors: `Config`, `Denied`; `Retry` while another task holds the lock.
+    /// Locks the file, which is made if it is not there, and cuts off what an owner left
+    /// half-written. Errors: `Config`, `Denied`; `Retry` while another task holds the lock.
     pub fn open(files: &AllowedFiles, path: &Path) -> Result<Self> {
         let file_path = files.admit(path)?;
         let journal = files.admit_beside(&file_path, ".offsets")?;
@@ -184,7 +185,8 @@ impl OffsetJournal {
         }
     }
 
-    /// Appends lines and stores the offsets that were set, both or neither. Errors: `Retry`, with the outcome unknown.
+    /// Appends lines and stores the offsets that were set, both or neither. Errors: `Retry`, with
+    /// the outcome unknown.
     pub fn commit(
         mut self,
         lines: &[u8],

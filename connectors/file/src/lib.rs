@@ -1,8 +1,10 @@
-//! FileStreamSource and FileStreamSink: the lines of a file become records, and records become lines of a file.
+//! FileStreamSource and FileStreamSink: the lines of a file become records, and records become
+//! lines of a file.
 //!
-//! They take the configurations of Kafka's own connectors of these names (`org.apache.kafka.connect.file`) and store the
-//! same source offsets. They are also the connectors to copy when you write one: `source` and `sink` each hold a
-//! connector and its task, `lines` and `journal` what is special about files, and `tests/contract.rs` calls the contract
+//! They take the configurations of Kafka's own connectors of these names
+//! (`org.apache.kafka.connect.file`) and store the same source offsets. They are also the
+//! connectors to copy when you write one: `source` and `sink` each hold a connector and its task,
+//! `lines` and `journal` what is special about files, and `tests/contract.rs` calls the contract
 //! tests of `connector_api::suite`.
 
 mod journal;
@@ -49,8 +51,8 @@ fn check_allowed(files: &AllowedFiles, config: &Config, report: &mut ConfigRepor
     }
 }
 
-/// What the operating system says about a file. A full disk and the like may pass; a file that is not there or not
-/// accessible needs a person.
+/// What the operating system says about a file. A full disk and the like may pass; a file that is
+/// not there or not accessible needs a person.
 fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {
     use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
     let text = format!("{} cannot be {what}: {error}", path.display());
@@ -64,7 +66,8 @@ fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {
     .caused_by(error)
 }
 
-/// Refuses what is there and no regular file: a pipe or a device would block the task, and has no positions.
+/// Refuses what is there and no regular file: a pipe or a device would block the task, and has no
+/// positions.
 fn regular(path: &Path) -> Result<()> {
     match std::fs::metadata(path) {
         Ok(found) if !found.is_file() => Err(Error::config(format!(

@@ -1,4 +1,5 @@
-//! Cuts the bytes of a file into records, one for each complete line. Pure but for the time of day that records bear.
+//! Cuts the bytes of a file into records, one for each complete line. Pure but for the time of day
+//! that records bear.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -30,8 +31,8 @@ impl LineBuffer {
         }
     }
 
-    /// The complete lines, at most a batch of them. A line ends with `\n`, `\r\n` or `\r`; a `\r` at the end of what is
-    /// there may be the first half of `\r\n`.
+    /// The complete lines, at most a batch of them. A line ends with `\n`, `\r\n` or `\r`; a `\r`
+    /// at the end of what is there may be the first half of `\r\n`.
     pub fn take(&mut self) -> Vec<Record> {
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)

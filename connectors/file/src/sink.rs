@@ -1,4 +1,5 @@
-//! The sink: each record becomes a line at the end of a file. Lines and offsets are committed together (`journal`).
+//! The sink: each record becomes a line at the end of a file. Lines and offsets are committed
+//! together (`journal`).
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -172,7 +173,8 @@ impl SinkTask for FileSinkTask {
         Ok(())
     }
 
-    /// Keeps the lines for [`SinkTask::commit`], but for those that an earlier commit of unknown outcome has written.
+    /// Keeps the lines for [`SinkTask::commit`], but for those that an earlier commit of unknown
+    /// outcome has written.
     async fn put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
         self.lines.clear();
         self.next = next.to_vec();
@@ -241,8 +243,9 @@ impl SinkTask for FileSinkTask {
     async fn close(self: Box<Self>) {}
 }
 
-/// Appends a value and the end of its line. Kafka's file sink writes what Java's `toString` gives; of bytes, which have
-/// no text, ours writes the bytes. Errors: `Record` for bytes within other values.
+/// Appends a value and the end of its line. Kafka's file sink writes what Java's `toString` gives;
+/// of bytes, which have no text, ours writes the bytes. Errors: `Record` for bytes within other
+/// values.
 fn write_line(value: &Datum, lines: &mut Vec<u8>, text: &mut String) -> Result<()> {
     match &value.value {
         Value::Text(text) => lines.extend_from_slice(text.as_bytes()),

@@ -195,7 +195,8 @@ impl FileSourceTask {
         Ok(self.open.as_mut())
     }
 
-    /// Looks for what an offset cannot follow: the file was cut, or another one has its name. Errors: `Config`.
+    /// Looks for what an offset cannot follow: the file was cut, or another one has its name.
+    /// Errors: `Config`.
     fn check_unchanged(&self, file: &File) -> Result<()> {
         let found = file
             .metadata()
@@ -269,7 +270,8 @@ impl SourceTask for FileSourceTask {
     async fn close(self: Box<Self>) {}
 }
 
-/// Reads standard input, which has no positions: what was read and not delivered when the worker ends is lost.
+/// Reads standard input, which has no positions: what was read and not delivered when the worker
+/// ends is lost.
 struct StdinSourceTask {
     stdin: Stdin,
     lines: LineBuffer,

@@ -18,8 +18,8 @@ pub struct Stdin {
 }
 
 impl Stdin {
-    /// Opens it. The thread that reads it lives as long as the process: nobody can end its read, and a second one would
-    /// take chunks away from the first.
+    /// Opens it. The thread that reads it lives as long as the process: nobody can end its read,
+    /// and a second one would take chunks away from the first.
     pub fn open() -> Self {
         let chunks = CHUNKS.get_or_init(|| {
             let (sender, receiver) = sync_channel(AHEAD);

@@ -1,5 +1,5 @@
-//! Avro's binary form to values. Nothing that stands in it is trusted: lengths and counts are checked against what is
-//! there, and how many values one record may come to is limited.
+//! Avro's binary form to values. Nothing that stands in it is trusted: lengths and counts are
+//! checked against what is there, and how many values one record may come to is limited.
 
 use connector_api::{Error, SchemaType, Value};
 
@@ -76,7 +76,8 @@ impl<'a> AvroPayload<'a> {
         Ok(std::str::from_utf8(self.data()?).map_err(|_| Error::record("a text is not UTF-8"))?)
     }
 
-    /// Reads the whole payload. Errors: with the field that they are about; `Record` also where bytes are left over.
+    /// Reads the whole payload. Errors: with the field that they are about; `Record` also where
+    /// bytes are left over.
     pub(super) fn payload(mut self, node: &AvroNode) -> Result<Value, Error> {
         let value = self.value(node).map_err(LocatedError::located)?;
         self.end()?;

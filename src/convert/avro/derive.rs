@@ -1,4 +1,5 @@
-//! Avro schemas as Connect schemas: what a reader of registered schemas gets. As Confluent's AvroData maps them.
+//! Avro schemas as Connect schemas: what a reader of registered schemas gets. As Confluent's
+//! AvroData maps them.
 
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use super::names::{
 use super::schema::{AvroType, AvroTypeKind, repeated};
 use crate::convert::limits::decimal;
 
-/// How many types a schema may come to, each use of a named one counted: a small text could else describe a huge one.
+/// How many types a schema may come to, each use of a named one counted: a small text could else
+/// describe a huge one.
 const MAX_TYPES: usize = 100_000;
 
 /// The Connect schema of an Avro schema. Errors: `Record` for what has no counterpart.

@@ -1,8 +1,10 @@
-//! `io.confluent.connect.avro.AvroConverter`: values in Avro's binary form, their schemas in a schema registry.
+//! `io.confluent.connect.avro.AvroConverter`: values in Avro's binary form, their schemas in a
+//! schema registry.
 //!
-//! Schemas are mapped as Confluent's AvroData does; what Avro does not know stands in `connect.*` attributes. Payloads
-//! are written and read along a plan of both schemas, without a tree between. (The apache-avro crate makes one, with
-//! every field's name in every record, and does not keep attributes of primitive types.)
+//! Schemas are mapped as Confluent's AvroData does; what Avro does not know stands in `connect.*`
+//! attributes. Payloads are written and read along a plan of both schemas, without a tree between.
+//! (The apache-avro crate makes one, with every field's name in every record, and does not keep
+//! attributes of primitive types.)
 
 mod decode;
 mod derive;

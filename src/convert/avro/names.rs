@@ -1,4 +1,5 @@
-//! Names and attributes by which Connect's data is told in Avro schemas: those of Confluent's AvroData.
+//! Names and attributes by which Connect's data is told in Avro schemas: those of Confluent's
+//! AvroData.
 
 use serde_json::{Map, Value as Json};
 

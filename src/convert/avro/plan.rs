@@ -1,4 +1,5 @@
-//! A Connect schema beside an Avro schema, compiled for the payload: what is written and read at each place.
+//! A Connect schema beside an Avro schema, compiled for the payload: what is written and read at
+//! each place.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,7 +72,8 @@ pub(super) enum AvroMember {
     Fixed(Box<[u8]>),
 }
 
-/// Compiles the way between a Connect schema and an Avro schema. Errors: `Record` where they do not fit.
+/// Compiles the way between a Connect schema and an Avro schema. Errors: `Record` where they do not
+/// fit.
 pub(super) fn compile(
     schema: &Arc<Schema>,
     avro: &AvroType,

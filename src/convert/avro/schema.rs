@@ -1,4 +1,5 @@
-//! Avro schemas, read from their JSON. What Avro itself does not know (`connect.*`) is kept beside each type.
+//! Avro schemas, read from their JSON. What Avro itself does not know (`connect.*`) is kept beside
+//! each type.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

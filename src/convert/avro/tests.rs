@@ -167,7 +167,8 @@ fn schemas_of_other_producers_are_read() {
         {"name": "next", "type": ["null", "State"], "default": null},
         {"name": "lines", "type": {"type": "array", "items": "long"}},
     ]});
-    // PAID, two bytes, -1.00, the long 5 (third branch), 19000 days, null, one block of [1, -1] with its length.
+    // PAID, two bytes, -1.00, the long 5 (third branch), 19000 days, null, one block of [1, -1]
+    // with its length.
     let payload = [
         2, 0xab, 0xcd, 0xff, 0xff, 0x9c, 4, 10, 0xf0, 0xa8, 0x02, 0, 3, 4, 2, 1, 0,
     ];

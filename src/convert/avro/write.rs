@@ -12,7 +12,8 @@ use super::names::{
     scrubbed,
 };
 
-/// The Avro schema of a Connect schema, as JSON text. Errors: `Record` for what Avro has no counterpart of.
+/// The Avro schema of a Connect schema, as JSON text. Errors: `Record` for what Avro has no
+/// counterpart of.
 pub(super) fn write(schema: &Schema, options: &AvroOptions) -> Result<String> {
     let mut writer = AvroPayloadWriter {
         options,

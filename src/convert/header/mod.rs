@@ -1,7 +1,9 @@
-//! `org.apache.kafka.connect.storage.SimpleHeaderConverter`: header values as plain text, their types inferred on reading.
+//! `org.apache.kafka.connect.storage.SimpleHeaderConverter`: header values as plain text, their
+//! types inferred on reading.
 //!
-//! Strict (the default) mends what Kafka alters in silence: text of which only the beginning is a number stays text, a
-//! fraction keeps its digits, and a date or timestamp before 1970-01-02 keeps its date.
+//! Strict (the default) mends what Kafka alters in silence: text of which only the beginning is a
+//! number stays text, a fraction keeps its digits, and a date or timestamp before 1970-01-02 keeps
+//! its date.
 
 mod infer;
 mod tokens;

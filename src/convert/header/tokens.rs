@@ -1,6 +1,8 @@
-//! Cuts text into the tokens of `org.apache.kafka.connect.data.Values`: delimiters, and what stands between them.
+//! Cuts text into the tokens of `org.apache.kafka.connect.data.Values`: delimiters, and what stands
+//! between them.
 
-/// Reads tokens from left to right. Every token is a part of the text; a place in it is a position to go back to.
+/// Reads tokens from left to right. Every token is a part of the text; a place in it is a position
+/// to go back to.
 pub(super) struct HeaderTokens<'a> {
     text: &'a str,
     at: usize,
@@ -59,7 +61,8 @@ impl<'a> HeaderTokens<'a> {
         found
     }
 
-    /// The next token: one delimiter, or all up to the next delimiter that no backslash stands before.
+    /// The next token: one delimiter, or all up to the next delimiter that no backslash stands
+    /// before.
     fn scan(&mut self) -> &'a str {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let mut escaped = false;

@@ -6,7 +6,8 @@ use connector_api::{Schema, Value, logical};
 
 use crate::convert::{calendar, java};
 
-/// Appends the text of a whole header value: text stands as it is. Strict: as the converter's setting.
+/// Appends the text of a whole header value: text stands as it is. Strict: as the converter's
+/// setting.
 pub fn write(schema: Option<&Schema>, value: &Value, strict: bool, out: &mut Vec<u8>) {
     match value {
         Value::Text(text) => out.extend_from_slice(text.as_bytes()),
@@ -112,8 +113,8 @@ enum HeaderTextForm {
     Timestamp,
 }
 
-/// ISO 8601. Kafka chooses the form by the number alone: the first day, and all before it, are times of day. With
-/// `meant` a moment before 1970-01-02 is written as what it is.
+/// ISO 8601. Kafka chooses the form by the number alone: the first day, and all before it, are
+/// times of day. With `meant` a moment before 1970-01-02 is written as what it is.
 fn temporal(millis: i64, meant: Option<HeaderTextForm>, out: &mut Vec<u8>) {
     let form = match meant {
         Some(form) if millis < calendar::DAY_MS => form,

@@ -1,7 +1,8 @@
 //! Reads payloads: JSON text to values, guided by a compiled schema, without a tree between.
 //!
-//! Strict (the default) refuses what Kafka Connect alters in silence: a number that does not fit its type, a fraction
-//! for an integer, a value of another JSON type. Otherwise it gives what Connect's JsonConverter gives.
+//! Strict (the default) refuses what Kafka Connect alters in silence: a number that does not fit
+//! its type, a fraction for an integer, a value of another JSON type. Otherwise it gives what
+//! Connect's JsonConverter gives.
 
 use std::sync::Arc;
 
@@ -65,7 +66,8 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         }
     }
 
-    /// Reads what is neither a list nor an object. By itself, so that little of the stack is taken for each level of those.
+    /// Reads what is neither a list nor an object. By itself, so that little of the stack is taken
+    /// for each level of those.
     fn scalar(&mut self, node: &JsonNode, token: JsonToken<'a>) -> Result<Value> {
         match (&node.kind, token) {
             (_, JsonToken::Null) => self.null(node),
@@ -288,7 +290,8 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         Ok((key, value.map_or_else(|| self.null(values), Ok)?))
     }
 
-    /// Members mostly come in the schema's order: each next one is expected by its exact text first.
+    /// Members mostly come in the schema's order: each next one is expected by its exact text
+    /// first.
     fn structure(&mut self, members: &StructMembers) -> Result<Value> {
         let list = &members.list;
         self.budget.take(list.len())?;
@@ -520,7 +523,8 @@ macro_rules! narrow {
 }
 narrow!(i8, i16, i32);
 
-/// Base64 as Jackson reads it: white space between groups of four and further groups after padding are fine.
+/// Base64 as Jackson reads it: white space between groups of four and further groups after padding
+/// are fine.
 fn base64_bytes(text: &str) -> Option<Vec<u8>> {
     if let Ok(bytes) = BASE64.decode(text) {
         return Some(bytes);

@@ -1,4 +1,5 @@
-//! Writes payloads: values to JSON text, straight into the caller's buffer. Errors carry Connect's texts.
+//! Writes payloads: values to JSON text, straight into the caller's buffer. Errors carry Connect's
+//! texts.
 
 use std::borrow::Cow;
 
@@ -328,8 +329,9 @@ fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Appends text as a JSON string, escaped as Jackson does for Connect: control characters in upper-case hexadecimal or
-/// their short forms, characters above U+FFFF as surrogate pairs, everything else as it is.
+/// Appends text as a JSON string, escaped as Jackson does for Connect: control characters in
+/// upper-case hexadecimal or their short forms, characters above U+FFFF as surrogate pairs,
+/// everything else as it is.
 pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + 2);

@@ -57,7 +57,8 @@ impl<'a> JsonEnvelope<'a> {
                 _ => other = true,
             }
             if members == 1 && schema.is_none() {
-                // The schema comes later: nothing before the payload would tell which schema it has.
+                // The schema comes later: nothing before the payload would tell which schema it
+                // has.
                 payload_at = 0;
             }
         }

@@ -1,8 +1,10 @@
-//! `org.apache.kafka.connect.json.JsonConverter`: values as `{"schema":…,"payload":…}`, or as plain JSON.
+//! `org.apache.kafka.connect.json.JsonConverter`: values as `{"schema":…,"payload":…}`, or as plain
+//! JSON.
 //!
-//! Writing: the schema's text is made once per schema, so that a record costs its payload only. Reading: a record that
-//! begins with the same bytes as an earlier one has its schema, so that again only the payload is parsed; a schema that
-//! stands elsewhere is found by its text. Schemas are compared by pointer first.
+//! Writing: the schema's text is made once per schema, so that a record costs its payload only.
+//! Reading: a record that begins with the same bytes as an earlier one has its schema, so that
+//! again only the payload is parsed; a schema that stands elsewhere is found by its text. Schemas
+//! are compared by pointer first.
 
 mod decode;
 mod encode;
@@ -85,7 +87,8 @@ struct JsonOptions {
     entries: bool,
 }
 
-/// How many of the latest beginnings of records are compared before a record's schema is looked for.
+/// How many of the latest beginnings of records are compared before a record's schema is looked
+/// for.
 const RECENT: usize = 4;
 /// How many bytes of schema text are kept before all of it is forgotten.
 const MAX_KEPT: usize = 16 << 20;
@@ -130,7 +133,8 @@ impl JsonConverter {
         })
     }
 
-    /// Finds a schema among those written before, by pointer and then by content, or compiles it; sets `last`.
+    /// Finds a schema among those written before, by pointer and then by content, or compiles it;
+    /// sets `last`.
     fn find_written(&mut self, schema: &Arc<Schema>) -> Result<()> {
         if self
             .written
@@ -175,7 +179,8 @@ impl JsonConverter {
         Ok(())
     }
 
-    /// Reads a record that begins like an earlier one. `None` if there is none, or the rest is not as expected.
+    /// Reads a record that begins like an earlier one. `None` if there is none, or the rest is not
+    /// as expected.
     fn decode_like_recent(&mut self, bytes: &[u8]) -> Option<Datum> {
         let at = self
             .recent

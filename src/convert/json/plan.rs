@@ -1,4 +1,5 @@
-//! A schema compiled for the payload: what to do with each value, worked out once, used by both directions.
+//! A schema compiled for the payload: what to do with each value, worked out once, used by both
+//! directions.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! A pull parser over JSON text: tokens, members and items, nothing built. Knows nothing of schemas.
+//! A pull parser over JSON text: tokens, members and items, nothing built. Knows nothing of
+//! schemas.
 //!
 //! It accepts what the JSON parser of Kafka Connect accepts: RFC 8259 and leading zeros in numbers.
 
@@ -122,7 +123,8 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// Steps over `member` (`"name":`), after a comma if it is not the first, where it stands there exactly so.
+    /// Steps over `member` (`"name":`), after a comma if it is not the first, where it stands there
+    /// exactly so.
     #[inline]
     pub(super) fn try_member(&mut self, first: bool, member: &[u8]) -> bool {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
@@ -356,7 +358,8 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// Steps to the next member of the object it is in and reads its name; leaves the object at its end.
+    /// Steps to the next member of the object it is in and reads its name; leaves the object at its
+    /// end.
     pub(super) fn next_member(&mut self, first: bool) -> Result<Option<Cow<'a, str>>> {
         match self.peek() {
             Some(b'}') => {

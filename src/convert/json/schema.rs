@@ -1,4 +1,5 @@
-//! Schemas as JSON text, both ways, with Connect's texts for what is wrong in one. Done once per distinct schema.
+//! Schemas as JSON text, both ways, with Connect's texts for what is wrong in one. Done once per
+//! distinct schema.
 
 use std::borrow::Cow;
 use std::sync::Arc;

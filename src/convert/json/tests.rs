@@ -107,7 +107,8 @@ fn strict_refuses_what_kafka_alters() {
     );
 }
 
-/// Cuts, doubles and changes parts of valid records: nothing may panic, in either mode, nor take long.
+/// Cuts, doubles and changes parts of valid records: nothing may panic, in either mode, nor take
+/// long.
 #[test]
 fn no_input_panics() {
     let mut random = Random::seeded();

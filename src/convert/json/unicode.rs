@@ -1,11 +1,12 @@
-//! Bytes to text: UTF-8 as nearly always, UTF-16 and UTF-32 as JSON once allowed and Kafka Connect accepts.
+//! Bytes to text: UTF-8 as nearly always, UTF-16 and UTF-32 as JSON once allowed and Kafka Connect
+//! accepts.
 
 use std::borrow::Cow;
 
 use connector_api::{Error, Result};
 
-/// The text of a JSON document, without its byte order mark. Strict refuses UTF-8 that is not in its one proper form.
-/// Errors: `Record` where it is no text.
+/// The text of a JSON document, without its byte order mark. Strict refuses UTF-8 that is not in
+/// its one proper form. Errors: `Record` where it is no text.
 pub(super) fn text(bytes: &[u8], strict: bool) -> Result<Cow<'_, str>> {
     let units = |size: usize, little: bool| {
         let unit = move |chunk: &[u8]| {
@@ -21,7 +22,8 @@ pub(super) fn text(bytes: &[u8], strict: bool) -> Result<Cow<'_, str>> {
             .is_multiple_of(size)
             .then(|| bytes.chunks(size).map(unit).collect::<Vec<u32>>())
     };
-    // A JSON document begins with an ASCII character, so that the zero bytes show the encoding (RFC 4627, section 3).
+    // A JSON document begins with an ASCII character, so that the zero bytes show the encoding (RFC
+    // 4627, section 3).
     let decoded = match bytes {
         [0xef, 0xbb, 0xbf, rest @ ..] => return utf8(rest, strict),
         [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, 1..=0xff, ..] => {

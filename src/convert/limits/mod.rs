@@ -1,16 +1,19 @@
 //! What records and schemas from outside may come to, whatever converter reads them. Pure.
 //!
-//! A few bytes can stand for much: a scale for zeros, a null for a default, a symbol's number for its text, the use of a
-//! named type for all of it. Each such number is checked before anything is made of it.
+//! A few bytes can stand for much: a scale for zeros, a null for a default, a symbol's number for
+//! its text, the use of a named type for all of it. Each such number is checked before anything is
+//! made of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use connector_api::{Decimal, Error, Result, Schema, Value};
 
-/// How many values one record may come to: struct members, items, entries; a default, or a symbol's text, counts by its size.
+/// How many values one record may come to: struct members, items, entries; a default, or a symbol's
+/// text, counts by its size.
 pub(super) const MAX_VALUES: usize = 1 << 22;
-/// Bytes that the defaults of one schema may take together: each may stand for every null of a record.
+/// Bytes that the defaults of one schema may take together: each may stand for every null of a
+/// record.
 const MAX_DEFAULTS: usize = 1 << 20;
 
 /// Counts the values of one record.
@@ -53,7 +56,8 @@ fn too_many() -> Error {
     ))
 }
 
-/// How many types a schema has. Errors: `Record` where its defaults are larger than [`MAX_DEFAULTS`] together.
+/// How many types a schema has. Errors: `Record` where its defaults are larger than
+/// [`MAX_DEFAULTS`] together.
 pub(super) fn checked(schema: &Schema) -> Result<usize> {
     let (mut types, mut defaults) = (0, 0);
     measure(schema, &mut types, &mut defaults);
@@ -92,7 +96,8 @@ pub(super) fn parameters(
     kept.into()
 }
 
-/// A decimal out of a record's bytes. Errors: `Record` where a limit is broken, which the text names.
+/// A decimal out of a record's bytes. Errors: `Record` where a limit is broken, which the text
+/// names.
 pub(super) fn decimal(bytes: &[u8], scale: i32) -> Result<Value> {
     usual_scale(scale)?;
     let decimal = Decimal::from_be_bytes(bytes, scale);

@@ -1,4 +1,5 @@
-//! Small records that stand for much, in every format: each is refused with the name of its limit, at once.
+//! Small records that stand for much, in every format: each is refused with the name of its limit,
+//! at once.
 
 use connector_api::{Config, Converter, Datum, Field, Result, Schema, SchemaType, Value};
 

@@ -1,5 +1,5 @@
-//! Protobuf's wire format to values. Nothing that stands in it is trusted; fields that the schema does not know are left
-//! out, as Protobuf has it.
+//! Protobuf's wire format to values. Nothing that stands in it is trusted; fields that the schema
+//! does not know are left out, as Protobuf has it.
 
 use std::cell::RefCell;
 
@@ -78,7 +78,8 @@ impl<'a> ProtobufPayload<'a> {
         Ok(self.budget.borrow_mut().take(values)?)
     }
 
-    /// The path of a message in its file: a count and so many places; a count of 0 is the first message.
+    /// The path of a message in its file: a count and so many places; a count of 0 is the first
+    /// message.
     pub(super) fn message_indexes(&mut self) -> Result<Vec<i32>, Error> {
         let zigzag = |n: u64| i32::try_from((n >> 1).cast_signed() ^ -(n & 1).cast_signed()).ok();
         let bad = || Error::record("the place of the message in its schema cannot be read");

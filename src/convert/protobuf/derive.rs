@@ -1,4 +1,5 @@
-//! Protobuf messages as Connect schemas: what a reader of registered schemas gets. As Confluent's ProtobufData maps them.
+//! Protobuf messages as Connect schemas: what a reader of registered schemas gets. As Confluent's
+//! ProtobufData maps them.
 
 use connector_api::{Error, Field, Result, Schema, SchemaType, logical};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor};

@@ -19,8 +19,8 @@ const FIXED64: u8 = 1;
 const DELIMITED: u8 = 2;
 const FIXED32: u8 = 5;
 
-/// Appends a message's fields. `strict`: a null that the message cannot hold is an error. Errors: with the field that they
-/// are about.
+/// Appends a message's fields. `strict`: a null that the message cannot hold is an error. Errors:
+/// with the field that they are about.
 pub(super) fn write(
     message: &ProtobufMessage,
     values: &[Value],

@@ -1,8 +1,10 @@
-//! `io.confluent.connect.protobuf.ProtobufConverter`: values in Protobuf's wire format, their schemas in a registry.
+//! `io.confluent.connect.protobuf.ProtobufConverter`: values in Protobuf's wire format, their
+//! schemas in a registry.
 //!
-//! Schemas are mapped as Confluent's ProtobufData does, but that `optional.for.nullables` is true unless set: without it
-//! a null is written as 0 or empty text, and nobody can tell afterwards. protox reads `.proto` text; payloads are written
-//! and read along a plan of message and struct, without a tree between.
+//! Schemas are mapped as Confluent's ProtobufData does, but that `optional.for.nullables` is true
+//! unless set: without it a null is written as 0 or empty text, and nobody can tell afterwards.
+//! protox reads `.proto` text; payloads are written and read along a plan of message and struct,
+//! without a tree between.
 
 mod decode;
 mod derive;
@@ -99,7 +101,8 @@ pub struct ProtobufFormat {
 /// What writes one Connect schema: the first message of the schema.
 pub struct ProtobufWriter(ProtobufMessage);
 
-/// What reads one registered schema: its messages as far as they have been seen, by their place in it.
+/// What reads one registered schema: its messages as far as they have been seen, by their place in
+/// it.
 pub struct ProtobufReader {
     file: FileDescriptor,
     known: HashMap<Vec<i32>, (Arc<Schema>, ProtobufMessage)>,

@@ -6,7 +6,8 @@ use prost_reflect::{FieldDescriptor, Value as Option_};
 pub(super) const DEFAULT_NAME: &str = "ConnectDefault";
 /// Parameter with the number of a field.
 pub(super) const TAG: &str = "io.confluent.connect.protobuf.Tag";
-/// Parameter of a text that was an enum: its name. Those of its symbols follow it after a point: their numbers.
+/// Parameter of a text that was an enum: its name. Those of its symbols follow it after a point:
+/// their numbers.
 pub(super) const ENUM: &str = "io.confluent.connect.protobuf.Enum";
 /// Beginning of the name of a struct that stands for a oneof.
 pub(super) const UNION: &str = "io.confluent.connect.protobuf.Union.";

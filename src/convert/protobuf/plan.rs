@@ -1,4 +1,5 @@
-//! A Connect schema beside a Protobuf message, compiled for the payload: what is written and read at each place.
+//! A Connect schema beside a Protobuf message, compiled for the payload: what is written and read
+//! at each place.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -190,7 +190,8 @@ const ORDER: &str = "syntax = \"proto3\"; import \"google/protobuf/wrappers.prot
 
 #[test]
 fn schemas_of_other_producers_are_read() {
-    // The message at [0, 0]; PAID, packed [1, -1], number 7, note "x" around, {true: PAID}, an unknown field.
+    // The message at [0, 0]; PAID, packed [1, -1], number 7, note "x" around, {true: PAID}, an
+    // unknown field.
     let payload = [
         &[4, 0, 0][..],
         &[8, 5],

@@ -248,7 +248,8 @@ impl ProtobufPayloadWriter<'_> {
     }
 }
 
-/// The number of each field, those of oneofs in their place: as its parameter says where all do, else counted from 1.
+/// The number of each field, those of oneofs in their place: as its parameter says where all do,
+/// else counted from 1.
 fn numbers(schema: &Schema) -> Vec<u32> {
     let is_union = |field: &Field| {
         field

@@ -1,7 +1,9 @@
-//! What converters with a schema registry have in common: the wire format (a zero byte, the schema's id in four bytes,
-//! the payload), subjects, and caches both ways, so that the registry is asked once for each schema.
+//! What converters with a schema registry have in common: the wire format (a zero byte, the
+//! schema's id in four bytes, the payload), subjects, and caches both ways, so that the registry is
+//! asked once for each schema.
 //!
-//! Pure: the registry itself is behind [`SchemaLookup`]; a [`SchemaFormat`] knows schemas and payloads of its kind.
+//! Pure: the registry itself is behind [`SchemaLookup`]; a [`SchemaFormat`] knows schemas and
+//! payloads of its kind.
 
 pub mod keys;
 mod subject;
@@ -26,7 +28,8 @@ const MAGIC: u8 = 0;
 const MAX_REFERENCES: usize = 1000;
 /// Bytes of a schema's text with those that it refers to.
 const MAX_TEXT: usize = 8 << 20;
-/// Bytes that readers of schemas may take before all of them are forgotten: their texts, and what a type compiles to.
+/// Bytes that readers of schemas may take before all of them are forgotten: their texts, and what a
+/// type compiles to.
 const MAX_KEPT: usize = 64 << 20;
 /// What a type compiles to, roughly.
 const BYTES_PER_TYPE: usize = 400;
@@ -82,8 +85,8 @@ pub struct SchemaReference {
     pub version: i32,
 }
 
-/// The schema registry. Errors: `Retry` when it is out of reach, `Denied` when it refuses the credentials, `Record` when
-/// it has no such schema or does not take it.
+/// The schema registry. Errors: `Retry` when it is out of reach, `Denied` when it refuses the
+/// credentials, `Record` when it has no such schema or does not take it.
 pub trait SchemaLookup: Send {
     /// The schema of that id.
     fn by_id(&mut self, id: i32) -> Result<SchemaText>;
@@ -111,7 +114,8 @@ pub trait SchemaFormat: Send {
     /// The language of its schemas.
     const LANGUAGE: SchemaLanguage;
 
-    /// The schema to register for a Connect schema. Errors: `Record` where the format has no counterpart.
+    /// The schema to register for a Connect schema. Errors: `Record` where the format has no
+    /// counterpart.
     fn schema_of(&self, schema: &Schema) -> Result<SchemaText>;
 
     /// The full name of a registered schema's record; `None` where it has none.
@@ -146,7 +150,8 @@ pub trait SchemaFormat: Send {
     fn decode(&self, reader: &mut Self::Reader, payload: &[u8]) -> Result<Datum>;
 }
 
-/// The schemas that a schema refers to, directly or not, each after those it refers to itself: name and text.
+/// The schemas that a schema refers to, directly or not, each after those it refers to itself: name
+/// and text.
 pub type ResolvedReferences = Vec<(String, String)>;
 
 /// A converter of one format.
@@ -195,7 +200,8 @@ impl<F: SchemaFormat> RegistryConverter<F> {
         })
     }
 
-    /// Finds a schema among those written before, by pointer and then by content, or registers it; sets `last`.
+    /// Finds a schema among those written before, by pointer and then by content, or registers it;
+    /// sets `last`.
     fn find_written(&mut self, topic: &str, schema: &Arc<Schema>) -> Result<()> {
         let is = |written: &CachedWriter<_>| {
             Arc::ptr_eq(&written.schema, schema) && *written.topic == *topic

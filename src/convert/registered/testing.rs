@@ -1,5 +1,5 @@
-//! What the tests of all formats need: schemas kept in memory (the registry itself is tested over HTTP), converters over
-//! them, and damaged records.
+//! What the tests of all formats need: schemas kept in memory (the registry itself is tested over
+//! HTTP), converters over them, and damaged records.
 
 use std::sync::Arc;
 
@@ -60,7 +60,8 @@ pub fn read<F: SchemaFormat>(
     converter(format, known, more).decode("t", Some(&[&[0, 0, 0, 0, 1], payload].concat()))
 }
 
-/// Reads random records, `depth` deep, with damaged payloads, and writes again what can be read. Nothing may panic.
+/// Reads random records, `depth` deep, with damaged payloads, and writes again what can be read.
+/// Nothing may panic.
 pub fn damage(converter: &mut dyn Converter, depth: usize) {
     let mut random = Random::seeded();
     for _ in 0..1000 {

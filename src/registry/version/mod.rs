@@ -1,4 +1,5 @@
-//! What a config asks of a plug-in's version (KIP-891): one version, or a range as Maven writes it. Pure.
+//! What a config asks of a plug-in's version (KIP-891): one version, or a range as Maven writes it.
+//! Pure.
 //!
 //! Rules and texts are those of Kafka Connect, which has them from Maven's `VersionRange`.
 
@@ -19,8 +20,8 @@ const LATEST: &str = "latest";
 pub struct VersionReq(Vec<VersionRange>);
 
 impl VersionReq {
-    /// Reads `1.0`, which is that version and no other, `[1.0,2.0)`, or several ranges. `None`: any version will do.
-    /// Errors: Kafka Connect's text for what is no range.
+    /// Reads `1.0`, which is that version and no other, `[1.0,2.0)`, or several ranges. `None`: any
+    /// version will do. Errors: Kafka Connect's text for what is no range.
     pub fn read(text: &str) -> Result<Option<Self>, String> {
         let text = text.trim();
         if text == LATEST {
@@ -52,7 +53,8 @@ impl VersionReq {
         Ok(Some(Self(ranges)))
     }
 
-    /// Whether a plug-in has such a version. Errors: Kafka Connect's text, with the version that there is.
+    /// Whether a plug-in has such a version. Errors: Kafka Connect's text, with the version that
+    /// there is.
     pub fn met_by(&self, plugin: &dyn Plugin) -> Result<(), String> {
         let version = PluginVersion::new(plugin.version());
         if self.0.iter().any(|range| range.contains(&version)) {
@@ -183,7 +185,8 @@ mod tests {
     use super::{PluginVersion, VersionReq, check};
     use crate::registry::PluginDescription;
 
-    /// What Maven 3.9.6 makes of each: the range as it writes it, and which of the versions are in it.
+    /// What Maven 3.9.6 makes of each: the range as it writes it, and which of the versions are in
+    /// it.
     #[test]
     fn ranges_are_read_as_maven_reads_them() {
         const VERSIONS: [&str; 9] = ["0", "1", "1.5", "2", "2.5", "3", "4", "5", "6"];

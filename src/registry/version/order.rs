@@ -1,12 +1,14 @@
-//! The order of versions, which is Maven's (its `ComparableVersion`): `1.0-rc1`, `1.0`, `1.0.1`, `1.10`.
+//! The order of versions, which is Maven's (its `ComparableVersion`): `1.0-rc1`, `1.0`, `1.0.1`,
+//! `1.10`.
 //!
-//! A version is a list of numbers and words, whose last element may be a list of its own: what follows a hyphen, or
-//! a change between digits and letters.
+//! A version is a list of numbers and words, whose last element may be a list of its own: what
+//! follows a hyphen, or a change between digits and letters.
 
 use std::cmp::Ordering;
 use std::fmt;
 
-/// Words before and after a release, in order; the empty one is the release itself. Others come behind them.
+/// Words before and after a release, in order; the empty one is the release itself. Others come
+/// behind them.
 const WORDS: [&str; 7] = ["alpha", "beta", "milestone", "rc", "snapshot", "", "sp"];
 const RELEASE: &str = "";
 

@@ -1,4 +1,5 @@
-//! Where expressions end: how long they may take, how large the values may be that they take and make.
+//! Where expressions end: how long they may take, how large the values may be that they take and
+//! make.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,7 +81,8 @@ pub(super) fn is_small(value: &Value) -> bool {
     within(value, &mut (MAX_ITEMS + 1), &mut MAX_TEXT.clone())
 }
 
-/// Rhai's own change their text in place, which an expression cannot use, and `replace` minds no limit.
+/// Rhai's own change their text in place, which an expression cannot use, and `replace` minds no
+/// limit.
 pub(super) fn text_functions(engine: &mut Engine) {
     engine.register_fn("trim", |text: &str| text.trim().to_owned());
     engine.register_fn("replace", replaced);

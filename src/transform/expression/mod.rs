@@ -1,12 +1,14 @@
-//! Our own `rowferry.transforms.Expression`: keeps records by an expression, and computes fields of their values.
+//! Our own `rowferry.transforms.Expression`: keeps records by an expression, and computes fields of
+//! their values.
 //!
-//! Expressions are Rhai's, without statements: `value.price * value.quantity`, `topic.starts_with("eu.")`,
-//! `value.name ?? "unknown"`. They see `value`, `key`, `headers`, `topic`, `partition`, `offset` and `timestamp`; null is
-//! `()`, and a decimal is a 64-bit float. Operations, time, depth and sizes are limited, and errors never show values.
+//! Expressions are Rhai's, without statements: `value.price * value.quantity`,
+//! `topic.starts_with("eu.")`, `value.name ?? "unknown"`. They see `value`, `key`, `headers`,
+//! `topic`, `partition`, `offset` and `timestamp`; null is `()`, and a decimal is a 64-bit float.
+//! Operations, time, depth and sizes are limited, and errors never show values.
 //!
-//! Operations alone bound no time: one that copies a long text takes as long as thousands of others. So the clock is
-//! looked at every few operations. A record that took too long is computed once more before it counts as bad, since
-//! the process may have stood still meanwhile.
+//! Operations alone bound no time: one that copies a long text takes as long as thousands of
+//! others. So the clock is looked at every few operations. A record that took too long is computed
+//! once more before it counts as bad, since the process may have stood still meanwhile.
 
 mod limits;
 
@@ -175,8 +177,8 @@ fn dynamic(value: &Value, schema: Option<&Schema>) -> Dynamic {
     }
 }
 
-/// A part of the record as an expression sees it: whole structs and maps by name, anything else as it is.
-/// Errors: `Record` for what is larger than an expression may be given.
+/// A part of the record as an expression sees it: whole structs and maps by name, anything else as
+/// it is. Errors: `Record` for what is larger than an expression may be given.
 fn visible(name: &str, datum: &Arc<Datum>) -> Result<Dynamic> {
     match &datum.value {
         Value::Struct(_) | Value::Map(_) => Ok(Dynamic::from(ExpressionInput(Arc::clone(datum)))),

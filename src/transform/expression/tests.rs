@@ -262,7 +262,8 @@ fn expressions_of_few_operations_that_take_long_end_in_time() {
             "{error} for {}",
             &expression[..40]
         );
-        // twice the limit of 100 ms, and how long this machine, or a build without optimisation, takes for 8 operations
+        // twice the limit of 100 ms, and how long this machine, or a build without optimisation,
+        // takes for 8 operations
         assert!(
             begun.elapsed() < std::time::Duration::from_secs(5),
             "{:?} {}",

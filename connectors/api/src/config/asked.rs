@@ -1,4 +1,4 @@
-//! Which keys code asks for: what the tests need that compare keys read with keys declared.
+//! Records which keys code reads, for tests that compare them with the declared keys.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -6,19 +6,20 @@ use std::collections::BTreeSet;
 use super::ConfigKey;
 
 thread_local! {
-    /// The keys asked for so far, while [`keys_asked`] runs.
+    /// Keys read so far while [`keys_asked`] runs; `None` outside of it.
     static ASKED: RefCell<Option<BTreeSet<String>>> = const { RefCell::new(None) };
 }
 
-/// The keys that any [`Config`](super::Config) is asked for by name on this thread while `work` runs.
+/// Runs `work` and returns the keys that it reads by name from any [`Config`](super::Config) on
+/// this thread.
 pub fn keys_asked(work: impl FnOnce()) -> BTreeSet<String> {
     ASKED.with_borrow_mut(|asked| *asked = Some(BTreeSet::new()));
     work();
     ASKED.with_borrow_mut(Option::take).unwrap_or_default()
 }
 
-/// How the keys that were asked for differ from those that a table declares; the same: nothing. A key that is declared
-/// to be [without effect](ConfigKey::without_effect) may not be asked for.
+/// Returns one text per difference between the declared keys and the keys read; empty if they
+/// agree. A key declared as [without effect](ConfigKey::without_effect) must not be read.
 pub fn unlike(declared: &[ConfigKey], asked: &BTreeSet<String>) -> Vec<String> {
     let wrong = |key: &ConfigKey| match (asked.contains(key.name), key.idle) {
         (true, true) => Some(format!(

@@ -1,4 +1,4 @@
-//! One key: its declaration, and how its text is parsed and checked.
+//! Configuration keys: how one is declared, parsed and checked.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -17,12 +17,12 @@ pub enum ConfigType {
     Double,
     List,
     Class,
-    /// Never shown: `[hidden]` in forms, masked in logs.
+    /// A secret, never shown: `[hidden]` in forms, masked in logs.
     Password,
 }
 
 impl ConfigType {
-    /// Its name in REST answers and texts.
+    /// Returns the name used in REST responses and texts.
     pub fn name(self) -> &'static str {
         match self {
             Self::Boolean => "BOOLEAN",
@@ -38,7 +38,7 @@ impl ConfigType {
     }
 }
 
-/// How much a key matters.
+/// How important a key is to users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are ConfigDef.Importance's own names")]
 pub enum Importance {
@@ -47,7 +47,7 @@ pub enum Importance {
     Low,
 }
 
-/// How wide a form draws it.
+/// Width of a key's input field in a form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are ConfigDef.Width's own names")]
 pub enum Width {
@@ -57,21 +57,21 @@ pub enum Width {
     Long,
 }
 
-/// What holds when the key is absent.
+/// The value of a key that is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultValue {
-    /// It has to be given.
+    /// The key must be set.
     Required,
-    /// Nothing.
+    /// The key is null.
     Null,
-    /// This text, parsed like a given one.
+    /// This text, parsed as if it had been given.
     Text(&'static str),
 }
 
-/// What a value must satisfy, with Kafka's texts.
+/// A constraint on a value. The texts of violations are Kafka's.
 #[derive(Clone, Copy, Debug)]
 pub enum KeyValidator {
-    /// Anything.
+    /// Accepts every value.
     Any,
     /// `String must be non-empty`.
     NonEmpty,
@@ -85,16 +85,18 @@ pub enum KeyValidator {
     OneOf(&'static [&'static str]),
     /// `String must be one of (case insensitive): A, B`.
     OneOfIgnoreCase(&'static [&'static str]),
-    /// A list with no item twice: `Duplicate alias provided.`
+    /// A list without duplicates: `Duplicate alias provided.`
     Distinct,
-    /// A check of its own over the trimmed text; the error is the reason alone.
+    /// A custom check of the trimmed text; returns only the reason of a violation.
     By(fn(&str) -> Result<(), String>),
-    /// The same; its texts show a list as it was given, where those of the others show `[a, b]`.
+    /// Like [`KeyValidator::By`], except that its texts show a list as it was given; the others
+    /// show `[a, b]`.
     ByText(fn(&str) -> Result<(), String>),
 }
 
 impl KeyValidator {
-    /// What it allows, as the end of a key's documentation; empty where no few words can say it.
+    /// Returns a sentence about the allowed values to append to a key's documentation; empty if no
+    /// short one exists.
     pub fn allowed(self) -> String {
         match self {
             Self::Any | Self::By(_) | Self::ByText(_) => String::new(),
@@ -114,47 +116,50 @@ impl KeyValidator {
     }
 }
 
-/// One key of a plug-in.
+/// The declaration of one configuration key of a plug-in.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfigKey {
-    /// Its name.
+    /// Name of the key.
     pub name: &'static str,
-    /// Its type.
+    /// Type of its value.
     pub ty: ConfigType,
-    /// What holds when it is absent.
+    /// Value used when the key is absent.
     pub default: DefaultValue,
-    /// What its value must satisfy.
+    /// Constraint on the value.
     pub check: KeyValidator,
-    /// How much it matters.
+    /// How important the key is to users.
     pub importance: Importance,
-    /// The form group it stands in; forms order keys by their place in the table.
+    /// Form group that shows the key; forms order keys by their position in the table.
     pub group: &'static str,
-    /// How wide a form draws it.
+    /// Width of the input field in a form.
     pub width: Width,
-    /// Its label in forms.
+    /// Label of the input field in a form.
     pub label: &'static str,
-    /// What it does, in our own words.
+    /// Documentation, in our own words rather than Kafka's.
     pub doc: &'static str,
-    /// Other spellings of the same key (the peers'); the first one present counts when the key itself is absent.
+    /// Other spellings of the key (those of comparable connectors). If the key itself is absent,
+    /// the first alias present is used.
     pub aliases: &'static [&'static str],
-    /// Keys whose visibility or recommended values depend on it.
+    /// Keys whose visibility or recommended values depend on this key.
     pub dependents: &'static [&'static str],
-    /// Values that a form offers; a [`ConfigReport`](super::ConfigReport) may name others.
+    /// Values that a form offers; a [`ConfigReport`](super::ConfigReport) may replace them.
     pub recommended: &'static [&'static str],
-    /// Its place in its form group; `None` counts the keys of its group in this table, from 1.
+    /// Position in the form group. If `None`, keys of the group are numbered from 1 in table order.
     pub order: Option<i32>,
-    /// Words that are accepted beside the values of its type (in any letter case; read as lower-case text).
+    /// Words accepted in addition to the values of its type, in any letter case; read as lower-case
+    /// text.
     pub also: &'static [&'static str],
-    /// Not Kafka Connect's or its peers', so that it stands behind theirs in its form group.
+    /// True for a key that neither Kafka Connect nor comparable connectors have; forms list it
+    /// after theirs.
     pub own: bool,
-    /// Not part of forms and documentation (task keys the connector writes itself).
+    /// Excluded from forms and documentation: a key that the connector writes into task configs.
     pub internal: bool,
-    /// Taken so that existing configurations load, and read by nothing.
+    /// Accepted so that existing configurations load, but never read.
     pub idle: bool,
 }
 
 impl ConfigKey {
-    /// A key with the usual rest: no check, medium importance and width, no aliases.
+    /// Creates a key with defaults for the rest: no check, medium importance and width, no aliases.
     pub const fn new(
         name: &'static str,
         ty: ConfigType,
@@ -183,7 +188,7 @@ impl ConfigKey {
         }
     }
 
-    /// What forms and the reference say of it.
+    /// Returns the documentation shown in forms and in the reference.
     pub fn documentation(&self) -> Cow<'static, str> {
         if self.idle {
             format!("Without effect: {}", self.doc).into()
@@ -192,7 +197,7 @@ impl ConfigKey {
         }
     }
 
-    /// Its default as it may be shown; `None` where there is none.
+    /// Returns the default as it may be shown; `None` if there is none.
     pub fn shown_default(&self) -> Option<&'static str> {
         match self.default {
             DefaultValue::Required | DefaultValue::Null | DefaultValue::Text("") => None,
@@ -201,14 +206,15 @@ impl ConfigKey {
         }
     }
 
-    /// Nothing reads it: it is taken so that existing configurations load. Its text says why, from a small letter on.
+    /// Marks the key as accepted but never read, so that existing configurations load. Its
+    /// documentation gives the reason, starting with a lower-case letter.
     #[must_use]
     pub const fn without_effect(mut self) -> Self {
         self.idle = true;
         self
     }
 
-    /// Sets the check.
+    /// Sets the constraint on the value.
     #[must_use]
     pub const fn check(mut self, check: KeyValidator) -> Self {
         self.check = check;
@@ -222,7 +228,7 @@ impl ConfigKey {
         self
     }
 
-    /// Sets width and label.
+    /// Sets width and label of the input field.
     #[must_use]
     pub const fn form(mut self, width: Width, label: &'static str) -> Self {
         self.width = width;
@@ -230,14 +236,14 @@ impl ConfigKey {
         self
     }
 
-    /// Sets the other spellings.
+    /// Sets other spellings of the key.
     #[must_use]
     pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
         self
     }
 
-    /// Sets the dependents.
+    /// Sets the keys that depend on this one.
     #[must_use]
     pub const fn dependents(mut self, dependents: &'static [&'static str]) -> Self {
         self.dependents = dependents;
@@ -251,48 +257,51 @@ impl ConfigKey {
         self
     }
 
-    /// Sets its place in its form group.
+    /// Sets the position in the form group.
     #[must_use]
     pub const fn order(mut self, order: i32) -> Self {
         self.order = Some(order);
         self
     }
 
-    /// Sets words that are accepted beside the values of its type.
+    /// Sets words accepted in addition to the values of its type.
     #[must_use]
     pub const fn also(mut self, also: &'static [&'static str]) -> Self {
         self.also = also;
         self
     }
 
-    /// Marks it as ours alone.
+    /// Marks a key that only Rowferry has.
     #[must_use]
     pub const fn own(mut self) -> Self {
         self.own = true;
         self
     }
 
-    /// Marks it as internal.
+    /// Excludes the key from forms and documentation.
     #[must_use]
     pub const fn internal(mut self) -> Self {
         self.internal = true;
         self
     }
 
-    /// Parses and checks a value, or the default when there is none.
-    /// Errors: the full text, such as `Invalid value x for configuration k: Not a number of type INT`.
+    /// Parses and checks a value, or the default if `raw` is `None`.
+    /// Errors: the complete text, such as `Invalid value x for configuration k: Not a number of
+    /// type INT`.
     pub fn parse(&self, raw: Option<&str>) -> Result<ParsedValue, String> {
         let (parsed, errors) = self.evaluate(raw);
         errors.into_iter().next().map_or(Ok(parsed), Err)
     }
 
-    /// The value as far as it can be parsed (a form shows it), and every text about it, as `ConfigDef.validate` does:
-    /// a number that cannot be parsed fails its range as well.
+    /// Returns the value as far as it can be parsed, for display in a form, and the texts of all
+    /// problems, as `ConfigDef.validate` does: a number that cannot be parsed also fails its range
+    /// check.
     pub fn evaluate(&self, raw: Option<&str>) -> (ParsedValue, Vec<String>) {
         self.evaluate_as(self.name, raw)
     }
 
-    /// The same where the key stands under another name (`transforms.NAME.field`), which its texts then show.
+    /// Like [`ConfigKey::evaluate`], for a key used under another name (`transforms.NAME.field`),
+    /// which the texts then show.
     pub fn evaluate_as(&self, name: &str, raw: Option<&str>) -> (ParsedValue, Vec<String>) {
         let text = match (raw, self.default) {
             (Some(text), _) => text.trim(),
@@ -326,7 +335,7 @@ impl ConfigKey {
         (parsed, errors)
     }
 
-    /// The text about a null in the place of a value, where the check does not let it pass.
+    /// Returns the text about a null value if the constraint rejects null.
     pub fn refuse_null(&self) -> Option<String> {
         match self.check {
             KeyValidator::AtLeast(_) | KeyValidator::Between(..) => {
@@ -432,7 +441,7 @@ fn invalid(name: &str, shown: &str, reason: &str) -> String {
     format!("Invalid value {shown} for configuration {name}: {reason}")
 }
 
-/// A parsed value.
+/// A parsed value of a key.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "they are what their names say")]
 pub enum ParsedValue {
@@ -444,7 +453,7 @@ pub enum ParsedValue {
     List(Vec<String>),
 }
 
-/// A check that every item of a comma-separated list is a regular expression.
+/// Checks that every item of a comma-separated list is a regular expression.
 pub fn regexes(text: &str) -> Result<(), String> {
     for item in text
         .split(',')

@@ -1,7 +1,8 @@
-//! The one declaration of configuration keys, from which parsing, validation, forms, documentation and help all come.
+//! Configuration keys, declared once. Parsing, validation, forms, documentation and help are all
+//! derived from that table.
 //!
-//! A plug-in declares `const KEYS: &[Key]` and fills its own struct through [`Config::read`]. A test compares the keys
-//! that are read with the declared ones ([`unlike`]).
+//! A plug-in declares `const KEYS: &[ConfigKey]` and fills its own struct through [`Config::read`].
+//! A test compares the keys read with the declared ones ([`unlike`]).
 //! Texts and rules follow Kafka's `org.apache.kafka.common.config.ConfigDef`.
 
 mod asked;
@@ -21,43 +22,45 @@ pub use near::near;
 pub use reader::ConfigReader;
 pub use report::{ConfigProblem, ConfigReport};
 
-/// What every plug-in tells about itself.
+/// What every plug-in declares about itself.
 pub trait Plugin: Send + Sync {
-    /// The full class name it is shown under.
+    /// Returns the full class name that the plug-in is listed under.
     fn class(&self) -> &'static str;
-    /// Other full class names it answers to (the peers' names of the same thing).
+    /// Returns other full class names that select this plug-in (those of comparable connectors).
     fn other_classes(&self) -> &'static [&'static str] {
         &[]
     }
-    /// Its version.
+    /// Returns the version of the plug-in.
     fn version(&self) -> &'static str;
-    /// Its keys.
+    /// Returns the declared keys.
     fn keys(&self) -> &'static [ConfigKey];
-    /// Its keys where it is asked for as `class`, one of [`Plugin::other_classes`]: with that one's defaults.
+    /// Returns the keys with the defaults that apply when it is selected as `class`, one of
+    /// [`Plugin::other_classes`].
     fn keys_as(&self, _class: &str) -> &'static [ConfigKey] {
         self.keys()
     }
-    /// Checks across keys, after each key was checked by itself. Pure: no I/O.
+    /// Checks constraints between keys, after each key was checked individually. Pure: no I/O.
     fn check(&self, _config: &Config, _report: &mut ConfigReport) {}
 }
 
-/// A configuration: names and values as text, as they came over REST.
+/// A configuration: names and values as text, as received over REST.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config(BTreeMap<String, String>);
 
 impl Config {
-    /// No keys at all.
+    /// Creates an empty configuration.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The raw value of a key.
+    /// Returns the raw value of a key.
     pub fn get(&self, name: &str) -> Option<&str> {
         asked::note(name);
         self.0.get(name).map(String::as_str)
     }
 
-    /// The class that the configuration names (`connector.class`); which names there are is the runtime's to know.
+    /// Returns the class that the configuration names (`connector.class`). Only the runtime knows
+    /// which classes exist.
     pub fn class(&self) -> &str {
         self.0
             .get("connector.class")
@@ -69,25 +72,26 @@ impl Config {
         self.0.insert(name.into(), value.into());
     }
 
-    /// Removes a key.
+    /// Removes a key and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)
     }
 
-    /// All keys, sorted by name.
+    /// Iterates over all keys, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
     }
 
-    /// Whether there are no keys.
+    /// True if no key is set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The keys that begin with `prefix`, with the prefix cut off (`producer.override.`).
+    /// Returns the keys that start with `prefix`, without the prefix (`producer.override.`).
     #[must_use]
     pub fn with_prefix(&self, prefix: &str) -> Self {
-        // Sorted by name, they stand together: many prefixes of a large configuration do not read it whole each time.
+        // Keys with one prefix are adjacent in sorted order, so that reading many prefixes of a
+        // large configuration does not scan all of it each time.
         let from = self
             .0
             .range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
@@ -95,7 +99,8 @@ impl Config {
             .collect()
     }
 
-    /// Reads a typed value through a [`ConfigReader`] over `keys`. All errors at once: `Err` holds every problem found.
+    /// Reads typed values through a [`ConfigReader`] over `keys`.
+    /// Errors: a report of every problem found, not only the first.
     pub fn read<T>(
         &self,
         keys: &'static [ConfigKey],

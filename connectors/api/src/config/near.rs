@@ -1,10 +1,11 @@
-//! Names that somebody may have meant.
+//! Suggestions for misspelled names.
 
-/// Names with more bytes are compared with nothing.
+/// Maximum length in bytes; longer names get no suggestion.
 const LONGEST: usize = 128;
 
-/// The one of `known` that `name` most likely stands for: the same but for letter case, dots, `-` and `_`, or else with
-/// one or two letters changed (one in short names). `None`: nothing is near.
+/// Returns the name in `known` that `name` is most likely a misspelling of: equal except for letter
+/// case, dots, `-` and `_`, or else within an edit distance of two (one for short names). `None` if
+/// nothing is close.
 pub fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > LONGEST {
         return None;
@@ -29,7 +30,8 @@ fn plain(name: &str) -> Vec<char> {
         .collect()
 }
 
-/// Letters added, left out, changed or exchanged with their neighbours; `None` for more than `most`.
+/// Counts insertions, deletions, substitutions and transpositions of neighbours; `None` if there
+/// are more than `most`.
 fn distance(a: &[char], b: &[char], most: usize) -> Option<usize> {
     if a.is_empty() || b.is_empty() || a.len().abs_diff(b.len()) > most {
         return None;

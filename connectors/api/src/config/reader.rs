@@ -1,10 +1,10 @@
-//! Reads typed values out of a [`Config`], by the keys that its owner has declared.
+//! Typed access to a [`Config`] through its declared keys.
 
 use super::asked::note;
 use super::{Config, ConfigKey, ConfigReport, ParsedValue};
 
-/// Reads keys of one table. A value that does not parse is reported, and its type's empty value returned, so that all
-/// problems are found in one go.
+/// Reads the keys of one table. A value that cannot be parsed is reported and read as its type's
+/// empty value, so that all problems are found in one pass.
 pub struct ConfigReader<'a> {
     config: &'a Config,
     keys: &'static [ConfigKey],
@@ -24,17 +24,17 @@ impl<'a> ConfigReader<'a> {
         self.report
     }
 
-    /// The configuration that is read, for open families of keys (`connection.*`).
+    /// Returns the configuration itself, for open-ended groups of keys (`connection.*`).
     pub fn config(&self) -> &'a Config {
         self.config
     }
 
-    /// Where problems across keys are reported.
+    /// Returns the report, to add problems that involve several keys.
     pub fn report(&mut self) -> &mut ConfigReport {
         &mut self.report
     }
 
-    /// Whether the user has set the key under one of its spellings.
+    /// True if the user has set the key under any of its spellings.
     pub fn is_set(&mut self, name: &'static str) -> bool {
         self.raw(name).1.is_some()
     }
@@ -69,17 +69,17 @@ impl<'a> ConfigReader<'a> {
         }
     }
 
-    /// A BOOLEAN.
+    /// Reads a BOOLEAN; false if null or invalid.
     pub fn bool(&mut self, name: &'static str) -> bool {
         matches!(self.parsed(name), ParsedValue::Bool(true))
     }
 
-    /// An INT, SHORT or LONG; 0 when null or invalid.
+    /// Reads an INT, SHORT or LONG; 0 if null or invalid.
     pub fn long(&mut self, name: &'static str) -> i64 {
         self.long_opt(name).unwrap_or_default()
     }
 
-    /// An INT, SHORT or LONG that may be null.
+    /// Reads an INT, SHORT or LONG that may be null.
     pub fn long_opt(&mut self, name: &'static str) -> Option<i64> {
         match self.parsed(name) {
             ParsedValue::Int(n) => Some(n),
@@ -87,12 +87,12 @@ impl<'a> ConfigReader<'a> {
         }
     }
 
-    /// An INT, SHORT or LONG that is a count or a duration: never below 0.
+    /// Reads an INT, SHORT or LONG that is a count or a duration; never negative.
     pub fn unsigned(&mut self, name: &'static str) -> u64 {
         self.long(name).max(0).unsigned_abs()
     }
 
-    /// A DOUBLE.
+    /// Reads a DOUBLE.
     pub fn double(&mut self, name: &'static str) -> f64 {
         match self.parsed(name) {
             ParsedValue::Double(n) => n,
@@ -100,12 +100,12 @@ impl<'a> ConfigReader<'a> {
         }
     }
 
-    /// A STRING, CLASS or PASSWORD; empty when null or invalid.
+    /// Reads a STRING, CLASS or PASSWORD; empty if null or invalid.
     pub fn text(&mut self, name: &'static str) -> String {
         self.text_opt(name).unwrap_or_default()
     }
 
-    /// A STRING, CLASS or PASSWORD that may be null.
+    /// Reads a STRING, CLASS or PASSWORD that may be null.
     pub fn text_opt(&mut self, name: &'static str) -> Option<String> {
         match self.parsed(name) {
             ParsedValue::Text(text) => Some(text),
@@ -113,7 +113,7 @@ impl<'a> ConfigReader<'a> {
         }
     }
 
-    /// A LIST.
+    /// Reads a LIST.
     pub fn list(&mut self, name: &'static str) -> Vec<String> {
         match self.parsed(name) {
             ParsedValue::List(items) => items,

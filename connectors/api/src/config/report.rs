@@ -1,31 +1,31 @@
-//! What is wrong with a configuration: every problem at once, each on its key.
+//! The result of validating a configuration: all problems, each on its key.
 
 use crate::{Error, ErrorKind};
 
-/// One problem.
+/// One problem with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigProblem {
-    /// The key it stands on.
+    /// Key that the problem is reported on.
     pub key: String,
-    /// The whole text.
+    /// Complete text of the problem.
     pub message: String,
 }
 
-/// All problems and warnings found, in the order found.
+/// All problems and warnings, in the order found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigReport {
-    /// What keeps the configuration from being used.
+    /// Problems that prevent the configuration from being used.
     pub errors: Vec<ConfigProblem>,
-    /// What a person should know all the same.
+    /// Warnings that do not prevent the configuration from being used.
     pub warnings: Vec<ConfigProblem>,
-    /// Values found for a key (tables, columns), for forms.
+    /// Values found for a key (tables, columns), to be offered in forms.
     pub recommended: Vec<(String, Vec<String>)>,
-    /// Keys that a form leaves out, because other keys make them meaningless.
+    /// Keys hidden in forms because other keys make them irrelevant.
     pub hidden: Vec<String>,
 }
 
 impl ConfigReport {
-    /// Adds an error with its whole text.
+    /// Adds an error; `message` is the complete text.
     pub fn error(&mut self, key: &str, message: impl Into<String>) {
         self.errors.push(ConfigProblem {
             key: key.to_owned(),
@@ -41,7 +41,7 @@ impl ConfigReport {
         );
     }
 
-    /// Adds a warning.
+    /// Adds a warning; `message` is the complete text.
     pub fn warn(&mut self, key: &str, message: impl Into<String>) {
         self.warnings.push(ConfigProblem {
             key: key.to_owned(),
@@ -49,22 +49,22 @@ impl ConfigReport {
         });
     }
 
-    /// Names the values that a form offers for a key, in place of those in its declaration.
+    /// Sets the values that a form offers for a key, in place of the declared ones.
     pub fn recommend(&mut self, key: &str, values: Vec<String>) {
         self.recommended.push((key.to_owned(), values));
     }
 
-    /// Leaves a key out of forms.
+    /// Hides a key in forms.
     pub fn hide(&mut self, key: &str) {
         self.hidden.push(key.to_owned());
     }
 
-    /// Whether there are no errors.
+    /// True if there are no errors; warnings do not count.
     pub fn is_ok(&self) -> bool {
         self.errors.is_empty()
     }
 
-    /// Adds everything another report holds.
+    /// Appends the contents of another report.
     pub fn merge(&mut self, other: Self) {
         self.errors.extend(other.errors);
         self.warnings.extend(other.warnings);
@@ -74,7 +74,7 @@ impl ConfigReport {
 }
 
 impl From<ConfigReport> for Error {
-    /// All errors in one `Config` error, a line each.
+    /// Joins all errors into one `Config` error, one per line.
     fn from(report: ConfigReport) -> Self {
         Self::of_lines(
             ErrorKind::Config,

@@ -1,8 +1,9 @@
-//! The contract tests: what the runtime relies on, as functions that any connector's tests call (cargo feature `suite`).
+//! Contract tests: the runtime's requirements as functions that any connector's tests can call
+//! (cargo feature `suite`).
 //!
-//! A connector gives a [`SourceFixture`] or a [`SinkFixture`] over its system and calls [`check_source`] or
-//! [`check_sink`] in a test of an async runtime of its choice; each part can be called by itself, too. A broken promise
-//! is a panic that says which one.
+//! A connector implements [`SourceFixture`] or [`SinkFixture`] for its system and calls
+//! [`check_source`] or [`check_sink`] in a test of any async runtime. Each part can also be called
+//! alone. A violation panics with the requirement that was broken.
 
 mod sink;
 mod source;
@@ -20,7 +21,8 @@ pub use source::{
     a_dropped_poll_loses_nothing, check_source, reading_goes_on_behind_what_was_stored,
 };
 
-/// Drops a future the `pending`-th time that it is not ready. `None`: it was dropped.
+/// Polls a future and drops it the `pending`-th time that it is not ready; `None` if it was
+/// dropped.
 async fn dropped_after<F: Future>(pending: usize, future: F) -> Option<F::Output> {
     let (mut future, mut left) = (pin!(future), pending);
     std::future::poll_fn(|context| match (future.as_mut().poll(context), left) {
@@ -34,7 +36,7 @@ async fn dropped_after<F: Future>(pending: usize, future: F) -> Option<F::Output
     .await
 }
 
-/// Both at once.
+/// Runs two futures concurrently until both are done.
 async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
     let (mut a, mut b) = (pin!(a), pin!(b));
     let (mut first, mut second) = (None, None);

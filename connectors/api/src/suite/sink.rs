@@ -1,4 +1,4 @@
-//! What the runtime relies on in sinks that keep offsets.
+//! Requirements of the runtime on sinks that store offsets.
 
 use std::ops::Range;
 
@@ -9,26 +9,28 @@ use crate::{
     Config, ErrorKind, Record, SinkConnector, SinkRecord, SinkTask, TopicOffset, TopicPartition,
 };
 
-/// A sink that keeps offsets, and the system that it writes to. Records are numbered by their offsets.
+/// A sink that stores offsets, and the system that it writes to. Records are numbered by their
+/// offsets.
 #[async_trait]
 pub trait SinkFixture: Send {
-    /// The sink.
+    /// Returns the sink under test.
     fn sink(&self) -> &dyn SinkConnector;
 
-    /// The config of a task, with `task.cluster`. It inserts, so that a record that is written twice shows.
+    /// Returns a task config, with `task.cluster`. It must use inserts, so that a record written
+    /// twice is detected.
     fn config(&self) -> Config;
 
-    /// A topic that no other call gets.
+    /// Returns a topic partition that no other call returns.
     fn topic(&mut self) -> TopicPartition;
 
-    /// The record of that number.
+    /// Creates the record with this number.
     fn record(&self, at: &TopicPartition, number: i64) -> Record;
 
-    /// The numbers of all records of that topic that the system holds, each as often as it does, sorted.
+    /// Returns the sorted numbers of all records of the topic in the system, with duplicates.
     async fn written(&mut self, at: &TopicPartition) -> Vec<i64>;
 
-    /// Has the next commit take effect and then fail with [`ErrorKind::Retry`], as when its answer is lost (a
-    /// [fail point](crate::fail_point) behind the commit, for example).
+    /// Makes the next commit take effect and then fail with [`ErrorKind::Retry`], as if the
+    /// response was lost; for example with a [fail point](crate::fail_point) after the commit.
     fn lose_the_answer_to_the_next_commit(&mut self);
 }
 
@@ -95,7 +97,7 @@ async fn assert_written(
     );
 }
 
-/// Every part of the contract, one after the other.
+/// Runs all contract tests of a sink.
 pub async fn check_sink(fixture: &mut dyn SinkFixture) {
     put_again_after_a_crash(fixture).await;
     rolled_back_records_are_not_there(fixture).await;
@@ -104,7 +106,8 @@ pub async fn check_sink(fixture: &mut dyn SinkFixture) {
     offsets_come_back_when_a_partition_does(fixture).await;
 }
 
-/// A task ends between put and commit: its records are not there, and the next task is sent to them again.
+/// A task that ends between put and commit leaves no records, and the next task receives them
+/// again.
 pub async fn put_again_after_a_crash(fixture: &mut dyn SinkFixture) {
     let at = fixture.topic();
     let mut task = open(fixture).await;
@@ -135,7 +138,7 @@ pub async fn put_again_after_a_crash(fixture: &mut dyn SinkFixture) {
     .await;
 }
 
-/// What was put and rolled back is not there, and neither is its offset.
+/// Rolling back removes the records and their offset.
 pub async fn rolled_back_records_are_not_there(fixture: &mut dyn SinkFixture) {
     let at = fixture.topic();
     let mut task = open(fixture).await;
@@ -162,7 +165,8 @@ pub async fn rolled_back_records_are_not_there(fixture: &mut dyn SinkFixture) {
     assert_written(fixture, &at, 0..2, "a rollback has lost or doubled records").await;
 }
 
-/// A commit takes effect and nobody learns it: the runtime puts the same batch again.
+/// A commit succeeds but its response is lost: the runtime puts the same batch again, and it must
+/// not be written twice.
 pub async fn a_batch_whose_commit_is_in_doubt_is_written_once(fixture: &mut dyn SinkFixture) {
     let at = fixture.topic();
     let mut task = open(fixture).await;
@@ -192,7 +196,7 @@ pub async fn a_batch_whose_commit_is_in_doubt_is_written_once(fixture: &mut dyn 
     .await;
 }
 
-/// A partition that another task has taken over is written by that task alone, whatever the first one still does.
+/// Once another task has taken over a partition, the earlier task can no longer write to it.
 pub async fn a_fenced_task_writes_nothing_more(fixture: &mut dyn SinkFixture) {
     let at = fixture.topic();
     let mut old = open(fixture).await;
@@ -213,7 +217,7 @@ pub async fn a_fenced_task_writes_nothing_more(fixture: &mut dyn SinkFixture) {
     );
     put(fixture, &mut *new, &at, 3..6).await.expect("a put");
     new.commit().await.expect("a commit");
-    // A transaction that is open while the partition is taken over comes before it, or not at all.
+    // A transaction open during the takeover is either committed before it or refused.
     put(fixture, &mut *new, &at, 6..9).await.expect("a put");
     let mut newest = open(fixture).await;
     let (next, committed) = both(assign(&mut *newest, &at), new.commit()).await;
@@ -239,7 +243,7 @@ pub async fn a_fenced_task_writes_nothing_more(fixture: &mut dyn SinkFixture) {
     }
 }
 
-/// A partition that is given up and comes back is read on behind what was committed.
+/// A partition that is revoked and assigned again resumes after the last commit.
 pub async fn offsets_come_back_when_a_partition_does(fixture: &mut dyn SinkFixture) {
     let (one, other) = (fixture.topic(), fixture.topic());
     let mut task = open(fixture).await;

@@ -1,4 +1,4 @@
-//! What the runtime relies on in sources.
+//! Requirements of the runtime on sources.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -11,31 +11,31 @@ use crate::{
     SourcePosition, SourceTask, StoredOffsets,
 };
 
-/// How many polls without a record are waited for: a source that gives nothing for so long has lost what is missing.
+/// Maximum number of polls without records before a test fails: the missing rows were lost.
 const EMPTY_POLLS: usize = 5_000;
-/// Rows that the suite has a fixture write.
+/// Number of rows that the fixture is asked to write.
 const ROWS: u64 = 100;
 
 /// A source and the system that it reads, in which rows are numbered.
 #[async_trait]
 pub trait SourceFixture: Send {
-    /// The source.
+    /// Returns the source under test.
     fn source(&self) -> &dyn SourceConnector;
 
-    /// Its config. It gives few rows in a batch, so that [`ROWS`] are several batches.
+    /// Returns its config. Batches must be small, so that [`ROWS`] rows take several.
     fn config(&self) -> Config;
 
-    /// Adds these rows to the system, and commits them.
+    /// Adds these rows to the system and commits them.
     async fn write(&mut self, rows: Range<u64>);
 
-    /// The number of the row that a record was made of.
+    /// Returns the number of the row that a record was made from.
     fn row(&self, record: &Record) -> u64;
 
-    /// Waits a moment after a batch without records.
+    /// Waits briefly after a batch without records.
     async fn pause(&mut self);
 }
 
-/// The offsets topic: what was stored last counts.
+/// Stands in for the offsets topic; the last stored position of a partition wins.
 #[derive(Default)]
 pub struct TestStoredOffsets(Mutex<Vec<SourcePosition>>);
 
@@ -43,7 +43,7 @@ impl TestStoredOffsets {
     /// Stores the positions of a batch.
     ///
     /// # Panics
-    /// When two of them are of the same partition.
+    /// If two of them belong to the same partition.
     pub fn store(&self, batch: &SourceBatch) {
         let mut stored = self.0.lock().expect("no thread panicked with it");
         for (nth, position) in batch.positions.iter().enumerate() {
@@ -88,7 +88,7 @@ async fn open(fixture: &dyn SourceFixture, stored: &TestStoredOffsets) -> Box<dy
     source.open(&plan.tasks[0], stored).await.expect("a task")
 }
 
-/// The rows of the next batch that has any, and the batch.
+/// Polls until a batch has records; returns their row numbers and the batch.
 async fn next(
     fixture: &mut dyn SourceFixture,
     task: &mut dyn SourceTask,
@@ -114,14 +114,14 @@ fn assert_rows(seen: &[u64], wanted: Range<u64>, promise: &str) {
     assert_eq!(seen, wanted.collect::<Vec<_>>(), "{promise}");
 }
 
-/// Every part of the contract, one after the other. The fixture's system holds no row yet.
+/// Runs all contract tests of a source. The fixture's system must be empty.
 pub async fn check_source(fixture: &mut dyn SourceFixture) {
     a_dropped_poll_loses_nothing(fixture, 0).await;
     reading_goes_on_behind_what_was_stored(fixture, ROWS).await;
     a_batch_that_was_not_stored_comes_again(fixture, 2 * ROWS).await;
 }
 
-/// The positions behind the rows that are there already.
+/// Returns the positions after the rows that exist already.
 async fn behind(fixture: &mut dyn SourceFixture, rows: u64) -> TestStoredOffsets {
     let stored = TestStoredOffsets::default();
     let mut task = open(fixture, &stored).await;
@@ -135,8 +135,8 @@ async fn behind(fixture: &mut dyn SourceFixture, rows: u64) -> TestStoredOffsets
     stored
 }
 
-/// A poll that is dropped wherever it waits has handed out nothing: the next one gives the same rows.
-/// Rows before `first` are there already.
+/// A poll that is dropped at any wait has emitted nothing: the next one returns the same rows.
+/// Rows before `first` exist already.
 pub async fn a_dropped_poll_loses_nothing(fixture: &mut dyn SourceFixture, first: u64) {
     let stored = behind(fixture, first).await;
     fixture.write(first..first + ROWS).await;
@@ -166,8 +166,8 @@ pub async fn a_dropped_poll_loses_nothing(fixture: &mut dyn SourceFixture, first
     task.close().await;
 }
 
-/// Whenever a task ends, the next one goes on behind the positions of the last batch that was stored.
-/// Rows before `first` are there already.
+/// Whenever a task ends, the next one resumes after the positions of the last stored batch.
+/// Rows before `first` exist already.
 pub async fn reading_goes_on_behind_what_was_stored(fixture: &mut dyn SourceFixture, first: u64) {
     let stored = behind(fixture, first).await;
     let (half, end) = (first + ROWS / 2, first + ROWS);
@@ -190,7 +190,7 @@ pub async fn reading_goes_on_behind_what_was_stored(fixture: &mut dyn SourceFixt
     );
 }
 
-/// Rows whose positions were never stored come again. Rows before `first` are there already.
+/// Rows whose positions were never stored are read again. Rows before `first` exist already.
 pub async fn a_batch_that_was_not_stored_comes_again(fixture: &mut dyn SourceFixture, first: u64) {
     let stored = behind(fixture, first).await;
     fixture.write(first..first + ROWS).await;

@@ -1,4 +1,5 @@
-//! JSON Schemas as Connect schemas: what a reader of registered schemas gets. As Confluent's JsonSchemaData maps them.
+//! JSON Schemas as Connect schemas: what a reader of registered schemas gets. As Confluent's
+//! JsonSchemaData maps them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,8 +26,8 @@ pub(super) fn parse(text: &str) -> Result<Json> {
     serde_json::from_str(text).map_err(bad)
 }
 
-/// The Connect schema of a JSON Schema; `references` are found under their names. Errors: `Record` for what has no
-/// counterpart.
+/// The Connect schema of a JSON Schema; `references` are found under their names. Errors: `Record`
+/// for what has no counterpart.
 pub(super) fn derive(
     root: &Json,
     references: &[(String, Json)],

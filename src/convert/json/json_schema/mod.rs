@@ -1,7 +1,8 @@
-//! `io.confluent.connect.json.JsonSchemaConverter`: plain JSON, whose schema is in a schema registry as JSON Schema.
+//! `io.confluent.connect.json.JsonSchemaConverter`: plain JSON, whose schema is in a schema
+//! registry as JSON Schema.
 //!
-//! Schemas are mapped as Confluent's JsonSchemaData does; payloads are those of the JsonConverter, but for maps whose
-//! keys are no text: a list of objects with key and value.
+//! Schemas are mapped as Confluent's JsonSchemaData does; payloads are those of the JsonConverter,
+//! but for maps whose keys are no text: a list of objects with key and value.
 
 mod derive;
 mod write;

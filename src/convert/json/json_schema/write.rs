@@ -1,4 +1,5 @@
-//! Connect schemas as JSON Schema: the text that is registered. As Confluent's JsonSchemaData maps them.
+//! Connect schemas as JSON Schema: the text that is registered. As Confluent's JsonSchemaData maps
+//! them.
 
 use connector_api::{Error, Result, Schema, SchemaType, logical};
 use serde_json::{Map, Value as Json, json};
@@ -11,7 +12,8 @@ pub(super) fn write(schema: &Schema, settings: &JsonSchemaSettings) -> Result<St
     ty(schema, None, settings).map(|json| json.to_string())
 }
 
-/// A schema; with null as another choice where it is optional. `index` is its place among the members of a struct.
+/// A schema; with null as another choice where it is optional. `index` is its place among the
+/// members of a struct.
 fn ty(schema: &Schema, index: Option<usize>, settings: &JsonSchemaSettings) -> Result<Json> {
     let mut plain = required(schema, settings)?;
     let index = index.map(|index| ("connect.index".to_owned(), json!(index)));
