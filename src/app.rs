@@ -1,4 +1,4 @@
-//! Puts the parts of a worker together, runs them, and takes them down again in order.
+//! Assembles the parts of a worker, runs them, and shuts them down in order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +22,14 @@ use crate::settings::{self, WorkerSettings};
 use crate::store::Store;
 use crate::worker::{Worker, WorkerOptions};
 
-/// Commands that may wait for the loop; then callers wait.
+/// Maximum number of commands queued for the herder's loop; beyond that, callers wait.
 const COMMANDS: usize = 256;
-/// Events of tasks that may wait for the loop; then tasks wait.
+/// Maximum number of task events queued for the herder's loop; beyond that, tasks wait.
 const EVENTS: usize = 1024;
-/// How long requests under way may go on once the worker ends.
+/// How long requests in progress may continue after the worker has stopped.
 const REST_LIMIT: Duration = Duration::from_secs(5);
-/// Longest time given to tasks at the end, whatever the settings say: the whole shutdown takes at most 30 s.
+/// Upper bound of the time tasks get to stop, whatever the settings say: the whole shutdown takes
+/// at most 30 s.
 const GRACEFUL_MAX: Duration = Duration::from_secs(20);
 
 /// A worker that listens but does not serve yet.
@@ -42,9 +43,9 @@ pub struct BoundWorker {
 }
 
 impl BoundWorker {
-    /// Binds the listeners, opens the store and loads what it holds. `broker` is the one of `rowferry dev`, if used.
-    /// Kafka and databases need not be up.
-    /// Errors: `Config`, `Denied`, or `Retry` when an address or the store is in use or out of reach.
+    /// Binds the listeners, opens the store and loads its contents. `broker` is the one of
+    /// `rowferry dev`, if used. Kafka and databases need not be up. Errors: `Config`, `Denied`, or
+    /// `Retry` when an address or the store is in use or unreachable.
     pub async fn open(
         settings: WorkerSettings,
         registry: Registry,
@@ -112,7 +113,7 @@ impl BoundWorker {
         })
     }
 
-    /// The addresses that REST listens on, as URLs.
+    /// Returns the addresses that REST listens on, as URLs.
     pub fn addresses(&self) -> Vec<String> {
         let url = |(at, listener): (&settings::ListenerAddress, &TcpListener)| {
             let scheme = if at.tls { "https" } else { "http" };
@@ -130,9 +131,10 @@ impl BoundWorker {
             .collect()
     }
 
-    /// Reads the worker's certificate again, for SIGHUP. (The file of users is read again by itself.)
+    /// Returns a function that reloads the worker's certificate, for SIGHUP. (The users file is
+    /// reloaded automatically.)
     pub fn reloader(&self) -> impl Fn() + Send + Sync + 'static {
-        // All https listeners share one.
+        // All https listeners share one certificate.
         let tls = self.doors.iter().find_map(|door| door.tls.clone());
         move || match tls.as_ref().map(rest::ServerTls::reload) {
             Some(Ok(())) => info!("the certificate was read again"),
@@ -141,9 +143,10 @@ impl BoundWorker {
         }
     }
 
-    /// Serves until `shutdown` is cancelled, then ends: no more requests, tasks flush, commit and close, statuses are
-    /// stored. Connections and probes are served on `front`, so that they answer whatever else goes on.
-    /// Errors: `Fatal` when a listener cannot be served.
+    /// Serves until `shutdown` is cancelled, then shuts down: refuses new requests, lets tasks
+    /// flush, commit and close, and stores their statuses. Connections and probes are served on
+    /// `front`, so that they answer whatever the main runtime is doing. Errors: `Fatal` when a
+    /// listener cannot be served.
     pub async fn run(self, shutdown: CancellationToken, front: &Handle) -> Result<()> {
         let failed =
             |error: std::io::Error| Error::fatal("a listener cannot be served").caused_by(error);
@@ -172,7 +175,7 @@ impl BoundWorker {
     }
 }
 
-/// What tasks need to know of the settings.
+/// Returns the settings that tasks need.
 fn worker_options(
     settings: &WorkerSettings,
     dev_broker: Option<DevBroker>,
@@ -192,7 +195,7 @@ fn worker_options(
     }
 }
 
-/// What the validation of configs needs to know of the settings.
+/// Returns the settings that config validation needs.
 fn worker_facts(settings: &WorkerSettings, secrets: SecretKeys) -> WorkerFacts {
     WorkerFacts {
         config: settings.config.clone(),
@@ -204,7 +207,7 @@ fn worker_facts(settings: &WorkerSettings, secrets: SecretKeys) -> WorkerFacts {
     }
 }
 
-/// Who may come in at each listener, and which certificate it shows.
+/// Returns the access rules and the certificate of each listener.
 fn doors(settings: &settings::RestSettings) -> Result<Vec<rest::ListenerConfig>> {
     let mut tls = None;
     if settings.listeners.iter().any(|listener| listener.tls) {
@@ -222,7 +225,7 @@ fn doors(settings: &settings::RestSettings) -> Result<Vec<rest::ListenerConfig>>
         .as_deref()
         .map(rest::auth::Authenticator::open)
         .transpose()?;
-    // Whoever gives credentials means this worker, whatever name it is reached by.
+    // A client that sends credentials means this worker, whatever host name it uses.
     let hosts = auth.is_none().then(|| known_as(settings));
     let rules = rest::OriginRules {
         allow_origin: settings.allow_origin.clone(),
@@ -241,10 +244,11 @@ fn doors(settings: &settings::RestSettings) -> Result<Vec<rest::ListenerConfig>>
     Ok(settings.listeners.iter().map(door).collect())
 }
 
-/// How many connections REST may have: as many as the settings say and open files leave room for.
+/// Returns how many connections REST accepts: as many as the settings say and the open-file limit
+/// leaves room for.
 fn connections(settings: &settings::RestSettings) -> rest::ConnectionLimits {
     let (wanted, files) = (settings.connections, settings::raise_open_files());
-    // Databases, Kafka and the store need theirs, and the reserved share too.
+    // Databases, Kafka and the store need files too, and so does the reserved share.
     let room = (files / 2).saturating_sub(64).max(8);
     if wanted > room {
         warn!(
@@ -257,7 +261,7 @@ fn connections(settings: &settings::RestSettings) -> rest::ConnectionLimits {
     }
 }
 
-/// The names that a request may call this worker by.
+/// Returns the host names by which a request may address this worker.
 fn known_as(settings: &settings::RestSettings) -> Vec<String> {
     let listeners = settings
         .listeners

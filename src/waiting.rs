@@ -1,39 +1,38 @@
-//! What each thread of a task waits for, and since when: noted by the code that waits, once for each call or batch, and
-//! read by the worker's watch. Two relaxed stores and a look at the clock; nothing here is done for each record.
+//! Records what each thread of a task waits for, and since when. The waiting code writes it once
+//! per call or batch, and the worker's watch reads it. A write costs two relaxed stores and a clock
+//! read; nothing here runs per record.
 //!
-//! It knows no tasks. Code that is far from the task it works for (a converter that asks its registry) notes it for the
-//! thread that it runs on.
+//! This module knows no tasks. Code far from the task it works for (such as a converter that asks
+//! its registry) records the wait for the thread that it runs on.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-/// What is waited for, or worked on.
+/// What a thread waits for or works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum WaitReason {
-    /// There is nothing to do: no new rows, no records.
+    /// Nothing to do: no new rows, no records.
     Nothing,
-    /// To be resumed.
+    /// The task to be resumed.
     Resume,
-    /// The time of the next try; why is told in a warning.
+    /// The time of the next retry; a warning gives the reason.
     Retry,
-    /// The task's other thread, which tells by itself what it waits for.
+    /// The task's other thread, which records its own wait.
     Partner,
-    /// What comes before any work: config providers, the first connection.
+    /// Everything before the first work: config providers, the first connection.
     Opening,
-    /// The source: its next rows.
+    /// The source's next rows.
     Source,
-    /// The sink: a batch is written.
+    /// The sink writing a batch.
     Database,
-    /// Kafka.
     Kafka,
-    /// A poll for records, which comes back within moments whether there are any or not.
+    /// A poll for records, which returns within moments with or without any.
     Poll,
-    /// A converter, transforms, a schema registry.
+    /// A converter, a transform or a schema registry.
     Converter,
-    /// The dead-letter topic.
     DeadLetters,
 }
 
@@ -52,7 +51,7 @@ const ALL: [WaitReason; 11] = [
 ];
 
 impl WaitReason {
-    /// Its name in REST answers.
+    /// Returns the name used in REST answers.
     pub fn name(self) -> &'static str {
         match self {
             Self::Nothing | Self::Poll => "nothing",
@@ -68,7 +67,7 @@ impl WaitReason {
         }
     }
 
-    /// As sentences have it: "waits for …".
+    /// Returns the text that follows "waits for".
     pub fn text(self) -> &'static str {
         match self {
             Self::Nothing => "new records",
@@ -85,8 +84,8 @@ impl WaitReason {
         }
     }
 
-    /// Whether something is under way that has to come to an end. The other waits end by themselves, or last as long as
-    /// somebody wants.
+    /// True if the wait is for work that has to complete. The other waits end by themselves, or
+    /// last as long as a user wants.
     pub fn is_work(self) -> bool {
         !matches!(
             self,
@@ -95,18 +94,18 @@ impl WaitReason {
     }
 }
 
-/// When the process began, as far as this module is concerned, by both clocks.
+/// Returns when this process first asked, on both clocks.
 fn began() -> (Instant, SystemTime) {
     static BEGAN: OnceLock<(Instant, SystemTime)> = OnceLock::new();
     *BEGAN.get_or_init(|| (Instant::now(), SystemTime::now()))
 }
 
-/// Time since then.
+/// Returns the milliseconds since [`began`].
 fn now_ms() -> u64 {
     u64::try_from(began().0.elapsed().as_millis()).unwrap_or(u64::MAX >> KIND_BITS)
 }
 
-/// A moment of [`now_ms`] on the wall's clock; the same answer for the same moment, whenever it is asked.
+/// Converts a time of [`now_ms`] to wall-clock time. The result for a given time never changes.
 fn wall(ms: u64) -> SystemTime {
     began().1 + Duration::from_millis(ms)
 }
@@ -116,32 +115,32 @@ const KIND_BITS: u32 = 8;
 /// What one thread of a task waits for.
 #[derive(Debug, Default)]
 pub struct WaitPlace {
-    /// Milliseconds since the process began, shifted, and what it is: one value, so that nobody reads half of it.
+    /// Milliseconds since [`began`], shifted left, and the reason: one value, so that a reader
+    /// never sees half an update.
     since: AtomicU64,
-    /// When something last came to an end.
+    /// When something last completed.
     moved: AtomicU64,
 }
 
-/// What was found at a [`Place`].
+/// A snapshot of a [`WaitPlace`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObservedWait {
-    /// For what.
     pub what: WaitReason,
-    /// Since when.
     pub since: SystemTime,
-    /// When something last came to an end; not before `since`.
+    /// When something last completed; not before `since`.
     pub still_since: SystemTime,
-    /// How long ago that was.
+    /// Time since `still_since`.
     pub still_for: Duration,
 }
 
 impl WaitPlace {
-    /// From now on it is this that is waited for; if it is so already, nothing changes.
+    /// Records that the thread now waits for `what`; does nothing if it already does.
     pub fn enter(&self, what: WaitReason) {
         self.enter_since(what, Duration::ZERO);
     }
 
-    /// The same for a wait that was noticed only now and has lasted that long.
+    /// Like [`WaitPlace::enter`], for a wait that was noticed only now and has already lasted that
+    /// long.
     pub fn enter_since(&self, what: WaitReason, lasted: Duration) {
         if self.what() != what {
             let lasted = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
@@ -154,12 +153,12 @@ impl WaitPlace {
         }
     }
 
-    /// A part of it has come to an end, as a poll that found nothing, and it goes on.
+    /// Notes progress within the current wait, such as a poll that found nothing.
     pub fn moved(&self) {
         self.moved.store(now_ms(), Ordering::Relaxed);
     }
 
-    /// Notes that it is this that is waited for, until the answer is dropped.
+    /// Records a wait that ends when the guard is dropped.
     pub fn note(self: &Arc<Self>, what: WaitReason) -> WaitGuard {
         let before = self.what();
         self.enter(what);
@@ -169,7 +168,6 @@ impl WaitPlace {
         }
     }
 
-    /// What is waited for.
     pub fn what(&self) -> WaitReason {
         let kind = self.since.load(Ordering::Relaxed) & ((1 << KIND_BITS) - 1);
         usize::try_from(kind)
@@ -179,7 +177,7 @@ impl WaitPlace {
             .unwrap_or(WaitReason::Nothing)
     }
 
-    /// What is waited for, and since when.
+    /// Returns a snapshot.
     pub fn read(&self) -> ObservedWait {
         let (what, since) = (self.what(), self.since.load(Ordering::Relaxed) >> KIND_BITS);
         let still = self.moved.load(Ordering::Relaxed).max(since);
@@ -197,12 +195,12 @@ thread_local! {
     static HERE: RefCell<Option<Arc<WaitPlace>>> = const { RefCell::new(None) };
 }
 
-/// This thread works for that place until the answer is dropped.
+/// Makes the current thread work for that place until the guard is dropped.
 pub fn work_for(place: &Arc<WaitPlace>) -> WorkGuard {
     WorkGuard(HERE.with(|here| here.replace(Some(Arc::clone(place)))))
 }
 
-/// See [`work_for`].
+/// Returned by [`work_for`].
 #[derive(Debug)]
 pub struct WorkGuard(Option<Arc<WaitPlace>>);
 
@@ -212,7 +210,8 @@ impl Drop for WorkGuard {
     }
 }
 
-/// Notes what the present thread waits for, until the answer is dropped. Where it works for no task, that means nothing.
+/// Records what the current thread waits for until the guard is dropped. Does nothing if the thread
+/// works for no task.
 pub fn wait_for(what: WaitReason) -> WaitGuard {
     let place = HERE.with(|here| here.borrow().clone());
     place.map_or(
@@ -224,7 +223,7 @@ pub fn wait_for(what: WaitReason) -> WaitGuard {
     )
 }
 
-/// A part of what the present thread waits for has come to an end.
+/// Notes progress within the current thread's wait.
 pub fn moved() {
     HERE.with(|here| {
         if let Some(place) = &*here.borrow() {
@@ -233,7 +232,7 @@ pub fn moved() {
     });
 }
 
-/// See [`wait_for`].
+/// Returned by [`wait_for`].
 #[derive(Debug)]
 pub struct WaitGuard {
     place: Option<Arc<WaitPlace>>,

@@ -1,4 +1,5 @@
-//! A connector's transforms in their order, each with its predicate: `transforms`, `transforms.NAME.*`, `predicates.*`.
+//! A connector's transforms in order, each with its predicate: `transforms`, `transforms.NAME.*`,
+//! `predicates.*`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use crate::registry::{PluginKind, Registry, version};
 /// The transforms of one task.
 pub struct TransformChain {
     stages: Vec<ChainStage>,
-    /// Which of them has named the topic of the last record.
+    /// The stage that set the topic of the last record.
     renamer: Option<usize>,
 }
 
-/// One transform. Predicates are not shared between stages, since each is cheap and holds no state.
+/// One transform with its optional predicate. Stages do not share predicates, since each is cheap
+/// and stateless.
 struct ChainStage {
     alias: Arc<str>,
     class: Arc<str>,
@@ -24,27 +26,28 @@ struct ChainStage {
     predicate: Option<(Box<dyn Predicate>, bool)>,
 }
 
-/// What a transform did to a record.
+/// The effect of one transform on a record.
 pub struct ChainStep {
     /// The transform's name in the config.
     pub alias: Arc<str>,
-    /// Its class.
+    /// The transform's class.
     pub class: Arc<str>,
-    /// Whether its predicate let it do anything.
+    /// True if the predicate let the transform run.
     pub applied: bool,
-    /// What came out of it.
+    /// The record after this step.
     pub result: Result<Option<Record>>,
 }
 
-/// An error with the class that was at work.
+/// The class that failed, and its error.
 pub type ChainError = (Arc<str>, Error);
 
 impl TransformChain {
-    /// Makes what a connector's config names. Errors: `Config`, with Connect's texts.
+    /// Creates the transforms that a connector's config names. Errors: `Config`, with Kafka
+    /// Connect's texts.
     pub fn open(registry: &Registry, connector: &Config) -> Result<Self> {
         let predicates = aliases(connector, "predicates")?;
         let aliases = aliases(connector, "transforms")?;
-        // each may put what it gets one level deeper
+        // Each transform may nest its input one level deeper, so the limit bounds the depth.
         if aliases.len() > ALIASES_MAX {
             return Err(Error::config(format!(
                 "Invalid value for configuration transforms: it lists {} names, the most is {ALIASES_MAX}",
@@ -58,13 +61,12 @@ impl TransformChain {
         })
     }
 
-    /// Whether there are no transforms.
     pub fn is_empty(&self) -> bool {
         self.stages.is_empty()
     }
 
-    /// The record as the transforms leave it; `None` where one drops it. `at` is where a sink's record was read.
-    /// Errors: `Record`, with the class it came up in.
+    /// Returns the record as transformed, or `None` if a transform drops it. `at` is where a sink's
+    /// record was read. Errors: `Record`, with the class that failed.
     pub fn apply(
         &mut self,
         mut record: Record,
@@ -87,13 +89,14 @@ impl TransformChain {
         Ok(Some(record))
     }
 
-    /// The name in the config and the class of the transform that has named the topic of the record that came out last.
+    /// Returns the alias and class of the transform that set the topic of the record that was
+    /// transformed last.
     pub fn renamer(&self) -> Option<(&Arc<str>, &Arc<str>)> {
         let stage = self.stages.get(self.renamer?)?;
         Some((&stage.alias, &stage.class))
     }
 
-    /// The record after each transform in turn. Ends at the first error or drop.
+    /// Returns the record after each transform in turn. Ends at the first error or drop.
     pub fn steps(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Vec<ChainStep> {
         let mut steps = Vec::with_capacity(self.stages.len());
         for stage in &mut self.stages {
@@ -199,7 +202,7 @@ fn predicate(
     registry.predicate(&class, &settings(&own))
 }
 
-/// The names in a list. Errors: one that occurs twice.
+/// Reads a list of names. Errors: `Config` for a name that occurs twice.
 fn aliases(connector: &Config, key: &str) -> Result<Vec<String>> {
     let list = connector
         .get(key)
@@ -218,7 +221,8 @@ fn aliases(connector: &Config, key: &str) -> Result<Vec<String>> {
     )))
 }
 
-/// The class that is asked for, once it is known and its required settings are there.
+/// Returns the class of a plug-in after checking that it is known, has the right version and gets
+/// its required settings.
 fn class(registry: &Registry, kind: PluginKind, own: &Config, prefix: &str) -> Result<String> {
     let what = if kind == PluginKind::Predicate {
         "Predicate"
@@ -286,7 +290,7 @@ fn unknown(registry: &Registry, kind: PluginKind, class: &str, prefix: &str) -> 
     ))
 }
 
-/// A plug-in's own settings, without those of the chain.
+/// Returns a plug-in's own settings, without the keys that the chain reads.
 fn settings(own: &Config) -> Config {
     let mut settings = own.clone();
     for name in ["type", "predicate", "negate", "plugin.version"] {

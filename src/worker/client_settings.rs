@@ -1,11 +1,13 @@
-//! Settings of the Kafka clients of a task, named after it, and the groups and ids they go by.
+//! Settings of a task's Kafka clients, and the names they use: client ids, groups and transactional
+//! ids.
 
 use connector_api::{Config, Result};
 
 use super::{TaskId, WorkerOptions};
 use crate::kafka::{ClientRole, ClientSettings};
 
-/// Whether sources create the topics they write to; otherwise brokers may, as they are set up.
+/// True if sources create the topics they write to. Otherwise the brokers may create them,
+/// depending on their settings.
 pub fn may_create_topics(options: &WorkerOptions) -> bool {
     !options
         .config
@@ -13,19 +15,20 @@ pub fn may_create_topics(options: &WorkerOptions) -> bool {
         .is_some_and(|text| text.trim().eq_ignore_ascii_case("false"))
 }
 
-/// The consumer group of a sink connector: `connect-<name>`, or what its config overrides it with.
+/// Returns the consumer group of a sink connector: `connect-<name>`, unless its config overrides
+/// it.
 pub fn group(connector: &str, config: &Config) -> String {
     config
         .get("consumer.override.group.id")
         .map_or_else(|| format!("connect-{connector}"), |g| g.trim().to_owned())
 }
 
-/// The transactional id of a source task, Kafka Connect's (KIP-618).
+/// Returns the transactional id of a source task; the same as Kafka Connect's (KIP-618).
 pub fn transactional_id(options: &WorkerOptions, id: &TaskId) -> String {
     format!("{}-{}-{}", options.group_id, id.connector, id.task)
 }
 
-/// The offsets topic of a source connector.
+/// Returns the offsets topic of a source connector.
 pub fn offsets_topic(options: &WorkerOptions, config: &Config) -> String {
     let own = config
         .get("offsets.storage.topic")
@@ -34,7 +37,7 @@ pub fn offsets_topic(options: &WorkerOptions, config: &Config) -> String {
     own.unwrap_or(&options.offset_topic).to_owned()
 }
 
-/// The producer of a source task.
+/// Returns the settings of a source task's producer.
 pub fn producer(
     options: &WorkerOptions,
     id: &TaskId,
@@ -50,7 +53,7 @@ pub fn producer(
     if transactional {
         settings.set("transactional.id", &transactional_id(options, id));
         settings.set_default("transaction.timeout.ms", "30000");
-        // librdkafka wants records to time out before their transaction does.
+        // librdkafka requires records to time out before their transaction does.
         let within = settings
             .number("transaction.timeout.ms", 30_000)
             .saturating_sub(5000)
@@ -64,8 +67,8 @@ pub fn producer(
     Ok(settings)
 }
 
-/// A producer that begins no transaction. Its id is none that a task of ours or of Kafka Connect has, so that it fences
-/// nobody.
+/// Returns the settings of a producer that never begins a transaction. No task of Rowferry or Kafka
+/// Connect uses its transactional id, so it fences none of them.
 pub fn warm_up(options: &WorkerOptions) -> Result<ClientSettings> {
     let mut settings = ClientSettings::of(ClientRole::Producer, &options.config, None)?;
     settings.set("client.id", "rowferry-warm-up");
@@ -77,7 +80,7 @@ pub fn warm_up(options: &WorkerOptions) -> Result<ClientSettings> {
     Ok(settings)
 }
 
-/// The producer of a task's dead letters.
+/// Returns the settings of the producer of a task's dead letters.
 pub fn dlq_producer(
     options: &WorkerOptions,
     id: &TaskId,
@@ -91,7 +94,7 @@ pub fn dlq_producer(
     Ok(settings)
 }
 
-/// The consumer of a sink task.
+/// Returns the settings of a sink task's consumer.
 pub fn consumer(options: &WorkerOptions, id: &TaskId, config: &Config) -> Result<ClientSettings> {
     let mut settings = ClientSettings::of(ClientRole::Consumer, &options.config, Some(config))?;
     settings.set_default(
@@ -100,20 +103,21 @@ pub fn consumer(options: &WorkerOptions, id: &TaskId, config: &Config) -> Result
     );
     settings.set("group.id", &group(&id.connector, config));
     if options.dev_broker.is_some() {
-        // The development broker does not wake a waiting fetch when a record comes in.
+        // The development broker does not wake a waiting fetch when a record arrives.
         settings.set_default("fetch.wait.max.ms", "20");
     }
     Ok(settings)
 }
 
-/// A consumer for the offsets topic. It joins no group, but librdkafka assigns partitions only where one is named.
+/// Returns the settings of a consumer for the offsets topic. It joins no group, but librdkafka
+/// assigns partitions only if a group is named.
 pub fn reader(options: &WorkerOptions) -> Result<ClientSettings> {
     let mut settings = ClientSettings::of(ClientRole::Consumer, &options.config, None)?;
     settings.set("group.id", &options.group_id);
     Ok(settings)
 }
 
-/// An admin client of a connector, or of the worker itself.
+/// Returns the settings of an admin client of a connector, or of the worker itself.
 pub fn admin(options: &WorkerOptions, connector: Option<&Config>) -> Result<ClientSettings> {
     ClientSettings::of(ClientRole::Admin, &options.config, connector)
 }

@@ -1,6 +1,7 @@
-//! Records to bytes and back: a connector's converters and transforms, one set per task.
+//! Converts records to bytes and back: a connector's converters and transforms, one set per task.
 //!
-//! It decides nothing about errors: they come back with the [`Stage`] they came up in.
+//! This module does not decide what happens on an error: it returns the error with the
+//! [`ErrorStage`] where it occurred.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,13 +18,13 @@ use crate::kafka::producer::OutgoingRecord;
 use crate::kafka::topic_name;
 use crate::registry::{ConverterRole, Registry, version};
 
-/// What failed and where: the stage, and the class that was at work.
+/// What failed: the stage, the class, and the error.
 pub type CodecError = (ErrorStage, Arc<str>, Error);
 
 /// Headers as they are on the wire.
 pub type RawHeaders = Vec<(Arc<str>, Option<Vec<u8>>)>;
 
-/// A converter with the name of its class.
+/// A converter with its class name.
 struct NamedConverter<T: ?Sized> {
     class: Arc<str>,
     it: Box<T>,
@@ -37,19 +38,20 @@ pub struct RecordCodec {
     transforms: TransformChain,
     /// Topics seen, so that records share their names.
     topics: Vec<Arc<str>>,
-    /// The last topic that Kafka takes.
+    /// The last topic name that passed the check.
     legal: Option<Arc<str>>,
 }
 
 const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
-/// Bytes that are shown of a topic's name that is none.
+/// Maximum number of bytes of an illegal topic name in an error text.
 const LONGEST_SHOWN: usize = 100;
-/// What Kafka Connect names as the class at work where a source's record cannot be produced.
+/// The class that Kafka Connect reports when a source's record cannot be produced.
 const PRODUCED_BY: &str = "org.apache.kafka.connect.runtime.WorkerSourceTask";
 const SIMPLE_HEADER: &str = "org.apache.kafka.connect.storage.SimpleHeaderConverter";
 
 impl RecordCodec {
-    /// Makes them as the connector's config says, or else the worker's. Errors: `Config`.
+    /// Creates the converters that the connector's config names, or else the worker's. Errors:
+    /// `Config`.
     pub fn open(registry: &Registry, worker: &Config, connector: &Config) -> Result<Self, Error> {
         let converter = |prefix: &str, role, otherwise: &str| {
             let (class, config) = converter_config(worker, connector, prefix, otherwise);
@@ -82,7 +84,8 @@ impl RecordCodec {
             .map_err(|(class, error)| (ErrorStage::Transformation, class, error))
     }
 
-    /// Appends a source's record to `chunk`. `false`: a transform dropped it. After an error `chunk` is as before.
+    /// Appends a source's record to `chunk`. Returns false if a transform dropped it. After an
+    /// error, `chunk` is unchanged.
     pub fn encode(&mut self, record: Record, chunk: &mut EncodedBatch) -> Result<bool, CodecError> {
         let Some(record) = self.transform(record, None)? else {
             return Ok(false);
@@ -116,7 +119,7 @@ impl RecordCodec {
         }
     }
 
-    /// Errors: `Record`, where Kafka takes no topic of that name.
+    /// Checks that Kafka accepts the topic's name. Errors: `Record`.
     fn check_topic(&mut self, topic: &Arc<str>) -> Result<(), CodecError> {
         if self
             .legal
@@ -173,7 +176,7 @@ impl RecordCodec {
         Ok((key, value, headers))
     }
 
-    /// A sink's record out of what was read. `None`: a transform dropped it.
+    /// Decodes and transforms a record for the sink. Returns `None` if a transform dropped it.
     pub fn decode(
         &mut self,
         incoming: &IncomingRecord<'_>,
@@ -218,7 +221,7 @@ impl RecordCodec {
             .map(|record| SinkRecord { record, at }))
     }
 
-    /// The shared name of a topic.
+    /// Returns the shared name of a topic.
     pub fn topic(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.topics.iter().find(|known| &***known == name) {
             return Arc::clone(known);
@@ -255,7 +258,8 @@ fn illegal_topic(topic: &str, rule: &str, renamer: Option<(&Arc<str>, &Arc<str>)
     }
 }
 
-/// Whether a converter has the version that is asked for by whoever names its class. Errors: `Config`.
+/// Checks that a converter has the version asked for by the config that names its class. Errors:
+/// `Config`.
 fn converter_version(
     registry: &Registry,
     worker: &Config,
@@ -276,8 +280,8 @@ fn converter_version(
     }
 }
 
-/// The class and settings of a converter. A connector that names none uses the worker's, with its own sub-keys on top
-/// (Kafka Connect ignores those in silence).
+/// Returns the class and settings of a converter. A connector that names none uses the worker's,
+/// with the connector's own sub-keys on top (which Kafka Connect ignores silently).
 fn converter_config(
     worker: &Config,
     connector: &Config,
@@ -306,15 +310,15 @@ pub struct EncodedBatch {
     topics: Vec<Arc<str>>,
     /// Positions that hold once these records and those before them are durable.
     pub positions: Vec<SourcePosition>,
-    /// With it a batch of the source is complete: a transaction may end here.
+    /// True if the chunk ends with a whole batch of the source, so that a transaction may end here.
     pub complete: bool,
-    /// The source has nothing more for now: nothing is gained by waiting.
+    /// True if the source has no more records for now, so that waiting gains nothing.
     pub last: bool,
 }
 
 #[derive(Debug)]
 struct EncodedRecord {
-    /// Its number in the chunk.
+    /// Index of the topic in the chunk.
     topic: usize,
     partition: Option<i32>,
     timestamp_ms: Option<i64>,
@@ -324,17 +328,18 @@ struct EncodedRecord {
 }
 
 impl EncodedBatch {
-    /// Its size in bytes.
+    /// Returns the size in bytes.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether it holds no record.
+    /// True if the chunk holds no record.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// The number of a topic here. One handle serves all of its records: counting holders on two threads is slow.
+    /// Returns the index of a topic in this chunk. All its records share one handle, because
+    /// updating a reference count from two threads is slow.
     fn topic(&mut self, topic: Arc<str>) -> usize {
         if let Some(known) = self
             .topics
@@ -347,7 +352,7 @@ impl EncodedBatch {
         self.topics.len() - 1
     }
 
-    /// Its records, with their topics' shared names.
+    /// Returns the records with the shared names of their topics.
     pub fn records(&self) -> impl Iterator<Item = (&Arc<str>, OutgoingRecord<'_>)> {
         let bytes =
             |range: &Option<Range<usize>>| range.clone().and_then(|range| self.bytes.get(range));
@@ -441,7 +446,7 @@ mod tests {
                 headers: Vec::new(),
             };
             let mut chunk = EncodedBatch::default();
-            // before it, and after it, one that is fine
+            // Records before and after the failing one are kept.
             codec.encode(record("fine"), &mut chunk).unwrap();
             let outcome = codec.encode(record(topic), &mut chunk).map(drop);
             codec.encode(record("fine"), &mut chunk).unwrap();

@@ -1,4 +1,5 @@
-//! Every read of a key by a task, without the task: for the test that compares keys read with keys declared.
+//! Performs every config read of a task without running it, for the test that compares the keys
+//! read with the keys declared.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::registry::Registry;
 use crate::secrets::SecretKeys;
 use crate::settings::ConfigProviders;
 
-/// A worker of these keys.
+/// Returns the options of a worker with these keys.
 pub(crate) fn options(config: Config) -> WorkerOptions {
     WorkerOptions {
         config,
@@ -42,7 +43,7 @@ fn versions(config: &Config) -> Result<()> {
         .try_for_each(|connector| right_version(connector.plugin(), config))
 }
 
-/// What a source task reads of its connector's keys and of the worker's.
+/// Reads what a source task reads of its connector's keys and of the worker's.
 pub(crate) fn of_a_source(options: &WorkerOptions, config: &Config) -> Result<()> {
     Policy::read(config)?;
     TopicRules::read(config)?;
@@ -57,7 +58,7 @@ pub(crate) fn of_a_source(options: &WorkerOptions, config: &Config) -> Result<()
     RecordCodec::open(&Registry::built_in(), &options.config, config).map(drop)
 }
 
-/// What a sink task reads of its connector's keys and of the worker's.
+/// Reads what a sink task reads of its connector's keys and of the worker's.
 pub(crate) fn of_a_sink(options: &WorkerOptions, config: &Config) -> Result<()> {
     Policy::read(config)?;
     sink::subscription(config)?;

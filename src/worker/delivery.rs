@@ -1,8 +1,9 @@
-//! Puts a source's encoded records into Kafka, and its positions behind them: the last part of a source task, on a
-//! thread of its own, since every call blocks.
+//! Writes a source's encoded records and its positions to Kafka. This is the last part of a source
+//! task; it has its own thread because every call blocks.
 //!
-//! With exactly-once, records and positions are one Kafka transaction; otherwise positions are written after the
-//! acknowledgements of their records. Either way a position never stands in Kafka without everything before it.
+//! With exactly-once, records and positions are one Kafka transaction. Otherwise positions are
+//! written after their records are acknowledged. Either way, Kafka never holds a position without
+//! all the records before it.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -25,88 +26,88 @@ use crate::kafka::in_flight::{self, InFlightBytes};
 use crate::kafka::producer::{OutgoingRecord, Producer};
 use crate::waiting::{WaitPlace, WaitReason};
 
-/// When a transaction ends; always after a whole batch of the source.
+/// When to end a transaction. One only ever ends after a whole batch of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransactionBoundary {
-    /// After this time.
+    /// End after this time.
     pub after: Duration,
-    /// With this many bytes.
+    /// End once this many bytes are written.
     pub bytes: usize,
-    /// When the source has nothing more for now.
+    /// End when the source has no more records for now.
     pub idle: bool,
 }
 
 impl TransactionBoundary {
-    /// Whether each batch of the source is a transaction of its own.
+    /// True if each batch of the source is a transaction of its own.
     pub fn is_each_batch(self) -> bool {
         self.after.is_zero()
     }
 }
 
-/// How often an idle producer is looked after.
+/// How often an idle producer is polled for events.
 const SERVE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long records may take to become durable without transactions.
 const FLUSH_WITHIN: Duration = Duration::from_secs(300);
 
-/// How often a producer that has enough under way is asked for more room; a batch takes some milliseconds.
+/// How often to check for room while enough bytes are in flight; a producer batch takes some
+/// milliseconds.
 const LOOK_FOR_ROOM: Duration = Duration::from_micros(300);
 
-/// What the source loop is told.
+/// Reports from the delivery thread to the source loop.
 #[derive(Debug)]
 pub enum DeliveryEvent {
-    /// These positions are durable, with that many records before them.
+    /// These positions are durable, together with this number of records before them.
     Committed(Vec<SourcePosition>, usize),
-    /// The first record for this topic was written.
+    /// The first record for this topic is about to be written.
     Topic(Arc<str>),
 }
 
-/// Makes a topic that is not there; blocks. `false`: this worker makes none.
+/// Creates a missing topic; blocks. Returns false if this worker does not create topics.
 pub type CreateTopic = Box<dyn Fn(&str) -> Result<bool> + Send>;
 
-/// Everything the thread needs.
+/// The state of the delivery thread.
 pub struct DeliveryThread {
-    /// The producer, ready.
+    /// The producer, already initialised.
     pub producer: Producer,
-    /// Whether it writes transactions.
+    /// True if the producer writes transactions.
     pub transactional: bool,
-    /// When they end.
     pub boundary: TransactionBoundary,
-    /// Where positions are stored.
+    /// Topic that stores the positions.
     pub offsets_topic: String,
-    /// The keys of stored positions.
+    /// Encodes positions with the keys already in use.
     pub stored: ConnectorOffsetsReader,
-    /// In development the broker forgets, so that this process remembers positions.
+    /// With the development broker, which forgets records, this process remembers the positions.
     pub memory: Option<Arc<DevOffsets>>,
-    /// What to do about records that cannot be written.
+    /// Decides what happens to records that cannot be written.
     pub policy: Policy,
-    /// Makes topics.
     pub create_topic: CreateTopic,
-    /// Makes used topics be told again.
+    /// Makes the task report the topics it uses again.
     pub forgotten: TopicReset,
-    /// Tells the source loop.
+    /// Channel to the source loop.
     pub told: UnboundedSender<DeliveryEvent>,
-    /// Gives buffers back.
+    /// Returns emptied buffers to the encoder.
     pub spare: SyncSender<EncodedBatch>,
-    /// The task was cut off: nothing more may become durable.
+    /// Set when the task is cut off: it may make nothing durable any more.
     pub cut: Arc<AtomicBool>,
-    /// Whether it is to stop.
     pub stopping: StopSignal,
-    /// Where it is noted what is waited for.
+    /// Records what this thread waits for.
     pub place: Arc<WaitPlace>,
 }
 
-/// Whether a task is to stop, and since when that is known: what is under way then has a moment to become durable.
+/// Detects that a task is to stop and remembers since when, so that records in flight get
+/// [`STOP_WITHIN`] to become durable.
 pub struct StopSignal {
     asked: Box<dyn Fn() -> bool + Send>,
     seen: Cell<Option<Instant>>,
 }
 
-/// How long a task that is to stop waits for Kafka. What is not durable by then is given up and read again by the next.
+/// How long a stopping task waits for Kafka. What is not durable by then is given up, and the next
+/// task reads it again.
 pub const STOP_WITHIN: Duration = Duration::from_secs(3);
 
 impl StopSignal {
-    /// Asks this.
+    /// Creates a signal that polls `asked`.
     pub fn new(asked: impl Fn() -> bool + Send + 'static) -> Self {
         Self {
             asked: Box::new(asked),
@@ -114,7 +115,7 @@ impl StopSignal {
         }
     }
 
-    /// Whether nothing is to be waited for any more.
+    /// True once a stop has been requested for [`STOP_WITHIN`]: stop waiting.
     fn is_over(&self) -> bool {
         let seen = self
             .seen
@@ -125,30 +126,31 @@ impl StopSignal {
     }
 }
 
-/// The topics written to.
+/// Topics that this task has written to.
 struct WrittenTopics {
     told: SeenTopics,
-    /// Partitions of each.
+    /// Number of partitions of each topic.
     partitions: HashMap<Arc<str>, usize>,
 }
 
-/// What is under way.
+/// The transaction in progress, or the records since the last flush without transactions.
 #[derive(Default)]
 struct OpenTransaction {
     since: Option<Instant>,
     bytes: usize,
     records: usize,
     positions: Vec<SourcePosition>,
-    /// Nothing of a batch is missing: it may be committed.
+    /// True if it holds only whole batches, so that it may be committed.
     complete: bool,
-    /// Topics with records among them, and how many partitions they have together.
+    /// Topics with records in this transaction, and the sum of their partitions.
     topics: Vec<Arc<str>>,
     partitions: usize,
 }
 
 impl DeliveryThread {
-    /// Runs until the other end of `chunks` is gone; commits what is complete. After an error, what was under way is
-    /// either durable with its positions or not at all, and the producer is of no use any more.
+    /// Runs until the sender of `chunks` is dropped, then commits if the last batch is complete.
+    /// After an error, the transaction is either durable together with its positions or not at all,
+    /// and the producer must not be used again.
     pub fn run(mut self, chunks: Receiver<EncodedBatch>, runtime: &Handle) -> Result<()> {
         let mut open = OpenTransaction {
             complete: true,
@@ -156,7 +158,7 @@ impl DeliveryThread {
         };
         let outcome = self.work(chunks, runtime, &mut open);
         if outcome.is_err() {
-            // a transaction left open would hold up every reader of the offsets topic until it times out
+            // An open transaction would block all readers of the offsets topic until it times out.
             self.give_up(&open);
         }
         outcome
@@ -210,6 +212,7 @@ impl DeliveryThread {
             }
             open.since = Some(Instant::now());
         }
+        // The fail point may hang until the task is cut off: check `cut` after it.
         fail_point::reach("source.before-produce")?;
         self.unless_cut()?;
         self.write(&chunk, open, topics, pace)?;
@@ -247,7 +250,8 @@ impl DeliveryThread {
             self.wait_for_room(pace, open.partitions)?;
             let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
             self.producer.wait_for_sinks(topic, bytes, || {
-                // A sink may pause for any time: waiting for it is no stall of this task.
+                // A sink may be paused for any length of time: waiting for it does not stall this
+                // task.
                 self.place.moved();
                 go_on()
             });
@@ -268,12 +272,12 @@ impl DeliveryThread {
         self.producer.check()
     }
 
-    /// Whether Kafka may still be waited for.
+    /// True while waiting for Kafka is still allowed.
     fn goes_on(&self) -> bool {
         !self.cut.load(Ordering::Relaxed) && !self.stopping.is_over()
     }
 
-    /// Waits while as much is under way as does good.
+    /// Waits until fewer bytes are in flight than [`in_flight::most`] allows.
     fn wait_for_room(&self, pace: &mut InFlightBytes, partitions: usize) -> Result<()> {
         let most = in_flight::most(self.producer.batch_bytes(), partitions);
         while pace.bytes() >= most {
@@ -296,7 +300,7 @@ impl DeliveryThread {
         Ok(())
     }
 
-    /// Before the first record for a topic.
+    /// Prepares for the first record of a topic: creates the topic if needed and reports it.
     fn enter(&self, topic: &Arc<str>, topics: &mut WrittenTopics) -> Result<()> {
         if !topics.told.is_new(topic) {
             return Ok(());
@@ -309,7 +313,7 @@ impl DeliveryThread {
         let partitions = match self.producer.partitions(topic)? {
             Some(partitions) => Some(partitions),
             None if (self.create_topic)(topic)? => Some(self.producer.await_topic(topic)?),
-            // brokers may make it when they are asked for it
+            // The broker may create the topic when asked for its metadata.
             None => self.producer.partitions(topic)?,
         };
         let partitions = partitions
@@ -321,6 +325,8 @@ impl DeliveryThread {
     }
 
     fn commit(&mut self, open: &mut OpenTransaction) -> Result<()> {
+        // Checked here and again right before the commit: a task that was cut off has a successor,
+        // which continues from the positions stored so far.
         self.unless_cut()?;
         if !self.transactional {
             self.producer.flush(FLUSH_WITHIN, || self.goes_on())?;
@@ -342,7 +348,7 @@ impl DeliveryThread {
             written.push((key, value));
         }
         fail_point::reach("source.before-commit")?;
-        // it may have hung until now
+        // The fail point may have hung until now.
         self.unless_cut()?;
         if self.transactional {
             self.producer.commit(|| self.goes_on())?;
@@ -366,7 +372,7 @@ impl DeliveryThread {
         Ok(())
     }
 
-    /// Errors: when nothing of the task may become durable any more.
+    /// Returns an error if the task was cut off and may make nothing durable any more.
     fn unless_cut(&self) -> Result<()> {
         if self.cut.load(Ordering::Relaxed) {
             Err(Error::retry("the task was cut off"))
@@ -383,7 +389,7 @@ impl DeliveryThread {
 }
 
 impl OpenTransaction {
-    /// A record for this topic comes next.
+    /// Notes that the next record goes to this topic.
     fn enter(&mut self, topic: &Arc<str>, topics: &WrittenTopics) {
         if !self.topics.iter().any(|known| Arc::ptr_eq(known, topic)) {
             self.topics.push(Arc::clone(topic));
@@ -392,7 +398,8 @@ impl OpenTransaction {
     }
 }
 
-/// Later positions in the place of earlier ones of the same partition.
+/// Replaces positions by later ones of the same source partition, and appends those of new
+/// partitions.
 pub fn replace(
     positions: &mut Vec<SourcePosition>,
     later: impl IntoIterator<Item = SourcePosition>,
@@ -408,7 +415,7 @@ pub fn replace(
     }
 }
 
-/// Whether the error is transient: a new client that starts from the stored offsets may succeed.
+/// True if the error is transient: a new client that starts from the stored offsets may succeed.
 pub fn is_transient(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Retry | ErrorKind::Fenced)
 }

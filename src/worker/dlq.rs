@@ -1,5 +1,5 @@
-//! The dead-letter topic of a sink: records that could not be processed, as they were, with headers that tell why
-//! (KIP-298).
+//! The dead-letter topic of a sink: records that could not be processed, unchanged, with headers
+//! that give the reason (KIP-298).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,11 +17,11 @@ use crate::kafka::consumer::IncomingRecord;
 use crate::kafka::producer::{OutgoingRecord, Producer};
 use crate::secrets::Redactor;
 
-/// How long the broker may take to store letters until that is tried again: databases end a transaction that is idle for
-/// longer.
+/// How long the broker may take to store dead letters before the batch is retried; databases end a
+/// transaction that stays idle for longer.
 const STORED_WITHIN: Duration = Duration::from_secs(25);
 
-/// A record as it was read, kept while it may still be rejected.
+/// A record as read, kept while it may still be rejected.
 #[derive(Debug)]
 pub struct RawRecord {
     topic: Arc<str>,
@@ -34,7 +34,7 @@ pub struct RawRecord {
 }
 
 impl RawRecord {
-    /// A copy of a record.
+    /// Copies a record.
     pub fn of(incoming: &IncomingRecord<'_>, topic: Arc<str>) -> Self {
         Self {
             topic,
@@ -51,10 +51,10 @@ impl RawRecord {
     }
 }
 
-/// The key that names the topic.
+/// Key that names the dead-letter topic.
 const TOPIC: &str = "errors.deadletterqueue.topic.name";
 
-/// The way to the dead-letter topic.
+/// Writes to the dead-letter topic.
 pub struct DeadLetters {
     settings: ClientSettings,
     producer: Mutex<Arc<Producer>>,
@@ -65,7 +65,7 @@ pub struct DeadLetters {
     sent: Mutex<Sent>,
 }
 
-/// Where the records come from that are not known to be stored, by the numbers that the producer knows them by.
+/// Origins of the records not known to be stored, by the number that the producer knows them by.
 #[derive(Default)]
 struct Sent {
     last: usize,
@@ -73,7 +73,7 @@ struct Sent {
 }
 
 impl DeadLetters {
-    /// Opens it and makes its topic, if the connector has one. Blocks.
+    /// Opens the producer and creates the topic, if the connector has a dead-letter topic. Blocks.
     pub fn open(
         shared: &WorkerShared,
         id: &TaskId,
@@ -111,7 +111,8 @@ impl DeadLetters {
         }))
     }
 
-    /// Sends a record. It is durable after [`DeadLetters::flush`].
+    /// Sends a record; it is durable after [`DeadLetters::flush`]. Blocks while the producer's
+    /// queue is full.
     pub fn send(
         &self,
         raw: &RawRecord,
@@ -150,7 +151,7 @@ impl DeadLetters {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of a record that is about to be sent.
+    /// Assigns a number to a record that is about to be sent.
     fn number(&self, raw: &RawRecord) -> usize {
         let mut sent = self.sent();
         sent.last += 1;
@@ -171,14 +172,15 @@ impl DeadLetters {
         producer
             .flush(STORED_WITHIN, || true)
             .map_err(|e| self.not_stored(&producer, 0, e))?;
-        // Later ones are of another thread, which flushes by itself.
+        // Later numbers belong to the other thread, which flushes by itself.
         let mut sent = self.sent();
         sent.places = sent.places.split_off(&(last + 1));
         Ok(())
     }
 
-    /// Puts a new producer in the place of one that has failed: it may never get on, and what it still has under way is
-    /// sent again with its batch. `number` is that of the record at hand, for an error that is of no earlier one.
+    /// Replaces a failed producer, which may never recover; what it has in flight is sent again
+    /// with its batch. Returns the error with the record it belongs to: `number` is the record at
+    /// hand, used if the producer names no earlier one.
     fn not_stored(&self, failed: &Arc<Producer>, number: usize, error: Error) -> Error {
         let number = Some(failed.failed_record())
             .filter(|number| *number > 0)
@@ -204,7 +206,8 @@ impl DeadLetters {
     }
 }
 
-/// The dead-letter topic that a connector has, if any, and whether its records tell what was wrong. Errors: `Config`.
+/// Reads the connector's dead-letter topic, if any, and whether its records carry headers with the
+/// reason. Errors: `Config`.
 pub(super) fn read_topic(config: &Config) -> Result<Option<(TopicSpec, bool)>> {
     let Some(topic) = config
         .get(TOPIC)
@@ -229,7 +232,7 @@ pub(super) fn read_topic(config: &Config) -> Result<Option<(TopicSpec, bool)>> {
     )))
 }
 
-/// The headers of `DeadLetterQueueReporter`, in its order.
+/// Returns the headers of `DeadLetterQueueReporter`, in the same order.
 fn explanation(
     id: &TaskId,
     raw: &RawRecord,

@@ -1,5 +1,5 @@
-//! Batches of records become chunks of bytes for the thread that writes them. Batches that come one right after the
-//! other share a chunk: each hand-over costs as much as many records.
+//! Encodes batches of records into chunks of bytes for the delivery thread. Batches that follow at
+//! once share a chunk, because each hand-over costs as much as many records.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -12,29 +12,31 @@ use super::delivery::replace;
 use super::policy::Policy;
 use crate::waiting::{WaitPlace, WaitReason};
 
-/// Bytes of one chunk: large enough to be worth a hand-over, small enough for the processor's cache.
+/// Target size of a chunk in bytes: large enough to be worth a hand-over, small enough for the
+/// processor's cache.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// Encodes what a source polls.
+/// Encodes the batches that a source returns.
 pub struct BatchEncoder {
     codec: RecordCodec,
     policy: Policy,
-    /// Each batch is a transaction of its own.
+    /// True if each batch is a transaction of its own.
     alone: bool,
     chunks: Sender<EncodedBatch>,
-    /// Chunks that were written, whose buffers are used again.
+    /// Written chunks whose buffers can be reused.
     spares: Receiver<EncodedBatch>,
     chunk: EncodedBatch,
-    /// The writer was given a batch in part.
+    /// The writer has received only part of the current batch.
     half: bool,
-    /// The writer has not been told that there is nothing more for now.
+    /// The writer does not know yet that the source has no more records for now.
     more: bool,
-    /// Where it is noted what is waited for.
+    /// Records what this thread waits for.
     place: Arc<WaitPlace>,
 }
 
 impl BatchEncoder {
-    /// One that sends to `chunks`, and takes buffers from `spares`. `alone`: no two batches share a chunk.
+    /// Creates an encoder that sends to `chunks` and reuses buffers from `spares`. `alone`: no two
+    /// batches share a chunk.
     pub fn new(
         codec: RecordCodec,
         policy: Policy,
@@ -57,9 +59,9 @@ impl BatchEncoder {
         }
     }
 
-    /// Encodes a batch; sends chunks that are full, and after the last batch for now the rest. `false`: nobody takes
-    /// them any more. Must not be dropped in the middle: the writer would have a batch in halves.
-    /// Errors: that of a record, unless it is to be left out.
+    /// Encodes a batch. Sends full chunks, and the rest too if the source has no more records for
+    /// now. Returns false if the receiver is gone. Must not be cancelled: the writer would have
+    /// half a batch. Errors: that of a record, unless it is skipped.
     pub async fn take(&mut self, batch: SourceBatch) -> Result<bool> {
         let SourceBatch {
             records,
@@ -84,17 +86,18 @@ impl BatchEncoder {
         Ok(!due || self.send().await)
     }
 
-    /// Between two batches: whether something has not been sent to the writer yet.
+    /// True if something has not been sent to the writer yet. Call it between batches.
     pub fn has_unsent(&self) -> bool {
         self.half || !(self.chunk.is_empty() && self.chunk.positions.is_empty())
     }
 
-    /// Sends what is left of whole batches, before anything is waited for. `false`: nobody takes it any more. Cancel safe.
+    /// Sends the rest of whole batches; call it before waiting for anything. Returns false if the
+    /// receiver is gone. Cancel safe.
     pub async fn send_rest(&mut self) -> bool {
         !(self.chunk.complete && self.has_unsent()) || self.send().await
     }
 
-    /// Sends what there is. As above.
+    /// Sends the current chunk. Returns false if the receiver is gone. Cancel safe.
     async fn send(&mut self) -> bool {
         let noted = self.place.note(WaitReason::Partner);
         let Ok(room) = self.chunks.reserve().await else {
@@ -161,7 +164,7 @@ mod tests {
         }
     }
 
-    /// Records, positions, whether a batch is complete with it and whether it is the last for now.
+    /// Returns for each chunk: number of records, number of positions, `complete` and `last`.
     fn seen(chunks: &mut Receiver<EncodedBatch>) -> Vec<(usize, usize, bool, bool)> {
         let chunks = std::iter::from_fn(|| chunks.try_recv().ok());
         chunks
@@ -203,7 +206,7 @@ mod tests {
         let (mut encoder, mut sent) = encoder(false);
         assert!(encoder.take(batch(&[], false, true)).await.unwrap() && !encoder.has_unsent());
         assert_eq!(seen(&mut sent), []);
-        // small batches share a chunk, which goes when nothing more comes at once
+        // Small batches share a chunk, which is sent when no more records follow at once.
         assert!(encoder.take(batch(&[1, 1], true, false)).await.unwrap());
         assert!(encoder.take(batch(&[1], true, false)).await.unwrap() && encoder.has_unsent());
         assert_eq!(seen(&mut sent), []);
@@ -211,7 +214,8 @@ mod tests {
         assert_eq!(seen(&mut sent), [(3, 1, true, false)]);
         assert!(encoder.take(batch(&[], false, true)).await.unwrap());
         assert_eq!(seen(&mut sent), [(0, 0, true, true)]);
-        // a batch without positions that ends with a full chunk: the writer must not wait for the rest of it
+        // A batch without positions that ends with a full chunk: the writer must not wait for the
+        // rest of it.
         assert!(
             encoder
                 .take(batch(&[1, CHUNK_BYTES], false, false))
@@ -229,7 +233,7 @@ mod tests {
                 && !encoder.has_unsent()
         );
         assert_eq!(seen(&mut sent), [(1, 0, false, false), (1, 1, true, true)]);
-        // nobody is there any more
+        // The receiver is gone.
         drop(sent);
         assert!(!encoder.take(batch(&[1], true, true)).await.unwrap());
     }

@@ -1,4 +1,5 @@
-//! Whether Kafka still answers, asked at most every few seconds however many want to know.
+//! Checks whether Kafka answers. However many callers ask, Kafka is asked at most every few
+//! seconds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +11,9 @@ use tokio::time::Instant;
 use super::{WorkerShared, client_settings, thread::blocking};
 use crate::kafka::admin::KafkaAdmin;
 
-/// How long an answer counts.
+/// How long an answer is reused.
 const FRESH: Duration = Duration::from_secs(3);
-/// How long Kafka may take.
+/// How long Kafka may take to answer.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// The last answer, and the client that asks.
@@ -26,7 +27,8 @@ struct KafkaHealthState {
 }
 
 impl KafkaHealth {
-    /// Errors: `Retry` when no broker answers.
+    /// Returns the last answer if it is fresh, else asks Kafka. Errors: `Retry` when no broker
+    /// answers.
     pub(super) async fn check(&self, shared: &WorkerShared) -> Result<()> {
         let mut state = self.0.lock().await;
         let fresh = state
@@ -64,7 +66,7 @@ impl KafkaHealth {
         };
         let answered = blocking(move || admin.check_answers(LIMIT)).await;
         if answered.is_err() {
-            // one that has lost its brokers would never find them again
+            // A client that has lost its brokers never finds them again.
             state.admin = None;
         }
         answered

@@ -1,6 +1,8 @@
-//! Runs tasks: starts, pauses, stops and supervises them, and reports what becomes of them as events.
+//! Runs tasks: starts, pauses, stops and supervises them, and reports their state changes as
+//! events.
 //!
-//! It knows connectors through `connector_api` only, and nothing of REST or of who decided to start a task.
+//! This module knows connectors only through `connector_api`. It knows nothing of REST or of the
+//! herder that decides which tasks run.
 
 mod chain;
 mod client_settings;
@@ -54,7 +56,7 @@ use crate::registry::{ConnectorPlugin, Registry};
 use crate::secrets::{Redactor, SecretKeys, known};
 use crate::settings::{ConfigProviders, ResolvedConfig};
 
-/// How long Kafka may take to get ready before nobody waits for it any more.
+/// How long [`Worker::warm_up`] waits for Kafka before it gives up.
 const WARM_UP_WITHIN: Duration = Duration::from_secs(30);
 
 /// One task of one connector.
@@ -62,70 +64,70 @@ const WARM_UP_WITHIN: Duration = Duration::from_secs(30);
 pub struct TaskId {
     /// The connector's name.
     pub connector: Arc<str>,
-    /// Its number, from 0.
+    /// The task's number within its connector, from 0.
     pub task: u32,
 }
 
-/// What the worker needs to know to run tasks.
+/// Worker-wide settings that tasks need.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
-    /// All worker keys as given, for client settings (`bootstrap.servers`, `producer.*`, `consumer.*`, `admin.*`,
-    /// `security.protocol`, `sasl.*`, `ssl.*`) and default converters (`key.converter`, `key.converter.*`, …).
+    /// All worker keys as given, used for client settings (`bootstrap.servers`, `producer.*`,
+    /// `consumer.*`, `admin.*`, `security.protocol`, `sasl.*`, `ssl.*`) and default converters
+    /// (`key.converter`, `key.converter.*`, …).
     pub config: Config,
-    /// `group.id` of the worker group; the first part of transactional ids.
+    /// `group.id` of the worker group; the first part of every transactional id.
     pub group_id: String,
-    /// `offset.storage.topic`, and its partitions and replication factor where it must be created.
+    /// `offset.storage.topic`: the offsets topic of sources that do not name one of their own.
     pub offset_topic: String,
-    /// Partitions of the offsets topic when it must be created.
+    /// Number of partitions of the offsets topic if this worker creates it.
     pub offset_partitions: i32,
-    /// Replication factor of topics that must be created; -1 is the broker's default.
+    /// Replication factor of topics that this worker creates; -1 means the broker's default.
     pub replication_factor: i32,
     /// `offset.flush.interval.ms`.
     pub flush_interval: Duration,
-    /// Whether sources write records and offsets in one Kafka transaction.
+    /// True if sources write records and offsets in one Kafka transaction.
     pub exactly_once_source: bool,
-    /// The broker of `rowferry dev`, if that is the one in use. It keeps only the last megabytes of a partition:
-    /// sources wait for this worker's own sinks.
+    /// The broker of `rowferry dev`, if this worker uses it. That broker keeps only the last
+    /// megabytes of a partition, so sources wait for this worker's own sinks.
     pub dev_broker: Option<DevBroker>,
-    /// What `${…}` in the configs of connectors stands for.
+    /// Resolves `${…}` references in connector configs.
     pub providers: ConfigProviders,
-    /// What of configs is secret.
+    /// Decides which config values are secret.
     pub secrets: SecretKeys,
 }
 
-/// What to start.
+/// A request to start one task.
 #[derive(Clone)]
 pub struct StartTask {
-    /// Which task.
     pub id: TaskId,
-    /// How many tasks its connector has.
+    /// Number of tasks of the connector.
     pub tasks: usize,
-    /// The connector.
+    /// The connector plug-in.
     pub connector: ConnectorPlugin,
-    /// The connector's whole config, with references as they are written.
+    /// The connector's whole config, with `${…}` references unresolved.
     pub connector_config: Config,
-    /// The task's own config, as planned, likewise.
+    /// The task's own config as planned, with `${…}` references unresolved.
     pub task_config: Config,
-    /// Start idle.
+    /// True if the task starts paused.
     pub paused: bool,
 }
 
-/// What became of a task.
+/// A state change of a task.
 #[derive(Debug)]
 pub enum TaskEvent {
-    /// It is open and working.
+    /// The task is open and works.
     Running(TaskId),
-    /// It is open and idle, as asked.
+    /// The task is open and idle, because it was paused.
     Paused(TaskId),
-    /// It ended by an error; nothing of it runs any more.
+    /// The task ended with an error; none of its threads may make anything durable any more.
     Failed(TaskId, Error),
-    /// It ended because it was asked to.
+    /// The task ended because it was asked to stop.
     Stopped(TaskId),
-    /// It has read from or written to this topic for the first time.
+    /// The task has read from or written to this topic for the first time.
     Topic(TaskId, Arc<str>),
 }
 
-/// What all tasks of a worker share.
+/// State that all tasks of a worker share.
 pub struct WorkerShared {
     options: WorkerOptions,
     registry: Registry,
@@ -138,7 +140,7 @@ pub struct WorkerShared {
     still: StalledTasks,
 }
 
-/// The worker. Cheap to clone.
+/// Handle to the worker; cheap to clone.
 #[derive(Clone)]
 pub struct Worker {
     shared: Arc<WorkerShared>,
@@ -147,7 +149,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker without tasks. Every outcome is sent to `events`. Must be called within a tokio runtime.
+    /// Creates a worker without tasks. Every task event is sent to `events`. Must be called within
+    /// a tokio runtime.
     pub fn new(
         options: WorkerOptions,
         registry: Registry,
@@ -175,7 +178,8 @@ impl Worker {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a task; returns at once, the outcome comes as an event. A task of that id must not be running.
+    /// Starts a task and returns at once; the outcome arrives as an event. No task with the same id
+    /// may be running.
     pub fn start(&self, task: StartTask) {
         let mut tasks = self.tasks();
         tasks.retain(|_, handle| !handle.has_ended());
@@ -186,7 +190,7 @@ impl Worker {
         );
     }
 
-    /// How many tasks run.
+    /// Returns the number of running tasks.
     pub fn running_count(&self) -> usize {
         self.tasks()
             .values()
@@ -194,7 +198,7 @@ impl Worker {
             .count()
     }
 
-    /// Pauses or resumes a running task; unknown ids are ignored.
+    /// Pauses or resumes a running task. Unknown ids are ignored.
     pub fn set_paused(&self, id: &TaskId, paused: bool) {
         if let Some(task) = self.tasks().get(id) {
             task.want(if paused {
@@ -205,13 +209,14 @@ impl Worker {
         }
     }
 
-    /// Makes tasks report the topics they use again, with the next record of each.
+    /// Makes every task report each topic again with the next record of that topic.
     pub fn forget_topics(&self) {
         self.shared.forgotten.reset();
     }
 
-    /// Stops tasks: flush, commit, close, all within `within`; what is not done by then is cut off. Returns when
-    /// nothing of them runs any more. Unknown ids are ignored.
+    /// Stops tasks: each flushes, commits and closes. Whatever has not ended after `within` is cut
+    /// off: it can make nothing durable any more. Returns when all of them have ended or are cut
+    /// off. Unknown ids are ignored.
     pub async fn stop(&self, ids: &[TaskId], within: Duration) {
         let stopping: Vec<_> = {
             let mut tasks = self.tasks();
@@ -230,12 +235,13 @@ impl Worker {
         }
     }
 
-    /// Errors that ask for a person's eye though the task runs, and how far each running task has come.
+    /// Returns the warnings of a running task and how far it has come. A warning is an error that
+    /// needs attention although the task still runs.
     pub fn progress(&self, id: &TaskId) -> Option<ProgressReport> {
         self.tasks().get(id).map(TaskHandle::progress)
     }
 
-    /// What a task waits for, while it runs.
+    /// Returns what a running task waits for.
     pub fn waits(&self, id: &TaskId) -> Option<WaitsFor> {
         self.tasks()
             .get(id)
@@ -243,7 +249,8 @@ impl Worker {
             .map(TaskHandle::waits)
     }
 
-    /// Tasks that have work and do not move, and those that were cut off for that and do not work again yet.
+    /// Returns the tasks that have work but make no progress, and those that were cut off for that
+    /// reason and have not started to work again.
     pub fn stalled_tasks(&self) -> Vec<StalledTask> {
         let mut all = self.shared.still.all();
         all.iter_mut().for_each(|one| {
@@ -252,13 +259,14 @@ impl Worker {
         all
     }
 
-    /// A connector's config with its references resolved, which the calls below take, and what takes its secrets out of
-    /// their errors. Errors: as [`ConfigProviders::resolve`].
+    /// Resolves the references in a connector's config. Returns the config that the calls below
+    /// take, and the redactor that hides its secrets in error texts. Errors: as
+    /// [`ConfigProviders::resolve`].
     pub async fn resolve_config(&self, config: &Config) -> Result<(Config, Redactor), Error> {
         self.shared.resolve_config(config).await
     }
 
-    /// The stored offsets of a source connector, from its offsets topic.
+    /// Returns the stored offsets of a source connector, read from its offsets topic.
     pub async fn source_offsets(
         &self,
         connector: &str,
@@ -276,7 +284,8 @@ impl Worker {
         )
     }
 
-    /// Writes source offsets (`None`: forgets them), fencing former producers of the connector's `tasks` tasks.
+    /// Writes source offsets (`None` deletes one), after fencing earlier producers of the
+    /// connector's `tasks` tasks.
     pub async fn set_source_offsets(
         &self,
         connector: &str,
@@ -293,7 +302,7 @@ impl Worker {
         blocking(move || offsets::set_stored(&shared, &connector, &config, tasks, &to)).await
     }
 
-    /// The committed offsets of a sink connector's consumer group.
+    /// Returns the committed offsets of a sink connector's consumer group.
     pub async fn sink_offsets(
         &self,
         connector: &str,
@@ -307,7 +316,8 @@ impl Worker {
         blocking(move || offsets::committed(&shared, &connector, &config)).await
     }
 
-    /// Sets committed offsets of a sink's group; `None` as the whole list deletes the group's offsets.
+    /// Sets committed offsets of a sink's consumer group. `to: None` deletes all offsets of the
+    /// group.
     pub async fn set_sink_offsets(
         &self,
         connector: &str,
@@ -323,7 +333,8 @@ impl Worker {
         blocking(move || offsets::set_committed(&shared, &connector, &config, to.as_deref())).await
     }
 
-    /// Whether Kafka answers now, or did some seconds ago. Errors: `Retry`, naming the brokers.
+    /// Checks that Kafka answers; an answer is reused for a few seconds. Errors: `Retry`, naming
+    /// the brokers.
     pub async fn kafka_answers(&self) -> Result<(), Error> {
         self.shared
             .pulse
@@ -332,7 +343,8 @@ impl Worker {
             .map_err(|error| self.shared.options.secrets.of_worker().error(error))
     }
 
-    /// The Kafka cluster's id. Errors: `Retry` when no broker answers, `Denied` when one refuses us.
+    /// Returns the Kafka cluster's id. Errors: `Retry` when no broker answers, `Denied` when a
+    /// broker refuses this worker.
     pub async fn cluster_id(&self) -> Result<String, Error> {
         self.shared
             .reach_kafka()
@@ -340,10 +352,11 @@ impl Worker {
             .map_err(|error| self.shared.options.secrets.of_worker().error(error))
     }
 
-    /// Has Kafka get ready for sources, so that the first one does not wait: the offsets topic is created, and what
-    /// transactions need (a new cluster makes a topic for them and loads it, and librdkafka asks for each step twice a
-    /// second). In development there is nothing to do.
-    /// Errors: `Retry`, `Denied`, `Config` for a topic that cannot be made.
+    /// Prepares Kafka for sources, so that the first one does not wait: creates the offsets topic
+    /// and initialises a transactional producer once. A new cluster has to create and load the
+    /// topic of its transaction state first, and librdkafka checks each of these steps only twice a
+    /// second. Does nothing with the development broker. Errors: `Retry`, `Denied`, `Config` for a
+    /// topic that cannot be created.
     pub async fn warm_up(&self) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
         if shared.options.dev_broker.is_some() {
@@ -361,14 +374,16 @@ impl Worker {
         .await
     }
 
-    /// A sink connector's config with what [`connector_api::SinkConnector::open`] adds about the cluster.
+    /// Returns a sink connector's config with the cluster key that
+    /// [`connector_api::SinkConnector::open`] expects.
     pub async fn sink_config(&self, connector: &str, config: &Config) -> Result<Config, Error> {
         self.shared.sink_config(config, connector).await
     }
 }
 
 impl WorkerShared {
-    /// What keeps sources from overrunning the development broker, if that is the one in use.
+    /// Returns the backlog that keeps sources from overrunning the development broker, if this
+    /// worker uses it.
     fn dev_backlog(&self) -> Option<Arc<Backlog>> {
         self.options
             .dev_broker
@@ -388,8 +403,8 @@ impl WorkerShared {
         Ok((resolved.config, redactor))
     }
 
-    /// The Kafka cluster's id; asks until it has been told once.
-    /// Errors: `Retry` when no broker answers, `Denied` when one refuses us, `Config` for client settings that cannot be.
+    /// Returns the Kafka cluster's id and caches the first answer. Errors: `Retry` when no broker
+    /// answers, `Denied` when a broker refuses this worker, `Config` for invalid client settings.
     async fn reach_kafka(self: &Arc<Self>) -> Result<String, Error> {
         let shared = Arc::clone(self);
         let ask = move || {
@@ -409,7 +424,9 @@ impl WorkerShared {
             .cloned()
     }
 
-    /// Adds `task.cluster`: whose offsets a sink keeps. A consumer group other than the connector's own has its own.
+    /// Adds `task.cluster`, which identifies whose offsets a sink stores: the cluster's id, plus
+    /// the consumer group if it is not the connector's default one, because such a group has
+    /// offsets of its own.
     async fn sink_config(
         self: &Arc<Self>,
         config: &Config,

@@ -1,5 +1,6 @@
-//! Source positions in the offsets topic, and group offsets of sinks: read when a task opens or somebody asks, written
-//! by tasks (see `deliver.rs`) or, for a stopped connector, from here. Everything blocks.
+//! Source positions in the offsets topic and group offsets of sinks. They are read when a task
+//! opens or a client asks, and written by tasks (see `delivery.rs`) or, for a stopped connector,
+//! from here. Every call blocks.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -16,15 +17,17 @@ use crate::kafka::consumer::Subscription;
 use crate::kafka::producer::{OutgoingRecord, Producer};
 use crate::kafka::table;
 
-/// How long reading the offsets topic may take. Another task's open transaction ends within its time-out.
+/// How long reading the offsets topic may take. The open transaction of another task ends within
+/// its time-out.
 const READ_WITHIN: Duration = Duration::from_secs(60);
 
-/// The offsets topic as this process has written it, in development: the broker there forgets.
+/// The offsets topic as this process has written it, for the development broker, which forgets
+/// records.
 #[derive(Debug, Default)]
 pub struct DevOffsets(Mutex<table::TopicTable>);
 
 impl DevOffsets {
-    /// Remembers records; those without a value are forgotten.
+    /// Remembers records; a record without a value removes its key.
     pub fn write(&self, records: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, value) in records {
@@ -36,8 +39,8 @@ impl DevOffsets {
     }
 }
 
-/// The stored positions of a source connector; `None` when the topic does not exist.
-/// Errors: `Retry` when Kafka is out of reach.
+/// Returns the stored positions of a source connector, or `None` if the topic does not exist.
+/// Errors: `Retry` when Kafka is unreachable.
 pub fn stored(
     shared: &WorkerShared,
     connector: &str,
@@ -76,7 +79,8 @@ pub fn ensure_topic(shared: &WorkerShared, config: &Config) -> Result<()> {
     admin.ensure(&wanted)
 }
 
-/// Writes positions of a stopped connector, after fencing what its former tasks may still have under way.
+/// Writes positions of a stopped connector, after fencing whatever its former tasks may still have
+/// in flight.
 pub fn set_stored(
     shared: &WorkerShared,
     connector: &str,
@@ -101,6 +105,8 @@ pub fn set_stored(
         }
         Ok::<_, Error>(producer)
     };
+    // Opening a producer with a task's transactional id fences that task, so no earlier transaction
+    // can commit after this one.
     for task in (1..u32::try_from(tasks).unwrap_or(u32::MAX)).filter(|_| transactional) {
         open(task)?;
     }
@@ -136,7 +142,7 @@ pub fn set_stored(
     Ok(())
 }
 
-/// The partitions of the topics that a sink reads.
+/// Returns the partitions of the topics that a sink reads.
 fn partitions(shared: &WorkerShared, config: &Config) -> Result<Vec<TopicPartition>> {
     let admin = admin(shared, config)?;
     let topics = match subscription(config)? {
@@ -179,7 +185,7 @@ fn admin(shared: &WorkerShared, config: &Config) -> Result<KafkaAdmin> {
     )
 }
 
-/// The committed group offsets of a sink. Errors: `Retry` when Kafka is out of reach.
+/// Returns the committed group offsets of a sink. Errors: `Retry` when Kafka is unreachable.
 pub fn committed(
     shared: &WorkerShared,
     connector: &str,
@@ -188,7 +194,7 @@ pub fn committed(
     sink_group(shared, connector, config)?.committed(&partitions(shared, config)?)
 }
 
-/// Sets group offsets of a stopped sink, or deletes them all.
+/// Sets group offsets of a stopped sink, or deletes all of them.
 pub fn set_committed(
     shared: &WorkerShared,
     connector: &str,
@@ -225,7 +231,7 @@ pub fn set_committed(
         return Ok(());
     }
     let verb = if to.is_some() { "alter" } else { "reset" };
-    // The words are Kafka Connect's.
+    // Kafka Connect's text.
     Err(Error::retry(format!(
         "Failed to {verb} consumer group offsets for connector {connector} either because its tasks haven't stopped \
          completely yet or the connector was resumed before the request to {verb} its offsets could be successfully \
@@ -235,7 +241,7 @@ pub fn set_committed(
     )))
 }
 
-/// Errors: `Config`, in Kafka Connect's words, for a topic or partition that does not exist.
+/// Checks that the partitions exist. Errors: `Config`, with Kafka Connect's text.
 fn check_partitions_exist(
     shared: &WorkerShared,
     connector: &str,
@@ -265,10 +271,10 @@ fn check_partitions_exist(
     Ok(())
 }
 
-/// Offsets by partition, for those who keep the last of each.
+/// The latest offset of each partition.
 pub type LatestOffsets = BTreeMap<TopicPartition, i64>;
 
-/// As a list.
+/// Converts to a list.
 pub fn list(latest: &LatestOffsets) -> Vec<TopicOffset> {
     let offset = |(at, offset): (&TopicPartition, &i64)| TopicOffset {
         topic: std::sync::Arc::clone(&at.topic),

@@ -1,24 +1,25 @@
-//! The one table of what happens on an error: wait and try again, skip the record, or fail the task. [`Policy`] is pure,
-//! [`Retry`] keeps the clock.
+//! The one place that decides what follows from an error: retry, skip the record, or fail the task.
+//! [`Policy`] is pure; [`Retry`] keeps the clock.
 //!
-//! Names and waits follow Kafka Connect's `RetryWithToleranceOperator` (KIP-298): 300 ms, doubled each time.
+//! Names and waits follow Kafka Connect's `RetryWithToleranceOperator` (KIP-298): 300 ms, doubled
+//! each time.
 
 use std::time::{Duration, Instant};
 
 use connector_api::{Backoff, Config, Error, ErrorKind};
 
-/// Where in a record's way an error came up; Kafka Connect's names (`errors.Stage`).
+/// Where an error occurred, with Kafka Connect's names (`errors.Stage`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorStage {
-    /// Asking the source for rows.
+    /// Polling the source.
     Poll,
     /// A transform or predicate.
     Transformation,
-    /// Keys to or from bytes.
+    /// Converting keys.
     KeyConverter,
-    /// Values to or from bytes.
+    /// Converting values.
     ValueConverter,
-    /// Header values to or from bytes.
+    /// Converting header values.
     HeaderConverter,
     /// Writing to Kafka.
     Produce,
@@ -27,7 +28,7 @@ pub enum ErrorStage {
 }
 
 impl ErrorStage {
-    /// Its name in dead-letter headers and logs.
+    /// Returns the name used in dead-letter headers and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Poll => "TASK_POLL",
@@ -41,14 +42,14 @@ impl ErrorStage {
     }
 }
 
-/// What to do.
+/// What follows from an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Try the same again after this time.
+    /// Retry after this time.
     Retry(Duration),
-    /// Leave the record out (and send it to the dead-letter topic, if there is one).
+    /// Skip the record (and send it to the dead-letter topic, if the connector has one).
     Skip,
-    /// The task ends.
+    /// Fail the task.
     Fail,
 }
 
@@ -59,22 +60,22 @@ pub struct Policy {
     pub tolerate: bool,
     /// `errors.log.enable`.
     pub log: bool,
-    /// How long trouble that may pass is waited out; `None`: for ever.
+    /// How long a transient error is retried; `None` means for ever.
     patience: Option<Duration>,
-    /// Waits between two attempts.
+    /// Wait between two attempts.
     backoff: Backoff,
 }
 
 const FIRST_WAIT: Duration = Duration::from_millis(300);
-/// A lost database or broker is waited for at least this long before the task shows it as FAILED.
+/// Minimum time that a lost database or broker is retried before the task is FAILED.
 const LEAST_PATIENCE: Duration = Duration::from_secs(60);
-/// The longest wait between two tries where `errors.retry.delay.max.ms` does not set one.
+/// Default of `errors.retry.delay.max.ms`.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// An attempt that lasted this long had come out of what troubled the one before.
+/// An attempt that lasted this long had recovered from the error before it.
 const LASTING: Duration = Duration::from_secs(60);
 
 impl Policy {
-    /// Reads the keys. Errors: `Config`.
+    /// Reads the `errors.*` keys. Errors: `Config`.
     pub fn read(config: &Config) -> Result<Self, Error> {
         let tolerate = match config.get("errors.tolerance").map(str::trim) {
             None | Some("none") => false,
@@ -106,12 +107,13 @@ impl Policy {
         })
     }
 
-    /// Whether a record with this error is skipped instead of failing the task.
+    /// True if a record with this error is skipped instead of failing the task.
     pub fn skips(&self, error: &Error, stage: ErrorStage) -> bool {
         self.judge(error.kind(), stage, 1, Duration::MAX) == Verdict::Skip
     }
 
-    /// What to do about an error of that kind, after that many attempts failed within that time.
+    /// Returns what follows from an error of that kind, given the number of failed attempts and how
+    /// long they have lasted.
     fn judge(
         &self,
         kind: ErrorKind,
@@ -134,25 +136,25 @@ impl Policy {
     }
 }
 
-/// The failures in a row of one thing that is retried.
+/// Counts the consecutive failures of one retried operation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Retry {
     attempts: u32,
-    /// From when on patience is counted: the first failure, or the start of the first attempt.
+    /// Start of the retry time: the first failure, or the start of the first attempt.
     since: Option<Instant>,
 }
 
-/// How long a cause may last before [`Retry::fail`] gives it up.
+/// How long [`Retry::fail`] keeps retrying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryLimit {
     /// As long as the connector's `errors.retry.timeout` says.
     Policy,
-    /// For ever: brokers are waited for however long they are away, as Kafka's own clients do.
+    /// For ever: a Kafka client waits for its brokers however long they are away.
     Unlimited,
 }
 
 impl RetryLimit {
-    /// Failures of Kafka itself are retried for ever, others as the policy says.
+    /// Returns no limit for failures of Kafka itself, and the policy's limit for others.
     pub fn for_kafka(is_kafka: bool) -> Self {
         if is_kafka {
             Self::Unlimited
@@ -163,7 +165,7 @@ impl RetryLimit {
 }
 
 impl Retry {
-    /// Patience is counted from now on, not only from the first failure.
+    /// Starts the retry time now rather than at the first failure.
     pub fn started() -> Self {
         Self {
             attempts: 0,
@@ -171,7 +173,7 @@ impl Retry {
         }
     }
 
-    /// Notes one more failure and returns what to do about it.
+    /// Counts a failure and returns what follows from it.
     pub fn fail(
         &mut self,
         policy: &Policy,
@@ -188,17 +190,18 @@ impl Retry {
         policy.judge(kind, stage, self.attempts, lasted)
     }
 
-    /// Whether the last attempt has failed.
+    /// True if the last attempt failed.
     pub fn is_failing(&self) -> bool {
         self.attempts > 0
     }
 
-    /// An attempt has succeeded: the next failure is a first one. Returns whether the one before had failed.
+    /// Notes a success. Returns true if the attempt before had failed.
     pub fn reset(&mut self) -> bool {
         std::mem::take(self).is_failing()
     }
 
-    /// Starts over if the attempt that has just failed had worked for a minute: its failure is another one than before.
+    /// Resets the count if the attempt that has just failed lasted longer than a minute: its
+    /// failure is a new one.
     pub fn reset_if_lasted(&mut self, began: Instant) {
         if began.elapsed() > LASTING {
             self.reset();
@@ -206,8 +209,9 @@ impl Retry {
     }
 }
 
-/// The exception class that Kafka Connect's tools know an error by: its own, else what follows from its kind and from
-/// where it came up, if that is known. Of what a sink refuses, only Kafka Connect's own checks are a `DataException`.
+/// Returns the exception class by which Kafka Connect's tools know an error: the error's own, else
+/// one derived from its kind and stage. Of the errors of a sink, only Kafka Connect's own checks
+/// are a `DataException`.
 pub fn exception_class(error: &Error, stage: Option<ErrorStage>) -> &'static str {
     error.class().unwrap_or(match error.kind() {
         ErrorKind::Retry => "org.apache.kafka.connect.errors.RetriableException",
@@ -221,7 +225,7 @@ pub fn exception_class(error: &Error, stage: Option<ErrorStage>) -> &'static str
     })
 }
 
-/// A whole number, if the key is given. Errors: `Config`.
+/// Reads a whole number; `None` if the key is absent. Errors: `Config`.
 pub(super) fn number(config: &Config, key: &str) -> Result<Option<i64>, Error> {
     let parse = |text: &str| {
         text.trim().parse().map_err(|_| {

@@ -1,10 +1,10 @@
-//! Which topics a task has reported to the herder (KIP-558).
+//! Tracks which topics a task has reported to the herder (KIP-558).
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts the resets of all connectors' topics; shared by all tasks of a worker.
+/// Counts resets of the topic lists; shared by all tasks of a worker.
 #[derive(Clone, Debug, Default)]
 pub struct TopicReset(Arc<AtomicU64>);
 
@@ -24,7 +24,7 @@ pub struct SeenTopics {
 }
 
 impl SeenTopics {
-    /// Nothing is reported yet.
+    /// Starts with no topic reported.
     pub fn new(forgotten: TopicReset) -> Self {
         let seen = forgotten.0.load(Ordering::Relaxed);
         Self {
@@ -34,7 +34,7 @@ impl SeenTopics {
         }
     }
 
-    /// Whether this topic has to be reported; it counts as reported from now on.
+    /// Returns true if this topic has to be reported, and marks it as reported.
     pub fn is_new(&mut self, topic: &Arc<str>) -> bool {
         let now = self.forgotten.0.load(Ordering::Relaxed);
         if now != self.seen {

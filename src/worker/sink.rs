@@ -1,5 +1,5 @@
-//! A sink task: batches come from the reading half (`sink_reader.rs`) and are written here, one after the other, each again
-//! and again until it is written, rejected or given up.
+//! A sink task. The reading half (`sink_reader.rs`) hands over batches; this half writes them one
+//! after the other and retries each until it is written, rejected or given up.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -27,13 +27,13 @@ use crate::kafka::consumer::{Consumer, Subscription};
 use crate::kafka::dev::BacklogGroup;
 use crate::waiting::WaitReason;
 
-/// Records of one batch at most, where `consumer.override.max.poll.records` does not say.
+/// Default maximum number of records per batch (`consumer.override.max.poll.records`).
 const BATCH_ROWS: usize = 4000;
 
-/// What Kafka Connect names as the class at work when a sink rejects a record, whatever the sink.
+/// The class that Kafka Connect reports when a sink rejects a record, whatever the connector.
 const SINK_TASK: &str = "org.apache.kafka.connect.sink.SinkTask";
 
-/// Runs the task until it is to stop.
+/// Runs the task until it is asked to stop. After a transient error it starts a new attempt.
 pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<()> {
     let policy = Policy::read(&running.start.connector_config)?;
     let mut retry = Retry::default();
@@ -45,7 +45,7 @@ pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<
         let again = error.kind() == ErrorKind::Fenced
             || within != SinkFailurePlace::Sink && is_transient(&error);
         if running.wanted() == TaskTarget::Stop && again {
-            // The next task of this number reads again what was not written yet.
+            // The next task with this id reads again what is not written yet.
             tracing::debug!(connector = %running.id().connector, task = running.id().task, %error, "stopped in trouble");
             return Ok(());
         }
@@ -53,8 +53,9 @@ pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<
             return Err(error);
         }
         retry.reset_if_lasted(began);
-        // Somebody else took the partitions over: if they are still this task's, its group gives them back. Or what
-        // reading needs is out of reach, as a schema registry.
+        // Another task took the partitions over; if they still belong to this one, the group
+        // assigns them again. Or something that reading needs, such as a schema registry, is
+        // unreachable.
         let limit = RetryLimit::for_kafka(within == SinkFailurePlace::Kafka);
         match retry.fail(&policy, ErrorKind::Retry, ErrorStage::Put, limit) {
             Verdict::Retry(wait) => {
@@ -67,10 +68,11 @@ pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<
     Ok(())
 }
 
-/// How long the reading half may take to leave its group; less than tasks have to stop.
+/// How long the reading half may take to leave its group; must be shorter than the time tasks have
+/// to stop.
 const LEFT_WITHIN: Duration = Duration::from_secs(4);
 
-/// What a sink connector reads. Errors: `Config`.
+/// Reads which topics a sink connector subscribes to. Errors: `Config`.
 pub fn subscription(config: &Config) -> Result<Subscription> {
     let given = |key| {
         config
@@ -93,20 +95,18 @@ pub fn subscription(config: &Config) -> Result<Subscription> {
     }
 }
 
-/// Why an attempt has ended.
+/// Why an attempt ended.
 struct SinkAttemptEnd {
     error: Error,
     within: SinkFailurePlace,
 }
 
-/// Where that came up.
+/// Where the error of an attempt occurred.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SinkFailurePlace {
-    /// Reaching Kafka, or storing dead letters.
+    /// While reaching Kafka or storing dead letters.
     Kafka,
-    /// The reading half.
     Reading,
-    /// The sink.
     Sink,
 }
 
@@ -119,7 +119,8 @@ impl From<Error> for SinkAttemptEnd {
     }
 }
 
-/// Opens everything, works until it is to stop, closes everything.
+/// Runs one attempt: opens the sink and the consumer, works until the task is asked to stop, closes
+/// both.
 async fn attempt(
     running: &mut TaskContext,
     sink: &dyn SinkConnector,
@@ -159,6 +160,7 @@ async fn attempt(
     let backlog = running.shared.dev_backlog();
     let member = backlog.map(|backlog| Arc::new(BacklogGroup::join(backlog, &group, &what)));
     let common = Arc::new(SinkShared::new(member));
+    // Makes the reading half leave its group however this function ends.
     let _leaves_when_dropped = LeaveGuard(Arc::clone(&common));
     common
         .paused
@@ -191,7 +193,8 @@ async fn attempt(
                 .report_paused(running.wanted() == TaskTarget::Pause)
                 .await;
             let written = put.work(running, incoming, questions).await;
-            // A reading half that does not end is left behind; nobody answers its requests.
+            // A reading half that does not end in time is left behind; nothing answers its
+            // requests.
             let read = tokio::time::timeout(Duration::from_millis(100), reader.join())
                 .await
                 .unwrap_or(Ok(()));
@@ -210,8 +213,8 @@ async fn attempt(
     outcome
 }
 
-/// Lets the reading half leave the group, also when the writing one is dropped: a member that nobody hears of any more
-/// would keep its partitions.
+/// Makes the reading half leave the group when dropped, so also when the future of the writing half
+/// is dropped: a member that keeps polling without a writer would keep its partitions.
 struct LeaveGuard(Arc<SinkShared>);
 
 impl Drop for LeaveGuard {
@@ -260,7 +263,7 @@ fn open(
 /// A batch that is not written yet.
 struct PendingBatch {
     batch: SinkBatch,
-    /// Its records whose dead letters are stored.
+    /// Records of this batch whose dead letters are already stored.
     reported: HashSet<(TopicPartition, i64)>,
     retry: Retry,
     again: tokio::time::Instant,
@@ -277,24 +280,25 @@ impl PendingBatch {
     }
 }
 
-/// The writing half.
+/// The writing half of a sink task.
 struct SinkWriter {
     task: Box<dyn SinkTask>,
     watch: Arc<TaskWatch>,
-    /// Nothing more may become durable.
+    /// Set when the task is cut off: it may make nothing durable any more.
     cut: Arc<AtomicBool>,
     policy: Policy,
     letters: Option<Arc<DeadLetters>>,
     common: Arc<SinkShared>,
     pending: Option<PendingBatch>,
-    /// Batches that were taken out of the channel when partitions were given up.
+    /// Batches drained from the channel during a revocation.
     waiting: VecDeque<SinkBatch>,
     written: Vec<(Arc<str>, u64)>,
 }
 
 impl SinkWriter {
-    /// Works until the reading half has ended. The first error makes that one leave the group and is returned then, or
-    /// when that takes too long: Kafka may not answer at all.
+    /// Works until the reading half has ended. After the first error it makes the reading half
+    /// leave the group, and returns that error once the half has left, or after [`LEFT_WITHIN`], as
+    /// Kafka may not answer at all.
     async fn work(
         &mut self,
         running: &mut TaskContext,
@@ -330,10 +334,12 @@ impl SinkWriter {
                 _ if self.pending.is_some() => WaitReason::Retry,
                 _ => WaitReason::Nothing,
             });
-            // The order matters. A rebalance comes first: the consumer's thread waits for the answer within its poll,
-            // and its group with it. Then a new target, so that neither a retry nor a batch is begun by a task that has
-            // to stop or pause. A pending batch is retried before the next one is taken, as offsets must advance in order.
-            // The deadline comes last: the reading half that ends in time is seen as ended.
+            // The order matters. A rebalance comes first: the consumer's thread blocks inside its
+            // poll until it is answered, and so does the whole group. A new target comes next, so
+            // that a task that has to stop or pause starts neither a retry nor a batch. A pending
+            // batch is retried before the next one is taken, because offsets must advance in order.
+            // The deadline comes last, so that a reading half that ends in time is seen to have
+            // ended.
             tokio::select! {
                 biased;
                 Some(question) = questions.recv() => self.answer(running, question, &mut batches).await,
@@ -367,7 +373,8 @@ impl SinkWriter {
                 let _asker_gone = answer.send(self.assign(running, &partitions).await);
             }
             RebalanceRequest::Revoked(partitions, answer) => {
-                // one may wait behind the pending one: a full batch is handed over whoever waits
+                // A batch may be queued behind the pending one: the reading half hands over a full
+                // batch even if the writing half is busy.
                 self.waiting
                     .extend(std::iter::from_fn(|| batches.try_recv().ok()));
                 let pending = self.pending.iter_mut().map(|pending| &mut pending.batch);
@@ -415,7 +422,8 @@ impl SinkWriter {
         }
     }
 
-    /// Tries to write the pending batch. Errors: the task is to end.
+    /// Tries to write the pending batch. Errors end the attempt; a batch that can be retried stays
+    /// pending.
     async fn put(&mut self, running: &TaskContext) -> Result<()> {
         let Some(mut pending) = self.pending.take() else {
             return Ok(());
@@ -447,8 +455,9 @@ impl SinkWriter {
         }
     }
 
-    /// Writes the batch, stores its dead letters, and only then commits: a crash in between duplicates a dead letter and
-    /// loses none. Each step checks `cut` first: a step may have hung until the task was given up and its successor began.
+    /// Writes the batch, stores its dead letters, and only then commits: a crash in between
+    /// duplicates a dead letter but loses none. Checks `cut` before each step, because the previous
+    /// one may have hung until the task was given up and its successor had started.
     async fn write(
         &mut self,
         pending: &mut PendingBatch,
@@ -472,7 +481,7 @@ impl SinkWriter {
         Ok(fail_point::reach_async("sink.after-commit").await?)
     }
 
-    /// Errors: when nothing of the task may become durable any more.
+    /// Returns an error if the task was cut off and may make nothing durable any more.
     fn unless_cut(&self) -> Result<()> {
         if self.cut.load(Ordering::Relaxed) {
             Err(Error::retry("the task was cut off"))
@@ -494,7 +503,7 @@ impl SinkWriter {
         }
     }
 
-    /// Records of each topic that were processed since the task began.
+    /// Reports the number of records of each topic processed since the attempt began.
     fn progress(&self) -> ProgressReport {
         let table = |(topic, rows): &(Arc<str>, u64)| TableProgress {
             table: topic.to_string(),
@@ -507,8 +516,9 @@ impl SinkWriter {
         }
     }
 
-    /// Stores the records that the sink would not take; those of an earlier try are stored already.
-    /// Errors: also that of a record that may not be skipped.
+    /// Stores the dead letters of records that the sink rejected, except those that an earlier try
+    /// has stored. Errors: that of the first record that must not be skipped, or a failure to store
+    /// dead letters.
     async fn reject(
         &mut self,
         pending: &mut PendingBatch,

@@ -1,7 +1,9 @@
-//! The reading half of a sink task, on the consumer's own thread: polls, decodes, and hands batches to the half that
-//! writes (`sink.rs`). While that one is busy, batches grow; when it waits, it gets at once what there is.
+//! The reading half of a sink task, on the consumer's own thread: polls, decodes, and hands batches
+//! to the writing half (`sink.rs`). Batches grow while the writing half is busy; when it waits, it
+//! gets at once whatever has been read.
 //!
-//! Partitions come and go here; the writing half is asked and answered before the group goes on.
+//! Partitions are assigned and revoked here. Each rebalance is answered by the writing half before
+//! the group continues.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -23,39 +25,38 @@ use crate::kafka::consumer::{Consumer, IncomingRecord, RebalanceListener};
 use crate::kafka::dev::BacklogGroup;
 use crate::waiting::{WaitPlace, WaitReason, wait_for};
 
-/// How long the writing half may take to answer when partitions come or go.
+/// How long the writing half may take to answer a rebalance.
 const ANSWER_WITHIN: Duration = Duration::from_secs(70);
-/// How soon the reading half sees that nobody will answer any more.
+/// How soon the reading half notices that the task was cut off.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Bytes as read after which a batch is full.
+/// A batch is full at this many bytes as read.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// Bytes as decoded after which a batch is full: a few bytes can stand for many values.
+/// A batch is full at this many bytes as decoded: few bytes can decode to many values.
 const BATCH_WEIGHT: usize = 64 * 1024 * 1024;
-/// What a header takes besides its name and value: names and types of its own.
+/// Estimated size of a header besides its name and value, for names and types of its own.
 const HEADER_WEIGHT: usize = 300;
-/// A batch that nobody takes is held this long before fetching is paused.
+/// How long a full batch waits for the writing half before fetching is paused.
 const HOLD: Duration = Duration::from_secs(1);
 
 /// Records on their way to the sink.
 #[derive(Debug, Default)]
 pub struct SinkBatch {
-    /// The records, decoded.
     pub records: Vec<SinkRecord>,
-    /// The same records as they were read, where there is a dead-letter topic.
+    /// The same records as read; empty without a dead-letter topic.
     pub raw: Vec<RawRecord>,
-    /// The next offset of each partition after this batch; records skipped count as read.
+    /// The next offset of each partition after this batch. Skipped records count as read.
     pub next: LatestOffsets,
     bytes: usize,
     weight: usize,
 }
 
 impl SinkBatch {
-    /// Whether it takes no more records, at most `rows` of them.
+    /// True if the batch takes no more records; it holds at most `rows`.
     fn is_full(&self, rows: usize) -> bool {
         self.records.len() >= rows || self.bytes >= BATCH_BYTES || self.weight >= BATCH_WEIGHT
     }
 
-    /// Takes everything of these partitions out.
+    /// Removes the records and offsets of these partitions.
     pub fn forget(&mut self, gone: &[TopicPartition]) {
         let is_gone = |at: &TopicOffset| {
             gone.iter()
@@ -69,31 +70,31 @@ impl SinkBatch {
         self.next.retain(|at, _| !gone.contains(at));
     }
 
-    /// Whether nothing was read.
+    /// True if the batch covers no offsets. A batch without records may still advance offsets.
     pub fn is_empty(&self) -> bool {
         self.next.is_empty()
     }
 }
 
-/// What the writing half is asked.
+/// A rebalance that the writing half has to answer.
 pub enum RebalanceRequest {
-    /// These partitions are ours: where does the sink say they go on?
+    /// These partitions were assigned. The answer lists the offsets that the sink has stored.
     Assigned(Vec<TopicPartition>, SyncSender<Result<Vec<TopicOffset>>>),
-    /// These are ours no longer: up to where have they been written?
+    /// These partitions were revoked. The answer lists the offsets up to which they were written.
     Revoked(Vec<TopicPartition>, SyncSender<Vec<TopicOffset>>),
 }
 
-/// What both halves look at.
+/// State shared by both halves.
 #[derive(Default)]
 pub struct SinkShared {
     /// The writing half waits for records.
     pub hungry: AtomicBool,
-    /// Fetching is to rest.
+    /// Fetching is paused.
     pub paused: AtomicBool,
-    /// The group is to be left.
+    /// The reading half has to leave the group.
     pub leave: AtomicBool,
     done: Mutex<WrittenOffsets>,
-    /// With the development broker: who has read how far.
+    /// With the development broker: how far this group has read.
     backlog: Option<Arc<BacklogGroup>>,
 }
 
@@ -108,7 +109,8 @@ impl SinkShared {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// With the development broker, `backlog` is notified of what was written.
+    /// Creates the shared state. With the development broker, `backlog` is notified of written
+    /// offsets.
     pub fn new(backlog: Option<Arc<BacklogGroup>>) -> Self {
         Self {
             backlog,
@@ -116,7 +118,7 @@ impl SinkShared {
         }
     }
 
-    /// Makes the reading half leave the group: the task ends.
+    /// Makes the reading half leave the group, because the task ends.
     pub fn end(&self) {
         self.leave.store(true, Ordering::Relaxed);
         if let Some(backlog) = &self.backlog {
@@ -124,12 +126,13 @@ impl SinkShared {
         }
     }
 
-    /// For the consumer, which starts where the development broker's log does.
+    /// Returns the backlog for the consumer, which starts at the beginning of the development
+    /// broker's log.
     pub fn backlog(&self) -> Option<Arc<BacklogGroup>> {
         self.backlog.clone()
     }
 
-    /// Everything before these offsets is written.
+    /// Notes that everything before these offsets is written.
     pub fn written(&self, next: &LatestOffsets) {
         if let Some(backlog) = &self.backlog {
             backlog.read(&list(next));
@@ -141,7 +144,7 @@ impl SinkShared {
         done.uncommitted = true;
     }
 
-    /// What was written of these partitions, which are given up.
+    /// Returns the written offsets of revoked partitions and forgets them.
     pub fn give_up(&self, partitions: &[TopicPartition]) -> Vec<TopicOffset> {
         let mut done = self.done();
         list(
@@ -158,17 +161,16 @@ impl SinkShared {
     }
 }
 
-/// Carries rebalances from the consumer to the writing half.
+/// Forwards rebalances from the consumer to the writing half.
 pub struct RebalanceBridge {
-    /// Whom to ask.
+    /// Channel to the writing half.
     pub questions: UnboundedSender<RebalanceRequest>,
-    /// The task was cut off: nobody answers any more.
+    /// Set when the task is cut off: nothing answers any more.
     cut: Arc<AtomicBool>,
     gone: Arc<Mutex<Vec<TopicPartition>>>,
 }
 
 impl RebalanceBridge {
-    /// A new one.
     pub fn new(questions: UnboundedSender<RebalanceRequest>, cut: Arc<AtomicBool>) -> Self {
         Self {
             questions,
@@ -177,14 +179,15 @@ impl RebalanceBridge {
         }
     }
 
-    /// Partitions that were given up since this was last looked at.
+    /// Returns the list of partitions revoked since it was last drained.
     pub fn gone(&self) -> Arc<Mutex<Vec<TopicPartition>>> {
         Arc::clone(&self.gone)
     }
 }
 
 impl RebalanceBridge {
-    /// The answer of the writing half, if it comes in time. Once the task is cut off, there is no waiting.
+    /// Waits for the writing half's answer. Returns `None` on a time-out, or as soon as the task is
+    /// cut off.
     fn answer<T>(&self, answered: &Receiver<T>) -> Option<T> {
         let began = Instant::now();
         while began.elapsed() < ANSWER_WITHIN && !self.cut.load(Ordering::Relaxed) {
@@ -233,54 +236,50 @@ impl RebalanceListener for RebalanceBridge {
     }
 }
 
-/// Everything the thread needs.
+/// The state of the reading thread.
 pub struct SinkReader {
-    /// The consumer, subscribed.
+    /// The consumer, already subscribed.
     pub consumer: Consumer,
-    /// Decodes.
     pub codec: RecordCodec,
-    /// What to do about records that cannot be decoded.
+    /// Decides what happens to records that cannot be decoded.
     pub policy: Policy,
-    /// Where those go.
+    /// Receives records that cannot be decoded.
     pub dead_letters: Option<Arc<DeadLetters>>,
-    /// Whether raw records are kept for the writing half.
+    /// True if batches keep raw records for the writing half's dead letters.
     pub keep_raw: bool,
-    /// Records after which a batch is full.
+    /// A batch is full at this many records.
     pub batch_rows: usize,
     /// How often group offsets are committed under load.
     pub commit_every: Duration,
-    /// What both halves look at.
     pub common: Arc<SinkShared>,
-    /// The task was cut off: the writing half may never come back.
+    /// Set when the task is cut off: the writing half may never return.
     pub cut: Arc<AtomicBool>,
     /// See [`RebalanceBridge::gone`].
     pub gone: Arc<Mutex<Vec<TopicPartition>>>,
-    /// To the writing half.
     pub batches: Sender<SinkBatch>,
-    /// To the herder.
     pub events: Sender<TaskEvent>,
-    /// Makes used topics be reported again.
+    /// Makes the task report the topics it uses again.
     pub forgotten: TopicReset,
-    /// The task.
     pub id: TaskId,
-    /// For waits.
+    /// Runtime for waits.
     pub runtime: Handle,
-    /// Where it is noted what is waited for.
+    /// Records what this thread waits for.
     pub place: Arc<WaitPlace>,
 }
 
-/// What changes while it runs.
+/// Mutable state of the loop.
 struct ReadState {
     batch: SinkBatch,
     told: SeenTopics,
     paused: bool,
     committed: Instant,
-    /// No broker answers: polls come back, and are no movement.
+    /// No broker answers: polls return but do not count as progress.
     unanswered: bool,
 }
 
 impl SinkReader {
-    /// Reads until told to leave; then leaves the group, by dropping the consumer while the writing half still answers.
+    /// Reads until asked to leave, then leaves the group by dropping the consumer, while the
+    /// writing half still answers rebalances.
     pub fn run(mut self) -> Result<()> {
         let told = SeenTopics::new(self.forgotten.clone());
         let (paused, unanswered) = (false, false);
@@ -331,7 +330,7 @@ impl SinkReader {
         Ok(())
     }
 
-    /// Notes what a poll that came back says: there is nothing to do, or no broker answers.
+    /// Notes the result of a poll: nothing to do, or no broker answers.
     fn note(&self, under: &mut ReadState, nothing: bool) {
         let unanswered = if nothing {
             self.consumer.unanswered()
@@ -357,10 +356,11 @@ impl SinkReader {
         }
     }
 
-    /// Polls once and takes what comes into the batch. Returns whether something came.
+    /// Polls once and adds what was read to the batch. Returns true if a record was read.
     fn take(&mut self, under: &mut ReadState, wait: Duration) -> Result<bool> {
         let polled = self.consumer.poll(wait)?;
         let gone = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
+        // A rebalance within the poll revoked partitions: their records must not reach the sink.
         if !gone.is_empty() {
             under.batch.forget(&gone);
         }
@@ -418,7 +418,8 @@ impl SinkReader {
         Ok(true)
     }
 
-    /// Waits until the writing half takes the batch. Membership is kept up meanwhile.
+    /// Waits until the writing half takes the batch. Keeps polling meanwhile, with fetching paused,
+    /// to stay a member of the group.
     fn hand_over(&mut self, under: &mut ReadState) -> Result<()> {
         let (mut held, batches) = (false, self.batches.clone());
         while !self.is_to_leave() && !under.batch.is_empty() {
@@ -434,7 +435,8 @@ impl SinkReader {
             match room {
                 Ok(Ok(room)) => {
                     self.place.enter(WaitReason::DeadLetters);
-                    // The writing half may commit the batch at once: the dead letters of skipped records come first.
+                    // The writing half may commit the batch at once, so the dead letters of skipped
+                    // records must be stored first.
                     if let Some(letters) = &self.dead_letters {
                         letters.flush()?;
                     }
@@ -467,7 +469,7 @@ impl SinkReader {
     }
 }
 
-/// Roughly how many bytes a decoded record takes.
+/// Estimates the size of a decoded record in bytes.
 fn weight(record: &SinkRecord) -> usize {
     let record = &record.record;
     let header = |header: &Header| HEADER_WEIGHT + header.key.len() + header.datum.value.weight();
@@ -476,7 +478,8 @@ fn weight(record: &SinkRecord) -> usize {
         + record.headers.iter().map(header).sum::<usize>()
 }
 
-/// Sends a record that could not be decoded to the dead letters and the log. Errors: when it fails the task.
+/// Sends a record that could not be decoded to the dead-letter topic and the log. Errors: if the
+/// record fails the task.
 fn handle_bad_record(
     policy: &Policy,
     dead_letters: Option<&DeadLetters>,
@@ -485,7 +488,7 @@ fn handle_bad_record(
     (stage, class, error): CodecError,
 ) -> Result<()> {
     let (partition, offset) = (incoming.partition(), incoming.offset());
-    // A transient error (a schema registry out of reach) is not the record's fault.
+    // A transient error (such as an unreachable schema registry) is not the record's fault.
     if let Some(letters) = dead_letters.filter(|_| !is_transient(&error)) {
         letters.send(
             &RawRecord::of(incoming, Arc::clone(&topic)),
@@ -499,7 +502,7 @@ fn handle_bad_record(
         stage.name()
     ));
     if !policy.skips(&error, stage) {
-        // The task ends with this record: its dead letter must be stored before.
+        // The task fails with this record: its dead letter must be stored first.
         if let Some(letters) = dead_letters {
             letters.flush()?;
         }

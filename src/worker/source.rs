@@ -1,9 +1,11 @@
-//! A source task: records are polled and encoded on a thread of its own, and written to Kafka on a second one, so that
-//! the database, the encoder and the broker all work at the same time. A bounded channel between them holds few chunks.
-//! Polling and encoding share a thread because records hold schemas and topics in common: counting who holds them costs
-//! more on two threads than encoding gains by a third one.
+//! A source task. One thread polls and encodes records, a second one writes them to Kafka, so that
+//! the database, the encoder and the broker all work at the same time. A bounded channel between
+//! the threads holds a few chunks. Polling and encoding share a thread because records share
+//! schemas and topics: updating their reference counts from two threads costs more than a third
+//! thread gains.
 //!
-//! After trouble with Kafka nothing in memory is trusted: the task is opened anew at the positions that are stored.
+//! After a Kafka failure nothing in memory is trusted: the task is reopened at the stored
+//! positions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,18 +33,18 @@ use crate::kafka::admin::KafkaAdmin;
 use crate::kafka::producer::Producer;
 use crate::waiting::{self, WaitReason};
 
-/// Chunks that may wait for the writer.
+/// Maximum number of chunks queued for the writer.
 const CHUNKS_AHEAD: usize = 2;
 /// How long a new producer waits for brokers.
 const INIT_WITHIN: Duration = Duration::from_secs(30);
-/// A transaction under backlog ends after this time or this many bytes.
+/// Default boundary: under backlog, a transaction ends after this time or this many bytes.
 const BOUNDARY: TransactionBoundary = TransactionBoundary {
     after: Duration::from_secs(1),
     bytes: 256 * 1024 * 1024,
     idle: true,
 };
 
-/// Runs the task until it is to stop. Tries anew after trouble with Kafka.
+/// Runs the task until it is asked to stop. After a transient error it starts a new attempt.
 pub async fn run(running: &mut TaskContext, source: &dyn SourceConnector) -> Result<()> {
     let policy = Policy::read(&running.start.connector_config)?;
     let mut retry = Retry::default();
@@ -52,7 +54,7 @@ pub async fn run(running: &mut TaskContext, source: &dyn SourceConnector) -> Res
             return Ok(());
         };
         if running.wanted() == TaskTarget::Stop && is_transient(&error) {
-            // The next task of this number reads again what was not durable yet.
+            // The next task with this id reads again what is not durable yet.
             tracing::debug!(connector = %running.id().connector, task = running.id().task, %error, "stopped in trouble");
             return Ok(());
         }
@@ -72,7 +74,7 @@ pub async fn run(running: &mut TaskContext, source: &dyn SourceConnector) -> Res
     Ok(())
 }
 
-/// Why an attempt has ended, and whether Kafka is to blame.
+/// Why an attempt ended, and whether Kafka was the cause.
 struct SourceAttemptEnd {
     error: Error,
     kafka: bool,
@@ -87,7 +89,8 @@ impl From<Error> for SourceAttemptEnd {
     }
 }
 
-/// Opens everything, works until it is to stop, closes everything.
+/// Runs one attempt: opens the producer and the connector, works until the task is asked to stop,
+/// closes both.
 async fn attempt(
     running: &mut TaskContext,
     source: &dyn SourceConnector,
@@ -133,9 +136,11 @@ async fn attempt(
         .transpose()
         .map_err(of_kafka)?
     else {
-        // It may be about to take over the transactional id, which must not happen after a successor has.
+        // `open` may be about to take over the transactional id. It must not do so after a
+        // successor has, or it would fence that successor.
         given_up.store(true, Ordering::Relaxed);
-        // Kafka may not answer at all, and a successor that is fenced all the same begins once more.
+        // Wait, but not for ever: Kafka may not answer at all. A successor that is fenced
+        // nevertheless starts one more attempt.
         if tokio::time::timeout(STOP_WITHIN, opening).await.is_err() {
             tracing::debug!(connector = %running.id().connector, task = running.id().task, "stopped while it was opened");
         }
@@ -189,7 +194,8 @@ async fn attempt(
         .and(polled.map_err(SourceAttemptEnd::from))
 }
 
-/// A producer that has taken over, and only then the positions: whatever its predecessor did is settled by now.
+/// Initialises the producer first and reads the stored positions only then: fencing settles every
+/// transaction of the predecessor, so the positions cannot change afterwards.
 fn open(
     shared: &WorkerShared,
     start: &StartTask,
@@ -220,7 +226,8 @@ fn open(
     Ok((producer, stored, transactional))
 }
 
-/// Whether records and offsets are written in transactions. Errors: `Config`, where they have to be and cannot.
+/// Returns true if records and offsets are written in transactions. Errors: `Config` if the
+/// connector requires transactions and the worker has them switched off.
 pub(super) fn transactional(options: &WorkerOptions, config: &Config) -> Result<bool> {
     if config
         .get("exactly.once.support")
@@ -234,7 +241,8 @@ pub(super) fn transactional(options: &WorkerOptions, config: &Config) -> Result<
     Ok(options.exactly_once_source && options.dev_broker.is_none())
 }
 
-/// When transactions end: by time or bytes, or as `transaction.boundary` says (KIP-618).
+/// Reads when transactions end: by time or bytes, or as `transaction.boundary` says (KIP-618).
+/// Errors: `Config`.
 pub(super) fn boundary(config: &Config, flush_interval: Duration) -> Result<TransactionBoundary> {
     match config
         .get("transaction.boundary")
@@ -264,7 +272,7 @@ pub(super) fn boundary(config: &Config, flush_interval: Duration) -> Result<Tran
     }
 }
 
-/// How a topic is made when the first record for it comes.
+/// Returns the function that creates a topic before its first record is written. Errors: `Config`.
 fn create_topic(shared: &Arc<WorkerShared>, config: &Config) -> Result<CreateTopic> {
     let rules = TopicRules::read(config)?;
     if !client_settings::may_create_topics(&shared.options) {
@@ -281,7 +289,7 @@ fn create_topic(shared: &Arc<WorkerShared>, config: &Config) -> Result<CreateTop
     }))
 }
 
-/// Polls and encodes until the task is to stop, or the writer has ended.
+/// Polls and encodes until the task is asked to stop or the writer has ended.
 async fn poll(
     running: &mut TaskContext,
     task: &mut dyn SourceTask,
@@ -305,18 +313,19 @@ async fn poll(
         }
         running.report_paused(false).await;
         running.watch.front.enter(WaitReason::Source);
-        // The order matters. A new target comes first, then what became durable, so that the source hears of its commits
-        // also under load. The poll comes before sending what is left: only a poll that has nothing at once lets it be sent.
+        // The order matters. A new target comes first, then durable commits, so that the source
+        // learns of its commits under load too. The poll comes before sending the rest of a chunk:
+        // the rest is sent only when the poll is not ready at once.
         let polled = tokio::select! {
             biased;
             () = running.changed() => continue,
-            // a poll may wait for rows for long, and is taken up again where it was
+            // Dropping the poll is safe: it may wait long for rows, and the next poll resumes it.
             Some(delivered) = news.recv() => {
                 handle_delivery(running, task, delivered, !retry.is_failing()).await;
                 continue;
             }
             polled = poll_task(task) => polled,
-            // more does not come at once: what there is must not wait for it
+            // No more records are ready: what is encoded must not wait for them.
             sent = encoder.send_rest(), if encoder.has_unsent() => {
                 if sent {
                     continue;
@@ -333,10 +342,12 @@ async fn poll(
                 let idle = batch.idle_for;
                 handed_over |= !batch.records.is_empty();
                 if idle.is_some() && !handed_over {
-                    // Nothing is left of what could not be delivered before.
+                    // The stored position is up to date: nothing is left of what could not be
+                    // delivered before.
                     running.clear_retry_warning();
                 }
-                // never in halves: without transactions what was sent of it would be sent again
+                // Never hand over part of a batch: without transactions, the part already sent
+                // would be sent again.
                 if !encoder.take(batch).await? {
                     return Ok(());
                 }
@@ -377,7 +388,7 @@ async fn close(task: Box<dyn SourceTask>) {
     task.close().await;
 }
 
-/// Waits until it is time to poll again. `false`: the writer has ended.
+/// Waits until it is time to poll again. Returns false if the writer has ended.
 async fn wait(
     running: &mut TaskContext,
     task: &mut dyn SourceTask,
@@ -404,7 +415,8 @@ async fn wait(
     }
 }
 
-/// `polls`: the last poll succeeded, so a durable commit clears the retry warning.
+/// Reports a new topic to the herder, or a durable commit to the source. `polls`: the last poll
+/// succeeded, so a durable commit clears the retry warning.
 async fn handle_delivery(
     running: &TaskContext,
     task: &mut dyn SourceTask,

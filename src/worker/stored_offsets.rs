@@ -1,7 +1,9 @@
-//! Source positions as Kafka Connect's offsets topic has them: key `["connector",{partition}]`, value `{offset}`.
+//! Source positions in the format of Kafka Connect's offsets topic: key
+//! `["connector",{partition}]`, value `{offset}`.
 //!
-//! Connect compares keys byte by byte; here they are compared by meaning, and the bytes first seen are written again, so
-//! that a connector taken over from Connect goes on with its own records. Pure.
+//! Kafka Connect compares keys byte by byte. Here keys are compared by meaning, and a position is
+//! written under the key bytes seen first, so that a connector taken over from Kafka Connect
+//! continues its own records. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +18,7 @@ use serde_json::{Map, Value};
 pub struct ConnectorOffsetsReader {
     connector: String,
     entries: Vec<CachedOffset>,
-    /// Where those are that mean one partition, by its meaning; seldom more than one.
+    /// Indexes of the entries that mean the same partition, by that meaning; rarely more than one.
     places: HashMap<String, Vec<usize>>,
 }
 
@@ -28,7 +30,8 @@ struct CachedOffset {
 }
 
 impl ConnectorOffsetsReader {
-    /// Those of `connector` among all records of the topic. What cannot be read is another's.
+    /// Collects the entries of `connector` from all records of the topic. Unreadable records are
+    /// taken for another connector's.
     pub fn of(connector: &str, table: &BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
         let entry = |(key, value): (&Vec<u8>, &Vec<u8>)| {
             let (owner, partition) = parse_key(key)?;
@@ -58,7 +61,8 @@ impl ConnectorOffsetsReader {
         self.entries.push(entry);
     }
 
-    /// The entry of a partition: the one with its members in the same order, else the first.
+    /// Returns the entry of a partition: the one with its members in the same order, else the
+    /// first.
     fn find_index(&self, partition: &SourcePartition) -> Option<usize> {
         let places = self.places.get(&partition.meaning())?;
         let exactly = |at: &&usize| {
@@ -69,7 +73,7 @@ impl ConnectorOffsetsReader {
         places.iter().find(exactly).or(places.first()).copied()
     }
 
-    /// The offset of a partition.
+    /// Returns the stored offset of a partition.
     pub fn get(&self, partition: &SourcePartition) -> Option<&SourceOffset> {
         self.entries
             .get(self.find_index(partition)?)?
@@ -77,7 +81,7 @@ impl ConnectorOffsetsReader {
             .as_ref()
     }
 
-    /// All positions that hold an offset.
+    /// Returns all positions that hold an offset.
     pub fn positions(&self) -> Vec<SourcePosition> {
         let held = self.entries.iter().filter(|e| e.offset.is_some());
         held.map(|e| SourcePosition {
@@ -87,7 +91,7 @@ impl ConnectorOffsetsReader {
         .collect()
     }
 
-    /// The record that stores a position: its key, and its value or `None` for a tombstone.
+    /// Returns the record that stores a position: its key, and its value or `None` for a tombstone.
     pub fn record(&mut self, position: &SourcePosition) -> (Vec<u8>, Option<Vec<u8>>) {
         let at = self.find_index(&position.partition);
         let value = position
@@ -117,7 +121,7 @@ impl ConnectorOffsetsReader {
     }
 }
 
-/// As a connector asks for them.
+/// The interface through which a connector reads its positions.
 #[async_trait]
 impl StoredOffsets for ConnectorOffsetsReader {
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
@@ -132,8 +136,9 @@ impl StoredOffsets for ConnectorOffsetsReader {
     }
 }
 
-/// The position with its members in the order in which Kafka Connect stores what a client has set: that of a Java
-/// `HashMap`, which `OffsetUtils` and `JsonConverter` read it into.
+/// Returns the position with its members in the order in which Kafka Connect stores offsets that a
+/// client has set: that of a Java `HashMap`, which `OffsetUtils` and `JsonConverter` read them
+/// into.
 pub fn sort_in_java_order(position: &SourcePosition) -> SourcePosition {
     let mut position = position.clone();
     java_order(&mut position.partition.0);
@@ -156,12 +161,12 @@ fn java_order(members: &mut [(String, OffsetValue)]) {
     });
 }
 
-/// Whether a key is one of that connector.
+/// True if the key belongs to that connector.
 pub fn is_of(connector: &str, key: &[u8]) -> bool {
     parse_key(key).is_some_and(|(owner, _)| owner == connector)
 }
 
-/// The connector and partition of a key.
+/// Parses a key into connector and partition.
 fn parse_key(key: &[u8]) -> Option<(String, SourcePartition)> {
     let Value::Array(parts) = serde_json::from_slice(key).ok()? else {
         return None;

@@ -1,4 +1,4 @@
-//! One running task: what is asked of it, how it tells of itself, and its supervision.
+//! One running task: its target, its progress reports, and its supervision.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,21 +19,19 @@ use crate::secrets::Redactor;
 use crate::unused::without_effect;
 use crate::waiting::WaitReason;
 
-/// A broker that has not answered a starting task within this time is taken for unreachable.
+/// How long a starting task waits for a broker before it reports Kafka as unreachable.
 const REACH_LIMIT: Duration = Duration::from_secs(5);
 
-/// What a task is to do.
+/// What a task is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskTarget {
-    /// Work.
     Run,
-    /// Stay open, do nothing.
+    /// Stay open but idle.
     Pause,
-    /// End.
     Stop,
 }
 
-/// The worker's end of a task.
+/// The worker's handle to a running task.
 pub struct TaskHandle {
     id: TaskId,
     shared: Arc<WorkerShared>,
@@ -46,21 +44,19 @@ pub struct TaskHandle {
     join: JoinHandle<()>,
 }
 
-/// The task's own end.
+/// The context of a running task, as the task itself sees it.
 pub struct TaskContext {
-    /// What was asked for.
     pub start: StartTask,
-    /// What it shares with the others.
     pub shared: Arc<WorkerShared>,
-    /// Nothing more may become durable.
+    /// Set when the task is cut off: it may make nothing durable any more.
     pub cut: Arc<AtomicBool>,
-    /// Where it notes what it waits for.
+    /// Records what the task's threads wait for.
     pub watch: Arc<TaskWatch>,
     wanted: watch::Receiver<TaskTarget>,
     progress: Arc<Mutex<ProgressReport>>,
-    /// Takes the secrets of its config out of what it tells; empty until that has been resolved.
+    /// Hides the config's secrets in texts; empty until the config is resolved.
     redactor: Arc<OnceLock<Redactor>>,
-    /// What its config holds that has no effect.
+    /// Warnings about config keys that have no effect.
     unused: Arc<OnceLock<Vec<String>>>,
     events: mpsc::Sender<TaskEvent>,
     told: Option<bool>,
@@ -111,7 +107,7 @@ impl TaskHandle {
         }
     }
 
-    /// Asks for something else; a task that stops stays so.
+    /// Sets the target. A task that was asked to stop stays so.
     pub fn want(&self, wanted: TaskTarget) {
         self.wanted.send_if_modified(|now| {
             let change = *now != TaskTarget::Stop && *now != wanted;
@@ -122,7 +118,7 @@ impl TaskHandle {
         });
     }
 
-    /// How far it has come.
+    /// Returns progress and warnings, with secrets hidden.
     pub fn progress(&self) -> ProgressReport {
         let mut progress = self
             .progress
@@ -145,7 +141,7 @@ impl TaskHandle {
         progress
     }
 
-    /// What it waits for.
+    /// Returns what the task waits for, with secrets hidden.
     pub fn waits(&self) -> WaitsFor {
         let mut waits = self.watch.waits();
         if let (Some(detail), Some(redactor)) = (&mut waits.detail, self.redactor.get()) {
@@ -154,12 +150,12 @@ impl TaskHandle {
         waits
     }
 
-    /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.join.is_finished()
     }
 
-    /// Waits for its end, and cuts it off after `within`. Returns whether it ended by itself.
+    /// Asks the task to stop, waits for its end, and cuts it off after `within`. Returns true if it
+    /// ended by itself.
     pub async fn end(mut self, within: Duration) -> bool {
         self.want(TaskTarget::Stop);
         let ended = tokio::time::timeout(within, &mut self.join).await.is_ok();
@@ -167,6 +163,7 @@ impl TaskHandle {
         if !ended {
             self.join.abort();
             let _aborted = (&mut self.join).await;
+            // What still hangs after the abort is counted, so that restarts cannot pile up threads.
             self.shared.still.leave(&self.id, &self.watch);
         }
         self.shared.still.forget(&self.id);
@@ -174,7 +171,7 @@ impl TaskHandle {
     }
 }
 
-/// Runs the task and tells how it ended; a panic is an error like others, and so is standing still.
+/// Runs the task and reports how it ended. A panic and a stall are reported as errors too.
 async fn supervise(running: TaskContext, events: mpsc::Sender<TaskEvent>) {
     let (id, cut, watch) = (
         running.id().clone(),
@@ -186,6 +183,7 @@ async fn supervise(running: TaskContext, events: mpsc::Sender<TaskEvent>) {
     let limit = limit_of(&shared.options.config, &running.start.connector_config);
     let mut inner = AbortOnDropHandle::new(tokio::spawn(work(running)));
     let outcome = tokio::select! {
+        // Biased: a task that has ended is not also reported as stalled.
         biased;
         outcome = &mut inner => {
             match &outcome {
@@ -201,6 +199,8 @@ async fn supervise(running: TaskContext, events: mpsc::Sender<TaskEvent>) {
         }
     };
     drop(inner);
+    // Set before the event is sent: from then on a successor may start, and nothing of this task
+    // may become durable.
     cut.store(true, Ordering::Relaxed);
     let shown = |error| redactor.get().cloned().unwrap_or_default().error(error);
     let event = match outcome {
@@ -241,8 +241,8 @@ async fn work(mut running: TaskContext) -> Result<()> {
     }
 }
 
-/// Whether a connector has the version that its config asks for: a stored config may be of another program's time.
-/// Errors: `Config`.
+/// Checks that the connector has the version its config asks for; the config may have been stored
+/// by another version of this program. Errors: `Config`.
 pub fn right_version(plugin: &dyn Plugin, config: &Config) -> Result<()> {
     version::ensure(
         plugin,
@@ -252,7 +252,7 @@ pub fn right_version(plugin: &dyn Plugin, config: &Config) -> Result<()> {
 }
 
 impl TaskContext {
-    /// Puts what they stand for in the place of the references in its configs, which nobody else sees.
+    /// Resolves the references in the task's configs. The resolved values stay within the task.
     async fn resolve(&mut self) -> Result<()> {
         let (config, redactor) = self
             .shared
@@ -270,35 +270,33 @@ impl TaskContext {
         Ok(())
     }
 
-    /// What takes the secrets of its config out of texts.
+    /// Returns the redactor that hides this config's secrets in texts.
     pub fn redactor(&self) -> Redactor {
         self.redactor.get().cloned().unwrap_or_default()
     }
 
-    /// Its id.
     pub fn id(&self) -> &TaskId {
         &self.start.id
     }
 
-    /// What is asked of it now.
     pub fn wanted(&self) -> TaskTarget {
         *self.wanted.borrow()
     }
 
-    /// Whether it is to stop, for a thread of its own.
+    /// Returns a function that reports whether the task is to stop, for use on another thread.
     pub fn is_to_stop(&self) -> impl Fn() -> bool + Send + use<> {
         let wanted = self.wanted.clone();
         move || *wanted.borrow() == TaskTarget::Stop
     }
 
-    /// Waits until something else is asked. Cancel safe.
+    /// Waits until the target changes. Cancel safe.
     pub async fn changed(&mut self) {
         if self.wanted.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Waits, unless something else is asked before.
+    /// Sleeps, but returns early if the target changes.
     pub async fn sleep(&mut self, time: Duration) {
         let _noted = self.watch.front.note(WaitReason::Retry);
         tokio::select! {
@@ -307,8 +305,9 @@ impl TaskContext {
         }
     }
 
-    /// Waits for Kafka's first answer to this worker: clients of librdkafka try on in silence, and nobody would see why
-    /// nothing happens. `false`: the task is to stop. Errors: `Retry`.
+    /// Waits for Kafka's first answer to this worker: librdkafka's clients retry silently, so a
+    /// task would hang without a visible reason. Returns false if the task is to stop. Errors:
+    /// `Retry`.
     async fn reach_kafka(&mut self) -> Result<bool> {
         let (shared, _noted) = (
             Arc::clone(&self.shared),
@@ -325,7 +324,7 @@ impl TaskContext {
         }
     }
 
-    /// The outcome of `work`, or nothing when the task is to stop before.
+    /// Returns the outcome of `work`, or `None` if the task is asked to stop first.
     pub async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(work);
         loop {
@@ -340,7 +339,7 @@ impl TaskContext {
         }
     }
 
-    /// Waits while it is paused. `false`: it is to stop.
+    /// Waits while the task is paused. Returns false if it is to stop.
     pub async fn may_work(&mut self) -> bool {
         loop {
             match self.wanted() {
@@ -370,22 +369,21 @@ impl TaskContext {
         }
     }
 
-    /// Whether it has been running.
+    /// True if the task's last report was that it runs.
     pub fn has_run(&self) -> bool {
         self.told == Some(false)
     }
 
-    /// Notifies the herder.
     pub async fn send_event(&self, event: TaskEvent) {
         let _receiver_gone = self.events.send(event).await;
     }
 
-    /// Notifies the herder from a thread.
+    /// Returns the sender of events, for use on another thread.
     pub fn events(&self) -> mpsc::Sender<TaskEvent> {
         self.events.clone()
     }
 
-    /// Notes how far it has come. What it is waiting for stays, and that it stands still.
+    /// Records progress. Keeps the warnings about a retry and about a stall.
     pub fn note(&self, mut progress: ProgressReport) {
         let mut now = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         let stays =
@@ -396,7 +394,7 @@ impl TaskContext {
         *now = progress;
     }
 
-    /// Shows what it is waiting for, until it has [cleared](TaskContext::clear_retry_warning).
+    /// Shows a retry warning until it is [cleared](TaskContext::clear_retry_warning).
     pub fn warn(&self, error: &Error) {
         let id = self.id();
         tracing::warn!(connector = %id.connector, task = id.task, %error, "trying again");
@@ -407,7 +405,6 @@ impl TaskContext {
         progress.warnings.push(format!("{WAITING}{error}"));
     }
 
-    /// Clears the retry warning.
     pub fn clear_retry_warning(&self) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress

@@ -1,4 +1,4 @@
-//! Threads of tasks: they are counted, note what they wait for, and their panics come back as errors.
+//! Threads of tasks: each is counted, records what it waits for, and returns a panic as an error.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use super::watch::TaskWatch;
 use crate::observe::panics;
 use crate::waiting::{WaitPlace, WaitReason, work_for};
 
-/// Runs a task on a thread of its own: a call of its connector that never comes back holds up nobody else. Dropped
-/// before, it ends as soon as it waits.
+/// Runs a task on a thread of its own, so that a connector call that never returns blocks nothing
+/// else. If this future is dropped, the task ends at its next await point.
 pub(super) async fn on_a_thread(
     kind: &str,
     mut running: TaskContext,
@@ -45,11 +45,12 @@ fn panic_error(panic: &(dyn std::any::Any + Send)) -> Error {
     ))
 }
 
-/// A thread of a task. Its panic comes back as an error.
+/// A thread of a task. A panic is returned as an error.
 pub struct TaskThread<T>(tokio::sync::oneshot::Receiver<Result<T>>);
 
 impl<T: Send + 'static> TaskThread<T> {
-    /// Starts it; it notes at `place` what it waits for.
+    /// Starts the thread, which records at `place` what it waits for. Errors: `Retry` if no thread
+    /// can be started.
     pub fn spawn(
         watch: &Arc<TaskWatch>,
         place: &Arc<WaitPlace>,
@@ -71,7 +72,7 @@ impl<T: Send + 'static> TaskThread<T> {
         Ok(Self(result))
     }
 
-    /// Waits for its end.
+    /// Waits for the thread's result.
     pub async fn join(self) -> Result<T> {
         self.0
             .await
@@ -79,7 +80,7 @@ impl<T: Send + 'static> TaskThread<T> {
     }
 }
 
-/// Runs blocking work off the runtime's threads.
+/// Runs blocking work on tokio's blocking threads.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -88,7 +89,7 @@ pub async fn blocking<T: Send + 'static>(
         .unwrap_or_else(|error| Err(panicked(error)))
 }
 
-/// The same for a task: it is noted that it waits for `what` meanwhile.
+/// Like [`blocking`], and records meanwhile that the task waits for `what`.
 pub async fn blocking_of<T: Send + 'static>(
     watch: &Arc<TaskWatch>,
     what: WaitReason,

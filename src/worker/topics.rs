@@ -1,4 +1,4 @@
-//! Which partitions and settings a topic gets that a source writes to and that does not exist: the `topic.creation.*`
+//! Decides the partitions and settings of a topic that a source creates: the `topic.creation.*`
 //! keys (KIP-158). Pure.
 
 use connector_api::{Config, Error};
@@ -7,7 +7,7 @@ use regex::Regex;
 use super::policy::number;
 use crate::kafka::admin::TopicSpec;
 
-/// The rules of one connector, in the order in which they are tried.
+/// The topic creation rules of one connector, in the order in which they are tried.
 #[derive(Clone, Debug)]
 pub struct TopicRules {
     groups: Vec<TopicGroup>,
@@ -29,7 +29,8 @@ struct TopicShape {
 }
 
 impl TopicRules {
-    /// Reads the keys. Without any, a topic gets one partition and the broker's replication factor. Errors: `Config`.
+    /// Reads the keys. Without any, a topic gets one partition and the broker's default replication
+    /// factor. Errors: `Config`.
     pub fn read(config: &Config) -> Result<Self, Error> {
         let plain = TopicShape {
             partitions: 1,
@@ -60,7 +61,7 @@ impl TopicRules {
         })
     }
 
-    /// How to create `topic`: by the first group that includes and does not exclude it.
+    /// Returns how to create `topic`: by the first group that includes and does not exclude it.
     pub fn topic_spec(&self, topic: &str) -> TopicSpec {
         let hit = |patterns: &[Regex]| patterns.iter().any(|p| p.is_match(topic));
         let group = self

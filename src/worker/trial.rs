@@ -1,4 +1,5 @@
-//! Tries things out: a chain over given records, showing each step; a converter over given bytes. Nothing is stored.
+//! Dry runs: a transform chain over given records, showing each step, and a converter over given
+//! bytes. Nothing is stored.
 
 use std::sync::Arc;
 
@@ -16,14 +17,14 @@ use crate::model::{
 };
 use crate::registry::{ConverterRole, Registry};
 
-/// Most records that are tried at once.
+/// Maximum number of records per request.
 const RECORDS_MAX: usize = 1_000;
-/// Most bytes of keys, values and headers that the answer shows, all steps of all records together.
+/// Maximum number of bytes of keys, values and headers in an answer, over all steps of all records.
 const SHOWN_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
 
-/// Reads and writes the JSON of key, value and headers: with an envelope, and plain.
+/// Converters for the JSON of key, value and headers: with an envelope, and plain.
 struct TrialConverters {
     envelope: Box<dyn Converter>,
     plain: Box<dyn Converter>,
@@ -134,8 +135,8 @@ impl TrialConverters {
     }
 }
 
-/// Sends records through the chain of a config. Errors: a wrong config (`Config`) or a record that is none (`Record`);
-/// what happens to records within the chain is no error.
+/// Sends records through the chain of a config. Errors: `Config` for an invalid config, `Record`
+/// for input that is not a record. Errors within the chain are part of the answer.
 pub fn transforms(registry: &Registry, given: &TryTransforms) -> Result<Vec<TriedRecord>> {
     let config = given.config.given();
     small_enough(given.records.len(), RECORDS_MAX, "records")?;
@@ -201,7 +202,7 @@ fn small_enough(found: usize, most: usize, what: &str) -> Result<()> {
     )))
 }
 
-/// How much of an answer a record is.
+/// Returns the size of a record in the answer, in bytes.
 fn bytes(record: &TrialRecord) -> usize {
     let json = |json: &Option<Box<RawValue>>| json.as_ref().map_or(0, |json| json.get().len());
     let headers = record
@@ -211,7 +212,7 @@ fn bytes(record: &TrialRecord) -> usize {
     record.topic.len() + json(&record.key) + json(&record.value) + headers.sum::<usize>()
 }
 
-/// The chain of a config. Its errors tell which transform they are about.
+/// Opens the chain of a config. Errors name the transform concerned.
 fn open(registry: &Registry, config: &Config) -> Result<TransformChain> {
     let wrong = match TransformChain::open(registry, config) {
         Ok(chain) => return Ok(chain),
@@ -236,8 +237,8 @@ fn record_offset(at: Option<&TopicOffset>) -> Option<i64> {
     at.map(|at| at.offset)
 }
 
-/// Reads bytes with a converter and writes them again. Errors: a wrong config (`Config`), or bytes that the converter
-/// refuses (`Record`).
+/// Decodes bytes with a converter and encodes the result again. Errors: `Config` for an invalid
+/// config, `Record` for bytes that the converter rejects.
 pub fn converter(registry: &Registry, given: &TryConverter) -> Result<TriedConverter> {
     let role = match given.role.as_deref() {
         Some("key") => ConverterRole::Key,
@@ -258,7 +259,7 @@ pub fn converter(registry: &Registry, given: &TryConverter) -> Result<TriedConve
         (None, None) => None,
         (Some(_), Some(_)) => return Err(Error::config("give either text or base64, not both")),
     };
-    // A try-out leaves nothing behind, in a schema registry neither.
+    // A dry run must leave nothing behind, not even in a schema registry.
     let mut config = given.config.given();
     config.set("auto.register.schemas", "false");
     let mut converter = registry.converter(&given.class, role, &config)?;

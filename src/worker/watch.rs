@@ -1,11 +1,14 @@
-//! Watches over a task: what each of its two threads waits for, since when, and whether that ever comes to an end.
+//! Watches a task: what each of its two threads waits for, since when, and whether the wait ever
+//! ends.
 //!
-//! A task that has work under way and does not move for a while says so in its status; after `task.progress.timeout.ms`
-//! it is given up: it is told that nothing of it may become durable any more, and is reported as failed, so that it is
-//! started anew. What of it never comes back is counted, and no more than a few of each task are left behind.
+//! A task that has work and makes no progress for a while shows a warning in its status. After
+//! `task.progress.timeout.ms` it is cut off: it may make nothing durable any more, and is reported
+//! as failed so that it is restarted. Threads that never return are counted, and at most
+//! [`LEFT_MAX`] per task are left behind.
 //!
-//! Movement is anything that comes to an end: a poll that finds nothing, a batch that is written, a chunk, a commit. A
-//! call that is slow and healthy (a statement that the server still works on) lets the task's [`Pulse`] beat.
+//! Progress is anything that completes: a poll that finds nothing, a written batch, a chunk, a
+//! commit. A call that is slow but healthy (a statement that the server still executes) keeps the
+//! task's [`Heartbeat`] beating.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,60 +23,58 @@ use crate::convert::calendar::CivilTime;
 use crate::keys::PROGRESS_TIMEOUT;
 use crate::waiting::{ObservedWait, WaitPlace, WaitReason};
 
-/// How long a task may stand still where the key does not say.
+/// Default of `task.progress.timeout.ms`.
 const DEFAULT: Duration = Duration::from_secs(300);
-/// It is warned of after this part of it.
+/// A stall is reported after the limit divided by this.
 const WARNS_AFTER: u32 = 5;
-/// Starts of one task that may hang at the same time.
+/// How many starts of one task may hang at the same time.
 const LEFT_MAX: usize = 3;
-/// How a warning about standing still begins.
+/// Prefix of the warning about a stall.
 pub const STANDS_STILL: &str = "standing still: ";
 
-/// One task, as seen by those who watch.
+/// What is observed of one task.
 #[derive(Debug, Default)]
 pub struct TaskWatch {
-    /// Of what polls a source or writes to a sink.
+    /// What the thread that polls a source or writes to a sink waits for.
     pub front: Arc<WaitPlace>,
-    /// Of what writes to Kafka or reads from it.
+    /// What the thread that writes to Kafka or reads from it waits for.
     pub back: Arc<WaitPlace>,
     /// Beats during long calls of the connector.
     pub pulse: Heartbeat,
-    /// It has been open.
+    /// The task has been open since it was started.
     opened: AtomicBool,
-    /// Threads (and futures) of it that have not come to their end.
+    /// Number of the task's threads and futures that have not ended.
     alive: AtomicUsize,
 }
 
-/// What a task waits for, for people and displays.
+/// What a task waits for, as shown to users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitsFor {
-    /// Its name, such as `kafka`.
+    /// Name of the reason, such as `kafka`.
     pub what: &'static str,
-    /// Since when: date and time in UTC.
+    /// When the wait began: date and time in UTC.
     pub since: String,
-    /// What is known of it beyond that.
+    /// More about the wait, as reported by the connector.
     pub detail: Option<String>,
 }
 
-/// A task that stands still.
+/// A task that has work and makes no progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StalledTask {
-    /// The task.
     pub id: TaskId,
-    /// What it waits for.
     pub waits: WaitsFor,
-    /// The same as a sentence.
+    /// The stall as a sentence.
     pub text: String,
 }
 
 impl TaskWatch {
-    /// Counts as long as it is held by a thread of the task.
+    /// Counts a thread of the task for as long as the guard lives.
     pub fn enter(self: &Arc<Self>) -> AliveGuard {
         self.alive.fetch_add(1, Ordering::Relaxed);
         AliveGuard(Arc::clone(self))
     }
 
-    /// It is open.
+    /// Notes that the task has opened.
     pub fn opened(&self) {
         self.opened.store(true, Ordering::Relaxed);
     }
@@ -86,7 +87,8 @@ impl TaskWatch {
         [self.front.read(), self.back.read()]
     }
 
-    /// What it waits for as a whole: what is under way before what is not.
+    /// Returns what the task as a whole waits for; work in progress takes precedence over idle
+    /// waits.
     pub fn waits(&self) -> WaitsFor {
         let [front, back] = self.places();
         let is_shown = |place: ObservedWait| place.what.is_work() && place.what != WaitReason::Poll;
@@ -102,7 +104,7 @@ impl TaskWatch {
         }
     }
 
-    /// What has not moved for longest of what is under way.
+    /// Returns the wait for work that has made no progress for the longest time.
     fn longest_stall(&self) -> Option<ObservedWait> {
         let working = self
             .places()
@@ -112,7 +114,7 @@ impl TaskWatch {
     }
 }
 
-/// See [`Watch::enter`].
+/// Returned by [`TaskWatch::enter`].
 #[derive(Debug)]
 pub struct AliveGuard(Arc<TaskWatch>);
 
@@ -122,7 +124,8 @@ impl Drop for AliveGuard {
     }
 }
 
-/// How long tasks may stand still by these keys, if they say so; 0: for ever. Errors: `Config`.
+/// Reads how long a task may make no progress; `None` if the key is absent, 0 for no limit. Errors:
+/// `Config`.
 pub fn limit(config: &Config) -> Result<Option<Duration>> {
     match number(config, PROGRESS_TIMEOUT)?.map(u64::try_from) {
         None => Ok(None),
@@ -133,7 +136,8 @@ pub fn limit(config: &Config) -> Result<Option<Duration>> {
     }
 }
 
-/// The same of a connector on a worker. What cannot be read is told elsewhere.
+/// Returns the limit of a connector: its own, else the worker's, else the default. Invalid values
+/// are ignored here and reported elsewhere.
 pub fn limit_of(worker: &Config, connector: &Config) -> Duration {
     [connector, worker]
         .into_iter()
@@ -141,8 +145,8 @@ pub fn limit_of(worker: &Config, connector: &Config) -> Duration {
         .unwrap_or(DEFAULT)
 }
 
-/// Waits until the task has stood still for `limit` (zero: for ever); until then keeps its warnings and the list of such tasks up to date.
-/// Returns the error that it fails with.
+/// Waits until the task has made no progress for `limit` (zero: for ever). Until then keeps its
+/// warnings and the list of stalled tasks up to date. Returns the error to fail the task with.
 pub async fn wait_for_stall(
     id: &TaskId,
     watch: &TaskWatch,
@@ -156,7 +160,7 @@ pub async fn wait_for_stall(
     }
     let every = (limit / 50).clamp(Duration::from_millis(20), Duration::from_secs(1));
     let (mut beats, mut warned) = (watch.pulse.beats(), false);
-    // in the log once, until it moves again
+    // Log the warning once, until the task moves again.
     let warn = |warned: &mut bool, what: WaitReason, since: String, text: String| {
         if !std::mem::replace(warned, true) {
             tracing::warn!(connector = %id.connector, task = id.task, "{text}");
@@ -213,7 +217,7 @@ pub async fn wait_for_stall(
     }
 }
 
-/// The warning about a task whose starts have all failed since then.
+/// Returns the warning about a task whose starts have all failed since `since`.
 fn describe_failed_starts(watch: &TaskWatch, since: &str) -> String {
     let what = watch.front.what().text();
     format!(
@@ -229,7 +233,7 @@ fn set_warning(progress: &Mutex<ProgressReport>, text: Option<String>) {
     progress.warnings.extend(text);
 }
 
-/// A moment, as `2026-01-31T12:00:00.000Z`.
+/// Formats a time as `2026-01-31T12:00:00.000Z`.
 fn format_utc(moment: SystemTime) -> String {
     let ms = moment
         .duration_since(UNIX_EPOCH)
@@ -244,11 +248,11 @@ fn format_utc(moment: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
-/// The tasks of a worker that stand still, and what hangs of those that were given up.
+/// The stalled tasks of a worker, and what still hangs of those that were cut off.
 #[derive(Debug, Default)]
 pub struct StalledTasks {
     standing: Mutex<BTreeMap<TaskId, StalledTask>>,
-    /// Tasks that were started and have not been open since, with the first of these starts.
+    /// Tasks that were started and have not been open since, with the time of the first such start.
     starting: Mutex<BTreeMap<TaskId, (Instant, String)>>,
     left: Mutex<Vec<(TaskId, Arc<TaskWatch>)>>,
 }
@@ -264,7 +268,7 @@ impl StalledTasks {
         left
     }
 
-    /// A start of that task. Returns when the first one began, of those after which it was never open.
+    /// Notes a start of the task. Returns the time of the first start since it was last open.
     fn note_start(&self, id: &TaskId) -> (Instant, String) {
         let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
         starting
@@ -273,7 +277,8 @@ impl StalledTasks {
             .clone()
     }
 
-    /// It has failed. One that was never open and may be started again is still on its way, and stays in the list.
+    /// Notes that a task failed. A task that was never open and may be restarted is still starting,
+    /// so it stays in the list.
     pub fn failed(&self, id: &TaskId, watch: &TaskWatch, error: &Error) {
         if watch.is_open() || error.kind() != ErrorKind::Retry {
             self.forget(id);
@@ -297,7 +302,7 @@ impl StalledTasks {
         );
     }
 
-    /// It moves, has ended, or has failed for another reason.
+    /// Removes a task that moves again, has ended, or has failed for another reason.
     pub fn forget(&self, id: &TaskId) {
         self.lock_stalled().remove(id);
         self.starting
@@ -306,18 +311,18 @@ impl StalledTasks {
             .remove(id);
     }
 
-    /// All of them, by name and number.
+    /// Returns all stalled tasks in the order of their ids.
     pub fn all(&self) -> Vec<StalledTask> {
         self.lock_stalled().values().cloned().collect()
     }
 
-    /// A task was cut off; what of it does not come back is counted from now on.
+    /// Notes that a task was cut off; its threads that never return are counted from now on.
     pub fn leave(&self, id: &TaskId, watch: &Arc<TaskWatch>) {
         self.lock_left_behind()
             .push((id.clone(), Arc::clone(watch)));
     }
 
-    /// Errors: `Retry`, while as many starts of that task hang as may.
+    /// Checks that not too many starts of this task hang. Errors: `Retry` at [`LEFT_MAX`].
     pub fn check_left_behind(&self, id: &TaskId) -> Result<()> {
         let left = self
             .lock_left_behind()
