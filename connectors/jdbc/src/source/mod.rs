@@ -1,21 +1,25 @@
-//! The JDBC source: tables of a database become records of topics.
+//! The JDBC source: turns the tables of a database into records of topics.
 //!
 //! Its rooms in reading order; a room uses only those before it:
 //!
-//! 1. `config`: what the user wants. `keys` declares the keys, `SourceConfig` is what was read of them.
-//! 2. `plan`: one table's plan. `table::plan` decides columns, key and order, `query::statement` writes the SQL,
-//!    `offset::SourceProgress` is what is stored of how far reading has come.
-//! 3. `visibility`: a row gets its id or timestamp before it is committed; which rows may be emitted, and which are
-//!    asked for again.
-//! 4. `tables`: `select` chooses the tables, `plan_tasks` deals them out to tasks, `assignments` is what one task
-//!    reads.
-//! 5. `read`: `cursor::TableReader` reads one table page by page, `batch::PendingRows` makes records of the rows.
+//! 1. `config`: what the user asked for. `keys` declares the keys, `SourceConfig` holds the values
+//!    read from them.
+//! 2. `plan`: the plan of one table. `table::plan` decides columns, key and order,
+//!    `query::statement` writes the SQL, `offset::SourceProgress` is the stored form of how far the
+//!    table has been read.
+//! 3. `visibility`: a row gets its id or timestamp before it is committed; decides which rows may
+//!    be emitted now and which are asked for again.
+//! 4. `tables`: `select` chooses the tables, `plan_tasks` distributes them over the tasks,
+//!    `assignments` is what one task reads.
+//! 5. `read`: `cursor::TableReader` reads one table page by page, `batch::PendingRows` turns the
+//!    rows into records.
 //! 6. `deletes`: `sweep::KeySweep` finds deleted rows.
-//! 7. `scheduler`: the tables of one task take turns on up to three connections.
+//! 7. `scheduler`: lets the tables of one task take turns on up to three connections.
 //! 8. `task`: the task that the worker polls.
 //!
-//! To follow a row, begin at `JdbcSourceTask::poll` in `task`, go to `TableReader::turn` in `read::cursor`, and on to
-//! `PendingRows::take` in `read::batch`. `tests/it/tidy.rs` checks the order of the rooms.
+//! To follow a row, begin at `JdbcSourceTask::poll` in `task`, continue with `TableReader::turn` in
+//! `read::cursor`, and with `PendingRows::take` in `read::batch`. `tests/it/tidy.rs` checks the
+//! order of the rooms.
 
 mod config;
 mod deletes;
@@ -103,7 +107,8 @@ impl SourceConnector for JdbcSource {
         ))
     }
 
-    /// Answers no, as the default of Kafka Connect's sources does.
+    /// Validates the offsets and returns `Ok(false)`, as the default implementation of Kafka
+    /// Connect's sources does. Errors: `Config` for an offset that cannot be read back.
     fn check_positions(&self, _config: &Config, positions: &[SourcePosition]) -> Result<bool> {
         let ours = |p: &&SourcePosition| {
             ["table", "query"]
@@ -125,7 +130,8 @@ impl SourceConnector for JdbcSource {
         let read = match SourceConfig::problems_or_read(config) {
             Ok(read) => read,
             Err(problems) => {
-                // The other keys have been checked by themselves; an URL that is not there yet only once a mode is.
+                // The other keys have been checked on their own. A missing URL is reported only
+                // once a mode is set: until then the form has only been opened.
                 let asked = ["connection.url", "mode"]
                     .iter()
                     .any(|key| config.get(key).is_some());

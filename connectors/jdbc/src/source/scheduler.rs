@@ -1,7 +1,8 @@
-//! The turns of a task's tables: who reads when, and on which connection.
+//! Schedules the turns of a task's tables: which one reads when, and on which connection.
 //!
-//! One table at a time as long as that goes quickly; beside one that is slow (a long statement, a table without a key
-//! that is read as one) others have their turn on a second and third connection.
+//! Tables read one at a time as long as their turns are short. Beside a slow one (a long statement,
+//! or a table without a key that is read in one go) others get their turns on a second and third
+//! connection.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,50 +18,48 @@ use super::read::page::{PageSender, ReadOutcome, ReaderOutput};
 use super::tables::connection;
 use crate::driver::Session;
 
-/// Most turns at the same time; each has a connection and at most two pages in memory.
+/// Maximum number of concurrent turns; each has a connection and at most two pages in memory.
 const MOST: usize = 3;
-/// A turn that has lasted this long is slow.
+/// A turn that has lasted this long is slow: another one may begin beside it.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// A turn that is over.
+/// A turn that has ended, with everything it owned.
 pub struct FinishedRead {
-    /// The table's number.
     pub table: usize,
-    /// Its reader.
     pub reader: TableReader,
-    /// The sweep, where the turn was one of looking for deleted rows.
+    /// Set if the turn was a sweep for deleted rows.
     pub sweep: Option<Box<KeySweep>>,
-    /// How it went.
     pub outcome: Result<ReadOutcome>,
-    /// Whether there was a connection.
+    /// True if the turn had a connection.
     pub begun: bool,
-    /// Whether it still works.
+    /// True if the connection is still usable.
     pub connected: bool,
     session: Option<Box<dyn Session>>,
 }
 
-/// What turns bring.
+/// What [`TableScheduler::news`] returns.
 pub enum SchedulerEvent {
-    /// Rows of that table, or rows that it has not any more.
+    /// Rows read from the table of that index, or keys deleted from it.
     Sent(usize, ReaderOutput),
-    /// A turn is over; its rows came before.
+    /// A turn has ended; everything it sent has been returned before.
     Over(Box<FinishedRead>),
 }
 
-/// The turns that run, and the connections for the next ones.
+/// The running turns, and a spare connection for the next one.
 pub struct TableScheduler {
     config: Arc<SourceConfig>,
     spare: Option<Box<dyn Session>>,
     running: JoinSet<FinishedRead>,
     began: Instant,
-    /// One for all: whatever the number of turns, one page waits here and each of them holds one.
+    /// Shared by all turns: whatever their number, one page waits in the channel and each turn
+    /// holds one.
     sender: mpsc::Sender<(usize, ReaderOutput)>,
     chunks: mpsc::Receiver<(usize, ReaderOutput)>,
     over: Vec<FinishedRead>,
 }
 
 impl TableScheduler {
-    /// None yet; the first one will use that connection.
+    /// Creates a scheduler without turns; the first turn uses `session`.
     pub fn new(config: Arc<SourceConfig>, session: Box<dyn Session>) -> Self {
         let (sender, chunks) = mpsc::channel(1);
         let running = JoinSet::new();
@@ -75,12 +74,12 @@ impl TableScheduler {
         }
     }
 
-    /// Whether none runs.
+    /// True if no turn is running or waiting to be returned.
     pub fn is_idle(&self) -> bool {
         self.running.is_empty() && self.over.is_empty()
     }
 
-    /// How long no other turn may begin; `None`: before one is over.
+    /// Returns how long no other turn may begin; `None`: not before a running one ends.
     pub fn closed_for(&self) -> Option<Duration> {
         match self.running.len() {
             0 => Some(Duration::ZERO),
@@ -89,7 +88,7 @@ impl TableScheduler {
         }
     }
 
-    /// Begins the turn of a table: of looking for deleted rows where there is a `sweep`, else of reading.
+    /// Begins a turn of a table: a sweep for deleted rows if `sweep` is given, otherwise a read.
     pub fn begin(
         &mut self,
         table: usize,
@@ -131,11 +130,12 @@ impl TableScheduler {
         }));
     }
 
-    /// Waits for the next thing. Cancel safe. Must not be called while none runs.
-    /// Errors: `Fatal` when a turn broke off.
+    /// Waits for the next event. Cancel safe. Must not be called while no turn is running. Errors:
+    /// `Fatal` when a turn panicked or was aborted.
     pub async fn news(&mut self) -> Result<SchedulerEvent> {
         loop {
-            // what a turn has sent comes before its end
+            // Everything that a turn sent must be returned before its end: the end moves the
+            // table's schedule, and deleted keys must follow the rows read before them.
             if let Ok((table, sent)) = self.chunks.try_recv() {
                 return Ok(SchedulerEvent::Sent(table, sent));
             }
@@ -149,6 +149,7 @@ impl TableScheduler {
                 return Ok(SchedulerEvent::Over(Box::new(turn)));
             }
             tokio::select! {
+                // Pages before the end of the turn that sent them.
                 biased;
                 Some((table, sent)) = self.chunks.recv() => return Ok(SchedulerEvent::Sent(table, sent)),
                 Some(done) = self.running.join_next() => {
@@ -159,7 +160,7 @@ impl TableScheduler {
         }
     }
 
-    /// Ends them all.
+    /// Aborts all turns and closes the spare connection.
     pub async fn close(mut self) {
         self.running.shutdown().await;
         if let Some(session) = self.spare.take() {
@@ -168,7 +169,7 @@ impl TableScheduler {
     }
 }
 
-/// A turn of looking for deleted rows. A table that was not opened yet is opened, no more.
+/// Runs a turn of the sweep. A table that has not been opened yet is only opened.
 async fn look_for_deleted(
     sweep: &mut KeySweep,
     reader: &mut TableReader,
@@ -185,7 +186,7 @@ async fn look_for_deleted(
     }
 }
 
-/// A connection set up for reading.
+/// Opens a connection and sets it up for reading.
 pub async fn reading_session(config: &SourceConfig) -> Result<Box<dyn Session>> {
     let mut session = connection::open(config, config.connect).await?;
     for statement in session.dialect().reading_setup() {

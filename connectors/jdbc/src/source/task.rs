@@ -1,4 +1,5 @@
-//! One running task: its tables take turns, their rows become batches of records. A table in trouble stands back alone.
+//! A running source task: its tables take turns, and their rows become batches of records. A table
+//! that fails is retried or stopped on its own; the others continue.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,64 +24,64 @@ use super::tables::probe;
 use crate::driver::Session;
 use crate::ident::TableId;
 
-/// How soon rows that wait for an open transaction are looked at again.
+/// How soon rows that wait for an open transaction are read again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// Waits of a table whose reading has failed.
+/// Backoff of a table whose reads fail.
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(300),
     max: LONGEST_WAIT,
 };
-/// The longest wait before the task looks at its tables again.
+/// The longest time the task idles before it checks its tables again.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// When a range that has been read is looked at again.
+/// Delay before a range that has been read completely is due again.
 const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
-/// A table, or the query, and what has been handed out of it.
+/// A table (or a range of it, or the query) and how much of it has been emitted.
 struct TaskTable {
     id: Option<TableId>,
-    /// Of which snapshot it is a range, and no more.
+    /// The snapshot of which this entry reads one range; `None` when it reads the table itself.
     snapshot: Option<SnapshotRanges>,
     partition: SourcePartition,
     topic: Arc<str>,
-    /// With the turn while one runs.
+    /// `None` while a turn is running: the turn owns it.
     reader: Option<TableReader>,
     done: EmittedUpTo,
-    /// Whether `done` says where it stands.
+    /// True once `done` has been initialized from the reader's start position.
     standing: bool,
     due: Instant,
     rows: u64,
-    /// Since when it has been read.
+    /// When this task began to read the table; used to estimate the time left.
     since: Instant,
     rows_estimated: Option<u64>,
     rows_left: Option<u64>,
-    /// Reading has failed so often one time after another.
+    /// Consecutive failed reads.
     failures: u32,
-    /// It is not read any more, but for looking whether that is still so.
+    /// The table is not read any more, except to check periodically whether the error persists.
     stopped: bool,
-    /// Its range has been read.
+    /// The range has been read completely.
     finished: bool,
     trouble: Option<String>,
     warnings: Vec<String>,
-    /// Values that their columns' types could not hold.
+    /// Warnings about values that their column's type could not hold.
     beyond: BTreeSet<String>,
-    /// Where deleted rows are looked for; with the reader during a turn of that.
+    /// Finds deleted rows; `None` while a sweep's turn is running.
     sweep: Option<Box<KeySweep>>,
 }
 
-/// See the module.
+/// Reads the tables assigned to one task; each call of `poll` returns one batch.
 pub struct JdbcSourceTask {
     config: Arc<SourceConfig>,
     tables: Vec<TaskTable>,
     turns: TableScheduler,
-    /// Rows that came and are not handed out yet, and whose they are.
+    /// Index of the table, and the rows received from it that have not been emitted yet.
     buffer: Option<(usize, PendingRows)>,
-    /// To be stored before anything else.
+    /// Positions that must be stored before any other batch.
     positions: Vec<SourcePosition>,
 }
 
 impl JdbcSourceTask {
-    /// Connects, looks all tables up and stands where the stored offsets say.
-    /// Errors: `Config` when there is nothing to read, or no table fits the mode.
+    /// Connects, looks up all tables and seeks each to its stored offset. Errors: `Config` when
+    /// there is nothing to read, or no table fits the mode.
     pub async fn open(config: SourceConfig, stored: &dyn StoredOffsets) -> Result<Self> {
         let ids: Vec<_> = match &config.query {
             Some(_) => vec![None],
@@ -118,7 +119,7 @@ impl JdbcSourceTask {
                         table.stop(&error, &config);
                         failed.get_or_insert(error);
                     }
-                    // a lock, say: the others need not wait for it
+                    // For example a lock: the other tables need not wait for it.
                     Err(error)
                         if error.kind() == ErrorKind::Retry && several && !session.is_lost() =>
                     {
@@ -145,8 +146,9 @@ impl JdbcSourceTask {
         })
     }
 
-    /// A range of a table has been read. Where this task reads all of them, and it was the last, the table itself is read
-    /// on; where others read some, they are planned anew.
+    /// Handles a range that has been read completely. If this task reads all ranges of the table
+    /// and this was the last, it continues with the table itself. If other tasks read some of them,
+    /// replanning assigns the rest.
     fn range_is_done(&mut self, index: usize) {
         let place = |t: &TaskTable| Some((t.id.clone()?, t.snapshot.clone()?));
         let Some((id, snapshot)) = self.tables.get(index).and_then(place) else {
@@ -170,7 +172,8 @@ impl JdbcSourceTask {
         }
     }
 
-    /// A batch of the buffered rows. `None` when there are none, or nothing to tell.
+    /// Returns the next batch of the buffered rows, `None` if there is neither a record nor a
+    /// position to emit.
     fn cut(&mut self) -> Result<Option<SourceBatch>> {
         let Some((index, buffered)) = &mut self.buffer else {
             return Ok(None);
@@ -186,6 +189,8 @@ impl JdbcSourceTask {
         table.beyond.extend(buffered.news());
         let position =
             moved.then(|| buffered.position(table.partition.clone(), &table.done, &self.config));
+        // The emitted keys are stored with the records themselves: a sweep must know every key that
+        // a reader of the topic has seen.
         let mut positions: Vec<_> = position.into_iter().collect();
         if let (Some(sweep), Some(keys), false) =
             (&mut table.sweep, &buffered.plan().keys, records.is_empty())
@@ -205,8 +210,8 @@ impl JdbcSourceTask {
         }))
     }
 
-    /// Begins the turn of the table that has waited longest, if another may begin. Returns how long to wait until then;
-    /// `None`: until a turn is over.
+    /// Begins the turn of the table that has waited longest, if another turn may begin. Returns how
+    /// long to wait before the next one may begin; `None`: wait until a running turn ends.
     fn begin_next(&mut self) -> Option<Duration> {
         loop {
             let closed_for = self.turns.closed_for()?;
@@ -230,19 +235,21 @@ impl JdbcSourceTask {
         }
     }
 
-    /// Takes back what a turn that is over gives.
-    /// Errors: what concerns the whole task: the connection, and the last table that was read.
+    /// Takes the reader and the sweep back from a finished turn and schedules the table's next
+    /// turn. Errors: those that concern the whole task: the connection, or the only table that is
+    /// still read.
     fn take_back(&mut self, turn: FinishedRead) -> Result<()> {
         let table = &mut self.tables[turn.table];
         let has_read = turn.sweep.is_none();
-        // the reader says this of its last turn of reading, the sweep of its own
+        // `turn.reader` reports on its last read, the sweep on the turn that has just ended.
         let (got_on, narrowed) = match &turn.sweep {
             Some(sweep) => (sweep.got_on(), false),
             None => (turn.reader.got_on(), turn.reader.has_narrowed()),
         };
         let got_on = turn.outcome.is_err() && got_on;
         if got_on {
-            // connections may be cut again and again while rows come: the waits do not add up
+            // The connection may be cut repeatedly while rows keep arriving: do not let the backoff
+            // grow.
             table.failures = 0;
         }
         table.reader = Some(turn.reader);
@@ -273,8 +280,8 @@ impl JdbcSourceTask {
         self.note_trouble(turn.table, error, got_on, (turn.begun, turn.connected))
     }
 
-    /// What follows from an error of a table's turn. `got_on`: there was something before it; `begun` and `connected`: as
-    /// the turn tells.
+    /// Decides whether an error of a turn stops the table, retries it or fails the task. `got_on`:
+    /// the turn made progress before the error; `begun` and `connected`: as in [`FinishedRead`].
     fn note_trouble(
         &mut self,
         index: usize,
@@ -304,7 +311,8 @@ impl JdbcSourceTask {
             ErrorKind::Retry if given_up => {
                 Error::fatal(error.message().to_owned()).caused_by(error)
             }
-            // its definition may have changed in the middle of the reading: it is looked up before the next try
+            // The definition may have changed during the read: look it up again before the next
+            // try.
             ErrorKind::Config if table.failures == 1 && !table.stopped && connected => {
                 table.due = Instant::now();
                 return Ok(());
@@ -313,7 +321,8 @@ impl JdbcSourceTask {
         };
         table.due = Instant::now() + BACKOFF.after(table.failures);
         match error.kind() {
-            // what comes in between is no trouble of the task: with a connection that lasts no longer it gets on
+            // The turn made progress, so the task is healthy: it gets ahead even with connections
+            // that break again and again.
             ErrorKind::Retry if got_on => {
                 tracing::warn!(%error, "reading goes on with another connection");
                 table.try_again(&error);
@@ -324,7 +333,8 @@ impl JdbcSourceTask {
                 table.try_again(&error);
                 Ok(())
             }
-            // a row that is too large takes the connection with it, and so may an answer that makes no sense
+            // A row that is too large breaks the connection, and so may a response that cannot be
+            // parsed.
             kind if given_up
                 || (stops(kind) && connected)
                 || (begun && matches!(kind, ErrorKind::Record | ErrorKind::Fatal)) =>
@@ -337,7 +347,8 @@ impl JdbcSourceTask {
     }
 }
 
-/// Errors that one table has by itself, and that time alone does not mend: its definition, its privileges, a row of it.
+/// True for errors that concern one table alone and do not pass with time: its definition, its
+/// privileges, one of its rows.
 fn stops(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -345,13 +356,13 @@ fn stops(kind: ErrorKind) -> bool {
     )
 }
 
-/// The same, with what makes no sense about it where there are several tables.
+/// Like [`stops`], but where there are several tables also for responses that make no sense.
 fn stops_alone(kind: ErrorKind, several: bool) -> bool {
     stops(kind) || (kind == ErrorKind::Fatal && several)
 }
 
 impl TaskTable {
-    /// Looks the table up and stands where its stored offset says.
+    /// Looks up the table and seeks to its stored offset.
     async fn open(&mut self, session: &mut dyn Session) -> Result<()> {
         if let Some(reader) = &mut self.reader {
             reader.open(session).await?;
@@ -360,7 +371,8 @@ impl TaskTable {
         Ok(())
     }
 
-    /// One that has not been looked up; `stored` are the offsets that may tell its known keys.
+    /// Creates an entry without looking up the table; `stored` are the offsets among which its
+    /// known keys may be.
     fn new(entry: TableAssignment, config: &Arc<SourceConfig>, stored: &[SourcePosition]) -> Self {
         let topic =
             config.topic_prefix.clone() + entry.id.as_ref().map_or("", |id| id.table.as_str());
@@ -391,7 +403,8 @@ impl TaskTable {
         }
     }
 
-    /// Notes what its reader knows. The first time it stands somewhere, that is what has been done.
+    /// Copies statistics and warnings from the reader. Once the reader has a start position, that
+    /// becomes the position emitted so far.
     fn look(&mut self) {
         let Some(reader) = &self.reader else { return };
         self.rows_estimated = reader.rows_estimated();
@@ -434,7 +447,7 @@ impl TaskTable {
         }
     }
 
-    /// When it has its next turn.
+    /// When the next turn is due.
     fn next(&self) -> Instant {
         let sweep = self
             .sweep
@@ -444,7 +457,8 @@ impl TaskTable {
         sweep.map_or(self.due, |due| due.min(self.due))
     }
 
-    /// Whether a turn that begins now is one of looking for deleted rows: both kinds in turn, if both are due.
+    /// True if a turn that begins now is a sweep for deleted rows. Sweeps and reads alternate when
+    /// both are due.
     fn is_to_sweep(&mut self) -> bool {
         let (now, reading) = (Instant::now(), self.due);
         let Some(sweep) = self.sweep.as_mut().filter(|_| !self.stopped) else {
@@ -455,7 +469,7 @@ impl TaskTable {
         sweep.was_last
     }
 
-    /// Records that tell rows gone.
+    /// Returns the tombstones of deleted rows together with the positions that follow from them.
     fn tombstones(&self, gone: DeletedKeys) -> SourceBatch {
         let record = |key| Record {
             topic: Arc::clone(&self.topic),
@@ -475,13 +489,13 @@ impl TaskTable {
         }
     }
 
-    /// It is read again after a wait.
+    /// Schedules a retry after a backoff.
     fn try_again(&mut self, error: &Error) {
         self.due = Instant::now() + BACKOFF.after(self.failures);
         self.trouble = Some(format!("trying again: {error}"));
     }
 
-    /// It is left alone, but looked at again as often as the list of tables is.
+    /// Stops reading the table, but checks again at the interval at which tables are listed.
     fn stop(&mut self, error: &Error, config: &SourceConfig) {
         let every = config.table_poll_interval;
         self.stopped = true;
@@ -501,7 +515,7 @@ impl TaskTable {
     }
 }
 
-/// How far a table has come, from all that this task reads of it.
+/// Sums up the progress of a table over all parts of it that this task reads.
 fn progress(parts: &[&TaskTable]) -> TableProgress {
     let rows = parts.iter().map(|t| t.rows).sum::<u64>();
     let rows_left: Option<u64> = parts
@@ -519,7 +533,7 @@ fn progress(parts: &[&TaskTable]) -> TableProgress {
             .unwrap_or(Duration::MAX)
     });
     let table = parts.first().map(|t| t.name()).unwrap_or_default();
-    // a table that has been read in ranges here and is now read on
+    // Set if the ranges were read by this task and it now reads the table itself.
     let whole = parts.iter().find(|t| t.snapshot.is_none());
     let rows_estimated = whole.map_or_else(
         || parts.iter().map(|t| t.rows_estimated).sum(),
@@ -538,6 +552,7 @@ fn progress(parts: &[&TaskTable]) -> TableProgress {
 impl SourceTask for JdbcSourceTask {
     async fn poll(&mut self) -> Result<SourceBatch> {
         loop {
+            // Positions first: they state from where the following records are read.
             if !self.positions.is_empty() {
                 let positions = std::mem::take(&mut self.positions);
                 return Ok(SourceBatch {
@@ -555,7 +570,7 @@ impl SourceTask for JdbcSourceTask {
                     ..SourceBatch::default()
                 });
             }
-            // all waits may be given up and taken up again: nothing is lost in between
+            // Both waits are cancel safe: a turn that is not finished stays in the scheduler.
             let news = match wait {
                 Some(wait) => timeout(wait, self.turns.news()).await.ok().transpose()?,
                 None => Some(self.turns.news().await?),
@@ -610,10 +625,10 @@ impl SourceTask for JdbcSourceTask {
     }
 }
 
-/// How long it is to the next reading, where a schedule says so.
+/// Returns the time until the next scheduled read, `None` without a schedule.
 fn until_scheduled(config: &SourceConfig) -> Option<Duration> {
     let schedule = config.schedule.as_ref()?;
-    // one that names no time any more is asked again in a year
+    // A schedule without a next time is evaluated again in a year.
     Some(
         schedule
             .next(jiff::Timestamp::now())

@@ -1,4 +1,5 @@
-//! Rows that came become batches of records, and say how far the table is done. Pure.
+//! Turns the rows of a page into batches of records and tracks how far the table has been emitted.
+//! Pure.
 
 use std::sync::Arc;
 
@@ -16,18 +17,19 @@ use crate::source::plan::query::id_of;
 use crate::source::plan::table::TablePlan;
 use crate::source::visibility::overtake::EmitFilter;
 
-/// How far a table's records have been handed out.
+/// How far the records of a table have been emitted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmittedUpTo {
-    /// Rows up to here are out; `stamp` is the last one whose rows are all out.
+    /// Rows up to here have been emitted; `stamp` is the last timestamp whose rows have all been
+    /// emitted.
     pub from: ReadPosition,
-    /// The stamp of rows of which more may come.
+    /// A timestamp of which more rows may follow.
     pub open: Option<i64>,
-    /// Ids up to `from` that are missing and asked for again.
+    /// Missing ids up to `from` that are still asked for.
     pub gaps: IdGaps,
 }
 
-/// Rows of a table that are not handed out yet.
+/// Rows of a table that have not been emitted yet.
 #[derive(Debug)]
 pub struct PendingRows {
     rows: std::vec::IntoIter<Box<[Value]>>,
@@ -38,12 +40,12 @@ pub struct PendingRows {
     ids: Option<PageIds>,
     through: Option<i64>,
     aside: EmitFilter,
-    /// How many rows are out.
+    /// Number of rows emitted so far.
     taken: usize,
 }
 
 impl PendingRows {
-    /// The rows of a chunk.
+    /// Takes the rows of a page.
     pub fn new(chunk: RowPage) -> Self {
         Self {
             rows: chunk.page.rows.into_iter(),
@@ -58,23 +60,22 @@ impl PendingRows {
         }
     }
 
-    /// What to tell of values that their columns' types cannot hold, once each.
+    /// Returns new warnings about values that their column's type cannot hold, each once.
     pub fn news(&mut self) -> Vec<String> {
         self.beyond.news()
     }
 
-    /// The plan of its table.
     pub fn plan(&self) -> &TablePlan {
         &self.plan
     }
 
-    /// Whether all rows are out.
+    /// True if all rows have been emitted.
     pub fn is_empty(&self) -> bool {
         self.rows.len() == 0
     }
 
-    /// The next rows as records, and whether the place has moved.
-    /// Errors: `Record` or `Config` for an id that does not count; the rows then stay.
+    /// Returns up to `max` rows as records, and whether the position has moved. Errors: `Record` or
+    /// `Config` for an invalid id; the rows then stay.
     pub fn take(
         &mut self,
         max: usize,
@@ -86,6 +87,8 @@ impl PendingRows {
         let ends = self.ends && count == self.rows.len();
         let rows = &self.rows.as_slice()[..count];
         let mut moved = match (rows.last(), self.ids) {
+            // Rows emitted ahead of an open transaction do not move the offset: a restart must read
+            // them again, together with what the transaction commits.
             _ if self.aside.early => false,
             (Some(_), Some(PageIds { late: true, .. })) => {
                 done.fill(rows, &self.plan)?;
@@ -130,7 +133,7 @@ impl PendingRows {
         Ok((records, moved))
     }
 
-    /// The position of that partition, which is done so far.
+    /// Returns the position of `partition` to store for the rows emitted so far.
     pub fn position(
         &self,
         partition: SourcePartition,
@@ -153,8 +156,8 @@ impl PendingRows {
 }
 
 impl EmittedUpTo {
-    /// Moves behind `last`, whose batch has those stamps; `next` is the stamp after it where that is known, and `ends`
-    /// says that no more rows come for now.
+    /// Moves behind the row `last` of a batch with the timestamps `stamps`. `next` is the timestamp
+    /// that follows, if known; `ends`: no more rows follow for now.
     fn advance(
         &mut self,
         last: &[Value],
@@ -187,7 +190,7 @@ impl EmittedUpTo {
         Ok(())
     }
 
-    /// Notes the ids that are missing before and among those of rows.
+    /// Records the ids that are missing before and between the ids of these rows.
     fn note(&mut self, rows: &[Box<[Value]>], ids: PageIds, plan: &TablePlan) -> Result<()> {
         let mut before = self.from.id.unwrap_or(-1);
         for row in rows {
@@ -198,7 +201,7 @@ impl EmittedUpTo {
         Ok(())
     }
 
-    /// Rows have come that were missing.
+    /// Removes the ids of these rows from the missing ones.
     fn fill(&mut self, rows: &[Box<[Value]>], plan: &TablePlan) -> Result<()> {
         for row in rows {
             self.gaps.fill(id_of(&row[plan.id.unwrap_or_default()])?);
@@ -206,7 +209,7 @@ impl EmittedUpTo {
         Ok(())
     }
 
-    /// All rows of the open stamp are out. Returns whether there was one.
+    /// Marks the open timestamp as emitted completely. Returns whether there was one.
     fn close(&mut self) -> bool {
         let Some(stamp) = self.open.take() else {
             return false;
@@ -315,7 +318,7 @@ mod tests {
         })
     }
 
-    /// Takes everything in batches of two; the place after each batch.
+    /// Takes everything in batches of two; returns the position after each batch.
     fn places(chunks: Vec<PendingRows>, mode: SourceMode) -> Vec<(Option<i64>, Option<i64>)> {
         let mut done = EmittedUpTo {
             from: ReadPosition {

@@ -1,4 +1,4 @@
-//! Incrementing mode: which ids may be handed out, and which are asked for again.
+//! Incrementing mode: decides which ids may be emitted and which are asked for again.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::source::visibility::gap_tracker::GapTracker;
 use crate::source::visibility::overtake::EmitFilter;
 use crate::source::visibility::uncommitted;
 
-/// Ranges of missing ids that one statement asks for.
+/// Maximum ranges of missing ids in one statement.
 const ASKED: usize = 128;
 
-/// Rows that were missing, or news of ids alone.
+/// Wraps rows whose ids were missing, or (without rows) a change of the settled id.
 fn out_of_turn(page: ResultPage, plan: &Arc<TablePlan>, ids: PageIds) -> RowPage {
     RowPage {
         page,
@@ -33,7 +33,7 @@ fn out_of_turn(page: ResultPage, plan: &Arc<TablePlan>, ids: PageIds) -> RowPage
 }
 
 impl TableReader {
-    /// Prepares for missing ids, where any can be.
+    /// Sets up gap tracking if the mode and the database need it.
     pub(super) async fn track(
         &mut self,
         reached: Option<&SourceProgress>,
@@ -65,14 +65,14 @@ impl TableReader {
         Ok(())
     }
 
-    /// Looks how far transactions have ended, and asks for rows that were missing.
+    /// Checks which transactions have ended, and asks for missing ids again.
     pub(super) async fn ask_again(
         &mut self,
         session: &mut dyn Session,
         plan: &Arc<TablePlan>,
         pages: &PageSender<'_>,
     ) -> Result<()> {
-        // the ids of a range have all been given out, whether its last rows are still there or not
+        // All ids of a range have been assigned already, whether or not its last rows still exist.
         let least = self
             .range
             .as_ref()
@@ -93,7 +93,8 @@ impl TableReader {
             };
             let state = fence.state(session, &self.config.target).await?;
             let settled = tracking.judge(state, self.config.gap_max_age);
-            // what is committed in a gap by now is asked for a last time
+            // The transactions have ended: whatever they committed is visible now, so ask a last
+            // time before giving the ids up.
             self.ask(session, plan, pages, settled.unwrap_or(i64::MAX))
                 .await?;
             let (Some(up_to), Some(tracking)) = (settled, &mut self.tracking) else {
@@ -115,7 +116,7 @@ impl TableReader {
         }
     }
 
-    /// Asks for missing ids up to that one.
+    /// Reads the rows of missing ids up to `up_to`.
     async fn ask(
         &mut self,
         session: &mut dyn Session,
@@ -162,7 +163,8 @@ impl TableReader {
         }
     }
 
-    /// When all of its range has been read: once nothing can come in it any more, it is done.
+    /// Ends a range that has been read completely, as soon as no transaction can add a row to it
+    /// any more. Returns the resulting outcome.
     pub(super) async fn end_range(
         &mut self,
         outcome: ReadOutcome,
@@ -189,7 +191,8 @@ impl TableReader {
         ReadOutcome::Done
     }
 
-    /// Rows of its range: those that the server estimates for all of it when it began, and for what is still to be read.
+    /// Returns the server's estimate of the rows in the range, in total and of those still to be
+    /// read.
     pub fn rows_in_range(&self) -> Option<(u64, u64)> {
         let (range, snapshot) = self.range.as_ref()?;
         let all = self.rows_estimated()? as f64;
@@ -223,7 +226,7 @@ impl TableReader {
         Ok(page.rows.len() < came)
     }
 
-    /// What a person should know of missing ids.
+    /// Returns warnings about missing ids.
     pub(super) fn id_warnings(&self) -> Vec<String> {
         let Some(tracking) = &self.tracking else {
             return Vec::new();

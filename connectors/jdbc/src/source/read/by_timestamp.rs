@@ -1,10 +1,12 @@
-//! Up to which stamp rows are read: before the oldest transaction that may yet commit rows with stamps of its own.
+//! Decides up to which timestamp rows are read: before the oldest transaction that may still commit
+//! rows with earlier timestamps.
 //!
-//! A column has only so many digits: rows of the running step (second, millisecond, day) may come until it is over, so
-//! none of it is read before.
+//! A column has limited precision: until the current step (second, millisecond, day) is over, more
+//! rows with its timestamp may appear, so none of it is read before.
 //!
-//! Date-times without zone are the faces of some clock: the server's, or one in `db.timezone`. A clock that is set back
-//! shows an hour twice, so that rows stamped later than it will show are left for then.
+//! Date-times without time zone are readings of some clock: the server's, or one in `db.timezone`.
+//! A clock that is set back shows an hour twice, so rows with a later timestamp than the one it is
+//! set back to wait until then.
 
 use std::time::Instant;
 
@@ -15,36 +17,38 @@ use crate::calendar::{SECOND, parse_wall, wall_text};
 use crate::driver::{ResultPage, Session, SqlParam};
 use crate::source::visibility::open_transactions::{self, TransactionHorizon};
 
-/// How long rows rest where open transactions cannot be seen, in microseconds.
+/// Grace period used when open transactions are not visible to this user, in microseconds.
 const BLIND_DELAY: i64 = 2 * SECOND;
-/// What runs is in no list for a moment after its stamp is fixed (events, functions that SELECT calls, PostgreSQL's
-/// statements), in microseconds; generous, since a process may have to wait for its turn.
+/// For a moment after its timestamp is fixed a statement is in no list (events, functions called by
+/// SELECT, PostgreSQL's statements). In microseconds, and generous, since the process may have to
+/// wait for the CPU.
 const UNLISTED: i64 = SECOND / 20;
-/// A transaction open for longer is told of, in microseconds.
+/// A warning is reported for transactions open for longer than this, in microseconds.
 const OPEN_LONG: i64 = 60 * SECOND;
-/// Server clocks are set back on the quarter of an hour, and by no more than some hours.
+/// Server clocks are set back on the quarter of an hour, and by no more than a few hours.
 const QUARTER: i64 = 900 * SECOND;
 const QUARTERS: i64 = 14;
 
-/// What the server's clock shows, in microseconds.
+/// The server's clock, in microseconds.
 #[derive(Clone, Copy)]
 struct ServerClock {
     utc: i64,
-    /// In the zone that it writes date-times without zone in.
+    /// In the time zone in which the server writes date-times without zone.
     local: i64,
 }
 
-/// Wall times that may still come, though rows of another clock with later ones are read.
+/// Wall times that may still occur although later ones of another clock are read.
 #[derive(Debug, Default)]
 pub(super) struct AmbiguousTimes {
-    /// Of the clock that is behind: from the lowest that may come, to the highest that it showed at that time.
+    /// For the clock that is behind: the lowest time that may still occur, the highest it has
+    /// shown, and when that was read.
     behind: Option<(i64, i64, Instant)>,
-    /// What a clock is set back to soon, and whose clock.
+    /// The time to which a clock will soon be set back, and whose clock it is.
     set_back: Option<(i64, &'static str)>,
 }
 
 impl AmbiguousTimes {
-    /// Cuts the page before the first row that waits. Returns whether there is one.
+    /// Cuts the page before the first row that must wait. Returns whether it did.
     pub(super) fn cut(&self, page: &mut ResultPage) -> bool {
         let Some((lowest, highest, then)) = self.behind else {
             return false;
@@ -65,8 +69,8 @@ impl AmbiguousTimes {
 }
 
 impl TableReader {
-    /// Stamps from here on are left for later: the server's clock, less the delay, and before the oldest transaction
-    /// that may yet commit rows with stamps of its own.
+    /// Returns the exclusive upper bound for timestamps: the server's clock less the delay, and
+    /// before the oldest transaction that may still commit rows with earlier timestamps.
     pub(super) async fn bound(&mut self, session: &mut dyn Session) -> Result<i64> {
         let clock = read_clock(session).await?;
         let read_at = Instant::now();
@@ -98,13 +102,14 @@ impl TableReader {
         Ok(self.step_of(local.max(own)))
     }
 
-    /// The stamp of what comes at that time, or the one before where a database rounds.
+    /// Rounds down to the column's precision: the timestamp that a row of this time gets, or the
+    /// one before if the database rounds up.
     fn step_of(&self, stamp: i64) -> i64 {
         let step = self.plan.as_ref().map_or(1, |plan| plan.stamp_step);
         stamp.div_euclid(step).saturating_mul(step)
     }
 
-    /// Every row stamped before that instant is committed or gone.
+    /// Returns an instant up to which every row is either committed or rolled back.
     async fn settled(&mut self, session: &mut dyn Session, clock: ServerClock) -> Result<i64> {
         let delay = self.config.delay_ms.saturating_mul(1000);
         (self.blind, self.oldest) = (false, None);
@@ -123,7 +128,8 @@ impl TableReader {
             };
             return Ok(clock.utc.saturating_sub(delay));
         };
-        // what began after an older look has later stamps than the clock had then
+        // The sample may be older than the clock reading: go by what the clock showed when the
+        // sample was taken. Transactions that began afterwards have later timestamps.
         let since = before_clock.saturating_duration_since(sample.at);
         let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
         let looked = clock.utc.saturating_sub(since).saturating_sub(UNLISTED);
@@ -149,7 +155,7 @@ impl TableReader {
         Ok(open.min(clock.utc.saturating_sub(delay)))
     }
 
-    /// Stamps of rows from now on are later than that.
+    /// Returns a timestamp; rows inserted from now on get later ones.
     pub(super) async fn now(&self, session: &mut dyn Session) -> Result<i64> {
         let clock = read_clock(session).await?;
         if self.stamps_are_instants() {
@@ -159,7 +165,7 @@ impl TableReader {
         Ok(self.step_of(local.min(self.config.read.zone.lowest_wall_from(clock.utc))) - 1)
     }
 
-    /// What a person should know of transactions that are open, or cannot be seen.
+    /// Returns a warning about transactions that are open for long or cannot be seen.
     pub(super) fn stamp_warning(&self) -> Option<String> {
         if let (Some(age), true) = (self.oldest, self.passing.is_on()) {
             return Some(format!(
@@ -197,7 +203,7 @@ impl TableReader {
         })
     }
 
-    /// What a person should know of a clock that is set back.
+    /// Returns a warning about a clock that will be set back.
     pub(super) fn set_back_warning(&self) -> Option<String> {
         let (lowest, whose) = self.unsettled.set_back?;
         Some(format!(
@@ -208,7 +214,7 @@ impl TableReader {
     }
 }
 
-/// The server's clock.
+/// Reads the server's clock.
 async fn read_clock(session: &mut dyn Session) -> Result<ServerClock> {
     let sql = session.dialect().clock();
     let row = session
@@ -224,7 +230,7 @@ async fn read_clock(session: &mut dyn Session) -> Result<ServerClock> {
     Ok(ServerClock { utc, local })
 }
 
-/// The lowest wall time that the server's clock shows from that instant on.
+/// Returns the lowest wall time that the server's clock shows from that instant on.
 async fn lowest_local(session: &mut dyn Session, clock: ServerClock, from: i64) -> Result<i64> {
     let shown = from + clock.local - clock.utc;
     let Some(local_time) = session

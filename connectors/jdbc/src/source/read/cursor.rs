@@ -1,6 +1,6 @@
-//! Reads one table on from where it stands, page by page, in a task of its own: the next page is fetched while the
-//! last one is on its way to the topic. `resume` says where it begins, `by_id` which ids may be handed out,
-//! `by_timestamp` up to which stamp.
+//! Reads one table from its current position, page by page, in a task of its own: the next page is
+//! fetched while the previous one is on its way to the topic. `resume` finds the start position,
+//! `by_id` decides which ids may be emitted, `by_timestamp` up to which timestamp rows may be.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,60 +28,63 @@ use crate::source::visibility::overtake::Overtake;
 
 /// A page is cut when its values weigh more than this many bytes.
 pub(super) const PAGE_WEIGHT: usize = 4 << 20;
-/// Rows of the first page of a table, whose rows may be of any size.
+/// Rows of a table's first page, when the size of its rows is not known yet.
 const FIRST_PAGE: u64 = 500;
-/// Most rows of a page.
+/// Maximum rows of a page.
 const LARGEST_PAGE: u64 = 10_000;
-/// Rows that have waited for longer are told of.
+/// A warning is reported once rows have waited this long.
 const WAITS_LONG: Duration = Duration::from_secs(60);
-/// After so long other tables of the task have their turn.
+/// A turn ends after this time, so that other tables of the task get theirs.
 const TURN: Duration = Duration::from_secs(1);
 
-/// One table and how far it has been read.
+/// One table (or the query) and how far it has been read.
 #[derive(Debug)]
 pub struct TableReader {
     /// The table; `None` for a query.
     pub id: Option<TableId>,
     pub(super) config: Arc<SourceConfig>,
-    /// Why it must not be read: its rows have nowhere to go, or nobody knows where it stands.
+    /// Why the table must not be read: its topic name is illegal, or its stored offset could not be
+    /// read.
     pub(super) barred: Option<String>,
     pub(super) meta: Option<TableMeta>,
     pub(super) plan: Option<Arc<TablePlan>>,
-    /// Only these ids are read, of those of the snapshot.
+    /// The range of ids to read, and the snapshot it belongs to; `None`: all ids.
     pub(super) range: Option<(KeyRange, SnapshotRanges)>,
-    /// Where the stored offset says that it begins.
+    /// The stored offset to start from.
     pub(super) reached: Option<SourceProgress>,
-    /// It stands somewhere.
+    /// True once `from` is a valid position.
     pub(super) standing: bool,
-    /// Where the reading stands, ahead of what the task has handed out.
+    /// Position of the read; it runs ahead of what the task has emitted.
     pub(super) from: ReadPosition,
-    /// In the middle of a cycle: the upper bound stays, and so does the definition.
+    /// In the middle of a cycle: upper bound and definition stay the same until it ends.
     pub(super) in_cycle: bool,
-    /// An error came in between: the definition is looked up again.
+    /// An error occurred: the definition must be looked up again.
     pub(super) stale: bool,
-    /// Incrementing mode: ids that are missing.
+    /// Incrementing mode: tracks missing ids.
     pub(super) tracking: Option<GapTracker>,
-    /// Timestamp modes: the server does not tell its open transactions, so rows rest for a while instead.
+    /// Timestamp modes: this user cannot see open transactions, so a grace period is used instead.
     pub(super) blind: bool,
-    /// Timestamp modes: the age of the oldest open transaction, in microseconds.
+    /// Timestamp modes: age of the oldest open transaction, in microseconds.
     pub(super) oldest: Option<i64>,
-    /// Timestamp modes: rows that do not wait for an open transaction any more.
+    /// Timestamp modes: rows emitted ahead of a transaction that has been open too long.
     pub(super) passing: Overtake,
-    /// Timestamp modes: what wall times may still come though later ones are read.
+    /// Timestamp modes: wall times that may still occur although later ones are read.
     pub(super) unsettled: AmbiguousTimes,
     /// Since when rows have been waiting.
     pub(super) waiting_since: Option<Instant>,
     pub(super) page_rows: u64,
-    /// Most rows of a page for now: fewer after connections that did not live as long as a page took.
+    /// Current maximum rows of a page: smaller after connections that broke before a page was
+    /// complete.
     pub(super) most_rows: u64,
-    /// Whether the last turn has sent rows, however it ended.
+    /// True if the last turn sent rows, however it ended.
     pub(super) got_on: bool,
-    /// Whether the last turn ended at a page with a row that cannot be read, and a smaller one may get further.
+    /// True if the last turn failed at a row that cannot be read and a smaller page may get the
+    /// rows before it.
     pub(super) narrowed: bool,
 }
 
 impl TableReader {
-    /// A reader that will stand where the offset says, or at the configured beginning.
+    /// Creates a reader that will start at the stored offset, or at the configured beginning.
     pub fn new(entry: TableAssignment, config: Arc<SourceConfig>) -> Self {
         let TableAssignment {
             id,
@@ -117,20 +120,20 @@ impl TableReader {
         }
     }
 
-    /// The rows that the server estimates.
+    /// Returns the server's estimate of the number of rows.
     pub fn rows_estimated(&self) -> Option<u64> {
         self.meta.as_ref()?.rows_estimated
     }
 
-    /// Looks the table up and takes its place.
-    /// Errors: `Config` when it is gone or does not fit the mode.
+    /// Looks up the table and seeks to its start position. Errors: `Config` when the table does not
+    /// exist or does not fit the mode.
     pub async fn open(&mut self, session: &mut dyn Session) -> Result<()> {
         self.look_up(session).await?;
         self.stand(session).await
     }
 
-    /// Looks the table up and plans it anew if its definition has changed.
-    /// Errors: `Config` when it is gone or does not fit the mode.
+    /// Looks up the table and plans it again if its definition has changed. Errors: `Config` when
+    /// the table does not exist or does not fit the mode.
     pub async fn look_up(&mut self, session: &mut dyn Session) -> Result<Arc<TablePlan>> {
         let Some(id) = &self.id else {
             let plan = look_up_query(session, &self.config, self.plan.as_ref()).await?;
@@ -147,22 +150,22 @@ impl TableReader {
         Ok(plan)
     }
 
-    /// Whether it stands somewhere: it has been opened.
+    /// True once the reader has been opened and has a position.
     pub fn is_standing(&self) -> bool {
         self.standing
     }
 
-    /// Whether the last turn has sent rows, however it ended.
+    /// True if the last turn sent rows, however it ended.
     pub fn got_on(&self) -> bool {
         self.got_on
     }
 
-    /// Whether a row cannot be read, and the rows before it may yet be: with a smaller page.
+    /// True if a row cannot be read and a smaller page may still get the rows before it.
     pub fn has_narrowed(&self) -> bool {
         self.narrowed
     }
 
-    /// The ids before that place that are missing and asked for again.
+    /// Returns the missing ids below the current position that are still asked for.
     pub fn gaps(&self) -> IdGaps {
         self.tracking
             .as_ref()
@@ -170,13 +173,13 @@ impl TableReader {
             .unwrap_or_default()
     }
 
-    /// Where it stands.
+    /// Returns the current position.
     pub fn from(&self) -> &ReadPosition {
         &self.from
     }
 
-    /// Reads until there is nothing more or the turn is over. Pages are sent in order; a receiver that is gone ends it.
-    /// One that was not opened yet is opened, no more.
+    /// Reads until there is nothing more or the turn is over. Pages are sent in order; a closed
+    /// receiver ends the turn. A reader that has not been opened yet is only opened.
     pub async fn turn(
         &mut self,
         session: &mut dyn Session,
@@ -192,7 +195,8 @@ impl TableReader {
             session.is_stale() || error.kind() == ErrorKind::Config && !session.is_lost()
         };
         if outcome.as_ref().is_err_and(outdated) {
-            // what was prepared, or looked up, before the table changed
+            // A prepared statement or the definition is from before the table changed: look it up
+            // again and retry once.
             self.stale = true;
             outcome = self.read_some(session, pages).await;
         }
@@ -203,7 +207,7 @@ impl TableReader {
         outcome
     }
 
-    /// A turn of reading.
+    /// Runs one turn of reading and updates the state of the cycle.
     async fn read_some(
         &mut self,
         session: &mut dyn Session,
@@ -220,10 +224,12 @@ impl TableReader {
         };
         match &outcome {
             Ok(ReadOutcome::More) => {}
-            // pages go on where they stopped; a statement for all there is begins again
+            // Pages continue where they stopped; a single statement for all rows starts from the
+            // beginning.
             Err(error) if plan.shape.paged => {
                 self.stale = true;
-                // up to the row that cannot be read, or through a connection that lives no longer: a smaller page gets further
+                // Halve the page: it then ends before the row that cannot be read, or completes
+                // before the connection breaks.
                 self.narrowed = error.kind() == ErrorKind::Record && self.page_rows > 1;
                 if session.is_lost() || self.narrowed {
                     self.most_rows = (self.page_rows / 2).max(1);
@@ -235,7 +241,7 @@ impl TableReader {
         outcome
     }
 
-    /// What was missing before, and then the next pages.
+    /// Asks for ids that were missing before, then reads the next pages.
     async fn read_on(
         &mut self,
         session: &mut dyn Session,
@@ -252,7 +258,7 @@ impl TableReader {
         Ok(outcome)
     }
 
-    /// Looks the table up, and at the beginning of a cycle sets its bounds.
+    /// Looks up the table and, at the beginning of a cycle, sets its upper bound.
     async fn prepare(&mut self, session: &mut dyn Session) -> Result<Arc<TablePlan>> {
         let plan = self.look_up(session).await?;
         self.stale = false;
@@ -268,7 +274,7 @@ impl TableReader {
         Ok(plan)
     }
 
-    /// What a person should know of this table.
+    /// Returns the warnings of this table, for its user.
     pub fn warnings(&self) -> Vec<String> {
         let columns = self
             .plan
@@ -310,6 +316,8 @@ impl TableReader {
                 .read(&statement.sql, &statement.params, &plan.layout, PAGE_WEIGHT)
                 .await?;
             let full = page.cut || page.rows.len() as u64 >= limit;
+            // Cut first, then advance: the position must not move past a row that is held back, or
+            // the row would be lost.
             let waiting = self.hold_back(session, plan, &mut page).await?;
             let unsettled = self.unsettled.cut(&mut page);
             self.most_rows = self
@@ -320,7 +328,7 @@ impl TableReader {
             self.advance(plan, &page)?;
             let ends = !full || waiting || unsettled;
             if ends {
-                // from here on only later stamps count, as the peers have it
+                // From here on only later timestamps count, as in the peers.
                 self.from.at = None;
             }
             self.got_on |= !page.rows.is_empty();
@@ -336,7 +344,7 @@ impl TableReader {
         }
     }
 
-    /// One statement for all there is, its rows sent as they come.
+    /// Runs one statement for all rows and sends them as they arrive.
     async fn read_stream(
         &mut self,
         session: &mut dyn Session,
@@ -388,7 +396,7 @@ impl TableReader {
         failed.map_or(Ok(ReadOutcome::CaughtUp), Err)
     }
 
-    /// Rows in their order.
+    /// Wraps a page of rows in their order for the task.
     pub(super) fn chunk(&mut self, page: ResultPage, plan: &Arc<TablePlan>, ends: bool) -> RowPage {
         let ids = self.tracking.as_ref().map(|t| PageIds {
             late: false,
@@ -405,7 +413,7 @@ impl TableReader {
         }
     }
 
-    /// Moves behind the page's last row.
+    /// Moves the position behind the page's last row.
     fn advance(&mut self, plan: &TablePlan, page: &ResultPage) -> Result<()> {
         let Some(last) = page.rows.last() else {
             return Ok(());

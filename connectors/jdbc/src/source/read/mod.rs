@@ -1,8 +1,9 @@
-//! Reading of one table: pages of rows, and records made of them.
+//! Reads one table: fetches pages of rows and turns them into records.
 //!
-//! [`cursor`] reads page after page; [`resume`] says where it begins (from a stored offset, and back), `by_id` which ids
-//! may be emitted and `by_timestamp` up to which timestamp rows may be. A [`page`] goes to the task, where [`batch`] makes
-//! records of its rows ([`out_of_range`]: values that their column's type cannot hold).
+//! [`cursor`] reads page after page; [`resume`] converts between stored offsets and read positions,
+//! `by_id` decides which ids may be emitted, and `by_timestamp` up to which timestamp rows may be.
+//! A [`page`] is sent to the task, where [`batch`] turns its rows into records ([`out_of_range`]:
+//! values that their column's type cannot hold).
 
 pub mod batch;
 mod by_id;

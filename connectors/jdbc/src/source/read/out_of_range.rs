@@ -1,7 +1,9 @@
-//! Rows with values that their columns' types cannot hold: schemas of those records alone. Pure.
+//! Handles rows with values that their column's type cannot hold, by schemas for those records
+//! alone. Pure.
 //!
-//! MariaDB's TIME goes to ±838 hours, which no time of day is; 2024-02-00 is no date, NaN no decimal. Such a value is
-//! carried as text (bits as bytes, a zero date as NULL), in a record whose schema says so. All other records keep theirs.
+//! MariaDB's TIME ranges to ±838 hours, which is no time of day; 2024-02-00 is no date, NaN no
+//! decimal. Such a value is carried as text (bits as bytes, a zero date as NULL), in a record whose
+//! schema says so. All other records keep their schema.
 
 use std::sync::Arc;
 
@@ -9,24 +11,24 @@ use connector_api::{Field, Schema, SchemaType, Value};
 
 use crate::source::plan::table::TablePlan;
 
-/// The schema of the record value, and that of its key.
+/// Schema of the record value, and that of its key.
 type RecordSchemas = (Arc<Schema>, Option<Arc<Schema>>);
 
-/// What differs in a row: columns, and the types of their values (`None`: NULL).
+/// Columns of a row that differ, with the type of their values (`None`: NULL).
 type RowDifference = Vec<(usize, Option<SchemaType>)>;
 
-/// The watch over one plan's columns.
+/// Finds out-of-range values in the rows of one plan.
 #[derive(Debug, Default)]
 pub struct OutOfRangeColumns {
-    /// Columns whose type cannot hold all that the database can.
+    /// Columns whose type cannot hold every value of the database's type.
     watched: Vec<usize>,
-    /// Schemas by what differs in them.
+    /// Schemas made so far, by what differs in them.
     known: Vec<(RowDifference, RecordSchemas)>,
     news: Vec<String>,
 }
 
 impl OutOfRangeColumns {
-    /// For rows of that plan.
+    /// Watches the columns of that plan.
     pub fn of(plan: &TablePlan) -> Self {
         let columns = plan.layout.columns.iter().enumerate();
         Self {
@@ -38,12 +40,12 @@ impl OutOfRangeColumns {
         }
     }
 
-    /// What there is to tell since it was last asked: one text for each way in which a row differed.
+    /// Returns the warnings since the last call: one for each way in which a row differed.
     pub fn news(&mut self) -> Vec<String> {
         std::mem::take(&mut self.news)
     }
 
-    /// The schemas of a row's record: the plan's, unless a value does not fit them.
+    /// Returns the schemas for a row's record: the plan's, unless one of its values does not fit.
     pub fn schemas(&mut self, row: &[Value], plan: &TablePlan) -> RecordSchemas {
         let odd = |i: &&usize| !plan.layout.columns[**i].holds(&row[**i]);
         if self.watched.iter().any(|i| odd(&i)) {
@@ -102,7 +104,7 @@ impl OutOfRangeColumns {
     }
 }
 
-/// What a value that does not fit is carried as.
+/// Returns the type as which an out-of-range value is carried.
 fn actual(value: &Value) -> Option<SchemaType> {
     match value {
         Value::Text(_) => Some(SchemaType::String),

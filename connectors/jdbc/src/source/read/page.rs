@@ -1,4 +1,4 @@
-//! What a turn brings to the task, and the way there.
+//! What a turn sends to the task, and the channel it is sent on.
 
 use std::sync::Arc;
 
@@ -14,72 +14,69 @@ use crate::source::visibility::overtake::EmitFilter;
 pub enum ReadOutcome {
     /// There is more to read at once.
     More,
-    /// All that there is was read.
+    /// Everything available has been read.
     CaughtUp,
-    /// Rows of a transaction that is still open are in the way.
+    /// Rows are held back because a transaction is still open.
     Waiting,
-    /// The range of ids that was to be read has been.
+    /// The assigned range of ids has been read completely.
     Done,
 }
 
-/// Rows on their way from the reader to the task.
+/// A page of rows on its way from the reader to the task.
 #[derive(Debug)]
 pub struct RowPage {
-    /// The rows and their stamps.
+    /// The rows and their timestamps.
     pub page: ResultPage,
-    /// The plan they were read by.
+    /// The plan the rows were read with.
     pub plan: Arc<TablePlan>,
-    /// There is nothing after them for now.
+    /// True if nothing follows for now.
     pub ends: bool,
-    /// Rows handed out before, or early.
+    /// Which rows were emitted before, or are emitted early.
     pub aside: EmitFilter,
     /// Incrementing mode: how missing ids are to be counted.
     pub ids: Option<PageIds>,
-    /// After them everything up to this id is done.
+    /// The table is done up to this id once the page has been emitted.
     pub through: Option<i64>,
 }
 
-/// What is known of the ids of a chunk.
+/// What is known about the ids of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageIds {
-    /// They were missing before; the others follow those of the chunk before.
+    /// True for rows whose ids were missing before; ids of other pages follow those of the page
+    /// before.
     pub late: bool,
-    /// Up to here no other row comes any more.
+    /// No other row can appear up to this id.
     pub settled: i64,
-    /// The usual distance of two ids.
+    /// The usual distance between two ids.
     pub step: i64,
 }
 
-/// Rows that are not there any more (`sweep`).
+/// Keys of rows that have been deleted (`sweep`).
 #[derive(Debug)]
 pub struct DeletedKeys {
-    /// Their keys.
     pub keys: Vec<Box<[Value]>>,
-    /// The schema of the keys; none where there is no key.
+    /// Schema of the keys; `None` if there are none.
     pub schema: Option<Arc<Schema>>,
-    /// What is to be stored once that is told.
+    /// Positions to store with the tombstones.
     pub positions: Vec<SourcePosition>,
 }
 
-/// What a turn brings.
+/// What a reader sends.
 #[derive(Debug)]
 pub enum ReaderOutput {
-    /// Rows.
     Rows(RowPage),
-    /// Rows that have gone.
+    /// Deleted rows.
     Gone(DeletedKeys),
 }
 
-/// Where a reader sends its rows: the channel that all tables share, and the table's number.
+/// Where a reader sends its output: the channel shared by all tables, with the index of its table.
 pub struct PageSender<'a> {
-    /// The table's number.
     pub table: usize,
-    /// The channel.
     pub sender: &'a mpsc::Sender<(usize, ReaderOutput)>,
 }
 
 impl PageSender<'_> {
-    /// Sends rows, waiting for room. `false`: nobody wants them.
+    /// Sends rows, waiting for room. Returns `false` if the receiver has been dropped.
     pub async fn send(&self, chunk: RowPage) -> bool {
         self.sender
             .send((self.table, ReaderOutput::Rows(chunk)))
@@ -87,7 +84,7 @@ impl PageSender<'_> {
             .is_ok()
     }
 
-    /// Sends what has gone, waiting for room. `false`: nobody wants it.
+    /// Sends deleted keys, waiting for room. Returns `false` if the receiver has been dropped.
     pub async fn gone(&self, gone: DeletedKeys) -> bool {
         self.sender
             .send((self.table, ReaderOutput::Gone(gone)))

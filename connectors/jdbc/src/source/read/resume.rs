@@ -1,4 +1,5 @@
-//! From a stored offset to the place where reading goes on, and back: instants and wall times, keys and offset values.
+//! Converts stored offsets to read positions and back: instants and wall times, keys and offset
+//! values.
 
 use connector_api::{OffsetValue, Result, Value};
 
@@ -11,7 +12,8 @@ use crate::source::plan::table::TablePlan;
 use crate::zone::JdbcTimeZone;
 
 impl TableReader {
-    /// Stands where the stored offset says, or at the configured beginning. The table must have been looked up.
+    /// Seeks to the stored offset, or to the configured beginning. The table must have been looked
+    /// up.
     pub(super) async fn stand(&mut self, session: &mut dyn Session) -> Result<()> {
         let initial = self.config.initial;
         let reached = self.reached.clone();
@@ -60,18 +62,20 @@ impl TableReader {
         }
     }
 
-    /// Rows stamped later than that have not been read when those up to that instant have.
+    /// Converts an instant to the server's wall time. Once rows up to the instant have been read,
+    /// those with later wall times have not.
     fn to_server(&self, instant: i64) -> i64 {
         let Some(zone) = self.zone() else {
             return instant;
         };
         let (wall, lowest) = (zone.wall(instant), zone.lowest_wall_from(instant));
-        // read up to an hour that came again afterwards: read it anew, as stamps do not tell which time it was
+        // The time of a repeated hour is ambiguous, as timestamps do not say which of the two it
+        // was: read the hour again.
         if lowest < wall { lowest - 1 } else { wall }
     }
 }
 
-/// The offset to store for a place of reading.
+/// Returns the offset to store for a read position.
 pub fn reached(
     from: &ReadPosition,
     mode: SourceMode,
@@ -96,7 +100,7 @@ pub fn reached(
     }
 }
 
-/// The zone that stamps of that plan are wall times of; `None` when they are instants.
+/// Returns the time zone of the plan's wall times; `None` if its timestamps are instants.
 pub fn zone_of<'a>(plan: &TablePlan, config: &'a SourceConfig) -> Option<&'a JdbcTimeZone> {
     if plan.stamp_is_instant {
         None
