@@ -1,9 +1,11 @@
-//! What deletion capture knows of a table: the keys of rows that have been handed out and not been told deleted. Pure.
+//! The keys of a table that deletion capture knows: those of rows that have been emitted and for
+//! which no tombstone has been emitted. Pure.
 //!
-//! All of it is stored as source offsets, beside the table's own and in the transaction of the records that it follows
-//! from, so that it survives whatever dies. Keys seen by the last sweep are in chunks: a chunk has those above one key up
-//! to another, as the database orders them (member `keys` of the partition: the key below, empty for the first chunk).
-//! Keys handed out since are in numbered lists (member `new_keys`), for only the database could say in which chunk they
+//! They are stored as source offsets, beside the table's own and in the transaction of the records
+//! that they follow from, so that they survive any crash. Keys seen by the last sweep are in
+//! chunks: a chunk holds those above one key up to another, as the database orders them (member
+//! `keys` of the partition: the key below, empty for the first chunk). Keys emitted since are in
+//! numbered lists (member `new_keys`), because only the database could say to which chunk they
 //! belong. A key may be in both.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,39 +20,40 @@ const NEW_KEYS: &str = "new_keys";
 const KEY: &str = "key";
 const SET: &str = "set";
 const UP_TO: &str = "up_to";
-/// Chunks that follow each other are joined while their texts together are shorter.
+/// Adjacent chunks are joined while their combined text is shorter.
 const LIGHT: usize = 16 << 10;
-/// A list is begun anew when it has so many keys or ranges.
+/// A new list is begun at this number of keys or ranges.
 const LIST: usize = 1000;
 
-/// Keys between two keys.
+/// A chunk: the keys between two keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPage {
-    /// Above this one; `None`: from the first on.
+    /// Exclusive lower bound; `None`: from the first key on.
     pub after: Option<String>,
-    /// Up to this one; `None`: to the last.
+    /// Inclusive upper bound; `None`: up to the last key.
     pub up_to: Option<String>,
-    /// Its keys, as a text.
+    /// The keys, as [`KeySet`] writes them.
     pub set: String,
 }
 
-/// See the module.
+/// The known keys of one table.
 #[derive(Clone, Debug)]
 pub struct KnownKeys {
     partition: SourcePartition,
-    /// The key's columns, as they are stored with each set: `id`, or `a,b`; those of a number with `#` in front.
+    /// The key's columns as stored with each set: `id`, or `a,b`; with `#` in front if the key is a
+    /// number.
     key: String,
     numbers: bool,
-    /// In their order, from the first key to the last. None before the first sweep.
+    /// The chunks in order, from the first key to the last. Empty before the first sweep.
     pub chunks: Vec<KeyPage>,
-    /// Lists by number.
+    /// The lists by number, as [`KeySet`] writes them.
     lists: BTreeMap<i64, String>,
-    /// The list that grows.
+    /// Number and keys of the list that is being extended.
     open: Option<(i64, KeySet)>,
 }
 
 impl KnownKeys {
-    /// What is stored for the table of that partition.
+    /// Reads what is stored for the table of that partition.
     pub fn read(partition: &SourcePartition, stored: &[SourcePosition]) -> Self {
         let own = |p: &&SourcePosition| {
             partition
@@ -98,7 +101,7 @@ impl KnownKeys {
         known
     }
 
-    /// Refuses what a user has set by hand and could not be read again. Errors: `Config`.
+    /// Checks a position set by a user. Errors: `Config` if it could not be read back.
     pub fn check(position: &SourcePosition) -> Result<()> {
         let Some(offset) = &position.offset else {
             return Ok(());
@@ -109,13 +112,13 @@ impl KnownKeys {
         if readable { Ok(()) } else { Err(broken()) }
     }
 
-    /// Whether a position is one of these.
+    /// True if a partition is one of known keys.
     pub fn owns(partition: &SourcePartition) -> bool {
         partition.get(KEYS).is_some() || partition.get(NEW_KEYS).is_some()
     }
 
-    /// Makes sure that it is about keys of that kind. Where the primary key has been changed everything is forgotten:
-    /// what is to be stored then.
+    /// Makes sure that the keys are of the plan's kind. If the primary key has changed, all are
+    /// discarded. Returns the positions to store, which delete the discarded ones.
     pub fn fit(&mut self, plan: &KeyPlan) -> Vec<SourcePosition> {
         if self.key == plan.name {
             return Vec::new();
@@ -136,7 +139,7 @@ impl KnownKeys {
         gone
     }
 
-    /// Bytes of the texts in memory.
+    /// Returns the bytes of the texts in memory.
     pub fn bytes(&self) -> usize {
         let chunk = |c: &KeyPage| {
             c.set.len() + c.after.as_ref().map_or(0, String::len) + size_of::<KeyPage>()
@@ -145,23 +148,22 @@ impl KnownKeys {
             + self.lists.values().map(|set| set.len() + 64).sum::<usize>()
     }
 
-    /// The keys of a text.
-    /// Errors: `Config` when it is none.
+    /// Parses a set of keys. Errors: `Config` if the text is not one.
     pub fn set(&self, text: &str) -> Result<KeySet> {
         KeySet::read(text, self.numbers).ok_or_else(broken)
     }
 
-    /// A bound of a chunk.
+    /// Parses the bound of a chunk. Errors: `Config` if the text is not a key.
     pub fn bound(&self, text: &str) -> Result<RowKey> {
         RowKey::read(text, self.numbers).ok_or_else(broken)
     }
 
-    /// No key.
+    /// Returns an empty set.
     pub fn none(&self) -> KeySet {
         KeySet::new(self.numbers)
     }
 
-    /// Adds keys that have been handed out. What is to be stored.
+    /// Adds keys that have been emitted. Returns the positions to store with their records.
     pub fn note(&mut self, keys: impl IntoIterator<Item = RowKey>) -> Vec<SourcePosition> {
         let mut touched = BTreeSet::new();
         for key in keys {
@@ -193,7 +195,7 @@ impl KnownKeys {
             .collect()
     }
 
-    /// A sweep begins: before the first one there is but one chunk, of which nothing is known.
+    /// Begins a sweep. Before the first one there is a single chunk, without known keys.
     pub fn begin(&mut self) {
         if self.chunks.is_empty() {
             self.chunks.push(KeyPage {
@@ -204,13 +206,13 @@ impl KnownKeys {
         }
     }
 
-    /// Ends the list that grows, and names all.
+    /// Closes the list that is being extended and returns the numbers of all lists.
     pub fn close(&mut self) -> Vec<i64> {
         self.open = None;
         self.lists.keys().copied().collect()
     }
 
-    /// The keys of a list.
+    /// Returns the keys of a list. Errors: `Config` if it cannot be parsed.
     pub fn list(&self, number: i64) -> Result<KeySet> {
         self.set(
             self.lists
@@ -220,7 +222,7 @@ impl KnownKeys {
         )
     }
 
-    /// Leaves out the keys that stand in a list, which has them told.
+    /// Removes from `keys` those that are in a list: the sweep of the lists emits their tombstones.
     pub fn without_listed(&self, keys: &mut Vec<RowKey>) -> Result<()> {
         for set in self.lists.values() {
             if keys.is_empty() {
@@ -232,7 +234,7 @@ impl KnownKeys {
         Ok(())
     }
 
-    /// Takes keys out of all lists. What is to be stored.
+    /// Removes keys from all lists. Returns the positions to store.
     pub fn forget(&mut self, keys: &[RowKey]) -> Result<Vec<SourcePosition>> {
         self.open = None;
         let mut changed = Vec::new();
@@ -250,7 +252,7 @@ impl KnownKeys {
             .collect())
     }
 
-    /// Drops lists. What is to be stored.
+    /// Drops lists. Returns the positions to store, which delete them.
     pub fn drop_lists(&mut self, numbers: &[i64]) -> Vec<SourcePosition> {
         let drop = |number: &i64| {
             self.lists.remove(number);
@@ -262,7 +264,7 @@ impl KnownKeys {
         numbers.iter().map(drop).collect()
     }
 
-    /// Gives a chunk its keys. What is to be stored; nothing when they are what they were.
+    /// Replaces the keys of a chunk. Returns the position to store; `None` if nothing changed.
     pub fn replace(&mut self, at: usize, set: &KeySet) -> Option<SourcePosition> {
         let text = set.write();
         let chunk = self.chunks.get_mut(at).filter(|chunk| chunk.set != text)?;
@@ -270,7 +272,8 @@ impl KnownKeys {
         Some(self.position(at))
     }
 
-    /// Cuts a chunk behind a key; its keys up to there, and the others. What is to be stored.
+    /// Splits a chunk behind a key into its keys up to there, and the others. Returns the positions
+    /// to store.
     pub fn split(
         &mut self,
         at: usize,
@@ -292,7 +295,8 @@ impl KnownKeys {
         vec![self.position(at), self.position(at + 1)]
     }
 
-    /// Joins a chunk with the one before, if both are light. What is to be stored; nothing when it stays alone.
+    /// Joins a chunk with the one before, if both are small. Returns the positions to store; empty
+    /// if they stay separate.
     pub fn join(&mut self, at: usize) -> Result<Vec<SourcePosition>> {
         let (Some(first), Some(second)) = (
             at.checked_sub(1).and_then(|n| self.chunks.get(n)),
@@ -413,7 +417,7 @@ mod tests {
         known
     }
 
-    /// As it is read again from what was stored.
+    /// Reads the keys back from stored positions.
     fn stored(positions: &[SourcePosition]) -> KnownKeys {
         let mut last: Vec<SourcePosition> = Vec::new();
         for position in positions {

@@ -1,5 +1,6 @@
-//! `delete.capture=key_sweep`: a [`sweep`] reads the primary keys of a table from time to time and compares them with the
-//! [`known_keys`], those that readers of the topic believe in; `second_look` asks again for keys that were not found.
+//! `delete.capture=key_sweep`: a [`sweep`] periodically reads the primary keys of a table and
+//! compares them with the [`known_keys`], those that readers of the topic believe in; `second_look`
+//! queries again for keys that were not found.
 
 pub mod known_keys;
 mod second_look;

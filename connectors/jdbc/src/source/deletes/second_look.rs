@@ -1,4 +1,4 @@
-//! The second look for keys that a sweep has not found.
+//! Queries the table for keys that a sweep has not found.
 
 use connector_api::Result;
 
@@ -8,8 +8,9 @@ use crate::source::plan::key_plan::KeyPlan;
 use crate::source::plan::key_set::{KeySet, RowKey};
 use crate::source::plan::query;
 
-/// Looks for these keys in the table: those that are there, and those of which the database has none that is equal. One
-/// that is there in another spelling (letter case, blanks at the end, as the column's collation has it) is neither.
+/// Looks up keys in the table. Returns those that exist, and those to which the database has no
+/// equal key. A key that exists in another spelling (letter case, trailing blanks, according to the
+/// column's collation) is in neither.
 pub(super) async fn look_for(
     keys: &[RowKey],
     asked: usize,
@@ -44,7 +45,7 @@ pub(super) async fn look_for(
         let (same, others): (Vec<_>, Vec<_>) =
             group.into_iter().partition(|key| found.contains(key));
         match (others.len(), found.len() > same.len()) {
-            // which of them is spelled otherwise is found out one by one
+            // Look up the keys one by one to find which of them is spelled differently.
             (2.., true) => groups.extend(others.into_iter().map(|key| vec![key])),
             (_, true) => {}
             (_, false) => gone.extend(others),

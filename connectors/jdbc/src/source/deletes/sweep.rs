@@ -1,11 +1,12 @@
-//! `delete.capture=key_sweep`: from time to time the primary keys of a table are read in their order and compared with
-//! those known; what has vanished becomes a tombstone.
+//! `delete.capture=key_sweep`: periodically reads the primary keys of a table in their order and
+//! compares them with the known ones; keys that have disappeared become tombstones.
 //!
-//! What is known is stored (`known`), piece by piece, in the transaction of the tombstones that follow from it: each
-//! deletion is told once, whatever dies meanwhile, and also when it happened while nothing ran. A sweep takes turns with
-//! the reading of its table, and nothing else of that table is on its way during such a turn, so that a tombstone stands
-//! between the records of the row before and after it. Memory holds the texts of the known keys, which are bounded, and
-//! of one chunk the keys themselves.
+//! Known keys are stored (`known_keys`) piece by piece, in the transaction of the tombstones that
+//! follow from them: each deletion is emitted exactly once, whatever crashes meanwhile, and also if
+//! it happened while nothing was running. A sweep alternates with the reads of its table, and no
+//! rows of the table are in flight during its turn, so a tombstone always lies between the records
+//! of the row before and after it. Memory holds the texts of the known keys, which are bounded, and
+//! the keys of one chunk.
 
 use std::time::{Duration, Instant};
 
@@ -20,59 +21,61 @@ use crate::source::plan::key_set::{KeySet, RowKey};
 use crate::source::plan::query;
 use crate::source::read::page::{DeletedKeys, PageSender, ReadOutcome};
 
-/// Keys of a page.
+/// Maximum keys of a page.
 const PAGE: u64 = 10_000;
-/// Bytes of a page.
+/// Maximum bytes of a page.
 const WEIGHT: usize = 4 << 20;
-/// Keys that one batch tells gone.
+/// Maximum tombstones in one batch.
 const PIECE: usize = 1000;
-/// Keys and ranges of ids that one statement asks for.
+/// Maximum keys, or ranges of ids, in one statement.
 const ASKED: usize = 64;
-/// Keys of lists that are compared with the chunks at once.
+/// Number of keys from lists that are compared with the chunks at once.
 const LISTED: usize = 100_000;
-/// After so long the reading of the table has its turn.
+/// A turn ends after this time, so that the table can be read.
 const TURN: Duration = Duration::from_secs(1);
 
-/// The keys of one table, and how far a sweep has come.
+/// The known keys of one table, and the state of the sweep.
 #[derive(Debug)]
 pub struct KeySweep {
     known: KnownKeys,
     config: DeleteCapture,
     stage: SweepStage,
-    /// When it is time for the next one; `None`: when the table has been read to its end for the first time.
+    /// When the next sweep is due; `None` until the table has been read to its end for the first
+    /// time.
     pub due: Option<Instant>,
-    /// The last turn of its table was a sweep's.
+    /// True if the last turn of the table was a sweep's.
     pub was_last: bool,
     warning: Option<String>,
-    /// Keys that the next statement asks for: fewer after connections that did not live as long as a page took.
+    /// Maximum keys of the next page: smaller after connections that broke before a page was
+    /// complete.
     page: u64,
-    /// Keys of one second look, for now.
+    /// Current maximum keys of a second look.
     piece: usize,
-    /// Whether the last turn has read keys, however it ended.
+    /// True if the last turn read keys, however it ended.
     got_on: bool,
 }
 
-/// What is being done.
+/// What the sweep is doing.
 #[derive(Debug)]
 enum SweepStage {
     Idle,
-    /// That chunk is read, so far with this outcome.
+    /// Reading the chunk of that index, with what has been found so far.
     Chunk(usize, Option<FoundKeys>),
-    /// These lists are looked at, the last one first.
+    /// Checking these lists, the last one first.
     Lists(Vec<i64>),
 }
 
-/// A chunk whose keys are being read.
+/// What has been found of the chunk being read.
 #[derive(Debug)]
 struct FoundKeys {
     keys: KeySet,
-    /// Known, and not found so far.
+    /// Known keys that have not been found so far.
     missing: KeySet,
     read_to: Option<RowKey>,
 }
 
 impl KeySweep {
-    /// Of the table of that partition, with what is stored.
+    /// Creates the sweep of a table from the stored positions.
     pub fn new(
         partition: &SourcePartition,
         config: DeleteCapture,
@@ -93,8 +96,8 @@ impl KeySweep {
         }
     }
 
-    /// Notes the keys of records that are handed out. What is to be stored with them.
-    /// Errors: `Config` when there are too many, or one that cannot be kept.
+    /// Records the keys of emitted records. Returns the positions to store with them. Errors:
+    /// `Config` if there are too many keys, or one that cannot be stored.
     pub fn note(&mut self, records: &[Record], plan: &KeyPlan) -> Result<Vec<SourcePosition>> {
         let mut positions = self.fit(plan);
         let mut keys = Vec::with_capacity(records.len());
@@ -108,17 +111,16 @@ impl KeySweep {
         Ok(positions)
     }
 
-    /// Whether the last turn has read keys, however it ended.
+    /// True if the last turn read keys, however it ended.
     pub fn got_on(&self) -> bool {
         self.got_on
     }
 
-    /// What a person should know.
     pub fn warning(&self) -> Option<&String> {
         self.warning.as_ref()
     }
 
-    /// After a turn: when the next one is due.
+    /// Sets when the next turn is due, after one that has ended.
     pub fn ended(&mut self, outcome: &Result<ReadOutcome>, backoff: Duration) {
         let wait = match outcome {
             Ok(ReadOutcome::More) => Duration::ZERO,
@@ -154,7 +156,7 @@ impl KeySweep {
         )))
     }
 
-    /// Goes on with a sweep, or begins one.
+    /// Continues a sweep, or begins one.
     pub async fn turn(
         &mut self,
         session: &mut dyn Session,
@@ -192,7 +194,7 @@ impl KeySweep {
         }
     }
 
-    /// Reads the next keys of a chunk. `false`: nobody wants them.
+    /// Reads the next keys of a chunk. Returns `false` if the receiver has been dropped.
     async fn page(
         &mut self,
         at: usize,
@@ -245,7 +247,7 @@ impl KeySweep {
             Ok(page) => page,
             Err(error) => {
                 if session.is_lost() {
-                    // what was found counts, and the next connection may live no longer
+                    // Keep what has been found: the next connection may break just as soon.
                     self.page = (limit / 2).max(1);
                     self.stage = SweepStage::Chunk(at, Some(found));
                 }
@@ -278,7 +280,8 @@ impl KeySweep {
         Ok(true)
     }
 
-    /// A chunk has been read: tells what has vanished from it.
+    /// Ends a chunk that has been read: emits tombstones for the keys that have disappeared from
+    /// it.
     async fn end_chunk(
         &mut self,
         at: usize,
@@ -296,7 +299,8 @@ impl KeySweep {
                 Ok(looked) => looked,
                 Err(error) => {
                     if session.is_lost() {
-                        // what was found counts: reading goes on behind it, and then comes this look again
+                        // Keep what has been found: reading continues behind it, and then this look
+                        // is repeated.
                         piece.into_iter().for_each(|key| found.missing.insert(key));
                         self.stage = SweepStage::Chunk(at, Some(found));
                     }
@@ -310,6 +314,8 @@ impl KeySweep {
             }
             let mut rest = found.keys.clone();
             rest.extend(&found.missing);
+            // The chunk without the deleted keys is stored in the transaction of their tombstones:
+            // a crash can neither lose nor repeat them.
             let positions = self.known.replace(at, &rest).into_iter().collect();
             if !pages.gone(DeletedKeys::new(&gone, positions, plan)?).await {
                 return Ok(false);
@@ -325,7 +331,8 @@ impl KeySweep {
         Ok(positions.is_empty() || pages.gone(DeletedKeys::positions(positions)).await)
     }
 
-    /// Keys handed out since the last sweep: those that are in no chunk now have vanished, or come back behind the sweep.
+    /// Checks the keys emitted since the last sweep: those that are in no chunk have been deleted,
+    /// or were inserted again behind the sweep.
     async fn lists(
         &mut self,
         mut lists: Vec<i64>,
@@ -354,7 +361,7 @@ impl KeySweep {
                 Ok(looked) => looked,
                 Err(error) => {
                     if session.is_lost() {
-                        // those that are gone are told, and in no list any more
+                        // Keys already found deleted have been emitted and removed from the lists.
                         lists.extend(some.into_iter().rev());
                         self.stage = SweepStage::Lists(lists);
                     }
@@ -377,7 +384,8 @@ impl KeySweep {
         Ok(pages.gone(DeletedKeys::positions(positions)).await)
     }
 
-    /// See [`look_for`]. After a connection that did not live as long as that took, fewer keys are looked for at once.
+    /// Looks up keys, see [`look_for`]. After a connection that broke meanwhile, fewer keys are
+    /// looked up at once.
     async fn look_for(
         &mut self,
         keys: &[RowKey],
@@ -396,7 +404,7 @@ impl KeySweep {
 }
 
 impl DeletedKeys {
-    /// What is to be stored, and nothing to be told.
+    /// Positions to store, without tombstones.
     fn positions(positions: Vec<SourcePosition>) -> Self {
         Self {
             keys: Vec::new(),

@@ -1,4 +1,4 @@
-//! What a task reads, each by itself: its tables, ranges of ids of a table that several tasks read, or the query.
+//! What a task reads: its tables, ranges of ids of a table that several tasks share, or the query.
 
 use std::sync::Arc;
 
@@ -13,21 +13,21 @@ use crate::source::config::{SourceConfig, SourceMode};
 use crate::source::plan::offset::{self, SourceProgress};
 use crate::source::plan::ranges::{KeyRange, SnapshotRanges};
 
-/// One of them.
+/// One table, one range of a table, or the query.
 #[derive(Clone, Debug)]
 pub struct TableAssignment {
     /// The table; `None` for the query.
     pub id: Option<TableId>,
-    /// Only these ids of it.
+    /// The range of ids to read, and the snapshot it belongs to; `None`: all ids.
     pub range: Option<(KeyRange, SnapshotRanges)>,
-    /// Where the stored offset says that it begins.
+    /// The stored offset to start from.
     pub reached: Option<SourceProgress>,
-    /// Why it must not be read: nobody knows from where.
+    /// Why it must not be read: its stored offset could not be read.
     pub barred: Option<String>,
 }
 
 impl TableAssignment {
-    /// All of a table, or the query.
+    /// Assigns a whole table, or the query.
     pub fn whole(id: Option<TableId>, reached: Option<SourceProgress>) -> Self {
         Self {
             id,
@@ -37,7 +37,7 @@ impl TableAssignment {
         }
     }
 
-    /// A table that stays unread.
+    /// Assigns a table that must not be read.
     pub fn barred(id: Option<TableId>, why: &Error) -> Self {
         Self {
             barred: Some(why.message().to_owned()),
@@ -45,7 +45,7 @@ impl TableAssignment {
         }
     }
 
-    /// What its offset is stored under.
+    /// Returns the partition under which the offset is stored.
     pub fn partition(&self, config: &SourceConfig) -> SourcePartition {
         match (&self.id, &self.range) {
             (None, _) => offset::query(),
@@ -56,8 +56,9 @@ impl TableAssignment {
     }
 }
 
-/// What is to be read of a table (or the query), and positions to store before anything else. A table in trouble that is
-/// its own, as `alone` says of an error, is one entry all the same: the trouble is told when that is opened.
+/// Returns what is to be read of a table (or the query), and the positions to store before anything
+/// else. A table with an error that concerns it alone (`alone`) still yields one entry: opening it
+/// reports the error.
 pub async fn entries(
     id: Option<TableId>,
     config: &Arc<SourceConfig>,
@@ -69,7 +70,7 @@ pub async fn entries(
         Err(error) if alone(error.kind()) => {}
         planned => return planned,
     }
-    // it cannot be cut into ranges, so that none are stored
+    // The table cannot be split, so no ranges are stored for it.
     let entry = match stored_place(config, id.as_ref(), stored).await {
         Ok(reached) => TableAssignment::whole(id, reached),
         Err(error) if alone(error.kind()) => TableAssignment::barred(id, &error),
@@ -78,7 +79,8 @@ pub async fn entries(
     Ok((vec![entry], Vec::new()))
 }
 
-/// Errors: `Config` when the table is gone or does not fit the mode, or what is stored of it cannot be read.
+/// Returns the entries of a table, one per range assigned to this task. Errors: `Config` when the
+/// table does not exist or does not fit the mode, or its stored offset cannot be read.
 async fn planned(
     id: Option<TableId>,
     config: &Arc<SourceConfig>,
@@ -108,7 +110,7 @@ async fn planned(
         None => None,
     };
     let Some(snapshot) = snapshot else {
-        // there is nothing to share any more
+        // There is nothing left to share.
         return Ok(if part.n > 0 {
             (Vec::new(), Vec::new())
         } else {
@@ -136,7 +138,7 @@ async fn planned(
     Ok((own.map(entry).collect(), positions))
 }
 
-/// Cuts the table into ranges. `None` when it is empty, or its ids cannot be cut.
+/// Splits a table into ranges. `None` if it is empty, or its ids cannot be split.
 async fn begin(
     id: &TableId,
     part: TaskShare,
@@ -159,15 +161,15 @@ async fn begin(
 /// Whether several tasks should read a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SplitStage {
-    /// No: it is small, or its first reading is over or was begun by one.
+    /// No: it is small, its snapshot is complete, or it was begun by one task.
     One,
-    /// Yes, but its ranges are not stored yet: its own task does that.
+    /// Yes, but its ranges are not stored yet: the table's own task stores them.
     Soon,
-    /// Yes.
+    /// Yes, and its ranges are stored.
     Several,
 }
 
-/// The stage of a table.
+/// Returns the stage of a table.
 pub async fn stage(
     id: &TableId,
     config: &SourceConfig,
@@ -183,12 +185,12 @@ pub async fn stage(
     let Some(meta) = session.table(id).await? else {
         return Ok(SplitStage::One);
     };
-    // estimates vary; of a small table nothing has to be looked up
+    // Estimates vary, hence the margin; for a clearly smaller table nothing has to be looked up.
     let Some(rows) = meta.rows_estimated.filter(|rows| *rows >= from / 10) else {
         return Ok(SplitStage::One);
     };
     let reached = match stored_place(config, Some(id), stored).await {
-        // its task tells of it
+        // The table's own task reports the error.
         Err(error) if error.kind() == ErrorKind::Config => return Ok(SplitStage::One),
         reached => reached?,
     };
@@ -214,7 +216,7 @@ pub async fn stage(
     }
 }
 
-/// The stored offset: by the current protocol, else by the older one.
+/// Returns the stored offset: by the current protocol, otherwise by the older one.
 pub async fn stored_place(
     config: &SourceConfig,
     id: Option<&TableId>,

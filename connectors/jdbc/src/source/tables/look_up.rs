@@ -1,4 +1,4 @@
-//! The definition of one table or query as it is now, and the plan made from it.
+//! Looks up the current definition of one table or query, and plans it.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use crate::ident::TableId;
 use crate::source::config::SourceConfig;
 use crate::source::plan::table::{self, TablePlan};
 
-/// Looks a table up. The plan of `known` stays while the definition is the same.
-/// Errors: `Config` when the table is gone or does not fit the mode.
+/// Looks up a table. Returns the plan of `known` while the definition is the same. Errors: `Config`
+/// when the table does not exist or does not fit the mode.
 pub async fn look_up_table(
     session: &mut dyn Session,
     id: &TableId,
@@ -36,8 +36,8 @@ pub async fn look_up_table(
     Ok((meta, plan))
 }
 
-/// Looks the columns of the query up. The plan that is `known` stays while they are the same.
-/// Errors: `Config` when the query does not fit the mode.
+/// Looks up the columns of the query. Returns the plan `known` while they are the same. Errors:
+/// `Config` when the query does not fit the mode.
 pub async fn look_up_query(
     session: &mut dyn Session,
     config: &SourceConfig,
@@ -52,7 +52,8 @@ pub async fn look_up_query(
     }
 }
 
-/// The smallest and the greatest id. `None` for an empty table, and where rows are not read by id.
+/// Returns the smallest and the greatest id. `None` for an empty table, and if rows are not read by
+/// id.
 pub async fn id_bounds(session: &mut dyn Session, plan: &TablePlan) -> Result<Option<(i64, i64)>> {
     let Some(id) = plan.shape.id.as_deref().filter(|_| plan.shape.paged) else {
         return Ok(None);

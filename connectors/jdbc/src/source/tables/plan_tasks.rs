@@ -1,4 +1,4 @@
-//! How many tasks there are, and what each reads.
+//! Decides how many tasks there are, and what each reads.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::driver::Session;
 use crate::source::config::SourceConfig;
 use crate::source::config::TaskShare;
 
-/// How often it is looked whether a first reading by several tasks goes on.
+/// How often planning checks whether a table's snapshot, shared by several tasks, is complete.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(3);
 
-/// The tasks: tables in groups, and while there are fewer tables than tasks, the ranges of large ones as far as `stored`
-/// tells.
+/// Plans the tasks: tables in groups and, while there are fewer tables than tasks, ranges of large
+/// tables as far as `stored` allows.
 pub async fn plan(
     config: &Config,
     max_tasks: usize,
@@ -56,7 +56,7 @@ async fn plan_tables(
         .map(|group| task(select::join(group, dialect)))
         .collect();
     if tasks.is_empty() {
-        // a task without tables says in its status that there are none
+        // A task without tables reports in its status that there are none.
         tasks.push(task(String::new()));
     }
     let mut again_after = read.table_poll_interval;
@@ -67,7 +67,7 @@ async fn plan_tables(
             again_after: Some(again_after),
         });
     };
-    // with tasks to spare, each table has one of its own
+    // With tasks to spare, each table has a task of its own.
     for ((n, table), own) in chosen.iter().enumerate().zip(&mut tasks) {
         let of = 1 + spare / chosen.len() + usize::from(n < spare % chosen.len());
         let stage = if of > 1 {

@@ -1,4 +1,5 @@
-//! What the source asks its database for before it reads: which tables there are, and which privileges are missing.
+//! Queries the database before anything is read: which tables exist, and which privileges are
+//! missing.
 
 use std::collections::HashSet;
 
@@ -15,10 +16,10 @@ use crate::source::plan::mode_columns::{
 use crate::source::plan::table::{self, TablePlan};
 use crate::url::DatabaseKind;
 
-/// How many tables are looked at.
+/// Maximum number of tables that are examined.
 const TABLES: usize = 200;
 
-/// The config as that server understands it: names of tables are compared as it compares them.
+/// Adapts the config to the server: names of tables are compared as the server compares them.
 pub async fn understood(session: &mut dyn Session, config: SourceConfig) -> Result<SourceConfig> {
     let Some(sql) = session.dialect().any_case() else {
         return Ok(config);
@@ -35,19 +36,19 @@ pub async fn understood(session: &mut dyn Session, config: SourceConfig) -> Resu
     })
 }
 
-/// The tables that the connector's lists may mean.
+/// Lists the tables that the connector's table lists may name.
 pub async fn listed(session: &mut dyn Session, config: &SourceConfig) -> Result<TableListing> {
     let own = session.tables(&select::listing(config)).await?;
     let mut others = Vec::new();
     for filter in select::other_listings(config) {
         others.extend(session.tables(&filter).await?);
     }
-    // a server that does not tell `Shop` from `shop` lists its tables under both
+    // A server that ignores letter case lists the tables of `Shop` under `shop` as well.
     others.retain(|table| !own.contains(table));
     Ok(TableListing { own, others })
 }
 
-/// Reports what is wrong with names of tables, and warns of those that mean none.
+/// Reports illegal names of tables, and warns of names that match no table.
 pub fn names(
     dialect: &dyn Dialect,
     config: &SourceConfig,
@@ -73,10 +74,10 @@ pub fn names(
     }
 }
 
-/// Reports a query that the database refuses, under the key that it stands in.
+/// Reports a query that the database refuses, under its key.
 ///
-/// On MariaDB and MySQL it is only warned of, since Kafka Connect, whose driver there asks the server first when the query
-/// runs, takes such a connector.
+/// On MariaDB and MySQL only as a warning: Kafka Connect's driver there does not ask the server
+/// before the query runs, so Kafka Connect accepts such a connector.
 pub async fn query(session: &mut dyn Session, config: &SourceConfig, report: &mut ConfigReport) {
     let Some(query) = &config.query else { return };
     let Err(error) = session.describe(query).await else {
@@ -94,8 +95,9 @@ pub async fn query(session: &mut dyn Session, config: &SourceConfig, report: &mu
     }
 }
 
-/// Reports the columns that the mode cannot compare. A table that the white list names, and the only ones there are, are
-/// refused; of others, which may be no concern of whoever wrote the pattern, it is warned.
+/// Reports columns that the mode cannot compare. An error if the table is named in the white list,
+/// or all tables have one; otherwise a warning, as the table may be of no concern to the author of
+/// the pattern.
 pub async fn modes(
     session: &mut dyn Session,
     config: &SourceConfig,
@@ -150,7 +152,7 @@ pub async fn modes(
     Ok(())
 }
 
-/// What values tell of columns whose types leave it open.
+/// Checks the values of columns whose types do not say whether they hold times.
 async fn misfit_by_values(
     session: &mut dyn Session,
     plan: TablePlan,
@@ -166,8 +168,8 @@ async fn misfit_by_values(
     })
 }
 
-/// The plan with what the values of its timestamp columns tell, where their types leave it open.
-/// Errors: `Config` when they are no times.
+/// Checks the values of the plan's timestamp columns, if their types do not say whether they hold
+/// times, and adds warnings to the plan. Errors: `Config` when the values are not times.
 pub async fn values(session: &mut dyn Session, mut plan: TablePlan) -> Result<TablePlan> {
     let Some(sql) = &plan.values_sql else {
         return Ok(plan);
@@ -190,7 +192,7 @@ pub async fn values(session: &mut dyn Session, mut plan: TablePlan) -> Result<Ta
     Ok(plan)
 }
 
-/// Reports the tables whose deleted rows could not be told.
+/// Reports tables whose deleted rows could not be captured.
 pub async fn deletions(
     session: &mut dyn Session,
     config: &SourceConfig,
@@ -219,7 +221,7 @@ pub async fn deletions(
         let Some(meta) = session.table(&id).await? else {
             continue;
         };
-        // what the mode makes of the table is another matter
+        // What the mode cannot do with the table is reported elsewhere.
         if table::plan(&meta, &without, session.dialect()).is_err() {
             continue;
         }
@@ -241,13 +243,14 @@ pub async fn deletions(
     Ok(())
 }
 
-/// Whether trouble with some of the tables is the connector's: a white list names them, or there are no others. Otherwise
-/// the others are read, and it is warned of these.
+/// True if problems with some tables are errors of the connector: a white list names them, or there
+/// are no others. Otherwise the other tables are read, and these are warnings.
 fn is_refused(config: &SourceConfig, troubled: usize, all: usize) -> bool {
     !config.filter.whitelist.is_empty() || troubled >= all
 }
 
-/// Reports the tables that cannot be read, and what keeps open transactions from being seen.
+/// Reports tables that cannot be read, and missing privileges without which open transactions are
+/// not visible.
 pub async fn privileges(
     session: &mut dyn Session,
     config: &SourceConfig,
@@ -276,7 +279,7 @@ pub async fn privileges(
             }
         }
     }
-    // Without it, stamps are trusted only after a while (`reader`).
+    // Without it, timestamps are trusted only after a grace period (`by_timestamp`).
     if config.gap_tracking
         && config.mode.has_stamp()
         && let Some(text) = account.blind(session).await?

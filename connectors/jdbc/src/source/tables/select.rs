@@ -1,4 +1,4 @@
-//! Which tables are read, and by which task. Pure.
+//! Selects the tables to read, and distributes them over the tasks. Pure.
 
 use std::collections::HashMap;
 
@@ -12,19 +12,19 @@ use crate::source::config::mapping::{databases_of, matches};
 use crate::source::config::{SourceConfig, TableSelection};
 use crate::url::DatabaseKind;
 
-/// Tables that the database has.
+/// Tables that exist in the database.
 #[derive(Clone, Debug, Default)]
 pub struct TableListing {
-    /// Those of the connection's own database, or of those that `catalog.pattern` names.
+    /// Those of the connection's own database, or of the databases that `catalog.pattern` names.
     pub own: Vec<TableName>,
-    /// Those of other databases that the table lists name; a bare name does not mean them.
+    /// Those of other databases named in the table lists; an unqualified name does not match them.
     pub others: Vec<TableName>,
 }
 
-/// What to ask the catalog for.
+/// Returns the filter for listing the connection's own tables.
 pub fn listing(config: &SourceConfig) -> TableFilter {
     let all = config.filter.catalog.as_deref() == Some("%");
-    // MySQL's own driver looks into every database that the URL's user sees
+    // MySQL's own driver searches every database visible to the user of the URL.
     let everywhere = config.target.maps_as_mysql_driver() && config.target.database.is_none();
     TableFilter {
         catalog: config.filter.catalog.clone(),
@@ -34,7 +34,8 @@ pub fn listing(config: &SourceConfig) -> TableFilter {
     }
 }
 
-/// What to ask the catalog for besides: databases of MariaDB or MySQL that names or expressions begin with.
+/// Returns filters for further listings: databases of MariaDB or MySQL with which names or patterns
+/// begin.
 pub fn other_listings(config: &SourceConfig) -> Vec<TableFilter> {
     let first = listing(config);
     if config.target.database_kind() != DatabaseKind::MySql || first.all_catalogs {
@@ -68,8 +69,8 @@ pub fn other_listings(config: &SourceConfig) -> Vec<TableFilter> {
         .collect()
 }
 
-/// The tables that the filter lets pass, in the order listed.
-/// Errors: `Config` when two of them have one bare name, since that names the topic; when a name is in another database
+/// Returns the tables that pass the filter, in the order listed. Errors: `Config` when two of them
+/// have the same unqualified name, since that names the topic; when a name is in another database
 /// of PostgreSQL.
 pub fn choose(
     config: &SourceConfig,
@@ -104,7 +105,7 @@ pub fn choose(
     Ok(chosen)
 }
 
-/// What to tell of names and expressions that mean no table: the key, and a text.
+/// Returns warnings about names and patterns that match no table: the key, and a text.
 pub fn unmatched(
     config: &SourceConfig,
     listed: &TableListing,
@@ -158,7 +159,8 @@ pub fn unmatched(
     by_name.chain(by_pattern).collect()
 }
 
-/// What to tell of a name in another database, which a connection to PostgreSQL does not reach.
+/// Returns an error text for a name in another database, which a connection to PostgreSQL cannot
+/// reach.
 pub fn out_of_reach(
     config: &SourceConfig,
     listed: &TableListing,
@@ -176,18 +178,19 @@ pub fn out_of_reach(
     })
 }
 
-/// What a table's full name may begin with besides what the catalog lists: PostgreSQL's database, SQLite's name of a file.
+/// Returns what a table's full name may begin with besides what the catalog lists: PostgreSQL's
+/// database, SQLite's name of a file.
 fn outermost(config: &SourceConfig) -> Option<&str> {
     let target = &config.target;
     match target.database_kind() {
         DatabaseKind::MySql => None,
-        // without a database the server takes the user's name for it
+        // Without a database the server uses the user's name.
         DatabaseKind::Postgres => target.database.as_deref().or(target.user.as_deref()),
         DatabaseKind::Sqlite => Some("main"),
     }
 }
 
-/// Whether one of the expressions matches. Errors: as of [`matches`].
+/// True if one of the patterns matches. Errors: as [`matches`].
 fn any_matches<'a>(patterns: impl IntoIterator<Item = &'a Pattern>, name: &str) -> Result<bool> {
     for pattern in patterns {
         if matches(pattern, name)? {
@@ -197,7 +200,7 @@ fn any_matches<'a>(patterns: impl IntoIterator<Item = &'a Pattern>, name: &str) 
     Ok(false)
 }
 
-/// The connector's lists, and how names are written.
+/// The connector's table lists, and how names are written.
 struct ListedNames<'a> {
     filter: &'a TableSelection,
     outermost: Option<&'a str>,
@@ -229,7 +232,7 @@ impl<'a> ListedNames<'a> {
         })
     }
 
-    /// Of another database a table is read when its database is named.
+    /// True for a table of another database if its database is named.
     fn passes_elsewhere(&self, id: &TableId) -> Result<bool> {
         let full = id.to_string();
         let names_its_database = |pattern: &&Pattern| {
@@ -255,7 +258,7 @@ impl<'a> ListedNames<'a> {
             || self.is_in_full(name, id)
     }
 
-    /// Whether it is the table's full name, with or without quotes around its parts.
+    /// True if `name` is the table's full name, with or without quotes around its parts.
     fn is_in_full(&self, name: &str, id: &TableId) -> bool {
         if self.same(name, &id.to_string()) || self.same(name, &self.dialect.table(id)) {
             return true;
@@ -270,7 +273,7 @@ impl<'a> ListedNames<'a> {
                 .is_some_and(|outer| self.same_parts(&parts, &[&[outer], own.as_slice()].concat()))
     }
 
-    /// Whether two names are one to the server.
+    /// True if the server regards both names as the same.
     fn same(&self, a: &str, b: &str) -> bool {
         a == b || (self.filter.any_case && a.to_lowercase() == b.to_lowercase())
     }
@@ -279,7 +282,7 @@ impl<'a> ListedNames<'a> {
         name.len() == own.len() && name.iter().zip(own).all(|(a, b)| self.same(a, b))
     }
 
-    /// The items of the white list that no table has for its name.
+    /// Returns the items of the white list that match no table.
     fn unmatched(&self, listed: &TableListing) -> Vec<&str> {
         let names = if self.filter.include.is_empty() {
             self.filter.whitelist.as_slice()
@@ -303,10 +306,11 @@ impl<'a> ListedNames<'a> {
     }
 }
 
-/// The longest name of a topic.
+/// Maximum length of a topic name.
 const LONGEST_TOPIC: usize = 249;
 
-/// What to tell of a table whose records would go to a topic that Kafka does not take, unless transforms may name another.
+/// Returns an error text if the table's records would go to a topic whose name Kafka refuses,
+/// unless transforms may change the topic.
 pub fn topic_problem(config: &SourceConfig, id: &TableId) -> Option<String> {
     let topic = format!("{}{}", config.topic_prefix, id.table);
     let is_legal = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
@@ -325,8 +329,8 @@ pub fn topic_problem(config: &SourceConfig, id: &TableId) -> Option<String> {
     ))
 }
 
-/// Splits tables into at most `max_tasks` groups that follow each other; the first ones take what is left over, as
-/// Kafka's `ConnectorUtils.groupPartitions` does.
+/// Splits tables into at most `max_tasks` consecutive groups; the first groups get the remainder,
+/// as in Kafka's `ConnectorUtils.groupPartitions`.
 pub fn split(tables: &[TableId], max_tasks: usize) -> Vec<&[TableId]> {
     let groups = tables.len().min(max_tasks.max(1));
     if groups == 0 {
@@ -343,7 +347,7 @@ pub fn split(tables: &[TableId], max_tasks: usize) -> Vec<&[TableId]> {
         .collect()
 }
 
-/// A task's table list as its config carries it.
+/// Returns a task's table list as its config carries it.
 pub fn join(tables: &[TableId], dialect: &dyn Dialect) -> String {
     tables
         .iter()
@@ -431,7 +435,7 @@ mod tests {
             (vec![(include, r"d\.[ab]")], "d.a d.b"),
             (vec![(include, "a")], ""),
             (vec![(include, ".*"), (exclude, r".*\.a")], "d.b d.c"),
-            // of other databases what is named with its database, and nothing else
+            // Of other databases: what is qualified with its database, and nothing else.
             (vec![(white, "a,e.b,`e`.`x`")], "d.a e.b e.x"),
             (vec![(white, "d.a,x")], "d.a"),
             (vec![(white, "D.a,E.x")], ""),

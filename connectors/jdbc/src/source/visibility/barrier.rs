@@ -1,6 +1,8 @@
-//! An id up to which every row is committed or gone once the transactions of its time have ended.
+//! An id up to which every row is either committed or rolled back once the transactions running at
+//! the time have ended.
 //!
-//! Ids are given out in order, so whoever holds one below the greatest that is seen had its statement running by then.
+//! Ids are assigned in order, so the statement of a transaction that holds an id below the greatest
+//! visible one had begun by then.
 
 use std::time::{Duration, Instant};
 
@@ -11,33 +13,35 @@ use crate::driver::Session;
 use crate::source::plan::table::TablePlan;
 use crate::url::ConnectionTarget;
 
-/// Ages of transactions are told to the second; and a statement may have taken its id before it is listed anywhere.
+/// The server reports ages of transactions in whole seconds, and a statement may have taken its id
+/// before it is listed anywhere.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// See the module.
+/// An id, and what is needed to decide whether all transactions that could hold a lower one have
+/// ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommitBarrier {
     /// The greatest id seen.
     pub up_to: i64,
-    /// Transactions from this number on came after it was seen (PostgreSQL's `pg_snapshot_xmax`).
+    /// Transactions from this id on began after it was seen (PostgreSQL's `pg_snapshot_xmax`).
     before: Option<u64>,
-    /// After it was seen.
+    /// A time after it was seen.
     set: Instant,
 }
 
-/// Where a fence stands.
+/// State of a [`CommitBarrier`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarrierState {
     /// Its transactions have ended.
     Passed,
-    /// They have not, or that is not known yet.
+    /// They are still running, or it is not known yet.
     Open,
-    /// This user is not told of transactions.
+    /// This user cannot see transactions.
     Denied,
 }
 
 impl CommitBarrier {
-    /// Sets a fence at the greatest id of the table, and at `least`.
+    /// Sets a barrier at the greatest id of the table, or at `least` if that is greater.
     pub async fn set(session: &mut dyn Session, plan: &TablePlan, least: i64) -> Result<Self> {
         let id = plan.shape.id.as_deref().unwrap_or("NULL");
         let snapshots = session.dialect().has_snapshots();
@@ -63,7 +67,7 @@ impl CommitBarrier {
         })
     }
 
-    /// One at that id.
+    /// Sets a barrier at that id.
     #[cfg(test)]
     pub fn at(up_to: i64) -> Self {
         Self {
@@ -73,12 +77,12 @@ impl CommitBarrier {
         }
     }
 
-    /// How long it has been there.
+    /// Returns the time since the barrier was set.
     pub fn age(&self) -> Duration {
         self.set.elapsed()
     }
 
-    /// Whether all transactions have ended that may hold an id up to it.
+    /// Checks whether all transactions that may hold an id up to `up_to` have ended.
     pub async fn state(
         &self,
         session: &mut dyn Session,
@@ -105,8 +109,10 @@ impl CommitBarrier {
         )
     }
 
-    /// A statement that has taken an id, but no transaction number yet, is told by its snapshot, which is seen without a
-    /// privilege; a transaction between two statements is not, so that unless all is quiet some time has to pass.
+    /// Checks the snapshots of the other sessions (PostgreSQL). A statement that has taken an id
+    /// but no transaction id yet shows up by its snapshot, which is visible without a privilege. A
+    /// transaction between two statements does not, so unless all other sessions are idle,
+    /// [`GRACE`] must have passed as well.
     async fn snapshots_passed(
         &self,
         session: &mut dyn Session,
@@ -124,7 +130,7 @@ impl CommitBarrier {
         if number::<u64>(oldest).is_none_or(|oldest| oldest < before) {
             return Ok(BarrierState::Open);
         }
-        // numbers of snapshots have 32 bits that wrap around
+        // `backend_xmin` has 32 bits and wraps around.
         let is_old = |xmin: u32| xmin.wrapping_sub(before as u32) as i32 <= 0;
         let old = snapshots
             .as_str()

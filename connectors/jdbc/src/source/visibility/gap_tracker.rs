@@ -1,8 +1,10 @@
-//! Which rows may be handed out though ids before them are missing, and which missing ids are still asked for.
+//! Decides which rows may be emitted although ids before them are missing, and which missing ids
+//! are still asked for.
 //!
-//! An id is taken when a row is inserted, the row is seen when its transaction commits. So a missing id is remembered and
-//! asked for again until every transaction has ended that may hold it: until a fence set behind it is passed. Nothing but
-//! those rows waits for that. Pure, but for the clock of the holds.
+//! An id is taken when a row is inserted; the row becomes visible when its transaction commits. So
+//! a missing id is remembered and asked for again until every transaction that may hold it has
+//! ended: until a commit barrier set behind it is passed. Only those rows wait for that. Pure,
+//! except for the clock of the holds.
 
 use std::time::{Duration, Instant};
 
@@ -11,38 +13,38 @@ use connector_api::Result;
 use super::barrier::{BarrierState, CommitBarrier};
 use crate::source::plan::gaps::{IdGaps, between};
 
-/// Most ranges of missing ids; rows beyond wait.
+/// Maximum ranges of missing ids; rows beyond them wait.
 const MOST: usize = 20_000;
-/// How long rows wait for an id before them where nothing tells whether it is in use (PostgreSQL).
+/// How long rows wait for an id before them where nothing shows whether it is in use (PostgreSQL).
 const HOLD: Duration = Duration::from_secs(2);
 
-/// The state of one table's ids.
+/// State of the ids of one table.
 #[derive(Debug)]
 pub struct GapTracker {
     gaps: IdGaps,
-    /// Up to here nothing comes any more but in `gaps`.
+    /// No row can appear up to this id, except in `gaps`.
     settled: i64,
-    /// The usual distance of two ids.
+    /// The usual distance between two ids.
     step: i64,
-    /// Rows wait for a while before a gap is passed.
+    /// True if rows wait for a while before a gap is passed.
     holds: bool,
-    /// The fence under way.
+    /// The barrier that is being waited for.
     fence: Option<CommitBarrier>,
-    /// Rows wait behind a gap below that id, since then.
+    /// Rows wait behind a gap below this id, since that time.
     held: Option<(i64, Instant)>,
-    /// Gaps up to here have been waited for.
+    /// Gaps up to this id have been waited for.
     passable: i64,
-    /// Rows wait because too much is missing.
+    /// Rows wait because too many ids are missing.
     full: bool,
-    /// There was more to read than one turn could.
+    /// The last turn ended before everything was read.
     backlog: bool,
-    /// Ids given up because of their age.
+    /// Number of ids given up because of their age.
     expired: u64,
     denied: bool,
 }
 
 impl GapTracker {
-    /// Of a table that has been read up to `id`, but for those ids.
+    /// Creates the state of a table that has been read up to `id`, except for `gaps`.
     pub fn new(id: i64, gaps: IdGaps, step: i64, holds: bool) -> Self {
         Self {
             gaps,
@@ -59,23 +61,23 @@ impl GapTracker {
         }
     }
 
-    /// What is asked for.
+    /// Returns the missing ids that are still asked for.
     pub fn gaps(&self) -> &IdGaps {
         &self.gaps
     }
 
-    /// Up to here nothing comes any more but in the gaps.
+    /// Returns the id up to which no row can appear, except in the gaps.
     pub fn settled(&self) -> i64 {
         self.settled
     }
 
-    /// The usual distance of two ids.
+    /// Returns the usual distance between two ids.
     pub fn step(&self) -> i64 {
         self.step
     }
 
-    /// A turn begins: what has been waited for long enough may be passed. Returns the fence under way, or `None` when one
-    /// should be set.
+    /// Begins a turn: gaps that have been waited for long enough may be passed. Returns the current
+    /// barrier, or `None` if one should be set.
     pub fn begin(&mut self) -> Option<CommitBarrier> {
         if let Some((up_to, since)) = self.held
             && since.elapsed() >= HOLD
@@ -86,18 +88,19 @@ impl GapTracker {
         self.fence
     }
 
-    /// Whether a fence is of use.
+    /// True if a barrier would allow progress.
     pub fn wants_fence(&self) -> bool {
         self.backlog || self.full || self.held.is_some() || !self.gaps.is_empty()
     }
 
-    /// A fence was set.
+    /// Takes a barrier that has been set.
     pub fn set(&mut self, fence: CommitBarrier) {
         self.fence = Some(fence);
     }
 
-    /// Takes the state of the fence. Returns up to which id everything is settled, once what is committed there in a gap
-    /// has been asked for a last time: then call [`Self::settle`].
+    /// Evaluates the state of the barrier. Returns the id up to which no row can appear any more.
+    /// Before the caller passes it to [`Self::settle`], it must ask once more for the gaps up to
+    /// it: their rows may have been committed since the last time.
     pub fn judge(&mut self, state: BarrierState, longest: Duration) -> Option<i64> {
         let fence = self.fence?;
         self.denied = state == BarrierState::Denied;
@@ -114,7 +117,7 @@ impl GapTracker {
         too_old.then_some(fence.up_to)
     }
 
-    /// Nothing comes any more up to that id.
+    /// Gives up the gaps up to that id and clears the barrier.
     pub fn settle(&mut self, up_to: i64) {
         self.settled = self.settled.max(up_to);
         self.gaps.settle(up_to);
@@ -123,13 +126,13 @@ impl GapTracker {
         self.full = false;
     }
 
-    /// A row has come. Returns whether it was missing.
+    /// Removes the id of a row that has appeared. Returns whether it was missing.
     pub fn fill(&mut self, id: i64) -> bool {
         self.gaps.fill(id)
     }
 
-    /// Notes what is missing among the ids that follow `above`. Returns how many of them may be handed out; fewer than
-    /// all: the rest waits.
+    /// Records the ids that are missing among those that follow `above`. Returns how many rows may
+    /// be emitted; the others wait.
     pub fn admit(
         &mut self,
         above: i64,
@@ -157,17 +160,17 @@ impl GapTracker {
         Ok(count)
     }
 
-    /// A turn has ended; `more`: there is more to read at once.
+    /// Ends a turn. `more`: there is more to read at once.
     pub fn end(&mut self, more: bool) {
         self.backlog = more;
     }
 
-    /// This user is not told of transactions.
+    /// True if this user cannot see transactions.
     pub fn is_denied(&self) -> bool {
         self.denied
     }
 
-    /// How many ids were given up because of their age.
+    /// Returns how many ids were given up because of their age.
     pub fn expired(&self) -> u64 {
         self.expired
     }

@@ -1,43 +1,45 @@
-//! Stamps of transactions whose first statement waited before it could begin. Pure.
+//! Finds the timestamps of transactions whose first statement had to wait before it could begin.
+//! Pure.
 //!
-//! A stamp is fixed when its statement begins. One that waits for a table (behind an ALTER TABLE) is in no list of
-//! transactions meanwhile, and its transaction is listed as begun when the wait was over; it may then stay open for more
-//! statements. What is known of a transaction that one look is the first to see: its stamps are no older than the look
-//! before and than the statements that ran then.
+//! A timestamp is fixed when its statement begins. A statement that waits for a table (behind an
+//! ALTER TABLE) is in no list of transactions meanwhile. Once the wait is over its transaction is
+//! listed as begun then, and may stay open for more statements. For a transaction that first
+//! appears in one look, its timestamps are no older than the look before, nor than the statements
+//! that were running then.
 
 use std::time::{Duration, Instant};
 
-/// Looks that are further apart say nothing of each other.
+/// Two looks that are further apart do not bound each other's transactions.
 const APART: Duration = Duration::from_secs(60);
-/// So many are told apart; of more the last are taken together.
+/// Maximum number of entries kept apart; beyond it the newest ones are merged.
 const MOST: usize = 64;
 
-/// What one look saw.
+/// Result of one look at the server.
 #[derive(Clone, Copy, Debug)]
 pub struct TransactionsSeen {
-    /// Before the server was asked.
+    /// A time before the server was asked.
     pub at: Instant,
-    /// For how long the oldest running statement has been running.
+    /// How long the oldest running statement has been running.
     pub running: Option<Duration>,
-    /// The least and the greatest number of the transactions that are open and have written; later ones have greater
-    /// numbers.
+    /// Least and greatest number of the open transactions that have written; later transactions
+    /// have greater numbers.
     pub open: Option<(i64, i64)>,
 }
 
-/// What the looks at one server have seen.
+/// What all looks at one server have shown.
 #[derive(Debug, Default)]
 pub struct LateStarters {
-    /// When the last look was, and from when on what it did not see may have stamps.
+    /// Time of the last look, and the earliest timestamp that transactions it did not see may have.
     last: Option<(Instant, Instant)>,
-    /// The greatest number of a transaction so far.
+    /// The greatest transaction number seen so far.
     greatest: i64,
-    /// Transactions up to that number may have stamps from then on.
+    /// Transactions up to that number may have timestamps from that time on.
     open: Vec<(i64, Instant)>,
 }
 
 impl LateStarters {
-    /// Takes in what a look saw. Returns from when on open transactions may have stamps, where that is not told by when
-    /// they began.
+    /// Records a look. Returns the earliest timestamp that open transactions may have, if it is
+    /// earlier than their listed begin can tell.
     pub fn look(&mut self, seen: TransactionsSeen) -> Option<Instant> {
         let (least, greatest) = seen.open.unwrap_or((i64::MAX, i64::MIN));
         self.open.retain(|(up_to, _)| *up_to >= least);
@@ -57,7 +59,7 @@ impl LateStarters {
     }
 
     fn note(&mut self, up_to: i64, from: Instant) {
-        // what lives shorter and is younger tells nothing
+        // An entry with a lower number and a later time bounds nothing that this one does not.
         self.open.retain(|(_, known)| *known < from);
         let full = self.open.len() >= MOST;
         match self.open.last_mut().filter(|_| full) {
@@ -73,10 +75,10 @@ mod tests {
 
     use super::{LateStarters, MOST, TransactionsSeen};
 
-    /// Its second, the age of the oldest running statement, and the open transactions.
+    /// Second of the look, age of the oldest running statement, and the open transactions.
     type Look = (u64, Option<u64>, Option<(i64, i64)>);
 
-    /// The answers to looks, in seconds.
+    /// Returns the answer to each look, in seconds.
     fn looks(looks: &[Look]) -> Vec<Option<u64>> {
         let (zero, mut late) = (Instant::now(), LateStarters::default());
         let at = |second: u64| zero + Duration::from_secs(second);
@@ -103,7 +105,8 @@ mod tests {
             looks(&[(10, None, None), (12, None, Some((6, 8))), (13, None, None)]),
             [None, Some(10), None]
         );
-        // a statement that had been running for 7 seconds has begun its transaction, which stays open
+        // A statement that had been running for 7 seconds has begun its transaction, which stays
+        // open.
         let seen = [
             (10, Some(7), Some((5, 5))),
             (11, None, Some((5, 6))),

@@ -1,8 +1,9 @@
-//! When the oldest open transaction of a server began. Asked for on behalf of all tasks of this process, not too often.
+//! Finds out when the oldest open transaction of a server began, on behalf of all tasks of this
+//! process and at a limited rate.
 //!
-//! InnoDB's list of transactions is a copy that is never renewed while something reads it more than ten times a second:
-//! whoever asks too fast is told for ever what was true long ago. So the last answer is shared for a while, and an answer
-//! counts only if it shows the asking statement itself.
+//! InnoDB's list of transactions is a copy that is never refreshed while it is read more than ten
+//! times a second: polling too fast returns stale data forever. So the last answer is shared for a
+//! while, and an answer counts only if it shows the asking statement itself.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,32 +18,33 @@ use crate::dialect::MARK;
 use crate::driver::Session;
 use crate::url::{ConnectionTarget, DatabaseKind};
 
-/// The least time between two looks at one server.
+/// Minimum time between two queries to one server.
 const EVERY: Duration = Duration::from_millis(250);
-/// After so long it is asked twice, where what has begun meanwhile matters.
+/// If the last look is older than this, the server is asked twice where transactions that began in
+/// between matter.
 const LONG: Duration = Duration::from_secs(1);
-/// How often it is asked until its answer can be relied on.
+/// How often the server is asked until its answer is reliable.
 const TRIES: u32 = 4;
 
-/// What was seen.
+/// What one look at the server has shown.
 #[derive(Clone, Copy, Debug)]
 pub struct HorizonSample {
-    /// Before the server was asked.
+    /// A time before the server was asked.
     pub at: Instant,
-    /// Microseconds since the oldest transaction or running statement began, up to a second more or less.
+    /// Microseconds since the oldest transaction or running statement began, accurate to a second.
     pub oldest: Option<i64>,
-    /// The same, where not longer: since the oldest stamp that what is open may commit.
+    /// Microseconds since the oldest timestamp that an open transaction may commit: at least
+    /// `oldest`.
     pub stamped: Option<i64>,
 }
 
-/// What there is to know.
+/// What is known about a server's open transactions.
 #[derive(Clone, Copy, Debug)]
 pub enum TransactionHorizon {
-    /// This was seen.
     Seen(HorizonSample),
-    /// The server has just been asked, or does not give an answer to rely on: try again later.
+    /// The server has just been asked, or does not give a reliable answer: try again later.
     NotNow,
-    /// This user is not told.
+    /// This user cannot see transactions.
     Denied,
 }
 
@@ -50,17 +52,17 @@ pub enum TransactionHorizon {
 struct ServerHorizon {
     last: Option<HorizonSample>,
     late: LateStarters,
-    /// When it was last asked in vain.
+    /// When the last unreliable answer was received.
     in_vain: Option<Instant>,
     asked: u64,
 }
 
-/// The servers of this process, by place.
+/// The servers of this process, by address.
 static SERVERS: Mutex<BTreeMap<String, Arc<AsyncMutex<ServerHorizon>>>> =
     Mutex::new(BTreeMap::new());
 
 fn server(target: &ConnectionTarget) -> Arc<AsyncMutex<ServerHorizon>> {
-    // PostgreSQL's answer is about one database, MariaDB's about all of them
+    // PostgreSQL's answer covers one database, MariaDB's all of them.
     let database = match target.database_kind() {
         DatabaseKind::Postgres => target.database.as_deref().unwrap_or_default(),
         DatabaseKind::MySql | DatabaseKind::Sqlite => "",
@@ -70,7 +72,7 @@ fn server(target: &ConnectionTarget) -> Arc<AsyncMutex<ServerHorizon>> {
     Arc::clone(servers.entry(place).or_default())
 }
 
-/// The newest sample, waiting until there is one, though not for ever.
+/// Returns the latest sample. Waits until there is one, for a limited number of tries.
 pub async fn sample(
     session: &mut dyn Session,
     target: &ConnectionTarget,
@@ -83,7 +85,8 @@ pub async fn sample(
     }
     let seen = fresh(&mut server, session).await?;
     match (seen, last) {
-        // what has begun since that look is new; most of it has ended at the next one
+        // Transactions that began since the last look bound the sample; most of them have ended by
+        // the next one.
         (TransactionHorizon::Seen(seen), Some(last))
             if seen.stamped > seen.oldest && seen.at - last.at > LONG =>
         {
@@ -94,7 +97,7 @@ pub async fn sample(
     }
 }
 
-/// A sample taken now, waiting until there is one, though not for ever.
+/// Takes a new sample. Waits until there is a reliable one, for a limited number of tries.
 async fn fresh(
     server: &mut ServerHorizon,
     session: &mut dyn Session,
@@ -112,14 +115,14 @@ async fn fresh(
     Ok(TransactionHorizon::NotNow)
 }
 
-/// A sample of later than `after`, if it can be had at once.
+/// Returns a sample taken after `after`, if available at once.
 pub async fn sample_after(
     session: &mut dyn Session,
     target: &ConnectionTarget,
     after: Instant,
 ) -> Result<TransactionHorizon> {
     let server = server(target);
-    // whoever has it may be waiting
+    // The holder of the lock may be waiting for the server: do not wait for it.
     let Ok(mut server) = server.try_lock() else {
         return Ok(TransactionHorizon::NotNow);
     };
@@ -136,7 +139,7 @@ pub async fn sample_after(
     look(&mut server, session).await
 }
 
-/// Asks the server and notes the answer.
+/// Asks the server and records the answer.
 async fn look(server: &mut ServerHorizon, session: &mut dyn Session) -> Result<TransactionHorizon> {
     server.asked += 1;
     let mark = format!("look {} {:p}", server.asked, Arc::as_ptr(&SERVER_MARK));
@@ -170,11 +173,11 @@ async fn look(server: &mut ServerHorizon, session: &mut dyn Session) -> Result<T
     })
 }
 
-/// Its address tells this process from others.
+/// Its address distinguishes this process from others.
 static SERVER_MARK: std::sync::LazyLock<Arc<()>> = std::sync::LazyLock::new(|| Arc::new(()));
 
 enum HorizonAnswer {
-    /// Ages in microseconds, and the numbers of transactions.
+    /// Ages in microseconds, and the numbers of open transactions.
     Seen {
         running: Option<i64>,
         oldest: Option<i64>,
@@ -184,7 +187,7 @@ enum HorizonAnswer {
     Denied,
 }
 
-/// Asks the server; `mark` is a text never used before, of letters and digits.
+/// Asks the server; `mark` is a text of letters and digits that has never been used before.
 async fn ask(session: &mut dyn Session, mark: &str) -> Result<HorizonAnswer> {
     let Some(statements) = session.dialect().oldest_transaction() else {
         return Ok(HorizonAnswer::Seen {
@@ -195,7 +198,8 @@ async fn ask(session: &mut dyn Session, mark: &str) -> Result<HorizonAnswer> {
     };
     let mut running = None;
     if !statements.running.is_empty() {
-        // first the statements, then the transactions: what passes from the one to the other is seen at least once
+        // Statements first, then transactions: one that turns from the former into the latter in
+        // between is seen at least once.
         let found = session.query(statements.running, &[]).await?;
         running = found
             .first()

@@ -1,8 +1,9 @@
-//! Rows that are handed out past a transaction that stays open (`timestamp.horizon.max.wait.ms`).
+//! Emits rows ahead of a transaction that has been open too long (`timestamp.horizon.max.wait.ms`).
 //!
-//! What such a transaction commits in the end is stamped before what has been handed out meanwhile. So when it has ended
-//! the reading goes back to where it went past; rows that were handed out are told by their fingerprint, and left out.
-//! Until then offsets stay there: after a restart rows come twice, but none is missed.
+//! What such a transaction finally commits has timestamps before those already emitted. So once it
+//! has ended, reading returns to where it overtook; rows already emitted are recognized by their
+//! fingerprint and skipped. Until then the stored offset stays there: after a restart rows are
+//! emitted twice, but none is lost.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,53 +13,54 @@ use connector_api::Value;
 use crate::driver::ResultPage;
 use crate::source::plan::query::ReadPosition;
 
-/// Most rows that are handed out past a transaction; more wait for it.
+/// Maximum rows emitted ahead of a transaction; further rows wait for it.
 const MOST: usize = 100_000;
 
-/// What is done with the rows of a page.
+/// How the rows of a page are emitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EmitFilter {
-    /// They are handed out early: offsets stay where they are.
+    /// The rows are emitted early: the offset stays where it is.
     pub early: bool,
-    /// Those that were handed out before, by their place in the page, in order.
+    /// Indexes of the rows that were emitted before, in ascending order.
     left_out: Vec<usize>,
 }
 
 impl EmitFilter {
-    /// Whether the row at that place was handed out before.
+    /// True if the row at that index was emitted before.
     pub fn leaves_out(&self, row: usize) -> bool {
         !self.left_out.is_empty() && self.left_out.binary_search(&row).is_ok()
     }
 }
 
-/// The state of one table's reading.
+/// State of overtaking for one table.
 #[derive(Debug, Default)]
 pub struct Overtake {
-    /// Where the reading goes back to, while it is past a transaction.
+    /// The position to return to; set while the reader is ahead of a transaction.
     back: Option<ReadPosition>,
-    /// How often each row was handed out early.
+    /// How often each row was emitted early, by fingerprint.
     early: HashMap<(u64, u64), u32>,
-    /// The last stamp of those rows.
+    /// The last timestamp of those rows.
     up_to: i64,
 }
 
 impl Overtake {
-    /// Whether the reading is past a transaction.
+    /// True while the reader is ahead of a transaction.
     pub fn is_on(&self) -> bool {
         self.back.is_some()
     }
 
-    /// Whether no more rows may be handed out early.
+    /// True if no more rows may be emitted early.
     pub fn is_full(&self) -> bool {
         self.early.len() >= MOST
     }
 
-    /// Goes past what is open, from there.
+    /// Starts to overtake at that position, unless already ahead.
     pub fn begin(&mut self, from: &ReadPosition) {
         self.back.get_or_insert_with(|| from.clone());
     }
 
-    /// What was open has ended, with all rows up to `stamp` read. Returns where to go back to.
+    /// Ends overtaking: the transaction has ended, and all rows up to `stamp` have been read.
+    /// Returns the position to return to.
     pub fn end(&mut self, stamp: Option<i64>) -> Option<ReadPosition> {
         if self.back.is_none() && stamp >= Some(self.up_to) {
             self.early.clear();
@@ -66,7 +68,7 @@ impl Overtake {
         self.back.take()
     }
 
-    /// Says what is to be done with the rows of a page, and remembers those that are handed out early.
+    /// Decides how the rows of a page are emitted, and remembers those emitted early.
     pub fn aside(&mut self, page: &ResultPage) -> EmitFilter {
         let early = self.is_on();
         if !early && self.early.is_empty() {
@@ -95,7 +97,7 @@ impl Overtake {
     }
 }
 
-/// Two hashes of all values: far too many rows would be needed for two of them to have the same.
+/// Two 64-bit hashes of all values: a collision would take far more rows than [`MOST`].
 fn fingerprint(row: &[Value]) -> (u64, u64) {
     let text = format!("{row:?}");
     let hash = |salt: u8| {
@@ -150,7 +152,7 @@ mod tests {
         assert_eq!(left_out(&mut passing, &[(5, 9)]), (true, vec![]));
         assert_eq!(passing.end(Some(9)), Some(from.clone()));
         assert_eq!(left_out(&mut passing, &[(2, 6), (3, 7)]), (false, vec![1]));
-        // past another one before all have been read anew
+        // Overtakes another transaction before all rows have been read again.
         passing.begin(&ReadPosition {
             stamp: Some(7),
             ..ReadPosition::default()

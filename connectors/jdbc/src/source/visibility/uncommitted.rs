@@ -1,9 +1,10 @@
-//! Rows that are not committed yet (MariaDB, MySQL): how far a page of ids may be handed out.
+//! Finds uncommitted rows (MariaDB, MySQL): how many rows of a page of ids may be emitted.
 //!
-//! An id is given out when a row is inserted, the row is seen when its transaction commits. A reader that passes an id
-//! not yet committed never sees it. So after reading a page, the ids of its range are read again with uncommitted ones:
-//! the page ends before the first id that only the second reading has. (Committed first, then uncommitted: what is
-//! committed in between shows in the second and is left for the next page.)
+//! An id is assigned when a row is inserted; the row becomes visible when its transaction commits.
+//! A reader that passes an id before its commit never sees the row. So after reading a page, the
+//! ids of its range are read again including uncommitted ones: the page ends before the first id
+//! that only the second read has. (Committed first, then uncommitted: a row committed in between
+//! appears in the second read and is left for the next page.)
 
 use std::collections::HashSet;
 
@@ -14,7 +15,7 @@ use crate::source::plan::query;
 use crate::source::plan::query::id_of;
 use crate::source::plan::table::TablePlan;
 
-/// How many of the page's rows may be handed out; `None`: all.
+/// Returns how many of the page's rows may be emitted; `None`: all.
 pub async fn safe_rows(
     session: &mut dyn Session,
     plan: &TablePlan,
@@ -55,14 +56,14 @@ pub async fn safe_rows(
         .map(|missing| committed.partition_point(|id| *id < missing)))
 }
 
-/// The smallest of `found` that `committed` does not have.
+/// Returns the smallest id of `found` that is not in `committed`.
 fn first_missing(committed: &[i64], found: impl Iterator<Item = i64>) -> Option<i64> {
     let committed: HashSet<i64> = committed.iter().copied().collect();
     found.filter(|id| !committed.contains(id)).min()
 }
 
-/// Whether count, sum and sum of checksums are those of `ids`. Plain sums of ids alone would not tell 1, 2, 5 from
-/// 1, 3, 4 (two rows deleted, two inserted in the middle).
+/// True if count, sum and sum of checksums are those of `ids`. Sums of ids alone would not
+/// distinguish 1, 2, 5 from 1, 3, 4 (two rows deleted, two inserted in the middle).
 fn is_fingerprint_of(row: &[Value], ids: &[i64]) -> bool {
     let [count, sum, checksums] = row else {
         return false;
@@ -78,7 +79,7 @@ fn is_fingerprint_of(row: &[Value], ids: &[i64]) -> bool {
         && whole(checksums) == Some(wanted_checksums)
 }
 
-/// CRC-32 (ISO 3309), which MariaDB's and MySQL's `CRC32()` is.
+/// Computes CRC-32 (ISO 3309), as `CRC32()` of MariaDB and MySQL does.
 fn crc32(bytes: &[u8]) -> u32 {
     let step =
         |crc: u32, byte: &u8| CRC_TABLE[((crc ^ u32::from(*byte)) & 0xff) as usize] ^ crc >> 8;
