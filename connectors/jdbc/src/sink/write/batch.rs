@@ -1,6 +1,7 @@
 //! Writes the operations of a batch, inside the transaction that the task has begun.
 //!
-//! Many rows share a statement: 500 at most, in sizes that repeat, so that each text is prepared once per session.
+//! Many rows share a statement: at most 500, in sizes that repeat, so that each text is prepared
+//! once per session.
 
 use connector_api::{Error, ErrorKind, Result, SinkRecord, async_trait};
 
@@ -14,14 +15,13 @@ use crate::dialect::writing::WriteDialect;
 use crate::driver::{Session, SqlParam};
 use crate::sink::config::{InsertMode, SinkConfig};
 
-/// Rows of one statement; more do not get faster.
+/// Most rows of one statement; larger statements are not faster.
 const MOST_ROWS: usize = 500;
 
 /// Why a statement failed, and for which records.
 pub struct WriteFailure {
-    /// Why.
     pub error: Error,
-    /// Number of the table.
+    /// The table's number.
     pub target: usize,
     /// Indices of the records of that statement.
     pub records: Vec<usize>,
@@ -30,22 +30,21 @@ pub struct WriteFailure {
 /// Writes records of a batch, some at a time.
 #[async_trait]
 pub trait RecordWriter: Send {
-    /// Where it writes.
     fn session(&mut self) -> &mut dyn Session;
 
-    /// How many of these records go together next; at least one.
+    /// Returns how many of these records go into the next statement; at least one.
     fn chunk(&self, left: &[usize]) -> usize;
 
-    /// Number of a record's table, where its rows are this one's to group.
+    /// Returns the number of a record's table, if this writer groups the rows of several tables.
     fn target(&self, _record: usize) -> usize {
         usize::MAX
     }
 
-    /// Writes them. On an error the transaction is to be rolled back.
+    /// Writes these records. After an error the transaction must be rolled back.
     async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure>;
 }
 
-/// Writes all records. On an error the transaction is to be rolled back.
+/// Writes all records. After an error the transaction must be rolled back.
 pub async fn write_all(
     apply: &mut dyn RecordWriter,
     records: &[usize],
@@ -59,8 +58,8 @@ pub async fn write_all(
     Ok(())
 }
 
-/// Writes records, leaving out those that the database refuses: what fails is taken back and halved until the culprits
-/// stand alone. Adds them to `culprits`.
+/// Writes the records except those that the database rejects, and adds these to `culprits`:
+/// whatever fails is rolled back to a savepoint and halved until single records are left.
 /// Errors: all kinds but `Record`.
 pub async fn isolate_rejected(
     apply: &mut dyn RecordWriter,
@@ -92,7 +91,7 @@ pub async fn isolate_rejected(
     Ok(())
 }
 
-/// Sends a statement about the transaction.
+/// Runs a transaction control statement.
 pub async fn run_tx_control(apply: &mut dyn RecordWriter, sql: &str) -> Result<(), WriteFailure> {
     let done = apply.session().run(sql).await;
     done.map(drop).map_err(|error| WriteFailure {
@@ -102,7 +101,7 @@ pub async fn run_tx_control(apply: &mut dyn RecordWriter, sql: &str) -> Result<(
     })
 }
 
-/// Rows of one table, of one shape, on their way.
+/// Rows of one table and one shape that are being written.
 pub struct TableWrite<'a, 'b> {
     pub writer: &'a mut BatchWriter<'b>,
     pub target: usize,
@@ -124,7 +123,7 @@ impl RecordWriter for TableWrite<'_, '_> {
     }
 }
 
-/// All that writing needs, borrowed for one batch.
+/// Everything that writing needs, borrowed for one batch.
 pub struct BatchWriter<'a> {
     pub session: &'a mut dyn Session,
     pub config: &'a SinkConfig,
@@ -135,7 +134,7 @@ pub struct BatchWriter<'a> {
 }
 
 impl BatchWriter<'_> {
-    /// The statements for the operations on one table.
+    /// Groups the operations on one table into statements.
     pub fn group(&self, target: usize, ops: &[RowOperation]) -> Vec<RowGroup> {
         let table = &self.targets[target];
         if !keys_repeat(self.config) {
@@ -158,7 +157,7 @@ impl BatchWriter<'_> {
                 .iter()
                 .map(|b| b.param(record))
                 .collect::<Result<Vec<_>>>();
-            // what cannot be bound fails when its statement does, alone
+            // a key that cannot be bound fails later, when its own statement runs
             let params = params.unwrap_or_default();
             keys.push(|out| {
                 params
@@ -182,7 +181,7 @@ impl BatchWriter<'_> {
         )
     }
 
-    /// What a statement for that many of the rows does.
+    /// Returns the kind of statement for that many rows.
     fn verb(&self, target: usize, rows: &RowGroup, count: usize) -> StatementVerb {
         match (rows.delete, self.config.insert_mode) {
             (true, _) => StatementVerb::Delete,
@@ -196,7 +195,7 @@ impl BatchWriter<'_> {
         }
     }
 
-    /// How many of the records left go into the next statement.
+    /// Returns how many of the remaining records go into the next statement.
     fn chunk(&self, target: usize, rows: &RowGroup, left: &[usize]) -> usize {
         let plan = &self.targets[target].plans[rows.shape];
         let verb = self.verb(target, rows, left.len());
@@ -229,7 +228,7 @@ impl BatchWriter<'_> {
         count
     }
 
-    /// Inserts rows by COPY, which the server does faster than statements of many rows.
+    /// Inserts rows by COPY, which is faster than multi-row INSERT statements.
     async fn copy(
         &mut self,
         sql: &str,
@@ -288,7 +287,7 @@ impl BatchWriter<'_> {
         self.send(target, rows, verb, records).await.map(drop)
     }
 
-    /// Sends a statement. Returns the rows it met.
+    /// Runs a statement. Returns the number of rows affected.
     async fn send(
         &mut self,
         target: usize,

@@ -1,6 +1,7 @@
-//! How the values of one column become parameters: decided once per shape and table, then applied to every record.
+//! Turns the values of one column into parameters. How is decided once per shape and table, then
+//! applied to every record.
 //!
-//! Pure. Text and bytes are borrowed from the record; decimals and points in time become SQL's texts.
+//! Pure. Text and bytes are borrowed from the record; decimals and points in time become SQL texts.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,37 +22,37 @@ use crate::sink::mapping::kind::{BindKind, ColumnUses, KnownColumn, kind_of};
 use crate::sink::mapping::time::parse_instant;
 use crate::zone::JdbcTimeZone;
 
-/// One column's values.
+/// Binds the values of one column.
 #[derive(Clone, Debug)]
 pub struct ColumnBinder {
     /// The column's name in the table.
     pub name: Arc<str>,
     slot: ValueSlot,
     kind: BindKind,
-    /// What is done to its values so that the server takes them for what they are.
+    /// How values are converted so that they keep their meaning in the column.
     fit: Fit,
     column: Option<Arc<KnownColumn>>,
-    /// What a null is replaced with.
+    /// Replaces NULL.
     default: Option<Value>,
-    /// What its values are cast to in SQL.
+    /// The SQL type that values are cast to.
     cast: String,
-    /// Whether the column holds more digits than a 32-bit float.
+    /// True if the column holds more digits than a 32-bit float.
     wide_float: bool,
     as_text: bool,
-    /// The column numbers rows by itself, see [`ColumnMeta`].
+    /// The column numbers its rows itself, see [`ColumnMeta`].
     pub always_numbered: bool,
     own_equality: Option<String>,
     /// Most digits of a decimal.
     decimal_digits: Option<usize>,
     time: Arc<TimeRules>,
-    /// How long values may be before the column is made longer.
+    /// The longest value that fits before the column has to be lengthened.
     room: Option<ColumnCapacity>,
-    /// Its bytes come lowest first, and the column wants them highest first.
+    /// The values are little-endian, and the column wants big-endian.
     reversed: bool,
 }
 
 impl ColumnBinder {
-    /// For a column of a shape; `meta` is the table's column.
+    /// Creates the binder of one column of a shape; `meta` is the table's column.
     pub fn new(
         config: &SinkConfig,
         time: &Arc<TimeRules>,
@@ -60,7 +61,7 @@ impl ColumnBinder {
         meta: Option<&ColumnMeta>,
     ) -> Self {
         let instant = !column.key && config.time.fields.contains(&*column.name);
-        // the items of an array are bound like single values
+        // array items are bound like single values
         let schema = innermost(&column.schema);
         let items = column.schema.ty == SchemaType::Array;
         let uses = ColumnUses {
@@ -95,7 +96,7 @@ impl ColumnBinder {
         }
     }
 
-    /// The column has been changed.
+    /// Adapts to a changed column.
     pub fn refresh(&mut self, writing: &dyn WriteDialect, meta: &ColumnMeta) {
         self.cast = writing.cast(meta);
         self.own_equality.clone_from(&meta.own_equality);
@@ -111,13 +112,14 @@ impl ColumnBinder {
         }
     }
 
-    /// Whether two values that differ may be one in the column.
+    /// True if two different values may become equal in the column.
     pub fn may_merge(&self) -> bool {
         !matches!(self.fit, Fit::Open | Fit::Uuid)
             || matches!(self.kind, BindKind::Meant(_) | BindKind::Span(_))
     }
 
-    /// The length of a record's value that is too long for the column, as its [`Room`] counts.
+    /// Returns the length of a record's value if it is too long for the column, in the units of its
+    /// [`ColumnCapacity`].
     pub fn excess(&self, record: &SinkRecord) -> Option<u64> {
         let room = self.room?;
         let within = |of: &'_ Value, n: usize| match of {
@@ -137,7 +139,7 @@ impl ColumnBinder {
         (length > most).then_some(length)
     }
 
-    /// For a value of a statement of the user's own.
+    /// Creates the binder for a value of a statement that the user wrote.
     pub fn of_value(
         config: &SinkConfig,
         time: &Arc<TimeRules>,
@@ -151,7 +153,7 @@ impl ColumnBinder {
             key: false,
             slot: ValueSlot::Value,
         };
-        // it may go anywhere, so a 32-bit float keeps its digits, as its text does by itself
+        // the target column is unknown, so a 32-bit float keeps the digits of its shortest text
         let mut binder = Self {
             wide_float: !writing.binds_text(),
             ..Self::new(config, time, writing, &column, None)
@@ -159,7 +161,7 @@ impl ColumnBinder {
         if let Some(meta) = meta {
             let instant = config.time.fields.contains(name);
             let items = schema.ty == SchemaType::Array;
-            // rows may be found by it
+            // the value may be used to look rows up
             let known = KnownColumn::new(
                 writing,
                 meta,
@@ -178,12 +180,12 @@ impl ColumnBinder {
         binder
     }
 
-    /// The parameter of a value without schema.
+    /// Returns the parameter of a value without schema.
     pub fn loose(&self, value: &Value) -> Result<SqlParam<'_>> {
         self.lone(&Schema::of(type_of(value)), value)
     }
 
-    /// The parameter of a value whose schema came with it.
+    /// Returns the parameter of a value that has its own schema.
     pub fn lone(&self, schema: &Schema, value: &Value) -> Result<SqlParam<'static>> {
         let known = self.column.as_deref();
         let instant = known.is_some_and(|known| known.uses.instant);
@@ -207,7 +209,7 @@ impl ColumnBinder {
         })
     }
 
-    /// The column in a statement.
+    /// Returns the column as a statement names it.
     pub fn statement_column(&self) -> StatementColumn<'_> {
         StatementColumn {
             name: &self.name,
@@ -217,12 +219,13 @@ impl ColumnBinder {
         }
     }
 
-    /// The parameter of a record. Errors: `Record`, when the value has no place in a column.
+    /// Returns the parameter of a record.
+    /// Errors: `Record` if the value does not fit any column type.
     pub fn param<'a>(&'a self, record: &'a SinkRecord) -> Result<SqlParam<'a>> {
         self.found(record).map(|param| self.converted(param))
     }
 
-    /// Appends a record's value to rows on their way. Errors: see [`Self::param`].
+    /// Appends a record's value to COPY rows. Errors: see [`Self::param`].
     pub fn append(&self, record: &SinkRecord, rows: &mut CopyText) -> Result<()> {
         match self.found(record)? {
             SqlParam::Null => rows.null(),
@@ -268,7 +271,7 @@ impl ColumnBinder {
             .is_some_and(|known| known.holds == *what)
     }
 
-    /// The parameter of a value.
+    /// Returns the parameter of a value.
     pub fn value<'a>(&'a self, value: &'a Value) -> Result<SqlParam<'a>> {
         self.stored(value).map(|param| self.converted(param))
     }
@@ -296,7 +299,7 @@ impl ColumnBinder {
         self.bound(value)
     }
 
-    /// The same value as text that SQL casts.
+    /// Converts a parameter to text that SQL casts.
     fn text<'a>(&self, param: SqlParam<'a>) -> SqlParam<'a> {
         let text = match param {
             SqlParam::Null | SqlParam::Text(_) => return param,
@@ -318,7 +321,7 @@ impl ColumnBinder {
         SqlParam::Text(Cow::Owned(text))
     }
 
-    /// Appends an array as PostgreSQL's text: `{1,"two",NULL}`.
+    /// Appends an array in PostgreSQL's text format: `{1,"two",NULL}`.
     fn array(&self, items: &[Value], out: &mut String) -> Result<()> {
         out.push('{');
         for (n, item) in items.iter().enumerate() {
@@ -452,7 +455,7 @@ impl ColumnBinder {
     }
 }
 
-/// Characters are only counted where there may be too many.
+/// Returns the length of a value. Characters are counted only if there may be too many.
 fn length(value: &Value, room: ColumnCapacity) -> u64 {
     let length = match (value, room) {
         (Value::Text(text), ColumnCapacity::Characters(most)) if text.len() as u64 > most => {
@@ -465,7 +468,8 @@ fn length(value: &Value, room: ColumnCapacity) -> u64 {
     length as u64
 }
 
-/// The last header of that name as text; bytes as their UTF-8, or else as hexadecimal digits.
+/// Returns the last header of that name as text; bytes as UTF-8 or, if they are none, in
+/// hexadecimal.
 fn header<'a>(headers: &'a [Header], name: &str) -> Result<SqlParam<'a>> {
     let Some(header) = headers.iter().rev().find(|header| *header.key == *name) else {
         return Ok(SqlParam::Null);
@@ -488,7 +492,7 @@ fn header<'a>(headers: &'a [Header], name: &str) -> Result<SqlParam<'a>> {
     })
 }
 
-/// The same as bytes.
+/// Like [`header`], as bytes.
 fn header_bytes<'a>(headers: &'a [Header], name: &str) -> Result<SqlParam<'a>> {
     match headers
         .iter()
@@ -504,8 +508,8 @@ fn header_bytes<'a>(headers: &'a [Header], name: &str) -> Result<SqlParam<'a>> {
     }
 }
 
-/// How a column's dates and times are written: what holds instants keeps them, whatever `db.timezone` says, as sessions
-/// are in UTC.
+/// Returns how a column's dates and times are written. Columns that hold instants ignore
+/// `db.timezone`, because sessions are in UTC.
 fn time_of(time: &Arc<TimeRules>, known: Option<&KnownColumn>) -> Arc<TimeRules> {
     match known.map(|known| &known.holds) {
         Some(TargetColumnType::DateTime { instant: true, .. }) if !time.zone.is_utc() => {
@@ -518,7 +522,7 @@ fn time_of(time: &Arc<TimeRules>, known: Option<&KnownColumn>) -> Arc<TimeRules>
     }
 }
 
-/// The schema of the items of nested arrays.
+/// Returns the schema of the items of nested arrays.
 fn innermost(items: &Schema) -> &Schema {
     match (items.ty, &items.values) {
         (SchemaType::Array, Some(inner)) => innermost(inner),
@@ -526,7 +530,7 @@ fn innermost(items: &Schema) -> &Schema {
     }
 }
 
-/// The 64-bit float with the same shortest decimal text, so that 0.1 stays 0.1.
+/// Returns the 64-bit float with the same shortest decimal text, so that 0.1 stays 0.1.
 fn widened(n: f32) -> f64 {
     n.to_string().parse().unwrap_or_else(|_| f64::from(n))
 }

@@ -7,7 +7,7 @@ use crate::dialect::writing::{self, WriteDialect};
 use crate::driver::{self, ConnectOptions, Session};
 use crate::url;
 
-/// One connection, with what belongs to it.
+/// One session with its dialect, its current schema and the server's limits.
 pub struct WriteConnection {
     pub session: Box<dyn Session>,
     pub writing: Box<dyn WriteDialect>,
@@ -42,50 +42,51 @@ pub struct ConnectionSlot {
 }
 
 impl ConnectionSlot {
-    /// With a connection that was just made.
+    /// Wraps an open connection.
     pub fn new(connection: WriteConnection) -> Self {
         Self {
             connection: Some(connection),
         }
     }
 
-    /// The connection. Errors: `Retry`, when it could not be made again.
+    /// Returns the connection.
+    /// Errors: `Retry` if it was lost and could not be made again.
     pub fn get(&mut self) -> Result<&mut WriteConnection> {
         self.connection
             .as_mut()
             .ok_or_else(|| Error::retry("the connection is gone"))
     }
 
-    /// The connection, if there is one. It may be lost.
+    /// Returns the connection, which may be lost; `None` if there is none.
     pub fn as_mut(&mut self) -> Option<&mut WriteConnection> {
         self.connection.as_mut()
     }
 
-    /// The connection, if it can be used.
+    /// Returns the connection if it is usable.
     pub fn usable(&mut self) -> Option<&mut WriteConnection> {
         self.as_mut().filter(|it| !it.session.is_lost())
     }
 
-    /// Whether it has to be made before anything can be sent.
+    /// True if the task has to connect before it can send anything.
     pub fn is_lost(&self) -> bool {
         self.connection
             .as_ref()
             .is_none_or(|it| it.session.is_lost())
     }
 
-    /// Whether the server has dropped a prepared statement that is still used.
+    /// True if the server has dropped a prepared statement that is still in use.
     pub fn is_stale(&self) -> bool {
         self.connection
             .as_ref()
             .is_some_and(|it| it.session.is_stale())
     }
 
-    /// The SQL of the server.
+    /// The SQL dialect of the server.
     pub fn writing(&self) -> Option<&dyn WriteDialect> {
         self.connection.as_ref().map(|it| &*it.writing)
     }
 
-    /// Makes the connection again, after the old one is dropped.
+    /// Drops the old connection and connects again.
     pub async fn reopen(
         &mut self,
         target: &url::ConnectionTarget,
@@ -96,7 +97,6 @@ impl ConnectionSlot {
         Ok(())
     }
 
-    /// Closes the connection.
     pub async fn close(self) {
         if let Some(connection) = self.connection {
             connection.session.close().await;
@@ -104,21 +104,20 @@ impl ConnectionSlot {
     }
 }
 
-/// Where a session is, and what it may send.
+/// The session's current catalog and schema, and the server's limits.
 #[derive(Clone, Debug, Default)]
 pub struct SessionInfo {
     /// The current catalog (MariaDB's and MySQL's database).
     pub catalog: Option<String>,
-    /// The current schema.
     pub schema: Option<String>,
-    /// Most bytes that several rows share in a statement.
+    /// Most bytes of a statement that several rows share.
     pub packet: usize,
-    /// The most that a statement may have.
+    /// Most bytes of any statement.
     pub largest: SizeLimits,
 }
 
 impl SessionInfo {
-    /// Asks the server.
+    /// Queries them from the server.
     pub async fn of(session: &mut dyn Session, writing: &dyn WriteDialect) -> Result<Self> {
         let rows = session.query(writing.surroundings(), &[]).await?;
         let cell = |n: usize| rows.first().and_then(|row| row.get(n));
@@ -127,7 +126,7 @@ impl SessionInfo {
         let packet = cell(2)
             .and_then(Value::as_i64)
             .and_then(|n| usize::try_from(n).ok());
-        // a packet of max_allowed_packet bytes is one too large
+        // the server refuses a packet of exactly max_allowed_packet bytes
         let told = packet.map(|bytes| bytes.saturating_sub(1));
         let largest = SizeLimits {
             bytes: told.unwrap_or(writing.dialect().limits().largest),

@@ -2,14 +2,14 @@
 
 use crate::dialect::writing::hex;
 
-/// Rows on their way.
+/// Rows to be sent by COPY.
 #[derive(Debug, Default)]
 pub struct CopyText {
     out: String,
 }
 
 impl CopyText {
-    /// Appends a text, or a number's digits.
+    /// Appends a text, or the digits of a number.
     pub fn text(&mut self, value: &str) {
         let mut rest = value;
         while let Some(at) = rest.find(['\\', '\t', '\n', '\r']) {
@@ -28,25 +28,22 @@ impl CopyText {
         self.out.push('\t');
     }
 
-    /// Appends bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.out.push_str("\\\\x");
         hex(bytes, &mut self.out);
         self.out.push('\t');
     }
 
-    /// Appends NULL.
     pub fn null(&mut self) {
         self.out.push_str("\\N\t");
     }
 
-    /// Ends a row, which has one value at least.
+    /// Ends a row, which must have at least one value.
     pub fn end_row(&mut self) {
         self.out.pop();
         self.out.push('\n');
     }
 
-    /// All rows.
     pub fn as_str(&self) -> &str {
         &self.out
     }

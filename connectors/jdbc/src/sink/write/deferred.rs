@@ -1,7 +1,8 @@
-//! Finds the records that a constraint refuses which is checked at the end of a transaction.
+//! Finds the records that are rejected by a constraint checked at the end of the transaction.
 //!
-//! Such a constraint speaks of all rows together: a row may need one that stands later in the batch, in another table,
-//! too. So no row is to blame until everything else that can stand without it does.
+//! Such a constraint concerns all rows together: a row may need another one that comes later in the
+//! batch, perhaps in another table. So no record is rejected until every row that can be written
+//! without it has been written.
 
 use connector_api::{ErrorKind, async_trait};
 
@@ -12,13 +13,13 @@ use super::group::RowGroup;
 use crate::dialect::writing::DeferredConstraints;
 use crate::driver::Session;
 
-/// So many rows are tried in pairs, at most.
+/// Most rows that are tried in pairs.
 const MOST_IN_PAIRS: usize = 24;
 
-/// The rows of all tables.
+/// The rows of all tables of a batch.
 pub struct BatchWrite<'a, 'b> {
     pub writer: &'a mut BatchWriter<'b>,
-    /// Each table's, by its number.
+    /// The groups of each table, by its number.
     pub groups: Vec<(usize, Vec<RowGroup>)>,
 }
 
@@ -73,9 +74,9 @@ impl RecordWriter for BatchWrite<'_, '_> {
     }
 }
 
-/// Writes the records, which are in order. If constraints refuse them, adds those to `culprits` without which they do
-/// not; the transaction is to be rolled back then.
-/// Errors: all kinds but `Record`, and that one where no record is to blame.
+/// Writes the records, which are in order. If constraints refuse them, adds to `culprits` the
+/// records without which they do not; then the transaction must be rolled back.
+/// Errors: all kinds but `Record`; `Record` if no single record can be named.
 pub async fn isolate_rejected(
     apply: &mut dyn RecordWriter,
     records: &[usize],
@@ -83,7 +84,7 @@ pub async fn isolate_rejected(
     culprits: &mut Vec<(usize, WriteFailure)>,
 ) -> Result<(), WriteFailure> {
     let mut search = CycleSearch { apply, deferral };
-    // what the transaction began with may be refused already
+    // what the transaction wrote before may violate a constraint already
     if let Some(failure) = search.try_apply(&[]).await? {
         return Err(failure);
     }
@@ -94,7 +95,7 @@ pub async fn isolate_rejected(
     while !left.is_empty() {
         let refused = search.bisect(&left).await?;
         let rest = if refused.len() < left.len() {
-            // these may have waited for what is there now
+            // the refused rows may have needed rows that are written now
             refused.iter().map(|(record, _)| *record).collect()
         } else if let Some(rest) = search.apply_cyclic(&left).await? {
             rest
@@ -104,7 +105,7 @@ pub async fn isolate_rejected(
         };
         left = rest;
     }
-    // every row could stand in some order, but not in that of the batch
+    // all rows can be written in some order, but not in that of the batch
     Err(failure)
 }
 
@@ -114,7 +115,8 @@ struct CycleSearch<'a> {
 }
 
 impl CycleSearch<'_> {
-    /// Adds the records to what is there, unless constraints refuse the outcome: then the reason is returned.
+    /// Writes the records on top of what is written. If constraints refuse the result, rolls them
+    /// back and returns the failure.
     async fn try_apply(&mut self, records: &[usize]) -> Result<Option<WriteFailure>, WriteFailure> {
         run_tx_control(self.apply, "SAVEPOINT rowferry_sift").await?;
         let applied = async {
@@ -132,7 +134,7 @@ impl CycleSearch<'_> {
         }
     }
 
-    /// Adds what can be added, halving what cannot. Returns the others.
+    /// Writes what can be written, halving what cannot. Returns the refused records.
     async fn bisect(
         &mut self,
         records: &[usize],
@@ -153,8 +155,9 @@ impl CycleSearch<'_> {
         Ok(refused)
     }
 
-    /// Rows that need each other in a circle can be added together only. Where few are left, all but one are tried, and
-    /// every two. Returns what is left then; `None`: no such rows were found.
+    /// Writes rows that need each other in a cycle, which succeed only together. If few rows are
+    /// left, tries all but one and every pair. Returns the remaining rows; `None` if no such rows
+    /// were found.
     async fn apply_cyclic(&mut self, left: &[usize]) -> Result<Option<Vec<usize>>, WriteFailure> {
         if left.len() > MOST_IN_PAIRS {
             return Ok(None);
@@ -174,7 +177,7 @@ impl CycleSearch<'_> {
         Ok(None)
     }
 
-    /// The failure as that of the one record.
+    /// Turns the failure into one of this record.
     fn blame(&self, failure: WriteFailure, record: usize) -> WriteFailure {
         match failure.records.as_slice() {
             [one] if *one == record => failure,

@@ -1,6 +1,6 @@
-//! What a table lacks for a record's shape: the DDL that mends it, or the text that says why it may not be mended.
+//! The DDL that adapts a table to a record's shape, or the error text if it must not be changed.
 //!
-//! Pure. The texts are those that users of the peers' sinks search for.
+//! Pure. The texts are those that users of other JDBC sinks search for.
 
 use connector_api::shown::on_one_line;
 use connector_api::{Error, Result, Schema, Value};
@@ -13,8 +13,9 @@ use crate::sink::config::{SchemaEvolution, SinkConfig, TimeRules};
 use crate::sink::mapping::shape::RecordShape;
 use crate::url::DatabaseKind;
 
-/// The statements that make the table fit the shape; none if it does. `table` is the full name.
-/// Errors: `Record`, because other records may fit; `Config` for a table that cannot roll back.
+/// Returns the statements that make the table fit the shape; empty if it fits. `table` is the full
+/// name.
+/// Errors: `Record`, because other records may fit; `Config` for a table without transactions.
 pub fn changes(
     config: &SinkConfig,
     writing: &dyn WriteDialect,
@@ -33,7 +34,8 @@ pub fn changes(
         )));
     }
     let changes = needed(config, writing, table, meta, shape)?;
-    // elsewhere the statement would end there, or be no message that the server reads
+    // on other databases U+0000 would end the statement, or make a message that the server cannot
+    // parse
     let takes_any = writing.database() == DatabaseKind::MySql;
     if !takes_any && changes.iter().any(|sql| sql.contains('\0')) {
         return Err(Error::record(
@@ -85,7 +87,7 @@ fn needed(
     Ok(writing.add_columns(&writing.dialect().table(&meta.id), &definitions))
 }
 
-/// What is wrong with a table whose changes cannot be taken back, and how it is mended.
+/// Describes a table that cannot roll back, and how to fix it.
 pub fn no_rollback(writing: &dyn WriteDialect, meta: &TableMeta) -> Option<String> {
     let (engine, table) = (
         meta.no_rollback.as_ref()?,
@@ -99,12 +101,12 @@ pub fn no_rollback(writing: &dyn WriteDialect, meta: &TableMeta) -> Option<Strin
     ))
 }
 
-/// A table that is missing, or that lacks fields, and may not be changed.
+/// The error of a table that is missing or lacks columns and must not be changed.
 fn misfit(text: String) -> Error {
     Error::record(text).of_class("io.confluent.connect.jdbc.sink.TableAlterOrCreateException")
 }
 
-/// Whether a relation of that kind counts as a target.
+/// True if a relation of that kind is an allowed target.
 pub fn is_target(config: &SinkConfig, meta: &TableMeta) -> bool {
     let has = |ty: &str| config.table_types.iter().any(|t| t == ty);
     if meta.is_view {
@@ -147,7 +149,7 @@ fn refuse(
     Ok(())
 }
 
-/// A table's name as the peers' texts show it on every database.
+/// A table's name in the form that other sinks' texts use on every database.
 pub fn shown(table: &TableId) -> String {
     table
         .parts()
@@ -156,7 +158,7 @@ pub fn shown(table: &TableId) -> String {
         .join(".")
 }
 
-/// A field as the peers' texts show it.
+/// A field in the form that other sinks' texts use.
 fn described(column: &RecordColumn) -> String {
     let ty = column.schema.ty.name();
     let schema = column
@@ -192,7 +194,7 @@ fn default_times(time: &TimeRules, columns: &[RecordColumn]) -> Vec<Option<Strin
         .collect()
 }
 
-/// The default of a date or time column as SQL's text.
+/// The default of a date or time column as SQL text.
 fn default_time(time: &TimeRules, schema: &Schema) -> Option<String> {
     let number = schema.default.as_ref().and_then(Value::as_i64)?;
     match LogicalType::of(schema) {

@@ -1,9 +1,10 @@
-//! From the operations on one table, in the order their records came, to the statements that have the same outcome.
+//! Turns the operations on one table, in the order of their records, into statements with the same
+//! outcome.
 //!
-//! Pure. Per key the last write wins; what it makes pointless is dropped. What is left is arranged so that operations
-//! on different keys share a statement and those on one key keep their order. Strings may be equal to the database
-//! although their bytes differ (letter case, accents, trailing spaces), so text keys are only ever reordered when their
-//! folded forms differ.
+//! Pure. Per key the last write wins, and operations that it makes pointless are dropped. The rest
+//! is arranged so that operations on different keys share a statement and those on one key keep
+//! their order. The database may treat strings as equal although their bytes differ (letter case,
+//! accents, trailing spaces), so text keys are reordered only if their folded forms differ.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -15,20 +16,20 @@ use crate::sink::config::InsertMode;
 pub struct RowOperation {
     /// The record's index in the batch.
     pub record: usize,
-    /// Number of its shape.
+    /// The number of the record's shape.
     pub shape: usize,
-    /// Whether it deletes the row of its key.
+    /// True if it deletes the row of its key.
     pub delete: bool,
 }
 
 /// Rows that one SQL text writes or deletes, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowGroup {
-    /// Their shape.
+    /// The number of their shape.
     pub shape: usize,
-    /// Whether they are deleted.
+    /// True if they are deleted.
     pub delete: bool,
-    /// Whether their keys are known to be of different rows.
+    /// True if their keys are known to belong to different rows.
     pub distinct: bool,
     /// Indices of the records.
     pub records: Vec<usize>,
@@ -45,29 +46,27 @@ impl RowGroup {
     }
 }
 
-/// When two keys are the same row to the database.
+/// When the database treats two keys as the same row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyIdentity {
     /// Exactly when their bytes are equal.
     Exact,
     /// Perhaps also when they differ only as text.
     Text,
-    /// Unknown (columns of one name with several types): every key may be any other.
+    /// Unknown (columns of one name have several types): every key may equal any other.
     Unknown,
 }
 
-/// What is known about the table and the shapes.
+/// What grouping must know about the table and the shapes.
 pub struct GroupRules<'a> {
-    /// What a write does.
     pub mode: InsertMode,
-    /// Identity of keys.
     pub identity: KeyIdentity,
-    /// Whether pointless operations may be dropped and rows sorted: not where a second unique index makes rows depend
-    /// on each other.
+    /// True if pointless operations may be dropped and rows sorted. False if a second unique index
+    /// makes rows depend on each other.
     pub compact: bool,
-    /// Whether the columns of the first shape include those of the second.
+    /// True if the columns of the first shape include those of the second.
     pub covers: &'a dyn Fn(usize, usize) -> bool,
-    /// Whether the shape has every column of the table.
+    /// True if the shape has every column of the table.
     pub complete: &'a dyn Fn(usize) -> bool,
 }
 
@@ -91,7 +90,8 @@ impl OperationKeys {
     }
 }
 
-/// Operations on rows without a key (or whose keys cannot repeat): statements in the order of arrival.
+/// Groups operations on rows without a key, or whose keys cannot repeat: statements in the order of
+/// arrival.
 pub fn in_order(ops: &[RowOperation]) -> Vec<RowGroup> {
     let mut out: Vec<RowGroup> = Vec::new();
     for op in ops {
@@ -105,7 +105,8 @@ pub fn in_order(ops: &[RowOperation]) -> Vec<RowGroup> {
     out
 }
 
-/// Splits statements where a key comes a second time: PostgreSQL refuses to change a row twice in one.
+/// Splits statements before a key that repeats: PostgreSQL refuses to change a row twice in one
+/// statement.
 fn without_repeats(
     statements: Vec<RowGroup>,
     ops: &[RowOperation],
@@ -140,7 +141,7 @@ fn without_repeats(
     out
 }
 
-/// Statements for operations whose keys are `keys`, one per operation in the same order.
+/// Groups operations whose keys are `keys`, one per operation in the same order.
 pub fn by_key(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_>) -> Vec<RowGroup> {
     if !rules.compact {
         return without_repeats(in_order(ops), ops, keys);
@@ -168,7 +169,8 @@ pub fn by_key(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_>
                 .get(record)
                 .map(|&n| class(keys.get(n), rules.identity))
         };
-        // rows locked in one order by all tasks do not deadlock; those that may be one row keep their order
+        // All tasks lock rows in the same order, so they do not deadlock. The sort is stable: keys
+        // that may be one row keep their order.
         rows.records.sort_by_cached_key(class);
         rows.distinct = rows
             .records
@@ -178,7 +180,8 @@ pub fn by_key(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_>
     out
 }
 
-/// What keys of one row have in common. ASCII text is equal at most up to letter case, spaces and control characters.
+/// Returns what all keys of one row have in common. ASCII texts are equal up to letter case, spaces
+/// and control characters at most.
 fn class(key: &[u8], identity: KeyIdentity) -> Cow<'_, [u8]> {
     match identity {
         KeyIdentity::Exact => Cow::Borrowed(key),
@@ -190,7 +193,7 @@ fn class(key: &[u8], identity: KeyIdentity) -> Cow<'_, [u8]> {
     }
 }
 
-/// Which operations still matter once those after them on the same key have happened.
+/// Returns which operations still matter after later ones on the same key.
 fn last_writes(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_>) -> Vec<bool> {
     let mut alive = vec![true; ops.len()];
     let mut last: HashMap<&[u8], usize> = HashMap::with_capacity(ops.len());
@@ -211,7 +214,7 @@ fn last_writes(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_
         }
         if rules.mode == InsertMode::Update && !op.delete && previous.is_some_and(|p| ops[p].delete)
         {
-            // the row is gone: there is nothing to update
+            // the row was deleted: there is nothing to update
             alive[n] = false;
             continue;
         }
@@ -221,7 +224,8 @@ fn last_writes(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_
     alive
 }
 
-/// Puts each operation into the first level after those it must follow; operations of one level commute.
+/// Puts each operation into the first level after those that it must follow; operations within a
+/// level commute.
 fn leveled(
     ops: &[RowOperation],
     keys: &OperationKeys,
@@ -247,7 +251,7 @@ fn leveled(
         let class = match identity {
             KeyIdentity::Exact => class(keys.get(n), identity).into_owned(),
             _ if folded => class(keys.get(n), identity).into_owned(),
-            // other text may equal anything
+            // non-ASCII text may equal any other
             _ => Vec::new(),
         };
         let level = match last.get(&class) {
@@ -282,7 +286,7 @@ mod tests {
     /// Columns of the shapes of these tests; the table has 0, 1 and 2.
     const SHAPES: [&[usize]; 3] = [&[0, 1], &[0, 1, 2], &[1, 2]];
 
-    /// A table: row by key, and what each column holds: the record that wrote it.
+    /// A table: rows by key, and for each column the record that wrote it.
     type Table = BTreeMap<String, [Option<usize>; 3]>;
 
     fn apply(

@@ -1,4 +1,5 @@
-//! When two keys are the same row's, and their bytes, by which a batch is grouped. Pure.
+//! Compares keys as the database does, and encodes them as the bytes by which a batch is grouped.
+//! Pure.
 
 use connector_api::{Schema, SchemaType};
 
@@ -6,8 +7,8 @@ use super::group::KeyIdentity;
 use crate::dialect::writing::{LogicalType, TextEquality};
 use crate::driver::SqlParam;
 
-/// When two values of a key column are the same to the database. Numbers with fractions and points in time may be
-/// rounded by the column, so nothing is known of them.
+/// Returns when the database treats two values of a key column as equal. The column may round
+/// fractions and points in time, so nothing is known of those.
 pub fn identity(schema: &Schema, text: TextEquality) -> KeyIdentity {
     match (LogicalType::of(schema), schema.ty) {
         (LogicalType::Date, _) => KeyIdentity::Exact,
@@ -29,8 +30,8 @@ pub fn identity(schema: &Schema, text: TextEquality) -> KeyIdentity {
     }
 }
 
-/// Appends a key column's parameter so that unequal values have unequal bytes. Where numbers are `ordered`, their bytes
-/// sort as they do; otherwise everything but text is ASCII.
+/// Appends a key column's parameter so that unequal values have unequal bytes. If numbers are
+/// `ordered`, their bytes sort as the numbers do; otherwise everything but text is ASCII.
 pub fn key_bytes(param: &SqlParam<'_>, ordered: bool, out: &mut Vec<u8>) {
     match param {
         SqlParam::Null => out.push(1),
@@ -48,7 +49,7 @@ pub fn key_bytes(param: &SqlParam<'_>, ordered: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 0]);
 }
 
-/// Two zeros end a value, so one inside is followed by a one.
+/// Escapes zero bytes: two zeros end a value, so a zero within one is followed by a one.
 fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     for part in bytes.split_inclusive(|b| *b == 0) {
         out.extend_from_slice(part);

@@ -1,8 +1,9 @@
-//! How rows reach their tables.
+//! Writes rows to their tables.
 //!
-//! Pure: [`evolve`] and [`widen`] (which DDL a shape needs), [`group`] and [`key_bytes`] (operations -> statements), [`bind`]
-//! and [`copy`] (values -> parameters or text), [`size`] (what a server takes). With I/O: [`connection`], [`target`] (tables,
-//! and the plans of their shapes), [`batch`] (statements), [`deferred`] (rows that are refused at the end).
+//! Pure: [`evolve`] and [`widen`] (the DDL that a shape needs), [`group`] and [`key_bytes`]
+//! (operations -> statements), [`bind`] and [`copy`] (values -> parameters or text), [`size`] (the
+//! server's limits). With I/O: [`connection`], [`target`] (tables, and the plans of their shapes),
+//! [`batch`] (statements), [`deferred`] (rows that are rejected at the end of the transaction).
 
 pub mod batch;
 pub mod bind;

@@ -1,28 +1,32 @@
-//! How large statements may be that carry rows: a server hangs up over larger ones, and would each time. Pure.
+//! Limits the size of statements: a server hangs up over one that is too large, and would do so at
+//! each retry. Pure.
 
 use connector_api::{Error, Result};
 
 use crate::driver::SqlParam;
 
-/// Bytes of a statement beside its parameters: MySQL's header of `COM_STMT_EXECUTE`, and the mark for new types.
+/// Bytes of a statement beside its parameters: MySQL's header of `COM_STMT_EXECUTE`, and the flag
+/// for new types.
 const HEADER: usize = 11;
 
-/// What a server takes at most.
+/// The largest statement that a server accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SizeLimits {
-    /// Bytes of a statement with its parameters.
+    /// Most bytes of a statement with its parameters.
     pub bytes: usize,
-    /// Whether `max_allowed_packet` says so, which can be raised.
+    /// True if `max_allowed_packet` is the limit, which an administrator can raise.
     pub is_set: bool,
 }
 
 impl SizeLimits {
-    /// Whether a statement with these parameters is taken. Errors: `Record`.
+    /// Checks a statement with these parameters against the limit.
+    /// Errors: `Record` if it is too large.
     pub fn takes(self, params: &[SqlParam<'_>]) -> Result<()> {
         self.admits(HEADER + params.len().div_ceil(8) + params.iter().map(size).sum::<usize>())
     }
 
-    /// Whether so many bytes are taken. Errors: `Record`.
+    /// Checks that many bytes against the limit.
+    /// Errors: `Record` if there are too many.
     pub fn admits(self, bytes: usize) -> Result<()> {
         if bytes <= self.bytes {
             return Ok(());
@@ -41,7 +45,8 @@ impl SizeLimits {
     }
 }
 
-/// Bytes of a parameter in MySQL's binary protocol, its type included; PostgreSQL and SQLite need about as many.
+/// Bytes of a parameter in MySQL's binary protocol, including its type; PostgreSQL and SQLite need
+/// about as many.
 fn size(param: &SqlParam<'_>) -> usize {
     const TYPE: usize = 2;
     let counted = |length: usize| {

@@ -1,5 +1,6 @@
-//! The tables a task writes to: what is known of each, the shapes of records it has seen, and the SQL texts made for
-//! them. Filled on first use; forgotten when the database says that a table has changed.
+//! The tables a task writes to: their catalog entries, the shapes of records seen so far, and the
+//! SQL texts made for them. Filled on first use, and forgotten when the database reports that a
+//! table has changed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,44 +21,45 @@ use crate::sink::config::columns::RecordColumn;
 use crate::sink::config::{InsertMode, PkMode, SchemaEvolution, SinkConfig, TimeRules};
 use crate::sink::mapping::shape::{RecordShape, shape};
 
-/// Plans of a table after which they are forgotten.
+/// A table's plans are forgotten once there are more.
 const MOST_PLANS: usize = 256;
 
-/// A shape with everything needed to write it.
+/// A record shape with everything needed to write it to its table.
 pub struct WritePlan {
-    /// Where which fields are written depends on it.
+    /// Set if the topic determines which fields are written.
     topic: Option<Arc<str>>,
     key_schema: Option<Arc<Schema>>,
     value_schema: Option<Arc<Schema>>,
     tombstone: bool,
     /// Key columns first, then the others: the order of an UPDATE's WHERE and of a DELETE.
     pub keys: Vec<ColumnBinder>,
-    /// The others; last those that an UPDATE cannot set.
+    /// The other columns; those that an UPDATE cannot set come last.
     pub values: Vec<ColumnBinder>,
     /// How far keys identify rows.
     pub identity: KeyIdentity,
-    /// No unique index can tell that a row of this key is there: upserts look for it themselves.
+    /// No unique index covers the key, so the database cannot detect an existing row: upserts try
+    /// an UPDATE first.
     pub by_column: bool,
     /// Many rows can be updated by one statement.
     pub many: bool,
-    /// Rows that are inserted together go by this.
+    /// The COPY statement for rows that are inserted together.
     copy: Option<Arc<str>>,
     upsert: Option<UpsertAction>,
     statements: HashMap<(StatementVerb, usize), Arc<str>>,
 }
 
-/// What a plan is made for.
+/// The record that a plan is made for.
 #[derive(Clone, Copy)]
 pub struct PlanSource<'a> {
     /// The record's topic.
     pub topic: &'a Arc<str>,
-    /// Its key.
+    /// The record's key.
     pub key: &'a Datum,
-    /// Its value.
+    /// The record's value.
     pub value: &'a Datum,
 }
 
-/// What a statement does.
+/// The kind of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StatementVerb {
     /// INSERT, or its upsert.
@@ -66,12 +68,11 @@ pub enum StatementVerb {
     Update,
     /// UPDATE of many rows.
     UpdateMany,
-    /// DELETE.
     Delete,
 }
 
 impl WritePlan {
-    /// Whether it is of records with these schemas, as `same` compares two.
+    /// True if the plan was made for these schemas; `same` compares two schemas.
     fn is_of(
         &self,
         PlanSource { topic, key, value }: PlanSource<'_>,
@@ -89,24 +90,24 @@ impl WritePlan {
             && both(&self.key_schema, &key.schema)
     }
 
-    /// The statement that copies many rows in, where that does what an insert would do.
+    /// The COPY statement for many rows, if it has the effect of an INSERT.
     pub fn copy(&self) -> Option<Arc<str>> {
         self.copy.clone()
     }
 
-    /// What an UPDATE sets.
+    /// The columns that an UPDATE sets.
     pub fn set(&self) -> &[ColumnBinder] {
         &self.values[..self
             .values
             .partition_point(|binder| !binder.always_numbered)]
     }
 
-    /// Whether rows that are there are changed by the statement that inserts.
+    /// True if the INSERT statement changes rows that exist already.
     pub fn is_upsert(&self) -> bool {
         self.upsert.is_some()
     }
 
-    /// Whether its columns include those of another shape.
+    /// True if the plan's columns include those of another one.
     pub fn covers(&self, other: &Self) -> bool {
         let has = |name: &str| {
             self.keys
@@ -117,7 +118,7 @@ impl WritePlan {
         other.keys.iter().chain(&other.values).all(|b| has(&b.name))
     }
 
-    /// The SQL text for that many rows.
+    /// Returns the SQL text for that many rows; builds it on first use.
     pub fn sql(
         &mut self,
         writing: &dyn WriteDialect,
@@ -148,22 +149,23 @@ impl WritePlan {
     }
 }
 
-/// A table and the shapes of the records that go there.
+/// A table and the shapes of the records written to it.
 pub struct TargetTable {
-    /// Its full name.
+    /// The full name.
     pub id: TableId,
-    /// What the database tells of it; `None` while it does not exist.
+    /// The table's catalog entry; `None` while it does not exist.
     pub meta: Option<TableMeta>,
-    /// The shapes seen, in the order seen.
+    /// The plans in the order in which their shapes were first seen.
     pub plans: Vec<WritePlan>,
     last: usize,
     time: Arc<TimeRules>,
-    /// Its first record deleted: a table made later has its key columns first, as one made of the key alone would have.
+    /// The first record was a deletion: a table created later has its key columns first, as one
+    /// created from the key alone would have.
     began_with_delete: bool,
 }
 
 impl TargetTable {
-    /// A table by its name, which may lack its qualifiers.
+    /// Looks a table up by its name, which may lack its qualifiers.
     pub async fn find(
         session: &mut dyn Session,
         config: &SinkConfig,
@@ -189,7 +191,7 @@ impl TargetTable {
         })
     }
 
-    /// Whether the table is another than the one that plans were made for. Reads it again.
+    /// Reads the table again. True if it is no longer the one that plans were made for.
     pub async fn has_changed(&self, session: &mut dyn Session) -> Result<bool> {
         let now = session.table(&self.id).await?;
         Ok(match (&self.meta, &now) {
@@ -198,8 +200,8 @@ impl TargetTable {
         })
     }
 
-    /// Whether its unique indexes are others than those that plans were made for, where the database would not say so when
-    /// rows are written. Asks for them.
+    /// Queries the unique indexes. True if they are no longer those that plans were made for and
+    /// the database would not report that when rows are written.
     pub async fn has_other_keys(
         &self,
         session: &mut dyn Session,
@@ -222,9 +224,10 @@ impl TargetTable {
         Ok(!(keys.are)(&rows, meta.keys()))
     }
 
-    /// Number of the plan for a record of these schemas; makes it, and the table or column it needs, when it is new.
-    /// `None`: the record deletes from a table that does not exist.
-    /// Errors: `Record` where the table cannot take such records.
+    /// Returns the number of the plan for a record of these schemas; makes it if it is new, along
+    /// with the table or column that it needs. `None`: the record deletes from a table that does
+    /// not exist.
+    /// Errors: `Record` if the table cannot take such records.
     pub async fn plan(
         &mut self,
         session: &mut dyn Session,
@@ -266,7 +269,7 @@ impl TargetTable {
                 self.began_with_delete = true;
                 return Ok(None);
             };
-            // a deletion that tells what rows look like
+            // a deletion whose schema still describes the row
             let row = named(&Datum::new(
                 Arc::clone(schema),
                 Value::Struct(Box::default()),
@@ -283,8 +286,8 @@ impl TargetTable {
         Ok(Some(self.last))
     }
 
-    /// Creates or changes the table where the shape asks for it. Another task may do the same at the same time: when a
-    /// statement fails, what counts is what the table looks like afterwards.
+    /// Creates or alters the table as the shape requires. Another task may do the same at the same
+    /// time, so after a failed statement only the table's new state counts.
     async fn fit(
         &mut self,
         session: &mut dyn Session,
@@ -319,7 +322,7 @@ impl TargetTable {
         )))
     }
 
-    /// Makes columns hold what the shape's schemas ask for.
+    /// Widens columns to hold the values that the shape's schemas allow.
     async fn widen(
         &mut self,
         session: &mut dyn Session,
@@ -346,8 +349,8 @@ impl TargetTable {
         Err(failure)
     }
 
-    /// Makes columns longer where values of the record do not fit. What cannot be made longer is the database's to
-    /// refuse.
+    /// Lengthens columns that are too short for the record's values. If a column cannot be
+    /// lengthened, the database will reject the value.
     pub async fn lengthen(
         &mut self,
         session: &mut dyn Session,
@@ -375,7 +378,7 @@ impl TargetTable {
         }
     }
 
-    /// Columns for which values of the record are too long, and their lengths.
+    /// Returns the columns for which values of the record are too long, with the lengths needed.
     fn excess(&self, plan: usize, record: &SinkRecord) -> Vec<(String, u64)> {
         let binders = self
             .plans
@@ -475,7 +478,7 @@ impl TargetTable {
         };
         let copied = config.insert_mode == InsertMode::Insert
             && self.meta.as_ref().is_some_and(|m| !m.only_insert);
-        // no database takes a value for a column that it computes by itself
+        // no database accepts a value for a generated column
         let given = shape
             .values()
             .filter(|c| !meta(c).is_some_and(|m| m.generated));
@@ -506,7 +509,8 @@ impl TargetTable {
         })
     }
 
-    /// Forgets the plans when there are many, as records without a schema may make. Not while they are used.
+    /// Forgets the plans if there are too many, which records without a schema can cause. Must not
+    /// be called while a plan is in use.
     pub fn thin_out(&mut self) {
         if self.plans.len() > MOST_PLANS {
             self.plans.clear();
@@ -514,7 +518,8 @@ impl TargetTable {
         }
     }
 
-    /// Whether no unique index lies within the columns of a shape, so that its rows never meet one that is there.
+    /// True if no unique index lies within the columns of a shape, so that its rows never conflict
+    /// with existing ones.
     fn lacks_index_of(&self, shape: &RecordShape) -> bool {
         let Some(meta) = &self.meta else { return false };
         let filled = |name: &String| {
@@ -527,19 +532,19 @@ impl TargetTable {
         !within(&meta.primary_key) && !meta.unique.iter().any(within)
     }
 
-    /// Whether rows can collide on something else than their primary key.
+    /// True if rows can conflict on an index other than the primary key.
     pub fn has_other_unique(&self) -> bool {
         self.meta
             .as_ref()
             .is_some_and(|m| !m.unique.is_empty() || m.unique_in_part)
     }
 
-    /// Whether a plan fills every column of the table.
+    /// True if a plan fills every column of the table.
     pub fn is_complete(&self, plan: usize) -> bool {
         let (Some(meta), Some(plan)) = (&self.meta, self.plans.get(plan)) else {
             return false;
         };
-        // a key may then have several rows, which an upsert would all keep
+        // several rows may have this key then, and an upsert would update all of them
         if plan.by_column {
             return false;
         }
@@ -552,7 +557,7 @@ impl TargetTable {
         meta.columns.iter().all(|c| c.generated || has(&c.name))
     }
 
-    /// How far keys identify rows, whatever the shape of the record.
+    /// Returns how far keys identify rows across all used plans.
     pub fn identity(&self, used: &[usize]) -> KeyIdentity {
         let mut plans = used.iter().filter_map(|&n| self.plans.get(n));
         let Some(first) = plans.next() else {
@@ -583,7 +588,8 @@ fn loosest(a: KeyIdentity, b: KeyIdentity) -> KeyIdentity {
     }
 }
 
-/// Whether keys can repeat in a batch: not where there are none, or each record's place is its key.
+/// True if keys can repeat in a batch: false if records have no key, or if their coordinates are
+/// the key.
 pub fn keys_repeat(config: &SinkConfig) -> bool {
     matches!(
         config.pk_mode,

@@ -1,4 +1,5 @@
-//! Which columns have to hold more than they do (`auto.evolve=widen`). Pure; the types are the dialects'.
+//! Determines which columns have to become wider (`auto.evolve=widen`). Pure; the types are the
+//! dialects'.
 
 use connector_api::Schema;
 
@@ -8,7 +9,7 @@ use crate::dialect::writing::{ColumnCapacity, ColumnWidening, WriteDialect};
 use crate::sink::config::{InsertMode, SinkConfig};
 use crate::sink::mapping::shape::RecordShape;
 
-/// What the schemas of a shape ask of the table's columns.
+/// Returns the wider columns that the schemas of a shape need.
 pub fn by_shape(
     config: &SinkConfig,
     writing: &dyn WriteDialect,
@@ -76,7 +77,7 @@ fn loosens(writing: &dyn WriteDialect, known: &ColumnMeta) -> bool {
     writing.can_loosen() && !known.nullable && !own
 }
 
-/// What values of these lengths ask of the columns of these names.
+/// Returns the wider columns that values of these lengths need.
 pub fn by_length(
     writing: &dyn WriteDialect,
     meta: &TableMeta,
