@@ -1,19 +1,20 @@
-//! Certificates and keys that a URL names, as PEM: files, read no further than certificates have any reason to be long,
-//! or the text itself.
+//! Reads certificates and keys that a URL names, as PEM: from files, up to a size limit, or from
+//! the text itself.
 
 use std::io::Read as _;
 use std::path::Path;
 
 use connector_api::{Error, Result};
 
-/// Bytes of such a file.
+/// Most bytes of a PEM file.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// How every object in such a file begins.
+/// How every object in a PEM file begins.
 const BEGIN: &str = "-----BEGIN";
 
-/// What stands in the file, or the value where it is PEM itself. Errors: `Config` where it cannot be read, is no PEM file,
-/// or is longer than [`MAX_BYTES`]; none tells what the file holds.
+/// Returns the file's content, or the value itself if it is PEM.
+/// Errors: `Config` if the file cannot be read, is no PEM file, or is longer than [`MAX_BYTES`]; no
+/// error quotes the content.
 pub fn certificates(path: &str) -> Result<Vec<u8>> {
     if path.contains(BEGIN) {
         return Ok(path.as_bytes().to_vec());

@@ -1,32 +1,33 @@
-//! What sqlx reports, as an [`Error`] with its kind.
+//! Converts sqlx's errors to [`Error`], with a kind.
 
 use connector_api::{Error, ErrorKind};
 
 use super::session::DatabaseBackend;
 
-/// How an error begins that holds the server's own text: its codes follow, and then, behind the second, the text.
+/// Beginning of an error with the server's own text: its codes follow, then [`BEFORE_TEXT`], then
+/// the text.
 const REFUSED_WITH: &str = "the database refused (";
 const BEFORE_TEXT: &str = "): ";
 
-/// What JDBC throws for a value that the database refuses.
+/// The exception that JDBC throws when the database refuses a value.
 const REFUSED: &str = "java.sql.SQLException";
 
-/// How the drivers' texts begin about a number of the server's that is not believed.
+/// Beginning of the drivers' errors about an implausible size sent by the server.
 const SIZE_LIMIT: &str = "size limit: ";
 
-/// How the drivers' texts begin about a login that cannot come to be, however often it is tried.
+/// Beginning of the drivers' errors about a login that no retry can make succeed.
 const LOGIN: &str = "login: ";
 
-/// How the driver's text begins about a server that wants the password as it is.
+/// Beginning of the driver's error about a server that asks for the password in clear text.
 const CLEARTEXT: &str = "mysql_cleartext_plugin disabled";
 
-/// The longest text of a server that goes into an error, in bytes.
+/// Most bytes of a server's text in an error.
 const LONGEST_TEXT: usize = 2000;
 
-/// The error with its kind; `place` is `host:port/database` for the text.
+/// Converts an error and classifies it; `place` is `host:port/database` for the message.
 ///
-/// The server's own text stands in the message where it names tables or columns, and is left to the cause where it
-/// may hold a value of a row.
+/// The server's own text is part of the message if it names tables or columns, and only of the
+/// cause if it may quote a value of a row.
 pub(super) fn classify<DB: DatabaseBackend>(place: &str, error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(server) => {
@@ -67,7 +68,7 @@ pub(super) fn classify<DB: DatabaseBackend>(place: &str, error: sqlx::Error) -> 
         sqlx::Error::Configuration(cause) => {
             Error::config(format!("connecting to {place}: {cause}"))
         }
-        // what our additions to the drivers refuse, see vendor/README.md
+        // refused by our patches to the drivers, see vendor/README.md
         sqlx::Error::Protocol(text) if text.starts_with(SIZE_LIMIT) => Error::fatal(format!(
             "{place}: {}; the connection is given up. Check that a supported database answers there; a source whose rows are \
              that large needs a larger max.row.bytes",
@@ -88,7 +89,7 @@ pub(super) fn classify<DB: DatabaseBackend>(place: &str, error: sqlx::Error) -> 
     }
 }
 
-/// The error of a row that has more bytes than a source takes; those of its table alone are concerned by it.
+/// The error of a row that exceeds the source's size limit; it affects the tasks of its table only.
 pub(super) fn too_long(place: &str, limit: usize) -> Error {
     Error::record(format!(
         "{place}: a row, or one of its values, has more than the {limit} bytes of max.row.bytes; raise it, or leave the \
@@ -96,7 +97,7 @@ pub(super) fn too_long(place: &str, limit: usize) -> Error {
     ))
 }
 
-/// Whether an error says that a row has more bytes than it may.
+/// True if the error is about a row that exceeds the size limit.
 pub(super) fn is_about_a_row(error: &sqlx::Error) -> bool {
     let sqlx::Error::Protocol(text) = error else {
         return false;
@@ -118,7 +119,7 @@ fn not_trusted(place: &str, cause: impl std::fmt::Display) -> Error {
     ))
 }
 
-/// Whether one side refused the other's certificate, which the TLS library reports as it does what it reads and writes.
+/// True if one side refused the other's certificate, which the TLS library reports as an I/O error.
 fn is_about_certificates(error: &std::io::Error) -> bool {
     let text = error.to_string();
     text.starts_with("invalid peer certificate")
@@ -130,7 +131,7 @@ fn is_about_certificates(error: &std::io::Error) -> bool {
             })
 }
 
-/// The message of an error of [`classify`] with the server's codes and without its text.
+/// Reduces the message of an error from [`classify`] to the server's codes.
 pub(super) fn without_text(message: &str) -> String {
     let codes = message
         .strip_prefix(REFUSED_WITH)
@@ -146,7 +147,7 @@ pub(super) fn without_text(message: &str) -> String {
     )
 }
 
-/// Whether the connection cannot be used any more after this error.
+/// True if the connection cannot be used any more after this error.
 pub(super) fn loses_connection<DB: DatabaseBackend>(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -161,14 +162,14 @@ pub(super) fn loses_connection<DB: DatabaseBackend>(error: &sqlx::Error) -> bool
     }
 }
 
-/// The beginning of a text that a server made as long as it liked.
+/// Returns the beginning of a server's text, which may be of any length.
 fn shortened(text: &str) -> &str {
     &text[..text.floor_char_boundary(LONGEST_TEXT)]
 }
 
-/// A server's text about a value, without the value: servers quote the offending value, and names of columns and keys.
-/// From the first quote that is no name's up to the last ` for ` everything is cut. MariaDB and MySQL quote with `'`,
-/// PostgreSQL with `"`.
+/// Removes the value from a server's text about a value, while keeping names of columns and keys.
+/// Cuts everything from the first quote that does not belong to a name up to the last ` for `.
+/// MariaDB and MySQL quote with `'`, PostgreSQL with `"`.
 fn without_values(text: &str) -> String {
     const NAMED: [&str; 8] = [
         "column ",

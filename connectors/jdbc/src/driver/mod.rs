@@ -1,4 +1,5 @@
-//! The I/O of the JDBC connectors: one [`Session`] is one connection. The only importer of sqlx in this crate.
+//! The I/O of the JDBC connectors: one [`Session`] is one connection. The only importer of sqlx in
+//! this crate.
 //!
 //! It sends statements and moves values; what to send is decided elsewhere.
 
@@ -38,7 +39,7 @@ use crate::url::{ConnectionTarget, DatabaseKind};
 
 pub use shared::SharedConnection;
 
-/// A bound parameter, borrowed from whoever holds the value.
+/// A bound parameter, borrowed from the owner of the value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SqlParam<'a> {
     /// NULL.
@@ -59,36 +60,36 @@ pub enum SqlParam<'a> {
     Bytes(Cow<'a, [u8]>),
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccessMode {
-    /// The database must be there.
+    /// The database must exist.
     #[default]
     Existing,
-    /// An SQLite file that is not there is made.
+    /// A missing SQLite file is created.
     Create,
 }
 
-/// Most bytes of one message of a server where `max.row.bytes` does not say otherwise.
+/// Most bytes of one message of a server, unless `max.row.bytes` is set.
 pub const MAX_MESSAGE: usize = 64 << 20;
 
-/// How often and how long connecting is tried, and what the connection is for.
+/// Attempts and timeouts of connecting, and the purpose of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {
     /// `connection.attempts`.
     pub attempts: u32,
     /// `connection.backoff.ms`.
     pub backoff: Duration,
-    /// Limit of one attempt.
+    /// Timeout of one attempt.
     pub timeout: Duration,
-    /// What it is for.
     pub access: AccessMode,
     /// Most bytes of one message of a server: a row, the columns of a result, an error.
     pub max_message: usize,
 }
 
 impl Default for ConnectOptions {
-    /// Confluent's defaults: three attempts, ten seconds apart, 40 seconds each.
+    /// Returns Confluent's defaults: three attempts, ten seconds apart, with a timeout of 40
+    /// seconds each.
     fn default() -> Self {
         Self {
             attempts: 3,
@@ -100,14 +101,15 @@ impl Default for ConnectOptions {
     }
 }
 
-/// How the columns of a result become rows of values.
+/// How the columns of a result are decoded into rows of values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RowLayout {
-    /// One per column of the result.
+    /// One entry per column of the result.
     pub columns: Vec<ReadColumn>,
-    /// Date-time columns of which the first that is not NULL gives each row's stamp; none: no stamps.
+    /// Date-time columns; the first that is not NULL gives a row's timestamp. Empty: no timestamps.
     pub stamps: Vec<usize>,
-    /// The statement's text does not name the columns (`SELECT *`): what their places hold, the result's names tell.
+    /// The statement's text does not name its columns (`SELECT *`), so positions are resolved by
+    /// the names in the result.
     pub by_place: bool,
 }
 
@@ -116,45 +118,48 @@ pub struct RowLayout {
 pub struct ResultPage {
     /// The rows, one value per column.
     pub rows: Vec<Box<[Value]>>,
-    /// Each row's stamp in microseconds on the server's calendar, where the layout asks for it.
+    /// Each row's timestamp in microseconds on the server's calendar, if the layout asks for it.
     pub stamps: Vec<i64>,
-    /// Bytes of the values as they came, and what a row costs.
+    /// Bytes of the values as received, plus an overhead for each row.
     pub weight: usize,
-    /// The result has more rows, which were given up because of the weight.
+    /// True if the result has more rows, which were dropped because of the weight.
     pub cut: bool,
 }
 
 /// One connection. Its time zone is UTC and its character set UTF-8 (utf8mb4).
 ///
-/// After an error of kind `Retry` that lost the connection [`Session::is_lost`] tells so: connect anew.
+/// If an error of kind `Retry` has lost the connection, [`Session::is_lost`] is true: connect
+/// again.
 #[async_trait]
 pub trait Session: Send {
-    /// The dialect it speaks.
+    /// The SQL dialect of the server.
     fn dialect(&self) -> &'static dyn Dialect;
 
     /// The server's name and version, such as `10.11.6-MariaDB`.
     fn server_version(&self) -> &str;
 
-    /// Sends a statement without parameters as text, any number of statements separated by `;` not included: DDL,
-    /// `SET`. Returns the rows affected.
+    /// Sends one statement without parameters as text (DDL, `SET`). Returns the number of rows
+    /// affected.
     async fn run(&mut self, sql: &str) -> Result<u64>;
 
-    /// Executes a prepared statement; the statement is kept, so the same text is prepared once.
-    /// Returns the rows affected as the server counts them.
+    /// Executes a prepared statement. Statements are cached, so each text is prepared once. Returns
+    /// the number of rows affected as the server counts them.
     async fn execute(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64>;
 
     /// Sends rows in PostgreSQL's text format for a `COPY … FROM STDIN`. Returns their number.
     async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64>;
 
-    /// A small result (catalog, clock, counts): integers as `I64`, floats as `F64`, bytes as `Bytes`, all else as
-    /// `Text` in SQL's notation. Integers above `i64` are `Text`.
+    /// Returns a small result (catalog, clock, counts): integers as `I64`, floats as `F64`, bytes
+    /// as `Bytes`, everything else as `Text` in SQL's notation. Integers above `i64` are `Text`.
     async fn query(&mut self, sql: &str, params: &[SqlParam<'_>]) -> Result<Vec<Vec<Value>>>;
 
-    /// As [`Session::query`], for a statement whose text will not come again: it is not kept.
+    /// Like [`Session::query`], for a statement that will not be repeated: it is not cached.
     async fn query_once(&mut self, sql: &str) -> Result<Vec<Vec<Value>>>;
 
-    /// Reads rows of a prepared statement until its end, or until they weigh more than `max_weight`.
-    /// Errors: `Record` for a row that cannot be read, `Retry` when the result does not have the expected columns.
+    /// Reads rows of a prepared statement until its end, or until they weigh more than
+    /// `max_weight`.
+    /// Errors: `Record` for a row that cannot be decoded, `Retry` if the result does not have the
+    /// expected columns.
     async fn read(
         &mut self,
         sql: &Arc<str>,
@@ -163,8 +168,8 @@ pub trait Session: Send {
         max_weight: usize,
     ) -> Result<ResultPage>;
 
-    /// Reads all rows of a prepared statement, sending a page whenever it weighs more than `page_weight`, and the last
-    /// one whatever it weighs. Ends early when the receiver is gone.
+    /// Reads all rows of a prepared statement. Sends a page whenever it weighs more than
+    /// `page_weight`, and the last one whatever it weighs. Ends early if the receiver is dropped.
     async fn stream(
         &mut self,
         sql: &Arc<str>,
@@ -177,37 +182,38 @@ pub trait Session: Send {
     /// Starts a transaction.
     async fn begin(&mut self) -> Result<()>;
 
-    /// Commits it.
+    /// Commits the transaction.
     async fn commit(&mut self) -> Result<()>;
 
-    /// Rolls it back; without one it does nothing.
+    /// Rolls back the transaction, if one is open.
     async fn rollback(&mut self) -> Result<()>;
 
-    /// A table or view with its columns and keys. An id without catalog and schema is looked for in the session's
-    /// current ones. `None` if there is no such table.
+    /// Returns a table or view with its columns and keys; `None` if there is no such table. An id
+    /// without catalog and schema is looked up in the session's current ones.
     async fn table(&mut self, id: &TableId) -> Result<Option<TableMeta>>;
 
-    /// Tables and views, sorted by name.
+    /// Returns tables and views, sorted by name.
     async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableName>>;
 
-    /// The columns of a SELECT's result, without reading it. What the server does not tell beforehand is left open:
-    /// a decimal's scale, and whether an expression may be NULL (then it may).
+    /// Returns the columns of a SELECT's result, without running it. What the server does not
+    /// describe beforehand is left open: a decimal's scale, and whether an expression may be NULL
+    /// (assumed).
     async fn describe(&mut self, sql: &str) -> Result<Vec<ColumnMeta>>;
 
-    /// Whether the connection is gone.
+    /// True if the connection is lost.
     fn is_lost(&self) -> bool;
 
-    /// Whether the last statement failed because it was prepared, or its columns looked up, before what it reads has
-    /// changed: look them up again, and send it again.
+    /// True if the last statement failed because what it reads has changed since it was prepared,
+    /// or since its columns were looked up. Look them up again and repeat the statement.
     fn is_stale(&self) -> bool;
 
-    /// Says goodbye to the server.
+    /// Closes the connection.
     async fn close(self: Box<Self>);
 }
 
-/// Connects, trying as often as `options` say.
-/// Errors: `Denied` when the server refuses the credentials (not tried again), `Config` for an unknown database,
-/// `Retry` when it is out of reach.
+/// Connects, with the number of attempts in `options`.
+/// Errors: `Denied` if the server refuses the credentials (not retried), `Config` for an unknown
+/// database, `Retry` if the server cannot be reached.
 pub async fn connect(
     target: &ConnectionTarget,
     options: ConnectOptions,
@@ -251,14 +257,14 @@ pub async fn connect(
     }
 }
 
-/// Whether connecting failed because a database is missing that the URL asks to be made.
+/// True if connecting failed because a database is missing that the URL asks to create.
 pub fn lacks_its_database(target: &ConnectionTarget, error: &Error) -> bool {
     let unknown =
         target.database_kind() == DatabaseKind::MySql && error.message().contains("(1049,");
     unknown && target.creates_database() && target.database.is_some()
 }
 
-/// Makes the database of a URL that asks for that (`createDatabaseIfNotExist`).
+/// Creates the database of a URL with `createDatabaseIfNotExist`.
 async fn make_database(target: &ConnectionTarget, options: ConnectOptions) -> Result<()> {
     let mut server = target.clone();
     let Some(name) = server.database.take() else {
@@ -293,7 +299,8 @@ async fn open<S: Session + 'static>(
     )))
 }
 
-/// Whether [`connect`] would make the database's file. Errors: `Config`, when its folder is missing.
+/// True if [`connect`] would create the database's file.
+/// Errors: `Config` if its folder is missing.
 pub fn would_create(target: &ConnectionTarget) -> Result<bool> {
     if target.database_kind() == DatabaseKind::Sqlite {
         sqlite::would_create(target)

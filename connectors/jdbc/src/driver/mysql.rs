@@ -1,4 +1,4 @@
-//! MariaDB and MySQL through sqlx's own driver: rows straight from the binary protocol's bytes.
+//! MariaDB and MySQL through sqlx's driver: decodes rows from the bytes of the binary protocol.
 
 use connector_api::{Result, SchemaType, Value};
 use sqlx::encode::{Encode, IsNull};
@@ -22,7 +22,8 @@ use crate::dialect::read::{ReadColumn, ValueDecoding};
 use crate::ident::TableId;
 use crate::url::{self, ConnectionTarget, TlsMode};
 
-/// One connection to MariaDB or MySQL. sqlx sets its time zone to +00:00 and its character set to utf8mb4.
+/// One connection to MariaDB or MySQL. sqlx sets its time zone to +00:00 and its character set to
+/// utf8mb4.
 pub(super) type MySqlSession = SqlxSession<MySql>;
 
 impl DatabaseBackend for MySql {
@@ -41,7 +42,7 @@ impl DatabaseBackend for MySql {
         )
     }
 
-    /// A server that waits for its client is at work on nothing.
+    /// A session that waits for its client is not working on anything.
     fn state(command: &str, state: &str) -> Option<String> {
         let waits = command == "Sleep"
             || matches!(
@@ -87,7 +88,7 @@ impl DatabaseBackend for MySql {
         )
     }
 
-    /// ER_UNKNOWN_STMT_HANDLER, of poolers, and ER_NEED_REPREPARE.
+    /// ER_UNKNOWN_STMT_HANDLER (behind poolers) and ER_NEED_REPREPARE.
     fn is_stale(error: &dyn DatabaseError) -> bool {
         error
             .try_downcast_ref::<MySqlDatabaseError>()
@@ -210,18 +211,19 @@ impl Encode<'_, MySql> for SqlParam<'_> {
     }
 }
 
-/// The bytes of a column as they came; `None` for NULL.
+/// Returns the raw bytes of a column; `None` for NULL.
 fn raw(row: &MySqlRow, index: usize) -> Result<Option<&[u8]>> {
     let value = row.try_get_raw(index).map_err(missing)?;
-    // sqlx takes zero dates for NULL, so ask the bytes themselves
+    // sqlx treats zero dates as NULL, so look at the bytes themselves
     Ok(<&[u8] as Decode<MySql>>::decode(value).ok())
 }
 
-/// In what form a column of that type comes in the binary protocol, by sqlx's type name.
+/// Returns the binary protocol's encoding of a column, by sqlx's type name.
 fn wire(name: &str, read: &ValueDecoding) -> WireFormat {
     match name {
         "YEAR" => WireFormat::UnsignedInt,
-        // a TINYINT of display width 1, whose sign sqlx's name does not tell: unsigned ones are read as INT16
+        // a TINYINT of display width 1; sqlx's name omits the sign, but unsigned ones are read as
+        // INT16
         "BOOLEAN" if *read == ValueDecoding::Int(SchemaType::Int16) => WireFormat::UnsignedInt,
         "BOOLEAN" => WireFormat::Int,
         "FLOAT" => WireFormat::F32,
@@ -235,7 +237,7 @@ fn wire(name: &str, read: &ValueDecoding) -> WireFormat {
     }
 }
 
-/// One value of a small result, see [`Session::query`].
+/// Decodes one value of a small result, see [`Session::query`].
 fn plain(row: &MySqlRow, index: usize) -> Result<Value> {
     let Some(bytes) = raw(row, index)? else {
         return Ok(Value::Null);
@@ -263,7 +265,7 @@ fn plain(row: &MySqlRow, index: usize) -> Result<Value> {
     })
 }
 
-/// A little-endian integer of 1, 2, 4 or 8 bytes. Above `i64` it is text.
+/// Decodes a little-endian integer of 1, 2, 4 or 8 bytes. Above `i64` it is text.
 fn integer(bytes: &[u8], unsigned: bool) -> Option<Value> {
     let mut wide = [0u8; 8];
     wide.get_mut(..bytes.len())?.copy_from_slice(bytes);

@@ -1,4 +1,4 @@
-//! What `information_schema` of MariaDB and MySQL tells about tables.
+//! Reads tables and columns from `information_schema` of MariaDB and MySQL.
 
 use connector_api::{Result, Value};
 
@@ -17,7 +17,7 @@ const COLUMNS: &str = "SELECT column_name, data_type, column_type, is_nullable, 
      character_maximum_length, numeric_precision, numeric_scale, datetime_precision, character_set_name \
      FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position";
 
-/// A table with its columns and keys, see [`Session::table`].
+/// Returns a table with its columns and keys, see [`Session::table`].
 pub(super) async fn table(session: &mut MySqlSession, id: &TableId) -> Result<Option<TableMeta>> {
     let catalog = id.catalog.as_deref().or(id.schema.as_deref());
     let catalog = catalog.map_or(SqlParam::Null, |c| SqlParam::Text(c.into()));
@@ -83,7 +83,7 @@ fn column(row: &[Value]) -> ColumnMeta {
     }
 }
 
-/// Tables and views, see [`Session::tables`].
+/// Returns tables and views, see [`Session::tables`].
 pub(super) async fn tables(
     session: &mut MySqlSession,
     filter: &TableFilter,
@@ -118,7 +118,7 @@ pub(super) async fn tables(
     Ok(tables.filter(wanted).collect())
 }
 
-/// JDBC's name of a table type.
+/// Returns JDBC's name of a table type.
 fn jdbc_type(server: &str) -> &str {
     match server {
         "BASE TABLE" | "SYSTEM VERSIONED" => "TABLE",

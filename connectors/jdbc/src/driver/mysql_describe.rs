@@ -1,4 +1,4 @@
-//! The columns of a SELECT's result in MariaDB and MySQL, from the prepared statement.
+//! Describes the columns of a SELECT's result in MariaDB and MySQL, from the prepared statement.
 
 use std::collections::HashMap;
 
@@ -47,7 +47,7 @@ pub(super) async fn describe(session: &mut MySqlSession, sql: &str) -> Result<Ve
             .and_then(Option::as_ref)
             .and_then(|t| t.column(&origin.name));
         out.push(match known {
-            // a column that an outer join makes NULL is so for the result
+            // an outer join may make the column NULL, so the result's nullability counts
             Some(known) => ColumnMeta {
                 name: told.name,
                 nullable: told.nullable,
@@ -60,10 +60,10 @@ pub(super) async fn describe(session: &mut MySqlSession, sql: &str) -> Result<Ve
     Ok(out)
 }
 
-/// The display width of a date-time up to its point: `2024-01-02 03:04:05.`
+/// The display width of a date-time up to its decimal point: `2024-01-02 03:04:05.`
 const WHOLE_SECONDS: u32 = 20;
 
-/// What the statement's own description tells of a column.
+/// Returns a column as the prepared statement describes it.
 fn told(column: &MySqlColumn) -> ColumnMeta {
     let info = column.type_info();
     let (flags, length) = flags_and_length(info);
@@ -71,10 +71,10 @@ fn told(column: &MySqlColumn) -> ColumnMeta {
     let is_text = <str as Type<MySql>>::compatible(info);
     let name = info.name().to_ascii_lowercase();
     let data_type = match name.trim_end_matches(" unsigned") {
-        // a display width of one is no sign of a truth value here
+        // a display width of one does not mean a boolean here
         "boolean" => "tinyint",
         "enum" | "set" | "json" => "varchar",
-        // sqlx tells text from bytes by a flag that binary collations of text have too
+        // sqlx tells text from bytes by a flag that text with a binary collation has, too
         "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" if is_text => {
             "varchar"
         }
@@ -87,7 +87,7 @@ fn told(column: &MySqlColumn) -> ColumnMeta {
         name: column.name().to_owned(),
         data_type: data_type.to_owned(),
         column_type: match (name.as_str(), unsigned) {
-            // its display width of one is all that makes it so
+            // only the display width of one makes sqlx call it boolean
             ("boolean", _) => "tinyint(1)".to_owned(),
             (_, true) => format!("{data_type} unsigned"),
             _ => data_type.to_owned(),
@@ -101,7 +101,8 @@ fn told(column: &MySqlColumn) -> ColumnMeta {
     }
 }
 
-/// The flags (`NOT_NULL | UNSIGNED`) and the display width of a column, which sqlx shows in its debug text only.
+/// Returns the flags (`NOT_NULL
+/// UNSIGNED`) and the display width of a column, which sqlx exposes in its debug text only.
 fn flags_and_length(info: &MySqlTypeInfo) -> (String, u32) {
     let text = format!("{info:?}");
     let between = |start: &str, end: &str| {

@@ -1,7 +1,8 @@
-//! A driver that panics over a broken answer: the call ends with an error, and its connection with it.
+//! Contains panics of a driver over a malformed response: the call ends with an error, and the
+//! connection is dropped.
 //!
-//! Drivers take what a server sends for well formed, here and there, and index out of it. What panicked is in no state to
-//! be used again, so the connection is given up without a goodbye.
+//! Drivers trust the server's messages in places and index beyond their end. After a panic the
+//! connection's state is undefined, so it is dropped without the closing handshake.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -17,7 +18,7 @@ use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::ident::TableId;
 
-/// Waits for the outcome of a call. Errors: its own; `Fatal` when it panicked, and then `broken` is set.
+/// Awaits a call. Errors: the call's own; `Fatal` if it panicked, and then sets `broken`.
 pub(super) async fn caught<T>(
     place: &str,
     broken: &mut bool,
@@ -34,7 +35,7 @@ pub(super) async fn caught<T>(
     })
 }
 
-/// A session whose calls end with an error where they would end with a panic.
+/// A session that turns panics of its calls into errors.
 pub(super) struct PanicSafeSession<S> {
     session: S,
     place: String,
@@ -42,7 +43,7 @@ pub(super) struct PanicSafeSession<S> {
 }
 
 impl<S: Session> PanicSafeSession<S> {
-    /// Takes a session over; `place` is `host:port/database` for the text.
+    /// Wraps a session; `place` is `host:port/database` for the message.
     pub(super) fn new(session: S, place: String) -> Self {
         Self {
             session,
@@ -165,7 +166,7 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
                 Box::new(session).close().await;
                 Ok(())
             };
-            // nothing of the session is left that an error would matter to
+            // the session ends here, so its error has no consequence
             let _ = caught(&place, &mut broken, close).await;
         }
     }

@@ -1,4 +1,4 @@
-//! PostgreSQL through sqlx's own driver: rows straight from the binary protocol's bytes.
+//! PostgreSQL through sqlx's driver: decodes rows from the bytes of the binary protocol.
 
 use connector_api::{Error, Result, SchemaType, Value};
 use sqlx::encode::{Encode, IsNull};
@@ -24,7 +24,7 @@ use crate::url::{ConnectionTarget, LoginKind, TlsMode};
 pub(super) type PostgresSession = SqlxSession<Postgres>;
 
 impl DatabaseBackend for Postgres {
-    /// A column's form follows from how it is read.
+    /// How a column is read determines its encoding.
     type Form = ();
     type Opened = ();
 
@@ -42,7 +42,7 @@ impl DatabaseBackend for Postgres {
         )
     }
 
-    /// A server that waits for its client is at work on nothing.
+    /// A session that waits for its client is not working on anything.
     fn state(state: &str, waits_for: &str) -> Option<String> {
         let works = state == "active" && !waits_for.starts_with("Client");
         works.then(|| {
@@ -79,8 +79,8 @@ impl DatabaseBackend for Postgres {
         session.finish(copied)
     }
 
-    /// A message's texts end at their first NUL: the server would take what follows for something else, and say that it is
-    /// no message of its protocol, as if the connection were broken.
+    /// Refuses U+0000: texts in a message end at their first NUL, and the server would report what
+    /// follows as a protocol violation, as if the connection were broken.
     fn admit_any(sql: &str) -> Result<()> {
         match sql.contains('\0') {
             true => Err(Error::config(
@@ -102,8 +102,9 @@ impl DatabaseBackend for Postgres {
         sqlstate.starts_with("08") || sqlstate.starts_with("57P")
     }
 
-    /// Its routine tells a plan whose result has another form from features that are missing, in any language. 26000 and
-    /// 42P05 come of poolers, where a connection is on one server after another.
+    /// The error's routine distinguishes, in any language, a plan with a changed result type from
+    /// unsupported features. 26000 and 42P05 come from poolers, which route a connection to
+    /// changing servers.
     fn is_stale(error: &dyn DatabaseError) -> bool {
         match error.code().as_deref() {
             Some("26000" | "42P05") => true,
@@ -241,7 +242,7 @@ impl Encode<'_, Postgres> for SqlParam<'_> {
         }
     }
 
-    /// PostgreSQL has no unsigned integers: they are sent as text, for a cast to numeric.
+    /// PostgreSQL has no unsigned integers: they are sent as text, to be cast to numeric.
     fn produces(&self) -> Option<PgTypeInfo> {
         Some(match self {
             Self::Null | Self::Text(_) | Self::U64(_) => <str as Type<Postgres>>::type_info(),
@@ -254,13 +255,13 @@ impl Encode<'_, Postgres> for SqlParam<'_> {
     }
 }
 
-/// The bytes of a column as they came; `None` for NULL.
+/// Returns the raw bytes of a column; `None` for NULL.
 fn raw(row: &PgRow, index: usize) -> Result<Option<&[u8]>> {
     let value = row.try_get_raw(index).map_err(missing)?;
     Ok(value.as_bytes().ok())
 }
 
-/// One value of a small result, see [`Session::query`].
+/// Decodes one value of a small result, see [`Session::query`].
 fn plain(row: &PgRow, index: usize) -> Result<Value> {
     let column = row.column(index);
     let value = row.try_get_raw(index).map_err(missing)?;

@@ -1,4 +1,4 @@
-//! What PostgreSQL's catalog tells about tables.
+//! Reads tables and columns from PostgreSQL's catalog.
 
 use connector_api::{Result, Value};
 use sqlx::{AssertSqlSafe, Column, Executor, SqlSafeStr, Statement};
@@ -15,7 +15,7 @@ const TABLE: &str = "SELECT c.oid::pg_catalog.int8, n.nspname::pg_catalog.text, 
      WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
      AND (n.nspname = $2 OR ($2 IS NULL AND pg_catalog.pg_table_is_visible(c.oid)))";
 
-/// The type `b` behind a type's number, which is another one for a domain, with the length of its values.
+/// Selects the type `b` of a type's oid, with the length of its values; of a domain, the base type.
 macro_rules! base_type {
     ($oid:literal, $length:literal) => {
         concat!(
@@ -30,7 +30,7 @@ macro_rules! base_type {
     };
 }
 
-/// Columns of a table; of a domain, its base type, which may be behind other domains.
+/// Columns of a table. A domain is resolved to its base type, which may be several domains away.
 macro_rules! columns {
     ($condition:literal) => {
         concat!(
@@ -69,7 +69,7 @@ const INDEXES: &str = "SELECT i.indexrelid::pg_catalog.int8, i.indisprimary, a.a
      AND i.indpred IS NULL AND i.indexprs IS NULL \
      AND k.place <= i.indnkeyatts ORDER BY i.indexrelid, k.place";
 
-/// A table with its columns and keys, see [`Session::table`].
+/// Returns a table with its columns and keys, see [`Session::table`].
 pub(super) async fn table(
     session: &mut PostgresSession,
     id: &TableId,
@@ -118,7 +118,8 @@ pub(super) async fn table(
 fn column(row: &[Value]) -> ColumnMeta {
     let is_true = |n: usize| row[n] == Value::Bool(true);
     let data_type = text(&row[1]);
-    // atttypmod is -1 where the type was given no length; numerics and strings count 4 bytes of header
+    // atttypmod is -1 if the type has no length; for numerics and strings it includes a header of 4
+    // bytes
     let modifier = row[4].as_i64().filter(|m| *m >= 0);
     let after_header = modifier.and_then(|m| i32::try_from(m - 4).ok());
     let numeric = after_header.filter(|_| data_type == "numeric");
@@ -141,7 +142,7 @@ fn column(row: &[Value]) -> ColumnMeta {
             _ => None,
         },
         precision: numeric.map(|m| m >> 16 & 0xffff),
-        // eleven bits with sign, since PostgreSQL 15
+        // eleven bits, signed, since PostgreSQL 15
         scale: numeric.map(|m| ((m & 0x7ff) ^ 1024) - 1024),
         fraction: modifier
             .filter(|_| data_type.starts_with("time"))
@@ -151,7 +152,7 @@ fn column(row: &[Value]) -> ColumnMeta {
     }
 }
 
-/// The primary key, and the other unique indexes.
+/// Returns the primary key and the other unique indexes.
 fn keys(rows: &[Vec<Value>]) -> (Vec<String>, Vec<Vec<String>>) {
     let (mut primary, mut unique): (Vec<String>, Vec<Vec<String>>) = (Vec::new(), Vec::new());
     let mut last = None;
@@ -171,7 +172,8 @@ fn keys(rows: &[Vec<Value>]) -> (Vec<String>, Vec<Vec<String>>) {
     (primary, unique)
 }
 
-/// The columns of a SELECT, see [`Session::describe`]: those of tables as their table has them, of expressions the type.
+/// Returns the columns of a SELECT, see [`Session::describe`]: table columns as in the catalog,
+/// expressions by type only.
 pub(super) async fn describe(session: &mut PostgresSession, sql: &str) -> Result<Vec<ColumnMeta>> {
     let prepared = session
         .lifeline
@@ -219,7 +221,7 @@ pub(super) async fn describe(session: &mut PostgresSession, sql: &str) -> Result
     Ok(out)
 }
 
-/// An expression of that type.
+/// Returns the column of an expression of that type.
 async fn expression(session: &mut PostgresSession, type_oid: u32) -> Result<ColumnMeta> {
     const SQL: &str = concat!(
         "SELECT ",
@@ -247,7 +249,7 @@ const TABLES: &str = "SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.t
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname LIKE coalesce($1, '%') \
      AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' ORDER BY n.nspname, c.relname";
 
-/// Tables and views, see [`Session::tables`].
+/// Returns tables and views, see [`Session::tables`].
 pub(super) async fn tables(
     session: &mut PostgresSession,
     filter: &TableFilter,

@@ -1,4 +1,4 @@
-//! Connecting with several attempts, hosts in order, and a limit on each.
+//! Connects with several attempts, hosts in order, and a timeout for each.
 
 use std::future::Future;
 
@@ -10,7 +10,7 @@ use super::panic_safe::caught;
 use super::watchdog::rest;
 use crate::url::ConnectionTarget;
 
-/// Tries each host in order, then waits and tries again. Only errors of kind `Retry` are tried again.
+/// Tries each host in order, then waits and repeats. Only errors of kind `Retry` are retried.
 pub(super) async fn attempts<'a, T, F>(
     target: &'a ConnectionTarget,
     options: ConnectOptions,
@@ -36,7 +36,7 @@ where
             } else {
                 format!("{host}:{port}")
             };
-            // what did not come to be needs no giving up
+            // there is no connection yet that could be marked as broken
             let mut broken = false;
             let connecting = caught(&place, &mut broken, connect(target, host, port, options));
             let outcome = match timeout(options.timeout, connecting).await {

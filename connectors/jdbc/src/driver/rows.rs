@@ -1,4 +1,4 @@
-//! Rows of a result into values, whichever database they come from.
+//! Decodes the rows of a result into values, for every database.
 
 use connector_api::{Error, ErrorKind, Result, Value};
 use sqlx::query::Query;
@@ -10,13 +10,13 @@ use super::session::{DatabaseBackend, SqlxSession};
 use super::{ResultPage, RowLayout};
 use crate::dialect::read::ReadColumn;
 
-/// What a value costs beside its bytes.
+/// Overhead of a value beside its bytes.
 const VALUE_WEIGHT: usize = size_of::<Value>();
 
-/// What an allocation costs beside its bytes.
+/// Overhead of an allocation beside its bytes.
 const ALLOCATION: usize = 32;
 
-/// The most that all of a small result may weigh: the names of more than a hundred thousand tables.
+/// Most bytes of a small result: enough for the names of more than a hundred thousand tables.
 const SMALL_RESULT: usize = 48 << 20;
 
 /// See [`super::Session::query`].
@@ -48,14 +48,14 @@ where
             Ok(None) => return Ok(out),
             Err(error) => break error,
         }
-        // a server that always has more to send leaves other tasks no other occasion
+        // a server that always has more to send would otherwise starve other tasks
         consume_budget().await;
     };
     drop(rows);
     Err(session.ended(failure))
 }
 
-/// What a value of a small result weighs.
+/// Returns the weight of a value of a small result.
 fn heft(value: &Value) -> usize {
     VALUE_WEIGHT
         + match value {
@@ -130,7 +130,7 @@ where
                 }
             }
             Ok(None) => {
-                // a receiver that is gone wants nothing more
+                // if the receiver is gone, nobody needs the page
                 let _ = pages.send(page).await;
                 return Ok(());
             }
@@ -145,7 +145,7 @@ where
     Err(session.ended(failure))
 }
 
-/// Reads rows of one result: in what form each column comes is looked up once.
+/// Decodes rows of one result; the encoding of each column is looked up once.
 struct RowDecoder<'a, DB: DatabaseBackend> {
     layout: &'a RowLayout,
     forms: Vec<DB::Form>,
@@ -183,7 +183,8 @@ impl<DB: DatabaseBackend> RowDecoder<'_, DB> {
         Ok(())
     }
 
-    /// The row's stamp. Rows without one are not selected; were one here, it would be the oldest.
+    /// Returns the row's timestamp. Rows without one are not selected; if one appeared, it would
+    /// count as the oldest.
     fn stamp(&self, row: &DB::Row) -> Result<i64> {
         for index in &self.layout.stamps {
             if let Some(micros) = DB::stamp(row, *index, &self.layout.columns[*index])? {

@@ -1,4 +1,5 @@
-//! One connection over any of sqlx's drivers: what they have in common. What differs is each driver's [`Backend`].
+//! One connection over any of sqlx's drivers: the common part. The differences are in each driver's
+//! [`DatabaseBackend`].
 
 use std::future::Future;
 use std::sync::{Arc, Weak};
@@ -23,20 +24,19 @@ use crate::dialect::read::ReadColumn;
 use crate::ident::TableId;
 use crate::url::{ConnectionTarget, Role};
 
-/// How long a goodbye may take.
+/// Timeout of the closing handshake.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How sqlx's driver of one database is used.
 pub(super) trait DatabaseBackend:
     HasStatementCache + sqlx::Database<Arguments: IntoArguments<Self>>
 {
-    /// In what form a result's column comes: looked up once for each result.
+    /// The encoding of a result's column, looked up once for each result.
     type Form: Copy + Send + Sync;
 
-    /// What is remembered of what was opened.
+    /// What identifies the database that was opened.
     type Opened: Send + Sync;
 
-    /// Its dialect.
     const DIALECT: &'static dyn Dialect;
 
     /// The statement that starts a transaction.
@@ -45,22 +45,24 @@ pub(super) trait DatabaseBackend:
     /// A query for the server's name and version.
     const VERSION: &'static str;
 
-    /// The same, and how the server knows this connection: its number, and a text that tells servers apart. Empty, where
-    /// the database has no server.
+    /// Like [`Self::VERSION`], with the connection's number and a text that identifies the server.
+    /// Empty if the database has no server.
     const WHO: &'static str = "";
 
-    /// Asks on another connection about the one of that number: see [`lifeline`](super::lifeline).
+    /// A query that another connection sends to learn about the connection of that number, see
+    /// [`watchdog`](super::watchdog).
     fn look(_id: i64) -> String {
         String::new()
     }
 
-    /// What a connection does of which [`Backend::look`] gave this state, if it is at work.
+    /// Returns what a connection is working on, from the state that [`Self::look`] returned; `None`
+    /// if it is idle.
     fn state(_state: &str, _more: &str) -> Option<String> {
         None
     }
 
-    /// Lets `worked` beat while the database is at work, and ends its work once nobody has `wanted`, where it is in this
-    /// process.
+    /// For a database inside this process: beats `worked` while the database is working, and
+    /// interrupts it once `wanted` is dropped.
     fn feel(
         _connection: &mut Self::Connection,
         _worked: &Heartbeat,
@@ -69,7 +71,7 @@ pub(super) trait DatabaseBackend:
         std::future::ready(())
     }
 
-    /// What one connection is opened with.
+    /// Returns the options to open a connection with.
     fn options(
         target: &ConnectionTarget,
         host: &str,
@@ -77,28 +79,29 @@ pub(super) trait DatabaseBackend:
         how: ConnectOptions,
     ) -> Result<<Self::Connection as Connection>::Options>;
 
-    /// What has just been opened.
+    /// Identifies the database that was just opened.
     fn opened(target: &ConnectionTarget) -> Self::Opened;
 
-    /// Whether that is still what it was. Errors: `Retry`, when the connection is to be given up.
+    /// Checks that the database is still the one that was opened.
+    /// Errors: `Retry` if the connection must be given up.
     fn check(opened: &Self::Opened) -> Result<()>;
 
-    /// Whether a text that users had a part in may be sent. Errors: `Config`.
+    /// Checks a text that users contributed to before it is sent. Errors: `Config`.
     fn admit(_sql: &str) -> Result<()> {
         Ok(())
     }
 
-    /// Whether any statement may be sent. Errors: `Config`.
+    /// Checks any statement before it is sent. Errors: `Config`.
     fn admit_any(_sql: &str) -> Result<()> {
         Ok(())
     }
 
-    /// Whether a statement may be sent that is to be run alone, within the transaction that is open. Errors: `Config`.
+    /// Checks that a text is one statement that can run in the open transaction. Errors: `Config`.
     fn admit_one(sql: &str) -> Result<()> {
         Self::admit_any(sql)
     }
 
-    /// See [`Session::copy`]; only where the dialect writes such statements.
+    /// See [`Session::copy`]; called only if the dialect writes such statements.
     fn copy(
         _session: &mut SqlxSession<Self>,
         _sql: &str,
@@ -107,41 +110,44 @@ pub(super) trait DatabaseBackend:
         std::future::ready(Err(Error::fatal("this database has no COPY")))
     }
 
-    /// Rows that a statement changed.
+    /// Returns the number of rows that a statement changed.
     fn affected(done: &Self::QueryResult) -> u64;
 
-    /// The server's own error code, where it has one beside the SQLSTATE, and the SQLSTATE; either may be empty.
+    /// Returns the server's own error code, if it has one beside the SQLSTATE, and the SQLSTATE;
+    /// either may be empty.
     fn codes(error: &dyn DatabaseError) -> (String, String);
 
-    /// What helps against an error with that code, to be read behind its text.
+    /// Returns a hint for an error with that code, to be appended to its text.
     fn advice(_code: &str) -> &'static str {
         ""
     }
 
-    /// Whether that code says that a value is longer than `max.row.bytes`, where the database is told of it.
+    /// True if the code means that a value is longer than `max.row.bytes`, for a database that
+    /// enforces the limit itself.
     fn is_too_long(_code: &str) -> bool {
         false
     }
 
-    /// Whether the connection is of no use any more after an error with these codes.
+    /// True if the connection cannot be used after an error with these codes.
     fn loses_connection(code: &str, sqlstate: &str) -> bool;
 
-    /// Whether an error says that a prepared statement is not what it was: what it reads has another form by now, or the
-    /// server (another one, behind a pooler) does not know it.
+    /// True if the error means that a prepared statement is outdated: its result type has changed,
+    /// or the server (another one, behind a pooler) does not know it.
     fn is_stale(_error: &dyn DatabaseError) -> bool {
         false
     }
 
-    /// Whether a result's column, selected as it is, has the type that it had when the table was looked up, as far as its
-    /// bytes do not tell.
+    /// True if a column that is selected unchanged still has the type that it had when the table
+    /// was looked up. Checks only what the value's bytes do not show.
     fn fits(_column: &Self::Column, _read: &ReadColumn) -> bool {
         true
     }
 
-    /// In what form a column comes.
+    /// Returns the encoding of a column.
     fn form(column: &Self::Column, read: &ReadColumn) -> Self::Form;
 
-    /// A value of a row, and how many bytes it came in. See [`Session::read`] for the errors.
+    /// Decodes a value of a row; returns it with the number of bytes it took. See [`Session::read`]
+    /// for the errors.
     fn value(
         row: &Self::Row,
         index: usize,
@@ -149,10 +155,10 @@ pub(super) trait DatabaseBackend:
         form: Self::Form,
     ) -> Result<(Value, usize)>;
 
-    /// The microseconds of a date-time column on the server's calendar, unless it is NULL.
+    /// Returns a date-time column in microseconds on the server's calendar, unless it is NULL.
     fn stamp(row: &Self::Row, index: usize, read: &ReadColumn) -> Result<Option<i64>>;
 
-    /// A value of a small result, see [`Session::query`].
+    /// Decodes a value of a small result, see [`Session::query`].
     fn plain(row: &Self::Row, index: usize) -> Result<Value>;
 
     /// See [`Session::table`].
@@ -183,7 +189,7 @@ pub(super) struct SqlxSession<DB: DatabaseBackend> {
     version: String,
     in_transaction: bool,
     lost: bool,
-    /// Statements were prepared before what they read has changed: they are to be prepared anew.
+    /// True if what the prepared statements read has changed: they must be prepared again.
     pub(super) stale: bool,
 }
 
@@ -192,7 +198,6 @@ where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
     for<'p> SqlParam<'p>: Encode<'p, DB> + Type<DB>,
 {
-    /// Connects to one host.
     pub(super) async fn connect(
         target: &ConnectionTarget,
         host: &str,
@@ -244,7 +249,7 @@ where
         self.finish(outcome)
     }
 
-    /// Drops them once one has turned out to be stale. Returns whether they were.
+    /// Drops the prepared statements if one was stale. Returns true if it did.
     async fn renew(&mut self) -> Result<bool> {
         if !self.stale || self.lost {
             return Ok(false);
@@ -253,8 +258,9 @@ where
         Ok(true)
     }
 
-    /// Whether a call that failed over a stale statement can be made again: not in a transaction, which has failed with
-    /// it. Its statements are dropped by the call that comes next, so that whoever repeats it sees why.
+    /// True if a call that failed over a stale statement can be repeated: not in a transaction,
+    /// which has failed with it. The next call drops the statements, so that the caller who repeats
+    /// sees [`Session::is_stale`] first.
     fn can_repeat(&self) -> bool {
         !self.in_transaction
     }
@@ -265,7 +271,8 @@ where
         self.finish(outcome).map(|done| DB::affected(&done))
     }
 
-    /// Errors: `Retry` for a server of another kind than the URL asks for; another host may be of that kind, or become so.
+    /// Checks that the server has the role that the URL asks for.
+    /// Errors: `Retry` if not; another host may have that role, or get it later.
     async fn is_of_role(&mut self, target: &ConnectionTarget, host: &str, port: u16) -> Result<()> {
         let Some((role, parameter)) = target.role()? else {
             return Ok(());
@@ -287,7 +294,7 @@ where
         )))
     }
 
-    /// Asks for the server's version, and how it knows this connection, if it tells.
+    /// Asks for the server's version, and for its number of this connection if it has one.
     async fn introduce(&mut self) -> Result<()> {
         let told = if DB::WHO.is_empty() {
             None
@@ -313,12 +320,12 @@ where
 }
 
 impl<DB: DatabaseBackend> SqlxSession<DB> {
-    /// Gives the connection up where it leads to something else than when it was opened.
+    /// Gives the connection up if it no longer leads to what was opened.
     pub(super) fn check(&mut self) -> Result<()> {
         DB::check(&self.opened).inspect_err(|_| self.lost = true)
     }
 
-    /// The error of an answer that has grown beyond `limit` bytes; what is left of it is not waited for.
+    /// The error of a response that exceeds `limit` bytes; the rest of it is not read.
     pub(super) fn too_much(&mut self, limit: usize) -> Error {
         self.lost = true;
         Error::fatal(format!(
@@ -327,7 +334,7 @@ impl<DB: DatabaseBackend> SqlxSession<DB> {
         ))
     }
 
-    /// The outcome of a call that was looked after.
+    /// Converts the outcome of a call under the watchdog.
     pub(super) fn finish<T>(&mut self, outcome: Result<Result<T, sqlx::Error>>) -> Result<T> {
         match outcome {
             Ok(outcome) => outcome.map_err(|error| self.failed(error)),
@@ -335,7 +342,7 @@ impl<DB: DatabaseBackend> SqlxSession<DB> {
         }
     }
 
-    /// The error of a call that ended without its outcome.
+    /// The error of a call that ended without an outcome.
     pub(super) fn ended(&mut self, failure: CallFailure) -> Error {
         match failure {
             CallFailure::Driver(error) => self.failed(error),
@@ -346,7 +353,7 @@ impl<DB: DatabaseBackend> SqlxSession<DB> {
         }
     }
 
-    /// The error with its kind; the connection is given up where it is of no use any more.
+    /// Classifies an error; gives the connection up if it cannot be used any more.
     pub(super) fn failed(&mut self, error: sqlx::Error) -> Error {
         self.lost |= failure::loses_connection::<DB>(&error);
         self.stale |= error.as_database_error().is_some_and(DB::is_stale);
@@ -464,7 +471,7 @@ where
         fail_point::reach_async("database.before-commit").await?;
         self.run("COMMIT").await?;
         self.in_transaction = false;
-        // an answer that does not come is lost with its connection
+        // this fail point loses the response of a commit, and with it the connection
         fail_point::reach_async("database.after-commit")
             .await
             .inspect_err(|_| self.lost = true)
@@ -474,7 +481,7 @@ where
         if self.in_transaction && !self.lost {
             self.in_transaction = false;
             fail_point::reach_async("database.rollback").await?;
-            // one that cannot be rolled back ends with its connection
+            // a transaction that cannot be rolled back ends with its connection
             self.run("ROLLBACK")
                 .await
                 .inspect_err(|_| self.lost = true)?;
@@ -513,7 +520,7 @@ where
             lifeline,
             ..
         } = *self;
-        // nobody waits for what is still at work
+        // dropping the watchdog interrupts a statement that is still running
         drop(lifeline);
         let goodbye = async {
             let _only_waits = fail_point::reach_async("database.close").await;
@@ -529,7 +536,7 @@ fn arguments<DB: DatabaseBackend>(params: &[SqlParam<'_>]) -> Result<DB::Argumen
 where
     for<'p> SqlParam<'p>: Encode<'p, DB> + Type<DB>,
 {
-    // a value's length stands before it, and beside it a NULL flag and a type
+    // each value has a length before it, a NULL flag and a type
     let bytes = params.iter().map(|p| match p {
         SqlParam::Text(text) => text.len() + 5,
         SqlParam::Bytes(bytes) => bytes.len() + 5,
@@ -549,7 +556,7 @@ pub(super) fn missing(error: sqlx::Error) -> Error {
     Error::fatal("a column is missing in the answer").caused_by(error)
 }
 
-/// The error of a small result's value that is not of its column's type.
+/// The error of a small result's value that does not match its column's type.
 pub(super) fn cut_short(column: &impl Column) -> Error {
     Error::fatal(format!(
         "column {} holds a value that is cut short",

@@ -1,7 +1,8 @@
-//! A connection whose errors quote nothing of the statements it sends: for a query that is never to be shown.
+//! A connection whose errors quote nothing of the statements it sends, for queries that must not be
+//! shown.
 //!
-//! Servers quote fragments of a statement that they refuse, and name a result's columns after its expressions. What is
-//! left of an error are the server's codes and our own words.
+//! Servers quote fragments of a statement that they refuse, and name result columns after
+//! expressions. Only the server's codes and our own words remain in an error.
 
 use std::sync::Arc;
 
@@ -14,22 +15,22 @@ use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::ident::TableId;
 
-/// The connection that does the work.
+/// The wrapped connection.
 pub struct SharedConnection(Box<dyn Session>);
 
 impl SharedConnection {
-    /// Over that one.
+    /// Wraps a connection.
     pub fn new(session: Box<dyn Session>) -> Self {
         Self(session)
     }
 }
 
-/// Its kind and codes, and no more of what others said.
+/// Reduces an error to its kind and codes.
 fn quiet(error: Error) -> Error {
     Error::new(error.kind(), failure::without_text(error.message())).of_class(error.class())
 }
 
-/// The same for what concerns columns of a result.
+/// Reduces an error about a result's columns in the same way.
 fn nameless(error: Error, layout: &RowLayout) -> Error {
     let mut text = error.message().to_owned();
     for column in &layout.columns {

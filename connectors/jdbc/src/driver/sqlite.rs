@@ -1,4 +1,4 @@
-//! SQLite through sqlx's own driver, which gives each connection a thread.
+//! SQLite through sqlx's driver, which runs a thread for each connection.
 
 use std::path::{Path, PathBuf};
 use std::sync::Weak;
@@ -24,31 +24,32 @@ use crate::dialect::sqlite::{SqliteDialect, first_words, is_one_statement};
 use crate::ident::TableId;
 use crate::url::ConnectionTarget;
 
-/// How long a statement waits for another connection's lock, unless the URL says otherwise.
+/// How long a statement waits for another connection's lock, unless the URL sets it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After so many of its steps SQLite says that it is at work, and asks whether it is to go on: some microseconds, where
-/// none of the steps makes a long value.
+/// SQLite calls the progress handler after that many of its steps: every few microseconds, unless a
+/// step builds a long value.
 const STEPS: i32 = 1_000;
 
-/// The file's own catalogue is read under the limit for rows, too.
+/// Lower bound of the length limit: it applies to reading the file's own catalog, too.
 const LEAST_LENGTH: usize = 1 << 20;
 
-/// One connection to an SQLite file.
 pub(super) type SqliteSession = SqlxSession<Sqlite>;
 
 impl DatabaseBackend for Sqlite {
-    /// Each value tells its own form.
+    /// Each value has its own storage class.
     type Form = ();
-    /// The file that was opened: another may come to stand under its name.
+    /// The file that was opened: another one may later have its name.
     type Opened = Option<FileId>;
 
     const DIALECT: &'static dyn Dialect = &SqliteDialect;
-    /// Takes the write lock at once: a transaction that reads first and writes then may find that it cannot get it.
+    /// Takes the write lock at once: a transaction that reads before it writes may fail to get the
+    /// lock later.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     const VERSION: &'static str = "SELECT sqlite_version()";
 
-    /// A statement that nobody waits for any more would keep its thread for ever.
+    /// Beats as SQLite makes progress, and interrupts a statement that nobody waits for any more,
+    /// which would occupy its thread for ever.
     async fn feel(connection: &mut SqliteConnection, worked: &Heartbeat, wanted: Weak<()>) {
         let worked = worked.clone();
         if let Ok(mut handle) = connection.lock_handle().await {
@@ -66,7 +67,7 @@ impl DatabaseBackend for Sqlite {
         how: ConnectOptions,
     ) -> Result<SqliteConnectOptions> {
         let options = options(target, how.access)?;
-        // what a sink writes came through Kafka, which has limits of its own
+        // a sink's values came through Kafka, which has limits of its own
         let is_read = how.access == AccessMode::Existing;
         let bytes = i32::try_from(how.max_message.max(LEAST_LENGTH)).unwrap_or(i32::MAX);
         Ok(if is_read {
@@ -77,11 +78,12 @@ impl DatabaseBackend for Sqlite {
     }
 
     fn opened(target: &ConnectionTarget) -> Option<FileId> {
-        // the path as it was written: a link may come to lead elsewhere
+        // the path as written: a link may later point elsewhere
         FileId::of(&path(target))
     }
 
-    /// A file that was replaced or removed would be read and written on where nobody sees it.
+    /// Fails if the file was replaced or removed: the connection would read and write one that
+    /// nobody sees.
     fn check(opened: &Option<FileId>) -> Result<()> {
         match opened {
             Some(file) if FileId::of(&file.path).as_ref() != Some(file) => {
@@ -94,7 +96,8 @@ impl DatabaseBackend for Sqlite {
         }
     }
 
-    /// sqlx runs every statement of a text, so that a query could hide one that writes behind a semicolon.
+    /// Refuses several statements in one text, because sqlx runs all of them: a query could hide a
+    /// write after a semicolon.
     fn admit(sql: &str) -> Result<()> {
         if first_words(sql).any(|word| word.eq_ignore_ascii_case("PRAGMA")) {
             return Err(Error::config("query is a PRAGMA: it must be a SELECT"));
@@ -107,13 +110,14 @@ impl DatabaseBackend for Sqlite {
         ))
     }
 
-    /// Files are used that the URL names, and no others.
+    /// Refuses statements that open files other than those the URL names.
     fn admit_any(sql: &str) -> Result<()> {
         first_words(sql).try_for_each(admit_verb)
     }
 
-    /// SQLite runs every statement of a text, so that one could hide another that ends the transaction, or a PRAGMA: those
-    /// of memory (`hard_heap_limit`) reach all databases of this process, the metadata store's too.
+    /// Refuses several statements in one text, because SQLite runs all of them: one could hide
+    /// another that ends the transaction, or a PRAGMA. Memory PRAGMAs (`hard_heap_limit`) affect
+    /// all databases of this process, including the metadata store.
     fn admit_one(sql: &str) -> Result<()> {
         let mut words = first_words(sql);
         let verb = words.next().unwrap_or_default();
@@ -137,7 +141,7 @@ impl DatabaseBackend for Sqlite {
         (error.code().unwrap_or_default().into_owned(), String::new())
     }
 
-    /// NOMEM.
+    /// Explains SQLITE_NOMEM (7).
     fn advice(code: &str) -> &'static str {
         match code.parse::<u32>() {
             Ok(7) => {
@@ -148,12 +152,12 @@ impl DatabaseBackend for Sqlite {
         }
     }
 
-    /// TOOBIG.
+    /// SQLITE_TOOBIG (18).
     fn is_too_long(code: &str) -> bool {
         code.parse::<u32>().is_ok_and(|code| code & 0xff == 18)
     }
 
-    /// An I/O error; the connection's own view of the file is of no use after it.
+    /// After an I/O error the connection's view of the file is unusable.
     fn loses_connection(code: &str, _sqlstate: &str) -> bool {
         code.parse::<u32>().is_ok_and(|code| code & 0xff == 10)
     }
@@ -197,7 +201,7 @@ impl DatabaseBackend for Sqlite {
     }
 }
 
-/// Errors: `Config` for statements that reach other files.
+/// Errors: `Config` for statements that access other files.
 fn admit_verb(word: &str) -> Result<()> {
     let reaches = ["ATTACH", "DETACH", "VACUUM"]
         .iter()
@@ -210,7 +214,7 @@ fn admit_verb(word: &str) -> Result<()> {
     Ok(())
 }
 
-/// What tells one file from another of the same name.
+/// Tells files of the same name apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
     path: PathBuf,
@@ -230,7 +234,7 @@ impl FileId {
         })
     }
 
-    /// Elsewhere a file that is open can neither be removed nor replaced.
+    /// On other platforms an open file can neither be removed nor replaced.
     #[cfg(not(unix))]
     fn of(path: &Path) -> Option<Self> {
         path.exists().then(|| Self {
@@ -241,7 +245,8 @@ impl FileId {
     }
 }
 
-/// The file. A name beginning with `file:` would be taken for a URI, whose options reach further.
+/// Returns the file's path. A name beginning with `file:` would be read as a URI, whose options
+/// could reach further.
 fn path(target: &ConnectionTarget) -> PathBuf {
     let path = target.database.as_deref().unwrap_or_default();
     if path.starts_with("file:") {
@@ -251,7 +256,7 @@ fn path(target: &ConnectionTarget) -> PathBuf {
     }
 }
 
-/// Where the file is, if it may be used. Errors: `Config`.
+/// Returns the file's path if it may be used. Errors: `Config`.
 fn admitted(target: &ConnectionTarget) -> Result<PathBuf> {
     let path = path(target);
     target
@@ -260,7 +265,8 @@ fn admitted(target: &ConnectionTarget) -> Result<PathBuf> {
         .map_or(Ok(path.clone()), |files| files.admit(&path))
 }
 
-/// Whether connecting would make the file. Errors: `Config`, when its folder is missing, or it may not be used.
+/// True if connecting would create the file.
+/// Errors: `Config` if its folder is missing, or it may not be used.
 pub(super) fn would_create(target: &ConnectionTarget) -> Result<bool> {
     let path = admitted(target)?;
     let folder = path
@@ -337,7 +343,7 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
-/// A value in its storage class.
+/// Returns a value in its storage class.
 fn stored(row: &SqliteRow, index: usize) -> Result<StorageValue<'_>> {
     let value = row.try_get_raw(index).map_err(missing)?;
     if value.is_null() {

@@ -1,4 +1,4 @@
-//! What SQLite's catalog tells about tables.
+//! Reads tables and columns from SQLite's catalog.
 
 use std::collections::HashMap;
 
@@ -17,14 +17,14 @@ const TABLE: &str = "SELECT name, type, wr FROM pragma_table_list WHERE schema =
 
 const COLUMNS: &str = "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid";
 
-/// Unique indexes over plain columns of all rows, that of a primary key left out.
+/// Unique indexes over plain columns of all rows, except the primary key's.
 const INDEXES: &str = "SELECT i.seq, c.name FROM pragma_index_list(?) i JOIN pragma_index_info(i.name) c \
      WHERE i.\"unique\" AND i.origin <> 'pk' AND NOT i.partial ORDER BY i.seq, c.seqno";
 
-/// How many rows are looked at where only values tell what a column is.
+/// Rows that are sampled if only values show what a column holds.
 const LOOKED_AT: usize = 1000;
 
-/// A table with its columns and keys, see [`Session::table`].
+/// Returns a table with its columns and keys, see [`Session::table`].
 pub(super) async fn table(session: &mut SqliteSession, id: &TableId) -> Result<Option<TableMeta>> {
     session.check()?;
     if id
@@ -49,7 +49,7 @@ pub(super) async fn table(session: &mut SqliteSession, id: &TableId) -> Result<O
     key.sort_unstable();
     let primary_key: Vec<_> = key.into_iter().map(|(_, name)| name).collect();
     let mut columns: Vec<_> = rows.iter().map(|row| column(row)).collect();
-    // one column declared INTEGER, of a table with row ids, is the row id
+    // a single primary key column declared INTEGER, of a table with row ids, is the row id
     let numbered = primary_key.len() == 1 && number(&found[2]) == Some(0);
     for column in columns.iter_mut().filter(|c| c.key_position.is_some()) {
         column.auto_increment = numbered && column.column_type.eq_ignore_ascii_case("integer");
@@ -117,7 +117,7 @@ fn column(row: &[Value]) -> ColumnMeta {
     }
 }
 
-/// Columns without a declared type become what the first rows of `select` hold.
+/// Gives columns without a declared type the type of the first rows of `select`.
 async fn settle(
     session: &mut SqliteSession,
     select: &str,
@@ -149,7 +149,7 @@ async fn settle(
     Ok(())
 }
 
-/// The type that holds values of these storage classes.
+/// Returns the type that holds values of these storage classes.
 fn told<'a>(classes: impl Iterator<Item = &'a str>) -> &'static str {
     let mut told = "";
     for class in classes {
@@ -165,7 +165,8 @@ fn told<'a>(classes: impl Iterator<Item = &'a str>) -> &'static str {
     if told.is_empty() { "text" } else { told }
 }
 
-/// Tables and views, see [`Session::tables`]. Virtual tables are tables; those behind them are not shown.
+/// Returns tables and views, see [`Session::tables`]. Virtual tables are included, their shadow
+/// tables are not.
 pub(super) async fn tables(
     session: &mut SqliteSession,
     filter: &TableFilter,
@@ -188,12 +189,12 @@ pub(super) async fn tables(
     Ok(tables.filter(wanted).collect())
 }
 
-/// The columns of a SELECT, see [`Session::describe`]: those of tables as their table has them, of expressions what the
-/// first rows hold.
+/// Returns the columns of a SELECT, see [`Session::describe`]: table columns as declared,
+/// expressions by the values of the first rows.
 pub(super) async fn describe(session: &mut SqliteSession, sql: &str) -> Result<Vec<ColumnMeta>> {
     session.check()?;
     Sqlite::admit(sql)?;
-    // a connection notices that others have changed tables when it reads, not when it prepares
+    // a connection notices schema changes by others when it reads, not when it prepares
     session
         .query_once("SELECT 1 FROM sqlite_schema LIMIT 1")
         .await?;
@@ -225,7 +226,7 @@ pub(super) async fn describe(session: &mut SqliteSession, sql: &str) -> Result<V
             }
             _ => None,
         };
-        // an outer join may make a column NULL, and SQLite does not tell
+        // an outer join may make a column NULL, and SQLite does not say so
         out.push(match known {
             Some(known) => ColumnMeta {
                 name,

@@ -1,9 +1,10 @@
-//! No call waits for a server for ever, and none that a server works on is given up.
+//! Bounds every wait for a server without giving up a call that the server works on.
 //!
-//! A call that has not come back for a while is looked after on a second connection: does the server still work on it?
-//! Then it may take hours, and the task's pulse beats. Does nobody answer there either, or has the server long ended the
-//! session, then the connection is given up. A statement that changes something may have been carried out by then: the
-//! callers' offsets tell.
+//! A call that has not returned for a while is checked on a second connection: is the server still
+//! working on it? Then it may take hours, and the task's heartbeat beats. If nobody answers on the
+//! second connection either, or the server ended the session long ago, the connection is given up.
+//! A statement that changes something may have been executed by then; the callers' stored offsets
+//! show whether it was.
 
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
@@ -21,58 +22,58 @@ use super::ConnectOptions;
 use super::session::DatabaseBackend;
 use crate::url::ConnectionTarget;
 
-/// A call that takes longer is looked after, again and again.
+/// A call that takes longer is checked, repeatedly at this interval.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
-/// How long the second connection may take.
+/// Timeout of the check on the second connection.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
-/// So often one after another nobody has answered there: the server is out of reach.
+/// Checks in a row without an answer after which the server counts as unreachable.
 const SILENT_MAX: u32 = 3;
-/// How long a call may take of which the server does not say that it works on it.
+/// How long a call may take if the server does not confirm that it works on it.
 const UNPROVEN_MAX: Duration = Duration::from_secs(600);
-/// How long the second connection's goodbye may take.
+/// Timeout of closing the second connection.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How a server knows a connection.
+/// What identifies a connection to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ConnectionId {
     /// The connection's number.
     pub(super) id: i64,
-    /// Which server that is: another may answer under the same address.
+    /// Which server that is: another one may answer at the same address.
     pub(super) server: String,
 }
 
-/// What a second connection has found out about a call.
+/// What the check on the second connection found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ProbeFinding {
-    /// The server works on it.
+    /// The server is working on the call.
     AtWork(String),
-    /// It is not known: another server answers, or one that does not tell; or the answer is on its way.
+    /// Nothing: a different server answers, or one that does not show its sessions; or the response
+    /// is on its way.
     Unknown,
-    /// The server has no such connection any more.
+    /// The server no longer has this session.
     Gone,
     /// Nobody answers.
     Nothing,
 }
 
-/// Why a call has ended without its outcome.
+/// Why a call ended without an outcome.
 pub(super) enum CallFailure {
-    /// The driver's error.
     Driver(sqlx::Error),
-    /// It was given up.
+    /// The watchdog gave the call up.
     GivenUp(Error),
 }
 
-/// Looks after the calls of one connection.
+/// Watches the calls of one connection.
 pub(super) struct CallWatchdog<DB: DatabaseBackend> {
     target: ConnectionTarget,
     host: String,
     port: u16,
     pub(super) how: ConnectOptions,
-    /// `None`: the server does not tell.
+    /// `None` if the server does not identify connections.
     pub(super) who: Option<ConnectionId>,
-    /// Beats while the database itself is at work, where it is in this process.
+    /// Beats while a database inside this process is working.
     pub(super) worked: Heartbeat,
-    /// Lives as long as somebody wants what the connection does.
+    /// Kept alive while someone wants the connection's result.
     pub(super) wanted: Arc<()>,
     pulse: Heartbeat,
     database: PhantomData<fn() -> DB>,
@@ -82,7 +83,7 @@ impl<DB: DatabaseBackend> CallWatchdog<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
-    /// Of a connection to that host, for the task whose code runs.
+    /// Creates the watchdog of a connection to that host, with the heartbeat of the current task.
     pub(super) fn new(
         target: &ConnectionTarget,
         host: &str,
@@ -104,7 +105,7 @@ where
         }
     }
 
-    /// The outcome of a call. Errors: `Retry`, when the connection is of no use any more.
+    /// Awaits a call. Errors: `Retry` if the connection cannot be used any more.
     pub(super) async fn hold<T>(&self, call: impl Future<Output = T>) -> Result<T> {
         let mut call = pin!(call);
         let mut silence = SilentCall::new(&self.worked);
@@ -128,7 +129,8 @@ where
         }
     }
 
-    /// The next row. Nothing but a look at the stream where it is there already.
+    /// Returns the next row. Polls the stream once without the watchdog, because rows usually are
+    /// buffered already.
     pub(super) async fn next<R>(
         &self,
         rows: &mut (impl Stream<Item = Result<R, sqlx::Error>> + Unpin),
@@ -159,7 +161,7 @@ where
             .unwrap_or(ProbeFinding::Nothing)
     }
 
-    /// Asks the server on a connection of its own.
+    /// Asks the server on a separate connection.
     async fn look(&self, who: &ConnectionId) -> ProbeFinding {
         let Ok(options) = DB::options(&self.target, &self.host, self.port, self.how) else {
             return ProbeFinding::Unknown;
@@ -167,7 +169,7 @@ where
         let mut connection = match options.disable_statement_logging().connect().await {
             Ok(connection) => connection,
             Err(sqlx::Error::Io(_)) => return ProbeFinding::Nothing,
-            // a server that has no room for one more is there
+            // a server that has no room for another connection is alive
             Err(_) => return ProbeFinding::Unknown,
         };
         let query = sqlx::query::<DB>(AssertSqlSafe(DB::look(who.id))).persistent(false);
@@ -179,14 +181,16 @@ where
     }
 }
 
-/// Rows of [`Backend::look`]: the server, whether it is the asking connection itself, and its state in two parts.
+/// Evaluates the rows of [`DatabaseBackend::look`]: the server, whether the row is the asking
+/// connection itself, and the state in two parts.
 fn said<DB: DatabaseBackend>(who: &ConnectionId, rows: &[DB::Row]) -> ProbeFinding {
     let text = |row: &DB::Row, index| match DB::plain(row, index) {
         Ok(Value::Text(text)) => text.to_string(),
         _ => String::new(),
     };
     let is_own = |row: &DB::Row| matches!(DB::plain(row, 1), Ok(Value::I64(1)));
-    // numbers of connections mean nothing where the asking one is not found under its own
+    // if the asking connection is not listed under its own number, connection numbers mean nothing
+    // here
     let Some(own) = rows.iter().find(|row| is_own(row)) else {
         return ProbeFinding::Unknown;
     };
@@ -200,7 +204,7 @@ fn said<DB: DatabaseBackend>(who: &ConnectionId, rows: &[DB::Row]) -> ProbeFindi
     }
 }
 
-/// What is known of a call that has not come back.
+/// What is known of a call that has not returned.
 struct SilentCall {
     silent: u32,
     proven: Instant,
@@ -229,7 +233,7 @@ impl SilentCall {
         pulse.tell(Some(format!("{whom} is at work on a statement")));
     }
 
-    /// Errors: why the call is given up.
+    /// Decides whether the wait continues. Errors: why the call is given up.
     fn goes_on(&mut self, said: &ProbeFinding) -> Result<(), String> {
         self.silent = if *said == ProbeFinding::Nothing {
             self.silent + 1
@@ -260,7 +264,8 @@ impl SilentCall {
     }
 }
 
-/// Puts a try off, and says so: the task that waits does not stand still.
+/// Sleeps before a retry while reporting the reason, so that the waiting task does not count as
+/// stalled.
 pub async fn rest(time: Duration, why: &str) {
     const SAY_EVERY: Duration = Duration::from_secs(1);
     let (pulse, until) = (Heartbeat::current(), Instant::now() + time);

@@ -1,22 +1,24 @@
-//! Which column a statement's parameter goes to, as far as the statement's text tells. Pure.
+//! Finds the column that each parameter of a statement is written to or compared with, as far as
+//! the statement's text shows. Pure.
 //!
-//! A parameter that stands alone as a column's new value, or is compared with a column, is taken for what the column
-//! holds. One inside of an expression is the statement's own business, and so are statements over several tables.
+//! A parameter that is by itself a column's new value, or is compared with a column, gets that
+//! column's type. Parameters inside expressions, and statements over several tables, are not
+//! resolved.
 
 use super::written::{SqlToken, tokens};
 
 use crate::sink::config::template::StatementTemplate;
 
-/// A column.
+/// The column of a parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParameterTarget {
-    /// Of that name.
+    /// The column of that name.
     Named(String),
-    /// The table's n-th.
+    /// The table's n-th column.
     Nth(usize),
 }
 
-/// The column of each parameter of a statement that writes one table.
+/// Returns the column of each parameter of a statement that writes one table.
 pub fn aims(template: &StatementTemplate) -> Vec<Option<ParameterTarget>> {
     let mut out = vec![None; template.params().count()];
     let Some(tokens) = tokens(template) else {
@@ -27,7 +29,7 @@ pub fn aims(template: &StatementTemplate) -> Vec<Option<ParameterTarget>> {
         .iter()
         .position(|token| is(token, &["SET", "WHERE", "VALUES", "VALUE", "SELECT"]));
     let head = head.unwrap_or(tokens.len());
-    // several tables, or rows that come from elsewhere
+    // several tables, or rows from elsewhere
     let other = |token: &SqlToken| is(token, &["JOIN", "STRAIGHT_JOIN", "USING", "WITH", "MERGE"]);
     let inserts = tokens
         .first()
@@ -42,7 +44,7 @@ pub fn aims(template: &StatementTemplate) -> Vec<Option<ParameterTarget>> {
     out
 }
 
-/// The values of `INSERT INTO t (a, b) VALUES (:a, :b), …`.
+/// Resolves the values of `INSERT INTO t (a, b) VALUES (:a, :b), …`.
 fn rows(tokens: &[SqlToken], head: usize, out: &mut [Option<ParameterTarget>]) {
     let is_values = matches!(tokens.get(head), Some(SqlToken::Word(word)) if word.to_ascii_uppercase().starts_with("VALUE"));
     if !is_values {
@@ -85,7 +87,7 @@ fn rows(tokens: &[SqlToken], head: usize, out: &mut [Option<ParameterTarget>]) {
     }
 }
 
-/// `a = :a`, `t.a < :a`, `a IN (:a, :b)`, outside of queries within the statement.
+/// Resolves `a = :a`, `t.a < :a`, `a IN (:a, :b)`, except in subqueries.
 fn compared(tokens: &[SqlToken], out: &mut [Option<ParameterTarget>]) {
     const BEFORE: [&str; 6] = ["SET", "WHERE", "AND", "OR", "UPDATE", "NOT"];
     const BEHIND: [&str; 8] = [
@@ -113,7 +115,7 @@ fn compared(tokens: &[SqlToken], out: &mut [Option<ParameterTarget>]) {
                     left -= 1;
                 }
                 if left == at {
-                    // in a list behind IN
+                    // in a list after IN
                     while left > 0 && (mark(left - 1, &[',']) || is_item(&tokens[left - 1])) {
                         left -= 1;
                     }
@@ -143,7 +145,7 @@ fn compared(tokens: &[SqlToken], out: &mut [Option<ParameterTarget>]) {
     }
 }
 
-/// A parameter, a literal or a number.
+/// True for a parameter, a literal or a number.
 fn is_item(token: &SqlToken) -> bool {
     match token {
         SqlToken::Param(_) | SqlToken::Value => true,

@@ -1,5 +1,5 @@
-//! The values behind a statement's parameters: looked up once per pair of schemas, by name where there is no schema.
-//! Pure.
+//! Finds the values of a statement's parameters: resolved once per pair of schemas, or by name in
+//! each record without schema. Pure.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::sink::write::bind::ColumnBinder;
 /// One parameter, ready to be bound.
 #[derive(Clone, Debug)]
 pub struct StatementParameter {
-    /// As the statement has it, for texts.
+    /// The parameter as the statement has it, for messages.
     text: Arc<str>,
     source: ParameterSource,
     time: Arc<TimeRules>,
-    /// What its value is cast to where the database must be told; empty: nothing.
+    /// The SQL type to cast to, if the database needs it; empty for no cast.
     pub cast: String,
 }
 
@@ -31,9 +31,9 @@ enum ParameterSource {
     Offset,
     Timestamp,
     Header(String, ColumnBinder),
-    /// Of the key or the value: positions of fields within fields.
+    /// A field of the key or the value: positions of nested fields.
     Fields(RecordPart, Vec<usize>, ColumnBinder),
-    /// Looked up by name in each record, where a part has no schema. Both parts, or one.
+    /// A field looked up by name in each record, if a part has no schema; in that part, or in both.
     Members(Option<RecordPart>, Vec<String>, ColumnBinder),
 }
 
@@ -56,13 +56,10 @@ impl RecordPart {
     }
 }
 
-/// What all parameters of a task need.
+/// What all parameters of a task have in common.
 pub struct BindContext<'a> {
-    /// The task's settings.
     pub config: &'a SinkConfig,
-    /// Times of day and zones.
     pub time: &'a Arc<TimeRules>,
-    /// The database.
     pub writing: &'a dyn WriteDialect,
 }
 
@@ -76,7 +73,8 @@ impl BindContext<'_> {
         ColumnBinder::of_value(self.config, self.time, self.writing, (name, column), schema)
     }
 
-    /// Finds the parameter in records like this one. Errors: `Record`, with the names that there are.
+    /// Resolves the parameter in records like this one.
+    /// Errors: `Record`, with the names that exist.
     pub fn hole(
         &self,
         text: &str,
@@ -136,7 +134,8 @@ impl BindContext<'_> {
 }
 
 impl StatementParameter {
-    /// The value in a record. Errors: `Record`, when it has none or one that cannot be bound.
+    /// Returns the value from a record.
+    /// Errors: `Record` if there is none or it cannot be bound.
     pub fn param<'a>(&'a self, record: &'a SinkRecord) -> Result<SqlParam<'a>> {
         let bound = match &self.source {
             ParameterSource::Topic => Ok(SqlParam::Text(Cow::Borrowed(&record.record.topic))),
@@ -148,7 +147,7 @@ impl StatementParameter {
                 }))
             }
             ParameterSource::Header(name, binder) => {
-                // of several headers of one key the last counts, as Kafka's `lastHeader` has it
+                // of several headers of one key the last one counts, as in Kafka's `lastHeader`
                 let header = record
                     .record
                     .headers
@@ -192,7 +191,7 @@ impl StatementParameter {
         bound.map_err(|error| error.context(format!("parameter :{}", self.text)))
     }
 
-    /// Numbers go as text where the database casts them.
+    /// Binds a number, as text if the database casts it.
     fn number(&self, n: i64) -> SqlParam<'static> {
         if self.cast.is_empty() {
             SqlParam::I64(n)
@@ -202,7 +201,7 @@ impl StatementParameter {
     }
 }
 
-/// A struct, map or array cannot be bound as a whole.
+/// Refuses a struct or map, which cannot be bound as a whole.
 fn plain(text: &str, schema: &Schema) -> Result<()> {
     let first = schema.fields.first().map_or("field", |f| &f.name);
     match schema.ty {
@@ -213,7 +212,7 @@ fn plain(text: &str, schema: &Schema) -> Result<()> {
     }
 }
 
-/// The positions of a path of fields, and the schema it leads to.
+/// Returns the positions of a path of fields, and the schema it leads to.
 fn walk<'a>(schema: &'a Arc<Schema>, path: &[String]) -> Option<(Vec<usize>, &'a Arc<Schema>)> {
     let (mut at, mut fields) = (schema, Vec::with_capacity(path.len()));
     for name in path {
@@ -227,7 +226,7 @@ fn walk<'a>(schema: &'a Arc<Schema>, path: &[String]) -> Option<(Vec<usize>, &'a
     Some((fields, at))
 }
 
-/// The value at the end of a path; an optional struct that is not there has no members.
+/// Returns the value at the end of a path; an optional struct that is null has no members.
 fn within<'a>(value: &'a Value, fields: &[usize]) -> &'a Value {
     fields.iter().fold(value, |value, &n| match value {
         Value::Struct(values) => values.get(n).unwrap_or(&Value::Null),
@@ -235,7 +234,7 @@ fn within<'a>(value: &'a Value, fields: &[usize]) -> &'a Value {
     })
 }
 
-/// The member of a value without schema.
+/// Returns the member of a value without schema.
 fn member<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
     let mut at = value;
     for name in path {
@@ -248,7 +247,7 @@ fn member<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
     Some(at)
 }
 
-/// What a record has in place of a parameter that it lacks.
+/// The error of a parameter that a record has no value for.
 fn missing(text: &str, parts: &[RecordPart], record: &SinkRecord) -> Error {
     let shown = |part: &RecordPart| {
         let datum = part.of(record);

@@ -1,5 +1,5 @@
-//! `insert.mode=statement`: SQL of the user's own, run once for each record, in the order of the records, in the
-//! transaction that also stores their offsets.
+//! `insert.mode=statement`: SQL that the user wrote, run once for each record, in the order of the
+//! records, in the transaction that also stores their offsets.
 
 mod aim;
 mod bind;
@@ -28,12 +28,12 @@ use crate::url::DatabaseKind;
 pub struct StatementSet {
     /// For records with a value.
     write: Vec<StatementTemplate>,
-    /// For records without one; `None`: such a record is an error.
+    /// For tombstones; `None`: a tombstone is an error.
     delete: Option<Vec<StatementTemplate>>,
     time: Arc<TimeRules>,
-    /// What each statement's parameters are cast to, where the server was asked, and the names of these types.
+    /// The casts of each statement's parameters, as the server described them.
     casts: HashMap<(bool, usize), Vec<Cast>>,
-    /// The column that each parameter goes to, where that is known.
+    /// The column that each parameter goes to, if it is known.
     columns: HashMap<(bool, usize), Vec<Option<ColumnMeta>>>,
     plans: Vec<StatementPlan>,
 }
@@ -41,13 +41,13 @@ pub struct StatementSet {
 /// The type of a parameter.
 #[derive(Clone, PartialEq, Eq)]
 struct Cast {
-    /// As CAST takes it.
+    /// The type's name in a CAST.
     sql: String,
-    /// As columns have it.
+    /// The type's name in the catalog.
     data_type: String,
 }
 
-/// Everything about records of one pair of schemas.
+/// The statements prepared for records of one pair of schemas.
 struct StatementPlan {
     key: Option<Arc<Schema>>,
     value: Option<Arc<Schema>>,
@@ -63,7 +63,7 @@ impl StatementPlan {
             _ => false,
         };
         let (key, value) = (&record.record.key, &record.record.value);
-        // of values without schema each may have other members
+        // values without schema may each have other members
         self.delete == value.value.is_null()
             && same(&self.key, &key.schema)
             && same(&self.value, &value.schema)
@@ -71,7 +71,8 @@ impl StatementPlan {
 }
 
 impl StatementSet {
-    /// Those of the configuration; `None` in other modes. Errors: `Config`.
+    /// Reads the statements of a configuration; `None` in other insert modes.
+    /// Errors: `Config`.
     pub fn read(config: &SinkConfig, database: DatabaseKind) -> Result<Option<Self>> {
         let Some(sql) = &config.statement else {
             return Ok(None);
@@ -93,12 +94,12 @@ impl StatementSet {
         }))
     }
 
-    /// Whether nothing was asked of the server yet.
+    /// True if the server has described no statement yet.
     pub fn is_empty(&self) -> bool {
         self.plans.is_empty()
     }
 
-    /// What is wrong with a table that the statements write, where it takes nothing back when a batch fails.
+    /// Describes a table that the statements write and that cannot roll back, if there is one.
     pub async fn no_rollback(
         &self,
         session: &mut dyn Session,
@@ -122,14 +123,14 @@ impl StatementSet {
         Ok(None)
     }
 
-    /// Forgets what the server told.
+    /// Forgets what the server has described.
     pub fn forget(&mut self) {
         self.casts.clear();
         self.columns.clear();
         self.plans.clear();
     }
 
-    /// Whether the server tells something else of the statements' parameters by now. Asks it again.
+    /// Has the server describe the statements' parameters again. True if the result differs.
     pub async fn have_changed(
         &self,
         session: &mut dyn Session,
@@ -150,7 +151,7 @@ impl StatementSet {
                 let now = match ask(session, writing, template).await {
                     Ok(now) => now,
                     Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
-                    // what the server does not take any more is refused as such
+                    // the server no longer accepts the statement; writing will report why
                     Err(_) => return Ok(true),
                 };
                 if now != *casts || columns(session, writing, template, &now).await? != *known {
@@ -161,7 +162,8 @@ impl StatementSet {
         Ok(false)
     }
 
-    /// Number of the plan for records like this one. Errors: `Record` where it lacks what a parameter names.
+    /// Returns the number of the plan for records like this one.
+    /// Errors: `Record` if it lacks a value that a parameter names.
     pub async fn plan(
         &mut self,
         session: &mut dyn Session,
@@ -237,7 +239,7 @@ impl StatementSet {
         Ok(self.plans.len() - 1)
     }
 
-    /// Runs the statements for one record. Errors: with the statement's beginning.
+    /// Runs the statements for one record. Errors name the statement's beginning.
     async fn run(
         &self,
         session: &mut dyn Session,
@@ -279,7 +281,8 @@ fn write_placeholder(writing: &dyn WriteDialect, number: usize, cast: &str, out:
     out.push(')');
 }
 
-/// The columns that the parameters go to, as far as the statement's text or the server tells.
+/// Returns the columns that the parameters go to, as far as the statement's text or the server
+/// shows.
 async fn columns(
     session: &mut dyn Session,
     writing: &dyn WriteDialect,
@@ -322,8 +325,8 @@ async fn columns(
     Ok(aims.iter().map(column).collect())
 }
 
-/// What the server says the types of the parameters are; empty where it need not be asked.
-/// Errors: `Config` when it does not understand the statement.
+/// Returns the types of the parameters as the server describes them; empty if it need not be asked.
+/// Errors: `Config` if the server cannot parse the statement.
 async fn ask(
     session: &mut dyn Session,
     writing: &dyn WriteDialect,
@@ -356,7 +359,8 @@ async fn ask(
     Ok(types)
 }
 
-/// Has the server read every statement. Returns the keys whose statement it does not take, with why.
+/// Has the server parse every statement. Returns the keys whose statement it refuses, with the
+/// error.
 pub async fn check(
     session: &mut dyn Session,
     writing: &dyn WriteDialect,

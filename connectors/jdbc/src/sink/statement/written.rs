@@ -1,6 +1,7 @@
-//! Which tables a statement of MariaDB or MySQL writes, as far as its text tells. Pure.
+//! Finds the tables that a statement of MariaDB or MySQL writes, as far as its text shows. Pure.
 //!
-//! What a procedure, a function, a trigger or a view writes is not seen, and what is not understood has no tables.
+//! Writes by procedures, functions, triggers and views are not found, and a statement that cannot
+//! be parsed has no tables.
 
 use crate::ident::TableId;
 use crate::sink::config::template::{StatementPiece, StatementTemplate};
@@ -8,13 +9,14 @@ use crate::sink::config::template::{StatementPiece, StatementTemplate};
 /// A table that a statement writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrittenTable {
-    /// Its name, as it stands there.
+    /// The name as the statement has it.
     pub table: TableId,
-    /// It is written if it has one of these columns, which are set without their table's name; empty: for certain.
+    /// Columns that the statement sets without naming their table; the table is written if it has
+    /// one of them. Empty: it is written for certain.
     pub if_it_has: Vec<String>,
 }
 
-/// The tables that the statement writes.
+/// Returns the tables that the statement writes.
 pub fn written(template: &StatementTemplate) -> Vec<WrittenTable> {
     let tokens = tokens(template).unwrap_or_default();
     TokenReader { tokens: &tokens }
@@ -22,10 +24,9 @@ pub fn written(template: &StatementTemplate) -> Vec<WrittenTable> {
         .unwrap_or_default()
 }
 
-/// A part of a statement's text.
+/// A token of a statement's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SqlToken {
-    /// A word or a number.
     Word(String),
     /// A name in backquotes.
     Name(String),
@@ -37,7 +38,7 @@ pub(super) enum SqlToken {
     Param(usize),
 }
 
-/// `None`: there is code in a comment, which is for some versions only.
+/// Returns the tokens; `None` if a comment holds code, which only some server versions run.
 pub(super) fn tokens(template: &StatementTemplate) -> Option<Vec<SqlToken>> {
     let (mut out, mut number) = (Vec::new(), 0);
     for piece in &template.pieces {
@@ -77,7 +78,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '$')
 }
 
-/// Bytes up to the closing quote; a doubled one ends a text and begins the next.
+/// Returns the bytes up to the closing quote; a doubled quote ends one text and begins the next.
 fn quoted(text: &str, quote: char, backslash: bool) -> usize {
     let mut chars = text.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
@@ -94,7 +95,7 @@ fn quoted(text: &str, quote: char, backslash: bool) -> usize {
     text.len()
 }
 
-/// A table that a statement names, with what else it is called there.
+/// A table that a statement names, with its alias.
 struct TableReference {
     parts: Vec<String>,
     alias: Option<String>,
@@ -113,7 +114,7 @@ impl TableReference {
 /// Words that end the tables of a statement.
 const AFTER_TABLES: [&str; 5] = ["SET", "WHERE", "ORDER", "LIMIT", "RETURNING"];
 
-/// Words after a table that are no alias of it, beside those.
+/// More words after a table that are no alias of it.
 const NO_ALIAS: [&str; 14] = [
     "JOIN",
     "INNER",
@@ -188,7 +189,7 @@ impl TokenReader<'_> {
         self.tokens = self.tokens.get(1..).unwrap_or_default();
     }
 
-    /// One token, or everything in a pair of brackets.
+    /// Skips one token, or everything in a pair of brackets.
     fn skip(&mut self) {
         let mut depth = 0_usize;
         loop {
@@ -205,7 +206,7 @@ impl TokenReader<'_> {
         }
     }
 
-    /// `a` or `a.b`.
+    /// Reads `a` or `a.b`.
     fn name(&mut self) -> Option<Vec<String>> {
         let mut parts = Vec::new();
         loop {
@@ -225,7 +226,7 @@ impl TokenReader<'_> {
         }
     }
 
-    /// `a, b.*`: tables, or what they are called further on.
+    /// Reads `a, b.*`: tables, or their aliases.
     fn targets(&mut self) -> Option<Vec<Vec<String>>> {
         let mut out = Vec::new();
         loop {
@@ -240,7 +241,7 @@ impl TokenReader<'_> {
         }
     }
 
-    /// Tables with commas and joins between; derived tables are left out.
+    /// Reads tables separated by commas and joins; skips derived tables.
     fn references(&mut self) -> Vec<TableReference> {
         let (mut out, mut expected) = (Vec::new(), true);
         while !self.tokens.is_empty() && !self.is_at(&AFTER_TABLES) {
@@ -279,7 +280,7 @@ impl TokenReader<'_> {
         out
     }
 
-    /// What `a = …, b.c = …` writes.
+    /// Returns the tables that `a = …, b.c = …` writes.
     fn assigned(&mut self, tables: &[TableReference]) -> Option<Vec<WrittenTable>> {
         if let [one] = tables {
             return Some(vec![certain(&one.parts)?]);
@@ -325,7 +326,7 @@ fn certain(parts: &[String]) -> Option<WrittenTable> {
     })
 }
 
-/// The table that goes by that name.
+/// Returns the table of that name or alias.
 fn resolved(name: &[String], tables: &[TableReference]) -> Option<WrittenTable> {
     let known = match name {
         [name] => tables.iter().find(|table| table.is_called(name)),
