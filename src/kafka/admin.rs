@@ -1,4 +1,5 @@
-//! Topics, cluster facts and group offsets. Calls block for at most [`PATIENCE`]; call them from blocking threads.
+//! Topics, cluster facts and group offsets. Calls block for at most [`PATIENCE`]; make them from
+//! blocking threads.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,26 +23,26 @@ use super::{ClientSettings, error};
 /// How long one call waits for an answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long [`KafkaAdmin::check_answers`] waits before it looks whether it was refused.
+/// How long [`KafkaAdmin::check_answers`] waits before it checks whether it was refused.
 const ONE_TRY: Duration = Duration::from_secs(1);
 
 /// A topic that has to exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicSpec {
-    /// Its name.
+    /// The topic's name.
     pub topic: String,
-    /// Its partitions; -1 is the broker's default.
+    /// Number of partitions; -1 means the broker's default.
     pub partitions: i32,
-    /// Its replication factor; -1 is the broker's default.
+    /// Replication factor; -1 means the broker's default.
     pub replication_factor: i32,
     /// Topic settings, such as `cleanup.policy`.
     pub config: Vec<(String, String)>,
 }
 
-/// One client for all that.
+/// An admin client.
 pub struct KafkaAdmin {
     settings: ClientSettings,
-    /// Asks; librdkafka's admin client would never tell why a broker refuses it.
+    /// Client for requests; librdkafka's admin client never reports why a broker refuses it.
     asker: DropInBackground<BaseProducer<QuietContext>>,
     brokers: String,
     dev: Option<DevBroker>,
@@ -49,7 +50,8 @@ pub struct KafkaAdmin {
 }
 
 impl KafkaAdmin {
-    /// Opens it; connects when first used. Must be called within a tokio runtime. Errors: `Config`.
+    /// Opens a client, which connects when first used. Must be called within a tokio runtime.
+    /// Errors: `Config`.
     pub fn open(
         settings: &ClientSettings,
         dev: Option<DevBroker>,
@@ -70,7 +72,8 @@ impl KafkaAdmin {
         })
     }
 
-    /// The cluster's id. `None` when no broker answers within [`PATIENCE`]. Errors: `Denied` as soon as one refuses us.
+    /// Returns the cluster's id, or `None` if no broker answers within [`PATIENCE`]. Errors:
+    /// `Denied` as soon as a broker refuses this client.
     pub fn cluster_id(&self) -> Result<Option<String>> {
         fail_point::reach("admin.cluster-id")?;
         let began = std::time::Instant::now();
@@ -92,7 +95,7 @@ impl KafkaAdmin {
         Ok(None)
     }
 
-    /// Whether a broker answers within `limit`. Errors: `Retry`, `Denied`.
+    /// Checks that a broker answers within `limit`. Errors: `Retry`, `Denied`.
     pub fn check_answers(&self, limit: Duration) -> Result<()> {
         let began = std::time::Instant::now();
         loop {
@@ -102,7 +105,7 @@ impl KafkaAdmin {
                 return Ok(());
             };
             let error = error::of(format_args!("asking Kafka at {}", self.brokers), failed);
-            // Tokens are fetched and refusals are told only between two tries.
+            // Tokens are fetched and refusals are reported only between two tries.
             let error = self.with_refusal(error);
             if error.kind() != ErrorKind::Retry || left <= ONE_TRY {
                 return Err(error);
@@ -111,12 +114,13 @@ impl KafkaAdmin {
         }
     }
 
-    /// The number of partitions of a topic; `None` when it does not exist. Errors: `Retry`, `Denied`.
+    /// Returns the number of partitions of a topic, or `None` if it does not exist. Errors:
+    /// `Retry`, `Denied`.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>> {
         partitions(self.asker.client(), &self.brokers, topic).map_err(|e| self.with_refusal(e))
     }
 
-    /// The names of all topics.
+    /// Returns the names of all topics. Errors: `Retry`, `Denied`.
     pub fn topics(&self) -> Result<Vec<String>> {
         let what = || format!("listing topics at {}", self.brokers);
         let metadata = self.asker.client().fetch_metadata(None, PATIENCE);
@@ -133,7 +137,7 @@ impl KafkaAdmin {
         self.asker.client().context().refused()
     }
 
-    /// An unanswered question, when the reason is known that nobody answered.
+    /// Replaces the error of an unanswered request by the broker's refusal, if one is known.
     fn with_refusal(&self, error: Error) -> Error {
         match self.refused() {
             Some(reason) if error.kind() == ErrorKind::Retry => error::refused(
@@ -154,8 +158,9 @@ impl KafkaAdmin {
             .map_err(|e| error::of("opening a Kafka admin client", e))
     }
 
-    /// Creates the topic if it does not exist, and waits until it can be used; an existing one is left as it is.
-    /// Errors: `Config` for a name or number the broker refuses, `Denied`, `Retry`.
+    /// Creates the topic if it does not exist, and waits until it can be used. Leaves an existing
+    /// one unchanged. Errors: `Config` for a name or number that the broker refuses, `Denied`,
+    /// `Retry`.
     pub fn ensure(&self, wanted: &TopicSpec) -> Result<()> {
         if self.partitions(&wanted.topic)?.is_none() {
             self.create(wanted)?;
@@ -166,7 +171,7 @@ impl KafkaAdmin {
         Ok(())
     }
 
-    /// Creates a topic, which not every broker knows at once; an existing one is left as it is. Errors: as above.
+    /// Like [`KafkaAdmin::ensure`], but does not wait until every broker knows the topic.
     pub fn create(&self, wanted: &TopicSpec) -> Result<()> {
         fail_point::reach("admin.create-topic")?;
         if let Some(dev) = &self.dev {
@@ -193,8 +198,8 @@ impl KafkaAdmin {
         Ok(())
     }
 
-    /// Deletes a consumer group with its offsets; one that does not exist is fine. `false`: it still has members.
-    /// Errors: `Retry`, `Denied`.
+    /// Deletes a consumer group with its offsets; a group that does not exist is no error. Returns
+    /// false if it still has members. Errors: `Retry`, `Denied`.
     pub fn delete_group(&self, group: &str) -> Result<bool> {
         let what = || format!("deleting consumer group {group} at {}", self.brokers);
         let options = AdminOptions::new()
@@ -214,8 +219,8 @@ impl KafkaAdmin {
     }
 }
 
-/// The number of partitions of a new topic, once the brokers that `ask` asks know it, which takes a moment.
-/// Errors: `Retry`, `Denied`.
+/// Waits until the brokers that `ask` queries know a new topic, which takes a moment. Returns its
+/// number of partitions. Errors: `Retry`, `Denied`.
 pub(super) fn await_topic(
     topic: &str,
     brokers: &str,
@@ -234,7 +239,7 @@ pub(super) fn await_topic(
     )))
 }
 
-/// The number of partitions of a topic, as that client's brokers know it.
+/// Returns the number of partitions of a topic, as that client's brokers know it.
 pub(super) fn partitions<C: ClientContext>(
     client: &Client<C>,
     brokers: &str,
@@ -274,7 +279,7 @@ pub struct GroupOffsets {
 }
 
 impl GroupOffsets {
-    /// Opens it by the `group.id` in `settings`. Errors: `Config`.
+    /// Opens the group that `group.id` in `settings` names. Errors: `Config`.
     pub fn open(settings: &ClientSettings) -> Result<Self> {
         let what = format!(
             "consumer group {} at {}",
@@ -288,7 +293,7 @@ impl GroupOffsets {
         Ok(Self { consumer, what })
     }
 
-    /// The committed offsets of those partitions that have one. Errors: `Retry`, `Denied`.
+    /// Returns the committed offsets of those partitions that have one. Errors: `Retry`, `Denied`.
     pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
         if partitions.is_empty() {
             return Ok(Vec::new());
@@ -315,7 +320,8 @@ impl GroupOffsets {
         Ok(list.elements().iter().filter_map(offset).collect())
     }
 
-    /// Commits offsets. `false`: the group has members, and nobody else may. Errors: `Retry`, `Denied`.
+    /// Commits offsets. Returns false if the group has members, because then only they may commit.
+    /// Errors: `Retry`, `Denied`.
     pub fn commit(&self, offsets: &[TopicOffset]) -> Result<bool> {
         let list = offset_list(offsets).map_err(|e| error::of(&self.what, e))?;
         match self.consumer.commit(&list, CommitMode::Sync) {
@@ -326,8 +332,9 @@ impl GroupOffsets {
         }
     }
 
-    /// The same as the group's only member: the development broker takes offsets of a group that has been in use from
-    /// nobody else. Errors: `Retry` when it does not get in.
+    /// Commits offsets as the group's only member: the development broker accepts offsets of a
+    /// group that has been in use from no other client. Errors: `Retry` when the client does not
+    /// get into the group.
     pub fn join_and_commit(&self, offsets: &[TopicOffset]) -> Result<bool> {
         let topics: BTreeSet<&str> = offsets.iter().map(|at| &*at.topic).collect();
         let topics: Vec<&str> = topics.into_iter().collect();
@@ -341,7 +348,7 @@ impl GroupOffsets {
                     self.what
                 )));
             }
-            // What comes in is left: nothing is committed by itself.
+            // Records polled here are dropped; nothing is committed automatically.
             drop(self.consumer.poll(Duration::from_millis(50)));
         }
         let committed = self.commit(offsets);
@@ -349,7 +356,8 @@ impl GroupOffsets {
         committed
     }
 
-    /// The first and the next offset of a partition, open transactions left out. Errors: `Retry`, `Denied`.
+    /// Returns the first and the next offset of a partition, without records of open transactions.
+    /// Errors: `Retry`, `Denied`.
     pub fn watermarks(&self, at: &TopicPartition) -> Result<(i64, i64)> {
         let read = self
             .consumer
@@ -363,7 +371,7 @@ impl GroupOffsets {
     }
 }
 
-/// Offsets as librdkafka takes them.
+/// Converts offsets to librdkafka's list.
 pub(super) fn offset_list(offsets: &[TopicOffset]) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for at in offsets {

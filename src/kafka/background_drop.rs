@@ -1,19 +1,18 @@
-//! Clients that nobody waits for, since librdkafka takes a tenth of a second to end one; and calls that are waited for
-//! within limits, since some of librdkafka's have none or do not keep to it.
+//! Dropping clients in the background, because librdkafka takes a tenth of a second to close one;
+//! and time limits for calls, because some of librdkafka's calls have none or exceed it.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-/// How many are being ended.
+/// Number of clients being closed.
 static ENDING: AtomicUsize = AtomicUsize::new(0);
 
-/// A client that is ended on a thread of its own when it is dropped.
+/// Closes a client on a thread of its own when dropped.
 pub(super) struct DropInBackground<T: Send + 'static>(Option<T>);
 
 impl<T: Send + 'static> DropInBackground<T> {
-    /// That client.
     pub(super) fn new(client: T) -> Self {
         Self(Some(client))
     }
@@ -37,18 +36,19 @@ impl<T: Send + 'static> Drop for DropInBackground<T> {
             drop(client);
             drop(ending);
         };
-        // without a thread for it, it is ended here and now
+        // If no thread can be started, the client is closed on this one.
         let _thread = std::thread::Builder::new()
             .name("end-client".to_owned())
             .spawn(end);
     }
 }
 
-/// How soon it is seen that a call is not to be waited for any more.
+/// How soon `within` notices that a call is no longer to be waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Runs `call` on a thread of its own and waits for it: at most for `limit`, and only while `go_on` says so. `None`: it
-/// was not waited for any longer, or there was no thread for it. It runs on then and keeps what it works with alive.
+/// Runs `call` on a thread of its own and waits for at most `limit`, while `go_on` returns true.
+/// Returns `None` if it stopped waiting or no thread could be started. The call then continues and
+/// keeps what it uses alive.
 pub(super) fn within<T: Send + 'static>(
     limit: Duration,
     go_on: impl Fn() -> bool,
@@ -79,7 +79,7 @@ pub(super) fn within<T: Send + 'static>(
     }
 }
 
-/// Counts as long as it is there.
+/// Counts a client as being closed while it lives.
 struct EndingGuard;
 
 impl EndingGuard {
@@ -95,7 +95,8 @@ impl Drop for EndingGuard {
     }
 }
 
-/// Waits until all clients have ended, at most for `limit`: the libraries below must not be torn down while they do.
+/// Waits until all clients are closed, for at most `limit`: the libraries they use must not be torn
+/// down meanwhile.
 pub fn await_ended(limit: Duration) {
     let until = Instant::now() + limit;
     while ENDING.load(Ordering::Relaxed) > 0 && Instant::now() < until {

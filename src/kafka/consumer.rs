@@ -1,8 +1,10 @@
-//! Reads records as a member of a consumer group. Lives on one thread, which must keep polling.
+//! Reads records as a member of a consumer group. A consumer lives on one thread, which must keep
+//! polling.
 //!
-//! Partitions come and go inside [`Consumer::poll`]; their owner says where to start and what to commit. Where nothing
-//! is stored, the group's offset counts, then `auto.offset.reset`. An offset that the topic no longer holds is an error,
-//! never a silent jump.
+//! Partitions are assigned and revoked inside [`Consumer::poll`]; the [`RebalanceListener`] decides
+//! where to start and what to commit. Without a stored offset, the group's committed offset is
+//! used, then `auto.offset.reset`. An offset that the topic no longer holds is an error, never a
+//! silent jump.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,43 +29,46 @@ use super::dev::BacklogGroup;
 use super::silence::ConsumerSilence;
 use super::{ClientSettings, context, error, leave};
 
-/// Who the partitions belong to. Called on the polling thread, within [`Consumer::poll`].
+/// Decides on offsets when partitions are assigned and revoked. Called on the polling thread,
+/// within [`Consumer::poll`].
 pub trait RebalanceListener: Send + Sync {
-    /// These partitions are ours now. Returns where to read those of them on that have a stored position.
+    /// These partitions were assigned. Returns the stored offsets of those that have one.
     fn assigned(&self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>>;
-    /// These are ours no longer. Returns offsets to commit; none when they are `lost` to somebody else already.
+    /// These partitions were revoked. Returns the offsets to commit, which are ignored if the
+    /// partitions are `lost` to another member already.
     fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<TopicOffset>;
 }
 
-/// What to read.
+/// Which topics to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subscription {
     /// These topics.
     Topics(Vec<String>),
-    /// Topics whose whole name matches.
+    /// All topics whose whole name matches this regular expression.
     Pattern(String),
 }
 
-/// A consumer whose calls may be left behind.
+/// The librdkafka consumer, shared with calls that may be left behind.
 pub(super) type NativeConsumer = BaseConsumer<ConsumerEvents>;
 
-/// What its events are about.
+/// Handles the events of a consumer.
 pub(super) struct ConsumerEvents {
     owner: Arc<dyn RebalanceListener>,
-    /// What librdkafka's statistics say.
+    /// Contact to brokers according to librdkafka's statistics.
     pub(super) contact: BrokerContact,
-    /// The consumer that this belongs to, for calls that are not waited for for ever.
+    /// The consumer these events belong to, for calls with a time limit.
     consumer: OnceLock<Weak<NativeConsumer>>,
-    /// Where to start without any offset; `None` refuses to.
+    /// Where to start without any offset; `None` makes that an error.
     reset: Option<Offset>,
-    /// With the development broker: who has read how far. Records before the first one that it holds were never offered
-    /// to anybody: starting there would skip them.
+    /// With the development broker: how far each group has read. Records dropped by the broker were
+    /// never read by anybody: starting at the first one that it still holds would skip them.
     backlog: Option<Arc<BacklogGroup>>,
-    /// Fetching rests. librdkafka keeps a partition paused when it is given up and assigned again, so each assignment
-    /// is brought to this.
+    /// Fetching is paused. librdkafka keeps a partition paused when it is revoked and assigned
+    /// again, so this is applied to every assignment.
     paused: AtomicBool,
-    /// Where partitions began of which nothing has been committed since. Kafka Connect commits these too, once there
-    /// is something to commit: the lag of a partition without records is 0, not unknown.
+    /// Start offsets of partitions of which nothing has been committed since. Kafka Connect commits
+    /// these too, once there is something to commit: the lag of a partition without records is then
+    /// 0, not unknown.
     begun: Mutex<BTreeMap<TopicPartition, i64>>,
     failed: Mutex<Option<Error>>,
 }
@@ -139,7 +144,7 @@ impl ConsumerEvents {
         }
     }
 
-    /// Puts the offset to start from into every element of `list`.
+    /// Sets the start offset of every element of `list`.
     fn start(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -202,7 +207,8 @@ impl ConsumerEvents {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// These offsets, and where the partitions began of which nothing was committed; all of them, or those in `only`.
+    /// Returns these offsets plus the start offsets of partitions without a commit: all of them, or
+    /// those in `only`.
     fn with_begun(
         &self,
         offsets: &[TopicOffset],
@@ -281,7 +287,8 @@ impl ConsumerEvents {
 }
 
 impl ConsumerEvents {
-    /// Commits offsets of partitions that are being given up. librdkafka waits for the answer without a limit.
+    /// Commits offsets of partitions that are being revoked, within [`COMMIT_WITHIN`]: librdkafka
+    /// itself waits for the answer without a limit.
     fn commit_last(&self, offsets: &[TopicOffset]) -> Result<()> {
         let offsets = offset_list(offsets).map_err(|e| error::of("committing group offsets", e))?;
         let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else {
@@ -304,11 +311,11 @@ impl ConsumerEvents {
     }
 }
 
-/// How long the last commit of partitions that are given up may take.
+/// How long the last commit of revoked partitions may take.
 const COMMIT_WITHIN: Duration = Duration::from_secs(3);
 
-/// The offsets that `earliest` and `latest` stand for now. A partition that is to start at its end starts there for
-/// good, in `list` too. Those that cannot be told are left out.
+/// Resolves `earliest` and `latest` to the offsets they stand for now; offsets that cannot be
+/// resolved are omitted. A partition that starts at its end is pinned to that offset in `list` too.
 fn resolve_offsets(
     consumer: &BaseConsumer<ConsumerEvents>,
     unknown: TopicPartitionList,
@@ -317,7 +324,7 @@ fn resolve_offsets(
     if unknown.count() == 0 {
         return Vec::new();
     }
-    // the brokers take the logical offsets in the place of times
+    // Brokers accept the logical offsets (-1, -2) in place of timestamps.
     let told = match consumer.offsets_for_times(unknown.clone(), PATIENCE) {
         Ok(told) => told,
         Err(error) => {
@@ -360,41 +367,37 @@ fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements().iter().map(at).collect()
 }
 
-/// A record as it was read; borrowed from librdkafka's buffers.
+/// A record as read, borrowed from librdkafka's buffers.
 pub struct IncomingRecord<'a>(BorrowedMessage<'a>);
 
 impl IncomingRecord<'_> {
-    /// Its topic.
     pub fn topic(&self) -> &str {
         self.0.topic()
     }
 
-    /// Its partition.
     pub fn partition(&self) -> i32 {
         self.0.partition()
     }
 
-    /// Its offset.
     pub fn offset(&self) -> i64 {
         self.0.offset()
     }
 
-    /// Its timestamp in milliseconds since 1970-01-01 UTC.
+    /// Returns the timestamp in milliseconds since 1970-01-01 UTC.
     pub fn timestamp_ms(&self) -> Option<i64> {
         self.0.timestamp().to_millis()
     }
 
-    /// Its key's bytes.
     pub fn key(&self) -> Option<&[u8]> {
         self.0.key()
     }
 
-    /// Its value's bytes; `None` is a tombstone.
+    /// Returns the value's bytes; `None` is a tombstone.
     pub fn value(&self) -> Option<&[u8]> {
         self.0.payload()
     }
 
-    /// Its headers in order.
+    /// Returns the headers in order.
     pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
         self.0
             .headers()
@@ -403,8 +406,8 @@ impl IncomingRecord<'_> {
     }
 }
 
-/// A consumer. Dropping it leaves the group (the partitions' owner is asked what to commit), and blocks for at most some
-/// seconds until that is done.
+/// A member of a consumer group. Dropping it leaves the group, after asking the
+/// [`RebalanceListener`] what to commit, and blocks for at most a few seconds.
 pub struct Consumer {
     inner: Option<Arc<NativeConsumer>>,
     silence: ConsumerSilence,
@@ -412,8 +415,8 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Opens a consumer and joins its group in the background. With a `backlog` (the
-    /// development broker) it refuses to start at the first record that is held when others were dropped before it.
+    /// Opens a consumer and joins its group in the background. With a `backlog` (the development
+    /// broker) it refuses to start at the first record still held if earlier ones were dropped.
     /// Errors: `Config`.
     pub fn open(
         settings: &ClientSettings,
@@ -475,13 +478,14 @@ impl Consumer {
             .ok_or_else(|| Error::fatal("the consumer is closed"))
     }
 
-    /// The next record, waiting for it at most that long. Troubles that pass by themselves are waited out.
-    /// Errors: `Fatal` for an offset that is gone, `Denied`, what the partitions' owner answers, and `Retry` when this
-    /// consumer hears nothing any more, so that only a new one gets on.
+    /// Waits up to `timeout` for the next record. Transient errors are waited out. Errors: `Fatal`
+    /// for an offset that is gone, `Denied`, the errors of the [`RebalanceListener`], and `Retry`
+    /// when this consumer hears nothing from its brokers any more, so that only a new one recovers.
     pub fn poll(&self, timeout: Duration) -> Result<Option<IncomingRecord<'_>>> {
         fail_point::reach("consumer.poll")?;
         let inner = self.inner()?;
         let polled = inner.poll(timeout);
+        // A rebalance runs within the poll above, so its error is returned by that same poll.
         if let Some(error) = inner
             .context()
             .failed
@@ -498,7 +502,8 @@ impl Consumer {
         }
     }
 
-    /// How long no broker has answered, once that is longer than a consumer ever waits while brokers answer.
+    /// Returns how long no broker has answered, if that is longer than any pause while brokers
+    /// answer.
     pub fn unanswered(&self) -> Option<Duration> {
         let inner = self.inner.as_deref()?;
         self.silence.unanswered(&inner.context().contact)
@@ -527,7 +532,8 @@ impl Consumer {
         }
     }
 
-    /// Names the partition whose position is outside of what its topic holds.
+    /// Returns the error for an offset out of range; names the partitions whose position their
+    /// topic does not hold.
     fn offset_gone_error(&self, cause: &KafkaError) -> Error {
         let choice = "records were deleted, or the topic was made anew; nothing was skipped. Stop the connector, then choose where to go on: \
                       set offsets (PATCH /connectors/NAME/offsets), or reset them (DELETE /connectors/NAME/offsets) to read what is there from its start";
@@ -542,7 +548,8 @@ impl Consumer {
                 topic: element.topic().into(),
                 partition: element.partition(),
             };
-            // nothing was read of it yet: it begins where it was to begin, which may be committed already
+            // Without a position nothing was read yet: reading starts at the start offset, which
+            // may be committed already.
             let begun = inner.context().begun().get(&at).copied();
             let committed = committed
                 .find_partition(element.topic(), element.partition())
@@ -577,8 +584,9 @@ impl Consumer {
         ))
     }
 
-    /// A batch that cannot be inflated, or must not be (`native/inflation.c`). Names where reading stands: librdkafka's event
-    /// tells neither topic nor offset apart from its text.
+    /// Returns the error for a batch that cannot be inflated, or must not be
+    /// (`native/inflation.c`). Lists all positions, because librdkafka's event has topic and offset
+    /// in its text only.
     fn bad_batch_error(&self) -> Error {
         let position = self
             .inner()
@@ -623,7 +631,8 @@ impl Consumer {
         ))
     }
 
-    /// Commits group offsets in the background. Whoever reads the group's lag sees them; failures are only logged.
+    /// Commits group offsets in the background. They only serve readers of the group's lag;
+    /// failures are logged.
     pub fn commit(&self, offsets: &[TopicOffset]) {
         let Ok(inner) = self.inner() else { return };
         let offsets = inner.context().with_begun(offsets, None);
@@ -633,8 +642,8 @@ impl Consumer {
         }
     }
 
-    /// Stops or resumes fetching of every partition, those that are assigned later too; membership goes on as long as
-    /// [`Consumer::poll`] does.
+    /// Pauses or resumes fetching of all partitions, including those assigned later. The consumer
+    /// stays a member as long as [`Consumer::poll`] is called.
     pub fn pause(&self, paused: bool) -> Result<()> {
         let failed = |e| error::of("pausing partitions", e);
         let inner = self.inner()?;
@@ -644,7 +653,7 @@ impl Consumer {
     }
 }
 
-/// Positions that an error names.
+/// Maximum number of positions that an error names.
 const PLACES: usize = 5;
 /// `BATCH_MAX` of `native/inflation.c`.
 const INFLATED_MAX_MB: usize = 64;

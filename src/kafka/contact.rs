@@ -1,9 +1,10 @@
-//! Whether a client of librdkafka still has brokers to talk to, from its own statistics.
+//! Tells from librdkafka's own statistics whether a client is still in contact with brokers.
 //!
-//! A broker that was away for longer than its session is fenced for a moment after it is back, and answers that there
-//! are topics and no brokers. librdkafka 2.12 forgets every broker then and never asks anybody again (librdkafka issue
-//! 5301): such a client is lost, and its owner must open a new one. That is the form that is known; a client that hears
-//! nothing although others do is as lost, whatever the reason.
+//! A broker that was away for longer than its session is fenced for a moment after its return, and
+//! answers metadata requests with topics but no brokers. librdkafka 2.12 then forgets every broker
+//! and never sends a request again (librdkafka issue 5301): such a client is lost, and its owner
+//! must open a new one. That is the known case; a client that hears nothing although others do is
+//! just as lost, whatever the reason.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,12 +15,13 @@ use serde::Deserialize;
 
 use super::ClientSettings;
 
-/// How often librdkafka tells its statistics, in milliseconds.
+/// Interval of librdkafka's statistics, in milliseconds.
 const TOLD_EVERY: &str = "1000";
-/// A client that knows no broker so many times in a row is lost: in between it may be about to start anew by itself.
+/// A client that knows no broker this many times in a row is lost: in between it may be about to
+/// recover by itself.
 const LOST_AFTER: u32 = 2;
 
-/// The part of the statistics that counts. Source: librdkafka's STATISTICS.md.
+/// The part of the statistics used here. Source: librdkafka's STATISTICS.md.
 #[derive(Deserialize)]
 struct ClientStatistics<'a> {
     #[serde(borrow)]
@@ -28,22 +30,23 @@ struct ClientStatistics<'a> {
     cgrp: Option<GroupStatistics<'a>>,
 }
 
-/// A consumer's group.
+/// The statistics of a consumer's group.
 #[derive(Deserialize)]
 struct GroupStatistics<'a> {
-    /// `up` while requests go to its coordinator.
+    /// `up` while requests go to the group's coordinator.
     state: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
 struct BrokerStatistics<'a> {
-    /// `configured` or `learned`; `logical` ones (a group's coordinator) stand for another, `internal` ones for nobody.
+    /// `configured` or `learned` for real brokers; `logical` (a group's coordinator) stands for
+    /// another broker, `internal` for none.
     source: Cow<'a, str>,
-    /// Microseconds since it said something; -1 is never.
+    /// Microseconds since something was last received from the broker; -1 for never.
     rxidle: i64,
 }
 
-/// What is known of a client's contact to its brokers.
+/// A client's contact to its brokers.
 pub(super) struct BrokerContact(Mutex<ContactState>);
 
 struct ContactState {
@@ -65,7 +68,7 @@ impl Default for BrokerContact {
 }
 
 impl BrokerContact {
-    /// Has a client tell its statistics.
+    /// Enables a client's statistics.
     pub(super) fn ask(settings: &mut ClientSettings) {
         settings.set("statistics.interval.ms", TOLD_EVERY);
     }
@@ -74,7 +77,7 @@ impl BrokerContact {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of statistics.
+    /// Updates the state from new statistics.
     pub(super) fn take_statistics(&self, statistics: &[u8]) {
         let statistics: ClientStatistics<'_> = match serde_json::from_slice(statistics) {
             Ok(statistics) => statistics,
@@ -101,17 +104,17 @@ impl BrokerContact {
         state.heard = heard.map_or(state.heard, |heard| heard.max(state.heard));
     }
 
-    /// Whether the client knows no broker any more.
+    /// True if the client knows no broker any more.
     pub(super) fn is_lost(&self) -> bool {
         self.state().without >= LOST_AFTER
     }
 
-    /// Whether requests go to the group's coordinator, answered or not.
+    /// True if requests go to the group's coordinator, answered or not.
     pub(super) fn group_is_up(&self) -> bool {
         self.state().group_is_up
     }
 
-    /// How long no broker has said anything.
+    /// Returns how long no broker has answered.
     pub(super) fn silent_for(&self) -> Duration {
         self.state().heard.elapsed()
     }

@@ -1,4 +1,5 @@
-//! What librdkafka says by itself, on its way into our log: lost connections come and go, and it calls them errors.
+//! Forwards librdkafka's own messages to the log. It reports connections that are lost and restored
+//! as errors.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,15 +13,16 @@ use rdkafka::producer::ProducerContext;
 
 use super::error;
 
-/// For clients that answer a question: what goes wrong comes back with the call, but for why a broker refuses us, which
-/// librdkafka tells apart from the call.
+/// Context of clients that make requests. Errors are returned by the call, except for the reason
+/// why a broker refuses the client, which librdkafka reports separately.
 #[derive(Default)]
 pub(super) struct QuietContext {
     refused: Mutex<Option<String>>,
 }
 
 impl QuietContext {
-    /// Why a broker has refused this client (credentials, certificates). Known only after its events were served.
+    /// Returns why a broker has refused this client (credentials, certificates). Known only after
+    /// its events were served.
     pub(super) fn refused(&self) -> Option<String> {
         self.refused
             .lock()
@@ -28,7 +30,7 @@ impl QuietContext {
             .clone()
     }
 
-    /// A broker has answered after all.
+    /// Forgets the refusal, because a broker has answered after all.
     pub(super) fn clear_refusal(&self) {
         self.refused
             .lock()
@@ -61,7 +63,7 @@ impl ProducerContext for QuietContext {
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
-/// One line of librdkafka's own log.
+/// Logs one line of librdkafka's own log.
 pub(super) fn log(level: Level, facility: &str, message: &str) {
     match level {
         Level::Emerg | Level::Alert | Level::Critical => {

@@ -1,9 +1,10 @@
-//! What a librdkafka error is in terms of [`Kind`].
+//! Converts librdkafka errors to [`Error`] with the matching [`ErrorKind`].
 
 use connector_api::{Error, ErrorKind};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-/// The error of a call: `what` says what was tried and where, such as `creating topic t at localhost:9092`.
+/// Converts the error of a call. `what` says what was tried and where, such as `creating topic t at
+/// localhost:9092`.
 pub(super) fn of(what: impl std::fmt::Display, error: KafkaError) -> Error {
     let (kind, reason) = match &error {
         KafkaError::Transaction(cause) => (kind(cause.code()), cause.string()),
@@ -28,13 +29,14 @@ pub(super) fn of(what: impl std::fmt::Display, error: KafkaError) -> Error {
     Error::new(kind, format!("{what}: {reason}{advice}")).caused_by(error)
 }
 
-/// The same for a bare code, as topic results have it.
+/// Like [`of`], for a bare code, as topic results carry it.
 pub(super) fn of_code(what: impl std::fmt::Display, code: Code) -> Error {
     let kind = kind(code);
     Error::new(kind, format!("{what}: {code}{}", advice(kind)))
 }
 
-/// A broker has refused this client, for the reason that librdkafka gives.
+/// Returns the error for a broker that has refused this client, with the reason that librdkafka
+/// gives.
 pub(super) fn refused(what: impl std::fmt::Display, reason: &str) -> Error {
     Error::new(
         ErrorKind::Denied,
@@ -54,7 +56,7 @@ fn advice(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// The kind of an error code.
+/// Returns the kind of an error code.
 pub(super) fn kind(code: Code) -> ErrorKind {
     match code {
         Code::Authentication

@@ -1,42 +1,43 @@
-//! How much a producer hands to librdkafka ahead of the broker. Pure.
+//! Limits how much a producer hands to librdkafka ahead of the broker. Pure.
 //!
-//! An idempotent producer has one request under way for each partition, and while it waits for the answer its thread
-//! polls without rest as soon as a whole batch waits behind it (librdkafka 2.12). So at most one batch under way and the
-//! better part of the next are handed over: the thread sleeps, and what it is about to compress is still in the cache.
+//! An idempotent producer has one request in flight per partition. While it waits for the answer,
+//! its thread busy-polls as soon as a whole batch is queued behind that request (librdkafka 2.12).
+//! So at most one batch in flight and most of the next one are handed over: the thread sleeps, and
+//! what it is about to compress is still in the cache.
 
 use std::collections::VecDeque;
 
 /// Records handed over and not known to be durable yet, oldest first.
 #[derive(Debug, Default)]
 pub struct InFlightBytes {
-    /// Bytes of key and value of each.
+    /// Bytes of key and value of each record.
     under_way: VecDeque<usize>,
     bytes: usize,
 }
 
 impl InFlightBytes {
-    /// A record was handed over.
+    /// Notes that a record was handed over.
     pub fn sent(&mut self, bytes: usize) {
         self.bytes += bytes;
         self.under_way.push_back(bytes);
     }
 
-    /// So many records are left under way; the oldest are the ones that are done.
+    /// Notes that this many records are still in flight; the oldest ones are done.
     pub fn left(&mut self, records: usize) {
         while self.under_way.len() > records {
             self.bytes -= self.under_way.pop_front().unwrap_or_default();
         }
     }
 
-    /// Bytes under way.
+    /// Returns the bytes in flight.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-/// Bytes that may be under way to that many partitions with batches of that size.
+/// Returns how many bytes may be in flight to that many partitions with batches of that size.
 pub fn most(batch_bytes: usize, partitions: usize) -> usize {
-    // a little less than two batches: the second becomes ready when the first has been answered
+    // Slightly less than two batches: the second becomes ready when the first has been answered.
     (batch_bytes * 2 - batch_bytes / 16).saturating_mul(partitions.max(1))
 }
 

@@ -1,10 +1,12 @@
-//! Reads Kafka's `sasl.jaas.config`, so that configs written for the Java client work: `Module flag key="value" …;`.
+//! Reads Kafka's `sasl.jaas.config`, so that configs written for the Java client work: `Module flag
+//! key="value" …;`.
 //!
-//! Only modules whose whole meaning is a set of credentials are known; none is ever loaded (CVE-2023-25194).
+//! Only modules that are nothing but a set of credentials are known; none is ever loaded
+//! (CVE-2023-25194).
 
 use connector_api::Error;
 
-/// The credentials of a JAAS entry, as librdkafka settings.
+/// Returns the credentials of a JAAS entry as librdkafka settings.
 pub fn credentials(entry: &str) -> Result<Vec<(&'static str, String)>, Error> {
     let mut words = JaasWords(entry.trim());
     let module = words.next().unwrap_or_default();
@@ -44,11 +46,11 @@ pub fn credentials(entry: &str) -> Result<Vec<(&'static str, String)>, Error> {
     Ok(found)
 }
 
-/// What is left of the entry.
+/// The unread rest of the entry.
 struct JaasWords<'a>(&'a str);
 
 impl<'a> JaasWords<'a> {
-    /// The next word: up to white space, `=` or `;`.
+    /// Reads the next word, up to white space, `=` or `;`.
     fn next(&mut self) -> Option<&'a str> {
         let text = self.0.trim_start();
         let end = text
@@ -59,7 +61,7 @@ impl<'a> JaasWords<'a> {
         (!word.is_empty()).then_some(word)
     }
 
-    /// `= value` or `= "value"`, where a backslash takes the next character as it is.
+    /// Reads `= value` or `= "value"`; a backslash escapes the next character.
     fn value(&mut self) -> Option<String> {
         let text = self.0.trim_start().strip_prefix('=')?.trim_start();
         let Some(quoted) = text.strip_prefix(['"', '\'']) else {

@@ -1,8 +1,9 @@
-//! The end of a consumer: it gives its partitions up, leaves its group and is closed, on a thread of its own, which is
-//! waited for within limits. What is not done by then goes on there.
+//! Closes a consumer: revokes its partitions, leaves its group and closes it, on a thread of its
+//! own. The caller waits within a limit; what is not done by then continues on that thread.
 //!
-//! librdkafka 2.12 crashes when its request to leave a group gets no answer (librdkafka issue 5347), and closing waits
-//! for ever where none is sent: so a group is left once its coordinator answers, or when there is nobody to send to.
+//! librdkafka 2.12 crashes when its request to leave a group gets no answer (librdkafka issue
+//! 5347), and closing waits for ever when no request is sent. So a consumer leaves its group only
+//! once the coordinator answers, or when there is no broker to send to.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,14 +16,14 @@ use super::background_drop::within;
 use super::consumer::NativeConsumer;
 use super::error;
 
-/// How long whoever drops a consumer waits for its end; less than tasks have to stop.
+/// How long dropping a consumer may block; must be shorter than the time tasks have to stop.
 const ENDED_WITHIN: Duration = Duration::from_secs(3);
-/// How long one question to the group's coordinator waits.
+/// How long one request to the group's coordinator waits.
 const COORDINATOR_WITHIN: Duration = Duration::from_secs(2);
-/// How long its partitions may take to be given up.
+/// How long revoking the partitions may take.
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(10);
 
-/// Ends a consumer. Blocks, but not for long.
+/// Closes a consumer. Blocks for at most [`ENDED_WITHIN`].
 pub(super) fn end(consumer: Arc<NativeConsumer>, brokers: &str) {
     let ending = within(
         ENDED_WITHIN,
@@ -30,7 +31,8 @@ pub(super) fn end(consumer: Arc<NativeConsumer>, brokers: &str) {
         move || {
             let _only_waits = fail_point::reach("consumer.leave");
             while !coordinator_answers(&consumer) && !is_beyond_reach(&consumer) {
-                // events are served meanwhile; what is read is read again by others
+                // Keep serving events. Records polled here are dropped: they are not committed, so
+                // the next owner of the partition reads them.
                 drop(consumer.poll(Duration::from_millis(200)));
             }
             leave(&consumer);
@@ -43,13 +45,14 @@ pub(super) fn end(consumer: Arc<NativeConsumer>, brokers: &str) {
     }
 }
 
-/// Whether it knows no broker and has no way to its coordinator: nothing that it does reaches anybody.
+/// True if the consumer knows no broker and has no connection to its coordinator, so that nothing
+/// it sends arrives.
 fn is_beyond_reach(consumer: &NativeConsumer) -> bool {
     let contact = &consumer.context().contact;
     contact.is_lost() && !contact.group_is_up()
 }
 
-/// Whether the group's coordinator is known and answers.
+/// True if the group's coordinator is known and answers.
 fn coordinator_answers(consumer: &NativeConsumer) -> bool {
     let mut any = TopicPartitionList::with_capacity(1);
     any.add_partition("any", 0);
@@ -61,7 +64,7 @@ fn coordinator_answers(consumer: &NativeConsumer) -> bool {
     }
 }
 
-/// Gives up all partitions; dropping the consumer after that leaves the group.
+/// Revokes all partitions; dropping the consumer afterwards leaves the group.
 fn leave<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
     consumer.unsubscribe();
     let began = Instant::now();
@@ -79,12 +82,13 @@ mod tests {
     use rdkafka::ClientConfig;
     use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-    /// What is done where nobody can be reached: in librdkafka's hands others of the ways to close crash or hang.
+    /// This is how an unreachable consumer is closed; other ways of closing crash or hang in
+    /// librdkafka.
     #[test]
     fn a_consumer_that_reaches_nobody_is_closed() {
         for wait_ms in [0, 1, 20, 300] {
             let mut config = ClientConfig::new();
-            // nobody listens there
+            // Nothing listens on this port.
             config
                 .set("bootstrap.servers", "127.0.0.1:1")
                 .set("group.id", "g")

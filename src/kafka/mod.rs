@@ -1,7 +1,8 @@
 //! The Kafka clients: the only module that imports rdkafka.
 //!
-//! It knows bytes, topics, offsets and settings, and nothing of connectors, converters or rows. Its calls block (they
-//! belong on threads of their own), and its errors are classified here, where they are born.
+//! It knows bytes, topics, offsets and settings, and nothing of connectors, converters or rows. Its
+//! calls block, so they belong on threads of their own. Its errors are classified here, at their
+//! origin.
 
 pub mod admin;
 mod background_drop;

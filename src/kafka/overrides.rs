@@ -1,19 +1,20 @@
-//! Which client settings a connector may override: an allow-list, since librdkafka has settings that load libraries
-//! and run commands. The worker's `connector.client.config.override.policy` narrows it further. Pure.
+//! Decides which client settings a connector may override. It is an allow-list, because librdkafka
+//! has settings that load libraries and run commands. The worker's
+//! `connector.client.config.override.policy` narrows it further. Pure.
 
 use connector_api::{Config, Error, ErrorKind};
 
 use super::settings::{ClientRole, RULES};
 
-/// The worker key that narrows what connectors may override.
+/// Worker key that narrows what connectors may override.
 pub const POLICY: &str = "connector.client.config.override.policy";
-/// The worker key with the permitted names when the policy is `Allowlist` (KIP-1188).
+/// Worker key with the permitted names if the policy is `Allowlist` (KIP-1188).
 pub const ALLOWLIST: &str = "connector.client.config.override.allowlist";
 
 /// Names that Kafka's `Principal` policy permits.
 const PRINCIPAL: &[&str] = &["sasl.jaas.config", "sasl.mechanism", "security.protocol"];
 
-/// Why the connector may not set `name` for that client; `None` when it may.
+/// Returns why the connector may not set `name` for that client, or `None` if it may.
 pub fn refusal(worker: &Config, client: ClientRole, name: &str) -> Option<String> {
     let full = format!("{}{name}", client.override_prefix());
     let listed = |list: &str| list.split(',').any(|item| item.trim() == name);
@@ -30,7 +31,7 @@ pub fn refusal(worker: &Config, client: ClientRole, name: &str) -> Option<String
         }
     };
     if !permitted {
-        // The words are Kafka Connect's.
+        // Kafka Connect's text.
         return Some(format!(
             "The '{policy}' policy does not allow '{name}' to be overridden in the connector configuration."
         ));
@@ -51,7 +52,8 @@ pub fn refusal(worker: &Config, client: ClientRole, name: &str) -> Option<String
     })
 }
 
-/// The overrides of one client in a connector's config, each checked. Errors: `Config`, all refusals in one text.
+/// Reads and checks the overrides of one client in a connector's config. Errors: `Config`, with all
+/// refusals in one text.
 pub fn read(worker: &Config, connector: &Config, client: ClientRole) -> Result<Config, Error> {
     let given = connector.with_prefix(client.override_prefix());
     let refused: Vec<_> = given

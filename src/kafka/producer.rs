@@ -1,8 +1,9 @@
-//! Writes records, in transactions or without. All calls block, so a producer lives on a thread of its own.
+//! Writes records, with or without transactions. All calls block, so a producer lives on a thread
+//! of its own.
 //!
-//! What a failed commit has done is not always known: after anything but success the producer must be dropped and a new
-//! one initialised, which fences whatever of the old one is still under way. No call waits without a limit, and dropping
-//! a producer never does.
+//! The outcome of a failed commit is not always known. After any error the producer must be dropped
+//! and a new one initialised, which fences whatever the old one still has in flight. No call waits
+//! without a limit, and dropping a producer does not block.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,19 +26,17 @@ use super::{ClientSettings, admin, context, error};
 /// One record to write.
 #[derive(Clone, Copy, Debug)]
 pub struct OutgoingRecord<'a> {
-    /// Its topic.
     pub topic: &'a str,
-    /// Its partition; `None` lets the key decide.
+    /// The partition; `None` lets the key decide.
     pub partition: Option<i32>,
-    /// Its key.
     pub key: Option<&'a [u8]>,
-    /// Its value; `None` is a tombstone.
+    /// The value; `None` is a tombstone.
     pub value: Option<&'a [u8]>,
-    /// Milliseconds since 1970-01-01 UTC; `None` is now.
+    /// Milliseconds since 1970-01-01 UTC; `None` means now.
     pub timestamp_ms: Option<i64>,
-    /// Its headers.
     pub headers: &'a [(Arc<str>, Option<Vec<u8>>)],
-    /// What [`Producer::failed_record`] names it by; 0 for one that nobody asks after.
+    /// The number that [`Producer::failed_record`] returns for this record; 0 if the caller does
+    /// not need it.
     pub number: usize,
 }
 
@@ -49,14 +48,14 @@ struct Failed {
 }
 
 struct ProducerEvents {
-    /// The first record that could not be delivered.
+    /// The first delivery failure.
     failed: Mutex<Option<Failed>>,
-    /// The number of the one that was asked for last.
+    /// Number of the record whose error was returned last.
     failed_record: AtomicUsize,
-    /// A broker was lost since this was last cleared.
+    /// Set when a broker is lost.
     lost: AtomicBool,
     contact: BrokerContact,
-    /// With the development broker: what was sent and what was read.
+    /// With the development broker: offsets sent and read.
     backlog: Option<Arc<Backlog>>,
     brokers: String,
 }
@@ -105,7 +104,8 @@ impl ProducerContext for ProducerEvents {
                     number,
                     bytes,
                 });
-                // A broker refuses the batch of a record that is too large: the others in it are not to blame.
+                // A broker refuses the whole batch that holds an oversized record: report the
+                // largest record of it, since the others are not the cause.
                 if bytes > first.bytes {
                     (first.number, first.bytes) = (number, bytes);
                 }
@@ -114,47 +114,50 @@ impl ProducerContext for ProducerEvents {
     }
 }
 
-/// Events served by one call; asking in vain costs next to nothing.
+/// Maximum number of events served per call; polling without an event costs next to nothing.
 const SERVED_AT_ONCE: usize = 64;
 
-/// Serves what has come in for a client that is no more than polled.
+/// Serves the pending events of a client that is only ever polled.
 pub(super) fn serve<C: ProducerContext>(client: &BaseProducer<C>) {
     for _ in 0..SERVED_AT_ONCE {
         client.poll(Duration::ZERO);
     }
 }
 
-/// How long an abort may take; afterwards the transaction ends with its time-out, or with the next producer of its id.
+/// How long an abort may take. After that, the transaction ends with its time-out, or when the next
+/// producer with its transactional id is initialised.
 const ABORT_WITHIN: Duration = Duration::from_secs(2);
 
-/// How soon it is seen that all records are durable.
+/// How soon `drain` notices that all records are durable.
 const FLUSH_SLICE: Duration = Duration::from_millis(1);
 
-/// `batch.size` where it is not set: librdkafka's default.
+/// Default of `batch.size`, the same as librdkafka's.
 const BATCH_BYTES: u64 = 1_000_000;
 
-/// `delivery.timeout.ms` where it is not set: librdkafka's default.
+/// Default of `delivery.timeout.ms`, the same as librdkafka's.
 const DELIVERY_MS: u64 = 300_000;
 
-/// How much longer than its time-out a call of librdkafka may take until it is given up.
+/// How much longer than its time-out a librdkafka call may take before it is given up.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// A producer.
+/// A Kafka producer.
 pub struct Producer {
-    /// Ended on a thread of its own, by whoever has it last: that takes time, and with a broker that stands still for ever.
+    /// Dropped on a thread of its own by its last owner: closing takes time, and never ends with a
+    /// broker that hangs.
     inner: Arc<DropInBackground<BaseProducer<ProducerEvents>>>,
-    /// A transaction call that takes longer than this has an unknown outcome, whatever it says.
+    /// The outcome of a transaction call that takes longer than this is unknown, whatever the call
+    /// returns.
     patience: Duration,
-    /// librdkafka gives up each record in this time.
+    /// How long librdkafka keeps trying to deliver a record.
     delivery: Duration,
-    /// A commit was begun and its outcome is not known.
+    /// A commit was started and its outcome is unknown.
     in_doubt: AtomicBool,
     batch_bytes: usize,
 }
 
 impl Producer {
-    /// Opens a producer; transactional when `settings` have a `transactional.id`. Connects in the background.
-    /// Errors: `Config`.
+    /// Opens a producer, a transactional one if `settings` contain a `transactional.id`. Connects
+    /// in the background. Errors: `Config`.
     pub fn open(settings: &ClientSettings, backlog: Option<Arc<Backlog>>) -> Result<Self> {
         let mut settings = settings.clone();
         if backlog.is_some() {
@@ -186,8 +189,9 @@ impl Producer {
         })
     }
 
-    /// A call that ends only when librdkafka's own thread answers, as all calls about transactions do. Its time-out is
-    /// `limit`. `None`: it has not ended in time, or was not `wanted` any more.
+    /// Makes a call that returns only once librdkafka's own thread answers, as all transaction
+    /// calls do. `limit` is the call's own time-out. Returns `None` if the call takes longer than
+    /// that plus [`GRACE`], or is no longer `wanted`.
     fn call_within<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -206,31 +210,36 @@ impl Producer {
         error::of(format_args!("{what} at {}", self.context().brokers), error)
     }
 
-    /// The number of partitions of a topic; `None` when it does not exist. Errors: `Retry`, `Denied`.
+    /// Returns the number of partitions of a topic, or `None` if it does not exist. Errors:
+    /// `Retry`, `Denied`.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>> {
         fail_point::reach("producer.partitions")?;
         admin::partitions(self.inner.client(), &self.context().brokers, topic)
     }
 
-    /// The number of partitions of a topic that has just been created. Errors: `Retry`, `Denied`.
+    /// Waits for a topic that has just been created and returns its number of partitions. Errors:
+    /// `Retry`, `Denied`.
     pub fn await_topic(&self, topic: &str) -> Result<i32> {
         admin::await_topic(topic, &self.context().brokers, || self.partitions(topic))
     }
 
-    /// Takes over the transactional id: fences earlier producers of it and aborts what they left open. Tries as long as
-    /// it is `wanted`, at most for `within`. Errors: `Retry` when Kafka is out of reach.
+    /// Takes over the transactional id: fences earlier producers that use it and aborts their open
+    /// transactions. Retries while `wanted`, for at most `within`. Errors: `Retry` when Kafka is
+    /// unreachable.
     pub fn init(&self, within: Duration, wanted: impl Fn() -> bool) -> Result<()> {
         const ONE_TRY: Duration = Duration::from_secs(1);
         fail_point::reach("producer.init")?;
         let began = Instant::now();
-        // With no broker connected yet librdkafka would look again only after half a second.
+        // Connect first: without a connected broker, librdkafka would retry only after half a
+        // second.
         let _connected = self.inner.client().fetch_cluster_id(within.min(ONE_TRY));
         loop {
             if !wanted() {
                 return Err(Error::retry("starting transactions was given up"));
             }
             let limit = within.saturating_sub(began.elapsed()).min(ONE_TRY);
-            // with a limit that is far longer than its time-out: a call that is given up cannot be taken up again
+            // The limit is far longer than the call's time-out, because a call that was given up
+            // cannot be resumed.
             match self.call_within(
                 limit + self.patience,
                 || true,
@@ -249,7 +258,7 @@ impl Producer {
         }
     }
 
-    /// Errors: `Retry` when this producer knows no broker any more: only a new producer recovers.
+    /// Returns `Retry` if this producer knows no broker any more: only a new producer recovers.
     fn check_brokers_known(&self) -> Result<()> {
         if self.context().contact.is_lost() {
             let brokers = &self.context().brokers;
@@ -285,20 +294,22 @@ impl Producer {
         }
     }
 
-    /// With the development broker: waits until it can hold one more record of that size without dropping records that
-    /// this worker's sinks have not read yet, for as long as `go_on` says so. Elsewhere it returns at once.
+    /// With the development broker, waits until it can hold one more record of that size without
+    /// dropping records that this worker's sinks have not read yet, while `go_on` returns true.
+    /// With a real broker it returns at once.
     pub fn wait_for_sinks(&self, topic: &str, bytes: usize, go_on: impl Fn() -> bool) {
         if let Some(backlog) = &self.context().backlog {
             backlog.send(topic, bytes, || {
-                // Without its acknowledgements nothing counts as read.
+                // Acknowledgements must be served, or nothing counts as read.
                 self.serve();
                 go_on()
             });
         }
     }
 
-    /// Hands one record over. Waits while the queue is full, for as long as `go_on` says so.
-    /// Errors: the record's, `Retry` when told to stop waiting, or that of an earlier record that was not delivered.
+    /// Hands over one record. Waits while the queue is full, as long as `go_on` returns true.
+    /// Errors: that of the record, that of an earlier record that was not delivered, or `Retry` if
+    /// `go_on` returned false.
     pub fn send(&self, record: OutgoingRecord<'_>, go_on: impl Fn() -> bool) -> Result<()> {
         let mut base: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(record.topic, record.number);
@@ -330,22 +341,23 @@ impl Producer {
         }
     }
 
-    /// Bytes that make a batch for one partition (`batch.size`).
+    /// Returns the size of a full batch for one partition in bytes (`batch.size`).
     pub fn batch_bytes(&self) -> usize {
         self.batch_bytes
     }
 
-    /// How many of the records handed over are not known to be durable yet.
+    /// Returns how many of the records handed over are not known to be durable yet.
     pub fn in_flight(&self) -> usize {
         usize::try_from(self.inner.in_flight_count()).unwrap_or(0)
     }
 
-    /// Serves what has come in: acknowledgements, and news of brokers lost, which otherwise pile up.
+    /// Serves acknowledgements and reports of lost brokers, which would pile up otherwise.
     pub fn serve(&self) {
         serve(&self.inner);
     }
 
-    /// Serves acknowledgements. Errors: that of a record that was not delivered, `Retry` when all brokers are lost.
+    /// Serves acknowledgements. Errors: that of a record that was not delivered, or `Retry` when
+    /// all brokers are lost.
     pub fn check(&self) -> Result<()> {
         self.inner.poll(Duration::ZERO);
         match self
@@ -365,19 +377,20 @@ impl Producer {
         }
     }
 
-    /// The number of the record whose error [`Producer::check`] gave last; 0 for none.
+    /// Returns the number of the record whose error [`Producer::check`] returned last; 0 for none.
     pub fn failed_record(&self) -> usize {
         self.context().failed_record.load(Ordering::Relaxed)
     }
 
-    /// Waits until all records are durable, while that is `wanted`. Errors: that of the first that is not, `Retry` on
-    /// time-out.
+    /// Waits until all records are durable, while `wanted`. Errors: that of the first record that
+    /// was not delivered, or `Retry` on a time-out.
     pub fn flush(&self, within: Duration, wanted: impl Fn() -> bool) -> Result<()> {
         fail_point::reach("producer.flush")?;
         self.drain(Instant::now() + within, wanted)
     }
 
-    /// In slices: one long wait would end with its time and not with the last acknowledgement, of which there is no event.
+    /// Flushes in slices: librdkafka has no event for the last acknowledgement, so a single long
+    /// flush would end with its time-out instead.
     fn drain(&self, deadline: Instant, wanted: impl Fn() -> bool) -> Result<()> {
         while self.in_flight() > 0 {
             let flushed = self.inner.flush(Timeout::After(FLUSH_SLICE));
@@ -389,8 +402,8 @@ impl Producer {
         self.check()
     }
 
-    /// Commits the transaction, waiting while that is `wanted`. After any error, drop this producer: what the broker has
-    /// done may be unknown. Errors: that of a record, `Retry`, `Fenced`.
+    /// Commits the transaction, waiting while `wanted`. After any error the outcome may be unknown:
+    /// drop this producer. Errors: that of a record, `Retry`, `Fenced`.
     pub fn commit(&self, wanted: impl Fn() -> bool) -> Result<()> {
         let what = "committing a transaction";
         self.drain(Instant::now() + self.delivery + GRACE, &wanted)?;
@@ -398,6 +411,7 @@ impl Producer {
             return Err(self.unanswered(what));
         }
         let (began, patience) = (Instant::now(), self.patience);
+        // Set before the commit is sent: from here on `abort` must leave the transaction alone.
         self.in_doubt.store(true, Ordering::Relaxed);
         let commit = move |inner: &BaseProducer<ProducerEvents>| {
             let reached = fail_point::reach("producer.commit");
@@ -417,14 +431,14 @@ impl Producer {
         Ok(())
     }
 
-    /// Aborts the transaction, as far as that can be done quickly; a new producer's [`Producer::init`] does the rest. One
-    /// that may have been committed is left to that altogether.
+    /// Aborts the transaction if that can be done quickly; the [`Producer::init`] of a new producer
+    /// does the rest. A transaction that may have been committed is left entirely to that.
     pub fn abort(&self) {
         self.inner.purge(PurgeConfig::default().queue().inflight());
         if self.in_doubt.load(Ordering::Relaxed) {
             return;
         }
-        // librdkafka aborts only once it has been told that each purged record is known to be lost
+        // librdkafka aborts only after it has reported every purged record as lost.
         let until = Instant::now() + ABORT_WITHIN;
         while self.in_flight() > 0 && Instant::now() < until {
             self.inner.poll(FLUSH_SLICE);

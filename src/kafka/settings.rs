@@ -1,7 +1,9 @@
-//! Client settings: the Java client's names, as workers and connectors carry them, become librdkafka's. Pure.
+//! Client settings: converts the Java client's names, as workers and connectors use them, to
+//! librdkafka's. Pure.
 //!
-//! Order, the later wins: defaults here, the worker's top-level keys, its `producer.` / `consumer.` / `admin.` keys, the
-//! connector's overrides, what the caller needs for correctness ([`ClientSettings::set`]).
+//! In order of increasing precedence: defaults set here, the worker's top-level keys, its
+//! `producer.` / `consumer.` / `admin.` keys, the connector's overrides, and what the caller needs
+//! for correctness ([`ClientSettings::set`]).
 
 use std::collections::BTreeMap;
 
@@ -14,16 +16,14 @@ use super::{jaas, overrides};
 /// What a client is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientRole {
-    /// Writes records.
     Producer,
-    /// Reads records.
     Consumer,
-    /// Creates topics, asks for metadata.
+    /// Creates topics and reads metadata.
     Admin,
 }
 
 impl ClientRole {
-    /// The prefix of its keys in the worker's settings.
+    /// Returns the prefix of this client's keys in the worker's settings.
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Producer => "producer.",
@@ -32,7 +32,7 @@ impl ClientRole {
         }
     }
 
-    /// The prefix of its keys in a connector's config.
+    /// Returns the prefix of this client's keys in a connector's config.
     pub fn override_prefix(self) -> &'static str {
         match self {
             Self::Producer => "producer.override.",
@@ -42,48 +42,46 @@ impl ClientRole {
     }
 }
 
-/// Which clients know a setting.
+/// The clients that know a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientSet {
-    /// Every one.
     All,
-    /// One kind.
     Only(ClientRole),
 }
 
 impl ClientSet {
-    /// Whether that one does.
+    /// True if that client knows the setting.
     pub fn has(self, client: ClientRole) -> bool {
         self == Self::All || self == Self::Only(client)
     }
 }
 
-/// What becomes of a Java setting.
+/// How a Java setting is converted.
 #[derive(Clone, Copy)]
 pub enum SettingTarget {
-    /// The same name and value.
+    /// Same name, same value.
     Same,
-    /// Another name, the same value.
+    /// Other name, same value.
     Name(&'static str),
-    /// Another name; the value in lower case (enumerations).
+    /// Other name, value in lower case (enumerations).
     Lower(&'static str),
-    /// Another name; bytes become kilobytes.
+    /// Other name, bytes converted to kilobytes.
     Kbytes(&'static str),
-    /// Means nothing to librdkafka, or to this runtime.
+    /// Ignored: it has no meaning for librdkafka or this runtime.
     Nothing,
-    /// Something of its own.
+    /// Converted by a function.
     By(fn(&str, &mut ClientSettings) -> Result<(), Error>),
 }
 
-/// One Java setting.
+/// The conversion of one Java setting.
 pub struct SettingRule {
-    /// Its name in the Java client.
+    /// Name in the Java client.
     pub java: &'static str,
-    /// Which clients know it.
+    /// Clients that know it.
     pub clients: ClientSet,
-    /// Whether a connector may override it.
+    /// True if a connector may override it.
     pub connector: bool,
-    /// What becomes of it.
+    /// How it is converted.
     pub to: SettingTarget,
 }
 
@@ -114,7 +112,7 @@ const fn consumer(java: &'static str, connector: bool, to: SettingTarget) -> Set
     }
 }
 
-/// Every setting that is understood.
+/// All settings that are understood.
 pub const RULES: &[SettingRule] = &[
     all("bootstrap.servers", true, SettingTarget::Same),
     all("client.id", true, SettingTarget::Same),
@@ -302,7 +300,7 @@ pub const RULES: &[SettingRule] = &[
     consumer("value.deserializer", false, SettingTarget::Nothing),
 ];
 
-/// Defaults for every client.
+/// Defaults of all clients.
 const DEFAULTS: &[(&str, &str)] = &[
     ("bootstrap.servers", "localhost:9092"),
     ("socket.timeout.ms", "10000"),
@@ -313,9 +311,10 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("allow.auto.create.topics", "false"),
 ];
 
-/// Defaults for producers. `murmur2_random` is how Java clients choose partitions; librdkafka's own choice differs.
-/// Records linger about as long as a request is under way, so that what has come together meanwhile goes next: with less
-/// librdkafka would poll without rest for the end of the one request, with more it waits for a whole batch.
+/// Defaults of producers. `murmur2_random` chooses partitions as Java clients do; librdkafka's own
+/// default differs. Records linger about as long as a request is in flight, so that whatever has
+/// gathered meanwhile is sent next: with less, librdkafka would busy-poll for the end of the one
+/// request; with more, it would wait for a whole batch.
 const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
     ("acks", "all"),
     ("compression.type", "lz4"),
@@ -327,7 +326,8 @@ const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
     ("delivery.report.only.error", "true"),
 ];
 
-/// Defaults for consumers. Without the short `fetch.queue.backoff.ms` a full queue would pause fetching for a second.
+/// Defaults of consumers. Without the short `fetch.queue.backoff.ms`, a full queue would pause
+/// fetching for a second.
 const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("isolation.level", "read_committed"),
     ("enable.auto.commit", "false"),
@@ -340,13 +340,13 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("fetch.error.backoff.ms", "100"),
 ];
 
-/// Settings of one client, by librdkafka's names.
+/// Settings of one client, under librdkafka's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientSettings(BTreeMap<String, String>);
 
 impl ClientSettings {
-    /// Settings for a client of the worker, or of a connector where its config is given.
-    /// Errors: `Config` for a value that cannot be carried over, or an override that is refused.
+    /// Returns the settings of a client of the worker, or of a connector if its config is given.
+    /// Errors: `Config` for a value that cannot be converted, or an override that is refused.
     pub fn of(
         client: ClientRole,
         worker: &Config,
@@ -409,36 +409,36 @@ impl ClientSettings {
         Ok(())
     }
 
-    /// Sets a librdkafka setting, whatever it was.
+    /// Sets a librdkafka setting unconditionally.
     pub fn set(&mut self, name: &str, value: &str) {
         self.0.insert(name.to_owned(), value.to_owned());
     }
 
-    /// Sets a librdkafka setting where nothing has set it.
+    /// Sets a librdkafka setting unless it is already set.
     pub fn set_default(&mut self, name: &str, value: &str) {
         self.0
             .entry(name.to_owned())
             .or_insert_with(|| value.to_owned());
     }
 
-    /// The value of a librdkafka setting.
+    /// Returns the value of a librdkafka setting.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Takes a setting away.
+    /// Removes a librdkafka setting and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)
     }
 
-    /// A setting that is a number, or `otherwise`.
+    /// Returns a numeric setting, or `otherwise` if it is absent or not a number.
     pub fn number(&self, name: &str, otherwise: u64) -> u64 {
         self.get(name)
             .and_then(|value| value.parse().ok())
             .unwrap_or(otherwise)
     }
 
-    /// `bootstrap.servers`, for texts.
+    /// Returns `bootstrap.servers`, for messages.
     pub fn brokers(&self) -> &str {
         self.get("bootstrap.servers").unwrap_or_default()
     }
@@ -480,7 +480,7 @@ fn truststore_location(value: &str, settings: &mut ClientSettings) -> Result<(),
     Ok(())
 }
 
-/// A PEM file holds key and certificates; a PKCS#12 file is taken as it is.
+/// A PEM file becomes key and certificate locations; a PKCS#12 file is used as it is.
 fn keystore_location(value: &str, settings: &mut ClientSettings) -> Result<(), Error> {
     refuse_java_store("ssl.keystore.location", value)?;
     if value.ends_with(".p12") || value.ends_with(".pfx") {
@@ -501,7 +501,7 @@ fn refuse_java_store(key: &str, path: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Class names of the Java client's assignors become librdkafka's names.
+/// Converts class names of the Java client's assignors to librdkafka's names.
 fn assignment_strategy(value: &str, settings: &mut ClientSettings) -> Result<(), Error> {
     let name = |class: &str| match class.trim().rsplit('.').next().unwrap_or_default() {
         "RangeAssignor" | "range" => Ok("range"),

@@ -1,7 +1,8 @@
-//! Notices a consumer that hears nothing any more although Kafka answers others: whatever the reason in the client, a new
-//! one gets on. A consumer is healthy and idle as long as brokers answer it: heartbeats, fetches and questions for metadata
-//! go on without records, while a group settles, and while its topics do not exist. And when nobody gets an answer, a new
-//! consumer would get none either.
+//! Detects a consumer that hears nothing any more although Kafka answers other clients: whatever
+//! the cause inside the client, a new one recovers. An idle consumer is healthy as long as brokers
+//! answer it: heartbeats, fetches and metadata requests continue without records, while a group
+//! rebalances, and while its topics do not exist. If no client gets an answer, a new consumer would
+//! not either.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,14 +15,14 @@ use super::background_drop::DropInBackground;
 use super::contact::BrokerContact;
 use super::context::QuietContext;
 
-/// On top of the time within which an answer is due.
+/// Added to the time within which an answer is due.
 const MARGIN: Duration = Duration::from_secs(5);
-/// How long another client waits for an answer, and how long it is until the next one asks.
+/// How long the other client waits for an answer, and how long until the next one asks.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
-/// How long after others were answered a silent consumer may still come back by itself.
+/// How long a silent consumer may still recover by itself after another client was answered.
 const COME_BACK_WITHIN: Duration = Duration::from_secs(3);
 
-/// The `client.id` of the client that asks.
+/// `client.id` of the client that asks.
 const ASKER: &str = "rowferry-asks";
 
 /// What another client has found out.
@@ -33,21 +34,22 @@ enum OtherClientFinding {
     Answered(Instant),
 }
 
-/// Watches one consumer.
+/// Watches the silence of one consumer.
 pub(super) struct ConsumerSilence {
     settings: ClientSettings,
-    /// Silent for longer than this is suspicious.
+    /// A longer silence is suspicious.
     due: Duration,
-    /// No consumer is silent for so long whose brokers answer within moments.
+    /// A longer silence does not occur while brokers answer within moments.
     noticed_after: Duration,
     others: Arc<Mutex<OtherClientFinding>>,
 }
 
 impl ConsumerSilence {
-    /// For a consumer of these settings.
+    /// Watches a consumer with these settings.
     pub(super) fn of(settings: &ClientSettings) -> Self {
         let ms = |name, otherwise| Duration::from_millis(settings.number(name, otherwise));
-        // whichever goes on: heartbeats of a member, questions for topics that do not exist yet
+        // The longest pause between requests: heartbeats of a member, or metadata requests for
+        // topics that do not exist yet.
         let asks_every = ms("heartbeat.interval.ms", 3000)
             .saturating_mul(2)
             .max(ms(REFRESH, 300_000));
@@ -56,7 +58,7 @@ impl ConsumerSilence {
             .max(ms("socket.timeout.ms", 10_000))
             .saturating_add(MARGIN);
         let mut settings = settings.clone();
-        // it is to ask, not to become a member
+        // This client only asks; it must not join the group.
         settings.remove("group.id");
         settings.remove("statistics.interval.ms");
         settings.set("client.id", ASKER);
@@ -68,8 +70,8 @@ impl ConsumerSilence {
         }
     }
 
-    /// Looks whether the consumer still hears something; called when no record came.
-    /// Errors: `Retry` when it does not and others do.
+    /// Checks that the consumer still hears its brokers; called when a poll returned no record.
+    /// Errors: `Retry` when it hears nothing while other clients are answered.
     pub(super) fn check(&self, contact: &BrokerContact) -> Result<()> {
         if contact.is_lost() {
             return Err(self.silence_error("knows no broker any more"));
@@ -95,7 +97,8 @@ impl ConsumerSilence {
         Ok(())
     }
 
-    /// How long no broker has said anything, where that is longer than it is among brokers that answer.
+    /// Returns how long no broker has answered, if that is longer than any pause while brokers
+    /// answer.
     pub(super) fn unanswered(&self, contact: &BrokerContact) -> Option<Duration> {
         Some(contact.silent_for()).filter(|silent| *silent > self.noticed_after)
     }
@@ -107,7 +110,7 @@ impl ConsumerSilence {
         ))
     }
 
-    /// Has another client ask, on a thread of its own.
+    /// Lets another client ask, on a thread of its own.
     fn ask(&self) {
         let (settings, others) = (self.settings.clone(), Arc::clone(&self.others));
         let ask = move || {
@@ -136,5 +139,5 @@ impl ConsumerSilence {
     }
 }
 
-/// How often topics are asked for.
+/// How often a client refreshes its metadata.
 const REFRESH: &str = "topic.metadata.refresh.interval.ms";

@@ -1,7 +1,8 @@
-//! A compacted topic as a table: everything it holds at this moment, the last value of each key.
+//! Reads a compacted topic as a table: the last value of each key at this moment.
 //!
-//! Reading ends at the end that the topic had when it began. A transaction of somebody else may still be open before
-//! that end: it is waited for, since what lies behind it counts too (a position read too early would double rows).
+//! Reading stops at the end that the topic had when it began. Another producer's transaction may
+//! still be open before that end. Reading waits for it, because the records behind it count too: a
+//! position read too early would duplicate rows.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,17 +18,19 @@ use super::background_drop::DropInBackground;
 use super::context::QuietContext;
 use super::{ClientSettings, admin, error};
 
-/// Partitions whose ends are asked for at the same time.
+/// Maximum number of partitions whose ends are requested at the same time.
 const ASKED_AT_ONCE: usize = 8;
 
-/// Bytes that a table may hold: offsets of one connector, and the keys that its deletes are found by.
+/// Maximum size of a table in bytes: the offsets of one connector, and the keys by which its
+/// deletes are found.
 const MAX_TABLE: usize = 1 << 30;
 
-/// What a table holds.
+/// Last value by key.
 pub type TopicTable = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Reads the whole topic: the last value of each key that `keep` wants, tombstones left out. `None`: there is no such
-/// topic. Blocks. Errors: `Retry` when the broker is out of reach or it takes longer than `within`.
+/// Reads the whole topic: the last value of each key that `keep` accepts, without tombstones.
+/// Returns `None` if the topic does not exist. Blocks. Errors: `Retry` when the broker is
+/// unreachable or reading takes longer than `within`.
 pub fn read(
     settings: &ClientSettings,
     topic: &str,
@@ -69,7 +72,7 @@ pub fn read(
     Ok(Some(table))
 }
 
-/// Where a partition ended when reading began.
+/// The end of a partition when reading began.
 struct EndOffset {
     partition: i32,
     end: i64,
@@ -126,7 +129,8 @@ impl<'a> TopicTableReader<'a> {
         )))
     }
 
-    /// The ends of all partitions that are not empty. `None`: there is no such topic.
+    /// Returns the ends of all partitions that are not empty, or `None` if the topic does not
+    /// exist.
     fn fetch_ends(&self) -> Result<Option<Vec<EndOffset>>> {
         let Some(count) = admin::partitions(self.uncommitted.client(), self.brokers, self.topic)?
         else {
@@ -140,7 +144,8 @@ impl<'a> TopicTableReader<'a> {
                 .map(|p| Ok((*p, self.await_watermarks(*p)?)))
                 .collect::<Result<Vec<_>>>()
         };
-        // librdkafka asks for one partition at a time, and most of that is waiting
+        // librdkafka handles one partition per request, and most of the time is waiting, so ask in
+        // parallel.
         let answers: Result<Vec<_>> = std::thread::scope(|scope| {
             let asked: Vec<_> = partitions
                 .chunks(each)
@@ -167,7 +172,8 @@ impl<'a> TopicTableReader<'a> {
         ))
     }
 
-    /// First and next offset of a partition. The brokers may still be about to choose the leader of a new topic.
+    /// Returns the first and next offset of a partition. Retries, because the brokers may still be
+    /// choosing the leader of a new topic.
     fn await_watermarks(&self, partition: i32) -> Result<(i64, i64)> {
         loop {
             match self
@@ -228,7 +234,7 @@ impl<'a> TopicTableReader<'a> {
     }
 }
 
-/// Returns how many bytes came in.
+/// Applies a record to the table. Returns its size in bytes.
 fn apply(
     message: &BorrowedMessage<'_>,
     keep: impl Fn(&[u8]) -> bool,

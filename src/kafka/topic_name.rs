@@ -1,9 +1,9 @@
-//! Which names topics can have: those of Kafka's `org.apache.kafka.common.internals.Topic`. Pure.
+//! The rules for topic names: those of Kafka's `org.apache.kafka.common.internals.Topic`. Pure.
 
-/// Most characters of a name.
+/// Maximum length of a name in characters.
 const LONGEST: usize = 249;
 
-/// The rule that a name breaks; `None` where Kafka takes it.
+/// Returns the rule that a name breaks, or `None` if Kafka accepts it.
 pub fn broken_rule(name: &str) -> Option<&'static str> {
     let is_legal = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     match name {

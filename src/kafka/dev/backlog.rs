@@ -1,8 +1,10 @@
-//! Keeps sources from pushing unread records out of the development broker, which holds only a few megabytes of each
-//! partition: a source waits while a sink of this worker has not written what was sent before.
+//! Keeps sources from pushing unread records out of the development broker, which holds only a few
+//! megabytes of each partition: a source waits until the sinks of this worker have written what was
+//! sent before.
 //!
-//! Bytes are counted uncompressed and for a topic as a whole, so it waits rather too early. Where no sink reads a topic
-//! there is nothing to wait for, except for a moment when it first overflows: its sink may be about to be created.
+//! Bytes are counted uncompressed and per topic, so a source waits rather too early. If no sink
+//! reads a topic, the source does not wait, except for a moment when the topic first overflows: its
+//! sink may be about to be created.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,18 +17,19 @@ use regex::Regex;
 use super::KEPT_BYTES;
 use crate::kafka::consumer::Subscription;
 
-/// Unread bytes of a topic that are safe with the broker.
+/// Unread bytes of a topic that the broker safely holds.
 const LIMIT: u64 = KEPT_BYTES as u64 * 4 / 5;
-/// How long a sink is waited for that is not there (yet, or any more).
+/// How long to wait for a sink that does not exist yet, or has just left.
 const GRACE: Duration = Duration::from_secs(15);
-/// Bytes a record takes besides key and value.
+/// Estimated size of a record besides key and value, in bytes.
 const OVERHEAD: u64 = 40;
-/// Acknowledged records are noted down once per this many bytes.
+/// Acknowledged records are logged once per this many bytes.
 const GRAIN: u64 = 32 * 1024;
-/// Notes kept of a partition: far more than the broker can still hold, whatever compression does.
+/// Maximum number of log entries per partition: far more than the broker can still hold, whatever
+/// the compression.
 const NOTES: usize = 8192;
 
-/// What was sent and what was read. Shared by all tasks of a worker.
+/// Tracks what was sent and what was read. Shared by all tasks of a worker.
 #[derive(Default)]
 pub struct Backlog {
     state: Mutex<BacklogState>,
@@ -43,11 +46,11 @@ struct BacklogState {
 struct SentOffsets {
     bytes: u64,
     partitions: HashMap<i32, TopicLog>,
-    /// When its unread bytes first passed the limit without any reader.
+    /// When the unread bytes first exceeded the limit without any reader.
     overflowed: Option<Instant>,
 }
 
-/// Next offset and bytes up to it, oldest first.
+/// Pairs of next offset and total bytes up to it, oldest first.
 #[derive(Default)]
 struct TopicLog(Vec<(i64, u64)>);
 
@@ -84,7 +87,8 @@ impl TopicLog {
 }
 
 impl BacklogState {
-    /// Bytes of a topic that its slowest reader has yet to read; `None` without a reader.
+    /// Returns the bytes of a topic that its slowest reader has yet to read; `None` without a
+    /// reader.
     fn unread(&self, topic: &str) -> Option<u64> {
         let sent = self.topics.get(topic)?;
         let read = |reader: &BacklogReader| {
@@ -107,7 +111,7 @@ impl Backlog {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A task of a sink begins to read under that group.
+    /// Notes that a sink task starts to read in that group.
     fn join(&self, group: &Arc<str>, what: &Subscription) {
         let wants = match what {
             Subscription::Topics(topics) => ReaderWants::Topics(topics.clone()),
@@ -127,7 +131,7 @@ impl Backlog {
         reader.tasks += 1;
     }
 
-    /// A task of a sink reads no more.
+    /// Notes that a sink task has stopped reading.
     fn leave(&self, group: &str) {
         if let Some(reader) = self.state().readers.get_mut(group) {
             reader.tasks = reader.tasks.saturating_sub(1);
@@ -136,7 +140,7 @@ impl Backlog {
         self.moved.notify_all();
     }
 
-    /// A group has written everything before these offsets.
+    /// Notes that the group has written everything before these offsets.
     pub fn read(&self, group: &str, next: &[TopicOffset]) {
         if let Some(reader) = self.state().readers.get_mut(group) {
             for at in next {
@@ -150,7 +154,8 @@ impl Backlog {
         self.moved.notify_all();
     }
 
-    /// Whether a group has read of that partition since this broker began, so that its offset is one of this broker's.
+    /// True if the group has read from that partition since this broker started, so that its offset
+    /// is one of this broker.
     fn knows(&self, group: &str, at: &TopicPartition) -> bool {
         self.state()
             .readers
@@ -158,8 +163,8 @@ impl Backlog {
             .is_some_and(|reader| reader.offsets.contains_key(at))
     }
 
-    /// Waits until a record of `bytes` more is safe with the broker, as long as `go_on` says so; it must serve the
-    /// producer's acknowledgements, without which nothing moves on.
+    /// Waits until the broker can safely hold a record of `bytes`, while `go_on` returns true.
+    /// `go_on` must serve the producer's acknowledgements, without which nothing advances.
     pub fn send(&self, topic: &str, bytes: usize, go_on: impl Fn() -> bool) {
         let more = bytes as u64 + OVERHEAD;
         while !self.reserve(topic, more, false) {
@@ -174,7 +179,7 @@ impl Backlog {
         }
     }
 
-    /// Counts `more` bytes as sent if they are safe, or anyway. Returns whether it did.
+    /// Counts `more` bytes as sent if they are safe or `anyway` is set. Returns true if it did.
     fn reserve(&self, topic: &str, more: u64, anyway: bool) -> bool {
         let mut state = self.state();
         let unread = state.unread(topic);
@@ -195,7 +200,7 @@ impl Backlog {
         safe || anyway
     }
 
-    /// This record is durable. `bytes` are those of key and value.
+    /// Notes that a record is durable. `bytes` is the size of key and value.
     pub fn record(&self, topic: &str, partition: i32, offset: i64, bytes: usize) {
         let mut state = self.state();
         let Some(sent) = state.topics.get_mut(topic) else {
@@ -218,7 +223,8 @@ impl Backlog {
     }
 }
 
-/// One sink task as a member of its consumer group. It counts as a reader until it has left, or this is dropped.
+/// One sink task as a member of its consumer group. It counts as a reader until it leaves or is
+/// dropped.
 pub struct BacklogGroup {
     backlog: Arc<Backlog>,
     group: Arc<str>,
@@ -226,7 +232,7 @@ pub struct BacklogGroup {
 }
 
 impl BacklogGroup {
-    /// The task begins to read.
+    /// Notes that the task starts to read.
     pub fn join(backlog: Arc<Backlog>, group: &str, what: &Subscription) -> Self {
         let group = Arc::from(group);
         backlog.join(&group, what);
@@ -237,19 +243,20 @@ impl BacklogGroup {
         }
     }
 
-    /// The task reads no more, whoever still holds this.
+    /// Notes that the task has stopped reading, even if others still hold this handle.
     pub fn leave(&self) {
         if self.joined.swap(false, Ordering::Relaxed) {
             self.backlog.leave(&self.group);
         }
     }
 
-    /// The group has written everything before these offsets.
+    /// Notes that the group has written everything before these offsets.
     pub fn read(&self, next: &[TopicOffset]) {
         self.backlog.read(&self.group, next);
     }
 
-    /// Drops offsets that are older than this broker, which begins anew with its process: they are another broker's.
+    /// Drops offsets stored before this broker started. The broker starts empty with its process,
+    /// so those offsets belong to an earlier broker.
     pub fn retain_known(&self, stored: &mut Vec<TopicOffset>) {
         let at = |s: &TopicOffset| TopicPartition {
             topic: Arc::clone(&s.topic),

@@ -1,10 +1,12 @@
-//! The broker of `rowferry dev`: librdkafka's own, inside this process, on a loopback port. Real protocol, memory only.
+//! The broker of `rowferry dev`: librdkafka's mock broker, inside this process, on a loopback port.
+//! It speaks the real protocol and stores records in memory only.
 //!
-//! It keeps about [`KEPT_BYTES`] of each partition, knows no transactions' markers, no compaction and no topic
-//! administration, so topics are created by calling it directly. It ends when its last handle is dropped.
+//! It keeps about [`KEPT_BYTES`] of each partition and supports neither transaction markers nor
+//! compaction nor topic administration, so topics are created by calling it directly. It stops when
+//! its last handle is dropped.
 //!
-//! As it drops records that nobody has read yet, [`Backlog`] holds sources back. `Producer::open` and `Consumer::open` take
-//! it, so that the tasks need not know of it.
+//! Because it drops records that have not been read yet, [`Backlog`] holds sources back.
+//! `Producer::open` and `Consumer::open` take the backlog, so that tasks need not know about it.
 
 mod backlog;
 
@@ -17,13 +19,14 @@ use rdkafka::mocking::MockCluster;
 
 pub use backlog::{Backlog, BacklogGroup};
 
-/// Bytes of record batches, compressed, that the broker keeps of each partition (`rd_kafka_mock_partition_t`).
+/// Bytes of compressed record batches that the broker keeps of each partition
+/// (`rd_kafka_mock_partition_t`).
 pub const KEPT_BYTES: usize = 5 * 1024 * 1024;
 
-/// Partitions of a topic: the broker takes memory for each of them at once.
+/// Maximum number of partitions of a topic: the broker allocates memory for each of them at once.
 const MAX_PARTITIONS: i32 = 1000;
 
-/// A handle on the broker. Cheap to clone.
+/// A handle to the broker; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct DevBroker {
     servers: Arc<str>,
@@ -31,7 +34,7 @@ pub struct DevBroker {
 }
 
 impl DevBroker {
-    /// Starts it. Errors: `Fatal` when it cannot listen.
+    /// Starts a broker. Errors: `Fatal` when it cannot listen.
     pub fn start() -> Result<Self> {
         let (create, requests) = sync_channel(16);
         let (ready, started) = sync_channel(1);
@@ -58,13 +61,13 @@ impl DevBroker {
         })
     }
 
-    /// Where it listens, as `host:port`.
+    /// Returns the address it listens on, as `host:port`.
     pub fn bootstrap_servers(&self) -> &str {
         &self.servers
     }
 
-    /// Creates a topic; blocks for a moment. A topic that exists is left as it is.
-    /// Errors: also `Config` for more than `MAX_PARTITIONS` partitions.
+    /// Creates a topic; blocks for a moment. Leaves an existing topic unchanged. Errors: also
+    /// `Config` for more than `MAX_PARTITIONS` partitions.
     pub fn create_topic(&self, topic: &str, partitions: i32) -> Result<()> {
         if partitions > MAX_PARTITIONS {
             return Err(Error::config(format!(
@@ -80,7 +83,7 @@ impl DevBroker {
     }
 }
 
-/// The cluster belongs to one thread; it lives until no handle is left.
+/// Runs the mock cluster, which belongs to one thread, until the last handle is dropped.
 fn serve(
     cluster: &MockCluster<'static, rdkafka::producer::DefaultProducerContext>,
     requests: &Receiver<(String, i32, SyncSender<Result<()>>)>,
