@@ -1,6 +1,5 @@
-//! What stands between the log and standard error: whatever a line tells and whoever wrote it, no
-//! secret that is known is in it, and words from outside make no lines, no terminal commands and
-//! nothing that reads otherwise than it is.
+//! Filters every log line on its way to standard error: removes known secrets, and escapes outside
+//! text so that it cannot add lines, send terminal commands or change how a line is read.
 
 use std::fmt::Debug;
 use std::io::{self, Write};
@@ -12,12 +11,12 @@ use tracing_subscriber::fmt::format::{self, FormatFields};
 
 use crate::secrets::known;
 
-/// `message name=value …`, each on one line.
+/// Formats an event as `message name=value …`, each on one line.
 pub(super) fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
     let one = |writer: &mut format::Writer<'_>, field: &Field, value: &dyn Debug| {
         let text = format!("{value:?}");
         match field.name() {
-            // Where a library that logs by other means stands in its code.
+            // `log.*` fields hold the source location of libraries that use the `log` crate.
             name if name.starts_with("log.") => Ok(()),
             "message" => write!(writer, "{}", on_one_line(&text)),
             name => write!(
@@ -31,10 +30,10 @@ pub(super) fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static 
     format::debug_fn(one).delimited(" ")
 }
 
-/// Takes known secrets out of each line. The formatter writes a line at once.
+/// Removes known secrets from each line. The formatter writes a whole line per call.
 pub(super) struct RedactingWriter<W> {
     pub(super) into: W,
-    /// Lines are JSON.
+    /// True if lines are JSON.
     pub(super) json: bool,
 }
 
@@ -63,8 +62,8 @@ impl<W: Write> Write for RedactingWriter<W> {
     }
 }
 
-/// Lines of JSON with their deceptive characters as JSON's own escapes. Those below the blank are
-/// escaped already.
+/// Escapes deceptive characters in a line of JSON with JSON escapes. JSON has already escaped
+/// control characters below U+0020.
 pub fn ascii_escaped(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     for c in line.chars() {
@@ -103,7 +102,7 @@ mod tests {
         }
     }
 
-    /// What is logged as text and as JSON while `log` runs.
+    /// Returns what is logged as text and as JSON while `log` runs.
     fn logged(log: impl Fn()) -> [String; 2] {
         let [text, json] = [Kept::default(), Kept::default()];
         let into = |kept: &Kept, json| {

@@ -1,5 +1,4 @@
-//! Log output on standard error, and its filter, which changes while the worker runs
-//! (`/admin/loggers`).
+//! Log output to standard error, with a filter that can be changed at runtime (`/admin/loggers`).
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
@@ -17,7 +16,8 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use super::guard::{self, RedactingWriter};
 
-/// Libraries that say at info what belongs to debug; directives may name them otherwise.
+/// Levels for libraries that log debug information at info; the user's directives may override
+/// them.
 const CHATTY: &str = "sqlx=warn,hyper=warn,rustls=warn";
 
 /// The filter of the running log. Cheap to clone.
@@ -28,12 +28,12 @@ pub struct LogFilter {
     known: KnownTargets,
 }
 
-/// The targets of all events and spans that were reached so far, enabled or not.
+/// Targets of all events and spans reached so far, enabled or not.
 #[derive(Clone, Default)]
 struct KnownTargets(Arc<Mutex<BTreeSet<&'static str>>>);
 
 impl<S: Subscriber> Layer<S> for KnownTargets {
-    /// Called once for each place in the code that logs, when it is first reached.
+    /// Called once per log statement in the code, when it is first reached.
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         self.0
             .lock()
@@ -44,7 +44,7 @@ impl<S: Subscriber> Layer<S> for KnownTargets {
 }
 
 impl LogFilter {
-    /// The level that everything has for which the first directives named no other.
+    /// Returns the level for all targets that the initial directives do not name.
     pub fn root(&self) -> String {
         self.first
             .default_level()
@@ -52,7 +52,7 @@ impl LogFilter {
             .to_string()
     }
 
-    /// The targets (`rowferry::rest`) for which the first directives named a level.
+    /// Returns the targets (`rowferry::rest`) for which the initial directives set a level.
     pub fn levels(&self) -> Vec<(String, String)> {
         self.first
             .iter()
@@ -60,32 +60,30 @@ impl LogFilter {
             .collect()
     }
 
-    /// The targets that were reached so far, enabled or not.
+    /// Returns the targets reached so far, enabled or not.
     pub fn known(&self) -> Vec<String> {
         let known = self.known.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter().map(|target| (*target).to_owned()).collect()
     }
 
-    /// Replaces the filter: `info,rowferry::worker=debug`. Directives that cannot be read change
-    /// nothing.
+    /// Replaces the filter: `info,rowferry::worker=debug`. Invalid directives are ignored.
     pub fn set(&self, directives: &str) {
         match targets(directives) {
-            // Reloading fails only when the log is gone, and then there is nothing to filter.
+            // Reloading fails only if the log is gone; then there is nothing to filter.
             Ok(targets) => drop(self.handle.reload(targets)),
             Err(error) => tracing::warn!(%error, "the log filter stays as it is"),
         }
     }
 }
 
-/// Starts log output. `format` is text, json, or auto: text on a terminal, json otherwise.
-/// Errors: `Config` for directives that cannot be read; `Fatal` when output was started before.
+/// Starts log output. `format` is `text`, `json` or `auto`: text on a terminal, JSON otherwise.
+/// Errors: `Config` for invalid directives; `Fatal` if output was started before.
 pub fn init(directives: &str, format: &str) -> Result<LogFilter> {
     let targets = targets(directives)?;
     let (first, known) = (targets.clone(), KnownTargets::default());
     let (filter, handle) = reload::Layer::<Targets, Registry>::new(targets);
     let terminal = std::io::stderr().is_terminal();
-    // A log that cannot be written has nowhere to tell it: trying would panic, and a panic is told
-    // to the log.
+    // Do not report a failed write to the log: reporting it would panic, and panics are logged.
     let layer: Box<dyn Layer<_> + Send + Sync> =
         if format == "json" || (format == "auto" && !terminal) {
             let json = fmt::layer()

@@ -1,4 +1,4 @@
-//! What people see of a running worker: its log ([`log`]), panics in it included ([`panics`]).
+//! What people see of a running worker: its log ([`log`]), including panics ([`panics`]).
 
 pub mod guard;
 pub mod log;

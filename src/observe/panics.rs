@@ -1,14 +1,14 @@
-//! Panics as one line of the log each: where, in which thread, and no backtrace.
+//! Logs each panic on one line: where and in which thread, without a backtrace.
 //!
-//! A panic's text may hold what was being worked on, a row's value or a password (slicing text
-//! quotes the text), so only texts that are fixed in the code are shown.
+//! A panic's text may contain the data being processed, such as a row's value or a password
+//! (slicing a string quotes it), so only texts that are constants in the code are logged.
 
 use std::any::Any;
 
-/// What stands in the place of a text that may hold values.
+/// Replaces a text that may contain values.
 const LEFT_OUT: &str = "its text is left out, as it may hold values";
 
-/// From now on panics are told to the log in the place of standard error.
+/// Installs a panic hook that logs panics instead of printing them to standard error.
 pub fn to_log() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic
@@ -23,7 +23,7 @@ pub fn to_log() {
     }));
 }
 
-/// The text of a panic, if it is fixed in the code.
+/// Returns the text of a panic if it is a constant in the code.
 pub fn text(payload: &(dyn Any + Send)) -> &'static str {
     payload
         .downcast_ref::<&'static str>()

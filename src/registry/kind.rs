@@ -1,20 +1,20 @@
-//! Kinds of plug-ins, what a converter is for, and by which names a class is found.
+//! Kinds of plug-ins, roles of converters, and the names by which a class can be found.
 
 use std::sync::Arc;
 
 use connector_api::{Config, ConfigKey, ConfigReport, Plugin, SinkConnector, SourceConnector};
 
-/// A connector of either direction.
+/// A source or sink connector.
 #[derive(Clone)]
 pub enum ConnectorPlugin {
-    /// Rows become records.
+    /// Reads rows and emits records.
     Source(Arc<dyn SourceConnector>),
-    /// Records become rows.
+    /// Reads records and writes rows.
     Sink(Arc<dyn SinkConnector>),
 }
 
 impl ConnectorPlugin {
-    /// What it tells about itself.
+    /// Returns what the connector declares about itself.
     pub fn plugin(&self) -> &dyn Plugin {
         match self {
             Self::Source(source) => &**source as &dyn Plugin,
@@ -22,7 +22,7 @@ impl ConnectorPlugin {
         }
     }
 
-    /// `source` or `sink`, as REST answers have it.
+    /// Returns `source` or `sink`, as in REST responses.
     pub fn type_name(&self) -> &'static str {
         self.kind().name()
     }
@@ -35,19 +35,19 @@ impl ConnectorPlugin {
     }
 }
 
-/// What a converter is for (Connect's `converter.type`).
+/// The use of a converter (Connect's `converter.type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConverterRole {
-    /// Record keys.
+    /// Converts record keys.
     Key,
-    /// Record values.
+    /// Converts record values.
     Value,
-    /// Header values.
+    /// Converts header values.
     Header,
 }
 
 impl ConverterRole {
-    /// Its name as a setting, such as `key`.
+    /// Returns the name used in settings, such as `key`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Key => "key",
@@ -56,7 +56,7 @@ impl ConverterRole {
         }
     }
 
-    /// The kind of plug-in that is used so.
+    /// Returns the kind of plug-in that serves this role.
     pub fn kind(self) -> PluginKind {
         match self {
             Self::Key | Self::Value => PluginKind::Converter,
@@ -65,7 +65,7 @@ impl ConverterRole {
     }
 }
 
-/// What kind of plug-in it is, in the order in which they are listed.
+/// The kinds of plug-ins, in the order in which they are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are Kafka Connect's own names")]
 pub enum PluginKind {
@@ -78,7 +78,7 @@ pub enum PluginKind {
 }
 
 impl PluginKind {
-    /// Connectors first, and then [`PluginKind::OF_CONNECTORS`].
+    /// All kinds: connectors first, then [`PluginKind::OF_CONNECTORS`].
     pub const ALL: [Self; 6] = [
         Self::Source,
         Self::Sink,
@@ -87,7 +87,7 @@ impl PluginKind {
         Self::Converter,
         Self::HeaderConverter,
     ];
-    /// What a connector's config names besides the connector.
+    /// The kinds that a connector's config names besides the connector itself.
     pub const OF_CONNECTORS: [Self; 4] = [
         Self::Transformation,
         Self::Predicate,
@@ -95,7 +95,7 @@ impl PluginKind {
         Self::HeaderConverter,
     ];
 
-    /// Its name in REST answers, such as `header_converter`.
+    /// Returns the name used in REST responses, such as `header_converter`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sink => "sink",
@@ -107,8 +107,8 @@ impl PluginKind {
         }
     }
 
-    /// The end of a simple class name that may be left out (`PluginUtils.prunedName` of Kafka
-    /// Connect).
+    /// Returns the suffix of a simple class name that may be omitted (Kafka Connect's
+    /// `PluginUtils.prunedName`).
     fn suffix(self) -> &'static str {
         match self {
             Self::Sink | Self::Source => "Connector",
@@ -119,8 +119,8 @@ impl PluginKind {
         }
     }
 
-    /// Whether `asked` names `class`: whole, by its simple name, or by its simple name without the
-    /// suffix.
+    /// True if `asked` names `class`: by its full name, its simple name, or its simple name without
+    /// the suffix.
     pub(super) fn names(self, class: &str, asked: &str) -> bool {
         let simple = class.rsplit('.').next().unwrap_or(class);
         let pruned = simple
@@ -136,14 +136,14 @@ impl PluginKind {
     }
 }
 
-/// What a plug-in without a type of its own tells about itself; its version is this program's.
+/// The declaration of a plug-in that is not a connector; its version is this program's.
 #[derive(Clone, Copy)]
 pub struct PluginDescription {
-    /// Its full class name.
+    /// Full class name.
     pub class: &'static str,
-    /// Its keys.
+    /// Declared keys.
     pub keys: &'static [ConfigKey],
-    /// Checks across keys.
+    /// Checks constraints between keys.
     pub check: fn(&Config, &mut ConfigReport),
 }
 

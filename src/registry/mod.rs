@@ -1,4 +1,4 @@
-//! The one file that names concrete connectors, converters, transforms and predicates.
+//! The only file that names concrete connectors, converters, transforms and predicates.
 
 mod kind;
 pub mod version;
@@ -53,23 +53,24 @@ use crate::transform::tombstone::{self, DropPart, TombstoneHandler};
 use crate::transform::topic::{self, ExtractTopic, MessageTimestampRouter, TopicPlace};
 use crate::transform::value_to_key::{self, ValueToKey};
 
-/// A plug-in and how it is made from its own settings (prefix already cut off).
+/// A plug-in and its constructor, which takes the plug-in's own settings without prefix.
 #[derive(Clone, Copy)]
 pub struct PluginMaker<Make> {
-    /// What it tells about itself.
+    /// Class name, keys and checks.
     pub plugin: PluginDescription,
-    /// Makes it. Errors: `Config` for a bad setting.
+    /// Creates an instance.
+    /// Errors: `Config` for an invalid setting.
     pub make: Make,
 }
 
-/// A converter; the role is what it is to be used for.
+/// The registry entry of a converter.
 pub type ConverterMaker = PluginMaker<MakeConverter>;
 
-/// Makes a converter out of its own settings.
+/// Creates a converter for a role from its own settings.
 type MakeConverter = fn(ConverterRole, &Config) -> Result<Box<dyn Converter>, Error>;
-/// A transform.
+/// The registry entry of a transform.
 pub type TransformMaker = PluginMaker<fn(&Config) -> Result<Box<dyn Transform>, Error>>;
-/// A predicate.
+/// The registry entry of a predicate.
 pub type PredicateMaker = PluginMaker<fn(&Config) -> Result<Box<dyn Predicate>, Error>>;
 
 const JSON: ConverterMaker = converter(
@@ -143,7 +144,7 @@ const AVRO_CLASS: &str = "io.confluent.connect.avro.AvroConverter";
 const PROTOBUF_CLASS: &str = "io.confluent.connect.protobuf.ProtobufConverter";
 const JSON_SCHEMA_CLASS: &str = "io.confluent.connect.json.JsonSchemaConverter";
 
-/// Classes that are known, and the cargo feature that brings each along.
+/// Known classes, each with the cargo feature that includes it.
 const FEATURES: [(&str, &str); 3] = [
     (AVRO_CLASS, "avro"),
     (PROTOBUF_CLASS, "protobuf"),
@@ -180,8 +181,8 @@ const HEADER_CONVERTERS: &[ConverterMaker] = &[
     STRING,
 ];
 
-/// The table of transforms. `both` registers a transform for the key and one for the value,
-/// `CLASS$Key` and `CLASS$Value`; anything else is an entry as it is.
+/// The table of transforms. `both` registers one transform for keys and one for values, as
+/// `CLASS$Key` and `CLASS$Value`; any other entry is used as written.
 macro_rules! transforms {
     (@ [$($done:tt)*]) => { &[$($done)*] };
     (@ [$($done:tt)*] both $class:literal, $keys:expr, $check:expr, $new:expr; $($rest:tt)*) => {
@@ -333,7 +334,7 @@ const fn predicate(
 
 fn no_check(_config: &Config, _report: &mut ConfigReport) {}
 
-/// Milliseconds since 1970-01-01 UTC.
+/// Returns the current time in milliseconds since 1970-01-01 UTC.
 fn now_ms() -> i64 {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -356,7 +357,7 @@ const fn converter(
     }
 }
 
-/// A converter of a format whose schemas are in a registry.
+/// Creates a converter for a format whose schemas are in a schema registry.
 #[cfg(any(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 fn registered<F: SchemaFormat + 'static>(
     role: ConverterRole,
@@ -372,7 +373,7 @@ fn registered<F: SchemaFormat + 'static>(
     )?))
 }
 
-/// The connectors, with the files that each may use.
+/// Creates the connectors, with the files that each may use.
 fn connectors(sqlite: &AllowedFiles, file: &AllowedFiles) -> Vec<ConnectorPlugin> {
     vec![
         ConnectorPlugin::Source(Arc::new(PathGuard::new(JdbcSource, sqlite.clone()))),
@@ -389,7 +390,7 @@ fn number(ty: SchemaType) -> Result<Box<dyn Converter>, Error> {
     }
 }
 
-/// Everything that can be named in a connector's configuration.
+/// All plug-ins that a connector's configuration can name.
 #[derive(Clone, Default)]
 pub struct Registry {
     connectors: Vec<ConnectorPlugin>,
@@ -400,7 +401,8 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// All that is built in. No connector may use a file, see [`Registry::with_files`].
+    /// Returns the built-in plug-ins. Their connectors may not use any file, see
+    /// [`Registry::with_files`].
     pub fn built_in() -> Self {
         let none = |setting| AllowedFiles::new(setting, Vec::new(), Vec::new());
         Self {
@@ -412,8 +414,8 @@ impl Registry {
         }
     }
 
-    /// The same, where the JDBC connectors may use the SQLite files of `sqlite`, and the file
-    /// connectors those of `file`.
+    /// Allows the JDBC connectors to use the SQLite files in `sqlite`, and the file connectors
+    /// those in `file`.
     #[must_use]
     pub fn with_files(mut self, sqlite: &AllowedFiles, file: &AllowedFiles) -> Self {
         let confined = connectors(sqlite, file);
@@ -427,27 +429,27 @@ impl Registry {
         self
     }
 
-    /// The same with one more connector.
+    /// Adds a connector.
     #[must_use]
     pub fn and(mut self, connector: ConnectorPlugin) -> Self {
         self.connectors.push(connector);
         self
     }
 
-    /// All connectors.
+    /// Returns all connectors.
     pub fn connectors(&self) -> &[ConnectorPlugin] {
         &self.connectors
     }
 
-    /// The connector of that `connector.class`: full class name (ours or a peer's), simple name, or
-    /// the simple name without its last `Connector`.
+    /// Finds the connector for a `connector.class`: by full class name (ours or that of a
+    /// comparable connector), by simple name, or by simple name without the suffix `Connector`.
     pub fn connector(&self, class: &str) -> Option<&ConnectorPlugin> {
         self.connectors
             .iter()
             .find(|c| c.kind().finds(c.plugin(), class))
     }
 
-    /// All plug-ins of that kind.
+    /// Returns all plug-ins of a kind.
     pub fn plugins(&self, kind: PluginKind) -> Vec<&dyn Plugin> {
         fn of<Make>(makers: &'static [PluginMaker<Make>]) -> Vec<&'static dyn Plugin> {
             makers.iter().map(|m| &m.plugin as &dyn Plugin).collect()
@@ -466,15 +468,15 @@ impl Registry {
         }
     }
 
-    /// The plug-in of that kind and name; names as in [`Registry::connector`].
+    /// Finds a plug-in by kind and name; names as in [`Registry::connector`].
     pub fn plugin(&self, kind: PluginKind, class: &str) -> Option<&dyn Plugin> {
         self.plugins(kind)
             .into_iter()
             .find(|plugin| kind.finds(*plugin, class))
     }
 
-    /// A new converter of that class with its own settings (prefix already cut off).
-    /// Errors: `Config` for an unknown class or a bad setting.
+    /// Creates a converter from its own settings (without prefix).
+    /// Errors: `Config` for an unknown class or an invalid setting.
     pub fn converter(
         &self,
         class: &str,
@@ -488,21 +490,21 @@ impl Registry {
         (find(role.kind(), makers, class)?.make)(role, config)
     }
 
-    /// A new transform of that class with its own settings (prefix already cut off).
-    /// Errors: `Config` for an unknown class or a bad setting.
+    /// Creates a transform from its own settings (without prefix).
+    /// Errors: `Config` for an unknown class or an invalid setting.
     pub fn transform(&self, class: &str, config: &Config) -> Result<Box<dyn Transform>, Error> {
         (find(PluginKind::Transformation, self.transforms, class)?.make)(config)
     }
 
-    /// A new predicate of that class with its own settings (prefix already cut off).
-    /// Errors: `Config` for an unknown class or a bad setting.
+    /// Creates a predicate from its own settings (without prefix).
+    /// Errors: `Config` for an unknown class or an invalid setting.
     pub fn predicate(&self, class: &str, config: &Config) -> Result<Box<dyn Predicate>, Error> {
         (find(PluginKind::Predicate, self.predicates, class)?.make)(config)
     }
 }
 
-/// Why a class that this program knows is not among its plug-ins, as the end of a text that says
-/// so: the cargo feature it was built without.
+/// Explains, as the end of an error text, why a known class is not available: the cargo feature
+/// that this program was built without.
 pub fn absent(kind: PluginKind, asked: &str) -> Option<String> {
     let known = FEATURES
         .iter()

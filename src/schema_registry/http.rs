@@ -1,5 +1,5 @@
-//! The HTTP and TLS under it: one connection for each question, the next address when one is out of
-//! reach.
+//! HTTP and TLS for the schema registry: one connection per request, with failover to the next
+//! address.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,12 +25,11 @@ use super::KEYS;
 use crate::settings::file;
 
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
-/// The largest answer that is read.
+/// Maximum size of a response, in bytes.
 const MAX_ANSWER: usize = 16 << 20;
-/// A registry that does not take a connection within this time is out of reach.
+/// Timeout for connecting; after it, an address counts as unreachable.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// How the registry is reached.
 pub(super) struct RegistryClient {
     addresses: Vec<RegistryAddress>,
     tls: Option<TlsConnector>,
@@ -38,14 +37,13 @@ pub(super) struct RegistryClient {
     limit: Duration,
 }
 
-/// One address of the registry.
 struct RegistryAddress {
     https: bool,
     host: String,
     port: u16,
-    /// What stands before every path.
+    /// Prefix of every request path.
     path: String,
-    /// `user:password` out of the URL.
+    /// `user:password` from the URL.
     user: Option<String>,
 }
 
@@ -103,13 +101,14 @@ impl RegistryClient {
         })
     }
 
-    /// Its addresses, as texts show them: without users and passwords.
+    /// Returns the addresses for texts, without users and passwords.
     pub(super) fn shown(&self) -> String {
         let shown: Vec<_> = self.addresses.iter().map(RegistryAddress::shown).collect();
         shown.join(", ")
     }
 
-    /// Sends a request to the first address that can be reached. Errors: `Retry` when none can.
+    /// Sends a request to the first address that can be reached.
+    /// Errors: `Retry` when none can.
     pub(super) fn send(
         &self,
         method: &Method,
@@ -117,7 +116,8 @@ impl RegistryClient {
         body: Option<String>,
     ) -> Result<(StatusCode, Bytes)> {
         let body = Bytes::from(body.unwrap_or_default());
-        // The caller may be a thread of an async runtime, where nothing may wait for another one.
+        // A separate thread: the caller may be on an async runtime's thread, where `block_on` would
+        // panic.
         std::thread::scope(|scope| {
             let asking = std::thread::Builder::new()
                 .name("registry".to_owned())
@@ -241,8 +241,8 @@ async fn converse(
 }
 
 impl RegistryAddress {
-    /// Reads `http(s)://[user:password@]host[:port][/path]`. Errors say what is wrong, without the
-    /// password.
+    /// Parses `http(s)://[user:password@]host[:port][/path]`.
+    /// Errors: what is wrong, without the password.
     fn parse(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url
             .split_once("://")
@@ -263,7 +263,7 @@ impl RegistryAddress {
                     .to_owned(),
             );
         }
-        // What is no port may be a part of a password.
+        // Text that is not a port number may be part of a password: do not quote it.
         let port_of = |text: &str| {
             text.parse::<u16>()
                 .map_err(|_| "its port is no number up to 65535".to_owned())
@@ -303,7 +303,7 @@ impl RegistryAddress {
     }
 }
 
-/// Percent-decoded text.
+/// Percent-decodes a text.
 fn decoded(text: &str) -> String {
     let (mut out, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((&byte, after)) = rest.split_first() {
@@ -318,7 +318,8 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// TLS that trusts the authorities of a PEM file, or the system's. Errors: what is wrong with them.
+/// Creates a TLS connector that trusts the authorities in a PEM file, or those of the system.
+/// Errors: what is wrong with them.
 fn connector(roots: &str) -> Result<TlsConnector, String> {
     let mut store = RootCertStore::empty();
     if roots.is_empty() {

@@ -1,8 +1,8 @@
-//! A Confluent-compatible schema registry, asked over its REST API. Its answers about ids never
-//! change and are kept.
+//! Client of a Confluent-compatible schema registry over its REST API. Schemas never change under
+//! their id and are cached.
 //!
-//! Converters are not async: a question is asked from a thread of its own while the caller waits.
-//! That is once for each schema, never for each record.
+//! Converters are not async: each request runs on a thread of its own while the caller blocks.
+//! There is one request per schema, never one per record.
 
 mod http;
 
@@ -17,21 +17,22 @@ use crate::convert::registered::{SchemaLanguage, SchemaLookup, SchemaReference, 
 use crate::waiting::{self, WaitReason};
 use http::RegistryClient;
 
-/// How many answers are kept.
+/// Maximum number of cached schemas.
 const KEPT: usize = 1000;
-/// How many bytes of schemas are kept.
+/// Maximum total size of cached schemas, in bytes.
 const KEPT_BYTES: usize = 32 << 20;
 
-/// The registry of one converter.
+/// The schema registry of one converter.
 pub struct SchemaRegistry {
     client: RegistryClient,
     by_id: HashMap<i32, SchemaText>,
-    /// Bytes of their texts.
+    /// Total size of the cached schemas, in bytes.
     kept: usize,
 }
 
 impl SchemaRegistry {
-    /// Of a converter's settings. Nothing is asked yet. Errors: every key that is wrong.
+    /// Reads the settings of a converter; sends no request yet.
+    /// Errors: every key that is wrong.
     pub fn open(config: &Config) -> Result<Self, ConfigReport> {
         Ok(Self {
             client: RegistryClient::open(config)?,
@@ -41,7 +42,7 @@ impl SchemaRegistry {
     }
 }
 
-/// A schema in a request or an answer.
+/// A schema in a request or a response.
 #[derive(Serialize, Deserialize)]
 struct SchemaBody {
     schema: String,
@@ -69,7 +70,7 @@ struct SchemaIdBody {
     id: i32,
 }
 
-/// What the registry says when it refuses.
+/// The body of an error response.
 #[derive(Deserialize)]
 struct RegistryRefusal {
     #[serde(default)]
@@ -176,7 +177,7 @@ impl SchemaLookup for SchemaRegistry {
 }
 
 impl SchemaRegistry {
-    /// Asks, and reads the answer; `what` is asked for.
+    /// Sends a request and parses the response; `what` names the requested item in error texts.
     fn ask<T: for<'a> Deserialize<'a>>(
         &self,
         method: &Method,
@@ -224,7 +225,7 @@ impl SchemaRegistry {
     }
 }
 
-/// A part of a path, percent-encoded.
+/// Percent-encodes a path segment.
 fn encoded(part: &str) -> String {
     let mut out = String::with_capacity(part.len());
     for byte in part.bytes() {
@@ -238,5 +239,5 @@ fn encoded(part: &str) -> String {
     out
 }
 
-/// The keys read here, for the tables of converters.
+/// Keys read here, for the key tables of converters.
 pub(crate) const KEYS: &[connector_api::ConfigKey] = &keys::KEYS;

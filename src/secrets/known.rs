@@ -1,23 +1,23 @@
-//! The secrets that this process has been told, for what it writes to its log: libraries log from
-//! threads of their own and know no task.
+//! All secrets known to this process, for filtering its log: libraries log from threads of their
+//! own, where the task is unknown.
 
 use std::borrow::Cow;
 use std::sync::{PoisonError, RwLock};
 
 use super::Redactor;
 
-/// How many configs are remembered; those of tasks that run go last.
+/// Maximum number of configs remembered; those of running tasks are evicted last.
 const REMEMBERED: usize = 1000;
 
 static KNOWN: RwLock<Vec<Redactor>> = RwLock::new(Vec::new());
 
-/// Remembers what that one hides.
+/// Remembers the secrets that `redactor` hides.
 pub fn remember(redactor: &Redactor) {
     if redactor.is_empty() {
         return;
     }
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    // The newest, which its task holds, stays in the place of one like it.
+    // Replace an equal one by the newest, which is in use by its task and so evicted last.
     known.retain(|old| !old.is_like(redactor));
     if known.len() >= REMEMBERED {
         let gone = known
@@ -29,7 +29,8 @@ pub fn remember(redactor: &Redactor) {
     known.push(redactor.clone());
 }
 
-/// A text without any of them. `written` is how what is shown instead is written there.
+/// Hides all known secrets in a text. `written` turns a replacement into the form it takes in the
+/// text.
 pub fn hide(text: &str, written: impl Fn(&str) -> String) -> Cow<'_, str> {
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
     known.iter().fold(Cow::Borrowed(text), |text, redactor| {

@@ -1,8 +1,8 @@
-//! What of configs is secret, and how it is kept out of what people and programs see.
+//! Finds the secrets in configs and keeps them out of what people and programs see.
 //!
-//! `names` says which keys hold secrets: what plug-ins declare, and what the names of other keys
-//! say. [`Redactor`] takes the values themselves out of texts; `known` remembers those of this
-//! process for its log.
+//! `names` decides which keys are secret, by the declarations of plug-ins and by the names of other
+//! keys. [`Redactor`] removes the values from texts; `known` collects those of the whole process
+//! for its log.
 
 pub mod known;
 mod names;

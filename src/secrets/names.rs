@@ -1,4 +1,4 @@
-//! Which keys of a config are secret, and configs without their values.
+//! Decides which keys of a config are secret, and masks configs.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +14,10 @@ use crate::keys;
 use crate::registry::{PluginKind, Registry};
 use crate::settings::{self, ResolvedConfig, sounds_secret};
 
-/// What is shown in the place of a secret's whole value.
+/// Replaces the whole value of a secret key.
 pub const HIDDEN: &str = "[hidden]";
 
-/// What people may have copied from our answers, or from the command line's, in the place of a
+/// Masks that people may have copied from our responses, or from the command line, in place of a
 /// value.
 const MASKS: [&str; 3] = [HIDDEN, "********", MASK];
 
@@ -35,7 +35,7 @@ const OF_CLIENTS: [&str; 10] = [
     "ssl.truststore.password",
 ];
 
-/// What may stand before a key's own name; after the last two comes a name that users choose.
+/// Prefixes of a key's own name; a name chosen by the user follows the last two.
 const PREFIXES: [&str; 12] = [
     "key.converter.",
     "value.converter.",
@@ -51,7 +51,7 @@ const PREFIXES: [&str; 12] = [
     "predicates.",
 ];
 
-/// Which keys are secret on a worker, and the secrets of its own settings. Cheap to clone.
+/// The secret keys on a worker, and the secrets in its own settings. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct SecretKeys {
     names: Arc<SecretNames>,
@@ -60,10 +60,10 @@ pub struct SecretKeys {
 
 #[derive(Default)]
 struct SecretNames {
-    /// Each spelling of a declared secret, with all its spellings in the order in which they are
+    /// Maps each spelling of a declared secret to all its spellings, in the order in which they are
     /// read.
     secret: BTreeMap<&'static str, Vec<&'static str>>,
-    /// Each spelling of a declared key that is none.
+    /// Each spelling of a declared key that is not secret.
     open: BTreeSet<&'static str>,
 }
 
@@ -88,12 +88,11 @@ impl SecretNames {
         }
     }
 
-    /// The prefix of a declared secret's name, and all spellings of the rest.
+    /// Splits a declared secret's name into its prefix and all spellings of the rest.
     fn secret<'a>(&self, name: &'a str) -> Option<(&'a str, &[&'static str])> {
         own_names(name)
             .find_map(|(prefix, own)| Some((prefix, self.secret.get(own)?.as_slice())))
-            // Whatever stands before: a name of several words that is secret in one place is so in
-            // others.
+            // Any prefix counts for names of several words: secret in one place, secret in all.
             .or_else(|| {
                 let ends = name
                     .match_indices('.')
@@ -104,7 +103,7 @@ impl SecretNames {
     }
 }
 
-/// The name itself, and what is left of it behind each [prefix](PREFIXES) that it has.
+/// Returns the name itself, and what remains of it after each [prefix](PREFIXES) that it has.
 fn own_names(name: &str) -> impl Iterator<Item = (&str, &str)> {
     let behind = PREFIXES.iter().flat_map(move |prefix| {
         let rest = name.strip_prefix(prefix);
@@ -124,8 +123,8 @@ fn own_names(name: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 impl SecretNames {
-    /// True if a name that nobody declares looks like a slip of one that is secret: `connection.passwrod` holds a
-    /// password just the same.
+    /// True if an undeclared name looks like a misspelled secret one: `connection.passwrod` still
+    /// holds a password.
     fn is_near_secret(&self, name: &str) -> bool {
         let last = name.rsplit('.').next().unwrap_or(name);
         let near_declared =
@@ -135,7 +134,7 @@ impl SecretNames {
 }
 
 impl SecretKeys {
-    /// What the plug-ins of a registry, the worker, and Kafka's clients declare.
+    /// Collects what the plug-ins of a registry, the worker and Kafka's clients declare.
     pub fn of(registry: &Registry) -> Self {
         let mut names = SecretNames::default();
         let tables = [
@@ -163,20 +162,20 @@ impl SecretKeys {
         }
     }
 
-    /// The same on a worker with these settings, whose secrets go into no text either.
+    /// Adds the secrets in the worker's settings, so that they are hidden from every text, too.
     #[must_use]
     pub fn on_worker(self, written: &Config, resolved: &ResolvedConfig) -> Self {
         let worker = Arc::new(self.words(written, resolved));
         Self { worker, ..self }
     }
 
-    /// Whether the value of this key must not be shown: it is declared to be a PASSWORD, under
-    /// whatever prefix and spelling, or nobody declares it and its name sounds like one.
+    /// True if the value of this key must not be shown: it is declared as PASSWORD under any prefix
+    /// and spelling, or it is undeclared and its name suggests a secret.
     pub fn is_secret(&self, name: &str) -> bool {
         if self.names.secret(name).is_some() {
             return true;
         }
-        // The plainest names are believed, whatever their owners declare.
+        // The most obvious names count as secret, even if they are declared otherwise.
         let plain = name.to_ascii_lowercase();
         if ["password", "passwd", "secret", "passphrase"]
             .iter()
@@ -188,7 +187,7 @@ impl SecretKeys {
         !is_open && (sounds_secret(name) || self.names.is_near_secret(name))
     }
 
-    /// A value as people may see it who may not see secrets.
+    /// Returns a value as it may be shown to people who may not see secrets.
     pub fn masked<'a>(&self, key: &str, value: &'a str) -> Cow<'a, str> {
         if self.is_secret(key) {
             HIDDEN.into()
@@ -197,9 +196,9 @@ impl SecretKeys {
         }
     }
 
-    /// The stored value that a given one stands for, when that is the mask of it: under the same
-    /// key, or under another spelling of it. A URL may differ elsewhere. `None`: it is a value of
-    /// its own.
+    /// Returns the stored value that `given` is a mask of, found under the same key or another
+    /// spelling of it; the rest of a URL may differ. `None` if `given` is not a mask but a new
+    /// value.
     pub fn restored(&self, key: &str, given: &str, stored: &Config) -> Option<String> {
         let of = |name: &str| {
             stored
@@ -241,7 +240,7 @@ impl SecretKeys {
         Some(out)
     }
 
-    /// The secrets of a config, as texts would show them.
+    /// Collects the secrets in a config, each with its replacement in texts.
     fn words(&self, written: &Config, resolved: &ResolvedConfig) -> SecretWords {
         let mut words = SecretWords::default();
         for (reference, value) in resolved.given_out() {
@@ -270,12 +269,12 @@ impl SecretKeys {
         words
     }
 
-    /// What takes the secrets of a connector's config, and of the worker, out of texts.
+    /// Returns a redactor for the secrets in a connector's config and in the worker's settings.
     pub fn redactor(&self, written: &Config, resolved: &ResolvedConfig) -> Redactor {
         Redactor::new(self.words(written, resolved).and(&self.worker))
     }
 
-    /// What takes the secrets of the worker's own settings out of texts.
+    /// Returns a redactor for the secrets in the worker's own settings.
     pub fn of_worker(&self) -> Redactor {
         Redactor::new(SecretWords::default().and(&self.worker))
     }

@@ -1,4 +1,4 @@
-//! Takes known secrets out of texts, in each form in which an error may quote them.
+//! Removes known secrets from texts, in every form in which an error may quote them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -15,12 +15,13 @@ use connector_api::shown::on_one_line;
 
 use super::SecretWords;
 
-/// A secret of so many characters is found anywhere, inside of words too.
+/// Secrets with at least this many characters are found anywhere, even inside words.
 const ANYWHERE: usize = 8;
-/// One of so many only as a word of its own; a shorter one only in quotes.
+/// Secrets with at least this many characters are found only as whole words; shorter ones only in
+/// quotes.
 const AS_A_WORD: usize = 4;
 
-/// Values that stand in any text: hidden only in quotes.
+/// Values that are common words, hidden only in quotes.
 const COMMON: &[&str] = &[
     "true",
     "false",
@@ -75,7 +76,7 @@ const COMMON: &[&str] = &[
     "example",
 ];
 
-/// Where a secret counts as one.
+/// The context in which a secret is recognized, from the least to the most restrictive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum MatchRule {
     Anywhere,
@@ -88,7 +89,7 @@ struct SecretForm {
     care: MatchRule,
 }
 
-/// Takes the secrets of one config out of texts. Cheap to clone.
+/// Removes the secrets of one config from texts. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Redactor(Option<Arc<SecretFinder>>);
 
@@ -99,7 +100,7 @@ struct SecretFinder {
 }
 
 impl Redactor {
-    /// For these words.
+    /// Creates a redactor for these words.
     pub fn new(words: SecretWords) -> Self {
         let (mut patterns, mut forms, mut hasher) = (Vec::new(), Vec::new(), DefaultHasher::new());
         let mut seen = BTreeSet::new();
@@ -132,13 +133,13 @@ impl Redactor {
         }))
     }
 
-    /// The text with what is shown in the place of each secret.
+    /// Replaces each secret in a text.
     pub fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.hide_up_to(text, MatchRule::Quoted, str::to_owned)
     }
 
-    /// The same for a text that may be about other configs, where short secrets are likely to be
-    /// other words; `written` is how what is shown is written there.
+    /// Like [`Redactor::hide`], for a text that may be about other configs, where short secrets are
+    /// probably unrelated words. `written` turns a replacement into the form it takes in the text.
     pub fn hide_elsewhere<'a>(
         &self,
         text: &'a str,
@@ -147,23 +148,23 @@ impl Redactor {
         self.hide_up_to(text, MatchRule::Word, written)
     }
 
-    /// An error as it may leave its task.
+    /// Returns an error as it may leave its task.
     pub fn error(&self, error: Error) -> Error {
         error.shown(|text| self.hide(text).into_owned())
     }
 
-    /// Whether both hide the same.
+    /// True if both hide the same words.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         self.0.as_ref().map(|finder| finder.identity)
             == other.0.as_ref().map(|finder| finder.identity)
     }
 
-    /// Whether it hides nothing.
+    /// True if it hides nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Whether somebody else has it too.
+    /// True if other clones of it exist.
     pub(super) fn is_in_use(&self) -> bool {
         self.0
             .as_ref()
@@ -200,7 +201,8 @@ impl Redactor {
         let (mut out, mut done) = (String::with_capacity(text.len()), 0);
         let mut last: Option<&Arc<str>> = None;
         for (start, end, form) in found {
-            // What overlaps, or follows at once as the next piece of the same, is one.
+            // Merge matches that overlap, or that directly follow as the next piece of the same
+            // secret.
             let goes_on =
                 start < done || (start == done && last.is_some_and(|shown| **shown == *form.shown));
             if !(goes_on && last.is_some()) {
@@ -233,7 +235,7 @@ fn care(word: &str) -> MatchRule {
     }
 }
 
-/// Whether what stands around a secret lets it count as one.
+/// True if the text around a match lets it count as a secret.
 fn stands_so(text: &str, start: usize, end: usize, care: MatchRule) -> bool {
     let (before, after) = (
         text[..start].chars().next_back(),
@@ -251,7 +253,7 @@ fn stands_so(text: &str, start: usize, end: usize, care: MatchRule) -> bool {
     }
 }
 
-/// A secret as it is, and as it stands in URLs, JSON, SQL, headers and our own texts.
+/// Returns the secret as it is and as it appears in URLs, JSON, SQL, headers and our own texts.
 fn all_forms(word: &str, care: MatchRule) -> BTreeSet<String> {
     let mut forms = BTreeSet::from([word.to_owned()]);
     if care == MatchRule::Quoted {
@@ -260,7 +262,7 @@ fn all_forms(word: &str, care: MatchRule) -> BTreeSet<String> {
     let encoded = percent_encoded(word, b"-._~");
     forms.insert(encoded.replace("%20", "+"));
     forms.insert(encoded);
-    // What libraries leave as it is in user names and in paths.
+    // Libraries do not encode these characters in user names and in paths.
     forms.insert(percent_encoded(word, b"-._~!$&'()*+,;="));
     forms.insert(percent_encoded(word, b"-._~!$&'()*+,;=:@/"));
     let json = serde_json::to_string(word).unwrap_or_default();
@@ -289,8 +291,8 @@ fn percent_encoded(text: &str, kept: &[u8]) -> String {
     out
 }
 
-/// What of base64 depends on these bytes alone, wherever they stand among others (`user:password`
-/// in a header).
+/// Returns the parts of base64 that depend on these bytes alone, at any offset within other bytes
+/// (`user:password` in a header).
 fn base64_forms(bytes: &[u8]) -> Vec<String> {
     let mut forms = Vec::new();
     for before in 0..3 {

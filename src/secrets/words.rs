@@ -1,28 +1,28 @@
-//! The secret words of a config: whole values, the parts of them that errors quote, and what is
-//! shown instead.
+//! The secret words of a config: whole values, the parts of them that errors quote, and their
+//! replacements.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use connector_api::shown::{MASK, passwords_in};
 
-/// In the place of a PASSWORD's value.
+/// Replacement for the value of a PASSWORD key.
 const STARS: &str = "********";
-/// A value of more bytes is hidden in pieces: errors never quote it as a whole.
+/// Longer values, in bytes, are hidden in pieces, because errors never quote them as a whole.
 const LONG: usize = 256;
-/// Bytes of such a piece, at most.
+/// Maximum size of such a piece, in bytes.
 const PIECE: usize = 64;
-/// Bytes of one value that are looked at.
+/// Maximum number of bytes of a value that are examined.
 const LOOKED_AT: usize = 64 * 1024;
-/// Lines and literals of a value with fewer bytes are no secrets by themselves.
+/// Minimum size in bytes of a line or literal to count as a secret by itself.
 const LEAST_PART: usize = 4;
 
-/// Secret values, each with what is shown in its place.
+/// Secret values, each with its replacement.
 #[derive(Clone, Default)]
 pub struct SecretWords(BTreeMap<String, Arc<str>>);
 
 impl SecretWords {
-    /// Adds a value, its lines, and its pieces when it is long. What is there already stays.
+    /// Adds a value, its lines, and its pieces if it is long. Does not replace existing words.
     pub fn add(&mut self, value: &str, shown: &str) {
         let (value, shown) = (up_to(value.trim(), LOOKED_AT), Arc::from(shown));
         if value.len() <= LONG {
@@ -47,9 +47,9 @@ impl SecretWords {
         }
     }
 
-    /// Adds a secret's value, and what it holds that is secret by itself: the password of
-    /// `user:password` and of login modules, the literals of a query. `reference`: how it is
-    /// written, if that may be shown.
+    /// Adds the value of a secret key and the secrets within it: the password of `user:password`
+    /// and of login modules, and the literals of a query. `reference` is the value as written
+    /// (`${…}`), if that may be shown.
     pub fn add_secret(&mut self, value: &str, reference: Option<&str>) {
         let shown = reference.unwrap_or(STARS);
         self.add(value, shown);
@@ -70,7 +70,7 @@ impl SecretWords {
         }
     }
 
-    /// Adds the passwords of a value that is a URL, or has one among its parameters.
+    /// Adds the passwords of a value that is a URL, or contains one among its parameters.
     pub fn add_passwords_in(&mut self, value: &str) {
         for range in passwords_in(up_to(value, LOOKED_AT)) {
             self.add(&value[range.clone()], MASK);
@@ -78,13 +78,13 @@ impl SecretWords {
         }
     }
 
-    /// Leaves out what stands openly in a config as well: it cannot be told from that.
+    /// Removes words that also appear openly in the config, where they cannot be told apart.
     pub fn forget<'a>(&mut self, open: impl Iterator<Item = &'a str>) {
         let open: BTreeSet<&str> = open.map(str::trim).collect();
         self.0.retain(|word, _| !open.contains(word.as_str()));
     }
 
-    /// These words, and others where they are not among them.
+    /// Adds the words of `others` that are not present yet.
     #[must_use]
     pub fn and(mut self, others: &Self) -> Self {
         for (word, shown) in &others.0 {
@@ -95,13 +95,13 @@ impl SecretWords {
         self
     }
 
-    /// Each with what is shown instead.
+    /// Iterates over the words and their replacements.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Arc<str>)> {
         self.0.iter().map(|(word, shown)| (word.as_str(), shown))
     }
 }
 
-/// The beginning of a text with so many bytes at most.
+/// Returns the longest prefix of at most `bytes` bytes.
 fn up_to(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len()))
         .rev()
@@ -117,7 +117,7 @@ fn pieces(mut line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What stands in quotes: values of SQL, of login modules, of JSON.
+/// Returns the quoted parts: values in SQL, in login modules and in JSON.
 fn literals(text: &str) -> Vec<&str> {
     let (mut found, mut rest) = (Vec::new(), text);
     while let Some(at) = rest.find(['\'', '"']) {

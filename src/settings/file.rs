@@ -1,24 +1,27 @@
-//! Files that the worker and its client are told to read, no further than they have any reason to
-//! be long: a device or a pipe may never end.
+//! Reads files that the worker and its client are configured to use, up to a size limit: a device
+//! or a pipe may never end.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result};
 use std::path::Path;
 
-/// Bytes of settings, users, certificates, and of what config providers give out.
+/// Maximum size of settings, user and certificate files and of files read by config providers, in
+/// bytes.
 pub const MAX_BYTES: u64 = 1 << 20;
 
-/// All that stands in a file of at most `most` bytes. Errors: also what is longer.
+/// Reads a file of at most `most` bytes.
+/// Errors: also if it is longer.
 pub fn bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
     whole(File::open(path)?, most)
 }
 
-/// The same as text.
+/// Like [`bytes`], as text.
 pub fn text(path: &Path, most: u64) -> Result<String> {
     utf8(bytes(path, most)?)
 }
 
-/// All that comes until the end.
+/// Reads to the end, at most `most` bytes.
+/// Errors: also if there is more.
 pub fn whole(from: impl Read, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(most + 1).read_to_end(&mut bytes)?;
@@ -31,7 +34,8 @@ pub fn whole(from: impl Read, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Bytes as text.
+/// Converts bytes to text.
+/// Errors: if they are not UTF-8.
 pub fn utf8(bytes: Vec<u8>) -> Result<String> {
     String::from_utf8(bytes)
         .map_err(|_| Error::new(ErrorKind::InvalidData, "it is no text in UTF-8"))

@@ -1,6 +1,6 @@
-//! Every worker key: Kafka Connect's names first, then our own under `rowferry.`. The one
-//! declaration of each; the settings, the warnings about unknown keys and the generated reference
-//! come from it.
+//! Declares every worker key once: Kafka Connect's names first, then our own under `rowferry.`. The
+//! settings, the warnings about unknown keys and the generated reference are derived from this
+//! table.
 
 use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, KeyValidator};
 
@@ -10,7 +10,7 @@ const KAFKA: &str = "Kafka";
 const WORKER: &str = "Worker";
 const REST: &str = "REST";
 const TOPICS: &str = "Internal topics";
-/// Group of the keys that are taken and not read.
+/// Group of keys that are accepted but not read.
 const WITHOUT_EFFECT: &str = "Accepted, without effect";
 const OWN: &str = "Rowferry";
 
@@ -84,8 +84,8 @@ const fn maybe(
     ConfigKey::new(name, ty, DefaultValue::Null, group, doc)
 }
 
-/// A key of Kafka Connect's that has no meaning here; it is taken so that existing files work as
-/// they are.
+/// Declares a key of Kafka Connect that has no meaning here; it is accepted so that existing files
+/// work unchanged.
 const fn idle(name: &'static str) -> ConfigKey {
     ConfigKey::new(
         name,
@@ -98,7 +98,7 @@ const fn idle(name: &'static str) -> ConfigKey {
     .importance(Importance::Low)
 }
 
-/// All worker keys that have a fixed name.
+/// All worker keys with a fixed name.
 pub const KEYS: &[ConfigKey] = &[
     list("bootstrap.servers", "localhost:9092", KAFKA, "Kafka brokers, `host:port` with commas between.")
         .importance(Importance::High),
@@ -362,7 +362,7 @@ pub const KEYS: &[ConfigKey] = &[
     idle("internal.value.converter"),
 ];
 
-/// Families of keys whose names go on after these.
+/// Prefixes of open-ended groups of keys.
 const FAMILIES: &[&str] = &[
     "admin.",
     "config.providers.",
@@ -382,14 +382,14 @@ const FAMILIES: &[&str] = &[
     "value.converter.",
 ];
 
-/// Whether a worker may be given this key.
+/// True if a worker accepts this key.
 pub fn is_known(name: &str) -> bool {
     KEYS.iter().any(|key| key.name == name)
         || kafka_client::RULES.iter().any(|rule| rule.java == name)
         || FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
-/// The known key that looks most like an unknown one, if any looks like it.
+/// Returns the known key most similar to an unknown one, if any is similar.
 pub fn nearest(name: &str) -> Option<&'static str> {
     const ALIKE: f64 = 0.9;
     let known = KEYS

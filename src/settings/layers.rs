@@ -1,5 +1,4 @@
-//! Where settings come from, and which wins: file < environment < flags. Each value remembers its
-//! origin.
+//! Merges settings by precedence: file < environment < flags. Each value keeps its origin.
 //!
 //! The crate `config` merges the layers. Kafka's keys are flat (`key.converter` and
 //! `key.converter.schemas.enable` are both values), so their dots are hidden from it.
@@ -12,14 +11,14 @@ use connector_api::{Error, Result};
 
 use super::{file, properties};
 
-/// Stands for the dots of a key while the crate `config` merges: it would read them as a path into
-/// nested tables.
+/// Replaces the dots of a key during merging, because the crate `config` would read them as a path
+/// into nested tables.
 const DOT: &str = "\u{1f}";
 
 /// A value and where it was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingValue {
-    /// The value.
+    /// The value as text.
     pub value: String,
     /// File name, environment variable or `command line`.
     pub origin: String,
@@ -33,8 +32,8 @@ pub struct SettingsLayer {
 }
 
 impl SettingsLayer {
-    /// A file in Java's properties syntax, or in TOML if its name ends so.
-    /// Errors: `Config` when it cannot be read or parsed.
+    /// Reads a file in Java's properties syntax, or in TOML if its name ends with `.toml`.
+    /// Errors: `Config` if it cannot be read or parsed.
     pub fn file(path: &Path) -> Result<Self> {
         let origin = path.display().to_string();
         let text = file::text(path, file::MAX_BYTES)
@@ -63,12 +62,12 @@ impl SettingsLayer {
         }
     }
 
-    /// The file that it was read from.
+    /// Returns the file that the layer was read from.
     pub fn path(&self) -> Option<PathBuf> {
         self.file.clone()
     }
 
-    /// Pairs that all come from one place.
+    /// Creates a layer from pairs with a common origin.
     pub fn pairs(origin: &str, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let setting = |value| SettingValue {
             value,
@@ -83,8 +82,9 @@ impl SettingsLayer {
         }
     }
 
-    /// The variables named `CONNECT_…` of Confluent's images: `_` stands for a dot, `__` for an
-    /// underscore, `___` for a dash. `ROWFERRY_…` is short for `CONNECT_ROWFERRY_…`.
+    /// Creates a layer from the environment variables `CONNECT_…`, as Confluent's images do: `_`
+    /// becomes a dot, `__` an underscore, `___` a dash. `ROWFERRY_…` is short for
+    /// `CONNECT_ROWFERRY_…`.
     pub fn environment(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let named = variables.into_iter().filter_map(|(name, value)| {
             let key = match name.strip_prefix("CONNECT_") {
@@ -155,8 +155,8 @@ impl Source for SettingsLayer {
     }
 }
 
-/// Merges layers; the last one wins.
-/// Errors: `Config`, when a value has no text form.
+/// Merges layers; later ones take precedence.
+/// Errors: `Config` for a value without a text form.
 pub fn merge(layers: Vec<SettingsLayer>) -> Result<BTreeMap<String, SettingValue>> {
     let bad = |e: config::ConfigError| Error::config(format!("cannot read the settings: {e}"));
     let builder = layers

@@ -1,15 +1,15 @@
-//! Addresses of the REST listener, and the name that other programs know this worker by. Pure.
+//! Addresses of the REST listeners, and the name by which others reach this worker. Pure.
 
 use connector_api::{Error, Result};
 
-/// One listener.
+/// The address of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerAddress {
-    /// `https` rather than `http`.
+    /// True for `https`.
     pub tls: bool,
-    /// Host or address; empty is every interface.
+    /// Host name or IP address; empty for all interfaces.
     pub host: String,
-    /// Port; 0 lets the system choose.
+    /// Port; 0 lets the system choose one.
     pub port: u16,
 }
 
@@ -43,7 +43,7 @@ impl ListenerAddress {
         })
     }
 
-    /// What to bind to.
+    /// Returns the host and port to bind to.
     pub fn address(&self) -> (&str, u16) {
         (
             if self.host.is_empty() {
@@ -55,7 +55,7 @@ impl ListenerAddress {
         )
     }
 
-    /// Whether only this machine can reach it.
+    /// True if only this machine can reach it.
     pub fn is_loopback(&self) -> bool {
         self.host.eq_ignore_ascii_case("localhost")
             || self
@@ -64,7 +64,7 @@ impl ListenerAddress {
                 .is_ok_and(|ip| ip.is_loopback())
     }
 
-    /// Whether it takes connections on every interface.
+    /// True if it listens on all interfaces.
     pub fn is_everywhere(&self) -> bool {
         self.host.is_empty()
             || self

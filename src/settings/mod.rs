@@ -1,8 +1,8 @@
-//! Worker settings: Kafka Connect's key names, so that a `connect-distributed.properties` works as
-//! it is.
+//! Worker settings, with Kafka Connect's key names, so that a `connect-distributed.properties`
+//! works unchanged.
 //!
-//! Order: defaults < file < `CONNECT_*` environment < flags. Everything else in the worker takes
-//! what it needs from [`WorkerSettings`]; nothing else reads the environment or settings files.
+//! Precedence: defaults < file < `CONNECT_*` environment < flags. The rest of the worker takes its
+//! settings from [`WorkerSettings`]; no other code reads the environment or settings files.
 
 pub mod file;
 mod keys;
@@ -35,14 +35,14 @@ pub use secrets::{is_secret, sounds_secret};
 
 use crate::store;
 
-/// What a worker is told.
+/// The settings of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
-    /// All keys as given, with the default converters filled in.
+    /// All keys as given, with the default converters added.
     pub config: Config,
-    /// Where each key that was given was set.
+    /// The origin of each key that was given.
     pub given: BTreeMap<String, SettingValue>,
-    /// The files that they were read from.
+    /// The files that settings were read from.
     files: Vec<PathBuf>,
     /// `group.id`.
     pub group_id: String,
@@ -60,13 +60,13 @@ pub struct WorkerSettings {
     pub tasks_max: usize,
     /// `rowferry.worker.tasks.max`.
     pub worker_tasks_max: usize,
-    /// `exactly.once.source.support` is on.
+    /// True if `exactly.once.source.support` is enabled.
     pub exactly_once_source: bool,
     /// `topic.tracking.*`.
     pub topic_tracking: TopicTracking,
-    /// How REST is served.
+    /// Settings of the REST server.
     pub rest: RestSettings,
-    /// Where configs and statuses are kept, and how.
+    /// Where and how configs and statuses are stored.
     pub store: store::StoreOptions,
     /// Folders and files below which connectors may use SQLite files: `sqlite.allowed.paths`, or
     /// the data folder.
@@ -78,25 +78,25 @@ pub struct WorkerSettings {
     pub log_level: String,
     /// `rowferry.log.format`: auto, text or json.
     pub log_format: String,
-    /// What `${…}` in values stands for.
+    /// Resolves `${…}` references in values.
     pub providers: ConfigProviders,
-    /// All keys as given, and what their own references stand for.
+    /// All keys as given, with their own references resolved.
     pub resolved: ResolvedConfig,
 }
 
 /// `topic.tracking.*` (KIP-558).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicTracking {
-    /// Used topics are kept.
+    /// True if the topics that a connector uses are recorded.
     pub enabled: bool,
-    /// They may be forgotten over REST.
+    /// True if that record may be reset over REST.
     pub allow_reset: bool,
 }
 
-/// How REST is served.
+/// Settings of the REST server.
 #[derive(Clone, Debug)]
 pub struct RestSettings {
-    /// Listeners; at least one.
+    /// Listener addresses; at least one.
     pub listeners: Vec<ListenerAddress>,
     /// `rest.advertised.host.name`.
     pub advertised_host: Option<String>,
@@ -104,13 +104,13 @@ pub struct RestSettings {
     pub advertised_port: Option<u16>,
     /// `rowferry.allowed.hosts`.
     pub allowed_hosts: Vec<String>,
-    /// `access.control.allow.origin`; empty is off.
+    /// `access.control.allow.origin`; empty disables CORS.
     pub allow_origin: String,
     /// `access.control.allow.methods`.
     pub allow_methods: String,
     /// `response.http.headers.config`.
     pub extra_headers: String,
-    /// Whether `/admin` is served: `admin.listeners` is not empty.
+    /// True if `/admin` is served, that is, if `admin.listeners` is not empty.
     pub admin: bool,
     /// `rowferry.rest.connections`.
     pub connections: usize,
@@ -118,24 +118,24 @@ pub struct RestSettings {
     pub connections_per_address: usize,
     /// `rowferry.auth.file`.
     pub auth_file: Option<PathBuf>,
-    /// What `https` listeners show.
+    /// Certificate files of the `https` listeners.
     pub tls: Option<TlsFiles>,
 }
 
-/// PEM files of the worker's certificate.
+/// PEM files for TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// Certificate chain, the worker's own first.
+    /// Certificate chain, starting with the worker's own certificate.
     pub certificates: PathBuf,
-    /// Its private key.
+    /// Private key of the worker's certificate.
     pub key: PathBuf,
-    /// Authorities of clients' certificates, when clients have to show one.
+    /// Authorities for client certificates, if clients must present one.
     pub client_authorities: Option<PathBuf>,
 }
 
 impl TlsFiles {
-    /// Our own keys, or Kafka's with a keystore of type PEM, which holds both (KIP-651);
-    /// `listeners.https.` wins.
+    /// Reads our own keys, or Kafka's with a keystore of type PEM, which contains both (KIP-651).
+    /// Keys with the prefix `listeners.https.` take precedence.
     fn read(r: &mut ConfigReader<'_>) -> Option<Self> {
         let (own, key) = (
             r.text_opt("rowferry.tls.certificate"),
@@ -166,7 +166,8 @@ impl TlsFiles {
 }
 
 impl RestSettings {
-    /// `host:port` that others know this worker by, once the port of its first listener is known.
+    /// Returns the `host:port` by which others know this worker, once the port of its first
+    /// listener is known.
     pub fn worker_id(&self, bound_port: u16) -> String {
         let host = self
             .advertised_host
@@ -185,7 +186,7 @@ impl RestSettings {
 }
 
 impl RestSettings {
-    /// What a person should know who looks at this worker: doors that stand open.
+    /// Returns warnings about listeners that are open to others without protection.
     pub fn warnings(&self) -> Vec<String> {
         let open = self
             .listeners
@@ -203,8 +204,8 @@ impl RestSettings {
 }
 
 impl WorkerSettings {
-    /// Merges the layers, the last one winning, and reads every key.
-    /// Errors: `Config` with every problem at once.
+    /// Merges the layers, the last one taking precedence, and reads every key.
+    /// Errors: `Config` with all problems.
     pub fn load(layers: Vec<SettingsLayer>) -> Result<Self> {
         let files = layers.iter().filter_map(SettingsLayer::path).collect();
         let given = layers::merge(layers)?;
@@ -277,7 +278,7 @@ impl WorkerSettings {
         })
     }
 
-    /// The folders and files that a key names; without it, the data folder.
+    /// Reads the folders and files that a key names; the data folder if it is not set.
     fn read_paths(r: &mut ConfigReader<'_>, key: &'static str) -> Vec<PathBuf> {
         match r.is_set(key) {
             true => r.list(key).into_iter().map(PathBuf::from).collect(),
@@ -354,7 +355,7 @@ impl WorkerSettings {
         })
     }
 
-    /// All keys as they are written, with references.
+    /// Returns all keys as written, with unresolved references.
     pub fn written(&self) -> Config {
         self.given
             .iter()
@@ -362,7 +363,7 @@ impl WorkerSettings {
             .collect()
     }
 
-    /// What a person should know: keys that nothing reads, with the key that was perhaps meant.
+    /// Returns warnings about keys that nothing reads, with the key that was probably meant.
     pub fn warnings(&self) -> Vec<String> {
         let unknown = self
             .given
@@ -379,7 +380,7 @@ impl WorkerSettings {
             .collect()
     }
 
-    /// The settings in effect, one `key = value  # origin` a line; secrets are masked.
+    /// Returns the settings in effect, one `key = value  # origin` per line, with secrets masked.
     pub fn describe(&self) -> String {
         let mut lines = BTreeMap::new();
         for key in KEYS {

@@ -1,8 +1,8 @@
-//! The names of this machine: what others may call a worker that listens on all its addresses.
+//! The names of this machine, by which others may address a worker that listens on all interfaces.
 
 use std::collections::BTreeSet;
 
-/// The machine's name as the kernel has it; loopback where there is none.
+/// Returns the host name from the kernel; a loopback address if there is none.
 pub fn host_name() -> String {
     let name = read("/proc/sys/kernel/hostname");
     let name = name.trim();
@@ -13,7 +13,7 @@ pub fn host_name() -> String {
     }
 }
 
-/// Its name, short and in full, and what its file of hosts calls it besides.
+/// Returns the host name, short and in full, and its aliases in the hosts file.
 pub fn own_names() -> Vec<String> {
     let domain = read("/proc/sys/kernel/domainname");
     names(
@@ -28,7 +28,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-/// Comments end a line; words are apart by blanks.
+/// Splits a line at white space; a comment ends it.
 fn words(line: &str) -> Vec<&str> {
     line.split(['#', ';'])
         .next()

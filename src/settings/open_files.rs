@@ -1,13 +1,13 @@
-//! How many files, connections among them, this process may have open.
+//! The limit on open files of this process, connections included.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What a worker with many tasks can use; many systems give less at first and let a process have
-/// more.
+/// As many as a worker with many tasks needs; many systems set a lower default and let a process
+/// raise it.
 const ENOUGH: u64 = 65_536;
 
-/// Raises the limit as far as the system lets this process and as it can use. How many it may have
-/// open then.
+/// Raises the limit to [`ENOUGH`], or as far as the system allows. Returns the limit then in
+/// effect.
 pub fn raise_open_files() -> usize {
     let given = getrlimit(Resource::Nofile);
     let most = given.maximum.unwrap_or(ENOUGH).min(ENOUGH);

@@ -1,4 +1,4 @@
-//! Files of the worker's own, which no connector may use wherever they are.
+//! The worker's own files, which no connector may use wherever they are.
 
 use std::path::{Path, PathBuf};
 
@@ -6,9 +6,9 @@ use super::WorkerSettings;
 use crate::store;
 
 impl WorkerSettings {
-    /// The settings, the store, keys and passwords, and files that a config provider gives single
-    /// values of: reading them shows secrets, and what is appended to them may count at the next
-    /// start.
+    /// Returns the settings, the store, keys and passwords, and files from which a config provider
+    /// reads single values: reading them would reveal secrets, and data appended to them could take
+    /// effect at the next start.
     pub fn own_files(&self) -> Vec<PathBuf> {
         let store = store::file_of_url(&self.store.url);
         let folders = [
@@ -44,8 +44,9 @@ impl WorkerSettings {
     }
 }
 
-/// The files that a key names: certificates and keys of Kafka clients and listeners, and those of a
-/// config provider. A folder of a provider is left to those who allow it to connectors, too.
+/// Returns the files that a key names: certificates and keys of Kafka clients and listeners, and
+/// those of a config provider. A provider's folder is not included, so that connectors can be
+/// allowed to use it, too.
 fn files_of(key: &str, value: &str) -> Vec<PathBuf> {
     if key.ends_with(".location") || key == "rowferry.tls.client.authorities" {
         return vec![PathBuf::from(value)];

@@ -1,7 +1,7 @@
 //! Java's properties syntax (`java.util.Properties.load`). Pure.
 
-/// Parses a whole file; of repeated keys the last counts, as in Java. Errors: line number from 1,
-/// and why.
+/// Parses a whole file. As in Java, the last of repeated keys counts.
+/// Errors: the line number, from 1, and the reason.
 pub fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, &'static str)> {
     let mut pairs = Vec::new();
     let mut lines = text.lines().enumerate();
@@ -23,7 +23,7 @@ pub fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, &'static str)>
     Ok(pairs)
 }
 
-/// An odd number of backslashes at the end joins the next line.
+/// True if the line continues on the next one: it ends with an odd number of backslashes.
 fn goes_on(line: &str) -> bool {
     line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
 }

@@ -1,10 +1,10 @@
-//! Config providers: `${env:NAME}`, `${file:PATH:KEY}` and `${directory:PATH:FILE}` in a value
-//! stand for what is kept elsewhere. None is there until `config.providers` names it, and each says
-//! what it may give out.
+//! Config providers: `${env:NAME}`, `${file:PATH:KEY}` and `${directory:PATH:FILE}` in a value are
+//! replaced by a value kept elsewhere. None is available unless `config.providers` names it, and
+//! each is restricted in what it may provide.
 //!
-//! What is stored and shown is always the reference; it is resolved when a connector, a task or a
-//! validation needs it. Source: KIP-297 and Kafka's `FileConfigProvider`,
-//! `DirectoryConfigProvider`, `EnvVarConfigProvider`; that a pattern or paths must be given is ours
+//! The reference itself is what is stored and shown; it is resolved when a connector, a task or a
+//! validation needs the value. Source: KIP-297 and Kafka's `FileConfigProvider`,
+//! `DirectoryConfigProvider`, `EnvVarConfigProvider`. Requiring a pattern or paths is our own rule
 //! (CVE-2024-31141).
 
 use std::borrow::Cow;
@@ -19,13 +19,13 @@ use regex::Regex;
 use super::references::{self, ProviderReference};
 use super::{file, properties};
 
-/// The providers of a worker, by name. Cheap to clone.
+/// The config providers of a worker, by name. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct ConfigProviders(Arc<BTreeMap<String, ConfigProvider>>);
 
 #[derive(Clone, Debug)]
 enum ConfigProvider {
-    /// Environment variables whose whole name the pattern matches.
+    /// Environment variables whose whole name matches the pattern.
     Env(Regex),
     /// Keys of properties files below these paths.
     File(Vec<PathBuf>),
@@ -33,17 +33,17 @@ enum ConfigProvider {
     Directory(Vec<PathBuf>),
 }
 
-/// A config with its references resolved, and what they stood for.
+/// A config with its references resolved, together with their values.
 #[derive(Clone, Default)]
 pub struct ResolvedConfig {
-    /// The config.
+    /// The config with the values filled in.
     pub config: Config,
-    /// Each reference as it is written, and its value. Values are secret.
+    /// Each reference as written, and its value. The values are secret.
     given_out: Vec<(String, String)>,
 }
 
 impl ResolvedConfig {
-    /// A config as it is written, nothing of it resolved.
+    /// Wraps a config without resolving any reference.
     pub fn as_written(config: Config) -> Self {
         Self {
             config,
@@ -51,7 +51,7 @@ impl ResolvedConfig {
         }
     }
 
-    /// Each reference as it is written, and what it stands for: a secret.
+    /// Returns each reference as written, and its value, which is secret.
     pub fn given_out(&self) -> impl Iterator<Item = (&str, &str)> {
         self.given_out
             .iter()
@@ -66,8 +66,8 @@ impl fmt::Debug for ResolvedConfig {
 }
 
 impl ConfigProviders {
-    /// From `config.providers` and `config.providers.NAME.*`.
-    /// Errors: `Config` for an unknown class, or a provider without bounds.
+    /// Reads `config.providers` and `config.providers.NAME.*`.
+    /// Errors: `Config` for an unknown class, or a provider without restrictions.
     pub fn new(worker: &Config) -> Result<Self> {
         let names = worker
             .get("config.providers")
@@ -81,9 +81,9 @@ impl ConfigProviders {
         Ok(Self(Arc::new(providers?)))
     }
 
-    /// The config with its references resolved. One to a provider that there is not stays as it is.
-    /// Errors: `Config`, naming key and reference, when something cannot be given out; `Retry` when
-    /// it cannot be read.
+    /// Resolves the references in a config. A reference to an unknown provider is left as it is.
+    /// Errors: `Config`, naming key and reference, if a value may not be provided; `Retry` if it
+    /// cannot be read.
     pub fn resolve(&self, config: &Config) -> Result<ResolvedConfig> {
         let (resolved, failed) = self.resolve_all(config);
         failed
@@ -92,7 +92,8 @@ impl ConfigProviders {
             .map_or(Ok(resolved), |(key, error)| Err(error.context(key)))
     }
 
-    /// The same with every error, each with its key, whose value stays as it is.
+    /// Like [`ConfigProviders::resolve`], but returns every error with its key. A value that cannot
+    /// be resolved is left as it is.
     pub fn resolve_all(&self, config: &Config) -> (ResolvedConfig, Vec<(String, Error)>) {
         let (mut resolved, mut failed) = (ResolvedConfig::default(), Vec::new());
         for (key, value) in config.iter() {
@@ -107,13 +108,13 @@ impl ConfigProviders {
         (resolved, failed)
     }
 
-    /// Whether there are none.
+    /// True if no provider is configured.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The configs of tasks as they were planned with `resolved`, with the references of `config`
-    /// put back.
+    /// Restores the references of `config` in the configs of tasks that were planned with
+    /// `resolved`.
     pub fn put_back(config: &Config, resolved: &Config, tasks: &mut [Config]) {
         for (key, reference) in config
             .iter()
@@ -197,7 +198,7 @@ impl ConfigProvider {
         }
     }
 
-    /// What a reference stands for. Errors never hold a value.
+    /// Returns the value of a reference. Errors never contain a value.
     fn get(&self, reference: &ProviderReference<'_>) -> Result<String> {
         let key = reference.key;
         match self {
@@ -230,8 +231,8 @@ impl ConfigProvider {
     }
 }
 
-/// The real paths that may be read, and what is below them. A path that is not there yet counts as
-/// it is written.
+/// Resolves the paths below which reading is allowed. A path that does not exist yet is used as
+/// written.
 fn roots(provider: &str, paths: &str) -> Result<Vec<PathBuf>> {
     let paths = paths
         .split(',')
@@ -251,7 +252,7 @@ fn roots(provider: &str, paths: &str) -> Result<Vec<PathBuf>> {
         .collect()
 }
 
-/// The text of a file that really, whatever links lead to it, lies where it may be read from.
+/// Reads a file if its real path, after following links, is below an allowed path.
 fn read(roots: &[PathBuf], path: &Path) -> Result<String> {
     let shown = path.display();
     let refused = || {
@@ -261,7 +262,7 @@ fn read(roots: &[PathBuf], path: &Path) -> Result<String> {
     };
     let unreadable =
         |error: std::io::Error| Error::retry(format!("{shown} cannot be read: {error}"));
-    // Whether a file exists elsewhere is nobody's business either.
+    // Do not reveal whether a file exists elsewhere.
     let inside =
         |path: &Path| path.is_absolute() && roots.iter().any(|root| path.starts_with(root));
     let real = match path.canonicalize() {
@@ -288,7 +289,7 @@ mod tests {
 
     use super::ConfigProviders;
 
-    /// A folder with a properties file, two files, a link out of it, and a file beside it.
+    /// A folder with a properties file, two files and a link out of it, and a file beside it.
     struct Folder(std::path::PathBuf);
 
     impl Folder {

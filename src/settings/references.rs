@@ -1,22 +1,22 @@
-//! References in values, `${provider:key}` and `${provider:path:key}`, as Kafka's
-//! `ConfigTransformer` reads them. Pure.
+//! References in values, `${provider:key}` and `${provider:path:key}`, parsed as by Kafka's
+//! `ConfigTransformer`. Pure.
 
 use std::ops::Range;
 
 /// One reference in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderReference<'a> {
-    /// Where it stands.
+    /// Byte range of the reference in the text.
     pub range: Range<usize>,
-    /// Which provider is asked.
+    /// Name of the config provider.
     pub provider: &'a str,
-    /// Between the two colons; empty when there is one only.
+    /// Text between the two colons; empty if there is only one.
     pub path: &'a str,
-    /// What is asked for.
+    /// Key to look up.
     pub key: &'a str,
 }
 
-/// All references of a text, in order. They are not nested.
+/// Returns all references in a text, in order. They are not nested.
 pub fn of(text: &str) -> Vec<ProviderReference<'_>> {
     let (mut found, mut from) = (Vec::new(), 0);
     while let Some(at) = text[from..].find("${").map(|at| from + at) {

@@ -1,10 +1,10 @@
-//! Which keys sound like secrets, and which of the worker's own are.
+//! Which key names suggest a secret, and which of the worker's own keys are secret.
 
 use connector_api::config::ConfigType;
 
 use super::KEYS;
 
-/// Whether the name of a key that nobody declares says that its value must not be shown.
+/// True if the name of an undeclared key suggests that its value must not be shown.
 pub fn sounds_secret(name: &str) -> bool {
     const PARTS: &[&str] = &[
         "password",
@@ -36,7 +36,7 @@ pub fn sounds_secret(name: &str) -> bool {
         || lower.ends_with(".pwd")
 }
 
-/// Whether the value of this key of the worker must not be shown.
+/// True if the value of this worker key must not be shown.
 pub fn is_secret(name: &str) -> bool {
     sounds_secret(name)
         || KEYS

@@ -12,7 +12,10 @@ pub enum EncodedPresence {
 }
 
 /// Turns values into bytes and back. Each task owns its own instances, so caches need no lock.
-/// Pure: no I/O.
+///
+/// Uses no clock, and no I/O per record. The one exception: a converter with a schema registry
+/// sends it one request per schema, on the calling thread, which waits for the response up to a
+/// time limit. An unreachable registry is a `Retry` error.
 pub trait Converter: Send {
     /// Appends the encoding of `datum` to `out`.
     /// Errors: `Record`, with Connect's text; `out` may then hold a partial encoding.

@@ -1,14 +1,15 @@
-//! The offsets that a sink keeps beside its file, in `FILE.offsets`: the next offset of each
-//! partition, and an append that is under way. A file system has no transactions; the journal makes
+//! The offsets that a sink stores beside its file, in `FILE.offsets`: the next offset of each
+//! partition, and the append in progress. A file system has no transactions; the journal makes
 //! lines and offsets durable together:
 //!
-//! 1. the journal records the byte from which lines will be appended;
+//! 1. the journal records the byte at which the append starts;
 //! 2. the lines are appended and synced;
-//! 3. the journal records the new offsets and drops the append: this is the commit.
+//! 3. the journal records the new offsets and removes the append: this is the commit.
 //!
-//! A task that finds step 1 without step 3 cuts the file back. Each step replaces the whole journal
-//! (written to a new file, synced, renamed), under a lock on the data file. Each partition has an
-//! epoch, which every new owner raises; an owner that finds another epoch than its own is fenced.
+//! A task that finds step 1 without step 3 truncates the file to that byte. Each step replaces the
+//! whole journal (a new file is written, synced and renamed), under a lock on the data file. Each
+//! partition has an epoch that every new owner raises; an owner that finds an epoch other than its
+//! own is fenced.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -21,13 +22,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{failed, regular};
 
-/// How often a lock that another task holds is tried, and how long each time is waited in between.
+/// Number of attempts to take a lock that another task holds, and the pause between them.
 const ATTEMPTS: usize = 100;
 const PAUSE: Duration = Duration::from_millis(20);
-/// Bytes that a journal may have.
+/// Maximum size of a journal, in bytes.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A file and its journal, locked. Dropping it unlocks them.
+/// A data file and its journal, locked. Dropping it releases the lock.
 pub struct OffsetJournal {
     path: PathBuf,
     file: File,
@@ -37,7 +38,7 @@ pub struct OffsetJournal {
 
 #[derive(Default, Serialize, Deserialize)]
 struct StoredEntries {
-    /// What is being appended: it is cut off unless it is committed.
+    /// The append in progress; it is truncated unless it is committed.
     #[serde(skip_serializing_if = "Option::is_none")]
     appending: Option<PendingAppend>,
     partitions: Vec<PartitionEntry>,
@@ -49,7 +50,7 @@ struct PendingAppend {
     bytes: u64,
 }
 
-/// One partition that was read into the file.
+/// The state of one partition whose records were written to the file.
 #[derive(Serialize, Deserialize)]
 struct PartitionEntry {
     cluster: String,
@@ -57,12 +58,12 @@ struct PartitionEntry {
     topic: String,
     partition: i32,
     epoch: u64,
-    /// Its next offset, once lines of it were written.
+    /// Next offset to read; `None` until lines of the partition were committed.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<i64>,
 }
 
-/// Whose entries are meant: `task.cluster` and the connector's name.
+/// Identifies the entries of one connector: `task.cluster` and the connector's name.
 #[derive(Clone, Debug, Default)]
 pub struct JournalOwner {
     pub cluster: String,
@@ -70,8 +71,9 @@ pub struct JournalOwner {
 }
 
 impl OffsetJournal {
-    /// Locks the file, which is made if it is not there, and cuts off what an owner left
-    /// half-written. Errors: `Config`, `Denied`; `Retry` while another task holds the lock.
+    /// Locks the file, creating it if it does not exist, and truncates an append that was not
+    /// committed.
+    /// Errors: `Config`, `Denied`; `Retry` while another task holds the lock.
     pub fn open(files: &AllowedFiles, path: &Path) -> Result<Self> {
         let file_path = files.admit(path)?;
         let journal = files.admit_beside(&file_path, ".offsets")?;
@@ -145,14 +147,16 @@ impl OffsetJournal {
         &mut self.kept.partitions[found]
     }
 
-    /// Takes a partition over: its new epoch and its next offset.
+    /// Takes a partition over and raises its epoch; returns the new epoch and the next offset.
+    /// Takes effect with [`OffsetJournal::store`].
     pub fn claim(&mut self, owner: &JournalOwner, at: &TopicPartition) -> (u64, Option<i64>) {
         let entry = self.entry(owner, at);
         entry.epoch += 1;
         (entry.epoch, entry.next)
     }
 
-    /// The next offset of a partition. Errors: `Fenced` under another epoch.
+    /// Returns the next offset of a partition.
+    /// Errors: `Fenced` if its epoch is not `epoch`.
     pub fn next(
         &mut self,
         owner: &JournalOwner,
@@ -169,12 +173,13 @@ impl OffsetJournal {
         }
     }
 
-    /// Sets the next offset of a partition.
+    /// Sets the next offset of a partition; takes effect with [`OffsetJournal::store`].
     pub fn set(&mut self, owner: &JournalOwner, at: &TopicPartition, next: Option<i64>) {
         self.entry(owner, at).next = next;
     }
 
-    /// Forgets every offset of a connector; the epochs stay, so that tasks of before are fenced.
+    /// Deletes all offsets of a connector. Its epochs are raised rather than deleted, so that
+    /// earlier tasks are fenced.
     pub fn reset(&mut self, owner: &JournalOwner) {
         let own = |entry: &&mut PartitionEntry| {
             entry.cluster == owner.cluster && entry.connector == owner.connector
@@ -185,8 +190,8 @@ impl OffsetJournal {
         }
     }
 
-    /// Appends lines and stores the offsets that were set, both or neither. Errors: `Retry`, with
-    /// the outcome unknown.
+    /// Appends lines and stores the offsets, either both or neither.
+    /// Errors: `Retry`, with the commit in doubt.
     pub fn commit(
         mut self,
         lines: &[u8],
@@ -214,14 +219,15 @@ impl OffsetJournal {
         fail_point::reach("file-sink.after-commit")
     }
 
-    /// Replaces the journal. Errors: `Retry`, `Denied`.
+    /// Replaces the journal on disk.
+    /// Errors: `Retry`, `Denied`.
     pub fn store(&self) -> Result<()> {
         let text = serde_json::to_vec(&self.kept).map_err(|error| {
             Error::fatal("the journal cannot be written as JSON").caused_by(error)
         })?;
         let mut beside = self.path.clone().into_os_string();
         beside.push(".new");
-        // What a task left that was killed; a link is not followed.
+        // Remove what a killed task left behind. `create_new` below does not follow a link.
         drop(fs::remove_file(&beside));
         let replaced = OpenOptions::new()
             .create_new(true)

@@ -1,11 +1,11 @@
-//! FileStreamSource and FileStreamSink: the lines of a file become records, and records become
-//! lines of a file.
+//! FileStreamSource and FileStreamSink: they turn the lines of a file into records, and records
+//! into lines of a file.
 //!
-//! They take the configurations of Kafka's own connectors of these names
+//! They accept the configurations of Kafka's own connectors of these names
 //! (`org.apache.kafka.connect.file`) and store the same source offsets. They are also the
-//! connectors to copy when you write one: `source` and `sink` each hold a connector and its task,
-//! `lines` and `journal` what is special about files, and `tests/contract.rs` calls the contract
-//! tests of `connector_api::suite`.
+//! connectors to copy when writing one: `source` and `sink` each contain a connector and its task,
+//! `lines` and `journal` what is specific to files, and `tests/contract.rs` runs the contract tests
+//! of `connector_api::suite`.
 
 mod journal;
 mod lines;
@@ -22,10 +22,10 @@ use connector_api::{Config, ConfigReport, Error, Result};
 pub use sink::FileStreamSink;
 pub use source::FileStreamSource;
 
-/// The worker's key that names the folders whose files may be used.
+/// The worker key that lists the folders whose files may be used.
 pub const SETTING: &str = "file.allowed.paths";
 
-/// A key as Kafka's file connectors declare theirs: without a form group and a width.
+/// Declares a key as Kafka's file connectors do: without a form group or width.
 const fn key(
     name: &'static str,
     ty: ConfigType,
@@ -38,12 +38,12 @@ const fn key(
         .form(Width::None, name)
 }
 
-/// The file's name, if it is one: Kafka takes an empty one for standard input or output.
+/// Returns the file name; `None` if empty, which Kafka reads as standard input or output.
 fn named(file: Option<String>) -> Option<String> {
     file.filter(|file| !file.is_empty())
 }
 
-/// Refuses a file that the worker's settings do not allow, while a config is validated.
+/// Reports a file that the worker's settings do not allow, during validation.
 fn check_allowed(files: &AllowedFiles, config: &Config, report: &mut ConfigReport) {
     let file = named(config.get("file").map(|file| file.trim().to_owned()));
     if let Some(Err(error)) = file.map(|file| files.admit(file.as_ref())) {
@@ -51,8 +51,8 @@ fn check_allowed(files: &AllowedFiles, config: &Config, report: &mut ConfigRepor
     }
 }
 
-/// What the operating system says about a file. A full disk and the like may pass; a file that is
-/// not there or not accessible needs a person.
+/// Classifies an I/O error. A full disk and similar conditions are transient (`Retry`); a missing
+/// or inaccessible file requires a change by the user.
 fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {
     use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
     let text = format!("{} cannot be {what}: {error}", path.display());
@@ -66,7 +66,7 @@ fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {
     .caused_by(error)
 }
 
-/// Refuses what is there and no regular file: a pipe or a device would block the task, and has no
+/// Refuses anything but a regular file: a pipe or device would block the task, and has no
 /// positions.
 fn regular(path: &Path) -> Result<()> {
     match std::fs::metadata(path) {

@@ -1,22 +1,21 @@
-//! Cuts the bytes of a file into records, one for each complete line. Pure but for the time of day
-//! that records bear.
+//! Splits the bytes of a file into records, one per complete line. Pure, except that it reads the
+//! clock for record timestamps.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use connector_api::{Datum, Error, Record, Result, Schema, SchemaType, Value};
 
-/// Bytes that a line may have.
+/// Maximum length of a line, in bytes.
 const MAX_LINE: usize = 16 * 1024 * 1024;
 
-/// What was read of a file and not handed out yet.
 pub struct LineBuffer {
     topic: Arc<str>,
     schema: Arc<Schema>,
     batch_size: usize,
-    /// What was read and not handed out yet: whole lines, and the beginning of the next one.
+    /// Bytes read but not yet emitted: complete lines, and the beginning of the next one.
     pub unread: Vec<u8>,
-    /// Where in the file `unread` begins.
+    /// Position of `unread` in the file, in bytes.
     pub position: u64,
 }
 
@@ -31,8 +30,8 @@ impl LineBuffer {
         }
     }
 
-    /// The complete lines, at most a batch of them. A line ends with `\n`, `\r\n` or `\r`; a `\r`
-    /// at the end of what is there may be the first half of `\r\n`.
+    /// Returns the complete lines, at most one batch. A line ends with `\n`, `\r\n` or `\r`; a `\r`
+    /// at the end of the buffer may be the first half of `\r\n`, and is left for the next call.
     pub fn take(&mut self) -> Vec<Record> {
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
@@ -66,7 +65,8 @@ impl LineBuffer {
         records
     }
 
-    /// Adds what was read. Errors: `Config` for a line without an end.
+    /// Appends bytes read from the file.
+    /// Errors: `Config` for a line that is too long.
     pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
         if self.unread.len() + bytes.len() > MAX_LINE {
             return Err(Error::config(format!(

@@ -1,4 +1,4 @@
-//! The sink: each record becomes a line at the end of a file. Lines and offsets are committed
+//! The sink: each record becomes a line appended to a file. Lines and offsets are committed
 //! together (`journal`).
 
 use std::collections::HashMap;
@@ -23,13 +23,13 @@ const KEYS: &[ConfigKey] = &[key(
     "Destination filename. If not specified, the standard output will be used",
 )];
 
-/// The sink connector.
+/// The FileStreamSink connector.
 pub struct FileStreamSink {
     files: AllowedFiles,
 }
 
 impl FileStreamSink {
-    /// A connector that writes to these files only.
+    /// Creates a connector that may write only to the files in `files`.
     pub fn new(files: AllowedFiles) -> Self {
         Self { files }
     }
@@ -110,14 +110,15 @@ struct SinkFile {
     path: PathBuf,
 }
 
-/// Writes to a file, or without a place to standard output, which keeps no offsets.
+/// Writes to a file, or to standard output if `place` is `None`; only a file stores offsets.
 #[derive(Default)]
 struct FileSinkTask {
     place: Option<SinkFile>,
     owner: JournalOwner,
-    /// The epoch of each partition that this task owns.
+    /// The epoch of each partition that this task owns; another epoch in the journal means that the
+    /// task is fenced.
     epochs: HashMap<TopicPartition, u64>,
-    /// What was put and not committed: lines, and the next offsets.
+    /// Lines that were put but not committed. `next` holds the offsets to commit with them.
     lines: Vec<u8>,
     next: Vec<TopicOffset>,
 }
@@ -130,7 +131,9 @@ impl FileSinkTask {
             .transpose()
     }
 
-    /// The offset from which on records of a partition are still to be written.
+    /// Returns the first offset of a partition that is not yet durable; records below it are
+    /// skipped.
+    /// Errors: `Fenced`.
     fn durable(
         &self,
         journal: &mut Option<OffsetJournal>,
@@ -173,8 +176,8 @@ impl SinkTask for FileSinkTask {
         Ok(())
     }
 
-    /// Keeps the lines for [`SinkTask::commit`], but for those that an earlier commit of unknown
-    /// outcome has written.
+    /// Buffers the lines for [`SinkTask::commit`], except those that an earlier commit, then in
+    /// doubt, turns out to have written.
     async fn put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
         self.lines.clear();
         self.next = next.to_vec();
@@ -243,9 +246,9 @@ impl SinkTask for FileSinkTask {
     async fn close(self: Box<Self>) {}
 }
 
-/// Appends a value and the end of its line. Kafka's file sink writes what Java's `toString` gives;
-/// of bytes, which have no text, ours writes the bytes. Errors: `Record` for bytes within other
-/// values.
+/// Appends a value and a line end. Text is written as by Kafka's file sink, which uses Java's
+/// `toString`; bytes, which have no text form in Java, are written as they are.
+/// Errors: `Record` for bytes nested in other values.
 fn write_line(value: &Datum, lines: &mut Vec<u8>, text: &mut String) -> Result<()> {
     match &value.value {
         Value::Text(text) => lines.extend_from_slice(text.as_bytes()),

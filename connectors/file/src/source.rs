@@ -1,4 +1,5 @@
-//! The source: each complete line of a file becomes a record, and the offset is the byte behind it.
+//! The source: each complete line of a file becomes a record; the source offset is the byte after
+//! it.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -43,18 +44,18 @@ const KEYS: &[ConfigKey] = &[
     ),
 ];
 
-/// How often a file without anything new, or one that does not exist yet, is looked at.
+/// Polling interval for a file that has no new data or does not exist yet.
 const IDLE: Duration = Duration::from_secs(1);
-/// Bytes read from the file at once.
+/// Maximum number of bytes per read.
 const CHUNK: u64 = 256 * 1024;
 
-/// The source connector.
+/// The FileStreamSource connector.
 pub struct FileStreamSource {
     files: AllowedFiles,
 }
 
 impl FileStreamSource {
-    /// A connector that reads these files only.
+    /// Creates a connector that may read only the files in `files`.
     pub fn new(files: AllowedFiles) -> Self {
         Self { files }
     }
@@ -76,7 +77,7 @@ impl Plugin for FileStreamSource {
 
 #[async_trait]
 impl SourceConnector for FileStreamSource {
-    /// One task, whatever `tasks.max` allows: a file has one order.
+    /// Plans one task whatever `tasks.max` allows, because the lines of a file are read in order.
     async fn plan(&self, config: &Config, _max_tasks: usize) -> Result<TaskPlan> {
         Ok(TaskPlan {
             tasks: vec![config.clone()],
@@ -151,7 +152,8 @@ impl SourceConnector for FileStreamSource {
     }
 }
 
-/// The byte that a stored offset names. Errors: `Config`, with Kafka's texts.
+/// Returns the byte position in a stored offset.
+/// Errors: `Config`, with Kafka's texts.
 fn position(offset: &SourceOffset) -> Result<u64> {
     match offset.get("position") {
         Some(OffsetValue::Long(position)) => u64::try_from(*position).map_err(|_| {
@@ -177,7 +179,7 @@ struct FileSourceTask {
 }
 
 impl FileSourceTask {
-    /// The file, behind what was read of it; `None` while it does not exist.
+    /// Returns the file, opened at the first byte not yet read; `None` while it does not exist.
     fn file(&mut self) -> Result<Option<&mut File>> {
         if self.open.is_none() {
             let path = self.files.admit(&self.path)?;
@@ -195,7 +197,8 @@ impl FileSourceTask {
         Ok(self.open.as_mut())
     }
 
-    /// Looks for what an offset cannot follow: the file was cut, or another one has its name.
+    /// Detects changes after which the offset is invalid: the file was truncated, or replaced by
+    /// another one.
     /// Errors: `Config`.
     fn check_unchanged(&self, file: &File) -> Result<()> {
         let found = file
@@ -223,7 +226,7 @@ impl FileSourceTask {
 
 #[async_trait]
 impl SourceTask for FileSourceTask {
-    /// Never waits, so that it cannot be dropped half-way.
+    /// Contains no await point, so that a dropped future cannot lose lines.
     async fn poll(&mut self) -> Result<SourceBatch> {
         let mut records = self.lines.take();
         let mut read = 1;
@@ -236,7 +239,7 @@ impl SourceTask for FileSourceTask {
             };
             let mut bytes = Vec::new();
             if let Err(error) = file.take(CHUNK).read_to_end(&mut bytes) {
-                // How far it came is not known: the next call opens the file again.
+                // The file position is unknown after an error: the next call opens the file again.
                 self.open = None;
                 return Err(failed("read", &self.path, error));
             }
@@ -270,8 +273,8 @@ impl SourceTask for FileSourceTask {
     async fn close(self: Box<Self>) {}
 }
 
-/// Reads standard input, which has no positions: what was read and not delivered when the worker
-/// ends is lost.
+/// Reads standard input, which has no positions: lines that were read but not delivered when the
+/// worker ends are lost.
 struct StdinSourceTask {
     stdin: Stdin,
     lines: LineBuffer,

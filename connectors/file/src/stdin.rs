@@ -1,25 +1,24 @@
-//! Standard input, read by one thread of the process, so that no task ever waits for it.
+//! Standard input, read by one thread of the process, so that no task ever blocks on it.
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// Chunks that are read ahead.
+/// Maximum number of chunks read ahead.
 const AHEAD: usize = 16;
-/// Bytes of one chunk.
+/// Maximum size of one chunk, in bytes.
 const CHUNK: usize = 64 * 1024;
 
 static CHUNKS: OnceLock<Mutex<Receiver<Vec<u8>>>> = OnceLock::new();
 
-/// Standard input of the process.
 #[derive(Clone, Copy)]
 pub struct Stdin {
     chunks: &'static Mutex<Receiver<Vec<u8>>>,
 }
 
 impl Stdin {
-    /// Opens it. The thread that reads it lives as long as the process: nobody can end its read,
-    /// and a second one would take chunks away from the first.
+    /// Opens standard input. The thread that reads it lives as long as the process: its read cannot
+    /// be cancelled, and a second reader would take chunks away from the first.
     pub fn open() -> Self {
         let chunks = CHUNKS.get_or_init(|| {
             let (sender, receiver) = sync_channel(AHEAD);
@@ -36,7 +35,7 @@ impl Stdin {
         Self { chunks }
     }
 
-    /// The next bytes, if there are any yet.
+    /// Returns the next bytes if any are available; never blocks.
     pub fn read(self) -> Option<Vec<u8>> {
         self.chunks
             .lock()

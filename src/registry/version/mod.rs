@@ -1,7 +1,7 @@
-//! What a config asks of a plug-in's version (KIP-891): one version, or a range as Maven writes it.
-//! Pure.
+//! Version requirements for plug-ins in a config (KIP-891): one version, or a range in Maven's
+//! notation. Pure.
 //!
-//! Rules and texts are those of Kafka Connect, which has them from Maven's `VersionRange`.
+//! Rules and texts are those of Kafka Connect, which takes them from Maven's `VersionRange`.
 
 mod order;
 
@@ -12,16 +12,17 @@ use connector_api::{Error, Plugin};
 
 use order::PluginVersion;
 
-/// Asks for whatever there is, like no version at all.
+/// Accepts any version, as if none was required.
 const LATEST: &str = "latest";
 
-/// The versions that are asked for: never none, and each range lies beyond the one before it.
+/// A version requirement: at least one range, in ascending order without overlaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionReq(Vec<VersionRange>);
 
 impl VersionReq {
-    /// Reads `1.0`, which is that version and no other, `[1.0,2.0)`, or several ranges. `None`: any
-    /// version will do. Errors: Kafka Connect's text for what is no range.
+    /// Parses `1.0`, which requires exactly that version, `[1.0,2.0)`, or several ranges. `None` if
+    /// every version is accepted.
+    /// Errors: Kafka Connect's text about an invalid range.
     pub fn read(text: &str) -> Result<Option<Self>, String> {
         let text = text.trim();
         if text == LATEST {
@@ -53,8 +54,8 @@ impl VersionReq {
         Ok(Some(Self(ranges)))
     }
 
-    /// Whether a plug-in has such a version. Errors: Kafka Connect's text, with the version that
-    /// there is.
+    /// Checks the version of a plug-in.
+    /// Errors: Kafka Connect's text, with the version that is available.
     pub fn met_by(&self, plugin: &dyn Plugin) -> Result<(), String> {
         let version = PluginVersion::new(plugin.version());
         if self.0.iter().any(|range| range.contains(&version)) {
@@ -67,7 +68,7 @@ impl VersionReq {
     }
 }
 
-/// Whether a plug-in has the version that is asked for; `None` asks for none.
+/// Checks that a plug-in has the required version; `None` requires none.
 /// Errors: as [`VersionReq::read`] and [`VersionReq::met_by`].
 pub fn check(plugin: &dyn Plugin, asked: Option<&str>) -> Result<(), String> {
     match asked.map(VersionReq::read).transpose()?.flatten() {
@@ -76,7 +77,8 @@ pub fn check(plugin: &dyn Plugin, asked: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// [`check`] where a plug-in is about to be used. Errors: `Config`, naming `key`.
+/// Like [`check`], when a plug-in is about to be used.
+/// Errors: `Config`, naming `key`.
 pub fn ensure(plugin: &dyn Plugin, key: &str, asked: Option<&str>) -> Result<(), Error> {
     check(plugin, asked).map_err(|text| {
         let asked = asked.unwrap_or_default();
@@ -95,7 +97,7 @@ impl fmt::Display for VersionReq {
     }
 }
 
-/// From one version to another; `None` is without a limit.
+/// A range between two versions; `None` means unbounded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct VersionRange {
     low: Option<PluginVersion>,
@@ -105,7 +107,7 @@ struct VersionRange {
 }
 
 impl VersionRange {
-    /// Reads one range with its brackets.
+    /// Parses one range with its brackets.
     fn read(text: &str) -> Result<Self, String> {
         let (with_low, with_high) = (text.starts_with('['), text.ends_with(']'));
         let inner = text.get(1..text.len() - 1).unwrap_or_default().trim();
@@ -142,7 +144,7 @@ impl VersionRange {
         })
     }
 
-    /// Whether it begins before the end of an earlier one.
+    /// True if the range starts before the end of an earlier one.
     fn begins_within(&self, earlier: &Self) -> bool {
         let Some(end) = &earlier.high else {
             return false;
@@ -185,8 +187,8 @@ mod tests {
     use super::{PluginVersion, VersionReq, check};
     use crate::registry::PluginDescription;
 
-    /// What Maven 3.9.6 makes of each: the range as it writes it, and which of the versions are in
-    /// it.
+    /// Expected results from Maven 3.9.6: the range as it prints it, and which of the versions it
+    /// contains.
     #[test]
     fn ranges_are_read_as_maven_reads_them() {
         const VERSIONS: [&str; 9] = ["0", "1", "1.5", "2", "2.5", "3", "4", "5", "6"];

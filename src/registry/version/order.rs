@@ -1,34 +1,34 @@
-//! The order of versions, which is Maven's (its `ComparableVersion`): `1.0-rc1`, `1.0`, `1.0.1`,
+//! The order of versions as defined by Maven (`ComparableVersion`): `1.0-rc1`, `1.0`, `1.0.1`,
 //! `1.10`.
 //!
-//! A version is a list of numbers and words, whose last element may be a list of its own: what
-//! follows a hyphen, or a change between digits and letters.
+//! A version is a list of numbers and words. Its last element may be a nested list: the part after
+//! a hyphen, or after a change between digits and letters.
 
 use std::cmp::Ordering;
 use std::fmt;
 
-/// Words before and after a release, in order; the empty one is the release itself. Others come
-/// behind them.
+/// Qualifiers before and after a release, in order; the empty one is the release itself. Unknown
+/// qualifiers sort after them.
 const WORDS: [&str; 7] = ["alpha", "beta", "milestone", "rc", "snapshot", "", "sp"];
 const RELEASE: &str = "";
 
-/// A version as it is written, and in parts.
+/// A version as written, and parsed.
 #[derive(Clone, Debug)]
 pub(super) struct PluginVersion {
     text: String,
-    /// Each list, and inside it, as its last element, the next.
+    /// The lists from the outside in; each contains the next one as its last element.
     lists: Vec<Vec<VersionPart>>,
 }
 
 #[derive(Clone, Debug)]
 enum VersionPart {
-    /// Digits without leading zeros; none for zero.
+    /// Digits without leading zeros; empty for zero.
     Number(String),
-    /// In small letters, under its usual name.
+    /// Lower-case, with abbreviations expanded.
     Word(String),
 }
 
-/// What stands at one place of a list.
+/// An element of a list, for comparison.
 #[derive(Clone, Copy)]
 enum VersionElement<'a> {
     Part(&'a VersionPart),
@@ -36,7 +36,7 @@ enum VersionElement<'a> {
 }
 
 impl PluginVersion {
-    /// Every text is a version.
+    /// Parses a version; every text is one.
     pub(super) fn new(text: &str) -> Self {
         let (mut lists, mut list) = (Vec::new(), Vec::new());
         let lower = text.to_lowercase();
@@ -47,7 +47,7 @@ impl PluginVersion {
             let (token, behind) = rest.split_at(end.unwrap_or(rest.len()));
             let next = behind.chars().next();
             let before_digit = next.is_some_and(|c| c.is_ascii_digit());
-            // A word at the end, or before a number, begins a list even behind a dot.
+            // A word at the end or before a number starts a nested list even after a dot.
             if !digits && !token.is_empty() && (next.is_none() || before_digit) && !list.is_empty()
             {
                 lists.push(std::mem::take(&mut list));
@@ -73,7 +73,7 @@ impl PluginVersion {
         }
     }
 
-    /// Not an [`Ord`]: Maven's rules are not transitive for words behind dots.
+    /// Compares as Maven does. Not an [`Ord`]: the rules are not transitive for words after dots.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
         compare(&self.lists, &other.lists)
     }
@@ -109,7 +109,7 @@ impl VersionPart {
         Self::Word(usual.to_owned())
     }
 
-    /// What makes no difference at the end.
+    /// True if the part makes no difference at the end of a version.
     fn is_nothing(&self) -> bool {
         self.against_nothing() == Ordering::Equal
     }
@@ -123,7 +123,7 @@ impl VersionPart {
     }
 }
 
-/// Where a word stands among the others.
+/// Returns the position of a qualifier in the order, and the text that decides among unknown ones.
 fn place(word: &str) -> (usize, &str) {
     match WORDS.iter().position(|known| *known == word) {
         Some(at) => (at, ""),
@@ -140,7 +140,7 @@ fn element(lists: &[Vec<VersionPart>], at: usize) -> Option<VersionElement<'_>> 
     }
 }
 
-/// Lists, place by place; what is not there counts as nothing.
+/// Compares lists element by element; a missing element counts as nothing.
 fn compare(a: &[Vec<VersionPart>], b: &[Vec<VersionPart>]) -> Ordering {
     let mut at = 0;
     loop {
@@ -165,7 +165,7 @@ impl VersionElement<'_> {
         }
     }
 
-    /// Kinds differ: a number comes behind a list, and a list behind a word.
+    /// Elements of different kinds: a number sorts after a list, and a list after a word.
     fn compare(self, other: Self) -> Ordering {
         match (self, other) {
             (Self::List(a), Self::List(b)) => compare(a, b),
@@ -194,7 +194,7 @@ mod tests {
 
     use super::PluginVersion;
 
-    /// The order into which Maven 3.9.6 puts them.
+    /// Versions in the order of Maven 3.9.6.
     const ORDERED: &[&[&str]] = &[
         &[""],
         &["nonsense"],
@@ -254,7 +254,7 @@ mod tests {
                 );
             }
         }
-        // A word in the middle stands in the list of the numbers.
+        // A word in the middle belongs to the list of the numbers.
         assert_eq!(
             PluginVersion::new("1.xyz.1").compare(&PluginVersion::new("1-alpha")),
             Ordering::Less
