@@ -1,43 +1,40 @@
-//! How records that do not look like rows are made to: the settings that [`crate::sink::mapping::adapt`] follows. Pure.
+//! The settings by which [`crate::sink::mapping::adapt`] turns records into rows. Pure.
 
 use std::sync::Arc;
 
 use super::TimeRules;
 
-/// `nested.mode`: what becomes of structs, maps and lists.
+/// `nested.mode`: how structs, maps and lists are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nested {
-    /// They are refused, as Kafka Connect's JDBC sinks do.
+    /// Rejects them, as Kafka Connect's JDBC sinks do.
     Fail,
-    /// They are written as JSON.
+    /// Writes them as JSON.
     Json,
-    /// Structs become a column for each member; maps and lists are written as JSON.
+    /// Writes each member of a struct to a column of its own; maps and lists as JSON.
     Flatten,
 }
 
-/// What is done to records.
+/// How records are converted to rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdaptRules {
-    /// Whether change events are taken apart.
+    /// Replace change events by their rows.
     pub unwrap: bool,
-    /// The field that marks deleted rows; it is no column then.
+    /// The field that marks deleted rows; it does not become a column.
     pub marker: Option<Arc<str>>,
-    /// Whether rows are deleted.
     pub deletes: bool,
-    /// Whether tables are emptied.
+    /// Empty tables on a truncate event.
     pub truncates: bool,
-    /// Whether records without a value mean nothing where rows are not deleted.
+    /// Skip tombstones if rows are not deleted.
     pub ignore_tombstones: bool,
-    /// Nested values.
     pub nested: Nested,
-    /// Between the names of a struct and its member.
+    /// Joins the names of a struct and its member.
     pub delimiter: String,
-    /// Whether the database has columns that hold lists.
+    /// The database has array columns.
     pub lists: bool,
-    /// Whether Debezium's types count in records that are no change events, too.
+    /// Interpret Debezium's types in records that are no change events, too.
     pub debezium: bool,
-    /// What stands for a value that a change event does not have.
+    /// Debezium's placeholder for a value that a change event does not contain.
     pub placeholder: Option<Arc<str>>,
-    /// How points in time are written.
     pub time: TimeRules,
 }

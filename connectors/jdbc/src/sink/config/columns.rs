@@ -1,10 +1,11 @@
-//! The columns that records fill, and those that a configuration adds: headers, and where a record came from. Pure.
+//! The columns that records fill, and those that a configuration adds for headers and a record's
+//! coordinates. Pure.
 
 use std::sync::Arc;
 
 use connector_api::{Schema, SchemaType};
 
-/// Names of the key columns of `pk.mode=kafka`, unless `pk.fields` has three others.
+/// Names of the key columns of `pk.mode=kafka`, unless `pk.fields` gives three others.
 pub const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
 
 /// Where a column's value is found.
@@ -18,13 +19,9 @@ pub enum ValueSlot {
     Value,
     /// A field of the value's struct.
     ValueField(usize),
-    /// The topic's name.
     Topic,
-    /// The partition.
     Partition,
-    /// The offset.
     Offset,
-    /// The record's timestamp.
     Timestamp,
     /// The last header of that name, as text.
     Header(Arc<str>),
@@ -33,17 +30,14 @@ pub enum ValueSlot {
 /// One column that a record fills.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordColumn {
-    /// Its name.
     pub name: Arc<str>,
-    /// Schema of its values.
     pub schema: Arc<Schema>,
-    /// Whether it is part of the key.
+    /// True if it is part of the primary key.
     pub key: bool,
-    /// Where its value comes from.
     pub slot: ValueSlot,
 }
 
-/// A column that holds a header.
+/// Returns a column that holds a header.
 pub fn header_column(header: &str, column: &str, key: bool) -> RecordColumn {
     let schema = Arc::new(Schema::of(SchemaType::String).optional(!key));
     RecordColumn {
@@ -54,7 +48,7 @@ pub fn header_column(header: &str, column: &str, key: bool) -> RecordColumn {
     }
 }
 
-/// A column that holds where a record came from: `topic`, `partition`, `offset` or `timestamp`.
+/// Returns a column that holds a record's `topic`, `partition`, `offset` or `timestamp`.
 pub fn origin_column(origin: &str, column: Option<&str>) -> Option<RecordColumn> {
     let (slot, name, schema) = match origin {
         "topic" => (

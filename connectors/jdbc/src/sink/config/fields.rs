@@ -1,4 +1,4 @@
-//! Which fields of a value become columns. Pure.
+//! Selects the fields of a value that become columns. Pure.
 
 use connector_api::{Error, Result};
 
@@ -9,7 +9,7 @@ pub struct FieldFilter {
     exclude: Vec<FieldRule>,
 }
 
-/// A field of one topic, or of all.
+/// A field of one topic, or of all topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct FieldRule {
     topic: Option<String>,
@@ -23,7 +23,8 @@ impl FieldRule {
 }
 
 impl FieldFilter {
-    /// `whitelist` holds names of fields; the items of the others may be `topic:field`.
+    /// Creates the filter. `whitelist` holds names of fields; the items of the other lists may be
+    /// `topic:field`.
     pub fn new(whitelist: Vec<String>, include: &[String], exclude: &[String]) -> Self {
         let plain = |field| FieldRule { topic: None, field };
         let item = |text: &String| match text.split_once(':') {
@@ -44,14 +45,15 @@ impl FieldFilter {
         }
     }
 
-    /// Whether a field that is no key becomes a column.
+    /// True if a field that is not part of the key becomes a column.
     pub fn takes(&self, topic: &str, field: &str) -> bool {
         (self.include.is_empty() || self.include.iter().any(|item| item.is(topic, field)))
             && !self.exclude.iter().any(|item| item.is(topic, field))
     }
 
-    /// Refuses an item that fits no field but for its letter case: the field would be left out, or written, against what
-    /// was meant. Errors: `Record`.
+    /// Rejects an item that differs from a field in letter case only: the field would silently be
+    /// skipped, or written, contrary to the intention.
+    /// Errors: `Record`.
     pub fn check<'a>(
         &self,
         topic: &str,
@@ -83,12 +85,12 @@ impl FieldFilter {
         Ok(())
     }
 
-    /// Whether every field does.
+    /// True if every field becomes a column.
     pub fn is_all(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty()
     }
 
-    /// Whether that depends on the topic.
+    /// True if the selection depends on the topic.
     pub fn by_topic(&self) -> bool {
         self.include
             .iter()

@@ -1,7 +1,8 @@
-//! The sink's configuration keys: names, defaults, checks, forms and documentation. What they mean in code is in
-//! [`super`].
+//! The sink's configuration keys: names, defaults, checks, forms and documentation. [`super`] has
+//! their meaning in code.
 //!
-//! Names, groups and order are those of Kafka Connect's JDBC sinks; `aliases` are the other peers' spellings.
+//! Names, groups and order are those of Kafka Connect's JDBC sinks; `aliases` are the spellings of
+//! other sinks.
 
 use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, KeyValidator, Width};
 
@@ -12,7 +13,7 @@ const DDL: &str = "DDL Support";
 const DML: &str = "DML Support";
 const RETRIES: &str = "Retries";
 
-/// Accepts one of `allowed` written all in lower or all in upper case, as the peers do.
+/// Accepts one of `allowed` in all lower or all upper case, as other JDBC sinks do.
 fn enumerator(text: &str, allowed: &[&str]) -> Result<(), String> {
     let known = allowed
         .iter()
@@ -36,10 +37,10 @@ fn pk_mode(text: &str) -> Result<(), String> {
     }
 }
 
-/// The places that `kafka.columns` knows.
+/// The coordinates that `kafka.columns` can name.
 pub(super) const ORIGINS: &[&str] = &["topic", "partition", "offset", "timestamp"];
 
-/// Items `name` or `name:column`.
+/// Splits items `name` or `name:column`.
 pub(super) fn column_items(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let items = text
         .split(',')
@@ -151,7 +152,7 @@ const fn count(
     .check(KeyValidator::AtLeast(0))
 }
 
-/// All keys of the sink; forms show them in this order.
+/// All keys of the sink, in the order of forms.
 pub const KEYS: &[ConfigKey] = &[
     ConfigKey::new(
         "connection.url",

@@ -24,57 +24,51 @@ use crate::driver::{AccessMode, ConnectOptions};
 use crate::url::ConnectionTarget;
 use crate::zone::JdbcTimeZone;
 
-/// The values of `pk.mode`.
 pub(super) const PK_MODES: &[&str] = &["none", "kafka", "record_key", "record_value"];
 
 /// What a record with a value does to the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsertMode {
-    /// Adds a row.
     Insert,
-    /// Adds a row or changes the one of the same key.
+    /// Inserts a row, or updates the existing row of the same key.
     Upsert,
-    /// Changes the row of that key, if there is one.
+    /// Updates the row of that key, if it exists.
     Update,
 }
 
-/// The SQL of `insert.mode=statement`, as it is configured.
+/// The SQL of `insert.mode=statement`, as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatementSql {
     /// For records with a value.
     pub write: String,
-    /// For records without one, if given.
+    /// For tombstones, if given.
     pub delete: Option<String>,
 }
 
 /// Where key columns come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PkMode {
-    /// There are none.
+    /// There are no key columns.
     None,
     /// Topic, partition and offset.
     Kafka,
-    /// The record's key.
     RecordKey,
-    /// The record's value.
     RecordValue,
-    /// Headers.
     RecordHeader,
 }
 
-/// How far tables follow their records.
+/// How far tables are altered to fit their records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SchemaEvolution {
-    /// Not at all.
     Off,
-    /// Columns are added.
+    /// Missing columns are added.
     Add,
-    /// And made wider.
+    /// Missing columns are added, and columns are widened.
     Widen,
 }
 
 impl PkMode {
-    /// As configurations spell it.
+    /// Returns the spelling in configurations.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -91,13 +85,13 @@ impl PkMode {
 pub struct TimeRules {
     /// Zone of Time and Timestamp columns.
     pub zone: JdbcTimeZone,
-    /// Whether dates are written as they are, not as the zone's day at midnight UTC.
+    /// Dates are written unchanged, not as the zone's day at midnight UTC.
     pub date_in_utc: bool,
-    /// Whether days before 1582-10-15 are shown in the Julian calendar.
+    /// Days before 1582-10-15 are written in the Julian calendar.
     pub julian: bool,
     /// Fields that hold points in time as numbers or text.
     pub fields: HashSet<String>,
-    /// Units of such a number in a second.
+    /// Units per second of such a number.
     pub units_per_second: i64,
 }
 
@@ -112,10 +106,10 @@ pub struct SinkConfig {
     pub name: String,
     /// The task's number, for the owner column of the stored offsets.
     pub task: String,
-    /// The Kafka cluster whose offsets are kept.
+    /// The Kafka cluster that the stored offsets belong to.
     pub cluster: String,
     pub insert_mode: InsertMode,
-    /// With `insert.mode=statement`; then no other mode counts.
+    /// Set with `insert.mode=statement`; then `insert_mode` has no effect.
     pub statement: Option<StatementSql>,
     pub pk_mode: PkMode,
     pub pk_fields: Vec<String>,
@@ -123,16 +117,16 @@ pub struct SinkConfig {
     pub truncate_enabled: bool,
     pub ignore_tombstones: bool,
     pub fields: FieldFilter,
-    /// Columns of headers and of where records come from.
+    /// Columns of headers and of records' coordinates.
     pub origins: Vec<RecordColumn>,
     pub unwrap: bool,
     /// `delete.marker.field`, if any.
     pub marker: Option<Arc<str>>,
     pub nested: Nested,
     pub delimiter: String,
-    /// Whether Debezium's types count outside of change events, too.
+    /// Interpret Debezium's types outside of change events, too.
     pub debezium_types: bool,
-    /// What stands for a value that a change event does not have; empty: nothing does.
+    /// Debezium's placeholder for a value that a change event does not contain; empty: none.
     pub placeholder: Arc<str>,
     pub naming: TableNaming,
     pub string_column: String,
@@ -140,30 +134,29 @@ pub struct SinkConfig {
     pub time: TimeRules,
     pub auto_create: bool,
     pub evolve: SchemaEvolution,
-    /// Whether the tables of the topics must be there when a task starts.
+    /// The tables of the topics must exist when a task starts.
     pub tables_must_exist: bool,
-    /// `topics`.
     pub topics: Vec<String>,
     /// `TABLE`, `VIEW`, `PARTITIONED TABLE`.
     pub table_types: Vec<String>,
-    /// Most rows of one statement.
     pub batch_rows: usize,
     /// `max.retries`, if the user has set it.
     pub max_retries: Option<u64>,
     pub retry_backoff: Duration,
     pub connection_attempts: u64,
     pub connection_backoff: Duration,
-    /// Whether offsets go into the target database.
+    /// Store offsets in the target database.
     pub exactly_once: bool,
 }
 
 impl SinkConfig {
-    /// Reads the configuration of a connector or task. Errors: `Config`, with every problem in its text.
+    /// Reads the configuration of a connector or task.
+    /// Errors: `Config`, with every problem in its text.
     pub fn read(config: &Config) -> Result<Self> {
         Ok(config.read(sink_keys(config.class()), Self::fill)?)
     }
 
-    /// How connecting is tried.
+    /// Returns the attempts and timeouts of connecting.
     pub fn connect_options(&self) -> ConnectOptions {
         let attempts = u32::try_from(self.connection_attempts).unwrap_or(u32::MAX);
         ConnectOptions {
@@ -175,7 +168,7 @@ impl SinkConfig {
     }
 
     pub(super) fn fill(r: &mut ConfigReader<'_>) -> Self {
-        // The target is made of these where it is opened.
+        // ConnectionTarget interprets these when a connection is opened
         for key in ["connection.url", "connection.user", "connection.password"] {
             r.text(key);
         }
@@ -271,7 +264,8 @@ impl SinkConfig {
         }
     }
 
-    /// Whether tables are created, how far they are changed, and whether they must be there from the start.
+    /// Returns whether tables are created, how far they are altered, and whether they must exist
+    /// from the start.
     fn evolution(r: &mut ConfigReader<'_>) -> (bool, SchemaEvolution, bool) {
         let given = [r.is_set("auto.create"), r.is_set("auto.evolve")];
         let (create, add, widen) = (
@@ -314,7 +308,7 @@ impl SinkConfig {
         origins.chain(headers).collect()
     }
 
-    /// What is done to records before they are rows. `lists`: the database has columns for them.
+    /// Returns the rules that convert records to rows. `lists`: the database has array columns.
     pub fn adapting(&self, lists: bool) -> AdaptRules {
         AdaptRules {
             unwrap: self.unwrap,
@@ -361,7 +355,7 @@ impl SinkConfig {
     }
 }
 
-/// The value of a key under any of its spellings, as it was given.
+/// Returns the value of a key, under any of its spellings, as configured.
 pub fn given<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
     let key = KEYS.iter().find(|key| key.name == name)?;
     std::iter::once(&key.name)
@@ -369,7 +363,7 @@ pub fn given<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
         .find_map(|spelling| config.get(spelling))
 }
 
-/// What can be said of a configuration without a database: combinations that cannot work, and forms' values.
+/// Checks a configuration without a database: combinations that cannot work, and values for forms.
 pub fn check(config: &Config, report: &mut ConfigReport) {
     if !given(config, "pk.mode")
         .is_some_and(|mode| mode.trim().eq_ignore_ascii_case(PkMode::RecordKey.name()))
@@ -418,7 +412,7 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
     }
 }
 
-/// Lists that contradict each other, or lack what another key needs.
+/// Checks for lists that contradict each other, or lack what another key needs.
 fn check_lists(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
     let set = |key: &str| config.get(key).is_some_and(|text| !text.trim().is_empty());
     if set("field.exclude.list") && (set("field.include.list") || set("fields.whitelist")) {
@@ -443,7 +437,7 @@ fn check_lists(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
     }
 }
 
-/// `insert.mode=statement` and its keys.
+/// Checks `insert.mode=statement` and its keys.
 fn check_statements(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
     let Some(statement) = &sink.statement else {
         for key in ["statement", "delete.statement"] {
@@ -463,7 +457,7 @@ fn check_statements(config: &Config, sink: &SinkConfig, report: &mut ConfigRepor
         );
         return;
     }
-    // a URL that cannot be read is told by itself
+    // an invalid URL is reported under its own key
     let Ok(target) = ConnectionTarget::from_config(config) else {
         return;
     };
@@ -494,7 +488,7 @@ mod tests {
     #[test]
     fn every_declared_key_is_read_and_no_other() {
         let mut asked = keys_asked(|| drop(SinkConfig::read(&Config::new())));
-        // Every sink has these from the runtime.
+        // the runtime sets these for every sink
         asked
             .retain(|name| !["name", "topics", "task.id", "task.cluster"].contains(&name.as_str()));
         assert_eq!(unlike(KEYS, &asked), [""; 0]);

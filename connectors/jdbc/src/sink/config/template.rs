@@ -1,11 +1,12 @@
-//! SQL with named parameters: cut into statements, and these into text and names. Pure.
+//! Parses SQL with named parameters into statements, and these into text and names. Pure.
 //!
-//! It knows just enough of each database's lexical rules to see what is not a parameter: strings, quoted names,
-//! comments, `::` casts, `:=`, slices `[1:2]`. What the statement means is the server's to judge.
+//! It implements just enough of each database's lexical rules to recognise what is no parameter:
+//! strings, quoted names, comments, `::` casts, `:=`, slices `[1:2]`. The server judges what a
+//! statement means.
 
 use crate::url::DatabaseKind;
 
-/// What a parameter names.
+/// What a parameter refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParameterName {
     /// `:topic`
@@ -22,34 +23,33 @@ pub enum ParameterName {
     Key(Vec<String>),
     /// `:value`, or a field of it.
     Value(Vec<String>),
-    /// `:a`: a field of the value, else of the key.
+    /// `:a`: a field of the value, or else of the key.
     Field(Vec<String>),
 }
 
 /// A part of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StatementPiece {
-    /// SQL as it was written.
+    /// SQL unchanged.
     Text(String),
-    /// A parameter: its text without the colon, and what it names.
+    /// A parameter: its text without the colon, and what it refers to.
     Param(String, ParameterName),
 }
 
-/// One statement.
+/// One parsed statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatementTemplate {
-    /// Its parts.
     pub pieces: Vec<StatementPiece>,
 }
 
-/// What a statement may begin with. Nothing that ends a transaction by itself (DDL, COMMIT, SET, LOCK): the rows and
-/// their offset are to be committed together.
+/// The words that a statement may begin with. None of them ends a transaction (as DDL, COMMIT, SET
+/// and LOCK do), because the rows and their offset must be committed together.
 const VERBS: [&str; 8] = [
     "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "WITH", "SELECT", "CALL",
 ];
 
 impl StatementTemplate {
-    /// The parameters in order.
+    /// Returns the parameters in order.
     pub fn params(&self) -> impl Iterator<Item = (&str, &ParameterName)> {
         self.pieces.iter().filter_map(|piece| match piece {
             StatementPiece::Text(_) => None,
@@ -57,7 +57,7 @@ impl StatementTemplate {
         })
     }
 
-    /// The statement with `place` writing the parameter numbered from 0.
+    /// Returns the statement; `place` writes each parameter by its number, from 0.
     pub fn sql(&self, mut place: impl FnMut(usize, &mut String)) -> String {
         let (mut out, mut number) = (String::new(), 0);
         for piece in &self.pieces {
@@ -72,7 +72,7 @@ impl StatementTemplate {
         out
     }
 
-    /// Its first word, in upper case.
+    /// Returns the first word in upper case.
     pub fn verb(&self) -> String {
         let Some(StatementPiece::Text(text)) = self.pieces.first() else {
             return String::new();
@@ -83,7 +83,7 @@ impl StatementTemplate {
         word.unwrap_or_default().to_ascii_uppercase()
     }
 
-    /// Its beginning, for texts.
+    /// Returns the statement's beginning, for messages.
     pub fn shown(&self) -> String {
         let mut out = String::new();
         for piece in &self.pieces {
@@ -103,7 +103,7 @@ impl StatementTemplate {
     }
 }
 
-/// The statements of a text, which are separated by `;`. Errors: what is wrong, and where.
+/// Parses statements separated by `;`. Errors: what is wrong, and where.
 pub fn parse(sql: &str, database: DatabaseKind) -> Result<Vec<StatementTemplate>, String> {
     let mut lexer = StatementLexer {
         rest: sql,
@@ -134,7 +134,7 @@ struct StatementLexer<'a> {
     rest: &'a str,
     whole: &'a str,
     database: DatabaseKind,
-    /// SQL since the last parameter. Comments are left out.
+    /// SQL since the last parameter, without comments.
     text: String,
     /// The character before `rest`.
     before: Option<char>,
@@ -181,7 +181,7 @@ impl StatementLexer<'_> {
         Ok(())
     }
 
-    /// Takes `n` bytes over as SQL.
+    /// Moves `n` bytes to the SQL text.
     fn take(&mut self, n: usize) {
         let (taken, rest) = self.rest.split_at(n);
         self.text.push_str(taken);
@@ -237,7 +237,7 @@ impl StatementLexer<'_> {
         }
     }
 
-    /// Whether the quote at hand begins PostgreSQL's `E'…'`.
+    /// True if the current quote begins PostgreSQL's `E'…'`.
     fn is_escape_string(&self) -> bool {
         let mut back = self.text.chars().rev();
         self.before.is_some_and(|c| matches!(c, 'e' | 'E'))
@@ -251,7 +251,7 @@ impl StatementLexer<'_> {
             if c == '\\' && backslash {
                 chars.next();
             } else if c == quote {
-                // a doubled quote is taken as the end of one text and the beginning of the next
+                // a doubled quote ends one text and begins the next
                 self.take(n + 1);
                 return Ok(());
             }
@@ -259,7 +259,7 @@ impl StatementLexer<'_> {
         Err(self.wrong(&format!("the {quote} that begins here has no end")))
     }
 
-    /// A name in SQLite's brackets, in which nothing is quoted.
+    /// Reads a name in SQLite's brackets, which have no escapes.
     fn bracketed(&mut self) -> Result<(), String> {
         match self.rest.find(']') {
             Some(end) => {
@@ -293,7 +293,7 @@ impl StatementLexer<'_> {
         self.rest = &self.rest[end..];
     }
 
-    /// MySQL's `/*! … */` is code and `/*+ … */` a hint: they stay.
+    /// Skips a comment, but keeps MySQL's `/*! … */` (code) and `/*+ … */` (hints).
     fn block_comment(&mut self) -> Result<(), String> {
         let (mut depth, mut at) = (1, 2);
         while depth > 0 {
@@ -319,7 +319,7 @@ impl StatementLexer<'_> {
         Ok(())
     }
 
-    /// `:name` or `:name.name`.
+    /// Reads `:name` or `:name.name`.
     fn named(&mut self) -> Result<(), String> {
         let mut end = 1;
         loop {
@@ -339,7 +339,8 @@ impl StatementLexer<'_> {
         self.param(text, parts, end)
     }
 
-    /// `:{any name}` or `:{header.any name}`: what follows `key.`, `value.` or `header.` is one name.
+    /// Reads `:{any name}` or `:{header.any name}`: everything after `key.`, `value.` or `header.`
+    /// is one name.
     fn braced(&mut self) -> Result<(), String> {
         let Some(end) = self.rest.find('}') else {
             return Err(self.wrong("the :{ that begins here has no }"));
@@ -354,7 +355,7 @@ impl StatementLexer<'_> {
         self.param(text, parts, end + 1)
     }
 
-    /// Puts a parameter after the SQL read so far; it was `length` bytes long.
+    /// Appends a parameter of `length` bytes after the SQL read so far.
     fn param(&mut self, text: String, mut parts: Vec<String>, length: usize) -> Result<(), String> {
         if parts.iter().any(|part| part.trim().is_empty()) {
             return Err(self.wrong("the parameter's name is empty"));
@@ -389,7 +390,7 @@ mod tests {
     use super::{ParameterName, StatementPiece, parse};
     use crate::url::DatabaseKind;
 
-    /// The statements with parameters shown as `<name>`.
+    /// Returns the statements with parameters shown as `<name>`.
     fn shown(sql: &str, database: DatabaseKind) -> Result<Vec<String>, String> {
         let piece = |piece: &StatementPiece| match piece {
             StatementPiece::Text(text) => text.clone(),

@@ -1,4 +1,4 @@
-//! Values that are no rows, told apart by how they look, so that an error says what they are and what to do. Pure.
+//! Recognises values that are no rows, so that an error can say what they are and what to do. Pure.
 
 use connector_api::{Schema, SchemaType, Value};
 
@@ -10,7 +10,7 @@ const TRANSACTION: &str = "it is a mark of Debezium where a transaction begins o
 const TWICE: &str = "the value is a text that holds a JSON object: the producer encoded it twice, by handing JSON that \
      was ready to a serializer of JSON; send the object itself";
 
-/// What a struct that is no row is.
+/// Describes a struct that is no row, if it is one that is known.
 pub fn schema(schema: &Schema) -> Option<&'static str> {
     let name = schema
         .name
@@ -28,7 +28,7 @@ pub fn schema(schema: &Schema) -> Option<&'static str> {
         .then_some(TRANSACTION)
 }
 
-/// What a value without a schema is, where it is not what it should be.
+/// Describes a value without a schema that is not of the expected type, if it is one that is known.
 pub fn value(ty: Option<SchemaType>, value: &Value) -> Option<&'static str> {
     match value {
         Value::Text(text) if ty.is_none() => {

@@ -1,4 +1,5 @@
-//! What a column's values stand for: by their schema, and by what is known of the table's column. Pure.
+//! Determines what a column's values represent, from their schema and from the table's column.
+//! Pure.
 
 use std::sync::Arc;
 
@@ -14,48 +15,42 @@ use crate::url::DatabaseKind;
 /// How values are bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindKind {
-    /// As they are.
     Plain,
-    /// Connect's Date.
     Date,
-    /// Connect's Time.
     Time,
-    /// Connect's Timestamp.
     Timestamp,
     /// Named in `timestamp.fields.list`.
     Instant,
-    /// One of Debezium's types, in a column of dates or times.
+    /// One of Debezium's types, in a date or time column.
     Meant(debezium::DebeziumType),
-    /// A span of time in so many units a second, in such a column.
+    /// A span of time with that many units per second, in a date or time column.
     Span(i64),
 }
 
-/// What is known of the column that values go to.
+/// What is known of the column that values are written to.
 #[derive(Debug)]
 pub struct KnownColumn {
-    /// What it holds.
     pub holds: TargetColumnType,
-    /// What its values are.
     pub uses: ColumnUses,
     ty: String,
     database: DatabaseKind,
 }
 
-/// What a column's values are.
+/// How a column's values are used.
 #[derive(Clone, Debug)]
 pub struct ColumnUses {
-    /// Their schema; `None`: it comes with each.
+    /// The schema; `None` if each value has its own.
     pub schema: Option<Arc<Schema>>,
-    /// Whether rows are found by them.
+    /// Rows are looked up by them.
     pub key: bool,
-    /// Whether `timestamp.fields.list` names them.
+    /// Named in `timestamp.fields.list`.
     pub instant: bool,
-    /// Whether they are items of arrays.
+    /// They are items of arrays.
     pub items: bool,
 }
 
 impl KnownColumn {
-    /// Of a table's column.
+    /// Describes a table's column.
     pub fn new(writing: &dyn WriteDialect, meta: &ColumnMeta, uses: ColumnUses) -> Self {
         let holds = if uses.items {
             writing.item_holds(meta)
@@ -70,7 +65,7 @@ impl KnownColumn {
         }
     }
 
-    /// What is done to values of that kind.
+    /// Returns the conversion of values of that kind.
     pub fn fit(&self, what: What) -> Fit {
         let (holds, ty) = (&self.holds, self.ty.as_str());
         fit::fit(
@@ -85,7 +80,7 @@ impl KnownColumn {
     }
 }
 
-/// How values of a schema are bound where the column holds that, and what they are then.
+/// Returns how values of a schema are bound in a column of that type, and what they are then.
 pub fn kind_of(
     schema: &Schema,
     instant: bool,

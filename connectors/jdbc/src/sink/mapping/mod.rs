@@ -1,5 +1,6 @@
-//! How a record becomes a row: what is no row is made one ([`adapt`]) or refused ([`foreign`]), schemas become columns
-//! ([`shape`]), and values the parameters that a column takes ([`kind`], [`fit`], [`time`]).
+//! Maps a record to a row: a record that is no row is converted ([`adapt`]) or rejected
+//! ([`foreign`]), schemas become columns ([`shape`]), and values become parameters that fit their
+//! column ([`kind`], [`fit`], [`time`]).
 //!
 //! Pure: nothing here asks a server.
 

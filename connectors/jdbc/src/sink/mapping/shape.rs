@@ -1,6 +1,7 @@
-//! Which columns a record makes, and where each value comes from: decided once per pair of schemas.
+//! Determines the columns of a record and where each value comes from, once per pair of schemas.
 //!
-//! Pure. It also says which records have no shape at all, with the texts that users of the peers search for.
+//! Pure. It also rejects records that have no shape, with the texts that users of other JDBC sinks
+//! search for.
 
 use std::sync::Arc;
 
@@ -11,28 +12,26 @@ use crate::sink::config::columns::{KAFKA_COLUMNS, RecordColumn, ValueSlot, heade
 use crate::sink::config::{PkMode, SinkConfig};
 use crate::url::DatabaseKind;
 
-/// The columns of records with one pair of schemas, in the order a created table has them.
+/// The columns of records with one pair of schemas, in the order of a created table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordShape {
-    /// The columns.
     pub columns: Vec<RecordColumn>,
-    /// Whether it is of records without a value.
+    /// True for records without a value.
     pub tombstone: bool,
 }
 
 impl RecordShape {
-    /// The key columns.
     pub fn keys(&self) -> impl Iterator<Item = &RecordColumn> {
         self.columns.iter().filter(|c| c.key)
     }
 
-    /// The other columns.
     pub fn values(&self) -> impl Iterator<Item = &RecordColumn> {
         self.columns.iter().filter(|c| !c.key)
     }
 }
 
-/// The shape of a record of `topic` that [`check_record`] has accepted. `table` is the bare name, for texts.
+/// Returns the shape of a record of `topic` that [`check_record`] has accepted. `table` is the bare
+/// name, for messages.
 /// Errors: `Record`.
 pub fn shape(
     config: &SinkConfig,
@@ -96,7 +95,7 @@ pub fn shape(
     Ok(shape)
 }
 
-/// Every column the value could fill, key or not.
+/// Returns every column that the value could fill, key or not.
 fn value_columns(
     config: &SinkConfig,
     table: &str,
@@ -210,7 +209,7 @@ fn kafka_columns(config: &SinkConfig, table: &str) -> Result<Vec<RecordColumn>> 
     Ok(names.into_iter().zip(slots).map(column).collect())
 }
 
-/// The named fields of a struct schema, or all of them. `Err` is the name that is absent.
+/// Returns the named fields of a struct schema, or all of them. `Err` is the name of a missing one.
 fn fields_of(
     schema: &Schema,
     names: &[String],
@@ -245,8 +244,9 @@ fn absent(config: &SinkConfig, table: &str, mode: &str, part: &str, field: &str)
     ))
 }
 
-/// Whether a record can be written at all: it needs a key where keys are used, and a struct or text as its value
-/// unless it deletes. Errors: `Record`.
+/// Checks that a record can be written at all: it needs a key if keys are used, and a struct or
+/// text as its value unless it is a deletion.
+/// Errors: `Record`.
 pub fn check_record(config: &SinkConfig, record: &SinkRecord) -> Result<()> {
     let value = &record.record.value;
     let text = value
@@ -330,7 +330,7 @@ fn unfit(config: &SinkConfig, record: &SinkRecord, part: &str, needs: &str) -> E
     ))
 }
 
-/// The simple class name that Kafka Connect's texts have for a value.
+/// Returns the simple class name that Kafka Connect's texts have for a value.
 fn java_class(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

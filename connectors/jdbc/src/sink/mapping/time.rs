@@ -1,7 +1,7 @@
-//! Points in time as SQL's texts: dates, times of day, date-times.
+//! Formats points in time as SQL texts: dates, times of day, date-times.
 //!
-//! Days are counted from 1970-01-01. Before 15 October 1582 they may be shown in the Julian calendar, as Java's
-//! `GregorianCalendar` does, because that is what Kafka Connect's JDBC sinks write.
+//! Days are counted from 1970-01-01. Before 15 October 1582 they may be written in the Julian
+//! calendar, like Java's `GregorianCalendar`, because Kafka Connect's JDBC sinks do so.
 
 use std::fmt::Write;
 
@@ -12,7 +12,8 @@ use crate::sink::config::TimeRules;
 const DAY_SECONDS: i64 = 86_400;
 
 impl TimeRules {
-    /// `yyyy-MM-dd` of a day. Unless dates are in UTC, it is the zone's day at midnight UTC.
+    /// Formats a day as `yyyy-MM-dd`. Unless dates are in UTC, it is the zone's day at midnight
+    /// UTC.
     pub fn date(&self, days: i64) -> String {
         let offset = if self.date_in_utc {
             0
@@ -24,7 +25,7 @@ impl TimeRules {
         out
     }
 
-    /// `HH:mm:ss.SSS` of milliseconds of the day UTC, in the zone as it was on 1970-01-01.
+    /// Formats milliseconds of the day in UTC as `HH:mm:ss.SSS`, in the zone as of 1970-01-01.
     pub fn time(&self, millis: i64) -> String {
         let local = millis + self.zone.offset_at(millis.div_euclid(1000)) * 1000;
         let mut out = String::with_capacity(12);
@@ -32,12 +33,13 @@ impl TimeRules {
         out
     }
 
-    /// `yyyy-MM-dd HH:mm:ss.SSS…` of an instant given in units of `1/per_second` seconds, with all its digits.
+    /// Formats an instant in units of `1/per_second` seconds as `yyyy-MM-dd HH:mm:ss.SSS…`, with
+    /// all digits.
     pub fn timestamp(&self, instant: i64, per_second: i64) -> String {
         self.shown(instant, per_second, self.julian)
     }
 
-    /// The same in the calendar of ISO 8601, in which texts are.
+    /// Like [`Self::timestamp`], in the calendar of ISO 8601, which texts use.
     pub fn wall(&self, instant: i64, per_second: i64) -> String {
         self.shown(instant, per_second, false)
     }
@@ -75,8 +77,8 @@ fn write_time(units: i64, per_second: i64, out: &mut String) {
     );
 }
 
-/// Milliseconds, microseconds or nanoseconds (as `per_second` says) of an ISO 8601 date-time in UTC or with an offset;
-/// `None` if it is none or out of range.
+/// Parses an ISO 8601 date-time in UTC or with an offset to units of `1/per_second` seconds
+/// (milliseconds, microseconds or nanoseconds); `None` if it is invalid or out of range.
 pub fn parse_instant(text: &str, per_second: i64) -> Option<i64> {
     let zoned = text.parse::<jiff::Timestamp>().ok();
     let at = zoned.or_else(|| {

@@ -1,11 +1,11 @@
-//! `table.name.format`: text with placeholders, taken apart once.
+//! `table.name.format`: text with placeholders, parsed once.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use connector_api::{Datum, Error, Result, Schema, Value};
 
-/// A format.
+/// A parsed format.
 #[derive(Clone, Debug, Default)]
 pub struct NameFormat(Vec<FormatPiece>);
 
@@ -20,16 +20,17 @@ enum FormatPiece {
     Source(String),
 }
 
-/// What a topic is called in a table's name.
+/// A topic's name, in the forms that a table's name uses.
 pub struct TopicName<'a> {
-    /// As it is.
+    /// The name unchanged.
     pub whole: &'a str,
-    /// As it is put in.
+    /// The name with the characters replaced that the naming rules exclude.
     pub shown: Cow<'a, str>,
 }
 
 impl NameFormat {
-    /// Takes a format apart. Errors: the reason, for a placeholder that stands for nothing.
+    /// Parses a format.
+    /// Errors: why, for an unknown placeholder.
     pub fn read(text: &str) -> std::result::Result<Self, String> {
         let (mut pieces, mut rest) = (Vec::new(), text);
         while let Some((before, behind)) = rest.split_once("${") {
@@ -55,14 +56,15 @@ impl NameFormat {
         Ok(Self(pieces))
     }
 
-    /// Whether it asks for where a row came from.
+    /// True if the name depends on the source of a change event.
     pub fn is_by_source(&self) -> bool {
         self.0
             .iter()
             .any(|piece| matches!(piece, FormatPiece::Source(_)))
     }
 
-    /// The name. Errors: `Record` where the value has no such source; `Config` where there is no value to ask.
+    /// Returns the name.
+    /// Errors: `Record` if the value has no such source field; `Config` if there is no value.
     pub fn text(&self, topic: &TopicName<'_>, value: Option<&Datum>) -> Result<String> {
         let mut out = String::new();
         for piece in &self.0 {
@@ -105,10 +107,10 @@ impl fmt::Display for NameFormat {
     }
 }
 
-/// A value and its schema, where it has one.
+/// A value and its schema, if it has one.
 type SchemaMember<'a> = (Option<&'a Schema>, &'a Value);
 
-/// The member of that name, of a struct or of an object without schema.
+/// Returns the member of that name of a struct, or of an object without schema.
 fn member<'a>(of: Option<SchemaMember<'a>>, name: &str) -> Option<SchemaMember<'a>> {
     match of? {
         (Some(schema), Value::Struct(members)) => {

@@ -1,4 +1,4 @@
-//! Which table a topic, or a record, goes to. Pure text.
+//! Names the table that a topic or a record is written to. Pure.
 
 mod format;
 
@@ -24,18 +24,18 @@ pub struct TableNaming {
 /// Which characters of a topic a table's name keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameLetters {
-    /// All.
+    /// All characters.
     All,
-    /// All but dots.
+    /// All but dots, which become `_`.
     NoDots,
-    /// Of the whole name, letters, digits and `_` of ASCII.
+    /// ASCII letters, digits and `_`, of the whole name.
     Normalized,
 }
 
 /// Bytes of an identifier that PostgreSQL keeps (NAMEDATALEN - 1).
 const POSTGRES_NAME: usize = 63;
 
-/// Whether a naming strategy of Debezium's makes `_` of a topic's dots.
+/// True if one of Debezium's naming strategies replaces a topic's dots by `_`.
 pub fn joins_dots(strategy: &str) -> bool {
     matches!(
         strategy.rsplit('.').next(),
@@ -43,7 +43,7 @@ pub fn joins_dots(strategy: &str) -> bool {
     )
 }
 
-/// Refuses what is no strategy of Debezium's own.
+/// Refuses everything but Debezium's own strategies.
 pub fn check_strategy(strategy: &str) -> std::result::Result<(), String> {
     let as_it_is = strategy.is_empty() || strategy.ends_with("PassthroughCollectionNamingStrategy");
     if as_it_is || joins_dots(strategy) {
@@ -54,7 +54,7 @@ pub fn check_strategy(strategy: &str) -> std::result::Result<(), String> {
         .to_owned())
 }
 
-/// Refuses an empty format, and one with a `${…}` that stands for nothing.
+/// Refuses an empty format, and one with an unknown `${…}`.
 pub fn check_format(text: &str) -> std::result::Result<(), String> {
     if text.is_empty() {
         return Err("String must be non-empty".to_owned());
@@ -63,7 +63,7 @@ pub fn check_format(text: &str) -> std::result::Result<(), String> {
 }
 
 impl TableNaming {
-    /// `mapping` holds items `topic:table` that have been checked, as `format` has; `unquoted` is
+    /// Creates the rules from checked settings: `mapping` holds items `topic:table`; `unquoted` is
     /// `quote.sql.identifiers=never`.
     pub fn new(format: &str, letters: NameLetters, unquoted: bool, mapping: &[String]) -> Self {
         let pair = |item: &String| {
@@ -79,13 +79,15 @@ impl TableNaming {
         }
     }
 
-    /// Whether a record's own table, not its topic alone, says where it goes; [`Naming::name`] tells it then.
+    /// True if the table depends on a record's source, not on its topic alone; see
+    /// [`TableNaming::name`].
     pub fn is_by_source(&self) -> bool {
         self.mapping.is_empty() && self.format.is_by_source()
     }
 
-    /// The name that a record's topic and source give, for [`Naming::named`]. `None`: it has no value, so that nobody
-    /// can tell. Errors: `Record` where its value does not say where it is from.
+    /// Returns the name that a record's topic and source give, for [`TableNaming::named`]. `None`
+    /// if the record has no value, so that its source is unknown.
+    /// Errors: `Record` if its value names no source.
     pub fn name(&self, record: &Record) -> Result<Option<Arc<str>>> {
         if record.value.value.is_null() {
             return Ok(None);
@@ -96,8 +98,8 @@ impl TableNaming {
         )))
     }
 
-    /// A column's name. Names are always quoted; where they are asked not to be, PostgreSQL would fold them to lower
-    /// case, so that is done here.
+    /// Returns a column's name. Names are always quoted; PostgreSQL would fold unquoted ones to
+    /// lower case, so `quote.sql.identifiers=never` folds them here.
     pub fn column(&self, name: &Arc<str>, database: DatabaseKind) -> Arc<str> {
         if self.folds(database) {
             Arc::from(name.to_lowercase())
@@ -110,8 +112,9 @@ impl TableNaming {
         self.unquoted && database == DatabaseKind::Postgres
     }
 
-    /// The table of a topic, as [`Naming::column`] quotes and the database cuts it, with the qualifiers that its name has.
-    /// Errors: `Config` when the name has no, empty or too many parts, or depends on the record.
+    /// Returns the table of a topic with the qualifiers that its name has, folded like
+    /// [`TableNaming::column`] and cut as the database cuts names.
+    /// Errors: `Config` if the name has no, empty or too many parts, or depends on the record.
     pub fn table(&self, topic: &str, database: DatabaseKind) -> Result<TableId> {
         let name = match self.mapping.get(topic) {
             Some(table) => table.clone(),
@@ -125,7 +128,7 @@ impl TableNaming {
         self.named(&name, topic, database)
     }
 
-    /// The table of that name, as [`Naming::table`].
+    /// Returns the table of that name, like [`TableNaming::table`].
     pub fn named(&self, name: &str, topic: &str, database: DatabaseKind) -> Result<TableId> {
         let mut id = self.whole(name, topic, database)?;
         if self.folds(database) {

@@ -1,9 +1,10 @@
-//! What a number without a schema counts in a column of dates or times. Pure.
+//! Finds the unit of a number without a schema in a date or time column. Pure.
 //!
-//! JsonConverter writes Connect's Date, Time and Timestamp as days and milliseconds, and so their numbers are taken.
-//! Debezium counts milliseconds or microseconds, by the digits that the source's column keeps, which nothing tells here.
-//! Both are told apart by how large the numbers are: what is said with one of them lies far from any usual date in the
-//! other. What may be either is refused.
+//! JsonConverter writes Connect's Date, Time and Timestamp as days and milliseconds, so other
+//! producers' numbers are read as those. Debezium counts milliseconds or microseconds, depending on
+//! the digits of the source's column, which the record does not show. The two are distinguished by
+//! magnitude: a usual date in one unit is far from any usual date in the other. Numbers that fit
+//! both are rejected.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -20,16 +21,17 @@ use crate::sink::config::TimeRules;
 const DAYS: RangeInclusive<i64> = -719_162..=2_932_896;
 /// Milliseconds of the years 1 to 9999.
 const MOMENTS: RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
-/// Seconds of the years 1973 to 2106; as milliseconds they all are in the first weeks of 1970.
+/// Seconds of the years 1973 to 2106; as milliseconds they are all in the first weeks of 1970.
 const SECONDS: RangeInclusive<i64> = 100_000_000..=4_294_967_295;
-/// Milliseconds of the same years, and of as many before 1970; as microseconds they all are some weeks about 1970.
+/// Milliseconds of the same years, and of as many before 1970; as microseconds they are all within
+/// weeks of 1970.
 const CLEAR_MILLIS: RangeInclusive<u64> = 100_000_000_000..=4_294_967_295_999;
 const DAY_MILLIS: i64 = 86_400_000;
 /// Microseconds of 838:59:59, MariaDB's longest TIME.
 const LONGEST: u64 = 3_020_399_000_000;
 /// Most digits of a fractional second that Debezium counts in milliseconds.
 const MILLI_DIGITS: u32 = 3;
-/// Digits of a column that tells none.
+/// Digits assumed for a column that does not declare any.
 const USUAL_DIGITS: u32 = 6;
 
 const NO_DAYS: &str = "a JSON number in a column of dates counts the days since 1970-01-01, and its number of days is not \
@@ -46,8 +48,9 @@ const UNCLEAR: &str = "Debezium counts milliseconds or microseconds by the digit
      time.precision.mode=isostring writes texts, and schemas (value.converter.schemas.enable=true on both sides) say what \
      each number is";
 
-/// The value of a column of dates or times with its schema, made of a number. `debezium`: Debezium has written it.
-/// Errors: why it is refused, with the key that helps.
+/// Converts a number to the value of a date or time column, with its schema. `debezium`: the record
+/// is Debezium's.
+/// Errors: why it is rejected, with the key that helps.
 pub(super) fn counted(
     (column, read): (&ColumnMeta, &ValueDecoding),
     n: i64,
@@ -91,13 +94,15 @@ pub(super) fn counted(
     }
 }
 
-/// The units a second of a time of day of Debezium's: microseconds, unless these would be the first of a day.
+/// Returns the units per second of Debezium's time of day: microseconds, or `None` if the number
+/// does not show the unit.
 fn of_day(n: i64) -> Option<i64> {
     let clear = n == 0 || (DAY_MILLIS as u64..=LONGEST).contains(&n.unsigned_abs());
     clear.then_some(MICROS)
 }
 
-/// The units a second of a date and time of Debezium's. `is_fine`: the column keeps more digits than milliseconds have.
+/// Returns the units per second of Debezium's date and time. `is_fine`: the column keeps more
+/// digits than milliseconds have.
 fn moment(n: i64, is_fine: bool) -> Option<i64> {
     match n {
         0 => Some(MILLIS),
@@ -122,7 +127,7 @@ mod tests {
             (-1_700_000_000_123, true, Some(MILLIS)),
             (1_700_000_000_123_456, true, Some(MICROS)),
             (-1_700_000_000_123_456, true, Some(MICROS)),
-            // a column of milliseconds has none of microseconds
+            // a column of milliseconds holds no microseconds
             (1_700_000_000_123_456, false, None),
             // 9999-12-31, or 1978
             (253_402_300_799_000, false, Some(MILLIS)),

@@ -1,5 +1,5 @@
-//! Debezium's own types: times without a zone, and what else is more than its number or text. Names and units are those
-//! of Debezium's documentation.
+//! Debezium's own types: times without a zone, and others that mean more than their number or text.
+//! Names and units follow Debezium's documentation.
 
 use std::sync::Arc;
 
@@ -11,36 +11,36 @@ use crate::sink::config::TimeRules;
 use crate::sink::mapping::fit::{What, clock};
 use crate::sink::mapping::time::parse_instant;
 
-/// What a number or text stands for.
+/// What a number or text represents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DebeziumType {
     /// Days since 1970-01-01.
     Day,
-    /// A time of day, in so many units a second.
+    /// A time of day, with that many units per second.
     OfDay(i64),
-    /// A date and time without a zone, in so many units a second since 1970-01-01.
+    /// A date and time without a zone since 1970-01-01, with that many units per second.
     Local(i64),
-    /// An instant as ISO 8601.
+    /// An instant in ISO 8601.
     Zoned,
-    /// A time of day as ISO 8601 with a zone.
+    /// A time of day in ISO 8601 with a zone.
     ZonedOfDay,
-    /// A time of day as ISO 8601, whose zone is left out.
+    /// A time of day in ISO 8601, whose zone is dropped.
     IsoOfDay,
-    /// A date, or a date and time, as ISO 8601 with a zone, which is left out.
+    /// A date, or a date and time, in ISO 8601 with a zone, which is dropped.
     Iso,
     /// A decimal with its scale: a struct of both.
     Number,
-    /// What it is, in a column of another type.
+    /// The text unchanged, in a column of another type.
     Same,
 }
 
-/// Milliseconds of a second.
+/// Milliseconds per second.
 pub const MILLIS: i64 = 1_000;
-/// Microseconds of a second.
+/// Microseconds per second.
 pub const MICROS: i64 = 1_000_000;
 const NANOS: i64 = 1_000_000_000;
 
-/// What a schema's values stand for, and the schema of what they become.
+/// Returns what a schema's values represent, and the schema that they are converted to.
 pub fn meaning(schema: &Schema) -> Option<(DebeziumType, Schema)> {
     let name = schema.name.as_deref()?.strip_prefix("io.debezium.")?;
     let (meaning, to) = match (name, schema.ty) {
@@ -74,7 +74,7 @@ pub fn meaning(schema: &Schema) -> Option<(DebeziumType, Schema)> {
     Some((meaning, text.optional(nullable(schema))))
 }
 
-/// The same for the innermost items of lists.
+/// Like [`meaning`], for the innermost items of lists.
 pub fn items(list: &Schema) -> Option<(DebeziumType, Schema)> {
     let of = list
         .values
@@ -90,7 +90,7 @@ pub fn items(list: &Schema) -> Option<(DebeziumType, Schema)> {
     ))
 }
 
-/// SQL's text of each item, see [`text`].
+/// Converts each item of a list to SQL's text, see [`text`].
 pub fn texts(meaning: DebeziumType, list: &Value, time: &TimeRules) -> Option<Value> {
     match list {
         Value::Null => Some(Value::Null),
@@ -105,7 +105,7 @@ pub fn texts(meaning: DebeziumType, list: &Value, time: &TimeRules) -> Option<Va
     }
 }
 
-/// What the values of a schema are, if they are points in time.
+/// Returns what the values of a schema represent, if they are points in time.
 pub fn moment(schema: &Schema) -> Option<(DebeziumType, What)> {
     let (meaning, to) = meaning(schema)?;
     let what = match to.name.as_deref()? {
@@ -117,7 +117,7 @@ pub fn moment(schema: &Schema) -> Option<(DebeziumType, What)> {
     Some((meaning, what))
 }
 
-/// Microseconds of so many units.
+/// Converts units to microseconds.
 pub fn micros(units: i64, per_second: i64) -> i64 {
     if per_second > MICROS {
         units.div_euclid(per_second / MICROS)
@@ -126,7 +126,7 @@ pub fn micros(units: i64, per_second: i64) -> i64 {
     }
 }
 
-/// Units a second of a span of time.
+/// Returns the units per second of a span of time.
 pub fn span(schema: &Schema) -> Option<i64> {
     match (schema.name.as_deref()?, schema.ty) {
         ("io.debezium.time.MicroDuration", SchemaType::Int64) => Some(MICROS),
@@ -139,7 +139,7 @@ fn nullable(schema: &Schema) -> bool {
     schema.optional || schema.default.is_some()
 }
 
-/// SQL's text of a value. `None`: it is not what its schema says.
+/// Converts a value to SQL's text; `None` if it does not match its schema.
 pub fn text(meaning: DebeziumType, value: &Value, time: &TimeRules) -> Option<Value> {
     let as_is = TimeRules {
         date_in_utc: true,
@@ -149,7 +149,7 @@ pub fn text(meaning: DebeziumType, value: &Value, time: &TimeRules) -> Option<Va
     };
     let text = match (meaning, value, value.as_i64()) {
         (DebeziumType::Day, _, Some(days)) => as_is.date(days),
-        // MariaDB's reach beyond a day, in both directions
+        // MariaDB's times exceed a day, in both directions
         (DebeziumType::OfDay(per_second), _, Some(units)) => clock(micros(units, per_second)),
         (DebeziumType::Local(per_second), _, Some(units)) => {
             as_is.timestamp(micros(units, per_second), MICROS)

@@ -1,6 +1,7 @@
-//! Debezium's change events without a schema, as JsonConverter makes and reads them with `schemas.enable=false`.
+//! Debezium's change events without a schema, as JsonConverter produces and reads them with
+//! `schemas.enable=false`.
 //!
-//! Pure. With a schema, an event is known by its schema's name; without one, by its members.
+//! Pure. With a schema, an event is recognised by the schema's name; without one, by its members.
 
 use connector_api::{Error, Result, SinkRecord, Value};
 
@@ -15,14 +16,14 @@ pub(super) struct PlainEvent<'a> {
 }
 
 impl PlainEvent<'_> {
-    /// Whether it deletes its row.
+    /// True if the event deletes its row.
     pub fn is_deletion(&self) -> bool {
         self.op == "d"
     }
 }
 
-/// What a value is, if it is a change event: it has a letter of Debezium's in `op`, objects or null in `before` and `after`,
-/// and in `source` an object that names the connector.
+/// Recognises a change event: one of Debezium's letters in `op`, objects or null in `before` and
+/// `after`, and in `source` an object that names the connector.
 pub(super) fn of(value: &Value) -> Option<PlainEvent<'_>> {
     let Value::Map(members) = value else {
         return None;
@@ -51,8 +52,9 @@ fn is_connector((name, value): &(Value, Value)) -> bool {
     name.as_str() == Some("connector") && value.as_str().is_some()
 }
 
-/// What becomes of a change event with that letter, where its row does not matter; `None`: its row is written or deleted.
-/// Errors: `Record`, when it lacks the row that it is about.
+/// Returns the outcome of a change event that does not depend on its row; `None`: its row is
+/// written or deleted.
+/// Errors: `Record` if the event lacks the row that it is about.
 pub(super) fn fate(op: &str, row: &Value, rules: &AdaptRules) -> Result<Option<Adapted>> {
     Ok(match op {
         "d" if rules.deletes => None,
@@ -72,7 +74,7 @@ pub(super) fn fate(op: &str, row: &Value, rules: &AdaptRules) -> Result<Option<A
 }
 
 impl Adapter {
-    /// The change event that a record without a schema is.
+    /// Returns the change event in a record without a schema.
     pub(super) fn plain_event<'a>(&self, record: &'a SinkRecord) -> Option<PlainEvent<'a>> {
         let value = &record.record.value;
         (self.rules.unwrap && value.schema.is_none())
@@ -80,14 +82,16 @@ impl Adapter {
             .flatten()
     }
 
-    /// What becomes of a change event without a schema whatever its table is like. `None`: the table decides, or it is none.
+    /// Returns the outcome of a change event without a schema that does not depend on its table.
+    /// `None`: it depends on the table, or is no change event.
     pub fn settled(&self, record: &SinkRecord) -> Option<Result<Adapted>> {
         let event = self.plain_event(record)?;
         fate(event.op, event.after, &self.rules).transpose()
     }
 
-    /// What becomes of a record without a schema whose table is not there: it holds no row that could be deleted, and is
-    /// not made for others.
+    /// Returns the outcome of a record without a schema whose table does not exist: a deletion is
+    /// skipped, because there is no row to delete. Others pass unchanged: a table cannot be created
+    /// from them.
     pub fn without_table(&self, record: &SinkRecord) -> Adapted {
         let deletes = record.record.value.value.is_null()
             || self.plain_event(record).is_some_and(|e| e.is_deletion());

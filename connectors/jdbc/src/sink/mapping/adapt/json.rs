@@ -1,5 +1,5 @@
-//! Values as JSON text, for columns that hold it. Dates and times are ISO 8601, decimals are numbers with all their
-//! digits, bytes are base64.
+//! Writes values as JSON text, for columns that hold JSON. Dates and times are ISO 8601, decimals
+//! are numbers with all their digits, bytes are base64.
 
 use std::fmt::Write as _;
 
@@ -11,11 +11,13 @@ use crate::dialect::writing::LogicalType;
 use crate::sink::config::TimeRules;
 use crate::zone::JdbcTimeZone;
 
-/// Bytes of a value's JSON: more than a record has, as keys that are no text are JSON within JSON.
+/// Most bytes of a value's JSON. It may be longer than the record, because keys that are no text
+/// are written as JSON within JSON.
 const MAX_JSON: usize = 64 << 20;
 
-/// A value as JSON. `schema` tells what its numbers mean and how the members of a struct are called.
-/// Errors: `Record` where it would be longer than [`MAX_JSON`].
+/// Writes a value as JSON. `schema` gives the meaning of numbers and the names of a struct's
+/// members.
+/// Errors: `Record` if the text would be longer than [`MAX_JSON`].
 pub fn text(value: &Value, schema: Option<&Schema>) -> Result<String> {
     let mut out = String::new();
     write(value, schema, &mut out)?;

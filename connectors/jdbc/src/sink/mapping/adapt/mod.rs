@@ -1,6 +1,6 @@
-//! Records that do not look like rows, made to: Debezium's change events, marks of deletion, nested values, plain JSON.
+//! Converts records to rows: Debezium's change events, deletion markers, nested values, plain JSON.
 //!
-//! Pure. What a schema asks for is found out once; records that are rows already pass as they are.
+//! Pure. Each schema is analysed once; records that are rows already pass unchanged.
 
 mod counted;
 pub mod debezium;
@@ -22,25 +22,24 @@ use super::foreign;
 use crate::dialect::writing::JSON;
 use crate::sink::config::adapt_rules::{AdaptRules, Nested};
 
-/// How many recipes are kept.
 const RECENT: usize = 16;
-/// Bytes of a column's name that is made of the names of structs within each other; no database has such long ones.
+/// Most bytes of a flattened column's name; no database accepts names that long.
 const MAX_NAME: usize = 1024;
 
-/// What becomes of a record.
+/// The outcome of a record.
 #[derive(Debug, PartialEq)]
 pub enum Adapted {
-    /// It is a row, or a deletion, already.
+    /// The record is a row, or a deletion, already.
     Same,
-    /// This instead.
+    /// The record is replaced by this one.
     Changed(Box<SinkRecord>),
-    /// Nothing.
+    /// The record is skipped.
     Skip,
-    /// Its table is emptied.
+    /// The record's table is emptied.
     Truncate,
 }
 
-/// Adapts records; remembers what the latest schemas ask for.
+/// Converts records to rows, and caches the analysis of the latest schemas.
 #[derive(Debug)]
 pub struct Adapter {
     rules: AdaptRules,
@@ -49,49 +48,48 @@ pub struct Adapter {
     plain: Vec<Arc<Schema>>,
 }
 
-/// How records of one schema are changed.
+/// How records of one schema are converted.
 #[derive(Debug)]
 struct Recipe {
     event: Option<Event>,
-    /// Position of the mark in the row.
+    /// Position of the deletion marker in the row.
     mark: Option<usize>,
-    /// The rows' schema.
+    /// The schema of the rows.
     schema: Arc<Schema>,
-    /// How their members are made; `None`: as they are.
+    /// How the members are converted; `None`: unchanged.
     parts: Option<Vec<AdaptedPart>>,
-    /// Their members may be placeholders for values that the event does not have.
+    /// The members may be placeholders for values that the event does not contain.
     may_lack: bool,
     shortened: ReducedSchemas,
 }
 
-/// Where things stand in a change event.
+/// Positions of fields in a change event.
 #[derive(Clone, Copy, Debug)]
 struct Event {
     op: usize,
     after: usize,
 }
 
-/// One member of a row.
 #[derive(Debug)]
 struct AdaptedPart {
     path: Vec<usize>,
     change: Change,
 }
 
-/// What is done to a member.
+/// How a member is converted.
 #[derive(Debug)]
 enum Change {
     Nothing,
-    /// It is written as JSON.
+    /// To JSON.
     Json(Arc<Schema>),
-    /// It is written as what it stands for.
+    /// To the text of what it represents.
     Meaning(DebeziumType),
-    /// So are the items of a list.
+    /// Like `Meaning`, for each item of a list.
     Items(DebeziumType),
 }
 
 impl Adapter {
-    /// By these rules.
+    /// Creates an adapter with these rules.
     pub fn new(rules: AdaptRules) -> Self {
         Self {
             rules,
@@ -100,7 +98,7 @@ impl Adapter {
         }
     }
 
-    /// What becomes of a record. Errors: `Record`.
+    /// Converts one record. Errors: `Record`.
     pub fn apply(&mut self, record: &SinkRecord) -> Result<Adapted> {
         let value = &record.record.value;
         if value.value.is_null() {
@@ -191,7 +189,7 @@ impl Recipe {
         ))))
     }
 
-    /// Numbers of the columns whose values the event does not have.
+    /// Returns the numbers of the columns whose values the event does not contain.
     fn lacking(&self, row: &Value, rules: &AdaptRules) -> Vec<usize> {
         let Some(placeholder) = rules.placeholder.as_deref().filter(|_| self.may_lack) else {
             return Vec::new();
@@ -232,7 +230,7 @@ fn not_as_named() -> Error {
     Error::record("a value is not what its schema's name (io.debezium…) says")
 }
 
-/// The same record with another value.
+/// Returns the same record with another value.
 fn with_value(record: &SinkRecord, value: Datum) -> SinkRecord {
     let Record {
         topic,
@@ -264,7 +262,7 @@ fn member(of: &Value, at: usize) -> &Value {
     }
 }
 
-/// `true` in any form, and the letter that Debezium has for a deletion.
+/// True for `true` in any form, and for Debezium's letter for a deletion.
 fn is_marked(value: &Value) -> bool {
     match value {
         Value::Bool(flag) => *flag,
@@ -273,9 +271,9 @@ fn is_marked(value: &Value) -> bool {
     }
 }
 
-/// `None`: records of that schema are rows already.
+/// Analyses a schema; `None`: its records are rows already.
 fn recipe(rules: &AdaptRules, schema: &Arc<Schema>) -> Result<Option<Recipe>> {
-    // with another nested.mode it can be kept as a row
+    // another nested.mode can store it as a row
     if let Some(is) = foreign::schema(schema).filter(|_| rules.nested == Nested::Fail) {
         return Err(Error::record(is));
     }
@@ -302,7 +300,7 @@ fn recipe(rules: &AdaptRules, schema: &Arc<Schema>) -> Result<Option<Recipe>> {
         && parts
             .iter()
             .all(|part| part.path.len() == 1 && matches!(part.change, Change::Nothing));
-    // rows of change events keep the name of their schema when they are taken out of them
+    // rows taken out of change events (by a transform) keep the name of their schema
     let of_event = understood
         || row
             .name
@@ -337,7 +335,7 @@ fn recipe(rules: &AdaptRules, schema: &Arc<Schema>) -> Result<Option<Recipe>> {
     }))
 }
 
-/// Where a change event's schema has its parts; `None` for one that is no change event's.
+/// Returns the positions of a change event's fields; `None` if the schema is no change event's.
 fn event(schema: &Schema) -> Option<Event> {
     let named = schema
         .name
@@ -349,10 +347,10 @@ fn event(schema: &Schema) -> Option<Event> {
         .then_some(Event { op, after })
 }
 
-/// Columns as they are found.
+/// The columns found so far.
 struct ColumnConversions<'a> {
     rules: &'a AdaptRules,
-    /// Debezium's types count.
+    /// Debezium's types are interpreted.
     understood: bool,
     fields: Vec<Field>,
     parts: Vec<AdaptedPart>,
@@ -432,7 +430,7 @@ fn short_enough(name: &str) -> Result<()> {
     )))
 }
 
-/// The schema of a column that holds JSON.
+/// Returns the schema of a column that holds JSON.
 fn json_schema(optional: bool) -> Schema {
     Schema {
         name: Some(Arc::from(JSON)),
@@ -440,7 +438,7 @@ fn json_schema(optional: bool) -> Schema {
     }
 }
 
-/// Whether the innermost items of a list are single values.
+/// True if the innermost items of a list are single values.
 fn is_plain_list(schema: &Schema) -> bool {
     match (schema.ty, &schema.values) {
         (SchemaType::Array, Some(items)) => is_plain_list(items),

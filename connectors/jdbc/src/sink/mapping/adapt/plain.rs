@@ -1,4 +1,4 @@
-//! Records without a schema: their members are matched to the columns of the table, which must be there.
+//! Matches the members of records without a schema to the columns of their table, which must exist.
 
 use std::sync::Arc;
 
@@ -17,29 +17,29 @@ use crate::dialect::writing::WriteDialect;
 use crate::sink::config::TimeRules;
 use crate::sink::mapping::time::parse_instant;
 
-/// What is known of the target.
+/// The target table of a record without a schema.
 #[derive(Clone, Copy)]
 pub struct PlainTarget<'a> {
-    /// The table.
     pub table: &'a TableMeta,
-    /// How its types are read and written.
+    /// How the table's types are read and written.
     pub writing: &'a dyn WriteDialect,
     /// How points in time are written.
     pub time: &'a TimeRules,
 }
 
-/// Where a row without a schema comes from and goes to.
+/// The source and target of a row without a schema.
 #[derive(Clone, Copy)]
 struct Origin<'a> {
     target: PlainTarget<'a>,
-    /// Debezium has written it.
+    /// Debezium has written the record.
     debezium: bool,
-    /// What stands for a value that it does not have.
+    /// Debezium's placeholder for a value that the event does not contain.
     placeholder: Option<&'a str>,
 }
 
 impl Adapter {
-    /// Whether a record has an object without a schema as its value, or deletes by a key without one.
+    /// True if a record's value is an object without a schema, or if it deletes by a key without
+    /// one.
     pub fn is_plain(&self, record: &SinkRecord) -> bool {
         let (key, value) = (&record.record.key, &record.record.value);
         let deletes = self.rules.deletes
@@ -49,7 +49,9 @@ impl Adapter {
         value.schema.is_none() && matches!(value.value, Value::Map(_)) || deletes
     }
 
-    /// The record with the schema that the table's columns give it; of a change event its row. Errors: `Record`.
+    /// Returns the record with a schema that follows from the table's columns; of a change event,
+    /// its row.
+    /// Errors: `Record`.
     pub fn match_to(&mut self, target: PlainTarget<'_>, record: &SinkRecord) -> Result<Adapted> {
         let (key, value) = (&record.record.key, &record.record.value);
         let event = self.plain_event(record);
@@ -131,7 +133,7 @@ impl Adapter {
             return Ok(());
         }
         let (schema, value) = match (column, value) {
-            // nothing is known of it, and nothing is lost
+            // NULL needs no column: nothing is lost
             (None, Value::Null) => return Ok(()),
             (Some(column), value) => self.fitted(source, (name, column), value)?,
             (None, Value::Map(_) | Value::Array(_)) if self.rules.nested != Nested::Fail => (
@@ -145,7 +147,7 @@ impl Adapter {
         Ok(())
     }
 
-    /// The value as the column takes it, with its schema.
+    /// Converts the value to what the column accepts, with its schema.
     fn fitted(
         &self,
         Origin {
@@ -207,7 +209,7 @@ impl Adapter {
             (ValueDecoding::Bytes, Value::Text(base64)) => plain(Value::Bytes(
                 STANDARD.decode(&**base64).map_err(|_| wrong())?.into(),
             )),
-            // what they count is said by the key
+            // the configuration key gives the unit
             (
                 ValueDecoding::Date(_) | ValueDecoding::Time(_) | ValueDecoding::Stamp(_),
                 Value::I64(_) | Value::Text(_),
@@ -238,7 +240,8 @@ impl Adapter {
         })
     }
 
-    /// What the column's values have as a rule, so that records with and without a null share their plan.
+    /// Returns the usual schema of the column's values, so that records with and without a null
+    /// share their plan.
     fn schema_of(&self, read: &ValueDecoding, column: &ColumnMeta) -> Schema {
         match read {
             ValueDecoding::Bool => Schema::of(SchemaType::Boolean),
@@ -258,7 +261,7 @@ impl Adapter {
         self.rules.nested != Nested::Fail || matches!(column.data_type.as_str(), "json" | "jsonb")
     }
 
-    /// The same schema as before where there was one, so that its records share their plan.
+    /// Returns an equal schema from before if there is one, so that its records share their plan.
     fn kept(&mut self, schema: Schema) -> Arc<Schema> {
         if let Some(known) = self.plain.iter().find(|known| ***known == schema) {
             return Arc::clone(known);
@@ -273,7 +276,7 @@ impl Adapter {
     }
 }
 
-/// The type that a value without schema is of.
+/// Returns the type of a value without schema.
 pub fn type_of(value: &Value) -> SchemaType {
     match value {
         Value::Bool(_) => SchemaType::Boolean,
@@ -337,7 +340,7 @@ fn digits(value: &Value) -> Option<String> {
     }
 }
 
-/// ISO 8601 with a `T` as SQL's text; other texts are the server's to read.
+/// Converts ISO 8601 with a `T` to SQL's text; the server reads other texts.
 fn instant(time: &TimeRules, text: &str) -> String {
     const MICROS: i64 = 1_000_000;
     match parse_instant(text.trim(), MICROS) {

@@ -1,4 +1,4 @@
-//! What becomes of change events, marks, nested values and plain JSON.
+//! Conversion of change events, deletion markers, nested values and plain JSON.
 
 use std::sync::Arc;
 
@@ -321,7 +321,7 @@ fn what_is_no_row_is_told_for_what_it_is() {
             Some(want) => assert!(outcome.unwrap_err().message().contains(want), "{name}"),
             None => assert_eq!(outcome.unwrap(), Adapted::Same, "{name}"),
         }
-        // who wants them as rows can have them
+        // another nested.mode stores them as rows
         assert!(
             adapter(&[("nested.mode", "json")])
                 .apply(&named(name, fields))

@@ -1,15 +1,15 @@
-//! Values that a change event does not have: where a database's log leaves large values out that a change has not touched,
-//! Debezium writes a placeholder in their place (`unavailable.value.placeholder`). Their columns are left out of the row,
-//! so that they keep what they hold.
+//! Values that a change event does not contain. If a database's log omits large values that a
+//! change did not touch, Debezium writes a placeholder for them (`unavailable.value.placeholder`).
+//! Their columns are omitted from the row, so that they keep their stored values.
 
 use std::sync::Arc;
 
 use connector_api::{Schema, SchemaType, Value};
 
-/// How many sets of columns are remembered for the rows of one schema.
+/// Sets of columns that are cached for the rows of one schema.
 const RECENT: usize = 32;
 
-/// Whether a value of that schema may be a placeholder.
+/// True if a value of that schema may be a placeholder.
 pub(super) fn may_be(schema: &Schema) -> bool {
     match schema.ty {
         SchemaType::String | SchemaType::Bytes => true,
@@ -18,7 +18,8 @@ pub(super) fn may_be(schema: &Schema) -> bool {
     }
 }
 
-/// Whether a value is the placeholder. In an array it is the only item, in a map the only key and value, in bytes its text.
+/// True if a value is the placeholder: in an array the only item, in a map the only key and value,
+/// in bytes the text.
 pub(super) fn is(value: &Value, placeholder: &str) -> bool {
     match value {
         Value::Text(text) => &**text == placeholder,
@@ -29,12 +30,13 @@ pub(super) fn is(value: &Value, placeholder: &str) -> bool {
     }
 }
 
-/// Schemas of rows that lack columns: one for each set of them, so that rows alike have their statements in common.
+/// Schemas of rows without some columns, one for each set of omitted columns, so that similar rows
+/// share their statements.
 #[derive(Debug, Default)]
 pub(super) struct ReducedSchemas(Vec<(Vec<usize>, Arc<Schema>)>);
 
 impl ReducedSchemas {
-    /// The schema without these columns, given by their numbers in order.
+    /// Returns the schema without these columns, given by their numbers in order.
     pub(super) fn without(&mut self, whole: &Schema, lacking: Vec<usize>) -> Arc<Schema> {
         if let Some((_, known)) = self.0.iter().find(|(columns, _)| *columns == lacking) {
             return Arc::clone(known);

@@ -1,8 +1,9 @@
-//! Values that a server would give another meaning in the column they go to: made what they mean, or refused.
+//! Converts, or rejects, values that a server would misread in their column.
 //!
-//! Pure. What is to be done follows from the schema and the column's type, once for each column of a shape; most need
-//! nothing. Servers read a number in a DATE column by its digits, in an ENUM as an index; a text in a BIT column by its
-//! bytes; a text with an offset as if it had none.
+//! Pure. The conversion follows from the schema and the column's type, and is chosen once for each
+//! column of a shape; most need none. Servers read a number in a DATE column by its digits, and in
+//! an ENUM column as an index; a text in a BIT column by its bytes; a text with an offset as if it
+//! had none.
 
 mod number;
 #[cfg(test)]
@@ -21,14 +22,14 @@ use crate::driver::SqlParam;
 use crate::sink::config::TimeRules;
 use crate::url::DatabaseKind;
 
-/// What values are, by their schema.
+/// The kind of a value, by its schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// A truth value.
     Flag,
-    /// An integer; `byte`: of 8 bits.
+    /// An integer.
     Whole {
-        /// It has 8 bits.
+        /// True if it has 8 bits.
         byte: bool,
     },
     /// A float.
@@ -47,12 +48,12 @@ pub enum What {
     Moment,
     /// A span of time in microseconds.
     Span,
-    /// What is not bound as one value.
+    /// A value that is not bound as a single one.
     Other,
 }
 
 impl What {
-    /// What the values of a schema are, logical types aside.
+    /// Returns the kind of a schema's values, ignoring logical types.
     pub fn plain(schema: &Schema) -> Self {
         match schema.ty {
             SchemaType::Boolean => Self::Flag,
@@ -84,71 +85,69 @@ impl What {
     }
 }
 
-/// What is done to a column's values.
+/// How values are converted for a column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fit {
-    /// Nothing: the server takes them for what they are, or refuses them.
+    /// Unchanged: the server reads them correctly or rejects them.
     Open,
-    /// They have no place in the column; nulls have.
+    /// Rejected, except NULL, for this reason.
     Refused(Arc<str>),
-    /// Of a date and time its date.
+    /// The date of a date and time.
     DatePart,
-    /// Of a date and time its time of day.
+    /// The time of a date and time.
     TimePart,
-    /// Text that has to be a date.
+    /// Text that must be a date.
     DateText,
-    /// Text that has to be a time of day; whether the column keeps its zone.
+    /// Text that must be a time of day; true if the column keeps its zone.
     TimeText(bool),
-    /// Text that has to be a date and time; whether the column reads its offset.
+    /// Text that must be a date and time; true if the column reads its offset.
     MomentText(bool),
-    /// Text that has to be a year.
+    /// Text that must be a year.
     YearText,
-    /// Text that has to be an interval.
+    /// Text that must be an interval.
     IntervalText,
-    /// A number that has to be a year.
+    /// A number that must be a year.
     Year,
-    /// A date that has to be a year's first.
+    /// A date that must be the first day of a year.
     YearOfDay,
-    /// A span as an interval.
+    /// A span of time as an interval.
     Interval,
-    /// A span as hours, minutes and seconds.
+    /// A span of time as hours, minutes and seconds.
     Clock,
-    /// One of these, never an index of one.
+    /// One of these members, never an index of one.
     Choice(Arc<[String]>),
-    /// So many bits as a number; whether negative numbers are bytes.
+    /// That many bits as a number; true if negative numbers are bytes.
     Bits(u32, bool),
-    /// So many bits as text of zeros and ones.
+    /// That many bits as text of zeros and ones; true if negative numbers are bytes.
     BitText(u32, bool),
-    /// A whole number, of a text or a number with fraction.
+    /// A whole number, from a text or a number with fraction.
     Whole,
-    /// Text that has to be a number; whether that may be NaN or infinite.
+    /// Text that must be a number; true if it may be NaN or infinite.
     Number(bool),
-    /// A truth value, of a number or text.
+    /// A truth value, from a number or text.
     Flag,
     /// A number as the text that a key column holds.
     KeyText,
-    /// Text of at most so many bytes.
+    /// Text of at most that many bytes.
     Short(usize),
-    /// Text that has to be a UUID, in whatever form: written in the usual one.
+    /// Text that must be a UUID in any form; written in the usual form.
     Uuid,
-    /// Text that SQLite would keep as it is where it makes numbers of texts.
+    /// Text that SQLite stores unchanged although the column converts texts to numbers.
     Kept,
 }
 
-/// A column that values go to.
+/// The column that values are written to.
 #[derive(Clone, Copy, Debug)]
 pub struct FitColumn<'a> {
-    /// What it holds.
     pub holds: &'a TargetColumnType,
-    /// Its type as the server writes it, for texts.
+    /// Its type as the server writes it, for messages.
     pub ty: &'a str,
-    /// Whether rows are found by it.
+    /// True if rows are looked up by it.
     pub key: bool,
-    /// The database.
     pub database: DatabaseKind,
 }
 
-/// What has to be done to values of a kind in that column.
+/// Returns the conversion of values of a kind for that column.
 pub fn fit(what: What, column: FitColumn<'_>) -> Fit {
     let holds = column.holds;
     let refused = || Fit::Refused(refusal(what, column).into());
@@ -184,7 +183,8 @@ pub fn fit(what: What, column: FitColumn<'_>) -> Fit {
             | TargetColumnType::Bytes,
         )
         | (What::Fraction | What::Decimal, TargetColumnType::Flag) => refused(),
-        // a number is compared with texts as a number: 0 would find every text that begins with no digit
+        // MySQL compares a number with texts as numbers: 0 would match every text that begins with
+        // no digit
         (What::Flag | What::Whole { .. } | What::Fraction, TargetColumnType::Text)
             if column.key && column.database == DatabaseKind::MySql =>
         {
@@ -230,7 +230,7 @@ fn text_fit(column: FitColumn<'_>) -> Fit {
     }
 }
 
-/// `None`: they have no place there.
+/// Returns the conversion of dates and times; `None` if the column cannot hold them.
 fn time_fit(what: What, holds: &TargetColumnType) -> Option<Fit> {
     Some(match (what, holds) {
         (What::Moment, TargetColumnType::Date) => Fit::DatePart,
@@ -254,7 +254,7 @@ fn time_fit(what: What, holds: &TargetColumnType) -> Option<Fit> {
     })
 }
 
-/// Why values of that kind are refused, and what helps.
+/// Explains why values of that kind are rejected, and what helps.
 fn refusal(what: What, column: FitColumn<'_>) -> String {
     let (name, ty) = (what.name(), column.ty);
     match (what, column.holds) {
@@ -286,7 +286,7 @@ fn refusal(what: What, column: FitColumn<'_>) -> String {
 }
 
 impl Fit {
-    /// The parameter as the column takes it. Errors: why it does not, without the value.
+    /// Converts a parameter for the column. Errors: why it is rejected, without the value.
     pub fn apply<'a>(
         &self,
         param: SqlParam<'a>,
@@ -317,7 +317,7 @@ impl Fit {
             (Self::KeyText, _) => Ok(number::key_text(param)),
             (Self::Interval, Some(n)) => Ok(SqlParam::Text(format!("{n} microseconds").into())),
             (Self::Clock, Some(n)) => Ok(SqlParam::Text(number::clock(n).into())),
-            // the schema says what it is, and it is something else: records without a schema
+            // happens to records without a schema only: the value is not the text that was expected
             (
                 Self::DateText
                 | Self::TimeText(_)

@@ -1,4 +1,4 @@
-//! Numbers, and texts of numbers, as columns take them.
+//! Converts numbers, and texts of numbers, for their columns.
 
 use std::borrow::Cow;
 
@@ -8,17 +8,17 @@ use crate::driver::SqlParam;
 
 type NumberFit<'a> = Result<SqlParam<'a>, Cow<'static, str>>;
 
-/// Why a number with a fraction is refused.
+/// Why a number with a fraction is rejected.
 pub const FRACTION: &str = "it is no whole number within 64 bits, and the column holds whole numbers only; \
      a DECIMAL or DOUBLE column keeps the fraction, the transform Cast cuts it off";
 
-/// The same number, where it has no fraction and is exact.
+/// Returns the same number as an integer, if it has no fraction and is exact.
 pub fn whole(n: f64) -> Option<i64> {
     // up to 2^53 every whole number has its own float
     (n.fract() == 0.0 && n.abs() <= 9_007_199_254_740_992.0).then_some(n as i64)
 }
 
-/// The whole number of a text.
+/// Parses a whole number.
 pub fn whole_of_text(text: &str) -> NumberFit<'static> {
     let digits = text.trim();
     if let Ok(n) = digits.parse() {
@@ -26,13 +26,13 @@ pub fn whole_of_text(text: &str) -> NumberFit<'static> {
     }
     let number = Decimal::parse(digits).filter(Decimal::has_usual_scale);
     match number.and_then(|n| n.rescaled(0)) {
-        // what is too large is the column's to judge
+        // the server checks whether it fits the column
         Some(whole) => Ok(SqlParam::Text(whole.to_string().into())),
         None => Err("its text is no whole number, and the column holds whole numbers only".into()),
     }
 }
 
-/// A text that is a number.
+/// Checks that a text is a number.
 pub fn number_text(text: Cow<'_, str>, special: bool) -> NumberFit<'_> {
     let digits = text.trim();
     let is_special = || {
@@ -47,7 +47,7 @@ pub fn number_text(text: Cow<'_, str>, special: bool) -> NumberFit<'_> {
     Err("its text is no number, and the column holds numbers only".into())
 }
 
-/// A year that YEAR holds as itself: it takes 1 to 99 for years of two digits.
+/// Checks a year. YEAR would read 1 to 99 as years of two digits.
 pub fn year(n: i64) -> NumberFit<'static> {
     match n {
         0 | 1901..=2155 => Ok(SqlParam::I64(n)),
@@ -57,7 +57,7 @@ pub fn year(n: i64) -> NumberFit<'static> {
     }
 }
 
-/// The number of so many bits.
+/// Returns a number of at most `width` bits.
 pub fn bits(n: i64, width: u32, byte: bool) -> Result<i64, Cow<'static, str>> {
     let n = if byte && n < 0 { n & 0xff } else { n };
     if width >= 64 || n >= 0 && n >> width == 0 {
@@ -66,13 +66,13 @@ pub fn bits(n: i64, width: u32, byte: bool) -> Result<i64, Cow<'static, str>> {
     Err(format!("its number needs more than the {width} bits of the column").into())
 }
 
-/// The same as zeros and ones.
+/// Like [`bits`], as text of zeros and ones.
 pub fn bit_text(n: i64, width: u32, byte: bool) -> NumberFit<'static> {
     let (n, width) = (bits(n, width, byte)?, width as usize);
     Ok(SqlParam::Text(format!("{n:0width$b}").into()))
 }
 
-/// The bits that a text shows: one for each, or a truth value for a single bit.
+/// Parses bits: one digit for each, or a truth value for a single bit.
 pub fn bits_of_text(text: &str, width: u32) -> Result<i64, Cow<'static, str>> {
     let shown = text.trim();
     let all = shown.len() == width as usize && shown.bytes().all(|b| matches!(b, b'0' | b'1'));
@@ -89,7 +89,7 @@ pub fn bits_of_text(text: &str, width: u32) -> Result<i64, Cow<'static, str>> {
     }
 }
 
-/// The truth value that a text names.
+/// Parses a truth value.
 pub fn flag_of_text(text: &str) -> Result<bool, Cow<'static, str>> {
     let word = text.trim().to_ascii_lowercase();
     let is = |names: &[&str]| names.contains(&word.as_str());
@@ -102,7 +102,7 @@ pub fn flag_of_text(text: &str) -> Result<bool, Cow<'static, str>> {
     Err("its text is no truth value, and the column holds true and false only".into())
 }
 
-/// A number as the text that an insert of it leaves in a text column.
+/// Returns a number as the text that inserting it leaves in a text column.
 pub fn key_text(param: SqlParam<'_>) -> SqlParam<'_> {
     let text = match param {
         SqlParam::Bool(flag) => i64::from(flag).to_string(),
@@ -115,7 +115,7 @@ pub fn key_text(param: SqlParam<'_>) -> SqlParam<'_> {
     SqlParam::Text(text.into())
 }
 
-/// `[-]HH:MM:SS.ffffff` of microseconds, of any number of hours.
+/// Formats microseconds as `[-]HH:MM:SS.ffffff`, with any number of hours.
 pub fn clock(micros: i64) -> String {
     let (sign, micros) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
     let seconds = micros / 1_000_000;

@@ -1,4 +1,4 @@
-//! What is done to values, without a database.
+//! Conversion of values, without a database.
 
 use connector_api::Config;
 
@@ -65,7 +65,7 @@ fn offsets_count_in_the_zone_of_the_database() {
             Some("2024-03-23 02:28:32.123456"),
         ),
         ("2024-03-22Z", Some("2024-03-22 05:30:00.000000")),
-        // without an offset it is the database's own time already
+        // without an offset it is in the database's time zone already
         ("2024-03-22T15:58:32", Some("2024-03-22T15:58:32")),
         ("2024-03-22", Some("2024-03-22")),
         ("2024-03-22T15:58:32[Asia/Kolkata]", None),

@@ -1,6 +1,7 @@
-//! Texts as columns of dates, times and choices take them. Servers read many forms, of which some are ambiguous: digits
-//! without separators, years of two digits, offsets that are left out in silence. Here a date begins with its year of
-//! four digits; what does not is refused, but for words, which are the server's to judge.
+//! Checks and converts texts for columns of dates, times and choices. Servers read many forms, some
+//! of them ambiguous: digits without separators, years of two digits, offsets that are silently
+//! dropped. Here a date begins with its year of four digits. Other texts are rejected, except
+//! words, which the server judges.
 
 use std::borrow::Cow;
 
@@ -18,7 +19,7 @@ const NO_DATE: &str = "its text is no date that begins with a year of four digit
 const NO_TIME: &str = "its text is no time of day (10:20:30), and digits alone, dates and offsets are read in more than \
      one way; the transform TimestampConverter takes any format";
 
-/// `2024-02-29 10:20:30`: the date (0) or the time (1).
+/// Splits `2024-02-29 10:20:30` and returns the date (0) or the time (1).
 pub fn part(text: Cow<'_, str>, n: usize) -> Cow<'_, str> {
     match (text.find(' '), text) {
         (Some(at), Cow::Borrowed(text)) => {
@@ -46,15 +47,14 @@ fn borrowed<'a>(text: Cow<'a, str>, range: std::ops::Range<usize>) -> Cow<'a, st
     }
 }
 
-/// How a text of a date looks.
+/// The form of a date's text.
 enum DateTextForm {
-    /// `2024-02-29…`: where its date ends.
+    /// `2024-02-29…`, with the end of the date.
     Dated(usize),
-    /// Digits alone, so many.
+    /// Digits only, with their number.
     Digits(usize),
     /// A word, such as PostgreSQL's `infinity`.
     Word,
-    /// Anything else.
     Unclear,
 }
 
@@ -72,7 +72,7 @@ fn form(text: &str) -> DateTextForm {
         return DateTextForm::Dated(digits + rest.iter().take_while(date).count());
     }
     let bare = text.trim_start_matches(['+', '-']);
-    // words that mean another time whenever they are read
+    // words that mean a different time whenever they are read
     let moving = ["now", "today", "tomorrow", "yesterday"]
         .iter()
         .any(|word| bare.eq_ignore_ascii_case(word));
@@ -83,7 +83,7 @@ fn form(text: &str) -> DateTextForm {
     }
 }
 
-/// `20240229…` with separators.
+/// Inserts separators into `20240229…`.
 fn separated(digits: &str) -> String {
     let date = format!("{}-{}-{}", &digits[..4], &digits[4..6], &digits[6..8]);
     match digits.get(8..14) {
@@ -92,7 +92,7 @@ fn separated(digits: &str) -> String {
     }
 }
 
-/// A date; of a date and time its date, as it is written.
+/// Checks a date; of a date and time returns the date as written.
 pub fn date(text: Cow<'_, str>) -> TextFit<'_> {
     let shown = text.trim();
     match form(shown) {
@@ -114,7 +114,8 @@ pub fn date(text: Cow<'_, str>) -> TextFit<'_> {
     }
 }
 
-/// A date and time; one with an offset in the zone of `db.timezone`, unless the column reads the offset itself.
+/// Checks a date and time; converts one with an offset to the zone of `db.timezone`, unless the
+/// column reads the offset itself.
 pub fn moment<'a>(text: Cow<'a, str>, zoned: bool, time: &TimeRules) -> TextFit<'a> {
     let shown = text.trim();
     let end = match form(shown) {
@@ -142,7 +143,7 @@ pub fn moment<'a>(text: Cow<'a, str>, zoned: bool, time: &TimeRules) -> TextFit<
     }
 }
 
-/// The time of day behind a date, and what follows it.
+/// Splits the text after a date into the time of day and what follows it.
 fn split_offset(behind: &str) -> (&str, &str) {
     let rest = behind.trim_start_matches(['T', 't', ' ']);
     let of_day = |c: char| c.is_ascii_digit() || matches!(c, ':' | '.' | ',' | ' ');
@@ -150,7 +151,7 @@ fn split_offset(behind: &str) -> (&str, &str) {
     (of_day.trim_end(), offset.trim())
 }
 
-/// `+09`, `+0900` and `+09:00` as the last.
+/// Returns `+09`, `+0900` and `+09:00` in the last form.
 fn hours_and_minutes(offset: &str) -> Option<String> {
     let (sign, digits) = offset
         .split_at_checked(1)
@@ -166,7 +167,8 @@ fn hours_and_minutes(offset: &str) -> Option<String> {
     })
 }
 
-/// A time of day. Where the column keeps no zone, `Z` is left out as Debezium's types have it, other offsets are refused.
+/// Checks a time of day. If the column keeps no zone, `Z` is dropped, as for Debezium's types, and
+/// other offsets are rejected.
 pub fn time(text: Cow<'_, str>, zoned: bool) -> TextFit<'_> {
     let shown = text.trim();
     match form(shown) {
@@ -182,7 +184,7 @@ pub fn time(text: Cow<'_, str>, zoned: bool) -> TextFit<'_> {
         DateTextForm::Unclear => {}
     }
     let bare = shown.trim_end_matches(['Z', 'z']);
-    // a sign at the beginning is the time's
+    // a sign at the beginning belongs to the time
     if bare.get(1..).is_some_and(|rest| rest.contains(['+', '-'])) {
         return Err(NO_TIME.into());
     }
@@ -190,7 +192,7 @@ pub fn time(text: Cow<'_, str>, zoned: bool) -> TextFit<'_> {
     Ok(SqlParam::Text(borrowed(text, start..start + end)))
 }
 
-/// A year of four digits.
+/// Checks a year of four digits.
 pub fn year(text: Cow<'_, str>) -> TextFit<'_> {
     let shown = text.trim();
     if shown.len() == 4 && shown.bytes().all(|b| b.is_ascii_digit()) {
@@ -199,7 +201,7 @@ pub fn year(text: Cow<'_, str>) -> TextFit<'_> {
     Err("its text is no year of four digits, and type year reads two of them as another".into())
 }
 
-/// The year of a date that is its first day.
+/// Returns the year of a date that is its first day.
 pub fn year_of_day(text: Cow<'_, str>) -> TextFit<'_> {
     match text.strip_suffix("-01-01") {
         Some(year) => Ok(SqlParam::Text(year.to_owned().into())),
@@ -209,7 +211,7 @@ pub fn year_of_day(text: Cow<'_, str>) -> TextFit<'_> {
     }
 }
 
-/// An interval: a number alone would be seconds.
+/// Checks an interval; a plain number would be read as seconds.
 pub fn interval(text: Cow<'_, str>) -> TextFit<'_> {
     if text
         .trim()
@@ -224,8 +226,8 @@ pub fn interval(text: Cow<'_, str>) -> TextFit<'_> {
     Ok(SqlParam::Text(text))
 }
 
-/// One of an ENUM's or SET's texts. Other texts are refused by the server unless they are numbers, which it takes for
-/// an index.
+/// Checks that a text is a member of an ENUM or SET. The server rejects other texts unless they are
+/// numbers, which it reads as an index.
 pub fn choice<'a>(members: &[String], text: Cow<'a, str>) -> TextFit<'a> {
     let digits = text.trim().trim_start_matches(['+', '-']);
     let is_index = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
@@ -239,7 +241,8 @@ pub fn choice<'a>(members: &[String], text: Cow<'a, str>) -> TextFit<'a> {
     Ok(SqlParam::Text(text))
 }
 
-/// A UUID as databases show it. They also read capitals, braces, and hyphens in other places or none.
+/// Returns a UUID in the form that databases show. They also read capitals, braces, and other or no
+/// hyphens.
 pub fn uuid(text: Cow<'_, str>) -> TextFit<'_> {
     let at_hyphen = |n: usize| matches!(n, 8 | 13 | 18 | 23);
     let usual = |(n, b): (usize, u8)| match b {
@@ -273,14 +276,14 @@ pub fn uuid(text: Cow<'_, str>) -> TextFit<'_> {
 const NO_UUID: &str = "its text is no UUID: 32 hexadecimal digits, usually with hyphens \
      (6b29fc40-ca47-1067-b31d-00dd010662da)";
 
-/// Most digits that SQLite's numbers show as they were given.
+/// Most digits that SQLite's numbers return unchanged.
 const DIGITS: usize = 15;
 
-/// A text that SQLite keeps as it is in a column of a type that it does not know: one that is no number, or the form in
-/// which it shows that number.
+/// Checks that SQLite stores a text unchanged in a column of a type that it does not know: it is no
+/// number, or is written as SQLite shows that number.
 pub fn kept(text: Cow<'_, str>) -> TextFit<'_> {
     let shown = text.trim();
-    // "1.", ".5" and "1e5" are numbers to it, too
+    // SQLite reads "1.", ".5" and "1e5" as numbers, too
     let is_number = shown.parse::<f64>().is_ok() && shown.bytes().any(|b| b.is_ascii_digit());
     let digits = text.strip_prefix('-').unwrap_or(&text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -289,7 +292,7 @@ pub fn kept(text: Cow<'_, str>) -> TextFit<'_> {
         && !fraction.is_empty()
         && !fraction.ends_with('0')
         && whole.len() + fraction.len() <= DIGITS
-        // it has an exponent when it is shown
+        // SQLite shows it with an exponent
         && !(whole == "0" && fraction.starts_with("0000"));
     let is_whole = text.parse::<i64>().is_ok_and(|n| n.to_string() == *text);
     if !is_number || is_whole || is_fraction {
