@@ -25,7 +25,7 @@ const NEW: [&str; 4] = [
     "incrementing.column.mapping",
 ];
 
-/// Adds what is wrong with the keys as a whole, and which keys a form leaves out.
+/// Reports problems with the keys as a whole, and which keys a form hides.
 pub fn check(config: &Config, report: &mut ConfigReport) {
     let set = |key: &str| config.get(key).is_some_and(|v| !v.trim().is_empty());
     let mode = config.get("mode").unwrap_or_default().trim();
@@ -132,7 +132,7 @@ fn check_query(config: &Config, mode: &str, query: Option<&str>, report: &mut Co
         }
         return;
     }
-    // an URL that cannot be read is refused for itself
+    // A URL that cannot be parsed is reported on its own.
     let database = ConnectionTarget::parse(config.get("connection.url").unwrap_or_default())
         .map(|target| target.database_kind());
     let text = config.get(key).unwrap_or_default();
@@ -154,7 +154,7 @@ fn check_query(config: &Config, mode: &str, query: Option<&str>, report: &mut Co
     }
 }
 
-/// What deletions need: a key that names the row, and a mode that remembers rows.
+/// Checks what deletion capture needs: a key that names the row, and a mode that remembers rows.
 fn check_deletions(config: &Config, mode: &str, report: &mut ConfigReport) {
     let text = |key: &str| config.get(key).unwrap_or_default().trim().to_lowercase();
     let sweeps = text("delete.capture") == "key_sweep";
@@ -199,7 +199,7 @@ fn check_deletions(config: &Config, mode: &str, report: &mut ConfigReport) {
     }
 }
 
-/// With the newer keys, mappings are given exactly for what the mode needs.
+/// With the newer keys, mappings must be given for exactly those columns that the mode needs.
 fn check_mappings(config: &Config, mode: &str, report: &mut ConfigReport) {
     let Some(mode) = SourceMode::parse(mode) else {
         return;

@@ -1,6 +1,8 @@
-//! The keys of the JDBC source, each once: names, types, defaults, checks and what they mean.
+//! Declares the keys of the JDBC source, each once: names, types, defaults, checks and what they
+//! mean.
 //!
-//! Names, defaults and form places are Confluent's and Aiven's where they have the key; the last group is our own.
+//! Names, defaults and form positions are Confluent's and Aiven's where they have the key; the last
+//! group is Rowferry's own.
 
 use connector_api::ConfigKey;
 use connector_api::config::{ConfigType, DefaultValue, Importance, KeyValidator, Width};
@@ -26,7 +28,7 @@ const fn key(
     ConfigKey::new(name, ty, default, group, doc)
 }
 
-/// A key that the peers do not have.
+/// Declares a key that the peers do not have.
 const fn own(
     name: &'static str,
     ty: ConfigType,
@@ -36,7 +38,7 @@ const fn own(
     ConfigKey::new(name, ty, default, OWN, doc).importance(Low)
 }
 
-/// All keys.
+/// All keys of the source.
 pub const KEYS: &[ConfigKey] = &[
     key(
         "connection.url",

@@ -6,13 +6,13 @@ use connector_api::{Error, Result};
 use crate::ident::TableId;
 use crate::url::DatabaseKind;
 
-/// Most expressions that one list may have.
+/// Maximum number of patterns in one list.
 const PATTERNS_MAX: usize = 10_000;
-/// Bytes that the compiled expressions of one list may have together, and each of a few.
+/// Maximum bytes of the compiled patterns of one list, and of each one if there are few.
 const PATTERNS_BYTES: usize = 128 * 1024 * 1024;
 const PATTERN_BYTES: usize = 10 * 1024 * 1024;
 
-/// One item: tables whose name matches, and their columns.
+/// One item: a pattern for names of tables, and the columns of those tables.
 #[derive(Clone, Debug)]
 pub struct NumericMappingRule {
     tables: Pattern,
@@ -20,7 +20,7 @@ pub struct NumericMappingRule {
 }
 
 impl NumericMappingRule {
-    /// The same for names of tables in any case.
+    /// Makes the pattern ignore letter case.
     pub fn in_any_case(self) -> Self {
         Self {
             tables: self.tables.in_any_case(),
@@ -43,7 +43,7 @@ pub fn check_incrementing(text: &str) -> Result<(), String> {
     affordable(items(text).filter_map(|item| Some(item.rsplit_once(':')?.0)))
 }
 
-/// An item `regex:[column|column]`.
+/// Parses an item `regex:[column|column]`.
 pub fn timestamps(item: &str) -> Result<NumericMappingRule, String> {
     let Some((pattern, columns)) = item.rsplit_once(':') else {
         return Err("Invalid format. Expected 'regex:[col1|col2|...]'".to_owned());
@@ -68,7 +68,7 @@ pub fn timestamps(item: &str) -> Result<NumericMappingRule, String> {
     })
 }
 
-/// An item `regex:column`.
+/// Parses an item `regex:column`.
 pub fn incrementing(item: &str) -> Result<NumericMappingRule, String> {
     let Some((pattern, column)) = item.rsplit_once(':') else {
         return Err("Invalid format. Expected 'regex:columnName'".to_owned());
@@ -82,7 +82,7 @@ pub fn incrementing(item: &str) -> Result<NumericMappingRule, String> {
     })
 }
 
-/// The columns of a table: exactly one item must match its name.
+/// Returns the columns of a table. Errors: `Config` unless exactly one item matches its name.
 pub fn columns_of<'a>(mappings: &'a [NumericMappingRule], table: &str) -> Result<&'a [String]> {
     let mut matching = Vec::new();
     for mapping in mappings {
@@ -118,7 +118,8 @@ fn few_enough(count: usize) -> Result<(), String> {
     ))
 }
 
-/// Whether all can be compiled in the memory that there is for them: each in its share. Errors: what is wrong with one.
+/// Checks that each pattern can be compiled within its share of the memory limit. Errors: the
+/// problem of the first that cannot.
 fn affordable<'a>(mut patterns: impl Iterator<Item = &'a str> + Clone) -> Result<(), String> {
     let share = (PATTERNS_BYTES / patterns.clone().count().max(1)).min(PATTERN_BYTES);
     patterns.try_for_each(|pattern| match Pattern::fits(pattern.trim(), share) {
@@ -130,8 +131,8 @@ fn affordable<'a>(mut patterns: impl Iterator<Item = &'a str> + Clone) -> Result
     })
 }
 
-/// Whether the whole name of a table matches. Errors: `Config` where that takes too long to find out, since a table must
-/// not be left out, or read, by chance.
+/// True if a table's whole name matches. Errors: `Config` if matching takes too long: a table must
+/// be neither skipped nor read by chance.
 pub fn matches(pattern: &Pattern, table: &str) -> Result<bool> {
     pattern.matches(table).map_err(|undecided| {
         Error::config(format!(
@@ -141,12 +142,13 @@ pub fn matches(pattern: &Pattern, table: &str) -> Result<bool> {
     })
 }
 
-/// A regular expression, look-around included, that must match the whole text.
+/// Compiles a regular expression, which may use look-around and must match the whole text.
 pub fn anchored(pattern: &str) -> Result<Pattern, String> {
     Pattern::whole(pattern.trim()).map_err(|error| format!("Invalid regular expression: {error}"))
 }
 
-/// The databases that its alternatives begin with in plain text: `shop` of `shop\..*`, but none of `.*\.users`.
+/// Returns the databases with which the alternatives of a pattern literally begin: `shop` of
+/// `shop\..*`, but none of `.*\.users`.
 pub fn databases_of(pattern: &Pattern) -> impl Iterator<Item = &str> {
     let database = |alternative: &'_ str| -> Option<usize> {
         let end = alternative.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-')))?;
@@ -168,7 +170,7 @@ fn items(text: &str) -> impl Iterator<Item = &str> + Clone {
         .filter(|item| !item.is_empty())
 }
 
-/// The table named by these parts in that database. `None` when there are none.
+/// Returns the table named by these parts in that kind of database; `None` without parts.
 pub fn table_id(parts: Vec<String>, database: DatabaseKind) -> Option<TableId> {
     let mut parts = parts.into_iter().rev();
     let table = parts.next()?;

@@ -1,8 +1,8 @@
-//! What the user wants: keys, their values, and what is wrong with them.
+//! What the user asked for: keys, their values, and validation.
 //!
-//! [`keys`] declares the keys (`values` checks single values), [`source_config`] reads them into [`SourceConfig`],
-//! [`check`] says what does not fit together. [`mapping`] reads lists of tables and columns, [`query_text`] a query of the
-//! user's own, [`schedule`] a cron expression.
+//! [`keys`] declares the keys (`values` checks single values), [`source_config`] reads them into
+//! [`SourceConfig`], [`check`] reports values that do not fit together. [`mapping`] parses lists of
+//! tables and columns, [`query_text`] a user's query, [`schedule`] a cron expression.
 
 pub mod check;
 pub mod keys;

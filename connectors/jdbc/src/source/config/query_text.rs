@@ -1,8 +1,8 @@
-//! The text of a query as its database takes it apart: where comments, strings and names begin and end. Pure.
+//! Tokenizes a query as its database does: where comments, strings and names begin and end. Pure.
 
 use crate::url::DatabaseKind;
 
-/// A piece of SQL.
+/// Kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum QueryToken {
     /// Blanks and comments.
@@ -13,7 +13,8 @@ enum QueryToken {
     Other,
 }
 
-/// The query without comments and semicolons behind it, which would swallow what follows.
+/// Returns the query without trailing comments and semicolons, which would break what is appended
+/// to it.
 pub fn trimmed(text: &str, database: DatabaseKind) -> &str {
     let mut end = 0;
     for (kind, piece, at) in pieces(text, database) {
@@ -24,8 +25,8 @@ pub fn trimmed(text: &str, database: DatabaseKind) -> &str {
     text[..end].trim_start()
 }
 
-/// What keeps a text from being a query: it must be one SELECT, with or without common table expressions, that writes
-/// nothing.
+/// Returns why a text is not a valid query: it must be a single SELECT that writes nothing, with or
+/// without common table expressions.
 pub fn problem(text: &str, database: DatabaseKind) -> Option<&'static str> {
     let code: Vec<_> = pieces(text, database)
         .filter(|(kind, ..)| *kind != QueryToken::Nothing)
@@ -46,7 +47,7 @@ pub fn problem(text: &str, database: DatabaseKind) -> Option<&'static str> {
     if code[end..].iter().any(|(_, piece, _)| *piece != ";") {
         return Some("Please provide one statement, without a semicolon in between.");
     }
-    // after a parenthesis a statement begins, but in front of one these are functions
+    // A statement may begin after a parenthesis; in front of one these words are functions.
     let writes = is(first, &["with"])
         && code.windows(3).any(|three| {
             let [(_, before, _), (kind, word, _), (_, after, _)] = three else {
@@ -61,7 +62,7 @@ pub fn problem(text: &str, database: DatabaseKind) -> Option<&'static str> {
     writes.then_some("Please provide a statement that changes nothing: its WITH does.")
 }
 
-/// The pieces of a text, each with its place.
+/// Returns the tokens of a text, each with its byte offset.
 fn pieces(text: &str, database: DatabaseKind) -> impl Iterator<Item = (QueryToken, &str, usize)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -74,12 +75,12 @@ fn pieces(text: &str, database: DatabaseKind) -> impl Iterator<Item = (QueryToke
     })
 }
 
-/// The kind and the length of the piece that a text begins with.
+/// Returns kind and length of the first token of a text.
 fn piece(rest: &str, c: char, database: DatabaseKind) -> (QueryToken, usize) {
     let is_mysql = database == DatabaseKind::MySql;
     let line = || rest.find('\n').map_or(rest.len(), |end| end + 1);
     let is_line = |begin: &str| {
-        // MariaDB and MySQL take `--1` for a number
+        // MariaDB and MySQL read `--1` as a number.
         begin == "--"
             && (!is_mysql
                 || rest[2..]
@@ -91,7 +92,7 @@ fn piece(rest: &str, c: char, database: DatabaseKind) -> (QueryToken, usize) {
         return (QueryToken::Nothing, c.len_utf8());
     }
     match rest.get(..2).unwrap_or_default() {
-        // what stands in those is read by MariaDB or MySQL
+        // MariaDB or MySQL executes the content of these comments.
         "/*" if is_mysql && (rest.starts_with("/*!") || rest.starts_with("/*M!")) => {
             return (QueryToken::Other, 2);
         }
@@ -132,7 +133,7 @@ fn is_of_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The length of a comment; in PostgreSQL comments may stand in comments.
+/// Returns the length of a comment; PostgreSQL's comments nest.
 fn comment(text: &str, nests: bool) -> usize {
     let (mut depth, mut at) = (0_usize, 0);
     while at < text.len() {
@@ -151,7 +152,8 @@ fn comment(text: &str, nests: bool) -> usize {
     text.len()
 }
 
-/// The length of what stands in quotes, with them; one twice is one that is meant, and two pieces here.
+/// Returns the length of a quoted text including its quotes. A doubled quote stands for one; here
+/// it yields two tokens.
 fn quoted(text: &str, end: char, escapes: bool) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -166,7 +168,7 @@ fn quoted(text: &str, end: char, escapes: bool) -> usize {
     text.len()
 }
 
-/// The length of a text between `$tag$`, if it is one.
+/// Returns the length of a `$tag$`-quoted text, if it is one.
 fn dollars(text: &str) -> Option<usize> {
     let tag = &text[..text[1..].find(|c| !is_of_word(c))? + 1];
     text[tag.len()..].starts_with('$').then_some(())?;

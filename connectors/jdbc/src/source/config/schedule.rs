@@ -1,4 +1,5 @@
-//! `poll.schedule`: when a table is read, as a cron expression. Pure: told what time it is.
+//! `poll.schedule`: when tables are read, as a cron expression. Pure: the caller passes the current
+//! time.
 
 use std::time::Duration;
 
@@ -16,9 +17,10 @@ pub struct CronSchedule {
 }
 
 impl CronSchedule {
-    /// Reads an expression. `Err` says what is wrong with it.
+    /// Parses an expression. Errors: what is wrong with it.
     pub fn parse(text: &str, zone: JdbcTimeZone) -> Result<Self, String> {
-        // the parser takes them for no time at all, which would be looked for through thousands of years
+        // The parser reads an empty item as no time at all, and would search thousands of years for
+        // it.
         if text
             .split_whitespace()
             .any(|field| field.split(',').any(str::is_empty))
@@ -36,7 +38,7 @@ impl CronSchedule {
         })
     }
 
-    /// How long it is from `now` to the next time it names. `None`: there is none.
+    /// Returns the time from `now` to the next occurrence; `None` if there is none.
     pub fn next(&self, now: Timestamp) -> Option<Duration> {
         let next = self
             .cron
@@ -46,15 +48,15 @@ impl CronSchedule {
     }
 }
 
-/// How long it is from a second of Unix time to the next time that an expression names in UTC.
-/// `None`: there is none, or it is no expression.
+/// Returns the time from a second of Unix time to the next occurrence of an expression in UTC;
+/// `None` if there is none, or the expression is invalid.
 pub fn wait_in_utc(text: &str, now: i64) -> Option<Duration> {
     CronSchedule::parse(text, JdbcTimeZone::default())
         .ok()?
         .next(Timestamp::from_second(now).ok()?)
 }
 
-/// The check of the key; empty is none.
+/// Checks the key's value; empty means no schedule.
 pub fn check(text: &str) -> Result<(), String> {
     if text.trim().is_empty() {
         Ok(())

@@ -1,4 +1,4 @@
-//! The source's configuration, read from its keys.
+//! Reads the source's configuration from its keys.
 
 use std::time::Duration;
 
@@ -22,18 +22,18 @@ use crate::zone::JdbcTimeZone;
 /// What a poll reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceMode {
-    /// Everything, each time.
+    /// All rows, each time.
     Bulk,
     /// Rows above the last id.
     Incrementing,
-    /// Rows stamped after the last.
+    /// Rows with a later timestamp than the last.
     Timestamp,
-    /// Rows stamped after the last, or as the last with a greater id.
+    /// Rows with a later timestamp than the last, or the same and a greater id.
     TimestampIncrementing,
 }
 
 impl SourceMode {
-    /// The mode of that name.
+    /// Returns the mode of that name.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "bulk" => Some(Self::Bulk),
@@ -44,12 +44,12 @@ impl SourceMode {
         }
     }
 
-    /// Whether an id counts.
+    /// True if the mode compares an id.
     pub fn has_id(self) -> bool {
         matches!(self, Self::Incrementing | Self::TimestampIncrementing)
     }
 
-    /// Whether a stamp counts.
+    /// True if the mode compares a timestamp.
     pub fn has_stamp(self) -> bool {
         matches!(self, Self::Timestamp | Self::TimestampIncrementing)
     }
@@ -72,7 +72,7 @@ pub struct TableSelection {
     pub schema: Option<String>,
     /// `table.types`
     pub types: Vec<String>,
-    /// Names of tables are compared without regard to case, as their server does.
+    /// The server compares names of tables without regard to case.
     pub any_case: bool,
 }
 
@@ -85,7 +85,7 @@ pub struct InitialPosition {
     pub stamp_ms: Option<i64>,
 }
 
-/// `delete.capture=key_sweep`.
+/// Settings of `delete.capture=key_sweep`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeleteCapture {
     /// `delete.capture.interval.ms`
@@ -94,16 +94,12 @@ pub struct DeleteCapture {
     pub max_bytes: usize,
 }
 
-/// Everything the source wants to know.
+/// The configuration of a source connector, or of one of its tasks.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
-    /// Where to connect.
     pub target: ConnectionTarget,
-    /// How often and how long.
     pub connect: ConnectOptions,
-    /// What a poll reads.
     pub mode: SourceMode,
-    /// Which tables.
     pub filter: TableSelection,
     /// `incrementing.column.name`
     pub id_column: Option<String>,
@@ -117,21 +113,21 @@ pub struct SourceConfig {
     pub validate_non_null: bool,
     /// `query` or `query.masked`
     pub query: Option<String>,
-    /// The query is `query.masked`: nothing of it may be shown.
+    /// The query is that of `query.masked`: no part of it may be shown.
     pub query_is_masked: bool,
     /// `query.suffix`
     pub suffix: Option<String>,
     /// `quote.sql.identifiers`
     pub quote: bool,
-    /// Records go through transforms, which may name other topics.
+    /// Records pass through transforms, which may change the topic.
     pub transforms: bool,
-    /// `transaction.isolation.mode` as SQL has it (`READ COMMITTED`).
+    /// `transaction.isolation.mode` in SQL (`READ COMMITTED`).
     pub isolation: Option<String>,
-    /// `query.retry.attempts`; `None`: without end.
+    /// `query.retry.attempts`; `None`: unlimited.
     pub retry_attempts: Option<u64>,
     /// `poll.interval.ms`
     pub poll_interval: Duration,
-    /// `poll.schedule`, in the place of the interval.
+    /// `poll.schedule`, used instead of the interval.
     pub schedule: Option<CronSchedule>,
     /// `batch.max.rows`
     pub batch_rows: usize,
@@ -141,27 +137,27 @@ pub struct SourceConfig {
     pub topic_prefix: String,
     /// `timestamp.delay.interval.ms`
     pub delay_ms: i64,
-    /// `timestamp.horizon.max.wait.ms`; `None`: without end.
+    /// `timestamp.horizon.max.wait.ms`; `None`: unlimited.
     pub horizon_max_wait: Option<Duration>,
     /// How columns become fields.
     pub read: ReadOptions,
-    /// Whether schemas carry the types of their columns, and of which database they are.
+    /// The kind of database, if schemas carry the types of their columns (`column.types=carry`).
     pub carry_types: Option<DatabaseKind>,
-    /// Whether records have the primary key as their key.
+    /// True if records have the primary key as their key.
     pub key_from_primary_key: bool,
-    /// Where to begin without a stored offset.
     pub initial: InitialPosition,
-    /// Offsets name tables with their database or schema.
+    /// True if offsets name tables with their database or schema.
     pub qualify: bool,
-    /// Never read past an id that an open transaction may yet commit.
+    /// Never read past an id that an open transaction may still commit.
     pub gap_tracking: bool,
     /// `gap.max.age.ms`
     pub gap_max_age: Duration,
-    /// `snapshot.parallel.min.rows`: a table with so many rows is read for the first time by several tasks.
+    /// `snapshot.parallel.min.rows`: the snapshot of a table with at least so many rows is shared
+    /// by several tasks.
     pub parallel_from: Option<u64>,
     /// This task's share of such a table.
     pub part: Option<TaskShare>,
-    /// Whether deleted rows are looked for.
+    /// Set if deleted rows are captured by sweeps.
     pub delete_capture: Option<DeleteCapture>,
     /// `delete.marker.column`
     pub delete_marker: Option<String>,
@@ -170,18 +166,18 @@ pub struct SourceConfig {
 }
 
 impl SourceConfig {
-    /// Reads a connector's or a task's configuration.
-    /// Errors: `Config` with every problem of every key.
+    /// Reads the configuration of a connector or a task. Errors: `Config` with every problem of
+    /// every key.
     pub fn read(config: &Config) -> Result<Self> {
         Self::problems_or_read(config).map_err(Error::from)
     }
 
-    /// The same; `Err` holds each problem on its key.
+    /// Like [`Self::read`], but `Err` holds each problem on its key.
     pub fn problems_or_read(config: &Config) -> Result<Self, ConfigReport> {
         config.read(source_keys(config.class()), fill)
     }
 
-    /// The same for a server that compares names of tables without regard to case.
+    /// Adapts the configuration to a server that compares names of tables without regard to case.
     pub fn in_any_case(self) -> Self {
         let patterns = |list: Vec<Pattern>| list.iter().map(Pattern::in_any_case).collect();
         let mappings = |list: Vec<NumericMappingRule>| {
@@ -237,7 +233,7 @@ fn fill(r: &mut ConfigReader<'_>) -> SourceConfig {
             r.text("quote.sql.identifiers").to_lowercase().as_str(),
             "always" | "true"
         ),
-        // the worker's key, which is none of ours
+        // This key belongs to the worker, not to the source.
         transforms: r
             .config()
             .iter()
@@ -299,7 +295,7 @@ fn delete_capture(r: &mut ConfigReader<'_>) -> Option<DeleteCapture> {
         })
 }
 
-/// The target; of a URL that cannot be understood the problem is noted, and any target returned.
+/// Reads the target. If the URL is invalid, reports that and returns an arbitrary target.
 fn target(r: &mut ConfigReader<'_>) -> ConnectionTarget {
     for key in ["connection.url", "connection.user", "connection.password"] {
         r.text_opt(key);

@@ -1,21 +1,21 @@
-//! The share of a large table that one of several tasks reads first.
+//! A task's share of the snapshot of a large table.
 
 use std::fmt;
 
 /// The share of a task: the ranges whose number is `n` modulo `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskShare {
-    /// From 0.
+    /// Number of the task, from 0.
     pub n: usize,
-    /// How many tasks there are.
+    /// Number of tasks.
     pub of: usize,
 }
 
 impl TaskShare {
-    /// One task for everything.
+    /// The share of a task that reads everything.
     pub const WHOLE: Self = Self { n: 0, of: 1 };
 
-    /// From the text in a task's config, such as `2/4`: the second of four.
+    /// Parses the text in a task's config, such as `2/4`: the second of four.
     pub fn read(text: &str) -> Option<Self> {
         let (n, of) = text.split_once('/')?;
         let part = Self {

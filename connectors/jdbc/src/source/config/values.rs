@@ -1,4 +1,4 @@
-//! What single values of the source's keys may be, with Confluent's texts. Pure.
+//! Checks single values of the source's keys, with Confluent's texts. Pure.
 
 use crate::dialect::read::TimestampGranularity;
 use crate::zone::JdbcTimeZone;
@@ -29,7 +29,7 @@ fn enumerator(text: &str, values: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Checks a value.
+/// Checks a value of `numeric.mapping`.
 pub fn numeric_mapping(text: &str) -> Result<(), String> {
     enumerator(
         text,
@@ -42,17 +42,17 @@ pub fn numeric_mapping(text: &str) -> Result<(), String> {
     )
 }
 
-/// Checks a value.
+/// Checks a value of `date.calendar.system`.
 pub fn calendar(text: &str) -> Result<(), String> {
     enumerator(text, &["legacy", "proleptic_gregorian"])
 }
 
-/// Checks a value.
+/// Checks a value of `quote.sql.identifiers`.
 pub fn quoting(text: &str) -> Result<(), String> {
     enumerator(text, &["always", "never", "true", "false"])
 }
 
-/// Checks a value.
+/// Checks a value of `transaction.isolation.mode`.
 pub fn isolation(text: &str) -> Result<(), String> {
     if text.eq_ignore_ascii_case("sql_server_snapshot") {
         return Err("only SQL Server has this isolation level".to_owned());
@@ -69,12 +69,12 @@ pub fn isolation(text: &str) -> Result<(), String> {
     )
 }
 
-/// Checks a value.
+/// Checks a value of `timestamp.granularity`.
 pub fn granularity(text: &str) -> Result<(), String> {
     enumerator(text, &GRANULARITIES.map(|(name, _)| name))
 }
 
-/// Checks a value.
+/// Checks a value of `db.timezone`.
 pub fn zone(text: &str) -> Result<(), String> {
     match JdbcTimeZone::named(text) {
         Some(_) => Ok(()),
@@ -84,7 +84,7 @@ pub fn zone(text: &str) -> Result<(), String> {
     }
 }
 
-/// Checks a value.
+/// Checks a value of `topic.prefix`.
 pub fn topic_prefix(text: &str) -> Result<(), String> {
     if text.chars().count() > 249 {
         return Err(

@@ -1,12 +1,12 @@
-//! Ids in ranges. Pure. Above all those that are missing among the ids read: a row may yet come with each of them; and
-//! those that deletion capture knows (`sweep`).
+//! Sets of ids as ranges. Pure. Mainly the ids missing among those read, whose rows may still
+//! appear; also the ids that deletion capture knows (`sweep`).
 //!
-//! Stored offsets carry them as a text, so that a task that starts again goes on asking for them: `1021*3,9` are the ids
-//! 1021 to 1023, and the one that comes 9 after 1023.
+//! Stored offsets carry them as text, so that a restarted task continues to ask for them:
+//! `1021*3,9` are the ids 1021 to 1023, and the id 9 after 1023.
 
 use std::collections::BTreeMap;
 
-/// Ranges of ids.
+/// A set of ids, stored as ranges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdGaps {
     /// Last id by first id; ranges neither touch nor overlap.
@@ -14,36 +14,37 @@ pub struct IdGaps {
 }
 
 impl IdGaps {
-    /// Whether nothing is missing.
+    /// True if no id is missing.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
-    /// The number of ranges.
+    /// Returns the number of ranges.
     pub fn len(&self) -> usize {
         self.ranges.len()
     }
 
-    /// First and last id of each range, in their order.
+    /// Returns first and last id of each range, in ascending order.
     pub fn ranges(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
         self.ranges.iter().map(|(first, last)| (*first, *last))
     }
 
-    /// The number of ids.
+    /// Returns the number of ids.
     pub fn ids(&self) -> u64 {
         self.ranges().fold(0, |sum, (first, last)| {
             sum.saturating_add(last.abs_diff(first)).saturating_add(1)
         })
     }
 
-    /// Adds what is missing between `before` and `id` beyond `settled`; `step` is the usual distance of two ids.
+    /// Adds the ids missing between `before` and `id` and above `settled`; `step` is the usual
+    /// distance between two ids.
     pub fn note(&mut self, before: i64, id: i64, settled: i64, step: i64) {
         if let Some((first, last)) = between(before, id, settled, step) {
             self.ranges.insert(first, last);
         }
     }
 
-    /// The row of that id has come. Returns whether it was missing.
+    /// Removes an id whose row has appeared. Returns whether it was missing.
     pub fn fill(&mut self, id: i64) -> bool {
         let Some((first, last)) = self.ranges.range(..=id).next_back().map(|(f, l)| (*f, *l))
         else {
@@ -62,7 +63,8 @@ impl IdGaps {
         true
     }
 
-    /// No row comes any more with an id up to that one. Returns whether that is news.
+    /// Removes all ids up to `up_to`: no row can appear with them any more. Returns whether there
+    /// were any.
     pub fn settle(&mut self, up_to: i64) -> bool {
         let mut news = false;
         while let Some((first, last)) = self.ranges.first_key_value().map(|(f, l)| (*f, *l))
@@ -77,7 +79,6 @@ impl IdGaps {
         news
     }
 
-    /// Whether that id is among them.
     pub fn contains(&self, id: i64) -> bool {
         self.ranges
             .range(..=id)
@@ -85,10 +86,10 @@ impl IdGaps {
             .is_some_and(|(_, last)| id <= *last)
     }
 
-    /// Adds ids from `first` to `last`.
+    /// Adds the ids from `first` to `last`.
     pub fn insert(&mut self, first: i64, last: i64) {
         let (mut first, mut last) = (first, last);
-        // those that overlap or touch become one
+        // Merge ranges that overlap or touch.
         while let Some((f, l)) = self
             .ranges
             .range(..=last.saturating_add(1))
@@ -102,7 +103,7 @@ impl IdGaps {
         self.ranges.insert(first, last);
     }
 
-    /// Takes out the ids from `first` to `last`.
+    /// Removes the ids from `first` to `last`.
     pub fn remove(&mut self, first: i64, last: i64) {
         while let Some((f, l)) = self
             .ranges
@@ -121,7 +122,7 @@ impl IdGaps {
         }
     }
 
-    /// As a text.
+    /// Writes the ranges as text, as stored offsets carry them.
     pub fn write(&self) -> String {
         let (mut text, mut before) = (String::new(), 0i64);
         for (first, last) in self.ranges() {
@@ -138,7 +139,7 @@ impl IdGaps {
         text
     }
 
-    /// Reads the text. `None` when it is none.
+    /// Parses the text that [`Self::write`] returns. `None` if it is invalid.
     pub fn read(text: &str) -> Option<Self> {
         let (mut ranges, mut before) = (BTreeMap::new(), 0i64);
         for item in text.split(',').filter(|item| !item.is_empty()) {
@@ -156,7 +157,8 @@ impl IdGaps {
     }
 }
 
-/// The ids between two that follow each other in a result, beyond `settled`. Servers number rows from 1.
+/// Returns the first and last id missing between two adjacent ids of a result, above `settled`.
+/// Servers number rows from 1.
 pub fn between(before: i64, id: i64, settled: i64, step: i64) -> Option<(i64, i64)> {
     let before = before.max(0);
     let first = before.saturating_add(1).max(settled.saturating_add(1));

@@ -1,4 +1,4 @@
-//! What is needed of a table to tell deleted rows: a primary key for `delete.capture`, a column for
+//! Finds what deletion capture needs of a table: a primary key for `delete.capture`, a column for
 //! `delete.marker.column`. Pure.
 
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use crate::source::config::{SourceConfig, SourceMode};
 /// The columns of a primary key, how they are read, and the schema of the record keys.
 type KeyColumns<'a> = (Vec<&'a ColumnMeta>, Vec<ReadColumn>, Arc<Schema>);
 
-/// Schema of the record keys, and their columns.
+/// Schema of the record keys, and the indexes of their columns.
 pub type RecordKey = (Arc<Schema>, Vec<usize>);
 
-/// The columns that put rows in order: the primary key, if all of it can be compared as a parameter.
+/// Returns the columns that define the order of rows: the primary key, if all of it can be compared
+/// as a parameter.
 pub fn order<'a>(
     meta: &'a TableMeta,
     mode: SourceMode,
@@ -27,7 +28,7 @@ pub fn order<'a>(
         .iter()
         .filter_map(|name| meta.column(name))
         .collect();
-    // offsets hold texts, not bytes
+    // Offsets can hold text, but no bytes.
     let storable = |c: &&ColumnMeta| mode == SourceMode::Bulk || !c.data_type.ends_with("binary");
     if key.iter().all(|c| dialect.orders(c) && storable(c)) {
         key
@@ -36,8 +37,8 @@ pub fn order<'a>(
     }
 }
 
-/// The key by which deleted rows are looked for, if they are to be.
-/// Errors: `Config` for a table that has none.
+/// Returns the key by which deleted rows are found, if `delete.capture` is on. Errors: `Config` for
+/// a table without a suitable key.
 pub fn keys<'a>(
     meta: &'a TableMeta,
     config: &SourceConfig,
@@ -81,8 +82,8 @@ pub fn keys<'a>(
     Ok(Some((metas, reads, Arc::clone(schema))))
 }
 
-/// The column that marks a row as deleted, among the columns that are read.
-/// Errors: `Config` when the table has none of that name, or one that cannot tell.
+/// Returns the index of the column that marks a row as deleted. Errors: `Config` when the table has
+/// no such column, or its type cannot mark rows.
 pub fn marker(
     meta: &TableMeta,
     config: &SourceConfig,
@@ -119,7 +120,8 @@ pub fn marker(
     Ok(Some(at))
 }
 
-/// Whether a marker says that its row is deleted: true, a number other than 0, a date or time whichever; never NULL.
+/// True if a marker says that its row is deleted: true, a number other than 0, any date or time;
+/// never NULL.
 pub fn is_deleted(column: &ReadColumn, marker: &Value) -> bool {
     let is_point_in_time = matches!(
         column.read,

@@ -1,4 +1,5 @@
-//! How the primary key of a table is read alone, and its values kept as texts. Pure.
+//! Plans how the primary key of a table is read on its own, and how its values are kept as text.
+//! Pure.
 
 use std::sync::Arc;
 
@@ -11,27 +12,26 @@ use super::key_set::RowKey;
 use crate::dialect::read::{ReadColumn, ValueDecoding, int_value};
 use crate::driver::RowLayout;
 
-/// See the module.
+/// The plan for reading the primary key of one table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeyPlan {
-    /// The table, for texts.
+    /// The table's name, for messages.
     pub table: String,
     /// `SELECT … FROM …`
     pub select: String,
     /// The key's columns in SQL, each with its type.
     pub columns: Vec<(String, String)>,
-    /// How they are read.
     pub layout: RowLayout,
     /// Schema of the record keys.
     pub schema: Arc<Schema>,
-    /// The key is one whole number.
+    /// True if the key is a single integer.
     pub numbers: bool,
-    /// Tells the key from others that the table may have had.
+    /// Distinguishes this key from earlier primary keys of the table.
     pub name: String,
 }
 
 impl KeyPlan {
-    /// The plan of a key of these columns.
+    /// Plans a key of these columns.
     pub fn new(
         table: String,
         select: String,
@@ -58,7 +58,7 @@ impl KeyPlan {
         }
     }
 
-    /// The key of these values. `None` when one of them is NULL, or cannot be kept.
+    /// Returns the key of these values. `None` if one of them is NULL, or cannot be stored.
     pub fn key(&self, values: &[Value]) -> Option<RowKey> {
         if let (true, [value]) = (self.numbers, values) {
             return value.as_i64().map(RowKey::Id);
@@ -67,7 +67,7 @@ impl KeyPlan {
         Some(RowKey::Text(Json::Array(items).to_string().into()))
     }
 
-    /// The values of a key. `None` when it is another's.
+    /// Returns the values of a key. `None` if it belongs to another primary key.
     pub fn values(&self, key: &RowKey) -> Option<Box<[Value]>> {
         let columns = &self.layout.columns;
         match key {
@@ -84,7 +84,7 @@ impl KeyPlan {
         }
     }
 
-    /// One of that name and one number.
+    /// Returns a plan for a single numeric column of that name.
     #[cfg(test)]
     pub fn numbered(name: &str) -> Self {
         let schema = Arc::new(Schema::structure(None, vec![]));

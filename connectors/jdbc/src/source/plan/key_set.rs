@@ -1,38 +1,38 @@
-//! Sets of primary keys as deletion capture keeps them, and the texts that offsets hold them in. Pure.
+//! Sets of primary keys as deletion capture stores them, and their text form in offsets. Pure.
 //!
-//! Keys that are one whole number are ranges of ids (`17*3,5`, see `gaps`), so that a table without holes is one range;
-//! all others are texts in their order, each written as `shared:length:rest`: how many bytes it begins with as the one
-//! before does, and the bytes after those.
+//! Keys that are a single integer are ranges of ids (`17*3,5`, see `gaps`), so a table without
+//! holes is one range. All others are sorted texts, each written as `shared:length:rest`: the
+//! number of leading bytes it shares with the one before, and the length and bytes of the rest.
 
 use std::collections::BTreeSet;
 
 use super::gaps::IdGaps;
 
-/// Most ranges, keys and bytes of a set that is kept in one piece.
+/// Limits at which a set is full: ranges, keys and bytes.
 const RANGES: usize = 4096;
 const KEYS: usize = 8192;
 const BYTES: usize = 128 << 10;
 
-/// One key.
+/// A primary key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RowKey {
-    /// A whole number.
+    /// A single integer.
     Id(i64),
-    /// Its values as a JSON array.
+    /// The values as a JSON array.
     Text(Box<str>),
 }
 
-/// A set of them, all of one kind.
+/// A set of keys of the same kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySet {
-    /// Whole numbers.
+    /// Integers.
     Ids(IdGaps),
-    /// Others, and the bytes of all of them.
+    /// Other keys, and the bytes of all of them.
     Texts(BTreeSet<Box<str>>, usize),
 }
 
 impl RowKey {
-    /// As a text that is never empty.
+    /// Writes the key as text that is never empty.
     pub fn write(&self) -> String {
         match self {
             Self::Id(id) => id.to_string(),
@@ -40,7 +40,7 @@ impl RowKey {
         }
     }
 
-    /// Reads it back.
+    /// Parses the text that [`Self::write`] returns.
     pub fn read(text: &str, numbers: bool) -> Option<Self> {
         if numbers {
             text.parse().ok().map(Self::Id)
@@ -51,7 +51,7 @@ impl RowKey {
 }
 
 impl KeySet {
-    /// An empty one, of numbers or of other keys.
+    /// Returns an empty set, of integers or of other keys.
     pub fn new(numbers: bool) -> Self {
         if numbers {
             Self::Ids(IdGaps::default())
@@ -60,7 +60,7 @@ impl KeySet {
         }
     }
 
-    /// Whether it should not grow: the text of a set is one record of the offsets topic.
+    /// True if the set should not grow: its text is one record of the offsets topic.
     pub fn is_full(&self) -> bool {
         match self {
             Self::Ids(ids) => ids.len() >= RANGES,
@@ -68,7 +68,7 @@ impl KeySet {
         }
     }
 
-    /// How many things it has in memory: ranges, or keys.
+    /// Returns the number of elements in memory: ranges, or keys.
     pub fn len(&self) -> usize {
         match self {
             Self::Ids(ids) => ids.len(),
@@ -76,7 +76,6 @@ impl KeySet {
         }
     }
 
-    /// Adds a key.
     pub fn insert(&mut self, key: RowKey) {
         match (self, key) {
             (Self::Ids(ids), RowKey::Id(id)) => ids.insert(id, id),
@@ -90,7 +89,7 @@ impl KeySet {
         }
     }
 
-    /// Takes a key out. Returns whether it was there.
+    /// Removes a key. Returns whether it was present.
     pub fn remove(&mut self, key: &RowKey) -> bool {
         match (self, key) {
             (Self::Ids(ids), RowKey::Id(id)) => ids.fill(*id),
@@ -105,7 +104,6 @@ impl KeySet {
         }
     }
 
-    /// Whether it has that key.
     pub fn contains(&self, key: &RowKey) -> bool {
         match (self, key) {
             (Self::Ids(ids), RowKey::Id(id)) => ids.contains(*id),
@@ -114,7 +112,7 @@ impl KeySet {
         }
     }
 
-    /// Adds all of another.
+    /// Adds all keys of another set.
     pub fn extend(&mut self, other: &Self) {
         match (self, other) {
             (Self::Ids(ids), Self::Ids(other)) => other
@@ -127,7 +125,7 @@ impl KeySet {
         }
     }
 
-    /// Takes out all of another.
+    /// Removes all keys of another set.
     pub fn subtract(&mut self, other: &Self) {
         match (&mut *self, other) {
             (Self::Ids(ids), Self::Ids(other)) => other
@@ -144,7 +142,8 @@ impl KeySet {
         }
     }
 
-    /// Takes out the numbers up to that one. Of other keys only the database knows the order: none.
+    /// Removes and returns the integers up to that key. Returns nothing for other keys: only the
+    /// database knows their order.
     pub fn take_up_to(&mut self, key: &RowKey) -> Self {
         let mut low = self.clone();
         match (&mut *self, &mut low, key) {
@@ -158,7 +157,7 @@ impl KeySet {
         low
     }
 
-    /// Takes out the first keys, so many at most.
+    /// Removes and returns the first keys, at most `most`.
     pub fn take(&mut self, most: usize) -> Vec<RowKey> {
         let taken: Vec<RowKey> = match &*self {
             Self::Ids(ids) => ids
@@ -178,7 +177,7 @@ impl KeySet {
         taken
     }
 
-    /// As a text.
+    /// Writes the set as text.
     pub fn write(&self) -> String {
         let keys = match self {
             Self::Ids(ids) => return ids.write(),
@@ -207,7 +206,7 @@ impl KeySet {
         text
     }
 
-    /// Reads the text. `None` when it is none.
+    /// Parses the text that [`Self::write`] returns. `None` if it is invalid.
     pub fn read(text: &str, numbers: bool) -> Option<Self> {
         if numbers {
             return IdGaps::read(text).map(Self::Ids);

@@ -1,9 +1,10 @@
 //! Decisions about one table or query before a row is read. Pure: no session, no clock.
 //!
-//! [`table`] makes the plan from a table's definition: [`mode_columns`] finds the columns of the mode, [`key`] those that
-//! deletions need, and [`query`] writes the statements. [`offset`] is how far reading has come, as it is stored, with
-//! [`gaps`] (ids that are missing) and [`ranges`] (a first reading shared by several tasks). [`key_plan`] and [`key_set`]
-//! are the keys that a sweep for deleted rows compares.
+//! [`table`] makes the plan from a table's definition: [`mode_columns`] finds the columns of the
+//! mode, [`key`] those that deletion capture needs, and [`query`] writes the statements. [`offset`]
+//! is the stored form of how far a table has been read, with [`gaps`] (missing ids) and [`ranges`]
+//! (a snapshot shared by several tasks). [`key_plan`] and [`key_set`] are the keys that a sweep for
+//! deleted rows compares.
 
 pub mod gaps;
 pub mod key;

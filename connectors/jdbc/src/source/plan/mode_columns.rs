@@ -1,4 +1,5 @@
-//! The columns that a mode compares: which they are in a table or a query, and whether their types can be compared so. Pure.
+//! Finds the columns that a mode compares, in a table or a query, and checks whether their types
+//! can be compared. Pure.
 
 use connector_api::{Error, Result};
 
@@ -8,10 +9,10 @@ use crate::dialect::read::ValueDecoding;
 use crate::source::config::mapping::columns_of;
 use crate::source::config::{SourceConfig, SourceMode};
 
-/// How many rows are looked at where only values tell whether a column holds times.
+/// How many rows are examined if only values show whether a column holds times.
 const LOOKED_AT: usize = 1000;
 
-/// The mode's columns.
+/// The columns that the mode compares.
 #[derive(Debug, Default)]
 pub struct ModeColumns<'a> {
     /// The incrementing column.
@@ -20,16 +21,16 @@ pub struct ModeColumns<'a> {
     pub stamps: Vec<&'a ColumnMeta>,
 }
 
-/// A column whose type does not fit: the key that names it, and a text.
+/// A column whose type does not fit the mode.
 #[derive(Debug)]
 pub struct TypeMismatch {
-    /// The key.
+    /// The key that names the column.
     pub key: &'static str,
-    /// What does not fit, and what to do.
+    /// The problem and its remedy.
     pub text: String,
 }
 
-/// What a text says of a place in SQL.
+/// Where a column comes from, for messages.
 #[derive(Clone, Copy)]
 enum SqlPlace<'a> {
     Table(&'a str),
@@ -37,8 +38,8 @@ enum SqlPlace<'a> {
 }
 
 impl<'a> ModeColumns<'a> {
-    /// The columns of a table, `shown` as texts name it.
-    /// Errors: `Config` when one is missing, may be NULL or has a type that does not fit, with Confluent's texts.
+    /// Finds the columns in a table; `shown` is its name in messages. Errors: `Config` when a
+    /// column is missing, may be NULL or has an unsuitable type, with Confluent's texts.
     pub fn of_table(
         meta: &'a TableMeta,
         config: &SourceConfig,
@@ -53,8 +54,7 @@ impl<'a> ModeColumns<'a> {
         Ok(named)
     }
 
-    /// The columns of a query's result.
-    /// Errors: `Config` when one is not in it.
+    /// Finds the columns in a query's result. Errors: `Config` when one is missing.
     pub fn of_query(metas: &'a [ColumnMeta], config: &SourceConfig) -> Result<ModeColumns<'a>> {
         let find = |name: &String| {
             let exact = metas.iter().find(|c| c.name == *name);
@@ -123,7 +123,7 @@ impl<'a> ModeColumns<'a> {
         Ok(())
     }
 
-    /// The first column whose type does not fit.
+    /// Returns the first column whose type does not fit.
     fn misfit(
         &self,
         config: &SourceConfig,
@@ -138,8 +138,8 @@ impl<'a> ModeColumns<'a> {
         })
     }
 
-    /// SQL that counts in some rows of `from`, for each timestamp column, the values that are there and those of them that
-    /// are times; `None` where its type tells.
+    /// Returns SQL that counts, for each timestamp column in some rows of `from`, the values and
+    /// those of them that are times; `None` if the types already decide it.
     pub fn values_sql(
         &self,
         dialect: &dyn Dialect,
@@ -162,7 +162,7 @@ impl<'a> ModeColumns<'a> {
     }
 }
 
-/// What does not fit in a table, whatever else is wrong with it.
+/// Returns the mismatch in a table, whatever else is wrong with it.
 pub fn table_misfit(
     meta: &TableMeta,
     config: &SourceConfig,
@@ -174,7 +174,7 @@ pub fn table_misfit(
         .misfit(config, dialect, SqlPlace::Table(shown))
 }
 
-/// What does not fit in the result of a query.
+/// Returns the mismatch in the result of a query.
 pub fn query_misfit(
     compared: &ModeColumns<'_>,
     config: &SourceConfig,
@@ -183,8 +183,9 @@ pub fn query_misfit(
     compared.misfit(config, dialect, SqlPlace::Query)
 }
 
-/// What to tell of timestamp columns whose values are none that are times: the error of one of which no value is, and a
-/// warning of one of which some are not. `counts` are as [`Compared::values_sql`] gives them.
+/// Evaluates the values of timestamp columns. `counts` are the result of
+/// [`ModeColumns::values_sql`]. Returns a warning for a column of which some values are not times.
+/// Errors: `Config` for one of which no value is.
 pub fn told_by_values(names: &[&str], counts: &[Option<i64>]) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     for (name, counts) in names.iter().zip(counts.chunks(2)) {
@@ -254,7 +255,7 @@ fn stamp_columns<'a>(
     Ok(names.iter().filter_map(|name| meta.column(name)).collect())
 }
 
-/// The key that names the incrementing column.
+/// Returns the key that names the incrementing column.
 fn id_key(config: &SourceConfig) -> &'static str {
     if config.id_mapping.is_empty() {
         "incrementing.column.name"
@@ -263,7 +264,7 @@ fn id_key(config: &SourceConfig) -> &'static str {
     }
 }
 
-/// The key that names the timestamp columns.
+/// Returns the key that names the timestamp columns.
 pub fn stamp_key(config: &SourceConfig) -> &'static str {
     if config.stamp_mapping.is_empty() {
         "timestamp.column.name"
@@ -272,7 +273,7 @@ pub fn stamp_key(config: &SourceConfig) -> &'static str {
     }
 }
 
-/// Whether values read so are whole numbers, in the order in which the server compares them.
+/// True if values read this way are integers in the order in which the server compares them.
 fn counts(read: &ValueDecoding) -> bool {
     matches!(
         read,
@@ -283,8 +284,8 @@ fn counts(read: &ValueDecoding) -> bool {
     )
 }
 
-/// Whether values of a column of numbers may have digits after the point. PostgreSQL's numeric without precision has as
-/// many as each value brings; Confluent refuses its first row.
+/// True if values of a numeric column may have a fraction. PostgreSQL's numeric without precision
+/// has as many fractional digits as each value; Confluent refuses its first row.
 fn has_fraction(column: &ColumnMeta, read: &ValueDecoding) -> bool {
     match read {
         ValueDecoding::Scaled(scale) => *scale != 0,
@@ -294,7 +295,7 @@ fn has_fraction(column: &ColumnMeta, read: &ValueDecoding) -> bool {
     }
 }
 
-/// Begins as the text that Confluent has at the first row.
+/// Begins like Confluent's text for the first row.
 fn fraction(what: &str, key: &str, place: SqlPlace<'_>) -> String {
     let mend = match place {
         SqlPlace::Table(_) => "make it BIGINT or NUMERIC(18,0)",
@@ -306,7 +307,7 @@ fn fraction(what: &str, key: &str, place: SqlPlace<'_>) -> String {
     )
 }
 
-/// Whether a column read so is one of dates or date-times by its type.
+/// True if a column read this way is of a date or date-time type.
 fn is_stamp(read: &ValueDecoding) -> bool {
     matches!(read, ValueDecoding::Stamp(_) | ValueDecoding::Date(_))
 }
@@ -393,7 +394,7 @@ fn stamp_misfit(
     Some(TypeMismatch { key, text })
 }
 
-/// A column and its type, as texts say them.
+/// Describes a column and its type for messages.
 fn described(column: &ColumnMeta, place: SqlPlace<'_>) -> String {
     let declared = if column.column_type.is_empty() {
         &column.data_type

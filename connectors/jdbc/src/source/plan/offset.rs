@@ -1,11 +1,11 @@
 //! Source partitions and offsets, byte for byte as Confluent's JDBC source stores them. Pure.
 //!
-//! A batch that ends between rows of one timestamp needs more than those: `at_…` members say where it stopped, while
-//! `timestamp` stays before the group, so that a Java connector that takes over reads the group again and loses none. In
-//! incrementing mode `gaps` holds the ids below `incrementing` whose rows may yet come, and `snapshot` the ranges of a first
-//! reading by several tasks (`ranges`). A wall time that the clock of
-//! `db.timezone` leaves out is no instant: `…_wall` then has it, in microseconds. The peers leave members they do not
-//! know alone.
+//! A batch that ends between rows of one timestamp needs additional members: `at_…` says where it
+//! stopped, while `timestamp` stays before the group, so that a Java connector that takes over
+//! reads the group again and loses none of it. In incrementing mode `gaps` holds the ids below
+//! `incrementing` whose rows may still appear, and `snapshot` the ranges of a snapshot shared by
+//! several tasks (`ranges`). A wall time that the clock of `db.timezone` skips is not an instant:
+//! `…_wall` then holds it, in microseconds. The peers ignore members that they do not know.
 
 use connector_api::{Error, OffsetValue, Result, SourceOffset, SourcePartition};
 use serde_json::Value as Json;
@@ -26,35 +26,35 @@ const RANGE: &str = "range";
 const WALL: &str = "timestamp_wall";
 const AT_WALL: &str = "at_timestamp_wall";
 
-/// How far a table has been read. Stamps are instants in microseconds.
+/// How far a table has been read. Timestamps are instants in microseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceProgress {
-    /// Rows up to this stamp are done (or, with an id, rows of this stamp up to the id).
+    /// Rows up to this timestamp are done (or, with an id, rows of this timestamp up to the id).
     pub stamp: Option<i64>,
-    /// The same as a wall time, where it is that of no instant.
+    /// The timestamp as a wall time, if that is skipped by the clock.
     pub wall: Option<i64>,
     /// Rows up to this id are done.
     pub id: Option<i64>,
-    /// In timestamp mode: a group of equal stamps of which a part is done.
+    /// Timestamp mode: a group of equal timestamps that is partly done.
     pub within: Option<TieBreak>,
-    /// Ids below `id` that are missing, and whose rows may yet come.
+    /// Missing ids below `id` whose rows may still appear.
     pub gaps: IdGaps,
-    /// Several tasks read the table for the first time, in these ranges of ids.
+    /// The ranges of ids in which several tasks read the table's snapshot.
     pub snapshot: Option<SnapshotRanges>,
 }
 
-/// A place between rows of one stamp.
+/// A position between rows of the same timestamp.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TieBreak {
-    /// Their stamp.
+    /// Timestamp of the rows.
     pub stamp: i64,
-    /// The same as a wall time, where it is that of no instant.
+    /// The timestamp as a wall time, if that is skipped by the clock.
     pub wall: Option<i64>,
-    /// The key of the last row done: numbers and texts.
+    /// Key of the last row done: numbers and texts.
     pub key: Vec<OffsetValue>,
 }
 
-/// The partition of a table: protocol 1.
+/// Returns the partition of a table: protocol 1.
 pub fn table(id: &TableId, qualify: bool) -> SourcePartition {
     if !qualify {
         return bare_table(id);
@@ -65,24 +65,24 @@ pub fn table(id: &TableId, qualify: bool) -> SourcePartition {
     ])
 }
 
-/// The partition of a table by its bare name: protocol 0, and bulk mode.
+/// Returns the partition of a table by its unqualified name: protocol 0, and bulk mode.
 pub fn bare_table(id: &TableId) -> SourcePartition {
     SourcePartition(vec![("table".into(), text(&id.table))])
 }
 
-/// The partition of a range of a table's ids.
+/// Returns the partition of a range of a table's ids.
 pub fn range(id: &TableId, qualify: bool, n: usize) -> SourcePartition {
     let mut partition = table(id, qualify);
     partition.0.push((RANGE.into(), text(&n.to_string())));
     partition
 }
 
-/// The partition of a query.
+/// Returns the partition of a query.
 pub fn query() -> SourcePartition {
     SourcePartition(vec![("query".into(), text("query"))])
 }
 
-/// The name as offsets have it: PostgreSQL's without its database.
+/// Returns the name as offsets have it: PostgreSQL's without its database.
 fn full_name(id: &TableId) -> String {
     if id.schema.is_some() {
         TableId {
@@ -96,8 +96,7 @@ fn full_name(id: &TableId) -> String {
 }
 
 impl SourceProgress {
-    /// Reads a stored offset.
-    /// Errors: `Config` for a member of the wrong type.
+    /// Reads a stored offset. Errors: `Config` for a member of the wrong type.
     pub fn read(offset: &SourceOffset) -> Result<Self> {
         let stamp = stamp_of(offset, TIMESTAMP, NANOS)?;
         let within = match (
@@ -138,7 +137,7 @@ impl SourceProgress {
         })
     }
 
-    /// The offset to store, members in the order the peers write them.
+    /// Returns the offset to store, members in the order in which the peers write them.
     pub fn write(&self) -> SourceOffset {
         let mut members = Vec::with_capacity(3);
         if let Some(stamp) = self.stamp {
@@ -183,7 +182,8 @@ impl SourceProgress {
     }
 }
 
-/// Milliseconds with the nanoseconds of their second, as microseconds. Without nanoseconds the milliseconds count.
+/// Converts milliseconds and the nanoseconds of their second to microseconds. Without nanoseconds
+/// the milliseconds count.
 fn stamp_of(offset: &SourceOffset, millis: &str, nanos: &str) -> Result<Option<i64>> {
     let Some(millis) = long(offset, millis)? else {
         return Ok(None);
@@ -216,7 +216,7 @@ fn wrong(name: &str) -> Error {
     ))
 }
 
-/// A key as a JSON array of its numbers and texts, in a text since offsets hold scalars only.
+/// Writes a key as a JSON array of numbers and texts, as text because offsets hold scalars only.
 fn write_key(key: &[OffsetValue]) -> String {
     let items = key.iter().map(|value| match value {
         OffsetValue::Long(n) => Json::from(*n),

@@ -1,7 +1,7 @@
-//! The statement of each mode: text and parameters. Pure.
+//! Writes the statement of each mode: text and parameters. Pure.
 //!
-//! Tables are read in pages: every statement asks for the rows after a place, in the order of a key, and for so many.
-//! Where nothing tells the rows apart it asks for all of them at once.
+//! Tables are read in pages: every statement asks for a limited number of rows after a position, in
+//! the order of a key. Without a key that distinguishes the rows, it asks for all of them at once.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,48 +17,47 @@ use crate::source::config::SourceMode;
 /// What is read, as SQL text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryShape {
-    /// What the mode compares.
     pub mode: SourceMode,
     /// `SELECT … FROM …`, or the user's query.
     pub select: String,
     /// The id column.
     pub id: Option<String>,
-    /// The timestamp, COALESCE of several columns if need be.
+    /// The timestamp column, or COALESCE of several.
     pub stamp: Option<String>,
-    /// The SQL type to which a bound stamp is cast where the database wants that.
+    /// SQL type to which a bound timestamp is cast, for databases that require it.
     pub stamp_type: String,
-    /// Columns that tell rows apart beyond those of the mode (bulk: the primary key; timestamp: likewise), each with
-    /// its SQL type. Empty: rows are not read in pages.
+    /// Columns that distinguish rows beyond those of the mode (bulk and timestamp: the primary
+    /// key), each with its SQL type. Empty: rows are not read in pages.
     pub key: Vec<(String, String)>,
-    /// Whether pages are possible.
+    /// True if the rows can be read in pages.
     pub paged: bool,
     /// `query.suffix`
     pub suffix: Option<String>,
 }
 
-/// A place to read on from. Stamps are microseconds on the server's calendar.
+/// A position from which reading continues. Timestamps are microseconds on the server's calendar.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReadPosition {
-    /// Rows after this stamp.
+    /// Rows after this timestamp.
     pub stamp: Option<i64>,
-    /// Rows before this stamp.
+    /// Rows before this timestamp.
     pub before: Option<i64>,
     /// Rows above this id.
     pub id: Option<i64>,
     /// Rows up to this id.
     pub up_to: Option<i64>,
-    /// Rows of `at.0` after the key `at.1` count too (timestamp mode, in the middle of equal stamps).
+    /// Also rows of the timestamp `at.0` after the key `at.1` (timestamp mode, in the middle of
+    /// equal timestamps).
     pub at: Option<(i64, Vec<Value>)>,
-    /// Bulk: rows after this key.
+    /// Bulk mode: rows after this key.
     pub key: Option<Vec<Value>>,
 }
 
-/// Text and parameters.
+/// Text and parameters of a statement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SqlStatement {
-    /// SQL.
     pub sql: Arc<str>,
-    /// Its parameters in order.
+    /// The parameters in order.
     pub params: Vec<SqlParam<'static>>,
 }
 
@@ -92,7 +91,8 @@ impl QueryBuilder<'_> {
         self.bind(SqlParam::I64(n), "")
     }
 
-    /// `a > ?` for one column; `a >= ? AND (a > ? OR (a = ? AND …))` for several, so that an index serves it.
+    /// `a > ?` for one column; `a >= ? AND (a > ? OR (a = ? AND …))` for several, so that an index
+    /// can be used.
     fn after(&mut self, key: &[(String, String)], values: &[Value]) -> &mut Self {
         self.beside(key, values, [" >= ", " > ", " > "])
     }
@@ -102,8 +102,9 @@ impl QueryBuilder<'_> {
         self.beside(key, values, [" <= ", " < ", " <= "])
     }
 
-    /// Compares a key: a column before the last is at or beyond its value, and beyond it or equal with the rest compared;
-    /// the last column has an operator of its own.
+    /// Compares a key. A column before the last must be at or beyond its value; either it is
+    /// beyond, or it is equal and the remaining columns are compared. The last column has its own
+    /// operator.
     fn beside(
         &mut self,
         key: &[(String, String)],
@@ -137,7 +138,8 @@ impl QueryBuilder<'_> {
     }
 }
 
-/// The statement that reads on from a place; `limit` rows when it is read in pages.
+/// Returns the statement that continues from a position; limited to `limit` rows if it is read in
+/// pages.
 pub fn statement(
     shape: &QueryShape,
     from: &ReadPosition,
@@ -243,7 +245,8 @@ fn timestamp(b: &mut QueryBuilder<'_>, shape: &QueryShape, stamp: &str, from: &R
     b.text(" ASC");
 }
 
-/// The statement that reads the rows whose ids are in those ranges. Its text is the same for up to twice as many.
+/// Returns the statement that reads the rows with ids in these ranges. The ranges are padded to a
+/// power of two, so that the text stays the same for up to twice as many.
 pub fn within(shape: &QueryShape, ranges: &[(i64, i64)], dialect: &dyn Dialect) -> SqlStatement {
     let id = shape.id.as_deref().unwrap_or("NULL");
     let mut b = QueryBuilder {
@@ -271,8 +274,8 @@ pub fn within(shape: &QueryShape, ranges: &[(i64, i64)], dialect: &dyn Dialect) 
     }
 }
 
-/// Counts the ids of a range, with sums that tell two sets of ids apart: rows, sum, sum of their texts' CRC-32. (Adding
-/// 0 takes ZEROFILL's zeros out of the text.)
+/// Returns a statement that counts the ids of a range, with sums that distinguish two sets of ids:
+/// rows, sum, sum of the CRC-32 of their texts. (Adding 0 removes ZEROFILL's zeros from the text.)
 pub fn fingerprint(
     table: &str,
     id: &str,
@@ -290,7 +293,7 @@ pub fn fingerprint(
     )
 }
 
-/// The ids of a range in their order.
+/// Returns a statement for the ids of a range in ascending order.
 pub fn ids(table: &str, id: &str, above: i64, up_to: i64, dialect: &dyn Dialect) -> SqlStatement {
     range(
         &format!("SELECT {id} FROM {table}"),
@@ -331,7 +334,7 @@ fn range(
     }
 }
 
-/// The next keys of a table in their order, between two of them.
+/// Returns a statement for the next keys of a table in their order, between two keys.
 pub fn keys(
     plan: &KeyPlan,
     after: Option<&[Value]>,
@@ -367,7 +370,8 @@ pub fn keys(
     }
 }
 
-/// Those of the given keys that are in the table. Its text is the same for up to twice as many.
+/// Returns a statement for those of the given keys that are in the table. The keys are padded to a
+/// power of two, so that the text stays the same for up to twice as many.
 pub fn among(plan: &KeyPlan, keys: &[Box<[Value]>], dialect: &dyn Dialect) -> SqlStatement {
     let mut b = QueryBuilder {
         dialect,
@@ -396,7 +400,7 @@ pub fn among(plan: &KeyPlan, keys: &[Box<[Value]>], dialect: &dyn Dialect) -> Sq
     }
 }
 
-/// Those ids in the given ranges that are in the table.
+/// Returns a statement for the ids in the given ranges that are in the table.
 pub fn among_ids(plan: &KeyPlan, ranges: &[(i64, i64)], dialect: &dyn Dialect) -> SqlStatement {
     let mut b = QueryBuilder {
         dialect,
@@ -426,7 +430,7 @@ pub fn among_ids(plan: &KeyPlan, ranges: &[(i64, i64)], dialect: &dyn Dialect) -
     }
 }
 
-/// A key value as a parameter.
+/// Converts a key value to a parameter.
 pub fn param(value: &Value) -> SqlParam<'static> {
     match value {
         Value::Bool(v) => SqlParam::Bool(*v),
@@ -442,8 +446,7 @@ pub fn param(value: &Value) -> SqlParam<'static> {
     }
 }
 
-/// The id of a row.
-/// Errors: `Record`, with Confluent's texts.
+/// Returns the id of a row. Errors: `Record`, with Confluent's texts.
 pub fn id_of(value: &Value) -> Result<i64> {
     match value {
         Value::Decimal(d) if d.scale() != 0 => Err(Error::config(

@@ -1,9 +1,10 @@
-//! The first reading of a large table by several tasks: each reads ranges of its ids, and when all are done one task goes
-//! on from where they end. Pure.
+//! Snapshot of a large table by several tasks: each reads ranges of its ids, and when all are done
+//! one task continues from their end. Pure.
 //!
-//! Meanwhile the table's stored offset carries the bounds of the ranges beside an `incrementing` that lies before them
-//! all, and each range has an offset of its own, under the table's partition with a member `range`. Once they are done the
-//! table's offset is again what the peers store, and those of the ranges are gone.
+//! Meanwhile the table's stored offset carries the bounds of the ranges beside an `incrementing`
+//! that lies before them all, and each range has an offset of its own, under the table's partition
+//! with a member `range`. Once they are done, the table's offset is again what the peers store, and
+//! those of the ranges are deleted.
 
 use connector_api::{Result, SourcePosition};
 
@@ -11,29 +12,31 @@ use super::offset::{self, SourceProgress};
 use crate::ident::TableId;
 use crate::source::config::SourceConfig;
 
-/// Ranges for each task, so that one that is fuller than others does not make all wait.
+/// Ranges per task; with several, a range with more rows than the others does not delay the whole
+/// snapshot.
 const EACH: usize = 4;
 
-/// The ranges of a table.
+/// The ranges into which a table's ids are split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotRanges {
-    /// Range `n` has the ids above `bounds[n]` up to `bounds[n + 1]`; there are at least two.
+    /// Range `n` has the ids above `bounds[n]` up to `bounds[n + 1]`; there are at least two
+    /// bounds.
     bounds: Vec<i64>,
 }
 
-/// One of them.
+/// One range of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyRange {
-    /// Its number.
     pub n: usize,
-    /// Ids above this one.
+    /// Exclusive lower bound.
     pub above: i64,
-    /// Ids up to this one.
+    /// Inclusive upper bound.
     pub up_to: i64,
 }
 
 impl SnapshotRanges {
-    /// Cuts the ids above `above` from `first` to `last` into equal ranges, some for each of so many tasks.
+    /// Splits the ids above `above`, of which `first` to `last` exist, into ranges of equal width,
+    /// [`EACH`] per task.
     pub fn cut(above: i64, first: i64, last: i64, tasks: usize) -> Self {
         let count = tasks.max(1) * EACH;
         let width = (i128::from(last) - i128::from(first) + 1).max(1);
@@ -47,7 +50,6 @@ impl SnapshotRanges {
         Self { bounds }
     }
 
-    /// The ranges.
     pub fn ranges(&self) -> impl Iterator<Item = KeyRange> + '_ {
         let pairs = self.bounds.windows(2).enumerate();
         pairs.filter_map(|(n, pair)| {
@@ -59,17 +61,17 @@ impl SnapshotRanges {
         })
     }
 
-    /// The id before the first range.
+    /// Returns the id before the first range.
     pub fn begin(&self) -> i64 {
         self.bounds.first().copied().unwrap_or(-1)
     }
 
-    /// The last id of the last range.
+    /// Returns the last id of the last range.
     pub fn end(&self) -> i64 {
         self.bounds.last().copied().unwrap_or(-1)
     }
 
-    /// Where the table stands once all ranges are done.
+    /// Returns the table's progress once all ranges are done.
     pub fn end_reached(&self) -> SourceProgress {
         SourceProgress {
             id: Some(self.end()),
@@ -77,9 +79,9 @@ impl SnapshotRanges {
         }
     }
 
-    /// The share of all ids that is still to be read of a range that has been read up to `reached`.
+    /// Returns the share of all ids that remains of a range that has been read up to `reached`.
     pub fn share(&self, range: &KeyRange, reached: i64) -> f64 {
-        // they are of one width, but for the first, which has what is below as well
+        // All have the same width, except the first, which also covers the ids below.
         let width = match self.bounds.as_slice() {
             [_, first, second, ..] => *second as f64 - *first as f64,
             _ => range.up_to as f64 - range.above as f64,
@@ -88,7 +90,7 @@ impl SnapshotRanges {
         left.clamp(0.0, 1.0) / (self.bounds.len() - 1).max(1) as f64
     }
 
-    /// As a text.
+    /// Writes the bounds as text.
     pub fn write(&self) -> String {
         self.bounds
             .iter()
@@ -97,7 +99,7 @@ impl SnapshotRanges {
             .join(",")
     }
 
-    /// Reads the text. `None` when it is none.
+    /// Parses the text that [`Self::write`] returns. `None` if it is invalid.
     pub fn read(text: &str) -> Option<Self> {
         let bounds: Vec<i64> = text
             .split(',')
@@ -106,7 +108,7 @@ impl SnapshotRanges {
         (bounds.len() > 1 && bounds.is_sorted()).then_some(Self { bounds })
     }
 
-    /// The position of the table while its ranges are read.
+    /// Returns the position of the table while its ranges are read.
     pub fn position(&self, id: &TableId, config: &SourceConfig) -> SourcePosition {
         let reached = SourceProgress {
             id: Some(self.begin()),
@@ -119,7 +121,8 @@ impl SnapshotRanges {
         }
     }
 
-    /// The positions after all: the table's own as the peers have it, and none of the ranges.
+    /// Returns the positions that end the snapshot: the table's own as the peers store it, and
+    /// deletions of those of the ranges.
     pub fn over(&self, id: &TableId, config: &SourceConfig) -> Vec<SourcePosition> {
         let own = SourcePosition {
             partition: offset::table(id, config.qualify),
@@ -134,7 +137,7 @@ impl SnapshotRanges {
             .collect()
     }
 
-    /// How far each range has been read, from its stored offset.
+    /// Returns how far each range has been read, from its stored offset.
     pub async fn reached(
         &self,
         id: &TableId,
@@ -162,7 +165,7 @@ impl SnapshotRanges {
 }
 
 impl KeyRange {
-    /// Whether a reader that has come so far has read it all.
+    /// True if a reader with that progress has read the whole range.
     pub fn is_done(&self, reached: &SourceProgress) -> bool {
         reached.id.is_some_and(|id| id >= self.up_to) && reached.gaps.is_empty()
     }

@@ -1,6 +1,8 @@
-//! The SQL of each mode in each dialect, as text: `statements.sql` beside this file holds what is sent.
+//! The SQL of each mode in each dialect, as text: `statements.sql` beside this file holds what is
+//! sent.
 //!
-//! Conformance rows SM20 and SM21 (the WHERE of a mode) and SM22 (the suffix is the last token) are here.
+//! Covers the conformance rows SM20 and SM21 (the WHERE of a mode) and SM22 (the suffix is the last
+//! token).
 
 use std::fmt::Write as _;
 
@@ -14,7 +16,7 @@ use crate::ident::TableId;
 use crate::source::config::SourceConfig;
 use crate::url::DatabaseKind;
 
-/// A dialect, how it names the table, and its types of an id, a stamp and a decimal.
+/// A dialect, how it names the table, and its types of an id, a timestamp and a decimal.
 type SnapshotCase = (DatabaseKind, &'static str, TableId, [&'static str; 3]);
 
 fn cases() -> [SnapshotCase; 3] {
@@ -100,7 +102,7 @@ impl SnapshotSql<'_> {
         self.write(title, &statement(&plan.shape, from, 500, self.dialect).sql);
     }
 
-    /// The statements that look for deleted rows.
+    /// Adds the statements that find deleted rows.
     fn add_keys(&mut self, title: &str, after: &[Value], up_to: &[Value]) {
         let config = self.config(&[("mode", "bulk"), ("delete.capture", "key_sweep")]);
         let plan = plan(&self.table, &config, self.dialect)
@@ -118,7 +120,7 @@ impl SnapshotSql<'_> {
     }
 
     fn write(&mut self, title: &str, sql: &str) {
-        // where a stamp is an expression of its own, it is shown once and named from then on
+        // If a timestamp is an expression, show it once and name it from then on.
         let mut sql = sql.to_owned();
         let orders = self.dialect.table(&self.table.id);
         for column in ["created", "changed"].map(|name| self.dialect.quoted(name)) {

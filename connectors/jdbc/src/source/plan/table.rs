@@ -1,4 +1,5 @@
-//! What one table's rows become, and in what order they are read: the plan made from its definition. Pure.
+//! Plans one table from its definition: what its rows become, and in what order they are read.
+//! Pure.
 
 use std::sync::Arc;
 
@@ -18,36 +19,37 @@ use crate::source::config::{SourceConfig, SourceMode};
 /// The plan of one table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TablePlan {
-    /// How its rows are read.
+    /// How rows are read.
     pub layout: RowLayout,
-    /// Its statements.
+    /// The parts of its statements.
     pub shape: QueryShape,
-    /// The table in SQL, for statements beside the reading.
+    /// The table's name in SQL, for additional statements.
     pub table_sql: String,
     /// Schema of the record values.
     pub value_schema: Arc<Schema>,
-    /// Schema of the record keys and the columns they are made of.
+    /// Schema of the record keys, and the indexes of their columns.
     pub key: Option<(Arc<Schema>, Vec<usize>)>,
-    /// The id column among the columns.
+    /// Index of the id column.
     pub id: Option<usize>,
-    /// Columns of `shape.key` among the columns.
+    /// Indexes of the columns of `shape.key`.
     pub order: Vec<usize>,
-    /// How the primary key is read alone, where deleted rows are looked for.
+    /// How the primary key is read on its own; set if deletion capture is on.
     pub keys: Option<KeyPlan>,
-    /// The column that marks a row as deleted, among the columns.
+    /// Index of the column that marks a row as deleted.
     pub marker: Option<usize>,
-    /// Stamps are instants in UTC, not wall times.
+    /// True if timestamps are instants in UTC, false if they are wall times.
     pub stamp_is_instant: bool,
-    /// How far apart two stamps are at least, in microseconds: the coarsest of the columns says so.
+    /// Minimum distance between two timestamps, in microseconds; that of the coarsest column.
     pub stamp_step: i64,
-    /// What a person should know.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
-    /// Asks values whether the timestamp columns hold times, see [`Compared::values_sql`].
+    /// SQL that checks by their values whether the timestamp columns hold times, see
+    /// [`ModeColumns::values_sql`].
     pub values_sql: Option<String>,
 }
 
-/// Plans a table.
-/// Errors: `Config` when the mode's columns are missing, may be NULL or do not fit, with Confluent's texts.
+/// Plans a table. Errors: `Config` when the mode's columns are missing, may be NULL or do not fit,
+/// with Confluent's texts.
 pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> Result<TablePlan> {
     let quoting = NameQuoting {
         dialect,
@@ -149,7 +151,7 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
     })
 }
 
-/// How a column is read; its schema carries the column's type where that is asked for.
+/// Returns how a column is read; with `column.types=carry` its schema carries the column's type.
 fn read_column(meta: &ColumnMeta, config: &SourceConfig, dialect: &dyn Dialect) -> ReadColumn {
     let column = dialect.read_column(meta, &config.read);
     let Some(database) = config.carry_types else {
@@ -161,7 +163,8 @@ fn read_column(meta: &ColumnMeta, config: &SourceConfig, dialect: &dyn Dialect) 
     }
 }
 
-/// What is to be known of a column of a query, whose name may be a part of the query.
+/// Returns the warning of a query's column. Its name may be a part of the query, which must not be
+/// shown if it is masked.
 fn warning(column: &ReadColumn, config: &SourceConfig) -> Option<String> {
     let text = column.warning.as_ref()?;
     let masked = || text.replace(&format!("column {} ", column.name), "a column ");
@@ -172,8 +175,9 @@ fn warning(column: &ReadColumn, config: &SourceConfig) -> Option<String> {
     })
 }
 
-/// Plans a query, which [`query_text::trimmed`](crate::source::config::query_text::trimmed) has cut.
-/// Errors: `Config` when the mode's columns are not in its result, or two columns have one name.
+/// Plans a query that [`query_text::trimmed`](crate::source::config::query_text::trimmed) has
+/// trimmed. Errors: `Config` when the mode's columns are not in its result, or two columns have the
+/// same name.
 pub fn plan_query(
     query: &str,
     metas: &[ColumnMeta],
@@ -220,8 +224,9 @@ pub fn plan_query(
             )
         })
         .collect();
-    // what the mode compares is a column of the result, so the query stands in parentheses (the last on a new line,
-    // since the query may hold a comment); read as it is, it keeps its own order
+    // The mode compares columns of the result, so the query becomes a subquery in parentheses (the
+    // closing one on a new line, since the query may end in a comment). A bulk query whose columns
+    // need no conversion is sent as it is and keeps its own order.
     let values_sql = compared.values_sql(
         dialect,
         |name| quoting.name(name),
@@ -288,7 +293,8 @@ pub fn plan_query(
 }
 
 impl TablePlan {
-    /// The same with the scales of decimals that the first rows tell; `None` when nothing was open or is told.
+    /// Returns the plan with the scales of decimals taken from the first rows; `None` if no scale
+    /// was open, or the rows do not show it.
     pub fn settled(&self, rows: &[Box<[Value]>]) -> Option<Self> {
         let mut plan = self.clone();
         let mut changed = false;
@@ -314,13 +320,13 @@ impl TablePlan {
     }
 }
 
-/// Whether the stamps are instants in UTC.
+/// True if the timestamps are instants in UTC.
 fn stamps_are_instants(layout: &RowLayout) -> bool {
     let first = layout.stamps.first().map(|i| &layout.columns[*i].read);
     matches!(first, Some(ValueDecoding::Stamp(stamp)) if stamp.is_instant)
 }
 
-/// The coarsest step of those columns.
+/// Returns the coarsest step of those columns.
 fn stamp_step<'a>(stamps: impl Iterator<Item = &'a ColumnMeta>, dialect: &dyn Dialect) -> i64 {
     stamps
         .map(|column| dialect.stamp_step(column))
@@ -328,15 +334,15 @@ fn stamp_step<'a>(stamps: impl Iterator<Item = &'a ColumnMeta>, dialect: &dyn Di
         .unwrap_or(1)
 }
 
-/// Names in SQL, in quotes or not.
+/// Writes names in SQL, with or without quotes.
 struct NameQuoting<'a> {
     dialect: &'a dyn Dialect,
     on: bool,
 }
 
 impl NameQuoting<'_> {
-    /// Quotes are left out where that changes what is meant: names that the catalog gives are the same in quotes, be they
-    /// reserved words or not, but where the server folds the case of others.
+    /// Omits quotes only where that changes the meaning. Names from the catalog mean the same in
+    /// quotes, reserved words included, unless the server folds the case of unquoted names.
     fn name(&self, name: &str) -> String {
         if self.on || !self.dialect.folds(name) {
             self.dialect.quoted(name)
@@ -353,7 +359,7 @@ impl NameQuoting<'_> {
             .join(".")
     }
 
-    /// The table as texts name it.
+    /// Returns the table's name for messages.
     fn shown(&self, meta: &TableMeta) -> String {
         if self.on {
             self.dialect.table(&meta.id)
