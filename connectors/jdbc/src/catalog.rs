@@ -1,43 +1,44 @@
-//! What a database tells about its tables and columns.
+//! Definitions of tables and columns, as the database's catalog reports them.
 
 use crate::ident::TableId;
 
-/// One column.
+/// Definition of a column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ColumnMeta {
-    /// Its name.
+    /// Name of the column.
     pub name: String,
-    /// Type name in lower case without length (`decimal`).
+    /// Type name in lower case, without length (`decimal`).
     pub data_type: String,
-    /// The whole type text as the server gives it (`decimal(10,2) unsigned`).
+    /// Full type as the server reports it (`decimal(10,2) unsigned`).
     pub column_type: String,
-    /// Of a type that does not belong to the system: its name with its schema, as SQL text. The search path of the session
-    /// that writes need not hold that schema.
+    /// For a user-defined type: its schema-qualified name as SQL text. The search path of the
+    /// session that writes need not contain that schema.
     pub own_type: Option<String>,
-    /// The equality operator of such a type, with its schema: where the search path lacks that, `=` compares the values
-    /// of citext as text.
+    /// For a user-defined type: its schema-qualified equality operator. If the search path lacks
+    /// the schema, `=` compares the values of citext as text.
     pub own_equality: Option<String>,
-    /// Of text: its collation takes values for equal that differ.
+    /// For text: the collation treats different values as equal.
     pub loose_collation: bool,
-    /// Whether NULL is allowed.
+    /// True if NULL is allowed.
     pub nullable: bool,
-    /// Its place in the primary key, from 0.
+    /// Position in the primary key, from 0.
     pub key_position: Option<usize>,
-    /// Whether the server numbers it by itself (AUTO_INCREMENT, identity, serial).
+    /// True if the server assigns values itself (AUTO_INCREMENT, identity, serial).
     pub auto_increment: bool,
-    /// Whether it numbers rows against the values given, unless a statement says otherwise (GENERATED ALWAYS AS IDENTITY).
+    /// True if the server assigns values even if one is given, unless a statement overrides it
+    /// (GENERATED ALWAYS AS IDENTITY).
     pub always_numbered: bool,
-    /// Whether the server computes it (GENERATED ALWAYS AS).
+    /// True if the server computes the column (GENERATED ALWAYS AS).
     pub generated: bool,
-    /// Left out of `SELECT *` (MariaDB's INVISIBLE).
+    /// Not part of `SELECT *` (MariaDB's INVISIBLE).
     pub invisible: bool,
-    /// Default as the server's text.
+    /// Default value as the server's text.
     pub default: Option<String>,
-    /// Greatest length in characters, for text; in bytes, for binary strings.
+    /// Maximum length: in characters for text, in bytes for binary strings.
     pub length: Option<u64>,
-    /// Digits in all, for numbers.
+    /// Total digits, for numbers.
     pub precision: Option<i32>,
-    /// Digits after the point, for decimals.
+    /// Digits after the decimal point, for decimals.
     pub scale: Option<i32>,
     /// Digits of the fractional second, for date-times.
     pub fraction: Option<u32>,
@@ -45,42 +46,45 @@ pub struct ColumnMeta {
     pub charset: Option<String>,
 }
 
-/// The unique indexes of a table, as [`TableMeta`] has them.
+/// The unique indexes of a table, see [`TableMeta`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UniqueKeys<'a> {
     /// Columns of the primary key.
     pub primary: &'a [String],
-    /// Columns of the others.
+    /// Columns of each other unique index.
     pub unique: &'a [Vec<String>],
-    /// Whether one is over the beginnings of columns or over expressions.
+    /// True if a unique index covers prefixes of columns, or expressions.
     pub in_part: bool,
 }
 
-/// One table.
+/// Definition of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableMeta {
-    /// Its full name, as the server spells it.
+    /// Full name, as the server spells it.
     pub id: TableId,
-    /// Its columns in order.
+    /// The columns in order.
     pub columns: Vec<ColumnMeta>,
-    /// Columns of the primary key in key order; empty if there is none.
+    /// Columns of the primary key in key order; empty without one.
     pub primary_key: Vec<String>,
     /// Columns of each unique index other than the primary key.
     pub unique: Vec<Vec<String>>,
-    /// Whether a unique index, the primary key included, is over the beginnings of columns or over expressions.
+    /// True if a unique index, the primary key included, covers prefixes of columns, or
+    /// expressions.
     pub unique_in_part: bool,
-    /// Whether it is a view.
+    /// True for a view.
     pub is_view: bool,
-    /// Rows as the server's statistics estimate them.
+    /// Number of rows, as estimated by the server's statistics.
     pub rows_estimated: Option<u64>,
-    /// Its storage engine (MariaDB, MySQL), where that is one that takes no change back: MyISAM, Aria, MEMORY, …
+    /// The storage engine (MariaDB, MySQL) if it cannot roll back: MyISAM, Aria, MEMORY, …
     pub no_rollback: Option<String>,
-    /// COPY does not do there what INSERT does: PostgreSQL's views, rules and row-level security.
+    /// True if COPY would not do what INSERT does: PostgreSQL's views, rules and row-level
+    /// security.
     pub only_insert: bool,
 }
 
 impl TableMeta {
-    /// Whether records are decided about by this table as by the other: all but what statistics tell.
+    /// True if `other` leads to the same decisions about records: everything is equal except
+    /// statistics.
     pub fn decides_as(&self, other: &Self) -> bool {
         let Self {
             id,
@@ -95,7 +99,7 @@ impl TableMeta {
                 == (&other.no_rollback, &other.is_view, &other.only_insert)
     }
 
-    /// What tells its rows apart.
+    /// Returns the unique indexes.
     pub fn keys(&self) -> UniqueKeys<'_> {
         UniqueKeys {
             primary: &self.primary_key,
@@ -104,7 +108,8 @@ impl TableMeta {
         }
     }
 
-    /// The column of exactly that name, else the only one that differs in letter case alone.
+    /// Returns the column of exactly that name, otherwise the only one that differs in letter case
+    /// alone.
     pub fn column(&self, name: &str) -> Option<&ColumnMeta> {
         self.columns.iter().find(|c| c.name == name).or_else(|| {
             let mut alike = self
@@ -119,20 +124,20 @@ impl TableMeta {
 /// A table in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableName {
-    /// Its full name.
+    /// Full name.
     pub id: TableId,
     /// JDBC's type name: `TABLE`, `VIEW`, `SYSTEM TABLE`, `PARTITIONED TABLE`, …
     pub table_type: String,
 }
 
-/// Which tables a listing shows.
+/// Which tables to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableFilter {
     /// Exactly this catalog (MariaDB's and MySQL's database); `None`: the connection's own.
     pub catalog: Option<String>,
-    /// All catalogs, whatever `catalog` says.
+    /// All catalogs, regardless of `catalog`.
     pub all_catalogs: bool,
-    /// LIKE pattern of schemas; `None`: all but the system's.
+    /// LIKE pattern of schemas; `None`: all except the system's.
     pub schema: Option<String>,
     /// JDBC's type names; empty: `TABLE`.
     pub types: Vec<String>,

@@ -1,56 +1,59 @@
-//! What a column holds, as far as that decides whether a server would give a value another meaning. Pure.
+//! What a column holds, as far as it decides whether a server would change the meaning of a value.
+//! Pure.
 
-/// What a column holds.
+/// What a column of the target table holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetColumnType {
-    /// Days.
+    /// Dates.
     Date,
     /// Times of day.
     Time {
-        /// They have a zone.
+        /// True if they have a time zone.
         zoned: bool,
     },
     /// Dates with times of day.
     DateTime {
-        /// The server reads the offset of a text by itself.
+        /// The server parses the UTC offset of a text itself.
         zoned: bool,
-        /// They are instants, whatever zone they are shown in.
+        /// The values are instants, in whatever zone they are displayed.
         instant: bool,
     },
     /// MariaDB's YEAR.
     Year,
     /// PostgreSQL's interval.
     Interval,
-    /// One of these texts (ENUM), or several (SET). A server takes a number, as text too, for their index.
+    /// One of these texts (ENUM), or several (SET). A server takes a number, also as text, for
+    /// their index.
     Choice(Vec<String>),
-    /// So many bits, as a number whose text would be its characters' bytes.
+    /// That many bits, written as a number; a text would be taken as its characters' bytes.
     Bits(u32),
-    /// Bits, written as text of zeros and ones; so many, or any number of them.
+    /// Bits written as a text of zeros and ones: that many, or any number.
     BitText(Option<u32>),
-    /// Whole numbers.
+    /// Integers.
     Integer,
     /// Decimals and floats.
     Number,
-    /// Truth values.
+    /// Booleans.
     Flag,
     /// Text.
     Text,
-    /// Text of at most so many bytes, the rest of which the server cuts off in silence.
+    /// Text of at most that many bytes; the server silently truncates longer text.
     ShortText(usize),
-    /// PostgreSQL's bytes: a text there is read with its backslashes as escapes, a number by its digits.
+    /// PostgreSQL's bytes: the server interprets backslashes in a text as escapes, and stores a
+    /// number's digits.
     Bytes,
-    /// SQLite's column of a type that it does not know: a text that is a number becomes that number.
+    /// SQLite's column of an unknown type: a text that is a number becomes that number.
     Loose,
     /// UUIDs.
     Uuid,
-    /// Addresses of networks and of their cards, which are texts that a number may pass for: 1.5 is 1.5.0.0.
+    /// Network and MAC addresses. They are texts for which a number may pass: 1.5 is 1.5.0.0.
     Address,
     /// Anything else.
     Other,
 }
 
 impl TargetColumnType {
-    /// Whether it holds points or spans of time.
+    /// True if the column holds points or spans of time.
     pub fn is_temporal(&self) -> bool {
         matches!(
             self,

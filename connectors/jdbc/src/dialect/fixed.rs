@@ -1,4 +1,4 @@
-//! SQL texts of the sink that are the same for all tables. Pure.
+//! SQL texts of the sink that do not depend on the table written to. Pure.
 
 use connector_api::Value;
 
@@ -7,34 +7,35 @@ use crate::catalog::UniqueKeys;
 /// SQL of the offsets table, see `sink::offsets`.
 #[derive(Clone, Copy, Debug)]
 pub struct OffsetsSql {
-    /// Lists the tables of its name: schema, whether a name without schema means it, whether it can be read, whether it has
-    /// the column `cluster`. Those that such a name means come first. `None`: there is but one place for it.
+    /// Lists the tables of that name: schema, whether the unqualified name resolves to it, whether
+    /// it can be read, whether it has the column `cluster`. Those to which the unqualified name
+    /// resolves come first. `None`: the database has only one place for the table.
     pub places: Option<&'static str>,
-    /// Makes the table; `{table}` is its name, here and below.
+    /// Creates the table; `{table}` is its name, here and below.
     pub create: &'static str,
-    /// Bring a table up to date that has no column `cluster` yet.
+    /// Upgrade a table that has no column `cluster` yet.
     pub upgrade: &'static [&'static str],
-    /// Adds a row for a partition if there is none: cluster, sink, topic, partition.
+    /// Inserts a row for a partition if there is none: cluster, sink, topic, partition.
     pub seed: &'static str,
-    /// An expression for the number of the session.
+    /// An expression for the id of the session.
     pub session: &'static str,
-    /// At the end of a SELECT: waits for and takes the row locks.
+    /// Appended to a SELECT: waits for and takes the row locks.
     pub lock: &'static str,
-    /// Before claiming: how long to wait for a lock.
+    /// Sent before partitions are claimed: set a short lock timeout.
     pub short_wait: &'static [&'static str],
-    /// After claiming.
+    /// Sent after partitions are claimed: restore the usual lock timeout.
     pub usual_wait: &'static [&'static str],
-    /// Whether a session of that number is the same user's: returns a row if so.
+    /// Returns a row if the session of that id belongs to the same user.
     pub own_session: &'static str,
-    /// Ends a session; `{}` is its number.
+    /// Ends a session; `{}` is its id.
     pub end_session: &'static str,
 }
 
-/// How the unique indexes of a table are asked for, with the database and the name of the table.
+/// Queries the unique indexes of a table, by the names of its database and table.
 #[derive(Clone, Copy)]
 pub struct KeysSql {
     /// The query.
     pub sql: &'static str,
-    /// Whether its rows tell of these.
+    /// True if the rows of the query describe these indexes.
     pub are: fn(&[Vec<Value>], UniqueKeys<'_>) -> bool,
 }

@@ -17,82 +17,84 @@ use crate::dialect::read::{ReadColumn, ReadOptions, ValueDecoding};
 use crate::ident::TableId;
 use crate::url::DatabaseKind;
 
-/// What a server takes at most.
+/// Limits of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
-    /// Bound parameters of one statement.
+    /// Maximum bound parameters of one statement.
     pub params: usize,
-    /// Length of an identifier, in the server's own unit (characters or bytes).
+    /// Maximum length of an identifier, in the server's own unit (characters or bytes).
     pub identifier: usize,
-    /// Bytes of one statement with its parameters, where nothing else is known.
+    /// Maximum bytes of a statement with its parameters, if nothing else is known.
     pub packet: usize,
-    /// Bytes of one statement with its parameters that are never taken, where the server does not tell.
+    /// Bytes of a statement with its parameters that a server never accepts, if it does not report
+    /// its limit.
     pub largest: usize,
 }
 
-/// Stands in a statement for a text that is new each time.
+/// Placeholder in a statement for a text that is new each time.
 pub const MARK: &str = "{mark}";
 
-/// Statements that tell when the oldest open transaction began.
+/// Statements that return when the oldest open transaction began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OldestTransaction {
-    /// Gives microseconds since the oldest statement that may write began (NULL: there is none); empty where `sql` tells
-    /// that as well. Sent first.
+    /// Returns microseconds since the oldest statement that may write began (NULL: there is none);
+    /// empty if `sql` covers that as well. Sent first.
     pub running: &'static str,
     /// Sent before `sql`.
     pub before: &'static str,
-    /// Gives one row: anything, microseconds since it began (NULL: there is none), whether the answer can be relied on;
-    /// where stamps are older than transactions may be, the least and the greatest number of those that are open (else
-    /// NULL).
+    /// Returns one row: anything, microseconds since the oldest transaction began (NULL: there is
+    /// none), and whether the answer is reliable. If timestamps may be older than their
+    /// transactions, also the least and the greatest number of the open ones (otherwise NULL).
     pub sql: &'static str,
-    /// Whether [`MARK`] stands in it for a text that is new each time, by which it knows a fresh answer. Without, an
-    /// answer that cannot be relied on stays so.
+    /// True if `sql` contains [`MARK`] for a text that is new each time, by which it recognizes a
+    /// fresh answer. Without it, an unreliable answer stays unreliable.
     pub marked: bool,
-    /// Sent after.
+    /// Sent after `sql`.
     pub after: &'static str,
-    /// What a user must be granted for it.
+    /// The privilege that a user needs for it.
     pub grant: &'static str,
 }
 
-/// One database's SQL.
+/// The SQL of one kind of database.
 pub trait Dialect: Send + Sync {
-    /// Its name in texts.
+    /// Name of the database, for messages.
     fn name(&self) -> &'static str;
 
-    /// What the server takes at most.
+    /// Limits of the server.
     fn limits(&self) -> ServerLimits;
 
-    /// The character around identifiers.
+    /// The character that quotes identifiers.
     fn quote_char(&self) -> char;
 
-    /// Appends the placeholder of the parameter numbered from 1.
+    /// Appends the placeholder of a parameter; parameters are numbered from 1.
     fn placeholder(&self, number: usize, out: &mut String);
 
     /// Appends a placeholder whose text parameter is compared as a value of that SQL type.
     fn typed_placeholder(&self, number: usize, sql_type: &str, out: &mut String);
 
-    /// SQL that tells with a number other than 0 that the server compares names of tables without regard to case; `None`
-    /// where none does so for all of them.
+    /// SQL that returns a number other than 0 if the server compares names of tables without regard
+    /// to case; `None` if no server of this kind does so for all names.
     fn any_case(&self) -> Option<&'static str> {
         None
     }
 
-    /// What stands before a function's name, so that it is the system's, whatever else the search path finds.
+    /// Prefix of a function's name that makes it the system's, whatever the search path contains.
     fn system(&self) -> &'static str {
         ""
     }
 
-    /// SQL that gives the server's clock: in UTC, and in the zone that the server writes date-times without zone in.
+    /// SQL that returns the server's clock: in UTC, and in the zone in which the server writes
+    /// date-times without zone.
     fn clock(&self) -> &'static str;
 
-    /// How far apart two values of a date-time column are at least, in microseconds: what comes within one step may have
-    /// one stamp.
+    /// Minimum distance between two values of a date-time column, in microseconds: rows written
+    /// within one step may have the same timestamp.
     fn stamp_step(&self, meta: &ColumnMeta) -> i64 {
         stamp_step(meta, FINEST)
     }
 
-    /// The date-time of the clock's second zone at an instant, as an expression with a placeholder for its date-time in
-    /// UTC; `None` where both are the same.
+    /// An expression that converts a date-time in UTC (a placeholder) to the zone in which the
+    /// server writes date-times; `None` if that is UTC.
     fn local_time(&self) -> Option<&'static str> {
         None
     }
@@ -100,51 +102,57 @@ pub trait Dialect: Send + Sync {
     /// Statements to send when a reading session begins.
     fn reading_setup(&self) -> &'static [&'static str];
 
-    /// The statement that sets a session's transaction isolation level; `None` where there is but one.
+    /// The statement that sets a session's transaction isolation level; `None` if there is only
+    /// one.
     fn isolation(&self, level: &str) -> Option<String> {
         Some(format!("SET SESSION TRANSACTION ISOLATION LEVEL {level}"))
     }
 
-    /// The statement before one that shall see uncommitted rows too; `None` where no statement can.
+    /// A statement after which the next one sees uncommitted rows too; `None` if none can.
     fn read_uncommitted(&self) -> Option<&'static str>;
 
-    /// How to learn when the oldest open transaction began; `None` where no transaction can be overtaken.
+    /// How to find out when the oldest open transaction began; `None` if no transaction can be
+    /// overtaken.
     fn oldest_transaction(&self) -> Option<OldestTransaction>;
 
-    /// SQL that gives the usual distance of two ids that the server numbers; `None` where it is 1.
+    /// SQL that returns the usual distance between two ids assigned by the server; `None` if it is
+    /// 1.
     fn id_step(&self) -> Option<&'static str> {
         None
     }
 
-    /// Whether a snapshot of the server tells which transactions have ended (PostgreSQL's `pg_current_snapshot`).
+    /// True if the server's snapshots show which transactions have ended (PostgreSQL's
+    /// `pg_current_snapshot`).
     fn has_snapshots(&self) -> bool;
 
-    /// How a column is read into records.
+    /// Returns how a column is read into records.
     fn read_column(&self, meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn;
 
-    /// A date-time column in the form in which it is compared with a bound stamp.
+    /// An expression for a date-time column in the form in which it is compared with a bound
+    /// timestamp.
     fn stamp(&self, column: &str) -> String {
         column.to_owned()
     }
 
-    /// Whether a column that is read so may hold points in time, though its type does not say so.
+    /// True if a column read this way may hold points in time although its type does not say so.
     fn may_hold_times(&self, _meta: &ColumnMeta, _read: &ValueDecoding) -> bool {
         false
     }
 
-    /// SQL that tells whether a column's value is a point in time, where any value may stand in any column.
+    /// SQL that tests whether a column's value is a point in time, for databases in which any
+    /// column may hold any value.
     fn is_time(&self, _column: &str) -> Option<String> {
         None
     }
 
-    /// Whether rows can be told apart and put in order by a column of that kind, bound as a parameter.
+    /// True if a column of that type, bound as a parameter, can distinguish and order rows.
     fn orders(&self, meta: &ColumnMeta) -> bool;
 
-    /// What kind of trouble a server's error is: `code` is its own number (`1213`), empty where there is only the
+    /// Classifies a server's error. `code` is its own number (`1213`), empty if there is only the
     /// SQLSTATE.
     fn classify(&self, code: &str, sqlstate: &str) -> ErrorKind;
 
-    /// Appends an identifier in quotes.
+    /// Appends a quoted identifier.
     fn quote(&self, identifier: &str, out: &mut String) {
         let q = self.quote_char();
         out.push(q);
@@ -157,12 +165,12 @@ pub trait Dialect: Send + Sync {
         out.push(q);
     }
 
-    /// Whether a name means another one where it stands without quotes.
+    /// True if a name means another one when it is not quoted.
     fn folds(&self, _name: &str) -> bool {
         false
     }
 
-    /// The table's full name, each part in quotes.
+    /// Returns the table's full name, each part quoted.
     fn table(&self, id: &TableId) -> String {
         let mut out = String::new();
         for (n, part) in id.parts().enumerate() {
@@ -174,7 +182,7 @@ pub trait Dialect: Send + Sync {
         out
     }
 
-    /// The identifier in quotes.
+    /// Returns the quoted identifier.
     fn quoted(&self, identifier: &str) -> String {
         let mut out = String::with_capacity(identifier.len() + 2);
         self.quote(identifier, &mut out);
@@ -182,10 +190,10 @@ pub trait Dialect: Send + Sync {
     }
 }
 
-/// Most digits of a fractional second.
+/// Maximum digits of a fractional second.
 const FINEST: u32 = 6;
 
-/// See [`Dialect::stamp_step`]; `digits` are those of a date-time that is declared without any.
+/// Implements [`Dialect::stamp_step`]; `digits` are those of a date-time declared without any.
 fn stamp_step(meta: &ColumnMeta, digits: u32) -> i64 {
     if meta.data_type == "date" {
         return DAY;
@@ -193,7 +201,7 @@ fn stamp_step(meta: &ColumnMeta, digits: u32) -> i64 {
     10_i64.pow(FINEST.saturating_sub(meta.fraction.unwrap_or(digits)))
 }
 
-/// The dialect of a database.
+/// Returns the dialect of a database.
 pub fn of(database: DatabaseKind) -> &'static dyn Dialect {
     match database {
         DatabaseKind::MySql => &mysql::MySqlDialect,

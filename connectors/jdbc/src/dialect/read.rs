@@ -1,4 +1,4 @@
-//! From SQL types to Connect schemas: what the databases have in common. Pure.
+//! Maps SQL types to Connect schemas: what the databases have in common. Pure.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub enum TimestampGranularity {
 /// `bigint.unsigned.handling.mode`: what a BIGINT UNSIGNED becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BigintUnsigned {
-    /// INT64; values above its end are an error.
+    /// INT64; larger values are an error.
     Long,
     /// Decimal of scale 0.
     Precise,
@@ -54,11 +54,12 @@ pub struct ReadOptions {
     pub zone: JdbcTimeZone,
     /// `date.calendar.system`
     pub calendar: Calendar,
-    /// Types as MySQL's own JDBC driver gives them, where it differs from MariaDB's.
+    /// Types as MySQL's own JDBC driver reports them, where it differs from MariaDB's.
     pub mysql_driver: bool,
     /// `yearIsDateType` of the URL.
     pub year_is_date: bool,
-    /// Whether TINYINT(1) is a truth value, and with MariaDB's driver BIT(1) too (`transformedBitIsBoolean`).
+    /// True if TINYINT(1) is a boolean, and with MariaDB's driver BIT(1) too
+    /// (`transformedBitIsBoolean`).
     pub bits_are_booleans: bool,
 }
 
@@ -77,7 +78,7 @@ impl Default for ReadOptions {
     }
 }
 
-/// How one result column becomes a value.
+/// How a result column becomes a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ValueDecoding {
     /// BOOLEAN.
@@ -88,11 +89,11 @@ pub enum ValueDecoding {
     F32,
     /// FLOAT64.
     F64,
-    /// A decimal's own digits.
+    /// A decimal with its own digits.
     Decimal,
-    /// A decimal brought to that scale.
+    /// A decimal rescaled to that scale.
     Scaled(i32),
-    /// A decimal without digits after the point, as an integer of that type.
+    /// A decimal without fractional digits, as an integer of that type.
     DecimalInt(SchemaType),
     /// A decimal as FLOAT64.
     DecimalF64,
@@ -100,13 +101,13 @@ pub enum ValueDecoding {
     Text,
     /// BYTES.
     Bytes,
-    /// Up to 64 bits as INT8, as Java's `byte`: 0x80 to 0xff are negative.
+    /// Up to 64 bits as INT8, like Java's `byte`: 0x80 to 0xff are negative.
     BitInt,
     /// Logical Date.
     Date(Calendar),
     /// A year as the Date of its first day; `true`: year 0 is the year 2000.
     YearDate(Calendar, bool),
-    /// Logical Time of that zone.
+    /// Logical Time in that zone.
     Time(JdbcTimeZone),
     /// A date-time, see [`TimestampDecoding`].
     Stamp(Box<TimestampDecoding>),
@@ -115,37 +116,39 @@ pub enum ValueDecoding {
 /// How a date-time becomes a value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TimestampDecoding {
-    /// What it becomes.
+    /// Representation of the value.
     pub granularity: TimestampGranularity,
-    /// Its calendar before 1582.
+    /// The calendar of dates before 1582.
     pub calendar: Calendar,
-    /// The zone its text is written in, and, unless `is_instant`, the zone it was stored in.
+    /// The zone in which its text is written and, unless `is_instant`, the zone in which it was
+    /// stored.
     pub zone: JdbcTimeZone,
-    /// The server gives an instant in UTC (TIMESTAMP of MariaDB, timestamptz), not a wall time.
+    /// True if the server returns an instant in UTC (TIMESTAMP of MariaDB, timestamptz), false for
+    /// a wall time.
     pub is_instant: bool,
 }
 
-/// One result column: its field, and how its values are read.
+/// A result column: its field, and how its values are read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadColumn {
     /// Field name.
     pub name: Arc<str>,
     /// Field schema.
     pub schema: Arc<Schema>,
-    /// How values are read.
+    /// How its values are read.
     pub read: ValueDecoding,
-    /// Text before and behind its name in a SELECT, where the server must change its form.
+    /// Text before and after its name in a SELECT, if the server must convert it.
     pub select: (&'static str, &'static str),
-    /// A bit string.
+    /// True for a bit string.
     pub bits: bool,
-    /// A decimal whose scale its values must tell: its display width.
+    /// Display width of a decimal whose scale only its values show.
     pub open_scale: Option<i32>,
-    /// What a person should know about it.
+    /// A warning for the user.
     pub warning: Option<String>,
 }
 
 impl ReadColumn {
-    /// The column, its schema following from how it is read.
+    /// Creates a column whose schema follows from how it is read.
     pub fn new(name: &str, optional: bool, read: ValueDecoding) -> Self {
         let schema = read.schema().optional(optional);
         Self {
@@ -159,15 +162,15 @@ impl ReadColumn {
         }
     }
 
-    /// The same, selected with that text before and behind its name.
+    /// Sets the text before and after its name in a SELECT.
     #[must_use]
     pub fn selected(mut self, before: &'static str, behind: &'static str) -> Self {
         self.select = (before, behind);
         self
     }
 
-    /// Whether the field can hold a value of the column. Those that it cannot hold are read as what they are instead
-    /// (text, bytes; a zero date as NULL), and the field of that record is one of that type.
+    /// True if the field can hold that value of the column. Other values are read as what they are
+    /// (text, bytes; a zero date as NULL), and the field of that record has that type.
     pub fn holds(&self, value: &Value) -> bool {
         match value {
             Value::Null => self.schema.optional,
@@ -177,7 +180,7 @@ impl ReadColumn {
         }
     }
 
-    /// Whether the database has values of that type that the field cannot hold.
+    /// True if the database has values of that type that the field cannot hold.
     pub fn may_overflow(&self) -> bool {
         match &self.read {
             ValueDecoding::Date(_)
@@ -196,8 +199,8 @@ impl ReadColumn {
         }
     }
 
-    /// The same with the scale that a value has, where that was open. The display width counts the digits, a sign and
-    /// the point.
+    /// Returns the column with the scale of a value, if its scale is open. The display width counts
+    /// the digits, a sign and the decimal point.
     pub fn settled(&self, value: &Value) -> Option<Self> {
         let (Some(width), Value::Decimal(decimal)) = (self.open_scale, value) else {
             return None;
@@ -212,7 +215,7 @@ impl ReadColumn {
         ))
     }
 
-    /// A decimal of that precision and scale.
+    /// Creates a decimal column of that precision and scale.
     pub fn decimal(name: &str, optional: bool, precision: i32, scale: i32) -> Self {
         let schema = Schema::decimal(scale)
             .param(logical::PRECISION, &precision.to_string())
@@ -249,8 +252,8 @@ impl ValueDecoding {
     }
 }
 
-/// How a decimal is read under `numeric.mapping` (precision and scale as JDBC reports them).
-/// Source: the table of Confluent's "numeric.mapping".
+/// Returns how a decimal is read under `numeric.mapping` (precision and scale as JDBC reports
+/// them). Source: the table of Confluent's "numeric.mapping".
 pub fn numeric(
     name: &str,
     optional: bool,
@@ -280,7 +283,7 @@ pub fn numeric(
 }
 
 impl TimestampDecoding {
-    /// The value of a date-time given as microseconds: an instant or a wall time, as `is_instant` says.
+    /// Converts a date-time in microseconds: an instant or a wall time, depending on `is_instant`.
     pub fn value(&self, micros: i64) -> Value {
         self.of_instant(if self.is_instant {
             micros
@@ -289,14 +292,14 @@ impl TimestampDecoding {
         })
     }
 
-    /// The value of an instant in microseconds.
+    /// Converts an instant in microseconds.
     pub fn of_instant(&self, instant: i64) -> Value {
         let text = |text: String| Value::Text(text.into());
         match self.granularity {
             TimestampGranularity::Logical => Value::I64(instant.div_euclid(1000)),
             TimestampGranularity::MicrosLong => Value::I64(instant),
             TimestampGranularity::MicrosString => text(instant.to_string()),
-            // 64 bits of nanoseconds last from 1677 to 2262
+            // 64 bits of nanoseconds cover 1677 to 2262.
             TimestampGranularity::NanosLong => instant
                 .checked_mul(1000)
                 .map_or_else(|| text(nanos(instant)), Value::I64),
@@ -311,8 +314,9 @@ fn nanos(micros: i64) -> String {
     (i128::from(micros) * 1000).to_string()
 }
 
-/// The value of a time of day in microseconds, of that zone, whose shift stays in the day. Connect's Time is a time of
-/// one day: others (MariaDB's TIME goes to ±838 hours) are spans of time and stay text, whatever the zone.
+/// Converts a time of day in microseconds, in that zone; the shift stays within the day. Connect's
+/// Time is a time of day: other values (MariaDB's TIME ranges to ±838 hours) are spans of time and
+/// stay text, whatever the zone.
 pub fn time_value(micros: i64, zone: &JdbcTimeZone) -> Value {
     if !(0..=DAY).contains(&micros) {
         return Value::Text(span_text(micros).into());
@@ -325,7 +329,7 @@ pub fn time_value(micros: i64, zone: &JdbcTimeZone) -> Value {
     Value::I32(i32::try_from(shifted / 1000).unwrap_or(i32::MAX))
 }
 
-/// An integer as a value of that type. `None` when it does not fit.
+/// Converts an integer to a value of that type. `None` if it does not fit.
 pub fn int_value(n: i64, ty: SchemaType) -> Option<Value> {
     match ty {
         SchemaType::Int8 => i8::try_from(n).ok().map(Value::I8),

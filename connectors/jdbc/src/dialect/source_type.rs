@@ -1,7 +1,7 @@
-//! Column types that travel with records: written into schema parameters by a source with `column.types=carry`, and
-//! used where a sink creates the column. Pure.
+//! Column types that records carry: a source with `column.types=carry` writes them into schema
+//! parameters, and a sink uses them to create columns. Pure.
 //!
-//! The parameters are Debezium's (`column.propagate.source.type`), and some of our own beside them.
+//! The parameters are Debezium's (`column.propagate.source.type`), plus some of Rowferry's own.
 
 use connector_api::{Schema, SchemaType};
 
@@ -11,15 +11,15 @@ use crate::url::DatabaseKind;
 
 /// Type name in upper case (`VARCHAR`, `INT UNSIGNED`).
 const TYPE: &str = "__debezium.source.column.type";
-/// Length, precision, or digits of the second.
+/// Length, precision, or digits of the fractional second.
 const LENGTH: &str = "__debezium.source.column.length";
-/// Digits after the point.
+/// Digits after the decimal point.
 const SCALE: &str = "__debezium.source.column.scale";
 /// Kind of database: `mysql`, `postgresql`.
 const DATABASE: &str = "rowferry.source.database";
 /// The items of an ENUM or SET, as SQL lists them.
 const ITEMS: &str = "rowferry.source.column.items";
-/// The default: a literal or `CURRENT_TIMESTAMP`, as SQL has it.
+/// The default: a literal or `CURRENT_TIMESTAMP`, as in SQL.
 const DEFAULT: &str = "rowferry.source.column.default";
 /// Character set.
 const CHARSET: &str = "rowferry.source.column.charset";
@@ -28,14 +28,14 @@ pub const BITS: &str = "io.debezium.data.Bits";
 /// Debezium's items of an ENUM or SET.
 const ALLOWED: &str = "allowed";
 
-/// What a column is, whatever the database calls it.
+/// The type of a source column, independent of the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(
     missing_docs,
     reason = "they are SQL's own names; numbers are lengths, precisions and digits of the second"
 )]
 pub enum SourceType {
-    /// Bytes, and whether it is unsigned.
+    /// Number of bytes, and whether it is unsigned.
     Int(u32, bool),
     Float,
     Double,
@@ -51,7 +51,7 @@ pub enum SourceType {
     Inet,
     Binary(u32),
     VarBinary(u32),
-    /// Bytes, of up to 2^(8n); 0: of any length.
+    /// Up to 2^(8n) bytes; 0: any length.
     Blob(u32),
     Bit(u32),
     Date,
@@ -60,16 +60,16 @@ pub enum SourceType {
     Year,
 }
 
-/// A column of the source.
+/// A column of the source table, as records carry it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceColumn {
-    /// What it is.
+    /// Type of the column.
     pub kind: SourceType,
-    /// The database it is from; `None`: not told.
+    /// The kind of database it is from; `None`: unknown.
     pub from: Option<DatabaseKind>,
-    /// Its default.
+    /// Default of the column.
     pub default: Option<ColumnDefault>,
-    /// Its character set.
+    /// Character set of the column.
     pub charset: Option<String>,
 }
 
@@ -82,7 +82,7 @@ pub enum ColumnDefault {
     Now,
 }
 
-/// The schema of a column with its type in the parameters.
+/// Returns the schema of a column with its type in the parameters.
 pub fn carry(meta: &ColumnMeta, database: DatabaseKind, schema: &Schema) -> Schema {
     let mut name = meta.data_type.to_uppercase();
     if meta.column_type.contains("unsigned") && !matches!(name.as_str(), "ENUM" | "SET") {
@@ -138,7 +138,8 @@ pub fn carry(meta: &ColumnMeta, database: DatabaseKind, schema: &Schema) -> Sche
     out
 }
 
-/// What a schema's parameters tell of its column, if its values fit that.
+/// Reads a source column from a schema's parameters; `None` if the schema's values would not fit
+/// it.
 pub fn carried(schema: &Schema) -> Option<SourceColumn> {
     let name = schema.get_param(TYPE)?.trim().to_ascii_lowercase();
     let number = |key| {
@@ -215,7 +216,7 @@ fn kind(
     })
 }
 
-/// Whether every value of the schema has a place in such a column.
+/// True if such a column can hold every value of the schema.
 fn holds(kind: &SourceType, schema: &Schema) -> bool {
     let bytes = |ty| match ty {
         SchemaType::Int8 => Some(1),
@@ -236,7 +237,7 @@ fn holds(kind: &SourceType, schema: &Schema) -> bool {
             bytes(schema.ty).is_some_and(|needed| match (width, unsigned) {
                 (1, true) => needed <= 2,
                 (2, true) => needed <= 4,
-                // a source reads it into 64 bits
+                // A source reads it into 64 bits.
                 (3 | 4 | 8, true) => true,
                 (3, false) => needed <= 4,
                 (width, _) => needed <= *width,
@@ -269,7 +270,8 @@ fn holds(kind: &SourceType, schema: &Schema) -> bool {
     }
 }
 
-/// The items of an ENUM or SET: as SQL lists them, or Debezium's, where a comma inside an item has a backslash before it.
+/// Returns the items of an ENUM or SET: as SQL lists them, or Debezium's, which escapes commas with
+/// a backslash.
 fn items(schema: &Schema) -> Option<Vec<String>> {
     if let Some(list) = schema.get_param(ITEMS) {
         return quoted_items(list);
@@ -288,7 +290,7 @@ fn items(schema: &Schema) -> Option<Vec<String>> {
     Some(items)
 }
 
-/// `'a','it''s'`
+/// Parses `'a','it''s'`.
 fn quoted_items(list: &str) -> Option<Vec<String>> {
     let (mut items, mut rest) = (Vec::new(), list.trim());
     loop {
@@ -302,7 +304,7 @@ fn quoted_items(list: &str) -> Option<Vec<String>> {
     }
 }
 
-/// Literals as standard SQL has them: a quote inside is doubled, and a backslash is one.
+/// Standard SQL literals have no escapes: a quote is doubled, and a backslash is a plain character.
 fn without_escapes(text: &str) -> String {
     let (mut out, mut chars) = (String::with_capacity(text.len()), text.chars());
     while let Some(c) = chars.next() {
@@ -323,7 +325,7 @@ fn without_escapes(text: &str) -> String {
     out
 }
 
-/// The content of a literal in single quotes, doubled inside, and what follows it.
+/// Splits off a literal in single quotes, doubled inside, and returns its content and the rest.
 fn quoted(text: &str) -> Option<(String, &str)> {
     let mut out = String::new();
     let mut rest = text.strip_prefix('\'')?;
@@ -340,7 +342,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// A default that can be written down anywhere: a text, a number, the time of the insert.
+/// Parses a default that any database can express: a text, a number, or the time of the insert.
 fn preset(text: &str) -> Option<ColumnDefault> {
     let text = text.trim();
     let lower = text.to_ascii_lowercase();

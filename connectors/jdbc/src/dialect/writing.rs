@@ -1,6 +1,6 @@
 //! The writing half of a dialect: DDL, and the statements that change rows. Pure text.
 //!
-//! What databases share stands here; each writes its own types, literals and upsert.
+//! Defines what the databases share; each adds its own types, literals and upsert.
 
 use std::fmt::Write as _;
 
@@ -14,27 +14,27 @@ use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
 use crate::url::DatabaseKind;
 
-/// A column to be made.
+/// A column to create.
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnSpec<'a> {
-    /// Its name.
+    /// Name of the column.
     pub name: &'a str,
     /// Schema of its values.
     pub schema: &'a Schema,
-    /// Whether it is part of the primary key.
+    /// True if it is part of the primary key.
     pub key: bool,
-    /// Whether it holds points in time whatever its schema says (`timestamp.fields.list`).
+    /// True if it holds points in time, whatever its schema says (`timestamp.fields.list`).
     pub instant: bool,
-    /// The default as SQL's text, of date-times only; others come from the schema.
+    /// The default as SQL text, for date-times only; other defaults come from the schema.
     pub default_time: Option<&'a str>,
 }
 
 /// A column of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatementColumn<'a> {
-    /// Its name.
+    /// Name of the column.
     pub name: &'a str,
-    /// What [`WriteDialect::cast`] says of it.
+    /// Result of [`WriteDialect::cast`].
     pub cast: &'a str,
     /// See [`ColumnMeta::always_numbered`].
     pub always_numbered: bool,
@@ -43,7 +43,7 @@ pub struct StatementColumn<'a> {
 }
 
 impl StatementColumn<'_> {
-    /// Appends the operator that compares it.
+    /// Appends the operator that compares the column.
     pub fn equals(&self, out: &mut String) {
         match self.own_equality {
             None => out.push('='),
@@ -56,68 +56,69 @@ impl StatementColumn<'_> {
     }
 }
 
-/// When two text keys are of one row.
+/// When two text keys identify the same row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextEquality {
     /// When their bytes are equal.
     Exact,
-    /// Perhaps also when letter case, accents or blanks differ.
+    /// Possibly also when letter case, accents or blanks differ.
     Folded,
-    /// Nobody knows but the database.
+    /// Only the database can decide.
     Unknown,
 }
 
-/// Columns of a statement: those of the key, and all.
+/// The columns of a statement.
 #[derive(Clone, Copy, Debug)]
 pub struct StatementColumns<'a> {
-    /// Key columns.
+    /// Columns of the key.
     pub keys: &'a [StatementColumn<'a>],
-    /// All columns in the order their values are bound.
+    /// All columns in the order in which their values are bound.
     pub all: &'a [StatementColumn<'a>],
 }
 
-/// How long values of a column can be.
+/// Maximum length of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnCapacity {
-    /// That many characters.
+    /// In characters.
     Characters(u64),
-    /// That many bytes.
+    /// In bytes.
     Bytes(u64),
 }
 
-/// A column that is to hold more.
+/// A change that lets a column hold more values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnWidening {
-    /// The column as it is.
+    /// The current column.
     pub column: ColumnMeta,
-    /// Its new type, if that changes.
+    /// The new type, if it changes.
     pub ty: Option<String>,
-    /// Whether it is to allow NULL, which it does not.
+    /// True if the column must allow NULL and does not yet.
     pub nullable: bool,
 }
 
-/// Statements by which a server reads a statement and tells the types of its parameters.
+/// Statements that make a server parse a statement and report the types of its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatementProbe {
-    /// Has it read.
+    /// Makes the server parse the statement.
     pub prepare: String,
-    /// Gives one row for each parameter in order: the name of its type, as CAST takes it, and as columns have it. `None`: types do not matter.
+    /// Returns one row for each parameter in order: the name of its type as CAST takes it, and as
+    /// columns have it. `None`: types do not matter.
     pub types: Option<&'static str>,
-    /// Forgets it.
+    /// Discards the parsed statement.
     pub forget: &'static str,
 }
 
-/// Statements about constraints that are checked when a transaction is committed.
+/// Statements for constraints that are checked at COMMIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeferredConstraints {
-    /// Has them checked now, and at each statement from now on.
+    /// Checks them now, and at each statement from now on.
     pub check: &'static str,
-    /// Lets them wait for the commit again.
+    /// Defers them to COMMIT again.
     pub wait: &'static str,
 }
 
-/// Appends the conflict clause of a server that knows conflicts on the key alone: its words before the key's columns,
-/// and its name for the row that was to be inserted.
+/// Appends the conflict clause of a server that knows conflicts on the key alone: the text `before`
+/// the key's columns, and `proposed`, the server's name for the row to be inserted.
 pub(super) fn on_key_conflict(
     writing: &dyn WriteDialect,
     columns: StatementColumns<'_>,
@@ -148,57 +149,60 @@ pub trait WriteDialect: Send + Sync {
     /// Quoting, placeholders and limits.
     fn dialect(&self) -> &'static dyn Dialect;
 
-    /// Statements for a new session. Those that fail are for other versions of the server.
+    /// Statements for a new session. Those that fail are meant for other versions of the server.
     fn session(&self) -> &'static [&'static str];
 
-    /// A query for the session's current catalog and schema, and the most bytes of a statement; each may be NULL.
+    /// A query for the session's current catalog and schema, and the maximum bytes of a statement;
+    /// each may be NULL.
     fn surroundings(&self) -> &'static str;
 
-    /// When text keys of a column are of one row; `None`: of one that the sink makes.
+    /// When two text keys of a column identify the same row; `None`: a column created by the sink.
     fn text_equality(&self, column: Option<&ColumnMeta>) -> TextEquality;
 
-    /// The type of a new column. `None`: there is none for values of that schema.
+    /// The type of a new column. `None` if values of that schema have none.
     fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String>;
 
-    /// The type that the source's column has here, where the records carry it. `None`: what follows from the schema.
+    /// The type of a new column from the source column's type that the records carry. `None`: use
+    /// the schema's.
     fn carried_type(&self, _carried: &SourceColumn, _key: bool) -> Option<String> {
         None
     }
 
-    /// What a column holds, as far as that decides how values are bound.
+    /// What a column holds, as far as it decides how values are bound.
     fn holds(&self, column: &ColumnMeta) -> TargetColumnType;
 
-    /// What the items of a column of arrays hold.
+    /// What the items of an array column hold.
     fn item_holds(&self, _column: &ColumnMeta) -> TargetColumnType {
         TargetColumnType::Other
     }
 
-    /// How long values of a column can be; `None`: as long as any.
+    /// Maximum length of a column's values; `None`: unlimited.
     fn room(&self, _column: &ColumnMeta) -> Option<ColumnCapacity> {
         None
     }
 
-    /// A type that holds values of that length (as its [`ColumnCapacity`] counts), too.
+    /// A type that also holds values of that length (in the unit of its [`ColumnCapacity`]).
     fn longer(&self, _column: &ColumnMeta, _length: u64) -> Option<String> {
         None
     }
 
-    /// A type that holds the values of a schema, where the column's does not.
+    /// A wider type for the values of a schema that the column's type cannot hold.
     fn wider(&self, _column: &ColumnMeta, _schema: &Schema) -> Option<String> {
         None
     }
 
-    /// Whether a column can be made to allow NULL.
+    /// True if a column can be changed to allow NULL.
     fn can_loosen(&self) -> bool {
         false
     }
 
-    /// A query whose second column is the table's definition, where [`WriteDialect::change_columns`] needs it.
+    /// A query whose second column is the table's definition, if [`WriteDialect::change_columns`]
+    /// needs it.
     fn shown_by(&self, _table: &str) -> Option<String> {
         None
     }
 
-    /// The statement that changes columns. `None`: they are not found in what was `shown`.
+    /// The statement that changes columns. `None` if they are not found in the definition `shown`.
     fn change_columns(
         &self,
         _table: &str,
@@ -208,26 +212,28 @@ pub trait WriteDialect: Send + Sync {
         None
     }
 
-    /// Appends a schema's default as a literal. `None` where it cannot be one.
+    /// Appends a schema's default as a literal. `None` if it has none.
     fn literal(&self, column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()>;
 
-    /// `ALTER TABLE` statements that add columns, whose definitions are given.
+    /// `ALTER TABLE` statements that add columns with these definitions.
     fn add_columns(&self, table: &str, definitions: &[String]) -> Vec<String> {
         let adds: Vec<_> = definitions.iter().map(|d| format!("ADD {d}")).collect();
         vec![format!("ALTER TABLE {table}\n{}", adds.join(",\n"))]
     }
 
-    /// Appends what makes an INSERT of those columns an upsert. `guard`: a row that collides with another key on a
-    /// further unique index must fail, not change the row it collides with.
+    /// Appends what turns an INSERT of those columns into an upsert. `guard`: a row that collides
+    /// with another key on a further unique index must fail instead of changing the row it collides
+    /// with.
     fn on_conflict(&self, columns: StatementColumns<'_>, guard: bool, out: &mut String);
 
-    /// Whether every value is bound as text, to be cast to its column's type: for servers that fix the types of a
-    /// statement's parameters when it is prepared, so that a null there would decide for the values that follow.
+    /// True if every value is bound as text and cast to its column's type: for servers that fix the
+    /// types of a statement's parameters when it is prepared, where a null would determine the type
+    /// for later values.
     fn binds_text(&self) -> bool {
         false
     }
 
-    /// The type that a column's values are cast to; empty: none.
+    /// The type to which a column's values are cast; empty: none.
     fn cast(&self, _column: &ColumnMeta) -> String {
         String::new()
     }
@@ -237,49 +243,54 @@ pub trait WriteDialect: Send + Sync {
         self.dialect().placeholder(number, out);
     }
 
-    /// How many digits of a decimal a column keeps, where it is no column of decimals; `None`: all that fit its type.
+    /// How many digits of a decimal a column keeps if it is not a decimal column; `None`: all that
+    /// fit its type.
     fn decimal_digits(&self, _column: &ColumnMeta) -> Option<usize> {
         None
     }
 
-    /// How the unique indexes are asked for, where an upsert goes by other ones without an error when they have changed.
+    /// How to query the unique indexes, for databases whose upserts silently use other indexes
+    /// after a change.
     fn keys_sql(&self) -> Option<KeysSql> {
         None
     }
 
-    /// What the text of an error holds when a guarded upsert may have met a collision.
+    /// Text that an error contains if a guarded upsert may have met a collision.
     fn guard_sign(&self) -> Option<&'static str> {
         None
     }
 
-    /// What a parameter of a user's statement is cast to because of its value's schema, where its SQL text alone would
-    /// be taken for something less exact.
+    /// The type to which a parameter of a user's statement is cast because of its schema, if its
+    /// SQL text alone would be read as something less exact.
     fn argument_cast(&self, _schema: &Schema) -> Option<String> {
         None
     }
 
-    /// How the server is made to read a statement without running it. `None`: not possible.
+    /// How to make the server parse a statement without executing it. `None` if that is not
+    /// possible.
     fn statement_probe(&self, _sql: &str) -> Option<StatementProbe> {
         None
     }
 
-    /// How constraints are checked that wait for the commit. `None`: there are none, or they cannot be checked before.
+    /// How to check deferred constraints before COMMIT. `None` if there are none, or they cannot be
+    /// checked earlier.
     fn deferral(&self) -> Option<DeferredConstraints> {
         None
     }
 
-    /// The offsets table.
+    /// SQL of the offsets table.
     fn offsets_sql(&self) -> &'static OffsetsSql;
 
-    /// Whether the default of a column can be written down: `DEFAULT` and the literal in this database's brackets.
+    /// `DEFAULT` and the literal in this database's syntax; `None` if the column has no default
+    /// that can be written as one.
     fn default_clause(&self, column: &ColumnSpec<'_>) -> Option<String> {
         let mut literal = String::new();
         self.literal(column, column.schema.default.as_ref()?, &mut literal)?;
         Some(format!("DEFAULT {literal}"))
     }
 
-    /// Name, type, default and nullability of a column: a default makes it nullable, as Kafka Connect's sinks do.
-    /// Errors: the text, when its schema has no type.
+    /// Name, type, default and nullability of a column: a default makes it nullable, as in Kafka
+    /// Connect's sinks. Errors: a text if its schema has no type.
     fn column(&self, column: &ColumnSpec<'_>) -> Result<String, String> {
         let carried = carried(column.schema).filter(|_| !column.instant);
         let known = carried
@@ -308,7 +319,7 @@ pub trait WriteDialect: Send + Sync {
         ))
     }
 
-    /// A column as the source has it: a default does not make it nullable.
+    /// A column as the source declares it: a default does not make it nullable.
     fn carried_column(&self, column: &ColumnSpec<'_>, ty: &str, carried: &SourceColumn) -> String {
         let null = if column.schema.optional && !column.key {
             "NULL"
@@ -344,7 +355,8 @@ pub trait WriteDialect: Send + Sync {
         out
     }
 
-    /// `CREATE TABLE`; the primary key follows the order of columns. Errors: see [`WriteDialect::column`].
+    /// `CREATE TABLE`; the primary key follows the order of columns. Errors: see
+    /// [`WriteDialect::column`].
     fn create_table(&self, table: &TableId, columns: &[ColumnSpec<'_>]) -> Result<String, String> {
         let mut lines = columns
             .iter()
@@ -365,7 +377,7 @@ pub trait WriteDialect: Send + Sync {
         ))
     }
 
-    /// Inserts `rows` rows; with `upsert` rows that are there are changed.
+    /// Inserts `rows` rows; with `upsert`, existing rows are updated.
     fn insert(
         &self,
         table: &TableId,
@@ -379,7 +391,7 @@ pub trait WriteDialect: Send + Sync {
         out.push('(');
         self.names(columns.all, &mut out);
         out.push(')');
-        // only PostgreSQL has such columns; what is copied keeps its numbers
+        // Only PostgreSQL has such columns; the copied rows keep their ids.
         if columns.all.iter().any(|c| c.always_numbered) {
             out.push_str(" OVERRIDING SYSTEM VALUE");
         }
@@ -400,20 +412,21 @@ pub trait WriteDialect: Send + Sync {
         out
     }
 
-    /// The statement by which [`Session::copy`](crate::driver::Session::copy) inserts rows. `None`: there is none.
+    /// The statement with which [`Session::copy`](crate::driver::Session::copy) inserts rows.
+    /// `None` if there is none.
     fn copy(&self, _table: &TableId, _columns: &[StatementColumn<'_>]) -> Option<String> {
         None
     }
 
-    /// Changes the row of one key: the values' parameters come first, then the key's. A column that is always numbered by
-    /// the server takes no value in an UPDATE: it has no parameter.
+    /// Updates the row of one key: parameters of the values first, then of the key. A column that
+    /// the server always numbers takes no value in an UPDATE and has no parameter.
     fn update(&self, table: &TableId, columns: StatementColumns<'_>) -> String {
         let mut out = format!("UPDATE {} SET ", self.dialect().table(table));
         let mut number = 0;
         let is_set = |c: &&StatementColumn<'_>| !columns.keys.contains(c) && !c.always_numbered;
         let values: Vec<_> = columns.all.iter().filter(is_set).copied().collect();
         if values.is_empty() && columns.keys.iter().any(|c| c.always_numbered) {
-            // the row cannot be touched, and counts where it is there
+            // The row cannot be updated; the SELECT returns it if it exists.
             out = format!("SELECT 1 FROM {} WHERE ", self.dialect().table(table));
             self.equalities(
                 &[columns.keys, columns.keys].concat(),
@@ -423,7 +436,7 @@ pub trait WriteDialect: Send + Sync {
             );
             return out;
         }
-        // nothing but keys: touch the row without changing it
+        // Only key columns: touch the row without changing it.
         let set = if values.is_empty() {
             columns.keys
         } else {
@@ -435,13 +448,14 @@ pub trait WriteDialect: Send + Sync {
         out
     }
 
-    /// Whether [`WriteDialect::update_many`] can change or find rows by a column of that kind.
+    /// True if [`WriteDialect::update_many`] can update or match rows by a column of that type.
     fn updates_many(&self, _column: &ColumnMeta) -> bool {
         false
     }
 
-    /// Changes the rows of `rows` keys in one statement; no two keys may be those of one row. Parameters are bound as for
-    /// an insert: row by row, all columns. Only where [`WriteDialect::updates_many`] says so of every column.
+    /// Updates the rows of `rows` keys in one statement; no two keys may identify the same row.
+    /// Parameters are bound as for an insert: row by row, all columns. Only allowed if
+    /// [`WriteDialect::updates_many`] is true for every column.
     fn update_many(&self, table: &TableId, columns: StatementColumns<'_>, _rows: usize) -> String {
         self.update(table, columns)
     }
@@ -471,7 +485,7 @@ pub trait WriteDialect: Send + Sync {
         out
     }
 
-    /// Appends names in quotes, separated by commas.
+    /// Appends quoted names, separated by commas.
     fn names(&self, columns: &[StatementColumn<'_>], out: &mut String) {
         for (n, column) in columns.iter().enumerate() {
             if n > 0 {
@@ -481,7 +495,7 @@ pub trait WriteDialect: Send + Sync {
         }
     }
 
-    /// Appends placeholders with these casts, numbered on from `number`.
+    /// Appends placeholders with these casts, numbered from `number` on.
     fn values(&self, casts: &mut dyn Iterator<Item = &str>, number: &mut usize, out: &mut String) {
         for (n, cast) in casts.enumerate() {
             if n > 0 {
@@ -515,25 +529,25 @@ pub trait WriteDialect: Send + Sync {
     }
 }
 
-/// What columns are listed with their values for.
+/// Why columns are listed with their values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joined {
-    /// To be set to them.
+    /// To set them.
     Set,
-    /// For rows to be found by them.
+    /// To match rows by them.
     Found,
 }
 
-/// How rows that are there are changed.
+/// How existing rows are updated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UpsertAction {
     /// The primary key is the only unique index.
     Plain,
-    /// There are others, on which a row must not collide.
+    /// There are other unique indexes, on which a row must not collide.
     Guarded,
 }
 
-/// The writing half for a server.
+/// Returns the writing half for a server.
 pub fn of(database: DatabaseKind, server_version: &str) -> Box<dyn WriteDialect> {
     match database {
         DatabaseKind::MySql => Box::new(super::mysql::writing::MySqlWriteDialect::new(
@@ -544,7 +558,7 @@ pub fn of(database: DatabaseKind, server_version: &str) -> Box<dyn WriteDialect>
     }
 }
 
-/// A schema's default as a number's digits, where it is a number.
+/// Appends a schema's default as a number's digits. `None` if it is not a number.
 pub(super) fn numeric_literal(value: &Value, out: &mut String) -> Option<()> {
     match value {
         Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_) => {
@@ -568,16 +582,16 @@ pub fn hex(bytes: &[u8], out: &mut String) {
     }
 }
 
-/// Name of the schema of texts that hold JSON, which the sink makes of nested values.
+/// Schema name of texts that hold JSON, which the sink makes of nested values.
 pub const JSON: &str = "rowferry.Json";
-/// Name of the schema of texts that are SQL dates.
+/// Schema name of texts that are SQL dates.
 pub const DATE: &str = "rowferry.Date";
-/// Name of the schema of texts that are SQL times, with microseconds.
+/// Schema name of texts that are SQL times, with microseconds.
 pub const TIME: &str = "rowferry.Time";
-/// Name of the schema of texts that are SQL date-times, with microseconds.
+/// Schema name of texts that are SQL date-times, with microseconds.
 pub const DATE_TIME: &str = "rowferry.DateTime";
 
-/// Which of Connect's logical types a schema is.
+/// Connect's logical types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogicalType {
     /// Decimal of that scale.
@@ -593,7 +607,7 @@ pub enum LogicalType {
 }
 
 impl LogicalType {
-    /// Of a schema.
+    /// Returns the logical type of a schema.
     pub fn of(schema: &Schema) -> Self {
         match (schema.name.as_deref(), schema.ty) {
             (Some(logical::DECIMAL), SchemaType::Bytes) => Self::Decimal(

@@ -1,4 +1,4 @@
-//! The binary protocol's bytes of a column as a value. Pure.
+//! Decodes the binary protocol's bytes of a column. Pure.
 
 use connector_api::{Decimal, Error, Result, SchemaType, Value};
 
@@ -6,7 +6,7 @@ use super::wire_format::{WireDateTime, WireTime};
 use crate::calendar::{DAY, SECOND, gregorian_days};
 use crate::dialect::read::{ReadColumn, TimestampDecoding, ValueDecoding, int_value, time_value};
 
-/// In what form a result column comes.
+/// Encoding of a result column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are what their names say")]
 pub enum WireFormat {
@@ -14,16 +14,16 @@ pub enum WireFormat {
     UnsignedInt,
     F32,
     F64,
-    /// Length-prefixed, the length cut off: text, bytes, decimals, bits.
+    /// Length-prefixed, the prefix removed: text, bytes, decimals, bits.
     Bytes,
     Date,
     DateTime,
     Time,
 }
 
-/// Reads a value that is not NULL. One beyond its column's type comes as [`ReadColumn::holds`] says.
-/// Errors: `Record` for a value that the field cannot hold; `Retry` when the column's type is not the expected one,
-/// because the table was altered in between.
+/// Decodes a value that is not NULL. One that its column's type cannot hold is decoded as
+/// [`ReadColumn::holds`] describes. Errors: `Record` for a value that the field cannot hold;
+/// `Retry` when the column's type is not the expected one because the table was altered meanwhile.
 pub fn value(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Value> {
     match (&column.read, wire) {
         (ValueDecoding::Int(ty), WireFormat::Int) => {
@@ -112,8 +112,8 @@ pub fn value(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Valu
     }
 }
 
-/// A date-time as microseconds on the server's calendar, for comparison with bounds: a wall time, or the instant in UTC
-/// that a TIMESTAMP is sent as. `None` for a date that has zeros.
+/// Decodes a date-time as microseconds on the server's calendar, for comparison with bounds: a wall
+/// time, or the UTC instant as which a TIMESTAMP is sent. `None` for a date with zeros.
 pub fn cursor_micros(bytes: &[u8]) -> Option<i64> {
     let at = WireDateTime::read(bytes).filter(|at| at.month > 0 && at.day > 0)?;
     Some(
@@ -135,8 +135,8 @@ fn clock(at: &WireDateTime) -> i64 {
     seconds * SECOND + i64::from(at.micros)
 }
 
-/// What stands for a date that no calendar has: NULL for 0000-00-00, as both JDBC drivers can be told to have it, and
-/// the text for one of which only parts are zero.
+/// Returns the substitute for a date that is in no calendar: NULL for 0000-00-00, as both JDBC
+/// drivers can be configured to return it, and the text if only parts are zero.
 fn unreal(at: &WireDateTime, text: fn(&WireDateTime) -> String) -> Option<Value> {
     match (at.year, at.month, at.day) {
         (0, 0, 0) => Some(Value::Null),
@@ -145,7 +145,7 @@ fn unreal(at: &WireDateTime, text: fn(&WireDateTime) -> String) -> Option<Value>
     }
 }
 
-/// The low byte; all bytes where the others are not zero.
+/// Returns the low byte, or all bytes if the others are not zero.
 fn bit(bytes: &[u8]) -> Value {
     let (last, before) = bytes.split_last().unwrap_or((&0, &[]));
     if before.iter().any(|b| *b != 0) {
@@ -176,7 +176,7 @@ fn unsigned(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b))
 }
 
-/// Days of years up to 9999 fit 32 bits.
+/// Days of years up to 9999 fit into 32 bits.
 fn narrow(days: i64) -> i32 {
     i32::try_from(days).unwrap_or(i32::MAX)
 }

@@ -1,4 +1,4 @@
-//! What `SHOW GRANTS` of MariaDB and MySQL says. Pure text.
+//! Parses the output of `SHOW GRANTS` of MariaDB and MySQL. Pure.
 
 use crate::ident::TableId;
 
@@ -6,21 +6,21 @@ use crate::ident::TableId;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountGrants {
     lines: Vec<GrantEntry>,
-    /// Roles are granted whose own grants are perhaps not among the lines.
+    /// True if roles are granted; their own grants may not be among the lines.
     roles: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct GrantEntry {
     privileges: Vec<String>,
-    /// `None`: every database. May hold the wildcards of LIKE.
+    /// `None`: every database. May contain LIKE wildcards.
     database: Option<String>,
     /// `None`: every table.
     table: Option<String>,
 }
 
 impl AccountGrants {
-    /// From the lines of `SHOW GRANTS`, such as ``GRANT SELECT, INSERT ON `shop`.* TO `u`@`%` ``.
+    /// Parses the lines of `SHOW GRANTS`, such as ``GRANT SELECT, INSERT ON `shop`.* TO `u`@`%` ``.
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut grants = Self::default();
         for line in lines {
@@ -35,8 +35,8 @@ impl AccountGrants {
         grants
     }
 
-    /// Whether a privilege (`INSERT`) on a table is granted, be it for some of its columns only; without a table, on
-    /// every database (`PROCESS`). `None`: a role may grant it.
+    /// True if a privilege (`INSERT`) is granted on a table, even if only for some columns; without
+    /// a table, on every database (`PROCESS`). `None`: a role may grant it.
     pub fn allows(&self, privilege: &str, table: Option<&TableId>) -> Option<bool> {
         let granted = self
             .lines
@@ -73,7 +73,7 @@ impl GrantEntry {
     }
 }
 
-/// What stands behind `GRANT`; `None` for the grant of a role, which has no `ON`.
+/// Parses what follows `GRANT`; `None` for the grant of a role, which has no `ON`.
 fn grant(text: &str) -> Option<GrantEntry> {
     let (privileges, rest) = text.split_once(" ON ")?;
     let object = rest.strip_prefix("TABLE ").unwrap_or(rest);
@@ -86,7 +86,7 @@ fn grant(text: &str) -> Option<GrantEntry> {
     })
 }
 
-/// The privileges of a list, without the columns that may stand behind each.
+/// Returns the privileges of a list, without the column lists that may follow each.
 fn listed(text: &str) -> Vec<String> {
     let (mut names, mut depth) = (vec![String::new()], 0);
     for c in text.chars() {
@@ -104,7 +104,7 @@ fn listed(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The name at the beginning, `None` for `*`, and what follows.
+/// Splits off the leading name (`None` for `*`) and returns the rest.
 fn name(text: &str) -> Option<(Option<String>, &str)> {
     if let Some(rest) = text.strip_prefix('*') {
         return Some((None, rest));
@@ -121,8 +121,8 @@ fn name(text: &str) -> Option<(Option<String>, &str)> {
     None
 }
 
-/// SQL's LIKE with `\` before a wildcard that is meant as it is. Letter case does not count: servers on file systems
-/// that keep it are asked for names as they are.
+/// Matches SQL's LIKE, with `\` before a literal wildcard. Ignores letter case: servers on
+/// case-sensitive file systems are queried with the exact names.
 fn like(pattern: &str, text: &str) -> bool {
     let pattern: Vec<char> = pattern.to_lowercase().chars().collect();
     let text: Vec<char> = text.to_lowercase().chars().collect();

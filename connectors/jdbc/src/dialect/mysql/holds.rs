@@ -3,12 +3,12 @@
 use crate::catalog::ColumnMeta;
 use crate::dialect::column_type::TargetColumnType;
 
-/// What a column holds.
+/// Returns what a column holds.
 pub fn holds(column: &ColumnMeta) -> TargetColumnType {
     match column.data_type.as_str() {
         "date" => TargetColumnType::Date,
         "time" => TargetColumnType::Time { zoned: false },
-        // MariaDB reads no offset in a text
+        // MariaDB does not parse a UTC offset in a text.
         "datetime" => TargetColumnType::DateTime {
             zoned: false,
             instant: false,
@@ -38,7 +38,7 @@ pub fn holds(column: &ColumnMeta) -> TargetColumnType {
     }
 }
 
-/// The texts of `enum('a','b''c')`.
+/// Returns the texts of `enum('a','b''c')`.
 fn members(column_type: &str) -> Vec<String> {
     let (mut out, mut rest) = (Vec::new(), column_type);
     while let Some(at) = rest.find('\'') {

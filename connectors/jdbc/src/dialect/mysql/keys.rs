@@ -1,10 +1,10 @@
-//! The unique indexes of a table in MariaDB and MySQL, as `information_schema` tells them. Pure.
+//! The unique indexes of a table in MariaDB and MySQL, as `information_schema` reports them. Pure.
 
 use connector_api::Value;
 
 use crate::catalog::UniqueKeys;
 
-/// The columns of the unique indexes of a table; parameters: its database, and its name.
+/// Lists the columns of a table's unique indexes; parameters: the names of its database and table.
 pub const INDEXES: &str = "SELECT index_name, column_name, sub_part FROM information_schema.statistics \
      WHERE table_schema = ? AND table_name = ? AND non_unique = 0 ORDER BY index_name, seq_in_index";
 
@@ -13,21 +13,21 @@ pub const INDEXES: &str = "SELECT index_name, column_name, sub_part FROM informa
 pub struct UniqueIndexes {
     /// Columns of the primary key.
     pub primary: Vec<String>,
-    /// Columns of the others over whole columns.
+    /// Columns of each other index over whole columns.
     pub unique: Vec<Vec<String>>,
-    /// Whether one is over the beginnings of columns or over expressions.
+    /// True if an index covers prefixes of columns, or expressions.
     pub in_part: bool,
 }
 
 impl UniqueIndexes {
-    /// Reads the rows.
+    /// Reads the rows of [`INDEXES`].
     pub fn read(rows: &[Vec<Value>]) -> Self {
         let mut indexes: Vec<(String, Vec<String>, bool)> = Vec::new();
         for row in rows {
             let [index, column, part] = row.as_slice() else {
                 continue;
             };
-            // a functional index has parts without a column
+            // A functional index has parts without a column.
             let whole = part.is_null() && !column.is_null();
             let (index, column) = (text(index), text(column));
             match indexes.last_mut() {
@@ -53,7 +53,7 @@ impl UniqueIndexes {
         }
     }
 
-    /// As a table has them.
+    /// Returns them in the form that a [`TableMeta`](crate::catalog::TableMeta) has.
     pub fn keys(&self) -> UniqueKeys<'_> {
         UniqueKeys {
             primary: &self.primary,

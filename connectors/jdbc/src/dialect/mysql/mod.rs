@@ -24,7 +24,8 @@ impl Dialect for MySqlDialect {
         "MariaDB/MySQL"
     }
 
-    /// 65,535 is the protocol's 16-bit parameter count; 16 MiB is `max_allowed_packet`'s default since MariaDB 10.2.4.
+    /// 65,535 is the protocol's 16-bit parameter count; 16 MiB is `max_allowed_packet`'s default
+    /// since MariaDB 10.2.4.
     fn limits(&self) -> ServerLimits {
         ServerLimits {
             params: 65_535,
@@ -42,7 +43,7 @@ impl Dialect for MySqlDialect {
         out.push('?');
     }
 
-    /// A text compared with a decimal would make both floats, so it is cast.
+    /// Comparing a text with a decimal would convert both to floats, so the text is cast.
     fn typed_placeholder(&self, _number: usize, sql_type: &str, out: &mut String) {
         if sql_type.starts_with("decimal(") {
             out.push_str("CAST(? AS ");
@@ -53,7 +54,7 @@ impl Dialect for MySqlDialect {
         }
     }
 
-    /// 1: names are stored in small letters; 2: as they were written.
+    /// 1: names are stored in lower case; 2: as written. Both are compared without regard to case.
     fn any_case(&self) -> Option<&'static str> {
         Some("SELECT @@lower_case_table_names")
     }
@@ -63,7 +64,7 @@ impl Dialect for MySqlDialect {
          COALESCE(CONVERT_TZ(UTC_TIMESTAMP(6), '+00:00', @@global.time_zone), UTC_TIMESTAMP(6))"
     }
 
-    /// Without digits a date-time has whole seconds.
+    /// A date-time declared without digits has whole seconds.
     fn stamp_step(&self, meta: &ColumnMeta) -> i64 {
         stamp_step(meta, 0)
     }
@@ -72,7 +73,7 @@ impl Dialect for MySqlDialect {
         Some("CONVERT_TZ(?, '+00:00', @@global.time_zone)")
     }
 
-    /// A topic that takes its time holds up the reading for longer than the server's minute.
+    /// A slow topic may block the read for longer than the server's default of one minute.
     fn reading_setup(&self) -> &'static [&'static str] {
         &["SET SESSION net_write_timeout = 3600"]
     }
@@ -81,11 +82,11 @@ impl Dialect for MySqlDialect {
         Some("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
     }
 
-    /// `INNODB_TRX` is a copy that is renewed every 100 ms at most, and never while something reads it more often: it is
-    /// relied on only when it shows this very statement, by the mark in it (in its text: values of parameters are shown
-    /// only by servers that log). Transactions that have written nothing yet
-    /// have the number 0, in MySQL one from 2^48 on; statements that wait before their transaction begins stand in the
-    /// list of processes, those of events as `Connect`.
+    /// `INNODB_TRX` is a copy that is refreshed at most every 100 ms, and never while it is read
+    /// more often. It is reliable only if it shows this very statement, by the mark in its text
+    /// (parameter values are shown only by servers that log). Transactions that have written
+    /// nothing yet have the number 0, in MySQL one from 2^48 on. Statements that wait before their
+    /// transaction begins are in the process list, those of events as `Connect`.
     fn oldest_transaction(&self) -> Option<OldestTransaction> {
         Some(OldestTransaction {
             running: "SELECT CAST(MAX(time) * 1000000 AS SIGNED) FROM information_schema.processlist \
@@ -117,7 +118,8 @@ impl Dialect for MySqlDialect {
         read_types::column(meta, options)
     }
 
-    /// ENUM and SET are ordered by number and compared as text; floats and fractional seconds lose digits on their way.
+    /// ENUM and SET are ordered by number but compared as text; floats and fractional seconds lose
+    /// digits in transit.
     fn orders(&self, meta: &ColumnMeta) -> bool {
         matches!(
             meta.data_type.as_str(),
@@ -141,9 +143,10 @@ impl Dialect for MySqlDialect {
     /// Numbers from MariaDB's error code list; SQLSTATE classes from the SQL standard for the rest.
     fn classify(&self, code: &str, sqlstate: &str) -> ErrorKind {
         match code.parse::<u16>().unwrap_or_default() {
-            // disk or table full, too many connections, server shutdown, lock wait, deadlock, killed, connection lost,
-            // row changed since last read, read-only while failing over, backup or Galera not ready, host blocked until
-            // FLUSH HOSTS, offline mode, no server behind ProxySQL
+            // Disk or table full, too many connections, server shutdown, lock wait, deadlock,
+            // killed, connection lost, row changed since last read, read-only while failing over,
+            // backup or Galera not ready, host blocked until FLUSH HOSTS, offline mode, no server
+            // behind ProxySQL.
             1020
             | 1021
             | 1026
@@ -177,13 +180,13 @@ impl Dialect for MySqlDialect {
             | 3168
             | 9001
             | 9002 => ErrorKind::Retry,
-            // no privilege; no login by this account: locked, expired, blocked after wrong passwords, not from this host,
-            // not without TLS, its plugin missing
+            // Missing privilege; login refused for this account: locked, expired, blocked after
+            // wrong passwords, not from this host, not without TLS, its plugin missing.
             1044 | 1045 | 1130 | 1131 | 1132 | 1133 | 1142 | 1143 | 1227 | 1251 | 1275 | 1370
             | 1410 | 1524 | 1698 | 1820 | 1862 | 3118 | 3159 | 3955 | 4150 | 4151 => {
                 ErrorKind::Denied
             }
-            // wrong values and broken constraints, by row
+            // Invalid values and violated constraints, by row.
             1022 | 1048 | 1062 | 1153 | 1169 | 1216 | 1217 | 1264 | 1265 | 1292 | 1364 | 1366
             | 1367 | 1406 | 1416 | 1411 | 1451 | 1452 | 1526 | 1557 | 1566 | 1568 | 1569 | 1586
             | 1644 | 1690 | 1761 | 1762 | 3140 | 3156 | 3819 | 4025 | 4078 => ErrorKind::Record,

@@ -1,7 +1,7 @@
-//! MariaDB's and MySQL's column types as Connect fields. Pure.
+//! Maps MariaDB's and MySQL's column types to Connect fields. Pure.
 //!
-//! Follows what Confluent's source makes of the types that the two JDBC drivers report. Where those drivers fail or
-//! garble a value, the value itself is carried.
+//! Follows what Confluent's source makes of the types reported by the two JDBC drivers. Where those
+//! drivers fail or garble a value, the value itself is carried.
 
 use connector_api::SchemaType;
 
@@ -10,9 +10,9 @@ use crate::dialect::read::{
     BigintUnsigned, ReadColumn, ReadOptions, TimestampDecoding, ValueDecoding,
 };
 
-/// How a column is read.
+/// Returns how a column is read.
 pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
-    // a key column holds no NULL whatever the catalog says of a view
+    // A key column holds no NULL, whatever the catalog says of a view.
     let optional = meta.nullable && meta.key_position.is_none();
     let unsigned = meta.column_type.contains("unsigned");
     let int = |signed, wider| {
@@ -23,7 +23,7 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
         )
     };
     let of = |read| ReadColumn::new(&meta.name, optional, read);
-    // an unsigned one is a number to MySQL's driver
+    // MySQL's driver reads an unsigned one as a number.
     let one_digit =
         meta.column_type.starts_with("tinyint(1)") && !(unsigned && options.mysql_driver);
     match meta.data_type.as_str() {
@@ -45,7 +45,7 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
         },
         "float" => of(ValueDecoding::F32),
         "double" | "real" => of(ValueDecoding::F64),
-        // both drivers call NUMERIC columns DECIMAL, which numeric.mapping leaves alone
+        // Both drivers report NUMERIC columns as DECIMAL, which `numeric.mapping` does not affect.
         "decimal" | "numeric" => match (meta.precision, meta.scale) {
             (Some(precision), Some(scale)) => {
                 ReadColumn::decimal(&meta.name, optional, precision, scale)
@@ -55,7 +55,7 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
                 ..ReadColumn::decimal(&meta.name, optional, 10, 0)
             },
         },
-        // wider ones are INT8 with MySQL's driver too, as far as their values fit
+        // MySQL's driver reads wider ones as INT8 too, as far as their values fit.
         "bit" if options.mysql_driver || meta.precision.unwrap_or(1) <= 1 => {
             of(ValueDecoding::BitInt)
         }
@@ -80,7 +80,7 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     }
 }
 
-/// The display width of a decimal expression, a sign counted in any case.
+/// Returns the display width of a decimal expression, which always counts a sign.
 fn width(meta: &ColumnMeta) -> Option<i32> {
     let width = meta.length.and_then(|n| i32::try_from(n).ok())?;
     Some(if meta.column_type.contains("unsigned") {

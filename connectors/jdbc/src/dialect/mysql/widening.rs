@@ -1,4 +1,4 @@
-//! MariaDB's and MySQL's columns, made wider; and the types that records carry. Pure.
+//! Widens MariaDB's and MySQL's columns, and maps the types that records carry. Pure.
 
 use connector_api::{Schema, SchemaType, logical};
 
@@ -9,12 +9,12 @@ use super::MySqlDialect;
 use crate::catalog::ColumnMeta;
 use crate::url::DatabaseKind;
 
-/// Digits that DECIMAL can have.
+/// Maximum digits of DECIMAL.
 const DECIMAL_DIGITS: i32 = 65;
-/// Characters of a key: 3,072 bytes of an index.
+/// Maximum characters of a key: an index has 3,072 bytes.
 const KEY_CHARACTERS: u32 = 768;
 
-/// How long values of a column can be.
+/// Returns the maximum length of a column's values.
 pub fn room(column: &ColumnMeta) -> Option<ColumnCapacity> {
     let length = column.length?;
     match column.data_type.as_str() {
@@ -25,7 +25,8 @@ pub fn room(column: &ColumnMeta) -> Option<ColumnCapacity> {
     }
 }
 
-/// A type that holds values of that length, too; `None`: there is none, or what there is would change more than that.
+/// Returns a type that also holds values of that length. `None` if there is none, or if it would
+/// change more than the length.
 pub fn longer(column: &ColumnMeta, length: u64) -> Option<String> {
     let key = column.key_position.is_some();
     match column.data_type.as_str() {
@@ -47,7 +48,7 @@ pub fn longer(column: &ColumnMeta, length: u64) -> Option<String> {
     }
 }
 
-/// A type that holds the values of a schema, where the column's does not.
+/// Returns a wider type for the values of a schema that the column's type cannot hold.
 pub fn wider(column: &ColumnMeta, schema: &Schema, max_scale: i32) -> Option<String> {
     let unsigned = column.column_type.contains("unsigned");
     let has = match (column.data_type.as_str(), unsigned) {
@@ -83,7 +84,7 @@ fn decimal(column: &ColumnMeta, schema: &Schema, max_scale: i32) -> Option<Strin
         .then(|| format!("DECIMAL({},{wanted})", whole + wanted))
 }
 
-/// `ALTER TABLE … MODIFY`: everything else that `SHOW CREATE TABLE` tells of the column stays.
+/// `ALTER TABLE … MODIFY`: keeps everything else that `SHOW CREATE TABLE` reports of the column.
 pub fn change_columns(table: &str, changes: &[ColumnWidening], shown: &str) -> Option<String> {
     let change = |change: &ColumnWidening| {
         let name = MySqlDialect.quoted(&change.column.name);
@@ -109,7 +110,7 @@ pub fn change_columns(table: &str, changes: &[ColumnWidening], shown: &str) -> O
     Some(format!("ALTER TABLE {table}\n{}", changes.join(",\n")))
 }
 
-/// The type of a column that the records carry.
+/// Returns the type of a new column from the source column's type that the records carry.
 pub fn carried_type(carried: &SourceColumn, key: bool, mariadb: bool) -> Option<String> {
     let own = carried.from != Some(DatabaseKind::Postgres);
     let charset = carried
@@ -170,7 +171,7 @@ pub fn carried_type(carried: &SourceColumn, key: bool, mariadb: bool) -> Option<
         SourceType::Time(fraction) => digits("TIME", *fraction),
         SourceType::DateTime(fraction) => digits("DATETIME", *fraction),
         SourceType::Year => "YEAR".to_owned(),
-        // what is left cannot be indexed
+        // The remaining types cannot be indexed.
         _ if key => return None,
         SourceType::Text(size) => format!("{}{charset}", large("TEXT", *size)),
         SourceType::Char(_) | SourceType::VarChar(_) => format!("LONGTEXT{charset}"),

@@ -24,7 +24,7 @@ pub struct WireDateTime {
 pub struct WireTime(pub i64);
 
 impl WireDateTime {
-    /// Reads the value with its length byte. `None` if the bytes are cut short.
+    /// Decodes a value with its length byte. `None` if the bytes are cut short.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let (&len, b) = bytes.split_first()?;
         let b = b.get(..usize::from(len))?;
@@ -42,12 +42,12 @@ impl WireDateTime {
         Some(out)
     }
 
-    /// `2024-01-02`
+    /// Returns `2024-01-02`.
     pub fn date_text(&self) -> String {
         format!("{:04}-{:02}-{:02}", self.year, self.month, self.day)
     }
 
-    /// `2024-01-02 03:04:05`, with six more digits where there is a fraction.
+    /// Returns `2024-01-02 03:04:05`, followed by six digits if there is a fraction.
     pub fn text(&self) -> String {
         let mut out = self.date_text();
         let _ = write!(
@@ -63,7 +63,7 @@ impl WireDateTime {
 }
 
 impl WireTime {
-    /// Reads the value with its length byte. `None` if the bytes are cut short.
+    /// Decodes a value with its length byte. `None` if the bytes are cut short.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let (&len, b) = bytes.split_first()?;
         let b = b.get(..usize::from(len))?;
@@ -80,7 +80,7 @@ impl WireTime {
         Some(Self(if b[0] == 0 { span } else { -span }))
     }
 
-    /// `-838:59:59`, with six more digits where there is a fraction.
+    /// Returns `-838:59:59`, followed by six digits if there is a fraction.
     pub fn text(self) -> String {
         span_text(self.0)
     }

@@ -1,4 +1,5 @@
-//! How MariaDB and MySQL are written to: column types, literals, ON DUPLICATE KEY UPDATE, the offsets table.
+//! How MariaDB and MySQL are written to: column types, literals, ON DUPLICATE KEY UPDATE, the
+//! offsets table.
 
 use connector_api::{Schema, SchemaType, Value};
 
@@ -16,29 +17,29 @@ use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
 use crate::url::DatabaseKind;
 
-/// The writing half for one server.
+/// The writing half of the dialect, for one server.
 #[derive(Clone, Copy, Debug)]
 pub struct MySqlWriteDialect {
     mariadb: bool,
 }
 
 impl MySqlWriteDialect {
-    /// For a server of that version text.
+    /// Creates the dialect for a server of that version text.
     pub fn new(server_version: &str) -> Self {
         Self {
             mariadb: server_version.contains("MariaDB"),
         }
     }
 
-    /// Digits after the point that DECIMAL can have.
+    /// Maximum digits after the decimal point of DECIMAL.
     fn max_scale(self) -> i32 {
         if self.mariadb { 38 } else { 30 }
     }
 }
 
-/// Bits of the longest BIT column.
+/// Maximum bits of a BIT column.
 const MOST_BITS: u8 = 64;
-/// Text that may be a key: up to 3,072 bytes of an index hold three of them.
+/// Text type for keys: an index of up to 3,072 bytes holds three of them.
 const KEY_TEXT: &str = "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
 
 /// Appends a text literal.
@@ -62,15 +63,17 @@ impl WriteDialect for MySqlWriteDialect {
         &MySqlDialect
     }
 
-    /// READ COMMITTED takes no gap locks. Strict mode: a value that does not fit is an error, never cut in silence;
-    /// a zero in an AUTO_INCREMENT column stays a zero; a backslash in a literal is an escape. Locks of others are waited
-    /// for by trying again, so that the status tells.
+    /// READ COMMITTED takes no gap locks. Strict mode makes a value that does not fit an error
+    /// instead of silently truncating it; a zero in an AUTO_INCREMENT column stays zero; a
+    /// backslash in a literal is an escape. Lock timeouts are short because waiting for locks of
+    /// others is done by retries, so that the status reports it.
     fn session(&self) -> &'static [&'static str] {
         &[
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             "SET SESSION sql_mode = CONCAT(REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', ''), \
              ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO')",
-            // tables that are made here can roll back, whatever the server's usual engine
+            // Tables created by the sink must be able to roll back, whatever the server's default
+            // engine.
             "SET SESSION default_storage_engine = (SELECT IF(transactions = 'YES', engine, 'InnoDB') \
              FROM information_schema.engines WHERE engine = @@default_storage_engine)",
             "SET SESSION idle_write_transaction_timeout = 30",
@@ -195,7 +198,8 @@ impl WriteDialect for MySqlWriteDialect {
         Some(())
     }
 
-    /// MySQL takes a default of TEXT and BLOB only as an expression in brackets (since 8.0.13).
+    /// MySQL accepts a default of TEXT and BLOB only as an expression in parentheses (since
+    /// 8.0.13).
     fn default_clause(&self, column: &ColumnSpec<'_>) -> Option<String> {
         let mut literal = String::new();
         self.literal(column, column.schema.default.as_ref()?, &mut literal)?;
@@ -207,8 +211,8 @@ impl WriteDialect for MySqlWriteDialect {
         })
     }
 
-    /// `VALUES()` is deprecated by MySQL but the only form that MariaDB knows. The guard sets a key column to NULL,
-    /// which strict mode refuses (error 1048), when the row found is another key's.
+    /// `VALUES()` is deprecated by MySQL but the only form that MariaDB knows. The guard sets a key
+    /// column to NULL, which strict mode refuses (error 1048), if the existing row has another key.
     fn on_conflict(&self, columns: StatementColumns<'_>, guard: bool, out: &mut String) {
         out.push_str(" ON DUPLICATE KEY UPDATE ");
         let values = columns.all.iter().filter(|c| !columns.keys.contains(c));
@@ -235,7 +239,7 @@ impl WriteDialect for MySqlWriteDialect {
         out.push_str(&set.join(","));
     }
 
-    /// ON DUPLICATE KEY goes by whatever unique indexes there are when it runs, and says nothing.
+    /// ON DUPLICATE KEY uses whatever unique indexes exist when it runs, without an error.
     fn keys_sql(&self) -> Option<KeysSql> {
         Some(KeysSql {
             sql: INDEXES,
@@ -247,7 +251,8 @@ impl WriteDialect for MySqlWriteDialect {
         Some("(1048,")
     }
 
-    /// Types and character sets whose union with a parameter is the column's own, so that nothing is converted.
+    /// True for types and character sets whose union with a parameter is the column's own type, so
+    /// that nothing is converted.
     fn updates_many(&self, column: &ColumnMeta) -> bool {
         const TYPES: [&str; 24] = [
             "tinyint",
@@ -282,8 +287,9 @@ impl WriteDialect for MySqlWriteDialect {
         self.mariadb && charset && TYPES.contains(&column.data_type.as_str())
     }
 
-    /// A join with the rows, each a SELECT of parameters. The first part of the union has no rows: it gives the columns
-    /// the table's types and collations, without which keys would be compared as something else.
+    /// Joins the table with the rows, each a SELECT of parameters. The first part of the union has
+    /// no rows: it gives the columns the table's types and collations, without which keys would be
+    /// compared differently.
     fn update_many(&self, table: &TableId, columns: StatementColumns<'_>, rows: usize) -> String {
         let table = MySqlDialect.table(table);
         let names: Vec<_> = columns
@@ -307,7 +313,8 @@ impl WriteDialect for MySqlWriteDialect {
                 .collect::<Vec<_>>()
                 .join(separator)
         };
-        // the rows first: the table is looked up by its key, never read through
+        // The rows come first in the join, so that the table is looked up by its key and never
+        // scanned.
         out.push_str(&format!(
             ") s STRAIGHT_JOIN {table} t ON {} SET {}",
             pairs(true, " AND "),
@@ -316,7 +323,7 @@ impl WriteDialect for MySqlWriteDialect {
         out
     }
 
-    /// A decimal's text would be taken for a floating-point number in arithmetic.
+    /// In arithmetic, a decimal's text would be taken for a floating-point number.
     fn argument_cast(&self, schema: &Schema) -> Option<String> {
         match LogicalType::of(schema) {
             LogicalType::Decimal(scale) if scale <= self.max_scale() => {

@@ -1,4 +1,4 @@
-//! PostgreSQL's binary format of a column as a value. Pure.
+//! Decodes PostgreSQL's binary format of a column. Pure.
 
 use connector_api::{Decimal, Error, Result, Value};
 
@@ -7,19 +7,19 @@ use crate::dialect::read::{
     ReadColumn, TimestampDecoding, TimestampGranularity, ValueDecoding, int_value, time_value,
 };
 
-/// Days from 1970-01-01 to PostgreSQL's own 2000-01-01.
+/// Days from 1970-01-01 to PostgreSQL's epoch, 2000-01-01.
 const EPOCH_DAYS: i64 = 10_957;
-/// What the JDBC driver makes of `infinity` and `-infinity`, in milliseconds.
+/// The JDBC driver's values for `infinity` and `-infinity`, in milliseconds.
 const INFINITE_MILLIS: (i64, i64) = (9_223_372_036_825_200_000, -9_223_372_036_832_400_000);
 
-/// Reads a value that is not NULL. One beyond its column's type comes as [`ReadColumn::holds`] says.
-/// Errors: `Record` for a value that the field cannot hold; `Retry` when the column's type is not the expected one,
-/// because the table was altered in between.
+/// Decodes a value that is not NULL. One that its column's type cannot hold is decoded as
+/// [`ReadColumn::holds`] describes. Errors: `Record` for a value that the field cannot hold;
+/// `Retry` when the column's type is not the expected one because the table was altered meanwhile.
 pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
     match &column.read {
         ValueDecoding::Bool => match *bytes {
             [b] => Ok(Value::Bool(b != 0)),
-            // bit(1): its length in bits, then the bit on the left
+            // bit(1): its length in bits, then the bit on the left.
             [0, 0, 0, 1, b] => Ok(Value::Bool(b & 0x80 != 0)),
             _ => Err(altered(column)),
         },
@@ -76,7 +76,7 @@ pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
     }
 }
 
-/// A date or date-time as microseconds since 1970, for comparison with bounds.
+/// Decodes a date or date-time as microseconds since 1970, for comparison with bounds.
 pub fn cursor_micros(bytes: &[u8]) -> Option<i64> {
     match bytes.len() {
         4 => Some((integer(bytes)? + EPOCH_DAYS) * DAY),
@@ -104,7 +104,7 @@ fn stamp_value(stamp: &TimestampDecoding, micros: i64) -> Value {
     stamp.value(on(stamp.calendar, wall.div_euclid(DAY)) * DAY + wall.rem_euclid(DAY))
 }
 
-/// The same date's days in that calendar.
+/// Returns the days of the same date in that calendar.
 fn on(calendar: Calendar, days: i64) -> i64 {
     match calendar {
         Calendar::Proleptic => days,
@@ -115,13 +115,13 @@ fn on(calendar: Calendar, days: i64) -> i64 {
     }
 }
 
-/// Whether it is a bit string: its length in bits stands before its bytes.
+/// True for a bit string: its bytes are preceded by its length in bits.
 fn is_bits(column: &ReadColumn, bytes: &[u8]) -> bool {
     let length = bytes.first_chunk().map(|b| u32::from_be_bytes(*b) as usize);
     column.bits && length.is_some_and(|n| n.div_ceil(8) == bytes.len() - 4)
 }
 
-/// The bits as a big-endian number.
+/// Returns the bits as a big-endian number.
 fn bits(bytes: &[u8]) -> Vec<u8> {
     let Some((length, left)) = bytes.split_first_chunk() else {
         return Vec::new();
@@ -137,7 +137,7 @@ fn bits(bytes: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// A numeric as the column is read; as its text where that cannot hold it (NaN, more digits).
+/// Decodes a numeric as the column is read, or as text if that cannot hold it (NaN, more digits).
 fn decimal(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
     let text = ascii(bytes);
     let as_text = || Value::Text(text.into());

@@ -3,7 +3,7 @@
 use crate::catalog::ColumnMeta;
 use crate::dialect::column_type::TargetColumnType;
 
-/// What the items of a column of arrays hold.
+/// Returns what the items of an array column hold.
 pub fn item_holds(column: &ColumnMeta) -> TargetColumnType {
     let name = column.data_type.as_str();
     let item = name.strip_prefix('_').unwrap_or(name);
@@ -14,13 +14,13 @@ pub fn item_holds(column: &ColumnMeta) -> TargetColumnType {
     })
 }
 
-/// What a column holds.
+/// Returns what a column holds.
 pub fn holds(column: &ColumnMeta) -> TargetColumnType {
     match column.data_type.as_str() {
         "date" => TargetColumnType::Date,
         "time" => TargetColumnType::Time { zoned: false },
         "timetz" => TargetColumnType::Time { zoned: true },
-        // the offset of a text is left out in silence
+        // The server silently ignores the UTC offset of a text.
         "timestamp" => TargetColumnType::DateTime {
             zoned: false,
             instant: false,
@@ -37,7 +37,7 @@ pub fn holds(column: &ColumnMeta) -> TargetColumnType {
         "bool" => TargetColumnType::Flag,
         "text" | "varchar" | "bpchar" => TargetColumnType::Text,
         "bytea" => TargetColumnType::Bytes,
-        // a cast to these cuts
+        // A cast to these types truncates.
         "name" => TargetColumnType::ShortText(63),
         "char" => TargetColumnType::ShortText(1),
         "uuid" => TargetColumnType::Uuid,

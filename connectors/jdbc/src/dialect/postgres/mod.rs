@@ -8,9 +8,9 @@ pub mod writing;
 
 use connector_api::ErrorKind;
 
-/// SQL for the name that [`ColumnMeta::data_type`] has, of the type `b`: the system's types go by their own names, other
-/// ones by their names with their schema in quotes, so that none passes for one of the system's. Arrays are `_` and
-/// what they are of, and all enums `enum`.
+/// SQL for the name in [`ColumnMeta::data_type`], of the type `b`: the system's types by their own
+/// names, others by their names with their schema in quotes, so that none is mistaken for one of
+/// the system's. Arrays are `_` and their item type, and all enums `enum`.
 macro_rules! type_name {
     () => {
         "CASE WHEN b.typtype = 'e' THEN 'enum' ELSE (SELECT CASE WHEN e.oid <> b.oid THEN '_' ELSE '' END || \
@@ -36,7 +36,8 @@ impl Dialect for PostgresDialect {
         "PostgreSQL"
     }
 
-    /// The protocol counts parameters in 16 bits; identifiers are cut at NAMEDATALEN - 1; a message may have 1 GiB.
+    /// The protocol counts parameters in 16 bits; identifiers are truncated at NAMEDATALEN - 1; a
+    /// message may have 1 GiB.
     fn limits(&self) -> ServerLimits {
         ServerLimits {
             params: 65_535,
@@ -55,7 +56,8 @@ impl Dialect for PostgresDialect {
         out.push_str(itoa::Buffer::new().format(number));
     }
 
-    /// Parameters are sent as integers, floats, text or bytes; what else a column is they are cast to.
+    /// Parameters are sent as integers, floats, text or bytes, and cast to the type of any other
+    /// column.
     fn typed_placeholder(&self, number: usize, sql_type: &str, out: &mut String) {
         match sql_type {
             "" | "int2" | "int4" | "int8" | "text" | "varchar" | "bpchar" => {
@@ -65,7 +67,7 @@ impl Dialect for PostgresDialect {
                 out.push_str("CAST(");
                 self.placeholder(number, out);
                 out.push_str(" AS ");
-                // types of other schemas have theirs in their names
+                // Names of types of other schemas are already qualified.
                 out.push_str(if sql_type.starts_with('"') {
                     ""
                 } else {
@@ -81,7 +83,7 @@ impl Dialect for PostgresDialect {
         "pg_catalog."
     }
 
-    /// Date-times without zone are taken as UTC here; `db.timezone` says otherwise.
+    /// Date-times without zone are read as UTC here; `db.timezone` overrides that.
     fn clock(&self) -> &'static str {
         "SELECT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::pg_catalog.text, \
          (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::pg_catalog.text"
@@ -95,7 +97,8 @@ impl Dialect for PostgresDialect {
         None
     }
 
-    /// `now()` is when the transaction began, so any that is open may yet write an old stamp.
+    /// `now()` is the time at which the transaction began, so any open transaction may still write
+    /// an old timestamp.
     fn oldest_transaction(&self) -> Option<OldestTransaction> {
         Some(OldestTransaction {
             running: "",
@@ -119,7 +122,7 @@ impl Dialect for PostgresDialect {
         read_types::column(meta, options)
     }
 
-    /// To small letters.
+    /// Unquoted names are folded to lower case.
     fn folds(&self, name: &str) -> bool {
         let is_plain = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
         name.chars().any(char::is_uppercase) && name.chars().all(is_plain)
@@ -135,7 +138,8 @@ impl Dialect for PostgresDialect {
     /// Classes from PostgreSQL's "Error Codes" appendix.
     fn classify(&self, _code: &str, sqlstate: &str) -> ErrorKind {
         match sqlstate {
-            // serialization failure, deadlock, lock not available, read-only while failing over, query cancelled
+            // Serialization failure, deadlock, lock not available, read-only while failing over,
+            // query cancelled.
             "40001" | "40P01" | "55P03" | "25006" | "57014" => ErrorKind::Retry,
             "42501" => ErrorKind::Denied,
             "3D000" => ErrorKind::Config,

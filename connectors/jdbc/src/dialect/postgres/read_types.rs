@@ -1,7 +1,7 @@
-//! PostgreSQL's column types as Connect fields. Pure.
+//! Maps PostgreSQL's column types to Connect fields. Pure.
 //!
-//! Follows what Confluent's source makes of the types that the JDBC driver reports. Types that it leaves out are
-//! carried as text, with a warning.
+//! Follows what Confluent's source makes of the types reported by the JDBC driver. Types that it
+//! skips are carried as text, with a warning.
 
 use connector_api::{Schema, SchemaType, logical};
 
@@ -11,13 +11,14 @@ use crate::dialect::read::{
 };
 use crate::zone::JdbcTimeZone;
 
-/// Scale that stands for a numeric without one, as the JDBC driver's -127 ends up.
+/// Scale used for a numeric without one; what the JDBC driver's -127 ends up as.
 const UNBOUNDED_SCALE: i32 = 127;
 
-/// The largest scale, of either sign, that a numeric can be declared with; a catalog that tells more is not believed.
+/// The largest scale, of either sign, with which a numeric can be declared; larger ones in the
+/// catalog are ignored.
 const MAX_SCALE: u32 = 1000;
 
-/// How a column is read.
+/// Returns how a column is read.
 pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     let optional = meta.nullable && meta.key_position.is_none();
     let of = |read| ReadColumn::new(&meta.name, optional, read);
@@ -62,8 +63,8 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     }
 }
 
-/// A numeric with precision and scale is a decimal of that scale; one without gets the scale 127, whose values are
-/// written with that many digits, as the peers do.
+/// A numeric with precision and scale is a decimal of that scale; one without gets the scale 127
+/// and values with that many digits, as in the peers.
 fn decimal(meta: &ColumnMeta, optional: bool, mapping: NumericMapping) -> ReadColumn {
     let bounds = meta
         .precision

@@ -1,4 +1,4 @@
-//! PostgreSQL's columns, made wider; and the types that records carry. Pure.
+//! Widens PostgreSQL's columns, and maps the types that records carry. Pure.
 
 use connector_api::{Schema, SchemaType, logical};
 
@@ -9,7 +9,7 @@ use super::PostgresDialect;
 use crate::catalog::ColumnMeta;
 use crate::url::DatabaseKind;
 
-/// How long values of a column can be.
+/// Returns the maximum length of a column's values.
 pub fn room(column: &ColumnMeta) -> Option<ColumnCapacity> {
     matches!(column.data_type.as_str(), "varchar" | "bpchar")
         .then_some(column.length)
@@ -17,12 +17,12 @@ pub fn room(column: &ColumnMeta) -> Option<ColumnCapacity> {
         .map(ColumnCapacity::Characters)
 }
 
-/// A type that holds values of any length.
+/// Returns a type that holds values of any length.
 pub fn longer(column: &ColumnMeta) -> Option<String> {
     matches!(column.data_type.as_str(), "varchar" | "bpchar").then(|| "pg_catalog.text".to_owned())
 }
 
-/// A type that holds the values of a schema, where the column's does not.
+/// Returns a wider type for the values of a schema that the column's type cannot hold.
 pub fn wider(column: &ColumnMeta, schema: &Schema) -> Option<String> {
     let plain = LogicalType::of(schema) == LogicalType::None;
     let ty = match (column.data_type.as_str(), schema.ty) {
@@ -47,7 +47,7 @@ pub fn wider(column: &ColumnMeta, schema: &Schema) -> Option<String> {
     Some(ty.to_owned())
 }
 
-/// `ALTER TABLE … ALTER COLUMN`.
+/// Returns `ALTER TABLE … ALTER COLUMN` for these changes.
 pub fn change_columns(table: &str, changes: &[ColumnWidening]) -> String {
     let change = |change: &ColumnWidening| {
         let name = PostgresDialect.quoted(&change.column.name);
@@ -70,7 +70,7 @@ pub fn change_columns(table: &str, changes: &[ColumnWidening]) -> String {
     )
 }
 
-/// The type of a column that the records carry.
+/// Returns the type of a new column from the source column's type that the records carry.
 pub fn carried_type(carried: &SourceColumn) -> Option<String> {
     let own = carried.from == Some(DatabaseKind::Postgres);
     let digits = |name: &str, digits: &Option<u32>| match digits.filter(|digits| *digits <= 6) {

@@ -15,11 +15,12 @@ use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
 use crate::url::DatabaseKind;
 
-/// The writing half.
+/// The writing half of the dialect.
 #[derive(Clone, Copy, Debug)]
 pub struct PostgresWriteDialect;
 
-/// The type of values of a schema. What is no word of SQL's own has its schema, since a user's type may have that name.
+/// Returns the type for values of a schema. Names that are not SQL keywords are schema-qualified,
+/// since a user's type may have the same name.
 fn type_of(schema: &Schema) -> Option<String> {
     let ty = match LogicalType::of(schema) {
         LogicalType::Decimal(_) => "DECIMAL",
@@ -39,7 +40,7 @@ fn type_of(schema: &Schema) -> Option<String> {
             SchemaType::String if schema.is_named(DATE_TIME) => "TIMESTAMP",
             SchemaType::String => "pg_catalog.text",
             SchemaType::Bytes => "pg_catalog.bytea",
-            // PostgreSQL's arrays have any number of dimensions
+            // PostgreSQL's arrays have any number of dimensions.
             SchemaType::Array => {
                 let item = type_of(schema.values.as_ref()?)?;
                 return Some(if item.ends_with("[]") {
@@ -77,14 +78,14 @@ impl WriteDialect for PostgresWriteDialect {
          NULL::pg_catalog.int8"
     }
 
-    /// Collations are deterministic unless someone makes others. char(n) has no blanks at its end.
+    /// Collations are deterministic unless a user creates others. char(n) has no trailing blanks.
     fn text_equality(&self, column: Option<&ColumnMeta>) -> TextEquality {
         let Some(column) = column else {
             return TextEquality::Exact;
         };
         match column.data_type.as_str() {
             "text" | "varchar" | "name" | "char" if !column.loose_collation => TextEquality::Exact,
-            // the binder brings UUIDs into one form
+            // UUIDs are normalized when they are bound.
             "enum" | "uuid" => TextEquality::Exact,
             "text" | "varchar" | "name" | "char" | "bpchar" => TextEquality::Folded,
             own if own.ends_with(".\"citext\"") => TextEquality::Folded,
@@ -160,7 +161,8 @@ impl WriteDialect for PostgresWriteDialect {
         Some(())
     }
 
-    /// The conflict is on the key alone; a collision on another unique index is an error by itself.
+    /// The conflict is on the key alone; a collision on another unique index is an error of its
+    /// own.
     fn on_conflict(&self, columns: StatementColumns<'_>, _guard: bool, out: &mut String) {
         on_key_conflict(self, columns, (" ON CONFLICT (", "EXCLUDED"), out);
     }
@@ -169,7 +171,7 @@ impl WriteDialect for PostgresWriteDialect {
         true
     }
 
-    /// Without length or scale: an explicit cast to those would cut a value in silence.
+    /// Without length or scale: an explicit cast to those would silently truncate a value.
     fn cast(&self, column: &ColumnMeta) -> String {
         match (&column.own_type, column.data_type.as_str()) {
             (Some(own), _) => own.clone(),
@@ -190,7 +192,7 @@ impl WriteDialect for PostgresWriteDialect {
         out.push(')');
     }
 
-    /// Values are read as a cast would read them.
+    /// COPY parses values as a cast would.
     fn copy(&self, table: &TableId, columns: &[StatementColumn<'_>]) -> Option<String> {
         let mut out = format!("COPY {}(", PostgresDialect.table(table));
         self.names(columns, &mut out);

@@ -1,19 +1,19 @@
 //! What SQLite's columns are declared to hold. Pure.
 //!
-//! SQLite keeps any value in any column; what is told here is what a reader of the column expects.
+//! SQLite stores any value in any column; this is what a reader of the column expects.
 
 use super::read_types::affinity;
 use crate::catalog::ColumnMeta;
 use crate::dialect::column_type::TargetColumnType;
 
-/// What a column holds.
+/// Returns what a column holds.
 pub fn holds(column: &ColumnMeta) -> TargetColumnType {
     let name = column.data_type.as_str();
     let has = |part: &str| name.contains(part);
     match name {
         "date" => TargetColumnType::Date,
         "time" => TargetColumnType::Time { zoned: false },
-        // a text with its offset is a form that SQLite's functions know
+        // SQLite's date functions parse a text with its UTC offset.
         "datetime" | "timestamp" => TargetColumnType::DateTime {
             zoned: true,
             instant: false,

@@ -1,7 +1,7 @@
 //! SQLite: quoting, limits, result codes.
 //!
-//! A column's declared type is a hint there: each value has a storage class of its own. What a declared type promises is
-//! what records carry, and a value that breaks the promise is refused.
+//! A column's declared type is only a hint: each value has a storage class of its own. Records
+//! carry the declared type, and a value that does not conform to it is refused.
 
 pub mod decode;
 pub(crate) mod holds;
@@ -23,7 +23,8 @@ impl Dialect for SqliteDialect {
         "SQLite"
     }
 
-    /// `SQLITE_MAX_VARIABLE_NUMBER`; identifiers have no limit of their own; a row has 1,000,000,000 bytes at most.
+    /// `SQLITE_MAX_VARIABLE_NUMBER`; identifiers have no limit of their own; a row has at most
+    /// 1,000,000,000 bytes.
     fn limits(&self) -> ServerLimits {
         ServerLimits {
             params: 32_766,
@@ -33,7 +34,7 @@ impl Dialect for SqliteDialect {
         }
     }
 
-    /// As the peers: between `"` SQLite takes the name of a column that does not exist for a text.
+    /// As in the peers: in `"`, SQLite reads the name of a column that does not exist as a text.
     fn quote_char(&self) -> char {
         '`'
     }
@@ -46,12 +47,13 @@ impl Dialect for SqliteDialect {
         out.push('?');
     }
 
-    /// Whole seconds, as CURRENT_TIMESTAMP has them: the running second is not read before it is over.
+    /// Whole seconds, like CURRENT_TIMESTAMP: rows of the current second are not read before it is
+    /// over.
     fn clock(&self) -> &'static str {
         "SELECT strftime('%Y-%m-%d %H:%M:%S', 'now'), strftime('%Y-%m-%d %H:%M:%S', 'now')"
     }
 
-    /// Columns have texts of any form; the clock has whole seconds anyway.
+    /// Columns hold texts of any form; the clock has whole seconds anyway.
     fn stamp_step(&self, _meta: &ColumnMeta) -> i64 {
         1
     }
@@ -60,7 +62,7 @@ impl Dialect for SqliteDialect {
         &["PRAGMA query_only = ON"]
     }
 
-    /// Transactions are serializable, whatever is asked for.
+    /// Transactions are serializable, whatever level is requested.
     fn isolation(&self, _level: &str) -> Option<String> {
         None
     }
@@ -69,7 +71,8 @@ impl Dialect for SqliteDialect {
         None
     }
 
-    /// There is one writer at a time, which has the file's lock when it gives out ids and stamps.
+    /// There is one writer at a time, and it holds the file's lock while it assigns ids and
+    /// timestamps.
     fn oldest_transaction(&self) -> Option<OldestTransaction> {
         None
     }
@@ -86,8 +89,8 @@ impl Dialect for SqliteDialect {
         read_types::stamp(column)
     }
 
-    /// SQLite has no type of its own for them: texts, milliseconds and Julian days. Ids, truth values and what is declared
-    /// too narrow for milliseconds are none.
+    /// SQLite has no date-time type: texts, milliseconds and Julian days may be points in time.
+    /// Ids, booleans and columns declared too narrow for milliseconds are not.
     fn may_hold_times(&self, meta: &ColumnMeta, read: &ValueDecoding) -> bool {
         match read {
             ValueDecoding::Text
@@ -105,7 +108,8 @@ impl Dialect for SqliteDialect {
         Some(read_types::is_time(column))
     }
 
-    /// Numbers of 64 bits and text are bound as they are stored; BLOBs have no place in offsets, floats lose digits there.
+    /// 64-bit integers and text are bound as they are stored; offsets cannot hold BLOBs, and floats
+    /// lose digits there.
     fn orders(&self, meta: &ColumnMeta) -> bool {
         matches!(read_types::affinity(&meta.data_type), "integer" | "text")
     }
@@ -124,7 +128,8 @@ impl Dialect for SqliteDialect {
     }
 }
 
-/// The word that each statement of a text begins with, as SQLite reads it: blanks, comments and semicolons are passed over.
+/// Returns the first word of each statement of a text, as SQLite reads it: blanks, comments and
+/// semicolons are skipped.
 pub fn first_words(sql: &str) -> impl Iterator<Item = &str> {
     let (mut rest, mut begins) = (sql, true);
     std::iter::from_fn(move || {
@@ -152,7 +157,7 @@ pub fn first_words(sql: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The bytes of a comment, a text, a quoted name, or the one character that comes next.
+/// Returns the bytes of a comment, a text or a quoted name, or of the next character.
 fn token(rest: &str, c: char) -> usize {
     let past = |end: &str, from: usize| {
         rest[from..]
@@ -162,15 +167,15 @@ fn token(rest: &str, c: char) -> usize {
     match c {
         _ if rest.starts_with("--") => past("\n", 2),
         _ if rest.starts_with("/*") => past("*/", 2),
-        // a doubled quote ends one name and begins the next
+        // A doubled quote ends one name and begins the next.
         '\'' | '"' | '`' => past(&c.to_string(), 1),
         '[' => past("]", 1),
         _ => c.len_utf8(),
     }
 }
 
-/// Whether the text is one statement: nothing but blanks and comments after its first semicolon. SQLite's drivers run all
-/// that a text holds, so that a query could hide an ATTACH.
+/// True if the text is one statement, followed by nothing but blanks and comments after its first
+/// semicolon. SQLite's drivers execute all statements of a text, so a query could hide an ATTACH.
 pub fn is_one_statement(sql: &str) -> bool {
     let mut rest = sql;
     let mut ended = false;

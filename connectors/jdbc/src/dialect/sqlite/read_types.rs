@@ -1,14 +1,14 @@
-//! SQLite's declared column types as Connect fields. Pure.
+//! Maps SQLite's declared column types to Connect fields. Pure.
 //!
-//! Integer and text names mean what they mean elsewhere; INTEGER is SQLite's own, of 64 bits. A name that is unknown
-//! follows SQLite's rules of affinity ("Datatypes In SQLite", 3.1).
+//! Integer and text names mean the same as elsewhere; INTEGER is SQLite's own, of 64 bits. An
+//! unknown name follows SQLite's rules of affinity ("Datatypes In SQLite", 3.1).
 
 use connector_api::SchemaType;
 
 use crate::catalog::ColumnMeta;
 use crate::dialect::read::{ReadColumn, ReadOptions, TimestampDecoding, ValueDecoding, numeric};
 
-/// How a column is read.
+/// Returns how a column is read.
 pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     let optional = meta.nullable && meta.key_position.is_none();
     let of = |read| ReadColumn::new(&meta.name, optional, read);
@@ -19,7 +19,7 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
         "int" | "mediumint" | "int4" => of(ValueDecoding::Int(SchemaType::Int32)),
         "date" => of(ValueDecoding::Date(options.calendar)),
         "time" => of(ValueDecoding::Time(options.zone.clone())),
-        // their affinity is that of numbers, which leaves BLOBs alone
+        // Their affinity is numeric, which leaves BLOBs unchanged.
         "binary" | "varbinary" => of(ValueDecoding::Bytes),
         "datetime" | "timestamp" => of(ValueDecoding::Stamp(Box::new(TimestampDecoding {
             granularity: options.granularity,
@@ -40,7 +40,7 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     }
 }
 
-/// A number with as many digits after the point as its declaration says.
+/// Reads a number with as many fractional digits as declared.
 fn decimal(meta: &ColumnMeta, optional: bool, precision: i32, options: &ReadOptions) -> ReadColumn {
     let scale = meta.scale.unwrap_or(0);
     let column = numeric(&meta.name, optional, precision, scale, options.numeric);
@@ -53,7 +53,8 @@ fn decimal(meta: &ColumnMeta, optional: bool, precision: i32, options: &ReadOpti
     }
 }
 
-/// The affinity of a column with that declared type, in lower case: `integer`, `text`, `blob`, `real` or `numeric`.
+/// Returns the affinity of a column with that declared type, in lower case: `integer`, `text`,
+/// `blob`, `real` or `numeric`.
 pub fn affinity(data_type: &str) -> &'static str {
     let has = |part: &str| data_type.contains(part);
     match data_type {
@@ -65,8 +66,9 @@ pub fn affinity(data_type: &str) -> &'static str {
     }
 }
 
-/// A point in time as `YYYY-MM-DD HH:MM:SS.ffffff`, whichever way SQLite's date functions allow it to be stored: text of
-/// any precision, milliseconds since 1970, a Julian day. [`super::decode::cursor_micros`] reads values the same way.
+/// An expression for a point in time as `YYYY-MM-DD HH:MM:SS.ffffff`, from any form that SQLite's
+/// date functions allow: text of any precision, milliseconds since 1970, a Julian day.
+/// [`super::decode::cursor_micros`] reads values the same way.
 pub fn stamp(column: &str) -> String {
     let bare = format!("rtrim({column}, 'Zz ')");
     format!(
@@ -78,8 +80,9 @@ pub fn stamp(column: &str) -> String {
     )
 }
 
-/// Whether [`stamp`] has a point in time for a value: not for other texts, nor for whole numbers that all would lie on the
-/// first days about 1970 and rather count something.
+/// An expression that tests whether [`stamp`] yields a point in time for a value: not for other
+/// texts, nor for integers that would all lie within a day of 1970-01-01 and are more likely a
+/// count.
 pub fn is_time(column: &str) -> String {
     format!(
         "CASE typeof({column}) WHEN 'text' THEN {column} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' \

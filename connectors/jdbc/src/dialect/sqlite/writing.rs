@@ -12,10 +12,11 @@ use super::{SqliteDialect, holds, read_types};
 use crate::catalog::ColumnMeta;
 use crate::url::DatabaseKind;
 
-/// Digits of a decimal that survive in a column whose affinity makes numbers of texts: a 64-bit float keeps so many.
+/// Digits of a decimal that survive in a column whose affinity converts texts to numbers: a 64-bit
+/// float keeps that many.
 const DIGITS: usize = 15;
 
-/// The writing half.
+/// The writing half of the dialect.
 #[derive(Clone, Copy, Debug)]
 pub struct SqliteWriteDialect;
 
@@ -36,13 +37,14 @@ impl WriteDialect for SqliteWriteDialect {
         "SELECT NULL, NULL, NULL"
     }
 
-    /// A column may be declared with the collation NOCASE, which the catalog does not tell.
+    /// A column may be declared with the collation NOCASE, which the catalog does not report.
     fn text_equality(&self, _column: Option<&ColumnMeta>) -> TextEquality {
         TextEquality::Folded
     }
 
-    /// The peers' types, but for points in time: they make those NUMERIC, which nobody can read back as what they are.
-    /// SQLite gives DATE, TIME and TIMESTAMP the same affinity. A decimal of more digits than its numbers have is text.
+    /// The peers' types, except for points in time: the peers make those NUMERIC, from which
+    /// nothing can tell what they are. SQLite gives DATE, TIME and TIMESTAMP the same affinity. A
+    /// decimal with more digits than SQLite's numbers is text.
     fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String> {
         let schema = column.schema;
         if column.instant && matches!(schema.ty, SchemaType::Int64 | SchemaType::String) {
@@ -114,7 +116,8 @@ impl WriteDialect for SqliteWriteDialect {
             .collect()
     }
 
-    /// The conflict is on the key alone; a collision on another unique index is an error by itself.
+    /// The conflict is on the key alone; a collision on another unique index is an error of its
+    /// own.
     fn on_conflict(&self, columns: StatementColumns<'_>, _guard: bool, out: &mut String) {
         on_key_conflict(self, columns, (" ON CONFLICT(", "excluded"), out);
     }
@@ -128,7 +131,7 @@ impl WriteDialect for SqliteWriteDialect {
     }
 }
 
-/// A file has no sessions that could be ended: whoever holds its lock is waited for.
+/// A file has no sessions that could be ended: the sink waits for the holder of its lock.
 const LEDGER: OffsetsSql = OffsetsSql {
     places: None,
     create: "CREATE TABLE IF NOT EXISTS {table} (\n\
@@ -142,7 +145,7 @@ const LEDGER: OffsetsSql = OffsetsSql {
              session_id INTEGER NULL,\n\
              updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,\n\
              PRIMARY KEY (cluster, sink, topic, partition_id))",
-    // there were no tables without the column here
+    // No SQLite table was ever created without the column.
     upgrade: &[],
     seed: "INSERT INTO {table} (cluster, sink, topic, partition_id, next_offset, epoch, owner) \
            VALUES (?, ?, ?, ?, -1, 0, '') ON CONFLICT DO NOTHING",

@@ -1,4 +1,4 @@
-//! A stored value of SQLite as the value that its column's declared type promises. Pure.
+//! Converts SQLite's stored values to the type that their column declares. Pure.
 
 use connector_api::{Decimal, Error, Result, SchemaType, Value};
 
@@ -7,7 +7,7 @@ use crate::dialect::read::{ReadColumn, ValueDecoding, int_value, time_value};
 
 /// The Julian day of 1970-01-01 00:00.
 const EPOCH_JULIAN: f64 = 2_440_587.5;
-/// Integers up to here are floats as well.
+/// Integers up to this one are exact as floats.
 const EXACT_IN_F64: u64 = 1 << 53;
 /// Milliseconds of a day.
 const DAY_MILLIS: i64 = DAY / 1000;
@@ -32,8 +32,7 @@ enum PointInTime {
     Instant(i64),
 }
 
-/// Reads a value.
-/// Errors: `Record` for one that is not what its column's declared type promises.
+/// Converts a value. Errors: `Record` if it does not have the type that its column declares.
 pub fn value(column: &ReadColumn, stored: StorageValue<'_>) -> Result<Value> {
     if stored == StorageValue::Null {
         return if column.schema.optional {
@@ -81,9 +80,11 @@ pub fn value(column: &ReadColumn, stored: StorageValue<'_>) -> Result<Value> {
     read.ok_or_else(|| refused(column, stored))
 }
 
-/// A point in time as microseconds, for comparison with bounds: as the text that [`super::read_types::stamp`] makes of it.
+/// Returns a point in time as microseconds, for comparison with bounds; consistent with the text of
+/// [`super::read_types::stamp`].
 pub fn cursor_micros(stored: StorageValue<'_>) -> Option<i64> {
-    // with an offset SQL keeps milliseconds only, of the others it cuts no digit up to microseconds
+    // For a text with UTC offset, SQL keeps milliseconds only; for others it keeps all digits up to
+    // microseconds.
     match (at(stored)?, stored) {
         (PointInTime::Instant(micros), StorageValue::Text(text))
             if !text.ends_with(b"Z") && !text.ends_with(b"z") =>
@@ -102,7 +103,7 @@ fn truth(text: &[u8]) -> Option<bool> {
     }
 }
 
-/// A number's digits. Of a float 15 count: what lies beyond is the noise of its arithmetic.
+/// Returns a number's digits. Of a float, 15 are significant: the rest is rounding noise.
 fn decimal(stored: StorageValue<'_>) -> Option<Decimal> {
     match stored {
         StorageValue::Integer(n) => Some(Decimal::new(i128::from(n), 0)),
@@ -134,18 +135,19 @@ fn date(calendar: Calendar, stored: StorageValue<'_>) -> Option<Value> {
         .map(Value::I32)
 }
 
-/// The same date's days in that calendar.
+/// Returns the days of the same date in that calendar.
 fn on(calendar: Calendar, days: i64) -> i64 {
     let (year, month, day) = civil(days);
     i32::try_from(year).map_or(days, |year| calendar.days(year, month, day))
 }
 
-/// Text in one of the forms of SQLite's date functions, milliseconds since 1970, or a Julian day.
+/// Parses text in one of the forms of SQLite's date functions, milliseconds since 1970, or a Julian
+/// day.
 fn at(stored: StorageValue<'_>) -> Option<PointInTime> {
     match stored {
         StorageValue::Text(text) => parse(std::str::from_utf8(text).ok()?.trim_end()),
         StorageValue::Integer(millis) => millis.checked_mul(1000).map(PointInTime::Instant),
-        // SQLite counts milliseconds, and from there on up to the year 9999
+        // SQLite counts in milliseconds, from Julian day 0 up to the year 9999.
         StorageValue::Real(days) if (0.0..5_373_484.5).contains(&days) => {
             let millis = (days * DAY_MILLIS as f64 + 0.5) as i64;
             Some(PointInTime::Instant(
@@ -156,14 +158,15 @@ fn at(stored: StorageValue<'_>) -> Option<PointInTime> {
     }
 }
 
-/// `YYYY-MM-DD`, and behind a blank or `T` `HH:MM`, `HH:MM:SS` or `HH:MM:SS.f…`, and `Z` or `+HH:MM`.
+/// Parses `YYYY-MM-DD`, optionally followed by a blank or `T` and `HH:MM`, `HH:MM:SS` or
+/// `HH:MM:SS.f…`, and by `Z` or `+HH:MM`.
 fn parse(text: &str) -> Option<PointInTime> {
     let (date, rest) = text.split_at_checked(10)?;
     let days = match date.as_bytes() {
         [y @ .., b'-', m1, m2, b'-', d1, d2] => {
             let (year, month, day) = (digits(y)?, digits(&[*m1, *m2])?, digits(&[*d1, *d2])?);
             let days = gregorian_days(i32::try_from(year).ok()?, month, day);
-            // a day that its month does not have comes back as another
+            // A day that its month does not have is converted back to a different one.
             (civil(days) == (i64::from(year), month, day)).then_some(days)?
         }
         _ => return None,
@@ -196,7 +199,8 @@ fn offset_minutes(text: &str) -> Option<i64> {
     }
 }
 
-/// Microseconds of `HH:MM`, `HH:MM:SS` or `HH:MM:SS.f…`; further digits of the fraction are cut.
+/// Returns the microseconds of `HH:MM`, `HH:MM:SS` or `HH:MM:SS.f…`; further fractional digits are
+/// truncated.
 fn clock_micros(text: &str) -> Option<i64> {
     let (clock, fraction) = text.split_once('.').unwrap_or((text, ""));
     let mut parts = clock.split(':');
@@ -222,7 +226,7 @@ fn clock_micros(text: &str) -> Option<i64> {
     Some(seconds * SECOND + micros.parse::<i64>().ok()?)
 }
 
-/// Microseconds of a time of day: text, or milliseconds.
+/// Returns the microseconds of a time of day: text, or milliseconds.
 fn time_of_day(stored: StorageValue<'_>) -> Option<i64> {
     match stored {
         StorageValue::Text(text) => clock_micros(std::str::from_utf8(text).ok()?.trim_end()),
