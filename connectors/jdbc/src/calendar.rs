@@ -1,28 +1,29 @@
 //! Days and wall-clock times as numbers. Pure.
 //!
-//! A *wall time* is microseconds since 1970-01-01 00:00:00 on some clock's face, without regard to a zone; an *instant*
-//! is microseconds since 1970-01-01 00:00:00 UTC.
+//! A *wall time* is microseconds since 1970-01-01 00:00:00 on a clock's face, regardless of its
+//! zone; an *instant* is microseconds since 1970-01-01 00:00:00 UTC.
 
 use std::fmt::Write as _;
 
 use connector_api::calendar;
 
-/// Microseconds of a second.
+/// Microseconds per second.
 pub const SECOND: i64 = 1_000_000;
-/// Microseconds of a day.
+/// Microseconds per day.
 pub const DAY: i64 = 86_400 * SECOND;
 
-/// Which calendar old dates are counted in.
+/// The calendar of old dates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Calendar {
-    /// Julian before 1582-10-15, Gregorian from then on, as `java.util.GregorianCalendar` counts.
+    /// Julian before 1582-10-15, Gregorian from then on, like `java.util.GregorianCalendar`.
     Legacy,
     /// Gregorian for all time (ISO 8601).
     Proleptic,
 }
 
 impl Calendar {
-    /// Days since 1970-01-01. The date needs to be no real one: a month may have days left over.
+    /// Returns the days since 1970-01-01. The date need not exist: days beyond the end of a month
+    /// count on into the next.
     pub fn days(self, year: i32, month: u32, day: u32) -> i64 {
         if self == Self::Legacy && (year, month, day) < (1582, 10, 15) {
             calendar::julian_day(i64::from(year), i64::from(month), i64::from(day))
@@ -32,19 +33,19 @@ impl Calendar {
     }
 }
 
-/// Days since 1970-01-01 in the Gregorian calendar.
+/// Returns the days since 1970-01-01 in the Gregorian calendar.
 pub fn gregorian_days(year: i32, month: u32, day: u32) -> i64 {
     calendar::gregorian_day(i64::from(year), i64::from(month), i64::from(day))
 }
 
-/// Year, month and day of a number of days since 1970-01-01, Gregorian.
+/// Returns year, month and day of a number of days since 1970-01-01, Gregorian.
 pub fn civil(days: i64) -> (i64, u32, u32) {
     let (year, month, day) = calendar::gregorian(days);
     let small = |n: i64| u32::try_from(n).unwrap_or(1);
     (year, small(month), small(day))
 }
 
-/// `2024-01-02{separator}03:04:05.678901`, with that many digits of the fraction (0, 6 or 9).
+/// Formats `2024-01-02{separator}03:04:05.678901`, with that many fractional digits (0, 6 or 9).
 pub fn wall_text(wall: i64, separator: char, digits: u8) -> String {
     let (year, month, day) = civil(wall.div_euclid(DAY));
     let (seconds, micros) = (wall.rem_euclid(DAY) / SECOND, wall.rem_euclid(SECOND));
@@ -66,7 +67,7 @@ pub fn wall_text(wall: i64, separator: char, digits: u8) -> String {
     out
 }
 
-/// A span of time as SQL has it: `-838:59:59`, with six more digits where there is a fraction.
+/// Formats a span of time as SQL does: `-838:59:59`, with six more digits if there is a fraction.
 pub fn span_text(micros: i64) -> String {
     let (sign, span) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
     let (seconds, micros) = (span / SECOND.unsigned_abs(), span % SECOND.unsigned_abs());

@@ -1,5 +1,6 @@
-//! The defaults that classes have which answer to other names than Confluent's: a config without a key means what its
-//! own connector's documentation says. docs/classes.md lists them, with what is the same for all on purpose.
+//! Defaults of connector classes other than Confluent's: a missing key has the default in its own
+//! connector's documentation. docs/classes.md lists them, and the defaults that are deliberately
+//! the same for all.
 
 use std::sync::LazyLock;
 
@@ -23,18 +24,18 @@ type ClassDefault = (&'static str, &'static str);
 
 const OF_AIVEN_SOURCE: &[ClassDefault] = &[("batch.max.rows", "100"), ("timestamp.initial", "0")];
 
-/// On PostgreSQL there; other databases have none that could be meant.
+/// Aiven's default on PostgreSQL; other databases have no tables of that type.
 const OF_AIVEN_SINK: &[ClassDefault] = &[("table.types", "TABLE,PARTITIONED TABLE")];
 
 const OF_DEBEZIUM_SINK: &[ClassDefault] = &[
-    // tombstones are skipped where rows are not deleted
+    // tombstones are skipped if rows are not deleted
     ("behavior.on.null.values", "ignore"),
     ("batch.size", "500"),
     (
         "collection.naming.strategy",
         "io.debezium.sink.naming.DefaultCollectionNamingStrategy",
     ),
-    // days and date-times have no zone and no Julian calendar there
+    // Debezium's days and date-times have no zone and no Julian calendar
     ("date.calendar.system", "PROLEPTIC_GREGORIAN"),
     ("date.timezone", "UTC"),
     ("debezium.types", "true"),
@@ -45,7 +46,6 @@ const OF_DEBEZIUM_SINK: &[ClassDefault] = &[
 
 const GROUP: &str = "Debezium";
 
-/// Keys that only Debezium's sink has.
 const ONLY_DEBEZIUM: &[ConfigKey] = &[
     refused_but(
         "column.naming.strategy",
@@ -145,7 +145,7 @@ const fn idle(
         .own()
 }
 
-/// Taken where it says what happens here anyway.
+/// A key that is accepted only with the value that describes what happens anyway.
 const fn refused_but(
     name: &'static str,
     default: &'static str,
@@ -173,7 +173,7 @@ fn default_table_format(format: &str) -> Result<(), String> {
     Err("only ${table} is understood: leave it out, and write the table's name in collection.name.format".to_owned())
 }
 
-/// The keys of a sink under that class.
+/// Returns the keys of a sink of that class.
 pub fn sink_keys(class: &str) -> &'static [ConfigKey] {
     static AIVEN: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| with(sink::KEYS, OF_AIVEN_SINK));
     static DEBEZIUM: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| {
@@ -189,7 +189,7 @@ pub fn sink_keys(class: &str) -> &'static [ConfigKey] {
     }
 }
 
-/// The keys of a source under that class.
+/// Returns the keys of a source of that class.
 pub fn source_keys(class: &str) -> &'static [ConfigKey] {
     static KEYS: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| with(source::KEYS, OF_AIVEN_SOURCE));
     if class == AIVEN_SOURCE {
@@ -230,8 +230,8 @@ mod tests {
         }
     }
 
-    /// As each connector's documentation has them, under its own names. Not here: `auto.create` and
-    /// `schema.evolution`, whose defaults are the same for all on purpose.
+    /// The defaults of each connector's documentation, under its own names. Excluded: `auto.create`
+    /// and `schema.evolution`, whose defaults are deliberately the same for all.
     #[test]
     fn each_class_has_the_defaults_of_its_documentation() {
         for (name, want) in [

@@ -1,5 +1,5 @@
-//! SQLite files: the worker's settings name the folders whose files may be used, and a config carries these names to where
-//! its URL is opened ([`AllowedFiles`] decides).
+//! Restricts SQLite files to the folders in the worker's settings: a config carries the folders to
+//! where its URL is opened ([`AllowedFiles`] decides).
 
 use std::path::PathBuf;
 
@@ -9,12 +9,12 @@ use connector_api::{
     SourcePosition, SourceTask, StoredOffsets, TaskPlan, TopicPartition, async_trait,
 };
 
-/// The private key by which a config carries them; what a user writes there is replaced.
+/// The private key that carries the folders in a config; a user's value is replaced.
 const KEY: &str = "task.sqlite.files";
-/// The worker's key that names the folders.
+/// The worker key that names the folders.
 pub const SETTING: &str = "sqlite.allowed.paths";
 
-/// Those of a config; `None` where the config carries none: whoever made it is trusted.
+/// Returns a config's restrictions. `None` if it has none, because its creator is trusted.
 pub(crate) fn of(config: &Config) -> Option<AllowedFiles> {
     let (mut allowed, mut kept) = (Vec::new(), Vec::new());
     for line in config.get(KEY)?.split('\0').filter(|line| !line.is_empty()) {
@@ -26,7 +26,7 @@ pub(crate) fn of(config: &Config) -> Option<AllowedFiles> {
     Some(AllowedFiles::new(SETTING, allowed, kept))
 }
 
-/// The config with them.
+/// Returns the config with the restrictions.
 fn with_files(config: &Config, files: &AllowedFiles) -> Config {
     let line = |sign: char, path: &PathBuf| format!("{sign}{}\0", path.display());
     let allowed = files.allowed().iter().map(|path| line('+', path));
@@ -40,7 +40,7 @@ fn with_files(config: &Config, files: &AllowedFiles) -> Config {
     config
 }
 
-/// A connector that uses such files only.
+/// A connector that can only open SQLite files in the allowed folders.
 #[derive(Clone, Debug)]
 pub struct PathGuard<P> {
     plugin: P,
@@ -48,7 +48,7 @@ pub struct PathGuard<P> {
 }
 
 impl<P> PathGuard<P> {
-    /// Confines a connector.
+    /// Restricts a connector.
     pub fn new(plugin: P, files: AllowedFiles) -> Self {
         Self { plugin, files }
     }
@@ -80,7 +80,7 @@ impl<P: Plugin> Plugin for PathGuard<P> {
     }
 }
 
-/// The plan, without what tasks are told anew.
+/// Removes the restrictions from a plan: tasks get the current ones when they start.
 fn untold(mut plan: TaskPlan) -> TaskPlan {
     plan.tasks
         .iter_mut()

@@ -1,22 +1,22 @@
-//! Names of tables: parsing of dotted and quoted names, and how they are shown.
+//! Table names: parsing of dotted and quoted names, and formatting.
 
 use std::fmt;
 
 /// A table's name in up to three parts.
 ///
-/// MariaDB and MySQL call the first part a database; JDBC calls it a catalog. PostgreSQL uses the schema.
+/// MariaDB and MySQL call the first part a database; JDBC calls it a catalog. PostgreSQL uses the
+/// schema.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableId {
-    /// Catalog (MariaDB's and MySQL's database).
+    /// The catalog (MariaDB's and MySQL's database).
     pub catalog: Option<String>,
-    /// Schema (PostgreSQL).
+    /// The schema (PostgreSQL).
     pub schema: Option<String>,
-    /// The table itself.
     pub table: String,
 }
 
 impl TableId {
-    /// A table without qualifiers.
+    /// Creates the id of a table without qualifiers.
     pub fn bare(table: impl Into<String>) -> Self {
         Self {
             catalog: None,
@@ -25,7 +25,7 @@ impl TableId {
         }
     }
 
-    /// A table of a MariaDB or MySQL database.
+    /// Creates the id of a table of a MariaDB or MySQL database.
     pub fn in_catalog(catalog: impl Into<String>, table: impl Into<String>) -> Self {
         Self {
             catalog: Some(catalog.into()),
@@ -34,7 +34,7 @@ impl TableId {
         }
     }
 
-    /// A table of a PostgreSQL schema.
+    /// Creates the id of a table of a PostgreSQL schema.
     pub fn in_schema(schema: impl Into<String>, table: impl Into<String>) -> Self {
         Self {
             catalog: None,
@@ -43,7 +43,7 @@ impl TableId {
         }
     }
 
-    /// The parts that are there, outermost first.
+    /// Returns the parts that are set, outermost first.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
         [
             self.catalog.as_deref(),
@@ -54,8 +54,8 @@ impl TableId {
         .flatten()
     }
 
-    /// Splits a comma-separated list of such names; commas between quotes do not count. Names that cannot be split are
-    /// left out.
+    /// Splits a comma-separated list of such names; commas in quotes do not count. Names that
+    /// cannot be split are skipped.
     pub fn list(text: &str) -> Vec<Vec<String>> {
         let mut names = vec![String::new()];
         let mut quote = None;
@@ -73,8 +73,9 @@ impl TableId {
         names.iter().filter_map(|name| Self::split(name)).collect()
     }
 
-    /// Splits `a.b.c`; parts may be quoted with `` ` `` or `"`, a doubled quote standing for itself.
-    /// `None` when there are no parts, an empty one, or more than three.
+    /// Splits `a.b.c`; parts may be quoted with ``
+    /// ` `` or `"`, and a doubled quote is a literal one. `None` if there are no parts, an empty
+    /// one, or more than three.
     pub fn split(text: &str) -> Option<Vec<String>> {
         let mut parts = Vec::new();
         let mut part = String::new();
@@ -109,7 +110,7 @@ impl TableId {
 }
 
 impl fmt::Display for TableId {
-    /// The parts without quotes, joined with dots: how offsets, lists and texts name a table.
+    /// Formats the parts without quotes, joined with dots: as in offsets, lists and messages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, part) in self.parts().enumerate() {
             if n > 0 {

@@ -1,7 +1,7 @@
 //! JDBC connectors: the source polls tables, the sink creates and fills them.
 //!
-//! Pure parts (`dialect`, `source::plan`, `sink::mapping`, `sink::write::group`) hold SQL text, types and decisions; `driver`
-//! alone does I/O.
+//! Pure parts (`dialect`, `source::plan`, `sink::mapping`, `sink::write::group`) hold SQL text,
+//! types and decisions; `driver` alone does I/O.
 
 pub mod calendar;
 pub mod catalog;

@@ -1,6 +1,7 @@
-//! Which privileges an account lacks for what it is to do, and the statements that grant them.
+//! Finds the privileges that an account lacks, and the statements that grant them.
 //!
-//! What cannot be told for sure counts as granted: a missing privilege then shows when a task runs.
+//! A privilege that cannot be determined counts as granted: if it is missing, the running task
+//! fails.
 
 use std::collections::BTreeMap;
 
@@ -15,22 +16,16 @@ use crate::url::DatabaseKind;
 /// A privilege on a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Privilege {
-    /// Reading rows.
     Select,
-    /// Adding rows.
     Insert,
-    /// Changing rows.
     Update,
-    /// Removing rows.
     Delete,
-    /// Making the table.
     Create,
-    /// Adding columns.
     Alter,
 }
 
 impl Privilege {
-    /// Its name in SQL.
+    /// Returns the name in SQL.
     fn name(self) -> &'static str {
         match self {
             Self::Select => "SELECT",
@@ -43,21 +38,21 @@ impl Privilege {
     }
 }
 
-/// What an account may do, as its server tells it.
+/// The privileges of an account, as its server reports them.
 pub struct AccountPrivileges {
-    /// In quotes, as GRANT takes it.
+    /// In quotes, as GRANT expects it.
     name: String,
     rights: TableRights,
 }
 
 enum TableRights {
     MySql(AccountGrants),
-    /// PostgreSQL is asked for each table.
+    /// PostgreSQL is queried for each table.
     Postgres,
 }
 
 impl AccountPrivileges {
-    /// The account that the session is logged in as. `None` where it cannot be told.
+    /// Reads the privileges of the session's account; `None` if they cannot be determined.
     pub async fn of(session: &mut dyn Session, database: DatabaseKind) -> Result<Option<Self>> {
         Ok(match database {
             DatabaseKind::MySql => {
@@ -86,8 +81,8 @@ impl AccountPrivileges {
         })
     }
 
-    /// What is missing of `needs`: one text for each table, with the statement that mends it. Tables have their full
-    /// names.
+    /// Returns a text for each table with missing privileges, with the statement that grants them.
+    /// Table names must be full.
     pub async fn missing(
         &self,
         session: &mut dyn Session,
@@ -112,7 +107,7 @@ impl AccountPrivileges {
             .collect())
     }
 
-    /// What the account lacks for seeing open transactions, if it does.
+    /// Returns what the account lacks to see open transactions, if anything.
     pub async fn blind(&self, session: &mut dyn Session) -> Result<Option<String>> {
         let Some(wanted) = session.dialect().oldest_transaction() else {
             return Ok(None);
@@ -162,7 +157,8 @@ impl AccountPrivileges {
         )
     }
 
-    /// There, making a table takes a privilege on its schema, and changing one belongs to its owner.
+    /// On PostgreSQL, creating a table takes a privilege on its schema, and altering one belongs to
+    /// its owner.
     fn postgres_grants(
         &self,
         dialect: &dyn Dialect,
@@ -198,7 +194,8 @@ impl AccountPrivileges {
     }
 }
 
-/// Whether the current user may do that with a table; with one that is not there, everything but making it.
+/// True if the current user has a privilege on a table. For a missing table every privilege but
+/// `Create` counts as granted.
 async fn postgres_allows(
     session: &mut dyn Session,
     table: &TableId,
@@ -221,7 +218,7 @@ async fn postgres_allows(
             let sql = "SELECT pg_catalog.has_any_column_privilege(current_user, c.oid, $3)::pg_catalog.int4 \
                        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                        WHERE n.nspname = $1 AND c.relname = $2";
-            // There is no DELETE of a column.
+            // there is no DELETE privilege on columns
             let whole = sql.replace("has_any_column_privilege", "has_table_privilege");
             let sql = if of_rows == Privilege::Delete {
                 whole.as_str()

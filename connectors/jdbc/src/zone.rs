@@ -1,6 +1,6 @@
-//! Time zones by name: how far local time is from UTC at an instant.
+//! Time zones by name: the offset of local time from UTC at an instant.
 //!
-//! The IANA database is the system's where there is one, else the copy built into the binary.
+//! Uses the system's IANA database if there is one, else the copy built into the binary.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -48,8 +48,8 @@ const SHORT_IDS: [(&str, &str); 28] = [
 pub struct JdbcTimeZone(Option<TimeZone>);
 
 impl JdbcTimeZone {
-    /// A zone by its IANA name, by one of Java's short ids, or an offset as `java.time.ZoneId` takes it: `+02:00`, `-5`,
-    /// `UTC+1`, `GMT-03:30`, `Z`.
+    /// Returns a zone by its IANA name, by one of Java's short ids, or by an offset in the forms of
+    /// `java.time.ZoneId`: `+02:00`, `-5`, `UTC+1`, `GMT-03:30`, `Z`.
     pub fn named(name: &str) -> Option<Self> {
         let name = SHORT_IDS
             .iter()
@@ -73,8 +73,8 @@ impl JdbcTimeZone {
             .map(|zone| Self((zone != TimeZone::UTC).then_some(zone)))
     }
 
-    /// Seconds that local time is ahead of UTC at that instant (seconds since 1970-01-01 UTC). Instants beyond the
-    /// years -9999 to 9999 count as the nearest inside.
+    /// Returns the seconds that local time is ahead of UTC at an instant (seconds since 1970-01-01
+    /// UTC). Instants beyond the years -9999 to 9999 count as the nearest inside.
     pub fn offset_at(&self, epoch_seconds: i64) -> i64 {
         let Some(zone) = &self.0 else { return 0 };
         let limits = (Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
@@ -85,19 +85,19 @@ impl JdbcTimeZone {
 }
 
 impl JdbcTimeZone {
-    /// It as the time zone that it is.
+    /// Returns the time zone itself.
     pub fn time_zone(&self) -> TimeZone {
         self.0.clone().unwrap_or(TimeZone::UTC)
     }
 
-    /// Whether it is UTC.
+    /// True if the zone is UTC.
     pub fn is_utc(&self) -> bool {
         self.0.is_none()
     }
 
-    /// The instant of a wall time of this zone, both in microseconds since 1970-01-01 00:00:00. In the hour that a clock
-    /// repeats the later one counts, and a time that a clock leaves out is moved behind the gap, as
-    /// `java.util.Calendar` does both.
+    /// Returns the instant of a wall time of this zone, both in microseconds since 1970-01-01
+    /// 00:00:00. In the hour that a clock repeats, the later instant counts; a time that a clock
+    /// skips is moved past the gap. `java.util.Calendar` does both.
     pub fn instant(&self, wall: i64) -> i64 {
         let Some(zone) = &self.0 else { return wall };
         let Some(civil) = datetime(wall) else {
@@ -108,13 +108,14 @@ impl JdbcTimeZone {
             .map_or(wall, |t| t.as_microsecond())
     }
 
-    /// The wall time of an instant in this zone, both in microseconds.
+    /// Returns the wall time of an instant in this zone, both in microseconds.
     pub fn wall(&self, instant: i64) -> i64 {
         instant + self.offset_at(instant.div_euclid(SECOND)) * SECOND
     }
 
-    /// The last instant at which a clock of this zone has not shown more than that wall time: of two that show it the
-    /// later; where the clock leaves it out, the one before it is set forward.
+    /// Returns the last instant at which a clock of this zone has not yet shown more than that wall
+    /// time. If it shows the time twice, that is the second; if it skips the time, the instant
+    /// before it is set forward.
     pub fn last_instant(&self, wall: i64) -> i64 {
         let instant = self.instant(wall);
         if self.wall(instant) <= wall {
@@ -128,23 +129,24 @@ impl JdbcTimeZone {
             .map_or(instant, |change| change.timestamp().as_microsecond() - 1)
     }
 
-    /// The lowest wall time that a clock of this zone shows from that instant on: the instant's own, unless the clock is
-    /// soon set back behind it.
+    /// Returns the lowest wall time that a clock of this zone shows from an instant on: that of the
+    /// instant itself, unless the clock is soon set back to before it.
     pub fn lowest_wall_from(&self, instant: i64) -> i64 {
         self.set_back(instant, instant + SET_BACK)
             .map(|(_, to)| to)
             .fold(self.wall(instant), i64::min)
     }
 
-    /// The highest wall time that a clock of this zone has shown up to that instant: the instant's own, unless the clock
-    /// was set back a while ago.
+    /// Returns the highest wall time that a clock of this zone has shown up to an instant: that of
+    /// the instant itself, unless the clock was set back shortly before.
     pub fn highest_wall_until(&self, instant: i64) -> i64 {
         self.set_back(instant - SET_BACK, instant)
             .map(|(from, _)| from)
             .fold(self.wall(instant), i64::max)
     }
 
-    /// From where to where the clock is set back after the one instant and up to the other.
+    /// Returns from which and to which wall time the clock is set back, after the first instant and
+    /// up to the second.
     fn set_back(&self, after: i64, until: i64) -> impl Iterator<Item = (i64, i64)> {
         let changes = self
             .0
@@ -181,7 +183,7 @@ fn datetime(wall: i64) -> Option<DateTime> {
     .ok()
 }
 
-/// Seconds of `+h`, `+hh`, `+hh:mm` or `+hhmm`; `None` if it is no offset.
+/// Parses `+h`, `+hh`, `+hh:mm` or `+hhmm` to seconds; `None` if it is no offset.
 fn offset_seconds(text: &str) -> Option<i32> {
     let (sign, digits) = match text.as_bytes().first()? {
         b'+' => (1, &text[1..]),
@@ -197,7 +199,7 @@ fn offset_seconds(text: &str) -> Option<i32> {
     Some(sign * (number(hours, 18)? * 3600 + number(minutes, 59)? * 60))
 }
 
-/// The check of a key that holds a zone's name.
+/// Checks a key that holds a zone's name.
 pub fn check(name: &str) -> Result<(), String> {
     match JdbcTimeZone::named(name) {
         Some(_) => Ok(()),
@@ -231,7 +233,8 @@ mod tests {
         assert_eq!(zone.wall(18_000_000_000), 0);
     }
 
-    /// In Berlin on 2024-10-27 the clock goes back from 03:00 to 02:00 at 01:00 UTC, on 2024-03-31 from 02:00 to 03:00.
+    /// In Berlin the clock is set back from 03:00 to 02:00 on 2024-10-27 at 01:00 UTC, and forward
+    /// from 02:00 to 03:00 on 2024-03-31.
     #[test]
     fn what_a_clock_will_show_and_has_shown_around_its_changes() {
         let zone = JdbcTimeZone::named("Europe/Berlin").unwrap();

@@ -34,7 +34,7 @@ pub(super) trait DatabaseBackend:
     /// The encoding of a result's column, looked up once for each result.
     type Form: Copy + Send + Sync;
 
-    /// What identifies the database that was opened.
+    /// Identifies the database that was opened.
     type Opened: Send + Sync;
 
     const DIALECT: &'static dyn Dialect;

@@ -33,7 +33,7 @@ const UNPROVEN_MAX: Duration = Duration::from_secs(600);
 /// Timeout of closing the second connection.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
-/// What identifies a connection to the server.
+/// A connection's identity on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ConnectionId {
     /// The connection's number.
@@ -42,7 +42,7 @@ pub(super) struct ConnectionId {
     pub(super) server: String,
 }
 
-/// What the check on the second connection found.
+/// The result of the check on the second connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ProbeFinding {
     /// The server is working on the call.
@@ -115,6 +115,7 @@ where
                 return Ok(outcome);
             }
             tokio::select! {
+                // The call first: once it has returned, the finding no longer matters.
                 biased;
                 outcome = call.as_mut() => {
                     silence.is_over(&self.pulse);
@@ -204,7 +205,7 @@ fn said<DB: DatabaseBackend>(who: &ConnectionId, rows: &[DB::Row]) -> ProbeFindi
     }
 }
 
-/// What is known of a call that has not returned.
+/// The watchdog's knowledge of a call that has not returned.
 struct SilentCall {
     silent: u32,
     proven: Instant,

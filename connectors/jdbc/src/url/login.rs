@@ -1,26 +1,26 @@
-//! By which methods a URL lets a server ask for a login: libpq's and pgJDBC's `require_auth`. Pure.
+//! The login methods that a URL allows a server to ask for: libpq's and pgJDBC's `require_auth`.
+//! Pure.
 //!
-//! Without it every supported method is answered, as those drivers do, the password as it is included. It counts whatever
-//! the URL says of TLS.
+//! Without it every supported method is allowed, including the password in clear text, as in those
+//! drivers. It applies whatever the URL says about TLS.
 
 use connector_api::{Error, Result};
 
 use super::{UrlScheme, tls};
 
-/// A way to log in to PostgreSQL that is supported.
+/// A supported way to log in to PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginKind {
-    /// The server asks for nothing (`trust`, or a client's certificate alone).
+    /// The server asks for nothing (`trust`, or only a client certificate).
     None,
-    /// The password as it is.
+    /// The password in clear text.
     Password,
-    /// Its MD5 hash.
     Md5,
     /// A proof by SCRAM-SHA-256.
     Scram,
 }
 
-/// libpq's names; those of methods that are not supported may be listed too.
+/// libpq's names; unsupported methods may be listed, too.
 const NAMES: [(&str, Option<LoginKind>); 7] = [
     ("none", Some(LoginKind::None)),
     ("password", Some(LoginKind::Password)),
@@ -31,7 +31,8 @@ const NAMES: [(&str, Option<LoginKind>); 7] = [
     ("oauth", None),
 ];
 
-/// The methods that the parameters allow. Errors: `Config`.
+/// Returns the methods that the parameters allow.
+/// Errors: `Config`.
 pub(super) fn methods(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<LoginKind>> {
     let given =
         |name| tls::given(params, name).map(|value| value.filter(|value| !value.is_empty()));

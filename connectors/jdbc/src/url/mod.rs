@@ -1,6 +1,6 @@
-//! Connection URLs: JDBC's and the databases' own, into one [`ConnectionTarget`].
+//! Parses connection URLs, JDBC's and the databases' own, into a [`ConnectionTarget`].
 //!
-//! Pure text. It knows which parameters are dangerous, not what a driver does with the others.
+//! Pure. It knows which parameters are dangerous, not what a driver does with the others.
 
 mod login;
 mod params;
@@ -24,13 +24,11 @@ pub use self::tls::{ServerKey, TlsMode, TlsOptions};
 pub enum DatabaseKind {
     /// MariaDB and MySQL.
     MySql,
-    /// PostgreSQL.
     Postgres,
-    /// SQLite.
     Sqlite,
 }
 
-/// Whose JDBC driver a URL names; the two map a few column types differently.
+/// The JDBC driver that a URL names; MySQL's and MariaDB's map a few column types differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UrlScheme {
     /// `jdbc:mysql:`, `mysql:`
@@ -44,7 +42,7 @@ pub enum UrlScheme {
 }
 
 impl UrlScheme {
-    /// The database behind it.
+    /// Returns the kind of database.
     pub fn database(self) -> DatabaseKind {
         match self {
             Self::MySql | Self::MariaDb => DatabaseKind::MySql,
@@ -54,29 +52,28 @@ impl UrlScheme {
     }
 }
 
-/// Where to connect and as whom.
+/// The server or file to connect to, and the login.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConnectionTarget {
-    /// Scheme of the URL.
     pub scheme: UrlScheme,
     /// Hosts to try in order; empty for SQLite.
     pub hosts: Vec<(String, u16)>,
-    /// User, from `connection.user` or the URL.
+    /// The user, from `connection.user` or the URL.
     pub user: Option<String>,
-    /// Password, from `connection.password` or the URL.
+    /// The password, from `connection.password` or the URL.
     pub password: Option<String>,
-    /// Database; for SQLite the file.
+    /// The database; for SQLite the file.
     pub database: Option<String>,
-    /// Parameters of the URL, then `connection.*` keys that are not ours, which win.
+    /// The URL's parameters, then the `connection.*` keys that are not ours; the latter win.
     pub params: Vec<(String, String)>,
-    /// Dangerous parameters that were asked for and are left out.
+    /// Dangerous parameters that were given and are ignored.
     pub ignored: Vec<String>,
-    /// Where SQLite files may be, if that is bounded.
+    /// The folders that SQLite files must be in, if restricted.
     pub files: Option<AllowedFiles>,
 }
 
-/// Parameters by which a URL could read local files, load classes or run code in the peers' drivers. They mean
-/// nothing here; naming them only makes a warning.
+/// Parameters by which a URL could read local files, load classes or run code in Java drivers. They
+/// have no effect here; they only cause a warning.
 const DANGEROUS: &[&str] = &[
     "allowloadlocalinfile",
     "allowlocalinfile",
@@ -96,7 +93,7 @@ const DANGEROUS: &[&str] = &[
     "loggerlevel",
 ];
 
-/// `connection.*` keys that are ours and no driver's.
+/// `connection.*` keys that are ours, not a driver's.
 const OWN_KEYS: &[&str] = &[
     "url",
     "user",
@@ -109,11 +106,12 @@ const OWN_KEYS: &[&str] = &[
     "provider",
 ];
 
-/// The parameter that a connector's key names. What is about TLS counts under the words that other connectors have before
-/// it, too, and in any letter case: nobody would see that it was left out.
+/// Returns the URL parameter that a config key stands for. TLS parameters are also accepted with
+/// the prefixes of other connectors and in any letter case, because nobody would notice an ignored
+/// one.
 fn parameter(key: &str) -> Option<&str> {
     if let Some(name) = key.strip_prefix("connection.") {
-        // Properties of the driver may be written with the word for them before their names.
+        // Driver properties may have this prefix before their names.
         let name = name.strip_prefix("properties.").unwrap_or(name);
         let is_own = OWN_KEYS.contains(&name)
             || ["pool.", "restart."]
@@ -131,8 +129,8 @@ fn parameter(key: &str) -> Option<&str> {
 }
 
 impl ConnectionTarget {
-    /// The target of a connector's `connection.*` keys.
-    /// Errors: `Config` with the reason when the URL cannot be understood. The texts hold no secret.
+    /// Parses a config's `connection.*` keys.
+    /// Errors: `Config` if the URL is invalid, with the reason. The texts contain no secret.
     pub fn from_config(config: &Config) -> Result<Self> {
         let url = config.get("connection.url").unwrap_or_default();
         let mut target = Self::parse(url)?;
@@ -164,19 +162,20 @@ impl ConnectionTarget {
         Ok(target)
     }
 
-    /// The same, of a sink. Errors: besides, `Config` for a URL that keeps its sessions from writing.
+    /// Like [`Self::from_config`], for a sink.
+    /// Errors: also `Config` for a URL that makes sessions read-only.
     pub fn of_sink(config: &Config) -> Result<Self> {
         let target = Self::from_config(config)?;
         params::lets_write(target.scheme, |name| target.param(name).map(str::to_owned))?;
         Ok(target)
     }
 
-    /// The kind of server that it asks for, with the parameter that does.
+    /// Returns the server role that the URL asks for, with the parameter that does.
     pub fn role(&self) -> Result<Option<(Role, &'static str)>> {
         params::role(self.scheme, |name| self.param(name).map(str::to_owned))
     }
 
-    /// Puts what a person should know of a config's URL into a report; what is wrong with it is told by connecting.
+    /// Adds warnings about a config's URL to a report. Errors in it are reported by connecting.
     pub(crate) fn tell(config: &Config, report: &mut ConfigReport) {
         let texts = Self::from_config(config)
             .and_then(|target| target.told())
@@ -186,8 +185,8 @@ impl ConnectionTarget {
             .for_each(|text| report.warn("connection.url", text));
     }
 
-    /// What a person should know of its parameters: those without effect, and why.
-    /// Errors: `Config` for one that guards something and cannot be kept.
+    /// Returns warnings about the parameters: those without effect, and why.
+    /// Errors: `Config` for a protective setting that cannot be honoured.
     pub fn told(&self) -> Result<Vec<String>> {
         let mut texts = params::told(self.scheme, &self.params)?;
         let left_out = self.ignored.iter().map(|name| {
@@ -197,12 +196,14 @@ impl ConnectionTarget {
         Ok(texts)
     }
 
-    /// The SQL that its sessions begin with. Errors: `Config`, for variables that are not the user's to set.
+    /// Returns the SQL that sessions begin with.
+    /// Errors: `Config` for variables that users must not set.
     pub fn first_statements(&self) -> Result<Vec<String>> {
         params::first_statements(self.scheme, |name| self.param(name).map(str::to_owned))
     }
 
-    /// The settings that PostgreSQL's sessions begin with. Errors: as [`ConnectionTarget::first_statements`].
+    /// Returns the settings that PostgreSQL sessions begin with. Errors: see
+    /// [`ConnectionTarget::first_statements`].
     pub fn options(&self) -> Result<Vec<(String, String)>> {
         if self.scheme != UrlScheme::Postgres {
             return Ok(Vec::new());
@@ -215,7 +216,7 @@ impl ConnectionTarget {
         Ok(settings)
     }
 
-    /// Whether its database is made where it is missing.
+    /// True if a missing database is created.
     pub fn creates_database(&self) -> bool {
         self.param("createDatabaseIfNotExist")
             .is_some_and(|value| ["", "true", "1"].contains(&value))
@@ -250,7 +251,7 @@ impl ConnectionTarget {
         }
     }
 
-    /// A target that names nothing, in place of one that is not understood.
+    /// Returns an empty target, in place of one that cannot be parsed.
     pub fn nowhere() -> Self {
         Self::empty(UrlScheme::MySql)
     }
@@ -289,7 +290,8 @@ impl ConnectionTarget {
         };
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = place.split_once('/').unwrap_or((place, ""));
-        // A password with a / or ? in it would be taken apart, and its parts for host, port and database.
+        // A password with a / or ? in it would be split, and its parts read as host, port and
+        // database.
         let in_an_account = |pair: &str| {
             pair.split_once('@').is_some_and(|(before, rest)| {
                 !before.contains('=') || (!before.contains('/') && rest.contains('/'))
@@ -352,7 +354,7 @@ impl ConnectionTarget {
         }
     }
 
-    /// The value of a parameter, whatever its letter case.
+    /// Returns the value of a parameter, in any letter case.
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params
             .iter()
@@ -360,22 +362,24 @@ impl ConnectionTarget {
             .map(|(_, v)| v.as_str())
     }
 
-    /// What its parameters ask of TLS. Errors: `Config` for what contradicts itself or cannot be done.
+    /// Returns the TLS options of the parameters.
+    /// Errors: `Config` for contradictions, and for options that are not supported.
     pub fn tls(&self) -> Result<TlsOptions> {
         TlsOptions::read(self.scheme, &self.params)
     }
 
-    /// The methods by which PostgreSQL may let it log in. Errors: `Config`.
+    /// Returns the login methods that PostgreSQL may ask for.
+    /// Errors: `Config`.
     pub fn logins(&self) -> Result<Vec<LoginKind>> {
         login::methods(self.scheme, &self.params)
     }
 
-    /// The kind of database.
+    /// Returns the kind of database.
     pub fn database_kind(&self) -> DatabaseKind {
         self.scheme.database()
     }
 
-    /// Whether one bit is a truth value: `transformedBitIsBoolean`, and `tinyInt1isBit`, without which none is.
+    /// True if a single bit is a boolean: `transformedBitIsBoolean`, which needs `tinyInt1isBit`.
     pub fn bits_are_booleans(&self) -> bool {
         let is = |name: &str, value: &str| {
             self.param(name)
@@ -384,12 +388,12 @@ impl ConnectionTarget {
         is("transformedBitIsBoolean", "true") && !is("tinyInt1isBit", "false")
     }
 
-    /// Whether columns map as they do with MySQL's own JDBC driver, not MariaDB's.
+    /// True if columns map as in MySQL's JDBC driver rather than MariaDB's.
     pub fn maps_as_mysql_driver(&self) -> bool {
         self.scheme == UrlScheme::MySql
     }
 
-    /// Where it connects to, without user, password and parameters, for texts.
+    /// Returns where it connects to, without user, password and parameters, for messages.
     pub fn place(&self) -> String {
         let hosts: Vec<_> = self.hosts.iter().map(|(h, p)| format!("{h}:{p}")).collect();
         match (&self.database, hosts.is_empty()) {
@@ -435,7 +439,7 @@ fn host_port(text: &str, default: u16) -> Option<(String, u16)> {
     ))
 }
 
-/// Percent-decoding; a `%` that no two hexadecimal digits follow stays as it is.
+/// Decodes percent escapes; a `%` without two hexadecimal digits is kept.
 fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());

@@ -1,10 +1,10 @@
-//! URLs of SQLite files. Pure text.
+//! URLs of SQLite files. Pure.
 
 use connector_api::{Error, Result};
 
 use super::{ConnectionTarget, UrlScheme, decode};
 
-/// Options that a URL may have, those of the JDBC driver's names; all others are refused.
+/// Options that a URL may have, with the JDBC driver's names; all others are refused.
 pub(super) const OPTIONS: [&str; 5] = [
     "busy_timeout",
     "foreign_keys",
@@ -13,8 +13,8 @@ pub(super) const OPTIONS: [&str; 5] = [
     "mode",
 ];
 
-/// The target of what stands behind `sqlite:`: `/path/file.db`, `file.db`, `//file.db`, `///path/file.db` and the same
-/// behind `file:`, with options behind a question mark.
+/// Parses what follows `sqlite:`: `/path/file.db`, `file.db`, `//file.db`, `///path/file.db`, and
+/// the same after `file:`, with options after a question mark.
 /// Errors: `Config` for a database that is no file, and for unknown options.
 pub(super) fn parse(rest: &str) -> Result<ConnectionTarget> {
     let mut target = ConnectionTarget::empty(UrlScheme::Sqlite);

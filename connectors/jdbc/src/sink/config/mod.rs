@@ -26,7 +26,7 @@ use crate::zone::JdbcTimeZone;
 
 pub(super) const PK_MODES: &[&str] = &["none", "kafka", "record_key", "record_value"];
 
-/// What a record with a value does to the table.
+/// The effect of a record with a value on its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsertMode {
     Insert,

@@ -6,7 +6,7 @@
 
 use crate::url::DatabaseKind;
 
-/// What a parameter refers to.
+/// The part of a record that a parameter refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParameterName {
     /// `:topic`

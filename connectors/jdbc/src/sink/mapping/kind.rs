@@ -27,7 +27,7 @@ pub enum BindKind {
     Span(i64),
 }
 
-/// What is known of the column that values are written to.
+/// The column that values are written to.
 #[derive(Debug)]
 pub struct KnownColumn {
     pub holds: TargetColumnType,

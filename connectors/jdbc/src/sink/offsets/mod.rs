@@ -310,6 +310,8 @@ impl SinkOffsets {
         session.begin().await?;
         self.adopt(session, writing, partition).await?;
         session.execute(&self.sql(writing, sql.seed), &key).await?;
+        // Raising the epoch waits for the row lock of an earlier owner's open transaction. So the
+        // offset read below is final, and that owner's next write is fenced.
         let raise = self.sql(
             writing,
             &format!(

@@ -56,7 +56,7 @@ impl RecordPart {
     }
 }
 
-/// What all parameters of a task have in common.
+/// Inputs that all parameters of a task share.
 pub struct BindContext<'a> {
     pub config: &'a SinkConfig,
     pub time: &'a Arc<TimeRules>,

@@ -12,7 +12,7 @@ use crate::sink::statement::StatementSet;
 /// it is written.
 const MOST_KEY_CHANGES: u32 = 3;
 
-/// What was already repeated for a batch.
+/// Repetitions that a batch has had already.
 #[derive(Default)]
 struct Done {
     read: bool,

@@ -57,7 +57,7 @@ pub enum KeyIdentity {
     Unknown,
 }
 
-/// What grouping must know about the table and the shapes.
+/// The facts about the table and the shapes that grouping depends on.
 pub struct GroupRules<'a> {
     pub mode: InsertMode,
     pub identity: KeyIdentity,

@@ -1,5 +1,5 @@
-//! What becomes of each parameter of a URL that is not about TLS: done, refused, or told to have no effect. Pure.
-//! docs/databases.md has the table.
+//! Handles each parameter of a URL that is not about TLS: applied, refused, or reported to have no
+//! effect. Pure. docs/databases.md has the table.
 
 mod tables;
 
@@ -12,17 +12,17 @@ use self::tables::{
 };
 use super::{DatabaseKind, UrlScheme, tls};
 
-/// What kind of server a URL asks for.
+/// The role of a server that a URL asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// One that takes writes.
+    /// A server that accepts writes.
     Primary,
-    /// One that repeats what another wrote, and takes none.
+    /// A read-only replica.
     Standby,
 }
 
-/// What a person should know of the parameters: each that has no effect, and why. Errors: `Config` for one that guards
-/// something and cannot be kept.
+/// Returns warnings about the parameters: each that has no effect, and why.
+/// Errors: `Config` for a protective setting that cannot be honoured.
 pub fn told(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<String>> {
     let database = scheme.database();
     let mut texts = Vec::new();
@@ -70,8 +70,8 @@ pub fn told(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<String
     Ok(texts)
 }
 
-/// The kind of server that PostgreSQL's URLs ask for, with the parameter that does. Errors: `Config` for a kind that does
-/// not exist.
+/// Returns the server role that PostgreSQL's URLs ask for, with the parameter that does.
+/// Errors: `Config` for an unknown role.
 pub fn role(
     scheme: UrlScheme,
     get: impl Fn(&str) -> Option<String>,
@@ -95,14 +95,14 @@ pub fn role(
 
 const ROLES: [&str; 2] = ["targetServerType", "target_session_attrs"];
 
-/// Whether transactions are to be read only.
+/// True if transactions are read-only.
 fn reads_only(get: &impl Fn(&str) -> Option<String>) -> bool {
     let ignored =
         get("readOnlyMode").is_some_and(|mode| mode.trim().eq_ignore_ascii_case("ignore"));
     !ignored && get("readOnly").is_some_and(|value| !is_off(&value))
 }
 
-/// Errors: `Config` where a URL keeps its sessions from writing.
+/// Errors: `Config` if a URL makes sessions read-only.
 pub fn lets_write(scheme: UrlScheme, get: impl Fn(&str) -> Option<String>) -> Result<()> {
     let sets = |pair: &(String, String), names: &[&str]| {
         names.contains(&pair.0.as_str()) && !is_off(&pair.1)
@@ -165,7 +165,7 @@ fn done(database: DatabaseKind) -> impl Iterator<Item = &'static str> {
     DONE_BY_ALL.iter().chain(own).copied()
 }
 
-/// Whether a parameter does something here.
+/// True if a parameter has an effect here.
 fn is_done(database: DatabaseKind, name: &str) -> bool {
     done(database).any(|known| known.eq_ignore_ascii_case(name))
 }
@@ -178,8 +178,8 @@ fn known(database: DatabaseKind) -> impl Iterator<Item = &'static str> {
     )
 }
 
-/// The SQL that a session begins with, besides what the driver itself sends. Errors: `Config` for variables that are not
-/// the user's to set.
+/// Returns the SQL that a session begins with, besides what the driver itself sends.
+/// Errors: `Config` for variables that users must not set.
 pub fn first_statements(
     scheme: UrlScheme,
     get: impl Fn(&str) -> Option<String>,
@@ -208,7 +208,7 @@ pub fn first_statements(
     Ok(statements)
 }
 
-/// `a=1,b='x,y'` and `a=1;b=2`: the parts, quotes and brackets kept whole.
+/// Splits `a=1,b='x,y'` and `a=1;b=2`, without splitting quotes and brackets.
 fn assignments(text: &str) -> impl Iterator<Item = &str> {
     let (mut quote, mut depth) = (None, 0_usize);
     text.split(move |c: char| {
@@ -260,8 +260,9 @@ fn session_variable(assignment: &str) -> Result<String> {
     })
 }
 
-/// The settings of PostgreSQL's `options`: `-c name=value` and `--name=value`, blanks in values behind a backslash.
-/// Errors: `Config` for other options, and for settings that are not the user's to make.
+/// Parses PostgreSQL's `options`: `-c name=value` and `--name=value`, with blanks in values escaped
+/// by a backslash.
+/// Errors: `Config` for other options, and for settings that users must not change.
 pub fn options(text: &str) -> Result<Vec<(String, String)>> {
     let mut words = words(text).into_iter();
     let mut settings = Vec::new();

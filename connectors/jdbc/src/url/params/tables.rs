@@ -1,9 +1,9 @@
-//! Parameters of URLs by what becomes of them: those that the drivers of MySQL, MariaDB and PostgreSQL document, and
-//! libpq's. Names count without letter case.
+//! The parameters that the drivers of MySQL, MariaDB and PostgreSQL document, and libpq's, by how
+//! they are handled. Names are compared without letter case.
 
-/// Parameters that are done for all databases.
+/// Parameters that are applied for all databases.
 pub const DONE_BY_ALL: &[&str] = &["user", "username", "password"];
-/// … for MariaDB and MySQL.
+/// Parameters that are applied for MariaDB and MySQL.
 pub const DONE_BY_MYSQL: &[&str] = &[
     "allowMultiQueries",
     "createDatabaseIfNotExist",
@@ -13,7 +13,7 @@ pub const DONE_BY_MYSQL: &[&str] = &[
     "transformedBitIsBoolean",
     "yearIsDateType",
 ];
-/// … for PostgreSQL.
+/// Parameters that are applied for PostgreSQL.
 pub const DONE_BY_POSTGRES: &[&str] = &[
     "application_name",
     "ApplicationName",
@@ -27,10 +27,10 @@ pub const DONE_BY_POSTGRES: &[&str] = &[
     "targetServerType",
 ];
 
-/// Names, and why these parameters are not needed, or not understood, and what helps.
+/// Names of parameters; why they are not needed or not supported, and what helps.
 pub type ParameterAdvice = (&'static [&'static str], &'static str);
 
-/// Parameters that guard something, or lead elsewhere.
+/// Parameters that protect something, or lead elsewhere; they are refused.
 pub const REFUSED: &[ParameterAdvice] = &[
     (
         &[
@@ -422,7 +422,8 @@ pub const IDLE: &[ParameterAdvice] = &[
     ),
 ];
 
-/// Session variables that say what values mean: they are set here and may not be others.
+/// Session variables that determine the meaning of values: they are set here and users must not
+/// change them.
 pub const OURS_MYSQL: &[&str] = &[
     "time_zone",
     "sql_mode",
@@ -434,7 +435,7 @@ pub const OURS_MYSQL: &[&str] = &[
     "collation_connection",
     "charset",
 ];
-/// The same of PostgreSQL.
+/// The same for PostgreSQL.
 pub const OURS_POSTGRES: &[&str] = &[
     "timezone",
     "datestyle",

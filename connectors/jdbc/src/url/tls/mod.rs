@@ -1,56 +1,54 @@
-//! What a URL's parameters ask of TLS, in the spellings of every driver: MySQL Connector/J, MariaDB Connector/J, pgJDBC,
-//! libpq and the clients of MySQL. Pure.
+//! The TLS options of a URL's parameters, in the spellings of every driver: MySQL Connector/J,
+//! MariaDB Connector/J, pgJDBC, libpq and MySQL's clients. Pure.
 //!
-//! Names count without letter case, `-` and `_`. What was asked for is done or refused, never left out: the strongest of
-//! what several parameters ask counts, and what contradicts itself, or cannot be done here, is an error that names what
-//! can be written in its place. docs/databases.md has the table.
+//! Names are compared without letter case, `-` and `_`. Every option is either applied or refused,
+//! never silently ignored: if several parameters set the mode, the strongest counts, and a
+//! contradiction or an unsupported option is an error that says what to write instead.
+//! docs/databases.md has the table.
 
 use connector_api::{Error, Result};
 
 use super::UrlScheme;
 
-/// How far a connection is to be trusted. Later ones are stronger.
+/// How a connection is secured. Later modes are stronger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsMode {
-    /// In the clear.
+    /// Not encrypted.
     Off,
-    /// Encrypted if the server offers it, in the clear otherwise.
+    /// Encrypted if the server offers it, otherwise not.
     IfOffered,
-    /// Encrypted, with whomever.
+    /// Encrypted, without verifying the server.
     Encrypted,
-    /// With a server whose certificate an authority signed.
+    /// The server's certificate must be signed by a trusted authority.
     VerifyCa,
-    /// With a server whose certificate is for the host's name, too.
+    /// The certificate must also match the host's name.
     VerifyFull,
 }
 
-/// What is asked for. Files are PEM files, or PEM text itself.
+/// The options asked for. Files are PEM files, or PEM text itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// How far.
     pub mode: TlsMode,
-    /// The authorities that count in the place of the system's.
+    /// The authorities to trust instead of the system's.
     pub authority: Option<String>,
-    /// The client's certificate.
     pub certificate: Option<String>,
-    /// The client's private key.
     pub key: Option<String>,
-    /// By which key MySQL's logins without TLS encrypt the password.
+    /// The key with which MySQL's logins without TLS encrypt the password.
     pub server_key: ServerKey,
 }
 
 /// A server's RSA key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerKey {
-    /// None: whoever answers could read the password with a key of its own.
+    /// None: an impostor could have the password encrypted with a key of its own.
     Refused,
-    /// The one that the server sends.
+    /// The key that the server sends.
     Sent,
-    /// The one in this PEM file.
+    /// The key in this PEM file.
     File(String),
 }
 
-/// A name, and what to write in its place; they matter wherever TLS does.
+/// A parameter's name, and what to write instead; refused whenever TLS is used.
 type RefusedName = (&'static str, &'static str);
 
 const TRUST_STORE: &str = "Java key stores are not read here: write the authority's certificate as PEM (keytool -exportcert \
@@ -94,8 +92,8 @@ const REFUSED: &[RefusedName] = &[
     ),
 ];
 
-/// Other names that are read here, or say no more than what is done anyway: passwords and types of key stores, whose
-/// files are refused, and limits of waiting.
+/// Other names that are accepted here or change nothing: passwords and types of key stores, whose
+/// files are refused, and timeouts.
 const KNOWN: &[&str] = &[
     "allowpublickeyretrieval",
     "channelbinding",
@@ -138,14 +136,14 @@ const KNOWN: &[&str] = &[
 const CIPHERS: &str = "cipher suites are not chosen here (those of TLS 1.2 and 1.3 without known weakness are taken); leave \
                        it out";
 
-/// Settings of which one value cannot be kept, and the others leave the choice.
+/// Settings with one value that is not supported; the others leave the choice to the client.
 const CHOICES: [(&str, &str, &[&str]); 3] = [
     ("channelbinding", "require", &["", "disable", "prefer"]),
     ("gssencmode", "require", &["", "disable", "allow", "prefer"]),
     ("sslnegotiation", "direct", &["", "postgres"]),
 ];
 
-/// Names of one file, the drivers' and the clients'.
+/// Names of the same file in the drivers and the clients.
 const AUTHORITY: &[&str] = &["serversslcert", "sslrootcert", "sslca", "sslrootca"];
 const CERTIFICATE: &[&str] = &["sslcert", "sslclientcert", "clientsslcert"];
 const KEY: &[&str] = &["sslkey", "sslclientkey", "clientsslkey"];
@@ -156,7 +154,8 @@ const SERVER_KEY: &[&str] = &[
 ];
 
 impl TlsOptions {
-    /// What the parameters of a URL of that scheme ask for. Errors: `Config`.
+    /// Reads the options from the parameters of a URL of that scheme.
+    /// Errors: `Config`.
     pub(super) fn read(scheme: UrlScheme, params: &[(String, String)]) -> Result<Self> {
         let asked = RequestedTls { scheme, params };
         asked.refuse_unknown()?;
@@ -169,7 +168,8 @@ impl TlsOptions {
         let mut mode = asked.mode(word)?;
         let chosen = word.is_some() || asked.on()?.is_some();
         if mode == TlsMode::Encrypted || !chosen {
-            // an authority is named for a server to be verified, a certificate to be shown
+            // an authority implies that the server is verified, a client certificate that TLS is
+            // used
             let least = match (
                 authority.is_some() && !trusts && word != Some(SslModeWord::Trust),
                 certificate.is_some(),
@@ -196,7 +196,7 @@ impl TlsOptions {
                 "a client's certificate needs its key and the other way round: sslCert and sslKey",
             ));
         }
-        // libpq's word for the system's own
+        // libpq's word for the system's authorities
         let authority = authority.filter(|file| file != "system");
         Ok(Self {
             mode,
@@ -212,7 +212,7 @@ impl TlsOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SslModeWord {
     Mode(TlsMode),
-    /// MariaDB's: encrypted, and nothing verified even where an authority is named.
+    /// MariaDB's: encrypted, and nothing is verified even if an authority is named.
     Trust,
 }
 
@@ -231,12 +231,13 @@ struct RequestedTls<'a> {
 }
 
 impl<'a> RequestedTls<'a> {
-    /// The value of a parameter by its plain name. Errors: `Config` for two that differ.
+    /// Returns the value of a parameter by its plain name.
+    /// Errors: `Config` if it is given twice with different values.
     fn get(&self, name: &str) -> Result<Option<&'a str>> {
         given(self.params, name)
     }
 
-    /// Refuses what is about TLS and understood by nobody: that it was left out would not be seen.
+    /// Refuses unknown parameters about TLS, because nobody would notice that they are ignored.
     fn refuse_unknown(&self) -> Result<()> {
         let idle = |value: &str| {
             ["", "false", "no", "off", "0"].contains(&value.trim().to_ascii_lowercase().as_str())
@@ -256,7 +257,7 @@ impl<'a> RequestedTls<'a> {
         }
     }
 
-    /// A truth value; a name without value is true, as drivers have it.
+    /// Parses a truth value; a name without value is true, as in the drivers.
     fn flag(&self, name: &str) -> Result<Option<bool>> {
         let Some(value) = self.get(name)? else {
             return Ok(None);
@@ -274,7 +275,7 @@ impl<'a> RequestedTls<'a> {
         Ok(self.flag(name)? == Some(true))
     }
 
-    /// A PEM file under any of these names.
+    /// Returns the PEM file under any of these names.
     fn file(&self, names: &[&str]) -> Result<Option<String>> {
         for name in names {
             let Some(value) = self.get(name)?.filter(|value| !value.is_empty()) else {
@@ -322,7 +323,7 @@ impl<'a> RequestedTls<'a> {
         Ok(Some(
             match word.to_ascii_lowercase().replace('_', "-").as_str() {
                 "disable" | "disabled" => SslModeWord::Mode(TlsMode::Off),
-                // libpq tries a plain connection first; one with TLS, where there is TLS, is no less
+                // libpq tries without TLS first; using TLS if it is available is at least as secure
                 "allow" | "prefer" | "preferred" => SslModeWord::Mode(TlsMode::IfOffered),
                 "require" | "required" => SslModeWord::Mode(TlsMode::Encrypted),
                 "trust" => SslModeWord::Trust,
@@ -342,7 +343,7 @@ impl<'a> RequestedTls<'a> {
         ))
     }
 
-    /// `useSSL` of MySQL's and MariaDB's drivers, `ssl` of PostgreSQL's.
+    /// Returns `useSSL` of MySQL's and MariaDB's drivers, or `ssl` of PostgreSQL's.
     fn on(&self) -> Result<Option<bool>> {
         match (self.flag("usessl")?, self.flag("ssl")?) {
             (Some(a), Some(b)) if a != b => {
@@ -352,7 +353,7 @@ impl<'a> RequestedTls<'a> {
         }
     }
 
-    /// Whether certificates are said not to matter.
+    /// True if the parameters turn verification of certificates off.
     fn trusts(&self) -> Result<bool> {
         let factory = self.get("sslfactory")?.unwrap_or_default();
         Ok(self.is("trustservercertificate")? || factory.ends_with("NonValidatingFactory"))
@@ -386,8 +387,8 @@ impl<'a> RequestedTls<'a> {
         Ok(mode.max(beside))
     }
 
-    /// What `useSSL=true` or `ssl=true` means without `sslMode`. MySQL's driver would go on in the clear with a server
-    /// that has no TLS.
+    /// Returns the meaning of `useSSL=true` or `ssl=true` without `sslMode`. MySQL's driver would
+    /// continue without encryption if the server has no TLS.
     fn by_flag(&self) -> Result<TlsMode> {
         let names_matter = !self.is("disablesslhostnameverification")?;
         Ok(match self.scheme {
@@ -399,7 +400,8 @@ impl<'a> RequestedTls<'a> {
         })
     }
 
-    /// As MySQL's and MariaDB's drivers: the server's own key is not taken unless that is allowed.
+    /// Like MySQL's and MariaDB's drivers: the key that the server sends is used only if that is
+    /// allowed.
     fn server_key(&self) -> Result<ServerKey> {
         for name in SERVER_KEY {
             if let Some(file) = self.get(name)?.filter(|file| !file.is_empty()) {
@@ -419,7 +421,7 @@ impl<'a> RequestedTls<'a> {
         Ok(self.get(name)?.is_some_and(|value| !value.is_empty()))
     }
 
-    /// Settings that a connection in the clear cannot keep.
+    /// Refuses settings that an unencrypted connection cannot honour.
     fn in_the_clear(&self) -> Result<()> {
         self.channel_binding()
     }
@@ -441,7 +443,7 @@ impl<'a> RequestedTls<'a> {
         Ok(())
     }
 
-    /// Whether something is asked for that cannot be done here. Errors: `Config`.
+    /// Refuses settings that are not supported. Errors: `Config`.
     fn refuse(&self) -> Result<()> {
         for (name, how) in REFUSED {
             if self.given(name)? {
@@ -485,7 +487,8 @@ impl<'a> RequestedTls<'a> {
     }
 }
 
-/// The value of a parameter by its plain name. Errors: `Config` for two that differ.
+/// Returns the value of a parameter by its plain name.
+/// Errors: `Config` if it is given twice with different values.
 pub(super) fn given<'a>(params: &'a [(String, String)], name: &str) -> Result<Option<&'a str>> {
     let mut found = params
         .iter()
@@ -502,8 +505,8 @@ pub(super) fn given<'a>(params: &'a [(String, String)], name: &str) -> Result<Op
     }
 }
 
-/// A name without letter case, `-`, `_` and dots, and as the drivers have it: without the words that stand before it in
-/// the X protocol's and libpq's environment's names, and with SSL for TLS.
+/// Normalises a name: without letter case, `-`, `_` and dots, without the prefixes of the X
+/// protocol and of libpq's environment variables, and with SSL in place of TLS.
 pub(super) fn plain(name: &str) -> String {
     let name: String = name
         .chars()
@@ -522,7 +525,7 @@ pub(super) fn plain(name: &str) -> String {
     }
 }
 
-/// Whether a plain name is read here.
+/// True if a plain name is read here.
 fn is_known(name: &str) -> bool {
     let files = [AUTHORITY, CERTIFICATE, KEY]
         .iter()
@@ -530,7 +533,7 @@ fn is_known(name: &str) -> bool {
     files || KNOWN.contains(&name) || REFUSED.iter().any(|(refused, _)| *refused == name)
 }
 
-/// Whether a parameter's name is about TLS, whoever reads it.
+/// True if a parameter's name is about TLS, in any driver.
 pub(super) fn is_about_tls(name: &str) -> bool {
     let name = plain(name);
     is_known(&name) || ["ssl", "tls"].iter().any(|word| name.contains(word))

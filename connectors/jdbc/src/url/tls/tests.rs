@@ -1,4 +1,4 @@
-//! Every spelling of TLS, and what becomes of it.
+//! Every spelling of the TLS options, and its effect.
 
 use super::TlsMode::{Encrypted, IfOffered, Off, VerifyCa, VerifyFull};
 use super::{ServerKey, TlsMode, TlsOptions};

@@ -11,7 +11,7 @@ use crate::sink::config::TimeRules;
 use crate::sink::mapping::fit::{What, clock};
 use crate::sink::mapping::time::parse_instant;
 
-/// What a number or text represents.
+/// The meaning of a number or text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DebeziumType {
     /// Days since 1970-01-01.
