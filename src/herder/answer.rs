@@ -1,8 +1,8 @@
-//! Answers to commands. It knows neither the state nor what the commands do.
+//! Answers to commands, independent of the state and of what the commands do.
 
 use tokio::sync::oneshot;
 
-/// Whoever asked may be gone; then nobody needs the answer.
+/// The caller may have hung up; ignores the send error.
 pub(super) fn send<T>(reply: oneshot::Sender<T>, answer: T) {
     drop(reply.send(answer));
 }

@@ -1,17 +1,19 @@
-//! How large a config may be and what it may ask for. Checked when a config comes in, and again when a connector starts:
-//! what an earlier version or another hand has stored must not end the worker either. Pure.
+//! Limits on the size of a config and on what it may ask for. They are checked when a config
+//! arrives and again when a connector starts, because a config stored by an earlier version or
+//! edited by hand must not bring the worker down either. Pure.
 
 use connector_api::Config;
 
 pub use crate::model::KEYS_MAX;
 
-/// Most bytes that the names and values of a config may have together: what a record of Kafka Connect's own config topic
-/// may have (`max.request.size`).
+/// Maximum size of a config's names and values together: that of a record of Kafka Connect's own
+/// config topic (`max.request.size`).
 pub const CONFIG_MAX_BYTES: usize = 1024 * 1024;
-/// Most bytes of all task configs of a connector together; each holds the connector's whole config.
+/// Maximum size of all task configs of a connector together; each holds the connector's whole
+/// config.
 pub const TASK_CONFIGS_MAX_BYTES: usize = 128 * 1024 * 1024;
 
-/// `tasks.max` as given, at least 1.
+/// Returns `tasks.max` as given, at least 1.
 pub fn tasks_max(config: &Config) -> usize {
     config
         .get("tasks.max")
@@ -20,7 +22,7 @@ pub fn tasks_max(config: &Config) -> usize {
         .max(1)
 }
 
-/// Bytes of a config's names and values.
+/// Returns the size of a config's names and values in bytes.
 pub fn size(config: &Config) -> usize {
     config
         .iter()
@@ -28,8 +30,8 @@ pub fn size(config: &Config) -> usize {
         .sum()
 }
 
-/// `tasks.max`, where a worker whose connectors may have `most` tasks can make so many of this config.
-/// Errors: the limit that it breaks, as the text of a validation error.
+/// Returns `tasks.max` if a worker that allows a connector `most` tasks can create that many of
+/// this config. Errors: the limit exceeded, as the text of a validation error.
 pub fn tasks(config: &Config, most: usize) -> Result<usize, String> {
     let wanted = tasks_max(config);
     let invalid = |why: String| {

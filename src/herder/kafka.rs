@@ -1,4 +1,5 @@
-//! How the loop knows of Kafka: the cluster's id once it has been reached, and whether it still answers.
+//! The loop's view of Kafka: the cluster's id once it has been reached, and whether it still
+//! answers.
 
 use std::time::Duration;
 
@@ -9,15 +10,15 @@ use tracing::{debug, info, warn};
 use super::WorkerHealth;
 use crate::worker::Worker;
 
-/// How long after the start `GET /` waits for Kafka's answer about its cluster id.
+/// How long after its start a worker lets `GET /` wait for the cluster id.
 const CLUSTER_ID_LIMIT: Duration = Duration::from_secs(2);
-/// How often Kafka is tried until it has been reached for the first time.
+/// How often Kafka is retried until it is first reached.
 const RETRY: Duration = Duration::from_secs(3);
 
-/// The cluster's id, or why it is not known, once that is.
+/// The cluster's id, or why it is not known, if that is.
 pub(super) type ClusterIdResult = Result<String, Option<String>>;
 
-/// The cluster's id. Cheap to clone.
+/// The cluster's id, once known; cheap to clone.
 #[derive(Clone)]
 pub(super) struct ClusterId {
     id: watch::Receiver<ClusterIdResult>,
@@ -25,7 +26,7 @@ pub(super) struct ClusterId {
 }
 
 impl ClusterId {
-    /// Nothing known yet; the other end is for [`reach`].
+    /// Starts with nothing known; the sender is for [`reach`].
     pub(super) fn unknown() -> (watch::Sender<ClusterIdResult>, Self) {
         let (known, id) = watch::channel(Err(None));
         (
@@ -37,14 +38,14 @@ impl ClusterId {
         )
     }
 
-    /// The id. A worker that has just started gives Kafka a moment to tell it.
+    /// Returns the id. A worker that has just started waits a moment for Kafka's answer.
     pub(super) async fn id(mut self) -> Option<String> {
         let until = self.started + CLUSTER_ID_LIMIT;
         drop(tokio::time::timeout_at(until, self.id.wait_for(Result::is_ok)).await);
         self.id.borrow().clone().ok()
     }
 
-    /// How the worker is off with Kafka.
+    /// Returns the state of the worker's connection to Kafka.
     pub(super) async fn health(self, worker: Worker) -> WorkerHealth {
         let known = self.id.clone();
         if self.id().await.is_none() {
@@ -57,7 +58,7 @@ impl ClusterId {
     }
 }
 
-/// Asks Kafka for its cluster id until it answers, then has it get ready for sources.
+/// Asks Kafka for its cluster id until it answers, then prepares it for sources.
 pub(super) async fn reach(worker: Worker, known: watch::Sender<ClusterIdResult>) {
     let mut told = false;
     loop {

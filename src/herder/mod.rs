@@ -1,6 +1,8 @@
-//! Who runs what. [`Herder`] is the handle that REST calls: one async fn per verb, each a command to the one loop.
+//! Decides who runs what. [`Herder`] is the handle that REST calls: one async fn per verb, each a
+//! command to the single loop.
 //!
-//! The handle knows no HTTP; what it refuses comes back as a [`HerderRefusal`], whose texts `rest/error.rs` holds.
+//! The handle knows no HTTP. A refusal is returned as a [`HerderRefusal`]; `rest/error.rs` holds
+//! the texts.
 
 mod answer;
 pub mod bounds;
@@ -25,7 +27,7 @@ use crate::model::{RunState, RunStatus, TargetState};
 use crate::store::StoredVersion;
 use crate::worker::{StalledTask, WaitsFor};
 
-/// Which way a connector moves data; unknown when its class is.
+/// Direction in which a connector moves data; unknown if its class is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are Kafka's own names")]
 pub enum Direction {
@@ -35,7 +37,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Its name in REST answers, such as `source`.
+    /// Returns the name used in REST answers, such as `source`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Source => "source",
@@ -45,62 +47,62 @@ impl Direction {
     }
 }
 
-/// One task.
+/// One task, as callers see it.
 #[derive(Clone, Debug)]
 pub struct TaskView {
-    /// Its number.
+    /// Number within the connector, from 0.
     pub id: u32,
-    /// Its config.
+    /// The task's config.
     pub config: Config,
-    /// Its state.
+    /// State, worker and trace of the task.
     pub status: RunStatus,
-    /// How far it has come, while it runs here.
+    /// How far the task has come, while it runs here.
     pub progress: Option<ProgressReport>,
-    /// What it waits for, while it runs here.
+    /// What the task waits for, while it runs here.
     pub waits: Option<WaitsFor>,
 }
 
-/// One connector, whole.
+/// One connector with its tasks, as callers see it.
 #[derive(Clone, Debug)]
 pub struct ConnectorView {
-    /// Its name.
+    /// Unique name.
     pub name: Arc<str>,
-    /// Its config, as given.
+    /// Config as given, references unresolved.
     pub config: Config,
-    /// Its direction.
+    /// Whether it is a source or a sink.
     pub direction: Direction,
-    /// What the user wants it to be.
+    /// The state that the user asked for.
     pub target: TargetState,
-    /// Its own state; `None` until it was started for the first time.
+    /// State of the connector itself; `None` until it is first started.
     pub status: Option<RunStatus>,
-    /// Its tasks by number.
+    /// Tasks in the order of their numbers.
     pub tasks: Vec<TaskView>,
 }
 
-/// Stored offsets of a connector.
+/// The stored offsets of a connector.
 #[derive(Clone, Debug)]
 pub enum OffsetListing {
-    /// Of a source.
+    /// Positions of a source.
     Source(Vec<SourcePosition>),
-    /// Of a sink: next offset of each partition.
+    /// Next offset of each partition that a sink reads.
     Sink(Vec<TopicOffset>),
 }
 
-/// How to change offsets.
+/// A change of stored offsets.
 #[derive(Clone, Debug)]
 pub enum OffsetChange {
-    /// These partitions of a source; no offset forgets.
+    /// Sets these partitions of a source; one without an offset is deleted.
     Source(Vec<SourcePosition>),
-    /// These partitions of a sink; no offset forgets.
+    /// Sets these partitions of a sink; one without an offset is deleted.
     Sink(Vec<(connector_api::TopicPartition, Option<i64>)>),
-    /// Forget all.
+    /// Deletes all offsets.
     Reset,
 }
 
 /// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HerderRefusal {
-    /// No connector of that name.
+    /// No connector has that name.
     UnknownConnector(String),
     /// No such task: connector, number.
     UnknownTask(String, u32),
@@ -108,57 +110,56 @@ pub enum HerderRefusal {
     AlreadyExists(String),
     /// The call needs the connector to be stopped, with no task left.
     NotStopped(String),
-    /// The connector did not start: name, why.
+    /// The connector did not start: name, reason.
     StartFailed(String, String),
-    /// The connector could not go on from these offsets: why.
+    /// The connector cannot continue from these offsets: reason.
     BadOffsets(String),
-    /// Kafka or the database is out of reach or refuses: what, where, how to mend.
+    /// Kafka or the database is unreachable or refuses: what, where, remedy.
     Unavailable(String),
-    /// The metadata store fails: what, where, how to mend; whether for want of room; when to ask again,
-    /// where that helps.
+    /// The metadata store fails: what, where, and the remedy; whether its disk is full; and when to
+    /// retry, if that helps.
     StoreFails {
         why: String,
         full: bool,
         retry_after: Option<Duration>,
     },
-    /// The config is another one than the caller thinks.
+    /// The stored config is not the one that the caller expects.
     ConfigChanged(String),
-    /// The worker is shutting down.
     ShuttingDown,
 }
 
 /// Worker facts for `GET /`.
 #[derive(Clone, Debug, Default)]
 pub struct WorkerInfo {
-    /// Kafka cluster id; `None` until Kafka has been reached for the first time.
+    /// Kafka cluster id; `None` until Kafka has first been reached.
     pub kafka_cluster_id: Option<String>,
 }
 
-/// How the worker is, for `GET /health`.
+/// State of the worker, for `GET /health`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorkerHealth {
-    /// Kafka has not been reached yet: why, once that is known.
+    /// Kafka has not been reached yet; the reason, once known.
     Starting(Option<String>),
-    /// All is well.
+    /// Kafka and the store work.
     Healthy,
-    /// The metadata store does not work: why.
+    /// The metadata store does not work: reason.
     WithoutStore(String),
-    /// Kafka has been reached before and does not answer: why.
+    /// Kafka was reached before and does not answer now: reason.
     WithoutKafka(String),
 }
 
 /// Answer channel of a command.
 pub type ReplySender<T> = oneshot::Sender<Result<T, HerderRefusal>>;
 
-/// What the loop is asked: a verb, and the way to refuse it without knowing which one it is.
+/// A command to the loop: a verb, and a way to refuse it without knowing which verb it is.
 pub struct HerderCommand {
-    /// What to do; it holds the channel of its own answer.
+    /// The verb, with the channel for its answer.
     pub verb: HerderVerb,
-    /// Reaches the same caller as the verb's answer does, before it.
+    /// Refuses the command. The caller checks it before the verb's answer.
     pub refuse: oneshot::Sender<HerderRefusal>,
 }
 
-/// What can be asked, a row for each verb.
+/// The verbs that the loop accepts.
 #[allow(
     missing_docs,
     reason = "each is the verb of the same name on the handle"
@@ -232,14 +233,14 @@ pub enum HerderVerb {
     },
 }
 
-/// The handle. Cheap to clone.
+/// Handle to the herder's loop; cheap to clone.
 #[derive(Clone)]
 pub struct Herder {
     commands: mpsc::Sender<HerderCommand>,
 }
 
 impl Herder {
-    /// A handle on the loop that receives from the other end of `commands`.
+    /// Creates a handle to the loop that receives from the other end of `commands`.
     pub fn new(commands: mpsc::Sender<HerderCommand>) -> Self {
         Self { commands }
     }
@@ -256,27 +257,29 @@ impl Herder {
             .await
             .map_err(|_| HerderRefusal::ShuttingDown)?;
         let answered = tokio::select! {
-            // A verb that is refused is dropped, or answered again when its outcome is known: the refusal counts.
+            // The order matters: a refused verb is dropped, or, after a commit in doubt, answered
+            // again once its outcome is known. The caller must see the refusal.
             biased;
             Ok(refusal) = &mut refused => return Err(refusal),
             answered = answer => answered,
         };
-        // No answer: the loop has ended, or a refusal has come between the two looks.
+        // No answer: the loop has ended, or the refusal arrived between the two checks.
         answered.unwrap_or_else(|_| Err(refused.try_recv().unwrap_or(HerderRefusal::ShuttingDown)))
     }
 
-    /// All connectors by name.
+    /// Returns all connectors by name.
     pub async fn list(&self) -> Result<Vec<ConnectorView>, HerderRefusal> {
         self.call(|reply| HerderVerb::List { reply }).await
     }
 
-    /// One connector.
+    /// Returns one connector.
     pub async fn get(&self, name: &str) -> Result<ConnectorView, HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::Get { name, reply }).await
     }
 
-    /// Stores a new connector and starts it as `target` says. The config has been validated.
+    /// Stores a new connector and starts it in the state `target`. The config must have been
+    /// validated.
     pub async fn create(
         &self,
         name: &str,
@@ -293,7 +296,8 @@ impl Herder {
         .await
     }
 
-    /// Stores a connector's config, new or not (`true`: new), and restarts it. The config has been validated.
+    /// Stores a connector's config and restarts the connector. Returns true if it is new. The
+    /// config must have been validated.
     pub async fn put_config(
         &self,
         name: &str,
@@ -309,7 +313,8 @@ impl Herder {
         .await
     }
 
-    /// The same for a connector whose config is still `expected`; else [`HerderRefusal::ConfigChanged`].
+    /// Like [`Herder::put_config`], but only if the stored config is still `expected`. Errors:
+    /// [`HerderRefusal::ConfigChanged`] otherwise.
     pub async fn replace_config(
         &self,
         name: &str,
@@ -329,19 +334,20 @@ impl Herder {
             .0)
     }
 
-    /// Every config that a connector has had, oldest first; a deleted one's as well.
+    /// Returns every config that a connector has had, oldest first, including those of a deleted
+    /// connector.
     pub async fn history(&self, name: &str) -> Result<Vec<StoredVersion>, HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::History { name, reply }).await
     }
 
-    /// Stops and forgets a connector; its offsets stay.
+    /// Stops and deletes a connector; its offsets remain.
     pub async fn delete(&self, name: &str) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::Delete { name, reply }).await
     }
 
-    /// Pause, resume, stop.
+    /// Sets the target state: pause, resume or stop.
     pub async fn set_target(&self, name: &str, target: TargetState) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::SetTarget {
@@ -352,7 +358,8 @@ impl Herder {
         .await
     }
 
-    /// Restarts the connector and (KIP-745) its tasks; the view shows what is being restarted as RESTARTING.
+    /// Restarts the connector and (KIP-745) its tasks. The returned view shows whatever restarts as
+    /// RESTARTING.
     pub async fn restart(
         &self,
         name: &str,
@@ -376,13 +383,14 @@ impl Herder {
             .await
     }
 
-    /// Stored offsets.
+    /// Returns the stored offsets of a connector.
     pub async fn offsets(&self, name: &str) -> Result<OffsetListing, HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::Offsets { name, reply }).await
     }
 
-    /// Changes stored offsets of a stopped connector; `true` when the connector itself keeps them too.
+    /// Changes the stored offsets of a stopped connector. Returns true if the connector keeps
+    /// offsets too and has changed them.
     pub async fn change_offsets(
         &self,
         name: &str,
@@ -397,25 +405,26 @@ impl Herder {
         .await
     }
 
-    /// Topics the connector has used since the last reset (KIP-558); empty for unknown ones.
+    /// Returns the topics that the connector has used since the last reset (KIP-558); empty for an
+    /// unknown connector.
     pub async fn topics(&self, name: &str) -> Result<Vec<String>, HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::Topics { name, reply }).await
     }
 
-    /// Forgets the topics used.
+    /// Forgets the topics that the connector has used.
     pub async fn reset_topics(&self, name: &str) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::ResetTopics { name, reply })
             .await
     }
 
-    /// Worker facts.
+    /// Returns worker facts for `GET /`.
     pub async fn info(&self) -> Result<WorkerInfo, HerderRefusal> {
         self.call(|reply| HerderVerb::Info { reply }).await
     }
 
-    /// How the worker is, and which of its tasks stand still.
+    /// Returns the state of the worker, and its stalled tasks.
     pub async fn health(&self) -> Result<(WorkerHealth, Vec<StalledTask>), HerderRefusal> {
         self.call(|reply| HerderVerb::Health { reply }).await
     }

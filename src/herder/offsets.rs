@@ -1,4 +1,5 @@
-//! Reading and changing the stored offsets of a connector (KIP-875), beside the loop and within a time limit.
+//! Reads and changes the stored offsets of a connector (KIP-875), beside the loop and within a time
+//! limit.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,10 +10,10 @@ use super::{HerderRefusal, OffsetChange, OffsetListing};
 use crate::registry::ConnectorPlugin;
 use crate::worker::Worker;
 
-/// Kafka or a database that has not answered within this time is taken for unreachable.
+/// Kafka or a database that has not answered within this time is reported as unreachable.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// The stored offsets. Errors: `Unavailable`.
+/// Returns the stored offsets. Errors: `Unavailable`.
 pub async fn read(
     worker: &Worker,
     connector: &ConnectorPlugin,
@@ -36,8 +37,9 @@ pub async fn read(
     .await
 }
 
-/// Changes the stored offsets of a connector of which nothing runs and which has had at most so many tasks. Returns whether the connector itself keeps offsets
-/// too and has changed them. Errors: `BadOffsets`, `Unavailable`.
+/// Changes the stored offsets of a connector that has no running task and has had at most `tasks`
+/// tasks. Returns true if the connector keeps offsets too and has changed them. Errors:
+/// `BadOffsets`, `Unavailable`.
 pub async fn change(
     worker: &Worker,
     connector: &ConnectorPlugin,
@@ -131,7 +133,8 @@ async fn change_sink(
         }
     };
     let own = worker.sink_config(name, config).await?;
-    // what the sink keeps is what counts: it is changed last, so that a failure before it has changed nothing
+    // The offsets stored by the sink itself are the ones that count. They are changed last, so that
+    // a failure before that has changed nothing.
     if changes.iter().all(|(_, offset)| offset.is_some()) {
         let to: Vec<TopicOffset> = changes
             .iter()
@@ -140,7 +143,7 @@ async fn change_sink(
         worker.set_sink_offsets(name, config, Some(&to)).await?;
         return sink.alter_offsets(&own, &changes).await;
     }
-    // A group forgets single partitions only by forgetting all and keeping the others.
+    // A group can only delete all its offsets, so delete them and set the others again.
     let mut kept: BTreeMap<TopicPartition, i64> = BTreeMap::new();
     for at in worker.sink_offsets(name, config).await? {
         kept.insert(

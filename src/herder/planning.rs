@@ -1,4 +1,5 @@
-//! Asking a source for its tasks: within a time limit, with the references of its config resolved for it alone.
+//! Asks a source for its tasks, within a time limit, with the references in its config resolved for
+//! this call only.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -14,10 +15,11 @@ use tokio::sync::OnceCell;
 use crate::settings::ConfigProviders;
 use crate::worker::{ConnectorOffsetsReader, Worker, right_version};
 
-/// A source that has not planned its tasks within this time is taken for hung.
+/// A source that has not planned its tasks within this time is reported as hanging.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The tasks, with references as they are written. Errors: the source's own, `Retry` when it does not answer.
+/// Returns the planned tasks, with references unresolved. Errors: the source's own, or `Retry` when
+/// it does not answer.
 pub(super) async fn plan(
     worker: &Worker,
     source: &dyn SourceConnector,
@@ -64,7 +66,7 @@ async fn planned(
     Ok(plan)
 }
 
-/// The stored offsets of a connector, read from the topic when they are first asked for.
+/// The stored offsets of a connector, read from the topic on first use.
 struct LazyOffsets<'a> {
     worker: &'a Worker,
     name: &'a str,

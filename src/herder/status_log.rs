@@ -1,4 +1,4 @@
-//! Changes of state, as lines of the log.
+//! Logs changes of state.
 
 use tracing::{error, info};
 

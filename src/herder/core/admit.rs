@@ -1,5 +1,5 @@
-//! Which verbs are admitted, and what they write. Checked before anything is stored, so that a refusal changes
-//! nothing and a store that fails leaves the state as it was.
+//! Decides which verbs are admitted, and what they write. Checked before anything is stored, so
+//! that a refusal changes nothing, and a store failure leaves the state unchanged.
 
 use std::sync::Arc;
 
@@ -10,10 +10,11 @@ use crate::herder::{HerderRefusal, HerderVerb};
 use crate::model::TargetState;
 use crate::store::StoreChange;
 
-/// What a verb writes before it takes effect, or why it is refused.
+/// The writes of a verb, or its refusal.
 type Admission = Result<Vec<StoreChange>, HerderRefusal>;
 
-/// What a verb writes before it takes effect; nothing for one that only reads. Errors: why it is refused.
+/// Returns what a verb writes before it takes effect; empty for a verb that only reads. Errors: why
+/// the verb is refused.
 pub fn admit(state: &HerderState, verb: &HerderVerb) -> Admission {
     if state.closing {
         return Err(HerderRefusal::ShuttingDown);

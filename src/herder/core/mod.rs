@@ -1,9 +1,11 @@
-//! The whole logic of who runs what, as one pure function: [`step`] takes an event and gives the actions it calls for.
+//! The whole decision of who runs what, as one pure function: [`step`] takes an event and returns
+//! the actions it requires.
 //!
-//! No clock, no tokio, no I/O: time comes in as `now`, outcomes come back as events. What should run (connectors and
-//! their tasks) and what does run (`State::runs`) are kept apart; after each event `tasks::reconcile` asks for
-//! what is missing between them. So a task that is still ending is never started a second time, whatever happens
-//! meanwhile, and nothing that has lost its connector goes on.
+//! No clock, no tokio, no I/O: time is passed in as `now`, and outcomes arrive as events. What
+//! should run (connectors and their tasks) and what does run (`HerderState::runs`) are kept apart;
+//! after each event, `tasks::reconcile` emits the actions that close the difference. So a task that
+//! is still ending is never started a second time, whatever happens meanwhile, and no task outlives
+//! its connector.
 
 mod admit;
 mod plan;
@@ -33,30 +35,30 @@ pub use view::{view, views};
 /// Milliseconds on the loop's monotonic clock.
 pub type Millis = u64;
 
-/// A caller that waits for an outcome.
+/// Identifies a caller that waits for an outcome.
 pub type Ticket = u64;
 
-/// Waits between two attempts to start a part that has failed.
+/// Back-off between attempts to start a failed part.
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_secs(1),
     max: Duration::from_secs(300),
 };
 
-/// All that the loop knows.
+/// The complete state of the herder.
 #[derive(Debug)]
 pub struct HerderState {
     /// `host:port` of this worker.
     worker_id: Arc<str>,
-    /// Whether used topics are kept.
+    /// True if used topics are tracked.
     track_topics: bool,
-    /// Most tasks that a connector may have.
+    /// Maximum number of tasks per connector.
     tasks_max: usize,
     connectors: BTreeMap<Arc<str>, ConnectorEntry>,
-    /// What the worker runs, has been told to start, or is still ending.
+    /// Tasks that the worker runs, was asked to start, or is still ending.
     runs: BTreeMap<TaskId, Run>,
-    /// Connectors whose offsets are being changed: nothing of them may start.
+    /// Connectors whose offsets are being changed: none of their tasks may start.
     changing_offsets: BTreeSet<Arc<str>>,
-    /// Restarts that somebody waits for.
+    /// Restarts that a caller waits for.
     restarts: Vec<restarts::PendingRestart>,
     /// Source of numbers for plans and incarnations of tasks.
     last_number: u64,
@@ -66,7 +68,7 @@ pub struct HerderState {
 #[derive(Debug)]
 struct ConnectorEntry {
     config: Config,
-    /// Grows with each other config; tasks made from an older one are replaced by the next plan.
+    /// Incremented with each new config; the next plan replaces tasks made from an older one.
     version: u64,
     direction: Direction,
     target: TargetState,
@@ -75,29 +77,29 @@ struct ConnectorEntry {
     topics: BTreeSet<Arc<str>>,
     /// When to (re)start the connector: at once, after a back-off, or to look for new tables.
     due: Option<Millis>,
-    /// The plan under way; answers to earlier ones count no more.
+    /// Number of the plan in progress; answers to earlier plans are ignored.
     planning: Option<u64>,
-    /// Plans that failed one after another.
+    /// Number of consecutive failed plans.
     failures: u32,
-    /// Who waits for the restart to succeed or fail.
+    /// Callers waiting for the restart to succeed or fail.
     waiting: Vec<Ticket>,
 }
 
 #[derive(Debug)]
 struct Task {
     config: Config,
-    /// [`Connector::version`] that it was planned from.
+    /// [`ConnectorEntry::version`] that this task was planned from.
     version: u64,
-    /// Number of the incarnation that should run.
+    /// The incarnation that should run.
     incarnation: u64,
     status: RunStatus,
-    /// It has failed and should not run until it is tried again.
+    /// The task has failed and should not run until it is retried.
     down: bool,
-    /// Failures one after another.
+    /// Number of consecutive failures.
     failures: u32,
-    /// When to try again by itself.
+    /// When to retry automatically.
     retry_at: Option<Millis>,
-    /// Since when it has been working.
+    /// When it started to work.
     up_since: Option<Millis>,
 }
 
@@ -108,84 +110,87 @@ struct Run {
     stopping: bool,
 }
 
-/// What has happened.
+/// Something that has happened.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields are what their names say")]
 pub enum HerderEvent {
     /// The worker has started; these connectors were stored.
     Loaded(Vec<(StoredConnector, Direction)>),
-    /// A new connector was stored.
     Create {
         name: Arc<str>,
         config: Config,
         direction: Direction,
         target: TargetState,
     },
-    /// A connector's config was stored.
     Replace {
         name: Arc<str>,
         config: Config,
         direction: Direction,
     },
-    /// A connector was removed from the store.
-    Delete { name: Arc<str> },
-    /// A connector's target state was stored.
-    SetTarget { name: Arc<str>, target: TargetState },
-    /// A restart was asked for (KIP-745). `ticket` waits for the connector, and for its tasks where they restart too.
+    Delete {
+        name: Arc<str>,
+    },
+    SetTarget {
+        name: Arc<str>,
+        target: TargetState,
+    },
+    /// A restart was requested (KIP-745). `ticket` waits for the connector, and for its tasks if
+    /// they restart too.
     Restart {
         name: Arc<str>,
         include_tasks: bool,
         only_failed: bool,
         ticket: Option<Ticket>,
     },
-    /// A restart of one task was asked for; `ticket` waits until it is up again or has failed.
+    /// A restart of one task was requested; `ticket` waits until it is up again or has failed.
     RestartTask {
         name: Arc<str>,
         task: u32,
         ticket: Option<Ticket>,
     },
     /// The topics of a connector were removed from the store.
-    ResetTopics { name: Arc<str> },
+    ResetTopics {
+        name: Arc<str>,
+    },
     /// A change of offsets begins; it was admitted.
-    OffsetsChanging { name: Arc<str> },
-    /// It has ended.
-    OffsetsChanged { name: Arc<str> },
-    /// A plan has ended.
+    OffsetsChanging {
+        name: Arc<str>,
+    },
+    /// A change of offsets has ended.
+    OffsetsChanged {
+        name: Arc<str>,
+    },
     Planned {
         name: Arc<str>,
         plan: u64,
         result: Result<TaskPlan, Error>,
     },
-    /// A task works.
     TaskRunning(TaskId),
-    /// A task is idle, as asked.
+    /// A task is idle because it is paused.
     TaskPaused(TaskId),
-    /// A task has ended by an error.
+    /// A task ended with an error.
     TaskFailed(TaskId, Error),
     /// A task has used a topic for the first time.
     TaskTopic(TaskId, Arc<str>),
-    /// Nothing of these tasks runs any more, as asked.
+    /// These tasks have ended, as requested.
     Gone(Vec<TaskId>),
-    /// Time has passed.
     Tick,
-    /// The worker shuts down.
     Close,
 }
 
-/// What is to be done, in this order.
+/// Something to do, in this order.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields are what their names say")]
 pub enum Action {
-    /// Keep this; losing it costs no more than a stale status.
+    /// Store this change; losing it costs no more than a stale status.
     Write(StoreChange),
-    /// Ask the connector for its tasks; [`HerderEvent::Planned`] brings the answer.
+    /// Ask the connector for its tasks; [`HerderEvent::Planned`] carries the answer.
     Plan {
         name: Arc<str>,
         plan: u64,
         config: Config,
         max_tasks: usize,
     },
-    /// Start a task.
     Start {
         id: TaskId,
         tasks: usize,
@@ -193,16 +198,16 @@ pub enum Action {
         task_config: Config,
         paused: bool,
     },
-    /// Stop tasks; [`HerderEvent::Gone`] tells when they are.
+    /// Stop tasks; [`HerderEvent::Gone`] reports their end.
     Stop(Vec<TaskId>),
     /// Pause or resume a task.
     SetPaused(TaskId, bool),
-    /// Tell a waiting caller how the restart went: `Err` is why it failed.
+    /// Answer a waiting caller with the outcome of the restart; `Err` is why it failed.
     Answer(Ticket, Result<(), String>),
 }
 
 impl HerderState {
-    /// Nothing yet.
+    /// Creates a state without connectors.
     pub fn new(worker_id: Arc<str>, track_topics: bool, tasks_max: usize) -> Self {
         Self {
             worker_id,
@@ -217,7 +222,7 @@ impl HerderState {
         }
     }
 
-    /// When [`HerderEvent::Tick`] is due, if ever.
+    /// Returns when [`HerderEvent::Tick`] is due, if ever.
     pub fn next_due(&self) -> Option<Millis> {
         if self.closing {
             return None;
@@ -238,7 +243,7 @@ impl HerderState {
             .min()
     }
 
-    /// Whether nothing runs any more.
+    /// True if no task runs any more.
     pub fn is_idle(&self) -> bool {
         self.runs.is_empty()
     }
@@ -249,7 +254,7 @@ impl HerderState {
     }
 }
 
-/// Takes one event into account and gives what it calls for.
+/// Applies one event and returns the actions it requires.
 pub fn step(state: &mut HerderState, event: HerderEvent, now: Millis) -> Vec<Action> {
     let mut actions = Vec::new();
     let out = &mut actions;
@@ -325,7 +330,8 @@ fn tick(state: &mut HerderState, now: Millis, out: &mut Vec<Action>) {
     }
 }
 
-/// Ends everything. What was running is UNASSIGNED until some worker takes it up, as Kafka Connect writes it.
+/// Ends everything. What was running becomes UNASSIGNED until some worker takes it over, as in
+/// Kafka Connect.
 fn close(state: &mut HerderState, out: &mut Vec<Action>) {
     state.closing = true;
     let worker_id = Arc::clone(&state.worker_id);
@@ -375,7 +381,7 @@ fn close(state: &mut HerderState, out: &mut Vec<Action>) {
     }
 }
 
-/// Sets a connector's own status and keeps it.
+/// Sets a connector's own status and stores it if it changed.
 fn set_status(
     state: &mut HerderState,
     name: &Arc<str>,
@@ -401,7 +407,7 @@ fn set_status(
     }
 }
 
-/// How long to wait after that many failures in a row.
+/// Returns the back-off after that many consecutive failures.
 fn retry_wait(failures: u32) -> Millis {
     millis(BACKOFF.after(failures))
 }
@@ -410,10 +416,10 @@ fn millis(wait: Duration) -> Millis {
     Millis::try_from(wait.as_millis()).unwrap_or(Millis::MAX)
 }
 
-/// What a status says about a failure: the error, and what happens next.
+/// Returns the trace of a failure: the error, and what happens next.
 ///
-/// The first line is `Class: message`, as Kafka Connect's traces begin: tools look for the first colon, and leave out
-/// lines that end in a bracket.
+/// The first line is `Class: message`, as Kafka Connect's traces begin: tools look for the first
+/// colon, and skip lines that end in a bracket.
 fn trace(error: &Error, failures: u32, retry_ms: Option<Millis>) -> String {
     let class = exception_class(error, None);
     match retry_ms {

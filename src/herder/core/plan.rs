@@ -1,4 +1,4 @@
-//! Starting a connector: asking it for its tasks and taking over the answer.
+//! Starts connectors: asks each for its tasks and applies the answer.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use crate::herder::bounds;
 use crate::herder::{Direction, RunState, RunStatus, TargetState};
 use crate::store::StoreChange;
 
-/// Starts a connector that is due: a source plans in the background, a sink's plan needs no look at anything.
+/// Starts a connector that is due. A source plans in the background; a sink's plan depends on its
+/// config alone.
 pub(super) fn begin(state: &mut HerderState, name: &Arc<str>, now: Millis, out: &mut Vec<Action>) {
     let (number, most) = (state.next_number(), state.tasks_max);
     let Some(connector) = state.connectors.get_mut(name) else {
@@ -24,7 +25,7 @@ pub(super) fn begin(state: &mut HerderState, name: &Arc<str>, now: Millis, out: 
     match connector.target {
         TargetState::Started => {}
         TargetState::Paused => return set_status(state, name, RunState::Paused, None, out),
-        // STOPPED only once its tasks are gone.
+        // A connector becomes STOPPED only once its tasks have ended.
         TargetState::Stopped => return tasks::reconcile(state, name, out),
     }
     connector.planning = Some(number);
@@ -59,7 +60,8 @@ pub(super) fn begin(state: &mut HerderState, name: &Arc<str>, now: Millis, out: 
     }
 }
 
-/// A sink's tasks are copies of its config that differ by their number; the consumer group shares the partitions out.
+/// Plans a sink: its tasks are copies of its config that differ in their number. The consumer group
+/// assigns the partitions.
 fn sink_plan(config: &Config, tasks: usize) -> TaskPlan {
     let task = |number: usize| {
         let mut task = config.clone();
@@ -72,7 +74,7 @@ fn sink_plan(config: &Config, tasks: usize) -> TaskPlan {
     }
 }
 
-/// Takes over the answer of a plan; one that was overtaken by another plan or a new target counts no more.
+/// Applies the answer of a plan. An answer superseded by another plan or a new target is ignored.
 pub(super) fn planned(
     state: &mut HerderState,
     name: &Arc<str>,
@@ -115,7 +117,7 @@ pub(super) fn planned(
     }
 }
 
-/// Tells those that wait for the restart how it went.
+/// Answers the callers that wait for the restart.
 pub(super) fn settle(
     connector: &mut ConnectorEntry,
     outcome: &Result<(), String>,
@@ -141,7 +143,7 @@ pub(crate) fn within_max(name: &str, config: &Config, plan: TaskPlan) -> Result<
     )))
 }
 
-/// Refuses more tasks than the worker allows a connector, whatever its config says.
+/// Refuses more tasks than the worker allows per connector, whatever its config says.
 fn runnable(name: &str, most: usize, plan: TaskPlan) -> Result<TaskPlan, Error> {
     let count = plan.tasks.len();
     if count <= most {
@@ -153,8 +155,8 @@ fn runnable(name: &str, most: usize, plan: TaskPlan) -> Result<TaskPlan, Error> 
     )))
 }
 
-/// Makes the planned tasks the wanted ones. A task whose config and whose connector's config are what they were goes
-/// on undisturbed; every other one becomes a new incarnation.
+/// Replaces the tasks by the planned ones. A task continues undisturbed if its config and its
+/// connector's config are unchanged; every other one becomes a new incarnation.
 fn take_over(
     state: &mut HerderState,
     name: &Arc<str>,
@@ -226,7 +228,8 @@ mod tests {
         }
     }
 
-    /// What a worker that allows three tasks makes of a connector: the tasks it starts, and why it fails.
+    /// Returns the tasks that a worker allowing three tasks starts of a stored connector, and why
+    /// the connector fails.
     fn loaded(
         stored: StoredConnector,
         direction: Direction,

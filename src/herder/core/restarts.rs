@@ -1,28 +1,29 @@
-//! Restarts that are answered once what restarts is up again, or has failed, or takes too long: Kafka Connect answers when
-//! the old task has ended and the new one was started.
+//! Restarts that are answered once the restarted parts are up, have failed, or take too long. Kafka
+//! Connect answers when the old task has ended and the new one was started.
 
 use std::sync::Arc;
 
 use super::{Action, HerderState, Millis, Ticket};
 use crate::model::RunState;
 
-/// How long a restart is waited for. Old tasks have `task.shutdown.graceful.timeout.ms` (5 s) to end.
+/// How long a caller waits for a restart. Old tasks have `task.shutdown.graceful.timeout.ms` (5 s)
+/// to end.
 const ANSWERED_WITHIN_MS: Millis = 10_000;
 
-/// A restart that somebody waits for.
+/// A restart that a caller waits for.
 #[derive(Debug)]
 pub(super) struct PendingRestart {
     ticket: Ticket,
     name: Arc<str>,
-    /// Whether the connector itself restarts.
+    /// True if the connector itself restarts.
     connector: bool,
-    /// Tasks that restart, as the incarnations that they become.
+    /// The restarting tasks with their new incarnations.
     tasks: Vec<(usize, u64)>,
     until: Millis,
 }
 
 impl PendingRestart {
-    /// One that begins now.
+    /// Creates a restart that begins now.
     pub(super) fn new(
         ticket: Ticket,
         name: &Arc<str>,
@@ -40,12 +41,12 @@ impl PendingRestart {
         }
     }
 
-    /// When it is waited for no longer.
+    /// Returns when the caller is answered at the latest.
     pub(super) fn until(&self) -> Millis {
         self.until
     }
 
-    /// Whether something of it is still to come. What was replaced meanwhile is not.
+    /// True if a part is still restarting. Parts replaced meanwhile do not count.
     fn goes_on(&self, state: &HerderState) -> bool {
         let Some(connector) = state.connectors.get(&self.name) else {
             return false;
@@ -62,7 +63,7 @@ impl PendingRestart {
     }
 }
 
-/// Answers those that are done, and all when the worker closes.
+/// Answers the finished restarts, or all of them when the worker closes.
 pub(super) fn settle(state: &mut HerderState, now: Millis, out: &mut Vec<Action>) {
     for restart in std::mem::take(&mut state.restarts) {
         if !state.closing && now < restart.until && restart.goes_on(state) {

@@ -1,4 +1,4 @@
-//! Tasks: what should run against what does run, and what becomes of them.
+//! Tasks: reconciles what should run with what runs, and handles task events.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::store::StoreChange;
 use crate::worker::TaskId;
 
 impl Task {
-    /// A task that has not run yet.
+    /// Creates a task that has not run yet.
     pub(super) fn new(config: Config, version: u64, incarnation: u64, status: RunStatus) -> Self {
         Self {
             config,
@@ -27,7 +27,7 @@ impl Task {
         }
     }
 
-    /// Makes it a new incarnation that should run.
+    /// Turns the task into a new incarnation that should run.
     pub(super) fn renew(&mut self, incarnation: u64) {
         self.incarnation = incarnation;
         self.down = false;
@@ -37,7 +37,7 @@ impl Task {
 }
 
 impl ConnectorEntry {
-    /// The incarnation of task `number` that should run, if any.
+    /// Returns the incarnation of task `number` that should run, if any.
     fn wanted(&self, number: u32) -> Option<u64> {
         if self.target == TargetState::Stopped || self.direction == Direction::Unknown {
             return None;
@@ -47,10 +47,10 @@ impl ConnectorEntry {
     }
 }
 
-/// Asks for what is missing between what should run and what runs of a connector.
+/// Emits the actions that make what runs of a connector match what should run.
 ///
-/// Nothing of a connector starts while another task of it is still ending: a table that moves from one task to another
-/// must have been let go before.
+/// No task of a connector starts while another one of it is still ending: a table that moves
+/// between tasks must have been released first.
 pub(super) fn reconcile(state: &mut HerderState, name: &Arc<str>, out: &mut Vec<Action>) {
     let connector = state.connectors.get(name).filter(|_| !state.closing);
     let pause = connector.is_some_and(|c| c.target == TargetState::Paused);
@@ -124,7 +124,7 @@ fn start_missing(
     }
 }
 
-/// The task of this id, if the incarnation that runs is the one that should.
+/// Returns the task of this id, if the running incarnation is the one that should run.
 fn current<'a>(state: &'a mut HerderState, id: &TaskId) -> Option<&'a mut Task> {
     let run = state.runs.get(id).filter(|run| !run.stopping)?;
     let connector = state.connectors.get_mut(&id.connector)?;
@@ -132,7 +132,7 @@ fn current<'a>(state: &'a mut HerderState, id: &TaskId) -> Option<&'a mut Task> 
     (task.incarnation == run.incarnation).then_some(task)
 }
 
-/// A task works, or is idle as asked.
+/// Handles a task that works, or is idle because it is paused.
 pub(super) fn opened(
     state: &mut HerderState,
     id: &TaskId,
@@ -157,7 +157,7 @@ pub(super) fn opened(
     );
 }
 
-/// A task has ended by an error. One that was being stopped meanwhile only ends.
+/// Handles a task that failed. If it was being stopped, the stop's own result ends it.
 pub(super) fn failed(
     state: &mut HerderState,
     id: &TaskId,
@@ -172,7 +172,8 @@ pub(super) fn failed(
             .take()
             .is_some_and(|since| now.saturating_sub(since) >= millis(BACKOFF.max))
         {
-            // A part that has worked for as long as the longest wait starts over at the first one.
+            // A task that has worked for as long as the maximum back-off starts over at the first
+            // one.
             task.failures = 0;
         }
         task.failures = task.failures.saturating_add(1);
@@ -197,7 +198,7 @@ pub(super) fn failed(
     }
 }
 
-/// Tries again what failed long enough ago. Its status stays FAILED until it works.
+/// Restarts tasks whose back-off has elapsed. Their status stays FAILED until they work.
 pub(super) fn retry_due(
     state: &mut HerderState,
     name: &Arc<str>,
@@ -226,7 +227,7 @@ pub(super) fn retry_due(
     }
 }
 
-/// Nothing of these tasks runs any more.
+/// Handles tasks that have ended after a stop.
 pub(super) fn gone(state: &mut HerderState, ids: &[TaskId], out: &mut Vec<Action>) {
     for id in ids {
         if state.runs.get(id).is_some_and(|run| run.stopping) {
@@ -240,7 +241,7 @@ pub(super) fn gone(state: &mut HerderState, ids: &[TaskId], out: &mut Vec<Action
     }
 }
 
-/// A task has used a topic.
+/// Handles a task's first use of a topic.
 pub(super) fn topic(state: &mut HerderState, id: &TaskId, topic: Arc<str>, out: &mut Vec<Action>) {
     let track = state.track_topics;
     if let Some(connector) = state.connectors.get_mut(&id.connector).filter(|_| track)
@@ -253,7 +254,7 @@ pub(super) fn topic(state: &mut HerderState, id: &TaskId, topic: Arc<str>, out: 
     }
 }
 
-/// Sets a task's status and keeps it.
+/// Sets a task's status and stores it if it changed.
 pub(super) fn show(task: &mut Task, id: &TaskId, status: RunStatus, out: &mut Vec<Action>) {
     if task.status != status {
         task.status = status.clone();

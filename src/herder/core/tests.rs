@@ -1,4 +1,5 @@
-//! The state machine, case by case, and random sequences of events against what must hold whatever happens.
+//! Tests of the state machine: single cases, and random sequences of events checked against
+//! invariants.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,11 +11,11 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::herder::{HerderRefusal, HerderVerb};
 
-/// A worker that does what it is told when the test says so.
+/// A simulated worker that performs actions when the test says so.
 struct World {
     state: HerderState,
     now: Millis,
-    /// What runs: paused, and asked to stop.
+    /// Running tasks: whether each is paused, and whether it was asked to stop.
     alive: BTreeMap<TaskId, (bool, bool)>,
     plans: Vec<(Arc<str>, u64)>,
     stops: Vec<Vec<TaskId>>,
@@ -35,7 +36,7 @@ impl World {
         }
     }
 
-    /// One event, then the ticks that are due, as the loop does it.
+    /// Sends one event, then the ticks that are due, as the loop does.
     fn send(&mut self, event: HerderEvent) {
         self.step(event);
         while self.state.next_due().is_some_and(|at| at <= self.now) {
@@ -100,7 +101,7 @@ impl World {
         self.send(HerderEvent::TaskFailed(id.clone(), error));
     }
 
-    /// Tells what each task does.
+    /// Reports the state of each task.
     fn report(&mut self) {
         for (id, (paused, stopping)) in self.alive.clone() {
             if !stopping {
@@ -113,7 +114,7 @@ impl World {
         }
     }
 
-    /// Lets everything come to rest: plans succeed, stops end, back-offs pass.
+    /// Lets everything settle: plans succeed, stops end, back-offs elapse.
     fn settle(&mut self, tasks: usize) {
         for _ in 0..1_000 {
             if !self.plans.is_empty() {
@@ -140,7 +141,8 @@ impl World {
         });
     }
 
-    /// `connector: task task …`, each with its state and `!` when it has a trace.
+    /// Formats a connector as `connector: task task …`: each with its state, and `!` if it has a
+    /// trace.
     fn show(&self, name: &str) -> String {
         let Some(view) = view(&self.state, name) else {
             return "-".to_owned();
@@ -178,7 +180,7 @@ fn id(name: &str, task: u32) -> TaskId {
     }
 }
 
-/// A source with two running tasks.
+/// Returns a source with two running tasks.
 fn running() -> World {
     let mut world = World::new();
     world.create("s", Direction::Source, TargetState::Started);
@@ -547,7 +549,7 @@ fn what_was_stored_is_taken_up_with_its_tasks() {
     assert!(world.stops.is_empty());
 }
 
-/// A small generator (xorshift64*), so that a seed gives the same sequence everywhere.
+/// A small generator (xorshift64*), so that a seed gives the same sequence on every machine.
 struct Random(u64);
 
 impl Random {
@@ -650,7 +652,7 @@ fn random_event(world: &mut World, random: &mut Random) {
     }
 }
 
-/// What must hold when everything has come to rest.
+/// Checks what must hold once everything has settled.
 fn verify(world: &World) {
     let mut expected = BTreeMap::new();
     for (name, connector) in &world.state.connectors {
@@ -693,7 +695,7 @@ fn verify(world: &World) {
     );
 }
 
-/// What the writes leave in a store must be what is shown.
+/// Checks that the writes, applied to a store, give exactly the state shown to callers.
 fn verify_store(world: &World) {
     for (name, connector) in &world.state.connectors {
         let mut status = None;

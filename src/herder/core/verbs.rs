@@ -1,4 +1,4 @@
-//! What users ask for. Each verb was admitted and stored before it comes here.
+//! The effects of the users' verbs. Each verb was admitted and stored before it is executed here.
 
 use std::sync::Arc;
 
@@ -28,7 +28,8 @@ impl ConnectorEntry {
     }
 }
 
-/// Takes up what was stored. Started connectors resume with the tasks they had and plan anew beside them.
+/// Takes over the stored connectors. Started ones resume with the tasks they had, and are planned
+/// again meanwhile.
 pub(super) fn loaded(
     state: &mut HerderState,
     stored: Vec<(StoredConnector, Direction)>,
@@ -39,7 +40,7 @@ pub(super) fn loaded(
         let name = stored.name;
         let mut connector = ConnectorEntry::new(stored.config, direction, stored.target);
         connector.topics = stored.topics;
-        // More than the worker allows now: planning says so, and none runs.
+        // More tasks than the worker allows now: none runs, and planning reports the error.
         let tasks = if stored.tasks.len() > state.tasks_max {
             Vec::new()
         } else {
@@ -83,7 +84,8 @@ pub(super) fn create(
     tasks::reconcile(state, name, out);
 }
 
-/// Another config: the connector starts anew; its tasks go on until the new plan replaces them.
+/// Replaces the config: the connector is planned again, and its tasks continue until the new plan
+/// replaces them.
 pub(super) fn replace(
     state: &mut HerderState,
     name: &Arc<str>,
@@ -156,7 +158,8 @@ pub(super) fn set_target(
     tasks::reconcile(state, name, out);
 }
 
-/// Tasks of the config in force resume at once; a plan beside that finds what has changed meanwhile.
+/// Resumes the tasks of the current config at once, and plans again to find what has changed
+/// meanwhile.
 fn resume(
     state: &mut HerderState,
     name: &Arc<str>,
@@ -185,7 +188,7 @@ fn resume(
     }
 }
 
-/// Whether a restart restarts the connector itself (KIP-745).
+/// True if a restart restarts the connector itself (KIP-745).
 pub fn restarts_connector(state: &HerderState, name: &str, only_failed: bool) -> bool {
     state
         .connectors
@@ -193,7 +196,7 @@ pub fn restarts_connector(state: &HerderState, name: &str, only_failed: bool) ->
         .is_some_and(|connector| is_chosen(only_failed, connector_state(connector)))
 }
 
-/// Whether a restart restarts a part that is in this state.
+/// True if a restart restarts a part in this state.
 fn is_chosen(only_failed: bool, state: Option<RunState>) -> bool {
     !only_failed || state == Some(RunState::Failed)
 }
@@ -202,8 +205,9 @@ fn connector_state(connector: &ConnectorEntry) -> Option<RunState> {
     connector.status.as_ref().map(|status| status.state)
 }
 
-/// KIP-745: which of connector and tasks restart depends on `include_tasks` and `only_failed`. A plain restart is answered
-/// with how the connector's start went.
+/// Restarts a connector as KIP-745 says: `include_tasks` and `only_failed` choose which of
+/// connector and tasks restart. A plain restart is answered with the outcome of the connector's
+/// start.
 pub(super) fn restart(
     state: &mut HerderState,
     name: &Arc<str>,
@@ -264,7 +268,7 @@ pub(super) fn restart_task(
 ) {
     let incarnation = state.next_number();
     let worker_id = Arc::clone(&state.worker_id);
-    // what is not there is answered at once
+    // Answer at once if the task does not exist.
     let at = usize::try_from(number).unwrap_or(usize::MAX);
     state.restarts.extend(
         ticket.map(|ticket| PendingRestart::new(ticket, name, false, vec![(at, incarnation)], now)),

@@ -1,11 +1,11 @@
-//! What callers are shown of the state.
+//! Views of the state for callers.
 
 use std::sync::Arc;
 
 use super::{ConnectorEntry, HerderState};
 use crate::herder::{ConnectorView, TaskView};
 
-/// One connector, whole; progress is filled in by the loop.
+/// Returns one connector with its tasks; the loop fills in progress.
 pub fn view(state: &HerderState, name: &str) -> Option<ConnectorView> {
     state
         .connectors
@@ -13,7 +13,7 @@ pub fn view(state: &HerderState, name: &str) -> Option<ConnectorView> {
         .map(|(name, connector)| of(name, connector))
 }
 
-/// All connectors by name.
+/// Returns all connectors by name.
 pub fn views(state: &HerderState) -> Vec<ConnectorView> {
     state
         .connectors
@@ -23,7 +23,7 @@ pub fn views(state: &HerderState) -> Vec<ConnectorView> {
 }
 
 impl HerderState {
-    /// The topics a connector has used; none for an unknown one.
+    /// Returns the topics a connector has used; empty for an unknown connector.
     pub fn topics(&self, name: &str) -> Vec<String> {
         let connector = self.connectors.get(name);
         connector

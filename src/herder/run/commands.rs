@@ -1,4 +1,4 @@
-//! What callers ask of the loop: each command takes effect and is answered, at once or by a job.
+//! Executes the callers' commands: each takes effect and is answered, at once or by a job.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use crate::worker::{StalledTask, TaskId};
 
 /// A caller who is answered later.
 pub(super) enum WaitingCaller {
-    /// With the connector once it has restarted.
+    /// Answered with the connector once it has restarted.
     Connector(String, ReplySender<ConnectorView>),
-    /// Once a task has restarted.
+    /// Answered once the task has restarted.
     Task(ReplySender<()>),
-    /// With what this showed, once all of it has restarted.
+    /// Answered with this view once all of it has restarted.
     All(
         Result<ConnectorView, HerderRefusal>,
         ReplySender<ConnectorView>,
@@ -31,7 +31,7 @@ pub(super) enum WaitingCaller {
 }
 
 impl HerderLoop {
-    /// Lets a verb take effect that was admitted, and stored where it changes something.
+    /// Executes a verb that was admitted and, if it changes something, stored.
     pub(super) fn obey(&mut self, verb: HerderVerb) {
         match verb {
             HerderVerb::List { reply } => send(reply, Ok(self.views())),
@@ -155,8 +155,8 @@ impl HerderLoop {
         send(reply, view.map(|view| (view, new)));
     }
 
-    /// A plain restart is answered when the connector is up or has failed; KIP-745's with what it restarts, once that is
-    /// up.
+    /// Restarts a connector. A plain restart is answered when the connector is up or has failed;
+    /// one of KIP-745 with what it restarts, once that is up.
     fn restart(
         &mut self,
         name: String,
@@ -175,7 +175,8 @@ impl HerderLoop {
             });
         }
         let chosen = core::restarts_connector(&self.state, &name, only_failed);
-        // what restarts is shown as it is now, and may be over by the end of the step
+        // Build the answer before waiting: it shows what restarts now, and the restart may be over
+        // by the end of the step.
         self.last_ticket += 1;
         let ticket = Some(self.last_ticket);
         self.step(HerderEvent::Restart {
@@ -185,7 +186,8 @@ impl HerderLoop {
             ticket,
         });
         let view = self.view(&name).map(|mut view| {
-            // The answer is the plan, also where the restart is over already, as that of a stopped connector is.
+            // The answer is the plan, even if the restart is over already, as that of a stopped
+            // connector is.
             if let (true, Some(status)) = (chosen, &mut view.status) {
                 status.state = RunState::Restarting;
             }
@@ -259,7 +261,7 @@ impl HerderLoop {
         let Some((connector, config)) = self.known(&name) else {
             return send(reply, Err(HerderRefusal::UnknownConnector(name)));
         };
-        // A stopped connector has no tasks; those it may have had are at most these.
+        // A stopped connector has no tasks. `tasks.max` bounds how many it may have had.
         let tasks = match bounds::tasks(&config, self.parts.tasks_max) {
             Ok(tasks) => tasks,
             Err(why) => return send(reply, Err(HerderRefusal::BadOffsets(why))),
@@ -288,7 +290,7 @@ impl HerderLoop {
         });
     }
 
-    /// A connector that is there and whose class is known.
+    /// Returns an existing connector whose class is known, with its config.
     fn known(&self, name: &str) -> Option<(ConnectorPlugin, Config)> {
         let config = core::view(&self.state, name)?.config;
         Some((self.connector(&config)?.clone(), config))

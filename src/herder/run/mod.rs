@@ -1,7 +1,9 @@
-//! The one loop: commands and events go into [`core::step`], the actions that come out are performed here.
+//! The single loop: it feeds commands and events into [`core::step`] and performs the resulting
+//! actions.
 //!
-//! Nothing slow is awaited: plans, stops and offsets are jobs of their own that come back as [`Done`], and so is what the
-//! metadata store is asked for (`keeping`); a caller is answered after its change is durable.
+//! The loop awaits nothing slow: plans, stops and offset changes are jobs that return a
+//! [`FinishedJob`], and so are requests to the metadata store (`store_writer`). A caller is
+//! answered only after its change is durable.
 
 mod commands;
 mod pending;
@@ -29,32 +31,32 @@ use crate::store::Store;
 use crate::worker::{StartTask, TaskEvent, TaskId, Worker};
 use store_writer::StoreWriter;
 
-/// Events taken in one go before statuses are stored.
+/// Maximum number of events handled before statuses are stored.
 const EVENTS_AT_ONCE: usize = 256;
 
-/// What the loop works with.
+/// What the loop is made of.
 pub struct LoopParts {
-    /// Where configs and statuses are kept.
+    /// Stores configs and statuses.
     pub store: Store,
-    /// What runs tasks.
+    /// Runs tasks.
     pub worker: Worker,
-    /// What becomes of them: the other end of the worker's channel.
+    /// Receives the worker's task events.
     pub events: mpsc::Receiver<TaskEvent>,
-    /// What can be run.
+    /// The available plug-ins.
     pub registry: Registry,
     /// `host:port` of this worker.
     pub worker_id: Arc<str>,
-    /// Whether used topics are kept (`topic.tracking.enable`).
+    /// True if used topics are tracked (`topic.tracking.enable`).
     pub track_topics: bool,
-    /// Most tasks that a connector may have (`rowferry.tasks.max`).
+    /// Maximum number of tasks per connector (`rowferry.tasks.max`).
     pub tasks_max: usize,
-    /// Most tasks that run at once (`rowferry.worker.tasks.max`).
+    /// Maximum number of tasks running at once (`rowferry.worker.tasks.max`).
     pub worker_tasks_max: usize,
     /// `task.shutdown.graceful.timeout.ms`.
     pub graceful: Duration,
 }
 
-/// The loop.
+/// The loop that owns the herder's state.
 pub struct HerderLoop {
     parts: LoopParts,
     commands: mpsc::Receiver<HerderCommand>,
@@ -64,13 +66,13 @@ pub struct HerderLoop {
     plans: HashMap<Arc<str>, AbortHandle>,
     waiting: BTreeMap<Ticket, commands::WaitingCaller>,
     last_ticket: Ticket,
-    /// A ticket that was answered before anybody waited with it.
+    /// A ticket that was answered before its caller was registered.
     early: Option<Ticket>,
     keeping: StoreWriter,
     cluster: ClusterId,
 }
 
-/// A job that has ended.
+/// The result of a job.
 enum FinishedJob {
     Planned {
         name: Arc<str>,
@@ -87,8 +89,7 @@ enum FinishedJob {
 }
 
 impl HerderLoop {
-    /// A loop that takes `commands`; loads what is stored.
-    /// Errors: as [`Store::load`].
+    /// Creates the loop and loads the stored connectors. Errors: as [`Store::load`].
     pub async fn load(parts: LoopParts, commands: mpsc::Receiver<HerderCommand>) -> Result<Self> {
         let stored = parts.store.load().await?;
         let state = core::HerderState::new(
@@ -128,7 +129,8 @@ impl HerderLoop {
         Ok(this)
     }
 
-    /// Runs until `closing`, then stops every task: flush, commit, close, within the graceful time.
+    /// Runs until `closing` is cancelled, then stops every task (flush, commit, close) within the
+    /// graceful time.
     pub async fn run(mut self, closing: CancellationToken) {
         loop {
             self.tick();
@@ -139,6 +141,8 @@ impl HerderLoop {
                 .map(|at| self.started + Duration::from_millis(at));
             let due = due.into_iter().chain(self.keeping.next_due()).min();
             tokio::select! {
+                // Biased: closing comes first, and what has already happened is applied before the
+                // next command is admitted.
                 biased;
                 () = closing.cancelled() => break,
                 Some(event) = self.parts.events.recv() => self.task_events(event),
@@ -152,7 +156,7 @@ impl HerderLoop {
     }
 
     async fn close(mut self) {
-        // A second on top for those that are cut off at the limit.
+        // One more second for tasks that are cut off at the limit.
         let deadline = Instant::now() + self.parts.graceful + Duration::from_secs(1);
         self.commands.close();
         self.step(HerderEvent::Close);
@@ -182,7 +186,7 @@ impl HerderLoop {
         }
     }
 
-    /// Takes an event into account and performs what it calls for.
+    /// Feeds an event to the core and performs the resulting actions.
     fn step(&mut self, event: HerderEvent) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
@@ -267,7 +271,8 @@ impl HerderLoop {
         }
     }
 
-    /// Events in the order they were sent, many before statuses are stored.
+    /// Handles events in the order they were sent, up to [`EVENTS_AT_ONCE`] before statuses are
+    /// stored.
     fn task_events(&mut self, first: TaskEvent) {
         self.task_event(first);
         for _ in 0..EVENTS_AT_ONCE {
@@ -287,7 +292,7 @@ impl HerderLoop {
                 HerderEvent::TaskFailed(id, error)
             }
             TaskEvent::Topic(id, topic) => HerderEvent::TaskTopic(id, topic),
-            // The end of a stop is told by the job that asked for it.
+            // The job that requested the stop reports its end.
             TaskEvent::Stopped(_) => return,
         });
     }
@@ -301,7 +306,8 @@ impl HerderLoop {
                 self.step(HerderEvent::Planned { name, plan, result });
             }
             Ok(FinishedJob::Stopped(ids)) => {
-                // What these tasks told before they ended must count before their successors start.
+                // Events that these tasks sent before they ended must be handled before their
+                // successors start.
                 while let Ok(event) = self.parts.events.try_recv() {
                     self.task_event(event);
                 }

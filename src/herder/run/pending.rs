@@ -1,12 +1,14 @@
-//! What the store does not hold yet of statuses, task configs and topics: for each thing the last word. So a store that is out of
-//! reach for long costs no more memory than what there is to say, and holds the same as the memory once it works again. Pure.
+//! Statuses, task configs and topics that are not stored yet: the latest value of each. So an
+//! outage of the store costs no more memory than there is state, and once the store works again it
+//! holds what the memory holds. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::store::StoreChange;
 
-/// A thing that has one value. Its order is that of writing: task configs first, which forget statuses of tasks beyond.
+/// A thing with a single value. The order is that of writing: task configs first, because they
+/// delete the statuses of tasks beyond their number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum PendingKey {
     Tasks,
@@ -14,7 +16,7 @@ enum PendingKey {
     Topic(Arc<str>),
 }
 
-/// The changes to come, by connector.
+/// Pending changes by connector and thing.
 #[derive(Debug, Default)]
 pub(super) struct PendingWrites(BTreeMap<(Arc<str>, PendingKey), StoreChange>);
 
@@ -23,12 +25,12 @@ impl PendingWrites {
         self.0.is_empty()
     }
 
-    /// What is to be written, in order.
+    /// Returns the changes in the order to write them.
     pub(super) fn writes(&self) -> Vec<StoreChange> {
         self.0.values().cloned().collect()
     }
 
-    /// Adds a change in the place of an earlier one of the same thing.
+    /// Adds a change; it replaces an earlier one of the same thing.
     pub(super) fn add(&mut self, write: StoreChange) {
         let thing = match &write {
             StoreChange::SetTasks { name, tasks } => {
@@ -42,7 +44,7 @@ impl PendingWrites {
             }
             StoreChange::SetStatus { task, .. } => PendingKey::Status(*task),
             StoreChange::AddTopic { topic, .. } => PendingKey::Topic(Arc::clone(topic)),
-            // Commands, which are stored before they take effect.
+            // These are commands, which are stored before they take effect.
             StoreChange::Create { .. }
             | StoreChange::Replace { .. }
             | StoreChange::SetTarget { .. }
@@ -52,7 +54,7 @@ impl PendingWrites {
         self.0.insert((Arc::clone(write.name()), thing), write);
     }
 
-    /// Adds what could not be stored again, unless there is a later word.
+    /// Puts back changes that could not be stored, except those that a newer change has replaced.
     pub(super) fn put_back(&mut self, older: Self) {
         let newer = std::mem::replace(self, older);
         for write in newer.0.into_values() {
@@ -60,7 +62,7 @@ impl PendingWrites {
         }
     }
 
-    /// Drops what a command that was stored has overtaken.
+    /// Drops changes that a stored command has made obsolete.
     pub(super) fn overtaken_by(&mut self, write: &StoreChange) {
         let name = write.name();
         self.0.retain(|(of, thing), _| {

@@ -1,8 +1,9 @@
-//! The loop and the metadata store. One thing at a time is under way there, as a job, so that a store that hangs holds up what
-//! it is asked to keep and nothing else: reads are answered from memory, tasks go on.
+//! The loop's access to the metadata store. One request is in progress at a time, as a job, so that
+//! a store that hangs delays only what has to be stored: reads are answered from memory, and tasks
+//! continue.
 //!
-//! A command that changes something waits for its turn, is admitted, stored, and only then takes effect. What tasks tell waits in
-//! [`Pending`] until it can be stored.
+//! A command that changes something waits for its turn, is admitted, stored, and only then takes
+//! effect. State reported by tasks waits in [`PendingWrites`] until it can be stored.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,50 +21,50 @@ use super::HerderLoop;
 use super::pending::PendingWrites;
 use crate::store::{StoreChange, StoreFailure, StoreTrouble};
 
-/// Commands that may wait for the store; more are refused.
+/// Maximum number of commands waiting for the store; further ones are refused.
 const WAITING_MAX: usize = 256;
-/// Waits between two attempts to reach a store that fails; callers are asked to wait for the longest one.
+/// Back-off between attempts to reach a failing store; callers are asked to retry after its
+/// maximum.
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_secs(1),
     max: Duration::from_secs(10),
 };
-/// How often a store that nothing is asked of is looked at: a lost connection is found before it is needed.
+/// How often an idle store is checked, so that a lost connection is found before it is needed.
 const CHECK_EVERY: Duration = Duration::from_secs(15);
-/// How often the history of configs is trimmed; also after [`CHANGES_BETWEEN_TRIMS`].
+/// How often the config history is trimmed; also after [`CHANGES_BETWEEN_TRIMS`] changes.
 const TRIM_EVERY: Duration = Duration::from_secs(3600);
 const CHANGES_BETWEEN_TRIMS: u32 = 100;
-/// How long the store may take at the end of the worker.
+/// How long the store may take when the worker shuts down.
 const LAST_SAVE_LIMIT: Duration = Duration::from_secs(5);
 
-/// What is under way with the store.
+/// A request in progress.
 enum StoreJob {
-    /// A command's change.
+    /// Stores the change of a command.
     Change(HerderCommand, Vec<StoreChange>),
-    /// What tasks have told.
+    /// Stores pending state of tasks.
     Save(PendingWrites),
-    /// The outcome of the command in doubt.
+    /// Looks up the outcome of the command in doubt.
     Settle,
-    /// Whether the store works.
+    /// Checks that the store works.
     Check,
-    /// Forgetting old configs.
+    /// Trims the config history.
     Trim,
 }
 
-/// What a job has found: whether the change in doubt was kept, where that was asked.
+/// The result of a job: for [`StoreJob::Settle`], whether the change in doubt was kept.
 type StoreJobResult = Result<Option<bool>, StoreFailure>;
 
 /// The loop's side of the store.
 pub(super) struct StoreWriter {
-    /// At most one.
+    /// Holds at most one job.
     jobs: JoinSet<StoreJobResult>,
     job: Option<StoreJob>,
     waiting: VecDeque<HerderCommand>,
-    /// A command whose commit was not answered; its caller has been told so.
+    /// A command whose commit is in doubt; its caller has already been refused with that reason.
     in_doubt: Option<(HerderVerb, Vec<StoreChange>)>,
     pub(super) pending: PendingWrites,
-    /// Why the store fails.
     failing: Option<StoreFailure>,
-    /// Failures in a row.
+    /// Number of consecutive failures.
     failures: u32,
     next_try: Instant,
     next_check: Instant,
@@ -89,17 +90,18 @@ impl StoreWriter {
         }
     }
 
-    /// The end of the job under way.
+    /// Waits for the job in progress.
     pub(super) async fn ended(&mut self) -> Option<Result<StoreJobResult, JoinError>> {
         self.jobs.join_next().await
     }
 
-    /// Why the store fails, if it does.
+    /// Returns why the store fails, if it does.
     pub(super) fn trouble(&self) -> Option<String> {
         self.failing.as_ref().map(|failure| failure.text.clone())
     }
 
-    /// When to look again at what there is to do, unless something ends before.
+    /// Returns when [`HerderLoop::keep`] has to be called again, unless something else happens
+    /// first.
     pub(super) fn next_due(&self) -> Option<Instant> {
         match (&self.job, &self.failing) {
             (Some(_), _) => None,
@@ -109,7 +111,7 @@ impl StoreWriter {
     }
 }
 
-/// A refusal in the words of callers.
+/// Returns the refusal that callers get for a store failure.
 pub(super) fn refusal(failure: &StoreFailure) -> HerderRefusal {
     let text = &failure.text;
     let why = if failure.in_doubt {
@@ -120,7 +122,8 @@ pub(super) fn refusal(failure: &StoreFailure) -> HerderRefusal {
         format!("{text}. Nothing was changed; running tasks go on.")
     };
     let full = failure.trouble == StoreTrouble::Full;
-    // Another worker's changes are taken up by a restart alone: what runs here was decided without them.
+    // Waiting does not help after a foreign change: what runs here was decided without it, and only
+    // a restart loads it.
     let retry_after = (failure.trouble != StoreTrouble::Foreign).then_some(BACKOFF.max);
     HerderRefusal::StoreFails {
         why,
@@ -129,7 +132,7 @@ pub(super) fn refusal(failure: &StoreFailure) -> HerderRefusal {
     }
 }
 
-/// Whether a verb may change what is stored.
+/// True if the verb may change what is stored.
 fn changes(verb: &HerderVerb) -> bool {
     matches!(
         verb,
@@ -142,7 +145,8 @@ fn changes(verb: &HerderVerb) -> bool {
 }
 
 impl HerderLoop {
-    /// Takes a command: one that changes something waits for the store, any other is obeyed at once.
+    /// Accepts a command: one that changes something is queued for the store, any other is executed
+    /// at once.
     pub(super) fn command(&mut self, command: HerderCommand) {
         if !changes(&command.verb) {
             return match core::admit(&self.state, &command.verb) {
@@ -166,14 +170,16 @@ impl HerderLoop {
         self.keeping.waiting.push_back(command);
     }
 
-    /// Starts what comes next with the store, unless something is under way: the outcome of what is in doubt, then commands in
-    /// their order, then what tasks have told.
+    /// Starts the next job, unless one is in progress: first the outcome of a change in doubt, then
+    /// commands in order, then pending state of tasks.
     pub(super) fn keep(&mut self) {
         if self.keeping.job.is_some() {
             return;
         }
         let now = Instant::now();
         let due = self.keeping.failing.is_none() || self.keeping.next_try <= now;
+        // The commit in doubt may have happened: no later change may be admitted or stored before
+        // its outcome is known, since the state does not include it yet.
         if self.keeping.in_doubt.is_some() {
             if due || !self.keeping.waiting.is_empty() {
                 self.start(StoreJob::Settle);
@@ -194,7 +200,7 @@ impl HerderLoop {
             let pending = std::mem::take(&mut self.keeping.pending);
             self.start(StoreJob::Save(pending));
         } else if self.keeping.failing.is_some() {
-            // A transaction without a change tells whether the store can be written again.
+            // An empty transaction tests whether the store can be written again.
             self.start(StoreJob::Save(PendingWrites::default()));
         } else if self.keeping.next_trim <= now {
             self.start(StoreJob::Trim);
@@ -222,7 +228,7 @@ impl HerderLoop {
         self.keeping.job = Some(job);
     }
 
-    /// Takes over what a job has found.
+    /// Handles the result of a job.
     pub(super) fn kept(&mut self, ended: Result<StoreJobResult, JoinError>) {
         let Some(job) = self.keeping.job.take() else {
             return;
@@ -292,7 +298,8 @@ impl HerderLoop {
     fn undone(&mut self, job: StoreJob, failure: &StoreFailure) {
         match job {
             StoreJob::Change(command, writes) if failure.in_doubt => {
-                // The caller hears that now; what the verb answers once its outcome is known, nobody waits for.
+                // Tell the caller now that the outcome is in doubt. When it is known, the verb
+                // takes effect, but no caller waits for its answer any more.
                 send(command.refuse, refusal(failure));
                 self.keeping.in_doubt = Some((command.verb, writes));
             }
@@ -300,7 +307,8 @@ impl HerderLoop {
             StoreJob::Save(older) => self.keeping.pending.put_back(older),
             StoreJob::Settle | StoreJob::Check | StoreJob::Trim => {}
         }
-        // Those that wait would wait for the same; room on a disk may be enough for them.
+        // The queued commands would fail in the same way. Not so on a full disk: there may be room
+        // for them.
         if failure.trouble != StoreTrouble::Full {
             let refusal = refusal(&StoreFailure {
                 in_doubt: false,
@@ -342,7 +350,8 @@ impl HerderLoop {
         self.keeping.next_try = Instant::now() + BACKOFF.after(self.keeping.failures);
     }
 
-    /// At the end of the worker: lets what is under way end, stores the last statuses, and closes the store, in a limited time.
+    /// Shuts down the store access: waits for the job in progress, stores the last statuses and
+    /// closes the store, within a time limit.
     pub(super) async fn keep_last(&mut self) {
         let last = async {
             if let Some(ended) = self.keeping.ended().await {

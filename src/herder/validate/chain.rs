@@ -1,4 +1,5 @@
-//! Transforms, predicates and converters of a connector: their classes and their own settings. Pure.
+//! Validates transforms, predicates and converters of a connector: their classes and their own
+//! settings. Pure.
 
 use std::collections::HashSet;
 
@@ -9,14 +10,14 @@ use crate::keys::{self, ALIASES_MAX};
 use crate::registry::version::{self, VersionReq};
 use crate::registry::{self, PluginKind, Registry};
 
-/// How the keys of a plug-in are shown by themselves.
+/// How the keys of a plug-in are shown on their own.
 pub(super) const OWN: KeyNaming<'static> = KeyNaming {
     prefix: "",
     text_prefix: "",
     group: None,
 };
 
-/// The plug-in that `key` names; an error and no value where there is none of that kind.
+/// Returns the plug-in that `key` names; adds an error if no such plug-in of that kind exists.
 fn resolve<'a>(
     form: &mut ConfigForm,
     registry: &'a Registry,
@@ -44,7 +45,8 @@ fn resolve<'a>(
     Some(plugin)
 }
 
-/// The names that `key` lists, each once; none and an error where there are more than can be.
+/// Returns the names that `key` lists, without duplicates. Adds an error and returns none if the
+/// list is too long.
 pub(super) fn aliases(form: &mut ConfigForm, config: &Config, key: &str) -> Vec<String> {
     let listed = config
         .get(key)
@@ -65,7 +67,7 @@ pub(super) fn aliases(form: &mut ConfigForm, config: &Config, key: &str) -> Vec<
     aliases.into_iter().map(str::to_owned).collect()
 }
 
-/// The keys of each transform, its class and settings checked.
+/// Adds the keys of each transform, and checks its class and settings.
 pub(super) fn add_transforms(
     form: &mut ConfigForm,
     given: &GivenValues,
@@ -112,7 +114,7 @@ pub(super) fn add_transforms(
     }
 }
 
-/// The keys of each predicate, its class and settings checked.
+/// Adds the keys of each predicate, and checks its class and settings.
 pub(super) fn add_predicates(
     form: &mut ConfigForm,
     given: &GivenValues,
@@ -136,7 +138,7 @@ pub(super) fn add_predicates(
     }
 }
 
-/// The settings of the plug-in that `PREFIXtype` names.
+/// Adds the settings of the plug-in that `PREFIXtype` names.
 fn add_own<'a>(
     form: &mut ConfigForm,
     given: &GivenValues,
@@ -158,7 +160,8 @@ fn add_own<'a>(
     }
 }
 
-/// Whether a plug-in has the version that is asked for under `key`. Like Kafka Connect, both keys tell where it has not.
+/// Checks that a plug-in has the version asked for under `key`. As in Kafka Connect, both keys get
+/// the error if it has not.
 pub(super) fn check_version(
     form: &mut ConfigForm,
     plugin: &dyn Plugin,
@@ -188,8 +191,9 @@ fn add_plugin(
     form.merge(report, naming.prefix);
 }
 
-/// The three converters: the connector's own, or the worker's as defaults. Settings at the connector are checked
-/// whether or not the connector names the converter, since they are used then too.
+/// Adds the three converters: the connector's own, or the worker's as defaults. A connector's
+/// settings are checked whether or not it names the converter, because they are used in either
+/// case.
 pub(super) fn add_converters(
     form: &mut ConfigForm,
     given: &GivenValues,
@@ -216,7 +220,8 @@ pub(super) fn add_converters(
             continue;
         };
         if is_readable {
-            // The worker's converter has the version that the worker asks for.
+            // Without a class of its own, the worker's converter is used, in the version that the
+            // worker asks for.
             check_version(
                 form,
                 plugin,

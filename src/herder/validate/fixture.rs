@@ -1,4 +1,5 @@
-//! A connector for tests of validation and of REST: it declares keys, checks and recommends, and never runs.
+//! A connector for tests of validation and of REST: it declares keys, checks and recommends values,
+//! and never runs.
 
 use std::sync::Arc;
 
@@ -103,7 +104,7 @@ impl SourceConnector for Rows {
     }
 }
 
-/// It, as `a.b.RowsConnector`.
+/// Returns the connector, under the class `a.b.RowsConnector`.
 pub(crate) fn source() -> ConnectorPlugin {
     ConnectorPlugin::Source(Arc::new(Rows))
 }

@@ -1,4 +1,4 @@
-//! A form under construction: declared keys, their values, what is wrong with them. Pure.
+//! The form that validation fills in: declared keys, their values, and errors. Pure.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -10,33 +10,34 @@ use crate::model::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, Conf
 use crate::secrets::{HIDDEN, Redactor, SecretKeys, SecretWords};
 use crate::settings::ResolvedConfig;
 
-/// More errors than the check of one key by itself finds.
+/// Upper bound of the errors that the check of a single key adds.
 const OWN_ERRORS: usize = 8;
 
-/// The values as they were given; `None` is a JSON null.
+/// The values as given; `None` is a JSON null.
 pub(super) type GivenValues = BTreeMap<String, Option<String>>;
 
-/// How the keys of a table are shown.
+/// How the keys of a table are named in the form and in texts.
 #[derive(Clone, Copy)]
 pub(super) struct KeyNaming<'a> {
-    /// Put before the names in the form.
+    /// Prefix of the names in the form.
     pub(super) prefix: &'a str,
-    /// Put before the names in texts.
+    /// Prefix of the names in texts.
     pub(super) text_prefix: &'a str,
-    /// The group of keys that have none; `None` leaves them without.
+    /// Group of the keys that declare none; `None` leaves them without a group.
     pub(super) group: Option<&'a str>,
 }
 
 impl KeyNaming<'_> {
-    /// Names as they are declared.
+    /// Names as declared.
     pub(super) const PLAIN: KeyNaming<'static> = KeyNaming {
         prefix: "",
         text_prefix: "",
         group: Some(""),
     };
 
-    /// How a connector's own keys are shown: keys without a group are in none where the connector declares no group at
-    /// all (Kafka's file connectors), and in the group `""` beside keys that have one (the JDBC sink).
+    /// Returns how a connector's own keys are shown. Keys without a group stay without one if the
+    /// connector declares no group at all (Kafka's file connectors); beside grouped keys they are
+    /// in the group `""` (the JDBC sink).
     pub(super) fn of_a_connector(keys: &[ConfigKey]) -> Self {
         let has_groups = keys.iter().any(|key| !key.group.is_empty());
         Self {
@@ -51,16 +52,16 @@ pub(super) struct ConfigForm {
     groups: Vec<String>,
     fields: Vec<ConfigInfo>,
     warnings: Vec<ConfigWarning>,
-    /// Where the first field of each name stands.
+    /// Index of the first field of each name.
     places: HashMap<String, usize>,
-    /// Errors that are there: the field and the text.
+    /// Errors added so far: field and text.
     said: HashSet<(usize, String)>,
-    /// Warnings that are there: the key and the text.
+    /// Warnings added so far: key and text.
     warned: HashSet<(String, String)>,
 }
 
 impl ConfigForm {
-    /// Adds the keys of a table with the values that were given for them.
+    /// Adds the keys of a table with the values given for them.
     pub(super) fn add(
         &mut self,
         table: &'static [ConfigKey],
@@ -87,7 +88,7 @@ impl ConfigForm {
         self.fields.push(field);
     }
 
-    /// Adds a key that nobody declares, if it is not there yet.
+    /// Adds a key that no plug-in declares, unless the form has it already.
     pub(super) fn add_undeclared(
         &mut self,
         name: &str,
@@ -113,12 +114,12 @@ impl ConfigForm {
         self.places.get(name).copied()
     }
 
-    /// The value of a key.
+    /// Returns the value of a key for modification.
     pub(super) fn value_mut(&mut self, name: &str) -> Option<&mut ConfigValueInfo> {
         self.position(name).map(|at| &mut self.fields[at].value)
     }
 
-    /// Shows another default for a declared key.
+    /// Replaces the default shown for a declared key.
     pub(super) fn set_default(&mut self, name: &str, default: Option<&str>) {
         let definition = self
             .position(name)
@@ -128,13 +129,14 @@ impl ConfigForm {
         }
     }
 
-    /// Adds an error to a key, declared or not; the same text stands there once only.
+    /// Adds an error to a key, declared or not; a repeated text is added only once.
     pub(super) fn error(&mut self, name: &str, text: impl Into<String>) {
         let text = text.into();
         self.add_undeclared(name, None);
         let at = self.position(name).unwrap_or_default();
         let errors = &mut self.fields[at].value.errors;
-        // Those that the key's own check has found were not noted when they were put there.
+        // Errors of the key's own check are not in `said`, so look for them at the start of the
+        // list.
         if self.said.insert((at, text.clone()))
             && !errors.iter().take(OWN_ERRORS).any(|own| *own == text)
         {
@@ -142,7 +144,7 @@ impl ConfigForm {
         }
     }
 
-    /// Takes over what a plug-in's own checks found.
+    /// Adds the results of a plug-in's own checks.
     pub(super) fn merge(&mut self, report: ConfigReport, prefix: &str) {
         for problem in report.errors {
             self.error(&format!("{prefix}{}", problem.key), problem.message);
@@ -171,8 +173,8 @@ impl ConfigForm {
         }
     }
 
-    /// Puts the references back where they have been resolved, and hides secrets that nobody declares: they are nobody's
-    /// to see. Texts hold none of them.
+    /// Replaces resolved values by the references they came from, hides the values of secret keys
+    /// that no plug-in declares, and removes secrets from all texts.
     pub(super) fn hide(
         &mut self,
         written: &Config,
@@ -216,7 +218,8 @@ impl ConfigForm {
         }
     }
 
-    /// Names of transforms, which keys and groups are called after, may come from a reference, too.
+    /// Hides resolved references in names: aliases of transforms, which keys and groups are named
+    /// after, may come from a reference too.
     fn hide_names(&mut self, given_out: &Redactor) {
         let hide = |text: &mut String| *text = given_out.hide(text).into_owned();
         self.groups.iter_mut().for_each(hide);
@@ -293,8 +296,8 @@ fn shown(key: &ConfigKey, parsed: ParsedValue) -> Option<String> {
     }
 }
 
-/// The keys of a table and how REST shows them, without those a connector writes for itself. In each group, keys that
-/// are ours alone stand behind the others.
+/// Returns the keys of a table with their REST definitions, without the keys that a connector sets
+/// for itself. Within each group, keys that only Rowferry has come last.
 fn declared(
     table: &'static [ConfigKey],
     naming: KeyNaming<'_>,
@@ -322,7 +325,7 @@ fn declared(
         .collect()
 }
 
-/// The declarations alone.
+/// Returns the definitions without values.
 pub(super) fn definitions(
     table: &'static [ConfigKey],
     naming: KeyNaming<'_>,

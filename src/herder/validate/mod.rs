@@ -1,7 +1,8 @@
-//! From a config to everything that can be said about it: each key's value, every error at once, forms.
+//! Validates a config: each key's value, all errors at once, and the forms of key definitions.
 //!
-//! All but [`Validator::validate`]'s last step is pure; that step lets the connector look at its database. Texts and
-//! order follow Kafka Connect's `AbstractHerder.validateConnectorConfig`. It knows no HTTP.
+//! All of it is pure except the step in [`Validator::validate`] in which the connector looks at its
+//! database. Texts and order follow Kafka Connect's `AbstractHerder.validateConnectorConfig`. This
+//! module knows no HTTP.
 
 mod chain;
 mod form;
@@ -27,20 +28,20 @@ use slots::ValidationSlots;
 /// How long a connector may look at its database.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Why a config cannot even be validated.
+/// Why a config cannot be validated at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ValidationError {
-    /// It names no class.
+    /// The config names no class.
     NoClass,
-    /// No connector has that class; all that there are.
+    /// No connector has that class; carries all available connectors.
     Class(String, Vec<AvailableConnector>),
-    /// It is larger than any config may be: what there is too much of.
+    /// The config exceeds a limit on any config; names the limit.
     TooLarge(String),
     /// Too many configs are being validated.
     Busy,
 }
 
-/// A connector that may be named.
+/// A connector that a config may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are what a plug-in tells about itself")]
 pub struct AvailableConnector {
@@ -49,20 +50,20 @@ pub struct AvailableConnector {
     pub version: String,
 }
 
-/// What validation has to know of the worker.
+/// What validation needs to know about the worker.
 #[derive(Clone, Debug)]
 pub struct WorkerFacts {
     /// The worker's keys: default converters, override policy.
     pub config: Config,
     /// `group.id`.
     pub group_id: String,
-    /// Whether sources deliver exactly once here.
+    /// True if sources of this worker deliver exactly once.
     pub exactly_once_source: bool,
-    /// Most tasks that a connector may have.
+    /// Maximum number of tasks per connector.
     pub tasks_max: usize,
-    /// What `${…}` in values stands for.
+    /// Resolves `${…}` references in values.
     pub providers: ConfigProviders,
-    /// What is secret.
+    /// Decides which values are secret.
     pub secrets: SecretKeys,
 }
 
@@ -80,7 +81,7 @@ impl Default for WorkerFacts {
     }
 }
 
-/// Validates configs. Cheap to clone; all clones together do only so much at once.
+/// Validates configs. Cheap to clone; all clones share one set of limits.
 #[derive(Clone)]
 pub struct Validator {
     registry: Registry,
@@ -89,7 +90,7 @@ pub struct Validator {
 }
 
 impl Validator {
-    /// A validator for what `registry` knows, on a worker like that.
+    /// Creates a validator for the plug-ins of `registry` and the settings of `worker`.
     pub fn new(registry: Registry, worker: WorkerFacts) -> Self {
         Self {
             registry,
@@ -98,17 +99,17 @@ impl Validator {
         }
     }
 
-    /// What is secret.
+    /// Returns what decides which values are secret.
     pub fn secrets(&self) -> &SecretKeys {
         &self.worker.secrets
     }
 
-    /// What can be named in a config.
+    /// Returns the plug-ins that a config may name.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// The connector that a config names.
+    /// Returns the connector that a config names.
     pub fn connector(&self, given: &GivenValues) -> Result<&ConnectorPlugin, ValidationError> {
         let class = given
             .get("connector.class")
@@ -131,8 +132,8 @@ impl Validator {
             .collect()
     }
 
-    /// Validates a config; `None` values are JSON nulls. Ends within seconds, however the database hangs. What takes
-    /// computing time runs beside the threads that serve others.
+    /// Validates a config; `None` values are JSON nulls. Ends within seconds even if the database
+    /// hangs. Expensive computations run on blocking threads, off the runtime.
     pub async fn validate(&self, given: &GivenValues) -> Result<ConfigInfos, ValidationError> {
         let connector = self.connector(given)?.clone();
         small_enough(given)?;
@@ -159,7 +160,7 @@ impl Validator {
             .await
             .ok_or(ValidationError::Busy)?;
         known::remember(&redactor);
-        // What a reference stands for is not there: the database need not be asked.
+        // A reference could not be resolved, so the connector cannot connect: skip the database.
         let found = if failed.is_empty() {
             probe(&connector, config).await
         } else {
@@ -209,7 +210,7 @@ impl Validator {
         }
     }
 
-    /// Everything that needs no look at the database.
+    /// Validates everything that does not need the database.
     fn declared(
         &self,
         connector: &ConnectorPlugin,
@@ -264,8 +265,8 @@ impl Validator {
         form
     }
 
-    /// The keys of a plug-in of any kind, a connector's own first. `None`: no such plug-in.
-    /// Errors: it has none of the versions `wanted`.
+    /// Returns the key definitions of a plug-in of any kind, a connector's own first, or `None` if
+    /// no plug-in has that class. Errors: the plug-in has none of the versions `wanted`.
     pub fn plugin_keys(
         &self,
         class: &str,
@@ -300,7 +301,7 @@ impl Validator {
     }
 }
 
-/// Refuses what no connector has and what would take its time or memory by its size alone.
+/// Refuses configs too large for any connector, whose size alone would cost time or memory.
 fn small_enough(given: &GivenValues) -> Result<(), ValidationError> {
     let bytes: usize = given
         .iter()

@@ -1,4 +1,4 @@
-//! Rules across the keys that every connector has. Pure.
+//! Rules for the keys that every connector has. Pure.
 
 use connector_api::Config;
 use regex::Regex;
@@ -27,7 +27,7 @@ fn is(config: &Config, key: &str, value: &str) -> bool {
         .is_some_and(|given| given.trim().eq_ignore_ascii_case(value))
 }
 
-/// Whether the worker can make as many tasks as the config asks for.
+/// Checks that the worker can create as many tasks as the config asks for.
 pub(super) fn check_tasks(form: &mut ConfigForm, config: &Config, most: usize) {
     let is_number = config
         .get("tasks.max")
@@ -37,7 +37,7 @@ pub(super) fn check_tasks(form: &mut ConfigForm, config: &Config, most: usize) {
     }
 }
 
-/// Exactly once (KIP-618) and topic creation (KIP-158).
+/// Checks exactly-once delivery (KIP-618) and topic creation (KIP-158).
 pub(super) fn check_source(form: &mut ConfigForm, config: &Config, worker: &WorkerFacts) {
     if is(config, "exactly.once.support", "required") && !worker.exactly_once_source {
         form.error(
@@ -72,7 +72,7 @@ pub(super) fn check_source(form: &mut ConfigForm, config: &Config, worker: &Work
             text_prefix: &prefix,
             group: None,
         };
-        // Groups inherit counts from the default group, and only that one need have them.
+        // Groups inherit counts from the default group, so only that one must have them.
         let own = config.with_prefix(&prefix);
         let needed =
             |key: &&connector_api::ConfigKey| group == "default" || own.get(key.name).is_some();
@@ -82,7 +82,7 @@ pub(super) fn check_source(form: &mut ConfigForm, config: &Config, worker: &Work
     }
 }
 
-/// `topics` or `topics.regex`, the dead letter topic, the consumer group.
+/// Checks `topics` or `topics.regex`, the dead-letter topic and the consumer group.
 pub(super) fn check_sink(form: &mut ConfigForm, config: &Config, worker: &WorkerFacts) {
     let topics = list(config, "topics");
     let regex = config
@@ -151,20 +151,20 @@ fn check_dead_letters(form: &mut ConfigForm, dlq: &str, topics: &[&str], regex: 
     }
 }
 
-/// The worker's key that a connector may have of its own.
+/// Checks `task.progress.timeout.ms`, a worker key that a connector may override.
 pub(super) fn check_progress_timeout(form: &mut ConfigForm, config: &Config) {
     let Some(value) = config.get(keys::PROGRESS_TIMEOUT) else {
         return;
     };
     form.add_undeclared(keys::PROGRESS_TIMEOUT, Some(value));
-    // A reference is looked up when a task starts.
+    // A reference is resolved only when a task starts.
     if let (Err(error), false) = (worker::progress_limit(config), value.contains("${")) {
         form.error(keys::PROGRESS_TIMEOUT, error.to_string());
     }
 }
 
-/// Client settings that a connector overrides: only what the worker's policy permits, and never what could load a
-/// library or run a command.
+/// Checks the client settings that a connector overrides: only those that the worker's policy
+/// permits, and none that could load a library or run a command.
 pub(super) fn check_overrides(form: &mut ConfigForm, config: &Config, worker: &WorkerFacts) {
     for client in [
         ClientRole::Producer,

@@ -1,18 +1,20 @@
-//! How much is validated at once: few computations, on threads of their own, and a limited number of configs in all.
+//! Limits concurrent validation: few computations, on threads of their own, and a limited number of
+//! configs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Configs that are being validated at once, most of them waiting for a database; more are turned away.
+/// Maximum number of configs being validated at once, most of which wait for a database. Further
+/// ones are refused.
 const CONFIGS: usize = 64;
-/// Computations at once: the machine has other work.
+/// Maximum number of computations at once, so that the machine can do other work.
 const COMPUTATIONS: usize = 2;
-/// A computation that has not begun within this time is given up.
+/// A computation that has not started within this time is given up.
 const WAIT_LIMIT: Duration = Duration::from_secs(15);
 
-/// Places and turns. Cheap to clone; all clones share them.
+/// The slots for configs and computations; all clones share them.
 #[derive(Clone)]
 pub(super) struct ValidationSlots {
     configs: Arc<Semaphore>,
@@ -29,13 +31,14 @@ impl Default for ValidationSlots {
 }
 
 impl ValidationSlots {
-    /// A place for one config; `None` when all are taken.
+    /// Takes a slot for one config; `None` if all are taken.
     pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.configs).try_acquire_owned().ok()
     }
 
-    /// Computes on a thread where it may take its time; `None` when too much is being computed. A computation whose
-    /// caller is gone keeps its turn until it ends. Panics as `work` does.
+    /// Runs a computation on a blocking thread. Returns `None` if no computation slot becomes free
+    /// in time. A computation whose caller hangs up keeps its slot until it ends. Panics if `work`
+    /// does.
     pub(super) async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -52,7 +55,7 @@ impl ValidationSlots {
             Ok(done) => Some(done),
             Err(failed) => match failed.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime ends.
+                // The runtime is shutting down.
                 Err(_) => None,
             },
         }

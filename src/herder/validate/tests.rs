@@ -1,4 +1,4 @@
-//! Whole configs against the texts and counts of Kafka Connect.
+//! Validates whole configs and compares texts and counts with Kafka Connect's.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,8 @@ async fn validate(pairs: &[(&str, &str)]) -> Result<ConfigInfos, ValidationError
     validate_with(Registry::default(), pairs).await
 }
 
-/// A valid config of the fixture and these keys, with all transforms, predicates and converters at hand.
+/// Validates the fixture's valid config plus these keys, with all built-in transforms, predicates
+/// and converters.
 async fn validate_built_in(pairs: &[(&str, &str)]) -> ConfigInfos {
     let pairs = [
         &[("connector.class", "Rows"), ("name", "n"), ("url", "u")],
@@ -293,7 +294,8 @@ async fn a_plug_in_of_another_version_is_an_error_of_its_class_and_of_its_versio
     }
 }
 
-/// As Kafka Connect does: the worker's converter is used, whose version is the worker's affair.
+/// As in Kafka Connect, a converter version without a class is not checked here: the worker's
+/// converter is used, and its version is the worker's concern.
 #[tokio::test]
 async fn the_version_of_a_converter_counts_only_beside_its_class() {
     let infos = validate_built_in(&[("key.converter.plugin.version", "9.9")]).await;
@@ -350,7 +352,7 @@ async fn more_tasks_names_or_keys_than_can_be_are_refused_and_the_limit_is_named
     assert!(why.contains("the most is 1048576"), "{why}");
 }
 
-/// Every list of every plug-in at once, and as many transforms and predicates as there may be.
+/// Uses every list of every plug-in at once, and the maximum number of transforms and predicates.
 #[tokio::test]
 async fn the_time_of_a_validation_grows_with_the_config_and_no_faster() {
     let registry = Registry::built_in();
@@ -404,7 +406,7 @@ async fn the_time_of_a_validation_grows_with_the_config_and_no_faster() {
         .collect();
     let infos = validate_built_in(&pairs).await;
     assert!(infos.configs.len() > 256 * 5);
-    // A quadratic step over one of these takes minutes.
+    // A step of quadratic cost over one of these would take minutes.
     assert!(
         began.elapsed() < std::time::Duration::from_secs(60),
         "{:?}",
