@@ -1,5 +1,5 @@
-//! The store's one connection in use: transactions that happen whole or not at all and whose outcome is known, within a
-//! limited time. A connection that has shown an error is never used again.
+//! The store's only connection: transactions that happen completely or not at all, whose outcome is
+//! known, within a limited time. A connection that has returned an error is never used again.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use super::location::{StoreKind, StoreLocation};
 use super::session::StoreSession;
 use super::statement::{self, SqlCell, SqlQuery, SqlStatement};
 
-/// A store that does not answer within this time is taken for unreachable.
+/// A store that does not answer within this time is reported as unreachable.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// Longest time to bring the tables up to date or to write a file anew.
+/// How long migrating the tables or rewriting the file may take.
 const REWRITE_LIMIT: Duration = Duration::from_secs(120);
-/// How long the outcome of a commit is looked for at once.
+/// How long the outcome of a commit is looked up immediately; after that the change stays in doubt.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
-/// How long the end of a connection is waited for.
+/// How long closing a connection may take.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// The store, reached.
+/// Access to the store.
 pub(super) struct StoreAccess {
     place: StoreLocation,
     held: Mutex<HeldSession>,
@@ -33,16 +33,16 @@ pub(super) struct StoreAccess {
 
 #[derive(Default)]
 struct HeldSession {
-    /// `None` after an error, until it is needed again.
+    /// The connection; `None` after an error, until the next use.
     session: Option<StoreSession>,
-    /// The server's number of the last connection.
+    /// The server's id of the last connection.
     backend: Option<i64>,
     ledger: LastChange,
 }
 
 impl StoreAccess {
-    /// Connects and brings the tables up to date. `has_own_key`: a key was made for a store in this place.
-    /// Errors: also `Lost`, when there is nothing in a place where there has been something.
+    /// Connects and migrates the tables. `has_own_key`: a key file was created for a store at this
+    /// location. Errors: also `Lost` if the location is empty although a store has existed there.
     pub(super) async fn open(
         place: StoreLocation,
         has_own_key: bool,
@@ -77,7 +77,7 @@ impl StoreAccess {
         })
     }
 
-    /// Performs all statements in one transaction, or none. After `Ok` it survives a power loss.
+    /// Executes all statements in one transaction, or none. After `Ok` they survive a power loss.
     pub(super) async fn transact(&self, statements: &[SqlStatement]) -> Result<(), StoreFailure> {
         let deadline = Instant::now() + TIME_LIMIT;
         let held = &mut *self.held(deadline).await?;
@@ -86,7 +86,8 @@ impl StoreAccess {
             self.settle_within(held, deadline).await?;
             held.ledger.begin();
         }
-        // A connection that was idle may have died unnoticed, and what has surely not happened may be tried again, once.
+        // An idle connection may have died unnoticed. Retry once, but only what has certainly not
+        // happened.
         let mut again = true;
         loop {
             let was_connected = held.session.is_some();
@@ -118,6 +119,8 @@ impl StoreAccess {
             self.abandon(held, session).await;
             return Err(failure);
         }
+        // Noted before the commit is sent: if its answer is lost, this id in the store proves that
+        // it happened.
         held.ledger.committing(id);
         match within(deadline, &self.place, commit(&mut session)).await {
             Ok(()) => {
@@ -132,7 +135,7 @@ impl StoreAccess {
         }
     }
 
-    /// What became of a commit that was answered with an error or not at all.
+    /// Looks up the outcome of a commit that returned an error or was not answered.
     async fn outcome(
         &self,
         held: &mut HeldSession,
@@ -155,7 +158,8 @@ impl StoreAccess {
         }
     }
 
-    /// Whether the change that was in doubt was kept; `None` when none is, or another was made after it.
+    /// Returns whether the change in doubt was kept; `None` if none is in doubt, or another change
+    /// was made after it.
     pub(super) async fn settle(&self) -> Result<Option<bool>, StoreFailure> {
         let deadline = Instant::now() + TIME_LIMIT;
         let held = &mut *self.held(deadline).await?;
@@ -180,7 +184,7 @@ impl StoreAccess {
         Ok(())
     }
 
-    /// The rows of a query.
+    /// Returns the rows of a query.
     pub(super) async fn rows(
         &self,
         query: &SqlQuery,
@@ -210,7 +214,7 @@ impl StoreAccess {
         }
     }
 
-    /// Looks whether the store is there and this worker's.
+    /// Checks that the store exists and is this worker's.
     pub(super) async fn check(&self) -> Result<(), StoreFailure> {
         let rows = self.rows(&statement::LAST_CHANGE, &[]).await?;
         let held = &mut *self.held(Instant::now() + TIME_LIMIT).await?;
@@ -220,7 +224,7 @@ impl StoreAccess {
         }
     }
 
-    /// Has an SQLite file written anew, so that nothing that was deleted is left in it.
+    /// Rewrites an SQLite file, so that it contains no remains of deleted data.
     pub(super) async fn rewrite(&self) -> Result<(), StoreFailure> {
         if !matches!(self.place.kind, StoreKind::File(..)) {
             return Ok(());
@@ -238,7 +242,7 @@ impl StoreAccess {
         Ok(())
     }
 
-    /// Ends the connection; what was committed stays.
+    /// Closes the connection; committed changes are kept.
     pub(super) async fn close(&self) {
         let Ok(mut held) = timeout(CLOSE_LIMIT, self.held.lock()).await else {
             return;
@@ -258,8 +262,9 @@ impl StoreAccess {
             .map_err(|_| StoreFailure::silent(&self.place.shown))
     }
 
-    /// The connection, or a new one, to be put back unless it has shown an error. With the lock of a new one in hand, nothing of
-    /// an older one is under way any more, so what the ledger says is final.
+    /// Takes the connection, or opens a new one. The caller puts it back unless it has returned an
+    /// error. A new connection holds the lock, so nothing of an older one is in progress any more,
+    /// and what the ledger reads is final.
     async fn session(
         &self,
         held: &mut HeldSession,
@@ -284,10 +289,12 @@ impl StoreAccess {
         Ok(session)
     }
 
-    /// Ends a connection that has shown an error. A store in memory lives in its connection and has to stay.
+    /// Closes a connection that has returned an error. A store in memory lives in its connection,
+    /// which is kept.
     async fn abandon(&self, held: &mut HeldSession, mut session: StoreSession) {
         if self.place.is_in_memory() {
-            // SQLite may have ended the transaction by itself; BEGIN refuses where it has not and this fails.
+            // SQLite may have ended the transaction already, and then this fails. If it has not and
+            // this fails too, the next BEGIN refuses.
             drop(session.command("ROLLBACK").await);
             held.session = Some(session);
         } else {
@@ -319,7 +326,7 @@ async fn commit(session: &mut StoreSession) -> Result<(), StoreFailure> {
     Ok(fail_point::reach_async("store.after-commit").await?)
 }
 
-/// Compares what the store holds with what this worker knows.
+/// Compares the store's last change with the one this worker knows.
 async fn read_ledger(
     session: &mut StoreSession,
     ledger: &mut LastChange,
@@ -327,7 +334,7 @@ async fn read_ledger(
 ) -> Result<(), StoreFailure> {
     let id = session.last_change().await?.ok_or_else(|| foreign(place))?;
     if ledger.is_doubtful(&id) && matches!(place.kind, StoreKind::File(..)) {
-        // The commit may be in the system's memory alone; this writes it out.
+        // The commit may exist only in the operating system's memory; this writes it to disk.
         session.command("PRAGMA wal_checkpoint(TRUNCATE)").await?;
     }
     ledger.read(&id).map_err(|_| foreign(place))

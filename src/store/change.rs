@@ -1,4 +1,4 @@
-//! What the store is told and what it gives back: changes, connectors as they were stored, versions of configs.
+//! The types of the store: changes, stored connectors, versions of configs, and options.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,20 +11,21 @@ use crate::model::{RunStatus, TargetState};
 /// Where the store is and how it is kept.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// `sqlite:path` (made if absent), `sqlite::memory:`, `mysql://…`, `mariadb://…` or `postgres://…`.
+    /// `sqlite:path` (created if absent), `sqlite::memory:`, `mysql://…`, `mariadb://…` or
+    /// `postgres://…`.
     pub url: String,
-    /// `rowferry.data.dir`: the folder of the key file of a store on a database server.
+    /// `rowferry.data.dir`: folder of the key file if the store is on a database server.
     pub data_dir: PathBuf,
-    /// `rowferry.secrets.key`: the key that configs are encrypted with; none is that of the key file.
+    /// `rowferry.secrets.key`: key that encrypts configs; without one, the key file's is used.
     pub secrets_key: Option<String>,
-    /// `rowferry.secrets.forget`: the id of a key that is lost, whose configs are to be forgotten.
+    /// `rowferry.secrets.forget`: id of a lost key whose configs are to be deleted.
     pub forget_key: Option<String>,
-    /// How much of configs' history is kept.
+    /// How much of the config history is kept.
     pub history: HistoryLimits,
 }
 
 impl StoreOptions {
-    /// A store with the defaults of everything else.
+    /// Options for this URL and folder, with defaults for everything else.
     pub fn new(url: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
         let (url, data_dir) = (url.into(), data_dir.into());
         Self {
@@ -37,14 +38,16 @@ impl StoreOptions {
     }
 }
 
-/// How much of configs' history is kept.
+/// Limits of the config history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryLimits {
-    /// `rowferry.history.versions`: configs of one connector.
+    /// `rowferry.history.versions`: maximum number of configs of one connector.
     pub versions: i64,
-    /// `rowferry.history.total`: configs of all connectors together; the last one of each is always kept.
+    /// `rowferry.history.total`: maximum number of configs of all connectors together. The latest
+    /// config of an existing connector is always kept.
     pub total: usize,
-    /// `rowferry.history.deleted.retention.ms`: how long the configs of a deleted connector are kept, in milliseconds.
+    /// `rowferry.history.deleted.retention.ms`: how long the configs of a deleted connector are
+    /// kept, in milliseconds.
     pub deleted_ms: i64,
 }
 
@@ -58,38 +61,38 @@ impl Default for HistoryLimits {
     }
 }
 
-/// One change.
+/// One change of the store.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the fields are what their names say")]
 pub enum StoreChange {
-    /// A new connector with its first config and target state.
+    /// Stores a new connector with its first config and target state.
     Create {
         name: Arc<str>,
         config: Config,
         target: TargetState,
     },
-    /// Another config of a connector; the old tasks' configs are forgotten.
+    /// Replaces the config of a connector and deletes the task configs made from the old one.
     Replace { name: Arc<str>, config: Config },
-    /// Another target state.
+    /// Sets the target state.
     SetTarget { name: Arc<str>, target: TargetState },
-    /// Forgets a connector, its tasks, statuses and topics; its history stays for a time.
+    /// Deletes a connector with its tasks, statuses and topics; its history is kept for a time.
     Delete { name: Arc<str> },
-    /// The task configs of a connector, all of them; statuses of tasks beyond are forgotten.
+    /// Replaces all task configs of a connector and deletes the statuses of tasks beyond them.
     SetTasks { name: Arc<str>, tasks: Vec<Config> },
-    /// The status of a connector (`task` is `None`) or of a task.
+    /// Stores the status of a connector (`task` is `None`) or of a task.
     SetStatus {
         name: Arc<str>,
         task: Option<u32>,
         status: RunStatus,
     },
-    /// A topic that a connector has used.
+    /// Stores a topic that a connector has used.
     AddTopic { name: Arc<str>, topic: Arc<str> },
-    /// Forgets a connector's topics.
+    /// Deletes a connector's topics.
     ResetTopics { name: Arc<str> },
 }
 
 impl StoreChange {
-    /// The connector it is about.
+    /// Returns the name of the connector concerned.
     pub fn name(&self) -> &Arc<str> {
         match self {
             Self::Create { name, .. }
@@ -104,32 +107,32 @@ impl StoreChange {
     }
 }
 
-/// A connector as it was stored.
+/// A connector as stored.
 #[derive(Clone, Debug)]
 pub struct StoredConnector {
-    /// Its name.
+    /// Unique name.
     pub name: Arc<str>,
-    /// Its config as given.
+    /// Config as given, references unresolved.
     pub config: Config,
-    /// Its target state.
+    /// The state that the user asked for.
     pub target: TargetState,
-    /// The task configs of the last plan.
+    /// Task configs of the last plan.
     pub tasks: Vec<Config>,
-    /// Its own last status.
+    /// Last status of the connector itself.
     pub status: Option<RunStatus>,
-    /// The last status of each task that has one.
+    /// Last status of each task that has one.
     pub task_statuses: BTreeMap<u32, RunStatus>,
-    /// Topics it has used.
+    /// Topics that the connector has used.
     pub topics: BTreeSet<Arc<str>>,
 }
 
 /// One version of a connector's config.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredVersion {
-    /// Its number, from 1.
+    /// Version number, from 1.
     pub version: i64,
-    /// The config; `None` when the connector was deleted then.
+    /// The config; `None` marks the connector's deletion.
     pub config: Option<Config>,
-    /// When it was stored, milliseconds since 1970-01-01 UTC.
+    /// When it was stored, in milliseconds since 1970-01-01 UTC.
     pub at_ms: i64,
 }

@@ -1,8 +1,9 @@
-//! Configs as the store holds them: AES-256-GCM under the worker's key, since configs hold passwords and stores are copied,
-//! backed up and read by others. Pure but for random numbers.
+//! Encrypts configs for the store: AES-256-GCM under the worker's key, since configs hold
+//! passwords, and stores are copied, backed up and read by others. Pure except for random numbers.
 //!
-//! A stored config is `aes256gcm:KEY:BYTES`: the id of the key, and nonce, text and tag in base64. The table and the connector
-//! are authenticated with it, so that a row cannot be put in the place of another. What begins with `{` is plain.
+//! A stored config is `aes256gcm:KEY:BYTES`: the id of the key, then nonce, text and tag in base64.
+//! Table and connector are authenticated with it, so that a row cannot be moved to another place. A
+//! config that begins with `{` is plain text.
 
 use std::borrow::Cow;
 
@@ -14,13 +15,13 @@ use sha2::{Digest, Sha256};
 
 use super::failure::{StoreFailure, StoreTrouble};
 
-/// Bytes of a key.
+/// Length of a key in bytes.
 pub(super) const KEY_LEN: usize = 32;
-/// What an encrypted config begins with.
+/// Prefix of an encrypted config.
 const SCHEME: &str = "aes256gcm:";
-/// Characters of a key's id.
+/// Length of a key's id in characters.
 const ID_LEN: usize = 16;
-/// So many first characters of a stored config tell how it was stored.
+/// Number of characters at the start of a stored config that show how it was stored.
 pub(super) const MARK_LEN: usize = SCHEME.len() + ID_LEN;
 
 /// A table that holds configs.
@@ -32,7 +33,7 @@ pub(super) enum SealedTable {
 }
 
 impl SealedTable {
-    /// Its name in SQL.
+    /// Returns the table's name in SQL.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Connectors => "connectors",
@@ -46,12 +47,12 @@ impl SealedTable {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SealMark<'a> {
     Plain,
-    /// Under the key of this id.
+    /// Encrypted with the key of this id.
     Key(&'a str),
 }
 
 impl<'a> SealMark<'a> {
-    /// Reads the first [`MARK_LEN`] characters of a stored config, or more.
+    /// Parses the first [`MARK_LEN`] or more characters of a stored config.
     pub(super) fn of(stored: &'a str) -> Self {
         let id = stored
             .strip_prefix(SCHEME)
@@ -71,17 +72,18 @@ struct CipherKey {
 pub(super) struct StoreCipher {
     /// The first encrypts; all decrypt.
     keys: Vec<CipherKey>,
-    /// Whether the configs in force are encrypted as well as those of the past.
+    /// True if current configs are encrypted too, not only the history.
     all: bool,
 }
 
 impl StoreCipher {
-    /// Nothing is encrypted: for a store in memory.
+    /// Encrypts nothing, for a store in memory.
     pub(super) fn none() -> Self {
         Self::default()
     }
 
-    /// The first key encrypts, all decrypt; `all`: the configs in force too, not only those of the past.
+    /// Creates a cipher: the first key encrypts, all decrypt. `all`: encrypt current configs too,
+    /// not only the history.
     pub(super) fn new(keys: &[[u8; KEY_LEN]], all: bool) -> Result<Self, StoreFailure> {
         let key = |bytes: &[u8; KEY_LEN]| {
             let key = UnboundKey::new(&AES_256_GCM, bytes)
@@ -103,7 +105,7 @@ impl StoreCipher {
         })
     }
 
-    /// Whether a config of that table, stored like that, should be stored anew.
+    /// True if a config of that table, stored in this way, has to be stored again.
     pub(super) fn is_outdated(&self, table: SealedTable, mark: &SealMark<'_>) -> bool {
         match (mark, self.key(table)) {
             (SealMark::Plain, key) => key.is_some(),
@@ -112,19 +114,19 @@ impl StoreCipher {
         }
     }
 
-    /// Whether the key of this id is at hand.
+    /// True if the key of this id is available.
     pub(super) fn knows(&self, id: &str) -> bool {
         self.keys.iter().any(|key| key.id == id)
     }
 
-    /// The key that configs of that table are encrypted with.
+    /// Returns the key that encrypts configs of that table.
     fn key(&self, table: SealedTable) -> Option<&CipherKey> {
         self.keys
             .first()
             .filter(|_| self.all || table == SealedTable::History)
     }
 
-    /// A config's text as it is to be stored.
+    /// Returns the text to store for a config.
     pub(super) fn seal(
         &self,
         table: SealedTable,
@@ -149,7 +151,8 @@ impl StoreCipher {
         Ok(format!("{SCHEME}{}:{}", key.id, STANDARD.encode(bytes)))
     }
 
-    /// The text of a stored config. Errors: the key is not at hand; it was changed.
+    /// Returns the text of a stored config. Errors: the key is missing, or the stored config was
+    /// modified.
     pub(super) fn open<'a>(
         &self,
         table: SealedTable,
@@ -187,7 +190,7 @@ impl StoreCipher {
     }
 }
 
-/// Where a config belongs, as it is authenticated.
+/// Returns the place of a config as authenticated data.
 fn place(table: SealedTable, connector: &str) -> Aad<Vec<u8>> {
     Aad::from(format!("{} {connector}", table.name()).into_bytes())
 }

@@ -1,4 +1,4 @@
-//! Why the store did not do what was asked: what is wrong, where, and how to mend it.
+//! Failures of the store: what is wrong, where, and how to fix it.
 
 use connector_api::{Error, ErrorKind};
 use sqlx::error::DatabaseError;
@@ -9,33 +9,33 @@ use sqlx::sqlite::SqliteError;
 /// What is wrong with the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreTrouble {
-    /// There is no room on its disk.
+    /// Its disk is full.
     Full,
-    /// Its database cannot be reached, does not answer, or asks to try again.
+    /// Its database is unreachable, does not answer, or asks to retry.
     Unreachable,
     /// Another program holds it.
     InUse,
     /// Another worker has changed it meanwhile.
     Foreign,
-    /// What is in it cannot be read.
+    /// Its contents cannot be read.
     Damaged,
-    /// Its file is gone or holds nothing, and what belongs to it is still there.
+    /// Its file is missing or empty, although files that belong to it still exist.
     Lost,
     /// The URL, the account, the key or a privilege has to be corrected.
     Refused,
-    /// Anything else that its database says.
+    /// Any other error of its database.
     Broken,
 }
 
-/// A change or a question that failed.
+/// A change or query that failed.
 #[derive(Clone, Debug)]
 pub struct StoreFailure {
-    /// What is wrong.
+    /// The kind of failure.
     pub trouble: StoreTrouble,
-    /// The same in words, with what mends it. No secrets, no values.
+    /// Description and remedy, without secrets or row values.
     pub text: String,
-    /// Whether a change was kept is not known; [`super::Store::settle`] tells once the store can be read. Otherwise it was
-    /// not kept.
+    /// The change may or may not have been kept; [`super::Store::settle`] reports which once the
+    /// store can be read. If false, it was not kept.
     pub in_doubt: bool,
 }
 
@@ -48,7 +48,7 @@ impl StoreFailure {
         }
     }
 
-    /// What the database says about our own statements, which hold no values.
+    /// Converts a database error. Its text quotes only statements of ours, which hold no values.
     pub(super) fn of(error: &sqlx::Error, place: &str) -> Self {
         let trouble = match error {
             sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => {
@@ -61,7 +61,7 @@ impl StoreFailure {
         Self::told(trouble, place, &error.to_string())
     }
 
-    /// A text of one pattern: the store, the cause, the cure.
+    /// Builds the text: the store, the cause, the remedy.
     pub(super) fn told(trouble: StoreTrouble, place: &str, cause: &str) -> Self {
         let cure = match trouble {
             StoreTrouble::Full => "make room on the disk that holds it",
@@ -103,7 +103,7 @@ impl StoreFailure {
     }
 }
 
-/// For fail points, which give errors of connectors.
+/// For fail points, which return connector errors.
 impl From<Error> for StoreFailure {
     fn from(error: Error) -> Self {
         let trouble = if error.kind() == ErrorKind::Retry {
@@ -146,14 +146,15 @@ fn of_database(error: &dyn DatabaseError) -> StoreTrouble {
     let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else {
         return StoreTrouble::Broken;
     };
-    // a plan of before the table changed; other features that are missing have that code too
+    // The plan was made before the table changed; missing features have the same code.
     if error.code() == "0A000" && error.routine() == Some("RevalidateCachedQuery") {
         return StoreTrouble::Unreachable;
     }
     of_postgres(error.code())
 }
 
-/// Source: <https://sqlite.org/rescode.html>; the lowest byte of an extended code is the primary one.
+/// Source: <https://sqlite.org/rescode.html>; the lowest byte of an extended code is the primary
+/// code.
 fn of_sqlite(code: i32) -> StoreTrouble {
     match code & 0xff {
         // BUSY, LOCKED
@@ -168,28 +169,30 @@ fn of_sqlite(code: i32) -> StoreTrouble {
     }
 }
 
-/// Source: the MariaDB and MySQL error references.
+/// Source: the error references of MariaDB and MySQL.
 fn of_mysql(number: u16) -> StoreTrouble {
     match number {
-        // disk full, a table is full
+        // disk full, table full
         1021 | 1114 => StoreTrouble::Full,
         // access denied, unknown database, no privilege, read-only
         1044 | 1045 | 1049 | 1142 | 1227 | 1290 | 1698 | 1792 | 1836 => StoreTrouble::Refused,
-        // too many connections, shutting down, lock waits, deadlocks, statements to prepare anew, interrupted, killed
+        // too many connections, shutting down, lock waits, deadlocks, statements to prepare again,
+        // interrupted, killed
         1040 | 1053 | 1203 | 1205 | 1213 | 1243 | 1615 | 1317 | 1927 | 3024 => {
             StoreTrouble::Unreachable
         }
-        // a crashed table, an index that is broken
+        // crashed table, broken index
         126 | 127 | 145 | 1034 | 1035 | 1194 | 1712 => StoreTrouble::Damaged,
         _ => StoreTrouble::Broken,
     }
 }
 
-/// Source: PostgreSQL's appendix A.
+/// Source: appendix A of the PostgreSQL manual.
 fn of_postgres(code: &str) -> StoreTrouble {
     match code {
         "53100" => StoreTrouble::Full,
-        // the last two: a pooler has come to another server, which does not know what was prepared
+        // The last two: a pooler has switched servers, and the new one does not know the prepared
+        // statement.
         "40001" | "40P01" | "55P03" | "26000" | "42P05" => StoreTrouble::Unreachable,
         "25006" | "3D000" | "42501" => StoreTrouble::Refused,
         "XX001" | "XX002" => StoreTrouble::Damaged,

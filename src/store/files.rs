@@ -1,4 +1,4 @@
-//! Files and folders that are readable by their owner alone: configs hold passwords.
+//! Files and folders readable by their owner only, because configs hold passwords.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -9,7 +9,8 @@ use tracing::{info, warn};
 
 use super::failure::{StoreFailure, StoreTrouble};
 
-/// What the worker itself puts into the folder of its store; a folder with nothing else is its own.
+/// Files that the worker itself creates in its store's folder; a folder with nothing else belongs
+/// to the worker.
 const OURS: &[&str] = &[
     "rowferry.db",
     "rowferry.db-wal",
@@ -20,8 +21,9 @@ const OURS: &[&str] = &[
 /// Name of the key file.
 pub const KEY_FILE: &str = "secrets.key";
 
-/// Makes the folder, for its owner alone. One that is there and holds nothing but the worker's files is closed to others;
-/// any other is left as it is, since it may be meant for them.
+/// Creates the folder, accessible to its owner only. An existing folder that holds nothing but the
+/// worker's files is closed to other users; any other is left unchanged, since other users may need
+/// it.
 pub(super) fn private_folder(folder: &Path) -> Result<(), StoreFailure> {
     if folder.as_os_str().is_empty() {
         return Ok(());
@@ -32,7 +34,8 @@ pub(super) fn private_folder(folder: &Path) -> Result<(), StoreFailure> {
             .mode(0o700)
             .create(folder);
         made.map_err(|error| refused("cannot make the folder", folder, &error))?;
-        // Its name should survive a power loss as its files do; a parent that may not be read cannot be synced.
+        // The folder's name should survive a power loss as its files do. If the parent is not
+        // readable, it cannot be synced.
         drop(sync(parent(folder)));
         return Ok(());
     }
@@ -45,8 +48,8 @@ pub(super) fn private_folder(folder: &Path) -> Result<(), StoreFailure> {
     Ok(())
 }
 
-/// Makes the file of an SQLite store before SQLite does, which would make it readable by all; its companions take its mode
-/// over. Those that are there are closed to others.
+/// Creates the file of an SQLite store before SQLite does, which would make it world-readable;
+/// SQLite gives its companion files the same mode. Existing files are closed to other users.
 pub(super) fn private_store(path: &Path) -> Result<(), StoreFailure> {
     let made = OpenOptions::new()
         .append(true)
@@ -60,9 +63,10 @@ pub(super) fn private_store(path: &Path) -> Result<(), StoreFailure> {
     Ok(())
 }
 
-/// Why the file of an SQLite store cannot be that of a new one: it holds nothing, and beside it is what only a store that has been
-/// in use leaves behind. `None` where it is new, or holds something. SQLite would remove the log beside an empty file, so this is
-/// asked before it opens one.
+/// Returns why the file of an SQLite store cannot be that of a new store: it is empty or missing,
+/// but beside it are files that only a used store leaves behind. Returns `None` if the store is new
+/// or its file is not empty. Call this before SQLite opens the file: it would remove the log beside
+/// an empty one.
 pub(super) fn lost_store(path: &Path, has_key: bool) -> Option<String> {
     let state = match std::fs::metadata(path) {
         Ok(found) if found.len() > 0 => return None,
@@ -83,7 +87,7 @@ pub(super) fn lost_store(path: &Path, has_key: bool) -> Option<String> {
     })
 }
 
-/// That a store is lost, in the words of a cause.
+/// Returns the cause text of a lost store.
 pub(super) fn lost(state: &str, left: impl AsRef<Path>) -> String {
     let left = left.as_ref().display();
     format!(
@@ -91,14 +95,14 @@ pub(super) fn lost(state: &str, left: impl AsRef<Path>) -> String {
     )
 }
 
-/// The path with more at its end.
+/// Appends to the file name.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// Takes the rights of group and others away.
+/// Removes the permissions of group and others.
 pub(super) fn close(path: &Path, mode: u32) {
     let Ok(found) = std::fs::metadata(path) else {
         return;
@@ -120,7 +124,7 @@ pub(super) fn close(path: &Path, mode: u32) {
     }
 }
 
-/// Writes a new file for its owner alone, so that it is there whole or not at all after a power loss.
+/// Writes a new file for its owner only. After a power loss it exists completely or not at all.
 /// Errors: also `AlreadyExists`.
 pub(super) fn create_private(path: &Path, text: &str) -> io::Result<()> {
     let draft = with_suffix(path, ".new");
@@ -135,7 +139,7 @@ pub(super) fn create_private(path: &Path, text: &str) -> io::Result<()> {
         .open(&draft)?;
     io::Write::write_all(&mut file, text.as_bytes())?;
     file.sync_all()?;
-    // Unlike a renaming, a link never takes the place of a file that is there; some file systems have none.
+    // Unlike a rename, a link never replaces an existing file; some file systems do not support it.
     match std::fs::hard_link(&draft, path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => {
             std::fs::rename(&draft, path)?;

@@ -1,4 +1,4 @@
-//! Which versions of configs are forgotten. Pure.
+//! Decides which versions of configs to delete. Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,15 @@ use super::change::HistoryLimits;
 pub(super) struct HistoryEntry {
     pub(super) connector: String,
     pub(super) version: i64,
-    /// Milliseconds since 1970-01-01 UTC.
+    /// When it was stored, in milliseconds since 1970-01-01 UTC.
     pub(super) at_ms: i64,
-    /// It marks the connector's deletion.
+    /// True if it marks the connector's deletion.
     pub(super) deleted: bool,
 }
 
-/// Up to which version each connector's configs are to be forgotten, of `entries` sorted by connector and version: all of those
-/// deleted long ago, then the oldest of all beyond the total. The last one of a connector that lives is always kept.
+/// Returns for each connector the version up to which its configs have to be deleted: everything of
+/// connectors deleted long ago, then the oldest versions beyond the total. `entries` must be sorted
+/// by connector and version. The last version of an existing connector is always kept.
 pub(super) fn surplus(
     entries: &[HistoryEntry],
     limits: &HistoryLimits,
@@ -40,7 +41,7 @@ pub(super) fn surplus(
                 .filter(|entry| last.deleted || *entry != last),
         );
     }
-    // Older versions first within a connector, whatever clocks said.
+    // Within a connector, older versions come first even if a clock has jumped.
     candidates.sort_by(|a, b| {
         (a.at_ms, &a.connector, a.version).cmp(&(b.at_ms, &b.connector, b.version))
     });

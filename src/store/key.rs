@@ -1,4 +1,5 @@
-//! The keys that configs are encrypted with: `rowferry.secrets.key`, or the key file, which is made at the first start.
+//! The keys that encrypt configs: `rowferry.secrets.key`, or the key file, which is created at the
+//! first start.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -12,15 +13,15 @@ use super::cipher::KEY_LEN;
 use super::failure::{StoreFailure, StoreTrouble};
 use super::files::{self, KEY_FILE};
 
-/// A key's bytes.
 pub(super) type CipherKeyBytes = [u8; KEY_LEN];
 
-/// Longest file that can be a key's, in bytes.
+/// Maximum size of a key file, in bytes.
 const FILE_MAX: u64 = 4096;
-/// Before a path in `rowferry.secrets.key`.
+/// Prefix of a path in `rowferry.secrets.key`.
 pub(super) const FILE: &str = "file:";
 
-/// The keys at hand: the configured one first, then that of the key file in `folder`, which may be an older one.
+/// Returns the available keys: the configured one first, then that of the key file in `folder`,
+/// which may be older.
 pub(super) fn at_hand(
     configured: Option<&str>,
     folder: &Path,
@@ -46,7 +47,7 @@ pub(super) fn at_hand(
     Ok(keys)
 }
 
-/// Makes the key file, for its owner alone.
+/// Creates the key file, readable by its owner only.
 pub(super) fn make(folder: &Path) -> Result<CipherKeyBytes, StoreFailure> {
     let mut key = [0; KEY_LEN];
     SystemRandom::new()

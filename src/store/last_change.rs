@@ -1,38 +1,38 @@
-//! Which change of the store is the last one, as far as this worker knows: so a change that another worker has made shows,
-//! and whether a commit whose outcome was not heard has happened. Pure.
+//! Tracks the last change of the store as this worker knows it. This reveals a change by another
+//! worker, and whether a commit in doubt has happened. Pure.
 
-/// The last change. Its id is random and stands in the table `last_change`.
+/// The last change. Its id is random and is stored in the table `last_change`.
 #[derive(Debug, Default)]
 pub(super) struct LastChange {
-    /// `None` before the first look.
+    /// Id of the last known change; `None` before the first read.
     known: Option<String>,
-    /// The change whose commit was asked for and not answered.
+    /// Id of the change whose commit was sent and not answered.
     doubtful: Option<String>,
-    /// Whether that one was kept, until somebody asks.
+    /// Whether the change in doubt was kept, until it is reported.
     settled: Option<bool>,
 }
 
-/// The store holds a change that is not this worker's.
+/// The store holds a change that this worker did not make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ForeignChange;
 
 impl LastChange {
-    /// The id that a transaction must find.
+    /// Returns the id that a transaction must find.
     pub(super) fn known(&self) -> &str {
         self.known.as_deref().unwrap_or_default()
     }
 
-    /// Another change begins; nobody asks for the outcome of an earlier one any more.
+    /// Begins another change; the outcome of an earlier one is not reported any more.
     pub(super) fn begin(&mut self) {
         self.settled = None;
     }
 
-    /// The commit of this change is about to be asked for.
+    /// Notes that the commit of this change is about to be sent.
     pub(super) fn committing(&mut self, id: String) {
         self.doubtful = Some(id);
     }
 
-    /// It was answered with success.
+    /// Notes that the commit succeeded.
     pub(super) fn committed(&mut self) {
         self.known = self.doubtful.take().or_else(|| self.known.take());
     }
@@ -41,17 +41,18 @@ impl LastChange {
         self.doubtful.is_some()
     }
 
-    /// Whether this is the change in doubt.
+    /// True if this is the change in doubt.
     pub(super) fn is_doubtful(&self, id: &str) -> bool {
         self.doubtful.as_deref() == Some(id)
     }
 
-    /// Whether an id that the store holds can be this worker's.
+    /// True if the id can be of a change that this worker made.
     pub(super) fn is_ours(&self, id: &str) -> bool {
         self.known.as_deref() == Some(id) || self.is_doubtful(id)
     }
 
-    /// Takes account of the id that the store holds, once nothing of this worker's can be under way in it any more.
+    /// Settles a change in doubt by the id that the store holds. Call this only when nothing of
+    /// this worker can be in progress there any more.
     pub(super) fn read(&mut self, id: &str) -> Result<(), ForeignChange> {
         if self.known.is_none() {
             self.known = Some(id.to_owned());
@@ -66,7 +67,7 @@ impl LastChange {
         Ok(())
     }
 
-    /// Whether the change that was in doubt was kept; told once.
+    /// Returns whether the change in doubt was kept; reports it once.
     pub(super) fn settled(&mut self) -> Option<bool> {
         self.settled.take()
     }

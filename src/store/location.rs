@@ -1,4 +1,4 @@
-//! Where the store is: what its URL names, how a connection is made there, and the migrations of its tables.
+//! Where the store is: parses its URL, and holds the connect options and the migrations.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -14,17 +14,17 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, S
 use super::failure::{StoreFailure, StoreTrouble};
 use super::files;
 
-/// How long a store may be locked by a worker that is just ending.
+/// How long to wait for a worker that is just ending and still locks the store.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The store's place.
+/// The location of the store.
 pub(super) struct StoreLocation {
     pub(super) kind: StoreKind,
-    /// As texts name it: without user and password.
+    /// The location for texts: without user and password.
     pub(super) shown: String,
 }
 
-/// What its URL names.
+/// The database that the URL names.
 pub(super) enum StoreKind {
     Memory(Box<SqliteConnectOptions>),
     File(Box<SqliteConnectOptions>, PathBuf),
@@ -33,7 +33,7 @@ pub(super) enum StoreKind {
 }
 
 impl StoreLocation {
-    /// Reads the URL; a file's folder is made. Errors: `Refused`.
+    /// Parses the URL and creates the folder of an SQLite file. Errors: `Refused`.
     pub(super) fn parse(url: &str) -> Result<Self, StoreFailure> {
         let (scheme, _) = url.split_once(':').unwrap_or_default();
         match scheme {
@@ -87,9 +87,10 @@ impl StoreLocation {
         }
     }
 
-    /// WAL, so that a write is one append; `synchronous=FULL`, so that an acknowledged config survives a power loss (WAL
-    /// with NORMAL may lose the last commits); exclusive locking, so that no second worker runs the same connectors;
-    /// `secure_delete`, so that what is deleted is not left in free pages.
+    /// Options: WAL, so that a write is one append; `synchronous=FULL`, so that an acknowledged
+    /// config survives a power loss (WAL with NORMAL may lose the last commits); exclusive locking,
+    /// so that no second worker runs the same connectors; `secure_delete`, so that deleted data is
+    /// not left in free pages.
     fn sqlite(url: &str) -> Result<Self, StoreFailure> {
         let options = SqliteConnectOptions::from_str(url).map_err(bad_url)?;
         let in_memory = url.contains(":memory:");
@@ -125,7 +126,7 @@ impl StoreLocation {
         })
     }
 
-    /// The folder of the store's file.
+    /// Returns the folder of the store's file.
     pub(super) fn folder(&self) -> Option<&Path> {
         match &self.kind {
             StoreKind::File(_, path) => path.parent(),
@@ -133,8 +134,9 @@ impl StoreLocation {
         }
     }
 
-    /// Whether the key file that is made for a store is beside its file. One that `rowferry.secrets.key` names was put there by
-    /// somebody and says nothing about the store.
+    /// True if a key file created for a store is beside the store's file. A key file named by
+    /// `rowferry.secrets.key` does not count: a user put it there, so it says nothing about the
+    /// store.
     pub(super) fn has_own_key(&self, configured: Option<&str>) -> bool {
         let Some(key) = self.folder().map(|folder| folder.join(files::KEY_FILE)) else {
             return false;
@@ -149,12 +151,12 @@ impl StoreLocation {
                 .is_some_and(same)
     }
 
-    /// Whether what it holds lives in the connection.
+    /// True if the store's contents live in the connection.
     pub(super) fn is_in_memory(&self) -> bool {
         matches!(self.kind, StoreKind::Memory(_))
     }
 
-    /// The migrations in their order; the first has number 1.
+    /// Returns the migrations in order; the first has number 1.
     pub(super) fn migrations(&self) -> Migrator {
         let scripts = match self.kind {
             StoreKind::Memory(_) | StoreKind::File(..) => [
@@ -188,7 +190,7 @@ fn server(scheme: &str, host: &str, port: u16, database: Option<&str>) -> String
     format!("{scheme}://{host}:{port}/{}", database.unwrap_or_default())
 }
 
-/// Refuses what asks for TLS in words that are not read: a connection in the clear would follow, and nobody would know.
+/// Refuses TLS parameters that would not be read: the connection would silently be unencrypted.
 fn tls_is_read(url: &str, read: &[&str]) -> Result<(), StoreFailure> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     for name in query
@@ -217,7 +219,7 @@ fn bad_url(why: impl std::fmt::Display) -> StoreFailure {
     StoreFailure::new(StoreTrouble::Refused, text)
 }
 
-/// The file that an SQLite store's URL names.
+/// Returns the file that the URL of an SQLite store names.
 pub fn file_of_url(url: &str) -> Option<PathBuf> {
     let options = url
         .starts_with("sqlite:")
@@ -225,7 +227,7 @@ pub fn file_of_url(url: &str) -> Option<PathBuf> {
     Some(options.get_filename().to_owned())
 }
 
-/// The URL of a store in an SQLite file.
+/// Returns the URL of a store in an SQLite file.
 pub fn url_of_file(path: &str) -> String {
     let path = path
         .replace('%', "%25")

@@ -1,9 +1,13 @@
-//! The metadata store: connector configs with their history, target states, task configs, statuses, used topics.
+//! The metadata store: connector configs with their history, target states, task configs, statuses,
+//! used topics.
 //!
-//! One transaction per [`Store::apply`]: what it returned `Ok` for survives a power loss, and what it returned an error for is
-//! not there, or is said to be in doubt. The store decides nothing and knows no REST and no worker. `statement` says in SQL what
-//! each [`StoreChange`] does, `session` is a connection, `access` makes transactions of it, `ledger` knows which was the last;
-//! `cipher`, `key` and `seal` keep configs encrypted, `files` keeps them from other users, `history` says what is forgotten.
+//! [`Store::apply`] is one transaction: a change for which it returned `Ok` survives a power loss;
+//! one for which it returned an error was not kept, unless the error says that it is in doubt. The
+//! store decides nothing, and knows neither REST nor the worker.
+//!
+//! `statement` translates each [`StoreChange`] to SQL, `session` is a connection, `access` makes
+//! transactions of it, and `last_change` tracks the last one; `cipher`, `key` and `seal` keep
+//! configs encrypted, `files` hides them from other users, and `history` decides what to delete.
 
 mod access;
 mod change;
@@ -35,7 +39,7 @@ use location::StoreLocation;
 pub use location::{file_of_url, url_of_file};
 use statement::{SqlCell, WriteStyle};
 
-/// The store. Cheap to clone.
+/// The store; cheap to clone.
 #[derive(Clone)]
 pub struct Store(Arc<StoreParts>);
 
@@ -46,14 +50,16 @@ struct StoreParts {
 }
 
 impl Store {
-    /// Opens a store, brings its tables up to date, and encrypts what is not.
-    /// Errors: `Config` for a bad URL or key, a newer store, a missing key or a lost store; `Retry` when the database is out of reach or in use.
+    /// Opens a store, migrates its tables, and encrypts configs that are not encrypted yet. Errors:
+    /// `Config` for an invalid URL or key, a store of a newer version, a missing key or a lost
+    /// store; `Retry` when the database is unreachable or in use.
     pub async fn open(options: &StoreOptions) -> Result<Self> {
         let place = StoreLocation::parse(&options.url)?;
         let has_own_key = place.has_own_key(options.secrets_key.as_deref());
         let access = StoreAccess::open(place, has_own_key).await?;
         let cipher = seal::take_up(&access, options).await?;
-        // From now on a worker that still thinks the store is its own finds that it is not.
+        // Make a change: another worker that still considers the store its own now finds a foreign
+        // change.
         access.transact(&[]).await?;
         Ok(Self(Arc::new(StoreParts {
             access,
@@ -62,9 +68,10 @@ impl Store {
         })))
     }
 
-    /// Performs all writes in one transaction, or none. `now_ms` is milliseconds since 1970-01-01 UTC. Nothing to write still is a
-    /// transaction, which tells whether the store can be written.
-    /// Errors: nothing was kept, unless the failure says that it is in doubt; then [`Store::settle`] comes next.
+    /// Applies all writes in one transaction, or none. `now_ms` is milliseconds since 1970-01-01
+    /// UTC. Without writes it still runs a transaction, which tests whether the store can be
+    /// written. Errors: nothing was kept, unless the failure is in doubt; then call
+    /// [`Store::settle`] next.
     pub async fn apply(&self, writes: &[StoreChange], now_ms: i64) -> Result<(), StoreFailure> {
         let style = WriteStyle {
             cipher: &self.0.cipher,
@@ -78,17 +85,19 @@ impl Store {
         self.0.access.transact(&statements).await
     }
 
-    /// Whether the change that was in doubt was kept; `None` when none is. Errors: the store cannot be read.
+    /// Returns whether the change in doubt was kept; `None` if none is in doubt. Errors: the store
+    /// cannot be read.
     pub async fn settle(&self) -> Result<Option<bool>, StoreFailure> {
         self.0.access.settle().await
     }
 
-    /// Looks whether the store is there, and still as this worker has left it. Errors: it is not.
+    /// Checks that the store exists and is as this worker has left it. Errors: it is not.
     pub async fn check(&self) -> Result<(), StoreFailure> {
         self.0.access.check().await
     }
 
-    /// Forgets configs that are beyond the limits of the history; of how many connectors. Errors: as [`Store::apply`].
+    /// Deletes configs beyond the limits of the history. Returns the number of connectors
+    /// concerned. Errors: as [`Store::apply`].
     pub async fn trim(&self, now_ms: i64) -> Result<usize, StoreFailure> {
         let mut entries = Vec::new();
         for row in self.rows(&statement::LIST_HISTORY, &[]).await? {
@@ -119,7 +128,8 @@ impl Store {
         Ok(cuts.len())
     }
 
-    /// All connectors, by name. Errors: the store cannot be read; `Fatal` when a stored config is no JSON object of strings.
+    /// Returns all connectors by name. Errors: the store cannot be read; `Fatal` if a stored config
+    /// is not a JSON object of strings.
     pub async fn load(&self) -> Result<Vec<StoredConnector>> {
         let mut found = BTreeMap::new();
         for row in self.rows(&statement::LOAD_CONNECTORS, &[]).await? {
@@ -196,7 +206,8 @@ impl Store {
         Ok(())
     }
 
-    /// The configs a connector has had, oldest first; empty for one that never was. Errors: the store cannot be read.
+    /// Returns the configs that a connector has had, oldest first; empty if it never existed.
+    /// Errors: the store cannot be read.
     pub async fn history(&self, connector: &str) -> Result<Vec<StoredVersion>, StoreFailure> {
         let mut versions = Vec::new();
         for row in self
@@ -245,7 +256,7 @@ impl Store {
         Ok(map.into_iter().collect())
     }
 
-    /// Closes the connection; what was applied stays.
+    /// Closes the connection; applied changes are kept.
     pub async fn close(&self) {
         self.0.access.close().await;
     }

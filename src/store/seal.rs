@@ -1,5 +1,6 @@
-//! Taking up a store at the start: configs that an older version stored plain, or that an older key encrypts, are encrypted anew;
-//! those whose key is missing keep the worker from starting, since it would run without them.
+//! Takes over a store at the start: encrypts configs that an older version stored as plain text,
+//! and re-encrypts those of an older key. A config whose key is missing prevents the start, because
+//! the worker would run without that connector.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,13 +15,13 @@ use super::files::KEY_FILE;
 use super::key;
 use super::statement::{CellType, SqlCell, SqlQuery, SqlStatement, forget, statement, text};
 
-/// Configs encrypted anew in one transaction.
+/// Number of configs encrypted per transaction.
 const AT_ONCE: usize = 100;
 
-/// A table of configs in SQL.
+/// The SQL of a table of configs.
 struct SealedColumns {
     table: SealedTable,
-    /// Connector, number of the row, and the first characters of the config.
+    /// Selects connector, row number, and the first characters of the config.
     marks: SqlQuery,
     read: SqlQuery,
     update: &'static str,
@@ -80,8 +81,8 @@ struct SealedRow {
     mark: String,
 }
 
-/// Finds the keys, encrypts what is not as it should be, and gives what encrypts from now on.
-/// Errors: `Refused` when a key is wrong or missing.
+/// Finds the keys, encrypts configs as needed, and returns the cipher to use from now on. Errors:
+/// `Refused` if a key is wrong or missing.
 pub(super) async fn take_up(
     access: &StoreAccess,
     options: &StoreOptions,
@@ -91,8 +92,9 @@ pub(super) async fn take_up(
     }
     let folder = access.place().folder().unwrap_or(&options.data_dir);
     let configured = options.secrets_key.as_deref();
-    // The key file of a database server's store may be lost with its machine while the store lives on, so that what is
-    // needed to run is encrypted there only with a key that somebody has chosen to keep.
+    // If the store is on a database server, the key file may be lost together with this machine
+    // while the store survives. So the configs needed to run are encrypted there only with a key
+    // that the user has chosen to keep.
     let all = configured.is_some() || access.place().folder().is_some();
     let mut keys = key::at_hand(configured, folder)?;
     let mut cipher = StoreCipher::new(&keys, all)?;
@@ -143,7 +145,7 @@ pub(super) async fn take_up(
     Ok(cipher)
 }
 
-/// The rows whose key is not at hand, by the key's id.
+/// Returns the rows whose key is missing, by the key's id.
 fn without_key<'a>(
     cipher: &StoreCipher,
     tables: &'a [SealedColumns],
@@ -187,7 +189,7 @@ async fn marks(
     Ok(found)
 }
 
-/// Encrypts what should be and is not, or with another key; how many configs were plain.
+/// Encrypts configs that are plain or use another key. Returns how many were plain.
 async fn encrypt(
     access: &StoreAccess,
     cipher: &StoreCipher,
@@ -203,7 +205,7 @@ async fn encrypt(
         for row in rows {
             let place = [text(&row.connector), SqlCell::Int(row.number)];
             let found = access.rows(&table.read, &place).await?;
-            // Rows of a key that was forgotten are gone.
+            // Rows of a forgotten key have been deleted.
             let Some([SqlCell::Text(Some(stored))]) = found.first().map(Vec::as_slice) else {
                 continue;
             };
@@ -230,7 +232,7 @@ async fn encrypt(
         .count())
 }
 
-/// Removes what a lost key encrypts; connectors go whole.
+/// Deletes what a lost key encrypts; connectors are deleted completely.
 async fn forget_rows(
     access: &StoreAccess,
     rows: &[(&SealedColumns, &SealedRow)],
@@ -262,7 +264,7 @@ fn missing_key(
     folder: &Path,
     (configured, access): (bool, &StoreAccess),
 ) -> StoreFailure {
-    /// So many names fit into a text.
+    /// Maximum number of names in an error text.
     const SHOWN: usize = 10;
     let names: BTreeSet<&str> = lost
         .iter()

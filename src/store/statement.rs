@@ -1,7 +1,7 @@
-//! Each write and query as SQL that SQLite, MariaDB/MySQL and PostgreSQL all take. Pure.
+//! Writes and queries as SQL that SQLite, MariaDB/MySQL and PostgreSQL all accept. Pure.
 //!
-//! Placeholders are `?` in order; [`numbered`] makes PostgreSQL's of them. A write that puts a row deletes the old one
-//! first, since the databases share no upsert.
+//! Placeholders are `?` in order; [`numbered`] converts them for PostgreSQL. A write that sets a
+//! row deletes the old one first, because the databases have no upsert in common.
 
 use connector_api::Config;
 
@@ -10,7 +10,7 @@ use super::cipher::{SealedTable, StoreCipher};
 use super::failure::StoreFailure;
 use crate::model::{RunStatus, TargetState};
 
-/// An argument or a column.
+/// An argument or a column value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum SqlCell {
     Text(Option<String>),
@@ -22,11 +22,11 @@ pub(super) enum SqlCell {
 pub(super) struct SqlStatement {
     pub(super) sql: &'static str,
     pub(super) args: Vec<SqlCell>,
-    /// It must hit a row: else the store is not what this worker knows.
+    /// If it affects no row, the store is not in the state that this worker knows.
     pub(super) must_hit: bool,
 }
 
-/// The type of a column that a query gives.
+/// The type of a query's column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CellType {
     Text,
@@ -76,7 +76,7 @@ pub(super) const LAST_CHANGE: SqlQuery = SqlQuery {
     columns: &[CellType::Text],
 };
 
-/// Every version that there is: connector, number, time, and an empty text where it marks a deletion.
+/// All versions: connector, number, time, and an empty text if the version marks a deletion.
 pub(super) const LIST_HISTORY: SqlQuery = SqlQuery {
     sql: "SELECT connector, version, at_ms, CASE WHEN config IS NULL THEN '' ELSE 'config' END FROM config_history \
           ORDER BY connector, version",
@@ -86,11 +86,11 @@ pub(super) const LIST_HISTORY: SqlQuery = SqlQuery {
 const ADD_HISTORY: &str = "INSERT INTO config_history (connector, version, config, at_ms) \
      SELECT ?, COALESCE(MAX(version), 0) + 1, ?, ? FROM config_history WHERE connector = ?";
 
-/// The inner SELECT is one that MySQL takes in a statement that deletes from the same table.
+/// MySQL accepts an inner SELECT of this form in a statement that deletes from the same table.
 const CUT_HISTORY: &str = "DELETE FROM config_history WHERE connector = ? AND version <= \
      (SELECT newest FROM (SELECT MAX(version) AS newest FROM config_history WHERE connector = ?) AS versions) - ?";
 
-/// How a write is put.
+/// What a write depends on besides the change itself.
 pub(super) struct WriteStyle<'a> {
     pub(super) cipher: &'a StoreCipher,
     pub(super) history: HistoryLimits,
@@ -98,7 +98,7 @@ pub(super) struct WriteStyle<'a> {
     pub(super) now_ms: i64,
 }
 
-/// What a write does, in order. Errors: the config cannot be encrypted.
+/// Returns the statements of a write in order. Errors: the config cannot be encrypted.
 pub(super) fn of(
     write: &StoreChange,
     style: &WriteStyle<'_>,
@@ -182,7 +182,7 @@ fn replace(
         .collect())
 }
 
-/// A config as it is stored in that table.
+/// Returns a config in the form stored in that table.
 fn sealed(
     table: SealedTable,
     name: &str,
@@ -193,19 +193,19 @@ fn sealed(
     Ok(text(&sealed))
 }
 
-/// Sets the id of the last change in the place of the one before.
+/// Replaces the id of the last change, if it is still `before`.
 pub(super) fn change(before: &str, id: &str) -> SqlStatement {
     let set = "UPDATE last_change SET id = ? WHERE number = 1 AND id = ?";
     statement(set, vec![text(id), text(before)]).hitting()
 }
 
-/// Forgets versions of a connector's config up to this number.
+/// Deletes versions of a connector's config up to this number.
 pub(super) fn cut_history(connector: &str, up_to: i64) -> SqlStatement {
     let cut = "DELETE FROM config_history WHERE connector = ? AND version <= ?";
     statement(cut, vec![text(connector), SqlCell::Int(up_to)])
 }
 
-/// Forgets what is known about a connector beside its config.
+/// Deletes what is stored about a connector besides its config.
 pub(super) fn forget(name: &str) -> [SqlStatement; 3] {
     [
         "DELETE FROM tasks WHERE connector = ?",
@@ -270,7 +270,7 @@ fn set_status(name: &str, task: i64, status: &RunStatus, now: SqlCell) -> Vec<Sq
     ]
 }
 
-/// PostgreSQL's placeholders `$1`, `$2`, … in place of each `?`. None of our statements holds a `?` otherwise.
+/// Replaces each `?` by PostgreSQL's `$1`, `$2`, … No statement here contains a `?` otherwise.
 pub(super) fn numbered(sql: &str) -> String {
     let mut out = String::with_capacity(sql.len() + 16);
     for (number, part) in sql.split('?').enumerate() {

@@ -116,24 +116,23 @@ struct Run {
 pub enum HerderEvent {
     /// The worker has started; these connectors were stored.
     Loaded(Vec<(StoredConnector, Direction)>),
+    /// A new connector was stored.
     Create {
         name: Arc<str>,
         config: Config,
         direction: Direction,
         target: TargetState,
     },
+    /// A connector's config was stored.
     Replace {
         name: Arc<str>,
         config: Config,
         direction: Direction,
     },
-    Delete {
-        name: Arc<str>,
-    },
-    SetTarget {
-        name: Arc<str>,
-        target: TargetState,
-    },
+    /// A connector was removed from the store.
+    Delete { name: Arc<str> },
+    /// A connector's target state was stored.
+    SetTarget { name: Arc<str>, target: TargetState },
     /// A restart was requested (KIP-745). `ticket` waits for the connector, and for its tasks if
     /// they restart too.
     Restart {
@@ -149,22 +148,18 @@ pub enum HerderEvent {
         ticket: Option<Ticket>,
     },
     /// The topics of a connector were removed from the store.
-    ResetTopics {
-        name: Arc<str>,
-    },
+    ResetTopics { name: Arc<str> },
     /// A change of offsets begins; it was admitted.
-    OffsetsChanging {
-        name: Arc<str>,
-    },
+    OffsetsChanging { name: Arc<str> },
     /// A change of offsets has ended.
-    OffsetsChanged {
-        name: Arc<str>,
-    },
+    OffsetsChanged { name: Arc<str> },
+    /// A plan has ended.
     Planned {
         name: Arc<str>,
         plan: u64,
         result: Result<TaskPlan, Error>,
     },
+    /// A task works.
     TaskRunning(TaskId),
     /// A task is idle because it is paused.
     TaskPaused(TaskId),
@@ -174,7 +169,9 @@ pub enum HerderEvent {
     TaskTopic(TaskId, Arc<str>),
     /// These tasks have ended, as requested.
     Gone(Vec<TaskId>),
+    /// Time has passed.
     Tick,
+    /// The worker shuts down.
     Close,
 }
 
@@ -191,6 +188,7 @@ pub enum Action {
         config: Config,
         max_tasks: usize,
     },
+    /// Start a task.
     Start {
         id: TaskId,
         tasks: usize,

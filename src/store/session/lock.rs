@@ -1,4 +1,5 @@
-//! The lock that says that this worker alone uses the store: taken with each connection, and freed by its end.
+//! The lock that reserves the store for this worker: taken by each connection, and released when it
+//! ends.
 
 use std::time::Duration;
 
@@ -10,15 +11,17 @@ use crate::store::last_change::LastChange;
 use crate::store::location::BUSY_TIMEOUT;
 
 impl StoreSession {
-    /// Takes the lock of the store.
+    /// Takes the lock of the store. Errors: `InUse`.
     pub(super) async fn lock(
         &mut self,
         again: Option<(&LastChange, Option<i64>)>,
     ) -> Result<(), StoreFailure> {
-        // The lock of an SQLite file comes with its locking mode.
+        // The lock of an SQLite file is part of its locking mode.
         if matches!(self.wire, StoreConnection::Sqlite(..)) || self.try_lock().await? {
             return Ok(());
         }
+        // Only the last holder may end the old connection: if the last change is another worker's,
+        // the lock may be that worker's too.
         if let Some((ledger, Some(backend))) = again
             && let Some(id) = self.last_change().await?
             && ledger.is_ours(&id)
@@ -35,7 +38,8 @@ impl StoreSession {
         ))
     }
 
-    /// Waits a little for a worker that is just ending. Advisory locks of PostgreSQL belong to a database; the number is ours.
+    /// Tries to take the lock, and waits a little for a worker that is just ending. PostgreSQL's
+    /// advisory locks are per database; the number is ours.
     async fn try_lock(&mut self) -> Result<bool, StoreFailure> {
         let locked = match &mut self.wire {
             StoreConnection::Sqlite(..) => Ok(true),
@@ -65,7 +69,8 @@ impl StoreSession {
         locked.map_err(|error| self.failed(&error))
     }
 
-    /// Ends this worker's earlier connection where it still holds the lock, as after a network that has swallowed its end.
+    /// Ends this worker's earlier connection if it still holds the lock, because the server has not
+    /// noticed its end, for example after a network failure.
     async fn end_backend(&mut self, backend: i64) -> Result<(), StoreFailure> {
         let ended = match &mut self.wire {
             StoreConnection::Sqlite(..) => Ok(()),

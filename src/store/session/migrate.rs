@@ -1,4 +1,4 @@
-//! The tables of the store: brought up to date, and looked over, at the start.
+//! Migrates and checks the tables of the store at the start.
 
 use sqlx::Executor;
 use sqlx::mysql::MySqlConnection;
@@ -10,7 +10,7 @@ use crate::store::files::{self, KEY_FILE};
 use crate::store::location::{StoreKind, StoreLocation};
 
 impl StoreSession {
-    /// Brings the tables up to date.
+    /// Runs the pending migrations and checks an SQLite file.
     pub(in crate::store) async fn migrate(
         &mut self,
         place: &StoreLocation,
@@ -33,7 +33,8 @@ impl StoreSession {
         Ok(())
     }
 
-    /// Refuses a file without tables where a key is that was made for a store: they are made before the key is.
+    /// Refuses a file without tables if a key created for a store exists: the tables are created
+    /// before the key.
     pub(in crate::store) async fn has_tables(
         &mut self,
         place: &StoreLocation,
@@ -53,7 +54,7 @@ impl StoreSession {
         Err(StoreFailure::told(StoreTrouble::Lost, &place.shown, &cause))
     }
 
-    /// Has SQLite look whether its file is whole.
+    /// Lets SQLite check the integrity of its file.
     async fn examine(&mut self) -> Result<(), StoreFailure> {
         let StoreConnection::Sqlite(connection, _) = &mut self.wire else {
             return Ok(());
@@ -73,8 +74,9 @@ impl StoreSession {
     }
 }
 
-/// A first migration that was cut off (MySQL commits each CREATE TABLE by itself) has made tables that nothing was ever
-/// written to; later ones can be run again. sqlx would refuse both.
+/// Cleans up after an interrupted migration, which sqlx would refuse. An interrupted first
+/// migration has left tables that were never written to (MySQL commits each CREATE TABLE
+/// separately); later ones can be run again.
 async fn forget_halves(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
     let begun = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '_sqlx_migrations'";
     if sqlx::query_scalar::<_, i64>(begun)

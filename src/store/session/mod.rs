@@ -1,8 +1,10 @@
-//! One connection to the store's database, which holds the lock that says that this worker alone uses the store. What the
-//! worker writes goes through it and no other: whoever has lost the lock cannot write any more.
+//! One connection to the store's database. It holds the lock that reserves the store for this
+//! worker, and everything the worker writes goes through it: a worker that has lost the lock cannot
+//! write any more.
 //!
-//! Transactions are BEGIN and COMMIT as they stand here. sqlx counts nested ones, and SQLite ends a transaction by itself when
-//! its disk is full: the count is wrong from then on, and a "commit" ends a savepoint of a transaction that stays open.
+//! BEGIN and COMMIT are sent as plain statements. sqlx counts nested transactions, but SQLite ends
+//! a transaction by itself when its disk is full: from then on the count is wrong, and a "commit"
+//! would end a savepoint of a transaction that stays open.
 
 mod lock;
 mod migrate;
@@ -25,9 +27,9 @@ use super::statement::{CellType, LAST_CHANGE, SqlCell, SqlQuery, SqlStatement, n
 /// A connection that holds the store's lock.
 pub(super) struct StoreSession {
     wire: StoreConnection,
-    /// The server's number of the connection.
+    /// The server's id of the connection.
     pub(super) backend: Option<i64>,
-    /// See [`Place::shown`].
+    /// See [`StoreLocation::shown`].
     shown: String,
 }
 
@@ -37,7 +39,8 @@ enum StoreConnection {
     Postgres(PgConnection),
 }
 
-/// Runs the same lines with the connection of any of the three databases, whose types have no common trait to hold them.
+/// Runs the same code with a connection of any of the three databases, whose types have no common
+/// trait for it.
 macro_rules! on_wire {
     ($wire:expr, $connection:ident => $run:expr) => {
         match $wire {
@@ -62,9 +65,9 @@ macro_rules! bound {
 }
 
 impl StoreSession {
-    /// Connects and takes the lock. `again` is the ledger of a worker that has had the store before, with the server's number
-    /// of its last connection: a store that is gone is then not made anew, and that connection ends, should the server still
-    /// think that it lives.
+    /// Connects and takes the lock. `again` is passed by a worker that has had the store before:
+    /// its ledger and the server's id of its last connection. A store that has disappeared is then
+    /// not created again, and the old connection is ended if the server still considers it alive.
     pub(super) async fn open(
         place: &StoreLocation,
         again: Option<(&LastChange, Option<i64>)>,
@@ -110,7 +113,7 @@ impl StoreSession {
         StoreFailure::of(error, &self.shown)
     }
 
-    /// Has the server keep what it acknowledges, where a session may ask for that.
+    /// Makes the server durable about what it acknowledges, if a session may set that.
     async fn promise_durability(&mut self) -> Result<(), StoreFailure> {
         let done = match &mut self.wire {
             StoreConnection::Sqlite(..) => Ok(()),
@@ -143,18 +146,18 @@ impl StoreSession {
         self.command(begin).await
     }
 
-    /// Ends a transaction. After an error its outcome is not known.
+    /// Commits. After an error the outcome is unknown.
     pub(super) async fn commit(&mut self) -> Result<(), StoreFailure> {
         self.command("COMMIT").await
     }
 
-    /// Sends a statement that has no arguments.
+    /// Sends a statement without arguments.
     pub(super) async fn command(&mut self, sql: &'static str) -> Result<(), StoreFailure> {
         let sent = on_wire!(&mut self.wire, connection => connection.execute(sqlx::raw_sql(sql)).await.map(drop));
         sent.map_err(|error| self.failed(&error))
     }
 
-    /// Sends a statement; how many rows it has hit.
+    /// Executes a statement and returns the number of affected rows.
     pub(super) async fn execute(&mut self, statement: &SqlStatement) -> Result<u64, StoreFailure> {
         let sql = self.sql(statement.sql);
         let sent = on_wire!(&mut self.wire, connection => {
@@ -163,7 +166,7 @@ impl StoreSession {
         sent.map_err(|error| self.failed(&error))
     }
 
-    /// The rows of a query.
+    /// Returns the rows of a query.
     pub(super) async fn rows(
         &mut self,
         query: &SqlQuery,
@@ -183,7 +186,7 @@ impl StoreSession {
         rows.map_err(|error| self.failed(&error))
     }
 
-    /// The id of the last change; `None` in a store that is no more.
+    /// Returns the id of the last change, or `None` if the store no longer exists.
     pub(super) async fn last_change(&mut self) -> Result<Option<String>, StoreFailure> {
         let rows = self.rows(&LAST_CHANGE, &[]).await?;
         Ok(match rows.first().map(Vec::as_slice) {
@@ -199,17 +202,19 @@ impl StoreSession {
         }
     }
 
-    /// Ends the connection in order: then nothing of it is under way any more, and the lock is free.
+    /// Closes the connection in order: afterwards nothing of it is in progress, and the lock is
+    /// free.
     pub(super) async fn close(self) {
         drop(on_wire!(self.wire, connection => connection.close().await));
     }
 }
 
-/// The files of a store, to notice when somebody takes them away: what is written to a removed file is lost.
+/// Identifies the files of a store, to detect that they were removed: writes to a removed file are
+/// lost.
 struct StoreFiles {
     path: std::path::PathBuf,
     store: (u64, u64),
-    /// The write-ahead log is made with the first change.
+    /// The write-ahead log, which is created by the first change.
     log: Option<(u64, u64)>,
 }
 
@@ -264,8 +269,8 @@ async fn open_file(
     ))
 }
 
-/// A server that is idle for 8 hours would be hung up on; the longest limit is a year. What a commit is worth is set for the
-/// whole server alone.
+/// Raises the idle time-out, after 8 hours of which the server would close the connection, to the
+/// maximum of one year. The durability of commits can only be set for the whole server.
 async fn promise_mysql(connection: &mut MySqlConnection, shown: &str) -> Result<(), sqlx::Error> {
     connection
         .execute(sqlx::raw_sql("SET SESSION wait_timeout = 31536000"))
@@ -273,7 +278,7 @@ async fn promise_mysql(connection: &mut MySqlConnection, shown: &str) -> Result<
     let flush =
         sqlx::query_scalar::<_, i64>("SELECT CAST(@@innodb_flush_log_at_trx_commit AS SIGNED)");
     let flush = match flush.fetch_one(connection).await {
-        // A server that speaks MySQL's protocol and has other words for it.
+        // A server that speaks MySQL's protocol but lacks these variables.
         Err(sqlx::Error::Database(_)) => return Ok(()),
         flush => flush?,
     };
