@@ -1,26 +1,23 @@
-//! Character sets of plain text, with Java's replacements: `?` when writing, U+FFFD when reading.
+//! Character sets of plain text, with Java's replacement characters: `?` when writing, U+FFFD when
+//! reading.
 
-/// A character set.
+/// A character set supported by [`StringConverter`](super::plain::StringConverter).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Charset {
-    /// UTF-8.
     Utf8,
-    /// UTF-16 with a byte order mark; without one, big-endian is read.
+    /// UTF-16 with a byte order mark; read as big-endian without one.
     Utf16,
-    /// UTF-16, big-endian, without a mark.
+    /// UTF-16, big-endian, without a byte order mark.
     Utf16Be,
-    /// UTF-16, little-endian, without a mark.
+    /// UTF-16, little-endian, without a byte order mark.
     Utf16Le,
-    /// ISO-8859-1.
     Latin1,
-    /// US-ASCII.
     Ascii,
-    /// windows-1252.
     Windows1252,
 }
 
-/// What windows-1252 has in the place of Latin-1's second set of control characters; U+FFFD where
-/// it has nothing.
+/// Characters of windows-1252 in place of Latin-1's C1 control characters; U+FFFD where it has
+/// none.
 const WINDOWS: [char; 32] = [
     '€', '\u{fffd}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{fffd}', 'Ž',
     '\u{fffd}', '\u{fffd}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{fffd}',
@@ -28,7 +25,7 @@ const WINDOWS: [char; 32] = [
 ];
 
 impl Charset {
-    /// The character set of that name, as Java knows it.
+    /// Finds a character set by its name in Java.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name.to_ascii_lowercase().as_str() {
             "utf-8" | "utf8" => Self::Utf8,
@@ -42,7 +39,7 @@ impl Charset {
         })
     }
 
-    /// Appends text.
+    /// Appends the encoded text.
     pub fn encode(self, text: &str, out: &mut Vec<u8>) {
         let single = |c: char| match (self, u32::from(c)) {
             (_, code @ 0..0x80) => u8::try_from(code).ok(),
@@ -68,7 +65,7 @@ impl Charset {
         }
     }
 
-    /// Reads text.
+    /// Decodes text.
     pub fn decode(self, bytes: &[u8]) -> String {
         match self {
             Self::Utf8 => String::from_utf8_lossy(bytes).into_owned(),

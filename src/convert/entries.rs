@@ -1,4 +1,4 @@
-//! The entries of maps as they come off the wire.
+//! The entries of decoded maps.
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use connector_api::Value;
 
-/// Of entries with the same key the last one counts, at the place of the first.
+/// Removes duplicate keys: the last entry of a key counts, at the position of the first.
 pub(super) fn last_of_each(entries: Vec<(Value, Value)>) -> Vec<(Value, Value)> {
     if !has_repeats(&entries) {
         return entries;

@@ -1,9 +1,10 @@
-//! Converters: between values and the bytes of a topic, byte for byte as Kafka Connect's own ones.
+//! Converters between values and the bytes of a topic, byte for byte like Kafka Connect's own.
 //!
-//! Pure: no I/O, no Kafka, no clock. Each converter is constructed from its own settings (prefix
-//! already cut off) and belongs to one task, so its caches need no lock. `json` is the envelope of
-//! schema and payload, `plain` text and raw bytes, `number` fixed-width numbers, `header` the
-//! inferring converter of header values.
+//! No Kafka, no clock, and no I/O: converters with a schema registry reach it through a trait
+//! (`registered`). Each converter is constructed from its own settings (without prefix) and belongs
+//! to one task, so its caches need no lock. `json` handles the envelope of schema and payload,
+//! `plain` text and raw bytes, `number` fixed-width numbers, and `header` the inferred types of
+//! header values.
 
 #[cfg(feature = "avro")]
 pub mod avro;
@@ -25,8 +26,8 @@ use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, Key
 use connector_api::{Error, Result};
 pub(crate) use connector_api::{calendar, java};
 
-/// Refuses a decimal of another scale than its schema's, as Kafka Connect's `Decimal.fromLogical`
-/// does.
+/// Refuses a decimal whose scale differs from its schema's, as Kafka Connect's
+/// `Decimal.fromLogical` does.
 fn same_scale(schema: i32, value: i64) -> Result<()> {
     if i64::from(schema) == value {
         return Ok(());
@@ -36,7 +37,7 @@ fn same_scale(schema: i32, value: i64) -> Result<()> {
     )))
 }
 
-/// What a converter is used for; the runtime sets it.
+/// The role of a converter; the runtime sets it.
 const CONVERTER_TYPE: ConfigKey = ConfigKey::new(
     "converter.type",
     ConfigType::String,
@@ -49,5 +50,5 @@ const CONVERTER_TYPE: ConfigKey = ConfigKey::new(
 .importance(Importance::Low)
 .form(Width::None, "converter.type");
 
-/// The keys of converters that have no settings.
+/// The keys of converters without settings.
 pub const NO_KEYS: &[ConfigKey] = &[CONVERTER_TYPE];

@@ -7,7 +7,7 @@ use connector_api::{Converter, Datum, EncodedPresence, Error, Result, Schema, Sc
 
 use super::java;
 
-/// Writes and reads numbers of one type. The number types take any schema, as Kafka's do; Boolean
+/// Writes and reads numbers of one type. The number types accept any schema, as Kafka's do; Boolean
 /// checks it.
 pub struct NumberConverter {
     schema: Arc<Schema>,
@@ -15,7 +15,7 @@ pub struct NumberConverter {
 }
 
 impl NumberConverter {
-    /// The converter of a number type or BOOLEAN; `None` for any other type.
+    /// Creates the converter of a number type or BOOLEAN; `None` for any other type.
     pub fn new(ty: SchemaType) -> Option<Self> {
         let name = match ty {
             SchemaType::Int16 => "short",
@@ -81,7 +81,7 @@ impl Converter for NumberConverter {
             (SchemaType::Int32, Value::I32(n)) => out.extend_from_slice(&n.to_be_bytes()),
             (SchemaType::Int64, Value::I64(n)) => out.extend_from_slice(&n.to_be_bytes()),
             (SchemaType::Float32, Value::F32(n)) => out.extend_from_slice(&n.to_be_bytes()),
-            // Kafka's serializer of doubles writes every NaN alike, that of floats keeps its bits.
+            // Kafka's serializer of doubles normalizes NaN; that of floats keeps its bits.
             (SchemaType::Float64, Value::F64(n)) if n.is_nan() => {
                 out.extend_from_slice(&[0x7f, 0xf8, 0, 0, 0, 0, 0, 0]);
             }

@@ -27,7 +27,7 @@ pub const STRING_KEYS: &[ConfigKey] = &[
     .form(Width::Medium, "Encoding"),
 ];
 
-/// Writes any value as Java's `toString` has it and reads text.
+/// Writes any value as Java's `toString` does, and reads text.
 pub struct StringConverter {
     schema: Arc<Schema>,
     reading: Charset,
@@ -36,9 +36,9 @@ pub struct StringConverter {
 }
 
 impl StringConverter {
-    /// A converter of these settings. `role` is `key` or `value`: a setting such as
-    /// `value.serializer.encoding` comes before `converter.encoding`. Errors: `Unsupported encoding
-    /// X`.
+    /// Reads the settings. `role` is `key` or `value`: a setting such as
+    /// `value.serializer.encoding` takes precedence over `converter.encoding`.
+    /// Errors: `Unsupported encoding X`.
     pub fn new(role: &str, config: &Config) -> Result<Self, ConfigReport> {
         let encoding = config.read(STRING_KEYS, |keys| keys.text("converter.encoding"))?;
         let mut report = ConfigReport::default();
@@ -97,7 +97,7 @@ pub struct ByteArrayConverter {
 }
 
 impl ByteArrayConverter {
-    /// A converter; it has no settings.
+    /// Creates the converter, which has no settings.
     pub fn new() -> Self {
         Self {
             schema: Arc::new(Schema::of(SchemaType::Bytes).optional(true)),

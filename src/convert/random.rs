@@ -1,10 +1,10 @@
-//! Random schemas and values for the tests of converters, and random damage to their bytes.
+//! Random schemas and values for the tests of converters, and random damage to encoded bytes.
 
 use std::sync::Arc;
 
 use connector_api::{Decimal, Field, Schema, SchemaType, Value};
 
-/// Random schemas and values; the seed is printed, so that a failure can be repeated.
+/// Generates random schemas and values; the seed is printed, so that a failure can be reproduced.
 pub struct Random(testkit::Random);
 
 impl Random {
@@ -24,7 +24,7 @@ impl Random {
         self.below(one_in) == 0
     }
 
-    /// Small numbers, and those at the limits, as often as any.
+    /// Returns small numbers and limits of integer types as often as arbitrary numbers.
     pub fn number(&mut self) -> i64 {
         let any = i64::from_ne_bytes(self.next().to_ne_bytes());
         any >> self.below(64)
@@ -44,7 +44,7 @@ impl Random {
         (0..self.below(6)).map(|_| piece(self)).collect()
     }
 
-    /// A schema with names that every format takes.
+    /// Returns a schema with names that every format accepts.
     pub fn plain_schema(&mut self, depth: usize) -> Schema {
         let mut names = 0;
         let fields = (0..=self.below(5)).map(|at| Field::new(format!("f{at}"), self.schema(depth)));
@@ -135,8 +135,8 @@ impl Random {
                 let mut entries: Vec<(Value, Value)> = Vec::new();
                 for _ in 0..len {
                     let key = self.value(&keys);
-                    // A null key is written as text, and a NULL is its default: neither would come
-                    // back.
+                    // Skip null keys: they are written as text or as the key's default, and would
+                    // not round-trip.
                     if !key.is_null() && entries.iter().all(|(other, _)| *other != key) {
                         entries.push((key, self.value(&values)));
                     }
@@ -154,12 +154,13 @@ impl Random {
     }
 }
 
-/// Gives everything below plain names, and each struct one of its own.
+/// Gives everything nested plain names, and each struct a unique one.
 fn tame(schema: &mut Schema, names: &mut usize) {
     for inner in [&mut schema.keys, &mut schema.values].into_iter().flatten() {
         tame(Arc::make_mut(inner), names);
     }
-    // What else the schema of text keys says has no place where maps have such keys only.
+    // Attributes of text keys are dropped, because formats whose maps have only text keys cannot
+    // express them.
     if schema
         .keys
         .as_ref()
@@ -188,7 +189,7 @@ fn holds_struct(schema: &Schema) -> bool {
     schema.ty == SchemaType::Struct || inner.into_iter().flatten().any(|inner| holds_struct(inner))
 }
 
-/// Cuts, doubles and changes parts of valid bytes.
+/// Truncates, duplicates and changes parts of valid bytes.
 pub fn mutated(random: &mut Random, valid: &[u8]) -> Vec<u8> {
     const PIECES: [&[u8]; 10] = [
         b"{",

@@ -1,41 +1,40 @@
-//! Which field an error is about, and what to do about it: the lines below the error's own text.
-//! Holds no value.
+//! Adds lines to an error that name the field it occurred in and suggest a fix. Contains no values.
 //!
-//! All of it is built while an error is on its way out: what succeeds does nothing for it.
+//! All of it is built while an error propagates: values that convert cost nothing.
 
 use connector_api::{Error, ErrorKind, Schema, logical};
 
-/// Names that are shown of a path.
+/// Maximum number of names shown of a path.
 const MOST_NAMES: usize = 32;
-/// Bytes that are shown of a name.
+/// Maximum number of bytes shown of a name.
 const LONGEST_NAME: usize = 100;
 
 /// The line about values that are JSON within JSON.
 pub(super) const TWICE: &str = "it is a text that holds a JSON object: the producer encoded it twice, by handing JSON \
      that was ready to a serializer of JSON; send the object itself, or read it with StringConverter";
 
-/// What helps where the strict reading of JSON refuses a value.
+/// Advice for when strict mode refuses a JSON value.
 pub(super) const STRICT: &str = "Payload and schema have to agree; the converter's key strict=false reads such values \
      as Kafka Connect does: cut to the type, or as 0 or null.";
 
-/// What helps where a value to be written is not what its schema says.
+/// Advice for when a value to be written does not match its schema.
 pub(super) const WRITTEN: &str = "Value and schema of the record disagree: look for the transform (transforms) that \
      changes one of them alone.";
 
-/// Where an error was met, from the inside out.
+/// The path of the field in which an error occurred, from the inside out.
 #[derive(Default)]
 pub(super) struct FieldPath {
     names: Vec<Box<str>>,
-    /// What the schema says the innermost one is.
+    /// What the schema declares for the innermost field.
     declared: Option<&'static str>,
-    /// The value is an object in a text.
+    /// True if the value is a JSON object within a text.
     pub(super) twice: bool,
-    /// A line about what helps.
+    /// A line of advice.
     pub(super) hint: Option<&'static str>,
 }
 
 impl FieldPath {
-    /// Adds the field in which the error was met: its name, and what its schema declares.
+    /// Adds the field in which the error occurred, with what its schema declares.
     #[cold]
     pub(super) fn met(
         &mut self,
@@ -57,7 +56,7 @@ impl FieldPath {
         }
     }
 
-    /// The error with the lines about its field.
+    /// Appends the lines about the field to the error.
     #[cold]
     pub(super) fn located(&self, error: Error) -> Error {
         if error.kind() != ErrorKind::Record {
@@ -89,21 +88,20 @@ impl FieldPath {
     }
 }
 
-/// The line about records of Debezium that tell of changes to tables.
+/// The line about Debezium records that report schema changes.
 const SCHEMA_CHANGE: &str = "The record looks like one of a topic in which Debezium tells of changes to tables (its \
      schema history, or the topic that has the source's topic.prefix as its name), not like a row: leave that topic out \
      of topics and topics.regex (an expression that begins with (?!NAME$) does not match the topic NAME), or have the \
      source send none (include.schema.changes=false).";
-/// Bytes of a record that are looked through for what it may be.
+/// Maximum number of bytes of a record that are searched for its kind.
 const LOOKED_THROUGH: usize = 64 * 1024;
 
-/// The error of a record that cannot be read, with a line that says what it is where that can be
-/// seen from its bytes.
+/// Adds a line to the error of an undecodable record if its bytes show what kind of record it is.
 #[cold]
 pub(super) fn explained(error: Error, bytes: &[u8]) -> Error {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LOOKED_THROUGH)]);
     let has = |name: &str| text.contains(name);
-    // a member of JSON, or a field of its envelope's schema
+    // Either a member of the JSON, or a field in its envelope's schema.
     let is_told = has("\"ddl\"") && (has("\"databaseName\"") || has("\"tableChanges\""));
     if error.kind() == ErrorKind::Record && is_told {
         error.and_line(SCHEMA_CHANGE)
@@ -112,8 +110,8 @@ pub(super) fn explained(error: Error, bytes: &[u8]) -> Error {
     }
 }
 
-/// An error on its way out, with the fields in which it was met. Small, as every result has the
-/// room for it.
+/// An error that propagates, with the path of its field. Boxed to be small, because every result
+/// reserves space for it.
 pub(super) struct LocatedError(Box<(Error, FieldPath)>);
 
 impl From<Error> for LocatedError {
@@ -124,28 +122,28 @@ impl From<Error> for LocatedError {
 }
 
 impl LocatedError {
-    /// The same, met in that field.
+    /// Adds the enclosing field to the path.
     #[cold]
     pub(super) fn within(mut self, name: &str, declared: &'static str) -> Self {
         self.0.1.add(name, Some(declared));
         self
     }
 
-    /// The same, met in a member of a value without a schema.
+    /// Adds the enclosing member of a schemaless value to the path.
     #[cold]
     pub(super) fn within_plain(mut self, name: &str) -> Self {
         self.0.1.add(name, None);
         self
     }
 
-    /// The same with a line about what helps.
+    /// Adds a line of advice.
     #[cold]
     pub(super) fn hint(mut self, hint: &'static str) -> Self {
         self.0.1.hint = Some(hint);
         self
     }
 
-    /// The error with the lines about its field.
+    /// Converts into an error with the lines about its field.
     #[cold]
     pub(super) fn located(self) -> Error {
         let (error, trail) = *self.0;
@@ -153,7 +151,7 @@ impl LocatedError {
     }
 }
 
-/// What a schema declares, in a word: the logical type where Connect has one.
+/// Returns what a schema declares, in one word: the logical type if Connect has one.
 pub(super) fn declared(schema: &Schema) -> &'static str {
     match schema.name.as_deref() {
         Some(logical::DECIMAL) => "Decimal",
@@ -164,7 +162,7 @@ pub(super) fn declared(schema: &Schema) -> &'static str {
     }
 }
 
-/// Whether a text looks like a JSON object.
+/// True if a text looks like a JSON object.
 pub(super) fn holds_object(text: &str) -> bool {
     let text = text.trim();
     text.starts_with('{') && text.ends_with('}') && text.contains('"')

@@ -1,4 +1,4 @@
-//! `Cast`: fields, or the whole, in another type.
+//! `Cast`: converts fields, or the whole key or value, to another type.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub const KEYS: &[ConfigKey] = &[
     REPLACE_NULL_KEY,
 ];
 
-/// The transform.
+/// Converts fields, or the whole key or value, to another type.
 pub struct Cast {
     part: RecordPart,
     spec: CastSpec,
@@ -110,7 +110,8 @@ fn parse_spec(text: &str) -> Result<CastSpec, String> {
 }
 
 impl Cast {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let (spec, replace) =
             config.read(KEYS, |keys| (keys.list("spec"), keys.bool(REPLACE_NULL)))?;
@@ -231,7 +232,8 @@ impl Transform for Cast {
     }
 }
 
-/// A value in another type. Errors: Connect's texts, without the value.
+/// Converts a value to another type.
+/// Errors: Connect's texts, without the value.
 fn cast(schema: Option<&Schema>, value: Value, ty: SchemaType) -> Result<Value> {
     let from = match &value {
         Value::Null => return Ok(Value::Null),

@@ -1,8 +1,8 @@
-//! Dates as text by a pattern of `java.text.SimpleDateFormat`: English names, zone UTC, lenient
-//! reading.
+//! Formats and parses dates by a pattern of `java.text.SimpleDateFormat`: English names, zone UTC,
+//! lenient parsing.
 //!
-//! Lenient: numbers may be out of their range and are carried over, text after the end of the
-//! pattern is passed over.
+//! Lenient: numbers may be out of range and carry over, and text after the end of the pattern is
+//! ignored.
 
 use crate::convert::calendar::{CivilTime, DAY_MS, epoch_day};
 
@@ -30,13 +30,13 @@ const DAYS: [&str; 7] = [
     "Saturday",
 ];
 const LETTERS: &str = "GyMdkHmsSEDFwWahKzZYuXL";
-/// Characters of a pattern; a number is written as wide as its letters are many.
+/// Maximum length of a pattern, in characters; the width of a number is the number of its letters.
 const MAX_PATTERN: usize = 250;
 
 /// A compiled pattern.
 pub struct DateFormat {
     items: Vec<FormatItem>,
-    /// The year from which two digits count.
+    /// First year of the century that two-digit years belong to.
     century_start: i64,
 }
 
@@ -46,8 +46,9 @@ enum FormatItem {
 }
 
 impl DateFormat {
-    /// Compiles a pattern. Two digits of a year read as one in the 80 years before `now_ms` and the
-    /// 20 after it. Errors: Java's text.
+    /// Compiles a pattern. Two-digit years are read as one of the 80 years before `now_ms` or the
+    /// 20 years after.
+    /// Errors: Java's text.
     pub fn compile(pattern: &str, now_ms: i64) -> Result<Self, String> {
         if pattern.chars().count() > MAX_PATTERN {
             return Err(format!(
@@ -102,7 +103,7 @@ impl DateFormat {
         })
     }
 
-    /// The text of a moment, in milliseconds since 1970-01-01 UTC.
+    /// Formats a time given in milliseconds since 1970-01-01 UTC.
     pub fn format(&self, millis: i64) -> String {
         let moment = CivilTime::from_millis(millis);
         let mut out = String::new();
@@ -115,7 +116,7 @@ impl DateFormat {
         out
     }
 
-    /// Reads a moment; `None` where the text does not match.
+    /// Parses a time into milliseconds since 1970-01-01 UTC; `None` if the text does not match.
     pub fn parse(&self, text: &str) -> Option<i64> {
         let mut parsed = ParsedDate::default();
         let mut rest = text;
@@ -124,8 +125,8 @@ impl DateFormat {
                 FormatItem::Text(literal) => rest = rest.strip_prefix(literal.as_str())?,
                 FormatItem::Field(letter, count) => {
                     rest = rest.trim_start_matches([' ', '\t']);
-                    // A number right before another field has exactly as many digits as its
-                    // letters.
+                    // A number directly followed by another field has exactly as many digits as its
+                    // pattern letters.
                     let adjacent = matches!(self.items.get(at + 1), Some(FormatItem::Field(..)));
                     rest = parsed.read(
                         rest,
@@ -201,8 +202,8 @@ fn day_of_year(moment: &CivilTime) -> i64 {
     moment.epoch_day - epoch_day(moment.year, 1, 1).unwrap_or(moment.epoch_day) + 1
 }
 
-/// The week as in the United States: from Sunday on, the first one holds the first of January. With
-/// its year.
+/// Returns the year and week as counted in the United States: weeks start on Sunday, and the first
+/// one contains 1 January.
 fn week_of_year(moment: &CivilTime) -> (i64, i64) {
     let day = day_of_year(moment);
     let next = epoch_day(moment.year + 1, 1, 1).unwrap_or(i64::MAX);
@@ -213,7 +214,7 @@ fn week_of_year(moment: &CivilTime) -> (i64, i64) {
     ((day - 1 + first) / 7 + 1, moment.year)
 }
 
-/// What was read so far.
+/// The fields parsed so far.
 #[derive(Default)]
 struct ParsedDate {
     bc: bool,
@@ -231,7 +232,7 @@ struct ParsedDate {
 }
 
 impl ParsedDate {
-    /// Reads one field; gives what is left of the text.
+    /// Parses one field; returns the rest of the text.
     fn read<'a>(
         &mut self,
         text: &'a str,
@@ -303,14 +304,14 @@ impl ParsedDate {
     }
 }
 
-/// The year that two digits mean: the first from `start` on that ends with them.
+/// Returns the first year from `start` on that ends with these two digits.
 fn in_century(two: i64, start: i64) -> i64 {
     let year = start / 100 * 100 + two;
     if year < start { year + 100 } else { year }
 }
 
-/// A number of at most ten digits, perhaps negative; exactly `width` characters where that is
-/// given.
+/// Parses a number of at most ten digits, with an optional minus sign; exactly `width` characters
+/// if given.
 fn number(text: &str, width: Option<usize>) -> Option<(i64, &str)> {
     let within = match width {
         Some(width) => text.get(..width)?,
@@ -331,7 +332,8 @@ fn number(text: &str, width: Option<usize>) -> Option<(i64, &str)> {
     Some((n, &text[end..]))
 }
 
-/// One of some names, whole or its first letters, in any case; the longest that fits.
+/// Parses the longest matching name, in full or abbreviated to its first letters, in any letter
+/// case.
 fn named<'a>(text: &'a str, names: &[&str], short: usize) -> Option<(usize, &'a str)> {
     let fits = |name: &str| {
         text.get(..name.len())
@@ -350,8 +352,8 @@ fn named<'a>(text: &'a str, names: &[&str], short: usize) -> Option<(usize, &'a 
     found.map(|(at, length)| (at, &text[length..]))
 }
 
-/// A zone as an offset in milliseconds: `Z` (for X), `UTC`, `GMT`, `GMT+1:00`, `+0100`, `+01:00`,
-/// `+01` (for X), and the American names of RFC 822.
+/// Parses a time zone into its offset in milliseconds: `Z` (for X), `UTC`, `GMT`, `GMT+1:00`,
+/// `+0100`, `+01:00`, `+01` (for X), and the American names of RFC 822.
 fn zone(text: &str, letter: char) -> Option<(i64, &str)> {
     if letter == 'X' && text.starts_with('Z') {
         return Some((0, &text[1..]));

@@ -1,8 +1,8 @@
-//! Debezium's `ExtractNewRecordState`: the row out of a change event that holds it before and after
-//! the change.
+//! Debezium's `ExtractNewRecordState`: extracts the row from a change event, which contains it
+//! before and after the change.
 //!
-//! Keys, defaults and what happens follow Debezium's documentation; records that are no change
-//! events pass unchanged.
+//! Keys, defaults and behaviour follow Debezium's documentation; records that are not change events
+//! pass unchanged.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ pub const KEYS: &[ConfigKey] = &[
     REPLACE_NULL_KEY,
 ];
 
-/// What becomes of a delete event.
+/// How delete events are handled.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DeleteHandling {
     Drop,
@@ -66,13 +66,13 @@ enum DeleteHandling {
     Rewrite,
 }
 
-/// A part of the event that is added to what comes out.
+/// A part of the event that is added to the row or the headers.
 struct AddedField {
     path: Vec<String>,
     name: Arc<str>,
 }
 
-/// The transform.
+/// Extracts the row from a change event.
 pub struct ExtractNewRecordState {
     delete: DeleteHandling,
     drop_tombstones: bool,
@@ -83,7 +83,7 @@ pub struct ExtractNewRecordState {
     plans: SchemaPlans<Option<EventLayout>>,
 }
 
-/// Where things stand in an event of some schema, and what comes out of it.
+/// Positions of the parts of an event with a certain schema, and the schema of the row to emit.
 struct EventLayout {
     before: Option<usize>,
     after: usize,
@@ -94,7 +94,8 @@ struct EventLayout {
 }
 
 impl ExtractNewRecordState {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| {
             let mode = keys.text("delete.tombstone.handling.mode");
@@ -138,7 +139,7 @@ impl ExtractNewRecordState {
         })
     }
 
-    /// The row of an event, with what is added to it, and the headers.
+    /// Returns the row of an event with the added fields and headers.
     fn row(
         &self,
         event: &EventLayout,
@@ -202,7 +203,8 @@ fn addition(item: &str, prefix: &str) -> AddedField {
     }
 }
 
-/// `None` for a schema that is no change event's.
+/// Returns the layout of change events with this schema; `None` if it is not that of a change
+/// event.
 fn event(
     schema: &Schema,
     rewrite: bool,

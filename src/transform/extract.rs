@@ -1,4 +1,5 @@
-//! `ExtractField`: one field in place of the whole; and `HoistField`: the whole as one field.
+//! `ExtractField` replaces a key or value by one of its fields; `HoistField` wraps it in a struct
+//! or map of one field.
 
 use std::sync::Arc;
 
@@ -41,7 +42,8 @@ pub struct ExtractField {
 }
 
 impl ExtractField {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let (field, version, replace) = config.read(EXTRACT_KEYS, |keys| {
             (
@@ -110,7 +112,7 @@ impl Transform for ExtractField {
         let mut schema = schema;
         for at in positions.iter() {
             let inner = Arc::clone(&schema.fields[*at].schema);
-            // Below a null there is nothing, whatever the defaults there.
+            // The fields of a null are null, even if they have defaults.
             if let Value::Struct(members) = value {
                 let member = members.into_iter().nth(*at).unwrap_or_default();
                 value = or_default(member, &inner, self.replace);
@@ -122,7 +124,8 @@ impl Transform for ExtractField {
     }
 }
 
-/// Where the steps lead in a schema. Errors: Connect's texts where one leads nowhere.
+/// Resolves a path to positions in a schema.
+/// Errors: Connect's texts about a missing field.
 fn positions(schema: &Schema, field: &str, steps: &[String]) -> Result<Vec<usize>> {
     let unknown = || Error::record(format!("Unknown field: {field}"));
     let mut positions = Vec::with_capacity(steps.len());
@@ -151,7 +154,7 @@ pub const HOIST_KEYS: &[ConfigKey] = &[key(
     "The name of the one field that is made.",
 )];
 
-/// Wraps a record's key or value in a struct, or map, of one field.
+/// Wraps a record's key or value in a struct or map of one field.
 pub struct HoistField {
     part: RecordPart,
     field: Arc<str>,
@@ -159,7 +162,8 @@ pub struct HoistField {
 }
 
 impl HoistField {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         config.read(HOIST_KEYS, |keys| Self {
             part,

@@ -1,4 +1,4 @@
-//! `Flatten`: nested structs and maps become fields of the outermost one, their names joined.
+//! `Flatten`: turns nested structs and maps into fields of the outermost one, with joined names.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub const KEYS: &[ConfigKey] = &[key(
     "What stands between the joined names.",
 )];
 
-/// The transform.
+/// Flattens nested structs and maps.
 pub struct Flatten {
     part: RecordPart,
     delimiter: String,
@@ -34,7 +34,8 @@ pub struct Flatten {
 }
 
 impl Flatten {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| Self {
             part,
@@ -44,10 +45,12 @@ impl Flatten {
     }
 }
 
-/// Bytes of a joined name: as many levels as a record has, times the length of their names.
+/// Maximum length of a joined name in bytes, which grows with the depth of the record times the
+/// length of its names.
 const MAX_NAME: usize = 1024;
 
-/// Errors: `Record` where the name gets too long.
+/// Joins names.
+/// Errors: `Record` if the result is too long.
 fn joined(prefix: &str, delimiter: &str, name: &str) -> Result<String> {
     if prefix.is_empty() {
         return Ok(name.to_owned());
@@ -76,8 +79,8 @@ fn flat_schema(schema: &Schema, delimiter: &str) -> Result<Arc<Schema>> {
     }))
 }
 
-/// Optional is what is so itself or in one of its parents; a default comes from the nearest of them
-/// that has one.
+/// Collects the flat fields. A field is optional if it or any of its parents is; its default is
+/// that of the nearest of them that has one.
 fn collect(
     schema: &Schema,
     delimiter: &str,
@@ -116,7 +119,7 @@ fn collect(
     Ok(())
 }
 
-/// Appends the flat members of a struct; where it is null, nulls in their number.
+/// Appends the flat members of a struct; as many nulls if the struct is null.
 fn flatten(schema: &Schema, value: Value, flat: &mut Vec<Value>) {
     let mut members = match value {
         Value::Struct(members) => members.into_vec().into_iter(),

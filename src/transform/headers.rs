@@ -1,4 +1,4 @@
-//! Transforms of headers: `DropHeaders`, `InsertHeader`, `HeaderFrom`.
+//! Transforms of headers: `DropHeaders`, `InsertHeader` and `HeaderFrom`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,13 +26,14 @@ pub const DROP_KEYS: &[ConfigKey] = &[key(
 )
 .check(KeyValidator::NonEmptyList)];
 
-/// Removes all headers of some names.
+/// Removes all headers with certain names.
 pub struct DropHeaders {
     names: HashSet<String>,
 }
 
 impl DropHeaders {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(DROP_KEYS, |keys| Self {
             names: keys.list("headers").into_iter().collect(),
@@ -73,7 +74,8 @@ pub struct InsertHeader {
 }
 
 impl InsertHeader {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(INSERT_KEYS, |keys| {
             let (name, text) = (keys.text("header"), keys.text("value.literal"));
@@ -131,7 +133,7 @@ pub const FROM_KEYS: &[ConfigKey] = &[
     REPLACE_NULL_KEY,
 ];
 
-/// Copies or moves fields into headers.
+/// Copies or moves fields of the key or value into headers.
 pub struct HeaderFrom {
     part: RecordPart,
     fields: Vec<String>,
@@ -142,17 +144,18 @@ pub struct HeaderFrom {
     plans: SchemaPlans<HeaderPlan>,
 }
 
-/// Where the fields are, and what is left without them.
+/// Positions of the fields in one schema, and the schema that remains when they are moved.
 struct HeaderPlan {
     taken: Vec<usize>,
     left: Arc<Schema>,
     kept: Vec<bool>,
 }
 
-/// How many headers one transform makes: a list may name the same large field often.
+/// Maximum number of headers that one transform adds: a list may name the same large field many
+/// times.
 const MAX_HEADERS: usize = 1000;
 
-/// Checks what the keys say together.
+/// Checks constraints between keys.
 pub fn check_from(config: &Config, report: &mut ConfigReport) {
     let count = |name: &str| config.get(name).map_or(0, |list| list.split(',').count());
     if count("headers") > MAX_HEADERS {
@@ -170,7 +173,8 @@ pub fn check_from(config: &Config, report: &mut ConfigReport) {
 }
 
 impl HeaderFrom {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let made = config.read(FROM_KEYS, |keys| {
             let moves = keys.text("operation") == "move";

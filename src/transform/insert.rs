@@ -1,5 +1,5 @@
-//! `InsertField`: fields made of a record's topic, partition, offset and timestamp, or of a fixed
-//! text.
+//! `InsertField`: adds fields with a record's topic, partition, offset or timestamp, or with a
+//! fixed text.
 
 use std::sync::Arc;
 
@@ -45,7 +45,6 @@ pub const KEYS: &[ConfigKey] = &[
     REPLACE_NULL_KEY,
 ];
 
-/// What is inserted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum InsertedValue {
     Topic,
@@ -69,7 +68,7 @@ struct FieldInsertion {
     optional: bool,
 }
 
-/// The transform.
+/// Adds fields with metadata of the record or a fixed text.
 pub struct InsertField {
     part: RecordPart,
     insertions: Vec<FieldInsertion>,
@@ -78,7 +77,7 @@ pub struct InsertField {
     plans: SchemaPlans<Arc<Schema>>,
 }
 
-/// Checks what the keys say together.
+/// Checks constraints between keys.
 pub fn check(config: &Config, report: &mut ConfigReport) {
     if WHAT.iter().all(|(_, name)| config.get(name).is_none()) {
         report.error("topic.field", "No field insertion configured");
@@ -93,7 +92,8 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
 }
 
 impl InsertField {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let made = config.read(KEYS, |keys| {
             let mut insertions = Vec::new();
@@ -146,7 +146,7 @@ impl InsertField {
         }))
     }
 
-    /// `None`: the record has no such thing.
+    /// Returns the value to insert; `None` if the record does not have it.
     fn value(
         text: &str,
         what: InsertedValue,
@@ -172,8 +172,7 @@ impl InsertField {
 
 impl Transform for InsertField {
     fn apply(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>> {
-        // A null key or value has no place for fields: it passes unchanged, with a schema or
-        // without.
+        // A null key or value cannot hold fields: it passes unchanged, with or without a schema.
         if self.part.of_mut(&mut record).value.is_null() {
             return Ok(Some(record));
         }
@@ -197,8 +196,7 @@ impl Transform for InsertField {
             &schema.fields,
             self.replace && extended.has_defaults,
         );
-        // moved into a place of the right size: growing in place takes the allocator several times
-        // as long
+        // Allocate the final size: growing in place takes the allocator several times as long.
         let mut members = Vec::with_capacity(before.len() + self.insertions.len());
         members.extend(before);
         for insertion in &self.insertions {

@@ -1,5 +1,5 @@
-//! Debezium's `ByLogicalTableRouter`: the topics of many physical tables become the topic of one
-//! logical table.
+//! Debezium's `ByLogicalTableRouter`: routes the topics of several physical tables to the topic of
+//! one logical table.
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ pub const KEYS: &[ConfigKey] = &[
     .check(KeyValidator::By(check_template)),
 ];
 
-/// The transform.
+/// Routes the topics of several physical tables to the topic of one logical table.
 pub struct ByLogicalTableRouter {
     topic: TopicRename,
     key_field: Option<Arc<str>>,
@@ -69,7 +69,7 @@ pub struct ByLogicalTableRouter {
     keys: SchemaPlans<Arc<Schema>>,
 }
 
-/// Checks what the keys say together.
+/// Checks constraints between keys.
 pub fn check(config: &Config, report: &mut ConfigReport) {
     if config.get("key.field.regex").is_some() && config.get("key.field.replacement").is_none() {
         report.invalid(
@@ -85,7 +85,8 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
 }
 
 impl ByLogicalTableRouter {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let (topic, unique, name, physical) = config.read(KEYS, |keys| {
             let topic = (keys.text("topic.regex"), keys.text("topic.replacement"));

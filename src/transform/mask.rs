@@ -1,4 +1,4 @@
-//! `MaskField`: the empty value of its type, or a fixed one, in place of a field's.
+//! `MaskField`: replaces fields by the empty value of their type or by a fixed value.
 
 use connector_api::config::{
     Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
@@ -14,7 +14,7 @@ use super::part::{
 use crate::convert::java;
 
 const PURPOSE: &str = "mask fields";
-/// Bytes of a replacement, which may stand in very many fields.
+/// Maximum size of a replacement in bytes, because it may be written to very many fields.
 const MAX_REPLACEMENT: usize = 4096;
 
 /// The keys of the transform.
@@ -32,7 +32,7 @@ pub const KEYS: &[ConfigKey] = &[
     REPLACE_NULL_KEY,
 ];
 
-/// The transform.
+/// Replaces fields by the empty value of their type or by a fixed value.
 pub struct MaskField {
     part: RecordPart,
     fields: Vec<String>,
@@ -42,7 +42,8 @@ pub struct MaskField {
 }
 
 impl MaskField {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let mut report = ConfigReport::default();
         check(config, &mut report);
@@ -92,8 +93,8 @@ fn emptied(value: &Value, schema: Option<&Schema>) -> Result<Value> {
         Value::I64(_) => Value::I64(0),
         Value::F32(_) => Value::F32(0.0),
         Value::F64(_) => Value::F64(0.0),
-        // Kafka's zero always has the scale 0. A schema asks for its own scale, and Kafka then
-        // cannot write the record.
+        // Kafka's zero always has scale 0. If the schema declares another scale, Kafka cannot write
+        // the record.
         Value::Decimal(n) => {
             Value::Decimal(Box::new(Decimal::new(0, schema.map_or(0, |_| n.scale()))))
         }
@@ -132,7 +133,7 @@ fn replaced(value: &Value, schema: Option<&Schema>, replacement: &str) -> Result
     let low_bits =
         || number().map(|_| java::low_bits(replacement.strip_prefix('+').unwrap_or(replacement)));
     Ok(match value {
-        // A number that is too large for the field is cut, as Java cuts it.
+        // A number too large for the field is truncated to its lowest bits, as in Java.
         Value::I8(_) => Value::I8(low_bits()? as i8),
         Value::I16(_) => Value::I16(low_bits()? as i16),
         Value::I32(_) => Value::I32(low_bits()? as i32),

@@ -1,12 +1,12 @@
-//! Transforms and predicates of Kafka Connect, under its class names, keys and texts; records pass
-//! by value.
+//! Transforms and predicates of Kafka Connect, with its class names, keys and texts. Records are
+//! passed by value.
 //!
-//! Pure: no I/O, no Kafka. `worker/chain.rs` builds and applies a connector's list of them; `part`
-//! holds what most share: the key or the value of a record, taken apart, and the cache of what
-//! follows from a schema. One file per family.
+//! Pure: no I/O, no Kafka. `worker/chain.rs` builds and applies a connector's list of them. `part`
+//! contains what most of them share: access to the key or value of a record, and a cache of plans
+//! per schema. One file per family.
 //!
-//! Data without a schema has no logical types: a moment there is a number of milliseconds since
-//! 1970-01-01 UTC.
+//! Schemaless data has no logical types: a timestamp is a number of milliseconds since 1970-01-01
+//! UTC.
 
 pub mod cast;
 pub mod date_format;

@@ -1,5 +1,4 @@
-//! The part of a record that a transform works on, taken apart; and what follows from a schema,
-//! worked out once.
+//! The part of a record that a transform works on, and plans that are computed once per schema.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, Val
 
 use crate::convert::java;
 
-/// A key as transforms declare them: no form group, no width.
+/// Declares a key as transforms do: without a form group or width.
 pub(super) const fn key(
     name: &'static str,
     ty: ConfigType,
@@ -22,10 +21,8 @@ pub(super) const fn key(
         .form(Width::None, name)
 }
 
-/// The key that most transforms have.
 pub(super) const REPLACE_NULL: &str = "replace.null.with.default";
 
-/// Its declaration.
 pub(super) const REPLACE_NULL_KEY: ConfigKey = key(
     REPLACE_NULL,
     ConfigType::Boolean,
@@ -44,7 +41,6 @@ pub enum RecordPart {
 }
 
 impl RecordPart {
-    /// It, for changing.
     pub(super) fn of_mut(self, record: &mut Record) -> &mut Datum {
         match self {
             Self::Key => &mut record.key,
@@ -53,7 +49,8 @@ impl RecordPart {
     }
 }
 
-/// The members of a struct. Errors: Connect's text where it is none.
+/// Takes the members of a struct.
+/// Errors: Connect's text if it is not a struct.
 pub(super) fn struct_members(value: &mut Value, purpose: &str) -> Result<Vec<Value>> {
     match value {
         Value::Struct(members) => Ok(std::mem::take(members).into_vec()),
@@ -61,7 +58,8 @@ pub(super) fn struct_members(value: &mut Value, purpose: &str) -> Result<Vec<Val
     }
 }
 
-/// Errors: Connect's text for anything but a struct or null.
+/// Checks that a value is a struct or null.
+/// Errors: Connect's text about anything else.
 pub(super) fn struct_or_null(value: &Value, purpose: &str) -> Result<()> {
     if matches!(value, Value::Struct(_) | Value::Null) {
         Ok(())
@@ -70,7 +68,8 @@ pub(super) fn struct_or_null(value: &Value, purpose: &str) -> Result<()> {
     }
 }
 
-/// The entries of a map without a schema. Errors: Connect's text where it is none.
+/// Takes the entries of a schemaless map.
+/// Errors: Connect's text if it is not a map.
 pub(super) fn map_entries(value: &mut Value, purpose: &str) -> Result<Vec<(Value, Value)>> {
     match value {
         Value::Map(entries) => Ok(std::mem::take(entries).into_vec()),
@@ -78,7 +77,7 @@ pub(super) fn map_entries(value: &mut Value, purpose: &str) -> Result<Vec<(Value
     }
 }
 
-/// What Connect says of a value that should be a struct.
+/// Returns Connect's error about a value that should be a struct.
 #[cold]
 pub(super) fn wrong_struct(value: &Value, purpose: &str) -> Error {
     let found = java::class_name(value);
@@ -87,7 +86,7 @@ pub(super) fn wrong_struct(value: &Value, purpose: &str) -> Error {
     ))
 }
 
-/// What Connect says of a value without a schema that should be a map.
+/// Returns Connect's error about a schemaless value that should be a map.
 #[cold]
 pub(super) fn wrong_map(value: &Value, purpose: &str) -> Error {
     let found = java::class_name(value);
@@ -96,7 +95,7 @@ pub(super) fn wrong_map(value: &Value, purpose: &str) -> Error {
     ))
 }
 
-/// The value of an entry, if there is one.
+/// Returns the value of an entry.
 pub(super) fn entry<'a>(entries: &'a [(Value, Value)], name: &str) -> Option<&'a Value> {
     entries
         .iter()
@@ -104,7 +103,7 @@ pub(super) fn entry<'a>(entries: &'a [(Value, Value)], name: &str) -> Option<&'a
         .map(|(_, value)| value)
 }
 
-/// Sets an entry, in its place where there is one.
+/// Sets an entry; an existing one keeps its position.
 pub(super) fn set_entry(entries: &mut Vec<(Value, Value)>, name: &str, value: Value) {
     match entries
         .iter_mut()
@@ -115,7 +114,7 @@ pub(super) fn set_entry(entries: &mut Vec<(Value, Value)>, name: &str, value: Va
     }
 }
 
-/// A member's value: where it is null and `replace` holds, its default.
+/// Returns the default of a null member if `replace` is set, otherwise the value.
 pub(super) fn or_default(value: Value, schema: &Schema, replace: bool) -> Value {
     match &schema.default {
         Some(default) if replace && value.is_null() => default.clone(),
@@ -123,7 +122,7 @@ pub(super) fn or_default(value: Value, schema: &Schema, replace: bool) -> Value 
     }
 }
 
-/// Puts the defaults in place of nulls.
+/// Replaces nulls by the defaults of their fields.
 pub(super) fn fill_defaults(members: &mut [Value], fields: &[Field], replace: bool) {
     if !replace {
         return;
@@ -137,7 +136,8 @@ pub(super) fn fill_defaults(members: &mut [Value], fields: &[Field], replace: bo
     }
 }
 
-/// Connect's check of a value that is put into a struct. Errors: null where the field is required.
+/// Checks a value before it is stored in a struct, as Connect does.
+/// Errors: null for a required field.
 pub(super) fn check_member(name: &str, schema: &Schema, value: &Value) -> Result<()> {
     if value.is_null() && !schema.optional {
         let ty = schema.ty.name();
@@ -148,8 +148,8 @@ pub(super) fn check_member(name: &str, schema: &Schema, value: &Value) -> Result
     Ok(())
 }
 
-/// A required schema of another type with the name, version, documentation and parameters of this
-/// one.
+/// Creates a required schema of type `ty` with the name, version, documentation and parameters of
+/// `schema`.
 pub(super) fn with_basics_of(schema: &Schema, ty: SchemaType) -> Schema {
     Schema {
         name: schema.name.clone(),
@@ -160,8 +160,8 @@ pub(super) fn with_basics_of(schema: &Schema, ty: SchemaType) -> Schema {
     }
 }
 
-/// A struct schema's fields, checked as Connect's builder checks them. Errors: an empty name, a
-/// name twice.
+/// Checks a struct schema's fields as Connect's builder does.
+/// Errors: an empty or a duplicate name.
 pub(super) fn fields(fields: Vec<Field>) -> Result<Box<[Field]>> {
     let mut names = std::collections::HashSet::with_capacity(fields.len());
     for field in &fields {
@@ -178,7 +178,8 @@ pub(super) fn fields(fields: Vec<Field>) -> Result<Box<[Field]>> {
     Ok(fields.into())
 }
 
-/// What Connect says of the fields of anything but a struct.
+/// Returns the fields of a struct.
+/// Errors: Connect's text about any other type.
 pub(super) fn list_fields(schema: &Schema) -> Result<&[Field]> {
     if schema.ty == SchemaType::Struct {
         Ok(&schema.fields)
@@ -187,16 +188,16 @@ pub(super) fn list_fields(schema: &Schema) -> Result<&[Field]> {
     }
 }
 
-/// What follows from the last few schemas seen, found by pointer first and by content second.
+/// A cache of plans for the last schemas seen, looked up by pointer first and by content second.
 pub(super) struct SchemaPlans<T> {
     made: Vec<SchemaPlan<T>>,
 }
 
-/// What follows from one schema.
+/// A plan for one schema, computed once.
 pub(super) struct SchemaPlan<T> {
     schema: Arc<Schema>,
-    /// Whether any of its fields has a default: looking for them in vain takes as long as the rest
-    /// of a transform.
+    /// True if any field has a default. Searching for one in vain takes as long as the rest of a
+    /// transform.
     pub(super) has_defaults: bool,
     made: T,
 }
@@ -210,14 +211,15 @@ impl<T> Deref for SchemaPlan<T> {
 }
 
 impl<T> SchemaPlans<T> {
-    /// As many as Connect's transforms keep.
+    /// The capacity of the same cache in Connect's transforms.
     const KEPT: usize = 16;
 
     pub(super) fn new() -> Self {
         Self { made: Vec::new() }
     }
 
-    /// What follows from `schema`, made if it is not there yet. The latest one stands first.
+    /// Returns the plan for `schema`, computing it if it is not cached. Entries are kept in order
+    /// of last use.
     pub(super) fn of(
         &mut self,
         schema: &Arc<Schema>,

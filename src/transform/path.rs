@@ -1,7 +1,8 @@
-//! Paths to fields, perhaps nested (KIP-821): `a.b`, with backticks around a name that holds dots.
+//! Paths to fields, possibly nested (KIP-821): `a.b`, with backticks around a name that contains
+//! dots.
 
-/// The names of a path, from the outside in. Errors: Connect's text for a backtick that is not
-/// closed.
+/// Splits a path into names, from the outside in.
+/// Errors: Connect's text about an unclosed backtick.
 pub(super) fn parse_nested(path: &str) -> Result<Vec<String>, String> {
     let mut steps = Vec::new();
     let mut at = 0;
@@ -22,8 +23,8 @@ pub(super) fn parse_nested(path: &str) -> Result<Vec<String>, String> {
     Ok(steps)
 }
 
-/// Reads a name in backticks; only one that a dot or the end follows closes it, and none that a
-/// backslash precedes.
+/// Parses a name in backticks. A backtick closes it only before a dot or the end, and not after a
+/// backslash.
 fn backticked(path: &str, open: usize) -> Result<(String, usize), String> {
     let unclosed = || {
         format!(

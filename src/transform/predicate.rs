@@ -1,6 +1,6 @@
-//! Predicates:
-//! `org.apache.kafka.connect.transforms.predicates.{HasHeaderKey,RecordIsTombstone,TopicNameMatches}`,
-//! and the transform `Filter`, which drops what they let through to it.
+//! Predicates of `org.apache.kafka.connect.transforms.predicates`: `HasHeaderKey`,
+//! `RecordIsTombstone` and `TopicNameMatches`; and the transform `Filter`, which drops the records
+//! that its predicate matches.
 
 use connector_api::config::{
     Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
@@ -11,7 +11,7 @@ use connector_api::{Predicate, Record, Result, TopicOffset, Transform};
 use super::part::key;
 use super::route::{check_regex, matches_whole, whole};
 
-/// Drops every record.
+/// Drops every record that it is applied to; used with a predicate.
 pub struct Filter;
 
 impl Transform for Filter {
@@ -30,13 +30,14 @@ pub const HAS_HEADER_KEYS: &[ConfigKey] = &[key(
 )
 .check(KeyValidator::NonEmpty)];
 
-/// True where any header has that name.
+/// Matches records with at least one header of the given name.
 pub struct HasHeaderKey {
     name: String,
 }
 
 impl HasHeaderKey {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(HAS_HEADER_KEYS, |keys| Self {
             name: keys.text("name"),
@@ -53,7 +54,7 @@ impl Predicate for HasHeaderKey {
     }
 }
 
-/// True where the value is null.
+/// Matches records with a null value.
 pub struct RecordIsTombstone;
 
 impl Predicate for RecordIsTombstone {
@@ -80,13 +81,14 @@ fn check_pattern(text: &str) -> Result<(), String> {
     }
 }
 
-/// True where the whole name of the topic matches a regular expression.
+/// Matches records whose whole topic name matches a regular expression.
 pub struct TopicNameMatches {
     pattern: Pattern,
 }
 
 impl TopicNameMatches {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let pattern = config.read(TOPIC_KEYS, |keys| keys.text("pattern"))?;
         Ok(Self {

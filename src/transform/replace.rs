@@ -1,4 +1,4 @@
-//! `ReplaceField`: leaves fields out and gives others new names.
+//! `ReplaceField`: removes and renames fields.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ fn rename(item: &str) -> Option<(&str, &str)> {
         .filter(|(_, new)| !new.is_empty() && !new.contains(':'))
 }
 
-/// The transform.
+/// Removes and renames fields.
 pub struct ReplaceField {
     part: RecordPart,
     exclude: Vec<String>,
@@ -75,7 +75,8 @@ pub struct ReplaceField {
 }
 
 impl ReplaceField {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| {
             let renames = keys.list("renames");

@@ -1,4 +1,4 @@
-//! Transforms of the topic's name: `RegexRouter` and `TimestampRouter`.
+//! Transforms that rename the topic: `RegexRouter` and `TimestampRouter`.
 
 use connector_api::config::{
     Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
@@ -9,10 +9,12 @@ use connector_api::{Error, Record, Result, TopicOffset, Transform};
 use super::date_format::DateFormat;
 use super::part::key;
 
-/// Characters of a text that a name is put into, perhaps often; names of topics have 249 at most.
+/// Maximum length, in characters, of a text that names are inserted into, possibly many times;
+/// topic names have at most 249.
 const MAX_TEMPLATE: usize = 1000;
 
-/// Whether it is a regular expression, with Connect's text.
+/// Checks that a text is a regular expression.
+/// Errors: Connect's text.
 pub(super) fn check_regex(text: &str) -> Result<(), String> {
     Pattern::new(text).map(drop).map_err(invalid)
 }
@@ -21,7 +23,7 @@ fn invalid(error: String) -> String {
     format!("Invalid regex: {error}")
 }
 
-/// Whether a text that names are put into is short enough.
+/// Checks that a text that names are inserted into is short enough.
 pub(super) fn check_template(text: &str) -> Result<(), String> {
     if text.chars().count() <= MAX_TEMPLATE {
         return Ok(());
@@ -31,8 +33,8 @@ pub(super) fn check_template(text: &str) -> Result<(), String> {
     ))
 }
 
-/// A topic's format: the same, and no `${…}` that would be left as it is, which no topic's name can
-/// hold.
+/// Checks a topic format like [`check_template`], and for unknown `${…}`, which would remain in the
+/// topic name and make it illegal.
 pub(super) fn check_format(text: &str) -> Result<(), String> {
     check_template(text)?;
     let mut rest = text;
@@ -50,7 +52,8 @@ pub(super) fn check_format(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// An expression that must match a whole text.
+/// Compiles an expression that must match the whole text.
+/// Errors: as a report on the key `name`.
 pub(super) fn whole(name: &str, pattern: &str) -> Result<Pattern, ConfigReport> {
     Pattern::whole(pattern).map_err(|error| refused(name, pattern, error))
 }
@@ -61,7 +64,8 @@ fn refused(name: &str, pattern: &str, error: String) -> ConfigReport {
     report
 }
 
-/// Whether it does. Errors: `Record` where the expression needs too many steps for this text.
+/// True if the pattern matches the whole text.
+/// Errors: `Record` if the expression needs too many steps for this text.
 pub(super) fn matches_whole(pattern: &Pattern, text: &str) -> Result<bool> {
     pattern
         .matches(text)
@@ -88,7 +92,7 @@ pub const REGEX_KEYS: &[ConfigKey] = &[
     .check(KeyValidator::By(check_template)),
 ];
 
-/// A regular expression that must match a whole name, and what its first match then becomes.
+/// A regular expression that must match the whole name, and the replacement for its first match.
 pub(super) struct TopicRename {
     whole: Pattern,
     first: Pattern,
@@ -103,8 +107,9 @@ enum ReplacementPiece {
 }
 
 impl TopicRename {
-    /// `key` is the expression's in texts. A bad replacement shows at the first match only, as in
-    /// Kafka Connect. Errors: a bad expression.
+    /// Compiles the expression; `key` names its setting in texts. An invalid replacement is
+    /// reported only at the first match, as in Kafka Connect.
+    /// Errors: an invalid expression.
     pub(super) fn new(key: &str, regex: &str, replacement: &str) -> Result<Self, ConfigReport> {
         let first = Pattern::new(regex).map_err(|error| refused(key, regex, error))?;
         let replacement = pieces(replacement, first.groups());
@@ -115,7 +120,8 @@ impl TopicRename {
         })
     }
 
-    /// The new name; `None` where the old one does not match. Errors: `Record`.
+    /// Returns the new name; `None` if the old one does not match.
+    /// Errors: `Record`.
     pub(super) fn apply(&self, name: &str) -> Result<Option<String>> {
         if !matches_whole(&self.whole, name)? {
             return Ok(None);
@@ -156,7 +162,8 @@ impl TopicRename {
     }
 }
 
-/// Reads a replacement as `Matcher.replaceFirst` does: `$12` is group 12 only if there are as many.
+/// Parses a replacement as `Matcher.replaceFirst` does: `$12` means group 12 only if that many
+/// groups exist.
 fn pieces(text: &str, groups: usize) -> Result<Vec<ReplacementPiece>, &'static str> {
     let mut pieces = Vec::new();
     let mut plain = String::new();
@@ -209,7 +216,8 @@ pub struct RegexRouter {
 }
 
 impl RegexRouter {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let (regex, replacement) = config.read(REGEX_KEYS, |keys| {
             (keys.text("regex"), keys.text("replacement"))
@@ -255,8 +263,9 @@ pub struct TimestampRouter {
 }
 
 impl TimestampRouter {
-    /// A bad format shows at the first record only, as in Kafka Connect. Errors: every key that is
-    /// wrong.
+    /// Reads the settings. An invalid format is reported only at the first record, as in Kafka
+    /// Connect.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(TIMESTAMP_KEYS, |keys| Self {
             topic: keys.text("topic.format"),

@@ -1,4 +1,4 @@
-//! `SetSchemaMetadata`: another name and version for a struct's schema.
+//! `SetSchemaMetadata`: changes the name and version of a struct's schema.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub const KEYS: &[ConfigKey] = &[
     REPLACE_NULL_KEY,
 ];
 
-/// The transform.
+/// Changes the name and version of a struct's schema.
 pub struct SetSchemaMetadata {
     part: RecordPart,
     name: Option<Arc<str>>,
@@ -39,7 +39,7 @@ pub struct SetSchemaMetadata {
     plans: SchemaPlans<Arc<Schema>>,
 }
 
-/// Checks what the keys say together.
+/// Checks constraints between keys.
 pub fn check(config: &Config, report: &mut ConfigReport) {
     if config.get("schema.name").is_none() && config.get("schema.version").is_none() {
         report.error("schema.name", "Neither schema name nor version configured");
@@ -47,7 +47,8 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
 }
 
 impl SetSchemaMetadata {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let made = config.read(KEYS, |keys| Self {
             part,

@@ -1,4 +1,4 @@
-//! `TimestampConverter`: one form of a moment into another: text, a number since 1970, Date, Time,
+//! `TimestampConverter`: converts timestamps between text, a number since 1970, Date, Time and
 //! Timestamp.
 
 use std::sync::Arc;
@@ -68,7 +68,7 @@ pub const KEYS: &[ConfigKey] = &[
     REPLACE_NULL_KEY,
 ];
 
-/// A form of a moment.
+/// The representation of a timestamp.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TimestampForm {
     Text,
@@ -117,7 +117,7 @@ impl TimestampForm {
     }
 }
 
-/// The transform.
+/// Converts timestamps to another representation.
 pub struct TimestampConverter {
     part: RecordPart,
     field: String,
@@ -126,23 +126,23 @@ pub struct TimestampConverter {
     plans: SchemaPlans<TimestampPlan>,
 }
 
-/// The new schema; of a struct also where the field is. And what form it has.
+/// The new schema, the position of the field if it is a struct, and the current representation.
 struct TimestampPlan {
     schema: Arc<Schema>,
     at: Option<usize>,
     from: Option<TimestampForm>,
 }
 
-/// How moments are converted.
+/// How timestamps are converted.
 struct TimestampRules {
     target: TimestampForm,
     pattern: String,
     format: Option<DateFormat>,
-    /// Nanoseconds of a unit.
+    /// Length of the unit, in nanoseconds.
     unit: i64,
 }
 
-/// Checks what the keys say together.
+/// Checks constraints between keys.
 pub fn check(config: &Config, report: &mut ConfigReport) {
     let pattern = config.get("format").unwrap_or_default().trim();
     if config.get("target.type").map(str::trim) == Some("string") && pattern.is_empty() {
@@ -159,7 +159,8 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
 }
 
 impl TimestampConverter {
-    /// `now_ms` tells which century two digits of a year mean. Errors: every key that is wrong.
+    /// Reads the settings. `now_ms` determines the century of two-digit years.
+    /// Errors: every invalid key.
     pub fn new(part: RecordPart, config: &Config, now_ms: i64) -> Result<Self, ConfigReport> {
         let made = config.read(KEYS, |keys| {
             let pattern = keys.text("format");
@@ -274,8 +275,8 @@ impl Transform for TimestampConverter {
 }
 
 impl TimestampRules {
-    /// One moment into the target form. Without a schema to say `from`, text is text and a number a
-    /// number since 1970.
+    /// Converts one timestamp to the target representation. Without a schema to determine `from`,
+    /// text is parsed as text, and a number counts from 1970.
     fn convert(&self, value: Value, from: Option<TimestampForm>) -> Result<Value> {
         let known = from.is_some();
         let millis = match (from, &value) {
@@ -301,7 +302,7 @@ impl TimestampRules {
                 Value::Text(format.format(millis).into())
             }
             TimestampForm::Unix => Value::I64(self.millis_to_unix(millis)),
-            // Without a schema a moment is a number of milliseconds.
+            // Without a schema, a timestamp is a number of milliseconds.
             TimestampForm::Date if !known => Value::I64(millis.div_euclid(DAY_MS) * DAY_MS),
             TimestampForm::Time if !known => Value::I64(millis.rem_euclid(DAY_MS)),
             TimestampForm::Timestamp => Value::I64(millis),
@@ -331,7 +332,7 @@ impl TimestampRules {
         format.parse(text).ok_or_else(mismatch)
     }
 
-    /// Towards zero, and never beyond 64 bits, as `java.util.concurrent.TimeUnit` does.
+    /// Converts towards zero, saturating at 64 bits, as `java.util.concurrent.TimeUnit` does.
     fn unix_to_millis(&self, n: i64) -> i64 {
         if self.unit > 1_000_000 {
             n.saturating_mul(self.unit / 1_000_000)

@@ -1,5 +1,5 @@
-//! Transforms about missing values: Confluent's `Drop`, which takes key or value away, and
-//! `TombstoneHandler`. Behaviour from their public documentation; the texts are our own.
+//! Transforms for null keys and values: Confluent's `Drop`, which removes the key or value, and
+//! `TombstoneHandler`. The behaviour follows their public documentation; the texts are our own.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ enum TombstoneBehavior {
     ForceOptional,
 }
 
-/// Takes the key or the value of records away.
+/// Sets the key or the value of records to null.
 pub struct DropPart {
     part: RecordPart,
     behavior: TombstoneBehavior,
@@ -36,7 +36,8 @@ pub struct DropPart {
 }
 
 impl DropPart {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let behavior = config.read(DROP_KEYS, |keys| keys.text("schema.behavior"))?;
         let behavior = match behavior.to_ascii_lowercase().as_str() {
@@ -91,14 +92,15 @@ pub const TOMBSTONE_KEYS: &[ConfigKey] = &[key(
 )
 .check(KeyValidator::OneOfIgnoreCase(&["ignore", "warn", "fail"]))];
 
-/// Leaves out records without a value, or refuses them.
+/// Drops tombstones, or fails on them.
 pub struct TombstoneHandler {
     warn: bool,
     fail: bool,
 }
 
 impl TombstoneHandler {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let behavior = config.read(TOMBSTONE_KEYS, |keys| keys.text("behavior"))?;
         let is = |name: &str| behavior.eq_ignore_ascii_case(name);

@@ -1,5 +1,6 @@
-//! Topics named by what is in the record: Confluent's `ExtractTopic` and `MessageTimestampRouter`.
-//! Behaviour from their public documentation; the texts are our own.
+//! Transforms that take the topic from the record: Confluent's `ExtractTopic` and
+//! `MessageTimestampRouter`. The behaviour follows their public documentation; the texts are our
+//! own.
 
 use connector_api::config::{
     Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
@@ -38,7 +39,7 @@ pub const EXTRACT_KEYS: &[ConfigKey] = &[
     ),
 ];
 
-/// Where [`ExtractTopic`] looks.
+/// Where [`ExtractTopic`] finds the topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicPlace {
     /// In the key or value.
@@ -47,7 +48,7 @@ pub enum TopicPlace {
     Header,
 }
 
-/// Names the topic by a field or a header.
+/// Sets the topic to the text of a field or header.
 pub struct ExtractTopic {
     place: TopicPlace,
     field: String,
@@ -55,7 +56,7 @@ pub struct ExtractTopic {
     skip: bool,
 }
 
-/// Checks across keys: a header has a name, a path can be read.
+/// Checks constraints between keys: a header must be named, a path must be valid.
 pub fn check_header(config: &Config, report: &mut ConfigReport) {
     if config
         .get("field")
@@ -77,7 +78,7 @@ pub fn check_header(config: &Config, report: &mut ConfigReport) {
     }
 }
 
-/// Checks across keys: a path can be read.
+/// Checks constraints between keys: a path must be valid.
 pub fn check_part(config: &Config, report: &mut ConfigReport) {
     let is_path = config
         .get("field.format")
@@ -89,7 +90,8 @@ pub fn check_part(config: &Config, report: &mut ConfigReport) {
 }
 
 impl ExtractTopic {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(place: TopicPlace, config: &Config) -> Result<Self, ConfigReport> {
         let (field, format, skip) = config.read(EXTRACT_KEYS, |keys| {
             (
@@ -139,7 +141,7 @@ impl ExtractTopic {
     }
 }
 
-/// A member of a struct or map, with its schema.
+/// Returns a member of a struct or map, with its schema.
 fn member<'a>(
     value: &'a Value,
     schema: Option<&'a Schema>,
@@ -161,8 +163,8 @@ fn member<'a>(
     }
 }
 
-/// The members that a path names: `$` and then `.name`, `["name"]` or `['name']` each. Errors: what
-/// else there is.
+/// Splits a path into names: `$` followed by `.name`, `["name"]` or `['name']` for each.
+/// Errors: the part that is anything else.
 fn members(path: &str) -> Result<Vec<String>, String> {
     const KNOWN: &str = "a path begins with $, and members follow as .name or [\"name\"]";
     let mut rest = path.trim().strip_prefix('$').ok_or(KNOWN)?;
@@ -249,8 +251,8 @@ pub const TIMESTAMP_KEYS: &[ConfigKey] = &[
     ),
 ];
 
-/// Names the topic by a moment in the value. Unlike Confluent's it takes structs, and moments that
-/// are no text.
+/// Sets the topic from a timestamp in the value. Unlike Confluent's, it accepts structs, and
+/// timestamps that are not text.
 pub struct MessageTimestampRouter {
     topic: String,
     fields: Vec<String>,
@@ -259,7 +261,8 @@ pub struct MessageTimestampRouter {
 }
 
 impl MessageTimestampRouter {
-    /// `now_ms` is what two-digit years are near to. Errors: every key that is wrong.
+    /// Reads the settings. Two-digit years are read as near to `now_ms`.
+    /// Errors: every invalid key.
     pub fn new(config: &Config, now_ms: i64) -> Result<Self, ConfigReport> {
         let (topic, fields, read, write) = config.read(TIMESTAMP_KEYS, |keys| {
             let (read, write) = (
@@ -294,7 +297,7 @@ impl MessageTimestampRouter {
         }
     }
 
-    /// The moment in milliseconds.
+    /// Returns the timestamp in milliseconds since 1970-01-01 UTC.
     fn moment(&self, value: &Value, schema: Option<&Schema>) -> Option<i64> {
         match value {
             Value::Text(text) => self.read.parse(text),

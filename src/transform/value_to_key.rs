@@ -1,4 +1,4 @@
-//! `ValueToKey`: a record's key made of fields of its value.
+//! `ValueToKey`: builds the record key from fields of the value.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub const KEYS: &[ConfigKey] = &[
     REPLACE_NULL_KEY,
 ];
 
-/// The transform.
+/// Builds the record key from fields of the value.
 pub struct ValueToKey {
     fields: Vec<String>,
     replace: bool,
@@ -36,7 +36,8 @@ pub struct ValueToKey {
 }
 
 impl ValueToKey {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| Self {
             fields: keys.list("fields"),

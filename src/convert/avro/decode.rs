@@ -1,5 +1,5 @@
-//! Avro's binary form to values. Nothing that stands in it is trusted: lengths and counts are
-//! checked against what is there, and how many values one record may come to is limited.
+//! Decodes Avro's binary form. Nothing in a payload is trusted: lengths and counts are checked
+//! against the bytes present, and the number of values per record is limited.
 
 use connector_api::{Error, SchemaType, Value};
 
@@ -10,10 +10,10 @@ use crate::convert::trail::LocatedError;
 
 type Result<T, E = LocatedError> = std::result::Result<T, E>;
 
-/// How many items without bytes of their own (empty records) a record may claim.
+/// Maximum number of items without bytes of their own (empty records) in a record.
 const MAX_EMPTY: usize = 10_000;
 
-/// Reads from one payload.
+/// Reads one payload.
 pub(super) struct AvroPayload<'a> {
     bytes: &'a [u8],
     budget: ValueBudget,
@@ -33,7 +33,8 @@ impl<'a> AvroPayload<'a> {
         }
     }
 
-    /// Errors: `Record` where bytes are left over.
+    /// Checks that the payload was read to its end.
+    /// Errors: `Record` if bytes are left over.
     fn end(&self) -> Result<(), Error> {
         match self.bytes.len() {
             0 => Ok(()),
@@ -76,15 +77,14 @@ impl<'a> AvroPayload<'a> {
         Ok(std::str::from_utf8(self.data()?).map_err(|_| Error::record("a text is not UTF-8"))?)
     }
 
-    /// Reads the whole payload. Errors: with the field that they are about; `Record` also where
-    /// bytes are left over.
+    /// Reads the whole payload.
+    /// Errors: with the field that caused them; also `Record` if bytes are left over.
     pub(super) fn payload(mut self, node: &AvroNode) -> Result<Value, Error> {
         let value = self.value(node).map_err(LocatedError::located)?;
         self.end()?;
         Ok(value)
     }
 
-    /// Reads a value.
     fn value(&mut self, node: &AvroNode) -> Result<Value> {
         self.budget.take(1)?;
         if node.branch.is_some()
@@ -174,7 +174,7 @@ impl<'a> AvroPayload<'a> {
         Ok(Value::Struct(values.into()))
     }
 
-    /// Reads a value that is a part of another.
+    /// Reads a value that is part of another.
     fn within(&mut self, name: &str, node: &AvroNode) -> Result<Value> {
         self.value(node)
             .map_err(|met| met.within(name, node.declared()))
@@ -189,7 +189,8 @@ impl<'a> AvroPayload<'a> {
         Ok(Value::Struct(values.into()))
     }
 
-    /// Blocks of items, up to an empty one. A count below zero is followed by the block's length.
+    /// Reads blocks of items, up to an empty one. A negative count is followed by the block's
+    /// length.
     fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         let mut items = Vec::new();
         loop {

@@ -1,5 +1,5 @@
-//! Avro schemas as Connect schemas: what a reader of registered schemas gets. As Confluent's
-//! AvroData maps them.
+//! Converts Avro schemas to Connect schemas for reading registered schemas. The mapping is that of
+//! Confluent's AvroData.
 
 use std::sync::Arc;
 
@@ -13,16 +13,18 @@ use super::names::{
 use super::schema::{AvroType, AvroTypeKind, repeated};
 use crate::convert::limits::decimal;
 
-/// How many types a schema may come to, each use of a named one counted: a small text could else
-/// describe a huge one.
+/// Maximum number of types in a schema, counting each use of a named one: a small text could
+/// otherwise describe a huge schema.
 const MAX_TYPES: usize = 100_000;
 
-/// The Connect schema of an Avro schema. Errors: `Record` for what has no counterpart.
+/// Converts an Avro schema to a Connect schema.
+/// Errors: `Record` for anything without a counterpart.
 pub(super) fn derive(avro: &AvroType) -> Result<Schema> {
     AvroDeriver { left: MAX_TYPES }.ty(avro)
 }
 
-/// A map whose keys are no text is an array of entries: their two types.
+/// Returns the key and value types of an array of entries, which represents a map whose keys are
+/// not text.
 pub(super) fn entry(items: &AvroType) -> Option<(&Arc<AvroType>, &Arc<AvroType>)> {
     let AvroTypeKind::Record(name, fields) = &items.kind else {
         return None;
@@ -145,7 +147,7 @@ impl AvroDeriver {
     }
 }
 
-/// A named map keeps its name in its entries' record.
+/// Restores the name of a named map, which is stored in its entries' record.
 fn named_entries(mut map: Schema, entries: &AvroType) -> Schema {
     if let AvroTypeKind::Record(name, _) = &entries.kind
         && !name
@@ -164,7 +166,7 @@ fn first_branch(avro: &AvroType) -> &AvroType {
     }
 }
 
-/// Avro's own logical types that Connect has.
+/// Applies Avro's own logical types that Connect also has.
 fn logical_type(avro: &AvroType, schema: &mut Schema) {
     *schema = match (avro.attribute("logicalType"), schema.ty) {
         (Some("decimal"), SchemaType::Bytes) => {
@@ -187,7 +189,7 @@ fn logical_type(avro: &AvroType, schema: &mut Schema) {
     };
 }
 
-/// What Connect has left in the schema of itself.
+/// Applies the attributes in which Connect stores its metadata.
 fn attributes(avro: &AvroType, schema: &mut Schema) -> Result<()> {
     if let Some(name) = avro.attribute(CONNECT_NAME) {
         schema.name = Some(name.into());
@@ -214,7 +216,8 @@ fn attributes(avro: &AvroType, schema: &mut Schema) -> Result<()> {
     Ok(())
 }
 
-/// A default, written as JSON. Errors: `Record` where it is none of its type.
+/// Reads a default from JSON.
+/// Errors: `Record` if it is not of the declared type.
 pub(super) fn default(json: &Json, avro: &AvroType, schema: &Schema) -> Result<Value> {
     found(json, avro, schema).ok_or_else(|| {
         Error::record(format!(
@@ -309,7 +312,7 @@ fn found(json: &Json, avro: &AvroType, schema: &Schema) -> Option<Value> {
     })
 }
 
-/// A number; Java writes what JSON has no number for as text.
+/// Reads a float; Java writes values without a JSON number as text.
 fn float(json: &Json) -> Option<f64> {
     match json.as_str() {
         Some("NaN") => Some(f64::NAN),

@@ -1,4 +1,4 @@
-//! Values to Avro's binary form, straight into the caller's buffer.
+//! Encodes values in Avro's binary form, directly into the caller's buffer.
 
 use std::borrow::Cow;
 
@@ -13,21 +13,22 @@ use crate::convert::{java, same_scale};
 
 type Result<T, E = LocatedError> = std::result::Result<T, E>;
 
-/// What helps where a text is none of an enum's symbols.
+/// Advice for when a text is not a symbol of the enum.
 const SYMBOLS: &str = "The registered schema has no such symbol: register one that has it, or write the field as text \
      (enhanced.avro.schema.support=false).";
 
-/// Appends a value. Errors: with the field that they are about.
+/// Appends a value.
+/// Errors: with the field that caused them.
 pub(super) fn write(node: &AvroNode, value: &Value, out: &mut Vec<u8>) -> Result<(), Error> {
     write_value(node, value, out).map_err(LocatedError::located)
 }
 
-/// Appends a value that is a part of another.
+/// Appends a value that is part of another.
 fn within(name: &str, node: &AvroNode, value: &Value, out: &mut Vec<u8>) -> Result<()> {
     write_value(node, value, out).map_err(|met| met.within(name, node.declared()))
 }
 
-/// The error of a value that is not what its schema says.
+/// Returns the error about a value that does not match its schema.
 #[cold]
 fn disagree(text: impl Into<Cow<'static, str>>) -> LocatedError {
     LocatedError::from(Error::record(text)).hint(WRITTEN)
@@ -179,7 +180,7 @@ fn write_decimal(
     Ok(())
 }
 
-/// A list in one block: the number of items, the items, a zero.
+/// Appends a list in one block: the number of items, the items, a zero.
 fn list<T>(
     items: &[T],
     out: &mut Vec<u8>,
@@ -200,7 +201,7 @@ fn bytes(data: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(data);
 }
 
-/// Zig-zag, seven bits a byte.
+/// Appends a zig-zag varint: seven bits per byte.
 pub(super) fn long(n: i64, out: &mut Vec<u8>) {
     let mut n = ((n << 1) ^ (n >> 63)).cast_unsigned();
     while n >= 0x80 {
@@ -210,7 +211,8 @@ pub(super) fn long(n: i64, out: &mut Vec<u8>) {
     out.push(n as u8);
 }
 
-/// The bytes of a field's default. Errors: `Record` where it is none of its type.
+/// Encodes a field's default.
+/// Errors: `Record` if it is not of the field's type.
 pub(super) fn default(json: &Json, avro: &AvroType) -> Result<Vec<u8>, Error> {
     let schema = std::sync::Arc::new(derive(avro)?);
     let node = compile(&schema, avro, &super::AvroOptions::PLAIN)?;

@@ -1,10 +1,10 @@
-//! `io.confluent.connect.avro.AvroConverter`: values in Avro's binary form, their schemas in a
+//! `io.confluent.connect.avro.AvroConverter`: values in Avro's binary form, with schemas in a
 //! schema registry.
 //!
-//! Schemas are mapped as Confluent's AvroData does; what Avro does not know stands in `connect.*`
-//! attributes. Payloads are written and read along a plan of both schemas, without a tree between.
-//! (The apache-avro crate makes one, with every field's name in every record, and does not keep
-//! attributes of primitive types.)
+//! Schemas are mapped as in Confluent's AvroData; metadata that Avro does not have is stored in
+//! `connect.*` attributes. Payloads are written and read along a plan compiled from both schemas,
+//! without a tree in between. (The apache-avro crate builds one, with every field's name in every
+//! record, and does not keep attributes of primitive types.)
 
 mod decode;
 mod derive;
@@ -53,7 +53,7 @@ const OWN: [ConfigKey; 3] = [
 /// The keys of the converter.
 pub const KEYS: &[ConfigKey] = &keys::with::<{ keys::KEYS.len() + OWN.len() }>(&OWN);
 
-/// The settings.
+/// The settings of the format.
 struct AvroOptions {
     enhanced: bool,
     metadata: bool,
@@ -61,7 +61,7 @@ struct AvroOptions {
 }
 
 impl AvroOptions {
-    /// For schemas that are registered already.
+    /// Settings for schemas that are already registered.
     const PLAIN: Self = Self {
         enhanced: true,
         metadata: true,
@@ -69,23 +69,24 @@ impl AvroOptions {
     };
 }
 
-/// Avro.
+/// The Avro format.
 pub struct AvroFormat {
     options: AvroOptions,
 }
 
-/// What reads one registered schema.
+/// Reads values of one registered schema.
 pub struct AvroReader {
     schema: Arc<Schema>,
     node: AvroNode,
     types: usize,
 }
 
-/// What writes one Connect schema.
+/// Writes values of one Connect schema.
 pub struct AvroWriter(AvroNode);
 
 impl AvroFormat {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let options = config.read(KEYS, |keys| AvroOptions {
             enhanced: keys.bool("enhanced.avro.schema.support"),

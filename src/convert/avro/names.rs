@@ -1,17 +1,17 @@
-//! Names and attributes by which Connect's data is told in Avro schemas: those of Confluent's
-//! AvroData.
+//! Names and attributes by which Confluent's AvroData expresses Connect's metadata in Avro schemas.
 
 use serde_json::{Map, Value as Json};
 
-/// Namespace of what has no name of its own.
+/// Namespace of types without a name.
 pub(super) const SPACE: &str = "io.confluent.connect.avro";
-/// Name of structs without a name; a number follows from the second on.
+/// Name of unnamed structs; a number is appended from the second one on.
 pub(super) const DEFAULT_NAME: &str = "ConnectDefault";
-/// Name of the records of a map whose keys are no text.
+/// Record name for the entries of a map whose keys are not text.
 pub(super) const MAP_ENTRY: &str = "MapEntry";
-/// Name of the struct that stands for a union; also the parameter that marks it.
+/// Name of the struct that represents a union; also the parameter that marks it.
 pub(super) const UNION: &str = "io.confluent.connect.avro.Union";
-/// Parameter of a string that was an enum; those of its symbols follow it after a point.
+/// Parameter of a string that was an enum; the parameters of its symbols append a dot and the
+/// symbol.
 pub(super) const ENUM: &str = "io.confluent.connect.avro.Enum";
 /// Parameter of bytes that were a fixed.
 pub(super) const FIXED_SIZE: &str = "connect.fixed.size";
@@ -24,10 +24,10 @@ pub(super) const CONNECT_DEFAULT: &str = "connect.default";
 pub(super) const CONNECT_TYPE: &str = "connect.type";
 pub(super) const INTERNAL_TYPE: &str = "connect.internal.type";
 
-/// Precision of a decimal whose schema tells none.
+/// Precision of a decimal whose schema does not declare one.
 pub(super) const PRECISION: i64 = 64;
 
-/// Whether a record's name only stands for having none.
+/// True if a record's name is only a placeholder for a missing one.
 pub(super) fn is_default(name: &str) -> bool {
     let number = name
         .strip_prefix(SPACE)
@@ -36,7 +36,7 @@ pub(super) fn is_default(name: &str) -> bool {
     number.is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Whether Avro takes it as one part of a name.
+/// True if Avro accepts the text as one part of a name.
 pub(super) fn is_valid(name: &str) -> bool {
     let rest = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     name.bytes()
@@ -45,7 +45,7 @@ pub(super) fn is_valid(name: &str) -> bool {
         && name.bytes().all(rest)
 }
 
-/// A name that Avro takes, near to the given one.
+/// Returns a valid Avro name that resembles the given one.
 pub(super) fn scrubbed(name: &str) -> String {
     let mut out: String = name
         .chars()
@@ -63,7 +63,7 @@ pub(super) fn scrubbed(name: &str) -> String {
     out
 }
 
-/// A JSON object of these members.
+/// Creates a JSON object.
 pub(super) fn object<const N: usize>(members: [(&str, Json); N]) -> Map<String, Json> {
     members
         .into_iter()

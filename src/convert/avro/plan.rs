@@ -1,5 +1,5 @@
-//! A Connect schema beside an Avro schema, compiled for the payload: what is written and read at
-//! each place.
+//! A Connect schema and an Avro schema, compiled together for the payload: what to read and write
+//! at each position.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,39 +12,40 @@ use super::schema::{AvroType, AvroTypeKind};
 use super::write::field_name;
 use super::{AvroOptions, encode};
 
-/// A place in the data.
+/// A position in the data.
 pub(super) struct AvroNode {
     pub(super) kind: AvroNodeKind,
-    /// In a union: the branch of a null, and that of a value.
+    /// In a union: index of the null branch (`null`), and of the value's branch (`branch`).
     pub(super) null: Option<i64>,
     pub(super) branch: Option<i64>,
-    /// What is written in place of a null.
+    /// Value written in place of a null.
     pub(super) default: Option<Value>,
 }
 
 pub(super) enum AvroNodeKind {
     Bool,
-    /// Any integer: its width in Connect.
+    /// Any integer, with its type in Connect.
     Integer(SchemaType),
     F32,
     F64,
     Text,
     Bytes,
     Fixed(usize),
-    /// Its scale, and its size where it is a fixed.
+    /// Scale, and size if it is a fixed.
     Decimal(i32, Option<usize>),
     Enum(Box<[Box<str>]>, HashMap<Box<str>, i64>),
     Array(Box<AvroNode>),
-    /// With text keys.
+    /// A map with text keys.
     Map(Box<AvroNode>),
     Entries(Box<(AvroNode, AvroNode)>),
     Struct(Box<[AvroMember]>),
-    /// A union of several types: a struct with a member for each. Branch and node of each member.
+    /// A union of several types, represented by a struct with one member per type: branch index and
+    /// node of each member.
     Choice(Box<[(i64, AvroNode)]>),
 }
 
 impl AvroNode {
-    /// What its schema declares, for errors.
+    /// Returns what the schema declares, for error texts.
     pub(super) fn declared(&self) -> &'static str {
         match &self.kind {
             AvroNodeKind::Bool => "BOOLEAN",
@@ -66,14 +67,14 @@ impl AvroNode {
 
 /// A field of an Avro record.
 pub(super) enum AvroMember {
-    /// From the struct's member at that place.
+    /// Index, name and node of the struct member that it is written from.
     Of(usize, Arc<str>, AvroNode),
-    /// Written by its default, as these bytes: the struct has no such member.
+    /// The encoded default: the struct has no such member.
     Fixed(Box<[u8]>),
 }
 
-/// Compiles the way between a Connect schema and an Avro schema. Errors: `Record` where they do not
-/// fit.
+/// Matches a Connect schema with an Avro schema.
+/// Errors: `Record` if they do not fit.
 pub(super) fn compile(
     schema: &Arc<Schema>,
     avro: &AvroType,

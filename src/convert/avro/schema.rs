@@ -1,5 +1,5 @@
-//! Avro schemas, read from their JSON. What Avro itself does not know (`connect.*`) is kept beside
-//! each type.
+//! Parses Avro schemas from their JSON. Attributes that Avro itself does not define (`connect.*`)
+//! are kept with each type.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -7,18 +7,18 @@ use std::sync::Arc;
 use connector_api::{Error, Result};
 use serde_json::{Map, Value as Json};
 
-/// Types within each other; a named type that uses another adds one, whichever text it stands in.
+/// Maximum nesting of types. The use of a named type adds a level, whichever text contains it.
 const MAX_LEVELS: usize = 200;
-/// Bytes of a fixed: values with fewer are filled up to its size.
+/// Maximum size of a fixed in bytes: shorter values are padded to its size.
 const MAX_FIXED: usize = 1 << 20;
 
 /// A type with its attributes.
 #[derive(Debug)]
 pub(super) struct AvroType {
     pub(super) kind: AvroTypeKind,
-    /// How many types are within each other, this one counted.
+    /// Number of nested levels, including this type.
     levels: usize,
-    /// Every attribute, those of Avro's own included.
+    /// All attributes, including Avro's own.
     pub(super) attributes: Map<String, Json>,
 }
 
@@ -35,11 +35,11 @@ pub(super) enum AvroTypeKind {
     Array(Arc<AvroType>),
     Map(Arc<AvroType>),
     Union(Vec<Arc<AvroType>>),
-    /// With its full name.
+    /// Full name and fields.
     Record(String, Vec<AvroField>),
-    /// With its full name and symbols.
+    /// Full name and symbols.
     Enum(String, Vec<Box<str>>),
-    /// With its full name and size.
+    /// Full name and size.
     Fixed(String, usize),
 }
 
@@ -48,12 +48,13 @@ pub(super) struct AvroField {
     pub(super) name: String,
     pub(super) ty: Arc<AvroType>,
     pub(super) doc: Option<String>,
-    /// As JSON, if there is one; a null is one.
+    /// The default as JSON, which may be JSON null.
     pub(super) default: Option<Json>,
 }
 
 impl AvroType {
-    /// Errors: `Record` where it has more than [`MAX_LEVELS`].
+    /// Creates a type.
+    /// Errors: `Record` if it has more than [`MAX_LEVELS`] levels.
     fn new(kind: AvroTypeKind, attributes: Map<String, Json>) -> Result<Arc<Self>> {
         let deepest = match &kind {
             AvroTypeKind::Array(inner) | AvroTypeKind::Map(inner) => inner.levels,
@@ -81,7 +82,6 @@ impl AvroType {
         }))
     }
 
-    /// A type of null.
     pub(super) fn null() -> Self {
         Self {
             kind: AvroTypeKind::Null,
@@ -102,7 +102,7 @@ impl AvroType {
         matches!(self.kind, AvroTypeKind::Null)
     }
 
-    /// Its full name, or that of the record in a union with null.
+    /// Returns the full name of the record, or of the record in a union with null.
     pub(super) fn record_name(&self) -> Option<&str> {
         match &self.kind {
             AvroTypeKind::Record(name, _)
@@ -115,7 +115,7 @@ impl AvroType {
         }
     }
 
-    /// What a union calls it: the last part of a name, or the type.
+    /// Returns the name that identifies it in a union: the last part of its name, or its type.
     pub(super) fn branch_name(&self) -> &str {
         match &self.kind {
             AvroTypeKind::Null => "null",
@@ -136,7 +136,7 @@ impl AvroType {
     }
 }
 
-/// A name that is there more than once.
+/// Returns a name that occurs more than once.
 pub(super) fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut seen = HashSet::new();
     names.into_iter().find(|name| !seen.insert(*name))
@@ -146,7 +146,8 @@ fn bad(why: impl std::fmt::Display) -> Error {
     Error::record(format!("the Avro schema cannot be read: {why}"))
 }
 
-/// Reads a schema; what it refers to stands in `references`, each after those it needs itself.
+/// Parses a schema; `references` contains the schemas that it uses, each after those it uses
+/// itself.
 /// Errors: `Record`, with what is wrong.
 pub(super) fn parse(text: &str, references: &[(String, String)]) -> Result<Arc<AvroType>> {
     let mut parser = AvroSchemaParser::default();
@@ -164,7 +165,7 @@ struct AvroSchemaParser {
 
 impl AvroSchemaParser {
     fn text(&mut self, text: &str) -> Result<Arc<AvroType>> {
-        // A schema may be just the name of a type, without quotes.
+        // A schema may be the bare name of a type, without quotes.
         let json = serde_json::from_str(text).or_else(|error| match primitive(text.trim()) {
             Some(_) => Ok(Json::String(text.trim().to_owned())),
             None => Err(bad(error)),

@@ -259,7 +259,7 @@ fn subjects_follow_their_strategy() {
         ),
         ("TopicRecordNameStrategy", "t-shop.users"),
     ] {
-        // Only a registry that has the schema under that very subject knows its id.
+        // Its id is known only if the registry has the schema under exactly this subject.
         let text = AvroFormat::new(&config(&[]))
             .unwrap()
             .schema_of(datum.schema.as_ref().unwrap())
@@ -308,7 +308,7 @@ fn bytes_that_claim_too_much_are_refused_at_once() {
         )
     };
     assert!(reads(&levels(60), &[0]).is_ok());
-    // Each level names the one below twice: 2^40 types in a few lines.
+    // Each level uses the one below twice: 2^40 types in a few lines.
     let doubling = (0..40).fold(json!("int"), |inner, at| {
         let again = if at == 0 { json!("int") } else { json!(format!("r{}", at - 1)) };
         json!({"type": "record", "name": format!("r{at}"), "fields": [{"name": "a", "type": inner}, {"name": "b", "type": again}]})
@@ -356,7 +356,7 @@ fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value(
             {"name": "tags", "type": {"type": "array", "items": {"type": "enum", "name": "e", "symbols": ["A"]}}},
             {"name": "seen", "type": {"type": "map", "values": "boolean"}}]}]}]});
     for (payload, first, field) in [
-        // 4711 where a byte is declared
+        // 4711 for a field declared as a byte.
         (
             &[2, 2, 0xce, 0x49][..],
             "a number that does not fit INT8",

@@ -1,4 +1,5 @@
-//! Connect schemas as Avro schemas: the text that is registered. As Confluent's AvroData maps them.
+//! Converts Connect schemas to Avro schemas for registration. The mapping is that of Confluent's
+//! AvroData.
 
 use std::collections::HashMap;
 
@@ -12,8 +13,8 @@ use super::names::{
     scrubbed,
 };
 
-/// The Avro schema of a Connect schema, as JSON text. Errors: `Record` for what Avro has no
-/// counterpart of.
+/// Converts a Connect schema to an Avro schema as JSON text.
+/// Errors: `Record` for anything without a counterpart in Avro.
 pub(super) fn write(schema: &Schema, options: &AvroOptions) -> Result<String> {
     let mut writer = AvroPayloadWriter {
         options,
@@ -23,7 +24,8 @@ pub(super) fn write(schema: &Schema, options: &AvroOptions) -> Result<String> {
     Ok(writer.ty(schema, "")?.to_string())
 }
 
-/// The name of a field in Avro. Errors: `Record` where Avro cannot have it.
+/// Returns the name of a field in Avro.
+/// Errors: `Record` if Avro does not allow it.
 pub(super) fn field_name<'a>(
     name: &'a str,
     options: &AvroOptions,
@@ -42,7 +44,7 @@ fn invalid_name(name: &str) -> Error {
     ))
 }
 
-/// Whether a map's keys are text, so that it is a map in Avro too.
+/// True if a map's keys are text, so that it is a map in Avro, too.
 pub(super) fn has_text_keys(schema: &Schema) -> bool {
     schema
         .keys
@@ -52,13 +54,13 @@ pub(super) fn has_text_keys(schema: &Schema) -> bool {
 
 struct AvroPayloadWriter<'a> {
     options: &'a AvroOptions,
-    /// Structs by the name they were written under.
+    /// Structs by the name that they were written under.
     named: HashMap<String, Schema>,
     unnamed: usize,
 }
 
 impl AvroPayloadWriter<'_> {
-    /// A schema, as a union with null where it is optional.
+    /// Converts a schema, as a union with null if it is optional.
     fn ty(&mut self, schema: &Schema, space: &str) -> Result<Json> {
         if schema.is_named(UNION) {
             return self.union(schema, space);
@@ -143,7 +145,7 @@ impl AvroPayloadWriter<'_> {
             .transpose()?;
         let is_same = |known: &Schema| known.keys == schema.keys && known.values == schema.values;
         let (name, within) = named.unwrap_or_else(|| {
-            // Different maps of one schema have entries of different names.
+            // Different maps within one schema need different names for their entries.
             let names = (1..).map(|n| {
                 if n == 1 {
                     MAP_ENTRY.to_owned()
@@ -207,7 +209,7 @@ impl AvroPayloadWriter<'_> {
         Ok(out.into())
     }
 
-    /// Simple name and namespace.
+    /// Splits a full name into simple name and namespace.
     fn split(&self, full: &str) -> Result<(String, String)> {
         let (space, simple) = full.rsplit_once('.').unwrap_or(("", full));
         let part = |part: &str| field_name(part, self.options).map(std::borrow::Cow::into_owned);
@@ -219,7 +221,7 @@ impl AvroPayloadWriter<'_> {
         Ok((part(simple)?, space.join(".")))
     }
 
-    /// A record, or the name of one that was written before.
+    /// Converts a struct to a record, or to the name of a record written before.
     fn structure(&mut self, schema: &Schema, space: &str) -> Result<Json> {
         let (name, within) = match schema.name.as_deref() {
             Some(name) => self.split(name)?,
@@ -278,7 +280,7 @@ impl AvroPayloadWriter<'_> {
         Ok(out.into())
     }
 
-    /// What Connect must find again when it reads.
+    /// Adds the attributes that Connect needs when it reads the schema back.
     fn attributes(&self, schema: &Schema, out: &mut Map<String, Json>) -> Result<()> {
         if self.options.metadata {
             if let Some(doc) = schema
@@ -323,7 +325,7 @@ impl AvroPayloadWriter<'_> {
     }
 }
 
-/// The beginning of a named type; its namespace is left out where it is the one around it.
+/// Starts a named type; its namespace is omitted if it equals the enclosing one.
 fn record(name: &str, within: &str, space: &str) -> Map<String, Json> {
     let mut out = object([("type", json!("record")), ("name", json!(name))]);
     if within != space {
@@ -354,7 +356,7 @@ fn decimal(schema: &Schema) -> Result<Map<String, Json>> {
     ]))
 }
 
-/// A default as Avro has it in its schemas: bytes as text of one character each.
+/// Converts a default to its form in Avro schemas: bytes are text of one character per byte.
 fn default_of(value: &Value, schema: &Schema, options: &AvroOptions) -> Result<Json> {
     let text = |bytes: &[u8]| bytes.iter().map(|b| char::from(*b)).collect::<String>();
     let inner = |schema: &Option<std::sync::Arc<Schema>>| {
@@ -420,7 +422,7 @@ fn default_of(value: &Value, schema: &Schema, options: &AvroOptions) -> Result<J
     })
 }
 
-/// JSON has no numbers for the special floats; Java writes them as text.
+/// Writes a float; JSON has no numbers for NaN and the infinities, which Java writes as text.
 fn float(n: f64, number: Json) -> Json {
     if n.is_finite() {
         return number;

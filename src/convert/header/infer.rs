@@ -1,4 +1,4 @@
-//! What a text means: `Values.parseString` of Kafka Connect.
+//! Infers the type of a text, as Kafka Connect's `Values.parseString` does.
 
 use std::sync::Arc;
 
@@ -7,16 +7,16 @@ use connector_api::{Datum, Decimal, Schema, SchemaType, Value, logical};
 use super::tokens::HeaderTokens;
 use crate::convert::{calendar, java};
 
-/// Arrays and maps within each other; text that is deeper is taken as text.
+/// Maximum nesting of arrays and maps; deeper text is kept as text.
 const MAX_DEPTH: usize = 100;
 
-/// A value, or what means null, and its schema.
+/// A value and its schema; `None` is null.
 type InferredValue = Option<(Schema, Value)>;
-/// `Err` where the text is no such thing, and so is plain text.
+/// The result of an attempt; `Err` means that the text is plain text.
 type ParseAttempt<T> = Result<T, NotParsed>;
 struct NotParsed;
 
-/// The value that `text` means, with its schema. `null` has neither.
+/// Infers the value of `text` and its schema. `null` has neither.
 pub fn infer(text: &str, strict: bool) -> Datum {
     let mut parser = HeaderParser {
         tokens: HeaderTokens::new(text),
@@ -105,7 +105,7 @@ impl HeaderParser<'_> {
     fn plain(&mut self, token: &str) -> ParseAttempt<(Schema, Value)> {
         let first = token.chars().next().ok_or(NotParsed)?;
         if java::digit(first).is_some() {
-            // An unescaped colon is a delimiter, so that a time of day is five tokens.
+            // An unescaped colon is a delimiter, so that a time of day consists of five tokens.
             let position = self.tokens.mark();
             let mut whole = token.to_owned();
             for _ in 0..4 {
@@ -201,7 +201,7 @@ struct CommonSchema {
 }
 
 impl CommonSchema {
-    /// Takes an item's schema in and gives its value.
+    /// Widens the common schema to an item; returns the item.
     fn add(&mut self, item: InferredValue) -> InferredValue {
         let (schema, value) = item?;
         let own = schema.clone();
@@ -214,7 +214,7 @@ impl CommonSchema {
         Some((own, value))
     }
 
-    /// The common schema, if there is one, and the values widened to it.
+    /// Returns the common schema, if there is one, and the values converted to it.
     fn align(self, items: Vec<InferredValue>) -> ParseAttempt<(Option<Schema>, Vec<Value>)> {
         let Some(schema) = self.schema else {
             return Ok((
@@ -234,7 +234,7 @@ impl CommonSchema {
     }
 }
 
-/// How wide a number type is; other types have no width.
+/// Returns the rank of a number type by width; `None` for other types.
 fn width(ty: SchemaType) -> Option<u8> {
     [
         SchemaType::Int8,
@@ -264,7 +264,8 @@ fn merged(before: Schema, after: Schema) -> Option<Schema> {
 fn widened((own, value): (Schema, Value), schema: &Schema) -> Value {
     let days = |schema: &Schema| schema.is_named(logical::DATE);
     let wide = match &value {
-        // A moment keeps what it is: days become milliseconds among times and timestamps.
+        // Convert units, so that the time stays the same: days become milliseconds among times and
+        // timestamps.
         Value::I32(n) if days(&own) && !days(schema) => Some(i64::from(*n) * calendar::DAY_MS),
         Value::I32(n) if days(schema) && own.is_named(logical::TIME) => {
             Some(i64::from(*n) / calendar::DAY_MS)
@@ -282,7 +283,7 @@ fn widened((own, value): (Schema, Value), schema: &Schema) -> Value {
     }
 }
 
-/// The narrowest type that holds the number.
+/// Returns the number in the narrowest type that holds it.
 fn number(token: &str, strict: bool) -> Option<(Schema, Value)> {
     let token: &str = &java::ascii_digits(token);
     let decimal = Decimal::parse(token)?;
@@ -320,7 +321,7 @@ fn number(token: &str, strict: bool) -> Option<(Schema, Value)> {
     ))
 }
 
-/// The number where it is a whole one of 64 bits.
+/// Returns the number if it is integral and fits 64 bits.
 fn whole(decimal: &Decimal) -> Option<i64> {
     let unscaled = decimal.unscaled_i128()?;
     if unscaled == 0 {
@@ -335,7 +336,7 @@ fn whole(decimal: &Decimal) -> Option<i64> {
     i64::try_from(whole).ok()
 }
 
-/// Whether a text of digits is the same number, whatever its scale.
+/// True if a text of digits is the same number, ignoring the scale.
 fn same_number(decimal: &Decimal, text: &[u8]) -> bool {
     let stripped = |decimal: &Decimal| {
         let mut digits = decimal.unscaled().to_string();
@@ -350,7 +351,8 @@ fn same_number(decimal: &Decimal, text: &[u8]) -> bool {
     other.is_some_and(|other| stripped(&other) == stripped(decimal))
 }
 
-/// A date, time or timestamp in ISO 8601, colons escaped or not, read as leniently as Java does.
+/// Parses a date, time or timestamp in ISO 8601, with colons escaped or not, as leniently as Java
+/// does.
 fn temporal(token: &str) -> Option<(Schema, Value)> {
     let text = token.replace("\\:", ":");
     let text = text.as_str();
@@ -375,7 +377,7 @@ fn digits(text: Option<&str>) -> Option<i64> {
         .ok()
 }
 
-/// `yyyy-MM-dd` as days since 1970-01-01.
+/// Parses `yyyy-MM-dd` into days since 1970-01-01.
 fn date(text: &str) -> Option<i64> {
     let mut parts = text.splitn(3, '-');
     let (year, month, day) = (
@@ -386,7 +388,7 @@ fn date(text: &str) -> Option<i64> {
     calendar::epoch_day(year, month, day)
 }
 
-/// `HH:mm:ss.SSSZ` as milliseconds.
+/// Parses `HH:mm:ss.SSSZ` into milliseconds.
 fn time(text: &str) -> Option<i64> {
     let (clock, fraction) = text.strip_suffix('Z')?.split_once('.')?;
     let mut parts = clock.splitn(3, ':');

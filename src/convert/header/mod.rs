@@ -1,9 +1,9 @@
-//! `org.apache.kafka.connect.storage.SimpleHeaderConverter`: header values as plain text, their
+//! `org.apache.kafka.connect.storage.SimpleHeaderConverter`: header values as plain text, with
 //! types inferred on reading.
 //!
-//! Strict (the default) mends what Kafka alters in silence: text of which only the beginning is a
-//! number stays text, a fraction keeps its digits, and a date or timestamp before 1970-01-02 keeps
-//! its date.
+//! Strict mode (the default) fixes what Kafka silently alters: text that only starts with a number
+//! stays text, a fraction keeps its digits, and a date or timestamp before 1970-01-02 keeps its
+//! date.
 
 mod infer;
 mod tokens;
@@ -29,13 +29,14 @@ pub const KEYS: &[ConfigKey] = &[ConfigKey::new(
 .importance(Importance::Low)
 .form(Width::Medium, "Strict")];
 
-/// The converter.
+/// Converts header values to and from plain text.
 pub struct SimpleHeaderConverter {
     strict: bool,
 }
 
 impl SimpleHeaderConverter {
-    /// A converter of these settings. Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| Self {
             strict: keys.bool("strict"),

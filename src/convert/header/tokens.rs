@@ -1,12 +1,12 @@
-//! Cuts text into the tokens of `org.apache.kafka.connect.data.Values`: delimiters, and what stands
+//! Splits text into the tokens of `org.apache.kafka.connect.data.Values`: delimiters, and the text
 //! between them.
 
-/// Reads tokens from left to right. Every token is a part of the text; a place in it is a position
-/// to go back to.
+/// Reads tokens from left to right. Every token is a slice of the text, and a position can be
+/// returned to.
 pub(super) struct HeaderTokens<'a> {
     text: &'a str,
     at: usize,
-    /// A token looked at, not yet taken.
+    /// The next token, if it was peeked at.
     peeked: Option<&'a str>,
 }
 
@@ -23,7 +23,7 @@ impl<'a> HeaderTokens<'a> {
         self.peeked.is_some() || self.at < self.text.len()
     }
 
-    /// The place of the next token.
+    /// Returns the position of the next token.
     pub(super) fn mark(&self) -> usize {
         self.at - self.peeked.map_or(0, str::len)
     }
@@ -33,7 +33,7 @@ impl<'a> HeaderTokens<'a> {
         self.peeked = None;
     }
 
-    /// What is left, from the next token on.
+    /// Returns the rest of the text, from the next token on.
     pub(super) fn rest(&self) -> &'a str {
         self.text.get(self.mark()..).unwrap_or_default()
     }
@@ -45,7 +45,8 @@ impl<'a> HeaderTokens<'a> {
         }
     }
 
-    /// Takes the next token if it is that one, white space around and before it aside.
+    /// Consumes the next token if it equals `expected`, ignoring white space around it and before
+    /// it.
     pub(super) fn consume(&mut self, expected: &str) -> bool {
         if !self.has_next() {
             return false;
@@ -61,8 +62,7 @@ impl<'a> HeaderTokens<'a> {
         found
     }
 
-    /// The next token: one delimiter, or all up to the next delimiter that no backslash stands
-    /// before.
+    /// Scans the next token: one delimiter, or all text up to the next unescaped delimiter.
     fn scan(&mut self) -> &'a str {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let mut escaped = false;

@@ -1,4 +1,4 @@
-//! Values as text: `Values.convertToString` of Kafka Connect.
+//! Writes values as text, as Kafka Connect's `Values.convertToString` does.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,7 +6,7 @@ use connector_api::{Schema, Value, logical};
 
 use crate::convert::{calendar, java};
 
-/// Appends the text of a whole header value: text stands as it is. Strict: as the converter's
+/// Appends the text of a whole header value; text is written as it is. `strict` is the converter's
 /// setting.
 pub fn write(schema: Option<&Schema>, value: &Value, strict: bool, out: &mut Vec<u8>) {
     match value {
@@ -16,7 +16,7 @@ pub fn write(schema: Option<&Schema>, value: &Value, strict: bool, out: &mut Vec
     }
 }
 
-/// Appends a value within another one: text is quoted.
+/// Appends a nested value, in which text is quoted.
 fn write_inner(schema: Option<&Schema>, value: &Value, strict: bool, out: &mut Vec<u8>) {
     let values = schema.and_then(|schema| schema.values.as_deref());
     let name = schema.and_then(|schema| schema.name.as_deref());
@@ -113,8 +113,9 @@ enum HeaderTextForm {
     Timestamp,
 }
 
-/// ISO 8601. Kafka chooses the form by the number alone: the first day, and all before it, are
-/// times of day. With `meant` a moment before 1970-01-02 is written as what it is.
+/// Appends an ISO 8601 time. Kafka derives the form from the number alone and writes every time
+/// before 1970-01-02 as a time of day. With `meant`, such a time is written in the form of its
+/// type.
 fn temporal(millis: i64, meant: Option<HeaderTextForm>, out: &mut Vec<u8>) {
     let form = match meant {
         Some(form) if millis < calendar::DAY_MS => form,

@@ -1,8 +1,9 @@
-//! Reads payloads: JSON text to values, guided by a compiled schema, without a tree between.
+//! Decodes payloads: reads JSON text into values along a compiled schema, without a tree in
+//! between.
 //!
-//! Strict (the default) refuses what Kafka Connect alters in silence: a number that does not fit
-//! its type, a fraction for an integer, a value of another JSON type. Otherwise it gives what
-//! Connect's JsonConverter gives.
+//! Strict mode (the default) refuses what Kafka Connect silently alters: a number that does not fit
+//! its type, a fraction for an integer, a value of another JSON type. Otherwise the result is that
+//! of Connect's JsonConverter.
 
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ pub(super) struct JsonDecoder<'a, 'o> {
     pub(super) reader: JsonReader<'a>,
     options: &'o JsonOptions,
     budget: ValueBudget,
-    /// Where an error was met.
+    /// Path of the field in which an error occurred.
     trail: FieldPath,
 }
 
@@ -45,17 +46,19 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         }
     }
 
-    /// Reads the whole payload. Errors: with the field that they are about.
+    /// Reads the whole payload.
+    /// Errors: with the field that caused them.
     pub(super) fn payload(mut self, node: &JsonNode) -> Result<Value> {
         self.value(node).map_err(|error| self.trail.located(error))
     }
 
-    /// Reads the whole payload without a schema. Errors: likewise.
+    /// Reads the whole payload without a schema.
+    /// Errors: with the field that caused them.
     pub(super) fn plain(mut self) -> Result<Value> {
         self.schemaless().map_err(|error| self.trail.located(error))
     }
 
-    /// Reads a value of that schema.
+    /// Reads one value.
     pub(super) fn value(&mut self, node: &JsonNode) -> Result<Value> {
         match (&node.kind, self.reader.token()?) {
             (JsonNodeKind::Array(items), JsonToken::Array) => self.array(items.as_deref()),
@@ -66,8 +69,8 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         }
     }
 
-    /// Reads what is neither a list nor an object. By itself, so that little of the stack is taken
-    /// for each level of those.
+    /// Reads anything but a list or an object. A separate function, to keep the stack frame of each
+    /// nesting level small.
     fn scalar(&mut self, node: &JsonNode, token: JsonToken<'a>) -> Result<Value> {
         match (&node.kind, token) {
             (_, JsonToken::Null) => self.null(node),
@@ -99,7 +102,7 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         }
     }
 
-    /// What null, or an absent member, stands for.
+    /// Returns the value of a null or an absent member.
     fn null(&mut self, node: &JsonNode) -> Result<Value> {
         match &node.schema.default {
             Some(default) if self.options.replace_null => {
@@ -130,7 +133,7 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         }
     }
 
-    /// The number in a narrower type: the lowest bits of its 32-bit form, as Java narrows.
+    /// Converts to a narrower type: the lowest bits of its 32-bit form, as Java narrows.
     fn integer<T: TryFrom<i64> + Narrow>(
         &mut self,
         node: &JsonNode,
@@ -149,7 +152,7 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         if self.options.strict && !float.is_finite() {
             return Err(self.out_of_range(node.schema.ty.name()));
         }
-        // Connect reads through BigDecimal, which has no negative zero.
+        // Connect reads floats through BigDecimal, which has no negative zero.
         Ok(if float == 0.0 && !self.options.strict {
             0.0
         } else {
@@ -258,13 +261,13 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         Ok(Value::Map(last_of_each(entries).into()))
     }
 
-    /// The key or the value of a map's entry.
+    /// Reads the key or the value of a map's entry.
     fn side(&mut self, node: &JsonNode) -> Result<Value> {
         self.value(node)
             .map_err(|error| self.trail.met(error, "{}", Some(node.declared())))
     }
 
-    /// An object with a key and a value, in any order.
+    /// Reads an object with a key and a value, in any order.
     fn entry(
         &mut self,
         token: &JsonToken<'_>,
@@ -290,8 +293,8 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         Ok((key, value.map_or_else(|| self.null(values), Ok)?))
     }
 
-    /// Members mostly come in the schema's order: each next one is expected by its exact text
-    /// first.
+    /// Reads a struct. Members usually arrive in the schema's order, so the exact text of the next
+    /// one is tried first.
     fn structure(&mut self, members: &StructMembers) -> Result<Value> {
         let list = &members.list;
         self.budget.take(list.len())?;
@@ -363,7 +366,7 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         ))
     }
 
-    /// Connect refuses a null that came of a wrong JSON type where the field is required.
+    /// Refuses, as Connect does, a null that results from a wrong JSON type for a required field.
     fn checked(&mut self, members: &StructMembers, at: usize, value: Option<&Value>) -> Result<()> {
         let member = &members.list[at];
         if value.is_some_and(Value::is_null) && !member.node.schema.optional {
@@ -405,7 +408,7 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         })
     }
 
-    /// A value of another JSON type than the schema asks for.
+    /// Handles a value whose JSON type is not the one that the schema requires.
     #[cold]
     fn mismatch(&mut self, node: &JsonNode, token: &JsonToken<'_>) -> Result<Value> {
         let found = token.type_name();
@@ -448,7 +451,7 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
         self.corrupted(node, token)
     }
 
-    /// What Connect makes of a value of another JSON type.
+    /// Returns what Connect makes of a value of another JSON type.
     fn corrupted(&mut self, node: &JsonNode, token: &JsonToken<'_>) -> Result<Value> {
         if let (JsonNodeKind::Array(items), JsonToken::Object) = (&node.kind, token) {
             let mut values = Vec::new();
@@ -481,7 +484,8 @@ fn underlying(what: &str, needed: &str, found: &str) -> Error {
     ))
 }
 
-/// The texts that the writing side has for what JSON numbers cannot be.
+/// Reads the texts that the encoder writes for floats without a JSON number: NaN and the
+/// infinities.
 fn special_float(node: &JsonNode, token: &JsonToken<'_>) -> Result<Value> {
     let value = match token {
         JsonToken::Text(text) if text == "NaN" => f64::NAN,
@@ -506,7 +510,7 @@ fn special_float(node: &JsonNode, token: &JsonToken<'_>) -> Result<Value> {
     })
 }
 
-/// The lowest bits, as Java narrows integers.
+/// Truncation to the lowest bits, as Java narrows integers.
 trait Narrow {
     fn narrow(wide: i64) -> Self;
 }
@@ -523,8 +527,8 @@ macro_rules! narrow {
 }
 narrow!(i8, i16, i32);
 
-/// Base64 as Jackson reads it: white space between groups of four and further groups after padding
-/// are fine.
+/// Decodes base64 as Jackson does: white space between groups of four, and further groups after
+/// padding, are accepted.
 fn base64_bytes(text: &str) -> Option<Vec<u8>> {
     if let Ok(bytes) = BASE64.decode(text) {
         return Some(bytes);
@@ -544,7 +548,8 @@ fn base64_bytes(text: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Reads the default of a schema; `None` where the text is null. Errors: as any value.
+/// Reads the default of a schema; `None` if it is JSON null.
+/// Errors: as for any value.
 pub(super) fn read_default(
     text: &str,
     schema: &Arc<connector_api::Schema>,

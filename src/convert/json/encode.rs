@@ -1,5 +1,5 @@
-//! Writes payloads: values to JSON text, straight into the caller's buffer. Errors carry Connect's
-//! texts.
+//! Encodes payloads: writes values as JSON text directly into the caller's buffer. Errors carry
+//! Connect's texts.
 
 use std::borrow::Cow;
 
@@ -14,10 +14,11 @@ use crate::convert::{java, same_scale};
 
 type Result<T, E = LocatedError> = std::result::Result<T, E>;
 
-/// The last millisecond-of-day that a Time may hold; Connect lets the end of the day pass.
+/// Largest value of a Time: Connect accepts the end of the day itself, too.
 pub(super) const MILLIS_PER_DAY: i32 = 86_400_000;
 
-/// Appends the JSON text of a value with a schema. Errors: with the field that they are about.
+/// Appends the JSON text of a value with a schema.
+/// Errors: with the field that caused them.
 pub(super) fn write(
     node: &JsonNode,
     value: &Value,
@@ -27,7 +28,8 @@ pub(super) fn write(
     write_value(node, value, options, out).map_err(LocatedError::located)
 }
 
-/// Appends the JSON text of a value without a schema. Errors: likewise.
+/// Appends the JSON text of a value without a schema.
+/// Errors: with the field that caused them.
 pub(super) fn write_plain(
     value: &Value,
     options: &JsonOptions,
@@ -96,7 +98,7 @@ fn write_null(node: &JsonNode, options: &JsonOptions, out: &mut Vec<u8>) -> Resu
     Ok(())
 }
 
-/// The error of a value that is not what its schema says.
+/// Returns the error about a value that does not match its schema.
 #[cold]
 fn disagree(text: impl Into<Cow<'static, str>>) -> LocatedError {
     LocatedError::from(Error::record(text)).hint(WRITTEN)
@@ -140,7 +142,7 @@ fn write_struct(
     Ok(())
 }
 
-/// Writes `open`, the items with commas between them, and `close`.
+/// Writes `open`, the items separated by commas, and `close`.
 fn write_list<T>(
     (open, close): (u8, u8),
     items: &[T],
@@ -189,7 +191,7 @@ fn write_object(
     })
 }
 
-/// The key or the value of a map's entry.
+/// Writes the key or the value of a map's entry.
 fn write_side(
     node: &JsonNode,
     value: &Value,
@@ -321,7 +323,7 @@ fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    // The slice has exactly the room that the text needs, so that this cannot fail.
+    // Cannot fail: the slice has exactly the length of the encoded text.
     let written = STANDARD
         .encode_slice(bytes, &mut out[start..])
         .unwrap_or_default();
@@ -329,9 +331,9 @@ fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Appends text as a JSON string, escaped as Jackson does for Connect: control characters in
-/// upper-case hexadecimal or their short forms, characters above U+FFFF as surrogate pairs,
-/// everything else as it is.
+/// Appends text as a JSON string, escaped as Jackson does for Connect: control characters as
+/// upper-case hexadecimal or in their short forms, characters above U+FFFF as surrogate pairs,
+/// everything else unchanged.
 pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + 2);
@@ -351,7 +353,7 @@ pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// How many bytes from the beginning need no escape.
+/// Returns the length of the prefix that needs no escaping.
 #[inline]
 fn unescaped_length(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;

@@ -1,4 +1,4 @@
-//! Takes the envelope apart: where schema and payload stand in the text. Builds nothing.
+//! Splits the envelope: finds schema and payload in the text without building anything.
 
 use connector_api::{Error, ErrorKind, Result};
 
@@ -12,17 +12,17 @@ const NO_ENVELOPE: &str = "JsonConverter with schemas.enable requires \"schema\"
 
 /// The two parts of an envelope.
 pub(super) struct JsonEnvelope<'a> {
-    /// The schema's JSON text.
+    /// JSON text of the schema.
     pub(super) schema: &'a str,
-    /// The payload's JSON text.
+    /// JSON text of the payload.
     pub(super) payload: &'a str,
-    /// Everything before the payload, where that holds the schema and the payload comes last.
+    /// Everything before the payload, if that contains the schema and the payload comes last.
     pub(super) prefix: Option<&'a str>,
 }
 
 impl<'a> JsonEnvelope<'a> {
-    /// Takes `text` apart. Of members with the same name the last one counts.
-    /// Errors: Connect's text where it is no envelope, or no JSON.
+    /// Splits `text`. The last of duplicate members counts.
+    /// Errors: Connect's text if it is not an envelope, or not JSON.
     pub(super) fn split(text: &'a str, options: &JsonOptions) -> Result<Self> {
         let no_envelope = || Error::record(NO_ENVELOPE);
         let mut reader = JsonReader::new(text, options.strict);
@@ -57,8 +57,7 @@ impl<'a> JsonEnvelope<'a> {
                 _ => other = true,
             }
             if members == 1 && schema.is_none() {
-                // The schema comes later: nothing before the payload would tell which schema it
-                // has.
+                // The schema follows the payload: the text before the payload does not identify it.
                 payload_at = 0;
             }
         }

@@ -1,10 +1,10 @@
 //! `org.apache.kafka.connect.json.JsonConverter`: values as `{"schema":…,"payload":…}`, or as plain
 //! JSON.
 //!
-//! Writing: the schema's text is made once per schema, so that a record costs its payload only.
-//! Reading: a record that begins with the same bytes as an earlier one has its schema, so that
-//! again only the payload is parsed; a schema that stands elsewhere is found by its text. Schemas
-//! are compared by pointer first.
+//! Encoding: the schema's text is generated once per schema, so that a record costs only its
+//! payload. Decoding: a record that starts with the same bytes as an earlier one has the same
+//! schema, so that again only the payload is parsed; in other positions, a schema is looked up by
+//! its text. Schemas are compared by pointer first.
 
 mod decode;
 mod encode;
@@ -76,24 +76,25 @@ pub const KEYS: &[ConfigKey] = &[
     .order(2),
 ];
 
-/// The settings.
+/// The settings of the converter.
 struct JsonOptions {
     schemas: bool,
     cache: usize,
     numeric: bool,
     replace_null: bool,
     strict: bool,
-    /// Maps whose keys are no text are lists of objects with key and value, not of pairs.
+    /// True if maps whose keys are not text are lists of objects with key and value, rather than of
+    /// pairs.
     entries: bool,
 }
 
-/// How many of the latest beginnings of records are compared before a record's schema is looked
-/// for.
+/// Number of recent record prefixes that are compared before a record's schema is located by
+/// parsing.
 const RECENT: usize = 4;
-/// How many bytes of schema text are kept before all of it is forgotten.
+/// Maximum size of cached schema texts in bytes; beyond it, the cache is cleared.
 const MAX_KEPT: usize = 16 << 20;
 
-/// The converter.
+/// Converts values to and from JSON.
 pub struct JsonConverter {
     options: JsonOptions,
     written: Vec<SchemaPrefix>,
@@ -103,7 +104,7 @@ pub struct JsonConverter {
     kept: usize,
 }
 
-/// A schema with the text before its payloads.
+/// A schema with the text that precedes its payloads.
 struct SchemaPrefix {
     schema: Arc<Schema>,
     prefix: Box<[u8]>,
@@ -111,7 +112,8 @@ struct SchemaPrefix {
 }
 
 impl JsonConverter {
-    /// A converter of these settings. Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let options = config.read(KEYS, |keys| JsonOptions {
             schemas: keys.bool("schemas.enable"),
@@ -179,8 +181,8 @@ impl JsonConverter {
         Ok(())
     }
 
-    /// Reads a record that begins like an earlier one. `None` if there is none, or the rest is not
-    /// as expected.
+    /// Reads a record that starts like an earlier one. `None` if no prefix matches, or the rest is
+    /// not as expected.
     fn decode_like_recent(&mut self, bytes: &[u8]) -> Option<Datum> {
         let at = self
             .recent
@@ -193,7 +195,7 @@ impl JsonConverter {
         let text = std::str::from_utf8(bytes.get(prefix.len()..)?).ok()?;
         let mut decoder = JsonDecoder::new(text, &self.options);
         let value = decoder.value(node).ok()?;
-        // what stands behind the document does not count, as in Kafka Connect
+        // Text after the document is ignored, as in Kafka Connect.
         let closed = decoder.reader.peek() == Some(b'}');
         closed.then(|| Datum::new(Arc::clone(&node.schema), value))
     }
@@ -239,7 +241,7 @@ impl JsonConverter {
         Ok(Datum::new(Arc::clone(&node.schema), value))
     }
 
-    /// Compiles a schema and keeps it under its text.
+    /// Compiles a schema and caches it by its text.
     fn learn(&mut self, text: &str) -> Result<Arc<JsonNode>> {
         let schema = schema::read_schema(text, &self.options)?
             .unwrap_or_else(|| Schema::of(connector_api::SchemaType::String));

@@ -1,4 +1,4 @@
-//! A schema compiled for the payload: what to do with each value, worked out once, used by both
+//! A schema compiled for the payload: how to process each value, computed once and used in both
 //! directions.
 
 use std::collections::HashMap;
@@ -9,13 +9,13 @@ use connector_api::{Schema, SchemaType, logical};
 use super::encode::write_text;
 use crate::convert::trail::declared;
 
-/// One schema with what follows from it.
+/// A compiled schema.
 pub(super) struct JsonNode {
     pub(super) schema: Arc<Schema>,
     pub(super) kind: JsonNodeKind,
 }
 
-/// What a value is, logical types told apart from plain ones.
+/// The kind of a value, with logical types distinguished from plain ones.
 pub(super) enum JsonNodeKind {
     Bool,
     I8,
@@ -26,16 +26,16 @@ pub(super) enum JsonNodeKind {
     F64,
     Text,
     Bytes,
-    /// With its scale, where the schema has a valid one.
+    /// The scale; `None` if the schema has no valid one.
     Decimal(Option<i32>),
     Date,
     Time,
     Timestamp,
-    /// `None`: items without a schema.
+    /// The items; `None` if they have no schema.
     Array(Option<Box<JsonNode>>),
-    /// A map with text keys: a JSON object. Keys and values.
+    /// A map with text keys, written as a JSON object: its keys and values.
     Object(Box<(JsonNode, JsonNode)>),
-    /// Any other map: a JSON array of pairs.
+    /// Any other map, written as a JSON array of pairs.
     Pairs(Box<(JsonNode, JsonNode)>),
     Struct(StructMembers),
 }
@@ -46,7 +46,6 @@ pub(super) struct StructMembers {
     by_name: HashMap<Arc<str>, usize>,
 }
 
-/// One field of a struct.
 pub(super) struct StructMember {
     pub(super) name: Arc<str>,
     /// `"name":` as JSON text.
@@ -55,19 +54,18 @@ pub(super) struct StructMember {
 }
 
 impl StructMembers {
-    /// The position of the field of that name.
+    /// Returns the position of a field.
     pub(super) fn position(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 }
 
 impl JsonNode {
-    /// What its schema declares, for errors.
+    /// Returns what the schema declares, for error texts.
     pub(super) fn declared(&self) -> &'static str {
         declared(&self.schema)
     }
 
-    /// Compiles a schema.
     pub(super) fn compile(schema: &Arc<Schema>) -> Self {
         Self {
             schema: Arc::clone(schema),

@@ -1,7 +1,8 @@
-//! A pull parser over JSON text: tokens, members and items, nothing built. Knows nothing of
-//! schemas.
+//! A pull parser for JSON text: it returns tokens, members and items, and builds no tree. It does
+//! not know about schemas.
 //!
-//! It accepts what the JSON parser of Kafka Connect accepts: RFC 8259 and leading zeros in numbers.
+//! It accepts what the JSON parser of Kafka Connect accepts: RFC 8259, plus leading zeros in
+//! numbers.
 
 use std::borrow::Cow;
 
@@ -9,12 +10,12 @@ use connector_api::{Error, Result};
 
 use crate::convert::java;
 
-/// Arrays and objects within each other (Jackson's limit too).
+/// Maximum nesting of arrays and objects (also Jackson's limit).
 const MAX_DEPTH: u32 = 1000;
-/// Characters of one number (Jackson's limit too).
+/// Maximum length of a number, in characters (also Jackson's limit).
 const MAX_NUMBER: usize = 1000;
 
-/// What stands at a place: a whole scalar, or the opening of an array or object.
+/// The token at a position: a whole scalar, or the start of an array or object.
 pub(super) enum JsonToken<'a> {
     Null,
     Bool(bool),
@@ -25,7 +26,7 @@ pub(super) enum JsonToken<'a> {
 }
 
 impl JsonToken<'_> {
-    /// The name of its JSON type in Connect's texts (`JsonNodeType`).
+    /// Returns the name of its JSON type in Connect's texts (`JsonNodeType`).
     pub(super) fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "NULL",
@@ -38,17 +39,16 @@ impl JsonToken<'_> {
     }
 }
 
-/// A number as it is written.
+/// A number as written in the text.
 #[derive(Clone, Copy)]
 pub(super) struct JsonNumber<'a> {
-    /// Its characters.
     pub(super) text: &'a str,
-    /// Neither fraction nor exponent.
+    /// True if there is neither a fraction nor an exponent.
     pub(super) integral: bool,
 }
 
 impl JsonNumber<'_> {
-    /// The number, if it is a whole one (`1e2` and `5.0` are) of 64 bits.
+    /// Returns the number if it is integral (`1e2` and `5.0` are) and fits 64 bits.
     pub(super) fn exact_i64(&self) -> Option<i64> {
         if self.integral {
             return self.text.parse().ok();
@@ -66,7 +66,7 @@ impl JsonNumber<'_> {
         i64::try_from(whole).ok()
     }
 
-    /// The lowest 64 bits of its whole part, as Java's `longValue` of big numbers has them.
+    /// Returns the lowest 64 bits of its integer part, as Java's `longValue` of big numbers does.
     pub(super) fn wrapped_i64(&self) -> i64 {
         java::low_bits(self.text)
     }
@@ -77,7 +77,7 @@ pub(super) struct JsonReader<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
-    /// Whether a lone surrogate is an error rather than U+FFFD.
+    /// True if a lone surrogate is an error; otherwise it is read as U+FFFD.
     strict: bool,
 }
 
@@ -91,12 +91,12 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// Where it stands, in bytes.
+    /// Returns the current position in bytes.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// The text between two places it stood at.
+    /// Returns the text between two earlier positions.
     pub(super) fn span(&self, from: usize, to: usize) -> &'a str {
         self.text.get(from..to).unwrap_or_default()
     }
@@ -113,7 +113,7 @@ impl<'a> JsonReader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// The next byte that is no white space.
+    /// Skips white space and returns the next byte without consuming it.
     pub(super) fn peek(&mut self) -> Option<u8> {
         loop {
             match self.byte() {
@@ -123,8 +123,8 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// Steps over `member` (`"name":`), after a comma if it is not the first, where it stands there
-    /// exactly so.
+    /// Consumes `member` (`"name":`), after a comma unless it is the first, if the text continues
+    /// with exactly that.
     #[inline]
     pub(super) fn try_member(&mut self, first: bool, member: &[u8]) -> bool {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
@@ -140,7 +140,7 @@ impl<'a> JsonReader<'a> {
         found
     }
 
-    /// Reads a scalar, or steps into an array or object.
+    /// Reads a scalar, or enters an array or object.
     pub(super) fn token(&mut self) -> Result<JsonToken<'a>> {
         match self.peek() {
             Some(b'"') => self.text().map(JsonToken::Text),
@@ -178,7 +178,7 @@ impl<'a> JsonReader<'a> {
         self.ends()
     }
 
-    /// A word or number must be followed by white space, punctuation or the end.
+    /// Checks that a word or number is followed by white space, punctuation or the end.
     fn ends(&self) -> Result<()> {
         match self.byte() {
             None | Some(b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r') => Ok(()),
@@ -315,7 +315,7 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// Leaves the object it is in, where its end stands right here.
+    /// Leaves the current object if it ends directly here.
     #[inline]
     pub(super) fn try_close(&mut self) -> bool {
         let closed = self.byte() == Some(b'}');
@@ -325,7 +325,7 @@ impl<'a> JsonReader<'a> {
         closed
     }
 
-    /// How many items are left in the array it is in; stays where it is.
+    /// Counts the items left in the current array, without moving.
     pub(super) fn count_items(&mut self) -> Result<usize> {
         let (at, depth) = (self.at, self.depth);
         let mut count = 0;
@@ -337,7 +337,7 @@ impl<'a> JsonReader<'a> {
         Ok(count)
     }
 
-    /// Steps to the next item of the array it is in; leaves the array and returns false at its end.
+    /// Moves to the next item of the current array; at its end, leaves the array and returns false.
     pub(super) fn next_item(&mut self, first: bool) -> Result<bool> {
         match self.peek() {
             Some(b']') => {
@@ -358,8 +358,8 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// Steps to the next member of the object it is in and reads its name; leaves the object at its
-    /// end.
+    /// Moves to the next member of the current object and returns its name; at its end, leaves the
+    /// object and returns `None`.
     pub(super) fn next_member(&mut self, first: bool) -> Result<Option<Cow<'a, str>>> {
         match self.peek() {
             Some(b'}') => {
@@ -385,13 +385,13 @@ impl<'a> JsonReader<'a> {
         Ok(Some(name))
     }
 
-    /// Steps over a whole value, which must be well-formed.
+    /// Skips a whole value, which must be well-formed.
     pub(super) fn skip(&mut self) -> Result<()> {
         let token = self.token()?;
         self.skip_rest(&token)
     }
 
-    /// Steps over what is left of the value that begins with `token`.
+    /// Skips the rest of the value that starts with `token`.
     pub(super) fn skip_rest(&mut self, token: &JsonToken<'_>) -> Result<()> {
         let mut first = true;
         match token {
@@ -413,7 +413,7 @@ impl<'a> JsonReader<'a> {
     }
 }
 
-/// How many bytes from the beginning are neither a quote, a backslash nor a control character.
+/// Returns the length of the prefix without quotes, backslashes and control characters.
 #[inline]
 fn plain_length(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;

@@ -1,4 +1,4 @@
-//! Schemas as JSON text, both ways, with Connect's texts for what is wrong in one. Done once per
+//! Reads and writes schemas as JSON text, with Connect's texts about errors in them. Runs once per
 //! distinct schema.
 
 use std::borrow::Cow;
@@ -13,7 +13,7 @@ use super::plan::JsonNode;
 use super::reader::{JsonReader, JsonToken};
 use crate::convert::limits::parameters;
 
-/// Schemas within each other.
+/// Maximum nesting of schemas.
 const MAX_LEVELS: usize = 200;
 
 const TYPES: [(SchemaType, &str); 12] = [
@@ -152,7 +152,8 @@ struct SchemaMembers<'a> {
 }
 
 impl<'a> SchemaMembers<'a> {
-    /// Of members with the same name the last one counts; unknown ones are passed over.
+    /// Splits a schema into members. The last of duplicate members counts; unknown ones are
+    /// ignored.
     fn read(text: &'a str, options: &JsonOptions) -> Result<Self> {
         let mut found = Self::default();
         each_member(text, options, |name, value| {
@@ -177,7 +178,7 @@ impl<'a> SchemaMembers<'a> {
     }
 }
 
-/// Calls `visit` with each member of the object in `text`; not at all where it is no object.
+/// Calls `visit` for each member of the object in `text`; never if it is not an object.
 fn each_member<'a>(
     text: &'a str,
     options: &JsonOptions,
@@ -199,7 +200,7 @@ fn each_member<'a>(
     Ok(())
 }
 
-/// The text in a JSON string; `None` for any other value.
+/// Returns the text in a JSON string; `None` for any other value.
 fn text_in<'a>(json: &'a str, options: &JsonOptions) -> Result<Option<Cow<'a, str>>> {
     if !json.starts_with('"') {
         return Ok(None);
@@ -210,12 +211,13 @@ fn text_in<'a>(json: &'a str, options: &JsonOptions) -> Result<Option<Cow<'a, st
     }
 }
 
-/// Reads a schema; `None` is JSON null. The text must be well-formed. Errors: Connect's texts.
+/// Reads a schema; `None` for JSON null. The text must be well-formed.
+/// Errors: Connect's texts.
 pub(super) fn read_schema(text: &str, options: &JsonOptions) -> Result<Option<Schema>> {
     read_level(text, options, 0).map(|found| found.map(|(schema, _)| schema))
 }
 
-/// A schema and the name it has as a member of a struct.
+/// A schema and its name as a member of a struct.
 type NamedSchema<'a> = (Schema, Option<Cow<'a, str>>);
 
 fn read_level<'a>(
@@ -327,7 +329,8 @@ fn read_fields(text: Option<&str>, options: &JsonOptions, level: usize) -> Resul
     Ok(fields.into())
 }
 
-/// Reads what every type may have. Wrong types of name, version, doc and optional are passed over.
+/// Reads the attributes common to all types. Name, version, doc and optional are ignored if they
+/// have a wrong JSON type.
 fn read_attributes(
     schema: &mut Schema,
     members: &SchemaMembers<'_>,

@@ -88,7 +88,7 @@ fn strict_refuses_what_kafka_alters() {
         assert!(read(ty, payload).is_err(), "{ty} {payload}");
     }
     assert_eq!(read("int8", "1e2").unwrap(), Value::I8(100));
-    // a second document is not looked at, the first time and when the schema is known
+    // A second document is ignored, both the first time and when the schema is cached.
     assert_eq!(read("int32", "5} {").unwrap(), Value::I32(5));
     assert_eq!(read("int32", "6} {\"x\":1").unwrap(), Value::I32(6));
     assert_eq!(
@@ -107,8 +107,8 @@ fn strict_refuses_what_kafka_alters() {
     );
 }
 
-/// Cuts, doubles and changes parts of valid records: nothing may panic, in either mode, nor take
-/// long.
+/// Truncates, duplicates and changes parts of valid records: nothing may panic in either mode, nor
+/// take long.
 #[test]
 fn no_input_panics() {
     let mut random = Random::seeded();
@@ -142,7 +142,7 @@ fn no_input_panics() {
     println!("{tried} inputs");
 }
 
-/// Deep nesting of every sort ends in an error, not in a stack overflow (threads have 2 MB).
+/// Deep nesting of every kind ends in an error, not in a stack overflow (threads have 2 MB).
 #[test]
 fn deep_nesting_is_an_error() {
     let mut converter = JsonConverter::new(&Config::new()).unwrap();
@@ -247,7 +247,7 @@ fn an_error_names_its_field_and_never_the_value() {
         ),
     ] {
         let text = format!(r#"{{"schema":{schema},"payload":{payload}}}"#);
-        // the second time by what the first has left behind
+        // The second time from the cache that the first has filled.
         for _ in 0..2 {
             let error = converter.decode("t", Some(text.as_bytes())).unwrap_err();
             let lines: Vec<_> = error.message().lines().collect();
@@ -387,7 +387,8 @@ fn what_cannot_be_written_names_its_field() {
 
 #[test]
 fn a_record_of_debeziums_schema_changes_that_cannot_be_read_is_named_as_such() {
-    // of the history, and of the topic of schema changes in an envelope that claims too much
+    // A record of the schema history, and one of the topic of schema changes whose payload does
+    // not match the schema in its envelope.
     let history = r#"{"source":{"server":"shop"},"position":{"file":"b.1"},"databaseName":"db","ddl":"CREATE TABLE t (id INT)","tableChanges":[]}"#;
     let change = r#"{"schema":{"type":"struct","name":"io.debezium.connector.mysql.SchemaChangeValue","fields":[{"type":"string","field":"databaseName"},
         {"type":"string","field":"ddl"}]},"payload":{"databaseName":7,"ddl":"x"}}"#;
@@ -439,7 +440,7 @@ fn an_envelope_within_a_text_is_named_as_encoded_twice() {
             "{error}"
         );
     }
-    // the field that should be a struct holds the text of one
+    // The field that should be a struct contains the JSON text of one.
     let within = r#"{"schema":{"type":"struct","fields":[{"type":"struct","field":"after","fields":[{"type":"int32","field":"n"}]}]},"payload":{"after":"{\"n\":4711}"}}"#;
     let error = converter.decode("t", Some(within.as_bytes())).unwrap_err();
     assert!(

@@ -1,12 +1,13 @@
-//! Bytes to text: UTF-8 as nearly always, UTF-16 and UTF-32 as JSON once allowed and Kafka Connect
-//! accepts.
+//! Converts bytes to text: UTF-8 almost always; UTF-16 and UTF-32 as JSON once allowed and Kafka
+//! Connect accepts.
 
 use std::borrow::Cow;
 
 use connector_api::{Error, Result};
 
-/// The text of a JSON document, without its byte order mark. Strict refuses UTF-8 that is not in
-/// its one proper form. Errors: `Record` where it is no text.
+/// Returns the text of a JSON document, without its byte order mark. Strict mode refuses UTF-8 that
+/// is not in its canonical form.
+/// Errors: `Record` if it is not text.
 pub(super) fn text(bytes: &[u8], strict: bool) -> Result<Cow<'_, str>> {
     let units = |size: usize, little: bool| {
         let unit = move |chunk: &[u8]| {
@@ -22,8 +23,8 @@ pub(super) fn text(bytes: &[u8], strict: bool) -> Result<Cow<'_, str>> {
             .is_multiple_of(size)
             .then(|| bytes.chunks(size).map(unit).collect::<Vec<u32>>())
     };
-    // A JSON document begins with an ASCII character, so that the zero bytes show the encoding (RFC
-    // 4627, section 3).
+    // A JSON document starts with an ASCII character, so that the zero bytes identify the encoding
+    // (RFC 4627, section 3).
     let decoded = match bytes {
         [0xef, 0xbb, 0xbf, rest @ ..] => return utf8(rest, strict),
         [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, 1..=0xff, ..] => {
@@ -47,7 +48,8 @@ fn utf8(bytes: &[u8], strict: bool) -> Result<Cow<'_, str>> {
     }
 }
 
-/// UTF-8 as Jackson takes it: overlong forms, and surrogates in three bytes each.
+/// Decodes UTF-8 as Jackson does: accepts overlong forms, and surrogates encoded in three bytes
+/// each.
 fn loose_utf8(mut bytes: &[u8]) -> Option<String> {
     let mut units: Vec<u16> = Vec::with_capacity(bytes.len());
     while let [first, rest @ ..] = bytes {
@@ -64,7 +66,7 @@ fn loose_utf8(mut bytes: &[u8]) -> Option<String> {
         };
         let code = tail.iter().try_fold(bits, join)?;
         match u16::try_from(code) {
-            // In an overlong form it stands for itself, never for JSON's own punctuation.
+            // An overlong ASCII character is content, never JSON punctuation.
             Ok(unit @ 0..0x80) if length > 0 => {
                 units.extend(format!("\\u{unit:04x}").encode_utf16());
             }

@@ -1,22 +1,22 @@
-//! What records and schemas from outside may come to, whatever converter reads them. Pure.
+//! Limits on the size of decoded records and schemas from outside, for all converters. Pure.
 //!
-//! A few bytes can stand for much: a scale for zeros, a null for a default, a symbol's number for
-//! its text, the use of a named type for all of it. Each such number is checked before anything is
-//! made of it.
+//! A few bytes can expand to much data: a scale to zeros, a null to a default, the index of a
+//! symbol to its text, the use of a named type to its whole definition. Each such number is checked
+//! before anything is allocated for it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use connector_api::{Decimal, Error, Result, Schema, Value};
 
-/// How many values one record may come to: struct members, items, entries; a default, or a symbol's
-/// text, counts by its size.
+/// Maximum number of values in one record: struct members, items and entries. A default, or a
+/// symbol's text, counts by its size.
 pub(super) const MAX_VALUES: usize = 1 << 22;
-/// Bytes that the defaults of one schema may take together: each may stand for every null of a
+/// Maximum total size of the defaults in one schema, in bytes: each may replace every null of a
 /// record.
 const MAX_DEFAULTS: usize = 1 << 20;
 
-/// Counts the values of one record.
+/// Counts the values of one record against [`MAX_VALUES`].
 pub(super) struct ValueBudget {
     left: usize,
 }
@@ -26,25 +26,26 @@ impl ValueBudget {
         Self { left: MAX_VALUES }
     }
 
-    /// Errors: `Record` where there were more than [`MAX_VALUES`] with these.
+    /// Counts `values`.
+    /// Errors: `Record` if the total exceeds [`MAX_VALUES`].
     pub(super) fn take(&mut self, values: usize) -> Result<()> {
         self.left = self.left.checked_sub(values).ok_or_else(too_many)?;
         Ok(())
     }
 
-    /// The same for a copy of something that the record only names.
+    /// Counts a copy of a value that the record only refers to.
     pub(super) fn take_copy(&mut self, of: &Value) -> Result<()> {
         self.take(units(of.weight()))
     }
 
-    /// The same for a text.
+    /// Counts a text that the record only refers to.
     #[cfg(any(feature = "avro", feature = "protobuf"))]
     pub(super) fn take_text(&mut self, text: &str) -> Result<()> {
         self.take(units(text.len()))
     }
 }
 
-/// How many values that many bytes count for.
+/// Converts a size in bytes to a number of values.
 pub(super) fn units(bytes: usize) -> usize {
     bytes / size_of::<Value>()
 }
@@ -56,8 +57,8 @@ fn too_many() -> Error {
     ))
 }
 
-/// How many types a schema has. Errors: `Record` where its defaults are larger than
-/// [`MAX_DEFAULTS`] together.
+/// Returns the number of types in a schema.
+/// Errors: `Record` if its defaults together exceed [`MAX_DEFAULTS`].
 pub(super) fn checked(schema: &Schema) -> Result<usize> {
     let (mut types, mut defaults) = (0, 0);
     measure(schema, &mut types, &mut defaults);
@@ -81,7 +82,8 @@ fn measure(schema: &Schema, types: &mut usize, defaults: &mut usize) {
     }
 }
 
-/// Parameters of a schema, of which the last one of a name counts, at the place of the first.
+/// Removes duplicate parameters of a schema: the last one of a name counts, at the position of the
+/// first.
 pub(super) fn parameters(
     given: impl Iterator<Item = (Arc<str>, Arc<str>)>,
 ) -> Box<[(Arc<str>, Arc<str>)]> {
@@ -96,8 +98,8 @@ pub(super) fn parameters(
     kept.into()
 }
 
-/// A decimal out of a record's bytes. Errors: `Record` where a limit is broken, which the text
-/// names.
+/// Reads a decimal from a record's bytes.
+/// Errors: `Record`, naming the limit that was exceeded.
 pub(super) fn decimal(bytes: &[u8], scale: i32) -> Result<Value> {
     usual_scale(scale)?;
     let decimal = Decimal::from_be_bytes(bytes, scale);
@@ -112,7 +114,7 @@ pub(super) fn decimal(bytes: &[u8], scale: i32) -> Result<Value> {
         })
 }
 
-/// Refuses a scale that nobody needs: as plain digits such a number is as long as its scale says.
+/// Refuses an extreme scale: as plain digits, the number would be as long as its scale.
 pub(super) fn usual_scale(scale: i32) -> Result<()> {
     let most = Decimal::MAX_SCALE;
     if scale.unsigned_abs() <= most {

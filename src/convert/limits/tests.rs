@@ -1,5 +1,5 @@
-//! Small records that stand for much, in every format: each is refused with the name of its limit,
-//! at once.
+//! Small records that expand to large data, in every format: each is refused at once, with the name
+//! of the limit.
 
 use connector_api::{Config, Converter, Datum, Field, Result, Schema, SchemaType, Value};
 
@@ -62,7 +62,7 @@ fn envelope(schema: &str, payload: &str) -> String {
     format!(r#"{{"schema":{schema},"payload":{payload}}}"#)
 }
 
-/// Schema and payload of an optional Decimal of that scale.
+/// Returns schema and payload of an optional Decimal with this scale.
 fn scaled(scale: &str) -> [String; 2] {
     let name = "org.apache.kafka.connect.data.Decimal";
     let schema = format!(
@@ -188,7 +188,7 @@ mod avro {
         )
     }
 
-    /// A number as Avro writes it.
+    /// Encodes a number in Avro's format.
     fn long(n: i64) -> Vec<u8> {
         let mut n = ((n << 1) ^ (n >> 63)).cast_unsigned();
         let mut out = Vec::new();
@@ -258,7 +258,7 @@ mod avro {
                 .message()
                 .contains("MAX_LEVELS")
         );
-        // each text has one more, and refers to the one before
+        // Each text adds one level, and refers to the one before.
         let of = |n: usize| {
             (
                 format!("T{n}"),

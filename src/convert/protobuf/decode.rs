@@ -1,5 +1,5 @@
-//! Protobuf's wire format to values. Nothing that stands in it is trusted; fields that the schema
-//! does not know are left out, as Protobuf has it.
+//! Decodes Protobuf's wire format. Nothing in a payload is trusted. Fields that the schema does not
+//! know are skipped, as Protobuf requires.
 
 use std::cell::RefCell;
 
@@ -16,18 +16,18 @@ use crate::convert::trail::{LocatedError, STRICT};
 
 type Result<T, E = LocatedError> = std::result::Result<T, E>;
 
-/// Groups within each other, in fields that are left out.
+/// Maximum nesting of groups in skipped fields.
 const MAX_GROUPS: usize = 100;
 
-/// Reads from one payload, or a part of it.
+/// Reads one payload, or a part of it.
 pub(super) struct ProtobufPayload<'a> {
     bytes: &'a [u8],
     strict: bool,
-    /// One for all readers of a record.
+    /// Shared by all readers of a record.
     budget: &'a RefCell<ValueBudget>,
 }
 
-/// A value as it is on the wire.
+/// A value as on the wire.
 enum WireValue<'a> {
     Varint(u64),
     Fixed64([u8; 8]),
@@ -35,7 +35,7 @@ enum WireValue<'a> {
     Fixed32([u8; 4]),
 }
 
-/// A member of a struct while its message is read.
+/// A member of a struct while its message is being read.
 enum FieldSlot {
     One(Value),
     List(Vec<Value>),
@@ -69,7 +69,7 @@ impl<'a> ProtobufPayload<'a> {
         }
     }
 
-    /// Of a part of it.
+    /// Returns a reader for a part of the payload.
     fn within(&self, bytes: &'a [u8]) -> Self {
         Self { bytes, ..*self }
     }
@@ -78,8 +78,8 @@ impl<'a> ProtobufPayload<'a> {
         Ok(self.budget.borrow_mut().take(values)?)
     }
 
-    /// The path of a message in its file: a count and so many places; a count of 0 is the first
-    /// message.
+    /// Reads the path of a message in its file: a count, and as many indexes. A count of 0 means
+    /// the first message.
     pub(super) fn message_indexes(&mut self) -> Result<Vec<i32>, Error> {
         let zigzag = |n: u64| i32::try_from((n >> 1).cast_signed() ^ -(n & 1).cast_signed()).ok();
         let bad = || Error::record("the place of the message in its schema cannot be read");
@@ -127,7 +127,7 @@ impl<'a> ProtobufPayload<'a> {
         Ok(taken)
     }
 
-    /// The number of the next field and its value; nothing at the end. Groups are passed over.
+    /// Returns the number and value of the next field; `None` at the end. Groups are skipped.
     fn next(&mut self) -> Result<Option<(u32, WireValue<'a>)>> {
         let mut groups = 0usize;
         loop {
@@ -162,14 +162,14 @@ impl<'a> ProtobufPayload<'a> {
         }
     }
 
-    /// Reads the whole payload. Errors: with the field that they are about.
+    /// Reads the whole payload.
+    /// Errors: with the field that caused them.
     pub(super) fn payload(mut self, message: &ProtobufMessage) -> Result<Value, Error> {
         self.message(message).map_err(LocatedError::located)
     }
 
-    /// Reads a message.
     fn message(&mut self, message: &ProtobufMessage) -> Result<Value> {
-        // a few bytes are a message of many members
+        // A message of many members may have only a few bytes, so count them before allocating.
         self.count(message.size)?;
         let mut slots: Vec<FieldSlot> = message
             .missing
@@ -186,7 +186,7 @@ impl<'a> ProtobufPayload<'a> {
                 FieldShape::Map(_) => slots[field.at] = FieldSlot::Map(Vec::new()),
             }
         }
-        // Fields mostly come in the order of their numbers.
+        // Fields usually arrive in the order of their numbers.
         let (fields, mut expected) = (&message.fields, 0);
         while let Some((number, raw)) = self.next()? {
             if fields
@@ -283,7 +283,7 @@ impl<'a> ProtobufPayload<'a> {
         }
     }
 
-    /// One number of a packed list.
+    /// Reads one number of a packed list.
     fn number(&mut self, kind: &ProtobufKind) -> Result<WireValue<'a>> {
         Ok(match kind {
             ProtobufKind::Float | ProtobufKind::Number(IntegerEncoding::Fixed32 { .. }, _) => {
@@ -390,7 +390,7 @@ impl<'a> ProtobufPayload<'a> {
             _ => Ok(n.cast_signed()),
         };
         let n = match (number, raw) {
-            // 32-bit numbers come in 64 bits, their sign extended.
+            // 32-bit numbers are encoded in 64 bits, sign-extended.
             (IntegerEncoding::Plain, WireValue::Varint(n)) => n.cast_signed(),
             (IntegerEncoding::Unsigned, WireValue::Varint(n)) => unsigned(*n)?,
             (IntegerEncoding::ZigZag, WireValue::Varint(n)) => {
@@ -436,7 +436,7 @@ impl<'a> ProtobufPayload<'a> {
         )?)
     }
 
-    /// The first four fields of a message of whole numbers.
+    /// Returns the first four fields of a message of integers.
     fn numbers(&self, bytes: &'a [u8]) -> Result<[i64; 4]> {
         let mut message = self.within(bytes);
         let mut numbers = [0; 4];

@@ -1,5 +1,5 @@
-//! Protobuf messages as Connect schemas: what a reader of registered schemas gets. As Confluent's
-//! ProtobufData maps them.
+//! Converts Protobuf messages to Connect schemas for reading registered schemas. The mapping is
+//! that of Confluent's ProtobufData.
 
 use connector_api::{Error, Field, Result, Schema, SchemaType, logical};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor};
@@ -10,12 +10,13 @@ use super::names::{
     parameter,
 };
 
-/// Messages within each other.
+/// Maximum nesting of messages.
 const MAX_LEVELS: usize = 60;
-/// How many fields a message may come to, each use of another one counted.
+/// Maximum number of fields in a message, counting each use of another message.
 const MAX_FIELDS: usize = 100_000;
 
-/// The Connect schema of a message. Errors: `Record` for what has no counterpart.
+/// Converts a message to a Connect schema.
+/// Errors: `Record` for anything without a counterpart.
 pub(super) fn derive(message: &MessageDescriptor, options: &ProtobufOptions) -> Result<Schema> {
     ProtobufDeriver {
         options,
@@ -24,13 +25,14 @@ pub(super) fn derive(message: &MessageDescriptor, options: &ProtobufOptions) -> 
     .message(message, 0)
 }
 
-/// The name that the struct of a oneof has as a field.
+/// Returns the field name of the struct that represents a oneof.
 pub(super) fn union_field(oneof: &OneofDescriptor) -> String {
     let at = oneof.path().last().copied().unwrap_or_default();
     format!("{}_{at}", oneof.name())
 }
 
-/// The oneof that a field belongs to, but for the one that `optional` makes.
+/// Returns the oneof that a field belongs to, unless it is the synthetic one of an `optional`
+/// field.
 pub(super) fn oneof(field: &FieldDescriptor) -> Option<OneofDescriptor> {
     field
         .containing_oneof()
@@ -113,7 +115,7 @@ impl ProtobufDeriver<'_> {
         Ok(schema.optional(optional))
     }
 
-    /// One value of a field; `told` is the field whose options tell about it.
+    /// Converts one value of a field; `told` is the field whose options describe it.
     fn value(
         &mut self,
         field: &FieldDescriptor,

@@ -1,4 +1,4 @@
-//! Values to Protobuf's wire format, straight into the caller's buffer.
+//! Encodes values in Protobuf's wire format, directly into the caller's buffer.
 
 use connector_api::{Decimal, Error, Value, logical};
 
@@ -8,10 +8,10 @@ use crate::convert::{calendar, java, same_scale};
 
 type Result<T, E = LocatedError> = std::result::Result<T, E>;
 
-/// What helps where the strict writing refuses a number.
+/// Advice for when strict mode refuses a number.
 const STRICT: &str =
     "The converter's key strict=false writes such numbers all the same, cut to the type.";
-/// What helps where a text is none of an enum's symbols.
+/// Advice for when a text is not a symbol of the enum.
 const SYMBOLS: &str = "The registered schema has no such symbol: register one that has it.";
 
 const VARINT: u8 = 0;
@@ -19,8 +19,8 @@ const FIXED64: u8 = 1;
 const DELIMITED: u8 = 2;
 const FIXED32: u8 = 5;
 
-/// Appends a message's fields. `strict`: a null that the message cannot hold is an error. Errors:
-/// with the field that they are about.
+/// Appends a message's fields. With `strict`, a null that the message cannot represent is an error.
+/// Errors: with the field that caused them.
 pub(super) fn write(
     message: &ProtobufMessage,
     values: &[Value],
@@ -262,7 +262,7 @@ fn write_number(number: IntegerEncoding, n: i64, strict: bool, out: &mut Vec<u8>
     Ok(())
 }
 
-/// `confluent.type.Decimal`: the unscaled number, its precision, its scale.
+/// Appends a `confluent.type.Decimal`: unscaled number, precision and scale.
 fn write_decimal(scale: i32, decimal: &Decimal, out: &mut Vec<u8>) -> Result<()> {
     same_scale(scale, i64::from(decimal.scale()))
         .map_err(|error| LocatedError::from(error).hint(WRITTEN))?;
@@ -285,7 +285,7 @@ fn write_decimal(scale: i32, decimal: &Decimal, out: &mut Vec<u8>) -> Result<()>
     })
 }
 
-/// A message of whole numbers, counted from 1.
+/// Appends a message of integers in fields numbered from 1.
 fn numbers(list: &[i64], out: &mut Vec<u8>) -> Result<()> {
     delimited(out, |out| {
         for (number, n) in (1..).zip(list).filter(|(_, n)| **n != 0) {
@@ -296,9 +296,9 @@ fn numbers(list: &[i64], out: &mut Vec<u8>) -> Result<()> {
     })
 }
 
-/// Appends what `inner` appends, with its length before it.
+/// Appends the output of `inner`, preceded by its length.
 fn delimited(out: &mut Vec<u8>, inner: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
-    // Mostly the length is one byte; it is made room for where it is longer.
+    // The length usually takes one byte; if it takes more, the content is moved.
     let at = out.len();
     out.push(0);
     inner(out)?;
@@ -322,7 +322,7 @@ fn tag(number: u32, wire: u8, out: &mut Vec<u8>) {
     varint(u64::from(number) << 3 | u64::from(wire), out);
 }
 
-/// Seven bits a byte.
+/// Appends a varint: seven bits per byte.
 pub(super) fn varint(mut n: u64, out: &mut Vec<u8>) {
     while n >= 0x80 {
         out.push((n & 0x7f) as u8 | 0x80);

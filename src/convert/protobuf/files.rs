@@ -1,4 +1,4 @@
-//! Reads `.proto` text, with the files that every schema may import, into descriptors.
+//! Parses `.proto` text, and the files that every schema may import, into descriptors.
 
 use connector_api::{Error, Result};
 use prost_reflect::FileDescriptor;
@@ -8,8 +8,8 @@ use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 /// Name of a schema's own file.
 const OWN: &str = "schema.proto";
 
-/// The files that Confluent's converter takes as known: facts of its wire format and of Google's
-/// common types.
+/// Files that Confluent's converter knows without a reference: facts of its wire format and of
+/// Google's common types.
 const KNOWN: [(&str, &str); 4] = [
     (
         "confluent/meta.proto",
@@ -59,8 +59,8 @@ impl FileResolver for Texts {
     }
 }
 
-/// Reads a schema; what it imports besides the known files stands in `references`. Errors:
-/// `Record`.
+/// Parses a schema; its imports, except for the known files, must be in `references`.
+/// Errors: `Record`.
 pub(super) fn read(text: &str, references: &[(String, String)]) -> Result<FileDescriptor> {
     let bad = |why: &dyn std::fmt::Display| {
         Error::record(format!("the Protobuf schema cannot be read: {why}"))

@@ -1,10 +1,10 @@
-//! `io.confluent.connect.protobuf.ProtobufConverter`: values in Protobuf's wire format, their
-//! schemas in a registry.
+//! `io.confluent.connect.protobuf.ProtobufConverter`: values in Protobuf's wire format, with
+//! schemas in a schema registry.
 //!
-//! Schemas are mapped as Confluent's ProtobufData does, but that `optional.for.nullables` is true
-//! unless set: without it a null is written as 0 or empty text, and nobody can tell afterwards.
-//! protox reads `.proto` text; payloads are written and read along a plan of message and struct,
-//! without a tree between.
+//! Schemas are mapped as in Confluent's ProtobufData, except that `optional.for.nullables` defaults
+//! to true: without it, a null is written as 0 or an empty text, and cannot be told apart
+//! afterwards. protox parses `.proto` text; payloads are written and read along a plan compiled
+//! from message and struct, without a tree in between.
 
 mod decode;
 mod derive;
@@ -78,12 +78,12 @@ const OWN: [ConfigKey; 6] = [
 /// The keys of the converter.
 pub const KEYS: &[ConfigKey] = &keys::with::<{ keys::KEYS.len() + OWN.len() }>(&OWN);
 
-/// How many messages of one schema are kept compiled.
+/// Maximum number of compiled messages cached per schema.
 const KEPT: usize = 100;
-/// How many types they may have together.
+/// Maximum number of types that they may have together.
 const KEPT_TYPES: usize = 50_000;
 
-/// The settings.
+/// The settings of the format.
 struct ProtobufOptions {
     optional: bool,
     int_enums: bool,
@@ -93,16 +93,16 @@ struct ProtobufOptions {
     strict: bool,
 }
 
-/// Protobuf.
+/// The Protobuf format.
 pub struct ProtobufFormat {
     options: ProtobufOptions,
 }
 
-/// What writes one Connect schema: the first message of the schema.
+/// Writes values of one Connect schema, as the first message of the registered schema.
 pub struct ProtobufWriter(ProtobufMessage);
 
-/// What reads one registered schema: its messages as far as they have been seen, by their place in
-/// it.
+/// Reads values of one registered schema: caches its compiled messages by their path, as they are
+/// encountered.
 pub struct ProtobufReader {
     file: FileDescriptor,
     known: HashMap<Vec<i32>, (Arc<Schema>, ProtobufMessage)>,
@@ -110,7 +110,8 @@ pub struct ProtobufReader {
 }
 
 impl ProtobufFormat {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let options = config.read(KEYS, |keys| ProtobufOptions {
             optional: keys.bool("optional.for.nullables"),
@@ -181,7 +182,7 @@ impl SchemaFormat for ProtobufFormat {
         let Value::Struct(values) = value else {
             return Err(Error::record("Protobuf keeps structs only"));
         };
-        // The place of the message in its schema: the first one.
+        // Path of the message in its schema: the first one.
         out.push(0);
         encode::write(&writer.0, values, self.options.strict, out)
     }
@@ -214,7 +215,7 @@ fn first_message(file: &FileDescriptor) -> Result<MessageDescriptor> {
         .ok_or_else(|| Error::record("the Protobuf schema has no message"))
 }
 
-/// The message at a path: among the file's, then among those within it, and so on.
+/// Finds a message by its path: an index in the file, then in that message, and so on.
 fn message_at(file: &FileDescriptor, path: &[i32]) -> Result<MessageDescriptor> {
     let none = || Error::record("the schema has no message at the place that the record names");
     let mut place = path

@@ -1,17 +1,17 @@
-//! Names by which Connect's data is told in Protobuf schemas: those of Confluent's ProtobufData.
+//! Names by which Confluent's ProtobufData expresses Connect's metadata in Protobuf schemas.
 
 use prost_reflect::{FieldDescriptor, Value as Option_};
 
-/// Name of structs without a name; a number follows.
+/// Name of unnamed structs; a number follows.
 pub(super) const DEFAULT_NAME: &str = "ConnectDefault";
 /// Parameter with the number of a field.
 pub(super) const TAG: &str = "io.confluent.connect.protobuf.Tag";
-/// Parameter of a text that was an enum: its name. Those of its symbols follow it after a point:
-/// their numbers.
+/// Parameter of a string that was an enum: the enum's name. The parameters of its symbols append a
+/// dot and the symbol, and hold their numbers.
 pub(super) const ENUM: &str = "io.confluent.connect.protobuf.Enum";
-/// Beginning of the name of a struct that stands for a oneof.
+/// Prefix of the name of a struct that represents a oneof.
 pub(super) const UNION: &str = "io.confluent.connect.protobuf.Union.";
-/// Parameter of a field's own options: its type in Connect.
+/// Parameter in a field's options: its type in Connect.
 pub(super) const CONNECT_TYPE: &str = "connect.type";
 
 pub(super) const DECIMAL: &str = "confluent.type.Decimal";
@@ -19,7 +19,7 @@ pub(super) const DATE: &str = "google.type.Date";
 pub(super) const TIME: &str = "google.type.TimeOfDay";
 pub(super) const TIMESTAMP: &str = "google.protobuf.Timestamp";
 
-/// Whether a message only wraps a number, text or bytes, so that it can be missing.
+/// True if a message only wraps a number, text or bytes, so that it can be absent.
 pub(super) fn is_wrapper(message: &str) -> bool {
     let wrapped = message
         .strip_prefix("google.protobuf.")
@@ -31,7 +31,7 @@ pub(super) fn is_wrapper(message: &str) -> bool {
     )
 }
 
-/// A parameter in `(confluent.field_meta)` of a field.
+/// Returns a parameter in `(confluent.field_meta)` of a field.
 pub(super) fn parameter(field: &FieldDescriptor, name: &str) -> Option<String> {
     let extension = field
         .parent_message()
@@ -49,7 +49,7 @@ pub(super) fn parameter(field: &FieldDescriptor, name: &str) -> Option<String> {
     }
 }
 
-/// A name that Protobuf takes, near to the given one.
+/// Returns a valid Protobuf name that resembles the given one.
 pub(super) fn scrubbed(name: &str) -> String {
     let mut out: String = name
         .chars()
@@ -67,7 +67,7 @@ pub(super) fn scrubbed(name: &str) -> String {
     out
 }
 
-/// Whether Protobuf takes it as one part of a name.
+/// True if Protobuf accepts the text as one part of a name.
 pub(super) fn is_valid(name: &str) -> bool {
     let rest = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     name.bytes()

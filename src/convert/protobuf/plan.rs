@@ -1,5 +1,5 @@
-//! A Connect schema beside a Protobuf message, compiled for the payload: what is written and read
-//! at each place.
+//! A Connect schema and a Protobuf message, compiled together for the payload: what to read and
+//! write at each position.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use super::names::{DATE, DECIMAL, TIME, TIMESTAMP, is_wrapper};
 use super::write::field_name;
 use crate::convert::limits::units;
 
-/// A message beside a struct.
+/// A message matched with a struct.
 pub(super) struct ProtobufMessage {
-    /// In the order of their numbers.
+    /// The fields, in the order of their numbers.
     pub(super) fields: Box<[ProtobufField]>,
-    /// What each member of the struct is where its field is missing; lists and maps begin empty.
+    /// The value of each struct member whose field is missing; lists and maps start empty.
     pub(super) missing: Box<[Value]>,
-    /// Members that stand for a oneof, and how many branches it has.
+    /// Members that represent a oneof, each with its number of branches.
     pub(super) unions: Box<[(usize, usize)]>,
-    /// As how many values an empty message counts.
+    /// The number of values that an empty message counts for.
     pub(super) size: usize,
 }
 
@@ -29,49 +29,49 @@ pub(super) struct ProtobufMessage {
 pub(super) struct ProtobufField {
     pub(super) name: Arc<str>,
     pub(super) number: u32,
-    /// Which member of the struct it is, and which branch of that where it stands for a oneof.
+    /// Index of the struct member; if that represents a oneof, `branch` is the index within it.
     pub(super) at: usize,
     pub(super) branch: Option<usize>,
     pub(super) shape: FieldShape,
     pub(super) kind: ProtobufKind,
-    /// Whether a missing field differs from one that is zero or empty.
+    /// True if a missing field differs from one that is zero or empty.
     pub(super) presence: bool,
-    /// What is written in place of a null.
+    /// Value written in place of a null.
     pub(super) default: Option<Value>,
 }
 
-/// How often a value stands in a field.
+/// How often a field holds a value.
 pub(super) enum FieldShape {
     One,
-    /// Whether numbers are packed.
+    /// True if numbers are packed.
     List(bool),
-    /// With the kind of its keys.
+    /// The kind of the keys.
     Map(Box<ProtobufKind>),
 }
 
-/// One value.
+/// The kind of one value.
 pub(super) enum ProtobufKind {
-    /// How it is written, and its width in Connect.
+    /// Encoding, and integer type in Connect.
     Number(IntegerEncoding, SchemaType),
     Float,
     Double,
     Bool,
     Text,
     Bytes,
-    /// Names and numbers; the first is that of a missing field.
+    /// Names and numbers; the first one is the value of a missing field.
     Enum(Box<[(Box<str>, i32)]>),
-    /// With its scale.
+    /// The scale.
     Decimal(i32),
     Date,
     Time,
     Timestamp,
-    /// A message around one value.
+    /// A message that wraps one value.
     Wrapper(Box<ProtobufKind>),
     Message(Box<ProtobufMessage>),
 }
 
 impl ProtobufField {
-    /// What its schema declares, for errors.
+    /// Returns what the schema declares, for error texts.
     pub(super) fn declared(&self) -> &'static str {
         match self.shape {
             FieldShape::One => self.kind.declared(),
@@ -82,7 +82,7 @@ impl ProtobufField {
 }
 
 impl ProtobufKind {
-    /// Likewise, of one value.
+    /// Returns what the schema declares for one value, for error texts.
     pub(super) fn declared(&self) -> &'static str {
         match self {
             Self::Number(_, ty) => ty.name(),
@@ -102,10 +102,10 @@ impl ProtobufKind {
     }
 }
 
-/// How a whole number is written.
+/// The encoding of an integer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum IntegerEncoding {
-    /// int32, int64, and enums as numbers.
+    /// int32, int64, and enums that are read as numbers.
     Plain,
     Unsigned,
     ZigZag,
@@ -117,7 +117,8 @@ pub(super) enum IntegerEncoding {
     },
 }
 
-/// Compiles the way between a struct and a message. Errors: `Record` where they do not fit.
+/// Matches a struct with a message.
+/// Errors: `Record` if they do not fit.
 pub(super) fn compile(
     schema: &Schema,
     message: &MessageDescriptor,
@@ -306,7 +307,7 @@ fn one(
     })
 }
 
-/// What a missing field without presence is.
+/// Returns the value of a missing field without presence.
 pub(super) fn zero(kind: &ProtobufKind) -> Value {
     match kind {
         ProtobufKind::Number(_, SchemaType::Int8) => Value::I8(0),

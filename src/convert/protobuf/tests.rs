@@ -41,7 +41,7 @@ fn what_is_written_reads_back_the_same() {
     let mut compared = 0;
     while Instant::now() < until || compared == 0 {
         let schema = Arc::new(random.plain_schema(1));
-        // Lists of lists and the like have no counterpart.
+        // Some types, such as lists of lists, have no counterpart.
         if format.schema_of(&schema).is_err() {
             continue;
         }
@@ -67,7 +67,7 @@ fn what_is_written_reads_back_the_same() {
     println!("{compared} compared");
 }
 
-/// Equal, but for the width of a map's keys, which have no place in Protobuf.
+/// True if equal, ignoring the width of a map's keys, which Protobuf cannot express.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) | (Value::Struct(a), Value::Struct(b)) => {
@@ -190,8 +190,8 @@ const ORDER: &str = "syntax = \"proto3\"; import \"google/protobuf/wrappers.prot
 
 #[test]
 fn schemas_of_other_producers_are_read() {
-    // The message at [0, 0]; PAID, packed [1, -1], number 7, note "x" around, {true: PAID}, an
-    // unknown field.
+    // The message at [0, 0]; PAID, packed [1, -1], number 7, note "x" in a wrapper, {true: PAID},
+    // an unknown field.
     let payload = [
         &[4, 0, 0][..],
         &[8, 5],

@@ -1,4 +1,5 @@
-//! Connect schemas as `.proto` text: what is registered. As Confluent's ProtobufData maps them.
+//! Converts Connect schemas to `.proto` text for registration. The mapping is that of Confluent's
+//! ProtobufData.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,7 +11,8 @@ use super::names::{
     CONNECT_TYPE, DATE, DECIMAL, DEFAULT_NAME, TAG, TIME, TIMESTAMP, UNION, is_valid, scrubbed,
 };
 
-/// The `.proto` text of a struct. Errors: `Record` for what Protobuf has no counterpart of.
+/// Converts a struct to `.proto` text.
+/// Errors: `Record` for anything without a counterpart in Protobuf.
 pub(super) fn write(schema: &Schema, options: &ProtobufOptions) -> Result<String> {
     if schema.ty != SchemaType::Struct {
         return Err(Error::record(format!(
@@ -41,7 +43,8 @@ pub(super) fn write(schema: &Schema, options: &ProtobufOptions) -> Result<String
     Ok(out)
 }
 
-/// The name of a field in Protobuf. Errors: `Record` where Protobuf cannot have it.
+/// Returns the name of a field in Protobuf.
+/// Errors: `Record` if Protobuf does not allow it.
 pub(super) fn field_name<'a>(
     name: &'a str,
     options: &ProtobufOptions,
@@ -63,7 +66,7 @@ struct ProtobufPayloadWriter<'a> {
 }
 
 impl ProtobufPayloadWriter<'_> {
-    /// Package and simple name.
+    /// Returns the package and the simple name of a message.
     fn message_name(&mut self, schema: &Schema) -> Result<(Option<String>, String)> {
         let Some(name) = schema.name.as_deref() else {
             self.unnamed += 1;
@@ -213,7 +216,7 @@ impl ProtobufPayloadWriter<'_> {
         ))
     }
 
-    /// The type of one value; messages that it needs are put into `inner`.
+    /// Returns the type of one value; messages that it needs are added to `inner`.
     fn single(&mut self, schema: &Schema, inner: &mut Vec<(String, Schema)>) -> Result<String> {
         let mut known = |name: &str, import: &'static str| {
             self.imports.insert(import);
@@ -248,8 +251,8 @@ impl ProtobufPayloadWriter<'_> {
     }
 }
 
-/// The number of each field, those of oneofs in their place: as its parameter says where all do,
-/// else counted from 1.
+/// Returns the number of each field, with the fields of a oneof in its position: from their
+/// parameters if all have one, otherwise counted from 1.
 fn numbers(schema: &Schema) -> Vec<u32> {
     let is_union = |field: &Field| {
         field

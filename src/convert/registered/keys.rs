@@ -1,4 +1,4 @@
-//! The keys that every converter with a schema registry has, named as Confluent's.
+//! Keys of every converter with a schema registry, named as Confluent's.
 
 use connector_api::config::{
     Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
@@ -10,7 +10,7 @@ use crate::convert::CONVERTER_TYPE;
 
 const TOPIC_NAME: &str = "io.confluent.kafka.serializers.subject.TopicNameStrategy";
 
-/// Its keys, without those of a format.
+/// The keys without those of a format.
 pub const KEYS: [ConfigKey; 17] = [
     CONVERTER_TYPE,
     key(
@@ -141,7 +141,6 @@ pub const KEYS: [ConfigKey; 17] = [
     .without_effect(),
 ];
 
-/// A key of a converter.
 pub const fn key(
     name: &'static str,
     ty: ConfigType,
@@ -152,7 +151,7 @@ pub const fn key(
     ConfigKey::new(name, ty, default, "", doc).importance(importance)
 }
 
-/// The keys that all have, and those of a format.
+/// Returns the common keys, followed by those of a format.
 pub const fn with<const N: usize>(own: &[ConfigKey]) -> [ConfigKey; N] {
     let mut all = [CONVERTER_TYPE; N];
     let mut at = 0;
@@ -167,7 +166,7 @@ pub const fn with<const N: usize>(own: &[ConfigKey]) -> [ConfigKey; N] {
     all
 }
 
-/// What the converter itself needs of them.
+/// The settings that the converter itself needs.
 pub(super) struct RegistryOptions {
     pub(super) register: bool,
     pub(super) use_latest: bool,

@@ -1,9 +1,9 @@
-//! What converters with a schema registry have in common: the wire format (a zero byte, the
-//! schema's id in four bytes, the payload), subjects, and caches both ways, so that the registry is
-//! asked once for each schema.
+//! Shared parts of converters with a schema registry: the wire format (a zero byte, the schema's id
+//! in four bytes, the payload), subjects, and caches in both directions, so that the registry is
+//! asked once per schema.
 //!
-//! Pure: the registry itself is behind [`SchemaLookup`]; a [`SchemaFormat`] knows schemas and
-//! payloads of its kind.
+//! Does no I/O itself: the registry is behind [`SchemaLookup`]. A [`SchemaFormat`] implements the
+//! schemas and payloads of one format.
 
 pub mod keys;
 mod subject;
@@ -24,17 +24,17 @@ use super::trail::explained;
 
 /// First byte of every record.
 const MAGIC: u8 = 0;
-/// How many schemas one schema may refer to in all.
+/// Maximum number of schemas that a schema may refer to, directly or not.
 const MAX_REFERENCES: usize = 1000;
-/// Bytes of a schema's text with those that it refers to.
+/// Maximum size of a schema's text together with those it refers to, in bytes.
 const MAX_TEXT: usize = 8 << 20;
-/// Bytes that readers of schemas may take before all of them are forgotten: their texts, and what a
-/// type compiles to.
+/// Maximum size of cached readers in bytes (schema texts and compiled types); beyond it, the cache
+/// is cleared.
 const MAX_KEPT: usize = 64 << 20;
-/// What a type compiles to, roughly.
+/// Approximate size of one compiled type.
 const BYTES_PER_TYPE: usize = 400;
 
-/// What language a schema is written in.
+/// The language of a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are what their names say")]
 pub enum SchemaLanguage {
@@ -44,7 +44,7 @@ pub enum SchemaLanguage {
 }
 
 impl SchemaLanguage {
-    /// Its name in the registry (`schemaType`).
+    /// Returns the name used by the registry (`schemaType`).
     pub fn name(self) -> &'static str {
         match self {
             Self::Avro => "AVRO",
@@ -53,7 +53,7 @@ impl SchemaLanguage {
         }
     }
 
-    /// Its name in texts.
+    /// Returns the name used in texts.
     pub fn title(self) -> &'static str {
         match self {
             Self::Avro => "Avro",
@@ -63,35 +63,36 @@ impl SchemaLanguage {
     }
 }
 
-/// A schema as the registry has it.
+/// A schema as stored in the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaText {
-    /// Its language.
+    /// Language of the schema.
     pub language: SchemaLanguage,
-    /// Its text.
+    /// Text of the schema.
     pub text: String,
     /// Other schemas that it uses.
     pub references: Vec<SchemaReference>,
 }
 
-/// The use of another schema, under a name.
+/// A reference to another schema, under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaReference {
-    /// How the using schema calls it: a full name, a file to import, a URL.
+    /// Name used by the referring schema: a full name, a file to import, or a URL.
     pub name: String,
-    /// Where it is registered.
+    /// Subject that the other schema is registered under.
     pub subject: String,
-    /// Which version of it.
+    /// Version in that subject.
     pub version: i32,
 }
 
-/// The schema registry. Errors: `Retry` when it is out of reach, `Denied` when it refuses the
-/// credentials, `Record` when it has no such schema or does not take it.
+/// Access to a schema registry.
+/// Errors: `Retry` if it cannot be reached, `Denied` if it refuses the credentials, `Record` if it
+/// does not have the schema or does not accept it.
 pub trait SchemaLookup: Send {
-    /// The schema of that id.
+    /// Returns the schema with this id.
     fn by_id(&mut self, id: i32) -> Result<SchemaText>;
 
-    /// The id of a schema in a subject. With `register` it is put there if need be.
+    /// Returns the id of a schema in a subject. With `register`, it is registered if necessary.
     fn id_of(
         &mut self,
         subject: &str,
@@ -100,13 +101,13 @@ pub trait SchemaLookup: Send {
         normalize: bool,
     ) -> Result<i32>;
 
-    /// The newest schema of a subject, or that of a version.
+    /// Returns id and schema of a version in a subject; the latest one for `None`.
     fn version(&mut self, subject: &str, version: Option<i32>) -> Result<(i32, SchemaText)>;
 }
 
-/// A format with schemas of its own.
+/// A data format with schemas of its own.
 pub trait SchemaFormat: Send {
-    /// A Connect schema and its counterpart, compiled for writing.
+    /// A Connect schema matched with its counterpart, compiled for writing.
     type Writer: Send;
     /// A registered schema, compiled for reading.
     type Reader: Send;
@@ -114,18 +115,18 @@ pub trait SchemaFormat: Send {
     /// The language of its schemas.
     const LANGUAGE: SchemaLanguage;
 
-    /// The schema to register for a Connect schema. Errors: `Record` where the format has no
-    /// counterpart.
+    /// Returns the schema to register for a Connect schema.
+    /// Errors: `Record` if the format has no counterpart.
     fn schema_of(&self, schema: &Schema) -> Result<SchemaText>;
 
-    /// The full name of a registered schema's record; `None` where it has none.
+    /// Returns the full record name in a registered schema; `None` if it has none.
     fn record_name(
         &self,
         schema: &SchemaText,
         references: &ResolvedReferences,
     ) -> Result<Option<String>>;
 
-    /// What writes values of a Connect schema as that registered schema has them.
+    /// Creates a writer that encodes values of a Connect schema with a registered schema.
     fn writer(
         &self,
         schema: &Arc<Schema>,
@@ -133,28 +134,28 @@ pub trait SchemaFormat: Send {
         references: &ResolvedReferences,
     ) -> Result<Self::Writer>;
 
-    /// What reads values of a registered schema.
+    /// Creates a reader for values of a registered schema.
     fn reader(
         &self,
         registered: &SchemaText,
         references: &ResolvedReferences,
     ) -> Result<Self::Reader>;
 
-    /// How many types have been compiled in a reader so far.
+    /// Returns the number of types compiled in a reader so far.
     fn types(reader: &Self::Reader) -> usize;
 
-    /// Appends a value's payload.
+    /// Appends the payload of a value.
     fn encode(&self, writer: &Self::Writer, value: &Value, out: &mut Vec<u8>) -> Result<()>;
 
-    /// Reads a payload.
+    /// Decodes a payload.
     fn decode(&self, reader: &mut Self::Reader, payload: &[u8]) -> Result<Datum>;
 }
 
-/// The schemas that a schema refers to, directly or not, each after those it refers to itself: name
-/// and text.
+/// Name and text of all schemas that a schema refers to, directly or not; each follows those it
+/// refers to itself.
 pub type ResolvedReferences = Vec<(String, String)>;
 
-/// A converter of one format.
+/// A converter for one format.
 pub struct RegistryConverter<F: SchemaFormat> {
     format: F,
     schemas: Box<dyn SchemaLookup>,
@@ -162,17 +163,17 @@ pub struct RegistryConverter<F: SchemaFormat> {
     written: Vec<CachedWriter<F::Writer>>,
     last: usize,
     read: HashMap<i32, CachedReader<F::Reader>>,
-    /// How many bytes those take, roughly.
+    /// Approximate size of the cached readers, in bytes.
     kept: usize,
 }
 
-/// What reads one schema, and how many types of it have been counted.
+/// A cached reader, and the number of its types included in `kept`.
 struct CachedReader<R> {
     reader: R,
     types: usize,
 }
 
-/// What is written for one schema in one topic.
+/// A cached writer for one schema in one topic.
 struct CachedWriter<W> {
     topic: Box<str>,
     schema: Arc<Schema>,
@@ -181,7 +182,8 @@ struct CachedWriter<W> {
 }
 
 impl<F: SchemaFormat> RegistryConverter<F> {
-    /// A converter for keys or values (`role`). Errors: every key that is wrong.
+    /// Creates a converter for keys or values (`role`).
+    /// Errors: every invalid key.
     pub fn new(
         role: &str,
         config: &Config,
@@ -237,7 +239,7 @@ impl<F: SchemaFormat> RegistryConverter<F> {
         Ok(())
     }
 
-    /// Registers, or looks for, a schema's counterpart.
+    /// Registers the counterpart of a schema, or looks it up, as configured.
     fn prepare(&mut self, topic: &str, schema: &Arc<Schema>) -> Result<(i32, F::Writer)> {
         let own = self.format.schema_of(schema)?;
         let record = self.format.record_name(&own, &ResolvedReferences::new())?;
@@ -279,7 +281,8 @@ impl<F: SchemaFormat> RegistryConverter<F> {
         )))
     }
 
-    /// All that a schema refers to. Errors: also `Record` for more text than [`MAX_TEXT`].
+    /// Fetches all schemas that a schema refers to.
+    /// Errors: also `Record` if their text exceeds [`MAX_TEXT`].
     fn references(&mut self, schema: &SchemaText) -> Result<ResolvedReferences> {
         short_enough(schema.text.len())?;
         let mut found = ResolvedReferences::new();

@@ -1,8 +1,8 @@
-//! Under which subject a schema is registered: Confluent's subject name strategies.
+//! Confluent's subject name strategies: the subject that a schema is registered under.
 
 use connector_api::{Error, Result};
 
-/// A strategy, named as Confluent's classes in `io.confluent.kafka.serializers.subject`.
+/// A strategy, named like Confluent's classes in `io.confluent.kafka.serializers.subject`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SubjectStrategy {
     Topic,
@@ -13,7 +13,7 @@ pub(super) enum SubjectStrategy {
 const PACKAGE: &str = "io.confluent.kafka.serializers.subject.";
 
 impl SubjectStrategy {
-    /// By its class, in full or by its simple name.
+    /// Finds a strategy by its full or simple class name.
     pub(super) fn named(class: &str) -> Option<Self> {
         match class.strip_prefix(PACKAGE).unwrap_or(class) {
             "TopicNameStrategy" => Some(Self::Topic),
@@ -23,7 +23,8 @@ impl SubjectStrategy {
         }
     }
 
-    /// The subject. Errors: `Record` where it goes by a name that the schema does not have.
+    /// Returns the subject.
+    /// Errors: `Record` if it requires a record name that the schema does not have.
     pub(super) fn subject(self, topic: &str, role: &str, record: Option<&str>) -> Result<String> {
         match (self, record) {
             (Self::Topic, _) => Ok(format!("{topic}-{role}")),
@@ -37,7 +38,7 @@ impl SubjectStrategy {
     }
 }
 
-/// For a table of keys.
+/// Checks a class name, for the key table.
 pub(super) fn check(class: &str) -> std::result::Result<(), String> {
     match SubjectStrategy::named(class) {
         Some(_) => Ok(()),

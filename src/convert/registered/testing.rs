@@ -1,5 +1,5 @@
-//! What the tests of all formats need: schemas kept in memory (the registry itself is tested over
-//! HTTP), converters over them, and damaged records.
+//! Test support for all formats: schemas kept in memory (the registry client is tested over HTTP),
+//! converters on top of them, and damaged records.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::convert::random::{Random, mutated};
 
-/// The keys of a converter: those that have to be there, and more.
+/// Returns the settings of a converter: the required ones and `more`.
 pub fn config(more: &[(&str, &str)]) -> Config {
     let mut config = Config::from([("schema.registry.url", "http://nowhere")]);
     more.iter()
@@ -18,7 +18,7 @@ pub fn config(more: &[(&str, &str)]) -> Config {
     config
 }
 
-/// A converter of values, of that format.
+/// Creates a converter for values.
 pub fn converter<F: SchemaFormat>(
     format: fn(&Config) -> Result<F, ConfigReport>,
     known: InMemorySchemas,
@@ -28,14 +28,14 @@ pub fn converter<F: SchemaFormat>(
     RegistryConverter::new("value", &config, format(&config).unwrap(), Box::new(known)).unwrap()
 }
 
-/// A record as it is written; `None` for a null.
+/// Encodes a record; `None` for null.
 pub fn encoded(converter: &mut dyn Converter, datum: &Datum) -> Result<Option<Vec<u8>>> {
     let mut out = Vec::new();
     let presence = converter.encode("t", datum, &mut out)?;
     Ok((presence == EncodedPresence::Present).then_some(out))
 }
 
-/// A schema with references to the first versions of subjects that are named as they are.
+/// Creates a schema with references to the first versions of subjects, named like the subjects.
 pub fn registered(language: SchemaLanguage, text: &str, references: &[&str]) -> SchemaText {
     let reference = |name: &&str| SchemaReference {
         name: (*name).to_owned(),
@@ -49,7 +49,7 @@ pub fn registered(language: SchemaLanguage, text: &str, references: &[&str]) -> 
     }
 }
 
-/// What a converter makes of a payload that was written with that schema.
+/// Decodes a payload that was written with this schema.
 pub fn read<F: SchemaFormat>(
     format: fn(&Config) -> Result<F, ConfigReport>,
     schema: SchemaText,
@@ -60,8 +60,8 @@ pub fn read<F: SchemaFormat>(
     converter(format, known, more).decode("t", Some(&[&[0, 0, 0, 0, 1], payload].concat()))
 }
 
-/// Reads random records, `depth` deep, with damaged payloads, and writes again what can be read.
-/// Nothing may panic.
+/// Reads random records of depth `depth` with damaged payloads, and writes again those that can be
+/// read. Nothing may panic.
 pub fn damage(converter: &mut dyn Converter, depth: usize) {
     let mut random = Random::seeded();
     for _ in 0..1000 {
@@ -72,7 +72,7 @@ pub fn damage(converter: &mut dyn Converter, depth: usize) {
         };
         for _ in 0..20 {
             let mut bytes = mutated(&mut random, &valid);
-            // The same schema, so that the damage is in the payload.
+            // Keep the schema id, so that only the payload is damaged.
             let head = bytes.len().min(5);
             bytes[..head].copy_from_slice(&valid[..head]);
             if let Ok(datum) = converter.decode("t", Some(&bytes)) {
@@ -82,7 +82,8 @@ pub fn damage(converter: &mut dyn Converter, depth: usize) {
     }
 }
 
-/// Reads schemas whose text is damaged, and a payload by those that can be read. Nothing may panic.
+/// Reads schemas whose text is damaged, and a payload with those that can be read. Nothing may
+/// panic.
 pub fn damage_schemas<F: SchemaFormat>(format: &F, depth: usize) {
     let mut random = Random::seeded();
     for _ in 0..300 {
@@ -99,7 +100,7 @@ pub fn damage_schemas<F: SchemaFormat>(format: &F, depth: usize) {
     }
 }
 
-/// The schema of each id, counted from 1, and its subject.
+/// Subject and schema by id, counted from 1.
 #[derive(Default)]
 pub struct InMemorySchemas(pub Vec<(String, SchemaText)>);
 

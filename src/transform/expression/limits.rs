@@ -1,5 +1,4 @@
-//! Where expressions end: how long they may take, how large the values may be that they take and
-//! make.
+//! The limits of expressions: evaluation time, and the size of input and output values.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,18 +7,19 @@ use std::time::{Duration, Instant};
 use connector_api::Value;
 use rhai::{Dynamic, Engine, EvalAltResult};
 
-/// Bytes of a text, items of an array, entries of a map that an expression may take or make.
+/// Maximum size of a text in bytes, and maximum number of items of an array or entries of a map,
+/// for input and output values.
 pub(super) const MAX_TEXT: usize = 1 << 20;
 pub(super) const MAX_ITEMS: usize = 10_000;
 
-/// The clock is looked at once in so many operations.
+/// Number of operations between two readings of the clock.
 const LOOK_EVERY: u64 = 8;
 
-/// When the expressions of the record at hand have to be done.
+/// The deadline for the expressions of the current record.
 #[derive(Clone, Debug)]
 pub(super) struct EvaluationDeadline {
     begun: Instant,
-    /// Nanoseconds after that.
+    /// The deadline, in nanoseconds after `begun`.
     at: Arc<AtomicU64>,
 }
 
@@ -40,7 +40,7 @@ impl EvaluationDeadline {
         nanos(self.begun.elapsed()) > self.at.load(Ordering::Relaxed)
     }
 
-    /// Makes what the engine evaluates end then.
+    /// Makes the engine abort an evaluation at the deadline.
     pub(super) fn ends(&self, engine: &mut Engine) {
         let deadline = self.clone();
         engine.on_progress(move |operations| {
@@ -57,7 +57,7 @@ pub(super) fn too_large(what: &str) -> Box<EvalAltResult> {
     EvalAltResult::ErrorDataTooLarge(what.to_owned(), rhai::Position::NONE).into()
 }
 
-/// Whether it is within the sizes that an expression may make.
+/// True if a value is within the size limits.
 pub(super) fn is_small(value: &Value) -> bool {
     fn within(value: &Value, items: &mut usize, bytes: &mut usize) -> bool {
         let length = match value {
@@ -81,8 +81,8 @@ pub(super) fn is_small(value: &Value) -> bool {
     within(value, &mut (MAX_ITEMS + 1), &mut MAX_TEXT.clone())
 }
 
-/// Rhai's own change their text in place, which an expression cannot use, and `replace` minds no
-/// limit.
+/// Replaces Rhai's text functions: its own modify their text in place, which is useless in an
+/// expression, and its `replace` ignores the size limit.
 pub(super) fn text_functions(engine: &mut Engine) {
     engine.register_fn("trim", |text: &str| text.trim().to_owned());
     engine.register_fn("replace", replaced);

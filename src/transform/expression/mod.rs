@@ -1,14 +1,15 @@
-//! Our own `rowferry.transforms.Expression`: keeps records by an expression, and computes fields of
-//! their values.
+//! Our own `rowferry.transforms.Expression`: filters records by an expression, and computes fields
+//! of their values.
 //!
 //! Expressions are Rhai's, without statements: `value.price * value.quantity`,
-//! `topic.starts_with("eu.")`, `value.name ?? "unknown"`. They see `value`, `key`, `headers`,
+//! `topic.starts_with("eu.")`, `value.name ?? "unknown"`. They can use `value`, `key`, `headers`,
 //! `topic`, `partition`, `offset` and `timestamp`; null is `()`, and a decimal is a 64-bit float.
 //! Operations, time, depth and sizes are limited, and errors never show values.
 //!
-//! Operations alone bound no time: one that copies a long text takes as long as thousands of
-//! others. So the clock is looked at every few operations. A record that took too long is computed
-//! once more before it counts as bad, since the process may have stood still meanwhile.
+//! Limiting operations does not limit time: copying a long text takes as long as thousands of other
+//! operations. Therefore the clock is read every few operations. A record that took too long is
+//! evaluated a second time before it counts as bad, because the process may have been suspended
+//! meanwhile.
 
 mod limits;
 
@@ -36,7 +37,7 @@ use super::part::{
 const PURPOSE: &str = "computed fields";
 const MAX_DEPTH: usize = 64;
 
-/// The keys of the transform; besides them one `set.FIELD` for each of `fields`.
+/// Keys of the transform, in addition to one `set.FIELD` for each of `fields`.
 pub const KEYS: &[ConfigKey] = &[
     key(
         "filter",
@@ -108,7 +109,7 @@ fn compile(engine: &Engine, text: &str) -> Result<AST, String> {
         .map_err(|error| format!("Invalid expression: {error}"))
 }
 
-/// A key or value, of which an expression takes what it names.
+/// A key or value; an expression copies only the members that it names.
 #[derive(Clone)]
 struct ExpressionInput(Arc<Datum>);
 
@@ -177,8 +178,9 @@ fn dynamic(value: &Value, schema: Option<&Schema>) -> Dynamic {
     }
 }
 
-/// A part of the record as an expression sees it: whole structs and maps by name, anything else as
-/// it is. Errors: `Record` for what is larger than an expression may be given.
+/// Returns a part of the record as an expression sees it: whole structs and maps by name, anything
+/// else as a value.
+/// Errors: `Record` if it is larger than an expression may process.
 fn visible(name: &str, datum: &Arc<Datum>) -> Result<Dynamic> {
     match &datum.value {
         Value::Struct(_) | Value::Map(_) => Ok(Dynamic::from(ExpressionInput(Arc::clone(datum)))),
@@ -189,7 +191,7 @@ fn visible(name: &str, datum: &Arc<Datum>) -> Result<Dynamic> {
     }
 }
 
-/// The headers by name.
+/// Returns the headers by name.
 fn visible_headers(record: &Record) -> Result<Dynamic> {
     if record.headers.len() > MAX_ITEMS
         || !record
@@ -217,7 +219,7 @@ struct ComputedField {
     expression: AST,
 }
 
-/// The transform.
+/// Filters records by an expression, and computes fields of their values.
 pub struct Expression {
     engine: Engine,
     filter: Option<AST>,
@@ -228,7 +230,8 @@ pub struct Expression {
 }
 
 impl Expression {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let (filter, list, operations, within) = config.read(KEYS, |keys| {
             let limits = (
@@ -311,7 +314,7 @@ impl Expression {
         self.fields.iter().map(value).collect()
     }
 
-    /// What the fields become; `None` where the record is dropped.
+    /// Returns the values of the computed fields; `None` if the record is dropped.
     fn outcome(&self, scope: &mut Scope<'_>, compute: bool) -> Result<Option<Vec<Value>>> {
         if !self.keeps(scope)? {
             return Ok(None);
@@ -344,7 +347,7 @@ impl Expression {
     }
 }
 
-/// Checks the computed fields: each has a type and an expression.
+/// Checks the computed fields: each needs a type and an expression.
 pub fn check(config: &Config, report: &mut ConfigReport) {
     let engine = engine(1, &EvaluationDeadline::new());
     let list = config.get("fields").unwrap_or_default();
@@ -407,7 +410,7 @@ fn field(item: &str) -> Option<(&str, SchemaType)> {
     (!name.is_empty()).then_some((name, *ty))
 }
 
-/// The schema with the computed fields, and where they are.
+/// Adds the computed fields to the schema; returns their positions.
 fn extended(computed: &[ComputedField], schema: &Schema) -> Result<(Arc<Schema>, Vec<usize>)> {
     let mut list: Vec<Field> = list_fields(schema)?.to_vec();
     let mut places = Vec::with_capacity(computed.len());
@@ -437,7 +440,7 @@ fn extended(computed: &[ComputedField], schema: &Schema) -> Result<(Arc<Schema>,
     Ok((Arc::new(schema), places))
 }
 
-/// What came out, as that type; `None` where it is of another one or does not fit.
+/// Converts a result to the declared type; `None` if it is of another type or does not fit.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -468,7 +471,7 @@ fn typed(found: &Dynamic, ty: SchemaType) -> Option<Value> {
     })
 }
 
-/// What went wrong, without values.
+/// Describes an evaluation error without values.
 fn reason(error: &EvalAltResult) -> String {
     match error.unwrap_inner() {
         EvalAltResult::ErrorVariableNotFound(name, _) => format!("names {name}, which there is not"),

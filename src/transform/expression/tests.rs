@@ -1,4 +1,4 @@
-//! What expressions see and give, and where they end.
+//! What expressions see and return, and the limits at which they are stopped.
 
 use connector_api::Decimal;
 
@@ -146,7 +146,7 @@ fn an_expression_cannot_run_away() {
     assert!(error.message().contains("max.operations"), "{error}");
 }
 
-/// An expression over one text field `big` of 100,000 characters.
+/// Evaluates an expression over one text field `big` of 100,000 characters.
 fn hostile(expression: &str) -> Result<Value, String> {
     let schema = Schema::structure(
         None,
@@ -262,8 +262,8 @@ fn expressions_of_few_operations_that_take_long_end_in_time() {
             "{error} for {}",
             &expression[..40]
         );
-        // twice the limit of 100 ms, and how long this machine, or a build without optimisation,
-        // takes for 8 operations
+        // Twice the limit of 100 ms, plus the time of 8 operations on this machine, or in an
+        // unoptimized build.
         assert!(
             begun.elapsed() < std::time::Duration::from_secs(5),
             "{:?} {}",

@@ -1,5 +1,5 @@
-//! JSON Schemas as Connect schemas: what a reader of registered schemas gets. As Confluent's
-//! JsonSchemaData maps them.
+//! Converts JSON Schemas to Connect schemas for reading registered schemas. The mapping is that of
+//! Confluent's JsonSchemaData.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use serde_json::{Map, Value as Json};
 use super::JsonSchemaSettings;
 use crate::convert::json::decode::read_default;
 
-/// Schemas within each other, references followed.
+/// Maximum nesting of schemas, with references followed.
 const MAX_LEVELS: usize = 100;
-/// How many schemas one may come to, each use of a definition counted.
+/// Maximum number of types in a schema, counting each use of a definition.
 const MAX_TYPES: usize = 100_000;
-/// Parameter of a text that is one of a list; those of its symbols follow it after a point.
+/// Parameter of a string that is an enum; the parameters of its symbols append a dot and the
+/// symbol.
 const ENUM: &str = "io.confluent.connect.json.Enum";
 
 fn bad(why: impl std::fmt::Display) -> Error {
@@ -26,8 +27,8 @@ pub(super) fn parse(text: &str) -> Result<Json> {
     serde_json::from_str(text).map_err(bad)
 }
 
-/// The Connect schema of a JSON Schema; `references` are found under their names. Errors: `Record`
-/// for what has no counterpart.
+/// Converts a JSON Schema to a Connect schema; `references` are looked up by name.
+/// Errors: `Record` for anything without a counterpart.
 pub(super) fn derive(
     root: &Json,
     references: &[(String, Json)],
@@ -48,7 +49,7 @@ struct JsonSchemaDeriver<'a> {
 }
 
 impl<'a> JsonSchemaDeriver<'a> {
-    /// `root` is the document that `json` stands in.
+    /// Converts one schema; `root` is the document that contains `json`.
     fn ty(&mut self, json: &'a Json, root: &'a Json, level: usize) -> Result<Schema> {
         self.left = self
             .left
@@ -90,7 +91,7 @@ impl<'a> JsonSchemaDeriver<'a> {
         Ok((found, root))
     }
 
-    /// One schema, with or without null beside it.
+    /// Converts one schema, with or without null as an alternative.
     fn choice(
         &mut self,
         how: &str,
@@ -251,7 +252,7 @@ impl<'a> JsonSchemaDeriver<'a> {
     }
 }
 
-/// Text, with the list that it is one of.
+/// Returns the schema of a string, with its symbols if it is an enum.
 fn text(members: &Map<String, Json>) -> Schema {
     let Some(Json::Array(symbols)) = members.get("enum") else {
         return Schema::of(SchemaType::String);

@@ -1,8 +1,8 @@
-//! `io.confluent.connect.json.JsonSchemaConverter`: plain JSON, whose schema is in a schema
+//! `io.confluent.connect.json.JsonSchemaConverter`: plain JSON, with its schema in a schema
 //! registry as JSON Schema.
 //!
-//! Schemas are mapped as Confluent's JsonSchemaData does; payloads are those of the JsonConverter,
-//! but for maps whose keys are no text: a list of objects with key and value.
+//! Schemas are mapped as in Confluent's JsonSchemaData. Payloads are those of the JsonConverter,
+//! except that maps whose keys are not text are lists of objects with key and value.
 
 mod derive;
 mod write;
@@ -44,19 +44,20 @@ struct JsonSchemaSettings {
     optional: bool,
 }
 
-/// JSON with JSON Schema.
+/// The format of JSON payloads with JSON Schema.
 pub struct JsonSchemaFormat {
     settings: JsonSchemaSettings,
 }
 
-/// What writes one Connect schema.
+/// Writes values of one Connect schema.
 pub struct JsonSchemaWriter(JsonNode);
 
-/// What reads one registered schema, and how many types it has.
+/// Reads values of one registered schema; also holds its number of types.
 pub struct JsonSchemaReader(JsonNode, usize);
 
 impl JsonSchemaFormat {
-    /// Errors: every key that is wrong.
+    /// Reads the settings.
+    /// Errors: every invalid key.
     pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let settings = config.read(KEYS, |keys| JsonSchemaSettings {
             json: JsonOptions {

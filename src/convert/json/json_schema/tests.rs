@@ -49,7 +49,7 @@ fn what_is_written_reads_back_the_same() {
                 continue;
             };
             let back = converter.decode("t", Some(&bytes)).unwrap();
-            // Defaults that are decimals lose their scale as numbers.
+            // Decimal defaults lose their scale when written as numbers.
             if converter_at == 0 {
                 assert_eq!(
                     back.schema,
@@ -67,7 +67,7 @@ fn what_is_written_reads_back_the_same() {
     }
 }
 
-/// Equal, but for the scale of decimals that were written as numbers.
+/// True if equal, ignoring the scale of decimals that were written as numbers.
 fn same(a: &Value, b: &Value) -> bool {
     let all =
         |a: &[Value], b: &[Value]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b));

@@ -1,5 +1,5 @@
-//! Connect schemas as JSON Schema: the text that is registered. As Confluent's JsonSchemaData maps
-//! them.
+//! Converts Connect schemas to JSON Schema for registration. The mapping is that of Confluent's
+//! JsonSchemaData.
 
 use connector_api::{Error, Result, Schema, SchemaType, logical};
 use serde_json::{Map, Value as Json, json};
@@ -7,13 +7,14 @@ use serde_json::{Map, Value as Json, json};
 use super::JsonSchemaSettings;
 use crate::convert::json::{JsonOptions, encode, plan};
 
-/// The JSON Schema of a Connect schema. Errors: `Record` for what it has no counterpart of.
+/// Converts a Connect schema to JSON Schema.
+/// Errors: `Record` for anything without a counterpart.
 pub(super) fn write(schema: &Schema, settings: &JsonSchemaSettings) -> Result<String> {
     ty(schema, None, settings).map(|json| json.to_string())
 }
 
-/// A schema; with null as another choice where it is optional. `index` is its place among the
-/// members of a struct.
+/// Converts a schema, adding null as an alternative if it is optional. `index` is its position
+/// among the members of a struct.
 fn ty(schema: &Schema, index: Option<usize>, settings: &JsonSchemaSettings) -> Result<Json> {
     let mut plain = required(schema, settings)?;
     let index = index.map(|index| ("connect.index".to_owned(), json!(index)));
@@ -110,7 +111,7 @@ pub(super) fn has_text_keys(schema: &Schema) -> bool {
         .is_none_or(|keys| keys.ty == SchemaType::String)
 }
 
-/// A default, as the payload would have it.
+/// Converts a default to the form it has in the payload.
 fn default_of(
     schema: &Schema,
     default: &connector_api::Value,
