@@ -42,21 +42,14 @@ pub use shared::SharedConnection;
 /// A bound parameter, borrowed from the owner of the value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SqlParam<'a> {
-    /// NULL.
     Null,
-    /// A truth value.
     Bool(bool),
-    /// A signed integer.
     I64(i64),
-    /// An unsigned integer.
     U64(u64),
-    /// A 32-bit float.
     F32(f32),
-    /// A 64-bit float.
     F64(f64),
     /// Text; also decimals and date-times in SQL's own notation.
     Text(Cow<'a, str>),
-    /// Bytes.
     Bytes(Cow<'a, [u8]>),
 }
 

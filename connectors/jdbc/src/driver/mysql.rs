@@ -88,7 +88,7 @@ impl DatabaseBackend for MySql {
         )
     }
 
-    /// ER_UNKNOWN_STMT_HANDLER (behind poolers) and ER_NEED_REPREPARE.
+    /// `ER_UNKNOWN_STMT_HANDLER` (behind poolers) and `ER_NEED_REPREPARE`.
     fn is_stale(error: &dyn DatabaseError) -> bool {
         error
             .try_downcast_ref::<MySqlDatabaseError>()

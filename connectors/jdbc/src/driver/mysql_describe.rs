@@ -12,7 +12,7 @@ use super::mysql::MySqlSession;
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::ident::TableId;
 
-/// See [`super::Session::describe`].
+/// Describes a SELECT's result, see [`super::Session::describe`].
 pub(super) async fn describe(session: &mut MySqlSession, sql: &str) -> Result<Vec<ColumnMeta>> {
     let prepared = session
         .lifeline

@@ -19,7 +19,7 @@ const ALLOCATION: usize = 32;
 /// Most bytes of a small result: enough for the names of more than a hundred thousand tables.
 const SMALL_RESULT: usize = 48 << 20;
 
-/// See [`super::Session::query`].
+/// Reads a small result, see [`super::Session::query`].
 pub(super) async fn plain<DB: DatabaseBackend>(
     session: &mut SqlxSession<DB>,
     query: Query<'_, DB, DB::Arguments>,
@@ -65,7 +65,7 @@ fn heft(value: &Value) -> usize {
         }
 }
 
-/// See [`super::Session::read`].
+/// Reads one page of rows, see [`super::Session::read`].
 pub(super) async fn read<DB: DatabaseBackend>(
     session: &mut SqlxSession<DB>,
     query: Query<'_, DB, DB::Arguments>,
@@ -103,7 +103,7 @@ where
     Err(session.ended(failure))
 }
 
-/// See [`super::Session::stream`].
+/// Sends all rows page by page, see [`super::Session::stream`].
 pub(super) async fn stream<DB: DatabaseBackend>(
     session: &mut SqlxSession<DB>,
     query: Query<'_, DB, DB::Arguments>,

@@ -141,7 +141,7 @@ impl DatabaseBackend for Sqlite {
         (error.code().unwrap_or_default().into_owned(), String::new())
     }
 
-    /// Explains SQLITE_NOMEM (7).
+    /// Explains `SQLITE_NOMEM` (7).
     fn advice(code: &str) -> &'static str {
         match code.parse::<u32>() {
             Ok(7) => {
@@ -152,7 +152,7 @@ impl DatabaseBackend for Sqlite {
         }
     }
 
-    /// SQLITE_TOOBIG (18).
+    /// True for `SQLITE_TOOBIG` (18).
     fn is_too_long(code: &str) -> bool {
         code.parse::<u32>().is_ok_and(|code| code & 0xff == 18)
     }

@@ -26,7 +26,7 @@ use self::write::connection::WriteConnection;
 use crate::class_defaults;
 use crate::url::ConnectionTarget;
 
-/// The sink connector.
+/// The JDBC sink connector: writes the records of topics to tables.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JdbcSink;
 

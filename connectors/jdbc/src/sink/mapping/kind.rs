@@ -43,7 +43,7 @@ pub struct ColumnUses {
     pub schema: Option<Arc<Schema>>,
     /// Rows are looked up by them.
     pub key: bool,
-    /// Named in `timestamp.fields.list`.
+    /// True if `timestamp.fields.list` names the column.
     pub instant: bool,
     /// They are items of arrays.
     pub items: bool,

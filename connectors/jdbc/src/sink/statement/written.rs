@@ -32,7 +32,7 @@ pub(super) enum SqlToken {
     Name(String),
     /// Any other character.
     Mark(char),
-    /// A literal.
+    /// A quoted literal.
     Value,
     /// The parameter of that number.
     Param(usize),

@@ -439,7 +439,8 @@ impl JdbcSinkTask {
             .caused_by(error)
     }
 
-    /// Applies `max.retries`, if set: that many retries for any failure of the database.
+    /// Applies `max.retries`, if set: that many retries for any failure of the database. A commit
+    /// in doubt is not counted: its outcome must be resolved first.
     fn apply_max_retries(&mut self, error: Error) -> Error {
         let Some(most) = self.config.max_retries else {
             return error;

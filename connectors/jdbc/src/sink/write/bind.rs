@@ -32,7 +32,7 @@ pub struct ColumnBinder {
     /// How values are converted so that they keep their meaning in the column.
     fit: Fit,
     column: Option<Arc<KnownColumn>>,
-    /// Replaces NULL.
+    /// Replaces NULL in the record.
     default: Option<Value>,
     /// The SQL type that values are cast to.
     cast: String,

@@ -51,11 +51,8 @@ pub struct WritePlan {
 /// The record that a plan is made for.
 #[derive(Clone, Copy)]
 pub struct PlanSource<'a> {
-    /// The record's topic.
     pub topic: &'a Arc<str>,
-    /// The record's key.
     pub key: &'a Datum,
-    /// The record's value.
     pub value: &'a Datum,
 }
 

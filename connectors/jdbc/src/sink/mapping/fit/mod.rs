@@ -36,9 +36,7 @@ pub enum What {
     Fraction,
     /// A decimal, bound as text.
     Decimal,
-    /// Text.
     Text,
-    /// Bytes.
     Bytes,
     /// A date.
     Day,
