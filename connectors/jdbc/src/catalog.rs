@@ -5,7 +5,6 @@ use crate::ident::TableId;
 /// Definition of a column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ColumnMeta {
-    /// Name of the column.
     pub name: String,
     /// Type name in lower case, without length (`decimal`).
     pub data_type: String,
@@ -62,7 +61,6 @@ pub struct UniqueKeys<'a> {
 pub struct TableMeta {
     /// Full name, as the server spells it.
     pub id: TableId,
-    /// The columns in order.
     pub columns: Vec<ColumnMeta>,
     /// Columns of the primary key in key order; empty without one.
     pub primary_key: Vec<String>,
@@ -124,7 +122,6 @@ impl TableMeta {
 /// A table in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableName {
-    /// Full name.
     pub id: TableId,
     /// JDBC's type name: `TABLE`, `VIEW`, `SYSTEM TABLE`, `PARTITIONED TABLE`, …
     pub table_type: String,

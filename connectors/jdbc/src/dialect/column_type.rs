@@ -29,13 +29,10 @@ pub enum TargetColumnType {
     Bits(u32),
     /// Bits written as a text of zeros and ones: that many, or any number.
     BitText(Option<u32>),
-    /// Integers.
     Integer,
     /// Decimals and floats.
     Number,
-    /// Booleans.
     Flag,
-    /// Text.
     Text,
     /// Text of at most that many bytes; the server silently truncates longer text.
     ShortText(usize),
@@ -44,7 +41,6 @@ pub enum TargetColumnType {
     Bytes,
     /// SQLite's column of an unknown type: a text that is a number becomes that number.
     Loose,
-    /// UUIDs.
     Uuid,
     /// Network and MAC addresses. They are texts for which a number may pass: 1.5 is 1.5.0.0.
     Address,

@@ -34,7 +34,6 @@ pub struct OffsetsSql {
 /// Queries the unique indexes of a table, by the names of its database and table.
 #[derive(Clone, Copy)]
 pub struct KeysSql {
-    /// The query.
     pub sql: &'static str,
     /// True if the rows of the query describe these indexes.
     pub are: fn(&[Vec<Value>], UniqueKeys<'_>) -> bool,

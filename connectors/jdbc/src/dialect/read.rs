@@ -37,7 +37,6 @@ pub enum BigintUnsigned {
     Long,
     /// Decimal of scale 0.
     Precise,
-    /// STRING.
     Text,
 }
 
@@ -81,13 +80,10 @@ impl Default for ReadOptions {
 /// How a result column becomes a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ValueDecoding {
-    /// BOOLEAN.
     Bool,
     /// INT8, INT16, INT32 or INT64, checked to fit.
     Int(SchemaType),
-    /// FLOAT32.
     F32,
-    /// FLOAT64.
     F64,
     /// A decimal with its own digits.
     Decimal,
@@ -97,13 +93,10 @@ pub enum ValueDecoding {
     DecimalInt(SchemaType),
     /// A decimal as FLOAT64.
     DecimalF64,
-    /// STRING.
     Text,
-    /// BYTES.
     Bytes,
     /// Up to 64 bits as INT8, like Java's `byte`: 0x80 to 0xff are negative.
     BitInt,
-    /// Logical Date.
     Date(Calendar),
     /// A year as the Date of its first day; `true`: year 0 is the year 2000.
     YearDate(Calendar, bool),
@@ -131,11 +124,8 @@ pub struct TimestampDecoding {
 /// A result column: its field, and how its values are read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadColumn {
-    /// Field name.
     pub name: Arc<str>,
-    /// Field schema.
     pub schema: Arc<Schema>,
-    /// How its values are read.
     pub read: ValueDecoding,
     /// Text before and after its name in a SELECT, if the server must convert it.
     pub select: (&'static str, &'static str),

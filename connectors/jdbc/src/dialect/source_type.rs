@@ -63,13 +63,10 @@ pub enum SourceType {
 /// A column of the source table, as records carry it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceColumn {
-    /// Type of the column.
     pub kind: SourceType,
     /// The kind of database it is from; `None`: unknown.
     pub from: Option<DatabaseKind>,
-    /// Default of the column.
     pub default: Option<ColumnDefault>,
-    /// Character set of the column.
     pub charset: Option<String>,
 }
 
@@ -304,7 +301,8 @@ fn quoted_items(list: &str) -> Option<Vec<String>> {
     }
 }
 
-/// Standard SQL literals have no escapes: a quote is doubled, and a backslash is a plain character.
+/// Converts backslash escapes to standard SQL, where a quote in a literal is doubled and a backslash
+/// is a plain character.
 fn without_escapes(text: &str) -> String {
     let (mut out, mut chars) = (String::with_capacity(text.len()), text.chars());
     while let Some(c) = chars.next() {

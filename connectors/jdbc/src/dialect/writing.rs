@@ -17,9 +17,7 @@ use crate::url::DatabaseKind;
 /// A column to create.
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnSpec<'a> {
-    /// Name of the column.
     pub name: &'a str,
-    /// Schema of its values.
     pub schema: &'a Schema,
     /// True if it is part of the primary key.
     pub key: bool,
@@ -32,7 +30,6 @@ pub struct ColumnSpec<'a> {
 /// A column of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatementColumn<'a> {
-    /// Name of the column.
     pub name: &'a str,
     /// Result of [`WriteDialect::cast`].
     pub cast: &'a str,
@@ -70,7 +67,6 @@ pub enum TextEquality {
 /// The columns of a statement.
 #[derive(Clone, Copy, Debug)]
 pub struct StatementColumns<'a> {
-    /// Columns of the key.
     pub keys: &'a [StatementColumn<'a>],
     /// All columns in the order in which their values are bound.
     pub all: &'a [StatementColumn<'a>],
@@ -88,7 +84,6 @@ pub enum ColumnCapacity {
 /// A change that lets a column hold more values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnWidening {
-    /// The current column.
     pub column: ColumnMeta,
     /// The new type, if it changes.
     pub ty: Option<String>,
@@ -143,7 +138,6 @@ pub(super) fn on_key_conflict(
 
 /// How one database is written to.
 pub trait WriteDialect: Send + Sync {
-    /// The kind of database.
     fn database(&self) -> DatabaseKind;
 
     /// Quoting, placeholders and limits.
@@ -290,7 +284,8 @@ pub trait WriteDialect: Send + Sync {
     }
 
     /// Name, type, default and nullability of a column: a default makes it nullable, as in Kafka
-    /// Connect's sinks. Errors: a text if its schema has no type.
+    /// Connect's sinks.
+    /// Errors: a text if its schema has no type.
     fn column(&self, column: &ColumnSpec<'_>) -> Result<String, String> {
         let carried = carried(column.schema).filter(|_| !column.instant);
         let known = carried
@@ -355,8 +350,8 @@ pub trait WriteDialect: Send + Sync {
         out
     }
 
-    /// `CREATE TABLE`; the primary key follows the order of columns. Errors: see
-    /// [`WriteDialect::column`].
+    /// `CREATE TABLE`; the primary key follows the order of columns.
+    /// Errors: see [`WriteDialect::column`].
     fn create_table(&self, table: &TableId, columns: &[ColumnSpec<'_>]) -> Result<String, String> {
         let mut lines = columns
             .iter()
@@ -596,13 +591,9 @@ pub const DATE_TIME: &str = "rowferry.DateTime";
 pub enum LogicalType {
     /// Decimal of that scale.
     Decimal(i32),
-    /// Date.
     Date,
-    /// Time.
     Time,
-    /// Timestamp.
     Timestamp,
-    /// None of them.
     None,
 }
 

@@ -108,7 +108,8 @@ impl SourceConnector for JdbcSource {
     }
 
     /// Validates the offsets and returns `Ok(false)`, as the default implementation of Kafka
-    /// Connect's sources does. Errors: `Config` for an offset that cannot be read back.
+    /// Connect's sources does.
+    /// Errors: `Config` for an offset that cannot be read back.
     fn check_positions(&self, _config: &Config, positions: &[SourcePosition]) -> Result<bool> {
         let ours = |p: &&SourcePosition| {
             ["table", "query"]

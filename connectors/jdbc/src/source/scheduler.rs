@@ -130,8 +130,8 @@ impl TableScheduler {
         }));
     }
 
-    /// Waits for the next event. Cancel safe. Must not be called while no turn is running. Errors:
-    /// `Fatal` when a turn panicked or was aborted.
+    /// Waits for the next event. Cancel safe. Must not be called while no turn is running.
+    /// Errors: `Fatal` when a turn panicked or was aborted.
     pub async fn news(&mut self) -> Result<SchedulerEvent> {
         loop {
             // Everything that a turn sent must be returned before its end: the end moves the

@@ -80,8 +80,8 @@ pub struct JdbcSourceTask {
 }
 
 impl JdbcSourceTask {
-    /// Connects, looks up all tables and seeks each to its stored offset. Errors: `Config` when
-    /// there is nothing to read, or no table fits the mode.
+    /// Connects, looks up all tables and seeks each to its stored offset.
+    /// Errors: `Config` when there is nothing to read, or no table fits the mode.
     pub async fn open(config: SourceConfig, stored: &dyn StoredOffsets) -> Result<Self> {
         let ids: Vec<_> = match &config.query {
             Some(_) => vec![None],
@@ -236,8 +236,9 @@ impl JdbcSourceTask {
     }
 
     /// Takes the reader and the sweep back from a finished turn and schedules the table's next
-    /// turn. Errors: those that concern the whole task: the connection, or the only table that is
-    /// still read.
+    /// turn.
+    /// Errors: those that concern the whole task: the connection, or the only table that is still
+    /// read.
     fn take_back(&mut self, turn: FinishedRead) -> Result<()> {
         let table = &mut self.tables[turn.table];
         let has_read = turn.sweep.is_none();

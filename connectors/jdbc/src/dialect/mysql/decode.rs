@@ -22,8 +22,9 @@ pub enum WireFormat {
 }
 
 /// Decodes a value that is not NULL. One that its column's type cannot hold is decoded as
-/// [`ReadColumn::holds`] describes. Errors: `Record` for a value that the field cannot hold;
-/// `Retry` when the column's type is not the expected one because the table was altered meanwhile.
+/// [`ReadColumn::holds`] describes.
+/// Errors: `Record` for a value that the field cannot hold; `Retry` when the column's type is not
+/// the expected one because the table was altered meanwhile.
 pub fn value(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Value> {
     match (&column.read, wire) {
         (ValueDecoding::Int(ty), WireFormat::Int) => {

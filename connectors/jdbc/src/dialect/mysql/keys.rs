@@ -11,7 +11,6 @@ pub const INDEXES: &str = "SELECT index_name, column_name, sub_part FROM informa
 /// Unique indexes, read from the rows of [`INDEXES`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct UniqueIndexes {
-    /// Columns of the primary key.
     pub primary: Vec<String>,
     /// Columns of each other index over whole columns.
     pub unique: Vec<Vec<String>>,

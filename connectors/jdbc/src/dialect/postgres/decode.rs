@@ -13,8 +13,9 @@ const EPOCH_DAYS: i64 = 10_957;
 const INFINITE_MILLIS: (i64, i64) = (9_223_372_036_825_200_000, -9_223_372_036_832_400_000);
 
 /// Decodes a value that is not NULL. One that its column's type cannot hold is decoded as
-/// [`ReadColumn::holds`] describes. Errors: `Record` for a value that the field cannot hold;
-/// `Retry` when the column's type is not the expected one because the table was altered meanwhile.
+/// [`ReadColumn::holds`] describes.
+/// Errors: `Record` for a value that the field cannot hold; `Retry` when the column's type is not
+/// the expected one because the table was altered meanwhile.
 pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
     match &column.read {
         ValueDecoding::Bool => match *bytes {

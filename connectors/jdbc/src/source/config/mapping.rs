@@ -118,8 +118,8 @@ fn few_enough(count: usize) -> Result<(), String> {
     ))
 }
 
-/// Checks that each pattern can be compiled within its share of the memory limit. Errors: the
-/// problem of the first that cannot.
+/// Checks that each pattern can be compiled within its share of the memory limit.
+/// Errors: the problem of the first that cannot.
 fn affordable<'a>(mut patterns: impl Iterator<Item = &'a str> + Clone) -> Result<(), String> {
     let share = (PATTERNS_BYTES / patterns.clone().count().max(1)).min(PATTERN_BYTES);
     patterns.try_for_each(|pattern| match Pattern::fits(pattern.trim(), share) {
@@ -131,8 +131,8 @@ fn affordable<'a>(mut patterns: impl Iterator<Item = &'a str> + Clone) -> Result
     })
 }
 
-/// True if a table's whole name matches. Errors: `Config` if matching takes too long: a table must
-/// be neither skipped nor read by chance.
+/// True if a table's whole name matches.
+/// Errors: `Config` if matching takes too long: a table must be neither skipped nor read by chance.
 pub fn matches(pattern: &Pattern, table: &str) -> Result<bool> {
     pattern.matches(table).map_err(|undecided| {
         Error::config(format!(

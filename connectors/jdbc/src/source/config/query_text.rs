@@ -2,14 +2,12 @@
 
 use crate::url::DatabaseKind;
 
-/// Kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum QueryToken {
     /// Blanks and comments.
     Nothing,
     /// A word without quotes.
     Word,
-    /// Anything else.
     Other,
 }
 

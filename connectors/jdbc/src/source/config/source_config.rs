@@ -161,13 +161,12 @@ pub struct SourceConfig {
     pub delete_capture: Option<DeleteCapture>,
     /// `delete.marker.column`
     pub delete_marker: Option<String>,
-    /// The tables of this task.
     pub tables: Vec<TableId>,
 }
 
 impl SourceConfig {
-    /// Reads the configuration of a connector or a task. Errors: `Config` with every problem of
-    /// every key.
+    /// Reads the configuration of a connector or a task.
+    /// Errors: `Config` with every problem of every key.
     pub fn read(config: &Config) -> Result<Self> {
         Self::problems_or_read(config).map_err(Error::from)
     }

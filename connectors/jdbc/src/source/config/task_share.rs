@@ -7,7 +7,6 @@ use std::fmt;
 pub struct TaskShare {
     /// Number of the task, from 0.
     pub n: usize,
-    /// Number of tasks.
     pub of: usize,
 }
 

@@ -96,8 +96,8 @@ impl KeySweep {
         }
     }
 
-    /// Records the keys of emitted records. Returns the positions to store with them. Errors:
-    /// `Config` if there are too many keys, or one that cannot be stored.
+    /// Records the keys of emitted records. Returns the positions to store with them.
+    /// Errors: `Config` if there are too many keys, or one that cannot be stored.
     pub fn note(&mut self, records: &[Record], plan: &KeyPlan) -> Result<Vec<SourcePosition>> {
         let mut positions = self.fit(plan);
         let mut keys = Vec::with_capacity(records.len());

@@ -37,8 +37,8 @@ pub fn order<'a>(
     }
 }
 
-/// Returns the key by which deleted rows are found, if `delete.capture` is on. Errors: `Config` for
-/// a table without a suitable key.
+/// Returns the key by which deleted rows are found, if `delete.capture` is on.
+/// Errors: `Config` for a table without a suitable key.
 pub fn keys<'a>(
     meta: &'a TableMeta,
     config: &SourceConfig,
@@ -82,8 +82,8 @@ pub fn keys<'a>(
     Ok(Some((metas, reads, Arc::clone(schema))))
 }
 
-/// Returns the index of the column that marks a row as deleted. Errors: `Config` when the table has
-/// no such column, or its type cannot mark rows.
+/// Returns the index of the column that marks a row as deleted.
+/// Errors: `Config` when the table has no such column, or its type cannot mark rows.
 pub fn marker(
     meta: &TableMeta,
     config: &SourceConfig,

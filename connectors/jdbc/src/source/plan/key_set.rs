@@ -13,10 +13,8 @@ const RANGES: usize = 4096;
 const KEYS: usize = 8192;
 const BYTES: usize = 128 << 10;
 
-/// A primary key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RowKey {
-    /// A single integer.
     Id(i64),
     /// The values as a JSON array.
     Text(Box<str>),
@@ -25,7 +23,6 @@ pub enum RowKey {
 /// A set of keys of the same kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySet {
-    /// Integers.
     Ids(IdGaps),
     /// Other keys, and the bytes of all of them.
     Texts(BTreeSet<Box<str>>, usize),

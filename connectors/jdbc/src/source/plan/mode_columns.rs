@@ -15,9 +15,7 @@ const LOOKED_AT: usize = 1000;
 /// The columns that the mode compares.
 #[derive(Debug, Default)]
 pub struct ModeColumns<'a> {
-    /// The incrementing column.
     pub id: Option<&'a ColumnMeta>,
-    /// The timestamp columns.
     pub stamps: Vec<&'a ColumnMeta>,
 }
 
@@ -38,8 +36,9 @@ enum SqlPlace<'a> {
 }
 
 impl<'a> ModeColumns<'a> {
-    /// Finds the columns in a table; `shown` is its name in messages. Errors: `Config` when a
-    /// column is missing, may be NULL or has an unsuitable type, with Confluent's texts.
+    /// Finds the columns in a table; `shown` is its name in messages.
+    /// Errors: `Config` when a column is missing, may be NULL or has an unsuitable type, with
+    /// Confluent's texts.
     pub fn of_table(
         meta: &'a TableMeta,
         config: &SourceConfig,

@@ -46,7 +46,6 @@ pub struct SourceProgress {
 /// A position between rows of the same timestamp.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TieBreak {
-    /// Timestamp of the rows.
     pub stamp: i64,
     /// The timestamp as a wall time, if that is skipped by the clock.
     pub wall: Option<i64>,

@@ -20,7 +20,6 @@ pub struct QueryShape {
     pub mode: SourceMode,
     /// `SELECT … FROM …`, or the user's query.
     pub select: String,
-    /// The id column.
     pub id: Option<String>,
     /// The timestamp column, or COALESCE of several.
     pub stamp: Option<String>,
@@ -57,7 +56,6 @@ pub struct ReadPosition {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SqlStatement {
     pub sql: Arc<str>,
-    /// The parameters in order.
     pub params: Vec<SqlParam<'static>>,
 }
 

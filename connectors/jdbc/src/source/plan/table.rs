@@ -19,7 +19,6 @@ use crate::source::config::{SourceConfig, SourceMode};
 /// The plan of one table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TablePlan {
-    /// How rows are read.
     pub layout: RowLayout,
     /// The parts of its statements.
     pub shape: QueryShape,
@@ -48,8 +47,9 @@ pub struct TablePlan {
     pub values_sql: Option<String>,
 }
 
-/// Plans a table. Errors: `Config` when the mode's columns are missing, may be NULL or do not fit,
-/// with Confluent's texts.
+/// Plans a table.
+/// Errors: `Config` when the mode's columns are missing, may be NULL or do not fit, with
+/// Confluent's texts.
 pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> Result<TablePlan> {
     let quoting = NameQuoting {
         dialect,
@@ -176,8 +176,9 @@ fn warning(column: &ReadColumn, config: &SourceConfig) -> Option<String> {
 }
 
 /// Plans a query that [`query_text::trimmed`](crate::source::config::query_text::trimmed) has
-/// trimmed. Errors: `Config` when the mode's columns are not in its result, or two columns have the
-/// same name.
+/// trimmed.
+/// Errors: `Config` when the mode's columns are not in its result, or two columns have the same
+/// name.
 pub fn plan_query(
     query: &str,
     metas: &[ColumnMeta],

@@ -74,8 +74,8 @@ impl PendingRows {
         self.rows.len() == 0
     }
 
-    /// Returns up to `max` rows as records, and whether the position has moved. Errors: `Record` or
-    /// `Config` for an invalid id; the rows then stay.
+    /// Returns up to `max` rows as records, and whether the position has moved.
+    /// Errors: `Record` or `Config` for an invalid id; the rows then stay.
     pub fn take(
         &mut self,
         max: usize,

@@ -74,6 +74,9 @@ impl TableReader {
     pub(super) async fn bound(&mut self, session: &mut dyn Session) -> Result<i64> {
         let clock = read_clock(session).await?;
         let read_at = Instant::now();
+        // The clock is read before the transactions: one that begins after this reading gets a
+        // later timestamp. An older one is in the sample unless it has ended; `UNLISTED` and
+        // `LateStarters` cover the exceptions.
         let from = self.settled(session, clock).await?;
         self.unsettled = AmbiguousTimes::default();
         if self.stamps_are_instants() {

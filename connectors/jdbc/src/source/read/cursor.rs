@@ -125,15 +125,15 @@ impl TableReader {
         self.meta.as_ref()?.rows_estimated
     }
 
-    /// Looks up the table and seeks to its start position. Errors: `Config` when the table does not
-    /// exist or does not fit the mode.
+    /// Looks up the table and seeks to its start position.
+    /// Errors: `Config` when the table does not exist or does not fit the mode.
     pub async fn open(&mut self, session: &mut dyn Session) -> Result<()> {
         self.look_up(session).await?;
         self.stand(session).await
     }
 
-    /// Looks up the table and plans it again if its definition has changed. Errors: `Config` when
-    /// the table does not exist or does not fit the mode.
+    /// Looks up the table and plans it again if its definition has changed.
+    /// Errors: `Config` when the table does not exist or does not fit the mode.
     pub async fn look_up(&mut self, session: &mut dyn Session) -> Result<Arc<TablePlan>> {
         let Some(id) = &self.id else {
             let plan = look_up_query(session, &self.config, self.plan.as_ref()).await?;

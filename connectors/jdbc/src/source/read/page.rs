@@ -65,7 +65,6 @@ pub struct DeletedKeys {
 #[derive(Debug)]
 pub enum ReaderOutput {
     Rows(RowPage),
-    /// Deleted rows.
     Gone(DeletedKeys),
 }
 

@@ -79,8 +79,9 @@ pub async fn entries(
     Ok((vec![entry], Vec::new()))
 }
 
-/// Returns the entries of a table, one per range assigned to this task. Errors: `Config` when the
-/// table does not exist or does not fit the mode, or its stored offset cannot be read.
+/// Returns the entries of a table, one per range assigned to this task.
+/// Errors: `Config` when the table does not exist or does not fit the mode, or its stored offset
+/// cannot be read.
 async fn planned(
     id: Option<TableId>,
     config: &Arc<SourceConfig>,

@@ -11,8 +11,8 @@ use crate::ident::TableId;
 use crate::source::config::SourceConfig;
 use crate::source::plan::table::{self, TablePlan};
 
-/// Looks up a table. Returns the plan of `known` while the definition is the same. Errors: `Config`
-/// when the table does not exist or does not fit the mode.
+/// Looks up a table. Returns the plan of `known` while the definition is the same.
+/// Errors: `Config` when the table does not exist or does not fit the mode.
 pub async fn look_up_table(
     session: &mut dyn Session,
     id: &TableId,
@@ -36,8 +36,8 @@ pub async fn look_up_table(
     Ok((meta, plan))
 }
 
-/// Looks up the columns of the query. Returns the plan `known` while they are the same. Errors:
-/// `Config` when the query does not fit the mode.
+/// Looks up the columns of the query. Returns the plan `known` while they are the same.
+/// Errors: `Config` when the query does not fit the mode.
 pub async fn look_up_query(
     session: &mut dyn Session,
     config: &SourceConfig,

@@ -169,7 +169,8 @@ async fn misfit_by_values(
 }
 
 /// Checks the values of the plan's timestamp columns, if their types do not say whether they hold
-/// times, and adds warnings to the plan. Errors: `Config` when the values are not times.
+/// times, and adds warnings to the plan.
+/// Errors: `Config` when the values are not times.
 pub async fn values(session: &mut dyn Session, mut plan: TablePlan) -> Result<TablePlan> {
     let Some(sql) = &plan.values_sql else {
         return Ok(plan);

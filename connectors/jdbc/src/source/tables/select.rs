@@ -69,9 +69,9 @@ pub fn other_listings(config: &SourceConfig) -> Vec<TableFilter> {
         .collect()
 }
 
-/// Returns the tables that pass the filter, in the order listed. Errors: `Config` when two of them
-/// have the same unqualified name, since that names the topic; when a name is in another database
-/// of PostgreSQL.
+/// Returns the tables that pass the filter, in the order listed.
+/// Errors: `Config` when two of them have the same unqualified name, since that names the topic;
+/// when a name is in another database of PostgreSQL.
 pub fn choose(
     config: &SourceConfig,
     listed: &TableListing,

@@ -21,7 +21,6 @@ const GRACE: Duration = Duration::from_secs(2);
 /// ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommitBarrier {
-    /// The greatest id seen.
     pub up_to: i64,
     /// Transactions from this id on began after it was seen (PostgreSQL's `pg_snapshot_xmax`).
     before: Option<u64>,
@@ -55,6 +54,7 @@ impl CommitBarrier {
             format!("SELECT MAX({id}), NULL FROM {}", plan.table_sql)
         };
         let found = session.query(&sql, &[]).await?;
+        // Taken after the query, so that the age of the barrier is never overestimated.
         let set = Instant::now();
         let value = |n: usize| found.first().and_then(|row| row.get(n));
         let up_to = value(0)

@@ -143,6 +143,7 @@ pub async fn sample_after(
 async fn look(server: &mut ServerHorizon, session: &mut dyn Session) -> Result<TransactionHorizon> {
     server.asked += 1;
     let mark = format!("look {} {:p}", server.asked, Arc::as_ptr(&SERVER_MARK));
+    // Taken before asking: `at` minus a reported age is never later than the real begin.
     let at = Instant::now();
     Ok(match ask(session, &mark).await? {
         HorizonAnswer::Seen {
