@@ -69,7 +69,7 @@ pub struct ConnectorView {
     pub name: Arc<str>,
     /// Config as given, references unresolved.
     pub config: Config,
-    /// Whether it is a source or a sink.
+    /// Source, sink, or unknown.
     pub direction: Direction,
     /// The state that the user asked for.
     pub target: TargetState,

@@ -268,6 +268,7 @@ impl ConsumerEvents {
         let partitions = partitions_of(list);
         if !partitions.is_empty() {
             let done = self.owner.revoked(&partitions, lost);
+            // A lost assignment belongs to another member already: commit nothing then.
             let done = if lost {
                 Vec::new()
             } else {
@@ -275,6 +276,7 @@ impl ConsumerEvents {
             };
             self.begun().retain(|at, _| !partitions.contains(at));
             if !done.is_empty() {
+                // Commit before unassigning: afterwards another member may own the partitions.
                 self.commit_last(&done)?;
             }
         }
@@ -435,6 +437,8 @@ impl Consumer {
                 ));
             }
         };
+        // `start` decides where to begin. librdkafka must never reset an offset by itself: that
+        // would be a silent jump.
         settings.set("auto.offset.reset", "error");
         BrokerContact::ask(&mut settings);
         let (contact, consumer, paused, begun, failed) = Default::default();

@@ -8,7 +8,7 @@ use connector_api::Config;
 
 use crate::model::{RunStatus, TargetState};
 
-/// Where the store is and how it is kept.
+/// Location and settings of the store.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// `sqlite:path` (created if absent), `sqlite::memory:`, `mysql://…`, `mariadb://…` or

@@ -90,7 +90,7 @@ const ADD_HISTORY: &str = "INSERT INTO config_history (connector, version, confi
 const CUT_HISTORY: &str = "DELETE FROM config_history WHERE connector = ? AND version <= \
      (SELECT newest FROM (SELECT MAX(version) AS newest FROM config_history WHERE connector = ?) AS versions) - ?";
 
-/// What a write depends on besides the change itself.
+/// Parameters that all writes share.
 pub(super) struct WriteStyle<'a> {
     pub(super) cipher: &'a StoreCipher,
     pub(super) history: HistoryLimits,

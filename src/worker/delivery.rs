@@ -328,6 +328,7 @@ impl DeliveryThread {
         // Checked here and again right before the commit: a task that was cut off has a successor,
         // which continues from the positions stored so far.
         self.unless_cut()?;
+        // Without transactions, records must be acknowledged before their positions are written.
         if !self.transactional {
             self.producer.flush(FLUSH_WITHIN, || self.goes_on())?;
         }

@@ -100,6 +100,8 @@ impl BatchEncoder {
     /// Sends the current chunk. Returns false if the receiver is gone. Cancel safe.
     async fn send(&mut self) -> bool {
         let noted = self.place.note(WaitReason::Partner);
+        // Reserve before taking the chunk: nothing is lost if this future is dropped while it
+        // waits.
         let Ok(room) = self.chunks.reserve().await else {
             return false;
         };

@@ -377,12 +377,16 @@ impl SinkWriter {
                 // batch even if the writing half is busy.
                 self.waiting
                     .extend(std::iter::from_fn(|| batches.try_recv().ok()));
+                // Records of revoked partitions must not be written any more: the next owner reads
+                // them.
                 let pending = self.pending.iter_mut().map(|pending| &mut pending.batch);
                 pending
                     .chain(&mut self.waiting)
                     .for_each(|batch| batch.forget(&partitions));
                 self.pending.take_if(|pending| pending.batch.is_empty());
                 self.waiting.retain(|batch| !batch.is_empty());
+                // The consumer waits for the answer within its poll, so answer before the sink
+                // releases the partitions.
                 let _asker_gone = answer.send(self.common.give_up(&partitions));
                 let revoked = async {
                     fail_point::reach_async("sink.revoke").await?;

@@ -216,6 +216,7 @@ impl RebalanceListener for RebalanceBridge {
     }
 
     fn revoked(&self, partitions: &[TopicPartition], _lost: bool) -> Vec<TopicOffset> {
+        // Noted first, so that `take` drops their records even if the writing half does not answer.
         self.gone
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -179,10 +179,12 @@ async fn attempt(
         Arc::clone(&watch.front),
     );
     let polled = poll(running, &mut *task, policy, &mut encoder, &mut news).await;
+    // Dropping the encoder closes the channel, which ends the writer: it commits what is complete.
     encoder.send_rest().await;
     drop(encoder);
     watch.front.enter(WaitReason::Partner);
     let delivered = writer.join().await;
+    // The source learns of its last commits before it is closed.
     news.close();
     while let Some(delivered) = news.recv().await {
         handle_delivery(running, &mut *task, delivered, true).await;
@@ -303,6 +305,7 @@ async fn poll(
         while let Ok(delivered) = news.try_recv() {
             handle_delivery(running, task, delivered, !retry.is_failing()).await;
         }
+        // Before the task pauses or stops, hand over the whole batches encoded so far.
         if running.wanted() != TaskTarget::Run
             && running.unless_stopped(encoder.send_rest()).await != Some(true)
         {
@@ -358,6 +361,7 @@ async fn poll(
                 match retry.fail(&policy, error.kind(), ErrorStage::Poll, limit) {
                     Verdict::Retry(wait) => {
                         running.warn(&error);
+                        // What is encoded must not wait for the retry.
                         if running.unless_stopped(encoder.send_rest()).await != Some(true) {
                             return Ok(());
                         }

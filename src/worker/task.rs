@@ -159,6 +159,7 @@ impl TaskHandle {
     pub async fn end(mut self, within: Duration) -> bool {
         self.want(TaskTarget::Stop);
         let ended = tokio::time::timeout(within, &mut self.join).await.is_ok();
+        // Set before the abort: a thread that hangs must find it set when it wakes up.
         self.cut.store(true, Ordering::Relaxed);
         if !ended {
             self.join.abort();

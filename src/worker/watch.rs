@@ -32,7 +32,7 @@ const LEFT_MAX: usize = 3;
 /// Prefix of the warning about a stall.
 pub const STANDS_STILL: &str = "standing still: ";
 
-/// What is observed of one task.
+/// Observations of one task: what its threads wait for, and how many of them have not ended.
 #[derive(Debug, Default)]
 pub struct TaskWatch {
     /// What the thread that polls a source or writes to a sink waits for.

@@ -34,7 +34,7 @@ use store_writer::StoreWriter;
 /// Maximum number of events handled before statuses are stored.
 const EVENTS_AT_ONCE: usize = 256;
 
-/// What the loop is made of.
+/// The parts that the loop is built from.
 pub struct LoopParts {
     /// Stores configs and statuses.
     pub store: Store,

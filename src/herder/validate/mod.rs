@@ -50,7 +50,7 @@ pub struct AvailableConnector {
     pub version: String,
 }
 
-/// What validation needs to know about the worker.
+/// Worker settings that validation depends on.
 #[derive(Clone, Debug)]
 pub struct WorkerFacts {
     /// The worker's keys: default converters, override policy.

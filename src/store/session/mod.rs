@@ -113,7 +113,7 @@ impl StoreSession {
         StoreFailure::of(error, &self.shown)
     }
 
-    /// Makes the server durable about what it acknowledges, if a session may set that.
+    /// Asks the server to make acknowledged commits durable, as far as a session can set that.
     async fn promise_durability(&mut self) -> Result<(), StoreFailure> {
         let done = match &mut self.wire {
             StoreConnection::Sqlite(..) => Ok(()),
