@@ -89,7 +89,7 @@ pub(super) fn classify<DB: DatabaseBackend>(place: &str, error: sqlx::Error) -> 
     }
 }
 
-/// The error of a row that exceeds the source's size limit; it affects the tasks of its table only.
+/// The error of a row that exceeds the source's size limit; it concerns its table only.
 pub(super) fn too_long(place: &str, limit: usize) -> Error {
     Error::record(format!(
         "{place}: a row, or one of its values, has more than the {limit} bytes of max.row.bytes; raise it, or leave the \

@@ -74,8 +74,8 @@ impl RecordWriter for BatchWrite<'_, '_> {
     }
 }
 
-/// Writes the records, which are in order. If constraints refuse them, adds to `culprits` the
-/// records without which they do not; then the transaction must be rolled back.
+/// Writes the records, which are in order. If constraints refuse them, adds to `culprits` those
+/// without which the constraints hold; then the transaction must be rolled back.
 /// Errors: all kinds but `Record`; `Record` if no single record can be named.
 pub async fn isolate_rejected(
     apply: &mut dyn RecordWriter,
