@@ -93,8 +93,8 @@ impl TableReader {
             };
             let state = fence.state(session, &self.config.target).await?;
             let settled = tracking.judge(state, self.config.gap_max_age);
-            // The transactions have ended: whatever they committed is visible now, so ask a last
-            // time before giving the ids up.
+            // Ask after judging the barrier and before settling: if its transactions have ended,
+            // whatever they committed is visible to this query, and no row is given up unread.
             self.ask(session, plan, pages, settled.unwrap_or(i64::MAX))
                 .await?;
             let (Some(up_to), Some(tracking)) = (settled, &mut self.tracking) else {
