@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// raise it.
 const ENOUGH: u64 = 65_536;
 
-/// Raises the limit to [`ENOUGH`], or as far as the system allows. Returns the limit then in
+/// Raises the limit to `ENOUGH`, or as far as the system allows. Returns the limit then in
 /// effect.
 pub fn raise_open_files() -> usize {
     let given = getrlimit(Resource::Nofile);

@@ -29,7 +29,6 @@ const TARGETS: [SchemaType; 8] = [
 ];
 const SOURCES: &str = "[INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOLEAN, STRING, BYTES]";
 
-/// The keys of the transform.
 pub const KEYS: &[ConfigKey] = &[
     key(
         "spec",

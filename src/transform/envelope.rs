@@ -17,7 +17,6 @@ use super::part::{REPLACE_NULL, REPLACE_NULL_KEY, SchemaPlans, fields, fill_defa
 
 const DELETED: &str = "__deleted";
 
-/// The keys of the transform.
 pub const KEYS: &[ConfigKey] = &[
     key(
         "delete.tombstone.handling.mode",

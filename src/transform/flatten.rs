@@ -17,7 +17,6 @@ use crate::convert::java;
 
 const PURPOSE: &str = "flattening";
 
-/// The keys of the transform.
 pub const KEYS: &[ConfigKey] = &[key(
     "delimiter",
     ConfigType::String,

@@ -28,7 +28,6 @@ const fn field_key(name: &'static str) -> ConfigKey {
     )
 }
 
-/// The keys of the transform.
 pub const KEYS: &[ConfigKey] = &[
     field_key("topic.field"),
     field_key("partition.field"),

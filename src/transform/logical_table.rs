@@ -11,7 +11,6 @@ use connector_api::{Field, Record, Result, Schema, SchemaType, TopicOffset, Tran
 use super::part::{SchemaPlans, fields, key};
 use super::route::{TopicRename, check_regex, check_template};
 
-/// The keys of the transform.
 pub const KEYS: &[ConfigKey] = &[
     key(
         "topic.regex",

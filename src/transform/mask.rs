@@ -17,7 +17,6 @@ const PURPOSE: &str = "mask fields";
 /// Maximum size of a replacement in bytes, because it may be written to very many fields.
 const MAX_REPLACEMENT: usize = 4096;
 
-/// The keys of the transform.
 pub const KEYS: &[ConfigKey] = &[
     key("fields", ConfigType::List, DefaultValue::Required, Importance::High, "The fields to mask.")
         .check(KeyValidator::NonEmptyList),

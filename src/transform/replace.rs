@@ -17,7 +17,6 @@ use super::part::{
 
 const PURPOSE: &str = "field replacement";
 
-/// The keys of the transform.
 pub const KEYS: &[ConfigKey] = &[
     key(
         "exclude",

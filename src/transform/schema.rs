@@ -11,7 +11,6 @@ use super::part::{
     REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, list_fields,
 };
 
-/// The keys of the transform.
 pub const KEYS: &[ConfigKey] = &[
     key(
         "schema.name",

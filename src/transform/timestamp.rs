@@ -22,7 +22,6 @@ const PURPOSE: &str = "converting timestamp formats";
 const NO_FORMAT: &str =
     "TimestampConverter requires format option to be specified when using string timestamps";
 
-/// The keys of the transform.
 pub const KEYS: &[ConfigKey] = &[
     key(
         "field",

@@ -15,7 +15,6 @@ use super::part::{
 
 const PURPOSE: &str = "copying fields from value to key";
 
-/// The keys of the transform.
 pub const KEYS: &[ConfigKey] = &[
     key(
         "fields",

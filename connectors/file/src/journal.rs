@@ -83,6 +83,7 @@ impl OffsetJournal {
             .append(true)
             .open(&file_path);
         let file = opened.map_err(|error| failed("opened", &file_path, error))?;
+        // Lock before reading: another task may be about to replace the journal.
         lock(&file, &file_path)?;
         let mut journal = Self {
             kept: read(&journal)?,
@@ -99,6 +100,7 @@ impl OffsetJournal {
             return Ok(());
         };
         let length = self.length()?;
+        // Never truncate lines that are not ours.
         if length > from.saturating_add(bytes) {
             return Err(Error::config(format!(
                 "{} was appended to by another program while lines were written behind byte {from}, which {} says; \
@@ -198,6 +200,8 @@ impl OffsetJournal {
         next: impl IntoIterator<Item = (JournalOwner, TopicPartition, i64)>,
     ) -> Result<()> {
         if !lines.is_empty() {
+            // Record the append before it starts: after a crash, the next owner truncates the file
+            // to `from`.
             self.kept.appending = Some(PendingAppend {
                 from: self.length()?,
                 bytes: lines.len() as u64,
@@ -211,6 +215,8 @@ impl OffsetJournal {
             written.map_err(|error| failed("written", &self.file_path, error))?;
             fail_point::reach("file-sink.before-commit")?;
         }
+        // The commit: one replacement of the journal stores the offsets and ends the append. Until
+        // then the lines do not count, although they are already synced.
         for (owner, at, offset) in next {
             self.set(&owner, &at, Some(offset));
         }
@@ -229,6 +235,8 @@ impl OffsetJournal {
         beside.push(".new");
         // Remove what a killed task left behind. `create_new` below does not follow a link.
         drop(fs::remove_file(&beside));
+        // Sync before the rename, so that a crash leaves either the old journal or the complete new
+        // one; sync the folder after it, so that the rename itself is durable.
         let replaced = OpenOptions::new()
             .create_new(true)
             .write(true)

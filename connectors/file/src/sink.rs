@@ -167,6 +167,8 @@ impl SinkTask for FileSinkTask {
             });
             stored.extend(next);
         }
+        // The raised epochs must be durable before the offsets are returned: from here on, a put or
+        // commit of an earlier owner is fenced.
         journal.store()?;
         Ok(stored)
     }
@@ -224,6 +226,7 @@ impl SinkTask for FileSinkTask {
         } in std::mem::take(&mut self.next)
         {
             let at = TopicPartition { topic, partition };
+            // Check the epoch again under the lock: another task may have taken over since the put.
             self.durable(&mut journal, &at)?;
             next.push((self.owner.clone(), at, offset));
         }

@@ -50,10 +50,8 @@ const OWN: [ConfigKey; 3] = [
     ),
 ];
 
-/// The keys of the converter.
 pub const KEYS: &[ConfigKey] = &keys::with::<{ keys::KEYS.len() + OWN.len() }>(&OWN);
 
-/// The settings of the format.
 struct AvroOptions {
     enhanced: bool,
     metadata: bool,

@@ -17,7 +17,6 @@ use connector_api::{Converter, Datum, EncodedPresence, Result, Schema, SchemaTyp
 pub use infer::infer;
 pub use write::write;
 
-/// The keys of the converter.
 pub const KEYS: &[ConfigKey] = &[ConfigKey::new(
     "strict",
     ConfigType::Boolean,

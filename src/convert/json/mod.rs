@@ -31,7 +31,6 @@ use plan::JsonNode;
 use super::trail::explained;
 use super::{CONVERTER_TYPE, limits};
 
-/// The keys of the converter.
 pub const KEYS: &[ConfigKey] = &[
     CONVERTER_TYPE,
     ConfigKey::new("schemas.enable", ConfigType::Boolean, DefaultValue::Text("true"), "Schemas", "Whether each record carries its schema.")
@@ -76,7 +75,6 @@ pub const KEYS: &[ConfigKey] = &[
     .order(2),
 ];
 
-/// The settings of the converter.
 struct JsonOptions {
     schemas: bool,
     cache: usize,
@@ -158,6 +156,7 @@ impl JsonConverter {
             .iter()
             .position(|written| written.schema == *schema)
         {
+            // So that the comparison by pointer finds it next time.
             self.written[at].schema = Arc::clone(schema);
             self.last = at;
             return Ok(());

@@ -75,7 +75,6 @@ const OWN: [ConfigKey; 6] = [
     ),
 ];
 
-/// The keys of the converter.
 pub const KEYS: &[ConfigKey] = &keys::with::<{ keys::KEYS.len() + OWN.len() }>(&OWN);
 
 /// Maximum number of compiled messages cached per schema.
@@ -83,7 +82,6 @@ const KEPT: usize = 100;
 /// Maximum number of types that they may have together.
 const KEPT_TYPES: usize = 50_000;
 
-/// The settings of the format.
 struct ProtobufOptions {
     optional: bool,
     int_enums: bool,

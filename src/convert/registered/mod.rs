@@ -220,6 +220,7 @@ impl<F: SchemaFormat> RegistryConverter<F> {
             .iter()
             .position(|w| *w.topic == *topic && w.schema == *schema)
         {
+            // So that the comparison by pointer finds it next time.
             self.written[at].schema = Arc::clone(schema);
             self.last = at;
             return Ok(());
@@ -397,6 +398,7 @@ impl<F: SchemaFormat> Converter for RegistryConverter<F> {
         };
         let decoded = self.format.decode(&mut known.reader, payload);
         let types = F::types(&known.reader);
+        // A reader compiles types as records need them, so count those that this record has added.
         if types > known.types {
             self.kept += (types - known.types) * BYTES_PER_TYPE;
             known.types = types;

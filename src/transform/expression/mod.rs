@@ -514,6 +514,8 @@ impl Transform for Expression {
         scope.push_dynamic("headers", visible_headers(&record)?);
         let compute = !self.fields.is_empty() && !value.value.is_null();
         let mut outcome = self.outcome(&mut scope, compute);
+        // The process may have been suspended meanwhile: give the record a second attempt before it
+        // counts as bad.
         if outcome.is_err() && self.deadline.is_over() {
             self.deadline.set(self.within);
             outcome = self.outcome(&mut scope, compute);

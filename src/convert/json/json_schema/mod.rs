@@ -35,7 +35,6 @@ const OWN: [ConfigKey; 5] = [
         "Whether reading refuses values that do not fit their type. With false they are cut, or become 0 or null."),
 ];
 
-/// The keys of the converter.
 pub const KEYS: &[ConfigKey] = &keys::with::<{ keys::KEYS.len() + OWN.len() }>(&OWN);
 
 struct JsonSchemaSettings {
