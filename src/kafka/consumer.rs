@@ -123,6 +123,7 @@ impl ConsumerEvents {
             self.start(consumer, &partitions, list)
         };
         let empty = TopicPartitionList::new();
+        // After an error, answer the rebalance with an empty assignment; `poll` returns the error.
         let assigned = if start.is_ok() { &*list } else { &empty };
         let done = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(assigned),

@@ -105,6 +105,8 @@ impl StoreAccess {
         }
     }
 
+    /// Runs the transaction once. An unanswered commit is looked up, so that its outcome is
+    /// reported if it can be known.
     async fn attempt(
         &self,
         held: &mut HeldSession,
@@ -303,6 +305,8 @@ impl StoreAccess {
     }
 }
 
+/// Executes the statements in a new transaction. The id of the change comes first: if another
+/// worker has changed the store, nothing else is written.
 async fn write(
     session: &mut StoreSession,
     change: &SqlStatement,

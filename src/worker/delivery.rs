@@ -199,6 +199,7 @@ impl DeliveryThread {
         }
     }
 
+    /// Writes a chunk, and ends the transaction if a boundary is reached.
     fn take(
         &mut self,
         mut chunk: EncodedBatch,
@@ -232,6 +233,8 @@ impl DeliveryThread {
         Ok(())
     }
 
+    /// Hands the records of a chunk to the producer, within the limit of bytes in flight. Errors:
+    /// that of a record, unless it is skipped.
     fn write(
         &self,
         chunk: &EncodedBatch,
@@ -324,6 +327,8 @@ impl DeliveryThread {
         Ok(())
     }
 
+    /// Writes the positions and commits them together with the records before them, then reports
+    /// them as durable. Without transactions, flushes the records first.
     fn commit(&mut self, open: &mut OpenTransaction) -> Result<()> {
         // Checked here and again right before the commit: a task that was cut off has a successor,
         // which continues from the positions stored so far.
@@ -382,6 +387,7 @@ impl DeliveryThread {
         }
     }
 
+    /// Aborts the open transaction, if any.
     fn give_up(&self, open: &OpenTransaction) {
         if self.transactional && open.since.is_some() {
             self.producer.abort();

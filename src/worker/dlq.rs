@@ -172,7 +172,7 @@ impl DeadLetters {
         producer
             .flush(STORED_WITHIN, || true)
             .map_err(|e| self.not_stored(&producer, 0, e))?;
-        // Later numbers belong to the other thread, which flushes by itself.
+        // Later numbers belong to the other thread, which flushes its own records.
         let mut sent = self.sent();
         sent.places = sent.places.split_off(&(last + 1));
         Ok(())

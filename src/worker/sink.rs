@@ -223,6 +223,7 @@ impl Drop for LeaveGuard {
     }
 }
 
+/// Opens the consumer and the codec of the reading half.
 fn open(
     running: &TaskContext,
     what: &Subscription,
@@ -361,6 +362,7 @@ impl SinkWriter {
         }
     }
 
+    /// Answers a rebalance; the consumer waits for it within its poll.
     async fn answer(
         &mut self,
         running: &TaskContext,
@@ -399,6 +401,8 @@ impl SinkWriter {
         }
     }
 
+    /// Assigns partitions to the sink, retrying transient errors. Returns the offsets that the sink
+    /// has stored for them.
     async fn assign(
         &mut self,
         running: &TaskContext,

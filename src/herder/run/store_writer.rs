@@ -284,6 +284,7 @@ impl HerderLoop {
         }
     }
 
+    /// Executes a verb that is now stored. Pending writes that it makes obsolete are dropped first.
     fn take_effect(&mut self, verb: HerderVerb, writes: &[StoreChange]) {
         writes
             .iter()
@@ -295,6 +296,7 @@ impl HerderLoop {
         self.obey(verb);
     }
 
+    /// Handles a failed job: refuses its command or keeps its writes for later.
     fn undone(&mut self, job: StoreJob, failure: &StoreFailure) {
         match job {
             StoreJob::Change(command, writes) if failure.in_doubt => {
