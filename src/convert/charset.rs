@@ -64,8 +64,6 @@ impl Charset {
             }
         }
     }
-
-    /// Decodes text.
     pub fn decode(self, bytes: &[u8]) -> String {
         match self {
             Self::Utf8 => String::from_utf8_lossy(bytes).into_owned(),

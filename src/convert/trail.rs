@@ -29,7 +29,6 @@ pub(super) struct FieldPath {
     declared: Option<&'static str>,
     /// True if the value is a JSON object within a text.
     pub(super) twice: bool,
-    /// A line of advice.
     pub(super) hint: Option<&'static str>,
 }
 

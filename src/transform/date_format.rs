@@ -32,8 +32,6 @@ const DAYS: [&str; 7] = [
 const LETTERS: &str = "GyMdkHmsSEDFwWahKzZYuXL";
 /// Maximum length of a pattern, in characters; the width of a number is the number of its letters.
 const MAX_PATTERN: usize = 250;
-
-/// A compiled pattern.
 pub struct DateFormat {
     items: Vec<FormatItem>,
     /// First year of the century that two-digit years belong to.

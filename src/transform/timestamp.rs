@@ -131,8 +131,6 @@ struct TimestampPlan {
     at: Option<usize>,
     from: Option<TimestampForm>,
 }
-
-/// How timestamps are converted.
 struct TimestampRules {
     target: TimestampForm,
     pattern: String,

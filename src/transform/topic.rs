@@ -44,7 +44,6 @@ pub const EXTRACT_KEYS: &[ConfigKey] = &[
 pub enum TopicPlace {
     /// In the key or value.
     In(RecordPart),
-    /// In a header.
     Header,
 }
 

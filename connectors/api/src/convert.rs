@@ -2,7 +2,7 @@
 
 use crate::{Datum, Result};
 
-/// Whether encoding produced bytes or a null on the wire (a null key or a tombstone).
+/// The outcome of encoding: bytes, or a null on the wire (a null key or a tombstone).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EncodedPresence {
     /// Bytes were appended; possibly zero of them, as for an empty string.

@@ -9,7 +9,7 @@ use crate::{Schema, Value};
 pub struct Datum {
     /// The schema; `None` for schemaless data.
     pub schema: Option<Arc<Schema>>,
-    /// The value.
+    /// The value itself; [`Value::Null`] if there is none.
     pub value: Value,
 }
 
@@ -54,7 +54,7 @@ pub struct Record {
     pub value: Datum,
     /// Record timestamp in milliseconds since 1970-01-01 UTC; `None` lets the producer set it.
     pub timestamp_ms: Option<i64>,
-    /// Headers in order.
+    /// Record headers, in order; keys may repeat.
     pub headers: Headers,
 }
 

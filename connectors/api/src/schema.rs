@@ -81,7 +81,7 @@ pub struct Schema {
     pub version: Option<i32>,
     /// Documentation text.
     pub doc: Option<Arc<str>>,
-    /// Parameters, in order.
+    /// Parameters (name and value), in order.
     pub params: Box<[(Arc<str>, Arc<str>)]>,
     /// Default that replaces a missing value.
     pub default: Option<Value>,
@@ -131,7 +131,7 @@ impl Schema {
         Self::logical(SchemaType::Int64, logical::TIMESTAMP)
     }
 
-    /// Creates a struct schema.
+    /// Creates a required struct schema with these fields, in order.
     pub fn structure(name: Option<&str>, fields: Vec<Field>) -> Self {
         Self {
             name: name.map(Arc::from),
@@ -140,7 +140,7 @@ impl Schema {
         }
     }
 
-    /// Creates an array schema.
+    /// Creates a required array schema whose items have the schema `items`.
     pub fn array(items: Schema) -> Self {
         Self {
             values: Some(Arc::new(items)),
@@ -148,7 +148,7 @@ impl Schema {
         }
     }
 
-    /// Creates a map schema.
+    /// Creates a required map schema from the schemas of its keys and values.
     pub fn map(keys: Schema, values: Schema) -> Self {
         Self {
             keys: Some(Arc::new(keys)),
@@ -172,7 +172,7 @@ impl Schema {
         self
     }
 
-    /// Adds a parameter.
+    /// Appends a parameter to the schema.
     #[must_use]
     pub fn param(mut self, name: &str, value: &str) -> Self {
         let mut params = std::mem::take(&mut self.params).into_vec();

@@ -65,7 +65,7 @@ pub trait SinkTask: Send {
     /// consumer group.
     async fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>>;
 
-    /// Releases these partitions.
+    /// Releases these partitions: another task may take them over.
     async fn revoke(&mut self, _partitions: &[TopicPartition]) -> Result<()> {
         Ok(())
     }

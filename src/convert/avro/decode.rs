@@ -12,8 +12,6 @@ type Result<T, E = LocatedError> = std::result::Result<T, E>;
 
 /// Maximum number of items without bytes of their own (empty records) in a record.
 const MAX_EMPTY: usize = 10_000;
-
-/// Reads one payload.
 pub(super) struct AvroPayload<'a> {
     bytes: &'a [u8],
     budget: ValueBudget,

@@ -62,8 +62,6 @@ pub(super) fn scrubbed(name: &str) -> String {
     }
     out
 }
-
-/// Creates a JSON object.
 pub(super) fn object<const N: usize>(members: [(&str, Json); N]) -> Map<String, Json> {
     members
         .into_iter()

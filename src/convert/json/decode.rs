@@ -57,8 +57,6 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
     pub(super) fn plain(mut self) -> Result<Value> {
         self.schemaless().map_err(|error| self.trail.located(error))
     }
-
-    /// Reads one value.
     pub(super) fn value(&mut self, node: &JsonNode) -> Result<Value> {
         match (&node.kind, self.reader.token()?) {
             (JsonNodeKind::Array(items), JsonToken::Array) => self.array(items.as_deref()),

@@ -8,8 +8,6 @@ use connector_api::{Schema, SchemaType, logical};
 
 use super::encode::write_text;
 use crate::convert::trail::declared;
-
-/// A compiled schema.
 pub(super) struct JsonNode {
     pub(super) schema: Arc<Schema>,
     pub(super) kind: JsonNodeKind,

@@ -62,7 +62,7 @@ pub enum Width {
 pub enum DefaultValue {
     /// The key must be set.
     Required,
-    /// The key is null.
+    /// The key is null when absent.
     Null,
     /// This text, parsed as if it had been given.
     Text(&'static str),

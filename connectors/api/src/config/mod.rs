@@ -67,7 +67,7 @@ impl Config {
             .map_or("", |class| class.trim())
     }
 
-    /// Sets a key.
+    /// Sets a key, replacing its current value.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.insert(name.into(), value.into());
     }

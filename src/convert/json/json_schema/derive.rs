@@ -21,8 +21,6 @@ const ENUM: &str = "io.confluent.connect.json.Enum";
 fn bad(why: impl std::fmt::Display) -> Error {
     Error::record(format!("the JSON Schema cannot be used: {why}"))
 }
-
-/// Parses a schema's text.
 pub(super) fn parse(text: &str) -> Result<Json> {
     serde_json::from_str(text).map_err(bad)
 }
