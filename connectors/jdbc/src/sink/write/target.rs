@@ -464,7 +464,7 @@ impl TargetTable {
             }
         };
         let identities = shape.keys().zip(&keys).map(identity_of).collect::<Vec<_>>();
-        let by_column = config.insert_mode == InsertMode::Upsert && self.lacks_index_of(shape);
+        let by_column = config.insert_mode == InsertMode::Upsert && self.lacks_key_index(shape);
         let metas: Option<Vec<_>> = shape.columns.iter().map(meta).collect();
         let many = metas.is_some_and(|metas| metas.iter().all(|m| writing.updates_many(m)));
         let upsert = match config.insert_mode {
@@ -515,17 +515,17 @@ impl TargetTable {
         }
     }
 
-    /// True if no unique index lies within the columns of a shape, so that its rows never conflict
-    /// with existing ones.
-    fn lacks_index_of(&self, shape: &RecordShape) -> bool {
+    /// True if no unique index lies within the key columns of a shape. Rows of one key then never
+    /// conflict, whatever other unique indexes there are: MariaDB would add a row each time, and
+    /// PostgreSQL refuses such a conflict target.
+    fn lacks_key_index(&self, shape: &RecordShape) -> bool {
         let Some(meta) = &self.meta else { return false };
-        let filled = |name: &String| {
+        let is_key = |name: &String| {
             shape
-                .columns
-                .iter()
+                .keys()
                 .any(|c| meta.column(&c.name).is_some_and(|m| m.name == *name))
         };
-        let within = |index: &Vec<String>| !index.is_empty() && index.iter().all(filled);
+        let within = |index: &Vec<String>| !index.is_empty() && index.iter().all(is_key);
         !within(&meta.primary_key) && !meta.unique.iter().any(within)
     }
 
@@ -592,4 +592,70 @@ pub fn keys_repeat(config: &SinkConfig) -> bool {
         config.pk_mode,
         PkMode::RecordKey | PkMode::RecordValue | PkMode::RecordHeader
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use connector_api::{Config, Schema, SchemaType};
+
+    use super::TargetTable;
+    use crate::catalog::{ColumnMeta, TableMeta};
+    use crate::ident::TableId;
+    use crate::sink::config::SinkConfig;
+    use crate::sink::config::columns::{RecordColumn, ValueSlot};
+    use crate::sink::mapping::shape::RecordShape;
+
+    /// A table of `id` and `mail` with these unique indexes.
+    fn table(primary_key: &[&str], unique: &[&[&str]]) -> TargetTable {
+        let config = Config::from([("connection.url", "jdbc:mariadb://h/d"), ("name", "s")]);
+        let names = |of: &[&str]| of.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let columns = ["id", "mail"].map(|name| ColumnMeta {
+            name: name.to_owned(),
+            ..ColumnMeta::default()
+        });
+        let meta = TableMeta {
+            columns: columns.to_vec(),
+            primary_key: names(primary_key),
+            unique: unique.iter().map(|index| names(index)).collect(),
+            id: TableId::in_catalog("d", "t"),
+            unique_in_part: false,
+            is_view: false,
+            rows_estimated: None,
+            no_rollback: None,
+            only_insert: true,
+        };
+        TargetTable {
+            id: TableId::in_catalog("d", "t"),
+            meta: Some(meta),
+            plans: Vec::new(),
+            last: 0,
+            time: Arc::new(SinkConfig::read(&config).unwrap().time),
+            began_with_delete: false,
+        }
+    }
+
+    fn shape(keys: &[&str]) -> RecordShape {
+        let columns = ["id", "mail"].map(|name| RecordColumn {
+            name: Arc::from(name),
+            schema: Arc::new(Schema::of(SchemaType::String)),
+            key: keys.contains(&name),
+            slot: ValueSlot::Value,
+        });
+        RecordShape {
+            columns: columns.to_vec(),
+            tombstone: false,
+        }
+    }
+
+    #[test]
+    fn only_an_index_within_the_key_columns_finds_the_row_of_a_key() {
+        assert!(table(&[], &[]).lacks_key_index(&shape(&["id"])));
+        assert!(table(&[], &[&["mail"]]).lacks_key_index(&shape(&["id"])));
+        assert!(table(&["id", "mail"], &[]).lacks_key_index(&shape(&["id"])));
+        assert!(!table(&["id"], &[&["mail"]]).lacks_key_index(&shape(&["id"])));
+        assert!(!table(&[], &[&["mail"], &["id"]]).lacks_key_index(&shape(&["id"])));
+        assert!(!table(&["id", "mail"], &[]).lacks_key_index(&shape(&["id", "mail"])));
+    }
 }
