@@ -4,7 +4,7 @@ use super::meanings::*;
 use super::{Database, Server, decimal, field, int, t};
 use crate::sink::records::Topic;
 use Server::{MariaDb as M, Postgres as P, Sqlite as S};
-use connector_api::{Schema, SchemaType, Value};
+use connector_api::{ErrorKind, Schema, SchemaType, Value};
 
 #[tokio::test]
 async fn ud53_a_text_is_no_form_of_bytes() {
@@ -177,6 +177,65 @@ async fn ud57_a_column_of_instants_keeps_them_whatever_the_zone_of_the_database(
                         )
                 ],
                 "{server} {mode}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn ud59_a_value_that_postgresql_refuses_is_named_with_its_column() {
+    for (ty, schema, value) in [
+        ("JSONB", SchemaType::String, t("{")),
+        ("SMALLINT", SchemaType::Int32, Value::I32(70_000)),
+        ("NUMERIC(4,2)", SchemaType::Int32, Value::I32(70_000)),
+        ("VARCHAR(3)", SchemaType::String, t("four")),
+        ("CHAR(3)", SchemaType::String, t("four")),
+        ("INET", SchemaType::String, t("nowhere")),
+        ("INT[]", SchemaType::String, t("{1,a}")),
+        ("own.state", SchemaType::String, t("gone")),
+    ] {
+        for (mode, pk) in [
+            ("insert", "none"),
+            ("upsert", "record_value"),
+            ("update", "record_value"),
+        ] {
+            let keys = [("insert.mode", mode), ("pk.mode", pk), ("pk.fields", "id")];
+            let mut database =
+                Database::new(P, if mode == "insert" { &keys[..1] } else { &keys }).await;
+            database.run("CREATE SCHEMA own").await;
+            database
+                .run("CREATE TYPE own.state AS ENUM ('there')")
+                .await;
+            database
+                .run(&format!(
+                    "CREATE TABLE t (id INT PRIMARY KEY, a TEXT, x {ty}, z VARCHAR(5))"
+                ))
+                .await;
+            if mode == "update" {
+                database.run("INSERT INTO t (id) VALUES (1), (2)").await;
+            }
+            let topic = Topic::new("t");
+            let fields = [
+                int("id"),
+                field("a", of(SchemaType::String)),
+                field("x", of(schema)),
+                field("z", of(SchemaType::String)),
+            ];
+            let row = |id: i32| {
+                topic.value(
+                    &fields,
+                    [Value::I32(id), t("long enough"), value.clone(), t("short")],
+                )
+            };
+            let error = database
+                .put(&topic, &[&[row(1), row(2)]])
+                .await
+                .expect_err(ty);
+            assert_eq!(error.kind(), ErrorKind::Record, "{error}");
+            let text = error.to_string();
+            assert!(
+                text.contains("offset 0") && text.contains("column x"),
+                "{ty} {mode}: {text}"
             );
         }
     }

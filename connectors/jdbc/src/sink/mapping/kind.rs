@@ -32,7 +32,8 @@ pub enum BindKind {
 pub struct KnownColumn {
     pub holds: TargetColumnType,
     pub uses: ColumnUses,
-    ty: String,
+    /// Its type as the server writes it, with its length.
+    pub ty: String,
     database: DatabaseKind,
 }
 

@@ -3,6 +3,8 @@
 //! Many rows share a statement: at most 500, in sizes that repeat, so that each text is prepared
 //! once per session.
 
+use std::sync::Arc;
+
 use connector_api::{Error, ErrorKind, Result, SinkRecord, async_trait};
 
 use super::bind::ColumnBinder;
@@ -42,6 +44,12 @@ pub trait RecordWriter: Send {
 
     /// Writes these records. After an error the transaction must be rolled back.
     async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure>;
+
+    /// Names the column to blame for what one record was refused for, where the server does not and it can be found.
+    /// The transaction is as before the record, and is then to be taken back to there. Errors: all kinds but `Record`.
+    async fn blame(&mut self, failure: WriteFailure) -> Result<WriteFailure, WriteFailure> {
+        Ok(failure)
+    }
 }
 
 /// Writes all records. After an error the transaction must be rolled back.
@@ -78,7 +86,11 @@ pub async fn isolate_rejected(
             Err(failure) if failure.error.kind() == ErrorKind::Record => {
                 run_tx_control(apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
                 match (failure.records.as_slice(), now) {
-                    (&[one], [_]) => culprits.push((one, failure)),
+                    (&[one], [_]) => {
+                        let failure = apply.blame(failure).await?;
+                        run_tx_control(apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
+                        culprits.push((one, failure));
+                    }
                     _ => {
                         let (first, second) = now.split_at(now.len() / 2);
                         todo.extend([second, first]);
@@ -120,6 +132,25 @@ impl RecordWriter for TableWrite<'_, '_> {
 
     async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure> {
         self.writer.statement(self.target, self.rows, records).await
+    }
+
+    async fn blame(&mut self, failure: WriteFailure) -> Result<WriteFailure, WriteFailure> {
+        let &[record] = failure.records.as_slice() else {
+            return Ok(failure);
+        };
+        // PostgreSQL's texts about values name no column
+        let about_a_value = failure.error.message().contains("refused (22");
+        if !self.writer.writing.binds_text() || !about_a_value {
+            return Ok(failure);
+        }
+        match self.writer.culprit(self.target, self.rows, record).await {
+            Ok(Some(column)) => Ok(WriteFailure {
+                error: failure.error.context(format!("column {column}")),
+                ..failure
+            }),
+            Ok(None) => Ok(failure),
+            Err(error) => Err(WriteFailure { error, ..failure }),
+        }
     }
 }
 
@@ -285,6 +316,35 @@ impl BatchWriter<'_> {
             }
         }
         self.send(target, rows, verb, records).await.map(drop)
+    }
+
+    /// The first column that does not take its value of a record. Errors: all kinds but `Record`.
+    async fn culprit(
+        &mut self,
+        target: usize,
+        rows: &RowGroup,
+        record: usize,
+    ) -> Result<Option<Arc<str>>> {
+        let plan = &self.targets[target].plans[rows.shape];
+        let binders = || plan.keys.iter().chain(&plan.values);
+        for binder in binders() {
+            let Ok(param) = binder.param(&self.batch[record]) else {
+                continue;
+            };
+            let mut sql = "SELECT ".to_owned();
+            self.writing.value(1, binder.full_type(), &mut sql);
+            match self.session.execute(&Arc::from(sql), &[param]).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Record => {
+                    return Ok(Some(Arc::clone(&binder.name)));
+                }
+                Err(error) if error.kind() == ErrorKind::Config => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        // a cast cuts off what is too long, an assignment does not
+        let too_long = binders().find(|binder| binder.exceeds(&self.batch[record]));
+        Ok(too_long.map(|binder| Arc::clone(&binder.name)))
     }
 
     /// Runs a statement. Returns the number of rows affected.

@@ -209,6 +209,29 @@ impl ColumnBinder {
         })
     }
 
+    /// The column's type with its length, as SQL.
+    pub fn full_type(&self) -> &str {
+        match &self.column {
+            // with a length it is one of the types that SQL itself has words for
+            Some(place) if place.ty.ends_with(')') && self.cast.starts_with("pg_catalog.") => {
+                &place.ty
+            }
+            _ => &self.cast,
+        }
+    }
+
+    /// Whether a record's text has more characters than the column takes.
+    pub fn exceeds(&self, record: &SinkRecord) -> bool {
+        let length = self.column.as_ref().and_then(|place| {
+            let length = place.ty.strip_prefix("character")?.split_once('(')?.1;
+            length.trim_end_matches(')').parse::<usize>().ok()
+        });
+        match (length, self.param(record)) {
+            (Some(length), Ok(SqlParam::Text(text))) => text.chars().count() > length,
+            _ => false,
+        }
+    }
+
     /// Returns the column as a statement names it.
     pub fn statement_column(&self) -> StatementColumn<'_> {
         StatementColumn {
