@@ -45,9 +45,12 @@ pub trait RecordWriter: Send {
     /// Writes these records. After an error the transaction must be rolled back.
     async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure>;
 
-    /// Names the column to blame for what one record was refused for, where the server does not and it can be found.
-    /// The transaction is as before the record, and is then to be taken back to there. Errors: all kinds but `Record`.
-    async fn blame(&mut self, failure: WriteFailure) -> Result<WriteFailure, WriteFailure> {
+    /// Names the column whose value the server refused, where its text does not and the column can be found.
+    /// The transaction is as before the record, and the caller rolls back to there again. Errors: all kinds but `Record`.
+    async fn name_refused_column(
+        &mut self,
+        failure: WriteFailure,
+    ) -> Result<WriteFailure, WriteFailure> {
         Ok(failure)
     }
 }
@@ -87,7 +90,7 @@ pub async fn isolate_rejected(
                 run_tx_control(apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
                 match (failure.records.as_slice(), now) {
                     (&[one], [_]) => {
-                        let failure = apply.blame(failure).await?;
+                        let failure = apply.name_refused_column(failure).await?;
                         run_tx_control(apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
                         culprits.push((one, failure));
                     }
@@ -134,7 +137,10 @@ impl RecordWriter for TableWrite<'_, '_> {
         self.writer.statement(self.target, self.rows, records).await
     }
 
-    async fn blame(&mut self, failure: WriteFailure) -> Result<WriteFailure, WriteFailure> {
+    async fn name_refused_column(
+        &mut self,
+        failure: WriteFailure,
+    ) -> Result<WriteFailure, WriteFailure> {
         let &[record] = failure.records.as_slice() else {
             return Ok(failure);
         };
@@ -143,7 +149,11 @@ impl RecordWriter for TableWrite<'_, '_> {
         if !self.writer.writing.binds_text() || !about_a_value {
             return Ok(failure);
         }
-        match self.writer.culprit(self.target, self.rows, record).await {
+        match self
+            .writer
+            .refused_column(self.target, self.rows, record)
+            .await
+        {
             Ok(Some(column)) => Ok(WriteFailure {
                 error: failure.error.context(format!("column {column}")),
                 ..failure
@@ -319,7 +329,7 @@ impl BatchWriter<'_> {
     }
 
     /// The first column that does not take its value of a record. Errors: all kinds but `Record`.
-    async fn culprit(
+    async fn refused_column(
         &mut self,
         target: usize,
         rows: &RowGroup,

@@ -145,7 +145,7 @@ impl CycleSearch<'_> {
                 continue;
             };
             match now {
-                [one] => refused.push((*one, self.blame(failure, *one))),
+                [one] => refused.push((*one, self.attribute_to_record(failure, *one))),
                 _ => {
                     let (first, second) = now.split_at(now.len() / 2);
                     todo.extend([second, first]);
@@ -178,7 +178,7 @@ impl CycleSearch<'_> {
     }
 
     /// Turns the failure into one of this record.
-    fn blame(&self, failure: WriteFailure, record: usize) -> WriteFailure {
+    fn attribute_to_record(&self, failure: WriteFailure, record: usize) -> WriteFailure {
         match failure.records.as_slice() {
             [one] if *one == record => failure,
             _ => WriteFailure {

@@ -74,6 +74,18 @@ impl PendingRows {
         self.rows.len() == 0
     }
 
+    /// Returns how many of the next rows make up to `max` records. Rows of an early page that were
+    /// emitted before are passed over at once: a batch without records would not move the offset,
+    /// so the task would take the page for done and replace it while rows of it are left.
+    fn rows_of(&self, max: usize) -> usize {
+        let left = self.rows.len();
+        if !self.aside.early {
+            return left.min(max);
+        }
+        let kept = (0..left).filter(|n| !self.aside.leaves_out(self.taken + n));
+        kept.skip(max).next().unwrap_or(left)
+    }
+
     /// Returns up to `max` rows as records, and whether the position has moved.
     /// Errors: `Record` or `Config` for an invalid id; the rows then stay.
     pub fn take(
@@ -83,7 +95,7 @@ impl PendingRows {
         done: &mut EmittedUpTo,
         mode: SourceMode,
     ) -> Result<(Vec<Record>, bool)> {
-        let count = self.rows.len().min(max);
+        let count = self.rows_of(max);
         let ends = self.ends && count == self.rows.len();
         let rows = &self.rows.as_slice()[..count];
         let mut moved = match (rows.last(), self.ids) {
