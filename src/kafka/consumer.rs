@@ -8,9 +8,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
+use connector_api::locks::TakeLock;
 use connector_api::{Error, ErrorKind, Result, TopicOffset, TopicPartition, fail_point};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -99,10 +100,7 @@ impl ConsumerContext for ConsumerEvents {
             _ => self.unassign(consumer, list),
         };
         if let Err(error) = outcome {
-            self.failed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get_or_insert(error);
+            self.failed.take_lock().get_or_insert(error);
         }
     }
 
@@ -205,7 +203,7 @@ impl ConsumerEvents {
     }
 
     fn begun(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, i64>> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+        self.begun.take_lock()
     }
 
     /// Returns these offsets plus the start offsets of partitions without a commit: all of them, or
@@ -491,13 +489,7 @@ impl Consumer {
         let inner = self.inner()?;
         let polled = inner.poll(timeout);
         // A rebalance runs within the poll above, so its error is returned by that same poll.
-        if let Some(error) = inner
-            .context()
-            .failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
+        if let Some(error) = inner.context().failed.take_lock().take() {
             return Err(error);
         }
         match polled {

@@ -8,9 +8,10 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use connector_api::locks::TakeLock;
 use serde::Deserialize;
 
 use super::ClientSettings;
@@ -74,7 +75,7 @@ impl BrokerContact {
     }
 
     fn state(&self) -> MutexGuard<'_, ContactState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.take_lock()
     }
 
     /// Updates the state from new statistics.

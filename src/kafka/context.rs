@@ -1,9 +1,10 @@
 //! Forwards librdkafka's own messages to the log. It reports connections that are lost and restored
 //! as errors.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use connector_api::ErrorKind;
+use connector_api::locks::TakeLock;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::consumer::ConsumerContext;
@@ -24,18 +25,12 @@ impl QuietContext {
     /// Returns why a broker has refused this client (credentials, certificates). Known only after
     /// its events were served.
     pub(super) fn refused(&self) -> Option<String> {
-        self.refused
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.refused.take_lock().clone()
     }
 
     /// Forgets the refusal, because a broker has answered after all.
     pub(super) fn clear_refusal(&self) {
-        self.refused
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.refused.take_lock().take();
     }
 }
 
@@ -50,7 +45,7 @@ impl ClientContext for QuietContext {
             .rdkafka_error_code()
             .is_some_and(|code| error::kind(code) == ErrorKind::Denied)
         {
-            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+            *self.refused.take_lock() = Some(reason.to_owned());
         }
     }
 }

@@ -7,9 +7,10 @@
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use connector_api::locks::TakeLock;
 use connector_api::{Error, Result, fail_point};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -97,7 +98,7 @@ impl ProducerContext for ProducerEvents {
             Err((KafkaError::MessageProduction(Code::PurgeQueue | Code::PurgeInflight), _)) => {}
             Err((cause, message)) => {
                 let what = format!("writing to topic {} at {}", message.topic(), self.brokers);
-                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut failed = self.failed.take_lock();
                 let bytes = message.key_len() + message.payload_len();
                 let first = failed.get_or_insert_with(|| Failed {
                     error: error::of(what, cause.clone()),
@@ -360,13 +361,7 @@ impl Producer {
     /// all brokers are lost.
     pub fn check(&self) -> Result<()> {
         self.inner.poll(Duration::ZERO);
-        match self
-            .context()
-            .failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
+        match self.context().failed.take_lock().take() {
             None => self.check_brokers_known(),
             Some(Failed { error, number, .. }) => {
                 self.context()

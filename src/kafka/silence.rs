@@ -4,9 +4,10 @@
 //! rebalances, and while its topics do not exist. If no client gets an answer, a new consumer would
 //! not either.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use connector_api::locks::TakeLock;
 use connector_api::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
@@ -77,7 +78,7 @@ impl ConsumerSilence {
             return Err(self.silence_error("knows no broker any more"));
         }
         let silent = contact.silent_for() > self.due;
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut others = self.others.take_lock();
         match *others {
             OtherClientFinding::Asked => {}
             OtherClientFinding::NotAsked if !silent => {}
@@ -126,15 +127,14 @@ impl ConsumerSilence {
             } else {
                 OtherClientFinding::Silent(now)
             };
-            *others.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            *others.take_lock() = found;
         };
         if std::thread::Builder::new()
             .name("kafka-asks".to_owned())
             .spawn(ask)
             .is_err()
         {
-            *self.others.lock().unwrap_or_else(PoisonError::into_inner) =
-                OtherClientFinding::Silent(Instant::now());
+            *self.others.take_lock() = OtherClientFinding::Silent(Instant::now());
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use connector_api::locks::TakeLock;
 use connector_api::{Error, Result};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
@@ -35,10 +36,7 @@ struct KnownTargets(Arc<Mutex<BTreeSet<&'static str>>>);
 impl<S: Subscriber> Layer<S> for KnownTargets {
     /// Called once per log statement in the code, when it is first reached.
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(metadata.target());
+        self.0.take_lock().insert(metadata.target());
         Interest::always()
     }
 }
@@ -62,7 +60,7 @@ impl LogFilter {
 
     /// Returns the targets reached so far, enabled or not.
     pub fn known(&self) -> Vec<String> {
-        let known = self.known.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.0.take_lock();
         known.iter().map(|target| (*target).to_owned()).collect()
     }
 

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use argon2::Argon2;
@@ -18,6 +18,7 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use axum::http::{HeaderMap, Method, header};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use connector_api::locks::TakeLock;
 use connector_api::{Error, Result};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -219,11 +220,7 @@ impl Authenticator {
             role: *role,
         });
         if let Some(account) = &account
-            && self
-                .verified
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .contains(&digest)
+            && self.verified.take_lock().contains(&digest)
         {
             return Credentials::Known(account.clone());
         }
@@ -251,7 +248,7 @@ impl Authenticator {
 
     /// Errors: how long to wait.
     fn attempt(&self, from: IpAddr, user: Option<&str>) -> Result<LoginAttempt, Duration> {
-        let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut throttle = self.throttle.take_lock();
         let attempt = throttle.attempt(from, user, Instant::now());
         drop(throttle);
         attempt.map_err(|TooMany { after, first }| {
@@ -264,14 +261,11 @@ impl Authenticator {
     }
 
     fn give_back(&self, attempt: LoginAttempt) {
-        self.throttle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .give_back(attempt);
+        self.throttle.take_lock().give_back(attempt);
     }
 
     fn remember(&self, digest: Sha) {
-        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut verified = self.verified.take_lock();
         if verified.len() >= REMEMBERED {
             verified.clear();
         }
@@ -294,7 +288,7 @@ impl Authenticator {
     }
 
     fn accounts(&self) -> Arc<AccountTable> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.loaded.take_lock();
         if loaded.checked.elapsed() >= CHECK_EVERY {
             loaded.checked = Instant::now();
             let modified = modified(&self.path);

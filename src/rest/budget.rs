@@ -2,12 +2,13 @@
 //! wait to be read. What does not fit is turned away, nobody waits with bytes in hand.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::Request;
+use connector_api::locks::TakeLock;
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
@@ -108,7 +109,7 @@ impl BudgetShare {
     /// Room for a body that has come to so many bytes. Errors: `Busy`.
     fn hold(&self, bytes: usize) -> Result<(), BodyFault> {
         let wanted = units(bytes.saturating_sub(FREE_BYTES));
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.take_lock();
         let has = held.bytes.as_ref().map_or(0, |permit| {
             u32::try_from(permit.num_permits()).unwrap_or(u32::MAX)
         });
@@ -126,10 +127,7 @@ impl BudgetShare {
 
     /// Lets go of what the body held: nothing of it is kept.
     pub(super) fn release(&self) {
-        self.held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .bytes = None;
+        self.held.take_lock().bytes = None;
     }
 
     /// Whether a body of that size may be worked on together with its like; waits a little. The turn lasts as long as
@@ -141,10 +139,7 @@ impl BudgetShare {
         let turn =
             tokio::time::timeout(TURN_LIMIT, Arc::clone(&self.budget.large).acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or(BodyFault::Busy)?;
-        self.held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .turn = Some(turn);
+        self.held.take_lock().turn = Some(turn);
         Ok(true)
     }
 }

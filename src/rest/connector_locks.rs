@@ -2,8 +2,9 @@
 //! each connector. Other connectors do not wait.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
+use connector_api::locks::TakeLock;
 use tokio::sync::OwnedMutexGuard;
 
 type ConnectorLock = tokio::sync::Mutex<()>;
@@ -16,7 +17,7 @@ impl ConnectorLocks {
     /// Waits for a connector's turn, which ends when the guard goes. First come, first served.
     pub(super) async fn of(&self, name: &str) -> OwnedMutexGuard<()> {
         let turn = {
-            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut turns = self.0.take_lock();
             let known = turns.get(name).and_then(Weak::upgrade);
             known.unwrap_or_else(|| {
                 turns.retain(|_, turn| turn.strong_count() > 0);

@@ -3,8 +3,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
+
+use connector_api::locks::TakeLock;
 
 use super::activity::ConnectionActivity;
 
@@ -60,7 +62,7 @@ impl ConnectionGate {
     }
 
     fn taken(&self) -> MutexGuard<'_, TakenPlaces> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.take_lock()
     }
 
     /// A place for a connection from there. Errors: there is none but in the reserved share.

@@ -4,13 +4,14 @@
 //! levels do is the log's part.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use connector_api::locks::TakeLock;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -81,11 +82,7 @@ impl LogLevels {
 
     /// Every logger that is known, with the level that it has or inherits; Kafka Connect lists those of its JVM so.
     fn all(&self) -> BTreeMap<String, LoggerLevel> {
-        let set = self
-            .levels
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let set = self.levels.take_lock().clone();
         let mut all = set.clone();
         for name in self.log.known().iter().map(|module| logger(module)) {
             let level = effective(&set, &name).to_owned();
@@ -99,14 +96,14 @@ impl LogLevels {
 
     /// Whether there are as many levels as there may be, and none of this logger.
     fn has_no_room_for(&self, logger: &str) -> bool {
-        let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        let levels = self.levels.take_lock();
         logger.len() > NAME_MAX || (levels.len() >= LOGGERS_MAX && !levels.contains_key(logger))
     }
 
     /// Sets a logger and those below it. Returns the names of those that were at another level.
     fn set(&self, logger: &str, level: &str, now_ms: i64) -> Vec<String> {
         let known = self.all();
-        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut levels = self.levels.take_lock();
         let below = |name: &str| {
             logger == ROOT
                 || name

@@ -1,7 +1,7 @@
 //! Whether the runtime that runs the herder, the tasks and most requests gets on. Connections, `/health` and `/livez` have a
 //! runtime of their own, so that they answer and say so when it does not.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use connector_api::fail_point;
+use connector_api::locks::TakeLock;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
@@ -47,12 +48,12 @@ impl MainRuntime {
     }
 
     fn note(&self, since: Option<Instant>) {
-        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        *self.waits.take_lock() = since;
     }
 
     /// For how long it has not begun what it was given, if that is longer than a limit.
     pub(super) fn stands_still(&self, limit: Duration) -> Option<Duration> {
-        let since = *self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *self.waits.take_lock();
         since
             .map(|since| since.elapsed())
             .filter(|waits| *waits > limit)

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use connector_api::locks::TakeSharedLock;
 use connector_api::{Error, Result};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -52,18 +53,12 @@ impl ServerTls {
     /// stays.
     pub fn reload(&self) -> Result<()> {
         let fresh = self.files.read()?;
-        *self
-            .acceptor
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self.acceptor.take_write() = fresh;
         Ok(())
     }
 
     fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.acceptor.take_read().clone()
     }
 
     /// The connection once it has shaken hands; `None` when it does not come to that in time.

@@ -2,7 +2,9 @@
 //! own, where the task is unknown.
 
 use std::borrow::Cow;
-use std::sync::{PoisonError, RwLock};
+use std::sync::RwLock;
+
+use connector_api::locks::TakeSharedLock;
 
 use super::Redactor;
 
@@ -16,7 +18,7 @@ pub fn remember(redactor: &Redactor) {
     if redactor.is_empty() {
         return;
     }
-    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    let mut known = KNOWN.take_write();
     // Replace an equal one by the newest, which is in use by its task and so evicted last.
     known.retain(|old| !old.is_like(redactor));
     if known.len() >= REMEMBERED {
@@ -32,7 +34,7 @@ pub fn remember(redactor: &Redactor) {
 /// Hides all known secrets in a text. `written` turns a replacement into the form it takes in the
 /// text.
 pub fn hide(text: &str, written: impl Fn(&str) -> String) -> Cow<'_, str> {
-    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    let known = KNOWN.take_read();
     known.iter().fold(Cow::Borrowed(text), |text, redactor| {
         match redactor.hide_elsewhere(&text, &written) {
             Cow::Owned(hidden) => hidden.into(),

@@ -2,9 +2,10 @@
 //! that give the reason (KIP-298).
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use connector_api::locks::TakeLock;
 use connector_api::shown::on_one_line;
 use connector_api::{Config, Error, Result, fail_point};
 
@@ -148,7 +149,7 @@ impl DeadLetters {
     }
 
     fn sent(&self) -> MutexGuard<'_, Sent> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sent.take_lock()
     }
 
     /// Assigns a number to a record that is about to be sent.
@@ -162,7 +163,7 @@ impl DeadLetters {
     }
 
     fn producer(&self) -> Arc<Producer> {
-        Arc::clone(&self.producer.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.producer.take_lock())
     }
 
     /// Waits until everything sent is durable. Blocks.
@@ -191,7 +192,7 @@ impl DeadLetters {
             }
             None => String::new(),
         };
-        let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut producer = self.producer.take_lock();
         if Arc::ptr_eq(&producer, failed) {
             self.sent().places.clear();
             match Producer::open(&self.settings, None) {

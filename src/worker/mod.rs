@@ -27,9 +27,10 @@ pub mod trial;
 mod watch;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use connector_api::locks::TakeLock;
 use connector_api::shown::on_one_line;
 use connector_api::{Config, Error, ProgressReport, SourcePosition, TopicOffset};
 use tokio::runtime::Handle as Runtime;
@@ -175,7 +176,7 @@ impl Worker {
     }
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<TaskId, TaskHandle>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tasks.take_lock()
     }
 
     /// Starts a task and returns at once; the outcome arrives as an event. No task with the same id

@@ -3,9 +3,10 @@
 //! from here. Every call blocks.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
+use connector_api::locks::TakeLock;
 use connector_api::{Config, Error, Result, SourcePosition, TopicOffset, TopicPartition};
 use regex::Regex;
 
@@ -29,7 +30,7 @@ pub struct DevOffsets(Mutex<table::TopicTable>);
 impl DevOffsets {
     /// Remembers records; a record without a value removes its key.
     pub fn write(&self, records: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.take_lock();
         for (key, value) in records {
             match value {
                 Some(value) => table.insert(key, value),
@@ -50,11 +51,7 @@ pub fn stored(
     if options.dev_broker.is_some() {
         return Ok(Some(ConnectorOffsetsReader::of(
             connector,
-            &shared
-                .memory
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
+            &shared.memory.0.take_lock(),
         )));
     }
     let topic = client_settings::offsets_topic(options, config);

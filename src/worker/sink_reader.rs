@@ -7,9 +7,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use connector_api::locks::TakeLock;
 use connector_api::{Error, Header, Result, SinkRecord, TopicOffset, TopicPartition};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
@@ -106,7 +107,7 @@ struct WrittenOffsets {
 
 impl SinkShared {
     fn done(&self) -> MutexGuard<'_, WrittenOffsets> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+        self.done.take_lock()
     }
 
     /// Creates the shared state. With the development broker, `backlog` is notified of written
@@ -217,10 +218,7 @@ impl RebalanceListener for RebalanceBridge {
 
     fn revoked(&self, partitions: &[TopicPartition], _lost: bool) -> Vec<TopicOffset> {
         // Noted first, so that `take` drops their records even if the writing half does not answer.
-        self.gone
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(partitions);
+        self.gone.take_lock().extend_from_slice(partitions);
         if self.cut.load(Ordering::Relaxed) {
             return Vec::new();
         }
@@ -360,7 +358,7 @@ impl SinkReader {
     /// Polls once and adds what was read to the batch. Returns true if a record was read.
     fn take(&mut self, under: &mut ReadState, wait: Duration) -> Result<bool> {
         let polled = self.consumer.poll(wait)?;
-        let gone = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
+        let gone = std::mem::take(&mut *self.gone.take_lock());
         // A rebalance within the poll revoked partitions: their records must not reach the sink.
         if !gone.is_empty() {
             under.batch.forget(&gone);

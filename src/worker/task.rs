@@ -1,9 +1,10 @@
 //! One running task: its target, its progress reports, and its supervision.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use connector_api::locks::TakeLock;
 use connector_api::shown::on_one_line;
 use connector_api::{Config, Error, Plugin, ProgressReport, Result};
 use tokio::sync::{mpsc, watch};
@@ -120,11 +121,7 @@ impl TaskHandle {
 
     /// Returns progress and warnings, with secrets hidden.
     pub fn progress(&self) -> ProgressReport {
-        let mut progress = self
-            .progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut progress = self.progress.take_lock().clone();
         progress
             .warnings
             .extend(self.unused.get().into_iter().flatten().cloned());
@@ -386,7 +383,7 @@ impl TaskContext {
 
     /// Records progress. Keeps the warnings about a retry and about a stall.
     pub fn note(&self, mut progress: ProgressReport) {
-        let mut now = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.progress.take_lock();
         let stays =
             |warning: &String| warning.starts_with(WAITING) || warning.starts_with(STANDS_STILL);
         progress
@@ -399,7 +396,7 @@ impl TaskContext {
     pub fn warn(&self, error: &Error) {
         let id = self.id();
         tracing::warn!(connector = %id.connector, task = id.task, %error, "trying again");
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut progress = self.progress.take_lock();
         progress
             .warnings
             .retain(|warning| !warning.starts_with(WAITING));
@@ -407,7 +404,7 @@ impl TaskContext {
     }
 
     pub fn clear_retry_warning(&self) {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut progress = self.progress.take_lock();
         progress
             .warnings
             .retain(|warning| !warning.starts_with(WAITING));

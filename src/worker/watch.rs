@@ -12,9 +12,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use connector_api::locks::TakeLock;
 use connector_api::{Config, Error, ErrorKind, Heartbeat, ProgressReport, Result};
 
 use super::TaskId;
@@ -226,7 +227,7 @@ fn describe_failed_starts(watch: &TaskWatch, since: &str) -> String {
 }
 
 fn set_warning(progress: &Mutex<ProgressReport>, text: Option<String>) {
-    let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut progress = progress.take_lock();
     progress
         .warnings
         .retain(|warning| !warning.starts_with(STANDS_STILL));
@@ -259,18 +260,18 @@ pub struct StalledTasks {
 
 impl StalledTasks {
     fn lock_stalled(&self) -> MutexGuard<'_, BTreeMap<TaskId, StalledTask>> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.standing.take_lock()
     }
 
     fn lock_left_behind(&self) -> MutexGuard<'_, Vec<(TaskId, Arc<TaskWatch>)>> {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = self.left.take_lock();
         left.retain(|(_, watch)| watch.alive.load(Ordering::Relaxed) > 0);
         left
     }
 
     /// Notes a start of the task. Returns the time of the first start since it was last open.
     fn note_start(&self, id: &TaskId) -> (Instant, String) {
-        let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut starting = self.starting.take_lock();
         starting
             .entry(id.clone())
             .or_insert_with(|| (Instant::now(), format_utc(SystemTime::now())))
@@ -305,10 +306,7 @@ impl StalledTasks {
     /// Removes a task that moves again, has ended, or has failed for another reason.
     pub fn forget(&self, id: &TaskId) {
         self.lock_stalled().remove(id);
-        self.starting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(id);
+        self.starting.take_lock().remove(id);
     }
 
     /// Returns all stalled tasks in the order of their ids.

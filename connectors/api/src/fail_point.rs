@@ -44,8 +44,10 @@ mod inactive {
 mod active {
     use std::collections::BTreeMap;
     use std::pin::Pin;
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Mutex, PoisonError};
+
+    use crate::locks::TakeLock;
     use std::task::{Context, Poll};
     use std::time::Duration;
 
@@ -109,7 +111,7 @@ mod active {
 
     /// Returns how often each configured point was hit since the process started.
     pub fn hits() -> Vec<(&'static str, u64)> {
-        let hits = HITS.lock().unwrap_or_else(PoisonError::into_inner);
+        let hits = HITS.take_lock();
         hits.iter().map(|(name, hits)| (*name, *hits)).collect()
     }
 
@@ -122,11 +124,7 @@ mod active {
             .iter()
             .any(|(set, actions)| set == name && actions != "off")
         {
-            *HITS
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .entry(name)
-                .or_default() += 1;
+            *HITS.take_lock().entry(name).or_default() += 1;
         }
         fail::fail_point!(name, |word| Some(word.unwrap_or_default()));
         None

@@ -9,8 +9,10 @@
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
+
+use crate::locks::TakeLock;
 
 thread_local! {
     static CURRENT: RefCell<Option<Heartbeat>> = const { RefCell::new(None) };
@@ -68,7 +70,7 @@ impl Heartbeat {
     }
 
     fn told(&self) -> MutexGuard<'_, Option<String>> {
-        self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.told.take_lock()
     }
 }
 

@@ -31,6 +31,7 @@ pub mod fail_point;
 pub mod files;
 mod heartbeat;
 pub mod java;
+pub mod locks;
 pub mod pattern;
 mod record;
 mod schema;

@@ -2,7 +2,9 @@
 
 use std::io::Read;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
+
+use connector_api::locks::TakeLock;
 
 /// Maximum number of chunks read ahead.
 const AHEAD: usize = 16;
@@ -37,10 +39,6 @@ impl Stdin {
 
     /// Returns the next bytes if any are available; never blocks.
     pub fn read(self) -> Option<Vec<u8>> {
-        self.chunks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .try_recv()
-            .ok()
+        self.chunks.take_lock().try_recv().ok()
     }
 }

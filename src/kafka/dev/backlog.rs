@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use connector_api::locks::TakeLock;
 use connector_api::{TopicOffset, TopicPartition};
 use regex::Regex;
 
@@ -108,7 +109,7 @@ impl BacklogState {
 
 impl Backlog {
     fn state(&self) -> MutexGuard<'_, BacklogState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.take_lock()
     }
 
     /// Notes that a sink task starts to read in that group.

@@ -6,9 +6,10 @@
 //! while, and an answer counts only if it shows the asking statement itself.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use connector_api::locks::TakeLock;
 use connector_api::{ErrorKind, Result, Value};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::sleep;
@@ -68,7 +69,7 @@ fn server(target: &ConnectionTarget) -> Arc<AsyncMutex<ServerHorizon>> {
         DatabaseKind::MySql | DatabaseKind::Sqlite => "",
     };
     let place = format!("{:?} {database}", target.hosts);
-    let mut servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut servers = SERVERS.take_lock();
     Arc::clone(servers.entry(place).or_default())
 }
 
