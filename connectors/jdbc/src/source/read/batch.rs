@@ -82,8 +82,8 @@ impl PendingRows {
         if !self.aside.early {
             return left.min(max);
         }
-        let kept = (0..left).filter(|n| !self.aside.leaves_out(self.taken + n));
-        kept.skip(max).next().unwrap_or(left)
+        let mut kept = (0..left).filter(|n| !self.aside.leaves_out(self.taken + n));
+        kept.nth(max).unwrap_or(left)
     }
 
     /// Returns up to `max` rows as records, and whether the position has moved.
@@ -358,6 +358,38 @@ mod tests {
             }
         }
         out
+    }
+
+    #[test]
+    fn an_early_page_is_emitted_to_its_end_however_many_of_its_rows_were_emitted_before() {
+        let plan = plan(SourceMode::Timestamp, true);
+        let rows: Vec<(i32, i64)> = (0..7).map(|id| (id, i64::from(id))).collect();
+        for (left_out, want) in [
+            (vec![0, 1, 2], vec![vec![3, 4], vec![5, 6]]),
+            (vec![1, 2, 3, 5], vec![vec![0, 4], vec![6]]),
+            ((0..7).collect(), vec![vec![]]),
+        ] {
+            let mut page = chunk(&plan, &rows, true);
+            page.aside = EmitFilter::early_without(left_out.clone());
+            let mut done = EmittedUpTo::default();
+            let mut batches = Vec::new();
+            while !page.is_empty() {
+                let (records, moved) = page
+                    .take(2, &"t".into(), &mut done, SourceMode::Timestamp)
+                    .unwrap();
+                assert!(!moved, "{left_out:?}");
+                assert!(
+                    !records.is_empty() || page.is_empty(),
+                    "{left_out:?}: rows are left behind a batch without records"
+                );
+                let ids = records.iter().map(|record| match &record.value.value {
+                    Value::Struct(values) => values[0].as_i64().unwrap(),
+                    other => panic!("{other:?}"),
+                });
+                batches.push(ids.collect::<Vec<_>>());
+            }
+            assert_eq!(batches, want, "{left_out:?}");
+        }
     }
 
     #[test]

@@ -26,6 +26,15 @@ pub struct EmitFilter {
 }
 
 impl EmitFilter {
+    /// A page that is emitted early, of which these rows, in ascending order, were emitted before.
+    #[cfg(test)]
+    pub fn early_without(left_out: Vec<usize>) -> Self {
+        Self {
+            early: true,
+            left_out,
+        }
+    }
+
     /// True if the row at that index was emitted before.
     pub fn leaves_out(&self, row: usize) -> bool {
         !self.left_out.is_empty() && self.left_out.binary_search(&row).is_ok()
