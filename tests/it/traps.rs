@@ -234,7 +234,8 @@ async fn validation_draws_whole_forms_whatever_is_missing() {
             let path = format!("/connector-plugins/{name}/config/validate");
             let infos = rest.put(&path, &body).await.expect(200).body;
             assert!(infos["error_count"].as_u64().unwrap() > 0, "{infos}");
-            assert!(infos["configs"].as_array().unwrap().len() > 40);
+            // Every connector has the keys of Kafka Connect itself, beside its own.
+            assert!(infos["configs"].as_array().unwrap().len() > 20, "{infos}");
             infos["configs"]
                 .as_array()
                 .unwrap()
