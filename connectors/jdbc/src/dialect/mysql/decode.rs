@@ -219,6 +219,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn bytes_become_the_values_they_stand_for() {
         let stamp = TimestampDecoding {
             granularity: TimestampGranularity::Logical,

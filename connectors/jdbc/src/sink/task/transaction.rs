@@ -23,6 +23,56 @@ pub(super) enum CulpritSearch {
     Deferred(DeferredConstraints),
 }
 
+/// Deletes all rows of tables that truncation events have emptied.
+async fn delete_rows(
+    session: &mut dyn Session,
+    writing: &dyn WriteDialect,
+    targets: &[TargetTable],
+    emptied: &[usize],
+) -> Result<(), WriteFailure> {
+    for &target in emptied {
+        let sql = format!(
+            "DELETE FROM {}",
+            writing.dialect().table(&targets[target].id)
+        );
+        session.run(&sql).await.map_err(|error| WriteFailure {
+            error,
+            target,
+            records: Vec::new(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes the operations of each table; with deferred constraints, those of all tables together.
+async fn write_tables(
+    writer: &mut BatchWriter<'_>,
+    ops: &[(usize, Vec<RowOperation>)],
+    search: CulpritSearch,
+    culprits: &mut Vec<(usize, WriteFailure)>,
+) -> Result<(), WriteFailure> {
+    if let CulpritSearch::Deferred(_) = search {
+        let groups = ops
+            .iter()
+            .map(|(target, ops)| (*target, writer.group(*target, ops)))
+            .collect();
+        let mut whole = BatchWrite { writer, groups };
+        let records = whole.records();
+        return write_records(&mut whole, &records, search, culprits).await;
+    }
+    for (target, ops) in ops {
+        for rows in writer.group(*target, ops) {
+            let mut part = TableWrite {
+                writer,
+                target: *target,
+                rows: &rows,
+            };
+            write_records(&mut part, &rows.records, search, culprits).await?;
+        }
+    }
+    Ok(())
+}
+
 impl JdbcSinkTask {
     /// Writes all records except those in `bad`, and leaves the transaction open. With `search`,
     /// finds the records that the database rejects; if there are any, rolls back and returns them.
@@ -57,17 +107,7 @@ impl JdbcSinkTask {
                     .await
                     .map_err(plain)?;
             }
-            for &target in &self.emptied {
-                let sql = format!(
-                    "DELETE FROM {}",
-                    writing.dialect().table(&self.targets[target].id)
-                );
-                session.run(&sql).await.map_err(|error| WriteFailure {
-                    error,
-                    target,
-                    records: Vec::new(),
-                })?;
-            }
+            delete_rows(session, &**writing, &self.targets, &self.emptied).await?;
             let good = |ops: &[RowOperation]| {
                 ops.iter()
                     .filter(|op| !bad.contains(&op.record))
@@ -89,36 +129,21 @@ impl JdbcSinkTask {
                 }
                 return Ok(());
             }
-            let targets = &mut self.targets;
             let mut writer = BatchWriter {
                 session: &mut *session,
                 config: &self.config,
                 writing: &**writing,
                 here,
-                targets,
+                targets: &mut self.targets,
                 batch,
             };
+            let good: Vec<_> = ops
+                .iter()
+                .map(|(target, ops)| (*target, good(ops)))
+                .collect();
+            write_tables(&mut writer, &good, search, &mut culprits).await?;
             if let CulpritSearch::Deferred(_) = search {
-                let groups = ops
-                    .iter()
-                    .map(|(target, ops)| (*target, writer.group(*target, &good(ops))))
-                    .collect();
-                let mut whole = BatchWrite {
-                    writer: &mut writer,
-                    groups,
-                };
-                let records = whole.records();
-                return write_records(&mut whole, &records, search, &mut culprits).await;
-            }
-            for (target, ops) in ops {
-                for rows in writer.group(*target, &good(ops)) {
-                    let mut part = TableWrite {
-                        writer: &mut writer,
-                        target: *target,
-                        rows: &rows,
-                    };
-                    write_records(&mut part, &rows.records, search, &mut culprits).await?;
-                }
+                return Ok(());
             }
             // the transaction locks its tables: their unique indexes now are those that each
             // statement saw

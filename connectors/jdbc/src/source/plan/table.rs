@@ -193,17 +193,7 @@ pub fn plan_query(
         .iter()
         .map(|c| read_column(c, config, dialect))
         .collect();
-    for (n, meta) in metas.iter().enumerate() {
-        if metas[..n].iter().any(|other| other.name == meta.name) {
-            let name = if config.query_is_masked {
-                "alike"
-            } else {
-                &meta.name
-            };
-            let text = format!("the query gives two columns named {name}: rename one with AS");
-            return Err(Error::config(text));
-        }
-    }
+    check_names_differ(metas, config)?;
     let compared = ModeColumns::of_query(metas, config)?;
     if let Some(misfit) = query_misfit(&compared, config, dialect) {
         return Err(Error::config(misfit.text));
@@ -291,6 +281,22 @@ pub fn plan_query(
         values_sql,
         layout,
     })
+}
+
+/// Errors: `Config` when two columns of a query have the same name.
+fn check_names_differ(metas: &[ColumnMeta], config: &SourceConfig) -> Result<()> {
+    for (n, meta) in metas.iter().enumerate() {
+        if metas[..n].iter().any(|other| other.name == meta.name) {
+            let name = if config.query_is_masked {
+                "alike"
+            } else {
+                &meta.name
+            };
+            let text = format!("the query gives two columns named {name}: rename one with AS");
+            return Err(Error::config(text));
+        }
+    }
+    Ok(())
 }
 
 impl TablePlan {

@@ -9,6 +9,7 @@ fn read(url: &str) -> connector_api::Result<TlsOptions> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn each_drivers_spelling_means_what_the_driver_means_or_more() {
     for (params, mysql, mariadb, postgres) in [
         ("", IfOffered, IfOffered, IfOffered),

@@ -23,6 +23,7 @@ fn stamp(zone: &str) -> ValueDecoding {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn stored_values_become_what_their_column_promises() {
     let decimal = |unscaled, scale| Value::Decimal(Box::new(Decimal::new(unscaled, scale)));
     let date = ValueDecoding::Date(Calendar::Legacy);
