@@ -1,7 +1,10 @@
 //! Integration tests: the built binary against real servers, driven over HTTP, SQL and Kafka alone.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-#![allow(clippy::too_many_lines, reason = "a test reads best from its beginning to its end")]
+#![allow(
+    clippy::too_many_lines,
+    reason = "a test reads best from its beginning to its end"
+)]
 
 mod access;
 mod bounds;
