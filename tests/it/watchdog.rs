@@ -32,6 +32,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "source.plan",
         "plans have a limit of their own, see hanging.rs",
     ),
+    ("rest.", "a request is no task's; see rest_limits::blocked"),
     (
         "admin.cluster-id",
         "asked once for each worker, within five seconds",
