@@ -24,6 +24,10 @@ use super::tables::probe;
 use crate::driver::Session;
 use crate::ident::TableId;
 
+/// How often a table whose definition does not fit, or that is missing, is looked up before that is
+/// an error.
+const LOOK_UPS: u32 = 5;
+
 /// How soon rows that wait for an open transaction are read again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Backoff of a table whose reads fail.
@@ -312,10 +316,14 @@ impl JdbcSourceTask {
             ErrorKind::Retry if given_up => {
                 Error::fatal(error.message().to_owned()).caused_by(error)
             }
-            // The definition may have changed during the read: look it up again before the next
-            // try.
-            ErrorKind::Config if table.failures == 1 && !table.stopped && connected => {
-                table.due = Instant::now();
+            // The definition may have changed during the read: look it up again at once. A table
+            // that others replace, by DDL outside a transaction, may be missing for a moment.
+            ErrorKind::Config if table.failures < LOOK_UPS && !table.stopped && connected => {
+                if table.failures == 1 {
+                    table.due = Instant::now();
+                } else {
+                    table.try_again(&error);
+                }
                 return Ok(());
             }
             _ => error,
