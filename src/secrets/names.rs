@@ -35,6 +35,9 @@ const OF_CLIENTS: [&str; 10] = [
     "ssl.truststore.password",
 ];
 
+/// More dots than the name of any secret key has.
+const MOST_DOTS: usize = 8;
+
 /// Prefixes of a key's own name; a name chosen by the user follows the last two.
 const PREFIXES: [&str; 12] = [
     "key.converter.",
@@ -127,8 +130,11 @@ impl SecretNames {
     /// holds a password.
     fn is_near_secret(&self, name: &str) -> bool {
         let last = name.rsplit('.').next().unwrap_or(name);
-        let near_declared =
-            |(_, own): (&str, &str)| near(own, self.secret.keys().copied()).is_some();
+        // A name of many parts has many ends, and only the last few can be a secret's name.
+        let near_declared = |(_, own): (&str, &str)| {
+            own.matches('.').count() <= MOST_DOTS
+                && near(own, self.secret.keys().copied()).is_some()
+        };
         own_names(name).any(near_declared) || near(last, ["password", "passphrase"]).is_some()
     }
 }

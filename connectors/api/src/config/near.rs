@@ -14,9 +14,12 @@ pub fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<
     let most = if plain.len() < 8 { 1 } else { 2 };
     let with_distance =
         |known: &'a str| Some((distance(&plain, &self::plain(known), most)?, known));
+    // Names of other lengths are passed over before anything is allocated for them.
+    let is_as_long = |known: &&str| letters(known).count().abs_diff(plain.len()) <= most;
     let found = known
         .into_iter()
         .filter(|known| known.len() <= LONGEST)
+        .filter(is_as_long)
         .filter_map(with_distance);
     found
         .min_by_key(|(distance, _)| *distance)
@@ -24,10 +27,14 @@ pub fn near<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<
 }
 
 fn plain(name: &str) -> Vec<char> {
+    letters(name).collect()
+}
+
+/// What counts of a name: no dots, `-` and `_`, and no difference of case.
+fn letters(name: &str) -> impl Iterator<Item = char> {
     name.chars()
         .filter(|c| !matches!(c, '.' | '-' | '_'))
         .flat_map(char::to_lowercase)
-        .collect()
 }
 
 /// Counts insertions, deletions, substitutions and transpositions of neighbours; `None` if there

@@ -108,22 +108,22 @@ impl JdbcSinkTask {
                     .map_err(plain)?;
             }
             delete_rows(session, &**writing, &self.targets, &self.emptied).await?;
-            let good = |ops: &[RowOperation]| {
-                ops.iter()
-                    .filter(|op| !bad.contains(&op.record))
-                    .copied()
-                    .collect::<Vec<_>>()
-            };
+            let good: Vec<(usize, Vec<RowOperation>)> = ops
+                .iter()
+                .map(|(target, ops)| {
+                    let ops = ops.iter().filter(|op| !bad.contains(&op.record));
+                    (*target, ops.copied().collect())
+                })
+                .collect();
             if let Some(statements) = &self.statements {
-                for (_, ops) in ops {
-                    let ops = good(ops);
+                for (_, ops) in &good {
                     let records: Vec<usize> = ops.iter().map(|op| op.record).collect();
                     let mut runner = StatementRunner {
                         session: &mut *session,
                         statements,
                         largest: here.largest,
                         batch,
-                        ops: &ops,
+                        ops,
                     };
                     write_records(&mut runner, &records, search, &mut culprits).await?;
                 }
@@ -137,14 +137,7 @@ impl JdbcSinkTask {
                 targets: &mut self.targets,
                 batch,
             };
-            let good: Vec<_> = ops
-                .iter()
-                .map(|(target, ops)| (*target, good(ops)))
-                .collect();
             write_tables(&mut writer, &good, search, &mut culprits).await?;
-            if let CulpritSearch::Deferred(_) = search {
-                return Ok(());
-            }
             // the transaction locks its tables: their unique indexes now are those that each
             // statement saw
             let changed = changed_keys(session, &**writing, &self.targets, ops)

@@ -20,6 +20,10 @@ use crate::sink::config::{InsertMode, SinkConfig};
 /// Most rows of one statement; larger statements are not faster.
 const MOST_ROWS: usize = 500;
 
+/// The savepoint before the records whose rejection is looked for.
+pub(super) const SAVEPOINT: &str = "SAVEPOINT rowferry_sift";
+pub(super) const BACK_TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT rowferry_sift";
+
 /// Why a statement failed, and for which records.
 pub struct WriteFailure {
     pub error: Error,
@@ -45,8 +49,9 @@ pub trait RecordWriter: Send {
     /// Writes these records. After an error the transaction must be rolled back.
     async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure>;
 
-    /// Names the column whose value the server refused, where its text does not and the column can be found.
-    /// The transaction is as before the record, and the caller rolls back to there again. Errors: all kinds but `Record`.
+    /// Names the column whose value the server refused, where its text does not and the column can
+    /// be found. The transaction is as it was at the savepoint before the record, and is left so.
+    /// Errors: all kinds but `Record`.
     async fn name_refused_column(
         &mut self,
         failure: WriteFailure,
@@ -83,15 +88,14 @@ pub async fn isolate_rejected(
         if !later.is_empty() {
             todo.push(later);
         }
-        run_tx_control(apply, "SAVEPOINT rowferry_sift").await?;
+        run_tx_control(apply, SAVEPOINT).await?;
         match apply.apply(now).await {
             Ok(()) => {}
             Err(failure) if failure.error.kind() == ErrorKind::Record => {
-                run_tx_control(apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
+                run_tx_control(apply, BACK_TO_SAVEPOINT).await?;
                 match (failure.records.as_slice(), now) {
                     (&[one], [_]) => {
                         let failure = apply.name_refused_column(failure).await?;
-                        run_tx_control(apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
                         culprits.push((one, failure));
                     }
                     _ => {
@@ -149,18 +153,22 @@ impl RecordWriter for TableWrite<'_, '_> {
         if !self.writer.writing.binds_text() || !about_a_value {
             return Ok(failure);
         }
-        match self
+        let column = match self
             .writer
             .refused_column(self.target, self.rows, record)
             .await
         {
-            Ok(Some(column)) => Ok(WriteFailure {
+            Ok(column) => column,
+            Err(error) => return Err(WriteFailure { error, ..failure }),
+        };
+        run_tx_control(self, BACK_TO_SAVEPOINT).await?;
+        Ok(match column {
+            Some(column) => WriteFailure {
                 error: failure.error.context(format!("column {column}")),
                 ..failure
-            }),
-            Ok(None) => Ok(failure),
-            Err(error) => Err(WriteFailure { error, ..failure }),
-        }
+            },
+            None => failure,
+        })
     }
 }
 

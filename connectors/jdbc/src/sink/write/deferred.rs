@@ -7,7 +7,8 @@
 use connector_api::{ErrorKind, async_trait};
 
 use super::batch::{
-    BatchWriter, RecordWriter, TableWrite, WriteFailure, run_tx_control, write_all,
+    BACK_TO_SAVEPOINT, BatchWriter, RecordWriter, SAVEPOINT, TableWrite, WriteFailure,
+    run_tx_control, write_all,
 };
 use super::group::RowGroup;
 use crate::dialect::writing::DeferredConstraints;
@@ -118,7 +119,7 @@ impl CycleSearch<'_> {
     /// Writes the records on top of what is written. If constraints refuse the result, rolls them
     /// back and returns the failure.
     async fn try_apply(&mut self, records: &[usize]) -> Result<Option<WriteFailure>, WriteFailure> {
-        run_tx_control(self.apply, "SAVEPOINT rowferry_sift").await?;
+        run_tx_control(self.apply, SAVEPOINT).await?;
         let applied = async {
             run_tx_control(self.apply, self.deferral.wait).await?;
             self.apply.apply(records).await?;
@@ -127,7 +128,7 @@ impl CycleSearch<'_> {
         match applied.await {
             Ok(()) => Ok(None),
             Err(failure) if failure.error.kind() == ErrorKind::Record => {
-                run_tx_control(self.apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
+                run_tx_control(self.apply, BACK_TO_SAVEPOINT).await?;
                 Ok(Some(failure))
             }
             Err(failure) => Err(failure),
