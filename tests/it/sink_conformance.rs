@@ -1,7 +1,5 @@
-//! What JDBC sinks have to do, row by row: DDL (DD), writing (UD), evolving (EV). A test's name begins with the ids of
-//! the rows it shows; each runs on every database the row is about. Records are made in memory, SQL tells what came of them.
-//!
-//! Not here: UD10, UD15, UD24, UD28, EV07 and EV11, which do not exist.
+//! What JDBC sinks are required to do: create tables, write rows, delete them, and add columns. Each test runs on every
+//! database that it applies to. Records are built in memory, and SQL queries check the result.
 
 mod carry;
 mod ddl;

@@ -295,7 +295,7 @@ impl Reader {
 const IDS: &[(&str, &str)] = &[("mode", "incrementing"), ("batch.max.rows", "200")];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn e1_e3_e7_ids_of_overlapping_transactions_on_mariadb() {
+async fn no_id_of_overlapping_transactions_is_missed_on_mariadb() {
     Experiment::ids(Server::MariaDb, Writing::Transactions)
         .await
         .run(8, 3_000, IDS, true)
@@ -303,7 +303,7 @@ async fn e1_e3_e7_ids_of_overlapping_transactions_on_mariadb() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn e2_e4_e8_ids_of_single_inserts_on_mariadb() {
+async fn no_id_of_single_inserts_is_missed_on_mariadb() {
     Experiment::ids(Server::MariaDb, Writing::Autocommit)
         .await
         .run(8, 12_000, IDS, false)
@@ -311,7 +311,7 @@ async fn e2_e4_e8_ids_of_single_inserts_on_mariadb() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p1_p3_ids_of_overlapping_transactions_on_postgresql() {
+async fn no_id_of_overlapping_transactions_is_missed_on_postgresql() {
     Experiment::ids(Server::Postgres, Writing::Transactions)
         .await
         .run(8, 3_000, IDS, true)
@@ -319,7 +319,7 @@ async fn p1_p3_ids_of_overlapping_transactions_on_postgresql() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p1_p3_ids_of_single_inserts_on_postgresql() {
+async fn no_id_of_single_inserts_is_missed_on_postgresql() {
     Experiment::ids(Server::Postgres, Writing::Autocommit)
         .await
         .run(8, 8_000, IDS, false)
@@ -327,7 +327,7 @@ async fn p1_p3_ids_of_single_inserts_on_postgresql() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t1_t3_t4_stamps_of_updates_on_mariadb() {
+async fn no_timestamp_of_updates_is_missed_on_mariadb() {
     let keys = [
         ("mode", "timestamp+incrementing"),
         ("timestamp.column.name", "ts"),
@@ -341,7 +341,7 @@ async fn t1_t3_t4_stamps_of_updates_on_mariadb() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t1_t3_stamps_of_updates_on_postgresql() {
+async fn no_timestamp_of_updates_is_missed_on_postgresql() {
     let keys = [
         ("mode", "timestamp"),
         ("timestamp.column.name", "ts"),
@@ -355,7 +355,7 @@ async fn t1_t3_stamps_of_updates_on_postgresql() {
 
 /// Where no transaction is open, rows are read up to the clock itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stamps_of_single_inserts_on_mariadb_and_postgresql() {
+async fn no_timestamp_of_single_inserts_is_missed_on_mariadb_and_postgresql() {
     for server in [Server::MariaDb, Server::Postgres] {
         let keys = [
             ("mode", "timestamp"),

@@ -58,8 +58,8 @@ async fn taken_id(database: &str) -> (MySqlConnection, tokio::task::JoinHandle<(
 }
 
 #[tokio::test]
-async fn x10_an_id_taken_by_a_row_that_is_nowhere_yet_is_waited_for() {
-    let database = unique("x10");
+async fn an_id_that_is_allocated_before_its_row_is_written_is_waited_for() {
+    let database = unique("gap");
     let (mut locker, insert) = taken_id(&database).await;
     let mut stored = Stored::default();
     let config = mariadb_config(&database, &[INCREMENTING]);
@@ -89,7 +89,7 @@ async fn x10_an_id_taken_by_a_row_that_is_nowhere_yet_is_waited_for() {
 
 /// The stored offset carries what is missing, beside the member that Kafka Connect's connector reads.
 #[tokio::test]
-async fn x10_a_missing_id_survives_a_restart() {
+async fn a_missing_id_survives_a_restart() {
     let database = unique("x10_restart");
     let (mut locker, insert) = taken_id(&database).await;
     let mut stored = Stored::default();
@@ -147,7 +147,7 @@ async fn poll_until_stored(
 }
 
 #[tokio::test]
-async fn x10_without_the_privilege_an_id_is_asked_for_until_it_is_too_old() {
+async fn without_the_privilege_a_missing_id_is_queried_until_it_is_too_old() {
     let database = unique("x10_poor");
     let (mut locker, insert) = taken_id(&database).await;
     let mut root = lab().mariadb().connect(&database).await;
@@ -213,11 +213,11 @@ async fn x10_without_the_privilege_an_id_is_asked_for_until_it_is_too_old() {
     task.close().await;
 }
 
-/// W2 on PostgreSQL: a statement takes an id of the sequence, and writes its row, and only then gets a transaction
-/// number, a while later.
+/// On PostgreSQL a statement takes an id from the sequence before its transaction has a transaction id, and may write
+/// its row much later.
 #[tokio::test]
-async fn w2_an_id_taken_before_its_transaction_has_a_number_is_waited_for() {
-    let database = unique("w2");
+async fn an_id_allocated_before_its_transaction_has_a_number_is_waited_for() {
+    let database = unique("late_id");
     let mut slow = Sql::create_database(Server::Postgres, &database).await;
     let mut fast = lab().postgres().connect(&database).await;
     run_any(&mut fast, "CREATE TABLE t (id SERIAL PRIMARY KEY, n INT)").await;
@@ -244,11 +244,11 @@ async fn w2_an_id_taken_before_its_transaction_has_a_number_is_waited_for() {
     task.close().await;
 }
 
-/// W3, X4: the stamp of a statement that waits for a table lock is from before the wait; the row that comes with it is
-/// in no list of transactions meanwhile.
+/// The timestamp of a statement that waits for a table lock is from before the wait, and no list of transactions shows
+/// the statement while it waits.
 #[tokio::test]
-async fn x4_a_stamp_of_a_statement_that_waits_for_a_table_is_waited_for() {
-    let database = unique("x4");
+async fn a_timestamp_of_a_statement_that_waits_for_a_table_lock_is_waited_for() {
+    let database = unique("locked");
     let mut locker = lab().mariadb().create_database(&database).await;
     run(
         &mut locker,

@@ -100,7 +100,7 @@ fn problems(keys: &[(&str, &str)]) -> ConfigReport {
 }
 
 #[test]
-fn er18_deletes_need_the_records_key() {
+fn deletes_need_the_records_key() {
     let report = problems(&[("delete.enabled", "true"), ("pk.mode", "kafka")]);
     let told: Vec<_> = report
         .errors
@@ -119,7 +119,7 @@ fn er18_deletes_need_the_records_key() {
 }
 
 #[tokio::test]
-async fn er19_a_wrong_password_stands_on_the_url_and_is_not_shown() {
+async fn a_wrong_password_is_an_error_of_the_url_and_is_not_shown() {
     for database in database::servers().await {
         let mut config = database.config(&[]);
         // the account is unknown, since the tests' PostgreSQL trusts the one it has
@@ -141,7 +141,7 @@ async fn er19_a_wrong_password_stands_on_the_url_and_is_not_shown() {
 }
 
 #[tokio::test]
-async fn er20_records_need_a_value_and_field_options_need_fields() {
+async fn records_need_a_value_and_field_options_need_fields() {
     let needs = "requires records with a non-null Struct or String value and non-null Struct or String schema";
     refused("", &[], |topic| topic.keyed("k", &[], None), &[needs]).await;
     let plain = |topic: &Topic| {
@@ -158,7 +158,7 @@ async fn er20_records_need_a_value_and_field_options_need_fields() {
 }
 
 #[tokio::test]
-async fn er21_a_primitive_key_has_one_column() {
+async fn a_primitive_key_has_one_column() {
     let text = "Need exactly one PK column defined since the key schema for records is a primitive type, defined columns are: [pk1, pk2]";
     refused(
         "",
@@ -170,13 +170,13 @@ async fn er21_a_primitive_key_has_one_column() {
 }
 
 #[tokio::test]
-async fn er22_a_record_without_fields_makes_no_table() {
+async fn a_record_without_fields_creates_no_table() {
     let text = "No fields found using key and value schemas for table: t";
     refused("", &[], |topic| topic.value(&[], []), &[text]).await;
 }
 
 #[tokio::test]
-async fn er23_a_missing_table_is_not_made_when_it_must_not() {
+async fn a_missing_table_is_not_created_without_auto_create() {
     let text = "is missing and auto-creation is disabled";
     refused(
         "",
@@ -188,7 +188,7 @@ async fn er23_a_missing_table_is_not_made_when_it_must_not() {
 }
 
 #[tokio::test]
-async fn er24_a_missing_column_is_not_added_unless_asked() {
+async fn a_missing_column_is_not_added_without_auto_evolve() {
     let extra = |topic: &Topic| {
         topic.value(
             &[int("id"), optional("extra", SchemaType::Int32)],
@@ -206,7 +206,7 @@ async fn er24_a_missing_column_is_not_added_unless_asked() {
 }
 
 #[tokio::test]
-async fn er25_a_batch_is_tried_as_often_as_max_retries_says() {
+async fn a_batch_is_retried_as_often_as_max_retries_allows() {
     for mut database in database::all().await {
         database
             .run("CREATE TABLE t (id INT, name VARCHAR(9), CHECK (id < 10))")
@@ -240,7 +240,7 @@ async fn er25_a_batch_is_tried_as_often_as_max_retries_says() {
 }
 
 #[tokio::test]
-async fn er26_a_batch_that_is_bad_throughout_is_rejected_throughout() {
+async fn a_batch_of_bad_records_is_rejected_record_by_record() {
     for mut database in database::all().await {
         database
             .run("CREATE TABLE t (id INT, name VARCHAR(9), CHECK (id < 10))")
@@ -253,7 +253,7 @@ async fn er26_a_batch_that_is_bad_throughout_is_rejected_throughout() {
 }
 
 #[tokio::test]
-async fn er28_er31_a_second_row_of_a_key_is_rejected_and_the_others_stay() {
+async fn a_second_row_of_a_key_is_rejected_and_the_others_are_written() {
     for mut database in database::all().await {
         database
             .run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(9))")
@@ -286,7 +286,7 @@ async fn er28_er31_a_second_row_of_a_key_is_rejected_and_the_others_stay() {
 }
 
 #[tokio::test]
-async fn er29_er30_records_with_more_fields_than_table_or_view_are_rejected() {
+async fn records_with_more_fields_than_the_table_or_view_are_rejected() {
     for mut database in database::all().await {
         database.run("CREATE TABLE base (id INT, name VARCHAR(9), x INT); CREATE VIEW v AS SELECT id FROM base").await;
         database.run("CREATE TABLE t (id INT)").await;
@@ -315,7 +315,7 @@ async fn er29_er30_records_with_more_fields_than_table_or_view_are_rejected() {
 }
 
 #[tokio::test]
-async fn er33_a_row_that_others_lock_is_waited_for_visibly() {
+async fn waiting_for_a_row_lock_is_shown_in_the_status() {
     let tests = database::all().await.into_iter().map(|mut database| {
         tokio::spawn(async move {
             database.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(9)); INSERT INTO t VALUES (1, 'a')").await;
@@ -341,7 +341,7 @@ async fn er33_a_row_that_others_lock_is_waited_for_visibly() {
 }
 
 #[tokio::test]
-async fn er34_a_connection_that_is_ended_is_made_anew() {
+async fn a_connection_that_is_closed_is_opened_again() {
     for mut database in database::servers().await {
         let topic = Topic::new("t");
         let mut task = database.open(&topic, false, &[]).await;
@@ -385,7 +385,7 @@ async fn put_until_done(task: &mut records::Task, batch: &[SinkRecord], topic: &
 }
 
 #[tokio::test]
-async fn er35_an_upsert_without_key_names_what_is_missing() {
+async fn an_upsert_without_key_names_what_is_missing() {
     let text =
         "in UPSERT mode requires key field names to be known, check the primary key configuration";
     refused(
@@ -398,7 +398,7 @@ async fn er35_an_upsert_without_key_names_what_is_missing() {
 }
 
 #[tokio::test]
-async fn er36_an_update_of_an_unknown_table_fails() {
+async fn an_update_of_an_unknown_table_fails() {
     let keys = [
         ("insert.mode", "update"),
         ("auto.create", "false"),
@@ -415,7 +415,7 @@ async fn er36_an_update_of_an_unknown_table_fails() {
 }
 
 #[tokio::test]
-async fn er37_a_mapping_that_is_none_is_refused() {
+async fn a_malformed_table_mapping_is_refused() {
     let config = Config::from([
         ("connection.url", "jdbc:mysql://h/d"),
         ("topics.to.tables.mapping", "asd:asd,asd"),
@@ -428,7 +428,7 @@ async fn er37_a_mapping_that_is_none_is_refused() {
 }
 
 #[test]
-fn er38_key_fields_without_a_key_are_warned_of() {
+fn key_fields_without_a_key_are_a_warning() {
     let report = problems(&[("pk.fields", "id")]);
     assert!(report.errors.is_empty());
     assert!(
@@ -442,7 +442,7 @@ fn er38_key_fields_without_a_key_are_warned_of() {
 }
 
 #[tokio::test]
-async fn er39_a_value_that_is_refused_is_in_no_text() {
+async fn a_refused_value_is_in_no_error_text() {
     for mut database in database::all().await {
         database
             .run("CREATE TABLE t (id INT, name VARCHAR(30) PRIMARY KEY)")

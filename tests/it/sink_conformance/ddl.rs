@@ -10,7 +10,7 @@ use crate::sink::database::{ALL, SERVERS};
 use crate::sink::records::{Topic, array};
 
 #[tokio::test]
-async fn dd01_dd02_a_table_has_types_nullability_defaults_and_key_of_its_schema() {
+async fn a_table_has_types_nullability_defaults_and_key_of_its_schema() {
     let fields = [
         int("c1"),
         field("c2", Schema::of(SchemaType::Int64)),
@@ -84,7 +84,7 @@ async fn dd01_dd02_a_table_has_types_nullability_defaults_and_key_of_its_schema(
 }
 
 #[tokio::test]
-async fn dd04_a_key_of_two_columns() {
+async fn a_key_struct_of_two_fields_is_a_primary_key_of_two_columns() {
     for server in ALL {
         let mut database = Database::new(
             *server,
@@ -109,7 +109,7 @@ async fn dd04_a_key_of_two_columns() {
 }
 
 #[tokio::test]
-async fn dd05_dd06_every_type_has_its_column() {
+async fn every_type_has_its_column() {
     let types = [
         (
             Schema::of(SchemaType::Int8),
@@ -220,7 +220,7 @@ async fn dd05_dd06_every_type_has_its_column() {
 }
 
 #[tokio::test]
-async fn dd07_a_missing_table_is_made_and_filled() {
+async fn a_missing_table_is_created_and_filled() {
     for server in ALL {
         let mut database = Database::new(*server, &[]).await;
         let topic = Topic::new("t");
@@ -244,7 +244,7 @@ async fn dd07_a_missing_table_is_made_and_filled() {
 }
 
 #[tokio::test]
-async fn dd09_names_that_are_not_quoted_are_folded_on_postgres() {
+async fn names_that_are_not_quoted_are_folded_on_postgres() {
     for (quoting, table) in [("never", "testtopic"), ("always", "TestTopic")] {
         let mut database =
             Database::new(Server::Postgres, &[("quote.sql.identifiers", quoting)]).await;
@@ -257,7 +257,7 @@ async fn dd09_names_that_are_not_quoted_are_folded_on_postgres() {
 }
 
 #[tokio::test]
-async fn dd10_columns_keep_the_order_of_the_value_and_then_of_names() {
+async fn columns_keep_the_order_of_the_value_and_then_of_names() {
     for server in ALL {
         let mut database =
             Database::new(*server, &[("pk.mode", "record_value"), ("pk.fields", "f4")]).await;
@@ -277,7 +277,7 @@ async fn dd10_columns_keep_the_order_of_the_value_and_then_of_names() {
 }
 
 #[tokio::test]
-async fn dd11_the_place_in_kafka_as_key() {
+async fn topic_partition_and_offset_are_the_key_with_pk_mode_kafka() {
     for server in ALL {
         for (names, want) in [
             (
@@ -314,7 +314,7 @@ async fn dd11_the_place_in_kafka_as_key() {
 }
 
 #[tokio::test]
-async fn dd12_every_type_comes_back_with_a_zone() {
+async fn every_type_is_read_back_with_a_time_zone() {
     let keys = [("pk.mode", "kafka"), ("db.timezone", "America/Los_Angeles")];
     for server in ALL {
         let mut database = Database::new(*server, &keys).await;
@@ -361,7 +361,7 @@ async fn dd12_every_type_comes_back_with_a_zone() {
 }
 
 #[tokio::test]
-async fn dd13_a_deletion_first_makes_the_whole_table() {
+async fn a_deletion_as_first_record_creates_the_whole_table() {
     for server in ALL {
         let mut database = Database::new(
             *server,
@@ -377,7 +377,7 @@ async fn dd13_a_deletion_first_makes_the_whole_table() {
 }
 
 #[tokio::test]
-async fn dd14_defaults_are_part_of_the_table() {
+async fn defaults_are_part_of_the_table() {
     for server in ALL {
         let mut database = Database::new(*server, &[]).await;
         let topic = Topic::new("t");
@@ -413,7 +413,7 @@ fn of_source(schema: Schema, ty: &str, length: Option<&str>) -> Schema {
 }
 
 #[tokio::test]
-async fn dd16_small_integers_are_as_wide_as_their_values() {
+async fn small_integers_are_as_wide_as_their_values() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let fields = [
@@ -449,7 +449,7 @@ async fn dd16_small_integers_are_as_wide_as_their_values() {
 }
 
 #[tokio::test]
-async fn dd17_enums_and_sets_with_odd_items() {
+async fn enums_and_sets_with_quotes_and_commas_in_their_items() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let items = |schema: Schema, items: &str| schema.param("allowed", items);
@@ -488,7 +488,7 @@ async fn dd17_enums_and_sets_with_odd_items() {
 }
 
 #[tokio::test]
-async fn dd18_bits_of_several_bytes() {
+async fn bits_of_several_bytes_keep_their_order() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let bits = |length: &str| {
@@ -517,7 +517,7 @@ async fn dd18_bits_of_several_bytes() {
 }
 
 #[tokio::test]
-async fn dd19_odd_characters_of_topics_become_underscores() {
+async fn characters_of_topics_that_no_table_name_has_become_underscores() {
     let keys = [
         ("table.name.format", "kafka_topic_${topic}"),
         ("table.name.normalize", "true"),
@@ -542,7 +542,7 @@ async fn dd19_odd_characters_of_topics_become_underscores() {
 }
 
 #[tokio::test]
-async fn dd20_topics_are_mapped_to_tables() {
+async fn topics_are_mapped_to_tables() {
     for server in ALL {
         let mut database = Database::new(
             *server,
@@ -567,7 +567,7 @@ async fn dd20_topics_are_mapped_to_tables() {
 }
 
 #[tokio::test]
-async fn dd21_a_plain_text_is_a_row_of_one_column() {
+async fn a_plain_text_is_a_row_of_one_column() {
     for server in ALL {
         let mut database =
             Database::new(*server, &[("string.output.value.column.name", "payload")]).await;
@@ -586,7 +586,7 @@ async fn dd21_a_plain_text_is_a_row_of_one_column() {
 }
 
 #[tokio::test]
-async fn dd22_a_long_name_is_cut_and_found_again() {
+async fn a_name_that_is_too_long_is_cut_and_found_again() {
     let mut database = Database::new(Server::Postgres, &[]).await;
     let topic = Topic::new(&"t".repeat(80));
     let row = |id| topic.value(&[int("id")], [Value::I32(id)]);

@@ -23,7 +23,7 @@ fn gone(topic: &Topic, id: i32) -> connector_api::SinkRecord {
 }
 
 #[tokio::test]
-async fn ud09_ud13_ud14_a_record_without_value_deletes_its_row_in_whatever_put() {
+async fn a_record_without_value_deletes_its_row_in_the_same_or_a_later_put() {
     for server in ALL {
         let mut database = Database::new(*server, &DELETES).await;
         let topic = Topic::new("t");
@@ -43,7 +43,7 @@ async fn ud09_ud13_ud14_a_record_without_value_deletes_its_row_in_whatever_put()
 }
 
 #[tokio::test]
-async fn ud18_ud19_a_row_that_is_written_again_is_there() {
+async fn a_row_that_is_deleted_and_written_again_exists() {
     for server in ALL {
         for mode in ["insert", "upsert"] {
             let keys = [
@@ -86,7 +86,7 @@ async fn ud18_ud19_a_row_that_is_written_again_is_there() {
 }
 
 #[tokio::test]
-async fn ud20_ud22_several_keys_are_deleted_at_once() {
+async fn several_keys_are_deleted_at_once() {
     for server in ALL {
         let mut database = Database::new(*server, &DELETES).await;
         let topic = Topic::new("t");
@@ -100,7 +100,7 @@ async fn ud20_ud22_several_keys_are_deleted_at_once() {
 }
 
 #[tokio::test]
-async fn ud23_ud26_a_deletion_of_what_is_not_there_is_no_error() {
+async fn a_deletion_of_a_missing_row_is_no_error() {
     for server in ALL {
         let keys = [&DELETES[1..], &[("insert.mode", "insert")]].concat();
         let mut database = Database::new(*server, &keys).await;
@@ -123,7 +123,7 @@ async fn ud23_ud26_a_deletion_of_what_is_not_there_is_no_error() {
 }
 
 #[tokio::test]
-async fn ud25_deletions_mean_nothing_where_rows_are_not_deleted() {
+async fn deletions_are_ignored_without_delete_enabled() {
     for server in ALL {
         let keys = [
             ("insert.mode", "upsert"),
@@ -158,7 +158,7 @@ async fn ud25_deletions_mean_nothing_where_rows_are_not_deleted() {
 }
 
 #[tokio::test]
-async fn ud27_a_part_of_the_key_is_enough_to_delete_by() {
+async fn a_row_can_be_deleted_by_a_part_of_its_key() {
     let keys = [&DELETES[..], &[("pk.fields", "id2")]].concat();
     for server in ALL {
         let mut database = Database::new(*server, &keys).await;
@@ -178,7 +178,7 @@ async fn ud27_a_part_of_the_key_is_enough_to_delete_by() {
 }
 
 #[tokio::test]
-async fn ud29_a_truncate_event_empties_the_table() {
+async fn a_truncate_event_empties_the_table() {
     for server in ALL {
         for (truncates, want) in [
             ("true", vec!["2|b", "3|c"]),

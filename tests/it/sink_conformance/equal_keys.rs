@@ -54,7 +54,7 @@ async fn prepare(database: &mut Database, server: Server, ty: &str, key: &str) {
 }
 
 #[tokio::test]
-async fn ud58_writes_and_deletions_of_equal_keys_keep_their_order() {
+async fn writes_and_deletions_of_equal_keys_keep_their_order() {
     for server in ALL {
         for (ty, one, other) in forms(*server) {
             for (mode, key) in [

@@ -10,7 +10,7 @@ use crate::sink::records::{Topic, array};
 const EVOLVE: [(&str, &str); 1] = [("auto.evolve", "true")];
 
 #[tokio::test]
-async fn ev01_ev02_columns_are_added_with_null_or_their_default() {
+async fn columns_are_added_with_null_or_their_default() {
     for server in ALL {
         let mut database = Database::new(*server, &EVOLVE).await;
         database.run("CREATE TABLE t (id INT)").await;
@@ -37,7 +37,7 @@ async fn ev01_ev02_columns_are_added_with_null_or_their_default() {
 }
 
 #[tokio::test]
-async fn ev03_ev10_a_table_that_was_made_grows_with_its_records() {
+async fn a_table_that_the_sink_created_gains_columns_with_its_records() {
     for server in ALL {
         let mut database = Database::new(
             *server,
@@ -75,7 +75,7 @@ async fn ev03_ev10_a_table_that_was_made_grows_with_its_records() {
 }
 
 #[tokio::test]
-async fn ev04_a_column_is_added_to_a_table_that_was_there() {
+async fn a_column_is_added_to_a_table_that_existed_before() {
     for server in ALL {
         let mut database = Database::new(*server, &EVOLVE).await;
         database
@@ -101,7 +101,7 @@ async fn ev04_a_column_is_added_to_a_table_that_was_there() {
 }
 
 #[tokio::test]
-async fn ev05_names_that_differ_in_case_alone_are_the_same_column() {
+async fn names_that_differ_only_in_letter_case_are_the_same_column() {
     for server in ALL {
         let mut database = Database::new(*server, &EVOLVE).await;
         let quoted = if *server == Server::MariaDb {
@@ -123,7 +123,7 @@ async fn ev05_names_that_differ_in_case_alone_are_the_same_column() {
 }
 
 #[tokio::test]
-async fn ev06_a_required_field_without_default_is_not_added() {
+async fn a_required_field_without_default_is_not_added() {
     for server in ALL {
         let mut database = Database::new(*server, &EVOLVE).await;
         database.run("CREATE TABLE t (id INT)").await;
@@ -141,7 +141,7 @@ async fn ev06_a_required_field_without_default_is_not_added() {
 }
 
 #[tokio::test]
-async fn ev08_columns_of_lists_are_added_on_postgres() {
+async fn array_columns_are_added_on_postgres() {
     let mut database = Database::new(Server::Postgres, &EVOLVE).await;
     database.run("CREATE TABLE t (id INT)").await;
     let topic = Topic::new("t");
@@ -162,7 +162,7 @@ async fn ev08_columns_of_lists_are_added_on_postgres() {
 }
 
 #[tokio::test]
-async fn ev09_the_column_of_plain_texts_is_added() {
+async fn the_column_of_plain_texts_is_added() {
     let keys = [
         &EVOLVE[..],
         &[("string.output.value.column.name", "payload")],
@@ -182,7 +182,7 @@ async fn ev09_the_column_of_plain_texts_is_added() {
 }
 
 #[tokio::test]
-async fn ev12_a_task_does_not_start_without_the_tables_it_must_find() {
+async fn a_task_without_auto_create_does_not_start_without_its_tables() {
     for server in ALL {
         let mut database = Database::new(
             *server,

@@ -99,7 +99,7 @@ pub(super) fn columns_of(
 }
 
 #[tokio::test]
-async fn ud40_a_number_without_a_meaning_is_no_date_and_no_time() {
+async fn a_plain_number_is_refused_by_date_and_time_columns() {
     for server in ALL {
         let (date, time, stamp, zoned) = columns_of(*server);
         let mut cases = Vec::new();
@@ -123,7 +123,7 @@ async fn ud40_a_number_without_a_meaning_is_no_date_and_no_time() {
 }
 
 #[tokio::test]
-async fn ud41_debeziums_types_are_what_their_names_say_without_a_key() {
+async fn debeziums_types_are_understood_without_debezium_types() {
     for server in ALL {
         let (date, time, stamp, zoned) = columns_of(*server);
         let (long, short) = (of(SchemaType::Int64).ty, of(SchemaType::Int32).ty);
@@ -291,7 +291,7 @@ async fn ud41_debeziums_types_are_what_their_names_say_without_a_key() {
 }
 
 #[tokio::test]
-async fn ud42_a_text_is_a_date_or_time_only_where_it_is_clear() {
+async fn a_text_is_a_date_or_time_only_where_it_is_unambiguous() {
     for server in ALL {
         let (date, time, stamp, _) = columns_of(*server);
         let text = || of(SchemaType::String);
@@ -352,7 +352,7 @@ async fn ud42_a_text_is_a_date_or_time_only_where_it_is_clear() {
 }
 
 #[tokio::test]
-async fn ud43_a_number_is_no_index_and_a_text_no_bytes_of_bits() {
+async fn a_number_is_no_index_of_an_enum_and_a_text_no_bits() {
     let (long, text) = (|| of(SchemaType::Int64), || of(SchemaType::String));
     hold(
         M,
@@ -453,7 +453,7 @@ async fn ud43_a_number_is_no_index_and_a_text_no_bytes_of_bits() {
 }
 
 #[tokio::test]
-async fn ud44_nothing_is_cut_from_a_number() {
+async fn a_number_that_does_not_fit_is_refused_and_not_truncated() {
     for server in ALL {
         let text = || of(SchemaType::String);
         hold(
@@ -486,7 +486,7 @@ async fn ud44_nothing_is_cut_from_a_number() {
 }
 
 #[tokio::test]
-async fn ud45_keys_find_only_the_row_they_mean() {
+async fn keys_match_only_the_row_that_they_mean() {
     for server in ALL {
         let (date, _, stamp, _) = columns_of(*server);
         let key = |schema: Schema, value: Value| structure(&[field("k", schema)], [value]);
@@ -578,7 +578,7 @@ async fn ud45_keys_find_only_the_row_they_mean() {
 }
 
 #[tokio::test]
-async fn ud46_a_refusal_names_what_helps() {
+async fn a_refusal_names_what_helps() {
     for server in ALL {
         let mut database = Database::new(*server, &[]).await;
         database
@@ -642,7 +642,7 @@ async fn ud46_a_refusal_names_what_helps() {
 }
 
 #[tokio::test]
-async fn ud47_a_statements_parameters_are_what_their_columns_hold() {
+async fn a_statements_parameters_are_converted_to_the_types_of_their_columns() {
     const INSERT: &str = "INSERT INTO t (id, x) VALUES (:id, :x)";
     const UPDATE: &str = "UPDATE t SET x = :x WHERE id = :id";
     for server in ALL {

@@ -7,7 +7,7 @@ use Server::{MariaDb as M, Postgres as P, Sqlite as S};
 use connector_api::{ErrorKind, Schema, SchemaType, Value};
 
 #[tokio::test]
-async fn ud53_a_text_is_no_form_of_bytes() {
+async fn a_text_is_refused_by_a_column_of_bytes() {
     let (text, form) = (|| of(SchemaType::String), "\\101");
     for server in [M, S] {
         hold(server, vec![("BLOB", text(), t(form), Some(form))]).await;
@@ -42,7 +42,7 @@ async fn ud53_a_text_is_no_form_of_bytes() {
 }
 
 #[tokio::test]
-async fn ud54_a_text_stays_one_in_a_column_of_a_type_that_sqlite_does_not_know() {
+async fn a_text_stays_a_text_in_a_column_of_a_type_that_sqlite_does_not_know() {
     let text = || of(SchemaType::String);
     let mut cases = vec![
         ("", text(), t("00123"), Some("00123")),
@@ -71,7 +71,7 @@ async fn ud54_a_text_stays_one_in_a_column_of_a_type_that_sqlite_does_not_know()
 }
 
 #[tokio::test]
-async fn ud56_a_number_is_no_uuid_and_no_address() {
+async fn a_number_is_no_uuid_and_no_address() {
     let uuid = "6b29fc40-ca47-1067-b31d-00dd010662da";
     for server in [M, P] {
         let types: &[&'static str] = match server {
@@ -102,7 +102,7 @@ async fn ud56_a_number_is_no_uuid_and_no_address() {
 }
 
 #[tokio::test]
-async fn ud57_a_column_of_instants_keeps_them_whatever_the_zone_of_the_database() {
+async fn a_column_of_instants_keeps_them_in_every_time_zone_of_the_database() {
     for server in [M, P] {
         let (instants, walls) = match server {
             M => ("TIMESTAMP(3) NULL", "DATETIME(3)"),
@@ -183,7 +183,7 @@ async fn ud57_a_column_of_instants_keeps_them_whatever_the_zone_of_the_database(
 }
 
 #[tokio::test]
-async fn ud59_a_value_that_postgresql_refuses_is_named_with_its_column() {
+async fn an_error_of_a_value_that_postgresql_refuses_names_the_column() {
     for (ty, schema, value) in [
         ("JSONB", SchemaType::String, t("{")),
         ("SMALLINT", SchemaType::Int32, Value::I32(70_000)),

@@ -55,7 +55,7 @@ fn gone(topic: &Topic, id: i64) -> SinkRecord {
 }
 
 #[tokio::test]
-async fn ud46_events_without_schemas_end_as_the_rows_they_tell_of() {
+async fn events_without_schemas_produce_the_rows_that_they_describe() {
     for server in ALL {
         for (deletes, want) in [
             ("true", vec!["2|changed"]),
@@ -96,7 +96,7 @@ async fn ud46_events_without_schemas_end_as_the_rows_they_tell_of() {
 }
 
 #[tokio::test]
-async fn ud47_a_truncate_event_without_a_schema_empties_the_table() {
+async fn a_truncate_event_without_a_schema_empties_the_table() {
     for server in ALL {
         for (truncates, want) in [("true", vec!["2|b"]), ("false", vec!["1|a", "2|b"])] {
             let keys = [&DELETES[..], &[("truncate.enabled", truncates)]].concat();
@@ -122,7 +122,7 @@ async fn ud47_a_truncate_event_without_a_schema_empties_the_table() {
 }
 
 #[tokio::test]
-async fn ud48_a_deletion_without_a_schema_needs_no_table() {
+async fn a_deletion_without_a_schema_needs_no_table() {
     for server in ALL {
         let mut database = Database::new(*server, &DELETES).await;
         let topic = Topic::new("t");
@@ -148,7 +148,7 @@ async fn ud48_a_deletion_without_a_schema_needs_no_table() {
 }
 
 #[tokio::test]
-async fn ud49_what_only_looks_like_an_event_is_a_row() {
+async fn a_record_that_only_resembles_an_event_is_a_row() {
     for server in ALL {
         let mut database = Database::new(*server, &[]).await;
         database
@@ -183,7 +183,7 @@ async fn ud49_what_only_looks_like_an_event_is_a_row() {
 }
 
 #[tokio::test]
-async fn ud50_a_value_that_an_event_without_a_schema_lacks_is_left_alone() {
+async fn a_value_that_an_event_without_a_schema_lacks_is_not_changed() {
     for server in ALL {
         for (placeholder, want) in [
             ("__debezium_unavailable_value", "1|long|2"),
@@ -275,7 +275,7 @@ async fn holds(
 }
 
 #[tokio::test]
-async fn ud51_a_number_without_a_schema_counts_days_or_milliseconds() {
+async fn a_number_without_a_schema_counts_days_or_milliseconds() {
     for server in ALL {
         let [date, time, fine, coarse] = columns(*server);
         for case in [
@@ -330,7 +330,7 @@ async fn ud51_a_number_without_a_schema_counts_days_or_milliseconds() {
 }
 
 #[tokio::test]
-async fn ud52_debeziums_numbers_without_a_schema_are_taken_where_their_unit_is_clear() {
+async fn debeziums_numbers_without_a_schema_are_accepted_where_their_unit_is_clear() {
     for server in ALL {
         let [date, time, fine, coarse] = columns(*server);
         for case in [
@@ -379,7 +379,7 @@ async fn ud52_debeziums_numbers_without_a_schema_are_taken_where_their_unit_is_c
 }
 
 #[tokio::test]
-async fn ud55_a_text_without_a_schema_stays_one_in_a_column_of_a_type_that_sqlite_does_not_know() {
+async fn a_text_without_a_schema_stays_a_text_in_a_column_of_a_type_that_sqlite_does_not_know() {
     let mut database = Database::new(Server::Sqlite, &[]).await;
     database.run("CREATE TABLE t (id INT, x STRING)").await;
     let topic = Topic::new("t");

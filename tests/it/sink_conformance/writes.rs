@@ -16,7 +16,7 @@ const BY_ID: [(&str, &str); 3] = [
 ];
 
 #[tokio::test]
-async fn ud01_ud02_an_upsert_changes_the_row_of_its_key_and_a_lone_key_changes_nothing() {
+async fn an_upsert_changes_the_row_of_its_key_and_a_record_of_key_fields_alone_changes_nothing() {
     let keys = [
         ("insert.mode", "upsert"),
         ("pk.mode", "record_value"),
@@ -61,7 +61,7 @@ async fn ud01_ud02_an_upsert_changes_the_row_of_its_key_and_a_lone_key_changes_n
 }
 
 #[tokio::test]
-async fn ud03_ud04_ud05_ud06_insert_upsert_and_update() {
+async fn each_insert_mode_writes_a_batch() {
     let fields = [int("id"), text("name"), int("n")];
     for server in ALL {
         for (mode, want) in [
@@ -103,7 +103,7 @@ async fn ud03_ud04_ud05_ud06_insert_upsert_and_update() {
 }
 
 #[tokio::test]
-async fn ud07_the_place_in_kafka_is_written() {
+async fn topic_partition_and_offset_are_written() {
     for server in ALL {
         let mut database = Database::new(*server, &[("pk.mode", "kafka")]).await;
         database
@@ -122,7 +122,7 @@ async fn ud07_the_place_in_kafka_is_written() {
 }
 
 #[tokio::test]
-async fn ud08_ud35_only_the_wanted_fields_are_written() {
+async fn only_the_listed_fields_are_written() {
     for server in ALL {
         for (keys, want) in [
             ([("fields.whitelist", "id,name")], "1|a|-"),
@@ -151,7 +151,7 @@ async fn ud08_ud35_only_the_wanted_fields_are_written() {
 }
 
 #[tokio::test]
-async fn ud11_the_same_record_twice_is_one_row() {
+async fn the_same_record_twice_is_one_row() {
     for server in ALL {
         for (mode, fields) in [("record_key", ""), ("record_value", "id"), ("kafka", "")] {
             let keys = [
@@ -176,7 +176,7 @@ async fn ud11_the_same_record_twice_is_one_row() {
 }
 
 #[tokio::test]
-async fn ud12_an_insert_of_a_key_that_is_there_fails_and_takes_the_batch_back() {
+async fn an_insert_of_an_existing_key_fails_and_the_batch_is_rolled_back() {
     for server in ALL {
         let mut database = Database::new(*server, &[("pk.mode", "record_key")]).await;
         let topic = Topic::new("t");
@@ -191,7 +191,7 @@ async fn ud12_an_insert_of_a_key_that_is_there_fails_and_takes_the_batch_back() 
 }
 
 #[tokio::test]
-async fn ud16_copies_of_a_record_without_key_are_all_written_exactly() {
+async fn equal_records_without_key_are_all_written() {
     let fields = [
         field("i8", Schema::of(SchemaType::Int8)),
         field("i16", Schema::of(SchemaType::Int16)),
@@ -250,7 +250,7 @@ async fn ud16_copies_of_a_record_without_key_are_all_written_exactly() {
 }
 
 #[tokio::test]
-async fn ud17_records_of_two_schemas_share_a_batch() {
+async fn records_of_two_schemas_share_a_batch() {
     for server in ALL {
         let mut database = Database::new(*server, &[("auto.evolve", "true")]).await;
         let topic = Topic::new("t");
@@ -272,7 +272,7 @@ async fn ud17_records_of_two_schemas_share_a_batch() {
 }
 
 #[tokio::test]
-async fn ud21_absent_values_are_null() {
+async fn absent_values_are_null() {
     for server in ALL {
         let mut database = Database::new(
             *server,
@@ -300,7 +300,7 @@ async fn ud21_absent_values_are_null() {
 }
 
 #[tokio::test]
-async fn ud30_ud31_the_last_version_of_a_key_in_a_batch_counts() {
+async fn the_last_record_of_a_key_in_a_batch_wins() {
     for server in ALL {
         let mut database = Database::new(*server, &BY_ID).await;
         let topic = Topic::new("t");
@@ -316,7 +316,7 @@ async fn ud30_ud31_the_last_version_of_a_key_in_a_batch_counts() {
 }
 
 #[tokio::test]
-async fn ud32_records_without_key_are_kept_though_they_are_alike() {
+async fn equal_records_without_key_are_not_deduplicated() {
     for server in ALL {
         let mut database = Database::new(*server, &[]).await;
         let topic = Topic::new("t");
@@ -327,7 +327,7 @@ async fn ud32_records_without_key_are_kept_though_they_are_alike() {
 }
 
 #[tokio::test]
-async fn ud33_an_update_of_no_row_makes_the_table_and_no_row() {
+async fn an_update_of_a_missing_row_creates_the_table_and_no_row() {
     for server in ALL {
         let mut database = Database::new(
             *server,
@@ -346,7 +346,7 @@ async fn ud33_an_update_of_no_row_makes_the_table_and_no_row() {
 }
 
 #[tokio::test]
-async fn ud34_a_null_stays_null_where_defaults_are_not_to_replace_it() {
+async fn a_null_stays_null_where_defaults_must_not_replace_it() {
     for (replace, want) in [("false", "1|-"), ("true", "1|x")] {
         for server in ALL {
             let mut database =
@@ -368,7 +368,7 @@ async fn ud34_a_null_stays_null_where_defaults_are_not_to_replace_it() {
 }
 
 #[tokio::test]
-async fn ud36_ud37_texts_and_lists_go_into_the_types_of_postgres() {
+async fn texts_and_lists_are_written_into_types_of_postgres() {
     let mut database = Database::new(Server::Postgres, &[]).await;
     database
         .run("CREATE TABLE t (u uuid, j json, b jsonb, n int[], s text[])")
@@ -509,7 +509,7 @@ async fn the_rules_of_a_table_of_postgres_are_obeyed() {
 }
 
 #[tokio::test]
-async fn ud38_dates_in_utc_stay_the_day_they_are() {
+async fn dates_in_utc_keep_their_day() {
     for server in ALL {
         let keys = [
             ("db.timezone", "America/New_York"),
@@ -528,7 +528,7 @@ async fn ud38_dates_in_utc_stay_the_day_they_are() {
 }
 
 #[tokio::test]
-async fn ud39_rows_are_written_through_a_view() {
+async fn rows_are_written_through_a_view() {
     let mut database = Database::new(Server::Postgres, &[("table.types", "VIEW")]).await;
     database.run("CREATE TABLE base (id INT, name TEXT, n INT); CREATE VIEW t AS SELECT id, name, n FROM base").await;
     let topic = Topic::new("t");

@@ -115,7 +115,7 @@ const IDS: [(&str, &str); 2] = [("mode", "incrementing"), ("incrementing.column.
 const TABLE: &str = "CREATE TABLE test (id {serial}, name VARCHAR(10))";
 
 #[tokio::test]
-async fn sm25_new_and_dropped_tables_change_the_tasks_once_each() {
+async fn each_new_or_dropped_table_changes_the_tasks_once() {
     for server in DATABASES {
         let keys = [
             &IDS[..],
@@ -151,7 +151,7 @@ async fn sm25_new_and_dropped_tables_change_the_tasks_once_each() {
 }
 
 #[tokio::test]
-async fn sm30_incrementing_over_a_worker() {
+async fn a_worker_runs_an_incrementing_source() {
     for server in DATABASES {
         let mut connector = Connector::new(server, &IDS).await;
         connector.fixture.sql(TABLE).await;
@@ -171,7 +171,7 @@ async fn sm30_incrementing_over_a_worker() {
 }
 
 #[tokio::test]
-async fn sm31_timestamp_sees_updates() {
+async fn timestamp_mode_reads_updates() {
     for server in DATABASES {
         let keys = [
             ("mode", "timestamp"),
@@ -207,7 +207,7 @@ async fn sm31_timestamp_sees_updates() {
 }
 
 #[tokio::test]
-async fn sm32_a_connector_created_again_goes_on() {
+async fn a_connector_that_is_created_again_continues_from_its_offsets() {
     for server in DATABASES {
         let mut connector = Connector::new(server, &IDS).await;
         connector.fixture.sql(TABLE).await;
@@ -229,7 +229,7 @@ async fn sm32_a_connector_created_again_goes_on() {
 }
 
 #[tokio::test]
-async fn sm33_two_tables_stream_in_two_tasks() {
+async fn two_tables_are_read_by_two_tasks() {
     for server in DATABASES {
         let keys = [
             &IDS[..],
@@ -254,7 +254,7 @@ async fn sm33_two_tables_stream_in_two_tasks() {
 }
 
 #[tokio::test]
-async fn sm34_a_new_column_is_in_later_records() {
+async fn a_new_column_is_in_later_records() {
     for server in DATABASES {
         let mut connector = Connector::new(server, &IDS).await;
         connector.fixture.sql(TABLE).await;
@@ -293,7 +293,7 @@ async fn sm34_a_new_column_is_in_later_records() {
 }
 
 #[tokio::test]
-async fn sm39_a_paused_connector_reads_nothing() {
+async fn a_paused_connector_reads_nothing() {
     for server in DATABASES {
         let mut connector = Connector::new(server, &IDS).await;
         connector.fixture.sql(TABLE).await;
@@ -326,7 +326,7 @@ async fn sm39_a_paused_connector_reads_nothing() {
 
 /// 150 MB of rows through a worker that may grow by 100 MB.
 #[tokio::test]
-async fn sm40_a_query_larger_than_memory_streams() {
+async fn a_query_result_larger_than_memory_is_streamed() {
     for server in SERVERS {
         let series = match server {
             super::fixture::Server::MariaDb => {

@@ -40,7 +40,7 @@ fn twice_stamped(rows: &[(Option<u32>, u32, i64)]) -> String {
 }
 
 #[tokio::test]
-async fn sm01_bulk_reads_everything_each_time() {
+async fn bulk_mode_reads_all_rows_at_each_poll() {
     for server in DATABASES {
         let mut fixture =
             Fixture::new(server, &[("mode", "bulk"), ("poll.interval.ms", "100")]).await;
@@ -69,7 +69,7 @@ async fn sm01_bulk_reads_everything_each_time() {
 }
 
 #[tokio::test]
-async fn sm02_incrementing_reads_each_row_once() {
+async fn incrementing_mode_reads_each_row_once() {
     for server in DATABASES {
         let mut fixture = Fixture::new(
             server,
@@ -93,7 +93,7 @@ async fn sm02_incrementing_reads_each_row_once() {
 }
 
 #[tokio::test]
-async fn sm04_timestamp_reads_rows_stamped_later() {
+async fn timestamp_mode_reads_rows_with_later_timestamps() {
     for server in DATABASES {
         let mut fixture = Fixture::new(server, &TIMESTAMP).await;
         fixture.sql(STAMPED).await;
@@ -110,7 +110,7 @@ async fn sm04_timestamp_reads_rows_stamped_later() {
 }
 
 #[tokio::test]
-async fn sm05_the_first_timestamp_that_is_not_null_counts() {
+async fn the_first_timestamp_that_is_not_null_counts() {
     for server in DATABASES {
         let keys = [
             ("mode", "timestamp"),
@@ -134,7 +134,7 @@ async fn sm05_the_first_timestamp_that_is_not_null_counts() {
 }
 
 #[tokio::test]
-async fn sm06_rows_rest_for_the_delay() {
+async fn rows_are_delayed_by_timestamp_delay_interval_ms() {
     for server in DATABASES {
         let mut fixture = Fixture::new(server, &TIMESTAMP).await;
         fixture.set(&[
@@ -159,7 +159,7 @@ async fn sm06_rows_rest_for_the_delay() {
 }
 
 #[tokio::test]
-async fn sm08_timestamp_initial_leaves_older_rows_out() {
+async fn timestamp_initial_skips_older_rows() {
     for server in DATABASES {
         let mut fixture = Fixture::new(server, &TIMESTAMP).await;
         fixture.set(&[("timestamp.initial", "100")]);
@@ -174,7 +174,7 @@ async fn sm08_timestamp_initial_leaves_older_rows_out() {
 }
 
 #[tokio::test]
-async fn sm10_equal_stamps_are_told_apart_by_the_id() {
+async fn rows_of_equal_timestamps_are_ordered_by_the_id() {
     for server in DATABASES {
         let mut fixture = Fixture::new(server, &BOTH).await;
         fixture.sql(STAMPED).await;
@@ -193,7 +193,7 @@ async fn sm10_equal_stamps_are_told_apart_by_the_id() {
 }
 
 #[tokio::test]
-async fn sm11_several_timestamps_and_an_id() {
+async fn several_timestamp_columns_and_an_id_column_are_combined() {
     for server in DATABASES {
         let mut fixture = Fixture::new(server, &BOTH).await;
         fixture.set(&[("timestamp.column.name", "modified,created")]);
@@ -210,7 +210,7 @@ async fn sm11_several_timestamps_and_an_id() {
 }
 
 #[tokio::test]
-async fn sm12_stamps_are_wall_times_of_the_databases_zone() {
+async fn timestamps_are_wall_times_of_the_databases_time_zone() {
     for server in DATABASES {
         let mut fixture = Fixture::new(server, &TIMESTAMP).await;
         fixture.set(&[("db.timezone", "America/Los_Angeles")]);
@@ -242,7 +242,7 @@ async fn joined(keys: &[(&str, &str)], server: super::fixture::Server) -> Fixtur
 }
 
 #[tokio::test]
-async fn sm16_a_query_in_bulk_mode() {
+async fn a_query_in_bulk_mode_is_run_at_each_poll() {
     for server in DATABASES {
         let mut fixture =
             joined(&[("mode", "bulk"), ("poll.interval.ms", "3600000")], server).await;
@@ -258,7 +258,7 @@ async fn sm16_a_query_in_bulk_mode() {
 }
 
 #[tokio::test]
-async fn sm17_a_query_in_timestamp_mode() {
+async fn a_query_in_timestamp_mode_reads_new_rows() {
     for server in DATABASES {
         let mut fixture = joined(&TIMESTAMP, server).await;
         let mut task = fixture.open().await;
@@ -286,7 +286,7 @@ async fn sm17_a_query_in_timestamp_mode() {
 }
 
 #[tokio::test]
-async fn sm22_a_suffix_ends_every_statement() {
+async fn a_suffix_ends_every_statement() {
     for server in DATABASES {
         let mut fixture = Fixture::new(server, &BOTH).await;
         fixture.set(&[("query.suffix", "LIMIT 2 /* SUFFIX */")]);
@@ -304,7 +304,7 @@ async fn sm22_a_suffix_ends_every_statement() {
 }
 
 #[tokio::test]
-async fn sm23_a_suffix_may_filter_the_rows_of_a_query() {
+async fn a_suffix_may_filter_the_rows_of_a_query() {
     for server in DATABASES {
         let keys = [
             ("query", "SELECT id, name FROM test"),

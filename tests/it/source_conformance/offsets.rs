@@ -7,7 +7,7 @@ use super::fixture::{DATABASES, Fixture};
 const TIMESTAMP: [(&str, &str); 2] = [("mode", "timestamp"), ("timestamp.column.name", "modified")];
 
 #[tokio::test]
-async fn sm07_the_initial_timestamp_is_given_or_1970_or_now() {
+async fn the_initial_timestamp_is_given_or_1970_or_now() {
     for server in DATABASES {
         for (initial, want) in [
             (None, vec!["1", "2"]),
@@ -44,7 +44,7 @@ async fn sm07_the_initial_timestamp_is_given_or_1970_or_now() {
 }
 
 #[tokio::test]
-async fn sm13_offsets_of_the_older_protocol_count() {
+async fn offsets_of_the_older_protocol_are_read() {
     for server in DATABASES {
         let keys = [("mode", "incrementing"), ("incrementing.column.name", "id")];
         let mut fixture = Fixture::new(server, &keys).await;
@@ -63,7 +63,7 @@ async fn sm13_offsets_of_the_older_protocol_count() {
 }
 
 #[tokio::test]
-async fn sm15_offsets_of_the_current_protocol_count_before_older_ones() {
+async fn offsets_of_the_current_protocol_take_precedence_over_older_ones() {
     for server in DATABASES {
         let keys = [
             ("mode", "timestamp+incrementing"),
@@ -98,7 +98,7 @@ async fn sm15_offsets_of_the_current_protocol_count_before_older_ones() {
 }
 
 #[tokio::test]
-async fn sm18_a_stamp_is_stored_when_its_last_row_is_out() {
+async fn a_timestamp_is_stored_once_its_last_row_was_emitted() {
     for server in DATABASES {
         let mut fixture = Fixture::new(server, &TIMESTAMP).await;
         fixture.set(&[("batch.max.rows", "1")]);
@@ -134,7 +134,7 @@ async fn sm18_a_stamp_is_stored_when_its_last_row_is_out() {
 }
 
 #[tokio::test]
-async fn sm19_after_a_lost_connection_the_rows_not_stored_are_read_again() {
+async fn after_a_lost_connection_rows_after_the_stored_offset_are_read_again() {
     for server in DATABASES {
         let mut fixture = Fixture::new(server, &TIMESTAMP).await;
         fixture.set(&[("batch.max.rows", "1")]);

@@ -41,7 +41,7 @@ async fn refused(
 }
 
 #[tokio::test]
-async fn er01_an_incrementing_column_that_is_not_there_is_named() {
+async fn an_error_names_a_missing_incrementing_column() {
     for server in DATABASES {
         let keys = [
             ("mode", "incrementing"),
@@ -61,7 +61,7 @@ async fn er01_an_incrementing_column_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn er02_timestamp_columns_that_are_not_there_are_named() {
+async fn an_error_names_missing_timestamp_columns() {
     for server in DATABASES {
         let keys = [
             ("mode", "timestamp"),
@@ -75,7 +75,7 @@ async fn er02_timestamp_columns_that_are_not_there_are_named() {
 }
 
 #[tokio::test]
-async fn er03_an_incrementing_column_that_may_be_null_is_refused() {
+async fn a_nullable_incrementing_column_is_refused() {
     for server in DATABASES {
         let keys = [("mode", "incrementing"), ("incrementing.column.name", "id")];
         let want = |table: &str| {
@@ -88,7 +88,7 @@ async fn er03_an_incrementing_column_that_may_be_null_is_refused() {
 }
 
 #[tokio::test]
-async fn er04_timestamp_columns_that_may_all_be_null_are_refused() {
+async fn timestamp_columns_that_are_all_nullable_are_refused() {
     for server in DATABASES {
         let keys = [
             ("mode", "timestamp"),
@@ -121,7 +121,7 @@ async fn probed(config: &Config) -> (Vec<String>, Vec<String>) {
 
 /// MariaDB's is a warning: Kafka Connect takes that connector, and its task fails (recorded cases 259 and 260).
 #[tokio::test]
-async fn er10_a_query_that_the_database_refuses_is_told_with_its_codes() {
+async fn a_query_that_the_database_refuses_is_reported_with_its_codes() {
     for server in DATABASES {
         let codes = match server {
             Server::MariaDb => "(1146, SQLSTATE 42S02)",
@@ -169,7 +169,7 @@ async fn failed(name: &str, part: fn(&Value) -> &Value) -> String {
 }
 
 #[tokio::test]
-async fn er14_a_table_dropped_while_it_is_read_fails_its_task_which_names_it() {
+async fn a_table_dropped_while_it_is_read_fails_its_task_with_its_name() {
     for server in DATABASES {
         let keys = [("mode", "incrementing"), ("incrementing.column.name", "id")];
         let mut connector = Connector::new(server, &keys).await;
@@ -266,7 +266,7 @@ impl Own {
 }
 
 #[tokio::test]
-async fn er17_a_database_that_is_down_at_the_start_fails_the_connector_which_says_so_and_starts_when_it_is_back()
+async fn a_connector_whose_database_is_down_fails_and_starts_when_it_is_back()
  {
     for server in DATABASES {
         let own = Own::start(server).await;

@@ -41,7 +41,7 @@ async fn with_tables(server: Server, keys: &[(&str, &str)], names: &[&str]) -> F
 }
 
 #[tokio::test]
-async fn sm24_tables_are_chosen_by_lists_of_names_or_expressions() {
+async fn tables_are_selected_by_lists_of_names_or_expressions() {
     for server in DATABASES {
         // SQLite's tables are in no schema
         let within = if server == Server::Sqlite {
@@ -93,7 +93,7 @@ async fn sm24_tables_are_chosen_by_lists_of_names_or_expressions() {
 }
 
 #[tokio::test]
-async fn sm27_many_tables_are_split_into_groups() {
+async fn many_tables_are_split_into_groups() {
     for server in DATABASES {
         let keys = [("mode", "bulk"), ("table.blacklist", "none")];
         let fixture = with_tables(server, &keys, &["test1", "test2", "test3", "test4"]).await;
@@ -105,7 +105,7 @@ async fn sm27_many_tables_are_split_into_groups() {
 }
 
 #[tokio::test]
-async fn sm28_one_table_is_one_task() {
+async fn one_table_is_one_task() {
     for server in DATABASES {
         let fixture = with_tables(server, &BULK, &["test"]).await;
         assert_eq!(tasks(&fixture.config(), 10).await, [["test"]]);
@@ -113,7 +113,7 @@ async fn sm28_one_table_is_one_task() {
 }
 
 #[tokio::test]
-async fn sm29_a_query_is_one_task_without_tables() {
+async fn a_query_is_one_task_without_tables() {
     for server in DATABASES {
         let keys = [("mode", "bulk"), ("query", "SELECT * FROM test")];
         let fixture = with_tables(server, &keys, &["test"]).await;
@@ -122,7 +122,7 @@ async fn sm29_a_query_is_one_task_without_tables() {
 }
 
 #[tokio::test]
-async fn sm35_names_in_quotes_keep_their_letters() {
+async fn quoted_names_keep_their_letter_case() {
     for server in DATABASES {
         let mut fixture = Fixture::new(server, &IDS).await;
         // a topic has no blank in its name, so that transforms would name another
@@ -142,7 +142,7 @@ async fn sm35_names_in_quotes_keep_their_letters() {
 }
 
 #[tokio::test]
-async fn sm36_a_schema_pattern_narrows_the_search() {
+async fn a_schema_pattern_selects_tables_by_schema() {
     let mut fixture = Fixture::new(Server::Postgres, &IDS).await;
     fixture.sql("CREATE SCHEMA a; CREATE SCHEMA b").await;
     for schema in ["a", "b"] {
@@ -175,7 +175,7 @@ async fn sm36_a_schema_pattern_narrows_the_search() {
 }
 
 #[tokio::test]
-async fn sm38_tables_take_turns() {
+async fn tables_are_read_in_turn() {
     for server in DATABASES {
         let keys = [
             ("mode", "bulk"),
@@ -200,7 +200,7 @@ async fn sm38_tables_take_turns() {
 }
 
 #[tokio::test]
-async fn sm41_offsets_name_tables_without_their_schema_when_told_to() {
+async fn offsets_name_tables_without_their_schema_when_so_configured() {
     for server in DATABASES {
         let keys = [
             &IDS[..],

@@ -51,7 +51,7 @@ pub async fn check(fixture: &mut Fixture, columns: &[Column<'_>]) {
 }
 
 #[tokio::test]
-async fn st01_booleans() {
+async fn booleans_are_int8_on_mariadb_and_boolean_on_postgresql() {
     for server in DATABASES {
         let (ty, zero, one) = if server == Server::MariaDb {
             ("int8", "0", "1")
@@ -72,7 +72,7 @@ async fn st01_booleans() {
 }
 
 #[tokio::test]
-async fn st02_integers() {
+async fn integers_have_the_connect_type_of_their_width() {
     for server in DATABASES {
         read(
             server,
@@ -99,7 +99,7 @@ async fn st02_integers() {
 }
 
 #[tokio::test]
-async fn st03_floats() {
+async fn floats_keep_their_precision() {
     read(
         Server::MariaDb,
         &[],
@@ -133,7 +133,7 @@ async fn st03_floats() {
 }
 
 #[tokio::test]
-async fn st04_fixed_text_keeps_the_servers_padding() {
+async fn fixed_text_keeps_the_servers_padding() {
     read(
         Server::MariaDb,
         &[],
@@ -155,7 +155,7 @@ async fn st04_fixed_text_keeps_the_servers_padding() {
 }
 
 #[tokio::test]
-async fn st05_text() {
+async fn text_columns_are_strings() {
     for server in DATABASES {
         let columns = [
             ("VARCHAR(5) NOT NULL", "'a'", "string a"),
@@ -167,7 +167,7 @@ async fn st05_text() {
 }
 
 #[tokio::test]
-async fn st06_bytes() {
+async fn binary_columns_are_bytes() {
     let binary = ("BINARY(5)", "'a'", "bytes? 6100000000");
     read(
         Server::MariaDb,
@@ -197,7 +197,7 @@ async fn st06_bytes() {
 }
 
 #[tokio::test]
-async fn st08_decimals() {
+async fn decimals_are_connect_decimals_of_their_scale() {
     for server in DATABASES {
         read(
             server,
@@ -217,7 +217,7 @@ async fn st08_decimals() {
 }
 
 #[tokio::test]
-async fn st09_dates() {
+async fn dates_are_connect_dates() {
     for server in DATABASES {
         read(
             server,
@@ -232,7 +232,7 @@ async fn st09_dates() {
 }
 
 #[tokio::test]
-async fn st10_times() {
+async fn times_are_connect_times() {
     for server in SERVERS {
         let columns = [
             ("TIME NOT NULL", "'23:03:20'", "int32 Time 83000000"),
@@ -250,7 +250,7 @@ async fn st10_times() {
 }
 
 #[tokio::test]
-async fn st11_timestamps() {
+async fn timestamps_are_connect_timestamps() {
     for server in DATABASES {
         let columns = [
             (
@@ -269,7 +269,7 @@ async fn st11_timestamps() {
 }
 
 #[tokio::test]
-async fn st12_old_dates_follow_either_calendar() {
+async fn old_dates_follow_the_configured_calendar() {
     for server in DATABASES {
         for (calendar, days) in [
             ("LEGACY", "int32? Date -719164"),
@@ -287,7 +287,7 @@ async fn st12_old_dates_follow_either_calendar() {
 
 /// SQLite's date-times have no type of their own: how one is stored tells what it is.
 #[tokio::test]
-async fn st11_timestamps_of_sqlite_in_every_form() {
+async fn timestamps_of_sqlite_are_read_in_every_format() {
     let columns = [
         ("TIMESTAMP", "224723000000", "int64? Timestamp 224723000000"),
         (
@@ -316,7 +316,7 @@ async fn numerics(mapping: &str, want: [&str; 3]) {
 }
 
 #[tokio::test]
-async fn st13_numeric_mapping_none() {
+async fn numeric_mapping_none_keeps_decimals() {
     let want = [
         "bytes? Decimal(8,0) 12345678",
         "bytes? Decimal(10,2) 1.25",
@@ -326,7 +326,7 @@ async fn st13_numeric_mapping_none() {
 }
 
 #[tokio::test]
-async fn st14_numeric_mapping_precision_only() {
+async fn numeric_mapping_precision_only_maps_integers_and_best_fit_fractions_too() {
     numerics(
         "precision_only",
         [
@@ -348,7 +348,7 @@ async fn st14_numeric_mapping_precision_only() {
 }
 
 #[tokio::test]
-async fn st16_numeric_mapping_best_fit_eager_double() {
+async fn numeric_mapping_best_fit_eager_double_makes_doubles() {
     numerics(
         "best_fit_eager_double",
         ["int32? 12345678", "float64? 1.25", "float64? 2.5"],
@@ -357,7 +357,7 @@ async fn st16_numeric_mapping_best_fit_eager_double() {
 }
 
 #[tokio::test]
-async fn st17_json_and_uuid() {
+async fn json_and_uuid_are_strings() {
     let uuid = "01020304-0506-0708-090a-0b0c0d0e0f10";
     let (quoted, text) = (format!("'{uuid}'"), format!("string? {uuid}"));
     let json = ("JSON", "'{\"a\": 1}'", "string? {\"a\": 1}");
@@ -372,7 +372,7 @@ async fn st17_json_and_uuid() {
 }
 
 #[tokio::test]
-async fn st18_a_table_of_all_common_types() {
+async fn a_table_of_all_common_types_is_read_in_one_record() {
     let nanos = [("timestamp.granularity", "nanos_long")];
     let columns = [
         ("SMALLINT", "-1", "int16? -1"),
@@ -417,7 +417,7 @@ fn server_stamp(server: Server) -> &'static str {
 }
 
 #[tokio::test]
-async fn st20_large_unsigned_integers() {
+async fn large_unsigned_integers_follow_their_handling_mode() {
     let key = "bigint.unsigned.handling.mode";
     for (value, precise) in [
         (
@@ -463,7 +463,7 @@ async fn st20_large_unsigned_integers() {
 }
 
 #[tokio::test]
-async fn st21_tinyint_is_a_number() {
+async fn tinyint_is_a_number() {
     let columns = [
         ("TINYINT", "100", "int8? 100"),
         ("TINYINT(1)", "5", "int8? 5"),
@@ -476,7 +476,7 @@ async fn st21_tinyint_is_a_number() {
 }
 
 #[tokio::test]
-async fn st23_years() {
+async fn years_are_dates_of_january_first_or_numbers() {
     let columns = [
         ("YEAR", "18", "int32? Date 17532"),
         ("YEAR", "2018", "int32? Date 17532"),
@@ -514,7 +514,7 @@ async fn st23_years() {
 }
 
 #[tokio::test]
-async fn st24_zero_dates_are_null_and_the_field_optional() {
+async fn zero_dates_are_null_and_the_field_is_optional() {
     let mut fixture = Fixture::new(
         Server::MariaDb,
         &[("mode", "incrementing"), ("incrementing.column.name", "id")],
@@ -567,7 +567,7 @@ async fn st24_zero_dates_are_null_and_the_field_optional() {
 }
 
 #[tokio::test]
-async fn st25_uuids_as_keys() {
+async fn uuids_can_be_keys() {
     for server in SERVERS {
         let keys = [
             ("mode", "bulk"),
@@ -593,7 +593,7 @@ async fn st25_uuids_as_keys() {
 }
 
 #[tokio::test]
-async fn st26_columns_are_found_whatever_their_letter_case() {
+async fn columns_are_found_in_any_letter_case() {
     for server in DATABASES {
         let keys = [
             ("mode", "timestamp+incrementing"),
