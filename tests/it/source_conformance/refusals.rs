@@ -266,8 +266,7 @@ impl Own {
 }
 
 #[tokio::test]
-async fn a_connector_whose_database_is_down_fails_and_starts_when_it_is_back()
- {
+async fn a_connector_whose_database_is_down_fails_and_starts_when_it_is_back() {
     for server in DATABASES {
         let own = Own::start(server).await;
         let (name, rest) = (unique("down"), lab().worker().rest());
