@@ -1,7 +1,7 @@
 //! SQL dialects: text, types and limits. Pure, no I/O; `driver` sends what is written here.
 
 pub mod column_type;
-pub mod fixed;
+pub mod logical_type;
 pub mod mysql;
 pub mod postgres;
 pub mod read;

@@ -5,7 +5,7 @@
 
 use connector_api::{Schema, SchemaType};
 
-use super::writing::LogicalType;
+use super::logical_type::LogicalType;
 use crate::catalog::ColumnMeta;
 use crate::url::DatabaseKind;
 
@@ -137,7 +137,7 @@ pub fn carry(meta: &ColumnMeta, database: DatabaseKind, schema: &Schema) -> Sche
 
 /// Reads a source column from a schema's parameters; `None` if the schema's values would not fit
 /// it.
-pub fn carried(schema: &Schema) -> Option<SourceColumn> {
+pub fn source_column(schema: &Schema) -> Option<SourceColumn> {
     let name = schema.get_param(TYPE)?.trim().to_ascii_lowercase();
     let number = |key| {
         schema
@@ -365,12 +365,12 @@ fn preset(text: &str) -> Option<ColumnDefault> {
 mod tests {
     use connector_api::{Schema, SchemaType};
 
-    use super::{ALLOWED, ColumnDefault, LENGTH, SourceType, TYPE, carried, carry, preset};
+    use super::{ALLOWED, ColumnDefault, LENGTH, SourceType, TYPE, carry, preset, source_column};
     use crate::catalog::ColumnMeta;
     use crate::url::DatabaseKind;
 
     fn of(schema: Schema, ty: &str, length: &str) -> Option<SourceType> {
-        carried(&schema.param(TYPE, ty).param(LENGTH, length)).map(|carried| carried.kind)
+        source_column(&schema.param(TYPE, ty).param(LENGTH, length)).map(|column| column.kind)
     }
 
     #[test]
@@ -422,11 +422,11 @@ mod tests {
             "it's".into(),
             "back\\slash".into(),
         ]));
-        assert_eq!(carried(&own).map(|c| c.kind), want);
+        assert_eq!(source_column(&own).map(|c| c.kind), want);
         let debezium = Schema::of(SchemaType::String)
             .param(TYPE, "ENUM")
             .param(ALLOWED, "a\\,b,it's,back\\\\slash");
-        assert_eq!(carried(&debezium).map(|c| c.kind), want);
+        assert_eq!(source_column(&debezium).map(|c| c.kind), want);
     }
 
     #[test]
@@ -437,7 +437,7 @@ mod tests {
             default: Some("'it\\'s \\\\'".into()),
             ..ColumnMeta::default()
         };
-        let seen = carried(&carry(
+        let seen = source_column(&carry(
             &meta,
             DatabaseKind::MySql,
             &Schema::of(SchemaType::String),

@@ -66,7 +66,7 @@ pub async fn probe(config: &Config, report: &mut ConfigReport) {
             tracing::debug!(%error, "tables and privileges cannot be told");
         }
         // a statement that cannot be parsed is in the report already
-        if let Ok(Some(statements)) = StatementSet::read(&sink, link.writing.database()) {
+        if let Ok(Some(statements)) = StatementSet::read(&sink, link.writing.database) {
             for (key, error) in
                 statement::check(&mut *link.session, &*link.writing, &statements).await
             {
@@ -106,7 +106,7 @@ async fn look(
     topics: Vec<&str>,
     report: &mut ConfigReport,
 ) -> Result<()> {
-    let database = link.writing.database();
+    let database = link.writing.database;
     let mut needs = Vec::new();
     for topic in topics {
         // Not an error yet: the task reports a topic that has no table.

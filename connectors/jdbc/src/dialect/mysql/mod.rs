@@ -1,8 +1,10 @@
 //! MariaDB and MySQL: quoting, limits, error numbers.
 
+pub(crate) mod columns;
+pub(crate) mod ddl;
 pub mod decode;
+pub(crate) mod dml;
 pub mod grants;
-pub(crate) mod holds;
 pub mod keys;
 pub mod read_types;
 pub(crate) mod widening;

@@ -3,8 +3,9 @@
 use connector_api::{Schema, SchemaType, logical};
 
 use super::super::Dialect;
+use super::super::logical_type::LogicalType;
 use super::super::source_type::{SourceColumn, SourceType};
-use super::super::writing::{ColumnCapacity, ColumnWidening, LogicalType};
+use super::super::writing::{ColumnCapacity, ColumnWidening};
 use super::MySqlDialect;
 use crate::catalog::ColumnMeta;
 use crate::url::DatabaseKind;
@@ -15,7 +16,7 @@ const DECIMAL_DIGITS: i32 = 65;
 const KEY_CHARACTERS: u32 = 768;
 
 /// Returns the maximum length of a column's values.
-pub fn room(column: &ColumnMeta) -> Option<ColumnCapacity> {
+pub fn capacity(column: &ColumnMeta) -> Option<ColumnCapacity> {
     let length = column.length?;
     match column.data_type.as_str() {
         "char" | "varchar" => Some(ColumnCapacity::Characters(length)),
@@ -27,7 +28,7 @@ pub fn room(column: &ColumnMeta) -> Option<ColumnCapacity> {
 
 /// Returns a type that also holds values of that length. `None` if there is none, or if it would
 /// change more than the length.
-pub fn longer(column: &ColumnMeta, length: u64) -> Option<String> {
+pub fn type_for_length(column: &ColumnMeta, length: u64) -> Option<String> {
     let key = column.key_position.is_some();
     match column.data_type.as_str() {
         "char" | "varchar" if key => {
@@ -49,7 +50,7 @@ pub fn longer(column: &ColumnMeta, length: u64) -> Option<String> {
 }
 
 /// Returns a wider type for the values of a schema that the column's type cannot hold.
-pub fn wider(column: &ColumnMeta, schema: &Schema, max_scale: i32) -> Option<String> {
+pub fn type_for_schema(column: &ColumnMeta, schema: &Schema, max_scale: i32) -> Option<String> {
     let unsigned = column.column_type.contains("unsigned");
     let has = match (column.data_type.as_str(), unsigned) {
         ("tinyint", false) => 1,
@@ -85,7 +86,7 @@ fn decimal(column: &ColumnMeta, schema: &Schema, max_scale: i32) -> Option<Strin
 }
 
 /// `ALTER TABLE … MODIFY`: keeps everything else that `SHOW CREATE TABLE` reports of the column.
-pub fn change_columns(table: &str, changes: &[ColumnWidening], shown: &str) -> Option<String> {
+pub fn alter_columns(table: &str, changes: &[ColumnWidening], shown: &str) -> Option<String> {
     let change = |change: &ColumnWidening| {
         let name = MySqlDialect.quoted(&change.column.name);
         let line = shown
@@ -111,9 +112,9 @@ pub fn change_columns(table: &str, changes: &[ColumnWidening], shown: &str) -> O
 }
 
 /// Returns the type of a new column from the source column's type that the records carry.
-pub fn carried_type(carried: &SourceColumn, key: bool, mariadb: bool) -> Option<String> {
-    let own = carried.from != Some(DatabaseKind::Postgres);
-    let charset = carried
+pub fn type_like_source(source: &SourceColumn, key: bool, mariadb: bool) -> Option<String> {
+    let own = source.from != Some(DatabaseKind::Postgres);
+    let charset = source
         .charset
         .as_deref()
         .filter(|_| own)
@@ -134,7 +135,7 @@ pub fn carried_type(carried: &SourceColumn, key: bool, mariadb: bool) -> Option<
             .unwrap_or(&"LONG");
         format!("{size}{name}")
     };
-    Some(match &carried.kind {
+    Some(match &source.kind {
         SourceType::Int(bytes, unsigned) => {
             let name = match bytes {
                 1 => "TINYINT",
@@ -188,7 +189,7 @@ pub fn carried_type(carried: &SourceColumn, key: bool, mariadb: bool) -> Option<
 mod tests {
     use connector_api::{Schema, SchemaType, logical};
 
-    use super::{change_columns, longer, wider};
+    use super::{alter_columns, type_for_length, type_for_schema};
     use crate::catalog::ColumnMeta;
     use crate::dialect::writing::ColumnWidening;
 
@@ -256,7 +257,7 @@ mod tests {
             ("varchar", "varchar(5)", Schema::of(SchemaType::Int64), None),
         ] {
             assert_eq!(
-                wider(&column(data_type, column_type), &schema, 38).as_deref(),
+                type_for_schema(&column(data_type, column_type), &schema, 38).as_deref(),
                 want,
                 "{column_type} {schema:?}"
             );
@@ -269,7 +270,7 @@ mod tests {
             ("longtext", u64::MAX, None),
         ] {
             assert_eq!(
-                longer(&column(data_type, data_type), length).as_deref(),
+                type_for_length(&column(data_type, data_type), length).as_deref(),
                 want,
                 "{data_type} {length}"
             );
@@ -286,11 +287,11 @@ mod tests {
             nullable,
         };
         assert_eq!(
-            change_columns("`t`", &[change(true, Some("BIGINT"))], shown).as_deref(),
+            alter_columns("`t`", &[change(true, Some("BIGINT"))], shown).as_deref(),
             Some("ALTER TABLE `t`\nMODIFY `c` BIGINT NULL DEFAULT 5 COMMENT 'it''s, NOT NULL'")
         );
         assert_eq!(
-            change_columns("`t`", &[change(false, None)], shown).as_deref(),
+            alter_columns("`t`", &[change(false, None)], shown).as_deref(),
             Some(
                 "ALTER TABLE `t`\nMODIFY `c` int(11) NOT NULL DEFAULT 5 COMMENT 'it''s, NOT NULL'"
             )

@@ -1,9 +1,11 @@
 //! PostgreSQL: quoting, limits, SQLSTATEs.
 
+pub(crate) mod columns;
+pub(crate) mod ddl;
 pub mod decode;
-pub(crate) mod holds;
+pub(crate) mod dml;
 pub mod read_types;
-pub(crate) mod wider;
+pub(crate) mod widening;
 pub mod writing;
 
 use connector_api::ErrorKind;

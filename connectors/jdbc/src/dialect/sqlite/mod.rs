@@ -3,8 +3,10 @@
 //! A column's declared type is only a hint: each value has a storage class of its own. Records
 //! carry the declared type, and a value that does not conform to it is refused.
 
+pub(crate) mod columns;
+pub(crate) mod ddl;
 pub mod decode;
-pub(crate) mod holds;
+pub(crate) mod dml;
 pub mod read_types;
 pub mod writing;
 

@@ -9,7 +9,8 @@ use super::adapt::debezium;
 use super::fit::{self, Fit, What};
 use crate::catalog::ColumnMeta;
 use crate::dialect::column_type::TargetColumnType;
-use crate::dialect::writing::{DATE, DATE_TIME, LogicalType, TIME, WriteDialect};
+use crate::dialect::logical_type::{DATE, DATE_TIME, LogicalType, TIME};
+use crate::dialect::writing::WriteDialect;
 use crate::url::DatabaseKind;
 
 /// How values are bound.
@@ -52,17 +53,17 @@ pub struct ColumnUses {
 
 impl KnownColumn {
     /// Describes a table's column.
-    pub fn new(writing: &dyn WriteDialect, meta: &ColumnMeta, uses: ColumnUses) -> Self {
+    pub fn new(writing: &WriteDialect, meta: &ColumnMeta, uses: ColumnUses) -> Self {
         let holds = if uses.items {
-            writing.item_holds(meta)
+            writing.columns.item_type(meta)
         } else {
-            writing.holds(meta)
+            writing.columns.target_type(meta)
         };
         Self {
             holds,
             uses,
             ty: meta.column_type.clone(),
-            database: writing.database(),
+            database: writing.database,
         }
     }
 

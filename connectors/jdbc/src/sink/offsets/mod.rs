@@ -61,11 +61,11 @@ impl SinkOffsets {
     pub async fn claim(
         &mut self,
         session: &mut dyn Session,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         partitions: &[TopicPartition],
         set: Option<&[i64]>,
     ) -> Result<Vec<TopicOffset>> {
-        let sql = writing.offsets_sql();
+        let sql = &writing.offsets;
         self.ensure_table(session, writing).await?;
         run_all(session, sql.short_wait).await;
         let mut stored = Vec::new();
@@ -120,7 +120,7 @@ impl SinkOffsets {
     pub async fn advance(
         &mut self,
         session: &mut dyn Session,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         next: &[TopicOffset],
     ) -> Result<()> {
         if next.is_empty() {
@@ -172,7 +172,7 @@ impl SinkOffsets {
     pub async fn is_stored(
         &self,
         session: &mut dyn Session,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         next: &[TopicOffset],
     ) -> Result<bool> {
         session.begin().await?;
@@ -201,11 +201,7 @@ impl SinkOffsets {
 
     /// Resets every offset of the sink. Raises the epochs rather than deleting the rows, so that
     /// zombies stay fenced.
-    pub async fn reset(
-        &mut self,
-        session: &mut dyn Session,
-        writing: &dyn WriteDialect,
-    ) -> Result<()> {
+    pub async fn reset(&mut self, session: &mut dyn Session, writing: &WriteDialect) -> Result<()> {
         self.ensure_table(session, writing).await?;
         let sql =
             "UPDATE {table} SET next_offset=-1, epoch=epoch+1 WHERE cluster IN (?, '') AND sink=?";
@@ -230,11 +226,11 @@ impl SinkOffsets {
     async fn ensure_table(
         &mut self,
         session: &mut dyn Session,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
     ) -> Result<()> {
         let found = table::find(session, writing, &self.cluster, &self.sink).await?;
         let table = if found.schema.is_some() {
-            writing.dialect().table(&found)
+            writing.dialect.table(&found)
         } else {
             found.table
         };
@@ -246,7 +242,7 @@ impl SinkOffsets {
         if session.query(&look, &[]).await.is_ok() {
             return Ok(());
         }
-        let sql = writing.offsets_sql();
+        let sql = &writing.offsets;
         let look_earlier = self.sql(writing, "SELECT sink FROM {table} WHERE 1=0");
         let earlier = session.query(&look_earlier, &[]).await.is_ok();
         let mut made = Ok(());
@@ -276,7 +272,7 @@ impl SinkOffsets {
     async fn claim_one(
         &self,
         session: &mut dyn Session,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         partition: &TopicPartition,
         set: Option<i64>,
     ) -> Result<OffsetRow> {
@@ -301,11 +297,11 @@ impl SinkOffsets {
     async fn try_claim(
         &self,
         session: &mut dyn Session,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         partition: &TopicPartition,
         set: Option<i64>,
     ) -> Result<OffsetRow> {
-        let sql = writing.offsets_sql();
+        let sql = &writing.offsets;
         let key = self.row_key(partition);
         session.begin().await?;
         self.adopt(session, writing, partition).await?;
@@ -339,7 +335,7 @@ impl SinkOffsets {
     async fn adopt(
         &self,
         session: &mut dyn Session,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         partition: &TopicPartition,
     ) -> Result<()> {
         if self.cluster.is_empty()
@@ -360,11 +356,11 @@ impl SinkOffsets {
     async fn read(
         &self,
         session: &mut dyn Session,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         partition: &TopicPartition,
         lock: bool,
     ) -> Result<Option<OffsetRow>> {
-        let OffsetsSql { lock: locking, .. } = writing.offsets_sql();
+        let OffsetsSql { lock: locking, .. } = writing.offsets;
         let sql = format!(
             "SELECT next_offset, epoch, session_id FROM {{table}} \
              WHERE cluster=? AND sink=? AND topic=? AND partition_id=?{}",
@@ -394,7 +390,7 @@ impl SinkOffsets {
     async fn end_earlier_owner(
         &self,
         session: &mut dyn Session,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         partition: &TopicPartition,
     ) -> Result<()> {
         let Some(earlier) = self
@@ -404,7 +400,7 @@ impl SinkOffsets {
         else {
             return Ok(());
         };
-        let sql = writing.offsets_sql();
+        let sql = &writing.offsets;
         let own = session
             .query(
                 &self.sql(writing, sql.own_session),
@@ -422,7 +418,7 @@ impl SinkOffsets {
     }
 
     /// Returns the statement with this database's placeholders and the table's name.
-    fn sql(&self, writing: &dyn WriteDialect, sql: &str) -> Arc<str> {
+    fn sql(&self, writing: &WriteDialect, sql: &str) -> Arc<str> {
         Arc::from(number(writing, sql).replace("{table}", &self.table))
     }
 
@@ -437,7 +433,7 @@ impl SinkOffsets {
 }
 
 /// Replaces each `?` by this database's placeholder.
-fn number(writing: &dyn WriteDialect, sql: &str) -> String {
+fn number(writing: &WriteDialect, sql: &str) -> String {
     let mut out = String::with_capacity(sql.len() + 8);
     let mut count = 0;
     for part in sql.split_inclusive('?') {
@@ -445,7 +441,7 @@ fn number(writing: &dyn WriteDialect, sql: &str) -> String {
             Some(before) => {
                 out.push_str(before);
                 count += 1;
-                writing.dialect().placeholder(count, &mut out);
+                writing.dialect.placeholder(count, &mut out);
             }
             None => out.push_str(part),
         }
@@ -455,7 +451,7 @@ fn number(writing: &dyn WriteDialect, sql: &str) -> String {
 
 /// Returns one statement for all partitions of a batch: it sets the offset of each whose epoch is
 /// still the one held.
-fn advance_sql(writing: &dyn WriteDialect, partitions: usize) -> String {
+fn advance_sql(writing: &WriteDialect, partitions: usize) -> String {
     let mut sql = String::from("UPDATE {table} SET next_offset=CASE");
     for _ in 0..partitions {
         sql.push_str(" WHEN topic=? AND partition_id=? THEN ?");
@@ -464,7 +460,7 @@ fn advance_sql(writing: &dyn WriteDialect, partitions: usize) -> String {
     let _ = write!(
         sql,
         " ELSE next_offset END, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP WHERE cluster=? AND sink=? AND (",
-        writing.offsets_sql().session
+        writing.offsets.session
     );
     for n in 0..partitions {
         sql.push_str(if n == 0 { "" } else { " OR " });

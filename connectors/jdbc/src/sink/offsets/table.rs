@@ -25,11 +25,11 @@ struct FoundTable {
 /// schema resolves to, or else the name of a new one in the session's current schema.
 pub async fn find(
     session: &mut dyn Session,
-    writing: &dyn WriteDialect,
+    writing: &WriteDialect,
     cluster: &str,
     sink: &str,
 ) -> Result<TableId> {
-    let Some(places) = writing.offsets_sql().places else {
+    let Some(places) = writing.offsets.places else {
         return Ok(TableId::bare(NAME));
     };
     let rows = session.query(places, &[]).await?;
@@ -85,12 +85,12 @@ pub async fn find(
 /// Returns when the sink's offsets in a table were last written; `None` if it has none.
 async fn written(
     session: &mut dyn Session,
-    writing: &dyn WriteDialect,
+    writing: &WriteDialect,
     table: &FoundTable,
     (cluster, sink): (&str, &str),
 ) -> Result<Option<String>> {
-    let name = writing.dialect().table(&table.id);
-    let of = writing.dialect().system();
+    let name = writing.dialect.table(&table.id);
+    let of = writing.dialect.system();
     let mut sql = format!("SELECT {of}max(updated_at)::{of}text FROM {name} WHERE sink=$1");
     let mut params = vec![SqlParam::Text(sink.into())];
     if table.knows_clusters {

@@ -83,9 +83,7 @@ impl Tx {
         let WriteConnection {
             session, writing, ..
         } = connection;
-        let stored = offsets
-            .is_stored(&mut **session, &**writing, intended)
-            .await?;
+        let stored = offsets.is_stored(&mut **session, writing, intended).await?;
         let is_another = intended != next;
         *self = Self::Idle;
         if stored && is_another {

@@ -60,7 +60,7 @@ impl RecordPart {
 pub struct BindContext<'a> {
     pub config: &'a SinkConfig,
     pub time: &'a Arc<TimeRules>,
-    pub writing: &'a dyn WriteDialect,
+    pub writing: &'a WriteDialect,
 }
 
 impl BindContext<'_> {
@@ -108,7 +108,11 @@ impl BindContext<'_> {
                 match found.filter(|_| !schemaless) {
                     Some((part, (fields, schema))) => {
                         plain(&text, schema)?;
-                        cast = self.writing.argument_cast(schema).unwrap_or_default();
+                        cast = self
+                            .writing
+                            .columns
+                            .argument_cast(schema)
+                            .unwrap_or_default();
                         let last = path.last().map_or("", String::as_str);
                         ParameterSource::Fields(part, fields, self.binder(last, schema, column))
                     }

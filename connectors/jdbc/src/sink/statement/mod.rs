@@ -103,9 +103,9 @@ impl StatementSet {
     pub async fn no_rollback(
         &self,
         session: &mut dyn Session,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
     ) -> Result<Option<String>> {
-        if writing.database() != DatabaseKind::MySql {
+        if !writing.capabilities.has_engines_without_rollback {
             return Ok(None);
         }
         for template in self.write.iter().chain(self.delete.iter().flatten()) {
@@ -134,7 +134,7 @@ impl StatementSet {
     pub async fn have_changed(
         &self,
         session: &mut dyn Session,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
     ) -> Result<bool> {
         for delete in [false, true] {
             let templates = if delete {
@@ -168,7 +168,7 @@ impl StatementSet {
         &mut self,
         session: &mut dyn Session,
         config: &SinkConfig,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         record: &SinkRecord,
     ) -> Result<usize> {
         if let Some(known) = self.plans.iter().position(|plan| plan.is_of(record)) {
@@ -270,12 +270,12 @@ fn named(template: &StatementTemplate) -> String {
     format!("statement '{}'", template.shown())
 }
 
-fn write_placeholder(writing: &dyn WriteDialect, number: usize, cast: &str, out: &mut String) {
+fn write_placeholder(writing: &WriteDialect, number: usize, cast: &str, out: &mut String) {
     if cast.is_empty() {
-        return writing.dialect().placeholder(number, out);
+        return writing.dialect.placeholder(number, out);
     }
     out.push_str("CAST(");
-    writing.dialect().placeholder(number, out);
+    writing.dialect.placeholder(number, out);
     out.push_str(" AS ");
     out.push_str(cast);
     out.push(')');
@@ -285,11 +285,11 @@ fn write_placeholder(writing: &dyn WriteDialect, number: usize, cast: &str, out:
 /// shows.
 async fn columns(
     session: &mut dyn Session,
-    writing: &dyn WriteDialect,
+    writing: &WriteDialect,
     template: &StatementTemplate,
     casts: &[Cast],
 ) -> Result<Vec<Option<ColumnMeta>>> {
-    if writing.database() == DatabaseKind::Postgres {
+    if writing.database == DatabaseKind::Postgres {
         let of_type = |Cast { sql, data_type }: &Cast| {
             let meta = ColumnMeta {
                 data_type: data_type.clone(),
@@ -329,17 +329,18 @@ async fn columns(
 /// Errors: `Config` if the server cannot parse the statement.
 async fn ask(
     session: &mut dyn Session,
-    writing: &dyn WriteDialect,
+    writing: &WriteDialect,
     template: &StatementTemplate,
 ) -> Result<Vec<Cast>> {
-    let sql = template.sql(|n, out| writing.dialect().placeholder(n + 1, out));
+    let sql = template.sql(|n, out| writing.dialect.placeholder(n + 1, out));
     let Some(probe) = writing
-        .statement_probe(&sql)
+        .capabilities
+        .statement_probe
         .filter(|_| template.verb() != "CALL")
     else {
         return Ok(Vec::new());
     };
-    session.run(&probe.prepare).await?;
+    session.run(&(probe.prepare)(&sql)).await?;
     let mut types = Vec::new();
     if let Some(query) = probe.types {
         for row in session.query(query, &[]).await? {
@@ -355,7 +356,7 @@ async fn ask(
             });
         }
     }
-    session.run(probe.forget).await?;
+    session.run(probe.deallocate).await?;
     Ok(types)
 }
 
@@ -363,7 +364,7 @@ async fn ask(
 /// error.
 pub async fn check(
     session: &mut dyn Session,
-    writing: &dyn WriteDialect,
+    writing: &WriteDialect,
     statements: &StatementSet,
 ) -> Vec<(&'static str, Error)> {
     let delete = statements

@@ -109,7 +109,7 @@ impl JdbcSinkTask {
         };
         if let Some(statements) = &self.statements {
             return statements
-                .have_changed(&mut *connection.session, &*connection.writing)
+                .have_changed(&mut *connection.session, connection.writing)
                 .await;
         }
         for target in met {

@@ -21,7 +21,6 @@ use tokio::time::Instant;
 
 use self::losses::BatchLosses;
 use self::transaction::CulpritSearch;
-use crate::dialect::writing::WriteDialect;
 use crate::driver;
 use crate::sink::config::{InsertMode, SchemaEvolution, SinkConfig};
 use crate::sink::mapping::adapt::{Adapted, Adapter, PlainTarget};
@@ -80,7 +79,7 @@ impl JdbcSinkTask {
         }
         if let Some(statements) = statements.as_ref().filter(|_| config.exactly_once)
             && let Some(text) = statements
-                .no_rollback(&mut *connection.session, &*connection.writing)
+                .no_rollback(&mut *connection.session, connection.writing)
                 .await?
         {
             return Err(Error::config(text));
@@ -342,7 +341,7 @@ impl JdbcSinkTask {
                 .plan(
                     &mut *connection.session,
                     &self.config,
-                    &*connection.writing,
+                    connection.writing,
                     record,
                 )
                 .await?;
@@ -354,7 +353,7 @@ impl JdbcSinkTask {
         let Record {
             topic, key, value, ..
         } = &record.record;
-        let (session, writing) = (&mut *connection.session, &*connection.writing);
+        let (session, writing) = (&mut *connection.session, connection.writing);
         let table = &mut self.targets[target];
         let plan = table
             .plan(
@@ -427,7 +426,10 @@ impl JdbcSinkTask {
     /// collisions.
     fn hint_unique_key(&self, error: Error, table: &TargetTable) -> Error {
         let guarded = self.config.insert_mode == InsertMode::Upsert && table.has_other_unique();
-        let sign = self.connection.writing().and_then(WriteDialect::guard_sign);
+        let sign = self
+            .connection
+            .writing()
+            .and_then(|writing| writing.capabilities.guard_error);
         if !guarded || sign.is_none_or(|sign| !error.message().contains(sign)) {
             return error;
         }
@@ -492,7 +494,7 @@ async fn tables_exist(connection: &mut WriteConnection, config: &SinkConfig) -> 
         &config.topics
     };
     for topic in topics {
-        let id = config.naming.table(topic, connection.writing.database())?;
+        let id = config.naming.table(topic, connection.writing.database)?;
         if connection.session.table(&id).await?.is_none() {
             return Err(Error::config(format!(
                 "Could not find table: {id}, and schema.evolution=validate-only creates none"
@@ -524,7 +526,7 @@ impl SinkTask for JdbcSinkTask {
         self.connect().await?;
         let connection = self.connection.get()?;
         self.offsets
-            .claim(&mut *connection.session, &*connection.writing, &new, None)
+            .claim(&mut *connection.session, connection.writing, &new, None)
             .await
     }
 

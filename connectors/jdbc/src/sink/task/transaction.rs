@@ -26,15 +26,12 @@ pub(super) enum CulpritSearch {
 /// Deletes all rows of tables that truncation events have emptied.
 async fn delete_rows(
     session: &mut dyn Session,
-    writing: &dyn WriteDialect,
+    writing: &WriteDialect,
     targets: &[TargetTable],
     emptied: &[usize],
 ) -> Result<(), WriteFailure> {
     for &target in emptied {
-        let sql = format!(
-            "DELETE FROM {}",
-            writing.dialect().table(&targets[target].id)
-        );
+        let sql = format!("DELETE FROM {}", writing.dialect.table(&targets[target].id));
         session.run(&sql).await.map_err(|error| WriteFailure {
             error,
             target,
@@ -103,11 +100,11 @@ impl JdbcSinkTask {
             // task that claims the partition wait.
             if self.config.exactly_once {
                 self.offsets
-                    .advance(session, &**writing, next)
+                    .advance(session, writing, next)
                     .await
                     .map_err(plain)?;
             }
-            delete_rows(session, &**writing, &self.targets, &self.emptied).await?;
+            delete_rows(session, writing, &self.targets, &self.emptied).await?;
             let good: Vec<(usize, Vec<RowOperation>)> = ops
                 .iter()
                 .map(|(target, ops)| {
@@ -132,7 +129,7 @@ impl JdbcSinkTask {
             let mut writer = BatchWriter {
                 session: &mut *session,
                 config: &self.config,
-                writing: &**writing,
+                writing,
                 here,
                 targets: &mut self.targets,
                 batch,
@@ -140,7 +137,7 @@ impl JdbcSinkTask {
             write_tables(&mut writer, &good, search, &mut culprits).await?;
             // the transaction locks its tables: their unique indexes now are those that each
             // statement saw
-            let changed = changed_keys(session, &**writing, &self.targets, ops)
+            let changed = changed_keys(session, writing, &self.targets, ops)
                 .await
                 .map_err(plain)?;
             if let Some(target) = changed.filter(|_| culprits.is_empty()) {
@@ -184,7 +181,7 @@ impl JdbcSinkTask {
             return Ok(None);
         }
         let connection = self.connection.get()?;
-        let Some(deferral) = connection.writing.deferral() else {
+        let Some(deferral) = connection.writing.capabilities.deferred_constraints else {
             return Ok(None);
         };
         let Err(error) = connection.session.run(deferral.check).await else {
@@ -201,7 +198,10 @@ impl JdbcSinkTask {
     /// If a deferred constraint has failed a commit for the first time, returns the error that
     /// makes the runtime put the batch again.
     pub(super) fn retry_with_deferred_checks(&mut self, error: &Error) -> Option<Error> {
-        let deferral = self.connection.writing().and_then(WriteDialect::deferral);
+        let deferral = self
+            .connection
+            .writing()
+            .and_then(|writing| writing.capabilities.deferred_constraints);
         if error.kind() != ErrorKind::Record || self.checks_deferred_early || deferral.is_none() {
             return None;
         }
@@ -228,7 +228,7 @@ impl JdbcSinkTask {
 /// for, if the database would not report that as an error.
 async fn changed_keys(
     session: &mut dyn Session,
-    writing: &dyn WriteDialect,
+    writing: &WriteDialect,
     targets: &[TargetTable],
     ops: &[(usize, Vec<RowOperation>)],
 ) -> Result<Option<usize>> {

@@ -150,7 +150,7 @@ impl RecordWriter for TableWrite<'_, '_> {
         };
         // PostgreSQL's texts about values name no column
         let about_a_value = failure.error.message().contains("refused (22");
-        if !self.writer.writing.binds_text() || !about_a_value {
+        if !self.writer.writing.capabilities.binds_text || !about_a_value {
             return Ok(failure);
         }
         let column = match self
@@ -176,7 +176,7 @@ impl RecordWriter for TableWrite<'_, '_> {
 pub struct BatchWriter<'a> {
     pub session: &'a mut dyn Session,
     pub config: &'a SinkConfig,
-    pub writing: &'a dyn WriteDialect,
+    pub writing: &'a WriteDialect,
     pub here: &'a SessionInfo,
     pub targets: &'a mut [TargetTable],
     pub batch: &'a [SinkRecord],
@@ -258,7 +258,7 @@ impl BatchWriter<'_> {
                 (plan.keys.len() + plan.values.len(), MOST_ROWS)
             }
         };
-        let limit = self.writing.dialect().limits().params / columns.max(1);
+        let limit = self.writing.dialect.limits().params / columns.max(1);
         let most = most.min(self.config.batch_rows).min(limit).max(1);
         let count = match left.len() {
             all if all >= most => most,
@@ -350,7 +350,7 @@ impl BatchWriter<'_> {
                 continue;
             };
             let mut sql = "SELECT ".to_owned();
-            self.writing.value(1, binder.full_type(), &mut sql);
+            self.writing.dml.value(1, binder.full_type(), &mut sql);
             match self.session.execute(&Arc::from(sql), &[param]).await {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Record => {

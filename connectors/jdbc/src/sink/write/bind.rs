@@ -56,7 +56,7 @@ impl ColumnBinder {
     pub fn new(
         config: &SinkConfig,
         time: &Arc<TimeRules>,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         column: &RecordColumn,
         meta: Option<&ColumnMeta>,
     ) -> Self {
@@ -81,27 +81,27 @@ impl ColumnBinder {
             fit: known.as_ref().map_or(Fit::Open, |known| known.fit(what)),
             column: known.map(Arc::new),
             default: column.schema.default.clone().filter(|_| replace),
-            cast: meta.map_or_else(String::new, |m| writing.cast(m)),
-            as_text: writing.binds_text(),
+            cast: meta.map_or_else(String::new, |m| writing.columns.cast(m)),
+            as_text: writing.capabilities.binds_text,
             always_numbered: meta.is_some_and(|m| m.always_numbered),
             own_equality: meta.and_then(|m| m.own_equality.clone()),
-            decimal_digits: meta.and_then(|m| writing.decimal_digits(m)),
+            decimal_digits: meta.and_then(|m| writing.columns.decimal_digits(m)),
             wide_float: meta
                 .is_some_and(|m| !matches!(m.data_type.as_str(), "float" | "real" | "float4")),
             time,
             reversed: schema.is_named(BITS) && meta.is_some_and(|m| m.data_type == "bit"),
             room: meta
                 .filter(|_| config.evolve == SchemaEvolution::Widen)
-                .and_then(|m| writing.room(m)),
+                .and_then(|m| writing.columns.capacity(m)),
         }
     }
 
     /// Adapts to a changed column.
-    pub fn refresh(&mut self, writing: &dyn WriteDialect, meta: &ColumnMeta) {
-        self.cast = writing.cast(meta);
+    pub fn refresh(&mut self, writing: &WriteDialect, meta: &ColumnMeta) {
+        self.cast = writing.columns.cast(meta);
         self.own_equality.clone_from(&meta.own_equality);
         self.wide_float = !matches!(meta.data_type.as_str(), "float" | "real" | "float4");
-        self.room = writing.room(meta);
+        self.room = writing.columns.capacity(meta);
         let Some(known) = self.column.as_deref() else {
             return;
         };
@@ -143,7 +143,7 @@ impl ColumnBinder {
     pub fn of_value(
         config: &SinkConfig,
         time: &Arc<TimeRules>,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         (name, meta): (&str, Option<&ColumnMeta>),
         schema: &Arc<Schema>,
     ) -> Self {
@@ -155,7 +155,7 @@ impl ColumnBinder {
         };
         // the target column is unknown, so a 32-bit float keeps the digits of its shortest text
         let mut binder = Self {
-            wide_float: !writing.binds_text(),
+            wide_float: !writing.capabilities.binds_text,
             ..Self::new(config, time, writing, &column, None)
         };
         if let Some(meta) = meta {

@@ -10,7 +10,7 @@ use crate::url;
 /// One session with its dialect, its current schema and the server's limits.
 pub struct WriteConnection {
     pub session: Box<dyn Session>,
-    pub writing: Box<dyn WriteDialect>,
+    pub writing: &'static WriteDialect,
     pub here: SessionInfo,
 }
 
@@ -19,7 +19,7 @@ impl WriteConnection {
     pub async fn open(target: &url::ConnectionTarget, options: ConnectOptions) -> Result<Self> {
         let mut session = driver::connect(target, options).await?;
         let writing = writing::of(target.database_kind(), session.server_version());
-        for sql in writing.session() {
+        for sql in writing.session_setup {
             if let Err(error) = session.run(sql).await {
                 if session.is_lost() {
                     return Err(error);
@@ -27,7 +27,7 @@ impl WriteConnection {
                 tracing::debug!(%error, sql, "the server does not take a setting");
             }
         }
-        let here = SessionInfo::of(&mut *session, &*writing).await?;
+        let here = SessionInfo::of(&mut *session, writing).await?;
         Ok(Self {
             session,
             writing,
@@ -82,8 +82,8 @@ impl ConnectionSlot {
     }
 
     /// The SQL dialect of the server.
-    pub fn writing(&self) -> Option<&dyn WriteDialect> {
-        self.connection.as_ref().map(|it| &*it.writing)
+    pub fn writing(&self) -> Option<&WriteDialect> {
+        self.connection.as_ref().map(|it| it.writing)
     }
 
     /// Drops the old connection and connects again.
@@ -118,18 +118,18 @@ pub struct SessionInfo {
 
 impl SessionInfo {
     /// Queries them from the server.
-    pub async fn of(session: &mut dyn Session, writing: &dyn WriteDialect) -> Result<Self> {
-        let rows = session.query(writing.surroundings(), &[]).await?;
+    pub async fn of(session: &mut dyn Session, writing: &WriteDialect) -> Result<Self> {
+        let rows = session.query(writing.session_info, &[]).await?;
         let cell = |n: usize| rows.first().and_then(|row| row.get(n));
         let text = |n: usize| cell(n).and_then(Value::as_str).map(str::to_owned);
-        let most = writing.dialect().limits().packet;
+        let most = writing.dialect.limits().packet;
         let packet = cell(2)
             .and_then(Value::as_i64)
             .and_then(|n| usize::try_from(n).ok());
         // the server refuses a packet of exactly max_allowed_packet bytes
         let told = packet.map(|bytes| bytes.saturating_sub(1));
         let largest = SizeLimits {
-            bytes: told.unwrap_or(writing.dialect().limits().largest),
+            bytes: told.unwrap_or(writing.dialect.limits().largest),
             is_set: told.is_some(),
         };
         Ok(Self {

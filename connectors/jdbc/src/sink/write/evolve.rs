@@ -6,19 +6,19 @@ use connector_api::shown::on_one_line;
 use connector_api::{Error, Result, Schema, Value};
 
 use crate::catalog::TableMeta;
-use crate::dialect::writing::{ColumnSpec, LogicalType, WriteDialect};
+use crate::dialect::logical_type::LogicalType;
+use crate::dialect::writing::{ColumnSpec, WriteDialect};
 use crate::ident::TableId;
 use crate::sink::config::columns::RecordColumn;
 use crate::sink::config::{SchemaEvolution, SinkConfig, TimeRules};
 use crate::sink::mapping::shape::RecordShape;
-use crate::url::DatabaseKind;
 
 /// Returns the statements that make the table fit the shape; empty if it fits. `table` is the full
 /// name.
 /// Errors: `Record`, because other records may fit; `Config` for a table without transactions.
 pub fn changes(
     config: &SinkConfig,
-    writing: &dyn WriteDialect,
+    writing: &WriteDialect,
     table: &TableId,
     meta: Option<&TableMeta>,
     shape: &RecordShape,
@@ -34,10 +34,7 @@ pub fn changes(
         )));
     }
     let changes = needed(config, writing, table, meta, shape)?;
-    // on other databases U+0000 would end the statement, or make a message that the server cannot
-    // parse
-    let takes_any = writing.database() == DatabaseKind::MySql;
-    if !takes_any && changes.iter().any(|sql| sql.contains('\0')) {
+    if !writing.capabilities.accepts_nul && changes.iter().any(|sql| sql.contains('\0')) {
         return Err(Error::record(
             "the default of a field holds the character U+0000, which texts of this database cannot have",
         ));
@@ -47,7 +44,7 @@ pub fn changes(
 
 fn needed(
     config: &SinkConfig,
-    writing: &dyn WriteDialect,
+    writing: &WriteDialect,
     table: &TableId,
     meta: Option<&TableMeta>,
     shape: &RecordShape,
@@ -84,15 +81,12 @@ fn needed(
         .map(|c| writing.column(c))
         .collect::<Result<Vec<_>, _>>();
     let definitions = definitions.map_err(Error::record)?;
-    Ok(writing.add_columns(&writing.dialect().table(&meta.id), &definitions))
+    Ok(writing.add_columns(&writing.dialect.table(&meta.id), &definitions))
 }
 
 /// Describes a table that cannot roll back, and how to fix it.
-pub fn no_rollback(writing: &dyn WriteDialect, meta: &TableMeta) -> Option<String> {
-    let (engine, table) = (
-        meta.no_rollback.as_ref()?,
-        writing.dialect().table(&meta.id),
-    );
+pub fn no_rollback(writing: &WriteDialect, meta: &TableMeta) -> Option<String> {
+    let (engine, table) = (meta.no_rollback.as_ref()?, writing.dialect.table(&meta.id));
     Some(format!(
         "Table {} has the storage engine {engine}, which takes nothing back when a batch fails, so that rows cannot be \
          written exactly once; ALTER TABLE {table} ENGINE=InnoDB, or set delivery.guarantee=at_least_once, with which \
@@ -312,7 +306,7 @@ mod tests {
             let shape = shape_of(&config, fields.into_iter().cloned().collect());
             let seen = changes(
                 &config,
-                &*writing,
+                writing,
                 &TableId::in_catalog("d", "t"),
                 meta,
                 &shape,
@@ -346,7 +340,7 @@ mod tests {
                     Schema::of(SchemaType::Int32).optional(true),
                 )],
             );
-            let error = changes(&config, &*writing, &id, Some(&view), &shape).unwrap_err();
+            let error = changes(&config, writing, &id, Some(&view), &shape).unwrap_err();
             assert!(error.message().contains(want), "{error}");
         }
     }
@@ -369,7 +363,7 @@ mod tests {
         ] {
             let writing = writing::of(database, "10.11-MariaDB");
             let shape = shape_of(&config, vec![field]);
-            let error = changes(&config, &*writing, &TableId::bare("t"), None, &shape).unwrap_err();
+            let error = changes(&config, writing, &TableId::bare("t"), None, &shape).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Record);
             assert!(error.message().contains(says), "{error}");
         }

@@ -4,7 +4,8 @@
 use connector_api::{Schema, SchemaType};
 
 use super::group::KeyIdentity;
-use crate::dialect::writing::{LogicalType, TextEquality};
+use crate::dialect::logical_type::LogicalType;
+use crate::dialect::writing::TextEquality;
 use crate::driver::SqlParam;
 
 /// Returns when the database treats two values of a key column as equal. The column may round

@@ -118,7 +118,7 @@ impl WritePlan {
     /// Returns the SQL text for that many rows; builds it on first use.
     pub fn sql(
         &mut self,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         table: &TableId,
         verb: StatementVerb,
         rows: usize,
@@ -202,9 +202,9 @@ impl TargetTable {
     pub async fn has_other_keys(
         &self,
         session: &mut dyn Session,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
     ) -> Result<bool> {
-        let (Some(keys), Some(meta)) = (writing.keys_sql(), &self.meta) else {
+        let (Some(keys), Some(meta)) = (writing.capabilities.unique_keys, &self.meta) else {
             return Ok(false);
         };
         let catalog = meta
@@ -218,7 +218,7 @@ impl TargetTable {
                 &[catalog, SqlParam::Text(meta.id.table.as_str().into())],
             )
             .await?;
-        Ok(!(keys.are)(&rows, meta.keys()))
+        Ok(!(keys.describes)(&rows, meta.keys()))
     }
 
     /// Returns the number of the plan for a record of these schemas; makes it if it is new, along
@@ -229,7 +229,7 @@ impl TargetTable {
         &mut self,
         session: &mut dyn Session,
         config: &SinkConfig,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         source: PlanSource<'_>,
     ) -> Result<Option<usize>> {
         if self
@@ -251,7 +251,7 @@ impl TargetTable {
         let named = |value: &Datum| {
             shape(
                 config,
-                writing.database(),
+                writing.database,
                 (topic, &self.id.table),
                 (key, value),
             )
@@ -289,7 +289,7 @@ impl TargetTable {
         &mut self,
         session: &mut dyn Session,
         config: &SinkConfig,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         shape: &RecordShape,
     ) -> Result<()> {
         let mut failure = None;
@@ -324,7 +324,7 @@ impl TargetTable {
         &mut self,
         session: &mut dyn Session,
         config: &SinkConfig,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         shape: &RecordShape,
     ) -> Result<()> {
         let Some(meta) = self
@@ -351,7 +351,7 @@ impl TargetTable {
     pub async fn lengthen(
         &mut self,
         session: &mut dyn Session,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         plan: usize,
         record: &SinkRecord,
     ) -> Result<()> {
@@ -390,15 +390,15 @@ impl TargetTable {
     async fn change(
         &mut self,
         session: &mut dyn Session,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         changes: Vec<ColumnWidening>,
     ) -> Result<()> {
         if changes.is_empty() {
             return Ok(());
         }
-        let table = writing.dialect().table(&self.id);
-        let shown = match writing.shown_by(&table) {
-            Some(sql) => session.query(&sql, &[]).await?,
+        let table = writing.dialect.table(&self.id);
+        let shown = match writing.capabilities.table_definition {
+            Some(sql) => session.query(&sql.replace("{table}", &table), &[]).await?,
             None => Vec::new(),
         };
         let shown = match shown.first().and_then(|row| row.get(1)) {
@@ -406,7 +406,7 @@ impl TargetTable {
             Some(Value::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
             _ => String::new(),
         };
-        let changed = match writing.change_columns(&table, &changes, &shown) {
+        let changed = match writing.ddl.alter_columns(&table, &changes, &shown) {
             Some(sql) => {
                 tracing::info!(table = %self.id, sql, "widening the target");
                 session.run(&sql).await.map(drop)
@@ -437,7 +437,7 @@ impl TargetTable {
     fn compile(
         &self,
         config: &SinkConfig,
-        writing: &dyn WriteDialect,
+        writing: &WriteDialect,
         PlanSource { topic, key, value }: PlanSource<'_>,
         shape: &RecordShape,
     ) -> Result<WritePlan> {
@@ -460,13 +460,16 @@ impl TargetTable {
             if key.may_merge() {
                 KeyIdentity::Unknown
             } else {
-                identity(&c.schema, writing.text_equality(meta(c)))
+                identity(&c.schema, writing.columns.text_equality(meta(c)))
             }
         };
         let identities = shape.keys().zip(&keys).map(identity_of).collect::<Vec<_>>();
         let by_column = config.insert_mode == InsertMode::Upsert && self.lacks_key_index(shape);
         let metas: Option<Vec<_>> = shape.columns.iter().map(meta).collect();
-        let many = metas.is_some_and(|metas| metas.iter().all(|m| writing.updates_many(m)));
+        let many = match (writing.capabilities.bulk_update, metas) {
+            (Some(bulk), Some(metas)) => metas.into_iter().all(bulk.accepts),
+            _ => false,
+        };
         let upsert = match config.insert_mode {
             InsertMode::Upsert if by_column => None,
             InsertMode::Upsert if self.has_other_unique() => Some(UpsertAction::Guarded),

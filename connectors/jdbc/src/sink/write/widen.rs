@@ -4,7 +4,7 @@
 use connector_api::Schema;
 
 use crate::catalog::{ColumnMeta, TableMeta};
-use crate::dialect::source_type::{SourceType, carried};
+use crate::dialect::source_type::{SourceType, source_column};
 use crate::dialect::writing::{ColumnCapacity, ColumnWidening, WriteDialect};
 use crate::sink::config::{InsertMode, SinkConfig};
 use crate::sink::mapping::shape::RecordShape;
@@ -12,7 +12,7 @@ use crate::sink::mapping::shape::RecordShape;
 /// Returns the wider columns that the schemas of a shape need.
 pub fn by_shape(
     config: &SinkConfig,
-    writing: &dyn WriteDialect,
+    writing: &WriteDialect,
     meta: &TableMeta,
     shape: &RecordShape,
 ) -> Vec<ColumnWidening> {
@@ -58,34 +58,34 @@ pub fn by_shape(
     out
 }
 
-fn wider(writing: &dyn WriteDialect, known: &ColumnMeta, schema: &Schema) -> Option<String> {
-    let told = match carried(schema).map(|carried| carried.kind) {
+fn wider(writing: &WriteDialect, known: &ColumnMeta, schema: &Schema) -> Option<String> {
+    let told = match source_column(schema).map(|source| source.kind) {
         Some(SourceType::Char(length) | SourceType::VarChar(length)) => Some(u64::from(length)),
         _ => None,
     };
-    let short = match (writing.room(known), told) {
+    let short = match (writing.columns.capacity(known), told) {
         (Some(ColumnCapacity::Characters(most)), Some(told)) if told > most => Some(told),
         _ => None,
     };
     short
-        .and_then(|length| writing.longer(known, length))
-        .or_else(|| writing.wider(known, schema))
+        .and_then(|length| writing.ddl.type_for_length(known, length))
+        .or_else(|| writing.ddl.type_for_schema(known, schema))
 }
 
-fn loosens(writing: &dyn WriteDialect, known: &ColumnMeta) -> bool {
+fn loosens(writing: &WriteDialect, known: &ColumnMeta) -> bool {
     let own = known.auto_increment || known.generated || known.key_position.is_some();
-    writing.can_loosen() && !known.nullable && !own
+    writing.capabilities.drops_not_null && !known.nullable && !own
 }
 
 /// Returns the wider columns that values of these lengths need.
 pub fn by_length(
-    writing: &dyn WriteDialect,
+    writing: &WriteDialect,
     meta: &TableMeta,
     lengths: &[(String, u64)],
 ) -> Vec<ColumnWidening> {
     let change = |(name, length): &(String, u64)| {
         let column = meta.column(name)?;
-        let ty = writing.longer(column, *length)?;
+        let ty = writing.ddl.type_for_length(column, *length)?;
         Some(ColumnWidening {
             column: column.clone(),
             ty: Some(ty),

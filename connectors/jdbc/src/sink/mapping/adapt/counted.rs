@@ -13,8 +13,8 @@ use connector_api::{Schema, SchemaType, Value};
 
 use super::debezium::{self, DebeziumType, MICROS, MILLIS};
 use crate::catalog::ColumnMeta;
+use crate::dialect::logical_type::{DATE, DATE_TIME, TIME};
 use crate::dialect::read::ValueDecoding;
-use crate::dialect::writing::{DATE, DATE_TIME, TIME};
 use crate::sink::config::TimeRules;
 
 /// Days of the years 1 to 9999.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use connector_api::{Decimal, Schema, SchemaType, Value};
 
 use super::json_schema;
-use crate::dialect::writing::{DATE, DATE_TIME, TIME};
+use crate::dialect::logical_type::{DATE, DATE_TIME, TIME};
 use crate::sink::config::TimeRules;
 use crate::sink::mapping::fit::{What, clock};
 use crate::sink::mapping::time::parse_instant;

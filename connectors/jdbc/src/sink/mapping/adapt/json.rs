@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use connector_api::{Error, Result, Schema, Value};
 
-use crate::dialect::writing::LogicalType;
+use crate::dialect::logical_type::LogicalType;
 use crate::sink::config::TimeRules;
 use crate::zone::JdbcTimeZone;
 

@@ -19,7 +19,7 @@ use self::debezium::DebeziumType;
 pub use self::plain::{PlainTarget, type_of};
 use self::unavailable::ReducedSchemas;
 use super::foreign;
-use crate::dialect::writing::JSON;
+use crate::dialect::logical_type::JSON;
 use crate::sink::config::adapt_rules::{AdaptRules, Nested};
 
 const RECENT: usize = 16;

@@ -22,7 +22,7 @@ use crate::sink::mapping::time::parse_instant;
 pub struct PlainTarget<'a> {
     pub table: &'a TableMeta,
     /// How the table's types are read and written.
-    pub writing: &'a dyn WriteDialect,
+    pub writing: &'a WriteDialect,
     /// How points in time are written.
     pub time: &'a TimeRules,
 }
@@ -158,7 +158,7 @@ impl Adapter {
     ) -> Result<(Schema, Value)> {
         let read = target
             .writing
-            .dialect()
+            .dialect
             .read_column(column, &ReadOptions::default())
             .read;
         let wrong = || {
@@ -192,7 +192,7 @@ impl Adapter {
                 }
             }
             (ValueDecoding::F32 | ValueDecoding::F64, Value::Text(_))
-                if target.writing.holds(column) == TargetColumnType::Loose =>
+                if target.writing.columns.target_type(column) == TargetColumnType::Loose =>
             {
                 plain(value.clone())
             }

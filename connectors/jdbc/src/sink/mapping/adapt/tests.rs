@@ -230,7 +230,7 @@ fn plain_json_is_matched_to_the_tables_columns() {
     let writing = writing::of(DatabaseKind::MySql, "10.11-MariaDB");
     let target = PlainTarget {
         table: &table,
-        writing: &*writing,
+        writing,
         time: &config.time,
     };
     let matched = |members: &[(&str, Value)]| {

@@ -1,8 +1,4 @@
-//! SQL texts of the sink that do not depend on the table written to. Pure.
-
-use connector_api::Value;
-
-use crate::catalog::UniqueKeys;
+//! The SQL of the table that holds the sink's offsets. Pure.
 
 /// SQL of the offsets table, see `sink::offsets`.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +25,4 @@ pub struct OffsetsSql {
     pub own_session: &'static str,
     /// Ends a session; `{}` is its id.
     pub end_session: &'static str,
-}
-
-/// Queries the unique indexes of a table, by the names of its database and table.
-#[derive(Clone, Copy)]
-pub struct KeysSql {
-    pub sql: &'static str,
-    /// True if the rows of the query describe these indexes.
-    pub are: fn(&[Vec<Value>], UniqueKeys<'_>) -> bool,
 }

@@ -1,10 +1,50 @@
 //! What MariaDB's and MySQL's columns hold. Pure.
 
+use connector_api::Schema;
+
+use super::ddl::max_scale;
+use super::widening;
 use crate::catalog::ColumnMeta;
 use crate::dialect::column_type::TargetColumnType;
+use crate::dialect::logical_type::LogicalType;
+use crate::dialect::writing::{ColumnCapacity, ColumnDialect, TextEquality};
+
+/// Columns of one of the two servers.
+#[derive(Clone, Copy, Debug)]
+pub struct MySqlColumns {
+    pub(super) mariadb: bool,
+}
+
+impl ColumnDialect for MySqlColumns {
+    /// Most collations ignore letter case and trailing spaces.
+    fn text_equality(&self, column: Option<&ColumnMeta>) -> TextEquality {
+        match column.map(|column| column.data_type.as_str()) {
+            Some("inet4" | "inet6" | "binary") => TextEquality::Unknown,
+            _ => TextEquality::Folded,
+        }
+    }
+
+    fn target_type(&self, column: &ColumnMeta) -> TargetColumnType {
+        target_type(column)
+    }
+
+    fn capacity(&self, column: &ColumnMeta) -> Option<ColumnCapacity> {
+        widening::capacity(column)
+    }
+
+    /// In arithmetic, a decimal's text would be taken for a floating-point number.
+    fn argument_cast(&self, schema: &Schema) -> Option<String> {
+        match LogicalType::of(schema) {
+            LogicalType::Decimal(scale) if scale <= max_scale(self.mariadb) => {
+                Some(format!("DECIMAL(65,{})", scale.max(0)))
+            }
+            _ => None,
+        }
+    }
+}
 
 /// Returns what a column holds.
-pub fn holds(column: &ColumnMeta) -> TargetColumnType {
+fn target_type(column: &ColumnMeta) -> TargetColumnType {
     match column.data_type.as_str() {
         "date" => TargetColumnType::Date,
         "time" => TargetColumnType::Time { zoned: false },

@@ -3,14 +3,15 @@
 use connector_api::{Schema, SchemaType, logical};
 
 use super::super::Dialect;
+use super::super::logical_type::LogicalType;
 use super::super::source_type::{SourceColumn, SourceType};
-use super::super::writing::{ColumnCapacity, ColumnWidening, LogicalType};
+use super::super::writing::{ColumnCapacity, ColumnWidening};
 use super::PostgresDialect;
 use crate::catalog::ColumnMeta;
 use crate::url::DatabaseKind;
 
 /// Returns the maximum length of a column's values.
-pub fn room(column: &ColumnMeta) -> Option<ColumnCapacity> {
+pub fn capacity(column: &ColumnMeta) -> Option<ColumnCapacity> {
     matches!(column.data_type.as_str(), "varchar" | "bpchar")
         .then_some(column.length)
         .flatten()
@@ -18,12 +19,12 @@ pub fn room(column: &ColumnMeta) -> Option<ColumnCapacity> {
 }
 
 /// Returns a type that holds values of any length.
-pub fn longer(column: &ColumnMeta) -> Option<String> {
+pub fn type_for_length(column: &ColumnMeta) -> Option<String> {
     matches!(column.data_type.as_str(), "varchar" | "bpchar").then(|| "pg_catalog.text".to_owned())
 }
 
 /// Returns a wider type for the values of a schema that the column's type cannot hold.
-pub fn wider(column: &ColumnMeta, schema: &Schema) -> Option<String> {
+pub fn type_for_schema(column: &ColumnMeta, schema: &Schema) -> Option<String> {
     let plain = LogicalType::of(schema) == LogicalType::None;
     let ty = match (column.data_type.as_str(), schema.ty) {
         ("int2", SchemaType::Int32) if plain => "INT",
@@ -48,7 +49,7 @@ pub fn wider(column: &ColumnMeta, schema: &Schema) -> Option<String> {
 }
 
 /// Returns `ALTER TABLE … ALTER COLUMN` for these changes.
-pub fn change_columns(table: &str, changes: &[ColumnWidening]) -> String {
+pub fn alter_columns(table: &str, changes: &[ColumnWidening]) -> String {
     let change = |change: &ColumnWidening| {
         let name = PostgresDialect.quoted(&change.column.name);
         let ty = change
@@ -71,13 +72,13 @@ pub fn change_columns(table: &str, changes: &[ColumnWidening]) -> String {
 }
 
 /// Returns the type of a new column from the source column's type that the records carry.
-pub fn carried_type(carried: &SourceColumn) -> Option<String> {
-    let own = carried.from == Some(DatabaseKind::Postgres);
+pub fn type_like_source(source: &SourceColumn) -> Option<String> {
+    let own = source.from == Some(DatabaseKind::Postgres);
     let digits = |name: &str, digits: &Option<u32>| match digits.filter(|digits| *digits <= 6) {
         Some(digits) => format!("{name}({digits})"),
         None => name.to_owned(),
     };
-    Some(match &carried.kind {
+    Some(match &source.kind {
         SourceType::Int(1, _) | SourceType::Int(2, false) => "SMALLINT".to_owned(),
         SourceType::Int(2, true)
         | SourceType::Int(3 | 4, false)

@@ -1,0 +1,42 @@
+//! Schemas whose values are more than their plain type says: Connect's logical types, and the texts
+//! that the sink makes. Pure.
+
+use connector_api::{Schema, SchemaType, logical};
+
+/// Schema name of texts that hold JSON, which the sink makes of nested values.
+pub const JSON: &str = "rowferry.Json";
+/// Schema name of texts that are SQL dates.
+pub const DATE: &str = "rowferry.Date";
+/// Schema name of texts that are SQL times, with microseconds.
+pub const TIME: &str = "rowferry.Time";
+/// Schema name of texts that are SQL date-times, with microseconds.
+pub const DATE_TIME: &str = "rowferry.DateTime";
+
+/// Connect's logical types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogicalType {
+    /// Decimal of that scale.
+    Decimal(i32),
+    Date,
+    Time,
+    Timestamp,
+    None,
+}
+
+impl LogicalType {
+    /// Returns the logical type of a schema.
+    pub fn of(schema: &Schema) -> Self {
+        match (schema.name.as_deref(), schema.ty) {
+            (Some(logical::DECIMAL), SchemaType::Bytes) => Self::Decimal(
+                schema
+                    .get_param(logical::SCALE)
+                    .and_then(|s| s.parse().ok())
+                    .unwrap_or(0),
+            ),
+            (Some(logical::DATE), SchemaType::Int32) => Self::Date,
+            (Some(logical::TIME), SchemaType::Int32) => Self::Time,
+            (Some(logical::TIMESTAMP), SchemaType::Int64) => Self::Timestamp,
+            _ => Self::None,
+        }
+    }
+}

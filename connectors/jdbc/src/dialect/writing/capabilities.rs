@@ -1,0 +1,84 @@
+//! What a server can do when it is written to, and the statements for it: plain data, one constant
+//! for each kind of server. Pure.
+
+use connector_api::Value;
+
+use super::dml::StatementColumns;
+use crate::catalog::{ColumnMeta, UniqueKeys};
+use crate::ident::TableId;
+
+/// What a server can do beyond the statements that every database has. `None` and `false`: it
+/// cannot.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteCapabilities {
+    /// Every value is bound as text and cast to its column's type: for servers that fix the types
+    /// of a statement's parameters when it is prepared, where a null would determine the type for
+    /// later values.
+    pub binds_text: bool,
+    /// A statement may contain the character U+0000. On other servers it would end the statement,
+    /// or make a message that the server cannot parse.
+    pub accepts_nul: bool,
+    /// Tables may have a storage engine that cannot roll back.
+    pub has_engines_without_rollback: bool,
+    /// A column can be changed to allow NULL.
+    pub drops_not_null: bool,
+    /// `ALTER TABLE` adds several columns at once.
+    pub adds_columns_together: bool,
+    /// A query whose second column is the definition of `{table}`, if the statement that changes
+    /// its columns depends on that.
+    pub table_definition: Option<&'static str>,
+    /// Writes the statement with which [`Session::copy`](crate::driver::Session::copy) inserts
+    /// rows, from the names of the table and of the columns.
+    pub copy: Option<fn(table: &str, columns: &str) -> String>,
+    /// How many rows are updated by one statement.
+    pub bulk_update: Option<BulkUpdate>,
+    /// How to query the unique indexes, for databases whose upserts silently use other indexes
+    /// after a change.
+    pub unique_keys: Option<UniqueKeysSql>,
+    /// Text that an error contains if a guarded upsert may have met a collision.
+    pub guard_error: Option<&'static str>,
+    /// How to make the server parse a user's statement without executing it.
+    pub statement_probe: Option<StatementProbe>,
+    /// How to check deferred constraints before COMMIT.
+    pub deferred_constraints: Option<DeferredConstraints>,
+}
+
+/// Updates the rows of many keys in one statement.
+#[derive(Clone, Copy, Debug)]
+pub struct BulkUpdate {
+    /// True if the statement can update or match rows by a column of that type.
+    pub accepts: fn(&ColumnMeta) -> bool,
+    /// Writes the statement for that many keys; no two of them may identify the same row.
+    /// Parameters are bound as for an insert: row by row, all columns. Every column must be
+    /// accepted.
+    pub sql: fn(&TableId, StatementColumns<'_>, usize) -> String,
+}
+
+/// Queries the unique indexes of a table, by the names of its database and table.
+#[derive(Clone, Copy, Debug)]
+pub struct UniqueKeysSql {
+    pub sql: &'static str,
+    /// True if the rows of the query describe these indexes.
+    pub describes: fn(&[Vec<Value>], UniqueKeys<'_>) -> bool,
+}
+
+/// Statements that make a server parse a statement and report the types of its parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct StatementProbe {
+    /// Writes what makes the server parse a statement.
+    pub prepare: fn(sql: &str) -> String,
+    /// Returns one row for each parameter in order: the name of its type as CAST takes it, and as
+    /// columns have it. `None`: types do not matter.
+    pub types: Option<&'static str>,
+    /// Discards the parsed statement.
+    pub deallocate: &'static str,
+}
+
+/// Statements for constraints that are checked at COMMIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeferredConstraints {
+    /// Checks them now, and at each statement from now on.
+    pub check: &'static str,
+    /// Defers them to COMMIT again.
+    pub wait: &'static str,
+}

@@ -1,0 +1,62 @@
+//! What the columns of a target table can hold, as far as it decides how values are bound. Pure.
+
+use connector_api::Schema;
+
+use crate::catalog::ColumnMeta;
+use crate::dialect::column_type::TargetColumnType;
+
+/// How one database's columns take values. Asked once for each column, never for a row.
+pub trait ColumnDialect: Send + Sync {
+    /// When two text keys of a column identify the same row; `None`: a column created by the sink.
+    fn text_equality(&self, column: Option<&ColumnMeta>) -> TextEquality;
+
+    /// What a column holds.
+    fn target_type(&self, column: &ColumnMeta) -> TargetColumnType;
+
+    /// What the items of an array column hold.
+    fn item_type(&self, _column: &ColumnMeta) -> TargetColumnType {
+        TargetColumnType::Other
+    }
+
+    /// Maximum length of a column's values; `None`: unlimited.
+    fn capacity(&self, _column: &ColumnMeta) -> Option<ColumnCapacity> {
+        None
+    }
+
+    /// How many digits of a decimal a column keeps if it is not a decimal column; `None`: all that
+    /// fit its type.
+    fn decimal_digits(&self, _column: &ColumnMeta) -> Option<usize> {
+        None
+    }
+
+    /// The type to which a column's values are cast; empty: none.
+    fn cast(&self, _column: &ColumnMeta) -> String {
+        String::new()
+    }
+
+    /// The type to which a parameter of a user's statement is cast because of its schema, if its
+    /// SQL text alone would be read as something less exact.
+    fn argument_cast(&self, _schema: &Schema) -> Option<String> {
+        None
+    }
+}
+
+/// When two text keys identify the same row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextEquality {
+    /// When their bytes are equal.
+    Exact,
+    /// Possibly also when letter case, accents or blanks differ.
+    Folded,
+    /// Only the database can decide.
+    Unknown,
+}
+
+/// Maximum length of a column's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnCapacity {
+    /// In characters.
+    Characters(u64),
+    /// In bytes.
+    Bytes(u64),
+}
