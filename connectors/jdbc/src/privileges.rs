@@ -109,7 +109,7 @@ impl AccountPrivileges {
 
     /// Returns what the account lacks to see open transactions, if anything.
     pub async fn blind(&self, session: &mut dyn Session) -> Result<Option<String>> {
-        let Some(wanted) = session.dialect().oldest_transaction() else {
+        let Some(wanted) = session.dialect().capabilities().oldest_transaction else {
             return Ok(None);
         };
         let (sees, grant) = match &self.rights {

@@ -189,13 +189,14 @@ async fn look_for_deleted(
 /// Opens a connection and sets it up for reading.
 pub async fn reading_session(config: &SourceConfig) -> Result<Box<dyn Session>> {
     let mut session = connection::open(config, config.connect).await?;
-    for statement in session.dialect().reading_setup() {
+    for statement in session.dialect().capabilities().reading_setup {
         session.run(statement).await?;
     }
+    let isolation = session.dialect().capabilities().isolation;
     if let Some(statement) = config
         .isolation
         .as_deref()
-        .and_then(|level| session.dialect().isolation(level))
+        .and_then(|level| Some(isolation?.replace("{level}", level)))
     {
         session.run(&statement).await?;
     }

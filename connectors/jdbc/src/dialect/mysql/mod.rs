@@ -14,31 +14,62 @@ pub mod writing;
 use connector_api::ErrorKind;
 
 use super::read::{ReadColumn, ReadOptions};
-use super::{Dialect, OldestTransaction, ServerLimits, stamp_step};
+use super::{Capabilities, Dialect, OldestTransaction, ServerLimits, timestamp_step};
 use crate::catalog::ColumnMeta;
 
 /// The dialect of MariaDB and MySQL.
 #[derive(Clone, Copy, Debug)]
 pub struct MySqlDialect;
 
+const CAPABILITIES: Capabilities = Capabilities {
+    name: "MariaDB/MySQL",
+    // 65,535 is the protocol's 16-bit parameter count; 16 MiB is `max_allowed_packet`'s default
+    // since MariaDB 10.2.4.
+    limits: ServerLimits {
+        params: 65_535,
+        identifier: 64,
+        packet: 16 * 1024 * 1024,
+        largest: 1 << 30,
+    },
+    quote_char: '`',
+    system_prefix: "",
+    // 1: names are stored in lower case; 2: as written. Both are compared without regard to case.
+    case_insensitive_names: Some("SELECT @@lower_case_table_names"),
+    clock: "SELECT UTC_TIMESTAMP(6), \
+         COALESCE(CONVERT_TZ(UTC_TIMESTAMP(6), '+00:00', @@global.time_zone), UTC_TIMESTAMP(6))",
+    local_time: Some("CONVERT_TZ(?, '+00:00', @@global.time_zone)"),
+    // A slow topic may block the read for longer than the server's default of one minute.
+    reading_setup: &["SET SESSION net_write_timeout = 3600"],
+    isolation: Some("SET SESSION TRANSACTION ISOLATION LEVEL {level}"),
+    read_uncommitted: Some("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED"),
+    // `INNODB_TRX` is a copy that is refreshed at most every 100 ms, and never while it is read
+    // more often. It is reliable only if it shows this very statement, by the mark in its text
+    // (parameter values are shown only by servers that log). Transactions that have written
+    // nothing yet have the number 0, in MySQL one from 2^48 on. Statements that wait before their
+    // transaction begins are in the process list, those of events as `Connect`.
+    oldest_transaction: Some(OldestTransaction {
+        running: "SELECT CAST(MAX(time) * 1000000 AS SIGNED) FROM information_schema.processlist \
+                      WHERE id <> CONNECTION_ID() AND (command IN ('Query', 'Execute') \
+                      AND (info IS NULL OR info NOT LIKE 'select%') OR command = 'Connect' AND info IS NOT NULL \
+                      AND user <> 'system user')",
+        before: "START TRANSACTION WITH CONSISTENT SNAPSHOT",
+        sql: "SELECT '{mark}', CAST(MAX(IF(writes, TIMESTAMPDIFF(MICROSECOND, trx_started, \
+                 CONVERT_TZ(UTC_TIMESTAMP(6), '+00:00', 'SYSTEM')), NULL)) AS SIGNED), \
+                 MAX(trx_mysql_thread_id = CONNECTION_ID() AND trx_query LIKE '%{mark}%'), \
+                 CAST(MIN(IF(writes, trx_id + 0, NULL)) AS SIGNED), CAST(MAX(IF(writes, trx_id + 0, NULL)) AS SIGNED) \
+                 FROM (SELECT t.*, trx_id <> 0 AND trx_id < 281474976710656 AND trx_mysql_thread_id <> CONNECTION_ID() \
+                 AS writes FROM information_schema.innodb_trx t) AS t",
+        after: "COMMIT",
+        marked: true,
+        grant: "PROCESS",
+    }),
+    id_step: Some("SELECT @@auto_increment_increment"),
+    has_snapshots: false,
+};
+
 impl Dialect for MySqlDialect {
-    fn name(&self) -> &'static str {
-        "MariaDB/MySQL"
-    }
-
-    /// 65,535 is the protocol's 16-bit parameter count; 16 MiB is `max_allowed_packet`'s default
-    /// since MariaDB 10.2.4.
-    fn limits(&self) -> ServerLimits {
-        ServerLimits {
-            params: 65_535,
-            identifier: 64,
-            packet: 16 * 1024 * 1024,
-            largest: 1 << 30,
-        }
-    }
-
-    fn quote_char(&self) -> char {
-        '`'
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
     }
 
     fn placeholder(&self, _number: usize, out: &mut String) {
@@ -56,64 +87,9 @@ impl Dialect for MySqlDialect {
         }
     }
 
-    /// 1: names are stored in lower case; 2: as written. Both are compared without regard to case.
-    fn any_case(&self) -> Option<&'static str> {
-        Some("SELECT @@lower_case_table_names")
-    }
-
-    fn clock(&self) -> &'static str {
-        "SELECT UTC_TIMESTAMP(6), \
-         COALESCE(CONVERT_TZ(UTC_TIMESTAMP(6), '+00:00', @@global.time_zone), UTC_TIMESTAMP(6))"
-    }
-
     /// A date-time declared without digits has whole seconds.
-    fn stamp_step(&self, meta: &ColumnMeta) -> i64 {
-        stamp_step(meta, 0)
-    }
-
-    fn local_time(&self) -> Option<&'static str> {
-        Some("CONVERT_TZ(?, '+00:00', @@global.time_zone)")
-    }
-
-    /// A slow topic may block the read for longer than the server's default of one minute.
-    fn reading_setup(&self) -> &'static [&'static str] {
-        &["SET SESSION net_write_timeout = 3600"]
-    }
-
-    fn read_uncommitted(&self) -> Option<&'static str> {
-        Some("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
-    }
-
-    /// `INNODB_TRX` is a copy that is refreshed at most every 100 ms, and never while it is read
-    /// more often. It is reliable only if it shows this very statement, by the mark in its text
-    /// (parameter values are shown only by servers that log). Transactions that have written
-    /// nothing yet have the number 0, in MySQL one from 2^48 on. Statements that wait before their
-    /// transaction begins are in the process list, those of events as `Connect`.
-    fn oldest_transaction(&self) -> Option<OldestTransaction> {
-        Some(OldestTransaction {
-            running: "SELECT CAST(MAX(time) * 1000000 AS SIGNED) FROM information_schema.processlist \
-                      WHERE id <> CONNECTION_ID() AND (command IN ('Query', 'Execute') \
-                      AND (info IS NULL OR info NOT LIKE 'select%') OR command = 'Connect' AND info IS NOT NULL \
-                      AND user <> 'system user')",
-            before: "START TRANSACTION WITH CONSISTENT SNAPSHOT",
-            sql: "SELECT '{mark}', CAST(MAX(IF(writes, TIMESTAMPDIFF(MICROSECOND, trx_started, \
-                 CONVERT_TZ(UTC_TIMESTAMP(6), '+00:00', 'SYSTEM')), NULL)) AS SIGNED), \
-                 MAX(trx_mysql_thread_id = CONNECTION_ID() AND trx_query LIKE '%{mark}%'), \
-                 CAST(MIN(IF(writes, trx_id + 0, NULL)) AS SIGNED), CAST(MAX(IF(writes, trx_id + 0, NULL)) AS SIGNED) \
-                 FROM (SELECT t.*, trx_id <> 0 AND trx_id < 281474976710656 AND trx_mysql_thread_id <> CONNECTION_ID() \
-                 AS writes FROM information_schema.innodb_trx t) AS t",
-            after: "COMMIT",
-            marked: true,
-            grant: "PROCESS",
-        })
-    }
-
-    fn id_step(&self) -> Option<&'static str> {
-        Some("SELECT @@auto_increment_increment")
-    }
-
-    fn has_snapshots(&self) -> bool {
-        false
+    fn timestamp_step(&self, meta: &ColumnMeta) -> i64 {
+        timestamp_step(meta, 0)
     }
 
     fn read_column(&self, meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {

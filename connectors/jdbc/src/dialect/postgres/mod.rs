@@ -26,31 +26,54 @@ macro_rules! type_name {
 pub(crate) use type_name;
 
 use super::read::{ReadColumn, ReadOptions};
-use super::{Dialect, OldestTransaction, ServerLimits};
+use super::{Capabilities, Dialect, OldestTransaction, ServerLimits};
 use crate::catalog::ColumnMeta;
 
 /// The dialect of PostgreSQL.
 #[derive(Clone, Copy, Debug)]
 pub struct PostgresDialect;
 
+const CAPABILITIES: Capabilities = Capabilities {
+    name: "PostgreSQL",
+    // The protocol counts parameters in 16 bits; identifiers are truncated at NAMEDATALEN - 1; a
+    // message may have 1 GiB.
+    limits: ServerLimits {
+        params: 65_535,
+        identifier: 63,
+        packet: 256 * 1024 * 1024,
+        largest: 0x3fff_ffff,
+    },
+    quote_char: '"',
+    system_prefix: "pg_catalog.",
+    case_insensitive_names: None,
+    // Date-times without zone are read as UTC here; `db.timezone` overrides that.
+    clock: "SELECT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::pg_catalog.text, \
+         (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::pg_catalog.text",
+    local_time: None,
+    reading_setup: &[],
+    isolation: Some("SET SESSION TRANSACTION ISOLATION LEVEL {level}"),
+    read_uncommitted: None,
+    // `now()` is the time at which the transaction began, so any open transaction may still write
+    // an old timestamp.
+    oldest_transaction: Some(OldestTransaction {
+        running: "",
+        before: "",
+        sql: "SELECT NULL::pg_catalog.text, (EXTRACT(EPOCH FROM pg_catalog.max(pg_catalog.clock_timestamp() \
+                 - xact_start)) * 1000000)::pg_catalog.int8, pg_catalog.pg_has_role(current_user, \
+                 'pg_read_all_stats', 'USAGE')::pg_catalog.int4, NULL::pg_catalog.int8, NULL::pg_catalog.int8 \
+                 FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
+                 AND pid <> pg_catalog.pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'",
+        after: "",
+        marked: false,
+        grant: "pg_read_all_stats",
+    }),
+    id_step: None,
+    has_snapshots: true,
+};
+
 impl Dialect for PostgresDialect {
-    fn name(&self) -> &'static str {
-        "PostgreSQL"
-    }
-
-    /// The protocol counts parameters in 16 bits; identifiers are truncated at NAMEDATALEN - 1; a
-    /// message may have 1 GiB.
-    fn limits(&self) -> ServerLimits {
-        ServerLimits {
-            params: 65_535,
-            identifier: 63,
-            packet: 256 * 1024 * 1024,
-            largest: 0x3fff_ffff,
-        }
-    }
-
-    fn quote_char(&self) -> char {
-        '"'
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
     }
 
     fn placeholder(&self, number: usize, out: &mut String) {
@@ -79,45 +102,6 @@ impl Dialect for PostgresDialect {
                 out.push(')');
             }
         }
-    }
-
-    fn system(&self) -> &'static str {
-        "pg_catalog."
-    }
-
-    /// Date-times without zone are read as UTC here; `db.timezone` overrides that.
-    fn clock(&self) -> &'static str {
-        "SELECT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::pg_catalog.text, \
-         (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::pg_catalog.text"
-    }
-
-    fn reading_setup(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    fn read_uncommitted(&self) -> Option<&'static str> {
-        None
-    }
-
-    /// `now()` is the time at which the transaction began, so any open transaction may still write
-    /// an old timestamp.
-    fn oldest_transaction(&self) -> Option<OldestTransaction> {
-        Some(OldestTransaction {
-            running: "",
-            before: "",
-            sql: "SELECT NULL::pg_catalog.text, (EXTRACT(EPOCH FROM pg_catalog.max(pg_catalog.clock_timestamp() \
-                 - xact_start)) * 1000000)::pg_catalog.int8, pg_catalog.pg_has_role(current_user, \
-                 'pg_read_all_stats', 'USAGE')::pg_catalog.int4, NULL::pg_catalog.int8, NULL::pg_catalog.int8 \
-                 FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
-                 AND pid <> pg_catalog.pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'",
-            after: "",
-            marked: false,
-            grant: "pg_read_all_stats",
-        })
-    }
-
-    fn has_snapshots(&self) -> bool {
-        true
     }
 
     fn read_column(&self, meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {

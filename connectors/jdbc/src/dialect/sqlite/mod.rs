@@ -13,32 +13,45 @@ pub mod writing;
 use connector_api::{ErrorKind, SchemaType};
 
 use super::read::{ReadColumn, ReadOptions, ValueDecoding};
-use super::{Dialect, OldestTransaction, ServerLimits};
+use super::{Capabilities, Dialect, ServerLimits};
 use crate::catalog::ColumnMeta;
 
 /// The dialect of SQLite 3.
 #[derive(Clone, Copy, Debug)]
 pub struct SqliteDialect;
 
+const CAPABILITIES: Capabilities = Capabilities {
+    name: "SQLite",
+    // `SQLITE_MAX_VARIABLE_NUMBER`; identifiers have no limit of their own; a row has at most
+    // 1,000,000,000 bytes.
+    limits: ServerLimits {
+        params: 32_766,
+        identifier: usize::MAX,
+        packet: 128 * 1024 * 1024,
+        largest: 1_000_000_000,
+    },
+    // As in the peers: in `"`, SQLite reads the name of a column that does not exist as a text.
+    quote_char: '`',
+    system_prefix: "",
+    case_insensitive_names: None,
+    // Whole seconds, like CURRENT_TIMESTAMP: rows of the current second are not read before it is
+    // over.
+    clock: "SELECT strftime('%Y-%m-%d %H:%M:%S', 'now'), strftime('%Y-%m-%d %H:%M:%S', 'now')",
+    local_time: None,
+    reading_setup: &["PRAGMA query_only = ON"],
+    // Transactions are serializable, whatever level is requested.
+    isolation: None,
+    read_uncommitted: None,
+    // There is one writer at a time, and it holds the file's lock while it assigns ids and
+    // timestamps.
+    oldest_transaction: None,
+    id_step: None,
+    has_snapshots: false,
+};
+
 impl Dialect for SqliteDialect {
-    fn name(&self) -> &'static str {
-        "SQLite"
-    }
-
-    /// `SQLITE_MAX_VARIABLE_NUMBER`; identifiers have no limit of their own; a row has at most
-    /// 1,000,000,000 bytes.
-    fn limits(&self) -> ServerLimits {
-        ServerLimits {
-            params: 32_766,
-            identifier: usize::MAX,
-            packet: 128 * 1024 * 1024,
-            largest: 1_000_000_000,
-        }
-    }
-
-    /// As in the peers: in `"`, SQLite reads the name of a column that does not exist as a text.
-    fn quote_char(&self) -> char {
-        '`'
+    fn capabilities(&self) -> &'static Capabilities {
+        &CAPABILITIES
     }
 
     fn placeholder(&self, _number: usize, out: &mut String) {
@@ -49,46 +62,17 @@ impl Dialect for SqliteDialect {
         out.push('?');
     }
 
-    /// Whole seconds, like CURRENT_TIMESTAMP: rows of the current second are not read before it is
-    /// over.
-    fn clock(&self) -> &'static str {
-        "SELECT strftime('%Y-%m-%d %H:%M:%S', 'now'), strftime('%Y-%m-%d %H:%M:%S', 'now')"
-    }
-
     /// Columns hold texts of any form; the clock has whole seconds anyway.
-    fn stamp_step(&self, _meta: &ColumnMeta) -> i64 {
+    fn timestamp_step(&self, _meta: &ColumnMeta) -> i64 {
         1
-    }
-
-    fn reading_setup(&self) -> &'static [&'static str] {
-        &["PRAGMA query_only = ON"]
-    }
-
-    /// Transactions are serializable, whatever level is requested.
-    fn isolation(&self, _level: &str) -> Option<String> {
-        None
-    }
-
-    fn read_uncommitted(&self) -> Option<&'static str> {
-        None
-    }
-
-    /// There is one writer at a time, and it holds the file's lock while it assigns ids and
-    /// timestamps.
-    fn oldest_transaction(&self) -> Option<OldestTransaction> {
-        None
-    }
-
-    fn has_snapshots(&self) -> bool {
-        false
     }
 
     fn read_column(&self, meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
         read_types::column(meta, options)
     }
 
-    fn stamp(&self, column: &str) -> String {
-        read_types::stamp(column)
+    fn comparable_timestamp(&self, column: &str) -> String {
+        read_types::comparable_timestamp(column)
     }
 
     /// SQLite has no date-time type: texts, milliseconds and Julian days may be points in time.

@@ -69,7 +69,7 @@ pub fn affinity(data_type: &str) -> &'static str {
 /// An expression for a point in time as `YYYY-MM-DD HH:MM:SS.ffffff`, from any form that SQLite's
 /// date functions allow: text of any precision, milliseconds since 1970, a Julian day.
 /// [`super::decode::cursor_micros`] reads values the same way.
-pub fn stamp(column: &str) -> String {
+pub fn comparable_timestamp(column: &str) -> String {
     let bare = format!("rtrim({column}, 'Zz ')");
     format!(
         "CASE typeof({column}) WHEN 'text' THEN CASE WHEN substr({column}, 11) GLOB '*[-+]*' \

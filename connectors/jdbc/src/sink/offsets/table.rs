@@ -90,7 +90,7 @@ async fn written(
     (cluster, sink): (&str, &str),
 ) -> Result<Option<String>> {
     let name = writing.dialect.table(&table.id);
-    let of = writing.dialect.system();
+    let of = writing.dialect.capabilities().system_prefix;
     let mut sql = format!("SELECT {of}max(updated_at)::{of}text FROM {name} WHERE sink=$1");
     let mut params = vec![SqlParam::Text(sink.into())];
     if table.knows_clusters {

@@ -258,7 +258,7 @@ impl BatchWriter<'_> {
                 (plan.keys.len() + plan.values.len(), MOST_ROWS)
             }
         };
-        let limit = self.writing.dialect.limits().params / columns.max(1);
+        let limit = self.writing.dialect.capabilities().limits.params / columns.max(1);
         let most = most.min(self.config.batch_rows).min(limit).max(1);
         let count = match left.len() {
             all if all >= most => most,

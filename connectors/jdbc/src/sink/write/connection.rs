@@ -122,14 +122,14 @@ impl SessionInfo {
         let rows = session.query(writing.session_info, &[]).await?;
         let cell = |n: usize| rows.first().and_then(|row| row.get(n));
         let text = |n: usize| cell(n).and_then(Value::as_str).map(str::to_owned);
-        let most = writing.dialect.limits().packet;
+        let most = writing.dialect.capabilities().limits.packet;
         let packet = cell(2)
             .and_then(Value::as_i64)
             .and_then(|n| usize::try_from(n).ok());
         // the server refuses a packet of exactly max_allowed_packet bytes
         let told = packet.map(|bytes| bytes.saturating_sub(1));
         let largest = SizeLimits {
-            bytes: told.unwrap_or(writing.dialect.limits().largest),
+            bytes: told.unwrap_or(writing.dialect.capabilities().limits.largest),
             is_set: told.is_some(),
         };
         Ok(Self {

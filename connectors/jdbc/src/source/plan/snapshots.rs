@@ -123,13 +123,17 @@ impl SnapshotSql<'_> {
         let orders = self.dialect.table(&self.table.id);
         for column in ["created", "changed"].map(|name| self.dialect.quoted(name)) {
             for column in [format!("{orders}.{column}"), column] {
-                let stamp = self.dialect.stamp(&column);
+                let stamp = self.dialect.comparable_timestamp(&column);
                 if stamp != column && !title.starts_with("the stamp") {
                     sql = sql.replace(&stamp, &format!("stamp({column})"));
                 }
             }
         }
-        let _ = writeln!(self.out, "-- {}, {title}\n{sql};\n", self.dialect.name());
+        let _ = writeln!(
+            self.out,
+            "-- {}, {title}\n{sql};\n",
+            self.dialect.capabilities().name
+        );
     }
 }
 
@@ -143,8 +147,11 @@ fn all() -> String {
             url,
             table: orders(&id, types, &["id"]),
         };
-        if dialect.stamp("c") != "c" {
-            written.write("the stamp of a column c", &dialect.stamp("c"));
+        if dialect.comparable_timestamp("c") != "c" {
+            written.write(
+                "the stamp of a column c",
+                &dialect.comparable_timestamp("c"),
+            );
         }
         modes(&mut written);
         queries(&mut written);

@@ -226,7 +226,7 @@ pub fn plan_query(
     let as_it_is = config.mode == SourceMode::Bulk && columns.iter().all(|c| c.select == ("", ""));
     let stamp_names: Vec<_> = stamps
         .iter()
-        .map(|i| dialect.stamp(&quoting.name(&metas[*i].name)))
+        .map(|i| dialect.comparable_timestamp(&quoting.name(&metas[*i].name)))
         .collect();
     let fields = columns
         .iter()
@@ -336,7 +336,7 @@ fn stamps_are_instants(layout: &RowLayout) -> bool {
 /// Returns the coarsest step of those columns.
 fn stamp_step<'a>(stamps: impl Iterator<Item = &'a ColumnMeta>, dialect: &dyn Dialect) -> i64 {
     stamps
-        .map(|column| dialect.stamp_step(column))
+        .map(|column| dialect.timestamp_step(column))
         .max()
         .unwrap_or(1)
 }
@@ -388,7 +388,11 @@ fn stamp_sql(
     let columns: Vec<_> = mode
         .stamps
         .iter()
-        .map(|c| quoting.dialect.stamp(&quoting.column(meta, &c.name)))
+        .map(|c| {
+            quoting
+                .dialect
+                .comparable_timestamp(&quoting.column(meta, &c.name))
+        })
         .collect();
     match columns.as_slice() {
         [] => None,

@@ -41,7 +41,8 @@ impl TableReader {
     ) -> Result<()> {
         let paged = self.plan.as_ref().is_some_and(|plan| plan.shape.paged);
         let dialect = session.dialect();
-        let overtaken = dialect.has_snapshots() || dialect.oldest_transaction().is_some();
+        let overtaken = dialect.capabilities().has_snapshots
+            || dialect.capabilities().oldest_transaction.is_some();
         self.tracking = None;
         if !self.config.gap_tracking
             || self.config.mode != SourceMode::Incrementing
@@ -50,7 +51,7 @@ impl TableReader {
         {
             return Ok(());
         }
-        let step = match dialect.id_step() {
+        let step = match dialect.capabilities().id_step {
             Some(sql) => session
                 .query(sql, &[])
                 .await?
@@ -61,7 +62,12 @@ impl TableReader {
         };
         let gaps = reached.map(|r| r.gaps.clone()).unwrap_or_default();
         let id = self.from.id.unwrap_or(-1);
-        self.tracking = Some(GapTracker::new(id, gaps, step, dialect.has_snapshots()));
+        self.tracking = Some(GapTracker::new(
+            id,
+            gaps,
+            step,
+            dialect.capabilities().has_snapshots,
+        ));
         Ok(())
     }
 
@@ -231,7 +237,9 @@ impl TableReader {
         let Some(tracking) = &self.tracking else {
             return Vec::new();
         };
-        let grant = crate::dialect::of(self.config.target.database_kind()).oldest_transaction();
+        let grant = crate::dialect::of(self.config.target.database_kind())
+            .capabilities()
+            .oldest_transaction;
         let seconds = self.config.gap_max_age.as_secs_f32();
         let mut warnings = Vec::new();
         if let (true, Some(grant)) = (tracking.is_denied(), grant) {

@@ -116,7 +116,13 @@ impl TableReader {
     async fn settled(&mut self, session: &mut dyn Session, clock: ServerClock) -> Result<i64> {
         let delay = self.config.delay_ms.saturating_mul(1000);
         (self.blind, self.oldest) = (false, None);
-        if !self.config.gap_tracking || session.dialect().oldest_transaction().is_none() {
+        if !self.config.gap_tracking
+            || session
+                .dialect()
+                .capabilities()
+                .oldest_transaction
+                .is_none()
+        {
             return Ok(clock.utc.saturating_sub(delay));
         }
         let before_clock = Instant::now();
@@ -193,9 +199,11 @@ impl TableReader {
                 age / SECOND
             ));
         }
-        let grant = self
-            .blind
-            .then(|| crate::dialect::of(self.config.target.database_kind()).oldest_transaction());
+        let grant = self.blind.then(|| {
+            crate::dialect::of(self.config.target.database_kind())
+                .capabilities()
+                .oldest_transaction
+        });
         grant.flatten().map(|statements| {
             format!(
                 "open transactions cannot be seen without the privilege {}: rows rest for {} ms instead, and one whose \
@@ -219,7 +227,7 @@ impl TableReader {
 
 /// Reads the server's clock.
 async fn read_clock(session: &mut dyn Session) -> Result<ServerClock> {
-    let sql = session.dialect().clock();
+    let sql = session.dialect().capabilities().clock;
     let row = session
         .query(sql, &[])
         .await?
@@ -238,7 +246,8 @@ async fn lowest_local(session: &mut dyn Session, clock: ServerClock, from: i64) 
     let shown = from + clock.local - clock.utc;
     let Some(local_time) = session
         .dialect()
-        .local_time()
+        .capabilities()
+        .local_time
         .filter(|_| clock.local != clock.utc)
     else {
         return Ok(shown);

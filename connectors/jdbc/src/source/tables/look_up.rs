@@ -58,7 +58,7 @@ pub async fn id_bounds(session: &mut dyn Session, plan: &TablePlan) -> Result<Op
     let Some(id) = plan.shape.id.as_deref().filter(|_| plan.shape.paged) else {
         return Ok(None);
     };
-    let of = session.dialect().system();
+    let of = session.dialect().capabilities().system_prefix;
     let sql = format!(
         "SELECT {of}MIN({id}), {of}MAX({id}) FROM {}",
         plan.table_sql

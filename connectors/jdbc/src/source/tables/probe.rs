@@ -21,7 +21,7 @@ const TABLES: usize = 200;
 
 /// Adapts the config to the server: names of tables are compared as the server compares them.
 pub async fn understood(session: &mut dyn Session, config: SourceConfig) -> Result<SourceConfig> {
-    let Some(sql) = session.dialect().any_case() else {
+    let Some(sql) = session.dialect().capabilities().case_insensitive_names else {
         return Ok(config);
     };
     let found = session.query(sql, &[]).await?;

@@ -43,7 +43,7 @@ impl CommitBarrier {
     /// Sets a barrier at the greatest id of the table, or at `least` if that is greater.
     pub async fn set(session: &mut dyn Session, plan: &TablePlan, least: i64) -> Result<Self> {
         let id = plan.shape.id.as_deref().unwrap_or("NULL");
-        let snapshots = session.dialect().has_snapshots();
+        let snapshots = session.dialect().capabilities().has_snapshots;
         let sql = if snapshots {
             format!(
                 "SELECT pg_catalog.max({id})::pg_catalog.int8, \

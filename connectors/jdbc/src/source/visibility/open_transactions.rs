@@ -191,7 +191,7 @@ enum HorizonAnswer {
 
 /// Asks the server; `mark` is a text of letters and digits that has never been used before.
 async fn ask(session: &mut dyn Session, mark: &str) -> Result<HorizonAnswer> {
-    let Some(statements) = session.dialect().oldest_transaction() else {
+    let Some(statements) = session.dialect().capabilities().oldest_transaction else {
         return Ok(HorizonAnswer::Seen {
             running: None,
             oldest: None,

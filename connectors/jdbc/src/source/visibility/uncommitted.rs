@@ -25,7 +25,7 @@ pub async fn safe_rows(
 ) -> Result<Option<usize>> {
     let dialect = session.dialect();
     let (Some(uncommitted), Some(column), Some(last)) = (
-        dialect.read_uncommitted(),
+        dialect.capabilities().read_uncommitted,
         plan.shape.id.as_deref(),
         rows.last(),
     ) else {

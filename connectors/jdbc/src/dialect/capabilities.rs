@@ -1,0 +1,77 @@
+//! What servers of one kind have, and the statements for it: plain data, one constant for each kind
+//! of database. Pure.
+
+/// Limits of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Maximum bound parameters of one statement.
+    pub params: usize,
+    /// Maximum length of an identifier, in the server's own unit (characters or bytes).
+    pub identifier: usize,
+    /// Maximum bytes of a statement with its parameters, if nothing else is known.
+    pub packet: usize,
+    /// Bytes of a statement with its parameters that a server never accepts, if it does not report
+    /// its limit.
+    pub largest: usize,
+}
+
+/// Placeholder in a statement for a text that is new each time.
+pub const MARK: &str = "{mark}";
+
+/// Statements that return when the oldest open transaction began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OldestTransaction {
+    /// Returns microseconds since the oldest statement that may write began (NULL: there is none);
+    /// empty if `sql` covers that as well. Sent first.
+    pub running: &'static str,
+    /// Sent before `sql`.
+    pub before: &'static str,
+    /// Returns one row: anything, microseconds since the oldest transaction began (NULL: there is
+    /// none), and whether the answer is reliable. If timestamps may be older than their
+    /// transactions, also the least and the greatest number of the open ones (otherwise NULL).
+    pub sql: &'static str,
+    /// True if `sql` contains [`MARK`] for a text that is new each time, by which it recognizes a
+    /// fresh answer. Without it, an unreliable answer stays unreliable.
+    pub marked: bool,
+    /// Sent after `sql`.
+    pub after: &'static str,
+    /// The privilege that a user needs for it.
+    pub grant: &'static str,
+}
+
+/// What servers of one kind have. `None`, `false` and empty texts: they have it not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Name of the database, for messages.
+    pub name: &'static str,
+    pub limits: ServerLimits,
+    /// The character that quotes identifiers.
+    pub quote_char: char,
+    /// Prefix of a function's name that makes it the system's, whatever the search path contains.
+    pub system_prefix: &'static str,
+    /// SQL that returns a number other than 0 if the server compares names of tables without regard
+    /// to case.
+    pub case_insensitive_names: Option<&'static str>,
+    /// SQL that returns the server's clock: in UTC, and in the zone in which the server writes
+    /// date-times without zone.
+    pub clock: &'static str,
+    /// An expression that converts a date-time in UTC (a placeholder) to the zone in which the
+    /// server writes date-times; `None` if that is UTC.
+    pub local_time: Option<&'static str>,
+    /// Statements to send when a reading session begins.
+    pub reading_setup: &'static [&'static str],
+    /// The statement that sets a session's transaction isolation level to `{level}`; `None` if
+    /// there is only one level.
+    pub isolation: Option<&'static str>,
+    /// A statement after which the next one sees uncommitted rows too.
+    pub read_uncommitted: Option<&'static str>,
+    /// How to find out when the oldest open transaction began; `None` if no transaction can be
+    /// overtaken.
+    pub oldest_transaction: Option<OldestTransaction>,
+    /// SQL that returns the usual distance between two ids assigned by the server; `None` if it is
+    /// 1.
+    pub id_step: Option<&'static str>,
+    /// The server's snapshots show which transactions have ended (PostgreSQL's
+    /// `pg_current_snapshot`).
+    pub has_snapshots: bool,
+}
