@@ -80,6 +80,7 @@ impl Scratch {
 /// Shared servers. Each is started by the first that asks.
 pub struct Lab {
     scratch: Scratch,
+    durable: bool,
     mariadb: OnceLock<MariaDb>,
     postgres: OnceLock<Postgres>,
     kafka: OnceLock<Kafka>,
@@ -93,10 +94,19 @@ impl Lab {
         let (mariadb, postgres, kafka, worker) = Default::default();
         Self {
             scratch,
+            durable: false,
             mariadb,
             postgres,
             kafka,
             worker,
+        }
+    }
+
+    /// A lab whose databases are durable, as people run them: slower, and only so their speed means something.
+    pub fn durable(name: &str) -> Self {
+        Self {
+            durable: true,
+            ..Self::new(name)
         }
     }
 
@@ -107,14 +117,23 @@ impl Lab {
 
     /// The shared MariaDB.
     pub fn mariadb(&self) -> &MariaDb {
-        self.mariadb
-            .get_or_init(|| MariaDb::start(&self.scratch, "mariadb"))
+        let start = if self.durable {
+            MariaDb::start_durable
+        } else {
+            MariaDb::start
+        };
+        self.mariadb.get_or_init(|| start(&self.scratch, "mariadb"))
     }
 
     /// The shared PostgreSQL.
     pub fn postgres(&self) -> &Postgres {
+        let start = if self.durable {
+            Postgres::start_durable
+        } else {
+            Postgres::start
+        };
         self.postgres
-            .get_or_init(|| Postgres::start(&self.scratch, "postgres"))
+            .get_or_init(|| start(&self.scratch, "postgres"))
     }
 
     /// The shared broker.

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
 use crate::lab::{Scratch, free_port};
-use crate::process::{Process, Program, find, is_root, signal};
+use crate::process::{Process, Program, cpu_of, cpu_with_ended_children, find, is_root, signal};
 
 /// A running server. Its data survives [`Postgres::kill`] and [`Postgres::restart`].
 pub struct Postgres {
@@ -30,15 +30,26 @@ impl Postgres {
 
     /// The same on a given port.
     pub fn start_on(scratch: &Scratch, name: &str, port: u16) -> Self {
-        Self::start_with(scratch, name, port, None)
+        Self::start_with(scratch, name, port, None, false)
+    }
+
+    /// One on a free port that syncs its log to the disk at each commit, as people run it.
+    pub fn start_durable(scratch: &Scratch, name: &str) -> Self {
+        Self::start_with(scratch, name, free_port(), None, true)
     }
 
     /// One on a free port that shows the certificate which [`certificate`](crate::certificate) made in that folder.
     pub fn start_with_tls(scratch: &Scratch, name: &str, certificate: &Path) -> Self {
-        Self::start_with(scratch, name, free_port(), Some(certificate))
+        Self::start_with(scratch, name, free_port(), Some(certificate), false)
     }
 
-    fn start_with(scratch: &Scratch, name: &str, port: u16, certificate: Option<&Path>) -> Self {
+    fn start_with(
+        scratch: &Scratch,
+        name: &str,
+        port: u16,
+        certificate: Option<&Path>,
+        durable: bool,
+    ) -> Self {
         let user = is_root().then(|| "postgres".to_owned());
         let user_name = user.clone();
         let folder = scratch.folder(name, user.as_deref());
@@ -90,7 +101,7 @@ impl Postgres {
         ];
         args.extend([
             "-c",
-            "fsync=off",
+            if durable { "fsync=on" } else { "fsync=off" },
             "-c",
             "timezone=UTC",
             "-c",
@@ -124,6 +135,15 @@ impl Postgres {
     /// Its loopback port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// CPU time of the server and of the processes that it has made for its clients.
+    pub fn cpu(&self) -> Duration {
+        let process = self.process.lock().expect("lock of the server");
+        let children = process.children();
+        // of one that ends meanwhile the server has the time
+        let running: Duration = children.into_iter().filter_map(cpu_of).sum();
+        running + cpu_with_ended_children(process.pid())
     }
 
     /// `jdbc:postgresql://…` of a database.

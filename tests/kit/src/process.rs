@@ -224,15 +224,6 @@ pub struct Usage {
 impl Usage {
     /// Usage of a process that must be running.
     pub fn of(pid: u32) -> Self {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("read /proc/pid/stat");
-        let after_name = stat.rsplit(')').next().expect("stat has a name");
-        let ticks: u64 = after_name
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|t| t.parse::<u64>().ok())
-            .sum();
         let status =
             std::fs::read_to_string(format!("/proc/{pid}/status")).expect("read /proc/pid/status");
         let bytes = |key: &str| {
@@ -246,9 +237,8 @@ impl Usage {
                 .expect("kilobytes")
                 * 1024
         };
-        // USER_HZ is 100 on every Linux that Rust supports.
         Self {
-            cpu: Duration::from_millis(ticks * 10),
+            cpu: cpu_of(pid).expect("read /proc/pid/stat"),
             resident: bytes("VmRSS:"),
             peak: bytes("VmHWM:"),
         }
@@ -258,6 +248,26 @@ impl Usage {
     pub fn reset_peak(pid: u32) {
         let _ = std::fs::write(format!("/proc/{pid}/clear_refs"), "5");
     }
+}
+
+/// CPU time of a process; none if it has ended.
+pub(crate) fn cpu_of(pid: u32) -> Option<Duration> {
+    cpu_times(pid, 2)
+}
+
+/// CPU time of a process that must be running, and of those children of it that have ended.
+pub(crate) fn cpu_with_ended_children(pid: u32) -> Duration {
+    cpu_times(pid, 4).expect("read /proc/pid/stat")
+}
+
+/// The first of these in `/proc/pid/stat`: user and system time of the process, the same of its ended children.
+fn cpu_times(pid: u32, first: usize) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = stat.rsplit(')').next()?;
+    let times = after_name.split_whitespace().skip(11).take(first);
+    let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    // USER_HZ is 100 on every Linux that Rust supports.
+    Some(Duration::from_millis(ticks * 10))
 }
 
 /// The last lines of a log.

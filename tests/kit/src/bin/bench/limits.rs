@@ -1,23 +1,22 @@
-//! The limits: what MariaDB, sqlx and librdkafka do with the same rows and nothing else.
+//! The limits: what the databases, sqlx and librdkafka do with the same rows and nothing else.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use sqlx::Row;
-use testkit::mariadb::{rows, run};
 use testkit::{MariaDb, Topics};
 
 use crate::PATIENCE;
 use crate::report::Report;
+use crate::target::Target;
 use crate::worker::TOPIC;
 
 /// Reads the whole table with sqlx and drops the rows.
 pub async fn read(server: &MariaDb, expected: u64, report: &mut Report) {
     use futures_util::TryStreamExt;
     let mut connection = server.connect("bench").await;
-    let start = Instant::now();
+    let (database, start) = (server.cpu(), Instant::now());
     let mut seen = 0;
     let mut stream = sqlx::query("SELECT * FROM t ORDER BY id").fetch(&mut connection);
     while let Some(row) = stream.try_next().await.expect("read a row") {
@@ -29,6 +28,7 @@ pub async fn read(server: &MariaDb, expected: u64, report: &mut Report) {
         "sqlx reads the rows and drops them",
         "source",
         start.elapsed(),
+        Some(server.cpu() - database),
     );
 }
 
@@ -81,62 +81,17 @@ pub fn produce(topics: &Topics, count: u64, report: &mut Report) {
         }
     }
     producer.commit_transaction(PATIENCE).expect("commit");
-    report.limit("rdkafka produces the same bytes", "source", start.elapsed());
+    let elapsed = start.elapsed();
+    report.limit("rdkafka produces the same bytes", "source", elapsed, None);
 }
 
 /// Loads the rows that the sink wrote from a file into a table like the sink's.
-pub async fn load_data(server: &MariaDb, report: &mut Report) {
-    let mut connection = server.connect("bench").await;
-    run(
-        &mut connection,
-        &format!("CREATE TABLE loaded LIKE copy_insert.`{TOPIC}`"),
-    )
-    .await;
-    let folder: String = rows(&mut connection, "SELECT CAST(@@datadir AS CHAR)").await[0].get(0);
-    let file = format!("{folder}rows.tsv");
-    run(
-        &mut connection,
-        &format!("SELECT * FROM copy_insert.`{TOPIC}` INTO OUTFILE '{file}'"),
-    )
-    .await;
-    let client = |sql: String| {
-        let mut client = Command::new("mariadb");
-        client.args([
-            "--no-defaults",
-            "--local-infile=1",
-            "--default-character-set=utf8mb4",
-            "-h",
-            "127.0.0.1",
-        ]);
-        client.args([
-            "-P",
-            &server.port().to_string(),
-            "-u",
-            MariaDb::USER,
-            &format!("-p{}", MariaDb::PASSWORD),
-        ]);
-        let status = client
-            .args(["bench", "-e", &sql])
-            .status()
-            .expect("run mariadb");
-        assert!(status.success(), "the mariadb client failed");
-    };
-    client("SELECT 1 INTO @one".to_owned()); // the program is in memory
-    let start = Instant::now();
-    client(format!(
-        "LOAD DATA LOCAL INFILE '{file}' INTO TABLE loaded CHARACTER SET utf8mb4"
-    ));
-    report.limit(
-        "LOAD DATA LOCAL INFILE of the same rows",
-        "sink",
-        start.elapsed(),
-    );
-    let counts = format!(
-        "SELECT (SELECT COUNT(*) FROM loaded) - (SELECT COUNT(*) FROM copy_insert.`{TOPIC}`)"
-    );
-    assert_eq!(
-        testkit::mariadb::count(&mut connection, &counts).await,
-        0,
-        "rows loaded"
-    );
+pub async fn load(target: &mut Target<'_>, of: &str, report: &mut Report) {
+    let load = target.prepare_load().await;
+    let cpu = target.cpu();
+    let (database, start) = (cpu(), Instant::now());
+    load.run();
+    let elapsed = start.elapsed();
+    let what = format!("{} of the same rows", target.fastest());
+    report.limit(&what, of, elapsed, Some(cpu() - database));
 }

@@ -5,6 +5,7 @@
 
 mod limits;
 mod report;
+mod target;
 mod worker;
 
 use std::time::Duration;
@@ -13,10 +14,15 @@ use testkit::mariadb::run;
 use testkit::{Lab, rows_sql};
 
 use report::Report;
+use target::Target;
 
 const HELP: &str = "\
-usage: scripts/bench [source|sink|all] [--rows N] [--source KEY=VALUE] [--sink KEY=VALUE] [--worker KEY=VALUE]
+usage: scripts/bench [source|sink|all] [options]
   --rows N            rows of the table (default 1000000; about 200 bytes each in 11 columns)
+  --database NAME     sinks into mariadb or postgres alone (default: both)
+  --fast-servers      databases without binary log, disk syncs and performance schema; by default they are as people run
+                      them
+  --json              print the result as JSON
   --source KEY=VALUE  one more key of the source connector; --sink and --worker alike";
 
 /// What to measure.
@@ -26,6 +32,12 @@ pub struct Options {
     pub source: bool,
     /// Measure the sink.
     pub sink: bool,
+    /// Databases that sinks write to.
+    pub databases: Vec<String>,
+    /// Databases that need not survive the death of the machine.
+    pub fast_servers: bool,
+    /// Print the result as JSON.
+    pub json: bool,
     /// Rows of the table.
     pub rows: u64,
     /// More keys of the source connector.
@@ -42,41 +54,58 @@ pub const PATIENCE: Duration = Duration::from_secs(600);
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let options = options();
-    let lab = Lab::new("bench");
-    let server = lab.mariadb();
-    let mut connection = server.create_database("bench").await;
-    println!("filling a table with {} rows", options.rows);
-    run(&mut connection, &rows_sql::create("t")).await;
-    for first in (1..=options.rows).step_by(100_000) {
-        run(
-            &mut connection,
-            &rows_sql::fill("t", first, options.rows.min(first + 99_999)),
-        )
-        .await;
-    }
-    run(&mut connection, "ANALYZE TABLE t").await;
-
-    let mut report = Report::new(options.rows);
+    let lab = if options.fast_servers {
+        Lab::new("bench")
+    } else {
+        Lab::durable("bench")
+    };
+    let mut report = Report::new(&options);
+    report.say(&format!("filling a table with {} rows", options.rows));
+    fill(&lab, options.rows).await;
     let worker = worker::start(&lab, &options);
     report.idle(worker::idle_memory(&worker));
     worker::warm_up(&lab, &worker, &options).await;
-    worker::source(&lab, &worker, &options, &mut report).await;
+    let last = worker::source(&lab, &worker, &options, &mut report).await;
     if options.source {
-        limits::read(server, options.rows, &mut report).await;
+        limits::read(lab.mariadb(), options.rows, &mut report).await;
         limits::produce(&lab.kafka().topics(), options.rows, &mut report);
     }
-    if options.sink {
-        worker::sink(&lab, &worker, "insert", &options, &mut report).await;
-        limits::load_data(server, &mut report).await;
-        worker::sink(&lab, &worker, "upsert", &options, &mut report).await;
+    for database in options.databases.iter().filter(|_| options.sink) {
+        for insert_mode in ["insert", "upsert"] {
+            let name = format!("{database}-{insert_mode}");
+            let copy = format!("copy_{insert_mode}");
+            let mut target = if database == "postgres" {
+                Target::postgres(&lab, &copy).await
+            } else {
+                Target::mariadb(&lab, &copy).await
+            };
+            let (worker, how) = ((&lab, &worker), (name.as_str(), insert_mode));
+            let measured = worker::sink(worker, &mut target, how, &options, last).await;
+            report.worker(&name, &measured);
+            limits::load(&mut target, &name, &mut report).await;
+        }
     }
     report.print();
+}
+
+/// Makes the table.
+async fn fill(lab: &Lab, rows: u64) {
+    let mut connection = lab.mariadb().create_database("bench").await;
+    run(&mut connection, &rows_sql::create("t")).await;
+    for first in (1..=rows).step_by(100_000) {
+        let sql = rows_sql::fill("t", first, rows.min(first + 99_999));
+        run(&mut connection, &sql).await;
+    }
+    run(&mut connection, "ANALYZE TABLE t").await;
 }
 
 fn options() -> Options {
     let mut options = Options {
         source: true,
         sink: true,
+        databases: ["mariadb", "postgres"].map(str::to_owned).to_vec(),
+        fast_servers: false,
+        json: false,
         rows: 1_000_000,
         source_keys: Vec::new(),
         sink_keys: Vec::new(),
@@ -93,6 +122,14 @@ fn options() -> Options {
             "all" => {}
             "source" => options.sink = false,
             "sink" => options.source = false,
+            "--fast-servers" => options.fast_servers = true,
+            "--json" => options.json = true,
+            "--database" => {
+                options.databases.retain({
+                    let wanted = args.next();
+                    move |name| wanted.as_ref() == Some(name)
+                });
+            }
             "--source" => options.source_keys.push(pair()),
             "--sink" => options.sink_keys.push(pair()),
             "--worker" => options.worker_keys.push(pair()),

@@ -2,25 +2,42 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use testkit::target_folder;
+
+use crate::Options;
 
 struct Limit {
     what: String,
     of: String,
     rate: f64,
+    database_micros: Option<f64>,
+}
+
+/// What the worker took for all rows in one direction.
+pub struct Measured {
+    pub elapsed: Duration,
+    /// CPU time of the worker.
+    pub worker: Duration,
+    /// CPU time of the database's server.
+    pub database: Duration,
+    /// Most resident memory of the worker, in bytes.
+    pub peak: u64,
 }
 
 struct Run {
     name: String,
     rate: f64,
-    cpu_micros: f64,
+    worker_micros: f64,
+    database_micros: f64,
     peak: u64,
 }
 
 /// All that was measured in this run.
 pub struct Report {
     rows: u64,
+    durable: bool,
+    json: bool,
     idle: u64,
     limits: Vec<Limit>,
     runs: Vec<Run>,
@@ -28,12 +45,23 @@ pub struct Report {
 
 impl Report {
     /// Nothing measured yet.
-    pub fn new(rows: u64) -> Self {
+    pub fn new(options: &Options) -> Self {
         Self {
-            rows,
+            rows: options.rows,
+            durable: !options.fast_servers,
+            json: options.json,
             idle: 0,
             limits: Vec::new(),
             runs: Vec::new(),
+        }
+    }
+
+    /// Prints a line for whoever waits.
+    pub fn say(&self, line: &str) {
+        if self.json {
+            eprintln!("{line}");
+        } else {
+            println!("{line}");
         }
     }
 
@@ -41,36 +69,50 @@ impl Report {
         self.rows as f64 / elapsed.as_secs_f64()
     }
 
+    fn micros(&self, cpu: Duration) -> f64 {
+        cpu.as_secs_f64() * 1e6 / self.rows as f64
+    }
+
     /// Resident memory of the idle worker, in bytes.
     pub fn idle(&mut self, bytes: u64) {
         self.idle = bytes;
     }
 
-    /// A limit for `source` or `sink`.
-    pub fn limit(&mut self, what: &str, of: &str, elapsed: Duration) {
+    /// A limit of the runs whose names begin with `of`. `database`: CPU time of the database's server.
+    pub fn limit(&mut self, what: &str, of: &str, elapsed: Duration, database: Option<Duration>) {
         let rate = self.per_second(elapsed);
-        println!("limit {of:<12} {rate:>10.0} rows/s  {what}");
+        let database_micros = database.map(|cpu| self.micros(cpu));
+        let micros = database_micros.map_or_else(String::new, |micros| {
+            format!("; database {micros:.1} µs CPU a row")
+        });
+        self.say(&format!(
+            "limit  {of:<20} {rate:>10.0} rows/s  {what}{micros}"
+        ));
         self.limits.push(Limit {
             what: what.to_owned(),
             of: of.to_owned(),
             rate,
+            database_micros,
         });
     }
 
-    /// One direction of the worker. `peak` in bytes.
-    pub fn worker(&mut self, name: &str, elapsed: Duration, cpu: Duration, peak: u64) {
-        let rate = self.per_second(elapsed);
-        let cpu_micros = cpu.as_secs_f64() * 1e6 / self.rows as f64;
-        println!(
-            "worker {name:<11} {rate:>10.0} rows/s  {cpu_micros:.1} µs CPU a row, peak {} MB",
-            mega(peak)
-        );
-        self.runs.push(Run {
+    /// One direction of the worker.
+    pub fn worker(&mut self, name: &str, measured: &Measured) {
+        let run = Run {
             name: name.to_owned(),
-            rate,
-            cpu_micros,
-            peak,
-        });
+            rate: self.per_second(measured.elapsed),
+            worker_micros: self.micros(measured.worker),
+            database_micros: self.micros(measured.database),
+            peak: measured.peak,
+        };
+        self.say(&format!(
+            "worker {name:<20} {:>10.0} rows/s  {:.1} µs CPU a row, database {:.1}, peak {} MB",
+            run.rate,
+            run.worker_micros,
+            run.database_micros,
+            mega(run.peak)
+        ));
+        self.runs.push(run);
     }
 
     /// The slowest of the limits of a run.
@@ -84,40 +126,65 @@ impl Report {
 
     /// Prints the summary and writes it to a file.
     pub fn print(&self) {
-        println!(
-            "\n{} rows of about 200 bytes in 11 columns; idle worker: {} MB resident",
-            self.rows,
-            mega(self.idle)
-        );
-        println!(
-            "{:<13} {:>10} {:>10} {:>6} {:>10} {:>9}",
-            "", "rows/s", "limit", "ratio", "µs CPU/row", "peak MB"
-        );
-        let mut runs = Vec::new();
-        for run in &self.runs {
-            let (limit, ratio) = self.limit_of(run).map_or((f64::NAN, f64::NAN), |limit| {
-                (limit.rate, run.rate / limit.rate)
-            });
-            let (rate, cpu, peak) = (run.rate, run.cpu_micros, mega(run.peak));
-            println!(
-                "{:<13} {rate:>10.0} {limit:>10.0} {ratio:>6.2} {cpu:>10.1} {peak:>9}",
-                run.name
-            );
-            let (name, limit) = (&run.name, self.limit_of(run));
-            runs.push(
-                json!({"name": name, "rows_per_second": rate.round(), "limit": limit.map(|limit| limit.what.clone()),
-                "ratio": ratio, "cpu_micros_per_row": cpu, "peak_bytes": run.peak}),
-            );
-        }
-        let limits: Map<String, Value> = self
-            .limits
-            .iter()
-            .map(|limit| (limit.what.clone(), json!(limit.rate.round())))
-            .collect();
-        let all = json!({"rows": self.rows, "idle_bytes": self.idle, "runs": runs, "limits_rows_per_second": limits});
+        let all = self.json();
         let file = target_folder().join("kit-logs/bench.json");
         std::fs::write(&file, format!("{all:#}\n")).expect("write bench.json");
-        println!("written to {}", file.display());
+        if self.json {
+            println!("{all:#}");
+        } else {
+            self.print_table();
+        }
+        self.say(&format!("written to {}", file.display()));
+    }
+
+    fn print_table(&self) {
+        println!(
+            "\n{} rows of about 200 bytes in 11 columns; idle worker: {} MB resident; {} databases",
+            self.rows,
+            mega(self.idle),
+            if self.durable { "durable" } else { "fast" }
+        );
+        println!(
+            "{:<20} {:>10} {:>10} {:>6} {:>13} {:>15} {:>9} {:>8}",
+            "",
+            "rows/s",
+            "limit",
+            "ratio",
+            "worker µs/row",
+            "database µs/row",
+            "its limit",
+            "peak MB"
+        );
+        for run in &self.runs {
+            let limit = self.limit_of(run);
+            let rate = limit.map_or(f64::NAN, |limit| limit.rate);
+            let least = limit.and_then(|limit| limit.database_micros);
+            println!(
+                "{:<20} {:>10.0} {rate:>10.0} {:>6.2} {:>13.1} {:>15.1} {:>9.1} {:>8}",
+                run.name,
+                run.rate,
+                run.rate / rate,
+                run.worker_micros,
+                run.database_micros,
+                least.unwrap_or(f64::NAN),
+                mega(run.peak)
+            );
+        }
+    }
+
+    fn json(&self) -> Value {
+        let limits = self.limits.iter().map(|limit| {
+            json!({"what": limit.what, "of": limit.of, "rows_per_second": limit.rate.round(),
+                "database_micros_per_row": limit.database_micros})
+        });
+        let runs = self.runs.iter().map(|run| {
+            let limit = self.limit_of(run);
+            json!({"name": run.name, "rows_per_second": run.rate.round(), "limit": limit.map(|limit| &limit.what),
+                "ratio": limit.map(|limit| run.rate / limit.rate), "cpu_micros_per_row": run.worker_micros,
+                "database_micros_per_row": run.database_micros, "peak_bytes": run.peak})
+        });
+        json!({"rows": self.rows, "durable": self.durable, "idle_bytes": self.idle,
+            "runs": runs.collect::<Vec<_>>(), "limits": limits.collect::<Vec<_>>()})
     }
 }
 

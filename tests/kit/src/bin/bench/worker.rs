@@ -3,12 +3,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sqlx::Row;
-use sqlx::mysql::MySqlConnection;
-use testkit::mariadb::rows;
-use testkit::{Lab, MariaDb, MariaTable, Rowferry, Settings, Usage, assert_same};
+use testkit::{Lab, MariaDb, Rowferry, Settings, Usage};
 
-use crate::report::Report;
+use crate::report::{Measured, Report};
+use crate::target::Target;
 use crate::{Options, PATIENCE};
 
 /// The topic of the table's records, and the name of the tables they land in.
@@ -30,15 +28,15 @@ pub fn idle_memory(worker: &Rowferry) -> u64 {
     Usage::of(worker.pid()).resident
 }
 
-/// Runs a connector until `is_done`, and notes time, CPU and memory.
+/// Runs a connector until `is_done`, and notes time, CPU and memory. `database`: CPU time of its database's server.
 async fn measure(
     worker: &Rowferry,
     (name, config): (&str, &Value),
-    report: &mut Report,
+    database: impl Fn() -> Duration,
     mut is_done: impl AsyncFnMut() -> bool,
-) {
+) -> Measured {
     Usage::reset_peak(worker.pid());
-    let before = Usage::of(worker.pid());
+    let (before, database_before) = (Usage::of(worker.pid()), database());
     let start = Instant::now();
     worker.rest().create(name, config).await;
     while !is_done().await {
@@ -56,12 +54,12 @@ async fn measure(
     }
     let elapsed = start.elapsed();
     let after = Usage::of(worker.pid());
-    report.worker(
-        name,
+    Measured {
         elapsed,
-        after.cpu.saturating_sub(before.cpu),
-        after.peak,
-    );
+        worker: after.cpu.saturating_sub(before.cpu),
+        database: database() - database_before,
+        peak: after.peak,
+    }
 }
 
 async fn status(worker: &Rowferry, name: &str) -> String {
@@ -97,23 +95,25 @@ pub async fn warm_up(lab: &Lab, worker: &Rowferry, options: &Options) {
     worker.rest().remove("warm-up").await;
 }
 
-/// The whole table into its topic, whose committed end says when all is there.
-pub async fn source(lab: &Lab, worker: &Rowferry, options: &Options, report: &mut Report) {
+/// The whole table into its topic, whose committed end says when all is there. Returns the offset behind the last
+/// record.
+pub async fn source(lab: &Lab, worker: &Rowferry, options: &Options, report: &mut Report) -> i64 {
     let topics = lab.kafka().topics();
     let (end, wanted) = (topics.committed_end(TOPIC), last_id(options));
     // The end counts the markers of transactions as well, so the stored offset has the last word.
     let is_done = async || end() >= wanted && stored_offset(worker, "source").await == wanted;
-    measure(
-        worker,
-        ("source", &copying(lab, "bench_", options)),
-        report,
-        is_done,
-    )
-    .await;
+    let config = copying(lab, "bench_", options);
+    let server = lab.mariadb();
+    let measured = measure(worker, ("source", &config), || server.cpu(), is_done).await;
+    report.worker("source", &measured);
     worker.rest().remove("source").await;
-    let mut records = 0;
-    topics.each(TOPIC, |_| records += 1);
+    let (mut records, mut next) = (0, 0);
+    topics.each(TOPIC, |entry| {
+        records += 1;
+        next = next.max(entry.offset + 1);
+    });
     assert_eq!(records, options.rows, "records in the topic");
+    next
 }
 
 fn last_id(options: &Options) -> i64 {
@@ -132,54 +132,31 @@ async fn stored_offset(worker: &Rowferry, name: &str) -> i64 {
         .unwrap_or(0)
 }
 
-/// The whole topic into a table; the server's own count of inserted rows says when all are there.
+/// The whole topic into a table of that database; the offset that the sink stores with the rows says when all are there.
 pub async fn sink(
-    lab: &Lab,
-    worker: &Rowferry,
-    insert_mode: &str,
+    (lab, worker): (&Lab, &Rowferry),
+    target: &mut Target<'_>,
+    (name, insert_mode): (&str, &str),
     options: &Options,
-    report: &mut Report,
-) {
-    let (name, copy) = (format!("sink-{insert_mode}"), format!("copy_{insert_mode}"));
-    let mut connection = lab.mariadb().create_database(&copy).await;
+    last: i64,
+) -> Measured {
     let mut config = json!({
-        "connector.class": "JdbcSink", "connection.url": lab.mariadb().jdbc_url(&copy), "connection.user": MariaDb::USER,
-        "connection.password": MariaDb::PASSWORD, "topics": TOPIC, "insert.mode": insert_mode, "auto.create": "true",
+        "connector.class": "JdbcSink", "topics": TOPIC, "insert.mode": insert_mode, "auto.create": "true",
         "tasks.max": "1",
     });
+    for (key, value) in target.connection_keys().as_object().expect("keys") {
+        config[key] = value.clone();
+    }
     if insert_mode == "upsert" {
         config["pk.mode"] = json!("record_key");
     }
-    let before = inserted(&mut connection).await;
     let config = with(config, &options.sink_keys);
-    measure(worker, (&name, &config), report, async || {
-        inserted(&mut connection).await - before >= options.rows
-    })
-    .await;
-    let table = MariaTable {
-        database: &copy,
-        table: TOPIC,
-    };
-    let settled = testkit::for_condition("all rows are committed", PATIENCE, async || {
-        let sql = format!("SELECT COUNT(*) FROM `{copy}`.`{TOPIC}`");
-        testkit::mariadb::count(&mut connection, &sql).await >= last_id(options)
-    });
-    settled.await;
-    worker.rest().remove(&name).await;
-    assert_same(
-        &mut connection,
-        &MariaTable {
-            database: "bench",
-            table: "t",
-        },
-        &table,
-    )
-    .await;
-}
-
-async fn inserted(connection: &mut MySqlConnection) -> u64 {
-    let status = rows(connection, "SHOW GLOBAL STATUS LIKE 'Handler_write'").await;
-    status[0].get::<String, _>(1).parse().expect("a number")
+    let cpu = target.cpu();
+    let is_done = async || target.next_offset().await >= last;
+    let measured = measure(worker, (name, &config), cpu, is_done).await;
+    worker.rest().remove(name).await;
+    target.verify(lab.mariadb()).await;
+    measured
 }
 
 fn with(mut config: Value, more: &[(String, String)]) -> Value {
