@@ -12,6 +12,7 @@ mod declared_keys;
 #[cfg(feature = "fail-points")]
 mod fail_points;
 pub mod herder;
+mod http;
 pub mod kafka;
 pub mod keys;
 pub mod model;

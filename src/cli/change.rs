@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use clap::Args;
 use connector_api::shown::on_one_line;
 use connector_api::{Error, Result};
-use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::client::RestClient;
 use super::each::each;
 use super::file;
 use super::print::{outln, set_off};
+use crate::http::Method;
 use crate::model::{ConfigInfos, ConfigVersion, ConnectorInfo, path_segment};
 
 /// `rowferry apply`, `rowferry create`.

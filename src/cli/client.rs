@@ -1,4 +1,4 @@
-//! A small HTTP client for a worker's REST API: one connection per request, JSON both ways.
+//! A client of a worker's REST API: JSON both ways.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,22 +7,16 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use connector_api::shown::on_one_line;
 use connector_api::{Error, ErrorKind, Result};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
-use super::tls::ClientTls;
+use crate::http::{HttpClient, HttpError, HttpRequest, HttpSettings, Method, StatusCode};
 use crate::model::{ErrorBody, Health};
 
 /// Kafka Connect gives its own calls 90 s; a worker that says nothing for longer is taken for hung.
 const TIME_LIMIT: Duration = Duration::from_secs(100);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+const JSON: &str = "application/json";
 /// Bytes of an answer.
 const MAX_ANSWER: usize = 256 << 20;
 
@@ -65,13 +59,11 @@ pub struct WorkerAddress {
 pub struct RestClient {
     /// `host:port`.
     authority: String,
-    authorization: Option<String>,
-    /// For https.
-    tls: Option<ClientTls>,
+    http: HttpClient,
 }
 
 /// What the worker answered: below 400, or an error that says what.
-pub struct RestAnswer(Bytes);
+pub struct RestAnswer(Vec<u8>);
 
 impl RestAnswer {
     /// The body. Errors: `Fatal` when it is not what Kafka Connect would send.
@@ -115,16 +107,21 @@ impl WorkerAddress {
             (None, Some(user)) => Some(format!("Basic {}", STANDARD.encode(user))),
             (None, None) => None,
         };
-        let tls = if secure {
-            Some(ClientTls::open(self.cacert.as_deref(), &authority)?)
-        } else {
-            None
-        };
-        Ok(RestClient {
-            authority,
-            authorization,
-            tls,
+        let scheme = if secure { "https" } else { "http" };
+        let http = HttpClient::open(&HttpSettings {
+            address: &format!("{scheme}://{authority}"),
+            authorization: authorization.as_deref(),
+            authorities: self.cacert.as_deref(),
+            connect_limit: CONNECT_LIMIT,
+            limit: TIME_LIMIT,
+            max_answer: MAX_ANSWER,
         })
+        .map_err(|why| {
+            Error::config(format!(
+                "--server {address} with --cacert cannot be used: {why}"
+            ))
+        })?;
+        Ok(RestClient { authority, http })
     }
 }
 
@@ -154,15 +151,26 @@ impl RestClient {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<(StatusCode, Bytes)> {
-        let exchange = tokio::time::timeout(TIME_LIMIT, self.exchange(method, path, body));
-        exchange.await.map_err(|_| {
-            Error::retry(format!(
+    ) -> Result<(StatusCode, Vec<u8>)> {
+        let request = HttpRequest {
+            method: &method,
+            path,
+            accept: JSON,
+            body: body.map(|body| (JSON, body.to_string().into_bytes())),
+        };
+        let asked = self.http.send(request).await;
+        asked.map_err(|error| match error {
+            HttpError::Late(limit) => Error::retry(format!(
                 "the worker at {} has not answered within {} s",
                 self.authority,
-                TIME_LIMIT.as_secs()
-            ))
-        })?
+                limit.as_secs()
+            )),
+            HttpError::Other(why) => Error::retry(format!(
+                "the worker at {} cannot be reached: {}; is it running? --server names another",
+                self.authority,
+                on_one_line(&why)
+            )),
+        })
     }
 
     /// `GET` of something.
@@ -173,7 +181,7 @@ impl RestClient {
     /// The worker's health, good or bad. Errors: `Retry` when the worker does not tell it soon, `Fatal` when that is
     /// something else.
     pub async fn health(&self, within: Duration) -> Result<Health> {
-        let asked = tokio::time::timeout(within, self.exchange(Method::GET, "/health", None)).await;
+        let asked = tokio::time::timeout(within, self.ask(Method::GET, "/health", None)).await;
         let late = || {
             Error::retry(format!(
                 "the worker at {} has not told its health in time",
@@ -183,79 +191,18 @@ impl RestClient {
         let (_, bytes) = asked.map_err(|_| late())??;
         RestAnswer(bytes).json()
     }
-
-    async fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<(StatusCode, Bytes)> {
-        let out_of_reach = |why: String| {
-            let why = on_one_line(&why);
-            let text = format!(
-                "the worker at {} cannot be reached: {why}; is it running? --server names another",
-                self.authority
-            );
-            Error::retry(text)
-        };
-        let connecting =
-            tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&self.authority)).await;
-        let stream = match connecting {
-            Ok(connected) => connected.map_err(|error| out_of_reach(error.to_string()))?,
-            Err(_) => {
-                return Err(out_of_reach(format!(
-                    "no connection within {} s",
-                    CONNECT_LIMIT.as_secs()
-                )));
-            }
-        };
-        let request = self.request(method, path, body)?;
-        let done = match &self.tls {
-            None => over(stream, request).await,
-            Some(tls) => match tls.shake_hands(stream).await {
-                Ok(stream) => over(stream, request).await,
-                Err(error) => {
-                    return Err(out_of_reach(format!(
-                        "the TLS handshake has failed: {error}"
-                    )));
-                }
-            },
-        };
-        done.map_err(|error| out_of_reach(error.to_string()))
-    }
-
-    fn request(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Request<Full<Bytes>>> {
-        let mut request = Request::builder().method(method).uri(path);
-        request = request
-            .header(HOST, &self.authority)
-            .header(ACCEPT, "application/json");
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
-        let bytes = body
-            .map(|body| Bytes::from(body.to_string()))
-            .unwrap_or_default();
-        request
-            .body(Full::new(bytes))
-            .map_err(|error| Error::config(format!("{path} cannot be asked for: {error}")))
-    }
 }
 
 /// An answer below 400, or why there is none.
-fn accepted(status: StatusCode, bytes: Bytes) -> Result<RestAnswer> {
+fn accepted(status: StatusCode, bytes: Vec<u8>) -> Result<RestAnswer> {
     if status.is_success() {
         return Ok(RestAnswer(bytes));
     }
     let said = serde_json::from_slice::<ErrorBody>(&bytes).map(|body| body.message);
-    let message = said.unwrap_or_else(|_| format!("the worker answered {status}"));
+    let message = said.unwrap_or_else(|_| match status.is_redirection() {
+        true => format!("the worker answered {status}: --server has to name where that leads"),
+        false => format!("the worker answered {status}"),
+    });
     // words of whoever answers: they make no lines of their own
     let message = on_one_line(&message).into_owned();
     let kind = match status {
@@ -263,32 +210,6 @@ fn accepted(status: StatusCode, bytes: Bytes) -> Result<RestAnswer> {
         _ => ErrorKind::Record,
     };
     Err(Error::new(kind, message))
-}
-
-/// Sends a request over a connection and reads the answer.
-async fn over<S>(
-    stream: S,
-    request: Request<Full<Bytes>>,
-) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let driver = tokio::spawn(connection);
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), MAX_ANSWER)
-        .collect()
-        .await;
-    driver.abort();
-    Ok((
-        status,
-        body.map_err(|error| {
-            format!("its answer broke off, or is longer than {MAX_ANSWER} bytes: {error}")
-        })?
-        .to_bytes(),
-    ))
 }
 
 #[cfg(test)]

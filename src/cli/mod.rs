@@ -11,7 +11,6 @@ mod print;
 mod serve;
 mod show;
 mod signals;
-mod tls;
 mod trial;
 
 use std::process::ExitCode;

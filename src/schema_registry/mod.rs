@@ -1,21 +1,22 @@
 //! Client of a Confluent-compatible schema registry over its REST API. Schemas never change under
 //! their id and are cached.
 //!
-//! Converters are not async: each request runs on a thread of its own while the caller blocks.
-//! There is one request per schema, never one per record.
+//! Converters are not async: a request runs on the HTTP client's runtime while the caller's thread
+//! blocks. There is one request per schema, never one per record.
 
-mod http;
+mod address;
+mod client;
 
 use std::collections::HashMap;
 
 use connector_api::{Config, ConfigReport, Error, ErrorKind, Result, fail_point};
-use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::convert::registered::{SchemaLanguage, SchemaLookup, SchemaReference, SchemaText, keys};
+use crate::http::{Method, StatusCode};
 use crate::waiting::{self, WaitReason};
-use http::RegistryClient;
+use client::RegistryClient;
 
 /// Maximum number of cached schemas.
 const KEPT: usize = 1000;
@@ -126,8 +127,8 @@ impl SchemaLookup for SchemaRegistry {
         }
         let what = format!("schema {id}");
         let body: SchemaBody = self.ask(
-            &Method::GET,
-            &format!("/schemas/ids/{id}?fetchMaxId=false"),
+            Method::GET,
+            format!("/schemas/ids/{id}?fetchMaxId=false"),
             None,
             &what,
         )?;
@@ -162,7 +163,7 @@ impl SchemaLookup for SchemaRegistry {
         );
         let body = serde_json::to_string(&SchemaBody::of(schema))
             .map_err(|error| Error::fatal(error.to_string()))?;
-        let SchemaIdBody { id } = self.ask(&Method::POST, &path, Some(body), &what)?;
+        let SchemaIdBody { id } = self.ask(Method::POST, path, Some(body), &what)?;
         Ok(id)
     }
 
@@ -170,7 +171,7 @@ impl SchemaLookup for SchemaRegistry {
         let version = version.map_or_else(|| "latest".to_owned(), |version| version.to_string());
         let path = format!("/subjects/{}/versions/{version}", encoded(subject));
         let what = format!("version {version} of subject {subject}");
-        let body: SchemaBody = self.ask(&Method::GET, &path, None, &what)?;
+        let body: SchemaBody = self.ask(Method::GET, path, None, &what)?;
         let id = body.id.ok_or_else(|| self.strange(&what))?;
         Ok((id, body.into_schema()?))
     }
@@ -180,8 +181,8 @@ impl SchemaRegistry {
     /// Sends a request and parses the response; `what` names the requested item in error texts.
     fn ask<T: for<'a> Deserialize<'a>>(
         &self,
-        method: &Method,
-        path: &str,
+        method: Method,
+        path: String,
         body: Option<String>,
         what: &str,
     ) -> Result<T> {

@@ -308,3 +308,46 @@ async fn output_that_nobody_reads_ends_commands_as_it_ends_other_tools_and_stops
         lab().worker().rest().remove(name).await;
     }
 }
+
+#[test]
+fn a_worker_is_asked_through_the_proxy_of_the_environment() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let asked = |no_proxy: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
+        command
+            .args(["health", "--server", "http://worker.invalid:8083"])
+            .env("HTTP_PROXY", &proxy)
+            .env("NO_PROXY", no_proxy);
+        command
+    };
+    let direct = asked("localhost,.invalid").output().unwrap();
+    assert_eq!(direct.status.code(), Some(69), "no such host is known");
+    let asking = asked("")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut seen = vec![0; 4096];
+    let length = stream.read(&mut seen).unwrap();
+    let seen = String::from_utf8_lossy(&seen[..length]).into_owned();
+    assert!(
+        seen.starts_with("GET http://worker.invalid:8083/health HTTP/1.1"),
+        "{seen}"
+    );
+    let health = json!({"status": "healthy", "message": "by a proxy"}).to_string();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{health}",
+        health.len()
+    );
+    stream.write_all(answer.as_bytes()).unwrap();
+    let output = asking.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert_eq!(
+        (text(&output.stdout), output.status.code()),
+        ("healthy: by a proxy\n".to_owned(), Some(0)),
+        "{}",
+        text(&output.stderr)
+    );
+}

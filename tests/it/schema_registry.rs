@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::mariadb::run;
-use testkit::{SchemaRegistry, for_condition, unique};
+use testkit::{Rowferry, SchemaRegistry, Settings, for_condition, unique};
 
 use crate::pipeline::Pipeline;
 use crate::{SOON, lab};
@@ -229,5 +229,65 @@ async fn subjects_are_named_as_the_strategies_say() {
     let (topic, subjects) = (pipeline.topic(), registry.subjects());
     let of_key = format!("{topic}-io.confluent.connect.avro.ConnectDefault");
     assert_eq!(subjects, ["people".to_owned(), of_key]);
+    pipeline.remove(worker.rest()).await;
+}
+
+#[tokio::test]
+async fn a_redirect_of_the_registry_is_followed() {
+    let (server, worker, registry) = (lab().mariadb(), lab().worker(), SchemaRegistry::start());
+    let moved = SchemaRegistry::start();
+    moved.redirect_reads(&registry.url());
+    let (pipeline, mut connection) = Pipeline::new(server, "registry_moved", "people").await;
+    run(&mut connection, TABLE).await;
+    run(&mut connection, ROWS).await;
+    let source = converters(AVRO, &registry, &[]);
+    let sink = converters(AVRO, &moved, &[]);
+    pipeline.create(worker.rest(), server, source, sink).await;
+    pipeline.wait_arrived(&mut connection, 3, SOON).await;
+    pipeline.assert_same(&mut connection).await;
+    assert!(
+        moved
+            .requests()
+            .iter()
+            .any(|request| request.starts_with("GET /schemas/ids/")),
+        "{:?}",
+        moved.requests()
+    );
+    pipeline.remove(worker.rest()).await;
+}
+
+#[tokio::test]
+async fn a_registry_is_asked_through_the_proxy_of_the_environment() {
+    // As a proxy, the kit's registry answers by itself whatever it is to pass on.
+    let (server, proxy, direct) = (
+        lab().mariadb(),
+        SchemaRegistry::start(),
+        SchemaRegistry::start(),
+    );
+    let settings = Settings::dev(&unique("registry_proxy")).with_env("HTTP_PROXY", &proxy.url());
+    let worker = Rowferry::start(lab().scratch(), settings);
+    let (pipeline, mut connection) = Pipeline::new(server, "registry_proxy", "people").await;
+    run(&mut connection, TABLE).await;
+    run(&mut connection, ROWS).await;
+    let mut source = converters(AVRO, &direct, &[]);
+    source["value.converter.schema.registry.url"] = json!("http://registry.invalid:8081");
+    worker
+        .rest()
+        .create(&pipeline.source_name(), &pipeline.source(server, source))
+        .await;
+    let (topic, has) = (pipeline.topic(), |registry: &SchemaRegistry, side: &str| {
+        registry
+            .latest(&format!("{}-{side}", pipeline.topic()))
+            .is_some()
+    });
+    for_condition("both schemas to be registered", SOON, async || {
+        has(&proxy, "value") && has(&direct, "key")
+    })
+    .await;
+    assert_eq!(
+        proxy.subjects(),
+        [format!("{topic}-value")],
+        "what is on this machine is asked directly"
+    );
     pipeline.remove(worker.rest()).await;
 }

@@ -28,7 +28,7 @@ const IMPORTS: &[(&[&str], &[&str])] = &[
         &["connector_file"],
         &["src/registry/mod.rs", "connectors/file/tests", "tests"],
     ),
-    (&["reqwest"], &["tests/kit"]),
+    (&["reqwest"], &["src/http", "tests/kit"]),
     (&["protox", "prost_reflect"], &["src/convert/protobuf"]),
     (&["fail"], &["connectors/api/src/fail_point.rs"]),
 ];
@@ -48,6 +48,7 @@ const LAYERS: &[&str] = &[
     "schema_registry",
     "transform",
     "convert",
+    "http",
     "settings",
     "store",
     "kafka",

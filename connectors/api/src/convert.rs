@@ -14,8 +14,9 @@ pub enum EncodedPresence {
 /// Turns values into bytes and back. Each task owns its own instances, so caches need no lock.
 ///
 /// Uses no clock, and no I/O per record. The one exception: a converter with a schema registry
-/// sends it one request per schema, on the calling thread, which waits for the response up to a
-/// time limit. An unreachable registry is a `Retry` error.
+/// sends it one request per schema. The request runs elsewhere while the calling thread blocks,
+/// up to a time limit; so a converter is not called where blocking holds up others, such as on
+/// the threads of an async runtime. An unreachable registry is a `Retry` error.
 pub trait Converter: Send {
     /// Appends the encoding of `datum` to `out`.
     /// Errors: `Record`, with Connect's text; `out` may then hold a partial encoding.

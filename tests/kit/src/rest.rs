@@ -1,8 +1,11 @@
 //! A client of the REST API: JSON in, status and JSON out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::wait_until;
 
@@ -33,6 +36,15 @@ impl Answer {
     }
 }
 
+/// Trusts nobody: tests speak to a worker over plain HTTP. Without a provider, no client can be built.
+fn tls() -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions of TLS")
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth()
+}
+
 /// A client of one worker.
 #[derive(Clone, Debug)]
 pub struct Rest {
@@ -45,6 +57,7 @@ impl Rest {
     /// Of the worker at `base`, such as `http://127.0.0.1:8083`.
     pub fn new(base: &str) -> Self {
         let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls())
             .timeout(Duration::from_secs(60))
             .no_proxy();
         // No connection is kept: a worker that was killed and started again would not answer on it.

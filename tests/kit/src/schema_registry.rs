@@ -40,6 +40,8 @@ struct Known {
     authorization: Option<String>,
     /// Subjects that take no schema, as one that is not compatible.
     closed: Vec<String>,
+    /// Where reads are redirected to.
+    elsewhere: Option<String>,
 }
 
 impl SchemaRegistry {
@@ -67,6 +69,11 @@ impl SchemaRegistry {
     /// Refuses every new schema of that subject as not compatible.
     pub fn close(&self, subject: &str) {
         self.known().closed.push(subject.to_owned());
+    }
+
+    /// Redirects everything that is read to another address.
+    pub fn redirect_reads(&self, address: &str) {
+        self.known().elsewhere = Some(address.to_owned());
     }
 
     /// All subjects, sorted.
@@ -164,6 +171,16 @@ async fn answer(
         .get("authorization")
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
+    let elsewhere = known
+        .elsewhere
+        .as_ref()
+        .filter(|_| head.method == Method::GET);
+    if let Some(address) = elsewhere {
+        let redirect = Response::builder()
+            .status(307)
+            .header("location", format!("{address}{path}"));
+        return Ok(redirect.body(Full::default()).expect("a response"));
+    }
     let (status, answer) = if known.authorization.is_some() && known.authorization != given {
         (401, json!({"error_code": 401, "message": "Unauthorized"}))
     } else {
