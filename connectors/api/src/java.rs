@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Decimal, Error, Result, Schema, Value, calendar, logical};
+use crate::{Decimal, Error, Field, Result, Schema, Value, calendar, logical};
 
 /// Appends a double as `Double.toString` writes it: `1.5`, `1.0E7`, `4.9E-324`, `NaN`, `-Infinity`.
 pub fn write_f64(value: f64, out: &mut Vec<u8>) {
@@ -212,21 +212,27 @@ pub fn write_text(schema: Option<&Schema>, value: &Value, out: &mut String) -> R
         }
         Value::Struct(values) => {
             let fields = schema.map_or(&[][..], |schema| &schema.fields);
-            let mut mark = "Struct{";
-            for (field, value) in fields
-                .iter()
-                .zip(values)
-                .filter(|(_, value)| !value.is_null())
-            {
-                out.push_str(mark);
-                mark = ",";
-                out.push_str(&field.name);
-                out.push('=');
-                write_text(Some(&field.schema), value, out)?;
-            }
-            out.push_str(if mark == "," { "}" } else { "Struct{}" });
+            write_struct(fields, values, out)?;
         }
     }
+    Ok(())
+}
+
+/// Writes `Struct{a=1,b=2}`, without members that are null.
+fn write_struct(fields: &[Field], values: &[Value], out: &mut String) -> Result<()> {
+    let mut mark = "Struct{";
+    for (field, value) in fields
+        .iter()
+        .zip(values)
+        .filter(|(_, value)| !value.is_null())
+    {
+        out.push_str(mark);
+        mark = ",";
+        out.push_str(&field.name);
+        out.push('=');
+        write_text(Some(&field.schema), value, out)?;
+    }
+    out.push_str(if mark == "," { "}" } else { "Struct{}" });
     Ok(())
 }
 

@@ -100,7 +100,12 @@ impl<'a> AvroPayload<'a> {
                 return Err(Error::record("a union's branch that it does not have").into());
             }
         }
-        Ok(match &node.kind {
+        self.of_kind(&node.kind)
+    }
+
+    /// Reads a value that is not null, after the number of its branch.
+    fn of_kind(&mut self, kind: &AvroNodeKind) -> Result<Value> {
+        Ok(match kind {
             AvroNodeKind::Bool => match self.take(1)? {
                 [0] => Value::Bool(false),
                 [1] => Value::Bool(true),
@@ -128,14 +133,7 @@ impl<'a> AvroPayload<'a> {
                 };
                 decimal(bytes, *scale)?
             }
-            AvroNodeKind::Enum(symbols, _) => {
-                let at = usize::try_from(self.long()?).ok();
-                let symbol = at.and_then(|at| symbols.get(at));
-                let symbol =
-                    symbol.ok_or_else(|| Error::record("a symbol that the enum does not have"))?;
-                self.budget.take_text(symbol)?;
-                Value::Text(symbol.clone())
-            }
+            AvroNodeKind::Enum(symbols, _) => self.symbol(symbols)?,
             AvroNodeKind::Array(items) => {
                 Value::Array(self.list(|reader| reader.within("[]", items))?.into())
             }
@@ -159,6 +157,15 @@ impl<'a> AvroPayload<'a> {
                 return Err(Error::fatal("a union is read by its branch").into());
             }
         })
+    }
+
+    fn symbol(&mut self, symbols: &[Box<str>]) -> Result<Value> {
+        let at = usize::try_from(self.long()?).ok();
+        let symbol = at
+            .and_then(|at| symbols.get(at))
+            .ok_or_else(|| Error::record("a symbol that the enum does not have"))?;
+        self.budget.take_text(symbol)?;
+        Ok(Value::Text(symbol.clone()))
     }
 
     fn structure(&mut self, members: &[AvroMember]) -> Result<Value> {

@@ -10,7 +10,7 @@ use super::names::{
     CONNECT_DEFAULT, CONNECT_DOC, CONNECT_NAME, CONNECT_PARAMETERS, CONNECT_TYPE, CONNECT_VERSION,
     ENUM, FIXED_SIZE, INTERNAL_TYPE, MAP_ENTRY, PRECISION, SPACE, UNION, is_default,
 };
-use super::schema::{AvroType, AvroTypeKind, repeated};
+use super::schema::{AvroField, AvroType, AvroTypeKind, repeated};
 use crate::convert::limits::decimal;
 
 /// Maximum number of types in a schema, counting each use of a named one: a small text could
@@ -37,6 +37,20 @@ pub(super) fn entry(items: &AvroType) -> Option<(&Arc<AvroType>, &Arc<AvroType>)
         return None;
     };
     (is_entry && key.name == "key" && value.name == "value").then_some((&key.ty, &value.ty))
+}
+
+/// The symbols are parameters of a text's schema.
+fn enumeration(name: &str, symbols: &[Box<str>]) -> Schema {
+    let symbols = symbols
+        .iter()
+        .map(|symbol| (format!("{ENUM}.{symbol}").into(), (**symbol).into()));
+    let params = std::iter::once((ENUM.into(), name.into()))
+        .chain(symbols)
+        .collect();
+    Schema {
+        params,
+        ..Schema::of(SchemaType::String)
+    }
 }
 
 struct AvroDeriver {
@@ -76,39 +90,11 @@ impl AvroDeriver {
                 Schema::map(Schema::of(SchemaType::String), self.ty(values)?)
             }
             AvroTypeKind::Union(branches) => return self.union(branches),
-            AvroTypeKind::Record(name, fields) => {
-                let mut list = Vec::with_capacity(fields.len());
-                for field in fields {
-                    let named = |e: Error| e.context(format_args!("field {}", field.name));
-                    let mut schema = self.ty(&field.ty).map_err(named)?;
-                    if let Some(default) =
-                        field.default.as_ref().filter(|default| !default.is_null())
-                    {
-                        let of = first_branch(&field.ty);
-                        schema.default = Some(self::default(default, of, &schema).map_err(named)?);
-                    }
-                    if schema.doc.is_none() {
-                        schema.doc = field.doc.as_deref().map(Arc::from);
-                    }
-                    list.push(Field::new(field.name.as_str(), schema));
-                }
-                let mut schema =
-                    Schema::structure((!is_default(name)).then_some(name.as_str()), list);
-                schema.doc = avro.attribute("doc").map(Arc::from);
-                schema
-            }
-            AvroTypeKind::Enum(name, symbols) => {
-                let symbols = symbols
-                    .iter()
-                    .map(|symbol| (format!("{ENUM}.{symbol}").into(), (**symbol).into()));
-                let params = std::iter::once((ENUM.into(), name.as_str().into()))
-                    .chain(symbols)
-                    .collect();
-                Schema {
-                    params,
-                    ..Schema::of(SchemaType::String)
-                }
-            }
+            AvroTypeKind::Record(name, fields) => Schema {
+                doc: avro.attribute("doc").map(Arc::from),
+                ..self.structure(name, fields)?
+            },
+            AvroTypeKind::Enum(name, symbols) => enumeration(name, symbols),
             AvroTypeKind::Fixed(name, size) => Schema {
                 name: Some(name.as_str().into()),
                 ..Schema::of(SchemaType::Bytes).param(FIXED_SIZE, &size.to_string())
@@ -117,6 +103,23 @@ impl AvroDeriver {
         logical_type(avro, &mut schema);
         attributes(avro, &mut schema)?;
         Ok(schema)
+    }
+
+    fn structure(&mut self, name: &str, fields: &[AvroField]) -> Result<Schema> {
+        let mut list = Vec::with_capacity(fields.len());
+        for field in fields {
+            let named = |e: Error| e.context(format_args!("field {}", field.name));
+            let mut schema = self.ty(&field.ty).map_err(named)?;
+            if let Some(default) = field.default.as_ref().filter(|default| !default.is_null()) {
+                let of = first_branch(&field.ty);
+                schema.default = Some(self::default(default, of, &schema).map_err(named)?);
+            }
+            if schema.doc.is_none() {
+                schema.doc = field.doc.as_deref().map(Arc::from);
+            }
+            list.push(Field::new(field.name.as_str(), schema));
+        }
+        Ok(Schema::structure((!is_default(name)).then_some(name), list))
     }
 
     fn union(&mut self, branches: &[Arc<AvroType>]) -> Result<Schema> {
@@ -228,12 +231,6 @@ pub(super) fn default(json: &Json, avro: &AvroType, schema: &Schema) -> Result<V
 }
 
 fn found(json: &Json, avro: &AvroType, schema: &Schema) -> Option<Value> {
-    let bytes = |json: &Json| {
-        json.as_str()?
-            .chars()
-            .map(|c| u8::try_from(u32::from(c)).ok())
-            .collect::<Option<Vec<u8>>>()
-    };
     Some(match (&avro.kind, schema.ty) {
         (AvroTypeKind::Union(branches), _) if json.is_null() => branches
             .iter()
@@ -269,20 +266,7 @@ fn found(json: &Json, avro: &AvroType, schema: &Schema) -> Option<Value> {
                     .collect::<Option<_>>()?,
             )
         }
-        (AvroTypeKind::Array(items), SchemaType::Map) => {
-            let ((key, value), keys, values) = (
-                entry(items)?,
-                schema.keys.as_ref()?,
-                schema.values.as_ref()?,
-            );
-            let pair = |entry: &Json| {
-                Some((
-                    found(entry.get("key")?, key, keys)?,
-                    found(entry.get("value")?, value, values)?,
-                ))
-            };
-            Value::Map(json.as_array()?.iter().map(pair).collect::<Option<_>>()?)
-        }
+        (AvroTypeKind::Array(items), SchemaType::Map) => found_entries(json, items, schema)?,
         (AvroTypeKind::Map(of), SchemaType::Map) => {
             let values = schema.values.as_ref()?;
             let pair = |(key, value): (&String, &Json)| {
@@ -291,25 +275,48 @@ fn found(json: &Json, avro: &AvroType, schema: &Schema) -> Option<Value> {
             Value::Map(json.as_object()?.iter().map(pair).collect::<Option<_>>()?)
         }
         (AvroTypeKind::Record(_, fields), SchemaType::Struct) => {
-            let member =
-                |(field, of): (&super::schema::AvroField, &Field)| match json.get(&field.name) {
-                    Some(given) => found(given, &field.ty, &of.schema),
-                    None => of
-                        .schema
-                        .default
-                        .clone()
-                        .or_else(|| of.schema.optional.then_some(Value::Null)),
-                };
+            let members = fields.iter().zip(&schema.fields);
             Value::Struct(
-                fields
-                    .iter()
-                    .zip(&schema.fields)
-                    .map(member)
+                members
+                    .map(|(field, of)| found_member(json, field, of))
                     .collect::<Option<_>>()?,
             )
         }
         _ => return None,
     })
+}
+
+/// Bytes are text of one character per byte.
+fn bytes(json: &Json) -> Option<Vec<u8>> {
+    json.as_str()?
+        .chars()
+        .map(|c| u8::try_from(u32::from(c)).ok())
+        .collect()
+}
+
+/// A map whose entries are records of a list.
+fn found_entries(json: &Json, items: &AvroType, schema: &Schema) -> Option<Value> {
+    let (key, value) = entry(items)?;
+    let keys = schema.keys.as_ref()?;
+    let values = schema.values.as_ref()?;
+    let pair = |entry: &Json| {
+        Some((
+            found(entry.get("key")?, key, keys)?,
+            found(entry.get("value")?, value, values)?,
+        ))
+    };
+    let pairs = json.as_array()?.iter().map(pair);
+    Some(Value::Map(pairs.collect::<Option<_>>()?))
+}
+
+fn found_member(json: &Json, field: &AvroField, of: &Field) -> Option<Value> {
+    match json.get(&field.name) {
+        Some(given) => found(given, &field.ty, &of.schema),
+        None => {
+            let default = of.schema.default.clone();
+            default.or_else(|| of.schema.optional.then_some(Value::Null))
+        }
+    }
 }
 
 /// Reads a float; Java writes values without a JSON number as text.

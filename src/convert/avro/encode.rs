@@ -34,6 +34,11 @@ fn disagree(text: impl Into<Cow<'static, str>>) -> LocatedError {
     LocatedError::from(Error::record(text)).hint(WRITTEN)
 }
 
+#[cold]
+fn no_symbol() -> LocatedError {
+    LocatedError::from(Error::record("a text that is no symbol of the enum")).hint(SYMBOLS)
+}
+
 fn write_value(node: &AvroNode, value: &Value, out: &mut Vec<u8>) -> Result<()> {
     let value = match (value, &node.default) {
         (Value::Null, Some(default)) => default,
@@ -49,6 +54,11 @@ fn write_value(node: &AvroNode, value: &Value, out: &mut Vec<u8>) -> Result<()> 
     if let Some(branch) = node.branch {
         long(branch, out);
     }
+    write_present(node, value, out)
+}
+
+/// Appends a value that is not null, after the number of its branch.
+fn write_present(node: &AvroNode, value: &Value, out: &mut Vec<u8>) -> Result<()> {
     match (&node.kind, value) {
         (AvroNodeKind::Bool, Value::Bool(b)) => out.push(u8::from(*b)),
         (AvroNodeKind::Integer(SchemaType::Int8), Value::I8(n)) => long(i64::from(*n), out),
@@ -73,11 +83,7 @@ fn write_value(node: &AvroNode, value: &Value, out: &mut Vec<u8>) -> Result<()> 
             return write_decimal(*scale, *size, decimal, out);
         }
         (AvroNodeKind::Enum(_, numbers), Value::Text(text)) => {
-            let none = || {
-                LocatedError::from(Error::record("a text that is no symbol of the enum"))
-                    .hint(SYMBOLS)
-            };
-            let number = numbers.get(&**text).ok_or_else(none)?;
+            let number = numbers.get(&**text).ok_or_else(no_symbol)?;
             long(*number, out);
         }
         (AvroNodeKind::Array(items), Value::Array(values)) => {

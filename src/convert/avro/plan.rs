@@ -73,6 +73,10 @@ pub(super) enum AvroMember {
     Fixed(Box<[u8]>),
 }
 
+fn scale_of(schema: &Schema) -> Option<i32> {
+    schema.get_param(logical::SCALE)?.parse().ok()
+}
+
 /// Matches a Connect schema with an Avro schema.
 /// Errors: `Record` if they do not fit.
 pub(super) fn compile(
@@ -80,12 +84,6 @@ pub(super) fn compile(
     avro: &AvroType,
     options: &AvroOptions,
 ) -> Result<AvroNode> {
-    let node = |kind| AvroNode {
-        kind,
-        null: None,
-        branch: None,
-        default: schema.default.clone().filter(|d| !d.is_null()),
-    };
     if let AvroTypeKind::Union(branches) = &avro.kind {
         return union(schema, branches, options);
     }
@@ -94,13 +92,12 @@ pub(super) fn compile(
         Error::record(format!("{ours} does not fit the Avro type {theirs}"))
     };
     let decimal = schema.is_named(logical::DECIMAL);
-    let scale = || {
-        schema
-            .get_param(logical::SCALE)
-            .and_then(|scale| scale.parse::<i32>().ok())
-            .ok_or_else(no_fit)
+    let scale = || scale_of(schema).ok_or_else(no_fit);
+    let values_of = |avro: &AvroType| {
+        let values = schema.values.as_ref().ok_or_else(no_fit)?;
+        Ok::<_, Error>(Box::new(compile(values, avro, options)?))
     };
-    Ok(node(match (schema.ty, &avro.kind) {
+    let kind = match (schema.ty, &avro.kind) {
         (SchemaType::Boolean, AvroTypeKind::Boolean) => AvroNodeKind::Bool,
         (
             SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32,
@@ -122,33 +119,25 @@ pub(super) fn compile(
         }
         (SchemaType::Bytes, AvroTypeKind::Bytes) => AvroNodeKind::Bytes,
         (SchemaType::Bytes, AvroTypeKind::Fixed(_, size)) => AvroNodeKind::Fixed(*size),
-        (SchemaType::Array, AvroTypeKind::Array(items)) => AvroNodeKind::Array(Box::new(compile(
-            schema.values.as_ref().ok_or_else(no_fit)?,
-            items,
-            options,
-        )?)),
-        (SchemaType::Map, AvroTypeKind::Map(values)) => AvroNodeKind::Map(Box::new(compile(
-            schema.values.as_ref().ok_or_else(no_fit)?,
-            values,
-            options,
-        )?)),
+        (SchemaType::Array, AvroTypeKind::Array(items)) => AvroNodeKind::Array(values_of(items)?),
+        (SchemaType::Map, AvroTypeKind::Map(values)) => AvroNodeKind::Map(values_of(values)?),
         (SchemaType::Map, AvroTypeKind::Array(items)) => {
             let (key, value) = entry(items).ok_or_else(no_fit)?;
-            let (keys, values) = schema
-                .keys
-                .as_ref()
-                .zip(schema.values.as_ref())
-                .ok_or_else(no_fit)?;
-            AvroNodeKind::Entries(Box::new((
-                compile(keys, key, options)?,
-                compile(values, value, options)?,
-            )))
+            let keys = schema.keys.as_ref().ok_or_else(no_fit)?;
+            let pair = (compile(keys, key, options)?, *values_of(value)?);
+            AvroNodeKind::Entries(Box::new(pair))
         }
         (SchemaType::Struct, AvroTypeKind::Record(_, fields)) => {
             AvroNodeKind::Struct(members(schema, fields, options)?)
         }
         _ => return Err(no_fit()),
-    }))
+    };
+    Ok(AvroNode {
+        kind,
+        null: None,
+        branch: None,
+        default: schema.default.clone().filter(|d| !d.is_null()),
+    })
 }
 
 fn members(

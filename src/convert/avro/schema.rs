@@ -163,6 +163,21 @@ struct AvroSchemaParser {
     named: HashMap<String, Option<Arc<AvroType>>>,
 }
 
+/// The size of a fixed, in bytes.
+fn size_of(name: &str, members: &Map<String, Json>) -> Result<usize> {
+    let size = members
+        .get("size")
+        .and_then(Json::as_u64)
+        .and_then(|size| usize::try_from(size).ok())
+        .ok_or_else(|| bad(format_args!("{name} without size")))?;
+    if size > MAX_FIXED {
+        return Err(bad(format_args!(
+            "{name} is larger than {MAX_FIXED} bytes (MAX_FIXED)"
+        )));
+    }
+    Ok(size)
+}
+
 impl AvroSchemaParser {
     fn text(&mut self, text: &str) -> Result<Arc<AvroType>> {
         // A schema may be the bare name of a type, without quotes.
@@ -244,19 +259,13 @@ impl AvroSchemaParser {
             .get("name")
             .and_then(Json::as_str)
             .ok_or_else(|| bad(format_args!("{ty} without name")))?;
-        let space = match (
-            name.rsplit_once('.'),
-            members.get("namespace").and_then(Json::as_str),
-        ) {
-            (Some((space, _)), _) => space,
-            (None, Some(space)) => space,
-            (None, None) => space,
-        };
-        let simple = name.rsplit_once('.').map_or(name, |(_, simple)| simple);
-        let full = if space.is_empty() {
-            simple.to_owned()
-        } else {
-            format!("{space}.{simple}")
+        let given = members.get("namespace").and_then(Json::as_str);
+        let (space, simple) = name
+            .rsplit_once('.')
+            .unwrap_or((given.unwrap_or(space), name));
+        let full = match space {
+            "" => simple.to_owned(),
+            _ => format!("{space}.{simple}"),
         };
         if self.named.insert(full.clone(), None).is_some() {
             return Err(bad(format_args!("type {full} is defined twice")));
@@ -277,19 +286,7 @@ impl AvroSchemaParser {
                     .ok_or_else(|| bad("a symbol is no text"))?;
                 AvroTypeKind::Enum(full.clone(), symbols)
             }
-            "fixed" => {
-                let size = members
-                    .get("size")
-                    .and_then(Json::as_u64)
-                    .and_then(|size| usize::try_from(size).ok());
-                let size = size.ok_or_else(|| bad(format_args!("{full} without size")))?;
-                if size > MAX_FIXED {
-                    return Err(bad(format_args!(
-                        "{full} is larger than {MAX_FIXED} bytes (MAX_FIXED)"
-                    )));
-                }
-                AvroTypeKind::Fixed(full.clone(), size)
-            }
+            "fixed" => AvroTypeKind::Fixed(full.clone(), size_of(&full, members)?),
             _ => {
                 let fields = list("fields")?
                     .iter()

@@ -393,20 +393,7 @@ fn default_of(value: &Value, schema: &Schema, options: &AvroOptions) -> Result<J
                     default_of(v, &values, options)?,
                 ))
             });
-            let pairs = pairs.collect::<Result<Vec<_>>>()?;
-            if has_text_keys(schema) {
-                Json::Object(
-                    pairs
-                        .into_iter()
-                        .filter_map(|(k, v)| Some((k.as_str()?.to_owned(), v)))
-                        .collect(),
-                )
-            } else {
-                pairs
-                    .into_iter()
-                    .map(|(key, value)| json!({"key": key, "value": value}))
-                    .collect()
-            }
+            map_of(pairs.collect::<Result<_>>()?, has_text_keys(schema))
         }
         Value::Struct(members) => {
             let members = schema.fields.iter().zip(members);
@@ -420,6 +407,21 @@ fn default_of(value: &Value, schema: &Schema, options: &AvroOptions) -> Result<J
         }
         other => json!(other.as_i64()),
     })
+}
+
+/// Maps with keys other than text are lists of entries in Avro.
+fn map_of(pairs: Vec<(Json, Json)>, has_text_keys: bool) -> Json {
+    if has_text_keys {
+        let members = pairs
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.as_str()?.to_owned(), value)));
+        Json::Object(members.collect())
+    } else {
+        let entries = pairs.into_iter();
+        entries
+            .map(|(key, value)| json!({"key": key, "value": value}))
+            .collect()
+    }
 }
 
 /// Writes a float; JSON has no numbers for NaN and the infinities, which Java writes as text.

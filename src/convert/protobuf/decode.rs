@@ -60,6 +60,32 @@ fn wrong_wire(found: &WireValue<'_>) -> LocatedError {
     .into()
 }
 
+/// The day of `google.type.Date`: year, month and day.
+fn date([year, month, day, _]: [i64; 4]) -> Result<Value> {
+    let fits = (-10_000_000..10_000_000).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day);
+    let day = Some(calendar::gregorian_day(year, month, day)).filter(|_| fits);
+    let day = day.and_then(|day| i32::try_from(day).ok());
+    let none = || Error::record("a date that there is not, or that is not whole");
+    Ok(Value::I32(day.ok_or_else(none)?))
+}
+
+/// The milliseconds of `google.type.TimeOfDay`: hours, minutes, seconds and nanoseconds.
+fn time([hours, minutes, seconds, nanos]: [i64; 4]) -> Result<Value> {
+    let parts = [
+        (hours, 24),
+        (minutes, 59),
+        (seconds, 60),
+        (nanos, 999_999_999),
+    ];
+    if parts.iter().any(|(n, most)| !(0..=*most).contains(n)) {
+        return Err(Error::record("a time of day that there is not").into());
+    }
+    let millis = hours * 3_600_000 + minutes * 60_000 + seconds * 1000 + nanos / 1_000_000;
+    Ok(Value::I32(i32::try_from(millis).unwrap_or_default()))
+}
+
 impl<'a> ProtobufPayload<'a> {
     pub(super) fn new(bytes: &'a [u8], strict: bool, budget: &'a RefCell<ValueBudget>) -> Self {
         Self {
@@ -324,32 +350,8 @@ impl<'a> ProtobufPayload<'a> {
             (ProtobufKind::Decimal(scale), WireValue::Delimited(bytes)) => {
                 self.decimal(*scale, bytes)?
             }
-            (ProtobufKind::Date, WireValue::Delimited(bytes)) => {
-                let [year, month, day, _] = self.numbers(bytes)?;
-                let fits = (-10_000_000..10_000_000).contains(&year)
-                    && (1..=12).contains(&month)
-                    && (1..=31).contains(&day);
-                let day = Some(calendar::gregorian_day(year, month, day)).filter(|_| fits);
-                let day = day.and_then(|day| i32::try_from(day).ok());
-                Value::I32(day.ok_or_else(|| {
-                    Error::record("a date that there is not, or that is not whole")
-                })?)
-            }
-            (ProtobufKind::Time, WireValue::Delimited(bytes)) => {
-                let [hours, minutes, seconds, nanos] = self.numbers(bytes)?;
-                let parts = [
-                    (hours, 24),
-                    (minutes, 59),
-                    (seconds, 60),
-                    (nanos, 999_999_999),
-                ];
-                if parts.iter().any(|(n, most)| !(0..=*most).contains(n)) {
-                    return Err(Error::record("a time of day that there is not").into());
-                }
-                let millis =
-                    hours * 3_600_000 + minutes * 60_000 + seconds * 1000 + nanos / 1_000_000;
-                Value::I32(i32::try_from(millis).unwrap_or_default())
-            }
+            (ProtobufKind::Date, WireValue::Delimited(bytes)) => date(self.numbers(bytes)?)?,
+            (ProtobufKind::Time, WireValue::Delimited(bytes)) => time(self.numbers(bytes)?)?,
             (ProtobufKind::Timestamp, WireValue::Delimited(bytes)) => {
                 let [seconds, nanos, ..] = self.numbers(bytes)?;
                 let millis = seconds

@@ -154,6 +154,26 @@ fn wire(kind: &ProtobufKind) -> u8 {
     }
 }
 
+#[cold]
+fn no_symbol() -> LocatedError {
+    LocatedError::from(Error::record("a text that is no symbol of the enum")).hint(SYMBOLS)
+}
+
+/// Hours, minutes, seconds and nanoseconds.
+fn time_of_day(millis: i32) -> Result<[i64; 4]> {
+    if !(0..=86_400_000).contains(&millis) {
+        let text = format!("{} holds a time outside of the day", logical::TIME);
+        return Err(Error::record(text).into());
+    }
+    let millis = i64::from(millis);
+    Ok([
+        millis / 3_600_000,
+        millis / 60_000 % 60,
+        millis / 1000 % 60,
+        millis % 1000 * 1_000_000,
+    ])
+}
+
 /// Appends one value, without its tag.
 fn single(kind: &ProtobufKind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result<()> {
     match (kind, value) {
@@ -176,10 +196,7 @@ fn single(kind: &ProtobufKind, value: &Value, strict: bool, out: &mut Vec<u8>) -
                 .iter()
                 .find(|(name, _)| name == text)
                 .map(|(_, number)| *number);
-            let number = number.ok_or_else(|| {
-                LocatedError::from(Error::record("a text that is no symbol of the enum"))
-                    .hint(SYMBOLS)
-            })?;
+            let number = number.ok_or_else(no_symbol)?;
             varint(i64::from(number).cast_unsigned(), out);
         }
         (ProtobufKind::Decimal(scale), Value::Decimal(decimal)) => {
@@ -190,21 +207,7 @@ fn single(kind: &ProtobufKind, value: &Value, strict: bool, out: &mut Vec<u8>) -
             return numbers(&[year, month, day], out);
         }
         (ProtobufKind::Time, Value::I32(millis)) => {
-            if !(0..=86_400_000).contains(millis) {
-                return Err(Error::record(format!(
-                    "{} holds a time outside of the day",
-                    logical::TIME
-                ))
-                .into());
-            }
-            let millis = i64::from(*millis);
-            let parts = [
-                millis / 3_600_000,
-                millis / 60_000 % 60,
-                millis / 1000 % 60,
-                millis % 1000 * 1_000_000,
-            ];
-            return numbers(&parts, out);
+            return numbers(&time_of_day(*millis)?, out);
         }
         (ProtobufKind::Timestamp, Value::I64(millis)) => {
             return numbers(

@@ -284,26 +284,37 @@ fn one(
                 .map(|value| (Box::from(value.name()), value.number()))
                 .collect(),
         ),
-        (Of::Message(message), _) => match (message.full_name(), schema.name.as_deref()) {
-            (DECIMAL, Some(logical::DECIMAL)) => {
-                let scale = schema
-                    .get_param(logical::SCALE)
-                    .and_then(|scale| scale.parse().ok());
-                ProtobufKind::Decimal(scale.ok_or_else(no_fit)?)
-            }
-            (DATE, Some(logical::DATE)) => ProtobufKind::Date,
-            (TIME, Some(logical::TIME)) => ProtobufKind::Time,
-            (TIMESTAMP, Some(logical::TIMESTAMP)) => ProtobufKind::Timestamp,
-            (name, _) if is_wrapper(name) => {
-                let wrapped = message.get_field(1).ok_or_else(no_fit)?;
-                ProtobufKind::Wrapper(Box::new(one(&wrapped, schema, options)?))
-            }
-            _ if schema.ty == SchemaType::Struct => {
-                ProtobufKind::Message(Box::new(compile(schema, &message, options)?))
-            }
-            _ => return Err(no_fit()),
-        },
+        (Of::Message(message), _) => message_kind(&message, schema, options)?.ok_or_else(no_fit)?,
         _ => return Err(no_fit()),
+    })
+}
+
+/// What a field of a message type holds; `None` if the schema does not fit it.
+fn message_kind(
+    message: &MessageDescriptor,
+    schema: &Arc<Schema>,
+    options: &ProtobufOptions,
+) -> Result<Option<ProtobufKind>> {
+    Ok(match (message.full_name(), schema.name.as_deref()) {
+        (DECIMAL, Some(logical::DECIMAL)) => {
+            let scale = schema.get_param(logical::SCALE);
+            scale
+                .and_then(|scale| scale.parse().ok())
+                .map(ProtobufKind::Decimal)
+        }
+        (DATE, Some(logical::DATE)) => Some(ProtobufKind::Date),
+        (TIME, Some(logical::TIME)) => Some(ProtobufKind::Time),
+        (TIMESTAMP, Some(logical::TIMESTAMP)) => Some(ProtobufKind::Timestamp),
+        (name, _) if is_wrapper(name) => match message.get_field(1) {
+            Some(wrapped) => Some(ProtobufKind::Wrapper(Box::new(one(
+                &wrapped, schema, options,
+            )?))),
+            None => None,
+        },
+        _ if schema.ty == SchemaType::Struct => Some(ProtobufKind::Message(Box::new(compile(
+            schema, message, options,
+        )?))),
+        _ => None,
     })
 }
 

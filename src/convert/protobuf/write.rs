@@ -65,6 +65,23 @@ struct ProtobufPayloadWriter<'a> {
     unnamed: usize,
 }
 
+/// What Protobuf's types cannot say of a schema.
+fn field_params(schema: &Schema) -> Result<Vec<(&'static str, String)>> {
+    let mut params = Vec::new();
+    if matches!(schema.ty, SchemaType::Int8 | SchemaType::Int16) {
+        params.push((CONNECT_TYPE, schema.ty.name().to_ascii_lowercase()));
+    }
+    if schema.is_named(logical::DECIMAL) {
+        let scale = schema.get_param(logical::SCALE);
+        let scale = scale
+            .ok_or_else(|| Error::record("Invalid Decimal schema: scale parameter not found."))?;
+        let precision = schema.get_param(logical::PRECISION);
+        params.extend(precision.map(|precision| ("precision", precision.to_owned())));
+        params.push((logical::SCALE, scale.to_owned()));
+    }
+    Ok(params)
+}
+
 impl ProtobufPayloadWriter<'_> {
     /// Returns the package and the simple name of a message.
     fn message_name(&mut self, schema: &Schema) -> Result<(Option<String>, String)> {
@@ -187,21 +204,7 @@ impl ProtobufPayloadWriter<'_> {
             }
             _ => (self.single(schema, inner)?, schema),
         };
-        let mut params: Vec<(&str, String)> = Vec::new();
-        if matches!(of.ty, SchemaType::Int8 | SchemaType::Int16) {
-            params.push((CONNECT_TYPE, of.ty.name().to_ascii_lowercase()));
-        }
-        if of.is_named(logical::DECIMAL) {
-            let scale = of.get_param(logical::SCALE);
-            let scale = scale.ok_or_else(|| {
-                Error::record("Invalid Decimal schema: scale parameter not found.")
-            })?;
-            params.extend(
-                of.get_param(logical::PRECISION)
-                    .map(|precision| ("precision", precision.to_owned())),
-            );
-            params.push((logical::SCALE, scale.to_owned()));
-        }
+        let params = field_params(of)?;
         let name = field_name(&field.name, self.options)?;
         if params.is_empty() {
             return Ok(format!("{label}{ty} {name} = {number};"));

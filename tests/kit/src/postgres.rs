@@ -43,6 +43,27 @@ impl Postgres {
         Self::start_with(scratch, name, free_port(), Some(certificate), false)
     }
 
+    /// The command that makes the data folder.
+    fn install(data: &str) -> Vec<String> {
+        let initdb = server_program("initdb").display().to_string();
+        let options = [
+            "-A",
+            "trust",
+            "-U",
+            Self::USER,
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+            "-D",
+            data,
+        ];
+        std::iter::once(initdb.as_str())
+            .chain(options)
+            .map(str::to_owned)
+            .collect()
+    }
+
     fn start_with(
         scratch: &Scratch,
         name: &str,
@@ -62,25 +83,8 @@ impl Postgres {
             user,
             log: scratch.log(name),
         };
-        let initdb = server_program("initdb").display().to_string();
-        let options = [
-            "-A",
-            "trust",
-            "-U",
-            Self::USER,
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-            "--no-sync",
-            "-D",
-            &data,
-        ];
-        let install = std::iter::once(initdb.as_str())
-            .chain(options)
-            .map(str::to_owned)
-            .collect();
         Program {
-            args: install,
+            args: Self::install(&data),
             ..base.clone()
         }
         .run();
@@ -108,17 +112,15 @@ impl Postgres {
             "max_connections=300",
         ]);
         let files = certificate.map(|from| own_copies(from, &folder, user_name.as_deref()));
-        let settings = files.map(|[cert, key]| {
+        let tls = files.map(|[cert, key]| {
             [
+                "ssl=on".to_owned(),
                 format!("ssl_cert_file={cert}"),
                 format!("ssl_key_file={key}"),
             ]
         });
-        for setting in settings.iter().flatten() {
+        for setting in tls.iter().flatten() {
             args.extend(["-c", setting.as_str()]);
-        }
-        if settings.is_some() {
-            args.extend(["-c", "ssl=on"]);
         }
         let program = Program {
             args: args.into_iter().map(str::to_owned).collect(),

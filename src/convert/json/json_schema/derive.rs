@@ -46,6 +46,29 @@ struct JsonSchemaDeriver<'a> {
     left: usize,
 }
 
+/// The type of a schema that has one besides null, and whether null is another.
+fn type_of(members: &Map<String, Json>) -> Result<(&str, bool)> {
+    match members.get("type") {
+        Some(Json::String(ty)) => Ok((ty.as_str(), false)),
+        Some(Json::Array(list)) => {
+            let mut others = list
+                .iter()
+                .filter_map(Json::as_str)
+                .filter(|ty| *ty != "null");
+            let optional = list.iter().any(|ty| ty.as_str() == Some("null"));
+            match (others.next(), others.next()) {
+                (Some(only), None) => Ok((only, optional)),
+                _ => Err(bad(
+                    "a list of several types other than null is not supported",
+                )),
+            }
+        }
+        _ if members.contains_key("properties") => Ok(("object", false)),
+        _ if members.contains_key("enum") => Ok(("string", false)),
+        _ => Err(bad("a schema has no type")),
+    }
+}
+
 impl<'a> JsonSchemaDeriver<'a> {
     /// Converts one schema; `root` is the document that contains `json`.
     fn ty(&mut self, json: &'a Json, root: &'a Json, level: usize) -> Result<Schema> {
@@ -118,28 +141,7 @@ impl<'a> JsonSchemaDeriver<'a> {
         level: usize,
     ) -> Result<Schema> {
         let connect = members.get("connect.type").and_then(Json::as_str);
-        let mut optional = false;
-        let ty = match members.get("type") {
-            Some(Json::String(ty)) => ty.as_str(),
-            Some(Json::Array(list)) => {
-                let mut others = list
-                    .iter()
-                    .filter_map(Json::as_str)
-                    .filter(|ty| *ty != "null");
-                optional = list.iter().any(|ty| ty.as_str() == Some("null"));
-                match (others.next(), others.next()) {
-                    (Some(only), None) => only,
-                    _ => {
-                        return Err(bad(
-                            "a list of several types other than null is not supported",
-                        ));
-                    }
-                }
-            }
-            _ if members.contains_key("properties") => "object",
-            _ if members.contains_key("enum") => "string",
-            _ => return Err(bad("a schema has no type")),
-        };
+        let (ty, optional) = type_of(members)?;
         let schema = match (ty, connect) {
             ("integer", Some("int8")) => Schema::of(SchemaType::Int8),
             ("integer", Some("int16")) => Schema::of(SchemaType::Int16),
@@ -158,11 +160,8 @@ impl<'a> JsonSchemaDeriver<'a> {
                     pair.and_then(|pair| pair.get(name))
                         .ok_or_else(|| bad("a map has no entries"))
                 };
-                let (key, value) = (part("key")?, part("value")?);
-                Schema::map(
-                    self.ty(key, root, level + 1)?,
-                    self.ty(value, root, level + 1)?,
-                )
+                let keys = self.ty(part("key")?, root, level + 1)?;
+                Schema::map(keys, self.ty(part("value")?, root, level + 1)?)
             }
             ("array", _) => {
                 let items = members

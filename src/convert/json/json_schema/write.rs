@@ -30,8 +30,41 @@ fn ty(schema: &Schema, index: Option<usize>, settings: &JsonSchemaSettings) -> R
 
 fn required(schema: &Schema, settings: &JsonSchemaSettings) -> Result<Map<String, Json>> {
     let mut out = Map::new();
-    let mut set = |name: &str, value: Json| drop(out.insert(name.to_owned(), value));
-    let (name, connect) = match schema.ty {
+    let (name, connect) = type_names(schema, settings);
+    out.insert("type".to_owned(), json!(name));
+    if let Some(title) = &schema.name {
+        out.insert("title".to_owned(), json!(&**title));
+    }
+    if let Some(doc) = &schema.doc {
+        out.insert("description".to_owned(), json!(&**doc));
+    }
+    set_parts(schema, settings, &mut out)?;
+    if let Some(connect) = connect {
+        out.insert("connect.type".to_owned(), json!(connect));
+    }
+    if let Some(version) = schema.version {
+        out.insert("connect.version".to_owned(), json!(version));
+    }
+    if !schema.params.is_empty() {
+        let params = schema
+            .params
+            .iter()
+            .map(|(name, value)| (name.to_string(), json!(&**value)));
+        let params = Json::Object(params.collect());
+        out.insert("connect.parameters".to_owned(), params);
+    }
+    if let Some(default) = &schema.default
+        && !default.is_null()
+    {
+        let default = default_of(schema, default, &settings.json)?;
+        out.insert("default".to_owned(), default);
+    }
+    Ok(out)
+}
+
+/// JSON Schema's name of a type, and Connect's where that does not follow from it.
+fn type_names(schema: &Schema, settings: &JsonSchemaSettings) -> (&'static str, Option<String>) {
+    match schema.ty {
         SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32 | SchemaType::Int64 => {
             ("integer", Some(schema.ty.name().to_ascii_lowercase()))
         }
@@ -48,14 +81,16 @@ fn required(schema: &Schema, settings: &JsonSchemaSettings) -> Result<Map<String
         SchemaType::Map if has_text_keys(schema) => ("object", Some("map".to_owned())),
         SchemaType::Map => ("array", Some("map".to_owned())),
         SchemaType::Struct => ("object", None),
-    };
-    set("type", json!(name));
-    if let Some(title) = &schema.name {
-        set("title", json!(&**title));
     }
-    if let Some(doc) = &schema.doc {
-        set("description", json!(&**doc));
-    }
+}
+
+/// Sets the schemas of what a list, map or struct holds.
+fn set_parts(
+    schema: &Schema,
+    settings: &JsonSchemaSettings,
+    out: &mut Map<String, Json>,
+) -> Result<()> {
+    let mut set = |name: &str, value: Json| drop(out.insert(name.to_owned(), value));
     let inner = |schema: &Option<std::sync::Arc<Schema>>| match schema {
         Some(schema) => ty(schema, None, settings),
         None => Err(Error::record("a list or map has no schema of its items")),
@@ -83,25 +118,7 @@ fn required(schema: &Schema, settings: &JsonSchemaSettings) -> Result<Map<String
         }
         _ => {}
     }
-    if let Some(connect) = connect {
-        set("connect.type", json!(connect));
-    }
-    if let Some(version) = schema.version {
-        set("connect.version", json!(version));
-    }
-    if !schema.params.is_empty() {
-        let params = schema
-            .params
-            .iter()
-            .map(|(name, value)| (name.to_string(), json!(&**value)));
-        set("connect.parameters", Json::Object(params.collect()));
-    }
-    if let Some(default) = &schema.default
-        && !default.is_null()
-    {
-        set("default", default_of(schema, default, &settings.json)?);
-    }
-    Ok(out)
+    Ok(())
 }
 
 pub(super) fn has_text_keys(schema: &Schema) -> bool {

@@ -129,6 +129,36 @@ pub struct Possible {
     pub disk: bool,
 }
 
+/// One of five kinds of trouble in the network; `time` draws a time between two numbers of milliseconds.
+fn network_fault(
+    kind: u64,
+    random: &mut Random,
+    time: impl Fn(&mut Random, u64, u64) -> Duration,
+) -> Fault {
+    let server = *random.pick(&Server::ALL);
+    match kind {
+        0 => Fault::CutAll(server),
+        1 => {
+            let cut = Trouble::Cut {
+                least: 1 << 10,
+                most: 1 << 20,
+            };
+            Fault::Network(server, cut, time(random, 2000, 6000))
+        }
+        2 => Fault::Network(server, Trouble::Hold, time(random, 1000, 20_000)),
+        3 => {
+            let late = Duration::from_millis(20 + random.below(180));
+            Fault::Network(server, Trouble::Delay(late), time(random, 2000, 10_000))
+        }
+        _ => {
+            // The source is read only: it commits nothing that matters.
+            let target = *random.pick(&[Server::MariaDb, Server::Postgres]);
+            let (nth, silent) = (1 + random.below(3) as u8, random.below(2) == 0);
+            Fault::LoseCommit(target, nth, silent, Duration::from_secs(20))
+        }
+    }
+}
+
 /// The faults of a plan, in random order.
 pub(crate) fn schedule(plan: &Plan, possible: &Possible, random: &mut Random) -> Vec<Fault> {
     let longest = plan.longest.as_millis() as u64;
@@ -161,29 +191,7 @@ pub(crate) fn schedule(plan: &Plan, possible: &Possible, random: &mut Random) ->
     }
     if plan.cut {
         for n in 0..plan.kills {
-            let server = *random.pick(&Server::ALL);
-            faults.push(match n % 5 {
-                0 => Fault::CutAll(server),
-                1 => Fault::Network(
-                    server,
-                    Trouble::Cut {
-                        least: 1 << 10,
-                        most: 1 << 20,
-                    },
-                    time(random, 2000, 6000),
-                ),
-                2 => Fault::Network(server, Trouble::Hold, time(random, 1000, 20_000)),
-                3 => {
-                    let late = Duration::from_millis(20 + random.below(180));
-                    Fault::Network(server, Trouble::Delay(late), time(random, 2000, 10_000))
-                }
-                _ => {
-                    // The source is read only: it commits nothing that matters.
-                    let target = *random.pick(&[Server::MariaDb, Server::Postgres]);
-                    let (nth, silent) = (1 + random.below(3) as u8, random.below(2) == 0);
-                    Fault::LoseCommit(target, nth, silent, Duration::from_secs(20))
-                }
-            });
+            faults.push(network_fault(n % 5, random, time));
         }
     }
     if plan.disk && possible.disk {

@@ -117,44 +117,22 @@ async fn make(field: Arc<Field>, subjects: Arc<Subjects>, fault: Fault) -> Made 
         }
         Fault::KillServer(server, down) => {
             let _one = subjects.servers[&server].lock().await;
-            let servers = field.servers();
-            match server {
-                Server::Source => servers.source.kill(),
-                Server::MariaDb => servers.mariadb.kill(),
-                Server::Postgres => servers.postgres.kill(),
-                Server::Broker => servers.kafka.kill(),
-            }
+            kill(&field, server);
             tokio::time::sleep(down).await;
             block_in_place(|| restart(&field, server));
         }
         Fault::RestartServer(server) => {
             let _one = subjects.servers[&server].lock().await;
             block_in_place(|| {
-                match server {
-                    Server::Source => field.servers().source.stop(),
-                    Server::MariaDb => field.servers().mariadb.stop(),
-                    Server::Postgres => field.servers().postgres.stop(),
-                    Server::Broker => field.servers().kafka.kill(),
-                }
+                stop(&field, server);
                 restart(&field, server);
             });
         }
         Fault::StallServer(server, time) => {
             let _one = subjects.servers[&server].lock().await;
-            let servers = field.servers();
-            match server {
-                Server::Source => servers.source.freeze(),
-                Server::MariaDb => servers.mariadb.freeze(),
-                Server::Postgres => servers.postgres.freeze(),
-                Server::Broker => servers.kafka.freeze(),
-            }
+            freeze(&field, server);
             tokio::time::sleep(time).await;
-            match server {
-                Server::Source => servers.source.thaw(),
-                Server::MariaDb => servers.mariadb.thaw(),
-                Server::Postgres => servers.postgres.thaw(),
-                Server::Broker => servers.kafka.thaw(),
-            }
+            thaw(&field, server);
         }
         Fault::CutAll(server) | Fault::Network(server, ..) | Fault::LoseCommit(server, ..) => {
             let _one = subjects.networks[&server].lock().await;
@@ -173,6 +151,43 @@ async fn make(field: Arc<Field>, subjects: Arc<Subjects>, fault: Fault) -> Made 
         fault,
         stopped,
         happened,
+    }
+}
+
+fn kill(field: &Field, server: Server) {
+    match server {
+        Server::Source => field.servers().source.kill(),
+        Server::MariaDb => field.servers().mariadb.kill(),
+        Server::Postgres => field.servers().postgres.kill(),
+        Server::Broker => field.servers().kafka.kill(),
+    }
+}
+
+/// Stops a database in good order; a broker has no other way to stop at once.
+fn stop(field: &Field, server: Server) {
+    match server {
+        Server::Source => field.servers().source.stop(),
+        Server::MariaDb => field.servers().mariadb.stop(),
+        Server::Postgres => field.servers().postgres.stop(),
+        Server::Broker => field.servers().kafka.kill(),
+    }
+}
+
+fn freeze(field: &Field, server: Server) {
+    match server {
+        Server::Source => field.servers().source.freeze(),
+        Server::MariaDb => field.servers().mariadb.freeze(),
+        Server::Postgres => field.servers().postgres.freeze(),
+        Server::Broker => field.servers().kafka.freeze(),
+    }
+}
+
+fn thaw(field: &Field, server: Server) {
+    match server {
+        Server::Source => field.servers().source.thaw(),
+        Server::MariaDb => field.servers().mariadb.thaw(),
+        Server::Postgres => field.servers().postgres.thaw(),
+        Server::Broker => field.servers().kafka.thaw(),
     }
 }
 

@@ -81,6 +81,12 @@ pub(super) async fn compare(field: &Field, load: &Load, report: &mut Report) {
     }
 }
 
+fn sorted<'a>(ids: impl Iterator<Item = &'a i64>) -> Vec<i64> {
+    let mut ids: Vec<i64> = ids.copied().collect();
+    ids.sort_unstable();
+    ids
+}
+
 async fn compare_rows(
     field: &Field,
     report: &mut Report,
@@ -89,33 +95,13 @@ async fn compare_rows(
     rows: (&Rows, &Rows),
 ) {
     let (source, copy) = rows;
-    let sorted = |found: Vec<i64>| {
-        let mut found = found;
-        found.sort_unstable();
-        found
-    };
-    let missing = sorted(
-        source
-            .keys()
-            .filter(|id| !copy.contains_key(id))
-            .copied()
-            .collect(),
-    );
-    let more = sorted(
-        copy.keys()
-            .filter(|id| !source.contains_key(id))
-            .copied()
-            .collect(),
-    );
-    let doubled = sorted(
-        copy.iter()
-            .filter(|(_, (times, _))| *times > 1)
-            .map(|(id, _)| *id)
-            .collect(),
-    );
+    let missing = sorted(source.keys().filter(|id| !copy.contains_key(id)));
+    let more = sorted(copy.keys().filter(|id| !source.contains_key(id)));
+    let is_doubled = |id: &&i64| copy.get(id).is_some_and(|(times, _)| *times > 1);
+    let doubled = sorted(copy.keys().filter(is_doubled));
     let differs =
-        |id: &i64| matches!((source.get(id), copy.get(id)), (Some(a), Some(b)) if a.1 != b.1);
-    let differing = sorted(source.keys().filter(|id| differs(id)).copied().collect());
+        |id: &&i64| matches!((source.get(id), copy.get(id)), (Some(a), Some(b)) if a.1 != b.1);
+    let differing = sorted(source.keys().filter(differs));
     report.say(format!(
         "{:10}to {target}: {} rows, {} missing, {} doubled, {} differing, {} that are not in the source",
         format!("{}:", table.name),
