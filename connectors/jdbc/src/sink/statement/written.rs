@@ -2,6 +2,10 @@
 //!
 //! Writes by procedures, functions, triggers and views are not found, and a statement that cannot
 //! be parsed has no tables.
+//!
+//! The case of users: `UPDATE counters SET n = n + :n …` where the table is MyISAM. What such a
+//! statement has done is not rolled back with its transaction, so a batch that is retried counts
+//! twice. The tables' engines have to be asked for by name, and only the statement has the names.
 
 use crate::ident::TableId;
 use crate::sink::config::template::{StatementPiece, StatementTemplate};

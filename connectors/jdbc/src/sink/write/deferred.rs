@@ -3,6 +3,11 @@
 //! Such a constraint concerns all rows together: a row may need another one that comes later in the
 //! batch, perhaps in another table. So no record is rejected until every row that can be written
 //! without it has been written.
+//!
+//! The case of users: tables that refer to each other, such as departments with their heads and
+//! employees with their departments. Either row is refused alone, and both are good: with
+//! `errors.tolerance=all`, a search that tried rows one by one would send good records to the dead
+//! letters because one other record of their batch is bad.
 
 use connector_api::{ErrorKind, async_trait};
 

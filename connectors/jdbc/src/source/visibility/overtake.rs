@@ -4,6 +4,12 @@
 //! has ended, reading returns to where it overtook; rows already emitted are recognized by their
 //! fingerprint and skipped. Until then the stored offset stays there: after a restart rows are
 //! emitted twice, but none is lost.
+//!
+//! The case of users: an import that runs for hours in one transaction, or a session that somebody
+//! has left open after an UPDATE, holds back every new row of the database, while the topic's
+//! readers have to be current within minutes. Not waiting would lose what the transaction commits,
+//! and reading everything again after it would emit all rows twice; remembering the rows that were
+//! emitted early is what is left.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
