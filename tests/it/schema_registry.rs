@@ -289,5 +289,5 @@ async fn a_registry_is_asked_through_the_proxy_of_the_environment() {
         [format!("{topic}-value")],
         "what is on this machine is asked directly"
     );
-    pipeline.remove(worker.rest()).await;
+    worker.rest().remove(&pipeline.source_name()).await;
 }

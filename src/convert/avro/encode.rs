@@ -207,14 +207,18 @@ fn bytes(data: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(data);
 }
 
+fn lowest_byte(n: u64) -> u8 {
+    n.to_le_bytes()[0]
+}
+
 /// Appends a zig-zag varint: seven bits per byte.
 pub(super) fn long(n: i64, out: &mut Vec<u8>) {
     let mut n = ((n << 1) ^ (n >> 63)).cast_unsigned();
     while n >= 0x80 {
-        out.push((n & 0x7f) as u8 | 0x80);
+        out.push(lowest_byte(n) | 0x80);
         n >>= 7;
     }
-    out.push(n as u8);
+    out.push(lowest_byte(n));
 }
 
 /// Encodes a field's default.

@@ -306,12 +306,13 @@ fn delimited(out: &mut Vec<u8>, inner: impl FnOnce(&mut Vec<u8>) -> Result<()>) 
     out.push(0);
     inner(out)?;
     let length = out.len() - at - 1;
-    let mut head = Vec::new();
-    if length < 0x80 {
-        out[at] = length as u8;
-    } else {
-        varint(length as u64, &mut head);
-        out.splice(at..=at, head).for_each(drop);
+    match u8::try_from(length) {
+        Ok(short) if short < 0x80 => out[at] = short,
+        _ => {
+            let mut head = Vec::new();
+            varint(length as u64, &mut head);
+            out.splice(at..=at, head).for_each(drop);
+        }
     }
     Ok(())
 }
@@ -325,11 +326,15 @@ fn tag(number: u32, wire: u8, out: &mut Vec<u8>) {
     varint(u64::from(number) << 3 | u64::from(wire), out);
 }
 
+fn lowest_byte(n: u64) -> u8 {
+    n.to_le_bytes()[0]
+}
+
 /// Appends a varint: seven bits per byte.
 pub(super) fn varint(mut n: u64, out: &mut Vec<u8>) {
     while n >= 0x80 {
-        out.push((n & 0x7f) as u8 | 0x80);
+        out.push(lowest_byte(n) | 0x80);
         n >>= 7;
     }
-    out.push(n as u8);
+    out.push(lowest_byte(n));
 }

@@ -272,7 +272,7 @@ fn integer(bytes: &[u8], unsigned: bool) -> Option<Value> {
     let value = u64::from_le_bytes(wide);
     if !unsigned {
         let shift = 64 - 8 * u32::try_from(bytes.len()).ok()?;
-        return Some(Value::I64((value.checked_shl(shift)? as i64) >> shift));
+        return Some(Value::I64(value.checked_shl(shift)?.cast_signed() >> shift));
     }
     Some(i64::try_from(value).map_or_else(|_| Value::Text(value.to_string().into()), Value::I64))
 }

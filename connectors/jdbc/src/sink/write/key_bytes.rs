@@ -38,7 +38,7 @@ pub fn key_bytes(param: &SqlParam<'_>, ordered: bool, out: &mut Vec<u8>) {
         SqlParam::Null => out.push(1),
         SqlParam::Bool(flag) => return key_bytes(&SqlParam::I64(i64::from(*flag)), ordered, out),
         SqlParam::I64(n) if ordered => {
-            out.extend_from_slice(&(*n as u64 ^ (1 << 63)).to_be_bytes());
+            out.extend_from_slice(&(n.cast_unsigned() ^ (1 << 63)).to_be_bytes());
         }
         SqlParam::I64(n) => out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),
         SqlParam::U64(n) => out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),

@@ -202,6 +202,11 @@ impl TableReader {
     pub fn rows_in_range(&self) -> Option<(u64, u64)> {
         let (range, snapshot) = self.range.as_ref()?;
         let all = self.rows_estimated()? as f64;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of an estimate, which is not below zero"
+        )]
         let rows = |reached: i64| (all * snapshot.share(range, reached)) as u64;
         Some((rows(range.above), rows(self.from.id.unwrap_or(range.above))))
     }

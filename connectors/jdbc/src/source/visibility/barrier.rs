@@ -130,8 +130,12 @@ impl CommitBarrier {
         if number::<u64>(oldest).is_none_or(|oldest| oldest < before) {
             return Ok(BarrierState::Open);
         }
-        // `backend_xmin` has 32 bits and wraps around.
-        let is_old = |xmin: u32| xmin.wrapping_sub(before as u32) as i32 <= 0;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "`backend_xmin` has 32 bits and wraps around"
+        )]
+        let before = before as u32;
+        let is_old = |xmin: u32| xmin.wrapping_sub(before).cast_signed() <= 0;
         let old = snapshots
             .as_str()
             .unwrap_or_default()

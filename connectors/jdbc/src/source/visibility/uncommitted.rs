@@ -88,9 +88,9 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 const CRC_TABLE: [u32; 256] = {
     let mut table = [0u32; 256];
-    let mut n = 0;
+    let mut n = 0u32;
     while n < 256 {
-        let mut crc = n as u32;
+        let mut crc = n;
         let mut bit = 0;
         while bit < 8 {
             crc = if crc & 1 == 1 {
@@ -100,7 +100,7 @@ const CRC_TABLE: [u32; 256] = {
             };
             bit += 1;
         }
-        table[n] = crc;
+        table[n as usize] = crc;
         n += 1;
     }
     table

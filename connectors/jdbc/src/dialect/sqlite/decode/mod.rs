@@ -143,6 +143,10 @@ fn on(calendar: Calendar, days: i64) -> i64 {
 
 /// Parses text in one of the forms of SQLite's date functions, milliseconds since 1970, or a Julian
 /// day.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the days are those of the years up to 9999"
+)]
 fn at(stored: StorageValue<'_>) -> Option<PointInTime> {
     match stored {
         StorageValue::Text(text) => parse(std::str::from_utf8(text).ok()?.trim_end()),

@@ -97,7 +97,7 @@ pub(super) fn counted(
 /// Returns the units per second of Debezium's time of day: microseconds, or `None` if the number
 /// does not show the unit.
 fn of_day(n: i64) -> Option<i64> {
-    let clear = n == 0 || (DAY_MILLIS as u64..=LONGEST).contains(&n.unsigned_abs());
+    let clear = n == 0 || (DAY_MILLIS.unsigned_abs()..=LONGEST).contains(&n.unsigned_abs());
     clear.then_some(MICROS)
 }
 

@@ -313,7 +313,10 @@ fn whole(value: &Value) -> Option<i64> {
     match value {
         Value::Bool(flag) => Some(i64::from(*flag)),
         Value::Text(text) => text.trim().parse().ok(),
-        // up to 2^53 every whole number has its own float
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "up to 2^53 every whole number has its own float"
+        )]
         Value::F64(n) if n.fract() == 0.0 && n.abs() <= 9_007_199_254_740_992.0 => Some(*n as i64),
         other => other.as_i64(),
     }

@@ -13,8 +13,11 @@ pub const FRACTION: &str = "it is no whole number within 64 bits, and the column
      a DECIMAL or DOUBLE column keeps the fraction, the transform Cast cuts it off";
 
 /// Returns the same number as an integer, if it has no fraction and is exact.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "up to 2^53 every whole number has its own float"
+)]
 pub fn whole(n: f64) -> Option<i64> {
-    // up to 2^53 every whole number has its own float
     (n.fract() == 0.0 && n.abs() <= 9_007_199_254_740_992.0).then_some(n as i64)
 }
 
@@ -77,7 +80,7 @@ pub fn bits_of_text(text: &str, width: u32) -> Result<i64, Cow<'static, str>> {
     let shown = text.trim();
     let all = shown.len() == width as usize && shown.bytes().all(|b| matches!(b, b'0' | b'1'));
     match u64::from_str_radix(shown, 2) {
-        Ok(bits) if all => Ok(bits as i64),
+        Ok(bits) if all => Ok(bits.cast_signed()),
         _ if matches!(shown, "0" | "1") => Ok(i64::from(shown == "1")),
         _ if width == 1 && shown.eq_ignore_ascii_case("true") => Ok(1),
         _ if width == 1 && shown.eq_ignore_ascii_case("false") => Ok(0),
