@@ -1,5 +1,7 @@
 //! Converts sqlx's errors to [`Error`], with a kind.
 
+use std::borrow::Cow;
+
 use connector_api::{Error, ErrorKind};
 
 use super::session::DatabaseBackend;
@@ -20,6 +22,8 @@ const LOGIN: &str = "login: ";
 
 /// Beginning of the driver's error about a server that asks for the password in clear text.
 const CLEARTEXT: &str = "mysql_cleartext_plugin disabled";
+
+const SQLSTATE_LENGTH: usize = 5;
 
 /// Most bytes of a server's text in an error.
 const LONGEST_TEXT: usize = 2000;
@@ -160,6 +164,14 @@ pub(super) fn loses_connection<DB: DatabaseBackend>(error: &sqlx::Error) -> bool
         }
         _ => false,
     }
+}
+
+/// Returns the SQLSTATE with which the server refused a statement. `None` for other errors, and for
+/// SQLite, which has codes of its own.
+pub fn sqlstate(error: &Error) -> Option<Cow<'_, str>> {
+    let cause = std::error::Error::source(error)?.downcast_ref::<sqlx::Error>()?;
+    let code = cause.as_database_error()?.code()?;
+    (code.len() == SQLSTATE_LENGTH).then_some(code)
 }
 
 /// Returns the beginning of a server's text, which may be of any length.

@@ -29,6 +29,7 @@ use connector_api::{Error, Result, Value};
 use tokio::sync::mpsc;
 
 use self::panic_safe::PanicSafeSession;
+pub use failure::sqlstate;
 pub use watchdog::rest;
 
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};

@@ -18,9 +18,11 @@ use crate::dialect::writing::WriteDialect;
 use crate::driver::{Session, SqlParam};
 use crate::sink::config::template::{ParameterName, StatementTemplate, parse};
 use crate::sink::config::{SinkConfig, TimeRules};
-use crate::sink::write::batch::{RecordWriter, WriteFailure};
+use crate::sink::write::batch::RecordWriter;
 use crate::sink::write::evolve;
+use crate::sink::write::failure::WriteFailure;
 use crate::sink::write::group::RowOperation;
+use crate::sink::write::index::{PlanIndex, RecordIndex};
 use crate::sink::write::size::SizeLimits;
 use crate::url::DatabaseKind;
 
@@ -162,7 +164,7 @@ impl StatementSet {
         Ok(false)
     }
 
-    /// Returns the number of the plan for records like this one.
+    /// Returns the plan for records like this one.
     /// Errors: `Record` if it lacks a value that a parameter names.
     pub async fn plan(
         &mut self,
@@ -170,9 +172,9 @@ impl StatementSet {
         config: &SinkConfig,
         writing: &WriteDialect,
         record: &SinkRecord,
-    ) -> Result<usize> {
+    ) -> Result<PlanIndex> {
         if let Some(known) = self.plans.iter().position(|plan| plan.is_of(record)) {
-            return Ok(known);
+            return Ok(PlanIndex(known));
         }
         let delete = record.record.value.value.is_null();
         let templates = match (&self.delete, delete) {
@@ -236,7 +238,7 @@ impl StatementSet {
             delete,
             statements,
         });
-        Ok(self.plans.len() - 1)
+        Ok(PlanIndex(self.plans.len() - 1))
     }
 
     /// Runs the statements for one record. Errors name the statement's beginning.
@@ -244,10 +246,10 @@ impl StatementSet {
         &self,
         session: &mut dyn Session,
         largest: SizeLimits,
-        plan: usize,
+        plan: PlanIndex,
         record: &SinkRecord,
     ) -> Result<()> {
-        let Some(plan) = self.plans.get(plan) else {
+        let Some(plan) = self.plans.get(plan.0) else {
             return Err(Error::fatal("a record has no plan"));
         };
         for (sql, holes, named) in &plan.statements {
@@ -404,25 +406,21 @@ impl RecordWriter for StatementRunner<'_> {
         &mut *self.session
     }
 
-    fn chunk(&self, left: &[usize]) -> usize {
+    fn chunk(&self, left: &[RecordIndex]) -> usize {
         left.len()
     }
 
-    async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure> {
+    /// Runs the statements of these records, which are in order.
+    async fn apply(&mut self, records: &[RecordIndex]) -> Result<(), WriteFailure> {
         let mut ops = self.ops.iter();
-        for &n in records {
-            let plan = ops
-                .find(|op| op.record == n)
-                .map_or(usize::MAX, |op| op.shape);
-            let done = self
-                .statements
-                .run(&mut *self.session, self.largest, plan, &self.batch[n])
-                .await;
-            done.map_err(|error| WriteFailure {
-                error,
-                target: usize::MAX,
-                records: vec![n],
-            })?;
+        for &record in records {
+            let Some(op) = ops.find(|op| op.record == record) else {
+                return Err(Error::fatal("a record has no plan").into());
+            };
+            let (session, row) = (&mut *self.session, &self.batch[record]);
+            let done = self.statements.run(session, self.largest, op.plan, row);
+            done.await
+                .map_err(|error| WriteFailure::of_record(error, None, record))?;
         }
         Ok(())
     }

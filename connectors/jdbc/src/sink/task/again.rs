@@ -7,15 +7,18 @@ use connector_api::{ErrorKind, PutReport, Result, SinkRecord, TopicOffset};
 
 use super::JdbcSinkTask;
 use crate::sink::statement::StatementSet;
+use crate::sink::write::index::TableIndex;
 
 /// How many times the tables of one batch are read again because their unique indexes change while
 /// it is written.
 const MOST_KEY_CHANGES: u32 = 3;
 
-/// Repetitions that a batch has had already.
+/// What has been done again for a batch already.
 #[derive(Default)]
-struct Done {
+struct Repetitions {
+    /// The tables were read.
     read: bool,
+    /// The statements were prepared.
     prepared: bool,
     /// How many times unique indexes had changed.
     keys: u32,
@@ -46,9 +49,9 @@ impl JdbcSinkTask {
         self.connect().await?;
         let read =
             self.targets.is_empty() && self.statements.as_ref().is_none_or(StatementSet::is_empty);
-        let mut done = Done {
+        let mut done = Repetitions {
             read,
-            ..Done::default()
+            ..Repetitions::default()
         };
         loop {
             let outcome = self.write_batch(batch, next).await;
@@ -70,7 +73,7 @@ impl JdbcSinkTask {
         &mut self,
         outcome: &Result<PutReport>,
         batch: &[SinkRecord],
-        done: &mut Done,
+        done: &mut Repetitions,
     ) -> Result<Option<Again>> {
         let dropped = self.connection.is_stale() && !self.connection.is_lost();
         let keys_changed = std::mem::take(&mut self.keys_changed);
@@ -97,13 +100,6 @@ impl JdbcSinkTask {
     /// True if another process has changed a table of the batch since it was read; then no refusal
     /// is final. Called once for a batch with rejected records, however many there are.
     async fn tables_have_changed(&mut self, batch: &[SinkRecord]) -> Result<bool> {
-        let name_of = |(index, record): (usize, &'_ SinkRecord)| {
-            let given = self.names.get(index).and_then(Option::as_ref);
-            self.by_name
-                .get(given.unwrap_or(&record.record.topic))
-                .copied()
-        };
-        let met: BTreeSet<usize> = batch.iter().enumerate().filter_map(name_of).collect();
         let Some(connection) = self.connection.usable() else {
             return Ok(false);
         };
@@ -112,8 +108,14 @@ impl JdbcSinkTask {
                 .have_changed(&mut *connection.session, connection.writing)
                 .await;
         }
-        for target in met {
-            if self.targets[target]
+        let mut tables: BTreeSet<TableIndex> = BTreeSet::new();
+        for (index, record) in batch.iter().enumerate() {
+            let given = self.names.get(index).and_then(Option::as_ref);
+            let name = given.unwrap_or(&record.record.topic);
+            tables.extend(self.by_name.get(name));
+        }
+        for table in tables {
+            if self.targets[table]
                 .has_changed(&mut *connection.session)
                 .await?
             {

@@ -10,8 +10,10 @@
 use connector_api::{Error, ErrorKind, Rejected, Result, SinkRecord, TopicOffset};
 
 use super::JdbcSinkTask;
-use super::transaction::CulpritSearch;
-use crate::sink::write::batch::WriteFailure;
+use super::transaction::{BatchContent, CulpritSearch};
+use crate::sink::write::failure::WriteFailure;
+use crate::sink::write::index::{RecordIndex, RecordSet};
+use crate::sink::write::rejected::Bisection;
 
 /// Losses in a row after which the search begins.
 const LOSSES: u32 = 3;
@@ -31,9 +33,17 @@ pub(super) struct BatchLosses {
     /// Connections lost while its rows were written.
     count: u32,
     /// Records of the statement that was running when the connection was last lost.
-    suspects: Vec<usize>,
-    /// The records found, each with the number of times that it ended the connection.
-    blamed: Vec<(usize, u32)>,
+    suspects: Vec<RecordIndex>,
+    /// The records found.
+    blamed: Vec<BlamedRecord>,
+}
+
+/// A record that ends the connection.
+#[derive(Clone, Copy, Debug)]
+struct BlamedRecord {
+    record: RecordIndex,
+    /// How many times it did so when it was written alone.
+    times: u32,
 }
 
 impl BatchLosses {
@@ -54,19 +64,17 @@ impl BatchLosses {
 
     /// Returns the records found in this batch, each with its error.
     pub(super) fn blamed(&self, next: &[TopicOffset]) -> Vec<Rejected> {
-        let blamed = if self.next == next {
-            self.blamed.as_slice()
-        } else {
-            &[]
-        };
-        let rejected = |&(index, times): &(usize, u32)| Rejected {
-            index,
+        if self.next != next {
+            return Vec::new();
+        }
+        let rejected = |&BlamedRecord { record, times }: &BlamedRecord| Rejected {
+            index: record.0,
             error: Error::record(format!(
                 "the server ended the connection each of the {times} times that this record was written by itself, and is \
                  there for others; its log may say why"
             )),
         };
-        blamed.iter().map(rejected).collect()
+        self.blamed.iter().map(rejected).collect()
     }
 }
 
@@ -87,7 +95,7 @@ impl JdbcSinkTask {
             records = suspects.len(),
             "connections are lost over the same batch; looking for a record that ends them"
         );
-        let found = self.halved(batch, next, suspects).await?;
+        let found = self.narrow_down(batch, next, &suspects).await?;
         // if there is another one, the next loss starts the search again
         self.losses.count = if found.is_some() { LOSSES - 1 } else { 0 };
         self.losses.blamed.extend(found);
@@ -96,30 +104,42 @@ impl JdbcSinkTask {
 
     /// Halves the suspects until one is left, and confirms that one. `None` if no record ends the
     /// connection every time.
-    async fn halved(
+    async fn narrow_down(
         &mut self,
         batch: &[SinkRecord],
         next: &[TopicOffset],
-        mut suspects: Vec<usize>,
-    ) -> Result<Option<(usize, u32)>> {
-        let mut taken = None;
-        while suspects.len() > 1 {
-            let second = suspects.split_off(suspects.len() / 2);
-            if self.ends_the_connection(batch, next, &suspects).await? {
-                taken = second.first().copied().or(taken);
+        suspects: &[RecordIndex],
+    ) -> Result<Option<BlamedRecord>> {
+        let mut search = Bisection::of(suspects);
+        let mut other = None;
+        while let Some(part) = search.next(<[RecordIndex]>::len) {
+            // The connection was lost over all of them, so the last part needs no try: each one
+            // that is right costs a connection.
+            let is_last = search.is_empty();
+            if is_last || self.ends_the_connection(batch, next, part).await? {
+                other = search.stop().or(other);
+                if let Some(alone) = search.halve(part) {
+                    return self.confirm(batch, next, alone, other).await;
+                }
             } else {
-                taken = suspects.first().copied().or(taken);
-                suspects = second;
+                other = part.first().copied();
             }
         }
-        let Some(&alone) = suspects.first() else {
-            return Ok(None);
-        };
-        let blamed = self.losses.blamed(next);
-        let is_other = |index: &usize| {
-            *index != alone && blamed.iter().all(|rejected| rejected.index != *index)
-        };
-        let other = taken.into_iter().chain(0..batch.len()).find(is_other);
+        Ok(None)
+    }
+
+    /// Writes a suspect several times by itself, and another record in between: `other`, or any.
+    async fn confirm(
+        &mut self,
+        batch: &[SinkRecord],
+        next: &[TopicOffset],
+        alone: RecordIndex,
+        other: Option<RecordIndex>,
+    ) -> Result<Option<BlamedRecord>> {
+        let blamed: RecordSet = self.losses.blamed.iter().map(|b| b.record).collect();
+        let is_other = |index: &RecordIndex| *index != alone && !blamed.contains(*index);
+        let all = (0..batch.len()).map(RecordIndex);
+        let other = other.into_iter().chain(all).find(is_other);
         let times = if other.is_some() {
             CONFIRMED
         } else {
@@ -135,7 +155,8 @@ impl JdbcSinkTask {
                 return Ok(None);
             }
         }
-        Ok(Some((alone, times)))
+        let record = alone;
+        Ok(Some(BlamedRecord { record, times }))
     }
 
     /// Writes only these records of the batch, and rolls them back. True if the connection was lost
@@ -144,32 +165,31 @@ impl JdbcSinkTask {
         &mut self,
         batch: &[SinkRecord],
         next: &[TopicOffset],
-        records: &[usize],
+        records: &[RecordIndex],
     ) -> Result<bool> {
         self.connect().await?;
-        let (adapted, ops, _) = self.prepare(batch).await?;
-        let batch = adapted.as_deref().unwrap_or(batch);
-        let others: Vec<usize> = (0..batch.len())
-            .filter(|index| !records.contains(index))
-            .collect();
+        let prepared = self.prepare(batch).await?;
+        let content = BatchContent {
+            rows: prepared.rows(batch),
+            next,
+            operations: &prepared.operations,
+        };
+        let written: RecordSet = records.iter().copied().collect();
+        let all = (0..batch.len()).map(RecordIndex);
+        let skipped = all.filter(|record| !written.contains(*record)).collect();
         let outcome = self
-            .transaction(batch, next, &ops, &others, CulpritSearch::None)
+            .transaction(&content, &skipped, CulpritSearch::None)
             .await;
-        let lost = self.connection.is_lost();
-        match outcome {
-            Ok(_) => {
-                self.tx.rollback_open(self.connection.as_mut()).await?;
-                Ok(false)
-            }
-            Err(failure)
-                if failure.error.kind() == ErrorKind::Retry
-                    && lost
-                    && !failure.records.is_empty() =>
-            {
-                Ok(true)
-            }
-            Err(failure) if failure.error.kind() == ErrorKind::Retry => Err(failure.error),
-            Err(_) => Ok(false),
+        let Err(failure) = outcome else {
+            self.tx.rollback_open(self.connection.as_mut()).await?;
+            return Ok(false);
+        };
+        if failure.error.kind() != ErrorKind::Retry {
+            return Ok(false);
         }
+        if !self.connection.is_lost() || failure.records.is_empty() {
+            return Err(failure.error);
+        }
+        Ok(true)
     }
 }

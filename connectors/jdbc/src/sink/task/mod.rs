@@ -7,34 +7,30 @@
 
 mod again;
 mod losses;
+mod prepare;
 mod transaction;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use connector_api::{
-    Error, ErrorKind, PutReport, Record, Rejected, Result, SinkRecord, SinkTask, TopicOffset,
-    TopicPartition, async_trait,
+    Error, ErrorKind, PutReport, Result, SinkRecord, SinkTask, TopicOffset, TopicPartition,
+    async_trait,
 };
 
 use tokio::time::Instant;
 
 use self::losses::BatchLosses;
-use self::transaction::CulpritSearch;
 use crate::driver;
-use crate::sink::config::{InsertMode, SchemaEvolution, SinkConfig};
-use crate::sink::mapping::adapt::{Adapted, Adapter, PlainTarget};
-use crate::sink::mapping::shape::check_record;
+use crate::sink::config::{InsertMode, SinkConfig};
+use crate::sink::mapping::adapt::Adapter;
 use crate::sink::offsets::{SinkOffsets, Tx};
 use crate::sink::statement::StatementSet;
-use crate::sink::write::batch::WriteFailure;
 use crate::sink::write::connection::{ConnectionSlot, WriteConnection};
-use crate::sink::write::group::RowOperation;
-use crate::sink::write::target::{PlanSource, TargetTable};
+use crate::sink::write::failure::WriteFailure;
+use crate::sink::write::index::TableIndex;
+use crate::sink::write::target::TargetTable;
 use crate::url::{self, DatabaseKind};
-
-/// Used in place of a table's number when the records run statements.
-const STATEMENTS: usize = usize::MAX;
 
 /// One running sink task: its connection, the tables it knows and the transaction of its batch.
 pub struct JdbcSinkTask {
@@ -45,12 +41,12 @@ pub struct JdbcSinkTask {
     offsets: SinkOffsets,
     targets: Vec<TargetTable>,
     /// Tables by topic, or by the name that the record's source gives.
-    by_name: HashMap<Arc<str>, usize>,
+    by_name: HashMap<Arc<str>, TableIndex>,
     /// The names that the current batch's records give, if topics alone do not name the tables.
     names: Vec<Option<Arc<str>>>,
     adapter: Adapter,
     /// Tables that the current batch truncates before it writes.
-    emptied: Vec<usize>,
+    truncated: Vec<TableIndex>,
     tx: Tx,
     /// Set once a deferred constraint has failed a commit; from then on constraints are checked
     /// before the commit.
@@ -101,7 +97,7 @@ impl JdbcSinkTask {
             by_name: HashMap::new(),
             names: Vec::new(),
             adapter,
-            emptied: Vec::new(),
+            truncated: Vec::new(),
             tx: Tx::Idle,
             checks_deferred_early: false,
             keys_changed: false,
@@ -131,293 +127,24 @@ impl JdbcSinkTask {
         }
     }
 
-    async fn write_batch(
-        &mut self,
-        batch: &[SinkRecord],
-        next: &[TopicOffset],
-    ) -> Result<PutReport> {
-        let (adapted, ops, mut rejected) = self.prepare(batch).await?;
-        let batch = adapted.as_deref().unwrap_or(batch);
-        for Rejected { index, error } in self.losses.blamed(next) {
-            let error = error.context(batch.get(index).map_or_else(String::new, position_of));
-            if !self.tolerate {
-                return Err(error);
-            }
-            rejected.retain(|known| known.index != index);
-            rejected.push(Rejected { index, error });
-        }
-        let mut search = CulpritSearch::None;
-        loop {
-            let bad: Vec<usize> = rejected.iter().map(|r| r.index).collect();
-            match self.transaction(batch, next, &ops, &bad, search).await {
-                Ok(culprits) if culprits.is_empty() => match self.check_deferred(search).await? {
-                    None => break,
-                    Some(deferral) => search = CulpritSearch::Deferred(deferral),
-                },
-                Ok(mut culprits) => {
-                    search = CulpritSearch::None;
-                    culprits.sort_by_key(|(index, _)| *index);
-                    for (index, failure) in culprits {
-                        let error = self.with_record_context(batch, failure);
-                        if !self.tolerate {
-                            return Err(error);
-                        }
-                        rejected.push(Rejected { index, error });
-                    }
-                }
-                Err(failure)
-                    if failure.error.kind() == ErrorKind::Record
-                        && search == CulpritSearch::None =>
-                {
-                    search = CulpritSearch::Rows;
-                }
-                Err(failure) => {
-                    let lost = self.connection.is_lost();
-                    self.losses.note(next, &failure, lost);
-                    return Err(self.with_record_context(batch, failure));
-                }
-            }
-        }
-        rejected.sort_by_key(|r| r.index);
-        Ok(PutReport { rejected })
-    }
-
-    /// Converts the batch to rows if its records are none; returns them with each table's
-    /// operations and the rejected records.
-    async fn prepare(&mut self, batch: &[SinkRecord]) -> Result<PreparedBatch> {
-        let mut rejected: Vec<Rejected> = Vec::new();
-        let statements = self.statements.is_some();
-        let (adapted, fates) = if statements {
-            (None, HashMap::new())
-        } else {
-            self.adapt(batch).await?
-        };
-        let ops = self
-            .operations(adapted.as_deref().unwrap_or(batch), fates, &mut rejected)
-            .await?;
-        Ok((adapted, ops, rejected))
-    }
-
-    /// Notes the names of the records' tables, if topics alone do not determine them. Returns the
-    /// outcome of records that have no table.
-    fn name(&mut self, batch: &[SinkRecord]) -> HashMap<usize, RecordOutcome> {
-        self.names.clear();
-        let mut fates = HashMap::new();
-        if self.config.naming.is_by_source() {
-            for (index, record) in batch.iter().enumerate() {
-                let name = self
-                    .config
-                    .naming
-                    .name(&record.record)
-                    .unwrap_or_else(|error| {
-                        fates.insert(index, RecordOutcome::Refused(error));
-                        None
-                    });
-                if name.is_none() {
-                    fates.entry(index).or_insert(RecordOutcome::Skip);
-                }
-                self.names.push(name);
-            }
-        }
-        fates
-    }
-
-    /// Converts the records to rows where they are none yet; returns `None` if all are rows
-    /// already, and the outcome of records that yield no row.
-    async fn adapt(
-        &mut self,
-        batch: &[SinkRecord],
-    ) -> Result<(Option<Vec<SinkRecord>>, HashMap<usize, RecordOutcome>)> {
-        let (mut changed, mut fates) = (HashMap::new(), self.name(batch));
-        for (index, record) in batch.iter().enumerate() {
-            if !fates.is_empty() && fates.contains_key(&index) {
-                continue;
-            }
-            let outcome = if let Some(settled) = self.adapter.settled(record) {
-                settled
-            } else if self.adapter.is_plain(record) {
-                let target = self
-                    .target(index, &record.record.topic)
-                    .await
-                    .map_err(|e| e.context(position_of(record)))?;
-                match (&self.targets[target].meta, self.connection.writing()) {
-                    (Some(table), Some(writing)) => {
-                        let time = &self.config.time;
-                        self.adapter.match_to(
-                            PlainTarget {
-                                table,
-                                writing,
-                                time,
-                            },
-                            record,
-                        )
-                    }
-                    _ => Ok(self.adapter.without_table(record)),
-                }
-            } else {
-                self.adapter.apply(record)
-            };
-            match outcome {
-                Ok(Adapted::Same) => {}
-                Ok(Adapted::Changed(row)) => drop(changed.insert(index, *row)),
-                Ok(Adapted::Skip) => drop(fates.insert(index, RecordOutcome::Skip)),
-                Ok(Adapted::Truncate) => drop(fates.insert(index, RecordOutcome::Truncate)),
-                Err(error) => drop(fates.insert(index, RecordOutcome::Refused(error))),
-            }
-        }
-        if changed.is_empty() {
-            return Ok((None, fates));
-        }
-        let row = |(index, record): (usize, &SinkRecord)| {
-            changed.remove(&index).unwrap_or_else(|| record.clone())
-        };
-        Ok((Some(batch.iter().enumerate().map(row).collect()), fates))
-    }
-
-    /// Returns each table's operations, tables in the order first seen. Creates and alters tables.
-    async fn operations(
-        &mut self,
-        batch: &[SinkRecord],
-        mut fates: HashMap<usize, RecordOutcome>,
-        rejected: &mut Vec<Rejected>,
-    ) -> Result<Vec<(usize, Vec<RowOperation>)>> {
-        let mut out: Vec<(usize, Vec<RowOperation>)> = Vec::new();
-        self.emptied.clear();
-        self.targets.iter_mut().for_each(TargetTable::thin_out);
-        for (index, record) in batch.iter().enumerate() {
-            let outcome = match fates.remove(&index) {
-                None => self.operation(index, record).await,
-                Some(RecordOutcome::Skip) => Ok(None),
-                Some(RecordOutcome::Refused(error)) => Err(error),
-                Some(RecordOutcome::Truncate) => {
-                    // a truncation deletes the rows of earlier records of the batch, too
-                    let target = self
-                        .target(index, &record.record.topic)
-                        .await
-                        .map_err(|e| e.context(position_of(record)))?;
-                    out.iter_mut()
-                        .filter(|(table, _)| *table == target)
-                        .for_each(|(_, ops)| ops.clear());
-                    if self.targets[target].meta.is_some() && !self.emptied.contains(&target) {
-                        self.emptied.push(target);
-                    }
-                    Ok(None)
-                }
-            };
-            match outcome {
-                Ok(None) => {}
-                Ok(Some((target, shape))) => {
-                    let op = RowOperation {
-                        record: index,
-                        shape,
-                        delete: record.record.value.value.is_null(),
-                    };
-                    match out.iter_mut().find(|(t, _)| *t == target) {
-                        Some((_, ops)) => ops.push(op),
-                        None => out.push((target, vec![op])),
-                    }
-                }
-                Err(error) if self.tolerate && error.kind() == ErrorKind::Record => {
-                    rejected.push(Rejected {
-                        index,
-                        error: error.context(position_of(record)),
-                    });
-                }
-                Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
-                Err(error) => return Err(error.context(position_of(record))),
-            }
-        }
-        Ok(out)
-    }
-
-    async fn operation(
-        &mut self,
-        index: usize,
-        record: &SinkRecord,
-    ) -> Result<Option<(usize, usize)>> {
-        if let Some(statements) = &mut self.statements {
-            let connection = self.connection.get()?;
-            let plan = statements
-                .plan(
-                    &mut *connection.session,
-                    &self.config,
-                    connection.writing,
-                    record,
-                )
-                .await?;
-            return Ok(Some((STATEMENTS, plan)));
-        }
-        check_record(&self.config, record)?;
-        let target = self.target(index, &record.record.topic).await?;
-        let connection = self.connection.get()?;
-        let Record {
-            topic, key, value, ..
-        } = &record.record;
-        let (session, writing) = (&mut *connection.session, connection.writing);
-        let table = &mut self.targets[target];
-        let plan = table
-            .plan(
-                session,
-                &self.config,
-                writing,
-                PlanSource { topic, key, value },
-            )
-            .await?;
-        if let Some(plan) = plan
-            && self.config.evolve == SchemaEvolution::Widen
-            && !value.value.is_null()
-        {
-            table.lengthen(session, writing, plan, record).await?;
-        }
-        Ok(plan.map(|plan| (target, plan)))
-    }
-
-    /// Returns the number of the table of a record of the current batch; looks it up on first use.
-    async fn target(&mut self, index: usize, topic: &Arc<str>) -> Result<usize> {
-        let given = self.names.get(index).and_then(Option::as_ref);
-        let name = given.unwrap_or(topic);
-        if let Some(target) = self.by_name.get(name) {
-            return Ok(*target);
-        }
-        let (name, database) = (Arc::clone(name), self.connect_to.database_kind());
-        let id = match given {
-            Some(name) => self.config.naming.named(name, topic, database)?,
-            None => self.config.naming.table(topic, database)?,
-        };
-        let connection = self.connection.get()?;
-        let found =
-            TargetTable::find(&mut *connection.session, &self.config, &connection.here, id).await?;
-        let target = match self.targets.iter().position(|t| t.id == found.id) {
-            Some(known) => known,
-            None => {
-                self.targets.push(found);
-                self.targets.len() - 1
-            }
-        };
-        self.by_name.insert(name, target);
-        Ok(target)
-    }
-
     /// Adds the table and the record's position to an error.
     fn with_record_context(&self, batch: &[SinkRecord], failure: WriteFailure) -> Error {
         let WriteFailure {
             error,
-            target,
+            table,
             records,
         } = failure;
         if error.kind() == ErrorKind::Fenced {
             return error;
         }
-        let error = match self.targets.get(target) {
+        let error = match table.and_then(|table| self.targets.get(table.0)) {
             Some(table) => self
                 .hint_unique_key(error, table)
                 .context(format!("table {}", table.id)),
             None => error,
         };
         match records.as_slice() {
-            [one] if error.kind() == ErrorKind::Record => {
-                error.context(batch.get(*one).map_or_else(String::new, position_of))
-            }
+            [one] if error.kind() == ErrorKind::Record => error.context(position_of(&batch[*one])),
             _ => error,
         }
     }
@@ -468,21 +195,6 @@ impl JdbcSinkTask {
             _ => error,
         }
     }
-}
-
-/// The batch as rows (`None`: its records are rows already), each table's operations, and the
-/// rejected records.
-type PreparedBatch = (
-    Option<Vec<SinkRecord>>,
-    Vec<(usize, Vec<RowOperation>)>,
-    Vec<Rejected>,
-);
-
-/// The outcome of a record that is no row.
-enum RecordOutcome {
-    Skip,
-    Truncate,
-    Refused(Error),
 }
 
 /// Errors: `Config` if a topic's table does not exist.

@@ -1,17 +1,22 @@
 //! The transaction of a batch: written, then left open until it is committed or rolled back.
 
-use connector_api::{Error, ErrorKind, Result, SinkRecord, TopicOffset};
+use std::borrow::Cow;
 
-use super::JdbcSinkTask;
+use connector_api::{Error, ErrorKind, PutReport, Rejected, Result, SinkRecord, TopicOffset};
+
+use super::prepare::TableOperations;
+use super::{JdbcSinkTask, position_of};
 use crate::dialect::writing::{DeferredConstraints, WriteDialect};
 use crate::driver::Session;
 use crate::sink::offsets::Tx;
-use crate::sink::statement::StatementRunner;
-use crate::sink::write::batch::{self, BatchWriter, RecordWriter, TableWrite, WriteFailure};
+use crate::sink::statement::{StatementRunner, StatementSet};
+use crate::sink::write::batch::{BatchWriter, RecordWriter, TableWrite, write_all};
 use crate::sink::write::connection::WriteConnection;
-use crate::sink::write::deferred::{self, BatchWrite};
-use crate::sink::write::group::RowOperation;
-use crate::sink::write::target::{TargetTable, WritePlan};
+use crate::sink::write::deferred::BatchWrite;
+use crate::sink::write::failure::WriteFailure;
+use crate::sink::write::index::{RecordIndex, RecordSet, TableIndex};
+use crate::sink::write::rejected::{RefusedRecord, RejectedSearch};
+use crate::sink::write::target::TargetTable;
 
 /// How to search for the records that the database rejects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,151 +28,208 @@ pub(super) enum CulpritSearch {
     Deferred(DeferredConstraints),
 }
 
-/// Deletes all rows of tables that truncation events have emptied.
-async fn delete_rows(
-    session: &mut dyn Session,
-    writing: &WriteDialect,
-    targets: &[TargetTable],
-    emptied: &[usize],
-) -> Result<(), WriteFailure> {
-    for &target in emptied {
-        let sql = format!("DELETE FROM {}", writing.dialect.table(&targets[target].id));
-        session.run(&sql).await.map_err(|error| WriteFailure {
-            error,
-            target,
-            records: Vec::new(),
-        })?;
-    }
-    Ok(())
-}
-
-/// Writes the operations of each table; with deferred constraints, those of all tables together.
-async fn write_tables(
-    writer: &mut BatchWriter<'_>,
-    ops: &[(usize, Vec<RowOperation>)],
-    search: CulpritSearch,
-    culprits: &mut Vec<(usize, WriteFailure)>,
-) -> Result<(), WriteFailure> {
-    if let CulpritSearch::Deferred(_) = search {
-        let groups = ops
-            .iter()
-            .map(|(target, ops)| (*target, writer.group(*target, ops)))
-            .collect();
-        let mut whole = BatchWrite { writer, groups };
-        let records = whole.records();
-        return write_records(&mut whole, &records, search, culprits).await;
-    }
-    for (target, ops) in ops {
-        for rows in writer.group(*target, ops) {
-            let mut part = TableWrite {
-                writer,
-                target: *target,
-                rows: &rows,
-            };
-            write_records(&mut part, &rows.records, search, culprits).await?;
+impl CulpritSearch {
+    /// Writes the records; returns those that the database rejects, if it searches for them.
+    async fn write(
+        self,
+        writer: &mut dyn RecordWriter,
+        records: &[RecordIndex],
+    ) -> Result<Vec<RefusedRecord>, WriteFailure> {
+        let deferral = match self {
+            Self::None => return write_all(writer, records).await.map(|()| Vec::new()),
+            Self::Rows => None,
+            Self::Deferred(deferral) => Some(deferral),
+        };
+        let mut search = RejectedSearch { writer, deferral };
+        match deferral {
+            None => search.run(records).await,
+            Some(_) => search.run_deferred(records).await,
         }
     }
-    Ok(())
+}
+
+/// What a transaction writes and stores.
+pub(super) struct BatchContent<'a> {
+    pub rows: &'a [SinkRecord],
+    pub next: &'a [TopicOffset],
+    pub operations: &'a [TableOperations],
+}
+
+impl BatchContent<'_> {
+    /// Returns the operations without those of some records.
+    fn operations_without(&self, skipped: &RecordSet) -> Cow<'_, [TableOperations]> {
+        if skipped.is_empty() {
+            return Cow::Borrowed(self.operations);
+        }
+        let mut operations = self.operations.to_vec();
+        for table in &mut operations {
+            table.rows.retain(|op| !skipped.contains(op.record));
+        }
+        Cow::Owned(operations)
+    }
 }
 
 impl JdbcSinkTask {
-    /// Writes all records except those in `bad`, and leaves the transaction open. With `search`,
-    /// finds the records that the database rejects; if there are any, rolls back and returns them.
-    pub(super) async fn transaction(
+    /// Writes a batch and leaves its transaction open. If the database rejects records, searches for
+    /// them and writes the batch without them.
+    pub(super) async fn write_batch(
         &mut self,
         batch: &[SinkRecord],
         next: &[TopicOffset],
-        ops: &[(usize, Vec<RowOperation>)],
-        bad: &[usize],
-        search: CulpritSearch,
-    ) -> Result<Vec<(usize, WriteFailure)>, WriteFailure> {
-        let plain = |error: Error| WriteFailure {
-            error,
-            target: usize::MAX,
-            records: Vec::new(),
+    ) -> Result<PutReport> {
+        let mut prepared = self.prepare(batch).await?;
+        let mut rejected = std::mem::take(&mut prepared.rejected);
+        let content = BatchContent {
+            rows: prepared.rows(batch),
+            next,
+            operations: &prepared.operations,
         };
-        let connection = self.connection.get().map_err(plain)?;
+        self.reject_blamed(&content, &mut rejected)?;
+        let mut search = CulpritSearch::None;
+        loop {
+            let skipped = rejected.iter().map(|r| RecordIndex(r.index)).collect();
+            let refused = match self.transaction(&content, &skipped, search).await {
+                Ok(refused) => refused,
+                Err(failure) if failure.is_refusal() && search == CulpritSearch::None => {
+                    search = CulpritSearch::Rows;
+                    continue;
+                }
+                Err(failure) => {
+                    let is_lost = self.connection.is_lost();
+                    self.losses.note(next, &failure, is_lost);
+                    return Err(self.with_record_context(content.rows, failure));
+                }
+            };
+            if !refused.is_empty() {
+                self.reject(content.rows, refused, &mut rejected)?;
+                search = CulpritSearch::None;
+                continue;
+            }
+            match self.check_deferred(search).await? {
+                Some(deferral) => search = CulpritSearch::Deferred(deferral),
+                None => break,
+            }
+        }
+        rejected.sort_by_key(|r| r.index);
+        Ok(PutReport { rejected })
+    }
+
+    /// Adds the records that are known to end the connection.
+    /// Errors: the first of them, if errors are not tolerated.
+    fn reject_blamed(
+        &self,
+        content: &BatchContent<'_>,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<()> {
+        for Rejected { index, error } in self.losses.blamed(content.next) {
+            let position = content
+                .rows
+                .get(index)
+                .map_or_else(String::new, position_of);
+            let error = error.context(position);
+            if !self.tolerate {
+                return Err(error);
+            }
+            rejected.retain(|known| known.index != index);
+            rejected.push(Rejected { index, error });
+        }
+        Ok(())
+    }
+
+    /// Adds the records that the database refused.
+    /// Errors: the first of them, if errors are not tolerated.
+    fn reject(
+        &self,
+        rows: &[SinkRecord],
+        mut refused: Vec<RefusedRecord>,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<()> {
+        refused.sort_by_key(|refused| refused.record);
+        for RefusedRecord { record, failure } in refused {
+            let error = self.with_record_context(rows, failure);
+            if !self.tolerate {
+                return Err(error);
+            }
+            rejected.push(Rejected {
+                index: record.0,
+                error,
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes all records but the skipped ones, and leaves the transaction open. With `search`,
+    /// finds the records that the database rejects; if there are any, rolls back and returns them.
+    pub(super) async fn transaction(
+        &mut self,
+        content: &BatchContent<'_>,
+        skipped: &RecordSet,
+        search: CulpritSearch,
+    ) -> Result<Vec<RefusedRecord>, WriteFailure> {
+        self.connection.get()?.session.begin().await?;
+        let written = self.write_rows(content, skipped, search).await;
+        if matches!(&written, Ok(refused) if refused.is_empty()) {
+            self.tx = Tx::Open {
+                next: content.next.to_vec(),
+            };
+            return written;
+        }
+        let rolled_back = self.connection.get()?.session.rollback().await;
+        // the failure of the rows says more than that of the rollback
+        let refused = written?;
+        rolled_back?;
+        Ok(refused)
+    }
+
+    /// Writes offsets and rows inside the transaction. Returns the records that the database
+    /// rejects.
+    async fn write_rows(
+        &mut self,
+        content: &BatchContent<'_>,
+        skipped: &RecordSet,
+        search: CulpritSearch,
+    ) -> Result<Vec<RefusedRecord>, WriteFailure> {
+        let connection = self.connection.get()?;
+        // Offsets first: a fenced task fails before it writes a row, and the row locks make a
+        // task that claims the partition wait.
+        if self.config.exactly_once {
+            self.offsets
+                .advance(&mut *connection.session, connection.writing, content.next)
+                .await?;
+        }
+        let operations = content.operations_without(skipped);
+        if let Some(statements) = &self.statements {
+            return run_statements(connection, statements, content, &operations, search).await;
+        }
         let WriteConnection {
             session,
             writing,
             here,
         } = connection;
         let session = &mut **session;
-        session.begin().await.map_err(plain)?;
-        let mut culprits = Vec::new();
-        let written = async {
-            // Offsets first: a fenced task fails before it writes a row, and the row locks make a
-            // task that claims the partition wait.
-            if self.config.exactly_once {
-                self.offsets
-                    .advance(session, writing, next)
-                    .await
-                    .map_err(plain)?;
-            }
-            delete_rows(session, writing, &self.targets, &self.emptied).await?;
-            let good: Vec<(usize, Vec<RowOperation>)> = ops
-                .iter()
-                .map(|(target, ops)| {
-                    let ops = ops.iter().filter(|op| !bad.contains(&op.record));
-                    (*target, ops.copied().collect())
-                })
-                .collect();
-            if let Some(statements) = &self.statements {
-                for (_, ops) in &good {
-                    let records: Vec<usize> = ops.iter().map(|op| op.record).collect();
-                    let mut runner = StatementRunner {
-                        session: &mut *session,
-                        statements,
-                        largest: here.largest,
-                        batch,
-                        ops,
-                    };
-                    write_records(&mut runner, &records, search, &mut culprits).await?;
-                }
-                return Ok(());
-            }
-            let mut writer = BatchWriter {
-                session: &mut *session,
-                config: &self.config,
-                writing,
-                here,
-                targets: &mut self.targets,
-                batch,
-            };
-            write_tables(&mut writer, &good, search, &mut culprits).await?;
-            // the transaction locks its tables: their unique indexes now are those that each
-            // statement saw
-            let changed = changed_keys(session, writing, &self.targets, ops)
-                .await
-                .map_err(plain)?;
-            if let Some(target) = changed.filter(|_| culprits.is_empty()) {
+        delete_rows(session, writing, &self.targets, &self.truncated).await?;
+        let mut writer = BatchWriter {
+            session: &mut *session,
+            config: &self.config,
+            writing,
+            here,
+            tables: &mut self.targets,
+            batch: content.rows,
+        };
+        let refused = write_tables(&mut writer, &operations, search).await?;
+        // the transaction locks its tables: their unique indexes now are those that each statement
+        // saw
+        let changed = changed_keys(session, writing, &self.targets, content.operations).await?;
+        match changed {
+            Some(table) if refused.is_empty() => {
                 self.keys_changed = true;
                 let error = Error::retry(
                     "its unique indexes were changed after the table was read; it is read again",
                 );
-                return Err(WriteFailure {
-                    error,
-                    target,
-                    records: Vec::new(),
-                });
+                Err(WriteFailure::of_table(error, table))
             }
-            Ok(())
-        };
-        let written = written.await;
-        if written.is_err() || !culprits.is_empty() {
-            connection.session.rollback().await.or_else(|e| {
-                if written.is_err() {
-                    Ok(())
-                } else {
-                    Err(plain(e))
-                }
-            })?;
-            return written.map(|()| culprits);
+            _ => Ok(refused),
         }
-        self.tx = Tx::Open {
-            next: next.to_vec(),
-        };
-        Ok(culprits)
     }
 
     /// Once a deferred constraint has failed a COMMIT, runs the constraint checks before
@@ -224,39 +286,90 @@ impl JdbcSinkTask {
     }
 }
 
+/// Deletes all rows of tables that truncation events have emptied.
+async fn delete_rows(
+    session: &mut dyn Session,
+    writing: &WriteDialect,
+    tables: &[TargetTable],
+    truncated: &[TableIndex],
+) -> Result<(), WriteFailure> {
+    for &table in truncated {
+        let sql = format!("DELETE FROM {}", writing.dialect.table(&tables[table].id));
+        let deleted = session.run(&sql).await;
+        deleted.map_err(|error| WriteFailure::of_table(error, table))?;
+    }
+    Ok(())
+}
+
+/// Runs the user's statements for each record.
+async fn run_statements(
+    connection: &mut WriteConnection,
+    statements: &StatementSet,
+    content: &BatchContent<'_>,
+    operations: &[TableOperations],
+    search: CulpritSearch,
+) -> Result<Vec<RefusedRecord>, WriteFailure> {
+    let mut refused = Vec::new();
+    for TableOperations { rows, .. } in operations {
+        let records: Vec<RecordIndex> = rows.iter().map(|op| op.record).collect();
+        let mut runner = StatementRunner {
+            session: &mut *connection.session,
+            statements,
+            largest: connection.here.largest,
+            batch: content.rows,
+            ops: rows,
+        };
+        refused.extend(search.write(&mut runner, &records).await?);
+    }
+    Ok(refused)
+}
+
+/// Writes the operations of each table; with deferred constraints, those of all tables together.
+async fn write_tables(
+    writer: &mut BatchWriter<'_>,
+    operations: &[TableOperations],
+    search: CulpritSearch,
+) -> Result<Vec<RefusedRecord>, WriteFailure> {
+    let of_tables = operations
+        .iter()
+        .filter_map(|of_table| Some((of_table.table?, &of_table.rows)));
+    if let CulpritSearch::Deferred(_) = search {
+        let groups = of_tables
+            .map(|(table, ops)| (table, writer.group(table, ops)))
+            .collect();
+        let mut batch = BatchWrite::new(writer, groups);
+        let records = batch.records();
+        return search.write(&mut batch, &records).await;
+    }
+    let mut refused = Vec::new();
+    for (table, ops) in of_tables {
+        for rows in writer.group(table, ops) {
+            let mut part = TableWrite {
+                writer,
+                table,
+                rows: &rows,
+            };
+            refused.extend(search.write(&mut part, &rows.records).await?);
+        }
+    }
+    Ok(refused)
+}
+
 /// Returns a table with upserts whose unique indexes are no longer those that the upserts were made
 /// for, if the database would not report that as an error.
 async fn changed_keys(
     session: &mut dyn Session,
     writing: &WriteDialect,
-    targets: &[TargetTable],
-    ops: &[(usize, Vec<RowOperation>)],
-) -> Result<Option<usize>> {
-    for (number, ops) in ops {
-        let Some(target) = targets.get(*number) else {
-            continue;
-        };
-        let upserts = ops
-            .iter()
-            .any(|op| target.plans.get(op.shape).is_some_and(WritePlan::is_upsert));
-        if upserts && target.has_other_keys(session, writing).await? {
-            return Ok(Some(*number));
+    tables: &[TargetTable],
+    operations: &[TableOperations],
+) -> Result<Option<TableIndex>> {
+    for TableOperations { table, rows } in operations {
+        let Some(index) = *table else { continue };
+        let table = &tables[index];
+        let has_upserts = rows.iter().any(|op| table.plans[op.plan].is_upsert());
+        if has_upserts && table.has_other_keys(session, writing).await? {
+            return Ok(Some(index));
         }
     }
     Ok(None)
-}
-
-async fn write_records(
-    apply: &mut dyn RecordWriter,
-    records: &[usize],
-    search: CulpritSearch,
-    culprits: &mut Vec<(usize, WriteFailure)>,
-) -> Result<(), WriteFailure> {
-    match search {
-        CulpritSearch::None => batch::write_all(apply, records).await,
-        CulpritSearch::Rows => batch::isolate_rejected(apply, records, culprits).await,
-        CulpritSearch::Deferred(deferral) => {
-            deferred::isolate_rejected(apply, records, deferral, culprits).await
-        }
-    }
 }

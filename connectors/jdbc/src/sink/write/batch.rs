@@ -5,33 +5,26 @@
 
 use std::sync::Arc;
 
-use connector_api::{Error, ErrorKind, Result, SinkRecord, async_trait};
+use connector_api::{ErrorKind, Result, SinkRecord, async_trait};
 
-use super::bind::ColumnBinder;
 use super::connection::SessionInfo;
 use super::copy::CopyText;
+use super::failure::WriteFailure;
 use super::group::{self, GroupRules, KeyIdentity, OperationKeys, RowGroup, RowOperation};
+use super::index::{PlanIndex, RecordIndex, TableIndex};
 use super::key_bytes::key_bytes;
-use super::target::{StatementVerb, TargetTable, keys_repeat};
+use super::plan::StatementVerb;
+use super::rejected::BACK_TO_SAVEPOINT;
+use super::target::{TargetTable, keys_repeat};
 use crate::dialect::writing::WriteDialect;
-use crate::driver::{Session, SqlParam};
+use crate::driver::{Session, SqlParam, sqlstate};
 use crate::sink::config::{InsertMode, SinkConfig};
 
 /// Most rows of one statement; larger statements are not faster.
 const MOST_ROWS: usize = 500;
 
-/// The savepoint before the records whose rejection is looked for.
-pub(super) const SAVEPOINT: &str = "SAVEPOINT rowferry_sift";
-pub(super) const BACK_TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT rowferry_sift";
-
-/// Why a statement failed, and for which records.
-pub struct WriteFailure {
-    pub error: Error,
-    /// The table's number.
-    pub target: usize,
-    /// Indices of the records of that statement.
-    pub records: Vec<usize>,
-}
+/// The class of the SQLSTATEs of values that do not fit their column.
+const DATA_EXCEPTION: &str = "22";
 
 /// Writes records of a batch, some at a time.
 #[async_trait]
@@ -39,15 +32,15 @@ pub trait RecordWriter: Send {
     fn session(&mut self) -> &mut dyn Session;
 
     /// Returns how many of these records go into the next statement; at least one.
-    fn chunk(&self, left: &[usize]) -> usize;
+    fn chunk(&self, left: &[RecordIndex]) -> usize;
 
-    /// Returns the number of a record's table, if this writer groups the rows of several tables.
-    fn target(&self, _record: usize) -> usize {
-        usize::MAX
+    /// Returns a record's table, if this writer groups the rows of several tables.
+    fn table_of(&self, _record: RecordIndex) -> Option<TableIndex> {
+        None
     }
 
     /// Writes these records. After an error the transaction must be rolled back.
-    async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure>;
+    async fn apply(&mut self, records: &[RecordIndex]) -> Result<(), WriteFailure>;
 
     /// Names the column whose value the server refused, where its text does not and the column can
     /// be found. The transaction is as it was at the savepoint before the record, and is left so.
@@ -62,68 +55,28 @@ pub trait RecordWriter: Send {
 
 /// Writes all records. After an error the transaction must be rolled back.
 pub async fn write_all(
-    apply: &mut dyn RecordWriter,
-    records: &[usize],
+    writer: &mut dyn RecordWriter,
+    records: &[RecordIndex],
 ) -> Result<(), WriteFailure> {
     let mut left = records;
     while !left.is_empty() {
-        let (now, later) = left.split_at(apply.chunk(left));
-        apply.apply(now).await?;
+        let (now, later) = left.split_at(writer.chunk(left));
+        writer.apply(now).await?;
         left = later;
     }
     Ok(())
 }
 
-/// Writes the records except those that the database rejects, and adds these to `culprits`:
-/// whatever fails is rolled back to a savepoint and halved until single records are left.
-/// Errors: all kinds but `Record`.
-pub async fn isolate_rejected(
-    apply: &mut dyn RecordWriter,
-    records: &[usize],
-    culprits: &mut Vec<(usize, WriteFailure)>,
-) -> Result<(), WriteFailure> {
-    let mut todo = vec![records];
-    while let Some(records) = todo.pop() {
-        let (now, later) = records.split_at(apply.chunk(records));
-        if !later.is_empty() {
-            todo.push(later);
-        }
-        run_tx_control(apply, SAVEPOINT).await?;
-        match apply.apply(now).await {
-            Ok(()) => {}
-            Err(failure) if failure.error.kind() == ErrorKind::Record => {
-                run_tx_control(apply, BACK_TO_SAVEPOINT).await?;
-                match (failure.records.as_slice(), now) {
-                    (&[one], [_]) => {
-                        let failure = apply.name_refused_column(failure).await?;
-                        culprits.push((one, failure));
-                    }
-                    _ => {
-                        let (first, second) = now.split_at(now.len() / 2);
-                        todo.extend([second, first]);
-                    }
-                }
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
-    Ok(())
-}
-
 /// Runs a transaction control statement.
-pub async fn run_tx_control(apply: &mut dyn RecordWriter, sql: &str) -> Result<(), WriteFailure> {
-    let done = apply.session().run(sql).await;
-    done.map(drop).map_err(|error| WriteFailure {
-        error,
-        target: usize::MAX,
-        records: Vec::new(),
-    })
+pub async fn run_tx_control(writer: &mut dyn RecordWriter, sql: &str) -> Result<(), WriteFailure> {
+    writer.session().run(sql).await?;
+    Ok(())
 }
 
 /// Rows of one table and one shape that are being written.
 pub struct TableWrite<'a, 'b> {
     pub writer: &'a mut BatchWriter<'b>,
-    pub target: usize,
+    pub table: TableIndex,
     pub rows: &'a RowGroup,
 }
 
@@ -133,12 +86,12 @@ impl RecordWriter for TableWrite<'_, '_> {
         &mut *self.writer.session
     }
 
-    fn chunk(&self, left: &[usize]) -> usize {
-        self.writer.chunk(self.target, self.rows, left)
+    fn chunk(&self, left: &[RecordIndex]) -> usize {
+        self.writer.chunk(self.table, self.rows, left)
     }
 
-    async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure> {
-        self.writer.statement(self.target, self.rows, records).await
+    async fn apply(&mut self, records: &[RecordIndex]) -> Result<(), WriteFailure> {
+        self.writer.write(self.table, self.rows, records).await
     }
 
     async fn name_refused_column(
@@ -149,13 +102,14 @@ impl RecordWriter for TableWrite<'_, '_> {
             return Ok(failure);
         };
         // PostgreSQL's texts about values name no column
-        let about_a_value = failure.error.message().contains("refused (22");
-        if !self.writer.writing.capabilities.binds_text || !about_a_value {
+        let is_about_a_value =
+            sqlstate(&failure.error).is_some_and(|state| state.starts_with(DATA_EXCEPTION));
+        if !self.writer.writing.capabilities.binds_text || !is_about_a_value {
             return Ok(failure);
         }
         let column = match self
             .writer
-            .refused_column(self.target, self.rows, record)
+            .refused_column(self.table, self.rows, record)
             .await
         {
             Ok(column) => column,
@@ -163,10 +117,7 @@ impl RecordWriter for TableWrite<'_, '_> {
         };
         run_tx_control(self, BACK_TO_SAVEPOINT).await?;
         Ok(match column {
-            Some(column) => WriteFailure {
-                error: failure.error.context(format!("column {column}")),
-                ..failure
-            },
+            Some(column) => failure.context(format!("column {column}")),
             None => failure,
         })
     }
@@ -178,18 +129,18 @@ pub struct BatchWriter<'a> {
     pub config: &'a SinkConfig,
     pub writing: &'a WriteDialect,
     pub here: &'a SessionInfo,
-    pub targets: &'a mut [TargetTable],
+    pub tables: &'a mut [TargetTable],
     pub batch: &'a [SinkRecord],
 }
 
 impl BatchWriter<'_> {
     /// Groups the operations on one table into statements.
-    pub fn group(&self, target: usize, ops: &[RowOperation]) -> Vec<RowGroup> {
-        let table = &self.targets[target];
+    pub fn group(&self, table: TableIndex, ops: &[RowOperation]) -> Vec<RowGroup> {
+        let table = &self.tables[table];
         if !keys_repeat(self.config) {
             return group::in_order(ops);
         }
-        let mut used: Vec<usize> = ops.iter().map(|op| op.shape).collect();
+        let mut used: Vec<PlanIndex> = ops.iter().map(|op| op.plan).collect();
         used.sort_unstable();
         used.dedup();
         let only_inserts =
@@ -198,44 +149,51 @@ impl BatchWriter<'_> {
             return group::in_order(ops);
         }
         let identity = table.identity(&used);
+        let keys = self.keys(table, ops, identity);
+        let covers = |a: PlanIndex, b: PlanIndex| table.plans[a].covers(&table.plans[b]);
+        let complete = |plan: PlanIndex| table.is_complete(plan);
+        let rules = GroupRules {
+            mode: self.config.insert_mode,
+            identity,
+            compact: !table.has_other_unique(),
+            covers: &covers,
+            complete: &complete,
+        };
+        group::by_key(ops, &keys, &rules)
+    }
+
+    /// Returns the keys of the operations, comparable as bytes.
+    fn keys(
+        &self,
+        table: &TargetTable,
+        ops: &[RowOperation],
+        identity: KeyIdentity,
+    ) -> OperationKeys {
         let mut keys = OperationKeys::default();
         for op in ops {
             let record = &self.batch[op.record];
-            let params = table.plans[op.shape]
+            let params = table.plans[op.plan]
                 .keys
                 .iter()
-                .map(|b| b.param(record))
+                .map(|binder| binder.param(record))
                 .collect::<Result<Vec<_>>>();
             // a key that cannot be bound fails later, when its own statement runs
             let params = params.unwrap_or_default();
             keys.push(|out| {
-                params
-                    .iter()
-                    .for_each(|p| key_bytes(p, identity == KeyIdentity::Exact, out));
+                for param in &params {
+                    key_bytes(param, identity == KeyIdentity::Exact, out);
+                }
             });
         }
-        let covers = |a: usize, b: usize| table.plans[a].covers(&table.plans[b]);
-        let complete = |plan: usize| table.is_complete(plan);
-        let (mode, compact) = (self.config.insert_mode, !table.has_other_unique());
-        group::by_key(
-            ops,
-            &keys,
-            &GroupRules {
-                mode,
-                identity,
-                compact,
-                covers: &covers,
-                complete: &complete,
-            },
-        )
+        keys
     }
 
     /// Returns the kind of statement for that many rows.
-    fn verb(&self, target: usize, rows: &RowGroup, count: usize) -> StatementVerb {
+    fn verb(&self, table: TableIndex, rows: &RowGroup, count: usize) -> StatementVerb {
         match (rows.delete, self.config.insert_mode) {
             (true, _) => StatementVerb::Delete,
             (false, InsertMode::Update)
-                if count > 1 && rows.distinct && self.targets[target].plans[rows.shape].many =>
+                if count > 1 && rows.distinct && self.tables[table].plans[rows.plan].many =>
             {
                 StatementVerb::UpdateMany
             }
@@ -245,9 +203,9 @@ impl BatchWriter<'_> {
     }
 
     /// Returns how many of the remaining records go into the next statement.
-    fn chunk(&self, target: usize, rows: &RowGroup, left: &[usize]) -> usize {
-        let plan = &self.targets[target].plans[rows.shape];
-        let verb = self.verb(target, rows, left.len());
+    fn chunk(&self, table: TableIndex, rows: &RowGroup, left: &[RecordIndex]) -> usize {
+        let plan = &self.tables[table].plans[rows.plan];
+        let verb = self.verb(table, rows, left.len());
         let copied = verb == StatementVerb::Insert && plan.copy().is_some();
         let (columns, most) = match verb {
             StatementVerb::Update => return 1,
@@ -277,73 +235,59 @@ impl BatchWriter<'_> {
         count
     }
 
-    /// Inserts rows by COPY, which is faster than multi-row INSERT statements.
-    async fn copy(
+    /// Writes rows of one shape. After an error the transaction must be rolled back.
+    async fn write(
         &mut self,
-        sql: &str,
-        (target, rows): (usize, &RowGroup),
-        records: &[usize],
-    ) -> Result<(), WriteFailure> {
-        let plan = &self.targets[target].plans[rows.shape];
-        let mut text = CopyText::default();
-        for &n in records {
-            let begin = text.as_str().len();
-            for binder in plan.keys.iter().chain(&plan.values) {
-                let appended = binder.append(&self.batch[n], &mut text);
-                appended.map_err(|error| WriteFailure {
-                    error,
-                    target,
-                    records: vec![n],
-                })?;
-            }
-            text.end_row();
-            let row = self.here.largest.admits(text.as_str().len() - begin);
-            row.map_err(|error| WriteFailure {
-                error,
-                target,
-                records: vec![n],
-            })?;
-        }
-        let copied = self.session.copy(sql, text.as_str()).await;
-        copied.map(drop).map_err(|error| WriteFailure {
-            error,
-            target,
-            records: records.to_vec(),
-        })
-    }
-
-    async fn statement(
-        &mut self,
-        target: usize,
+        table: TableIndex,
         rows: &RowGroup,
-        records: &[usize],
+        records: &[RecordIndex],
     ) -> Result<(), WriteFailure> {
-        if let Some(sql) = self.targets[target].plans[rows.shape]
-            .copy()
-            .filter(|_| !rows.delete && records.len() > 1)
-        {
-            return self.copy(&sql, (target, rows), records).await;
+        let plan = &self.tables[table].plans[rows.plan];
+        let by_column = plan.by_column;
+        let copy = plan.copy().filter(|_| !rows.delete && records.len() > 1);
+        if let Some(sql) = copy {
+            return self.copy(&sql, table, rows, records).await;
         }
-        let verb = self.verb(target, rows, records.len());
-        if verb == StatementVerb::Insert && self.targets[target].plans[rows.shape].by_column {
+        let verb = self.verb(table, rows, records.len());
+        if verb == StatementVerb::Insert && by_column {
             let changed = self
-                .send(target, rows, StatementVerb::Update, records)
+                .send(table, rows, StatementVerb::Update, records)
                 .await?;
             if changed > 0 {
                 return Ok(());
             }
         }
-        self.send(target, rows, verb, records).await.map(drop)
+        self.send(table, rows, verb, records).await.map(drop)
+    }
+
+    /// Inserts rows by COPY, which is faster than multi-row INSERT statements.
+    async fn copy(
+        &mut self,
+        sql: &str,
+        table: TableIndex,
+        rows: &RowGroup,
+        records: &[RecordIndex],
+    ) -> Result<(), WriteFailure> {
+        let plan = &self.tables[table].plans[rows.plan];
+        let mut text = CopyText::default();
+        for &record in records {
+            plan.copy_row(&self.batch[record], self.here.largest, &mut text)
+                .map_err(|error| WriteFailure::of_record(error, Some(table), record))?;
+        }
+        match self.session.copy(sql, text.as_str()).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(WriteFailure::of_records(error, table, records)),
+        }
     }
 
     /// The first column that does not take its value of a record. Errors: all kinds but `Record`.
     async fn refused_column(
         &mut self,
-        target: usize,
+        table: TableIndex,
         rows: &RowGroup,
-        record: usize,
+        record: RecordIndex,
     ) -> Result<Option<Arc<str>>> {
-        let plan = &self.targets[target].plans[rows.shape];
+        let plan = &self.tables[table].plans[rows.plan];
         let binders = || plan.keys.iter().chain(&plan.values);
         for binder in binders() {
             let Ok(param) = binder.param(&self.batch[record]) else {
@@ -368,45 +312,29 @@ impl BatchWriter<'_> {
     /// Runs a statement. Returns the number of rows affected.
     async fn send(
         &mut self,
-        target: usize,
+        table: TableIndex,
         rows: &RowGroup,
         verb: StatementVerb,
-        records: &[usize],
+        records: &[RecordIndex],
     ) -> Result<u64, WriteFailure> {
-        let table = &mut self.targets[target];
-        let plan = &mut table.plans[rows.shape];
-        let sql = plan.sql(self.writing, &table.id, verb, records.len());
-        let (keys, values) = (plan.keys.as_slice(), plan.values.as_slice());
-        let columns: [&[ColumnBinder]; 2] = match verb {
-            StatementVerb::Delete => [keys, &[]],
-            StatementVerb::Insert | StatementVerb::UpdateMany => [keys, values],
-            StatementVerb::Update if plan.set().is_empty() => [keys, keys],
-            StatementVerb::Update => [plan.set(), keys],
-        };
+        let TargetTable { id, plans, .. } = &mut self.tables[table];
+        let plan = &mut plans[rows.plan];
+        let sql = plan.sql(self.writing, id, verb, records.len());
+        let (first, second) = plan.parameters(verb);
         let mut params: Vec<SqlParam<'_>> =
-            Vec::with_capacity(records.len() * (columns[0].len() + columns[1].len()));
-        for &n in records {
-            for binder in columns[0].iter().chain(columns[1]) {
-                match binder.param(&self.batch[n]) {
-                    Ok(param) => params.push(param),
-                    Err(error) => {
-                        return Err(WriteFailure {
-                            error,
-                            target,
-                            records: vec![n],
-                        });
-                    }
-                }
+            Vec::with_capacity(records.len() * (first.len() + second.len()));
+        for &record in records {
+            for binder in first.iter().chain(second) {
+                let param = binder
+                    .param(&self.batch[record])
+                    .map_err(|error| WriteFailure::of_record(error, Some(table), record))?;
+                params.push(param);
             }
         }
-        let done = match self.here.largest.takes(&params) {
+        let changed = match self.here.largest.takes(&params) {
             Ok(()) => self.session.execute(&sql, &params).await,
             Err(error) => Err(error),
         };
-        done.map_err(|error| WriteFailure {
-            error,
-            target,
-            records: records.to_vec(),
-        })
+        changed.map_err(|error| WriteFailure::of_records(error, table, records))
     }
 }

@@ -9,14 +9,15 @@
 //! `errors.tolerance=all`, a search that tried rows one by one would send good records to the dead
 //! letters because one other record of their batch is bad.
 
-use connector_api::{ErrorKind, async_trait};
+use std::collections::BTreeMap;
 
-use super::batch::{
-    BACK_TO_SAVEPOINT, BatchWriter, RecordWriter, SAVEPOINT, TableWrite, WriteFailure,
-    run_tx_control, write_all,
-};
+use connector_api::async_trait;
+
+use super::batch::{BatchWriter, RecordWriter, TableWrite, write_all};
+use super::failure::WriteFailure;
 use super::group::RowGroup;
-use crate::dialect::writing::DeferredConstraints;
+use super::index::{RecordIndex, TableIndex};
+use super::rejected::{RefusedRecord, RejectedSearch};
 use crate::driver::Session;
 
 /// Most rows that are tried in pairs.
@@ -24,18 +25,30 @@ const MOST_IN_PAIRS: usize = 24;
 
 /// The rows of all tables of a batch.
 pub struct BatchWrite<'a, 'b> {
-    pub writer: &'a mut BatchWriter<'b>,
-    /// The groups of each table, by its number.
-    pub groups: Vec<(usize, Vec<RowGroup>)>,
+    writer: &'a mut BatchWriter<'b>,
+    groups: Vec<(TableIndex, Vec<RowGroup>)>,
+    /// The table of each record.
+    tables: BTreeMap<RecordIndex, TableIndex>,
 }
 
-impl BatchWrite<'_, '_> {
-    /// Indices of the records, in order.
-    pub fn records(&self) -> Vec<usize> {
-        let rows = self.groups.iter().flat_map(|(_, groups)| groups);
-        let mut records: Vec<usize> = rows.flat_map(|rows| rows.records.iter().copied()).collect();
-        records.sort_unstable();
-        records
+impl<'a, 'b> BatchWrite<'a, 'b> {
+    /// Takes the groups of each table.
+    pub fn new(writer: &'a mut BatchWriter<'b>, groups: Vec<(TableIndex, Vec<RowGroup>)>) -> Self {
+        let mut tables = BTreeMap::new();
+        for (table, groups) in &groups {
+            let records = groups.iter().flat_map(|rows| &rows.records);
+            tables.extend(records.map(|record| (*record, *table)));
+        }
+        Self {
+            writer,
+            groups,
+            tables,
+        }
+    }
+
+    /// Returns the records in order.
+    pub fn records(&self) -> Vec<RecordIndex> {
+        self.tables.keys().copied().collect()
     }
 }
 
@@ -45,153 +58,92 @@ impl RecordWriter for BatchWrite<'_, '_> {
         &mut *self.writer.session
     }
 
-    fn chunk(&self, left: &[usize]) -> usize {
+    fn chunk(&self, left: &[RecordIndex]) -> usize {
         left.len()
     }
 
-    fn target(&self, record: usize) -> usize {
-        let has = |groups: &Vec<RowGroup>| groups.iter().any(|rows| rows.records.contains(&record));
-        self.groups
-            .iter()
-            .find(|(_, groups)| has(groups))
-            .map_or(usize::MAX, |(target, _)| *target)
+    fn table_of(&self, record: RecordIndex) -> Option<TableIndex> {
+        self.tables.get(&record).copied()
     }
 
-    async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure> {
-        for (target, groups) in &self.groups {
+    /// Writes these records, which are in order.
+    async fn apply(&mut self, records: &[RecordIndex]) -> Result<(), WriteFailure> {
+        for (table, groups) in &self.groups {
             for rows in groups {
-                let wanted = rows
+                let wanted: Vec<RecordIndex> = rows
                     .records
                     .iter()
-                    .filter(|record| records.binary_search(record).is_ok());
-                let wanted: Vec<usize> = wanted.copied().collect();
-                write_all(
-                    &mut TableWrite {
-                        writer: &mut *self.writer,
-                        target: *target,
-                        rows,
-                    },
-                    &wanted,
-                )
-                .await?;
+                    .filter(|record| records.binary_search(record).is_ok())
+                    .copied()
+                    .collect();
+                let mut part = TableWrite {
+                    writer: &mut *self.writer,
+                    table: *table,
+                    rows,
+                };
+                write_all(&mut part, &wanted).await?;
             }
         }
         Ok(())
     }
 }
 
-/// Writes the records, which are in order. If constraints refuse them, adds to `culprits` those
-/// without which the constraints hold; then the transaction must be rolled back.
-/// Errors: all kinds but `Record`; `Record` if no single record can be named.
-pub async fn isolate_rejected(
-    apply: &mut dyn RecordWriter,
-    records: &[usize],
-    deferral: DeferredConstraints,
-    culprits: &mut Vec<(usize, WriteFailure)>,
-) -> Result<(), WriteFailure> {
-    let mut search = CycleSearch { apply, deferral };
-    // what the transaction wrote before may violate a constraint already
-    if let Some(failure) = search.try_apply(&[]).await? {
-        return Err(failure);
-    }
-    let Some(failure) = search.try_apply(records).await? else {
-        return Ok(());
-    };
-    let mut left = records.to_vec();
-    while !left.is_empty() {
-        let refused = search.bisect(&left).await?;
-        let rest = if refused.len() < left.len() {
-            // the refused rows may have needed rows that are written now
-            refused.iter().map(|(record, _)| *record).collect()
-        } else if let Some(rest) = search.apply_cyclic(&left).await? {
-            rest
-        } else {
-            culprits.extend(refused);
-            return Ok(());
-        };
-        left = rest;
-    }
-    // all rows can be written in some order, but not in that of the batch
-    Err(failure)
-}
-
-struct CycleSearch<'a> {
-    apply: &'a mut dyn RecordWriter,
-    deferral: DeferredConstraints,
-}
-
-impl CycleSearch<'_> {
-    /// Writes the records on top of what is written. If constraints refuse the result, rolls them
-    /// back and returns the failure.
-    async fn try_apply(&mut self, records: &[usize]) -> Result<Option<WriteFailure>, WriteFailure> {
-        run_tx_control(self.apply, SAVEPOINT).await?;
-        let applied = async {
-            run_tx_control(self.apply, self.deferral.wait).await?;
-            self.apply.apply(records).await?;
-            run_tx_control(self.apply, self.deferral.check).await
-        };
-        match applied.await {
-            Ok(()) => Ok(None),
-            Err(failure) if failure.error.kind() == ErrorKind::Record => {
-                run_tx_control(self.apply, BACK_TO_SAVEPOINT).await?;
-                Ok(Some(failure))
-            }
-            Err(failure) => Err(failure),
-        }
-    }
-
-    /// Writes what can be written, halving what cannot. Returns the refused records.
-    async fn bisect(
+impl RejectedSearch<'_> {
+    /// Writes the records, which are in order. If constraints refuse them, returns those without
+    /// which the constraints hold; then the transaction must be rolled back.
+    /// Errors: all kinds but `Record`; `Record` if no single record can be named.
+    pub async fn run_deferred(
         &mut self,
-        records: &[usize],
-    ) -> Result<Vec<(usize, WriteFailure)>, WriteFailure> {
-        let (mut todo, mut refused) = (vec![records], Vec::new());
-        while let Some(now) = todo.pop() {
-            let Some(failure) = self.try_apply(now).await? else {
-                continue;
-            };
-            match now {
-                [one] => refused.push((*one, self.attribute_to_record(failure, *one))),
-                _ => {
-                    let (first, second) = now.split_at(now.len() / 2);
-                    todo.extend([second, first]);
-                }
+        records: &[RecordIndex],
+    ) -> Result<Vec<RefusedRecord>, WriteFailure> {
+        // what the transaction wrote before may violate a constraint already
+        if let Some(failure) = self.try_apply(&[]).await? {
+            return Err(failure);
+        }
+        let Some(failure) = self.try_apply(records).await? else {
+            return Ok(Vec::new());
+        };
+        let mut left = records.to_vec();
+        while !left.is_empty() {
+            let refused = self.run(&left).await?;
+            if refused.len() < left.len() {
+                // the refused rows may have needed rows that are written now
+                left = refused.iter().map(|refused| refused.record).collect();
+            } else if let Some(rest) = self.apply_cyclic(&left).await? {
+                left = rest;
+            } else {
+                return Ok(refused);
             }
         }
-        Ok(refused)
+        // all rows can be written in some order, but not in that of the batch
+        Err(failure)
     }
 
     /// Writes rows that need each other in a cycle, which succeed only together. If few rows are
     /// left, tries all but one and every pair. Returns the remaining rows; `None` if no such rows
     /// were found.
-    async fn apply_cyclic(&mut self, left: &[usize]) -> Result<Option<Vec<usize>>, WriteFailure> {
+    ///
+    /// Rows that name each other (a department and its head, an order and its current item) are
+    /// what deferred constraints are made for. Without this step one bad record anywhere in the
+    /// batch would send such good rows to the dead letters as well, since each of them is refused
+    /// alone. It runs only after a COMMIT was refused, over what no other row makes acceptable.
+    async fn apply_cyclic(
+        &mut self,
+        left: &[RecordIndex],
+    ) -> Result<Option<Vec<RecordIndex>>, WriteFailure> {
         if left.len() > MOST_IN_PAIRS {
             return Ok(None);
         }
         let but_one = (0..left.len()).map(|one| [&left[..one], &left[one + 1..]].concat());
         let pairs = (1..left.len()).flat_map(|b| (0..b).map(move |a| vec![left[a], left[b]]));
         for together in but_one.chain(pairs).filter(|together| together.len() > 1) {
-            if self.try_apply(&together).await?.is_none() {
-                return Ok(Some(
-                    left.iter()
-                        .filter(|record| !together.contains(record))
-                        .copied()
-                        .collect(),
-                ));
+            if self.try_apply(&together).await?.is_some() {
+                continue;
             }
+            let mut rest = left.to_vec();
+            rest.retain(|record| !together.contains(record));
+            return Ok(Some(rest));
         }
         Ok(None)
-    }
-
-    /// Turns the failure into one of this record.
-    fn attribute_to_record(&self, failure: WriteFailure, record: usize) -> WriteFailure {
-        match failure.records.as_slice() {
-            [one] if *one == record => failure,
-            _ => WriteFailure {
-                error: failure.error,
-                target: self.apply.target(record),
-                records: vec![record],
-            },
-        }
     }
 }

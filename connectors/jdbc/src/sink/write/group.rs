@@ -9,15 +9,15 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use super::index::{PlanIndex, RecordIndex};
 use crate::sink::config::InsertMode;
 
 /// One record's effect on the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowOperation {
-    /// The record's index in the batch.
-    pub record: usize,
-    /// The number of the record's shape.
-    pub shape: usize,
+    pub record: RecordIndex,
+    /// The plan of the record's shape.
+    pub plan: PlanIndex,
     /// True if it deletes the row of its key.
     pub delete: bool,
 }
@@ -25,20 +25,19 @@ pub struct RowOperation {
 /// Rows that one SQL text writes or deletes, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowGroup {
-    /// The number of their shape.
-    pub shape: usize,
+    /// The plan of their shape.
+    pub plan: PlanIndex,
     /// True if they are deleted.
     pub delete: bool,
     /// True if their keys are known to belong to different rows.
     pub distinct: bool,
-    /// Indices of the records.
-    pub records: Vec<usize>,
+    pub records: Vec<RecordIndex>,
 }
 
 impl RowGroup {
     fn of(op: &RowOperation) -> Self {
         Self {
-            shape: op.shape,
+            plan: op.plan,
             delete: op.delete,
             distinct: false,
             records: vec![op.record],
@@ -65,9 +64,9 @@ pub struct GroupRules<'a> {
     /// makes rows depend on each other.
     pub compact: bool,
     /// True if the columns of the first shape include those of the second.
-    pub covers: &'a dyn Fn(usize, usize) -> bool,
+    pub covers: &'a dyn Fn(PlanIndex, PlanIndex) -> bool,
     /// True if the shape has every column of the table.
-    pub complete: &'a dyn Fn(usize) -> bool,
+    pub complete: &'a dyn Fn(PlanIndex) -> bool,
 }
 
 /// The key of each operation as bytes, in one buffer.
@@ -96,7 +95,7 @@ pub fn in_order(ops: &[RowOperation]) -> Vec<RowGroup> {
     let mut out: Vec<RowGroup> = Vec::new();
     for op in ops {
         match out.last_mut() {
-            Some(rows) if (rows.shape, rows.delete) == (op.shape, op.delete) => {
+            Some(rows) if (rows.plan, rows.delete) == (op.plan, op.delete) => {
                 rows.records.push(op.record);
             }
             _ => out.push(RowGroup::of(op)),
@@ -158,13 +157,13 @@ pub fn by_key(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_>
     {
         return out;
     }
-    let place: HashMap<usize, usize> = ops
+    let place: HashMap<RecordIndex, usize> = ops
         .iter()
         .enumerate()
         .map(|(n, op)| (op.record, n))
         .collect();
     for rows in &mut out {
-        let class = |record: &usize| {
+        let class = |record: &RecordIndex| {
             place
                 .get(record)
                 .map(|&n| class(keys.get(n), rules.identity))
@@ -203,8 +202,8 @@ fn last_writes(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_
         while let Some(p) = previous {
             let replaced = match (op.delete, ops[p].delete) {
                 (true, _) => true,
-                (false, false) => (rules.covers)(op.shape, ops[p].shape),
-                (false, true) => rules.mode == InsertMode::Upsert && (rules.complete)(op.shape),
+                (false, false) => (rules.covers)(op.plan, ops[p].plan),
+                (false, true) => rules.mode == InsertMode::Upsert && (rules.complete)(op.plan),
             };
             if !replaced {
                 break;
@@ -234,7 +233,7 @@ fn leveled(
 ) -> Vec<RowGroup> {
     let uniform = ops
         .iter()
-        .all(|op| (op.shape, op.delete) == (ops[0].shape, ops[0].delete));
+        .all(|op| (op.plan, op.delete) == (ops[0].plan, ops[0].delete));
     if uniform || identity == KeyIdentity::Unknown {
         let left: Vec<_> = ops
             .iter()
@@ -244,7 +243,7 @@ fn leveled(
         return in_order(&left);
     }
     let mut levels: Vec<Vec<RowGroup>> = Vec::new();
-    let mut last: HashMap<Vec<u8>, (usize, usize, bool)> = HashMap::with_capacity(ops.len());
+    let mut last: HashMap<Vec<u8>, (usize, PlanIndex, bool)> = HashMap::with_capacity(ops.len());
     let folded = identity == KeyIdentity::Text
         && ops.iter().enumerate().all(|(n, _)| keys.get(n).is_ascii());
     for (n, op) in ops.iter().enumerate().filter(|(n, _)| alive[*n]) {
@@ -255,18 +254,18 @@ fn leveled(
             _ => Vec::new(),
         };
         let level = match last.get(&class) {
-            Some(&(level, shape, delete)) if (shape, delete) == (op.shape, op.delete) => level,
+            Some(&(level, plan, delete)) if (plan, delete) == (op.plan, op.delete) => level,
             Some(&(level, ..)) => level + 1,
             None => 0,
         };
-        last.insert(class, (level, op.shape, op.delete));
+        last.insert(class, (level, op.plan, op.delete));
         if levels.len() == level {
             levels.push(Vec::new());
         }
         let level = &mut levels[level];
         match level
             .iter_mut()
-            .find(|rows| (rows.shape, rows.delete) == (op.shape, op.delete))
+            .find(|rows| (rows.plan, rows.delete) == (op.plan, op.delete))
         {
             Some(rows) => rows.records.push(op.record),
             None => level.push(RowGroup::of(op)),
@@ -280,7 +279,8 @@ mod tests {
     use std::collections::{BTreeMap, HashSet};
 
     use super::{
-        GroupRules, InsertMode, KeyIdentity, OperationKeys, RowGroup, RowOperation, by_key,
+        GroupRules, InsertMode, KeyIdentity, OperationKeys, PlanIndex, RecordIndex, RowGroup,
+        RowOperation, by_key,
     };
 
     /// Columns of the shapes of these tests; the table has 0, 1 and 2.
@@ -332,8 +332,9 @@ mod tests {
         for text in texts {
             keys.push(|out| out.extend_from_slice(text.as_bytes()));
         }
-        let covers = |a: usize, b: usize| SHAPES[b].iter().all(|c| SHAPES[a].contains(c));
-        let complete = |s: usize| SHAPES[s].len() == 3;
+        let covers =
+            |a: PlanIndex, b: PlanIndex| SHAPES[b.0].iter().all(|c| SHAPES[a.0].contains(c));
+        let complete = |plan: PlanIndex| SHAPES[plan.0].len() == 3;
         by_key(
             ops,
             &keys,
@@ -353,8 +354,8 @@ mod tests {
             list.iter()
                 .enumerate()
                 .map(|(record, &(shape, delete))| RowOperation {
-                    record,
-                    shape,
+                    record: RecordIndex(record),
+                    plan: PlanIndex(shape),
                     delete,
                 })
                 .collect::<Vec<_>>()
@@ -366,16 +367,16 @@ mod tests {
             plan(&list, &texts, InsertMode::Upsert, KeyIdentity::Exact, true),
             [
                 RowGroup {
-                    shape: 1,
+                    plan: PlanIndex(1),
                     delete: false,
                     distinct: true,
-                    records: vec![3, 1]
+                    records: vec![RecordIndex(3), RecordIndex(1)]
                 },
                 RowGroup {
-                    shape: 1,
+                    plan: PlanIndex(1),
                     delete: true,
                     distinct: true,
-                    records: vec![4]
+                    records: vec![RecordIndex(4)]
                 }
             ]
         );
@@ -389,7 +390,8 @@ mod tests {
             true,
         );
         let records: Vec<_> = rows.into_iter().map(|r| r.records).collect();
-        assert_eq!(records, [vec![0, 3], vec![1], vec![2]]);
+        let of = |records: &[usize]| records.iter().copied().map(RecordIndex).collect::<Vec<_>>();
+        assert_eq!(records, [of(&[0, 3]), of(&[1]), of(&[2])]);
     }
 
     #[test]
@@ -437,8 +439,8 @@ mod tests {
                 }
                 apply(&mut expected, mode, delete, shape, key, record, fold);
                 ops.push(RowOperation {
-                    record,
-                    shape,
+                    record: RecordIndex(record),
+                    plan: PlanIndex(shape),
                     delete,
                 });
                 texts.push(key.to_owned());
@@ -482,9 +484,9 @@ mod tests {
                         &mut seen,
                         mode,
                         rows.delete,
-                        rows.shape,
+                        rows.plan.0,
                         &texts[n],
-                        record,
+                        record.0,
                         fold,
                     );
                 }

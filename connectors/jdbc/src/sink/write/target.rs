@@ -5,16 +5,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::{Datum, Error, Result, Schema, SchemaType, SinkRecord, Value};
+use connector_api::{Datum, Error, Result, SchemaType, SinkRecord, Value};
 
 use super::bind::ColumnBinder;
 use super::connection::SessionInfo;
 use super::evolve;
 use super::group::KeyIdentity;
+use super::index::PlanIndex;
 use super::key_bytes::identity;
+use super::plan::{PlanSource, WritePlan};
 use super::widen;
 use crate::catalog::TableMeta;
-use crate::dialect::writing::{ColumnWidening, StatementColumns, UpsertAction, WriteDialect};
+use crate::dialect::writing::{ColumnWidening, UpsertAction, WriteDialect};
 use crate::driver::{Session, SqlParam};
 use crate::ident::TableId;
 use crate::sink::config::columns::RecordColumn;
@@ -24,128 +26,6 @@ use crate::sink::mapping::shape::{RecordShape, shape};
 /// A table's plans are forgotten once there are more.
 const MOST_PLANS: usize = 256;
 
-/// A record shape with everything needed to write it to its table.
-pub struct WritePlan {
-    /// Set if the topic determines which fields are written.
-    topic: Option<Arc<str>>,
-    key_schema: Option<Arc<Schema>>,
-    value_schema: Option<Arc<Schema>>,
-    tombstone: bool,
-    /// Key columns first, then the others: the order of an UPDATE's WHERE and of a DELETE.
-    pub keys: Vec<ColumnBinder>,
-    /// The other columns; those that an UPDATE cannot set come last.
-    pub values: Vec<ColumnBinder>,
-    /// How far keys identify rows.
-    pub identity: KeyIdentity,
-    /// No unique index covers the key, so the database cannot detect an existing row: upserts try
-    /// an UPDATE first.
-    pub by_column: bool,
-    /// Many rows can be updated by one statement.
-    pub many: bool,
-    /// The COPY statement for rows that are inserted together.
-    copy: Option<Arc<str>>,
-    upsert: Option<UpsertAction>,
-    statements: HashMap<(StatementVerb, usize), Arc<str>>,
-}
-
-/// The record that a plan is made for.
-#[derive(Clone, Copy)]
-pub struct PlanSource<'a> {
-    pub topic: &'a Arc<str>,
-    pub key: &'a Datum,
-    pub value: &'a Datum,
-}
-
-/// The kind of a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StatementVerb {
-    /// INSERT, or its upsert.
-    Insert,
-    /// UPDATE of one row.
-    Update,
-    /// UPDATE of many rows.
-    UpdateMany,
-    Delete,
-}
-
-impl WritePlan {
-    /// True if the plan was made for these schemas; `same` compares two schemas.
-    fn is_of(
-        &self,
-        PlanSource { topic, key, value }: PlanSource<'_>,
-        same: fn(&Arc<Schema>, &Arc<Schema>) -> bool,
-    ) -> bool {
-        let both = |a: &Option<Arc<Schema>>, b: &Option<Arc<Schema>>| match (a, b) {
-            (Some(a), Some(b)) => same(a, b),
-            (None, None) => true,
-            _ => false,
-        };
-        let tombstone = value.value.is_null();
-        self.tombstone == tombstone
-            && self.topic.as_ref().is_none_or(|own| own == topic)
-            && (tombstone || both(&self.value_schema, &value.schema))
-            && both(&self.key_schema, &key.schema)
-    }
-
-    /// The COPY statement for many rows, if it has the effect of an INSERT.
-    pub fn copy(&self) -> Option<Arc<str>> {
-        self.copy.clone()
-    }
-
-    /// The columns that an UPDATE sets.
-    pub fn set(&self) -> &[ColumnBinder] {
-        &self.values[..self
-            .values
-            .partition_point(|binder| !binder.always_numbered)]
-    }
-
-    /// True if the INSERT statement changes rows that exist already.
-    pub fn is_upsert(&self) -> bool {
-        self.upsert.is_some()
-    }
-
-    /// True if the plan's columns include those of another one.
-    pub fn covers(&self, other: &Self) -> bool {
-        let has = |name: &str| {
-            self.keys
-                .iter()
-                .chain(&self.values)
-                .any(|b| &*b.name == name)
-        };
-        other.keys.iter().chain(&other.values).all(|b| has(&b.name))
-    }
-
-    /// Returns the SQL text for that many rows; builds it on first use.
-    pub fn sql(
-        &mut self,
-        writing: &WriteDialect,
-        table: &TableId,
-        verb: StatementVerb,
-        rows: usize,
-    ) -> Arc<str> {
-        let (keys, values, upsert) = (&self.keys, &self.values, self.upsert);
-        let text = self.statements.entry((verb, rows)).or_insert_with(|| {
-            let keys: Vec<_> = keys.iter().map(ColumnBinder::statement_column).collect();
-            let all: Vec<_> = keys
-                .iter()
-                .copied()
-                .chain(values.iter().map(ColumnBinder::statement_column))
-                .collect();
-            let columns = StatementColumns {
-                keys: &keys,
-                all: &all,
-            };
-            Arc::from(match verb {
-                StatementVerb::Insert => writing.insert(table, columns, rows, upsert),
-                StatementVerb::Update => writing.update(table, columns),
-                StatementVerb::UpdateMany => writing.update_many(table, columns, rows),
-                StatementVerb::Delete => writing.delete(table, &keys, rows),
-            })
-        });
-        Arc::clone(text)
-    }
-}
-
 /// A table and the shapes of the records written to it.
 pub struct TargetTable {
     /// The full name.
@@ -154,7 +34,8 @@ pub struct TargetTable {
     pub meta: Option<TableMeta>,
     /// The plans in the order in which their shapes were first seen.
     pub plans: Vec<WritePlan>,
-    last: usize,
+    /// The plan of the last record.
+    last: PlanIndex,
     time: Arc<TimeRules>,
     /// The first record was a deletion: a table created later has its key columns first, as one
     /// created from the key alone would have.
@@ -182,7 +63,7 @@ impl TargetTable {
             id,
             meta,
             plans: Vec::new(),
-            last: 0,
+            last: PlanIndex(0),
             time: Arc::new(config.time.clone()),
             began_with_delete: false,
         })
@@ -221,7 +102,7 @@ impl TargetTable {
         Ok(!(keys.describes)(&rows, meta.keys()))
     }
 
-    /// Returns the number of the plan for a record of these schemas; makes it if it is new, along
+    /// Returns the plan for a record of these schemas; makes it if it is new, along
     /// with the table or column that it needs. `None`: the record deletes from a table that does
     /// not exist.
     /// Errors: `Record` if the table cannot take such records.
@@ -231,21 +112,9 @@ impl TargetTable {
         config: &SinkConfig,
         writing: &WriteDialect,
         source: PlanSource<'_>,
-    ) -> Result<Option<usize>> {
-        if self
-            .plans
-            .get(self.last)
-            .is_some_and(|plan| plan.is_of(source, Arc::ptr_eq))
-        {
-            return Ok(Some(self.last));
-        }
-        if let Some(n) = self
-            .plans
-            .iter()
-            .position(|plan| plan.is_of(source, |a, b| a == b))
-        {
-            self.last = n;
-            return Ok(Some(n));
+    ) -> Result<Option<PlanIndex>> {
+        if let Some(known) = self.known_plan(source) {
+            return Ok(Some(known));
         }
         let PlanSource { topic, key, value } = source;
         let named = |value: &Datum| {
@@ -278,9 +147,20 @@ impl TargetTable {
         }
         self.fit(session, config, writing, &shape).await?;
         let plan = self.compile(config, writing, source, &shape)?;
+        self.last = PlanIndex(self.plans.len());
         self.plans.push(plan);
-        self.last = self.plans.len() - 1;
         Ok(Some(self.last))
+    }
+
+    /// Returns the plan that was made for a record of these schemas.
+    fn known_plan(&mut self, source: PlanSource<'_>) -> Option<PlanIndex> {
+        let last = self.plans.get(self.last.0);
+        if last.is_some_and(|plan| plan.is_of(source, Arc::ptr_eq)) {
+            return Some(self.last);
+        }
+        let is_known = |plan: &WritePlan| plan.is_of(source, |a, b| a == b);
+        self.last = self.plans.iter().position(is_known).map(PlanIndex)?;
+        Some(self.last)
     }
 
     /// Creates or alters the table as the shape requires. Another task may do the same at the same
@@ -352,7 +232,7 @@ impl TargetTable {
         &mut self,
         session: &mut dyn Session,
         writing: &WriteDialect,
-        plan: usize,
+        plan: PlanIndex,
         record: &SinkRecord,
     ) -> Result<()> {
         let lengths = self.excess(plan, record);
@@ -376,12 +256,9 @@ impl TargetTable {
     }
 
     /// Returns the columns for which values of the record are too long, with the lengths needed.
-    fn excess(&self, plan: usize, record: &SinkRecord) -> Vec<(String, u64)> {
-        let binders = self
-            .plans
-            .get(plan)
-            .into_iter()
-            .flat_map(|plan| plan.keys.iter().chain(&plan.values));
+    fn excess(&self, plan: PlanIndex, record: &SinkRecord) -> Vec<(String, u64)> {
+        let plan = &self.plans[plan];
+        let binders = plan.keys.iter().chain(&plan.values);
         binders
             .filter_map(|binder| Some((binder.name.to_string(), binder.excess(record)?)))
             .collect()
@@ -514,7 +391,7 @@ impl TargetTable {
     pub fn thin_out(&mut self) {
         if self.plans.len() > MOST_PLANS {
             self.plans.clear();
-            self.last = 0;
+            self.last = PlanIndex(0);
         }
     }
 
@@ -540,10 +417,11 @@ impl TargetTable {
     }
 
     /// True if a plan fills every column of the table.
-    pub fn is_complete(&self, plan: usize) -> bool {
-        let (Some(meta), Some(plan)) = (&self.meta, self.plans.get(plan)) else {
+    pub fn is_complete(&self, plan: PlanIndex) -> bool {
+        let Some(meta) = &self.meta else {
             return false;
         };
+        let plan = &self.plans[plan];
         // several rows may have this key then, and an upsert would update all of them
         if plan.by_column {
             return false;
@@ -558,8 +436,8 @@ impl TargetTable {
     }
 
     /// Returns how far keys identify rows across all used plans.
-    pub fn identity(&self, used: &[usize]) -> KeyIdentity {
-        let mut plans = used.iter().filter_map(|&n| self.plans.get(n));
+    pub fn identity(&self, used: &[PlanIndex]) -> KeyIdentity {
+        let mut plans = used.iter().map(|plan| &self.plans[*plan]);
         let Some(first) = plans.next() else {
             return KeyIdentity::Exact;
         };
@@ -603,7 +481,7 @@ mod tests {
 
     use connector_api::{Config, Schema, SchemaType};
 
-    use super::TargetTable;
+    use super::{PlanIndex, TargetTable};
     use crate::catalog::{ColumnMeta, TableMeta};
     use crate::ident::TableId;
     use crate::sink::config::SinkConfig;
@@ -633,7 +511,7 @@ mod tests {
             id: TableId::in_catalog("d", "t"),
             meta: Some(meta),
             plans: Vec::new(),
-            last: 0,
+            last: PlanIndex(0),
             time: Arc::new(SinkConfig::read(&config).unwrap().time),
             began_with_delete: false,
         }

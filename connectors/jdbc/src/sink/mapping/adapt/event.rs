@@ -84,7 +84,7 @@ impl Adapter {
 
     /// Returns the outcome of a change event without a schema that does not depend on its table.
     /// `None`: it depends on the table, or is no change event.
-    pub fn settled(&self, record: &SinkRecord) -> Option<Result<Adapted>> {
+    pub fn event_outcome(&self, record: &SinkRecord) -> Option<Result<Adapted>> {
         let event = self.plain_event(record)?;
         fate(event.op, event.after, &self.rules).transpose()
     }
