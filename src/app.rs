@@ -137,9 +137,10 @@ impl BoundWorker {
         // All https listeners share one certificate.
         let tls = self.doors.iter().find_map(|door| door.tls.clone());
         move || match tls.as_ref().map(rest::ServerTls::reload) {
-            Some(Ok(())) => info!("the certificate was read again"),
-            Some(Err(error)) => warn!(%error, "the certificate stays as it was read before"),
-            None => info!("there is no https listener whose certificate could be read again"),
+            Some(Ok(())) => info!("the certificate was reloaded"),
+            Some(Err(error)) => warn!(%error,
+                "the certificate could not be reloaded; the previous one stays in use"),
+            None => info!("there is no https listener whose certificate could be reloaded"),
         }
     }
 
@@ -252,7 +253,8 @@ fn connections(settings: &settings::RestSettings) -> rest::ConnectionLimits {
     let room = (files / 2).saturating_sub(64).max(8);
     if wanted > room {
         warn!(
-            "REST takes {room} connections at once rather than {wanted}: {files} files may be open (ulimit -n)"
+            "REST accepts at most {room} connections instead of {wanted}, because only {files} \
+             files may be open (ulimit -n)"
         );
     }
     rest::ConnectionLimits {
@@ -285,7 +287,8 @@ async fn listen(settings: &WorkerSettings) -> Result<Vec<TcpListener>> {
         let (host, port) = listener.address();
         bound.push(TcpListener::bind((host, port)).await.map_err(|e| {
             Error::retry(format!(
-                "cannot listen on {host}:{port}: {e}; end what uses the address, or choose another with --listen"
+                "cannot listen on {host}:{port}: {e}; stop the program that uses the address, or \
+                 choose another address with --listen"
             ))
         })?);
     }

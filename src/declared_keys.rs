@@ -49,7 +49,7 @@ fn transforms_predicates_and_converters_read_what_they_declare() {
         );
     }
     assert_eq!(wrong, NONE);
-    assert!(read > 100, "only {read} keys were seen to be read");
+    assert!(read > 100, "only {read} keys were read");
 }
 
 /// Tables without the keys that say which connector it is: they are taken out of the request before there is a config.

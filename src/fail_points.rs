@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Sets the points of the start, and follows the folder from now on.
 pub fn start() {
     set_up();
-    info!("this program was built with fail points: it is for tests alone");
+    info!("this program was built with fail points: it is for tests only");
     let Some(folder) = std::env::var_os("ROWFERRY_FAIL_POINTS").map(PathBuf::from) else {
         return;
     };

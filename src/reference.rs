@@ -92,25 +92,28 @@ fn of_class(out: &mut String, plugin: &dyn Plugin, class: &str) {
     if !others.is_empty() {
         let _ = writeln!(
             out,
-            "\nAs `{class}` with other defaults: {}.",
+            "\nDifferent defaults with the class name `{class}`: {}.",
             others.join(", ")
         );
     }
     if !further.is_empty() {
-        let _ = writeln!(out, "\nAs `{class}` with these besides:");
+        let _ = writeln!(out, "\nAdditional keys with the class name `{class}`:");
         table(out, &further);
     }
 }
 
 fn connectors(registry: &Registry) -> String {
-    let mut out = "# Keys of connectors\n\n\
-                   Written from the tables that the program itself reads. A value is text; numbers and booleans in JSON count \
-                   as text.\n\n## Every connector\n"
-        .to_owned();
+    let mut out =
+        "# Keys of connectors\n\nGenerated from the declarations in the code. Values are strings; \
+         numbers and booleans in JSON are accepted as well.\n\n## Every connector\n"
+            .to_owned();
     table(&mut out, keys::COMMON);
     out.push_str("\n## Every source\n");
     table(&mut out, keys::SOURCE);
-    out.push_str("\nOf each topic group, as `topic.creation.GROUP.KEY`; the group `default` is always there:\n");
+    out.push_str(
+        "\nSettings of a topic group, as `topic.creation.GROUP.KEY`; the group `default` always \
+         exists:\n",
+    );
     table(&mut out, keys::TOPIC_GROUP);
     out.push_str("\n## Every sink\n");
     table(&mut out, keys::SINK);
@@ -119,9 +122,10 @@ fn connectors(registry: &Registry) -> String {
 }
 
 fn parts(registry: &Registry) -> String {
-    let mut out = "# Keys of transforms, predicates and converters\n\n\
-                   Of a transform as `transforms.NAME.KEY`, of a predicate as `predicates.NAME.KEY`, of a converter as \
-                   `key.converter.KEY`, `value.converter.KEY` or `header.converter.KEY`.\n\n## Every transform\n"
+    let mut out = "# Keys of transforms, predicates and converters\n\nThe keys of a transform are \
+         `transforms.NAME.KEY`, those of a predicate `predicates.NAME.KEY`, and those of a \
+         converter `key.converter.KEY`, `value.converter.KEY` or `header.converter.KEY`.\n\n## \
+         Every transform\n"
         .to_owned();
     table(&mut out, keys::TRANSFORM);
     out.push_str("\n## Every predicate\n");
@@ -131,10 +135,10 @@ fn parts(registry: &Registry) -> String {
 }
 
 fn worker() -> String {
-    let mut out = "# Keys of the worker\n\n\
-                   In a file (`rowferry serve --config FILE`), as environment variables (`CONNECT_GROUP_ID` is `group.id`), or as \
-                   `--set KEY=VALUE`.\n"
-        .to_owned();
+    let mut out =
+        "# Keys of the worker\n\nSet them in a file (`rowferry serve --config FILE`), as \
+         environment variables (`CONNECT_GROUP_ID` is `group.id`), or with `--set KEY=VALUE`.\n"
+            .to_owned();
     table(&mut out, settings::KEYS);
     out
 }
@@ -154,7 +158,7 @@ fn the_reference_in_docs_is_what_the_tables_say() {
         let kept = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(
             kept == text,
-            "docs/{name} is old: run ROWFERRY_WRITE_DOCS=1 cargo test"
+            "docs/{name} is out of date: run ROWFERRY_WRITE_DOCS=1 cargo test"
         );
     }
 }

@@ -132,7 +132,8 @@ fn of_connector(connector: &ConnectorPlugin, config: &Config, report: &mut Confi
             report.warn(
                 name,
                 format!(
-                    "{name} and others: only {MOST_LOOKED_AT} unknown keys are looked at for slips"
+                    "{name} and others: only {MOST_LOOKED_AT} unknown keys are checked for typing \
+                     errors"
                 ),
             );
             break;
@@ -235,13 +236,13 @@ fn tell(
         .map(|meant| format!("; did you mean {prefix}{meant}?"))
         .unwrap_or_default();
     if keeps_back {
-        let why = "what it would leave out would be sent or written";
+        let why = "data that it should exclude would be sent or written";
         report.error(
             full,
-            format!("{full} is not known, and {why}: correct its name, or leave it out{hint}"),
+            format!("{full} is unknown, and {why}: correct its name, or remove it{hint}"),
         );
     } else {
-        report.warn(full, format!("{full} is not known and has no effect{hint}"));
+        report.warn(full, format!("{full} is unknown and has no effect{hint}"));
     }
 }
 

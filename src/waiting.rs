@@ -72,8 +72,8 @@ impl WaitReason {
         match self {
             Self::Nothing => "new records",
             Self::Resume => "being resumed",
-            Self::Retry => "its next try",
-            Self::Partner => "its other half",
+            Self::Retry => "its next attempt",
+            Self::Partner => "its other thread",
             Self::Opening => "its connector to open",
             Self::Source => "the source to answer",
             Self::Database => "the database to answer",

@@ -47,9 +47,10 @@ impl AccountCommand {
         let mut bytes = [0; TOKEN_BYTES];
         let filled = std::fs::File::open("/dev/urandom")
             .and_then(|mut chance| std::io::Read::read_exact(&mut chance, &mut bytes));
-        filled.map_err(|error| Error::fatal(format!("no source of chance: {error}")))?;
+        filled
+            .map_err(|error| Error::fatal(format!("no random numbers are available: {error}")))?;
         let token = URL_SAFE_NO_PAD.encode(bytes);
-        errln!("token, shown only now: {token}");
+        errln!("token, shown only once: {token}");
         outln!("{}", token_line(&self.name, self.role, &token)?);
         Ok(())
     }

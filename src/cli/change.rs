@@ -156,7 +156,7 @@ async fn apply(client: &RestClient, connector: &file::ConnectorFile) -> Result<S
     };
     let done = if changed { "changed" } else { "unchanged" };
     let note = if connector.initial_state.is_some() {
-        "; initial_state is for new connectors and was left out"
+        "; initial_state was ignored, because it is for new connectors only"
     } else {
         ""
     };

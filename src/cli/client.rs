@@ -69,7 +69,8 @@ impl RestAnswer {
     /// The body. Errors: `Fatal` when it is not what Kafka Connect would send.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let bad = |error: serde_json::Error| {
-            Error::fatal("the answer is not Kafka Connect's: is it a worker?").caused_by(error)
+            Error::fatal("the answer does not come from Kafka Connect's API: is this a worker?")
+                .caused_by(error)
         };
         serde_json::from_slice(&self.0).map_err(bad)
     }
@@ -87,12 +88,12 @@ impl WorkerAddress {
         let (secure, authority) = match address.split_once("://") {
             Some(("http", authority)) => (false, authority),
             Some(("https", authority)) => (true, authority),
-            Some(_) => return Err(bad("is not reached over http")),
+            Some(_) => return Err(bad("does not use http")),
             None => (false, address),
         };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         if authority.is_empty() || authority.contains('/') {
-            return Err(bad("is no address of a worker"));
+            return Err(bad("is not the address of a worker"));
         }
         let has_port = authority
             .rsplit_once(':')
@@ -184,7 +185,7 @@ impl RestClient {
         let asked = tokio::time::timeout(within, self.ask(Method::GET, "/health", None)).await;
         let late = || {
             Error::retry(format!(
-                "the worker at {} has not told its health in time",
+                "the worker at {} did not report its health in time",
                 self.authority
             ))
         };

@@ -34,7 +34,7 @@ pub fn read_config(path: &Path) -> Result<Map<String, Value>> {
     let first = all.and_then(|all| {
         all.into_iter()
             .next()
-            .ok_or_else(|| "it holds no connector".to_owned())
+            .ok_or_else(|| "it contains no connector".to_owned())
     });
     first
         .map(|(_, config, _)| config)
@@ -95,7 +95,7 @@ fn parts(mut object: Map<String, Value>) -> Result<ConnectorFileParts, String> {
             config,
             initial_state,
         )),
-        Some(_) => Err("the member \"config\" is no object".to_owned()),
+        Some(_) => Err("the member \"config\" is not an object".to_owned()),
         None => Ok((object.get("name").cloned(), object, initial_state)),
     }
 }

@@ -64,7 +64,7 @@ fn overview(registry: &Registry) -> String {
         );
     }
     format!(
-        "{}\nrowferry keys CLASS says what can be set of one of them.\n",
+        "{}\nrowferry keys CLASS lists the keys of one of them.\n",
         table(&["TYPE", "CLASS"], &rows)
     )
 }
@@ -95,7 +95,7 @@ fn of(registry: &Registry, what: &str, search: &str) -> Result<String> {
     }
     if out.is_empty() {
         return Err(Error::config(format!(
-            "nothing is named {what}; `rowferry keys` lists what there is"
+            "{what} is unknown; `rowferry keys` lists all names"
         )));
     }
     Ok(out)

@@ -39,9 +39,11 @@ const CONFIG: u8 = 78;
 #[command(
     name = "rowferry",
     version,
-    about = "Kafka Connect-style runtime for JDBC connectors: database tables to Kafka topics and back",
-    after_help = "Exit codes: 0 done, 1 refused by the worker or failed, 64 wrong use, 69 something is out of reach or in use, 70 a bug, 74 standard output takes nothing more, 77 access denied, \
-                  78 a wrong setting.",
+    about = "Kafka Connect-style runtime for JDBC connectors: from database tables to Kafka topics and \
+         back",
+    after_help = "Exit codes: 0 success, 1 refused by the worker or failed, 64 wrong usage, 69 something is \
+         unreachable or in use, 70 a bug, 74 standard output cannot be written, 77 access denied, \
+         78 a wrong setting.",
     arg_required_else_help = true
 )]
 struct Cli {

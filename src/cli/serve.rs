@@ -23,8 +23,8 @@ const COMMAND_LINE: &str = "command line";
 /// Threads of the runtime at most: a task waits far more than it computes, and each thread costs memory.
 const THREADS_MAX: usize = 8;
 
-const SETTINGS: &str = "Settings have Kafka Connect's names. Order, the last one winning: defaults, --config file, \
-                        environment (CONNECT_BOOTSTRAP_SERVERS is bootstrap.servers), flags.";
+const SETTINGS: &str = "Settings have Kafka Connect's names. Later sources override earlier ones: defaults, --config \
+     file, environment (CONNECT_BOOTSTRAP_SERVERS is bootstrap.servers), flags.";
 
 #[derive(Args)]
 struct ServeOptions {
@@ -52,7 +52,7 @@ struct ServeOptions {
 /// `rowferry serve`.
 #[derive(Args)]
 #[command(
-    after_help = format!("{SETTINGS} `rowferry keys worker` lists them, as --help does."),
+    after_help = format!("{SETTINGS} `rowferry keys worker` lists them, and so does --help."),
     after_long_help = format!("{SETTINGS} They are:\n{}", keys::of_the_worker()),
 )]
 pub struct ServeCommand {
@@ -63,8 +63,9 @@ pub struct ServeCommand {
 /// `rowferry dev`.
 #[derive(Args)]
 #[command(
-    after_help = "Topics, offsets, connectors and their states live in memory and end with the process. \
-                        --brokers uses a real Kafka instead, --data-dir keeps the connectors."
+    after_help = "Topics, offsets, connectors and their states are kept in memory and are lost when the \
+         process ends. --brokers uses a real Kafka cluster instead, --data-dir keeps the \
+         connectors."
 )]
 pub struct DevCommand {
     #[command(flatten)]
@@ -170,7 +171,7 @@ impl DevCommand {
         };
         let kept = match &self.common.data_dir {
             Some(dir) => format!("kept in {dir}"),
-            None => "in memory, gone when this ends".to_owned(),
+            None => "in memory, lost when this process ends".to_owned(),
         };
         let ready = |addresses: &[String]| {
             outln!("REST API    {}", addresses.join(" "));

@@ -68,7 +68,10 @@ async fn hear([mut terminate, mut interrupt]: [Signal; 2], token: &CancellationT
         _ = interrupt.recv() => {}
     }
     token.cancel();
-    info!("ending: no new work, tasks flush, commit and close; a second signal ends at once");
+    info!(
+        "stopping: no new work is started, tasks flush, commit and close; a second signal stops at \
+         once"
+    );
     let code = tokio::select! {
         _ = terminate.recv() => 128 + 15,
         _ = interrupt.recv() => 128 + 2,
@@ -79,11 +82,11 @@ async fn hear([mut terminate, mut interrupt]: [Signal; 2], token: &CancellationT
     let last_line = thread::Builder::new().spawn(move || {
         if code == 1 {
             warn!(
-                "not all has ended within {} s: the rest is cut off",
+                "shutdown did not complete within {} s: the rest is cut off",
                 END_LIMIT.as_secs()
             );
         } else {
-            warn!("ending at once");
+            warn!("stopping at once");
         }
         let _nobody_waits = written.send(());
     });

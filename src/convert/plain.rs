@@ -20,8 +20,9 @@ pub const STRING_KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Text("UTF-8"),
         "",
-        "The character set of the text: UTF-8, UTF-16, UTF-16BE, UTF-16LE, ISO-8859-1, US-ASCII or windows-1252. \
-         Kafka's own keys count before it: key.serializer.encoding, value.deserializer.encoding and the like.",
+        "Character set of the text: UTF-8, UTF-16, UTF-16BE, UTF-16LE, ISO-8859-1, US-ASCII or \
+         windows-1252. Kafka's own keys take precedence: key.serializer.encoding, \
+         value.deserializer.encoding and so on.",
     )
     .importance(Importance::High)
     .form(Width::Medium, "Encoding"),

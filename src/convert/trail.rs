@@ -10,16 +10,16 @@ const MOST_NAMES: usize = 32;
 const LONGEST_NAME: usize = 100;
 
 /// The line about values that are JSON within JSON.
-pub(super) const TWICE: &str = "it is a text that holds a JSON object: the producer encoded it twice, by handing JSON \
-     that was ready to a serializer of JSON; send the object itself, or read it with StringConverter";
+pub(super) const TWICE: &str = "it is a text that contains a JSON object: the producer encoded it twice, because it passed \
+     JSON text to a JSON serializer; send the object itself, or read it with StringConverter";
 
 /// Advice for when strict mode refuses a JSON value.
-pub(super) const STRICT: &str = "Payload and schema have to agree; the converter's key strict=false reads such values \
-     as Kafka Connect does: cut to the type, or as 0 or null.";
+pub(super) const STRICT: &str = "Payload and schema must agree. With the converter's key strict=false such values are read as \
+     Kafka Connect does: truncated to the type, or as 0 or null.";
 
 /// Advice for when a value to be written does not match its schema.
-pub(super) const WRITTEN: &str = "Value and schema of the record disagree: look for the transform (transforms) that \
-     changes one of them alone.";
+pub(super) const WRITTEN: &str = "Value and schema of the record disagree: look for a transform (transforms) that changes only \
+     one of them.";
 
 /// The path of the field in which an error occurred, from the inside out.
 #[derive(Default)]
@@ -88,10 +88,11 @@ impl FieldPath {
 }
 
 /// The line about Debezium records that report schema changes.
-const SCHEMA_CHANGE: &str = "The record looks like one of a topic in which Debezium tells of changes to tables (its \
-     schema history, or the topic that has the source's topic.prefix as its name), not like a row: leave that topic out \
-     of topics and topics.regex (an expression that begins with (?!NAME$) does not match the topic NAME), or have the \
-     source send none (include.schema.changes=false).";
+const SCHEMA_CHANGE: &str = "The record looks like one from a topic in which Debezium describes changes of tables (its \
+     schema history, or the topic named like the source's topic.prefix), and not like a row: \
+     remove that topic from topics and topics.regex (an expression that begins with (?!NAME$) does \
+     not match the topic NAME), or configure the source not to send such records \
+     (include.schema.changes=false).";
 /// Maximum number of bytes of a record that are searched for its kind.
 const LOOKED_THROUGH: usize = 64 * 1024;
 

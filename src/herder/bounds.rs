@@ -48,8 +48,8 @@ pub fn tasks(config: &Config, most: usize) -> Result<usize, String> {
     if wanted.saturating_mul(bytes) > TASK_CONFIGS_MAX_BYTES {
         let fit = (TASK_CONFIGS_MAX_BYTES / bytes.max(1)).max(1);
         return invalid(format!(
-            "each task holds this config of {bytes} bytes, and all together may hold {TASK_CONFIGS_MAX_BYTES}: lower it \
-             to {fit} or make the config smaller"
+            "each task has a copy of this config of {bytes} bytes, and all copies together may \
+             have {TASK_CONFIGS_MAX_BYTES}: lower it to {fit} or make the config smaller"
         ));
     }
     Ok(wanted)

@@ -64,13 +64,13 @@ pub(super) async fn reach(worker: Worker, known: watch::Sender<ClusterIdResult>)
     loop {
         match worker.cluster_id().await {
             Ok(id) => {
-                info!(kafka_cluster_id = id, "Kafka has been reached");
+                info!(kafka_cluster_id = id, "connected to Kafka");
                 let _before = known.send_replace(Ok(id));
                 break;
             }
             Err(error) => {
                 if !std::mem::replace(&mut told, true) {
-                    warn!(%error, "Kafka does not answer; it is tried again and again");
+                    warn!(%error, "Kafka does not answer; the connection is retried");
                 }
                 let _before = known.send_replace(Err(Some(error.to_string())));
             }
@@ -78,6 +78,8 @@ pub(super) async fn reach(worker: Worker, known: watch::Sender<ClusterIdResult>)
         tokio::time::sleep(RETRY).await;
     }
     if let Err(error) = worker.warm_up().await {
-        debug!(%error, "Kafka did not get ready for sources; the first one will say what is wrong");
+        debug!(%error,
+            "the internal topics for sources could not be prepared; the first source will report \
+             the error");
     }
 }

@@ -77,8 +77,8 @@ async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, He
     match tokio::time::timeout(TIME_LIMIT, work).await {
         Ok(done) => done.map_err(|error| HerderRefusal::Unavailable(error.to_string())),
         Err(_) => Err(HerderRefusal::Unavailable(format!(
-            "the offsets could not be reached within {} s: see that the brokers of bootstrap.servers and the connector's \
-             database are up",
+            "the offsets could not be reached within {} s: check that the brokers of \
+             bootstrap.servers and the connector's database are up",
             TIME_LIMIT.as_secs()
         ))),
     }

@@ -35,8 +35,8 @@ pub(super) async fn plan(
             "the connector panicked while it planned its tasks: this is a bug in it",
         )),
         Err(_) => Err(Error::retry(format!(
-            "the source did not answer within {} s while its tasks were planned: see that it is up and that nothing \
-             between drops packets",
+            "the source did not answer within {} s while its tasks were planned: check that it is \
+             up and that nothing on the network drops packets",
             LIMIT.as_secs()
         ))),
     }

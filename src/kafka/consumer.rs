@@ -253,8 +253,9 @@ impl ConsumerEvents {
             .map_err(what)?;
         match reset {
             Offset::Beginning if first > 0 => Err(Error::fatal(format!(
-                "topic {}, partition {}: the development broker keeps only the last megabytes, and the first {first} records are gone already; \
-                 let this sink start before its source, or reset the source's offsets so that it sends them again",
+                "topic {}, partition {}: the development broker keeps only the last megabytes, and \
+                 the first {first} records have already been deleted; start this sink before its \
+                 source, or reset the source's offsets so that it sends them again",
                 at.topic, at.partition
             ))),
             Offset::Beginning => Ok(Offset::Offset(first)),
@@ -329,7 +330,7 @@ fn resolve_offsets(
     let told = match consumer.offsets_for_times(unknown.clone(), PATIENCE) {
         Ok(told) => told,
         Err(error) => {
-            tracing::debug!(%error, "the offsets to begin with are not known");
+            tracing::debug!(%error, "the start offsets are not known");
             return Vec::new();
         }
     };
@@ -532,8 +533,10 @@ impl Consumer {
     /// Returns the error for an offset out of range; names the partitions whose position their
     /// topic does not hold.
     fn offset_gone_error(&self, cause: &KafkaError) -> Error {
-        let choice = "records were deleted, or the topic was made anew; nothing was skipped. Stop the connector, then choose where to go on: \
-                      set offsets (PATCH /connectors/NAME/offsets), or reset them (DELETE /connectors/NAME/offsets) to read what is there from its start";
+        let choice = "records were deleted, or the topic was created again; nothing was skipped. Stop the \
+             connector, then choose where to continue: set offsets (PATCH \
+             /connectors/NAME/offsets), or reset them (DELETE /connectors/NAME/offsets) to read \
+             from the beginning";
         let mut outside = Vec::new();
         let Ok(inner) = self.inner() else {
             return Error::fatal(cause.to_string());
@@ -577,7 +580,7 @@ impl Consumer {
             outside.join("; ")
         };
         Error::fatal(format!(
-            "the offset to read from is gone: {place}. {choice}"
+            "the offset to read from does not exist any more: {place}. {choice}"
         ))
     }
 
@@ -623,8 +626,9 @@ impl Consumer {
             .unwrap_or_default()
             .join(", or ");
         Error::fatal(format!(
-            "a batch of compressed records cannot be read: it is broken, or it inflates to more than {INFLATED_MAX_MB} MB; reading \
-             stands at {places}{more}. Leave it out (PATCH /connectors/NAME/offsets), or let its producer write smaller batches"
+            "a batch of compressed records cannot be read: it is corrupt, or it has more than \
+             {INFLATED_MAX_MB} MB when decompressed; the read position is {places}{more}. Skip it \
+             (PATCH /connectors/NAME/offsets), or configure its producer to write smaller batches"
         ))
     }
 

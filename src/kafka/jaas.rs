@@ -36,7 +36,8 @@ pub fn credentials(entry: &str) -> Result<Vec<(&'static str, String)>, Error> {
         };
         if name.starts_with("unsecuredLogin") {
             return Err(Error::config(
-                "sasl.jaas.config: unsigned tokens are not made here; name the tokens' issuer in sasl.oauthbearer.token.endpoint.url",
+                "sasl.jaas.config: unsigned tokens are not supported; set \
+                 sasl.oauthbearer.token.endpoint.url to the issuer of tokens",
             ));
         }
         if let Some((_, to)) = names.iter().find(|(from, _)| *from == name) {

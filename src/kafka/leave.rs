@@ -40,7 +40,8 @@ pub(super) fn end(consumer: Arc<NativeConsumer>, brokers: &str) {
     );
     if ending.is_none() {
         tracing::info!(
-            "the group's coordinator at {brokers} does not answer; a consumer leaves its group later"
+            "the group's coordinator at {brokers} does not answer; a consumer leaves its group \
+             later"
         );
     }
 }

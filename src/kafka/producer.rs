@@ -236,7 +236,7 @@ impl Producer {
         let _connected = self.inner.client().fetch_cluster_id(within.min(ONE_TRY));
         loop {
             if !wanted() {
-                return Err(Error::retry("starting transactions was given up"));
+                return Err(Error::retry("starting transactions was abandoned"));
             }
             let limit = within.saturating_sub(began.elapsed()).min(ONE_TRY);
             // The limit is far longer than the call's time-out, because a call that was given up
@@ -419,7 +419,7 @@ impl Producer {
         outcome.map_err(|e| self.failure(what, e))?;
         if began.elapsed() > patience || self.context().lost.load(Ordering::Relaxed) {
             let text =
-                "a broker was lost while a transaction was committed, so its outcome is looked up";
+                "a broker was lost during the commit of a transaction; its outcome is queried";
             return Err(Error::retry(text));
         }
         self.in_doubt.store(false, Ordering::Relaxed);

@@ -75,7 +75,7 @@ impl ConsumerSilence {
     /// Errors: `Retry` when it hears nothing while other clients are answered.
     pub(super) fn check(&self, contact: &BrokerContact) -> Result<()> {
         if contact.is_lost() {
-            return Err(self.silence_error("knows no broker any more"));
+            return Err(self.silence_error("has no connected broker any more"));
         }
         let silent = contact.silent_for() > self.due;
         let mut others = self.others.take_lock();
@@ -85,9 +85,9 @@ impl ConsumerSilence {
             _ if !silent => *others = OtherClientFinding::NotAsked,
             OtherClientFinding::Answered(at) if at.elapsed() < COME_BACK_WITHIN => {}
             OtherClientFinding::Answered(_) => {
-                return Err(
-                    self.silence_error("hears nothing any more, though Kafka answers others")
-                );
+                return Err(self.silence_error(
+                    "receives nothing any more, although Kafka answers other clients",
+                ));
             }
             OtherClientFinding::Silent(at) if at.elapsed() < ASK_WITHIN => {}
             OtherClientFinding::Silent(_) | OtherClientFinding::NotAsked => {

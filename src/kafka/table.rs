@@ -125,7 +125,8 @@ impl<'a> TopicTableReader<'a> {
         }
         let (topic, brokers) = (self.topic, self.brokers);
         Err(Error::retry(format!(
-            "reading topic {topic} at {brokers} took too long; a transaction may be open in it or the broker be out of reach"
+            "reading topic {topic} at {brokers} took too long; a transaction may be open in it, or \
+             the broker is unreachable"
         )))
     }
 
@@ -151,7 +152,11 @@ impl<'a> TopicTableReader<'a> {
                 .chunks(each)
                 .map(|share| scope.spawn(move || ask(share)))
                 .collect();
-            let panicked = |_| Err(Error::fatal("asking for the ends of a topic broke off"));
+            let panicked = |_| {
+                Err(Error::fatal(
+                    "querying the end offsets of a topic was interrupted",
+                ))
+            };
             asked
                 .into_iter()
                 .map(|asking| asking.join().unwrap_or_else(panicked))
@@ -253,6 +258,7 @@ fn apply(
 
 fn too_large(topic: &str) -> Error {
     Error::fatal(format!(
-        "topic {topic} holds more than {MAX_TABLE} bytes of offsets of one connector (MAX_TABLE): something else writes there"
+        "topic {topic} has more than {MAX_TABLE} bytes of offsets of one connector (MAX_TABLE): \
+         another program writes to it"
     ))
 }

@@ -21,8 +21,9 @@ pub const CONNECTOR_VERSION: &str = "connector.plugin.version";
 /// How long a task may go without progress, of the worker and of a connector.
 pub const PROGRESS_TIMEOUT: &str = "task.progress.timeout.ms";
 
-const VERSION_DOC: &str = "The version that the plug-in must have: one, such as 0.1.0, or a range, such as [0.1,1.0). Absent, and `latest`: \
-                           any. There is one version of each plug-in here; GET /connector-plugins?connectorsOnly=false tells it.";
+const VERSION_DOC: &str = "Version of the plug-in: one version, such as 0.1.0, or a range, such as [0.1,1.0). Not set, \
+     or `latest`: any version. Rowferry contains exactly one version of each plug-in; GET \
+     /connector-plugins?connectorsOnly=false shows it.";
 
 /// Keys of every connector (Kafka's `ConnectorConfig`).
 pub const COMMON: &[ConfigKey] = &[
@@ -31,8 +32,8 @@ pub const COMMON: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Required,
         COMMON_GROUP,
-        "The connector's name: unique on this worker and its group, and part of the names of its consumer group and \
-         of its transactional ids.",
+        "Name of the connector. Unique within the worker's group; also part of the consumer \
+         group's name and of the transactional ids.",
     )
     .check(KeyValidator::By(values::connector_name))
     .importance(Importance::High)
@@ -43,19 +44,27 @@ pub const COMMON: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Required,
         COMMON_GROUP,
-        "Which connector to run: its full class name, its simple name, or its simple name without the last \
-         `Connector`, such as JdbcSource. Class names of other JDBC connectors are understood as well.",
+        "Class of the connector: its full name, its simple name, or its simple name without the \
+         suffix `Connector`, such as JdbcSource. Class names of other JDBC connectors are accepted \
+         too.",
     )
     .importance(Importance::High)
     .form(Width::Long, "Connector class")
     .order(2),
-    version(CONNECTOR_VERSION, "Connector version", Importance::Medium, Width::Medium, 3),
+    version(
+        CONNECTOR_VERSION,
+        "Connector version",
+        Importance::Medium,
+        Width::Medium,
+        3,
+    ),
     ConfigKey::new(
         "tasks.max",
         ConfigType::Int,
         DefaultValue::Text("1"),
         COMMON_GROUP,
-        "How many tasks the work may be split into at most. A connector makes fewer where there is less to split.",
+        "Maximum number of tasks. A connector creates fewer tasks if there is less work to \
+         distribute.",
     )
     .check(KeyValidator::AtLeast(1))
     .importance(Importance::High)
@@ -66,24 +75,44 @@ pub const COMMON: &[ConfigKey] = &[
         ConfigType::Boolean,
         DefaultValue::Text("true"),
         COMMON_GROUP,
-        "Whether a connector that makes more tasks than tasks.max fails. The built-in connectors never do.",
+        "Whether a connector fails if it creates more tasks than tasks.max. The built-in \
+         connectors never do that.",
     )
     .importance(Importance::Low)
     .form(Width::Short, "Enforce tasks max")
     .order(5),
     converter("key.converter", "Key converter class", 6),
-    version("key.converter.plugin.version", "Key converter version", Importance::Low, Width::Short, 7),
+    version(
+        "key.converter.plugin.version",
+        "Key converter version",
+        Importance::Low,
+        Width::Short,
+        7,
+    ),
     converter("value.converter", "Value converter class", 8),
-    version("value.converter.plugin.version", "Value converter version", Importance::Low, Width::Short, 9),
+    version(
+        "value.converter.plugin.version",
+        "Value converter version",
+        Importance::Low,
+        Width::Short,
+        9,
+    ),
     converter("header.converter", "Header converter class", 10),
-    version("header.converter.plugin.version", "Header converter version", Importance::Low, Width::Short, 11),
+    version(
+        "header.converter.plugin.version",
+        "Header converter version",
+        Importance::Low,
+        Width::Short,
+        11,
+    ),
     ConfigKey::new(
         "transforms",
         ConfigType::List,
         DefaultValue::Text(""),
         "Transforms",
-        "Names, chosen freely, of the transforms that each record passes, in order. Each name has its class in \
-         transforms.NAME.type and its settings beside it.",
+        "Freely chosen names of the transforms that are applied to each record, in this order. \
+         Each name has its class in transforms.NAME.type, and its settings in other keys with the \
+         same prefix.",
     )
     .check(KeyValidator::Distinct)
     .importance(Importance::Low)
@@ -94,7 +123,7 @@ pub const COMMON: &[ConfigKey] = &[
         ConfigType::List,
         DefaultValue::Text(""),
         "Predicates",
-        "Names, chosen freely, of the predicates that transforms may refer to. Each name has its class in \
+        "Freely chosen names of the predicates that transforms may use. Each name has its class in \
          predicates.NAME.type.",
     )
     .check(KeyValidator::Distinct)
@@ -106,7 +135,7 @@ pub const COMMON: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Text("restart"),
         COMMON_GROUP,
-        "no config provider here tells that a value has changed. Restart the connector then.",
+        "no config provider here reports changed values. Restart the connector after a change.",
     )
     .without_effect()
     .check(KeyValidator::OneOf(&["none", "restart"]))
@@ -120,8 +149,8 @@ pub const COMMON: &[ConfigKey] = &[
         "Retry Timeout for Errors",
         Width::Medium,
         1,
-        "For how long, in milliseconds, an operation is tried again that fails over trouble that may pass, such as a lost \
-         database: at least 60000, whatever is given; -1 without end.",
+        "How long, in milliseconds, an operation is retried after transient errors, such as a lost \
+         database connection. Values below 60000 count as 60000; -1: no limit.",
     ),
     errors(
         "errors.retry.delay.max.ms",
@@ -130,8 +159,8 @@ pub const COMMON: &[ConfigKey] = &[
         "Maximum Delay Between Retries for Errors",
         Width::Medium,
         2,
-        "The longest wait between two tries, in milliseconds. Waits grow from try to try up to this one; where it is not \
-         given, up to 5000.",
+        "Maximum delay between two attempts, in milliseconds. The delay grows from attempt to \
+         attempt up to this value; if it is not set, up to 5000.",
     ),
     errors(
         "errors.tolerance",
@@ -140,8 +169,8 @@ pub const COMMON: &[ConfigKey] = &[
         "Error Tolerance",
         Width::Short,
         3,
-        "What a record that cannot be processed does: fail the task (none), or be skipped (all), and written to the \
-         dead letter topic where one is set.",
+        "How to handle a record that cannot be processed: none: the task fails; all: the record is \
+         skipped, and written to the dead-letter topic if there is one.",
     )
     .check(KeyValidator::OneOf(&["none", "all"])),
     errors(
@@ -151,7 +180,7 @@ pub const COMMON: &[ConfigKey] = &[
         "Log Errors",
         Width::Short,
         4,
-        "Whether each record that is skipped is logged. Records that fail the task are logged in any case.",
+        "Whether each skipped record is logged. Records that fail the task are always logged.",
     ),
     errors(
         "errors.log.include.messages",
@@ -160,7 +189,7 @@ pub const COMMON: &[ConfigKey] = &[
         "Log Error Details",
         Width::Short,
         5,
-        "that log line always names topic, partition and offset. Keys and values are never logged.",
+        "the log line always names topic, partition and offset. Keys and values are never logged.",
     )
     .without_effect(),
 ];
@@ -172,8 +201,9 @@ pub const SOURCE: &[ConfigKey] = &[
         ConfigType::List,
         DefaultValue::Text(""),
         TOPICS_GROUP,
-        "Names of groups of topics that are created with settings of their own, topic.creation.GROUP.*. The first \
-         group that a topic matches counts, the group `default` is always the last.",
+        "Names of groups of topics that are created with their own settings, \
+         topic.creation.GROUP.*. A topic belongs to the first group that matches it; the group \
+         `default` is always the last one.",
     )
     .check(KeyValidator::Distinct)
     .importance(Importance::Low)
@@ -184,8 +214,8 @@ pub const SOURCE: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Text("requested"),
         EXACTLY_ONCE_GROUP,
-        "Whether the connector may run only where each record is delivered exactly once (required), or also where \
-         the worker does not promise that (requested).",
+        "required: the connector runs only if the worker guarantees exactly-once delivery. \
+         requested: it also runs without that guarantee.",
     )
     .check(KeyValidator::OneOfIgnoreCase(&["REQUIRED", "REQUESTED"]))
     .form(Width::Short, "Exactly once support")
@@ -195,10 +225,14 @@ pub const SOURCE: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Text("poll"),
         EXACTLY_ONCE_GROUP,
-        "Where Kafka transactions end: after each batch that was read (poll; under a backlog, several batches share \
-         one), or after a time (interval).",
+        "When Kafka transactions are committed: after each batch that was read (poll; with a \
+         backlog, several batches share one transaction), or after a time (interval).",
     )
-    .check(KeyValidator::OneOfIgnoreCase(&["INTERVAL", "POLL", "CONNECTOR"]))
+    .check(KeyValidator::OneOfIgnoreCase(&[
+        "INTERVAL",
+        "POLL",
+        "CONNECTOR",
+    ]))
     .form(Width::Short, "Transaction Boundary")
     .order(3),
     ConfigKey::new(
@@ -206,8 +240,8 @@ pub const SOURCE: &[ConfigKey] = &[
         ConfigType::Long,
         DefaultValue::Null,
         EXACTLY_ONCE_GROUP,
-        "Time between the ends of Kafka transactions in milliseconds, where transaction.boundary is interval. \
-         Absent: the worker's offset.flush.interval.ms.",
+        "Time between two commits of Kafka transactions in milliseconds, with \
+         transaction.boundary=interval. Not set: the worker's offset.flush.interval.ms.",
     )
     .importance(Importance::Low)
     .form(Width::Short, "Transaction boundary interval")
@@ -217,7 +251,7 @@ pub const SOURCE: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Null,
         "offsets.topic",
-        "The topic that keeps this connector's offsets. Absent: the worker's offset.storage.topic.",
+        "Topic for this connector's offsets. Not set: the worker's offset.storage.topic.",
     )
     .check(KeyValidator::NonEmpty)
     .importance(Importance::Low)
@@ -232,7 +266,7 @@ pub const TOPIC_GROUP: &[ConfigKey] = &[
         ConfigType::Short,
         DefaultValue::Required,
         TOPICS_GROUP,
-        "Copies of each partition; -1 leaves it to the broker.",
+        "Number of replicas of each partition; -1: the broker's default.",
     )
     .check(KeyValidator::By(values::at_least_one_or_minus_one))
     .importance(Importance::Low)
@@ -242,7 +276,7 @@ pub const TOPIC_GROUP: &[ConfigKey] = &[
         ConfigType::Int,
         DefaultValue::Required,
         TOPICS_GROUP,
-        "Partitions of a new topic; -1 leaves it to the broker.",
+        "Number of partitions of a new topic; -1: the broker's default.",
     )
     .check(KeyValidator::By(values::at_least_one_or_minus_one))
     .importance(Importance::Low)
@@ -252,7 +286,7 @@ pub const TOPIC_GROUP: &[ConfigKey] = &[
         ConfigType::List,
         DefaultValue::Text(""),
         TOPICS_GROUP,
-        "Regular expressions; topics that one of them matches whole belong to the group.",
+        "Regular expressions. A topic belongs to the group if one of them matches its whole name.",
     )
     .check(KeyValidator::By(connector_api::config::regexes))
     .importance(Importance::Low)
@@ -262,7 +296,8 @@ pub const TOPIC_GROUP: &[ConfigKey] = &[
         ConfigType::List,
         DefaultValue::Text(""),
         TOPICS_GROUP,
-        "Regular expressions; topics that one of them matches whole do not belong to the group.",
+        "Regular expressions. A topic does not belong to the group if one of them matches its \
+         whole name.",
     )
     .check(KeyValidator::By(connector_api::config::regexes))
     .importance(Importance::Low)
@@ -276,7 +311,7 @@ pub const SINK: &[ConfigKey] = &[
         ConfigType::List,
         DefaultValue::Text(""),
         COMMON_GROUP,
-        "The topics to read, separated by commas. Either this or topics.regex has to be set.",
+        "Topics to read, separated by commas. Set either this key or topics.regex.",
     )
     .importance(Importance::High)
     .form(Width::Long, "Topics")
@@ -286,7 +321,8 @@ pub const SINK: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Text(""),
         COMMON_GROUP,
-        "A regular expression; all topics that it matches whole are read, new ones too.",
+        "Regular expression. The sink reads all topics whose whole name it matches, also topics \
+         that are created later.",
     )
     .check(KeyValidator::By(values::regex))
     .importance(Importance::High)
@@ -299,7 +335,8 @@ pub const SINK: &[ConfigKey] = &[
         "Dead Letter Queue Topic Name",
         Width::Medium,
         6,
-        "The topic that records go to which cannot be processed, where errors.tolerance is all. Empty: none.",
+        "Topic for records that cannot be processed, with errors.tolerance=all. Empty: no such \
+         topic.",
     ),
     errors(
         "errors.deadletterqueue.topic.replication.factor",
@@ -308,8 +345,8 @@ pub const SINK: &[ConfigKey] = &[
         "Dead Letter Queue Topic Replication Factor",
         Width::Medium,
         7,
-        "Copies of the dead letter topic's partition where it has to be created; -1, and where it is not given, leaves \
-         it to the broker.",
+        "Number of replicas of the dead-letter topic if it has to be created. Not set, or -1: the \
+         broker's default.",
     ),
     errors(
         "errors.deadletterqueue.context.headers.enable",
@@ -318,7 +355,7 @@ pub const SINK: &[ConfigKey] = &[
         "Enable Error Context Headers",
         Width::Medium,
         8,
-        "Whether records in the dead letter topic get headers that tell where they came from and what was wrong.",
+        "Whether records in the dead-letter topic get headers with their origin and the error.",
     ),
 ];
 
@@ -326,7 +363,7 @@ pub const SINK: &[ConfigKey] = &[
 pub const TRANSFORM: &[ConfigKey] = &[
     class(
         "type",
-        "The transform's class: its full name, or its simple name.",
+        "Class of the transform: its full name or its simple name.",
     ),
     alias_version(),
     ConfigKey::new(
@@ -334,7 +371,8 @@ pub const TRANSFORM: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Null,
         "",
-        "Name of a predicate: only records that it holds for are transformed.",
+        "Name of a predicate. The transform is only applied to records for which the predicate is \
+         true.",
     )
     .form(Width::None, "predicate"),
     ConfigKey::new(
@@ -342,7 +380,8 @@ pub const TRANSFORM: &[ConfigKey] = &[
         ConfigType::Boolean,
         DefaultValue::Text("false"),
         "",
-        "Turns the predicate round: only records that it does not hold for are transformed.",
+        "Inverts the predicate: the transform is only applied to records for which the predicate \
+         is false.",
     )
     .form(Width::None, "negate"),
 ];
@@ -351,7 +390,7 @@ pub const TRANSFORM: &[ConfigKey] = &[
 pub const PREDICATE: &[ConfigKey] = &[
     class(
         "type",
-        "The predicate's class: its full name, or its simple name.",
+        "Class of the predicate: its full name or its simple name.",
     ),
     alias_version(),
 ];
@@ -399,8 +438,8 @@ const fn converter(name: &'static str, label: &'static str, order: i32) -> Confi
         ConfigType::Class,
         DefaultValue::Null,
         COMMON_GROUP,
-        "The converter between values and the bytes in Kafka. Absent: the worker's. Its settings are keys that begin \
-         with this key's name and a dot.",
+        "Converter between values and the bytes in Kafka. Not set: the worker's converter. Keys \
+         with this key's name and a dot as prefix are its settings.",
     )
     .importance(Importance::Low)
     .form(Width::Short, label)

@@ -69,7 +69,7 @@ impl LogFilter {
         match targets(directives) {
             // Reloading fails only if the log is gone; then there is nothing to filter.
             Ok(targets) => drop(self.handle.reload(targets)),
-            Err(error) => tracing::warn!(%error, "the log filter stays as it is"),
+            Err(error) => tracing::warn!(%error, "the log filter is not changed"),
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::any::Any;
 
 /// Replaces a text that may contain values.
-const LEFT_OUT: &str = "its text is left out, as it may hold values";
+const LEFT_OUT: &str = "its text is omitted, because it may contain values";
 
 /// Installs a panic hook that logs panics instead of printing them to standard error.
 pub fn to_log() {
@@ -19,7 +19,8 @@ pub fn to_log() {
             .name()
             .unwrap_or("without a name")
             .to_owned();
-        tracing::error!(%place, thread, panic = text(panic.payload()), "code panicked; what it was part of ends with an error");
+        tracing::error!(%place, thread, panic = text(panic.payload()),
+            "code panicked; the operation that it belonged to ends with an error");
     }));
 }
 

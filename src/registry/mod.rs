@@ -510,7 +510,10 @@ pub fn absent(kind: PluginKind, asked: &str) -> Option<String> {
         .iter()
         .find(|(class, _)| kind == PluginKind::Converter && kind.names(class, asked));
     known.map(|(_, feature)| {
-        format!(": this program was built without it; build it with cargo's feature `{feature}` (--features {feature})")
+        format!(
+            ": this program was built without it; build it with cargo's feature `{feature}` \
+             (--features {feature})"
+        )
     })
 }
 
@@ -528,7 +531,7 @@ fn find<Make>(
                     maker.plugin.class.rsplit('.').next().unwrap_or_default()
                 };
                 format!(
-                    "; there are {}",
+                    "; available are {}",
                     makers.iter().map(simple).collect::<Vec<_>>().join(", ")
                 )
             };

@@ -142,7 +142,7 @@ impl ConnectionActivity {
         let mut window = None;
         loop {
             tokio::select! {
-                () = self.unseated.notified() => return "its place was needed",
+                () = self.unseated.notified() => return "its slot was needed",
                 () = tokio::time::sleep(EVERY.min(patience.window)) => {}
             }
             if let Some(why) = self.verdict(patience, &mut window) {
@@ -179,7 +179,7 @@ impl ConnectionActivity {
             return None;
         }
         if over(self.head.load(Relaxed), patience.head) {
-            return Some("the head of a request did not come in time");
+            return Some("the head of a request did not arrive in time");
         }
         (self.head.load(Relaxed) == 0 && over(self.idle.load(Relaxed), patience.idle))
             .then_some("it was idle")

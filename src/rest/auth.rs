@@ -254,7 +254,8 @@ impl Authenticator {
         attempt.map_err(|TooMany { after, first }| {
             if first {
                 let user = user.map(shown).unwrap_or_default();
-                tracing::warn!(%from, user, "too many wrong passwords or tokens; more are not looked at for a while");
+                tracing::warn!(%from, user,
+                    "too many wrong passwords or tokens; further ones are not checked for a while");
             }
             after
         })
@@ -297,7 +298,9 @@ impl Authenticator {
                 match read(&self.path) {
                     Ok(accounts) => loaded.accounts = Arc::new(accounts),
                     Err(error) => {
-                        tracing::error!(%error, "the file of users stays as it was read before");
+                        tracing::error!(%error,
+                            "the file of users could not be reloaded; the previous users stay in \
+                             effect");
                     }
                 }
             }
@@ -332,7 +335,8 @@ fn parse(text: &str) -> Result<AccountTable, (usize, &'static str)> {
             }
             return Err((number, "write: user|token NAME viewer|operator|admin HASH"));
         };
-        let role = Role::parse(role).ok_or((number, "the role is viewer, operator or admin"))?;
+        let role =
+            Role::parse(role).ok_or((number, "the role must be viewer, operator or admin"))?;
         match kind {
             "user" if PasswordHash::new(hash).is_ok() => {
                 drop(
@@ -344,7 +348,7 @@ fn parse(text: &str) -> Result<AccountTable, (usize, &'static str)> {
             "user" => {
                 return Err((
                     number,
-                    "the hash is none of argon2: make the line with rowferry passwd",
+                    "the hash is not an argon2 hash: create the line with rowferry passwd",
                 ));
             }
             "token" => {
@@ -354,7 +358,7 @@ fn parse(text: &str) -> Result<AccountTable, (usize, &'static str)> {
                     .and_then(|bytes| Sha::try_from(bytes).ok());
                 let digest = digest.ok_or((
                     number,
-                    "the hash is none of a token: make the line with rowferry token",
+                    "the hash is not that of a token: create the line with rowferry token",
                 ))?;
                 accounts.tokens.push((name.to_owned(), role, digest));
             }
@@ -411,7 +415,7 @@ fn one_word(name: &str) -> Result<&str> {
         || name.contains([':', ' '])
         || name.contains(char::is_whitespace);
     if bad {
-        Err(Error::config("the name has to be one word without a colon"))
+        Err(Error::config("the name must be one word without a colon"))
     } else {
         Ok(name)
     }

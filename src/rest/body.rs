@@ -126,9 +126,7 @@ async fn whole(mut body: Body, share: Option<&BudgetShare>, waits: bool) -> ApiR
                 Some(BodyFault::TooSlow) => return Err(ApiError::body_fault(BodyFault::TooSlow)),
                 Some(fault) => ApiError::body_fault(fault),
                 None => {
-                    return Err(ApiError::bad_body(
-                        "it is cut short or not sent as HTTP asks for",
-                    ));
+                    return Err(ApiError::bad_body("it is incomplete, or not valid HTTP"));
                 }
             },
         };

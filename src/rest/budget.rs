@@ -59,9 +59,9 @@ impl Default for BodyBudget {
 pub(super) enum BodyFault {
     #[error("the body is too large")]
     TooLarge,
-    #[error("the body comes too slowly")]
+    #[error("the body arrives too slowly")]
     TooSlow,
-    #[error("other bodies take all the room there is")]
+    #[error("other bodies use all the available memory")]
     Busy,
 }
 

@@ -84,11 +84,11 @@ impl ApiError {
             BodyFault::TooLarge => Self::http(StatusCode::PAYLOAD_TOO_LARGE),
             BodyFault::TooSlow => Self::new(
                 StatusCode::REQUEST_TIMEOUT,
-                "The request body did not come in time; send it without pauses",
+                "The request body did not arrive in time; send it without pauses",
             ),
             BodyFault::Busy => Self::busy(
                 2,
-                "Other request bodies take all the memory there is for them; ask again later",
+                "Other request bodies use all the memory that is reserved for them; try again later",
             ),
         }
     }
@@ -106,7 +106,7 @@ impl ApiError {
         Self::busy(
             2,
             format!(
-                "There are {most} connections{what} already, the most that {key} allows; ask again later"
+                "There are already {most} connections{what}, the maximum of {key}; try again later"
             ),
         )
     }
@@ -115,13 +115,14 @@ impl ApiError {
     pub(super) fn too_many_answers() -> Self {
         Self::busy(
             2,
-            "Answers that were not read yet take all the memory there is for them; ask again later",
+            "Answers that clients have not read yet use all the memory that is reserved for them; \
+             try again later",
         )
     }
 
     /// There is no body.
     pub fn no_body() -> Self {
-        Self::bad_body("it is empty, a JSON object is expected")
+        Self::bad_body("it is empty, but a JSON object is expected")
     }
 
     /// The connector never had a config of that number, or was deleted then.
@@ -151,7 +152,7 @@ impl ApiError {
     pub fn forbidden(role: &str, needed: &str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
-            format!("The role {role} may not do this; it takes the role {needed}"),
+            format!("The role {role} may not do this; the role {needed} is required"),
         )
     }
 
@@ -160,23 +161,24 @@ impl ApiError {
         match foreign {
             OriginRefusal::Page => Self::new(
                 StatusCode::FORBIDDEN,
-                "Pages of other sites may not change anything; access.control.allow.origin names those that may",
+                "Pages of other sites may not change anything; list allowed origins in \
+                 access.control.allow.origin",
             ),
             OriginRefusal::Host => Self::new(
                 StatusCode::MISDIRECTED_REQUEST,
-                "This worker is not known by the name in the Host header; rowferry.allowed.hosts in its settings gives it \
-                 further names, as rest.advertised.host.name does",
+                "This worker does not accept the name in the Host header; add names with \
+                 rowferry.allowed.hosts or rest.advertised.host.name in its settings",
             ),
             OriginRefusal::Unclear(why) => Self::new(
                 StatusCode::BAD_REQUEST,
-                format!("The request does not say which host it is for: {why}"),
+                format!("The request does not name a valid host: {why}"),
             ),
         }
     }
 
     /// `config` is missing in the body of a creation.
     pub fn no_config() -> Self {
-        Self::bad_body("the member \"config\" is missing or null, an object is expected")
+        Self::bad_body("the member \"config\" is missing or null, but an object is expected")
     }
 
     /// `initial_state` is none of Kafka Connect's.
@@ -229,7 +231,7 @@ impl ApiError {
             }
             ValidationError::TooLarge(why) => format!("The config is too large: {why}"),
             ValidationError::Busy => {
-                return Self::busy(5, "Too many configs are being validated; ask again later");
+                return Self::busy(5, "Too many configs are being validated; try again later");
             }
         };
         Self::new(StatusCode::BAD_REQUEST, text)
@@ -385,7 +387,7 @@ impl ApiError {
     pub fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "The request failed by a fault of this program; its log has the details",
+            "The request failed because of a bug in this program; its log has the details",
         )
     }
 }
@@ -429,13 +431,14 @@ impl From<HerderRefusal> for ApiError {
             }
             HerderRefusal::ConfigChanged(name) => {
                 let text = format!(
-                    "The config of {name} was changed by another request meanwhile; read it again"
+                    "The config of {name} was changed by another request in the meantime; read it \
+                     again"
                 );
                 Self::new(StatusCode::CONFLICT, text)
             }
             HerderRefusal::ShuttingDown => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The worker is shutting down; ask again later",
+                "The worker is shutting down; try again later",
             ),
         }
     }
@@ -487,8 +490,8 @@ impl fmt::Display for OffsetFault {
         match self {
             Self::NoPartition => f.write_str("The partition for a sink connector offset cannot be null or missing"),
             Self::EmptyPartition => f.write_str(
-                "The partition of a source connector offset cannot be null, missing or empty; GET of the offsets shows \
-                 those that there are",
+                "The partition of a source connector offset cannot be null, missing or empty; GET \
+                 of the offsets shows the existing partitions",
             ),
             Self::SinkKeys => f.write_str(
                 "The partition for a sink connector offset must contain the keys 'kafka_topic' and 'kafka_partition'",
@@ -511,7 +514,8 @@ impl fmt::Display for OffsetFault {
             Self::NotPrimitive { field, kind } => {
                 write!(f, "Offsets may only contain primitive types as values, but field {field} contains {kind}")
             }
-            Self::Negative { what, value } => write!(f, "The {what} {value} in the provided offsets is below 0"),
+            Self::Negative { what, value } => write!(f,
+                "The {what} {value} in the provided offsets is negative"),
         }
     }
 }

@@ -210,7 +210,7 @@ mod tests {
         let why = tokio::time::timeout(Duration::from_millis(500), ended)
             .await
             .unwrap();
-        assert_eq!(why, "its place was needed");
+        assert_eq!(why, "its slot was needed");
         assert!(
             gate.seat(at("10.0.0.3"), &ConnectionActivity::new())
                 .is_err(),

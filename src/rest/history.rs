@@ -40,7 +40,7 @@ async fn read(
 #[utoipa::path(post, path = "/v1/connectors/{connector}/history/{version}/restore", tag = "connectors",
     params(("connector" = String, Path), ("version" = i64, Path)),
     responses((status = 200, description = "restored", body = ConnectorInfo),
-        (status = 201, description = "the connector was deleted and is back", body = ConnectorInfo)))]
+        (status = 201, description = "the connector was deleted and created again", body = ConnectorInfo)))]
 async fn restore(
     State(app): State<RestState>,
     Path((name, version)): Path<(String, String)>,

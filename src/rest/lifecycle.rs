@@ -84,7 +84,10 @@ async fn stop(
 }
 
 /// KIP-745: 204 for the connector alone, 202 with its status where parts are chosen.
-#[utoipa::path(post, path = "/connectors/{connector}/restart", tag = "connectors", params(("includeTasks" = Option<bool>, Query, description = "the tasks too"), ("onlyFailed" = Option<bool>, Query, description = "only what has failed")), responses((status = 204, description = "the connector alone was restarted"), (status = 202, description = "what is being restarted", body = ConnectorStatus)))]
+#[utoipa::path(post, path = "/connectors/{connector}/restart", tag = "connectors", params(("includeTasks" = Option<bool>, Query, description =
+    "tasks are restarted too"), ("onlyFailed" = Option<bool>, Query, description =
+        "only failed ones")), responses((status = 204, description =
+            "the connector alone was restarted"), (status = 202, description = "what is being restarted", body = ConnectorStatus)))]
 async fn restart(
     State(app): State<RestState>,
     Path(name): Path<String>,

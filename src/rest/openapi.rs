@@ -17,16 +17,16 @@ use crate::model::ErrorBody;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Rowferry", description = "Kafka Connect's REST API, answered by Rowferry."),
+    info(title = "Rowferry", description = "Kafka Connect's REST API, provided by Rowferry."),
     components(schemas(ErrorBody)),
     tags(
         (name = "worker", description = "This worker."),
         (name = "connectors", description = "Connectors, their configs and states."),
         (name = "tasks", description = "Tasks of a connector."),
         (name = "topics", description = "Topics that a connector has used."),
-        (name = "offsets", description = "How far a connector has come."),
-        (name = "plug-ins", description = "What can be named in a config, and validation."),
-        (name = "log levels", description = "Log levels while the worker runs."),
+        (name = "offsets", description = "How far a connector has read or written."),
+        (name = "plug-ins", description = "Available plug-ins, and validation of configs."),
+        (name = "log levels", description = "Log levels of the running worker."),
     )
 )]
 struct OpenApiDocument;

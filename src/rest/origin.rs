@@ -80,17 +80,17 @@ fn host(request: &Parts) -> Result<&str, &'static str> {
         (None, _) => None,
         (Some(host), _) => Some(
             host.to_str()
-                .map_err(|_| "its Host header is no name")?
+                .map_err(|_| "its Host header is not a valid name")?
                 .trim(),
         ),
     };
     let strange = |host: &str| !is_well_formed(host);
     if named.is_some_and(strange) {
-        return Err("its Host header is no name");
+        return Err("its Host header is not a valid name");
     }
     match (request.uri.authority(), named) {
         (None, named) => Ok(named.unwrap_or_default()),
-        (Some(target), _) if strange(target.as_str()) => Err("its target is no address"),
+        (Some(target), _) if strange(target.as_str()) => Err("its target is not a valid address"),
         (Some(target), Some(named)) if !target.as_str().eq_ignore_ascii_case(named) => {
             Err("its target and its Host header name different hosts")
         }

@@ -22,7 +22,8 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
 }
 
 /// Every class name that may be used, those of other vendors' connectors too.
-#[utoipa::path(get, path = "/connector-plugins", tag = "plug-ins", params(("connectorsOnly" = Option<bool>, Query, description = "`false` lists transforms, predicates and converters too")), responses((status = 200, body = Vec<PluginInfo>)))]
+#[utoipa::path(get, path = "/connector-plugins", tag = "plug-ins", params(("connectorsOnly" = Option<bool>, Query, description =
+    "`false` lists transforms, predicates and converters too")), responses((status = 200, body = Vec<PluginInfo>)))]
 async fn list(State(app): State<RestState>, params: QueryParams) -> Json<Vec<PluginInfo>> {
     let connectors = [PluginKind::Sink, PluginKind::Source];
     let others: &[PluginKind] = if flag(&params, "connectorsOnly", true) {
@@ -46,7 +47,8 @@ async fn list(State(app): State<RestState>, params: QueryParams) -> Json<Vec<Plu
 }
 
 /// The keys of a plug-in of any kind; `version` names one or a range, as in a config (KIP-891).
-#[utoipa::path(get, path = "/connector-plugins/{plugin}/config", tag = "plug-ins", params(("plugin" = String, Path), ("version" = Option<String>, Query, description = "the version it must have, such as `0.1.0` or `[0.1,1.0)`")), responses((status = 200, body = Vec<ConfigKeyInfo>)))]
+#[utoipa::path(get, path = "/connector-plugins/{plugin}/config", tag = "plug-ins", params(("plugin" = String, Path), ("version" = Option<String>, Query, description =
+    "the required version, such as `0.1.0` or `[0.1,1.0)`")), responses((status = 200, body = Vec<ConfigKeyInfo>)))]
 async fn keys(
     State(app): State<RestState>,
     Path(plugin): Path<String>,

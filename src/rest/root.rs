@@ -115,7 +115,7 @@ fn verdict(
                 .map(|s| format!("{} of {}", s.id.task, s.id.connector))
                 .collect();
             let text = format!(
-                "Worker handles requests, but tasks stand still: {}.",
+                "Worker handles requests, but tasks are stalled: {}.",
                 tasks.join(", ")
             );
             (StatusCode::OK, "degraded", text)
@@ -125,13 +125,13 @@ fn verdict(
             (StatusCode::OK, "healthy", text.to_owned())
         }
         Ok(Ok(herder::WorkerHealth::WithoutStore(why))) => unable(&format!(
-            " Changes cannot be stored, running tasks go on: {why}"
+            " Changes cannot be stored, running tasks continue: {why}"
         )),
         Ok(Ok(herder::WorkerHealth::WithoutKafka(why))) => {
             unable(&format!(" Kafka does not answer: {why}"))
         }
         Ok(Err(_)) => {
-            let text = "Worker is shutting down and takes no more requests.";
+            let text = "Worker is shutting down and accepts no more requests.";
             (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "unhealthy",
@@ -155,7 +155,8 @@ fn unable(why: &str) -> (StatusCode, &'static str, String) {
 /// The main runtime does not get on.
 fn stuck(app: &RestState, waits: Duration) -> Response {
     let (status, word, message) = unable(&format!(
-        " Its main runtime has begun nothing for {} s: all its threads are busy or blocked; restart the worker if that lasts.",
+        " Its main runtime has started no work for {} s: all its threads are busy or blocked; \
+         restart the worker if this continues.",
         waits.as_secs()
     ));
     let warnings = app.warnings.to_vec();

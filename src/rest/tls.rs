@@ -69,7 +69,7 @@ impl ServerTls {
     ) -> Option<TlsStream<TcpStream>> {
         match tokio::time::timeout(HANDSHAKE_LIMIT, self.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => return Some(stream),
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake has failed"),
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
         }
         None
@@ -116,7 +116,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let text = file::bytes(path, file::MAX_BYTES)
         .map_err(|error| unreadable("certificate", path, error))?;
     match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
-        Ok(found) if found.is_empty() => Err(unreadable("certificate", path, "it holds none")),
+        Ok(found) if found.is_empty() => Err(unreadable("certificate", path, "it contains none")),
         Ok(found) => Ok(found),
         Err(error) => Err(unreadable("certificate", path, error)),
     }
@@ -125,6 +125,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
 fn unreadable(what: &str, path: &Path, why: impl std::fmt::Display) -> Error {
     let shown = path.display();
     Error::config(format!(
-        "the {what} in {shown} cannot be used: {why}; it has to be a PEM file, Java's keystores are not read"
+        "the {what} in {shown} cannot be used: {why}; it must be a PEM file, Java's keystores are \
+         not supported"
     ))
 }

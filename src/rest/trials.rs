@@ -43,7 +43,7 @@ async fn tried<T: Send + 'static>(
     run: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> ApiResult<Json<T>> {
     let outcome = tokio::task::spawn_blocking(run).await;
-    let outcome = outcome.unwrap_or_else(|_| Err(Error::fatal("the try-out has failed")));
+    let outcome = outcome.unwrap_or_else(|_| Err(Error::fatal("the trial failed")));
     outcome
         .map(Json)
         .map_err(|error| ApiError::bad_trial(&error))

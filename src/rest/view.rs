@@ -80,8 +80,8 @@ pub(super) fn status(view: &ConnectorView, registry: &Registry) -> ConnectorStat
 }
 
 /// Kafka Connect gives a task that is UNASSIGNED no text.
-const WAITS_FOR_CONNECTOR: &str = "it does not run, since its connector has failed: the connector's trace says why, and the task \
-                                   starts once the connector does";
+const WAITS_FOR_CONNECTOR: &str = "it does not run because its connector has failed: see the connector's trace; the task starts \
+     once the connector does";
 
 fn task_status(task: &TaskView, version: Option<&str>, connector: RunState) -> TaskStatus {
     let mut warnings = task

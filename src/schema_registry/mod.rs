@@ -103,7 +103,7 @@ impl SchemaBody {
             Some("JSON") => SchemaLanguage::Json,
             Some(other) => {
                 return Err(Error::record(format!(
-                    "schemas of type {other} are not known here"
+                    "schemas of type {other} are not supported"
                 )));
             }
         };
@@ -198,7 +198,8 @@ impl SchemaRegistry {
     fn strange(&self, what: &str) -> Error {
         let registry = self.client.shown();
         Error::retry(format!(
-            "the schema registry at {registry} was asked for {what} and gave an answer of another kind"
+            "the schema registry at {registry} was queried for {what} and returned an unexpected \
+             answer"
         ))
     }
 
@@ -212,8 +213,9 @@ impl SchemaRegistry {
             || format!("HTTP {status}"),
             |said| format!("{} ({})", said.message, said.error_code),
         );
-        let text =
-            format!("the schema registry at {registry} was asked for {what} and answered: {said}");
+        let text = format!(
+            "the schema registry at {registry} was queried for {what} and answered: {said}"
+        );
         let kind = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
             StatusCode::NOT_FOUND

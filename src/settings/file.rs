@@ -28,7 +28,7 @@ pub fn whole(from: impl Read, most: u64) -> Result<Vec<u8>> {
     if bytes.len() as u64 > most {
         return Err(Error::new(
             ErrorKind::FileTooLarge,
-            format!("it is longer than {most} bytes"),
+            format!("it has more than {most} bytes"),
         ));
     }
     Ok(bytes)
@@ -37,8 +37,7 @@ pub fn whole(from: impl Read, most: u64) -> Result<Vec<u8>> {
 /// Converts bytes to text.
 /// Errors: if they are not UTF-8.
 pub fn utf8(bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes)
-        .map_err(|_| Error::new(ErrorKind::InvalidData, "it is no text in UTF-8"))
+    String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
 #[cfg(test)]

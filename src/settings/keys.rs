@@ -92,7 +92,7 @@ const fn idle(name: &'static str) -> ConfigKey {
         ConfigType::String,
         DefaultValue::Null,
         WITHOUT_EFFECT,
-        "taken from existing files.",
+        "accepted so that existing files work.",
     )
     .without_effect()
     .importance(Importance::Low)
@@ -100,15 +100,40 @@ const fn idle(name: &'static str) -> ConfigKey {
 
 /// All worker keys with a fixed name.
 pub const KEYS: &[ConfigKey] = &[
-    list("bootstrap.servers", "localhost:9092", KAFKA, "Kafka brokers, `host:port` with commas between.")
-        .importance(Importance::High),
-    text("group.id", "rowferry", KAFKA, "Name of this group of workers: the first part of its transactional ids.")
-        .importance(Importance::High),
-    text("client.id", "", KAFKA, "Prefix of the client ids shown to Kafka."),
-    text("key.converter", "org.apache.kafka.connect.json.JsonConverter", WORKER, "Converter of record keys.")
-        .importance(Importance::High),
-    text("value.converter", "org.apache.kafka.connect.json.JsonConverter", WORKER, "Converter of record values.")
-        .importance(Importance::High),
+    list(
+        "bootstrap.servers",
+        "localhost:9092",
+        KAFKA,
+        "Kafka brokers as `host:port`, separated by commas.",
+    )
+    .importance(Importance::High),
+    text(
+        "group.id",
+        "rowferry",
+        KAFKA,
+        "Name of this group of workers, and prefix of its transactional ids.",
+    )
+    .importance(Importance::High),
+    text(
+        "client.id",
+        "",
+        KAFKA,
+        "Prefix of the client ids that Kafka sees.",
+    ),
+    text(
+        "key.converter",
+        "org.apache.kafka.connect.json.JsonConverter",
+        WORKER,
+        "Converter of record keys.",
+    )
+    .importance(Importance::High),
+    text(
+        "value.converter",
+        "org.apache.kafka.connect.json.JsonConverter",
+        WORKER,
+        "Converter of record values.",
+    )
+    .importance(Importance::High),
     text(
         "header.converter",
         "org.apache.kafka.connect.storage.SimpleHeaderConverter",
@@ -119,51 +144,58 @@ pub const KEYS: &[ConfigKey] = &[
         "task.shutdown.graceful.timeout.ms",
         "5000",
         WORKER,
-        "How long tasks together may take to finish their batch, commit and close before they are cut off.",
+        "How long all tasks together have to finish their batch, commit and close during shutdown. \
+         Then they are cut off.",
     ),
     millis(
         "task.progress.timeout.ms",
         "300000",
         WORKER,
-        "How long a task that has work may stand still, waiting for its source, Kafka, its database, a converter or the \
-         dead-letter topic, until it is cut off, FAILED with the reason, and started anew; after a fifth of it, its \
-         status warns. A statement that a database still works on, a try that is put off, and a pause do not count. 0 is \
-         for ever. A connector's own key of that name comes before it.",
+        "Maximum time that a task with work to do may go without progress while it waits for its \
+         source, Kafka, its database, a converter or the dead-letter topic. Then the task is cut \
+         off, is FAILED with the reason, and is restarted. After a fifth of this time its status \
+         has a warning. A statement on which the database is still working, a delayed retry and a \
+         pause do not count. 0: no limit. A connector's own key of the same name takes precedence.",
     ),
     millis(
         "offset.flush.interval.ms",
         "10000",
         WORKER,
-        "How often offsets are committed where they are not part of each transaction. Kafka Connect's own default is \
-         60000, the files it ships say 10000.",
+        "How often offsets are committed if they are not part of each transaction. Kafka Connect's \
+         built-in default is 60000; its sample files set 10000.",
     ),
     text(
         "exactly.once.source.support",
         "enabled",
         WORKER,
-        "Whether sources write records and their offsets in one Kafka transaction. Kafka Connect's default is disabled.",
+        "Whether sources write records and source offsets in one Kafka transaction. Kafka \
+         Connect's default is disabled.",
     )
-    .check(KeyValidator::OneOfIgnoreCase(&["disabled", "preparing", "enabled"])),
+    .check(KeyValidator::OneOfIgnoreCase(&[
+        "disabled",
+        "preparing",
+        "enabled",
+    ])),
     text(
         "connector.client.config.override.policy",
         "All",
         WORKER,
-        "Which client settings a connector may override: All (of the safe ones), Principal (how it logs in), None, or \
-         Allowlist (those that the next key names).",
+        "Which client settings a connector may override: All (all safe ones), Principal (those for \
+         authentication), None, or Allowlist (those in connector.client.config.override.allowlist).",
     ),
     list(
         "connector.client.config.override.allowlist",
         "",
         WORKER,
-        "Names of client settings that a connector may override, with the policy Allowlist.",
+        "Names of the client settings that a connector may override with the policy Allowlist.",
     ),
     ConfigKey::new(
         "rowferry.tasks.max",
         ConfigType::Int,
         DefaultValue::Text("1000"),
         WORKER,
-        "Most tasks that one connector may have: a larger tasks.max is refused, and a stored one fails its connector. Each \
-         task has threads and clients of its own.",
+        "Maximum number of tasks per connector. A larger tasks.max is refused, and fails a \
+         connector that is already stored. Each task has its own threads and clients.",
     )
     .check(KeyValidator::AtLeast(1)),
     ConfigKey::new(
@@ -171,30 +203,54 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Int,
         DefaultValue::Text("4000"),
         WORKER,
-        "Most tasks that run on this worker at once. Further ones are FAILED, and tried again by themselves. A task needs some \
-         half a megabyte, six threads and eleven open files or more.",
+        "Maximum number of tasks that run on this worker at the same time. Further tasks are \
+         FAILED and retried automatically. A task needs about half a megabyte, six threads and at \
+         least eleven open files.",
     )
     .check(KeyValidator::AtLeast(1)),
-    flag("topic.tracking.enable", "true", WORKER, "Whether the topics that a connector uses are kept."),
-    flag("topic.tracking.allow.reset", "true", WORKER, "Whether the list of used topics may be reset over REST."),
-    flag("topic.creation.enable", "true", WORKER, "Whether sources may create topics."),
+    flag(
+        "topic.tracking.enable",
+        "true",
+        WORKER,
+        "Whether the worker records the topics that a connector uses.",
+    ),
+    flag(
+        "topic.tracking.allow.reset",
+        "true",
+        WORKER,
+        "Whether the list of used topics can be reset over REST.",
+    ),
+    flag(
+        "topic.creation.enable",
+        "true",
+        WORKER,
+        "Whether sources may create topics.",
+    ),
     list(
         "config.providers",
         "",
         WORKER,
-        "Names of the providers of `${NAME:key}` and `${NAME:path:key}` in values of the worker and of connectors; none \
-         unless named here. `config.providers.NAME.class` is Kafka's EnvVarConfigProvider, FileConfigProvider or \
-         DirectoryConfigProvider (not needed when NAME is env, file or directory). What one may give out has to be said: \
-         `config.providers.NAME.param.allowlist.pattern`, a regular expression of names of variables, or \
-         `config.providers.NAME.param.allowed.paths`, files and folders with commas between.",
+        "Names of the providers that resolve `${NAME:key}` and `${NAME:path:key}` in values of the \
+         worker and of connectors; none by default. `config.providers.NAME.class` is Kafka's \
+         EnvVarConfigProvider, FileConfigProvider or DirectoryConfigProvider (not needed if NAME \
+         is env, file or directory). What a provider may read must be listed: \
+         `config.providers.NAME.param.allowlist.pattern` is a regular expression for names of \
+         variables, `config.providers.NAME.param.allowed.paths` lists files and folders, separated \
+         by commas.",
     ),
-    text("offset.storage.topic", "connect-offsets", TOPICS, "Compacted topic that holds the offsets of sources."),
+    text(
+        "offset.storage.topic",
+        "connect-offsets",
+        TOPICS,
+        "Compacted topic for source offsets.",
+    ),
     ConfigKey::new(
         "offset.storage.partitions",
         ConfigType::Int,
         DefaultValue::Text("25"),
         TOPICS,
-        "Partitions of the offsets topic when it has to be created; -1 is the broker's default.",
+        "Number of partitions of the offsets topic if it has to be created; -1: the broker's \
+         default.",
     )
     .check(KeyValidator::AtLeast(-1)),
     ConfigKey::new(
@@ -202,45 +258,85 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Short,
         DefaultValue::Text("-1"),
         TOPICS,
-        "Replicas of the offsets topic when it has to be created; -1 is the broker's default. Kafka Connect's default \
-         is 3.",
+        "Number of replicas of the offsets topic if it has to be created; -1: the broker's \
+         default. Kafka Connect's default is 3.",
     )
     .check(KeyValidator::AtLeast(-1)),
     list(
         "listeners",
         "http://127.0.0.1:8083",
         REST,
-        "Where REST listens: `http://host:port` or `https://host:port`; an empty host is every interface.",
+        "Addresses on which the REST API listens: `http://host:port` or `https://host:port`. An \
+         empty host means all interfaces.",
     )
     .importance(Importance::High),
-    maybe("rest.host.name", ConfigType::String, REST, "Host of the listener, when `listeners` is not set."),
-    maybe("rest.port", ConfigType::Int, REST, "Port of the listener, when `listeners` is not set."),
-    maybe("rest.advertised.host.name", ConfigType::String, REST, "Host that others reach this worker under."),
-    maybe("rest.advertised.port", ConfigType::Int, REST, "Port that others reach this worker under."),
+    maybe(
+        "rest.host.name",
+        ConfigType::String,
+        REST,
+        "Host of the listener if `listeners` is not set.",
+    ),
+    maybe(
+        "rest.port",
+        ConfigType::Int,
+        REST,
+        "Port of the listener if `listeners` is not set.",
+    ),
+    maybe(
+        "rest.advertised.host.name",
+        ConfigType::String,
+        REST,
+        "Host name under which others reach this worker.",
+    ),
+    maybe(
+        "rest.advertised.port",
+        ConfigType::Int,
+        REST,
+        "Port under which others reach this worker.",
+    ),
     maybe(
         "admin.listeners",
         ConfigType::List,
         REST,
-        "Empty: `/admin` is not served. Anything else is taken from existing files: `/admin` is served where the rest is.",
+        "Empty: `/admin` is not served. Other values are accepted so that existing files work: \
+         `/admin` is served on `listeners`.",
     ),
-    text("access.control.allow.origin", "", REST, "Web pages of this origin may call REST (CORS); empty is none."),
-    text("access.control.allow.methods", "", REST, "Methods such pages may use; empty is GET, POST and HEAD."),
-    text("response.http.headers.config", "", REST, "Extra response headers: `[add|set] name:value`, commas between."),
+    text(
+        "access.control.allow.origin",
+        "",
+        REST,
+        "Origin whose web pages may call the REST API (CORS). Empty: none.",
+    ),
+    text(
+        "access.control.allow.methods",
+        "",
+        REST,
+        "HTTP methods that such pages may use. Empty: GET, POST and HEAD.",
+    ),
+    text(
+        "response.http.headers.config",
+        "",
+        REST,
+        "Additional response headers: `[add|set] name:value`, separated by commas.",
+    ),
     list(
         "rowferry.allowed.hosts",
         "",
         REST,
-        "Further names under which requests may reach a worker without a file of users, so that no web page can make its own \
-         name point here: `connect.example.org`, `.example.org` for all below it, `*` for every name. Addresses, \
-         localhost, the machine's own names, those of the listeners and rest.advertised.host.name are allowed anyway.",
+        "Additional host names that a worker without a file of users accepts in requests: \
+         `connect.example.org`, `.example.org` for all its subdomains, `*` for all names. This \
+         check prevents web pages from reaching the worker through a host name of their own (DNS \
+         rebinding). Always accepted are IP addresses, localhost, the machine's names, the hosts \
+         in `listeners` and rest.advertised.host.name.",
     ),
     ConfigKey::new(
         "rowferry.rest.connections",
         ConfigType::Int,
         DefaultValue::Text("1024"),
         REST,
-        "Connections at once, on all listeners. Beyond them only `/health` and `/livez` are answered; whoever has kept the \
-         worker waiting longest makes room for the next.",
+        "Maximum number of connections on all listeners together. When it is reached, the \
+         connection that has been idle longest is closed for the next one; if none can be closed, \
+         only `/health` and `/livez` are answered.",
     )
     .check(KeyValidator::AtLeast(1)),
     ConfigKey::new(
@@ -248,55 +344,69 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Int,
         DefaultValue::Text("512"),
         REST,
-        "Connections at once from one address (IPv6: one /64 network).",
+        "Maximum number of connections from one address (IPv6: one /64 network).",
     )
     .check(KeyValidator::AtLeast(1)),
-    text("rest.extension.classes", "", REST, "Java extensions; refused unless empty, use `rowferry.auth.file`.")
-        .importance(Importance::Low),
-    text("rowferry.data.dir", "./rowferry-data", OWN, "Folder of the embedded metadata store."),
+    text(
+        "rest.extension.classes",
+        "",
+        REST,
+        "Java extensions. Must be empty; use `rowferry.auth.file` instead.",
+    )
+    .importance(Importance::Low),
+    text(
+        "rowferry.data.dir",
+        "./rowferry-data",
+        OWN,
+        "Folder of the embedded metadata store.",
+    ),
     maybe(
         "rowferry.store.url",
         ConfigType::Password,
         OWN,
-        "Metadata store: `sqlite:path`, `mysql://user:password@host/db` or `postgres://user:password@host/db`. \
-         Without it, an SQLite file in `rowferry.data.dir`.",
+        "Metadata store: `sqlite:path`, `mysql://user:password@host/db` or \
+         `postgres://user:password@host/db`. Not set: an SQLite file in `rowferry.data.dir`.",
     ),
     maybe(
         "file.allowed.paths",
         ConfigType::List,
         OWN,
-        "Folders (or files) below which FileStreamSource and FileStreamSink may use files, commas between; links are followed \
-         first. Without it, `rowferry.data.dir`, and with `rowferry dev` the working folder too. The worker's own files are \
-         never given out.",
+        "Folders (or files) in which FileStreamSource and FileStreamSink may use files, separated \
+         by commas. Symbolic links are resolved first. Not set: `rowferry.data.dir`, and with \
+         `rowferry dev` also the working directory. The worker's own files are never accessible.",
     ),
     maybe(
         "sqlite.allowed.paths",
         ConfigType::List,
         OWN,
-        "Folders (or files) below which connectors may use SQLite files, commas between; links are followed first. Without it, \
-         `rowferry.data.dir`, and with `rowferry dev` the working folder too. The worker's own files are never given out.",
+        "Folders (or files) in which connectors may use SQLite files, separated by commas. \
+         Symbolic links are resolved first. Not set: `rowferry.data.dir`, and with `rowferry dev` \
+         also the working directory. The worker's own files are never accessible.",
     ),
     maybe(
         "rowferry.secrets.key",
         ConfigType::Password,
         OWN,
-        "Key that configs are encrypted with in the metadata store: 32 random bytes in base64, or `file:PATH` of a file that \
-         holds them. Without it, the key file `secrets.key`, made at the first start beside an SQLite store or else in \
-         `rowferry.data.dir`; on a database server it encrypts the history alone. Workers that share a store need the same \
-         key. A key in the key file is still read, and what it encrypts is encrypted anew.",
+        "Key that encrypts configs in the metadata store: 32 random bytes in base64, or \
+         `file:PATH` of a file with them. Not set: the key file `secrets.key`, which is created at \
+         the first start, next to an SQLite store or else in `rowferry.data.dir`; with a database \
+         server that file only encrypts the history. Workers that share a store need the same key. \
+         A key in the key file is still read, and configs encrypted with it are encrypted again \
+         with this key.",
     ),
     maybe(
         "rowferry.secrets.forget",
         ConfigType::String,
         OWN,
-        "Id of a key that is lost, as the error at the start names it: configs that only it could read are forgotten.",
+        "Id of a lost key, as named in the error at the start. Configs that only this key can \
+         decrypt are deleted.",
     ),
     ConfigKey::new(
         "rowferry.history.versions",
         ConfigType::Int,
         DefaultValue::Text("100"),
         OWN,
-        "Earlier configs kept of each connector, the one in force included.",
+        "Number of configs kept per connector, including the current one.",
     )
     .check(KeyValidator::AtLeast(1)),
     ConfigKey::new(
@@ -304,33 +414,56 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Int,
         DefaultValue::Text("10000"),
         OWN,
-        "Earlier configs kept of all connectors together; the oldest are forgotten first, those in force never.",
+        "Number of earlier configs kept for all connectors together. The oldest are deleted first, \
+         current ones never.",
     )
     .check(KeyValidator::AtLeast(0)),
     millis(
         "rowferry.history.deleted.retention.ms",
         "2592000000",
         OWN,
-        "How long the configs of a deleted connector are kept, so that it can be restored: 30 days.",
+        "How long, in milliseconds, the configs of a deleted connector are kept so that it can be \
+         restored. The default is 30 days.",
     ),
-    maybe("rowferry.auth.file", ConfigType::String, REST, "File of users and tokens that may call REST; none: everybody."),
+    maybe(
+        "rowferry.auth.file",
+        ConfigType::String,
+        REST,
+        "File with the users and tokens that may call the REST API. Not set: everybody may.",
+    ),
     maybe(
         "rowferry.tls.certificate",
         ConfigType::String,
         REST,
-        "PEM file with the certificate that https listeners show, and those between it and its authority. Without it, \
-         `ssl.keystore.location` in PEM form.",
+        "PEM file with the certificate of https listeners and its intermediate certificates. Not \
+         set: `ssl.keystore.location`, if it is a PEM file.",
     ),
-    maybe("rowferry.tls.key", ConfigType::String, REST, "PEM file with its private key; none: the same file."),
+    maybe(
+        "rowferry.tls.key",
+        ConfigType::String,
+        REST,
+        "PEM file with the private key. Not set: the file of the certificate.",
+    ),
     maybe(
         "rowferry.tls.client.authorities",
         ConfigType::String,
         REST,
-        "PEM file with the authorities of clients' certificates; with it, a client has to show one.",
+        "PEM file with the authorities of client certificates. If it is set, clients must present \
+         a certificate.",
     ),
-    text("rowferry.log.level", "info", OWN, "Log level, or levels by module: `info,rowferry::worker=debug`."),
-    text("rowferry.log.format", "auto", OWN, "Log lines as text or json; auto is text on a terminal, json otherwise.")
-        .check(KeyValidator::OneOf(&["auto", "text", "json"])),
+    text(
+        "rowferry.log.level",
+        "info",
+        OWN,
+        "Log level, or levels by module: `info,rowferry::worker=debug`.",
+    ),
+    text(
+        "rowferry.log.format",
+        "auto",
+        OWN,
+        "Format of log lines: text or json; auto is text on a terminal, json otherwise.",
+    )
+    .check(KeyValidator::OneOf(&["auto", "text", "json"])),
     idle("config.storage.topic"),
     idle("rest.advertised.listener"),
     idle("config.storage.replication.factor"),

@@ -195,8 +195,8 @@ impl RestSettings {
         open.map(|listener| {
             let (host, port) = listener.address();
             format!(
-                "REST listens on {host}:{port} without authentication: whoever reaches it can read and change \
-                 everything; set rowferry.auth.file, or a listener on 127.0.0.1"
+                "REST listens on {host}:{port} without authentication: everybody who can reach it \
+                 can read and change everything; set rowferry.auth.file, or a listener on 127.0.0.1"
             )
         })
         .collect()

@@ -203,12 +203,10 @@ impl ConfigProvider {
         let key = reference.key;
         match self {
             Self::Env(pattern) if !pattern.is_match(key) => Err(Error::config(format!(
-                "the allowlist.pattern of the provider does not let {key} out"
+                "the provider's allowlist.pattern does not allow {key}"
             ))),
             Self::Env(_) => std::env::var(key).map_err(|_| {
-                Error::config(format!(
-                    "the environment of the worker has no variable {key}"
-                ))
+                Error::config(format!("the worker's environment has no variable {key}"))
             }),
             Self::File(roots) => {
                 let text = read(roots, Path::new(reference.path))?;
@@ -224,7 +222,7 @@ impl ConfigProvider {
                     .ok_or_else(|| Error::config(format!("{} has no key {key}", reference.path)))
             }
             Self::Directory(_) if key.contains('/') || key == ".." => Err(Error::config(
-                "the key is no name of a file in that directory",
+                "the key is not the name of a file in that directory",
             )),
             Self::Directory(roots) => read(roots, &Path::new(reference.path).join(key)),
         }
@@ -244,7 +242,7 @@ fn roots(provider: &str, paths: &str) -> Result<Vec<PathBuf>> {
             if !path.is_absolute() {
                 let shown = path.display();
                 return Err(Error::config(format!(
-                    "config.providers.{provider}.param.allowed.paths: {shown} has to begin with /"
+                    "config.providers.{provider}.param.allowed.paths: {shown} must begin with /"
                 )));
             }
             Ok(path.canonicalize().unwrap_or_else(|_| path.to_owned()))
@@ -255,11 +253,7 @@ fn roots(provider: &str, paths: &str) -> Result<Vec<PathBuf>> {
 /// Reads a file if its real path, after following links, is below an allowed path.
 fn read(roots: &[PathBuf], path: &Path) -> Result<String> {
     let shown = path.display();
-    let refused = || {
-        Error::config(format!(
-            "{shown} is not below the allowed.paths of the provider"
-        ))
-    };
+    let refused = || Error::config(format!("{shown} is not in the provider's allowed.paths"));
     let unreadable =
         |error: std::io::Error| Error::retry(format!("{shown} cannot be read: {error}"));
     // Do not reveal whether a file exists elsewhere.
@@ -277,7 +271,7 @@ fn read(roots: &[PathBuf], path: &Path) -> Result<String> {
     if !about.is_file() || about.len() > file::MAX_BYTES {
         let most = file::MAX_BYTES;
         return Err(Error::config(format!(
-            "{shown} is no file, or larger than {most} bytes (MAX_BYTES)"
+            "{shown} is not a file, or larger than {most} bytes (MAX_BYTES)"
         )));
     }
     file::text(&real, file::MAX_BYTES).map_err(unreadable)
@@ -426,7 +420,7 @@ mod tests {
                     ("config.providers", "file"),
                     ("config.providers.file.param.allowed.paths", "etc"),
                 ],
-                "etc has to begin with /",
+                "etc must begin with /",
             ),
         ] {
             let worker = pairs

@@ -145,7 +145,7 @@ impl StoreAccess {
     ) -> Result<(), StoreFailure> {
         warn!(
             error = failure.text,
-            "a commit of the metadata store failed; its outcome is read"
+            "a commit of the metadata store failed; its outcome is queried"
         );
         match self
             .settle_within(held, Instant::now() + SETTLE_LIMIT)
@@ -286,7 +286,7 @@ impl StoreAccess {
         held.backend = session.backend;
         info!(
             store = self.place.shown,
-            "the metadata store was connected anew"
+            "the connection to the metadata store was opened again"
         );
         Ok(session)
     }
@@ -348,7 +348,7 @@ fn foreign(place: &StoreLocation) -> StoreFailure {
     StoreFailure::told(
         StoreTrouble::Foreign,
         &place.shown,
-        "what it holds is not what this worker has stored",
+        "its content is not what this worker stored",
     )
 }
 
@@ -369,7 +369,7 @@ fn new_id(place: &StoreLocation) -> Result<String, StoreFailure> {
         StoreFailure::told(
             StoreTrouble::Broken,
             &place.shown,
-            "the system gives no random numbers",
+            "the system provides no random numbers",
         )
     };
     SystemRandom::new().fill(&mut bytes).map_err(none)?;

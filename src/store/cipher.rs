@@ -137,7 +137,8 @@ impl StoreCipher {
             return Ok(text.to_owned());
         };
         let mut nonce = [0; NONCE_LEN];
-        let failed = |_| broken("a config cannot be encrypted: the system gives no random numbers");
+        let failed =
+            |_| broken("a config cannot be encrypted: the system provides no random numbers");
         SystemRandom::new().fill(&mut nonce).map_err(failed)?;
         let mut sealed = text.as_bytes().to_vec();
         key.key
@@ -165,7 +166,8 @@ impl StoreCipher {
         let key = self.keys.iter().find(|key| key.id == id).ok_or_else(|| {
             let table = table.name();
             broken(&format!(
-                "a config of {connector} in {table} is encrypted with another key, {id}, than this worker's"
+                "a config of {connector} in {table} is encrypted with the key {id}, which is not \
+                 this worker's key"
             ))
         })?;
         let text = stored
@@ -182,7 +184,7 @@ impl StoreCipher {
             });
         let changed = || {
             broken(&format!(
-                "a config of {connector} in {} cannot be decrypted: it was changed",
+                "a config of {connector} in {} cannot be decrypted: it was modified",
                 table.name()
             ))
         };
@@ -196,7 +198,8 @@ fn place(table: SealedTable, connector: &str) -> Aad<Vec<u8>> {
 }
 
 fn broken(what: &str) -> StoreFailure {
-    let cure = "give the key that it was made with (rowferry.secrets.key), or restore the store from a copy";
+    let cure = "set rowferry.secrets.key to the key that it was encrypted with, or restore the store from \
+         a backup";
     StoreFailure::new(
         StoreTrouble::Damaged,
         format!("the metadata store of rowferry.store.url: {what}; {cure}"),

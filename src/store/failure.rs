@@ -64,29 +64,34 @@ impl StoreFailure {
     /// Builds the text: the store, the cause, the remedy.
     pub(super) fn told(trouble: StoreTrouble, place: &str, cause: &str) -> Self {
         let cure = match trouble {
-            StoreTrouble::Full => "make room on the disk that holds it",
-            StoreTrouble::Unreachable => "see that its database is up and can be reached from here",
+            StoreTrouble::Full => "free space on its disk",
+            StoreTrouble::Unreachable => {
+                "check that its database is up and can be reached from here"
+            }
             StoreTrouble::InUse => {
-                "it is in use by another worker or program: end that, or give this worker a store of its own (--data-dir)"
+                "another worker or program uses it: stop that one, or give this worker its own \
+                 store (--data-dir)"
             }
             StoreTrouble::Foreign => {
-                "another worker has changed it meanwhile, so this one changes nothing more until it is restarted: end the \
-                 other one if it still runs, then restart this one, which takes up what is stored"
+                "another worker has changed it in the meantime, so this worker changes nothing \
+                 more until it is restarted: stop the other worker if it still runs, then restart \
+                 this one, which loads the stored state"
             }
             StoreTrouble::Damaged => {
-                "end the worker and put a copy of the file, made before, in its place; or save what can be read with \
-                 `sqlite3 FILE .recover | sqlite3 NEW` and put that in its place; or move the file away, start with an \
-                 empty store and create the connectors again: they go on where they were, since positions are in Kafka \
-                 and in the target databases"
+                "stop the worker and replace the file with a backup; or save what can be read with \
+                 `sqlite3 FILE .recover | sqlite3 NEW` and use that file; or move the file away, \
+                 start with an empty store and create the connectors again: they continue where \
+                 they were, because positions are stored in Kafka and in the target databases"
             }
             StoreTrouble::Lost => {
-                "put the file back from a copy, or correct rowferry.store.url or rowferry.data.dir (--data-dir) if the store \
-                 is elsewhere; give a store of another name a folder of its own. To start anew, without connectors, move \
-                 what is beside it away: connectors created again go on where they were, since positions are in Kafka and \
-                 in the target databases"
+                "restore the file from a backup, or correct rowferry.store.url or \
+                 rowferry.data.dir (--data-dir) if the store is elsewhere; a store with another \
+                 name needs its own folder. To start without connectors, move the other files of \
+                 the store away: connectors that are created again continue where they were, \
+                 because positions are stored in Kafka and in the target databases"
             }
-            StoreTrouble::Refused => "check the URL, the account and what it may do",
-            StoreTrouble::Broken => "the log of its database may say more",
+            StoreTrouble::Refused => "check the URL, the account and its privileges",
+            StoreTrouble::Broken => "the log of its database may have details",
         };
         Self::new(
             trouble,

@@ -33,7 +33,7 @@ pub(super) fn private_folder(folder: &Path) -> Result<(), StoreFailure> {
             .recursive(true)
             .mode(0o700)
             .create(folder);
-        made.map_err(|error| refused("cannot make the folder", folder, &error))?;
+        made.map_err(|error| refused("cannot create the folder", folder, &error))?;
         // The folder's name should survive a power loss as its files do. If the parent is not
         // readable, it cannot be synced.
         drop(sync(parent(folder)));
@@ -91,7 +91,8 @@ pub(super) fn lost_store(path: &Path, has_key: bool) -> Option<String> {
 pub(super) fn lost(state: &str, left: impl AsRef<Path>) -> String {
     let left = left.as_ref().display();
     format!(
-        "it {state}, but {left} is there, which belongs to a store in use, and an empty store has no connectors"
+        "it {state}, but {left} exists, which belongs to a store in use; an empty store has no \
+         connectors"
     )
 }
 
@@ -114,11 +115,13 @@ pub(super) fn close(path: &Path, mode: u32) {
     let shown = path.display();
     match std::fs::set_permissions(path, Permissions::from_mode(mode)) {
         Ok(()) => info!(
-            "{shown} was open to others (mode {before:o}) and is now its owner's alone (mode {mode:o})"
+            "{shown} was accessible to others (mode {before:o}); only its owner can access it now \
+             (mode {mode:o})"
         ),
         Err(error) => {
             warn!(
-                "{shown} holds secrets and is open to others (mode {before:o}): chmod {mode:o} it; {error}"
+                "{shown} contains secrets and is accessible to others (mode {before:o}): chmod \
+                 {mode:o} it; {error}"
             );
         }
     }

@@ -31,10 +31,12 @@ pub(super) fn at_hand(
         keys.push(match text.strip_prefix(FILE) {
             Some(path) => read(Path::new(path))?.ok_or_else(|| {
                 refused(&format!(
-                    "rowferry.secrets.key names {path}, which is not there: put the file with the key there"
+                    "rowferry.secrets.key names {path}, which does not exist: put the file with \
+                     the key there"
                 ))
             })?,
-            None => parse(text).ok_or_else(|| refused(&format!("rowferry.secrets.key is no key: {HOW}")))?,
+            None => parse(text)
+                .ok_or_else(|| refused(&format!("rowferry.secrets.key is not a key: {HOW}")))?,
         });
     }
     let path = folder.join(KEY_FILE);
@@ -52,14 +54,14 @@ pub(super) fn make(folder: &Path) -> Result<CipherKeyBytes, StoreFailure> {
     let mut key = [0; KEY_LEN];
     SystemRandom::new()
         .fill(&mut key)
-        .map_err(|_| refused("the system gives no random numbers to make a key of"))?;
+        .map_err(|_| refused("the system provides no random numbers to create a key"))?;
     let path = folder.join(KEY_FILE);
     files::private_folder(folder)?;
     match files::create_private(&path, &format!("{}\n", STANDARD.encode(key))) {
         Ok(()) => {
             info!(
-                "{} holds the key that configs are encrypted with in the metadata store: keep a copy of it, apart from copies \
-                 of the store",
+                "{} has the key that encrypts the configs in the metadata store: keep a copy of \
+                 it, separate from copies of the store",
                 path.display()
             );
             Ok(key)
@@ -75,8 +77,8 @@ pub(super) fn make(folder: &Path) -> Result<CipherKeyBytes, StoreFailure> {
     }
 }
 
-const HOW: &str = "write 32 random bytes in base64, as `openssl rand -base64 32` gives them, or file:PATH of a file that \
-                   holds that";
+const HOW: &str =
+    "write 32 random bytes in base64 (`openssl rand -base64 32`), or file:PATH of a file with them";
 
 fn read(path: &Path) -> Result<Option<CipherKeyBytes>, StoreFailure> {
     let mut text = String::new();
@@ -86,7 +88,7 @@ fn read(path: &Path) -> Result<Option<CipherKeyBytes>, StoreFailure> {
         Ok(_) => match parse(&text) {
             Some(key) => Ok(Some(key)),
             None => Err(refused(&format!(
-                "the key file {} holds no key: put a copy of it in its place; for another key, {HOW}",
+                "the key file {} has no key: restore it from a copy; to use another key, {HOW}",
                 path.display()
             ))),
         },

@@ -83,7 +83,7 @@ impl StoreLocation {
                     shown,
                 })
             }
-            _ => Err(bad_url("it names no known database")),
+            _ => Err(bad_url("it names no supported database")),
         }
     }
 
@@ -203,7 +203,7 @@ fn tls_is_read(url: &str, read: &[&str]) -> Result<(), StoreFailure> {
             .any(|part| lower.contains(part));
         if asks && !read.contains(&name) {
             return Err(bad_url(format!(
-                "{name} is not read here, but {}",
+                "{name} is not supported here, but {}",
                 read.join(", ")
             )));
         }

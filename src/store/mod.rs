@@ -264,7 +264,7 @@ impl Store {
 
 fn unreadable(what: &str) -> StoreFailure {
     let text =
-        format!("the metadata store holds a {what} that cannot be read: was it changed by hand?");
+        format!("the metadata store has a {what} that cannot be read: was it changed by hand?");
     StoreFailure::new(StoreTrouble::Damaged, text)
 }
 

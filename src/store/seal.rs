@@ -125,8 +125,8 @@ pub(super) async fn take_up(
     }
     if !all {
         warn!(
-            "the configs of connectors stand unencrypted in the metadata store ({}), only their history is encrypted; \
-             rowferry.secrets.key encrypts them too",
+            "the current configs of connectors are not encrypted in the metadata store ({}), only \
+             their history is; rowferry.secrets.key encrypts them too",
             access.place().shown
         );
     }
@@ -139,7 +139,8 @@ pub(super) async fn take_up(
     {
         warn!(
             error = failure.text,
-            "what was stored unencrypted before may still stand in unused parts of the store's file"
+            "configs that were stored unencrypted before may still be in unused parts of the \
+             store's file"
         );
     }
     Ok(cipher)
@@ -247,13 +248,13 @@ async fn forget_rows(
             statements.extend(forget(&row.connector));
             warn!(
                 connector = row.connector,
-                "forgotten, since the key of its config is lost"
+                "deleted, because the key of its config is lost"
             );
         }
     }
     warn!(
         configs = rows.len(),
-        "configs whose key is lost are forgotten, as rowferry.secrets.forget says"
+        "configs whose key is lost are deleted, as rowferry.secrets.forget requests"
     );
     access.transact(&statements).await
 }
@@ -286,24 +287,27 @@ fn missing_key(
     };
     let file = folder.join(KEY_FILE);
     let found = if file.exists() {
-        "holds another key"
+        "has another key"
     } else {
-        "is not there"
+        "does not exist"
     };
     StoreFailure::new(
         StoreTrouble::Refused,
         format!(
-            "the metadata store of rowferry.store.url ({}) holds configs that are encrypted with the key {id}, which this worker \
-             does not have: {} {found}, and rowferry.secrets.key {}. Put the key file back, or give the key of the worker that \
-             used the store before as rowferry.secrets.key; workers that share a store need the same key. If it is lost for good, \
-             rowferry.secrets.forget={id} forgets these configs: of the connectors {connectors} in force, and {versions} earlier \
-             versions; positions in Kafka and in target databases stay, so that connectors created again go on where they were",
+            "the metadata store of rowferry.store.url ({}) has configs that are encrypted with the \
+             key {id}, which this worker does not have: {} {found}, and rowferry.secrets.key {}. \
+             Restore the key file, or set rowferry.secrets.key to the key of the worker that used \
+             the store before; workers that share a store need the same key. If it is lost for \
+             good, rowferry.secrets.forget={id} deletes these configs: the current ones of the \
+             connectors {connectors}, and {versions} earlier versions; positions in Kafka and in \
+             target databases are kept, so connectors that are created again continue where they \
+             were",
             access.place().shown,
             file.display(),
             if configured {
-                "gives another key"
+                "is another key"
             } else {
-                "is not given"
+                "is not set"
             },
         ),
     )

@@ -35,8 +35,8 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::List,
         DefaultValue::Required,
         Importance::High,
-        "Fields and their new types, as field:type, or one type for the whole: int8, int16, int32, int64, float32, \
-         float64, boolean, string.",
+        "Fields and their new types, as field:type, or one type for the whole key or value: int8, \
+         int16, int32, int64, float32, float64, boolean, string.",
     ),
     REPLACE_NULL_KEY,
 ];

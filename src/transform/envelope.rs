@@ -23,17 +23,24 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Text("tombstone"),
         Importance::Medium,
-        "What becomes of a delete event and of the tombstone after it: tombstone keeps the tombstone only, drop neither, \
-         rewrite makes the old row with __deleted=true, rewrite-with-tombstone both, delete-to-tombstone makes a \
-         tombstone of the event and drops the one after it.",
+        "How to handle a delete event and the tombstone after it. tombstone: keep only the \
+         tombstone; drop: drop both; rewrite: emit the old row with __deleted=true; \
+         rewrite-with-tombstone: emit both; delete-to-tombstone: turn the event into a tombstone \
+         and drop the following one.",
     )
-    .check(KeyValidator::OneOf(&["drop", "tombstone", "rewrite", "rewrite-with-tombstone", "delete-to-tombstone"])),
+    .check(KeyValidator::OneOf(&[
+        "drop",
+        "tombstone",
+        "rewrite",
+        "rewrite-with-tombstone",
+        "delete-to-tombstone",
+    ])),
     key(
         "delete.handling.mode",
         ConfigType::String,
         DefaultValue::Null,
         Importance::Low,
-        "The older spelling, with drop.tombstones: what becomes of delete events.",
+        "Older form, used with drop.tombstones: how to handle delete events.",
     )
     .check(KeyValidator::OneOf(&["drop", "rewrite", "none"])),
     key(
@@ -41,19 +48,44 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Boolean,
         DefaultValue::Text("true"),
         Importance::Low,
-        "The older spelling, with delete.handling.mode: whether tombstones are dropped.",
+        "Older form, used with delete.handling.mode: whether tombstones are dropped.",
     ),
-    key("route.by.field", ConfigType::String, DefaultValue::Text(""), Importance::Low, "The field that names the new topic."),
+    key(
+        "route.by.field",
+        ConfigType::String,
+        DefaultValue::Text(""),
+        Importance::Low,
+        "Field with the name of the new topic.",
+    ),
     key(
         "add.fields",
         ConfigType::List,
         DefaultValue::Text(""),
         Importance::Low,
-        "Parts of the event to add to the row, such as op, source.ts_ms, or op:action for another name.",
+        "Parts of the event to add to the row, such as op or source.ts_ms; op:action adds op with \
+         the name action.",
     ),
-    key("add.fields.prefix", ConfigType::String, DefaultValue::Text("__"), Importance::Low, "What their names begin with."),
-    key("add.headers", ConfigType::List, DefaultValue::Text(""), Importance::Low, "Parts of the event to add as headers."),
-    key("add.headers.prefix", ConfigType::String, DefaultValue::Text("__"), Importance::Low, "What their names begin with."),
+    key(
+        "add.fields.prefix",
+        ConfigType::String,
+        DefaultValue::Text("__"),
+        Importance::Low,
+        "Prefix of their names.",
+    ),
+    key(
+        "add.headers",
+        ConfigType::List,
+        DefaultValue::Text(""),
+        Importance::Low,
+        "Parts of the event to add as headers.",
+    ),
+    key(
+        "add.headers.prefix",
+        ConfigType::String,
+        DefaultValue::Text("__"),
+        Importance::Low,
+        "Prefix of their names.",
+    ),
     REPLACE_NULL_KEY,
 ];
 
@@ -180,7 +212,8 @@ impl ExtractNewRecordState {
             .unwrap_or_default();
         let Value::Struct(row) = row else {
             return Err(Error::record(
-                "the change event does not hold the row that it deletes; let the source log it",
+                "the change event does not contain the row that it deletes; configure the source \
+                 to log it",
             ));
         };
         let mut row = row.into_vec();

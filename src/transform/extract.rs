@@ -20,13 +20,20 @@ const PURPOSE: &str = "field extraction";
 
 /// The keys of [`ExtractField`].
 pub const EXTRACT_KEYS: &[ConfigKey] = &[
-    key("field", ConfigType::String, DefaultValue::Required, Importance::Medium, "The field to take out."),
+    key(
+        "field",
+        ConfigType::String,
+        DefaultValue::Required,
+        Importance::Medium,
+        "Field to extract.",
+    ),
     key(
         "field.syntax.version",
         ConfigType::String,
         DefaultValue::Text("V1"),
         Importance::High,
-        "V1 takes the name as it is; with V2 dots lead into nested fields, and backticks enclose a name that holds dots.",
+        "V1: the name is taken literally. V2: dots separate the names of nested fields, and \
+         backticks enclose a name that contains dots.",
     )
     .check(KeyValidator::OneOfIgnoreCase(&["V1", "V2"])),
     REPLACE_NULL_KEY,
@@ -151,7 +158,7 @@ pub const HOIST_KEYS: &[ConfigKey] = &[key(
     ConfigType::String,
     DefaultValue::Required,
     Importance::Medium,
-    "The name of the one field that is made.",
+    "Name of the new field that contains the whole key or value.",
 )];
 
 /// Wraps a record's key or value in a struct or map of one field.

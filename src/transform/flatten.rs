@@ -22,7 +22,7 @@ pub const KEYS: &[ConfigKey] = &[key(
     ConfigType::String,
     DefaultValue::Text("."),
     Importance::Medium,
-    "What stands between the joined names.",
+    "Text between the joined names.",
 )];
 
 /// Flattens nested structs and maps.

@@ -22,7 +22,7 @@ pub const DROP_KEYS: &[ConfigKey] = &[key(
     ConfigType::List,
     DefaultValue::Required,
     Importance::High,
-    "The names of the headers to remove.",
+    "Names of the headers to remove.",
 )
 .check(KeyValidator::NonEmptyList)];
 
@@ -64,7 +64,8 @@ pub const INSERT_KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Required,
         Importance::High,
-        "The header's value; its type is inferred as SimpleHeaderConverter does: 5 is a number, true a boolean.",
+        "Value of the header. Its type is inferred as SimpleHeaderConverter does: 5 is a number, \
+         true is a boolean.",
     ),
 ];
 
@@ -111,7 +112,7 @@ pub const FROM_KEYS: &[ConfigKey] = &[
         ConfigType::List,
         DefaultValue::Required,
         Importance::High,
-        "The fields to take.",
+        "Fields to copy or move.",
     )
     .check(KeyValidator::NonEmptyList),
     key(
@@ -119,7 +120,7 @@ pub const FROM_KEYS: &[ConfigKey] = &[
         ConfigType::List,
         DefaultValue::Required,
         Importance::High,
-        "The headers they become, in the order of the fields.",
+        "Names of the headers, in the order of the fields.",
     )
     .check(KeyValidator::NonEmptyList),
     key(
@@ -127,7 +128,7 @@ pub const FROM_KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Required,
         Importance::High,
-        "copy leaves the fields where they are, move takes them out.",
+        "copy keeps the fields; move removes them.",
     )
     .check(KeyValidator::OneOf(&["move", "copy"])),
     REPLACE_NULL_KEY,

@@ -16,7 +16,8 @@ use super::part::{
 };
 
 const PURPOSE: &str = "field insertion";
-const NAME: &str = "A name that ends with ! makes a required field; otherwise it is optional, as with ? at the end.";
+const NAME: &str = "Name of the new field. With the suffix ! the field is required; with the suffix ?, or without \
+     a suffix, it is optional.";
 
 const fn field_key(name: &'static str) -> ConfigKey {
     key(
@@ -39,7 +40,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Null,
         Importance::Medium,
-        "The text of static.field.",
+        "Value of static.field.",
     ),
     REPLACE_NULL_KEY,
 ];

@@ -17,7 +17,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Required,
         Importance::High,
-        "What the whole name of the topic must match.",
+        "Regular expression that must match the whole name of the topic.",
     )
     .check(KeyValidator::By(check_regex)),
     key(
@@ -25,7 +25,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Required,
         Importance::High,
-        "The logical table's topic; $1 or ${name} stand for groups.",
+        "Topic of the logical table; $1 and ${name} are replaced by groups of the match.",
     )
     .check(KeyValidator::NonEmpty),
     key(
@@ -33,21 +33,21 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Boolean,
         DefaultValue::Text("true"),
         Importance::Low,
-        "Whether the key gets one more field, which tells the physical tables apart.",
+        "Whether the key gets an additional field, which distinguishes the physical tables.",
     ),
     key(
         "key.field.name",
         ConfigType::String,
         DefaultValue::Text("__dbz__physicalTableIdentifier"),
         Importance::Low,
-        "The name of that field.",
+        "Name of that field.",
     ),
     key(
         "key.field.regex",
         ConfigType::String,
         DefaultValue::Null,
         Importance::Low,
-        "What the topic's old name must match to become the value of that field in a shorter form.",
+        "Regular expression for the topic's old name, to shorten it for that field.",
     )
     .check(KeyValidator::By(check_regex)),
     key(
@@ -55,7 +55,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Null,
         Importance::Low,
-        "That shorter form.",
+        "Shortened value, with groups of key.field.regex.",
     )
     .check(KeyValidator::By(check_template)),
 ];

@@ -18,14 +18,21 @@ const PURPOSE: &str = "mask fields";
 const MAX_REPLACEMENT: usize = 4096;
 
 pub const KEYS: &[ConfigKey] = &[
-    key("fields", ConfigType::List, DefaultValue::Required, Importance::High, "The fields to mask.")
-        .check(KeyValidator::NonEmptyList),
+    key(
+        "fields",
+        ConfigType::List,
+        DefaultValue::Required,
+        Importance::High,
+        "Fields to mask.",
+    )
+    .check(KeyValidator::NonEmptyList),
     key(
         "replacement",
         ConfigType::String,
         DefaultValue::Null,
         Importance::Low,
-        "What stands in their place; only for texts and numbers. Without it: zero, false, an empty text, 1970-01-01.",
+        "Replacement value, for texts and numbers only. Not set: zero, false, an empty text or \
+         1970-01-01.",
     )
     .check(KeyValidator::NonEmpty),
     REPLACE_NULL_KEY,

@@ -28,7 +28,7 @@ pub(super) const REPLACE_NULL_KEY: ConfigKey = key(
     ConfigType::Boolean,
     DefaultValue::Text("true"),
     Importance::Medium,
-    "Whether a field that is null counts as its schema's default.",
+    "Whether a null field counts as its schema's default.",
 );
 
 /// Key or value: the `$Key` and `$Value` of class names.

@@ -69,7 +69,7 @@ pub const TOPIC_KEYS: &[ConfigKey] = &[key(
     ConfigType::String,
     DefaultValue::Required,
     Importance::Medium,
-    "The regular expression that the whole name of the topic must match.",
+    "Regular expression that must match the whole name of the topic.",
 )
 .check(KeyValidator::By(check_pattern))];
 

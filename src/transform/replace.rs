@@ -23,7 +23,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::List,
         DefaultValue::Text(""),
         Importance::Medium,
-        "The fields to leave out; comes before include.",
+        "Fields to remove; takes precedence over include.",
     )
     .aliases(&["blacklist"]),
     key(
@@ -31,7 +31,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::List,
         DefaultValue::Text(""),
         Importance::Medium,
-        "The fields to keep; all others are left out.",
+        "Fields to keep; all others are removed.",
     )
     .aliases(&["whitelist"]),
     key(

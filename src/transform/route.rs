@@ -40,11 +40,11 @@ pub(super) fn check_format(text: &str) -> Result<(), String> {
     let mut rest = text;
     while let Some((_, behind)) = rest.split_once("${") {
         let Some((name, behind)) = behind.split_once('}') else {
-            return Err("a ${ has no } behind it".to_owned());
+            return Err("a ${ has no closing }".to_owned());
         };
         if !["topic", "timestamp"].contains(&name) {
             return Err(format!(
-                "${{{name}}} stands for nothing; there are ${{topic}} and ${{timestamp}}"
+                "${{{name}}} is unknown; only ${{topic}} and ${{timestamp}} exist"
             ));
         }
         rest = behind;
@@ -79,7 +79,7 @@ pub const REGEX_KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Required,
         Importance::High,
-        "What the whole name of the topic must match.",
+        "Regular expression that must match the whole name of the topic.",
     )
     .check(KeyValidator::By(check_regex)),
     key(
@@ -87,7 +87,7 @@ pub const REGEX_KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Required,
         Importance::High,
-        "What the first match becomes; $1 or ${name} stand for groups.",
+        "Replacement of the first match; $1 and ${name} are replaced by groups of the match.",
     )
     .check(KeyValidator::By(check_template)),
 ];
@@ -244,7 +244,8 @@ pub const TIMESTAMP_KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Text("${topic}-${timestamp}"),
         Importance::High,
-        "The topic's new name; ${topic} and ${timestamp} stand for the old one and for the record's timestamp.",
+        "New name of the topic; ${topic} is replaced by the old name, ${timestamp} by the record's \
+         timestamp.",
     )
     .check(KeyValidator::By(check_format)),
     key(
@@ -252,7 +253,7 @@ pub const TIMESTAMP_KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Text("yyyyMMdd"),
         Importance::High,
-        "The form of the timestamp, as java.text.SimpleDateFormat has it, in UTC.",
+        "Format of the timestamp, as in java.text.SimpleDateFormat, in UTC.",
     ),
 ];
 

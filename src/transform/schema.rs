@@ -17,14 +17,14 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Null,
         Importance::High,
-        "The schema's new name.",
+        "New name of the schema.",
     ),
     key(
         "schema.version",
         ConfigType::Int,
         DefaultValue::Null,
         Importance::High,
-        "The schema's new version.",
+        "New version of the schema.",
     ),
     REPLACE_NULL_KEY,
 ];

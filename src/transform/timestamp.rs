@@ -28,14 +28,14 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Text(""),
         Importance::High,
-        "The field; empty for the whole key or value.",
+        "Field to convert; empty for the whole key or value.",
     ),
     key(
         "target.type",
         ConfigType::String,
         DefaultValue::Required,
         Importance::High,
-        "What it becomes.",
+        "Type of the result.",
     )
     .check(KeyValidator::OneOf(&[
         "string",
@@ -49,14 +49,14 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Text(""),
         Importance::Medium,
-        "The form of texts, read or written, as java.text.SimpleDateFormat has it, in UTC.",
+        "Format of texts, for reading and writing, as in java.text.SimpleDateFormat, in UTC.",
     ),
     key(
         "unix.precision",
         ConfigType::String,
         DefaultValue::Text("milliseconds"),
         Importance::Low,
-        "The unit of numbers.",
+        "Unit of numbers.",
     )
     .check(KeyValidator::OneOf(&[
         "nanoseconds",

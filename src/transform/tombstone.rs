@@ -16,10 +16,15 @@ pub const DROP_KEYS: &[ConfigKey] = &[key(
     ConfigType::String,
     DefaultValue::Text("nullify"),
     Importance::Medium,
-    "What becomes of the schema: nullify takes it away too, retain keeps it, validate refuses one that is not optional, \
-     force_optional makes it optional.",
+    "How to handle the schema. nullify: remove it too; retain: keep it; validate: refuse a schema \
+     that is not optional; force_optional: make it optional.",
 )
-.check(KeyValidator::OneOfIgnoreCase(&["nullify", "retain", "validate", "force_optional"]))];
+.check(KeyValidator::OneOfIgnoreCase(&[
+    "nullify",
+    "retain",
+    "validate",
+    "force_optional",
+]))];
 
 enum TombstoneBehavior {
     Nullify,
@@ -65,8 +70,8 @@ impl Transform for DropPart {
             TombstoneBehavior::Nullify => None,
             TombstoneBehavior::Validate if !schema.optional => {
                 return Err(Error::record(
-                    "the schema is not optional, so that nothing but its value can be dropped; schema.behavior says what \
-                     becomes of it",
+                    "the schema is not optional, so the value cannot be dropped; set \
+                     schema.behavior to nullify or force_optional",
                 ));
             }
             TombstoneBehavior::Retain | TombstoneBehavior::Validate => Some(schema),
@@ -88,7 +93,8 @@ pub const TOMBSTONE_KEYS: &[ConfigKey] = &[key(
     ConfigType::String,
     DefaultValue::Text("warn"),
     Importance::Medium,
-    "What becomes of records without a value: ignore leaves them out, warn does and tells it in the log, fail is an error.",
+    "How to handle records without a value. ignore: skip them; warn: skip them and log a warning; \
+     fail: raise an error.",
 )
 .check(KeyValidator::OneOfIgnoreCase(&["ignore", "warn", "fail"]))];
 
@@ -119,14 +125,16 @@ impl Transform for TombstoneHandler {
         let topic = &record.topic;
         if self.fail {
             return Err(Error::record(format!(
-                "a record of topic {topic} has no value, which behavior=fail refuses"
+                "a record of topic {topic} has no value, and behavior=fail refuses it"
             )));
         }
         let offset = at.map(|at| at.offset);
         if self.warn {
-            tracing::warn!(%topic, partition = record.partition, offset, "record without a value left out");
+            tracing::warn!(%topic, partition = record.partition, offset,
+                "skipped a record without a value");
         } else {
-            tracing::debug!(%topic, partition = record.partition, offset, "record without a value left out");
+            tracing::debug!(%topic, partition = record.partition, offset,
+                "skipped a record without a value");
         }
         Ok(None)
     }

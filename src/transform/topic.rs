@@ -20,14 +20,15 @@ pub const EXTRACT_KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Text(""),
         Importance::Medium,
-        "The field, or the header, that holds the topic's name. Without it the whole key or value is the name.",
+        "Field, or header, with the name of the topic. Not set: the whole key or value is the name.",
     ),
     key(
         "field.format",
         ConfigType::String,
         DefaultValue::Text("PLAIN"),
         Importance::Medium,
-        "PLAIN: field is the name of a field. JSON_PATH: it is a path to one, such as $.a.b or $[\"a\"][\"b\"].",
+        "PLAIN: field is the name of a field. JSON_PATH: field is a path, such as $.a.b or \
+         $[\"a\"][\"b\"].",
     )
     .check(KeyValidator::OneOfIgnoreCase(&["PLAIN", "JSON_PATH"])),
     key(
@@ -35,7 +36,7 @@ pub const EXTRACT_KEYS: &[ConfigKey] = &[
         ConfigType::Boolean,
         DefaultValue::Text("false"),
         Importance::Low,
-        "Whether records in which the name is missing or null keep their topic. Otherwise they are errors.",
+        "Whether records whose name is missing or null keep their topic. If false, they are errors.",
     ),
 ];
 
@@ -63,7 +64,7 @@ pub fn check_header(config: &Config, report: &mut ConfigReport) {
     {
         report.error(
             "field",
-            "Missing required configuration \"field\": the header that holds the topic's name",
+            "Missing required configuration \"field\": the header with the topic's name",
         );
     }
     let plain = config
@@ -72,7 +73,7 @@ pub fn check_header(config: &Config, report: &mut ConfigReport) {
     if !plain {
         report.error(
             "field.format",
-            "A header is found by its name alone: field.format must be PLAIN",
+            "A header is selected by name only: field.format must be PLAIN",
         );
     }
 }
@@ -202,12 +203,12 @@ impl Transform for ExtractTopic {
             Some(Value::Text(_)) | None if self.skip => return Ok(Some(record)),
             Some(Value::Text(_)) | None => {
                 return Err(Error::record(format!(
-                    "no topic can be named: {what} is missing, null or empty"
+                    "the topic has no name: {what} is missing, null or empty"
                 )));
             }
             Some(_) => {
                 return Err(Error::record(format!(
-                    "no topic can be named: {what} holds something else than text"
+                    "the topic has no name: {what} is not a text"
                 )));
             }
         };
@@ -223,7 +224,8 @@ pub const TIMESTAMP_KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Text("${topic}-${timestamp}"),
         Importance::High,
-        "The topic's new name; ${topic} and ${timestamp} stand for the old one and for the moment in the value.",
+        "New name of the topic; ${topic} is replaced by the old name, ${timestamp} by the \
+         timestamp in the value.",
     )
     .check(KeyValidator::By(check_format)),
     key(
@@ -231,7 +233,7 @@ pub const TIMESTAMP_KEYS: &[ConfigKey] = &[
         ConfigType::List,
         DefaultValue::Required,
         Importance::High,
-        "Fields of the value that may hold the moment; the first that is there counts.",
+        "Fields of the value that may contain the timestamp; the first one that exists is used.",
     )
     .check(KeyValidator::NonEmptyList),
     key(
@@ -239,14 +241,14 @@ pub const TIMESTAMP_KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Text("yyyyMMdd"),
         Importance::High,
-        "The form of a moment that is text, as java.text.SimpleDateFormat has it, in UTC.",
+        "Format of a timestamp that is a text, as in java.text.SimpleDateFormat, in UTC.",
     ),
     key(
         "topic.timestamp.format",
         ConfigType::String,
         DefaultValue::Text("yyyyMMdd"),
         Importance::High,
-        "The form of the moment in the topic's name, as java.text.SimpleDateFormat has it, in UTC.",
+        "Format of the timestamp in the topic's name, as in java.text.SimpleDateFormat, in UTC.",
     ),
 ];
 
@@ -331,7 +333,8 @@ impl Transform for MessageTimestampRouter {
         };
         let moment = self.moment(value, schema).ok_or_else(|| {
             Error::record(format!(
-                "field {name} holds no moment of the form message.timestamp.format"
+                "field {name} does not contain a timestamp in the format of \
+                 message.timestamp.format"
             ))
         })?;
         let stamp = self.write.format(moment);
@@ -448,7 +451,7 @@ mod tests {
             topic(value, &[("field", "day")])
                 .unwrap_err()
                 .message()
-                .contains("something else than text")
+                .contains("is not a text")
         );
         assert!(topic(TopicPlace::Header, &[]).is_err());
         for bad in ["f1", "$.", "$..f1", "$[*]", "$.a[?(@.b)]", "$['a"] {
@@ -483,7 +486,7 @@ mod tests {
             routed("f1", "x")
                 .unwrap_err()
                 .message()
-                .contains("no moment")
+                .contains("does not contain a timestamp")
         );
         assert!(routed("", "x").is_err());
         for bad in ["${value}", "x-${Timestamp}", "${topic"] {

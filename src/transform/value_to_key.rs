@@ -21,7 +21,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::List,
         DefaultValue::Required,
         Importance::High,
-        "The fields of the value that make the key.",
+        "Fields of the value that form the key.",
     )
     .check(KeyValidator::NonEmptyList),
     REPLACE_NULL_KEY,

@@ -50,7 +50,8 @@ impl TransformChain {
         // Each transform may nest its input one level deeper, so the limit bounds the depth.
         if aliases.len() > ALIASES_MAX {
             return Err(Error::config(format!(
-                "Invalid value for configuration transforms: it lists {} names, the most is {ALIASES_MAX}",
+                "Invalid value for configuration transforms: it lists {} names, but at most \
+                 {ALIASES_MAX} are allowed",
                 aliases.len()
             )));
         }
@@ -192,8 +193,8 @@ fn predicate(
     if !declared.iter().any(|alias| alias == named) {
         let declared = declared.join(", ");
         return Err(Error::config(format!(
-            "Invalid value {named} for configuration {transform}predicate: 'predicates' declares no predicate of that \
-             name, only [{declared}]"
+            "Invalid value {named} for configuration {transform}predicate: 'predicates' does not \
+             declare this predicate, only [{declared}]"
         )));
     }
     let prefix = format!("predicates.{named}.");

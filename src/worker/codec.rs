@@ -239,8 +239,9 @@ fn illegal_topic(topic: &str, rule: &str, renamer: Option<(&Arc<str>, &Arc<str>)
     match renamer {
         Some((alias, class)) => {
             let text = format!(
-                "the transform {alias} names the topic \"{shown}{more}\", which Kafka does not take: {rule}; \
-                 change transforms.{alias}, or let such records be skipped (errors.tolerance=all)"
+                "the transform {alias} sets the topic \"{shown}{more}\", which Kafka does not \
+                 accept: {rule}; change transforms.{alias}, or skip such records \
+                 (errors.tolerance=all)"
             );
             (
                 ErrorStage::Transformation,
@@ -250,8 +251,9 @@ fn illegal_topic(topic: &str, rule: &str, renamer: Option<(&Arc<str>, &Arc<str>)
         }
         None => {
             let text = format!(
-                "the topic \"{shown}{more}\" is one that Kafka does not take: {rule}; name another topic (topic.prefix, \
-                 or transforms with RegexRouter), or let such records be skipped (errors.tolerance=all)"
+                "Kafka does not accept the topic \"{shown}{more}\": {rule}; use another topic \
+                 (topic.prefix, or transforms with RegexRouter), or skip such records \
+                 (errors.tolerance=all)"
             );
             (ErrorStage::Produce, PRODUCED_BY.into(), Error::record(text))
         }

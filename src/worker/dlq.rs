@@ -201,7 +201,8 @@ impl DeadLetters {
             }
         }
         error.context(format_args!(
-            "the dead-letter topic {} cannot be written{record}, and no offset passes a record that it is to hold",
+            "the dead-letter topic {} cannot be written{record}; the offset does not advance until \
+             the record is in it",
             self.topic
         ))
     }

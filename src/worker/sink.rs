@@ -46,7 +46,8 @@ pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<
             || within != SinkFailurePlace::Sink && is_transient(&error);
         if running.wanted() == TaskTarget::Stop && again {
             // The next task with this id reads again what is not written yet.
-            tracing::debug!(connector = %running.id().connector, task = running.id().task, %error, "stopped in trouble");
+            tracing::debug!(connector = %running.id().connector, task = running.id().task, %error,
+                "an error occurred while the task stopped");
             return Ok(());
         }
         if !again || !running.has_run() {
@@ -395,7 +396,7 @@ impl SinkWriter {
                     self.task.revoke(&partitions).await
                 };
                 if let Err(error) = revoked.await {
-                    tracing::warn!(%error, "the sink did not give partitions up cleanly");
+                    tracing::warn!(%error, "the sink did not close partitions cleanly");
                 }
             }
         }

@@ -204,7 +204,7 @@ impl RebalanceBridge {
 
 impl RebalanceListener for RebalanceBridge {
     fn assigned(&self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
-        let silent = || Error::retry("the sink did not take its partitions over in time");
+        let silent = || Error::retry("the sink did not open its partitions in time");
         if self.cut.load(Ordering::Relaxed) {
             return Err(silent());
         }

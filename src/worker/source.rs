@@ -55,7 +55,8 @@ pub async fn run(running: &mut TaskContext, source: &dyn SourceConnector) -> Res
         };
         if running.wanted() == TaskTarget::Stop && is_transient(&error) {
             // The next task with this id reads again what is not durable yet.
-            tracing::debug!(connector = %running.id().connector, task = running.id().task, %error, "stopped in trouble");
+            tracing::debug!(connector = %running.id().connector, task = running.id().task, %error,
+                "an error occurred while the task stopped");
             return Ok(());
         }
         if !running.has_run() || !is_transient(&error) {
@@ -142,7 +143,8 @@ async fn attempt(
         // Wait, but not for ever: Kafka may not answer at all. A successor that is fenced
         // nevertheless starts one more attempt.
         if tokio::time::timeout(STOP_WITHIN, opening).await.is_err() {
-            tracing::debug!(connector = %running.id().connector, task = running.id().task, "stopped while it was opened");
+            tracing::debug!(connector = %running.id().connector, task = running.id().task,
+                "stopped while it was opened");
         }
         return Ok(());
     };
@@ -224,7 +226,7 @@ fn open(
     wanted()?;
     let stored = offsets::stored(shared, &start.id.connector, config)?;
     let stored = stored
-        .ok_or_else(|| Error::retry(format!("the brokers do not all know topic {topic} yet")))?;
+        .ok_or_else(|| Error::retry(format!("topic {topic} is not yet known to all brokers")))?;
     Ok((producer, stored, transactional))
 }
 
@@ -237,7 +239,8 @@ pub(super) fn transactional(options: &WorkerOptions, config: &Config) -> Result<
         && !options.exactly_once_source
     {
         return Err(Error::config(
-            "exactly.once.support is required, but this worker has exactly-once delivery switched off (exactly.once.source.support)",
+            "exactly.once.support is required, but exactly-once delivery is disabled on this \
+             worker (exactly.once.source.support)",
         ));
     }
     Ok(options.exactly_once_source && options.dev_broker.is_none())
@@ -269,7 +272,8 @@ pub(super) fn boundary(config: &Config, flush_interval: Duration) -> Result<Tran
             })
         }
         Some(_) => Err(Error::config(
-            "transaction.boundary must be poll or interval; connectors here define no transactions of their own",
+            "transaction.boundary must be poll or interval; the connectors of this worker do not \
+             define their own transactions",
         )),
     }
 }
@@ -444,7 +448,8 @@ async fn handle_delivery(
                 task.committed(&positions).await
             };
             if let Err(error) = told.await {
-                tracing::warn!(%error, "the source did not take note of committed positions");
+                tracing::warn!(%error,
+                    "the source did not process the notification about committed positions");
             }
         }
     }

@@ -76,7 +76,7 @@ impl<T: Send + 'static> TaskThread<T> {
     pub async fn join(self) -> Result<T> {
         self.0
             .await
-            .unwrap_or_else(|_| Err(Error::fatal("a thread of the task vanished")))
+            .unwrap_or_else(|_| Err(Error::fatal("a thread of the task disappeared")))
     }
 }
 

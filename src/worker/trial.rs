@@ -198,7 +198,8 @@ fn small_enough(found: usize, most: usize, what: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::config(format!(
-        "{found} {what} are too many for one try-out, the most is {most}: try fewer or smaller records"
+        "{found} {what} are too many for one trial, at most {most} are allowed: try fewer or \
+         smaller records"
     )))
 }
 
@@ -246,7 +247,7 @@ pub fn converter(registry: &Registry, given: &TryConverter) -> Result<TriedConve
         None | Some("value") => ConverterRole::Value,
         Some(other) => {
             return Err(Error::config(format!(
-                "role {other} is none of key, value, header"
+                "role {other} is unknown; use key, value or header"
             )));
         }
     };

@@ -31,7 +31,7 @@ const WARNS_AFTER: u32 = 5;
 /// How many starts of one task may hang at the same time.
 const LEFT_MAX: usize = 3;
 /// Prefix of the warning about a stall.
-pub const STANDS_STILL: &str = "standing still: ";
+pub const STANDS_STILL: &str = "stalled: ";
 
 /// Observations of one task: what its threads wait for, and how many of them have not ended.
 #[derive(Debug, Default)]
@@ -185,7 +185,8 @@ pub async fn wait_for_stall(
         }
         let Some(standing) = standing else {
             if std::mem::take(&mut warned) {
-                tracing::info!(connector = %id.connector, task = id.task, "the task moves again");
+                tracing::info!(connector = %id.connector, task = id.task,
+                    "the task makes progress again");
                 set_warning(progress, None);
                 still.forget(id);
             } else if watch.is_open() {
@@ -203,15 +204,15 @@ pub async fn wait_for_stall(
         if standing.still_for >= limit {
             let seconds = limit.as_secs_f32();
             let text = format!(
-                "the task stood still: since {since} it has waited for {what}{detail}; after {seconds} s ({PROGRESS_TIMEOUT}) it \
-                 was cut off"
+                "the task was stalled: since {since} it has waited for {what}{detail}; after \
+                 {seconds} s ({PROGRESS_TIMEOUT}) it was cut off"
             );
             still.note(id, standing.what, since, &text);
             return Error::retry(text);
         }
         let text = format!(
-            "{STANDS_STILL}since {since} it has waited for {what}{detail}; after {} s ({PROGRESS_TIMEOUT}) the task is cut off and \
-             started anew",
+            "{STANDS_STILL}since {since} it has waited for {what}{detail}; after {} s \
+             ({PROGRESS_TIMEOUT}) the task is cut off and restarted",
             limit.as_secs_f32()
         );
         warn(&mut warned, standing.what, since, text);
@@ -222,7 +223,8 @@ pub async fn wait_for_stall(
 fn describe_failed_starts(watch: &TaskWatch, since: &str) -> String {
     let what = watch.front.what().text();
     format!(
-        "{STANDS_STILL}since {since} it has been started again and again and does not get to work; it now waits for {what}"
+        "{STANDS_STILL}since {since} it has been restarted repeatedly without success; it now \
+         waits for {what}"
     )
 }
 
@@ -331,8 +333,9 @@ impl StalledTasks {
             return Ok(());
         }
         Err(Error::retry(format!(
-            "{left} earlier starts of this task were cut off and still hang, so that no other one is made; it begins once \
-             one of them comes back, or with the next start of the worker"
+            "{left} earlier starts of this task were cut off and still hang, so no other one is \
+             started; the next start follows once one of them returns, or with the next start of \
+             the worker"
         )))
     }
 }

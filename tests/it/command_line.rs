@@ -71,7 +71,7 @@ async fn apply_says_what_was_created_changed_or_left_as_it_was() {
         json!([{"name": one, "config": sink(&one, json!({})), "initial_state": "STOPPED"}, {"name": two, "config": config,
             "initial_state": "STOPPED"}])
     };
-    let note = "; initial_state is for new connectors and was left out";
+    let note = "; initial_state was ignored, because it is for new connectors only";
     let apply = |connectors: &Value| rowferry(&["apply", "-f", &file(connectors)]);
     assert_eq!(
         apply(&described("a")).0,

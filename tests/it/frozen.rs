@@ -38,7 +38,7 @@ async fn told(worker: &Rowferry, name: &str, what: &str) -> Value {
         LONG,
         async || {
             let task = task(worker, name).await;
-            if !text(&task["warning"]).contains("standing still: since") {
+            if !text(&task["warning"]).contains("stalled: since") {
                 return false;
             }
             let health = worker.rest().get("/health").await.body;
@@ -74,7 +74,7 @@ async fn at_work(worker: &Rowferry, names: &[String]) {
 
 async fn failed_over_it(worker: &Rowferry, name: &str) {
     for_condition(&format!("{name} to fail"), LONG, async || {
-        text(&task(worker, name).await["trace"]).contains("the task stood still: since")
+        text(&task(worker, name).await["trace"]).contains("the task was stalled: since")
     })
     .await;
 }

@@ -60,7 +60,7 @@ async fn references_are_used_and_shown_as_they_are_written() {
         (
             "connection.password",
             "${file:/etc/passwd:root}",
-            "is not below the allowed.paths",
+            "is not in the provider's allowed.paths",
         ),
         (
             "connection.password",

@@ -120,7 +120,9 @@ async fn the_files_of_a_store_are_their_owners_alone_in_any_folder() {
             "{file} of an older version"
         );
         assert!(
-            worker.log().contains(&format!("{file} was open to others")),
+            worker
+                .log()
+                .contains(&format!("{file} was accessible to others")),
             "the log says nothing of {file}"
         );
     }
@@ -226,7 +228,7 @@ async fn a_key_that_is_lost_wrong_or_no_key_stops_the_start_and_names_the_ways_o
     );
     for (key, word) in [
         ("c2hvcnQ=", "32 random bytes"),
-        (OTHER_KEY, "gives another key"),
+        (OTHER_KEY, "is another key"),
         ("file:/nowhere", "/nowhere"),
     ] {
         let text = refused(&StoreOptions {
@@ -240,7 +242,7 @@ async fn a_key_that_is_lost_wrong_or_no_key_stops_the_start_and_names_the_ways_o
         );
     }
     std::fs::write(&file, "no key").unwrap();
-    assert!(refused(&options).await.contains("holds no key"));
+    assert!(refused(&options).await.contains("has no key"));
     // The same key, given otherwise.
     std::fs::remove_file(&file).unwrap();
     let given = StoreOptions {
@@ -352,8 +354,8 @@ async fn a_worker_whose_store_or_key_is_lost_does_not_start_with_an_empty_one() 
             state,
             &left,
             &store,
-            "from a copy",
-            "To start anew",
+            "from a backup",
+            "To start without connectors",
             "rowferry.store.url",
         ] {
             assert!(error.contains(word), "{word}: {error}");
@@ -379,7 +381,7 @@ async fn a_worker_whose_store_or_key_is_lost_does_not_start_with_an_empty_one() 
     std::fs::write(&store, "").unwrap();
     lost("is empty (0 bytes)", &key);
     std::fs::write(&store, without_tables).unwrap();
-    lost("holds no tables", &key);
+    lost("has no tables", &key);
 
     // Put back, without its key: no other key is made.
     std::fs::write(&store, &whole).unwrap();
@@ -391,9 +393,9 @@ async fn a_worker_whose_store_or_key_is_lost_does_not_start_with_an_empty_one() 
         }
         let (error, code) = refused_start(&folder);
         let word = if damage.is_some() {
-            "put a copy of it in its place"
+            "restore it from a copy"
         } else {
-            "Put the key file back"
+            "Restore the key file"
         };
         assert!(
             error.contains(word) && error.contains(&key.display().to_string()),

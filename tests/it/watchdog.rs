@@ -201,7 +201,7 @@ impl<'a> Case<'a> {
             for name in self.connectors() {
                 let task = self.task(&name).await;
                 let text = |member: &str| task[member].as_str().unwrap_or_default().to_owned();
-                if text("warning").contains("standing still: since") {
+                if text("warning").contains("stalled: since") {
                     warned.get_or_insert_with(|| name.clone());
                     let health = self.rest().get("/health").await.expect(200).body;
                     let still = health["standing_still"]
@@ -211,7 +211,7 @@ impl<'a> Case<'a> {
                     listed |= health["status"] == "degraded"
                         && still.iter().any(|task| task["connector"] == *name);
                 }
-                if text("trace").contains("the task stood still: since")
+                if text("trace").contains("the task was stalled: since")
                     && text("state") == "FAILED"
                 {
                     assert!(

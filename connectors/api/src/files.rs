@@ -81,7 +81,7 @@ impl AllowedFiles {
             .filter_map(|own| resolved(own))
             .any(|own| is_also(leads, &own) || begins(own))
         {
-            return Err(self.refusal(path, "is the worker's own"));
+            return Err(self.refusal(path, "is one of the worker's own files"));
         }
         Ok(())
     }
@@ -93,7 +93,8 @@ impl AllowedFiles {
             .map(|folder| folder.display().to_string())
             .collect();
         Error::config(format!(
-            "the file {} {why}: this worker uses files below {} only; add a folder to {} in the worker's settings",
+            "the file {} {why}: this worker only uses files in {}; add a folder to {} in the \
+             worker's settings",
             path.display(),
             if folders.is_empty() {
                 "no folder".to_owned()

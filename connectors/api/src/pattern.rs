@@ -30,7 +30,7 @@ pub struct MatchUndecided(String);
 
 impl fmt::Display for MatchUndecided {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the regular expression cannot be decided: {}", self.0)
+        write!(f, "the regular expression cannot be evaluated: {}", self.0)
     }
 }
 
@@ -132,8 +132,7 @@ fn guarded<T>(call: impl FnOnce() -> fancy_regex::Result<T>) -> Result<T, String
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
         Err(_) => Err(
-            "the engine for regular expressions failed, write the expression in another way"
-                .to_owned(),
+            "the regular expression engine failed; write the expression in another way".to_owned(),
         ),
     }
 }
@@ -191,7 +190,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .starts_with("the regular expression cannot be decided: "),
+                .starts_with("the regular expression cannot be evaluated: "),
             "{error}"
         );
     }

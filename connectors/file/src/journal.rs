@@ -103,8 +103,8 @@ impl OffsetJournal {
         // Never truncate lines that are not ours.
         if length > from.saturating_add(bytes) {
             return Err(Error::config(format!(
-                "{} was appended to by another program while lines were written behind byte {from}, which {} says; \
-                 remove `appending` from it to keep what is there",
+                "another program appended to {} while lines were being written after byte {from}, \
+                 as {} shows; remove `appending` from it to keep the file as it is",
                 self.file_path.display(),
                 self.path.display()
             )));
@@ -274,8 +274,8 @@ fn read(path: &Path) -> Result<StoredEntries> {
     }
     serde_json::from_slice(&text).map_err(|error| {
         let text = format!(
-            "{} does not hold what FileStreamSink wrote: restore it, or move it away to begin with the offsets of the \
-             consumer group",
+            "{} is not a file that FileStreamSink wrote: restore it, or move it away to start from \
+             the offsets of the consumer group",
             path.display()
         );
         Error::config(text).caused_by(error)

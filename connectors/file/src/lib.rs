@@ -59,7 +59,7 @@ fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {
     match error.kind() {
         PermissionDenied => Error::denied(format!("{text}; give the worker's user access to it")),
         NotFound | NotADirectory | IsADirectory => {
-            Error::config(format!("{text}; correct `file`, or make the folder"))
+            Error::config(format!("{text}; correct `file`, or create the folder"))
         }
         _ => Error::retry(text),
     }

@@ -70,7 +70,8 @@ impl LineBuffer {
     pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
         if self.unread.len() + bytes.len() > MAX_LINE {
             return Err(Error::config(format!(
-                "the line that begins at byte {} has more than {MAX_LINE} bytes: is it a file of lines?",
+                "the line that begins at byte {} has more than {MAX_LINE} bytes: is this a text \
+                 file?",
                 self.position
             )));
         }

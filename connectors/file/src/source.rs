@@ -211,8 +211,9 @@ impl FileSourceTask {
             return Ok(());
         }
         Err(Error::config(format!(
-            "{} {} after it was read up to byte {}: a file may only grow. Stop the connector and reset its offsets \
-             (DELETE /connectors/NAME/offsets) to read what is there from its beginning",
+            "{} {} after it was read up to byte {}: the file may only grow. Stop the connector and \
+             reset its offsets (DELETE /connectors/NAME/offsets) to read the file from its \
+             beginning",
             self.path.display(),
             if replaced {
                 "was replaced"

@@ -37,7 +37,7 @@ impl<'a> AvroPayload<'a> {
         match self.bytes.len() {
             0 => Ok(()),
             left => Err(Error::record(format!(
-                "{left} bytes are left over: they are not of this schema"
+                "{left} bytes are left over: the record was written with another schema"
             ))),
         }
     }
@@ -97,7 +97,7 @@ impl<'a> AvroPayload<'a> {
                 return self.choice(branch, branches);
             }
             if node.branch != Some(branch) {
-                return Err(Error::record("a union's branch that it does not have").into());
+                return Err(Error::record("a branch that the union does not have").into());
             }
         }
         self.of_kind(&node.kind)
@@ -187,7 +187,7 @@ impl<'a> AvroPayload<'a> {
 
     fn choice(&mut self, branch: i64, branches: &[(i64, AvroNode)]) -> Result<Value> {
         let at = branches.iter().position(|(at, _)| *at == branch);
-        let at = at.ok_or_else(|| Error::record("a union's branch that it does not have"))?;
+        let at = at.ok_or_else(|| Error::record("a branch that the union does not have"))?;
         self.budget.take(branches.len())?;
         let mut values: Vec<_> = branches.iter().map(|_| Value::Null).collect();
         values[at] = self.value(&branches[at].1)?;

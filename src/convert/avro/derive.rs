@@ -132,7 +132,8 @@ impl AvroDeriver {
                 let fields = || branches.iter().filter(|branch| !branch.is_null());
                 if let Some(name) = repeated(fields().map(|branch| branch.branch_name())) {
                     return Err(Error::record(format!(
-                        "a union in the Avro schema has two branches of the name {name}, which cannot be told apart"
+                        "a union in the Avro schema has two branches with the name {name}, which \
+                         cannot be distinguished"
                     )));
                 }
                 let fields = fields().map(|branch| {

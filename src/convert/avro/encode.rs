@@ -14,8 +14,8 @@ use crate::convert::{java, same_scale};
 type Result<T, E = LocatedError> = std::result::Result<T, E>;
 
 /// Advice for when a text is not a symbol of the enum.
-const SYMBOLS: &str = "The registered schema has no such symbol: register one that has it, or write the field as text \
-     (enhanced.avro.schema.support=false).";
+const SYMBOLS: &str = "The registered schema has no such symbol: register a schema that has it, or write the field \
+     as text (enhanced.avro.schema.support=false).";
 
 /// Appends a value.
 /// Errors: with the field that caused them.
@@ -75,7 +75,7 @@ fn write_present(node: &AvroNode, value: &Value, out: &mut Vec<u8>) -> Result<()
         }
         (AvroNodeKind::Fixed(size), Value::Bytes(data)) => {
             return Err(disagree(format!(
-                "{} bytes where the schema has exactly {size}",
+                "{} bytes, but the schema has exactly {size}",
                 data.len()
             )));
         }

@@ -39,14 +39,14 @@ const OWN: [ConfigKey; 3] = [
         ConfigType::Boolean,
         DefaultValue::Text("true"),
         Importance::Low,
-        "Whether registered schemas hold what Avro has no place for, as connect.* attributes.",
+        "Whether registered schemas preserve what Avro cannot express, as connect.* attributes.",
     ),
     key(
         "scrub.invalid.names",
         ConfigType::Boolean,
         DefaultValue::Text("false"),
         Importance::Medium,
-        "Whether names that Avro cannot have are changed: other characters become _.",
+        "Whether names that are invalid in Avro are changed: invalid characters become _.",
     ),
 ];
 

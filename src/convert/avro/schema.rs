@@ -72,7 +72,7 @@ impl AvroType {
         };
         if deepest >= MAX_LEVELS {
             return Err(bad(format_args!(
-                "it has more than {MAX_LEVELS} types within each other (MAX_LEVELS)"
+                "it has more than {MAX_LEVELS} nested types (MAX_LEVELS)"
             )));
         }
         Ok(Arc::new(Self {
@@ -219,7 +219,7 @@ impl AvroSchemaParser {
         match found.or_else(|| self.named.get(name)) {
             Some(Some(found)) => Ok(Arc::clone(found)),
             Some(None) => Err(bad(format_args!(
-                "{name} holds itself; recursive types are not supported"
+                "{name} contains itself; recursive types are not supported"
             ))),
             None => Err(bad(format_args!("type {name} is not known"))),
         }
@@ -294,7 +294,7 @@ impl AvroSchemaParser {
                     .collect::<Result<Vec<_>>>()?;
                 if let Some(name) = repeated(fields.iter().map(|field| field.name.as_str())) {
                     return Err(bad(format_args!(
-                        "{full} has two fields of the name {name}"
+                        "{full} has two fields with the name {name}"
                     )));
                 }
                 AvroTypeKind::Record(full.clone(), fields)

@@ -330,7 +330,7 @@ fn names_that_are_there_twice_are_refused() {
     )
     .unwrap_err();
     assert!(
-        error.message().contains("r has two fields of the name a"),
+        error.message().contains("r has two fields with the name a"),
         "{error}"
     );
     let branch =
@@ -374,7 +374,7 @@ fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value(
         ),
         (
             &[2, 9],
-            "a union's branch that it does not have",
+            "a branch that the union does not have",
             "after of the payload, which the schema declares STRUCT.",
         ),
         (

@@ -168,7 +168,7 @@ impl AvroPayloadWriter<'_> {
         let items = if let Some(known) = self.named.get(&full) {
             if !is_same(known) {
                 return Err(Error::record(format!(
-                    "Avro cannot have two types of the name {full}"
+                    "Avro cannot have two types with the name {full}"
                 )));
             }
             json!(if within == space { name } else { full })
@@ -243,7 +243,7 @@ impl AvroPayloadWriter<'_> {
         if let Some(known) = self.named.get(&full) {
             if known.fields != schema.fields {
                 return Err(Error::record(format!(
-                    "Avro cannot have two types of the name {full}"
+                    "Avro cannot have two types with the name {full}"
                 )));
             }
             return Ok(json!(if within == space { name } else { full }));

@@ -22,8 +22,9 @@ pub const KEYS: &[ConfigKey] = &[ConfigKey::new(
     ConfigType::Boolean,
     DefaultValue::Text("true"),
     "Headers",
-    "Whether values are kept whole. With false the end of a text that begins like a number is dropped, fractions are \
-     rounded to 32 bits and dates before 1970-01-02 are written as times, as in Kafka Connect.",
+    "Whether values are kept exactly. If false, the end of a text that begins like a number is \
+     dropped, fractions are rounded to 32 bits and dates before 1970-01-02 are written as times, \
+     as in Kafka Connect.",
 )
 .importance(Importance::Low)
 .form(Width::Medium, "Strict")];

@@ -177,7 +177,7 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
             }
             Some(n) => Err(usual_scale(n.scale())
                 .err()
-                .unwrap_or_else(|| Error::fatal("a scale that is none"))),
+                .unwrap_or_else(|| Error::fatal("an invalid scale"))),
             None => Err(Error::record(
                 "Invalid value for Decimal: the number's exponent, or the number, is too large",
             )),

@@ -33,11 +33,13 @@ use super::{CONVERTER_TYPE, limits};
 
 pub const KEYS: &[ConfigKey] = &[
     CONVERTER_TYPE,
-    ConfigKey::new("schemas.enable", ConfigType::Boolean, DefaultValue::Text("true"), "Schemas", "Whether each record carries its schema.")
+    ConfigKey::new("schemas.enable", ConfigType::Boolean, DefaultValue::Text("true"), "Schemas", 
+        "Whether each record contains its schema.")
         .importance(Importance::High)
         .form(Width::Medium, "Enable Schemas")
         .order(0),
-    ConfigKey::new("schemas.cache.size", ConfigType::Int, DefaultValue::Text("1000"), "Schemas", "How many schemas are kept compiled.")
+    ConfigKey::new("schemas.cache.size", ConfigType::Int, DefaultValue::Text("1000"), "Schemas", 
+        "Number of compiled schemas that are cached.")
         .importance(Importance::High)
         .form(Width::Medium, "Schema Cache Size")
         .order(1),
@@ -57,7 +59,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Boolean,
         DefaultValue::Text("true"),
         "Serialization",
-        "Whether a null is replaced by the default of its schema.",
+        "Whether null is replaced by the default of its schema.",
     )
     .importance(Importance::Low)
     .form(Width::Medium, "Replace null with default")
@@ -67,8 +69,8 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Boolean,
         DefaultValue::Text("true"),
         "Serialization",
-        "Whether reading refuses values that do not fit their type. With false they are cut, or become 0 or null, as in \
-         Kafka Connect.",
+        "Whether reading refuses values that do not fit their type. If false, they are truncated, \
+         or become 0 or null, as in Kafka Connect.",
     )
     .importance(Importance::Low)
     .form(Width::Medium, "Strict")

@@ -407,7 +407,7 @@ fn a_record_of_debeziums_schema_changes_that_cannot_be_read_is_named_as_such() {
         );
         assert!(head.starts_with(first), "{error}");
         for part in [
-            "changes to tables",
+            "changes of tables",
             "topics.regex",
             "(?!NAME$)",
             "include.schema.changes=false",

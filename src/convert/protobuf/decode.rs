@@ -55,7 +55,7 @@ fn wrong_wire(found: &WireValue<'_>) -> LocatedError {
         WireValue::Fixed32(_) => "I32",
     };
     Error::record(format!(
-        "a value of another wire type than the schema's: found {found}"
+        "the wire type is not that of the schema: found {found}"
     ))
     .into()
 }
@@ -108,7 +108,7 @@ impl<'a> ProtobufPayload<'a> {
     /// the first message.
     pub(super) fn message_indexes(&mut self) -> Result<Vec<i32>, Error> {
         let zigzag = |n: u64| i32::try_from((n >> 1).cast_signed() ^ -(n & 1).cast_signed()).ok();
-        let bad = || Error::record("the place of the message in its schema cannot be read");
+        let bad = || Error::record("the index of the message in its schema cannot be read");
         let count = zigzag(self.varint().map_err(LocatedError::located)?)
             .and_then(|count| usize::try_from(count).ok())
             .ok_or_else(bad)?;
@@ -180,7 +180,7 @@ impl<'a> ProtobufPayload<'a> {
                     groups -= 1;
                     continue;
                 }
-                _ => return Err(Error::record("a wire type that there is not").into()),
+                _ => return Err(Error::record("an unknown wire type").into()),
             };
             if groups == 0 {
                 return Ok(Some((number, raw)));

@@ -49,7 +49,7 @@ impl ProtobufDeriver<'_> {
         if level > MAX_LEVELS {
             let name = message.full_name();
             return Err(Error::record(format!(
-                "message {name} holds itself, or has too many levels; that is not supported"
+                "message {name} contains itself, or has too many levels; that is not supported"
             )));
         }
         let mut fields: Vec<Field> = Vec::new();

@@ -10,9 +10,9 @@ type Result<T, E = LocatedError> = std::result::Result<T, E>;
 
 /// Advice for when strict mode refuses a number.
 const STRICT: &str =
-    "The converter's key strict=false writes such numbers all the same, cut to the type.";
+    "With the converter's key strict=false, such numbers are truncated to the type.";
 /// Advice for when a text is not a symbol of the enum.
-const SYMBOLS: &str = "The registered schema has no such symbol: register one that has it.";
+const SYMBOLS: &str = "The registered schema has no such symbol: register a schema that has it.";
 
 const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
@@ -63,8 +63,9 @@ fn write_field(
         (_, Value::Null) => {
             if strict && !field.presence && field.branch.is_none() {
                 return Err(Error::record(
-                    "null, which the schema cannot hold: it would be read as 0 or empty; optional.for.nullables=true \
-                     lets single values be null, strict=false writes it all the same",
+                    "null, which the schema cannot represent: it would be read as 0 or empty; with \
+                     optional.for.nullables=true single values can be null; with strict=false the \
+                     value is written anyway",
                 )
                 .into());
             }
@@ -109,7 +110,7 @@ fn write_field(
 fn mismatch(value: &Value) -> LocatedError {
     match value {
         Value::Null => {
-            Error::record("null within a list or map, which Protobuf cannot hold").into()
+            Error::record("null in a list or map, which Protobuf cannot represent").into()
         }
         value => LocatedError::from(Error::record(format!(
             "Invalid type: class {}",
@@ -248,7 +249,9 @@ fn write_number(number: IntegerEncoding, n: i64, strict: bool, out: &mut Vec<u8>
         | IntegerEncoding::Fixed32 { signed: false }
             if strict && n < 0 =>
         {
-            return Err(refused("a number below zero, which the schema cannot hold"));
+            return Err(refused(
+                "a negative number, which the schema cannot represent",
+            ));
         }
         IntegerEncoding::Unsigned => varint(n.cast_unsigned(), out),
         IntegerEncoding::ZigZag => varint(((n << 1) ^ (n >> 63)).cast_unsigned(), out),

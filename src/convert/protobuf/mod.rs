@@ -35,43 +35,46 @@ const OWN: [ConfigKey; 6] = [
         ConfigType::Boolean,
         DefaultValue::Text("true"),
         Importance::Medium,
-        "Whether fields that may be null are optional in Protobuf. Without it a null is read as 0 or as empty text.",
+        "Whether nullable fields are optional in Protobuf. If false, null is read as 0 or as an \
+         empty text.",
     ),
     key(
         "int.for.enums",
         ConfigType::Boolean,
         DefaultValue::Text("false"),
         Importance::Medium,
-        "Whether enums are read as numbers, not as text.",
+        "Whether enums are read as numbers instead of text.",
     ),
     key(
         "flatten.unions",
         ConfigType::Boolean,
         DefaultValue::Text("false"),
         Importance::Medium,
-        "Whether the fields of a oneof are read as fields of the message, not as a struct of their own.",
+        "Whether the fields of a oneof are read as fields of the message instead of a separate \
+         struct.",
     ),
     key(
         "enhanced.protobuf.schema.support",
         ConfigType::Boolean,
         DefaultValue::Text("false"),
         Importance::Medium,
-        "Whether structs are named with their package.",
+        "Whether names of structs include their package.",
     ),
     key(
         "scrub.invalid.names",
         ConfigType::Boolean,
         DefaultValue::Text("false"),
         Importance::Medium,
-        "Whether names that Protobuf cannot have are changed: other characters become _.",
+        "Whether names that are invalid in Protobuf are changed: invalid characters become _.",
     ),
     key(
         "strict",
         ConfigType::Boolean,
         DefaultValue::Text("true"),
         Importance::Low,
-        "Whether values are refused that Protobuf would alter: a null that would be read as 0 or empty, an unsigned \
-         number beyond 63 bits. With false they are altered, as Confluent's converter does.",
+        "Whether values that Protobuf would alter are refused: null that would be read as 0 or \
+         empty, and unsigned numbers of more than 63 bits. If false, they are altered, as in \
+         Confluent's converter.",
     ),
 ];
 
@@ -178,7 +181,7 @@ impl SchemaFormat for ProtobufFormat {
 
     fn encode(&self, writer: &ProtobufWriter, value: &Value, out: &mut Vec<u8>) -> Result<()> {
         let Value::Struct(values) = value else {
-            return Err(Error::record("Protobuf keeps structs only"));
+            return Err(Error::record("Protobuf supports only structs"));
         };
         // Path of the message in its schema: the first one.
         out.push(0);
@@ -215,7 +218,7 @@ fn first_message(file: &FileDescriptor) -> Result<MessageDescriptor> {
 
 /// Finds a message by its path: an index in the file, then in that message, and so on.
 fn message_at(file: &FileDescriptor, path: &[i32]) -> Result<MessageDescriptor> {
-    let none = || Error::record("the schema has no message at the place that the record names");
+    let none = || Error::record("the schema has no message at the index that the record gives");
     let mut place = path
         .iter()
         .map(|at| usize::try_from(*at).unwrap_or(usize::MAX));

@@ -178,7 +178,7 @@ fn a_null_that_protobuf_cannot_hold_is_refused_unless_it_is_asked_for() {
     );
     assert!(round_trip(list, null(), &[]).is_err());
     let error = round_trip(Schema::of(SchemaType::Int32), Value::I32(1), &[]).unwrap_err();
-    assert!(error.message().contains("structs only"), "{error}");
+    assert!(error.message().contains("only structs"), "{error}");
 }
 
 const ORDER: &str = "syntax = \"proto3\"; import \"google/protobuf/wrappers.proto\";
@@ -259,7 +259,7 @@ fn schemas_of_other_producers_are_read() {
         reads(itself, &[0], &[])
             .unwrap_err()
             .message()
-            .contains("holds itself")
+            .contains("contains itself")
     );
 }
 
@@ -301,7 +301,7 @@ fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value(
     for (after, first, field) in [
         (
             &[8, 7][..],
-            "a value of another wire type than the schema's: found VARINT",
+            "the wire type is not that of the schema: found VARINT",
             "after.name of the payload, which the schema declares STRING.",
         ),
         (
@@ -316,12 +316,12 @@ fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value(
         ),
         (
             &[0x1a, 3, 0x12, 1, b'x'],
-            "a value of another wire type than the schema's: found LEN",
+            "the wire type is not that of the schema: found LEN",
             "after.seen{} of the payload, which the schema declares BOOLEAN.",
         ),
         (
             &[0x2a, 2, 8, 7],
-            "a value of another wire type than the schema's: found VARINT",
+            "the wire type is not that of the schema: found VARINT",
             "after.inner[].name of the payload, which the schema declares STRING.",
         ),
     ] {
@@ -354,7 +354,7 @@ fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value(
         ),
         (
             Value::Null,
-            "null, which the schema cannot hold",
+            "null, which the schema cannot represent",
             "optional.for.nullables",
         ),
     ] {

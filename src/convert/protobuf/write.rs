@@ -16,7 +16,7 @@ use super::names::{
 pub(super) fn write(schema: &Schema, options: &ProtobufOptions) -> Result<String> {
     if schema.ty != SchemaType::Struct {
         return Err(Error::record(format!(
-            "Protobuf keeps structs only, not {}: another converter is needed here",
+            "Protobuf supports only structs, not {}: use another converter here",
             schema.ty.name()
         )));
     }
@@ -149,7 +149,7 @@ impl ProtobufPayloadWriter<'_> {
                 Some((_, known)) if known.fields == schema.fields => {}
                 Some(_) => {
                     return Err(Error::record(format!(
-                        "Protobuf cannot have two messages of the name {name}"
+                        "Protobuf cannot have two messages with the name {name}"
                     )));
                 }
                 None => {

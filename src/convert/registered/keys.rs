@@ -18,7 +18,8 @@ pub const KEYS: [ConfigKey; 17] = [
         ConfigType::List,
         DefaultValue::Required,
         Importance::High,
-        "Addresses of the schema registry, http:// or https://; the next one is tried when one is out of reach.",
+        "Addresses of the schema registry, http:// or https://. If one cannot be reached, the next \
+         one is tried.",
     )
     .check(KeyValidator::NonEmptyList),
     key(
@@ -26,36 +27,37 @@ pub const KEYS: [ConfigKey; 17] = [
         ConfigType::Boolean,
         DefaultValue::Text("true"),
         Importance::Medium,
-        "Whether schemas that the registry does not have are registered.",
+        "Whether new schemas are registered automatically.",
     ),
     key(
         "use.latest.version",
         ConfigType::Boolean,
         DefaultValue::Text("false"),
         Importance::Low,
-        "With auto.register.schemas=false: whether records are written with the newest schema of the subject.",
+        "With auto.register.schemas=false: whether records are written with the latest schema of \
+         the subject.",
     ),
     key(
         "use.schema.id",
         ConfigType::Int,
         DefaultValue::Text("-1"),
         Importance::Low,
-        "The id of the schema that records are written with; -1 for that of the record.",
+        "Id of the schema to write records with; -1: the schema of the record.",
     ),
     key(
         "normalize.schemas",
         ConfigType::Boolean,
         DefaultValue::Text("false"),
         Importance::Medium,
-        "Whether the registry takes schemas that differ in unimportant ways for the same.",
+        "Whether the registry treats schemas with insignificant differences as equal.",
     ),
     key(
         "key.subject.name.strategy",
         ConfigType::Class,
         DefaultValue::Text(TOPIC_NAME),
         Importance::Medium,
-        "Under which subject schemas of keys are registered: TopicNameStrategy (<topic>-key), RecordNameStrategy (the \
-         record's name) or TopicRecordNameStrategy (<topic>-<name>).",
+        "Subject of key schemas: TopicNameStrategy (<topic>-key), RecordNameStrategy (the record's \
+         name) or TopicRecordNameStrategy (<topic>-<name>).",
     )
     .check(KeyValidator::By(subject::check)),
     key(
@@ -63,8 +65,8 @@ pub const KEYS: [ConfigKey; 17] = [
         ConfigType::Class,
         DefaultValue::Text(TOPIC_NAME),
         Importance::Medium,
-        "Under which subject schemas of values are registered: TopicNameStrategy (<topic>-value), RecordNameStrategy \
-         (the record's name) or TopicRecordNameStrategy (<topic>-<name>).",
+        "Subject of value schemas: TopicNameStrategy (<topic>-value), RecordNameStrategy (the \
+         record's name) or TopicRecordNameStrategy (<topic>-<name>).",
     )
     .check(KeyValidator::By(subject::check)),
     key(
@@ -72,7 +74,8 @@ pub const KEYS: [ConfigKey; 17] = [
         ConfigType::String,
         DefaultValue::Text("URL"),
         Importance::Medium,
-        "Where user and password for the registry come from: URL (user:password@ in schema.registry.url) or USER_INFO.",
+        "Source of user and password for the registry: URL (user:password@ in schema.registry.url) \
+         or USER_INFO.",
     )
     .check(KeyValidator::OneOf(&["URL", "USER_INFO"])),
     key(
@@ -88,7 +91,7 @@ pub const KEYS: [ConfigKey; 17] = [
         ConfigType::String,
         DefaultValue::Text("STATIC_TOKEN"),
         Importance::Medium,
-        "the bearer token is that of bearer.auth.token.",
+        "bearer.auth.token is always the source of the token.",
     )
     .without_effect()
     .check(KeyValidator::OneOf(&["STATIC_TOKEN"])),
@@ -97,21 +100,22 @@ pub const KEYS: [ConfigKey; 17] = [
         ConfigType::Password,
         DefaultValue::Text(""),
         Importance::Medium,
-        "The bearer token for the registry.",
+        "Bearer token for the registry.",
     ),
     key(
         "schema.registry.ssl.truststore.location",
         ConfigType::String,
         DefaultValue::Text(""),
         Importance::Medium,
-        "A PEM file with the authorities of the registry's certificate; without it the system's are trusted.",
+        "PEM file with the authorities for the registry's certificate. Not set: the system's \
+         authorities.",
     ),
     key(
         "schema.registry.request.timeout.ms",
         ConfigType::Int,
         DefaultValue::Text("10000"),
         Importance::Low,
-        "How long one answer of the registry is waited for.",
+        "Maximum time to wait for one answer of the registry, in milliseconds.",
     )
     .check(KeyValidator::AtLeast(1)),
     key(
@@ -119,7 +123,7 @@ pub const KEYS: [ConfigKey; 17] = [
         ConfigType::Int,
         DefaultValue::Text("1000"),
         Importance::Low,
-        "How many schemas are kept compiled, each way.",
+        "Number of compiled schemas that are cached per direction.",
     )
     .check(KeyValidator::AtLeast(1))
     .aliases(&["schemas.cache.size", "max.schemas.per.subject"]),
@@ -128,7 +132,7 @@ pub const KEYS: [ConfigKey; 17] = [
         ConfigType::Boolean,
         DefaultValue::Text("true"),
         Importance::Low,
-        "a record that does not fit the newest schema is always refused.",
+        "a record that does not fit the latest schema is always refused.",
     )
     .without_effect(),
     key(

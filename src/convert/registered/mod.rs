@@ -278,7 +278,7 @@ impl<F: SchemaFormat> RegistryConverter<F> {
         }
         let (found, wanted) = (found.language.title(), F::LANGUAGE.title());
         Err(Error::record(format!(
-            "schema {id} is one of {found}, not of {wanted}: another converter is needed"
+            "schema {id} is one of {found}, not of {wanted}: use another converter"
         )))
     }
 
@@ -304,7 +304,7 @@ impl<F: SchemaFormat> RegistryConverter<F> {
             }
             if seen.len() > MAX_REFERENCES || depth > 100 {
                 return Err(Error::record(
-                    "a schema refers to more other schemas than can be followed",
+                    "a schema has too many references to other schemas",
                 ));
             }
             let (_, used) = self
@@ -346,7 +346,7 @@ fn short_enough(text: usize) -> Result<()> {
         return Ok(());
     }
     Err(Error::record(format!(
-        "a schema, with those it refers to, is longer than {MAX_TEXT} bytes (MAX_TEXT)"
+        "a schema with its references has more than {MAX_TEXT} bytes (MAX_TEXT)"
     )))
 }
 
@@ -358,7 +358,7 @@ impl<F: SchemaFormat> Converter for RegistryConverter<F> {
                 return Ok(EncodedPresence::Absent);
             }
             return Err(Error::record(format!(
-                "data without a schema cannot be written as {title}: it needs records with schemas"
+                "data without a schema cannot be written as {title}: use records with schemas"
             )));
         };
         if datum.value.is_null() && schema.default.is_none() {
@@ -384,8 +384,8 @@ impl<F: SchemaFormat> Converter for RegistryConverter<F> {
         let title = F::LANGUAGE.title();
         let Some(([MAGIC, a, b, c, d], payload)) = bytes.split_first_chunk() else {
             let error = Error::record(format!(
-                "Failed to deserialize {title} data: Unknown magic byte: the record was not written with a schema \
-                 registry; another converter is needed"
+                "Failed to deserialize {title} data: Unknown magic byte: the record was not \
+                 written with a schema registry; use another converter"
             ));
             return Err(explained(error, bytes));
         };

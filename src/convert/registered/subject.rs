@@ -31,8 +31,8 @@ impl SubjectStrategy {
             (Self::Record, Some(record)) => Ok(record.to_owned()),
             (Self::TopicRecord, Some(record)) => Ok(format!("{topic}-{record}")),
             (Self::Record | Self::TopicRecord, None) => Err(Error::record(format!(
-                "{role}.subject.name.strategy goes by the name of a record, but this schema is no record; use \
-                 TopicNameStrategy"
+                "{role}.subject.name.strategy uses the name of a record, but this schema is not a \
+                 record; use TopicNameStrategy"
             ))),
         }
     }

@@ -119,7 +119,7 @@ fn change_offsets(state: &HerderState, name: &str) -> Admission {
     }
     if state.changing_offsets.contains(&name) {
         let why = format!(
-            "another change of the offsets of {name} is under way: try again when it has ended"
+            "another change of the offsets of {name} is in progress: try again when it has ended"
         );
         return Err(HerderRefusal::Unavailable(why));
     }

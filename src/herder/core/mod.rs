@@ -424,11 +424,11 @@ fn trace(error: &Error, failures: u32, retry_ms: Option<Millis>) -> String {
         Some(wait) => {
             let s = wait.div_ceil(1000);
             format!(
-                "{class}: {error}\nFailed {failures} times in a row. It is tried again by itself after {s} s."
+                "{class}: {error}\nFailed {failures} times in a row. It is restarted automatically after {s} s."
             )
         }
         None => format!(
-            "{class}: {error}\nIt stays failed until it is restarted or its config changes."
+            "{class}: {error}\nIt stays failed until it is restarted or its config is changed."
         ),
     }
 }

@@ -53,7 +53,8 @@ pub(super) fn begin(state: &mut HerderState, name: &Arc<str>, now: Millis, out: 
         Direction::Unknown => {
             let class = connector.config.get("connector.class").unwrap_or_default();
             let error = Error::config(format!(
-                "no connector of this worker is named {class}: correct connector.class, or use a rowferry that has it"
+                "this worker has no connector with the name {class}: correct connector.class, or \
+                 use a rowferry that has it"
             ));
             planned(state, name, number, Err(error), now, out);
         }
@@ -150,8 +151,8 @@ fn runnable(name: &str, most: usize, plan: TaskPlan) -> Result<TaskPlan, Error> 
         return Ok(plan);
     }
     Err(Error::config(format!(
-        "The connector {name} has generated {count} tasks, and rowferry.tasks.max of the worker allows {most}. Raise it, or \
-         have the connector make fewer tasks."
+        "The connector {name} has generated {count} tasks, but rowferry.tasks.max of the worker \
+         allows {most}. Raise it, or configure the connector to create fewer tasks."
     )))
 }
 

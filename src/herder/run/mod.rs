@@ -118,7 +118,7 @@ impl HerderLoop {
             cluster,
         };
         if !stored.is_empty() {
-            info!(connectors = stored.len(), "taking up stored connectors");
+            info!(connectors = stored.len(), "starting stored connectors");
         }
         let stored = stored
             .into_iter()
@@ -224,9 +224,10 @@ impl HerderLoop {
                 };
                 let most = self.parts.worker_tasks_max;
                 if self.parts.worker.running_count() >= most {
-                    let why = "lower tasks.max of connectors, or raise it where the machine has room for more";
+                    let why = "lower tasks.max of connectors, or raise it if the machine has room for \
+                         more";
                     let text = format!(
-                        "{most} tasks run already, as many as rowferry.worker.tasks.max allows: {why}"
+                        "{most} tasks are running, the maximum of rowferry.worker.tasks.max: {why}"
                     );
                     return Some(HerderEvent::TaskFailed(id, Error::retry(text)));
                 }

@@ -116,10 +116,11 @@ pub(super) fn refusal(failure: &StoreFailure) -> HerderRefusal {
     let text = &failure.text;
     let why = if failure.in_doubt {
         format!(
-            "{text}. Whether the change was kept is not known yet; the connector shows it once the store works again."
+            "{text}. It is not yet known whether the change was stored; the connector will show it \
+             once the store works again."
         )
     } else {
-        format!("{text}. Nothing was changed; running tasks go on.")
+        format!("{text}. Nothing was changed; running tasks continue.")
     };
     let full = failure.trouble == StoreTrouble::Full;
     // Waiting does not help after a foreign change: what runs here was decided without it, and only
@@ -156,7 +157,7 @@ impl HerderLoop {
         }
         if self.keeping.waiting.len() >= WAITING_MAX {
             let why = format!(
-                "{WAITING_MAX} changes wait for the metadata store already: ask again later"
+                "{WAITING_MAX} changes are already waiting for the metadata store: try again later"
             );
             return send(
                 command.refuse,
@@ -234,9 +235,9 @@ impl HerderLoop {
             return;
         };
         let found = ended.unwrap_or_else(|error| {
-            error!(%error, "a job with the metadata store has ended by a panic: this is a bug");
+            error!(%error, "a job of the metadata store panicked: this is a bug");
             let text =
-                "the metadata store: a fault of this program, its log has the details".to_owned();
+                "the metadata store: a bug in this program; the log has the details".to_owned();
             Err(StoreFailure {
                 trouble: StoreTrouble::Broken,
                 text,
@@ -344,7 +345,8 @@ impl HerderLoop {
             error!(
                 error = failure.text,
                 in_doubt = failure.in_doubt,
-                "the metadata store fails: changes are refused until {until}, running tasks go on"
+                "the metadata store fails: changes are refused until {until}; running tasks \
+                 continue"
             );
         }
         self.keeping.failing = Some(failure.clone());

@@ -58,7 +58,8 @@ pub(super) fn aliases(form: &mut ConfigForm, config: &Config, key: &str) -> Vec<
     let aliases: Vec<&str> = listed.filter(|alias| known.insert(*alias)).collect();
     if aliases.len() > ALIASES_MAX {
         let text = format!(
-            "Invalid value for configuration {key}: it lists {} names, the most is {ALIASES_MAX}",
+            "Invalid value for configuration {key}: it lists {} names, but at most {ALIASES_MAX} \
+             are allowed",
             aliases.len()
         );
         form.error(key, text);
@@ -106,8 +107,8 @@ pub(super) fn add_transforms(
         {
             let declared = predicates.join(", ");
             let text = format!(
-                "Invalid value {named} for configuration {predicate}: 'predicates' declares no predicate of that \
-                 name, only [{declared}]"
+                "Invalid value {named} for configuration {predicate}: 'predicates' does not \
+                 declare this predicate, only [{declared}]"
             );
             form.error(&predicate, text);
         }

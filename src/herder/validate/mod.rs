@@ -199,9 +199,8 @@ impl Validator {
         match tokio::time::timeout(PROBE_LIMIT, resolving).await {
             Ok(Ok(resolved)) => resolved,
             _ => {
-                let error = Error::retry(
-                    "what the config's references stand for could not be read in time",
-                );
+                let error =
+                    Error::retry("the references in the config could not be resolved in time");
                 (
                     ResolvedConfig::as_written(written.clone()),
                     vec![("name".to_owned(), error)],
@@ -313,7 +312,7 @@ fn small_enough(given: &GivenValues) -> Result<(), ValidationError> {
     ] {
         if found > most {
             return Err(ValidationError::TooLarge(format!(
-                "it has {found} {what}, the most is {most}"
+                "it has {found} {what}, but at most {most} are allowed"
             )));
         }
     }
@@ -332,7 +331,8 @@ async fn probe(connector: &ConnectorPlugin, config: &Config) -> ConfigReport {
     };
     if done.is_err() {
         let text = format!(
-            "the checks against the connector's database did not end within {} seconds; see whether it answers",
+            "the checks against the connector's database did not end within {} seconds; check \
+             whether it answers",
             PROBE_LIMIT.as_secs()
         );
         report.error("connector.class", text);

@@ -337,8 +337,9 @@ async fn more_tasks_names_or_keys_than_can_be_are_refused_and_the_limit_is_named
         let mut pairs = config(&[(key, names.as_str())]);
         pairs.push(("topic.creation.default.partitions", "1"));
         let infos = validate(&pairs).await.unwrap();
-        let text =
-            format!("Invalid value for configuration {key}: it lists 257 names, the most is 256");
+        let text = format!(
+            "Invalid value for configuration {key}: it lists 257 names, but at most 256 are allowed"
+        );
         assert_eq!(value(&infos, key).errors, [text]);
         assert!(
             infos.configs.len() < 100,

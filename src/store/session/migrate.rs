@@ -50,7 +50,7 @@ impl StoreSession {
         if tables.map_err(|error| self.failed(&error))? > 0 {
             return Ok(());
         }
-        let cause = files::lost("holds no tables", path.with_file_name(KEY_FILE));
+        let cause = files::lost("has no tables", path.with_file_name(KEY_FILE));
         Err(StoreFailure::told(StoreTrouble::Lost, &place.shown, &cause))
     }
 
@@ -95,7 +95,7 @@ async fn forget_halves(connection: &mut MySqlConnection) -> Result<(), sqlx::Err
     };
     warn!(
         version = half,
-        "a migration of the metadata store was cut off; it is run again"
+        "a migration of the metadata store was interrupted; it is run again"
     );
     if half == 1 {
         connection
@@ -120,10 +120,10 @@ fn unmigrated(error: sqlx::migrate::MigrateError, shown: &str) -> StoreFailure {
         }
         MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => StoreFailure::new(
             StoreTrouble::Refused,
-            "the metadata store was made by a newer rowferry: use that version, or another store",
+            "the metadata store was created by a newer rowferry: use that version, or another store",
         ),
         other => {
-            let cause = format!("its tables cannot be brought up to date: {other}");
+            let cause = format!("its tables cannot be migrated: {other}");
             StoreFailure::told(StoreTrouble::Broken, shown, &cause)
         }
     }

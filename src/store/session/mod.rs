@@ -248,7 +248,8 @@ async fn open_file(
     new: bool,
 ) -> Result<StoreConnection, StoreFailure> {
     let gone = || {
-        let cause = "the file was removed while the worker used it, with what it held; put it back, or start the worker anew";
+        let cause = "the file and its content were removed while the worker used it; restore it, or \
+             restart the worker";
         StoreFailure::told(StoreTrouble::Broken, &place.shown, cause)
     };
     if new {
@@ -284,8 +285,9 @@ async fn promise_mysql(connection: &mut MySqlConnection, shown: &str) -> Result<
     };
     if flush != 1 {
         warn!(
-            "the server of the metadata store ({shown}) has innodb_flush_log_at_trx_commit={flush}: a power loss there can \
-             take back what was acknowledged; set it to 1"
+            "the server of the metadata store ({shown}) has \
+             innodb_flush_log_at_trx_commit={flush}: a power loss there can undo acknowledged \
+             changes; set it to 1"
         );
     }
     Ok(())

@@ -44,7 +44,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Text(""),
         Importance::High,
-        "Only records for which this expression is true are kept; without it all are.",
+        "Expression. Only records for which it is true are kept. Not set: all records are kept.",
     )
     .check(KeyValidator::By(check_expression)),
     key(
@@ -52,15 +52,15 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::List,
         DefaultValue::Text(""),
         Importance::High,
-        "The computed fields of the value, as field:type; set.FIELD holds the expression of each. A type is int8, int16, \
-         int32, int64, float32, float64, boolean or string.",
+        "Computed fields of the value, as field:type; set.FIELD has the expression of each. A type \
+         is int8, int16, int32, int64, float32, float64, boolean or string.",
     ),
     key(
         "max.operations",
         ConfigType::Long,
         DefaultValue::Text("10000"),
         Importance::Low,
-        "How many operations one expression may take for one record.",
+        "Maximum number of operations of one expression for one record.",
     )
     .check(KeyValidator::AtLeast(1)),
     key(
@@ -68,7 +68,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Long,
         DefaultValue::Text("100"),
         Importance::Low,
-        "How many milliseconds the expressions may take for one record.",
+        "Maximum time of all expressions for one record, in milliseconds.",
     )
     .check(KeyValidator::Between(1, 60_000)),
 ];
@@ -186,7 +186,8 @@ fn visible(name: &str, datum: &Arc<Datum>) -> Result<Dynamic> {
         Value::Struct(_) | Value::Map(_) => Ok(Dynamic::from(ExpressionInput(Arc::clone(datum)))),
         other if is_small(other) => Ok(dynamic(other, datum.schema.as_deref())),
         _ => Err(Error::record(format!(
-            "the {name} is larger than an expression may be given: {MAX_TEXT} bytes, {MAX_ITEMS} items"
+            "the {name} is too large for an expression: the limits are {MAX_TEXT} bytes and \
+             {MAX_ITEMS} items"
         ))),
     }
 }
@@ -200,7 +201,8 @@ fn visible_headers(record: &Record) -> Result<Dynamic> {
             .all(|header| is_small(&header.datum.value))
     {
         return Err(Error::record(format!(
-            "the headers are more or larger than an expression may be given: {MAX_ITEMS}, of {MAX_TEXT} bytes each"
+            "there are too many headers for an expression, or they are too large: the limits are \
+             {MAX_ITEMS} headers of {MAX_TEXT} bytes each"
         )));
     }
     let headers = record.headers.iter();
@@ -296,7 +298,7 @@ impl Expression {
         let kept = self.evaluate("filter", filter, scope)?;
         kept.as_bool().map_err(|found| {
             Error::record(format!(
-                "the expression of filter gives {found}, not a boolean"
+                "the expression of filter returns {found}, not a boolean"
             ))
         })
     }
@@ -307,7 +309,7 @@ impl Expression {
             typed(&found, field.ty).ok_or_else(|| {
                 let (name, found, ty) = (&field.name, found.type_name(), field.ty.name());
                 Error::record(format!(
-                    "the expression of {name} gives {found}, which is no {ty}"
+                    "the expression of {name} returns {found}, not {ty}"
                 ))
             })
         };
@@ -360,7 +362,7 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
             report.invalid(
                 "fields",
                 list,
-                &format!("{item} is not of the form field:type, with a type to compute"),
+                &format!("{item} does not have the form field:type with a supported type"),
             );
             continue;
         };
@@ -474,18 +476,32 @@ fn typed(found: &Dynamic, ty: SchemaType) -> Option<Value> {
 /// Describes an evaluation error without values.
 fn reason(error: &EvalAltResult) -> String {
     match error.unwrap_inner() {
-        EvalAltResult::ErrorVariableNotFound(name, _) => format!("names {name}, which there is not"),
-        EvalAltResult::ErrorPropertyNotFound(name, _) => format!("names the property {name}, which there is not"),
-        EvalAltResult::ErrorFunctionNotFound(signature, _) => format!("needs {signature}, which there is not"),
-        EvalAltResult::ErrorMismatchDataType(needed, found, _) => format!("needs {needed}, but finds {found}"),
-        EvalAltResult::ErrorTooManyOperations(_) => "takes more operations than max.operations allows".to_owned(),
+        EvalAltResult::ErrorVariableNotFound(name, _) => {
+            format!("uses {name}, which does not exist")
+        }
+        EvalAltResult::ErrorPropertyNotFound(name, _) => {
+            format!("uses the property {name}, which does not exist")
+        }
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => {
+            format!("needs {signature}, which does not exist")
+        }
+        EvalAltResult::ErrorMismatchDataType(needed, found, _) => {
+            format!("needs {needed}, but found {found}")
+        }
+        EvalAltResult::ErrorTooManyOperations(_) => {
+            "takes more operations than max.operations allows".to_owned()
+        }
         EvalAltResult::ErrorTerminated(..) => "takes longer than max.time.ms allows".to_owned(),
-        EvalAltResult::ErrorDataTooLarge(what, _) => format!("makes something too large ({what})"),
+        EvalAltResult::ErrorDataTooLarge(what, _) => {
+            format!("creates a value that is too large ({what})")
+        }
         EvalAltResult::ErrorArithmetic(..) => {
-            "cannot be computed: a division by zero, or a number too large".to_owned()
+            "cannot be computed: division by zero, or a number is too large".to_owned()
         }
         EvalAltResult::ErrorIndexingType(..) | EvalAltResult::ErrorDotExpr(..) => {
-            "asks for a member of something that has none, such as null: `?.` and `??` deal with null".to_owned()
+            "accesses a member of something without members, such as null: use `?.` and `??` to \
+             handle null"
+                .to_owned()
         }
         _ => "cannot be computed for this record".to_owned(),
     }

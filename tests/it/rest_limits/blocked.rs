@@ -37,7 +37,7 @@ async fn blocked(name: &str) -> (Rowferry, Vec<TcpStream>) {
         answer.status == 500
             && answer
                 .message()
-                .contains("main runtime has begun nothing for")
+                .contains("main runtime has started no work for")
     })
     .await;
     (worker, clients)
@@ -73,7 +73,7 @@ async fn signals_are_heard_while_the_main_runtime_is_held_up() {
     let (worker, _clients) = blocked("deaf").await;
     worker.signal("TERM");
     for_condition("the first signal", SOON, async || {
-        worker.log().contains("a second signal ends at once")
+        worker.log().contains("a second signal stops at once")
     })
     .await;
     assert_eq!(worker.stop(Duration::from_secs(10)), Some(128 + 15));

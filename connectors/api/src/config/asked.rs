@@ -23,10 +23,10 @@ pub fn keys_asked(work: impl FnOnce()) -> BTreeSet<String> {
 pub fn unlike(declared: &[ConfigKey], asked: &BTreeSet<String>) -> Vec<String> {
     let wrong = |key: &ConfigKey| match (asked.contains(key.name), key.idle) {
         (true, true) => Some(format!(
-            "{} is said to be without effect and is read",
+            "{} is declared to be without effect, but it is read",
             key.name
         )),
-        (false, false) => Some(format!("{} is declared and never read", key.name)),
+        (false, false) => Some(format!("{} is declared but never read", key.name)),
         _ => None,
     };
     let known = |name: &str| {
@@ -37,7 +37,7 @@ pub fn unlike(declared: &[ConfigKey], asked: &BTreeSet<String>) -> Vec<String> {
     let undeclared = asked
         .iter()
         .filter(|name| !known(name))
-        .map(|name| format!("{name} is read and not declared"));
+        .map(|name| format!("{name} is read but not declared"));
     declared
         .iter()
         .filter_map(wrong)
@@ -74,9 +74,9 @@ mod tests {
         ];
         let asked: BTreeSet<_> = ["a", "see", "c", "d", "f"].map(str::to_owned).into();
         let wrong = [
-            "b is declared and never read",
-            "d is said to be without effect and is read",
-            "f is read and not declared",
+            "b is declared but never read",
+            "d is declared to be without effect, but it is read",
+            "f is read but not declared",
         ];
         assert_eq!(unlike(&keys, &asked), wrong);
     }

@@ -44,7 +44,7 @@ impl<'a> ConfigReader<'a> {
         let Some(key) = self.keys.iter().find(|k| k.name == name) else {
             self.report.error(
                 name,
-                format!("{name} is read but not declared: this is a fault of the program"),
+                format!("{name} is read but not declared: this is a bug"),
             );
             return (None, None);
         };

@@ -52,7 +52,7 @@ async fn assign(task: &mut dyn SinkTask, at: &TopicPartition) -> Option<i64> {
         .find(|other| (&other.topic, other.partition) != (&at.topic, at.partition));
     assert!(
         wrong.is_none() && stored.len() <= 1,
-        "an offset was returned that was not asked for: {stored:?}"
+        "an offset was returned for a partition that was not requested: {stored:?}"
     );
     stored.first().map(|stored| stored.offset)
 }
@@ -124,7 +124,7 @@ pub async fn put_again_after_a_crash(fixture: &mut dyn SinkFixture) {
     assert_eq!(
         assign(&mut *task, &at).await,
         Some(3),
-        "the offset behind the last commit"
+        "the offset after the last commit"
     );
     put(fixture, &mut *task, &at, 3..6).await.expect("a put");
     task.commit().await.expect("a commit");
@@ -133,7 +133,7 @@ pub async fn put_again_after_a_crash(fixture: &mut dyn SinkFixture) {
         fixture,
         &at,
         0..6,
-        "a crash between put and commit has lost or doubled records",
+        "a crash between put and commit lost or duplicated records",
     )
     .await;
 }
@@ -145,13 +145,7 @@ pub async fn rolled_back_records_are_not_there(fixture: &mut dyn SinkFixture) {
     assign(&mut *task, &at).await;
     put(fixture, &mut *task, &at, 0..3).await.expect("a put");
     task.rollback().await.expect("a rollback");
-    assert_written(
-        fixture,
-        &at,
-        0..0,
-        "records are there that were rolled back",
-    )
-    .await;
+    assert_written(fixture, &at, 0..0, "records exist that were rolled back").await;
     put(fixture, &mut *task, &at, 0..2).await.expect("a put");
     task.commit().await.expect("a commit");
     task.close().await;
@@ -159,10 +153,10 @@ pub async fn rolled_back_records_are_not_there(fixture: &mut dyn SinkFixture) {
     assert_eq!(
         assign(&mut *task, &at).await,
         Some(2),
-        "the offset of the batch that was committed"
+        "the offset of the committed batch"
     );
     task.close().await;
-    assert_written(fixture, &at, 0..2, "a rollback has lost or doubled records").await;
+    assert_written(fixture, &at, 0..2, "a rollback lost or duplicated records").await;
 }
 
 /// A commit succeeds but its response is lost: the runtime puts the same batch again, and it must
@@ -209,11 +203,11 @@ pub async fn a_fenced_task_writes_nothing_more(fixture: &mut dyn SinkFixture) {
         Ok(()) => old.commit().await,
         refused => refused,
     };
-    let error = late.expect_err("a task whose partition was taken over commits no more");
+    let error = late.expect_err("a task whose partition was taken over must not commit");
     assert_eq!(
         error.kind(),
         ErrorKind::Fenced,
-        "what a task is ended with whose partition was taken over: {error}"
+        "the error of a task whose partition was taken over: {error}"
     );
     put(fixture, &mut *new, &at, 3..6).await.expect("a put");
     new.commit().await.expect("a commit");
@@ -225,7 +219,7 @@ pub async fn a_fenced_task_writes_nothing_more(fixture: &mut dyn SinkFixture) {
     assert_eq!(
         next,
         if committed.is_ok() { 9 } else { 6 },
-        "the new owner reads on behind what was committed"
+        "the new owner continues after the committed records"
     );
     put(fixture, &mut *newest, &at, next..12)
         .await
@@ -235,7 +229,7 @@ pub async fn a_fenced_task_writes_nothing_more(fixture: &mut dyn SinkFixture) {
         fixture,
         &at,
         0..12,
-        "a task whose partition was taken over has written",
+        "a task whose partition was taken over has written records",
     )
     .await;
     for task in [old, new, newest] {
@@ -256,12 +250,12 @@ pub async fn offsets_come_back_when_a_partition_does(fixture: &mut dyn SinkFixtu
         .expect("revoked");
     put(fixture, &mut *task, &other, 0..4)
         .await
-        .expect("a partition that stays is written on");
+        .expect("a partition that stays assigned is written further");
     task.commit().await.expect("a commit");
     assert_eq!(
         assign(&mut *task, &one).await,
         Some(2),
-        "the offset behind the last commit"
+        "the offset after the last commit"
     );
     put(fixture, &mut *task, &one, 2..4).await.expect("a put");
     task.commit().await.expect("a commit");
@@ -270,14 +264,14 @@ pub async fn offsets_come_back_when_a_partition_does(fixture: &mut dyn SinkFixtu
         fixture,
         &one,
         0..4,
-        "a partition that came back has lost or doubled records",
+        "a partition that was assigned again lost or duplicated records",
     )
     .await;
     assert_written(
         fixture,
         &other,
         0..4,
-        "a partition that stayed has lost or doubled records",
+        "a partition that stayed assigned lost or duplicated records",
     )
     .await;
 }

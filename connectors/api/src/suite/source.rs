@@ -107,7 +107,7 @@ async fn next(
         }
         fixture.pause().await;
     }
-    panic!("{EMPTY_POLLS} polls gave no record, and rows are missing");
+    panic!("{EMPTY_POLLS} polls returned no record, but rows are missing");
 }
 
 fn assert_rows(seen: &[u64], wanted: Range<u64>, promise: &str) {
@@ -161,7 +161,7 @@ pub async fn a_dropped_poll_loses_nothing(fixture: &mut dyn SourceFixture, first
     assert_rows(
         &seen,
         first..first + ROWS,
-        "a poll that was dropped has lost or doubled rows",
+        "a poll that was dropped lost or duplicated rows",
     );
     task.close().await;
 }
@@ -186,7 +186,7 @@ pub async fn reading_goes_on_behind_what_was_stored(fixture: &mut dyn SourceFixt
     assert_rows(
         &seen,
         first..end,
-        "a task that was opened again has lost or doubled rows",
+        "a task that was opened again lost or duplicated rows",
     );
 }
 
@@ -207,11 +207,11 @@ pub async fn a_batch_that_was_not_stored_comes_again(fixture: &mut dyn SourceFix
     task.close().await;
     assert!(
         seen.starts_with(&lost),
-        "a batch that was not stored did not come again: {lost:?}, {seen:?}"
+        "a batch that was not stored was not emitted again: {lost:?}, {seen:?}"
     );
     assert_rows(
         &seen,
         first..first + ROWS,
-        "rows were lost or doubled behind a batch that was not stored",
+        "rows were lost or duplicated after a batch that was not stored",
     );
 }

@@ -77,7 +77,7 @@ impl<'a> JsonSchemaDeriver<'a> {
             .checked_sub(1)
             .ok_or_else(|| bad("it is too large"))?;
         if level > MAX_LEVELS {
-            return Err(bad("it holds itself, or has too many levels"));
+            return Err(bad("it contains itself, or has too many levels"));
         }
         let members = json
             .as_object()

@@ -22,17 +22,44 @@ use crate::convert::registered::keys::{self, key};
 use crate::convert::registered::{ResolvedReferences, SchemaFormat, SchemaLanguage, SchemaText};
 
 const OWN: [ConfigKey; 5] = [
-    key("object.additional.properties", ConfigType::Boolean, DefaultValue::Text("true"), Importance::Medium,
-        "Whether registered schemas let objects have other members than those they name."),
-    key("use.optional.for.nonrequired", ConfigType::Boolean, DefaultValue::Text("false"), Importance::Medium,
-        "Whether a member that a schema does not name as required may be missing."),
-    key("decimal.format", ConfigType::String, DefaultValue::Text("BASE64"), Importance::Low,
-        "How decimals are written: BASE64 (the bytes of the unscaled number) or NUMERIC (a JSON number). Both are read.")
-        .check(KeyValidator::OneOfIgnoreCase(&["NUMERIC", "BASE64"])),
-    key("replace.null.with.default", ConfigType::Boolean, DefaultValue::Text("true"), Importance::Low,
-        "Whether a null is replaced by the default of its schema."),
-    key("strict", ConfigType::Boolean, DefaultValue::Text("true"), Importance::Low,
-        "Whether reading refuses values that do not fit their type. With false they are cut, or become 0 or null."),
+    key(
+        "object.additional.properties",
+        ConfigType::Boolean,
+        DefaultValue::Text("true"),
+        Importance::Medium,
+        "Whether registered schemas allow objects to have additional members.",
+    ),
+    key(
+        "use.optional.for.nonrequired",
+        ConfigType::Boolean,
+        DefaultValue::Text("false"),
+        Importance::Medium,
+        "Whether a member that the schema does not list as required may be missing.",
+    ),
+    key(
+        "decimal.format",
+        ConfigType::String,
+        DefaultValue::Text("BASE64"),
+        Importance::Low,
+        "How decimals are written: BASE64 (the bytes of the unscaled number) or NUMERIC (a JSON \
+         number). Both are read.",
+    )
+    .check(KeyValidator::OneOfIgnoreCase(&["NUMERIC", "BASE64"])),
+    key(
+        "replace.null.with.default",
+        ConfigType::Boolean,
+        DefaultValue::Text("true"),
+        Importance::Low,
+        "Whether null is replaced by the default of its schema.",
+    ),
+    key(
+        "strict",
+        ConfigType::Boolean,
+        DefaultValue::Text("true"),
+        Importance::Low,
+        "Whether reading refuses values that do not fit their type. If false, they are truncated, \
+         or become 0 or null.",
+    ),
 ];
 
 pub const KEYS: &[ConfigKey] = &keys::with::<{ keys::KEYS.len() + OWN.len() }>(&OWN);

@@ -188,7 +188,7 @@ fn schemas_of_other_producers_are_read() {
         reads(&json!({"$ref": "#"}), "1", &[])
             .unwrap_err()
             .message()
-            .contains("holds itself")
+            .contains("contains itself")
     );
     let several = json!({"oneOf": [{"type": "integer"}, {"type": "string"}]});
     assert!(
