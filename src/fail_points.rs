@@ -25,7 +25,7 @@ pub fn start() {
         folder,
         set: BTreeSet::new(),
         seen: String::new(),
-        told: String::new(),
+        published: String::new(),
     };
     following.look();
     let thread = std::thread::Builder::new()
@@ -48,7 +48,7 @@ struct Following {
     /// What `wanted` held.
     seen: String,
     /// What `state` holds.
-    told: String,
+    published: String,
 }
 
 impl Following {
@@ -65,8 +65,8 @@ impl Following {
             .into_iter()
             .map(|(name, hits)| format!("{name}={hits}\n"));
         let state = format!("{number}\n{}", lines.collect::<String>());
-        if state != self.told && write(&self.folder, &state).is_ok() {
-            self.told = state;
+        if state != self.published && write(&self.folder, &state).is_ok() {
+            self.published = state;
         }
     }
 

@@ -1,5 +1,5 @@
-//! Settings of a connector that nothing reads: told, with the name that may have been meant, and refused where what they
-//! would do is to keep something back. Pure.
+//! Settings of a connector that nothing reads. They are reported with the most similar known name, and refused if their purpose
+//! would be to exclude or protect data. Pure.
 
 use connector_api::config::near;
 use connector_api::{Config, ConfigKey, ConfigReport};
@@ -188,7 +188,7 @@ fn of_aliases(
             .get(&format!("{family}{alias}.type"))
             .unwrap_or_default()
             .trim();
-        // a class that is not there is told by itself
+        // a missing class is reported elsewhere
         let Some(plugin) = registry.plugin(kind, class) else {
             continue;
         };
@@ -300,12 +300,12 @@ mod tests {
             .map(|warning| warning.message.as_str())
             .collect();
         let want = [
-            "Batch.Max.Rows is not known and has no effect; did you mean batch.max.rows?",
+            "Batch.Max.Rows is unknown and has no effect; did you mean batch.max.rows?",
             "transforms.A.type has no effect: transforms does not list A; did you mean transforms.a?",
-            "transforms.a.topic.feld is not known and has no effect; did you mean transforms.a.topic.field?",
-            "transforms.b.c.regexp is not known and has no effect; did you mean transforms.b.c.regex?",
-            "predicates.p.patern is not known and has no effect; did you mean predicates.p.pattern?",
-            "value.converter.schemas.enabled is not known and has no effect; did you mean value.converter.schemas.enable?",
+            "transforms.a.topic.feld is unknown and has no effect; did you mean transforms.a.topic.field?",
+            "transforms.b.c.regexp is unknown and has no effect; did you mean transforms.b.c.regex?",
+            "predicates.p.patern is unknown and has no effect; did you mean predicates.p.pattern?",
+            "value.converter.schemas.enabled is unknown and has no effect; did you mean value.converter.schemas.enable?",
         ];
         assert_eq!(texts, want);
     }

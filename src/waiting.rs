@@ -84,7 +84,7 @@ impl WaitReason {
         }
     }
 
-    /// True if the wait is for work that has to complete. The other waits end by themselves, or
+    /// True if the wait is for work that has to complete. The other waits end on their own, or
     /// last as long as a user wants.
     pub fn is_work(self) -> bool {
         !matches!(

@@ -58,7 +58,7 @@ fn parse(text: &str) -> Result<Vec<ConnectorFile>, String> {
     objects(text)?.into_iter().map(described).collect()
 }
 
-/// What stands in a file for each connector.
+/// Returns the connectors of a file.
 fn objects(text: &str) -> Result<Vec<Map<String, Value>>, String> {
     if !text.trim_start().starts_with(['{', '[']) {
         let pairs = properties::parse(text).map_err(|(line, why)| format!("line {line}: {why}"))?;

@@ -109,7 +109,7 @@ impl ServeOptions {
 }
 
 impl ServeCommand {
-    /// Runs a worker until it is told to end. Errors: what keeps it from starting.
+    /// Runs a worker until it receives a signal. Errors: the reason why it cannot start.
     pub fn run(self, registry: Registry) -> Result<()> {
         let settings = WorkerSettings::load(self.common.layers(SettingsLayer::default())?)?;
         if self.common.print_config {
@@ -123,7 +123,7 @@ impl ServeCommand {
 }
 
 impl DevCommand {
-    /// Runs a worker with its own broker until it is told to end. Errors: what keeps it from starting.
+    /// Runs a worker with its own broker until it receives a signal. Errors: the reason why it cannot start.
     pub fn run(self, registry: Registry) -> Result<()> {
         let in_memory = (
             "rowferry.store.url".to_owned(),

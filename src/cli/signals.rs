@@ -1,5 +1,5 @@
-//! The signals that end a worker. They are heard on a thread of its own with a runtime of its own: however busy everything
-//! else is, the worker begins to end, and has ended when its time is over.
+//! The signals that end a worker. A separate thread with its own runtime receives them, so that shutdown starts and ends in time
+//! even if all other threads are busy.
 
 use std::sync::mpsc;
 use std::thread;

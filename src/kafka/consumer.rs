@@ -316,7 +316,7 @@ impl ConsumerEvents {
 /// How long the last commit of revoked partitions may take.
 const COMMIT_WITHIN: Duration = Duration::from_secs(3);
 
-/// Resolves `earliest` and `latest` to the offsets they stand for now; offsets that cannot be
+/// Resolves `earliest` and `latest` to the current offsets; offsets that cannot be
 /// resolved are omitted. A partition that starts at its end is pinned to that offset in `list` too.
 fn resolve_offsets(
     consumer: &BaseConsumer<ConsumerEvents>,
@@ -437,7 +437,7 @@ impl Consumer {
                 ));
             }
         };
-        // `start` decides where to begin. librdkafka must never reset an offset by itself: that
+        // `start` decides where to begin. librdkafka must never reset an offset on its own: that
         // would be a silent jump.
         settings.set("auto.offset.reset", "error");
         BrokerContact::ask(&mut settings);
@@ -484,7 +484,7 @@ impl Consumer {
 
     /// Waits up to `timeout` for the next record. Transient errors are waited out. Errors: `Fatal`
     /// for an offset that is gone, `Denied`, the errors of the [`RebalanceListener`], and `Retry`
-    /// when this consumer hears nothing from its brokers any more, so that only a new one recovers.
+    /// when this consumer receives nothing from its brokers any more, so that only a new one recovers.
     pub fn poll(&self, timeout: Duration) -> Result<Option<IncomingRecord<'_>>> {
         fail_point::reach("consumer.poll")?;
         let inner = self.inner()?;

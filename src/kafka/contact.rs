@@ -3,7 +3,7 @@
 //! A broker that was away for longer than its session is fenced for a moment after its return, and
 //! answers metadata requests with topics but no brokers. librdkafka 2.12 then forgets every broker
 //! and never sends a request again (librdkafka issue 5301): such a client is lost, and its owner
-//! must open a new one. That is the known case; a client that hears nothing although others do is
+//! must open a new one. That is the known case; a client that receives nothing although others do is
 //! just as lost, whatever the reason.
 
 use std::borrow::Cow;
@@ -19,7 +19,7 @@ use super::ClientSettings;
 /// Interval of librdkafka's statistics, in milliseconds.
 const TOLD_EVERY: &str = "1000";
 /// A client that knows no broker this many times in a row is lost: in between it may be about to
-/// recover by itself.
+/// recover on its own.
 const LOST_AFTER: u32 = 2;
 
 /// The part of the statistics used here. Source: librdkafka's STATISTICS.md.
@@ -40,7 +40,7 @@ struct GroupStatistics<'a> {
 
 #[derive(Deserialize)]
 struct BrokerStatistics<'a> {
-    /// `configured` or `learned` for real brokers; `logical` (a group's coordinator) stands for
+    /// `configured` or `learned` for real brokers; `logical` (a group's coordinator) represents
     /// another broker, `internal` for none.
     source: Cow<'a, str>,
     /// Microseconds since something was last received from the broker; -1 for never.
@@ -152,7 +152,7 @@ mod tests {
             statistics(&[broker("logical", 5), broker("internal", -1)]),
         );
         contact.take_statistics(&none);
-        assert!(!contact.is_lost(), "it may be about to start anew");
+        assert!(!contact.is_lost(), "it may be about to reconnect");
         contact.take_statistics(&known);
         contact.take_statistics(&none);
         assert!(!contact.is_lost());

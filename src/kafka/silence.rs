@@ -1,4 +1,4 @@
-//! Detects a consumer that hears nothing any more although Kafka answers other clients: whatever
+//! Detects a consumer that receives nothing any more although Kafka answers other clients: whatever
 //! the cause inside the client, a new one recovers. An idle consumer is healthy as long as brokers
 //! answer it: heartbeats, fetches and metadata requests continue without records, while a group
 //! rebalances, and while its topics do not exist. If no client gets an answer, a new consumer would
@@ -20,7 +20,7 @@ use super::context::QuietContext;
 const MARGIN: Duration = Duration::from_secs(5);
 /// How long the other client waits for an answer, and how long until the next one asks.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
-/// How long a silent consumer may still recover by itself after another client was answered.
+/// How long a silent consumer may still recover on its own after another client was answered.
 const COME_BACK_WITHIN: Duration = Duration::from_secs(3);
 
 /// `client.id` of the client that asks.
@@ -71,8 +71,8 @@ impl ConsumerSilence {
         }
     }
 
-    /// Checks that the consumer still hears its brokers; called when a poll returned no record.
-    /// Errors: `Retry` when it hears nothing while other clients are answered.
+    /// Checks that the consumer still receives data from its brokers; called when a poll returned no record.
+    /// Errors: `Retry` when it receives nothing while other clients are answered.
     pub(super) fn check(&self, contact: &BrokerContact) -> Result<()> {
         if contact.is_lost() {
             return Err(self.silence_error("has no connected broker any more"));

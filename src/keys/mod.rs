@@ -12,7 +12,7 @@ const ERRORS_GROUP: &str = "Error Handling";
 const TOPICS_GROUP: &str = "Topic Creation";
 const EXACTLY_ONCE_GROUP: &str = "Exactly Once Support";
 
-/// Most names that `transforms`, `predicates` or `topic.creation.groups` may list: each stands for a form of its own.
+/// Maximum number of names in `transforms`, `predicates` or `topic.creation.groups`: each has keys of its own.
 pub const ALIASES_MAX: usize = 256;
 
 /// Which version the connector must have.

@@ -1,6 +1,6 @@
 //! The bodies of REST requests and answers, as Kafka Connect has them on the wire; shared by `rest` and `cli`.
 //!
-//! No logic and no texts: only shapes. Members stand in the order in which they are written.
+//! No logic and no texts, only types. Members are declared in the order in which they are written.
 
 mod connector;
 mod history;

@@ -31,7 +31,7 @@ pub struct ConfigKeyInfo {
     pub importance: String,
     /// What it does.
     pub documentation: String,
-    /// The form group it stands in.
+    /// The group of the form that it belongs to.
     pub group: Option<String>,
     /// `NONE`, `SHORT`, `MEDIUM` or `LONG`.
     pub width: String,
@@ -88,7 +88,7 @@ pub struct ConfigInfos {
 pub struct ConfigWarning {
     /// The key.
     pub key: String,
-    /// What, and how to mend it.
+    /// The problem, and how to fix it.
     pub message: String,
 }
 

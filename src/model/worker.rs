@@ -21,14 +21,14 @@ pub struct ServerInfo {
 /// `GET /health`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `healthy`, `degraded` (tasks stand still), `starting` or `unhealthy`.
+    /// `healthy`, `degraded` (tasks are stalled), `starting` or `unhealthy`.
     pub status: String,
     /// What that means.
     pub message: String,
     /// Tasks that have work and do not move.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standing_still: Vec<StandingStill>,
-    /// What a person should know all the same, such as a door that stands open.
+    /// What an operator should know although the worker is healthy, such as a listener without authentication.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -67,7 +67,7 @@ pub struct Message {
 pub struct ErrorBody {
     /// The HTTP status.
     pub error_code: u16,
-    /// What went wrong, where, how to mend it.
+    /// What failed, where, and how to fix it.
     pub message: String,
 }
 

@@ -35,7 +35,7 @@ pub struct RestAccess {
 struct ExtraHeader {
     name: HeaderName,
     value: HeaderValue,
-    /// Replace what is there rather than stand beside it.
+    /// Replace existing headers instead of adding another one.
     replace: bool,
 }
 
@@ -209,7 +209,7 @@ fn cors(origins: &str, methods: &str) -> Result<CorsLayer> {
         .allow_headers(headers))
 }
 
-/// `add|set NAME:VALUE`, commas between; an item that holds commas stands in double quotes. Source: KIP-577.
+/// `add|set NAME:VALUE`, separated by commas; an item that contains commas is enclosed in double quotes. Source: KIP-577.
 fn extra_headers(text: &str) -> Result<Vec<ExtraHeader>> {
     let bad = |item: &str| {
         Error::config(format!(

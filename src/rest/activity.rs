@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 /// How long a connection may wait for its client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConnectionTimeouts {
-    /// Without a word between two requests. Clients that keep connections let them go sooner by themselves.
+    /// Idle time between two requests. Clients that keep connections alive close them earlier.
     idle: Duration,
     /// From the first byte of a head to its last.
     head: Duration,

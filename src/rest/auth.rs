@@ -1,10 +1,10 @@
 //! Who may do what: a file of users and tokens, three roles. Without the file, everybody may do everything.
 //!
 //! A line is `user NAME ROLE HASH` or `token NAME ROLE HASH`; `rowferry passwd` and `rowferry token` print such lines.
-//! Passwords are kept as argon2id, tokens (which nobody can guess) as SHA-256. The file is read again when it changes.
+//! Passwords are stored as argon2id, tokens (which cannot be guessed) as SHA-256. The file is reloaded when it changes.
 //!
-//! Whoever asks learns neither by the answer nor by its time whether a user exists. What was right before from the same
-//! address stays right while others guess; what is checked anew is limited in number and in time.
+//! Neither an answer nor its duration shows whether a user exists. Credentials that were right before from the same
+//! address stays valid while others guess; other checks are limited in number and in time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;

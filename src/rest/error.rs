@@ -40,7 +40,7 @@ impl ApiError {
         }
     }
 
-    /// Too much is under way; whoever comes again after so many seconds may be served.
+    /// Overload; a retry after this number of seconds may succeed.
     fn busy(seconds: u64, message: impl Into<String>) -> Self {
         Self {
             retry_after: Some(seconds),

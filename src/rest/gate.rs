@@ -141,7 +141,7 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Whom an address stands for: one client has as many IPv6 addresses as it likes in its network.
+/// The client that an address belongs to: one client can use any number of IPv6 addresses in its network.
 pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {

@@ -30,7 +30,7 @@ async fn read(
     State(app): State<RestState>,
     Path(name): Path<String>,
 ) -> ApiResult<Json<Vec<ConfigVersion>>> {
-    Ok(Json(told(
+    Ok(Json(to_versions(
         &app.herder.history(&name).await?,
         app.validator.secrets(),
     )))
@@ -69,7 +69,7 @@ async fn restore(
 }
 
 /// The versions with what changed from each to the next.
-fn told(history: &[StoredVersion], secrets: &SecretKeys) -> Vec<ConfigVersion> {
+fn to_versions(history: &[StoredVersion], secrets: &SecretKeys) -> Vec<ConfigVersion> {
     let none = Config::new();
     let before =
         std::iter::once(&none).chain(history.iter().map(|v| v.config.as_ref().unwrap_or(&none)));
@@ -110,7 +110,7 @@ fn changes(from: &Config, to: &Config, secrets: &SecretKeys) -> Vec<ConfigChange
 mod tests {
     use connector_api::Config;
 
-    use super::told;
+    use super::to_versions;
     use crate::secrets::SecretKeys;
     use crate::store::StoredVersion;
 
@@ -123,7 +123,7 @@ mod tests {
         };
         let first = Config::from([("a", "1"), ("connection.password", "CANARY1")]);
         let second = Config::from([("a", "2"), ("b", "x"), ("connection.password", "CANARY2")]);
-        let told = told(
+        let to_versions = to_versions(
             &[
                 version(1, Some(first)),
                 version(2, Some(second)),
@@ -131,7 +131,7 @@ mod tests {
             ],
             &SecretKeys::default(),
         );
-        let changes: Vec<Vec<String>> = told
+        let changes: Vec<Vec<String>> = to_versions
             .iter()
             .map(|v| {
                 v.changes
@@ -149,9 +149,13 @@ mod tests {
             ]
         );
         assert_eq!(
-            (changes[0].len(), changes[2].len(), told[2].deleted),
+            (changes[0].len(), changes[2].len(), to_versions[2].deleted),
             (2, 3, true)
         );
-        assert!(!serde_json::to_string(&told).unwrap().contains("CANARY"));
+        assert!(
+            !serde_json::to_string(&to_versions)
+                .unwrap()
+                .contains("CANARY")
+        );
     }
 }

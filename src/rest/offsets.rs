@@ -74,7 +74,7 @@ async fn alter(
     Ok(done(kept, "altered"))
 }
 
-/// Forgets all offsets of a stopped connector: it begins anew.
+/// Deletes all offsets of a stopped connector: it starts from the beginning.
 #[utoipa::path(delete, path = "/connectors/{connector}/offsets", tag = "offsets", responses((status = 200, body = Message)))]
 async fn reset(
     State(app): State<RestState>,

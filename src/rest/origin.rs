@@ -70,7 +70,7 @@ impl OriginRules {
     }
 }
 
-/// The host that a request is for, empty where an old client does not say. Errors: why that cannot be told.
+/// The host that a request is for, empty if an old client does not name one. Errors: why the host is not clear.
 /// Source: RFC 9112, 3.2.
 fn host(request: &Parts) -> Result<&str, &'static str> {
     let mut given = request.headers.get_all(header::HOST).iter();

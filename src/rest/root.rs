@@ -20,7 +20,7 @@ const API_VERSION: &str = "4.1.1";
 
 /// How long `/health` waits for the herder, as in Kafka Connect.
 const HEALTH_DEADLINE: Duration = Duration::from_secs(10);
-/// A main runtime that begins nothing for this long is told of by `/health`.
+/// `/health` reports a main runtime that starts no work for this long.
 const STANDS_STILL: Duration = Duration::from_secs(5);
 /// One that begins nothing for this long does not come back.
 const HANGS: Duration = Duration::from_secs(60);

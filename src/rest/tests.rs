@@ -473,7 +473,7 @@ async fn every_route_is_in_the_document_that_is_checked_in() {
     let kept = std::fs::read_to_string(path).unwrap_or_default();
     assert_eq!(
         kept, document,
-        "docs/openapi.json is old: run ROWFERRY_WRITE_DOCS=1 cargo test"
+        "docs/openapi.json is out of date: run ROWFERRY_WRITE_DOCS=1 cargo test"
     );
     let (status, served) = call(&app(), "GET", "/openapi.json", &[], "").await;
     assert_eq!(

@@ -62,7 +62,7 @@ struct AttemptBucket {
     /// When it is full again; until then it lacks as many tokens as take that long to come.
     full: Instant,
     /// Somebody has been turned away since the last attempt.
-    told: bool,
+    reported: bool,
 }
 
 /// Those buckets that are not full.
@@ -115,7 +115,7 @@ impl LoginThrottle {
             {
                 return Err(TooMany {
                     after,
-                    first: !std::mem::replace(&mut bucket.told, true),
+                    first: !std::mem::replace(&mut bucket.reported, true),
                 });
             }
         }
@@ -151,11 +151,11 @@ impl LoginThrottle {
         }
         let bucket = self.buckets.entry(key).or_insert(AttemptBucket {
             full: now,
-            told: false,
+            reported: false,
         });
         *bucket = AttemptBucket {
             full: bucket.full.max(now) + key.rate().refill,
-            told: false,
+            reported: false,
         };
     }
 }
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn right_attempts_cost_nothing_and_the_first_refusal_is_told() {
+    fn right_attempts_cost_nothing_and_the_first_refusal_is_reported() {
         let (mut throttle, now) = (LoginThrottle::default(), Instant::now());
         for _ in 0..1000 {
             let attempt = throttle.attempt(at(1), Some("ann"), now).unwrap();

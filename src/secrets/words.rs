@@ -14,7 +14,7 @@ const LONG: usize = 256;
 const PIECE: usize = 64;
 /// Maximum number of bytes of a value that are examined.
 const LOOKED_AT: usize = 64 * 1024;
-/// Minimum size in bytes of a line or literal to count as a secret by itself.
+/// Minimum size in bytes of a line or literal to count as a secret of its own.
 const LEAST_PART: usize = 4;
 
 /// Secret values, each with its replacement.
@@ -78,7 +78,7 @@ impl SecretWords {
         }
     }
 
-    /// Removes words that also appear openly in the config, where they cannot be told apart.
+    /// Removes words that also appear openly in the config, where they cannot be distinguished.
     pub fn forget<'a>(&mut self, open: impl Iterator<Item = &'a str>) {
         let open: BTreeSet<&str> = open.map(str::trim).collect();
         self.0.retain(|word, _| !open.contains(word.as_str()));

@@ -50,7 +50,11 @@ impl StoreAccess {
         if let StoreKind::File(_, path) = &place.kind
             && let Some(cause) = files::lost_store(path, has_own_key)
         {
-            return Err(StoreFailure::told(StoreTrouble::Lost, &place.shown, &cause));
+            return Err(StoreFailure::from_cause(
+                StoreTrouble::Lost,
+                &place.shown,
+                &cause,
+            ));
         }
         let mut session = within(
             Instant::now() + TIME_LIMIT,
@@ -345,7 +349,7 @@ async fn read_ledger(
 }
 
 fn foreign(place: &StoreLocation) -> StoreFailure {
-    StoreFailure::told(
+    StoreFailure::from_cause(
         StoreTrouble::Foreign,
         &place.shown,
         "its content is not what this worker stored",
@@ -366,7 +370,7 @@ async fn within<T>(
 fn new_id(place: &StoreLocation) -> Result<String, StoreFailure> {
     let mut bytes = [0u8; 16];
     let none = |_| {
-        StoreFailure::told(
+        StoreFailure::from_cause(
             StoreTrouble::Broken,
             &place.shown,
             "the system provides no random numbers",

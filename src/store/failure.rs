@@ -58,11 +58,11 @@ impl StoreFailure {
             sqlx::Error::Database(cause) => of_database(&**cause),
             _ => StoreTrouble::Broken,
         };
-        Self::told(trouble, place, &error.to_string())
+        Self::from_cause(trouble, place, &error.to_string())
     }
 
     /// Builds the text: the store, the cause, the remedy.
-    pub(super) fn told(trouble: StoreTrouble, place: &str, cause: &str) -> Self {
+    pub(super) fn from_cause(trouble: StoreTrouble, place: &str, cause: &str) -> Self {
         let cure = match trouble {
             StoreTrouble::Full => "free space on its disk",
             StoreTrouble::Unreachable => {
@@ -100,7 +100,7 @@ impl StoreFailure {
     }
 
     pub(super) fn silent(place: &str) -> Self {
-        Self::told(
+        Self::from_cause(
             StoreTrouble::Unreachable,
             place,
             "it did not answer in time",
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_of_databases_are_told_apart() {
+    fn codes_of_databases_are_distinguished() {
         assert_eq!(
             [of_sqlite(13), of_sqlite(261), of_sqlite(779), of_sqlite(10)],
             {

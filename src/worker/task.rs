@@ -152,7 +152,7 @@ impl TaskHandle {
     }
 
     /// Asks the task to stop, waits for its end, and cuts it off after `within`. Returns true if it
-    /// ended by itself.
+    /// ended on its own.
     pub async fn end(mut self, within: Duration) -> bool {
         self.want(TaskTarget::Stop);
         let ended = tokio::time::timeout(within, &mut self.join).await.is_ok();

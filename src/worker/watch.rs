@@ -101,7 +101,7 @@ impl TaskWatch {
         WaitsFor {
             what: one.what.name(),
             since: format_utc(one.since),
-            detail: self.pulse.last_told(),
+            detail: self.pulse.description(),
         }
     }
 
@@ -198,7 +198,7 @@ pub async fn wait_for_stall(
         let what = standing.what.text();
         let detail = watch
             .pulse
-            .last_told()
+            .description()
             .map(|told| format!(" ({told})"))
             .unwrap_or_default();
         if standing.still_for >= limit {

@@ -135,7 +135,7 @@ async fn users_and_tokens_over_https_have_their_roles() {
     );
     assert!(String::from_utf8_lossy(&listed.stdout).contains("JdbcSinkConnector"));
 
-    // Another certificate: the worker shows it once it is told to read its files again.
+    // Another certificate: the worker shows it once it is asked to reload its files.
     std::fs::copy(folder.join("cert.pem"), folder.join("old.pem")).unwrap();
     testkit::certificate(&folder);
     assert!(

@@ -1,7 +1,7 @@
 //! The hour that comes twice in autumn and the one that is left out in spring, while rows are written and read: stamps of
 //! the server's clock, in timestamp modes.
 //!
-//! The server's clock is set by hand: `init_connect` gives each session of the source a time that stands still, and the
+//! The server's clock is set by hand: `init_connect` gives each session of the source a fixed time, and the
 //! writer's session stamps its rows with times of its own.
 
 use std::time::Duration;
@@ -99,7 +99,7 @@ impl Reading {
                 .iter()
                 .any(|at| *at < now && season.wall(*at) >= season.least(now));
         let end = tokio::time::Instant::now() + PLENTY;
-        while told(&*task) != (waits && !self.is_instant) {
+        while reported(&*task) != (waits && !self.is_instant) {
             assert!(
                 tokio::time::Instant::now() < end,
                 "{season:?} at {now}: {:?}",
@@ -119,7 +119,7 @@ impl Reading {
 }
 
 /// Whether the status says that rows wait for a clock.
-fn told(task: &dyn SourceTask) -> bool {
+fn reported(task: &dyn SourceTask) -> bool {
     task.progress()
         .warnings
         .iter()

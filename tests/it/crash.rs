@@ -194,7 +194,7 @@ async fn a_dead_letter_is_stored_before_the_offset_passes_its_record() {
     );
 }
 
-/// Another worker takes the partitions of one that stands still; that one then wakes up, and both go on.
+/// Another worker takes over the partitions of a frozen one; that one then resumes, and both go on.
 #[tokio::test]
 async fn a_frozen_worker_whose_partitions_were_taken_over_writes_nothing_more() {
     let server = lab().mariadb();

@@ -125,8 +125,8 @@ async fn tls_that_is_asked_for_in_any_spelling_is_refused_where_the_server_has_n
         for params in ASKED {
             let url = format!("{scheme}://127.0.0.1:{port}/{database}?{params}");
             let config = source(&url, user, password);
-            let told = problem(rest, &config).await;
-            assert!(told.contains("TLS"), "{url}: {told}");
+            let reported = problem(rest, &config).await;
+            assert!(reported.contains("TLS"), "{url}: {reported}");
             let made = rest
                 .post("/connectors", &json!({"name": "tls", "config": config}))
                 .await;
@@ -142,8 +142,11 @@ async fn tls_that_is_asked_for_in_any_spelling_is_refused_where_the_server_has_n
                     password,
                 );
                 config[format!("connection.{name}")] = json!(value);
-                let told = problem(rest, &config).await;
-                assert!(told.contains("TLS"), "connection.{name}={value}: {told}");
+                let reported = problem(rest, &config).await;
+                assert!(
+                    reported.contains("TLS"),
+                    "connection.{name}={value}: {reported}"
+                );
             }
         }
         for params in ["", "useSSL=false", "sslMode=DISABLED", "sslmode=prefer"] {
@@ -206,10 +209,10 @@ async fn tls_is_used_where_it_is_asked_for_and_certificates_are_verified() {
             "sslmode=verify-full",
             "useSSL=true&verifyServerCertificate=true",
         ] {
-            let told = problem(rest, &source(&format!("{base}{params}"), user, password)).await;
+            let reported = problem(rest, &source(&format!("{base}{params}"), user, password)).await;
             assert!(
-                told.contains("TLS") && told.contains("certificate"),
-                "{scheme} {params}: {told}"
+                reported.contains("TLS") && reported.contains("certificate"),
+                "{scheme} {params}: {reported}"
             );
         }
         let off = problem(
@@ -282,20 +285,20 @@ async fn an_authority_that_is_named_is_trusted_instead_of_the_systems() {
             format!("useSSL=true&serverSslCert={other}"),
             format!("sslMode=VERIFY_CA&ssl-ca=file:{other}"),
         ] {
-            let told = problem(rest, &source(&url(&params), user, password)).await;
+            let reported = problem(rest, &source(&url(&params), user, password)).await;
             assert!(
-                told.contains("TLS") && told.contains("certificate"),
-                "{scheme} {params}: {told}"
+                reported.contains("TLS") && reported.contains("certificate"),
+                "{scheme} {params}: {reported}"
             );
         }
         // as a key of its own, and as the text itself
         for value in [&other, &text] {
             let mut config = source(&url("sslMode=VERIFY_CA"), user, password);
             config["connection.serverSslCert"] = json!(value);
-            let told = problem(rest, &config).await;
+            let reported = problem(rest, &config).await;
             assert!(
-                told.contains("TLS") && told.contains("certificate"),
-                "{scheme} {value}: {told}"
+                reported.contains("TLS") && reported.contains("certificate"),
+                "{scheme} {value}: {reported}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Deleted rows of tables that are polled: each is told once, by a tombstone, and none that is there.
+//! Deleted rows of tables that are polled: each produces one tombstone, and existing rows produce none.
 
 #[path = "deletes/arrive.rs"]
 mod arrive;
@@ -181,7 +181,7 @@ async fn rows_deleted_while_nothing_runs_are_told() {
             "{server:?}"
         );
         assert_eq!(topic.tombstones(), ["2", "4"]);
-        // a row that comes back is read where the mode sees it, and told again when it goes
+        // a row that comes back is read where the mode sees it, and its next deletion is emitted again
         place.run("INSERT INTO t VALUES (9)").await;
         assert!(
             topic
@@ -197,9 +197,9 @@ async fn rows_deleted_while_nothing_runs_are_told() {
             "{server:?}"
         );
         topic.poll(&mut *task, QUIET, |_| false).await;
-        let mut told = topic.tombstones();
-        told.sort_unstable();
-        assert_eq!(told, ["1", "2", "3", "4", "9"], "{server:?}");
+        let mut reported = topic.tombstones();
+        reported.sort_unstable();
+        assert_eq!(reported, ["1", "2", "3", "4", "9"], "{server:?}");
         task.close().await;
     }
 }
@@ -234,7 +234,7 @@ async fn a_key_that_changes_its_letter_case_alone_is_not_told_deleted() {
     task.close().await;
 }
 
-/// A dropped table tells nothing; one that is emptied tells each of its rows.
+/// A dropped table produces no tombstones; a table that is emptied produces one for each row.
 #[tokio::test]
 async fn a_dropped_table_tells_nothing_and_an_emptied_one_all() {
     let mut place = Place::new(Server::MariaDb).await;

@@ -91,7 +91,7 @@ async fn offsets_of_a_sink_can_be_set_and_reset() {
     let offsets = format!("{path}/offsets");
     let again = json!({"offsets": [
         {"partition": {"kafka_topic": topic, "kafka_partition": 0}, "offset": {"kafka_offset": 2}}]});
-    // The last record once more, and then all of them.
+    // The last record again, and then all of them.
     for (change, rows) in [("PATCH", 4), ("DELETE", 7)] {
         rest.put_empty(&format!("{path}/stop")).await.expect(204);
         for_condition("the sink is stopped", crate::SOON, async || {

@@ -1,5 +1,5 @@
 //! Random rows of random types through source and sink between every two of MariaDB, PostgreSQL and SQLite: what arrives
-//! is what was there, as SQL tells it on both sides.
+//! is what was there, according to SQL on both sides.
 //!
 //! `docs/databases.md` lists what is lost on purpose; nothing of that is made here.
 

@@ -231,7 +231,7 @@ fn the_postman_collection_has_every_documented_call_and_checks_each_answer() {
     }
 }
 
-/// A part of a path as the documentation has it: a name of its own choice stands for any.
+/// A part of a path as the documentation has it: a placeholder matches any name.
 fn segment(part: &str) -> String {
     let is_name = part.starts_with('{')
         || part.chars().any(|c| c.is_ascii_uppercase())

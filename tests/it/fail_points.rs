@@ -1,4 +1,4 @@
-//! Fail points themselves: a test can let a worker stand still at one, go on, fail, and end there.
+//! Fail points themselves: a test can let a worker hang at one, continue, fail, and exit there.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What can fail outside a worker, each by itself: docs/dev/failures.md lists which test is for which failure.
+//! Single failures outside a worker: docs/dev/failures.md lists which test is for which failure.
 
 mod broker;
 mod columns;
@@ -10,7 +10,7 @@ use sqlx::mysql::MySqlConnection;
 use testkit::mariadb::{count, run};
 use testkit::rows_sql;
 
-/// Writes rows, some at a time, until it is told to stop.
+/// Writes rows, some at a time, until it is stopped.
 struct Writing {
     stop: tokio::sync::watch::Sender<bool>,
     writer: tokio::task::JoinHandle<i64>,

@@ -1,4 +1,4 @@
-//! Servers that stand still (`kill -STOP`) under tasks that have work: the status, `/health` and the progress say so, and
+//! Frozen servers (`kill -STOP`) under tasks that have work: the status, `/health` and the progress say so, and
 //! once the server goes on so does every task, without a row lost or doubled.
 
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn text(value: &Value) -> &str {
 }
 
 /// Waits until the task's warning says what it waits for, and `/health` lists it with the same.
-async fn told(worker: &Rowferry, name: &str, what: &str) -> Value {
+async fn reported(worker: &Rowferry, name: &str, what: &str) -> Value {
     let mut listed = Value::Null;
     for_condition(
         &format!("{name} to say that it waits for {what}"),
@@ -103,7 +103,7 @@ async fn a_sink_whose_broker_stands_still_says_so_fails_and_goes_on() {
     // the source has a row to write, the sink has read all there was
     run(&mut connection, "INSERT INTO t (at) VALUES ('b')").await;
     for name in &names {
-        told(&worker, name, "kafka").await;
+        reported(&worker, name, "kafka").await;
     }
     let path = format!("/v1/connectors/{}/progress", names[1]);
     let progress = worker.rest().get(&path).await.expect(200).body["tasks"][0].take();
@@ -112,7 +112,7 @@ async fn a_sink_whose_broker_stands_still_says_so_fails_and_goes_on() {
     assert_eq!(
         FIELDS.map(|field| &again[field]),
         FIELDS.map(|field| &progress[field]),
-        "each poll begins it anew"
+        "each poll starts it again"
     );
     failed_over_it(&worker, &names[1]).await;
     kafka.thaw();
@@ -215,13 +215,13 @@ async fn tasks_whose_database_stands_still_say_so_fail_and_go_on() {
     let [source, sink] = across.names();
     across.into.freeze();
     across.insert().await;
-    told(&across.worker, &sink, "database").await;
+    reported(&across.worker, &sink, "database").await;
     failed_over_it(&across.worker, &sink).await;
     across.into.thaw();
     across.all_arrive().await;
     across.insert().await;
     across.from.freeze();
-    told(&across.worker, &source, "source").await;
+    reported(&across.worker, &source, "source").await;
     failed_over_it(&across.worker, &source).await;
     across.from.thaw();
     across.insert().await;
@@ -231,7 +231,7 @@ async fn tasks_whose_database_stands_still_say_so_fail_and_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_that_open_against_databases_that_stand_still_say_so_over_all_their_starts() {
-    // with the default limit a start fails before it would be warned of by itself
+    // with the default limit a start fails before its own warning would appear
     let mut across = Across::new("frozen_at_start", None).await;
     let [source, sink] = across.names();
     across.insert().await;
@@ -241,11 +241,11 @@ async fn tasks_that_open_against_databases_that_stand_still_say_so_over_all_thei
     across.into.freeze();
     across.worker.restart();
     for (name, what) in [(&source, "source"), (&sink, "database")] {
-        let first = told(&across.worker, name, what).await;
+        let first = reported(&across.worker, name, what).await;
         assert_eq!(
-            told(&across.worker, name, what).await["since"],
+            reported(&across.worker, name, what).await["since"],
             first["since"],
-            "each answer begins it anew"
+            "each answer starts it again"
         );
     }
     across.from.thaw();

@@ -1,4 +1,4 @@
-//! Databases that take connections and never say a word: whoever asks them waits within limits, and nobody else waits.
+//! Databases that accept connections and never answer: their callers wait within limits, and nothing else waits.
 
 use std::time::{Duration, Instant};
 
@@ -111,8 +111,8 @@ async fn a_database_that_hangs_holds_up_its_own_validation_for_a_limited_time_an
     rest.get("/connectors").await.expect(200);
 }
 
-/// A relay before the server on that port, which carries nothing any more once it is told to hold. Connections that were held
-/// stay silent for ever; later ones are carried again once it is told to go on.
+/// A relay before the server on that port, which carries nothing any more once it is set to hold. Connections that were held
+/// stay silent for ever; later ones are carried again once it is set to go on.
 pub async fn relay(server: u16) -> (u16, watch::Sender<bool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -1,5 +1,5 @@
 //! Database servers that lie about sizes or whose bytes are damaged on their way: the worker lives, in little memory, and
-//! goes on once the truth is told again.
+//! goes on once the server answers truthfully again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -273,7 +273,7 @@ async fn a_database_that_lies_about_sizes_is_refused_by_validation_in_little_mem
             let answer = worker.rest().put(&path, &config).await.expect(200);
             assert_eq!(answer.body["error_count"], 0, "{}", answer.text);
         }
-        assert!(relay.told() >= 72, "{} lies", relay.told());
+        assert!(relay.reported() >= 72, "{} lies", relay.reported());
     }
     assert_eq!(worker.stop(Duration::from_secs(35)), Some(0));
 }
@@ -311,11 +311,11 @@ async fn tasks_whose_database_lies_end_with_a_clear_error_and_go_on_when_it_does
         ] {
             for (relay, name) in [(&behind, &names[1]), (&before, &names[0])] {
                 let what = format!("{protocol:?} {lie:?} to {name}");
-                let told = relay.told();
+                let reported = relay.reported();
                 relay.be(Mood::Lying(lie, 1));
                 place.insert(2).await;
                 for_condition(&format!("a lie: {what}"), SOON, async || {
-                    relay.told() > told
+                    relay.reported() > reported
                 })
                 .await;
                 if lie == Lie::EndlessMessage {
@@ -355,7 +355,7 @@ async fn damaged_bytes_never_take_the_worker_down() {
             restart_failed(worker.rest(), &names).await;
             place.insert(1).await;
             assert_sound(&worker, &format!("{protocol:?}"));
-            relay.told() > 60
+            relay.reported() > 60
         };
         for_condition("60 damages", SOON * 3, damaged).await;
         relay.be(Mood::Honest);
@@ -409,7 +409,7 @@ async fn bytes_that_are_damaged_under_tls_lose_and_double_nothing() {
             restart_failed(worker.rest(), &names).await;
             place.insert(5).await;
             assert_sound(&worker, &format!("{protocol:?}"));
-            relay.told() > 20
+            relay.reported() > 20
         };
         // each ends a connection, and the tasks wait longer after each: on a busy machine that takes minutes
         for_condition("20 damages", SOON * 6, damaged).await;

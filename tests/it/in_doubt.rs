@@ -254,7 +254,7 @@ async fn tasks_end_in_time_while_kafka_does_not_answer() {
         [bench.pipeline.source_name(), bench.pipeline.sink_name()],
     );
     for name in &names {
-        // the answer tells that the old task has ended
+        // the answer shows that the old task has ended
         let began = Instant::now();
         rest.post(&format!("/connectors/{name}/tasks/0/restart"), &json!({}))
             .await

@@ -60,7 +60,7 @@ async fn serve(script: Script) -> (u16, tokio::sync::mpsc::UnboundedReceiver<Vec
     (port, hearing)
 }
 
-/// Says the script's parts, and hears the client until it goes.
+/// Sends the parts of the script, and reads from the client until it disconnects.
 async fn play(mut stream: TcpStream, script: &Script) -> Vec<u8> {
     let (mut heard, mut buffer) = (Vec::new(), vec![0; 4096]);
     let mut parts = script.parts.iter();

@@ -135,10 +135,11 @@ async fn several_tasks_read_a_large_table_once_while_it_is_written_to_and_the_wo
         },
     )
     .await;
-    let mut told: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    let mut reported: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     topics.each(&topic, |entry| {
         let row = entry.json()["payload"].clone();
-        told.entry(row["id"].as_i64().unwrap())
+        reported
+            .entry(row["id"].as_i64().unwrap())
             .or_default()
             .push(row["name"].as_str().unwrap().to_owned());
     });
@@ -152,8 +153,8 @@ async fn several_tasks_read_a_large_table_once_while_it_is_written_to_and_the_wo
             )
         })
         .collect();
-    assert_eq!((told.len(), rows.len()), (rows.len(), 120_363));
-    assert!(told == rows, "a row came twice, or with other values");
+    assert_eq!((reported.len(), rows.len()), (rows.len(), 120_363));
+    assert!(reported == rows, "a row came twice, or with other values");
     worker.rest().remove(&name).await;
 }
 

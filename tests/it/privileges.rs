@@ -50,13 +50,13 @@ async fn validated(class: &str, config: &Value) -> (Vec<String>, Vec<String>) {
     )
 }
 
-/// The statements that mend what texts tell.
+/// The statements that fix what the texts report.
 fn grants(texts: &[String]) -> Vec<&str> {
     texts
         .iter()
         .flat_map(|text| {
-            text.split_once("to mend it: ")
-                .expect("how to mend it")
+            text.split_once("to fix this: ")
+                .expect("how to fix it")
                 .1
                 .split("; ")
         })
@@ -96,7 +96,7 @@ async fn what_an_account_of_mariadb_lacks_is_named_with_its_grant() {
     assert_eq!(
         lacking,
         [format!(
-            "'{name}'@'%' lacks SELECT on {name}.t; to mend it: GRANT SELECT ON `{name}`.`t` TO '{name}'@'%'"
+            "'{name}'@'%' lacks SELECT on {name}.t; to fix this: GRANT SELECT ON `{name}`.`t` TO '{name}'@'%'"
         )]
     );
     assert_eq!(

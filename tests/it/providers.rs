@@ -85,7 +85,7 @@ async fn references_are_used_and_shown_as_they_are_written() {
             refused.text
         );
     }
-    // It is gone when the task starts again: told, and taken up once it is back.
+    // It is missing when the task starts again: that is reported, and it is used once it is back.
     std::fs::rename(folder.join("db.properties"), folder.join("gone")).unwrap();
     rest.post("/connectors/s/restart?includeTasks=true", &json!({}))
         .await
@@ -203,7 +203,7 @@ async fn a_stored_connector_that_asks_for_another_version_fails_with_the_one_tha
     }
     asked("[9.0,)");
     for (connector, config) in both {
-        // What a reference stands for is not in an answer, so neither is the range.
+        // The value of a reference is not in an answer, so neither is the range.
         let text = "not found that matches the version range ";
         let refused = rest
             .post("/connectors", &json!({"name": "new", "config": config}))
@@ -217,7 +217,7 @@ async fn a_stored_connector_that_asks_for_another_version_fails_with_the_one_tha
         .await
         .expect(202);
         for_condition(
-            "the status tells the key and what there is",
+            "the status names the key and the existing ones",
             SOON,
             async || {
                 let status = rest

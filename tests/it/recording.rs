@@ -1,4 +1,4 @@
-//! Texts of a recorded case, wherever they stand in its JSON.
+//! Texts of a recorded case, anywhere in its JSON.
 
 use serde_json::Value;
 

@@ -223,7 +223,7 @@ async fn a_database_that_does_not_answer_is_named() {
         answer.text
     );
 
-    // At start of the worker: the status names the address, and the connectors go on by themselves later.
+    // At start of the worker: the status names the address, and the connectors continue automatically later.
     let path = format!("/connectors/{}/status", pipeline.source_name());
     for_condition("the status names the address", SOON, async || {
         names(&worker.rest().get(&path).await.text, &address)

@@ -1,7 +1,7 @@
 //! Conversations recorded from Apache Kafka Connect 4.1.1 (`tests/golden/rest`), played against rowferry.
 //!
-//! Each step is one request with the answer that Kafka Connect gave. What differs must stand in `DIFFERENCES.md`
-//! beside the recordings, with its reason, and what stands there must differ.
+//! Each step is one request with the answer that Kafka Connect gave. Differences must be listed in `DIFFERENCES.md`
+//! beside the recordings, with their reasons, and each listed case must differ.
 
 mod compare;
 mod conformance;

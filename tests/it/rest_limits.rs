@@ -1,4 +1,4 @@
-//! What a worker bears over REST: whoever can send requests does not take it down, nor away from others.
+//! Limits of the REST API: a client cannot take the worker down, and cannot lock others out.
 
 mod blocked;
 mod bodies;

@@ -107,7 +107,7 @@ async fn an_unreachable_registry_is_waited_for_and_no_record_is_left_out() {
         .rest()
         .create(&pipeline.source_name(), &pipeline.source(server, source))
         .await;
-    // The status of the task tells it, while it is tried again and again and no longer.
+    // The task's status shows it while it is retried, and not afterwards.
     let waits = async |name: &str| {
         let status = worker
             .rest()

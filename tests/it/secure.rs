@@ -65,7 +65,7 @@ async fn sasl_scram_lets_a_row_through() {
     );
 }
 
-/// An issuer of tokens (RFC 6749, 4.4): whoever knows the secret of `rowferry` gets one for Ann, while it is `willing`.
+/// An issuer of tokens (RFC 6749, 4.4): a client with the secret of `rowferry` gets one for Ann, while it is `willing`.
 /// Returns its address.
 async fn token_endpoint(willing: Arc<AtomicBool>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -141,14 +141,14 @@ async fn health_tells_that_kafka_refuses_us_and_why_at_the_start_and_later() {
         .iter()
         .fold(settings, |settings, (key, value)| settings.with(key, value));
     let worker = Rowferry::start(lab().scratch(), settings);
-    let health = async |status: u16, word: &str, told: &str| {
+    let health = async |status: u16, word: &str, reported: &str| {
         let mut last = String::new();
         for_condition(&format!("health to be {word}"), SOON, async || {
             let answer = worker.rest().get("/health").await;
             last = answer.text.clone();
             answer.status == status
                 && answer.body["status"] == word
-                && answer.body["message"].to_string().contains(told)
+                && answer.body["message"].to_string().contains(reported)
         })
         .await;
         last

@@ -47,7 +47,7 @@ async fn postgres_answers() {
     assert_eq!(one, 1);
 }
 
-/// A test run that ends by force, as one that a time limit kills, lets go of the scratch folder in the same way.
+/// A test run that ends by force, as one that a time limit kills, releases the scratch folder in the same way.
 #[tokio::test]
 async fn servers_that_stand_still_end_with_the_test_run_that_started_them() {
     let scratch = Scratch::new(&unique("left"));

@@ -1,4 +1,4 @@
-//! The JDBC sink alone: records made in memory go in, and SQL tells what became of them.
+//! The JDBC sink alone: records are built in memory, and SQL queries check the result.
 
 pub(crate) mod database;
 mod deferred;

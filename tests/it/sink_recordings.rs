@@ -1,7 +1,7 @@
 //! What Confluent's JDBC sink on Apache Kafka Connect 4.1.1 made of records (`tests/golden/sink`), played against rowferry.
 //!
 //! Each case is records, a config, and the tables, states, offsets and dead letters that were seen. What differs must
-//! stand in `DIFFERENCES.md` beside the recordings, with its reason, and what stands there must differ.
+//! be listed in `DIFFERENCES.md` beside the recordings, with its reason, and each listed case must differ.
 
 mod compare;
 mod database;
@@ -114,7 +114,7 @@ fn judge(seen: &BTreeMap<String, (Vec<String>, f64)>, all: bool) {
         let sound = seen.len() - faults;
         let agreement = (seen.len() - differing.len()) as f64 / sound as f64;
         println!(
-            "{faults} cases show faults that are mended; {agreement:.4} of the other {sound} agree"
+            "{faults} cases show faults that are fixed; {agreement:.4} of the other {sound} agree"
         );
         assert!(
             agreement >= AGREEMENT,

@@ -1,8 +1,8 @@
 //! What Confluent's JDBC source connector did in Apache Kafka Connect (`tests/golden/source`), played against rowferry.
 //!
 //! Each case is a database, a config and actions, with the records, offsets, states and answers that followed. What
-//! differs must stand in `DIFFERENCES.md` beside the recordings, with its reason, and what stands there must differ.
-//! Texts of errors are another program's own; those that clients look for stand in `must_say.json`.
+//! differs must be listed in `DIFFERENCES.md` beside the recordings, with its reason, and each listed case must differ.
+//! Texts of errors are another program's own; those that clients look for are in `must_say.json`.
 
 mod actions;
 mod compare;
@@ -184,13 +184,13 @@ fn listed_differences() -> BTreeMap<String, Reason> {
     cases.collect()
 }
 
-/// Per case the texts that must stand in its messages, traces or validation errors.
+/// Per case the texts that must be in its messages, traces or validation errors.
 fn must_say() -> BTreeMap<String, Vec<String>> {
     let text = std::fs::read_to_string(folder().join("must_say.json")).expect("must_say.json");
     serde_json::from_str(&text).expect("texts by case")
 }
 
-/// What stands for `{{name}}` in a case.
+/// Values of the placeholders `{{name}}` of a case.
 fn placeholders(recording: &Value, run: &str) -> Vec<(&'static str, String)> {
     let (mysql, postgres) = (lab().mariadb().port(), lab().postgres().port());
     let url = match recording["driver"].as_str() {

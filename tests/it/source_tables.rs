@@ -1,4 +1,4 @@
-//! Several tables of one source task: trouble with one of them is its own.
+//! Several tables of one source task: an error of one does not affect the others.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -111,7 +111,7 @@ async fn a_dropped_table_stops_alone_and_is_read_again_when_it_is_back() {
         &mut *task,
         &[
             &format!("{database}.b"),
-            "not there any more",
+            "does not exist any more",
             "create it again",
         ],
     )
@@ -234,7 +234,7 @@ async fn a_table_that_is_locked_when_the_task_starts_starves_no_other() {
     task.close().await;
 }
 
-/// A row of `a` cannot be carried: its table stops, and goes on once the row is mended.
+/// A row of `a` cannot be read: its table stops, and continues once the row is fixed.
 #[tokio::test]
 async fn a_row_that_cannot_be_read_stops_its_table_alone() {
     let (mut task, mut sql, database) = two_tables(&[]).await;
@@ -378,7 +378,7 @@ async fn cut_connections_lose_and_double_no_row() {
     task.close().await;
 }
 
-/// Over REST: the status tells of the table that is gone, and the table monitor of one that is new.
+/// Over REST: the status names the missing table, and the table monitor finds the new one.
 #[tokio::test]
 async fn tables_come_and_go_while_the_others_are_read() {
     let server = lab().mariadb();

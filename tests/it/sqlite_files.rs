@@ -1,4 +1,4 @@
-//! SQLite files outside of the folders that the worker's settings name: neither read, nor made, nor told apart.
+//! SQLite files outside of the folders that the worker's settings name: neither read, nor created, nor distinguished.
 
 use std::path::Path;
 

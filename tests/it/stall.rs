@@ -1,4 +1,4 @@
-//! Brokers that stand still for a while and come back: every connector goes on within seconds, nothing is lost and nothing
+//! Brokers that are frozen for a while and come back: every connector goes on within seconds, nothing is lost and nothing
 //! comes twice. A broker that was away for longer than its session counts as fenced for a moment after it is back, and
 //! says so in its answers: that there are no brokers.
 
@@ -15,7 +15,7 @@ use crate::pipeline::Pipeline;
 const BACK_WITHIN: Duration = Duration::from_secs(30);
 const LONG: Duration = Duration::from_secs(120);
 
-/// Brokers stand still for so many seconds each, one time after the other.
+/// Brokers are frozen for so many seconds each, one time after the other.
 async fn stalls(brokers: usize, frozen: usize, seconds: &[u64]) {
     const SINKS: usize = 3;
     let name = unique("stall");

@@ -213,7 +213,7 @@ async fn cuts_at_every_step(mut world: World, proxy: &Proxy) {
                     break;
                 }
                 cuts += 1;
-                // A line that was cut is made anew.
+                // A connection that was cut is opened again.
                 assert_eq!(
                     outcome,
                     Outcome::Acknowledged,

@@ -106,7 +106,7 @@ async fn the_files_of_a_store_are_their_owners_alone_in_any_folder() {
         assert_eq!(mode(&folder.join(file)), 0o600, "{file}");
     }
     assert_eq!(mode(&folder), 0o700, "a folder with nothing else in it");
-    assert!(!leaks(&folder), "a password stands in the store's files");
+    assert!(!leaks(&folder), "a password is in the store's files");
     worker.kill();
     for file in ours {
         std::fs::set_permissions(folder.join(file), std::fs::Permissions::from_mode(0o644))
@@ -190,7 +190,7 @@ async fn a_store_of_an_older_version_is_encrypted_and_nothing_of_it_is_left() {
     }
 }
 
-/// The error of a start, which must be one that a person can mend.
+/// The error of a start, which must say how to fix it.
 async fn refused(options: &StoreOptions) -> String {
     let error = Store::open(options)
         .await
@@ -214,7 +214,7 @@ async fn a_key_that_is_lost_wrong_or_no_key_stops_the_start_and_names_the_ways_o
     std::fs::rename(&file, &away).unwrap();
     let text = refused(&options).await;
     for word in [
-        "is not there",
+        "does not exist",
         "rowferry.secrets.key",
         "rowferry.secrets.forget=",
         "kept",
@@ -413,7 +413,7 @@ async fn a_worker_whose_store_or_key_is_lost_does_not_start_with_an_empty_one() 
     worker.rest().get("/connectors/c").await.expect(200);
     worker.stop(SOON);
 
-    // The way to start anew that the text names.
+    // The way to start without connectors that the text names.
     std::fs::remove_file(&store).unwrap();
     std::fs::rename(&key, folder.join("secrets.key.old")).unwrap();
     worker.restart();

@@ -1,4 +1,4 @@
-//! Settings that nothing reads: told in validation and in the status, refused where they would keep something back.
+//! Settings that nothing reads: reported in validation and in the status, refused where they would keep something back.
 
 use serde_json::{Value, json};
 use testkit::mariadb::run;
@@ -47,9 +47,9 @@ async fn a_setting_without_effect_is_a_warning_of_validation_and_of_the_status()
         .expect(200)
         .body;
     assert_eq!(checked["error_count"], 0, "{checked}");
-    let told = texts(&checked["warnings"]);
+    let reported = texts(&checked["warnings"]);
     want.iter()
-        .for_each(|want| assert!(told.contains(want), "{want}: {told}"));
+        .for_each(|want| assert!(reported.contains(want), "{want}: {reported}"));
 
     worker.rest().create("s", &config).await.expect(201);
     let warning = wait_until("the status warns", SOON, async || {

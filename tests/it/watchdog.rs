@@ -1,5 +1,5 @@
-//! Tasks that stand still: whatever call never returns, the status says so, the task fails with the reason and is started
-//! anew, and once the call returns everything has arrived, once.
+//! Stalled tasks: if any call never returns, the status says so, and the task fails with the reason and is restarted. Once the
+//! call returns, every record has arrived exactly once.
 
 mod tables;
 
@@ -22,7 +22,7 @@ const TIMEOUT_MS: &str = "8000";
 /// Workers that share the names out.
 const WORKERS: usize = 3;
 
-/// Fail points at which no task stands still, or that other tests reach.
+/// Fail points at which no task can stall, or that other tests reach.
 const ELSEWHERE: &[(&str, &str)] = &[
     (
         "store.",
@@ -54,7 +54,7 @@ fn is_asked_before(name: &str) -> bool {
     (name.starts_with("database.") || name == "offsets.read") && !OF_POSTGRES.contains(&name)
 }
 
-/// Every fail point that stands in the code of tasks.
+/// Every fail point in the code of tasks.
 fn points() -> BTreeSet<String> {
     fn look(folder: &Path, names: &mut BTreeSet<String>, point: &Regex) {
         for path in std::fs::read_dir(folder)
@@ -194,7 +194,7 @@ impl<'a> Case<'a> {
     async fn stands_still(&self) {
         let (mut warned, mut listed, began) = (None, false, Instant::now());
         let what = format!(
-            "{}: a task that has failed because it stood still",
+            "{}: a task that has failed because it was stalled",
             self.point
         );
         for_condition(&what, LONG, async || {
@@ -377,7 +377,7 @@ async fn threads_that_never_come_back_are_few_and_hold_up_nobody() {
                 .expect(200)
                 .body;
             let trace = status["tasks"][0]["trace"].as_str().unwrap_or_default();
-            // a sink has no records before its source is let go
+            // a sink has no records before its source is released
             trace.contains("3 earlier starts of this task")
                 || (name.ends_with("sink") && status["tasks"][0]["state"] == "RUNNING")
         })
@@ -421,7 +421,7 @@ async fn slow_work_idle_paused_and_retrying_tasks_do_not_stand_still() {
         lab().mariadb(),
         Settings::serve(&unique("slow"), lab().kafka().brokers()),
     );
-    // a statement is looked after when it has taken ten seconds, before it counts as standing still
+    // a statement is checked when it has taken ten seconds, before it counts as stalled
     let worker = Rowferry::start(
         lab().scratch(),
         settings.with("task.progress.timeout.ms", "18000"),
@@ -486,7 +486,7 @@ async fn slow_work_idle_paused_and_retrying_tasks_do_not_stand_still() {
                 progress["waiting_for"].as_str().unwrap_or_default()
             ));
             let detail = progress["detail"].as_str().unwrap_or_default().to_owned();
-            if detail.contains("is at work on a statement") {
+            if detail.contains("is working on a statement") {
                 seen.insert("at work".to_owned());
             }
         }

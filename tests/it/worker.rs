@@ -286,7 +286,7 @@ impl SinkTask for VaultTask {
     async fn close(self: Box<Self>) {}
 }
 
-/// A worker with the events it has told.
+/// A worker with the events it has reported.
 struct Bench {
     worker: Worker,
     events: Arc<Mutex<Vec<String>>>,
@@ -404,7 +404,7 @@ impl Bench {
             .await;
     }
 
-    fn told(&self, text: &str) -> bool {
+    fn reported(&self, text: &str) -> bool {
         self.events
             .lock()
             .unwrap()
@@ -415,7 +415,11 @@ impl Bench {
     async fn until_kept(&self, count: usize) {
         let what = format!("{count} records in the vault");
         for_condition(&what, Duration::from_secs(90), async || {
-            assert!(!self.told("failed"), "{:?}", self.events.lock().unwrap());
+            assert!(
+                !self.reported("failed"),
+                "{:?}",
+                self.events.lock().unwrap()
+            );
             self.sink.count() >= count
         })
         .await;
@@ -442,8 +446,8 @@ async fn through_stops_and_starts(bench: Bench, total: i64) {
     bench.stop(&bench.names.0).await;
     bench.stop(&bench.names.1).await;
     bench.sink.assert_whole(total);
-    assert!(bench.told(&format!("{} topic {}", bench.names.0, bench.source.topic)));
-    assert!(bench.told(&format!("{} topic {}", bench.names.1, bench.source.topic)));
+    assert!(bench.reported(&format!("{} topic {}", bench.names.0, bench.source.topic)));
+    assert!(bench.reported(&format!("{} topic {}", bench.names.1, bench.source.topic)));
     let stored = bench
         .worker
         .source_offsets(&bench.names.0, &Config::new())
@@ -513,7 +517,7 @@ async fn a_paused_source_has_committed_all_that_it_has_sent() {
     for_condition(
         "the source is paused",
         Duration::from_secs(20),
-        async || bench.told(&paused),
+        async || bench.reported(&paused),
     )
     .await;
     for_condition(

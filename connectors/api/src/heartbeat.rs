@@ -25,7 +25,7 @@ pub struct Heartbeat(Arc<HeartbeatState>);
 #[derive(Debug, Default)]
 struct HeartbeatState {
     beats: AtomicU64,
-    told: Mutex<Option<String>>,
+    description: Mutex<Option<String>>,
 }
 
 impl Heartbeat {
@@ -54,9 +54,9 @@ impl Heartbeat {
 
     /// Beats, and sets a description of the current activity for people, such as "the server still
     /// executes the statement". `None` clears it.
-    pub fn tell(&self, what: Option<String>) {
+    pub fn describe(&self, what: Option<String>) {
         self.beat();
-        *self.told() = what;
+        *self.lock_description() = what;
     }
 
     /// Returns the number of beats so far.
@@ -64,13 +64,13 @@ impl Heartbeat {
         self.0.beats.load(Ordering::Relaxed)
     }
 
-    /// Returns the description that [`Heartbeat::tell`] set last.
-    pub fn last_told(&self) -> Option<String> {
-        self.told().clone()
+    /// Returns the description that [`Heartbeat::describe`] set last.
+    pub fn description(&self) -> Option<String> {
+        self.lock_description().clone()
     }
 
-    fn told(&self) -> MutexGuard<'_, Option<String>> {
-        self.0.told.take_lock()
+    fn lock_description(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.description.take_lock()
     }
 }
 
@@ -117,7 +117,7 @@ mod tests {
         let call = async {
             Heartbeat::current().beat();
             other
-                .within(async { Heartbeat::current().tell(Some("at work".to_owned())) })
+                .within(async { Heartbeat::current().describe(Some("at work".to_owned())) })
                 .await;
             Heartbeat::current().beat();
         };
@@ -128,7 +128,7 @@ mod tests {
         );
         Heartbeat::current().beat();
         assert_eq!(
-            (task.beats(), other.beats(), other.last_told().as_deref()),
+            (task.beats(), other.beats(), other.description().as_deref()),
             (2, 1, Some("at work"))
         );
     }

@@ -50,13 +50,13 @@ const ONLY_DEBEZIUM: &[ConfigKey] = &[
     refused_but(
         "column.naming.strategy",
         "io.debezium.connector.jdbc.naming.DefaultColumnNamingStrategy",
-        "columns have their fields' names; ReplaceField renames them.",
+        "columns have the names of their fields; ReplaceField renames them.",
         default_columns,
     ),
     refused_but(
         "collection.table.format",
         "${table}",
-        "a table's name is made by collection.name.format.",
+        "the table's name is set with collection.name.format.",
         default_table_format,
     ),
     idle(
@@ -93,43 +93,43 @@ const ONLY_DEBEZIUM: &[ConfigKey] = &[
         "connection.restart.on.errors",
         ConfigType::Boolean,
         "false",
-        "a lost connection is always made anew.",
+        "a lost connection is always opened again.",
     ),
     idle(
         "use.reduction.buffer",
         ConfigType::Boolean,
         "false",
-        "a batch's changes of one row are put together in any case.",
+        "a batch's changes of one row are always combined.",
     ),
     idle(
         "keyed.message.batch.mode",
         ConfigType::String,
         "deduplication",
-        "a batch's changes are made in their order.",
+        "a batch's changes are applied in their order.",
     ),
     idle(
         "dialect.postgres.postgis.schema",
         ConfigType::String,
         "public",
-        "types are found by their names.",
+        "types are looked up by name.",
     ),
     idle(
         "dialect.postgres.unnest.insert.enabled",
         ConfigType::Boolean,
         "false",
-        "rows are copied in (COPY).",
+        "rows are inserted with COPY.",
     ),
     idle(
         "dialect.sqlserver.identity.insert",
         ConfigType::Boolean,
         "false",
-        "SQL Server is no target.",
+        "SQL Server is not supported as a target.",
     ),
     idle(
         "cloud.events.schema.name.pattern",
         ConfigType::String,
         ".*CloudEvents\\.Envelope$",
-        "CloudEvents are not taken apart.",
+        "CloudEvents are not unwrapped.",
     ),
 ];
 
@@ -159,8 +159,8 @@ fn default_columns(class: &str) -> Result<(), String> {
     match class.rsplit('.').next() {
         Some("" | "DefaultColumnNamingStrategy") => Ok(()),
         _ => Err(
-            "Java classes are not run here and columns have their fields' names: leave it out, and rename fields by \
-                  the transform ReplaceField"
+            "Java classes are not supported, and columns have the names of their fields: remove \
+             this key, and rename fields with the transform ReplaceField"
                 .to_owned(),
         ),
     }
@@ -170,7 +170,11 @@ fn default_table_format(format: &str) -> Result<(), String> {
     if ["", "${table}"].contains(&format) {
         return Ok(());
     }
-    Err("only ${table} is understood: leave it out, and write the table's name in collection.name.format".to_owned())
+    Err(
+        "only ${table} is supported: remove this key, and set the table's name in \
+         collection.name.format"
+            .to_owned(),
+    )
 }
 
 /// Returns the keys of a sink of that class.

@@ -131,8 +131,9 @@ impl AccountPrivileges {
         };
         Ok((!sees).then(|| {
             format!(
-                "{} cannot see how long other transactions have been open, so new rows are read some seconds later and \
-                 one whose transaction stays open for longer may be missed; to mend it: {grant}",
+                "{} cannot see how long other transactions have been open, so new rows are read \
+                 some seconds later, and a row whose transaction stays open for longer may be \
+                 missed; to fix this: {grant}",
                 self.name
             )
         }))
@@ -151,7 +152,7 @@ impl AccountPrivileges {
             TableRights::Postgres => self.postgres_grants(dialect, table, &place, &privileges),
         };
         format!(
-            "{} lacks {} on {table}; to mend it: {grants}",
+            "{} lacks {} on {table}; to fix this: {grants}",
             self.name,
             names.join(", ")
         )

@@ -115,14 +115,14 @@ impl ProtobufDeriver<'_> {
         Ok(schema.optional(optional))
     }
 
-    /// Converts one value of a field; `told` is the field whose options describe it.
+    /// Converts one value of a field; `declared` is the field whose options describe it.
     fn value(
         &mut self,
         field: &FieldDescriptor,
-        told: &FieldDescriptor,
+        declared: &FieldDescriptor,
         level: usize,
     ) -> Result<Schema> {
-        let connect = parameter(told, CONNECT_TYPE);
+        let connect = parameter(declared, CONNECT_TYPE);
         Ok(match (field.kind(), connect.as_deref()) {
             (Kind::Int32, Some("int8")) => Schema::of(SchemaType::Int8),
             (Kind::Int32, Some("int16")) => Schema::of(SchemaType::Int16),
@@ -147,7 +147,7 @@ impl ProtobufDeriver<'_> {
             }
             (Kind::Enum(of), _) => symbols(&of),
             (Kind::Message(message), _) => match message.full_name() {
-                DECIMAL => decimal(told),
+                DECIMAL => decimal(declared),
                 DATE => Schema::date(),
                 TIME => Schema::time(),
                 TIMESTAMP => Schema::timestamp(),

@@ -2,7 +2,7 @@
 //! schemas in a schema registry.
 //!
 //! Schemas are mapped as in Confluent's ProtobufData, except that `optional.for.nullables` defaults
-//! to true: without it, a null is written as 0 or an empty text, and cannot be told apart
+//! to true: without it, a null is written as 0 or an empty text, and cannot be distinguished
 //! afterwards. protox parses `.proto` text; payloads are written and read along a plan compiled
 //! from message and struct, without a tree in between.
 

@@ -43,7 +43,7 @@ pub enum ValidationError {
 
 /// A connector that a config may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are what a plug-in tells about itself")]
+#[allow(missing_docs, reason = "the names say what they are")]
 pub struct AvailableConnector {
     pub class: String,
     pub kind: &'static str,

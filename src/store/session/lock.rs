@@ -31,7 +31,7 @@ impl StoreSession {
                 return Ok(());
             }
         }
-        Err(StoreFailure::told(
+        Err(StoreFailure::from_cause(
             StoreTrouble::InUse,
             &self.shown,
             "it is locked",

@@ -51,7 +51,11 @@ impl StoreSession {
             return Ok(());
         }
         let cause = files::lost("has no tables", path.with_file_name(KEY_FILE));
-        Err(StoreFailure::told(StoreTrouble::Lost, &place.shown, &cause))
+        Err(StoreFailure::from_cause(
+            StoreTrouble::Lost,
+            &place.shown,
+            &cause,
+        ))
     }
 
     /// Lets SQLite check the integrity of its file.
@@ -64,7 +68,7 @@ impl StoreSession {
             .await;
         match found {
             Ok(found) if found == "ok" => Ok(()),
-            Ok(found) => Err(StoreFailure::told(
+            Ok(found) => Err(StoreFailure::from_cause(
                 StoreTrouble::Damaged,
                 &self.shown,
                 &found,
@@ -124,7 +128,7 @@ fn unmigrated(error: sqlx::migrate::MigrateError, shown: &str) -> StoreFailure {
         ),
         other => {
             let cause = format!("its tables cannot be migrated: {other}");
-            StoreFailure::told(StoreTrouble::Broken, shown, &cause)
+            StoreFailure::from_cause(StoreTrouble::Broken, shown, &cause)
         }
     }
 }

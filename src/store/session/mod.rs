@@ -3,7 +3,7 @@
 //! write any more.
 //!
 //! BEGIN and COMMIT are sent as plain statements. sqlx counts nested transactions, but SQLite ends
-//! a transaction by itself when its disk is full: from then on the count is wrong, and a "commit"
+//! a transaction on its own when its disk is full: from then on the count is wrong, and a "commit"
 //! would end a savepoint of a transaction that stays open.
 
 mod lock;
@@ -132,7 +132,7 @@ impl StoreSession {
         if let StoreConnection::Sqlite(_, Some(files)) = &mut self.wire
             && let Err(cause) = files.are_there()
         {
-            return Err(StoreFailure::told(
+            return Err(StoreFailure::from_cause(
                 StoreTrouble::Broken,
                 &self.shown,
                 &cause,
@@ -250,7 +250,7 @@ async fn open_file(
     let gone = || {
         let cause = "the file and its content were removed while the worker used it; restore it, or \
              restart the worker";
-        StoreFailure::told(StoreTrouble::Broken, &place.shown, cause)
+        StoreFailure::from_cause(StoreTrouble::Broken, &place.shown, cause)
     };
     if new {
         files::private_store(path)?;

@@ -82,7 +82,7 @@ async fn every_answer_is_as_the_openapi_document_says() {
     rest.get("/health").await.expect(200);
 }
 
-/// Another client, which makes the connectors anew whenever they are deleted, so that
+/// Another client, which creates the connectors again whenever they are deleted, so that
 /// requests find something.
 async fn kept_alive(base: String, connectors: [(&'static str, Value); 2]) {
     let rest = Rest::new(&base);

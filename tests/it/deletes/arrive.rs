@@ -1,5 +1,5 @@
-//! From table to table over a worker and Kafka: deleted rows are deleted in the copy, though the worker is killed while
-//! it tells them.
+//! From table to table over a worker and Kafka: deleted rows are deleted in the copy, although the worker is killed
+//! while it emits the tombstones.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,18 +71,18 @@ async fn deleted_rows_leave_the_copy(server: Server, rows: usize, kills: usize) 
     .await;
     from.run("DELETE FROM t WHERE id % 3 <> 0").await;
     let (topics, deleted) = (lab().kafka().topics(), rows - rows / 3);
-    let told = || {
-        let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    let reported = || {
+        let mut reported: BTreeMap<String, usize> = BTreeMap::new();
         topics.each(&topic, |entry| {
             if entry.value.is_none() {
-                *told.entry(entry.key_text().to_owned()).or_default() += 1;
+                *reported.entry(entry.key_text().to_owned()).or_default() += 1;
             }
         });
-        told
+        reported
     };
     for kill in 1..=kills {
         for_condition("some deletions", LONG, async || {
-            told().len() > deleted * (2 * kill - 1) / (2 * kills + 2)
+            reported().len() > deleted * (2 * kill - 1) / (2 * kills + 2)
         })
         .await;
         worker.kill();
@@ -94,9 +94,9 @@ async fn deleted_rows_leave_the_copy(server: Server, rows: usize, kills: usize) 
     .await;
     let ids = |table: &str| format!("SELECT {} FROM {table} ORDER BY id", text("id"));
     assert_eq!(to.column(&ids(&copy)).await, from.column(&ids("t")).await);
-    let told = told();
+    let reported = reported();
     assert_eq!(
-        (told.len(), told.values().sum::<usize>()),
+        (reported.len(), reported.values().sum::<usize>()),
         (deleted, deleted),
         "deletions, and records that tell them"
     );

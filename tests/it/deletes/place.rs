@@ -146,7 +146,7 @@ impl Topic {
         true
     }
 
-    /// The keys whose last record has a value, as texts. Panics when a deletion is told twice.
+    /// The keys whose last record has a value, as texts. Panics if a deletion is emitted twice.
     pub fn live(&self) -> Vec<String> {
         let mut live: BTreeMap<String, bool> = BTreeMap::new();
         for record in &self.records {
@@ -154,7 +154,7 @@ impl Topic {
             let before = live.insert(key_of(record), !deleted);
             assert!(
                 !(deleted && before == Some(false)),
-                "the deletion of {} was told twice",
+                "the deletion of {} was emitted twice",
                 key_of(record)
             );
         }

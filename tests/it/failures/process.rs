@@ -47,8 +47,8 @@ async fn orderly_restarts_under_load_end_with_0_and_double_nothing_also_at_least
     assert_runs(&worker, &pipeline).await;
 }
 
-/// Two workers of one name, each with a store of its own: nothing tells them of each other but Kafka and the database.
-/// The first stands still when the second begins, or does not; then both write, until the second is gone.
+/// Two workers of one name, each with a store of its own: they can detect each other only through Kafka and the database.
+/// The first is frozen when the second begins, or does not; then both write, until the second is gone.
 async fn two_workers(freeze: bool) {
     let (server, name) = (lab().mariadb(), unique("twins"));
     let first = Rowferry::start(

@@ -14,7 +14,7 @@ fn converters_agree_with_kafka_connect() {
     });
 }
 
-/// Every fault of Kafka's that the strict default mends is named; everything else is the same either way.
+/// Every fault of Kafka's that the strict default fixes is named; everything else is the same either way.
 #[test]
 fn the_strict_default_differs_only_where_kafka_alters_values() {
     judge_all(

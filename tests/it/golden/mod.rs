@@ -1,7 +1,7 @@
 //! What Kafka Connect's own converters and transforms do, recorded (`tests/golden`), against ours.
 //!
-//! Every case must agree, or stand in `differences.json` beside the recordings with the reason; a listed case that
-//! agrees after all is an error too, so that the list only ever tells the truth.
+//! Every case must agree, or be listed in `differences.json` beside the recordings with the reason; a listed case that
+//! agrees after all is an error too, so that the list stays correct.
 
 mod converters;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]

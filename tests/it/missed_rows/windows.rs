@@ -382,7 +382,7 @@ async fn a_stamp_of_an_event_that_has_not_written_yet_is_waited_for() {
     server.stop();
 }
 
-/// A row that was rolled back leaves its id missing; what comes after it is not held up by whoever else has a
+/// A row that was rolled back leaves its id missing; what comes after it is not delayed by other sessions with a
 /// transaction open.
 #[tokio::test]
 async fn a_rollback_holds_up_nothing_for_long() {
@@ -487,7 +487,7 @@ async fn a_user_who_may_see_transactions_reads_stamps_without_a_warning() {
     );
     let warnings = task.progress().warnings;
     assert!(
-        !warnings.iter().any(|w| w.contains("cannot be seen")),
+        !warnings.iter().any(|w| w.contains("not visible")),
         "{warnings:?}"
     );
     task.close().await;

@@ -267,7 +267,7 @@ fn path_steps(path: &str) -> Vec<At> {
     steps.collect()
 }
 
-/// Replaces what stands at a path; one that leads nowhere changes nothing.
+/// Replaces the value at a path; a path that leads nowhere changes nothing.
 pub(super) fn put_at(value: &mut Value, path: &str, new: &dyn Fn(&Value) -> Value) {
     put(value, &path_steps(path), new);
 }

@@ -277,7 +277,7 @@ fn first_line(text: &str) -> String {
     format!("<trace:{}>", connection.replace_all(line, "(conn=…)"))
 }
 
-/// Placeholders in the place of what they stood for.
+/// Inserts placeholders for the values that they represent.
 fn unfill(value: Value, names: &[(String, String)]) -> Value {
     match value {
         Value::String(text) => unfill_text(&text, names).into(),

@@ -14,7 +14,7 @@ const REQUESTS: usize = 12;
 const POINT: &str = "rest.request";
 /// A probe's answer, on a machine with two busy cores.
 const AT_ONCE: Duration = Duration::from_secs(4);
-/// The first answer of `/health` after the runtime has come to a stand: 5 s and a little, not its whole deadline.
+/// The first answer of `/health` after the runtime was blocked: a little more than 5 s, not its whole deadline.
 const NOTICED: Duration = Duration::from_secs(9);
 
 /// A worker whose main runtime is held up by requests, and their connections.
@@ -30,7 +30,7 @@ async fn blocked(name: &str) -> (Rowferry, Vec<TcpStream>) {
             .unwrap();
         clients.push(client);
     }
-    for_condition("health tells of the main runtime", SOON, async || {
+    for_condition("health reports the main runtime", SOON, async || {
         let began = Instant::now();
         let answer = worker.rest().get("/health").await;
         assert!(began.elapsed() < NOTICED, "{:?}", began.elapsed());

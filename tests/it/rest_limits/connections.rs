@@ -18,7 +18,7 @@ async fn small_window(address: &str) -> TcpStream {
     socket.connect(address.parse().unwrap()).await.unwrap()
 }
 
-/// How many the worker has hung up on: they are told so, or cannot write any more.
+/// How many the worker has hung up on: they receive an error, or cannot write any more.
 fn ended(clients: &[TcpStream]) -> usize {
     let is_over = |client: &&TcpStream| {
         client

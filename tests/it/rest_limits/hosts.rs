@@ -136,13 +136,13 @@ async fn a_worker_answers_to_addresses_its_own_names_and_those_it_is_given() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_door_is_told_in_the_log_by_health_and_by_the_command_line() {
     let (worker, host, port) = open("doors");
-    let told = format!("REST listens on {host}:{port} without authentication");
-    assert!(worker.log().contains(&told));
+    let reported = format!("REST listens on {host}:{port} without authentication");
+    assert!(worker.log().contains(&reported));
     let health = worker.rest().get("/health").await.expect(200).body;
     assert!(
         health["warnings"][0]
             .as_str()
-            .is_some_and(|warning| warning.starts_with(&told)),
+            .is_some_and(|warning| warning.starts_with(&reported)),
         "{health}"
     );
     let server = worker.rest().base().to_owned();
@@ -159,10 +159,10 @@ async fn an_open_door_is_told_in_the_log_by_health_and_by_the_command_line() {
             String::from_utf8_lossy(&output.stderr).into_owned(),
         )
     };
-    assert!(rowferry(&["get"]).1.contains(&told));
+    assert!(rowferry(&["get"]).1.contains(&reported));
     let (shown, _) = rowferry(&["health"]);
     assert!(
-        shown.starts_with("healthy: ") && shown.contains(&told),
+        shown.starts_with("healthy: ") && shown.contains(&reported),
         "{shown}"
     );
     // One on loopback has nothing to warn of, and its answer is Kafka Connect's.

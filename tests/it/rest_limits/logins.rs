@@ -1,4 +1,4 @@
-//! Guesses at passwords and tokens: slowed down, told in the log, and no way to learn who there is.
+//! Guesses at passwords and tokens: slowed down, logged, and no way to find out user names.
 
 use std::time::{Duration, Instant};
 

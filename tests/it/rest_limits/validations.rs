@@ -148,9 +148,9 @@ async fn a_flood_of_huge_validations_holds_up_neither_other_requests_nor_the_end
             }
             Some(answer) = asked.join_next() => {
                 let answer = answer.unwrap();
-                let told = ["at most 10000 keys", "at most 1048576", "at most 256", "try again later"];
+                let reported = ["at most 10000 keys", "at most 1048576", "at most 256", "try again later"];
                 assert!([200, 400, 503].contains(&answer.status), "{}", answer.text);
-                assert!(told.iter().any(|told| answer.text.contains(told)), "{}", answer.text);
+                assert!(reported.iter().any(|reported| answer.text.contains(reported)), "{}", answer.text);
             }
         }
     }

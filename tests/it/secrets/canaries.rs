@@ -1,5 +1,5 @@
-//! Canaries: connectors that fail in as many ways as there are secrets, and a search for these wherever a worker tells
-//! of itself.
+//! Canaries: connectors that fail in as many ways as there are secrets, and a search for these secrets in everything that a
+//! worker outputs.
 
 use serde_json::{Value, json};
 use testkit::mariadb::run;
@@ -43,7 +43,7 @@ async fn no_secret_is_told_anywhere_however_connectors_fail() {
     let letters = dead_letters(&admin, &name, &source).await;
     connectors.push("letters".to_owned());
 
-    // The user's password is another one from now on: what connects anew is refused.
+    // The user's password is another one from now on: new connections are refused.
     run(
         &mut database,
         &format!("ALTER USER '{name}'@'%' IDENTIFIED BY 'other'"),
@@ -72,7 +72,7 @@ async fn nothing_is_told(worker: &Rowferry, users: &Users, names: &[&str]) {
             if role != "admin" || !shows_configs(&path) {
                 assert_hidden(&format!("{path} to a {role}"), &text);
             }
-            // Not even in configs: what a reference stands for.
+            // Not even in configs: the value of a reference.
             assert!(
                 !text.contains("CANARY-column") && !text.contains("CANARY-token"),
                 "{path} to a {role}: {text}"
@@ -100,7 +100,7 @@ async fn nothing_is_told(worker: &Rowferry, users: &Users, names: &[&str]) {
     }
 }
 
-/// Connectors that are taken and fail, or wait, by themselves.
+/// Connectors that are accepted and then fail or wait.
 async fn running(
     rest: &Rest,
     name: &str,
@@ -173,7 +173,7 @@ async fn running(
         ("topic", ""),
     ] {
         for_condition(
-            &format!("{connector} of {name} tells of its trouble"),
+            &format!("{connector} of {name} reports its error"),
             SOON,
             async || {
                 let status = rest
@@ -246,14 +246,14 @@ async fn dead_letters(rest: &Rest, name: &str, source: &Value) -> String {
         String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned()
     };
     let headers = letters.iter().flat_map(|letter| letter.headers.iter());
-    let told = headers
+    let reported = headers
         .map(|(key, value)| format!("{key}={}\n", text(value)))
         .collect::<String>();
     assert!(
-        told.contains("exception.message=") && told.contains("${env:CONNECT_OF_COLUMN}"),
-        "{told}"
+        reported.contains("exception.message=") && reported.contains("${env:CONNECT_OF_COLUMN}"),
+        "{reported}"
     );
-    told
+    reported
 }
 
 fn prefixed(prefix: &str, pairs: Value) -> Value {

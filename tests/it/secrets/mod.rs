@@ -61,8 +61,8 @@ impl Users {
                 .output()
                 .unwrap();
             lines.push_str(&String::from_utf8(made.stdout).unwrap());
-            let told = String::from_utf8(made.stderr).unwrap();
-            tokens.insert(role, told.trim().rsplit(' ').next().unwrap().to_owned());
+            let reported = String::from_utf8(made.stderr).unwrap();
+            tokens.insert(role, reported.trim().rsplit(' ').next().unwrap().to_owned());
         }
         let file = folder.join("users");
         std::fs::write(&file, lines).unwrap();

@@ -94,7 +94,7 @@ async fn a_masked_query_is_not_quoted(url: String, user: &str, password: &str, q
             let status = failed(rest, &format!("q{n}")).await;
             assert!(
                 status.contains("the database refused (")
-                    && status.contains("its words are not shown"),
+                    && status.contains("its text is not shown"),
                 "{status}"
             );
             assert_hidden("the status", &status);
@@ -199,7 +199,7 @@ async fn traces_and_logs_show_a_reference_and_not_what_it_stands_for() {
         "{}",
         checked.text
     );
-    for_condition("the log tells of the failure", SOON, async || {
+    for_condition("the log reports the failure", SOON, async || {
         worker.log().contains("${env:CONNECT_OF_COLUMN}")
     })
     .await;

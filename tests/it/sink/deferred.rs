@@ -71,14 +71,17 @@ async fn records_refused_at_commit_are_found_or_named() {
         let keys = [("insert.mode", mode), ("max.retries", "0")];
         let mut strict = database.open(&topic, false, &keys).await;
         let error = put(&mut strict, &batch, &topic.next()).await.unwrap_err();
-        let told = error.to_string();
-        assert_eq!(error.kind(), ErrorKind::Record, "{told}");
+        let reported = error.to_string();
+        assert_eq!(error.kind(), ErrorKind::Record, "{reported}");
         for part in [
             "topic child, partition 0, offset 7:",
             "child: the database refused",
             "has_parent",
         ] {
-            assert!(told.contains(part), "{mode}: no '{part}' in: {told}");
+            assert!(
+                reported.contains(part),
+                "{mode}: no '{part}' in: {reported}"
+            );
         }
         strict.close().await;
         assert_eq!(
@@ -90,10 +93,10 @@ async fn records_refused_at_commit_are_found_or_named() {
         let mut task = database.open(&topic, true, &keys).await;
         let report = put(&mut task, &batch, &topic.next()).await.unwrap();
         assert_eq!(indices(&report), [7, 500, 999], "{mode}");
-        let told = report.rejected[1].error.to_string();
+        let reported = report.rejected[1].error.to_string();
         assert!(
-            told.contains("offset 500:") && told.contains("has_parent"),
-            "{told}"
+            reported.contains("offset 500:") && reported.contains("has_parent"),
+            "{reported}"
         );
         assert_eq!(
             database
@@ -206,13 +209,14 @@ async fn statements_of_the_users_are_sifted_too() {
         .map(|n| child(&topic, n, i32::from(n == 33) * 9))
         .collect();
     let mut strict = database.open(&topic, false, &keys).await;
-    let told = put(&mut strict, &batch, &topic.next())
+    let reported = put(&mut strict, &batch, &topic.next())
         .await
         .unwrap_err()
         .to_string();
     assert!(
-        told.contains("topic orders, partition 0, offset 33") && told.contains("has_parent"),
-        "{told}"
+        reported.contains("topic orders, partition 0, offset 33")
+            && reported.contains("has_parent"),
+        "{reported}"
     );
     strict.close().await;
     let mut task = database.open(&topic, true, &keys).await;

@@ -51,17 +51,17 @@ async fn refused(
             .put(std::slice::from_ref(&record), &topic.next())
             .await
             .unwrap_err();
-        let told = error.to_string();
+        let reported = error.to_string();
         assert_eq!(
             error.kind(),
             ErrorKind::Record,
-            "{}: {told}",
+            "{}: {reported}",
             database.server
         );
         for part in parts.iter().chain(&["topic t, partition 0, offset 0"]) {
             assert!(
-                told.contains(part),
-                "{}: no '{part}' in: {told}",
+                reported.contains(part),
+                "{}: no '{part}' in: {reported}",
                 database.server
             );
         }
@@ -102,19 +102,19 @@ fn problems(keys: &[(&str, &str)]) -> ConfigReport {
 #[test]
 fn deletes_need_the_records_key() {
     let report = problems(&[("delete.enabled", "true"), ("pk.mode", "kafka")]);
-    let told: Vec<_> = report
+    let reported: Vec<_> = report
         .errors
         .iter()
         .map(|p| (p.key.as_str(), p.message.as_str()))
         .collect();
     let text = "Deletes are only supported for pk.mode record_key";
     assert_eq!(
-        told.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
+        reported.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
         ["delete.enabled", "pk.mode"]
     );
     assert!(
-        told.iter().all(|(_, message)| message.contains(text)),
-        "{told:?}"
+        reported.iter().all(|(_, message)| message.contains(text)),
+        "{reported:?}"
     );
 }
 
@@ -453,10 +453,10 @@ async fn a_refused_value_is_in_no_error_text() {
             .await;
         let batch = [row(&topic, 1, "top-secret"), row(&topic, 2, "top-secret")];
         let error = task.put(&batch, &topic.next()).await.unwrap_err();
-        let told = error.to_string();
+        let reported = error.to_string();
         assert!(
-            told.contains("offset 1") && !told.contains("top-secret"),
-            "{}: {told}",
+            reported.contains("offset 1") && !reported.contains("top-secret"),
+            "{}: {reported}",
             database.server
         );
         task.close().await;
@@ -486,13 +486,13 @@ async fn a_table_that_takes_nothing_back_is_refused_unless_rows_may_come_twice()
             ];
             let mut report = ConfigReport::default();
             JdbcSink.probe(&database.config(&keys), &mut report).await;
-            let (told, silent) = if refused {
+            let (reported, silent) = if refused {
                 (report.errors, report.warnings)
             } else {
                 (report.warnings, report.errors)
             };
-            let [problem] = told.as_slice() else {
-                panic!("{engine}, {guarantee}: {told:?}")
+            let [problem] = reported.as_slice() else {
+                panic!("{engine}, {guarantee}: {reported:?}")
             };
             assert!(
                 silent.is_empty() && problem.key == "delivery.guarantee",
@@ -578,11 +578,11 @@ async fn few_bad_records_among_many_are_found() {
             .collect();
         assert_eq!(seen, bad, "{}", database.server);
         for rejected in &report.rejected {
-            let told = rejected.error.to_string();
+            let reported = rejected.error.to_string();
             let place = format!("topic t, partition 0, offset {}", rejected.index);
             assert!(
-                told.contains(&place) && told.contains("table") && told.contains("t:"),
-                "{}: {told}",
+                reported.contains(&place) && reported.contains("table") && reported.contains("t:"),
+                "{}: {reported}",
                 database.server
             );
         }

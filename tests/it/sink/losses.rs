@@ -86,7 +86,7 @@ async fn a_row_beyond_max_allowed_packet_is_a_bad_record_and_those_around_it_are
     }
 }
 
-/// Puts the batch as the runtime does: again while it is told to. The outcome, and how often it was put.
+/// Puts the batch as the runtime does: again as long as the error asks for it. The outcome, and how often it was put.
 async fn put_until_done(
     task: &mut Task,
     batch: &[SinkRecord],

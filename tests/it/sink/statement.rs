@@ -208,7 +208,7 @@ async fn values_without_schema_are_looked_up_by_name() {
             .iter()
             .map(|r| (r.index, r.error.to_string()))
             .collect();
-        let want = "the statement asks for :product_id, which the record does not have: the value has the fields product, qty; the key is null";
+        let want = "the statement needs :product_id, which the record does not have: the value has the fields product, qty; the key is null";
         assert!(
             rejected.len() == 1 && rejected[0].0 == 2 && rejected[0].1.contains(want),
             "{rejected:?}"
@@ -235,15 +235,15 @@ async fn a_record_that_fails_is_named_or_left_out() {
             topic.keyed("k", &[], None),
         ];
         let error = task.put(&batch[..3], &topic.next()).await.unwrap_err();
-        let told = error.to_string();
+        let reported = error.to_string();
         for part in [
             "topic orders, partition 0, offset 1",
             "statement 'UPDATE stock SET qty",
             "refused",
         ] {
             assert!(
-                error.kind() == ErrorKind::Record && told.contains(part),
-                "{}: {told}",
+                error.kind() == ErrorKind::Record && reported.contains(part),
+                "{}: {reported}",
                 database.server
             );
         }
@@ -329,11 +329,15 @@ async fn a_statement_the_server_does_not_take_is_told_at_validation() {
                 "UPDATE stock SET qty = :qty; COMMIT",
                 Some("not with 'COMMIT'"),
             ),
-            ("statement", "", Some("insert.mode statement needs one")),
+            (
+                "statement",
+                "",
+                Some("insert.mode statement needs a statement"),
+            ),
             (
                 "delete.statement",
                 "DELETE FROM stock WHERE product_id = 'x",
-                Some("has no end"),
+                Some("is not closed"),
             ),
         ] {
             let mut config = database.config(&[
@@ -347,21 +351,21 @@ async fn a_statement_the_server_does_not_take_is_told_at_validation() {
             if report.errors.is_empty() {
                 JdbcSink.probe(&config, &mut report).await;
             }
-            let told: Vec<_> = report
+            let reported: Vec<_> = report
                 .errors
                 .iter()
                 .map(|problem| (problem.key.as_str(), problem.message.as_str()))
                 .collect();
-            match (want, told.as_slice()) {
+            match (want, reported.as_slice()) {
                 (None, []) => {}
                 (Some(want), [(on, text)]) => {
                     assert!(
                         *on == key && text.contains(want),
-                        "{}: {sql}: {told:?}",
+                        "{}: {sql}: {reported:?}",
                         database.server
                     );
                 }
-                _ => panic!("{}: {sql}: {told:?}", database.server),
+                _ => panic!("{}: {sql}: {reported:?}", database.server),
             }
         }
     }

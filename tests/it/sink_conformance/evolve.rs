@@ -130,10 +130,10 @@ async fn a_required_field_without_default_is_not_added() {
         let topic = Topic::new("t");
         let row = topic.value(&[int("id"), int("needed")], [1, 2].map(Value::I32));
         let error = database.put(&topic, &[&[row]]).await.unwrap_err();
-        let told = "to add missing field SinkRecordField{schema=Schema{INT32}, name='needed', isPrimaryKey=false}, as the \
+        let reported = "to add missing field SinkRecordField{schema=Schema{INT32}, name='needed', isPrimaryKey=false}, as the \
                     field is not optional and does not have a default value";
         assert!(
-            error.kind() == ErrorKind::Record && error.message().contains(told),
+            error.kind() == ErrorKind::Record && error.message().contains(reported),
             "{error}"
         );
         assert_eq!(database.names("t").await, ["id"]);

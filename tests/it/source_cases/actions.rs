@@ -68,13 +68,13 @@ impl Case<'_> {
                 let answer = self.send("PUT", &self.path("/config"), Some(&config)).await;
                 // what the former tasks had under way comes first
                 tokio::time::sleep(Duration::from_secs(1)).await;
-                told(name, &answer)
+                reported(name, &answer)
             }
             _ => {
                 let body = json!({"name": self.run, "config": config});
                 let answer = self.send("POST", "/connectors", Some(&body)).await;
                 self.exists |= answer.status == 201;
-                told(name, &answer)
+                reported(name, &answer)
             }
         }
     }
@@ -111,7 +111,7 @@ impl Case<'_> {
                 if answer.status < 300 {
                     self.settle(name).await;
                 }
-                told(name, &answer)
+                reported(name, &answer)
             }
         })
     }
@@ -160,16 +160,16 @@ impl Case<'_> {
     }
 }
 
-fn told(name: &str, answer: &Answer) -> Value {
-    let mut told = json!({"do": name, "status": answer.status});
+fn reported(name: &str, answer: &Answer) -> Value {
+    let mut reported = json!({"do": name, "status": answer.status});
     if answer.body.get("message").is_some() {
-        told["message"] = answer.message().into();
+        reported["message"] = answer.message().into();
     }
-    told
+    reported
 }
 
 fn validation(answer: &Answer) -> Value {
-    let mut told = json!({"do": "validate", "status": answer.status});
+    let mut reported = json!({"do": "validate", "status": answer.status});
     if answer.status == 200 {
         let entries = answer.body["configs"]
             .as_array()
@@ -179,8 +179,8 @@ fn validation(answer: &Answer) -> Value {
             .iter()
             .map(|entry| &entry["value"])
             .filter(|value| value["errors"] != json!([]));
-        told["error_count"] = answer.body["error_count"].clone();
-        told["errors"] = wrong
+        reported["error_count"] = answer.body["error_count"].clone();
+        reported["errors"] = wrong
             .map(|value| {
                 (
                     value["name"].as_str().unwrap_or_default().to_owned(),
@@ -189,5 +189,5 @@ fn validation(answer: &Answer) -> Value {
             })
             .collect();
     }
-    told
+    reported
 }

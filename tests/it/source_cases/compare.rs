@@ -167,7 +167,7 @@ fn offsets(want: &Value, got: &Value, lines: &mut Vec<String>) {
     }
 }
 
-/// Two texts byte for byte; those that hold JSON are told apart member by member.
+/// Two texts byte for byte; those that contain JSON are compared member by member.
 fn text(at: &str, want: &Value, got: &Value, lines: &mut Vec<String>) {
     if want == got {
         return;

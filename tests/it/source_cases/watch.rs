@@ -26,7 +26,7 @@ struct Found {
     offsets: BTreeMap<String, Value>,
 }
 
-/// See the module.
+/// Reads the topics of a case while it runs.
 pub(super) struct Watch {
     found: Arc<Mutex<Found>>,
     ended: Arc<AtomicBool>,

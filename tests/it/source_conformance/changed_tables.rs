@@ -143,7 +143,7 @@ async fn goes_on(server: Server, keys: &[(&str, &str)], change: &Change) {
         Want::NoField(name) => assert!(!fields.contains(&name), "{about}: {fields:?}"),
     }
     assert_eq!(task.progress().warnings, [""; 0], "{about}");
-    // once more, by the statements that are prepared now
+    // again, by the statements that are prepared now
     fixture
         .sql("INSERT INTO test (id, a, b) VALUES (3, 3, 'z')")
         .await;
@@ -226,7 +226,7 @@ async fn tables_and_queries_read_in_bulk_see_the_changes() {
     }
 }
 
-/// A query that names what is gone tells so, and is read on when it is back.
+/// A query that names a missing table reports it, and continues when the table is back.
 #[tokio::test]
 async fn a_query_over_what_is_gone_says_so() {
     for server in SERVERS {
@@ -305,9 +305,9 @@ const TWINS: [&str; 4] = [
 async fn take_turns(server: Server, keys: &[(&str, &str)], twin: &str) {
     let about = format!("{server:?} {keys:?} {twin}");
     let change = match server {
-        Server::MariaDb => "RENAME TABLE test TO aside, other TO test, aside TO other",
+        Server::MariaDb => "RENAME TABLE test TO spare, other TO test, spare TO other",
         _ => {
-            "BEGIN; ALTER TABLE test RENAME TO aside; ALTER TABLE other RENAME TO test; ALTER TABLE aside RENAME TO other; \
+            "BEGIN; ALTER TABLE test RENAME TO spare; ALTER TABLE other RENAME TO test; ALTER TABLE spare RENAME TO other; \
              COMMIT"
         }
     };
@@ -378,7 +378,7 @@ async fn take_turns(server: Server, keys: &[(&str, &str)], twin: &str) {
 async fn no_value_comes_under_the_name_of_another_column_while_tables_change() {
     let query = ("query", "SELECT * FROM test");
     for server in DATABASES {
-        // a value of SQLite tells its own type
+        // a value of SQLite has its own type
         for twin in if server == Server::Sqlite {
             &TWINS[..3]
         } else {
@@ -396,7 +396,7 @@ async fn no_value_comes_under_the_name_of_another_column_while_tables_change() {
     }
 }
 
-/// The statement that SQLite prepares anew by itself has other columns than it had.
+/// A statement that SQLite prepares again automatically has other columns than before.
 #[tokio::test]
 async fn a_statement_for_all_columns_gives_those_of_now() {
     for (change, want) in [

@@ -13,13 +13,13 @@ const STAMP: (&str, &str) = ("mode", "timestamp");
 async fn probed(fixture: &Fixture) -> (Vec<String>, Vec<String>) {
     let mut report = ConfigReport::default();
     JdbcSource.probe(&fixture.config(), &mut report).await;
-    let told = |problems: Vec<connector_api::config::ConfigProblem>| {
+    let reported = |problems: Vec<connector_api::config::ConfigProblem>| {
         problems
             .into_iter()
             .map(|p| format!("{}: {}", p.key, p.message))
             .collect()
     };
-    (told(report.errors), told(report.warnings))
+    (reported(report.errors), reported(report.warnings))
 }
 
 /// Columns of each server whose values do not count, with a value, and whether `timestamp` is the mode for them.
@@ -85,7 +85,7 @@ fn timeless(server: Server) -> Vec<(&'static str, &'static str, bool)> {
             ("TIMETZ", "'10:00:00Z'", false),
             ("BOOLEAN", "TRUE", false),
         ],
-        // any value may stand in any column: values tell
+        // any column may contain any value, so the values decide
         Server::Sqlite => &[
             ("VARCHAR(30)", "'new'", false),
             ("TEXT", "''", false),
@@ -149,7 +149,7 @@ async fn an_incrementing_column_that_does_not_count_is_refused_with_the_mode_tha
             let fits = if is_stamp {
                 "mode=timestamp with timestamp.column.name=c"
             } else {
-                "whole numbers"
+                "integer"
             };
             refused(
                 server,

@@ -35,7 +35,7 @@ const PLENTY: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_millis(400);
 
 impl Server {
-    /// Words of SQL that differ: in a statement they stand in braces.
+    /// Words of SQL that differ: in a statement they are in braces.
     fn words(self) -> [(&'static str, &'static str); 6] {
         match self {
             Self::MariaDb => [

@@ -66,14 +66,14 @@ async fn a_query_that_writes_or_holds_several_statements_is_refused() {
             let fixture = Fixture::new(server, &[("mode", "bulk"), ("query", query)]).await;
             let mut report = ConfigReport::default();
             JdbcSource.check(&fixture.config(), &mut report);
-            let told: Vec<_> = report
+            let reported: Vec<_> = report
                 .errors
                 .iter()
                 .map(|problem| (&*problem.key, &*problem.message))
                 .collect();
             assert!(
-                matches!(told[..], [("query", text)] if text.starts_with("Only SELECT statements")),
-                "{told:?}"
+                matches!(reported[..], [("query", text)] if text.starts_with("Only SELECT statements")),
+                "{reported:?}"
             );
         }
     }

@@ -108,14 +108,14 @@ async fn timestamp_columns_that_are_all_nullable_are_refused() {
 async fn probed(config: &Config) -> (Vec<String>, Vec<String>) {
     let mut report = ConfigReport::default();
     JdbcSource.probe(config, &mut report).await;
-    let told = |problems: Vec<connector_api::config::ConfigProblem>| {
+    let reported = |problems: Vec<connector_api::config::ConfigProblem>| {
         problems
             .into_iter()
             .map(|p| format!("{}: {}", p.key, p.message))
     };
     (
-        told(report.errors).collect(),
-        told(report.warnings).collect(),
+        reported(report.errors).collect(),
+        reported(report.warnings).collect(),
     )
 }
 
@@ -138,21 +138,25 @@ async fn a_query_that_the_database_refuses_is_reported_with_its_codes() {
             assert_eq!(probed(&config).await, (vec![], vec![]), "{server:?}");
             config.set(key, "SELECT * FROM nowhere");
             let (errors, warnings) = probed(&config).await;
-            let (told, none) = if server == Server::MariaDb {
+            let (reported, none) = if server == Server::MariaDb {
                 (warnings, errors)
             } else {
                 (errors, warnings)
             };
             assert!(
-                told.len() == 1 && none.is_empty(),
-                "{server:?}: {told:?} {none:?}"
+                reported.len() == 1 && none.is_empty(),
+                "{server:?}: {reported:?} {none:?}"
             );
             assert!(
-                told[0].starts_with(&format!("{key}: The configured query")),
-                "{told:?}"
+                reported[0].starts_with(&format!("{key}: The configured query")),
+                "{reported:?}"
             );
-            assert!(told[0].contains(codes), "{server:?}: {told:?}");
-            assert_eq!(told[0].contains("nowhere"), key == "query", "{told:?}");
+            assert!(reported[0].contains(codes), "{server:?}: {reported:?}");
+            assert_eq!(
+                reported[0].contains("nowhere"),
+                key == "query",
+                "{reported:?}"
+            );
         }
     }
 }
@@ -183,7 +187,7 @@ async fn a_table_dropped_while_it_is_read_fails_its_task_with_its_name() {
         let trace = failed(&connector.name, |status| &status["tasks"][0]).await;
         assert!(
             trace.contains(&format!(
-                "table {} is not there",
+                "table {} does not exist any more",
                 connector.fixture.full("test")
             )),
             "{trace}"

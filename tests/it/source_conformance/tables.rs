@@ -249,7 +249,7 @@ async fn of_another_database(server: Server, keys: &[(&str, &str)]) -> (Fixture,
 }
 
 /// What validation warns of and refuses, as `key: text`.
-async fn told(fixture: &Fixture) -> (Vec<String>, Vec<String>) {
+async fn reported(fixture: &Fixture) -> (Vec<String>, Vec<String>) {
     let mut report = ConfigReport::default();
     JdbcSource.probe(&fixture.config(), &mut report).await;
     let lines = |problems: Vec<connector_api::config::ConfigProblem>| {
@@ -291,7 +291,7 @@ async fn tables_of_another_database_of_mariadb_are_read_when_they_are_named_with
         );
         fixture.nothing_more(&mut *task).await;
         task.close().await;
-        assert_eq!(told(&fixture).await, (vec![], vec![]), "{text}");
+        assert_eq!(reported(&fixture).await, (vec![], vec![]), "{text}");
     }
     // one topic for two tables
     let (fixture, _other) =
@@ -313,9 +313,9 @@ async fn tables_of_another_database_of_mariadb_are_read_when_they_are_named_with
         &[("table.whitelist", "test,{other}.ELSEWHERE")],
     )
     .await;
-    let (warnings, _) = told(&fixture).await;
+    let (warnings, _) = reported(&fixture).await;
     assert!(
-        warnings[0].contains(".elsewhere: the case of letters counts"),
+        warnings[0].contains(".elsewhere: letter case matters"),
         "{warnings:?}"
     );
 }
@@ -330,7 +330,7 @@ async fn names_with_the_database_of_postgresql_are_read_or_refused() {
     let mut task = fixture.open().await;
     assert_eq!(fixture.column(&mut *task, "id", 1).await, ["1"]);
     task.close().await;
-    assert_eq!(told(&fixture).await, (vec![], vec![]));
+    assert_eq!(reported(&fixture).await, (vec![], vec![]));
     for (list, warned, refused) in [
         (
             "test,{other}.public.elsewhere",
@@ -339,18 +339,18 @@ async fn names_with_the_database_of_postgresql_are_read_or_refused() {
         ),
         (
             "test,{other}.elsewhere",
-            "table.whitelist: there is no table {other}.elsewhere now",
+            "table.whitelist: table {other}.elsewhere does not exist now",
             "",
         ),
         (
             "test,Public.Test",
-            "table.whitelist: there is no table Public.Test now, it is read once there is; there is",
+            "table.whitelist: table Public.Test does not exist now; it is read once it exists; there is",
             "",
         ),
     ] {
         let (fixture, other) =
             of_another_database(Server::Postgres, &[("table.whitelist", list)]).await;
-        let (warnings, errors) = told(&fixture).await;
+        let (warnings, errors) = reported(&fixture).await;
         let expected = |text: &str| text.replace("{other}", &other.name);
         for (found, wanted) in [(&warnings, warned), (&errors, refused)] {
             assert!(

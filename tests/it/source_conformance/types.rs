@@ -285,7 +285,7 @@ async fn old_dates_follow_the_configured_calendar() {
     }
 }
 
-/// SQLite's date-times have no type of their own: how one is stored tells what it is.
+/// SQLite's date-times have no type of their own: their storage class determines their format.
 #[tokio::test]
 async fn timestamps_of_sqlite_are_read_in_every_format() {
     let columns = [

@@ -1,5 +1,5 @@
 //! A row that is too large, an offset that cannot be read, a privilege that is taken away, a topic that there cannot be:
-//! what is told of one table, and how the others go on.
+//! what is reported about one table, and how the others continue.
 
 use connector_api::{
     ConfigReport, ErrorKind, OffsetValue, SourceConnector, SourceOffset, SourceTask,

@@ -241,7 +241,7 @@ async fn a_call_into_the_store_that_never_returns_holds_up_its_caller_for_a_limi
         "store.connect",
     ] {
         if point == "store.connect" {
-            // What is asked after an error connects anew.
+            // A request after an error opens a new connection.
             worker.fail_at("store.before-statement", "1*return(fatal)");
             rest.post("/connectors", &body("during")).await.expect(503);
             worker.go_on_at("store.before-statement");

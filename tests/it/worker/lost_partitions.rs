@@ -84,11 +84,11 @@ async fn a_sink_forgets_lost_partitions_in_the_batch_that_waits_behind_a_retried
         ("topics", &topics.join(",")),
         ("consumer.override.max.poll.records", "2"),
     ]);
-    let told = async |topic: &String| {
+    let reported = async |topic: &String| {
         for_condition(
             &format!("a record of {topic} to be read"),
             PATIENCE,
-            async || bench.told(&format!("topic {topic}")),
+            async || bench.reported(&format!("topic {topic}")),
         )
         .await;
     };
@@ -100,11 +100,11 @@ async fn a_sink_forgets_lost_partitions_in_the_batch_that_waits_behind_a_retried
     .await;
     produce(second, 0, 1);
     produce(third, 1, 2);
-    told(second).await;
-    told(third).await;
+    reported(second).await;
+    reported(third).await;
     // with these two a batch is full, so that it is handed over before anything else is read
     produce(last, 0, 3);
-    told(last).await;
+    reported(last).await;
 
     let member = Member::join(
         &format!("connect-{}", bench.names.1),
@@ -120,7 +120,11 @@ async fn a_sink_forgets_lost_partitions_in_the_batch_that_waits_behind_a_retried
     assert_eq!(half.len(), 1, "{half:?}");
     bench.sink.shut.store(false, Ordering::Relaxed);
     for_condition("a batch to be written", PATIENCE, async || {
-        assert!(!bench.told("failed"), "{:?}", bench.events.lock().unwrap());
+        assert!(
+            !bench.reported("failed"),
+            "{:?}",
+            bench.events.lock().unwrap()
+        );
         kept().puts > 0
     })
     .await;

@@ -25,7 +25,7 @@ async fn a_refused_record_leaves_no_transaction_open() {
         ("producer.override.transaction.timeout.ms", "600000"),
     ];
     bench.start_source_with(&overrides);
-    for_condition("the task to fail", SOON, async || bench.told("failed")).await;
+    for_condition("the task to fail", SOON, async || bench.reported("failed")).await;
     topics.produce(topic, &[(None, Some("the next"))]);
     let mut behind = 0;
     for_condition(

@@ -1,5 +1,5 @@
 //! Fail points of a worker, set from outside while it runs. The actions are those of the crate `fail`; what
-//! `return(WORD)` does is told in `connectors/api/src/fail_point.rs`.
+//! `return(WORD)` does is described in `connectors/api/src/fail_point.rs`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -66,7 +66,7 @@ impl FailPoints {
         while runs && self.state().0 != wanted.number {
             assert!(
                 Instant::now() < until,
-                "the worker follows no fail points: it was built without them, or stands still"
+                "the worker follows no fail points: it was built without them, or is frozen"
             );
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::Random;
 
-/// Whose protocol lies are told in.
+/// The protocol of the false answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// MariaDB and MySQL.
@@ -80,13 +80,13 @@ pub enum Mood {
 pub struct Hostile {
     port: u16,
     mood: Arc<Mutex<Mood>>,
-    told: Arc<AtomicUsize>,
+    reported: Arc<AtomicUsize>,
 }
 
 /// How long a damaged conversation may be silent.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// How long a lie is told at most.
+/// Maximum duration of a false answer.
 const LONGEST_LIE: Duration = Duration::from_secs(4);
 
 impl Hostile {
@@ -97,8 +97,8 @@ impl Hostile {
             .expect("a port for the relay");
         let port = listener.local_addr().expect("the relay's address").port();
         let mood = Arc::new(Mutex::new(Mood::Honest));
-        let told = Arc::new(AtomicUsize::new(0));
-        let shared = (Arc::clone(&mood), Arc::clone(&told));
+        let reported = Arc::new(AtomicUsize::new(0));
+        let shared = (Arc::clone(&mood), Arc::clone(&reported));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else {
@@ -107,7 +107,11 @@ impl Hostile {
                 tokio::spawn(carry(protocol, client, server, shared.clone()));
             }
         });
-        Self { port, mood, told }
+        Self {
+            port,
+            mood,
+            reported,
+        }
     }
 
     /// Its port.
@@ -115,9 +119,9 @@ impl Hostile {
         self.port
     }
 
-    /// How many lies it has told, and how often it has damaged something.
-    pub fn told(&self) -> usize {
-        self.told.load(Ordering::Relaxed)
+    /// How many false answers it has sent, and how often it has damaged something.
+    pub fn reported(&self) -> usize {
+        self.reported.load(Ordering::Relaxed)
     }
 
     /// What it does from now on, also with connections that are open.
@@ -126,18 +130,18 @@ impl Hostile {
     }
 }
 
-/// Carries one connection. A request is what a client sends after it has heard from the server.
+/// Carries one connection. A request is what a client sends after it has received an answer from the server.
 async fn carry(
     protocol: Protocol,
     mut client: TcpStream,
     mut server: TcpStream,
-    (mood, told): (Arc<Mutex<Mood>>, Arc<AtomicUsize>),
+    (mood, reported): (Arc<Mutex<Mood>>, Arc<AtomicUsize>),
 ) {
     let (mut from_client, mut from_server) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     let now = || mood.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let (mut requests, mut asking, mut damaged) = (0, true, false);
     if let (Mood::Lying(lie, 0), Protocol::MySql) = (now(), protocol) {
-        told.fetch_add(1, Ordering::Relaxed);
+        reported.fetch_add(1, Ordering::Relaxed);
         return tell(protocol, lie, &mut client).await;
     }
     loop {
@@ -160,11 +164,11 @@ async fn carry(
             match now() {
                 // a connection that is open for long has made its request
                 Mood::Lying(lie, at) if requests >= at => {
-                    told.fetch_add(1, Ordering::Relaxed);
+                    reported.fetch_add(1, Ordering::Relaxed);
                     return tell(protocol, lie, &mut client).await;
                 }
                 Mood::Severing(poison) if holds(&from_client[..n], &poison) => {
-                    told.fetch_add(1, Ordering::Relaxed);
+                    reported.fetch_add(1, Ordering::Relaxed);
                     return;
                 }
                 _ if server.write_all(&from_client[..n]).await.is_err() => return,
@@ -180,7 +184,7 @@ async fn carry(
             let before = said.len();
             let hit = damage(random, *rate, &mut said);
             damaged |= hit;
-            told.fetch_add(usize::from(hit), Ordering::Relaxed);
+            reported.fetch_add(usize::from(hit), Ordering::Relaxed);
             if hit && before % 5 == 0 && random.below(3) == 0 {
                 return;
             }
@@ -210,7 +214,7 @@ fn damage(random: &mut Random, rate: u64, said: &mut Vec<u8>) -> bool {
     hits > 0
 }
 
-/// Says the lie until its end, or until the client has heard enough.
+/// Sends the false answer to its end, or until the client disconnects.
 async fn tell(protocol: Protocol, lie: Lie, client: &mut TcpStream) {
     let parts: Box<dyn Iterator<Item = Vec<u8>> + Send> = match protocol {
         Protocol::MySql => mysql::parts(lie),

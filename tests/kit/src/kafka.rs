@@ -1,7 +1,6 @@
 //! A private Apache Kafka: one KRaft node on loopback, and its Java command-line tools.
 //!
-//! Beside the plain listener it has one with SASL and one with TLS (see [`Secure`]), and some that a [`KafkaProxy`] can
-//! stand before.
+//! Besides the plain listener it has one with SASL and one with TLS (see [`Secure`]), and some for a [`KafkaProxy`].
 //!
 //! [`KafkaProxy`]: crate::KafkaProxy
 
@@ -16,7 +15,7 @@ use crate::lab::{Scratch, free_port};
 use crate::process::{Process, Program, fetched, find};
 use crate::secure::{Secure, properties};
 
-/// Listeners that proxies can stand before.
+/// Listeners for proxies.
 const PROXIED: usize = 16;
 
 /// A running broker. Its data survives [`Kafka::kill`] and [`Kafka::restart`].
@@ -166,7 +165,7 @@ impl Kafka {
         self.wait_ready();
     }
 
-    /// SIGSTOP: it stands still until [`Self::thaw`].
+    /// SIGSTOP: it is frozen until [`Self::thaw`].
     pub fn freeze(&self) {
         self.process
             .lock()

@@ -1,7 +1,7 @@
 //! A proxy before a broker that knows where Kafka's requests begin and end: it holds, delays, swallows or breaks off the
 //! n-th request of a kind, or its answer, so that a test lets a client, a broker or the network die exactly there.
 //!
-//! A broker tells its clients where to connect to, so each proxy stands before a listener that advertises the proxy's
+//! A broker advertises the address to connect to, so each proxy belongs to a listener that advertises the proxy's
 //! port ([`Kafka::proxied`]): clients that begin here stay here.
 
 use std::collections::{BTreeMap, HashMap};
@@ -124,7 +124,7 @@ impl Trap {
 pub enum Line {
     /// Bytes pass.
     Open,
-    /// No byte passes and no connection ends: as with a broker that stands still or a network that has gone.
+    /// No byte passes and no connection ends: as with a frozen broker or a lost network.
     Silent,
     /// Connections are broken off, and new ones too.
     Cut,
@@ -153,7 +153,7 @@ pub struct KafkaProxy {
 }
 
 impl KafkaProxy {
-    /// Starts one before a listener of the broker that no other proxy stands before.
+    /// Starts a proxy for a listener of the broker that has no other proxy.
     pub async fn start(kafka: &Kafka) -> Self {
         let (server, port) = kafka.proxied();
         let listener = TcpListener::bind(("127.0.0.1", port))

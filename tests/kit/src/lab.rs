@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::{Kafka, MariaDb, Postgres, Rowferry, Settings, target_folder};
 
 /// Reads from a pipe that closes when this process ends, however it ends; by then the servers have been killed. Not so the
-/// processes that a server has made for its clients: one that stands still (SIGSTOP) does not see that the server is gone.
-/// Each works in its data folder, by which it is found, and SIGKILL ends what stands still as well.
+/// processes that a server has made for its clients: a frozen one (SIGSTOP) does not see that the server is gone.
+/// Each works in its data folder, by which it is found, and SIGKILL ends frozen processes as well.
 const REMOVER: &str = r#"cat
 sleep 0.3
 for turn in 1 2; do

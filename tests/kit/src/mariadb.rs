@@ -152,7 +152,7 @@ impl MariaDb {
         self.connect(database).await
     }
 
-    /// SIGSTOP: it stands still until [`Self::thaw`].
+    /// SIGSTOP: it is frozen until [`Self::thaw`].
     pub fn freeze(&self) {
         self.process
             .lock()

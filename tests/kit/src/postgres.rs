@@ -189,7 +189,7 @@ impl Postgres {
         children.iter().for_each(|&child| signal(child, "KILL"));
     }
 
-    /// SIGSTOP: it stands still with all its processes until [`Self::thaw`].
+    /// SIGSTOP: it is frozen with all its processes until [`Self::thaw`].
     pub fn freeze(&self) {
         let process = self.process.lock().expect("lock of the server");
         process.signal("STOP");

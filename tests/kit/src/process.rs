@@ -244,7 +244,7 @@ impl Usage {
         }
     }
 
-    /// Starts the peak anew (`echo 5 > /proc/pid/clear_refs`).
+    /// Resets the peak (`echo 5 > /proc/pid/clear_refs`).
     pub fn reset_peak(pid: u32) {
         let _ = std::fs::write(format!("/proc/{pid}/clear_refs"), "5");
     }

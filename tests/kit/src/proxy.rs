@@ -71,7 +71,7 @@ impl Proxy {
     }
 }
 
-/// A request is what a client sends after it has heard from the server: databases' protocols go to and fro.
+/// A request is what a client sends after it has received an answer from the server: databases' protocols go to and fro.
 async fn carry(mut client: TcpStream, mut server: TcpStream, state: Arc<Mutex<State>>) {
     let (mut from_client, mut from_server) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     let mut asking = false;

@@ -41,7 +41,7 @@ struct Loss {
 
 struct State {
     server: u16,
-    /// The trouble, and a number that is another one for each.
+    /// The disturbance, and a number that is unique to it.
     trouble: watch::Sender<(u64, Trouble)>,
     /// Connections made before it was last raised end.
     cut: watch::Sender<u64>,
@@ -101,7 +101,7 @@ impl Relay {
         self.port
     }
 
-    /// Makes that trouble, for connections that are open and for new ones, until the next call.
+    /// Starts that disturbance, for connections that are open and for new ones, until the next call.
     pub fn set(&self, trouble: Trouble) {
         self.state.trouble.send_modify(|(number, now)| {
             *number += 1;
@@ -159,7 +159,7 @@ impl Relay {
 struct Connection {
     state: Arc<State>,
     number: u64,
-    /// The trouble by its number, and how many bytes may pass in it.
+    /// The disturbance by its number, and how many bytes may pass in it.
     budget: Mutex<(u64, u64)>,
     /// The next answer is to be lost.
     losing: AtomicBool,
@@ -273,7 +273,7 @@ impl Connection {
         }
     }
 
-    /// Takes a piece from the bytes that this connection may carry in the trouble of that number.
+    /// Takes a piece from the bytes that this connection may carry in the disturbance of that number.
     fn spend(&self, number: u64, least: u64, most: u64, piece: usize) -> Fate {
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
         if budget.0 != number {

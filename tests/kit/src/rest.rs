@@ -82,7 +82,7 @@ impl Rest {
         &self.base
     }
 
-    /// Sends a request; the body is sent as it stands. `Err` when there was no answer.
+    /// Sends a request; the body is sent unchanged. `Err` when there was no answer.
     pub async fn try_send(
         &self,
         method: &str,

@@ -175,7 +175,7 @@ impl Rowferry {
         self.process().try_terminate(within)
     }
 
-    /// SIGSTOP: it stands still until [`Self::thaw`].
+    /// SIGSTOP: it is frozen until [`Self::thaw`].
     pub fn freeze(&self) {
         self.process().signal("STOP");
     }

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 
 use crate::lab::Scratch;
 
-/// The place of a database; the file is made by whoever first writes to it.
+/// The place of a database; the first writer creates the file.
 pub struct SqliteFile {
     path: PathBuf,
 }

@@ -25,7 +25,7 @@ pub fn certificates(path: &str) -> Result<Vec<u8>> {
         ))
     };
     if !Path::new(path).is_file() {
-        return Err(unusable(&"it is no file"));
+        return Err(unusable(&"it is not a file"));
     }
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|error| unusable(&error))?;
@@ -42,7 +42,8 @@ pub fn certificates(path: &str) -> Result<Vec<u8>> {
         .any(|window| window == BEGIN.as_bytes())
     {
         return Err(unusable(
-            &"it is no PEM file; convert it, as in openssl x509 -inform DER -in FILE -out FILE.pem",
+            &"it is not a PEM file; convert it, for example with openssl x509 -inform DER -in \
+                 FILE -out FILE.pem",
         ));
     }
     Ok(bytes)
@@ -54,7 +55,7 @@ mod tests {
     fn only_files_are_read() {
         for path in ["/dev/zero", "/proc", "/no/such/file"] {
             let error = super::certificates(path).unwrap_err();
-            assert!(error.message().contains("it is no file"), "{error}");
+            assert!(error.message().contains("it is not a file"), "{error}");
         }
         let error = super::certificates("/etc/passwd").unwrap_err();
         assert!(

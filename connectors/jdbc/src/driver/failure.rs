@@ -74,19 +74,20 @@ pub(super) fn classify<DB: DatabaseBackend>(place: &str, error: sqlx::Error) -> 
         }
         // refused by our patches to the drivers, see vendor/README.md
         sqlx::Error::Protocol(text) if text.starts_with(SIZE_LIMIT) => Error::fatal(format!(
-            "{place}: {}; the connection is given up. Check that a supported database answers there; a source whose rows are \
-             that large needs a larger max.row.bytes",
+            "{place}: {}; the connection is closed. Check that a supported database answers there; \
+             a source with such large rows needs a larger max.row.bytes",
             text.trim_start_matches(SIZE_LIMIT)
         )),
         sqlx::Error::Protocol(text) if text.starts_with(LOGIN) => {
             Error::config(format!("{place}: {}", text.trim_start_matches(LOGIN)))
         }
         sqlx::Error::Protocol(text) if text.starts_with(CLEARTEXT) => Error::config(format!(
-            "{place} asks for the password as it is (mysql_clear_password), which is not sent; give the user another way to \
-             log in, such as caching_sha2_password with TLS"
+            "{place} requests the password in clear text (mysql_clear_password), which is not \
+             supported; use another authentication plug-in for the user, such as \
+             caching_sha2_password with TLS"
         )),
         sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Error::retry(format!(
-            "the answer of {place} could not be read; the connection is given up"
+            "the answer of {place} could not be read; the connection is closed"
         ))
         .caused_by(error),
         other => Error::fatal(format!("unexpected answer of {place}")).caused_by(other),
@@ -96,8 +97,8 @@ pub(super) fn classify<DB: DatabaseBackend>(place: &str, error: sqlx::Error) -> 
 /// The error of a row that exceeds the source's size limit; it concerns its table only.
 pub(super) fn too_long(place: &str, limit: usize) -> Error {
     Error::record(format!(
-        "{place}: a row, or one of its values, has more than the {limit} bytes of max.row.bytes; raise it, or leave the \
-         large column out (a query that names the other columns)"
+        "{place}: a row, or one of its values, has more than the {limit} bytes of max.row.bytes; \
+         increase it, or exclude the large column (with a query that selects the other columns)"
     ))
 }
 
@@ -108,7 +109,7 @@ pub(super) fn is_about_a_row(error: &sqlx::Error) -> bool {
     };
     let about = text.strip_prefix(SIZE_LIMIT).unwrap_or_default();
     [
-        "the server sends a message of more",
+        "the server sent a message of more",
         "the server sends a message (DataRow) of more",
         "a row has more",
     ]
@@ -118,8 +119,9 @@ pub(super) fn is_about_a_row(error: &sqlx::Error) -> bool {
 
 fn not_trusted(place: &str, cause: impl std::fmt::Display) -> Error {
     Error::config(format!(
-        "TLS with {place} failed: {cause}; check the server's certificate and what connection.url says of TLS (sslMode or \
-         sslmode; only with disable, or prefer where the server has none, are password and rows sent in the clear)"
+        "TLS with {place} failed: {cause}; check the server's certificate and the TLS settings in \
+         connection.url (sslMode or sslmode; password and rows are only sent unencrypted with \
+         disable, or with prefer if the server has no TLS)"
     ))
 }
 
@@ -144,8 +146,8 @@ pub(super) fn without_text(message: &str) -> String {
         || message.to_owned(),
         |(codes, _)| {
             format!(
-                "{REFUSED_WITH}{codes}{BEFORE_TEXT}its words are not shown, since they may quote the masked query; run \
-                 the query by hand to see them"
+                "{REFUSED_WITH}{codes}{BEFORE_TEXT}its text is not shown, because it may quote the \
+                 masked query; run the query by hand to see it"
             )
         },
     )

@@ -276,7 +276,7 @@ async fn make_database(target: &ConnectionTarget, options: ConnectOptions) -> Re
     tracing::info!(
         place = server.place(),
         sql,
-        "making the database that the URL names"
+        "creating the database that the URL names"
     );
     let made = session.run(&sql).await.map(drop);
     session.close().await;

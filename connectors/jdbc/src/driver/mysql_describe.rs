@@ -74,7 +74,7 @@ fn told(column: &MySqlColumn) -> ColumnMeta {
         // a display width of one does not mean a boolean here
         "boolean" => "tinyint",
         "enum" | "set" | "json" => "varchar",
-        // sqlx tells text from bytes by a flag that text with a binary collation has, too
+        // sqlx distinguishes text from bytes by a flag that text with a binary collation has, too
         "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" if is_text => {
             "varchar"
         }

@@ -28,9 +28,9 @@ pub(super) async fn caught<T>(
     outcome.unwrap_or_else(|_| {
         *broken = true;
         Err(Error::fatal(format!(
-            "{place} sent something that the driver could not read: it panicked, and the connection is given up; check that \
-             a supported database answers there and that nothing in between changes what it sends. The log names the place \
-             in the code"
+            "{place} sent data that the driver could not read: it panicked, and the connection is \
+             closed; check that a supported database answers there and that nothing in between \
+             changes its data. The log names the place in the code"
         )))
     })
 }

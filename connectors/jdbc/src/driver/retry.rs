@@ -54,7 +54,7 @@ where
         }
         tracing::warn!(attempt, of = options.attempts, place = target.place(), error = %last, "connecting failed");
         if attempt < options.attempts {
-            rest(options.backoff, &format!("trying again to connect: {last}")).await;
+            rest(options.backoff, &format!("connecting again: {last}")).await;
         }
     }
     Err(last)

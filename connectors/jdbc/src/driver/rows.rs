@@ -162,7 +162,8 @@ impl<DB: DatabaseBackend> RowDecoder<'_, DB> {
             };
             if row.len() != self.layout.columns.len() || !columns().all(fits) {
                 return Err(Error::retry(
-                    "the result has other columns than the table had a moment ago",
+                    "the columns of the result are not those of the table when its definition was \
+                     read",
                 ));
             }
             self.forms = columns()

@@ -290,7 +290,7 @@ where
             ("no standby", "standby")
         };
         Err(Error::retry(format!(
-            "{host}:{port} is {is}, and {parameter} in connection.url asks for a {asked}"
+            "{host}:{port} is {is}, but {parameter} in connection.url requires a {asked}"
         )))
     }
 
@@ -329,7 +329,8 @@ impl<DB: DatabaseBackend> SqlxSession<DB> {
     pub(super) fn too_much(&mut self, limit: usize) -> Error {
         self.lost = true;
         Error::fatal(format!(
-            "{} answers a question about its tables with more than {limit} bytes; check that a database answers there",
+            "{} answers a query about its tables with more than {limit} bytes; check that a \
+             database answers there",
             self.place
         ))
     }
@@ -526,7 +527,7 @@ where
             let _only_waits = fail_point::reach_async("database.close").await;
             connection.close().await
         };
-        // the server notices a cut connection by itself
+        // the server detects a cut connection itself
         let _ = timeout(CLOSE_WITHIN, goodbye).await;
     }
 }
@@ -559,7 +560,7 @@ pub(super) fn missing(error: sqlx::Error) -> Error {
 /// The error of a small result's value that does not match its column's type.
 pub(super) fn cut_short(column: &impl Column) -> Error {
     Error::fatal(format!(
-        "column {} holds a value that is cut short",
+        "column {} has a value that is truncated",
         column.name()
     ))
 }

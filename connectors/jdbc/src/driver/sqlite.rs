@@ -88,7 +88,7 @@ impl DatabaseBackend for Sqlite {
         match opened {
             Some(file) if FileId::of(&file.path).as_ref() != Some(file) => {
                 Err(Error::retry(format!(
-                    "{} was replaced or removed while it was open; it is opened anew",
+                    "{} was replaced or removed while it was open; it is opened again",
                     file.path.display()
                 )))
             }
@@ -106,7 +106,7 @@ impl DatabaseBackend for Sqlite {
             return Ok(());
         }
         Err(Error::config(
-            "query and query.suffix make more than one statement: keep the SELECT alone",
+            "query and query.suffix contain more than one statement: keep only the SELECT",
         ))
     }
 
@@ -123,11 +123,12 @@ impl DatabaseBackend for Sqlite {
         let verb = words.next().unwrap_or_default();
         admit_verb(verb)?;
         if verb.eq_ignore_ascii_case("PRAGMA") {
-            return Err(Error::config("PRAGMA is not sent to SQLite"));
+            return Err(Error::config("PRAGMA is not allowed for SQLite"));
         }
         match words.next() {
             Some(next) => Err(Error::config(format!(
-                "a text with more than one statement is not sent to SQLite: the next begins with {next}"
+                "a text with more than one statement is not allowed for SQLite: the next begins \
+                 with {next}"
             ))),
             None => Ok(()),
         }
@@ -145,8 +146,9 @@ impl DatabaseBackend for Sqlite {
     fn advice(code: &str) -> &'static str {
         match code.parse::<u32>() {
             Ok(7) => {
-                "; the values of a row, or what an aggregate gathers, need more memory than SQLite has here, which is shared \
-                 by all connectors of this worker (docs/security.md): let the query make fewer or shorter values"
+                "; the values of a row, or the data that an aggregate collects, need more memory \
+                 than SQLite may use, which all connectors of this worker share \
+                 (docs/security.md): change the query so that it returns fewer or shorter values"
             }
             _ => "",
         }
@@ -208,7 +210,7 @@ fn admit_verb(word: &str) -> Result<()> {
         .any(|verb| word.eq_ignore_ascii_case(verb));
     if reaches {
         return Err(Error::config(format!(
-            "{word} is not sent to SQLite: it reaches other files than the URL's"
+            "{word} is not allowed for SQLite: it accesses other files than the URL's"
         )));
     }
     Ok(())
@@ -277,7 +279,8 @@ pub(super) fn would_create(target: &ConnectionTarget) -> Result<bool> {
         (true, _) => Ok(false),
         (false, true) => Ok(true),
         (false, false) => Err(Error::config(format!(
-            "the folder of the SQLite file {} does not exist; correct the path in connection.url, or make the folder",
+            "the folder of the SQLite file {} does not exist; correct the path in connection.url, \
+             or create the folder",
             path.display()
         ))),
     }
@@ -289,14 +292,14 @@ fn options(target: &ConnectionTarget, access: AccessMode) -> Result<SqliteConnec
     let create = access == AccessMode::Create && mode == "rwc";
     if !path.exists() && !create {
         return Err(Error::config(format!(
-            "the SQLite file {} does not exist; correct the path in connection.url (a relative one counts from the folder \
-             the worker was started in), or create the database",
+            "the SQLite file {} does not exist; correct the path in connection.url (relative paths \
+             start at the worker's working directory), or create the database",
             path.display()
         )));
     }
     would_create(target)?;
     let wrong = |name: &str, value: &str| {
-        Error::config(format!("connection.url: {name}={value} is not understood"))
+        Error::config(format!("connection.url: {name}={value} is invalid"))
     };
     let mut options = SqliteConnectOptions::new()
         .filename(path)
@@ -408,7 +411,7 @@ mod tests {
                 "SELECT 1 AS [\"]; PRAGMA hard_heap_limit=1 --\"]",
                 "begins with PRAGMA",
             ),
-            ("/**/pragma hard_heap_limit=1", "PRAGMA is not sent"),
+            ("/**/pragma hard_heap_limit=1", "PRAGMA is not allowed"),
             (";ATTACH 'x' AS y", "ATTACH is not sent"),
         ] {
             let error = Sqlite::admit_one(sql).unwrap_err();

@@ -145,10 +145,10 @@ where
     }
 
     fn given_up(&self, why: &str) -> Error {
-        self.pulse.tell(None);
+        self.pulse.describe(None);
         Error::retry(format!(
-            "a call to {} did not come back: {why}; the connection is given up (check that the server is up and that \
-             nothing between drops packets)",
+            "a call to {} did not return: {why}; the connection is closed (check that the server \
+             is up and that nothing in between drops packets)",
             self.target.place()
         ))
     }
@@ -176,7 +176,7 @@ where
         let query = sqlx::query::<DB>(AssertSqlSafe(DB::look(who.id))).persistent(false);
         let found = query.fetch_all(&mut connection).await;
         let said = found.map_or(ProbeFinding::Unknown, |rows| said::<DB>(who, &rows));
-        // the server notices a cut connection by itself
+        // the server detects a cut connection itself
         let _ = timeout(CLOSE_WITHIN, connection.close()).await;
         said
     }
@@ -231,7 +231,7 @@ impl SilentCall {
 
     fn is_at_work(&mut self, pulse: &Heartbeat, whom: &str) {
         (self.silent, self.proven, self.told) = (0, Instant::now(), true);
-        pulse.tell(Some(format!("{whom} is at work on a statement")));
+        pulse.describe(Some(format!("{whom} is working on a statement")));
     }
 
     /// Decides whether the wait continues. Errors: why the call is given up.
@@ -244,13 +244,13 @@ impl SilentCall {
         let took = self.proven.elapsed().as_secs();
         match said {
             ProbeFinding::Gone => {
-                Err("the server has ended this connection without saying so".to_owned())
+                Err("the server has closed this connection without notice".to_owned())
             }
             ProbeFinding::Nothing if self.silent >= SILENT_MAX => Err(format!(
-                "the server has not answered for {took} s, on a new connection neither"
+                "the server has not answered for {took} s, and not on a new connection either"
             )),
             _ if self.proven.elapsed() >= UNPROVEN_MAX => Err(format!(
-                "for {took} s the server has not said that it is at work on it"
+                "for {took} s the server has not reported that it is working on the call"
             )),
             _ => Ok(()),
         }
@@ -258,7 +258,7 @@ impl SilentCall {
 
     fn is_over(&self, pulse: &Heartbeat) {
         if self.told {
-            pulse.tell(None);
+            pulse.describe(None);
         } else {
             pulse.beat();
         }
@@ -273,9 +273,9 @@ pub async fn rest(time: Duration, why: &str) {
     loop {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return pulse.tell(None);
+            return pulse.describe(None);
         }
-        pulse.tell(Some(why.to_owned()));
+        pulse.describe(Some(why.to_owned()));
         sleep(left.min(SAY_EVERY)).await;
     }
 }
@@ -302,10 +302,10 @@ mod tests {
             }
         }
         assert_eq!(
-            pulse.last_told().as_deref(),
-            Some("the server is at work on a statement")
+            pulse.description().as_deref(),
+            Some("the server is working on a statement")
         );
         silence.is_over(&pulse);
-        assert_eq!((pulse.last_told(), pulse.beats()), (None, 2));
+        assert_eq!((pulse.description(), pulse.beats()), (None, 2));
     }
 }

@@ -63,7 +63,7 @@ pub async fn probe(config: &Config, report: &mut ConfigReport) {
             topics(config)
         };
         if let Err(error) = look(&mut link, &sink, topics, report).await {
-            tracing::debug!(%error, "tables and privileges cannot be told");
+            tracing::debug!(%error, "tables and privileges cannot be read");
         }
         // a statement that cannot be parsed is in the report already
         if let Ok(Some(statements)) = StatementSet::read(&sink, link.writing.database) {
@@ -77,7 +77,7 @@ pub async fn probe(config: &Config, report: &mut ConfigReport) {
                 .await
             {
                 Ok(text) => tell_no_rollback(&sink, text, report),
-                Err(error) => tracing::debug!(%error, "the tables of statements cannot be told"),
+                Err(error) => tracing::debug!(%error, "the tables of statements cannot be found"),
             }
         }
     }

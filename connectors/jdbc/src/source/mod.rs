@@ -156,7 +156,7 @@ impl SourceConnector for JdbcSource {
                 probe::names(session.dialect(), &read, listed, report);
                 probe::query(&mut *session, &read, report).await;
                 if let Err(error) = probe::privileges(&mut *session, &read, listed, report).await {
-                    tracing::debug!(%error, "privileges cannot be told");
+                    tracing::debug!(%error, "privileges cannot be read");
                 }
                 if let Err(error) = probe::modes(&mut *session, &read, listed, report).await {
                     tracing::debug!(%error, "the mode's columns cannot be looked up");

@@ -153,7 +153,7 @@ impl TableScheduler {
                 biased;
                 Some((table, sent)) = self.chunks.recv() => return Ok(SchedulerEvent::Sent(table, sent)),
                 Some(done) = self.running.join_next() => {
-                    let broke = |error| Error::fatal("the reading of a table broke off").caused_by(error);
+                    let broke = |error| Error::fatal("a read of a table was interrupted").caused_by(error);
                     self.over.push(done.map_err(broke)?);
                 }
             }

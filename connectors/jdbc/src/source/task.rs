@@ -333,7 +333,7 @@ impl JdbcSourceTask {
             // The turn made progress, so the task is healthy: it gets ahead even with connections
             // that break again and again.
             ErrorKind::Retry if got_on => {
-                tracing::warn!(%error, "reading goes on with another connection");
+                tracing::warn!(%error, "the task continues with another connection");
                 table.try_again(&error);
                 Ok(())
             }
@@ -511,7 +511,7 @@ impl TaskTable {
         self.due = Instant::now() + every;
         tracing::warn!(table = self.name(), %error, "the table is not read any more");
         self.trouble = Some(format!(
-            "{} is not read any more, the other tables are: {error} (looked at again every {} s)",
+            "{} is not read any more, the other tables are: {error} (retried every {} s)",
             self.name(),
             every.as_secs_f32()
         ));

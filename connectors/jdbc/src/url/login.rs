@@ -38,7 +38,7 @@ pub(super) fn methods(scheme: UrlScheme, params: &[(String, String)]) -> Result<
         |name| tls::given(params, name).map(|value| value.filter(|value| !value.is_empty()));
     if given("restrictedauth")?.is_some() {
         return Err(bad(
-            "restrictedAuth: the authentication plugins of a login are not chosen here; leave it out",
+            "restrictedAuth: the authentication plug-ins cannot be restricted here; remove it",
         ));
     }
     let supported = || NAMES.iter().filter_map(|(_, login)| *login);
@@ -46,14 +46,14 @@ pub(super) fn methods(scheme: UrlScheme, params: &[(String, String)]) -> Result<
         return Ok(supported().collect());
     };
     if scheme != UrlScheme::Postgres {
-        return Err(bad("require_auth is PostgreSQL's; leave it out"));
+        return Err(bad("require_auth is a parameter of PostgreSQL; remove it"));
     }
     let words = || text.split(',').map(str::trim);
     let negated = words().filter(|word| word.starts_with('!')).count();
     if negated != 0 && negated != words().count() {
         return Err(bad(
-            "require_auth lists methods with and without !; write either those that are allowed or, each with !, \
-                        those that are not",
+            "require_auth lists methods with and without !; write either the allowed methods or, \
+             each with !, the forbidden ones",
         ));
     }
     let mut named = Vec::new();
@@ -73,7 +73,8 @@ pub(super) fn methods(scheme: UrlScheme, params: &[(String, String)]) -> Result<
         .collect();
     match allowed.is_empty() {
         true => Err(bad(format!(
-            "require_auth={text} leaves no method that is supported; allow none, password, md5 or scram-sha-256"
+            "require_auth={text} leaves no supported method; allow none, password, md5 or \
+             scram-sha-256"
         ))),
         false => Ok(allowed),
     }
@@ -121,19 +122,25 @@ mod tests {
                     "jdbc:postgresql://h/d?requireAuth=md5,!none",
                     "with and without !",
                 ),
-                ("jdbc:postgresql://h/d?requireAuth=gss", "leaves no method"),
+                (
+                    "jdbc:postgresql://h/d?requireAuth=gss",
+                    "leaves no supported method",
+                ),
                 (
                     "jdbc:postgresql://h/d?requireAuth=!none,!md5,!password,!scram-sha-256",
-                    "leaves no method",
+                    "leaves no supported method",
                 ),
                 (
                     "jdbc:postgresql://h/d?requireAuth=md5&require_auth=none",
                     "twice",
                 ),
-                ("jdbc:mysql://h/d?requireAuth=md5", "is PostgreSQL's"),
+                (
+                    "jdbc:mysql://h/d?requireAuth=md5",
+                    "is a parameter of PostgreSQL",
+                ),
                 (
                     "jdbc:mariadb://h/d?restrictedAuth=client_ed25519",
-                    "leave it out",
+                    "remove it",
                 ),
             ] {
                 let url = format!("{url}{tls}");

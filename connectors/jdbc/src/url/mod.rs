@@ -106,7 +106,7 @@ const OWN_KEYS: &[&str] = &[
     "provider",
 ];
 
-/// Returns the URL parameter that a config key stands for. TLS parameters are also accepted with
+/// Returns the URL parameter that corresponds to a config key. TLS parameters are also accepted with
 /// the prefixes of other connectors and in any letter case, because nobody would notice an ignored
 /// one.
 fn parameter(key: &str) -> Option<&str> {
@@ -190,7 +190,7 @@ impl ConnectionTarget {
     pub fn told(&self) -> Result<Vec<String>> {
         let mut texts = params::told(self.scheme, &self.params)?;
         let left_out = self.ignored.iter().map(|name| {
-            format!("{name} is left out: it would let the URL reach beyond the database")
+            format!("{name} is ignored: it would let the URL reach beyond the database")
         });
         texts.extend(left_out);
         Ok(texts)
@@ -273,7 +273,7 @@ impl ConnectionTarget {
         let mut target = Self::empty(scheme);
         let bad = |why: &str| {
             Error::config(format!(
-                "connection.url {} is not understood: {why}",
+                "connection.url {} is invalid: {why}",
                 without_passwords(url)
             ))
         };
@@ -299,8 +299,8 @@ impl ConnectionTarget {
         };
         if database.contains('@') || query.split('&').any(in_an_account) {
             return Err(bad(
-                "an @ stands behind the host. Write / ? # @ : and % in user and password as %2F %3F %23 %40 %3A and %25, \
-                 or give them in connection.user and connection.password",
+                "an @ follows the host. Write / ? # @ : and % in user and password as %2F %3F %23 \
+                 %40 %3A and %25, or set connection.user and connection.password",
             ));
         }
         target.database = Some(decode(database)).filter(|d| !d.is_empty());
@@ -326,7 +326,7 @@ impl ConnectionTarget {
         for host in hosts.split(',') {
             target.hosts.push(
                 host_port(host.trim(), port)
-                    .ok_or_else(|| bad("its port is no number up to 65535"))?,
+                    .ok_or_else(|| bad("its port is not a number up to 65535"))?,
             );
         }
         target.set_query(query);

@@ -26,14 +26,14 @@ pub(super) fn parse(rest: &str) -> Result<ConnectionTarget> {
     target.set_query(query);
     if let Some((name, _)) = target.params.iter().find(|(name, _)| !is_option(name)) {
         return Err(Error::config(format!(
-            "connection.url: SQLite has no option {name} here; there are {}",
+            "connection.url: SQLite has no option {name} here; supported are {}",
             OPTIONS.join(", ")
         )));
     }
     if path.is_empty() || path == ":memory:" || target.param("mode") == Some("memory") {
         return Err(Error::config(
-            "connection.url: a database in memory ends with its connection, and each connection has its own; name a \
-             file: jdbc:sqlite:/path/file.db",
+            "connection.url: a database in memory is lost with its connection, and each connection \
+             has its own; name a file: jdbc:sqlite:/path/file.db",
         ));
     }
     if path.starts_with(':') || path.contains('\0') {

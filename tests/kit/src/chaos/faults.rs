@@ -44,19 +44,19 @@ impl fmt::Display for Server {
 pub enum Fault {
     /// `kill -9` of the worker; it is started again after that time.
     KillWorker(Duration),
-    /// The worker stands still for that time (SIGSTOP, SIGCONT).
+    /// The worker is frozen for that time (SIGSTOP, SIGCONT).
     FreezeWorker(Duration),
-    /// SIGTERM to the worker, which has to end by itself; it is started again.
+    /// SIGTERM to the worker, which has to exit on its own; it is started again.
     StopWorker,
     /// `kill -9` of a server, started again after that time.
     KillServer(Server, Duration),
     /// A database is shut down in good order and started again.
     RestartServer(Server),
-    /// A server stands still for that time (SIGSTOP, SIGCONT).
+    /// A server is frozen for that time (SIGSTOP, SIGCONT).
     StallServer(Server, Duration),
     /// All connections to a server end at once.
     CutAll(Server),
-    /// The network to a server is in trouble for that time.
+    /// The network to a server is disturbed for that time.
     Network(Server, Trouble, Duration),
     /// The answer to the nth COMMIT that a database gets in that time is lost; the connection ends, or stays silent.
     LoseCommit(Server, u8, bool, Duration),
@@ -85,7 +85,7 @@ impl Fault {
         }
     }
 
-    /// How long something stands still or is away in it.
+    /// How long something is frozen or away in it.
     pub(crate) fn lasts(&self) -> Duration {
         match self {
             Self::KillWorker(time)

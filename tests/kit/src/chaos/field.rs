@@ -15,7 +15,7 @@ use super::tables::{TABLES, Table, merge, sink, sources};
 use crate::relay::Relay;
 use crate::{Kafka, MariaDb, Postgres, Rowferry, Scratch, Settings, SmallDisk, mariadb, unique};
 
-/// How long one statement of ours may take, on a server that may stand still or be away.
+/// How long one statement of ours may take, on a server that may be frozen or away.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The servers of a run. They live as long as the process.
@@ -365,7 +365,7 @@ impl Relays {
     }
 }
 
-/// A worker whose consumers are declared dead soon after a kill, and whose tasks do not stand still for long.
+/// A worker whose consumers are declared dead soon after a kill, and whose tasks are not stalled for long.
 fn settings(name: &str, brokers: String) -> Settings {
     Settings::serve(name, brokers)
         .with("task.progress.timeout.ms", "45000")

@@ -40,7 +40,7 @@ pub struct Plan {
     pub disk: bool,
     /// How many writers there are.
     pub writers: u64,
-    /// The longest time that something stands still.
+    /// The longest time that something is frozen.
     pub longest: Duration,
     /// The longest pause between two faults.
     pub pause: Duration,
@@ -70,7 +70,7 @@ impl Plan {
     }
 }
 
-/// Runs a plan: writes, makes faults, ends them, waits until nothing moves any more, and compares. `say` is told what
+/// Runs a plan: writes, makes faults, ends them, waits until nothing moves any more, and compares. `say` receives what
 /// happens, line by line.
 pub async fn run(field: Arc<Field>, plan: &Plan, say: fn(String)) -> Report {
     let began = Instant::now();

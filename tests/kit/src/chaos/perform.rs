@@ -200,7 +200,7 @@ fn restart(field: &Field, server: Server) {
     }
 }
 
-/// Makes trouble in a network and ends it; whether it came to what was wanted.
+/// Disturbs a network and ends the disturbance; returns whether it had the wanted effect.
 async fn trouble(relay: &Relay, fault: Fault) -> bool {
     match fault {
         Fault::Network(_, trouble, time) => {

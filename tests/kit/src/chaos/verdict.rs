@@ -21,7 +21,7 @@ const EXAMPLES: usize = 5;
 /// Waits until both targets seem to hold the source's rows, or nothing has moved for `patience`.
 pub(super) async fn wait_until_quiet(field: &Field, patience: Duration, say: fn(String)) -> bool {
     let began = Instant::now();
-    let (mut last, mut moved, mut told) = (Vec::new(), Instant::now(), Instant::now());
+    let (mut last, mut moved, mut reported) = (Vec::new(), Instant::now(), Instant::now());
     loop {
         let source = field.sums(Server::Source).await;
         let mut copies = Vec::new();
@@ -39,8 +39,8 @@ pub(super) async fn wait_until_quiet(field: &Field, patience: Duration, say: fn(
             say(format!("nothing has moved for {} s", patience.as_secs()));
             return false;
         }
-        if told.elapsed() > Duration::from_secs(15) {
-            told = Instant::now();
+        if reported.elapsed() > Duration::from_secs(15) {
+            reported = Instant::now();
             say(format!(
                 "{:4} s  rows|versions of the source {source:?}, of the copies {last:?}",
                 began.elapsed().as_secs()
@@ -174,7 +174,7 @@ async fn show(field: &Field, table: Table, target: Server, ids: &[i64]) -> Strin
 fn compare_topic(field: &Field, load: &Load, report: &mut Report, table: Table, source: &Rows) {
     let (mut records, mut tombstones) = (0_u64, 0_u64);
     let mut versions: HashMap<(i64, i64), u32> = HashMap::new();
-    let mut told: HashMap<i64, u32> = HashMap::new();
+    let mut reported: HashMap<i64, u32> = HashMap::new();
     let deleted = load.counts().deleted();
     let mut doubled = Vec::new();
     field
@@ -189,14 +189,14 @@ fn compare_topic(field: &Field, load: &Load, report: &mut Report, table: Table, 
             let value = entry.json();
             if value.is_null() {
                 tombstones += 1;
-                let told = told.entry(id).or_default();
-                *told += 1;
-                if *told == deleted.get(&id).copied().unwrap_or(0) + 1 {
+                let reported = reported.entry(id).or_default();
+                *reported += 1;
+                if *reported == deleted.get(&id).copied().unwrap_or(0) + 1 {
                     doubled.push(format!("the tombstone of {id} at offset {}", entry.offset));
                 }
                 return;
             }
-            told.entry(id).or_default();
+            reported.entry(id).or_default();
             let version = value["payload"]["version"]
                 .as_i64()
                 .expect("a row with a version");
@@ -209,7 +209,10 @@ fn compare_topic(field: &Field, load: &Load, report: &mut Report, table: Table, 
                 ));
             }
         });
-    let missing = source.keys().filter(|id| !told.contains_key(id)).count();
+    let missing = source
+        .keys()
+        .filter(|id| !reported.contains_key(id))
+        .count();
     report.say(format!(
         "{:10}in its topic: {records} records ({tombstones} tombstones), {} doubled, {missing} rows missing",
         format!("{}:", table.name),

@@ -37,7 +37,7 @@ pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
         ValueDecoding::Text => match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Value::Text(text.into())),
             Err(_) => Err(Error::record(format!(
-                "column {} holds text that is no valid UTF-8",
+                "column {} has text that is not valid UTF-8",
                 column.name
             ))),
         },
@@ -173,7 +173,7 @@ fn integer(bytes: &[u8]) -> Option<i64> {
 
 fn beyond(column: &ReadColumn) -> Error {
     Error::record(format!(
-        "column {} holds a value that does not fit {}",
+        "column {} has a value that does not fit {}",
         column.name,
         column.schema.ty.name()
     ))
@@ -181,7 +181,7 @@ fn beyond(column: &ReadColumn) -> Error {
 
 fn altered(column: &ReadColumn) -> Error {
     Error::retry(format!(
-        "column {} has another type than a moment ago; the table is looked up again",
+        "the type of column {} has changed; the table's definition is read again",
         column.name
     ))
 }

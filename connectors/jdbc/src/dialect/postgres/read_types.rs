@@ -54,7 +54,7 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
             } else {
                 other
             };
-            let warning = format!("column {} of type {shown} is carried as text", meta.name);
+            let warning = format!("column {} of type {shown} is emitted as text", meta.name);
             ReadColumn {
                 warning: Some(warning),
                 ..as_text()

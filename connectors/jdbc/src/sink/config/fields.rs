@@ -76,7 +76,8 @@ impl FieldFilter {
                 };
                 if alike.all(|field| field != item.field) {
                     return Err(Error::record(format!(
-                        "{key} names the field {}, and the record has {first}: names of fields count with their letter case",
+                        "{key} names the field {}, but the record has {first}: letter case matters \
+                         in names of fields",
                         item.field
                     )));
                 }

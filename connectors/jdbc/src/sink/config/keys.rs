@@ -55,7 +55,7 @@ pub(super) fn column_items(text: &str) -> impl Iterator<Item = (&str, Option<&st
 
 fn origins(text: &str) -> Result<(), String> {
     column_items(text).try_for_each(|(origin, column)| match column {
-        Some("") => Err(format!("{origin} has no column name behind its colon")),
+        Some("") => Err(format!("{origin} has no column name after its colon")),
         _ if ORIGINS.contains(&origin) => Ok(()),
         _ => Err(format!("{origin} is none of {}", ORIGINS.join(", "))),
     })
@@ -159,16 +159,19 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Required,
         CONNECTION,
-        "Where the target database is: `jdbc:mariadb://host:3306/db`, `jdbc:mysql://…`, `jdbc:postgresql://host:5432/db` \
-         or `jdbc:sqlite:/path/file.db`. The same URLs without `jdbc:` work too.",
+        "Address of the target database: `jdbc:mariadb://host:3306/db`, `jdbc:mysql://…`, \
+         `jdbc:postgresql://host:5432/db` or `jdbc:sqlite:/path/file.db`. The prefix `jdbc:` is \
+         optional.",
     )
     .importance(Importance::High)
     .form(Width::Long, "JDBC URL"),
-    ConfigKey::new("connection.user", ConfigType::String, DefaultValue::Null, CONNECTION, "The database account that writes the rows.")
+    ConfigKey::new("connection.user", ConfigType::String, DefaultValue::Null, CONNECTION,
+        "Database user that writes the rows.")
         .importance(Importance::High)
         .form(Width::Medium, "JDBC User")
         .aliases(&["connection.username"]),
-    ConfigKey::new("connection.password", ConfigType::Password, DefaultValue::Null, CONNECTION, "Password of that account.")
+    ConfigKey::new("connection.password", ConfigType::Password, DefaultValue::Null, CONNECTION,
+        "Password of that user.")
         .importance(Importance::High)
         .form(Width::Medium, "JDBC Password")
         .aliases(&["connection.pass"]),
@@ -177,7 +180,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Class,
         DefaultValue::Text("io.confluent.connect.jdbc.util.DefaultJdbcCredentialsProvider"),
         CONNECTION,
-        "only the default is there, which takes user and password from the keys above.",
+        "only the default exists, which uses connection.user and connection.password.",
     )
     .without_effect()
     .importance(Importance::Low)
@@ -186,7 +189,7 @@ pub const KEYS: &[ConfigKey] = &[
         "dialect.name",
         "",
         CONNECTION,
-        "the URL names the database.",
+        "the URL determines the database.",
     )
     .without_effect()
     .importance(Importance::Low)
@@ -196,7 +199,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Int,
         DefaultValue::Text("3"),
         CONNECTION,
-        "How often a connection is tried before the attempt counts as failed.",
+        "Number of attempts to open a connection before it counts as failed.",
     )
     .check(KeyValidator::AtLeast(1))
     .importance(Importance::Low)
@@ -214,19 +217,22 @@ pub const KEYS: &[ConfigKey] = &[
         "insert.mode",
         "insert",
         WRITES,
-        "What a record does: `insert` adds a row, `upsert` adds it or changes the row of the same key, `update` only \
-         changes rows that exist, `statement` runs the SQL of the key `statement`.",
+        "How a record is written: `insert` inserts a row; `upsert` inserts it or updates the row \
+         with the same key; `update` only updates existing rows; `statement` runs the SQL of the \
+         key `statement`.",
     )
     .check(KeyValidator::By(insert_mode))
     .importance(Importance::High)
     .form(Width::Medium, "Insert Mode"),
-    count("batch.size", "3000", WRITES, "Most rows in one SQL statement. The database's own limits may ask for fewer.")
+    count("batch.size", "3000", WRITES,
+        "Maximum number of rows per SQL statement. The database's own limits may be lower.")
         .form(Width::Short, "Batch Size"),
     flag(
         "delete.enabled",
         "false",
         WRITES,
-        "Whether a record without a value (a tombstone) deletes the row of its key. Needs `pk.mode=record_key`.",
+        "Whether a record without a value (a tombstone) deletes the row with its key. Needs \
+         `pk.mode=record_key`.",
     )
     .form(Width::Short, "Enable deletes")
     .recommended(&["true", "false"]),
@@ -234,12 +240,14 @@ pub const KEYS: &[ConfigKey] = &[
         "statement",
         "",
         WRITES,
-        "SQL that `insert.mode=statement` runs once for each record, in order, in the transaction that also stores the \
-         offsets, so that it takes effect exactly once. Several statements are separated by `;`. Values come in by name \
-         and are always bound, never put into the text: `:qty` is a field of the value, else of the key; `:value.qty` \
-         and `:key.id` say which (deeper: `:value.after.qty`); `:key` and `:value` are a key or value that is no \
-         struct; `:header.x` a header; `:topic`, `:partition`, `:offset` and `:timestamp` (a date-time) the record's \
-         place; `:{value.odd name}` takes any name. A record that lacks one is an error of that record.",
+        "SQL that `insert.mode=statement` runs once for each record, in order. It runs in the \
+         transaction that also stores the offsets, so it takes effect exactly once. Several \
+         statements are separated by `;`. Parameters are named, and always bound, never inserted \
+         into the text. `:qty` is a field of the value, or else of the key; `:value.qty` and \
+         `:key.id` select one of them (nested: `:value.after.qty`); `:key` and `:value` are a key \
+         or value that is not a struct; `:header.x` is a header; `:topic`, `:partition`, `:offset` \
+         and `:timestamp` (a date-time) describe the record; `:{value.odd name}` is a form for any \
+         name. A record without one of the parameters is an error of that record.",
     )
     .own()
         .form(Width::Long, "Statement"),
@@ -247,12 +255,13 @@ pub const KEYS: &[ConfigKey] = &[
         "delete.statement",
         "",
         WRITES,
-        "The same for records without a value (tombstones) under `insert.mode=statement`. When it is empty, such a \
-         record is an error.",
+        "SQL for records without a value (tombstones) with `insert.mode=statement`. If it is \
+         empty, such a record is an error.",
     )
     .own()
         .form(Width::Long, "Delete Statement"),
-    list("table.types", "TABLE", WRITES, "Which kinds of relation count as an existing target: TABLE, VIEW, PARTITIONED TABLE.")
+    list("table.types", "TABLE", WRITES,
+        "Kinds of relations that can be the target: TABLE, VIEW, PARTITIONED TABLE.")
         .check(KeyValidator::ByText(table_types))
         .importance(Importance::Low)
         .form(Width::Medium, "Table Types"),
@@ -260,8 +269,8 @@ pub const KEYS: &[ConfigKey] = &[
         "replace.null.with.default",
         "true",
         WRITES,
-        "Whether a null in a field whose schema has a default is written as that default. Key fields always are. The \
-         converter has a key of the same name that acts first.",
+        "Whether null in a field with a default in its schema is written as that default. Key \
+         fields always are. The converter has a key of the same name, which is applied first.",
     )
     .importance(Importance::Low)
     .form(Width::Medium, "Replace null value with default value"),
@@ -269,9 +278,9 @@ pub const KEYS: &[ConfigKey] = &[
         "delivery.guarantee",
         "exactly_once",
         WRITES,
-        "`exactly_once` writes the offsets into the table rowferry_offsets of the target database, in the same \
-         transaction as the rows, so that nothing is written twice whatever fails. `at_least_once` does without that \
-         table: after a failure some records are written again.",
+        "`exactly_once` stores the offsets in the table rowferry_offsets of the target database, \
+         in the same transaction as the rows, so no record is written twice. `at_least_once` does \
+         not use that table: after a failure some records are written again.",
     )
     .check(KeyValidator::OneOf(&["exactly_once", "at_least_once"]))
     .own()
@@ -280,7 +289,7 @@ pub const KEYS: &[ConfigKey] = &[
         "truncate.enabled",
         "false",
         WRITES,
-        "Whether Debezium's truncate events (`op` t) empty the table. Without, they mean nothing.",
+        "Whether Debezium's truncate events (`op` t) empty the table. If false, they are ignored.",
     )
     .importance(Importance::Low)
     .own()
@@ -289,7 +298,8 @@ pub const KEYS: &[ConfigKey] = &[
         "behavior.on.null.values",
         "fail",
         WRITES,
-        "What a record without a value does while `delete.enabled` is false: `fail` the task, or `ignore` it.",
+        "How to handle a record without a value while `delete.enabled` is false: `fail` the task, \
+         or `ignore` the record.",
     )
     .check(KeyValidator::OneOf(&["fail", "ignore"]))
     .importance(Importance::Low)
@@ -299,7 +309,8 @@ pub const KEYS: &[ConfigKey] = &[
         "handle.tombstone",
         "false",
         WRITES,
-        "Aiven's sink: whether a record without a value is skipped, as by `behavior.on.null.values=ignore`.",
+        "For Aiven's sink: whether a record without a value is skipped, as with \
+         `behavior.on.null.values=ignore`.",
     )
     .importance(Importance::Low)
     .own()
@@ -308,9 +319,10 @@ pub const KEYS: &[ConfigKey] = &[
         "table.name.format",
         "${topic}",
         MAPPING,
-        "Name of the target table; `${topic}` stands for the topic, `${topic.suffix}` for what follows its last dot, \
-         `${source.table}` for the field `table` (or another one) of the struct `source` in a change event; records without \
-         a value are skipped then. Dots separate database (or schema) and table unless the part is quoted.",
+        "Name of the target table. `${topic}` is replaced by the topic, `${topic.suffix}` by the \
+         part after its last dot, and `${source.table}` by the field `table` (or another one) of \
+         the struct `source` in a change event; records without a value are skipped then. Dots \
+         separate database (or schema) and table, except in quoted parts.",
     )
     .check(KeyValidator::By(super::naming::check_format))
     .form(Width::Long, "Table Name Format")
@@ -319,8 +331,8 @@ pub const KEYS: &[ConfigKey] = &[
         "pk.mode",
         "none",
         MAPPING,
-        "Where the key columns come from: `none`, `kafka` (topic, partition and offset), `record_key`, `record_value`, or \
-         `record_header` (the headers that `pk.fields` names, as text).",
+        "Source of the key columns: `none`, `kafka` (topic, partition and offset), `record_key`, \
+         `record_value`, or `record_header` (the headers of `pk.fields`, as text).",
     )
     .check(KeyValidator::By(pk_mode))
     .importance(Importance::High)
@@ -331,18 +343,22 @@ pub const KEYS: &[ConfigKey] = &[
         "pk.fields",
         "",
         MAPPING,
-        "Names of the key columns. `kafka`: empty or three names; `record_key`: the column of a primitive key, or the \
-         fields to take of a struct key (empty: all); `record_value`: the fields to take (empty: all).",
+        "Names of the key columns. `kafka`: empty or three names; `record_key`: the column for a \
+         primitive key, or the fields of a struct key to use (empty: all); `record_value`: the \
+         fields to use (empty: all).",
     )
     .form(Width::Long, "Primary Key Fields")
     .aliases(&["primary.key.fields"]),
-    list("fields.whitelist", "", MAPPING, "Fields of the value that are written; empty: all. Key columns are always written.")
+    list("fields.whitelist", "", MAPPING,
+        "Fields of the value to write; empty: all. Key columns are always written.")
         .form(Width::Long, "Fields Whitelist"),
-    text("db.timezone", "UTC", MAPPING, "Time zone in which Time and Timestamp values are written into columns without a zone.")
+    text("db.timezone", "UTC", MAPPING,
+        "Time zone in which Time and Timestamp values are written into columns without a zone.")
         .check(KeyValidator::By(crate::zone::check))
         .form(Width::Medium, "DB Time Zone")
         .aliases(&["use.time.zone", "database.time_zone"]),
-    text("date.timezone", "DB_TIMEZONE", MAPPING, "Time zone in which Date values are written: that of `db.timezone`, or UTC.")
+    text("date.timezone", "DB_TIMEZONE", MAPPING,
+        "Time zone in which Date values are written: that of `db.timezone`, or UTC.")
         .check(KeyValidator::OneOfIgnoreCase(&["DB_TIMEZONE", "UTC"]))
         .importance(Importance::Low)
         .form(Width::Medium, "Time Zone used for Date")
@@ -351,10 +367,12 @@ pub const KEYS: &[ConfigKey] = &[
         "timestamp.fields.list",
         "",
         MAPPING,
-        "Fields holding points in time as whole numbers, or as text (digits or ISO 8601), that are written as date-times.",
+        "Fields with points in time as integers or as text (digits or ISO 8601), which are written \
+         as date-times.",
     )
     .form(Width::Medium, "Timestamp Fields Whitelist"),
-    text("timestamp.precision.mode", "MICROSECONDS", MAPPING, "Unit of the whole numbers in `timestamp.fields.list`.")
+    text("timestamp.precision.mode", "MICROSECONDS", MAPPING,
+        "Unit of the integers in `timestamp.fields.list`.")
         .check(KeyValidator::OneOfIgnoreCase(&["MICROSECONDS", "NANOSECONDS"]))
         .importance(Importance::Low)
         .form(Width::Medium, "Sink Timestamp Precision mode")
@@ -363,24 +381,27 @@ pub const KEYS: &[ConfigKey] = &[
         "date.calendar.system",
         "LEGACY",
         MAPPING,
-        "How days before 15 October 1582 are counted: LEGACY as Java's old calendar (Julian before that day), or \
-         PROLEPTIC_GREGORIAN as SQL and ISO 8601.",
+        "Calendar for days before 15 October 1582: LEGACY, as in Java's old calendar (Julian \
+         before that day), or PROLEPTIC_GREGORIAN, as in SQL and ISO 8601.",
     )
     .check(KeyValidator::OneOfIgnoreCase(&["LEGACY", "PROLEPTIC_GREGORIAN"]))
     .importance(Importance::Low)
     .form(Width::Medium, "Date Calendar System"),
-    text("string.output.value.column.name", "record_value", MAPPING, "Column for values that are plain text, not structs.")
+    text("string.output.value.column.name", "record_value", MAPPING,
+        "Column for values that are plain text instead of structs.")
         .check(KeyValidator::NonEmpty)
         .importance(Importance::Low)
         .form(Width::Medium, "String Value Column Name"),
-    flag("table.name.normalize", "false", MAPPING, "Whether every character of a table's name but letters, digits and _ becomes _.")
+    flag("table.name.normalize", "false", MAPPING,
+        "Whether every character of a table's name except letters, digits and _ is replaced by _.")
         .form(Width::Short, "Table Name Normalize"),
     text(
         "collection.naming.strategy",
         "",
         MAPPING,
-        "How `${topic}` enters a table's name: as it is (empty, or Debezium's PassthroughCollectionNamingStrategy), or with \
-         its dots made `_` (DefaultCollectionNamingStrategy, the default of Debezium's class).",
+        "How `${topic}` is inserted into a table's name: unchanged (empty, or Debezium's \
+         PassthroughCollectionNamingStrategy), or with _ instead of dots \
+         (DefaultCollectionNamingStrategy, the default of Debezium's class).",
     )
     .check(KeyValidator::By(super::naming::check_strategy))
     .importance(Importance::Low)
@@ -391,7 +412,8 @@ pub const KEYS: &[ConfigKey] = &[
         "topics.to.tables.mapping",
         "",
         MAPPING,
-        "Pairs `topic:table`. When given, they alone name the tables, and a topic that is not in the list is an error.",
+        "Pairs `topic:table`. If set, only this list determines the tables, and a topic that is \
+         not in the list is an error.",
     )
     .check(KeyValidator::ByText(topic_table_pairs))
     .form(Width::Long, "Topics To Tables Mapping"),
@@ -399,7 +421,7 @@ pub const KEYS: &[ConfigKey] = &[
         "field.include.list",
         "",
         MAPPING,
-        "Like `fields.whitelist`; an item may be `topic:field`, which concerns that topic alone.",
+        "Like `fields.whitelist`; an item may be `topic:field`, which applies to that topic only.",
     )
     .own()
     .form(Width::Long, "Include Fields"),
@@ -407,7 +429,8 @@ pub const KEYS: &[ConfigKey] = &[
         "field.exclude.list",
         "",
         MAPPING,
-        "Fields of the value that are not written, as `field` or `topic:field`. Key columns are always written.",
+        "Fields of the value that are not written, as `field` or `topic:field`. Key columns are \
+         always written.",
     )
     .own()
     .form(Width::Long, "Exclude Fields"),
@@ -415,8 +438,9 @@ pub const KEYS: &[ConfigKey] = &[
         "kafka.columns",
         "",
         MAPPING,
-        "Columns that hold where a record came from: any of `topic`, `partition`, `offset` and `timestamp`, each with \
-         the column's name behind a colon; without one they are `__connect_topic` and so on.",
+        "Columns for the origin of a record: any of `topic`, `partition`, `offset` and \
+         `timestamp`, each optionally followed by a colon and the column's name; the default names \
+         are `__connect_topic` and so on.",
     )
     .check(KeyValidator::ByText(origins))
     .importance(Importance::Low)
@@ -426,8 +450,8 @@ pub const KEYS: &[ConfigKey] = &[
         "headers.columns",
         "",
         MAPPING,
-        "Headers that become columns of text: `header`, or `header:column` for another name. A record without the \
-         header has NULL there.",
+        "Headers that become text columns: `header`, or `header:column` for another column name. A \
+         record without the header has NULL there.",
     )
     .check(KeyValidator::ByText(header_columns))
     .importance(Importance::Low)
@@ -437,9 +461,10 @@ pub const KEYS: &[ConfigKey] = &[
         "envelope.unwrap",
         "true",
         MAPPING,
-        "Whether Debezium's change events (a value whose schema is named `…Envelope`, or an object without a schema with \
-         `op`, `before` or `after`, and a `source` that names its `connector`) are taken apart: the row after the \
-         change is written, and a deletion (`op` d) deletes the row of the record's key where `delete.enabled` is true.",
+        "Whether Debezium's change events are unwrapped: the row after the change is written, and \
+         a deletion (`op` d) deletes the row with the record's key if `delete.enabled` is true. A \
+         change event is a value whose schema is named `…Envelope`, or an object without a schema \
+         that has `op`, `before` or `after`, and a `source` with its `connector`.",
     )
     .importance(Importance::Low)
     .own()
@@ -448,9 +473,10 @@ pub const KEYS: &[ConfigKey] = &[
         "debezium.types",
         "false",
         MAPPING,
-        "Whether Debezium's types (`io.debezium.time.MicroTimestamp`, `io.debezium.data.Json` and their like) are \
-         understood in every record, and tables made with columns for what they stand for. In change events they are in any \
-         case, and so are those of dates and times in columns of dates and times that are there.",
+        "Whether Debezium's types (`io.debezium.time.MicroTimestamp`, `io.debezium.data.Json` and \
+         others) are understood in every record, and tables are created with matching columns. In \
+         change events they always are, and so are Debezium's dates and times in existing columns \
+         of dates and times.",
     )
     .importance(Importance::Low)
     .own()
@@ -459,9 +485,10 @@ pub const KEYS: &[ConfigKey] = &[
         "unavailable.value.placeholder",
         "__debezium_unavailable_value",
         MAPPING,
-        "What Debezium writes in the place of a large value that a change has not touched and the database's log does not \
-         hold (the key of that name of its source). In change events, and in rows that were taken out of them, a column with \
-         it is left out of the row, and keeps what it holds. Empty: nothing is left out.",
+        "Text that Debezium writes instead of a large value that did not change and that the \
+         database's log does not contain (the key of the same name of its source). In change \
+         events, and in rows extracted from them, a column with this text is not written and keeps \
+         its value. Empty: every text is written.",
     )
     .importance(Importance::Low)
     .own()
@@ -470,8 +497,8 @@ pub const KEYS: &[ConfigKey] = &[
         "delete.marker.field",
         "__deleted",
         MAPPING,
-        "With `delete.enabled`: a field of the value that says whether the row is deleted (`true`, or Debezium's `d`). It \
-         is no column then.",
+        "With `delete.enabled`: field of the value that marks the row as deleted (`true`, or \
+         Debezium's `d`). It is not written as a column then.",
     )
     .importance(Importance::Low)
     .own()
@@ -480,26 +507,29 @@ pub const KEYS: &[ConfigKey] = &[
         "nested.mode",
         "fail",
         MAPPING,
-        "What becomes of structs, maps and lists: `fail` refuses the record; `json` writes them as JSON text (a JSON or \
-         JSONB column where the table is created); `flatten` makes a column of each member of a struct, and JSON of the \
-         rest. PostgreSQL's array columns take lists of single values in any case.",
+        "How to handle structs, maps and lists: `fail` refuses the record; `json` writes them as \
+         JSON text (created columns are JSON or JSONB); `flatten` creates a column for each member \
+         of a struct, and JSON for the rest. PostgreSQL's array columns always accept lists of \
+         single values.",
     )
     .check(KeyValidator::OneOf(&["fail", "json", "flatten"]))
     .own()
     .form(Width::Short, "Nested Values"),
-    text("nested.delimiter", "_", MAPPING, "With `nested.mode=flatten`: what stands between the names of a struct and its member.")
+    text("nested.delimiter", "_", MAPPING,
+        "With `nested.mode=flatten`: text between the name of a struct and that of its member.")
         .importance(Importance::Low)
         .own()
         .form(Width::Short, "Nested Delimiter"),
-    flag("auto.create", "true", DDL, "Whether a missing table is created from the record's schema.")
+    flag("auto.create", "true", DDL,
+        "Whether a missing table is created from the record's schema.")
         .form(Width::Short, "Auto-Create"),
     flag(
         "auto.evolve",
         "false",
         DDL,
-        "Whether columns that a record's schema has and the table lacks are added. `widen` does that, and makes columns \
-         hold what they could not: longer texts and bytes, wider integers, floats and decimals, and NULL where the field is \
-         optional. Nothing is ever dropped, renamed or narrowed.",
+        "Whether columns that are in a record's schema but not in the table are added. `widen` \
+         also widens existing columns: longer texts and bytes, wider integers, floats and \
+         decimals, and NULL if the field is optional. Nothing is ever dropped, renamed or narrowed.",
     )
     .also(&["widen"])
     .form(Width::Short, "Auto-Evolve"),
@@ -512,14 +542,15 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         DefaultValue::Null,
         DDL,
-        "Debezium's spelling of the two keys above, where they are not given: `none` neither creates nor changes tables, \
-         `basic` does both, `validate-only` is like none and lets a task start only when its tables are there.",
+        "Debezium's form of the two keys above, used if they are not set: `none` neither creates \
+         nor changes tables; `basic` does both; `validate-only` is like none, and a task only \
+         starts if its tables exist.",
     )
     .check(KeyValidator::OneOf(&["none", "basic", "validate-only"]))
     .importance(Importance::Low)
     .own()
     .form(Width::Short, "Schema Evolution"),
-    flag("mssql.use.merge.holdlock", "true", DML, "SQL Server is no target.")
+    flag("mssql.use.merge.holdlock", "true", DML, "SQL Server is not supported as a target.")
         .without_effect()
         .importance(Importance::Low)
         .form(Width::Medium, "SQL Server - Use HOLDLOCK in MERGE"),
@@ -527,13 +558,14 @@ pub const KEYS: &[ConfigKey] = &[
         "max.retries",
         "10",
         RETRIES,
-        "How often a batch that the database refused is tried again before the task fails. When this key is not given, \
-         errors of the data fail (or reject the record) at once, and lost connections, deadlocks and timeouts are \
-         retried for ever.",
+        "How often a batch that the database refused is retried before the task fails. If this key \
+         is not set, data errors fail the task (or reject the record) at once, and lost \
+         connections, deadlocks and timeouts are retried without limit.",
     )
     .form(Width::Short, "Maximum Retries")
     .aliases(&["flush.max.retries"]),
-    count("retry.backoff.ms", "3000", RETRIES, "Milliseconds between two tries of a batch.")
+    count("retry.backoff.ms", "3000", RETRIES,
+        "Milliseconds between two attempts to write a batch.")
         .form(Width::Short, "Retry Backoff (millis)")
         .aliases(&["flush.retry.delay.ms"]),
     flag("trim.sensitive.log", "false", "", "row values are never logged.")

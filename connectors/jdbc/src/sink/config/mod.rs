@@ -407,7 +407,8 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
     {
         report.error(
             "jdbc.credentials.provider.class",
-            "credentials providers cannot be loaded: give connection.user and connection.password instead",
+            "credentials providers cannot be loaded: set connection.user and connection.password \
+             instead",
         );
     }
 }
@@ -419,7 +420,7 @@ fn check_lists(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
         for key in ["field.include.list", "field.exclude.list"] {
             report.error(
                 key,
-                "give the fields to write or the fields to leave out, not both",
+                "set either the fields to write or the fields to exclude, not both",
             );
         }
     }
@@ -432,7 +433,7 @@ fn check_lists(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
     if config.get("schema.evolution").is_some() && sink.tables_must_exist && sink.auto_create {
         report.error(
             "schema.evolution",
-            "validate-only and auto.create=true contradict each other: leave one of them out",
+            "validate-only and auto.create=true contradict each other: remove one of them",
         );
     }
 }
@@ -453,7 +454,8 @@ fn check_statements(config: &Config, sink: &SinkConfig, report: &mut ConfigRepor
     if statement.write.trim().is_empty() {
         report.error(
             "statement",
-            "insert.mode statement needs one: SQL with named parameters, such as UPDATE t SET a = :a WHERE id = :id",
+            "insert.mode statement needs a statement: SQL with named parameters, such as UPDATE t \
+             SET a = :a WHERE id = :id",
         );
         return;
     }
@@ -472,7 +474,8 @@ fn check_statements(config: &Config, sink: &SinkConfig, report: &mut ConfigRepor
     if !sink.exactly_once {
         report.warn(
             "delivery.guarantee",
-            "at_least_once may run a record's statement twice after a failure: use exactly_once unless that does no harm",
+            "at_least_once may run a record's statement twice after a failure: use exactly_once \
+             unless that is harmless",
         );
     }
 }

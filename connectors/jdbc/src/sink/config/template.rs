@@ -173,7 +173,8 @@ impl StatementLexer<'_> {
         let verb = template.verb();
         if !VERBS.contains(&verb.as_str()) {
             return Err(self.wrong(&format!(
-                "a statement may begin with {}, not with '{verb}': it runs in the transaction that also stores the offsets",
+                "a statement may begin with {}, not with '{verb}': it runs in the transaction that \
+                 also stores the offsets",
                 VERBS.join(", ")
             )));
         }
@@ -214,13 +215,14 @@ impl StatementLexer<'_> {
                     && d.is_ascii_digit()
                     && !self.before.is_some_and(is_word) =>
             {
-                Err(self.wrong("parameters have names: write :name in place of the number"))
+                Err(self.wrong("parameters have names: write :name instead of the number"))
             }
             ('$', _) if self.database == DatabaseKind::Postgres && !self.before.is_some_and(is_word) => {
                 self.dollar_quoted()
             }
             ('?', _) if self.database != DatabaseKind::Postgres => {
-                Err(self.wrong("a ? has no name: write :name, or :{name} where the name is not a plain word"))
+                Err(self.wrong(
+                    "a ? has no name: write :name, or :{name} if the name is not a plain word"))
             }
             (':', Some(':' | '=')) => {
                 self.take(2);
@@ -256,7 +258,7 @@ impl StatementLexer<'_> {
                 return Ok(());
             }
         }
-        Err(self.wrong(&format!("the {quote} that begins here has no end")))
+        Err(self.wrong(&format!("the {quote} that begins here is not closed")))
     }
 
     /// Reads a name in SQLite's brackets, which have no escapes.
@@ -266,7 +268,7 @@ impl StatementLexer<'_> {
                 self.take(end + 1);
                 Ok(())
             }
-            None => Err(self.wrong("the [ that begins here has no end")),
+            None => Err(self.wrong("the [ that begins here is not closed")),
         }
     }
 
@@ -284,7 +286,7 @@ impl StatementLexer<'_> {
                 self.take(n + 2 * tag.len());
                 Ok(())
             }
-            None => Err(self.wrong(&format!("the {tag} that begins here has no end"))),
+            None => Err(self.wrong(&format!("the {tag} that begins here is not closed"))),
         }
     }
 
@@ -299,7 +301,7 @@ impl StatementLexer<'_> {
         while depth > 0 {
             let rest = &self.rest[at..];
             let (Some(end), begin) = (rest.find("*/"), rest.find("/*")) else {
-                return Err(self.wrong("the /* that begins here has no end"));
+                return Err(self.wrong("the /* that begins here is not closed"));
             };
             match begin.filter(|begin| *begin < end && self.database == DatabaseKind::Postgres) {
                 Some(begin) => (depth, at) = (depth + 1, at + begin + 2),
@@ -366,7 +368,9 @@ impl StatementLexer<'_> {
             "partition" if alone => ParameterName::Partition,
             "offset" if alone => ParameterName::Offset,
             "timestamp" if alone => ParameterName::Timestamp,
-            "header" if alone => return Err(self.wrong("a header has a name: write :header.name")),
+            "header" if alone => {
+                return Err(self.wrong("a header needs a name: write :header.name"));
+            }
             "header" => ParameterName::Header(parts.split_off(1).join(".")),
             "key" => ParameterName::Key(parts.split_off(1)),
             "value" => ParameterName::Value(parts.split_off(1)),
@@ -537,14 +541,18 @@ mod tests {
             (
                 maria,
                 "UPDATE a SET b='x",
-                "line 1, column 16: the ' that begins here has no end",
+                "line 1, column 16: the ' that begins here is not closed",
             ),
             (
                 postgres,
                 "SELECT $x$a$y$",
-                "the $x$ that begins here has no end",
+                "the $x$ that begins here is not closed",
             ),
-            (maria, "UPDATE a /* b", "the /* that begins here has no end"),
+            (
+                maria,
+                "UPDATE a /* b",
+                "the /* that begins here is not closed",
+            ),
             (
                 maria,
                 "UPDATE a SET b=: c",
@@ -562,7 +570,7 @@ mod tests {
             (
                 sqlite,
                 "UPDATE [a SET b=1",
-                "the [ that begins here has no end",
+                "the [ that begins here is not closed",
             ),
             // to SQLite the quotes within the brackets are part of the name
             (sqlite, "SELECT 1 AS [']; COMMIT; --']", "not with 'COMMIT'"),

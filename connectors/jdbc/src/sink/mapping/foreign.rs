@@ -2,13 +2,14 @@
 
 use connector_api::{Schema, SchemaType, Value};
 
-const SCHEMA_CHANGE: &str = "it is a schema change of Debezium, not a row: its topic has the source's topic.prefix alone \
-     as its name; leave it out of topics and topics.regex, drop its records with the transform Filter, or have the \
-     source send none (include.schema.changes=false)";
-const TRANSACTION: &str = "it is a mark of Debezium where a transaction begins or ends, not a row: leave its topic \
-     (….transaction) out of topics and topics.regex, or have the source send none (provide.transaction.metadata=false)";
-const TWICE: &str = "the value is a text that holds a JSON object: the producer encoded it twice, by handing JSON that \
-     was ready to a serializer of JSON; send the object itself";
+const SCHEMA_CHANGE: &str = "it is a schema change of Debezium, not a row: its topic has the same name as the source's \
+     topic.prefix; remove it from topics and topics.regex, drop its records with the transform \
+     Filter, or configure the source not to send them (include.schema.changes=false)";
+const TRANSACTION: &str = "it is Debezium's marker for the begin or end of a transaction, not a row: remove its topic \
+     (….transaction) from topics and topics.regex, or configure the source not to send them \
+     (provide.transaction.metadata=false)";
+const TWICE: &str = "the value is a text that contains a JSON object: the producer encoded it twice, because it \
+     passed JSON text to a JSON serializer; send the object itself";
 
 /// Describes a struct that is no row, if it is one that is known.
 pub fn schema(schema: &Schema) -> Option<&'static str> {

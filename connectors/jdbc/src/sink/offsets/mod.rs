@@ -160,7 +160,8 @@ impl SinkOffsets {
             return Ok(());
         }
         Err(Error::fenced(format!(
-            "sink {}: another task has taken over a partition of topic {} (rowferry_offsets shows which); this one stops",
+            "sink {}: another task has taken over a partition of topic {} (see rowferry_offsets); \
+             this task stops",
             self.sink,
             next.first().map_or("", |at| &at.topic)
         )))
@@ -189,7 +190,8 @@ impl SinkOffsets {
                 _ => {
                     session.rollback().await?;
                     return Err(Error::fenced(format!(
-                        "sink {}: another task has taken over partition {} of topic {}; this one stops",
+                        "sink {}: another task has taken over partition {} of topic {}; this task \
+                         stops",
                         self.sink, at.partition, at.topic
                     )));
                 }
@@ -263,8 +265,9 @@ impl SinkOffsets {
                 return error;
             }
             error.context(
-                "the table rowferry_offsets, which makes exactly-once delivery possible, cannot be made in the target \
-                 database, or not be brought up to date; grant CREATE and ALTER on it, or set delivery.guarantee=at_least_once",
+                "the table rowferry_offsets, which exactly-once delivery needs, cannot be created \
+                 or migrated in the target database; grant CREATE and ALTER on it, or set \
+                 delivery.guarantee=at_least_once",
             )
         })
     }
@@ -327,7 +330,9 @@ impl SinkOffsets {
         }
         let entry = self.read(session, writing, partition, false).await?;
         session.commit().await?;
-        entry.ok_or_else(|| Error::fatal("a row of rowferry_offsets vanished while it was locked"))
+        entry.ok_or_else(|| {
+            Error::fatal("a row of rowferry_offsets disappeared while it was locked")
+        })
     }
 
     /// Assigns this cluster to a row that was written before rows had a cluster, unless the cluster
@@ -380,7 +385,7 @@ impl SinkOffsets {
                 session: long(2),
             })),
             _ => Err(Error::fatal(
-                "rowferry_offsets holds something that is no number in next_offset or epoch",
+                "rowferry_offsets has a value that is not a number in next_offset or epoch",
             )),
         }
     }
@@ -474,7 +479,7 @@ fn advance_sql(writing: &WriteDialect, partitions: usize) -> String {
 async fn run_all(session: &mut dyn Session, statements: &[&str]) {
     for sql in statements {
         if let Err(error) = session.run(sql).await {
-            tracing::debug!(%error, sql, "the server does not take a setting");
+            tracing::debug!(%error, sql, "the server does not accept a setting");
         }
     }
 }

@@ -56,7 +56,8 @@ pub async fn find(
             tracing::warn!(
                 sink,
                 table = %table.id,
-                "a table of offsets cannot be read: if the sink's are there, grant USAGE on its schema and SELECT on it"
+                "a table of offsets cannot be read: if it has this sink's offsets, grant USAGE on \
+                 its schema and SELECT on it"
             );
             continue;
         }

@@ -57,10 +57,10 @@ impl Tx {
             return Ok(());
         };
         if session.is_lost() && stores_offsets && !next.is_empty() {
-            tracing::warn!(%error, "a commit got no answer");
+            tracing::warn!(%error, "a commit was not answered");
             *self = Self::InDoubt { next };
             return Err(Error::retry(
-                "the database did not answer a commit; looking whether it happened",
+                "the database did not answer a commit; its outcome is queried",
             ));
         }
         // a transaction that cannot be rolled back ended with its connection
@@ -88,7 +88,8 @@ impl Tx {
         *self = Self::Idle;
         if stored && is_another {
             return Err(Error::fatal(
-                "a batch whose commit got no answer was committed, and another batch came after it",
+                "a batch whose commit was not answered was committed, and another batch was \
+                 committed after it",
             ));
         }
         Ok(stored)

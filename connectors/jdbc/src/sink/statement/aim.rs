@@ -1,7 +1,7 @@
 //! Finds the column that each parameter of a statement is written to or compared with, as far as
 //! the statement's text shows. Pure.
 //!
-//! A parameter that is by itself a column's new value, or is compared with a column, gets that
+//! A parameter that is a column's whole new value, or is compared with a column, gets that
 //! column's type. Parameters inside expressions, and statements over several tables, are not
 //! resolved.
 

@@ -160,7 +160,7 @@ impl StatementParameter {
                     .find(|header| *header.key == **name);
                 let header = header.ok_or_else(|| {
                     Error::record(format!(
-                        "the statement asks for :{}, and the record has no such header",
+                        "the statement needs :{}, but the record has no such header",
                         self.text
                     ))
                 })?;
@@ -263,18 +263,18 @@ fn missing(text: &str, parts: &[RecordPart], record: &SinkRecord) -> Error {
                 format!("the {name} has the fields {}", fields.join(", "))
             }
             (Some(schema), _) => {
-                format!("the {name} is a {}, which :{name} names", schema.ty.name())
+                format!("the {name} is a {}, which is :{name}", schema.ty.name())
             }
             (None, Value::Map(members)) => {
                 let fields: Vec<_> = members.iter().filter_map(|(key, _)| key.as_str()).collect();
                 format!("the {name} has the fields {}", fields.join(", "))
             }
-            (None, _) => format!("the {name} is no object; :{name} names it"),
+            (None, _) => format!("the {name} is not an object; use :{name} for it"),
         }
     };
     let shown: Vec<_> = parts.iter().map(shown).collect();
     Error::record(format!(
-        "the statement asks for :{text}, which the record does not have: {}",
+        "the statement needs :{text}, which the record does not have: {}",
         shown.join("; ")
     ))
 }

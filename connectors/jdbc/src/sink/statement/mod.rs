@@ -182,8 +182,9 @@ impl StatementSet {
             (Some(templates), true) => templates,
             (None, true) => {
                 return Err(Error::record(
-                    "the record has no value, and delete.statement, which such records run, is not set; \
-                     a transform (Filter with the predicate RecordIsTombstone) can leave them out",
+                    "the record has no value, and delete.statement, which handles such records, is \
+                     not set; a transform (Filter with the predicate RecordIsTombstone) can skip \
+                     them",
                 ));
             }
         };

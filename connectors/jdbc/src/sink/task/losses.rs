@@ -70,8 +70,8 @@ impl BatchLosses {
         let rejected = |&BlamedRecord { record, times }: &BlamedRecord| Rejected {
             index: record.0,
             error: Error::record(format!(
-                "the server ended the connection each of the {times} times that this record was written by itself, and is \
-                 there for others; its log may say why"
+                "the server closed the connection each of the {times} times that this record was \
+                 written alone, and it is available for other records; its log may have the reason"
             )),
         };
         self.blamed.iter().map(rejected).collect()
@@ -93,7 +93,8 @@ impl JdbcSinkTask {
         tracing::warn!(
             losses = self.losses.count,
             records = suspects.len(),
-            "connections are lost over the same batch; looking for a record that ends them"
+            "connections are lost repeatedly with the same batch; searching for a record that \
+             causes it"
         );
         let found = self.narrow_down(batch, next, &suspects).await?;
         // if there is another one, the next loss starts the search again

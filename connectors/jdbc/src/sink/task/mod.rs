@@ -161,7 +161,8 @@ impl JdbcSinkTask {
             return error;
         }
         let message = format!(
-            "{error}, or the row has another row's value in a unique index beside the primary key"
+            "{error}, or another row has the same value in another unique index than the primary \
+             key"
         );
         Error::new(error.kind(), message)
             .of_class(error.class())
@@ -189,7 +190,7 @@ impl JdbcSinkTask {
                 Error::retry(message).caused_by(error)
             }
             ErrorKind::Retry => Error::fatal(format!(
-                "given up after {most} retries (max.retries): {message}"
+                "failed after {most} retries (max.retries): {message}"
             ))
             .caused_by(error),
             _ => error,
@@ -255,7 +256,7 @@ impl SinkTask for JdbcSinkTask {
         if let Some(at) = self.retry_at.take() {
             driver::rest(
                 at.saturating_duration_since(Instant::now()),
-                "the next try is due after retry.backoff.ms",
+                "the next attempt is due after retry.backoff.ms",
             )
             .await;
         }

@@ -269,7 +269,8 @@ impl JdbcSinkTask {
         }
         self.checks_deferred_early = true;
         Some(Error::retry(format!(
-            "a constraint that is checked at commit refused the batch; looking for the record: {error}"
+            "a constraint that is checked at commit refused the batch; searching for the record: \
+             {error}"
         )))
     }
 

@@ -378,7 +378,7 @@ impl ColumnBinder {
             Value::Struct(fields) => fields
                 .get(n)
                 .ok_or_else(|| self.wrong("its struct has too few fields")),
-            _ => Err(self.wrong("its value is no struct although its schema says so")),
+            _ => Err(self.wrong("its value is not a struct, although its schema says so")),
         }
     }
 
@@ -411,8 +411,9 @@ impl ColumnBinder {
                 (BindKind::Meant(meaning), ..) => {
                     match debezium::text(meaning, value, &self.time) {
                         Some(Value::Text(sql)) => text(sql.to_string()),
-                        _ => Err(self
-                            .wrong("its value is not what its schema's name (io.debezium…) says")),
+                        _ => Err(self.wrong(
+                            "its value does not agree with its schema's name (io.debezium…)",
+                        )),
                     }
                 }
                 (BindKind::Span(per_second), Some(units), _) => {
@@ -436,14 +437,15 @@ impl ColumnBinder {
                     .decimal_digits
                     .is_some_and(|most| n.significant_digits() > most) =>
             {
-                return Err(
-                    self.wrong("its decimal has more digits than a number of the database; make it a TEXT column")
-                );
+                return Err(self.wrong(
+                    "its decimal has more digits than the database supports; use a TEXT column",
+                ));
             }
             Value::Decimal(n) if !n.has_usual_scale() => {
                 let (scale, most) = (n.scale(), Decimal::MAX_SCALE);
                 return Err(self.wrong(&format!(
-                    "its decimal has scale {scale}; scales from -{most} to {most} are taken (Decimal::MAX_SCALE)"
+                    "its decimal has scale {scale}; scales from -{most} to {most} are supported \
+                     (Decimal::MAX_SCALE)"
                 )));
             }
             Value::Decimal(n) => SqlParam::Text(Cow::Owned(n.to_string())),
@@ -466,10 +468,13 @@ impl ColumnBinder {
             .ok()
             .or_else(|| parse_instant(text, per_second));
         match units {
-            Some(units) => Ok(SqlParam::Text(Cow::Owned(self.time.timestamp(units, per_second)))),
-            None => {
-                Err(self.wrong("timestamp.fields.list names it, but its text is neither digits nor an ISO 8601 time"))
-            }
+            Some(units) => Ok(SqlParam::Text(Cow::Owned(
+                self.time.timestamp(units, per_second),
+            ))),
+            None => Err(self.wrong(
+                "timestamp.fields.list names it, but its text is neither digits nor an ISO \
+                     8601 time",
+            )),
         }
     }
 

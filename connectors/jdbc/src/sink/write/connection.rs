@@ -24,7 +24,7 @@ impl WriteConnection {
                 if session.is_lost() {
                     return Err(error);
                 }
-                tracing::debug!(%error, sql, "the server does not take a setting");
+                tracing::debug!(%error, sql, "the server does not accept a setting");
             }
         }
         let here = SessionInfo::of(&mut *session, writing).await?;
@@ -54,7 +54,7 @@ impl ConnectionSlot {
     pub fn get(&mut self) -> Result<&mut WriteConnection> {
         self.connection
             .as_mut()
-            .ok_or_else(|| Error::retry("the connection is gone"))
+            .ok_or_else(|| Error::retry("the connection is closed"))
     }
 
     /// Returns the connection, which may be lost; `None` if there is none.

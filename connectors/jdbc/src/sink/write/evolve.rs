@@ -30,13 +30,15 @@ pub fn changes(
     {
         let name = on_one_line(name);
         return Err(Error::record(format!(
-            "the name {name} holds the character U+0000, which names in databases cannot have; rename it with a transform"
+            "the name {name} contains the character U+0000, which names in databases cannot \
+             contain; rename it with a transform"
         )));
     }
     let changes = needed(config, writing, table, meta, shape)?;
     if !writing.capabilities.accepts_nul && changes.iter().any(|sql| sql.contains('\0')) {
         return Err(Error::record(
-            "the default of a field holds the character U+0000, which texts of this database cannot have",
+            "the default of a field contains the character U+0000, which texts of this database \
+             cannot contain",
         ));
     }
     Ok(changes)
@@ -88,9 +90,9 @@ fn needed(
 pub fn no_rollback(writing: &WriteDialect, meta: &TableMeta) -> Option<String> {
     let (engine, table) = (meta.no_rollback.as_ref()?, writing.dialect.table(&meta.id));
     Some(format!(
-        "Table {} has the storage engine {engine}, which takes nothing back when a batch fails, so that rows cannot be \
-         written exactly once; ALTER TABLE {table} ENGINE=InnoDB, or set delivery.guarantee=at_least_once, with which \
-         rows may be written again after a failure",
+        "Table {} has the storage engine {engine}, which cannot roll back a failed batch, so rows \
+         cannot be written exactly once; ALTER TABLE {table} ENGINE=InnoDB, or set \
+         delivery.guarantee=at_least_once, which may write rows again after a failure",
         shown(&meta.id)
     ))
 }

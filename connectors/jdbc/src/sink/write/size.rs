@@ -34,12 +34,14 @@ impl SizeLimits {
         let most = self.bytes;
         Err(Error::record(if self.is_set {
             format!(
-                "the row takes {bytes} bytes in a statement, and the server's max_allowed_packet is {most}: raise it there \
-                 (SET GLOBAL max_allowed_packet, and in the server's settings; at most 1 GiB), or leave the record out"
+                "the row takes {bytes} bytes in a statement, and the server's max_allowed_packet \
+                 is {most}: increase it there (SET GLOBAL max_allowed_packet, and in the server's \
+                 settings; at most 1 GiB), or skip the record"
             )
         } else {
             format!(
-                "the row takes {bytes} bytes in a statement, and the database takes {most} at most: leave the record out"
+                "the row takes {bytes} bytes in a statement, but the database accepts at most \
+                 {most}: skip the record"
             )
         }))
     }

@@ -192,9 +192,9 @@ impl TargetTable {
             }
         }
         let failure =
-            failure.unwrap_or_else(|| Error::config("the table is not what was asked for"));
+            failure.unwrap_or_else(|| Error::config("the table is not the requested one"));
         Err(failure.context(format!(
-            "table {} cannot be made to fit its records",
+            "table {} cannot be changed to fit its records",
             self.id
         )))
     }
@@ -289,7 +289,7 @@ impl TargetTable {
                 session.run(&sql).await.map(drop)
             }
             None => Err(Error::config(
-                "its definition does not show the columns that are to be widened",
+                "its definition does not contain the columns to widen",
             )),
         };
         self.meta = session.table(&self.id).await?;

@@ -171,14 +171,17 @@ fn check_deletions(config: &Config, mode: &str, report: &mut ConfigReport) {
         if used && text("key.mode") == "none" {
             report.error(
                 key,
-                format!("{key} needs the record key to name the row: set key.mode=primary_key."),
+                format!(
+                    "{key} needs a record key that identifies the row: set key.mode=primary_key."
+                ),
             );
         }
         if used && query {
             report.error(
                 key,
                 format!(
-                    "{key} needs tables, whose primary keys are known: name tables instead of a query, or unset {key}."
+                    "{key} needs tables, because it uses their primary keys: name tables instead \
+                     of a query, or unset {key}."
                 ),
             );
         }
@@ -186,15 +189,16 @@ fn check_deletions(config: &Config, mode: &str, report: &mut ConfigReport) {
     if sweeps && SourceMode::parse(mode) == Some(SourceMode::Bulk) {
         report.error(
             "delete.capture",
-            "delete.capture=key_sweep does not go with mode bulk, which tells every row each time: choose incrementing, \
-             timestamp or timestamp+incrementing, or set delete.capture=none.",
+            "delete.capture=key_sweep cannot be used with mode bulk, which emits every row each \
+             time: choose incrementing, timestamp or timestamp+incrementing, or set \
+             delete.capture=none.",
         );
     }
     if sweeps && text("transaction.isolation.mode") == "read_uncommitted" {
         report.error(
             "delete.capture",
-            "delete.capture=key_sweep would tell rows deleted whose deletion is rolled back: set transaction.isolation.mode \
-             to another level than read_uncommitted.",
+            "delete.capture=key_sweep would emit deletions that are rolled back later: set \
+             transaction.isolation.mode to another level than read_uncommitted.",
         );
     }
 }

@@ -45,17 +45,19 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         Text(""),
         DATABASE,
-        "Where the database is: a JDBC URL (jdbc:mariadb://host:3306/shop, jdbc:mysql:, jdbc:postgresql:, jdbc:sqlite:) \
-         or the database's own (mariadb://user@host/shop).",
+        "Address of the database: a JDBC URL (jdbc:mariadb://host:3306/shop, jdbc:mysql:, \
+         jdbc:postgresql:, jdbc:sqlite:) or the database's own form (mariadb://user@host/shop).",
     )
     .importance(High)
     .form(Long, "JDBC URL")
     .dependents(&["table.whitelist", "table.blacklist"]),
-    key("connection.user", ConfigType::String, Null, DATABASE, "User to connect as; wins over one in the URL.")
+    key("connection.user", ConfigType::String, Null, DATABASE,
+        "Database user. Takes precedence over a user in the URL.")
         .importance(High)
         .form(Long, "JDBC User")
         .aliases(&["connection.username"]),
-    key("connection.password", ConfigType::Password, Null, DATABASE, "Password; wins over one in the URL. Never shown.")
+    key("connection.password", ConfigType::Password, Null, DATABASE,
+        "Password of the user. Takes precedence over a password in the URL. Never shown.")
         .importance(High)
         .form(Short, "JDBC Password")
         .aliases(&["connection.pass"]),
@@ -69,11 +71,13 @@ pub const KEYS: &[ConfigKey] = &[
     .without_effect()
     .importance(Low)
     .form(Long, "JDBC Credentials Provider Class"),
-    key("connection.attempts", ConfigType::Int, Text("3"), DATABASE, "How often to try to connect, each time it is needed.")
+    key("connection.attempts", ConfigType::Int, Text("3"), DATABASE,
+        "Number of attempts to open a connection, each time one is needed.")
         .check(KeyValidator::AtLeast(1))
         .importance(Low)
         .form(Short, "JDBC connection attempts"),
-    key("connection.backoff.ms", ConfigType::Long, Text("10000"), DATABASE, "Milliseconds between two attempts to connect.")
+    key("connection.backoff.ms", ConfigType::Long, Text("10000"), DATABASE,
+        "Milliseconds between two attempts to connect.")
         .importance(Low)
         .form(Short, "JDBC connection backoff in milliseconds"),
     key(
@@ -81,18 +85,20 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::List,
         Text(""),
         DATABASE,
-        "Tables to read: bare names, or with their database or schema, quoted or not; letter case counts. With its database, \
-         a table of another database of MariaDB or MySQL is read too. Counts before table.blacklist.",
+        "Tables to read. Names may have their database or schema, and may be quoted; letter case \
+         matters. A name with its database can also be a table of another database of MariaDB or \
+         MySQL. Takes precedence over table.blacklist.",
     )
     .form(Long, "Table Whitelist"),
-    key("table.blacklist", ConfigType::List, Text(""), DATABASE, "Read all tables but these.").form(Long, "Table Blacklist"),
+    key("table.blacklist", ConfigType::List, Text(""), DATABASE, "Read all tables except these.").form(Long, "Table Blacklist"),
     key(
         "table.include.list",
         ConfigType::List,
         Text(""),
         DATABASE,
-        "Regular expressions; a table is read when one matches its whole name with database or schema. One that begins with \
-         the name of another database of MariaDB or MySQL (crm\\..*) is matched with the tables there too.",
+        "Regular expressions. A table is read if one of them matches its whole name, including \
+         database or schema. An expression that begins with the name of another database of \
+         MariaDB or MySQL (crm\\..*) also matches the tables there.",
     )
     .check(KeyValidator::By(mapping::check_patterns))
     .form(Long, "Tables Included (Regex)"),
@@ -101,7 +107,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::List,
         Text(""),
         DATABASE,
-        "Regular expressions of tables to leave out of those that table.include.list names.",
+        "Regular expressions for tables to exclude from those of table.include.list.",
     )
     .check(KeyValidator::By(mapping::check_patterns))
     .form(Long, "Tables Excluded (Regex)"),
@@ -110,10 +116,12 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         Null,
         DATABASE,
-        "Database of MariaDB or MySQL to look for tables in, instead of the URL's; % stands for all of them.",
+        "Database of MariaDB or MySQL to search for tables, instead of the URL's database; % means \
+         all databases.",
     )
     .form(Short, "Schema pattern"),
-    key("schema.pattern", ConfigType::String, Null, DATABASE, "Schemas of PostgreSQL to look for tables in, with % and _.")
+    key("schema.pattern", ConfigType::String, Null, DATABASE,
+        "Schemas of PostgreSQL to search for tables, with the wildcards % and _.")
         .importance(High)
         .form(Short, "Schema pattern"),
     key(
@@ -130,14 +138,16 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         Null,
         DATABASE,
-        "When a NUMERIC column becomes an integer or a float: none, precision_only (no digits after the point: integer), \
-         best_fit (digits after the point: float), best_fit_eager_double (float even beyond 18 digits).",
+        "Which NUMERIC columns become integers or floats: none; precision_only (columns without \
+         decimal places become integers); best_fit (also columns with decimal places become \
+         floats); best_fit_eager_double (floats even with more than 18 digits).",
     )
     .check(KeyValidator::By(values::numeric_mapping))
     .importance(Low)
     .form(Short, "Map Numeric Values, Integral or Decimal, By Precision and Scale")
     .recommended(&["none", "precision_only", "best_fit", "best_fit_eager_double"]),
-    key("dialect.name", ConfigType::String, Text(""), DATABASE, "the URL names the database.")
+    key("dialect.name", ConfigType::String, Text(""), DATABASE,
+        "the URL determines the database.")
         .without_effect()
         .importance(Low)
         .form(Long, "Database Dialect")
@@ -147,7 +157,8 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         Text("LEGACY"),
         DATABASE,
-        "How dates before 1582-10-15 are counted: LEGACY (Julian, as Java's old classes do) or PROLEPTIC_GREGORIAN.",
+        "Calendar for dates before 1582-10-15: LEGACY (Julian, as in Java's old classes) or \
+         PROLEPTIC_GREGORIAN.",
     )
     .check(KeyValidator::By(values::calendar))
     .importance(Low)
@@ -157,8 +168,8 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         Text(""),
         MODE,
-        "What a poll reads: bulk (everything), incrementing (rows above the last id), timestamp (rows stamped later than \
-         the last), timestamp+incrementing (both).",
+        "What a poll reads: bulk (all rows), incrementing (rows with ids above the last one), \
+         timestamp (rows with timestamps after the last one), timestamp+incrementing (both).",
     )
     .check(KeyValidator::OneOf(&["", "bulk", "timestamp", "incrementing", "timestamp+incrementing"]))
     .importance(High)
@@ -175,7 +186,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         Text(""),
         MODE,
-        "The column that only grows. Empty: the one that the server numbers by itself.",
+        "Column whose values only increase. Empty: the auto-increment column of the table.",
     )
     .form(Medium, "Incrementing Column Name"),
     key(
@@ -183,7 +194,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::List,
         Text(""),
         MODE,
-        "Columns with the time of the last change; the first that is not NULL counts.",
+        "Columns with the time of the last change. The first one that is not NULL is used.",
     )
     .form(Medium, "Timestamp Column Name"),
     key(
@@ -209,8 +220,8 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Long,
         Null,
         MODE,
-        "Where to begin without a stored offset: milliseconds since 1970, rows at or before it are left out; -1: now; \
-         empty: 1970.",
+        "Start of reading without a stored offset, in milliseconds since 1970; rows at or before \
+         it are skipped. -1: now; empty: 1970.",
     )
     .importance(Low)
     .form(Medium, "Unix time value of initial timestamp")
@@ -220,20 +231,20 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Boolean,
         Text("true"),
         MODE,
-        "Refuse an incrementing column that may be NULL, and timestamp columns that all may be. Rows with NULL there are \
-         never read.",
+        "Whether a nullable incrementing column, or timestamp columns that are all nullable, are \
+         refused. Rows with NULL in them are never read.",
     )
     .importance(Low)
     .form(Short, "Validate Non Null"),
     key("query", ConfigType::String, Text(""), MODE, "A SELECT to read instead of tables; topic.prefix is then the topic.")
         .form(Short, "Query"),
-    key("query.masked", ConfigType::Password, Text(""), MODE, "Like query, and never shown.").form(Short, "Query (Masked)"),
+    key("query.masked", ConfigType::Password, Text(""), MODE, "Like query, but never shown.").form(Short, "Query (Masked)"),
     key(
         "quote.sql.identifiers",
         ConfigType::String,
         Text("ALWAYS"),
         MODE,
-        "Whether names stand in quotes in the SQL: always or never.",
+        "Whether names are quoted in SQL: always or never.",
     )
     .check(KeyValidator::By(values::quoting))
     .form(Medium, "Quote Identifiers")
@@ -244,8 +255,8 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         Text(""),
         MODE,
-        "Text put behind every statement, such as a LIMIT or a lock hint. Tables are then read in one statement, not in \
-         pages.",
+        "Text at the end of every statement, such as LIMIT or a lock hint. Tables are then read \
+         with one statement instead of pages.",
     )
     .importance(Low)
     .form(Medium, "Query suffix"),
@@ -254,7 +265,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         Text("DEFAULT"),
         MODE,
-        "Isolation level of the reading connection; DEFAULT leaves the server's.",
+        "Isolation level of the reading connection. DEFAULT: the server's default.",
     )
     .check(KeyValidator::By(values::isolation))
     .importance(Low)
@@ -272,11 +283,12 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Int,
         Text("-1"),
         MODE,
-        "How often a read that failed for a passing reason is tried again before the task fails; -1: without end.",
+        "How often a read is retried after transient errors before the task fails; -1: no limit.",
     )
     .importance(Low)
     .form(Medium, "Query Retry Attempts"),
-    key("table.types", ConfigType::List, Text("TABLE"), CONNECTOR, "Kinds of tables to look for: TABLE, VIEW, SYSTEM TABLE.")
+    key("table.types", ConfigType::List, Text("TABLE"), CONNECTOR,
+        "Kinds of tables to search for: TABLE, VIEW, SYSTEM TABLE.")
         .importance(Low)
         .form(Medium, "Table Types"),
     key(
@@ -284,7 +296,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Int,
         Text("5000"),
         CONNECTOR,
-        "Milliseconds from the end of one reading of a table to the next.",
+        "Milliseconds from the end of one read of a table to the next.",
     )
     .importance(High)
     .form(Short, "Poll Interval (ms)"),
@@ -292,19 +304,21 @@ pub const KEYS: &[ConfigKey] = &[
         "poll.schedule",
         ConfigType::String,
         Text(""),
-        "When to read, as a cron expression in db.timezone (`0 2 * * *`, `*/30 8-18 * * MON-FRI`, seconds may stand in \
-         front), instead of every poll.interval.ms.",
+        "When to read, as a cron expression in db.timezone (`0 2 * * *`, `*/30 8-18 * * MON-FRI`, \
+         optionally with seconds as first field). Replaces poll.interval.ms.",
     )
     .check(KeyValidator::ByText(schedule::check))
     .form(Medium, "Poll schedule"),
-    key("batch.max.rows", ConfigType::Int, Text("1000"), CONNECTOR, "Most records that one batch holds.")
+    key("batch.max.rows", ConfigType::Int, Text("1000"), CONNECTOR,
+        "Maximum number of records per batch.")
         .importance(Low)
         .form(Short, "Max Rows Per Batch"),
-    key("max.buffer.size", ConfigType::Int, Text("0"), CONNECTOR, "the buffer is bounded by bytes.")
+    key("max.buffer.size", ConfigType::Int, Text("0"), CONNECTOR,
+        "the buffer is limited by bytes.")
         .without_effect()
         .importance(Low)
         .form(Short, "Maximum Buffer Size"),
-    key("poll.linger.ms", ConfigType::Long, Text("5000"), CONNECTOR, "rows are not held back.")
+    key("poll.linger.ms", ConfigType::Long, Text("5000"), CONNECTOR, "rows are not delayed.")
         .without_effect()
         .importance(Low)
         .form(Short, "Poll Linger Milliseconds"),
@@ -324,7 +338,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Long,
         Text("60000"),
         CONNECTOR,
-        "Milliseconds between two looks for tables that are new or gone.",
+        "Milliseconds between two checks for new and dropped tables.",
     )
     .importance(Low)
     .form(Short, "Metadata Change Monitoring Interval (ms)"),
@@ -333,7 +347,8 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         Text(""),
         CONNECTOR,
-        "Put before the table's name to make the topic; with query it is the topic.",
+        "Prefix of the topic: it is followed by the table's name. With query, it is the whole name \
+         of the topic.",
     )
     .check(KeyValidator::By(values::topic_prefix))
     .importance(High)
@@ -343,7 +358,8 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::Long,
         Text("0"),
         CONNECTOR,
-        "In timestamp modes, how long a row rests before it is read, in milliseconds: time for slow transactions.",
+        "In timestamp modes, the minimum age of a row before it is read, in milliseconds. Leaves \
+         time for slow transactions.",
     )
     .importance(High)
     .form(Medium, "Delay Interval (ms)"),
@@ -352,7 +368,7 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         Text("UTC"),
         CONNECTOR,
-        "Time zone of date-times and times that carry none, such as Europe/Vienna.",
+        "Time zone of date-times and times without a zone, such as Europe/Vienna.",
     )
     .check(KeyValidator::By(values::zone))
     .form(Medium, "DB time zone"),
@@ -361,8 +377,8 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         Text("connect_logical"),
         CONNECTOR,
-        "What a date-time becomes: connect_logical (milliseconds), or micros_ / nanos_ followed by long, string or \
-         iso_datetime_string.",
+        "Type of date-times in records: connect_logical (milliseconds), or micros_ / nanos_ \
+         followed by long, string or iso_datetime_string.",
     )
     .check(KeyValidator::By(values::granularity))
     .importance(Low)
@@ -381,8 +397,9 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         Text("none"),
         CONNECTOR,
-        "With carry, each field's schema tells the type of its column (Debezium's parameters `__debezium.source.column.type`, \
-         `.length` and `.scale`, and the character set, default and items beside them), so that a sink makes the same column.",
+        "carry: each field's schema describes the type of its column, so that a sink can create \
+         the same column. It uses Debezium's parameters `__debezium.source.column.type`, `.length` \
+         and `.scale`, and others for the character set, the default and the items of ENUM and SET.",
     )
     .check(KeyValidator::OneOf(&["none", "carry"]))
     .importance(Low)
@@ -393,7 +410,8 @@ pub const KEYS: &[ConfigKey] = &[
         ConfigType::String,
         Text("primary_key"),
         OWN,
-        "What the record key is: primary_key (a struct of the key's columns; null for a table that has none) or none.",
+        "Record key: primary_key (a struct of the columns of the primary key; null for a table \
+         without one) or none.",
     )
     .check(KeyValidator::OneOfIgnoreCase(&["primary_key", "none"]))
     .form(Medium, "Record key")
@@ -402,22 +420,23 @@ pub const KEYS: &[ConfigKey] = &[
         "incrementing.initial",
         ConfigType::Long,
         Text("-1"),
-        "Without a stored offset, rows above this id are read.",
+        "Without a stored offset, rows with greater ids than this are read.",
     )
     .form(Short, "Initial incrementing value"),
     own(
         "table.names.qualify",
         ConfigType::Boolean,
         Text("true"),
-        "false: stored offsets name the table alone, as Aiven's connector does then.",
+        "If false, stored offsets have only the table's name, as in Aiven's connector with this \
+         setting.",
     )
     .form(Short, "Qualify table names"),
     own(
         "bigint.unsigned.handling.mode",
         ConfigType::String,
         Text("long"),
-        "What a BIGINT UNSIGNED becomes: long (int64; a value above 9223372036854775807 is an error), precise (Decimal) \
-         or string.",
+        "Type of BIGINT UNSIGNED in records: long (int64; a value above 9223372036854775807 is an \
+         error), precise (Decimal) or string.",
     )
     .check(KeyValidator::OneOfIgnoreCase(&["long", "precise", "string"]))
     .form(Short, "Large unsigned integers")
@@ -426,10 +445,12 @@ pub const KEYS: &[ConfigKey] = &[
         "gap.tracking",
         ConfigType::String,
         Text("auto"),
-        "auto: miss no row of a transaction that commits late. MariaDB and MySQL: rows wait for uncommitted ones before \
-         them, missing ids are asked for again until the transactions of their time have ended, and rows with stamps \
-         wait for the oldest open transaction; the last two need the privilege PROCESS. PostgreSQL: likewise, without \
-         a privilege for ids, with pg_read_all_stats for stamps. off: read whatever is committed.",
+        "auto: do not miss rows of transactions that commit late. On MariaDB and MySQL, rows wait \
+         for uncommitted rows before them; missing ids are queried again until the transactions \
+         that were open at their time have ended; and rows with timestamps wait for the oldest \
+         open transaction. The last two need the privilege PROCESS. On PostgreSQL the same \
+         applies: ids need no privilege, timestamps need pg_read_all_stats. off: read all \
+         committed rows immediately.",
     )
     .check(KeyValidator::OneOfIgnoreCase(&["auto", "off"]))
     .form(Short, "Wait for open transactions")
@@ -438,8 +459,9 @@ pub const KEYS: &[ConfigKey] = &[
         "gap.max.age.ms",
         ConfigType::Long,
         Text("600000"),
-        "How long a missing id is asked for again at most, in milliseconds, where transactions of its time do not end or \
-         cannot be seen. A row that takes longer to be committed is missed, and the task's status tells so.",
+        "Maximum time for which a missing id is queried again, in milliseconds, if transactions of \
+         its time do not end or are not visible. A row that is committed later is missed, and the \
+         task's status shows that.",
     )
     .check(KeyValidator::AtLeast(0))
     .form(Short, "Longest wait for a missing id (ms)"),
@@ -447,9 +469,10 @@ pub const KEYS: &[ConfigKey] = &[
         "delete.capture",
         ConfigType::String,
         Text("none"),
-        "key_sweep: the primary keys of each table are read in their order every delete.capture.interval.ms and compared \
-         with those known; for each that has vanished a record with that key and no value (a tombstone) is written, once. \
-         Needs a primary key, key.mode=primary_key and a mode other than bulk. none: deleted rows are not told.",
+        "key_sweep: every delete.capture.interval.ms, the primary keys of each table are read in \
+         order and compared with the known keys. For each missing key, one tombstone (a record \
+         with the key and no value) is written. Needs a primary key, key.mode=primary_key and a \
+         mode other than bulk. none: deleted rows are not detected.",
     )
     .check(KeyValidator::OneOfIgnoreCase(&["none", "key_sweep"]))
     .form(Short, "Capture of deleted rows")
@@ -458,7 +481,7 @@ pub const KEYS: &[ConfigKey] = &[
         "delete.capture.interval.ms",
         ConfigType::Long,
         Text("60000"),
-        "Milliseconds from the end of one look at a table's primary keys to the next.",
+        "Milliseconds from the end of one comparison of a table's primary keys to the next.",
     )
     .check(KeyValidator::AtLeast(1))
     .form(Short, "Interval of delete.capture (ms)"),
@@ -466,9 +489,9 @@ pub const KEYS: &[ConfigKey] = &[
         "delete.capture.max.bytes",
         ConfigType::Long,
         Text("67108864"),
-        "Most bytes that the known keys of a table may take in memory and in the offsets topic; with more the task fails. \
-         Whole numbers are kept in ranges: a hole takes about 3 bytes. Other keys take what they do not share with the one \
-         before, as texts.",
+        "Maximum size of a table's known keys, in memory and in the offsets topic, in bytes; \
+         beyond it the task fails. Integers are stored as ranges: a gap takes about 3 bytes. Other \
+         keys are stored as texts without the prefix that they share with the previous key.",
     )
     .check(KeyValidator::AtLeast(1))
     .form(Short, "Most bytes of known keys"),
@@ -476,16 +499,18 @@ pub const KEYS: &[ConfigKey] = &[
         "delete.marker.column",
         ConfigType::String,
         Text(""),
-        "A column that marks rows as deleted: a row where it is true, a number other than 0, or a date or time that is not \
-         NULL, is written as its key without a value (a tombstone).",
+        "Column that marks rows as deleted. A row whose marker is true, a number other than 0, or \
+         a date or time that is not NULL, is written as a tombstone (a record with the key and no \
+         value).",
     )
     .form(Short, "Column that marks deleted rows"),
     own(
         "snapshot.parallel.min.rows",
         ConfigType::Long,
         Text("1000000"),
-        "While tasks.max is more than there are tables, several tasks read a table for the first time in mode incrementing, \
-         each some ranges of its ids, if the database estimates so many rows (not with delete.capture). 0: always one task.",
+        "Minimum estimated number of rows for a parallel first read. In mode incrementing, if \
+         tasks.max exceeds the number of tables, several tasks read such a table for the first \
+         time, each some ranges of its ids (not with delete.capture). 0: always one task.",
     )
     .check(KeyValidator::AtLeast(0))
     .form(Short, "Rows of a table that several tasks read first"),
@@ -494,9 +519,10 @@ pub const KEYS: &[ConfigKey] = &[
         "timestamp.horizon.max.wait.ms",
         ConfigType::Long,
         Text("-1"),
-        "In timestamp modes, how long a transaction must have been open for rows not to wait for it any more, in \
-         milliseconds; -1: they wait until it ends. Rows that have not waited are read past it, which the task's status \
-         tells; when it has ended, the rows that it committed follow.",
+        "In timestamp modes, how long rows wait for an open transaction, in milliseconds; -1: \
+         until it ends. After that time, rows with later timestamps are emitted before it ends, \
+         which the task's status shows. The rows that the transaction commits are emitted when it \
+         has ended.",
     )
     .check(KeyValidator::AtLeast(-1))
     .form(Short, "Longest wait for an open transaction (ms)"),
@@ -504,8 +530,9 @@ pub const KEYS: &[ConfigKey] = &[
         "max.row.bytes",
         ConfigType::Long,
         Text("67108864"),
-        "Most bytes that a row may have as the server sends it; a table is not read past a larger one, as the status says. \
-         So much memory is taken, at most, for what a server announces.",
+        "Maximum size of a row as the server sends it, in bytes. A table with a larger row is not \
+         read further, and the status shows that. This also limits the memory that is allocated \
+         for a row.",
     )
     .check(KeyValidator::Between(1 << 20, 1 << 30))
     .form(Short, "Most bytes of a row"),

@@ -114,7 +114,7 @@ fn few_enough(count: usize) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "It lists {count} regular expressions, the most is {PATTERNS_MAX}"
+        "It lists {count} regular expressions, but at most {PATTERNS_MAX} are allowed"
     ))
 }
 

@@ -150,7 +150,7 @@ fn comment(text: &str, nests: bool) -> usize {
     text.len()
 }
 
-/// Returns the length of a quoted text including its quotes. A doubled quote stands for one; here
+/// Returns the length of a quoted text including its quotes. A doubled quote represents one; here
 /// it yields two tokens.
 fn quoted(text: &str, end: char, escapes: bool) -> usize {
     let mut escaped = false;

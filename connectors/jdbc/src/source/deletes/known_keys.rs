@@ -383,8 +383,9 @@ fn text(value: Option<&OffsetValue>) -> Option<String> {
 
 fn broken() -> Error {
     Error::config(
-        "the stored keys of delete.capture cannot be read: delete the offsets whose partition has a member keys or new_keys \
-         (PATCH /connectors/NAME/offsets with a null offset for each) to begin anew with the keys that are there then",
+        "the stored keys of delete.capture cannot be read: delete the offsets whose partition has \
+         a member keys or new_keys (PATCH /connectors/NAME/offsets with a null offset for each) to \
+         start again with the keys that exist then",
     )
 }
 

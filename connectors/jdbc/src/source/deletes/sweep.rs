@@ -136,8 +136,8 @@ impl KeySweep {
         if before && !gone.is_empty() {
             self.stage = SweepStage::Idle;
             self.warning = Some(format!(
-                "the primary key of {} is another one than before: rows deleted until now are not told \
-                 (delete.capture)",
+                "the primary key of {} has changed: rows that were deleted before this point will \
+                 not produce tombstones (delete.capture)",
                 plan.table
             ));
         }
@@ -428,8 +428,8 @@ impl DeletedKeys {
 
 pub(super) fn unkept(plan: &KeyPlan) -> Error {
     Error::config(format!(
-        "a primary key of {} is NULL or does not have its column's type, so that its deletion could not be told \
-         (delete.capture): mend the row, or set delete.capture=none",
+        "a primary key of {} is NULL or does not have its column's type, so its deletion could not \
+         be emitted (delete.capture): correct the row, or set delete.capture=none",
         plan.table
     ))
 }

@@ -51,8 +51,8 @@ pub fn keys<'a>(
     }
     let Some((schema, indexes)) = key else {
         return Err(Error::config(format!(
-            "table {} has no primary key, by which delete.capture=key_sweep could tell deleted rows: give it one, leave it out \
-             of the connector's tables, or set delete.capture=none",
+            "table {} has no primary key, which delete.capture=key_sweep needs to find deleted \
+             rows: add one, exclude the table from the connector, or set delete.capture=none",
             meta.id
         )));
     };
@@ -73,9 +73,9 @@ pub fn keys<'a>(
     };
     if metas.len() != reads.len() || !reads.iter().all(kept) {
         return Err(Error::config(format!(
-            "the primary key of table {} is not made of whole numbers, decimals, texts, binary strings or UUIDs, so that \
-             delete.capture=key_sweep cannot read it in order: leave the table out of the connector's tables, or set \
-             delete.capture=none",
+            "the primary key of table {} does not consist of integers, decimals, texts, binary \
+             strings or UUIDs, so delete.capture=key_sweep cannot read it in order: exclude the \
+             table from the connector, or set delete.capture=none",
             meta.id
         )));
     }
@@ -93,27 +93,27 @@ pub fn marker(
     let Some(name) = &config.delete_marker else {
         return Ok(None);
     };
-    let mend = "leave it out of the connector's tables, or unset delete.marker.column";
+    let remedy = "exclude it from the connector, or unset delete.marker.column";
     let found = meta
         .column(name)
         .and_then(|c| columns.iter().position(|read| *read.name == c.name));
     let Some(at) = found else {
         return Err(Error::config(format!(
-            "table {} has no column {name} (delete.marker.column): {mend}",
+            "table {} has no column {name} (delete.marker.column): {remedy}",
             meta.id
         )));
     };
     if !has_key {
         let text = format!(
-            "table {} has no primary key, which a deletion must name: {mend}",
+            "table {} has no primary key, which identifies the deleted row: {remedy}",
             meta.id
         );
         return Err(Error::config(text));
     }
     if matches!(columns[at].read, ValueDecoding::Text) {
         return Err(Error::config(format!(
-            "column {name} of table {} is a text, which does not tell whether a row is deleted (delete.marker.column): it \
-             must be a boolean, a number or a date-time",
+            "column {name} of table {} is a text, which cannot mark a row as deleted \
+             (delete.marker.column): it must be a boolean, a number or a date-time",
             meta.id
         )));
     }

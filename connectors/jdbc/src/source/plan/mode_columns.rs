@@ -61,7 +61,7 @@ impl<'a> ModeColumns<'a> {
                 .or_else(|| metas.iter().find(|c| c.name.eq_ignore_ascii_case(name)))
                 .ok_or_else(|| {
                     Error::config(format!(
-                        "column {name} is not in the result of the query: select it under that name"
+                        "column {name} is not in the result of the query: select it with that name"
                     ))
                 })
         };
@@ -191,14 +191,16 @@ pub fn told_by_values(names: &[&str], counts: &[Option<i64>]) -> Result<Vec<Stri
         match counts {
             [Some(there @ 1..), Some(0) | None] => {
                 return Err(Error::config(format!(
-                    "Invalid type for timestamp column: the values of {name} are no dates or date-times ({there} were looked \
-                     at): as text they begin with YYYY-MM-DD, as whole numbers they are milliseconds since 1970, as others \
-                     Julian days; name another column with timestamp.column.name, or choose mode=incrementing or mode=bulk"
+                    "Invalid type for timestamp column: the values of {name} are not dates or \
+                     date-times ({there} were checked): texts must begin with YYYY-MM-DD, integers \
+                     are milliseconds since 1970, other numbers are Julian days; name another \
+                     column with timestamp.column.name, or choose mode=incrementing or mode=bulk"
                 )));
             }
             [Some(there), Some(times)] if times < there => warnings.push(format!(
-                "column {name}: {} of the first {there} values are no dates or date-times, such rows may never be read: \
-                 correct them, or name another column with timestamp.column.name",
+                "column {name}: {} of the first {there} values are not dates or date-times, and \
+                 such rows may never be read: correct them, or name another column with \
+                 timestamp.column.name",
                 there - times
             )),
             _ => {}
@@ -218,15 +220,21 @@ fn id_column<'a>(
         columns_of(&config.id_mapping, &meta.id.to_string())?.first()
     };
     match mapped.or(config.id_column.as_ref()) {
-        Some(name) => meta
-            .column(name)
-            .ok_or_else(|| Error::config(format!("Incrementing column: {name} does not exist in table '{shown}'"))),
-        None => meta.columns.iter().find(|c| c.auto_increment).ok_or_else(|| {
+        Some(name) => meta.column(name).ok_or_else(|| {
             Error::config(format!(
-                "table {shown} has no column that the server numbers by itself: name one with incrementing.column.name, \
-                 or choose another mode"
+                "Incrementing column: {name} does not exist in table '{shown}'"
             ))
         }),
+        None => meta
+            .columns
+            .iter()
+            .find(|c| c.auto_increment)
+            .ok_or_else(|| {
+                Error::config(format!(
+                    "table {shown} has no auto-increment column: name a column with \
+                 incrementing.column.name, or choose another mode"
+                ))
+            }),
     }
 }
 
@@ -296,13 +304,13 @@ fn has_fraction(column: &ColumnMeta, read: &ValueDecoding) -> bool {
 
 /// Begins like Confluent's text for the first row.
 fn fraction(what: &str, key: &str, place: SqlPlace<'_>) -> String {
-    let mend = match place {
+    let remedy = match place {
         SqlPlace::Table(_) => "make it BIGINT or NUMERIC(18,0)",
         SqlPlace::Query => "CAST it to BIGINT or NUMERIC(18,0) in the query",
     };
     format!(
-        "Scale of Decimal value for incrementing column must be 0: {what}, which may have digits after the point; {mend}, or \
-         name another column with {key}"
+        "Scale of Decimal value for incrementing column must be 0: {what}, which may have decimal \
+         places; {remedy}, or name another column with {key}"
     )
 }
 
@@ -335,7 +343,7 @@ fn id_misfit(
     let name = &column.name;
     let advice = match (is_stamp(&read), config.mode) {
         (true, SourceMode::TimestampIncrementing) => {
-            format!("choose mode=timestamp, or name a column of whole numbers with {key}")
+            format!("choose mode=timestamp, or name an integer column with {key}")
         }
         (true, _) => format!("choose mode=timestamp with timestamp.column.name={name}"),
         (false, _) if column.data_type == "bigint" => {
@@ -344,12 +352,12 @@ fn id_misfit(
             )
         }
         (false, _) => format!(
-            "name a column of whole numbers with {key}, or choose mode=timestamp with a column of dates or date-times, or \
-             mode=bulk"
+            "name an integer column with {key}, or choose mode=timestamp with a column of dates or \
+             date-times, or mode=bulk"
         ),
     };
     let text = format!(
-        "Invalid type for incrementing column: {what}, not a whole number that only grows; {advice}"
+        "Invalid type for incrementing column: {what}, not an integer that only increases; {advice}"
     );
     Some(TypeMismatch { key, text })
 }
@@ -380,13 +388,16 @@ fn stamp_misfit(
     let advice = match (counts(&read), config.mode) {
         (true, SourceMode::Timestamp) => {
             format!(
-                "choose mode=incrementing with incrementing.column.name={name} if its numbers only grow, or {other}"
+                "choose mode=incrementing with incrementing.column.name={name} if its numbers only \
+                 increase, or {other}"
             )
         }
-        (true, _) => format!("choose mode=incrementing if numbers tell what is new, or {other}"),
-        (false, _) => format!(
-            "{other}, or choose mode=incrementing with a column of whole numbers, or mode=bulk"
-        ),
+        (true, _) => {
+            format!("choose mode=incrementing if new rows have greater numbers, or {other}")
+        }
+        (false, _) => {
+            format!("{other}, or choose mode=incrementing with an integer column, or mode=bulk")
+        }
     };
     let text =
         format!("Invalid type for timestamp column: {what}, not a date or a date-time; {advice}");
@@ -408,8 +419,8 @@ fn described(column: &ColumnMeta, place: SqlPlace<'_>) -> String {
 
 fn invisible(kind: &str, what: &str, key: &str) -> String {
     format!(
-        "The {kind} column {what} and INVISIBLE, so that rows are read without it; make it visible, or name another one \
-         with {key}"
+        "The {kind} column {what} and INVISIBLE, so rows are read without it; make it visible, or \
+         name another one with {key}"
     )
 }
 
@@ -426,7 +437,11 @@ mod tests {
             )
             .map(|w| w.len())
         };
-        assert_eq!(told(&[0, 0, 5, 5]).unwrap(), 0, "no value tells nothing");
+        assert_eq!(
+            told(&[0, 0, 5, 5]).unwrap(),
+            0,
+            "without values nothing is refused"
+        );
         assert_eq!(told(&[3, 2, 5, 5]).unwrap(), 1);
         let refused = told(&[3, 3, 5, 0]).unwrap_err();
         assert!(

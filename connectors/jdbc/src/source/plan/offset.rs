@@ -204,8 +204,8 @@ fn long(offset: &SourceOffset, name: &str) -> Result<Option<i64>> {
 
 fn wrong(name: &str) -> Error {
     Error::config(format!(
-        "the offset's member {name} is not what it should be ({}); set it with PATCH /connectors/NAME/offsets, or delete \
-         the offsets to read everything again",
+        "the offset's member {name} is invalid (expected: {}); set it with PATCH \
+         /connectors/NAME/offsets, or delete the offsets to read everything again",
         match name {
             AT_KEY => "a JSON array of the key's values, in a text",
             SNAPSHOT => "bounds of ranges of ids such as -1,500,1000, in a text",

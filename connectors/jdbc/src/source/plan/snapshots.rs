@@ -297,6 +297,7 @@ fn statements_match_the_recorded_snapshot() {
     let kept = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         kept == text,
-        "{path} is old: run ROWFERRY_WRITE_DOCS=1 cargo test, and read what has changed\n{text}"
+        "{path} is out of date: run ROWFERRY_WRITE_DOCS=1 cargo test, and read what has \
+         changed\n{text}"
     );
 }

@@ -292,7 +292,8 @@ fn check_names_differ(metas: &[ColumnMeta], config: &SourceConfig) -> Result<()>
             } else {
                 &meta.name
             };
-            let text = format!("the query gives two columns named {name}: rename one with AS");
+            let text =
+                format!("the query returns two columns with the name {name}: rename one with AS");
             return Err(Error::config(text));
         }
     }

@@ -249,17 +249,22 @@ impl TableReader {
         let mut warnings = Vec::new();
         if let (true, Some(grant)) = (tracking.is_denied(), grant) {
             warnings.push(format!(
-                "open transactions cannot be seen without the privilege {}: an id that is missing is asked for again for \
-                 {seconds} s (gap.max.age.ms), and a row that takes longer to be committed is missed; grant it",
+                "open transactions are not visible without the privilege {}: a missing id is \
+                 queried again for {seconds} s (gap.max.age.ms), and a row that is committed later \
+                 is missed; grant the privilege",
                 grant.grant
             ));
         }
         if tracking.expired() > 0 && !tracking.is_denied() {
             warnings.push(format!(
-                "{} missing ids of {} were given up after {seconds} s (gap.max.age.ms) while transactions of their time \
-                 were still open; rows that come with them later are missed",
+                "{} missing ids of {} were abandoned after {seconds} s (gap.max.age.ms) while \
+                 transactions of their time were still open; rows with these ids that are \
+                 committed later are missed",
                 tracking.expired(),
-                self.id.as_ref().map(ToString::to_string).unwrap_or_default()
+                self.id
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default()
             ));
         }
         warnings

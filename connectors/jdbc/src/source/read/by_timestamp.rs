@@ -178,9 +178,10 @@ impl TableReader {
     pub(super) fn stamp_warning(&self) -> Option<String> {
         if let (Some(age), true) = (self.oldest, self.passing.is_on()) {
             return Some(format!(
-                "a transaction or statement has been running for {} s, longer than timestamp.horizon.max.wait.ms: rows \
-                 stamped since then do not wait for it. When it has ended, those that it committed follow. The offset \
-                 stays before them until then: a restart in between hands out the rows since then twice",
+                "a transaction or statement has been running for {} s, longer than \
+                 timestamp.horizon.max.wait.ms: rows with later timestamps do not wait for it. \
+                 When it has ended, the rows that it committed follow. Until then the stored \
+                 offset stays before these rows: after a restart, they are emitted a second time",
                 age / SECOND
             ));
         }
@@ -189,13 +190,14 @@ impl TableReader {
             .filter(|age| *age > OPEN_LONG || self.passing.is_full())
         {
             let many = if self.passing.is_full() {
-                "; so many have not waited that the others do, whatever timestamp.horizon.max.wait.ms says"
+                "; so many rows were emitted without waiting that the others wait, regardless of \
+                 timestamp.horizon.max.wait.ms"
             } else {
                 ""
             };
             return Some(format!(
-                "a transaction or statement has been running for {} s; rows stamped since then wait until it ends, since \
-                 it may yet commit earlier ones{many}",
+                "a transaction or statement has been running for {} s; rows with later timestamps \
+                 wait until it ends, because it may still commit earlier ones{many}",
                 age / SECOND
             ));
         }
@@ -206,10 +208,15 @@ impl TableReader {
         });
         grant.flatten().map(|statements| {
             format!(
-                "open transactions cannot be seen without the privilege {}: rows rest for {} ms instead, and one whose \
-                 transaction stays open for longer is missed; grant it, or set timestamp.delay.interval.ms",
+                "open transactions are not visible without the privilege {}: rows are read {} ms \
+                 later instead, and a row whose transaction stays open for longer is missed; grant \
+                 the privilege, or set timestamp.delay.interval.ms",
                 statements.grant,
-                if self.config.delay_ms == 0 { BLIND_DELAY / 1000 } else { self.config.delay_ms },
+                if self.config.delay_ms == 0 {
+                    BLIND_DELAY / 1000
+                } else {
+                    self.config.delay_ms
+                },
             )
         })
     }
@@ -218,8 +225,8 @@ impl TableReader {
     pub(super) fn set_back_warning(&self) -> Option<String> {
         let (lowest, whose) = self.unsettled.set_back?;
         Some(format!(
-            "the clock of {whose} is set back to {} soon: rows stamped from then on wait until it has shown those times \
-             for the second time",
+            "the clock of {whose} will soon be set back to {}: rows with timestamps from then on \
+             wait until the clock has shown these times for the second time",
             wall_text(lowest, ' ', 0)
         ))
     }

@@ -296,7 +296,7 @@ impl TableReader {
             .map_or_else(|| "the query".to_owned(), TableId::to_string);
         (since > WAITS_LONG).then(|| {
             format!(
-                "rows of {name} wait for a transaction that has not ended for {} s: end it",
+                "rows of {name} wait for a transaction that has been open for {} s: end it",
                 since.as_secs()
             )
         })

@@ -95,8 +95,8 @@ impl OutOfRangeColumns {
                 ty.map_or("NULL", SchemaType::name),
             );
             self.news.push(format!(
-                "column {name} holds values that its type in Kafka cannot hold: they are carried as {as_what}, and the \
-                 schema of those records says so"
+                "column {name} has values that its type in Kafka cannot represent: they are \
+                 emitted as {as_what}, and the schema of those records says so"
             ));
         }
         self.known.push((odd, (Arc::clone(&value), key.clone())));

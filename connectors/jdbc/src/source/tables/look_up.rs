@@ -21,7 +21,8 @@ pub async fn look_up_table(
 ) -> Result<(TableMeta, Arc<TablePlan>)> {
     let meta = session.table(id).await?.ok_or_else(|| {
         Error::config(format!(
-            "table {id} is not there any more: create it again, or take it out of the connector's tables"
+            "table {id} does not exist any more: create it again, or remove it from the \
+             connector's tables"
         ))
     })?;
     let same =

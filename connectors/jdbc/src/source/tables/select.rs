@@ -96,9 +96,10 @@ pub fn choose(
     for id in &chosen {
         if let Some(other) = seen.insert(&id.table, id) {
             return Err(Error::config(format!(
-                "The connector uses the unqualified table name as the topic name and has detected duplicate unqualified \
-                 table names. Tables {other} and {id} would go to one topic: choose one with catalog.pattern, \
-                 schema.pattern or a qualified name in the table list"
+                "The connector uses the unqualified table name as the topic name and has detected \
+                 duplicate unqualified table names. Tables {other} and {id} would be written to \
+                 one topic: choose one with catalog.pattern, schema.pattern or a qualified name in \
+                 the table list"
             )));
         }
     }
@@ -126,9 +127,10 @@ pub fn unmatched(
                 .any(|own| own.to_lowercase() == name.to_lowercase())
         };
         let hint = match (all().find(alike), config.target.database_kind()) {
-            (Some(id), _) => format!("; there is {id}: the case of letters counts"),
+            (Some(id), _) => format!("; there is {id}: letter case matters"),
             (None, DatabaseKind::MySql) => {
-                "; names are TABLE or DATABASE.TABLE, and tables are seen with a privilege on them"
+                "; names are TABLE or DATABASE.TABLE, and tables are only visible with a privilege \
+                 on them"
                     .to_owned()
             }
             (None, DatabaseKind::Postgres) => "; names are TABLE or SCHEMA.TABLE".to_owned(),
@@ -136,7 +138,7 @@ pub fn unmatched(
         };
         (
             "table.whitelist",
-            format!("there is no table {name} now, it is read once there is{hint}"),
+            format!("table {name} does not exist now; it is read once it exists{hint}"),
         )
     });
     let filter = names.filter;
@@ -171,8 +173,8 @@ pub fn out_of_reach(
     ListedNames::new(config, dialect).unmatched(listed).into_iter().find_map(|name| {
         let parts = TableId::split(name).filter(|parts| parts.len() == 3 && parts[0] != own)?;
         Some(format!(
-            "{name} is in the database {}, and a connection to PostgreSQL reads one database, here {own}: take it out, \
-             and make a connector of its own with {} in connection.url",
+            "{name} is in the database {}, but a connection to PostgreSQL reads one database, here \
+             {own}: remove it, and create another connector with {} in connection.url",
             parts[0], parts[0]
         ))
     })
@@ -316,16 +318,17 @@ pub fn topic_problem(config: &SourceConfig, id: &TableId) -> Option<String> {
     let is_legal = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     let what = match topic.as_str() {
         _ if config.transforms => return None,
-        "" | "." | ".." => "no name that Kafka takes",
+        "" | "." | ".." => "not a name that Kafka accepts",
         _ if topic.len() > LONGEST_TOPIC => "longer than 249 characters",
         _ if !topic.bytes().all(is_legal) => {
-            "not made of ASCII letters, digits, '.', '_' and '-' alone"
+            "not made of ASCII letters, digits, '.', '_' and '-' only"
         }
         _ => return None,
     };
     Some(format!(
-        "table {id} would be written to the topic \"{topic}\", which is {what}: name another topic with a transform \
-         (transforms with RegexRouter), or leave the table out (table.whitelist, table.blacklist, table.exclude.list)"
+        "table {id} would be written to the topic \"{topic}\", which is {what}: set another topic \
+         with a transform (transforms with RegexRouter), or exclude the table (table.whitelist, \
+         table.blacklist, table.exclude.list)"
     ))
 }
 
@@ -573,12 +576,12 @@ mod tests {
             (
                 "table.whitelist",
                 "a,E.b",
-                "there is no table E.b now, it is read once there is; there is e.B: the case",
+                "table E.b does not exist now; it is read once it exists; there is e.B: letter case",
             ),
             (
                 "table.whitelist",
                 "x",
-                "there is no table x now, it is read once there is; names are TABLE or DATABASE.TABLE",
+                "table x does not exist now; it is read once it exists; names are TABLE or DATABASE.TABLE",
             ),
             ("table.include.list", "d.a,a", "a matches no table now"),
         ] {

@@ -99,7 +99,7 @@ impl GapTracker {
     }
 
     /// Evaluates the state of the barrier. Returns the id up to which no row can appear any more.
-    /// Before the caller passes it to [`Self::settle`], it must ask once more for the gaps up to
+    /// Before the caller passes it to [`Self::settle`], it must query the gaps again up to
     /// it: their rows may have been committed since the last time.
     pub fn judge(&mut self, state: BarrierState, longest: Duration) -> Option<i64> {
         let fence = self.fence?;

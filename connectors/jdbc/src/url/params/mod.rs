@@ -40,7 +40,8 @@ pub fn told(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<String
         if asked(name).is_some_and(|value| value.trim().to_ascii_lowercase().starts_with("prefer"))
         {
             texts.push(format!(
-                "{name} has no effect: no kind of server is preferred; the first host in the URL that answers is taken"
+                "{name} has no effect: no kind of server is preferred; the first host in the URL \
+                 that answers is used"
             ));
         }
     }
@@ -61,9 +62,9 @@ pub fn told(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<String
             Some(why) => format!("{name} has no effect: {why}"),
             None => match near(name, known(database)) {
                 Some(known) => {
-                    format!("{name} is not known and has no effect; did you mean {known}?")
+                    format!("{name} is unknown and has no effect; did you mean {known}?")
                 }
-                None => format!("{name} is not known and has no effect"),
+                None => format!("{name} is unknown and has no effect"),
             },
         });
     }
@@ -86,7 +87,7 @@ pub fn role(
             "secondary" | "slave" | "standby" | "read-only" => Ok(Some((Role::Standby, name))),
             lower if lower.is_empty() || lower == "any" || lower.starts_with("prefer") => continue,
             _ => Err(bad(format!(
-                "{name}: {value} is no kind of server; there are any, primary and secondary"
+                "{name}: {value} is not a kind of server; use any, primary or secondary"
             ))),
         };
     }
@@ -144,7 +145,7 @@ pub fn lets_write(scheme: UrlScheme, get: impl Fn(&str) -> Option<String>) -> Re
     };
     match keeps {
         Some(name) => Err(bad(format!(
-            "{name} keeps sessions from writing, which is what a sink does: leave it out"
+            "{name} makes sessions read-only, but a sink writes: remove it"
         ))),
         None => Ok(()),
     }
@@ -242,13 +243,13 @@ fn session_variable(assignment: &str) -> Result<String> {
         .trim();
     if bare.starts_with("global") || lower.starts_with("@@global") || bare.starts_with("persist") {
         return Err(bad(format!(
-            "sessionVariables: {written} is not the session's alone; leave it out"
+            "sessionVariables: {written} applies to more than the session; remove it"
         )));
     }
     if OURS_MYSQL.contains(&bare.trim_matches('`')) {
         return Err(bad(format!(
-            "sessionVariables: {written} says what values mean and is set by the connector; leave it out (db.timezone is for \
-             zones)"
+            "sessionVariables: {written} changes the meaning of values and is set by the \
+             connector; remove it (use db.timezone for time zones)"
         )));
     }
     let scoped =
@@ -282,7 +283,7 @@ pub fn options(text: &str) -> Result<Vec<(String, String)>> {
             .and_then(|setting| setting.split_once('='));
         let Some((name, value)) = pair.filter(|(name, _)| !name.trim().is_empty()) else {
             return Err(bad(format!(
-                "options: {word} is not understood; write -c name=value"
+                "options: {word} is invalid; write -c name=value"
             )));
         };
         let name = name.trim().replace('-', "_");
@@ -291,7 +292,8 @@ pub fn options(text: &str) -> Result<Vec<(String, String)>> {
             .any(|ours| ours.eq_ignore_ascii_case(&name))
         {
             return Err(bad(format!(
-                "options: {name} says what values mean and is set by the connector; leave it out (db.timezone is for zones)"
+                "options: {name} changes the meaning of values and is set by the connector; remove \
+                 it (use db.timezone for time zones)"
             )));
         }
         settings.push((name, value.to_owned()));
@@ -361,20 +363,23 @@ mod tests {
             ("jdbc:postgresql://h/d?prepareThreshold=0", "no effect"),
             (
                 "jdbc:postgresql://h/d?receiveBufferSize=9000",
-                "sockets are chosen here",
+                "sockets are set by the connector",
             ),
-            ("jdbc:mysql://h/d?tcpRcvBuf=9000", "sockets are chosen here"),
+            (
+                "jdbc:mysql://h/d?tcpRcvBuf=9000",
+                "sockets are set by the connector",
+            ),
             (
                 "jdbc:postgresql://a,b/d?targetServerType=preferSecondary",
                 "the first host in the URL that answers",
             ),
             (
                 "jdbc:mysql://h/d?targetServerType=primary",
-                "is not known and has no effect",
+                "is unknown and has no effect",
             ),
             (
                 "jdbc:mysql://h/d?utterlyUnheardOf=1",
-                "is not known and has no effect",
+                "is unknown and has no effect",
             ),
         ] {
             let texts = of(url).unwrap();

@@ -40,7 +40,8 @@ pub const REFUSED: &[ParameterAdvice] = &[
             "authenticationPluginClassName",
             "xdevapi.auth",
         ],
-        "the kinds of login are not chosen here; leave it out, and use sslMode=verify-full (sslmode)",
+        "authentication methods cannot be chosen here; remove it, and use sslMode=verify-full \
+         (sslmode)",
     ),
     (
         &[
@@ -54,7 +55,7 @@ pub const REFUSED: &[ParameterAdvice] = &[
             "ociConfigFile",
             "ociConfigProfile",
         ],
-        "logins are by a user and one password; leave it out if that will do",
+        "only a user with one password is supported; remove it if that suffices",
     ),
     (
         &[
@@ -64,7 +65,7 @@ pub const REFUSED: &[ParameterAdvice] = &[
             "proxyHost",
             "proxyPort",
         ],
-        "connections are made without a proxy; leave it out if the database can be reached so",
+        "proxies are not supported; remove it if the database can be reached without",
     ),
     (
         &[
@@ -75,15 +76,15 @@ pub const REFUSED: &[ParameterAdvice] = &[
             "unixSocket",
             "localAddress",
         ],
-        "connections are made over TCP from whatever address the system chooses; leave it out if that will do",
+        "connections use TCP from an address that the system chooses; remove it if that suffices",
     ),
     (
         &["serviceName", "service"],
-        "there are no service files here; write host, port and database in the URL",
+        "service files are not supported; write host, port and database in the URL",
     ),
     (
         &["dnsSrv", "xdevapi.dns-srv"],
-        "hosts are not looked up in SRV records; write them as host:port",
+        "SRV records are not supported; write hosts as host:port",
     ),
     (
         &["PGHOST", "PGPORT", "PGDBNAME"],
@@ -91,24 +92,24 @@ pub const REFUSED: &[ParameterAdvice] = &[
     ),
     (
         &["galeraAllowedState"],
-        "the state of Galera's nodes is not looked at; name nodes that may be used, and leave it out",
+        "the state of Galera's nodes is not checked; name nodes that may be used, and remove it",
     ),
     (
         &["replication"],
-        "connections for replication read no rows; leave it out",
+        "connections for replication cannot read rows; remove it",
     ),
     (
         &["initSql"],
-        "sessions begin with no SQL of the user's; set variables by sessionVariables (PostgreSQL: options), and rights by \
-         the account",
+        "initial SQL for sessions is not supported; set variables with sessionVariables \
+         (PostgreSQL: options), and privileges with the account",
     ),
     (
         &["passwordCharacterEncoding"],
-        "passwords are sent in UTF-8; leave it out if that will do",
+        "passwords are sent in UTF-8; remove it if that suffices",
     ),
     (
         &["credentialType"],
-        "a password in a variable or file is a config provider's: ${env:NAME}, ${file:PATH:KEY}",
+        "for a password in a variable or file, use a config provider: ${env:NAME}, ${file:PATH:KEY}",
     ),
     (
         &[
@@ -120,7 +121,7 @@ pub const REFUSED: &[ParameterAdvice] = &[
             "servicePrincipalName",
             "sspiServiceClass",
         ],
-        "Kerberos is not there; log in by a password",
+        "Kerberos is not supported; use a password",
     ),
 ];
 
@@ -137,7 +138,7 @@ pub const IDLE: &[ParameterAdvice] = &[
             "useTimezone",
             "cacheDefaultTimeZone",
         ],
-        "sessions are in UTC; db.timezone says what values without a zone mean",
+        "sessions are in UTC; db.timezone determines the meaning of values without a zone",
     ),
     (
         &[
@@ -169,7 +170,7 @@ pub const IDLE: &[ParameterAdvice] = &[
             "xdevapi.connect-timeout",
             "interactiveClient",
         ],
-        "every wait has a limit of its own",
+        "every wait has its own limit",
     ),
     (
         &[
@@ -193,7 +194,7 @@ pub const IDLE: &[ParameterAdvice] = &[
             "useReadAheadInput",
             "useUnbufferedInput",
         ],
-        "the sizes and options of sockets are chosen here",
+        "the sizes and options of sockets are set by the connector",
     ),
     (
         &[
@@ -241,7 +242,7 @@ pub const IDLE: &[ParameterAdvice] = &[
             "transactionReplay",
             "transactionReplaySize",
         ],
-        "lost connections are made anew, to the first host in the URL that answers",
+        "lost connections are opened again, to the first host in the URL that answers",
     ),
     (
         &[
@@ -261,7 +262,7 @@ pub const IDLE: &[ParameterAdvice] = &[
             "useConfigs",
             "permitMysqlScheme",
         ],
-        "each task has connections of its own, which nothing shares",
+        "each task has its own connections, which are not shared",
     ),
     (
         &[
@@ -336,7 +337,7 @@ pub const IDLE: &[ParameterAdvice] = &[
             "xdevapi.compression",
             "xdevapi.compression-algorithms",
         ],
-        "how rows travel is decided here",
+        "the connector decides how rows are transferred",
     ),
     (
         &[
@@ -349,7 +350,7 @@ pub const IDLE: &[ParameterAdvice] = &[
             "pinGlobalTxToPhysicalConnection",
             "returnMultiValuesGeneratedIds",
         ],
-        "transactions are begun and ended as delivery needs them",
+        "transactions begin and end as delivery requires",
     ),
     (
         &[
@@ -382,7 +383,7 @@ pub const IDLE: &[ParameterAdvice] = &[
             "autoGenerateTestcaseScript",
             "ultraDevHack",
         ],
-        "logs and figures are the worker's, and hold no values of rows",
+        "logs and statistics are those of the worker, and contain no row values",
     ),
     (
         &[
@@ -418,7 +419,7 @@ pub const IDLE: &[ParameterAdvice] = &[
             "unknownLength",
             "hideUnprivilegedObjects",
         ],
-        "how values are read and written follows from the columns' types (docs/source-types.md)",
+        "the column types determine how values are read and written (docs/source-types.md)",
     ),
 ];
 

@@ -51,18 +51,19 @@ pub enum ServerKey {
 /// A parameter's name, and what to write instead; refused whenever TLS is used.
 type RefusedName = (&'static str, &'static str);
 
-const TRUST_STORE: &str = "Java key stores are not read here: write the authority's certificate as PEM (keytool -exportcert \
-                           -rfc -keystore STORE -alias NAME -file ca.pem; of PKCS12: openssl pkcs12 -in STORE -nokeys -out \
-                           ca.pem) and name it by serverSslCert=ca.pem (sslrootcert for PostgreSQL)";
-const KEY_STORE: &str = "Java key stores are not read here: write certificate and key as PEM (of JKS first keytool \
-                         -importkeystore -srckeystore STORE -destkeystore STORE.p12 -deststoretype pkcs12; then openssl \
-                         pkcs12 -in STORE.p12 -nokeys -out cert.pem and openssl pkcs12 -in STORE.p12 -nocerts -nodes -out \
-                         key.pem) and name them by sslCert=cert.pem and sslKey=key.pem";
-const PLAIN_KEY: &str = "keys are read without a password: write the key as openssl pkey -in KEY -out key.pem does, and name \
-                         it by sslKey=key.pem";
+const TRUST_STORE: &str = "Java key stores are not supported: write the authority's certificate as PEM (keytool \
+     -exportcert -rfc -keystore STORE -alias NAME -file ca.pem; for PKCS12: openssl pkcs12 -in \
+     STORE -nokeys -out ca.pem) and name it with serverSslCert=ca.pem (sslrootcert for PostgreSQL)";
+const KEY_STORE: &str = "Java key stores are not supported: write certificate and key as PEM (for JKS first keytool \
+     -importkeystore -srckeystore STORE -destkeystore STORE.p12 -deststoretype pkcs12; then \
+     openssl pkcs12 -in STORE.p12 -nokeys -out cert.pem and openssl pkcs12 -in STORE.p12 -nocerts \
+     -nodes -out key.pem) and name them with sslCert=cert.pem and sslKey=key.pem";
+const PLAIN_KEY: &str = "encrypted keys are not supported: decrypt the key with openssl pkey -in KEY -out key.pem, and \
+     name it with sslKey=key.pem";
 const NO_REVOCATION: &str =
-    "revoked certificates are not told from others here; leave it out if that will do";
-const NO_CODE: &str = "Java classes are not run here; leave it out, and say by sslmode and sslrootcert what is to be verified";
+    "revoked certificates are not detected here; remove it if that suffices";
+const NO_CODE: &str = "Java classes are not supported; remove it, and use sslmode and sslrootcert to choose what is \
+     verified";
 
 const REFUSED: &[RefusedName] = &[
     ("trustcertificatekeystoreurl", TRUST_STORE),
@@ -84,11 +85,11 @@ const REFUSED: &[RefusedName] = &[
     ("sslcrlfile", NO_REVOCATION),
     (
         "sslcapath",
-        "folders of authorities are not read here; name one PEM file that holds them all by sslCa",
+        "folders of authorities are not supported; name one PEM file with all authorities in sslCa",
     ),
     (
         "requirepeer",
-        "there are no local sockets here; leave it out, and use sslmode=verify-full",
+        "local sockets are not supported; remove it, and use sslmode=verify-full",
     ),
 ];
 
@@ -133,8 +134,8 @@ const KNOWN: &[&str] = &[
     "verifyservercertificate",
 ];
 
-const CIPHERS: &str = "cipher suites are not chosen here (those of TLS 1.2 and 1.3 without known weakness are taken); leave \
-                       it out";
+const CIPHERS: &str = "cipher suites cannot be chosen here (those of TLS 1.2 and 1.3 without known weaknesses are \
+     used); remove it";
 
 /// Settings with one value that is not supported; the others leave the choice to the client.
 const CHOICES: [(&str, &str, &[&str]); 3] = [
@@ -193,7 +194,7 @@ impl TlsOptions {
         asked.refuse()?;
         if certificate.is_some() != key.is_some() {
             return Err(bad(
-                "a client's certificate needs its key and the other way round: sslCert and sslKey",
+                "a client certificate and its key must be set together: sslCert and sslKey",
             ));
         }
         // libpq's word for the system's authorities
@@ -249,9 +250,9 @@ impl<'a> RequestedTls<'a> {
             .find(|(name, value)| unknown(name) && !idle(value))
         {
             Some((name, _)) => Err(bad(format!(
-                "{name} is about TLS and not known here; leave it out, and say by sslMode (sslmode) what is to be done: \
-                 disabled, preferred, required, verify-ca or verify-full, with the authority's PEM file in serverSslCert \
-                 (sslrootcert)"
+                "{name} is about TLS but unknown here; remove it, and set sslMode (sslmode): \
+                 disabled, preferred, required, verify-ca or verify-full, with the authority's PEM \
+                 file in serverSslCert (sslrootcert)"
             ))),
             None => Ok(()),
         }
@@ -266,7 +267,7 @@ impl<'a> RequestedTls<'a> {
             "" | "true" | "yes" | "on" | "1" => Ok(Some(true)),
             "false" | "no" | "off" | "0" => Ok(Some(false)),
             _ => Err(bad(format!(
-                "{name}={value} is not understood; write true or false"
+                "{name}={value} is invalid; write true or false"
             ))),
         }
     }
@@ -294,7 +295,7 @@ impl<'a> RequestedTls<'a> {
                 .to_ascii_lowercase();
             if value.starts_with("classpath:") {
                 return Err(bad(format!(
-                    "{name}: there is no class path here; name a PEM file"
+                    "{name}: class paths are not supported; name a PEM file"
                 )));
             }
             if ["jks", "p12", "pfx", "jceks", "keystore"].contains(&ending.as_str()) {
@@ -381,7 +382,7 @@ impl<'a> RequestedTls<'a> {
         };
         if mode == TlsMode::Off && beside != TlsMode::Off {
             return Err(contradiction(
-                "what turns TLS off and requireSSL or verifyServerCertificate",
+                "a setting that disables TLS and requireSSL or verifyServerCertificate",
             ));
         }
         Ok(mode.max(beside))
@@ -431,12 +432,12 @@ impl<'a> RequestedTls<'a> {
             let given = self.get(name)?.unwrap_or_default().to_ascii_lowercase();
             if given == refused {
                 return Err(bad(format!(
-                    "{name}={refused} cannot be done here; leave it out, and use sslmode=verify-full"
+                    "{name}={refused} is not supported; remove it, and use sslmode=verify-full"
                 )));
             }
             if !others.contains(&given.as_str()) {
                 return Err(bad(format!(
-                    "{name}={given} is not understood; leave it out, and use sslmode=verify-full"
+                    "{name}={given} is invalid; remove it, and use sslmode=verify-full"
                 )));
             }
         }
@@ -479,7 +480,8 @@ impl<'a> RequestedTls<'a> {
             };
             if allows("TLSv1.3") && !allows("TLSv1.2") {
                 return Err(bad(format!(
-                    "{name}: TLS 1.2 and 1.3 are taken, whichever the server has; a server can be told to take 1.3 alone"
+                    "{name}: TLS 1.2 and 1.3 are accepted, depending on the server; configure the \
+                     server to accept only 1.3"
                 )));
             }
         }

@@ -204,7 +204,7 @@ fn what_cannot_be_done_is_refused_with_what_can() {
         ),
         (
             "sslmode=require&sslcert=/c.pem&sslkey=/k.pem&sslpassword=geheim",
-            "without a password",
+            "encrypted keys",
         ),
         ("sslmode=verify-full&sslcrl=/crl.pem", "revoked"),
         ("ssl=true&sslfactory=com.example.Mine", "Java classes"),

@@ -259,9 +259,9 @@ fn refused(column: &ReadColumn, stored: StorageValue<'_>) -> Error {
         }
         ValueDecoding::Bool => "0 or 1".to_owned(),
         ValueDecoding::F64 | ValueDecoding::DecimalF64 => {
-            "a number that a float holds exactly".to_owned()
+            "a number that a float represents exactly".to_owned()
         }
-        ValueDecoding::Scaled(scale) => format!("a number with {scale} digits after the point"),
+        ValueDecoding::Scaled(scale) => format!("a number with {scale} decimal places"),
         ValueDecoding::Text => "text in UTF-8".to_owned(),
         ValueDecoding::Date(_) => {
             "a date (YYYY-MM-DD, or milliseconds since 1970 at midnight)".to_owned()
@@ -273,8 +273,8 @@ fn refused(column: &ReadColumn, stored: StorageValue<'_>) -> Error {
         _ => "bytes".to_owned(),
     };
     Error::record(format!(
-        "column {} holds {class} where its declared type promises {wanted}; correct the row, or read the column with a \
-         query that says CAST({} AS TEXT)",
+        "column {} has {class}, but its declared type requires {wanted}; correct the row, or read \
+         the column with a query that has CAST({} AS TEXT)",
         column.name, column.name
     ))
 }

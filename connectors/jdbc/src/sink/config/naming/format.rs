@@ -35,7 +35,7 @@ impl NameFormat {
         let (mut pieces, mut rest) = (Vec::new(), text);
         while let Some((before, behind)) = rest.split_once("${") {
             let Some((name, behind)) = behind.split_once('}') else {
-                return Err("a ${ has no } behind it".to_owned());
+                return Err("a ${ has no closing }".to_owned());
             };
             pieces.push(FormatPiece::Text(before.to_owned()));
             pieces.push(match (name, name.strip_prefix("source.")) {
@@ -44,8 +44,8 @@ impl NameFormat {
                 (_, Some(field)) if !field.is_empty() => FormatPiece::Source(field.to_owned()),
                 _ => {
                     return Err(format!(
-                        "${{{name}}} stands for nothing; there are ${{topic}}, ${{topic.suffix}} and ${{source.FIELD}}, \
-                         such as ${{source.table}}"
+                        "${{{name}}} is unknown; use ${{topic}}, ${{topic.suffix}} or \
+                         ${{source.FIELD}}, such as ${{source.table}}"
                     ));
                 }
             });
@@ -77,15 +77,16 @@ impl NameFormat {
                 FormatPiece::Source(field) => {
                     let Some(value) = value else {
                         return Err(Error::config(format!(
-                            "which table {self} is depends on the record"
+                            "the table {self} depends on the record"
                         )));
                     };
                     let source = member(Some((value.schema.as_deref(), &value.value)), "source");
                     let found = member(source, field).map(|(_, value)| value);
                     let Some(Value::Text(name)) = found else {
                         return Err(Error::record(format!(
-                            "table.name.format {self} asks for the text source.{field}, which the record's value does not \
-                             have: only Debezium's change events do (not those that ExtractNewRecordState has taken apart)"
+                            "table.name.format {self} needs the text source.{field}, which the \
+                             record's value does not have: only Debezium's change events have it \
+                             (but not rows that ExtractNewRecordState has extracted from them)"
                         )));
                     };
                     out.push_str(name);
@@ -169,10 +170,10 @@ mod tests {
         for (format, want) in [
             ("${source.schema}", "source.schema"),
             ("${source.ts}", "source.ts"),
-            ("${table}", "${table} stands for nothing"),
-            ("${Topic}", "${Topic} stands for nothing"),
-            ("${source.}", "stands for nothing"),
-            ("${topic", "no } behind"),
+            ("${table}", "${table} is unknown"),
+            ("${Topic}", "${Topic} is unknown"),
+            ("${source.}", "is unknown"),
+            ("${topic", "no closing }"),
         ] {
             let error = text(format, &source).unwrap_err();
             assert!(error.contains(want), "{format}: {error}");

@@ -49,9 +49,12 @@ pub fn check_strategy(strategy: &str) -> std::result::Result<(), String> {
     if as_it_is || joins_dots(strategy) {
         return Ok(());
     }
-    Err("Java classes are not run here; there are DefaultCollectionNamingStrategy (dots become _) and \
-         PassthroughCollectionNamingStrategy (topics as they are); write anything else in table.name.format"
-        .to_owned())
+    Err(
+        "Java classes are not supported; use DefaultCollectionNamingStrategy (dots become _) or \
+         PassthroughCollectionNamingStrategy (topics are unchanged), or write the name in \
+         table.name.format"
+            .to_owned(),
+    )
 }
 
 /// Refuses an empty format, and one with an unknown `${…}`.
@@ -204,10 +207,10 @@ impl TableNaming {
                 table,
             }),
             (DatabaseKind::MySql, _) => {
-                Err(bad("MariaDB and MySQL know two parts, database.table"))
+                Err(bad("MariaDB and MySQL support two parts, database.table"))
             }
             (DatabaseKind::Sqlite | DatabaseKind::Postgres, _) => {
-                Err(bad("it has more parts than the database knows"))
+                Err(bad("it has more parts than the database supports"))
             }
         }
     }

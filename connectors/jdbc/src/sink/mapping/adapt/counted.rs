@@ -34,19 +34,21 @@ const MILLI_DIGITS: u32 = 3;
 /// Digits assumed for a column that does not declare any.
 const USUAL_DIGITS: u32 = 6;
 
-const NO_DAYS: &str = "a JSON number in a column of dates counts the days since 1970-01-01, and its number of days is not \
-     within the years 1 to 9999; timestamp.fields.list names fields that count microseconds (nanoseconds with \
-     timestamp.precision.mode), the transform TimestampConverter makes dates of other units (unix.precision)";
-const NO_TIME: &str = "a JSON number in a column of times of day counts milliseconds, and its number is not within a day; \
+const NO_DAYS: &str = "a JSON number in a date column counts the days since 1970-01-01, and this number is outside \
+     the years 1 to 9999; timestamp.fields.list names fields that count microseconds (nanoseconds \
+     with timestamp.precision.mode); the transform TimestampConverter converts other units \
+     (unix.precision)";
+const NO_TIME: &str = "a JSON number in a time column counts milliseconds, and this number is longer than a day; \
      send it as text (HH:MM:SS), or with a schema";
-const NO_MOMENT: &str = "a JSON number in a column of dates with times counts milliseconds since 1970-01-01, and its number \
-     is another unit's: taken for milliseconds it is in the first weeks of 1970 or not within the years 1 to 9999; \
-     timestamp.fields.list names fields that count microseconds (nanoseconds with timestamp.precision.mode), the transform \
-     TimestampConverter makes milliseconds of other units (unix.precision), debezium.types=true takes Debezium's numbers";
-const UNCLEAR: &str = "Debezium counts milliseconds or microseconds by the digits of the source's column, and without a \
-     schema its number does not tell which; timestamp.fields.list names fields that count microseconds, the source's \
-     time.precision.mode=isostring writes texts, and schemas (value.converter.schemas.enable=true on both sides) say what \
-     each number is";
+const NO_MOMENT: &str = "a JSON number in a date-time column counts milliseconds since 1970-01-01, and this number has \
+     another unit: as milliseconds it would be in the first weeks of 1970 or outside the years 1 \
+     to 9999; timestamp.fields.list names fields that count microseconds (nanoseconds with \
+     timestamp.precision.mode); the transform TimestampConverter converts other units to \
+     milliseconds (unix.precision); debezium.types=true accepts Debezium's numbers";
+const UNCLEAR: &str = "Debezium counts milliseconds or microseconds, depending on the digits of the source's column, \
+     and without a schema the number does not show which; timestamp.fields.list names fields that \
+     count microseconds; the source's time.precision.mode=isostring writes texts; with schemas \
+     (value.converter.schemas.enable=true on both sides) the unit is known";
 
 /// Converts a number to the value of a date or time column, with its schema. `debezium`: the record
 /// is Debezium's.

@@ -227,7 +227,7 @@ impl AdaptedPart {
 }
 
 fn not_as_named() -> Error {
-    Error::record("a value is not what its schema's name (io.debezium…) says")
+    Error::record("a value does not agree with its schema's name (io.debezium…)")
 }
 
 /// Returns the same record with another value.

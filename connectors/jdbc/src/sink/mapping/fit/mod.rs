@@ -260,11 +260,12 @@ fn refusal(what: What, column: FitColumn<'_>) -> String {
             if holds.is_temporal() =>
         {
             format!(
-                "{name} does not tell which time it stands for, and type {ty} would read its digits as one; \
-             timestamp.fields.list names fields that count microseconds since 1970 (nanoseconds with \
-             timestamp.precision.mode), the transform TimestampConverter (target.type=Timestamp, with the unit in \
-             unix.precision) makes them logical Timestamps, and fields of Connect's or Debezium's logical types (see debezium.types) are \
-             understood by themselves"
+                "{name} does not have a known unit of time, and type {ty} would interpret its \
+                 digits as a date; timestamp.fields.list names fields that count microseconds \
+                 since 1970 (nanoseconds with timestamp.precision.mode); the transform \
+                 TimestampConverter (target.type=Timestamp, with the unit in unix.precision) \
+                 converts them to logical Timestamps; fields of Connect's or Debezium's logical \
+                 types (see debezium.types) need no configuration"
             )
         }
         (
@@ -272,14 +273,17 @@ fn refusal(what: What, column: FitColumn<'_>) -> String {
             TargetColumnType::Integer | TargetColumnType::Number,
         ) => {
             format!(
-                "{name} has no place in type {ty}; the transform TimestampConverter (target.type=unix) makes a number of it"
+                "{name} cannot be stored in type {ty}; the transform TimestampConverter \
+                 (target.type=unix) converts it to a number"
             )
         }
         (_, TargetColumnType::Bytes) => format!(
-            "{name} has no place in type {ty}, which would take it for the form in which bytes are written (\\101 for A); \
-             send bytes, or make it a text column"
+            "{name} cannot be stored in type {ty}, which would interpret it as an escape format \
+             for bytes (\\101 for A); send bytes, or use a text column"
         ),
-        _ => format!("{name} has no place in type {ty}; the transform Cast changes a field's type"),
+        _ => format!(
+            "{name} cannot be stored in type {ty}; the transform Cast changes a field's type"
+        ),
     }
 }
 
@@ -311,7 +315,7 @@ impl Fit {
             (Self::Bits(width, byte), Some(n)) => number::bits(n, *width, *byte).map(SqlParam::I64),
             (Self::BitText(width, byte), Some(n)) => number::bit_text(n, *width, *byte),
             (Self::Flag, Some(n @ (0 | 1))) => Ok(SqlParam::Bool(n == 1)),
-            (Self::Flag, _) => Err("only the numbers 0 and 1 are truth values".into()),
+            (Self::Flag, _) => Err("only the numbers 0 and 1 are booleans".into()),
             (Self::KeyText, _) => Ok(number::key_text(param)),
             (Self::Interval, Some(n)) => Ok(SqlParam::Text(format!("{n} microseconds").into())),
             (Self::Clock, Some(n)) => Ok(SqlParam::Text(number::clock(n).into())),
@@ -323,7 +327,7 @@ impl Fit {
                 | Self::YearText
                 | Self::IntervalText,
                 _,
-            ) => Err("its value is no text".into()),
+            ) => Err("its value is not a text".into()),
             _ => Ok(param),
         }
     }
@@ -351,7 +355,7 @@ impl Fit {
             Self::Kept => text::kept(text),
             Self::Uuid => text::uuid(text),
             Self::Short(most) if text.len() > *most => Err(format!(
-                "its text has more than the {most} bytes that the column's type keeps"
+                "its text is longer than the {most} bytes that the column's type can store"
             )
             .into()),
             _ => Ok(SqlParam::Text(text)),

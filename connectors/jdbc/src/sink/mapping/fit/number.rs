@@ -9,8 +9,8 @@ use crate::driver::SqlParam;
 type NumberFit<'a> = Result<SqlParam<'a>, Cow<'static, str>>;
 
 /// Why a number with a fraction is rejected.
-pub const FRACTION: &str = "it is no whole number within 64 bits, and the column holds whole numbers only; \
-     a DECIMAL or DOUBLE column keeps the fraction, the transform Cast cuts it off";
+pub const FRACTION: &str = "it is not an integer of at most 64 bits, and the column stores integers only; a DECIMAL or \
+     DOUBLE column keeps the fraction, the transform Cast removes it";
 
 /// Returns the same number as an integer, if it has no fraction and is exact.
 #[expect(
@@ -31,7 +31,7 @@ pub fn whole_of_text(text: &str) -> NumberFit<'static> {
     match number.and_then(|n| n.rescaled(0)) {
         // the server checks whether it fits the column
         Some(whole) => Ok(SqlParam::Text(whole.to_string().into())),
-        None => Err("its text is no whole number, and the column holds whole numbers only".into()),
+        None => Err("its text is not an integer, and the column stores integers only".into()),
     }
 }
 
@@ -47,16 +47,16 @@ pub fn number_text(text: Cow<'_, str>, special: bool) -> NumberFit<'_> {
     if Decimal::parse(digits).is_some() || special && is_special() {
         return Ok(SqlParam::Text(text));
     }
-    Err("its text is no number, and the column holds numbers only".into())
+    Err("its text is not a number, and the column stores numbers only".into())
 }
 
 /// Checks a year. YEAR would read 1 to 99 as years of two digits.
 pub fn year(n: i64) -> NumberFit<'static> {
     match n {
         0 | 1901..=2155 => Ok(SqlParam::I64(n)),
-        _ => Err(
-            "its number is no year from 1901 to 2155 (or 0), which is what type year holds".into(),
-        ),
+        _ => {
+            Err("its number is not a year from 1901 to 2155 (or 0), the values of type year".into())
+        }
     }
 }
 
@@ -85,8 +85,8 @@ pub fn bits_of_text(text: &str, width: u32) -> Result<i64, Cow<'static, str>> {
         _ if width == 1 && shown.eq_ignore_ascii_case("true") => Ok(1),
         _ if width == 1 && shown.eq_ignore_ascii_case("false") => Ok(0),
         _ => Err(format!(
-            "its text does not show {width} bits as so many zeros and ones, and type bit would take its characters' \
-             bytes; the transform Cast makes a number of it"
+            "its text does not consist of {width} zeros and ones, and type bit would store the \
+             bytes of its characters; the transform Cast converts it to a number"
         )
         .into()),
     }
@@ -102,7 +102,7 @@ pub fn flag_of_text(text: &str) -> Result<bool, Cow<'static, str>> {
     if is(&["false", "f", "no", "n", "off", "0"]) {
         return Ok(false);
     }
-    Err("its text is no truth value, and the column holds true and false only".into())
+    Err("its text is not a boolean, and the column stores only true and false".into())
 }
 
 /// Returns a number as the text that inserting it leaves in a text column.

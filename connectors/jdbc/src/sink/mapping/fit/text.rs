@@ -13,11 +13,11 @@ type TextFit<'a> = Result<SqlParam<'a>, Cow<'static, str>>;
 
 const MICROS: i64 = 1_000_000;
 
-const NO_DATE: &str = "its text is no date that begins with a year of four digits (2024-02-29), and digits alone are \
-     read in more than one way; timestamp.fields.list takes digits that count time since 1970, and the transform \
-     TimestampConverter takes any format";
-const NO_TIME: &str = "its text is no time of day (10:20:30), and digits alone, dates and offsets are read in more than \
-     one way; the transform TimestampConverter takes any format";
+const NO_DATE: &str = "its text is not a date that begins with a year of four digits (2024-02-29), and digits alone \
+     are ambiguous; timestamp.fields.list accepts digits that count time since 1970, and the \
+     transform TimestampConverter accepts any format";
+const NO_TIME: &str = "its text is not a time of day (10:20:30), and digits alone, dates and offsets are ambiguous; \
+     the transform TimestampConverter accepts any format";
 
 /// Splits `2024-02-29 10:20:30` and returns the date (0) or the time (1).
 pub fn part(text: Cow<'_, str>, n: usize) -> Cow<'_, str> {
@@ -37,8 +37,8 @@ pub fn part(text: Cow<'_, str>, n: usize) -> Cow<'_, str> {
     }
 }
 
-const NO_OFFSET: &str = "its text's offset or zone is not understood, and the column's type would leave it out; ISO 8601 \
-     has it as Z or +09:00, and the transform TimestampConverter takes any format";
+const NO_OFFSET: &str = "its text has an unknown offset or zone, which the column's type would ignore; ISO 8601 has \
+     the form Z or +09:00, and the transform TimestampConverter accepts any format";
 
 fn borrowed<'a>(text: Cow<'a, str>, range: std::ops::Range<usize>) -> Cow<'a, str> {
     match text {
@@ -198,7 +198,8 @@ pub fn year(text: Cow<'_, str>) -> TextFit<'_> {
     if shown.len() == 4 && shown.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(SqlParam::Text(text));
     }
-    Err("its text is no year of four digits, and type year reads two of them as another".into())
+    Err(
+        "its text is not a year of four digits, and type year interprets two digits as another year".into())
 }
 
 /// Returns the year of a date that is its first day.
@@ -206,7 +207,7 @@ pub fn year_of_day(text: Cow<'_, str>) -> TextFit<'_> {
     match text.strip_suffix("-01-01") {
         Some(year) => Ok(SqlParam::Text(year.to_owned().into())),
         None => {
-            Err("its date is not the first day of a year, and type year holds a year only".into())
+            Err("its date is not the first day of a year, and type year stores a year only".into())
         }
     }
 }
@@ -219,7 +220,7 @@ pub fn interval(text: Cow<'_, str>) -> TextFit<'_> {
         .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'+' | b'-'))
     {
         return Err(
-            "its text is a number without a unit, and type interval would take it for seconds"
+            "its text is a number without a unit, which type interval would interpret as seconds"
                 .into(),
         );
     }
@@ -233,8 +234,8 @@ pub fn choice<'a>(members: &[String], text: Cow<'a, str>) -> TextFit<'a> {
     let is_index = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     if is_index && !members.iter().any(|member| *member == *text) {
         return Err(
-            "its number is none of the texts that the column's type lists, and the database would take it for \
-             the place of one of them in the list"
+            "its number is not one of the texts that the column's type lists, and the database \
+             would use it as an index into the list"
                 .into(),
         );
     }
@@ -273,7 +274,7 @@ pub fn uuid(text: Cow<'_, str>) -> TextFit<'_> {
     Ok(SqlParam::Text(out.into()))
 }
 
-const NO_UUID: &str = "its text is no UUID: 32 hexadecimal digits, usually with hyphens \
+const NO_UUID: &str = "its text is not a UUID: 32 hexadecimal digits, usually with hyphens \
      (6b29fc40-ca47-1067-b31d-00dd010662da)";
 
 /// Most digits that SQLite's numbers return unchanged.
@@ -298,7 +299,8 @@ pub fn kept(text: Cow<'_, str>) -> TextFit<'_> {
     if !is_number || is_whole || is_fraction {
         return Ok(SqlParam::Text(text));
     }
-    Err("its text is a number in another form than SQLite shows it (as 007 or 1.50), and a column of a type that SQLite \
-         does not know keeps the number alone; declare it TEXT"
+    Err(
+        "its text is a number that SQLite would write in another form (such as 007 or 1.50), and a \
+         column of a type that SQLite does not know would store only the number; declare it TEXT"
         .into())
 }
