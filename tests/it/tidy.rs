@@ -1,5 +1,7 @@
 //! The house rules that a program can check: who may import what, names, a `//!` on each file, the size of files.
 
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 

@@ -137,7 +137,7 @@ SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."o
 -- PostgreSQL, incrementing, no key: one statement
 SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE "public"."orders"."id" > $1 ORDER BY "public"."orders"."id" ASC;
 
--- SQLite, the stamp of a column c
+-- SQLite, the timestamp of a column c
 CASE typeof(c) WHEN 'text' THEN CASE WHEN substr(c, 11) GLOB '*[-+]*' THEN strftime('%Y-%m-%d %H:%M:%f', c) || '000' ELSE substr(replace(rtrim(c, 'Zz '), 'T', ' ') || substr('0000-00-00 00:00:00.000000', length(rtrim(c, 'Zz ')) + 1), 1, 26) END WHEN 'integer' THEN strftime('%Y-%m-%d %H:%M:%f', c / 1000.0, 'unixepoch') || '000' WHEN 'real' THEN strftime('%Y-%m-%d %H:%M:%f', c) || '000' END;
 
 -- SQLite, bulk
