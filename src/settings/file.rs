@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn what_never_ends_is_refused() {
         let error = super::text(Path::new("/dev/zero"), 1000).unwrap_err();
-        assert_eq!(error.to_string(), "it is longer than 1000 bytes");
+        assert_eq!(error.to_string(), "it has more than 1000 bytes");
         assert!(super::bytes(Path::new("/dev/null"), 0).unwrap().is_empty());
     }
 }

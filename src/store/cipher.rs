@@ -230,7 +230,7 @@ mod tests {
                     .open(table, name, &sealed)
                     .unwrap_err()
                     .text
-                    .contains("was changed")
+                    .contains("was modified")
             );
         }
         let mut other = sealed.into_bytes();

@@ -91,7 +91,7 @@ async fn refuses(worker: &Rowferry, topic: &str, what: &str) {
         "{what}: {trace}"
     );
     assert!(
-        trace.contains("inflates to more than 64 MB"),
+        trace.contains("more than 64 MB when decompressed"),
         "{what}: {trace}"
     );
     worker.rest().remove(topic).await;

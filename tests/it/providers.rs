@@ -62,11 +62,7 @@ async fn references_are_used_and_shown_as_they_are_written() {
             "${file:/etc/passwd:root}",
             "is not in the provider's allowed.paths",
         ),
-        (
-            "connection.password",
-            "${env:PATH}",
-            "does not let PATH out",
-        ),
+        ("connection.password", "${env:PATH}", "does not allow PATH"),
         (
             "connection.user",
             &format!("{secrets}:nobody}}"),

@@ -337,7 +337,7 @@ fn names_that_are_there_twice_are_refused() {
         |space: &str| json!({"type": "record", "name": "r", "namespace": space, "fields": []});
     let error = reads(&json!([branch("a"), branch("b")]), &[0]).unwrap_err();
     assert!(
-        error.message().contains("two branches of the name r"),
+        error.message().contains("two branches with the name r"),
         "{error}"
     );
 }

@@ -350,7 +350,7 @@ async fn more_tasks_names_or_keys_than_can_be_are_refused_and_the_limit_is_named
     let Err(ValidationError::TooLarge(why)) = validate(&config(&[("other", &large)])).await else {
         panic!("it is taken")
     };
-    assert!(why.contains("the most is 1048576"), "{why}");
+    assert!(why.contains("at most 1048576"), "{why}");
 }
 
 /// Uses every list of every plug-in at once, and the maximum number of transforms and predicates.

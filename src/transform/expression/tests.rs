@@ -109,10 +109,10 @@ fn fields_are_computed_in_their_types_and_the_rest_stays() {
 fn errors_tell_what_is_wrong_but_no_values() {
     for (expression, want) in [
         ("value.quantity / 0", "cannot be computed"),
-        ("missing + 1", "names missing"),
+        ("missing + 1", "uses missing"),
         ("value.name + 1", "needs +"),
-        ("1000", "which is no INT8"),
-        ("\"5\"", "which is no INT8"),
+        ("1000", "not INT8"),
+        ("\"5\"", "not INT8"),
         ("[1,2,3].map(x => x)", ""),
     ] {
         let config = Config::from([("fields", "f:int8"), ("set.f", expression)]);

@@ -224,7 +224,7 @@ mod tests {
             "the database refused (1064, SQLSTATE 42000): near 'FROM t WHERE pin='): 1'",
         );
         assert!(
-            shown.starts_with("the database refused (1064, SQLSTATE 42000): its words"),
+            shown.starts_with("the database refused (1064, SQLSTATE 42000): its text"),
             "{shown}"
         );
         assert!(!shown.contains("pin"));

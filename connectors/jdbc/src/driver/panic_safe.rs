@@ -184,10 +184,7 @@ mod tests {
         let call = async { Ok(short[2]) };
         let error = caught("h:1/d", &mut broken, call).await.unwrap_err();
         assert_eq!((error.kind(), broken), (ErrorKind::Fatal, true));
-        assert!(
-            error.message().starts_with("h:1/d sent something"),
-            "{error}"
-        );
+        assert!(error.message().starts_with("h:1/d sent data"), "{error}");
         let (mut broken, fine) = (false, async { Result::Ok(1) });
         assert_eq!(
             (caught("h:1/d", &mut broken, fine).await.unwrap(), broken),

@@ -412,7 +412,7 @@ mod tests {
                 "begins with PRAGMA",
             ),
             ("/**/pragma hard_heap_limit=1", "PRAGMA is not allowed"),
-            (";ATTACH 'x' AS y", "ATTACH is not sent"),
+            (";ATTACH 'x' AS y", "ATTACH is not allowed"),
         ] {
             let error = Sqlite::admit_one(sql).unwrap_err();
             assert!(error.message().contains(want), "{sql}: {error}");

@@ -359,8 +359,8 @@ mod tests {
         };
         let (postgres, maria) = (DatabaseKind::Postgres, DatabaseKind::MySql);
         for (database, field, says) in [
-            (postgres, field("a\0b", None), "the name a\\u{0}b holds"),
-            (maria, field("a\0b", None), "the name a\\u{0}b holds"),
+            (postgres, field("a\0b", None), "the name a\\u{0}b contains"),
+            (maria, field("a\0b", None), "the name a\\u{0}b contains"),
             (postgres, field("a", Some("x\0y")), "the default of a field"),
         ] {
             let writing = writing::of(database, "10.11-MariaDB");

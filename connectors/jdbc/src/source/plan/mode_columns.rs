@@ -445,7 +445,7 @@ mod tests {
         assert_eq!(told(&[3, 2, 5, 5]).unwrap(), 1);
         let refused = told(&[3, 3, 5, 0]).unwrap_err();
         assert!(
-            refused.message().contains("the values of b are no dates"),
+            refused.message().contains("the values of b are not dates"),
             "{refused}"
         );
     }

@@ -196,7 +196,7 @@ mod tests {
         let news = beyond.news();
         assert_eq!(news.len(), 2);
         assert!(
-            news[0].starts_with("column t holds")
+            news[0].starts_with("column t has")
                 && news[0].contains("STRING")
                 && beyond.news().is_empty()
         );

@@ -218,8 +218,8 @@ fn what_cannot_be_done_is_refused_with_what_can() {
         ),
         ("channel_binding=require", "verify-full"),
         ("sslmode=disable&channelBinding=require", "verify-full"),
-        ("sslmode=disable&channelBinding=required", "not understood"),
-        ("gssEncMode=always", "not understood"),
+        ("sslmode=disable&channelBinding=required", "is invalid"),
+        ("gssEncMode=always", "is invalid"),
         ("sslMode=REQUIRED&tlsVersions=TLSv1.3", "TLS 1.2 and 1.3"),
         ("allowPublicKeyRetrieval=perhaps", "true or false"),
     ] {

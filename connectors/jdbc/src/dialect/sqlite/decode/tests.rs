@@ -191,7 +191,7 @@ fn what_breaks_the_promise_is_refused() {
     ] {
         let error = value(&ReadColumn::new("c", true, read), stored).unwrap_err();
         assert!(
-            error.kind() == ErrorKind::Record && error.message().contains("column c holds"),
+            error.kind() == ErrorKind::Record && error.message().contains("column c has"),
             "{error}"
         );
     }
