@@ -1,6 +1,6 @@
-//! Bounds what librdkafka inflates: see `src/kafka/native/inflation.c`.
+//! Limits how much librdkafka decompresses: see `src/kafka/native/inflation.c`.
 
-/// Calls of librdkafka and zlib that go to ours of the same name, with `__wrap_` before it.
+/// Calls of librdkafka and zlib that are redirected to functions with the prefix `__wrap_`.
 const BOUNDED: &[&str] = &[
     "inflate",
     "LZ4F_decompress",
@@ -15,7 +15,7 @@ const BOUNDED: &[&str] = &[
 
 fn main() {
     println!("cargo:rerun-if-changed=src/kafka/native/inflation.c");
-    // --wrap is an option of the linkers of Linux
+    // --wrap is an option of the linkers on Linux
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
         println!("cargo:warning=compressed batches are not bounded on this system");
         return;

@@ -1,7 +1,8 @@
-//! Keys that are declared and keys that are read are the same: what forms, reference and help show counts, and what
-//! counts is shown there.
+//! Checks that the declared keys are those that are read: every key in forms, reference and help
+//! has an effect, and every key with an effect is listed there.
 //!
-//! The code that reads keys is run, and its questions are noted. A connector's own keys are compared beside it.
+//! The code that reads keys is run, and the names that it queries are recorded. A connector's own
+//! keys are compared in its own crate.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,7 +19,7 @@ use crate::worker::config_reads;
 
 const NONE: [&str; 0] = [];
 
-/// Each plug-in is made as a task makes it.
+/// Each plug-in is created as a task creates it.
 #[test]
 fn transforms_predicates_and_converters_read_what_they_declare() {
     let (registry, given) = (
@@ -52,14 +53,16 @@ fn transforms_predicates_and_converters_read_what_they_declare() {
     assert!(read > 100, "only {read} keys were read");
 }
 
-/// Tables without the keys that say which connector it is: they are taken out of the request before there is a config.
+/// Tables without the keys that select the connector: they are removed from the request before
+/// there is a config.
 fn together(tables: &[&[ConfigKey]]) -> Vec<ConfigKey> {
     let all = tables.iter().flat_map(|table| table.iter().copied());
     all.filter(|key| !["name", "connector.class"].contains(&key.name))
         .collect()
 }
 
-/// How the keys that were asked for differ from the declared ones, but for those that are declared elsewhere.
+/// Returns the differences between the queried keys and the declared ones, except for those that
+/// are declared elsewhere.
 fn differences(
     declared: &[ConfigKey],
     asked: BTreeSet<String>,
@@ -179,7 +182,7 @@ fn what_the_worker_declares_is_read_and_no_more() {
     assert_eq!(differences(settings::KEYS, asked, elsewhere), NONE);
 }
 
-/// The code that the tests above do not run.
+/// Reads the code that the tests above do not run.
 #[test]
 fn no_code_asks_a_config_for_a_key_that_nobody_declares() {
     let registry = Registry::built_in();
@@ -217,7 +220,8 @@ fn no_code_asks_a_config_for_a_key_that_nobody_declares() {
     assert!(seen > 20, "only {seen} reads were found");
 }
 
-/// The text of each file without its tests, but for those that read librdkafka's settings or registered schemas.
+/// Returns the text of each file without its tests, except for those that read librdkafka's
+/// settings or registered schemas.
 fn runtime_code(folder: &Path) -> Vec<String> {
     let mut code = Vec::new();
     for path in std::fs::read_dir(folder)

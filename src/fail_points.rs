@@ -1,8 +1,10 @@
-//! Lets a test set fail points, at the start and while the worker runs. Only in builds with the feature `fail-points`.
+//! Lets a test set fail points, at the start and at runtime. Only in builds with the feature
+//! `fail-points`.
 //!
-//! `FAILPOINTS` holds those of the start: `name=actions;name=actions`. `ROWFERRY_FAIL_POINTS` names a folder: the file
-//! `wanted` in it holds a number and, on lines of their own, `name=actions`; once they are set, the file `state` holds
-//! that number and, on lines of their own, `name=hits`: how often each point has done something.
+//! `FAILPOINTS` has those for the start: `name=actions;name=actions`. `ROWFERRY_FAIL_POINTS` names
+//! a folder: its file `wanted` has a number and, on separate lines, `name=actions`; once they are
+//! set, the file `state` has that number and, on separate lines, `name=hits`: how often each point
+//! was triggered.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,10 +13,10 @@ use std::time::Duration;
 use connector_api::fail_point::{configure, hits, remove, set_up};
 use tracing::{info, warn};
 
-/// How soon a change is seen.
+/// How often the folder is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Sets the points of the start, and follows the folder from now on.
+/// Sets the fail points for the start, and monitors the folder from then on.
 pub fn start() {
     set_up();
     info!("this program was built with fail points: it is for tests only");
@@ -43,11 +45,11 @@ pub fn start() {
 
 struct Following {
     folder: PathBuf,
-    /// Points that were set from here.
+    /// Fail points that were set through the folder.
     set: BTreeSet<String>,
-    /// What `wanted` held.
+    /// The last content of `wanted`.
     seen: String,
-    /// What `state` holds.
+    /// The last content of `state`.
     published: String,
 }
 
@@ -87,7 +89,7 @@ impl Following {
     }
 }
 
-/// In one step, so that no reader sees a half.
+/// Replaces the file atomically, so that a reader never sees a part of it.
 fn write(folder: &Path, state: &str) -> std::io::Result<()> {
     let new = folder.join("state.new");
     std::fs::write(&new, state)?;

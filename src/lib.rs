@@ -1,8 +1,9 @@
 //! Rowferry: a Kafka Connect-style runtime for JDBC connectors in one binary.
 //!
-//! Map: [`rest`] answers Kafka Connect's REST API and calls the [`herder`], which decides who runs what and lets the
-//! [`worker`] run tasks. A task moves batches: source task -> transforms -> converter -> [`kafka`], or [`kafka`] ->
-//! converter -> transforms -> sink task. [`store`] keeps configs and statuses. Only [`registry`] names connectors.
+//! Map: [`rest`] serves Kafka Connect's REST API and calls the [`herder`], which decides what runs
+//! and starts tasks in the [`worker`]. A task moves batches: source task -> transforms -> converter
+//! -> [`kafka`], or [`kafka`] -> converter -> transforms -> sink task. [`store`] stores configs and
+//! statuses. Only [`registry`] names connectors.
 
 mod app;
 pub mod cli;
@@ -28,6 +29,6 @@ mod unused;
 mod waiting;
 pub mod worker;
 
-// The reference is of a program with everything in it.
+// The reference describes a program with all features.
 #[cfg(all(test, feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod reference;

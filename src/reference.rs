@@ -1,4 +1,5 @@
-//! The configuration reference in `docs/`: written from the tables of keys and compared with them.
+//! The configuration reference in `docs/`: generated from the tables of keys and compared with
+//! them.
 
 use std::fmt::Write as _;
 
@@ -9,7 +10,7 @@ use crate::keys;
 use crate::registry::{PluginKind, Registry};
 use crate::settings;
 
-/// Rows of one table, without keys that a connector writes for itself.
+/// Writes the rows of one table, without keys that a connector sets itself.
 fn table(out: &mut String, table: &[ConfigKey]) {
     let mut group = "";
     out.push_str("\n| key | type | default | |\n|---|---|---|---|\n");
@@ -70,7 +71,8 @@ fn plugins(out: &mut String, registry: &Registry, kinds: &[PluginKind]) {
     }
 }
 
-/// What is other under one of a plug-in's other names: defaults, and keys of its own.
+/// Writes what is different with one of a plug-in's other class names: defaults, and additional
+/// keys.
 fn of_class(out: &mut String, plugin: &dyn Plugin, class: &str) {
     let own = |name: &str| plugin.keys().iter().find(|key| key.name == name);
     let (known, further): (Vec<ConfigKey>, Vec<ConfigKey>) = plugin

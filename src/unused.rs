@@ -7,7 +7,8 @@ use connector_api::{Config, ConfigKey, ConfigReport};
 use crate::keys;
 use crate::registry::{ConnectorPlugin, PluginKind, Registry};
 
-/// Connector keys that keep something from being read or written: a spelling near one of them is no slip to pass over.
+/// Connector keys that exclude data from being read or written: a key with a similar name must not
+/// be ignored.
 const KEEPING_BACK: &[&str] = &[
     "field.exclude.list",
     "field.include.list",
@@ -18,10 +19,10 @@ const KEEPING_BACK: &[&str] = &[
     "table.whitelist",
 ];
 
-/// Transforms that drop or hide something, by simple names.
+/// Simple names of the transforms that remove or hide data.
 const HIDING: &[&str] = &["ReplaceField", "MaskField", "Drop", "DropHeaders", "Filter"];
 
-/// Families whose names are open, or checked elsewhere.
+/// Prefixes of keys with free names, or that are checked elsewhere.
 const ELSEWHERE: &[&str] = &[
     "admin.override.",
     "connection.",
@@ -37,13 +38,14 @@ const ELSEWHERE: &[&str] = &[
     "value.converter.",
 ];
 
-/// Unknown keys of a connector that are compared with the known ones: each takes a look at all of them.
+/// Maximum number of unknown keys of a connector that are compared with the known ones, because
+/// each is compared with all of them.
 const MOST_LOOKED_AT: usize = 1_000;
 
 /// Keys that the runtime reads without declaring them.
 const OF_THE_RUNTIME: &[&str] = &[keys::PROGRESS_TIMEOUT, "tasks.max.enforce"];
 
-/// What is to be said of the settings of a config that nothing reads.
+/// Returns the messages about the settings of a config that nothing reads.
 pub fn unused(registry: &Registry, connector: &ConnectorPlugin, config: &Config) -> ConfigReport {
     let mut report = ConfigReport::default();
     of_connector(connector, config, &mut report);
@@ -81,7 +83,8 @@ pub fn unused(registry: &Registry, connector: &ConnectorPlugin, config: &Config)
     report
 }
 
-/// The warnings that a running connector shows for as long as its config holds what has no effect.
+/// Returns the warnings that a running connector shows while its config has settings without
+/// effect.
 pub fn without_effect(
     registry: &Registry,
     connector: &ConnectorPlugin,
@@ -105,7 +108,7 @@ pub fn without_effect(
 }
 
 fn of_connector(connector: &ConnectorPlugin, config: &Config, report: &mut ConfigReport) {
-    // forms send the keys of either direction
+    // forms send the keys of both directions
     let tables = [
         connector.plugin().keys_as(config.class()),
         keys::COMMON,
@@ -138,7 +141,8 @@ fn of_connector(connector: &ConnectorPlugin, config: &Config, report: &mut Confi
             );
             break;
         }
-        // one that resembles nothing is a note of somebody's own: Kafka Connect takes it without a word
+        // a key that resembles no known one may be a note of the user; Kafka Connect accepts it
+        // silently
         let Some(meant) = near(name, known.iter().copied()) else {
             continue;
         };
@@ -146,7 +150,7 @@ fn of_connector(connector: &ConnectorPlugin, config: &Config, report: &mut Confi
     }
 }
 
-/// Settings below `transforms.` or `predicates.`.
+/// Checks settings with the prefix `transforms.` or `predicates.`.
 fn of_aliases(
     registry: &Registry,
     family: &str,
@@ -163,7 +167,7 @@ fn of_aliases(
         .map(str::trim)
         .filter(|alias| !alias.is_empty());
     let mut aliases: Vec<&str> = listed.take(keys::ALIASES_MAX).collect();
-    // the longest that fits owns a setting: names may hold dots
+    // a setting belongs to the longest matching alias, because names may contain dots
     aliases.sort_by_key(|alias| std::cmp::Reverse(alias.len()));
     for (rest, _) in config.with_prefix(family).iter() {
         let own = |alias: &&&str| {

@@ -1,4 +1,4 @@
-//! `rowferry passwd` and `rowferry token`: lines for the file that `rowferry.auth.file` names.
+//! `rowferry passwd` and `rowferry token`: lines for the file of `rowferry.auth.file`.
 
 use std::io::BufRead;
 
@@ -10,7 +10,7 @@ use connector_api::{Error, Result};
 use super::print::{errln, outln};
 use crate::rest::auth::{Role, token_line, user_line};
 
-/// Bytes of chance in a token: too many to guess.
+/// Random bytes in a token: too many to guess.
 const TOKEN_BYTES: usize = 32;
 
 /// `rowferry passwd`, `rowferry token`.
@@ -18,7 +18,7 @@ const TOKEN_BYTES: usize = 32;
 pub struct AccountCommand {
     /// Name of the user or token
     name: String,
-    /// What it may do
+    /// Role of the user or token
     #[arg(long, value_parser = role)]
     role: Role,
 }
@@ -42,7 +42,7 @@ impl AccountCommand {
         Ok(())
     }
 
-    /// Makes a token, shows it once on standard error and prints its line.
+    /// Creates a token, shows it once on standard error and prints its line.
     pub fn token(&self) -> Result<()> {
         let mut bytes = [0; TOKEN_BYTES];
         let filled = std::fs::File::open("/dev/urandom")

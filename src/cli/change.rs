@@ -1,4 +1,4 @@
-//! Verbs that change something: apply, create, delete, pause, resume, stop, restart, restore.
+//! Commands that change something: apply, create, delete, pause, resume, stop, restart, restore.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ pub struct RestartCommand {
     /// Restart their tasks as well
     #[arg(long)]
     tasks: bool,
-    /// Restart only what has failed
+    /// Restart only failed parts
     #[arg(long)]
     failed: bool,
     /// Restart only this task
@@ -56,12 +56,12 @@ pub struct RestartCommand {
 pub struct RestoreCommand {
     /// Name of the connector
     name: String,
-    /// Number of the version, as `rowferry history` shows it
+    /// Number of the version, as shown by `rowferry history`
     version: i64,
 }
 
 impl ApplyCommand {
-    /// Makes the connectors what the files say, new or not. Errors: as [`Client::send`].
+    /// Creates or changes the connectors as the files describe them. Errors: as [`Client::send`].
     pub async fn apply(&self, client: &RestClient) -> Result<()> {
         each(
             &self.connectors()?,
@@ -102,7 +102,7 @@ impl ApplyCommand {
     }
 }
 
-/// Creates a connector, in the state that the file asks for.
+/// Creates a connector, in the initial state that the file requests.
 async fn create(client: &RestClient, connector: &file::ConnectorFile) -> Result<String> {
     let mut body = json!({"name": connector.name, "config": connector.config});
     if let Some(state) = &connector.initial_state {
@@ -114,7 +114,7 @@ async fn create(client: &RestClient, connector: &file::ConnectorFile) -> Result<
     Ok(format!("{} created", on_one_line(&connector.name)))
 }
 
-/// Creates a connector or changes its config, and says which of it was done.
+/// Creates a connector or changes its config, and reports which.
 async fn apply(client: &RestClient, connector: &file::ConnectorFile) -> Result<String> {
     let path = format!("/connectors/{}", path_segment(&connector.name));
     let before: Option<Map<String, Value>> = client.find(&format!("{path}/config")).await?;
@@ -132,7 +132,7 @@ async fn apply(client: &RestClient, connector: &file::ConnectorFile) -> Result<S
         .await?
         .json()?;
     let changed = match version {
-        // The history compares what is stored, secrets too.
+        // The history compares the stored values, including secrets.
         Some(version) => {
             client
                 .find::<Vec<ConfigVersion>>(&history)
@@ -163,7 +163,7 @@ async fn apply(client: &RestClient, connector: &file::ConnectorFile) -> Result<S
     Ok(format!("{} {done}{note}", on_one_line(&connector.name)))
 }
 
-/// The number of the newest version that changed something; 0 where there is none.
+/// Returns the number of the latest version with a change; 0 if there is none.
 fn newest(versions: Vec<ConfigVersion>) -> i64 {
     versions
         .iter()
@@ -172,7 +172,8 @@ fn newest(versions: Vec<ConfigVersion>) -> i64 {
         .map_or(0, |version| version.version)
 }
 
-/// Has a config validated. Errors: as [`Client::send`]; `Record` with each key that is wrong and why.
+/// Validates a config on the worker. Errors: as [`Client::send`]; `Record` with each invalid key
+/// and its error.
 async fn check(client: &RestClient, connector: &file::ConnectorFile) -> Result<String> {
     let class = connector
         .config
@@ -200,7 +201,8 @@ async fn check(client: &RestClient, connector: &file::ConnectorFile) -> Result<S
     }
     let errors = infos.configs.iter().flat_map(|key| {
         let (name, errors) = (&key.value.name, &key.value.errors);
-        // what cannot be read counts as null for Kafka Connect's further checks, which says nothing new
+        // Kafka Connect treats a value that cannot be parsed as null in further checks, which adds
+        // no information.
         let consequence = format!("Invalid value null for configuration {name}:");
         errors
             .iter()
@@ -215,7 +217,7 @@ async fn check(client: &RestClient, connector: &file::ConnectorFile) -> Result<S
 }
 
 impl LifecycleCommand {
-    /// Deletes them. Errors: as [`Client::send`].
+    /// Deletes the connectors. Errors: as [`Client::send`].
     pub async fn delete(&self, client: &RestClient) -> Result<()> {
         each(&self.names, String::as_str, async |name| {
             client
@@ -230,7 +232,7 @@ impl LifecycleCommand {
         .await
     }
 
-    /// Pauses, resumes or stops them. Errors: as [`Client::send`].
+    /// Pauses, resumes or stops the connectors. Errors: as [`Client::send`].
     pub async fn change(&self, client: &RestClient, verb: &str, done: &str) -> Result<()> {
         each(&self.names, String::as_str, async |name| {
             client
@@ -247,7 +249,7 @@ impl LifecycleCommand {
 }
 
 impl RestartCommand {
-    /// Restarts. Errors: as [`Client::send`].
+    /// Restarts the connectors or tasks. Errors: as [`Client::send`].
     pub async fn run(&self, client: &RestClient) -> Result<()> {
         each(&self.names, String::as_str, async |name| {
             let path = format!("/connectors/{}", path_segment(name));
@@ -266,7 +268,7 @@ impl RestartCommand {
 }
 
 impl RestoreCommand {
-    /// Goes back to an earlier config. Errors: as [`Client::send`].
+    /// Restores an earlier config. Errors: as [`Client::send`].
     pub async fn run(&self, client: &RestClient) -> Result<()> {
         let path = format!(
             "/v1/connectors/{}/history/{}/restore",

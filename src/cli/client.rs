@@ -13,14 +13,15 @@ use serde_json::Value;
 use crate::http::{HttpClient, HttpError, HttpRequest, HttpSettings, Method, StatusCode};
 use crate::model::{ErrorBody, Health};
 
-/// Kafka Connect gives its own calls 90 s; a worker that says nothing for longer is taken for hung.
+/// Kafka Connect's own calls have 90 s; a worker that does not answer for longer is considered
+/// hung.
 const TIME_LIMIT: Duration = Duration::from_secs(100);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const JSON: &str = "application/json";
 /// Bytes of an answer.
 const MAX_ANSWER: usize = 256 << 20;
 
-/// How a worker is reached.
+/// Address and credentials of a worker.
 #[derive(clap::Args, Debug)]
 pub struct WorkerAddress {
     /// Address of the worker
@@ -32,10 +33,10 @@ pub struct WorkerAddress {
         global = true
     )]
     server: String,
-    /// PEM file with the authorities whose certificates an https worker may show; the system's otherwise
+    /// PEM file with the authorities for the certificate of an https worker; default: the system's
     #[arg(long, env = "ROWFERRY_CACERT", value_name = "FILE", global = true)]
     cacert: Option<PathBuf>,
-    /// Bearer token, where the worker asks for one
+    /// Bearer token, if the worker requires one
     #[arg(
         long,
         env = "ROWFERRY_TOKEN",
@@ -44,7 +45,7 @@ pub struct WorkerAddress {
         global = true
     )]
     token: Option<String>,
-    /// User and password, where the worker asks for them
+    /// User and password, if the worker requires them
     #[arg(
         long,
         env = "ROWFERRY_USER",
@@ -55,7 +56,7 @@ pub struct WorkerAddress {
     user: Option<String>,
 }
 
-/// A worker.
+/// A client of one worker.
 pub struct RestClient {
     /// `host:port`.
     authority: String,
@@ -66,7 +67,7 @@ pub struct RestClient {
 pub struct RestAnswer(Vec<u8>);
 
 impl RestAnswer {
-    /// The body. Errors: `Fatal` when it is not what Kafka Connect would send.
+    /// Returns the body. Errors: `Fatal` if it is not what Kafka Connect would send.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let bad = |error: serde_json::Error| {
             Error::fatal("the answer does not come from Kafka Connect's API: is this a worker?")
@@ -77,7 +78,7 @@ impl RestAnswer {
 }
 
 impl WorkerAddress {
-    /// Errors: `Config` for an address that is none.
+    /// Errors: `Config` for an invalid address.
     pub fn client(&self) -> Result<RestClient> {
         let address = self.server.as_str();
         let bad = |why: &str| {
@@ -128,7 +129,8 @@ impl WorkerAddress {
 
 impl RestClient {
     /// Sends a request.
-    /// Errors: `Retry` when the worker is out of reach, `Denied` for 401 and 403, `Record` for any other refusal.
+    /// Errors: `Retry` if the worker is unreachable, `Denied` for 401 and 403, `Record` for any
+    /// other refusal.
     pub async fn send(
         &self,
         method: Method,
@@ -139,7 +141,7 @@ impl RestClient {
         accepted(status, bytes)
     }
 
-    /// `GET` of something that may not be there (404). Errors: as [`Client::send`].
+    /// Gets something that may not exist (404). Errors: as [`Client::send`].
     pub async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
         match self.ask(Method::GET, path, None).await? {
             (StatusCode::NOT_FOUND, _) => Ok(None),
@@ -174,13 +176,13 @@ impl RestClient {
         })
     }
 
-    /// `GET` of something.
+    /// Gets something that must exist.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.send(Method::GET, path, None).await?.json()
     }
 
-    /// The worker's health, good or bad. Errors: `Retry` when the worker does not tell it soon, `Fatal` when that is
-    /// something else.
+    /// Returns the worker's health, good or bad. Errors: `Retry` if the worker does not report it
+    /// in time, `Fatal` if the answer is not a health report.
     pub async fn health(&self, within: Duration) -> Result<Health> {
         let asked = tokio::time::timeout(within, self.ask(Method::GET, "/health", None)).await;
         let late = || {

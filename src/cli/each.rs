@@ -1,14 +1,16 @@
-//! Verbs over several connectors: each is done and reported, also after another has failed.
+//! Commands for several connectors: each one is processed and reported, even after another has
+//! failed.
 
 use connector_api::shown::{in_lines, on_one_line};
 use connector_api::{Error, ErrorKind, Result};
 
 use super::print::{errln, outln, set_off};
 
-/// Does something with each of `all` and prints the line that it returns on standard output. What goes wrong with one
-/// of several is printed on standard error, and the others are done all the same; only a worker out of reach ends it, as
-/// it would be for the others too.
-/// Errors: that of the only one; of several, how many failed, with the kind of the first error.
+/// Processes each item of `all` and prints the returned line on standard output. If one of several
+/// fails, its error is printed on standard error, and the others are processed anyway; only an
+/// unreachable worker ends the loop, because the others would fail too.
+/// Errors: that of a single item; for several, the number of failed ones, with the kind of the
+/// first error.
 pub async fn each<T>(
     all: &[T],
     name: impl Fn(&T) -> &str,

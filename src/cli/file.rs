@@ -1,5 +1,5 @@
-//! Connector files: what Kafka Connect's tools take. `{"name","config"}` as POST takes it, a flat JSON object, a JSON
-//! list of either, or Java properties; `-` is standard input.
+//! Connector files in the formats of Kafka Connect's tools: `{"name","config"}` as for POST, a flat
+//! JSON object, a JSON list of either, or Java properties; `-` is standard input.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::settings::{file, properties};
 
-/// Bytes of a file of connectors or records, or of what comes through a pipe.
+/// Maximum size of a file of connectors or records, or of piped input, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// A connector that a file describes.
@@ -41,7 +41,7 @@ pub fn read_config(path: &Path) -> Result<Map<String, Value>> {
         .map_err(|why| Error::config(format!("{}: {why}", path.display())))
 }
 
-/// The text of a file; `-` is standard input. Errors: `Config`, with the file's name.
+/// Returns the text of a file; `-` is standard input. Errors: `Config`, with the file's name.
 pub fn text(path: &Path) -> Result<String> {
     let shown = path.display();
     let bytes = if path == Path::new("-") {

@@ -1,5 +1,5 @@
-//! `rowferry keys`: what can be set, out of the tables of keys that the program itself reads, and what other commands'
-//! help takes from them. No worker is asked.
+//! `rowferry keys`: lists keys from the tables that the program itself uses, and provides texts for
+//! the help of other commands. Needs no worker.
 
 use std::fmt::Write as _;
 
@@ -11,21 +11,22 @@ use super::print::{out, table};
 use crate::registry::{PluginKind, Registry};
 use crate::{keys, settings};
 
-/// How wide texts are at most, in characters.
+/// Maximum width of texts, in characters.
 const WIDTH: usize = 100;
 
 /// `rowferry keys`.
 #[derive(Args)]
 pub struct KeysCommand {
-    /// `worker`, or a connector, transform, predicate or converter: its class, or the end of it; none lists all of them
+    /// `worker`, or the class (or its last part) of a connector, transform, predicate or converter;
+    /// without it, all names are listed
     what: Option<String>,
-    /// Only keys that have this in their name or text
+    /// Only keys with this text in their name or description
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
 }
 
 impl KeysCommand {
-    /// Prints them. Errors: `Config` for a class that there is not.
+    /// Prints the keys. Errors: `Config` for an unknown class.
     pub fn run(&self, registry: &Registry) -> Result<()> {
         let search = self.search.as_deref().unwrap_or_default();
         let text = match self.what.as_deref() {
@@ -37,7 +38,7 @@ impl KeysCommand {
     }
 }
 
-/// What the help of a flag says, which sets a worker key.
+/// Returns the help text of a flag that sets a worker key.
 pub fn flag(name: &'static str) -> String {
     let key = settings::KEYS.iter().find(|key| key.name == name);
     key.map_or_else(
@@ -46,7 +47,7 @@ pub fn flag(name: &'static str) -> String {
     )
 }
 
-/// Every worker key, for the long help of `serve`.
+/// Returns all worker keys, for the long help of `serve`.
 pub fn of_the_worker() -> String {
     let mut out = String::new();
     write(&mut out, settings::KEYS, "");
@@ -69,7 +70,7 @@ fn overview(registry: &Registry) -> String {
     )
 }
 
-/// The keys of the worker, or of the plug-ins of that name.
+/// Returns the keys of the worker, or of the plug-ins with that name.
 fn of(registry: &Registry, what: &str, search: &str) -> Result<String> {
     let mut out = String::new();
     if what == "worker" {
@@ -101,7 +102,7 @@ fn of(registry: &Registry, what: &str, search: &str) -> Result<String> {
     Ok(out)
 }
 
-/// The keys of a table that have `search` in their name or text, each group under its name.
+/// Writes the keys of a table that have `search` in their name or text, grouped.
 fn write(out: &mut String, table: &[ConfigKey], search: &str) {
     let search = search.to_lowercase();
     let found = |key: &&ConfigKey| {
@@ -140,7 +141,7 @@ fn write(out: &mut String, table: &[ConfigKey], search: &str) {
     }
 }
 
-/// Appends a text in lines, each after `indent`.
+/// Appends a text in lines, each with the prefix `indent`.
 fn wrap(out: &mut String, text: &str, indent: &str) {
     let mut length = usize::MAX;
     for word in text.split_whitespace() {
@@ -186,7 +187,7 @@ mod tests {
                 .unwrap()
                 .contains("replacement")
         );
-        // A name may be that of plug-ins of two kinds.
+        // Plug-ins of two kinds may have the same name.
         assert_eq!(
             of(&registry, "StringConverter", "")
                 .unwrap()

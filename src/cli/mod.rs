@@ -1,5 +1,5 @@
-//! The command line: one file per command. Exit codes are sysexits', so that init systems can tell a wrong setting
-//! (never restart) from a busy address (try again).
+//! The command line: one file per command. Exit codes are those of sysexits, so that init systems
+//! can distinguish a wrong setting (do not restart) from a busy address (retry).
 
 mod account;
 mod change;
@@ -24,9 +24,9 @@ use crate::secrets::{SecretKeys, known};
 
 /// The worker refused a request, or a connector has failed.
 const REFUSED: u8 = 1;
-/// Wrong use of the command line (EX_USAGE).
+/// Wrong usage of the command line (EX_USAGE).
 const USAGE: u8 = 64;
-/// Something needed is out of reach or in use (EX_UNAVAILABLE).
+/// Something needed is unreachable or in use (EX_UNAVAILABLE).
 const UNAVAILABLE: u8 = 69;
 /// A bug or a broken invariant (EX_SOFTWARE).
 const SOFTWARE: u8 = 70;
@@ -55,16 +55,16 @@ struct Cli {
 enum CliCommand {
     /// Run a worker against a Kafka cluster
     Serve(serve::ServeCommand),
-    /// Run a worker to try things out: Kafka inside this process, everything in memory
+    /// Run a worker for experiments: with Kafka in this process, and everything in memory
     Dev(serve::DevCommand),
     /// Print the line of a user for rowferry.auth.file; the password comes from standard input
     Passwd(account::AccountCommand),
-    /// Make a bearer token and print its line for rowferry.auth.file
+    /// Create a bearer token and print its line for rowferry.auth.file
     Token(account::AccountCommand),
-    /// Try transforms out, without a worker
+    /// Try transforms, without a worker
     #[command(subcommand)]
     Transforms(trial::TransformsCommand),
-    /// Say what can be set: of the worker, of connectors, transforms, predicates and converters
+    /// List the keys of the worker, of connectors, transforms, predicates and converters
     Keys(keys::KeysCommand),
     /// Print the version
     Version,
@@ -72,24 +72,24 @@ enum CliCommand {
     Remote(RemoteCommand),
 }
 
-/// Verbs that ask a running worker.
+/// Commands that call a running worker.
 #[derive(Subcommand)]
 enum RemoteCommand {
     /// List connectors with their states, plug-ins or log levels
     Get(RemoteCall<show::GetCommand>),
-    /// Show how the worker is; exit code 1 unless it is healthy
+    /// Show the health of the worker; exit code 1 unless it is healthy
     Health(RemoteCall<show::HealthCommand>),
     /// Show everything about a connector
     Describe(RemoteCall<show::DescribeCommand>),
     /// Show the states of a connector and its tasks; exit code 1 if one has failed
     Status(RemoteCall<show::DescribeCommand>),
-    /// Make connectors what files say, new or not
+    /// Create or change connectors as described in files
     Apply(RemoteCall<change::ApplyCommand>),
     /// Create connectors from files
     Create(RemoteCall<change::ApplyCommand>),
-    /// Delete connectors; their offsets stay
+    /// Delete connectors; their offsets are kept
     Delete(RemoteCall<change::LifecycleCommand>),
-    /// Pause connectors: their tasks stay, idle
+    /// Pause connectors: their tasks are kept, but idle
     Pause(RemoteCall<change::LifecycleCommand>),
     /// Resume connectors
     Resume(RemoteCall<change::LifecycleCommand>),
@@ -97,13 +97,13 @@ enum RemoteCommand {
     Stop(RemoteCall<change::LifecycleCommand>),
     /// Restart connectors or tasks
     Restart(RemoteCall<change::RestartCommand>),
-    /// Show the configs a connector has had
+    /// Show the earlier configs of a connector
     History(RemoteCall<show::DescribeCommand>),
-    /// Go back to an earlier config
+    /// Restore an earlier config
     Restore(RemoteCall<change::RestoreCommand>),
 }
 
-/// A verb with the worker that it asks.
+/// A command with the worker that it calls.
 #[derive(clap::Args)]
 struct RemoteCall<T: clap::Args> {
     #[command(flatten)]
@@ -148,12 +148,13 @@ impl RemoteCommand {
     }
 }
 
-/// Runs the command line of this process over what `registry` holds, and gives its exit code.
+/// Runs the command line of this process with the plug-ins of `registry`, and returns its exit
+/// code.
 pub fn main(registry: Registry) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are asked for; everything else is wrong use.
+            // Help and version are requested; everything else is wrong usage.
             let code = if error.use_stderr() { USAGE } else { 0 };
             drop(error.print());
             return ExitCode::from(code);

@@ -1,4 +1,4 @@
-//! What is printed, and tables. Nothing that a worker says is a command for the terminal.
+//! Output and tables. Text from a worker cannot send commands to the terminal.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,11 +9,12 @@ use connector_api::shown::{in_lines, on_one_line};
 
 use crate::observe::guard::ascii_escaped;
 
-/// Why standard output takes nothing more.
+/// Why standard output cannot be written any more.
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
-/// Writes to standard output. Once that fails, as when the reader of a pipe has ended, nothing more is written, and what is
-/// under way goes on: connectors that are still to be stopped are stopped. [`lost`] says what happened.
+/// Writes to standard output. Once that fails, for example because the reader of a pipe has ended,
+/// nothing more is written, but the command continues: connectors that are still to be stopped are
+/// stopped. [`lost`] returns the error.
 pub fn to_stdout(text: fmt::Arguments<'_>) {
     if lost().is_none() {
         let mut out = io::stdout().lock();
@@ -28,13 +29,13 @@ pub fn to_stderr(text: fmt::Arguments<'_>) {
     drop(io::stderr().lock().write_fmt(text));
 }
 
-/// Why standard output takes nothing more, if it does not.
+/// Returns why standard output cannot be written any more, if that is so.
 pub fn lost() -> Option<&'static io::Error> {
     LOST.get()
 }
 
-/// The exit code of a command whose output was lost, after saying why: that of a process that SIGPIPE ends, as other tools
-/// do in silence, or EX_IOERR.
+/// Returns the exit code of a command whose output failed, after reporting the reason: that of a
+/// process ended by SIGPIPE, without a message, as in other tools, or EX_IOERR.
 pub fn code_of_lost(error: &io::Error) -> u8 {
     if error.kind() == ErrorKind::BrokenPipe {
         return 141;
@@ -64,7 +65,7 @@ macro_rules! errln {
 
 pub(super) use {errln, out, outln};
 
-/// Columns as wide as their widest cell; the last one is left as it is.
+/// Formats columns that are as wide as their widest cell; the last one is not padded.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<Cow<'_, str>>> = rows
         .iter()
@@ -95,12 +96,12 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
-/// A text that may have several lines, all but the first set off by blanks: none is taken for a message of its own.
+/// Indents all lines of a text but the first, so that none looks like a separate message.
 pub fn set_off(text: &str) -> String {
     in_lines(text).replace('\n', "\n  ")
 }
 
-/// JSON for people and programs: what could change how a terminal shows it is escaped as JSON escapes it.
+/// Formats JSON for people and programs: characters that could affect a terminal are escaped.
 pub fn json(value: &serde_json::Value) -> String {
     ascii_escaped(&format!("{value:#}"))
 }

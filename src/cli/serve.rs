@@ -17,10 +17,11 @@ use crate::observe::panics;
 use crate::registry::Registry;
 use crate::settings::{SettingsLayer, WorkerSettings};
 
-/// Where settings given as flags come from.
+/// The origin of settings given as flags.
 const COMMAND_LINE: &str = "command line";
 
-/// Threads of the runtime at most: a task waits far more than it computes, and each thread costs memory.
+/// Maximum number of threads of the runtime: a task waits much more than it computes, and each
+/// thread takes memory.
 const THREADS_MAX: usize = 8;
 
 const SETTINGS: &str = "Settings have Kafka Connect's names. Later sources override earlier ones: defaults, --config \
@@ -28,7 +29,7 @@ const SETTINGS: &str = "Settings have Kafka Connect's names. Later sources overr
 
 #[derive(Args)]
 struct ServeOptions {
-    /// Settings file: connect-distributed.properties as it is, or TOML
+    /// Settings file: connect-distributed.properties, unchanged, or TOML
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[arg(long, value_name = "HOST:PORT", help = keys::flag("listeners"))]
@@ -37,14 +38,14 @@ struct ServeOptions {
     brokers: Option<String>,
     #[arg(long, value_name = "DIR", help = keys::flag("rowferry.data.dir"))]
     data_dir: Option<String>,
-    /// Any setting by its name; repeatable
+    /// Set any setting by its name; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     settings: Vec<(String, String)>,
     #[arg(long, value_name = "LEVEL", help = keys::flag("rowferry.log.level"))]
     log_level: Option<String>,
     #[arg(long, value_name = "FORMAT", value_parser = ["auto", "text", "json"], help = keys::flag("rowferry.log.format"))]
     log_format: Option<String>,
-    /// Print the settings in effect and where each comes from, and end
+    /// Print the effective settings and their origins, and exit
     #[arg(long)]
     print_config: bool,
 }
@@ -78,7 +79,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl ServeOptions {
-    /// All layers of settings, lowest first.
+    /// Returns all layers of settings, lowest first.
     fn layers(&self, lowest: SettingsLayer) -> Result<Vec<SettingsLayer>> {
         let mut layers = vec![lowest];
         if let Some(path) = &self.config {
@@ -86,7 +87,7 @@ impl ServeOptions {
         }
         layers.push(SettingsLayer::environment(std::env::vars_os().filter_map(
             |(name, value)| {
-                // What is no text cannot be one of ours.
+                // A name that is not valid text cannot be one of Rowferry's settings.
                 Some((name.into_string().ok()?, value.into_string().ok()?))
             },
         )));
@@ -206,7 +207,7 @@ async fn serve(
     app.run(shutdown, &front).await
 }
 
-/// SIGHUP has files read again.
+/// Reloads files on SIGHUP.
 fn on_hangup(reload: impl Fn() + Send + 'static) -> Result<()> {
     let failed =
         |error: std::io::Error| Error::fatal("signals cannot be received").caused_by(error);
@@ -219,7 +220,7 @@ fn on_hangup(reload: impl Fn() + Send + 'static) -> Result<()> {
     Ok(())
 }
 
-/// Runs to its end what is given the runtime of one thread that REST's connections are served by.
+/// Runs a future to its end on the single-threaded runtime that serves REST's connections.
 fn block_on<F: Future<Output = Result<()>>>(work: impl FnOnce(Handle) -> F) -> Result<()> {
     let threads = std::thread::available_parallelism()
         .map_or(2, usize::from)
@@ -227,7 +228,7 @@ fn block_on<F: Future<Output = Result<()>>>(work: impl FnOnce(Handle) -> F) -> R
     let (main, front) = (runtime(threads, "rowferry")?, runtime(1, "rest")?);
     let outcome = main.block_on(work(front.handle().clone()));
     front.shutdown_background();
-    // A blocking call that hangs in a library must not hold up the end.
+    // A blocking call that hangs in a library must not delay the exit.
     main.shutdown_timeout(std::time::Duration::from_secs(1));
     crate::kafka::await_ended(std::time::Duration::from_secs(1));
     outcome

@@ -1,4 +1,4 @@
-//! Verbs that only look: get, describe, status, history.
+//! Commands that only read: get, describe, status, history.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub enum ListedResource {
     /// Connectors with their states
     #[default]
     Connectors,
-    /// Connectors, converters and transforms that can be named in a config
+    /// Connectors, converters and transforms that a config can use
     Plugins,
     /// Log levels
     Loggers,
@@ -51,7 +51,7 @@ pub struct DescribeCommand {
 }
 
 impl GetCommand {
-    /// Lists. Errors: as [`Client::send`].
+    /// Prints the list. Errors: as [`Client::send`].
     pub async fn run(&self, client: &RestClient) -> Result<()> {
         let path = match self.what {
             ListedResource::Connectors => "/connectors?expand=status&expand=info",
@@ -101,7 +101,8 @@ pub struct HealthCommand {
 }
 
 impl HealthCommand {
-    /// How the worker is. Errors: as [`Client::health`]; `Record` when it is not healthy, so that scripts can tell.
+    /// Prints the worker's health. Errors: as [`Client::health`]; `Record` if it is not healthy, so
+    /// that scripts can detect it.
     pub async fn run(&self, client: &RestClient) -> Result<()> {
         let health = client.health(Duration::from_secs(15)).await?;
         if self.json {
@@ -126,7 +127,7 @@ impl HealthCommand {
 }
 
 impl DescribeCommand {
-    /// Everything about a connector. Errors: as [`Client::send`].
+    /// Prints everything about a connector. Errors: as [`Client::send`].
     pub async fn describe(&self, client: &RestClient, secrets: &SecretKeys) -> Result<()> {
         let path = format!("/connectors/{}", path_segment(&self.name));
         let info: ConnectorInfo = client.get(&path).await?;
@@ -179,8 +180,8 @@ impl DescribeCommand {
         Ok(())
     }
 
-    /// States of a connector and its tasks. Errors: as [`Client::send`]; `Record` when some part has failed, so that
-    /// scripts can tell.
+    /// Prints the states of a connector and its tasks. Errors: as [`Client::send`]; `Record` if
+    /// some part has failed, so that scripts can detect it.
     pub async fn status(&self, client: &RestClient) -> Result<()> {
         let path = format!("/connectors/{}/status", path_segment(&self.name));
         let status: ConnectorStatus = client.get(&path).await?;
@@ -199,7 +200,7 @@ impl DescribeCommand {
         }
     }
 
-    /// The configs a connector has had. Errors: as [`Client::send`].
+    /// Prints the earlier configs of a connector. Errors: as [`Client::send`].
     pub async fn history(&self, client: &RestClient) -> Result<()> {
         let path = format!("/v1/connectors/{}/history", path_segment(&self.name));
         if self.json {
@@ -226,7 +227,8 @@ impl DescribeCommand {
     }
 }
 
-/// Says on standard error what the worker's health warns of. An older worker, or another one, has nothing to say.
+/// Prints the warnings of the worker's health on standard error. Older workers, and Kafka Connect,
+/// have none.
 async fn warn(client: &RestClient) {
     if let Ok(health) = client.health(Duration::from_secs(3)).await {
         health
@@ -236,13 +238,13 @@ async fn warn(client: &RestClient) {
     }
 }
 
-/// A time in milliseconds since 1970-01-01 UTC as people read it: `2026-11-30T09:05:00Z`.
+/// Formats milliseconds since 1970-01-01 UTC for people: `2026-11-30T09:05:00Z`.
 fn time(ms: i64) -> String {
     Timestamp::from_millisecond(ms)
         .map_or_else(|_| format!("{ms} ms since 1970"), |at| at.to_string())
 }
 
-/// A partition or offset as JSON.
+/// Formats a partition or offset as JSON.
 fn member(object: Option<serde_json::Map<String, Value>>) -> String {
     object.map_or("none".to_owned(), |object| {
         on_one_line(&Value::Object(object).to_string()).into_owned()

@@ -10,13 +10,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Everything has ended within this time after the first signal, or is cut off; what orchestrators give by default.
+/// Maximum duration of the shutdown after the first signal; common default of orchestrators.
 const END_LIMIT: Duration = Duration::from_secs(30);
-/// How long the last line of the log may take to be written.
+/// Maximum time to write the last line of the log.
 const LAST_LINE: Duration = Duration::from_millis(200);
 
-/// SIGTERM or SIGINT cancels the token, a second one ends the process at once, and so does the end of its time.
-/// Errors: `Fatal` when signals cannot be received.
+/// SIGTERM or SIGINT cancels the token. A second signal, or the end of the time limit, ends the
+/// process at once.
+/// Errors: `Fatal` if signals cannot be received.
 pub(super) fn on_end() -> Result<CancellationToken> {
     let shutdown = CancellationToken::new();
     let (token, (heard, hears)) = (shutdown.clone(), mpsc::channel());
@@ -35,7 +36,7 @@ pub(super) fn on_end() -> Result<CancellationToken> {
             runtime.block_on(async {
                 match listen() {
                     Ok(signals) => {
-                        // The receiver waits for this very answer.
+                        // The receiver waits for this answer.
                         drop(heard.send(Ok(())));
                         hear(signals, &token).await;
                     }
@@ -77,7 +78,7 @@ async fn hear([mut terminate, mut interrupt]: [Signal; 2], token: &CancellationT
         _ = interrupt.recv() => 128 + 2,
         () = tokio::time::sleep(END_LIMIT) => 1,
     };
-    // A log that nobody reads any more does not hold up the end.
+    // A log that is not read any more must not delay the exit.
     let (written, is_written) = mpsc::channel();
     let last_line = thread::Builder::new().spawn(move || {
         if code == 1 {

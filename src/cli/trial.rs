@@ -1,4 +1,5 @@
-//! `rowferry transforms try`: a connector file's transforms over the records of a file, step by step. No worker is asked.
+//! `rowferry transforms try`: applies a connector file's transforms to the records of a file, step
+//! by step. Needs no worker.
 
 use std::path::PathBuf;
 
@@ -13,17 +14,18 @@ use crate::worker::trial;
 
 #[derive(Subcommand)]
 pub enum TransformsCommand {
-    /// Send records through a connector's transforms and print each step as JSON, a record a line
+    /// Send records through a connector's transforms and print each step as JSON, one record per
+    /// line
     Try(TryCommand),
 }
 
 #[derive(Args)]
 pub struct TryCommand {
-    /// The connector file, as for apply; it needs no name
+    /// The connector file, as for apply; the name is optional
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The records: JSON objects {"topic", "key", "value", "headers", …}, one after the other or in a list; - is
-    /// standard input
+    /// The records: JSON objects {"topic", "key", "value", "headers", …}, in sequence or in a list;
+    /// - is standard input
     #[arg(long, value_name = "FILE")]
     records: PathBuf,
 }

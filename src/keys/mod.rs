@@ -1,6 +1,7 @@
-//! The keys that every connector has besides those of its plug-in: names, defaults and checks are Kafka Connect's.
+//! The keys that every connector has in addition to those of its plug-in: names, defaults and
+//! checks are Kafka Connect's.
 //!
-//! Tables only. Who reads a key takes its default and its parsing from here.
+//! Tables only. Code that reads a key takes its default and its parser from here.
 
 mod values;
 
@@ -15,10 +16,10 @@ const EXACTLY_ONCE_GROUP: &str = "Exactly Once Support";
 /// Maximum number of names in `transforms`, `predicates` or `topic.creation.groups`: each has keys of its own.
 pub const ALIASES_MAX: usize = 256;
 
-/// Which version the connector must have.
+/// The required version of the connector.
 pub const CONNECTOR_VERSION: &str = "connector.plugin.version";
 
-/// How long a task may go without progress, of the worker and of a connector.
+/// Maximum time without progress of a task; a key of the worker and of connectors.
 pub const PROGRESS_TIMEOUT: &str = "task.progress.timeout.ms";
 
 const VERSION_DOC: &str = "Version of the plug-in: one version, such as 0.1.0, or a range, such as [0.1,1.0). Not set, \
@@ -359,7 +360,7 @@ pub const SINK: &[ConfigKey] = &[
     ),
 ];
 
-/// Keys of one transform, after `transforms.NAME.`, beside those of its class.
+/// Keys of one transform, after `transforms.NAME.`, in addition to those of its class.
 pub const TRANSFORM: &[ConfigKey] = &[
     class(
         "type",
@@ -386,7 +387,7 @@ pub const TRANSFORM: &[ConfigKey] = &[
     .form(Width::None, "negate"),
 ];
 
-/// Keys of one predicate, after `predicates.NAME.`, beside those of its class.
+/// Keys of one predicate, after `predicates.NAME.`, in addition to those of its class.
 pub const PREDICATE: &[ConfigKey] = &[
     class(
         "type",

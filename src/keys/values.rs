@@ -1,4 +1,5 @@
-//! Checks of values that no range or list of values says. Texts are Kafka's where it has the check.
+//! Checks of values that are neither a range nor a list of values. Texts are Kafka's if it has the
+//! check.
 
 /// Kafka's `NonEmptyStringWithoutControlChars`.
 pub(super) fn connector_name(text: &str) -> Result<(), String> {

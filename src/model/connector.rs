@@ -13,17 +13,18 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Most keys that a config may have; a longer one is refused while it is read.
+/// Maximum number of keys of a config; a larger config is refused while it is read.
 pub const KEYS_MAX: usize = 10_000;
 
-/// A config as it is sent: scalars of any kind count as text, as they are written (`1.50` stays `1.50`); null values
-/// are kept apart, because validation refuses them and PATCH removes the key.
+/// A config as it was sent: scalars of any kind are texts, as they are written (`1.50` stays
+/// `1.50`). Null values are stored separately, because validation refuses them and PATCH removes
+/// the key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct RawConfig(pub BTreeMap<String, Option<String>>);
 
 impl RawConfig {
-    /// The keys that have a value.
+    /// Returns the keys that have a value.
     pub fn given(&self) -> Config {
         self.0
             .iter()
@@ -81,7 +82,7 @@ impl<'de> Deserialize<'de> for RawConfig {
     }
 }
 
-/// A JSON scalar as text; `None` for null. Errors: what it is instead.
+/// Converts a JSON scalar to text; `None` for null. Errors: what it is instead.
 fn scalar_text(raw: &str) -> Result<Option<String>, &'static str> {
     match raw.as_bytes().first() {
         Some(b'{') => Err("an object"),
@@ -94,7 +95,7 @@ fn scalar_text(raw: &str) -> Result<Option<String>, &'static str> {
     }
 }
 
-/// A scalar of any kind as text, for members of a body.
+/// Deserializes a scalar of any kind as text, for members of a body.
 pub(super) fn scalar<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
@@ -109,7 +110,7 @@ pub(super) fn scalar<'de, D: Deserializer<'de>>(
     expecting = "an object with \"name\" and \"config\""
 )]
 pub struct CreateConnector {
-    /// Its name; blanks around it do not count.
+    /// Its name; surrounding spaces are ignored.
     #[schema(required, nullable = false)]
     #[serde(default, deserialize_with = "scalar")]
     pub name: Option<String>,
@@ -140,7 +141,7 @@ pub struct ConnectorInfo {
     pub kind: String,
 }
 
-/// A task's place.
+/// Identifies a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TaskName {
     /// Its connector.
@@ -152,7 +153,7 @@ pub struct TaskName {
 /// One of `GET /connectors/{c}/tasks`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TaskInfo {
-    /// Which.
+    /// The task.
     pub id: TaskName,
     /// Its config.
     pub config: BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! Bodies about the configs that a connector has had.
+//! Bodies about the earlier configs of a connector.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use utoipa::ToSchema;
 /// One version of a config, in `GET /v1/connectors/{c}/history`. Secrets are masked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigVersion {
-    /// Its number, from 1; what `restore` takes.
+    /// Its number, from 1, for `restore`.
     pub version: i64,
     /// When it was stored, in milliseconds since 1970-01-01 UTC.
     pub created: i64,
-    /// The connector was deleted then.
+    /// True if the connector was deleted then.
     pub deleted: bool,
-    /// The config; empty when deleted.
+    /// The config; empty if deleted.
     pub config: BTreeMap<String, String>,
-    /// What differs from the version before.
+    /// The differences from the previous version.
     pub changes: Vec<ConfigChange>,
 }
 
@@ -25,8 +25,8 @@ pub struct ConfigVersion {
 pub struct ConfigChange {
     /// The key.
     pub key: String,
-    /// Its value before; null when it was not there.
+    /// The value before; null if the key did not exist.
     pub from: Option<String>,
-    /// Its value since then; null when it was removed.
+    /// The value after; null if the key was removed.
     pub to: Option<String>,
 }

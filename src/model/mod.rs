@@ -1,4 +1,4 @@
-//! The bodies of REST requests and answers, as Kafka Connect has them on the wire; shared by `rest` and `cli`.
+//! The bodies of REST requests and answers, in Kafka Connect's format; used by `rest` and `cli`.
 //!
 //! No logic and no texts, only types. Members are declared in the order in which they are written.
 

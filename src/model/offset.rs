@@ -13,18 +13,18 @@ pub struct ConnectorOffsets {
     pub offsets: Option<Vec<OffsetEntry>>,
 }
 
-/// Offset of one partition. Both are small maps that belong to the connector; those of sinks are
-/// `{"kafka_topic","kafka_partition"}` and `{"kafka_offset"}`.
+/// The offset of one partition. Both are small maps whose members depend on the connector; those of
+/// sinks are `{"kafka_topic","kafka_partition"}` and `{"kafka_offset"}`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "an object with \"partition\" and \"offset\""
 )]
 pub struct OffsetEntry {
-    /// What is read.
+    /// The partition: what is read.
     #[serde(default)]
     pub partition: Option<Map<String, Value>>,
-    /// How far; null forgets.
+    /// The offset: how far it was read; null deletes it.
     #[serde(default)]
     pub offset: Option<Map<String, Value>>,
 }

@@ -1,6 +1,6 @@
 //! Names in paths.
 
-/// A name as a path segment, escaped as RFC 3986 asks (`pchar` stays).
+/// Escapes a name as a path segment, by RFC 3986 (`pchar` is not escaped).
 pub fn path_segment(name: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(name.len());

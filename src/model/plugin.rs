@@ -23,13 +23,13 @@ pub struct ConfigKeyInfo {
     /// `BOOLEAN`, `STRING`, `INT`, `SHORT`, `LONG`, `DOUBLE`, `LIST`, `CLASS` or `PASSWORD`.
     #[serde(rename = "type")]
     pub ty: String,
-    /// Whether it has to be given.
+    /// Whether it must be set.
     pub required: bool,
-    /// What holds when it is absent.
+    /// The value if it is not set.
     pub default_value: Option<String>,
     /// `HIGH`, `MEDIUM` or `LOW`.
     pub importance: String,
-    /// What it does.
+    /// Its description.
     pub documentation: String,
     /// The group of the form that it belongs to.
     pub group: Option<String>,
@@ -39,20 +39,20 @@ pub struct ConfigKeyInfo {
     pub display_name: String,
     /// Keys whose visibility or recommended values depend on it.
     pub dependents: Vec<String>,
-    /// Its place in its group; -1 where it has none.
+    /// Its position in its group; -1 if it has none.
     pub order: i32,
 }
 
-/// What was given for a key, and what is to say about it.
+/// The given value of a key, and the errors about it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigValueInfo {
     /// The key.
     pub name: String,
-    /// Its value or default; null where there is none or it cannot be parsed.
+    /// Its value or default; null if there is none or it cannot be parsed.
     pub value: Option<String>,
     /// Values that a form offers.
     pub recommended_values: Vec<String>,
-    /// What is wrong.
+    /// Its errors.
     pub errors: Vec<String>,
     /// Whether a form shows it.
     pub visible: bool,
@@ -61,7 +61,7 @@ pub struct ConfigValueInfo {
 /// One key of a validated config.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigInfo {
-    /// Its declaration; null for a key that nobody declares.
+    /// Its declaration; null for an undeclared key.
     pub definition: Option<ConfigKeyInfo>,
     /// Its value.
     pub value: ConfigValueInfo,
@@ -72,18 +72,19 @@ pub struct ConfigInfo {
 pub struct ConfigInfos {
     /// The connector's class, as given.
     pub name: String,
-    /// How many errors there are in all.
+    /// The total number of errors.
     pub error_count: usize,
-    /// Form groups in order.
+    /// The groups of the form, in order.
     pub groups: Vec<String>,
     /// All keys.
     pub configs: Vec<ConfigInfo>,
-    /// What works, and should be known all the same; absent when there is nothing. Kafka Connect has no such member.
+    /// Hints about a config that is valid; absent if there are none. Kafka Connect has no such
+    /// member.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<ConfigWarning>,
 }
 
-/// What should be known about a key of a config that is valid.
+/// A hint about a key of a valid config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigWarning {
     /// The key.
@@ -93,7 +94,7 @@ pub struct ConfigWarning {
 }
 
 impl ConfigInfos {
-    /// Every error in order.
+    /// Returns all errors, in order.
     pub fn errors(&self) -> impl Iterator<Item = &str> {
         self.configs
             .iter()

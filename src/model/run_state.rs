@@ -1,8 +1,8 @@
-//! What a connector or task should be, and what it is: named as Kafka Connect names them on the wire.
+//! The target state and the current state of connectors and tasks, with Kafka Connect's names.
 
 use std::sync::Arc;
 
-/// What the user wants a connector to be (Kafka's `TargetState`).
+/// The state that the user wants a connector to be in (Kafka's `TargetState`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetState {
     /// Running.
@@ -14,7 +14,7 @@ pub enum TargetState {
 }
 
 impl TargetState {
-    /// Its name, such as `STARTED`.
+    /// Returns its name, such as `STARTED`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Started => "STARTED",
@@ -23,7 +23,7 @@ impl TargetState {
         }
     }
 
-    /// The target state of that name.
+    /// Returns the target state with that name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Started, Self::Paused, Self::Stopped]
             .into_iter()
@@ -31,7 +31,7 @@ impl TargetState {
     }
 }
 
-/// What a connector or task is (Kafka's `AbstractStatus.State`).
+/// The current state of a connector or task (Kafka's `AbstractStatus.State`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are Kafka's own names")]
 pub enum RunState {
@@ -44,7 +44,7 @@ pub enum RunState {
 }
 
 impl RunState {
-    /// Its name in REST answers, such as `RUNNING`.
+    /// Returns its name in REST answers, such as `RUNNING`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unassigned => "UNASSIGNED",
@@ -56,7 +56,7 @@ impl RunState {
         }
     }
 
-    /// The state of that name.
+    /// Returns the state with that name.
     pub fn parse(name: &str) -> Option<Self> {
         let all = [
             Self::Unassigned,
@@ -77,6 +77,6 @@ pub struct RunStatus {
     pub state: RunState,
     /// `host:port` of the worker that runs it.
     pub worker_id: Arc<str>,
-    /// Why it failed; what to do about it.
+    /// Why it failed, and how to fix it.
     pub trace: Option<String>,
 }

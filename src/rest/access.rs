@@ -1,4 +1,5 @@
-//! Stands before the API: foreign pages, credentials, roles, extra headers, CORS. The routes know nothing of it.
+//! Middleware in front of the API: requests from other sites' pages, credentials, roles, extra
+//! headers, CORS. The routes do not depend on it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::origin::OriginRules;
 use super::serve::PeerAddress;
 use crate::secrets::SecretKeys;
 
-/// Who may reach the API, and what is added to its answers.
+/// Who may use the API, and which headers are added to its answers.
 #[derive(Clone, Default)]
 pub struct RestAccess {
     auth: Option<Arc<Authenticator>>,
@@ -40,7 +41,7 @@ struct ExtraHeader {
 }
 
 impl RestAccess {
-    /// `auth` asks for credentials; `headers` is `response.http.headers.config`, `methods`
+    /// `auth` checks credentials; `headers` is `response.http.headers.config`, `methods` is
     /// `access.control.allow.methods`. Errors: `Config`.
     pub fn new(
         auth: Option<Authenticator>,
@@ -63,13 +64,13 @@ impl RestAccess {
         })
     }
 
-    /// The same where these keys are secret.
+    /// Sets the keys whose values are secret.
     #[must_use]
     pub fn with_secrets(self, secrets: SecretKeys) -> Self {
         Self { secrets, ..self }
     }
 
-    /// Stands before `router`.
+    /// Wraps `router` in these checks.
     pub(super) fn before(self, router: Router) -> Router {
         let cors = self.cors.clone();
         let router = router.layer(from_fn_with_state(self, check));
@@ -137,7 +138,7 @@ async fn admit(access: &RestAccess, request: Request, next: Next) -> Response {
     }
 }
 
-/// The same answer with secrets masked, as only an administrator sees them.
+/// Masks the secrets in an answer; only administrators see them.
 async fn without_secrets(response: Response, secrets: &SecretKeys) -> Response {
     let is_json = response
         .headers()
@@ -209,7 +210,8 @@ fn cors(origins: &str, methods: &str) -> Result<CorsLayer> {
         .allow_headers(headers))
 }
 
-/// `add|set NAME:VALUE`, separated by commas; an item that contains commas is enclosed in double quotes. Source: KIP-577.
+/// Parses `add|set NAME:VALUE`, separated by commas; an item that contains commas is enclosed in
+/// double quotes. Source: KIP-577.
 fn extra_headers(text: &str) -> Result<Vec<ExtraHeader>> {
     let bad = |item: &str| {
         Error::config(format!(

@@ -1,5 +1,6 @@
-//! What a connection is doing and since when, so that one that waits for its client for too long is ended: a head that
-//! does not come, an answer that nobody reads, a client that says nothing.
+//! Records what a connection is doing and since when, so that a connection that waits too long for
+//! its client is closed: for the head of a request, for the client to read an answer, or for the
+//! next request.
 
 use std::io;
 use std::pin::Pin;
@@ -18,20 +19,20 @@ pub(super) struct ConnectionTimeouts {
     idle: Duration,
     /// From the first byte of a head to its last.
     head: Duration,
-    /// In each such span, a client that is sent an answer takes [`WINDOW_BYTES`] of it.
+    /// In each period of this length, a client must read [`WINDOW_BYTES`] of its answer.
     window: Duration,
-    /// In all.
+    /// Total lifetime of the connection.
     life: Duration,
 }
 
-/// Of usual connections.
+/// For normal connections.
 pub(super) const USUAL: ConnectionTimeouts = ConnectionTimeouts {
     idle: Duration::from_secs(75),
     head: Duration::from_secs(20),
     window: Duration::from_secs(20),
     life: Duration::MAX,
 };
-/// Of connections in the reserved share: one request each.
+/// For connections in the reserved share: one request each.
 pub(super) const RESERVED: ConnectionTimeouts = ConnectionTimeouts {
     idle: Duration::from_secs(3),
     head: Duration::from_secs(3),
@@ -39,26 +40,26 @@ pub(super) const RESERVED: ConnectionTimeouts = ConnectionTimeouts {
     life: Duration::from_secs(15),
 };
 
-/// What a client that reads slowly takes at least in each window.
+/// Minimum number of bytes that a client must read in each window.
 const WINDOW_BYTES: u64 = 16 * 1024;
-/// How often a connection is looked at.
+/// How often a connection is checked.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What one connection is doing. Times are in milliseconds since it began, plus one; 0 is never.
+/// What one connection is doing. Times are milliseconds since its start, plus one; 0 means never.
 #[derive(Debug)]
 pub(super) struct ConnectionActivity {
     began: Instant,
-    /// A request is being answered, or its answer not yet handed to the connection.
+    /// A request is being processed, or its answer was not yet passed to the connection.
     serving: AtomicBool,
-    /// Since when neither request nor answer is under way.
+    /// Since when there is no request and no answer.
     idle: AtomicU64,
-    /// Since when a head is coming in.
+    /// Since when the head of a request is arriving.
     head: AtomicU64,
-    /// Since when a body is being waited for.
+    /// Since when the connection waits for a part of a body.
     body: AtomicU64,
-    /// Since when the client does not take what is written.
+    /// Since when the client does not read the written bytes.
     blocked: AtomicU64,
-    /// Bytes that the client has taken.
+    /// Bytes that the client has read.
     written: AtomicU64,
     unseated: Notify,
 }
@@ -82,21 +83,21 @@ impl ConnectionActivity {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
     }
 
-    /// A request has come in whole, or its body is on its way.
+    /// Called when the head of a request has arrived completely.
     pub(super) fn serve(&self) {
         self.serving.store(true, Relaxed);
         self.head.store(0, Relaxed);
         self.idle.store(0, Relaxed);
     }
 
-    /// The answer has been handed to the connection.
+    /// Called when the answer was passed to the connection.
     pub(super) fn rest(&self) {
         self.body.store(0, Relaxed);
         self.idle.store(self.now(), Relaxed);
         self.serving.store(false, Relaxed);
     }
 
-    /// A part of a body is, or is no longer, waited for.
+    /// Called when the connection starts or stops waiting for a part of a body.
     pub(super) fn waits_for_body(&self, waits: bool) {
         if !waits {
             self.body.store(0, Relaxed);
@@ -119,7 +120,8 @@ impl ConnectionActivity {
         }
     }
 
-    /// For how long it has been waiting for its client; `None` while it is at work itself.
+    /// Returns how long the connection has been waiting for its client; `None` while it is
+    /// processing a request.
     pub(super) fn waits(&self) -> Option<Duration> {
         let [blocked, body, head, idle] =
             [&self.blocked, &self.body, &self.head, &self.idle].map(|at| at.load(Relaxed));
@@ -132,12 +134,12 @@ impl ConnectionActivity {
         (since > 0).then(|| Duration::from_millis(self.now().saturating_sub(since)))
     }
 
-    /// Takes its place away: the connection ends.
+    /// Closes the connection, because its slot is needed.
     pub(super) fn unseat(&self) {
         self.unseated.notify_one();
     }
 
-    /// Waits until the connection has to end, and says why.
+    /// Waits until the connection has to be closed, and returns the reason.
     pub(super) async fn exhausts(&self, patience: ConnectionTimeouts) -> &'static str {
         let mut window = None;
         loop {
@@ -151,7 +153,8 @@ impl ConnectionActivity {
         }
     }
 
-    /// Why it has to end now, if it has. `window` is when the present one began, and what had been taken then.
+    /// Returns the reason to close the connection now, if there is one. `window` has the start of
+    /// the current window, and the bytes read by then.
     fn verdict(
         &self,
         patience: ConnectionTimeouts,
@@ -186,7 +189,7 @@ impl ConnectionActivity {
     }
 }
 
-/// A stream whose connection's activity is noted.
+/// A stream that records the activity of its connection.
 pub(super) struct WatchedStream<S> {
     stream: S,
     activity: Arc<ConnectionActivity>,
@@ -253,7 +256,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Called once all has been written: only then nothing is left that the client does not take.
+        // Called once everything was written: only then is there nothing left for the client to
+        // read.
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         self.activity.is_blocked(flushed.is_pending());
         flushed

@@ -1,10 +1,13 @@
-//! Who may do what: a file of users and tokens, three roles. Without the file, everybody may do everything.
+//! Authentication and roles: a file of users and tokens with three roles. Without the file,
+//! everybody may do everything.
 //!
-//! A line is `user NAME ROLE HASH` or `token NAME ROLE HASH`; `rowferry passwd` and `rowferry token` print such lines.
-//! Passwords are stored as argon2id, tokens (which cannot be guessed) as SHA-256. The file is reloaded when it changes.
+//! A line is `user NAME ROLE HASH` or `token NAME ROLE HASH`; `rowferry passwd` and `rowferry
+//! token` print such lines. Passwords are stored as argon2id, tokens (which cannot be guessed) as
+//! SHA-256. The file is reloaded when it changes.
 //!
-//! Neither an answer nor its duration shows whether a user exists. Credentials that were right before from the same
-//! address stays valid while others guess; other checks are limited in number and in time.
+//! Neither an answer nor its duration shows whether a user exists. Credentials that were right
+//! before from the same address stay valid while others guess; other checks are limited in number
+//! and in time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
@@ -27,30 +30,31 @@ use super::gate::network;
 use super::throttle::{LoginAttempt, LoginThrottle, TooMany};
 use crate::settings::file;
 
-/// How often the file is looked at.
+/// How often the file is checked for changes.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// Passwords checked at once: each check takes some 20 MB and a processor for some 20 ms, on purpose.
+/// Number of passwords that are checked at the same time: each check takes about 20 MB of memory
+/// and 20 ms of CPU time, by design of argon2.
 const CHECKS_AT_ONCE: usize = 1;
-/// Passwords that wait to be checked; more are turned away.
+/// Number of passwords that may wait to be checked; further ones are refused.
 const CHECKS_WAITING: usize = 32;
-/// What is shown of a user name that is not known.
+/// Maximum number of characters of an unknown user name in the log.
 const NAME_SHOWN: usize = 64;
-/// Passwords found right that are remembered, as digests.
+/// Number of correct passwords that are remembered, as digests.
 const REMEMBERED: usize = 1000;
 
-/// What somebody may do; each role may do what the ones before may.
+/// The permissions of an account; each role includes the previous ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Look at everything but secrets.
+    /// May read everything except secrets.
     Viewer,
-    /// Pause, resume, stop and restart too.
+    /// May also pause, resume, stop and restart.
     Operator,
-    /// Everything.
+    /// May do everything.
     Admin,
 }
 
 impl Role {
-    /// Its name in the file.
+    /// Returns the role's name in the file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
@@ -59,15 +63,15 @@ impl Role {
         }
     }
 
-    /// All of them, the least first.
+    /// All roles, in ascending order.
     pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
 
-    /// The role of that name.
+    /// Returns the role with that name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
 
-    /// The role that a request takes; `None` where nobody is asked.
+    /// Returns the role that a request requires; `None` if it needs no credentials.
     pub(super) fn needed(method: &Method, path: &str) -> Option<Self> {
         let path = path.trim_end_matches('/');
         if path == "/health" || path == "/livez" {
@@ -77,7 +81,7 @@ impl Role {
             return Some(Self::Viewer);
         }
         let verbs = ["/pause", "/resume", "/stop", "/restart", "/topics/reset"];
-        // A connector may be named like a verb.
+        // A connector may have the name of a verb.
         let below = path
             .strip_prefix("/connectors/")
             .and_then(|rest| rest.find('/').map(|slash| &rest[slash..]));
@@ -96,33 +100,34 @@ type Sha = [u8; 32];
 struct AccountTable {
     users: BTreeMap<String, (Role, String)>,
     tokens: Vec<(String, Role, Sha)>,
-    /// The hash of a password that nobody gives, for users that there are not: checking it takes as long.
+    /// A hash without a known password, which is checked for unknown users so that the answer takes
+    /// as long as for a known one.
     nobody: String,
 }
 
-/// Somebody who is known.
+/// An authenticated user or token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserAccount {
     /// Name of the user or token.
     pub name: String,
-    /// What it may do.
+    /// Its role.
     pub role: Role,
 }
 
-/// What a request's credentials are.
+/// The result of checking a request's credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
-    /// Those of an account.
+    /// They belong to an account.
     Known(UserAccount),
-    /// None at all.
+    /// The request has none.
     Nothing,
-    /// Wrong ones.
+    /// They are wrong.
     Wrong,
-    /// They were not looked at: too many wrong ones came before. How long to wait.
+    /// They were not checked, because there were too many wrong ones before. The time to wait.
     TooMany(Duration),
 }
 
-/// The accounts of the file.
+/// The accounts in the file.
 pub struct Authenticator {
     path: PathBuf,
     loaded: Mutex<LoadedAccounts>,
@@ -157,7 +162,7 @@ impl Authenticator {
         })
     }
 
-    /// Whose credentials a request carries.
+    /// Checks the credentials of a request.
     pub async fn account(&self, headers: &HeaderMap, from: IpAddr) -> Credentials {
         let Some(given) = headers.get(header::AUTHORIZATION) else {
             return Credentials::Nothing;
@@ -193,7 +198,7 @@ impl Authenticator {
         }
     }
 
-    /// A token that nobody has, or what is no credentials at all.
+    /// Records an unknown token, or credentials that cannot be read.
     fn wrong(&self, from: IpAddr) -> Credentials {
         match self.attempt(from, None) {
             Ok(_) => {
@@ -204,7 +209,7 @@ impl Authenticator {
         }
     }
 
-    /// A user by password: one that was right before from there, or that is found right now.
+    /// Checks a user's password, first against those that were right before from the same address.
     async fn user(
         &self,
         accounts: &AccountTable,
@@ -246,7 +251,7 @@ impl Authenticator {
         }
     }
 
-    /// Errors: how long to wait.
+    /// Records an attempt. Errors: how long to wait.
     fn attempt(&self, from: IpAddr, user: Option<&str>) -> Result<LoginAttempt, Duration> {
         let mut throttle = self.throttle.take_lock();
         let attempt = throttle.attempt(from, user, Instant::now());
@@ -273,7 +278,8 @@ impl Authenticator {
         verified.insert(digest);
     }
 
-    /// Whether a password is that of the hash; `None` when too many are being checked. argon2 is slow on purpose.
+    /// Checks a password against a hash; `None` if too many checks are in progress. argon2 is slow
+    /// by design.
     async fn is_password(&self, password: &str, hash: &str) -> Option<bool> {
         let _place = self.waiting.try_acquire().ok()?;
         let _turn = self.checks.acquire().await.ok()?;
@@ -365,7 +371,7 @@ fn parse(text: &str) -> Result<AccountTable, (usize, &'static str)> {
             _ => return Err((number, "a line begins with user or token")),
         }
     }
-    // As costly as a real one: one of them, of which the answer does not count.
+    // Takes as long as a real check; the result is ignored.
     let real = accounts.users.values().next().map(|(_, hash)| hash.clone());
     accounts.nobody = real.unwrap_or_else(|| {
         Argon2::default()
@@ -376,7 +382,7 @@ fn parse(text: &str) -> Result<AccountTable, (usize, &'static str)> {
     Ok(accounts)
 }
 
-/// A name as the log may show it.
+/// Returns a name in the form in which it may be logged.
 fn shown(name: &str) -> String {
     name.chars()
         .take(NAME_SHOWN)
@@ -388,7 +394,8 @@ fn sha(text: &str) -> Sha {
     Sha256::digest(text.as_bytes()).into()
 }
 
-/// The line of a user with that password. Errors: `Config` for a name with blanks; `Fatal` without a source of chance.
+/// Returns the line for a user with that password. Errors: `Config` for a name with spaces; `Fatal`
+/// if no random numbers are available.
 pub fn user_line(name: &str, role: Role, password: &str) -> Result<String> {
     let failed = |error: argon2::password_hash::Error| {
         Error::fatal(format!("the password cannot be hashed: {error}"))
@@ -399,7 +406,7 @@ pub fn user_line(name: &str, role: Role, password: &str) -> Result<String> {
     Ok(format!("user {} {} {hash}", one_word(name)?, role.name()))
 }
 
-/// The line of a token. Errors: `Config` for a name with blanks.
+/// Returns the line for a token. Errors: `Config` for a name with spaces.
 pub fn token_line(name: &str, role: Role, token: &str) -> Result<String> {
     Ok(format!(
         "token {} {} {}",

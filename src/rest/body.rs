@@ -1,4 +1,4 @@
-//! Reads a JSON body, with errors that say what is wrong and where.
+//! Reads a JSON body. Errors name the problem and its position.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use super::budget::{BODY_MAX_BYTES, BodyFault, BudgetShare};
 use super::error::{ApiError, ApiResult};
 use super::http::content_type;
 
-/// serde_json's own limit of nesting, which a body that is read twice keeps.
+/// serde_json's own nesting limit, which also applies to a body that is read twice.
 const MAX_DEPTH: usize = 128;
-/// How much more of a refused body is read and forgotten, and for how long: a client that is still sending would not
-/// see the answer.
+/// How many more bytes of a refused body are read and discarded, and for how long. A client that is
+/// still sending would not see the answer otherwise.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
-/// The body of a request as `T`.
+/// The body of a request, deserialized.
 pub(super) struct JsonBody<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for JsonBody<T> {
@@ -49,7 +49,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Js
         if !large {
             return parsed(&bytes);
         }
-        // Megabytes of JSON take their time, which is not that of the threads that answer others.
+        // Parsing megabytes of JSON takes long and must not block the threads that serve other
+        // requests.
         tokio::task::spawn_blocking(move || parsed(&bytes))
             .await
             .unwrap_or_else(|_| Err(ApiError::internal()))
@@ -61,11 +62,13 @@ fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<JsonBody<T>> {
     read(text).map(JsonBody).map_err(ApiError::bad_body)
 }
 
-/// Reads a JSON text. Of a member that is repeated the last one counts, as with Jackson in Kafka Connect.
+/// Parses a JSON text. If a member is repeated, the last one counts, as with Jackson in Kafka
+/// Connect.
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
     let first = serde_json::from_slice(bytes);
     match &first {
-        // serde refuses repeated members of a struct; only the rare body that has some is read twice.
+        // serde refuses repeated members of a struct; only the rare bodies that have some are read
+        // twice.
         Err(error) if error.to_string().starts_with("duplicate field") => {
             let mut unique = String::with_capacity(bytes.len());
             match serde_json::from_slice(bytes).and_then(|raw| write_unique(raw, &mut unique, 0)) {
@@ -108,7 +111,7 @@ fn write_unique(raw: &RawValue, out: &mut String, depth: usize) -> serde_json::R
     Ok(())
 }
 
-/// All bytes of a body. `waits`: its client sends it only once it is asked to.
+/// Reads a whole body. `waits`: the client sends it only after a `100 Continue`.
 async fn whole(mut body: Body, share: Option<&BudgetShare>, waits: bool) -> ApiResult<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -153,7 +156,7 @@ fn fault(error: axum::Error) -> Option<BodyFault> {
     None
 }
 
-/// Reads and forgets a little more.
+/// Reads and discards some more of a body.
 async fn linger(mut body: Body) {
     let mut left = LINGER_BYTES;
     let reading = async {
@@ -164,11 +167,11 @@ async fn linger(mut body: Body) {
             left = rest;
         }
     };
-    // Whoever sends for longer sees the connection end.
+    // If the client sends for longer, its connection is closed.
     let _ended = tokio::time::timeout(LINGER, reading).await;
 }
 
-/// Reads and forgets a body that nobody asked for, so that the connection can go on.
+/// Reads and discards a body that is not needed, so that the connection can be used further.
 pub(super) async fn discard(body: Body) -> ApiResult<()> {
     if body.is_end_stream() {
         return Ok(());

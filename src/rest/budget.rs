@@ -1,5 +1,6 @@
-//! How much memory bodies take at once: parts of requests that have come in, large requests at work, and answers that
-//! wait to be read. What does not fit is turned away, nobody waits with bytes in hand.
+//! Limits the memory of bodies: those of requests that are arriving, large requests that are being
+//! processed, and answers that clients have not read yet. What does not fit is refused; nothing
+//! waits while it holds memory.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -15,20 +16,21 @@ use tokio::time::{Instant, Sleep};
 
 use super::activity::ConnectionActivity;
 
-/// No body of a request may be larger.
+/// Maximum size of the body of a request.
 pub(super) const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes that all bodies of requests under way may hold together, beyond the first [`FREE_BYTES`] of each.
+/// Maximum size of all request bodies together, not counting the first [`FREE_BYTES`] of each.
 const REQUESTS_MAX_BYTES: usize = 32 * 1024 * 1024;
-/// Bytes of all answers on their way to clients, beyond those of up to [`FREE_BYTES`].
+/// Maximum size of all unread answers together, not counting those of up to [`FREE_BYTES`].
 const ANSWERS_MAX_BYTES: usize = 64 * 1024 * 1024;
-/// What each body may hold in any case: most are smaller.
+/// Size that each body may have without being counted; most bodies are smaller.
 const FREE_BYTES: usize = 32 * 1024;
-/// Bodies from this size on are few at once while they are at work: what is made of them is much larger.
+/// Bodies of at least this size are processed by few requests at the same time, because they need
+/// much more memory when parsed.
 const LARGE_BYTES: usize = 128 * 1024;
 const LARGE_AT_ONCE: usize = 4;
-/// How long a large body waits for its turn.
+/// How long a large body waits until it can be processed.
 const TURN_LIMIT: Duration = Duration::from_secs(10);
-/// In each such span a body brings at least [`WINDOW_BYTES`] or its end.
+/// In each period of this length, a body must deliver [`WINDOW_BYTES`] or end.
 const WINDOW: Duration = Duration::from_secs(15);
 const WINDOW_BYTES: usize = 4 * 1024;
 
@@ -54,7 +56,7 @@ impl Default for BodyBudget {
     }
 }
 
-/// Why a body is not read to its end.
+/// Why a body was not read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BodyFault {
     #[error("the body is too large")]
@@ -66,7 +68,7 @@ pub(super) enum BodyFault {
 }
 
 impl BodyBudget {
-    /// What one request holds.
+    /// Returns the share of one request.
     pub(super) fn share(&self) -> BudgetShare {
         BudgetShare {
             budget: self.clone(),
@@ -74,12 +76,13 @@ impl BodyBudget {
         }
     }
 
-    /// Room for an answer of that size until it has been read; `None` where there is none.
+    /// Reserves memory for an answer of that size until it has been read; `None` if there is not
+    /// enough.
     pub(super) fn answer(&self, bytes: usize) -> Option<Option<OwnedSemaphorePermit>> {
         if bytes <= FREE_BYTES {
             return Some(None);
         }
-        // A single answer may be larger than all together.
+        // A single answer may be larger than the whole budget.
         let units = units(bytes.min(ANSWERS_MAX_BYTES));
         Arc::clone(&self.answers)
             .try_acquire_many_owned(units)
@@ -98,7 +101,7 @@ struct HeldBytes {
     turn: Option<OwnedSemaphorePermit>,
 }
 
-/// What one request holds of the budget, until the last clone goes.
+/// The part of the budget that one request holds, until the last clone is dropped.
 #[derive(Clone)]
 pub(super) struct BudgetShare {
     budget: BodyBudget,
@@ -106,7 +109,7 @@ pub(super) struct BudgetShare {
 }
 
 impl BudgetShare {
-    /// Room for a body that has come to so many bytes. Errors: `Busy`.
+    /// Reserves memory for a body that has reached that size. Errors: `Busy`.
     fn hold(&self, bytes: usize) -> Result<(), BodyFault> {
         let wanted = units(bytes.saturating_sub(FREE_BYTES));
         let mut held = self.held.take_lock();
@@ -125,13 +128,13 @@ impl BudgetShare {
         Ok(())
     }
 
-    /// Lets go of what the body held: nothing of it is kept.
+    /// Releases the memory of the body, because nothing of it is kept.
     pub(super) fn release(&self) {
         self.held.take_lock().bytes = None;
     }
 
-    /// Whether a body of that size may be worked on together with its like; waits a little. The turn lasts as long as
-    /// the share. Errors: `Busy`.
+    /// Waits a short time for permission to process a body of that size. The permission lasts as
+    /// long as the share. Errors: `Busy`.
     pub(super) async fn turn(&self, bytes: usize) -> Result<bool, BodyFault> {
         if bytes < LARGE_BYTES {
             return Ok(false);
@@ -144,19 +147,19 @@ impl BudgetShare {
     }
 }
 
-/// The body of a request, measured as it comes in.
+/// The body of a request, measured while it arrives.
 struct MeteredBody {
     body: Incoming,
     share: BudgetShare,
     activity: Arc<ConnectionActivity>,
     came: usize,
-    /// It was refused; what comes further is not held.
+    /// It was refused; further data is discarded.
     refused: bool,
-    /// The end of the present window, and what had come when it began.
+    /// The end of the current window, and the size of the body at its start.
     window: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
-/// The same request with its body measured.
+/// Returns the same request with a measured body.
 pub(super) fn metered(
     request: Request<Incoming>,
     share: &BudgetShare,
@@ -193,7 +196,7 @@ impl MeteredBody {
         fits
     }
 
-    /// Whether it has come too slowly up to now.
+    /// True if the body has arrived too slowly so far.
     fn is_slow(&mut self, cx: &mut Context<'_>) -> bool {
         let came = self.came;
         let (end, before) = self
@@ -252,7 +255,8 @@ impl HttpBody for MeteredBody {
     }
 }
 
-/// The body of an answer, and what goes with it: dropped once the connection has taken all of it.
+/// The body of an answer with its reservation, which is released once the connection has sent all
+/// of it.
 pub(super) struct CountedBody<T> {
     body: Body,
     _kept: T,

@@ -23,7 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new().routes(routes!(read, replace, patch))
 }
 
-/// A connector's config, as it was given.
+/// Returns a connector's config as it was set.
 #[utoipa::path(get, path = "/connectors/{connector}/config", tag = "connectors", responses((status = 200, body = BTreeMap<String, String>)))]
 async fn read(
     State(app): State<RestState>,
@@ -67,8 +67,8 @@ async fn replace(
     })
 }
 
-/// Puts stored secrets in the place of the masks under which they are shown. Returns the config that they come from,
-/// when there were any.
+/// Replaces masks by the stored secrets that they represent. Returns the config that the secrets
+/// come from, if there were any.
 pub(super) async fn restore(
     app: &RestState,
     name: &str,
@@ -97,10 +97,11 @@ pub(super) async fn restore(
     Ok(any.then_some(stored))
 }
 
-/// How often a change starts over when another one changes the same config meanwhile.
+/// How often a patch is repeated if another request changes the same config in the meantime.
 const PATCH_TRIES: usize = 20;
 
-/// KIP-477: given keys are set, null removes a key; the result is validated as a whole. Two patches at once both count.
+/// KIP-477: sets the given keys, and removes keys that are null; the result is validated as a
+/// whole. Two concurrent patches both take effect.
 #[utoipa::path(patch, path = "/connectors/{connector}/config", tag = "connectors", request_body = RawConfig, responses((status = 200, body = ConnectorInfo)))]
 async fn patch(
     State(app): State<RestState>,
@@ -149,7 +150,7 @@ fn merged(
     }
 }
 
-/// The config with its name filled in, once it has been found valid.
+/// Validates a config and returns it with its name.
 pub(super) async fn checked(app: &RestState, name: &str, mut raw: RawConfig) -> ApiResult<Config> {
     let in_config = raw
         .0
@@ -162,7 +163,7 @@ pub(super) async fn checked(app: &RestState, name: &str, mut raw: RawConfig) -> 
     valid(app, &raw).await
 }
 
-/// Everything that can be said about a config.
+/// Returns the result of validating a config.
 pub(super) async fn validated(app: &RestState, raw: &RawConfig) -> ApiResult<ConfigInfos> {
     let infos = app.validator.validate(&raw.0).await;
     infos.map_err(|unknown| ApiError::unknown_class(unknown, &raw.0, app.validator.secrets()))

@@ -1,5 +1,5 @@
-//! Turns: what reads a connector's config, takes its time over it and writes it again, goes one after the other for
-//! each connector. Other connectors do not wait.
+//! Locks per connector: requests that read a connector's config, process it and write it again run
+//! one after the other for each connector. Other connectors do not wait.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -9,12 +9,13 @@ use tokio::sync::OwnedMutexGuard;
 
 type ConnectorLock = tokio::sync::Mutex<()>;
 
-/// Who is at work, by connector. Cheap to clone.
+/// The locks, by connector. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct ConnectorLocks(Arc<Mutex<HashMap<String, Weak<ConnectorLock>>>>);
 
 impl ConnectorLocks {
-    /// Waits for a connector's turn, which ends when the guard goes. First come, first served.
+    /// Waits for a connector's lock, which is released when the guard is dropped. The order is
+    /// first come, first served.
     pub(super) async fn of(&self, name: &str) -> OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.0.take_lock();

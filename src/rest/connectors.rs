@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
         .routes(routes!(status))
 }
 
-/// Names, or with `expand=status` and `expand=info` an object per connector.
+/// Returns names, or with `expand=status` and `expand=info` an object per connector.
 #[utoipa::path(get, path = "/connectors", tag = "connectors", params(("expand" = Option<Vec<String>>, Query, description = "`status`, `info` or both: an object per connector instead of names")), responses((status = 200, description = "names, or with `expand` an object by name", body = serde_json::Value)))]
 async fn list(State(app): State<RestState>, params: QueryParams) -> ApiResult<Response> {
     let views = app.herder.list().await?;
@@ -56,14 +56,14 @@ async fn list(State(app): State<RestState>, params: QueryParams) -> ApiResult<Re
     Ok(Json(expanded).into_response())
 }
 
-/// Creates a connector. Its config is validated first, with every error at once.
+/// Creates a connector. Its config is validated first, and all errors are reported together.
 #[utoipa::path(post, path = "/connectors", tag = "connectors", request_body = CreateConnector, responses((status = 201, body = ConnectorInfo, headers(("Location" = String)))))]
 async fn create(
     State(app): State<RestState>,
     headers: HeaderMap,
     JsonBody(request): JsonBody<CreateConnector>,
 ) -> ApiResult<Response> {
-    // Java's `String.trim`: everything up to the blank.
+    // Java's `String.trim` removes all characters up to the space.
     let name = request.name.unwrap_or_default();
     let name = name.trim_matches(|c| c <= ' ');
     let target = initial_target(request.initial_state.as_deref())?;
@@ -83,7 +83,7 @@ fn initial_target(given: Option<&str>) -> ApiResult<TargetState> {
     }
 }
 
-/// 201 with the new connector and its `Location`.
+/// Returns 201 with the new connector and its `Location`.
 pub(super) fn created_answer(headers: &HeaderMap, info: &ConnectorInfo) -> Response {
     let host = headers
         .get(header::HOST)
@@ -100,7 +100,7 @@ pub(super) fn created_answer(headers: &HeaderMap, info: &ConnectorInfo) -> Respo
     answer
 }
 
-/// One connector.
+/// Returns one connector.
 #[utoipa::path(get, path = "/connectors/{connector}", tag = "connectors", responses((status = 200, body = ConnectorInfo)))]
 async fn read(
     State(app): State<RestState>,
@@ -109,14 +109,14 @@ async fn read(
     Ok(Json(view::info(&app.herder.get(&name).await?)))
 }
 
-/// Stops and forgets a connector; its offsets stay.
+/// Stops and deletes a connector; its offsets are kept.
 #[utoipa::path(delete, path = "/connectors/{connector}", tag = "connectors", responses((status = 204)))]
 async fn delete(State(app): State<RestState>, Path(name): Path<String>) -> ApiResult<StatusCode> {
     app.herder.delete(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The states of a connector and of its tasks.
+/// Returns the states of a connector and of its tasks.
 #[utoipa::path(get, path = "/connectors/{connector}/status", tag = "connectors", responses((status = 200, body = ConnectorStatus)))]
 async fn status(
     State(app): State<RestState>,

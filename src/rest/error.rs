@@ -1,6 +1,7 @@
-//! What clients see when something is refused: the only home of client-visible texts and their status.
+//! Error answers: the only place with texts and status codes of refusals.
 //!
-//! Texts that tools match on are Kafka Connect's; `{"error_code","message"}` is the body of every one.
+//! Texts that tools match on are those of Kafka Connect; the body is always
+//! `{"error_code","message"}`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,16 +20,16 @@ use crate::herder::validate::ValidationError;
 use crate::model::{ConfigInfos, ErrorBody};
 use crate::secrets::SecretKeys;
 
-/// An answer from 400 on.
+/// An answer with a status of 400 or above.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     status: StatusCode,
     message: String,
-    /// In how many seconds to come again.
+    /// After how many seconds the client may retry.
     retry_after: Option<u64>,
 }
 
-/// What a handler returns.
+/// The result of a handler.
 pub type ApiResult<T> = Result<T, ApiError>;
 
 impl ApiError {
@@ -57,7 +58,7 @@ impl ApiError {
         Self::new(status, format!("HTTP {} {reason}", status.as_u16()))
     }
 
-    /// The body is not what is asked for; `why` says what and where.
+    /// The body is not the expected one; `why` names the problem and its position.
     pub fn bad_body(why: impl fmt::Display) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
@@ -73,12 +74,12 @@ impl ApiError {
         )
     }
 
-    /// What is to be tried out cannot be.
+    /// The trial has an invalid config or record.
     pub fn bad_trial(why: &connector_api::Error) -> Self {
         Self::new(StatusCode::BAD_REQUEST, why.to_string())
     }
 
-    /// A body that is not read to its end.
+    /// A body was not read to its end.
     pub(super) fn body_fault(fault: BodyFault) -> Self {
         match fault {
             BodyFault::TooLarge => Self::http(StatusCode::PAYLOAD_TOO_LARGE),
@@ -93,7 +94,7 @@ impl ApiError {
         }
     }
 
-    /// There is a place for probes only.
+    /// Only connections for probes are available.
     pub(super) fn too_many_connections(full: GateFull) -> Self {
         let (what, key, most) = match full {
             GateFull::Worker(most) => ("", "rowferry.rest.connections", most),
@@ -111,7 +112,7 @@ impl ApiError {
         )
     }
 
-    /// The answers that clients have not read yet leave no room for another.
+    /// The answers that clients have not read yet leave no memory for another one.
     pub(super) fn too_many_answers() -> Self {
         Self::busy(
             2,
@@ -125,7 +126,7 @@ impl ApiError {
         Self::bad_body("it is empty, but a JSON object is expected")
     }
 
-    /// The connector never had a config of that number, or was deleted then.
+    /// The connector has no config with that version number, or it was deleted in that version.
     pub fn no_version(name: &str, version: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -133,12 +134,13 @@ impl ApiError {
         )
     }
 
-    /// No credentials, or wrong ones. Source: the text of Kafka's BasicAuthSecurityRestExtension.
+    /// Credentials are missing or wrong. Source: the text of Kafka's
+    /// BasicAuthSecurityRestExtension.
     pub fn unauthenticated() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "User cannot access the resource.")
     }
 
-    /// Too many wrong passwords or tokens came before.
+    /// There were too many wrong passwords or tokens.
     pub(super) fn too_many_guesses(after: Duration) -> Self {
         let seconds = after.as_secs() + 1;
         let text = format!("Too many wrong passwords or tokens; try again in {seconds} s");
@@ -148,7 +150,7 @@ impl ApiError {
         }
     }
 
-    /// The account's role is not enough.
+    /// The account's role does not suffice.
     pub fn forbidden(role: &str, needed: &str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
@@ -156,7 +158,7 @@ impl ApiError {
         )
     }
 
-    /// A web page made the request behind its reader's back.
+    /// A page of another site sent the request.
     pub fn foreign(foreign: OriginRefusal) -> Self {
         match foreign {
             OriginRefusal::Page => Self::new(
@@ -176,12 +178,12 @@ impl ApiError {
         }
     }
 
-    /// `config` is missing in the body of a creation.
+    /// The body of a creation has no `config`.
     pub fn no_config() -> Self {
         Self::bad_body("the member \"config\" is missing or null, but an object is expected")
     }
 
-    /// `initial_state` is none of Kafka Connect's.
+    /// `initial_state` is not one of Kafka Connect's states.
     pub fn bad_initial_state(given: &str) -> Self {
         Self::bad_body(format!(
             "initial_state \"{given}\" is unknown; it may be RUNNING, PAUSED or STOPPED"
@@ -196,7 +198,7 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
-    /// A config that names no connector that there is.
+    /// A config names no existing connector class.
     pub fn unknown_class(
         unknown: ValidationError,
         config: &BTreeMap<String, Option<String>>,
@@ -237,7 +239,7 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
-    /// Everything that is wrong with a config.
+    /// Lists all errors of a config.
     pub fn invalid_config(infos: &ConfigInfos) -> Self {
         let errors: Vec<_> = infos.errors().collect();
         let text = format!(
@@ -256,12 +258,12 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
-    /// No such plug-in.
+    /// The plug-in does not exist.
     pub fn unknown_plugin(class: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("Unknown plugin {class}."))
     }
 
-    /// A plug-in's version is asked for in a way that cannot be read (KIP-891).
+    /// The requested version of a plug-in is invalid (KIP-891).
     pub fn bad_version(asked: &str) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
@@ -269,22 +271,22 @@ impl ApiError {
         )
     }
 
-    /// A plug-in of another version than what is asked for.
+    /// The plug-in does not have the requested version.
     pub fn other_version(text: String) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
-    /// Used topics are not kept (KIP-558).
+    /// Used topics are not recorded (KIP-558).
     pub fn no_topic_tracking() -> Self {
         Self::new(StatusCode::FORBIDDEN, "Topic tracking is disabled.")
     }
 
-    /// Used topics may not be forgotten.
+    /// The list of used topics may not be reset.
     pub fn no_topic_reset() -> Self {
         Self::new(StatusCode::FORBIDDEN, "Topic tracking reset is disabled.")
     }
 
-    /// A level for one more logger than there may be.
+    /// The maximum number of loggers with their own level is reached.
     pub fn too_many_loggers(most: usize, longest: usize) -> Self {
         let text = format!(
             "At most {most} loggers have a level of their own, with names of up to {longest} bytes"
@@ -292,12 +294,12 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
-    /// No such logger.
+    /// The logger does not exist.
     pub fn unknown_logger(name: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("Logger {name} not found."))
     }
 
-    /// A change of a log level that names none.
+    /// A change of a log level has no level.
     pub fn no_level() -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
@@ -305,7 +307,7 @@ impl ApiError {
         )
     }
 
-    /// A log level that there is not.
+    /// The log level does not exist.
     pub fn unknown_level(level: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -313,7 +315,7 @@ impl ApiError {
         )
     }
 
-    /// A change of offsets that names none.
+    /// A change of offsets has no offsets.
     pub fn no_offsets() -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
@@ -321,17 +323,17 @@ impl ApiError {
         )
     }
 
-    /// A change of offsets that cannot be read.
+    /// A change of offsets cannot be read.
     pub fn bad_offset(fault: &OffsetFault) -> Self {
         Self::new(StatusCode::BAD_REQUEST, fault.to_string())
     }
 
-    /// No such connector, for reads, deletion and offsets.
+    /// The connector does not exist; for reads, deletion and offsets.
     pub fn connector_not_found(name: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("Connector {name} not found"))
     }
 
-    /// No such connector, for its status.
+    /// The connector does not exist; for its status.
     pub fn no_status(name: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -339,7 +341,7 @@ impl ApiError {
         )
     }
 
-    /// No such task, for its status.
+    /// The task does not exist; for its status.
     pub fn no_task_status(name: &str, task: i64) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -347,7 +349,7 @@ impl ApiError {
         )
     }
 
-    /// No such task, for its restart.
+    /// The task does not exist; for its restart.
     pub fn unknown_task(name: &str, task: i64) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -355,7 +357,7 @@ impl ApiError {
         )
     }
 
-    /// No such connector, for pause, resume and stop.
+    /// The connector does not exist; for pause, resume and stop.
     pub fn cannot_change_state(refusal: HerderRefusal) -> Self {
         match refusal {
             HerderRefusal::UnknownConnector(name) => {
@@ -365,7 +367,7 @@ impl ApiError {
         }
     }
 
-    /// No such connector or task, for restarts.
+    /// The connector or task does not exist; for restarts.
     pub fn cannot_restart(refusal: HerderRefusal) -> Self {
         match refusal {
             HerderRefusal::UnknownConnector(name) => {
@@ -375,7 +377,7 @@ impl ApiError {
         }
     }
 
-    /// No answer came in time.
+    /// There was no answer in time.
     pub fn timed_out(seconds: u64) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -383,7 +385,7 @@ impl ApiError {
         )
     }
 
-    /// A handler broke; the log holds the details.
+    /// A handler failed; the log has the details.
     pub fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -460,7 +462,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// A value in as many characters as a text has room for.
+/// Shortens a value for a message.
 fn in_short(value: &str) -> String {
     const ROOM: usize = 200;
     match value.char_indices().nth(ROOM) {
@@ -469,7 +471,7 @@ fn in_short(value: &str) -> String {
     }
 }
 
-/// Why a change of offsets cannot be read; the texts are Kafka Connect's where it has one.
+/// Why a change of offsets cannot be read; the texts are Kafka Connect's if it has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the texts below say what they are")]
 pub enum OffsetFault {

@@ -1,5 +1,6 @@
-//! How many connections there are at once: in all, from one address, and beyond that in a small share that is kept for
-//! `/health` and `/livez`. Who waits longest for its client makes room for the next.
+//! Limits the number of connections: in total, per address, and beyond that in a small reserved
+//! share for `/health` and `/livez`. The connection that has waited longest for its client is
+//! closed for the next one.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,12 +11,12 @@ use connector_api::locks::TakeLock;
 
 use super::activity::ConnectionActivity;
 
-/// Connections beyond the others, for probes; the oldest of them makes room for the next.
+/// Number of additional connections for probes; the oldest of them is closed for the next one.
 const RESERVED: usize = 64;
-/// A connection that has waited this long for its client may lose its place to another.
+/// A connection that has waited this long for its client may be closed for another one.
 const MAKES_ROOM_AFTER: Duration = Duration::from_secs(1);
 
-/// How many connections there may be.
+/// Maximum numbers of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// `rowferry.rest.connections`.
@@ -24,16 +25,16 @@ pub struct ConnectionLimits {
     pub per_address: usize,
 }
 
-/// What keeps a connection from having a place.
+/// Why a connection gets no slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GateFull {
-    /// There are as many as there may be, in all.
+    /// The maximum for the worker is reached.
     Worker(usize),
-    /// There are as many as there may be from its address.
+    /// The maximum for the client's address is reached.
     Address(usize),
 }
 
-/// All places.
+/// The slots of all connections.
 pub(super) struct ConnectionGate {
     limits: ConnectionLimits,
     taken: Mutex<TakenPlaces>,
@@ -47,7 +48,7 @@ struct TakenPlaces {
     reserved: VecDeque<Arc<ConnectionActivity>>,
 }
 
-/// A connection's place; it is free again when this goes.
+/// A connection's slot, which is freed when the permit is dropped.
 pub(super) struct ConnectionPermit {
     gate: Arc<ConnectionGate>,
     number: u64,
@@ -65,7 +66,7 @@ impl ConnectionGate {
         self.taken.take_lock()
     }
 
-    /// A place for a connection from there. Errors: there is none but in the reserved share.
+    /// Returns a slot for a connection from that address. Errors: only the reserved share has one.
     pub(super) fn seat(
         self: &Arc<Self>,
         from: IpAddr,
@@ -103,7 +104,8 @@ impl ConnectionGate {
 }
 
 impl TakenPlaces {
-    /// Ends the connection that has waited longest for its client, of those from that address if one is given.
+    /// Closes the connection that has waited longest for its client, if given, of those from one
+    /// address.
     fn make_room(&mut self, among: Option<IpAddr>) -> bool {
         let seats = self
             .seats

@@ -1,4 +1,5 @@
-//! `/v1/connectors/{c}/history`: the configs a connector has had, and going back to one. Kafka Connect has no such thing.
+//! `/v1/connectors/{c}/history`: earlier configs of a connector, and restoring one. Kafka Connect
+//! has nothing similar.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
         .routes(routes!(restore))
 }
 
-/// The configs a connector has had, oldest first; a deleted connector's as well.
+/// Returns the configs of a connector, oldest first, also of a deleted one.
 #[utoipa::path(get, path = "/v1/connectors/{connector}/history", tag = "connectors",
     responses((status = 200, body = Vec<ConfigVersion>)))]
 async fn read(
@@ -36,7 +37,7 @@ async fn read(
     )))
 }
 
-/// Makes an earlier config the connector's config again, as a PUT of it would; a deleted connector comes back.
+/// Restores an earlier config, as a PUT of it would do; a deleted connector is created again.
 #[utoipa::path(post, path = "/v1/connectors/{connector}/history/{version}/restore", tag = "connectors",
     params(("connector" = String, Path), ("version" = i64, Path)),
     responses((status = 200, description = "restored", body = ConnectorInfo),
@@ -68,7 +69,7 @@ async fn restore(
     })
 }
 
-/// The versions with what changed from each to the next.
+/// Returns the versions with the differences from each to the next.
 fn to_versions(history: &[StoredVersion], secrets: &SecretKeys) -> Vec<ConfigVersion> {
     let none = Config::new();
     let before =

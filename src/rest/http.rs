@@ -1,4 +1,4 @@
-//! What holds for every route: media types, `OPTIONS`, wrong methods, the deadline, panics.
+//! Rules for all routes: media types, `OPTIONS`, wrong methods, the deadline, panics.
 
 use std::any::Any;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use crate::observe::panics;
 /// How long a call may take, as in Kafka Connect.
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// Refuses what is not JSON, in either direction. Runs only once a route and method were found.
+/// Refuses other media types than JSON, in both directions. Only runs if a route and method were
+/// found.
 pub(super) async fn negotiate(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let reads_only = matches!(*request.method(), Method::GET | Method::HEAD) && !has_body(headers);
@@ -34,7 +35,7 @@ fn has_body(headers: &HeaderMap) -> bool {
             .is_some_and(|length| length != "0")
 }
 
-/// The Content-Type, where one is given.
+/// Returns the Content-Type, if there is one.
 pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {
     headers
         .get(header::CONTENT_TYPE)
@@ -64,7 +65,7 @@ fn accepts_json(headers: &HeaderMap) -> bool {
         })
 }
 
-/// Whether a media range has the weight 0 (RFC 9110, 12.4.2).
+/// True if a media range has the weight 0 (RFC 9110, 12.4.2).
 fn is_refused(range: &str) -> bool {
     let weight = |part: &str| {
         part.trim()
@@ -75,8 +76,8 @@ fn is_refused(range: &str) -> bool {
     range.split(';').skip(1).find_map(weight) == Some(0.0)
 }
 
-/// Takes matrix parameters (RFC 3986, 3.3: `/connectors;v=1/c`) out of the path, as JAX-RS does in Kafka Connect. An
-/// escaped semicolon (`%3B`) belongs to its segment.
+/// Removes matrix parameters (RFC 3986, 3.3: `/connectors;v=1/c`) from the path, as JAX-RS does in
+/// Kafka Connect. An escaped semicolon (`%3B`) belongs to its segment.
 pub(super) async fn ignore_matrix_parameters(mut request: Request, next: Next) -> Response {
     let uri = request.uri();
     if uri.path().contains(';') {
@@ -99,7 +100,7 @@ pub(super) async fn ignore_matrix_parameters(mut request: Request, next: Next) -
     next.run(request).await
 }
 
-/// Turns the router's "no such method" into an answer to `OPTIONS`, or into the error body.
+/// Converts the router's "no such method" into an answer to `OPTIONS`, or into the error body.
 pub(super) async fn method_answers(request: Request, next: Next) -> Response {
     let options = request.method() == Method::OPTIONS;
     let response = next.run(request).await;
@@ -123,7 +124,7 @@ pub(super) async fn method_answers(request: Request, next: Next) -> Response {
     answer
 }
 
-/// Ends a call that takes too long, so that no client waits for ever.
+/// Ends a call that takes too long, so that no client waits without limit.
 pub(super) async fn deadline(request: Request, next: Next) -> Response {
     match tokio::time::timeout(DEADLINE, next.run(request)).await {
         Ok(response) => response,

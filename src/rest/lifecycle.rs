@@ -39,7 +39,7 @@ async fn set(
     Ok(done)
 }
 
-/// Lets the tasks idle; they keep their connections.
+/// Pauses the tasks; they keep their connections.
 #[utoipa::path(put, path = "/connectors/{connector}/pause", tag = "connectors", responses((status = 202)))]
 async fn pause(
     State(app): State<RestState>,
@@ -49,7 +49,7 @@ async fn pause(
     set(&app, &name, TargetState::Paused, body, StatusCode::ACCEPTED).await
 }
 
-/// Lets a paused or stopped connector run again.
+/// Resumes a paused or stopped connector.
 #[utoipa::path(put, path = "/connectors/{connector}/resume", tag = "connectors", responses((status = 202)))]
 async fn resume(
     State(app): State<RestState>,
@@ -66,7 +66,7 @@ async fn resume(
     .await
 }
 
-/// Ends the tasks; the config stays (KIP-875).
+/// Ends the tasks; the config is kept (KIP-875).
 #[utoipa::path(put, path = "/connectors/{connector}/stop", tag = "connectors", responses((status = 204)))]
 async fn stop(
     State(app): State<RestState>,
@@ -83,7 +83,7 @@ async fn stop(
     .await
 }
 
-/// KIP-745: 204 for the connector alone, 202 with its status where parts are chosen.
+/// KIP-745: 204 for the connector alone, 202 with its status if parts are selected.
 #[utoipa::path(post, path = "/connectors/{connector}/restart", tag = "connectors", params(("includeTasks" = Option<bool>, Query, description =
     "tasks are restarted too"), ("onlyFailed" = Option<bool>, Query, description =
         "only failed ones")), responses((status = 204, description =

@@ -1,7 +1,7 @@
-//! `/admin/loggers` (KIP-495, KIP-976): log levels, changed while the worker runs.
+//! `/admin/loggers` (KIP-495, KIP-976): changes log levels at runtime.
 //!
-//! Logger names are dotted paths; `root` is above all. The levels live here; which loggers there are and what the
-//! levels do is the log's part.
+//! Logger names are dotted paths; `root` is the parent of all. The levels are stored here; the log
+//! knows the existing loggers and applies the levels.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -23,9 +23,9 @@ use super::query::{QueryParams, first};
 use crate::model::{LoggerLevel, NewLevel};
 
 const ROOT: &str = "root";
-/// Most loggers that have a level of their own: each is looked at for lines of the log.
+/// Maximum number of loggers with their own level, because each is checked for log lines.
 const LOGGERS_MAX: usize = 1_000;
-/// Longest name of a logger, in bytes.
+/// Maximum length of a logger's name, in bytes.
 const NAME_MAX: usize = 512;
 const LEVELS: &[&str] = &[
     "OFF", "FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE", "ALL",
@@ -37,13 +37,13 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
         .routes(routes!(read, set))
 }
 
-/// The log that the levels are for.
+/// The log that the levels apply to.
 pub trait LogControl: Send + Sync {
-    /// Loggers with a level of their own, as modules (`rowferry::rest`), and their levels.
+    /// Returns the loggers with their own level, as modules (`rowferry::rest`), and their levels.
     fn levels(&self) -> Vec<(String, String)>;
-    /// The level of all others.
+    /// Returns the level of all others.
     fn root(&self) -> String;
-    /// The modules that have logged or could have, so far.
+    /// Returns the modules that have logged or could have logged so far.
     fn known(&self) -> Vec<String>;
     /// Sets levels by directives: `info,rowferry::rest=debug`.
     fn set(&self, directives: &str);
@@ -57,7 +57,7 @@ pub struct LogLevels {
 }
 
 impl LogLevels {
-    /// Starts with the levels that the log has.
+    /// Starts with the current levels of the log.
     pub fn new(log: impl LogControl + 'static) -> Self {
         let own = log
             .levels()
@@ -80,7 +80,8 @@ impl LogLevels {
         }
     }
 
-    /// Every logger that is known, with the level that it has or inherits; Kafka Connect lists those of its JVM so.
+    /// Returns all known loggers with their own or inherited level, as Kafka Connect does for those
+    /// of its JVM.
     fn all(&self) -> BTreeMap<String, LoggerLevel> {
         let set = self.levels.take_lock().clone();
         let mut all = set.clone();
@@ -94,13 +95,14 @@ impl LogLevels {
         all
     }
 
-    /// Whether there are as many levels as there may be, and none of this logger.
+    /// True if the maximum number of levels is reached, and this logger has none.
     fn has_no_room_for(&self, logger: &str) -> bool {
         let levels = self.levels.take_lock();
         logger.len() > NAME_MAX || (levels.len() >= LOGGERS_MAX && !levels.contains_key(logger))
     }
 
-    /// Sets a logger and those below it. Returns the names of those that were at another level.
+    /// Sets the level of a logger and of its descendants. Returns the names of those whose level
+    /// has changed.
     fn set(&self, logger: &str, level: &str, now_ms: i64) -> Vec<String> {
         let known = self.all();
         let mut levels = self.levels.take_lock();
@@ -132,12 +134,12 @@ impl LogLevels {
     }
 }
 
-/// A module's name as a logger's: dots in the place of colons.
+/// Converts a module's name to a logger's: dots instead of colons.
 fn logger(module: &str) -> String {
     module.replace("::", ".")
 }
 
-/// The level of a logger, or that of the nearest one above it.
+/// Returns the level of a logger, or of its nearest ancestor with one.
 fn effective<'a>(levels: &'a BTreeMap<String, LoggerLevel>, logger: &str) -> &'a str {
     let mut name = logger;
     loop {
@@ -152,7 +154,7 @@ fn effective<'a>(levels: &'a BTreeMap<String, LoggerLevel>, logger: &str) -> &'a
     }
 }
 
-/// The levels as filter directives, `info,rowferry::rest=debug`: a logger's dots are a module's colons.
+/// Returns the levels as filter directives, `info,rowferry::rest=debug`.
 fn directives(levels: &BTreeMap<String, LoggerLevel>) -> String {
     let filter = |level: &str| match level {
         "FATAL" => "error".to_owned(),
@@ -177,13 +179,13 @@ fn directives(levels: &BTreeMap<String, LoggerLevel>) -> String {
     out
 }
 
-/// The known loggers and their levels.
+/// Returns the known loggers and their levels.
 #[utoipa::path(get, path = "/admin/loggers", tag = "log levels", responses((status = 200, body = BTreeMap<String, LoggerLevel>)))]
 async fn list(State(app): State<RestState>) -> Json<BTreeMap<String, LoggerLevel>> {
     Json(app.levels.all())
 }
 
-/// The level of one logger.
+/// Returns the level of one logger.
 #[utoipa::path(get, path = "/admin/loggers/{logger}", tag = "log levels", responses((status = 200, body = LoggerLevel)))]
 async fn read(
     State(app): State<RestState>,
@@ -196,7 +198,7 @@ async fn read(
         .ok_or_else(|| ApiError::unknown_logger(&logger))
 }
 
-/// Sets the level, `{"level":"DEBUG"}`, of a logger and of those below it, until the worker ends.
+/// Sets the level, `{"level":"DEBUG"}`, of a logger and of its descendants, until the worker ends.
 #[utoipa::path(put, path = "/admin/loggers/{logger}", tag = "log levels", params(("logger" = String, Path), ("scope" = Option<String>, Query, description = "`worker` or `cluster`")), request_body = NewLevel, responses((status = 200, description = "the loggers that were changed", body = Vec<String>), (status = 204, description = "with `scope=cluster`")))]
 async fn set(
     State(app): State<RestState>,

@@ -1,5 +1,5 @@
-//! Whether the runtime that runs the herder, the tasks and most requests gets on. Connections, `/health` and `/livez` have a
-//! runtime of their own, so that they answer and say so when it does not.
+//! Monitors the runtime of the herder, the tasks and most requests. Connections, `/health` and
+//! `/livez` have a separate runtime, so that they can report when it is blocked.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,19 +16,19 @@ use tower::ServiceExt;
 
 use super::error::ApiError;
 
-/// How often it is given something to do.
+/// How often the main runtime gets a test job.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The runtime of everything but connections. Cheap to clone.
+/// The main runtime, which runs everything but connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct MainRuntime {
     handle: Handle,
-    /// Since when it has not begun what it was given.
+    /// Since when the runtime has not started the test job.
     waits: Arc<Mutex<Option<Instant>>>,
 }
 
 impl MainRuntime {
-    /// The runtime that this is called on. Nobody watches it before [`MainRuntime::watch`] runs.
+    /// Returns the current runtime. It is not monitored until [`MainRuntime::watch`] runs.
     pub fn current() -> Self {
         Self {
             handle: Handle::current(),
@@ -36,7 +36,7 @@ impl MainRuntime {
         }
     }
 
-    /// Watches it from another runtime, for ever.
+    /// Monitors the runtime from another one, without end.
     pub async fn watch(self) {
         loop {
             self.note(Some(Instant::now()));
@@ -51,7 +51,7 @@ impl MainRuntime {
         *self.waits.take_lock() = since;
     }
 
-    /// For how long it has not begun what it was given, if that is longer than a limit.
+    /// Returns how long the runtime has not started the test job, if that is longer than a limit.
     pub(super) fn stands_still(&self, limit: Duration) -> Option<Duration> {
         let since = *self.waits.take_lock();
         since
@@ -59,7 +59,8 @@ impl MainRuntime {
             .filter(|waits| *waits > limit)
     }
 
-    /// Waits until it has not begun what it was given for longer than a limit; for how long.
+    /// Waits until the runtime has not started the test job for longer than a limit; returns for
+    /// how long.
     pub(super) async fn late(&self, limit: Duration) -> Duration {
         loop {
             if let Some(waits) = self.stands_still(limit) {
@@ -69,11 +70,11 @@ impl MainRuntime {
         }
     }
 
-    /// Has it answer a request; that ends when nobody waits for the answer any more.
+    /// Processes a request on the main runtime; stops when the answer is not needed any more.
     pub(super) async fn answer(&self, router: Router, request: Request<Body>) -> Response {
         let mut answering = JoinSet::new();
         let work = async move {
-            // A test holds up the thread here, as a handler with a fault could.
+            // A test blocks the thread here, as a faulty handler could.
             match fail_point::reach("rest.request") {
                 Ok(()) => router.oneshot(request).await,
                 Err(_) => Ok(ApiError::internal().into_response()),
@@ -82,7 +83,7 @@ impl MainRuntime {
         answering.spawn_on(work, &self.handle);
         match answering.join_next().await {
             Some(Ok(Ok(answer))) => answer,
-            // The runtime has ended, or a fault outside of what catches them.
+            // The runtime has ended, or a panic occurred outside of the code that catches panics.
             _ => ApiError::internal().into_response(),
         }
     }

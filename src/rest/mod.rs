@@ -1,6 +1,7 @@
-//! Kafka Connect's REST API over the herder's handle: one file per resource.
+//! Kafka Connect's REST API on top of the herder's handle: one file per resource.
 //!
-//! It knows how requests and answers look, never how a connector is run; `error.rs` holds every text a client may see.
+//! This module handles the format of requests and answers, but not how connectors are run;
+//! `error.rs` has all error texts.
 
 mod access;
 mod activity;
@@ -57,28 +58,28 @@ pub use origin::OriginRules;
 pub use serve::SharedServer;
 pub use tls::{CertificateFiles, ServerTls};
 
-/// What handlers work with. Cheap to clone.
+/// The state shared by all handlers. Cheap to clone.
 #[derive(Clone)]
 pub struct RestState {
-    /// Who runs connectors.
+    /// Runs the connectors.
     pub herder: Herder,
-    /// Says what is wrong with a config, and knows all plug-ins.
+    /// Validates configs, and knows all plug-ins.
     pub validator: Validator,
-    /// Log levels, changed while the worker runs.
+    /// Log levels, which can be changed at runtime.
     pub levels: LogLevels,
-    /// Whose config is being patched.
+    /// Locks of the connectors whose config is being patched.
     pub turns: ConnectorLocks,
-    /// What is kept of used topics, and whether that may be forgotten.
+    /// Whether used topics are recorded, and whether they may be reset.
     pub topic_tracking: TopicTracking,
     /// Whether `/admin` is served.
     pub admin: bool,
-    /// What a person should know who looks at the worker's health.
+    /// Warnings that `/health` shows to operators.
     pub warnings: std::sync::Arc<[String]>,
-    /// Where all else runs.
+    /// The runtime of everything else.
     pub main: MainRuntime,
 }
 
-/// Kafka Connect's routes and our own.
+/// Kafka Connect's routes and Rowferry's own.
 fn api(admin: bool) -> OpenApiRouter<RestState> {
     let loggers = if admin {
         loggers::routes()
@@ -100,14 +101,15 @@ fn api(admin: bool) -> OpenApiRouter<RestState> {
         .route_layer(from_fn(http::negotiate))
 }
 
-/// The whole API as one service.
+/// Returns the whole API as one service.
 pub fn router(app: RestState) -> Router {
     let (routes, document) = openapi::describe(api(app.admin));
     let inner = routes
         .merge(openapi::routes(&document))
         .fallback(async || ApiError::http(StatusCode::NOT_FOUND))
         .with_state(app);
-    // Outside of the router, so that they see the final path and the `Allow` that it computes.
+    // These layers wrap the router, so that they see the final path and the `Allow` header that it
+    // computes.
     let outer = ServiceBuilder::new()
         .layer(CatchPanicLayer::custom(http::panicked))
         .layer(from_fn(http::deadline))
@@ -117,17 +119,18 @@ pub fn router(app: RestState) -> Router {
     Router::new().fallback_service(outer)
 }
 
-/// How the API is reached on one listener.
+/// Access to the API on one listener.
 #[derive(Clone, Default)]
 pub struct ListenerConfig {
-    /// Who may reach it.
+    /// Who may use it.
     pub access: RestAccess,
-    /// With this, it speaks HTTPS.
+    /// If set, the listener uses HTTPS.
     pub tls: Option<ServerTls>,
 }
 
-/// Serves the API until `shutdown` ends; requests under way are finished. Runs apart from the main runtime, which answers all
-/// requests but `/health` and `/livez`. The listener is registered with the runtime that this runs on.
+/// Serves the API until `shutdown` ends; requests in progress are completed. Runs apart from the
+/// main runtime, which processes all requests except `/health` and `/livez`. The listener is
+/// registered with the runtime that this runs on.
 pub async fn serve(
     listener: std::net::TcpListener,
     app: RestState,
@@ -135,7 +138,7 @@ pub async fn serve(
     reception: SharedServer,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
-    // First of all, so that roles are asked for the path that is served.
+    // Must be the first layer, so that roles are checked for the path that is served.
     let main = app.main.clone();
     let router = door
         .access

@@ -21,7 +21,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new().routes(routes!(read, alter, reset))
 }
 
-/// How far a connector has come.
+/// Returns the offsets of a connector.
 #[utoipa::path(get, path = "/connectors/{connector}/offsets", tag = "offsets", responses((status = 200, body = ConnectorOffsets)))]
 async fn read(
     State(app): State<RestState>,
@@ -42,7 +42,7 @@ async fn read(
     }))
 }
 
-/// Changes offsets of a stopped connector; a null offset forgets its partition.
+/// Changes offsets of a stopped connector; a null offset deletes the offset of its partition.
 #[utoipa::path(patch, path = "/connectors/{connector}/offsets", tag = "offsets", request_body = ConnectorOffsets, responses((status = 200, body = Message)))]
 async fn alter(
     State(app): State<RestState>,
@@ -89,7 +89,7 @@ async fn reset(
     Ok(done(kept, "reset"))
 }
 
-/// Kafka Connect's two sentences: the connector keeps offsets itself, or only the framework does.
+/// Kafka Connect's two texts: the connector manages offsets itself, or only the framework does.
 fn done(by_connector: bool, what: &str) -> Json<Message> {
     let message = if by_connector {
         format!("The offsets for this connector have been {what} successfully")
@@ -218,7 +218,7 @@ fn sink_change(entry: &OffsetEntry) -> Result<(TopicPartition, Option<i64>), Off
     ))
 }
 
-/// A whole number, given as one or as text. Errors: what was given instead.
+/// Parses an integer, given as a number or as text. Errors: what was given instead.
 fn whole<T: std::str::FromStr>(value: &Value) -> Result<T, String> {
     let text = value
         .as_str()

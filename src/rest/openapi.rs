@@ -1,6 +1,6 @@
-//! The OpenAPI document, made from the routes and the types they use, and the page that shows it.
+//! The OpenAPI document, generated from the routes and their types, and the page that shows it.
 //!
-//! The page and its script are part of the program and load nothing from anywhere else.
+//! The page and its script are embedded in the program and load nothing from elsewhere.
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -31,7 +31,7 @@ use crate::model::ErrorBody;
 )]
 struct OpenApiDocument;
 
-/// The routes, and the document about them.
+/// Returns the routes and the document about them.
 pub(super) fn describe(
     routes: OpenApiRouter<RestState>,
 ) -> (Router<RestState>, utoipa::openapi::OpenApi) {
@@ -55,7 +55,8 @@ pub(super) fn describe(
     (routes, document)
 }
 
-/// What all operations have alike: an id of their own, words for each status, and one body for whatever is refused.
+/// Adds what all operations have in common: an id, texts for each status, and one body for all
+/// errors.
 fn complete(operation: &mut Operation, verb: &str, path: &str) {
     let words = path
         .split(['/', '-'])
@@ -94,7 +95,7 @@ fn complete(operation: &mut Operation, verb: &str, path: &str) {
         .insert("default".to_owned(), refused.into());
 }
 
-/// `/openapi.json` and `/docs`.
+/// The routes `/openapi.json` and `/docs`.
 pub(super) fn routes(document: &utoipa::openapi::OpenApi) -> Router<RestState> {
     let json = Bytes::from(document.to_pretty_json().unwrap_or_default());
     let file = |content_type: &'static str, text: &'static str| {

@@ -1,18 +1,19 @@
-//! Requests that a web page makes behind its reader's back: refused. Pure.
+//! Refuses requests that web pages send without the user's knowledge. Pure.
 //!
-//! A page of any site may send requests to an address within its reader's reach (CSRF), or make its own name point there
-//! (DNS rebinding). What a proxy and this worker might read differently is refused as well.
+//! A page of any site can send requests to addresses that its reader can reach (CSRF), or let its
+//! own name point there (DNS rebinding). Requests that a proxy and this worker might interpret
+//! differently are refused too.
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Version, header};
 
-/// Which requests are taken.
+/// Which requests are accepted.
 #[derive(Clone, Debug, Default)]
 pub struct OriginRules {
     /// `access.control.allow.origin`: other sites whose pages may call, or `*`.
     pub allow_origin: String,
-    /// The host names a request may name, besides addresses and localhost: `name`, `.name` or `*.name` for all below
-    /// it, `*` for every one. `None` takes every name.
+    /// The accepted host names, besides addresses and localhost: `name`, `.name` or `*.name` for
+    /// all its subdomains, `*` for all names. `None` accepts all names.
     pub hosts: Option<Vec<String>>,
 }
 
@@ -21,14 +22,14 @@ pub struct OriginRules {
 pub enum OriginRefusal {
     /// It comes from a page of another site.
     Page,
-    /// It names a host that this worker is not.
+    /// It names a host that is not this worker.
     Host,
-    /// It does not say which host it is for, or says it twice: why.
+    /// It does not name a host, or names two: the reason.
     Unclear(&'static str),
 }
 
 impl OriginRules {
-    /// Whether a request is refused.
+    /// Returns why a request is refused, if it is.
     pub fn refuse(&self, request: &Parts) -> Option<OriginRefusal> {
         let host = match host(request) {
             Ok(host) => host,
@@ -43,7 +44,7 @@ impl OriginRules {
         (!reads && !self.may_change(host, &request.headers)).then_some(OriginRefusal::Page)
     }
 
-    /// Whether the page that sends it, if one does, may change something here.
+    /// True if the page that sends the request, if any, may change something.
     fn may_change(&self, host: &str, headers: &HeaderMap) -> bool {
         headers.get_all(header::ORIGIN).iter().all(|origin| {
             let Ok(origin) = origin.to_str() else {
@@ -98,7 +99,8 @@ fn host(request: &Parts) -> Result<&str, &'static str> {
     }
 }
 
-/// `name`, `address` or `[address]`, and a port. Others are read differently by different programs.
+/// Parses `name`, `address` or `[address]`, and a port. Different programs interpret other forms
+/// differently.
 fn is_well_formed(host: &str) -> bool {
     let is_port = |text: &str| {
         let number = text
@@ -121,7 +123,7 @@ fn is_well_formed(host: &str) -> bool {
     is_name && !name.is_empty() && name != "." && is_port(port)
 }
 
-/// An address, localhost, or one of the worker's own names.
+/// True for an address, localhost, or one of the worker's own names.
 fn is_local(host: &str, hosts: &[String]) -> bool {
     let bracketed = host
         .strip_prefix('[')

@@ -1,4 +1,4 @@
-//! Parameters of a path, with a refusal that has the body of every other one.
+//! Path parameters, whose errors have the same body as all others.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 
 use super::error::{ApiError, ApiResult};
 
-/// The parameters of the matched route. Refused when a part is not UTF-8 once its `%` escapes are resolved.
-/// It is called `Path` because the OpenAPI document is made by that name.
+/// The parameters of the matched route. Refused if a part is not UTF-8 after its `%` escapes are
+/// resolved. It is called `Path` because the OpenAPI generator recognizes that name.
 pub(super) struct Path<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {

@@ -1,4 +1,4 @@
-//! `/connector-plugins`: what can be named in a config, its keys, and validation.
+//! `/connector-plugins`: available plug-ins, their keys, and validation.
 
 use axum::Json;
 use axum::extract::State;
@@ -21,7 +21,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
         .routes(routes!(validate))
 }
 
-/// Every class name that may be used, those of other vendors' connectors too.
+/// Returns all class names that can be used, including those of other vendors' connectors.
 #[utoipa::path(get, path = "/connector-plugins", tag = "plug-ins", params(("connectorsOnly" = Option<bool>, Query, description =
     "`false` lists transforms, predicates and converters too")), responses((status = 200, body = Vec<PluginInfo>)))]
 async fn list(State(app): State<RestState>, params: QueryParams) -> Json<Vec<PluginInfo>> {
@@ -46,7 +46,8 @@ async fn list(State(app): State<RestState>, params: QueryParams) -> Json<Vec<Plu
     Json(infos)
 }
 
-/// The keys of a plug-in of any kind; `version` names one or a range, as in a config (KIP-891).
+/// Returns the keys of a plug-in of any kind; `version` is a version or a range, as in a config
+/// (KIP-891).
 #[utoipa::path(get, path = "/connector-plugins/{plugin}/config", tag = "plug-ins", params(("plugin" = String, Path), ("version" = Option<String>, Query, description =
     "the required version, such as `0.1.0` or `[0.1,1.0)`")), responses((status = 200, body = Vec<ConfigKeyInfo>)))]
 async fn keys(
@@ -66,7 +67,7 @@ async fn keys(
     keys.map(Json).map_err(ApiError::other_version)
 }
 
-/// Validates a config and looks at its database; creates nothing.
+/// Validates a config, including checks in its database; creates nothing.
 #[utoipa::path(put, path = "/connector-plugins/{plugin}/config/validate", tag = "plug-ins", request_body = RawConfig, responses((status = 200, description = "also when it has errors", body = ConfigInfos)))]
 async fn validate(
     State(app): State<RestState>,

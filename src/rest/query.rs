@@ -1,17 +1,17 @@
-//! Query parameters as JAX-RS reads them: the first of repeated ones counts, an empty value is the default, and a
-//! boolean is true only if it says `true` in any case.
+//! Query parameters as in JAX-RS: the first of repeated ones counts, an empty value means the
+//! default, and a boolean is only true for `true` in any letter case.
 
 use axum::extract::Query;
 
-/// All parameters in order.
+/// All parameters, in order.
 pub(super) type QueryParams = Query<Vec<(String, String)>>;
 
-/// The value of a parameter.
+/// Returns the value of a parameter.
 pub(super) fn first<'a>(params: &'a QueryParams, name: &str) -> Option<&'a str> {
     given(params, name).filter(|v| !v.is_empty())
 }
 
-/// The value of a parameter that has no default: an empty one counts.
+/// Returns the value of a parameter without a default: an empty one counts.
 pub(super) fn given<'a>(params: &'a QueryParams, name: &str) -> Option<&'a str> {
     params
         .0
@@ -20,7 +20,7 @@ pub(super) fn given<'a>(params: &'a QueryParams, name: &str) -> Option<&'a str> 
         .map(|(_, v)| v.as_str())
 }
 
-/// A boolean parameter.
+/// Returns the value of a boolean parameter.
 pub(super) fn flag(params: &QueryParams, name: &str, default: bool) -> bool {
     first(params, name).map_or(default, |value| value.eq_ignore_ascii_case("true"))
 }

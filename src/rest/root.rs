@@ -15,14 +15,14 @@ use crate::herder;
 use crate::model::{Health, Live, ServerInfo, StandingStill};
 use crate::worker::StalledTask;
 
-/// The level of Kafka Connect's API that is spoken. Clients such as kcctl compare it to know what they may ask.
+/// The version of Kafka Connect's API. Clients such as kcctl compare it to choose calls.
 const API_VERSION: &str = "4.1.1";
 
 /// How long `/health` waits for the herder, as in Kafka Connect.
 const HEALTH_DEADLINE: Duration = Duration::from_secs(10);
 /// `/health` reports a main runtime that starts no work for this long.
 const STANDS_STILL: Duration = Duration::from_secs(5);
-/// One that begins nothing for this long does not come back.
+/// A main runtime that starts no work for this long does not recover.
 const HANGS: Duration = Duration::from_secs(60);
 
 pub(super) fn routes() -> OpenApiRouter<RestState> {
@@ -32,7 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
         .routes(routes!(livez))
 }
 
-/// Tells which API is spoken, and to which Kafka cluster.
+/// Returns the version of the API, and the Kafka cluster.
 #[utoipa::path(get, path = "/", tag = "worker", responses((status = 200, body = ServerInfo)))]
 async fn server_info(State(app): State<RestState>) -> ApiResult<Json<ServerInfo>> {
     let info = app.herder.info().await?;
@@ -46,8 +46,9 @@ async fn server_info(State(app): State<RestState>) -> ApiResult<Json<ServerInfo>
     }))
 }
 
-/// Tells that this process answers, with 500 once its main runtime has begun nothing for a minute. It asks nothing and nobody:
-/// for a probe that restarts what hangs, while `/health` is for one that takes a worker out of service.
+/// Shows that this process answers: 200, or 500 once its main runtime has started no work for a
+/// minute. It depends on nothing else: for a probe that restarts a hanging process, while `/health`
+/// is for one that takes a worker out of service.
 #[utoipa::path(get, path = "/livez", tag = "worker", responses((status = 200, body = Live), (status = 500, body = Live)))]
 async fn livez(State(app): State<RestState>) -> (StatusCode, Json<Live>) {
     let (status, word) = match app.main.stands_still(HANGS) {
@@ -62,7 +63,7 @@ async fn livez(State(app): State<RestState>) -> (StatusCode, Json<Live>) {
     )
 }
 
-/// Tells whether the worker takes requests (KIP-1017).
+/// Shows whether the worker accepts requests (KIP-1017).
 #[utoipa::path(get, path = "/health", tag = "worker", responses((status = 200, body = Health), (status = 500, body = Health), (status = 503, body = Health)))]
 async fn health(State(app): State<RestState>) -> Response {
     let asked = tokio::time::timeout(HEALTH_DEADLINE, app.herder.health());
@@ -91,7 +92,8 @@ async fn health(State(app): State<RestState>) -> Response {
         .into_response()
 }
 
-/// The status, word and message for how the worker is; `Err(Elapsed)` where the herder has not said so in time.
+/// Returns status code, word and message for the worker's health; `Err(Elapsed)` if the herder does
+/// not report it in time.
 fn verdict(
     health: Result<
         Result<herder::WorkerHealth, herder::HerderRefusal>,
@@ -108,7 +110,8 @@ fn verdict(
                 format!("Worker is still starting up. Kafka has not been reached yet: {why}");
             (StatusCode::SERVICE_UNAVAILABLE, "starting", text)
         }
-        // The worker can do nothing about it that it does not do: to end it would stop the others as well.
+        // Still 200: the worker handles stalled tasks itself, and a restart of the worker would
+        // stop the other tasks, too.
         Ok(Ok(herder::WorkerHealth::Healthy)) if !still.is_empty() => {
             let tasks: Vec<_> = still
                 .iter()
@@ -152,7 +155,7 @@ fn unable(why: &str) -> (StatusCode, &'static str, String) {
     )
 }
 
-/// The main runtime does not get on.
+/// The answer if the main runtime is blocked.
 fn stuck(app: &RestState, waits: Duration) -> Response {
     let (status, word, message) = unable(&format!(
         " Its main runtime has started no work for {} s: all its threads are busy or blocked; \

@@ -1,4 +1,4 @@
-//! Connections of a listener: their places, their handshakes, their requests one after the other, and their end.
+//! The connections of a listener: slots, handshakes, requests in sequence, and their end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,12 +26,13 @@ use super::gate::{ConnectionGate, ConnectionLimits, GateFull};
 use super::main_runtime::MainRuntime;
 use super::tls::ServerTls;
 
-/// Longest head of a request, in bytes; a longer one is answered with 431.
+/// Maximum length of the head of a request, in bytes; a longer one is answered with 431.
 const HEAD_MAX: usize = 64 * 1024;
-/// What the reserved share of connections answers, and what is answered without the main runtime.
+/// Paths that the reserved share of connections serves, and that do not use the main runtime.
 const PROBES: [&str; 2] = ["/health", "/livez"];
 
-/// What all listeners of a worker share: places for connections, and memory for bodies. Cheap to clone.
+/// What all listeners of a worker share: slots for connections, and memory for bodies. Cheap to
+/// clone.
 #[derive(Clone)]
 pub struct SharedServer {
     gate: Arc<ConnectionGate>,
@@ -39,7 +40,7 @@ pub struct SharedServer {
 }
 
 impl SharedServer {
-    /// With so many connections at once.
+    /// Creates the shared state with these limits.
     pub fn new(limits: ConnectionLimits) -> Self {
         Self {
             gate: ConnectionGate::new(limits),
@@ -48,11 +49,11 @@ impl SharedServer {
     }
 }
 
-/// Who sent a request.
+/// The address of the client that sent a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PeerAddress(pub(super) SocketAddr);
 
-/// Serves until `shutdown` ends; requests under way are finished.
+/// Serves until `shutdown` ends; requests in progress are completed.
 pub(super) async fn serve(
     mut listener: TcpListener,
     tls: Option<ServerTls>,
@@ -88,12 +89,12 @@ pub(super) async fn serve(
         }
     }
     drop((listener, stopping));
-    // Each connection sees that the other end is gone.
+    // Lets each connection detect that the other end has disappeared.
     drop(stop);
     while connections.join_next().await.is_some() {}
 }
 
-/// One connection and what it has of the worker.
+/// One connection and its part of the worker.
 #[derive(Clone)]
 struct ServedConnection {
     router: Router,
@@ -101,11 +102,11 @@ struct ServedConnection {
     budget: BodyBudget,
     activity: Arc<ConnectionActivity>,
     peer: PeerAddress,
-    /// It has a place in the reserved share only: why.
+    /// If it only has a slot in the reserved share: the reason.
     full: Option<GateFull>,
 }
 
-/// Notes the end of an answer.
+/// Records the end of an answer.
 struct AnswerGuard(Arc<ConnectionActivity>);
 
 impl Drop for AnswerGuard {
@@ -115,7 +116,7 @@ impl Drop for AnswerGuard {
 }
 
 impl ServedConnection {
-    /// From the handshake to the end, unless the client keeps it waiting for too long.
+    /// Runs a connection from the handshake to its end, unless it waits too long for its client.
     async fn connection(
         self,
         stream: TcpStream,
@@ -167,7 +168,7 @@ impl ServedConnection {
         }
     }
 
-    /// Never fails: what goes wrong is an answer.
+    /// Answers a request. Never fails: errors are answers.
     async fn answer(
         self,
         request: Request<Incoming>,

@@ -22,14 +22,14 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
         .routes(routes!(progress))
 }
 
-/// A path with a task number that is none leads nowhere.
+/// Parses the task number of a path; an invalid one is 404.
 fn number(text: &str) -> ApiResult<i64> {
     text.parse::<i32>()
         .map(i64::from)
         .map_err(|_| ApiError::http(StatusCode::NOT_FOUND))
 }
 
-/// The tasks of a connector and their configs.
+/// Returns the tasks of a connector and their configs.
 #[utoipa::path(get, path = "/connectors/{connector}/tasks", tag = "tasks", responses((status = 200, body = Vec<TaskInfo>)))]
 async fn list(
     State(app): State<RestState>,
@@ -38,7 +38,7 @@ async fn list(
     Ok(Json(view::tasks(&app.herder.get(&name).await?)))
 }
 
-/// The state of one task.
+/// Returns the state of one task.
 #[utoipa::path(get, path = "/connectors/{connector}/tasks/{task}/status", tag = "tasks", params(("connector" = String, Path), ("task" = i32, Path)), responses((status = 200, body = TaskStatus)))]
 async fn status(
     State(app): State<RestState>,
@@ -60,7 +60,7 @@ async fn status(
         .ok_or_else(|| ApiError::no_task_status(&name, task))
 }
 
-/// How far the tasks of a connector have come, with what a person should know. Kafka Connect has no such thing.
+/// Returns the progress of a connector's tasks, with warnings. Kafka Connect has nothing similar.
 #[utoipa::path(get, path = "/v1/connectors/{connector}/progress", tag = "tasks", responses((status = 200, body = ConnectorProgress)))]
 async fn progress(
     State(app): State<RestState>,

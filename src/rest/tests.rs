@@ -1,4 +1,4 @@
-//! The routes over a herder that is a few lines long: what is under test is HTTP, not who runs what.
+//! Tests the routes with a minimal herder, because they test HTTP and not how connectors run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -542,7 +542,7 @@ async fn a_database_that_hangs_holds_up_no_other_request() {
     create.abort();
 }
 
-/// Bodies, paths and headers that are broken in a random way.
+/// Bodies, paths and headers that are damaged randomly.
 #[tokio::test]
 async fn ten_thousand_broken_requests_are_refused_one_by_one() {
     let app = app();

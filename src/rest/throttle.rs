@@ -1,8 +1,8 @@
-//! Wrong passwords and tokens are slowed down, by whom they come from and whom they are for. Pure but for the clock that
-//! the caller passes in; its memory has a bound.
+//! Slows down wrong passwords and tokens, by client address and by user. Pure: the caller passes
+//! the time. Its memory is limited.
 //!
-//! Each attempt costs a token of every bucket it belongs to, and gets it back when it was right: so attempts at the same
-//! time count as well.
+//! Each attempt takes a token from every bucket that it belongs to, and returns it if the
+//! credentials were right, so that concurrent attempts count as well.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,32 +12,32 @@ use sha2::{Digest, Sha256};
 
 use super::gate::network;
 
-/// How many attempts a bucket holds, and how long one more takes to come.
+/// The capacity of a bucket in attempts, and the time until one more is allowed.
 #[derive(Clone, Copy, Debug)]
 struct AttemptRate {
     burst: u32,
     refill: Duration,
 }
 
-/// Of one user from one address: ten a minute, once the first ten are used up.
+/// For one user from one address: ten a minute, after the first ten.
 const OF_A_PAIR: AttemptRate = AttemptRate {
     burst: 10,
     refill: Duration::from_secs(6),
 };
-/// Of all users from one address: many people may share it.
+/// For all users from one address, which many people may share.
 const OF_AN_ADDRESS: AttemptRate = AttemptRate {
     burst: 50,
     refill: Duration::from_secs(1),
 };
-/// Of one user from everywhere.
+/// For one user from all addresses.
 const OF_A_USER: AttemptRate = AttemptRate {
     burst: 100,
     refill: Duration::from_secs(1),
 };
-/// Buckets that are not full at once; the fullest makes room for the next.
+/// Maximum number of buckets that are not full; the fullest is dropped for the next one.
 const BUCKETS_MAX: usize = 10_000;
 
-/// Names of any length take the same room.
+/// A digest, so that names of any length take the same memory.
 type NameDigest = [u8; 32];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,19 +59,20 @@ impl BucketKey {
 
 #[derive(Clone, Copy, Debug)]
 struct AttemptBucket {
-    /// When it is full again; until then it lacks as many tokens as take that long to come.
+    /// When the bucket will be full again. Until then it lacks the tokens that would arrive in the
+    /// remaining time.
     full: Instant,
-    /// Somebody has been turned away since the last attempt.
+    /// A refusal was reported since the last accepted attempt.
     reported: bool,
 }
 
-/// Those buckets that are not full.
+/// The buckets that are not full.
 #[derive(Debug, Default)]
 pub(super) struct LoginThrottle {
     buckets: HashMap<BucketKey, AttemptBucket>,
 }
 
-/// An attempt under way.
+/// An attempt in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LoginAttempt {
     keys: [Option<BucketKey>; 3],
@@ -80,14 +81,15 @@ pub(super) struct LoginAttempt {
 /// Too many attempts have failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooMany {
-    /// When the next may be made.
+    /// When the next attempt is allowed.
     pub(super) after: Duration,
-    /// It is the first that is turned away since one was taken: worth a line in the log.
+    /// True for the first refusal since an accepted attempt, which is logged.
     pub(super) first: bool,
 }
 
 impl LoginThrottle {
-    /// An attempt from there as that user, or with a token that names none. Errors: it may not be made yet.
+    /// Starts an attempt from that address as that user, or with a token, which names no user.
+    /// Errors: it is not allowed yet.
     pub(super) fn attempt(
         &mut self,
         from: IpAddr,
@@ -125,7 +127,7 @@ impl LoginThrottle {
         Ok(LoginAttempt { keys })
     }
 
-    /// The attempt was right, or was not made: it costs nothing.
+    /// Ends an attempt that was right or was not checked: it does not count.
     pub(super) fn give_back(&mut self, attempt: LoginAttempt) {
         for key in attempt.keys.into_iter().flatten() {
             if let Some(bucket) = self.buckets.get_mut(&key)
@@ -171,7 +173,7 @@ mod tests {
         std::net::Ipv4Addr::from(0x0a00_0000 + n).into()
     }
 
-    /// How many of so many attempts at the same time may be made.
+    /// Returns how many of that number of concurrent attempts are allowed.
     fn made(throttle: &mut LoginThrottle, from: u32, user: Option<&str>, now: Instant) -> u32 {
         (0..1000)
             .filter(|_| throttle.attempt(at(from), user, now).is_ok())

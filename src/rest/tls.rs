@@ -18,24 +18,24 @@ use tokio_rustls::server::TlsStream;
 
 use crate::settings::file;
 
-/// A client that has not shaken hands within this time is dropped.
+/// A client that does not complete the handshake within this time is disconnected.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
-/// The worker's certificate, as its files were when they were last read. All clones share it.
+/// The worker's certificate, as last read from its files. All clones share it.
 #[derive(Clone)]
 pub struct ServerTls {
     files: Arc<CertificateFiles>,
     acceptor: Arc<RwLock<TlsAcceptor>>,
 }
 
-/// Where certificate and key are, in PEM files.
+/// The PEM files with certificate and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFiles {
-    /// The worker's certificate and those between it and its authority, its own first.
+    /// The worker's certificate, followed by its intermediate certificates.
     pub certificates: PathBuf,
     /// Its private key.
     pub key: PathBuf,
-    /// Authorities of clients' certificates; with them, a client has to show one.
+    /// Authorities of client certificates; if set, clients must present one.
     pub client_authorities: Option<PathBuf>,
 }
 
@@ -49,8 +49,8 @@ impl ServerTls {
         })
     }
 
-    /// Reads the files again; connections that are there go on. Errors: as [`ServerTls::open`], and the old certificate
-    /// stays.
+    /// Reads the files again; existing connections continue. Errors: as [`ServerTls::open`], and
+    /// the old certificate stays in use.
     pub fn reload(&self) -> Result<()> {
         let fresh = self.files.read()?;
         *self.acceptor.take_write() = fresh;
@@ -61,7 +61,7 @@ impl ServerTls {
         self.acceptor.take_read().clone()
     }
 
-    /// The connection once it has shaken hands; `None` when it does not come to that in time.
+    /// Performs the handshake; `None` if it does not complete in time.
     pub(super) async fn shake_hands(
         &self,
         stream: TcpStream,
@@ -111,7 +111,7 @@ impl CertificateFiles {
     }
 }
 
-/// The certificates of a PEM file; at least one.
+/// Reads the certificates of a PEM file, at least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let text = file::bytes(path, file::MAX_BYTES)
         .map_err(|error| unreadable("certificate", path, error))?;

@@ -1,4 +1,4 @@
-//! `/connectors/{c}/topics` (KIP-558): topics a connector has used.
+//! `/connectors/{c}/topics` (KIP-558): topics that a connector has used.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
         .routes(routes!(reset))
 }
 
-/// The topics that a connector has used since the last reset (KIP-558).
+/// Returns the topics that a connector has used since the last reset (KIP-558).
 #[utoipa::path(get, path = "/connectors/{connector}/topics", tag = "topics", responses((status = 200, body = BTreeMap<String, ActiveTopics>)))]
 async fn read(
     State(app): State<RestState>,
@@ -34,7 +34,7 @@ async fn read(
     Ok(Json(BTreeMap::from([(name, ActiveTopics { topics })])))
 }
 
-/// Forgets which topics a connector has used.
+/// Resets the list of topics that a connector has used.
 #[utoipa::path(put, path = "/connectors/{connector}/topics/reset", tag = "topics", responses((status = 202)))]
 async fn reset(
     State(app): State<RestState>,

@@ -1,4 +1,5 @@
-//! `/v1/transforms/try` and `/v1/converters/try`: try-outs over given data. Nothing is stored or sent anywhere.
+//! `/v1/transforms/try` and `/v1/converters/try`: try transforms and converters with given data.
+//! Nothing is stored or sent.
 
 use axum::Json;
 use axum::extract::State;
@@ -18,7 +19,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
         .routes(routes!(converter))
 }
 
-/// Sends records through a chain of transforms and shows each step.
+/// Sends records through a chain of transforms and returns each step.
 #[utoipa::path(post, path = "/v1/transforms/try", tag = "plug-ins", request_body = TryTransforms,
     responses((status = 200, body = Vec<TriedRecord>), (status = 400, description = "a wrong config or record")))]
 async fn transforms(
@@ -28,7 +29,7 @@ async fn transforms(
     tried(move || trial::transforms(app.validator.registry(), &given)).await
 }
 
-/// Reads bytes with a converter, shows what they are, and writes them again.
+/// Reads bytes with a converter, returns the value, and writes it again.
 #[utoipa::path(post, path = "/v1/converters/try", tag = "plug-ins", request_body = TryConverter,
     responses((status = 200, body = TriedConverter), (status = 400, description = "a wrong config, or bytes that the converter refuses")))]
 async fn converter(
@@ -38,7 +39,7 @@ async fn converter(
     tried(move || trial::converter(app.validator.registry(), &given)).await
 }
 
-/// Runs a try-out where it may take its time: a schema registry may have to be asked.
+/// Runs a trial on a blocking thread, because it may query a schema registry.
 async fn tried<T: Send + 'static>(
     run: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> ApiResult<Json<T>> {

@@ -1,4 +1,4 @@
-//! From the herder's views to the bodies on the wire.
+//! Converts the herder's views to the bodies of answers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -79,7 +79,7 @@ pub(super) fn status(view: &ConnectorView, registry: &Registry) -> ConnectorStat
     }
 }
 
-/// Kafka Connect gives a task that is UNASSIGNED no text.
+/// The warning of a task that is UNASSIGNED; Kafka Connect has no text for it.
 const WAITS_FOR_CONNECTOR: &str = "it does not run because its connector has failed: see the connector's trace; the task starts \
      once the connector does";
 
