@@ -18,7 +18,7 @@ use crate::model::{ErrorBody, Health};
 const TIME_LIMIT: Duration = Duration::from_secs(100);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const JSON: &str = "application/json";
-/// Bytes of an answer.
+/// Maximum size of an answer, in bytes.
 const MAX_ANSWER: usize = 256 << 20;
 
 /// Address and credentials of a worker.
@@ -63,7 +63,7 @@ pub struct RestClient {
     http: HttpClient,
 }
 
-/// What the worker answered: below 400, or an error that says what.
+/// An answer with a status below 400.
 pub struct RestAnswer(Vec<u8>);
 
 impl RestAnswer {
@@ -164,7 +164,7 @@ impl RestClient {
         let asked = self.http.send(request).await;
         asked.map_err(|error| match error {
             HttpError::Late(limit) => Error::retry(format!(
-                "the worker at {} has not answered within {} s",
+                "the worker at {} did not answer within {} s",
                 self.authority,
                 limit.as_secs()
             )),
@@ -196,7 +196,7 @@ impl RestClient {
     }
 }
 
-/// An answer below 400, or why there is none.
+/// Returns an answer below 400, or the error.
 fn accepted(status: StatusCode, bytes: Vec<u8>) -> Result<RestAnswer> {
     if status.is_success() {
         return Ok(RestAnswer(bytes));
@@ -206,7 +206,7 @@ fn accepted(status: StatusCode, bytes: Vec<u8>) -> Result<RestAnswer> {
         true => format!("the worker answered {status}: --server has to name where that leads"),
         false => format!("the worker answered {status}"),
     });
-    // words of whoever answers: they make no lines of their own
+    // the text comes from outside: it must not start lines of its own
     let message = on_one_line(&message).into_owned();
     let kind = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,

@@ -157,7 +157,7 @@ impl HttpClient {
 
     async fn body(&self, mut response: Response) -> Result<Vec<u8>, HttpError> {
         let mut body = Vec::new();
-        let broken = |error| HttpError::Other(format!("the answer broke off: {}", cause(error)));
+        let broken = |error| HttpError::Other(format!("the answer was cut off: {}", cause(error)));
         while let Some(part) = response.chunk().await.map_err(broken)? {
             if part.len() > self.max_answer - body.len() {
                 return Err(HttpError::Other(format!(
@@ -220,7 +220,7 @@ fn cause(error: reqwest::Error) -> String {
         }
     }
     match innermost.downcast_ref::<rustls::Error>() {
-        Some(error) => format!("the TLS handshake has failed: {error}"),
+        Some(error) => format!("the TLS handshake failed: {error}"),
         None => innermost.to_string(),
     }
 }

@@ -64,12 +64,12 @@ fn system() -> (RootCertStore, String) {
 fn from_file(path: &Path) -> Result<RootCertStore, String> {
     let unusable = |why: &dyn std::fmt::Display| {
         format!(
-            "the certificates in {} cannot be used: {why}; it has to be a PEM file, Java's keystores are not read",
+            "the certificates in {} cannot be used: {why}; it must be a PEM file, Java's keystores are not read",
             path.display()
         )
     };
     if !path.is_file() {
-        return Err(unusable(&"it is no file"));
+        return Err(unusable(&"it is not a file"));
     }
     let text = file::bytes(path, MAX_AUTHORITIES).map_err(|error| unusable(&error))?;
     let mut roots = RootCertStore::empty();
@@ -84,7 +84,7 @@ fn from_file(path: &Path) -> Result<RootCertStore, String> {
     match refused {
         _ if !roots.is_empty() => Ok(roots),
         Some(error) => Err(unusable(&error)),
-        None => Err(unusable(&"it holds none")),
+        None => Err(unusable(&"it contains none")),
     }
 }
 
@@ -97,11 +97,11 @@ mod tests {
     #[test]
     fn files_without_certificates_are_refused_with_the_reason() {
         for (path, why) in [
-            ("/nowhere/ca.pem", "it is no file"),
-            ("/dev/null", "it is no file"),
+            ("/nowhere/ca.pem", "it is not a file"),
+            ("/dev/null", "it is not a file"),
             (
                 concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
-                "it holds none",
+                "it contains none",
             ),
         ] {
             let error = trusting(Some(Path::new(path))).unwrap_err();

@@ -30,14 +30,14 @@ impl RegistryAddress {
         };
         if path.contains('@') {
             return Err(
-                "an @ stands behind the host: write / and @ in user and password as %2F and %40"
+                "an @ follows the host: write / and @ in user and password as %2F and %40"
                     .to_owned(),
             );
         }
         // Text that is not a port number may be part of a password: do not quote it.
         let port_of = |text: &str| {
             text.parse::<u16>()
-                .map_err(|_| "its port is no number up to 65535".to_owned())
+                .map_err(|_| "its port is not a number up to 65535".to_owned())
         };
         let (host, port) = match (host.strip_prefix('['), host.rsplit_once(':')) {
             (Some(rest), _) => {
@@ -107,7 +107,7 @@ mod tests {
                 "registry:8081",
                 Err("an address begins with http:// or https://"),
             ),
-            ("http://x:y", Err("its port is no number up to 65535")),
+            ("http://x:y", Err("its port is not a number up to 65535")),
             ("http://", Err("an address has no host")),
         ] {
             let address = RegistryAddress::parse(url);

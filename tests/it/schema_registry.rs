@@ -258,7 +258,7 @@ async fn a_redirect_of_the_registry_is_followed() {
 
 #[tokio::test]
 async fn a_registry_is_asked_through_the_proxy_of_the_environment() {
-    // As a proxy, the kit's registry answers by itself whatever it is to pass on.
+    // As a proxy, the kit's registry answers all requests itself.
     let (server, proxy, direct) = (
         lab().mariadb(),
         SchemaRegistry::start(),

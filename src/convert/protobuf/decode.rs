@@ -67,7 +67,7 @@ fn date([year, month, day, _]: [i64; 4]) -> Result<Value> {
         && (1..=31).contains(&day);
     let day = Some(calendar::gregorian_day(year, month, day)).filter(|_| fits);
     let day = day.and_then(|day| i32::try_from(day).ok());
-    let none = || Error::record("a date that there is not, or that is not whole");
+    let none = || Error::record("a date that does not exist or is incomplete");
     Ok(Value::I32(day.ok_or_else(none)?))
 }
 
@@ -80,7 +80,7 @@ fn time([hours, minutes, seconds, nanos]: [i64; 4]) -> Result<Value> {
         (nanos, 999_999_999),
     ];
     if parts.iter().any(|(n, most)| !(0..=*most).contains(n)) {
-        return Err(Error::record("a time of day that there is not").into());
+        return Err(Error::record("a time of day that does not exist").into());
     }
     let millis = hours * 3_600_000 + minutes * 60_000 + seconds * 1000 + nanos / 1_000_000;
     Ok(Value::I32(i32::try_from(millis).unwrap_or_default()))

@@ -163,7 +163,7 @@ fn no_symbol() -> LocatedError {
 /// Hours, minutes, seconds and nanoseconds.
 fn time_of_day(millis: i32) -> Result<[i64; 4]> {
     if !(0..=86_400_000).contains(&millis) {
-        let text = format!("{} holds a time outside of the day", logical::TIME);
+        let text = format!("{} contains a time outside of the day", logical::TIME);
         return Err(Error::record(text).into());
     }
     let millis = i64::from(millis);

@@ -76,5 +76,5 @@ pub(super) fn read(text: &str, references: &[(String, String)]) -> Result<FileDe
     compiler
         .descriptor_pool()
         .get_file_by_name(OWN)
-        .ok_or_else(|| bad(&"it is no file"))
+        .ok_or_else(|| bad(&"it is not a file"))
 }

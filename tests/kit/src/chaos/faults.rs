@@ -129,7 +129,7 @@ pub struct Possible {
     pub disk: bool,
 }
 
-/// One of five kinds of trouble in the network; `time` draws a time between two numbers of milliseconds.
+/// One of five kinds of network faults; `time` draws a time between two numbers of milliseconds.
 fn network_fault(
     kind: u64,
     random: &mut Random,

@@ -129,7 +129,7 @@ impl JdbcSinkTask {
         Ok(None)
     }
 
-    /// Writes a suspect several times by itself, and another record in between: `other`, or any.
+    /// Writes a suspect several times alone, and another record in between: `other`, or any.
     async fn confirm(
         &mut self,
         batch: &[SinkRecord],

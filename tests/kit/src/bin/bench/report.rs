@@ -56,7 +56,7 @@ impl Report {
         }
     }
 
-    /// Prints a line for whoever waits.
+    /// Prints a line about the progress.
     pub fn say(&self, line: &str) {
         if self.json {
             eprintln!("{line}");
