@@ -211,7 +211,7 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     lines.filter(|(_, line)| !line.trim().is_empty())
 }
 
-/// Whether `name` stands in a line as a path's first part.
+/// True if `name` is the first part of a path in a line.
 fn names(line: &str, name: &str) -> bool {
     line.match_indices(name).any(|(at, _)| {
         let before = line[..at].chars().next_back();
@@ -360,7 +360,7 @@ fn no_type_has_the_name_of_another_type_of_its_crate_or_of_the_prelude() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A type that needs another name to be told from a second one needs a better name where it is declared.
+/// A type that needs an alias to be distinguished from another one needs a better name where it is declared.
 #[test]
 fn no_type_of_our_own_is_imported_under_another_name() {
     let alias = Regex::new(r"\b[A-Z]\w*[a-z]\w* as [A-Z]\w+").unwrap();
@@ -505,7 +505,7 @@ fn rooms_import_only_what_is_before_them() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Whether `item`, a keyword and a name, stands in a text as a whole.
+/// True if a text contains `item`, a keyword and a name, as a whole.
 fn declares(code: &str, item: &str) -> bool {
     code.match_indices(item).any(|(at, _)| {
         let next = code[at + item.len()..].chars().next();
