@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_nothing_reads_is_told_with_the_name_that_may_have_been_meant() {
+    fn a_setting_that_nothing_reads_is_reported_with_the_most_similar_name() {
         let report = of(
             "JdbcSource",
             &[

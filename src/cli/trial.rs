@@ -66,7 +66,7 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn records_stand_in_a_list_or_one_after_the_other() {
+    fn records_can_be_in_a_list_or_in_sequence() {
         let list = parse("[{\"topic\":\"a\",\"value\":1},{\"topic\":\"b\"}]").unwrap();
         let lines = parse("{\"topic\":\"a\",\"value\":1}\n{\"topic\":\"b\"}\n").unwrap();
         assert_eq!(

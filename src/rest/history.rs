@@ -116,7 +116,7 @@ mod tests {
     use crate::store::StoredVersion;
 
     #[test]
-    fn each_version_tells_what_changed_and_no_secret() {
+    fn each_version_shows_its_changes_without_secrets() {
         let version = |version, config| StoredVersion {
             version,
             config,

@@ -52,7 +52,7 @@ impl MainRuntime {
     }
 
     /// Returns how long the runtime has not started the test job, if that is longer than a limit.
-    pub(super) fn stands_still(&self, limit: Duration) -> Option<Duration> {
+    pub(super) fn stalled_for(&self, limit: Duration) -> Option<Duration> {
         let since = *self.waits.take_lock();
         since
             .map(|since| since.elapsed())
@@ -63,7 +63,7 @@ impl MainRuntime {
     /// how long.
     pub(super) async fn late(&self, limit: Duration) -> Duration {
         loop {
-            if let Some(waits) = self.stands_still(limit) {
+            if let Some(waits) = self.stalled_for(limit) {
                 return waits;
             }
             tokio::time::sleep(EVERY).await;

@@ -21,7 +21,7 @@ const API_VERSION: &str = "4.1.1";
 /// How long `/health` waits for the herder, as in Kafka Connect.
 const HEALTH_DEADLINE: Duration = Duration::from_secs(10);
 /// `/health` reports a main runtime that starts no work for this long.
-const STANDS_STILL: Duration = Duration::from_secs(5);
+const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// A main runtime that starts no work for this long does not recover.
 const HANGS: Duration = Duration::from_secs(60);
 
@@ -51,7 +51,7 @@ async fn server_info(State(app): State<RestState>) -> ApiResult<Json<ServerInfo>
 /// is for one that takes a worker out of service.
 #[utoipa::path(get, path = "/livez", tag = "worker", responses((status = 200, body = Live), (status = 500, body = Live)))]
 async fn livez(State(app): State<RestState>) -> (StatusCode, Json<Live>) {
-    let (status, word) = match app.main.stands_still(HANGS) {
+    let (status, word) = match app.main.stalled_for(HANGS) {
         None => (StatusCode::OK, "alive"),
         Some(_) => (StatusCode::INTERNAL_SERVER_ERROR, "hangs"),
     };
@@ -69,7 +69,7 @@ async fn health(State(app): State<RestState>) -> Response {
     let asked = tokio::time::timeout(HEALTH_DEADLINE, app.herder.health());
     let asked = tokio::select! {
         biased;
-        waits = app.main.late(STANDS_STILL) => return stuck(&app, waits),
+        waits = app.main.late(STALLED_AFTER) => return stuck(&app, waits),
         asked = asked => asked,
     };
     let (health, still) = match asked {

@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_that_is_sent_back_stands_for_the_stored_value() {
+    fn a_mask_that_is_sent_back_keeps_the_stored_value() {
         let stored = Config::from([
             ("connection.pass", "p1"),
             ("value.converter.basic.auth.user.info", "u:p2"),

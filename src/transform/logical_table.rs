@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shards_become_one_topic_with_keys_told_apart() {
+    fn shards_become_one_topic_with_distinct_keys() {
         let key = Arc::new(Schema::structure(
             None,
             vec![Field::new("id", Schema::of(SchemaType::Int32))],

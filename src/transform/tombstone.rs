@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn drop_treats_the_schema_as_it_is_told() {
+    fn drop_treats_the_schema_as_configured() {
         let dropped = |behavior: &str| {
             let config = Config::from([("schema.behavior", behavior)]);
             let record =

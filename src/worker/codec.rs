@@ -393,7 +393,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connectors_converter_stands_alone_and_its_sub_keys_alone_refine_the_workers() {
+    fn a_connectors_converter_is_independent_and_settings_without_a_class_apply_to_the_workers() {
         let worker = Config::from([
             ("value.converter", "W"),
             ("value.converter.schemas.enable", "true"),

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_writer_is_told_of_every_batch_and_of_its_end() {
+    async fn the_writer_is_notified_of_every_batch_and_of_its_end() {
         let (mut encoder, mut sent) = encoder(false);
         assert!(encoder.take(batch(&[], false, true)).await.unwrap() && !encoder.has_unsent());
         assert_eq!(seen(&mut sent), []);

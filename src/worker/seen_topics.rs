@@ -52,7 +52,7 @@ mod tests {
     use super::{SeenTopics, TopicReset};
 
     #[test]
-    fn a_topic_is_told_once_and_again_when_forgotten() {
+    fn a_topic_is_reported_once_and_again_after_a_reset() {
         let forgotten = TopicReset::default();
         let mut told = SeenTopics::new(forgotten.clone());
         let topic: Arc<str> = Arc::from("t");

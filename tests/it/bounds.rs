@@ -40,7 +40,7 @@ fn record(id: i32, scale: i64, shape: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn far_out_scales_are_bad_records_wherever_they_stand_and_take_no_memory() {
+async fn extreme_scales_are_bad_records_in_every_place_and_take_no_memory() {
     let (server, database) = (lab().mariadb(), unique("bombs"));
     let mut connection = server.create_database(&database).await;
     run(

@@ -239,7 +239,7 @@ async fn a_frozen_worker_whose_partitions_were_taken_over_writes_nothing_more() 
 }
 
 #[tokio::test]
-async fn a_frozen_worker_goes_on_where_it_stood() {
+async fn a_frozen_worker_continues_where_it_was() {
     let server = lab().mariadb();
     let worker = Rowferry::start(
         lab().scratch(),
@@ -265,7 +265,7 @@ async fn a_frozen_worker_goes_on_where_it_stood() {
 }
 
 #[tokio::test]
-async fn deaths_of_the_database_are_ridden_out() {
+async fn tasks_survive_crashes_of_the_database() {
     let server = MariaDb::start(lab().scratch(), "mariadb-killed");
     let worker = Rowferry::start(
         lab().scratch(),
@@ -297,7 +297,7 @@ async fn deaths_of_the_database_are_ridden_out() {
 }
 
 #[tokio::test]
-async fn deaths_of_the_broker_are_ridden_out() {
+async fn tasks_survive_crashes_of_the_broker() {
     let server = lab().mariadb();
     let broker = Kafka::start(lab().scratch(), "kafka-killed");
     let worker = Rowferry::start(

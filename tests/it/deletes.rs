@@ -134,28 +134,28 @@ async fn live(server: Server, kind: &KeyKind, rows: usize, rounds: usize) {
 }
 
 #[tokio::test]
-async fn a_random_life_of_a_table_is_told_on_mariadb() {
+async fn random_changes_of_a_table_are_emitted_on_mariadb() {
     for kind in [&NUMBER, &TEXT, &TWO] {
         live(Server::MariaDb, kind, 9_000, 8).await;
     }
 }
 
 #[tokio::test]
-async fn a_random_life_of_a_table_is_told_on_postgresql() {
+async fn random_changes_of_a_table_are_emitted_on_postgresql() {
     for kind in [&NUMBER, &TEXT, &TWO] {
         live(Server::Postgres, kind, 9_000, 8).await;
     }
 }
 
 #[tokio::test]
-async fn a_random_life_of_a_table_is_told_on_sqlite() {
+async fn random_changes_of_a_table_are_emitted_on_sqlite() {
     for kind in [&NUMBER, &TEXT, &TWO] {
         live(Server::Sqlite, kind, 9_000, 8).await;
     }
 }
 
 #[tokio::test]
-async fn rows_deleted_while_nothing_runs_are_told() {
+async fn rows_deleted_while_nothing_runs_are_emitted() {
     for server in DATABASES {
         let mut place = Place::new(server).await;
         place
@@ -206,7 +206,7 @@ async fn rows_deleted_while_nothing_runs_are_told() {
 
 /// A case-insensitive key: the row is there, in another spelling.
 #[tokio::test]
-async fn a_key_that_changes_its_letter_case_alone_is_not_told_deleted() {
+async fn a_key_that_changes_only_its_letter_case_is_not_emitted_as_deleted() {
     let mut place = Place::new(Server::MariaDb).await;
     place.run("CREATE TABLE t (n BIGINT NOT NULL UNIQUE, id VARCHAR(9) PRIMARY KEY) COLLATE utf8mb4_general_ci").await;
     place
@@ -236,7 +236,7 @@ async fn a_key_that_changes_its_letter_case_alone_is_not_told_deleted() {
 
 /// A dropped table produces no tombstones; a table that is emptied produces one for each row.
 #[tokio::test]
-async fn a_dropped_table_tells_nothing_and_an_emptied_one_all() {
+async fn a_dropped_table_emits_no_deletion_and_an_emptied_one_emits_all() {
     let mut place = Place::new(Server::MariaDb).await;
     place.run("CREATE TABLE t (id INT NOT NULL PRIMARY KEY); CREATE TABLE u (id INT NOT NULL PRIMARY KEY)").await;
     place

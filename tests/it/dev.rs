@@ -51,7 +51,7 @@ async fn dev_is_ready_in_a_second_and_stops_cleanly() {
 }
 
 #[tokio::test]
-async fn dev_uses_a_real_kafka_when_told() {
+async fn dev_uses_a_real_kafka_if_configured() {
     let server = lab().mariadb();
     let mut settings = Settings::dev("dev-brokers");
     settings

@@ -10,7 +10,7 @@ use crate::pipeline::Pipeline;
 use crate::{SOON, lab};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_stands_still_goes_on_fails_and_ends_at_a_fail_point() {
+async fn a_worker_hangs_continues_fails_and_exits_at_a_fail_point() {
     let server = lab().mariadb();
     let settings = Settings::serve(&unique("failing"), lab().kafka().brokers());
     let worker = Rowferry::start(

@@ -80,7 +80,7 @@ async fn failed_over_it(worker: &Rowferry, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_whose_broker_stands_still_says_so_fails_and_goes_on() {
+async fn a_sink_whose_broker_is_frozen_says_so_fails_and_continues() {
     let name = unique("frozen_broker");
     let (kafka, server) = (Kafka::start(lab().scratch(), &name), lab().mariadb());
     let settings =
@@ -210,7 +210,7 @@ impl Across {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tasks_whose_database_stands_still_say_so_fail_and_go_on() {
+async fn tasks_whose_database_is_frozen_say_so_fail_and_continue() {
     let mut across = Across::new("frozen_databases", Some("15000")).await;
     let [source, sink] = across.names();
     across.into.freeze();
@@ -230,7 +230,7 @@ async fn tasks_whose_database_stands_still_say_so_fail_and_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tasks_that_open_against_databases_that_stand_still_say_so_over_all_their_starts() {
+async fn tasks_that_open_against_frozen_databases_say_so_over_all_their_starts() {
     // with the default limit a start fails before its own warning would appear
     let mut across = Across::new("frozen_at_start", None).await;
     let [source, sink] = across.names();

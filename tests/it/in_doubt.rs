@@ -294,7 +294,7 @@ const CONSUMERS: [Api; 11] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_consumer_that_hears_nothing_while_others_do_is_replaced_and_an_idle_one_is_not() {
+async fn a_consumer_that_receives_nothing_while_others_do_is_replaced_and_an_idle_one_is_not() {
     let mut bench = Bench::new("deaf", json!({})).await;
     let consumer = format!("connector-consumer-{}-0", bench.pipeline.sink_name());
     // nothing comes for longer than a consumer may be silent

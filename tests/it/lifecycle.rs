@@ -33,7 +33,7 @@ async fn state(rest: &Rest, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_killed_worker_takes_up_what_it_was_told() {
+async fn a_killed_worker_resumes_what_was_requested() {
     let (database, name) = (unique("kept"), unique("kept"));
     let config = table(lab().mariadb(), &database).await;
     let worker = lab().own_worker(&name);

@@ -5,7 +5,7 @@ pub mod targets;
 use testkit::project_folder;
 
 #[test]
-fn committed_inputs_leave_every_parser_standing() {
+fn every_parser_survives_the_committed_inputs() {
     let corpus = project_folder().join("fuzz/corpus");
     let (mut played, mut bytes) = (0, 0);
     for (name, target) in targets::TARGETS {

@@ -133,7 +133,7 @@ async fn sasl_oauthbearer_with_tokens_of_an_issuer_lets_a_row_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_tells_that_kafka_refuses_us_and_why_at_the_start_and_later() {
+async fn health_reports_that_kafka_refuses_the_worker_and_why_at_the_start_and_later() {
     let willing = Arc::new(AtomicBool::new(false));
     let url = token_endpoint(Arc::clone(&willing)).await;
     let settings = Settings::serve(&unique("refused"), lab().kafka().secure().sasl());

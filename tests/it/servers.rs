@@ -49,7 +49,7 @@ async fn postgres_answers() {
 
 /// A test run that ends by force, as one that a time limit kills, releases the scratch folder in the same way.
 #[tokio::test]
-async fn servers_that_stand_still_end_with_the_test_run_that_started_them() {
+async fn frozen_servers_end_with_the_test_run_that_started_them() {
     let scratch = Scratch::new(&unique("left"));
     let folder = scratch.path().to_owned();
     let at_work = || {
@@ -109,7 +109,7 @@ fn produce(proxy: &KafkaProxy, topic: &str, value: &'static str) -> std::thread:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_holds_swallows_and_strands_the_requests_it_is_told_to() {
+async fn a_proxy_holds_swallows_and_strands_the_configured_requests() {
     let (topics, topic) = (lab().kafka().topics(), unique("proxied"));
     topics.create(&topic, 1).await;
     let proxy = KafkaProxy::start(lab().kafka()).await;

@@ -128,7 +128,7 @@ async fn a_new_owner_goes_on_after_the_last_batch_and_fences_the_old_one() {
 }
 
 #[tokio::test]
-async fn an_owner_that_stands_still_in_a_transaction_is_ended() {
+async fn the_session_of_an_owner_that_is_frozen_in_a_transaction_is_ended() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let mut old = database.open(&topic, false, &[]).await;
@@ -286,7 +286,7 @@ async fn tasks_that_create_the_same_table_at_once_all_succeed() {
 }
 
 #[tokio::test]
-async fn a_lost_connection_is_made_anew_and_nothing_doubled() {
+async fn a_lost_connection_is_opened_again_and_nothing_is_duplicated() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let mut task = database.open(&topic, false, &[]).await;

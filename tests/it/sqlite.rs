@@ -208,7 +208,7 @@ async fn declared_types_and_values_make_the_fields() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_told() {
+async fn values_that_cannot_be_read_are_reported() {
     let file = file("misfit");
     let mut sql = file.connect().await;
     run(
@@ -288,7 +288,7 @@ async fn what_cannot_be_read_is_told() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_replaced_is_read_anew() {
+async fn a_file_that_was_replaced_is_read_again() {
     let (file, other) = (file("replaced"), file("other"));
     let mut sql = file.connect().await;
     run(

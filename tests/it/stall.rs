@@ -91,28 +91,28 @@ async fn stalls(brokers: usize, frozen: usize, seconds: &[u64]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connectors_go_on_after_the_broker_stood_still() {
+async fn connectors_continue_after_the_broker_was_frozen() {
     stalls(1, 1, &[5, 12, 20]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connectors_go_on_after_all_of_three_brokers_stood_still() {
+async fn connectors_continue_after_all_of_three_brokers_were_frozen() {
     stalls(3, 3, &[5, 12, 20]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connectors_go_on_after_one_of_three_brokers_stood_still() {
+async fn connectors_continue_after_one_of_three_brokers_was_frozen() {
     stalls(3, 1, &[5, 12, 20]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes"]
-async fn connectors_go_on_after_the_broker_stood_still_for_minutes() {
+async fn connectors_continue_after_the_broker_was_frozen_for_minutes() {
     stalls(1, 1, &[60, 300]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes"]
-async fn connectors_go_on_after_three_brokers_stood_still_for_minutes() {
+async fn connectors_continue_after_three_brokers_were_frozen_for_minutes() {
     stalls(3, 3, &[60, 300]).await;
 }

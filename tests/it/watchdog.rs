@@ -309,7 +309,7 @@ impl<'a> Case<'a> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_call_that_never_returns_is_told_cut_off_and_made_up_for() {
+async fn every_call_that_never_returns_is_reported_cut_off_and_recovered_from() {
     let only = std::env::var("ROWFERRY_FAIL_POINT").ok();
     let points: Vec<String> = points()
         .into_iter()
@@ -415,7 +415,7 @@ async fn threads_that_never_come_back_are_few_and_hold_up_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_work_idle_paused_and_retrying_tasks_do_not_stand_still() {
+async fn slow_idle_paused_and_retrying_tasks_are_not_stalled() {
     const QUIET: Duration = Duration::from_secs(25);
     let (server, settings) = (
         lab().mariadb(),

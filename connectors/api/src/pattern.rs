@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_that_takes_too_long_is_told_apart_from_one_that_does_not_match() {
+    fn an_expression_that_takes_too_long_is_distinguished_from_one_that_does_not_match() {
         let slow = Pattern::whole("(a|b|ab)*(?=c)").unwrap();
         let error = slow.matches(&"ab".repeat(40)).unwrap_err();
         assert!(

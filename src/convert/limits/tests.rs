@@ -29,7 +29,7 @@ fn a_refusal_names_its_limit() {
 }
 
 #[test]
-fn defaults_count_wherever_they_stand() {
+fn defaults_count_in_every_place() {
     let text = |length: usize| Value::Text("x".repeat(length).into());
     let with = |length| Schema {
         default: Some(text(length)),
@@ -72,7 +72,7 @@ fn scaled(scale: &str) -> [String; 2] {
 }
 
 #[test]
-fn json_with_a_far_out_scale_is_refused_wherever_it_stands() {
+fn json_with_an_extreme_scale_is_refused_in_every_place() {
     for scale in [
         "-2000000000",
         "2000000000",
@@ -135,7 +135,7 @@ fn a_header_of_a_far_out_number_stays_as_short_as_it_was() {
 }
 
 #[test]
-fn nulls_cannot_stand_for_more_than_a_record_may_hold() {
+fn nulls_cannot_represent_more_than_a_record_may_contain() {
     let text = "x".repeat(MAX_DEFAULTS / 2);
     let items = format!(
         r#"{{"type":"array","items":{{"type":"string","optional":true,"default":"{text}"}}}}"#
@@ -227,7 +227,7 @@ mod avro {
     }
 
     #[test]
-    fn a_byte_cannot_stand_for_much_text_often() {
+    fn a_byte_cannot_represent_much_text_repeatedly() {
         let symbol = "S".repeat(1 << 20);
         let symbols =
             json!({"type": "array", "items": {"type": "enum", "name": "E", "symbols": [symbol]}});

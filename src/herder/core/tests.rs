@@ -332,7 +332,7 @@ fn more_tasks_than_tasks_max_are_refused() {
 }
 
 #[test]
-fn only_changed_tasks_restart_and_only_after_all_of_them_have_let_go() {
+fn only_changed_tasks_restart_and_only_after_all_of_them_have_ended() {
     let mut world = running();
     let again = TaskPlan {
         tasks: plan(2).tasks,
@@ -419,7 +419,7 @@ fn restart_follows_the_matrix_of_kip_745() {
 }
 
 #[test]
-fn a_restart_that_fails_tells_the_caller_why() {
+fn a_restart_that_fails_returns_the_reason() {
     let mut world = running();
     world.send(HerderEvent::Restart {
         name: "s".into(),

@@ -102,7 +102,7 @@ async fn a_form_has_every_key_with_its_value_and_nothing_secret() {
 }
 
 #[tokio::test]
-async fn each_error_stands_on_its_key_once() {
+async fn each_error_is_on_its_key_once() {
     for (pairs, key, want) in [
         (
             &[("mode", "c")][..],
@@ -188,7 +188,7 @@ async fn each_error_stands_on_its_key_once() {
 }
 
 #[tokio::test]
-async fn a_class_that_nobody_has_is_told_with_those_that_there_are() {
+async fn an_error_about_an_unknown_class_lists_the_known_ones() {
     assert_eq!(
         validate(&[("name", "n")]).await.unwrap_err(),
         ValidationError::NoClass

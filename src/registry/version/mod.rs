@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plug_in_of_another_version_is_told_with_the_one_it_has() {
+    fn an_error_about_a_version_names_the_available_one() {
         let plugin = PluginDescription {
             class: "a.B",
             keys: &[],

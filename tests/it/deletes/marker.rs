@@ -58,7 +58,7 @@ async fn a_marked_row_is_a_tombstone_whatever_type_the_mark_has() {
 
 /// As applications delete softly: a time of deletion, and a time of the last change.
 #[tokio::test]
-async fn a_row_that_is_marked_later_is_told_deleted_and_told_again_when_the_mark_goes() {
+async fn a_row_that_is_marked_later_is_deleted_and_emitted_again_when_the_mark_is_removed() {
     let mut place = Place::new(Server::MariaDb).await;
     place
         .run("CREATE TABLE t (id INT NOT NULL PRIMARY KEY, changed DATETIME(6) NOT NULL DEFAULT NOW(6) ON UPDATE NOW(6), gone DATETIME)")

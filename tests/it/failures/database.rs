@@ -11,7 +11,7 @@ use crate::pipeline::Pipeline;
 use crate::{SOON, lab};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_the_database_closes_when_they_are_idle_are_made_anew_without_a_word() {
+async fn idle_connections_that_the_database_closes_are_opened_again_silently() {
     let options = ["--wait-timeout=1", "--interactive-timeout=1"];
     let server = MariaDb::start_with_options(lab().scratch(), "mariadb-idle", &options);
     let worker = Rowferry::start(
@@ -60,7 +60,7 @@ async fn connections_that_the_database_closes_when_they_are_idle_are_made_anew_w
 
 /// Tasks of the sink and a session of somebody else lock the same rows in opposite orders.
 #[tokio::test(flavor = "multi_thread")]
-async fn deadlocks_and_lock_waits_are_ridden_out() {
+async fn deadlocks_and_lock_waits_are_retried() {
     let (server, topics) = (lab().mariadb(), lab().kafka().topics());
     let worker = Rowferry::start(
         lab().scratch(),
@@ -123,7 +123,7 @@ async fn deadlocks_and_lock_waits_are_ridden_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_privilege_that_is_taken_away_fails_the_task_with_its_name_and_a_restart_mends_it() {
+async fn a_revoked_privilege_fails_the_task_with_its_name_and_a_restart_after_a_grant_succeeds() {
     let (server, rest) = (lab().mariadb(), lab().worker().rest());
     let (pipeline, mut connection) = Pipeline::new(server, "revoked", "t").await;
     let user = unique("revoked_user");

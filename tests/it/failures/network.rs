@@ -57,7 +57,7 @@ async fn a_source_whose_connections_are_cut_in_mid_result_again_and_again_gets_o
 
 /// Keys of a table are read to see which have vanished, page by page.
 #[tokio::test(flavor = "multi_thread")]
-async fn deletions_are_told_though_connections_are_cut_in_mid_result_again_and_again() {
+async fn deletions_are_emitted_although_connections_are_cut_repeatedly_within_results() {
     let server = lab().mariadb();
     let relay = Relay::start(server.port(), 16).await;
     let worker = Rowferry::start(

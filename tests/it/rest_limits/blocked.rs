@@ -44,7 +44,7 @@ async fn blocked(name: &str) -> (Rowferry, Vec<TcpStream>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn probes_are_answered_while_the_main_runtime_is_held_up_and_requests_go_on_after_it() {
+async fn probes_are_answered_while_the_main_runtime_is_blocked_and_requests_continue_after_it() {
     let (worker, clients) = blocked("held-up").await;
     for _ in 0..20 {
         let began = Instant::now();
@@ -69,7 +69,7 @@ async fn probes_are_answered_while_the_main_runtime_is_held_up_and_requests_go_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signals_are_heard_while_the_main_runtime_is_held_up() {
+async fn signals_are_received_while_the_main_runtime_is_blocked() {
     let (worker, _clients) = blocked("deaf").await;
     worker.signal("TERM");
     for_condition("the first signal", SOON, async || {

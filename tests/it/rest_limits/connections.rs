@@ -98,7 +98,8 @@ async fn silent() -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_all_places_are_at_work_probes_are_answered_and_the_rest_is_told_to_come_again() {
+async fn when_all_slots_are_busy_probes_are_answered_and_other_requests_are_refused_with_retry_after()
+ {
     let limits = [
         ("rowferry.rest.connections", "12"),
         ("rowferry.rest.connections.per.address", "8"),

@@ -134,7 +134,8 @@ async fn a_worker_answers_to_addresses_its_own_names_and_those_it_is_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_door_is_told_in_the_log_by_health_and_by_the_command_line() {
+async fn a_listener_without_authentication_is_reported_in_the_log_by_health_and_by_the_command_line()
+ {
     let (worker, host, port) = open("doors");
     let reported = format!("REST listens on {host}:{port} without authentication");
     assert!(worker.log().contains(&reported));

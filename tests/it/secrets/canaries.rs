@@ -14,7 +14,7 @@ const PASSWORD: &str = "CANARY/pw'\"@4711 %";
 
 /// The worker's log at its loudest, and everything else that it may tell.
 #[tokio::test]
-async fn no_secret_is_told_anywhere_however_connectors_fail() {
+async fn no_secret_is_shown_anywhere_however_connectors_fail() {
     let (name, users, registry) = (unique("coalmine"), Users::new(), SchemaRegistry::start());
     registry.require("Basic nobody");
     let mut database = lab().mariadb().create_database(&name).await;
@@ -275,7 +275,7 @@ fn without_nulls(mut config: Value) -> Value {
 
 /// Secrets of the worker's own settings: of Kafka, of the metadata store, of a default converter.
 #[tokio::test]
-async fn the_workers_own_secrets_are_told_nowhere() {
+async fn the_workers_own_secrets_are_shown_nowhere() {
     let (name, secure) = (unique("own_secrets"), lab().kafka().secure());
     let jaas = format!(
         "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{}\" password=\"CANARY-of-the-worker\";",

@@ -159,7 +159,7 @@ pub(super) fn with_environment(settings: Settings) -> Settings {
 }
 
 #[tokio::test]
-async fn traces_and_logs_show_a_reference_and_not_what_it_stands_for() {
+async fn traces_and_logs_show_a_reference_and_not_its_value() {
     let name = unique("referred");
     let mut connection = lab().mariadb().create_database(&name).await;
     run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY)").await;

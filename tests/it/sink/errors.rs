@@ -465,7 +465,7 @@ async fn a_refused_value_is_in_no_error_text() {
 
 /// A batch that fails half-way would stay half written.
 #[tokio::test]
-async fn a_table_that_takes_nothing_back_is_refused_unless_rows_may_come_twice() {
+async fn a_table_that_cannot_roll_back_is_refused_unless_rows_may_be_duplicated() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     for engine in ["MyISAM", "Aria", "MEMORY"] {
         database

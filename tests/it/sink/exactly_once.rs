@@ -215,7 +215,7 @@ async fn two_clusters_under_one_name_do_not_hinder_each_other() {
 }
 
 #[tokio::test]
-async fn offsets_from_before_clusters_were_told_apart_are_kept() {
+async fn offsets_from_before_clusters_were_distinguished_are_kept() {
     for mut database in database::servers().await {
         database
             .run(

@@ -165,7 +165,7 @@ async fn a_record_that_ends_the_connection_each_time_is_found_by_halving() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_ends_connections_at_random_has_no_record_blamed() {
+async fn no_record_is_rejected_when_a_server_ends_connections_at_random() {
     for mut database in database::servers().await {
         let server = database.server;
         let relay = Hostile::start(protocol(&database), database.port()).await;

@@ -7,7 +7,7 @@ use super::records::{Topic, int, text};
 
 /// What a pooler does between two transactions: the server behind the connection knows no statement of before.
 #[tokio::test]
-async fn statements_that_the_server_does_not_know_any_more_are_prepared_anew() {
+async fn statements_that_the_server_does_not_know_any_more_are_prepared_again() {
     let mut database = Database::new(Server::Postgres, &[]).await;
     let forget = "CREATE FUNCTION forget() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN DEALLOCATE ALL; RETURN NEW; END $$";
     database.run(forget).await;

@@ -312,7 +312,7 @@ async fn tombstones_run_the_delete_statement() {
 }
 
 #[tokio::test]
-async fn a_statement_the_server_does_not_take_is_told_at_validation() {
+async fn a_statement_that_the_server_refuses_is_reported_at_validation() {
     for mut database in database::servers().await {
         database.run(STOCK).await;
         for (key, sql, want) in [
@@ -373,7 +373,7 @@ async fn a_statement_the_server_does_not_take_is_told_at_validation() {
 
 /// A batch that fails half-way would stay half written.
 #[tokio::test]
-async fn statements_that_write_what_takes_nothing_back_are_refused_unless_rows_may_come_twice() {
+async fn statements_that_write_tables_without_rollback_are_refused_unless_rows_may_be_duplicated() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     let journal = "CREATE TABLE journal (product_id INT, qty INT) ENGINE=InnoDB";
     let join = "UPDATE journal j JOIN stock s USING (product_id) SET s.qty = j.qty - :qty WHERE product_id = :product_id";

@@ -287,7 +287,7 @@ async fn a_table_that_is_made_by_hand_later_is_found_after_records_were_refused(
 }
 
 #[tokio::test]
-async fn debeziums_types_within_lists_are_what_they_stand_for() {
+async fn debeziums_types_in_lists_are_converted() {
     let named = |name: &str, ty| Schema {
         name: Some(name.into()),
         ..Schema::of(ty)

@@ -261,7 +261,7 @@ async fn a_query_over_what_is_gone_says_so() {
 
 /// What a pooler does between two transactions: the server behind the connection knows no statement of before.
 #[tokio::test]
-async fn statements_that_the_server_does_not_know_any_more_are_prepared_anew() {
+async fn statements_that_the_server_does_not_know_any_more_are_prepared_again() {
     let mut fixture = Fixture::new(Server::Postgres, &BY_STAMP).await;
     fixture
         .sql("CREATE TABLE test (id INT PRIMARY KEY, at TIMESTAMP)")

@@ -72,7 +72,7 @@ async fn refused(rest: &Rest, name: &str, folder: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_hangs_or_is_away_stops_changes_alone_and_comes_back_by_itself() {
+async fn a_store_that_hangs_or_is_unreachable_stops_only_changes_and_recovers_automatically() {
     let store = MariaDb::start(lab().scratch(), "mariadb-of-store");
     store.create_database("meta").await;
     let name = unique("outage");

@@ -116,6 +116,8 @@ fn comments_messages_and_documents_use_plain_words() {
         .map(|(words, _)| format!("({words})"))
         .collect();
     let confusing = Regex::new(&format!(r"\b(?:{})\b", all.join("|"))).unwrap();
+    let test = Regex::new(r"#\[(?:tokio::)?test[^\]]*\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?fn (\w+)")
+        .unwrap();
     let mut wrong = Vec::new();
     let mut check = |file: &str, line: usize, text: &str| {
         for found in confusing.captures_iter(text) {
@@ -130,6 +132,9 @@ fn comments_messages_and_documents_use_plain_words() {
         }
         for (line, _, text) in comments_and_texts(&source) {
             check(&file, line, &visible(&text));
+        }
+        for found in test.captures_iter(&source) {
+            check(&file, 1, &found[1].replace('_', " "));
         }
     }
     for (file, text) in documents() {

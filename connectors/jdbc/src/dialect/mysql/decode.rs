@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "a table of cases")]
-    fn bytes_become_the_values_they_stand_for() {
+    fn bytes_are_decoded_into_values() {
         let stamp = TimestampDecoding {
             granularity: TimestampGranularity::Logical,
             calendar: Calendar::Legacy,

@@ -195,7 +195,7 @@ mod tests {
     use crate::dialect::read::{ReadColumn, ValueDecoding};
 
     #[test]
-    fn bytes_become_the_values_they_stand_for() {
+    fn bytes_are_decoded_into_values() {
         let infinite = i32::MAX;
         for (read, bytes, want) in [
             (ValueDecoding::Bool, &[1u8][..], Value::Bool(true)),

@@ -571,7 +571,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_and_combinations_are_told() {
+    fn wrong_values_and_combinations_are_reported() {
         for (pairs, want) in [
             (
                 vec![("insert.mode", "Upsert")],

@@ -523,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_with_its_place() {
+    fn errors_name_their_position() {
         let (maria, postgres) = (DatabaseKind::MySql, DatabaseKind::Postgres);
         let sqlite = DatabaseKind::Sqlite;
         for (database, sql, want) in [

@@ -168,7 +168,7 @@ mod tests {
     use crate::url::DatabaseKind;
 
     #[test]
-    fn a_parameter_that_stands_alone_goes_to_its_column() {
+    fn a_parameter_that_is_a_whole_value_belongs_to_its_column() {
         for (sql, want) in [
             (
                 "INSERT INTO t (a, `b c`) VALUES (:a, :b), (f(:x), :y)",

@@ -346,7 +346,7 @@ mod tests {
     use crate::url::DatabaseKind;
 
     #[test]
-    fn what_is_written_is_told_from_what_is_read() {
+    fn written_tables_are_distinguished_from_tables_that_are_read() {
         for (sql, want) in [
             (
                 "UPDATE stock SET qty = qty - :qty WHERE product_id = :product_id",

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_stand_on_the_keys_the_peers_put_them_on() {
+    fn errors_are_on_the_same_keys_as_in_other_connectors() {
         let id = ("incrementing.column.name", "id");
         let inc = ("mode", "incrementing");
         let (sweep, marker) = (

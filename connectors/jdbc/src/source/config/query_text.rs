@@ -184,7 +184,7 @@ mod tests {
     use crate::url::DatabaseKind::{MySql, Postgres, Sqlite};
 
     #[test]
-    fn what_stands_behind_a_query_is_cut_off() {
+    fn text_after_a_query_is_cut_off() {
         for (text, want) in [
             (" SELECT 1 ; ", "SELECT 1"),
             ("SELECT 1;-- the end", "SELECT 1"),

@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_stand_in_a_list_are_left_to_it() {
+    fn keys_in_a_list_stay_in_it() {
         let mut known = known();
         known.note((1..=2500).map(|n| RowKey::Id(n * 2)));
         assert_eq!(known.lists.len(), 3);

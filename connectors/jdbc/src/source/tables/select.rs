@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_whose_topics_kafka_does_not_take_are_told() {
+    fn tables_whose_topics_kafka_refuses_are_reported() {
         let of = |keys: &[(&str, &str)], table: &str| {
             topic_problem(&config(keys), &TableId::in_catalog("d", table))
         };
@@ -563,7 +563,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_no_table_is_told() {
+    fn names_and_expressions_without_a_table_are_reported() {
         let told = |key, text| {
             unmatched(
                 &config(&[(key, text)]),

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_tells_sets_of_ids_apart() {
+    fn a_fingerprint_distinguishes_sets_of_ids() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         let row = |ids: &[i64]| {
             let text = |n: i128| Value::Text(n.to_string().into());

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_effect_is_told_and_what_guards_is_refused() {
+    fn parameters_without_effect_are_reported_and_protective_ones_are_refused() {
         for done in [
             "jdbc:mysql://h/d?tinyInt1isBit=false&sessionVariables=a=1&sslMode=required&useSSL=true",
             "jdbc:mariadb://h/d?YEARISDATETYPE=false&createDatabaseIfNotExist=true",

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_stand_for_what_they_name_or_are_refused() {
+    fn placeholders_are_replaced_by_what_they_name_or_refused() {
         let source = [
             ("db", Value::Text("shop".into())),
             ("table", Value::Text("users".into())),

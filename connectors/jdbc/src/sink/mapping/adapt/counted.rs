@@ -122,7 +122,7 @@ mod tests {
     use super::{MICROS, MILLIS, moment, of_day};
 
     #[test]
-    fn units_are_told_apart_where_they_can_be() {
+    fn units_are_distinguished_where_possible() {
         for (n, fine, want) in [
             (1_700_000_000_123, false, Some(MILLIS)),
             (1_700_000_000_123, true, Some(MILLIS)),

@@ -287,7 +287,7 @@ fn json_within_json_does_not_double_with_each_level() {
 }
 
 #[test]
-fn what_is_no_row_is_told_for_what_it_is() {
+fn records_that_are_no_rows_are_recognized() {
     let named = |name: &str, fields: &[&str]| {
         let fields = fields
             .iter()
