@@ -71,7 +71,43 @@ pub struct Capabilities {
     /// SQL that returns the usual distance between two ids assigned by the server; `None` if it is
     /// 1.
     pub id_step: Option<&'static str>,
+    /// A connection reads one database of the server, and names of others are out of its reach.
+    pub connects_to_one_database: bool,
+    /// A listing of tables can be asked for each database of the server.
+    pub lists_other_databases: bool,
+    /// Names that are not quoted are folded to lower case.
+    pub folds_names: bool,
+    /// Names longer than [`ServerLimits::identifier`] bytes are cut without an error.
+    pub truncates_names: bool,
+    pub syntax: SqlSyntax,
     /// The server's snapshots show which transactions have ended (PostgreSQL's
     /// `pg_current_snapshot`).
     pub has_snapshots: bool,
+}
+
+/// Where comments, strings and names begin and end beyond standard SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SqlSyntax {
+    /// `#` begins a comment.
+    pub hash_comments: bool,
+    /// `--` begins a comment only before a blank or control character: `--1` is a number.
+    pub dashes_need_blank: bool,
+    /// `/* /* */ */` is one comment.
+    pub nested_comments: bool,
+    /// The server executes the content of `/*! … */` and `/*M! … */`.
+    pub executable_comments: bool,
+    /// A backslash in a string is an escape.
+    pub backslash_escapes: bool,
+    /// `E'…'` is a string in which a backslash is an escape.
+    pub escape_strings: bool,
+    /// `$tag$ … $tag$` is a string, and `$1` a parameter.
+    pub dollar_quotes: bool,
+    /// Names may be quoted by backticks.
+    pub backtick_names: bool,
+    /// Names may be quoted by brackets.
+    pub bracket_names: bool,
+    /// `?` is a parameter.
+    pub question_parameters: bool,
+    /// A colon may stand before something else than a name, as in `a[1:2]`.
+    pub lone_colons: bool,
 }

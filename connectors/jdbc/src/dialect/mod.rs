@@ -12,7 +12,7 @@ pub mod writing;
 
 use connector_api::ErrorKind;
 
-pub use self::capabilities::{Capabilities, MARK, OldestTransaction, ServerLimits};
+pub use self::capabilities::{Capabilities, MARK, OldestTransaction, ServerLimits, SqlSyntax};
 
 use crate::calendar::DAY;
 use crate::catalog::ColumnMeta;

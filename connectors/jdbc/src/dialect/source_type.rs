@@ -100,10 +100,10 @@ pub fn carry(meta: &ColumnMeta, database: DatabaseKind, schema: &Schema) -> Sche
     }
     out = out.param(
         DATABASE,
-        if database == DatabaseKind::Postgres {
-            "postgresql"
-        } else {
-            "mysql"
+        match database {
+            // An SQLite column's types are read as MySQL's.
+            DatabaseKind::MySql | DatabaseKind::Sqlite => "mysql",
+            DatabaseKind::Postgres => "postgresql",
         },
     );
     let items = meta
@@ -111,12 +111,9 @@ pub fn carry(meta: &ColumnMeta, database: DatabaseKind, schema: &Schema) -> Sche
         .split_once('(')
         .and_then(|(_, rest)| rest.rsplit_once(')'))
         .map(|(items, _)| items);
-    let standard = |text: &str| {
-        if database == DatabaseKind::MySql {
-            without_escapes(text)
-        } else {
-            text.to_owned()
-        }
+    let standard = |text: &str| match database {
+        DatabaseKind::MySql => without_escapes(text),
+        DatabaseKind::Postgres | DatabaseKind::Sqlite => text.to_owned(),
     };
     if let (Some(items), "enum" | "set") = (items, meta.data_type.as_str()) {
         out = out.param(ITEMS, &standard(items));

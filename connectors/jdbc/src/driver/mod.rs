@@ -253,8 +253,10 @@ pub async fn connect(
 
 /// True if connecting failed because a database is missing that the URL asks to create.
 pub fn lacks_its_database(target: &ConnectionTarget, error: &Error) -> bool {
-    let unknown =
-        target.database_kind() == DatabaseKind::MySql && error.message().contains("(1049,");
+    let unknown = match target.database_kind() {
+        DatabaseKind::MySql => error.message().contains("(1049,"),
+        DatabaseKind::Postgres | DatabaseKind::Sqlite => false,
+    };
     unknown && target.creates_database() && target.database.is_some()
 }
 
@@ -296,9 +298,8 @@ async fn open<S: Session + 'static>(
 /// True if [`connect`] would create the database's file.
 /// Errors: `Config` if its folder is missing.
 pub fn would_create(target: &ConnectionTarget) -> Result<bool> {
-    if target.database_kind() == DatabaseKind::Sqlite {
-        sqlite::would_create(target)
-    } else {
-        Ok(false)
+    match target.database_kind() {
+        DatabaseKind::MySql | DatabaseKind::Postgres => Ok(false),
+        DatabaseKind::Sqlite => sqlite::would_create(target),
     }
 }

@@ -6,7 +6,7 @@
 
 use connector_api::{Error, Result};
 
-use super::{UrlScheme, tls};
+use super::{DatabaseKind, UrlScheme, tls};
 
 /// A supported way to log in to PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +45,11 @@ pub(super) fn methods(scheme: UrlScheme, params: &[(String, String)]) -> Result<
     let Some(text) = given("requireauth")? else {
         return Ok(supported().collect());
     };
-    if scheme != UrlScheme::Postgres {
-        return Err(bad("require_auth is a parameter of PostgreSQL; remove it"));
+    match scheme.database() {
+        DatabaseKind::Postgres => {}
+        DatabaseKind::MySql | DatabaseKind::Sqlite => {
+            return Err(bad("require_auth is a parameter of PostgreSQL; remove it"));
+        }
     }
     let words = || text.split(',').map(str::trim);
     let negated = words().filter(|word| word.starts_with('!')).count();

@@ -93,6 +93,9 @@ const DANGEROUS: &[&str] = &[
     "loggerlevel",
 ];
 
+/// The port of a PostgreSQL server.
+const POSTGRES_PORT: u16 = 5432;
+
 /// `connection.*` keys that are ours, not a driver's.
 const OWN_KEYS: &[&str] = &[
     "url",
@@ -156,7 +159,7 @@ impl ConnectionTarget {
         target.files = files::of(config);
         target.tls()?;
         target.logins()?;
-        target.told()?;
+        target.warnings()?;
         target.first_statements()?;
         target.options()?;
         Ok(target)
@@ -176,9 +179,9 @@ impl ConnectionTarget {
     }
 
     /// Adds warnings about a config's URL to a report. Errors in it are reported by connecting.
-    pub(crate) fn tell(config: &Config, report: &mut ConfigReport) {
+    pub(crate) fn report_warnings(config: &Config, report: &mut ConfigReport) {
         let texts = Self::from_config(config)
-            .and_then(|target| target.told())
+            .and_then(|target| target.warnings())
             .unwrap_or_default();
         texts
             .into_iter()
@@ -187,8 +190,8 @@ impl ConnectionTarget {
 
     /// Returns warnings about the parameters: those without effect, and why.
     /// Errors: `Config` for a protective setting that cannot be honoured.
-    pub fn told(&self) -> Result<Vec<String>> {
-        let mut texts = params::told(self.scheme, &self.params)?;
+    pub fn warnings(&self) -> Result<Vec<String>> {
+        let mut texts = params::warnings(self.scheme, &self.params)?;
         let left_out = self.ignored.iter().map(|name| {
             format!("{name} is ignored: it would let the URL reach beyond the database")
         });
@@ -205,8 +208,9 @@ impl ConnectionTarget {
     /// Returns the settings that PostgreSQL sessions begin with. Errors: see
     /// [`ConnectionTarget::first_statements`].
     pub fn options(&self) -> Result<Vec<(String, String)>> {
-        if self.scheme != UrlScheme::Postgres {
-            return Ok(Vec::new());
+        match self.database_kind() {
+            DatabaseKind::Postgres => {}
+            DatabaseKind::MySql | DatabaseKind::Sqlite => return Ok(Vec::new()),
         }
         let mut settings = params::options(self.param("options").unwrap_or_default())?;
         let path = self
@@ -244,10 +248,13 @@ impl ConnectionTarget {
                 )));
             }
         };
-        if scheme == UrlScheme::Sqlite {
-            sqlite::parse(rest)
-        } else {
-            Self::server(scheme, rest, url)
+        match scheme {
+            UrlScheme::MySql | UrlScheme::MariaDb => Self::server(scheme, 3306, rest, url),
+            UrlScheme::Postgres => match rest.strip_prefix('/') {
+                Some(_) => Self::server(scheme, POSTGRES_PORT, rest, url),
+                None => Ok(Self::postgres_here(rest)),
+            },
+            UrlScheme::Sqlite => sqlite::parse(rest),
         }
     }
 
@@ -269,7 +276,18 @@ impl ConnectionTarget {
         }
     }
 
-    fn server(scheme: UrlScheme, rest: &str, url: &str) -> Result<Self> {
+    /// Parses PostgreSQL's short form, `jdbc:postgresql:database`.
+    fn postgres_here(rest: &str) -> Self {
+        let mut target = Self::empty(UrlScheme::Postgres);
+        let (database, query) = rest.split_once('?').unwrap_or((rest, ""));
+        target.database = Some(decode(database)).filter(|d| !d.is_empty());
+        target.hosts.push(("localhost".to_owned(), POSTGRES_PORT));
+        target.set_query(query);
+        target
+    }
+
+    /// Parses `//user:password@host:port,…/database?parameters`.
+    fn server(scheme: UrlScheme, default_port: u16, rest: &str, url: &str) -> Result<Self> {
         let mut target = Self::empty(scheme);
         let bad = |why: &str| {
             Error::config(format!(
@@ -278,26 +296,11 @@ impl ConnectionTarget {
             ))
         };
         let Some(rest) = rest.strip_prefix("//") else {
-            // PostgreSQL's short form: jdbc:postgresql:database
-            if scheme == UrlScheme::Postgres && !rest.starts_with('/') {
-                let (database, query) = rest.split_once('?').unwrap_or((rest, ""));
-                target.database = Some(decode(database)).filter(|d| !d.is_empty());
-                target.hosts.push(("localhost".to_owned(), 5432));
-                target.set_query(query);
-                return Ok(target);
-            }
             return Err(bad("after the scheme it needs //host:port/database"));
         };
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = place.split_once('/').unwrap_or((place, ""));
-        // A password with a / or ? in it would be split, and its parts read as host, port and
-        // database.
-        let in_an_account = |pair: &str| {
-            pair.split_once('@').is_some_and(|(before, rest)| {
-                !before.contains('=') || (!before.contains('/') && rest.contains('/'))
-            })
-        };
-        if database.contains('@') || query.split('&').any(in_an_account) {
+        if database.contains('@') || query.split('&').any(splits_an_account) {
             return Err(bad(
                 "an @ follows the host. Write / ? # @ : and % in user and password as %2F %3F %23 \
                  %40 %3A and %25, or set connection.user and connection.password",
@@ -305,12 +308,8 @@ impl ConnectionTarget {
         }
         target.database = Some(decode(database)).filter(|d| !d.is_empty());
         let hosts = match authority.rsplit_once('@') {
-            Some((who, hosts)) => {
-                let (user, password) = who
-                    .split_once(':')
-                    .map_or((who, None), |(u, p)| (u, Some(p)));
-                target.user = Some(decode(user));
-                target.password = password.map(decode);
+            Some((account, hosts)) => {
+                target.set_account(account);
                 hosts
             }
             None => authority,
@@ -318,19 +317,23 @@ impl ConnectionTarget {
         if hosts.contains('(') {
             return Err(bad("write hosts as host:port, several separated by commas"));
         }
-        let port = if scheme == UrlScheme::Postgres {
-            5432
-        } else {
-            3306
-        };
         for host in hosts.split(',') {
-            target.hosts.push(
-                host_port(host.trim(), port)
-                    .ok_or_else(|| bad("its port is not a number up to 65535"))?,
-            );
+            let host = host_port(host.trim(), default_port)
+                .ok_or_else(|| bad("its port is not a number up to 65535"))?;
+            target.hosts.push(host);
         }
         target.set_query(query);
         Ok(target)
+    }
+
+    /// Takes `user` or `user:password`.
+    fn set_account(&mut self, account: &str) {
+        let (user, password) = match account.split_once(':') {
+            Some((user, password)) => (user, Some(password)),
+            None => (account, None),
+        };
+        self.user = Some(decode(user));
+        self.password = password.map(decode);
     }
 
     fn set_query(&mut self, query: &str) {
@@ -390,7 +393,10 @@ impl ConnectionTarget {
 
     /// True if columns map as in MySQL's JDBC driver rather than MariaDB's.
     pub fn maps_as_mysql_driver(&self) -> bool {
-        self.scheme == UrlScheme::MySql
+        match self.scheme {
+            UrlScheme::MySql => true,
+            UrlScheme::MariaDb | UrlScheme::Postgres | UrlScheme::Sqlite => false,
+        }
     }
 
     /// Returns where it connects to, without user, password and parameters, for messages.
@@ -415,6 +421,14 @@ impl fmt::Debug for ConnectionTarget {
             .field("params", &names)
             .finish()
     }
+}
+
+/// True if a parameter is the rest of an account: a password with a `/` or `?` in it would be
+/// split, and its parts read as host, port and database.
+fn splits_an_account(pair: &str) -> bool {
+    pair.split_once('@').is_some_and(|(before, rest)| {
+        !before.contains('=') || (!before.contains('/') && rest.contains('/'))
+    })
 }
 
 fn host_port(text: &str, default: u16) -> Option<(String, u16)> {

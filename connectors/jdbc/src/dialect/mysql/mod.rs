@@ -14,7 +14,7 @@ pub mod writing;
 use connector_api::ErrorKind;
 
 use super::read::{ReadColumn, ReadOptions};
-use super::{Capabilities, Dialect, OldestTransaction, ServerLimits, timestamp_step};
+use super::{Capabilities, Dialect, OldestTransaction, ServerLimits, SqlSyntax, timestamp_step};
 use crate::catalog::ColumnMeta;
 
 /// The dialect of MariaDB and MySQL.
@@ -64,6 +64,23 @@ const CAPABILITIES: Capabilities = Capabilities {
         grant: "PROCESS",
     }),
     id_step: Some("SELECT @@auto_increment_increment"),
+    connects_to_one_database: false,
+    lists_other_databases: true,
+    folds_names: false,
+    truncates_names: false,
+    syntax: SqlSyntax {
+        hash_comments: true,
+        dashes_need_blank: true,
+        nested_comments: false,
+        executable_comments: true,
+        backslash_escapes: true,
+        escape_strings: false,
+        dollar_quotes: false,
+        backtick_names: true,
+        bracket_names: false,
+        question_parameters: true,
+        lone_colons: false,
+    },
     has_snapshots: false,
 };
 

@@ -113,7 +113,10 @@ pub fn alter_columns(table: &str, changes: &[ColumnWidening], shown: &str) -> Op
 
 /// Returns the type of a new column from the source column's type that the records carry.
 pub fn type_like_source(source: &SourceColumn, key: bool, mariadb: bool) -> Option<String> {
-    let own = source.from != Some(DatabaseKind::Postgres);
+    let own = match source.from {
+        None | Some(DatabaseKind::MySql) => true,
+        Some(DatabaseKind::Postgres | DatabaseKind::Sqlite) => false,
+    };
     let charset = source
         .charset
         .as_deref()

@@ -6,7 +6,8 @@ use super::ddl::{MySqlDdl, quoted_text};
 use super::dml::{MySqlDml, bulk_update, is_bulk_updatable};
 use super::keys::{INDEXES, UniqueIndexes};
 use crate::dialect::writing::{
-    BulkUpdate, OffsetsSql, StatementProbe, UniqueKeysSql, WriteCapabilities, WriteDialect,
+    BulkUpdate, OffsetsSql, StatementProbe, UniqueKeysSql, ValueRules, WriteCapabilities,
+    WriteDialect,
 };
 use crate::url::DatabaseKind;
 
@@ -71,6 +72,11 @@ const SESSION_SETUP: &[&str] = &[
 
 const CAPABILITIES: WriteCapabilities = WriteCapabilities {
     binds_text: false,
+    values: ValueRules {
+        has_arrays: false,
+        special_numbers: false,
+        compares_text_as_number: true,
+    },
     accepts_nul: true,
     has_engines_without_rollback: true,
     drops_not_null: true,

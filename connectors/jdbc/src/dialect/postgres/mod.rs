@@ -26,7 +26,7 @@ macro_rules! type_name {
 pub(crate) use type_name;
 
 use super::read::{ReadColumn, ReadOptions};
-use super::{Capabilities, Dialect, OldestTransaction, ServerLimits};
+use super::{Capabilities, Dialect, OldestTransaction, ServerLimits, SqlSyntax};
 use crate::catalog::ColumnMeta;
 
 /// The dialect of PostgreSQL.
@@ -68,6 +68,23 @@ const CAPABILITIES: Capabilities = Capabilities {
         grant: "pg_read_all_stats",
     }),
     id_step: None,
+    connects_to_one_database: true,
+    lists_other_databases: false,
+    folds_names: true,
+    truncates_names: true,
+    syntax: SqlSyntax {
+        hash_comments: false,
+        dashes_need_blank: false,
+        nested_comments: true,
+        executable_comments: false,
+        backslash_escapes: false,
+        escape_strings: true,
+        dollar_quotes: true,
+        backtick_names: false,
+        bracket_names: false,
+        question_parameters: false,
+        lone_colons: true,
+    },
     has_snapshots: true,
 };
 

@@ -73,7 +73,10 @@ pub fn alter_columns(table: &str, changes: &[ColumnWidening]) -> String {
 
 /// Returns the type of a new column from the source column's type that the records carry.
 pub fn type_like_source(source: &SourceColumn) -> Option<String> {
-    let own = source.from == Some(DatabaseKind::Postgres);
+    let own = match source.from {
+        Some(DatabaseKind::Postgres) => true,
+        None | Some(DatabaseKind::MySql | DatabaseKind::Sqlite) => false,
+    };
     let digits = |name: &str, digits: &Option<u32>| match digits.filter(|digits| *digits <= 6) {
         Some(digits) => format!("{name}({digits})"),
         None => name.to_owned(),

@@ -5,7 +5,8 @@ use super::ddl::PostgresDdl;
 use super::dml::{PostgresDml, bulk_update};
 use super::{PostgresDialect, type_name};
 use crate::dialect::writing::{
-    BulkUpdate, DeferredConstraints, OffsetsSql, StatementProbe, WriteCapabilities, WriteDialect,
+    BulkUpdate, DeferredConstraints, OffsetsSql, StatementProbe, ValueRules, WriteCapabilities,
+    WriteDialect,
 };
 use crate::url::DatabaseKind;
 
@@ -23,6 +24,11 @@ pub static POSTGRES: WriteDialect = WriteDialect {
      NULL::pg_catalog.int8",
     capabilities: WriteCapabilities {
         binds_text: true,
+        values: ValueRules {
+            has_arrays: true,
+            special_numbers: true,
+            compares_text_as_number: false,
+        },
         accepts_nul: false,
         has_engines_without_rollback: false,
         drops_not_null: true,

@@ -13,7 +13,7 @@ pub mod writing;
 use connector_api::{ErrorKind, SchemaType};
 
 use super::read::{ReadColumn, ReadOptions, ValueDecoding};
-use super::{Capabilities, Dialect, ServerLimits};
+use super::{Capabilities, Dialect, ServerLimits, SqlSyntax};
 use crate::catalog::ColumnMeta;
 
 /// The dialect of SQLite 3.
@@ -46,6 +46,23 @@ const CAPABILITIES: Capabilities = Capabilities {
     // timestamps.
     oldest_transaction: None,
     id_step: None,
+    connects_to_one_database: false,
+    lists_other_databases: false,
+    folds_names: false,
+    truncates_names: false,
+    syntax: SqlSyntax {
+        hash_comments: false,
+        dashes_need_blank: false,
+        nested_comments: false,
+        executable_comments: false,
+        backslash_escapes: false,
+        escape_strings: false,
+        dollar_quotes: false,
+        backtick_names: true,
+        bracket_names: true,
+        question_parameters: true,
+        lone_colons: true,
+    },
     has_snapshots: false,
 };
 

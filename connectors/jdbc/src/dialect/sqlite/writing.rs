@@ -4,7 +4,7 @@ use super::SqliteDialect;
 use super::columns::SqliteColumns;
 use super::ddl::SqliteDdl;
 use super::dml::SqliteDml;
-use crate::dialect::writing::{OffsetsSql, WriteCapabilities, WriteDialect};
+use crate::dialect::writing::{OffsetsSql, ValueRules, WriteCapabilities, WriteDialect};
 use crate::url::DatabaseKind;
 
 /// How SQLite is written to.
@@ -15,6 +15,11 @@ pub static SQLITE: WriteDialect = WriteDialect {
     session_info: "SELECT NULL, NULL, NULL",
     capabilities: WriteCapabilities {
         binds_text: false,
+        values: ValueRules {
+            has_arrays: false,
+            special_numbers: false,
+            compares_text_as_number: false,
+        },
         accepts_nul: false,
         has_engines_without_rollback: false,
         drops_not_null: false,

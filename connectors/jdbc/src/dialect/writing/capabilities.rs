@@ -15,6 +15,7 @@ pub struct WriteCapabilities {
     /// of a statement's parameters when it is prepared, where a null would determine the type for
     /// later values.
     pub binds_text: bool,
+    pub values: ValueRules,
     /// A statement may contain the character U+0000. On other servers it would end the statement,
     /// or make a message that the server cannot parse.
     pub accepts_nul: bool,
@@ -41,6 +42,18 @@ pub struct WriteCapabilities {
     pub statement_probe: Option<StatementProbe>,
     /// How to check deferred constraints before COMMIT.
     pub deferred_constraints: Option<DeferredConstraints>,
+}
+
+/// What a server takes as values, beyond what the types of columns say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueRules {
+    /// Columns may be arrays.
+    pub has_arrays: bool,
+    /// Columns of numbers take NaN and infinity.
+    pub special_numbers: bool,
+    /// A number is compared with texts as a number: 0 would match every text that begins with no
+    /// digit.
+    pub compares_text_as_number: bool,
 }
 
 /// Updates the rows of many keys in one statement.

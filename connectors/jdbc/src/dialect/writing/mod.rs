@@ -13,7 +13,7 @@ use super::Dialect;
 use crate::url::DatabaseKind;
 
 pub use self::capabilities::{
-    BulkUpdate, DeferredConstraints, StatementProbe, UniqueKeysSql, WriteCapabilities,
+    BulkUpdate, DeferredConstraints, StatementProbe, UniqueKeysSql, ValueRules, WriteCapabilities,
 };
 pub use self::columns::{ColumnCapacity, ColumnDialect, TextEquality};
 pub use self::ddl::{ColumnSpec, ColumnWidening, DdlDialect};

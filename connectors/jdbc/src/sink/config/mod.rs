@@ -371,7 +371,7 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
         report.recommend("delete.enabled", vec!["false".to_owned()]);
         report.hide("delete.enabled");
     }
-    ConnectionTarget::tell(config, report);
+    ConnectionTarget::report_warnings(config, report);
     let Ok(sink) = SinkConfig::read(config) else {
         return;
     };

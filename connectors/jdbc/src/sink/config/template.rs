@@ -4,6 +4,7 @@
 //! strings, quoted names, comments, `::` casts, `:=`, slices `[1:2]`. The server judges what a
 //! statement means.
 
+use crate::dialect::{self, SqlSyntax};
 use crate::url::DatabaseKind;
 
 /// The part of a record that a parameter refers to.
@@ -108,7 +109,7 @@ pub fn parse(sql: &str, database: DatabaseKind) -> Result<Vec<StatementTemplate>
     let mut lexer = StatementLexer {
         rest: sql,
         whole: sql,
-        database,
+        syntax: &dialect::of(database).capabilities().syntax,
         text: String::new(),
         before: None,
         template: StatementTemplate::default(),
@@ -133,7 +134,7 @@ pub fn parse(sql: &str, database: DatabaseKind) -> Result<Vec<StatementTemplate>
 struct StatementLexer<'a> {
     rest: &'a str,
     whole: &'a str,
-    database: DatabaseKind,
+    syntax: &'static SqlSyntax,
     /// SQL since the last parameter, without comments.
     text: String,
     /// The character before `rest`.
@@ -191,36 +192,36 @@ impl StatementLexer<'_> {
     }
 
     fn step(&mut self, c: char) -> Result<(), String> {
-        let mysql = self.database == DatabaseKind::MySql;
+        let syntax = self.syntax;
         let second = self.rest[c.len_utf8()..].chars().next();
         match (c, second) {
             ('\'', _) => {
-                let escapes = mysql || self.database == DatabaseKind::Postgres && self.is_escape_string();
+                let escapes = syntax.backslash_escapes || syntax.escape_strings && self.is_escape_string();
                 self.quoted('\'', escapes)
             }
-            ('"', _) => self.quoted('"', mysql),
-            ('`', _) if self.database != DatabaseKind::Postgres => self.quoted('`', false),
-            ('[', _) if self.database == DatabaseKind::Sqlite => self.bracketed(),
-            ('-', Some('-')) if !mysql || self.rest[2..].chars().next().is_none_or(char::is_whitespace) => {
+            ('"', _) => self.quoted('"', syntax.backslash_escapes),
+            ('`', _) if syntax.backtick_names => self.quoted('`', false),
+            ('[', _) if syntax.bracket_names => self.bracketed(),
+            ('-', Some('-')) if !syntax.dashes_need_blank || self.rest[2..].chars().next().is_none_or(char::is_whitespace) => {
                 self.line_comment();
                 Ok(())
             }
-            ('#', _) if mysql => {
+            ('#', _) if syntax.hash_comments => {
                 self.line_comment();
                 Ok(())
             }
             ('/', Some('*')) => self.block_comment(),
             ('$', Some(d))
-                if self.database == DatabaseKind::Postgres
+                if syntax.dollar_quotes
                     && d.is_ascii_digit()
                     && !self.before.is_some_and(is_word) =>
             {
                 Err(self.wrong("parameters have names: write :name instead of the number"))
             }
-            ('$', _) if self.database == DatabaseKind::Postgres && !self.before.is_some_and(is_word) => {
+            ('$', _) if syntax.dollar_quotes && !self.before.is_some_and(is_word) => {
                 self.dollar_quoted()
             }
-            ('?', _) if self.database != DatabaseKind::Postgres => {
+            ('?', _) if syntax.question_parameters => {
                 Err(self.wrong(
                     "a ? has no name: write :name, or :{name} if the name is not a plain word"))
             }
@@ -230,7 +231,7 @@ impl StatementLexer<'_> {
             }
             (':', Some('{')) => self.braced(),
             (':', Some(d)) if d.is_alphabetic() || d == '_' => self.named(),
-            (':', _) if self.database == DatabaseKind::MySql => Err(self
+            (':', _) if !syntax.lone_colons => Err(self
                 .wrong("a name is missing after the colon: a parameter is :name, :key.name, :header.name or :{name}")),
             _ => {
                 self.take(c.len_utf8());
@@ -303,13 +304,13 @@ impl StatementLexer<'_> {
             let (Some(end), begin) = (rest.find("*/"), rest.find("/*")) else {
                 return Err(self.wrong("the /* that begins here is not closed"));
             };
-            match begin.filter(|begin| *begin < end && self.database == DatabaseKind::Postgres) {
+            match begin.filter(|begin| *begin < end && self.syntax.nested_comments) {
                 Some(begin) => (depth, at) = (depth + 1, at + begin + 2),
                 None => (depth, at) = (depth - 1, at + end + 2),
             }
         }
         let inside = &self.rest[2..];
-        let code = self.database == DatabaseKind::MySql
+        let code = self.syntax.executable_comments
             && (inside.starts_with('!') || inside.starts_with("M!"));
         if code || inside.starts_with('+') {
             self.take(at);

@@ -10,8 +10,7 @@ use super::fit::{self, Fit, What};
 use crate::catalog::ColumnMeta;
 use crate::dialect::column_type::TargetColumnType;
 use crate::dialect::logical_type::{DATE, DATE_TIME, LogicalType, TIME};
-use crate::dialect::writing::WriteDialect;
-use crate::url::DatabaseKind;
+use crate::dialect::writing::{ValueRules, WriteDialect};
 
 /// How values are bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +34,7 @@ pub struct KnownColumn {
     pub uses: ColumnUses,
     /// Its type as the server writes it, with its length.
     pub ty: String,
-    database: DatabaseKind,
+    rules: ValueRules,
 }
 
 /// How a column's values are used.
@@ -63,7 +62,7 @@ impl KnownColumn {
             holds,
             uses,
             ty: meta.column_type.clone(),
-            database: writing.database,
+            rules: writing.capabilities.values,
         }
     }
 
@@ -76,7 +75,7 @@ impl KnownColumn {
                 holds,
                 ty,
                 key: self.uses.key,
-                database: self.database,
+                rules: self.rules,
             },
         )
     }

@@ -292,7 +292,8 @@ async fn columns(
     template: &StatementTemplate,
     casts: &[Cast],
 ) -> Result<Vec<Option<ColumnMeta>>> {
-    if writing.database == DatabaseKind::Postgres {
+    let probe = writing.capabilities.statement_probe;
+    if probe.is_some_and(|probe| probe.types.is_some()) {
         let of_type = |Cast { sql, data_type }: &Cast| {
             let meta = ColumnMeta {
                 data_type: data_type.clone(),

@@ -30,7 +30,7 @@ use crate::sink::write::connection::{ConnectionSlot, WriteConnection};
 use crate::sink::write::failure::WriteFailure;
 use crate::sink::write::index::TableIndex;
 use crate::sink::write::target::TargetTable;
-use crate::url::{self, DatabaseKind};
+use crate::url;
 
 /// One running sink task: its connection, the tables it knows and the transaction of its batch.
 pub struct JdbcSinkTask {
@@ -81,7 +81,7 @@ impl JdbcSinkTask {
             return Err(Error::config(text));
         }
         let adapter =
-            Adapter::new(config.adapting(connect_to.database_kind() == DatabaseKind::Postgres));
+            Adapter::new(config.adapting(connection.writing.capabilities.values.has_arrays));
         let offsets = SinkOffsets::new(
             &config.cluster,
             &config.name,

@@ -29,7 +29,7 @@ const NEW: [&str; 4] = [
 pub fn check(config: &Config, report: &mut ConfigReport) {
     let set = |key: &str| config.get(key).is_some_and(|v| !v.trim().is_empty());
     let mode = config.get("mode").unwrap_or_default().trim();
-    ConnectionTarget::tell(config, report);
+    ConnectionTarget::report_warnings(config, report);
     check_mode(mode, report);
     check_deletions(config, mode, report);
     let (legacy, new): (Vec<_>, Vec<_>) = (

@@ -1,5 +1,6 @@
 //! Tokenizes a query as its database does: where comments, strings and names begin and end. Pure.
 
+use crate::dialect::{self, SqlSyntax};
 use crate::url::DatabaseKind;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +16,7 @@ enum QueryToken {
 /// to it.
 pub fn trimmed(text: &str, database: DatabaseKind) -> &str {
     let mut end = 0;
-    for (kind, piece, at) in pieces(text, database) {
+    for (kind, piece, at) in pieces(text, syntax(database)) {
         if kind != QueryToken::Nothing && piece != ";" {
             end = at + piece.len();
         }
@@ -26,7 +27,7 @@ pub fn trimmed(text: &str, database: DatabaseKind) -> &str {
 /// Returns why a text is not a valid query: it must be a single SELECT that writes nothing, with or
 /// without common table expressions.
 pub fn problem(text: &str, database: DatabaseKind) -> Option<&'static str> {
-    let code: Vec<_> = pieces(text, database)
+    let code: Vec<_> = pieces(text, syntax(database))
         .filter(|(kind, ..)| *kind != QueryToken::Nothing)
         .collect();
     let is =
@@ -60,13 +61,20 @@ pub fn problem(text: &str, database: DatabaseKind) -> Option<&'static str> {
     writes.then_some("Please provide a statement that changes nothing: its WITH does.")
 }
 
+fn syntax(database: DatabaseKind) -> &'static SqlSyntax {
+    &dialect::of(database).capabilities().syntax
+}
+
 /// Returns the tokens of a text, each with its byte offset.
-fn pieces(text: &str, database: DatabaseKind) -> impl Iterator<Item = (QueryToken, &str, usize)> {
+fn pieces<'a>(
+    text: &'a str,
+    syntax: &'static SqlSyntax,
+) -> impl Iterator<Item = (QueryToken, &'a str, usize)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let rest = &text[at..];
         let c = rest.chars().next()?;
-        let (kind, length) = piece(rest, c, database);
+        let (kind, length) = piece(rest, c, syntax);
         let found = (kind, &rest[..length], at);
         at += length;
         Some(found)
@@ -74,13 +82,11 @@ fn pieces(text: &str, database: DatabaseKind) -> impl Iterator<Item = (QueryToke
 }
 
 /// Returns kind and length of the first token of a text.
-fn piece(rest: &str, c: char, database: DatabaseKind) -> (QueryToken, usize) {
-    let is_mysql = database == DatabaseKind::MySql;
+fn piece(rest: &str, c: char, syntax: &SqlSyntax) -> (QueryToken, usize) {
     let line = || rest.find('\n').map_or(rest.len(), |end| end + 1);
     let is_line = |begin: &str| {
-        // MariaDB and MySQL read `--1` as a number.
         begin == "--"
-            && (!is_mysql
+            && (!syntax.dashes_need_blank
                 || rest[2..]
                     .chars()
                     .next()
@@ -90,34 +96,29 @@ fn piece(rest: &str, c: char, database: DatabaseKind) -> (QueryToken, usize) {
         return (QueryToken::Nothing, c.len_utf8());
     }
     match rest.get(..2).unwrap_or_default() {
-        // MariaDB or MySQL executes the content of these comments.
-        "/*" if is_mysql && (rest.starts_with("/*!") || rest.starts_with("/*M!")) => {
+        "/*" if syntax.executable_comments
+            && (rest.starts_with("/*!") || rest.starts_with("/*M!")) =>
+        {
             return (QueryToken::Other, 2);
         }
         "/*" => {
-            return (
-                QueryToken::Nothing,
-                comment(rest, database == DatabaseKind::Postgres),
-            );
+            return (QueryToken::Nothing, comment(rest, syntax.nested_comments));
         }
         begin if is_line(begin) => return (QueryToken::Nothing, line()),
         _ => {}
     }
     match c {
-        '#' if is_mysql => (QueryToken::Nothing, line()),
-        '\'' => (QueryToken::Other, quoted(rest, c, is_mysql)),
-        '"' => (QueryToken::Other, quoted(rest, c, is_mysql)),
-        '`' if database != DatabaseKind::Postgres => (QueryToken::Other, quoted(rest, c, false)),
-        '[' if database == DatabaseKind::Sqlite => (QueryToken::Other, quoted(rest, ']', false)),
-        '$' if database == DatabaseKind::Postgres => {
-            (QueryToken::Other, dollars(rest).unwrap_or(1))
-        }
+        '#' if syntax.hash_comments => (QueryToken::Nothing, line()),
+        '\'' => (QueryToken::Other, quoted(rest, c, syntax.backslash_escapes)),
+        '"' => (QueryToken::Other, quoted(rest, c, syntax.backslash_escapes)),
+        '`' if syntax.backtick_names => (QueryToken::Other, quoted(rest, c, false)),
+        '[' if syntax.bracket_names => (QueryToken::Other, quoted(rest, ']', false)),
+        '$' if syntax.dollar_quotes => (QueryToken::Other, dollars(rest).unwrap_or(1)),
         c if is_of_word(c) => {
             let end = rest
                 .find(|c| !is_of_word(c) && c != '$')
                 .unwrap_or(rest.len());
-            let escapes =
-                database == DatabaseKind::Postgres && rest[..end].eq_ignore_ascii_case("e");
+            let escapes = syntax.escape_strings && rest[..end].eq_ignore_ascii_case("e");
             if escapes && rest[end..].starts_with('\'') {
                 return (QueryToken::Other, end + quoted(&rest[end..], '\'', true));
             }

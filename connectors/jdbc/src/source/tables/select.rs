@@ -6,7 +6,7 @@ use connector_api::pattern::Pattern;
 use connector_api::{Error, Result};
 
 use crate::catalog::{TableFilter, TableName};
-use crate::dialect::Dialect;
+use crate::dialect::{self, Dialect};
 use crate::ident::TableId;
 use crate::source::config::mapping::{databases_of, matches};
 use crate::source::config::{SourceConfig, TableSelection};
@@ -38,7 +38,8 @@ pub fn listing(config: &SourceConfig) -> TableFilter {
 /// begin.
 pub fn other_listings(config: &SourceConfig) -> Vec<TableFilter> {
     let first = listing(config);
-    if config.target.database_kind() != DatabaseKind::MySql || first.all_catalogs {
+    let dialect = dialect::of(config.target.database_kind());
+    if !dialect.capabilities().lists_other_databases || first.all_catalogs {
         return Vec::new();
     }
     let filter = &config.filter;
@@ -168,8 +169,7 @@ pub fn out_of_reach(
     listed: &TableListing,
     dialect: &dyn Dialect,
 ) -> Option<String> {
-    let own =
-        outermost(config).filter(|_| config.target.database_kind() == DatabaseKind::Postgres)?;
+    let own = outermost(config).filter(|_| dialect.capabilities().connects_to_one_database)?;
     ListedNames::new(config, dialect).unmatched(listed).into_iter().find_map(|name| {
         let parts = TableId::split(name).filter(|parts| parts.len() == 3 && parts[0] != own)?;
         Some(format!(

@@ -23,7 +23,7 @@ pub enum Role {
 
 /// Returns warnings about the parameters: each that has no effect, and why.
 /// Errors: `Config` for a protective setting that cannot be honoured.
-pub fn told(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<String>> {
+pub fn warnings(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<String>> {
     let database = scheme.database();
     let mut texts = Vec::new();
     let asked = |known: &str| {
@@ -33,10 +33,7 @@ pub fn told(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<String
             .map(|(_, v)| v.clone())
     };
     role(scheme, asked)?;
-    for name in ROLES
-        .into_iter()
-        .filter(|_| database == DatabaseKind::Postgres)
-    {
+    for name in role_parameters(database) {
         if asked(name).is_some_and(|value| value.trim().to_ascii_lowercase().starts_with("prefer"))
         {
             texts.push(format!(
@@ -77,10 +74,7 @@ pub fn role(
     scheme: UrlScheme,
     get: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<(Role, &'static str)>> {
-    if scheme != UrlScheme::Postgres {
-        return Ok(None);
-    }
-    for name in ROLES {
+    for name in role_parameters(scheme.database()) {
         let Some(value) = get(name) else { continue };
         return match value.trim().to_ascii_lowercase().as_str() {
             "primary" | "master" | "read-write" => Ok(Some((Role::Primary, name))),
@@ -94,7 +88,14 @@ pub fn role(
     Ok(None)
 }
 
-const ROLES: [&str; 2] = ["targetServerType", "target_session_attrs"];
+/// Returns the parameters that ask for a role of the server.
+fn role_parameters(database: DatabaseKind) -> impl Iterator<Item = &'static str> {
+    let names: &[_] = match database {
+        DatabaseKind::MySql | DatabaseKind::Sqlite => &[],
+        DatabaseKind::Postgres => &["targetServerType", "target_session_attrs"],
+    };
+    names.iter().copied()
+}
 
 /// True if transactions are read-only.
 fn reads_only(get: &impl Fn(&str) -> Option<String>) -> bool {
@@ -110,7 +111,7 @@ pub fn lets_write(scheme: UrlScheme, get: impl Fn(&str) -> Option<String>) -> Re
     };
     let keeps = match scheme.database() {
         DatabaseKind::Sqlite => None,
-        _ if reads_only(&get) => Some("readOnly"),
+        DatabaseKind::MySql | DatabaseKind::Postgres if reads_only(&get) => Some("readOnly"),
         DatabaseKind::MySql => {
             let variables = get("sessionVariables").unwrap_or_default();
             let pair = |part: &str| {
@@ -329,12 +330,12 @@ fn bad(why: impl std::fmt::Display) -> Error {
 #[cfg(test)]
 mod tests {
     use super::tables::{DONE_BY_ALL, DONE_BY_MYSQL, DONE_BY_POSTGRES, IDLE, REFUSED};
-    use super::{first_statements, lets_write, options, told};
+    use super::{first_statements, lets_write, options, warnings};
     use crate::url::{ConnectionTarget, UrlScheme};
 
     fn of(url: &str) -> Result<Vec<String>, String> {
         let target = ConnectionTarget::parse(url).map_err(|error| error.message().to_owned())?;
-        told(target.scheme, &target.params).map_err(|error| error.message().to_owned())
+        warnings(target.scheme, &target.params).map_err(|error| error.message().to_owned())
     }
 
     #[test]

@@ -335,7 +335,7 @@ impl<'a> RequestedTls<'a> {
                         UrlScheme::Postgres => format!(
                             "sslmode {word} is unknown; use disable, allow, prefer, require, verify-ca or verify-full"
                         ),
-                        _ => format!(
+                        UrlScheme::MySql | UrlScheme::MariaDb | UrlScheme::Sqlite => format!(
                             "sslMode {word} is unknown; use DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"
                         ),
                     }));
@@ -373,8 +373,12 @@ impl<'a> RequestedTls<'a> {
             (Some(TlsMode::Off), Some(true)) => {
                 return Err(contradiction("sslMode and useSSL (or ssl)"));
             }
-            (Some(mode), Some(true)) if self.scheme == UrlScheme::MariaDb => mode.max(by_flag),
-            (Some(mode), Some(true)) => mode.max(TlsMode::Encrypted),
+            (Some(mode), Some(true)) => match self.scheme {
+                UrlScheme::MariaDb => mode.max(by_flag),
+                UrlScheme::MySql | UrlScheme::Postgres | UrlScheme::Sqlite => {
+                    mode.max(TlsMode::Encrypted)
+                }
+            },
             (Some(mode), _) => mode,
             (None, Some(true)) => by_flag,
             (None, Some(false)) => TlsMode::Off,
@@ -392,8 +396,10 @@ impl<'a> RequestedTls<'a> {
     /// continue without encryption if the server has no TLS.
     fn by_flag(&self) -> Result<TlsMode> {
         let names_matter = !self.is("disablesslhostnameverification")?;
+        if self.trusts()? {
+            return Ok(TlsMode::Encrypted);
+        }
         Ok(match self.scheme {
-            _ if self.trusts()? => TlsMode::Encrypted,
             UrlScheme::MySql => TlsMode::Encrypted,
             UrlScheme::MariaDb if names_matter => TlsMode::VerifyFull,
             UrlScheme::MariaDb => TlsMode::VerifyCa,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use connector_api::{Error, Record, Result};
 
 use self::format::{NameFormat, TopicName};
+use crate::dialect;
 use crate::ident::TableId;
 use crate::url::DatabaseKind;
 
@@ -31,9 +32,6 @@ pub enum NameLetters {
     /// ASCII letters, digits and `_`, of the whole name.
     Normalized,
 }
-
-/// Bytes of an identifier that PostgreSQL keeps (NAMEDATALEN - 1).
-const POSTGRES_NAME: usize = 63;
 
 /// True if one of Debezium's naming strategies replaces a topic's dots by `_`.
 pub fn joins_dots(strategy: &str) -> bool {
@@ -112,7 +110,7 @@ impl TableNaming {
     }
 
     fn folds(&self, database: DatabaseKind) -> bool {
-        self.unquoted && database == DatabaseKind::Postgres
+        self.unquoted && dialect::of(database).capabilities().folds_names
     }
 
     /// Returns the table of a topic with the qualifiers that its name has, folded like
@@ -143,9 +141,10 @@ impl TableNaming {
                 *part = part.to_lowercase();
             }
         }
-        if database == DatabaseKind::Postgres {
-            id.table
-                .truncate(id.table.floor_char_boundary(POSTGRES_NAME));
+        let capabilities = dialect::of(database).capabilities();
+        if capabilities.truncates_names {
+            let most = capabilities.limits.identifier;
+            id.table.truncate(id.table.floor_char_boundary(most));
         }
         Ok(id)
     }

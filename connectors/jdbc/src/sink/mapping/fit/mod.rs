@@ -18,9 +18,9 @@ use std::sync::Arc;
 use connector_api::{Schema, SchemaType};
 
 use crate::dialect::column_type::TargetColumnType;
+use crate::dialect::writing::ValueRules;
 use crate::driver::SqlParam;
 use crate::sink::config::TimeRules;
-use crate::url::DatabaseKind;
 
 /// The kind of a value, by its schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ pub struct FitColumn<'a> {
     pub ty: &'a str,
     /// True if rows are looked up by it.
     pub key: bool,
-    pub database: DatabaseKind,
+    pub rules: ValueRules,
 }
 
 /// Returns the conversion of values of a kind for that column.
@@ -181,10 +181,8 @@ pub fn fit(what: What, column: FitColumn<'_>) -> Fit {
             | TargetColumnType::Bytes,
         )
         | (What::Fraction | What::Decimal, TargetColumnType::Flag) => refused(),
-        // MySQL compares a number with texts as numbers: 0 would match every text that begins with
-        // no digit
         (What::Flag | What::Whole { .. } | What::Fraction, TargetColumnType::Text)
-            if column.key && column.database == DatabaseKind::MySql =>
+            if column.key && column.rules.compares_text_as_number =>
         {
             Fit::KeyText
         }
@@ -215,7 +213,7 @@ fn text_fit(column: FitColumn<'_>) -> Fit {
         TargetColumnType::Choice(members) => Fit::Choice(members.as_slice().into()),
         TargetColumnType::Bits(width) => Fit::Bits(*width, false),
         TargetColumnType::Integer => Fit::Whole,
-        TargetColumnType::Number => Fit::Number(column.database == DatabaseKind::Postgres),
+        TargetColumnType::Number => Fit::Number(column.rules.special_numbers),
         TargetColumnType::Flag => Fit::Flag,
         TargetColumnType::ShortText(most) => Fit::Short(*most),
         TargetColumnType::Loose => Fit::Kept,

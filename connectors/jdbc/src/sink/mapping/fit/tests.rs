@@ -4,6 +4,7 @@ use connector_api::Config;
 
 use super::{Fit, FitColumn, What, fit};
 use crate::dialect::column_type::TargetColumnType;
+use crate::dialect::writing;
 use crate::driver::SqlParam;
 use crate::sink::config::SinkConfig;
 use crate::url::DatabaseKind;
@@ -40,7 +41,7 @@ fn most_values_need_nothing() {
                 holds: &holds,
                 ty: "t",
                 key: false,
-                database,
+                rules: writing::of(database, "").capabilities.values,
             };
             assert_eq!(fit(what, column), Fit::Open, "{what:?} {holds:?}");
         }
