@@ -536,3 +536,43 @@ fn each_stop_of_the_tour_exists() {
     assert_eq!(stops, 12, "stops of the tour");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// The lines at the indentation of line `at`, in the block that this line is in.
+fn siblings<'a>(lines: &[&'a str], at: usize) -> Vec<&'a str> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let own = indent(lines[at]);
+    let in_block = |line: &&&str| line.trim().is_empty() || indent(line) >= own;
+    let before = lines[..at].iter().rev().take_while(in_block);
+    let after = lines[at..].iter().take_while(in_block);
+    before
+        .chain(after)
+        .filter(|line| indent(line) == own)
+        .map(|line| line.trim_start())
+        .collect()
+}
+
+/// A new database must not compile before each place has decided what it means there: a match names every database,
+/// and what a database can do is asked of its `Capabilities`, not of its name.
+#[test]
+fn no_place_takes_databases_that_it_does_not_name_for_all_others() {
+    let compares = Regex::new(r"([!=]= *|matches!\(.*)(DatabaseKind|UrlScheme)::").unwrap();
+    let arm = Regex::new(r"^\s*(\| |\(|Some\()*(DatabaseKind|UrlScheme)::.*").unwrap();
+    let mut wrong = Vec::new();
+    let files = rust_files();
+    let of_jdbc =
+        |name: &str| name.starts_with("connectors/jdbc/src") && !name.ends_with("tests.rs");
+    for (file, text) in files.iter().filter(|(name, _)| of_jdbc(name)) {
+        let lines: Vec<_> = without_tests(text).lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let takes_the_rest = || {
+                siblings(&lines, at)
+                    .iter()
+                    .any(|line| line.starts_with("_ "))
+            };
+            if compares.is_match(line) || (arm.is_match(line) && takes_the_rest()) {
+                wrong.push(format!("{file}:{}: {}", at + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
