@@ -139,3 +139,24 @@ pub struct TableFilter {
     /// JDBC's type names; empty: `TABLE`.
     pub types: Vec<String>,
 }
+
+impl TableFilter {
+    /// True if tables of that type are to be listed.
+    pub fn accepts(&self, table: &TableName) -> bool {
+        match self.types.as_slice() {
+            [] => table.table_type == "TABLE",
+            types => types
+                .iter()
+                .any(|ty| ty.eq_ignore_ascii_case(&table.table_type)),
+        }
+    }
+}
+
+/// Notes in the columns of a table which position they have in its primary key.
+pub fn set_key_positions(columns: &mut [ColumnMeta], primary_key: &[String]) {
+    for (position, key) in primary_key.iter().enumerate() {
+        if let Some(column) = columns.iter_mut().find(|c| c.name == *key) {
+            column.key_position = Some(position);
+        }
+    }
+}

@@ -55,7 +55,7 @@ pub(super) fn classify<DB: DatabaseBackend>(place: &str, error: sqlx::Error) -> 
                 kind,
                 format!(
                     "{REFUSED_WITH}{shown}{BEFORE_TEXT}{text}{}",
-                    DB::advice(&code)
+                    DB::hint(&code)
                 ),
             );
             let error = if kind == ErrorKind::Record {

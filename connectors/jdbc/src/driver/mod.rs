@@ -8,6 +8,7 @@ mod failure;
 mod mysql;
 mod mysql_catalog;
 mod mysql_describe;
+mod origin;
 mod panic_safe;
 mod postgres;
 mod postgres_catalog;
@@ -52,6 +53,13 @@ pub enum SqlParam<'a> {
     /// Text; also decimals and date-times in SQL's own notation.
     Text(Cow<'a, str>),
     Bytes(Cow<'a, [u8]>),
+}
+
+impl<'a> SqlParam<'a> {
+    /// Returns a text, or NULL.
+    pub fn text(value: Option<&'a str>) -> Self {
+        value.map_or(Self::Null, |text| Self::Text(text.into()))
+    }
 }
 
 /// The purpose of a connection.

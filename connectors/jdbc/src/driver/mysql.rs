@@ -12,14 +12,12 @@ use sqlx::{Column, Decode, MySql, Row, TypeInfo};
 
 use super::certificates::certificates;
 use super::session::{DatabaseBackend, SqlxSession, cut_short, missing};
-use super::{ConnectOptions, SqlParam, mysql_catalog, mysql_describe};
-use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
+use super::{ConnectOptions, SqlParam};
 use crate::dialect::Dialect;
 use crate::dialect::mysql::MySqlDialect;
 use crate::dialect::mysql::decode::{self, WireFormat};
 use crate::dialect::mysql::wire_format::{WireDateTime, WireTime};
 use crate::dialect::read::{ReadColumn, ValueDecoding};
-use crate::ident::TableId;
 use crate::url::{self, ConnectionTarget, TlsMode};
 
 /// One connection to MariaDB or MySQL. sqlx sets its time zone to +00:00 and its character set to
@@ -27,15 +25,16 @@ use crate::url::{self, ConnectionTarget, TlsMode};
 pub(super) type MySqlSession = SqlxSession<MySql>;
 
 impl DatabaseBackend for MySql {
-    type Form = WireFormat;
+    type ColumnFormat = WireFormat;
     type Opened = ();
 
     const DIALECT: &'static dyn Dialect = &MySqlDialect;
     const BEGIN: &'static str = "START TRANSACTION";
     const VERSION: &'static str = "SELECT VERSION()";
-    const WHO: &'static str = "SELECT VERSION(), CONNECTION_ID(), CONCAT(@@hostname, ':', @@port)";
+    const IDENTITY: &'static str =
+        "SELECT VERSION(), CONNECTION_ID(), CONCAT(@@hostname, ':', @@port)";
 
-    fn look(id: i64) -> String {
+    fn watch_query(id: i64) -> String {
         format!(
             "SELECT CONCAT(@@hostname, ':', @@port), ID = CONNECTION_ID(), COMMAND, STATE \
              FROM information_schema.PROCESSLIST WHERE ID IN (CONNECTION_ID(), {id})"
@@ -43,7 +42,7 @@ impl DatabaseBackend for MySql {
     }
 
     /// A session that waits for its client is not working on anything.
-    fn state(command: &str, state: &str) -> Option<String> {
+    fn busy_state(command: &str, state: &str) -> Option<String> {
         let waits = command == "Sleep"
             || matches!(
                 state,
@@ -103,7 +102,7 @@ impl DatabaseBackend for MySql {
         }
     }
 
-    fn form(column: &MySqlColumn, read: &ReadColumn) -> WireFormat {
+    fn column_format(column: &MySqlColumn, read: &ReadColumn) -> WireFormat {
         wire(column.type_info().name(), &read.read)
     }
 
@@ -111,32 +110,20 @@ impl DatabaseBackend for MySql {
         row: &MySqlRow,
         index: usize,
         read: &ReadColumn,
-        form: WireFormat,
+        format: WireFormat,
     ) -> Result<(Value, usize)> {
         Ok(match raw(row, index)? {
-            Some(bytes) => (decode::value(read, form, bytes)?, bytes.len()),
+            Some(bytes) => (decode::value(read, format, bytes)?, bytes.len()),
             None => (Value::Null, 0),
         })
     }
 
-    fn stamp(row: &MySqlRow, index: usize, _read: &ReadColumn) -> Result<Option<i64>> {
+    fn timestamp(row: &MySqlRow, index: usize, _read: &ReadColumn) -> Result<Option<i64>> {
         Ok(raw(row, index)?.and_then(decode::cursor_micros))
     }
 
-    fn plain(row: &MySqlRow, index: usize) -> Result<Value> {
-        plain(row, index)
-    }
-
-    async fn table(session: &mut MySqlSession, id: &TableId) -> Result<Option<TableMeta>> {
-        mysql_catalog::table(session, id).await
-    }
-
-    async fn tables(session: &mut MySqlSession, filter: &TableFilter) -> Result<Vec<TableName>> {
-        mysql_catalog::tables(session, filter).await
-    }
-
-    async fn describe(session: &mut MySqlSession, sql: &str) -> Result<Vec<ColumnMeta>> {
-        mysql_describe::describe(session, sql).await
+    fn small_value(row: &MySqlRow, index: usize) -> Result<Value> {
+        small_value(row, index)
     }
 }
 
@@ -238,7 +225,7 @@ fn wire(name: &str, read: &ValueDecoding) -> WireFormat {
 }
 
 /// Decodes one value of a small result, see [`Session::query`].
-fn plain(row: &MySqlRow, index: usize) -> Result<Value> {
+fn small_value(row: &MySqlRow, index: usize) -> Result<Value> {
     let Some(bytes) = raw(row, index)? else {
         return Ok(Value::Null);
     };

@@ -2,9 +2,12 @@
 
 use connector_api::{Result, Value};
 
+use sqlx::MySql;
+
 use super::mysql::MySqlSession;
-use super::{Session, SqlParam};
-use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
+use super::session::DatabaseCatalog;
+use super::{Session, SqlParam, mysql_describe};
+use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName, set_key_positions};
 use crate::dialect::mysql::keys::{INDEXES, UniqueIndexes};
 use crate::ident::TableId;
 
@@ -17,45 +20,70 @@ const COLUMNS: &str = "SELECT column_name, data_type, column_type, is_nullable, 
      character_maximum_length, numeric_precision, numeric_scale, datetime_precision, character_set_name \
      FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position";
 
-/// Returns a table with its columns and keys, see [`Session::table`].
-pub(super) async fn table(session: &mut MySqlSession, id: &TableId) -> Result<Option<TableMeta>> {
-    let catalog = id.catalog.as_deref().or(id.schema.as_deref());
-    let catalog = catalog.map_or(SqlParam::Null, |c| SqlParam::Text(c.into()));
-    let found = session
-        .query(TABLE, &[catalog, SqlParam::Text(id.table.as_str().into())])
-        .await?;
-    let Some(row) = found.into_iter().next() else {
-        return Ok(None);
-    };
-    let (catalog, table, kind) = (text(&row[0]), text(&row[1]), text(&row[2]));
-    let name = [
-        SqlParam::Text(catalog.as_str().into()),
-        SqlParam::Text(table.as_str().into()),
-    ];
-    let columns = session.query(COLUMNS, &name).await?;
-    let indexes = session.query(INDEXES, &name).await?;
-    let UniqueIndexes {
-        primary: primary_key,
-        unique,
-        in_part: unique_in_part,
-    } = UniqueIndexes::read(&indexes);
-    let mut columns: Vec<_> = columns.iter().map(|row| column(row)).collect();
-    for (position, key) in primary_key.iter().enumerate() {
-        if let Some(column) = columns.iter_mut().find(|c| c.name == *key) {
-            column.key_position = Some(position);
-        }
+impl DatabaseCatalog for MySql {
+    /// Returns a table with its columns and keys, see [`Session::table`].
+    async fn table(session: &mut MySqlSession, id: &TableId) -> Result<Option<TableMeta>> {
+        let catalog = id.catalog.as_deref().or(id.schema.as_deref());
+        let catalog = SqlParam::text(catalog);
+        let found = session
+            .query(TABLE, &[catalog, SqlParam::Text(id.table.as_str().into())])
+            .await?;
+        let Some(row) = found.into_iter().next() else {
+            return Ok(None);
+        };
+        let (catalog, table, kind) = (text(&row[0]), text(&row[1]), text(&row[2]));
+        let name = [
+            SqlParam::Text(catalog.as_str().into()),
+            SqlParam::Text(table.as_str().into()),
+        ];
+        let columns = session.query(COLUMNS, &name).await?;
+        let indexes = session.query(INDEXES, &name).await?;
+        let UniqueIndexes {
+            primary: primary_key,
+            unique,
+            in_part: unique_in_part,
+        } = UniqueIndexes::read(&indexes);
+        let mut columns: Vec<_> = columns.iter().map(|row| column(row)).collect();
+        set_key_positions(&mut columns, &primary_key);
+        Ok(Some(TableMeta {
+            rows_estimated: row[3].as_i64().and_then(|n| n.try_into().ok()),
+            no_rollback: (!row[4].is_null()).then(|| text(&row[4])),
+            only_insert: true,
+            is_view: kind.ends_with("VIEW"),
+            id: TableId::in_catalog(catalog, table),
+            columns,
+            primary_key,
+            unique,
+            unique_in_part,
+        }))
     }
-    Ok(Some(TableMeta {
-        rows_estimated: row[3].as_i64().and_then(|n| n.try_into().ok()),
-        no_rollback: (!row[4].is_null()).then(|| text(&row[4])),
-        only_insert: true,
-        is_view: kind.ends_with("VIEW"),
-        id: TableId::in_catalog(catalog, table),
-        columns,
-        primary_key,
-        unique,
-        unique_in_part,
-    }))
+
+    /// Returns tables and views, see [`Session::tables`].
+    async fn tables(session: &mut MySqlSession, filter: &TableFilter) -> Result<Vec<TableName>> {
+        let mut sql =
+            "SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE "
+                .to_owned();
+        let mut params = Vec::new();
+        if filter.all_catalogs {
+            sql.push_str(
+                "table_schema NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')",
+            );
+        } else {
+            sql.push_str("table_schema = COALESCE(?, DATABASE())");
+            params.push(SqlParam::text(filter.catalog.as_deref()));
+        }
+        sql.push_str(" ORDER BY table_schema, table_name");
+        let rows = session.query(&sql, &params).await?;
+        let tables = rows.iter().map(|row| TableName {
+            id: TableId::in_catalog(text(&row[0]), text(&row[1])),
+            table_type: jdbc_type(&text(&row[2])).to_owned(),
+        });
+        Ok(tables.filter(|table| filter.accepts(table)).collect())
+    }
+
+    async fn describe(session: &mut MySqlSession, sql: &str) -> Result<Vec<ColumnMeta>> {
+        mysql_describe::describe(session, sql).await
+    }
 }
 
 fn column(row: &[Value]) -> ColumnMeta {
@@ -81,41 +109,6 @@ fn column(row: &[Value]) -> ColumnMeta {
         fraction: number(9).and_then(|n| n.try_into().ok()),
         charset: (!row[10].is_null()).then(|| text(&row[10])),
     }
-}
-
-/// Returns tables and views, see [`Session::tables`].
-pub(super) async fn tables(
-    session: &mut MySqlSession,
-    filter: &TableFilter,
-) -> Result<Vec<TableName>> {
-    let mut sql =
-        "SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE "
-            .to_owned();
-    let mut params = Vec::new();
-    if filter.all_catalogs {
-        sql.push_str(
-            "table_schema NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')",
-        );
-    } else {
-        sql.push_str("table_schema = COALESCE(?, DATABASE())");
-        params.push(
-            filter
-                .catalog
-                .as_deref()
-                .map_or(SqlParam::Null, |c| SqlParam::Text(c.into())),
-        );
-    }
-    sql.push_str(" ORDER BY table_schema, table_name");
-    let rows = session.query(&sql, &params).await?;
-    let tables = rows.iter().map(|row| TableName {
-        id: TableId::in_catalog(text(&row[0]), text(&row[1])),
-        table_type: jdbc_type(&text(&row[2])).to_owned(),
-    });
-    let wanted = |t: &TableName| match filter.types.as_slice() {
-        [] => t.table_type == "TABLE",
-        types => types.iter().any(|w| w.eq_ignore_ascii_case(&t.table_type)),
-    };
-    Ok(tables.filter(wanted).collect())
 }
 
 /// Returns JDBC's name of a table type.

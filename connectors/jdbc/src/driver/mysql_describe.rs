@@ -1,60 +1,39 @@
 //! Describes the columns of a SELECT's result in MariaDB and MySQL, from the prepared statement.
 
-use std::collections::HashMap;
-
 use connector_api::Result;
 use sqlx::mysql::{MySqlColumn, MySqlTypeInfo};
 use sqlx::types::Type;
-use sqlx::{AssertSqlSafe, Column, ColumnOrigin, Executor, MySql, SqlSafeStr, Statement, TypeInfo};
+use sqlx::{Column, ColumnOrigin, MySql, Statement, TypeInfo};
 
-use super::Session;
 use super::mysql::MySqlSession;
-use crate::catalog::{ColumnMeta, TableMeta};
+use super::origin::OriginTables;
+use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
 
 /// Describes a SELECT's result, see [`super::Session::describe`].
 pub(super) async fn describe(session: &mut MySqlSession, sql: &str) -> Result<Vec<ColumnMeta>> {
-    let prepared = session
-        .lifeline
-        .hold(
-            session
-                .connection
-                .prepare(AssertSqlSafe(sql).into_sql_str()),
-        )
-        .await;
-    let prepared = session.finish(prepared)?;
+    let prepared = session.prepare(sql).await?;
     let columns = prepared.columns().to_vec();
-    let mut tables: HashMap<String, Option<TableMeta>> = HashMap::new();
+    let mut tables = OriginTables::default();
     let mut out = Vec::with_capacity(columns.len());
     for column in columns {
-        let told = told(&column);
-        let origin = match column.origin() {
-            ColumnOrigin::Table(origin) => Some(origin),
-            _ => None,
-        };
-        let Some(origin) = origin else {
-            out.push(told);
+        let described = column_of_statement(&column);
+        let ColumnOrigin::Table(origin) = column.origin() else {
+            out.push(described);
             continue;
         };
         // sqlx gives `database.table` as one text; a database's name seldom has a dot
         let (catalog, table) = origin.table.split_once('.').unwrap_or(("", &origin.table));
-        if !tables.contains_key(&*origin.table) {
-            let found = session.table(&TableId::in_catalog(catalog, table)).await?;
-            tables.insert(origin.table.to_string(), found);
-        }
-        let known = tables
-            .get(&*origin.table)
-            .and_then(Option::as_ref)
-            .and_then(|t| t.column(&origin.name));
-        out.push(match known {
+        let table = TableId::in_catalog(catalog, table);
+        out.push(match tables.column(session, table, &origin.name).await? {
             // an outer join may make the column NULL, so the result's nullability counts
             Some(known) => ColumnMeta {
-                name: told.name,
-                nullable: told.nullable,
+                name: described.name,
+                nullable: described.nullable,
                 key_position: None,
                 ..known.clone()
             },
-            None => told,
+            None => described,
         });
     }
     Ok(out)
@@ -64,7 +43,7 @@ pub(super) async fn describe(session: &mut MySqlSession, sql: &str) -> Result<Ve
 const WHOLE_SECONDS: u32 = 20;
 
 /// Returns a column as the prepared statement describes it.
-fn told(column: &MySqlColumn) -> ColumnMeta {
+fn column_of_statement(column: &MySqlColumn) -> ColumnMeta {
     let info = column.type_info();
     let (flags, length) = flags_and_length(info);
     let unsigned = flags.contains("UNSIGNED");

@@ -12,12 +12,10 @@ use sqlx::{Column, Decode, Postgres, Row, TypeInfo};
 
 use super::certificates::certificates;
 use super::session::{DatabaseBackend, SqlxSession, cut_short, missing};
-use super::{ConnectOptions, SqlParam, postgres_catalog};
-use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
+use super::{ConnectOptions, SqlParam};
 use crate::dialect::Dialect;
 use crate::dialect::postgres::{PostgresDialect, decode};
 use crate::dialect::read::{ReadColumn, ValueDecoding};
-use crate::ident::TableId;
 use crate::url::{ConnectionTarget, LoginKind, TlsMode};
 
 /// One connection to PostgreSQL. sqlx sets its time zone to UTC and its character set to UTF-8.
@@ -25,16 +23,16 @@ pub(super) type PostgresSession = SqlxSession<Postgres>;
 
 impl DatabaseBackend for Postgres {
     /// How a column is read determines its encoding.
-    type Form = ();
+    type ColumnFormat = ();
     type Opened = ();
 
     const DIALECT: &'static dyn Dialect = &PostgresDialect;
     const BEGIN: &'static str = "BEGIN";
     const VERSION: &'static str = "SELECT pg_catalog.version()";
-    const WHO: &'static str = "SELECT pg_catalog.version(), pg_catalog.pg_backend_pid(), \
+    const IDENTITY: &'static str = "SELECT pg_catalog.version(), pg_catalog.pg_backend_pid(), \
                              pg_catalog.pg_postmaster_start_time()::pg_catalog.text";
 
-    fn look(id: i64) -> String {
+    fn watch_query(id: i64) -> String {
         format!(
             "SELECT pg_catalog.pg_postmaster_start_time()::pg_catalog.text, \
              CASE WHEN pid = pg_catalog.pg_backend_pid() THEN 1 ELSE 0 END, state, wait_event \
@@ -43,7 +41,7 @@ impl DatabaseBackend for Postgres {
     }
 
     /// A session that waits for its client is not working on anything.
-    fn state(state: &str, waits_for: &str) -> Option<String> {
+    fn busy_state(state: &str, waits_for: &str) -> Option<String> {
         let works = state == "active" && !waits_for.starts_with("Client");
         works.then(|| {
             if waits_for.is_empty() {
@@ -75,13 +73,13 @@ impl DatabaseBackend for Postgres {
             copy.send(rows.as_bytes()).await?;
             copy.finish().await
         };
-        let copied = session.lifeline.hold(copied).await;
+        let copied = session.watchdog.hold(copied).await;
         session.finish(copied)
     }
 
     /// Refuses U+0000: texts in a message end at their first NUL, and the server would report what
     /// follows as a protocol violation, as if the connection were broken.
-    fn admit_any(sql: &str) -> Result<()> {
+    fn check_sql(sql: &str) -> Result<()> {
         match sql.contains('\0') {
             true => Err(Error::config(
                 "a statement with the character U+0000 is not sent to PostgreSQL",
@@ -148,7 +146,7 @@ impl DatabaseBackend for Postgres {
         }
     }
 
-    fn form(_column: &PgColumn, _read: &ReadColumn) {}
+    fn column_format(_column: &PgColumn, _read: &ReadColumn) {}
 
     fn value(row: &PgRow, index: usize, read: &ReadColumn, (): ()) -> Result<(Value, usize)> {
         Ok(match raw(row, index)? {
@@ -157,24 +155,12 @@ impl DatabaseBackend for Postgres {
         })
     }
 
-    fn stamp(row: &PgRow, index: usize, _read: &ReadColumn) -> Result<Option<i64>> {
+    fn timestamp(row: &PgRow, index: usize, _read: &ReadColumn) -> Result<Option<i64>> {
         Ok(raw(row, index)?.and_then(decode::cursor_micros))
     }
 
-    fn plain(row: &PgRow, index: usize) -> Result<Value> {
-        plain(row, index)
-    }
-
-    async fn table(session: &mut PostgresSession, id: &TableId) -> Result<Option<TableMeta>> {
-        postgres_catalog::table(session, id).await
-    }
-
-    async fn tables(session: &mut PostgresSession, filter: &TableFilter) -> Result<Vec<TableName>> {
-        postgres_catalog::tables(session, filter).await
-    }
-
-    async fn describe(session: &mut PostgresSession, sql: &str) -> Result<Vec<ColumnMeta>> {
-        postgres_catalog::describe(session, sql).await
+    fn small_value(row: &PgRow, index: usize) -> Result<Value> {
+        small_value(row, index)
     }
 }
 
@@ -262,7 +248,7 @@ fn raw(row: &PgRow, index: usize) -> Result<Option<&[u8]>> {
 }
 
 /// Decodes one value of a small result, see [`Session::query`].
-fn plain(row: &PgRow, index: usize) -> Result<Value> {
+fn small_value(row: &PgRow, index: usize) -> Result<Value> {
     let column = row.column(index);
     let value = row.try_get_raw(index).map_err(missing)?;
     let Ok(bytes) = value.as_bytes() else {

@@ -1,11 +1,12 @@
 //! Reads tables and columns from PostgreSQL's catalog.
 
 use connector_api::{Result, Value};
-use sqlx::{AssertSqlSafe, Column, Executor, SqlSafeStr, Statement};
+use sqlx::{Column, Postgres, Statement};
 
 use super::postgres::PostgresSession;
+use super::session::DatabaseCatalog;
 use super::{Session, SqlParam};
-use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
+use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName, set_key_positions};
 use crate::dialect::postgres::type_name;
 use crate::ident::TableId;
 
@@ -69,50 +70,94 @@ const INDEXES: &str = "SELECT i.indexrelid::pg_catalog.int8, i.indisprimary, a.a
      AND i.indpred IS NULL AND i.indexprs IS NULL \
      AND k.place <= i.indnkeyatts ORDER BY i.indexrelid, k.place";
 
-/// Returns a table with its columns and keys, see [`Session::table`].
-pub(super) async fn table(
-    session: &mut PostgresSession,
-    id: &TableId,
-) -> Result<Option<TableMeta>> {
-    let schema = id
-        .schema
-        .as_deref()
-        .map_or(SqlParam::Null, |s| SqlParam::Text(s.into()));
-    let found = session
-        .query(TABLE, &[SqlParam::Text(id.table.as_str().into()), schema])
-        .await?;
-    let Some(row) = found.into_iter().next() else {
-        return Ok(None);
-    };
-    let oid = [SqlParam::I64(row[0].as_i64().unwrap_or_default())];
-    let mut columns: Vec<_> = session
-        .query(COLUMNS, &oid)
-        .await?
-        .iter()
-        .map(|row| column(row))
-        .collect();
-    let (primary_key, unique) = keys(&session.query(INDEXES, &oid).await?);
-    for (position, key) in primary_key.iter().enumerate() {
-        if let Some(column) = columns.iter_mut().find(|c| c.name == *key) {
-            column.key_position = Some(position);
-        }
+impl DatabaseCatalog for Postgres {
+    /// Returns a table with its columns and keys, see [`Session::table`].
+    async fn table(session: &mut PostgresSession, id: &TableId) -> Result<Option<TableMeta>> {
+        let schema = SqlParam::text(id.schema.as_deref());
+        let found = session
+            .query(TABLE, &[SqlParam::Text(id.table.as_str().into()), schema])
+            .await?;
+        let Some(row) = found.into_iter().next() else {
+            return Ok(None);
+        };
+        let oid = [SqlParam::I64(row[0].as_i64().unwrap_or_default())];
+        let mut columns: Vec<_> = session
+            .query(COLUMNS, &oid)
+            .await?
+            .iter()
+            .map(|row| column(row))
+            .collect();
+        let (primary_key, unique) = keys(&session.query(INDEXES, &oid).await?);
+        set_key_positions(&mut columns, &primary_key);
+        Ok(Some(TableMeta {
+            id: TableId {
+                catalog: id.catalog.clone(),
+                schema: Some(text(&row[1])),
+                table: text(&row[2]),
+            },
+            columns,
+            primary_key,
+            unique,
+            unique_in_part: false,
+            is_view: matches!(row[3].as_str(), Some("v" | "m")),
+            // -1 before the first ANALYZE
+            rows_estimated: row[4].as_i64().and_then(|n| n.try_into().ok()),
+            no_rollback: None,
+            only_insert: row[5] == Value::Bool(true),
+        }))
     }
-    Ok(Some(TableMeta {
-        id: TableId {
-            catalog: id.catalog.clone(),
-            schema: Some(text(&row[1])),
-            table: text(&row[2]),
-        },
-        columns,
-        primary_key,
-        unique,
-        unique_in_part: false,
-        is_view: matches!(row[3].as_str(), Some("v" | "m")),
-        // -1 before the first ANALYZE
-        rows_estimated: row[4].as_i64().and_then(|n| n.try_into().ok()),
-        no_rollback: None,
-        only_insert: row[5] == Value::Bool(true),
-    }))
+
+    /// Returns tables and views, see [`Session::tables`].
+    async fn tables(session: &mut PostgresSession, filter: &TableFilter) -> Result<Vec<TableName>> {
+        let schema = SqlParam::text(filter.schema.as_deref());
+        let rows = session.query(TABLES, &[schema]).await?;
+        let tables = rows.iter().map(|row| TableName {
+            id: TableId::in_schema(text(&row[0]), text(&row[1])),
+            table_type: text(&row[2]),
+        });
+        Ok(tables.filter(|table| filter.accepts(table)).collect())
+    }
+
+    /// Returns the columns of a SELECT, see [`Session::describe`]: table columns as in the catalog,
+    /// expressions by type only.
+    async fn describe(session: &mut PostgresSession, sql: &str) -> Result<Vec<ColumnMeta>> {
+        let prepared = session.prepare(sql).await?;
+        let columns: Vec<_> = prepared
+            .columns()
+            .iter()
+            .map(|c| {
+                (
+                    c.name().to_owned(),
+                    c.type_info().oid(),
+                    c.relation_id(),
+                    c.relation_attribute_no(),
+                )
+            })
+            .collect();
+        let mut out = Vec::with_capacity(columns.len());
+        for (name, type_oid, table, number) in columns {
+            let known = match (table, number) {
+                (Some(table), Some(number)) => {
+                    let params = [
+                        SqlParam::I64(i64::from(table.0)),
+                        SqlParam::I64(i64::from(number)),
+                    ];
+                    session
+                        .query(ONE_COLUMN, &params)
+                        .await?
+                        .first()
+                        .map(|row| column(row))
+                }
+                _ => None,
+            };
+            let meta = match known {
+                Some(meta) => meta,
+                None => expression(session, type_oid.map_or(0, |oid| oid.0)).await?,
+            };
+            out.push(ColumnMeta { name, ..meta });
+        }
+        Ok(out)
+    }
 }
 
 fn column(row: &[Value]) -> ColumnMeta {
@@ -172,55 +217,6 @@ fn keys(rows: &[Vec<Value>]) -> (Vec<String>, Vec<Vec<String>>) {
     (primary, unique)
 }
 
-/// Returns the columns of a SELECT, see [`Session::describe`]: table columns as in the catalog,
-/// expressions by type only.
-pub(super) async fn describe(session: &mut PostgresSession, sql: &str) -> Result<Vec<ColumnMeta>> {
-    let prepared = session
-        .lifeline
-        .hold(
-            session
-                .connection
-                .prepare(AssertSqlSafe(sql).into_sql_str()),
-        )
-        .await;
-    let prepared = session.finish(prepared)?;
-    let told: Vec<_> = prepared
-        .columns()
-        .iter()
-        .map(|c| {
-            (
-                c.name().to_owned(),
-                c.type_info().oid(),
-                c.relation_id(),
-                c.relation_attribute_no(),
-            )
-        })
-        .collect();
-    let mut out = Vec::with_capacity(told.len());
-    for (name, type_oid, table, number) in told {
-        let known = match (table, number) {
-            (Some(table), Some(number)) => {
-                let params = [
-                    SqlParam::I64(i64::from(table.0)),
-                    SqlParam::I64(i64::from(number)),
-                ];
-                session
-                    .query(ONE_COLUMN, &params)
-                    .await?
-                    .first()
-                    .map(|row| column(row))
-            }
-            _ => None,
-        };
-        let meta = match known {
-            Some(meta) => meta,
-            None => expression(session, type_oid.map_or(0, |oid| oid.0)).await?,
-        };
-        out.push(ColumnMeta { name, ..meta });
-    }
-    Ok(out)
-}
-
 /// Returns the column of an expression of that type.
 async fn expression(session: &mut PostgresSession, type_oid: u32) -> Result<ColumnMeta> {
     const SQL: &str = concat!(
@@ -248,27 +244,6 @@ const TABLES: &str = "SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.t
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname LIKE coalesce($1, '%') \
      AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' ORDER BY n.nspname, c.relname";
-
-/// Returns tables and views, see [`Session::tables`].
-pub(super) async fn tables(
-    session: &mut PostgresSession,
-    filter: &TableFilter,
-) -> Result<Vec<TableName>> {
-    let schema = filter
-        .schema
-        .as_deref()
-        .map_or(SqlParam::Null, |s| SqlParam::Text(s.into()));
-    let rows = session.query(TABLES, &[schema]).await?;
-    let tables = rows.iter().map(|row| TableName {
-        id: TableId::in_schema(text(&row[0]), text(&row[1])),
-        table_type: text(&row[2]),
-    });
-    let wanted = |t: &TableName| match filter.types.as_slice() {
-        [] => t.table_type == "TABLE",
-        types => types.iter().any(|w| w.eq_ignore_ascii_case(&t.table_type)),
-    };
-    Ok(tables.filter(wanted).collect())
-}
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()

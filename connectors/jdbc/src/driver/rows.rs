@@ -20,7 +20,7 @@ const ALLOCATION: usize = 32;
 const SMALL_RESULT: usize = 48 << 20;
 
 /// Reads a small result, see [`super::Session::query`].
-pub(super) async fn plain<DB: DatabaseBackend>(
+pub(super) async fn small_result<DB: DatabaseBackend>(
     session: &mut SqlxSession<DB>,
     query: Query<'_, DB, DB::Arguments>,
 ) -> Result<Vec<Vec<Value>>>
@@ -31,14 +31,14 @@ where
     let mut weight = 0;
     let mut rows = session.connection.fetch(query);
     let failure = loop {
-        match session.lifeline.next(&mut rows).await {
+        match session.watchdog.next(&mut rows).await {
             Ok(Some(row)) => {
                 let values = (0..row.len())
-                    .map(|n| DB::plain(&row, n))
+                    .map(|n| DB::small_value(&row, n))
                     .collect::<Result<Vec<_>>>()?;
                 weight += 2 * size_of::<Vec<Value>>()
                     + ALLOCATION
-                    + values.iter().map(heft).sum::<usize>();
+                    + values.iter().map(weight_of).sum::<usize>();
                 if weight > SMALL_RESULT {
                     drop(rows);
                     return Err(session.too_much(SMALL_RESULT));
@@ -56,7 +56,7 @@ where
 }
 
 /// Returns the weight of a value of a small result.
-fn heft(value: &Value) -> usize {
+fn weight_of(value: &Value) -> usize {
     VALUE_WEIGHT
         + match value {
             Value::Text(text) => text.len() + ALLOCATION,
@@ -75,14 +75,46 @@ pub(super) async fn read<DB: DatabaseBackend>(
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
+    collect(session, query, layout, max_weight, None).await
+}
+
+/// Sends all rows page by page, see [`super::Session::stream`].
+pub(super) async fn stream<DB: DatabaseBackend>(
+    session: &mut SqlxSession<DB>,
+    query: Query<'_, DB, DB::Arguments>,
+    layout: &RowLayout,
+    page_weight: usize,
+    pages: &mpsc::Sender<ResultPage>,
+) -> Result<()>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    let last = collect(session, query, layout, page_weight, Some(pages)).await?;
+    // if the receiver is gone, nobody needs the page
+    let _ = pages.send(last).await;
+    Ok(())
+}
+
+/// Collects rows until they weigh more than `max_weight`. Then sends them to `pages` and goes on
+/// with the next page; without `pages`, ends if there is another row. Returns the last page.
+async fn collect<DB: DatabaseBackend>(
+    session: &mut SqlxSession<DB>,
+    query: Query<'_, DB, DB::Arguments>,
+    layout: &RowLayout,
+    max_weight: usize,
+    pages: Option<&mpsc::Sender<ResultPage>>,
+) -> Result<ResultPage>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
     let mut page = ResultPage::default();
     let mut decoder = RowDecoder::<DB> {
         layout,
-        forms: Vec::new(),
+        formats: Vec::new(),
     };
     let mut rows = session.connection.fetch(query);
     let failure = loop {
-        match session.lifeline.next(&mut rows).await {
+        match session.watchdog.next(&mut rows).await {
             Ok(Some(_)) if page.weight > max_weight => {
                 page.cut = true;
                 return Ok(page);
@@ -98,47 +130,11 @@ where
             Err(error) => break error,
         }
         consume_budget().await;
-    };
-    drop(rows);
-    Err(session.ended(failure))
-}
-
-/// Sends all rows page by page, see [`super::Session::stream`].
-pub(super) async fn stream<DB: DatabaseBackend>(
-    session: &mut SqlxSession<DB>,
-    query: Query<'_, DB, DB::Arguments>,
-    layout: &RowLayout,
-    page_weight: usize,
-    pages: &mpsc::Sender<ResultPage>,
-) -> Result<()>
-where
-    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
-{
-    let mut page = ResultPage::default();
-    let mut decoder = RowDecoder::<DB> {
-        layout,
-        forms: Vec::new(),
-    };
-    let mut rows = session.connection.fetch(query);
-    let failure = loop {
-        match session.lifeline.next(&mut rows).await {
-            Ok(Some(row)) => {
-                if let Err(error) = decoder.push(&row, &mut page) {
-                    drop(rows);
-                    session.stale |= error.kind() == ErrorKind::Retry;
-                    return Err(error);
-                }
-            }
-            Ok(None) => {
-                // if the receiver is gone, nobody needs the page
-                let _ = pages.send(page).await;
-                return Ok(());
-            }
-            Err(error) => break error,
-        }
-        consume_budget().await;
-        if page.weight > page_weight && pages.send(std::mem::take(&mut page)).await.is_err() {
-            return Ok(());
+        if let Some(pages) = pages
+            && page.weight > max_weight
+            && pages.send(std::mem::take(&mut page)).await.is_err()
+        {
+            return Ok(page);
         }
     };
     drop(rows);
@@ -148,12 +144,12 @@ where
 /// Decodes rows of one result; the encoding of each column is looked up once.
 struct RowDecoder<'a, DB: DatabaseBackend> {
     layout: &'a RowLayout,
-    forms: Vec<DB::Form>,
+    formats: Vec<DB::ColumnFormat>,
 }
 
 impl<DB: DatabaseBackend> RowDecoder<'_, DB> {
     fn push(&mut self, row: &DB::Row, page: &mut ResultPage) -> Result<()> {
-        if self.forms.is_empty() {
+        if self.formats.is_empty() {
             let by_place = self.layout.by_place;
             let columns = || row.columns().iter().zip(&self.layout.columns);
             let fits = |(column, read): (&DB::Column, &ReadColumn)| {
@@ -166,19 +162,19 @@ impl<DB: DatabaseBackend> RowDecoder<'_, DB> {
                      read",
                 ));
             }
-            self.forms = columns()
-                .map(|(column, read)| DB::form(column, read))
+            self.formats = columns()
+                .map(|(column, read)| DB::column_format(column, read))
                 .collect();
         }
-        let mut values = Vec::with_capacity(self.forms.len());
-        page.weight += self.forms.len() * VALUE_WEIGHT;
-        for (index, (read, form)) in self.layout.columns.iter().zip(&self.forms).enumerate() {
-            let (value, bytes) = DB::value(row, index, read, *form)?;
+        let mut values = Vec::with_capacity(self.formats.len());
+        page.weight += self.formats.len() * VALUE_WEIGHT;
+        for (index, (read, format)) in self.layout.columns.iter().zip(&self.formats).enumerate() {
+            let (value, bytes) = DB::value(row, index, read, *format)?;
             page.weight += bytes;
             values.push(value);
         }
         if !self.layout.stamps.is_empty() {
-            page.stamps.push(self.stamp(row)?);
+            page.stamps.push(self.timestamp(row)?);
         }
         page.rows.push(values.into_boxed_slice());
         Ok(())
@@ -186,9 +182,9 @@ impl<DB: DatabaseBackend> RowDecoder<'_, DB> {
 
     /// Returns the row's timestamp. Rows without one are not selected; if one appeared, it would
     /// count as the oldest.
-    fn stamp(&self, row: &DB::Row) -> Result<i64> {
+    fn timestamp(&self, row: &DB::Row) -> Result<i64> {
         for index in &self.layout.stamps {
-            if let Some(micros) = DB::stamp(row, *index, &self.layout.columns[*index])? {
+            if let Some(micros) = DB::timestamp(row, *index, &self.layout.columns[*index])? {
                 return Ok(micros);
             }
         }

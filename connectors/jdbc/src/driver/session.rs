@@ -11,7 +11,7 @@ use sqlx::database::HasStatementCache;
 use sqlx::error::DatabaseError;
 use sqlx::{
     Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Encode, Executor,
-    IntoArguments, Type,
+    IntoArguments, SqlSafeStr, Type,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -32,7 +32,7 @@ pub(super) trait DatabaseBackend:
     HasStatementCache + sqlx::Database<Arguments: IntoArguments<Self>>
 {
     /// The encoding of a result's column, looked up once for each result.
-    type Form: Copy + Send + Sync;
+    type ColumnFormat: Copy + Send + Sync;
 
     /// Identifies the database that was opened.
     type Opened: Send + Sync;
@@ -47,25 +47,25 @@ pub(super) trait DatabaseBackend:
 
     /// Like [`Self::VERSION`], with the connection's number and a text that identifies the server.
     /// Empty if the database has no server.
-    const WHO: &'static str = "";
+    const IDENTITY: &'static str = "";
 
     /// A query that another connection sends to learn about the connection of that number, see
     /// [`watchdog`](super::watchdog).
-    fn look(_id: i64) -> String {
+    fn watch_query(_id: i64) -> String {
         String::new()
     }
 
-    /// Returns what a connection is working on, from the state that [`Self::look`] returned; `None`
+    /// Returns what a connection is working on, from the state that [`Self::watch_query`] returned; `None`
     /// if it is idle.
-    fn state(_state: &str, _more: &str) -> Option<String> {
+    fn busy_state(_state: &str, _more: &str) -> Option<String> {
         None
     }
 
-    /// For a database inside this process: beats `worked` while the database is working, and
+    /// For a database inside this process: beats `progress` while the database is working, and
     /// interrupts it once `wanted` is dropped.
-    fn feel(
+    fn watch_progress(
         _connection: &mut Self::Connection,
-        _worked: &Heartbeat,
+        _progress: &Heartbeat,
         _wanted: Weak<()>,
     ) -> impl Future<Output = ()> + Send {
         std::future::ready(())
@@ -87,18 +87,18 @@ pub(super) trait DatabaseBackend:
     fn check(opened: &Self::Opened) -> Result<()>;
 
     /// Checks a text that users contributed to before it is sent. Errors: `Config`.
-    fn admit(_sql: &str) -> Result<()> {
+    fn check_query(_sql: &str) -> Result<()> {
         Ok(())
     }
 
     /// Checks any statement before it is sent. Errors: `Config`.
-    fn admit_any(_sql: &str) -> Result<()> {
+    fn check_sql(_sql: &str) -> Result<()> {
         Ok(())
     }
 
     /// Checks that a text is one statement that can run in the open transaction. Errors: `Config`.
-    fn admit_one(sql: &str) -> Result<()> {
-        Self::admit_any(sql)
+    fn check_statement(sql: &str) -> Result<()> {
+        Self::check_sql(sql)
     }
 
     /// See [`Session::copy`]; called only if the dialect writes such statements.
@@ -118,7 +118,7 @@ pub(super) trait DatabaseBackend:
     fn codes(error: &dyn DatabaseError) -> (String, String);
 
     /// Returns a hint for an error with that code, to be appended to its text.
-    fn advice(_code: &str) -> &'static str {
+    fn hint(_code: &str) -> &'static str {
         ""
     }
 
@@ -144,7 +144,7 @@ pub(super) trait DatabaseBackend:
     }
 
     /// Returns the encoding of a column.
-    fn form(column: &Self::Column, read: &ReadColumn) -> Self::Form;
+    fn column_format(column: &Self::Column, read: &ReadColumn) -> Self::ColumnFormat;
 
     /// Decodes a value of a row; returns it with the number of bytes it took. See [`Session::read`]
     /// for the errors.
@@ -152,15 +152,18 @@ pub(super) trait DatabaseBackend:
         row: &Self::Row,
         index: usize,
         read: &ReadColumn,
-        form: Self::Form,
+        format: Self::ColumnFormat,
     ) -> Result<(Value, usize)>;
 
     /// Returns a date-time column in microseconds on the server's calendar, unless it is NULL.
-    fn stamp(row: &Self::Row, index: usize, read: &ReadColumn) -> Result<Option<i64>>;
+    fn timestamp(row: &Self::Row, index: usize, read: &ReadColumn) -> Result<Option<i64>>;
 
     /// Decodes a value of a small result, see [`Session::query`].
-    fn plain(row: &Self::Row, index: usize) -> Result<Value>;
+    fn small_value(row: &Self::Row, index: usize) -> Result<Value>;
+}
 
+/// How one database's catalog is read.
+pub(super) trait DatabaseCatalog: DatabaseBackend {
     /// See [`Session::table`].
     fn table(
         session: &mut SqlxSession<Self>,
@@ -183,7 +186,7 @@ pub(super) trait DatabaseBackend:
 /// One connection to a database of that kind.
 pub(super) struct SqlxSession<DB: DatabaseBackend> {
     pub(super) connection: DB::Connection,
-    pub(super) lifeline: CallWatchdog<DB>,
+    pub(super) watchdog: CallWatchdog<DB>,
     opened: DB::Opened,
     place: String,
     version: String,
@@ -193,7 +196,7 @@ pub(super) struct SqlxSession<DB: DatabaseBackend> {
     pub(super) stale: bool,
 }
 
-impl<DB: DatabaseBackend> SqlxSession<DB>
+impl<DB: DatabaseCatalog> SqlxSession<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
     for<'p> SqlParam<'p>: Encode<'p, DB> + Type<DB>,
@@ -209,41 +212,40 @@ where
         let options = DB::options(target, host, port, how)?;
         let connection = options.disable_statement_logging().connect().await;
         let mut connection = connection.map_err(|e| failure::classify::<DB>(&place, e))?;
-        let (opened, lifeline) = (
-            DB::opened(target),
-            CallWatchdog::new(target, host, port, how),
-        );
-        DB::feel(
-            &mut connection,
-            &lifeline.worked,
-            Arc::downgrade(&lifeline.wanted),
-        )
-        .await;
-        let version = String::new();
-        let (in_transaction, lost, stale) = (false, false, false);
+        let watchdog = CallWatchdog::new(target, host, port, how);
+        let wanted = Arc::downgrade(&watchdog.wanted);
+        let opened = DB::opened(target);
+        DB::watch_progress(&mut connection, &watchdog.progress, wanted).await;
         let mut session = Self {
             connection,
-            lifeline,
+            watchdog,
             opened,
             place,
-            version,
-            in_transaction,
-            lost,
-            stale,
+            version: String::new(),
+            in_transaction: false,
+            lost: false,
+            stale: false,
         };
-        session.introduce().await?;
-        session.is_of_role(target, host, port).await?;
+        session.read_identity().await?;
+        session.check_role(target, host, port).await?;
         for sql in target.first_statements()? {
             session.run(&sql).await?;
         }
         Ok(session)
     }
 
+    /// Prepares a statement without running it.
+    pub(super) async fn prepare(&mut self, sql: &str) -> Result<DB::Statement> {
+        let sql = AssertSqlSafe(sql).into_sql_str();
+        let outcome = self.watchdog.hold(self.connection.prepare(sql)).await;
+        self.finish(outcome)
+    }
+
     /// Drops all prepared statements.
     pub(super) async fn forget_statements(&mut self) -> Result<()> {
         self.stale = false;
         let outcome = self
-            .lifeline
+            .watchdog
             .hold(self.connection.clear_cached_statements())
             .await;
         self.finish(outcome)
@@ -267,20 +269,20 @@ where
 
     async fn execute_once(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64> {
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
-        let outcome = self.lifeline.hold(self.connection.execute(query)).await;
+        let outcome = self.watchdog.hold(self.connection.execute(query)).await;
         self.finish(outcome).map(|done| DB::affected(&done))
     }
 
     /// Checks that the server has the role that the URL asks for.
     /// Errors: `Retry` if not; another host may have that role, or get it later.
-    async fn is_of_role(&mut self, target: &ConnectionTarget, host: &str, port: u16) -> Result<()> {
+    async fn check_role(&mut self, target: &ConnectionTarget, host: &str, port: u16) -> Result<()> {
         let Some((role, parameter)) = target.role()? else {
             return Ok(());
         };
-        let told = self
+        let rows = self
             .query("SELECT pg_catalog.pg_is_in_recovery()", &[])
             .await?;
-        let is_standby = told.first().and_then(|row| row.first()) == Some(&Value::Bool(true));
+        let is_standby = rows.first().and_then(|row| row.first()) == Some(&Value::Bool(true));
         if is_standby == (role == Role::Standby) {
             return Ok(());
         }
@@ -295,22 +297,23 @@ where
     }
 
     /// Asks for the server's version, and for its number of this connection if it has one.
-    async fn introduce(&mut self) -> Result<()> {
-        let told = if DB::WHO.is_empty() {
+    async fn read_identity(&mut self) -> Result<()> {
+        let identity = if DB::IDENTITY.is_empty() {
             None
         } else {
-            self.query(DB::WHO, &[]).await.ok()
+            // A server without it, such as a pooler, has at least a version.
+            self.query(DB::IDENTITY, &[]).await.ok()
         };
-        let told = match told {
-            Some(told) => told,
+        let rows = match identity {
+            Some(rows) => rows,
             None => self.query(DB::VERSION, &[]).await?,
         };
-        let mut told = told.into_iter().flatten();
-        if let Some(Value::Text(text)) = told.next() {
+        let mut values = rows.into_iter().flatten();
+        if let Some(Value::Text(text)) = values.next() {
             self.version = text.into();
         }
-        if let (Some(Value::I64(id)), Some(Value::Text(server))) = (told.next(), told.next()) {
-            self.lifeline.who = Some(ConnectionId {
+        if let (Some(Value::I64(id)), Some(Value::Text(server))) = (values.next(), values.next()) {
+            self.watchdog.identity = Some(ConnectionId {
                 id,
                 server: server.into(),
             });
@@ -358,7 +361,7 @@ impl<DB: DatabaseBackend> SqlxSession<DB> {
     pub(super) fn failed(&mut self, error: sqlx::Error) -> Error {
         self.lost |= failure::loses_connection::<DB>(&error);
         self.stale |= error.as_database_error().is_some_and(DB::is_stale);
-        let how = &self.lifeline.how;
+        let how = &self.watchdog.how;
         if how.access == AccessMode::Existing
             && (failure::is_about_a_row(&error)
                 || error
@@ -372,7 +375,7 @@ impl<DB: DatabaseBackend> SqlxSession<DB> {
 }
 
 #[async_trait]
-impl<DB: DatabaseBackend> Session for SqlxSession<DB>
+impl<DB: DatabaseCatalog> Session for SqlxSession<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
     for<'p> SqlParam<'p>: Encode<'p, DB> + Type<DB>,
@@ -386,17 +389,17 @@ where
     }
 
     async fn run(&mut self, sql: &str) -> Result<u64> {
-        DB::admit_any(sql)?;
+        DB::check_sql(sql)?;
         fail_point::reach_async("database.run").await?;
         let outcome = self
-            .lifeline
+            .watchdog
             .hold(self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))))
             .await;
         self.finish(outcome).map(|done| DB::affected(&done))
     }
 
     async fn execute(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64> {
-        DB::admit_one(sql)?;
+        DB::check_statement(sql)?;
         fail_point::reach_async("database.execute").await?;
         self.renew().await?;
         let outcome = self.execute_once(sql, params).await;
@@ -413,21 +416,21 @@ where
     }
 
     async fn query(&mut self, sql: &str, params: &[SqlParam<'_>]) -> Result<Vec<Vec<Value>>> {
-        DB::admit_any(sql)?;
+        DB::check_sql(sql)?;
         fail_point::reach_async("database.query").await?;
         self.renew().await?;
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments::<DB>(params)?);
-        let outcome = rows::plain(self, query).await;
+        let outcome = rows::small_result(self, query).await;
         if outcome.is_ok() || !self.can_repeat() || !self.renew().await? {
             return outcome;
         }
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments::<DB>(params)?);
-        rows::plain(self, query).await
+        rows::small_result(self, query).await
     }
 
     async fn query_once(&mut self, sql: &str) -> Result<Vec<Vec<Value>>> {
-        DB::admit_any(sql)?;
-        rows::plain(self, sqlx::query(AssertSqlSafe(sql)).persistent(false)).await
+        DB::check_sql(sql)?;
+        rows::small_result(self, sqlx::query(AssertSqlSafe(sql)).persistent(false)).await
     }
 
     async fn read(
@@ -438,8 +441,8 @@ where
         max_weight: usize,
     ) -> Result<ResultPage> {
         fail_point::reach_async("database.read").await?;
-        DB::admit(sql)?;
-        DB::admit_any(sql)?;
+        DB::check_query(sql)?;
+        DB::check_sql(sql)?;
         self.renew().await?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         rows::read(self, query, layout, max_weight).await
@@ -454,8 +457,8 @@ where
         pages: &mpsc::Sender<ResultPage>,
     ) -> Result<()> {
         fail_point::reach_async("database.stream").await?;
-        DB::admit(sql)?;
-        DB::admit_any(sql)?;
+        DB::check_query(sql)?;
+        DB::check_sql(sql)?;
         self.renew().await?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         rows::stream(self, query, layout, page_weight, pages).await
@@ -500,8 +503,8 @@ where
     }
 
     async fn describe(&mut self, sql: &str) -> Result<Vec<ColumnMeta>> {
-        DB::admit(sql)?;
-        DB::admit_any(sql)?;
+        DB::check_query(sql)?;
+        DB::check_sql(sql)?;
         // a prepared statement keeps the columns that it once had
         self.forget_statements().await?;
         DB::describe(self, sql).await
@@ -518,11 +521,11 @@ where
     async fn close(self: Box<Self>) {
         let Self {
             connection,
-            lifeline,
+            watchdog,
             ..
         } = *self;
         // dropping the watchdog interrupts a statement that is still running
-        drop(lifeline);
+        drop(watchdog);
         let goodbye = async {
             let _only_waits = fail_point::reach_async("database.close").await;
             connection.close().await

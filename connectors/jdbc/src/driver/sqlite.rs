@@ -15,13 +15,11 @@ use sqlx::types::Type;
 use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
 
 use super::session::{DatabaseBackend, SqlxSession, cut_short, missing};
-use super::{AccessMode, ConnectOptions, SqlParam, sqlite_catalog};
-use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
+use super::{AccessMode, ConnectOptions, SqlParam};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
 use crate::dialect::sqlite::decode::{self, StorageValue};
 use crate::dialect::sqlite::{SqliteDialect, first_words, is_one_statement};
-use crate::ident::TableId;
 use crate::url::ConnectionTarget;
 
 /// How long a statement waits for another connection's lock, unless the URL sets it.
@@ -38,7 +36,7 @@ pub(super) type SqliteSession = SqlxSession<Sqlite>;
 
 impl DatabaseBackend for Sqlite {
     /// Each value has its own storage class.
-    type Form = ();
+    type ColumnFormat = ();
     /// The file that was opened: another one may later have its name.
     type Opened = Option<FileId>;
 
@@ -50,11 +48,15 @@ impl DatabaseBackend for Sqlite {
 
     /// Beats as SQLite makes progress, and interrupts a statement that nobody waits for any more,
     /// which would occupy its thread for ever.
-    async fn feel(connection: &mut SqliteConnection, worked: &Heartbeat, wanted: Weak<()>) {
-        let worked = worked.clone();
+    async fn watch_progress(
+        connection: &mut SqliteConnection,
+        progress: &Heartbeat,
+        wanted: Weak<()>,
+    ) {
+        let progress = progress.clone();
         if let Ok(mut handle) = connection.lock_handle().await {
             handle.set_progress_handler(STEPS, move || {
-                worked.beat();
+                progress.beat();
                 wanted.strong_count() > 0
             });
         }
@@ -98,7 +100,7 @@ impl DatabaseBackend for Sqlite {
 
     /// Refuses several statements in one text, because sqlx runs all of them: a query could hide a
     /// write after a semicolon.
-    fn admit(sql: &str) -> Result<()> {
+    fn check_query(sql: &str) -> Result<()> {
         if first_words(sql).any(|word| word.eq_ignore_ascii_case("PRAGMA")) {
             return Err(Error::config("query is a PRAGMA: it must be a SELECT"));
         }
@@ -111,14 +113,14 @@ impl DatabaseBackend for Sqlite {
     }
 
     /// Refuses statements that open files other than those the URL names.
-    fn admit_any(sql: &str) -> Result<()> {
+    fn check_sql(sql: &str) -> Result<()> {
         first_words(sql).try_for_each(admit_verb)
     }
 
     /// Refuses several statements in one text, because SQLite runs all of them: one could hide
     /// another that ends the transaction, or a PRAGMA. Memory PRAGMAs (`hard_heap_limit`) affect
     /// all databases of this process, including the metadata store.
-    fn admit_one(sql: &str) -> Result<()> {
+    fn check_statement(sql: &str) -> Result<()> {
         let mut words = first_words(sql);
         let verb = words.next().unwrap_or_default();
         admit_verb(verb)?;
@@ -143,7 +145,7 @@ impl DatabaseBackend for Sqlite {
     }
 
     /// Explains `SQLITE_NOMEM` (7).
-    fn advice(code: &str) -> &'static str {
+    fn hint(code: &str) -> &'static str {
         match code.parse::<u32>() {
             Ok(7) => {
                 "; the values of a row, or the data that an aggregate collects, need more memory \
@@ -164,7 +166,7 @@ impl DatabaseBackend for Sqlite {
         code.parse::<u32>().is_ok_and(|code| code & 0xff == 10)
     }
 
-    fn form(_column: &SqliteColumn, _read: &ReadColumn) {}
+    fn column_format(_column: &SqliteColumn, _read: &ReadColumn) {}
 
     fn value(row: &SqliteRow, index: usize, read: &ReadColumn, (): ()) -> Result<(Value, usize)> {
         let stored = stored(row, index)?;
@@ -176,11 +178,11 @@ impl DatabaseBackend for Sqlite {
         Ok((decode::value(read, stored)?, weight))
     }
 
-    fn stamp(row: &SqliteRow, index: usize, _read: &ReadColumn) -> Result<Option<i64>> {
+    fn timestamp(row: &SqliteRow, index: usize, _read: &ReadColumn) -> Result<Option<i64>> {
         Ok(decode::cursor_micros(stored(row, index)?))
     }
 
-    fn plain(row: &SqliteRow, index: usize) -> Result<Value> {
+    fn small_value(row: &SqliteRow, index: usize) -> Result<Value> {
         Ok(match stored(row, index)? {
             StorageValue::Null => Value::Null,
             StorageValue::Integer(n) => Value::I64(n),
@@ -188,18 +190,6 @@ impl DatabaseBackend for Sqlite {
             StorageValue::Text(text) => Value::Text(String::from_utf8_lossy(text).into()),
             StorageValue::Blob(bytes) => Value::Bytes(bytes.into()),
         })
-    }
-
-    async fn table(session: &mut SqliteSession, id: &TableId) -> Result<Option<TableMeta>> {
-        sqlite_catalog::table(session, id).await
-    }
-
-    async fn tables(session: &mut SqliteSession, filter: &TableFilter) -> Result<Vec<TableName>> {
-        sqlite_catalog::tables(session, filter).await
-    }
-
-    async fn describe(session: &mut SqliteSession, sql: &str) -> Result<Vec<ColumnMeta>> {
-        sqlite_catalog::describe(session, sql).await
     }
 }
 
@@ -403,7 +393,7 @@ mod tests {
             "UPDATE [a;b] SET c = 1",
             "WITH a AS (SELECT 1) DELETE FROM t /* ; */ ; -- COMMIT",
         ] {
-            assert!(Sqlite::admit_one(sql).is_ok(), "{sql}");
+            assert!(Sqlite::check_statement(sql).is_ok(), "{sql}");
         }
         for (sql, want) in [
             ("SELECT 1 AS [']; COMMIT; --']", "begins with COMMIT"),
@@ -414,7 +404,7 @@ mod tests {
             ("/**/pragma hard_heap_limit=1", "PRAGMA is not allowed"),
             (";ATTACH 'x' AS y", "ATTACH is not allowed"),
         ] {
-            let error = Sqlite::admit_one(sql).unwrap_err();
+            let error = Sqlite::check_statement(sql).unwrap_err();
             assert!(error.message().contains(want), "{sql}: {error}");
         }
     }

@@ -1,11 +1,10 @@
 //! Reads tables and columns from SQLite's catalog.
 
-use std::collections::HashMap;
-
 use connector_api::{Result, Value};
-use sqlx::{AssertSqlSafe, Column, ColumnOrigin, Executor, SqlSafeStr, Sqlite, Statement};
+use sqlx::{Column, ColumnOrigin, Sqlite, Statement};
 
-use super::session::DatabaseBackend;
+use super::origin::OriginTables;
+use super::session::{DatabaseBackend, DatabaseCatalog};
 use super::sqlite::SqliteSession;
 use super::{Session, SqlParam};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
@@ -22,64 +21,124 @@ const INDEXES: &str = "SELECT i.seq, c.name FROM pragma_index_list(?) i JOIN pra
      WHERE i.\"unique\" AND i.origin <> 'pk' AND NOT i.partial ORDER BY i.seq, c.seqno";
 
 /// Rows that are sampled if only values show what a column holds.
-const LOOKED_AT: usize = 1000;
+const SAMPLED_ROWS: usize = 1000;
 
-/// Returns a table with its columns and keys, see [`Session::table`].
-pub(super) async fn table(session: &mut SqliteSession, id: &TableId) -> Result<Option<TableMeta>> {
-    session.check()?;
-    if id
-        .catalog
-        .as_deref()
-        .or(id.schema.as_deref())
-        .is_some_and(|schema| schema != "main")
-    {
-        return Ok(None);
-    }
-    let name = [SqlParam::Text(id.table.as_str().into())];
-    let Some(found) = session.query(TABLE, &name).await?.into_iter().next() else {
-        return Ok(None);
-    };
-    let (table, is_view) = (text(&found[0]), text(&found[1]) == "view");
-    let name = [SqlParam::Text(table.as_str().into())];
-    let rows = session.query(COLUMNS, &name).await?;
-    let mut key: Vec<_> = rows
-        .iter()
-        .filter_map(|row| Some((number(&row[4]).filter(|n| *n > 0)?, text(&row[0]))))
-        .collect();
-    key.sort_unstable();
-    let primary_key: Vec<_> = key.into_iter().map(|(_, name)| name).collect();
-    let mut columns: Vec<_> = rows.iter().map(|row| column(row)).collect();
-    // a single primary key column declared INTEGER, of a table with row ids, is the row id
-    let numbered = primary_key.len() == 1 && number(&found[2]) == Some(0);
-    for column in columns.iter_mut().filter(|c| c.key_position.is_some()) {
-        column.auto_increment = numbered && column.column_type.eq_ignore_ascii_case("integer");
-    }
-    let select = format!("SELECT * FROM {}", sqlite::SqliteDialect.quoted(&table));
-    settle(session, &select, &mut columns).await?;
-    let mut unique: Vec<(i64, Vec<String>)> = Vec::new();
-    for row in session.query(INDEXES, &name).await? {
-        let (index, column) = (number(&row[0]).unwrap_or_default(), text(&row[1]));
-        match unique.last_mut().filter(|(last, _)| *last == index) {
-            Some((_, columns)) => columns.push(column),
-            None => unique.push((index, vec![column])),
+impl DatabaseCatalog for Sqlite {
+    /// Returns a table with its columns and keys, see [`Session::table`].
+    async fn table(session: &mut SqliteSession, id: &TableId) -> Result<Option<TableMeta>> {
+        session.check()?;
+        if id
+            .catalog
+            .as_deref()
+            .or(id.schema.as_deref())
+            .is_some_and(|schema| schema != "main")
+        {
+            return Ok(None);
         }
+        let name = [SqlParam::Text(id.table.as_str().into())];
+        let Some(found) = session.query(TABLE, &name).await?.into_iter().next() else {
+            return Ok(None);
+        };
+        let (table, is_view) = (text(&found[0]), text(&found[1]) == "view");
+        let name = [SqlParam::Text(table.as_str().into())];
+        let rows = session.query(COLUMNS, &name).await?;
+        let mut key: Vec<_> = rows
+            .iter()
+            .filter_map(|row| Some((number(&row[4]).filter(|n| *n > 0)?, text(&row[0]))))
+            .collect();
+        key.sort_unstable();
+        let primary_key: Vec<_> = key.into_iter().map(|(_, name)| name).collect();
+        let mut columns: Vec<_> = rows.iter().map(|row| column(row)).collect();
+        // a single primary key column declared INTEGER, of a table with row ids, is the row id
+        let numbered = primary_key.len() == 1 && number(&found[2]) == Some(0);
+        for column in columns.iter_mut().filter(|c| c.key_position.is_some()) {
+            column.auto_increment = numbered && column.column_type.eq_ignore_ascii_case("integer");
+        }
+        let select = format!("SELECT * FROM {}", sqlite::SqliteDialect.quoted(&table));
+        set_missing_types(session, &select, &mut columns).await?;
+        let mut unique: Vec<(i64, Vec<String>)> = Vec::new();
+        for row in session.query(INDEXES, &name).await? {
+            let (index, column) = (number(&row[0]).unwrap_or_default(), text(&row[1]));
+            match unique.last_mut().filter(|(last, _)| *last == index) {
+                Some((_, columns)) => columns.push(column),
+                None => unique.push((index, vec![column])),
+            }
+        }
+        // an index over an expression has a column without name
+        let unique = unique
+            .into_iter()
+            .map(|(_, columns)| columns)
+            .filter(|c| c.iter().all(|name| !name.is_empty()));
+        Ok(Some(TableMeta {
+            id: TableId::bare(table),
+            columns,
+            primary_key,
+            unique: unique.collect(),
+            unique_in_part: false,
+            is_view,
+            rows_estimated: None,
+            no_rollback: None,
+            only_insert: true,
+        }))
     }
-    // an index over an expression has a column without name
-    let unique = unique
-        .into_iter()
-        .map(|(_, columns)| columns)
-        .filter(|c| c.iter().all(|name| !name.is_empty()));
-    Ok(Some(TableMeta {
-        id: TableId::bare(table),
-        columns,
-        primary_key,
-        unique: unique.collect(),
-        unique_in_part: false,
-        is_view,
-        rows_estimated: None,
-        no_rollback: None,
-        only_insert: true,
-    }))
+
+    /// Returns tables and views, see [`Session::tables`]. Virtual tables are included, their shadow
+    /// tables are not.
+    async fn tables(session: &mut SqliteSession, filter: &TableFilter) -> Result<Vec<TableName>> {
+        let sql = "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type <> 'shadow' \
+                   AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
+        let rows = session.query(sql, &[]).await?;
+        let tables = rows.iter().map(|row| TableName {
+            id: TableId::bare(text(&row[0])),
+            table_type: if text(&row[1]) == "view" {
+                "VIEW".to_owned()
+            } else {
+                "TABLE".to_owned()
+            },
+        });
+        Ok(tables.filter(|table| filter.accepts(table)).collect())
+    }
+
+    /// Returns the columns of a SELECT, see [`Session::describe`]: table columns as declared,
+    /// expressions by the values of the first rows.
+    async fn describe(session: &mut SqliteSession, sql: &str) -> Result<Vec<ColumnMeta>> {
+        session.check()?;
+        Sqlite::check_query(sql)?;
+        // a connection notices schema changes by others when it reads, not when it prepares
+        session
+            .query_once("SELECT 1 FROM sqlite_schema LIMIT 1")
+            .await?;
+        let prepared = session.prepare(sql).await?;
+        let columns = prepared.columns().to_vec();
+        let mut tables = OriginTables::default();
+        let mut out = Vec::with_capacity(columns.len());
+        for column in &columns {
+            let name = column.name().to_owned();
+            let known = match column.origin() {
+                ColumnOrigin::Table(origin) => {
+                    let table = TableId::bare(&*origin.table);
+                    tables.column(session, table, &origin.name).await?
+                }
+                _ => None,
+            };
+            // an outer join may make a column NULL, and SQLite does not say so
+            out.push(match known {
+                Some(known) => ColumnMeta {
+                    name,
+                    nullable: true,
+                    key_position: None,
+                    ..known.clone()
+                },
+                None => ColumnMeta {
+                    name,
+                    nullable: true,
+                    ..ColumnMeta::default()
+                },
+            });
+        }
+        set_missing_types(session, sql, &mut out).await?;
+        Ok(out)
+    }
 }
 
 fn column(row: &[Value]) -> ColumnMeta {
@@ -118,7 +177,7 @@ fn column(row: &[Value]) -> ColumnMeta {
 }
 
 /// Gives columns without a declared type the type of the first rows of `select`.
-async fn settle(
+async fn set_missing_types(
     session: &mut SqliteSession,
     select: &str,
     columns: &mut [ColumnMeta],
@@ -137,24 +196,24 @@ async fn settle(
     let rows = session
         .query(
             &format!(
-                "SELECT {} FROM ({select}) LIMIT {LOOKED_AT}",
+                "SELECT {} FROM ({select}) LIMIT {SAMPLED_ROWS}",
                 types.join(",")
             ),
             &[],
         )
         .await?;
     for (n, column) in open.into_iter().enumerate() {
-        column.data_type = told(rows.iter().filter_map(|row| row[n].as_str())).to_owned();
+        column.data_type = common_type(rows.iter().filter_map(|row| row[n].as_str())).to_owned();
     }
     Ok(())
 }
 
 /// Returns the type that holds values of these storage classes.
-fn told<'a>(classes: impl Iterator<Item = &'a str>) -> &'static str {
-    let mut told = "";
+fn common_type<'a>(classes: impl Iterator<Item = &'a str>) -> &'static str {
+    let mut ty = "";
     for class in classes {
-        told = match (told, class) {
-            (_, "null") => told,
+        ty = match (ty, class) {
+            (_, "null") => ty,
             ("", "integer") => "integer",
             ("" | "integer" | "real", "real") | ("real", "integer") => "real",
             ("integer", "integer") => "integer",
@@ -162,87 +221,7 @@ fn told<'a>(classes: impl Iterator<Item = &'a str>) -> &'static str {
             _ => "text",
         };
     }
-    if told.is_empty() { "text" } else { told }
-}
-
-/// Returns tables and views, see [`Session::tables`]. Virtual tables are included, their shadow
-/// tables are not.
-pub(super) async fn tables(
-    session: &mut SqliteSession,
-    filter: &TableFilter,
-) -> Result<Vec<TableName>> {
-    let sql = "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type <> 'shadow' \
-               AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
-    let rows = session.query(sql, &[]).await?;
-    let tables = rows.iter().map(|row| TableName {
-        id: TableId::bare(text(&row[0])),
-        table_type: if text(&row[1]) == "view" {
-            "VIEW".to_owned()
-        } else {
-            "TABLE".to_owned()
-        },
-    });
-    let wanted = |t: &TableName| match filter.types.as_slice() {
-        [] => t.table_type == "TABLE",
-        types => types.iter().any(|w| w.eq_ignore_ascii_case(&t.table_type)),
-    };
-    Ok(tables.filter(wanted).collect())
-}
-
-/// Returns the columns of a SELECT, see [`Session::describe`]: table columns as declared,
-/// expressions by the values of the first rows.
-pub(super) async fn describe(session: &mut SqliteSession, sql: &str) -> Result<Vec<ColumnMeta>> {
-    session.check()?;
-    Sqlite::admit(sql)?;
-    // a connection notices schema changes by others when it reads, not when it prepares
-    session
-        .query_once("SELECT 1 FROM sqlite_schema LIMIT 1")
-        .await?;
-    let prepared = session
-        .lifeline
-        .hold(
-            session
-                .connection
-                .prepare(AssertSqlSafe(sql).into_sql_str()),
-        )
-        .await;
-    let prepared = session.finish(prepared)?;
-    let columns = prepared.columns().to_vec();
-    let mut tables: HashMap<String, Option<TableMeta>> = HashMap::new();
-    let mut out = Vec::with_capacity(columns.len());
-    for column in &columns {
-        let name = column.name().to_owned();
-        let known = match column.origin() {
-            ColumnOrigin::Table(origin) => {
-                if !tables.contains_key(&*origin.table) {
-                    let found = session.table(&TableId::bare(&*origin.table)).await?;
-                    tables.insert(origin.table.to_string(), found);
-                }
-                tables
-                    .get(&*origin.table)
-                    .and_then(Option::as_ref)
-                    .and_then(|t| t.column(&origin.name))
-                    .cloned()
-            }
-            _ => None,
-        };
-        // an outer join may make a column NULL, and SQLite does not say so
-        out.push(match known {
-            Some(known) => ColumnMeta {
-                name,
-                nullable: true,
-                key_position: None,
-                ..known
-            },
-            None => ColumnMeta {
-                name,
-                nullable: true,
-                ..ColumnMeta::default()
-            },
-        });
-    }
-    settle(session, sql, &mut out).await?;
-    Ok(out)
+    if ty.is_empty() { "text" } else { ty }
 }
 
 fn text(value: &Value) -> String {
@@ -257,7 +236,7 @@ fn number(value: &Value) -> Option<i64> {
 mod tests {
     use connector_api::Value;
 
-    use super::{column, told};
+    use super::{column, common_type};
 
     #[test]
     fn declared_types_come_apart() {
@@ -294,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn values_tell_what_a_column_without_type_is() {
+    fn values_show_the_type_of_a_column_without_one() {
         for (classes, want) in [
             (&["null", "integer"][..], "integer"),
             (&["integer", "real", "null"], "real"),
@@ -303,7 +282,7 @@ mod tests {
             (&["blob", "null"], "blob"),
             (&["null"], "text"),
         ] {
-            assert_eq!(told(classes.iter().copied()), want, "{classes:?}");
+            assert_eq!(common_type(classes.iter().copied()), want, "{classes:?}");
         }
     }
 }

@@ -70,12 +70,12 @@ pub(super) struct CallWatchdog<DB: DatabaseBackend> {
     port: u16,
     pub(super) how: ConnectOptions,
     /// `None` if the server does not identify connections.
-    pub(super) who: Option<ConnectionId>,
+    pub(super) identity: Option<ConnectionId>,
     /// Beats while a database inside this process is working.
-    pub(super) worked: Heartbeat,
+    pub(super) progress: Heartbeat,
     /// Kept alive while someone wants the connection's result.
     pub(super) wanted: Arc<()>,
-    pulse: Heartbeat,
+    heartbeat: Heartbeat,
     database: PhantomData<fn() -> DB>,
 }
 
@@ -90,17 +90,15 @@ where
         port: u16,
         how: ConnectOptions,
     ) -> Self {
-        let (target, host, pulse) = (target.clone(), host.to_owned(), Heartbeat::current());
-        let (worked, wanted) = (Heartbeat::default(), Arc::default());
         Self {
-            target,
-            host,
+            target: target.clone(),
+            host: host.to_owned(),
             port,
             how,
-            who: None,
-            worked,
-            wanted,
-            pulse,
+            identity: None,
+            progress: Heartbeat::default(),
+            wanted: Arc::default(),
+            heartbeat: Heartbeat::current(),
             database: PhantomData,
         }
     }
@@ -108,23 +106,23 @@ where
     /// Awaits a call. Errors: `Retry` if the connection cannot be used any more.
     pub(super) async fn hold<T>(&self, call: impl Future<Output = T>) -> Result<T> {
         let mut call = pin!(call);
-        let mut silence = SilentCall::new(&self.worked);
+        let mut silence = SilentCall::new(&self.progress);
         loop {
             if let Ok(outcome) = timeout(LOOK_AFTER, call.as_mut()).await {
-                silence.is_over(&self.pulse);
+                silence.is_over(&self.heartbeat);
                 return Ok(outcome);
             }
             tokio::select! {
                 // The call first: once it has returned, the finding no longer matters.
                 biased;
                 outcome = call.as_mut() => {
-                    silence.is_over(&self.pulse);
+                    silence.is_over(&self.heartbeat);
                     return Ok(outcome);
                 }
-                said = self.ask() => match said {
-                    ProbeFinding::Unknown if silence.has_worked(&self.worked) => silence.is_at_work(&self.pulse, "the database"),
-                    ProbeFinding::AtWork(state) => silence.is_at_work(&self.pulse, &format!("the server ({state})")),
-                    said => silence.goes_on(&said).map_err(|why| self.given_up(&why))?,
+                finding = self.ask() => match finding {
+                    ProbeFinding::Unknown if silence.has_progressed(&self.progress) => silence.is_at_work(&self.heartbeat, "the database"),
+                    ProbeFinding::AtWork(state) => silence.is_at_work(&self.heartbeat, &format!("the server ({state})")),
+                    finding => silence.goes_on(&finding).map_err(|why| self.given_up(&why))?,
                 },
             }
         }
@@ -145,7 +143,7 @@ where
     }
 
     fn given_up(&self, why: &str) -> Error {
-        self.pulse.describe(None);
+        self.heartbeat.describe(None);
         Error::retry(format!(
             "a call to {} did not return: {why}; the connection is closed (check that the server \
              is up and that nothing in between drops packets)",
@@ -154,16 +152,16 @@ where
     }
 
     async fn ask(&self) -> ProbeFinding {
-        let Some(who) = &self.who else {
+        let Some(identity) = &self.identity else {
             return ProbeFinding::Unknown;
         };
-        timeout(ASK_WITHIN, self.look(who))
+        timeout(ASK_WITHIN, self.look(identity))
             .await
             .unwrap_or(ProbeFinding::Nothing)
     }
 
     /// Asks the server on a separate connection.
-    async fn look(&self, who: &ConnectionId) -> ProbeFinding {
+    async fn look(&self, identity: &ConnectionId) -> ProbeFinding {
         let Ok(options) = DB::options(&self.target, &self.host, self.port, self.how) else {
             return ProbeFinding::Unknown;
         };
@@ -173,76 +171,84 @@ where
             // a server that has no room for another connection is alive
             Err(_) => return ProbeFinding::Unknown,
         };
-        let query = sqlx::query::<DB>(AssertSqlSafe(DB::look(who.id))).persistent(false);
+        let query =
+            sqlx::query::<DB>(AssertSqlSafe(DB::watch_query(identity.id))).persistent(false);
         let found = query.fetch_all(&mut connection).await;
-        let said = found.map_or(ProbeFinding::Unknown, |rows| said::<DB>(who, &rows));
+        let finding = found.map_or(ProbeFinding::Unknown, |rows| {
+            finding_of::<DB>(identity, &rows)
+        });
         // the server detects a cut connection itself
         let _ = timeout(CLOSE_WITHIN, connection.close()).await;
-        said
+        finding
     }
 }
 
-/// Evaluates the rows of [`DatabaseBackend::look`]: the server, whether the row is the asking
+/// Evaluates the rows of [`DatabaseBackend::watch_query`]: the server, whether the row is the asking
 /// connection itself, and the state in two parts.
-fn said<DB: DatabaseBackend>(who: &ConnectionId, rows: &[DB::Row]) -> ProbeFinding {
-    let text = |row: &DB::Row, index| match DB::plain(row, index) {
+fn finding_of<DB: DatabaseBackend>(identity: &ConnectionId, rows: &[DB::Row]) -> ProbeFinding {
+    let text = |row: &DB::Row, index| match DB::small_value(row, index) {
         Ok(Value::Text(text)) => text.to_string(),
         _ => String::new(),
     };
-    let is_own = |row: &DB::Row| matches!(DB::plain(row, 1), Ok(Value::I64(1)));
+    let is_own = |row: &DB::Row| matches!(DB::small_value(row, 1), Ok(Value::I64(1)));
     // if the asking connection is not listed under its own number, connection numbers mean nothing
     // here
     let Some(own) = rows.iter().find(|row| is_own(row)) else {
         return ProbeFinding::Unknown;
     };
-    if text(own, 0) != who.server {
+    if text(own, 0) != identity.server {
         return ProbeFinding::Unknown;
     }
     match rows.iter().find(|row| !is_own(row)) {
         None => ProbeFinding::Gone,
-        Some(row) => DB::state(&text(row, 2), &text(row, 3))
+        Some(row) => DB::busy_state(&text(row, 2), &text(row, 3))
             .map_or(ProbeFinding::Unknown, ProbeFinding::AtWork),
     }
 }
 
 /// The watchdog's knowledge of a call that has not returned.
 struct SilentCall {
+    /// Checks in a row without an answer.
     silent: u32,
+    /// When the server last confirmed that it works on the call.
     proven: Instant,
     /// Beats of the database's own work.
-    worked: u64,
-    told: bool,
+    progress: u64,
+    /// The heartbeat says that the server is at work, which ends with the call.
+    is_reported: bool,
 }
 
 impl SilentCall {
-    fn new(worked: &Heartbeat) -> Self {
+    fn new(progress: &Heartbeat) -> Self {
         Self {
             silent: 0,
             proven: Instant::now(),
-            worked: worked.beats(),
-            told: false,
+            progress: progress.beats(),
+            is_reported: false,
         }
     }
 
-    fn has_worked(&mut self, worked: &Heartbeat) -> bool {
-        let now = worked.beats();
-        std::mem::replace(&mut self.worked, now) != now
+    fn has_progressed(&mut self, progress: &Heartbeat) -> bool {
+        let now = progress.beats();
+        std::mem::replace(&mut self.progress, now) != now
     }
 
-    fn is_at_work(&mut self, pulse: &Heartbeat, whom: &str) {
-        (self.silent, self.proven, self.told) = (0, Instant::now(), true);
-        pulse.describe(Some(format!("{whom} is working on a statement")));
+    fn is_at_work(&mut self, heartbeat: &Heartbeat, whom: &str) {
+        self.silent = 0;
+        self.proven = Instant::now();
+        self.is_reported = true;
+        heartbeat.describe(Some(format!("{whom} is working on a statement")));
     }
 
     /// Decides whether the wait continues. Errors: why the call is given up.
-    fn goes_on(&mut self, said: &ProbeFinding) -> Result<(), String> {
-        self.silent = if *said == ProbeFinding::Nothing {
+    fn goes_on(&mut self, finding: &ProbeFinding) -> Result<(), String> {
+        self.silent = if *finding == ProbeFinding::Nothing {
             self.silent + 1
         } else {
             0
         };
         let took = self.proven.elapsed().as_secs();
-        match said {
+        match finding {
             ProbeFinding::Gone => {
                 Err("the server has closed this connection without notice".to_owned())
             }
@@ -256,11 +262,11 @@ impl SilentCall {
         }
     }
 
-    fn is_over(&self, pulse: &Heartbeat) {
-        if self.told {
-            pulse.describe(None);
+    fn is_over(&self, heartbeat: &Heartbeat) {
+        if self.is_reported {
+            heartbeat.describe(None);
         } else {
-            pulse.beat();
+            heartbeat.beat();
         }
     }
 }
@@ -269,13 +275,14 @@ impl SilentCall {
 /// stalled.
 pub async fn rest(time: Duration, why: &str) {
     const SAY_EVERY: Duration = Duration::from_secs(1);
-    let (pulse, until) = (Heartbeat::current(), Instant::now() + time);
+    let heartbeat = Heartbeat::current();
+    let until = Instant::now() + time;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return pulse.describe(None);
+            return heartbeat.describe(None);
         }
-        pulse.describe(Some(why.to_owned()));
+        heartbeat.describe(Some(why.to_owned()));
         sleep(left.min(SAY_EVERY)).await;
     }
 }
@@ -288,8 +295,8 @@ mod tests {
 
     #[test]
     fn a_call_is_given_up_when_its_session_is_gone_or_nobody_answers_time_and_again() {
-        let pulse = Heartbeat::default();
-        let mut silence = SilentCall::new(&pulse);
+        let heartbeat = Heartbeat::default();
+        let mut silence = SilentCall::new(&heartbeat);
         silence.goes_on(&ProbeFinding::Gone).unwrap_err();
         for round in 0..3 {
             for _ in 1..SILENT_MAX {
@@ -297,15 +304,15 @@ mod tests {
             }
             match round {
                 0 => silence.goes_on(&ProbeFinding::Unknown).unwrap(),
-                1 => silence.is_at_work(&pulse, "the server"),
+                1 => silence.is_at_work(&heartbeat, "the server"),
                 _ => drop(silence.goes_on(&ProbeFinding::Nothing).unwrap_err()),
             }
         }
         assert_eq!(
-            pulse.description().as_deref(),
+            heartbeat.description().as_deref(),
             Some("the server is working on a statement")
         );
-        silence.is_over(&pulse);
-        assert_eq!((pulse.description(), pulse.beats()), (None, 2));
+        silence.is_over(&heartbeat);
+        assert_eq!((heartbeat.description(), heartbeat.beats()), (None, 2));
     }
 }
