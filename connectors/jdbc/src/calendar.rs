@@ -31,6 +31,17 @@ impl Calendar {
             gregorian_days(year, month, day)
         }
     }
+
+    /// Returns the days of the date that has that number of days in the Gregorian calendar.
+    pub fn same_date(self, days: i64) -> i64 {
+        match self {
+            Self::Proleptic => days,
+            Self::Legacy => {
+                let (year, month, day) = civil(days);
+                i32::try_from(year).map_or(days, |year| self.days(year, month, day))
+            }
+        }
+    }
 }
 
 /// Returns the days since 1970-01-01 in the Gregorian calendar.

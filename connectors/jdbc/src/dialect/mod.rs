@@ -2,6 +2,7 @@
 
 mod capabilities;
 pub mod column_type;
+mod decode;
 pub mod logical_type;
 pub mod mysql;
 pub mod postgres;

@@ -77,6 +77,18 @@ impl Default for ReadOptions {
     }
 }
 
+impl ReadOptions {
+    /// Returns how a date-time is read; see [`TimestampDecoding::is_instant`].
+    pub(super) fn timestamp(&self, is_instant: bool) -> ValueDecoding {
+        ValueDecoding::Stamp(Box::new(TimestampDecoding {
+            granularity: self.granularity,
+            calendar: self.calendar,
+            zone: self.zone.clone(),
+            is_instant,
+        }))
+    }
+}
+
 /// How a result column becomes a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ValueDecoding {

@@ -32,7 +32,7 @@ pub fn certificates(path: &str) -> Result<Vec<u8>> {
     file.take(MAX_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| unusable(&error))?;
-    if bytes.len() as u64 > MAX_BYTES {
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
         return Err(unusable(&format_args!(
             "it is longer than {MAX_BYTES} bytes (MAX_BYTES)"
         )));

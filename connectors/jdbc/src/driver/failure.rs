@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use connector_api::{Error, ErrorKind};
+use sqlx::error::DatabaseError;
 
 use super::session::DatabaseBackend;
 
@@ -34,37 +35,7 @@ const LONGEST_TEXT: usize = 2000;
 /// cause if it may quote a value of a row.
 pub(super) fn classify<DB: DatabaseBackend>(place: &str, error: sqlx::Error) -> Error {
     match error {
-        sqlx::Error::Database(server) => {
-            let (code, sqlstate) = DB::codes(server.as_ref());
-            let stale = DB::is_stale(server.as_ref());
-            let kind = if stale {
-                ErrorKind::Retry
-            } else {
-                DB::DIALECT.classify(&code, &sqlstate)
-            };
-            let shown = match (code.is_empty(), sqlstate.is_empty()) {
-                (true, _) => sqlstate,
-                (false, true) => format!("code {code}"),
-                (false, false) => format!("{code}, SQLSTATE {sqlstate}"),
-            };
-            let text = match kind {
-                ErrorKind::Record => without_values(shortened(server.message())),
-                _ => shortened(server.message()).to_owned(),
-            };
-            let error = Error::new(
-                kind,
-                format!(
-                    "{REFUSED_WITH}{shown}{BEFORE_TEXT}{text}{}",
-                    DB::hint(&code)
-                ),
-            );
-            let error = if kind == ErrorKind::Record {
-                error.of_class(REFUSED)
-            } else {
-                error
-            };
-            error.caused_by(sqlx::Error::Database(server))
-        }
+        sqlx::Error::Database(server) => refused::<DB>(server),
         sqlx::Error::Io(cause) if is_about_certificates(&cause) => not_trusted(place, cause),
         sqlx::Error::Io(cause) => Error::retry(format!("connection to {place} failed: {cause}"))
             .caused_by(sqlx::Error::Io(cause)),
@@ -92,6 +63,36 @@ pub(super) fn classify<DB: DatabaseBackend>(place: &str, error: sqlx::Error) -> 
         .caused_by(error),
         other => Error::fatal(format!("unexpected answer of {place}")).caused_by(other),
     }
+}
+
+/// The error of a statement that the server refused.
+fn refused<DB: DatabaseBackend>(server: Box<dyn DatabaseError>) -> Error {
+    let (code, sqlstate) = DB::codes(server.as_ref());
+    let kind = if DB::is_stale(server.as_ref()) {
+        ErrorKind::Retry
+    } else {
+        DB::DIALECT.classify(&code, &sqlstate)
+    };
+    let codes = match (code.is_empty(), sqlstate.is_empty()) {
+        (true, _) => sqlstate,
+        (false, true) => format!("code {code}"),
+        (false, false) => format!("{code}, SQLSTATE {sqlstate}"),
+    };
+    let text = match kind {
+        ErrorKind::Record => without_values(shortened(server.message())),
+        _ => shortened(server.message()).to_owned(),
+    };
+    let hint = DB::hint(&code);
+    let error = Error::new(
+        kind,
+        format!("{REFUSED_WITH}{codes}{BEFORE_TEXT}{text}{hint}"),
+    );
+    let error = if kind == ErrorKind::Record {
+        error.of_class(REFUSED)
+    } else {
+        error
+    };
+    error.caused_by(sqlx::Error::Database(server))
 }
 
 /// The error of a row that exceeds the source's size limit; it concerns its table only.

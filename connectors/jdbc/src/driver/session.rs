@@ -301,7 +301,7 @@ where
         let identity = if DB::IDENTITY.is_empty() {
             None
         } else {
-            // A server without it, such as a pooler, has at least a version.
+            // Without it calls are not watched from a second connection; the version is needed.
             self.query(DB::IDENTITY, &[]).await.ok()
         };
         let rows = match identity {

@@ -4,6 +4,7 @@ use connector_api::{Decimal, Error, Result, SchemaType, Value};
 
 use super::wire_format::{WireDateTime, WireTime};
 use crate::calendar::{DAY, SECOND, gregorian_days};
+use crate::dialect::decode::{altered, digits, utf8};
 use crate::dialect::read::{ReadColumn, TimestampDecoding, ValueDecoding, int_value, time_value};
 
 /// Encoding of a result column.
@@ -27,27 +28,49 @@ pub enum WireFormat {
 /// the expected one because the table was altered meanwhile.
 pub fn value(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Value> {
     match (&column.read, wire) {
-        (ValueDecoding::Int(ty), WireFormat::Int) => {
-            int_value(signed(bytes), *ty).ok_or_else(|| beyond(column))
+        (ValueDecoding::Int(ty), _) => integer(column, *ty, wire, bytes),
+        (ValueDecoding::Decimal | ValueDecoding::DecimalInt(_) | ValueDecoding::DecimalF64, _) => {
+            decimal_value(column, wire, bytes)
         }
-        (ValueDecoding::Int(ty), WireFormat::UnsignedInt) => i64::try_from(unsigned(bytes))
-            .ok()
-            .and_then(|n| int_value(n, *ty))
-            .ok_or_else(|| beyond(column)),
-        (ValueDecoding::Text, WireFormat::Bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Value::Text(text.into())),
-            Err(_) => Err(Error::record(format!(
-                "column {} has text that is not valid UTF-8",
-                column.name
-            ))),
-        },
-        (ValueDecoding::Bytes, WireFormat::Bytes) => Ok(Value::Bytes(bytes.into())),
-        (ValueDecoding::Decimal, WireFormat::UnsignedInt) => Ok(Value::Decimal(Box::new(
-            Decimal::new(unsigned(bytes).into(), 0),
-        ))),
+        (ValueDecoding::F32 | ValueDecoding::F64, _) => float(column, wire, bytes),
+        (ValueDecoding::Text, WireFormat::Bytes) => utf8(column, bytes),
         (ValueDecoding::Text, WireFormat::UnsignedInt) => {
             Ok(Value::Text(unsigned(bytes).to_string().into()))
         }
+        (ValueDecoding::Bytes, WireFormat::Bytes) => Ok(Value::Bytes(bytes.into())),
+        (ValueDecoding::BitInt, WireFormat::Bytes) => Ok(bit(bytes)),
+        (ValueDecoding::Bool, WireFormat::Bytes) => {
+            Ok(Value::Bool(bytes.iter().any(|byte| *byte != 0)))
+        }
+        (ValueDecoding::Bool, WireFormat::Int | WireFormat::UnsignedInt) => {
+            Ok(Value::Bool(unsigned(bytes) != 0))
+        }
+        (
+            ValueDecoding::Date(_)
+            | ValueDecoding::Stamp(_)
+            | ValueDecoding::Time(_)
+            | ValueDecoding::YearDate(..),
+            _,
+        ) => temporal(column, wire, bytes),
+        _ => Err(altered(column)),
+    }
+}
+
+fn integer(column: &ReadColumn, ty: SchemaType, wire: WireFormat, bytes: &[u8]) -> Result<Value> {
+    let n = match wire {
+        WireFormat::Int => Some(signed(bytes)),
+        WireFormat::UnsignedInt => i64::try_from(unsigned(bytes)).ok(),
+        _ => return Err(altered(column)),
+    };
+    n.and_then(|n| int_value(n, ty))
+        .ok_or_else(|| out_of_range(column))
+}
+
+fn decimal_value(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Value> {
+    match (&column.read, wire) {
+        (ValueDecoding::Decimal, WireFormat::UnsignedInt) => Ok(Value::Decimal(Box::new(
+            Decimal::new(unsigned(bytes).into(), 0),
+        ))),
         (ValueDecoding::Decimal, WireFormat::Bytes) => {
             decimal(column, bytes).map(|d| Value::Decimal(Box::new(d)))
         }
@@ -56,38 +79,50 @@ pub fn value(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Valu
                 .unscaled_i128()
                 .and_then(|n| i64::try_from(n).ok());
             n.and_then(|n| int_value(n, *ty))
-                .ok_or_else(|| beyond(column))
+                .ok_or_else(|| out_of_range(column))
         }
-        (ValueDecoding::DecimalF64, WireFormat::Bytes) => ascii(bytes)
+        (ValueDecoding::DecimalF64, WireFormat::Bytes) => digits(bytes)
             .parse()
             .map(Value::F64)
             .map_err(|_| altered(column)),
-        (ValueDecoding::F32, WireFormat::F32) => bytes
-            .try_into()
-            .map(|b| Value::F32(f32::from_le_bytes(b)))
-            .map_err(|_| altered(column)),
-        (ValueDecoding::F64, WireFormat::F64) => bytes
-            .try_into()
-            .map(|b| Value::F64(f64::from_le_bytes(b)))
-            .map_err(|_| altered(column)),
+        _ => Err(altered(column)),
+    }
+}
+
+fn float(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Value> {
+    let value = match (&column.read, wire) {
+        (ValueDecoding::F32, WireFormat::F32) => {
+            bytes.try_into().map(|b| Value::F32(f32::from_le_bytes(b)))
+        }
+        (ValueDecoding::F64, WireFormat::F64) => {
+            bytes.try_into().map(|b| Value::F64(f64::from_le_bytes(b)))
+        }
         (ValueDecoding::F64, WireFormat::F32) => bytes
             .try_into()
-            .map(|b| Value::F64(f64::from(f32::from_le_bytes(b))))
-            .map_err(|_| altered(column)),
-        (ValueDecoding::BitInt, WireFormat::Bytes) => Ok(bit(bytes)),
+            .map(|b| Value::F64(f64::from(f32::from_le_bytes(b)))),
+        _ => return Err(altered(column)),
+    };
+    value.map_err(|_| altered(column))
+}
+
+fn temporal(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Value> {
+    match (&column.read, wire) {
         (ValueDecoding::Date(calendar), WireFormat::Date | WireFormat::DateTime) => {
             let at = WireDateTime::read(bytes).ok_or_else(|| altered(column))?;
-            Ok(unreal(&at, WireDateTime::date_text).unwrap_or_else(|| {
-                Value::I32(narrow(calendar.days(
-                    i32::from(at.year),
-                    u32::from(at.month),
-                    u32::from(at.day),
-                )))
-            }))
+            Ok(
+                without_date(&at, WireDateTime::date_text).unwrap_or_else(|| {
+                    Value::I32(narrow(calendar.days(
+                        i32::from(at.year),
+                        u32::from(at.month),
+                        u32::from(at.day),
+                    )))
+                }),
+            )
         }
-        (ValueDecoding::Stamp(stamp), WireFormat::Date | WireFormat::DateTime) => {
+        (ValueDecoding::Stamp(decoding), WireFormat::Date | WireFormat::DateTime) => {
             let at = WireDateTime::read(bytes).ok_or_else(|| altered(column))?;
-            Ok(unreal(&at, WireDateTime::text).unwrap_or_else(|| stamp.value(wall(&at, stamp))))
+            Ok(without_date(&at, WireDateTime::text)
+                .unwrap_or_else(|| decoding.value(wall(&at, decoding))))
         }
         (ValueDecoding::Time(zone), WireFormat::Time) => {
             let time = WireTime::read(bytes).ok_or_else(|| altered(column))?;
@@ -103,12 +138,6 @@ pub fn value(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Valu
             };
             Ok(Value::I32(narrow(calendar.days(year, 1, 1))))
         }
-        (ValueDecoding::Bool, WireFormat::Bytes) => {
-            Ok(Value::Bool(bytes.iter().any(|byte| *byte != 0)))
-        }
-        (ValueDecoding::Bool, WireFormat::Int | WireFormat::UnsignedInt) => {
-            Ok(Value::Bool(unsigned(bytes) != 0))
-        }
         _ => Err(altered(column)),
     }
 }
@@ -123,8 +152,8 @@ pub fn cursor_micros(bytes: &[u8]) -> Option<i64> {
     )
 }
 
-fn wall(at: &WireDateTime, stamp: &TimestampDecoding) -> i64 {
-    stamp
+fn wall(at: &WireDateTime, decoding: &TimestampDecoding) -> i64 {
+    decoding
         .calendar
         .days(i32::from(at.year), u32::from(at.month), u32::from(at.day))
         * DAY
@@ -138,7 +167,7 @@ fn clock(at: &WireDateTime) -> i64 {
 
 /// Returns the substitute for a date that is in no calendar: NULL for 0000-00-00, as both JDBC
 /// drivers can be configured to return it, and the text if only parts are zero.
-fn unreal(at: &WireDateTime, text: fn(&WireDateTime) -> String) -> Option<Value> {
+fn without_date(at: &WireDateTime, text: fn(&WireDateTime) -> String) -> Option<Value> {
     match (at.year, at.month, at.day) {
         (0, 0, 0) => Some(Value::Null),
         (_, 0, _) | (_, _, 0) => Some(Value::Text(text(at).into())),
@@ -156,11 +185,7 @@ fn bit(bytes: &[u8]) -> Value {
 }
 
 fn decimal(column: &ReadColumn, bytes: &[u8]) -> Result<Decimal> {
-    Decimal::parse(ascii(bytes)).ok_or_else(|| altered(column))
-}
-
-fn ascii(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap_or_default()
+    Decimal::parse(digits(bytes)).ok_or_else(|| altered(column))
 }
 
 fn signed(bytes: &[u8]) -> i64 {
@@ -182,7 +207,7 @@ fn narrow(days: i64) -> i32 {
     i32::try_from(days).unwrap_or(i32::MAX)
 }
 
-fn beyond(column: &ReadColumn) -> Error {
+fn out_of_range(column: &ReadColumn) -> Error {
     let hint = match column.read {
         ValueDecoding::Int(SchemaType::Int64) => {
             " (a BIGINT UNSIGNED above 9223372036854775807: set bigint.unsigned.handling.mode to precise or string)"
@@ -193,13 +218,6 @@ fn beyond(column: &ReadColumn) -> Error {
         "column {} holds a value beyond {}{hint}",
         column.name,
         column.schema.ty.name()
-    ))
-}
-
-fn altered(column: &ReadColumn) -> Error {
-    Error::retry(format!(
-        "the type of column {} has changed; the table's definition is read again",
-        column.name
     ))
 }
 

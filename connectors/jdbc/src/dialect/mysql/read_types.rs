@@ -6,45 +6,13 @@
 use connector_api::SchemaType;
 
 use crate::catalog::ColumnMeta;
-use crate::dialect::read::{
-    BigintUnsigned, ReadColumn, ReadOptions, TimestampDecoding, ValueDecoding,
-};
+use crate::dialect::read::{BigintUnsigned, ReadColumn, ReadOptions, ValueDecoding};
 
 /// Returns how a column is read.
 pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     // A key column holds no NULL, whatever the catalog says of a view.
     let optional = meta.nullable && meta.key_position.is_none();
-    let unsigned = meta.column_type.contains("unsigned");
-    let int = |signed, wider| {
-        ReadColumn::new(
-            &meta.name,
-            optional,
-            ValueDecoding::Int(if unsigned { wider } else { signed }),
-        )
-    };
-    let of = |read| ReadColumn::new(&meta.name, optional, read);
-    // MySQL's driver reads an unsigned one as a number.
-    let one_digit =
-        meta.column_type.starts_with("tinyint(1)") && !(unsigned && options.mysql_driver);
     match meta.data_type.as_str() {
-        "tinyint" if options.bits_are_booleans && one_digit => of(ValueDecoding::Bool),
-        "bit"
-            if options.bits_are_booleans
-                && !options.mysql_driver
-                && meta.precision.unwrap_or(1) == 1 =>
-        {
-            of(ValueDecoding::Bool)
-        }
-        "tinyint" => int(SchemaType::Int8, SchemaType::Int16),
-        "smallint" => int(SchemaType::Int16, SchemaType::Int32),
-        "mediumint" | "int" | "integer" => int(SchemaType::Int32, SchemaType::Int64),
-        "bigint" => match options.bigint_unsigned {
-            BigintUnsigned::Precise if unsigned => ReadColumn::decimal(&meta.name, optional, 20, 0),
-            BigintUnsigned::Text if unsigned => of(ValueDecoding::Text),
-            _ => of(ValueDecoding::Int(SchemaType::Int64)),
-        },
-        "float" => of(ValueDecoding::F32),
-        "double" | "real" => of(ValueDecoding::F64),
         // Both drivers report NUMERIC columns as DECIMAL, which `numeric.mapping` does not affect.
         "decimal" | "numeric" => match (meta.precision, meta.scale) {
             (Some(precision), Some(scale)) => {
@@ -55,48 +23,80 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
                 ..ReadColumn::decimal(&meta.name, optional, 10, 0)
             },
         },
-        // MySQL's driver reads wider ones as INT8 too, as far as their values fit.
-        "bit" if options.mysql_driver || meta.precision.unwrap_or(1) <= 1 => {
-            of(ValueDecoding::BitInt)
+        "bigint" if is_unsigned(meta) && options.bigint_unsigned == BigintUnsigned::Precise => {
+            ReadColumn::decimal(&meta.name, optional, 20, 0)
         }
-        "bit" => of(ValueDecoding::Bytes),
-        "year" if options.year_is_date => of(ValueDecoding::YearDate(
-            options.calendar,
-            options.mysql_driver,
-        )),
-        "year" => of(ValueDecoding::Int(SchemaType::Int32)),
-        "date" => of(ValueDecoding::Date(options.calendar)),
-        "time" => of(ValueDecoding::Time(options.zone.clone())),
-        "datetime" => of(stamp(options, false)),
-        "timestamp" => of(stamp(options, true)),
+        _ => ReadColumn::new(&meta.name, optional, decoding(meta, options)),
+    }
+}
+
+/// Returns how a column's values are read, other than decimals.
+fn decoding(meta: &ColumnMeta, options: &ReadOptions) -> ValueDecoding {
+    match meta.data_type.as_str() {
+        "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" => {
+            integer(meta, options)
+        }
+        "bit" => bits(meta, options),
+        "float" => ValueDecoding::F32,
+        "double" | "real" => ValueDecoding::F64,
+        "year" if options.year_is_date => {
+            ValueDecoding::YearDate(options.calendar, options.mysql_driver)
+        }
+        "year" => ValueDecoding::Int(SchemaType::Int32),
+        "date" => ValueDecoding::Date(options.calendar),
+        "time" => ValueDecoding::Time(options.zone.clone()),
+        "datetime" => options.timestamp(false),
+        "timestamp" => options.timestamp(true),
         "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => {
-            of(ValueDecoding::Bytes)
+            ValueDecoding::Bytes
         }
         "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring"
         | "multipolygon" | "geometrycollection" | "geomcollection" | "vector" => {
-            of(ValueDecoding::Bytes)
+            ValueDecoding::Bytes
         }
-        _ => of(ValueDecoding::Text),
+        _ => ValueDecoding::Text,
+    }
+}
+
+fn is_unsigned(meta: &ColumnMeta) -> bool {
+    meta.column_type.contains("unsigned")
+}
+
+/// Returns how an integer is read. An unsigned one has the next wider type.
+fn integer(meta: &ColumnMeta, options: &ReadOptions) -> ValueDecoding {
+    let unsigned = is_unsigned(meta);
+    // MySQL's driver reads an unsigned one as a number.
+    let one_digit =
+        meta.column_type.starts_with("tinyint(1)") && !(unsigned && options.mysql_driver);
+    ValueDecoding::Int(match (meta.data_type.as_str(), unsigned) {
+        ("tinyint", _) if options.bits_are_booleans && one_digit => return ValueDecoding::Bool,
+        ("tinyint", false) => SchemaType::Int8,
+        ("tinyint", true) | ("smallint", false) => SchemaType::Int16,
+        ("smallint", true) | ("mediumint" | "int" | "integer", false) => SchemaType::Int32,
+        ("bigint", true) if options.bigint_unsigned == BigintUnsigned::Text => {
+            return ValueDecoding::Text;
+        }
+        _ => SchemaType::Int64,
+    })
+}
+
+/// Returns how bits are read.
+fn bits(meta: &ColumnMeta, options: &ReadOptions) -> ValueDecoding {
+    let width = meta.precision.unwrap_or(1);
+    if options.bits_are_booleans && !options.mysql_driver && width == 1 {
+        ValueDecoding::Bool
+    } else if options.mysql_driver || width <= 1 {
+        // MySQL's driver reads wider ones as INT8 too, as far as their values fit.
+        ValueDecoding::BitInt
+    } else {
+        ValueDecoding::Bytes
     }
 }
 
 /// Returns the display width of a decimal expression, which always counts a sign.
 fn width(meta: &ColumnMeta) -> Option<i32> {
     let width = meta.length.and_then(|n| i32::try_from(n).ok())?;
-    Some(if meta.column_type.contains("unsigned") {
-        width + 1
-    } else {
-        width
-    })
-}
-
-fn stamp(options: &ReadOptions, is_instant: bool) -> ValueDecoding {
-    ValueDecoding::Stamp(Box::new(TimestampDecoding {
-        granularity: options.granularity,
-        calendar: options.calendar,
-        zone: options.zone.clone(),
-        is_instant,
-    }))
+    Some(if is_unsigned(meta) { width + 1 } else { width })
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Widens MariaDB's and MySQL's columns, and maps the types that records carry. Pure.
 
-use connector_api::{Schema, SchemaType, logical};
+use connector_api::{Schema, SchemaType};
 
 use super::super::Dialect;
 use super::super::logical_type::LogicalType;
 use super::super::source_type::{SourceColumn, SourceType};
-use super::super::writing::{ColumnCapacity, ColumnWidening};
+use super::super::writing::{ColumnCapacity, ColumnWidening, grown_decimal};
 use super::MySqlDialect;
 use crate::catalog::ColumnMeta;
 use crate::url::DatabaseKind;
@@ -71,18 +71,9 @@ pub fn type_for_schema(column: &ColumnMeta, schema: &Schema, max_scale: i32) -> 
 }
 
 fn decimal(column: &ColumnMeta, schema: &Schema, max_scale: i32) -> Option<String> {
-    let LogicalType::Decimal(scale) = LogicalType::of(schema) else {
-        return None;
-    };
-    let (precision, digits) = (column.precision?, column.scale?);
-    let told = schema
-        .get_param(logical::PRECISION)
-        .and_then(|text| text.parse::<i32>().ok());
-    let whole = told.map_or(0, |told| told - scale).max(precision - digits);
-    let wanted = scale.max(digits);
-    let fits = wanted <= max_scale && whole + wanted <= DECIMAL_DIGITS;
-    (fits && (wanted, whole) != (digits, precision - digits))
-        .then(|| format!("DECIMAL({},{wanted})", whole + wanted))
+    let (precision, scale) = grown_decimal(column, schema)?;
+    let fits = scale <= max_scale && precision <= DECIMAL_DIGITS;
+    fits.then(|| format!("DECIMAL({precision},{scale})"))
 }
 
 /// `ALTER TABLE … MODIFY`: keeps everything else that `SHOW CREATE TABLE` reports of the column.
@@ -113,6 +104,7 @@ pub fn alter_columns(table: &str, changes: &[ColumnWidening], shown: &str) -> Op
 
 /// Returns the type of a new column from the source column's type that the records carry.
 pub fn type_like_source(source: &SourceColumn, key: bool, mariadb: bool) -> Option<String> {
+    // Only the same kind of database has the same ENUMs, character sets and bit strings.
     let own = match source.from {
         None | Some(DatabaseKind::MySql) => true,
         Some(DatabaseKind::Postgres | DatabaseKind::Sqlite) => false,
@@ -122,33 +114,8 @@ pub fn type_like_source(source: &SourceColumn, key: bool, mariadb: bool) -> Opti
         .as_deref()
         .filter(|_| own)
         .map_or(String::new(), |c| format!(" CHARACTER SET {c}"));
-    let list = |items: &[String]| {
-        let quoted =
-            |item: &String| format!("'{}'", item.replace('\\', "\\\\").replace('\'', "''"));
-        items.iter().map(quoted).collect::<Vec<_>>().join(",")
-    };
-    let digits =
-        |name: &str, digits: Option<u32>| match digits.filter(|digits| (1..=6).contains(digits)) {
-            Some(digits) => format!("{name}({digits})"),
-            None => name.to_owned(),
-        };
-    let large = |name: &str, size: u32| {
-        let size = ["LONG", "TINY", "", "MEDIUM", "LONG"]
-            .get(size as usize)
-            .unwrap_or(&"LONG");
-        format!("{size}{name}")
-    };
     Some(match &source.kind {
-        SourceType::Int(bytes, unsigned) => {
-            let name = match bytes {
-                1 => "TINYINT",
-                2 => "SMALLINT",
-                3 => "MEDIUMINT",
-                4 => "INT",
-                _ => "BIGINT",
-            };
-            format!("{name}{}", if *unsigned { " UNSIGNED" } else { "" })
-        }
+        SourceType::Int(bytes, unsigned) => integer_type(*bytes, *unsigned),
         SourceType::Float => "FLOAT".to_owned(),
         SourceType::Double => "DOUBLE".to_owned(),
         SourceType::Decimal(precision, scale) if *precision <= DECIMAL_DIGITS && *scale <= 30 => {
@@ -160,8 +127,8 @@ pub fn type_like_source(source: &SourceColumn, key: bool, mariadb: bool) -> Opti
         {
             format!("VARCHAR({length}){charset}")
         }
-        SourceType::Enum(items) if own => format!("ENUM({}){charset}", list(items)),
-        SourceType::Set(items) if own => format!("SET({}){charset}", list(items)),
+        SourceType::Enum(items) if own => format!("ENUM({}){charset}", item_list(items)),
+        SourceType::Set(items) if own => format!("SET({}){charset}", item_list(items)),
         SourceType::Uuid if own && mariadb => "UUID".to_owned(),
         SourceType::Uuid => "CHAR(36)".to_owned(),
         SourceType::Inet if own && mariadb => "INET6".to_owned(),
@@ -172,20 +139,57 @@ pub fn type_like_source(source: &SourceColumn, key: bool, mariadb: bool) -> Opti
         }
         SourceType::Bit(bits) if own && *bits <= 64 => format!("BIT({bits})"),
         SourceType::Date => "DATE".to_owned(),
-        SourceType::Time(fraction) => digits("TIME", *fraction),
-        SourceType::DateTime(fraction) => digits("DATETIME", *fraction),
+        SourceType::Time(fraction) => with_fraction("TIME", *fraction),
+        SourceType::DateTime(fraction) => with_fraction("DATETIME", *fraction),
         SourceType::Year => "YEAR".to_owned(),
         // The remaining types cannot be indexed.
         _ if key => return None,
-        SourceType::Text(size) => format!("{}{charset}", large("TEXT", *size)),
+        SourceType::Text(size) => format!("{}TEXT{charset}", size_prefix(*size)),
         SourceType::Char(_) | SourceType::VarChar(_) => format!("LONGTEXT{charset}"),
-        SourceType::Blob(size) => large("BLOB", *size),
+        SourceType::Blob(size) => format!("{}BLOB", size_prefix(*size)),
         SourceType::Binary(_) | SourceType::VarBinary(_) => "LONGBLOB".to_owned(),
         SourceType::Json => "JSON".to_owned(),
         SourceType::Enum(_) | SourceType::Set(_) | SourceType::Decimal(..) | SourceType::Bit(_) => {
             return None;
         }
     })
+}
+
+fn integer_type(bytes: u32, unsigned: bool) -> String {
+    let name = match bytes {
+        1 => "TINYINT",
+        2 => "SMALLINT",
+        3 => "MEDIUMINT",
+        4 => "INT",
+        _ => "BIGINT",
+    };
+    format!("{name}{}", if unsigned { " UNSIGNED" } else { "" })
+}
+
+/// Returns the items of an ENUM or SET as literals.
+fn item_list(items: &[String]) -> String {
+    let literals = items
+        .iter()
+        .map(|item| format!("'{}'", item.replace('\\', "\\\\").replace('\'', "''")));
+    literals.collect::<Vec<_>>().join(",")
+}
+
+/// Returns a type with that many digits of the fractional second, if the server has so many.
+fn with_fraction(name: &str, digits: Option<u32>) -> String {
+    match digits.filter(|digits| (1..=6).contains(digits)) {
+        Some(digits) => format!("{name}({digits})"),
+        None => name.to_owned(),
+    }
+}
+
+/// Returns the prefix of TEXT and BLOB for lengths of that many bytes; 0: any length.
+fn size_prefix(size: u32) -> &'static str {
+    match size {
+        1 => "TINY",
+        2 => "",
+        3 => "MEDIUM",
+        _ => "LONG",
+    }
 }
 
 #[cfg(test)]

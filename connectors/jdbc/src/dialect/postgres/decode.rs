@@ -2,7 +2,8 @@
 
 use connector_api::{Decimal, Error, Result, Value};
 
-use crate::calendar::{Calendar, DAY, civil};
+use crate::calendar::{Calendar, DAY};
+use crate::dialect::decode::{altered, digits, utf8};
 use crate::dialect::read::{
     ReadColumn, TimestampDecoding, TimestampGranularity, ValueDecoding, int_value, time_value,
 };
@@ -25,7 +26,7 @@ pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
             _ => Err(altered(column)),
         },
         ValueDecoding::Int(ty) => int_value(integer(bytes).ok_or_else(|| altered(column))?, *ty)
-            .ok_or_else(|| beyond(column)),
+            .ok_or_else(|| out_of_range(column)),
         ValueDecoding::F32 => bytes
             .try_into()
             .map(|b| Value::F32(f32::from_be_bytes(b)))
@@ -34,19 +35,13 @@ pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
             .try_into()
             .map(|b| Value::F64(f64::from_be_bytes(b)))
             .map_err(|_| altered(column)),
-        ValueDecoding::Text => match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Value::Text(text.into())),
-            Err(_) => Err(Error::record(format!(
-                "column {} has text that is not valid UTF-8",
-                column.name
-            ))),
-        },
+        ValueDecoding::Text => utf8(column, bytes),
         ValueDecoding::Bytes if is_bits(column, bytes) => Ok(Value::Bytes(bits(bytes).into())),
         ValueDecoding::Bytes => Ok(Value::Bytes(bytes.into())),
         ValueDecoding::Decimal | ValueDecoding::Scaled(_) | ValueDecoding::DecimalInt(_) => {
             decimal(column, bytes)
         }
-        ValueDecoding::DecimalF64 => ascii(bytes)
+        ValueDecoding::DecimalF64 => digits(bytes)
             .parse()
             .map(Value::F64)
             .map_err(|_| altered(column)),
@@ -54,23 +49,13 @@ pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
             [byte] => Ok(Value::I8(i8::from_be_bytes([byte]))),
             _ => Err(altered(column)),
         },
-        ValueDecoding::Date(calendar) => {
-            let days = bytes
-                .try_into()
-                .map(i32::from_be_bytes)
-                .map_err(|_| altered(column))?;
-            Ok(Value::I32(match days {
-                i32::MAX | i32::MIN => days,
-                _ => i32::try_from(on(*calendar, i64::from(days) + EPOCH_DAYS))
-                    .map_err(|_| beyond(column))?,
-            }))
-        }
+        ValueDecoding::Date(calendar) => date(column, *calendar, bytes),
         ValueDecoding::Time(zone) => Ok(time_value(
             integer(bytes).ok_or_else(|| altered(column))?,
             zone,
         )),
-        ValueDecoding::Stamp(stamp) => Ok(stamp_value(
-            stamp,
+        ValueDecoding::Stamp(decoding) => Ok(timestamp(
+            decoding,
             integer(bytes).ok_or_else(|| altered(column))?,
         )),
         ValueDecoding::YearDate(..) => Err(altered(column)),
@@ -85,7 +70,20 @@ pub fn cursor_micros(bytes: &[u8]) -> Option<i64> {
     }
 }
 
-fn stamp_value(stamp: &TimestampDecoding, micros: i64) -> Value {
+fn date(column: &ReadColumn, calendar: Calendar, bytes: &[u8]) -> Result<Value> {
+    let days = bytes
+        .try_into()
+        .map(i32::from_be_bytes)
+        .map_err(|_| altered(column))?;
+    Ok(Value::I32(match days {
+        // `infinity` and `-infinity`
+        i32::MAX | i32::MIN => days,
+        _ => i32::try_from(calendar.same_date(i64::from(days) + EPOCH_DAYS))
+            .map_err(|_| out_of_range(column))?,
+    }))
+}
+
+fn timestamp(decoding: &TimestampDecoding, micros: i64) -> Value {
     if micros == i64::MAX || micros == i64::MIN {
         let millis = if micros > 0 {
             INFINITE_MILLIS.0
@@ -93,7 +91,7 @@ fn stamp_value(stamp: &TimestampDecoding, micros: i64) -> Value {
             INFINITE_MILLIS.1
         };
         let text = if micros > 0 { "infinity" } else { "-infinity" };
-        return match stamp.granularity {
+        return match decoding.granularity {
             TimestampGranularity::Logical => Value::I64(millis),
             TimestampGranularity::MicrosLong | TimestampGranularity::NanosLong => {
                 Value::I64(micros)
@@ -102,24 +100,15 @@ fn stamp_value(stamp: &TimestampDecoding, micros: i64) -> Value {
         };
     }
     let wall = micros.saturating_add(EPOCH_DAYS * DAY);
-    stamp.value(on(stamp.calendar, wall.div_euclid(DAY)) * DAY + wall.rem_euclid(DAY))
-}
-
-/// Returns the days of the same date in that calendar.
-fn on(calendar: Calendar, days: i64) -> i64 {
-    match calendar {
-        Calendar::Proleptic => days,
-        Calendar::Legacy => {
-            let (year, month, day) = civil(days);
-            i32::try_from(year).map_or(days, |year| calendar.days(year, month, day))
-        }
-    }
+    let days = decoding.calendar.same_date(wall.div_euclid(DAY));
+    decoding.value(days * DAY + wall.rem_euclid(DAY))
 }
 
 /// True for a bit string: its bytes are preceded by its length in bits.
 fn is_bits(column: &ReadColumn, bytes: &[u8]) -> bool {
-    let length = bytes.first_chunk().map(|b| u32::from_be_bytes(*b) as usize);
-    column.bits && length.is_some_and(|n| n.div_ceil(8) == bytes.len() - 4)
+    let bits = bytes.first_chunk().map(|b| u32::from_be_bytes(*b));
+    let length = bits.and_then(|n| usize::try_from(n.div_ceil(8)).ok());
+    column.bits && length.is_some_and(|n| n == bytes.len() - 4)
 }
 
 /// Returns the bits as a big-endian number.
@@ -140,7 +129,7 @@ fn bits(bytes: &[u8]) -> Vec<u8> {
 
 /// Decodes a numeric as the column is read, or as text if that cannot hold it (NaN, more digits).
 fn decimal(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
-    let text = ascii(bytes);
+    let text = digits(bytes);
     let as_text = || Value::Text(text.into());
     if matches!(text, "NaN" | "Infinity" | "-Infinity") {
         return Ok(as_text());
@@ -158,10 +147,6 @@ fn decimal(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
     })
 }
 
-fn ascii(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap_or_default()
-}
-
 fn integer(bytes: &[u8]) -> Option<i64> {
     match *bytes {
         [a, b] => Some(i64::from(i16::from_be_bytes([a, b]))),
@@ -171,18 +156,11 @@ fn integer(bytes: &[u8]) -> Option<i64> {
     }
 }
 
-fn beyond(column: &ReadColumn) -> Error {
+fn out_of_range(column: &ReadColumn) -> Error {
     Error::record(format!(
         "column {} has a value that does not fit {}",
         column.name,
         column.schema.ty.name()
-    ))
-}
-
-fn altered(column: &ReadColumn) -> Error {
-    Error::retry(format!(
-        "the type of column {} has changed; the table's definition is read again",
-        column.name
     ))
 }
 

@@ -6,9 +6,7 @@
 use connector_api::{Schema, SchemaType, logical};
 
 use crate::catalog::ColumnMeta;
-use crate::dialect::read::{
-    NumericMapping, ReadColumn, ReadOptions, TimestampDecoding, ValueDecoding, numeric,
-};
+use crate::dialect::read::{NumericMapping, ReadColumn, ReadOptions, ValueDecoding, numeric};
 use crate::zone::JdbcTimeZone;
 
 /// Scale used for a numeric without one; what the JDBC driver's -127 ends up as.
@@ -46,8 +44,8 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
         "time" => of(ValueDecoding::Time(options.zone.clone())),
         "timetz" => of(ValueDecoding::Time(JdbcTimeZone::default()))
             .selected("(", " AT TIME ZONE 'UTC')::pg_catalog.time"),
-        "timestamp" => of(stamp(options, false)),
-        "timestamptz" => of(stamp(options, true)),
+        "timestamp" => of(options.timestamp(false)),
+        "timestamptz" => of(options.timestamp(true)),
         other => {
             let shown = if other.contains('"') {
                 meta.column_type.as_str()
@@ -88,15 +86,6 @@ fn decimal(meta: &ColumnMeta, optional: bool, mapping: NumericMapping) -> ReadCo
         read: ValueDecoding::Scaled(scale),
         ..column
     }
-}
-
-fn stamp(options: &ReadOptions, is_instant: bool) -> ValueDecoding {
-    ValueDecoding::Stamp(Box::new(TimestampDecoding {
-        granularity: options.granularity,
-        calendar: options.calendar,
-        zone: options.zone.clone(),
-        is_instant,
-    }))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Widens PostgreSQL's columns, and maps the types that records carry. Pure.
 
-use connector_api::{Schema, SchemaType, logical};
+use connector_api::{Schema, SchemaType};
 
 use super::super::Dialect;
 use super::super::logical_type::LogicalType;
 use super::super::source_type::{SourceColumn, SourceType};
-use super::super::writing::{ColumnCapacity, ColumnWidening};
+use super::super::writing::{ColumnCapacity, ColumnWidening, grown_decimal};
 use super::PostgresDialect;
 use crate::catalog::ColumnMeta;
 use crate::url::DatabaseKind;
@@ -31,17 +31,8 @@ pub fn type_for_schema(column: &ColumnMeta, schema: &Schema) -> Option<String> {
         ("int2" | "int4", SchemaType::Int64) if plain => "BIGINT",
         ("float4", SchemaType::Float64) => "DOUBLE PRECISION",
         ("numeric", _) => {
-            let LogicalType::Decimal(scale) = LogicalType::of(schema) else {
-                return None;
-            };
-            let (precision, digits) = (column.precision?, column.scale?);
-            let told = schema
-                .get_param(logical::PRECISION)
-                .and_then(|text| text.parse::<i32>().ok());
-            let whole = told.map_or(0, |told| told - scale).max(precision - digits);
-            let wanted = scale.max(digits);
-            let grows = (wanted, whole) != (digits, precision - digits);
-            return grows.then(|| format!("NUMERIC({},{wanted})", whole + wanted));
+            let (precision, scale) = grown_decimal(column, schema)?;
+            return Some(format!("NUMERIC({precision},{scale})"));
         }
         _ => return None,
     };

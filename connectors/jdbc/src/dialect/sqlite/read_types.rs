@@ -6,7 +6,7 @@
 use connector_api::SchemaType;
 
 use crate::catalog::ColumnMeta;
-use crate::dialect::read::{ReadColumn, ReadOptions, TimestampDecoding, ValueDecoding, numeric};
+use crate::dialect::read::{ReadColumn, ReadOptions, ValueDecoding, numeric};
 
 /// Returns how a column is read.
 pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
@@ -21,12 +21,7 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
         "time" => of(ValueDecoding::Time(options.zone.clone())),
         // Their affinity is numeric, which leaves BLOBs unchanged.
         "binary" | "varbinary" => of(ValueDecoding::Bytes),
-        "datetime" | "timestamp" => of(ValueDecoding::Stamp(Box::new(TimestampDecoding {
-            granularity: options.granularity,
-            calendar: options.calendar,
-            zone: options.zone.clone(),
-            is_instant: false,
-        }))),
+        "datetime" | "timestamp" => of(options.timestamp(false)),
         name => match affinity(name) {
             "integer" => of(ValueDecoding::Int(SchemaType::Int64)),
             "text" => of(ValueDecoding::Text),
@@ -80,7 +75,7 @@ pub fn comparable_timestamp(column: &str) -> String {
     )
 }
 
-/// An expression that tests whether [`stamp`] yields a point in time for a value: not for other
+/// An expression that tests whether [`comparable_timestamp`] yields a point in time for a value: not for other
 /// texts, nor for integers that would all lie within a day of 1970-01-01 and are more likely a
 /// count.
 pub fn is_time(column: &str) -> String {

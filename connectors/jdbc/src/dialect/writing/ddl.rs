@@ -1,10 +1,11 @@
 //! Definitions of tables and columns: what the databases share; each adds its own types and
 //! literals. Pure.
 
-use connector_api::{Schema, Value};
+use connector_api::{Schema, Value, logical};
 
 use super::WriteDialect;
 use crate::catalog::ColumnMeta;
+use crate::dialect::logical_type::LogicalType;
 use crate::dialect::source_type::{ColumnDefault, SourceColumn, SourceType, source_column};
 use crate::ident::TableId;
 
@@ -74,6 +75,27 @@ pub struct ColumnWidening {
     pub ty: Option<String>,
     /// True if the column must allow NULL and does not yet.
     pub nullable: bool,
+}
+
+/// Returns precision and scale of a decimal column that holds its own values and those of a schema.
+/// `None` if it does already, or if one of them is no decimal.
+pub(in crate::dialect) fn grown_decimal(
+    column: &ColumnMeta,
+    schema: &Schema,
+) -> Option<(i32, i32)> {
+    let LogicalType::Decimal(schema_scale) = LogicalType::of(schema) else {
+        return None;
+    };
+    let (precision, scale) = (column.precision?, column.scale?);
+    let whole = precision - scale;
+    let schema_precision = schema
+        .get_param(logical::PRECISION)
+        .and_then(|text| text.parse::<i32>().ok());
+    let schema_whole = schema_precision.map_or(0, |precision| precision - schema_scale);
+    let grown_whole = schema_whole.max(whole);
+    let grown_scale = schema_scale.max(scale);
+    let grows = (grown_whole, grown_scale) != (whole, scale);
+    grows.then_some((grown_whole + grown_scale, grown_scale))
 }
 
 impl WriteDialect {

@@ -16,6 +16,7 @@ pub use self::capabilities::{
     BulkUpdate, DeferredConstraints, StatementProbe, UniqueKeysSql, ValueRules, WriteCapabilities,
 };
 pub use self::columns::{ColumnCapacity, ColumnDialect, TextEquality};
+pub(in crate::dialect) use self::ddl::grown_decimal;
 pub use self::ddl::{ColumnSpec, ColumnWidening, DdlDialect};
 pub use self::dml::{DmlDialect, StatementColumn, StatementColumns, UpsertAction};
 pub(in crate::dialect) use self::dml::{on_key_conflict, value_rows};

@@ -5,8 +5,8 @@ use connector_api::{Decimal, Error, Result, SchemaType, Value};
 use crate::calendar::{Calendar, DAY, SECOND, civil, gregorian_days};
 use crate::dialect::read::{ReadColumn, ValueDecoding, int_value, time_value};
 
-/// The Julian day of 1970-01-01 00:00.
-const EPOCH_JULIAN: f64 = 2_440_587.5;
+/// Milliseconds from Julian day 0 to 1970-01-01 00:00, which is 2,440,587.5 days later.
+const EPOCH_JULIAN_MILLIS: i64 = 210_866_760_000_000;
 /// Integers up to this one are exact as floats.
 const EXACT_IN_F64: u64 = 1 << 53;
 /// Milliseconds of a day.
@@ -69,10 +69,11 @@ pub fn value(column: &ReadColumn, stored: StorageValue<'_>) -> Result<Value> {
         (ValueDecoding::Time(zone), stored) => {
             time_of_day(stored).map(|micros| time_value(micros, zone))
         }
-        (ValueDecoding::Stamp(stamp), stored) => at(stored).map(|at| match at {
-            PointInTime::Instant(micros) => stamp.of_instant(micros),
+        (ValueDecoding::Stamp(decoding), stored) => at(stored).map(|at| match at {
+            PointInTime::Instant(micros) => decoding.of_instant(micros),
             PointInTime::Wall(wall) => {
-                stamp.value(on(stamp.calendar, wall.div_euclid(DAY)) * DAY + wall.rem_euclid(DAY))
+                let days = decoding.calendar.same_date(wall.div_euclid(DAY));
+                decoding.value(days * DAY + wall.rem_euclid(DAY))
             }
         }),
         _ => None,
@@ -81,7 +82,7 @@ pub fn value(column: &ReadColumn, stored: StorageValue<'_>) -> Result<Value> {
 }
 
 /// Returns a point in time as microseconds, for comparison with bounds; consistent with the text of
-/// [`super::read_types::stamp`].
+/// [`super::read_types::comparable_timestamp`].
 pub fn cursor_micros(stored: StorageValue<'_>) -> Option<i64> {
     // For a text with UTC offset, SQL keeps milliseconds only; for others it keeps all digits up to
     // microseconds.
@@ -130,15 +131,9 @@ fn date(calendar: Calendar, stored: StorageValue<'_>) -> Option<Value> {
     if micros.rem_euclid(DAY) != 0 {
         return None;
     }
-    i32::try_from(on(calendar, micros.div_euclid(DAY)))
+    i32::try_from(calendar.same_date(micros.div_euclid(DAY)))
         .ok()
         .map(Value::I32)
-}
-
-/// Returns the days of the same date in that calendar.
-fn on(calendar: Calendar, days: i64) -> i64 {
-    let (year, month, day) = civil(days);
-    i32::try_from(year).map_or(days, |year| calendar.days(year, month, day))
 }
 
 /// Parses text in one of the forms of SQLite's date functions, milliseconds since 1970, or a Julian
@@ -153,13 +148,20 @@ fn at(stored: StorageValue<'_>) -> Option<PointInTime> {
         StorageValue::Integer(millis) => millis.checked_mul(1000).map(PointInTime::Instant),
         // SQLite counts in milliseconds, from Julian day 0 up to the year 9999.
         StorageValue::Real(days) if (0.0..5_373_484.5).contains(&days) => {
-            let millis = (days * DAY_MILLIS as f64 + 0.5) as i64;
-            Some(PointInTime::Instant(
-                (millis - (EPOCH_JULIAN * DAY_MILLIS as f64) as i64) * 1000,
-            ))
+            let millis = julian_millis(days) - EPOCH_JULIAN_MILLIS;
+            Some(PointInTime::Instant(millis * 1000))
         }
         _ => None,
     }
+}
+
+/// Returns the milliseconds since Julian day 0 of a day up to the year 9999, rounded.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a float has no other conversion, and 5,373,484.5 days have 4.7e14 milliseconds"
+)]
+fn julian_millis(days: f64) -> i64 {
+    (days * 86_400_000.0 + 0.5) as i64
 }
 
 /// Parses `YYYY-MM-DD`, optionally followed by a blank or `T` and `HH:MM`, `HH:MM:SS` or
