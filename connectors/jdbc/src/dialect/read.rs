@@ -80,7 +80,7 @@ impl Default for ReadOptions {
 impl ReadOptions {
     /// Returns how a date-time is read; see [`TimestampDecoding::is_instant`].
     pub(super) fn timestamp(&self, is_instant: bool) -> ValueDecoding {
-        ValueDecoding::Stamp(Box::new(TimestampDecoding {
+        ValueDecoding::Timestamp(Box::new(TimestampDecoding {
             granularity: self.granularity,
             calendar: self.calendar,
             zone: self.zone.clone(),
@@ -115,7 +115,7 @@ pub enum ValueDecoding {
     /// Logical Time in that zone.
     Time(JdbcTimeZone),
     /// A date-time, see [`TimestampDecoding`].
-    Stamp(Box<TimestampDecoding>),
+    Timestamp(Box<TimestampDecoding>),
 }
 
 /// How a date-time becomes a value.
@@ -191,7 +191,7 @@ impl ReadColumn {
             | ValueDecoding::Scaled(_)
             | ValueDecoding::Decimal
             | ValueDecoding::DecimalInt(_) => true,
-            ValueDecoding::Stamp(_) => true,
+            ValueDecoding::Timestamp(_) => true,
             ValueDecoding::Bool
             | ValueDecoding::Int(_)
             | ValueDecoding::F32
@@ -203,7 +203,7 @@ impl ReadColumn {
 
     /// Returns the column with the scale of a value, if its scale is open. The display width counts
     /// the digits, a sign and the decimal point.
-    pub fn settled(&self, value: &Value) -> Option<Self> {
+    pub fn with_scale_of(&self, value: &Value) -> Option<Self> {
         let (Some(width), Value::Decimal(decimal)) = (self.open_scale, value) else {
             return None;
         };
@@ -243,7 +243,7 @@ impl ValueDecoding {
             Self::BitInt => Schema::of(SchemaType::Int8),
             Self::Date(_) | Self::YearDate(..) => Schema::date(),
             Self::Time(_) => Schema::time(),
-            Self::Stamp(stamp) => match stamp.granularity {
+            Self::Timestamp(decoding) => match decoding.granularity {
                 TimestampGranularity::Logical => Schema::timestamp(),
                 TimestampGranularity::MicrosLong | TimestampGranularity::NanosLong => {
                     Schema::of(SchemaType::Int64)
@@ -408,13 +408,13 @@ mod tests {
                 Value::Text("1969-12-31T23:59:59.999999000".into()),
             ),
         ] {
-            let stamp = TimestampDecoding {
+            let decoding = TimestampDecoding {
                 granularity,
                 calendar: Calendar::Legacy,
                 zone: JdbcTimeZone::default(),
                 is_instant: false,
             };
-            assert_eq!(stamp.value(wall), want);
+            assert_eq!(decoding.value(wall), want);
         }
         let zone = JdbcTimeZone::named("Asia/Kolkata").unwrap();
         assert_eq!(

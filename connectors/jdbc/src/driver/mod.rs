@@ -109,7 +109,7 @@ pub struct RowLayout {
     /// One entry per column of the result.
     pub columns: Vec<ReadColumn>,
     /// Date-time columns; the first that is not NULL gives a row's timestamp. Empty: no timestamps.
-    pub stamps: Vec<usize>,
+    pub timestamps: Vec<usize>,
     /// The statement's text does not name its columns (`SELECT *`), so positions are resolved by
     /// the names in the result.
     pub by_place: bool,
@@ -121,7 +121,7 @@ pub struct ResultPage {
     /// The rows, one value per column.
     pub rows: Vec<Box<[Value]>>,
     /// Each row's timestamp in microseconds on the server's calendar, if the layout asks for it.
-    pub stamps: Vec<i64>,
+    pub timestamps: Vec<i64>,
     /// Bytes of the values as received, plus an overhead for each row.
     pub weight: usize,
     /// True if the result has more rows, which were dropped because of the weight.

@@ -96,8 +96,8 @@ impl DatabaseBackend for MySql {
 
     fn fits(column: &MySqlColumn, read: &ReadColumn) -> bool {
         match (&read.read, column.type_info().name()) {
-            (ValueDecoding::Stamp(stamp), "TIMESTAMP") => stamp.is_instant,
-            (ValueDecoding::Stamp(stamp), "DATETIME") => !stamp.is_instant,
+            (ValueDecoding::Timestamp(stamp), "TIMESTAMP") => stamp.is_instant,
+            (ValueDecoding::Timestamp(stamp), "DATETIME") => !stamp.is_instant,
             _ => true,
         }
     }

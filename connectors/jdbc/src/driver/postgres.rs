@@ -131,7 +131,7 @@ impl DatabaseBackend for Postgres {
             ValueDecoding::BitInt => name == "BIT",
             ValueDecoding::Date(_) => name == "DATE",
             ValueDecoding::Time(_) => name == "TIME",
-            ValueDecoding::Stamp(stamp) => {
+            ValueDecoding::Timestamp(stamp) => {
                 name == if stamp.is_instant {
                     "TIMESTAMPTZ"
                 } else {

@@ -173,8 +173,8 @@ impl<DB: DatabaseBackend> RowDecoder<'_, DB> {
             page.weight += bytes;
             values.push(value);
         }
-        if !self.layout.stamps.is_empty() {
-            page.stamps.push(self.timestamp(row)?);
+        if !self.layout.timestamps.is_empty() {
+            page.timestamps.push(self.timestamp(row)?);
         }
         page.rows.push(values.into_boxed_slice());
         Ok(())
@@ -183,7 +183,7 @@ impl<DB: DatabaseBackend> RowDecoder<'_, DB> {
     /// Returns the row's timestamp. Rows without one are not selected; if one appeared, it would
     /// count as the oldest.
     fn timestamp(&self, row: &DB::Row) -> Result<i64> {
-        for index in &self.layout.stamps {
+        for index in &self.layout.timestamps {
             if let Some(micros) = DB::timestamp(row, *index, &self.layout.columns[*index])? {
                 return Ok(micros);
             }

@@ -47,7 +47,7 @@ pub fn value(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Valu
         }
         (
             ValueDecoding::Date(_)
-            | ValueDecoding::Stamp(_)
+            | ValueDecoding::Timestamp(_)
             | ValueDecoding::Time(_)
             | ValueDecoding::YearDate(..),
             _,
@@ -119,7 +119,7 @@ fn temporal(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Value
                 }),
             )
         }
-        (ValueDecoding::Stamp(decoding), WireFormat::Date | WireFormat::DateTime) => {
+        (ValueDecoding::Timestamp(decoding), WireFormat::Date | WireFormat::DateTime) => {
             let at = WireDateTime::read(bytes).ok_or_else(|| altered(column))?;
             Ok(without_date(&at, WireDateTime::text)
                 .unwrap_or_else(|| decoding.value(wall(&at, decoding))))
@@ -314,7 +314,7 @@ mod tests {
                 Value::I32(19_782),
             ),
             (
-                ValueDecoding::Stamp(Box::new(stamp)),
+                ValueDecoding::Timestamp(Box::new(stamp)),
                 WireFormat::DateTime,
                 &date,
                 Value::I64(1_709_164_800_000),

@@ -54,7 +54,7 @@ pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
             integer(bytes).ok_or_else(|| altered(column))?,
             zone,
         )),
-        ValueDecoding::Stamp(decoding) => Ok(timestamp(
+        ValueDecoding::Timestamp(decoding) => Ok(timestamp(
             decoding,
             integer(bytes).ok_or_else(|| altered(column))?,
         )),

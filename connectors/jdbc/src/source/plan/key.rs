@@ -128,7 +128,7 @@ pub fn is_deleted(column: &ReadColumn, marker: &Value) -> bool {
         ValueDecoding::Date(_)
             | ValueDecoding::YearDate(..)
             | ValueDecoding::Time(_)
-            | ValueDecoding::Stamp(_)
+            | ValueDecoding::Timestamp(_)
     );
     match marker {
         Value::Null => false,

@@ -49,7 +49,7 @@ impl KeyPlan {
             columns,
             layout: RowLayout {
                 columns: reads,
-                stamps: Vec::new(),
+                timestamps: Vec::new(),
                 by_place: false,
             },
             schema,

@@ -316,7 +316,7 @@ fn fraction(what: &str, key: &str, place: SqlPlace<'_>) -> String {
 
 /// True if a column read this way is of a date or date-time type.
 fn is_stamp(read: &ValueDecoding) -> bool {
-    matches!(read, ValueDecoding::Stamp(_) | ValueDecoding::Date(_))
+    matches!(read, ValueDecoding::Timestamp(_) | ValueDecoding::Date(_))
 }
 
 fn id_misfit(

@@ -87,7 +87,7 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
     let marker = key::marker(meta, config, &columns, key.is_some())?;
     let keys = key::keys(meta, config, dialect, key.as_ref(), &columns)?;
     let layout = RowLayout {
-        stamps: mode
+        timestamps: mode
             .stamps
             .iter()
             .filter_map(|c| index_of(&c.name))
@@ -241,7 +241,7 @@ pub fn plan_query(
         .unwrap_or_default();
     let step = stamp_step(stamps.iter().map(|i| &metas[*i]), dialect);
     let layout = RowLayout {
-        stamps,
+        timestamps: stamps,
         columns,
         by_place: as_it_is,
     };
@@ -313,7 +313,10 @@ impl TablePlan {
             .enumerate()
             .filter(|(_, c)| c.open_scale.is_some())
         {
-            if let Some(settled) = rows.iter().find_map(|row| column.settled(&row[index])) {
+            if let Some(settled) = rows
+                .iter()
+                .find_map(|row| column.with_scale_of(&row[index]))
+            {
                 *column = settled;
                 changed = true;
             }
@@ -330,8 +333,8 @@ impl TablePlan {
 
 /// True if the timestamps are instants in UTC.
 fn stamps_are_instants(layout: &RowLayout) -> bool {
-    let first = layout.stamps.first().map(|i| &layout.columns[*i].read);
-    matches!(first, Some(ValueDecoding::Stamp(stamp)) if stamp.is_instant)
+    let first = layout.timestamps.first().map(|i| &layout.columns[*i].read);
+    matches!(first, Some(ValueDecoding::Timestamp(stamp)) if stamp.is_instant)
 }
 
 /// Returns the coarsest step of those columns.

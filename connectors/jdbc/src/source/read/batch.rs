@@ -49,7 +49,7 @@ impl PendingRows {
     pub fn new(chunk: RowPage) -> Self {
         Self {
             rows: chunk.page.rows.into_iter(),
-            stamps: chunk.page.stamps.into_iter(),
+            stamps: chunk.page.timestamps.into_iter(),
             beyond: OutOfRangeColumns::of(&chunk.plan),
             plan: chunk.plan,
             ends: chunk.ends,
@@ -283,7 +283,7 @@ mod tests {
         Arc::new(TablePlan {
             layout: RowLayout {
                 columns: vec![column],
-                stamps: vec![],
+                timestamps: vec![],
                 by_place: false,
             },
             shape: QueryShape {
@@ -316,7 +316,7 @@ mod tests {
                 .iter()
                 .map(|(id, _)| vec![Value::I32(*id)].into_boxed_slice())
                 .collect(),
-            stamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
+            timestamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
             ..ResultPage::default()
         };
         let aside = EmitFilter::default();

@@ -56,14 +56,14 @@ impl AmbiguousTimes {
         let since = i64::try_from(then.elapsed().as_micros()).unwrap_or(i64::MAX);
         let highest = highest.saturating_add(since).saturating_add(SECOND);
         let Some(first) = page
-            .stamps
+            .timestamps
             .iter()
             .position(|stamp| (lowest..=highest).contains(stamp))
         else {
             return false;
         };
         page.rows.truncate(first);
-        page.stamps.truncate(first);
+        page.timestamps.truncate(first);
         true
     }
 }

@@ -422,7 +422,7 @@ impl TableReader {
             self.from.id = Some(id_of(&last[id])?);
         }
         let key = || plan.order.iter().map(|i| last[*i].clone()).collect();
-        match (self.config.mode, page.stamps.last()) {
+        match (self.config.mode, page.timestamps.last()) {
             (SourceMode::Timestamp, Some(stamp)) => {
                 self.from.at = if plan.shape.paged {
                     Some((*stamp, key()))

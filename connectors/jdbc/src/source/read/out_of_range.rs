@@ -140,7 +140,7 @@ mod tests {
         TablePlan {
             layout: RowLayout {
                 columns,
-                stamps: vec![],
+                timestamps: vec![],
                 by_place: false,
             },
             shape: QueryShape {

@@ -184,7 +184,7 @@ pub async fn values(session: &mut dyn Session, mut plan: TablePlan) -> Result<Ta
         .collect();
     let names: Vec<_> = plan
         .layout
-        .stamps
+        .timestamps
         .iter()
         .map(|i| &*plan.layout.columns[*i].name)
         .collect();

@@ -105,7 +105,7 @@ impl Overtake {
                 (None, false) => {}
             }
         }
-        if let Some(last) = page.stamps.last().filter(|_| early) {
+        if let Some(last) = page.timestamps.last().filter(|_| early) {
             self.up_to = self.up_to.max(*last);
         }
         EmitFilter { early, left_out }
@@ -137,7 +137,7 @@ mod tests {
                 .iter()
                 .map(|(id, _)| vec![Value::I64(*id)].into_boxed_slice())
                 .collect(),
-            stamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
+            timestamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
             ..ResultPage::default()
         }
     }

@@ -69,7 +69,7 @@ pub fn value(column: &ReadColumn, stored: StorageValue<'_>) -> Result<Value> {
         (ValueDecoding::Time(zone), stored) => {
             time_of_day(stored).map(|micros| time_value(micros, zone))
         }
-        (ValueDecoding::Stamp(decoding), stored) => at(stored).map(|at| match at {
+        (ValueDecoding::Timestamp(decoding), stored) => at(stored).map(|at| match at {
             PointInTime::Instant(micros) => decoding.of_instant(micros),
             PointInTime::Wall(wall) => {
                 let days = decoding.calendar.same_date(wall.div_euclid(DAY));
@@ -269,7 +269,7 @@ fn refused(column: &ReadColumn, stored: StorageValue<'_>) -> Error {
             "a date (YYYY-MM-DD, or milliseconds since 1970 at midnight)".to_owned()
         }
         ValueDecoding::Time(_) => "a time of day (HH:MM:SS, or milliseconds)".to_owned(),
-        ValueDecoding::Stamp(_) => {
+        ValueDecoding::Timestamp(_) => {
             "a date-time (YYYY-MM-DD HH:MM:SS, milliseconds since 1970, or a Julian day)".to_owned()
         }
         _ => "bytes".to_owned(),

@@ -14,7 +14,7 @@ fn text(text: &str) -> StorageValue<'_> {
 fn stamp(zone: &str) -> ValueDecoding {
     let zone = JdbcTimeZone::named(zone).unwrap();
     let (granularity, calendar) = (TimestampGranularity::MicrosLong, Calendar::Legacy);
-    ValueDecoding::Stamp(Box::new(TimestampDecoding {
+    ValueDecoding::Timestamp(Box::new(TimestampDecoding {
         granularity,
         calendar,
         zone,

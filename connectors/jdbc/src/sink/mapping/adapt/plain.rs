@@ -211,11 +211,13 @@ impl Adapter {
             )),
             // the configuration key gives the unit
             (
-                ValueDecoding::Date(_) | ValueDecoding::Time(_) | ValueDecoding::Stamp(_),
+                ValueDecoding::Date(_) | ValueDecoding::Time(_) | ValueDecoding::Timestamp(_),
                 Value::I64(_) | Value::Text(_),
             ) if target.time.fields.contains(name) => plain(value.clone()),
             (
-                read @ (ValueDecoding::Date(_) | ValueDecoding::Time(_) | ValueDecoding::Stamp(_)),
+                read @ (ValueDecoding::Date(_)
+                | ValueDecoding::Time(_)
+                | ValueDecoding::Timestamp(_)),
                 Value::I64(n),
             ) => counted((column, &read), *n, debezium, target.time)
                 .map_err(|why| Error::record(format!("column {}: {why}", column.name)))?,
@@ -225,7 +227,7 @@ impl Adapter {
             (ValueDecoding::Time(_), Value::Text(iso)) => {
                 text(iso.trim_end_matches('Z').to_owned())
             }
-            (ValueDecoding::Stamp(_), Value::Text(iso)) => text(instant(target.time, iso)),
+            (ValueDecoding::Timestamp(_), Value::Text(iso)) => text(instant(target.time, iso)),
             (ValueDecoding::Text, Value::Text(_)) => plain(value.clone()),
             (ValueDecoding::Text, Value::Array(_)) if column.data_type.starts_with('_') => {
                 (Schema::array(Schema::of(SchemaType::String)), value.clone())
