@@ -33,7 +33,7 @@ const REST_LIMIT: Duration = Duration::from_secs(5);
 const GRACEFUL_MAX: Duration = Duration::from_secs(20);
 
 /// A worker that listens but does not serve yet.
-pub struct BoundWorker {
+pub(crate) struct BoundWorker {
     settings: WorkerSettings,
     listeners: Vec<TcpListener>,
     main_loop: HerderLoop,
@@ -46,7 +46,7 @@ impl BoundWorker {
     /// Binds the listeners, opens the store and loads its contents. `broker` is the one of
     /// `rowferry dev`, if used. Kafka and databases need not be up. Errors: `Config`, `Denied`, or
     /// `Retry` when an address or the store is in use or unreachable.
-    pub async fn open(
+    pub(crate) async fn open(
         settings: WorkerSettings,
         registry: Registry,
         broker: Option<DevBroker>,
@@ -114,7 +114,7 @@ impl BoundWorker {
     }
 
     /// Returns the addresses that REST listens on, as URLs.
-    pub fn addresses(&self) -> Vec<String> {
+    pub(crate) fn addresses(&self) -> Vec<String> {
         let url = |(at, listener): (&settings::ListenerAddress, &TcpListener)| {
             let scheme = if at.tls { "https" } else { "http" };
             listener
@@ -133,7 +133,7 @@ impl BoundWorker {
 
     /// Returns a function that reloads the worker's certificate, for SIGHUP. (The users file is
     /// reloaded automatically.)
-    pub fn reloader(&self) -> impl Fn() + Send + Sync + 'static {
+    pub(crate) fn reloader(&self) -> impl Fn() + Send + Sync + 'static {
         // All https listeners share one certificate.
         let tls = self.doors.iter().find_map(|door| door.tls.clone());
         move || match tls.as_ref().map(rest::ServerTls::reload) {
@@ -148,7 +148,7 @@ impl BoundWorker {
     /// flush, commit and close, and stores their statuses. Connections and probes are served on
     /// `front`, so that they answer whatever the main runtime is doing. Errors: `Fatal` when a
     /// listener cannot be served.
-    pub async fn run(self, shutdown: CancellationToken, front: &Handle) -> Result<()> {
+    pub(crate) async fn run(self, shutdown: CancellationToken, front: &Handle) -> Result<()> {
         let failed =
             |error: std::io::Error| Error::fatal("a listener cannot be served").caused_by(error);
         let mut servers = JoinSet::new();

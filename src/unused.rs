@@ -46,7 +46,11 @@ const MOST_LOOKED_AT: usize = 1_000;
 const OF_THE_RUNTIME: &[&str] = &[keys::PROGRESS_TIMEOUT, "tasks.max.enforce"];
 
 /// Returns the messages about the settings of a config that nothing reads.
-pub fn unused(registry: &Registry, connector: &ConnectorPlugin, config: &Config) -> ConfigReport {
+pub(crate) fn unused(
+    registry: &Registry,
+    connector: &ConnectorPlugin,
+    config: &Config,
+) -> ConfigReport {
     let mut report = ConfigReport::default();
     of_connector(connector, config, &mut report);
     let transforms = ("transforms.", PluginKind::Transformation, keys::TRANSFORM);
@@ -85,7 +89,7 @@ pub fn unused(registry: &Registry, connector: &ConnectorPlugin, config: &Config)
 
 /// Returns the warnings that a running connector shows while its config has settings without
 /// effect.
-pub fn without_effect(
+pub(crate) fn without_effect(
     registry: &Registry,
     connector: &ConnectorPlugin,
     config: &Config,

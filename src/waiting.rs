@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// What a thread waits for or works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum WaitReason {
+pub(crate) enum WaitReason {
     /// Nothing to do: no new rows, no records.
     Nothing,
     /// The task to be resumed.
@@ -52,7 +52,7 @@ const ALL: [WaitReason; 11] = [
 
 impl WaitReason {
     /// Returns the name used in REST answers.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nothing | Self::Poll => "nothing",
             Self::Resume => "resume",
@@ -68,7 +68,7 @@ impl WaitReason {
     }
 
     /// Returns the text that follows "waits for".
-    pub fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Nothing => "new records",
             Self::Resume => "being resumed",
@@ -86,7 +86,7 @@ impl WaitReason {
 
     /// True if the wait is for work that has to complete. The other waits end on their own, or
     /// last as long as a user wants.
-    pub fn is_work(self) -> bool {
+    pub(crate) fn is_work(self) -> bool {
         !matches!(
             self,
             Self::Nothing | Self::Resume | Self::Retry | Self::Partner
@@ -114,7 +114,7 @@ const KIND_BITS: u32 = 8;
 
 /// What one thread of a task waits for.
 #[derive(Debug, Default)]
-pub struct WaitPlace {
+pub(crate) struct WaitPlace {
     /// Milliseconds since [`began`], shifted left, and the reason: one value, so that a reader
     /// never sees half an update.
     since: AtomicU64,
@@ -124,7 +124,7 @@ pub struct WaitPlace {
 
 /// A snapshot of a [`WaitPlace`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ObservedWait {
+pub(crate) struct ObservedWait {
     pub what: WaitReason,
     pub since: SystemTime,
     /// When something last completed; not before `since`.
@@ -135,13 +135,13 @@ pub struct ObservedWait {
 
 impl WaitPlace {
     /// Records that the thread now waits for `what`; does nothing if it already does.
-    pub fn enter(&self, what: WaitReason) {
+    pub(crate) fn enter(&self, what: WaitReason) {
         self.enter_since(what, Duration::ZERO);
     }
 
     /// Like [`WaitPlace::enter`], for a wait that was noticed only now and has already lasted that
     /// long.
-    pub fn enter_since(&self, what: WaitReason, lasted: Duration) {
+    pub(crate) fn enter_since(&self, what: WaitReason, lasted: Duration) {
         if self.what() != what {
             let lasted = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
             let since = now_ms().saturating_sub(lasted);
@@ -154,12 +154,12 @@ impl WaitPlace {
     }
 
     /// Notes progress within the current wait, such as a poll that found nothing.
-    pub fn moved(&self) {
+    pub(crate) fn moved(&self) {
         self.moved.store(now_ms(), Ordering::Relaxed);
     }
 
     /// Records a wait that ends when the guard is dropped.
-    pub fn note(self: &Arc<Self>, what: WaitReason) -> WaitGuard {
+    pub(crate) fn note(self: &Arc<Self>, what: WaitReason) -> WaitGuard {
         let before = self.what();
         self.enter(what);
         WaitGuard {
@@ -168,7 +168,7 @@ impl WaitPlace {
         }
     }
 
-    pub fn what(&self) -> WaitReason {
+    pub(crate) fn what(&self) -> WaitReason {
         let kind = self.since.load(Ordering::Relaxed) & ((1 << KIND_BITS) - 1);
         usize::try_from(kind)
             .ok()
@@ -178,7 +178,7 @@ impl WaitPlace {
     }
 
     /// Returns a snapshot.
-    pub fn read(&self) -> ObservedWait {
+    pub(crate) fn read(&self) -> ObservedWait {
         let (what, since) = (self.what(), self.since.load(Ordering::Relaxed) >> KIND_BITS);
         let still = self.moved.load(Ordering::Relaxed).max(since);
         let still_for = Duration::from_millis(now_ms().saturating_sub(still));
@@ -196,13 +196,13 @@ thread_local! {
 }
 
 /// Makes the current thread work for that place until the guard is dropped.
-pub fn work_for(place: &Arc<WaitPlace>) -> WorkGuard {
+pub(crate) fn work_for(place: &Arc<WaitPlace>) -> WorkGuard {
     WorkGuard(HERE.with(|here| here.replace(Some(Arc::clone(place)))))
 }
 
 /// Returned by [`work_for`].
 #[derive(Debug)]
-pub struct WorkGuard(Option<Arc<WaitPlace>>);
+pub(crate) struct WorkGuard(Option<Arc<WaitPlace>>);
 
 impl Drop for WorkGuard {
     fn drop(&mut self) {
@@ -212,7 +212,7 @@ impl Drop for WorkGuard {
 
 /// Records what the current thread waits for until the guard is dropped. Does nothing if the thread
 /// works for no task.
-pub fn wait_for(what: WaitReason) -> WaitGuard {
+pub(crate) fn wait_for(what: WaitReason) -> WaitGuard {
     let place = HERE.with(|here| here.borrow().clone());
     place.map_or(
         WaitGuard {
@@ -224,7 +224,7 @@ pub fn wait_for(what: WaitReason) -> WaitGuard {
 }
 
 /// Notes progress within the current thread's wait.
-pub fn moved() {
+pub(crate) fn moved() {
     HERE.with(|here| {
         if let Some(place) = &*here.borrow() {
             place.moved();
@@ -234,7 +234,7 @@ pub fn moved() {
 
 /// Returned by [`wait_for`].
 #[derive(Debug)]
-pub struct WaitGuard {
+pub(crate) struct WaitGuard {
     place: Option<Arc<WaitPlace>>,
     before: WaitReason,
 }

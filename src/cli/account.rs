@@ -15,7 +15,7 @@ const TOKEN_BYTES: usize = 32;
 
 /// `rowferry passwd`, `rowferry token`.
 #[derive(Args, Debug)]
-pub struct AccountCommand {
+pub(super) struct AccountCommand {
     /// Name of the user or token
     name: String,
     /// Role of the user or token
@@ -29,7 +29,7 @@ fn role(name: &str) -> Result<Role, String> {
 
 impl AccountCommand {
     /// Reads a password from standard input and prints the user's line. Errors: `Config` for an empty one.
-    pub fn user(&self) -> Result<()> {
+    pub(super) fn user(&self) -> Result<()> {
         errln!("password of {}:", self.name);
         let mut password = String::new();
         let read = std::io::stdin().lock().read_line(&mut password);
@@ -43,7 +43,7 @@ impl AccountCommand {
     }
 
     /// Creates a token, shows it once on standard error and prints its line.
-    pub fn token(&self) -> Result<()> {
+    pub(super) fn token(&self) -> Result<()> {
         let mut bytes = [0; TOKEN_BYTES];
         let filled = std::fs::File::open("/dev/urandom")
             .and_then(|mut chance| std::io::Read::read_exact(&mut chance, &mut bytes));

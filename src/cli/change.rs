@@ -17,7 +17,7 @@ use crate::model::{ConfigInfos, ConfigVersion, ConnectorInfo, path_segment};
 
 /// `rowferry apply`, `rowferry create`.
 #[derive(Args, Debug)]
-pub struct ApplyCommand {
+pub(super) struct ApplyCommand {
     /// Files: {"name","config"}, a flat JSON object, a list of them, or Java properties; - is standard input
     #[arg(short = 'f', long = "file", value_name = "FILE", required = true, num_args = 1..)]
     files: Vec<PathBuf>,
@@ -28,7 +28,7 @@ pub struct ApplyCommand {
 
 /// `rowferry delete | pause | resume | stop`.
 #[derive(Args, Debug)]
-pub struct LifecycleCommand {
+pub(super) struct LifecycleCommand {
     /// Names of connectors
     #[arg(required = true)]
     names: Vec<String>,
@@ -36,7 +36,7 @@ pub struct LifecycleCommand {
 
 /// `rowferry restart`.
 #[derive(Args, Debug)]
-pub struct RestartCommand {
+pub(super) struct RestartCommand {
     /// Names of connectors
     #[arg(required = true)]
     names: Vec<String>,
@@ -53,7 +53,7 @@ pub struct RestartCommand {
 
 /// `rowferry restore`.
 #[derive(Args, Debug)]
-pub struct RestoreCommand {
+pub(super) struct RestoreCommand {
     /// Name of the connector
     name: String,
     /// Number of the version, as shown by `rowferry history`
@@ -62,7 +62,7 @@ pub struct RestoreCommand {
 
 impl ApplyCommand {
     /// Creates or changes the connectors as the files describe them. Errors: as [`Client::send`].
-    pub async fn apply(&self, client: &RestClient) -> Result<()> {
+    pub(super) async fn apply(&self, client: &RestClient) -> Result<()> {
         each(
             &self.connectors()?,
             |connector| &connector.name,
@@ -78,7 +78,7 @@ impl ApplyCommand {
     }
 
     /// Creates the connectors; one that exists is refused. Errors: as [`Client::send`].
-    pub async fn create(&self, client: &RestClient) -> Result<()> {
+    pub(super) async fn create(&self, client: &RestClient) -> Result<()> {
         each(
             &self.connectors()?,
             |connector| &connector.name,
@@ -218,7 +218,7 @@ async fn check(client: &RestClient, connector: &file::ConnectorFile) -> Result<S
 
 impl LifecycleCommand {
     /// Deletes the connectors. Errors: as [`Client::send`].
-    pub async fn delete(&self, client: &RestClient) -> Result<()> {
+    pub(super) async fn delete(&self, client: &RestClient) -> Result<()> {
         each(&self.names, String::as_str, async |name| {
             client
                 .send(
@@ -233,7 +233,7 @@ impl LifecycleCommand {
     }
 
     /// Pauses, resumes or stops the connectors. Errors: as [`Client::send`].
-    pub async fn change(&self, client: &RestClient, verb: &str, done: &str) -> Result<()> {
+    pub(super) async fn change(&self, client: &RestClient, verb: &str, done: &str) -> Result<()> {
         each(&self.names, String::as_str, async |name| {
             client
                 .send(
@@ -250,7 +250,7 @@ impl LifecycleCommand {
 
 impl RestartCommand {
     /// Restarts the connectors or tasks. Errors: as [`Client::send`].
-    pub async fn run(&self, client: &RestClient) -> Result<()> {
+    pub(super) async fn run(&self, client: &RestClient) -> Result<()> {
         each(&self.names, String::as_str, async |name| {
             let path = format!("/connectors/{}", path_segment(name));
             let path = match self.task {
@@ -269,7 +269,7 @@ impl RestartCommand {
 
 impl RestoreCommand {
     /// Restores an earlier config. Errors: as [`Client::send`].
-    pub async fn run(&self, client: &RestClient) -> Result<()> {
+    pub(super) async fn run(&self, client: &RestClient) -> Result<()> {
         let path = format!(
             "/v1/connectors/{}/history/{}/restore",
             path_segment(&self.name),

@@ -23,7 +23,7 @@ const MAX_ANSWER: usize = 256 << 20;
 
 /// Address and credentials of a worker.
 #[derive(clap::Args, Debug)]
-pub struct WorkerAddress {
+pub(super) struct WorkerAddress {
     /// Address of the worker
     #[arg(
         long,
@@ -57,18 +57,18 @@ pub struct WorkerAddress {
 }
 
 /// A client of one worker.
-pub struct RestClient {
+pub(super) struct RestClient {
     /// `host:port`.
     authority: String,
     http: HttpClient,
 }
 
 /// An answer with a status below 400.
-pub struct RestAnswer(Vec<u8>);
+pub(super) struct RestAnswer(Vec<u8>);
 
 impl RestAnswer {
     /// Returns the body. Errors: `Fatal` if it is not what Kafka Connect would send.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let bad = |error: serde_json::Error| {
             Error::fatal("the answer does not come from Kafka Connect's API: is this a worker?")
                 .caused_by(error)
@@ -79,7 +79,7 @@ impl RestAnswer {
 
 impl WorkerAddress {
     /// Errors: `Config` for an invalid address.
-    pub fn client(&self) -> Result<RestClient> {
+    pub(super) fn client(&self) -> Result<RestClient> {
         let address = self.server.as_str();
         let bad = |why: &str| {
             Error::config(format!(
@@ -131,7 +131,7 @@ impl RestClient {
     /// Sends a request.
     /// Errors: `Retry` if the worker is unreachable, `Denied` for 401 and 403, `Record` for any
     /// other refusal.
-    pub async fn send(
+    pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -142,7 +142,7 @@ impl RestClient {
     }
 
     /// Gets something that may not exist (404). Errors: as [`Client::send`].
-    pub async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+    pub(super) async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
         match self.ask(Method::GET, path, None).await? {
             (StatusCode::NOT_FOUND, _) => Ok(None),
             (status, bytes) => accepted(status, bytes)?.json().map(Some),
@@ -177,13 +177,13 @@ impl RestClient {
     }
 
     /// Gets something that must exist.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.send(Method::GET, path, None).await?.json()
     }
 
     /// Returns the worker's health, good or bad. Errors: `Retry` if the worker does not report it
     /// in time, `Fatal` if the answer is not a health report.
-    pub async fn health(&self, within: Duration) -> Result<Health> {
+    pub(super) async fn health(&self, within: Duration) -> Result<Health> {
         let asked = tokio::time::timeout(within, self.ask(Method::GET, "/health", None)).await;
         let late = || {
             Error::retry(format!(

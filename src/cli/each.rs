@@ -11,7 +11,7 @@ use super::print::{errln, outln, set_off};
 /// unreachable worker ends the loop, because the others would fail too.
 /// Errors: that of a single item; for several, the number of failed ones, with the kind of the
 /// first error.
-pub async fn each<T>(
+pub(super) async fn each<T>(
     all: &[T],
     name: impl Fn(&T) -> &str,
     act: impl AsyncFn(&T) -> Result<String>,

@@ -13,7 +13,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 /// A connector that a file describes.
 #[derive(Debug, PartialEq)]
-pub struct ConnectorFile {
+pub(super) struct ConnectorFile {
     /// Its name.
     pub name: String,
     /// Its config.
@@ -23,12 +23,12 @@ pub struct ConnectorFile {
 }
 
 /// Reads the connectors of a file. Errors: `Config`, with the file's name.
-pub fn read(path: &Path) -> Result<Vec<ConnectorFile>> {
+pub(super) fn read(path: &Path) -> Result<Vec<ConnectorFile>> {
     parse(&text(path)?).map_err(|why| Error::config(format!("{}: {why}", path.display())))
 }
 
 /// Reads the config of a file's first connector, which needs no name. Errors: `Config`, with the file's name.
-pub fn read_config(path: &Path) -> Result<Map<String, Value>> {
+pub(super) fn read_config(path: &Path) -> Result<Map<String, Value>> {
     let all = objects(&text(path)?)
         .and_then(|all| all.into_iter().map(parts).collect::<Result<Vec<_>, _>>());
     let first = all.and_then(|all| {
@@ -42,7 +42,7 @@ pub fn read_config(path: &Path) -> Result<Map<String, Value>> {
 }
 
 /// Returns the text of a file; `-` is standard input. Errors: `Config`, with the file's name.
-pub fn text(path: &Path) -> Result<String> {
+pub(super) fn text(path: &Path) -> Result<String> {
     let shown = path.display();
     let bytes = if path == Path::new("-") {
         file::whole(std::io::stdin(), MAX_BYTES)

@@ -16,7 +16,7 @@ const WIDTH: usize = 100;
 
 /// `rowferry keys`.
 #[derive(Args)]
-pub struct KeysCommand {
+pub(super) struct KeysCommand {
     /// `worker`, or the class (or its last part) of a connector, transform, predicate or converter;
     /// without it, all names are listed
     what: Option<String>,
@@ -27,7 +27,7 @@ pub struct KeysCommand {
 
 impl KeysCommand {
     /// Prints the keys. Errors: `Config` for an unknown class.
-    pub fn run(&self, registry: &Registry) -> Result<()> {
+    pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let search = self.search.as_deref().unwrap_or_default();
         let text = match self.what.as_deref() {
             None => overview(registry),
@@ -39,7 +39,7 @@ impl KeysCommand {
 }
 
 /// Returns the help text of a flag that sets a worker key.
-pub fn flag(name: &'static str) -> String {
+pub(super) fn flag(name: &'static str) -> String {
     let key = settings::KEYS.iter().find(|key| key.name == name);
     key.map_or_else(
         || name.to_owned(),
@@ -48,7 +48,7 @@ pub fn flag(name: &'static str) -> String {
 }
 
 /// Returns all worker keys, for the long help of `serve`.
-pub fn of_the_worker() -> String {
+pub(super) fn of_the_worker() -> String {
     let mut out = String::new();
     write(&mut out, settings::KEYS, "");
     out

@@ -15,7 +15,7 @@ static LOST: OnceLock<io::Error> = OnceLock::new();
 /// Writes to standard output. Once that fails, for example because the reader of a pipe has ended,
 /// nothing more is written, but the command continues: connectors that are still to be stopped are
 /// stopped. [`lost`] returns the error.
-pub fn to_stdout(text: fmt::Arguments<'_>) {
+pub(super) fn to_stdout(text: fmt::Arguments<'_>) {
     if lost().is_none() {
         let mut out = io::stdout().lock();
         if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
@@ -25,18 +25,18 @@ pub fn to_stdout(text: fmt::Arguments<'_>) {
 }
 
 /// Writes to standard error, which may be closed.
-pub fn to_stderr(text: fmt::Arguments<'_>) {
+pub(super) fn to_stderr(text: fmt::Arguments<'_>) {
     drop(io::stderr().lock().write_fmt(text));
 }
 
 /// Returns why standard output cannot be written any more, if that is so.
-pub fn lost() -> Option<&'static io::Error> {
+pub(super) fn lost() -> Option<&'static io::Error> {
     LOST.get()
 }
 
 /// Returns the exit code of a command whose output failed, after reporting the reason: that of a
 /// process ended by SIGPIPE, without a message, as in other tools, or EX_IOERR.
-pub fn code_of_lost(error: &io::Error) -> u8 {
+pub(super) fn code_of_lost(error: &io::Error) -> u8 {
     if error.kind() == ErrorKind::BrokenPipe {
         return 141;
     }
@@ -66,7 +66,7 @@ macro_rules! errln {
 pub(super) use {errln, out, outln};
 
 /// Formats columns that are as wide as their widest cell; the last one is not padded.
-pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<Cow<'_, str>>> = rows
         .iter()
         .map(|row| row.iter().map(|cell| on_one_line(cell)).collect())
@@ -97,12 +97,12 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// Indents all lines of a text but the first, so that none looks like a separate message.
-pub fn set_off(text: &str) -> String {
+pub(super) fn set_off(text: &str) -> String {
     in_lines(text).replace('\n', "\n  ")
 }
 
 /// Formats JSON for people and programs: characters that could affect a terminal are escaped.
-pub fn json(value: &serde_json::Value) -> String {
+pub(super) fn json(value: &serde_json::Value) -> String {
     ascii_escaped(&format!("{value:#}"))
 }
 

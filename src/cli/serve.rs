@@ -56,7 +56,7 @@ struct ServeOptions {
     after_help = format!("{SETTINGS} `rowferry keys worker` lists them, and so does --help."),
     after_long_help = format!("{SETTINGS} They are:\n{}", keys::of_the_worker()),
 )]
-pub struct ServeCommand {
+pub(super) struct ServeCommand {
     #[command(flatten)]
     common: ServeOptions,
 }
@@ -68,7 +68,7 @@ pub struct ServeCommand {
          process ends. --brokers uses a real Kafka cluster instead, --data-dir keeps the \
          connectors."
 )]
-pub struct DevCommand {
+pub(super) struct DevCommand {
     #[command(flatten)]
     common: ServeOptions,
 }
@@ -111,7 +111,7 @@ impl ServeOptions {
 
 impl ServeCommand {
     /// Runs a worker until it receives a signal. Errors: the reason why it cannot start.
-    pub fn run(self, registry: Registry) -> Result<()> {
+    pub(super) fn run(self, registry: Registry) -> Result<()> {
         let settings = WorkerSettings::load(self.common.layers(SettingsLayer::default())?)?;
         if self.common.print_config {
             out!("{}", settings.describe());
@@ -125,7 +125,7 @@ impl ServeCommand {
 
 impl DevCommand {
     /// Runs a worker with its own broker until it receives a signal. Errors: the reason why it cannot start.
-    pub fn run(self, registry: Registry) -> Result<()> {
+    pub(super) fn run(self, registry: Registry) -> Result<()> {
         let in_memory = (
             "rowferry.store.url".to_owned(),
             "sqlite::memory:".to_owned(),

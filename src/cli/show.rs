@@ -19,7 +19,7 @@ use crate::secrets::SecretKeys;
 
 /// What `get` lists.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum ListedResource {
+pub(super) enum ListedResource {
     /// Connectors with their states
     #[default]
     Connectors,
@@ -31,7 +31,7 @@ pub enum ListedResource {
 
 /// `rowferry get`.
 #[derive(Args, Debug)]
-pub struct GetCommand {
+pub(super) struct GetCommand {
     /// What to list
     #[arg(value_enum, default_value_t)]
     what: ListedResource,
@@ -42,7 +42,7 @@ pub struct GetCommand {
 
 /// `rowferry describe`, `rowferry status`, `rowferry history`.
 #[derive(Args, Debug)]
-pub struct DescribeCommand {
+pub(super) struct DescribeCommand {
     /// Name of the connector
     name: String,
     /// Print the worker's JSON
@@ -52,7 +52,7 @@ pub struct DescribeCommand {
 
 impl GetCommand {
     /// Prints the list. Errors: as [`Client::send`].
-    pub async fn run(&self, client: &RestClient) -> Result<()> {
+    pub(super) async fn run(&self, client: &RestClient) -> Result<()> {
         let path = match self.what {
             ListedResource::Connectors => "/connectors?expand=status&expand=info",
             ListedResource::Plugins => "/connector-plugins?connectorsOnly=false",
@@ -94,7 +94,7 @@ impl GetCommand {
 
 /// `rowferry health`.
 #[derive(Args, Debug)]
-pub struct HealthCommand {
+pub(super) struct HealthCommand {
     /// Print the worker's JSON
     #[arg(long)]
     json: bool,
@@ -103,7 +103,7 @@ pub struct HealthCommand {
 impl HealthCommand {
     /// Prints the worker's health. Errors: as [`Client::health`]; `Record` if it is not healthy, so
     /// that scripts can detect it.
-    pub async fn run(&self, client: &RestClient) -> Result<()> {
+    pub(super) async fn run(&self, client: &RestClient) -> Result<()> {
         let health = client.health(Duration::from_secs(15)).await?;
         if self.json {
             outln!("{}", json(&serde_json::json!(health)));
@@ -128,7 +128,7 @@ impl HealthCommand {
 
 impl DescribeCommand {
     /// Prints everything about a connector. Errors: as [`Client::send`].
-    pub async fn describe(&self, client: &RestClient, secrets: &SecretKeys) -> Result<()> {
+    pub(super) async fn describe(&self, client: &RestClient, secrets: &SecretKeys) -> Result<()> {
         let path = format!("/connectors/{}", path_segment(&self.name));
         let info: ConnectorInfo = client.get(&path).await?;
         if self.json {
@@ -182,7 +182,7 @@ impl DescribeCommand {
 
     /// Prints the states of a connector and its tasks. Errors: as [`Client::send`]; `Record` if
     /// some part has failed, so that scripts can detect it.
-    pub async fn status(&self, client: &RestClient) -> Result<()> {
+    pub(super) async fn status(&self, client: &RestClient) -> Result<()> {
         let path = format!("/connectors/{}/status", path_segment(&self.name));
         let status: ConnectorStatus = client.get(&path).await?;
         if self.json {
@@ -201,7 +201,7 @@ impl DescribeCommand {
     }
 
     /// Prints the earlier configs of a connector. Errors: as [`Client::send`].
-    pub async fn history(&self, client: &RestClient) -> Result<()> {
+    pub(super) async fn history(&self, client: &RestClient) -> Result<()> {
         let path = format!("/v1/connectors/{}/history", path_segment(&self.name));
         if self.json {
             return print_json(client, &path).await;

@@ -13,14 +13,14 @@ use crate::registry::Registry;
 use crate::worker::trial;
 
 #[derive(Subcommand)]
-pub enum TransformsCommand {
+pub(super) enum TransformsCommand {
     /// Send records through a connector's transforms and print each step as JSON, one record per
     /// line
     Try(TryCommand),
 }
 
 #[derive(Args)]
-pub struct TryCommand {
+pub(super) struct TryCommand {
     /// The connector file, as for apply; the name is optional
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -31,7 +31,7 @@ pub struct TryCommand {
 }
 
 impl TransformsCommand {
-    pub fn run(self, registry: &Registry) -> Result<()> {
+    pub(super) fn run(self, registry: &Registry) -> Result<()> {
         let Self::Try(TryCommand { config, records }) = self;
         let given = file::read_config(&config)?;
         let shown = records.display();

@@ -3,7 +3,7 @@
 
 /// A character set supported by [`StringConverter`](super::plain::StringConverter).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Charset {
+pub(super) enum Charset {
     Utf8,
     /// UTF-16 with a byte order mark; read as big-endian without one.
     Utf16,
@@ -26,7 +26,7 @@ const WINDOWS: [char; 32] = [
 
 impl Charset {
     /// Finds a character set by its name in Java.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name.to_ascii_lowercase().as_str() {
             "utf-8" | "utf8" => Self::Utf8,
             "utf-16" | "utf16" => Self::Utf16,
@@ -40,7 +40,7 @@ impl Charset {
     }
 
     /// Appends the encoded text.
-    pub fn encode(self, text: &str, out: &mut Vec<u8>) {
+    pub(super) fn encode(self, text: &str, out: &mut Vec<u8>) {
         let single = |c: char| match (self, u32::from(c)) {
             (_, code @ 0..0x80) => u8::try_from(code).ok(),
             (Self::Latin1, code) => u8::try_from(code).ok(),
@@ -64,7 +64,7 @@ impl Charset {
             }
         }
     }
-    pub fn decode(self, bytes: &[u8]) -> String {
+    pub(super) fn decode(self, bytes: &[u8]) -> String {
         match self {
             Self::Utf8 => String::from_utf8_lossy(bytes).into_owned(),
             Self::Utf16 => match bytes {

@@ -10,11 +10,11 @@
 pub mod avro;
 mod charset;
 mod entries;
-pub mod header;
+pub(crate) mod header;
 pub mod json;
 mod limits;
-pub mod number;
-pub mod plain;
+pub(crate) mod number;
+pub(crate) mod plain;
 #[cfg(feature = "protobuf")]
 pub mod protobuf;
 #[cfg(test)]

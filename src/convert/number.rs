@@ -9,14 +9,14 @@ use super::java;
 
 /// Writes and reads numbers of one type. The number types accept any schema, as Kafka's do; Boolean
 /// checks it.
-pub struct NumberConverter {
+pub(crate) struct NumberConverter {
     schema: Arc<Schema>,
     name: &'static str,
 }
 
 impl NumberConverter {
     /// Creates the converter of a number type or BOOLEAN; `None` for any other type.
-    pub fn new(ty: SchemaType) -> Option<Self> {
+    pub(crate) fn new(ty: SchemaType) -> Option<Self> {
         let name = match ty {
             SchemaType::Int16 => "short",
             SchemaType::Int32 => "integer",

@@ -13,7 +13,7 @@ use super::charset::Charset;
 use super::java;
 
 /// The keys of [`StringConverter`].
-pub const STRING_KEYS: &[ConfigKey] = &[
+pub(crate) const STRING_KEYS: &[ConfigKey] = &[
     CONVERTER_TYPE,
     ConfigKey::new(
         "converter.encoding",
@@ -29,7 +29,7 @@ pub const STRING_KEYS: &[ConfigKey] = &[
 ];
 
 /// Writes any value as Java's `toString` does, and reads text.
-pub struct StringConverter {
+pub(crate) struct StringConverter {
     schema: Arc<Schema>,
     reading: Charset,
     writing: Charset,
@@ -40,7 +40,7 @@ impl StringConverter {
     /// Reads the settings. `role` is `key` or `value`: a setting such as
     /// `value.serializer.encoding` takes precedence over `converter.encoding`.
     /// Errors: `Unsupported encoding X`.
-    pub fn new(role: &str, config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(role: &str, config: &Config) -> Result<Self, ConfigReport> {
         let encoding = config.read(STRING_KEYS, |keys| keys.text("converter.encoding"))?;
         let mut report = ConfigReport::default();
         let mut charset = |side: &str| {
@@ -93,13 +93,13 @@ impl Converter for StringConverter {
 }
 
 /// Passes bytes through.
-pub struct ByteArrayConverter {
+pub(crate) struct ByteArrayConverter {
     schema: Arc<Schema>,
 }
 
 impl ByteArrayConverter {
     /// Creates the converter, which has no settings.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             schema: Arc::new(Schema::of(SchemaType::Bytes).optional(true)),
         }

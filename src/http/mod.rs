@@ -2,6 +2,7 @@
 //! from the environment, GET follows redirects, and time and size have limits. It knows nothing of
 //! what is sent.
 
+#[cfg(any(test, feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod runtime;
 mod tls;
 
@@ -16,6 +17,7 @@ use reqwest::{Client, Response, Url};
 use tokio_rustls::rustls;
 
 pub(crate) use reqwest::{Method, StatusCode};
+#[cfg(any(test, feature = "avro", feature = "json-schema", feature = "protobuf"))]
 pub(crate) use runtime::wait_for;
 
 /// Maximum number of redirects that one request follows.

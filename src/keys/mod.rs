@@ -14,20 +14,20 @@ const TOPICS_GROUP: &str = "Topic Creation";
 const EXACTLY_ONCE_GROUP: &str = "Exactly Once Support";
 
 /// Maximum number of names in `transforms`, `predicates` or `topic.creation.groups`: each has keys of its own.
-pub const ALIASES_MAX: usize = 256;
+pub(crate) const ALIASES_MAX: usize = 256;
 
 /// The required version of the connector.
-pub const CONNECTOR_VERSION: &str = "connector.plugin.version";
+pub(crate) const CONNECTOR_VERSION: &str = "connector.plugin.version";
 
 /// Maximum time without progress of a task; a key of the worker and of connectors.
-pub const PROGRESS_TIMEOUT: &str = "task.progress.timeout.ms";
+pub(crate) const PROGRESS_TIMEOUT: &str = "task.progress.timeout.ms";
 
 const VERSION_DOC: &str = "Version of the plug-in: one version, such as 0.1.0, or a range, such as [0.1,1.0). Not set, \
      or `latest`: any version. Rowferry contains exactly one version of each plug-in; GET \
      /connector-plugins?connectorsOnly=false shows it.";
 
 /// Keys of every connector (Kafka's `ConnectorConfig`).
-pub const COMMON: &[ConfigKey] = &[
+pub(crate) const COMMON: &[ConfigKey] = &[
     ConfigKey::new(
         "name",
         ConfigType::String,
@@ -196,7 +196,7 @@ pub const COMMON: &[ConfigKey] = &[
 ];
 
 /// Further keys of sources (Kafka's `SourceConnectorConfig`).
-pub const SOURCE: &[ConfigKey] = &[
+pub(crate) const SOURCE: &[ConfigKey] = &[
     ConfigKey::new(
         "topic.creation.groups",
         ConfigType::List,
@@ -261,7 +261,7 @@ pub const SOURCE: &[ConfigKey] = &[
 ];
 
 /// Keys of one topic group, after `topic.creation.GROUP.` (Kafka's `TopicCreationConfig`).
-pub const TOPIC_GROUP: &[ConfigKey] = &[
+pub(crate) const TOPIC_GROUP: &[ConfigKey] = &[
     ConfigKey::new(
         "replication.factor",
         ConfigType::Short,
@@ -306,7 +306,7 @@ pub const TOPIC_GROUP: &[ConfigKey] = &[
 ];
 
 /// Further keys of sinks (Kafka's `SinkConnectorConfig`).
-pub const SINK: &[ConfigKey] = &[
+pub(crate) const SINK: &[ConfigKey] = &[
     ConfigKey::new(
         "topics",
         ConfigType::List,
@@ -361,7 +361,7 @@ pub const SINK: &[ConfigKey] = &[
 ];
 
 /// Keys of one transform, after `transforms.NAME.`, in addition to those of its class.
-pub const TRANSFORM: &[ConfigKey] = &[
+pub(crate) const TRANSFORM: &[ConfigKey] = &[
     class(
         "type",
         "Class of the transform: its full name or its simple name.",
@@ -388,7 +388,7 @@ pub const TRANSFORM: &[ConfigKey] = &[
 ];
 
 /// Keys of one predicate, after `predicates.NAME.`, in addition to those of its class.
-pub const PREDICATE: &[ConfigKey] = &[
+pub(crate) const PREDICATE: &[ConfigKey] = &[
     class(
         "type",
         "Class of the predicate: its full name or its simple name.",

@@ -64,7 +64,7 @@ impl<W: Write> Write for RedactingWriter<W> {
 
 /// Escapes deceptive characters in a line of JSON with JSON escapes. JSON has already escaped
 /// control characters below U+0020.
-pub fn ascii_escaped(line: &str) -> String {
+pub(crate) fn ascii_escaped(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     for c in line.chars() {
         if is_deceptive(c) && c != '\n' {

@@ -23,7 +23,7 @@ const CHATTY: &str = "sqlx=warn,hyper=warn,rustls=warn";
 
 /// The filter of the running log. Cheap to clone.
 #[derive(Clone)]
-pub struct LogFilter {
+pub(crate) struct LogFilter {
     handle: reload::Handle<Targets, Registry>,
     first: Targets,
     known: KnownTargets,
@@ -43,7 +43,7 @@ impl<S: Subscriber> Layer<S> for KnownTargets {
 
 impl LogFilter {
     /// Returns the level for all targets that the initial directives do not name.
-    pub fn root(&self) -> String {
+    pub(crate) fn root(&self) -> String {
         self.first
             .default_level()
             .unwrap_or(LevelFilter::OFF)
@@ -51,7 +51,7 @@ impl LogFilter {
     }
 
     /// Returns the targets (`rowferry::rest`) for which the initial directives set a level.
-    pub fn levels(&self) -> Vec<(String, String)> {
+    pub(crate) fn levels(&self) -> Vec<(String, String)> {
         self.first
             .iter()
             .map(|(target, level)| (target.to_owned(), level.to_string()))
@@ -59,13 +59,13 @@ impl LogFilter {
     }
 
     /// Returns the targets reached so far, enabled or not.
-    pub fn known(&self) -> Vec<String> {
+    pub(crate) fn known(&self) -> Vec<String> {
         let known = self.known.0.take_lock();
         known.iter().map(|target| (*target).to_owned()).collect()
     }
 
     /// Replaces the filter: `info,rowferry::worker=debug`. Invalid directives are ignored.
-    pub fn set(&self, directives: &str) {
+    pub(crate) fn set(&self, directives: &str) {
         match targets(directives) {
             // Reloading fails only if the log is gone; then there is nothing to filter.
             Ok(targets) => drop(self.handle.reload(targets)),
@@ -76,7 +76,7 @@ impl LogFilter {
 
 /// Starts log output. `format` is `text`, `json` or `auto`: text on a terminal, JSON otherwise.
 /// Errors: `Config` for invalid directives; `Fatal` if output was started before.
-pub fn init(directives: &str, format: &str) -> Result<LogFilter> {
+pub(crate) fn init(directives: &str, format: &str) -> Result<LogFilter> {
     let targets = targets(directives)?;
     let (first, known) = (targets.clone(), KnownTargets::default());
     let (filter, handle) = reload::Layer::<Targets, Registry>::new(targets);

@@ -1,5 +1,5 @@
 //! What people see of a running worker: its log ([`log`]), including panics ([`panics`]).
 
-pub mod guard;
-pub mod log;
-pub mod panics;
+pub(crate) mod guard;
+pub(crate) mod log;
+pub(crate) mod panics;

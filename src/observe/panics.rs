@@ -9,7 +9,7 @@ use std::any::Any;
 const LEFT_OUT: &str = "its text is omitted, because it may contain values";
 
 /// Installs a panic hook that logs panics instead of printing them to standard error.
-pub fn to_log() {
+pub(crate) fn to_log() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic
             .location()
@@ -25,7 +25,7 @@ pub fn to_log() {
 }
 
 /// Returns the text of a panic if it is a constant in the code.
-pub fn text(payload: &(dyn Any + Send)) -> &'static str {
+pub(crate) fn text(payload: &(dyn Any + Send)) -> &'static str {
     payload
         .downcast_ref::<&'static str>()
         .copied()

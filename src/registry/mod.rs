@@ -1,7 +1,7 @@
 //! The only file that names concrete connectors, converters, transforms and predicates.
 
 mod kind;
-pub mod version;
+pub(crate) mod version;
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -23,7 +23,7 @@ use crate::secrets::SecretKeys;
 
 /// Who may use the API, and which headers are added to its answers.
 #[derive(Clone, Default)]
-pub struct RestAccess {
+pub(crate) struct RestAccess {
     auth: Option<Arc<Authenticator>>,
     rules: Arc<OriginRules>,
     cors: Option<CorsLayer>,
@@ -43,7 +43,7 @@ struct ExtraHeader {
 impl RestAccess {
     /// `auth` checks credentials; `headers` is `response.http.headers.config`, `methods` is
     /// `access.control.allow.methods`. Errors: `Config`.
-    pub fn new(
+    pub(crate) fn new(
         auth: Option<Authenticator>,
         rules: OriginRules,
         methods: &str,
@@ -66,7 +66,7 @@ impl RestAccess {
 
     /// Sets the keys whose values are secret.
     #[must_use]
-    pub fn with_secrets(self, secrets: SecretKeys) -> Self {
+    pub(crate) fn with_secrets(self, secrets: SecretKeys) -> Self {
         Self { secrets, ..self }
     }
 

@@ -44,7 +44,7 @@ const REMEMBERED: usize = 1000;
 
 /// The permissions of an account; each role includes the previous ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
+pub(crate) enum Role {
     /// May read everything except secrets.
     Viewer,
     /// May also pause, resume, stop and restart.
@@ -55,7 +55,7 @@ pub enum Role {
 
 impl Role {
     /// Returns the role's name in the file.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
             Self::Operator => "operator",
@@ -64,10 +64,10 @@ impl Role {
     }
 
     /// All roles, in ascending order.
-    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+    pub(crate) const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
 
     /// Returns the role with that name.
-    pub fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
 
@@ -107,7 +107,7 @@ struct AccountTable {
 
 /// An authenticated user or token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserAccount {
+pub(crate) struct UserAccount {
     /// Name of the user or token.
     pub name: String,
     /// Its role.
@@ -116,7 +116,7 @@ pub struct UserAccount {
 
 /// The result of checking a request's credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credentials {
+pub(crate) enum Credentials {
     /// They belong to an account.
     Known(UserAccount),
     /// The request has none.
@@ -128,7 +128,7 @@ pub enum Credentials {
 }
 
 /// The accounts in the file.
-pub struct Authenticator {
+pub(crate) struct Authenticator {
     path: PathBuf,
     loaded: Mutex<LoadedAccounts>,
     verified: Mutex<HashSet<Sha>>,
@@ -145,7 +145,7 @@ struct LoadedAccounts {
 
 impl Authenticator {
     /// Reads the file. Errors: `Config`, with the line.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let modified = modified(path);
         let loaded = LoadedAccounts {
             accounts: Arc::new(read(path)?),
@@ -163,7 +163,7 @@ impl Authenticator {
     }
 
     /// Checks the credentials of a request.
-    pub async fn account(&self, headers: &HeaderMap, from: IpAddr) -> Credentials {
+    pub(crate) async fn account(&self, headers: &HeaderMap, from: IpAddr) -> Credentials {
         let Some(given) = headers.get(header::AUTHORIZATION) else {
             return Credentials::Nothing;
         };
@@ -396,7 +396,7 @@ fn sha(text: &str) -> Sha {
 
 /// Returns the line for a user with that password. Errors: `Config` for a name with spaces; `Fatal`
 /// if no random numbers are available.
-pub fn user_line(name: &str, role: Role, password: &str) -> Result<String> {
+pub(crate) fn user_line(name: &str, role: Role, password: &str) -> Result<String> {
     let failed = |error: argon2::password_hash::Error| {
         Error::fatal(format!("the password cannot be hashed: {error}"))
     };
@@ -407,7 +407,7 @@ pub fn user_line(name: &str, role: Role, password: &str) -> Result<String> {
 }
 
 /// Returns the line for a token. Errors: `Config` for a name with spaces.
-pub fn token_line(name: &str, role: Role, token: &str) -> Result<String> {
+pub(crate) fn token_line(name: &str, role: Role, token: &str) -> Result<String> {
     Ok(format!(
         "token {} {} {}",
         one_word(name)?,

@@ -11,7 +11,7 @@ type ConnectorLock = tokio::sync::Mutex<()>;
 
 /// The locks, by connector. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct ConnectorLocks(Arc<Mutex<HashMap<String, Weak<ConnectorLock>>>>);
+pub(crate) struct ConnectorLocks(Arc<Mutex<HashMap<String, Weak<ConnectorLock>>>>);
 
 impl ConnectorLocks {
     /// Waits for a connector's lock, which is released when the guard is dropped. The order is

@@ -22,7 +22,7 @@ use crate::secrets::SecretKeys;
 
 /// An answer with a status of 400 or above.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiError {
+pub(super) struct ApiError {
     status: StatusCode,
     message: String,
     /// After how many seconds the client may retry.
@@ -30,7 +30,7 @@ pub struct ApiError {
 }
 
 /// The result of a handler.
-pub type ApiResult<T> = Result<T, ApiError>;
+pub(super) type ApiResult<T> = Result<T, ApiError>;
 
 impl ApiError {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
@@ -50,7 +50,7 @@ impl ApiError {
     }
 
     /// A plain HTTP refusal, such as `HTTP 404 Not Found`.
-    pub fn http(status: StatusCode) -> Self {
+    pub(super) fn http(status: StatusCode) -> Self {
         let reason = match status {
             StatusCode::PAYLOAD_TOO_LARGE => "Request Entity Too Large",
             other => other.canonical_reason().unwrap_or_default(),
@@ -59,7 +59,7 @@ impl ApiError {
     }
 
     /// The body is not the expected one; `why` names the problem and its position.
-    pub fn bad_body(why: impl fmt::Display) -> Self {
+    pub(super) fn bad_body(why: impl fmt::Display) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             format!("The request body cannot be read: {why}"),
@@ -67,7 +67,7 @@ impl ApiError {
     }
 
     /// The path cannot be read.
-    pub fn bad_path() -> Self {
+    pub(super) fn bad_path() -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             "The path cannot be read: its escapes must be UTF-8 text, such as %C3%A9",
@@ -75,7 +75,7 @@ impl ApiError {
     }
 
     /// The trial has an invalid config or record.
-    pub fn bad_trial(why: &connector_api::Error) -> Self {
+    pub(super) fn bad_trial(why: &connector_api::Error) -> Self {
         Self::new(StatusCode::BAD_REQUEST, why.to_string())
     }
 
@@ -122,12 +122,12 @@ impl ApiError {
     }
 
     /// There is no body.
-    pub fn no_body() -> Self {
+    pub(super) fn no_body() -> Self {
         Self::bad_body("it is empty, but a JSON object is expected")
     }
 
     /// The connector has no config with that version number, or it was deleted in that version.
-    pub fn no_version(name: &str, version: &str) -> Self {
+    pub(super) fn no_version(name: &str, version: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             format!("Connector {name} has no config version {version}"),
@@ -136,7 +136,7 @@ impl ApiError {
 
     /// Credentials are missing or wrong. Source: the text of Kafka's
     /// BasicAuthSecurityRestExtension.
-    pub fn unauthenticated() -> Self {
+    pub(super) fn unauthenticated() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "User cannot access the resource.")
     }
 
@@ -151,7 +151,7 @@ impl ApiError {
     }
 
     /// The account's role does not suffice.
-    pub fn forbidden(role: &str, needed: &str) -> Self {
+    pub(super) fn forbidden(role: &str, needed: &str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             format!("The role {role} may not do this; the role {needed} is required"),
@@ -159,7 +159,7 @@ impl ApiError {
     }
 
     /// A page of another site sent the request.
-    pub fn foreign(foreign: OriginRefusal) -> Self {
+    pub(super) fn foreign(foreign: OriginRefusal) -> Self {
         match foreign {
             OriginRefusal::Page => Self::new(
                 StatusCode::FORBIDDEN,
@@ -179,19 +179,19 @@ impl ApiError {
     }
 
     /// The body of a creation has no `config`.
-    pub fn no_config() -> Self {
+    pub(super) fn no_config() -> Self {
         Self::bad_body("the member \"config\" is missing or null, but an object is expected")
     }
 
     /// `initial_state` is not one of Kafka Connect's states.
-    pub fn bad_initial_state(given: &str) -> Self {
+    pub(super) fn bad_initial_state(given: &str) -> Self {
         Self::bad_body(format!(
             "initial_state \"{given}\" is unknown; it may be RUNNING, PAUSED or STOPPED"
         ))
     }
 
     /// The name in the path or body is not `config.name`.
-    pub fn name_mismatch(in_config: &str, asked: &str) -> Self {
+    pub(super) fn name_mismatch(in_config: &str, asked: &str) -> Self {
         let text = format!(
             "Connector name configuration ({in_config}) doesn't match connector name in the URL ({asked})"
         );
@@ -199,7 +199,7 @@ impl ApiError {
     }
 
     /// A config names no existing connector class.
-    pub fn unknown_class(
+    pub(super) fn unknown_class(
         unknown: ValidationError,
         config: &BTreeMap<String, Option<String>>,
         secrets: &SecretKeys,
@@ -240,7 +240,7 @@ impl ApiError {
     }
 
     /// Lists all errors of a config.
-    pub fn invalid_config(infos: &ConfigInfos) -> Self {
+    pub(super) fn invalid_config(infos: &ConfigInfos) -> Self {
         let errors: Vec<_> = infos.errors().collect();
         let text = format!(
             "Connector configuration is invalid and contains the following {} error(s):\n{}\nYou can also find the \
@@ -252,19 +252,19 @@ impl ApiError {
     }
 
     /// The class in a config to validate is not the one in the path.
-    pub fn type_mismatch(in_config: &str, in_path: &str) -> Self {
+    pub(super) fn type_mismatch(in_config: &str, in_path: &str) -> Self {
         let text =
             format!("Included connector type {in_config} does not match request type {in_path}");
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
     /// The plug-in does not exist.
-    pub fn unknown_plugin(class: &str) -> Self {
+    pub(super) fn unknown_plugin(class: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("Unknown plugin {class}."))
     }
 
     /// The requested version of a plug-in is invalid (KIP-891).
-    pub fn bad_version(asked: &str) -> Self {
+    pub(super) fn bad_version(asked: &str) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             format!("Invalid version specification: {asked}"),
@@ -272,22 +272,22 @@ impl ApiError {
     }
 
     /// The plug-in does not have the requested version.
-    pub fn other_version(text: String) -> Self {
+    pub(super) fn other_version(text: String) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
     /// Used topics are not recorded (KIP-558).
-    pub fn no_topic_tracking() -> Self {
+    pub(super) fn no_topic_tracking() -> Self {
         Self::new(StatusCode::FORBIDDEN, "Topic tracking is disabled.")
     }
 
     /// The list of used topics may not be reset.
-    pub fn no_topic_reset() -> Self {
+    pub(super) fn no_topic_reset() -> Self {
         Self::new(StatusCode::FORBIDDEN, "Topic tracking reset is disabled.")
     }
 
     /// The maximum number of loggers with their own level is reached.
-    pub fn too_many_loggers(most: usize, longest: usize) -> Self {
+    pub(super) fn too_many_loggers(most: usize, longest: usize) -> Self {
         let text = format!(
             "At most {most} loggers have a level of their own, with names of up to {longest} bytes"
         );
@@ -295,12 +295,12 @@ impl ApiError {
     }
 
     /// The logger does not exist.
-    pub fn unknown_logger(name: &str) -> Self {
+    pub(super) fn unknown_logger(name: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("Logger {name} not found."))
     }
 
     /// A change of a log level has no level.
-    pub fn no_level() -> Self {
+    pub(super) fn no_level() -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             "Desired 'level' parameter was not specified in request.",
@@ -308,7 +308,7 @@ impl ApiError {
     }
 
     /// The log level does not exist.
-    pub fn unknown_level(level: &str) -> Self {
+    pub(super) fn unknown_level(level: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             format!("invalid log level '{level}'."),
@@ -316,7 +316,7 @@ impl ApiError {
     }
 
     /// A change of offsets has no offsets.
-    pub fn no_offsets() -> Self {
+    pub(super) fn no_offsets() -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
             "Partitions / offsets need to be provided for an alter offsets request",
@@ -324,17 +324,17 @@ impl ApiError {
     }
 
     /// A change of offsets cannot be read.
-    pub fn bad_offset(fault: &OffsetFault) -> Self {
+    pub(super) fn bad_offset(fault: &OffsetFault) -> Self {
         Self::new(StatusCode::BAD_REQUEST, fault.to_string())
     }
 
     /// The connector does not exist; for reads, deletion and offsets.
-    pub fn connector_not_found(name: &str) -> Self {
+    pub(super) fn connector_not_found(name: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("Connector {name} not found"))
     }
 
     /// The connector does not exist; for its status.
-    pub fn no_status(name: &str) -> Self {
+    pub(super) fn no_status(name: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             format!("No status found for connector {name}"),
@@ -342,7 +342,7 @@ impl ApiError {
     }
 
     /// The task does not exist; for its status.
-    pub fn no_task_status(name: &str, task: i64) -> Self {
+    pub(super) fn no_task_status(name: &str, task: i64) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             format!("No status found for task {name}-{task}"),
@@ -350,7 +350,7 @@ impl ApiError {
     }
 
     /// The task does not exist; for its restart.
-    pub fn unknown_task(name: &str, task: i64) -> Self {
+    pub(super) fn unknown_task(name: &str, task: i64) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             format!("Unknown task: {name}-{task}"),
@@ -358,7 +358,7 @@ impl ApiError {
     }
 
     /// The connector does not exist; for pause, resume and stop.
-    pub fn cannot_change_state(refusal: HerderRefusal) -> Self {
+    pub(super) fn cannot_change_state(refusal: HerderRefusal) -> Self {
         match refusal {
             HerderRefusal::UnknownConnector(name) => {
                 Self::new(StatusCode::NOT_FOUND, format!("Unknown connector {name}"))
@@ -368,7 +368,7 @@ impl ApiError {
     }
 
     /// The connector or task does not exist; for restarts.
-    pub fn cannot_restart(refusal: HerderRefusal) -> Self {
+    pub(super) fn cannot_restart(refusal: HerderRefusal) -> Self {
         match refusal {
             HerderRefusal::UnknownConnector(name) => {
                 Self::new(StatusCode::NOT_FOUND, format!("Unknown connector: {name}"))
@@ -378,7 +378,7 @@ impl ApiError {
     }
 
     /// There was no answer in time.
-    pub fn timed_out(seconds: u64) -> Self {
+    pub(super) fn timed_out(seconds: u64) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("Request timed out. The worker did not answer within {seconds} seconds"),
@@ -386,7 +386,7 @@ impl ApiError {
     }
 
     /// A handler failed; the log has the details.
-    pub fn internal() -> Self {
+    pub(super) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "The request failed because of a bug in this program; its log has the details",
@@ -474,7 +474,7 @@ fn in_short(value: &str) -> String {
 /// Why a change of offsets cannot be read; the texts are Kafka Connect's if it has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the texts below say what they are")]
-pub enum OffsetFault {
+pub(super) enum OffsetFault {
     NoPartition,
     EmptyPartition,
     SinkKeys,

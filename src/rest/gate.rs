@@ -18,7 +18,7 @@ const MAKES_ROOM_AFTER: Duration = Duration::from_secs(1);
 
 /// Maximum numbers of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionLimits {
+pub(crate) struct ConnectionLimits {
     /// `rowferry.rest.connections`.
     pub connections: usize,
     /// `rowferry.rest.connections.per.address`.
@@ -27,7 +27,7 @@ pub struct ConnectionLimits {
 
 /// Why a connection gets no slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GateFull {
+pub(super) enum GateFull {
     /// The maximum for the worker is reached.
     Worker(usize),
     /// The maximum for the client's address is reached.

@@ -38,7 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
 }
 
 /// The log that the levels apply to.
-pub trait LogControl: Send + Sync {
+pub(crate) trait LogControl: Send + Sync {
     /// Returns the loggers with their own level, as modules (`rowferry::rest`), and their levels.
     fn levels(&self) -> Vec<(String, String)>;
     /// Returns the level of all others.
@@ -51,14 +51,14 @@ pub trait LogControl: Send + Sync {
 
 /// Levels by logger. Cheap to clone; all clones share the levels.
 #[derive(Clone)]
-pub struct LogLevels {
+pub(crate) struct LogLevels {
     levels: Arc<Mutex<BTreeMap<String, LoggerLevel>>>,
     log: Arc<dyn LogControl>,
 }
 
 impl LogLevels {
     /// Starts with the current levels of the log.
-    pub fn new(log: impl LogControl + 'static) -> Self {
+    pub(crate) fn new(log: impl LogControl + 'static) -> Self {
         let own = log
             .levels()
             .into_iter()

@@ -21,7 +21,7 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// The main runtime, which runs everything but connections. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct MainRuntime {
+pub(crate) struct MainRuntime {
     handle: Handle,
     /// Since when the runtime has not started the test job.
     waits: Arc<Mutex<Option<Instant>>>,
@@ -29,7 +29,7 @@ pub struct MainRuntime {
 
 impl MainRuntime {
     /// Returns the current runtime. It is not monitored until [`MainRuntime::watch`] runs.
-    pub fn current() -> Self {
+    pub(crate) fn current() -> Self {
         Self {
             handle: Handle::current(),
             waits: Arc::default(),
@@ -37,7 +37,7 @@ impl MainRuntime {
     }
 
     /// Monitors the runtime from another one, without end.
-    pub async fn watch(self) {
+    pub(crate) async fn watch(self) {
         loop {
             self.note(Some(Instant::now()));
             if self.handle.spawn(async {}).await.is_ok() {

@@ -5,7 +5,7 @@
 
 mod access;
 mod activity;
-pub mod auth;
+pub(crate) mod auth;
 mod body;
 mod budget;
 mod config;
@@ -49,18 +49,18 @@ use crate::herder::validate::Validator;
 use crate::settings::TopicTracking;
 use error::ApiError;
 
-pub use access::RestAccess;
-pub use connector_locks::ConnectorLocks;
-pub use gate::ConnectionLimits;
-pub use loggers::{LogControl, LogLevels};
-pub use main_runtime::MainRuntime;
-pub use origin::OriginRules;
-pub use serve::SharedServer;
-pub use tls::{CertificateFiles, ServerTls};
+pub(crate) use access::RestAccess;
+pub(crate) use connector_locks::ConnectorLocks;
+pub(crate) use gate::ConnectionLimits;
+pub(crate) use loggers::{LogControl, LogLevels};
+pub(crate) use main_runtime::MainRuntime;
+pub(crate) use origin::OriginRules;
+pub(crate) use serve::SharedServer;
+pub(crate) use tls::{CertificateFiles, ServerTls};
 
 /// The state shared by all handlers. Cheap to clone.
 #[derive(Clone)]
-pub struct RestState {
+pub(crate) struct RestState {
     /// Runs the connectors.
     pub herder: Herder,
     /// Validates configs, and knows all plug-ins.
@@ -102,7 +102,7 @@ fn api(admin: bool) -> OpenApiRouter<RestState> {
 }
 
 /// Returns the whole API as one service.
-pub fn router(app: RestState) -> Router {
+pub(crate) fn router(app: RestState) -> Router {
     let (routes, document) = openapi::describe(api(app.admin));
     let inner = routes
         .merge(openapi::routes(&document))
@@ -121,7 +121,7 @@ pub fn router(app: RestState) -> Router {
 
 /// Access to the API on one listener.
 #[derive(Clone, Default)]
-pub struct ListenerConfig {
+pub(crate) struct ListenerConfig {
     /// Who may use it.
     pub access: RestAccess,
     /// If set, the listener uses HTTPS.
@@ -131,7 +131,7 @@ pub struct ListenerConfig {
 /// Serves the API until `shutdown` ends; requests in progress are completed. Runs apart from the
 /// main runtime, which processes all requests except `/health` and `/livez`. The listener is
 /// registered with the runtime that this runs on.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: std::net::TcpListener,
     app: RestState,
     door: ListenerConfig,

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method, Version, header};
 
 /// Which requests are accepted.
 #[derive(Clone, Debug, Default)]
-pub struct OriginRules {
+pub(crate) struct OriginRules {
     /// `access.control.allow.origin`: other sites whose pages may call, or `*`.
     pub allow_origin: String,
     /// The accepted host names, besides addresses and localhost: `name`, `.name` or `*.name` for
@@ -19,7 +19,7 @@ pub struct OriginRules {
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OriginRefusal {
+pub(crate) enum OriginRefusal {
     /// It comes from a page of another site.
     Page,
     /// It names a host that is not this worker.
@@ -30,7 +30,7 @@ pub enum OriginRefusal {
 
 impl OriginRules {
     /// Returns why a request is refused, if it is.
-    pub fn refuse(&self, request: &Parts) -> Option<OriginRefusal> {
+    pub(crate) fn refuse(&self, request: &Parts) -> Option<OriginRefusal> {
         let host = match host(request) {
             Ok(host) => host,
             Err(unclear) => return Some(OriginRefusal::Unclear(unclear)),

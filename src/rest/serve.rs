@@ -34,14 +34,14 @@ const PROBES: [&str; 2] = ["/health", "/livez"];
 /// What all listeners of a worker share: slots for connections, and memory for bodies. Cheap to
 /// clone.
 #[derive(Clone)]
-pub struct SharedServer {
+pub(crate) struct SharedServer {
     gate: Arc<ConnectionGate>,
     budget: BodyBudget,
 }
 
 impl SharedServer {
     /// Creates the shared state with these limits.
-    pub fn new(limits: ConnectionLimits) -> Self {
+    pub(crate) fn new(limits: ConnectionLimits) -> Self {
         Self {
             gate: ConnectionGate::new(limits),
             budget: BodyBudget::default(),

@@ -23,14 +23,14 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The worker's certificate, as last read from its files. All clones share it.
 #[derive(Clone)]
-pub struct ServerTls {
+pub(crate) struct ServerTls {
     files: Arc<CertificateFiles>,
     acceptor: Arc<RwLock<TlsAcceptor>>,
 }
 
 /// The PEM files with certificate and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateFiles {
+pub(crate) struct CertificateFiles {
     /// The worker's certificate, followed by its intermediate certificates.
     pub certificates: PathBuf,
     /// Its private key.
@@ -41,7 +41,7 @@ pub struct CertificateFiles {
 
 impl ServerTls {
     /// Reads the files. Errors: `Config`, with the file's name.
-    pub fn open(files: CertificateFiles) -> Result<Self> {
+    pub(crate) fn open(files: CertificateFiles) -> Result<Self> {
         let acceptor = Arc::new(RwLock::new(files.read()?));
         Ok(Self {
             files: Arc::new(files),
@@ -51,7 +51,7 @@ impl ServerTls {
 
     /// Reads the files again; existing connections continue. Errors: as [`ServerTls::open`], and
     /// the old certificate stays in use.
-    pub fn reload(&self) -> Result<()> {
+    pub(crate) fn reload(&self) -> Result<()> {
         let fresh = self.files.read()?;
         *self.acceptor.take_write() = fresh;
         Ok(())

@@ -24,7 +24,7 @@ const KEPT: usize = 1000;
 const KEPT_BYTES: usize = 32 << 20;
 
 /// The schema registry of one converter.
-pub struct SchemaRegistry {
+pub(crate) struct SchemaRegistry {
     client: RegistryClient,
     by_id: HashMap<i32, SchemaText>,
     /// Total size of the cached schemas, in bytes.
@@ -34,7 +34,7 @@ pub struct SchemaRegistry {
 impl SchemaRegistry {
     /// Reads the settings of a converter; sends no request yet.
     /// Errors: every key that is wrong.
-    pub fn open(config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn open(config: &Config) -> Result<Self, ConfigReport> {
         Ok(Self {
             client: RegistryClient::open(config)?,
             by_id: HashMap::new(),

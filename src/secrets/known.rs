@@ -14,7 +14,7 @@ const REMEMBERED: usize = 1000;
 static KNOWN: RwLock<Vec<Redactor>> = RwLock::new(Vec::new());
 
 /// Remembers the secrets that `redactor` hides.
-pub fn remember(redactor: &Redactor) {
+pub(crate) fn remember(redactor: &Redactor) {
     if redactor.is_empty() {
         return;
     }
@@ -33,7 +33,7 @@ pub fn remember(redactor: &Redactor) {
 
 /// Hides all known secrets in a text. `written` turns a replacement into the form it takes in the
 /// text.
-pub fn hide(text: &str, written: impl Fn(&str) -> String) -> Cow<'_, str> {
+pub(crate) fn hide(text: &str, written: impl Fn(&str) -> String) -> Cow<'_, str> {
     let known = KNOWN.take_read();
     known.iter().fold(Cow::Borrowed(text), |text, redactor| {
         match redactor.hide_elsewhere(&text, &written) {

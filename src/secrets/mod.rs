@@ -4,7 +4,7 @@
 //! keys. [`Redactor`] removes the values from texts; `known` collects those of the whole process
 //! for its log.
 
-pub mod known;
+pub(crate) mod known;
 mod names;
 mod redactor;
 mod words;

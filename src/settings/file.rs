@@ -7,22 +7,22 @@ use std::path::Path;
 
 /// Maximum size of settings, user and certificate files and of files read by config providers, in
 /// bytes.
-pub const MAX_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads a file of at most `most` bytes.
 /// Errors: also if it is longer.
-pub fn bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
+pub(crate) fn bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
     whole(File::open(path)?, most)
 }
 
 /// Like [`bytes`], as text.
-pub fn text(path: &Path, most: u64) -> Result<String> {
+pub(crate) fn text(path: &Path, most: u64) -> Result<String> {
     utf8(bytes(path, most)?)
 }
 
 /// Reads to the end, at most `most` bytes.
 /// Errors: also if there is more.
-pub fn whole(from: impl Read, most: u64) -> Result<Vec<u8>> {
+pub(crate) fn whole(from: impl Read, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
@@ -36,7 +36,7 @@ pub fn whole(from: impl Read, most: u64) -> Result<Vec<u8>> {
 
 /// Converts bytes to text.
 /// Errors: if they are not UTF-8.
-pub fn utf8(bytes: Vec<u8>) -> Result<String> {
+pub(crate) fn utf8(bytes: Vec<u8>) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 

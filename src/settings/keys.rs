@@ -523,7 +523,7 @@ pub fn is_known(name: &str) -> bool {
 }
 
 /// Returns the known key most similar to an unknown one, if any is similar.
-pub fn nearest(name: &str) -> Option<&'static str> {
+pub(super) fn nearest(name: &str) -> Option<&'static str> {
     const ALIKE: f64 = 0.9;
     let known = KEYS
         .iter()

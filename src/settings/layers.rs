@@ -157,7 +157,7 @@ impl Source for SettingsLayer {
 
 /// Merges layers; later ones take precedence.
 /// Errors: `Config` for a value without a text form.
-pub fn merge(layers: Vec<SettingsLayer>) -> Result<BTreeMap<String, SettingValue>> {
+pub(super) fn merge(layers: Vec<SettingsLayer>) -> Result<BTreeMap<String, SettingValue>> {
     let bad = |e: config::ConfigError| Error::config(format!("cannot read the settings: {e}"));
     let builder = layers
         .into_iter()

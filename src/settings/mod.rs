@@ -4,7 +4,7 @@
 //! Precedence: defaults < file < `CONNECT_*` environment < flags. The rest of the worker takes its
 //! settings from [`WorkerSettings`]; no other code reads the environment or settings files.
 
-pub mod file;
+pub(crate) mod file;
 mod keys;
 mod layers;
 mod listener;

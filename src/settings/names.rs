@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// Returns the host name from the kernel; a loopback address if there is none.
-pub fn host_name() -> String {
+pub(super) fn host_name() -> String {
     let name = read("/proc/sys/kernel/hostname");
     let name = name.trim();
     if name.is_empty() {

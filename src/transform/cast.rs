@@ -29,7 +29,7 @@ const TARGETS: [SchemaType; 8] = [
 ];
 const SOURCES: &str = "[INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOLEAN, STRING, BYTES]";
 
-pub const KEYS: &[ConfigKey] = &[
+pub(crate) const KEYS: &[ConfigKey] = &[
     key(
         "spec",
         ConfigType::List,
@@ -42,7 +42,7 @@ pub const KEYS: &[ConfigKey] = &[
 ];
 
 /// Converts fields, or the whole key or value, to another type.
-pub struct Cast {
+pub(crate) struct Cast {
     part: RecordPart,
     spec: CastSpec,
     replace: bool,
@@ -55,7 +55,7 @@ enum CastSpec {
 }
 
 /// Checks the specification of the casts.
-pub fn check(config: &Config, report: &mut ConfigReport) {
+pub(crate) fn check(config: &Config, report: &mut ConfigReport) {
     if let Some(Err(text)) = config.get("spec").map(|spec| parse_spec(spec.trim())) {
         report.error("spec", text);
     }
@@ -111,7 +111,7 @@ fn parse_spec(text: &str) -> Result<CastSpec, String> {
 impl Cast {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let (spec, replace) =
             config.read(KEYS, |keys| (keys.list("spec"), keys.bool(REPLACE_NULL)))?;
         let spec = parse_spec(&spec.join(",")).map_err(|text| {

@@ -32,7 +32,7 @@ const DAYS: [&str; 7] = [
 const LETTERS: &str = "GyMdkHmsSEDFwWahKzZYuXL";
 /// Maximum length of a pattern, in characters; the width of a number is the number of its letters.
 const MAX_PATTERN: usize = 250;
-pub struct DateFormat {
+pub(crate) struct DateFormat {
     items: Vec<FormatItem>,
     /// First year of the century that two-digit years belong to.
     century_start: i64,
@@ -47,7 +47,7 @@ impl DateFormat {
     /// Compiles a pattern. Two-digit years are read as one of the 80 years before `now_ms` or the
     /// 20 years after.
     /// Errors: Java's text.
-    pub fn compile(pattern: &str, now_ms: i64) -> Result<Self, String> {
+    pub(crate) fn compile(pattern: &str, now_ms: i64) -> Result<Self, String> {
         if pattern.chars().count() > MAX_PATTERN {
             return Err(format!(
                 "a pattern has at most {MAX_PATTERN} characters (MAX_PATTERN)"
@@ -102,7 +102,7 @@ impl DateFormat {
     }
 
     /// Formats a time given in milliseconds since 1970-01-01 UTC.
-    pub fn format(&self, millis: i64) -> String {
+    pub(crate) fn format(&self, millis: i64) -> String {
         let moment = CivilTime::from_millis(millis);
         let mut out = String::new();
         for item in &self.items {
@@ -115,7 +115,7 @@ impl DateFormat {
     }
 
     /// Parses a time into milliseconds since 1970-01-01 UTC; `None` if the text does not match.
-    pub fn parse(&self, text: &str) -> Option<i64> {
+    pub(crate) fn parse(&self, text: &str) -> Option<i64> {
         let mut parsed = ParsedDate::default();
         let mut rest = text;
         for (at, item) in self.items.iter().enumerate() {

@@ -17,7 +17,7 @@ use super::part::{REPLACE_NULL, REPLACE_NULL_KEY, SchemaPlans, fields, fill_defa
 
 const DELETED: &str = "__deleted";
 
-pub const KEYS: &[ConfigKey] = &[
+pub(crate) const KEYS: &[ConfigKey] = &[
     key(
         "delete.tombstone.handling.mode",
         ConfigType::String,
@@ -104,7 +104,7 @@ struct AddedField {
 }
 
 /// Extracts the row from a change event.
-pub struct ExtractNewRecordState {
+pub(crate) struct ExtractNewRecordState {
     delete: DeleteHandling,
     drop_tombstones: bool,
     route_by: String,
@@ -127,7 +127,7 @@ struct EventLayout {
 impl ExtractNewRecordState {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| {
             let mode = keys.text("delete.tombstone.handling.mode");
             let (older, drop_older) = (

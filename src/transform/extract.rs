@@ -19,7 +19,7 @@ use super::path::parse_nested;
 const PURPOSE: &str = "field extraction";
 
 /// The keys of [`ExtractField`].
-pub const EXTRACT_KEYS: &[ConfigKey] = &[
+pub(crate) const EXTRACT_KEYS: &[ConfigKey] = &[
     key(
         "field",
         ConfigType::String,
@@ -40,7 +40,7 @@ pub const EXTRACT_KEYS: &[ConfigKey] = &[
 ];
 
 /// Replaces a record's key or value by one of its fields.
-pub struct ExtractField {
+pub(crate) struct ExtractField {
     part: RecordPart,
     field: String,
     steps: Vec<String>,
@@ -51,7 +51,7 @@ pub struct ExtractField {
 impl ExtractField {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let (field, version, replace) = config.read(EXTRACT_KEYS, |keys| {
             (
                 keys.text("field"),
@@ -153,7 +153,7 @@ fn positions(schema: &Schema, field: &str, steps: &[String]) -> Result<Vec<usize
 }
 
 /// The keys of [`HoistField`].
-pub const HOIST_KEYS: &[ConfigKey] = &[key(
+pub(crate) const HOIST_KEYS: &[ConfigKey] = &[key(
     "field",
     ConfigType::String,
     DefaultValue::Required,
@@ -162,7 +162,7 @@ pub const HOIST_KEYS: &[ConfigKey] = &[key(
 )];
 
 /// Wraps a record's key or value in a struct or map of one field.
-pub struct HoistField {
+pub(crate) struct HoistField {
     part: RecordPart,
     field: Arc<str>,
     plans: SchemaPlans<Arc<Schema>>,
@@ -171,7 +171,7 @@ pub struct HoistField {
 impl HoistField {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         config.read(HOIST_KEYS, |keys| Self {
             part,
             field: keys.text("field").into(),

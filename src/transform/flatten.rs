@@ -17,7 +17,7 @@ use crate::convert::java;
 
 const PURPOSE: &str = "flattening";
 
-pub const KEYS: &[ConfigKey] = &[key(
+pub(crate) const KEYS: &[ConfigKey] = &[key(
     "delimiter",
     ConfigType::String,
     DefaultValue::Text("."),
@@ -26,7 +26,7 @@ pub const KEYS: &[ConfigKey] = &[key(
 )];
 
 /// Flattens nested structs and maps.
-pub struct Flatten {
+pub(crate) struct Flatten {
     part: RecordPart,
     delimiter: String,
     plans: SchemaPlans<Arc<Schema>>,
@@ -35,7 +35,7 @@ pub struct Flatten {
 impl Flatten {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| Self {
             part,
             delimiter: keys.text("delimiter"),

@@ -17,7 +17,7 @@ use super::part::{
 use crate::convert::header;
 
 /// The keys of [`DropHeaders`].
-pub const DROP_KEYS: &[ConfigKey] = &[key(
+pub(crate) const DROP_KEYS: &[ConfigKey] = &[key(
     "headers",
     ConfigType::List,
     DefaultValue::Required,
@@ -27,14 +27,14 @@ pub const DROP_KEYS: &[ConfigKey] = &[key(
 .check(KeyValidator::NonEmptyList)];
 
 /// Removes all headers with certain names.
-pub struct DropHeaders {
+pub(crate) struct DropHeaders {
     names: HashSet<String>,
 }
 
 impl DropHeaders {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(DROP_KEYS, |keys| Self {
             names: keys.list("headers").into_iter().collect(),
         })
@@ -51,7 +51,7 @@ impl Transform for DropHeaders {
 }
 
 /// The keys of [`InsertHeader`].
-pub const INSERT_KEYS: &[ConfigKey] = &[
+pub(crate) const INSERT_KEYS: &[ConfigKey] = &[
     key(
         "header",
         ConfigType::String,
@@ -70,14 +70,14 @@ pub const INSERT_KEYS: &[ConfigKey] = &[
 ];
 
 /// Adds a header with a fixed value.
-pub struct InsertHeader {
+pub(crate) struct InsertHeader {
     header: Header,
 }
 
 impl InsertHeader {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(INSERT_KEYS, |keys| {
             let (name, text) = (keys.text("header"), keys.text("value.literal"));
             let datum = if text.is_empty() {
@@ -106,7 +106,7 @@ impl Transform for InsertHeader {
 }
 
 /// The keys of [`HeaderFrom`].
-pub const FROM_KEYS: &[ConfigKey] = &[
+pub(crate) const FROM_KEYS: &[ConfigKey] = &[
     key(
         "fields",
         ConfigType::List,
@@ -135,7 +135,7 @@ pub const FROM_KEYS: &[ConfigKey] = &[
 ];
 
 /// Copies or moves fields of the key or value into headers.
-pub struct HeaderFrom {
+pub(crate) struct HeaderFrom {
     part: RecordPart,
     fields: Vec<String>,
     headers: Vec<Arc<str>>,
@@ -157,7 +157,7 @@ struct HeaderPlan {
 const MAX_HEADERS: usize = 1000;
 
 /// Checks constraints between keys.
-pub fn check_from(config: &Config, report: &mut ConfigReport) {
+pub(crate) fn check_from(config: &Config, report: &mut ConfigReport) {
     let count = |name: &str| config.get(name).map_or(0, |list| list.split(',').count());
     if count("headers") > MAX_HEADERS {
         report.error(
@@ -176,7 +176,7 @@ pub fn check_from(config: &Config, report: &mut ConfigReport) {
 impl HeaderFrom {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let made = config.read(FROM_KEYS, |keys| {
             let moves = keys.text("operation") == "move";
             Self {

@@ -29,7 +29,7 @@ const fn field_key(name: &'static str) -> ConfigKey {
     )
 }
 
-pub const KEYS: &[ConfigKey] = &[
+pub(crate) const KEYS: &[ConfigKey] = &[
     field_key("topic.field"),
     field_key("partition.field"),
     field_key("offset.field"),
@@ -69,7 +69,7 @@ struct FieldInsertion {
 }
 
 /// Adds fields with metadata of the record or a fixed text.
-pub struct InsertField {
+pub(crate) struct InsertField {
     part: RecordPart,
     insertions: Vec<FieldInsertion>,
     text: Box<str>,
@@ -78,7 +78,7 @@ pub struct InsertField {
 }
 
 /// Checks constraints between keys.
-pub fn check(config: &Config, report: &mut ConfigReport) {
+pub(crate) fn check(config: &Config, report: &mut ConfigReport) {
     if WHAT.iter().all(|(_, name)| config.get(name).is_none()) {
         report.error("topic.field", "No field insertion configured");
     }
@@ -94,7 +94,7 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
 impl InsertField {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let made = config.read(KEYS, |keys| {
             let mut insertions = Vec::new();
             for (what, key) in WHAT {

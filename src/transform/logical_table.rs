@@ -11,7 +11,7 @@ use connector_api::{Field, Record, Result, Schema, SchemaType, TopicOffset, Tran
 use super::part::{SchemaPlans, fields, key};
 use super::route::{TopicRename, check_regex, check_template};
 
-pub const KEYS: &[ConfigKey] = &[
+pub(crate) const KEYS: &[ConfigKey] = &[
     key(
         "topic.regex",
         ConfigType::String,
@@ -61,7 +61,7 @@ pub const KEYS: &[ConfigKey] = &[
 ];
 
 /// Routes the topics of several physical tables to the topic of one logical table.
-pub struct ByLogicalTableRouter {
+pub(crate) struct ByLogicalTableRouter {
     topic: TopicRename,
     key_field: Option<Arc<str>>,
     physical: Option<TopicRename>,
@@ -69,7 +69,7 @@ pub struct ByLogicalTableRouter {
 }
 
 /// Checks constraints between keys.
-pub fn check(config: &Config, report: &mut ConfigReport) {
+pub(crate) fn check(config: &Config, report: &mut ConfigReport) {
     if config.get("key.field.regex").is_some() && config.get("key.field.replacement").is_none() {
         report.invalid(
             "key.field.replacement",
@@ -86,7 +86,7 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
 impl ByLogicalTableRouter {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigReport> {
         let (topic, unique, name, physical) = config.read(KEYS, |keys| {
             let topic = (keys.text("topic.regex"), keys.text("topic.replacement"));
             let physical = (

@@ -17,7 +17,7 @@ const PURPOSE: &str = "mask fields";
 /// Maximum size of a replacement in bytes, because it may be written to very many fields.
 const MAX_REPLACEMENT: usize = 4096;
 
-pub const KEYS: &[ConfigKey] = &[
+pub(crate) const KEYS: &[ConfigKey] = &[
     key(
         "fields",
         ConfigType::List,
@@ -39,7 +39,7 @@ pub const KEYS: &[ConfigKey] = &[
 ];
 
 /// Replaces fields by the empty value of their type or by a fixed value.
-pub struct MaskField {
+pub(crate) struct MaskField {
     part: RecordPart,
     fields: Vec<String>,
     replacement: Option<String>,
@@ -50,7 +50,7 @@ pub struct MaskField {
 impl MaskField {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let mut report = ConfigReport::default();
         check(config, &mut report);
         if !report.is_ok() {
@@ -67,7 +67,7 @@ impl MaskField {
 }
 
 /// Checks that the replacement is short enough.
-pub fn check(config: &Config, report: &mut ConfigReport) {
+pub(crate) fn check(config: &Config, report: &mut ConfigReport) {
     if config
         .get("replacement")
         .is_some_and(|text| text.len() > MAX_REPLACEMENT)

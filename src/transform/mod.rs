@@ -8,25 +8,25 @@
 //! Schemaless data has no logical types: a timestamp is a number of milliseconds since 1970-01-01
 //! UTC.
 
-pub mod cast;
-pub mod date_format;
-pub mod envelope;
-pub mod expression;
-pub mod extract;
-pub mod flatten;
-pub mod headers;
-pub mod insert;
-pub mod logical_table;
-pub mod mask;
+pub(crate) mod cast;
+pub(crate) mod date_format;
+pub(crate) mod envelope;
+pub(crate) mod expression;
+pub(crate) mod extract;
+pub(crate) mod flatten;
+pub(crate) mod headers;
+pub(crate) mod insert;
+pub(crate) mod logical_table;
+pub(crate) mod mask;
 mod part;
 mod path;
-pub mod predicate;
-pub mod replace;
-pub mod route;
-pub mod schema;
-pub mod timestamp;
-pub mod tombstone;
-pub mod topic;
-pub mod value_to_key;
+pub(crate) mod predicate;
+pub(crate) mod replace;
+pub(crate) mod route;
+pub(crate) mod schema;
+pub(crate) mod timestamp;
+pub(crate) mod tombstone;
+pub(crate) mod topic;
+pub(crate) mod value_to_key;
 
-pub use part::RecordPart;
+pub(crate) use part::RecordPart;

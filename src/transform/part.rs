@@ -33,7 +33,7 @@ pub(super) const REPLACE_NULL_KEY: ConfigKey = key(
 
 /// Key or value: the `$Key` and `$Value` of class names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordPart {
+pub(crate) enum RecordPart {
     /// The record's key.
     Key,
     /// The record's value.

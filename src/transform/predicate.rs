@@ -12,7 +12,7 @@ use super::part::key;
 use super::route::{check_regex, matches_whole, whole};
 
 /// Drops every record that it is applied to; used with a predicate.
-pub struct Filter;
+pub(crate) struct Filter;
 
 impl Transform for Filter {
     fn apply(&mut self, _record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
@@ -21,7 +21,7 @@ impl Transform for Filter {
 }
 
 /// The keys of [`HasHeaderKey`].
-pub const HAS_HEADER_KEYS: &[ConfigKey] = &[key(
+pub(crate) const HAS_HEADER_KEYS: &[ConfigKey] = &[key(
     "name",
     ConfigType::String,
     DefaultValue::Required,
@@ -31,14 +31,14 @@ pub const HAS_HEADER_KEYS: &[ConfigKey] = &[key(
 .check(KeyValidator::NonEmpty)];
 
 /// Matches records with at least one header of the given name.
-pub struct HasHeaderKey {
+pub(crate) struct HasHeaderKey {
     name: String,
 }
 
 impl HasHeaderKey {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(HAS_HEADER_KEYS, |keys| Self {
             name: keys.text("name"),
         })
@@ -55,7 +55,7 @@ impl Predicate for HasHeaderKey {
 }
 
 /// Matches records with a null value.
-pub struct RecordIsTombstone;
+pub(crate) struct RecordIsTombstone;
 
 impl Predicate for RecordIsTombstone {
     fn test(&mut self, record: &Record) -> Result<bool> {
@@ -64,7 +64,7 @@ impl Predicate for RecordIsTombstone {
 }
 
 /// The keys of [`TopicNameMatches`].
-pub const TOPIC_KEYS: &[ConfigKey] = &[key(
+pub(crate) const TOPIC_KEYS: &[ConfigKey] = &[key(
     "pattern",
     ConfigType::String,
     DefaultValue::Required,
@@ -82,14 +82,14 @@ fn check_pattern(text: &str) -> Result<(), String> {
 }
 
 /// Matches records whose whole topic name matches a regular expression.
-pub struct TopicNameMatches {
+pub(crate) struct TopicNameMatches {
     pattern: Pattern,
 }
 
 impl TopicNameMatches {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigReport> {
         let pattern = config.read(TOPIC_KEYS, |keys| keys.text("pattern"))?;
         Ok(Self {
             pattern: whole("pattern", &pattern)?,

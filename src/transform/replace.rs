@@ -17,7 +17,7 @@ use super::part::{
 
 const PURPOSE: &str = "field replacement";
 
-pub const KEYS: &[ConfigKey] = &[
+pub(crate) const KEYS: &[ConfigKey] = &[
     key(
         "exclude",
         ConfigType::List,
@@ -64,7 +64,7 @@ fn rename(item: &str) -> Option<(&str, &str)> {
 }
 
 /// Removes and renames fields.
-pub struct ReplaceField {
+pub(crate) struct ReplaceField {
     part: RecordPart,
     exclude: Vec<String>,
     include: Vec<String>,
@@ -76,7 +76,7 @@ pub struct ReplaceField {
 impl ReplaceField {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| {
             let renames = keys.list("renames");
             Self {

@@ -73,7 +73,7 @@ pub(super) fn matches_whole(pattern: &Pattern, text: &str) -> Result<bool> {
 }
 
 /// The keys of [`RegexRouter`].
-pub const REGEX_KEYS: &[ConfigKey] = &[
+pub(crate) const REGEX_KEYS: &[ConfigKey] = &[
     key(
         "regex",
         ConfigType::String,
@@ -211,14 +211,14 @@ fn pieces(text: &str, groups: usize) -> Result<Vec<ReplacementPiece>, &'static s
 }
 
 /// Renames topics by a regular expression.
-pub struct RegexRouter {
+pub(crate) struct RegexRouter {
     rename: TopicRename,
 }
 
 impl RegexRouter {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigReport> {
         let (regex, replacement) = config.read(REGEX_KEYS, |keys| {
             (keys.text("regex"), keys.text("replacement"))
         })?;
@@ -238,7 +238,7 @@ impl Transform for RegexRouter {
 }
 
 /// The keys of [`TimestampRouter`].
-pub const TIMESTAMP_KEYS: &[ConfigKey] = &[
+pub(crate) const TIMESTAMP_KEYS: &[ConfigKey] = &[
     key(
         "topic.format",
         ConfigType::String,
@@ -258,7 +258,7 @@ pub const TIMESTAMP_KEYS: &[ConfigKey] = &[
 ];
 
 /// Renames topics by the record's timestamp.
-pub struct TimestampRouter {
+pub(crate) struct TimestampRouter {
     topic: String,
     format: Result<DateFormat, String>,
 }
@@ -267,7 +267,7 @@ impl TimestampRouter {
     /// Reads the settings. An invalid format is reported only at the first record, as in Kafka
     /// Connect.
     /// Errors: every invalid key.
-    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(TIMESTAMP_KEYS, |keys| Self {
             topic: keys.text("topic.format"),
             format: DateFormat::compile(&keys.text("timestamp.format"), 0),

@@ -11,7 +11,7 @@ use super::part::{
     REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, list_fields,
 };
 
-pub const KEYS: &[ConfigKey] = &[
+pub(crate) const KEYS: &[ConfigKey] = &[
     key(
         "schema.name",
         ConfigType::String,
@@ -30,7 +30,7 @@ pub const KEYS: &[ConfigKey] = &[
 ];
 
 /// Changes the name and version of a struct's schema.
-pub struct SetSchemaMetadata {
+pub(crate) struct SetSchemaMetadata {
     part: RecordPart,
     name: Option<Arc<str>>,
     version: Option<i32>,
@@ -39,7 +39,7 @@ pub struct SetSchemaMetadata {
 }
 
 /// Checks constraints between keys.
-pub fn check(config: &Config, report: &mut ConfigReport) {
+pub(crate) fn check(config: &Config, report: &mut ConfigReport) {
     if config.get("schema.name").is_none() && config.get("schema.version").is_none() {
         report.error("schema.name", "Neither schema name nor version configured");
     }
@@ -48,7 +48,7 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
 impl SetSchemaMetadata {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let made = config.read(KEYS, |keys| Self {
             part,
             name: keys.text_opt("schema.name").map(Arc::from),

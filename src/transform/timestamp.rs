@@ -22,7 +22,7 @@ const PURPOSE: &str = "converting timestamp formats";
 const NO_FORMAT: &str =
     "TimestampConverter requires format option to be specified when using string timestamps";
 
-pub const KEYS: &[ConfigKey] = &[
+pub(crate) const KEYS: &[ConfigKey] = &[
     key(
         "field",
         ConfigType::String,
@@ -117,7 +117,7 @@ impl TimestampForm {
 }
 
 /// Converts timestamps to another representation.
-pub struct TimestampConverter {
+pub(crate) struct TimestampConverter {
     part: RecordPart,
     field: String,
     converter: TimestampRules,
@@ -140,7 +140,7 @@ struct TimestampRules {
 }
 
 /// Checks constraints between keys.
-pub fn check(config: &Config, report: &mut ConfigReport) {
+pub(crate) fn check(config: &Config, report: &mut ConfigReport) {
     let pattern = config.get("format").unwrap_or_default().trim();
     if config.get("target.type").map(str::trim) == Some("string") && pattern.is_empty() {
         report.error("format", NO_FORMAT);
@@ -158,7 +158,11 @@ pub fn check(config: &Config, report: &mut ConfigReport) {
 impl TimestampConverter {
     /// Reads the settings. `now_ms` determines the century of two-digit years.
     /// Errors: every invalid key.
-    pub fn new(part: RecordPart, config: &Config, now_ms: i64) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(
+        part: RecordPart,
+        config: &Config,
+        now_ms: i64,
+    ) -> Result<Self, ConfigReport> {
         let made = config.read(KEYS, |keys| {
             let pattern = keys.text("format");
             let unit = match keys.text("unix.precision").as_str() {

@@ -11,7 +11,7 @@ use connector_api::{Error, Record, Result, Schema, TopicOffset, Transform, Value
 use super::part::{RecordPart, SchemaPlans, key};
 
 /// The keys of [`Drop`].
-pub const DROP_KEYS: &[ConfigKey] = &[key(
+pub(crate) const DROP_KEYS: &[ConfigKey] = &[key(
     "schema.behavior",
     ConfigType::String,
     DefaultValue::Text("nullify"),
@@ -34,7 +34,7 @@ enum TombstoneBehavior {
 }
 
 /// Sets the key or the value of records to null.
-pub struct DropPart {
+pub(crate) struct DropPart {
     part: RecordPart,
     behavior: TombstoneBehavior,
     plans: SchemaPlans<Arc<Schema>>,
@@ -43,7 +43,7 @@ pub struct DropPart {
 impl DropPart {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let behavior = config.read(DROP_KEYS, |keys| keys.text("schema.behavior"))?;
         let behavior = match behavior.to_ascii_lowercase().as_str() {
             "retain" => TombstoneBehavior::Retain,
@@ -88,7 +88,7 @@ impl Transform for DropPart {
 }
 
 /// The keys of [`TombstoneHandler`].
-pub const TOMBSTONE_KEYS: &[ConfigKey] = &[key(
+pub(crate) const TOMBSTONE_KEYS: &[ConfigKey] = &[key(
     "behavior",
     ConfigType::String,
     DefaultValue::Text("warn"),
@@ -99,7 +99,7 @@ pub const TOMBSTONE_KEYS: &[ConfigKey] = &[key(
 .check(KeyValidator::OneOfIgnoreCase(&["ignore", "warn", "fail"]))];
 
 /// Drops tombstones, or fails on them.
-pub struct TombstoneHandler {
+pub(crate) struct TombstoneHandler {
     warn: bool,
     fail: bool,
 }
@@ -107,7 +107,7 @@ pub struct TombstoneHandler {
 impl TombstoneHandler {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigReport> {
         let behavior = config.read(TOMBSTONE_KEYS, |keys| keys.text("behavior"))?;
         let is = |name: &str| behavior.eq_ignore_ascii_case(name);
         Ok(Self {

@@ -14,7 +14,7 @@ use super::part::{RecordPart, key};
 use super::route::check_format;
 
 /// The keys of [`ExtractTopic`].
-pub const EXTRACT_KEYS: &[ConfigKey] = &[
+pub(crate) const EXTRACT_KEYS: &[ConfigKey] = &[
     key(
         "field",
         ConfigType::String,
@@ -42,14 +42,14 @@ pub const EXTRACT_KEYS: &[ConfigKey] = &[
 
 /// Where [`ExtractTopic`] finds the topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TopicPlace {
+pub(crate) enum TopicPlace {
     /// In the key or value.
     In(RecordPart),
     Header,
 }
 
 /// Sets the topic to the text of a field or header.
-pub struct ExtractTopic {
+pub(crate) struct ExtractTopic {
     place: TopicPlace,
     field: String,
     path: Vec<String>,
@@ -57,7 +57,7 @@ pub struct ExtractTopic {
 }
 
 /// Checks constraints between keys: a header must be named, a path must be valid.
-pub fn check_header(config: &Config, report: &mut ConfigReport) {
+pub(crate) fn check_header(config: &Config, report: &mut ConfigReport) {
     if config
         .get("field")
         .is_none_or(|field| field.trim().is_empty())
@@ -79,7 +79,7 @@ pub fn check_header(config: &Config, report: &mut ConfigReport) {
 }
 
 /// Checks constraints between keys: a path must be valid.
-pub fn check_part(config: &Config, report: &mut ConfigReport) {
+pub(crate) fn check_part(config: &Config, report: &mut ConfigReport) {
     let is_path = config
         .get("field.format")
         .is_some_and(|format| format.trim().eq_ignore_ascii_case("JSON_PATH"));
@@ -92,7 +92,7 @@ pub fn check_part(config: &Config, report: &mut ConfigReport) {
 impl ExtractTopic {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(place: TopicPlace, config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(place: TopicPlace, config: &Config) -> Result<Self, ConfigReport> {
         let (field, format, skip) = config.read(EXTRACT_KEYS, |keys| {
             (
                 keys.text("field"),
@@ -218,7 +218,7 @@ impl Transform for ExtractTopic {
 }
 
 /// The keys of [`MessageTimestampRouter`].
-pub const TIMESTAMP_KEYS: &[ConfigKey] = &[
+pub(crate) const TIMESTAMP_KEYS: &[ConfigKey] = &[
     key(
         "topic.format",
         ConfigType::String,
@@ -254,7 +254,7 @@ pub const TIMESTAMP_KEYS: &[ConfigKey] = &[
 
 /// Sets the topic from a timestamp in the value. Unlike Confluent's, it accepts structs, and
 /// timestamps that are not text.
-pub struct MessageTimestampRouter {
+pub(crate) struct MessageTimestampRouter {
     topic: String,
     fields: Vec<String>,
     read: DateFormat,
@@ -264,7 +264,7 @@ pub struct MessageTimestampRouter {
 impl MessageTimestampRouter {
     /// Reads the settings. Two-digit years are read as near to `now_ms`.
     /// Errors: every invalid key.
-    pub fn new(config: &Config, now_ms: i64) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(config: &Config, now_ms: i64) -> Result<Self, ConfigReport> {
         let (topic, fields, read, write) = config.read(TIMESTAMP_KEYS, |keys| {
             let (read, write) = (
                 keys.text("message.timestamp.format"),

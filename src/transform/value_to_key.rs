@@ -15,7 +15,7 @@ use super::part::{
 
 const PURPOSE: &str = "copying fields from value to key";
 
-pub const KEYS: &[ConfigKey] = &[
+pub(crate) const KEYS: &[ConfigKey] = &[
     key(
         "fields",
         ConfigType::List,
@@ -28,7 +28,7 @@ pub const KEYS: &[ConfigKey] = &[
 ];
 
 /// Builds the record key from fields of the value.
-pub struct ValueToKey {
+pub(crate) struct ValueToKey {
     fields: Vec<String>,
     replace: bool,
     plans: SchemaPlans<(Arc<Schema>, Vec<usize>)>,
@@ -37,7 +37,7 @@ pub struct ValueToKey {
 impl ValueToKey {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| Self {
             fields: keys.list("fields"),
             replace: keys.bool(REPLACE_NULL),

@@ -2,6 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "a test computes with small numbers"
+)]
+#![allow(
     clippy::too_many_lines,
     reason = "a test reads best from its beginning to its end"
 )]

@@ -19,6 +19,16 @@
 //! Values are physical, as on the wire. Logical types (Decimal, Date, Time, Timestamp) are names in
 //! the schema, except that [`Value::Decimal`] holds a decimal itself instead of its bytes.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::too_many_lines,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "a test reads best from its beginning to its end, and computes with small numbers"
+    )
+)]
 #![warn(missing_docs)]
 
 mod backoff;

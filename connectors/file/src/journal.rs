@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A data file and its journal, locked. Dropping it releases the lock.
-pub struct OffsetJournal {
+pub(crate) struct OffsetJournal {
     path: PathBuf,
     file: File,
     file_path: PathBuf,
@@ -65,7 +65,7 @@ struct PartitionEntry {
 
 /// Identifies the entries of one connector: `task.cluster` and the connector's name.
 #[derive(Clone, Debug, Default)]
-pub struct JournalOwner {
+pub(crate) struct JournalOwner {
     pub cluster: String,
     pub connector: String,
 }
@@ -74,7 +74,7 @@ impl OffsetJournal {
     /// Locks the file, creating it if it does not exist, and truncates an append that was not
     /// committed.
     /// Errors: `Config`, `Denied`; `Retry` while another task holds the lock.
-    pub fn open(files: &AllowedFiles, path: &Path) -> Result<Self> {
+    pub(crate) fn open(files: &AllowedFiles, path: &Path) -> Result<Self> {
         let file_path = files.admit(path)?;
         let journal = files.admit_beside(&file_path, ".offsets")?;
         regular(&file_path)?;
@@ -151,7 +151,11 @@ impl OffsetJournal {
 
     /// Takes a partition over and raises its epoch; returns the new epoch and the next offset.
     /// Takes effect with [`OffsetJournal::store`].
-    pub fn claim(&mut self, owner: &JournalOwner, at: &TopicPartition) -> (u64, Option<i64>) {
+    pub(crate) fn claim(
+        &mut self,
+        owner: &JournalOwner,
+        at: &TopicPartition,
+    ) -> (u64, Option<i64>) {
         let entry = self.entry(owner, at);
         entry.epoch += 1;
         (entry.epoch, entry.next)
@@ -159,7 +163,7 @@ impl OffsetJournal {
 
     /// Returns the next offset of a partition.
     /// Errors: `Fenced` if its epoch is not `epoch`.
-    pub fn next(
+    pub(crate) fn next(
         &mut self,
         owner: &JournalOwner,
         at: &TopicPartition,
@@ -176,13 +180,13 @@ impl OffsetJournal {
     }
 
     /// Sets the next offset of a partition; takes effect with [`OffsetJournal::store`].
-    pub fn set(&mut self, owner: &JournalOwner, at: &TopicPartition, next: Option<i64>) {
+    pub(crate) fn set(&mut self, owner: &JournalOwner, at: &TopicPartition, next: Option<i64>) {
         self.entry(owner, at).next = next;
     }
 
     /// Deletes all offsets of a connector. Its epochs are raised rather than deleted, so that
     /// earlier tasks are fenced.
-    pub fn reset(&mut self, owner: &JournalOwner) {
+    pub(crate) fn reset(&mut self, owner: &JournalOwner) {
         let own = |entry: &&mut PartitionEntry| {
             entry.cluster == owner.cluster && entry.connector == owner.connector
         };
@@ -194,7 +198,7 @@ impl OffsetJournal {
 
     /// Appends lines and stores the offsets, either both or neither.
     /// Errors: `Retry`, with the commit in doubt.
-    pub fn commit(
+    pub(crate) fn commit(
         mut self,
         lines: &[u8],
         next: impl IntoIterator<Item = (JournalOwner, TopicPartition, i64)>,
@@ -227,7 +231,7 @@ impl OffsetJournal {
 
     /// Replaces the journal on disk.
     /// Errors: `Retry`, `Denied`.
-    pub fn store(&self) -> Result<()> {
+    pub(crate) fn store(&self) -> Result<()> {
         let text = serde_json::to_vec(&self.kept).map_err(|error| {
             Error::fatal("the journal cannot be written as JSON").caused_by(error)
         })?;

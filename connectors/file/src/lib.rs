@@ -7,6 +7,17 @@
 //! `lines` and `journal` what is specific to files, and `tests/contract.rs` runs the contract tests
 //! of `connector_api::suite`.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::too_many_lines,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "a test reads best from its beginning to its end, and computes with small numbers"
+    )
+)]
+
 mod journal;
 mod lines;
 mod sink;

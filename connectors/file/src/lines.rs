@@ -9,7 +9,7 @@ use connector_api::{Datum, Error, Record, Result, Schema, SchemaType, Value};
 /// Maximum length of a line, in bytes.
 const MAX_LINE: usize = 16 * 1024 * 1024;
 
-pub struct LineBuffer {
+pub(crate) struct LineBuffer {
     topic: Arc<str>,
     schema: Arc<Schema>,
     batch_size: usize,
@@ -20,7 +20,7 @@ pub struct LineBuffer {
 }
 
 impl LineBuffer {
-    pub fn new(topic: Arc<str>, batch_size: usize) -> Self {
+    pub(crate) fn new(topic: Arc<str>, batch_size: usize) -> Self {
         Self {
             topic,
             schema: Arc::new(Schema::of(SchemaType::String)),
@@ -32,7 +32,7 @@ impl LineBuffer {
 
     /// Returns the complete lines, at most one batch. A line ends with `\n`, `\r\n` or `\r`; a `\r`
     /// at the end of the buffer may be the first half of `\r\n`, and is left for the next call.
-    pub fn take(&mut self) -> Vec<Record> {
+    pub(crate) fn take(&mut self) -> Vec<Record> {
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -67,7 +67,7 @@ impl LineBuffer {
 
     /// Appends bytes read from the file.
     /// Errors: `Config` for a line that is too long.
-    pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn add(&mut self, bytes: &[u8]) -> Result<()> {
         if self.unread.len() + bytes.len() > MAX_LINE {
             return Err(Error::config(format!(
                 "the line that begins at byte {} has more than {MAX_LINE} bytes: is this a text \

@@ -14,14 +14,14 @@ const CHUNK: usize = 64 * 1024;
 static CHUNKS: OnceLock<Mutex<Receiver<Vec<u8>>>> = OnceLock::new();
 
 #[derive(Clone, Copy)]
-pub struct Stdin {
+pub(crate) struct Stdin {
     chunks: &'static Mutex<Receiver<Vec<u8>>>,
 }
 
 impl Stdin {
     /// Opens standard input. The thread that reads it lives as long as the process: its read cannot
     /// be cancelled, and a second reader would take chunks away from the first.
-    pub fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let chunks = CHUNKS.get_or_init(|| {
             let (sender, receiver) = sync_channel(AHEAD);
             std::thread::spawn(move || {
@@ -38,7 +38,7 @@ impl Stdin {
     }
 
     /// Returns the next bytes if any are available; never blocks.
-    pub fn read(self) -> Option<Vec<u8>> {
+    pub(crate) fn read(self) -> Option<Vec<u8>> {
         self.chunks.take_lock().try_recv().ok()
     }
 }

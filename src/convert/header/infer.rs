@@ -17,7 +17,7 @@ type ParseAttempt<T> = Result<T, NotParsed>;
 struct NotParsed;
 
 /// Infers the value of `text` and its schema. `null` has neither.
-pub fn infer(text: &str, strict: bool) -> Datum {
+pub(crate) fn infer(text: &str, strict: bool) -> Datum {
     let mut parser = HeaderParser {
         tokens: HeaderTokens::new(text),
         strict,

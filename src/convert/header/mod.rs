@@ -14,10 +14,10 @@ use connector_api::config::{
 };
 use connector_api::{Converter, Datum, EncodedPresence, Result, Schema, SchemaType, Value};
 
-pub use infer::infer;
-pub use write::write;
+pub(crate) use infer::infer;
+pub(crate) use write::write;
 
-pub const KEYS: &[ConfigKey] = &[ConfigKey::new(
+pub(crate) const KEYS: &[ConfigKey] = &[ConfigKey::new(
     "strict",
     ConfigType::Boolean,
     DefaultValue::Text("true"),
@@ -30,14 +30,14 @@ pub const KEYS: &[ConfigKey] = &[ConfigKey::new(
 .form(Width::Medium, "Strict")];
 
 /// Converts header values to and from plain text.
-pub struct SimpleHeaderConverter {
+pub(crate) struct SimpleHeaderConverter {
     strict: bool,
 }
 
 impl SimpleHeaderConverter {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| Self {
             strict: keys.bool("strict"),
         })

@@ -8,7 +8,7 @@ use crate::convert::{calendar, java};
 
 /// Appends the text of a whole header value; text is written as it is. `strict` is the converter's
 /// setting.
-pub fn write(schema: Option<&Schema>, value: &Value, strict: bool, out: &mut Vec<u8>) {
+pub(crate) fn write(schema: Option<&Schema>, value: &Value, strict: bool, out: &mut Vec<u8>) {
     match value {
         Value::Text(text) => out.extend_from_slice(text.as_bytes()),
         Value::Bytes(bytes) => out.extend_from_slice(STANDARD.encode(bytes).as_bytes()),

@@ -11,7 +11,7 @@ use crate::convert::CONVERTER_TYPE;
 const TOPIC_NAME: &str = "io.confluent.kafka.serializers.subject.TopicNameStrategy";
 
 /// The keys without those of a format.
-pub const KEYS: [ConfigKey; 17] = [
+pub(crate) const KEYS: [ConfigKey; 17] = [
     CONVERTER_TYPE,
     key(
         "schema.registry.url",
@@ -145,7 +145,7 @@ pub const KEYS: [ConfigKey; 17] = [
     .without_effect(),
 ];
 
-pub const fn key(
+pub(crate) const fn key(
     name: &'static str,
     ty: ConfigType,
     default: DefaultValue,
@@ -156,7 +156,7 @@ pub const fn key(
 }
 
 /// Returns the common keys, followed by those of a format.
-pub const fn with<const N: usize>(own: &[ConfigKey]) -> [ConfigKey; N] {
+pub(crate) const fn with<const N: usize>(own: &[ConfigKey]) -> [ConfigKey; N] {
     let mut all = [CONVERTER_TYPE; N];
     let mut at = 0;
     while at < N {

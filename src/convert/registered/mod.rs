@@ -5,7 +5,7 @@
 //! Does no I/O itself: the registry is behind [`SchemaLookup`]. A [`SchemaFormat`] implements the
 //! schemas and payloads of one format.
 
-pub mod keys;
+pub(crate) mod keys;
 mod subject;
 
 #[cfg(test)]

@@ -17,13 +17,13 @@ const LATEST: &str = "latest";
 
 /// A version requirement: at least one range, in ascending order without overlaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VersionReq(Vec<VersionRange>);
+pub(crate) struct VersionReq(Vec<VersionRange>);
 
 impl VersionReq {
     /// Parses `1.0`, which requires exactly that version, `[1.0,2.0)`, or several ranges. `None` if
     /// every version is accepted.
     /// Errors: Kafka Connect's text about an invalid range.
-    pub fn read(text: &str) -> Result<Option<Self>, String> {
+    pub(crate) fn read(text: &str) -> Result<Option<Self>, String> {
         let text = text.trim();
         if text == LATEST {
             return Ok(None);
@@ -56,7 +56,7 @@ impl VersionReq {
 
     /// Checks the version of a plug-in.
     /// Errors: Kafka Connect's text, with the version that is available.
-    pub fn met_by(&self, plugin: &dyn Plugin) -> Result<(), String> {
+    pub(crate) fn met_by(&self, plugin: &dyn Plugin) -> Result<(), String> {
         let version = PluginVersion::new(plugin.version());
         if self.0.iter().any(|range| range.contains(&version)) {
             return Ok(());
@@ -70,7 +70,7 @@ impl VersionReq {
 
 /// Checks that a plug-in has the required version; `None` requires none.
 /// Errors: as [`VersionReq::read`] and [`VersionReq::met_by`].
-pub fn check(plugin: &dyn Plugin, asked: Option<&str>) -> Result<(), String> {
+pub(crate) fn check(plugin: &dyn Plugin, asked: Option<&str>) -> Result<(), String> {
     match asked.map(VersionReq::read).transpose()?.flatten() {
         Some(wanted) => wanted.met_by(plugin),
         None => Ok(()),
@@ -79,7 +79,7 @@ pub fn check(plugin: &dyn Plugin, asked: Option<&str>) -> Result<(), String> {
 
 /// Like [`check`], when a plug-in is about to be used.
 /// Errors: `Config`, naming `key`.
-pub fn ensure(plugin: &dyn Plugin, key: &str, asked: Option<&str>) -> Result<(), Error> {
+pub(crate) fn ensure(plugin: &dyn Plugin, key: &str, asked: Option<&str>) -> Result<(), Error> {
     check(plugin, asked).map_err(|text| {
         let asked = asked.unwrap_or_default();
         Error::config(format!(

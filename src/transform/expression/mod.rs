@@ -38,7 +38,7 @@ const PURPOSE: &str = "computed fields";
 const MAX_DEPTH: usize = 64;
 
 /// Keys of the transform, in addition to one `set.FIELD` for each of `fields`.
-pub const KEYS: &[ConfigKey] = &[
+pub(crate) const KEYS: &[ConfigKey] = &[
     key(
         "filter",
         ConfigType::String,
@@ -222,7 +222,7 @@ struct ComputedField {
 }
 
 /// Filters records by an expression, and computes fields of their values.
-pub struct Expression {
+pub(crate) struct Expression {
     engine: Engine,
     filter: Option<AST>,
     fields: Vec<ComputedField>,
@@ -234,7 +234,7 @@ pub struct Expression {
 impl Expression {
     /// Reads the settings.
     /// Errors: every invalid key.
-    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn new(config: &Config) -> Result<Self, ConfigReport> {
         let (filter, list, operations, within) = config.read(KEYS, |keys| {
             let limits = (
                 keys.unsigned("max.operations"),
@@ -350,7 +350,7 @@ impl Expression {
 }
 
 /// Checks the computed fields: each needs a type and an expression.
-pub fn check(config: &Config, report: &mut ConfigReport) {
+pub(crate) fn check(config: &Config, report: &mut ConfigReport) {
     let engine = engine(1, &EvaluationDeadline::new());
     let list = config.get("fields").unwrap_or_default();
     for item in list

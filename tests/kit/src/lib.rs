@@ -6,6 +6,13 @@
 //!
 //! Everything here panics when the surroundings fail: a test without its servers cannot go on.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "a test computes with small numbers"
+)]
+
 pub mod chaos;
 mod compare;
 mod disk;

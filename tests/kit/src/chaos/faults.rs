@@ -122,7 +122,7 @@ impl fmt::Display for Fault {
 
 /// What the servers of a run allow.
 #[derive(Clone, Copy, Debug)]
-pub struct Possible {
+pub(crate) struct Possible {
     /// Servers may be killed and stalled.
     pub servers: bool,
     /// The metadata store has a disk of its own.

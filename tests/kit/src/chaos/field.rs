@@ -341,7 +341,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Most bytes seen so far.
-    pub fn peak(&self) -> u64 {
+    pub(crate) fn peak(&self) -> u64 {
         self.peak.load(Ordering::Relaxed)
     }
 }

@@ -102,7 +102,7 @@ impl Table {
     }
 
     /// The statement that makes it.
-    pub fn create(self) -> String {
+    pub(crate) fn create(self) -> String {
         let stamp = "changed DATETIME(6) NOT NULL DEFAULT NOW(6) ON UPDATE NOW(6)";
         let columns = match self.kind {
             Kind::Ledger => {
@@ -123,7 +123,7 @@ impl Table {
     }
 
     /// A query of MariaDB that gives each row's id, and the rest of it as one text.
-    pub fn rows_of_mariadb(self, table: &str) -> String {
+    pub(crate) fn rows_of_mariadb(self, table: &str) -> String {
         let texts: Vec<String> = self
             .columns()
             .iter()
@@ -136,7 +136,7 @@ impl Table {
     }
 
     /// The same for PostgreSQL.
-    pub fn rows_of_postgres(self, table: &str) -> String {
+    pub(crate) fn rows_of_postgres(self, table: &str) -> String {
         let texts: Vec<String> = self
             .columns()
             .iter()
@@ -149,7 +149,7 @@ impl Table {
     }
 
     /// Names of the columns in the texts of rows.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
         self.columns().iter().map(|(name, ..)| *name)
     }
 }

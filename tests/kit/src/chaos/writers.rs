@@ -45,7 +45,7 @@ pub(crate) struct Counts {
 
 impl Counts {
     /// How often each key of the key-value table was deleted, at most.
-    pub fn deleted(&self) -> MutexGuard<'_, HashMap<i64, u32>> {
+    pub(super) fn deleted(&self) -> MutexGuard<'_, HashMap<i64, u32>> {
         self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -59,7 +59,7 @@ pub(crate) struct Load {
 
 impl Load {
     /// Starts the writers, which wait until they are allowed to.
-    pub fn start(field: &Arc<Field>, plan: &Plan, random: &mut Random) -> Self {
+    pub(super) fn start(field: &Arc<Field>, plan: &Plan, random: &mut Random) -> Self {
         let counts = Arc::new(Counts::default());
         let mut writers = JoinSet::new();
         for number in 1..=plan.writers {
@@ -80,23 +80,23 @@ impl Load {
     }
 
     /// Lets them write until so many rows are written in all.
-    pub fn allow(&self, rows: u64) {
+    pub(super) fn allow(&self, rows: u64) {
         self.counts
             .allowed
             .fetch_max(rows.min(self.rows), Ordering::Relaxed);
     }
 
     /// Rows written so far.
-    pub fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> u64 {
         self.counts.rows.load(Ordering::Relaxed)
     }
 
-    pub fn counts(&self) -> &Counts {
+    pub(super) fn counts(&self) -> &Counts {
         &self.counts
     }
 
     /// Waits until they have written everything.
-    pub async fn finish(&self) {
+    pub(super) async fn finish(&self) {
         self.allow(self.rows);
         let mut writers = std::mem::take(&mut *self.writers.lock().expect("lock of the writers"));
         while let Some(ended) = writers.join_next().await {

@@ -13,7 +13,7 @@ use crate::target::Target;
 use crate::worker::TOPIC;
 
 /// Reads the whole table with sqlx and drops the rows.
-pub async fn read(server: &MariaDb, expected: u64, report: &mut Report) {
+pub(crate) async fn read(server: &MariaDb, expected: u64, report: &mut Report) {
     use futures_util::TryStreamExt;
     let mut connection = server.connect("bench").await;
     let (database, start) = (server.cpu(), Instant::now());
@@ -34,7 +34,7 @@ pub async fn read(server: &MariaDb, expected: u64, report: &mut Report) {
 
 /// Produces records of the same bytes as the source's (a sample of them, again and again) in transactions, with the
 /// worker's producer settings.
-pub fn produce(topics: &Topics, count: u64, report: &mut Report) {
+pub(crate) fn produce(topics: &Topics, count: u64, report: &mut Report) {
     const SAMPLE: usize = 50_000;
     const TRANSACTION: Duration = Duration::from_millis(500);
     let mut sample = Vec::with_capacity(SAMPLE);
@@ -86,7 +86,7 @@ pub fn produce(topics: &Topics, count: u64, report: &mut Report) {
 }
 
 /// Loads the rows that the sink wrote from a file into a table like the sink's.
-pub async fn load(target: &mut Target<'_>, of: &str, report: &mut Report) {
+pub(crate) async fn load(target: &mut Target<'_>, of: &str, report: &mut Report) {
     let load = target.prepare_load().await;
     let cpu = target.cpu();
     let (database, start) = (cpu(), Instant::now());

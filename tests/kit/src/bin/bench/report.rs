@@ -15,7 +15,7 @@ struct Limit {
 }
 
 /// What the worker took for all rows in one direction.
-pub struct Measured {
+pub(crate) struct Measured {
     pub elapsed: Duration,
     /// CPU time of the worker.
     pub worker: Duration,
@@ -34,7 +34,7 @@ struct Run {
 }
 
 /// All that was measured in this run.
-pub struct Report {
+pub(crate) struct Report {
     rows: u64,
     durable: bool,
     json: bool,
@@ -45,7 +45,7 @@ pub struct Report {
 
 impl Report {
     /// Nothing measured yet.
-    pub fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         Self {
             rows: options.rows,
             durable: !options.fast_servers,
@@ -57,7 +57,7 @@ impl Report {
     }
 
     /// Prints a line about the progress.
-    pub fn say(&self, line: &str) {
+    pub(crate) fn say(&self, line: &str) {
         if self.json {
             eprintln!("{line}");
         } else {
@@ -74,12 +74,18 @@ impl Report {
     }
 
     /// Resident memory of the idle worker, in bytes.
-    pub fn idle(&mut self, bytes: u64) {
+    pub(crate) fn idle(&mut self, bytes: u64) {
         self.idle = bytes;
     }
 
     /// A limit of the runs whose names begin with `of`. `database`: CPU time of the database's server.
-    pub fn limit(&mut self, what: &str, of: &str, elapsed: Duration, database: Option<Duration>) {
+    pub(crate) fn limit(
+        &mut self,
+        what: &str,
+        of: &str,
+        elapsed: Duration,
+        database: Option<Duration>,
+    ) {
         let rate = self.per_second(elapsed);
         let database_micros = database.map(|cpu| self.micros(cpu));
         let micros = database_micros.map_or_else(String::new, |micros| {
@@ -97,7 +103,7 @@ impl Report {
     }
 
     /// One direction of the worker.
-    pub fn worker(&mut self, name: &str, measured: &Measured) {
+    pub(crate) fn worker(&mut self, name: &str, measured: &Measured) {
         let run = Run {
             name: name.to_owned(),
             rate: self.per_second(measured.elapsed),
@@ -125,7 +131,7 @@ impl Report {
     }
 
     /// Prints the summary and writes it to a file.
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         let all = self.json();
         let file = target_folder().join("kit-logs/bench.json");
         std::fs::write(&file, format!("{all:#}\n")).expect("write bench.json");

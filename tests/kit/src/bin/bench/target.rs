@@ -14,7 +14,7 @@ use testkit::{Lab, MariaDb, MariaTable, Postgres, assert_same};
 use crate::worker::TOPIC;
 
 /// One database of a server.
-pub enum Target<'a> {
+pub(crate) enum Target<'a> {
     MariaDb {
         server: &'a MariaDb,
         connection: MySqlConnection,
@@ -29,7 +29,7 @@ pub enum Target<'a> {
 
 impl<'a> Target<'a> {
     /// A new database of MariaDB.
-    pub async fn mariadb(lab: &'a Lab, database: &str) -> Self {
+    pub(crate) async fn mariadb(lab: &'a Lab, database: &str) -> Self {
         let server = lab.mariadb();
         Self::MariaDb {
             server,
@@ -39,7 +39,7 @@ impl<'a> Target<'a> {
     }
 
     /// A new database of PostgreSQL.
-    pub async fn postgres(lab: &'a Lab, database: &str) -> Self {
+    pub(crate) async fn postgres(lab: &'a Lab, database: &str) -> Self {
         let server = lab.postgres();
         Self::Postgres {
             server,
@@ -49,7 +49,7 @@ impl<'a> Target<'a> {
     }
 
     /// The fastest way in that the server has itself.
-    pub fn fastest(&self) -> &'static str {
+    pub(crate) fn fastest(&self) -> &'static str {
         match self {
             Self::MariaDb { .. } => "LOAD DATA LOCAL INFILE",
             Self::Postgres { .. } => "COPY",
@@ -57,7 +57,7 @@ impl<'a> Target<'a> {
     }
 
     /// The keys by which a connector connects.
-    pub fn connection_keys(&self) -> Value {
+    pub(crate) fn connection_keys(&self) -> Value {
         match self {
             Self::MariaDb {
                 server, database, ..
@@ -75,7 +75,7 @@ impl<'a> Target<'a> {
     }
 
     /// Tells the CPU time of the server so far.
-    pub fn cpu(&self) -> Box<dyn Fn() -> Duration + 'a> {
+    pub(crate) fn cpu(&self) -> Box<dyn Fn() -> Duration + 'a> {
         match *self {
             Self::MariaDb { server, .. } => Box::new(|| server.cpu()),
             Self::Postgres { server, .. } => Box::new(|| server.cpu()),
@@ -83,7 +83,7 @@ impl<'a> Target<'a> {
     }
 
     /// The offset up to which the rows are committed: a sink stores it with them.
-    pub async fn next_offset(&mut self) -> i64 {
+    pub(crate) async fn next_offset(&mut self) -> i64 {
         const SQL: &str = "SELECT COALESCE(MAX(next_offset), 0) FROM rowferry_offsets";
         match self {
             Self::MariaDb { connection, .. } => testkit::mariadb::count(connection, SQL).await,
@@ -103,7 +103,7 @@ impl<'a> Target<'a> {
     }
 
     /// Panics unless the sink's table holds the rows of the source's.
-    pub async fn verify(&mut self, source: &MariaDb) {
+    pub(crate) async fn verify(&mut self, source: &MariaDb) {
         match self {
             Self::MariaDb {
                 connection,
@@ -128,7 +128,7 @@ impl<'a> Target<'a> {
     }
 
     /// Makes an empty table like the sink's, and a file of its rows that the server's own client can load.
-    pub async fn prepare_load(&mut self) -> Load {
+    pub(crate) async fn prepare_load(&mut self) -> Load {
         match self {
             Self::MariaDb {
                 server,
@@ -178,14 +178,14 @@ impl<'a> Target<'a> {
 }
 
 /// A client that is about to load a file.
-pub struct Load {
+pub(crate) struct Load {
     client: Command,
     input: Option<PathBuf>,
 }
 
 impl Load {
     /// Runs it.
-    pub fn run(mut self) {
+    pub(crate) fn run(mut self) {
         if let Some(file) = &self.input {
             self.client
                 .stdin(std::fs::File::open(file).expect("open the rows"));

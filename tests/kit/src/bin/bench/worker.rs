@@ -10,10 +10,10 @@ use crate::target::Target;
 use crate::{Options, PATIENCE};
 
 /// The topic of the table's records, and the name of the tables they land in.
-pub const TOPIC: &str = "bench_t";
+pub(crate) const TOPIC: &str = "bench_t";
 
 /// A worker with nothing to do.
-pub fn start(lab: &Lab, options: &Options) -> Rowferry {
+pub(crate) fn start(lab: &Lab, options: &Options) -> Rowferry {
     let settings = Settings::serve("bench-worker", lab.kafka().brokers());
     let keys = options.worker_keys.iter();
     Rowferry::start(
@@ -23,7 +23,7 @@ pub fn start(lab: &Lab, options: &Options) -> Rowferry {
 }
 
 /// Resident memory once it has come to rest.
-pub fn idle_memory(worker: &Rowferry) -> u64 {
+pub(crate) fn idle_memory(worker: &Rowferry) -> u64 {
     std::thread::sleep(Duration::from_secs(3));
     Usage::of(worker.pid()).resident
 }
@@ -82,7 +82,7 @@ fn copying(lab: &Lab, prefix: &str, options: &Options) -> Value {
 
 /// Copies the table once without measuring: a broker that has just been started is busy compiling itself for its first
 /// million records, which the limits, measured later, would not pay for.
-pub async fn warm_up(lab: &Lab, worker: &Rowferry, options: &Options) {
+pub(crate) async fn warm_up(lab: &Lab, worker: &Rowferry, options: &Options) {
     worker
         .rest()
         .create("warm-up", &copying(lab, "warm_", options))
@@ -97,7 +97,12 @@ pub async fn warm_up(lab: &Lab, worker: &Rowferry, options: &Options) {
 
 /// The whole table into its topic, whose committed end says when all is there. Returns the offset behind the last
 /// record.
-pub async fn source(lab: &Lab, worker: &Rowferry, options: &Options, report: &mut Report) -> i64 {
+pub(crate) async fn source(
+    lab: &Lab,
+    worker: &Rowferry,
+    options: &Options,
+    report: &mut Report,
+) -> i64 {
     let topics = lab.kafka().topics();
     let (end, wanted) = (topics.committed_end(TOPIC), last_id(options));
     // The end counts the markers of transactions as well, so the stored offset has the last word.
@@ -133,7 +138,7 @@ async fn stored_offset(worker: &Rowferry, name: &str) -> i64 {
 }
 
 /// The whole topic into a table of that database; the offset that the sink stores with the rows says when all are there.
-pub async fn sink(
+pub(crate) async fn sink(
     (lab, worker): (&Lab, &Rowferry),
     target: &mut Target<'_>,
     (name, insert_mode): (&str, &str),
