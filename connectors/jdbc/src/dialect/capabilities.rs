@@ -39,7 +39,7 @@ pub struct OldestTransaction {
     pub grant: &'static str,
 }
 
-/// What servers of one kind have. `None`, `false` and empty texts: they have it not.
+/// What servers of one kind have. `None`, `false` and empty texts: they do not have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// Name of the database, for messages.
@@ -85,7 +85,7 @@ pub struct Capabilities {
     pub has_snapshots: bool,
 }
 
-/// Where comments, strings and names begin and end beyond standard SQL.
+/// Where comments, strings and names begin and end, in addition to standard SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SqlSyntax {
     /// `#` begins a comment.
@@ -108,6 +108,6 @@ pub struct SqlSyntax {
     pub bracket_names: bool,
     /// `?` is a parameter.
     pub question_parameters: bool,
-    /// A colon may stand before something else than a name, as in `a[1:2]`.
+    /// A colon may be followed by something else than a name, as in `a[1:2]`.
     pub lone_colons: bool,
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use connector_api::{Error, ErrorKind};
 use sqlx::error::DatabaseError;
 
-use super::session::DatabaseBackend;
+use super::backend::DatabaseBackend;
 
 /// Beginning of an error with the server's own text: its codes follow, then [`BEFORE_TEXT`], then
 /// the text.

@@ -3,6 +3,7 @@
 //!
 //! It sends statements and moves values; what to send is decided elsewhere.
 
+mod backend;
 mod certificates;
 mod failure;
 mod mysql;
@@ -31,7 +32,7 @@ use tokio::sync::mpsc;
 
 use self::panic_safe::PanicSafeSession;
 pub use failure::sqlstate;
-pub use watchdog::rest;
+pub use watchdog::wait_before_retry;
 
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
@@ -112,7 +113,7 @@ pub struct RowLayout {
     pub timestamps: Vec<usize>,
     /// The statement's text does not name its columns (`SELECT *`), so positions are resolved by
     /// the names in the result.
-    pub by_place: bool,
+    pub by_position: bool,
 }
 
 /// Rows of a result.

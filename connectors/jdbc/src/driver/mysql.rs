@@ -10,8 +10,9 @@ use sqlx::mysql::{
 use sqlx::types::Type;
 use sqlx::{Column, Decode, MySql, Row, TypeInfo};
 
+use super::backend::DatabaseBackend;
 use super::certificates::certificates;
-use super::session::{DatabaseBackend, SqlxSession, cut_short, missing};
+use super::session::{SqlxSession, missing_column, truncated_value};
 use super::{ConnectOptions, SqlParam};
 use crate::dialect::Dialect;
 use crate::dialect::mysql::MySqlDialect;
@@ -200,7 +201,7 @@ impl Encode<'_, MySql> for SqlParam<'_> {
 
 /// Returns the raw bytes of a column; `None` for NULL.
 fn raw(row: &MySqlRow, index: usize) -> Result<Option<&[u8]>> {
-    let value = row.try_get_raw(index).map_err(missing)?;
+    let value = row.try_get_raw(index).map_err(missing_column)?;
     // sqlx treats zero dates as NULL, so look at the bytes themselves
     Ok(<&[u8] as Decode<MySql>>::decode(value).ok())
 }
@@ -230,7 +231,7 @@ fn small_value(row: &MySqlRow, index: usize) -> Result<Value> {
         return Ok(Value::Null);
     };
     let info = row.column(index).type_info();
-    let short = || cut_short(row.column(index));
+    let short = || truncated_value(row.column(index));
     let text = |text: String| Value::Text(text.into());
     Ok(match info.name() {
         "DATE" => text(WireDateTime::read(bytes).ok_or_else(short)?.date_text()),

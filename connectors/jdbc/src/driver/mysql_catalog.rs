@@ -4,8 +4,8 @@ use connector_api::{Result, Value};
 
 use sqlx::MySql;
 
+use super::backend::DatabaseCatalog;
 use super::mysql::MySqlSession;
-use super::session::DatabaseCatalog;
 use super::{Session, SqlParam, mysql_describe};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName, set_key_positions};
 use crate::dialect::mysql::keys::{INDEXES, UniqueIndexes};

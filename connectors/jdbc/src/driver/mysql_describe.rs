@@ -22,7 +22,7 @@ pub(super) async fn describe(session: &mut MySqlSession, sql: &str) -> Result<Ve
             out.push(described);
             continue;
         };
-        // sqlx gives `database.table` as one text; a database's name seldom has a dot
+        // sqlx gives `database.table` as one text; a database's name with a dot is split wrongly
         let (catalog, table) = origin.table.split_once('.').unwrap_or(("", &origin.table));
         let table = TableId::in_catalog(catalog, table);
         out.push(match tables.column(session, table, &origin.name).await? {

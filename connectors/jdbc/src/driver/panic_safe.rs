@@ -1,7 +1,7 @@
 //! Contains panics of a driver over a malformed response: the call ends with an error, and the
 //! connection is dropped.
 //!
-//! Drivers trust the server's messages in places and index beyond their end. After a panic the
+//! Drivers trust the server's messages in places and index past their end. After a panic the
 //! connection's state is undefined, so it is dropped without the closing handshake.
 
 use std::future::Future;
@@ -19,7 +19,7 @@ use crate::dialect::Dialect;
 use crate::ident::TableId;
 
 /// Awaits a call. Errors: the call's own; `Fatal` if it panicked, and then sets `broken`.
-pub(super) async fn caught<T>(
+pub(super) async fn catch_panics<T>(
     place: &str,
     broken: &mut bool,
     call: impl Future<Output = Result<T>> + Send,
@@ -64,11 +64,11 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
     }
 
     async fn run(&mut self, sql: &str) -> Result<u64> {
-        caught(&self.place, &mut self.broken, self.session.run(sql)).await
+        catch_panics(&self.place, &mut self.broken, self.session.run(sql)).await
     }
 
     async fn execute(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64> {
-        caught(
+        catch_panics(
             &self.place,
             &mut self.broken,
             self.session.execute(sql, params),
@@ -77,11 +77,11 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
     }
 
     async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
-        caught(&self.place, &mut self.broken, self.session.copy(sql, rows)).await
+        catch_panics(&self.place, &mut self.broken, self.session.copy(sql, rows)).await
     }
 
     async fn query(&mut self, sql: &str, params: &[SqlParam<'_>]) -> Result<Vec<Vec<Value>>> {
-        caught(
+        catch_panics(
             &self.place,
             &mut self.broken,
             self.session.query(sql, params),
@@ -90,7 +90,7 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
     }
 
     async fn query_once(&mut self, sql: &str) -> Result<Vec<Vec<Value>>> {
-        caught(&self.place, &mut self.broken, self.session.query_once(sql)).await
+        catch_panics(&self.place, &mut self.broken, self.session.query_once(sql)).await
     }
 
     async fn read(
@@ -100,7 +100,7 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
         layout: &RowLayout,
         max_weight: usize,
     ) -> Result<ResultPage> {
-        caught(
+        catch_panics(
             &self.place,
             &mut self.broken,
             self.session.read(sql, params, layout, max_weight),
@@ -117,34 +117,34 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
         pages: &mpsc::Sender<ResultPage>,
     ) -> Result<()> {
         let call = self.session.stream(sql, params, layout, page_weight, pages);
-        caught(&self.place, &mut self.broken, call).await
+        catch_panics(&self.place, &mut self.broken, call).await
     }
 
     async fn begin(&mut self) -> Result<()> {
-        caught(&self.place, &mut self.broken, self.session.begin()).await
+        catch_panics(&self.place, &mut self.broken, self.session.begin()).await
     }
 
     async fn commit(&mut self) -> Result<()> {
-        caught(&self.place, &mut self.broken, self.session.commit()).await
+        catch_panics(&self.place, &mut self.broken, self.session.commit()).await
     }
 
     async fn rollback(&mut self) -> Result<()> {
         if self.broken {
             return Ok(());
         }
-        caught(&self.place, &mut self.broken, self.session.rollback()).await
+        catch_panics(&self.place, &mut self.broken, self.session.rollback()).await
     }
 
     async fn table(&mut self, id: &TableId) -> Result<Option<TableMeta>> {
-        caught(&self.place, &mut self.broken, self.session.table(id)).await
+        catch_panics(&self.place, &mut self.broken, self.session.table(id)).await
     }
 
     async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableName>> {
-        caught(&self.place, &mut self.broken, self.session.tables(filter)).await
+        catch_panics(&self.place, &mut self.broken, self.session.tables(filter)).await
     }
 
     async fn describe(&mut self, sql: &str) -> Result<Vec<ColumnMeta>> {
-        caught(&self.place, &mut self.broken, self.session.describe(sql)).await
+        catch_panics(&self.place, &mut self.broken, self.session.describe(sql)).await
     }
 
     fn is_stale(&self) -> bool {
@@ -167,7 +167,7 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
                 Ok(())
             };
             // the session ends here, so its error has no consequence
-            let _ = caught(&place, &mut broken, close).await;
+            let _ = catch_panics(&place, &mut broken, close).await;
         }
     }
 }
@@ -176,18 +176,21 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
 mod tests {
     use connector_api::{ErrorKind, Result};
 
-    use super::caught;
+    use super::catch_panics;
 
     #[tokio::test]
     async fn a_panic_is_a_fatal_error_that_names_the_place_and_breaks_the_session() {
         let (mut broken, short) = (false, b"ab".to_vec());
         let call = async { Ok(short[2]) };
-        let error = caught("h:1/d", &mut broken, call).await.unwrap_err();
+        let error = catch_panics("h:1/d", &mut broken, call).await.unwrap_err();
         assert_eq!((error.kind(), broken), (ErrorKind::Fatal, true));
         assert!(error.message().starts_with("h:1/d sent data"), "{error}");
         let (mut broken, fine) = (false, async { Result::Ok(1) });
         assert_eq!(
-            (caught("h:1/d", &mut broken, fine).await.unwrap(), broken),
+            (
+                catch_panics("h:1/d", &mut broken, fine).await.unwrap(),
+                broken
+            ),
             (1, false)
         );
     }

@@ -10,8 +10,9 @@ use sqlx::postgres::{
 use sqlx::types::Type;
 use sqlx::{Column, Decode, Postgres, Row, TypeInfo};
 
+use super::backend::DatabaseBackend;
 use super::certificates::certificates;
-use super::session::{DatabaseBackend, SqlxSession, cut_short, missing};
+use super::session::{SqlxSession, missing_column, truncated_value};
 use super::{ConnectOptions, SqlParam};
 use crate::dialect::Dialect;
 use crate::dialect::postgres::{PostgresDialect, decode};
@@ -243,18 +244,18 @@ impl Encode<'_, Postgres> for SqlParam<'_> {
 
 /// Returns the raw bytes of a column; `None` for NULL.
 fn raw(row: &PgRow, index: usize) -> Result<Option<&[u8]>> {
-    let value = row.try_get_raw(index).map_err(missing)?;
+    let value = row.try_get_raw(index).map_err(missing_column)?;
     Ok(value.as_bytes().ok())
 }
 
 /// Decodes one value of a small result, see [`Session::query`].
 fn small_value(row: &PgRow, index: usize) -> Result<Value> {
     let column = row.column(index);
-    let value = row.try_get_raw(index).map_err(missing)?;
+    let value = row.try_get_raw(index).map_err(missing_column)?;
     let Ok(bytes) = value.as_bytes() else {
         return Ok(Value::Null);
     };
-    let short = |e: BoxDynError| cut_short(column).caused_by(e);
+    let short = |e: BoxDynError| truncated_value(column).caused_by(e);
     Ok(match column.type_info().name() {
         "BOOL" => Value::Bool(<bool as Decode<Postgres>>::decode(value).map_err(short)?),
         "INT2" => Value::I64(i64::from(

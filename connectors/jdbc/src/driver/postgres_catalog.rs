@@ -3,8 +3,8 @@
 use connector_api::{Result, Value};
 use sqlx::{Column, Postgres, Statement};
 
+use super::backend::DatabaseCatalog;
 use super::postgres::PostgresSession;
-use super::session::DatabaseCatalog;
 use super::{Session, SqlParam};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName, set_key_positions};
 use crate::dialect::postgres::type_name;

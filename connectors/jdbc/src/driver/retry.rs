@@ -6,8 +6,8 @@ use connector_api::{Error, ErrorKind, Result};
 use tokio::time::timeout;
 
 use super::ConnectOptions;
-use super::panic_safe::caught;
-use super::watchdog::rest;
+use super::panic_safe::catch_panics;
+use super::watchdog::wait_before_retry;
 use crate::url::ConnectionTarget;
 
 /// Tries each host in order, then waits and repeats. Only errors of kind `Retry` are retried.
@@ -38,7 +38,8 @@ where
             };
             // there is no connection yet that could be marked as broken
             let mut broken = false;
-            let connecting = caught(&place, &mut broken, connect(target, host, port, options));
+            let connecting =
+                catch_panics(&place, &mut broken, connect(target, host, port, options));
             let outcome = match timeout(options.timeout, connecting).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(Error::retry(format!(
@@ -54,7 +55,7 @@ where
         }
         tracing::warn!(attempt, of = options.attempts, place = target.place(), error = %last, "connecting failed");
         if attempt < options.attempts {
-            rest(options.backoff, &format!("connecting again: {last}")).await;
+            wait_before_retry(options.backoff, &format!("connecting again: {last}")).await;
         }
     }
     Err(last)

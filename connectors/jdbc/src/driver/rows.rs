@@ -6,7 +6,8 @@ use sqlx::{Column, Executor, Row};
 use tokio::sync::mpsc;
 use tokio::task::coop::consume_budget;
 
-use super::session::{DatabaseBackend, SqlxSession};
+use super::backend::DatabaseBackend;
+use super::session::SqlxSession;
 use super::{ResultPage, RowLayout};
 use crate::dialect::read::ReadColumn;
 
@@ -41,7 +42,7 @@ where
                     + values.iter().map(weight_of).sum::<usize>();
                 if weight > SMALL_RESULT {
                     drop(rows);
-                    return Err(session.too_much(SMALL_RESULT));
+                    return Err(session.response_too_large(SMALL_RESULT));
                 }
                 out.push(values);
             }
@@ -150,10 +151,10 @@ struct RowDecoder<'a, DB: DatabaseBackend> {
 impl<DB: DatabaseBackend> RowDecoder<'_, DB> {
     fn push(&mut self, row: &DB::Row, page: &mut ResultPage) -> Result<()> {
         if self.formats.is_empty() {
-            let by_place = self.layout.by_place;
+            let by_position = self.layout.by_position;
             let columns = || row.columns().iter().zip(&self.layout.columns);
             let fits = |(column, read): (&DB::Column, &ReadColumn)| {
-                (!by_place || column.name() == &*read.name)
+                (!by_position || column.name() == &*read.name)
                     && (read.select != ("", "") || DB::fits(column, read))
             };
             if row.len() != self.layout.columns.len() || !columns().all(fits) {

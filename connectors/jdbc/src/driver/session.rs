@@ -1,187 +1,28 @@
 //! One connection over any of sqlx's drivers: the common part. The differences are in each driver's
 //! [`DatabaseBackend`].
 
-use std::future::Future;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use connector_api::{Error, Heartbeat, Result, Value, fail_point};
-use sqlx::database::HasStatementCache;
-use sqlx::error::DatabaseError;
+use connector_api::{Error, Result, Value, fail_point};
 use sqlx::{
     Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Encode, Executor,
-    IntoArguments, SqlSafeStr, Type,
+    SqlSafeStr, Type,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::backend::{DatabaseBackend, DatabaseCatalog};
 use super::watchdog::{CallFailure, CallWatchdog, ConnectionId};
 use super::{AccessMode, ConnectOptions, ResultPage, RowLayout, Session, SqlParam, failure, rows};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
-use crate::dialect::read::ReadColumn;
 use crate::ident::TableId;
 use crate::url::{ConnectionTarget, Role};
 
 /// Timeout of the closing handshake.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
-
-/// How sqlx's driver of one database is used.
-pub(super) trait DatabaseBackend:
-    HasStatementCache + sqlx::Database<Arguments: IntoArguments<Self>>
-{
-    /// The encoding of a result's column, looked up once for each result.
-    type ColumnFormat: Copy + Send + Sync;
-
-    /// Identifies the database that was opened.
-    type Opened: Send + Sync;
-
-    const DIALECT: &'static dyn Dialect;
-
-    /// The statement that starts a transaction.
-    const BEGIN: &'static str;
-
-    /// A query for the server's name and version.
-    const VERSION: &'static str;
-
-    /// Like [`Self::VERSION`], with the connection's number and a text that identifies the server.
-    /// Empty if the database has no server.
-    const IDENTITY: &'static str = "";
-
-    /// A query that another connection sends to learn about the connection of that number, see
-    /// [`watchdog`](super::watchdog).
-    fn watch_query(_id: i64) -> String {
-        String::new()
-    }
-
-    /// Returns what a connection is working on, from the state that [`Self::watch_query`] returned; `None`
-    /// if it is idle.
-    fn busy_state(_state: &str, _more: &str) -> Option<String> {
-        None
-    }
-
-    /// For a database inside this process: beats `progress` while the database is working, and
-    /// interrupts it once `wanted` is dropped.
-    fn watch_progress(
-        _connection: &mut Self::Connection,
-        _progress: &Heartbeat,
-        _wanted: Weak<()>,
-    ) -> impl Future<Output = ()> + Send {
-        std::future::ready(())
-    }
-
-    /// Returns the options to open a connection with.
-    fn options(
-        target: &ConnectionTarget,
-        host: &str,
-        port: u16,
-        how: ConnectOptions,
-    ) -> Result<<Self::Connection as Connection>::Options>;
-
-    /// Identifies the database that was just opened.
-    fn opened(target: &ConnectionTarget) -> Self::Opened;
-
-    /// Checks that the database is still the one that was opened.
-    /// Errors: `Retry` if the connection must be given up.
-    fn check(opened: &Self::Opened) -> Result<()>;
-
-    /// Checks a text that users contributed to before it is sent. Errors: `Config`.
-    fn check_query(_sql: &str) -> Result<()> {
-        Ok(())
-    }
-
-    /// Checks any statement before it is sent. Errors: `Config`.
-    fn check_sql(_sql: &str) -> Result<()> {
-        Ok(())
-    }
-
-    /// Checks that a text is one statement that can run in the open transaction. Errors: `Config`.
-    fn check_statement(sql: &str) -> Result<()> {
-        Self::check_sql(sql)
-    }
-
-    /// See [`Session::copy`]; called only if the dialect writes such statements.
-    fn copy(
-        _session: &mut SqlxSession<Self>,
-        _sql: &str,
-        _rows: &str,
-    ) -> impl Future<Output = Result<u64>> + Send {
-        std::future::ready(Err(Error::fatal("this database has no COPY")))
-    }
-
-    /// Returns the number of rows that a statement changed.
-    fn affected(done: &Self::QueryResult) -> u64;
-
-    /// Returns the server's own error code, if it has one beside the SQLSTATE, and the SQLSTATE;
-    /// either may be empty.
-    fn codes(error: &dyn DatabaseError) -> (String, String);
-
-    /// Returns a hint for an error with that code, to be appended to its text.
-    fn hint(_code: &str) -> &'static str {
-        ""
-    }
-
-    /// True if the code means that a value is longer than `max.row.bytes`, for a database that
-    /// enforces the limit itself.
-    fn is_too_long(_code: &str) -> bool {
-        false
-    }
-
-    /// True if the connection cannot be used after an error with these codes.
-    fn loses_connection(code: &str, sqlstate: &str) -> bool;
-
-    /// True if the error means that a prepared statement is outdated: its result type has changed,
-    /// or the server (another one, behind a pooler) does not know it.
-    fn is_stale(_error: &dyn DatabaseError) -> bool {
-        false
-    }
-
-    /// True if a column that is selected unchanged still has the type that it had when the table
-    /// was looked up. Checks only what the value's bytes do not show.
-    fn fits(_column: &Self::Column, _read: &ReadColumn) -> bool {
-        true
-    }
-
-    /// Returns the encoding of a column.
-    fn column_format(column: &Self::Column, read: &ReadColumn) -> Self::ColumnFormat;
-
-    /// Decodes a value of a row; returns it with the number of bytes it took. See [`Session::read`]
-    /// for the errors.
-    fn value(
-        row: &Self::Row,
-        index: usize,
-        read: &ReadColumn,
-        format: Self::ColumnFormat,
-    ) -> Result<(Value, usize)>;
-
-    /// Returns a date-time column in microseconds on the server's calendar, unless it is NULL.
-    fn timestamp(row: &Self::Row, index: usize, read: &ReadColumn) -> Result<Option<i64>>;
-
-    /// Decodes a value of a small result, see [`Session::query`].
-    fn small_value(row: &Self::Row, index: usize) -> Result<Value>;
-}
-
-/// How one database's catalog is read.
-pub(super) trait DatabaseCatalog: DatabaseBackend {
-    /// See [`Session::table`].
-    fn table(
-        session: &mut SqlxSession<Self>,
-        id: &TableId,
-    ) -> impl Future<Output = Result<Option<TableMeta>>> + Send;
-
-    /// See [`Session::tables`].
-    fn tables(
-        session: &mut SqlxSession<Self>,
-        filter: &TableFilter,
-    ) -> impl Future<Output = Result<Vec<TableName>>> + Send;
-
-    /// See [`Session::describe`].
-    fn describe(
-        session: &mut SqlxSession<Self>,
-        sql: &str,
-    ) -> impl Future<Output = Result<Vec<ColumnMeta>>> + Send;
-}
 
 /// One connection to a database of that kind.
 pub(super) struct SqlxSession<DB: DatabaseBackend> {
@@ -329,7 +170,7 @@ impl<DB: DatabaseBackend> SqlxSession<DB> {
     }
 
     /// The error of a response that exceeds `limit` bytes; the rest of it is not read.
-    pub(super) fn too_much(&mut self, limit: usize) -> Error {
+    pub(super) fn response_too_large(&mut self, limit: usize) -> Error {
         self.lost = true;
         Error::fatal(format!(
             "{} answers a query about its tables with more than {limit} bytes; check that a \
@@ -556,12 +397,12 @@ where
 }
 
 /// The error of a column that a result does not have.
-pub(super) fn missing(error: sqlx::Error) -> Error {
+pub(super) fn missing_column(error: sqlx::Error) -> Error {
     Error::fatal("a column is missing in the answer").caused_by(error)
 }
 
 /// The error of a small result's value that does not match its column's type.
-pub(super) fn cut_short(column: &impl Column) -> Error {
+pub(super) fn truncated_value(column: &impl Column) -> Error {
     Error::fatal(format!(
         "column {} has a value that is truncated",
         column.name()

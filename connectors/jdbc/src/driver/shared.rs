@@ -26,17 +26,17 @@ impl SharedConnection {
 }
 
 /// Reduces an error to its kind and codes.
-fn quiet(error: Error) -> Error {
+fn without_server_text(error: Error) -> Error {
     Error::new(error.kind(), failure::without_text(error.message())).of_class(error.class())
 }
 
 /// Reduces an error about a result's columns in the same way.
-fn nameless(error: Error, layout: &RowLayout) -> Error {
+fn without_column_names(error: Error, layout: &RowLayout) -> Error {
     let mut text = error.message().to_owned();
     for column in &layout.columns {
         text = text.replace(&format!("column {} ", column.name), "a column ");
     }
-    quiet(Error::new(error.kind(), text).of_class(error.class()))
+    without_server_text(Error::new(error.kind(), text).of_class(error.class()))
 }
 
 #[async_trait]
@@ -50,23 +50,26 @@ impl Session for SharedConnection {
     }
 
     async fn run(&mut self, sql: &str) -> Result<u64> {
-        self.0.run(sql).await.map_err(quiet)
+        self.0.run(sql).await.map_err(without_server_text)
     }
 
     async fn execute(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64> {
-        self.0.execute(sql, params).await.map_err(quiet)
+        self.0
+            .execute(sql, params)
+            .await
+            .map_err(without_server_text)
     }
 
     async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
-        self.0.copy(sql, rows).await.map_err(quiet)
+        self.0.copy(sql, rows).await.map_err(without_server_text)
     }
 
     async fn query(&mut self, sql: &str, params: &[SqlParam<'_>]) -> Result<Vec<Vec<Value>>> {
-        self.0.query(sql, params).await.map_err(quiet)
+        self.0.query(sql, params).await.map_err(without_server_text)
     }
 
     async fn query_once(&mut self, sql: &str) -> Result<Vec<Vec<Value>>> {
-        self.0.query_once(sql).await.map_err(quiet)
+        self.0.query_once(sql).await.map_err(without_server_text)
     }
 
     async fn read(
@@ -79,7 +82,7 @@ impl Session for SharedConnection {
         self.0
             .read(sql, params, layout, max_weight)
             .await
-            .map_err(|error| nameless(error, layout))
+            .map_err(|error| without_column_names(error, layout))
     }
 
     async fn stream(
@@ -93,31 +96,31 @@ impl Session for SharedConnection {
         self.0
             .stream(sql, params, layout, page_weight, pages)
             .await
-            .map_err(|error| nameless(error, layout))
+            .map_err(|error| without_column_names(error, layout))
     }
 
     async fn begin(&mut self) -> Result<()> {
-        self.0.begin().await.map_err(quiet)
+        self.0.begin().await.map_err(without_server_text)
     }
 
     async fn commit(&mut self) -> Result<()> {
-        self.0.commit().await.map_err(quiet)
+        self.0.commit().await.map_err(without_server_text)
     }
 
     async fn rollback(&mut self) -> Result<()> {
-        self.0.rollback().await.map_err(quiet)
+        self.0.rollback().await.map_err(without_server_text)
     }
 
     async fn table(&mut self, id: &TableId) -> Result<Option<TableMeta>> {
-        self.0.table(id).await.map_err(quiet)
+        self.0.table(id).await.map_err(without_server_text)
     }
 
     async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableName>> {
-        self.0.tables(filter).await.map_err(quiet)
+        self.0.tables(filter).await.map_err(without_server_text)
     }
 
     async fn describe(&mut self, sql: &str) -> Result<Vec<ColumnMeta>> {
-        self.0.describe(sql).await.map_err(quiet)
+        self.0.describe(sql).await.map_err(without_server_text)
     }
 
     fn is_stale(&self) -> bool {

@@ -14,7 +14,8 @@ use sqlx::sqlite::{
 use sqlx::types::Type;
 use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
 
-use super::session::{DatabaseBackend, SqlxSession, cut_short, missing};
+use super::backend::DatabaseBackend;
+use super::session::{SqlxSession, missing_column, truncated_value};
 use super::{AccessMode, ConnectOptions, SqlParam};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
@@ -206,7 +207,7 @@ fn admit_verb(word: &str) -> Result<()> {
     Ok(())
 }
 
-/// Tells files of the same name apart.
+/// Distinguishes files of the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileId {
     path: PathBuf,
@@ -338,11 +339,11 @@ fn flag(text: &str) -> Option<bool> {
 
 /// Returns a value in its storage class.
 fn stored(row: &SqliteRow, index: usize) -> Result<StorageValue<'_>> {
-    let value = row.try_get_raw(index).map_err(missing)?;
+    let value = row.try_get_raw(index).map_err(missing_column)?;
     if value.is_null() {
         return Ok(StorageValue::Null);
     }
-    let short = |e: BoxDynError| cut_short(row.column(index)).caused_by(e);
+    let short = |e: BoxDynError| truncated_value(row.column(index)).caused_by(e);
     let class = value.type_info().into_owned();
     Ok(match class.name() {
         "INTEGER" => StorageValue::Integer(<i64 as Decode<Sqlite>>::decode(value).map_err(short)?),
@@ -384,7 +385,7 @@ impl Encode<'_, Sqlite> for SqlParam<'_> {
 mod tests {
     use sqlx::Sqlite;
 
-    use crate::driver::session::DatabaseBackend;
+    use crate::driver::backend::DatabaseBackend;
 
     #[test]
     fn statements_that_run_alone_hide_no_other() {

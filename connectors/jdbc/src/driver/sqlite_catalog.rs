@@ -3,8 +3,8 @@
 use connector_api::{Result, Value};
 use sqlx::{Column, ColumnOrigin, Sqlite, Statement};
 
+use super::backend::{DatabaseBackend, DatabaseCatalog};
 use super::origin::OriginTables;
-use super::session::{DatabaseBackend, DatabaseCatalog};
 use super::sqlite::SqliteSession;
 use super::{Session, SqlParam};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};

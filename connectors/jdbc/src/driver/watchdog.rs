@@ -19,7 +19,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, Executor};
 use tokio::time::{sleep, timeout};
 
 use super::ConnectOptions;
-use super::session::DatabaseBackend;
+use super::backend::DatabaseBackend;
 use crate::url::ConnectionTarget;
 
 /// A call that takes longer is checked, repeatedly at this interval.
@@ -273,7 +273,7 @@ impl SilentCall {
 
 /// Sleeps before a retry while reporting the reason, so that the waiting task does not count as
 /// stalled.
-pub async fn rest(time: Duration, why: &str) {
+pub async fn wait_before_retry(time: Duration, why: &str) {
     const SAY_EVERY: Duration = Duration::from_secs(1);
     let heartbeat = Heartbeat::current();
     let until = Instant::now() + time;

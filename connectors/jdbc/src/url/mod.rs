@@ -169,7 +169,7 @@ impl ConnectionTarget {
     /// Errors: also `Config` for a URL that makes sessions read-only.
     pub fn of_sink(config: &Config) -> Result<Self> {
         let target = Self::from_config(config)?;
-        params::lets_write(target.scheme, |name| target.param(name).map(str::to_owned))?;
+        params::check_writable(target.scheme, |name| target.param(name).map(str::to_owned))?;
         Ok(target)
     }
 

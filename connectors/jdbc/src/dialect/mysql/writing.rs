@@ -103,7 +103,7 @@ const CAPABILITIES: WriteCapabilities = WriteCapabilities {
 };
 
 const OFFSETS: OffsetsSql = OffsetsSql {
-    places: None,
+    find_tables: None,
     create: "CREATE TABLE IF NOT EXISTS {table} (\n\
              cluster VARCHAR(255) NOT NULL DEFAULT '' COMMENT 'Kafka cluster',\n\
              sink VARCHAR(255) NOT NULL COMMENT 'connector',\n\
@@ -124,8 +124,8 @@ const OFFSETS: OffsetsSql = OffsetsSql {
            VALUES (?, ?, ?, ?, -1, 0, '')",
     session: "CONNECTION_ID()",
     lock: " FOR UPDATE",
-    short_wait: &["SET SESSION innodb_lock_wait_timeout = 1"],
-    usual_wait: &["SET SESSION innodb_lock_wait_timeout = 5"],
+    short_lock_timeout: &["SET SESSION innodb_lock_wait_timeout = 1"],
+    usual_lock_timeout: &["SET SESSION innodb_lock_wait_timeout = 5"],
     own_session: "SELECT 1 FROM information_schema.PROCESSLIST \
                   WHERE ID = ? AND USER = SUBSTRING_INDEX(USER(), '@', 1)",
     end_session: "KILL CONNECTION {}",

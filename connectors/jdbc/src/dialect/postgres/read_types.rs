@@ -62,7 +62,7 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
 }
 
 /// A numeric with precision and scale is a decimal of that scale; one without gets the scale 127
-/// and values with that many digits, as in the peers.
+/// and values with that many digits, as in Confluent's source.
 fn decimal(meta: &ColumnMeta, optional: bool, mapping: NumericMapping) -> ReadColumn {
     let bounds = meta
         .precision

@@ -55,7 +55,7 @@ pub static POSTGRES: WriteDialect = WriteDialect {
         }),
         deferred_constraints: Some(DeferredConstraints {
             check: "SET CONSTRAINTS ALL IMMEDIATE",
-            wait: "SET CONSTRAINTS ALL DEFERRED",
+            defer: "SET CONSTRAINTS ALL DEFERRED",
         }),
     },
     columns: &PostgresColumns,
@@ -65,7 +65,7 @@ pub static POSTGRES: WriteDialect = WriteDialect {
 };
 
 const OFFSETS: OffsetsSql = OffsetsSql {
-    places: Some(
+    find_tables: Some(
         "SELECT n.nspname::pg_catalog.text, pg_catalog.pg_table_is_visible(c.oid), \
          pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'), \
          EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'cluster' \
@@ -91,8 +91,8 @@ const OFFSETS: OffsetsSql = OffsetsSql {
            VALUES (?, ?, ?, ?, -1, 0, '') ON CONFLICT DO NOTHING",
     session: "pg_catalog.pg_backend_pid()",
     lock: " FOR UPDATE",
-    short_wait: &["SET lock_timeout = '1s'"],
-    usual_wait: &["SET lock_timeout = '5s'"],
+    short_lock_timeout: &["SET lock_timeout = '1s'"],
+    usual_lock_timeout: &["SET lock_timeout = '5s'"],
     own_session: "SELECT 1 FROM pg_catalog.pg_stat_activity WHERE pid = ? AND usename = current_user",
     end_session: "SELECT pg_catalog.pg_terminate_backend({})",
 };

@@ -11,8 +11,8 @@ use crate::dialect::writing::{ColumnSpec, DdlDialect, hex, numeric_literal};
 pub struct SqliteDdl;
 
 impl DdlDialect for SqliteDdl {
-    /// The peers' types, except for points in time: the peers make those NUMERIC, from which
-    /// nothing can tell what they are. SQLite gives DATE, TIME and TIMESTAMP the same affinity. A
+    /// The types of Confluent's sink, except for points in time: it makes those NUMERIC, from which
+    /// their meaning cannot be recovered. SQLite gives DATE, TIME and TIMESTAMP the same affinity. A
     /// decimal with more digits than SQLite's numbers is text.
     fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String> {
         let schema = column.schema;

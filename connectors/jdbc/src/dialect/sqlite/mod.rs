@@ -30,7 +30,7 @@ const CAPABILITIES: Capabilities = Capabilities {
         packet: 128 * 1024 * 1024,
         largest: 1_000_000_000,
     },
-    // As in the peers: in `"`, SQLite reads the name of a column that does not exist as a text.
+    // As in Confluent's connectors: in `"`, SQLite reads the name of a column that does not exist as a text.
     quote_char: '`',
     system_prefix: "",
     case_insensitive_names: None,

@@ -40,7 +40,7 @@ pub static SQLITE: WriteDialect = WriteDialect {
 
 /// A file has no sessions that could be ended: the sink waits for the holder of its lock.
 const OFFSETS: OffsetsSql = OffsetsSql {
-    places: None,
+    find_tables: None,
     create: "CREATE TABLE IF NOT EXISTS {table} (\n\
              cluster TEXT NOT NULL DEFAULT '',\n\
              sink TEXT NOT NULL,\n\
@@ -58,8 +58,8 @@ const OFFSETS: OffsetsSql = OffsetsSql {
            VALUES (?, ?, ?, ?, -1, 0, '') ON CONFLICT DO NOTHING",
     session: "NULL",
     lock: "",
-    short_wait: &[],
-    usual_wait: &[],
+    short_lock_timeout: &[],
+    usual_lock_timeout: &[],
     own_session: "SELECT 1 WHERE ? IS NULL",
     end_session: "SELECT {}",
 };

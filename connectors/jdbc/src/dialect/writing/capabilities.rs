@@ -7,7 +7,7 @@ use super::dml::StatementColumns;
 use crate::catalog::{ColumnMeta, UniqueKeys};
 use crate::ident::TableId;
 
-/// What a server can do beyond the statements that every database has. `None` and `false`: it
+/// What a server can do besides the statements that every database has. `None` and `false`: it
 /// cannot.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteCapabilities {
@@ -44,7 +44,7 @@ pub struct WriteCapabilities {
     pub deferred_constraints: Option<DeferredConstraints>,
 }
 
-/// What a server takes as values, beyond what the types of columns say.
+/// Which values a server accepts, besides what the types of columns show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValueRules {
     /// Columns may be arrays.
@@ -93,5 +93,5 @@ pub struct DeferredConstraints {
     /// Checks them now, and at each statement from now on.
     pub check: &'static str,
     /// Defers them to COMMIT again.
-    pub wait: &'static str,
+    pub defer: &'static str,
 }

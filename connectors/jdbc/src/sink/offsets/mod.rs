@@ -67,7 +67,7 @@ impl SinkOffsets {
     ) -> Result<Vec<TopicOffset>> {
         let sql = &writing.offsets;
         self.ensure_table(session, writing).await?;
-        run_all(session, sql.short_wait).await;
+        run_all(session, sql.short_lock_timeout).await;
         let mut stored = Vec::new();
         let mut outcome = Ok(());
         for (n, partition) in partitions.iter().enumerate() {
@@ -98,7 +98,7 @@ impl SinkOffsets {
                 }
             }
         }
-        run_all(session, sql.usual_wait).await;
+        run_all(session, sql.usual_lock_timeout).await;
         outcome.map(|()| stored)
     }
 

@@ -29,7 +29,7 @@ pub async fn find(
     cluster: &str,
     sink: &str,
 ) -> Result<TableId> {
-    let Some(places) = writing.offsets.places else {
+    let Some(places) = writing.offsets.find_tables else {
         return Ok(TableId::bare(NAME));
     };
     let rows = session.query(places, &[]).await?;

@@ -254,7 +254,7 @@ impl SinkTask for JdbcSinkTask {
             return Ok(PutReport::default());
         }
         if let Some(at) = self.retry_at.take() {
-            driver::rest(
+            driver::wait_before_retry(
                 at.saturating_duration_since(Instant::now()),
                 "the next attempt is due after retry.backoff.ms",
             )

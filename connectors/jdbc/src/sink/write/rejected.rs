@@ -128,7 +128,7 @@ impl RejectedSearch<'_> {
         let Some(deferral) = self.deferral else {
             return self.writer.apply(records).await;
         };
-        run_tx_control(self.writer, deferral.wait).await?;
+        run_tx_control(self.writer, deferral.defer).await?;
         self.writer.apply(records).await?;
         run_tx_control(self.writer, deferral.check).await
     }

@@ -50,7 +50,7 @@ impl KeyPlan {
             layout: RowLayout {
                 columns: reads,
                 timestamps: Vec::new(),
-                by_place: false,
+                by_position: false,
             },
             schema,
             numbers,

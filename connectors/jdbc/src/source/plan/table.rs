@@ -93,7 +93,7 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
             .filter_map(|c| index_of(&c.name))
             .collect(),
         columns,
-        by_place: false,
+        by_position: false,
     };
     let order_by = order(meta, config.mode, dialect);
     let id_is_unique = mode.id.is_some_and(|id| is_unique(meta, &id.name));
@@ -243,7 +243,7 @@ pub fn plan_query(
     let layout = RowLayout {
         timestamps: stamps,
         columns,
-        by_place: as_it_is,
+        by_position: as_it_is,
     };
     Ok(TablePlan {
         shape: QueryShape {

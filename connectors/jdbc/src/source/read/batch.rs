@@ -284,7 +284,7 @@ mod tests {
             layout: RowLayout {
                 columns: vec![column],
                 timestamps: vec![],
-                by_place: false,
+                by_position: false,
             },
             shape: QueryShape {
                 mode,

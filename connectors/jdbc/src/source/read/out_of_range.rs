@@ -141,7 +141,7 @@ mod tests {
             layout: RowLayout {
                 columns,
                 timestamps: vec![],
-                by_place: false,
+                by_position: false,
             },
             shape: QueryShape {
                 mode: SourceMode::Bulk,

@@ -7,8 +7,8 @@ use connector_api::config::near;
 use connector_api::{Error, Result};
 
 use self::tables::{
-    DONE_BY_ALL, DONE_BY_MYSQL, DONE_BY_POSTGRES, IDLE, OURS_MYSQL, OURS_POSTGRES, ParameterAdvice,
-    REFUSED,
+    ParameterAdvice, REFUSED, RESERVED_BY_MYSQL, RESERVED_BY_POSTGRES, SUPPORTED_BY_ALL,
+    SUPPORTED_BY_MYSQL, SUPPORTED_BY_POSTGRES, WITHOUT_EFFECT,
 };
 use super::{DatabaseKind, UrlScheme, tls};
 
@@ -44,7 +44,7 @@ pub fn warnings(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<St
     }
     for (name, value) in params
         .iter()
-        .filter(|(name, _)| !is_done(database, name) && !tls::is_about_tls(name))
+        .filter(|(name, _)| !is_supported(database, name) && !tls::is_about_tls(name))
     {
         let of = |table: &'static [ParameterAdvice]| {
             let listed = |(names, _): &&ParameterAdvice| {
@@ -55,7 +55,7 @@ pub fn warnings(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<St
         if let Some(why) = of(REFUSED).filter(|_| !is_off(value)) {
             return Err(bad(format!("{name}: {why}")));
         }
-        texts.push(match of(IDLE).or(of(REFUSED)) {
+        texts.push(match of(WITHOUT_EFFECT).or(of(REFUSED)) {
             Some(why) => format!("{name} has no effect: {why}"),
             None => match near(name, known(database)) {
                 Some(known) => {
@@ -105,7 +105,7 @@ fn reads_only(get: &impl Fn(&str) -> Option<String>) -> bool {
 }
 
 /// Errors: `Config` if a URL makes sessions read-only.
-pub fn lets_write(scheme: UrlScheme, get: impl Fn(&str) -> Option<String>) -> Result<()> {
+pub fn check_writable(scheme: UrlScheme, get: impl Fn(&str) -> Option<String>) -> Result<()> {
     let sets = |pair: &(String, String), names: &[&str]| {
         names.contains(&pair.0.as_str()) && !is_off(&pair.1)
     };
@@ -158,23 +158,24 @@ fn is_off(value: &str) -> bool {
         .any(|off| value.trim().eq_ignore_ascii_case(off))
 }
 
-fn done(database: DatabaseKind) -> impl Iterator<Item = &'static str> {
+fn supported(database: DatabaseKind) -> impl Iterator<Item = &'static str> {
     let own = match database {
-        DatabaseKind::MySql => DONE_BY_MYSQL,
-        DatabaseKind::Postgres => DONE_BY_POSTGRES,
+        DatabaseKind::MySql => SUPPORTED_BY_MYSQL,
+        DatabaseKind::Postgres => SUPPORTED_BY_POSTGRES,
         DatabaseKind::Sqlite => &super::sqlite::OPTIONS,
     };
-    DONE_BY_ALL.iter().chain(own).copied()
+    SUPPORTED_BY_ALL.iter().chain(own).copied()
 }
 
 /// True if a parameter has an effect here.
-fn is_done(database: DatabaseKind, name: &str) -> bool {
-    done(database).any(|known| known.eq_ignore_ascii_case(name))
+fn is_supported(database: DatabaseKind, name: &str) -> bool {
+    supported(database).any(|known| known.eq_ignore_ascii_case(name))
 }
 
 fn known(database: DatabaseKind) -> impl Iterator<Item = &'static str> {
-    done(database).chain(
-        IDLE.iter()
+    supported(database).chain(
+        WITHOUT_EFFECT
+            .iter()
             .chain(REFUSED)
             .flat_map(|(names, _)| names.iter().copied()),
     )
@@ -247,7 +248,7 @@ fn session_variable(assignment: &str) -> Result<String> {
             "sessionVariables: {written} applies to more than the session; remove it"
         )));
     }
-    if OURS_MYSQL.contains(&bare.trim_matches('`')) {
+    if RESERVED_BY_MYSQL.contains(&bare.trim_matches('`')) {
         return Err(bad(format!(
             "sessionVariables: {written} changes the meaning of values and is set by the \
              connector; remove it (use db.timezone for time zones)"
@@ -288,7 +289,7 @@ pub fn options(text: &str) -> Result<Vec<(String, String)>> {
             )));
         };
         let name = name.trim().replace('-', "_");
-        if OURS_POSTGRES
+        if RESERVED_BY_POSTGRES
             .iter()
             .any(|ours| ours.eq_ignore_ascii_case(&name))
         {
@@ -329,8 +330,10 @@ fn bad(why: impl std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::tables::{DONE_BY_ALL, DONE_BY_MYSQL, DONE_BY_POSTGRES, IDLE, REFUSED};
-    use super::{first_statements, lets_write, options, warnings};
+    use super::tables::{
+        REFUSED, SUPPORTED_BY_ALL, SUPPORTED_BY_MYSQL, SUPPORTED_BY_POSTGRES, WITHOUT_EFFECT,
+    };
+    use super::{check_writable, first_statements, options, warnings};
     use crate::url::{ConnectionTarget, UrlScheme};
 
     fn of(url: &str) -> Result<Vec<String>, String> {
@@ -408,7 +411,7 @@ mod tests {
     fn a_url_that_keeps_sessions_from_writing_is_no_sinks() {
         let writes = |url: &str| {
             let target = ConnectionTarget::parse(url).unwrap();
-            lets_write(target.scheme, |name| target.param(name).map(str::to_owned)).is_ok()
+            check_writable(target.scheme, |name| target.param(name).map(str::to_owned)).is_ok()
         };
         for url in [
             "jdbc:mysql://h/d?readOnly=true",
@@ -432,16 +435,16 @@ mod tests {
 
     #[test]
     fn no_parameter_has_two_fates() {
-        let mut names: Vec<_> = IDLE
+        let mut names: Vec<_> = WITHOUT_EFFECT
             .iter()
             .chain(REFUSED)
             .flat_map(|(names, _)| names.iter())
             .collect();
         names.extend(
-            DONE_BY_ALL
+            SUPPORTED_BY_ALL
                 .iter()
-                .chain(DONE_BY_MYSQL)
-                .chain(DONE_BY_POSTGRES)
+                .chain(SUPPORTED_BY_MYSQL)
+                .chain(SUPPORTED_BY_POSTGRES)
                 .filter(|n| **n != "readOnly"),
         );
         let mut lower: Vec<_> = names.iter().map(|name| name.to_lowercase()).collect();

@@ -2,9 +2,9 @@
 //! they are handled. Names are compared without letter case.
 
 /// Parameters that are applied for all databases.
-pub const DONE_BY_ALL: &[&str] = &["user", "username", "password"];
+pub const SUPPORTED_BY_ALL: &[&str] = &["user", "username", "password"];
 /// Parameters that are applied for MariaDB and MySQL.
-pub const DONE_BY_MYSQL: &[&str] = &[
+pub const SUPPORTED_BY_MYSQL: &[&str] = &[
     "allowMultiQueries",
     "createDatabaseIfNotExist",
     "readOnly",
@@ -14,7 +14,7 @@ pub const DONE_BY_MYSQL: &[&str] = &[
     "yearIsDateType",
 ];
 /// Parameters that are applied for PostgreSQL.
-pub const DONE_BY_POSTGRES: &[&str] = &[
+pub const SUPPORTED_BY_POSTGRES: &[&str] = &[
     "application_name",
     "ApplicationName",
     "currentSchema",
@@ -126,7 +126,7 @@ pub const REFUSED: &[ParameterAdvice] = &[
 ];
 
 /// Parameters without effect, and why.
-pub const IDLE: &[ParameterAdvice] = &[
+pub const WITHOUT_EFFECT: &[ParameterAdvice] = &[
     (
         &[
             "serverTimezone",
@@ -425,7 +425,7 @@ pub const IDLE: &[ParameterAdvice] = &[
 
 /// Session variables that determine the meaning of values: they are set here and users must not
 /// change them.
-pub const OURS_MYSQL: &[&str] = &[
+pub const RESERVED_BY_MYSQL: &[&str] = &[
     "time_zone",
     "sql_mode",
     "names",
@@ -437,7 +437,7 @@ pub const OURS_MYSQL: &[&str] = &[
     "charset",
 ];
 /// The same for PostgreSQL.
-pub const OURS_POSTGRES: &[&str] = &[
+pub const RESERVED_BY_POSTGRES: &[&str] = &[
     "timezone",
     "datestyle",
     "client_encoding",

@@ -182,7 +182,7 @@ impl TlsOptions {
             mode = mode.max(least);
         }
         if mode == TlsMode::Off {
-            asked.in_the_clear()?;
+            asked.check_unencrypted()?;
             return Ok(Self {
                 mode,
                 authority: None,
@@ -429,7 +429,7 @@ impl<'a> RequestedTls<'a> {
     }
 
     /// Refuses settings that an unencrypted connection cannot honour.
-    fn in_the_clear(&self) -> Result<()> {
+    fn check_unencrypted(&self) -> Result<()> {
         self.channel_binding()
     }
 

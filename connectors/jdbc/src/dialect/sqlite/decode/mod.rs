@@ -263,7 +263,7 @@ fn refused(column: &ReadColumn, stored: StorageValue<'_>) -> Error {
         ValueDecoding::F64 | ValueDecoding::DecimalF64 => {
             "a number that a float represents exactly".to_owned()
         }
-        ValueDecoding::Scaled(scale) => format!("a number with {scale} decimal places"),
+        ValueDecoding::Scaled(scale) => format!("a number with {scale} decimal find_tables"),
         ValueDecoding::Text => "text in UTF-8".to_owned(),
         ValueDecoding::Date(_) => {
             "a date (YYYY-MM-DD, or milliseconds since 1970 at midnight)".to_owned()
