@@ -1,5 +1,5 @@
-//! Settings of a connector that nothing reads. They are reported with the most similar known name, and refused if their purpose
-//! would be to exclude or protect data. Pure.
+//! Settings of a connector that nothing reads: each is a warning with the name that was probably
+//! meant, or an error where the setting would have excluded or hidden data. Pure.
 
 use connector_api::config::near;
 use connector_api::{Config, ConfigKey, ConfigReport};
@@ -7,9 +7,9 @@ use connector_api::{Config, ConfigKey, ConfigReport};
 use crate::keys;
 use crate::registry::{ConnectorPlugin, PluginKind, Registry};
 
-/// Connector keys that exclude data from being read or written: a key with a similar name must not
-/// be ignored.
-const KEEPING_BACK: &[&str] = &[
+/// Connector keys that exclude data: a misspelling of one is an error, because data that should have
+/// been left out would be sent.
+const EXCLUDING: &[&str] = &[
     "field.exclude.list",
     "field.include.list",
     "fields.whitelist",
@@ -19,11 +19,11 @@ const KEEPING_BACK: &[&str] = &[
     "table.whitelist",
 ];
 
-/// Simple names of the transforms that remove or hide data.
+/// Transforms that drop or hide data, by simple names.
 const HIDING: &[&str] = &["ReplaceField", "MaskField", "Drop", "DropHeaders", "Filter"];
 
-/// Prefixes of keys with free names, or that are checked elsewhere.
-const ELSEWHERE: &[&str] = &[
+/// Prefixes below which names are open, or are checked elsewhere.
+const FAMILIES: &[&str] = &[
     "admin.override.",
     "connection.",
     "consumer.override.",
@@ -38,59 +38,70 @@ const ELSEWHERE: &[&str] = &[
     "value.converter.",
 ];
 
-/// Maximum number of unknown keys of a connector that are compared with the known ones, because
-/// each is compared with all of them.
-const MOST_LOOKED_AT: usize = 1_000;
+/// Maximum number of unknown keys that are compared with the known ones, because each is compared
+/// with all of them.
+const MAX_COMPARED: usize = 1_000;
 
 /// Keys that the runtime reads without declaring them.
-const OF_THE_RUNTIME: &[&str] = &[keys::PROGRESS_TIMEOUT, "tasks.max.enforce"];
+const UNDECLARED: &[&str] = &[keys::PROGRESS_TIMEOUT, "tasks.max.enforce"];
 
-/// Returns the messages about the settings of a config that nothing reads.
+/// Reports the settings of a connector's config that nothing reads. `worker` holds the worker's
+/// keys, which name the converters of a connector that names none.
 pub(crate) fn unused(
     registry: &Registry,
+    worker: &Config,
     connector: &ConnectorPlugin,
     config: &Config,
 ) -> ConfigReport {
     let mut report = ConfigReport::default();
-    of_connector(connector, config, &mut report);
+    check_connector(connector, config, &mut report);
     let transforms = ("transforms.", PluginKind::Transformation, keys::TRANSFORM);
     let predicates = ("predicates.", PluginKind::Predicate, keys::PREDICATE);
     for (family, kind, shared) in [transforms, predicates] {
-        of_aliases(registry, family, kind, shared, config, &mut report);
+        check_aliases(registry, family, kind, shared, config, &mut report);
     }
     for (family, kind) in [
         ("key.converter.", PluginKind::Converter),
         ("value.converter.", PluginKind::Converter),
         ("header.converter.", PluginKind::HeaderConverter),
     ] {
-        let class = config.get(family.trim_end_matches('.'));
-        let Some(plugin) = class.and_then(|class| registry.plugin(kind, class.trim())) else {
-            continue;
-        };
-        let known: Vec<&str> = names(plugin.keys())
-            .chain(["plugin.version", "converter.type"])
-            .collect();
-        for (name, _) in config
-            .with_prefix(family)
-            .iter()
-            .filter(|(name, _)| !is_known(&known, name))
-        {
-            tell(
-                &mut report,
-                &format!("{family}{name}"),
-                family,
-                near(name, known.iter().copied()),
-                false,
-            );
-        }
+        check_converter(registry, worker, family, kind, config, &mut report);
     }
     report
 }
 
-/// Returns the warnings that a running connector shows while its config has settings without
+/// Checks the settings of one converter, which are below `family`.
+fn check_converter(
+    registry: &Registry,
+    worker: &Config,
+    family: &str,
+    kind: PluginKind,
+    config: &Config,
+    report: &mut ConfigReport,
+) {
+    let key = family.trim_end_matches('.');
+    let class = config.get(key).or_else(|| worker.get(key));
+    let Some(plugin) = class.and_then(|class| registry.plugin(kind, class.trim())) else {
+        return;
+    };
+    let known: Vec<&str> = names(plugin.keys())
+        .chain(["plugin.version", "converter.type"])
+        .collect();
+    for (name, _) in config.with_prefix(family).iter() {
+        if is_known(&known, name) {
+            continue;
+        }
+        let full = format!("{family}{name}");
+        let meant = near(name, known.iter().copied());
+        report_unknown(report, &full, family, meant, false);
+    }
+}
+
+/// Returns the warnings that a running connector shows while its config holds settings without
 /// effect.
 pub(crate) fn without_effect(
     registry: &Registry,
+    worker: &Config,
     connector: &ConnectorPlugin,
     config: &Config,
 ) -> Vec<String> {
@@ -103,7 +114,7 @@ pub(crate) fn without_effect(
     let texts = of_url.map(|warning| format!("connection.url: {}", warning.message));
     texts
         .chain(
-            unused(registry, connector, config)
+            unused(registry, worker, connector, config)
                 .warnings
                 .into_iter()
                 .map(|warning| warning.message),
@@ -111,8 +122,8 @@ pub(crate) fn without_effect(
         .collect()
 }
 
-fn of_connector(connector: &ConnectorPlugin, config: &Config, report: &mut ConfigReport) {
-    // forms send the keys of both directions
+fn check_connector(connector: &ConnectorPlugin, config: &Config, report: &mut ConfigReport) {
+    // Forms of some tools send the keys of both directions, so that both are known.
     let tables = [
         connector.plugin().keys_as(config.class()),
         keys::COMMON,
@@ -122,40 +133,71 @@ fn of_connector(connector: &ConnectorPlugin, config: &Config, report: &mut Confi
     let known: Vec<&str> = tables
         .into_iter()
         .flat_map(names)
-        .chain(OF_THE_RUNTIME.iter().copied())
+        .chain(UNDECLARED.iter().copied())
         .collect();
     let internal = |name: &str| {
         tables
             .iter()
             .any(|table| table.iter().any(|key| key.internal && key.name == name))
     };
-    let foreign = |name: &str| {
+    let unknown = |name: &str| {
         !is_known(&known, name)
             && !internal(name)
-            && !ELSEWHERE.iter().any(|family| name.starts_with(family))
+            && !FAMILIES.iter().any(|family| name.starts_with(family))
     };
-    for (looked_at, (name, _)) in config.iter().filter(|(name, _)| foreign(name)).enumerate() {
-        if looked_at == MOST_LOOKED_AT {
+    let unknown = config.iter().filter(|(name, _)| unknown(name));
+    for (compared, (name, _)) in unknown.enumerate() {
+        if compared == MAX_COMPARED {
             report.warn(
                 name,
                 format!(
-                    "{name} and others: only {MOST_LOOKED_AT} unknown keys are checked for typing \
-                     errors"
+                    "{name} and others: only {MAX_COMPARED} unknown keys are compared with the known ones"
                 ),
             );
             break;
         }
-        // a key that resembles no known one may be a note of the user; Kafka Connect accepts it
-        // silently
-        let Some(meant) = near(name, known.iter().copied()) else {
+        if let Some((family, rest)) = misspelt_family(name) {
+            report_unknown(report, name, family, Some(rest), false);
             continue;
-        };
-        tell(report, name, "", Some(meant), KEEPING_BACK.contains(&meant));
+        }
+        // A key that resembles none is a user's own note: Kafka Connect accepts it silently, too.
+        let meant = near(name, known.iter().copied())
+            .or_else(|| near_shortened(name, known.iter().copied()));
+        if let Some(meant) = meant {
+            let excludes = EXCLUDING.contains(&meant);
+            report_unknown(report, name, "", Some(meant), excludes);
+        }
     }
 }
 
-/// Checks settings with the prefix `transforms.` or `predicates.`.
-fn of_aliases(
+/// Returns the family that a key of a misspelt one belongs to, and the rest of the key:
+/// `consumer.overide.fetch.min.bytes` is `consumer.override.` and `fetch.min.bytes`.
+fn misspelt_family(name: &str) -> Option<(&'static str, &str)> {
+    FAMILIES.iter().find_map(|family| {
+        let family_dots = family.matches('.').count();
+        let (at, _) = name.match_indices('.').nth(family_dots - 1)?;
+        let (given, rest) = name.split_at(at + 1);
+        (!rest.is_empty()).then_some(())?;
+        near(given, [*family])?;
+        Some((*family, rest))
+    })
+}
+
+/// Returns the known key whose first words `name` is, with a slip in at least one of them:
+/// `timestamp.colums` for `timestamp.column.name`.
+fn near_shortened<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let words = name.matches('.').count() + 1;
+    if words < 2 {
+        return None;
+    }
+    known.into_iter().find(|known| {
+        let cut = known.match_indices('.').nth(words - 1);
+        cut.is_some_and(|(at, _)| near(name, [&known[..at]]).is_some())
+    })
+}
+
+/// Checks the settings below `transforms.` or `predicates.`.
+fn check_aliases(
     registry: &Registry,
     family: &str,
     kind: PluginKind,
@@ -171,7 +213,7 @@ fn of_aliases(
         .map(str::trim)
         .filter(|alias| !alias.is_empty());
     let mut aliases: Vec<&str> = listed.take(keys::ALIASES_MAX).collect();
-    // a setting belongs to the longest matching alias, because names may contain dots
+    // An alias may contain dots: a setting belongs to the longest alias that fits.
     aliases.sort_by_key(|alias| std::cmp::Reverse(alias.len()));
     for (rest, _) in config.with_prefix(family).iter() {
         let own = |alias: &&&str| {
@@ -196,7 +238,7 @@ fn of_aliases(
             .get(&format!("{family}{alias}.type"))
             .unwrap_or_default()
             .trim();
-        // a missing class is reported elsewhere
+        // A class that does not exist is reported where the chain is checked.
         let Some(plugin) = registry.plugin(kind, class) else {
             continue;
         };
@@ -214,7 +256,7 @@ fn of_aliases(
             .next()
             .unwrap_or_default();
         let hides = HIDING.contains(&simple) || matches!(meant, Some("predicate" | "negate"));
-        tell(
+        report_unknown(
             report,
             &full,
             &format!("{family}{alias}."),
@@ -233,24 +275,26 @@ fn is_known(known: &[&str], name: &str) -> bool {
     known.contains(&name)
 }
 
-fn tell(
+/// Reports an unknown key: an error if it `excludes` data, a warning otherwise. `prefix` and `meant`
+/// make the name that was probably meant.
+fn report_unknown(
     report: &mut ConfigReport,
     full: &str,
     prefix: &str,
     meant: Option<&str>,
-    keeps_back: bool,
+    excludes: bool,
 ) {
     let hint = meant
         .map(|meant| format!("; did you mean {prefix}{meant}?"))
         .unwrap_or_default();
-    if keeps_back {
-        let why = "data that it should exclude would be sent or written";
+    if excludes {
+        let why = "what it would leave out would be sent or written";
         report.error(
             full,
-            format!("{full} is unknown, and {why}: correct its name, or remove it{hint}"),
+            format!("{full} is not known, and {why}: correct its name, or leave it out{hint}"),
         );
     } else {
-        report.warn(full, format!("{full} is unknown and has no effect{hint}"));
+        report.warn(full, format!("{full} is not known and has no effect{hint}"));
     }
 }
 
@@ -267,18 +311,19 @@ mod tests {
         pairs
             .iter()
             .for_each(|(key, value)| config.set(*key, *value));
-        unused(&registry, registry.connector(class).unwrap(), &config)
+        let connector = registry.connector(class).unwrap();
+        unused(&registry, &Config::new(), connector, &config)
     }
 
     #[test]
-    fn a_setting_that_nothing_reads_is_reported_with_the_most_similar_name() {
+    fn a_setting_that_nothing_reads_is_a_warning_with_the_name_that_was_probably_meant() {
         let report = of(
             "JdbcSource",
             &[
                 ("Batch.Max.Rows", "1"),
                 ("my.note", "x"),
                 ("task.progress.timeout.ms", "1"),
-                ("connection.anything", "its URL's to tell"),
+                ("connection.anything", "checked with the URL"),
                 (
                     "value.converter",
                     "org.apache.kafka.connect.json.JsonConverter",
@@ -308,18 +353,45 @@ mod tests {
             .map(|warning| warning.message.as_str())
             .collect();
         let want = [
-            "Batch.Max.Rows is unknown and has no effect; did you mean batch.max.rows?",
+            "Batch.Max.Rows is not known and has no effect; did you mean batch.max.rows?",
             "transforms.A.type has no effect: transforms does not list A; did you mean transforms.a?",
-            "transforms.a.topic.feld is unknown and has no effect; did you mean transforms.a.topic.field?",
-            "transforms.b.c.regexp is unknown and has no effect; did you mean transforms.b.c.regex?",
-            "predicates.p.patern is unknown and has no effect; did you mean predicates.p.pattern?",
-            "value.converter.schemas.enabled is unknown and has no effect; did you mean value.converter.schemas.enable?",
+            "transforms.a.topic.feld is not known and has no effect; did you mean transforms.a.topic.field?",
+            "transforms.b.c.regexp is not known and has no effect; did you mean transforms.b.c.regex?",
+            "predicates.p.patern is not known and has no effect; did you mean predicates.p.pattern?",
+            "value.converter.schemas.enabled is not known and has no effect; did you mean value.converter.schemas.enable?",
         ];
         assert_eq!(texts, want);
     }
 
     #[test]
-    fn one_that_would_keep_something_back_is_refused() {
+    fn slips_in_families_shortened_names_and_settings_of_the_workers_converter_are_warnings() {
+        let registry = Registry::built_in();
+        let worker = Config::from([("value.converter", "JsonConverter")]);
+        let config = Config::from([
+            ("connector.class", "JdbcSource"),
+            ("consumer.overide.fetch.min.bytes", "1"),
+            ("timestamp.colums", "t"),
+            ("topic.note", "resembles no key"),
+            ("value.converter.schema.enable", "false"),
+        ]);
+        let connector = registry.connector("JdbcSource").unwrap();
+        let report = unused(&registry, &worker, connector, &config);
+        assert_eq!(report.errors, []);
+        let texts: Vec<_> = report
+            .warnings
+            .iter()
+            .map(|warning| warning.message.as_str())
+            .collect();
+        let want = [
+            "consumer.overide.fetch.min.bytes is not known and has no effect; did you mean consumer.override.fetch.min.bytes?",
+            "timestamp.colums is not known and has no effect; did you mean timestamp.column.name?",
+            "value.converter.schema.enable is not known and has no effect; did you mean value.converter.schemas.enable?",
+        ];
+        assert_eq!(texts, want);
+    }
+
+    #[test]
+    fn a_setting_that_would_exclude_data_is_refused() {
         let keys = |report: ConfigReport| {
             report
                 .errors

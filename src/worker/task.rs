@@ -261,6 +261,7 @@ impl TaskContext {
         let _first = self.redactor.set(redactor);
         let texts = without_effect(
             &self.shared.registry,
+            &self.shared.options.config,
             &self.start.connector,
             &self.start.connector_config,
         );

@@ -252,7 +252,8 @@ impl Validator {
             &self.registry,
             &self.worker.config,
         );
-        form.merge(unused(&self.registry, connector, config), "");
+        let unused = unused(&self.registry, &self.worker.config, connector, config);
+        form.merge(unused, "");
         rules::check_overrides(&mut form, config, &self.worker);
         rules::check_progress_timeout(&mut form, config);
         for (name, _) in given.iter().filter(|(_, value)| value.is_none()) {
