@@ -179,6 +179,7 @@ async fn supervise(running: TaskContext, events: mpsc::Sender<TaskEvent>) {
     let (shared, progress) = (Arc::clone(&running.shared), Arc::clone(&running.progress));
     let redactor = Arc::clone(&running.redactor);
     let limit = limit_of(&shared.options.config, &running.start.connector_config);
+    watch.pulse.set_limit(limit);
     let mut inner = AbortOnDropHandle::new(tokio::spawn(work(running)));
     let outcome = tokio::select! {
         // Biased: a task that has ended is not also reported as stalled.

@@ -710,6 +710,52 @@ async fn rows_and_aggregates_that_add_up_beyond_a_values_limit_end_in_bounded_me
     worker.stop(SOON);
 }
 
+/// A statement that SQLite still executes is progress, however short the limit is, and it is interrupted with its task.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_tasks_endless_query_is_shown_as_work_and_is_interrupted_with_its_task() {
+    let limit = Duration::from_secs(3);
+    let worker = Rowferry::start(
+        lab().scratch(),
+        Settings::dev(&unique("endless")).with("sqlite.allowed.paths", "/"),
+    );
+    let (file, rest) = (file("endless"), worker.rest());
+    let mut sql = file.connect().await;
+    run(
+        &mut sql,
+        "CREATE TABLE bound (n INT); INSERT INTO bound VALUES (10)",
+    )
+    .await;
+    let query = "with recursive c(x) as (select 1 union all select x + 1 from c where x < (select n from bound)) \
+                 select count(*) a from c";
+    let config = json!({"connector.class": "JdbcSource", "mode": "bulk", "topic.prefix": "endless_", "query": query,
+        "connection.url": file.jdbc_url(), "poll.interval.ms": "100",
+        "task.progress.timeout.ms": limit.as_millis().to_string()});
+    rest.create("endless", &config).await.expect(201);
+    rest.wait_state("endless", "RUNNING", SOON).await;
+    run(&mut sql, "UPDATE bound SET n = 1000000000000000").await;
+    let is_at_work = async || {
+        let progress = rest.get("/v1/connectors/endless/progress").await;
+        progress.text.contains("is at work on a statement")
+    };
+    for_condition("the statement is shown as work", SOON, is_at_work).await;
+    let began = std::time::Instant::now();
+    for_condition("twice the limit has passed", SOON, async || {
+        let status = rest.get("/connectors/endless/status").await.body;
+        assert_eq!(status["tasks"][0]["state"], "RUNNING", "{status}");
+        assert!(status["tasks"][0]["warning"].is_null(), "{status}");
+        began.elapsed() > 2 * limit
+    })
+    .await;
+    rest.remove("endless").await;
+    for_condition("no thread of SQLite at work", SOON, async || {
+        let used = cpu_ticks(worker.pid());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        cpu_ticks(worker.pid()) - used < 50
+    })
+    .await;
+    worker.stop(SOON);
+}
+
 /// Hundredths of seconds that a process has computed.
 fn cpu_ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::locks::TakeLock;
 
@@ -26,6 +27,8 @@ pub struct Heartbeat(Arc<HeartbeatState>);
 struct HeartbeatState {
     beats: AtomicU64,
     description: Mutex<Option<String>>,
+    /// In milliseconds; zero is without a limit.
+    limit: AtomicU64,
 }
 
 impl Heartbeat {
@@ -57,6 +60,19 @@ impl Heartbeat {
     pub fn describe(&self, what: Option<String>) {
         self.beat();
         *self.lock_description() = what;
+    }
+
+    /// Sets how long the observer waits for a beat before it considers the task stalled; zero is
+    /// for ever.
+    pub fn set_limit(&self, limit: Duration) {
+        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.0.limit.store(millis, Ordering::Relaxed);
+    }
+
+    /// Returns the limit that [`Heartbeat::set_limit`] set. A long call beats more often than that.
+    pub fn limit(&self) -> Option<Duration> {
+        let millis = self.0.limit.load(Ordering::Relaxed);
+        (millis > 0).then(|| Duration::from_millis(millis))
     }
 
     /// Returns the number of beats so far.

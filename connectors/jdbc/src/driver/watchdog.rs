@@ -22,8 +22,11 @@ use super::ConnectOptions;
 use super::backend::DatabaseBackend;
 use crate::url::ConnectionTarget;
 
-/// A call that takes longer is checked, repeatedly at this interval.
+/// A call that takes longer is checked, repeatedly at this interval, or more often if the task would
+/// be considered stalled before the second check.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
+/// Minimum interval of the checks.
+const LOOK_AFTER_MIN: Duration = Duration::from_millis(500);
 /// Timeout of the check on the second connection.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// Checks in a row without an answer after which the server counts as unreachable.
@@ -107,8 +110,9 @@ where
     pub(super) async fn hold<T>(&self, call: impl Future<Output = T>) -> Result<T> {
         let mut call = pin!(call);
         let mut silence = SilentCall::new(&self.progress);
+        let look_after = look_after(self.heartbeat.limit());
         loop {
-            if let Ok(outcome) = timeout(LOOK_AFTER, call.as_mut()).await {
+            if let Ok(outcome) = timeout(look_after, call.as_mut()).await {
                 silence.is_over(&self.heartbeat);
                 return Ok(outcome);
             }
@@ -271,6 +275,13 @@ impl SilentCall {
     }
 }
 
+/// Returns the interval of the checks for a task that is stalled after `limit` without a beat: two
+/// checks, with the time they take, have to fit into it.
+fn look_after(limit: Option<Duration>) -> Duration {
+    let fitting = limit.map_or(LOOK_AFTER, |limit| limit / 4);
+    fitting.clamp(LOOK_AFTER_MIN, LOOK_AFTER)
+}
+
 /// Sleeps before a retry while reporting the reason, so that the waiting task does not count as
 /// stalled.
 pub async fn wait_before_retry(time: Duration, why: &str) {
@@ -291,7 +302,23 @@ pub async fn wait_before_retry(time: Duration, why: &str) {
 mod tests {
     use connector_api::Heartbeat;
 
-    use super::{ProbeFinding, SILENT_MAX, SilentCall};
+    use std::time::Duration;
+
+    use super::{LOOK_AFTER, ProbeFinding, SILENT_MAX, SilentCall, look_after};
+
+    #[test]
+    fn a_call_is_checked_before_its_task_counts_as_stalled() {
+        for (limit, want) in [
+            (None, 10_000),
+            (Some(300_000), 10_000),
+            (Some(8_000), 2_000),
+            (Some(1), 500),
+        ] {
+            let limit = limit.map(Duration::from_millis);
+            assert_eq!(look_after(limit), Duration::from_millis(want), "{limit:?}");
+        }
+        assert_eq!(look_after(None), LOOK_AFTER);
+    }
 
     #[test]
     fn a_call_is_given_up_when_its_session_is_gone_or_nobody_answers_time_and_again() {
