@@ -26,7 +26,7 @@ use crate::url::ConnectionTarget;
 /// be considered stalled before the second check.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
 /// Minimum interval of the checks.
-const LOOK_AFTER_MIN: Duration = Duration::from_millis(500);
+const LOOK_AFTER_MIN: Duration = Duration::from_millis(250);
 /// Timeout of the check on the second connection.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// Checks in a row without an answer after which the server counts as unreachable.
@@ -275,10 +275,10 @@ impl SilentCall {
     }
 }
 
-/// Returns the interval of the checks for a task that is stalled after `limit` without a beat: two
-/// checks, with the time they take, have to fit into it.
+/// Returns the interval of the checks for a task that is stalled after `limit` without a beat: a check
+/// has to end before the task shows a warning, which it does after a fifth of `limit`.
 fn look_after(limit: Option<Duration>) -> Duration {
-    let fitting = limit.map_or(LOOK_AFTER, |limit| limit / 4);
+    let fitting = limit.map_or(LOOK_AFTER, |limit| limit / 8);
     fitting.clamp(LOOK_AFTER_MIN, LOOK_AFTER)
 }
 
@@ -311,8 +311,8 @@ mod tests {
         for (limit, want) in [
             (None, 10_000),
             (Some(300_000), 10_000),
-            (Some(8_000), 2_000),
-            (Some(1), 500),
+            (Some(8_000), 1_000),
+            (Some(1), 250),
         ] {
             let limit = limit.map(Duration::from_millis);
             assert_eq!(look_after(limit), Duration::from_millis(want), "{limit:?}");
