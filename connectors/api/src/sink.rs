@@ -63,6 +63,9 @@ pub trait SinkTask: Send {
     /// Returns the positions stored in the sink: the next offset to read of each partition. The
     /// runtime seeks there; a partition that is not returned resumes from the offset of the
     /// consumer group.
+    /// After an error the runtime may call again with the same partitions, of which some may have
+    /// been taken over: the stored offset of each is returned then, too, because the offset of the
+    /// consumer group may be older than the records in the sink.
     async fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>>;
 
     /// Releases these partitions: another task may take them over.

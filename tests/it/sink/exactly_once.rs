@@ -214,6 +214,37 @@ async fn two_clusters_under_one_name_do_not_hinder_each_other() {
     }
 }
 
+/// A partition without a stored offset would resume from the consumer group's, which is older.
+#[tokio::test]
+async fn an_assignment_that_fails_halfway_returns_every_stored_offset_when_it_is_tried_again() {
+    for mut database in database::all().await {
+        let topics = [Topic::new("a"), Topic::new("b")];
+        let both = topics.each_ref().map(Topic::partitions).concat();
+        let mut task = records::open(&database.config(&[]), false).await;
+        task.assign(&both).await.unwrap();
+        for topic in &topics {
+            let batch = [topic.value(&[int("id")], [Value::I32(1)])];
+            task.put(&batch, &topic.next()).await.unwrap();
+            task.commit().await.unwrap();
+        }
+        task.close().await;
+
+        let mut task = records::open(&database.config(&[]), false).await;
+        // The epoch of the second partition cannot be raised.
+        database
+            .run("UPDATE rowferry_offsets SET epoch = 9223372036854775807 WHERE topic = 'b'")
+            .await;
+        task.assign(&both).await.unwrap_err();
+        database
+            .run("UPDATE rowferry_offsets SET epoch = 5 WHERE topic = 'b'")
+            .await;
+        let stored = task.assign(&both).await.unwrap();
+        let want = topics.each_ref().map(Topic::next).concat();
+        assert_eq!(stored, want, "{}", database.server);
+        task.close().await;
+    }
+}
+
 #[tokio::test]
 async fn offsets_from_before_clusters_were_distinguished_are_kept() {
     for mut database in database::servers().await {

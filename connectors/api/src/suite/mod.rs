@@ -14,7 +14,8 @@ use std::task::Poll;
 pub use sink::{
     SinkFixture, a_batch_whose_commit_is_in_doubt_is_written_once,
     a_fenced_task_writes_nothing_more, check_sink, offsets_come_back_when_a_partition_does,
-    put_again_after_a_crash, rolled_back_records_are_not_there,
+    offsets_come_back_when_an_assignment_does, put_again_after_a_crash,
+    rolled_back_records_are_not_there,
 };
 pub use source::{
     SourceFixture, TestStoredOffsets, a_batch_that_was_not_stored_comes_again,

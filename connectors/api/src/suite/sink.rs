@@ -104,6 +104,7 @@ pub async fn check_sink(fixture: &mut dyn SinkFixture) {
     a_batch_whose_commit_is_in_doubt_is_written_once(fixture).await;
     a_fenced_task_writes_nothing_more(fixture).await;
     offsets_come_back_when_a_partition_does(fixture).await;
+    offsets_come_back_when_an_assignment_does(fixture).await;
 }
 
 /// A task that ends between put and commit leaves no records, and the next task receives them
@@ -235,6 +236,32 @@ pub async fn a_fenced_task_writes_nothing_more(fixture: &mut dyn SinkFixture) {
     for task in [old, new, newest] {
         task.close().await;
     }
+}
+
+/// A partition that is assigned again without having been revoked, as after an assignment of which a
+/// part has failed, resumes after the last commit.
+pub async fn offsets_come_back_when_an_assignment_does(fixture: &mut dyn SinkFixture) {
+    let (at, mut task) = (fixture.topic(), open(fixture).await);
+    assign(&mut *task, &at).await;
+    put(fixture, &mut *task, &at, 0..2).await.expect("a put");
+    task.commit().await.expect("a commit");
+    for _ in 0..2 {
+        assert_eq!(
+            assign(&mut *task, &at).await,
+            Some(2),
+            "the offset behind the last commit"
+        );
+    }
+    put(fixture, &mut *task, &at, 2..4).await.expect("a put");
+    task.commit().await.expect("a commit");
+    task.close().await;
+    assert_written(
+        fixture,
+        &at,
+        0..4,
+        "a partition that was assigned twice has lost or doubled records",
+    )
+    .await;
 }
 
 /// A partition that is revoked and assigned again resumes after the last commit.

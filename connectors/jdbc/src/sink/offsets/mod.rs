@@ -102,11 +102,6 @@ impl SinkOffsets {
         outcome.map(|()| stored)
     }
 
-    /// True if this task owns the partition.
-    pub fn holds(&self, partition: &TopicPartition) -> bool {
-        self.epochs.contains_key(partition)
-    }
-
     /// Releases partitions. Their rows stay; the next owner raises the epoch.
     pub fn release(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {

@@ -231,15 +231,17 @@ impl SinkTask for JdbcSinkTask {
         if !self.config.exactly_once {
             return Ok(Vec::new());
         }
-        let new: Vec<_> = partitions
-            .iter()
-            .filter(|p| !self.offsets.holds(p))
-            .cloned()
-            .collect();
         self.connect().await?;
         let connection = self.connection.get()?;
+        // Also those that this task holds: an earlier call may have claimed some and failed over
+        // another, so that their stored offsets were not returned.
         self.offsets
-            .claim(&mut *connection.session, connection.writing, &new, None)
+            .claim(
+                &mut *connection.session,
+                connection.writing,
+                partitions,
+                None,
+            )
             .await
     }
 
