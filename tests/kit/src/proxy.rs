@@ -13,6 +13,9 @@ pub enum Cut {
     Request,
     /// After the server has acted, before the client gets the answer.
     Answer,
+    /// Before the server gets the request, which keeps its end of the connection: what is between them has dropped it
+    /// silently.
+    Stranded,
 }
 
 #[derive(Default)]
@@ -20,6 +23,8 @@ struct State {
     /// Requests since the proxy was armed.
     steps: usize,
     at: Option<(usize, Cut)>,
+    /// The servers' ends of stranded connections.
+    stranded: Vec<TcpStream>,
 }
 
 /// A proxy on a loopback port of its own. It ends with the runtime of the test.
@@ -55,10 +60,9 @@ impl Proxy {
 
     /// Cuts the connection that makes the `step`th request from now on (counted from 1). Once only.
     pub fn arm(&self, step: usize, cut: Cut) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State {
-            steps: 0,
-            at: Some((step, cut)),
-        };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.steps = 0;
+        state.at = Some((step, cut));
     }
 
     /// Whether the cut is still to come.
@@ -90,6 +94,10 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, state: Arc<Mutex<St
                     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
                     state.steps += 1;
                     if cut(&mut state, Cut::Request) {
+                        return;
+                    }
+                    if cut(&mut state, Cut::Stranded) {
+                        state.stranded.push(server);
                         return;
                     }
                 }

@@ -32,7 +32,7 @@ use tokio::sync::mpsc;
 
 use self::panic_safe::PanicSafeSession;
 pub use failure::sqlstate;
-pub use watchdog::wait_before_retry;
+pub use watchdog::{ConnectionId, wait_before_retry};
 
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
@@ -205,6 +205,9 @@ pub trait Session: Send {
 
     /// True if the connection is lost.
     fn is_lost(&self) -> bool;
+
+    /// Returns the connection's identity on the server; `None` if the server does not show it.
+    fn connection_id(&self) -> Option<&ConnectionId>;
 
     /// True if the last statement failed because what it reads has changed since it was prepared,
     /// or since its columns were looked up. Look them up again and repeat the statement.

@@ -13,7 +13,7 @@ use connector_api::{Error, Result, Value};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
-use super::{ResultPage, RowLayout, Session, SqlParam};
+use super::{ConnectionId, ResultPage, RowLayout, Session, SqlParam};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::ident::TableId;
@@ -153,6 +153,10 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
 
     fn is_lost(&self) -> bool {
         self.broken || self.session.is_lost()
+    }
+
+    fn connection_id(&self) -> Option<&ConnectionId> {
+        self.session.connection_id()
     }
 
     async fn close(self: Box<Self>) {

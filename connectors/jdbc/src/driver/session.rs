@@ -355,6 +355,10 @@ where
         self.lost
     }
 
+    fn connection_id(&self) -> Option<&ConnectionId> {
+        self.lifeline.who.as_ref()
+    }
+
     fn is_stale(&self) -> bool {
         self.stale
     }

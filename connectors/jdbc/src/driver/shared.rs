@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use connector_api::{Error, Result, Value};
 use tokio::sync::mpsc;
 
-use super::{ResultPage, RowLayout, Session, SqlParam, failure};
+use super::{ConnectionId, ResultPage, RowLayout, Session, SqlParam, failure};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::ident::TableId;
@@ -129,6 +129,10 @@ impl Session for SharedConnection {
 
     fn is_lost(&self) -> bool {
         self.0.is_lost()
+    }
+
+    fn connection_id(&self) -> Option<&ConnectionId> {
+        self.0.connection_id()
     }
 
     async fn close(self: Box<Self>) {

@@ -38,11 +38,11 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A connection's identity on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ConnectionId {
+pub struct ConnectionId {
     /// The connection's number.
-    pub(super) id: i64,
+    pub id: i64,
     /// Which server that is: another one may answer at the same address.
-    pub(super) server: String,
+    pub server: String,
 }
 
 /// The result of the check on the second connection.

@@ -42,6 +42,20 @@ pub struct WriteDialect {
     pub offsets: OffsetsSql,
 }
 
+impl WriteDialect {
+    /// Replaces each `?` of a statement by this database's placeholder.
+    pub fn with_placeholders(&self, sql: &str) -> String {
+        let mut out = String::with_capacity(sql.len() + 8);
+        for (count, part) in sql.split('?').enumerate() {
+            if count > 0 {
+                self.dialect.placeholder(count, &mut out);
+            }
+            out.push_str(part);
+        }
+        out
+    }
+}
+
 /// Returns the writing half for a server of that version text.
 pub fn of(database: DatabaseKind, server_version: &str) -> &'static WriteDialect {
     match database {

@@ -16,6 +16,7 @@ use connector_api::{Error, ErrorKind, Result, TopicOffset, TopicPartition, Value
 
 use crate::dialect::writing::{OffsetsSql, WriteDialect};
 use crate::driver::{Session, SqlParam};
+use crate::sink::write::connection::end_session;
 
 pub use self::table::find;
 pub use self::transaction::Tx;
@@ -400,26 +401,16 @@ impl SinkOffsets {
         else {
             return Ok(());
         };
-        let sql = &writing.offsets;
-        let own = session
-            .query(
-                &self.sql(writing, sql.own_session),
-                &[SqlParam::I64(earlier)],
-            )
-            .await?;
-        if !own.is_empty() {
-            tracing::warn!(sink = %self.sink, session = earlier, "ending the session of an earlier owner of a partition");
-            // the session may have ended already
-            let _ = session
-                .run(&sql.end_session.replace("{}", &earlier.to_string()))
-                .await;
-        }
-        Ok(())
+        end_session(session, writing, earlier).await
     }
 
     /// Returns the statement with this database's placeholders and the table's name.
     fn sql(&self, writing: &WriteDialect, sql: &str) -> Arc<str> {
-        Arc::from(number(writing, sql).replace("{table}", &self.table))
+        Arc::from(
+            writing
+                .with_placeholders(sql)
+                .replace("{table}", &self.table),
+        )
     }
 
     fn row_key(&self, partition: &TopicPartition) -> Vec<SqlParam<'_>> {
@@ -430,23 +421,6 @@ impl SinkOffsets {
             SqlParam::I64(i64::from(partition.partition)),
         ]
     }
-}
-
-/// Replaces each `?` by this database's placeholder.
-fn number(writing: &WriteDialect, sql: &str) -> String {
-    let mut out = String::with_capacity(sql.len() + 8);
-    let mut count = 0;
-    for part in sql.split_inclusive('?') {
-        match part.strip_suffix('?') {
-            Some(before) => {
-                out.push_str(before);
-                count += 1;
-                writing.dialect.placeholder(count, &mut out);
-            }
-            None => out.push_str(part),
-        }
-    }
-    out
 }
 
 /// Returns one statement for all partitions of a batch: it sets the offset of each whose epoch is
@@ -467,7 +441,7 @@ fn advance_sql(writing: &WriteDialect, partitions: usize) -> String {
         sql.push_str("(topic=? AND partition_id=? AND epoch=?)");
     }
     sql.push(')');
-    number(writing, &sql)
+    writing.with_placeholders(&sql)
 }
 
 /// Runs session settings; skips those that the server does not know.

@@ -4,7 +4,7 @@ use connector_api::{Error, Result, Value};
 
 use super::size::SizeLimits;
 use crate::dialect::writing::{self, WriteDialect};
-use crate::driver::{self, ConnectOptions, Session};
+use crate::driver::{self, ConnectOptions, ConnectionId, Session, SqlParam};
 use crate::url;
 
 /// One session with its dialect, its current schema and the server's limits.
@@ -36,9 +36,54 @@ impl WriteConnection {
     }
 }
 
+impl WriteConnection {
+    /// Ends a lost connection of this task if this server still has it. What the transaction on it
+    /// became is decided by the server alone: the stored offsets show it.
+    async fn end_lost(&mut self, lost: &ConnectionId) {
+        let is_same_server =
+            |now: Option<&ConnectionId>| now.is_some_and(|now| now.server == lost.server);
+        if !is_same_server(self.session.connection_id()) {
+            return;
+        }
+        let ended = end_session(&mut *self.session, self.writing, lost.id).await;
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a lost connection cannot be ended on the server");
+        }
+    }
+}
+
+/// Ends another session of the same account, if there is one of that number.
+pub async fn end_session(
+    session: &mut dyn Session,
+    writing: &WriteDialect,
+    number: i64,
+) -> Result<()> {
+    let find = writing.with_placeholders(writing.offsets.own_session);
+    let found = session.query(&find, &[SqlParam::I64(number)]).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    tracing::warn!(
+        session = number,
+        "ending an earlier session of this sink that the server still has"
+    );
+    // It may have ended by itself meanwhile.
+    let _ = session
+        .run(
+            &writing
+                .offsets
+                .end_session
+                .replace("{}", &number.to_string()),
+        )
+        .await;
+    Ok(())
+}
+
 /// The connection of a task, which may be lost and made again.
 pub struct ConnectionSlot {
     connection: Option<WriteConnection>,
+    /// A lost connection that the server may still have.
+    lost: Option<ConnectionId>,
 }
 
 impl ConnectionSlot {
@@ -46,6 +91,7 @@ impl ConnectionSlot {
     pub fn new(connection: WriteConnection) -> Self {
         Self {
             connection: Some(connection),
+            lost: None,
         }
     }
 
@@ -86,14 +132,22 @@ impl ConnectionSlot {
         self.connection.as_ref().map(|it| it.writing)
     }
 
-    /// Drops the old connection and connects again.
+    /// Drops the old connection and connects again. Ends the old one on the server, too: if the
+    /// network dropped it silently, its open transaction would keep its row locks until the server
+    /// notices, which can take hours.
     pub async fn reopen(
         &mut self,
         target: &url::ConnectionTarget,
         options: ConnectOptions,
     ) -> Result<()> {
-        self.connection = None;
-        self.connection = Some(WriteConnection::open(target, options).await?);
+        if let Some(dropped) = self.connection.take() {
+            self.lost = dropped.session.connection_id().cloned();
+        }
+        let mut connection = WriteConnection::open(target, options).await?;
+        if let Some(lost) = self.lost.take() {
+            connection.end_lost(&lost).await;
+        }
+        self.connection = Some(connection);
         Ok(())
     }
 
