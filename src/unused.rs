@@ -151,7 +151,7 @@ fn check_connector(connector: &ConnectorPlugin, config: &Config, report: &mut Co
             report.warn(
                 name,
                 format!(
-                    "{name} and others: only {MAX_COMPARED} unknown keys are compared with the known ones"
+                    "{name} and others: only {MAX_COMPARED} unknown keys are checked for typing errors"
                 ),
             );
             break;
@@ -288,13 +288,13 @@ fn report_unknown(
         .map(|meant| format!("; did you mean {prefix}{meant}?"))
         .unwrap_or_default();
     if excludes {
-        let why = "what it would leave out would be sent or written";
+        let why = "data that it should exclude would be sent or written";
         report.error(
             full,
-            format!("{full} is not known, and {why}: correct its name, or leave it out{hint}"),
+            format!("{full} is unknown, and {why}: correct its name, or remove it{hint}"),
         );
     } else {
-        report.warn(full, format!("{full} is not known and has no effect{hint}"));
+        report.warn(full, format!("{full} is unknown and has no effect{hint}"));
     }
 }
 
@@ -353,12 +353,12 @@ mod tests {
             .map(|warning| warning.message.as_str())
             .collect();
         let want = [
-            "Batch.Max.Rows is not known and has no effect; did you mean batch.max.rows?",
+            "Batch.Max.Rows is unknown and has no effect; did you mean batch.max.rows?",
             "transforms.A.type has no effect: transforms does not list A; did you mean transforms.a?",
-            "transforms.a.topic.feld is not known and has no effect; did you mean transforms.a.topic.field?",
-            "transforms.b.c.regexp is not known and has no effect; did you mean transforms.b.c.regex?",
-            "predicates.p.patern is not known and has no effect; did you mean predicates.p.pattern?",
-            "value.converter.schemas.enabled is not known and has no effect; did you mean value.converter.schemas.enable?",
+            "transforms.a.topic.feld is unknown and has no effect; did you mean transforms.a.topic.field?",
+            "transforms.b.c.regexp is unknown and has no effect; did you mean transforms.b.c.regex?",
+            "predicates.p.patern is unknown and has no effect; did you mean predicates.p.pattern?",
+            "value.converter.schemas.enabled is unknown and has no effect; did you mean value.converter.schemas.enable?",
         ];
         assert_eq!(texts, want);
     }
@@ -383,9 +383,9 @@ mod tests {
             .map(|warning| warning.message.as_str())
             .collect();
         let want = [
-            "consumer.overide.fetch.min.bytes is not known and has no effect; did you mean consumer.override.fetch.min.bytes?",
-            "timestamp.colums is not known and has no effect; did you mean timestamp.column.name?",
-            "value.converter.schema.enable is not known and has no effect; did you mean value.converter.schemas.enable?",
+            "consumer.overide.fetch.min.bytes is unknown and has no effect; did you mean consumer.override.fetch.min.bytes?",
+            "timestamp.colums is unknown and has no effect; did you mean timestamp.column.name?",
+            "value.converter.schema.enable is unknown and has no effect; did you mean value.converter.schemas.enable?",
         ];
         assert_eq!(texts, want);
     }

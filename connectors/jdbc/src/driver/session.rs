@@ -356,7 +356,7 @@ where
     }
 
     fn connection_id(&self) -> Option<&ConnectionId> {
-        self.lifeline.who.as_ref()
+        self.watchdog.identity.as_ref()
     }
 
     fn is_stale(&self) -> bool {
