@@ -88,13 +88,7 @@ impl DdlDialect for MySqlDdl {
         widening::type_like_source(source, key, self.mariadb)
     }
 
-    fn literal(&self, column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()> {
-        if let Some(text) = column.default_time {
-            out.push('\'');
-            out.push_str(text);
-            out.push('\'');
-            return Some(());
-        }
+    fn literal(&self, _column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()> {
         match value {
             Value::Bool(flag) => out.push(if *flag { '1' } else { '0' }),
             Value::Text(text) => quoted_text(text, out),
@@ -111,8 +105,7 @@ impl DdlDialect for MySqlDdl {
     /// MySQL accepts a default of TEXT and BLOB only as an expression in parentheses (since
     /// 8.0.13).
     fn default_clause(&self, column: &ColumnSpec<'_>) -> Option<String> {
-        let mut literal = String::new();
-        self.literal(column, column.schema.default.as_ref()?, &mut literal)?;
+        let literal = self.default_literal(column)?;
         let text = self.column_type(column).is_some_and(|ty| ty == "TEXT");
         Some(if text && !self.mariadb {
             format!("DEFAULT ({literal})")

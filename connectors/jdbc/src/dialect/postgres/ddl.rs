@@ -60,13 +60,7 @@ impl DdlDialect for PostgresDdl {
         widening::type_like_source(source)
     }
 
-    fn literal(&self, column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()> {
-        if let Some(text) = column.default_time {
-            out.push('\'');
-            out.push_str(text);
-            out.push('\'');
-            return Some(());
-        }
+    fn literal(&self, _column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()> {
         match value {
             Value::Bool(flag) => out.push_str(if *flag { "TRUE" } else { "FALSE" }),
             Value::Text(text) => {

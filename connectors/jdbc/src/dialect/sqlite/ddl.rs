@@ -54,21 +54,18 @@ impl DdlDialect for SqliteDdl {
             out.push_str(&text.replace('\'', "''"));
             out.push('\'');
         };
-        match (column.default_time, value) {
-            (Some(text), _) => quoted(text),
-            (None, Value::Text(text)) => quoted(text),
-            (None, Value::Decimal(n))
-                if self.column_type(column).is_some_and(|ty| ty == "TEXT") =>
-            {
+        match value {
+            Value::Text(text) => quoted(text),
+            Value::Decimal(n) if self.column_type(column).is_some_and(|ty| ty == "TEXT") => {
                 quoted(&n.to_string());
             }
-            (None, Value::Bool(flag)) => out.push(if *flag { '1' } else { '0' }),
-            (None, Value::Bytes(bytes)) => {
+            Value::Bool(flag) => out.push(if *flag { '1' } else { '0' }),
+            Value::Bytes(bytes) => {
                 out.push_str("X'");
                 hex(bytes, out);
                 out.push('\'');
             }
-            (None, other) => numeric_literal(other, out)?,
+            other => numeric_literal(other, out)?,
         }
         Some(())
     }

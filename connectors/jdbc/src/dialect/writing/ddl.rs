@@ -20,15 +20,24 @@ pub trait DdlDialect: Send + Sync {
         None
     }
 
-    /// Appends a schema's default as a literal. `None` if it has none.
+    /// Appends a value of the column's schema as a literal. `None` if it has none.
     fn literal(&self, column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()>;
 
     /// `DEFAULT` and the literal in this database's syntax; `None` if the column has no default
     /// that can be written as one.
     fn default_clause(&self, column: &ColumnSpec<'_>) -> Option<String> {
+        Some(format!("DEFAULT {}", self.default_literal(column)?))
+    }
+
+    /// The column's default as a literal. `None` if it has none.
+    fn default_literal(&self, column: &ColumnSpec<'_>) -> Option<String> {
+        let default = column.schema.default.as_ref()?;
+        if let Some(time) = column.default_time {
+            return Some(format!("'{time}'"));
+        }
         let mut literal = String::new();
-        self.literal(column, column.schema.default.as_ref()?, &mut literal)?;
-        Some(format!("DEFAULT {literal}"))
+        self.literal(column, default, &mut literal)?;
+        Some(literal)
     }
 
     /// A type that also holds values of that length (in the unit of its
@@ -193,12 +202,8 @@ impl WriteDialect {
                     SourceType::Text(_) | SourceType::Blob(_) | SourceType::Json
                 ) =>
             {
-                let spec = ColumnSpec {
-                    default_time: None,
-                    ..*column
-                };
                 let value = Value::Text(text.as_str().into());
-                if self.ddl.literal(&spec, &value, &mut literal).is_some() {
+                if self.ddl.literal(column, &value, &mut literal).is_some() {
                     out.push_str(&format!(" DEFAULT {literal}"));
                 }
             }
