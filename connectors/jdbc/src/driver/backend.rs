@@ -45,8 +45,8 @@ pub(super) trait DatabaseBackend:
         String::new()
     }
 
-    /// Returns what a connection is working on, from the state that [`Self::watch_query`] returned; `None`
-    /// if it is idle.
+    /// Returns what a connection is working on, from the state that [`Self::watch_query`]
+    /// returned; `None` if it is idle.
     fn busy_state(_state: &str, _more: &str) -> Option<String> {
         None
     }
