@@ -123,7 +123,7 @@ pub fn carry(meta: &ColumnMeta, database: DatabaseKind, schema: &Schema) -> Sche
         .as_deref()
         .filter(|_| !meta.generated)
         .map(standard);
-    if let Some(text) = default.filter(|text| preset(text).is_some()) {
+    if let Some(text) = default.filter(|text| parse_default(text).is_some()) {
         out = out.param(DEFAULT, &text);
     }
     if let Some(charset) = &meta.charset {
@@ -150,7 +150,7 @@ pub fn source_column(schema: &Schema) -> Option<SourceColumn> {
     let charset = schema
         .get_param(CHARSET)
         .filter(|text| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
-    let default = schema.get_param(DEFAULT).and_then(preset);
+    let default = schema.get_param(DEFAULT).and_then(parse_default);
     holds(&kind, schema).then(|| SourceColumn {
         kind,
         from,
@@ -338,7 +338,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 }
 
 /// Parses a default that any database can express: a text, a number, or the time of the insert.
-fn preset(text: &str) -> Option<ColumnDefault> {
+fn parse_default(text: &str) -> Option<ColumnDefault> {
     let text = text.trim();
     let lower = text.to_ascii_lowercase();
     let name = lower.split('(').next().unwrap_or_default().trim();
@@ -362,7 +362,9 @@ fn preset(text: &str) -> Option<ColumnDefault> {
 mod tests {
     use connector_api::{Schema, SchemaType};
 
-    use super::{ALLOWED, ColumnDefault, LENGTH, SourceType, TYPE, carry, preset, source_column};
+    use super::{
+        ALLOWED, ColumnDefault, LENGTH, SourceType, TYPE, carry, parse_default, source_column,
+    };
     use crate::catalog::ColumnMeta;
     use crate::url::DatabaseKind;
 
@@ -457,7 +459,7 @@ mod tests {
             ("uuid()", None),
             ("NULL", None),
         ] {
-            assert_eq!(preset(text), want, "{text}");
+            assert_eq!(parse_default(text), want, "{text}");
         }
     }
 }

@@ -234,9 +234,9 @@ pub async fn connect(
             match opened {
                 Err(error)
                     if options.access == AccessMode::Create
-                        && lacks_its_database(target, &error) =>
+                        && is_database_missing(target, &error) =>
                 {
-                    make_database(target, options).await?;
+                    create_database(target, options).await?;
                     open(
                         target,
                         retry::attempts(target, options, mysql::MySqlSession::connect),
@@ -264,7 +264,7 @@ pub async fn connect(
 }
 
 /// True if connecting failed because a database is missing that the URL asks to create.
-pub fn lacks_its_database(target: &ConnectionTarget, error: &Error) -> bool {
+pub fn is_database_missing(target: &ConnectionTarget, error: &Error) -> bool {
     let unknown = match target.database_kind() {
         DatabaseKind::MySql => error.message().contains("(1049,"),
         DatabaseKind::Postgres | DatabaseKind::Sqlite => false,
@@ -273,7 +273,7 @@ pub fn lacks_its_database(target: &ConnectionTarget, error: &Error) -> bool {
 }
 
 /// Creates the database of a URL with `createDatabaseIfNotExist`.
-async fn make_database(target: &ConnectionTarget, options: ConnectOptions) -> Result<()> {
+async fn create_database(target: &ConnectionTarget, options: ConnectOptions) -> Result<()> {
     let mut server = target.clone();
     let Some(name) = server.database.take() else {
         return Ok(());

@@ -74,7 +74,7 @@ impl DatabaseBackend for Postgres {
             copy.send(rows.as_bytes()).await?;
             copy.finish().await
         };
-        let copied = session.watchdog.hold(copied).await;
+        let copied = session.watchdog.watch(copied).await;
         session.finish(copied)
     }
 

@@ -78,7 +78,7 @@ where
     /// Prepares a statement without running it.
     pub(super) async fn prepare(&mut self, sql: &str) -> Result<DB::Statement> {
         let sql = AssertSqlSafe(sql).into_sql_str();
-        let outcome = self.watchdog.hold(self.connection.prepare(sql)).await;
+        let outcome = self.watchdog.watch(self.connection.prepare(sql)).await;
         self.finish(outcome)
     }
 
@@ -87,7 +87,7 @@ where
         self.stale = false;
         let outcome = self
             .watchdog
-            .hold(self.connection.clear_cached_statements())
+            .watch(self.connection.clear_cached_statements())
             .await;
         self.finish(outcome)
     }
@@ -110,7 +110,7 @@ where
 
     async fn execute_once(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64> {
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
-        let outcome = self.watchdog.hold(self.connection.execute(query)).await;
+        let outcome = self.watchdog.watch(self.connection.execute(query)).await;
         self.finish(outcome).map(|done| DB::affected(&done))
     }
 
@@ -234,7 +234,7 @@ where
         fail_point::reach_async("database.run").await?;
         let outcome = self
             .watchdog
-            .hold(self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))))
+            .watch(self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))))
             .await;
         self.finish(outcome).map(|done| DB::affected(&done))
     }

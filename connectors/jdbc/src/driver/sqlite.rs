@@ -115,7 +115,7 @@ impl DatabaseBackend for Sqlite {
 
     /// Refuses statements that open files other than those the URL names.
     fn check_sql(sql: &str) -> Result<()> {
-        first_words(sql).try_for_each(admit_verb)
+        first_words(sql).try_for_each(check_verb)
     }
 
     /// Refuses several statements in one text, because SQLite runs all of them: one could hide
@@ -124,7 +124,7 @@ impl DatabaseBackend for Sqlite {
     fn check_statement(sql: &str) -> Result<()> {
         let mut words = first_words(sql);
         let verb = words.next().unwrap_or_default();
-        admit_verb(verb)?;
+        check_verb(verb)?;
         if verb.eq_ignore_ascii_case("PRAGMA") {
             return Err(Error::config("PRAGMA is not allowed for SQLite"));
         }
@@ -195,7 +195,7 @@ impl DatabaseBackend for Sqlite {
 }
 
 /// Errors: `Config` for statements that access other files.
-fn admit_verb(word: &str) -> Result<()> {
+fn check_verb(word: &str) -> Result<()> {
     let reaches = ["ATTACH", "DETACH", "VACUUM"]
         .iter()
         .any(|verb| word.eq_ignore_ascii_case(verb));
@@ -250,7 +250,7 @@ fn path(target: &ConnectionTarget) -> PathBuf {
 }
 
 /// Returns the file's path if it may be used. Errors: `Config`.
-fn admitted(target: &ConnectionTarget) -> Result<PathBuf> {
+fn allowed_path(target: &ConnectionTarget) -> Result<PathBuf> {
     let path = path(target);
     target
         .files
@@ -261,7 +261,7 @@ fn admitted(target: &ConnectionTarget) -> Result<PathBuf> {
 /// True if connecting would create the file.
 /// Errors: `Config` if its folder is missing, or it may not be used.
 pub(super) fn would_create(target: &ConnectionTarget) -> Result<bool> {
-    let path = admitted(target)?;
+    let path = allowed_path(target)?;
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -278,7 +278,7 @@ pub(super) fn would_create(target: &ConnectionTarget) -> Result<bool> {
 }
 
 fn options(target: &ConnectionTarget, access: AccessMode) -> Result<SqliteConnectOptions> {
-    let path = admitted(target)?;
+    let path = allowed_path(target)?;
     let mode = target.param("mode").unwrap_or("rwc");
     let create = access == AccessMode::Create && mode == "rwc";
     if !path.exists() && !create {

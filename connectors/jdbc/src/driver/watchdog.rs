@@ -107,26 +107,26 @@ where
     }
 
     /// Awaits a call. Errors: `Retry` if the connection cannot be used any more.
-    pub(super) async fn hold<T>(&self, call: impl Future<Output = T>) -> Result<T> {
+    pub(super) async fn watch<T>(&self, call: impl Future<Output = T>) -> Result<T> {
         let mut call = pin!(call);
         let mut silence = SilentCall::new(&self.progress);
         let look_after = look_after(self.heartbeat.limit());
         loop {
             if let Ok(outcome) = timeout(look_after, call.as_mut()).await {
-                silence.is_over(&self.heartbeat);
+                silence.end(&self.heartbeat);
                 return Ok(outcome);
             }
             tokio::select! {
                 // The call first: once it has returned, the finding no longer matters.
                 biased;
                 outcome = call.as_mut() => {
-                    silence.is_over(&self.heartbeat);
+                    silence.end(&self.heartbeat);
                     return Ok(outcome);
                 }
-                finding = self.ask() => match finding {
-                    ProbeFinding::Unknown if silence.has_progressed(&self.progress) => silence.is_at_work(&self.heartbeat, "the database"),
-                    ProbeFinding::AtWork(state) => silence.is_at_work(&self.heartbeat, &format!("the server ({state})")),
-                    finding => silence.goes_on(&finding).map_err(|why| self.given_up(&why))?,
+                finding = self.probe() => match finding {
+                    ProbeFinding::Unknown if silence.has_progressed(&self.progress) => silence.confirm_work(&self.heartbeat, "the database"),
+                    ProbeFinding::AtWork(state) => silence.confirm_work(&self.heartbeat, &format!("the server ({state})")),
+                    finding => silence.check(&finding).map_err(|why| self.give_up(&why))?,
                 },
             }
         }
@@ -141,12 +141,12 @@ where
         let mut next = rows.try_next();
         let row = match poll_fn(|context| Poll::Ready(Pin::new(&mut next).poll(context))).await {
             Poll::Ready(row) => row,
-            Poll::Pending => self.hold(next).await.map_err(CallFailure::GivenUp)?,
+            Poll::Pending => self.watch(next).await.map_err(CallFailure::GivenUp)?,
         };
         row.map_err(CallFailure::Driver)
     }
 
-    fn given_up(&self, why: &str) -> Error {
+    fn give_up(&self, why: &str) -> Error {
         self.heartbeat.describe(None);
         Error::retry(format!(
             "a call to {} did not return: {why}; the connection is closed (check that the server \
@@ -155,17 +155,17 @@ where
         ))
     }
 
-    async fn ask(&self) -> ProbeFinding {
+    async fn probe(&self) -> ProbeFinding {
         let Some(identity) = &self.identity else {
             return ProbeFinding::Unknown;
         };
-        timeout(ASK_WITHIN, self.look(identity))
+        timeout(ASK_WITHIN, self.probe_server(identity))
             .await
             .unwrap_or(ProbeFinding::Nothing)
     }
 
     /// Asks the server on a separate connection.
-    async fn look(&self, identity: &ConnectionId) -> ProbeFinding {
+    async fn probe_server(&self, identity: &ConnectionId) -> ProbeFinding {
         let Ok(options) = DB::options(&self.target, &self.host, self.port, self.how) else {
             return ProbeFinding::Unknown;
         };
@@ -237,7 +237,7 @@ impl SilentCall {
         std::mem::replace(&mut self.progress, now) != now
     }
 
-    fn is_at_work(&mut self, heartbeat: &Heartbeat, whom: &str) {
+    fn confirm_work(&mut self, heartbeat: &Heartbeat, whom: &str) {
         self.silent = 0;
         self.proven = Instant::now();
         self.is_reported = true;
@@ -245,7 +245,7 @@ impl SilentCall {
     }
 
     /// Decides whether the wait continues. Errors: why the call is given up.
-    fn goes_on(&mut self, finding: &ProbeFinding) -> Result<(), String> {
+    fn check(&mut self, finding: &ProbeFinding) -> Result<(), String> {
         self.silent = if *finding == ProbeFinding::Nothing {
             self.silent + 1
         } else {
@@ -266,7 +266,7 @@ impl SilentCall {
         }
     }
 
-    fn is_over(&self, heartbeat: &Heartbeat) {
+    fn end(&self, heartbeat: &Heartbeat) {
         if self.is_reported {
             heartbeat.describe(None);
         } else {
@@ -324,22 +324,22 @@ mod tests {
     fn a_call_is_given_up_when_its_session_is_gone_or_nobody_answers_time_and_again() {
         let heartbeat = Heartbeat::default();
         let mut silence = SilentCall::new(&heartbeat);
-        silence.goes_on(&ProbeFinding::Gone).unwrap_err();
+        silence.check(&ProbeFinding::Gone).unwrap_err();
         for round in 0..3 {
             for _ in 1..SILENT_MAX {
-                silence.goes_on(&ProbeFinding::Nothing).unwrap();
+                silence.check(&ProbeFinding::Nothing).unwrap();
             }
             match round {
-                0 => silence.goes_on(&ProbeFinding::Unknown).unwrap(),
-                1 => silence.is_at_work(&heartbeat, "the server"),
-                _ => drop(silence.goes_on(&ProbeFinding::Nothing).unwrap_err()),
+                0 => silence.check(&ProbeFinding::Unknown).unwrap(),
+                1 => silence.confirm_work(&heartbeat, "the server"),
+                _ => drop(silence.check(&ProbeFinding::Nothing).unwrap_err()),
             }
         }
         assert_eq!(
             heartbeat.description().as_deref(),
             Some("the server is working on a statement")
         );
-        silence.is_over(&heartbeat);
+        silence.end(&heartbeat);
         assert_eq!((heartbeat.description(), heartbeat.beats()), (None, 2));
     }
 }

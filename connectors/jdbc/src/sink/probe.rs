@@ -43,7 +43,7 @@ pub async fn probe(config: &Config, report: &mut ConfigReport) {
                 ..options
             };
             match WriteConnection::open(&place, existing).await {
-                Err(error) if driver::lacks_its_database(&place, &error) => return,
+                Err(error) if driver::is_database_missing(&place, &error) => return,
                 connected => connected,
             }
         }
