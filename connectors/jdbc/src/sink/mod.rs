@@ -87,7 +87,7 @@ impl SinkConnector for JdbcSink {
             .unzip();
         let mut offsets_table = SinkOffsets::new(&sink.cluster, &sink.name, "altered by request");
         let outcome = offsets_table
-            .claim(&mut *link.session, &*link.writing, &partitions, Some(&next))
+            .claim(&mut *link.session, link.writing, &partitions, Some(&next))
             .await;
         link.session.close().await;
         outcome.map(|_| false)
@@ -103,7 +103,7 @@ impl SinkConnector for JdbcSink {
             WriteConnection::open(&ConnectionTarget::of_sink(config)?, sink.connect_options())
                 .await?;
         let outcome = SinkOffsets::new(&sink.cluster, &sink.name, "")
-            .reset(&mut *link.session, &*link.writing)
+            .reset(&mut *link.session, link.writing)
             .await;
         link.session.close().await;
         outcome.map(|()| false)

@@ -68,12 +68,12 @@ pub async fn probe(config: &Config, report: &mut ConfigReport) {
         // a statement that cannot be parsed is in the report already
         if let Ok(Some(statements)) = StatementSet::read(&sink, link.writing.database) {
             for (key, error) in
-                statement::check(&mut *link.session, &*link.writing, &statements).await
+                statement::check(&mut *link.session, link.writing, &statements).await
             {
                 report.error(key, error.message().to_owned());
             }
             match statements
-                .no_rollback(&mut *link.session, &*link.writing)
+                .no_rollback(&mut *link.session, link.writing)
                 .await
             {
                 Ok(text) => tell_no_rollback(&sink, text, report),
@@ -119,7 +119,7 @@ async fn look(
             target
                 .meta
                 .as_ref()
-                .and_then(|meta| evolve::no_rollback(&*link.writing, meta)),
+                .and_then(|meta| evolve::no_rollback(link.writing, meta)),
             report,
         );
         add(
@@ -129,13 +129,8 @@ async fn look(
         );
     }
     if sink.exactly_once {
-        let place = offsets::find(
-            &mut *link.session,
-            &*link.writing,
-            &sink.cluster,
-            &sink.name,
-        )
-        .await?;
+        let place =
+            offsets::find(&mut *link.session, link.writing, &sink.cluster, &sink.name).await?;
         let target = TargetTable::find(&mut *link.session, sink, &link.here, place).await?;
         add(&mut needs, target.id, &for_offsets(target.meta.is_some()));
     }

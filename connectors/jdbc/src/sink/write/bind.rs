@@ -681,7 +681,7 @@ mod tests {
                 key: false,
                 slot: ValueSlot::ValueField(0),
             };
-            let binder = ColumnBinder::new(&config, &time, &*mysql, &column, None);
+            let binder = ColumnBinder::new(&config, &time, mysql, &column, None);
             let record = record(value);
             assert_eq!(binder.param(&record).unwrap(), want);
         }
@@ -692,7 +692,7 @@ mod tests {
             slot: ValueSlot::ValueField(0),
         };
         let record = record(Value::Struct([].into()));
-        let error = ColumnBinder::new(&config, &time, &*mysql, &nested, None)
+        let error = ColumnBinder::new(&config, &time, mysql, &nested, None)
             .param(&record)
             .unwrap_err()
             .to_string();

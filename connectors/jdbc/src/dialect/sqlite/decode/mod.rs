@@ -138,10 +138,6 @@ fn date(calendar: Calendar, stored: StorageValue<'_>) -> Option<Value> {
 
 /// Parses text in one of the forms of SQLite's date functions, milliseconds since 1970, or a Julian
 /// day.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the days are those of the years up to 9999"
-)]
 fn at(stored: StorageValue<'_>) -> Option<PointInTime> {
     match stored {
         StorageValue::Text(text) => parse(std::str::from_utf8(text).ok()?.trim_end()),
@@ -156,7 +152,7 @@ fn at(stored: StorageValue<'_>) -> Option<PointInTime> {
 }
 
 /// Returns the milliseconds since Julian day 0 of a day up to the year 9999, rounded.
-#[allow(
+#[expect(
     clippy::cast_possible_truncation,
     reason = "a float has no other conversion, and 5,373,484.5 days have 4.7e14 milliseconds"
 )]
