@@ -123,7 +123,7 @@ fn reported(task: &dyn SourceTask) -> bool {
     task.progress()
         .warnings
         .iter()
-        .any(|text| text.contains("is set back to"))
+        .any(|text| text.contains("be set back to"))
 }
 
 async fn through(season: Season, server: &MariaDb, sql: &mut MySqlConnection, user: &str) {

@@ -735,7 +735,7 @@ async fn a_running_tasks_endless_query_is_shown_as_work_and_is_interrupted_with_
     run(&mut sql, "UPDATE bound SET n = 1000000000000000").await;
     let is_at_work = async || {
         let progress = rest.get("/v1/connectors/endless/progress").await;
-        progress.text.contains("is at work on a statement")
+        progress.text.contains("is working on a statement")
     };
     for_condition("the statement is shown as work", SOON, is_at_work).await;
     let began = std::time::Instant::now();

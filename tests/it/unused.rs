@@ -82,7 +82,7 @@ async fn a_setting_that_would_keep_something_back_is_refused() {
             .await
             .expect(400);
         assert!(
-            answer.message().contains(&format!("{key} is not known")),
+            answer.message().contains(&format!("{key} is unknown")),
             "{key}: {}",
             answer.message()
         );

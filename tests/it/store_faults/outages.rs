@@ -191,7 +191,7 @@ async fn a_commit_in_doubt_is_said_to_be_and_what_it_did_shows_once_the_store_ca
         for_condition("the commit", SOON, async || worker.reached(point) > 0).await;
         store.freeze();
         let text = asked.await.unwrap();
-        assert!(text.contains("not known"), "{text}");
+        assert!(text.contains("not yet known"), "{text}");
         worker
             .rest()
             .get(&format!("/connectors/{connector}"))

@@ -67,7 +67,7 @@ pub async fn end_session(
         session = number,
         "ending an earlier session of this sink that the server still has"
     );
-    // It may have ended by itself meanwhile.
+    // It may have ended on its own in the meantime.
     let _ = session
         .run(
             &writing

@@ -124,7 +124,7 @@ impl SnapshotSql<'_> {
         for column in ["created", "changed"].map(|name| self.dialect.quoted(name)) {
             for column in [format!("{orders}.{column}"), column] {
                 let stamp = self.dialect.comparable_timestamp(&column);
-                if stamp != column && !title.starts_with("the stamp") {
+                if stamp != column && !title.starts_with("the timestamp") {
                     sql = sql.replace(&stamp, &format!("stamp({column})"));
                 }
             }
@@ -149,7 +149,7 @@ fn all() -> String {
         };
         if dialect.comparable_timestamp("c") != "c" {
             written.write(
-                "the stamp of a column c",
+                "the timestamp of a column c",
                 &dialect.comparable_timestamp("c"),
             );
         }
