@@ -109,8 +109,9 @@ pub(super) fn is_about_a_row(error: &sqlx::Error) -> bool {
         return false;
     };
     let about = text.strip_prefix(SIZE_LIMIT).unwrap_or_default();
+    // The drivers' own texts, see `bounds.rs` in each folder of vendor/.
     [
-        "the server sent a message of more",
+        "the server sends a message of more",
         "the server sends a message (DataRow) of more",
         "a row has more",
     ]
@@ -217,7 +218,30 @@ fn without_values(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{without_text, without_values};
+    use super::{is_about_a_row, without_text, without_values};
+
+    #[test]
+    fn a_row_beyond_the_size_limit_is_recognized_by_the_drivers_texts() {
+        for (text, want) in [
+            (
+                "size limit: the server sends a message of more than 9 bytes (bounds:44)",
+                true,
+            ),
+            (
+                "size limit: the server sends a message (DataRow) of more than 9 bytes",
+                true,
+            ),
+            ("size limit: a row has more than 9 bytes", true),
+            (
+                "size limit: the server sends a message (ErrorResponse) of more than 9 bytes",
+                false,
+            ),
+            ("the server sends a message of more than 9 bytes", false),
+        ] {
+            let error = sqlx::Error::Protocol(text.into());
+            assert_eq!(is_about_a_row(&error), want, "{text}");
+        }
+    }
 
     #[test]
     fn of_a_server_that_refuses_only_its_codes_may_be_left() {
