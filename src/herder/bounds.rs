@@ -4,17 +4,17 @@
 
 use connector_api::Config;
 
-pub use crate::model::KEYS_MAX;
+pub(crate) use crate::model::KEYS_MAX;
 
 /// Maximum size of a config's names and values together: that of a record of Kafka Connect's own
 /// config topic (`max.request.size`).
-pub const CONFIG_MAX_BYTES: usize = 1024 * 1024;
+pub(crate) const CONFIG_MAX_BYTES: usize = 1024 * 1024;
 /// Maximum size of all task configs of a connector together; each holds the connector's whole
 /// config.
-pub const TASK_CONFIGS_MAX_BYTES: usize = 128 * 1024 * 1024;
+pub(crate) const TASK_CONFIGS_MAX_BYTES: usize = 128 * 1024 * 1024;
 
 /// Returns `tasks.max` as given, at least 1.
-pub fn tasks_max(config: &Config) -> usize {
+pub(crate) fn tasks_max(config: &Config) -> usize {
     config
         .get("tasks.max")
         .and_then(|text| text.trim().parse().ok())
@@ -23,7 +23,7 @@ pub fn tasks_max(config: &Config) -> usize {
 }
 
 /// Returns the size of a config's names and values in bytes.
-pub fn size(config: &Config) -> usize {
+pub(crate) fn size(config: &Config) -> usize {
     config
         .iter()
         .map(|(name, value)| name.len() + value.len())
@@ -32,7 +32,7 @@ pub fn size(config: &Config) -> usize {
 
 /// Returns `tasks.max` if a worker that allows a connector `most` tasks can create that many of
 /// this config. Errors: the limit exceeded, as the text of a validation error.
-pub fn tasks(config: &Config, most: usize) -> Result<usize, String> {
+pub(crate) fn tasks(config: &Config, most: usize) -> Result<usize, String> {
     let wanted = tasks_max(config);
     let invalid = |why: String| {
         Err(format!(

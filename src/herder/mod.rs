@@ -5,15 +5,15 @@
 //! the texts.
 
 mod answer;
-pub mod bounds;
+pub(crate) mod bounds;
 mod clock;
-pub mod core;
+pub(crate) mod core;
 mod kafka;
 mod offsets;
 mod planning;
 mod run;
 mod status_log;
-pub mod validate;
+pub(crate) mod validate;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use std::time::Duration;
 use connector_api::{Config, ProgressReport, SourcePosition, TopicOffset};
 use tokio::sync::{mpsc, oneshot};
 
-pub use run::{HerderLoop, LoopParts};
+pub(crate) use run::{HerderLoop, LoopParts};
 
 use crate::model::{RunState, RunStatus, TargetState};
 use crate::store::StoredVersion;
@@ -30,7 +30,7 @@ use crate::worker::{StalledTask, WaitsFor};
 /// Direction in which a connector moves data; unknown if its class is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are Kafka's own names")]
-pub enum Direction {
+pub(crate) enum Direction {
     Source,
     Sink,
     Unknown,
@@ -38,7 +38,7 @@ pub enum Direction {
 
 impl Direction {
     /// Returns the name used in REST answers, such as `source`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Source => "source",
             Self::Sink => "sink",
@@ -49,7 +49,7 @@ impl Direction {
 
 /// One task, as callers see it.
 #[derive(Clone, Debug)]
-pub struct TaskView {
+pub(crate) struct TaskView {
     /// Number within the connector, from 0.
     pub id: u32,
     /// The task's config.
@@ -64,7 +64,7 @@ pub struct TaskView {
 
 /// One connector with its tasks, as callers see it.
 #[derive(Clone, Debug)]
-pub struct ConnectorView {
+pub(crate) struct ConnectorView {
     /// Unique name.
     pub name: Arc<str>,
     /// Config as given, references unresolved.
@@ -81,7 +81,7 @@ pub struct ConnectorView {
 
 /// The stored offsets of a connector.
 #[derive(Clone, Debug)]
-pub enum OffsetListing {
+pub(crate) enum OffsetListing {
     /// Positions of a source.
     Source(Vec<SourcePosition>),
     /// Next offset of each partition that a sink reads.
@@ -90,7 +90,7 @@ pub enum OffsetListing {
 
 /// A change of stored offsets.
 #[derive(Clone, Debug)]
-pub enum OffsetChange {
+pub(crate) enum OffsetChange {
     /// Sets these partitions of a source; one without an offset is deleted.
     Source(Vec<SourcePosition>),
     /// Sets these partitions of a sink; one without an offset is deleted.
@@ -101,7 +101,7 @@ pub enum OffsetChange {
 
 /// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HerderRefusal {
+pub(crate) enum HerderRefusal {
     /// No connector has that name.
     UnknownConnector(String),
     /// No such task: connector, number.
@@ -130,14 +130,14 @@ pub enum HerderRefusal {
 
 /// Worker facts for `GET /`.
 #[derive(Clone, Debug, Default)]
-pub struct WorkerInfo {
+pub(crate) struct WorkerInfo {
     /// Kafka cluster id; `None` until Kafka has first been reached.
     pub kafka_cluster_id: Option<String>,
 }
 
 /// State of the worker, for `GET /health`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WorkerHealth {
+pub(crate) enum WorkerHealth {
     /// Kafka has not been reached yet; the reason, once known.
     Starting(Option<String>),
     /// Kafka and the store work.
@@ -149,10 +149,10 @@ pub enum WorkerHealth {
 }
 
 /// Answer channel of a command.
-pub type ReplySender<T> = oneshot::Sender<Result<T, HerderRefusal>>;
+pub(crate) type ReplySender<T> = oneshot::Sender<Result<T, HerderRefusal>>;
 
 /// A command to the loop: a verb, and a way to refuse it without knowing which verb it is.
-pub struct HerderCommand {
+pub(crate) struct HerderCommand {
     /// The verb, with the channel for its answer.
     pub verb: HerderVerb,
     /// Refuses the command. The caller checks it before the verb's answer.
@@ -164,7 +164,7 @@ pub struct HerderCommand {
     missing_docs,
     reason = "each is the verb of the same name on the handle"
 )]
-pub enum HerderVerb {
+pub(crate) enum HerderVerb {
     List {
         reply: ReplySender<Vec<ConnectorView>>,
     },
@@ -235,13 +235,13 @@ pub enum HerderVerb {
 
 /// Handle to the herder's loop; cheap to clone.
 #[derive(Clone)]
-pub struct Herder {
+pub(crate) struct Herder {
     commands: mpsc::Sender<HerderCommand>,
 }
 
 impl Herder {
     /// Creates a handle to the loop that receives from the other end of `commands`.
-    pub fn new(commands: mpsc::Sender<HerderCommand>) -> Self {
+    pub(crate) fn new(commands: mpsc::Sender<HerderCommand>) -> Self {
         Self { commands }
     }
 
@@ -268,19 +268,19 @@ impl Herder {
     }
 
     /// Returns all connectors by name.
-    pub async fn list(&self) -> Result<Vec<ConnectorView>, HerderRefusal> {
+    pub(crate) async fn list(&self) -> Result<Vec<ConnectorView>, HerderRefusal> {
         self.call(|reply| HerderVerb::List { reply }).await
     }
 
     /// Returns one connector.
-    pub async fn get(&self, name: &str) -> Result<ConnectorView, HerderRefusal> {
+    pub(crate) async fn get(&self, name: &str) -> Result<ConnectorView, HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::Get { name, reply }).await
     }
 
     /// Stores a new connector and starts it in the state `target`. The config must have been
     /// validated.
-    pub async fn create(
+    pub(crate) async fn create(
         &self,
         name: &str,
         config: Config,
@@ -298,7 +298,7 @@ impl Herder {
 
     /// Stores a connector's config and restarts the connector. Returns true if it is new. The
     /// config must have been validated.
-    pub async fn put_config(
+    pub(crate) async fn put_config(
         &self,
         name: &str,
         config: Config,
@@ -315,7 +315,7 @@ impl Herder {
 
     /// Like [`Herder::put_config`], but only if the stored config is still `expected`. Errors:
     /// [`HerderRefusal::ConfigChanged`] otherwise.
-    pub async fn replace_config(
+    pub(crate) async fn replace_config(
         &self,
         name: &str,
         expected: Config,
@@ -336,19 +336,23 @@ impl Herder {
 
     /// Returns every config that a connector has had, oldest first, including those of a deleted
     /// connector.
-    pub async fn history(&self, name: &str) -> Result<Vec<StoredVersion>, HerderRefusal> {
+    pub(crate) async fn history(&self, name: &str) -> Result<Vec<StoredVersion>, HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::History { name, reply }).await
     }
 
     /// Stops and deletes a connector; its offsets remain.
-    pub async fn delete(&self, name: &str) -> Result<(), HerderRefusal> {
+    pub(crate) async fn delete(&self, name: &str) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::Delete { name, reply }).await
     }
 
     /// Sets the target state: pause, resume or stop.
-    pub async fn set_target(&self, name: &str, target: TargetState) -> Result<(), HerderRefusal> {
+    pub(crate) async fn set_target(
+        &self,
+        name: &str,
+        target: TargetState,
+    ) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::SetTarget {
             name,
@@ -360,7 +364,7 @@ impl Herder {
 
     /// Restarts the connector and (KIP-745) its tasks. The returned view shows whatever restarts as
     /// RESTARTING.
-    pub async fn restart(
+    pub(crate) async fn restart(
         &self,
         name: &str,
         include_tasks: bool,
@@ -377,21 +381,21 @@ impl Herder {
     }
 
     /// Restarts one task.
-    pub async fn restart_task(&self, name: &str, task: u32) -> Result<(), HerderRefusal> {
+    pub(crate) async fn restart_task(&self, name: &str, task: u32) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::RestartTask { name, task, reply })
             .await
     }
 
     /// Returns the stored offsets of a connector.
-    pub async fn offsets(&self, name: &str) -> Result<OffsetListing, HerderRefusal> {
+    pub(crate) async fn offsets(&self, name: &str) -> Result<OffsetListing, HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::Offsets { name, reply }).await
     }
 
     /// Changes the stored offsets of a stopped connector. Returns true if the connector keeps
     /// offsets too and has changed them.
-    pub async fn change_offsets(
+    pub(crate) async fn change_offsets(
         &self,
         name: &str,
         change: OffsetChange,
@@ -407,25 +411,25 @@ impl Herder {
 
     /// Returns the topics that the connector has used since the last reset (KIP-558); empty for an
     /// unknown connector.
-    pub async fn topics(&self, name: &str) -> Result<Vec<String>, HerderRefusal> {
+    pub(crate) async fn topics(&self, name: &str) -> Result<Vec<String>, HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::Topics { name, reply }).await
     }
 
     /// Forgets the topics that the connector has used.
-    pub async fn reset_topics(&self, name: &str) -> Result<(), HerderRefusal> {
+    pub(crate) async fn reset_topics(&self, name: &str) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::ResetTopics { name, reply })
             .await
     }
 
     /// Returns worker facts for `GET /`.
-    pub async fn info(&self) -> Result<WorkerInfo, HerderRefusal> {
+    pub(crate) async fn info(&self) -> Result<WorkerInfo, HerderRefusal> {
         self.call(|reply| HerderVerb::Info { reply }).await
     }
 
     /// Returns the state of the worker, and its stalled tasks.
-    pub async fn health(&self) -> Result<(WorkerHealth, Vec<StalledTask>), HerderRefusal> {
+    pub(crate) async fn health(&self) -> Result<(WorkerHealth, Vec<StalledTask>), HerderRefusal> {
         self.call(|reply| HerderVerb::Health { reply }).await
     }
 }

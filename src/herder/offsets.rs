@@ -14,7 +14,7 @@ use crate::worker::Worker;
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Returns the stored offsets. Errors: `Unavailable`.
-pub async fn read(
+pub(super) async fn read(
     worker: &Worker,
     connector: &ConnectorPlugin,
     name: &str,
@@ -40,7 +40,7 @@ pub async fn read(
 /// Changes the stored offsets of a connector that has no running task and has had at most `tasks`
 /// tasks. Returns true if the connector keeps offsets too and has changed them. Errors:
 /// `BadOffsets`, `Unavailable`.
-pub async fn change(
+pub(super) async fn change(
     worker: &Worker,
     connector: &ConnectorPlugin,
     name: &str,

@@ -21,14 +21,14 @@ use super::producer::serve;
 use super::{ClientSettings, error};
 
 /// How long one call waits for an answer.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long [`KafkaAdmin::check_answers`] waits before it checks whether it was refused.
 const ONE_TRY: Duration = Duration::from_secs(1);
 
 /// A topic that has to exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicSpec {
+pub(crate) struct TopicSpec {
     /// The topic's name.
     pub topic: String,
     /// Number of partitions; -1 means the broker's default.
@@ -40,7 +40,7 @@ pub struct TopicSpec {
 }
 
 /// An admin client.
-pub struct KafkaAdmin {
+pub(crate) struct KafkaAdmin {
     settings: ClientSettings,
     /// Client for requests; librdkafka's admin client never reports why a broker refuses it.
     asker: DropInBackground<BaseProducer<QuietContext>>,
@@ -52,7 +52,7 @@ pub struct KafkaAdmin {
 impl KafkaAdmin {
     /// Opens a client, which connects when first used. Must be called within a tokio runtime.
     /// Errors: `Config`.
-    pub fn open(
+    pub(crate) fn open(
         settings: &ClientSettings,
         dev: Option<DevBroker>,
         runtime: Handle,
@@ -74,7 +74,7 @@ impl KafkaAdmin {
 
     /// Returns the cluster's id, or `None` if no broker answers within [`PATIENCE`]. Errors:
     /// `Denied` as soon as a broker refuses this client.
-    pub fn cluster_id(&self) -> Result<Option<String>> {
+    pub(crate) fn cluster_id(&self) -> Result<Option<String>> {
         fail_point::reach("admin.cluster-id")?;
         let began = std::time::Instant::now();
         while began.elapsed() < PATIENCE {
@@ -96,7 +96,7 @@ impl KafkaAdmin {
     }
 
     /// Checks that a broker answers within `limit`. Errors: `Retry`, `Denied`.
-    pub fn check_answers(&self, limit: Duration) -> Result<()> {
+    pub(crate) fn check_answers(&self, limit: Duration) -> Result<()> {
         let began = std::time::Instant::now();
         loop {
             let left = limit.saturating_sub(began.elapsed());
@@ -116,12 +116,12 @@ impl KafkaAdmin {
 
     /// Returns the number of partitions of a topic, or `None` if it does not exist. Errors:
     /// `Retry`, `Denied`.
-    pub fn partitions(&self, topic: &str) -> Result<Option<i32>> {
+    pub(crate) fn partitions(&self, topic: &str) -> Result<Option<i32>> {
         partitions(self.asker.client(), &self.brokers, topic).map_err(|e| self.with_refusal(e))
     }
 
     /// Returns the names of all topics. Errors: `Retry`, `Denied`.
-    pub fn topics(&self) -> Result<Vec<String>> {
+    pub(crate) fn topics(&self) -> Result<Vec<String>> {
         let what = || format!("listing topics at {}", self.brokers);
         let metadata = self.asker.client().fetch_metadata(None, PATIENCE);
         let metadata = metadata.map_err(|e| self.with_refusal(error::of(what(), e)))?;
@@ -161,7 +161,7 @@ impl KafkaAdmin {
     /// Creates the topic if it does not exist, and waits until it can be used. Leaves an existing
     /// one unchanged. Errors: `Config` for a name or number that the broker refuses, `Denied`,
     /// `Retry`.
-    pub fn ensure(&self, wanted: &TopicSpec) -> Result<()> {
+    pub(crate) fn ensure(&self, wanted: &TopicSpec) -> Result<()> {
         if self.partitions(&wanted.topic)?.is_none() {
             self.create(wanted)?;
             await_topic(&wanted.topic, &self.brokers, || {
@@ -172,7 +172,7 @@ impl KafkaAdmin {
     }
 
     /// Like [`KafkaAdmin::ensure`], but does not wait until every broker knows the topic.
-    pub fn create(&self, wanted: &TopicSpec) -> Result<()> {
+    pub(crate) fn create(&self, wanted: &TopicSpec) -> Result<()> {
         fail_point::reach("admin.create-topic")?;
         if let Some(dev) = &self.dev {
             return dev.create_topic(&wanted.topic, wanted.partitions.max(1));
@@ -200,7 +200,7 @@ impl KafkaAdmin {
 
     /// Deletes a consumer group with its offsets; a group that does not exist is no error. Returns
     /// false if it still has members. Errors: `Retry`, `Denied`.
-    pub fn delete_group(&self, group: &str) -> Result<bool> {
+    pub(crate) fn delete_group(&self, group: &str) -> Result<bool> {
         let what = || format!("deleting consumer group {group} at {}", self.brokers);
         let options = AdminOptions::new()
             .operation_timeout(Some(PATIENCE))
@@ -273,14 +273,14 @@ pub(super) fn partitions<C: ClientContext>(
 }
 
 /// Offsets of a consumer group, read and written from outside while it has no members.
-pub struct GroupOffsets {
+pub(crate) struct GroupOffsets {
     consumer: BaseConsumer<QuietContext>,
     what: String,
 }
 
 impl GroupOffsets {
     /// Opens the group that `group.id` in `settings` names. Errors: `Config`.
-    pub fn open(settings: &ClientSettings) -> Result<Self> {
+    pub(crate) fn open(settings: &ClientSettings) -> Result<Self> {
         let what = format!(
             "consumer group {} at {}",
             settings.get("group.id").unwrap_or_default(),
@@ -294,7 +294,7 @@ impl GroupOffsets {
     }
 
     /// Returns the committed offsets of those partitions that have one. Errors: `Retry`, `Denied`.
-    pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
+    pub(crate) fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
@@ -322,7 +322,7 @@ impl GroupOffsets {
 
     /// Commits offsets. Returns false if the group has members, because then only they may commit.
     /// Errors: `Retry`, `Denied`.
-    pub fn commit(&self, offsets: &[TopicOffset]) -> Result<bool> {
+    pub(crate) fn commit(&self, offsets: &[TopicOffset]) -> Result<bool> {
         let list = offset_list(offsets).map_err(|e| error::of(&self.what, e))?;
         match self.consumer.commit(&list, CommitMode::Sync) {
             Err(error) if error.rdkafka_error_code() == Some(Code::UnknownMemberId) => Ok(false),
@@ -335,7 +335,7 @@ impl GroupOffsets {
     /// Commits offsets as the group's only member: the development broker accepts offsets of a
     /// group that has been in use from no other client. Errors: `Retry` when the client does not
     /// get into the group.
-    pub fn join_and_commit(&self, offsets: &[TopicOffset]) -> Result<bool> {
+    pub(crate) fn join_and_commit(&self, offsets: &[TopicOffset]) -> Result<bool> {
         let topics: BTreeSet<&str> = offsets.iter().map(|at| &*at.topic).collect();
         let topics: Vec<&str> = topics.into_iter().collect();
         let failed = |e| error::of(&self.what, e);
@@ -354,20 +354,6 @@ impl GroupOffsets {
         let committed = self.commit(offsets);
         self.consumer.unsubscribe();
         committed
-    }
-
-    /// Returns the first and the next offset of a partition, without records of open transactions.
-    /// Errors: `Retry`, `Denied`.
-    pub fn watermarks(&self, at: &TopicPartition) -> Result<(i64, i64)> {
-        let read = self
-            .consumer
-            .fetch_watermarks(&at.topic, at.partition, PATIENCE);
-        read.map_err(|e| {
-            error::of(
-                format_args!("{}: offsets of {}-{}", self.what, at.topic, at.partition),
-                e,
-            )
-        })
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 /// Records handed over and not known to be durable yet, oldest first.
 #[derive(Debug, Default)]
-pub struct InFlightBytes {
+pub(crate) struct InFlightBytes {
     /// Bytes of key and value of each record.
     under_way: VecDeque<usize>,
     bytes: usize,
@@ -17,26 +17,26 @@ pub struct InFlightBytes {
 
 impl InFlightBytes {
     /// Notes that a record was handed over.
-    pub fn sent(&mut self, bytes: usize) {
+    pub(crate) fn sent(&mut self, bytes: usize) {
         self.bytes += bytes;
         self.under_way.push_back(bytes);
     }
 
     /// Notes that this many records are still in flight; the oldest ones are done.
-    pub fn left(&mut self, records: usize) {
+    pub(crate) fn left(&mut self, records: usize) {
         while self.under_way.len() > records {
             self.bytes -= self.under_way.pop_front().unwrap_or_default();
         }
     }
 
     /// Returns the bytes in flight.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
 /// Returns how many bytes may be in flight to that many partitions with batches of that size.
-pub fn most(batch_bytes: usize, partitions: usize) -> usize {
+pub(crate) fn most(batch_bytes: usize, partitions: usize) -> usize {
     // Slightly less than two batches: the second becomes ready when the first has been answered.
     (batch_bytes * 2 - batch_bytes / 16).saturating_mul(partitions.max(1))
 }

@@ -7,7 +7,7 @@
 use connector_api::Error;
 
 /// Returns the credentials of a JAAS entry as librdkafka settings.
-pub fn credentials(entry: &str) -> Result<Vec<(&'static str, String)>, Error> {
+pub(super) fn credentials(entry: &str) -> Result<Vec<(&'static str, String)>, Error> {
     let mut words = JaasWords(entry.trim());
     let module = words.next().unwrap_or_default();
     let names: &[(&str, &str)] = match module.rsplit('.').next() {

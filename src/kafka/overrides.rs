@@ -7,15 +7,15 @@ use connector_api::{Config, Error, ErrorKind};
 use super::settings::{ClientRole, RULES};
 
 /// Worker key that narrows what connectors may override.
-pub const POLICY: &str = "connector.client.config.override.policy";
+pub(crate) const POLICY: &str = "connector.client.config.override.policy";
 /// Worker key with the permitted names if the policy is `Allowlist` (KIP-1188).
-pub const ALLOWLIST: &str = "connector.client.config.override.allowlist";
+pub(crate) const ALLOWLIST: &str = "connector.client.config.override.allowlist";
 
 /// Names that Kafka's `Principal` policy permits.
 const PRINCIPAL: &[&str] = &["sasl.jaas.config", "sasl.mechanism", "security.protocol"];
 
 /// Returns why the connector may not set `name` for that client, or `None` if it may.
-pub fn refusal(worker: &Config, client: ClientRole, name: &str) -> Option<String> {
+pub(crate) fn refusal(worker: &Config, client: ClientRole, name: &str) -> Option<String> {
     let full = format!("{}{name}", client.override_prefix());
     let listed = |list: &str| list.split(',').any(|item| item.trim() == name);
     let policy = worker.get(POLICY).unwrap_or("All").trim();
@@ -54,7 +54,11 @@ pub fn refusal(worker: &Config, client: ClientRole, name: &str) -> Option<String
 
 /// Reads and checks the overrides of one client in a connector's config. Errors: `Config`, with all
 /// refusals in one text.
-pub fn read(worker: &Config, connector: &Config, client: ClientRole) -> Result<Config, Error> {
+pub(crate) fn read(
+    worker: &Config,
+    connector: &Config,
+    client: ClientRole,
+) -> Result<Config, Error> {
     let given = connector.with_prefix(client.override_prefix());
     let refused: Vec<_> = given
         .iter()

@@ -44,21 +44,21 @@ impl ClientRole {
 
 /// The clients that know a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientSet {
+pub(crate) enum ClientSet {
     All,
     Only(ClientRole),
 }
 
 impl ClientSet {
     /// True if that client knows the setting.
-    pub fn has(self, client: ClientRole) -> bool {
+    pub(crate) fn has(self, client: ClientRole) -> bool {
         self == Self::All || self == Self::Only(client)
     }
 }
 
 /// How a Java setting is converted.
 #[derive(Clone, Copy)]
-pub enum SettingTarget {
+pub(crate) enum SettingTarget {
     /// Same name, same value.
     Same,
     /// Other name, same value.
@@ -74,7 +74,7 @@ pub enum SettingTarget {
 }
 
 /// The conversion of one Java setting.
-pub struct SettingRule {
+pub(crate) struct SettingRule {
     /// Name in the Java client.
     pub java: &'static str,
     /// Clients that know it.
@@ -113,7 +113,7 @@ const fn consumer(java: &'static str, connector: bool, to: SettingTarget) -> Set
 }
 
 /// All settings that are understood.
-pub const RULES: &[SettingRule] = &[
+pub(crate) const RULES: &[SettingRule] = &[
     all("bootstrap.servers", true, SettingTarget::Same),
     all("client.id", true, SettingTarget::Same),
     all("client.rack", true, SettingTarget::Same),

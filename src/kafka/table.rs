@@ -26,12 +26,12 @@ const ASKED_AT_ONCE: usize = 8;
 const MAX_TABLE: usize = 1 << 30;
 
 /// Last value by key.
-pub type TopicTable = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(crate) type TopicTable = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Reads the whole topic: the last value of each key that `keep` accepts, without tombstones.
 /// Returns `None` if the topic does not exist. Blocks. Errors: `Retry` when the broker is
 /// unreachable or reading takes longer than `within`.
-pub fn read(
+pub(crate) fn read(
     settings: &ClientSettings,
     topic: &str,
     within: Duration,

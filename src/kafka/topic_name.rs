@@ -4,7 +4,7 @@
 const LONGEST: usize = 249;
 
 /// Returns the rule that a name breaks, or `None` if Kafka accepts it.
-pub fn broken_rule(name: &str) -> Option<&'static str> {
+pub(crate) fn broken_rule(name: &str) -> Option<&'static str> {
     let is_legal = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     match name {
         "" => Some("a name is not empty"),

@@ -39,7 +39,7 @@ pub struct ChainStep {
 }
 
 /// The class that failed, and its error.
-pub type ChainError = (Arc<str>, Error);
+pub(super) type ChainError = (Arc<str>, Error);
 
 impl TransformChain {
     /// Creates the transforms that a connector's config names. Errors: `Config`, with Kafka

@@ -8,7 +8,7 @@ use crate::kafka::{ClientRole, ClientSettings};
 
 /// True if sources create the topics they write to. Otherwise the brokers may create them,
 /// depending on their settings.
-pub fn may_create_topics(options: &WorkerOptions) -> bool {
+pub(super) fn may_create_topics(options: &WorkerOptions) -> bool {
     !options
         .config
         .get("topic.creation.enable")
@@ -17,19 +17,19 @@ pub fn may_create_topics(options: &WorkerOptions) -> bool {
 
 /// Returns the consumer group of a sink connector: `connect-<name>`, unless its config overrides
 /// it.
-pub fn group(connector: &str, config: &Config) -> String {
+pub(super) fn group(connector: &str, config: &Config) -> String {
     config
         .get("consumer.override.group.id")
         .map_or_else(|| format!("connect-{connector}"), |g| g.trim().to_owned())
 }
 
 /// Returns the transactional id of a source task; the same as Kafka Connect's (KIP-618).
-pub fn transactional_id(options: &WorkerOptions, id: &TaskId) -> String {
+pub(super) fn transactional_id(options: &WorkerOptions, id: &TaskId) -> String {
     format!("{}-{}-{}", options.group_id, id.connector, id.task)
 }
 
 /// Returns the offsets topic of a source connector.
-pub fn offsets_topic(options: &WorkerOptions, config: &Config) -> String {
+pub(super) fn offsets_topic(options: &WorkerOptions, config: &Config) -> String {
     let own = config
         .get("offsets.storage.topic")
         .map(str::trim)
@@ -38,7 +38,7 @@ pub fn offsets_topic(options: &WorkerOptions, config: &Config) -> String {
 }
 
 /// Returns the settings of a source task's producer.
-pub fn producer(
+pub(super) fn producer(
     options: &WorkerOptions,
     id: &TaskId,
     config: &Config,
@@ -69,7 +69,7 @@ pub fn producer(
 
 /// Returns the settings of a producer that never begins a transaction. No task of Rowferry or Kafka
 /// Connect uses its transactional id, so it fences none of them.
-pub fn warm_up(options: &WorkerOptions) -> Result<ClientSettings> {
+pub(super) fn warm_up(options: &WorkerOptions) -> Result<ClientSettings> {
     let mut settings = ClientSettings::of(ClientRole::Producer, &options.config, None)?;
     settings.set("client.id", "rowferry-warm-up");
     settings.set("enable.idempotence", "true");
@@ -81,7 +81,7 @@ pub fn warm_up(options: &WorkerOptions) -> Result<ClientSettings> {
 }
 
 /// Returns the settings of the producer of a task's dead letters.
-pub fn dlq_producer(
+pub(super) fn dlq_producer(
     options: &WorkerOptions,
     id: &TaskId,
     config: &Config,
@@ -95,7 +95,11 @@ pub fn dlq_producer(
 }
 
 /// Returns the settings of a sink task's consumer.
-pub fn consumer(options: &WorkerOptions, id: &TaskId, config: &Config) -> Result<ClientSettings> {
+pub(super) fn consumer(
+    options: &WorkerOptions,
+    id: &TaskId,
+    config: &Config,
+) -> Result<ClientSettings> {
     let mut settings = ClientSettings::of(ClientRole::Consumer, &options.config, Some(config))?;
     settings.set_default(
         "client.id",
@@ -111,14 +115,14 @@ pub fn consumer(options: &WorkerOptions, id: &TaskId, config: &Config) -> Result
 
 /// Returns the settings of a consumer for the offsets topic. It joins no group, but librdkafka
 /// assigns partitions only if a group is named.
-pub fn reader(options: &WorkerOptions) -> Result<ClientSettings> {
+pub(super) fn reader(options: &WorkerOptions) -> Result<ClientSettings> {
     let mut settings = ClientSettings::of(ClientRole::Consumer, &options.config, None)?;
     settings.set("group.id", &options.group_id);
     Ok(settings)
 }
 
 /// Returns the settings of an admin client of a connector, or of the worker itself.
-pub fn admin(options: &WorkerOptions, connector: Option<&Config>) -> Result<ClientSettings> {
+pub(super) fn admin(options: &WorkerOptions, connector: Option<&Config>) -> Result<ClientSettings> {
     ClientSettings::of(ClientRole::Admin, &options.config, connector)
 }
 

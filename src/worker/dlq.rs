@@ -24,7 +24,7 @@ const STORED_WITHIN: Duration = Duration::from_secs(25);
 
 /// A record as read, kept while it may still be rejected.
 #[derive(Debug)]
-pub struct RawRecord {
+pub(super) struct RawRecord {
     topic: Arc<str>,
     partition: i32,
     offset: i64,
@@ -36,7 +36,7 @@ pub struct RawRecord {
 
 impl RawRecord {
     /// Copies a record.
-    pub fn of(incoming: &IncomingRecord<'_>, topic: Arc<str>) -> Self {
+    pub(super) fn of(incoming: &IncomingRecord<'_>, topic: Arc<str>) -> Self {
         Self {
             topic,
             partition: incoming.partition(),
@@ -56,7 +56,7 @@ impl RawRecord {
 const TOPIC: &str = "errors.deadletterqueue.topic.name";
 
 /// Writes to the dead-letter topic.
-pub struct DeadLetters {
+pub(super) struct DeadLetters {
     settings: ClientSettings,
     producer: Mutex<Arc<Producer>>,
     topic: String,
@@ -75,7 +75,7 @@ struct Sent {
 
 impl DeadLetters {
     /// Opens the producer and creates the topic, if the connector has a dead-letter topic. Blocks.
-    pub fn open(
+    pub(super) fn open(
         shared: &WorkerShared,
         id: &TaskId,
         config: &Config,
@@ -114,7 +114,7 @@ impl DeadLetters {
 
     /// Sends a record; it is durable after [`DeadLetters::flush`]. Blocks while the producer's
     /// queue is full.
-    pub fn send(
+    pub(super) fn send(
         &self,
         raw: &RawRecord,
         stage: ErrorStage,
@@ -167,7 +167,7 @@ impl DeadLetters {
     }
 
     /// Waits until everything sent is durable. Blocks.
-    pub fn flush(&self) -> Result<()> {
+    pub(super) fn flush(&self) -> Result<()> {
         fail_point::reach("dead-letters.flush")?;
         let (producer, last) = (self.producer(), self.sent().last);
         producer

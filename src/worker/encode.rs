@@ -17,7 +17,7 @@ use crate::waiting::{WaitPlace, WaitReason};
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Encodes the batches that a source returns.
-pub struct BatchEncoder {
+pub(super) struct BatchEncoder {
     codec: RecordCodec,
     policy: Policy,
     /// True if each batch is a transaction of its own.
@@ -37,7 +37,7 @@ pub struct BatchEncoder {
 impl BatchEncoder {
     /// Creates an encoder that sends to `chunks` and reuses buffers from `spares`. `alone`: no two
     /// batches share a chunk.
-    pub fn new(
+    pub(super) fn new(
         codec: RecordCodec,
         policy: Policy,
         alone: bool,
@@ -62,7 +62,7 @@ impl BatchEncoder {
     /// Encodes a batch. Sends full chunks, and the rest too if the source has no more records for
     /// now. Returns false if the receiver is gone. Must not be cancelled: the writer would have
     /// half a batch. Errors: that of a record, unless it is skipped.
-    pub async fn take(&mut self, batch: SourceBatch) -> Result<bool> {
+    pub(super) async fn take(&mut self, batch: SourceBatch) -> Result<bool> {
         let SourceBatch {
             records,
             positions,
@@ -87,13 +87,13 @@ impl BatchEncoder {
     }
 
     /// True if something has not been sent to the writer yet. Call it between batches.
-    pub fn has_unsent(&self) -> bool {
+    pub(super) fn has_unsent(&self) -> bool {
         self.half || !(self.chunk.is_empty() && self.chunk.positions.is_empty())
     }
 
     /// Sends the rest of whole batches; call it before waiting for anything. Returns false if the
     /// receiver is gone. Cancel safe.
-    pub async fn send_rest(&mut self) -> bool {
+    pub(super) async fn send_rest(&mut self) -> bool {
         !(self.chunk.complete && self.has_unsent()) || self.send().await
     }
 

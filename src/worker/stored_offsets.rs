@@ -139,7 +139,7 @@ impl StoredOffsets for ConnectorOffsetsReader {
 /// Returns the position with its members in the order in which Kafka Connect stores offsets that a
 /// client has set: that of a Java `HashMap`, which `OffsetUtils` and `JsonConverter` read them
 /// into.
-pub fn sort_in_java_order(position: &SourcePosition) -> SourcePosition {
+pub(super) fn sort_in_java_order(position: &SourcePosition) -> SourcePosition {
     let mut position = position.clone();
     java_order(&mut position.partition.0);
     if let Some(offset) = &mut position.offset {
@@ -162,7 +162,7 @@ fn java_order(members: &mut [(String, OffsetValue)]) {
 }
 
 /// True if the key belongs to that connector.
-pub fn is_of(connector: &str, key: &[u8]) -> bool {
+pub(super) fn is_of(connector: &str, key: &[u8]) -> bool {
     parse_key(key).is_some_and(|(owner, _)| owner == connector)
 }
 

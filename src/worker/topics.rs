@@ -9,7 +9,7 @@ use crate::kafka::admin::TopicSpec;
 
 /// The topic creation rules of one connector, in the order in which they are tried.
 #[derive(Clone, Debug)]
-pub struct TopicRules {
+pub(super) struct TopicRules {
     groups: Vec<TopicGroup>,
     default: TopicShape,
 }
@@ -31,7 +31,7 @@ struct TopicShape {
 impl TopicRules {
     /// Reads the keys. Without any, a topic gets one partition and the broker's default replication
     /// factor. Errors: `Config`.
-    pub fn read(config: &Config) -> Result<Self, Error> {
+    pub(super) fn read(config: &Config) -> Result<Self, Error> {
         let plain = TopicShape {
             partitions: 1,
             replication_factor: -1,
@@ -62,7 +62,7 @@ impl TopicRules {
     }
 
     /// Returns how to create `topic`: by the first group that includes and does not exclude it.
-    pub fn topic_spec(&self, topic: &str) -> TopicSpec {
+    pub(super) fn topic_spec(&self, topic: &str) -> TopicSpec {
         let hit = |patterns: &[Regex]| patterns.iter().any(|p| p.is_match(topic));
         let group = self
             .groups

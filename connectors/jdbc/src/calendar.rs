@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 use connector_api::calendar;
 
 /// Microseconds per second.
-pub const SECOND: i64 = 1_000_000;
+pub(crate) const SECOND: i64 = 1_000_000;
 /// Microseconds per day.
-pub const DAY: i64 = 86_400 * SECOND;
+pub(crate) const DAY: i64 = 86_400 * SECOND;
 
 /// The calendar of old dates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,19 +45,19 @@ impl Calendar {
 }
 
 /// Returns the days since 1970-01-01 in the Gregorian calendar.
-pub fn gregorian_days(year: i32, month: u32, day: u32) -> i64 {
+pub(crate) fn gregorian_days(year: i32, month: u32, day: u32) -> i64 {
     calendar::gregorian_day(i64::from(year), i64::from(month), i64::from(day))
 }
 
 /// Returns year, month and day of a number of days since 1970-01-01, Gregorian.
-pub fn civil(days: i64) -> (i64, u32, u32) {
+pub(crate) fn civil(days: i64) -> (i64, u32, u32) {
     let (year, month, day) = calendar::gregorian(days);
     let small = |n: i64| u32::try_from(n).unwrap_or(1);
     (year, small(month), small(day))
 }
 
 /// Formats `2024-01-02{separator}03:04:05.678901`, with that many fractional digits (0, 6 or 9).
-pub fn wall_text(wall: i64, separator: char, digits: u8) -> String {
+pub(crate) fn wall_text(wall: i64, separator: char, digits: u8) -> String {
     let (year, month, day) = civil(wall.div_euclid(DAY));
     let (seconds, micros) = (wall.rem_euclid(DAY) / SECOND, wall.rem_euclid(SECOND));
     let mut out = String::with_capacity(29);
@@ -79,7 +79,7 @@ pub fn wall_text(wall: i64, separator: char, digits: u8) -> String {
 }
 
 /// Formats a span of time as SQL does: `-838:59:59`, with six more digits if there is a fraction.
-pub fn span_text(micros: i64) -> String {
+pub(crate) fn span_text(micros: i64) -> String {
     let (sign, span) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
     let (seconds, micros) = (span / SECOND.unsigned_abs(), span % SECOND.unsigned_abs());
     let mut out = format!(
@@ -95,7 +95,7 @@ pub fn span_text(micros: i64) -> String {
 }
 
 /// Parses `2024-01-02`, optionally with `03:04:05` and a fraction, as servers write it. Gregorian.
-pub fn parse_wall(text: &str) -> Option<i64> {
+pub(crate) fn parse_wall(text: &str) -> Option<i64> {
     let (date, time) = text
         .trim()
         .split_once([' ', 'T'])

@@ -153,7 +153,7 @@ impl TableFilter {
 }
 
 /// Notes in the columns of a table which position they have in its primary key.
-pub fn set_key_positions(columns: &mut [ColumnMeta], primary_key: &[String]) {
+pub(crate) fn set_key_positions(columns: &mut [ColumnMeta], primary_key: &[String]) {
     for (position, key) in primary_key.iter().enumerate() {
         if let Some(column) = columns.iter_mut().find(|c| c.name == *key) {
             column.key_position = Some(position);

@@ -9,15 +9,15 @@ use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, Key
 use crate::{sink, source};
 
 /// Aiven's source.
-pub const AIVEN_SOURCE: &str = "io.aiven.connect.jdbc.JdbcSourceConnector";
+pub(crate) const AIVEN_SOURCE: &str = "io.aiven.connect.jdbc.JdbcSourceConnector";
 /// Redpanda's source, which has Confluent's defaults.
-pub const REDPANDA_SOURCE: &str = "com.redpanda.kafka.connect.jdbc.JdbcSourceConnector";
+pub(crate) const REDPANDA_SOURCE: &str = "com.redpanda.kafka.connect.jdbc.JdbcSourceConnector";
 /// Aiven's sink.
-pub const AIVEN_SINK: &str = "io.aiven.connect.jdbc.JdbcSinkConnector";
+pub(crate) const AIVEN_SINK: &str = "io.aiven.connect.jdbc.JdbcSinkConnector";
 /// Debezium's sink.
-pub const DEBEZIUM_SINK: &str = "io.debezium.connector.jdbc.JdbcSinkConnector";
+pub(crate) const DEBEZIUM_SINK: &str = "io.debezium.connector.jdbc.JdbcSinkConnector";
 /// Redpanda's sink, which has Confluent's defaults.
-pub const REDPANDA_SINK: &str = "com.redpanda.kafka.connect.jdbc.JdbcSinkConnector";
+pub(crate) const REDPANDA_SINK: &str = "com.redpanda.kafka.connect.jdbc.JdbcSinkConnector";
 
 /// A key and its default.
 type ClassDefault = (&'static str, &'static str);
@@ -178,7 +178,7 @@ fn default_table_format(format: &str) -> Result<(), String> {
 }
 
 /// Returns the keys of a sink of that class.
-pub fn sink_keys(class: &str) -> &'static [ConfigKey] {
+pub(crate) fn sink_keys(class: &str) -> &'static [ConfigKey] {
     static AIVEN: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| with(sink::KEYS, OF_AIVEN_SINK));
     static DEBEZIUM: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| {
         let keys = with(sink::KEYS, OF_DEBEZIUM_SINK);
@@ -194,7 +194,7 @@ pub fn sink_keys(class: &str) -> &'static [ConfigKey] {
 }
 
 /// Returns the keys of a source of that class.
-pub fn source_keys(class: &str) -> &'static [ConfigKey] {
+pub(crate) fn source_keys(class: &str) -> &'static [ConfigKey] {
     static KEYS: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| with(source::KEYS, OF_AIVEN_SOURCE));
     if class == AIVEN_SOURCE {
         &KEYS

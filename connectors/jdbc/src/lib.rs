@@ -3,13 +3,13 @@
 //! Pure parts (`dialect`, `source::plan`, `sink::mapping`, `sink::write::group`) hold SQL text,
 //! types and decisions; `driver` alone does I/O.
 
-pub mod calendar;
-pub mod catalog;
+mod calendar;
+mod catalog;
 mod class_defaults;
-pub mod dialect;
-pub mod driver;
+mod dialect;
+mod driver;
 pub mod files;
-pub mod ident;
+mod ident;
 mod privileges;
 pub mod sink;
 pub mod source;

@@ -15,7 +15,7 @@ use crate::url::DatabaseKind;
 
 /// A privilege on a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Privilege {
+pub(crate) enum Privilege {
     Select,
     Insert,
     Update,
@@ -39,7 +39,7 @@ impl Privilege {
 }
 
 /// The privileges of an account, as its server reports them.
-pub struct AccountPrivileges {
+pub(crate) struct AccountPrivileges {
     /// In quotes, as GRANT expects it.
     name: String,
     rights: TableRights,
@@ -53,7 +53,10 @@ enum TableRights {
 
 impl AccountPrivileges {
     /// Reads the privileges of the session's account; `None` if they cannot be determined.
-    pub async fn of(session: &mut dyn Session, database: DatabaseKind) -> Result<Option<Self>> {
+    pub(crate) async fn of(
+        session: &mut dyn Session,
+        database: DatabaseKind,
+    ) -> Result<Option<Self>> {
         Ok(match database {
             DatabaseKind::MySql => {
                 let lines = session.query("SHOW GRANTS", &[]).await?;
@@ -83,7 +86,7 @@ impl AccountPrivileges {
 
     /// Returns a text for each table with missing privileges, with the statement that grants them.
     /// Table names must be full.
-    pub async fn missing(
+    pub(crate) async fn missing(
         &self,
         session: &mut dyn Session,
         needs: &[(TableId, Privilege)],
@@ -108,7 +111,7 @@ impl AccountPrivileges {
     }
 
     /// Returns what the account lacks to see open transactions, if anything.
-    pub async fn blind(&self, session: &mut dyn Session) -> Result<Option<String>> {
+    pub(crate) async fn blind(&self, session: &mut dyn Session) -> Result<Option<String>> {
         let Some(wanted) = session.dialect().capabilities().oldest_transaction else {
             return Ok(None);
         };

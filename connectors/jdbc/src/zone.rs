@@ -200,7 +200,7 @@ fn offset_seconds(text: &str) -> Option<i32> {
 }
 
 /// Checks a key that holds a zone's name.
-pub fn check(name: &str) -> Result<(), String> {
+pub(crate) fn check(name: &str) -> Result<(), String> {
     match JdbcTimeZone::named(name) {
         Some(_) => Ok(()),
         None => {

@@ -30,7 +30,7 @@ pub use admit::admit;
 #[cfg(test)]
 pub(crate) use plan::within_max;
 pub use verbs::restarts_connector;
-pub use view::{view, views};
+pub(crate) use view::{view, views};
 
 /// Milliseconds on the loop's monotonic clock.
 pub type Millis = u64;

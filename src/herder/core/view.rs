@@ -6,7 +6,7 @@ use super::{ConnectorEntry, HerderState};
 use crate::herder::{ConnectorView, TaskView};
 
 /// Returns one connector with its tasks; the loop fills in progress.
-pub fn view(state: &HerderState, name: &str) -> Option<ConnectorView> {
+pub(crate) fn view(state: &HerderState, name: &str) -> Option<ConnectorView> {
     state
         .connectors
         .get_key_value(name)
@@ -14,7 +14,7 @@ pub fn view(state: &HerderState, name: &str) -> Option<ConnectorView> {
 }
 
 /// Returns all connectors by name.
-pub fn views(state: &HerderState) -> Vec<ConnectorView> {
+pub(crate) fn views(state: &HerderState) -> Vec<ConnectorView> {
     state
         .connectors
         .iter()
@@ -24,7 +24,7 @@ pub fn views(state: &HerderState) -> Vec<ConnectorView> {
 
 impl HerderState {
     /// Returns the topics a connector has used; empty for an unknown connector.
-    pub fn topics(&self, name: &str) -> Vec<String> {
+    pub(crate) fn topics(&self, name: &str) -> Vec<String> {
         let connector = self.connectors.get(name);
         connector
             .map(|c| c.topics.iter().map(|t| t.to_string()).collect())

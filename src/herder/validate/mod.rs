@@ -30,7 +30,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
 /// Why a config cannot be validated at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ValidationError {
+pub(crate) enum ValidationError {
     /// The config names no class.
     NoClass,
     /// No connector has that class; carries all available connectors.
@@ -44,7 +44,7 @@ pub enum ValidationError {
 /// A connector that a config may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say what they are")]
-pub struct AvailableConnector {
+pub(crate) struct AvailableConnector {
     pub class: String,
     pub kind: &'static str,
     pub version: String,
@@ -52,7 +52,7 @@ pub struct AvailableConnector {
 
 /// Worker settings that validation depends on.
 #[derive(Clone, Debug)]
-pub struct WorkerFacts {
+pub(crate) struct WorkerFacts {
     /// The worker's keys: default converters, override policy.
     pub config: Config,
     /// `group.id`.
@@ -83,7 +83,7 @@ impl Default for WorkerFacts {
 
 /// Validates configs. Cheap to clone; all clones share one set of limits.
 #[derive(Clone)]
-pub struct Validator {
+pub(crate) struct Validator {
     registry: Registry,
     worker: Arc<WorkerFacts>,
     turns: ValidationSlots,
@@ -91,7 +91,7 @@ pub struct Validator {
 
 impl Validator {
     /// Creates a validator for the plug-ins of `registry` and the settings of `worker`.
-    pub fn new(registry: Registry, worker: WorkerFacts) -> Self {
+    pub(crate) fn new(registry: Registry, worker: WorkerFacts) -> Self {
         Self {
             registry,
             worker: Arc::new(worker),
@@ -100,17 +100,20 @@ impl Validator {
     }
 
     /// Returns what decides which values are secret.
-    pub fn secrets(&self) -> &SecretKeys {
+    pub(crate) fn secrets(&self) -> &SecretKeys {
         &self.worker.secrets
     }
 
     /// Returns the plug-ins that a config may name.
-    pub fn registry(&self) -> &Registry {
+    pub(crate) fn registry(&self) -> &Registry {
         &self.registry
     }
 
     /// Returns the connector that a config names.
-    pub fn connector(&self, given: &GivenValues) -> Result<&ConnectorPlugin, ValidationError> {
+    pub(crate) fn connector(
+        &self,
+        given: &GivenValues,
+    ) -> Result<&ConnectorPlugin, ValidationError> {
         let class = given
             .get("connector.class")
             .cloned()
@@ -134,7 +137,10 @@ impl Validator {
 
     /// Validates a config; `None` values are JSON nulls. Ends within seconds even if the database
     /// hangs. Expensive computations run on blocking threads, off the runtime.
-    pub async fn validate(&self, given: &GivenValues) -> Result<ConfigInfos, ValidationError> {
+    pub(crate) async fn validate(
+        &self,
+        given: &GivenValues,
+    ) -> Result<ConfigInfos, ValidationError> {
         let connector = self.connector(given)?.clone();
         small_enough(given)?;
         let _place = self.turns.place().ok_or(ValidationError::Busy)?;
@@ -267,7 +273,7 @@ impl Validator {
 
     /// Returns the key definitions of a plug-in of any kind, a connector's own first, or `None` if
     /// no plug-in has that class. Errors: the plug-in has none of the versions `wanted`.
-    pub fn plugin_keys(
+    pub(crate) fn plugin_keys(
         &self,
         class: &str,
         wanted: Option<&VersionReq>,

@@ -4,17 +4,17 @@
 use connector_api::{Schema, SchemaType, logical};
 
 /// Schema name of texts that hold JSON, which the sink makes of nested values.
-pub const JSON: &str = "rowferry.Json";
+pub(crate) const JSON: &str = "rowferry.Json";
 /// Schema name of texts that are SQL dates.
-pub const DATE: &str = "rowferry.Date";
+pub(crate) const DATE: &str = "rowferry.Date";
 /// Schema name of texts that are SQL times, with microseconds.
-pub const TIME: &str = "rowferry.Time";
+pub(crate) const TIME: &str = "rowferry.Time";
 /// Schema name of texts that are SQL date-times, with microseconds.
-pub const DATE_TIME: &str = "rowferry.DateTime";
+pub(crate) const DATE_TIME: &str = "rowferry.DateTime";
 
 /// Connect's logical types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogicalType {
+pub(crate) enum LogicalType {
     /// Decimal of that scale.
     Decimal(i32),
     Date,
@@ -25,7 +25,7 @@ pub enum LogicalType {
 
 impl LogicalType {
     /// Returns the logical type of a schema.
-    pub fn of(schema: &Schema) -> Self {
+    pub(crate) fn of(schema: &Schema) -> Self {
         match (schema.name.as_deref(), schema.ty) {
             (Some(logical::DECIMAL), SchemaType::Bytes) => Self::Decimal(
                 schema

@@ -256,7 +256,7 @@ impl ValueDecoding {
 
 /// Returns how a decimal is read under `numeric.mapping` (precision and scale as JDBC reports
 /// them). Source: the table of Confluent's "numeric.mapping".
-pub fn numeric(
+pub(crate) fn numeric(
     name: &str,
     optional: bool,
     precision: i32,
@@ -319,7 +319,7 @@ fn nanos(micros: i64) -> String {
 /// Converts a time of day in microseconds, in that zone; the shift stays within the day. Connect's
 /// Time is a time of day: other values (MariaDB's TIME ranges to ±838 hours) are spans of time and
 /// stay text, whatever the zone.
-pub fn time_value(micros: i64, zone: &JdbcTimeZone) -> Value {
+pub(crate) fn time_value(micros: i64, zone: &JdbcTimeZone) -> Value {
     if !(0..=DAY).contains(&micros) {
         return Value::Text(span_text(micros).into());
     }
@@ -332,7 +332,7 @@ pub fn time_value(micros: i64, zone: &JdbcTimeZone) -> Value {
 }
 
 /// Converts an integer to a value of that type. `None` if it does not fit.
-pub fn int_value(n: i64, ty: SchemaType) -> Option<Value> {
+pub(crate) fn int_value(n: i64, ty: SchemaType) -> Option<Value> {
     match ty {
         SchemaType::Int8 => i8::try_from(n).ok().map(Value::I8),
         SchemaType::Int16 => i16::try_from(n).ok().map(Value::I16),

@@ -24,7 +24,7 @@ const DEFAULT: &str = "rowferry.source.column.default";
 /// Character set.
 const CHARSET: &str = "rowferry.source.column.charset";
 /// Debezium's bit strings: bytes, the lowest first.
-pub const BITS: &str = "io.debezium.data.Bits";
+pub(crate) const BITS: &str = "io.debezium.data.Bits";
 /// Debezium's items of an ENUM or SET.
 const ALLOWED: &str = "allowed";
 
@@ -80,7 +80,7 @@ pub enum ColumnDefault {
 }
 
 /// Returns the schema of a column with its type in the parameters.
-pub fn carry(meta: &ColumnMeta, database: DatabaseKind, schema: &Schema) -> Schema {
+pub(crate) fn carry(meta: &ColumnMeta, database: DatabaseKind, schema: &Schema) -> Schema {
     let mut name = meta.data_type.to_uppercase();
     if meta.column_type.contains("unsigned") && !matches!(name.as_str(), "ENUM" | "SET") {
         name.push_str(" UNSIGNED");
@@ -134,7 +134,7 @@ pub fn carry(meta: &ColumnMeta, database: DatabaseKind, schema: &Schema) -> Sche
 
 /// Reads a source column from a schema's parameters; `None` if the schema's values would not fit
 /// it.
-pub fn source_column(schema: &Schema) -> Option<SourceColumn> {
+pub(crate) fn source_column(schema: &Schema) -> Option<SourceColumn> {
     let name = schema.get_param(TYPE)?.trim().to_ascii_lowercase();
     let number = |key| {
         schema

@@ -15,7 +15,7 @@ const BEGIN: &str = "-----BEGIN";
 /// Returns the file's content, or the value itself if it is PEM.
 /// Errors: `Config` if the file cannot be read, is no PEM file, or is longer than [`MAX_BYTES`]; no
 /// error quotes the content.
-pub fn certificates(path: &str) -> Result<Vec<u8>> {
+pub(super) fn certificates(path: &str) -> Result<Vec<u8>> {
     if path.contains(BEGIN) {
         return Ok(path.as_bytes().to_vec());
     }

@@ -172,7 +172,7 @@ pub(super) fn loses_connection<DB: DatabaseBackend>(error: &sqlx::Error) -> bool
 
 /// Returns the SQLSTATE with which the server refused a statement. `None` for other errors, and for
 /// SQLite, which has codes of its own.
-pub fn sqlstate(error: &Error) -> Option<Cow<'_, str>> {
+pub(crate) fn sqlstate(error: &Error) -> Option<Cow<'_, str>> {
     let cause = std::error::Error::source(error)?.downcast_ref::<sqlx::Error>()?;
     let code = cause.as_database_error()?.code()?;
     (code.len() == SQLSTATE_LENGTH).then_some(code)

@@ -31,8 +31,8 @@ use connector_api::{Error, Result, Value};
 use tokio::sync::mpsc;
 
 use self::panic_safe::PanicSafeSession;
-pub use failure::sqlstate;
-pub use watchdog::{ConnectionId, wait_before_retry};
+pub(crate) use failure::sqlstate;
+pub(crate) use watchdog::{ConnectionId, wait_before_retry};
 
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;

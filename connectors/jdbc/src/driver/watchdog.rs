@@ -284,7 +284,7 @@ fn look_after(limit: Option<Duration>) -> Duration {
 
 /// Sleeps before a retry while reporting the reason, so that the waiting task does not count as
 /// stalled.
-pub async fn wait_before_retry(time: Duration, why: &str) {
+pub(crate) async fn wait_before_retry(time: Duration, why: &str) {
     const SAY_EVERY: Duration = Duration::from_secs(1);
     let heartbeat = Heartbeat::current();
     let until = Instant::now() + time;

@@ -11,7 +11,7 @@ use crate::dialect::writing::{ColumnCapacity, ColumnDialect, TextEquality};
 
 /// Columns of one of the two servers.
 #[derive(Clone, Copy, Debug)]
-pub struct MySqlColumns {
+pub(crate) struct MySqlColumns {
     pub(super) mariadb: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::dialect::writing::{ColumnSpec, ColumnWidening, DdlDialect, hex, numer
 
 /// Definitions of tables, for one of the two servers.
 #[derive(Clone, Copy, Debug)]
-pub struct MySqlDdl {
+pub(crate) struct MySqlDdl {
     pub(super) mariadb: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::dialect::read::{ReadColumn, TimestampDecoding, ValueDecoding, int_val
 /// Encoding of a result column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are what their names say")]
-pub enum WireFormat {
+pub(crate) enum WireFormat {
     Int,
     UnsignedInt,
     F32,
@@ -26,7 +26,7 @@ pub enum WireFormat {
 /// [`ReadColumn::holds`] describes.
 /// Errors: `Record` for a value that the field cannot hold; `Retry` when the column's type is not
 /// the expected one because the table was altered meanwhile.
-pub fn value(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Value> {
+pub(crate) fn value(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Value> {
     match (&column.read, wire) {
         (ValueDecoding::Int(ty), _) => integer(column, *ty, wire, bytes),
         (ValueDecoding::Decimal | ValueDecoding::DecimalInt(_) | ValueDecoding::DecimalF64, _) => {
@@ -144,7 +144,7 @@ fn temporal(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Value
 
 /// Decodes a date-time as microseconds on the server's calendar, for comparison with bounds: a wall
 /// time, or the UTC instant as which a TIMESTAMP is sent. `None` for a date with zeros.
-pub fn cursor_micros(bytes: &[u8]) -> Option<i64> {
+pub(crate) fn cursor_micros(bytes: &[u8]) -> Option<i64> {
     let at = WireDateTime::read(bytes).filter(|at| at.month > 0 && at.day > 0)?;
     Some(
         gregorian_days(i32::from(at.year), u32::from(at.month), u32::from(at.day)) * DAY

@@ -8,7 +8,7 @@ use crate::ident::TableId;
 
 /// Statements that change rows.
 #[derive(Clone, Copy, Debug)]
-pub struct MySqlDml;
+pub(crate) struct MySqlDml;
 
 impl DmlDialect for MySqlDml {
     /// `VALUES()` is deprecated by MySQL but the only form that MariaDB knows. The guard sets a key

@@ -4,7 +4,7 @@ use crate::ident::TableId;
 
 /// The grants of an account and of its active roles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AccountGrants {
+pub(crate) struct AccountGrants {
     lines: Vec<GrantEntry>,
     /// True if roles are granted; their own grants may not be among the lines.
     roles: bool,
@@ -21,7 +21,7 @@ struct GrantEntry {
 
 impl AccountGrants {
     /// Parses the lines of `SHOW GRANTS`, such as ``GRANT SELECT, INSERT ON `shop`.* TO `u`@`%` ``.
-    pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut grants = Self::default();
         for line in lines {
             let Some(rest) = line.strip_prefix("GRANT ") else {
@@ -37,7 +37,7 @@ impl AccountGrants {
 
     /// True if a privilege (`INSERT`) is granted on a table, even if only for some columns; without
     /// a table, on every database (`PROCESS`). `None`: a role may grant it.
-    pub fn allows(&self, privilege: &str, table: Option<&TableId>) -> Option<bool> {
+    pub(crate) fn allows(&self, privilege: &str, table: Option<&TableId>) -> Option<bool> {
         let granted = self
             .lines
             .iter()

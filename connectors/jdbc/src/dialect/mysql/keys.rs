@@ -5,12 +5,12 @@ use connector_api::Value;
 use crate::catalog::UniqueKeys;
 
 /// Lists the columns of a table's unique indexes; parameters: the names of its database and table.
-pub const INDEXES: &str = "SELECT index_name, column_name, sub_part FROM information_schema.statistics \
+pub(crate) const INDEXES: &str = "SELECT index_name, column_name, sub_part FROM information_schema.statistics \
      WHERE table_schema = ? AND table_name = ? AND non_unique = 0 ORDER BY index_name, seq_in_index";
 
 /// Unique indexes, read from the rows of [`INDEXES`].
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct UniqueIndexes {
+pub(crate) struct UniqueIndexes {
     pub primary: Vec<String>,
     /// Columns of each other index over whole columns.
     pub unique: Vec<Vec<String>>,
@@ -20,7 +20,7 @@ pub struct UniqueIndexes {
 
 impl UniqueIndexes {
     /// Reads the rows of [`INDEXES`].
-    pub fn read(rows: &[Vec<Value>]) -> Self {
+    pub(crate) fn read(rows: &[Vec<Value>]) -> Self {
         let mut indexes: Vec<(String, Vec<String>, bool)> = Vec::new();
         for row in rows {
             let [index, column, part] = row.as_slice() else {
@@ -53,7 +53,7 @@ impl UniqueIndexes {
     }
 
     /// Returns them in the form that a [`TableMeta`](crate::catalog::TableMeta) has.
-    pub fn keys(&self) -> UniqueKeys<'_> {
+    pub(crate) fn keys(&self) -> UniqueKeys<'_> {
         UniqueKeys {
             primary: &self.primary,
             unique: &self.unique,

@@ -9,7 +9,7 @@ use crate::catalog::ColumnMeta;
 use crate::dialect::read::{BigintUnsigned, ReadColumn, ReadOptions, ValueDecoding};
 
 /// Returns how a column is read.
-pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
+pub(crate) fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     // A key column holds no NULL, whatever the catalog says of a view.
     let optional = meta.nullable && meta.key_position.is_none();
     match meta.data_type.as_str() {

@@ -16,7 +16,7 @@ const DECIMAL_DIGITS: i32 = 65;
 const KEY_CHARACTERS: u32 = 768;
 
 /// Returns the maximum length of a column's values.
-pub fn capacity(column: &ColumnMeta) -> Option<ColumnCapacity> {
+pub(crate) fn capacity(column: &ColumnMeta) -> Option<ColumnCapacity> {
     let length = column.length?;
     match column.data_type.as_str() {
         "char" | "varchar" => Some(ColumnCapacity::Characters(length)),
@@ -28,7 +28,7 @@ pub fn capacity(column: &ColumnMeta) -> Option<ColumnCapacity> {
 
 /// Returns a type that also holds values of that length. `None` if there is none, or if it would
 /// change more than the length.
-pub fn type_for_length(column: &ColumnMeta, length: u64) -> Option<String> {
+pub(crate) fn type_for_length(column: &ColumnMeta, length: u64) -> Option<String> {
     let key = column.key_position.is_some();
     match column.data_type.as_str() {
         "char" | "varchar" if key => {
@@ -50,7 +50,11 @@ pub fn type_for_length(column: &ColumnMeta, length: u64) -> Option<String> {
 }
 
 /// Returns a wider type for the values of a schema that the column's type cannot hold.
-pub fn type_for_schema(column: &ColumnMeta, schema: &Schema, max_scale: i32) -> Option<String> {
+pub(crate) fn type_for_schema(
+    column: &ColumnMeta,
+    schema: &Schema,
+    max_scale: i32,
+) -> Option<String> {
     let unsigned = column.column_type.contains("unsigned");
     let has = match (column.data_type.as_str(), unsigned) {
         ("tinyint", false) => 1,
@@ -77,7 +81,11 @@ fn decimal(column: &ColumnMeta, schema: &Schema, max_scale: i32) -> Option<Strin
 }
 
 /// `ALTER TABLE … MODIFY`: keeps everything else that `SHOW CREATE TABLE` reports of the column.
-pub fn alter_columns(table: &str, changes: &[ColumnWidening], shown: &str) -> Option<String> {
+pub(crate) fn alter_columns(
+    table: &str,
+    changes: &[ColumnWidening],
+    shown: &str,
+) -> Option<String> {
     let change = |change: &ColumnWidening| {
         let name = MySqlDialect.quoted(&change.column.name);
         let line = shown
@@ -103,7 +111,7 @@ pub fn alter_columns(table: &str, changes: &[ColumnWidening], shown: &str) -> Op
 }
 
 /// Returns the type of a new column from the source column's type that the records carry.
-pub fn type_like_source(source: &SourceColumn, key: bool, mariadb: bool) -> Option<String> {
+pub(crate) fn type_like_source(source: &SourceColumn, key: bool, mariadb: bool) -> Option<String> {
     // Only the same kind of database has the same ENUMs, character sets and bit strings.
     let own = match source.from {
         None | Some(DatabaseKind::MySql) => true,

@@ -9,7 +9,7 @@ use crate::calendar::{SECOND, span_text};
 /// A DATE, DATETIME or TIMESTAMP as the server stores it; parts may be zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are the parts of a date")]
-pub struct WireDateTime {
+pub(crate) struct WireDateTime {
     pub year: u16,
     pub month: u8,
     pub day: u8,
@@ -21,11 +21,11 @@ pub struct WireDateTime {
 
 /// A TIME in microseconds: from -838:59:59.999999 to 838:59:59.999999.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WireTime(pub i64);
+pub(crate) struct WireTime(pub i64);
 
 impl WireDateTime {
     /// Decodes a value with its length byte. `None` if the bytes are cut short.
-    pub fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let (&len, b) = bytes.split_first()?;
         let b = b.get(..usize::from(len))?;
         let mut out = Self::default();
@@ -43,12 +43,12 @@ impl WireDateTime {
     }
 
     /// Returns `2024-01-02`.
-    pub fn date_text(&self) -> String {
+    pub(crate) fn date_text(&self) -> String {
         format!("{:04}-{:02}-{:02}", self.year, self.month, self.day)
     }
 
     /// Returns `2024-01-02 03:04:05`, followed by six digits if there is a fraction.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut out = self.date_text();
         let _ = write!(
             out,
@@ -64,7 +64,7 @@ impl WireDateTime {
 
 impl WireTime {
     /// Decodes a value with its length byte. `None` if the bytes are cut short.
-    pub fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let (&len, b) = bytes.split_first()?;
         let b = b.get(..usize::from(len))?;
         if b.len() < 8 {
@@ -81,7 +81,7 @@ impl WireTime {
     }
 
     /// Returns `-838:59:59`, followed by six digits if there is a fraction.
-    pub fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         span_text(self.0)
     }
 }

@@ -12,7 +12,7 @@ use crate::dialect::writing::{
 use crate::url::DatabaseKind;
 
 /// Returns the writing half of the dialect for a server of that version text.
-pub fn of(server_version: &str) -> &'static WriteDialect {
+pub(crate) fn of(server_version: &str) -> &'static WriteDialect {
     if server_version.contains("MariaDB") {
         &MARIADB
     } else {
@@ -21,7 +21,7 @@ pub fn of(server_version: &str) -> &'static WriteDialect {
 }
 
 /// How MariaDB is written to.
-pub static MARIADB: WriteDialect = WriteDialect {
+pub(crate) static MARIADB: WriteDialect = WriteDialect {
     capabilities: WriteCapabilities {
         bulk_update: Some(BulkUpdate {
             accepts: is_bulk_updatable,
@@ -33,7 +33,7 @@ pub static MARIADB: WriteDialect = WriteDialect {
 };
 
 /// How MySQL is written to.
-pub static MYSQL: WriteDialect = dialect(
+pub(crate) static MYSQL: WriteDialect = dialect(
     &MySqlColumns { mariadb: false },
     &MySqlDdl { mariadb: false },
 );

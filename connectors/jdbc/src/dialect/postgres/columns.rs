@@ -8,7 +8,7 @@ use crate::dialect::writing::{ColumnCapacity, ColumnDialect, TextEquality};
 
 /// Columns of a PostgreSQL server.
 #[derive(Clone, Copy, Debug)]
-pub struct PostgresColumns;
+pub(crate) struct PostgresColumns;
 
 impl ColumnDialect for PostgresColumns {
     /// Collations are deterministic unless a user creates others. char(n) has no trailing blanks.

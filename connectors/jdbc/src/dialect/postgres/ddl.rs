@@ -10,7 +10,7 @@ use crate::dialect::writing::{ColumnSpec, ColumnWidening, DdlDialect, hex, numer
 
 /// Definitions of tables.
 #[derive(Clone, Copy, Debug)]
-pub struct PostgresDdl;
+pub(crate) struct PostgresDdl;
 
 /// Returns the type for values of a schema. Names that are not SQL keywords are schema-qualified,
 /// since a user's type may have the same name.

@@ -17,7 +17,7 @@ const INFINITE_MILLIS: (i64, i64) = (9_223_372_036_825_200_000, -9_223_372_036_8
 /// [`ReadColumn::holds`] describes.
 /// Errors: `Record` for a value that the field cannot hold; `Retry` when the column's type is not
 /// the expected one because the table was altered meanwhile.
-pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
+pub(crate) fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
     match &column.read {
         ValueDecoding::Bool => match *bytes {
             [b] => Ok(Value::Bool(b != 0)),
@@ -63,7 +63,7 @@ pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
 }
 
 /// Decodes a date or date-time as microseconds since 1970, for comparison with bounds.
-pub fn cursor_micros(bytes: &[u8]) -> Option<i64> {
+pub(crate) fn cursor_micros(bytes: &[u8]) -> Option<i64> {
     match bytes.len() {
         4 => Some((integer(bytes)? + EPOCH_DAYS) * DAY),
         _ => integer(bytes)?.checked_add(EPOCH_DAYS * DAY),

@@ -9,7 +9,7 @@ use crate::ident::TableId;
 
 /// Statements that change rows.
 #[derive(Clone, Copy, Debug)]
-pub struct PostgresDml;
+pub(crate) struct PostgresDml;
 
 impl DmlDialect for PostgresDml {
     /// The conflict is on the key alone; a collision on another unique index is an error of its

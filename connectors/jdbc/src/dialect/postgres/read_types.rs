@@ -17,7 +17,7 @@ const UNBOUNDED_SCALE: i32 = 127;
 const MAX_SCALE: u32 = 1000;
 
 /// Returns how a column is read.
-pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
+pub(crate) fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     let optional = meta.nullable && meta.key_position.is_none();
     let of = |read| ReadColumn::new(&meta.name, optional, read);
     let as_text = || of(ValueDecoding::Text).selected("", "::pg_catalog.text");

@@ -11,7 +11,7 @@ use crate::catalog::ColumnMeta;
 use crate::url::DatabaseKind;
 
 /// Returns the maximum length of a column's values.
-pub fn capacity(column: &ColumnMeta) -> Option<ColumnCapacity> {
+pub(crate) fn capacity(column: &ColumnMeta) -> Option<ColumnCapacity> {
     matches!(column.data_type.as_str(), "varchar" | "bpchar")
         .then_some(column.length)
         .flatten()
@@ -19,12 +19,12 @@ pub fn capacity(column: &ColumnMeta) -> Option<ColumnCapacity> {
 }
 
 /// Returns a type that holds values of any length.
-pub fn type_for_length(column: &ColumnMeta) -> Option<String> {
+pub(crate) fn type_for_length(column: &ColumnMeta) -> Option<String> {
     matches!(column.data_type.as_str(), "varchar" | "bpchar").then(|| "pg_catalog.text".to_owned())
 }
 
 /// Returns a wider type for the values of a schema that the column's type cannot hold.
-pub fn type_for_schema(column: &ColumnMeta, schema: &Schema) -> Option<String> {
+pub(crate) fn type_for_schema(column: &ColumnMeta, schema: &Schema) -> Option<String> {
     let plain = LogicalType::of(schema) == LogicalType::None;
     let ty = match (column.data_type.as_str(), schema.ty) {
         ("int2", SchemaType::Int32) if plain => "INT",
@@ -40,7 +40,7 @@ pub fn type_for_schema(column: &ColumnMeta, schema: &Schema) -> Option<String> {
 }
 
 /// Returns `ALTER TABLE … ALTER COLUMN` for these changes.
-pub fn alter_columns(table: &str, changes: &[ColumnWidening]) -> String {
+pub(crate) fn alter_columns(table: &str, changes: &[ColumnWidening]) -> String {
     let change = |change: &ColumnWidening| {
         let name = PostgresDialect.quoted(&change.column.name);
         let ty = change
@@ -63,7 +63,7 @@ pub fn alter_columns(table: &str, changes: &[ColumnWidening]) -> String {
 }
 
 /// Returns the type of a new column from the source column's type that the records carry.
-pub fn type_like_source(source: &SourceColumn) -> Option<String> {
+pub(crate) fn type_like_source(source: &SourceColumn) -> Option<String> {
     let own = match source.from {
         Some(DatabaseKind::Postgres) => true,
         None | Some(DatabaseKind::MySql | DatabaseKind::Sqlite) => false,

@@ -11,7 +11,7 @@ use crate::dialect::writing::{
 use crate::url::DatabaseKind;
 
 /// How PostgreSQL is written to.
-pub static POSTGRES: WriteDialect = WriteDialect {
+pub(crate) static POSTGRES: WriteDialect = WriteDialect {
     database: DatabaseKind::Postgres,
     dialect: &PostgresDialect,
     session_setup: &[

@@ -13,7 +13,7 @@ pub(super) const DIGITS: usize = 15;
 
 /// Columns of an SQLite file.
 #[derive(Clone, Copy, Debug)]
-pub struct SqliteColumns;
+pub(crate) struct SqliteColumns;
 
 impl ColumnDialect for SqliteColumns {
     /// A column may be declared with the collation NOCASE, which the catalog does not report.

@@ -8,7 +8,7 @@ use crate::dialect::writing::{ColumnSpec, DdlDialect, hex, numeric_literal};
 
 /// Definitions of tables.
 #[derive(Clone, Copy, Debug)]
-pub struct SqliteDdl;
+pub(crate) struct SqliteDdl;
 
 impl DdlDialect for SqliteDdl {
     /// The types of Confluent's sink, except for points in time: it makes those NUMERIC, from which

@@ -6,7 +6,7 @@ use crate::dialect::writing::{DmlDialect, StatementColumns, UpsertAction, on_key
 
 /// Statements that change rows.
 #[derive(Clone, Copy, Debug)]
-pub struct SqliteDml;
+pub(crate) struct SqliteDml;
 
 impl DmlDialect for SqliteDml {
     /// The conflict is on the key alone; a collision on another unique index is an error of its

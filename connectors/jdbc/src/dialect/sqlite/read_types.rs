@@ -9,7 +9,7 @@ use crate::catalog::ColumnMeta;
 use crate::dialect::read::{ReadColumn, ReadOptions, ValueDecoding, numeric};
 
 /// Returns how a column is read.
-pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
+pub(crate) fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     let optional = meta.nullable && meta.key_position.is_none();
     let of = |read| ReadColumn::new(&meta.name, optional, read);
     match meta.data_type.as_str() {
@@ -50,7 +50,7 @@ fn decimal(meta: &ColumnMeta, optional: bool, precision: i32, options: &ReadOpti
 
 /// Returns the affinity of a column with that declared type, in lower case: `integer`, `text`,
 /// `blob`, `real` or `numeric`.
-pub fn affinity(data_type: &str) -> &'static str {
+pub(crate) fn affinity(data_type: &str) -> &'static str {
     let has = |part: &str| data_type.contains(part);
     match data_type {
         _ if has("int") => "integer",
@@ -64,7 +64,7 @@ pub fn affinity(data_type: &str) -> &'static str {
 /// An expression for a point in time as `YYYY-MM-DD HH:MM:SS.ffffff`, from any form that SQLite's
 /// date functions allow: text of any precision, milliseconds since 1970, a Julian day.
 /// [`super::decode::cursor_micros`] reads values the same way.
-pub fn comparable_timestamp(column: &str) -> String {
+pub(crate) fn comparable_timestamp(column: &str) -> String {
     let bare = format!("rtrim({column}, 'Zz ')");
     format!(
         "CASE typeof({column}) WHEN 'text' THEN CASE WHEN substr({column}, 11) GLOB '*[-+]*' \
@@ -78,7 +78,7 @@ pub fn comparable_timestamp(column: &str) -> String {
 /// An expression that tests whether [`comparable_timestamp`] yields a point in time for a value: not for other
 /// texts, nor for integers that would all lie within a day of 1970-01-01 and are more likely a
 /// count.
-pub fn is_time(column: &str) -> String {
+pub(crate) fn is_time(column: &str) -> String {
     format!(
         "CASE typeof({column}) WHEN 'text' THEN {column} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' \
          WHEN 'integer' THEN {column} NOT BETWEEN -86400000 AND 86400000 \

@@ -8,7 +8,7 @@ use crate::dialect::writing::{OffsetsSql, ValueRules, WriteCapabilities, WriteDi
 use crate::url::DatabaseKind;
 
 /// How SQLite is written to.
-pub static SQLITE: WriteDialect = WriteDialect {
+pub(crate) static SQLITE: WriteDialect = WriteDialect {
     database: DatabaseKind::Sqlite,
     dialect: &SqliteDialect,
     session_setup: &[],

@@ -19,7 +19,7 @@ pub(in crate::dialect) fn numeric_literal(value: &Value, out: &mut String) -> Op
 }
 
 /// Appends bytes as hexadecimal digits.
-pub fn hex(bytes: &[u8], out: &mut String) {
+pub(crate) fn hex(bytes: &[u8], out: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.reserve(bytes.len() * 2);
     for byte in bytes {

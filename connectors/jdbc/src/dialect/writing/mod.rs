@@ -12,17 +12,17 @@ mod offsets;
 use super::Dialect;
 use crate::url::DatabaseKind;
 
-pub use self::capabilities::{
+pub(crate) use self::capabilities::{
     BulkUpdate, DeferredConstraints, StatementProbe, UniqueKeysSql, ValueRules, WriteCapabilities,
 };
-pub use self::columns::{ColumnCapacity, ColumnDialect, TextEquality};
+pub(crate) use self::columns::{ColumnCapacity, ColumnDialect, TextEquality};
 pub(in crate::dialect) use self::ddl::grown_decimal;
-pub use self::ddl::{ColumnSpec, ColumnWidening, DdlDialect};
-pub use self::dml::{DmlDialect, StatementColumn, StatementColumns, UpsertAction};
+pub(crate) use self::ddl::{ColumnSpec, ColumnWidening, DdlDialect};
+pub(crate) use self::dml::{DmlDialect, StatementColumn, StatementColumns, UpsertAction};
 pub(in crate::dialect) use self::dml::{on_key_conflict, value_rows};
-pub use self::literals::hex;
+pub(crate) use self::literals::hex;
 pub(in crate::dialect) use self::literals::numeric_literal;
-pub use self::offsets::OffsetsSql;
+pub(crate) use self::offsets::OffsetsSql;
 
 /// How one kind of server is written to. A constant has every part, or it does not compile.
 pub struct WriteDialect {
@@ -57,7 +57,7 @@ impl WriteDialect {
 }
 
 /// Returns the writing half for a server of that version text.
-pub fn of(database: DatabaseKind, server_version: &str) -> &'static WriteDialect {
+pub(crate) fn of(database: DatabaseKind, server_version: &str) -> &'static WriteDialect {
     match database {
         DatabaseKind::MySql => super::mysql::writing::of(server_version),
         DatabaseKind::Postgres => &super::postgres::writing::POSTGRES,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use connector_api::{Schema, SchemaType};
 
 /// Names of the key columns of `pk.mode=kafka`, unless `pk.fields` gives three others.
-pub const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
+pub(crate) const KAFKA_COLUMNS: [&str; 3] =
+    ["__connect_topic", "__connect_partition", "__connect_offset"];
 
 /// Where a column's value is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub struct RecordColumn {
 }
 
 /// Returns a column that holds a header.
-pub fn header_column(header: &str, column: &str, key: bool) -> RecordColumn {
+pub(crate) fn header_column(header: &str, column: &str, key: bool) -> RecordColumn {
     let schema = Arc::new(Schema::of(SchemaType::String).optional(!key));
     RecordColumn {
         name: Arc::from(column),
@@ -49,7 +50,7 @@ pub fn header_column(header: &str, column: &str, key: bool) -> RecordColumn {
 }
 
 /// Returns a column that holds a record's `topic`, `partition`, `offset` or `timestamp`.
-pub fn origin_column(origin: &str, column: Option<&str>) -> Option<RecordColumn> {
+pub(crate) fn origin_column(origin: &str, column: Option<&str>) -> Option<RecordColumn> {
     let (slot, name, schema) = match origin {
         "topic" => (
             ValueSlot::Topic,

@@ -153,7 +153,7 @@ const fn count(
 }
 
 /// All keys of the sink, in the order of forms.
-pub const KEYS: &[ConfigKey] = &[
+pub(crate) const KEYS: &[ConfigKey] = &[
     ConfigKey::new(
         "connection.url",
         ConfigType::String,

@@ -12,7 +12,7 @@ const TWICE: &str = "the value is a text that contains a JSON object: the produc
      passed JSON text to a JSON serializer; send the object itself";
 
 /// Describes a struct that is no row, if it is one that is known.
-pub fn schema(schema: &Schema) -> Option<&'static str> {
+pub(crate) fn schema(schema: &Schema) -> Option<&'static str> {
     let name = schema
         .name
         .as_deref()
@@ -30,7 +30,7 @@ pub fn schema(schema: &Schema) -> Option<&'static str> {
 }
 
 /// Describes a value without a schema that is not of the expected type, if it is one that is known.
-pub fn value(ty: Option<SchemaType>, value: &Value) -> Option<&'static str> {
+pub(crate) fn value(ty: Option<SchemaType>, value: &Value) -> Option<&'static str> {
     match value {
         Value::Text(text) if ty.is_none() => {
             let text = text.trim();

@@ -4,9 +4,9 @@
 //!
 //! Pure: nothing here asks a server.
 
-pub mod adapt;
-pub mod fit;
-pub mod foreign;
-pub mod kind;
-pub mod shape;
-pub mod time;
+pub(super) mod adapt;
+pub(super) mod fit;
+pub(super) mod foreign;
+pub(super) mod kind;
+pub(super) mod shape;
+pub(super) mod time;

@@ -14,18 +14,18 @@ use crate::url::DatabaseKind;
 
 /// The columns of records with one pair of schemas, in the order of a created table.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RecordShape {
+pub(crate) struct RecordShape {
     pub columns: Vec<RecordColumn>,
     /// True for records without a value.
     pub tombstone: bool,
 }
 
 impl RecordShape {
-    pub fn keys(&self) -> impl Iterator<Item = &RecordColumn> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &RecordColumn> {
         self.columns.iter().filter(|c| c.key)
     }
 
-    pub fn values(&self) -> impl Iterator<Item = &RecordColumn> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &RecordColumn> {
         self.columns.iter().filter(|c| !c.key)
     }
 }
@@ -33,7 +33,7 @@ impl RecordShape {
 /// Returns the shape of a record of `topic` that [`check_record`] has accepted. `table` is the bare
 /// name, for messages.
 /// Errors: `Record`.
-pub fn shape(
+pub(crate) fn shape(
     config: &SinkConfig,
     database: DatabaseKind,
     (topic, table): (&str, &str),
@@ -247,7 +247,7 @@ fn absent(config: &SinkConfig, table: &str, mode: &str, part: &str, field: &str)
 /// Checks that a record can be written at all: it needs a key if keys are used, and a struct or
 /// text as its value unless it is a deletion.
 /// Errors: `Record`.
-pub fn check_record(config: &SinkConfig, record: &SinkRecord) -> Result<()> {
+pub(crate) fn check_record(config: &SinkConfig, record: &SinkRecord) -> Result<()> {
     let value = &record.record.value;
     let text = value
         .schema

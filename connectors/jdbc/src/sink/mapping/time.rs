@@ -79,7 +79,7 @@ fn write_time(units: i64, per_second: i64, out: &mut String) {
 
 /// Parses an ISO 8601 date-time in UTC or with an offset to units of `1/per_second` seconds
 /// (milliseconds, microseconds or nanoseconds); `None` if it is invalid or out of range.
-pub fn parse_instant(text: &str, per_second: i64) -> Option<i64> {
+pub(crate) fn parse_instant(text: &str, per_second: i64) -> Option<i64> {
     let zoned = text.parse::<jiff::Timestamp>().ok();
     let at = zoned.or_else(|| {
         let local = text.parse::<jiff::civil::DateTime>().ok()?;

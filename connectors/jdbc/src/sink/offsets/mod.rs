@@ -18,14 +18,14 @@ use crate::dialect::writing::{OffsetsSql, WriteDialect};
 use crate::driver::{Session, SqlParam};
 use crate::sink::write::connection::end_session;
 
-pub use self::table::find;
-pub use self::transaction::Tx;
+pub(super) use self::table::find;
+pub(super) use self::transaction::Tx;
 
 /// How many times a claim is tried while an earlier owner's transaction is still open.
 const CLAIM_ATTEMPTS: usize = 5;
 
 /// The offsets that one task stores with its rows.
-pub struct SinkOffsets {
+pub(super) struct SinkOffsets {
     cluster: String,
     sink: String,
     owner: String,
@@ -46,7 +46,7 @@ struct OffsetRow {
 impl SinkOffsets {
     /// Creates the offsets of one sink connector for one Kafka cluster: sinks of one name on two
     /// clusters may write to one database. `owner` is stored for people who read the table.
-    pub fn new(cluster: &str, sink: &str, owner: &str) -> Self {
+    pub(super) fn new(cluster: &str, sink: &str, owner: &str) -> Self {
         Self {
             cluster: cluster.to_owned(),
             sink: sink.to_owned(),
@@ -59,7 +59,7 @@ impl SinkOffsets {
 
     /// Claims partitions: raises their epochs, and ends sessions of earlier owners that still lock
     /// their rows. Returns the stored next offsets. `set` overwrites them first (-1: none).
-    pub async fn claim(
+    pub(super) async fn claim(
         &mut self,
         session: &mut dyn Session,
         writing: &WriteDialect,
@@ -104,7 +104,7 @@ impl SinkOffsets {
     }
 
     /// Releases partitions. Their rows stay; the next owner raises the epoch.
-    pub fn release(&mut self, partitions: &[TopicPartition]) {
+    pub(super) fn release(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {
             self.epochs.remove(partition);
         }
@@ -113,7 +113,7 @@ impl SinkOffsets {
     /// Stores the next offsets, inside the transaction of the rows and before them: the UPDATE
     /// takes the row locks that make a later owner wait.
     /// Errors: `Fenced` if another owner has taken over.
-    pub async fn advance(
+    pub(super) async fn advance(
         &mut self,
         session: &mut dyn Session,
         writing: &WriteDialect,
@@ -166,7 +166,7 @@ impl SinkOffsets {
     /// True if these next offsets are stored, after a commit whose outcome is unknown. Waits for a
     /// transaction that still locks the rows.
     /// Errors: `Fenced` if another owner has taken over.
-    pub async fn is_stored(
+    pub(super) async fn is_stored(
         &self,
         session: &mut dyn Session,
         writing: &WriteDialect,
@@ -199,7 +199,11 @@ impl SinkOffsets {
 
     /// Resets every offset of the sink. Raises the epochs rather than deleting the rows, so that
     /// zombies stay fenced.
-    pub async fn reset(&mut self, session: &mut dyn Session, writing: &WriteDialect) -> Result<()> {
+    pub(super) async fn reset(
+        &mut self,
+        session: &mut dyn Session,
+        writing: &WriteDialect,
+    ) -> Result<()> {
         self.ensure_table(session, writing).await?;
         let sql =
             "UPDATE {table} SET next_offset=-1, epoch=epoch+1 WHERE cluster IN (?, '') AND sink=?";

@@ -9,7 +9,7 @@ use crate::driver::{Session, SqlParam};
 use crate::ident::TableId;
 use crate::sink::write::connection::SessionInfo;
 
-pub const NAME: &str = "rowferry_offsets";
+pub(super) const NAME: &str = "rowferry_offsets";
 
 /// The schema of a new table if the session has none.
 const SCHEMA: &str = "public";
@@ -23,7 +23,7 @@ struct FoundTable {
 
 /// Returns the table that holds the sink's offsets. If none does: the one that the name without
 /// schema resolves to, or else the name of a new one in the session's current schema.
-pub async fn find(
+pub(crate) async fn find(
     session: &mut dyn Session,
     writing: &WriteDialect,
     cluster: &str,

@@ -7,7 +7,7 @@ use crate::sink::write::connection::WriteConnection;
 
 /// The state of a batch's transaction. `next` are the offsets that it stores.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Tx {
+pub(crate) enum Tx {
     /// None is open, and the outcome of each earlier one is known.
     Idle,
     /// Everything is written; nothing is committed.
@@ -18,7 +18,7 @@ pub enum Tx {
 
 impl Tx {
     /// True if the outcome of the last commit is unknown.
-    pub fn is_in_doubt(&self) -> bool {
+    pub(crate) fn is_in_doubt(&self) -> bool {
         matches!(self, Self::InDoubt { .. })
     }
 
@@ -34,7 +34,10 @@ impl Tx {
     }
 
     /// Rolls back an open transaction.
-    pub async fn rollback_open(&mut self, connection: Option<&mut WriteConnection>) -> Result<()> {
+    pub(crate) async fn rollback_open(
+        &mut self,
+        connection: Option<&mut WriteConnection>,
+    ) -> Result<()> {
         match (self.take_open(), connection) {
             (Some(_), Some(connection)) => connection.session.rollback().await,
             _ => Ok(()),
@@ -44,7 +47,7 @@ impl Tx {
     /// Commits an open transaction. With `stores_offsets`, a commit that is not answered is in
     /// doubt: the stored offsets will show its outcome. Without them the outcome cannot be found,
     /// and the batch is written again.
-    pub async fn commit_open(
+    pub(crate) async fn commit_open(
         &mut self,
         connection: Option<&mut WriteConnection>,
         stores_offsets: bool,
@@ -71,7 +74,7 @@ impl Tx {
     /// True if a commit in doubt has stored `next`, according to the stored offsets. The dead
     /// letters of its batch were acknowledged before the commit was sent.
     /// Errors: `Fatal` if it stored other offsets; after any other error it stays in doubt.
-    pub async fn resolve_in_doubt(
+    pub(crate) async fn resolve_in_doubt(
         &mut self,
         connection: &mut WriteConnection,
         offsets: &SinkOffsets,
@@ -96,7 +99,7 @@ impl Tx {
     }
 
     /// Forgets the offsets in doubt of revoked partitions: their new owner reads what is stored.
-    pub fn revoke(&mut self, partitions: &[TopicPartition]) {
+    pub(crate) fn revoke(&mut self, partitions: &[TopicPartition]) {
         let Self::InDoubt { next } = self else {
             return;
         };

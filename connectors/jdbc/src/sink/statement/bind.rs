@@ -15,7 +15,7 @@ use crate::sink::write::bind::ColumnBinder;
 
 /// One parameter, ready to be bound.
 #[derive(Clone, Debug)]
-pub struct StatementParameter {
+pub(super) struct StatementParameter {
     /// The parameter as the statement has it, for messages.
     text: Arc<str>,
     source: ParameterSource,
@@ -57,7 +57,7 @@ impl RecordPart {
 }
 
 /// Inputs that all parameters of a task share.
-pub struct BindContext<'a> {
+pub(super) struct BindContext<'a> {
     pub config: &'a SinkConfig,
     pub time: &'a Arc<TimeRules>,
     pub writing: &'a WriteDialect,
@@ -75,7 +75,7 @@ impl BindContext<'_> {
 
     /// Resolves the parameter in records like this one.
     /// Errors: `Record`, with the names that exist.
-    pub fn hole(
+    pub(super) fn hole(
         &self,
         text: &str,
         name: &ParameterName,
@@ -140,7 +140,7 @@ impl BindContext<'_> {
 impl StatementParameter {
     /// Returns the value from a record.
     /// Errors: `Record` if there is none or it cannot be bound.
-    pub fn param<'a>(&'a self, record: &'a SinkRecord) -> Result<SqlParam<'a>> {
+    pub(super) fn param<'a>(&'a self, record: &'a SinkRecord) -> Result<SqlParam<'a>> {
         let bound = match &self.source {
             ParameterSource::Topic => Ok(SqlParam::Text(Cow::Borrowed(&record.record.topic))),
             ParameterSource::Partition => Ok(self.number(i64::from(record.at.partition))),

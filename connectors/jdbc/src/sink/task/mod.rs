@@ -33,7 +33,7 @@ use crate::sink::write::target::TargetTable;
 use crate::url;
 
 /// One running sink task: its connection, the tables it knows and the transaction of its batch.
-pub struct JdbcSinkTask {
+pub(super) struct JdbcSinkTask {
     config: SinkConfig,
     connect_to: url::ConnectionTarget,
     tolerate: bool,

@@ -28,7 +28,7 @@ pub(super) struct PreparedBatch {
 
 impl PreparedBatch {
     /// Returns the rows, given the batch that they were made of.
-    pub fn rows<'a>(&'a self, batch: &'a [SinkRecord]) -> &'a [SinkRecord] {
+    pub(super) fn rows<'a>(&'a self, batch: &'a [SinkRecord]) -> &'a [SinkRecord] {
         self.rows.as_deref().unwrap_or(batch)
     }
 }

@@ -16,7 +16,7 @@ use crate::sink::mapping::shape::RecordShape;
 /// Returns the statements that make the table fit the shape; empty if it fits. `table` is the full
 /// name.
 /// Errors: `Record`, because other records may fit; `Config` for a table without transactions.
-pub fn changes(
+pub(crate) fn changes(
     config: &SinkConfig,
     writing: &WriteDialect,
     table: &TableId,
@@ -87,7 +87,7 @@ fn needed(
 }
 
 /// Describes a table that cannot roll back, and how to fix it.
-pub fn no_rollback(writing: &WriteDialect, meta: &TableMeta) -> Option<String> {
+pub(crate) fn no_rollback(writing: &WriteDialect, meta: &TableMeta) -> Option<String> {
     let (engine, table) = (meta.no_rollback.as_ref()?, writing.dialect.table(&meta.id));
     Some(format!(
         "Table {} has the storage engine {engine}, which cannot roll back a failed batch, so rows \
@@ -103,7 +103,7 @@ fn misfit(text: String) -> Error {
 }
 
 /// True if a relation of that kind is an allowed target.
-pub fn is_target(config: &SinkConfig, meta: &TableMeta) -> bool {
+pub(crate) fn is_target(config: &SinkConfig, meta: &TableMeta) -> bool {
     let has = |ty: &str| config.table_types.iter().any(|t| t == ty);
     if meta.is_view {
         has("VIEW")
@@ -146,7 +146,7 @@ fn refuse(
 }
 
 /// A table's name in the form that other sinks' texts use on every database.
-pub fn shown(table: &TableId) -> String {
+pub(crate) fn shown(table: &TableId) -> String {
     table
         .parts()
         .map(|part| format!("\"{part}\""))

@@ -6,7 +6,7 @@ use super::index::{RecordIndex, TableIndex};
 
 /// A failed statement, and the records that it wrote.
 #[derive(Debug)]
-pub struct WriteFailure {
+pub(crate) struct WriteFailure {
     pub error: Error,
     /// The table that was written; `None` if the statement concerns no table, or one that only the
     /// user's SQL names.
@@ -16,7 +16,7 @@ pub struct WriteFailure {
 
 impl WriteFailure {
     /// A statement about a table, but not about certain records.
-    pub fn of_table(error: Error, table: TableIndex) -> Self {
+    pub(crate) fn of_table(error: Error, table: TableIndex) -> Self {
         Self {
             table: Some(table),
             ..Self::from(error)
@@ -24,7 +24,7 @@ impl WriteFailure {
     }
 
     /// A statement that wrote several records.
-    pub fn of_records(error: Error, table: TableIndex, records: &[RecordIndex]) -> Self {
+    pub(crate) fn of_records(error: Error, table: TableIndex, records: &[RecordIndex]) -> Self {
         Self {
             error,
             table: Some(table),
@@ -33,7 +33,7 @@ impl WriteFailure {
     }
 
     /// A record that could not be written.
-    pub fn of_record(error: Error, table: Option<TableIndex>, record: RecordIndex) -> Self {
+    pub(crate) fn of_record(error: Error, table: Option<TableIndex>, record: RecordIndex) -> Self {
         Self {
             error,
             table,
@@ -42,13 +42,13 @@ impl WriteFailure {
     }
 
     /// True if the database refused a record, so that a search for it makes sense.
-    pub fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         self.error.kind() == ErrorKind::Record
     }
 
     /// Prepends `prefix` and a colon to the error's text.
     #[must_use]
-    pub fn context(self, prefix: impl std::fmt::Display) -> Self {
+    pub(crate) fn context(self, prefix: impl std::fmt::Display) -> Self {
         Self {
             error: self.error.context(prefix),
             ..self

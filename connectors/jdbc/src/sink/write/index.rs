@@ -51,18 +51,18 @@ indexed!(PlanIndex, WritePlan: Vec<WritePlan>);
 
 /// Some of the records of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecordSet {
+pub(crate) struct RecordSet {
     sorted: Vec<RecordIndex>,
 }
 
 impl RecordSet {
     /// True if there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.sorted.is_empty()
     }
 
     /// True if the record is one of them.
-    pub fn contains(&self, record: RecordIndex) -> bool {
+    pub(crate) fn contains(&self, record: RecordIndex) -> bool {
         self.sorted.binary_search(&record).is_ok()
     }
 }

@@ -10,7 +10,7 @@ use crate::driver::SqlParam;
 
 /// Returns when the database treats two values of a key column as equal. The column may round
 /// fractions and points in time, so nothing is known of those.
-pub fn identity(schema: &Schema, text: TextEquality) -> KeyIdentity {
+pub(crate) fn identity(schema: &Schema, text: TextEquality) -> KeyIdentity {
     match (LogicalType::of(schema), schema.ty) {
         (LogicalType::Date, _) => KeyIdentity::Exact,
         (
@@ -33,7 +33,7 @@ pub fn identity(schema: &Schema, text: TextEquality) -> KeyIdentity {
 
 /// Appends a key column's parameter so that unequal values have unequal bytes. If numbers are
 /// `ordered`, their bytes sort as the numbers do; otherwise everything but text is ASCII.
-pub fn key_bytes(param: &SqlParam<'_>, ordered: bool, out: &mut Vec<u8>) {
+pub(crate) fn key_bytes(param: &SqlParam<'_>, ordered: bool, out: &mut Vec<u8>) {
     match param {
         SqlParam::Null => out.push(1),
         SqlParam::Bool(flag) => return key_bytes(&SqlParam::I64(i64::from(*flag)), ordered, out),

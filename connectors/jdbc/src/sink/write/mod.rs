@@ -7,18 +7,18 @@
 //! those that are rejected at the end of the transaction). [`index`] and [`failure`] are what these
 //! talk in.
 
-pub mod batch;
-pub mod bind;
-pub mod connection;
-pub mod copy;
-pub mod deferred;
-pub mod evolve;
-pub mod failure;
-pub mod group;
-pub mod index;
-pub mod key_bytes;
-pub mod plan;
-pub mod rejected;
-pub mod size;
-pub mod target;
-pub mod widen;
+pub(super) mod batch;
+pub(super) mod bind;
+pub(super) mod connection;
+pub(super) mod copy;
+pub(super) mod deferred;
+pub(super) mod evolve;
+pub(super) mod failure;
+pub(super) mod group;
+pub(super) mod index;
+pub(super) mod key_bytes;
+pub(super) mod plan;
+pub(super) mod rejected;
+pub(super) mod size;
+pub(super) mod target;
+pub(super) mod widen;

@@ -39,7 +39,7 @@ const fn own(
 }
 
 /// All keys of the source.
-pub const KEYS: &[ConfigKey] = &[
+pub(crate) const KEYS: &[ConfigKey] = &[
     key(
         "connection.url",
         ConfigType::String,

@@ -14,14 +14,14 @@ const PATTERN_BYTES: usize = 10 * 1024 * 1024;
 
 /// One item: a pattern for names of tables, and the columns of those tables.
 #[derive(Clone, Debug)]
-pub struct NumericMappingRule {
+pub(crate) struct NumericMappingRule {
     tables: Pattern,
     columns: Vec<String>,
 }
 
 impl NumericMappingRule {
     /// Makes the pattern ignore letter case.
-    pub fn in_any_case(self) -> Self {
+    pub(crate) fn in_any_case(self) -> Self {
         Self {
             tables: self.tables.in_any_case(),
             ..self
@@ -30,21 +30,21 @@ impl NumericMappingRule {
 }
 
 /// Checks the items of `timestamp.columns.mapping`.
-pub fn check_timestamps(text: &str) -> Result<(), String> {
+pub(crate) fn check_timestamps(text: &str) -> Result<(), String> {
     few_enough(items(text).count())?;
     items(text).try_for_each(|item| timestamps(item).map(drop))?;
     affordable(items(text).filter_map(|item| Some(item.rsplit_once(':')?.0)))
 }
 
 /// Checks the items of `incrementing.column.mapping`.
-pub fn check_incrementing(text: &str) -> Result<(), String> {
+pub(crate) fn check_incrementing(text: &str) -> Result<(), String> {
     few_enough(items(text).count())?;
     items(text).try_for_each(|item| incrementing(item).map(drop))?;
     affordable(items(text).filter_map(|item| Some(item.rsplit_once(':')?.0)))
 }
 
 /// Parses an item `regex:[column|column]`.
-pub fn timestamps(item: &str) -> Result<NumericMappingRule, String> {
+pub(crate) fn timestamps(item: &str) -> Result<NumericMappingRule, String> {
     let Some((pattern, columns)) = item.rsplit_once(':') else {
         return Err("Invalid format. Expected 'regex:[col1|col2|...]'".to_owned());
     };
@@ -69,7 +69,7 @@ pub fn timestamps(item: &str) -> Result<NumericMappingRule, String> {
 }
 
 /// Parses an item `regex:column`.
-pub fn incrementing(item: &str) -> Result<NumericMappingRule, String> {
+pub(crate) fn incrementing(item: &str) -> Result<NumericMappingRule, String> {
     let Some((pattern, column)) = item.rsplit_once(':') else {
         return Err("Invalid format. Expected 'regex:columnName'".to_owned());
     };
@@ -83,7 +83,10 @@ pub fn incrementing(item: &str) -> Result<NumericMappingRule, String> {
 }
 
 /// Returns the columns of a table. Errors: `Config` unless exactly one item matches its name.
-pub fn columns_of<'a>(mappings: &'a [NumericMappingRule], table: &str) -> Result<&'a [String]> {
+pub(crate) fn columns_of<'a>(
+    mappings: &'a [NumericMappingRule],
+    table: &str,
+) -> Result<&'a [String]> {
     let mut matching = Vec::new();
     for mapping in mappings {
         if matches(&mapping.tables, table)? {
@@ -102,7 +105,7 @@ pub fn columns_of<'a>(mappings: &'a [NumericMappingRule], table: &str) -> Result
 }
 
 /// Checks the items of a list of regular expressions, with Confluent's text.
-pub fn check_patterns(text: &str) -> Result<(), String> {
+pub(crate) fn check_patterns(text: &str) -> Result<(), String> {
     few_enough(items(text).count())?;
     affordable(items(text)).map_err(|error| {
         format!("Must be a valid comma-separated list of regular expression patterns: {error}")
@@ -133,7 +136,7 @@ fn affordable<'a>(mut patterns: impl Iterator<Item = &'a str> + Clone) -> Result
 
 /// True if a table's whole name matches.
 /// Errors: `Config` if matching takes too long: a table must be neither skipped nor read by chance.
-pub fn matches(pattern: &Pattern, table: &str) -> Result<bool> {
+pub(crate) fn matches(pattern: &Pattern, table: &str) -> Result<bool> {
     pattern.matches(table).map_err(|undecided| {
         Error::config(format!(
             "{} compared with the table {table}: {undecided}; use a simpler one",
@@ -143,13 +146,13 @@ pub fn matches(pattern: &Pattern, table: &str) -> Result<bool> {
 }
 
 /// Compiles a regular expression, which may use look-around and must match the whole text.
-pub fn anchored(pattern: &str) -> Result<Pattern, String> {
+pub(crate) fn anchored(pattern: &str) -> Result<Pattern, String> {
     Pattern::whole(pattern.trim()).map_err(|error| format!("Invalid regular expression: {error}"))
 }
 
 /// Returns the databases with which the alternatives of a pattern literally begin: `shop` of
 /// `shop\..*`, but none of `.*\.users`.
-pub fn databases_of(pattern: &Pattern) -> impl Iterator<Item = &str> {
+pub(crate) fn databases_of(pattern: &Pattern) -> impl Iterator<Item = &str> {
     let database = |alternative: &'_ str| -> Option<usize> {
         let end = alternative.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-')))?;
         let rest = &alternative[end..];
@@ -171,7 +174,7 @@ fn items(text: &str) -> impl Iterator<Item = &str> + Clone {
 }
 
 /// Returns the table named by these parts in that kind of database; `None` without parts.
-pub fn table_id(parts: Vec<String>, database: DatabaseKind) -> Option<TableId> {
+pub(crate) fn table_id(parts: Vec<String>, database: DatabaseKind) -> Option<TableId> {
     let mut parts = parts.into_iter().rev();
     let table = parts.next()?;
     let (second, third) = (parts.next(), parts.next());

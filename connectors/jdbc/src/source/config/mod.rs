@@ -4,14 +4,14 @@
 //! [`SourceConfig`], [`check`] reports values that do not fit together. [`mapping`] parses lists of
 //! tables and columns, [`query_text`] a user's query, [`schedule`] a cron expression.
 
-pub mod check;
-pub mod keys;
-pub mod mapping;
-pub mod query_text;
+pub(super) mod check;
+pub(super) mod keys;
+pub(super) mod mapping;
+pub(super) mod query_text;
 pub mod schedule;
 mod source_config;
 mod task_share;
 mod values;
 
-pub use self::source_config::{DeleteCapture, SourceConfig, SourceMode, TableSelection};
-pub use self::task_share::TaskShare;
+pub(super) use self::source_config::{DeleteCapture, SourceConfig, SourceMode, TableSelection};
+pub(super) use self::task_share::TaskShare;

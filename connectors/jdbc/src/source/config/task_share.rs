@@ -4,7 +4,7 @@ use std::fmt;
 
 /// The share of a task: the ranges whose number is `n` modulo `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TaskShare {
+pub(crate) struct TaskShare {
     /// Number of the task, from 0.
     pub n: usize,
     pub of: usize,
@@ -12,10 +12,10 @@ pub struct TaskShare {
 
 impl TaskShare {
     /// The share of a task that reads everything.
-    pub const WHOLE: Self = Self { n: 0, of: 1 };
+    pub(crate) const WHOLE: Self = Self { n: 0, of: 1 };
 
     /// Parses the text in a task's config, such as `2/4`: the second of four.
-    pub fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let (n, of) = text.split_once('/')?;
         let part = Self {
             n: n.parse::<usize>().ok()?.checked_sub(1)?,

@@ -4,7 +4,7 @@ use crate::dialect::read::TimestampGranularity;
 use crate::zone::JdbcTimeZone;
 
 /// Values of `timestamp.granularity`.
-pub const GRANULARITIES: [(&str, TimestampGranularity); 7] = [
+pub(super) const GRANULARITIES: [(&str, TimestampGranularity); 7] = [
     ("connect_logical", TimestampGranularity::Logical),
     ("micros_long", TimestampGranularity::MicrosLong),
     ("micros_string", TimestampGranularity::MicrosString),
@@ -30,7 +30,7 @@ fn enumerator(text: &str, values: &[&str]) -> Result<(), String> {
 }
 
 /// Checks a value of `numeric.mapping`.
-pub fn numeric_mapping(text: &str) -> Result<(), String> {
+pub(super) fn numeric_mapping(text: &str) -> Result<(), String> {
     enumerator(
         text,
         &[
@@ -43,17 +43,17 @@ pub fn numeric_mapping(text: &str) -> Result<(), String> {
 }
 
 /// Checks a value of `date.calendar.system`.
-pub fn calendar(text: &str) -> Result<(), String> {
+pub(super) fn calendar(text: &str) -> Result<(), String> {
     enumerator(text, &["legacy", "proleptic_gregorian"])
 }
 
 /// Checks a value of `quote.sql.identifiers`.
-pub fn quoting(text: &str) -> Result<(), String> {
+pub(super) fn quoting(text: &str) -> Result<(), String> {
     enumerator(text, &["always", "never", "true", "false"])
 }
 
 /// Checks a value of `transaction.isolation.mode`.
-pub fn isolation(text: &str) -> Result<(), String> {
+pub(super) fn isolation(text: &str) -> Result<(), String> {
     if text.eq_ignore_ascii_case("sql_server_snapshot") {
         return Err("only SQL Server has this isolation level".to_owned());
     }
@@ -70,12 +70,12 @@ pub fn isolation(text: &str) -> Result<(), String> {
 }
 
 /// Checks a value of `timestamp.granularity`.
-pub fn granularity(text: &str) -> Result<(), String> {
+pub(super) fn granularity(text: &str) -> Result<(), String> {
     enumerator(text, &GRANULARITIES.map(|(name, _)| name))
 }
 
 /// Checks a value of `db.timezone`.
-pub fn zone(text: &str) -> Result<(), String> {
+pub(super) fn zone(text: &str) -> Result<(), String> {
     match JdbcTimeZone::named(text) {
         Some(_) => Ok(()),
         None => Err("Invalid time zone. See the list of valid time zones at \
@@ -85,7 +85,7 @@ pub fn zone(text: &str) -> Result<(), String> {
 }
 
 /// Checks a value of `topic.prefix`.
-pub fn topic_prefix(text: &str) -> Result<(), String> {
+pub(super) fn topic_prefix(text: &str) -> Result<(), String> {
     if text.chars().count() > 249 {
         return Err(
             "Topic prefix length must not exceed max topic name length, 249 chars".to_owned(),

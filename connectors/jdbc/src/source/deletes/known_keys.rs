@@ -27,7 +27,7 @@ const LIST: usize = 1000;
 
 /// A chunk: the keys between two keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyPage {
+pub(crate) struct KeyPage {
     /// Exclusive lower bound; `None`: from the first key on.
     pub after: Option<String>,
     /// Inclusive upper bound; `None`: up to the last key.
@@ -38,7 +38,7 @@ pub struct KeyPage {
 
 /// The known keys of one table.
 #[derive(Clone, Debug)]
-pub struct KnownKeys {
+pub(crate) struct KnownKeys {
     partition: SourcePartition,
     /// The key's columns as stored with each set: `id`, or `a,b`; with `#` in front if the key is a
     /// number.
@@ -54,7 +54,7 @@ pub struct KnownKeys {
 
 impl KnownKeys {
     /// Reads what is stored for the table of that partition.
-    pub fn read(partition: &SourcePartition, stored: &[SourcePosition]) -> Self {
+    pub(crate) fn read(partition: &SourcePartition, stored: &[SourcePosition]) -> Self {
         let own = |p: &&SourcePosition| {
             partition
                 .0
@@ -102,7 +102,7 @@ impl KnownKeys {
     }
 
     /// Checks a position set by a user. Errors: `Config` if it could not be read back.
-    pub fn check(position: &SourcePosition) -> Result<()> {
+    pub(crate) fn check(position: &SourcePosition) -> Result<()> {
         let Some(offset) = &position.offset else {
             return Ok(());
         };
@@ -113,13 +113,13 @@ impl KnownKeys {
     }
 
     /// True if a partition is one of known keys.
-    pub fn owns(partition: &SourcePartition) -> bool {
+    pub(crate) fn owns(partition: &SourcePartition) -> bool {
         partition.get(KEYS).is_some() || partition.get(NEW_KEYS).is_some()
     }
 
     /// Makes sure that the keys are of the plan's kind. If the primary key has changed, all are
     /// discarded. Returns the positions to store, which delete the discarded ones.
-    pub fn fit(&mut self, plan: &KeyPlan) -> Vec<SourcePosition> {
+    pub(crate) fn fit(&mut self, plan: &KeyPlan) -> Vec<SourcePosition> {
         if self.key == plan.name {
             return Vec::new();
         }
@@ -140,7 +140,7 @@ impl KnownKeys {
     }
 
     /// Returns the bytes of the texts in memory.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let chunk = |c: &KeyPage| {
             c.set.len() + c.after.as_ref().map_or(0, String::len) + size_of::<KeyPage>()
         };
@@ -149,22 +149,22 @@ impl KnownKeys {
     }
 
     /// Parses a set of keys. Errors: `Config` if the text is not one.
-    pub fn set(&self, text: &str) -> Result<KeySet> {
+    pub(crate) fn set(&self, text: &str) -> Result<KeySet> {
         KeySet::read(text, self.numbers).ok_or_else(broken)
     }
 
     /// Parses the bound of a chunk. Errors: `Config` if the text is not a key.
-    pub fn bound(&self, text: &str) -> Result<RowKey> {
+    pub(crate) fn bound(&self, text: &str) -> Result<RowKey> {
         RowKey::read(text, self.numbers).ok_or_else(broken)
     }
 
     /// Returns an empty set.
-    pub fn none(&self) -> KeySet {
+    pub(crate) fn none(&self) -> KeySet {
         KeySet::new(self.numbers)
     }
 
     /// Adds keys that have been emitted. Returns the positions to store with their records.
-    pub fn note(&mut self, keys: impl IntoIterator<Item = RowKey>) -> Vec<SourcePosition> {
+    pub(crate) fn note(&mut self, keys: impl IntoIterator<Item = RowKey>) -> Vec<SourcePosition> {
         let mut touched = BTreeSet::new();
         for key in keys {
             if self
@@ -196,7 +196,7 @@ impl KnownKeys {
     }
 
     /// Begins a sweep. Before the first one there is a single chunk, without known keys.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         if self.chunks.is_empty() {
             self.chunks.push(KeyPage {
                 after: None,
@@ -207,13 +207,13 @@ impl KnownKeys {
     }
 
     /// Closes the list that is being extended and returns the numbers of all lists.
-    pub fn close(&mut self) -> Vec<i64> {
+    pub(crate) fn close(&mut self) -> Vec<i64> {
         self.open = None;
         self.lists.keys().copied().collect()
     }
 
     /// Returns the keys of a list. Errors: `Config` if it cannot be parsed.
-    pub fn list(&self, number: i64) -> Result<KeySet> {
+    pub(crate) fn list(&self, number: i64) -> Result<KeySet> {
         self.set(
             self.lists
                 .get(&number)
@@ -223,7 +223,7 @@ impl KnownKeys {
     }
 
     /// Removes from `keys` those that are in a list: the sweep of the lists emits their tombstones.
-    pub fn without_listed(&self, keys: &mut Vec<RowKey>) -> Result<()> {
+    pub(crate) fn without_listed(&self, keys: &mut Vec<RowKey>) -> Result<()> {
         for set in self.lists.values() {
             if keys.is_empty() {
                 break;
@@ -235,7 +235,7 @@ impl KnownKeys {
     }
 
     /// Removes keys from all lists. Returns the positions to store.
-    pub fn forget(&mut self, keys: &[RowKey]) -> Result<Vec<SourcePosition>> {
+    pub(crate) fn forget(&mut self, keys: &[RowKey]) -> Result<Vec<SourcePosition>> {
         self.open = None;
         let mut changed = Vec::new();
         for (number, text) in &self.lists {
@@ -253,7 +253,7 @@ impl KnownKeys {
     }
 
     /// Drops lists. Returns the positions to store, which delete them.
-    pub fn drop_lists(&mut self, numbers: &[i64]) -> Vec<SourcePosition> {
+    pub(crate) fn drop_lists(&mut self, numbers: &[i64]) -> Vec<SourcePosition> {
         let drop = |number: &i64| {
             self.lists.remove(number);
             SourcePosition {
@@ -265,7 +265,7 @@ impl KnownKeys {
     }
 
     /// Replaces the keys of a chunk. Returns the position to store; `None` if nothing changed.
-    pub fn replace(&mut self, at: usize, set: &KeySet) -> Option<SourcePosition> {
+    pub(crate) fn replace(&mut self, at: usize, set: &KeySet) -> Option<SourcePosition> {
         let text = set.write();
         let chunk = self.chunks.get_mut(at).filter(|chunk| chunk.set != text)?;
         chunk.set = text;
@@ -274,7 +274,7 @@ impl KnownKeys {
 
     /// Splits a chunk behind a key into its keys up to there, and the others. Returns the positions
     /// to store.
-    pub fn split(
+    pub(crate) fn split(
         &mut self,
         at: usize,
         behind: &RowKey,
@@ -297,7 +297,7 @@ impl KnownKeys {
 
     /// Joins a chunk with the one before, if both are small. Returns the positions to store; empty
     /// if they stay separate.
-    pub fn join(&mut self, at: usize) -> Result<Vec<SourcePosition>> {
+    pub(crate) fn join(&mut self, at: usize) -> Result<Vec<SourcePosition>> {
         let (Some(first), Some(second)) = (
             at.checked_sub(1).and_then(|n| self.chunks.get(n)),
             self.chunks.get(at),

@@ -2,6 +2,6 @@
 //! compares them with the [`known_keys`], those that readers of the topic believe in; `second_look`
 //! queries again for keys that were not found.
 
-pub mod known_keys;
+pub(super) mod known_keys;
 mod second_look;
-pub mod sweep;
+pub(super) mod sweep;

@@ -14,7 +14,7 @@ const KEYS: usize = 8192;
 const BYTES: usize = 128 << 10;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RowKey {
+pub(crate) enum RowKey {
     Id(i64),
     /// The values as a JSON array.
     Text(Box<str>),
@@ -22,7 +22,7 @@ pub enum RowKey {
 
 /// A set of keys of the same kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeySet {
+pub(crate) enum KeySet {
     Ids(IdGaps),
     /// Other keys, and the bytes of all of them.
     Texts(BTreeSet<Box<str>>, usize),
@@ -30,7 +30,7 @@ pub enum KeySet {
 
 impl RowKey {
     /// Writes the key as text that is never empty.
-    pub fn write(&self) -> String {
+    pub(crate) fn write(&self) -> String {
         match self {
             Self::Id(id) => id.to_string(),
             Self::Text(text) => text.to_string(),
@@ -38,7 +38,7 @@ impl RowKey {
     }
 
     /// Parses the text that [`Self::write`] returns.
-    pub fn read(text: &str, numbers: bool) -> Option<Self> {
+    pub(crate) fn read(text: &str, numbers: bool) -> Option<Self> {
         if numbers {
             text.parse().ok().map(Self::Id)
         } else {
@@ -49,7 +49,7 @@ impl RowKey {
 
 impl KeySet {
     /// Returns an empty set, of integers or of other keys.
-    pub fn new(numbers: bool) -> Self {
+    pub(crate) fn new(numbers: bool) -> Self {
         if numbers {
             Self::Ids(IdGaps::default())
         } else {
@@ -58,7 +58,7 @@ impl KeySet {
     }
 
     /// True if the set should not grow: its text is one record of the offsets topic.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         match self {
             Self::Ids(ids) => ids.len() >= RANGES,
             Self::Texts(keys, bytes) => keys.len() >= KEYS || *bytes >= BYTES,
@@ -66,14 +66,14 @@ impl KeySet {
     }
 
     /// Returns the number of elements in memory: ranges, or keys.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Ids(ids) => ids.len(),
             Self::Texts(keys, _) => keys.len(),
         }
     }
 
-    pub fn insert(&mut self, key: RowKey) {
+    pub(crate) fn insert(&mut self, key: RowKey) {
         match (self, key) {
             (Self::Ids(ids), RowKey::Id(id)) => ids.insert(id, id),
             (Self::Texts(keys, bytes), RowKey::Text(text)) => {
@@ -87,7 +87,7 @@ impl KeySet {
     }
 
     /// Removes a key. Returns whether it was present.
-    pub fn remove(&mut self, key: &RowKey) -> bool {
+    pub(crate) fn remove(&mut self, key: &RowKey) -> bool {
         match (self, key) {
             (Self::Ids(ids), RowKey::Id(id)) => ids.fill(*id),
             (Self::Texts(keys, bytes), RowKey::Text(text)) => {
@@ -101,7 +101,7 @@ impl KeySet {
         }
     }
 
-    pub fn contains(&self, key: &RowKey) -> bool {
+    pub(crate) fn contains(&self, key: &RowKey) -> bool {
         match (self, key) {
             (Self::Ids(ids), RowKey::Id(id)) => ids.contains(*id),
             (Self::Texts(keys, _), RowKey::Text(text)) => keys.contains(text),
@@ -110,7 +110,7 @@ impl KeySet {
     }
 
     /// Adds all keys of another set.
-    pub fn extend(&mut self, other: &Self) {
+    pub(crate) fn extend(&mut self, other: &Self) {
         match (self, other) {
             (Self::Ids(ids), Self::Ids(other)) => other
                 .ranges()
@@ -123,7 +123,7 @@ impl KeySet {
     }
 
     /// Removes all keys of another set.
-    pub fn subtract(&mut self, other: &Self) {
+    pub(crate) fn subtract(&mut self, other: &Self) {
         match (&mut *self, other) {
             (Self::Ids(ids), Self::Ids(other)) => other
                 .ranges()
@@ -141,7 +141,7 @@ impl KeySet {
 
     /// Removes and returns the integers up to that key. Returns nothing for other keys: only the
     /// database knows their order.
-    pub fn take_up_to(&mut self, key: &RowKey) -> Self {
+    pub(crate) fn take_up_to(&mut self, key: &RowKey) -> Self {
         let mut low = self.clone();
         match (&mut *self, &mut low, key) {
             (Self::Ids(ids), Self::Ids(low), RowKey::Id(id)) => {
@@ -155,7 +155,7 @@ impl KeySet {
     }
 
     /// Removes and returns the first keys, at most `most`.
-    pub fn take(&mut self, most: usize) -> Vec<RowKey> {
+    pub(crate) fn take(&mut self, most: usize) -> Vec<RowKey> {
         let taken: Vec<RowKey> = match &*self {
             Self::Ids(ids) => ids
                 .ranges()
@@ -175,7 +175,7 @@ impl KeySet {
     }
 
     /// Writes the set as text.
-    pub fn write(&self) -> String {
+    pub(crate) fn write(&self) -> String {
         let keys = match self {
             Self::Ids(ids) => return ids.write(),
             Self::Texts(keys, _) => keys,
@@ -204,7 +204,7 @@ impl KeySet {
     }
 
     /// Parses the text that [`Self::write`] returns. `None` if it is invalid.
-    pub fn read(text: &str, numbers: bool) -> Option<Self> {
+    pub(crate) fn read(text: &str, numbers: bool) -> Option<Self> {
         if numbers {
             return IdGaps::read(text).map(Self::Ids);
         }

@@ -6,14 +6,14 @@
 //! (a snapshot shared by several tasks). [`key_plan`] and [`key_set`] are the keys that a sweep for
 //! deleted rows compares.
 
-pub mod gaps;
-pub mod key;
-pub mod key_plan;
-pub mod key_set;
-pub mod mode_columns;
-pub mod offset;
-pub mod query;
-pub mod ranges;
+pub(super) mod gaps;
+pub(super) mod key;
+pub(super) mod key_plan;
+pub(super) mod key_set;
+pub(super) mod mode_columns;
+pub(super) mod offset;
+pub(super) mod query;
+pub(super) mod ranges;
 #[cfg(test)]
 mod snapshots;
-pub mod table;
+pub(super) mod table;

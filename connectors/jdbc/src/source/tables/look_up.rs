@@ -13,7 +13,7 @@ use crate::source::plan::table::{self, TablePlan};
 
 /// Looks up a table. Returns the plan of `known` while the definition is the same.
 /// Errors: `Config` when the table does not exist or does not fit the mode.
-pub async fn look_up_table(
+pub(crate) async fn look_up_table(
     session: &mut dyn Session,
     id: &TableId,
     config: &SourceConfig,
@@ -39,7 +39,7 @@ pub async fn look_up_table(
 
 /// Looks up the columns of the query. Returns the plan `known` while they are the same.
 /// Errors: `Config` when the query does not fit the mode.
-pub async fn look_up_query(
+pub(crate) async fn look_up_query(
     session: &mut dyn Session,
     config: &SourceConfig,
     known: Option<&Arc<TablePlan>>,
@@ -55,7 +55,10 @@ pub async fn look_up_query(
 
 /// Returns the smallest and the greatest id. `None` for an empty table, and if rows are not read by
 /// id.
-pub async fn id_bounds(session: &mut dyn Session, plan: &TablePlan) -> Result<Option<(i64, i64)>> {
+pub(crate) async fn id_bounds(
+    session: &mut dyn Session,
+    plan: &TablePlan,
+) -> Result<Option<(i64, i64)>> {
     let Some(id) = plan.shape.id.as_deref().filter(|_| plan.shape.paged) else {
         return Ok(None);
     };

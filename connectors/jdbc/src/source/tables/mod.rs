@@ -5,9 +5,9 @@
 //! [`look_up`] plans one table from its current definition, [`probe`] asks the database for what
 //! validation and planning need, over a [`connection`].
 
-pub mod assignments;
-pub mod connection;
-pub mod look_up;
-pub mod plan_tasks;
-pub mod probe;
-pub mod select;
+pub(super) mod assignments;
+pub(super) mod connection;
+pub(super) mod look_up;
+pub(super) mod plan_tasks;
+pub(super) mod probe;
+pub(super) mod select;

@@ -15,7 +15,7 @@ const SNAPSHOT_EVERY: Duration = Duration::from_secs(3);
 
 /// Plans the tasks: tables in groups and, while there are fewer tables than tasks, ranges of large
 /// tables as far as `stored` allows.
-pub async fn plan(
+pub(crate) async fn plan(
     config: &Config,
     max_tasks: usize,
     stored: Option<&dyn StoredOffsets>,

@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// An id, and what is needed to decide whether all transactions that could hold a lower one have
 /// ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommitBarrier {
+pub(crate) struct CommitBarrier {
     pub up_to: i64,
     /// Transactions from this id on began after it was seen (PostgreSQL's `pg_snapshot_xmax`).
     before: Option<u64>,
@@ -30,7 +30,7 @@ pub struct CommitBarrier {
 
 /// State of a [`CommitBarrier`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BarrierState {
+pub(crate) enum BarrierState {
     /// Its transactions have ended.
     Passed,
     /// They are still running, or it is not known yet.
@@ -41,7 +41,11 @@ pub enum BarrierState {
 
 impl CommitBarrier {
     /// Sets a barrier at the greatest id of the table, or at `least` if that is greater.
-    pub async fn set(session: &mut dyn Session, plan: &TablePlan, least: i64) -> Result<Self> {
+    pub(crate) async fn set(
+        session: &mut dyn Session,
+        plan: &TablePlan,
+        least: i64,
+    ) -> Result<Self> {
         let id = plan.shape.id.as_deref().unwrap_or("NULL");
         let snapshots = session.dialect().capabilities().has_snapshots;
         let sql = if snapshots {
@@ -78,12 +82,12 @@ impl CommitBarrier {
     }
 
     /// Returns the time since the barrier was set.
-    pub fn age(&self) -> Duration {
+    pub(crate) fn age(&self) -> Duration {
         self.set.elapsed()
     }
 
     /// Checks whether all transactions that may hold an id up to `up_to` have ended.
-    pub async fn state(
+    pub(crate) async fn state(
         &self,
         session: &mut dyn Session,
         target: &ConnectionTarget,

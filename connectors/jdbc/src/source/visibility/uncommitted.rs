@@ -16,7 +16,7 @@ use crate::source::plan::query::id_of;
 use crate::source::plan::table::TablePlan;
 
 /// Returns how many of the page's rows may be emitted; `None`: all.
-pub async fn safe_rows(
+pub(crate) async fn safe_rows(
     session: &mut dyn Session,
     plan: &TablePlan,
     id: usize,

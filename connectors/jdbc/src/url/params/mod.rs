@@ -23,7 +23,7 @@ pub enum Role {
 
 /// Returns warnings about the parameters: each that has no effect, and why.
 /// Errors: `Config` for a protective setting that cannot be honoured.
-pub fn warnings(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<String>> {
+pub(super) fn warnings(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<String>> {
     let database = scheme.database();
     let mut texts = Vec::new();
     let asked = |known: &str| {
@@ -70,7 +70,7 @@ pub fn warnings(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<St
 
 /// Returns the server role that PostgreSQL's URLs ask for, with the parameter that does.
 /// Errors: `Config` for an unknown role.
-pub fn role(
+pub(super) fn role(
     scheme: UrlScheme,
     get: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<(Role, &'static str)>> {
@@ -105,7 +105,10 @@ fn reads_only(get: &impl Fn(&str) -> Option<String>) -> bool {
 }
 
 /// Errors: `Config` if a URL makes sessions read-only.
-pub fn check_writable(scheme: UrlScheme, get: impl Fn(&str) -> Option<String>) -> Result<()> {
+pub(super) fn check_writable(
+    scheme: UrlScheme,
+    get: impl Fn(&str) -> Option<String>,
+) -> Result<()> {
     let sets = |pair: &(String, String), names: &[&str]| {
         names.contains(&pair.0.as_str()) && !is_off(&pair.1)
     };
@@ -183,7 +186,7 @@ fn known(database: DatabaseKind) -> impl Iterator<Item = &'static str> {
 
 /// Returns the SQL that a session begins with, besides what the driver itself sends.
 /// Errors: `Config` for variables that users must not set.
-pub fn first_statements(
+pub(super) fn first_statements(
     scheme: UrlScheme,
     get: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<String>> {
@@ -266,7 +269,7 @@ fn session_variable(assignment: &str) -> Result<String> {
 /// Parses PostgreSQL's `options`: `-c name=value` and `--name=value`, with blanks in values escaped
 /// by a backslash.
 /// Errors: `Config` for other options, and for settings that users must not change.
-pub fn options(text: &str) -> Result<Vec<(String, String)>> {
+pub(super) fn options(text: &str) -> Result<Vec<(String, String)>> {
     let mut words = words(text).into_iter();
     let mut settings = Vec::new();
     while let Some(word) = words.next() {

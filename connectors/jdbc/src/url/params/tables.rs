@@ -2,9 +2,9 @@
 //! they are handled. Names are compared without letter case.
 
 /// Parameters that are applied for all databases.
-pub const SUPPORTED_BY_ALL: &[&str] = &["user", "username", "password"];
+pub(super) const SUPPORTED_BY_ALL: &[&str] = &["user", "username", "password"];
 /// Parameters that are applied for MariaDB and MySQL.
-pub const SUPPORTED_BY_MYSQL: &[&str] = &[
+pub(super) const SUPPORTED_BY_MYSQL: &[&str] = &[
     "allowMultiQueries",
     "createDatabaseIfNotExist",
     "readOnly",
@@ -14,7 +14,7 @@ pub const SUPPORTED_BY_MYSQL: &[&str] = &[
     "yearIsDateType",
 ];
 /// Parameters that are applied for PostgreSQL.
-pub const SUPPORTED_BY_POSTGRES: &[&str] = &[
+pub(super) const SUPPORTED_BY_POSTGRES: &[&str] = &[
     "application_name",
     "ApplicationName",
     "currentSchema",
@@ -28,10 +28,10 @@ pub const SUPPORTED_BY_POSTGRES: &[&str] = &[
 ];
 
 /// Names of parameters; why they are not needed or not supported, and what helps.
-pub type ParameterAdvice = (&'static [&'static str], &'static str);
+pub(super) type ParameterAdvice = (&'static [&'static str], &'static str);
 
 /// Parameters that protect something, or lead elsewhere; they are refused.
-pub const REFUSED: &[ParameterAdvice] = &[
+pub(super) const REFUSED: &[ParameterAdvice] = &[
     (
         &[
             "authenticationPlugins",
@@ -126,7 +126,7 @@ pub const REFUSED: &[ParameterAdvice] = &[
 ];
 
 /// Parameters without effect, and why.
-pub const WITHOUT_EFFECT: &[ParameterAdvice] = &[
+pub(super) const WITHOUT_EFFECT: &[ParameterAdvice] = &[
     (
         &[
             "serverTimezone",
@@ -425,7 +425,7 @@ pub const WITHOUT_EFFECT: &[ParameterAdvice] = &[
 
 /// Session variables that determine the meaning of values: they are set here and users must not
 /// change them.
-pub const RESERVED_BY_MYSQL: &[&str] = &[
+pub(super) const RESERVED_BY_MYSQL: &[&str] = &[
     "time_zone",
     "sql_mode",
     "names",
@@ -437,7 +437,7 @@ pub const RESERVED_BY_MYSQL: &[&str] = &[
     "charset",
 ];
 /// The same for PostgreSQL.
-pub const RESERVED_BY_POSTGRES: &[&str] = &[
+pub(super) const RESERVED_BY_POSTGRES: &[&str] = &[
     "timezone",
     "datestyle",
     "client_encoding",

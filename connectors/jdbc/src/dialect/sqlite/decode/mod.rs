@@ -15,7 +15,7 @@ const DAY_MILLIS: i64 = DAY / 1000;
 /// A value in its storage class.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs, reason = "they are SQLite's own")]
-pub enum StorageValue<'a> {
+pub(crate) enum StorageValue<'a> {
     Null,
     Integer(i64),
     Real(f64),
@@ -33,7 +33,7 @@ enum PointInTime {
 }
 
 /// Converts a value. Errors: `Record` if it does not have the type that its column declares.
-pub fn value(column: &ReadColumn, stored: StorageValue<'_>) -> Result<Value> {
+pub(crate) fn value(column: &ReadColumn, stored: StorageValue<'_>) -> Result<Value> {
     if stored == StorageValue::Null {
         return if column.schema.optional {
             Ok(Value::Null)
@@ -83,7 +83,7 @@ pub fn value(column: &ReadColumn, stored: StorageValue<'_>) -> Result<Value> {
 
 /// Returns a point in time as microseconds, for comparison with bounds; consistent with the text of
 /// [`super::read_types::comparable_timestamp`].
-pub fn cursor_micros(stored: StorageValue<'_>) -> Option<i64> {
+pub(crate) fn cursor_micros(stored: StorageValue<'_>) -> Option<i64> {
     // For a text with UTC offset, SQL keeps milliseconds only; for others it keeps all digits up to
     // microseconds.
     match (at(stored)?, stored) {

@@ -7,7 +7,7 @@ use connector_api::{Datum, Error, Result, Schema, Value};
 
 /// A parsed format.
 #[derive(Clone, Debug, Default)]
-pub struct NameFormat(Vec<FormatPiece>);
+pub(super) struct NameFormat(Vec<FormatPiece>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum FormatPiece {
@@ -21,7 +21,7 @@ enum FormatPiece {
 }
 
 /// A topic's name, in the forms that a table's name uses.
-pub struct TopicName<'a> {
+pub(super) struct TopicName<'a> {
     /// The name unchanged.
     pub whole: &'a str,
     /// The name with the characters replaced that the naming rules exclude.
@@ -31,7 +31,7 @@ pub struct TopicName<'a> {
 impl NameFormat {
     /// Parses a format.
     /// Errors: why, for an unknown placeholder.
-    pub fn read(text: &str) -> std::result::Result<Self, String> {
+    pub(super) fn read(text: &str) -> std::result::Result<Self, String> {
         let (mut pieces, mut rest) = (Vec::new(), text);
         while let Some((before, behind)) = rest.split_once("${") {
             let Some((name, behind)) = behind.split_once('}') else {
@@ -57,7 +57,7 @@ impl NameFormat {
     }
 
     /// True if the name depends on the source of a change event.
-    pub fn is_by_source(&self) -> bool {
+    pub(super) fn is_by_source(&self) -> bool {
         self.0
             .iter()
             .any(|piece| matches!(piece, FormatPiece::Source(_)))
@@ -65,7 +65,7 @@ impl NameFormat {
 
     /// Returns the name.
     /// Errors: `Record` if the value has no such source field; `Config` if there is no value.
-    pub fn text(&self, topic: &TopicName<'_>, value: Option<&Datum>) -> Result<String> {
+    pub(super) fn text(&self, topic: &TopicName<'_>, value: Option<&Datum>) -> Result<String> {
         let mut out = String::new();
         for piece in &self.0 {
             match piece {

@@ -34,7 +34,7 @@ pub enum NameLetters {
 }
 
 /// True if one of Debezium's naming strategies replaces a topic's dots by `_`.
-pub fn joins_dots(strategy: &str) -> bool {
+pub(crate) fn joins_dots(strategy: &str) -> bool {
     matches!(
         strategy.rsplit('.').next(),
         Some("DefaultCollectionNamingStrategy" | "DefaultTableNamingStrategy")
@@ -42,7 +42,7 @@ pub fn joins_dots(strategy: &str) -> bool {
 }
 
 /// Refuses everything but Debezium's own strategies.
-pub fn check_strategy(strategy: &str) -> std::result::Result<(), String> {
+pub(crate) fn check_strategy(strategy: &str) -> std::result::Result<(), String> {
     let as_it_is = strategy.is_empty() || strategy.ends_with("PassthroughCollectionNamingStrategy");
     if as_it_is || joins_dots(strategy) {
         return Ok(());
@@ -56,7 +56,7 @@ pub fn check_strategy(strategy: &str) -> std::result::Result<(), String> {
 }
 
 /// Refuses an empty format, and one with an unknown `${…}`.
-pub fn check_format(text: &str) -> std::result::Result<(), String> {
+pub(crate) fn check_format(text: &str) -> std::result::Result<(), String> {
     if text.is_empty() {
         return Err("String must be non-empty".to_owned());
     }

@@ -10,7 +10,7 @@ mod number;
 mod tests;
 mod text;
 
-pub use self::number::clock;
+pub(crate) use self::number::clock;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use crate::driver::SqlParam;
 type NumberFit<'a> = Result<SqlParam<'a>, Cow<'static, str>>;
 
 /// Why a number with a fraction is rejected.
-pub const FRACTION: &str = "it is not an integer of at most 64 bits, and the column stores integers only; a DECIMAL or \
+pub(super) const FRACTION: &str = "it is not an integer of at most 64 bits, and the column stores integers only; a DECIMAL or \
      DOUBLE column keeps the fraction, the transform Cast removes it";
 
 /// Returns the same number as an integer, if it has no fraction and is exact.
@@ -17,12 +17,12 @@ pub const FRACTION: &str = "it is not an integer of at most 64 bits, and the col
     clippy::cast_possible_truncation,
     reason = "up to 2^53 every whole number has its own float"
 )]
-pub fn whole(n: f64) -> Option<i64> {
+pub(super) fn whole(n: f64) -> Option<i64> {
     (n.fract() == 0.0 && n.abs() <= 9_007_199_254_740_992.0).then_some(n as i64)
 }
 
 /// Parses a whole number.
-pub fn whole_of_text(text: &str) -> NumberFit<'static> {
+pub(super) fn whole_of_text(text: &str) -> NumberFit<'static> {
     let digits = text.trim();
     if let Ok(n) = digits.parse() {
         return Ok(SqlParam::I64(n));
@@ -36,7 +36,7 @@ pub fn whole_of_text(text: &str) -> NumberFit<'static> {
 }
 
 /// Checks that a text is a number.
-pub fn number_text(text: Cow<'_, str>, special: bool) -> NumberFit<'_> {
+pub(super) fn number_text(text: Cow<'_, str>, special: bool) -> NumberFit<'_> {
     let digits = text.trim();
     let is_special = || {
         let bare = digits.strip_prefix(['+', '-']).unwrap_or(digits);
@@ -51,7 +51,7 @@ pub fn number_text(text: Cow<'_, str>, special: bool) -> NumberFit<'_> {
 }
 
 /// Checks a year. YEAR would read 1 to 99 as years of two digits.
-pub fn year(n: i64) -> NumberFit<'static> {
+pub(super) fn year(n: i64) -> NumberFit<'static> {
     match n {
         0 | 1901..=2155 => Ok(SqlParam::I64(n)),
         _ => {
@@ -61,7 +61,7 @@ pub fn year(n: i64) -> NumberFit<'static> {
 }
 
 /// Returns a number of at most `width` bits.
-pub fn bits(n: i64, width: u32, byte: bool) -> Result<i64, Cow<'static, str>> {
+pub(super) fn bits(n: i64, width: u32, byte: bool) -> Result<i64, Cow<'static, str>> {
     let n = if byte && n < 0 { n & 0xff } else { n };
     if width >= 64 || n >= 0 && n >> width == 0 {
         return Ok(n);
@@ -70,13 +70,13 @@ pub fn bits(n: i64, width: u32, byte: bool) -> Result<i64, Cow<'static, str>> {
 }
 
 /// Like [`bits`], as text of zeros and ones.
-pub fn bit_text(n: i64, width: u32, byte: bool) -> NumberFit<'static> {
+pub(super) fn bit_text(n: i64, width: u32, byte: bool) -> NumberFit<'static> {
     let (n, width) = (bits(n, width, byte)?, width as usize);
     Ok(SqlParam::Text(format!("{n:0width$b}").into()))
 }
 
 /// Parses bits: one digit for each, or a truth value for a single bit.
-pub fn bits_of_text(text: &str, width: u32) -> Result<i64, Cow<'static, str>> {
+pub(super) fn bits_of_text(text: &str, width: u32) -> Result<i64, Cow<'static, str>> {
     let shown = text.trim();
     let all = shown.len() == width as usize && shown.bytes().all(|b| matches!(b, b'0' | b'1'));
     match u64::from_str_radix(shown, 2) {
@@ -93,7 +93,7 @@ pub fn bits_of_text(text: &str, width: u32) -> Result<i64, Cow<'static, str>> {
 }
 
 /// Parses a truth value.
-pub fn flag_of_text(text: &str) -> Result<bool, Cow<'static, str>> {
+pub(super) fn flag_of_text(text: &str) -> Result<bool, Cow<'static, str>> {
     let word = text.trim().to_ascii_lowercase();
     let is = |names: &[&str]| names.contains(&word.as_str());
     if is(&["true", "t", "yes", "y", "on", "1"]) {
@@ -106,7 +106,7 @@ pub fn flag_of_text(text: &str) -> Result<bool, Cow<'static, str>> {
 }
 
 /// Returns a number as the text that inserting it leaves in a text column.
-pub fn key_text(param: SqlParam<'_>) -> SqlParam<'_> {
+pub(super) fn key_text(param: SqlParam<'_>) -> SqlParam<'_> {
     let text = match param {
         SqlParam::Bool(flag) => i64::from(flag).to_string(),
         SqlParam::I64(n) => n.to_string(),
@@ -119,7 +119,7 @@ pub fn key_text(param: SqlParam<'_>) -> SqlParam<'_> {
 }
 
 /// Formats microseconds as `[-]HH:MM:SS.ffffff`, with any number of hours.
-pub fn clock(micros: i64) -> String {
+pub(crate) fn clock(micros: i64) -> String {
     let (sign, micros) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
     let seconds = micros / 1_000_000;
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);

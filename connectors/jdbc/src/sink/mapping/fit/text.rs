@@ -20,7 +20,7 @@ const NO_TIME: &str = "its text is not a time of day (10:20:30), and digits alon
      the transform TimestampConverter accepts any format";
 
 /// Splits `2024-02-29 10:20:30` and returns the date (0) or the time (1).
-pub fn part(text: Cow<'_, str>, n: usize) -> Cow<'_, str> {
+pub(super) fn part(text: Cow<'_, str>, n: usize) -> Cow<'_, str> {
     match (text.find(' '), text) {
         (Some(at), Cow::Borrowed(text)) => {
             Cow::Borrowed(if n == 0 { &text[..at] } else { &text[at + 1..] })
@@ -93,7 +93,7 @@ fn separated(digits: &str) -> String {
 }
 
 /// Checks a date; of a date and time returns the date as written.
-pub fn date(text: Cow<'_, str>) -> TextFit<'_> {
+pub(super) fn date(text: Cow<'_, str>) -> TextFit<'_> {
     let shown = text.trim();
     match form(shown) {
         DateTextForm::Digits(8) => Ok(SqlParam::Text(separated(shown).into())),
@@ -116,7 +116,7 @@ pub fn date(text: Cow<'_, str>) -> TextFit<'_> {
 
 /// Checks a date and time; converts one with an offset to the zone of `db.timezone`, unless the
 /// column reads the offset itself.
-pub fn moment<'a>(text: Cow<'a, str>, zoned: bool, time: &TimeRules) -> TextFit<'a> {
+pub(super) fn moment<'a>(text: Cow<'a, str>, zoned: bool, time: &TimeRules) -> TextFit<'a> {
     let shown = text.trim();
     let end = match form(shown) {
         DateTextForm::Digits(8 | 14) => return Ok(SqlParam::Text(separated(shown).into())),
@@ -169,7 +169,7 @@ fn hours_and_minutes(offset: &str) -> Option<String> {
 
 /// Checks a time of day. If the column keeps no zone, `Z` is dropped, as for Debezium's types, and
 /// other offsets are rejected.
-pub fn time(text: Cow<'_, str>, zoned: bool) -> TextFit<'_> {
+pub(super) fn time(text: Cow<'_, str>, zoned: bool) -> TextFit<'_> {
     let shown = text.trim();
     match form(shown) {
         DateTextForm::Digits(6) => {
@@ -193,7 +193,7 @@ pub fn time(text: Cow<'_, str>, zoned: bool) -> TextFit<'_> {
 }
 
 /// Checks a year of four digits.
-pub fn year(text: Cow<'_, str>) -> TextFit<'_> {
+pub(super) fn year(text: Cow<'_, str>) -> TextFit<'_> {
     let shown = text.trim();
     if shown.len() == 4 && shown.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(SqlParam::Text(text));
@@ -203,7 +203,7 @@ pub fn year(text: Cow<'_, str>) -> TextFit<'_> {
 }
 
 /// Returns the year of a date that is its first day.
-pub fn year_of_day(text: Cow<'_, str>) -> TextFit<'_> {
+pub(super) fn year_of_day(text: Cow<'_, str>) -> TextFit<'_> {
     match text.strip_suffix("-01-01") {
         Some(year) => Ok(SqlParam::Text(year.to_owned().into())),
         None => {
@@ -213,7 +213,7 @@ pub fn year_of_day(text: Cow<'_, str>) -> TextFit<'_> {
 }
 
 /// Checks an interval; a plain number would be read as seconds.
-pub fn interval(text: Cow<'_, str>) -> TextFit<'_> {
+pub(super) fn interval(text: Cow<'_, str>) -> TextFit<'_> {
     if text
         .trim()
         .bytes()
@@ -229,7 +229,7 @@ pub fn interval(text: Cow<'_, str>) -> TextFit<'_> {
 
 /// Checks that a text is a member of an ENUM or SET. The server rejects other texts unless they are
 /// numbers, which it reads as an index.
-pub fn choice<'a>(members: &[String], text: Cow<'a, str>) -> TextFit<'a> {
+pub(super) fn choice<'a>(members: &[String], text: Cow<'a, str>) -> TextFit<'a> {
     let digits = text.trim().trim_start_matches(['+', '-']);
     let is_index = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     if is_index && !members.iter().any(|member| *member == *text) {
@@ -244,7 +244,7 @@ pub fn choice<'a>(members: &[String], text: Cow<'a, str>) -> TextFit<'a> {
 
 /// Returns a UUID in the form that databases show. They also read capitals, braces, and other or no
 /// hyphens.
-pub fn uuid(text: Cow<'_, str>) -> TextFit<'_> {
+pub(super) fn uuid(text: Cow<'_, str>) -> TextFit<'_> {
     let at_hyphen = |n: usize| matches!(n, 8 | 13 | 18 | 23);
     let usual = |(n, b): (usize, u8)| match b {
         b'-' => at_hyphen(n),
@@ -282,7 +282,7 @@ const DIGITS: usize = 15;
 
 /// Checks that SQLite stores a text unchanged in a column of a type that it does not know: it is no
 /// number, or is written as SQLite shows that number.
-pub fn kept(text: Cow<'_, str>) -> TextFit<'_> {
+pub(super) fn kept(text: Cow<'_, str>) -> TextFit<'_> {
     let shown = text.trim();
     // SQLite reads "1.", ".5" and "1e5" as numbers, too
     let is_number = shown.parse::<f64>().is_ok() && shown.bytes().any(|b| b.is_ascii_digit());
