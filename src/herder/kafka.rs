@@ -60,7 +60,7 @@ impl ClusterId {
 
 /// Asks Kafka for its cluster id until it answers, then prepares it for sources.
 pub(super) async fn reach(worker: Worker, known: watch::Sender<ClusterIdResult>) {
-    let mut told = false;
+    let mut is_logged = false;
     loop {
         match worker.cluster_id().await {
             Ok(id) => {
@@ -69,7 +69,7 @@ pub(super) async fn reach(worker: Worker, known: watch::Sender<ClusterIdResult>)
                 break;
             }
             Err(error) => {
-                if !std::mem::replace(&mut told, true) {
+                if !std::mem::replace(&mut is_logged, true) {
                     warn!(%error, "Kafka does not answer; the connection is retried");
                 }
                 let _before = known.send_replace(Err(Some(error.to_string())));

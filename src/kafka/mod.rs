@@ -13,7 +13,6 @@ pub mod dev;
 mod error;
 pub mod in_flight;
 mod jaas;
-mod leave;
 pub mod overrides;
 pub mod producer;
 pub mod settings;

@@ -21,7 +21,7 @@ use rdkafka::util::Timeout;
 
 use super::background_drop::{DropInBackground, within};
 use super::contact::BrokerContact;
-use super::dev::Backlog;
+use super::dev::{DevBroker, DevProducer};
 use super::{ClientSettings, admin, context, error};
 
 /// One record to write.
@@ -56,8 +56,7 @@ struct ProducerEvents {
     /// Set when a broker is lost.
     lost: AtomicBool,
     contact: BrokerContact,
-    /// With the development broker: offsets sent and read.
-    backlog: Option<Arc<Backlog>>,
+    dev: Option<DevProducer>,
     brokers: String,
 }
 
@@ -85,14 +84,8 @@ impl ProducerContext for ProducerEvents {
     fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         match result {
             Ok(message) => {
-                if let Some(backlog) = &self.backlog {
-                    let bytes = message.key_len() + message.payload_len();
-                    backlog.record(
-                        message.topic(),
-                        message.partition(),
-                        message.offset(),
-                        bytes,
-                    );
+                if let Some(dev) = &self.dev {
+                    dev.delivered(message);
                 }
             }
             Err((KafkaError::MessageProduction(Code::PurgeQueue | Code::PurgeInflight), _)) => {}
@@ -158,19 +151,18 @@ pub struct Producer {
 
 impl Producer {
     /// Opens a producer, a transactional one if `settings` contain a `transactional.id`. Connects
-    /// in the background. Errors: `Config`.
-    pub fn open(settings: &ClientSettings, backlog: Option<Arc<Backlog>>) -> Result<Self> {
+    /// in the background. With the development broker, `dev` makes it wait for the sinks that read
+    /// its topics. Errors: `Config`.
+    pub fn open(settings: &ClientSettings, dev: Option<&DevBroker>) -> Result<Self> {
         let mut settings = settings.clone();
-        if backlog.is_some() {
-            settings.set("delivery.report.only.error", "false");
-        }
+        let dev = dev.map(|broker| DevProducer::open(broker, &mut settings));
         BrokerContact::ask(&mut settings);
         let context = ProducerEvents {
             failed: Mutex::default(),
             failed_record: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
             contact: BrokerContact::default(),
-            backlog,
+            dev,
             brokers: settings.brokers().to_owned(),
         };
         let patience = Duration::from_millis(settings.number("socket.timeout.ms", 10_000));
@@ -295,23 +287,17 @@ impl Producer {
         }
     }
 
-    /// With the development broker, waits until it can hold one more record of that size without
-    /// dropping records that this worker's sinks have not read yet, while `go_on` returns true.
-    /// With a real broker it returns at once.
-    pub fn wait_for_sinks(&self, topic: &str, bytes: usize, go_on: impl Fn() -> bool) {
-        if let Some(backlog) = &self.context().backlog {
-            backlog.send(topic, bytes, || {
-                // Acknowledgements must be served, or nothing counts as read.
+    /// Hands over one record. Waits while the queue is full (with the development broker: while
+    /// sinks lag behind), as long as `go_on` returns true.
+    /// Errors: that of the record, that of an earlier record that was not delivered, or `Retry` if
+    /// `go_on` returned false.
+    pub fn send(&self, record: OutgoingRecord<'_>, go_on: impl Fn() -> bool) -> Result<()> {
+        if let Some(dev) = &self.context().dev {
+            dev.wait_for_sinks(&record, || {
                 self.serve();
                 go_on()
             });
         }
-    }
-
-    /// Hands over one record. Waits while the queue is full, as long as `go_on` returns true.
-    /// Errors: that of the record, that of an earlier record that was not delivered, or `Retry` if
-    /// `go_on` returned false.
-    pub fn send(&self, record: OutgoingRecord<'_>, go_on: impl Fn() -> bool) -> Result<()> {
         let mut base: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(record.topic, record.number);
         base.partition = record.partition;

@@ -417,44 +417,45 @@ mod tests {
         );
     }
 
+    fn regex_router(alias: &str, regex: &str, replacement: &str) -> [(String, String); 3] {
+        [
+            ("type", "RegexRouter"),
+            ("regex", regex),
+            ("replacement", replacement),
+        ]
+        .map(|(key, value)| (format!("transforms.{alias}.{key}"), value.to_owned()))
+    }
+
+    /// Encodes a record without values to this topic between two others, which are kept.
+    fn encode(config: &Config, topic: &str) -> Result<(), (ErrorStage, String, Error)> {
+        let mut codec = RecordCodec::open(&Registry::built_in(), &Config::new(), config).unwrap();
+        let record = |topic: &str| Record {
+            topic: topic.into(),
+            partition: None,
+            key: connector_api::Datum::NONE,
+            value: connector_api::Datum::NONE,
+            timestamp_ms: None,
+            headers: Vec::new(),
+        };
+        let mut chunk = EncodedBatch::default();
+        codec.encode(record("fine"), &mut chunk).unwrap();
+        let outcome = codec.encode(record(topic), &mut chunk).map(drop);
+        codec.encode(record("fine"), &mut chunk).unwrap();
+        assert_eq!(chunk.records().count(), 2 + usize::from(outcome.is_ok()));
+        outcome.map_err(|(stage, class, error)| (stage, class.to_string(), error))
+    }
+
     #[test]
     fn a_topic_that_kafka_does_not_take_is_its_records_error_and_names_the_transform() {
-        let regex = |alias: &str, regex: &str, replacement: &str| {
-            [
-                ("type", "RegexRouter"),
-                ("regex", regex),
-                ("replacement", replacement),
-            ]
-            .map(|(key, value)| (format!("transforms.{alias}.{key}"), value.to_owned()))
-        };
         let mut config: Config = [
-            regex("spaced", "(.*)-b", "$1 b"),
-            regex("again", "x (.*)", "x/$1"),
-            regex("none", "gone", ""),
+            regex_router("spaced", "(.*)-b", "$1 b"),
+            regex_router("again", "x (.*)", "x/$1"),
+            regex_router("none", "gone", ""),
         ]
         .into_iter()
         .flatten()
         .chain([("transforms".to_owned(), "spaced,again,none".to_owned())])
         .collect();
-        let encode = |config: &Config, topic: &str| {
-            let mut codec =
-                RecordCodec::open(&Registry::built_in(), &Config::new(), config).unwrap();
-            let record = |topic: &str| Record {
-                topic: topic.into(),
-                partition: None,
-                key: connector_api::Datum::NONE,
-                value: connector_api::Datum::NONE,
-                timestamp_ms: None,
-                headers: Vec::new(),
-            };
-            let mut chunk = EncodedBatch::default();
-            // Records before and after the failing one are kept.
-            codec.encode(record("fine"), &mut chunk).unwrap();
-            let outcome = codec.encode(record(topic), &mut chunk).map(drop);
-            codec.encode(record("fine"), &mut chunk).unwrap();
-            assert_eq!(chunk.records().count(), 2 + usize::from(outcome.is_ok()));
-            outcome.map_err(|(stage, class, error)| (stage, class.to_string(), error))
-        };
         for (topic, alias, name, rule) in [
             ("t-b", "spaced", "\"t b\"", "ASCII letters"),
             ("x-b", "again", "\"x/b\"", "ASCII letters"),

@@ -18,7 +18,6 @@ use tokio::sync::mpsc::{Receiver, UnboundedSender};
 use tokio::time::timeout;
 
 use super::codec::EncodedBatch;
-use super::offsets::DevOffsets;
 use super::policy::{ErrorStage, Policy};
 use super::seen_topics::{SeenTopics, TopicReset};
 use super::stored_offsets::ConnectorOffsetsReader;
@@ -77,15 +76,13 @@ pub struct DeliveryThread {
     pub offsets_topic: String,
     /// Encodes positions with the keys already in use.
     pub stored: ConnectorOffsetsReader,
-    /// With the development broker, which forgets records, this process remembers the positions.
-    pub memory: Option<Arc<DevOffsets>>,
     /// Decides what happens to records that cannot be written.
     pub policy: Policy,
     pub create_topic: CreateTopic,
     /// Makes the task report the topics it uses again.
-    pub forgotten: TopicReset,
+    pub topic_reset: TopicReset,
     /// Channel to the source loop.
-    pub told: UnboundedSender<DeliveryEvent>,
+    pub events: UnboundedSender<DeliveryEvent>,
     /// Returns emptied buffers to the encoder.
     pub spare: SyncSender<EncodedBatch>,
     /// Set when the task is cut off: it may make nothing durable any more.
@@ -128,7 +125,7 @@ impl StopSignal {
 
 /// Topics that this task has written to.
 struct WrittenTopics {
-    told: SeenTopics,
+    seen: SeenTopics,
     /// Number of partitions of each topic.
     partitions: HashMap<Arc<str>, usize>,
 }
@@ -171,7 +168,7 @@ impl DeliveryThread {
         open: &mut OpenTransaction,
     ) -> Result<()> {
         let mut topics = WrittenTopics {
-            told: SeenTopics::new(self.forgotten.clone()),
+            seen: SeenTopics::new(self.topic_reset.clone()),
             partitions: HashMap::new(),
         };
         let mut pace = InFlightBytes::default();
@@ -252,12 +249,6 @@ impl DeliveryThread {
             }
             self.wait_for_room(pace, open.partitions)?;
             let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-            self.producer.wait_for_sinks(topic, bytes, || {
-                // A sink may be paused for any length of time: waiting for it does not stall this
-                // task.
-                self.place.moved();
-                go_on()
-            });
             match self.producer.send(record, go_on) {
                 Ok(()) => {
                     pace.sent(bytes);
@@ -305,7 +296,7 @@ impl DeliveryThread {
 
     /// Prepares for the first record of a topic: creates the topic if needed and reports it.
     fn enter(&self, topic: &Arc<str>, topics: &mut WrittenTopics) -> Result<()> {
-        if !topics.told.is_new(topic) {
+        if !topics.seen.is_new(topic) {
             return Ok(());
         }
         if **topic == *self.offsets_topic {
@@ -323,7 +314,7 @@ impl DeliveryThread {
             .and_then(|n| usize::try_from(n).ok())
             .unwrap_or(1);
         topics.partitions.insert(Arc::clone(topic), partitions);
-        let _gone = self.told.send(DeliveryEvent::Topic(Arc::clone(topic)));
+        let _gone = self.events.send(DeliveryEvent::Topic(Arc::clone(topic)));
         Ok(())
     }
 
@@ -337,7 +328,6 @@ impl DeliveryThread {
         if !self.transactional {
             self.producer.flush(FLUSH_WITHIN, || self.goes_on())?;
         }
-        let mut written = Vec::with_capacity(open.positions.len());
         for position in &open.positions {
             let (key, value) = self.stored.record(position);
             let (topic, timestamp_ms, headers) = (self.offsets_topic.as_str(), None, &[][..]);
@@ -351,7 +341,6 @@ impl DeliveryThread {
                 number: 0,
             };
             self.producer.send(record, || self.goes_on())?;
-            written.push((key, value));
         }
         fail_point::reach("source.before-commit")?;
         // The fail point may have hung until now.
@@ -362,9 +351,6 @@ impl DeliveryThread {
             self.producer.flush(FLUSH_WITHIN, || self.goes_on())?;
         }
         fail_point::reach("source.after-commit")?;
-        if let Some(memory) = &self.memory {
-            memory.write(written);
-        }
         let done = std::mem::replace(
             open,
             OpenTransaction {
@@ -373,7 +359,7 @@ impl DeliveryThread {
             },
         );
         let _gone = self
-            .told
+            .events
             .send(DeliveryEvent::Committed(done.positions, done.records));
         Ok(())
     }

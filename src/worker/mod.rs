@@ -15,9 +15,9 @@ mod encode;
 mod kafka_health;
 mod offsets;
 mod policy;
+mod polling;
 mod seen_topics;
 mod sink;
-mod sink_reader;
 mod source;
 mod stored_offsets;
 mod task;
@@ -42,7 +42,6 @@ pub use policy::exception_class;
 pub use stored_offsets::ConnectorOffsetsReader;
 
 use kafka_health::KafkaHealth;
-use offsets::DevOffsets;
 use seen_topics::TopicReset;
 pub use task::right_version;
 use task::{TaskHandle, TaskTarget};
@@ -51,7 +50,7 @@ use watch::StalledTasks;
 pub use watch::{StalledTask, WaitsFor, limit as progress_limit};
 
 use crate::kafka::admin::KafkaAdmin;
-use crate::kafka::dev::{Backlog, DevBroker};
+use crate::kafka::dev::DevBroker;
 use crate::kafka::producer::Producer;
 use crate::registry::{ConnectorPlugin, Registry};
 use crate::secrets::{Redactor, SecretKeys, known};
@@ -133,12 +132,10 @@ pub struct WorkerShared {
     options: WorkerOptions,
     registry: Registry,
     runtime: Runtime,
-    memory: Arc<DevOffsets>,
-    backlog: Arc<Backlog>,
     cluster: tokio::sync::OnceCell<String>,
-    forgotten: TopicReset,
-    pulse: KafkaHealth,
-    still: StalledTasks,
+    topic_reset: TopicReset,
+    kafka_health: KafkaHealth,
+    stalled: StalledTasks,
 }
 
 /// Handle to the worker; cheap to clone.
@@ -161,12 +158,10 @@ impl Worker {
             options,
             registry,
             runtime: Runtime::current(),
-            memory: Arc::default(),
-            backlog: Arc::default(),
             cluster: tokio::sync::OnceCell::new(),
-            forgotten: TopicReset::default(),
-            pulse: KafkaHealth::default(),
-            still: StalledTasks::default(),
+            topic_reset: TopicReset::default(),
+            kafka_health: KafkaHealth::default(),
+            stalled: StalledTasks::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -212,7 +207,7 @@ impl Worker {
 
     /// Makes every task report each topic again with the next record of that topic.
     pub fn forget_topics(&self) {
-        self.shared.forgotten.reset();
+        self.shared.topic_reset.reset();
     }
 
     /// Stops tasks: each flushes, commits and closes. Whatever has not ended after `within` is cut
@@ -253,7 +248,7 @@ impl Worker {
     /// Returns the tasks that have work but make no progress, and those that were cut off for that
     /// reason and have not started to work again.
     pub fn stalled_tasks(&self) -> Vec<StalledTask> {
-        let mut all = self.shared.still.all();
+        let mut all = self.shared.stalled.all();
         all.iter_mut().for_each(|one| {
             one.text = known::hide(&on_one_line(&one.text), str::to_owned).into_owned();
         });
@@ -338,7 +333,7 @@ impl Worker {
     /// the brokers.
     pub async fn kafka_answers(&self) -> Result<(), Error> {
         self.shared
-            .pulse
+            .kafka_health
             .check(&self.shared)
             .await
             .map_err(|error| self.shared.options.secrets.of_worker().error(error))
@@ -383,15 +378,6 @@ impl Worker {
 }
 
 impl WorkerShared {
-    /// Returns the backlog that keeps sources from overrunning the development broker, if this
-    /// worker uses it.
-    fn dev_backlog(&self) -> Option<Arc<Backlog>> {
-        self.options
-            .dev_broker
-            .as_ref()
-            .map(|_| Arc::clone(&self.backlog))
-    }
-
     async fn resolve_config(&self, config: &Config) -> Result<(Config, Redactor), Error> {
         let (providers, written) = (self.options.providers.clone(), config.clone());
         let resolved = if providers.is_empty() {

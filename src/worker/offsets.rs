@@ -3,12 +3,10 @@
 //! from here. Every call blocks.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use connector_api::locks::TakeLock;
+use connector_api::pattern::Pattern;
 use connector_api::{Config, Error, Result, SourcePosition, TopicOffset, TopicPartition};
-use regex::Regex;
 
 use super::sink::subscription;
 use super::stored_offsets::{ConnectorOffsetsReader, is_of, sort_in_java_order};
@@ -22,24 +20,6 @@ use crate::kafka::table;
 /// its time-out.
 const READ_WITHIN: Duration = Duration::from_secs(60);
 
-/// The offsets topic as this process has written it, for the development broker, which forgets
-/// records.
-#[derive(Debug, Default)]
-pub struct DevOffsets(Mutex<table::TopicTable>);
-
-impl DevOffsets {
-    /// Remembers records; a record without a value removes its key.
-    pub fn write(&self, records: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
-        let mut table = self.0.take_lock();
-        for (key, value) in records {
-            match value {
-                Some(value) => table.insert(key, value),
-                None => table.remove(&key),
-            };
-        }
-    }
-}
-
 /// Returns the stored positions of a source connector, or `None` if the topic does not exist.
 /// Errors: `Retry` when Kafka is unreachable.
 pub fn stored(
@@ -48,13 +28,11 @@ pub fn stored(
     config: &Config,
 ) -> Result<Option<ConnectorOffsetsReader>> {
     let options = &shared.options;
-    if options.dev_broker.is_some() {
-        return Ok(Some(ConnectorOffsetsReader::of(
-            connector,
-            &shared.memory.0.take_lock(),
-        )));
-    }
     let topic = client_settings::offsets_topic(options, config);
+    if let Some(broker) = &options.dev_broker {
+        let table = broker.table(&topic, |key| is_of(connector, key));
+        return Ok(Some(ConnectorOffsetsReader::of(connector, &table)));
+    }
     let table = table::read(
         &client_settings::reader(options)?,
         &topic,
@@ -95,7 +73,7 @@ pub fn set_stored(
         };
         let producer = Producer::open(
             &client_settings::producer(options, &id, config, transactional)?,
-            None,
+            options.dev_broker.as_ref(),
         )?;
         if transactional {
             producer.init(Duration::from_secs(30), || true)?;
@@ -114,7 +92,6 @@ pub fn set_stored(
     if transactional {
         producer.begin()?;
     }
-    let mut written = Vec::with_capacity(to.len());
     for position in to {
         let (key, value) = stored.record(&sort_in_java_order(position));
         let (topic, timestamp_ms, headers) = (topic.as_str(), None, &[][..]);
@@ -128,14 +105,12 @@ pub fn set_stored(
             number: 0,
         };
         producer.send(record, || true)?;
-        written.push((key, value));
     }
     if transactional {
         producer.commit(|| true)?;
     } else {
         producer.flush(Duration::from_secs(30), || true)?;
     }
-    shared.memory.write(written);
     Ok(())
 }
 
@@ -146,12 +121,9 @@ fn partitions(shared: &WorkerShared, config: &Config) -> Result<Vec<TopicPartiti
         Subscription::Topics(topics) => topics,
         Subscription::Pattern(pattern) => {
             let bad = |e| Error::config(format!("topics.regex: not a regular expression: {e}"));
-            let pattern = Regex::new(&format!("^(?:{pattern})$")).map_err(bad)?;
-            admin
-                .topics()?
-                .into_iter()
-                .filter(|topic| pattern.is_match(topic))
-                .collect()
+            let pattern = Pattern::whole(&pattern).map_err(bad)?;
+            let is_read = |topic: &String| pattern.matches(topic).unwrap_or(false);
+            admin.topics()?.into_iter().filter(is_read).collect()
         }
     };
     let mut all = Vec::new();
@@ -207,7 +179,7 @@ pub fn set_committed(
         (Some(to), None) => sink_group(shared, connector, config)?.commit(to)?,
         (None, None) => admin(shared, config)?.delete_group(&group)?,
         // The development broker cannot delete groups; its topics begin at 0.
-        (to, Some(_)) => {
+        (to, Some(broker)) => {
             let begin = |at| TopicOffset { offset: 0, ..at };
             let all = || {
                 Ok::<_, Error>(
@@ -220,7 +192,7 @@ pub fn set_committed(
             let offsets = to.map_or_else(all, |to| Ok(to.to_vec()))?;
             let done = offsets.is_empty()
                 || sink_group(shared, connector, config)?.join_and_commit(&offsets)?;
-            shared.backlog.read(&group, &offsets);
+            broker.set_group_offsets(&group, &offsets);
             done
         }
     };
@@ -266,17 +238,4 @@ fn check_partitions_exist(
         }
     }
     Ok(())
-}
-
-/// The latest offset of each partition.
-pub type LatestOffsets = BTreeMap<TopicPartition, i64>;
-
-/// Converts to a list.
-pub fn list(latest: &LatestOffsets) -> Vec<TopicOffset> {
-    let offset = |(at, offset): (&TopicPartition, &i64)| TopicOffset {
-        topic: std::sync::Arc::clone(&at.topic),
-        partition: at.partition,
-        offset: *offset,
-    };
-    latest.iter().map(offset).collect()
 }

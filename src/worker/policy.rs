@@ -253,68 +253,26 @@ mod tests {
 
     #[test]
     fn the_table() {
+        use Verdict::{Fail, Retry, Skip};
         let (strict, tolerant) = (policy(&[]), policy(&[("errors.tolerance", "all")]));
         let soon = Duration::from_secs(1);
         for (kind, stage, strictly, tolerantly) in [
-            (
-                ErrorKind::Record,
-                ErrorStage::ValueConverter,
-                Verdict::Fail,
-                Verdict::Skip,
-            ),
-            (
-                ErrorKind::Record,
-                ErrorStage::Put,
-                Verdict::Fail,
-                Verdict::Skip,
-            ),
-            (
-                ErrorKind::Record,
-                ErrorStage::Poll,
-                Verdict::Fail,
-                Verdict::Fail,
-            ),
-            (
-                ErrorKind::Config,
-                ErrorStage::Put,
-                Verdict::Fail,
-                Verdict::Fail,
-            ),
-            (
-                ErrorKind::Denied,
-                ErrorStage::Poll,
-                Verdict::Fail,
-                Verdict::Fail,
-            ),
-            (
-                ErrorKind::Fenced,
-                ErrorStage::Put,
-                Verdict::Fail,
-                Verdict::Fail,
-            ),
-            (
-                ErrorKind::Fatal,
-                ErrorStage::Transformation,
-                Verdict::Fail,
-                Verdict::Fail,
-            ),
+            (ErrorKind::Record, ErrorStage::ValueConverter, Fail, Skip),
+            (ErrorKind::Record, ErrorStage::Put, Fail, Skip),
+            (ErrorKind::Record, ErrorStage::Poll, Fail, Fail),
+            (ErrorKind::Config, ErrorStage::Put, Fail, Fail),
+            (ErrorKind::Denied, ErrorStage::Poll, Fail, Fail),
+            (ErrorKind::Fenced, ErrorStage::Put, Fail, Fail),
+            (ErrorKind::Fatal, ErrorStage::Transformation, Fail, Fail),
             (
                 ErrorKind::Retry,
                 ErrorStage::Put,
-                Verdict::Retry(FIRST_WAIT),
-                Verdict::Retry(FIRST_WAIT),
+                Retry(FIRST_WAIT),
+                Retry(FIRST_WAIT),
             ),
         ] {
-            assert_eq!(
-                strict.judge(kind, stage, 1, soon),
-                strictly,
-                "{kind:?} {stage:?}"
-            );
-            assert_eq!(
-                tolerant.judge(kind, stage, 1, soon),
-                tolerantly,
-                "{kind:?} {stage:?}"
-            );
+            let verdicts = [strict, tolerant].map(|policy| policy.judge(kind, stage, 1, soon));
+            assert_eq!(verdicts, [strictly, tolerantly], "{kind:?} {stage:?}");
         }
     }
 

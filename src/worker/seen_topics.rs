@@ -19,24 +19,24 @@ impl TopicReset {
 #[derive(Debug)]
 pub struct SeenTopics {
     topics: HashSet<Arc<str>>,
-    forgotten: TopicReset,
+    reset: TopicReset,
     seen: u64,
 }
 
 impl SeenTopics {
     /// Starts with no topic reported.
-    pub fn new(forgotten: TopicReset) -> Self {
-        let seen = forgotten.0.load(Ordering::Relaxed);
+    pub fn new(reset: TopicReset) -> Self {
+        let seen = reset.0.load(Ordering::Relaxed);
         Self {
             topics: HashSet::new(),
-            forgotten,
+            reset,
             seen,
         }
     }
 
     /// Returns true if this topic has to be reported, and marks it as reported.
     pub fn is_new(&mut self, topic: &Arc<str>) -> bool {
-        let now = self.forgotten.0.load(Ordering::Relaxed);
+        let now = self.reset.0.load(Ordering::Relaxed);
         if now != self.seen {
             self.seen = now;
             self.topics.clear();
@@ -53,11 +53,11 @@ mod tests {
 
     #[test]
     fn a_topic_is_reported_once_and_again_after_a_reset() {
-        let forgotten = TopicReset::default();
-        let mut told = SeenTopics::new(forgotten.clone());
+        let reset = TopicReset::default();
+        let mut seen = SeenTopics::new(reset.clone());
         let topic: Arc<str> = Arc::from("t");
-        assert_eq!([told.is_new(&topic), told.is_new(&topic)], [true, false]);
-        forgotten.reset();
-        assert_eq!([told.is_new(&topic), told.is_new(&topic)], [true, false]);
+        assert_eq!([seen.is_new(&topic), seen.is_new(&topic)], [true, false]);
+        reset.reset();
+        assert_eq!([seen.is_new(&topic), seen.is_new(&topic)], [true, false]);
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::thread::{on_a_thread, panicked};
-use super::watch::{STANDS_STILL, TaskWatch, WaitsFor, limit, limit_of, wait_for_stall};
+use super::watch::{STALL_PREFIX, TaskWatch, WaitsFor, limit, limit_of, wait_for_stall};
 use super::{StartTask, TaskEvent, TaskId, WorkerShared, sink, source};
 use crate::keys;
 use crate::registry::{ConnectorPlugin, version};
@@ -60,7 +60,7 @@ pub struct TaskContext {
     /// Warnings about config keys that have no effect.
     unused: Arc<OnceLock<Vec<String>>>,
     events: mpsc::Sender<TaskEvent>,
-    told: Option<bool>,
+    reported_paused: Option<bool>,
 }
 
 impl TaskHandle {
@@ -92,7 +92,7 @@ impl TaskHandle {
             redactor: Arc::clone(&redactor),
             unused: Arc::clone(&unused),
             events: events.clone(),
-            told: None,
+            reported_paused: None,
         };
         let join = tokio::spawn(supervise(running, events));
         Self {
@@ -162,9 +162,9 @@ impl TaskHandle {
             self.join.abort();
             let _aborted = (&mut self.join).await;
             // What still hangs after the abort is counted, so that restarts cannot pile up threads.
-            self.shared.still.leave(&self.id, &self.watch);
+            self.shared.stalled.leave(&self.id, &self.watch);
         }
-        self.shared.still.forget(&self.id);
+        self.shared.stalled.forget(&self.id);
         ended
     }
 }
@@ -179,21 +179,21 @@ async fn supervise(running: TaskContext, events: mpsc::Sender<TaskEvent>) {
     let (shared, progress) = (Arc::clone(&running.shared), Arc::clone(&running.progress));
     let redactor = Arc::clone(&running.redactor);
     let limit = limit_of(&shared.options.config, &running.start.connector_config);
-    watch.pulse.set_limit(limit);
+    watch.heartbeat.set_limit(limit);
     let mut inner = AbortOnDropHandle::new(tokio::spawn(work(running)));
     let outcome = tokio::select! {
         // Biased: a task that has ended is not also reported as stalled.
         biased;
         outcome = &mut inner => {
             match &outcome {
-                Ok(Err(error)) => shared.still.failed(&id, &watch, error),
-                Ok(Ok(())) | Err(_) => shared.still.forget(&id),
+                Ok(Err(error)) => shared.stalled.failed(&id, &watch, error),
+                Ok(Ok(())) | Err(_) => shared.stalled.forget(&id),
             }
             outcome
         }
-        error = wait_for_stall(&id, &watch, limit, &progress, &shared.still) => {
+        error = wait_for_stall(&id, &watch, limit, &progress, &shared.stalled) => {
             cut.store(true, Ordering::Relaxed);
-            shared.still.leave(&id, &watch);
+            shared.stalled.leave(&id, &watch);
             Ok(Err(error))
         }
     };
@@ -217,7 +217,7 @@ async fn supervise(running: TaskContext, events: mpsc::Sender<TaskEvent>) {
 async fn work(mut running: TaskContext) -> Result<()> {
     let _alive = running.watch.enter();
     running.watch.front.enter(WaitReason::Opening);
-    running.shared.still.check_left_behind(running.id())?;
+    running.shared.stalled.check_left_behind(running.id())?;
     running.resolve().await?;
     limit(&running.start.connector_config)?;
     right_version(
@@ -356,8 +356,8 @@ impl TaskContext {
 
     /// Notifies the herder that the task runs or is paused, if that has changed.
     pub async fn report_paused(&mut self, paused: bool) {
-        if self.told != Some(paused) {
-            self.told = Some(paused);
+        if self.reported_paused != Some(paused) {
+            self.reported_paused = Some(paused);
             self.watch.opened();
             let id = self.id().clone();
             self.send_event(if paused {
@@ -371,7 +371,7 @@ impl TaskContext {
 
     /// True if the task's last report was that it runs.
     pub fn has_run(&self) -> bool {
-        self.told == Some(false)
+        self.reported_paused == Some(false)
     }
 
     pub async fn send_event(&self, event: TaskEvent) {
@@ -386,8 +386,9 @@ impl TaskContext {
     /// Records progress. Keeps the warnings about a retry and about a stall.
     pub fn note(&self, mut progress: ProgressReport) {
         let mut now = self.progress.take_lock();
-        let stays =
-            |warning: &String| warning.starts_with(WAITING) || warning.starts_with(STANDS_STILL);
+        let stays = |warning: &String| {
+            warning.starts_with(RETRY_PREFIX) || warning.starts_with(STALL_PREFIX)
+        };
         progress
             .warnings
             .extend(now.warnings.drain(..).filter(stays));
@@ -401,16 +402,16 @@ impl TaskContext {
         let mut progress = self.progress.take_lock();
         progress
             .warnings
-            .retain(|warning| !warning.starts_with(WAITING));
-        progress.warnings.push(format!("{WAITING}{error}"));
+            .retain(|warning| !warning.starts_with(RETRY_PREFIX));
+        progress.warnings.push(format!("{RETRY_PREFIX}{error}"));
     }
 
     pub fn clear_retry_warning(&self) {
         let mut progress = self.progress.take_lock();
         progress
             .warnings
-            .retain(|warning| !warning.starts_with(WAITING));
+            .retain(|warning| !warning.starts_with(RETRY_PREFIX));
     }
 }
 
-const WAITING: &str = "waiting: ";
+const RETRY_PREFIX: &str = "waiting: ";

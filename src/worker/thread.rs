@@ -22,8 +22,8 @@ pub(super) async fn on_a_thread(
     let name = format!("{kind}-{}", running.id().connector);
     let watch = Arc::clone(&running.watch);
     let thread = TaskThread::spawn(&watch, &watch.front, &name, move || {
-        let pulse = running.watch.pulse.clone();
-        let work = cut_off.run_until_cancelled(pulse.within(work(&mut running)));
+        let heartbeat = running.watch.heartbeat.clone();
+        let work = cut_off.run_until_cancelled(heartbeat.within(work(&mut running)));
         runtime
             .block_on(work)
             .unwrap_or_else(|| Err(Error::retry("the task was cut off")))

@@ -31,7 +31,7 @@ const WARNS_AFTER: u32 = 5;
 /// How many starts of one task may hang at the same time.
 const LEFT_MAX: usize = 3;
 /// Prefix of the warning about a stall.
-pub const STANDS_STILL: &str = "stalled: ";
+pub const STALL_PREFIX: &str = "stalled: ";
 
 /// Observations of one task: what its threads wait for, and how many of them have not ended.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ pub struct TaskWatch {
     /// What the thread that writes to Kafka or reads from it waits for.
     pub back: Arc<WaitPlace>,
     /// Beats during long calls of the connector.
-    pub pulse: Heartbeat,
+    pub heartbeat: Heartbeat,
     /// The task has been open since it was started.
     opened: AtomicBool,
     /// Number of the task's threads and futures that have not ended.
@@ -101,7 +101,7 @@ impl TaskWatch {
         WaitsFor {
             what: one.what.name(),
             since: format_utc(one.since),
-            detail: self.pulse.description(),
+            detail: self.heartbeat.description(),
         }
     }
 
@@ -153,77 +153,114 @@ pub async fn wait_for_stall(
     watch: &TaskWatch,
     limit: Duration,
     progress: &Mutex<ProgressReport>,
-    still: &StalledTasks,
+    stalled: &StalledTasks,
 ) -> Error {
-    let (first, first_shown) = still.note_start(id);
+    let (first, first_shown) = stalled.note_start(id);
     if limit.is_zero() {
         return std::future::pending().await;
     }
+    let warn_after = limit / WARNS_AFTER;
     let every = (limit / 50).clamp(Duration::from_millis(20), Duration::from_secs(1));
-    let (mut beats, mut warned) = (watch.pulse.beats(), false);
-    // Log the warning once, until the task moves again.
-    let warn = |warned: &mut bool, what: WaitReason, since: String, text: String| {
-        if !std::mem::replace(warned, true) {
-            tracing::warn!(connector = %id.connector, task = id.task, "{text}");
-        }
-        still.note(id, what, since, &text);
-        set_warning(progress, Some(text));
+    let mut beats = watch.heartbeat.beats();
+    let mut warning = StallWarning {
+        id,
+        progress,
+        stalled,
+        is_shown: false,
     };
     loop {
         tokio::time::sleep(every).await;
-        let now = watch.pulse.beats();
+        let now = watch.heartbeat.beats();
         if std::mem::replace(&mut beats, now) != now {
             watch.front.moved();
         }
-        let standing = watch
-            .longest_stall()
-            .filter(|standing| standing.still_for >= limit / WARNS_AFTER);
-        if standing.is_none() && !watch.is_open() && first.elapsed() >= limit / WARNS_AFTER {
-            let text = describe_failed_starts(watch, &first_shown);
-            warn(&mut warned, watch.front.what(), first_shown.clone(), text);
-            continue;
-        }
-        let Some(standing) = standing else {
-            if std::mem::take(&mut warned) {
-                tracing::info!(connector = %id.connector, task = id.task,
-                    "the task makes progress again");
-                set_warning(progress, None);
-                still.forget(id);
-            } else if watch.is_open() {
-                still.forget(id);
+        let stall = watch.longest_stall();
+        match stall.filter(|stall| stall.still_for >= warn_after) {
+            Some(stall) if stall.still_for >= limit => {
+                let text = describe_cut_off(watch, stall, limit);
+                stalled.note(id, stall.what, format_utc(stall.still_since), &text);
+                return Error::retry(text);
             }
-            continue;
-        };
-        let since = format_utc(standing.still_since);
-        let what = standing.what.text();
-        let detail = watch
-            .pulse
-            .description()
-            .map(|told| format!(" ({told})"))
-            .unwrap_or_default();
-        if standing.still_for >= limit {
-            let seconds = limit.as_secs_f32();
-            let text = format!(
-                "the task was stalled: since {since} it has waited for {what}{detail}; after \
-                 {seconds} s ({PROGRESS_TIMEOUT}) it was cut off"
-            );
-            still.note(id, standing.what, since, &text);
-            return Error::retry(text);
+            Some(stall) => {
+                let text = describe_stall(watch, stall, limit);
+                warning.show(stall.what, format_utc(stall.still_since), text);
+            }
+            None if !watch.is_open() && first.elapsed() >= warn_after => {
+                let text = describe_failed_starts(watch, &first_shown);
+                warning.show(watch.front.what(), first_shown.clone(), text);
+            }
+            None => warning.clear(watch.is_open()),
         }
-        let text = format!(
-            "{STANDS_STILL}since {since} it has waited for {what}{detail}; after {} s \
-             ({PROGRESS_TIMEOUT}) the task is cut off and restarted",
-            limit.as_secs_f32()
-        );
-        warn(&mut warned, standing.what, since, text);
     }
+}
+
+/// The warning about a stall, in the task's status, the list of stalled tasks and the log.
+struct StallWarning<'a> {
+    id: &'a TaskId,
+    progress: &'a Mutex<ProgressReport>,
+    stalled: &'a StalledTasks,
+    is_shown: bool,
+}
+
+impl StallWarning<'_> {
+    /// Shows the warning. It is logged once, until the task moves again.
+    fn show(&mut self, what: WaitReason, since: String, text: String) {
+        let id = self.id;
+        if !std::mem::replace(&mut self.is_shown, true) {
+            tracing::warn!(connector = %id.connector, task = id.task, "{text}");
+        }
+        self.stalled.note(id, what, since, &text);
+        set_warning(self.progress, Some(text));
+    }
+
+    /// Removes the warning: the task moves. A task that is not open yet stays in the list unless it
+    /// was shown: its earlier starts may have failed.
+    fn clear(&mut self, is_open: bool) {
+        let id = self.id;
+        let was_shown = std::mem::take(&mut self.is_shown);
+        if was_shown {
+            tracing::info!(connector = %id.connector, task = id.task,
+                "the task makes progress again");
+            set_warning(self.progress, None);
+        }
+        if was_shown || is_open {
+            self.stalled.forget(id);
+        }
+    }
+}
+
+/// Returns what a stalled task waits for, and since when.
+fn describe_wait(watch: &TaskWatch, stall: ObservedWait) -> String {
+    let since = format_utc(stall.still_since);
+    let what = stall.what.text();
+    let detail = watch
+        .heartbeat
+        .description()
+        .map(|detail| format!(" ({detail})"))
+        .unwrap_or_default();
+    format!("since {since} it has waited for {what}{detail}")
+}
+
+/// Returns the error of a task that is cut off.
+fn describe_cut_off(watch: &TaskWatch, stall: ObservedWait, limit: Duration) -> String {
+    let (wait, seconds) = (describe_wait(watch, stall), limit.as_secs_f32());
+    format!("the task was stalled: {wait}; after {seconds} s ({PROGRESS_TIMEOUT}) it was cut off")
+}
+
+/// Returns the warning about a stall that may still end.
+fn describe_stall(watch: &TaskWatch, stall: ObservedWait, limit: Duration) -> String {
+    let (wait, seconds) = (describe_wait(watch, stall), limit.as_secs_f32());
+    format!(
+        "{STALL_PREFIX}{wait}; after {seconds} s ({PROGRESS_TIMEOUT}) the task is cut off and \
+         restarted"
+    )
 }
 
 /// Returns the warning about a task whose starts have all failed since `since`.
 fn describe_failed_starts(watch: &TaskWatch, since: &str) -> String {
     let what = watch.front.what().text();
     format!(
-        "{STANDS_STILL}since {since} it has been restarted repeatedly without success; it now \
+        "{STALL_PREFIX}since {since} it has been restarted repeatedly without success; it now \
          waits for {what}"
     )
 }
@@ -232,7 +269,7 @@ fn set_warning(progress: &Mutex<ProgressReport>, text: Option<String>) {
     let mut progress = progress.take_lock();
     progress
         .warnings
-        .retain(|warning| !warning.starts_with(STANDS_STILL));
+        .retain(|warning| !warning.starts_with(STALL_PREFIX));
     progress.warnings.extend(text);
 }
 
@@ -254,7 +291,7 @@ fn format_utc(moment: SystemTime) -> String {
 /// The stalled tasks of a worker, and what still hangs of those that were cut off.
 #[derive(Debug, Default)]
 pub struct StalledTasks {
-    standing: Mutex<BTreeMap<TaskId, StalledTask>>,
+    stalled: Mutex<BTreeMap<TaskId, StalledTask>>,
     /// Tasks that were started and have not been open since, with the time of the first such start.
     starting: Mutex<BTreeMap<TaskId, (Instant, String)>>,
     left: Mutex<Vec<(TaskId, Arc<TaskWatch>)>>,
@@ -262,7 +299,7 @@ pub struct StalledTasks {
 
 impl StalledTasks {
     fn lock_stalled(&self) -> MutexGuard<'_, BTreeMap<TaskId, StalledTask>> {
-        self.standing.take_lock()
+        self.stalled.take_lock()
     }
 
     fn lock_left_behind(&self) -> MutexGuard<'_, Vec<(TaskId, Arc<TaskWatch>)>> {
@@ -289,7 +326,7 @@ impl StalledTasks {
     }
 
     fn note(&self, id: &TaskId, what: WaitReason, since: String, text: &str) {
-        let text = text.strip_prefix(STANDS_STILL).unwrap_or(text).to_owned();
+        let text = text.strip_prefix(STALL_PREFIX).unwrap_or(text).to_owned();
         let waits = WaitsFor {
             what: what.name(),
             since,
@@ -352,11 +389,11 @@ mod tests {
         }
     }
 
-    async fn failure(watch: &TaskWatch, limit_ms: u64, still: &StalledTasks) -> Option<String> {
+    async fn failure(watch: &TaskWatch, limit_ms: u64, stalled: &StalledTasks) -> Option<String> {
         let (id, progress) = (id(), Mutex::default());
         let limit = Duration::from_millis(limit_ms);
-        let standing = wait_for_stall(&id, watch, limit, &progress, still);
-        tokio::time::timeout(limit * 3, standing)
+        let stall = wait_for_stall(&id, watch, limit, &progress, stalled);
+        tokio::time::timeout(limit * 3, stall)
             .await
             .ok()
             .map(|error| error.to_string())
@@ -364,7 +401,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_under_way_and_does_not_move_fails_and_what_waits_for_others_does_not() {
-        let (watch, still) = (TaskWatch::default(), StalledTasks::default());
+        let (watch, stalled) = (TaskWatch::default(), StalledTasks::default());
         for quiet in [
             WaitReason::Nothing,
             WaitReason::Resume,
@@ -372,47 +409,51 @@ mod tests {
             WaitReason::Partner,
         ] {
             watch.front.enter(quiet);
-            assert_eq!(failure(&watch, 60, &still).await, None, "{quiet:?}");
+            assert_eq!(failure(&watch, 60, &stalled).await, None, "{quiet:?}");
         }
         watch.back.enter(WaitReason::Kafka);
-        let failed = failure(&watch, 60, &still).await.unwrap();
+        let failed = failure(&watch, 60, &stalled).await.unwrap();
         assert!(failed.contains("it has waited for Kafka"), "{failed}");
         assert_eq!(
-            still.all().iter().map(|s| s.waits.what).collect::<Vec<_>>(),
+            stalled
+                .all()
+                .iter()
+                .map(|s| s.waits.what)
+                .collect::<Vec<_>>(),
             ["kafka"]
         );
     }
 
     #[tokio::test]
-    async fn a_pulse_that_beats_keeps_a_long_call_alive() {
-        let (watch, still) = (TaskWatch::default(), StalledTasks::default());
+    async fn a_heartbeat_keeps_a_long_call_alive() {
+        let (watch, stalled) = (TaskWatch::default(), StalledTasks::default());
         watch.front.enter(WaitReason::Database);
-        let pulse = watch.pulse.clone();
+        let heartbeat = watch.heartbeat.clone();
         let beating = async {
             loop {
                 tokio::time::sleep(Duration::from_millis(10)).await;
-                pulse.beat();
+                heartbeat.beat();
             }
         };
         tokio::select! {
-            failed = failure(&watch, 200, &still) => assert_eq!(failed, None),
+            failed = failure(&watch, 200, &stalled) => assert_eq!(failed, None),
             () = beating => {}
         }
     }
 
     #[test]
     fn only_a_few_starts_of_a_task_may_hang() {
-        let still = StalledTasks::default();
+        let stalled = StalledTasks::default();
         let mut hanging = Vec::new();
         for _ in 0..LEFT_MAX {
-            still.check_left_behind(&id()).unwrap();
+            stalled.check_left_behind(&id()).unwrap();
             let watch = Arc::new(TaskWatch::default());
             hanging.push(watch.enter());
-            still.leave(&id(), &watch);
+            stalled.leave(&id(), &watch);
         }
-        still.check_left_behind(&id()).unwrap_err();
+        stalled.check_left_behind(&id()).unwrap_err();
         hanging.pop();
-        still.check_left_behind(&id()).unwrap();
+        stalled.check_left_behind(&id()).unwrap();
     }
 
     #[test]

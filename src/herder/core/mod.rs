@@ -7,7 +7,6 @@
 //! is still ending is never started a second time, whatever happens meanwhile, and no task outlives
 //! its connector.
 
-mod admit;
 mod plan;
 mod restarts;
 mod tasks;
@@ -26,10 +25,9 @@ use super::{Direction, RunState, RunStatus, TargetState};
 use crate::store::{StoreChange, StoredConnector};
 use crate::worker::{TaskId, exception_class};
 
-pub use admit::admit;
 #[cfg(test)]
 pub(crate) use plan::within_max;
-pub use verbs::restarts_connector;
+pub(crate) use verbs::{admit, restarts_connector};
 pub(crate) use view::{view, views};
 
 /// Milliseconds on the loop's monotonic clock.
@@ -307,7 +305,7 @@ pub fn step(state: &mut HerderState, event: HerderEvent, now: Millis) -> Vec<Act
         HerderEvent::Tick => tick(state, now, out),
         HerderEvent::Close => close(state, out),
     }
-    restarts::settle(state, now, out);
+    restarts::answer_finished(state, now, out);
     actions
 }
 

@@ -20,7 +20,7 @@ pub(super) fn begin(state: &mut HerderState, name: &Arc<str>, now: Millis, out: 
     };
     connector.due = None;
     if connector.target != TargetState::Started {
-        settle(connector, &Ok(()), out);
+        answer_waiting(connector, &Ok(()), out);
     }
     match connector.target {
         TargetState::Started => {}
@@ -102,7 +102,7 @@ pub(super) fn planned(
             connector.due = plan
                 .again_after
                 .map(|wait| now.saturating_add(millis(wait)));
-            settle(connector, &Ok(()), out);
+            answer_waiting(connector, &Ok(()), out);
             set_status(state, name, RunState::Running, None, out);
             take_over(state, name, plan.tasks, out);
             tasks::reconcile(state, name, out);
@@ -112,14 +112,14 @@ pub(super) fn planned(
             let wait = (error.kind() == ErrorKind::Retry).then(|| retry_wait(connector.failures));
             connector.due = wait.map(|wait| now.saturating_add(wait));
             let trace = trace(&error, connector.failures, wait);
-            settle(connector, &Err(error.to_string()), out);
+            answer_waiting(connector, &Err(error.to_string()), out);
             set_status(state, name, RunState::Failed, Some(trace), out);
         }
     }
 }
 
 /// Answers the callers that wait for the restart.
-pub(super) fn settle(
+pub(super) fn answer_waiting(
     connector: &mut ConnectorEntry,
     outcome: &Result<(), String>,
     out: &mut Vec<Action>,

@@ -64,7 +64,7 @@ impl PendingRestart {
 }
 
 /// Answers the finished restarts, or all of them when the worker closes.
-pub(super) fn settle(state: &mut HerderState, now: Millis, out: &mut Vec<Action>) {
+pub(super) fn answer_finished(state: &mut HerderState, now: Millis, out: &mut Vec<Action>) {
     for restart in std::mem::take(&mut state.restarts) {
         if !state.closing && now < restart.until && restart.goes_on(state) {
             state.restarts.push(restart);

@@ -567,68 +567,73 @@ impl Random {
 }
 
 fn random_event(world: &mut World, random: &mut Random) {
-    let name: Arc<str> = random.pick(&["a", "b", "c"]).into();
-    let known = view(&world.state, &name).is_some();
-    let direction = random.pick(&[Direction::Source, Direction::Source, Direction::Sink]);
-    let config = |random: &mut Random| Config::from([("tasks.max", random.pick(&["1", "2", "3"]))]);
-    let error = |random: &mut Random| random.pick(&[Error::retry, Error::config])("it broke");
     match random.below(14) {
-        0 | 1 if !known => {
-            let target = random.pick(&[
-                TargetState::Started,
-                TargetState::Started,
-                TargetState::Paused,
-                TargetState::Stopped,
-            ]);
-            let config = config(random);
-            world.send(HerderEvent::Create {
-                name,
-                config,
-                direction,
-                target,
-            });
-        }
-        1 if known => {
-            let config = config(random);
-            let direction = view(&world.state, &name).unwrap().direction;
-            world.send(HerderEvent::Replace {
-                name,
-                config,
-                direction,
-            });
-        }
-        2 if known && random.below(3) == 0 => world.send(HerderEvent::Delete { name }),
-        3 | 4 => {
-            let target = random.pick(&[
-                TargetState::Started,
-                TargetState::Started,
-                TargetState::Paused,
-                TargetState::Stopped,
-            ]);
-            world.send(HerderEvent::SetTarget { name, target });
-        }
-        5 => {
-            let (include_tasks, only_failed) = (random.below(2) == 0, random.below(2) == 0);
-            world.send(HerderEvent::Restart {
-                name,
-                include_tasks,
-                only_failed,
-                ticket: None,
-            });
-        }
-        6 => {
-            let task = u32::try_from(random.below(3)).unwrap();
-            world.send(HerderEvent::RestartTask {
-                name,
-                task,
-                ticket: None,
-            });
-        }
+        kind @ 0..=6 => random_verb(world, random, kind),
+        kind => random_outcome(world, random, kind),
+    }
+}
+
+fn random_target(random: &mut Random) -> TargetState {
+    random.pick(&[
+        TargetState::Started,
+        TargetState::Started,
+        TargetState::Paused,
+        TargetState::Stopped,
+    ])
+}
+
+fn random_config(random: &mut Random) -> Config {
+    Config::from([("tasks.max", random.pick(&["1", "2", "3"]))])
+}
+
+fn random_error(random: &mut Random) -> Error {
+    random.pick(&[Error::retry, Error::config])("it broke")
+}
+
+fn random_verb(world: &mut World, random: &mut Random, kind: usize) {
+    let name: Arc<str> = random.pick(&["a", "b", "c"]).into();
+    let known = view(&world.state, &name).map(|view| view.direction);
+    let event = match (kind, known) {
+        (0 | 1, None) => HerderEvent::Create {
+            name,
+            config: random_config(random),
+            direction: random.pick(&[Direction::Source, Direction::Source, Direction::Sink]),
+            target: random_target(random),
+        },
+        (1, Some(direction)) => HerderEvent::Replace {
+            name,
+            config: random_config(random),
+            direction,
+        },
+        (2, Some(_)) if random.below(3) == 0 => HerderEvent::Delete { name },
+        (3 | 4, _) => HerderEvent::SetTarget {
+            name,
+            target: random_target(random),
+        },
+        (5, _) => HerderEvent::Restart {
+            name,
+            include_tasks: random.below(2) == 0,
+            only_failed: random.below(2) == 0,
+            ticket: None,
+        },
+        (6, _) => HerderEvent::RestartTask {
+            name,
+            task: u32::try_from(random.below(3)).unwrap(),
+            ticket: None,
+        },
+        _ => return,
+    };
+    world.send(event);
+}
+
+/// What tasks and jobs report, and time that passes.
+fn random_outcome(world: &mut World, random: &mut Random, kind: usize) {
+    match kind {
         7 | 8 if !world.plans.is_empty() => {
             let at = random.below(world.plans.len());
             let tasks = random.below(4);
             let result = if random.below(4) == 0 {
-                Err(error(random))
+                Err(random_error(random))
             } else {
                 Ok(plan(tasks))
             };
@@ -640,7 +645,7 @@ fn random_event(world: &mut World, random: &mut Random) {
         }
         11 if !world.alive.is_empty() => {
             let ids: Vec<TaskId> = world.alive.keys().cloned().collect();
-            let (id, error) = (random.pick(&ids), error(random));
+            let (id, error) = (random.pick(&ids), random_error(random));
             world.fail(&id, error);
         }
         12 => {

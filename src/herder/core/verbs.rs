@@ -1,4 +1,6 @@
-//! The effects of the users' verbs. Each verb was admitted and stored before it is executed here.
+//! The users' verbs, one after the other: what each writes before it takes effect, or why it is
+//! refused, and then its effect. Admission comes before anything is stored, so that a refusal
+//! changes nothing, and a store failure leaves the state unchanged.
 
 use std::sync::Arc;
 
@@ -6,9 +8,64 @@ use connector_api::Config;
 
 use super::restarts::PendingRestart;
 use super::{Action, ConnectorEntry, HerderState, Millis, Task, Ticket, plan, set_status, tasks};
-use crate::herder::{Direction, RunState, RunStatus, TargetState};
+use crate::herder::{Direction, HerderRefusal, HerderVerb, RunState, RunStatus, TargetState};
 use crate::store::{StoreChange, StoredConnector};
 use crate::worker::TaskId;
+
+/// The writes of a verb, or its refusal.
+type Admission = Result<Vec<StoreChange>, HerderRefusal>;
+
+/// Returns what a verb writes before it takes effect; empty for a verb that only reads. Errors: why
+/// the verb is refused.
+pub fn admit(state: &HerderState, verb: &HerderVerb) -> Admission {
+    if state.closing {
+        return Err(HerderRefusal::ShuttingDown);
+    }
+    match verb {
+        HerderVerb::List { .. }
+        | HerderVerb::Info { .. }
+        | HerderVerb::Health { .. }
+        | HerderVerb::Topics { .. }
+        | HerderVerb::History { .. } => Ok(Vec::new()),
+        HerderVerb::Get { name, .. }
+        | HerderVerb::Restart { name, .. }
+        | HerderVerb::Offsets { name, .. } => known(state, name).map(|_| Vec::new()),
+        HerderVerb::Create {
+            name,
+            config,
+            target,
+            ..
+        } => match known(state, name) {
+            Ok(_) => Err(HerderRefusal::AlreadyExists(name.clone())),
+            Err(_) => Ok(vec![created(name, config, *target)]),
+        },
+        HerderVerb::PutConfig {
+            name,
+            config,
+            expected,
+            ..
+        } => admit_put_config(state, name, config, expected.as_ref()),
+        HerderVerb::Delete { name, .. } => {
+            known(state, name).map(|(name, _)| vec![StoreChange::Delete { name }])
+        }
+        HerderVerb::SetTarget { name, target, .. } => admit_set_target(state, name, *target),
+        HerderVerb::RestartTask { name, task, .. } => admit_restart_task(state, name, *task),
+        HerderVerb::ChangeOffsets { name, .. } => admit_change_offsets(state, name),
+        HerderVerb::ResetTopics { name, .. } => Ok(known(state, name)
+            .map(|(name, _)| vec![StoreChange::ResetTopics { name }])
+            .unwrap_or_default()),
+    }
+}
+
+fn known<'a>(
+    state: &'a HerderState,
+    name: &str,
+) -> Result<(Arc<str>, &'a ConnectorEntry), HerderRefusal> {
+    match state.connectors.get_key_value(name) {
+        Some((name, connector)) => Ok((Arc::clone(name), connector)),
+        None => Err(HerderRefusal::UnknownConnector(name.to_owned())),
+    }
+}
 
 impl ConnectorEntry {
     fn new(config: Config, direction: Direction, target: TargetState) -> Self {
@@ -67,6 +124,15 @@ pub(super) fn loaded(
     }
 }
 
+/// Returns what the creation of a connector writes.
+fn created(name: &str, config: &Config, target: TargetState) -> StoreChange {
+    StoreChange::Create {
+        name: name.into(),
+        config: config.clone(),
+        target,
+    }
+}
+
 pub(super) fn create(
     state: &mut HerderState,
     name: &Arc<str>,
@@ -82,6 +148,26 @@ pub(super) fn create(
     };
     state.connectors.insert(Arc::clone(name), connector);
     tasks::reconcile(state, name, out);
+}
+
+fn admit_put_config(
+    state: &HerderState,
+    name: &str,
+    config: &Config,
+    expected: Option<&Config>,
+) -> Admission {
+    match (known(state, name), expected) {
+        (Ok((name, connector)), Some(expected)) if connector.config != *expected => {
+            Err(HerderRefusal::ConfigChanged(name.to_string()))
+        }
+        (Ok((_, connector)), _) if connector.config == *config => Ok(Vec::new()),
+        (Ok((name, _)), _) => Ok(vec![StoreChange::Replace {
+            name,
+            config: config.clone(),
+        }]),
+        (Err(unknown), Some(_)) => Err(unknown),
+        (Err(_), None) => Ok(vec![created(name, config, TargetState::Started)]),
+    }
 }
 
 /// Replaces the config: the connector is planned again, and its tasks continue until the new plan
@@ -115,9 +201,17 @@ pub(super) fn replace(
 
 pub(super) fn delete(state: &mut HerderState, name: &Arc<str>, out: &mut Vec<Action>) {
     if let Some(mut connector) = state.connectors.remove(name) {
-        plan::settle(&mut connector, &Ok(()), out);
+        plan::answer_waiting(&mut connector, &Ok(()), out);
     }
     tasks::reconcile(state, name, out);
+}
+
+fn admit_set_target(state: &HerderState, name: &str, target: TargetState) -> Admission {
+    let (name, connector) = known(state, name)?;
+    if connector.target == target {
+        return Ok(Vec::new());
+    }
+    Ok(vec![StoreChange::SetTarget { name, target }])
 }
 
 pub(super) fn set_target(
@@ -137,7 +231,7 @@ pub(super) fn set_target(
     let before = std::mem::replace(&mut connector.target, target);
     connector.due = None;
     connector.planning = None;
-    plan::settle(connector, &Ok(()), out);
+    plan::answer_waiting(connector, &Ok(()), out);
     let failed = connector
         .status
         .as_ref()
@@ -258,6 +352,16 @@ pub(super) fn restart(
     tasks::reconcile(state, name, out);
 }
 
+fn admit_restart_task(state: &HerderState, name: &str, task: u32) -> Admission {
+    let (_, connector) = known(state, name)?;
+    let exists = usize::try_from(task).is_ok_and(|at| at < connector.tasks.len());
+    if exists {
+        Ok(Vec::new())
+    } else {
+        Err(HerderRefusal::UnknownTask(name.to_owned(), task))
+    }
+}
+
 pub(super) fn restart_task(
     state: &mut HerderState,
     name: &Arc<str>,
@@ -296,4 +400,19 @@ pub(super) fn restart_task(
         out,
     );
     tasks::reconcile(state, name, out);
+}
+
+fn admit_change_offsets(state: &HerderState, name: &str) -> Admission {
+    let (name, connector) = known(state, name)?;
+    let runs = state.runs.keys().any(|id| id.connector == name);
+    if connector.target != TargetState::Stopped || runs {
+        return Err(HerderRefusal::NotStopped(name.to_string()));
+    }
+    if state.changing_offsets.contains(&name) {
+        let why = format!(
+            "another change of the offsets of {name} is in progress: try again when it has ended"
+        );
+        return Err(HerderRefusal::Unavailable(why));
+    }
+    Ok(Vec::new())
 }

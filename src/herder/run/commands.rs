@@ -32,7 +32,7 @@ pub(super) enum WaitingCaller {
 
 impl HerderLoop {
     /// Executes a verb that was admitted and, if it changes something, stored.
-    pub(super) fn obey(&mut self, verb: HerderVerb) {
+    pub(super) fn execute(&mut self, verb: HerderVerb) {
         match verb {
             HerderVerb::List { reply } => send(reply, Ok(self.views())),
             HerderVerb::Get { name, reply } => self.reply_view(&name, reply),
@@ -331,7 +331,7 @@ impl HerderLoop {
     }
 
     fn health(&mut self, reply: ReplySender<(WorkerHealth, Vec<StalledTask>)>) {
-        if let Some(why) = self.keeping.trouble() {
+        if let Some(why) = self.store_writer.failure() {
             return send(
                 reply,
                 Ok((

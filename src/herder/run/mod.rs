@@ -68,7 +68,7 @@ pub struct HerderLoop {
     last_ticket: Ticket,
     /// A ticket that was answered before its caller was registered.
     early: Option<Ticket>,
-    keeping: StoreWriter,
+    store_writer: StoreWriter,
     cluster: ClusterId,
 }
 
@@ -114,7 +114,7 @@ impl HerderLoop {
             waiting: BTreeMap::new(),
             last_ticket: 0,
             early: None,
-            keeping: StoreWriter::new(),
+            store_writer: StoreWriter::new(),
             cluster,
         };
         if !stored.is_empty() {
@@ -134,12 +134,12 @@ impl HerderLoop {
     pub async fn run(mut self, closing: CancellationToken) {
         loop {
             self.tick();
-            self.keep();
+            self.start_next_job();
             let due = self
                 .state
                 .next_due()
                 .map(|at| self.started + Duration::from_millis(at));
-            let due = due.into_iter().chain(self.keeping.next_due()).min();
+            let due = due.into_iter().chain(self.store_writer.next_due()).min();
             tokio::select! {
                 // Biased: closing comes first, and what has already happened is applied before the
                 // next command is admitted.
@@ -147,7 +147,7 @@ impl HerderLoop {
                 () = closing.cancelled() => break,
                 Some(event) = self.parts.events.recv() => self.task_events(event),
                 Some(done) = self.jobs.join_next() => self.done(done),
-                Some(ended) = self.keeping.ended() => self.kept(ended),
+                Some(ended) = self.store_writer.ended() => self.job_ended(ended),
                 Some(command) = self.commands.recv() => self.command(command),
                 () = sleep_until(due) => {}
             }
@@ -172,7 +172,7 @@ impl HerderLoop {
             }
         }
         self.jobs.shutdown().await;
-        self.keep_last().await;
+        self.save_last().await;
         info!("all tasks have ended");
     }
 
@@ -201,7 +201,7 @@ impl HerderLoop {
         match action {
             Action::Write(write) => {
                 log_status(&write);
-                self.keeping.pending.add(write);
+                self.store_writer.pending.add(write);
             }
             Action::Plan {
                 name,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::store::StoreChange;
 
 /// A thing with a single value. The order is that of writing: task configs first, because they
-/// delete the statuses of tasks beyond their number.
+/// delete the statuses of tasks past their number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum PendingKey {
     Tasks,
@@ -36,9 +36,10 @@ impl PendingWrites {
             StoreChange::SetTasks { name, tasks } => {
                 let count = tasks.len();
                 self.0.retain(|(of, thing), _| {
-                    let beyond =
+                    let is_surplus =
                         |task: &u32| usize::try_from(*task).is_ok_and(|task| task >= count);
-                    *of != *name || !matches!(thing, PendingKey::Status(Some(task)) if beyond(task))
+                    *of != *name
+                        || !matches!(thing, PendingKey::Status(Some(task)) if is_surplus(task))
                 });
                 PendingKey::Tasks
             }

@@ -44,14 +44,14 @@ enum StoreJob {
     /// Stores pending state of tasks.
     Save(PendingWrites),
     /// Looks up the outcome of the command in doubt.
-    Settle,
+    Resolve,
     /// Checks that the store works.
     Check,
     /// Trims the config history.
     Trim,
 }
 
-/// The result of a job: for [`StoreJob::Settle`], whether the change in doubt was kept.
+/// The result of a job: for [`StoreJob::Resolve`], whether the change in doubt was kept.
 type StoreJobResult = Result<Option<bool>, StoreFailure>;
 
 /// The loop's side of the store.
@@ -96,11 +96,11 @@ impl StoreWriter {
     }
 
     /// Returns why the store fails, if it does.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(super) fn failure(&self) -> Option<String> {
         self.failing.as_ref().map(|failure| failure.text.clone())
     }
 
-    /// Returns when [`HerderLoop::keep`] has to be called again, unless something else happens
+    /// Returns when [`HerderLoop::start_next_job`] has to be called again, unless something else happens
     /// first.
     pub(super) fn next_due(&self) -> Option<Instant> {
         match (&self.job, &self.failing) {
@@ -151,11 +151,11 @@ impl HerderLoop {
     pub(super) fn command(&mut self, command: HerderCommand) {
         if !changes(&command.verb) {
             return match core::admit(&self.state, &command.verb) {
-                Ok(_) => self.obey(command.verb),
+                Ok(_) => self.execute(command.verb),
                 Err(refusal) => send(command.refuse, refusal),
             };
         }
-        if self.keeping.waiting.len() >= WAITING_MAX {
+        if self.store_writer.waiting.len() >= WAITING_MAX {
             let why = format!(
                 "{WAITING_MAX} changes are already waiting for the metadata store: try again later"
             );
@@ -168,44 +168,44 @@ impl HerderLoop {
                 },
             );
         }
-        self.keeping.waiting.push_back(command);
+        self.store_writer.waiting.push_back(command);
     }
 
     /// Starts the next job, unless one is in progress: first the outcome of a change in doubt, then
     /// commands in order, then pending state of tasks.
-    pub(super) fn keep(&mut self) {
-        if self.keeping.job.is_some() {
+    pub(super) fn start_next_job(&mut self) {
+        if self.store_writer.job.is_some() {
             return;
         }
         let now = Instant::now();
-        let due = self.keeping.failing.is_none() || self.keeping.next_try <= now;
+        let due = self.store_writer.failing.is_none() || self.store_writer.next_try <= now;
         // The commit in doubt may have happened: no later change may be admitted or stored before
         // its outcome is known, since the state does not include it yet.
-        if self.keeping.in_doubt.is_some() {
-            if due || !self.keeping.waiting.is_empty() {
-                self.start(StoreJob::Settle);
+        if self.store_writer.in_doubt.is_some() {
+            if due || !self.store_writer.waiting.is_empty() {
+                self.start(StoreJob::Resolve);
             }
             return;
         }
-        while let Some(command) = self.keeping.waiting.pop_front() {
+        while let Some(command) = self.store_writer.waiting.pop_front() {
             match core::admit(&self.state, &command.verb) {
                 Err(refusal) => send(command.refuse, refusal),
-                Ok(writes) if writes.is_empty() => self.obey(command.verb),
+                Ok(writes) if writes.is_empty() => self.execute(command.verb),
                 Ok(writes) => return self.start(StoreJob::Change(command, writes)),
             }
         }
         if !due {
             return;
         }
-        if !self.keeping.pending.is_empty() {
-            let pending = std::mem::take(&mut self.keeping.pending);
+        if !self.store_writer.pending.is_empty() {
+            let pending = std::mem::take(&mut self.store_writer.pending);
             self.start(StoreJob::Save(pending));
-        } else if self.keeping.failing.is_some() {
+        } else if self.store_writer.failing.is_some() {
             // An empty transaction tests whether the store can be written again.
             self.start(StoreJob::Save(PendingWrites::default()));
-        } else if self.keeping.next_trim <= now {
+        } else if self.store_writer.next_trim <= now {
             self.start(StoreJob::Trim);
-        } else if self.keeping.next_check <= now {
+        } else if self.store_writer.next_check <= now {
             self.start(StoreJob::Check);
         }
     }
@@ -215,23 +215,23 @@ impl HerderLoop {
         let writes = match &job {
             StoreJob::Change(_, writes) => writes.clone(),
             StoreJob::Save(pending) => pending.writes(),
-            StoreJob::Settle | StoreJob::Check | StoreJob::Trim => Vec::new(),
+            StoreJob::Resolve | StoreJob::Check | StoreJob::Trim => Vec::new(),
         };
-        let jobs = &mut self.keeping.jobs;
+        let jobs = &mut self.store_writer.jobs;
         match job {
             StoreJob::Change(..) | StoreJob::Save(_) => {
                 jobs.spawn(async move { store.apply(&writes, wall_ms()).await.map(|()| None) })
             }
-            StoreJob::Settle => jobs.spawn(async move { store.settle().await }),
+            StoreJob::Resolve => jobs.spawn(async move { store.settle().await }),
             StoreJob::Check => jobs.spawn(async move { store.check().await.map(|()| None) }),
             StoreJob::Trim => jobs.spawn(async move { store.trim(wall_ms()).await.map(|_| None) }),
         };
-        self.keeping.job = Some(job);
+        self.store_writer.job = Some(job);
     }
 
     /// Handles the result of a job.
-    pub(super) fn kept(&mut self, ended: Result<StoreJobResult, JoinError>) {
-        let Some(job) = self.keeping.job.take() else {
+    pub(super) fn job_ended(&mut self, ended: Result<StoreJobResult, JoinError>) {
+        let Some(job) = self.store_writer.job.take() else {
             return;
         };
         let found = ended.unwrap_or_else(|error| {
@@ -244,24 +244,24 @@ impl HerderLoop {
                 in_doubt: true,
             })
         });
-        self.keeping.next_check = Instant::now() + CHECK_EVERY;
+        self.store_writer.next_check = Instant::now() + CHECK_EVERY;
         match found {
             Ok(outcome) => {
-                self.works();
-                self.done_with(job, outcome);
+                self.note_success();
+                self.job_succeeded(job, outcome);
             }
             Err(failure) => {
-                self.fails(&failure);
-                self.undone(job, &failure);
+                self.note_failure(&failure);
+                self.job_failed(job, &failure);
             }
         }
     }
 
-    fn done_with(&mut self, job: StoreJob, outcome: Option<bool>) {
+    fn job_succeeded(&mut self, job: StoreJob, outcome: Option<bool>) {
         match job {
             StoreJob::Change(command, writes) => self.take_effect(command.verb, &writes),
-            StoreJob::Settle => {
-                let Some((verb, writes)) = self.keeping.in_doubt.take() else {
+            StoreJob::Resolve => {
+                let Some((verb, writes)) = self.store_writer.in_doubt.take() else {
                     return;
                 };
                 let kept = outcome == Some(true);
@@ -278,8 +278,8 @@ impl HerderLoop {
                 }
             }
             StoreJob::Trim => {
-                self.keeping.changes = 0;
-                self.keeping.next_trim = Instant::now() + TRIM_EVERY;
+                self.store_writer.changes = 0;
+                self.store_writer.next_trim = Instant::now() + TRIM_EVERY;
             }
             StoreJob::Save(_) | StoreJob::Check => {}
         }
@@ -289,26 +289,26 @@ impl HerderLoop {
     fn take_effect(&mut self, verb: HerderVerb, writes: &[StoreChange]) {
         writes
             .iter()
-            .for_each(|write| self.keeping.pending.overtaken_by(write));
-        self.keeping.changes += 1;
-        if self.keeping.changes >= CHANGES_BETWEEN_TRIMS {
-            self.keeping.next_trim = Instant::now();
+            .for_each(|write| self.store_writer.pending.overtaken_by(write));
+        self.store_writer.changes += 1;
+        if self.store_writer.changes >= CHANGES_BETWEEN_TRIMS {
+            self.store_writer.next_trim = Instant::now();
         }
-        self.obey(verb);
+        self.execute(verb);
     }
 
     /// Handles a failed job: refuses its command or keeps its writes for later.
-    fn undone(&mut self, job: StoreJob, failure: &StoreFailure) {
+    fn job_failed(&mut self, job: StoreJob, failure: &StoreFailure) {
         match job {
             StoreJob::Change(command, writes) if failure.in_doubt => {
                 // Tell the caller now that the outcome is in doubt. When it is known, the verb
                 // takes effect, but no caller waits for its answer any more.
                 send(command.refuse, refusal(failure));
-                self.keeping.in_doubt = Some((command.verb, writes));
+                self.store_writer.in_doubt = Some((command.verb, writes));
             }
             StoreJob::Change(command, _) => send(command.refuse, refusal(failure)),
-            StoreJob::Save(older) => self.keeping.pending.put_back(older),
-            StoreJob::Settle | StoreJob::Check | StoreJob::Trim => {}
+            StoreJob::Save(older) => self.store_writer.pending.put_back(older),
+            StoreJob::Resolve | StoreJob::Check | StoreJob::Trim => {}
         }
         // The queued commands would fail in the same way. Not so on a full disk: there may be room
         // for them.
@@ -317,22 +317,22 @@ impl HerderLoop {
                 in_doubt: false,
                 ..failure.clone()
             });
-            for command in self.keeping.waiting.drain(..) {
+            for command in self.store_writer.waiting.drain(..) {
                 send(command.refuse, refusal.clone());
             }
         }
     }
 
-    fn works(&mut self) {
-        self.keeping.failures = 0;
-        if self.keeping.failing.take().is_some() {
+    fn note_success(&mut self) {
+        self.store_writer.failures = 0;
+        if self.store_writer.failing.take().is_some() {
             info!("the metadata store works again");
         }
     }
 
-    fn fails(&mut self, failure: &StoreFailure) {
+    fn note_failure(&mut self, failure: &StoreFailure) {
         let known = self
-            .keeping
+            .store_writer
             .failing
             .as_ref()
             .is_some_and(|known| known.trouble == failure.trouble);
@@ -349,26 +349,26 @@ impl HerderLoop {
                  continue"
             );
         }
-        self.keeping.failing = Some(failure.clone());
-        self.keeping.failures = self.keeping.failures.saturating_add(1);
-        self.keeping.next_try = Instant::now() + BACKOFF.after(self.keeping.failures);
+        self.store_writer.failing = Some(failure.clone());
+        self.store_writer.failures = self.store_writer.failures.saturating_add(1);
+        self.store_writer.next_try = Instant::now() + BACKOFF.after(self.store_writer.failures);
     }
 
     /// Shuts down the store access: waits for the job in progress, stores the last statuses and
     /// closes the store, within a time limit.
-    pub(super) async fn keep_last(&mut self) {
+    pub(super) async fn save_last(&mut self) {
         let last = async {
-            if let Some(ended) = self.keeping.ended().await {
-                self.kept(ended);
+            if let Some(ended) = self.store_writer.ended().await {
+                self.job_ended(ended);
             }
-            if self.keeping.failing.is_none()
-                && self.keeping.in_doubt.is_none()
-                && !self.keeping.pending.is_empty()
+            if self.store_writer.failing.is_none()
+                && self.store_writer.in_doubt.is_none()
+                && !self.store_writer.pending.is_empty()
             {
-                let pending = std::mem::take(&mut self.keeping.pending);
+                let pending = std::mem::take(&mut self.store_writer.pending);
                 self.start(StoreJob::Save(pending));
-                if let Some(ended) = self.keeping.ended().await {
-                    self.kept(ended);
+                if let Some(ended) = self.store_writer.ended().await {
+                    self.job_ended(ended);
                 }
             }
             self.parts.store.close().await;
@@ -376,6 +376,6 @@ impl HerderLoop {
         if tokio::time::timeout(LAST_SAVE_LIMIT, last).await.is_err() {
             warn!("the metadata store does not answer; the last statuses are not stored");
         }
-        self.keeping.jobs.abort_all();
+        self.store_writer.jobs.abort_all();
     }
 }

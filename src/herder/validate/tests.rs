@@ -101,80 +101,83 @@ async fn a_form_has_every_key_with_its_value_and_nothing_secret() {
     );
 }
 
+/// Given keys, the key that is in error, and its errors.
+type KeyErrors = (
+    &'static [(&'static str, &'static str)],
+    &'static str,
+    &'static [&'static str],
+);
+
+const ERRORS_BY_KEY: &[KeyErrors] = &[
+    (
+        &[("mode", "c")],
+        "mode",
+        &["Invalid value c for configuration mode: String must be one of: a, b"],
+    ),
+    (
+        &[("url", "nowhere")],
+        "url",
+        &["Invalid value nowhere for configuration url: there is no such place"],
+    ),
+    (&[("url", "closed")], "url", &["Could not connect"]),
+    (
+        &[("b.only", "x")],
+        "b.only",
+        &[
+            "Invalid value x for configuration b.only: Not a number of type INT",
+            "Invalid value null for configuration b.only: Value must be non-null",
+        ],
+    ),
+    (
+        &[("name", "")],
+        "name",
+        &["Invalid value  for configuration name: String may not be empty"],
+    ),
+    (
+        &[("name", "a\u{7f}\nb")],
+        "name",
+        &[
+            "Invalid value a\u{7f}\nb for configuration name: String may not contain control sequences but had the \
+             following ASCII chars: 127, 10",
+        ],
+    ),
+    (
+        &[("transforms", "t, t"), ("transforms.t.type", "no.T")],
+        "transforms",
+        &["Invalid value [t, t] for configuration transforms: Duplicate alias provided."],
+    ),
+    (
+        &[("transforms", "t"), ("transforms.t.type", "no.T")],
+        "transforms.t.type",
+        &["Invalid value no.T for configuration transforms.t.type: Class no.T could not be found."],
+    ),
+    (
+        &[("transforms", "t")],
+        "transforms.t.type",
+        &["Missing required configuration \"transforms.t.type\" which has no default value."],
+    ),
+    (
+        &[("value.converter", "no.C")],
+        "value.converter",
+        &["Invalid value no.C for configuration value.converter: Class no.C could not be found."],
+    ),
+    (
+        &[("exactly.once.support", "REQUIRED")],
+        "exactly.once.support",
+        &["This worker does not have exactly-once source support enabled."],
+    ),
+    (
+        &[("topic.creation.default.partitions", "0")],
+        "topic.creation.default.partitions",
+        &[
+            "Invalid value 0 for configuration topic.creation.default.partitions: Value must be -1 or at least 1",
+        ],
+    ),
+];
+
 #[tokio::test]
 async fn each_error_is_on_its_key_once() {
-    for (pairs, key, want) in [
-        (
-            &[("mode", "c")][..],
-            "mode",
-            vec!["Invalid value c for configuration mode: String must be one of: a, b"],
-        ),
-        (
-            &[("url", "nowhere")],
-            "url",
-            vec!["Invalid value nowhere for configuration url: there is no such place"],
-        ),
-        (&[("url", "closed")], "url", vec!["Could not connect"]),
-        (
-            &[("b.only", "x")],
-            "b.only",
-            vec![
-                "Invalid value x for configuration b.only: Not a number of type INT",
-                "Invalid value null for configuration b.only: Value must be non-null",
-            ],
-        ),
-        (
-            &[("name", "")],
-            "name",
-            vec!["Invalid value  for configuration name: String may not be empty"],
-        ),
-        (
-            &[("name", "a\u{7f}\nb")],
-            "name",
-            vec![
-                "Invalid value a\u{7f}\nb for configuration name: String may not contain control sequences but had the \
-                 following ASCII chars: 127, 10",
-            ],
-        ),
-        (
-            &[("transforms", "t, t"), ("transforms.t.type", "no.T")],
-            "transforms",
-            vec!["Invalid value [t, t] for configuration transforms: Duplicate alias provided."],
-        ),
-        (
-            &[("transforms", "t"), ("transforms.t.type", "no.T")],
-            "transforms.t.type",
-            vec![
-                "Invalid value no.T for configuration transforms.t.type: Class no.T could not be found.",
-            ],
-        ),
-        (
-            &[("transforms", "t")],
-            "transforms.t.type",
-            vec![
-                "Missing required configuration \"transforms.t.type\" which has no default value.",
-            ],
-        ),
-        (
-            &[("value.converter", "no.C")],
-            "value.converter",
-            vec![
-                "Invalid value no.C for configuration value.converter: Class no.C could not be found.",
-            ],
-        ),
-        (
-            &[("exactly.once.support", "REQUIRED")],
-            "exactly.once.support",
-            vec!["This worker does not have exactly-once source support enabled."],
-        ),
-        (
-            &[("topic.creation.default.partitions", "0")],
-            "topic.creation.default.partitions",
-            vec![
-                "Invalid value 0 for configuration topic.creation.default.partitions: Value must be -1 or at least 1",
-            ],
-        ),
-    ] {
+    for (pairs, key, want) in ERRORS_BY_KEY {
         let mut given = vec![("connector.class", "Rows")];
         for default in [("name", "n"), ("url", "u")] {
             if !pairs.iter().any(|(key, _)| *key == default.0) {
@@ -183,7 +186,7 @@ async fn each_error_is_on_its_key_once() {
         }
         given.extend_from_slice(pairs);
         let infos = validate(&given).await.unwrap();
-        assert_eq!(value(&infos, key).errors, want, "{pairs:?}");
+        assert_eq!(value(&infos, key).errors, *want, "{pairs:?}");
     }
 }
 

@@ -7,13 +7,12 @@
 //! sink may be about to be created.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use connector_api::locks::TakeLock;
+use connector_api::pattern::Pattern;
 use connector_api::{TopicOffset, TopicPartition};
-use regex::Regex;
 
 use super::KEPT_BYTES;
 use crate::kafka::consumer::Subscription;
@@ -31,19 +30,19 @@ const GRAIN: u64 = 32 * 1024;
 const NOTES: usize = 8192;
 
 /// Tracks what was sent and what was read. Shared by all tasks of a worker.
-#[derive(Default)]
-pub struct Backlog {
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
     state: Mutex<BacklogState>,
     moved: Condvar,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct BacklogState {
     topics: HashMap<Arc<str>, SentOffsets>,
     readers: HashMap<Arc<str>, BacklogReader>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct SentOffsets {
     bytes: u64,
     partitions: HashMap<i32, TopicLog>,
@@ -52,9 +51,10 @@ struct SentOffsets {
 }
 
 /// Pairs of next offset and total bytes up to it, oldest first.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct TopicLog(Vec<(i64, u64)>);
 
+#[derive(Debug)]
 struct BacklogReader {
     wants: ReaderWants,
     tasks: usize,
@@ -62,9 +62,11 @@ struct BacklogReader {
     offsets: HashMap<TopicPartition, i64>,
 }
 
+#[derive(Debug)]
 enum ReaderWants {
     Topics(Vec<String>),
-    Pattern(Option<Regex>),
+    /// `None` for an invalid expression, which the consumer refuses.
+    Pattern(Option<Pattern>),
 }
 
 impl BacklogReader {
@@ -72,7 +74,9 @@ impl BacklogReader {
         let here = self.tasks > 0 || self.left.is_some_and(|left| left.elapsed() < GRACE);
         here && match &self.wants {
             ReaderWants::Topics(topics) => topics.iter().any(|t| t == topic),
-            ReaderWants::Pattern(pattern) => pattern.as_ref().is_some_and(|p| p.is_match(topic)),
+            ReaderWants::Pattern(pattern) => pattern
+                .as_ref()
+                .is_some_and(|pattern| pattern.matches(topic).unwrap_or(false)),
         }
     }
 }
@@ -113,12 +117,10 @@ impl Backlog {
     }
 
     /// Notes that a sink task starts to read in that group.
-    fn join(&self, group: &Arc<str>, what: &Subscription) {
+    pub(super) fn join(&self, group: &Arc<str>, what: &Subscription) {
         let wants = match what {
             Subscription::Topics(topics) => ReaderWants::Topics(topics.clone()),
-            Subscription::Pattern(pattern) => {
-                ReaderWants::Pattern(Regex::new(&format!("^(?:{pattern})$")).ok())
-            }
+            Subscription::Pattern(pattern) => ReaderWants::Pattern(Pattern::whole(pattern).ok()),
         };
         let mut state = self.state();
         let fresh = BacklogReader {
@@ -133,7 +135,7 @@ impl Backlog {
     }
 
     /// Notes that a sink task has stopped reading.
-    fn leave(&self, group: &str) {
+    pub(super) fn leave(&self, group: &str) {
         if let Some(reader) = self.state().readers.get_mut(group) {
             reader.tasks = reader.tasks.saturating_sub(1);
             reader.left = Some(Instant::now());
@@ -142,7 +144,7 @@ impl Backlog {
     }
 
     /// Notes that the group has written everything before these offsets.
-    pub fn read(&self, group: &str, next: &[TopicOffset]) {
+    pub(super) fn read(&self, group: &str, next: &[TopicOffset]) {
         if let Some(reader) = self.state().readers.get_mut(group) {
             for at in next {
                 let partition = TopicPartition {
@@ -157,7 +159,7 @@ impl Backlog {
 
     /// True if the group has read from that partition since this broker started, so that its offset
     /// is one of this broker.
-    fn knows(&self, group: &str, at: &TopicPartition) -> bool {
+    pub(super) fn knows(&self, group: &str, at: &TopicPartition) -> bool {
         self.state()
             .readers
             .get(group)
@@ -166,7 +168,7 @@ impl Backlog {
 
     /// Waits until the broker can safely hold a record of `bytes`, while `go_on` returns true.
     /// `go_on` must serve the producer's acknowledgements, without which nothing advances.
-    pub fn send(&self, topic: &str, bytes: usize, go_on: impl Fn() -> bool) {
+    pub(super) fn send(&self, topic: &str, bytes: usize, go_on: impl Fn() -> bool) {
         let more = bytes as u64 + OVERHEAD;
         while !self.reserve(topic, more, false) {
             if !go_on() {
@@ -202,7 +204,7 @@ impl Backlog {
     }
 
     /// Notes that a record is durable. `bytes` is the size of key and value.
-    pub fn record(&self, topic: &str, partition: i32, offset: i64, bytes: usize) {
+    pub(super) fn record(&self, topic: &str, partition: i32, offset: i64, bytes: usize) {
         let mut state = self.state();
         let Some(sent) = state.topics.get_mut(topic) else {
             return;
@@ -221,55 +223,6 @@ impl Backlog {
             Some(last) if grained => *last = (offset + 1, total),
             _ => log.push((offset + 1, total)),
         }
-    }
-}
-
-/// One sink task as a member of its consumer group. It counts as a reader until it leaves or is
-/// dropped.
-pub struct BacklogGroup {
-    backlog: Arc<Backlog>,
-    group: Arc<str>,
-    joined: AtomicBool,
-}
-
-impl BacklogGroup {
-    /// Notes that the task starts to read.
-    pub fn join(backlog: Arc<Backlog>, group: &str, what: &Subscription) -> Self {
-        let group = Arc::from(group);
-        backlog.join(&group, what);
-        Self {
-            backlog,
-            group,
-            joined: AtomicBool::new(true),
-        }
-    }
-
-    /// Notes that the task has stopped reading, even if others still hold this handle.
-    pub fn leave(&self) {
-        if self.joined.swap(false, Ordering::Relaxed) {
-            self.backlog.leave(&self.group);
-        }
-    }
-
-    /// Notes that the group has written everything before these offsets.
-    pub fn read(&self, next: &[TopicOffset]) {
-        self.backlog.read(&self.group, next);
-    }
-
-    /// Drops offsets stored before this broker started. The broker starts empty with its process,
-    /// so those offsets belong to an earlier broker.
-    pub fn retain_known(&self, stored: &mut Vec<TopicOffset>) {
-        let at = |s: &TopicOffset| TopicPartition {
-            topic: Arc::clone(&s.topic),
-            partition: s.partition,
-        };
-        stored.retain(|s| self.backlog.knows(&self.group, &at(s)));
-    }
-}
-
-impl Drop for BacklogGroup {
-    fn drop(&mut self) {
-        self.leave();
     }
 }
 

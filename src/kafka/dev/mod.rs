@@ -5,19 +5,29 @@
 //! compaction nor topic administration, so topics are created by calling it directly. It stops when
 //! its last handle is dropped.
 //!
-//! Because it drops records that have not been read yet, [`Backlog`] holds sources back.
-//! `Producer::open` and `Consumer::open` take the backlog, so that tasks need not know about it.
+//! Because it drops records that have not been read yet, [`DevProducer`] holds sources back until
+//! the sinks of this worker have written them, as [`DevMember`] reports; and because it does not
+//! compact, [`DevBroker`] remembers what compacted topics hold. The tasks know none of that: they
+//! hand the broker to the clients that they open.
 
 mod backlog;
+mod member;
+mod producer;
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 
-use connector_api::{Error, Result};
+use connector_api::locks::TakeLock;
+use connector_api::{Error, Result, TopicOffset};
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
 
-pub use backlog::{Backlog, BacklogGroup};
+use super::table::TopicTable;
+use backlog::Backlog;
+
+pub use member::DevMember;
+pub use producer::DevProducer;
 
 /// Bytes of compressed record batches that the broker keeps of each partition
 /// (`rd_kafka_mock_partition_t`).
@@ -31,6 +41,31 @@ const MAX_PARTITIONS: i32 = 1000;
 pub struct DevBroker {
     servers: Arc<str>,
     create: SyncSender<(String, i32, SyncSender<Result<()>>)>,
+    records: Arc<DevRecords>,
+}
+
+/// What this process knows of the broker's records. Clients hold it without keeping the broker up.
+#[derive(Debug, Default)]
+struct DevRecords {
+    backlog: Backlog,
+    /// The latest value of each key of the compacted topics.
+    compacted: Mutex<HashMap<String, TopicTable>>,
+}
+
+impl DevRecords {
+    fn is_compacted(&self, topic: &str) -> bool {
+        self.compacted.take_lock().contains_key(topic)
+    }
+
+    /// Notes the value of a key of a compacted topic; without a value the key is removed.
+    fn remember(&self, topic: &str, key: &[u8], value: Option<&[u8]>) {
+        if let Some(table) = self.compacted.take_lock().get_mut(topic) {
+            match value {
+                Some(value) => table.insert(key.to_vec(), value.to_vec()),
+                None => table.remove(key),
+            };
+        }
+    }
 }
 
 impl DevBroker {
@@ -58,12 +93,28 @@ impl DevBroker {
         Ok(Self {
             servers: servers.into(),
             create,
+            records: Arc::default(),
         })
     }
 
     /// Returns the address it listens on, as `host:port`.
     pub fn bootstrap_servers(&self) -> &str {
         &self.servers
+    }
+
+    /// Returns what a compacted topic holds, of the keys that `keep` accepts. The topic counts as
+    /// compacted from now on, so it must be read before it is written.
+    pub fn table(&self, topic: &str, keep: impl Fn(&[u8]) -> bool) -> TopicTable {
+        let mut compacted = self.records.compacted.take_lock();
+        let table = compacted.entry(topic.to_owned()).or_default();
+        let kept = table.iter().filter(|(key, _)| keep(key));
+        kept.map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Notes that a group without members starts at these offsets.
+    pub fn set_group_offsets(&self, group: &str, offsets: &[TopicOffset]) {
+        self.records.backlog.read(group, offsets);
     }
 
     /// Creates a topic; blocks for a moment. Leaves an existing topic unchanged. Errors: also

@@ -1,9 +1,8 @@
-//! Closes a consumer: revokes its partitions, leaves its group and closes it, on a thread of its
-//! own. The caller waits within a limit; what is not done by then continues on that thread.
+//! Closes a consumer. librdkafka 2.12 crashes when its request to leave a group gets no answer
+//! (librdkafka issue 5347), and closing waits for ever when no request is sent. So a consumer leaves
+//! its group only once the coordinator answers, or when there is no broker to send to.
 //!
-//! librdkafka 2.12 crashes when its request to leave a group gets no answer (librdkafka issue
-//! 5347), and closing waits for ever when no request is sent. So a consumer leaves its group only
-//! once the coordinator answers, or when there is no broker to send to.
+//! The owner waits within a limit; what is not done by then continues on a thread of its own.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,33 +11,66 @@ use connector_api::{ErrorKind, fail_point};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 
-use super::background_drop::within;
-use super::consumer::NativeConsumer;
-use super::error;
+use super::super::background_drop::within;
+use super::super::error;
+use super::rebalance::NativeConsumer;
 
-/// How long dropping a consumer may block; must be shorter than the time tasks have to stop.
+/// How long leaving the group and closing may block together; must be shorter than the time tasks
+/// have to stop.
 const ENDED_WITHIN: Duration = Duration::from_secs(3);
 /// How long one request to the group's coordinator waits.
 const COORDINATOR_WITHIN: Duration = Duration::from_secs(2);
 /// How long revoking the partitions may take.
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(10);
 
-/// Closes a consumer. Blocks for at most [`ENDED_WITHIN`].
-pub(super) fn end(consumer: Arc<NativeConsumer>, brokers: &str) {
-    let ending = within(
-        ENDED_WITHIN,
+/// Returns until when a consumer that ends now may block.
+pub(super) fn deadline() -> Instant {
+    Instant::now() + ENDED_WITHIN
+}
+
+/// True if the consumer may leave its group: the coordinator answers, or nothing that is sent
+/// arrives anywhere. Waits for the answer until that time at most.
+pub(super) fn is_safe(consumer: &Arc<NativeConsumer>, until: Instant) -> bool {
+    let left = until.saturating_duration_since(Instant::now());
+    let asked = Arc::clone(consumer);
+    let answers = within(
+        left,
         || true,
         move || {
             let _only_waits = fail_point::reach("consumer.leave");
-            while !coordinator_answers(&consumer) && !is_beyond_reach(&consumer) {
+            coordinator_answers(&asked, left.min(COORDINATOR_WITHIN))
+        },
+    );
+    answers == Some(true) || is_beyond_reach(consumer)
+}
+
+/// True if partitions are assigned.
+pub(super) fn is_assigned<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    consumer.assignment().is_ok_and(|list| list.count() > 0)
+}
+
+/// Closes a consumer, and makes it leave its group unless it `has_left`. Nobody answers its
+/// rebalances any more: they are declined. Blocks until that time at most.
+pub(super) fn close(consumer: Arc<NativeConsumer>, has_left: bool, brokers: &str, until: Instant) {
+    let left = until.saturating_duration_since(Instant::now());
+    let closing = within(
+        left,
+        || true,
+        move || {
+            consumer.context().decline_all(&consumer);
+            if has_left {
+                return;
+            }
+            while !coordinator_answers(&consumer, COORDINATOR_WITHIN) && !is_beyond_reach(&consumer)
+            {
                 // Keep serving events. Records polled here are dropped: they are not committed, so
                 // the next owner of the partition reads them.
                 drop(consumer.poll(Duration::from_millis(200)));
             }
-            leave(&consumer);
+            give_up(&consumer);
         },
     );
-    if ending.is_none() {
+    if closing.is_none() && !has_left {
         tracing::info!(
             "the group's coordinator at {brokers} does not answer; a consumer leaves its group \
              later"
@@ -53,11 +85,11 @@ fn is_beyond_reach(consumer: &NativeConsumer) -> bool {
     contact.is_lost() && !contact.group_is_up()
 }
 
-/// True if the group's coordinator is known and answers.
-fn coordinator_answers(consumer: &NativeConsumer) -> bool {
+/// True if the group's coordinator is known and answers within that time.
+fn coordinator_answers(consumer: &NativeConsumer, limit: Duration) -> bool {
     let mut any = TopicPartitionList::with_capacity(1);
     any.add_partition("any", 0);
-    match consumer.committed_offsets(any, COORDINATOR_WITHIN) {
+    match consumer.committed_offsets(any, limit) {
         Ok(_) => true,
         Err(refused) => refused
             .rdkafka_error_code()
@@ -66,12 +98,10 @@ fn coordinator_answers(consumer: &NativeConsumer) -> bool {
 }
 
 /// Revokes all partitions; dropping the consumer afterwards leaves the group.
-fn leave<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
+fn give_up<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
     consumer.unsubscribe();
     let began = Instant::now();
-    while began.elapsed() < GIVEN_UP_WITHIN
-        && consumer.assignment().is_ok_and(|list| list.count() > 0)
-    {
+    while began.elapsed() < GIVEN_UP_WITHIN && is_assigned(consumer) {
         drop(consumer.poll(Duration::from_millis(20)));
     }
 }
@@ -101,7 +131,7 @@ mod tests {
                 Duration::from_secs(30),
                 || true,
                 move || {
-                    super::leave(&consumer);
+                    super::give_up(&consumer);
                     drop(consumer);
                 },
             );

@@ -1,0 +1,42 @@
+//! A record as a consumer reads it.
+
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+
+/// A record as read, borrowed from librdkafka's buffers.
+pub struct IncomingRecord<'a>(pub(super) BorrowedMessage<'a>);
+
+impl IncomingRecord<'_> {
+    pub fn topic(&self) -> &str {
+        self.0.topic()
+    }
+
+    pub fn partition(&self) -> i32 {
+        self.0.partition()
+    }
+
+    pub fn offset(&self) -> i64 {
+        self.0.offset()
+    }
+
+    /// Returns the timestamp in milliseconds since 1970-01-01 UTC.
+    pub fn timestamp_ms(&self) -> Option<i64> {
+        self.0.timestamp().to_millis()
+    }
+
+    pub fn key(&self) -> Option<&[u8]> {
+        self.0.key()
+    }
+
+    /// Returns the value's bytes; `None` is a tombstone.
+    pub fn value(&self) -> Option<&[u8]> {
+        self.0.payload()
+    }
+
+    /// Returns the headers in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.0
+            .headers()
+            .into_iter()
+            .flat_map(|headers| headers.iter().map(|h| (h.key, h.value)))
+    }
+}
