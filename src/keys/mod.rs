@@ -16,6 +16,16 @@ const EXACTLY_ONCE_GROUP: &str = "Exactly Once Support";
 /// Maximum number of names in `transforms`, `predicates` or `topic.creation.groups`: each has keys of its own.
 pub(crate) const ALIASES_MAX: usize = 256;
 
+/// Returns the class of a converter that neither the connector nor the worker names: `key` is
+/// `key.converter`, `value.converter` or `header.converter`.
+pub(crate) fn default_converter(key: &str) -> Option<&'static str> {
+    match key {
+        "key.converter" | "value.converter" => Some("org.apache.kafka.connect.json.JsonConverter"),
+        "header.converter" => Some("org.apache.kafka.connect.storage.SimpleHeaderConverter"),
+        _ => None,
+    }
+}
+
 /// The required version of the connector.
 pub(crate) const CONNECTOR_VERSION: &str = "connector.plugin.version";
 

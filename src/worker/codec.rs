@@ -16,6 +16,7 @@ use super::policy::ErrorStage;
 use crate::kafka::consumer::IncomingRecord;
 use crate::kafka::producer::OutgoingRecord;
 use crate::kafka::topic_name;
+use crate::keys;
 use crate::registry::{ConverterRole, Registry, version};
 
 /// What failed: the stage, the class, and the error.
@@ -42,18 +43,17 @@ pub struct RecordCodec {
     legal: Option<Arc<str>>,
 }
 
-const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
 /// Maximum number of bytes of an illegal topic name in an error text.
 const LONGEST_SHOWN: usize = 100;
 /// The class that Kafka Connect reports when a source's record cannot be produced.
 const PRODUCED_BY: &str = "org.apache.kafka.connect.runtime.WorkerSourceTask";
-const SIMPLE_HEADER: &str = "org.apache.kafka.connect.storage.SimpleHeaderConverter";
 
 impl RecordCodec {
     /// Creates the converters that the connector's config names, or else the worker's. Errors:
     /// `Config`.
     pub fn open(registry: &Registry, worker: &Config, connector: &Config) -> Result<Self, Error> {
-        let converter = |prefix: &str, role, otherwise: &str| {
+        let converter = |prefix: &str, role| {
+            let otherwise = keys::default_converter(prefix).unwrap_or_default();
             let (class, config) = converter_config(worker, connector, prefix, otherwise);
             converter_version(registry, worker, connector, prefix, role, &class)?;
             let it = registry
@@ -65,9 +65,9 @@ impl RecordCodec {
             })
         };
         Ok(Self {
-            key: converter("key.converter", ConverterRole::Key, JSON)?,
-            value: converter("value.converter", ConverterRole::Value, JSON)?,
-            header: converter("header.converter", ConverterRole::Header, SIMPLE_HEADER)?,
+            key: converter("key.converter", ConverterRole::Key)?,
+            value: converter("value.converter", ConverterRole::Value)?,
+            header: converter("header.converter", ConverterRole::Header)?,
             transforms: TransformChain::open(registry, connector)?,
             topics: Vec::new(),
             legal: None,

@@ -73,6 +73,9 @@ async fn a_setting_that_would_keep_something_back_is_refused() {
         "transforms.r.predicat",
         "Fields.Whitelist",
         "field.exclude.lists",
+        "fields.blacklist",
+        "column.exclude.list",
+        "topics_exclude",
     ] {
         let mut config = base.clone();
         config[key] = json!("x");

@@ -7,6 +7,7 @@ use super::WorkerFacts;
 use super::chain;
 use super::form::{ConfigForm, GivenValues, KeyNaming};
 use crate::herder::bounds;
+use crate::kafka::consumer::offset_reset_fault;
 use crate::kafka::{ClientRole, overrides};
 use crate::keys;
 use crate::worker;
@@ -176,6 +177,11 @@ pub(super) fn check_overrides(form: &mut ConfigForm, config: &Config, worker: &W
             form.add_undeclared(&full, Some(value));
             if let Some(text) = overrides::refusal(&worker.config, client, name) {
                 form.error(&full, text);
+            }
+            // A reference is resolved only when a task starts.
+            let is_reset = name == "auto.offset.reset" && !value.contains("${");
+            if let Some(text) = offset_reset_fault(value).filter(|_| is_reset) {
+                form.error(&full, text.to_owned());
             }
         }
     }

@@ -83,7 +83,8 @@ impl Consumer {
         dev: Option<&DevBroker>,
     ) -> Result<Self> {
         let mut settings = settings.clone();
-        let reset = offset_reset(&settings)?;
+        let reset = settings.get("auto.offset.reset").unwrap_or("earliest");
+        let reset = read_offset_reset(reset).map_err(Error::config)?;
         // `assign` decides where to begin. librdkafka must never reset an offset on its own: that
         // would be a silent jump.
         settings.set("auto.offset.reset", "error");
@@ -243,16 +244,19 @@ impl Consumer {
     }
 }
 
-/// Reads `auto.offset.reset`.
-fn offset_reset(settings: &ClientSettings) -> Result<Option<Offset>> {
-    match settings.get("auto.offset.reset").unwrap_or("earliest") {
+/// Reads `auto.offset.reset`: where a group without an offset begins; `None` makes that an error.
+fn read_offset_reset(text: &str) -> Result<Option<Offset>, &'static str> {
+    match text.trim() {
         "earliest" | "smallest" | "beginning" => Ok(Some(Offset::Beginning)),
         "latest" | "largest" | "end" => Ok(Some(Offset::End)),
         "none" | "error" => Ok(None),
-        _ => Err(Error::config(
-            "auto.offset.reset must be earliest, latest or none",
-        )),
+        _ => Err("auto.offset.reset must be earliest, latest or none"),
     }
+}
+
+/// Returns what is wrong with a value of `auto.offset.reset`.
+pub(crate) fn offset_reset_fault(text: &str) -> Option<&'static str> {
+    read_offset_reset(text).err()
 }
 
 impl Drop for Consumer {

@@ -1,9 +1,13 @@
 //! Settings of a connector that nothing reads: each is a warning with the name that was probably
 //! meant, or an error where the setting would have excluded or hidden data. Pure.
 
+mod guards;
+mod topics;
+
 use connector_api::config::near;
 use connector_api::{Config, ConfigKey, ConfigReport};
 
+use crate::kafka::ClientRole;
 use crate::keys;
 use crate::registry::{ConnectorPlugin, PluginKind, Registry};
 
@@ -67,7 +71,52 @@ pub(crate) fn unused(
     ] {
         check_converter(registry, worker, family, kind, config, &mut report);
     }
+    check_predicates(config, &mut report);
+    if matches!(connector, ConnectorPlugin::Source(_)) {
+        topics::check(config, &mut report);
+        check_sink_keys(config, &mut report);
+    }
     report
+}
+
+/// Warns about predicates that no transform names.
+fn check_predicates(config: &Config, report: &mut ConfigReport) {
+    let is_used = |alias: &str| {
+        let transforms = config.with_prefix("transforms.");
+        let mut settings = transforms.iter();
+        settings.any(|(name, value)| name.ends_with(".predicate") && value.trim() == alias)
+    };
+    let predicates = config.get("predicates").unwrap_or_default();
+    let aliases = predicates.split(',').map(str::trim);
+    for alias in aliases.take(keys::ALIASES_MAX) {
+        if !alias.is_empty() && !is_used(alias) {
+            let text = format!(
+                "predicate {alias} has no effect: no transform names it in its key predicate"
+            );
+            report.warn("predicates", text);
+        }
+    }
+}
+
+/// Warns about settings of a source that only sinks have.
+fn check_sink_keys(config: &Config, report: &mut ConfigReport) {
+    const LETTERS: &str = "errors.deadletterqueue.topic.name";
+    if config
+        .get(LETTERS)
+        .is_some_and(|topic| !topic.trim().is_empty())
+    {
+        report.warn(
+            LETTERS,
+            format!("{LETTERS} has no effect on a source connector: only sinks send dead letters"),
+        );
+    }
+    let prefix = ClientRole::Consumer.override_prefix();
+    for (name, _) in config.with_prefix(prefix).iter() {
+        let full = format!("{prefix}{name}");
+        let text =
+            format!("{full} has no effect on a source connector: only sinks have a consumer");
+        report.warn(&full, text);
+    }
 }
 
 /// Checks the settings of one converter, which are below `family`.
@@ -81,6 +130,7 @@ fn check_converter(
 ) {
     let key = family.trim_end_matches('.');
     let class = config.get(key).or_else(|| worker.get(key));
+    let class = class.or_else(|| keys::default_converter(key));
     let Some(plugin) = class.and_then(|class| registry.plugin(kind, class.trim())) else {
         return;
     };
@@ -158,6 +208,12 @@ fn check_connector(connector: &ConnectorPlugin, config: &Config, report: &mut Co
         }
         if let Some((family, rest)) = misspelt_family(name) {
             report_unknown(report, name, family, Some(rest), false);
+            continue;
+        }
+        if let Some(instead) = guards::replacement(connector, name) {
+            let why = "data that it should exclude would be sent or written";
+            let text = format!("{name} is unknown, and {why}: use {instead}, or remove it");
+            report.error(name, text);
             continue;
         }
         // A key that resembles none is a user's own note: Kafka Connect accepts it silently, too.
@@ -359,6 +415,7 @@ mod tests {
             "transforms.b.c.regexp is unknown and has no effect; did you mean transforms.b.c.regex?",
             "predicates.p.patern is unknown and has no effect; did you mean predicates.p.pattern?",
             "value.converter.schemas.enabled is unknown and has no effect; did you mean value.converter.schemas.enable?",
+            "predicate p has no effect: no transform names it in its key predicate",
         ];
         assert_eq!(texts, want);
     }
@@ -373,6 +430,12 @@ mod tests {
             ("timestamp.colums", "t"),
             ("topic.note", "resembles no key"),
             ("value.converter.schema.enable", "false"),
+            ("key.converter.schemas.enabled", "false"),
+            ("topic.creation.default.cleanup.polcy", "compact"),
+            ("topic.creation.default.known.to.a.later.broker", "1"),
+            ("errors.deadletterqueue.topic.name", "d"),
+            ("consumer.override.fetch.min.bytes", "1"),
+            ("predicates", "p"),
         ]);
         let connector = registry.connector("JdbcSource").unwrap();
         let report = unused(&registry, &worker, connector, &config);
@@ -385,7 +448,12 @@ mod tests {
         let want = [
             "consumer.overide.fetch.min.bytes is unknown and has no effect; did you mean consumer.override.fetch.min.bytes?",
             "timestamp.colums is unknown and has no effect; did you mean timestamp.column.name?",
+            "key.converter.schemas.enabled is unknown and has no effect; did you mean key.converter.schemas.enable?",
             "value.converter.schema.enable is unknown and has no effect; did you mean value.converter.schemas.enable?",
+            "predicate p has no effect: no transform names it in its key predicate",
+            "topic.creation.default.cleanup.polcy is unknown and has no effect; did you mean topic.creation.default.cleanup.policy?",
+            "errors.deadletterqueue.topic.name has no effect on a source connector: only sinks send dead letters",
+            "consumer.override.fetch.min.bytes has no effect on a source connector: only sinks have a consumer",
         ];
         assert_eq!(texts, want);
     }
