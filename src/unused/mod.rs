@@ -71,31 +71,11 @@ pub(crate) fn unused(
     ] {
         check_converter(registry, worker, family, kind, config, &mut report);
     }
-    check_predicates(config, &mut report);
     if matches!(connector, ConnectorPlugin::Source(_)) {
         topics::check(config, &mut report);
         check_sink_keys(config, &mut report);
     }
     report
-}
-
-/// Warns about predicates that no transform names.
-fn check_predicates(config: &Config, report: &mut ConfigReport) {
-    let is_used = |alias: &str| {
-        let transforms = config.with_prefix("transforms.");
-        let mut settings = transforms.iter();
-        settings.any(|(name, value)| name.ends_with(".predicate") && value.trim() == alias)
-    };
-    let predicates = config.get("predicates").unwrap_or_default();
-    let aliases = predicates.split(',').map(str::trim);
-    for alias in aliases.take(keys::ALIASES_MAX) {
-        if !alias.is_empty() && !is_used(alias) {
-            let text = format!(
-                "predicate {alias} has no effect: no transform names it in its key predicate"
-            );
-            report.warn("predicates", text);
-        }
-    }
 }
 
 /// Warns about settings of a source that only sinks have.
@@ -415,7 +395,6 @@ mod tests {
             "transforms.b.c.regexp is unknown and has no effect; did you mean transforms.b.c.regex?",
             "predicates.p.patern is unknown and has no effect; did you mean predicates.p.pattern?",
             "value.converter.schemas.enabled is unknown and has no effect; did you mean value.converter.schemas.enable?",
-            "predicate p has no effect: no transform names it in its key predicate",
         ];
         assert_eq!(texts, want);
     }
@@ -435,7 +414,6 @@ mod tests {
             ("topic.creation.default.known.to.a.later.broker", "1"),
             ("errors.deadletterqueue.topic.name", "d"),
             ("consumer.override.fetch.min.bytes", "1"),
-            ("predicates", "p"),
         ]);
         let connector = registry.connector("JdbcSource").unwrap();
         let report = unused(&registry, &worker, connector, &config);
@@ -450,7 +428,6 @@ mod tests {
             "timestamp.colums is unknown and has no effect; did you mean timestamp.column.name?",
             "key.converter.schemas.enabled is unknown and has no effect; did you mean key.converter.schemas.enable?",
             "value.converter.schema.enable is unknown and has no effect; did you mean value.converter.schemas.enable?",
-            "predicate p has no effect: no transform names it in its key predicate",
             "topic.creation.default.cleanup.polcy is unknown and has no effect; did you mean topic.creation.default.cleanup.policy?",
             "errors.deadletterqueue.topic.name has no effect on a source connector: only sinks send dead letters",
             "consumer.override.fetch.min.bytes has no effect on a source connector: only sinks have a consumer",

@@ -15,7 +15,16 @@ pub struct TableId {
     pub table: String,
 }
 
+/// The table that holds the offsets of sinks.
+pub const OFFSETS_TABLE: &str = "rowferry_offsets";
+
 impl TableId {
+    /// True for the table that holds the offsets of sinks: its rows are no data, and no record may
+    /// change them.
+    pub fn is_offsets_table(&self) -> bool {
+        self.table.eq_ignore_ascii_case(OFFSETS_TABLE)
+    }
+
     /// Creates the id of a table without qualifiers.
     pub fn bare(table: impl Into<String>) -> Self {
         Self {

@@ -119,6 +119,17 @@ fn deletes_need_the_records_key() {
 }
 
 #[tokio::test]
+async fn a_record_for_the_table_of_offsets_is_refused() {
+    refused(
+        "",
+        &[("table.name.format", "rowferry_offsets")],
+        |topic| row(topic, 1, "a"),
+        &["holds the offsets of sinks", "table.name.format"],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_an_error_of_the_url_and_is_not_shown() {
     for database in database::servers().await {
         let mut config = database.config(&[]);

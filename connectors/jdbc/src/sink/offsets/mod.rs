@@ -16,6 +16,7 @@ use connector_api::{Error, ErrorKind, Result, TopicOffset, TopicPartition, Value
 
 use crate::dialect::writing::{OffsetsSql, WriteDialect};
 use crate::driver::{Session, SqlParam};
+use crate::ident::OFFSETS_TABLE;
 use crate::sink::write::connection::end_session;
 
 pub(super) use self::table::find;
@@ -51,7 +52,7 @@ impl SinkOffsets {
             cluster: cluster.to_owned(),
             sink: sink.to_owned(),
             owner: owner.to_owned(),
-            table: table::NAME.to_owned(),
+            table: OFFSETS_TABLE.to_owned(),
             epochs: HashMap::new(),
             advance_sql: HashMap::new(),
         }

@@ -6,10 +6,8 @@ use connector_api::{Result, Value};
 
 use crate::dialect::writing::WriteDialect;
 use crate::driver::{Session, SqlParam};
-use crate::ident::TableId;
+use crate::ident::{OFFSETS_TABLE, TableId};
 use crate::sink::write::connection::SessionInfo;
-
-pub(super) const NAME: &str = "rowferry_offsets";
 
 /// The schema of a new table if the session has none.
 const SCHEMA: &str = "public";
@@ -30,7 +28,7 @@ pub(crate) async fn find(
     sink: &str,
 ) -> Result<TableId> {
     let Some(places) = writing.offsets.find_tables else {
-        return Ok(TableId::bare(NAME));
+        return Ok(TableId::bare(OFFSETS_TABLE));
     };
     let rows = session.query(places, &[]).await?;
     let is_true = |row: &[Value], n: usize| row.get(n) == Some(&Value::Bool(true));
@@ -38,7 +36,7 @@ pub(crate) async fn find(
     let found: Vec<_> = rows
         .iter()
         .filter_map(|row| {
-            let id = TableId::in_schema(row.first()?.as_str()?, NAME);
+            let id = TableId::in_schema(row.first()?.as_str()?, OFFSETS_TABLE);
             Some(FoundTable {
                 id,
                 readable: is_true(row, 2),
@@ -79,7 +77,7 @@ pub(crate) async fn find(
     let own = SessionInfo::of(session, writing).await?.schema;
     Ok(TableId::in_schema(
         own.unwrap_or_else(|| SCHEMA.to_owned()),
-        NAME,
+        OFFSETS_TABLE,
     ))
 }
 

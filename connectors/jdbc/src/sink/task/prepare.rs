@@ -278,6 +278,13 @@ impl JdbcSinkTask {
         let connection = self.connection.get()?;
         let session = &mut *connection.session;
         let found = TargetTable::find(session, &self.config, &connection.here, id).await?;
+        if found.id.is_offsets_table() {
+            return Err(Error::record(format!(
+                "table {} holds the offsets of sinks and takes no records; leave topic {topic} out of the sink's topics, \
+                 or name another table with table.name.format",
+                found.id
+            )));
+        }
         let known = self.targets.iter().position(|table| table.id == found.id);
         let table = TableIndex(known.unwrap_or(self.targets.len()));
         if known.is_none() {

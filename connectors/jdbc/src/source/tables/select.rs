@@ -223,12 +223,13 @@ impl<'a> ListedNames<'a> {
         let named = |list: &[String]| list.iter().any(|name| self.is_named(name, id));
         if !filter.include.is_empty() {
             let full = id.to_string();
-            return Ok(
-                any_matches(&filter.include, &full)? && !any_matches(&filter.exclude, &full)?
-            );
+            return Ok(!id.is_offsets_table()
+                && any_matches(&filter.include, &full)?
+                && !any_matches(&filter.exclude, &full)?);
         }
+        // The offsets of sinks are read only if a user names their table.
         Ok(if filter.whitelist.is_empty() {
-            !named(&filter.blacklist)
+            !named(&filter.blacklist) && !id.is_offsets_table()
         } else {
             named(&filter.whitelist)
         })
@@ -245,7 +246,9 @@ impl<'a> ListedNames<'a> {
         let filter = self.filter;
         if !filter.include.is_empty() {
             let meant = filter.include.iter().filter(names_its_database);
-            return Ok(any_matches(meant, &full)? && !any_matches(&filter.exclude, &full)?);
+            return Ok(!id.is_offsets_table()
+                && any_matches(meant, &full)?
+                && !any_matches(&filter.exclude, &full)?);
         }
         Ok(filter
             .whitelist
@@ -461,6 +464,24 @@ mod tests {
                 want,
                 "{keys:?}"
             );
+        }
+    }
+
+    #[test]
+    fn the_offsets_of_sinks_are_read_only_if_their_table_is_named() {
+        for (keys, want) in [
+            (vec![], "d.a"),
+            (vec![("table.blacklist", "b")], "d.a"),
+            (vec![("table.include.list", ".*")], "d.a"),
+            (
+                vec![("table.whitelist", "a,rowferry_offsets")],
+                "d.a d.rowferry_offsets",
+            ),
+        ] {
+            let listed = listed("d.a d.rowferry_offsets", "");
+            let chosen = choose(&config(&keys), &listed, &MySqlDialect).unwrap();
+            let chosen: Vec<String> = chosen.iter().map(ToString::to_string).collect();
+            assert_eq!(chosen.join(" "), want, "{keys:?}");
         }
     }
 
