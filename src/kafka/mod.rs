@@ -4,21 +4,21 @@
 //! calls block, so they belong on threads of their own. Its errors are classified here, at their
 //! origin.
 
-pub mod admin;
+pub(crate) mod admin;
 mod background_drop;
-pub mod consumer;
+pub(crate) mod consumer;
 mod contact;
 mod context;
 pub mod dev;
 mod error;
-pub mod in_flight;
+pub(crate) mod in_flight;
 mod jaas;
-pub mod overrides;
-pub mod producer;
-pub mod settings;
+pub(crate) mod overrides;
+pub(crate) mod producer;
+pub(crate) mod settings;
 mod silence;
-pub mod table;
-pub mod topic_name;
+pub(crate) mod table;
+pub(crate) mod topic_name;
 
 pub use background_drop::await_ended;
 pub use settings::{ClientRole, ClientSettings};

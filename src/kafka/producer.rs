@@ -135,7 +135,7 @@ const DELIVERY_MS: u64 = 300_000;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A Kafka producer.
-pub struct Producer {
+pub(crate) struct Producer {
     /// Dropped on a thread of its own by its last owner: closing takes time, and never ends with a
     /// broker that hangs.
     inner: Arc<DropInBackground<BaseProducer<ProducerEvents>>>,
@@ -153,7 +153,7 @@ impl Producer {
     /// Opens a producer, a transactional one if `settings` contain a `transactional.id`. Connects
     /// in the background. With the development broker, `dev` makes it wait for the sinks that read
     /// its topics. Errors: `Config`.
-    pub fn open(settings: &ClientSettings, dev: Option<&DevBroker>) -> Result<Self> {
+    pub(crate) fn open(settings: &ClientSettings, dev: Option<&DevBroker>) -> Result<Self> {
         let mut settings = settings.clone();
         let dev = dev.map(|broker| DevProducer::open(broker, &mut settings));
         BrokerContact::ask(&mut settings);
@@ -205,21 +205,21 @@ impl Producer {
 
     /// Returns the number of partitions of a topic, or `None` if it does not exist. Errors:
     /// `Retry`, `Denied`.
-    pub fn partitions(&self, topic: &str) -> Result<Option<i32>> {
+    pub(crate) fn partitions(&self, topic: &str) -> Result<Option<i32>> {
         fail_point::reach("producer.partitions")?;
         admin::partitions(self.inner.client(), &self.context().brokers, topic)
     }
 
     /// Waits for a topic that has just been created and returns its number of partitions. Errors:
     /// `Retry`, `Denied`.
-    pub fn await_topic(&self, topic: &str) -> Result<i32> {
+    pub(crate) fn await_topic(&self, topic: &str) -> Result<i32> {
         admin::await_topic(topic, &self.context().brokers, || self.partitions(topic))
     }
 
     /// Takes over the transactional id: fences earlier producers that use it and aborts their open
     /// transactions. Retries while `wanted`, for at most `within`. Errors: `Retry` when Kafka is
     /// unreachable.
-    pub fn init(&self, within: Duration, wanted: impl Fn() -> bool) -> Result<()> {
+    pub(crate) fn init(&self, within: Duration, wanted: impl Fn() -> bool) -> Result<()> {
         const ONE_TRY: Duration = Duration::from_secs(1);
         fail_point::reach("producer.init")?;
         let began = Instant::now();
@@ -270,7 +270,7 @@ impl Producer {
     }
 
     /// Begins a transaction.
-    pub fn begin(&self) -> Result<()> {
+    pub(crate) fn begin(&self) -> Result<()> {
         fail_point::reach("producer.begin")?;
         if let Some((code, reason)) = self.inner.client().fatal_error() {
             return Err(error::of_code(
@@ -291,7 +291,7 @@ impl Producer {
     /// sinks lag behind), as long as `go_on` returns true.
     /// Errors: that of the record, that of an earlier record that was not delivered, or `Retry` if
     /// `go_on` returned false.
-    pub fn send(&self, record: OutgoingRecord<'_>, go_on: impl Fn() -> bool) -> Result<()> {
+    pub(crate) fn send(&self, record: OutgoingRecord<'_>, go_on: impl Fn() -> bool) -> Result<()> {
         if let Some(dev) = &self.context().dev {
             dev.wait_for_sinks(&record, || {
                 self.serve();
@@ -329,23 +329,23 @@ impl Producer {
     }
 
     /// Returns the size of a full batch for one partition in bytes (`batch.size`).
-    pub fn batch_bytes(&self) -> usize {
+    pub(crate) fn batch_bytes(&self) -> usize {
         self.batch_bytes
     }
 
     /// Returns how many of the records handed over are not known to be durable yet.
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         usize::try_from(self.inner.in_flight_count()).unwrap_or(0)
     }
 
     /// Serves acknowledgements and reports of lost brokers, which would pile up otherwise.
-    pub fn serve(&self) {
+    pub(crate) fn serve(&self) {
         serve(&self.inner);
     }
 
     /// Serves acknowledgements. Errors: that of a record that was not delivered, or `Retry` when
     /// all brokers are lost.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         self.inner.poll(Duration::ZERO);
         match self.context().failed.take_lock().take() {
             None => self.check_brokers_known(),
@@ -359,13 +359,13 @@ impl Producer {
     }
 
     /// Returns the number of the record whose error [`Producer::check`] returned last; 0 for none.
-    pub fn failed_record(&self) -> usize {
+    pub(crate) fn failed_record(&self) -> usize {
         self.context().failed_record.load(Ordering::Relaxed)
     }
 
     /// Waits until all records are durable, while `wanted`. Errors: that of the first record that
     /// was not delivered, or `Retry` on a time-out.
-    pub fn flush(&self, within: Duration, wanted: impl Fn() -> bool) -> Result<()> {
+    pub(crate) fn flush(&self, within: Duration, wanted: impl Fn() -> bool) -> Result<()> {
         fail_point::reach("producer.flush")?;
         self.drain(Instant::now() + within, wanted)
     }
@@ -385,7 +385,7 @@ impl Producer {
 
     /// Commits the transaction, waiting while `wanted`. After any error the outcome may be unknown:
     /// drop this producer. Errors: that of a record, `Retry`, `Fenced`.
-    pub fn commit(&self, wanted: impl Fn() -> bool) -> Result<()> {
+    pub(crate) fn commit(&self, wanted: impl Fn() -> bool) -> Result<()> {
         let what = "committing a transaction";
         self.drain(Instant::now() + self.delivery + GRACE, &wanted)?;
         if self.in_flight() > 0 {
@@ -414,7 +414,7 @@ impl Producer {
 
     /// Aborts the transaction if that can be done quickly; the [`Producer::init`] of a new producer
     /// does the rest. A transaction that may have been committed is left entirely to that.
-    pub fn abort(&self) {
+    pub(crate) fn abort(&self) {
         self.inner.purge(PurgeConfig::default().queue().inflight());
         if self.in_doubt.load(Ordering::Relaxed) {
             return;

@@ -27,7 +27,7 @@ use crate::waiting::{WaitPlace, WaitReason};
 
 /// When to end a transaction. One only ever ends after a whole batch of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TransactionBoundary {
+pub(super) struct TransactionBoundary {
     /// End after this time.
     pub after: Duration,
     /// End once this many bytes are written.
@@ -38,7 +38,7 @@ pub struct TransactionBoundary {
 
 impl TransactionBoundary {
     /// True if each batch of the source is a transaction of its own.
-    pub fn is_each_batch(self) -> bool {
+    pub(super) fn is_each_batch(self) -> bool {
         self.after.is_zero()
     }
 }
@@ -55,7 +55,7 @@ const LOOK_FOR_ROOM: Duration = Duration::from_micros(300);
 
 /// Reports from the delivery thread to the source loop.
 #[derive(Debug)]
-pub enum DeliveryEvent {
+pub(super) enum DeliveryEvent {
     /// These positions are durable, together with this number of records before them.
     Committed(Vec<SourcePosition>, usize),
     /// The first record for this topic is about to be written.
@@ -63,10 +63,10 @@ pub enum DeliveryEvent {
 }
 
 /// Creates a missing topic; blocks. Returns false if this worker does not create topics.
-pub type CreateTopic = Box<dyn Fn(&str) -> Result<bool> + Send>;
+pub(super) type CreateTopic = Box<dyn Fn(&str) -> Result<bool> + Send>;
 
 /// The state of the delivery thread.
-pub struct DeliveryThread {
+pub(super) struct DeliveryThread {
     /// The producer, already initialised.
     pub producer: Producer,
     /// True if the producer writes transactions.
@@ -94,18 +94,18 @@ pub struct DeliveryThread {
 
 /// Detects that a task is to stop and remembers since when, so that records in flight get
 /// [`STOP_WITHIN`] to become durable.
-pub struct StopSignal {
+pub(super) struct StopSignal {
     asked: Box<dyn Fn() -> bool + Send>,
     seen: Cell<Option<Instant>>,
 }
 
 /// How long a stopping task waits for Kafka. What is not durable by then is given up, and the next
 /// task reads it again.
-pub const STOP_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const STOP_WITHIN: Duration = Duration::from_secs(3);
 
 impl StopSignal {
     /// Creates a signal that polls `asked`.
-    pub fn new(asked: impl Fn() -> bool + Send + 'static) -> Self {
+    pub(super) fn new(asked: impl Fn() -> bool + Send + 'static) -> Self {
         Self {
             asked: Box::new(asked),
             seen: Cell::new(None),
@@ -148,7 +148,7 @@ impl DeliveryThread {
     /// Runs until the sender of `chunks` is dropped, then commits if the last batch is complete.
     /// After an error, the transaction is either durable together with its positions or not at all,
     /// and the producer must not be used again.
-    pub fn run(mut self, chunks: Receiver<EncodedBatch>, runtime: &Handle) -> Result<()> {
+    pub(super) fn run(mut self, chunks: Receiver<EncodedBatch>, runtime: &Handle) -> Result<()> {
         let mut open = OpenTransaction {
             complete: true,
             ..OpenTransaction::default()
@@ -393,7 +393,7 @@ impl OpenTransaction {
 
 /// Replaces positions by later ones of the same source partition, and appends those of new
 /// partitions.
-pub fn replace(
+pub(super) fn replace(
     positions: &mut Vec<SourcePosition>,
     later: impl IntoIterator<Item = SourcePosition>,
 ) {
@@ -409,6 +409,6 @@ pub fn replace(
 }
 
 /// True if the error is transient: a new client that starts from the stored offsets may succeed.
-pub fn is_transient(error: &Error) -> bool {
+pub(super) fn is_transient(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Retry | ErrorKind::Fenced)
 }

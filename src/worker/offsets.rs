@@ -22,7 +22,7 @@ const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// Returns the stored positions of a source connector, or `None` if the topic does not exist.
 /// Errors: `Retry` when Kafka is unreachable.
-pub fn stored(
+pub(super) fn stored(
     shared: &WorkerShared,
     connector: &str,
     config: &Config,
@@ -43,7 +43,7 @@ pub fn stored(
 }
 
 /// Creates the offsets topic, compacted, if it does not exist.
-pub fn ensure_topic(shared: &WorkerShared, config: &Config) -> Result<()> {
+pub(super) fn ensure_topic(shared: &WorkerShared, config: &Config) -> Result<()> {
     let (admin, options) = (admin(shared, config)?, &shared.options);
     let wanted = TopicSpec {
         topic: client_settings::offsets_topic(options, config),
@@ -56,7 +56,7 @@ pub fn ensure_topic(shared: &WorkerShared, config: &Config) -> Result<()> {
 
 /// Writes positions of a stopped connector, after fencing whatever its former tasks may still have
 /// in flight.
-pub fn set_stored(
+pub(super) fn set_stored(
     shared: &WorkerShared,
     connector: &str,
     config: &Config,
@@ -155,7 +155,7 @@ fn admin(shared: &WorkerShared, config: &Config) -> Result<KafkaAdmin> {
 }
 
 /// Returns the committed group offsets of a sink. Errors: `Retry` when Kafka is unreachable.
-pub fn committed(
+pub(super) fn committed(
     shared: &WorkerShared,
     connector: &str,
     config: &Config,
@@ -164,7 +164,7 @@ pub fn committed(
 }
 
 /// Sets group offsets of a stopped sink, or deletes all of them.
-pub fn set_committed(
+pub(super) fn set_committed(
     shared: &WorkerShared,
     connector: &str,
     config: &Config,

@@ -44,7 +44,7 @@ impl ErrorStage {
 
 /// What follows from an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// Retry after this time.
     Retry(Duration),
     /// Skip the record (and send it to the dead-letter topic, if the connector has one).
@@ -55,7 +55,7 @@ pub enum Verdict {
 
 /// The `errors.*` keys of a connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub(super) struct Policy {
     /// `errors.tolerance=all`.
     pub tolerate: bool,
     /// `errors.log.enable`.
@@ -76,7 +76,7 @@ const LASTING: Duration = Duration::from_secs(60);
 
 impl Policy {
     /// Reads the `errors.*` keys. Errors: `Config`.
-    pub fn read(config: &Config) -> Result<Self, Error> {
+    pub(super) fn read(config: &Config) -> Result<Self, Error> {
         let tolerate = match config.get("errors.tolerance").map(str::trim) {
             None | Some("none") => false,
             Some("all") => true,
@@ -108,7 +108,7 @@ impl Policy {
     }
 
     /// True if a record with this error is skipped instead of failing the task.
-    pub fn skips(&self, error: &Error, stage: ErrorStage) -> bool {
+    pub(super) fn skips(&self, error: &Error, stage: ErrorStage) -> bool {
         self.judge(error.kind(), stage, 1, Duration::MAX) == Verdict::Skip
     }
 
@@ -138,7 +138,7 @@ impl Policy {
 
 /// Counts the consecutive failures of one retried operation.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Retry {
+pub(super) struct Retry {
     attempts: u32,
     /// Start of the retry time: the first failure, or the start of the first attempt.
     since: Option<Instant>,
@@ -146,7 +146,7 @@ pub struct Retry {
 
 /// How long [`Retry::fail`] keeps retrying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RetryLimit {
+pub(super) enum RetryLimit {
     /// As long as the connector's `errors.retry.timeout` says.
     Policy,
     /// For ever: a Kafka client waits for its brokers however long they are away.
@@ -155,7 +155,7 @@ pub enum RetryLimit {
 
 impl RetryLimit {
     /// Returns no limit for failures of Kafka itself, and the policy's limit for others.
-    pub fn for_kafka(is_kafka: bool) -> Self {
+    pub(super) fn for_kafka(is_kafka: bool) -> Self {
         if is_kafka {
             Self::Unlimited
         } else {
@@ -166,7 +166,7 @@ impl RetryLimit {
 
 impl Retry {
     /// Starts the retry time now rather than at the first failure.
-    pub fn started() -> Self {
+    pub(super) fn started() -> Self {
         Self {
             attempts: 0,
             since: Some(Instant::now()),
@@ -174,7 +174,7 @@ impl Retry {
     }
 
     /// Counts a failure and returns what follows from it.
-    pub fn fail(
+    pub(super) fn fail(
         &mut self,
         policy: &Policy,
         kind: ErrorKind,
@@ -191,18 +191,18 @@ impl Retry {
     }
 
     /// True if the last attempt failed.
-    pub fn is_failing(&self) -> bool {
+    pub(super) fn is_failing(&self) -> bool {
         self.attempts > 0
     }
 
     /// Notes a success. Returns true if the attempt before had failed.
-    pub fn reset(&mut self) -> bool {
+    pub(super) fn reset(&mut self) -> bool {
         std::mem::take(self).is_failing()
     }
 
     /// Resets the count if the attempt that has just failed lasted longer than a minute: its
     /// failure is a new one.
-    pub fn reset_if_lasted(&mut self, began: Instant) {
+    pub(super) fn reset_if_lasted(&mut self, began: Instant) {
         if began.elapsed() > LASTING {
             self.reset();
         }

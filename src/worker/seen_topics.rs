@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts resets of the topic lists; shared by all tasks of a worker.
 #[derive(Clone, Debug, Default)]
-pub struct TopicReset(Arc<AtomicU64>);
+pub(super) struct TopicReset(Arc<AtomicU64>);
 
 impl TopicReset {
     /// Makes every task report its topics again.
-    pub fn reset(&self) {
+    pub(super) fn reset(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// The topics that one task has reported.
 #[derive(Debug)]
-pub struct SeenTopics {
+pub(super) struct SeenTopics {
     topics: HashSet<Arc<str>>,
     reset: TopicReset,
     seen: u64,
@@ -25,7 +25,7 @@ pub struct SeenTopics {
 
 impl SeenTopics {
     /// Starts with no topic reported.
-    pub fn new(reset: TopicReset) -> Self {
+    pub(super) fn new(reset: TopicReset) -> Self {
         let seen = reset.0.load(Ordering::Relaxed);
         Self {
             topics: HashSet::new(),
@@ -35,7 +35,7 @@ impl SeenTopics {
     }
 
     /// Returns true if this topic has to be reported, and marks it as reported.
-    pub fn is_new(&mut self, topic: &Arc<str>) -> bool {
+    pub(super) fn is_new(&mut self, topic: &Arc<str>) -> bool {
         let now = self.reset.0.load(Ordering::Relaxed);
         if now != self.seen {
             self.seen = now;

@@ -46,7 +46,7 @@ const BOUNDARY: TransactionBoundary = TransactionBoundary {
 };
 
 /// Runs the task until it is asked to stop. After a transient error it starts a new attempt.
-pub async fn run(running: &mut TaskContext, source: &dyn SourceConnector) -> Result<()> {
+pub(super) async fn run(running: &mut TaskContext, source: &dyn SourceConnector) -> Result<()> {
     let policy = Policy::read(&running.start.connector_config)?;
     let mut retry = Retry::default();
     while running.may_work().await {

@@ -25,7 +25,7 @@ const REACH_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a task is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskTarget {
+pub(super) enum TaskTarget {
     Run,
     /// Stay open but idle.
     Pause,
@@ -33,7 +33,7 @@ pub enum TaskTarget {
 }
 
 /// The worker's handle to a running task.
-pub struct TaskHandle {
+pub(super) struct TaskHandle {
     id: TaskId,
     shared: Arc<WorkerShared>,
     watch: Arc<TaskWatch>,
@@ -46,7 +46,7 @@ pub struct TaskHandle {
 }
 
 /// The context of a running task, as the task itself sees it.
-pub struct TaskContext {
+pub(super) struct TaskContext {
     pub start: StartTask,
     pub shared: Arc<WorkerShared>,
     /// Set when the task is cut off: it may make nothing durable any more.
@@ -65,7 +65,7 @@ pub struct TaskContext {
 
 impl TaskHandle {
     /// Starts the task on the current runtime.
-    pub fn start(
+    pub(super) fn start(
         start: StartTask,
         shared: Arc<WorkerShared>,
         events: mpsc::Sender<TaskEvent>,
@@ -109,7 +109,7 @@ impl TaskHandle {
     }
 
     /// Sets the target. A task that was asked to stop stays so.
-    pub fn want(&self, wanted: TaskTarget) {
+    pub(super) fn want(&self, wanted: TaskTarget) {
         self.wanted.send_if_modified(|now| {
             let change = *now != TaskTarget::Stop && *now != wanted;
             if change {
@@ -120,7 +120,7 @@ impl TaskHandle {
     }
 
     /// Returns progress and warnings, with secrets hidden.
-    pub fn progress(&self) -> ProgressReport {
+    pub(super) fn progress(&self) -> ProgressReport {
         let mut progress = self.progress.take_lock().clone();
         progress
             .warnings
@@ -139,7 +139,7 @@ impl TaskHandle {
     }
 
     /// Returns what the task waits for, with secrets hidden.
-    pub fn waits(&self) -> WaitsFor {
+    pub(super) fn waits(&self) -> WaitsFor {
         let mut waits = self.watch.waits();
         if let (Some(detail), Some(redactor)) = (&mut waits.detail, self.redactor.get()) {
             *detail = on_one_line(&redactor.hide(detail)).into_owned();
@@ -147,13 +147,13 @@ impl TaskHandle {
         waits
     }
 
-    pub fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.join.is_finished()
     }
 
     /// Asks the task to stop, waits for its end, and cuts it off after `within`. Returns true if it
     /// ended on its own.
-    pub async fn end(mut self, within: Duration) -> bool {
+    pub(super) async fn end(mut self, within: Duration) -> bool {
         self.want(TaskTarget::Stop);
         let ended = tokio::time::timeout(within, &mut self.join).await.is_ok();
         // Set before the abort: a thread that hangs must find it set when it wakes up.
@@ -271,33 +271,33 @@ impl TaskContext {
     }
 
     /// Returns the redactor that hides this config's secrets in texts.
-    pub fn redactor(&self) -> Redactor {
+    pub(super) fn redactor(&self) -> Redactor {
         self.redactor.get().cloned().unwrap_or_default()
     }
 
-    pub fn id(&self) -> &TaskId {
+    pub(super) fn id(&self) -> &TaskId {
         &self.start.id
     }
 
-    pub fn wanted(&self) -> TaskTarget {
+    pub(super) fn wanted(&self) -> TaskTarget {
         *self.wanted.borrow()
     }
 
     /// Returns a function that reports whether the task is to stop, for use on another thread.
-    pub fn is_to_stop(&self) -> impl Fn() -> bool + Send + use<> {
+    pub(super) fn is_to_stop(&self) -> impl Fn() -> bool + Send + use<> {
         let wanted = self.wanted.clone();
         move || *wanted.borrow() == TaskTarget::Stop
     }
 
     /// Waits until the target changes. Cancel safe.
-    pub async fn changed(&mut self) {
+    pub(super) async fn changed(&mut self) {
         if self.wanted.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
     /// Sleeps, but returns early if the target changes.
-    pub async fn sleep(&mut self, time: Duration) {
+    pub(super) async fn sleep(&mut self, time: Duration) {
         let _noted = self.watch.front.note(WaitReason::Retry);
         tokio::select! {
             () = self.changed() => {}
@@ -325,7 +325,7 @@ impl TaskContext {
     }
 
     /// Returns the outcome of `work`, or `None` if the task is asked to stop first.
-    pub async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(work);
         loop {
             tokio::select! {
@@ -340,7 +340,7 @@ impl TaskContext {
     }
 
     /// Waits while the task is paused. Returns false if it is to stop.
-    pub async fn may_work(&mut self) -> bool {
+    pub(super) async fn may_work(&mut self) -> bool {
         loop {
             match self.wanted() {
                 TaskTarget::Run => return true,
@@ -355,7 +355,7 @@ impl TaskContext {
     }
 
     /// Notifies the herder that the task runs or is paused, if that has changed.
-    pub async fn report_paused(&mut self, paused: bool) {
+    pub(super) async fn report_paused(&mut self, paused: bool) {
         if self.reported_paused != Some(paused) {
             self.reported_paused = Some(paused);
             self.watch.opened();
@@ -370,21 +370,21 @@ impl TaskContext {
     }
 
     /// True if the task's last report was that it runs.
-    pub fn has_run(&self) -> bool {
+    pub(super) fn has_run(&self) -> bool {
         self.reported_paused == Some(false)
     }
 
-    pub async fn send_event(&self, event: TaskEvent) {
+    pub(super) async fn send_event(&self, event: TaskEvent) {
         let _receiver_gone = self.events.send(event).await;
     }
 
     /// Returns the sender of events, for use on another thread.
-    pub fn events(&self) -> mpsc::Sender<TaskEvent> {
+    pub(super) fn events(&self) -> mpsc::Sender<TaskEvent> {
         self.events.clone()
     }
 
     /// Records progress. Keeps the warnings about a retry and about a stall.
-    pub fn note(&self, mut progress: ProgressReport) {
+    pub(super) fn note(&self, mut progress: ProgressReport) {
         let mut now = self.progress.take_lock();
         let stays = |warning: &String| {
             warning.starts_with(RETRY_PREFIX) || warning.starts_with(STALL_PREFIX)
@@ -396,7 +396,7 @@ impl TaskContext {
     }
 
     /// Shows a retry warning until it is [cleared](TaskContext::clear_retry_warning).
-    pub fn warn(&self, error: &Error) {
+    pub(super) fn warn(&self, error: &Error) {
         let id = self.id();
         tracing::warn!(connector = %id.connector, task = id.task, %error, "trying again");
         let mut progress = self.progress.take_lock();
@@ -406,7 +406,7 @@ impl TaskContext {
         progress.warnings.push(format!("{RETRY_PREFIX}{error}"));
     }
 
-    pub fn clear_retry_warning(&self) {
+    pub(super) fn clear_retry_warning(&self) {
         let mut progress = self.progress.take_lock();
         progress
             .warnings

@@ -46,12 +46,12 @@ fn panic_error(panic: &(dyn std::any::Any + Send)) -> Error {
 }
 
 /// A thread of a task. A panic is returned as an error.
-pub struct TaskThread<T>(tokio::sync::oneshot::Receiver<Result<T>>);
+pub(super) struct TaskThread<T>(tokio::sync::oneshot::Receiver<Result<T>>);
 
 impl<T: Send + 'static> TaskThread<T> {
     /// Starts the thread, which records at `place` what it waits for. Errors: `Retry` if no thread
     /// can be started.
-    pub fn spawn(
+    pub(super) fn spawn(
         watch: &Arc<TaskWatch>,
         place: &Arc<WaitPlace>,
         name: &str,
@@ -73,7 +73,7 @@ impl<T: Send + 'static> TaskThread<T> {
     }
 
     /// Waits for the thread's result.
-    pub async fn join(self) -> Result<T> {
+    pub(super) async fn join(self) -> Result<T> {
         self.0
             .await
             .unwrap_or_else(|_| Err(Error::fatal("a thread of the task disappeared")))
@@ -81,7 +81,7 @@ impl<T: Send + 'static> TaskThread<T> {
 }
 
 /// Runs blocking work on tokio's blocking threads.
-pub async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work)
@@ -90,7 +90,7 @@ pub async fn blocking<T: Send + 'static>(
 }
 
 /// Like [`blocking`], and records meanwhile that the task waits for `what`.
-pub async fn blocking_of<T: Send + 'static>(
+pub(super) async fn blocking_of<T: Send + 'static>(
     watch: &Arc<TaskWatch>,
     what: WaitReason,
     work: impl FnOnce() -> Result<T> + Send + 'static,

@@ -31,11 +31,11 @@ const WARNS_AFTER: u32 = 5;
 /// How many starts of one task may hang at the same time.
 const LEFT_MAX: usize = 3;
 /// Prefix of the warning about a stall.
-pub const STALL_PREFIX: &str = "stalled: ";
+pub(super) const STALL_PREFIX: &str = "stalled: ";
 
 /// Observations of one task: what its threads wait for, and how many of them have not ended.
 #[derive(Debug, Default)]
-pub struct TaskWatch {
+pub(super) struct TaskWatch {
     /// What the thread that polls a source or writes to a sink waits for.
     pub front: Arc<WaitPlace>,
     /// What the thread that writes to Kafka or reads from it waits for.
@@ -70,13 +70,13 @@ pub struct StalledTask {
 
 impl TaskWatch {
     /// Counts a thread of the task for as long as the guard lives.
-    pub fn enter(self: &Arc<Self>) -> AliveGuard {
+    pub(super) fn enter(self: &Arc<Self>) -> AliveGuard {
         self.alive.fetch_add(1, Ordering::Relaxed);
         AliveGuard(Arc::clone(self))
     }
 
     /// Notes that the task has opened.
-    pub fn opened(&self) {
+    pub(super) fn opened(&self) {
         self.opened.store(true, Ordering::Relaxed);
     }
 
@@ -90,7 +90,7 @@ impl TaskWatch {
 
     /// Returns what the task as a whole waits for; work in progress takes precedence over idle
     /// waits.
-    pub fn waits(&self) -> WaitsFor {
+    pub(super) fn waits(&self) -> WaitsFor {
         let [front, back] = self.places();
         let is_shown = |place: ObservedWait| place.what.is_work() && place.what != WaitReason::Poll;
         let one = match (is_shown(front), is_shown(back)) {
@@ -117,7 +117,7 @@ impl TaskWatch {
 
 /// Returned by [`TaskWatch::enter`].
 #[derive(Debug)]
-pub struct AliveGuard(Arc<TaskWatch>);
+pub(super) struct AliveGuard(Arc<TaskWatch>);
 
 impl Drop for AliveGuard {
     fn drop(&mut self) {
@@ -139,7 +139,7 @@ pub fn limit(config: &Config) -> Result<Option<Duration>> {
 
 /// Returns the limit of a connector: its own, else the worker's, else the default. Invalid values
 /// are ignored here and reported elsewhere.
-pub fn limit_of(worker: &Config, connector: &Config) -> Duration {
+pub(super) fn limit_of(worker: &Config, connector: &Config) -> Duration {
     [connector, worker]
         .into_iter()
         .find_map(|config| limit(config).ok().flatten())
@@ -148,7 +148,7 @@ pub fn limit_of(worker: &Config, connector: &Config) -> Duration {
 
 /// Waits until the task has made no progress for `limit` (zero: for ever). Until then keeps its
 /// warnings and the list of stalled tasks up to date. Returns the error to fail the task with.
-pub async fn wait_for_stall(
+pub(super) async fn wait_for_stall(
     id: &TaskId,
     watch: &TaskWatch,
     limit: Duration,
@@ -290,7 +290,7 @@ fn format_utc(moment: SystemTime) -> String {
 
 /// The stalled tasks of a worker, and what still hangs of those that were cut off.
 #[derive(Debug, Default)]
-pub struct StalledTasks {
+pub(super) struct StalledTasks {
     stalled: Mutex<BTreeMap<TaskId, StalledTask>>,
     /// Tasks that were started and have not been open since, with the time of the first such start.
     starting: Mutex<BTreeMap<TaskId, (Instant, String)>>,
@@ -319,7 +319,7 @@ impl StalledTasks {
 
     /// Notes that a task failed. A task that was never open and may be restarted is still starting,
     /// so it stays in the list.
-    pub fn failed(&self, id: &TaskId, watch: &TaskWatch, error: &Error) {
+    pub(super) fn failed(&self, id: &TaskId, watch: &TaskWatch, error: &Error) {
         if watch.is_open() || error.kind() != ErrorKind::Retry {
             self.forget(id);
         }
@@ -343,24 +343,24 @@ impl StalledTasks {
     }
 
     /// Removes a task that moves again, has ended, or has failed for another reason.
-    pub fn forget(&self, id: &TaskId) {
+    pub(super) fn forget(&self, id: &TaskId) {
         self.lock_stalled().remove(id);
         self.starting.take_lock().remove(id);
     }
 
     /// Returns all stalled tasks in the order of their ids.
-    pub fn all(&self) -> Vec<StalledTask> {
+    pub(super) fn all(&self) -> Vec<StalledTask> {
         self.lock_stalled().values().cloned().collect()
     }
 
     /// Notes that a task was cut off; its threads that never return are counted from now on.
-    pub fn leave(&self, id: &TaskId, watch: &Arc<TaskWatch>) {
+    pub(super) fn leave(&self, id: &TaskId, watch: &Arc<TaskWatch>) {
         self.lock_left_behind()
             .push((id.clone(), Arc::clone(watch)));
     }
 
     /// Checks that not too many starts of this task hang. Errors: `Retry` at [`LEFT_MAX`].
-    pub fn check_left_behind(&self, id: &TaskId) -> Result<()> {
+    pub(super) fn check_left_behind(&self, id: &TaskId) -> Result<()> {
         let left = self
             .lock_left_behind()
             .iter()

@@ -31,10 +31,10 @@ pub(crate) use verbs::{admit, restarts_connector};
 pub(crate) use view::{view, views};
 
 /// Milliseconds on the loop's monotonic clock.
-pub type Millis = u64;
+pub(crate) type Millis = u64;
 
 /// Identifies a caller that waits for an outcome.
-pub type Ticket = u64;
+pub(crate) type Ticket = u64;
 
 /// Back-off between attempts to start a failed part.
 const BACKOFF: Backoff = Backoff {
@@ -44,7 +44,7 @@ const BACKOFF: Backoff = Backoff {
 
 /// The complete state of the herder.
 #[derive(Debug)]
-pub struct HerderState {
+pub(crate) struct HerderState {
     /// `host:port` of this worker.
     worker_id: Arc<str>,
     /// True if used topics are tracked.
@@ -111,7 +111,7 @@ struct Run {
 /// Something that has happened.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields are what their names say")]
-pub enum HerderEvent {
+pub(crate) enum HerderEvent {
     /// The worker has started; these connectors were stored.
     Loaded(Vec<(StoredConnector, Direction)>),
     /// A new connector was stored.
@@ -176,7 +176,7 @@ pub enum HerderEvent {
 /// Something to do, in this order.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields are what their names say")]
-pub enum Action {
+pub(crate) enum Action {
     /// Store this change; losing it costs no more than a stale status.
     Write(StoreChange),
     /// Ask the connector for its tasks; [`HerderEvent::Planned`] carries the answer.
@@ -204,7 +204,7 @@ pub enum Action {
 
 impl HerderState {
     /// Creates a state without connectors.
-    pub fn new(worker_id: Arc<str>, track_topics: bool, tasks_max: usize) -> Self {
+    pub(crate) fn new(worker_id: Arc<str>, track_topics: bool, tasks_max: usize) -> Self {
         Self {
             worker_id,
             track_topics,
@@ -219,7 +219,7 @@ impl HerderState {
     }
 
     /// Returns when [`HerderEvent::Tick`] is due, if ever.
-    pub fn next_due(&self) -> Option<Millis> {
+    pub(crate) fn next_due(&self) -> Option<Millis> {
         if self.closing {
             return None;
         }
@@ -240,7 +240,7 @@ impl HerderState {
     }
 
     /// True if no task runs any more.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.runs.is_empty()
     }
 
@@ -251,7 +251,7 @@ impl HerderState {
 }
 
 /// Applies one event and returns the actions it requires.
-pub fn step(state: &mut HerderState, event: HerderEvent, now: Millis) -> Vec<Action> {
+pub(crate) fn step(state: &mut HerderState, event: HerderEvent, now: Millis) -> Vec<Action> {
     let mut actions = Vec::new();
     let out = &mut actions;
     match event {

@@ -17,7 +17,7 @@ type Admission = Result<Vec<StoreChange>, HerderRefusal>;
 
 /// Returns what a verb writes before it takes effect; empty for a verb that only reads. Errors: why
 /// the verb is refused.
-pub fn admit(state: &HerderState, verb: &HerderVerb) -> Admission {
+pub(crate) fn admit(state: &HerderState, verb: &HerderVerb) -> Admission {
     if state.closing {
         return Err(HerderRefusal::ShuttingDown);
     }
@@ -283,7 +283,7 @@ fn resume(
 }
 
 /// True if a restart restarts the connector itself (KIP-745).
-pub fn restarts_connector(state: &HerderState, name: &str, only_failed: bool) -> bool {
+pub(crate) fn restarts_connector(state: &HerderState, name: &str, only_failed: bool) -> bool {
     state
         .connectors
         .get(name)

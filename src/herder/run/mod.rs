@@ -35,7 +35,7 @@ use store_writer::StoreWriter;
 const EVENTS_AT_ONCE: usize = 256;
 
 /// The parts that the loop is built from.
-pub struct LoopParts {
+pub(crate) struct LoopParts {
     /// Stores configs and statuses.
     pub store: Store,
     /// Runs tasks.
@@ -57,7 +57,7 @@ pub struct LoopParts {
 }
 
 /// The loop that owns the herder's state.
-pub struct HerderLoop {
+pub(crate) struct HerderLoop {
     parts: LoopParts,
     commands: mpsc::Receiver<HerderCommand>,
     state: core::HerderState,
@@ -90,7 +90,10 @@ enum FinishedJob {
 
 impl HerderLoop {
     /// Creates the loop and loads the stored connectors. Errors: as [`Store::load`].
-    pub async fn load(parts: LoopParts, commands: mpsc::Receiver<HerderCommand>) -> Result<Self> {
+    pub(crate) async fn load(
+        parts: LoopParts,
+        commands: mpsc::Receiver<HerderCommand>,
+    ) -> Result<Self> {
         let stored = parts.store.load().await?;
         let state = core::HerderState::new(
             Arc::clone(&parts.worker_id),
@@ -131,7 +134,7 @@ impl HerderLoop {
 
     /// Runs until `closing` is cancelled, then stops every task (flush, commit, close) within the
     /// graceful time.
-    pub async fn run(mut self, closing: CancellationToken) {
+    pub(crate) async fn run(mut self, closing: CancellationToken) {
         loop {
             self.tick();
             self.start_next_job();

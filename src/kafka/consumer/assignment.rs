@@ -22,7 +22,11 @@ impl Consumer {
     /// Answers an assignment. `stored` holds the offsets that the caller has stored; its error makes
     /// this member take no partition. Errors: that one, `Config` without any offset to start at, and
     /// those of Kafka.
-    pub fn assign(&mut self, reply: AssignReply, stored: Result<Vec<TopicOffset>>) -> Result<()> {
+    pub(crate) fn assign(
+        &mut self,
+        reply: AssignReply,
+        stored: Result<Vec<TopicOffset>>,
+    ) -> Result<()> {
         let inner = Arc::clone(self.inner()?);
         let mut list = reply.take();
         let started = stored.and_then(|stored| self.set_start_offsets(&inner, stored, &mut list));
@@ -40,7 +44,7 @@ impl Consumer {
 
     /// Answers a revocation: commits what is [written](Consumer::written) of the partitions, then
     /// gives them up.
-    pub fn revoke(&mut self, reply: RevokeReply) -> Result<()> {
+    pub(crate) fn revoke(&mut self, reply: RevokeReply) -> Result<()> {
         let inner = Arc::clone(self.inner()?);
         let list = reply.take();
         let written = self.progress.revoke(&partitions_of(&list));

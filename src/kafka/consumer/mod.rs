@@ -29,9 +29,9 @@ use super::{ClientSettings, error};
 use progress::GroupProgress;
 use rebalance::{MemberContext, NativeConsumer};
 
-pub use progress::{LatestOffsets, list};
-pub use rebalance::{AssignReply, Rebalance, RevokeReply};
-pub use record::IncomingRecord;
+pub(crate) use progress::{LatestOffsets, list};
+pub(crate) use rebalance::Rebalance;
+pub(crate) use record::IncomingRecord;
 
 /// Which topics to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub enum Subscription {
 }
 
 /// What a poll returns.
-pub enum ConsumerEvent<'a> {
+pub(crate) enum ConsumerEvent<'a> {
     Record(IncomingRecord<'a>),
     /// The assignment changes, once it is answered.
     Rebalance(Rebalance),
@@ -51,7 +51,7 @@ pub enum ConsumerEvent<'a> {
 
 /// A member of a consumer group. Dropping it closes it and blocks for at most a few seconds;
 /// [leave](Consumer::leave) the group before, so that what is written is committed.
-pub struct Consumer {
+pub(crate) struct Consumer {
     inner: Option<Arc<NativeConsumer>>,
     silence: ConsumerSilence,
     brokers: String,
@@ -77,7 +77,7 @@ impl Consumer {
     /// Opens a consumer and joins its group in the background. With the development broker, `dev`
     /// makes sources wait for it, and it refuses to start at the first record still held if earlier
     /// ones were dropped. Errors: `Config`.
-    pub fn open(
+    pub(crate) fn open(
         settings: &ClientSettings,
         what: &Subscription,
         dev: Option<&DevBroker>,
@@ -123,7 +123,7 @@ impl Consumer {
     /// Waits up to `timeout` for the next record or rebalance. Transient errors are waited out.
     /// Errors: `Fatal` for an offset that is gone, `Denied`, and `Retry` when this consumer receives
     /// nothing from its brokers any more, so that only a new one recovers.
-    pub fn poll(&self, timeout: Duration) -> Result<Option<ConsumerEvent<'_>>> {
+    pub(crate) fn poll(&self, timeout: Duration) -> Result<Option<ConsumerEvent<'_>>> {
         fail_point::reach("consumer.poll")?;
         let inner = self.inner()?;
         let next_rebalance = || {
@@ -146,13 +146,13 @@ impl Consumer {
 
     /// Returns how long no broker has answered, if that is longer than any pause while brokers
     /// answer.
-    pub fn unanswered(&self) -> Option<Duration> {
+    pub(crate) fn unanswered(&self) -> Option<Duration> {
         let inner = self.inner.as_deref()?;
         self.silence.unanswered(&inner.context().contact)
     }
 
     /// Notes that everything before these offsets is written, for the next commit.
-    pub fn written(&mut self, next: &LatestOffsets) {
+    pub(crate) fn written(&mut self, next: &LatestOffsets) {
         if let Some(dev) = &self.dev {
             dev.written(&list(next));
         }
@@ -161,7 +161,7 @@ impl Consumer {
 
     /// Commits what was written since the last commit, in the background. Group offsets only serve
     /// readers of the group's lag; failures are logged.
-    pub fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         let Some(offsets) = self.progress.take_uncommitted() else {
             return;
         };
@@ -174,7 +174,7 @@ impl Consumer {
 
     /// Pauses or resumes fetching of all partitions, including those assigned later. The consumer
     /// stays a member as long as [`Consumer::poll`] is called.
-    pub fn pause(&mut self, paused: bool) -> Result<()> {
+    pub(crate) fn pause(&mut self, paused: bool) -> Result<()> {
         let failed = |e| error::of("pausing partitions", e);
         self.is_paused = paused;
         let inner = self.inner()?;
@@ -197,7 +197,7 @@ impl Consumer {
     /// Leaves the group. Returns each rebalance that has to be answered before, and `None` once all
     /// partitions are given up, or after a few seconds. Records that are read meanwhile are dropped:
     /// they are not committed, so the next owner of the partition reads them.
-    pub fn leave(&mut self) -> Option<Rebalance> {
+    pub(crate) fn leave(&mut self) -> Option<Rebalance> {
         let inner = Arc::clone(self.inner.as_ref()?);
         let until = *self.leaving.until.get_or_insert_with(leave::deadline);
         loop {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use connector_api::{TopicOffset, TopicPartition};
 
 /// The latest offset of each partition.
-pub type LatestOffsets = BTreeMap<TopicPartition, i64>;
+pub(crate) type LatestOffsets = BTreeMap<TopicPartition, i64>;
 
 /// Converts to a list.
-pub fn list(latest: &LatestOffsets) -> Vec<TopicOffset> {
+pub(crate) fn list(latest: &LatestOffsets) -> Vec<TopicOffset> {
     latest
         .iter()
         .map(|(at, offset)| topic_offset(at, *offset))

@@ -21,7 +21,7 @@ use super::super::context;
 pub(super) type NativeConsumer = BaseConsumer<MemberContext>;
 
 /// A change of the assigned partitions. No record is read before it is answered.
-pub enum Rebalance {
+pub(crate) enum Rebalance {
     /// These partitions were assigned.
     Assigned(Vec<TopicPartition>, AssignReply),
     /// These partitions are revoked. They stay this member's own until the reply, unless the group
@@ -31,11 +31,11 @@ pub enum Rebalance {
 
 /// Answers an assignment. If it is dropped, no partition is assigned.
 #[must_use = "the group waits for the answer"]
-pub struct AssignReply(OpenRebalance);
+pub(crate) struct AssignReply(OpenRebalance);
 
 /// Answers a revocation. If it is dropped, the partitions are given up without a commit.
 #[must_use = "the group waits for the answer"]
-pub struct RevokeReply(OpenRebalance);
+pub(crate) struct RevokeReply(OpenRebalance);
 
 impl AssignReply {
     pub(super) fn take(self) -> TopicPartitionList {

@@ -3,37 +3,37 @@
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 /// A record as read, borrowed from librdkafka's buffers.
-pub struct IncomingRecord<'a>(pub(super) BorrowedMessage<'a>);
+pub(crate) struct IncomingRecord<'a>(pub(super) BorrowedMessage<'a>);
 
 impl IncomingRecord<'_> {
-    pub fn topic(&self) -> &str {
+    pub(crate) fn topic(&self) -> &str {
         self.0.topic()
     }
 
-    pub fn partition(&self) -> i32 {
+    pub(crate) fn partition(&self) -> i32 {
         self.0.partition()
     }
 
-    pub fn offset(&self) -> i64 {
+    pub(crate) fn offset(&self) -> i64 {
         self.0.offset()
     }
 
     /// Returns the timestamp in milliseconds since 1970-01-01 UTC.
-    pub fn timestamp_ms(&self) -> Option<i64> {
+    pub(crate) fn timestamp_ms(&self) -> Option<i64> {
         self.0.timestamp().to_millis()
     }
 
-    pub fn key(&self) -> Option<&[u8]> {
+    pub(crate) fn key(&self) -> Option<&[u8]> {
         self.0.key()
     }
 
     /// Returns the value's bytes; `None` is a tombstone.
-    pub fn value(&self) -> Option<&[u8]> {
+    pub(crate) fn value(&self) -> Option<&[u8]> {
         self.0.payload()
     }
 
     /// Returns the headers in order.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
         self.0
             .headers()
             .into_iter()

@@ -22,7 +22,7 @@ const HEADER_WEIGHT: usize = 300;
 
 /// Records on their way to the sink.
 #[derive(Debug, Default)]
-pub struct SinkBatch {
+pub(super) struct SinkBatch {
     pub records: Vec<SinkRecord>,
     /// The same records as read; empty without a dead-letter topic.
     pub raw: Vec<RawRecord>,
@@ -39,7 +39,7 @@ impl SinkBatch {
     }
 
     /// Removes the records and offsets of revoked partitions.
-    pub fn remove(&mut self, revoked: &[TopicPartition]) {
+    pub(super) fn remove(&mut self, revoked: &[TopicPartition]) {
         let is_revoked = |at: &TopicOffset| {
             revoked
                 .iter()
@@ -54,7 +54,7 @@ impl SinkBatch {
     }
 
     /// True if the batch covers no offsets. A batch without records may still advance offsets.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.next.is_empty()
     }
 
@@ -75,7 +75,7 @@ impl SinkBatch {
 }
 
 /// Decodes records into the next batch.
-pub struct BatchBuilder {
+pub(super) struct BatchBuilder {
     pub codec: RecordCodec,
     /// Decides what happens to records that cannot be decoded.
     pub policy: Policy,
@@ -91,16 +91,16 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.batch.is_full(self.batch_rows)
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.batch.is_empty()
     }
 
     /// Decodes a record and adds it to the batch. Errors: if the record fails the task.
-    pub fn add(&mut self, incoming: &IncomingRecord<'_>) -> Result<()> {
+    pub(super) fn add(&mut self, incoming: &IncomingRecord<'_>) -> Result<()> {
         let topic = self.codec.topic(incoming.topic());
         if self.seen_topics.is_new(&topic) {
             let _herder_gone = self
@@ -128,7 +128,7 @@ impl BatchBuilder {
 
     /// Takes the batch out. The dead letters of records that could not be decoded are stored first:
     /// the writing half may commit the batch at once, and with it their offsets.
-    pub fn take(&mut self) -> Result<SinkBatch> {
+    pub(super) fn take(&mut self) -> Result<SinkBatch> {
         if let Some(letters) = &self.dead_letters {
             letters.flush()?;
         }

@@ -12,10 +12,10 @@ use super::batch::SinkBatch;
 use crate::kafka::consumer::LatestOffsets;
 
 /// How many batches may be on their way to the database: one that is written, and one to go on with.
-pub const BATCHES_AHEAD: usize = 2;
+pub(super) const BATCHES_AHEAD: usize = 2;
 
 /// From the reading half, in the order in which the consumer reports it.
-pub enum ToWriter {
+pub(super) enum ToWriter {
     Batch(SinkBatch),
     /// These partitions were assigned. The answer: the offsets that the sink has stored for them.
     Assigned(Vec<TopicPartition>, SyncSender<Result<Vec<TopicOffset>>>),
@@ -25,7 +25,7 @@ pub enum ToWriter {
 }
 
 /// From the writing half. That it is gone means [`ToReader::Leave`].
-pub enum ToReader {
+pub(super) enum ToReader {
     /// Fetching pauses (true) or resumes.
     Pause(bool),
     /// A batch is done: everything before these offsets is written. Partitions that were revoked

@@ -36,7 +36,7 @@ const BATCH_ROWS: usize = 4000;
 const JOINED_WITHIN: Duration = Duration::from_millis(100);
 
 /// Runs the task until it is asked to stop. After a transient error it starts a new attempt.
-pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<()> {
+pub(super) async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<()> {
     let policy = Policy::read(&running.start.connector_config)?;
     let mut retry = Retry::default();
     while running.wanted() != TaskTarget::Stop {
@@ -72,7 +72,7 @@ pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<
 }
 
 /// Reads which topics a sink connector subscribes to. Errors: `Config`.
-pub fn subscription(config: &Config) -> Result<Subscription> {
+pub(super) fn subscription(config: &Config) -> Result<Subscription> {
     let given = |key| {
         config
             .get(key)

@@ -26,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const HOLD: Duration = Duration::from_secs(1);
 
 /// The state of the reading thread.
-pub struct SinkReader {
+pub(super) struct SinkReader {
     /// The consumer, already subscribed. Dropped first, so that the writing half goes on until the
     /// group is left.
     pub consumer: Consumer,
@@ -43,7 +43,7 @@ pub struct SinkReader {
 }
 
 /// Mutable state of the loop.
-pub struct ReadState {
+pub(super) struct ReadState {
     /// The writing half has asked for a pause.
     pause_wanted: bool,
     /// Fetching is paused.
@@ -73,7 +73,7 @@ impl Default for ReadState {
 impl SinkReader {
     /// Reads until asked to leave, then leaves the group while the writing half still answers
     /// rebalances.
-    pub fn run(mut self) -> Result<()> {
+    pub(super) fn run(mut self) -> Result<()> {
         let outcome = self.read();
         self.leave();
         outcome
