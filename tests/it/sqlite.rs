@@ -225,7 +225,7 @@ async fn values_that_cannot_be_read_are_reported() {
     };
     assert_eq!(error.kind(), ErrorKind::Record);
     assert!(
-        error.message().contains("column n holds a TEXT") && !error.message().contains("geheim"),
+        error.message().contains("column n has a TEXT") && !error.message().contains("geheim"),
         "{error}"
     );
     task.close().await;

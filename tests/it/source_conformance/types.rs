@@ -560,7 +560,7 @@ async fn zero_dates_are_null_and_the_field_is_optional() {
     assert!(
         warnings
             .iter()
-            .any(|text| text.starts_with("column d holds")),
+            .any(|text| text.starts_with("column d has")),
         "{warnings:?}"
     );
     task.close().await;
@@ -753,7 +753,7 @@ async fn a_server_of_another_kind_than_the_url_asks_for_is_passed_over() {
                 task.close().await;
             }
             Err(error) => assert!(
-                !fits && error.message().contains("asks for a standby"),
+                !fits && error.message().contains("requires a standby"),
                 "{parameter}: {error}"
             ),
         }

@@ -265,7 +265,7 @@ async fn a_transform_that_makes_an_illegal_topic_is_the_error_of_its_records() {
         .unwrap_or_default()
         .to_owned();
     for part in [
-        "the transform route names the topic",
+        "the transform route sets the topic",
         " b\"",
         "ASCII letters",
         "errors.tolerance=all",
