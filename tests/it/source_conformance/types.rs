@@ -558,9 +558,7 @@ async fn zero_dates_are_null_and_the_field_is_optional() {
     );
     let warnings = task.progress().warnings;
     assert!(
-        warnings
-            .iter()
-            .any(|text| text.starts_with("column d has")),
+        warnings.iter().any(|text| text.starts_with("column d has")),
         "{warnings:?}"
     );
     task.close().await;
