@@ -108,6 +108,9 @@ pub struct SqlSyntax {
     pub bracket_names: bool,
     /// `?` is a parameter.
     pub question_parameters: bool,
+    /// `$name`, `@name`, `:name` and `#name` are parameters. As in Tcl, a name may end with anything
+    /// in parentheses, quotes and semicolons included: `$a(';)`.
+    pub tcl_variables: bool,
     /// A colon may be followed by something else than a name, as in `a[1:2]`.
     pub lone_colons: bool,
 }

@@ -8,6 +8,7 @@ pub mod mysql;
 pub mod postgres;
 pub mod read;
 pub mod source_type;
+pub mod sql_lexer;
 pub mod sqlite;
 pub mod writing;
 

@@ -10,7 +10,7 @@ use crate::ident::TableId;
 use crate::privileges::{AccountPrivileges, Privilege};
 use crate::sink::config::{self, InsertMode, SchemaEvolution, SinkConfig};
 use crate::sink::offsets;
-use crate::sink::statement::{self, StatementSet};
+use crate::sink::statement::StatementSet;
 use crate::sink::write::connection::WriteConnection;
 use crate::sink::write::evolve;
 use crate::sink::write::target::TargetTable;
@@ -67,9 +67,7 @@ pub async fn probe(config: &Config, report: &mut ConfigReport) {
         }
         // a statement that cannot be parsed is in the report already
         if let Ok(Some(statements)) = StatementSet::read(&sink, link.writing.database) {
-            for (key, error) in
-                statement::check(&mut *link.session, link.writing, &statements).await
-            {
+            for (key, error) in statements.check(&mut *link.session, link.writing).await {
                 report.error(key, error.message().to_owned());
             }
             match statements
@@ -77,7 +75,9 @@ pub async fn probe(config: &Config, report: &mut ConfigReport) {
                 .await
             {
                 Ok(text) => tell_no_rollback(&sink, text, report),
-                Err(error) => tracing::debug!(%error, "the tables of statements cannot be found"),
+                Err(error) => {
+                    tracing::debug!(%error, "the tables of statements cannot be found")
+                }
             }
         }
     }

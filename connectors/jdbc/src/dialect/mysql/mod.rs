@@ -79,6 +79,7 @@ const CAPABILITIES: Capabilities = Capabilities {
         backtick_names: true,
         bracket_names: false,
         question_parameters: true,
+        tcl_variables: false,
         lone_colons: false,
     },
     has_snapshots: false,

@@ -83,6 +83,7 @@ const CAPABILITIES: Capabilities = Capabilities {
         backtick_names: false,
         bracket_names: false,
         question_parameters: false,
+        tcl_variables: false,
         lone_colons: true,
     },
     has_snapshots: true,

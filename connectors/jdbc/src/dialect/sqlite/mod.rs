@@ -13,8 +13,10 @@ pub mod writing;
 use connector_api::{ErrorKind, SchemaType};
 
 use super::read::{ReadColumn, ReadOptions, ValueDecoding};
+use super::sql_lexer::SqlLexer;
 use super::{Capabilities, Dialect, ServerLimits, SqlSyntax};
 use crate::catalog::ColumnMeta;
+use crate::url::DatabaseKind;
 
 /// The dialect of SQLite 3.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +63,7 @@ const CAPABILITIES: Capabilities = Capabilities {
         backtick_names: true,
         bracket_names: true,
         question_parameters: true,
+        tcl_variables: true,
         lone_colons: true,
     },
     has_snapshots: false,
@@ -134,65 +137,22 @@ impl Dialect for SqliteDialect {
 /// Returns the first word of each statement of a text, as SQLite reads it: blanks, comments and
 /// semicolons are skipped.
 pub fn first_words(sql: &str) -> impl Iterator<Item = &str> {
-    let (mut rest, mut begins) = (sql, true);
-    std::iter::from_fn(move || {
-        while let Some(c) = rest.chars().next() {
-            let length = token(rest, c);
-            let (now, later) = rest.split_at(length);
-            let is_nothing = c.is_whitespace()
-                || c == '\u{feff}'
-                || now.starts_with("--")
-                || now.starts_with("/*");
-            let was = begins;
-            begins = c == ';' || (begins && is_nothing);
-            if was && !begins {
-                let end = rest
-                    .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-                    .unwrap_or(rest.len())
-                    .max(length);
-                let (word, after) = rest.split_at(end);
-                rest = after;
-                return Some(word);
-            }
-            rest = later;
-        }
-        None
+    let mut begins = true;
+    let code = SqlLexer::new(sql, DatabaseKind::Sqlite).filter(|token| !token.is_blank());
+    code.filter_map(move |token| {
+        let is_end = token.text == ";";
+        let is_first = begins && !is_end;
+        begins = is_end;
+        is_first.then_some(token.text)
     })
-}
-
-/// Returns the bytes of a comment, a text or a quoted name, or of the next character.
-fn token(rest: &str, c: char) -> usize {
-    let past = |end: &str, from: usize| {
-        rest[from..]
-            .find(end)
-            .map_or(rest.len(), |at| from + at + end.len())
-    };
-    match c {
-        _ if rest.starts_with("--") => past("\n", 2),
-        _ if rest.starts_with("/*") => past("*/", 2),
-        // A doubled quote ends one name and begins the next.
-        '\'' | '"' | '`' => past(&c.to_string(), 1),
-        '[' => past("]", 1),
-        _ => c.len_utf8(),
-    }
 }
 
 /// True if the text is one statement, followed by nothing but blanks and comments after its first
 /// semicolon. SQLite's drivers execute all statements of a text, so a query could hide an ATTACH.
 pub fn is_one_statement(sql: &str) -> bool {
-    let mut rest = sql;
-    let mut ended = false;
-    while let Some(c) = rest.chars().next() {
-        let length = token(rest, c);
-        let is_nothing =
-            c.is_whitespace() || c == ';' || rest.starts_with("--") || rest.starts_with("/*");
-        if ended && !is_nothing {
-            return false;
-        }
-        ended |= c == ';';
-        rest = &rest[length..];
-    }
-    true
+    let code = SqlLexer::new(sql, DatabaseKind::Sqlite).filter(|token| !token.is_blank());
+    let mut behind = code.skip_while(|token| token.text != ";");
+    behind.all(|token| token.text == ";")
 }
 
 #[cfg(test)]
@@ -217,6 +177,7 @@ mod tests {
             ),
             ("\u{feff}VACUUM", &["VACUUM"]),
             ("(SELECT 1)", &["("]),
+            ("SELECT $x('); VACUUM; --')", &["SELECT", "VACUUM"]),
             ("", &[]),
         ] {
             assert_eq!(super::first_words(sql).collect::<Vec<_>>(), want, "{sql}");
@@ -251,6 +212,7 @@ mod tests {
             ("SELECT 1; ATTACH 'x' AS y", false),
             ("SELECT 1 /* ; */; SELECT 2", false),
             ("SELECT ' -- ' ; x", false),
+            ("SELECT @x('); x --')", false),
             ("SELECT 'never ends; x", true),
         ] {
             assert_eq!(is_one_statement(sql), want, "{sql}");

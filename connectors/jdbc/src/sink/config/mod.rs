@@ -172,39 +172,18 @@ impl SinkConfig {
         for key in ["connection.url", "connection.user", "connection.password"] {
             r.text(key);
         }
-        let own = |name| r.config().get(name).unwrap_or_default().to_owned();
-        let (name, task, cluster) = (own("name"), own("task.id"), own("task.cluster"));
-        let topics = own("topics")
-            .split(',')
-            .map(|topic| topic.trim().to_owned())
-            .filter(|t| !t.is_empty())
-            .collect();
         let (auto_create, evolve, tables_must_exist) = Self::evolution(r);
         Self {
-            name,
-            task,
-            cluster,
-            insert_mode: match r.text("insert.mode").to_ascii_lowercase().as_str() {
-                "upsert" => InsertMode::Upsert,
-                "update" => InsertMode::Update,
-                _ => InsertMode::Insert,
-            },
+            name: of_runtime(r, "name"),
+            task: of_runtime(r, "task.id"),
+            cluster: of_runtime(r, "task.cluster"),
+            insert_mode: Self::insert_mode(r),
             statement: Self::statement(r),
-            pk_mode: match r.text("pk.mode").to_ascii_lowercase().as_str() {
-                "kafka" => PkMode::Kafka,
-                "record_key" => PkMode::RecordKey,
-                "record_value" => PkMode::RecordValue,
-                "record_header" => PkMode::RecordHeader,
-                _ => PkMode::None,
-            },
+            pk_mode: Self::pk_mode(r),
             pk_fields: r.list("pk.fields"),
             delete_enabled: r.bool("delete.enabled"),
             truncate_enabled: r.bool("truncate.enabled"),
-            ignore_tombstones: [
-                r.text("behavior.on.null.values") == "ignore",
-                r.bool("handle.tombstone"),
-            ]
-            .contains(&true),
+            ignore_tombstones: Self::ignore_tombstones(r),
             fields: FieldFilter::new(
                 r.list("fields.whitelist"),
                 &r.list("field.include.list"),
@@ -215,44 +194,19 @@ impl SinkConfig {
             marker: Some(r.text("delete.marker.field"))
                 .filter(|name| !name.is_empty())
                 .map(Arc::from),
-            nested: match r.text("nested.mode").as_str() {
-                "json" => Nested::Json,
-                "flatten" => Nested::Flatten,
-                _ => Nested::Fail,
-            },
+            nested: Self::nested(r),
             delimiter: r.text("nested.delimiter"),
             debezium_types: r.bool("debezium.types"),
             placeholder: r.text("unavailable.value.placeholder").into(),
-            naming: TableNaming::new(
-                &r.text("table.name.format"),
-                match (
-                    r.bool("table.name.normalize"),
-                    r.text("collection.naming.strategy"),
-                ) {
-                    (true, _) => NameLetters::Normalized,
-                    (false, strategy) if joins_dots(&strategy) => NameLetters::NoDots,
-                    (false, _) => NameLetters::All,
-                },
-                matches!(
-                    r.text("quote.sql.identifiers")
-                        .to_ascii_lowercase()
-                        .as_str(),
-                    "never" | "false"
-                ),
-                &r.list("topics.to.tables.mapping"),
-            ),
+            naming: Self::naming(r),
             string_column: r.text("string.output.value.column.name"),
             replace_null: r.bool("replace.null.with.default"),
             time: Self::time_rules(r),
             auto_create,
             evolve,
             tables_must_exist,
-            topics,
-            table_types: r
-                .list("table.types")
-                .iter()
-                .map(|t| t.to_uppercase())
-                .collect(),
+            topics: Self::topics(r),
+            table_types: upper_case(&r.list("table.types")),
             batch_rows: usize::try_from(r.unsigned("batch.size"))
                 .unwrap_or(usize::MAX)
                 .max(1),
@@ -264,36 +218,92 @@ impl SinkConfig {
         }
     }
 
+    fn topics(r: &ConfigReader<'_>) -> Vec<String> {
+        let topics = of_runtime(r, "topics");
+        let topics = topics.split(',').map(str::trim);
+        topics
+            .filter(|topic| !topic.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn insert_mode(r: &mut ConfigReader<'_>) -> InsertMode {
+        match r.text("insert.mode").to_ascii_lowercase().as_str() {
+            "upsert" => InsertMode::Upsert,
+            "update" => InsertMode::Update,
+            _ => InsertMode::Insert,
+        }
+    }
+
+    fn pk_mode(r: &mut ConfigReader<'_>) -> PkMode {
+        match r.text("pk.mode").to_ascii_lowercase().as_str() {
+            "kafka" => PkMode::Kafka,
+            "record_key" => PkMode::RecordKey,
+            "record_value" => PkMode::RecordValue,
+            "record_header" => PkMode::RecordHeader,
+            _ => PkMode::None,
+        }
+    }
+
+    fn ignore_tombstones(r: &mut ConfigReader<'_>) -> bool {
+        let ignores_null = r.text("behavior.on.null.values") == "ignore";
+        let handles_tombstone = r.bool("handle.tombstone");
+        ignores_null || handles_tombstone
+    }
+
+    fn nested(r: &mut ConfigReader<'_>) -> Nested {
+        match r.text("nested.mode").as_str() {
+            "json" => Nested::Json,
+            "flatten" => Nested::Flatten,
+            _ => Nested::Fail,
+        }
+    }
+
+    fn naming(r: &mut ConfigReader<'_>) -> TableNaming {
+        let is_normalized = r.bool("table.name.normalize");
+        let strategy = r.text("collection.naming.strategy");
+        let letters = if is_normalized {
+            NameLetters::Normalized
+        } else if joins_dots(&strategy) {
+            NameLetters::NoDots
+        } else {
+            NameLetters::All
+        };
+        let quoting = r.text("quote.sql.identifiers").to_ascii_lowercase();
+        TableNaming::new(
+            &r.text("table.name.format"),
+            letters,
+            matches!(quoting.as_str(), "never" | "false"),
+            &r.list("topics.to.tables.mapping"),
+        )
+    }
+
     /// Returns whether tables are created, how far they are altered, and whether they must exist
     /// from the start.
     fn evolution(r: &mut ConfigReader<'_>) -> (bool, SchemaEvolution, bool) {
-        let given = [r.is_set("auto.create"), r.is_set("auto.evolve")];
-        let (create, add, widen) = (
-            r.bool("auto.create"),
-            r.bool("auto.evolve"),
-            r.text_opt("auto.evolve")
-                .is_some_and(|word| word == "widen"),
-        );
-        let evolve = match (add, widen) {
-            (_, true) => SchemaEvolution::Widen,
-            (true, _) => SchemaEvolution::Add,
-            _ => SchemaEvolution::Off,
-        };
-        let Some(evolution) = r.text_opt("schema.evolution") else {
-            return (create, evolve, false);
-        };
-        let both = evolution == "basic";
-        let create = if given[0] { create } else { both };
-        let added = if both {
+        let create = r.bool("auto.create");
+        let add = r.bool("auto.evolve");
+        let widen = r.text_opt("auto.evolve").as_deref() == Some("widen");
+        let evolve = if widen {
+            SchemaEvolution::Widen
+        } else if add {
             SchemaEvolution::Add
         } else {
             SchemaEvolution::Off
         };
-        (
-            create,
-            if given[1] { evolve } else { added },
-            evolution == "validate-only",
-        )
+        let create_is_set = r.is_set("auto.create");
+        let evolve_is_set = r.is_set("auto.evolve");
+        let Some(evolution) = r.text_opt("schema.evolution") else {
+            return (create, evolve, false);
+        };
+        let is_basic = evolution == "basic";
+        let create = if create_is_set { create } else { is_basic };
+        let evolve = match (evolve_is_set, is_basic) {
+            (true, _) => evolve,
+            (false, true) => SchemaEvolution::Add,
+            (false, false) => SchemaEvolution::Off,
+        };
+        (create, evolve, evolution == "validate-only")
     }
 
     fn origins(r: &mut ConfigReader<'_>) -> Vec<RecordColumn> {
@@ -353,6 +363,15 @@ impl SinkConfig {
             },
         }
     }
+}
+
+/// Returns a setting that the runtime adds to a task's configuration.
+fn of_runtime(r: &ConfigReader<'_>, name: &str) -> String {
+    r.config().get(name).unwrap_or_default().to_owned()
+}
+
+fn upper_case(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|text| text.to_uppercase()).collect()
 }
 
 /// Returns the value of a key, under any of its spellings, as configured.

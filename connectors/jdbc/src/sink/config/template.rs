@@ -1,9 +1,9 @@
 //! Parses SQL with named parameters into statements, and these into text and names. Pure.
 //!
-//! It implements just enough of each database's lexical rules to recognise what is no parameter:
-//! strings, quoted names, comments, `::` casts, `:=`, slices `[1:2]`. The server judges what a
-//! statement means.
+//! Colons in strings, quoted names and comments begin no parameter, nor do those of `::` casts, `:=`
+//! and slices `[1:2]`. The server judges what a statement means.
 
+use crate::dialect::sql_lexer::{SqlLexer, SqlTokenKind, is_of_word};
 use crate::dialect::{self, SqlSyntax};
 use crate::url::DatabaseKind;
 
@@ -58,14 +58,14 @@ impl StatementTemplate {
         })
     }
 
-    /// Returns the statement; `place` writes each parameter by its number, from 0.
-    pub fn sql(&self, mut place: impl FnMut(usize, &mut String)) -> String {
+    /// Returns the statement; `write` writes each parameter by its number, from 0.
+    pub fn sql(&self, mut write: impl FnMut(usize, &mut String)) -> String {
         let (mut out, mut number) = (String::new(), 0);
         for piece in &self.pieces {
             match piece {
                 StatementPiece::Text(text) => out.push_str(text),
                 StatementPiece::Param(..) => {
-                    place(number, &mut out);
+                    write(number, &mut out);
                     number += 1;
                 }
             }
@@ -106,64 +106,69 @@ impl StatementTemplate {
 
 /// Parses statements separated by `;`. Errors: what is wrong, and where.
 pub fn parse(sql: &str, database: DatabaseKind) -> Result<Vec<StatementTemplate>, String> {
-    let mut lexer = StatementLexer {
-        rest: sql,
+    let mut parser = TemplateParser {
+        lexer: SqlLexer::new(sql, database),
         whole: sql,
         syntax: &dialect::of(database).capabilities().syntax,
+        code_at: None,
         text: String::new(),
-        before: None,
         template: StatementTemplate::default(),
+        parsed: Vec::new(),
     };
-    let mut out = Vec::new();
-    while let Some(c) = lexer.rest.chars().next() {
-        if c == ';' {
-            lexer.rest = &lexer.rest[1..];
-            lexer.end(&mut out)?;
-        } else {
-            lexer.step(c)?;
+    while !parser.lexer.rest().is_empty() {
+        if parser.code_at.is_some() || !parser.parameter()? {
+            parser.token()?;
         }
     }
-    lexer.end(&mut out)?;
-    if out.is_empty() {
+    if let Some(at) = parser.code_at {
+        return Err(parser.unclosed("/*", at));
+    }
+    parser.end()?;
+    if parser.parsed.is_empty() {
         Err("there is no statement".to_owned())
     } else {
-        Ok(out)
+        Ok(parser.parsed)
     }
 }
 
-struct StatementLexer<'a> {
-    rest: &'a str,
+struct TemplateParser<'a> {
+    lexer: SqlLexer<'a>,
     whole: &'a str,
     syntax: &'static SqlSyntax,
+    /// The beginning of a comment whose content MariaDB and MySQL execute, within it. Nothing in it
+    /// is a parameter, or ends the statement.
+    code_at: Option<usize>,
     /// SQL since the last parameter, without comments.
     text: String,
-    /// The character before `rest`.
-    before: Option<char>,
     template: StatementTemplate,
+    parsed: Vec<StatementTemplate>,
 }
 
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
-}
-
-impl StatementLexer<'_> {
-    fn wrong(&self, what: &str) -> String {
-        let done = &self.whole[..self.whole.len() - self.rest.len()];
-        let (line, column) = (
-            done.matches('\n').count() + 1,
-            done.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1,
-        );
+impl TemplateParser<'_> {
+    /// Returns the text of a problem, with its position.
+    fn wrong_at(&self, at: usize, what: &str) -> String {
+        let before = &self.whole[..at];
+        let line = before.matches('\n').count() + 1;
+        let last_line = before.rsplit('\n').next().unwrap_or_default();
+        let column = last_line.chars().count() + 1;
         format!("line {line}, column {column}: {what}")
     }
 
-    fn end(&mut self, out: &mut Vec<StatementTemplate>) -> Result<(), String> {
-        if !self.text.trim().is_empty() {
-            self.template.pieces.push(StatementPiece::Text(
-                std::mem::take(&mut self.text).trim_end().to_owned(),
-            ));
+    fn wrong(&self, what: &str) -> String {
+        self.wrong_at(self.lexer.at(), what)
+    }
+
+    fn unclosed(&self, opener: &str, at: usize) -> String {
+        self.wrong_at(at, &format!("the {opener} that begins here is not closed"))
+    }
+
+    /// Ends a statement.
+    fn end(&mut self) -> Result<(), String> {
+        let text = std::mem::take(&mut self.text);
+        if !text.trim().is_empty() {
+            let text = text.trim_end().to_owned();
+            self.template.pieces.push(StatementPiece::Text(text));
         }
-        self.text.clear();
-        self.before = None;
         let mut template = std::mem::take(&mut self.template);
         if template.pieces.is_empty() {
             return Ok(());
@@ -179,165 +184,81 @@ impl StatementLexer<'_> {
                 VERBS.join(", ")
             )));
         }
-        out.push(template);
+        self.parsed.push(template);
         Ok(())
     }
 
-    /// Moves `n` bytes to the SQL text.
-    fn take(&mut self, n: usize) {
-        let (taken, rest) = self.rest.split_at(n);
-        self.text.push_str(taken);
-        self.before = taken.chars().next_back().or(self.before);
-        self.rest = rest;
-    }
-
-    fn step(&mut self, c: char) -> Result<(), String> {
-        let syntax = self.syntax;
-        let second = self.rest[c.len_utf8()..].chars().next();
-        match (c, second) {
-            ('\'', _) => {
-                let escapes = syntax.backslash_escapes || syntax.escape_strings && self.is_escape_string();
-                self.quoted('\'', escapes)
-            }
-            ('"', _) => self.quoted('"', syntax.backslash_escapes),
-            ('`', _) if syntax.backtick_names => self.quoted('`', false),
-            ('[', _) if syntax.bracket_names => self.bracketed(),
-            ('-', Some('-')) if !syntax.dashes_need_blank || self.rest[2..].chars().next().is_none_or(char::is_whitespace) => {
-                self.line_comment();
-                Ok(())
-            }
-            ('#', _) if syntax.hash_comments => {
-                self.line_comment();
-                Ok(())
-            }
-            ('/', Some('*')) => self.block_comment(),
-            ('$', Some(d))
-                if syntax.dollar_quotes
-                    && d.is_ascii_digit()
-                    && !self.before.is_some_and(is_word) =>
-            {
-                Err(self.wrong("parameters have names: write :name instead of the number"))
-            }
-            ('$', _) if syntax.dollar_quotes && !self.before.is_some_and(is_word) => {
-                self.dollar_quoted()
-            }
-            ('?', _) if syntax.question_parameters => {
-                Err(self.wrong(
-                    "a ? has no name: write :name, or :{name} if the name is not a plain word"))
-            }
-            (':', Some(':' | '=')) => {
-                self.take(2);
-                Ok(())
-            }
-            (':', Some('{')) => self.braced(),
-            (':', Some(d)) if d.is_alphabetic() || d == '_' => self.named(),
-            (':', _) if !syntax.lone_colons => Err(self
-                .wrong("a name is missing after the colon: a parameter is :name, :key.name, :header.name or :{name}")),
-            _ => {
-                self.take(c.len_utf8());
-                Ok(())
-            }
-        }
-    }
-
-    /// True if the current quote begins PostgreSQL's `E'…'`.
-    fn is_escape_string(&self) -> bool {
-        let mut back = self.text.chars().rev();
-        self.before.is_some_and(|c| matches!(c, 'e' | 'E'))
-            && matches!(back.next(), Some('e' | 'E'))
-            && !back.next().is_some_and(is_word)
-    }
-
-    fn quoted(&mut self, quote: char, backslash: bool) -> Result<(), String> {
-        let mut chars = self.rest.char_indices().skip(1);
-        while let Some((n, c)) = chars.next() {
-            if c == '\\' && backslash {
-                chars.next();
-            } else if c == quote {
-                // a doubled quote ends one text and begins the next
-                self.take(n + 1);
-                return Ok(());
-            }
-        }
-        Err(self.wrong(&format!("the {quote} that begins here is not closed")))
-    }
-
-    /// Reads a name in SQLite's brackets, which have no escapes.
-    fn bracketed(&mut self) -> Result<(), String> {
-        match self.rest.find(']') {
-            Some(end) => {
-                self.take(end + 1);
-                Ok(())
-            }
-            None => Err(self.wrong("the [ that begins here is not closed")),
-        }
-    }
-
-    fn dollar_quoted(&mut self) -> Result<(), String> {
-        let end = self.rest[1..].find(|c: char| !is_word(c)).map(|n| n + 1);
-        let Some(tag) = end
-            .filter(|end| self.rest[*end..].starts_with('$'))
-            .map(|end| &self.rest[..=end])
-        else {
-            self.take(1);
+    /// Reads a token that is no parameter.
+    fn token(&mut self) -> Result<(), String> {
+        let Some(token) = self.lexer.next() else {
             return Ok(());
         };
-        match self.rest[tag.len()..].find(tag) {
-            Some(n) => {
-                self.take(n + 2 * tag.len());
-                Ok(())
+        if !token.is_closed {
+            let opener = token.opener();
+            let at = token.at + token.text.find(opener).unwrap_or_default();
+            return Err(self.unclosed(opener, at));
+        }
+        match token.kind {
+            SqlTokenKind::CodeBegin => self.code_at = Some(token.at),
+            SqlTokenKind::CodeEnd => self.code_at = None,
+            SqlTokenKind::Symbol if token.text == ";" && self.code_at.is_none() => {
+                return self.end();
             }
-            None => Err(self.wrong(&format!("the {tag} that begins here is not closed"))),
-        }
-    }
-
-    fn line_comment(&mut self) {
-        let end = self.rest.find('\n').unwrap_or(self.rest.len());
-        self.rest = &self.rest[end..];
-    }
-
-    /// Skips a comment, but keeps MySQL's `/*! … */` (code) and `/*+ … */` (hints).
-    fn block_comment(&mut self) -> Result<(), String> {
-        let (mut depth, mut at) = (1, 2);
-        while depth > 0 {
-            let rest = &self.rest[at..];
-            let (Some(end), begin) = (rest.find("*/"), rest.find("/*")) else {
-                return Err(self.wrong("the /* that begins here is not closed"));
-            };
-            match begin.filter(|begin| *begin < end && self.syntax.nested_comments) {
-                Some(begin) => (depth, at) = (depth + 1, at + begin + 2),
-                None => (depth, at) = (depth - 1, at + end + 2),
+            // comments are left out, but not hints
+            SqlTokenKind::Comment if token.text.starts_with("/*+") => {}
+            SqlTokenKind::Comment => {
+                if token.text.starts_with("/*") {
+                    self.text.push(' ');
+                }
+                return Ok(());
             }
+            _ => {}
         }
-        let inside = &self.rest[2..];
-        let code = self.syntax.executable_comments
-            && (inside.starts_with('!') || inside.starts_with("M!"));
-        if code || inside.starts_with('+') {
-            self.take(at);
-            return Ok(());
-        }
-        self.rest = &self.rest[at..];
-        self.text.push(' ');
-        self.before = Some(' ');
+        self.text.push_str(token.text);
         Ok(())
+    }
+
+    /// Reads a parameter, if one begins here.
+    /// Errors: what is no parameter of ours, but one to the database.
+    fn parameter(&mut self) -> Result<bool, String> {
+        let rest = self.lexer.rest();
+        let mut chars = rest.chars();
+        let syntax = self.syntax;
+        match (chars.next(), chars.next()) {
+            (Some('$'), Some(d)) if syntax.dollar_quotes && d.is_ascii_digit() => {
+                Err(self.wrong("parameters have names: write :name instead of the number"))
+            }
+            (Some('?'), _) if syntax.question_parameters => {
+                Err(self.wrong("a ? has no name: write :name, or :{name} if the name is not a plain word"))
+            }
+            // a cast of PostgreSQL, or MySQL's assignment
+            (Some(':'), Some(':' | '=')) => {
+                self.text.push_str(&rest[..2]);
+                self.lexer.pass_over(2);
+                Ok(true)
+            }
+            (Some(':'), Some('{')) => self.braced().map(|()| true),
+            (Some(':'), Some(c)) if c.is_alphabetic() || c == '_' => self.named().map(|()| true),
+            (Some(':'), _) if !syntax.lone_colons => Err(self
+                .wrong("a name is missing after the colon: a parameter is :name, :key.name, :header.name or :{name}")),
+            _ => Ok(false),
+        }
     }
 
     /// Reads `:name` or `:name.name`.
     fn named(&mut self) -> Result<(), String> {
+        let rest = self.lexer.rest();
         let mut end = 1;
         loop {
-            end += self.rest[end..]
-                .find(|c: char| !is_word(c))
-                .unwrap_or(self.rest.len() - end);
-            match self.rest[end..]
-                .strip_prefix('.')
-                .and_then(|after| after.chars().next())
-            {
-                Some(next) if is_word(next) => end += 1,
-                _ => break,
+            let word = rest[end..].find(|c: char| !is_of_word(c));
+            end = word.map_or(rest.len(), |length| end + length);
+            let member = rest[end..].strip_prefix('.');
+            if !member.is_some_and(|member| member.starts_with(is_of_word)) {
+                break;
             }
+            end += 1;
         }
-        let text = self.rest[1..end].to_owned();
+        let text = rest[1..end].to_owned();
         let parts = text.split('.').map(str::to_owned).collect();
         self.param(text, parts, end)
     }
@@ -345,10 +266,11 @@ impl StatementLexer<'_> {
     /// Reads `:{any name}` or `:{header.any name}`: everything after `key.`, `value.` or `header.`
     /// is one name.
     fn braced(&mut self) -> Result<(), String> {
-        let Some(end) = self.rest.find('}') else {
+        let rest = self.lexer.rest();
+        let Some(end) = rest.find('}') else {
             return Err(self.wrong("the :{ that begins here has no }"));
         };
-        let text = self.rest[2..end].trim().to_owned();
+        let text = rest[2..end].trim().to_owned();
         let parts = match text.split_once('.') {
             Some((part @ ("key" | "value" | "header"), name)) => {
                 vec![part.to_owned(), name.to_owned()]
@@ -384,8 +306,7 @@ impl StatementLexer<'_> {
             .pieces
             .push(StatementPiece::Text(std::mem::take(&mut self.text)));
         self.template.pieces.push(StatementPiece::Param(text, name));
-        self.rest = &self.rest[length..];
-        self.before = Some('_');
+        self.lexer.pass_over(length);
         Ok(())
     }
 }

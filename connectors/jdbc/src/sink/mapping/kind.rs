@@ -6,7 +6,7 @@ use std::sync::Arc;
 use connector_api::Schema;
 
 use super::adapt::debezium;
-use super::fit::{self, Fit, What};
+use super::fit::{self, Fit, ValueMeaning};
 use crate::catalog::ColumnMeta;
 use crate::dialect::column_type::TargetColumnType;
 use crate::dialect::logical_type::{DATE, DATE_TIME, LogicalType, TIME};
@@ -22,7 +22,7 @@ pub enum BindKind {
     /// Named in `timestamp.fields.list`.
     Instant,
     /// One of Debezium's types, in a date or time column.
-    Meant(debezium::DebeziumType),
+    Debezium(debezium::DebeziumType),
     /// A span of time with that many units per second, in a date or time column.
     Span(i64),
 }
@@ -67,10 +67,10 @@ impl KnownColumn {
     }
 
     /// Returns the conversion of values of that kind.
-    pub fn fit(&self, what: What) -> Fit {
+    pub fn fit(&self, meaning: ValueMeaning) -> Fit {
         let (holds, ty) = (&self.holds, self.ty.as_str());
         fit::fit(
-            what,
+            meaning,
             fit::FitColumn {
                 holds,
                 ty,
@@ -86,27 +86,27 @@ pub fn kind_of(
     schema: &Schema,
     instant: bool,
     holds: Option<&TargetColumnType>,
-) -> (BindKind, What) {
+) -> (BindKind, ValueMeaning) {
     match LogicalType::of(schema) {
-        LogicalType::Date => return (BindKind::Date, What::Day),
-        LogicalType::Time => return (BindKind::Time, What::OfDay),
-        LogicalType::Timestamp => return (BindKind::Timestamp, What::Moment),
-        _ if instant => return (BindKind::Instant, What::Moment),
-        LogicalType::Decimal(_) => return (BindKind::Plain, What::Decimal),
+        LogicalType::Date => return (BindKind::Date, ValueMeaning::Day),
+        LogicalType::Time => return (BindKind::Time, ValueMeaning::OfDay),
+        LogicalType::Timestamp => return (BindKind::Timestamp, ValueMeaning::Moment),
+        _ if instant => return (BindKind::Instant, ValueMeaning::Moment),
+        LogicalType::Decimal(_) => return (BindKind::Plain, ValueMeaning::Decimal),
         LogicalType::None => {}
     }
-    for (name, what) in [
-        (DATE, What::Day),
-        (TIME, What::OfDay),
-        (DATE_TIME, What::Moment),
+    for (name, meaning) in [
+        (DATE, ValueMeaning::Day),
+        (TIME, ValueMeaning::OfDay),
+        (DATE_TIME, ValueMeaning::Moment),
     ] {
         if schema.is_named(name) {
-            return (BindKind::Plain, what);
+            return (BindKind::Plain, meaning);
         }
     }
     if holds.is_some_and(TargetColumnType::is_temporal) {
         if let Some(per_second) = debezium::span(schema) {
-            return (BindKind::Span(per_second), What::Span);
+            return (BindKind::Span(per_second), ValueMeaning::Span);
         }
         // a column with a zone reads the offset of a text itself
         let zoned = matches!(
@@ -119,9 +119,9 @@ pub fn kind_of(
         match debezium::moment(schema) {
             Some((debezium::DebeziumType::Zoned | debezium::DebeziumType::ZonedOfDay, _))
                 if zoned => {}
-            Some((meaning, what)) => return (BindKind::Meant(meaning), what),
+            Some((ty, meaning)) => return (BindKind::Debezium(ty), meaning),
             None => {}
         }
     }
-    (BindKind::Plain, What::plain(schema))
+    (BindKind::Plain, ValueMeaning::plain(schema))
 }

@@ -1,22 +1,22 @@
 //! `insert.mode=statement`: SQL that the user wrote, run once for each record, in the order of the
 //! records, in the transaction that also stores their offsets.
 
-mod aim;
-mod bind;
+mod description;
+mod parameter;
+mod parameter_columns;
+mod tokens;
 mod written;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::{Error, ErrorKind, Result, Schema, SinkRecord, Value, async_trait};
+use connector_api::{Error, Result, Schema, SinkRecord, async_trait};
 
-use self::aim::{ParameterTarget, aims};
-use self::bind::{BindContext, StatementParameter};
+use self::description::{StatementDescription, UserStatement};
+use self::parameter::{BindContext, StatementParameter};
 use self::written::{WrittenTable, written};
-use crate::catalog::ColumnMeta;
 use crate::dialect::writing::WriteDialect;
 use crate::driver::{Session, SqlParam};
-use crate::sink::config::template::{ParameterName, StatementTemplate, parse};
+use crate::sink::config::template::parse;
 use crate::sink::config::{SinkConfig, TimeRules};
 use crate::sink::write::batch::RecordWriter;
 use crate::sink::write::evolve;
@@ -29,24 +29,11 @@ use crate::url::DatabaseKind;
 /// The statements of a task.
 pub struct StatementSet {
     /// For records with a value.
-    write: Vec<StatementTemplate>,
+    write: Vec<UserStatement>,
     /// For tombstones; `None`: a tombstone is an error.
-    delete: Option<Vec<StatementTemplate>>,
+    delete: Option<Vec<UserStatement>>,
     time: Arc<TimeRules>,
-    /// The casts of each statement's parameters, as the server described them.
-    casts: HashMap<(bool, usize), Vec<Cast>>,
-    /// The column that each parameter goes to, if it is known.
-    columns: HashMap<(bool, usize), Vec<Option<ColumnMeta>>>,
     plans: Vec<StatementPlan>,
-}
-
-/// The type of a parameter.
-#[derive(Clone, PartialEq, Eq)]
-struct Cast {
-    /// The type's name in a CAST.
-    sql: String,
-    /// The type's name in the catalog.
-    data_type: String,
 }
 
 /// The statements prepared for records of one pair of schemas.
@@ -54,7 +41,15 @@ struct StatementPlan {
     key: Option<Arc<Schema>>,
     value: Option<Arc<Schema>>,
     delete: bool,
-    statements: Vec<(Arc<str>, Vec<StatementParameter>, String)>,
+    statements: Vec<PreparedStatement>,
+}
+
+/// A statement as it is sent.
+struct PreparedStatement {
+    sql: Arc<str>,
+    parameters: Vec<StatementParameter>,
+    /// Its beginning, for messages.
+    shown: String,
 }
 
 impl StatementPlan {
@@ -79,19 +74,18 @@ impl StatementSet {
         let Some(sql) = &config.statement else {
             return Ok(None);
         };
-        let parsed = |key: &str, sql: &str| {
-            parse(sql, database).map_err(|e| Error::config(format!("{key}: {e}")))
+        let read = |key: &str, sql: &str| -> Result<Vec<UserStatement>> {
+            let templates =
+                parse(sql, database).map_err(|text| Error::config(format!("{key}: {text}")))?;
+            Ok(templates.into_iter().map(UserStatement::new).collect())
         };
+        let delete = sql.delete.as_deref();
         Ok(Some(Self {
-            write: parsed("statement", &sql.write)?,
-            delete: sql
-                .delete
-                .as_deref()
-                .map(|sql| parsed("delete.statement", sql))
+            write: read("statement", &sql.write)?,
+            delete: delete
+                .map(|sql| read("delete.statement", sql))
                 .transpose()?,
             time: Arc::new(config.time.clone()),
-            casts: HashMap::new(),
-            columns: HashMap::new(),
             plans: Vec::new(),
         }))
     }
@@ -99,6 +93,10 @@ impl StatementSet {
     /// True if the server has described no statement yet.
     pub fn is_empty(&self) -> bool {
         self.plans.is_empty()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &UserStatement> {
+        self.write.iter().chain(self.delete.iter().flatten())
     }
 
     /// Describes a table that the statements write and that cannot roll back, if there is one.
@@ -110,8 +108,9 @@ impl StatementSet {
         if !writing.capabilities.has_engines_without_rollback {
             return Ok(None);
         }
-        for template in self.write.iter().chain(self.delete.iter().flatten()) {
-            for WrittenTable { table, if_it_has } in written(template) {
+        for statement in self.all() {
+            for WrittenTable { table, if_it_has } in written(&statement.template, writing.database)
+            {
                 let Some(meta) = session.table(&table).await? else {
                     continue;
                 };
@@ -127,8 +126,11 @@ impl StatementSet {
 
     /// Forgets what the server has described.
     pub fn forget(&mut self) {
-        self.casts.clear();
-        self.columns.clear();
+        let all = self
+            .write
+            .iter_mut()
+            .chain(self.delete.iter_mut().flatten());
+        all.for_each(UserStatement::forget);
         self.plans.clear();
     }
 
@@ -138,30 +140,30 @@ impl StatementSet {
         session: &mut dyn Session,
         writing: &WriteDialect,
     ) -> Result<bool> {
-        for delete in [false, true] {
-            let templates = if delete {
-                self.delete.as_deref().unwrap_or_default()
-            } else {
-                &self.write
-            };
-            for (n, template) in templates.iter().enumerate() {
-                let (Some(casts), Some(known)) =
-                    (self.casts.get(&(delete, n)), self.columns.get(&(delete, n)))
-                else {
-                    continue;
-                };
-                let now = match ask(session, writing, template).await {
-                    Ok(now) => now,
-                    Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
-                    // the server no longer accepts the statement; writing will report why
-                    Err(_) => return Ok(true),
-                };
-                if now != *casts || columns(session, writing, template, &now).await? != *known {
-                    return Ok(true);
-                }
+        for statement in self.all() {
+            if statement.has_changed(session, writing).await? {
+                return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Has the server parse every statement. Returns the keys whose statement it refuses, with the
+    /// error.
+    pub async fn check(
+        &self,
+        session: &mut dyn Session,
+        writing: &WriteDialect,
+    ) -> Vec<(&'static str, Error)> {
+        let write = self.write.iter().map(|statement| ("statement", statement));
+        let delete = self.delete.iter().flatten();
+        let delete = delete.map(|statement| ("delete.statement", statement));
+        let mut refused = Vec::new();
+        for (key, statement) in write.chain(delete) {
+            let checked = statement.check(session, writing).await;
+            refused.extend(checked.err().map(|error| (key, error)));
+        }
+        refused
     }
 
     /// Returns the plan for records like this one.
@@ -176,10 +178,11 @@ impl StatementSet {
         if let Some(known) = self.plans.iter().position(|plan| plan.is_of(record)) {
             return Ok(PlanIndex(known));
         }
-        let delete = record.record.value.value.is_null();
-        let templates = match (&self.delete, delete) {
-            (_, false) => &self.write,
-            (Some(templates), true) => templates,
+        let (key, value) = (&record.record.key, &record.record.value);
+        let delete = value.value.is_null();
+        let statements = match (&mut self.delete, delete) {
+            (_, false) => &mut self.write,
+            (Some(statements), true) => statements,
             (None, true) => {
                 return Err(Error::record(
                     "the record has no value, and delete.statement, which handles such records, is \
@@ -193,51 +196,16 @@ impl StatementSet {
             time: &self.time,
             writing,
         };
-        let mut statements = Vec::with_capacity(templates.len());
-        for (n, template) in templates.iter().enumerate() {
-            let casts = match self.casts.get(&(delete, n)) {
-                Some(known) => known.clone(),
-                None => {
-                    let told = ask(session, writing, template)
-                        .await
-                        .map_err(|e| e.context(named(template)))?;
-                    self.casts.insert((delete, n), told.clone());
-                    told
-                }
-            };
-            let columns = match self.columns.get(&(delete, n)) {
-                Some(known) => known.clone(),
-                None => {
-                    let told = columns(session, writing, template, &casts).await?;
-                    self.columns.insert((delete, n), told.clone());
-                    told
-                }
-            };
-            let hole = |(n, (text, name)): (usize, (&str, &ParameterName))| {
-                let column = columns.get(n).and_then(Option::as_ref);
-                let mut hole = binding.hole(text, name, column, record)?;
-                if let Some(cast) = casts.get(n) {
-                    hole.cast.clone_from(&cast.sql);
-                }
-                Ok(hole)
-            };
-            let holes = template
-                .params()
-                .enumerate()
-                .map(hole)
-                .collect::<Result<Vec<_>>>()?;
-            let sql = template.sql(|n, out| write_placeholder(writing, n + 1, &holes[n].cast, out));
-            statements.push((Arc::from(sql), holes, named(template)));
+        let mut prepared = Vec::with_capacity(statements.len());
+        for statement in statements {
+            let description = statement.describe(session, writing).await?.clone();
+            prepared.push(prepare(statement, &description, &binding, record)?);
         }
-        let (key, value) = (
-            record.record.key.schema.clone(),
-            record.record.value.schema.clone(),
-        );
         self.plans.push(StatementPlan {
-            key,
-            value,
+            key: key.schema.clone(),
+            value: value.schema.clone(),
             delete,
-            statements,
+            statements: prepared,
         });
         Ok(PlanIndex(self.plans.len() - 1))
     }
@@ -253,26 +221,60 @@ impl StatementSet {
         let Some(plan) = self.plans.get(plan.0) else {
             return Err(Error::fatal("a record has no plan"));
         };
-        for (sql, holes, named) in &plan.statements {
-            let params = holes
-                .iter()
-                .map(|hole| hole.param(record))
-                .collect::<Result<Vec<SqlParam<'_>>>>();
-            let params = params.map_err(|e| e.context(named))?;
-            largest.takes(&params).map_err(|e| e.context(named))?;
-            session
-                .execute(sql, &params)
-                .await
-                .map_err(|e| e.context(named))?;
+        for statement in &plan.statements {
+            let done = statement.run(session, largest, record).await;
+            done.map_err(|error| error.context(&statement.shown))?;
         }
         Ok(())
     }
 }
 
-fn named(template: &StatementTemplate) -> String {
-    format!("statement '{}'", template.shown())
+impl PreparedStatement {
+    async fn run(
+        &self,
+        session: &mut dyn Session,
+        largest: SizeLimits,
+        record: &SinkRecord,
+    ) -> Result<()> {
+        let params = self
+            .parameters
+            .iter()
+            .map(|parameter| parameter.param(record))
+            .collect::<Result<Vec<SqlParam<'_>>>>()?;
+        largest.takes(&params)?;
+        session.execute(&self.sql, &params).await?;
+        Ok(())
+    }
 }
 
+/// Resolves the parameters of a statement in records like this one.
+/// Errors: `Record` if it lacks a value that a parameter names.
+fn prepare(
+    statement: &UserStatement,
+    description: &StatementDescription,
+    binding: &BindContext<'_>,
+    record: &SinkRecord,
+) -> Result<PreparedStatement> {
+    let template = &statement.template;
+    let mut parameters = Vec::new();
+    for (n, (text, name)) in template.params().enumerate() {
+        let column = description.columns.get(n).and_then(Option::as_ref);
+        let mut parameter = binding.parameter(text, name, column, record)?;
+        if let Some(cast) = description.casts.get(n) {
+            parameter.cast.clone_from(&cast.sql);
+        }
+        parameters.push(parameter);
+    }
+    let sql =
+        template.sql(|n, out| write_placeholder(binding.writing, n + 1, &parameters[n].cast, out));
+    Ok(PreparedStatement {
+        sql: Arc::from(sql),
+        parameters,
+        shown: statement.shown(),
+    })
+}
+
+/// Appends a placeholder, with a cast if the database needs one.
 fn write_placeholder(writing: &WriteDialect, number: usize, cast: &str, out: &mut String) {
     if cast.is_empty() {
         return writing.dialect.placeholder(number, out);
@@ -282,115 +284,6 @@ fn write_placeholder(writing: &WriteDialect, number: usize, cast: &str, out: &mu
     out.push_str(" AS ");
     out.push_str(cast);
     out.push(')');
-}
-
-/// Returns the columns that the parameters go to, as far as the statement's text or the server
-/// shows.
-async fn columns(
-    session: &mut dyn Session,
-    writing: &WriteDialect,
-    template: &StatementTemplate,
-    casts: &[Cast],
-) -> Result<Vec<Option<ColumnMeta>>> {
-    let probe = writing.capabilities.statement_probe;
-    if probe.is_some_and(|probe| probe.types.is_some()) {
-        let of_type = |Cast { sql, data_type }: &Cast| {
-            let meta = ColumnMeta {
-                data_type: data_type.clone(),
-                column_type: sql.clone(),
-                ..ColumnMeta::default()
-            };
-            (!sql.is_empty()).then_some(meta)
-        };
-        return Ok(casts.iter().map(of_type).collect());
-    }
-    let aims = aims(template);
-    let one = match written(template).as_slice() {
-        [WrittenTable { table, if_it_has }]
-            if if_it_has.is_empty() && aims.iter().any(Option::is_some) =>
-        {
-            table.clone()
-        }
-        _ => return Ok(Vec::new()),
-    };
-    let Some(meta) = session.table(&one).await? else {
-        return Ok(Vec::new());
-    };
-    let column = |aim: &Option<ParameterTarget>| match aim {
-        Some(ParameterTarget::Named(name)) => meta.column(name).cloned(),
-        Some(ParameterTarget::Nth(n)) => meta
-            .columns
-            .iter()
-            .filter(|column| !column.invisible)
-            .nth(*n)
-            .cloned(),
-        None => None,
-    };
-    Ok(aims.iter().map(column).collect())
-}
-
-/// Returns the types of the parameters as the server describes them; empty if it need not be asked.
-/// Errors: `Config` if the server cannot parse the statement.
-async fn ask(
-    session: &mut dyn Session,
-    writing: &WriteDialect,
-    template: &StatementTemplate,
-) -> Result<Vec<Cast>> {
-    let sql = template.sql(|n, out| writing.dialect.placeholder(n + 1, out));
-    let Some(probe) = writing
-        .capabilities
-        .statement_probe
-        .filter(|_| template.verb() != "CALL")
-    else {
-        return Ok(Vec::new());
-    };
-    session.run(&(probe.prepare)(&sql)).await?;
-    let mut types = Vec::new();
-    if let Some(query) = probe.types {
-        for row in session.query(query, &[]).await? {
-            let text = |n: usize| {
-                row.get(n)
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-                    .to_owned()
-            };
-            types.push(Cast {
-                sql: text(0),
-                data_type: text(1),
-            });
-        }
-    }
-    session.run(probe.deallocate).await?;
-    Ok(types)
-}
-
-/// Has the server parse every statement. Returns the keys whose statement it refuses, with the
-/// error.
-pub async fn check(
-    session: &mut dyn Session,
-    writing: &WriteDialect,
-    statements: &StatementSet,
-) -> Vec<(&'static str, Error)> {
-    let delete = statements
-        .delete
-        .iter()
-        .flatten()
-        .map(|t| ("delete.statement", t));
-    let mut out = Vec::new();
-    for (key, template) in statements
-        .write
-        .iter()
-        .map(|t| ("statement", t))
-        .chain(delete)
-    {
-        match ask(session, writing, template).await {
-            Err(error) if error.kind() != ErrorKind::Retry => {
-                out.push((key, error.context(named(template))));
-            }
-            _ => {}
-        }
-    }
-    out
 }
 
 /// Runs a batch's statements, inside the transaction that the task has begun.

@@ -6,9 +6,13 @@
 //! The case of users: `UPDATE counters SET n = n + :n …` where the table is MyISAM. What such a
 //! statement has done is not rolled back with its transaction, so a batch that is retried counts
 //! twice. The tables' engines have to be asked for by name, and only the statement has the names.
+//! Besides, a parameter that goes to a column is bound by that column's type, for which the table
+//! must be known.
 
+use super::tokens::{StatementToken, tokens};
 use crate::ident::TableId;
-use crate::sink::config::template::{StatementPiece, StatementTemplate};
+use crate::sink::config::template::StatementTemplate;
+use crate::url::DatabaseKind;
 
 /// A table that a statement writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,82 +25,11 @@ pub struct WrittenTable {
 }
 
 /// Returns the tables that the statement writes.
-pub fn written(template: &StatementTemplate) -> Vec<WrittenTable> {
-    let tokens = tokens(template).unwrap_or_default();
+pub fn written(template: &StatementTemplate, database: DatabaseKind) -> Vec<WrittenTable> {
+    let tokens = tokens(template, database).unwrap_or_default();
     TokenReader { tokens: &tokens }
         .statement()
         .unwrap_or_default()
-}
-
-/// A token of a statement's text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum SqlToken {
-    Word(String),
-    /// A name in backquotes.
-    Name(String),
-    /// Any other character.
-    Mark(char),
-    /// A quoted literal.
-    Value,
-    /// The parameter of that number.
-    Param(usize),
-}
-
-/// Returns the tokens; `None` if a comment holds code, which only some server versions run.
-pub(super) fn tokens(template: &StatementTemplate) -> Option<Vec<SqlToken>> {
-    let (mut out, mut number) = (Vec::new(), 0);
-    for piece in &template.pieces {
-        let StatementPiece::Text(text) = piece else {
-            out.push(SqlToken::Param(number));
-            number += 1;
-            continue;
-        };
-        let mut rest = text.as_str();
-        while let Some(c) = rest.chars().next() {
-            let (token, length) = match c {
-                '\'' | '"' => (Some(SqlToken::Value), quoted(rest, c, true)),
-                '`' => {
-                    let length = quoted(rest, c, false);
-                    let inside = rest.get(1..length.saturating_sub(1)).unwrap_or_default();
-                    (Some(SqlToken::Name(inside.replace("``", "`"))), length)
-                }
-                '/' if rest.starts_with("/*!") || rest.starts_with("/*M!") => return None,
-                '/' if rest.starts_with("/*") => {
-                    (None, rest.find("*/").map_or(rest.len(), |end| end + 2))
-                }
-                _ if is_word(c) => {
-                    let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-                    (Some(SqlToken::Word(rest[..length].to_owned())), length)
-                }
-                _ if c.is_whitespace() => (None, c.len_utf8()),
-                _ => (Some(SqlToken::Mark(c)), c.len_utf8()),
-            };
-            out.extend(token);
-            rest = &rest[length..];
-        }
-    }
-    Some(out)
-}
-
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '$')
-}
-
-/// Returns the bytes up to the closing quote; a doubled quote ends one text and begins the next.
-fn quoted(text: &str, quote: char, backslash: bool) -> usize {
-    let mut chars = text.char_indices().skip(1).peekable();
-    while let Some((at, c)) = chars.next() {
-        if c == '\\' && backslash
-            || c == quote && chars.next_if(|(_, next)| *next == quote).is_some()
-        {
-            if c == '\\' {
-                chars.next();
-            }
-        } else if c == quote {
-            return at + 1;
-        }
-    }
-    text.len()
 }
 
 /// A table that a statement names, with its alias.
@@ -137,7 +70,7 @@ const NO_ALIAS: [&str; 14] = [
 ];
 
 struct TokenReader<'a> {
-    tokens: &'a [SqlToken],
+    tokens: &'a [StatementToken<'a>],
 }
 
 impl TokenReader<'_> {
@@ -174,11 +107,13 @@ impl TokenReader<'_> {
     }
 
     fn is_at(&self, words: &[&str]) -> bool {
-        matches!(self.tokens.first(), Some(SqlToken::Word(word)) if words.iter().any(|w| word.eq_ignore_ascii_case(w)))
+        self.tokens
+            .first()
+            .is_some_and(|token| token.is_word(words))
     }
 
     fn is_mark(&self, mark: char) -> bool {
-        self.tokens.first() == Some(&SqlToken::Mark(mark))
+        self.tokens.first() == Some(&StatementToken::Mark(mark))
     }
 
     fn eat(&mut self, words: &[&str]) -> bool {
@@ -198,8 +133,8 @@ impl TokenReader<'_> {
         let mut depth = 0_usize;
         loop {
             match self.tokens.first() {
-                Some(SqlToken::Mark('(')) => depth += 1,
-                Some(SqlToken::Mark(')')) => depth = depth.saturating_sub(1),
+                Some(StatementToken::Mark('(')) => depth += 1,
+                Some(StatementToken::Mark(')')) => depth = depth.saturating_sub(1),
                 None => return,
                 _ => {}
             }
@@ -214,15 +149,12 @@ impl TokenReader<'_> {
     fn name(&mut self) -> Option<Vec<String>> {
         let mut parts = Vec::new();
         loop {
-            let (SqlToken::Word(part) | SqlToken::Name(part)) = self.tokens.first()? else {
-                return None;
-            };
-            parts.push(part.clone());
+            parts.push(self.tokens.first()?.name()?.to_owned());
             self.next();
             match self.tokens {
                 [
-                    SqlToken::Mark('.'),
-                    SqlToken::Word(_) | SqlToken::Name(_),
+                    StatementToken::Mark('.'),
+                    StatementToken::Word(_) | StatementToken::Name(_),
                     ..,
                 ] => self.next(),
                 _ => return Some(parts),
@@ -253,35 +185,37 @@ impl TokenReader<'_> {
                 expected = true;
                 self.next();
             } else if expected && self.is_mark('(') {
-                match self.tokens.get(1) {
-                    Some(SqlToken::Word(word))
-                        if ["SELECT", "WITH", "VALUES"]
-                            .iter()
-                            .any(|w| word.eq_ignore_ascii_case(w)) =>
-                    {
-                        self.skip();
-                        expected = false;
-                    }
-                    _ => self.next(),
+                let is_query = self
+                    .tokens
+                    .get(1)
+                    .is_some_and(|token| token.is_word(&["SELECT", "WITH", "VALUES"]));
+                if is_query {
+                    self.skip();
+                    expected = false;
+                } else {
+                    self.next();
                 }
             } else if let (true, Some(parts)) = (expected, self.name()) {
                 expected = false;
                 if self.eat(&["PARTITION"]) {
                     self.skip();
                 }
-                let alias =
-                    self.eat(&["AS"]) || !self.is_at(&NO_ALIAS) && !self.is_at(&AFTER_TABLES);
-                let alias = if alias {
-                    self.name().and_then(|mut parts| parts.pop())
-                } else {
-                    None
-                };
+                let alias = self.alias();
                 out.push(TableReference { parts, alias });
             } else {
                 self.skip();
             }
         }
         out
+    }
+
+    /// Reads the alias of a table, with or without AS.
+    fn alias(&mut self) -> Option<String> {
+        let has_alias = self.eat(&["AS"]) || !self.is_at(&NO_ALIAS) && !self.is_at(&AFTER_TABLES);
+        if !has_alias {
+            return None;
+        }
+        self.name().and_then(|mut parts| parts.pop())
     }
 
     /// Returns the tables that `a = …, b.c = …` writes.
@@ -402,7 +336,7 @@ mod tests {
                 }
             };
             assert_eq!(
-                written(&templates[0])
+                written(&templates[0], DatabaseKind::MySql)
                     .iter()
                     .map(shown)
                     .collect::<Vec<_>>()

@@ -71,14 +71,14 @@ impl ColumnBinder {
             items,
         };
         let known = meta.map(|m| KnownColumn::new(writing, m, uses));
-        let (kind, what) = kind_of(schema, instant, known.as_ref().map(|known| &known.holds));
+        let (kind, meaning) = kind_of(schema, instant, known.as_ref().map(|known| &known.holds));
         let replace = column.key || config.replace_null;
         let time = time_of(time, known.as_ref());
         Self {
             name: meta.map_or_else(|| Arc::clone(&column.name), |m| Arc::from(m.name.as_str())),
             slot: column.slot.clone(),
             kind,
-            fit: known.as_ref().map_or(Fit::Open, |known| known.fit(what)),
+            fit: known.as_ref().map_or(Fit::Open, |known| known.fit(meaning)),
             column: known.map(Arc::new),
             default: column.schema.default.clone().filter(|_| replace),
             cast: meta.map_or_else(String::new, |m| writing.columns.cast(m)),
@@ -107,15 +107,15 @@ impl ColumnBinder {
         };
         if let Some(schema) = known.uses.schema.clone() {
             let known = KnownColumn::new(writing, meta, known.uses.clone());
-            let (kind, what) = kind_of(&schema, known.uses.instant, Some(&known.holds));
-            (self.kind, self.fit, self.column) = (kind, known.fit(what), Some(Arc::new(known)));
+            let (kind, meaning) = kind_of(&schema, known.uses.instant, Some(&known.holds));
+            (self.kind, self.fit, self.column) = (kind, known.fit(meaning), Some(Arc::new(known)));
         }
     }
 
     /// True if two different values may become equal in the column.
     pub fn may_merge(&self) -> bool {
         !matches!(self.fit, Fit::Open | Fit::Uuid)
-            || matches!(self.kind, BindKind::Meant(_) | BindKind::Span(_))
+            || matches!(self.kind, BindKind::Debezium(_) | BindKind::Span(_))
     }
 
     /// Returns the length of a record's value if it is too long for the column, in the units of its
@@ -172,25 +172,25 @@ impl ColumnBinder {
                     items,
                 },
             );
-            let (kind, what) = kind_of(innermost(schema), instant, Some(&known.holds));
+            let (kind, meaning) = kind_of(innermost(schema), instant, Some(&known.holds));
             binder.time = time_of(time, Some(&known));
             (binder.kind, binder.fit, binder.column) =
-                (kind, known.fit(what), Some(Arc::new(known)));
+                (kind, known.fit(meaning), Some(Arc::new(known)));
         }
         binder
     }
 
     /// Returns the parameter of a value without schema.
-    pub fn loose(&self, value: &Value) -> Result<SqlParam<'_>> {
-        self.lone(&Schema::of(type_of(value)), value)
+    pub fn schemaless(&self, value: &Value) -> Result<SqlParam<'_>> {
+        self.with_schema(&Schema::of(type_of(value)), value)
     }
 
     /// Returns the parameter of a value that has its own schema.
-    pub fn lone(&self, schema: &Schema, value: &Value) -> Result<SqlParam<'static>> {
+    pub fn with_schema(&self, schema: &Schema, value: &Value) -> Result<SqlParam<'static>> {
         let known = self.column.as_deref();
         let instant = known.is_some_and(|known| known.uses.instant);
-        let (kind, what) = kind_of(schema, instant, known.map(|known| &known.holds));
-        let fit = known.map_or(Fit::Open, |known| known.fit(what));
+        let (kind, meaning) = kind_of(schema, instant, known.map(|known| &known.holds));
+        let fit = known.map_or(Fit::Open, |known| known.fit(meaning));
         let binder = Self {
             kind,
             fit,
@@ -213,8 +213,8 @@ impl ColumnBinder {
     pub fn full_type(&self) -> &str {
         match &self.column {
             // with a length it is one of the types that SQL itself has words for
-            Some(place) if place.ty.ends_with(')') && self.cast.starts_with("pg_catalog.") => {
-                &place.ty
+            Some(column) if column.ty.ends_with(')') && self.cast.starts_with("pg_catalog.") => {
+                &column.ty
             }
             _ => &self.cast,
         }
@@ -222,8 +222,8 @@ impl ColumnBinder {
 
     /// Whether a record's text has more characters than the column takes.
     pub fn exceeds(&self, record: &SinkRecord) -> bool {
-        let length = self.column.as_ref().and_then(|place| {
-            let length = place.ty.strip_prefix("character")?.split_once('(')?.1;
+        let length = self.column.as_ref().and_then(|column| {
+            let length = column.ty.strip_prefix("character")?.split_once('(')?.1;
             length.trim_end_matches(')').parse::<usize>().ok()
         });
         match (length, self.param(record)) {
@@ -288,10 +288,10 @@ impl ColumnBinder {
         self.stored(value)
     }
 
-    fn holds(&self, what: &TargetColumnType) -> bool {
+    fn holds(&self, meaning: &TargetColumnType) -> bool {
         self.column
             .as_ref()
-            .is_some_and(|known| known.holds == *what)
+            .is_some_and(|known| known.holds == *meaning)
     }
 
     /// Returns the parameter of a value.
@@ -383,7 +383,7 @@ impl ColumnBinder {
     }
 
     fn bound<'a>(&'a self, value: &'a Value) -> Result<SqlParam<'a>> {
-        let param = self.plainly(value)?;
+        let param = self.bind_value(value)?;
         if self.fit == Fit::Open {
             Ok(param)
         } else {
@@ -397,7 +397,7 @@ impl ColumnBinder {
             .map_err(|why| self.wrong(&why))
     }
 
-    fn plainly<'a>(&self, value: &'a Value) -> Result<SqlParam<'a>> {
+    fn bind_value<'a>(&self, value: &'a Value) -> Result<SqlParam<'a>> {
         let text = |text: String| Ok(SqlParam::Text(Cow::Owned(text)));
         if self.kind != BindKind::Plain && !value.is_null() {
             return match (self.kind, value.as_i64(), value) {
@@ -408,7 +408,7 @@ impl ColumnBinder {
                     text(self.time.timestamp(units, self.time.units_per_second))
                 }
                 (BindKind::Instant, None, Value::Text(iso)) => self.instant(iso),
-                (BindKind::Meant(meaning), ..) => {
+                (BindKind::Debezium(meaning), ..) => {
                     match debezium::text(meaning, value, &self.time) {
                         Some(Value::Text(sql)) => text(sql.to_string()),
                         _ => Err(self.wrong(

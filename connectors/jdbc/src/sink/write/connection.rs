@@ -181,10 +181,10 @@ impl SessionInfo {
             .and_then(Value::as_i64)
             .and_then(|n| usize::try_from(n).ok());
         // the server refuses a packet of exactly max_allowed_packet bytes
-        let told = packet.map(|bytes| bytes.saturating_sub(1));
+        let limit = packet.map(|bytes| bytes.saturating_sub(1));
         let largest = SizeLimits {
-            bytes: told.unwrap_or(writing.dialect.capabilities().limits.largest),
-            is_set: told.is_some(),
+            bytes: limit.unwrap_or(writing.dialect.capabilities().limits.largest),
+            is_set: limit.is_some(),
         };
         Ok(Self {
             catalog: text(0),

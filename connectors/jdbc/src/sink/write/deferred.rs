@@ -121,12 +121,8 @@ impl RejectedSearch<'_> {
 
     /// Writes rows that need each other in a cycle, which succeed only together. If few rows are
     /// left, tries all but one and every pair. Returns the remaining rows; `None` if no such rows
-    /// were found.
-    ///
-    /// Rows that name each other (a department and its head, an order and its current item) are
-    /// what deferred constraints are made for. Without this step one bad record anywhere in the
-    /// batch would send such good rows to the dead letters as well, since each of them is refused
-    /// alone. It runs only after a COMMIT was refused, over what no other row makes acceptable.
+    /// were found. This runs only after a COMMIT was refused, over rows that no other row makes
+    /// acceptable.
     async fn apply_cyclic(
         &mut self,
         left: &[RecordIndex],

@@ -157,14 +157,14 @@ pub fn by_key(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_>
     {
         return out;
     }
-    let place: HashMap<RecordIndex, usize> = ops
+    let operation_of: HashMap<RecordIndex, usize> = ops
         .iter()
         .enumerate()
         .map(|(n, op)| (op.record, n))
         .collect();
     for rows in &mut out {
         let class = |record: &RecordIndex| {
-            place
+            operation_of
                 .get(record)
                 .map(|&n| class(keys.get(n), rules.identity))
         };

@@ -15,7 +15,7 @@ use super::index::PlanIndex;
 use super::key_bytes::identity;
 use super::plan::{PlanSource, WritePlan};
 use super::widen;
-use crate::catalog::TableMeta;
+use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::writing::{ColumnWidening, UpsertAction, WriteDialect};
 use crate::driver::{Session, SqlParam};
 use crate::ident::TableId;
@@ -311,6 +311,8 @@ impl TargetTable {
         })
     }
 
+    /// Makes the plan of a shape, which the table fits.
+    /// Errors: `Record` if rows would have to be found by a key that the shape lacks.
     fn compile(
         &self,
         config: &SinkConfig,
@@ -318,72 +320,102 @@ impl TargetTable {
         PlanSource { topic, key, value }: PlanSource<'_>,
         shape: &RecordShape,
     ) -> Result<WritePlan> {
-        let meta = |c: &RecordColumn| self.meta.as_ref().and_then(|m| m.column(&c.name));
-        let bind = |c| ColumnBinder::new(config, &self.time, writing, c, meta(c));
-        let keys: Vec<_> = shape.keys().map(bind).collect();
+        let bind =
+            |column| ColumnBinder::new(config, &self.time, writing, column, self.column(column));
+        let keys: Vec<ColumnBinder> = shape.keys().map(bind).collect();
         if keys.is_empty() && config.insert_mode != InsertMode::Insert {
-            return Err(Error::record(format!(
-                "Write to table '{}' in {} mode requires key field names to be known, check the primary key \
-                 configuration",
-                evolve::shown(&self.id),
-                if config.insert_mode == InsertMode::Upsert {
-                    "UPSERT"
-                } else {
-                    "UPDATE"
-                },
-            )));
+            return Err(self.lacks_keys(config.insert_mode));
         }
-        let identity_of = |(c, key): (&RecordColumn, &ColumnBinder)| {
-            if key.may_merge() {
-                KeyIdentity::Unknown
-            } else {
-                identity(&c.schema, writing.columns.text_equality(meta(c)))
-            }
-        };
-        let identities = shape.keys().zip(&keys).map(identity_of).collect::<Vec<_>>();
-        let by_column = config.insert_mode == InsertMode::Upsert && self.lacks_key_index(shape);
-        let metas: Option<Vec<_>> = shape.columns.iter().map(meta).collect();
-        let many = match (writing.capabilities.bulk_update, metas) {
-            (Some(bulk), Some(metas)) => metas.into_iter().all(bulk.accepts),
-            _ => false,
-        };
-        let upsert = match config.insert_mode {
-            InsertMode::Upsert if by_column => None,
-            InsertMode::Upsert if self.has_other_unique() => Some(UpsertAction::Guarded),
-            InsertMode::Upsert => Some(UpsertAction::Plain),
-            InsertMode::Insert | InsertMode::Update => None,
-        };
-        let copied = config.insert_mode == InsertMode::Insert
-            && self.meta.as_ref().is_some_and(|m| !m.only_insert);
         // no database accepts a value for a generated column
-        let given = shape
-            .values()
-            .filter(|c| !meta(c).is_some_and(|m| m.generated));
+        let is_generated = |column: &RecordColumn| self.column(column).is_some_and(|m| m.generated);
+        let given = shape.values().filter(|column| !is_generated(column));
         let mut values: Vec<ColumnBinder> = given.map(bind).collect();
         values.sort_by_key(|binder| binder.always_numbered);
-        let columns: Vec<_> = keys
-            .iter()
-            .chain(&values)
-            .map(ColumnBinder::statement_column)
-            .collect();
-        let copy = copied
-            .then(|| writing.copy(&self.id, &columns))
-            .flatten()
-            .map(Arc::from);
+        let sets_a_column = values.first().is_some_and(|binder| !binder.always_numbered);
+        let by_column = config.insert_mode == InsertMode::Upsert && self.lacks_key_index(shape);
         Ok(WritePlan {
-            copy,
             topic: config.fields.by_topic().then(|| Arc::clone(topic)),
             key_schema: key.schema.clone(),
             value_schema: value.schema.clone(),
             tombstone: shape.tombstone,
-            identity: identities.into_iter().fold(KeyIdentity::Exact, loosest),
-            many: many && values.first().is_some_and(|binder| !binder.always_numbered),
-            values,
+            identity: self.key_identity(writing, shape, &keys),
             by_column,
+            many: sets_a_column && self.updates_in_bulk(writing, shape),
+            copy: self.copy_statement(config, writing, &keys, &values),
+            upsert: match config.insert_mode {
+                InsertMode::Upsert if by_column => None,
+                InsertMode::Upsert if self.has_other_unique() => Some(UpsertAction::Guarded),
+                InsertMode::Upsert => Some(UpsertAction::Plain),
+                InsertMode::Insert | InsertMode::Update => None,
+            },
             keys,
-            upsert,
+            values,
             statements: HashMap::new(),
         })
+    }
+
+    fn lacks_keys(&self, mode: InsertMode) -> Error {
+        Error::record(format!(
+            "Write to table '{}' in {} mode requires key field names to be known, check the primary key \
+             configuration",
+            evolve::shown(&self.id),
+            if mode == InsertMode::Upsert {
+                "UPSERT"
+            } else {
+                "UPDATE"
+            },
+        ))
+    }
+
+    /// Returns the table's column for a column of a shape.
+    fn column(&self, column: &RecordColumn) -> Option<&ColumnMeta> {
+        self.meta.as_ref()?.column(&column.name)
+    }
+
+    /// Returns how far the keys of a shape, which `keys` bind, identify rows.
+    fn key_identity(
+        &self,
+        writing: &WriteDialect,
+        shape: &RecordShape,
+        keys: &[ColumnBinder],
+    ) -> KeyIdentity {
+        let identities = shape.keys().zip(keys).map(|(column, key)| {
+            if key.may_merge() {
+                return KeyIdentity::Unknown;
+            }
+            let equality = writing.columns.text_equality(self.column(column));
+            identity(&column.schema, equality)
+        });
+        identities.fold(KeyIdentity::Exact, loosest)
+    }
+
+    /// True if one statement can update many rows of a shape.
+    fn updates_in_bulk(&self, writing: &WriteDialect, shape: &RecordShape) -> bool {
+        let Some(bulk) = writing.capabilities.bulk_update else {
+            return false;
+        };
+        let mut columns = shape.columns.iter().map(|column| self.column(column));
+        columns.all(|column| column.is_some_and(bulk.accepts))
+    }
+
+    /// Returns the COPY statement for rows of these columns, if it has the effect of an INSERT.
+    fn copy_statement(
+        &self,
+        config: &SinkConfig,
+        writing: &WriteDialect,
+        keys: &[ColumnBinder],
+        values: &[ColumnBinder],
+    ) -> Option<Arc<str>> {
+        let takes_copy = self.meta.as_ref().is_some_and(|m| !m.only_insert);
+        if config.insert_mode != InsertMode::Insert || !takes_copy {
+            return None;
+        }
+        let columns: Vec<_> = keys
+            .iter()
+            .chain(values)
+            .map(ColumnBinder::statement_column)
+            .collect();
+        writing.copy(&self.id, &columns).map(Arc::from)
     }
 
     /// Forgets the plans if there are too many, which records without a schema can cause. Must not

@@ -59,12 +59,12 @@ pub fn by_shape(
 }
 
 fn wider(writing: &WriteDialect, known: &ColumnMeta, schema: &Schema) -> Option<String> {
-    let told = match source_column(schema).map(|source| source.kind) {
+    let length = match source_column(schema).map(|source| source.kind) {
         Some(SourceType::Char(length) | SourceType::VarChar(length)) => Some(u64::from(length)),
         _ => None,
     };
-    let short = match (writing.columns.capacity(known), told) {
-        (Some(ColumnCapacity::Characters(most)), Some(told)) if told > most => Some(told),
+    let short = match (writing.columns.capacity(known), length) {
+        (Some(ColumnCapacity::Characters(most)), Some(length)) if length > most => Some(length),
         _ => None,
     };
     short

@@ -59,7 +59,7 @@ pub(super) fn counted(
     debezium: bool,
     time: &TimeRules,
 ) -> Result<(Schema, Value), &'static str> {
-    let told = |meaning, name: &str, why| {
+    let by_debezium = |meaning, name: &str, why| {
         let schema = Schema {
             name: Some(Arc::from(name)),
             ..Schema::of(SchemaType::String)
@@ -71,11 +71,11 @@ pub(super) fn counted(
     let is_fine = column.fraction.unwrap_or(USUAL_DIGITS) > MILLI_DIGITS;
     match read {
         ValueDecoding::Date(_) if !DAYS.contains(&n) => Err(NO_DAYS),
-        ValueDecoding::Date(_) if debezium => told(DebeziumType::Day, DATE, NO_DAYS),
+        ValueDecoding::Date(_) if debezium => by_debezium(DebeziumType::Day, DATE, NO_DAYS),
         ValueDecoding::Date(_) => i32::try_from(n)
             .map(|days| (Schema::date(), Value::I32(days)))
             .map_err(|_| NO_DAYS),
-        ValueDecoding::Time(_) if debezium => told(
+        ValueDecoding::Time(_) if debezium => by_debezium(
             DebeziumType::OfDay(of_day(n).ok_or(UNCLEAR)?),
             TIME,
             UNCLEAR,
@@ -84,7 +84,7 @@ pub(super) fn counted(
         ValueDecoding::Time(_) => i32::try_from(n)
             .map(|millis| (Schema::time(), Value::I32(millis)))
             .map_err(|_| NO_TIME),
-        _ if debezium => told(
+        _ if debezium => by_debezium(
             DebeziumType::Local(moment(n, is_fine).ok_or(UNCLEAR)?),
             DATE_TIME,
             UNCLEAR,

@@ -8,7 +8,7 @@ use connector_api::{Decimal, Schema, SchemaType, Value};
 use super::json_schema;
 use crate::dialect::logical_type::{DATE, DATE_TIME, TIME};
 use crate::sink::config::TimeRules;
-use crate::sink::mapping::fit::{What, clock};
+use crate::sink::mapping::fit::{ValueMeaning, clock};
 use crate::sink::mapping::time::parse_instant;
 
 /// The meaning of a number or text.
@@ -106,12 +106,12 @@ pub fn texts(meaning: DebeziumType, list: &Value, time: &TimeRules) -> Option<Va
 }
 
 /// Returns what the values of a schema represent, if they are points in time.
-pub fn moment(schema: &Schema) -> Option<(DebeziumType, What)> {
+pub fn moment(schema: &Schema) -> Option<(DebeziumType, ValueMeaning)> {
     let (meaning, to) = meaning(schema)?;
     let what = match to.name.as_deref()? {
-        DATE => What::Day,
-        TIME => What::OfDay,
-        DATE_TIME => What::Moment,
+        DATE => ValueMeaning::Day,
+        TIME => ValueMeaning::OfDay,
+        DATE_TIME => ValueMeaning::Moment,
         _ => return None,
     };
     Some((meaning, what))

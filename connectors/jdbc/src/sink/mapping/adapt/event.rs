@@ -55,7 +55,11 @@ fn is_connector((name, value): &(Value, Value)) -> bool {
 /// Returns the outcome of a change event that does not depend on its row; `None`: its row is
 /// written or deleted.
 /// Errors: `Record` if the event lacks the row that it is about.
-pub(super) fn fate(op: &str, row: &Value, rules: &AdaptRules) -> Result<Option<Adapted>> {
+pub(super) fn outcome_without_row(
+    op: &str,
+    row: &Value,
+    rules: &AdaptRules,
+) -> Result<Option<Adapted>> {
     Ok(match op {
         "d" if rules.deletes => None,
         "d" | "m" => Some(Adapted::Skip),
@@ -86,7 +90,7 @@ impl Adapter {
     /// `None`: it depends on the table, or is no change event.
     pub fn event_outcome(&self, record: &SinkRecord) -> Option<Result<Adapted>> {
         let event = self.plain_event(record)?;
-        fate(event.op, event.after, &self.rules).transpose()
+        outcome_without_row(event.op, event.after, &self.rules).transpose()
     }
 
     /// Returns the outcome of a record without a schema whose table does not exist: a deletion is

@@ -37,9 +37,44 @@ fn write(value: &Value, schema: Option<&Schema>, out: &mut String) -> Result<()>
         quoted(&text, out);
         return Ok(());
     }
+    match value {
+        Value::Array(items) => list(['[', ']'], items.iter(), out, |item, out| {
+            write(item, inner(), out)
+        }),
+        Value::Map(entries) => list(['{', '}'], entries.iter(), out, |(key, value), out| {
+            write_key(key, schema.and_then(|schema| schema.keys.as_deref()), out)?;
+            write(value, inner(), out)
+        }),
+        Value::Struct(members) => {
+            let members = members.iter().enumerate();
+            list(['{', '}'], members, out, |(at, member), out| {
+                let field = schema.and_then(|schema| schema.fields.get(at));
+                quoted(field.map_or("", |field| &field.name), out);
+                out.push(':');
+                write(member, field.map(|field| &*field.schema), out)
+            })
+        }
+        scalar => {
+            write_scalar(scalar, out);
+            Ok(())
+        }
+    }
+}
+
+/// Writes the key of a map, with its colon. Keys that are no text are written as JSON within JSON.
+fn write_key(key: &Value, schema: Option<&Schema>, out: &mut String) -> Result<()> {
+    match key {
+        Value::Text(text) => quoted(text, out),
+        other => quoted(&text(other, schema)?, out),
+    }
+    out.push(':');
+    Ok(())
+}
+
+/// Writes a value that has no parts.
+fn write_scalar(value: &Value, out: &mut String) {
     // writing to a String cannot fail
     let _ = match value {
-        Value::Null => write!(out, "null"),
         Value::Bool(flag) => write!(out, "{flag}"),
         Value::I8(n) => write!(out, "{n}"),
         Value::I16(n) => write!(out, "{n}"),
@@ -55,45 +90,12 @@ fn write(value: &Value, schema: Option<&Schema>, out: &mut String) -> Result<()>
             Ok(())
         }
         Value::Bytes(bytes) => write!(out, "\"{}\"", STANDARD.encode(bytes)),
-        Value::Array(items) => {
-            return list('[', ']', items.iter(), out, |item, out| {
-                write(item, inner(), out)
-            });
-        }
-        Value::Map(entries) => {
-            return list('{', '}', entries.iter(), out, |(key, value), out| {
-                match key {
-                    Value::Text(text) => quoted(text, out),
-                    other => quoted(
-                        &text(other, schema.and_then(|schema| schema.keys.as_deref()))?,
-                        out,
-                    ),
-                }
-                out.push(':');
-                write(value, inner(), out)
-            });
-        }
-        Value::Struct(members) => {
-            return list(
-                '{',
-                '}',
-                members.iter().enumerate(),
-                out,
-                |(at, member), out| {
-                    let field = schema.and_then(|schema| schema.fields.get(at));
-                    quoted(field.map_or("", |field| &field.name), out);
-                    out.push(':');
-                    write(member, field.map(|field| &*field.schema), out)
-                },
-            );
-        }
+        Value::Null | Value::Array(_) | Value::Map(_) | Value::Struct(_) => write!(out, "null"),
     };
-    Ok(())
 }
 
 fn list<T>(
-    open: char,
-    close: char,
+    [open, close]: [char; 2],
     items: impl Iterator<Item = T>,
     out: &mut String,
     mut write: impl FnMut(T, &mut String) -> Result<()>,

@@ -145,8 +145,8 @@ impl Recipe {
         if let Some(event) = self.event {
             row = member(whole, event.after);
             let op = member(whole, event.op).as_str().unwrap_or_default();
-            if let Some(fate) = event::fate(op, row, rules)? {
-                return Ok(fate);
+            if let Some(outcome) = event::outcome_without_row(op, row, rules)? {
+                return Ok(outcome);
             }
             deleted = op == "d";
         }

@@ -135,7 +135,7 @@ impl Adapter {
         let (schema, value) = match (column, value) {
             // NULL needs no column: nothing is lost
             (None, Value::Null) => return Ok(()),
-            (Some(column), value) => self.fitted(source, (name, column), value)?,
+            (Some(column), value) => self.fitted(source, name, column, value)?,
             (None, Value::Map(_) | Value::Array(_)) if self.rules.nested != Nested::Fail => (
                 json_schema(true),
                 Value::Text(json::text(value, None)?.into()),
@@ -150,96 +150,75 @@ impl Adapter {
     /// Converts the value to what the column accepts, with its schema.
     fn fitted(
         &self,
-        Origin {
-            target, debezium, ..
-        }: Origin<'_>,
-        (name, column): (&str, &ColumnMeta),
+        origin: Origin<'_>,
+        name: &str,
+        column: &ColumnMeta,
         value: &Value,
     ) -> Result<(Schema, Value)> {
-        let read = target
-            .writing
-            .dialect
-            .read_column(column, &ReadOptions::default())
-            .read;
-        let wrong = || {
-            let ty = &column.column_type;
-            Error::record(format!(
-                "column {}: a JSON {} does not fit type {ty}",
-                column.name,
-                json_type(value)
-            ))
-        };
-        let plain = |value: Value| (Schema::of(type_of(&value)), value);
-        let text = |text: String| (Schema::of(SchemaType::String), Value::Text(text.into()));
-        Ok(match (read, value) {
-            (read, Value::Null) => (self.schema_of(&read, column), Value::Null),
-            (ValueDecoding::Bool, Value::Bool(_)) => plain(value.clone()),
-            (ValueDecoding::Bool, value) => plain(Value::Bool(truth(value).ok_or_else(wrong)?)),
-            (
-                ValueDecoding::Int(_) | ValueDecoding::BitInt | ValueDecoding::YearDate(..),
-                value,
-            ) => {
-                match whole(value) {
-                    Some(n) => plain(Value::I64(n)),
-                    // up to the largest unsigned one
-                    None => text(
-                        value
-                            .as_str()
-                            .filter(|t| t.parse::<u64>().is_ok())
-                            .ok_or_else(wrong)?
-                            .to_owned(),
-                    ),
+        let PlainTarget { writing, time, .. } = origin.target;
+        let options = ReadOptions::default();
+        let read = writing.dialect.read_column(column, &options).read;
+        if value.is_null() {
+            return Ok((self.schema_of(&read, column), Value::Null));
+        }
+        let is_loose = || writing.columns.target_type(column) == TargetColumnType::Loose;
+        let fitted = match read {
+            ValueDecoding::Bool => truth(value).map(Value::Bool),
+            ValueDecoding::Int(_) | ValueDecoding::BitInt | ValueDecoding::YearDate(..) => {
+                whole(value).map(Value::I64).or_else(|| unsigned(value))
+            }
+            ValueDecoding::F32 | ValueDecoding::F64 => match value {
+                Value::Text(_) if is_loose() => Some(value.clone()),
+                _ => float(value).map(Value::F64),
+            },
+            ValueDecoding::Decimal
+            | ValueDecoding::Scaled(_)
+            | ValueDecoding::DecimalInt(_)
+            | ValueDecoding::DecimalF64 => digits(value).map(|digits| Value::Text(digits.into())),
+            ValueDecoding::Bytes => base64_bytes(value),
+            ValueDecoding::Date(_) | ValueDecoding::Time(_) | ValueDecoding::Timestamp(_) => {
+                match value {
+                    // the configuration key gives the unit
+                    Value::I64(_) | Value::Text(_) if time.fields.contains(name) => {
+                        Some(value.clone())
+                    }
+                    Value::I64(n) => {
+                        let counted = counted((column, &read), *n, origin.debezium, time);
+                        return counted.map_err(|why| {
+                            Error::record(format!("column {}: {why}", column.name))
+                        });
+                    }
+                    Value::Text(iso) => Some(Value::Text(sql_time(&read, time, iso).into())),
+                    _ => None,
                 }
             }
-            (ValueDecoding::F32 | ValueDecoding::F64, Value::Text(_))
-                if target.writing.columns.target_type(column) == TargetColumnType::Loose =>
-            {
-                plain(value.clone())
+            ValueDecoding::Text => return self.fitted_text(column, value),
+        };
+        let Some(fitted) = fitted else {
+            return Err(Error::record(format!(
+                "column {}: a JSON {} does not fit type {}",
+                column.name,
+                json_type(value),
+                column.column_type
+            )));
+        };
+        Ok((Schema::of(type_of(&fitted)), fitted))
+    }
+
+    /// Converts the value to what a column of text, JSON or an array accepts, with its schema.
+    fn fitted_text(&self, column: &ColumnMeta, value: &Value) -> Result<(Schema, Value)> {
+        let json = |schema: Schema| Ok((schema, Value::Text(json::text(value, None)?.into())));
+        match value {
+            Value::Array(_) if column.data_type.starts_with('_') => {
+                let schema = Schema::array(Schema::of(SchemaType::String));
+                Ok((schema, value.clone()))
             }
-            (ValueDecoding::F32 | ValueDecoding::F64, value) => {
-                plain(Value::F64(float(value).ok_or_else(wrong)?))
+            Value::Map(_) | Value::Array(_) if self.holds_json(column) => json(json_schema(true)),
+            Value::Text(_) | Value::Map(_) | Value::Array(_) => {
+                Ok((Schema::of(type_of(value)), value.clone()))
             }
-            (
-                ValueDecoding::Decimal
-                | ValueDecoding::Scaled(_)
-                | ValueDecoding::DecimalInt(_)
-                | ValueDecoding::DecimalF64,
-                value,
-            ) => text(digits(value).ok_or_else(wrong)?),
-            (ValueDecoding::Bytes, Value::Text(base64)) => plain(Value::Bytes(
-                STANDARD.decode(&**base64).map_err(|_| wrong())?.into(),
-            )),
-            // the configuration key gives the unit
-            (
-                ValueDecoding::Date(_) | ValueDecoding::Time(_) | ValueDecoding::Timestamp(_),
-                Value::I64(_) | Value::Text(_),
-            ) if target.time.fields.contains(name) => plain(value.clone()),
-            (
-                read @ (ValueDecoding::Date(_)
-                | ValueDecoding::Time(_)
-                | ValueDecoding::Timestamp(_)),
-                Value::I64(n),
-            ) => counted((column, &read), *n, debezium, target.time)
-                .map_err(|why| Error::record(format!("column {}: {why}", column.name)))?,
-            (ValueDecoding::Date(_), Value::Text(iso)) => {
-                text(iso.split(['T', ' ']).next().unwrap_or_default().to_owned())
-            }
-            (ValueDecoding::Time(_), Value::Text(iso)) => {
-                text(iso.trim_end_matches('Z').to_owned())
-            }
-            (ValueDecoding::Timestamp(_), Value::Text(iso)) => text(instant(target.time, iso)),
-            (ValueDecoding::Text, Value::Text(_)) => plain(value.clone()),
-            (ValueDecoding::Text, Value::Array(_)) if column.data_type.starts_with('_') => {
-                (Schema::array(Schema::of(SchemaType::String)), value.clone())
-            }
-            (ValueDecoding::Text, Value::Map(_) | Value::Array(_)) if self.holds_json(column) => (
-                json_schema(true),
-                Value::Text(json::text(value, None)?.into()),
-            ),
-            (ValueDecoding::Text, Value::Map(_) | Value::Array(_)) => plain(value.clone()),
-            (ValueDecoding::Text, value) => text(json::text(value, None)?),
-            _ => return Err(wrong()),
-        })
+            _ => json(Schema::of(SchemaType::String)),
+        }
     }
 
     /// Returns the usual schema of the column's values, so that records with and without a null
@@ -304,6 +283,7 @@ fn json_type(value: &Value) -> &'static str {
 
 fn truth(value: &Value) -> Option<bool> {
     match (value, value.as_i64()) {
+        (Value::Bool(flag), _) => Some(*flag),
         (_, Some(0)) => Some(false),
         (_, Some(1)) => Some(true),
         (Value::Text(text), _) => text.trim().to_ascii_lowercase().parse().ok(),
@@ -324,6 +304,18 @@ fn whole(value: &Value) -> Option<i64> {
     }
 }
 
+/// Returns the text of a number beyond the largest signed one.
+fn unsigned(value: &Value) -> Option<Value> {
+    let digits = value.as_str()?;
+    digits.parse::<u64>().ok()?;
+    Some(value.clone())
+}
+
+fn base64_bytes(value: &Value) -> Option<Value> {
+    let bytes = STANDARD.decode(value.as_str()?).ok()?;
+    Some(Value::Bytes(bytes.into()))
+}
+
 fn float(value: &Value) -> Option<f64> {
     match value {
         Value::F64(n) => Some(*n),
@@ -342,6 +334,15 @@ fn digits(value: &Value) -> Option<String> {
         Value::Decimal(_) => None,
         Value::F64(n) if n.is_finite() => Some(n.to_string()),
         other => other.as_i64().map(|n| n.to_string()),
+    }
+}
+
+/// Converts ISO 8601 to SQL's text for a date or time column.
+fn sql_time(read: &ValueDecoding, time: &TimeRules, iso: &str) -> String {
+    match read {
+        ValueDecoding::Date(_) => iso.split(['T', ' ']).next().unwrap_or_default().to_owned(),
+        ValueDecoding::Time(_) => iso.trim_end_matches('Z').to_owned(),
+        _ => instant(time, iso),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::sink::config::TimeRules;
 
 /// The kind of a value, by its schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum ValueMeaning {
     /// A truth value.
     Flag,
     /// An integer.
@@ -50,7 +50,7 @@ pub enum What {
     Other,
 }
 
-impl What {
+impl ValueMeaning {
     /// Returns the kind of a schema's values, ignoring logical types.
     pub fn plain(schema: &Schema) -> Self {
         match schema.ty {
@@ -146,28 +146,32 @@ pub struct FitColumn<'a> {
 }
 
 /// Returns the conversion of values of a kind for that column.
-pub fn fit(what: What, column: FitColumn<'_>) -> Fit {
+pub fn fit(meaning: ValueMeaning, column: FitColumn<'_>) -> Fit {
     let holds = column.holds;
-    let refused = || Fit::Refused(refusal(what, column).into());
-    match (what, holds) {
-        (What::Text, _) => text_fit(column),
-        (What::Day | What::OfDay | What::Moment | What::Span, _) => {
-            time_fit(what, holds).unwrap_or_else(refused)
-        }
-        (What::Whole { .. }, TargetColumnType::Year) => Fit::Year,
-        (What::Whole { .. } | What::Decimal, TargetColumnType::Choice(members)) => {
+    let refused = || Fit::Refused(refusal(meaning, column).into());
+    match (meaning, holds) {
+        (ValueMeaning::Text, _) => text_fit(column),
+        (
+            ValueMeaning::Day | ValueMeaning::OfDay | ValueMeaning::Moment | ValueMeaning::Span,
+            _,
+        ) => time_fit(meaning, holds).unwrap_or_else(refused),
+        (ValueMeaning::Whole { .. }, TargetColumnType::Year) => Fit::Year,
+        (ValueMeaning::Whole { .. } | ValueMeaning::Decimal, TargetColumnType::Choice(members)) => {
             Fit::Choice(members.as_slice().into())
         }
-        (What::Whole { byte }, TargetColumnType::Bits(width)) => Fit::Bits(*width, byte),
-        (What::Whole { byte }, TargetColumnType::BitText(Some(width))) => {
+        (ValueMeaning::Whole { byte }, TargetColumnType::Bits(width)) => Fit::Bits(*width, byte),
+        (ValueMeaning::Whole { byte }, TargetColumnType::BitText(Some(width))) => {
             Fit::BitText(*width, byte)
         }
-        (What::Flag, TargetColumnType::BitText(Some(width))) => Fit::BitText(*width, false),
-        (What::Flag, TargetColumnType::Bits(_) | TargetColumnType::Flag) => Fit::Open,
-        (What::Fraction | What::Decimal, TargetColumnType::Integer) => Fit::Whole,
-        (What::Whole { .. }, TargetColumnType::Flag) => Fit::Flag,
+        (ValueMeaning::Flag, TargetColumnType::BitText(Some(width))) => Fit::BitText(*width, false),
+        (ValueMeaning::Flag, TargetColumnType::Bits(_) | TargetColumnType::Flag) => Fit::Open,
+        (ValueMeaning::Fraction | ValueMeaning::Decimal, TargetColumnType::Integer) => Fit::Whole,
+        (ValueMeaning::Whole { .. }, TargetColumnType::Flag) => Fit::Flag,
         (
-            What::Flag | What::Whole { .. } | What::Fraction | What::Decimal,
+            ValueMeaning::Flag
+            | ValueMeaning::Whole { .. }
+            | ValueMeaning::Fraction
+            | ValueMeaning::Decimal,
             TargetColumnType::Date
             | TargetColumnType::Time { .. }
             | TargetColumnType::DateTime { .. }
@@ -180,14 +184,13 @@ pub fn fit(what: What, column: FitColumn<'_>) -> Fit {
             | TargetColumnType::Address
             | TargetColumnType::Bytes,
         )
-        | (What::Fraction | What::Decimal, TargetColumnType::Flag) => refused(),
-        (What::Flag | What::Whole { .. } | What::Fraction, TargetColumnType::Text)
-            if column.key && column.rules.compares_text_as_number =>
-        {
-            Fit::KeyText
-        }
+        | (ValueMeaning::Fraction | ValueMeaning::Decimal, TargetColumnType::Flag) => refused(),
         (
-            What::Bytes,
+            ValueMeaning::Flag | ValueMeaning::Whole { .. } | ValueMeaning::Fraction,
+            TargetColumnType::Text,
+        ) if column.key && column.rules.compares_text_as_number => Fit::KeyText,
+        (
+            ValueMeaning::Bytes,
             TargetColumnType::Text
             | TargetColumnType::ShortText(_)
             | TargetColumnType::Bits(_)
@@ -198,7 +201,7 @@ pub fn fit(what: What, column: FitColumn<'_>) -> Fit {
             | TargetColumnType::Address
             | TargetColumnType::Other,
         ) => Fit::Open,
-        (What::Bytes, _) => refused(),
+        (ValueMeaning::Bytes, _) => refused(),
         _ => Fit::Open,
     }
 }
@@ -217,7 +220,7 @@ fn text_fit(column: FitColumn<'_>) -> Fit {
         TargetColumnType::Flag => Fit::Flag,
         TargetColumnType::ShortText(most) => Fit::Short(*most),
         TargetColumnType::Loose => Fit::Kept,
-        TargetColumnType::Bytes => Fit::Refused(refusal(What::Text, column).into()),
+        TargetColumnType::Bytes => Fit::Refused(refusal(ValueMeaning::Text, column).into()),
         TargetColumnType::Uuid => Fit::Uuid,
         TargetColumnType::BitText(_)
         | TargetColumnType::Text
@@ -227,17 +230,17 @@ fn text_fit(column: FitColumn<'_>) -> Fit {
 }
 
 /// Returns the conversion of dates and times; `None` if the column cannot hold them.
-fn time_fit(what: What, holds: &TargetColumnType) -> Option<Fit> {
-    Some(match (what, holds) {
-        (What::Moment, TargetColumnType::Date) => Fit::DatePart,
-        (What::Moment, TargetColumnType::Time { .. }) => Fit::TimePart,
-        (What::Day, TargetColumnType::Year) => Fit::YearOfDay,
-        (What::Span, TargetColumnType::Interval) => Fit::Interval,
-        (What::Span, TargetColumnType::Time { zoned: false }) => Fit::Clock,
-        (What::Span, TargetColumnType::Integer | TargetColumnType::Number) => Fit::Open,
-        (What::Day, TargetColumnType::Date | TargetColumnType::DateTime { .. })
-        | (What::OfDay, TargetColumnType::Time { .. } | TargetColumnType::Interval)
-        | (What::Moment, TargetColumnType::DateTime { .. })
+fn time_fit(meaning: ValueMeaning, holds: &TargetColumnType) -> Option<Fit> {
+    Some(match (meaning, holds) {
+        (ValueMeaning::Moment, TargetColumnType::Date) => Fit::DatePart,
+        (ValueMeaning::Moment, TargetColumnType::Time { .. }) => Fit::TimePart,
+        (ValueMeaning::Day, TargetColumnType::Year) => Fit::YearOfDay,
+        (ValueMeaning::Span, TargetColumnType::Interval) => Fit::Interval,
+        (ValueMeaning::Span, TargetColumnType::Time { zoned: false }) => Fit::Clock,
+        (ValueMeaning::Span, TargetColumnType::Integer | TargetColumnType::Number) => Fit::Open,
+        (ValueMeaning::Day, TargetColumnType::Date | TargetColumnType::DateTime { .. })
+        | (ValueMeaning::OfDay, TargetColumnType::Time { .. } | TargetColumnType::Interval)
+        | (ValueMeaning::Moment, TargetColumnType::DateTime { .. })
         | (
             _,
             TargetColumnType::Text
@@ -251,12 +254,16 @@ fn time_fit(what: What, holds: &TargetColumnType) -> Option<Fit> {
 }
 
 /// Explains why values of that kind are rejected, and what helps.
-fn refusal(what: What, column: FitColumn<'_>) -> String {
-    let (name, ty) = (what.name(), column.ty);
-    match (what, column.holds) {
-        (What::Flag | What::Whole { .. } | What::Fraction | What::Decimal, holds)
-            if holds.is_temporal() =>
-        {
+fn refusal(meaning: ValueMeaning, column: FitColumn<'_>) -> String {
+    let (name, ty) = (meaning.name(), column.ty);
+    match (meaning, column.holds) {
+        (
+            ValueMeaning::Flag
+            | ValueMeaning::Whole { .. }
+            | ValueMeaning::Fraction
+            | ValueMeaning::Decimal,
+            holds,
+        ) if holds.is_temporal() => {
             format!(
                 "{name} does not have a known unit of time, and type {ty} would interpret its \
                  digits as a date; timestamp.fields.list names fields that count microseconds \
@@ -267,7 +274,7 @@ fn refusal(what: What, column: FitColumn<'_>) -> String {
             )
         }
         (
-            What::Day | What::OfDay | What::Moment | What::Span,
+            ValueMeaning::Day | ValueMeaning::OfDay | ValueMeaning::Moment | ValueMeaning::Span,
             TargetColumnType::Integer | TargetColumnType::Number,
         ) => {
             format!(

@@ -2,7 +2,7 @@
 
 use connector_api::Config;
 
-use super::{Fit, FitColumn, What, fit};
+use super::{Fit, FitColumn, ValueMeaning, fit};
 use crate::dialect::column_type::TargetColumnType;
 use crate::dialect::writing;
 use crate::driver::SqlParam;
@@ -20,18 +20,21 @@ fn most_values_need_nothing() {
         instant: false,
     };
     let open = [
-        (What::Whole { byte: false }, TargetColumnType::Integer),
-        (What::Whole { byte: true }, TargetColumnType::Number),
-        (What::Text, TargetColumnType::Text),
-        (What::Text, TargetColumnType::Other),
-        (What::Fraction, TargetColumnType::Number),
-        (What::Decimal, TargetColumnType::Number),
-        (What::Flag, TargetColumnType::Integer),
-        (What::Bytes, TargetColumnType::Other),
-        (What::Moment, date_time),
-        (What::Day, TargetColumnType::Date),
+        (
+            ValueMeaning::Whole { byte: false },
+            TargetColumnType::Integer,
+        ),
+        (ValueMeaning::Whole { byte: true }, TargetColumnType::Number),
+        (ValueMeaning::Text, TargetColumnType::Text),
+        (ValueMeaning::Text, TargetColumnType::Other),
+        (ValueMeaning::Fraction, TargetColumnType::Number),
+        (ValueMeaning::Decimal, TargetColumnType::Number),
+        (ValueMeaning::Flag, TargetColumnType::Integer),
+        (ValueMeaning::Bytes, TargetColumnType::Other),
+        (ValueMeaning::Moment, date_time),
+        (ValueMeaning::Day, TargetColumnType::Date),
     ];
-    for (what, holds) in open {
+    for (meaning, holds) in open {
         for database in [
             DatabaseKind::MySql,
             DatabaseKind::Postgres,
@@ -43,7 +46,7 @@ fn most_values_need_nothing() {
                 key: false,
                 rules: writing::of(database, "").capabilities.values,
             };
-            assert_eq!(fit(what, column), Fit::Open, "{what:?} {holds:?}");
+            assert_eq!(fit(meaning, column), Fit::Open, "{meaning:?} {holds:?}");
         }
     }
 }

@@ -52,7 +52,27 @@ impl RecordPart {
     }
 
     fn name(self) -> &'static str {
-        if self == Self::Key { "key" } else { "value" }
+        match self {
+            Self::Key => "key",
+            Self::Value => "value",
+        }
+    }
+
+    /// True if there is a value, and no schema for it.
+    fn is_schemaless(self, record: &SinkRecord) -> bool {
+        let Datum { schema, value } = self.of(record);
+        schema.is_none() && !value.is_null()
+    }
+
+    /// Returns the positions of a path of fields, and the schema it leads to.
+    fn field<'a>(
+        self,
+        record: &'a SinkRecord,
+        path: &[String],
+    ) -> Option<(Self, Vec<usize>, &'a Arc<Schema>)> {
+        let schema = self.of(record).schema.as_ref()?;
+        let (fields, schema) = walk(schema, path)?;
+        Some((self, fields, schema))
     }
 }
 
@@ -75,66 +95,63 @@ impl BindContext<'_> {
 
     /// Resolves the parameter in records like this one.
     /// Errors: `Record`, with the names that exist.
-    pub(super) fn hole(
+    pub(super) fn parameter(
         &self,
         text: &str,
         name: &ParameterName,
         column: Option<&ColumnMeta>,
         record: &SinkRecord,
     ) -> Result<StatementParameter> {
-        let (mut cast, text): (String, Arc<str>) = (String::new(), text.into());
-        let unknown = || Arc::new(Schema::of(SchemaType::String).optional(true));
+        const KEY: &[RecordPart] = &[RecordPart::Key];
+        const VALUE: &[RecordPart] = &[RecordPart::Value];
+        const BOTH: &[RecordPart] = &[RecordPart::Value, RecordPart::Key];
+        let mut cast = String::new();
         let source = match name {
             ParameterName::Topic => ParameterSource::Topic,
             ParameterName::Partition => ParameterSource::Partition,
             ParameterName::Offset => ParameterSource::Offset,
             ParameterName::Timestamp => ParameterSource::Timestamp,
             ParameterName::Header(header) => {
-                ParameterSource::Header(header.clone(), self.binder(header, &unknown(), column))
+                let binder = self.binder(header, &any_schema(), column);
+                ParameterSource::Header(header.clone(), binder)
             }
             ParameterName::Key(path) | ParameterName::Value(path) | ParameterName::Field(path) => {
-                let parts: &[RecordPart] = match name {
-                    ParameterName::Key(_) => &[RecordPart::Key],
-                    ParameterName::Value(_) => &[RecordPart::Value],
-                    _ => &[RecordPart::Value, RecordPart::Key],
+                let parts = match name {
+                    ParameterName::Key(_) => KEY,
+                    ParameterName::Value(_) => VALUE,
+                    _ => BOTH,
                 };
-                let schemaless = |part: &RecordPart| {
-                    part.of(record).schema.is_none() && !part.of(record).value.is_null()
-                };
-                let schemaless = parts.iter().any(schemaless);
-                let found = parts
-                    .iter()
-                    .find_map(|&part| Some((part, walk(part.of(record).schema.as_ref()?, path)?)));
-                match found.filter(|_| !schemaless) {
-                    Some((part, (fields, schema))) => {
-                        plain(&text, schema)?;
-                        cast = self
-                            .writing
-                            .columns
-                            .argument_cast(schema)
-                            .unwrap_or_default();
-                        let last = path.last().map_or("", String::as_str);
-                        ParameterSource::Fields(part, fields, self.binder(last, schema, column))
-                    }
-                    None if schemaless => {
-                        let only = (parts.len() == 1).then_some(parts[0]);
-                        ParameterSource::Members(
-                            only,
-                            path.clone(),
-                            self.binder(path.last().map_or("", String::as_str), &unknown(), column),
-                        )
-                    }
-                    None => return Err(missing(&text, parts, record)),
+                let last = path.last().map_or("", String::as_str);
+                if parts.iter().any(|part| part.is_schemaless(record)) {
+                    let only = (parts.len() == 1).then_some(parts[0]);
+                    let binder = self.binder(last, &any_schema(), column);
+                    ParameterSource::Members(only, path.clone(), binder)
+                } else {
+                    let found = parts.iter().find_map(|part| part.field(record, path));
+                    let (part, fields, schema) =
+                        found.ok_or_else(|| missing(text, parts, record))?;
+                    refuse_struct(text, schema)?;
+                    cast = self
+                        .writing
+                        .columns
+                        .argument_cast(schema)
+                        .unwrap_or_default();
+                    ParameterSource::Fields(part, fields, self.binder(last, schema, column))
                 }
             }
         };
         Ok(StatementParameter {
-            text,
+            text: text.into(),
             source,
             time: Arc::clone(self.time),
             cast,
         })
     }
+}
+
+/// The schema of values that bring none, or one of their own.
+fn any_schema() -> Arc<Schema> {
+    Arc::new(Schema::of(SchemaType::String).optional(true))
 }
 
 impl StatementParameter {
@@ -145,30 +162,8 @@ impl StatementParameter {
             ParameterSource::Topic => Ok(SqlParam::Text(Cow::Borrowed(&record.record.topic))),
             ParameterSource::Partition => Ok(self.number(i64::from(record.at.partition))),
             ParameterSource::Offset => Ok(self.number(record.at.offset)),
-            ParameterSource::Timestamp => {
-                Ok(record.record.timestamp_ms.map_or(SqlParam::Null, |ms| {
-                    SqlParam::Text(self.time.timestamp(ms, 1000).into())
-                }))
-            }
-            ParameterSource::Header(name, binder) => {
-                // of several headers of one key the last one counts, as in Kafka's `lastHeader`
-                let header = record
-                    .record
-                    .headers
-                    .iter()
-                    .rev()
-                    .find(|header| *header.key == **name);
-                let header = header.ok_or_else(|| {
-                    Error::record(format!(
-                        "the statement needs :{}, but the record has no such header",
-                        self.text
-                    ))
-                })?;
-                match &header.datum.schema {
-                    Some(schema) => binder.lone(schema, &header.datum.value),
-                    None => binder.loose(&header.datum.value),
-                }
-            }
+            ParameterSource::Timestamp => Ok(self.timestamp(record)),
+            ParameterSource::Header(name, binder) => self.header(record, name, binder),
             ParameterSource::Fields(part, fields, binder) => {
                 binder.value(within(&part.of(record).value, fields))
             }
@@ -176,23 +171,60 @@ impl StatementParameter {
                 let parts: &[RecordPart] = part
                     .as_ref()
                     .map_or(&[RecordPart::Value, RecordPart::Key], std::slice::from_ref);
-                let found = parts.iter().find_map(|part| {
-                    let Datum { schema, value } = part.of(record);
-                    match schema {
-                        Some(schema) => {
-                            let (fields, schema) = walk(schema, path)?;
-                            Some((within(value, &fields), Some(schema)))
-                        }
-                        None => Some((member(value, path)?, None)),
-                    }
-                });
-                match found.ok_or_else(|| missing(&self.text, parts, record))? {
-                    (value, Some(schema)) => binder.lone(schema, value),
-                    (value, None) => binder.loose(value),
-                }
+                self.member(record, parts, path, binder)
             }
         };
         bound.map_err(|error| error.context(format!("parameter :{}", self.text)))
+    }
+
+    /// Binds the record's timestamp.
+    fn timestamp(&self, record: &SinkRecord) -> SqlParam<'static> {
+        record.record.timestamp_ms.map_or(SqlParam::Null, |ms| {
+            SqlParam::Text(self.time.timestamp(ms, 1000).into())
+        })
+    }
+
+    /// Binds a header. Of several of one key the last one counts, as in Kafka's `lastHeader`.
+    fn header<'a>(
+        &'a self,
+        record: &'a SinkRecord,
+        name: &str,
+        binder: &'a ColumnBinder,
+    ) -> Result<SqlParam<'a>> {
+        let mut headers = record.record.headers.iter().rev();
+        let Some(header) = headers.find(|header| *header.key == *name) else {
+            return Err(Error::record(format!(
+                "the statement needs :{}, but the record has no such header",
+                self.text
+            )));
+        };
+        match &header.datum.schema {
+            Some(schema) => binder.with_schema(schema, &header.datum.value),
+            None => binder.schemaless(&header.datum.value),
+        }
+    }
+
+    /// Binds a field that is looked up by name, in the first part that has it.
+    fn member<'a>(
+        &'a self,
+        record: &'a SinkRecord,
+        parts: &[RecordPart],
+        path: &[String],
+        binder: &'a ColumnBinder,
+    ) -> Result<SqlParam<'a>> {
+        for part in parts {
+            let Datum { schema, value } = part.of(record);
+            let Some(schema) = schema else {
+                match member(value, path) {
+                    Some(value) => return binder.schemaless(value),
+                    None => continue,
+                }
+            };
+            if let Some((fields, schema)) = walk(schema, path) {
+                return binder.with_schema(schema, within(value, &fields));
+            }
+        }
+        Err(missing(&self.text, parts, record))
     }
 
     /// Binds a number, as text if the database casts it.
@@ -206,7 +238,7 @@ impl StatementParameter {
 }
 
 /// Refuses a struct or map, which cannot be bound as a whole.
-fn plain(text: &str, schema: &Schema) -> Result<()> {
+fn refuse_struct(text: &str, schema: &Schema) -> Result<()> {
     let first = schema.fields.first().map_or("field", |f| &f.name);
     match schema.ty {
         SchemaType::Struct => Err(Error::record(format!(
