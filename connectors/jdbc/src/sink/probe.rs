@@ -75,9 +75,7 @@ pub async fn probe(config: &Config, report: &mut ConfigReport) {
                 .await
             {
                 Ok(text) => tell_no_rollback(&sink, text, report),
-                Err(error) => {
-                    tracing::debug!(%error, "the tables of statements cannot be found")
-                }
+                Err(error) => tracing::debug!(%error, "the tables of statements cannot be found"),
             }
         }
     }

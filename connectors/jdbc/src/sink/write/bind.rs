@@ -288,10 +288,10 @@ impl ColumnBinder {
         self.stored(value)
     }
 
-    fn holds(&self, meaning: &TargetColumnType) -> bool {
+    fn holds(&self, target: &TargetColumnType) -> bool {
         self.column
             .as_ref()
-            .is_some_and(|known| known.holds == *meaning)
+            .is_some_and(|known| known.holds == *target)
     }
 
     /// Returns the parameter of a value.
