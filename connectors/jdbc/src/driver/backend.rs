@@ -2,15 +2,15 @@
 //! what a new one lacks.
 
 use std::future::Future;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use connector_api::{Error, Heartbeat, Result, Value};
 use sqlx::database::HasStatementCache;
 use sqlx::error::DatabaseError;
 use sqlx::{Connection, IntoArguments};
 
-use super::ConnectOptions;
 use super::session::SqlxSession;
+use super::{ConnectOptions, SqlParam};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
@@ -98,6 +98,22 @@ pub(super) trait DatabaseBackend:
         _rows: &str,
     ) -> impl Future<Output = Result<u64>> + Send {
         std::future::ready(Err(Error::fatal("this database has no COPY")))
+    }
+
+    /// True if the connection can execute a statement for many rows of parameters at once;
+    /// `version` is the server's.
+    fn executes_rows(_connection: &Self::Connection, _version: &str) -> bool {
+        false
+    }
+
+    /// See [`super::Session::execute_rows`]; called only if [`Self::executes_rows`] is true.
+    fn execute_rows(
+        _session: &mut SqlxSession<Self>,
+        _sql: &Arc<str>,
+        _width: usize,
+        _params: &[SqlParam<'_>],
+    ) -> impl Future<Output = Result<Option<u64>>> + Send {
+        std::future::ready(Ok(None))
     }
 
     /// Returns the number of rows that a statement changed.

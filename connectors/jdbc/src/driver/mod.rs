@@ -149,6 +149,20 @@ pub trait Session: Send {
     /// the number of rows affected as the server counts them.
     async fn execute(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64>;
 
+    /// True if [`Session::execute_rows`] does more than return `None`.
+    fn executes_rows(&self) -> bool;
+
+    /// Executes a prepared statement for many rows of `width` parameters each: the statement once per
+    /// row, in order, in one round trip. Returns the number of rows affected in all; `None` if that
+    /// cannot be done and nothing was executed: the database has no such command, or two values of
+    /// one parameter have different types.
+    async fn execute_rows(
+        &mut self,
+        sql: &Arc<str>,
+        width: usize,
+        params: &[SqlParam<'_>],
+    ) -> Result<Option<u64>>;
+
     /// Sends rows in PostgreSQL's text format for a `COPY … FROM STDIN`. Returns their number.
     async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64>;
 

@@ -1,23 +1,25 @@
 //! MariaDB and MySQL through sqlx's driver: decodes rows from the bytes of the binary protocol.
 
+use std::sync::Arc;
+
 use connector_api::{Result, SchemaType, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::mysql::{
-    MySqlColumn, MySqlConnectOptions, MySqlDatabaseError, MySqlQueryResult, MySqlRow, MySqlSslMode,
-    MySqlTypeInfo, ServerKey,
+    MySqlColumn, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlQueryResult,
+    MySqlRow, MySqlRows, MySqlSslMode, MySqlTypeInfo, ServerKey,
 };
 use sqlx::types::Type;
 use sqlx::{Column, Decode, MySql, Row, TypeInfo};
 
 use super::backend::DatabaseBackend;
 use super::certificates::certificates;
-use super::session::{SqlxSession, missing_column, truncated_value};
+use super::session::{SqlxSession, cannot_be_sent, encoded_size, missing_column, truncated_value};
 use super::{ConnectOptions, SqlParam};
 use crate::dialect::Dialect;
-use crate::dialect::mysql::MySqlDialect;
 use crate::dialect::mysql::decode::{self, WireFormat};
 use crate::dialect::mysql::wire_format::{WireDateTime, WireTime};
+use crate::dialect::mysql::{MySqlDialect, bulk};
 use crate::dialect::read::{ReadColumn, ValueDecoding};
 use crate::url::{self, ConnectionTarget, TlsMode};
 
@@ -65,6 +67,32 @@ impl DatabaseBackend for MySql {
 
     fn check((): &()) -> Result<()> {
         Ok(())
+    }
+
+    fn executes_rows(connection: &MySqlConnection, version: &str) -> bool {
+        connection.takes_rows() && bulk::is_sound(version)
+    }
+
+    async fn execute_rows(
+        session: &mut MySqlSession,
+        sql: &Arc<str>,
+        width: usize,
+        params: &[SqlParam<'_>],
+    ) -> Result<Option<u64>> {
+        let Some(rows) = rows_of(width, params)? else {
+            return Ok(None);
+        };
+        let call = session.connection.execute_rows(sql, &rows);
+        match session.watchdog.watch(call).await {
+            Ok(Err(sqlx::Error::Database(error))) if lacks_command(error.as_ref()) => {
+                session.executes_rows = false;
+                Ok(None)
+            }
+            outcome => {
+                let done = session.finish(outcome)?;
+                Ok(Some(done.rows_affected()))
+            }
+        }
     }
 
     fn affected(done: &MySqlQueryResult) -> u64 {
@@ -199,6 +227,26 @@ impl Encode<'_, MySql> for SqlParam<'_> {
     }
 }
 
+/// Encodes rows of `width` parameters each; `None` if two values of one parameter have different
+/// types.
+fn rows_of(width: usize, params: &[SqlParam<'_>]) -> Result<Option<MySqlRows>> {
+    let mut rows = MySqlRows::new(width, encoded_size(params));
+    for param in params {
+        if !rows.add(param).map_err(cannot_be_sent)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(rows))
+}
+
+/// True for `ER_UNKNOWN_COM_ERROR` and `ER_UNSUPPORTED_PS`: the other side (a pooler) does not know
+/// the command, or not for this statement.
+fn lacks_command(error: &dyn DatabaseError) -> bool {
+    error
+        .try_downcast_ref::<MySqlDatabaseError>()
+        .is_some_and(|error| matches!(error.number(), 1047 | 1295))
+}
+
 /// Returns the raw bytes of a column; `None` for NULL.
 fn raw(row: &MySqlRow, index: usize) -> Result<Option<&[u8]>> {
     let value = row.try_get_raw(index).map_err(missing_column)?;
@@ -269,7 +317,7 @@ fn integer(bytes: &[u8], unsigned: bool) -> Option<Value> {
 mod tests {
     use connector_api::Value;
 
-    use super::integer;
+    use super::{SqlParam, integer, rows_of};
 
     #[test]
     fn integers_of_every_width_keep_their_sign() {
@@ -282,5 +330,21 @@ mod tests {
         );
         assert_eq!(integer(&[0xff; 8], false), Some(Value::I64(-1)));
         assert_eq!(integer(&[0; 9], false), None);
+    }
+
+    #[test]
+    fn rows_whose_values_have_two_types_in_one_column_are_not_sent_together() {
+        let (one, text) = (SqlParam::I64(1), SqlParam::Text("a".into()));
+        for mixed in [
+            [one.clone(), text.clone()],
+            [one.clone(), SqlParam::U64(2)],
+            [SqlParam::F64(1.0), one.clone()],
+            [SqlParam::Bytes([1][..].into()), one.clone()],
+        ] {
+            assert!(rows_of(1, &mixed).unwrap().is_none(), "{mixed:?}");
+            assert!(rows_of(2, &mixed).unwrap().is_some(), "{mixed:?}");
+        }
+        let nulls = [SqlParam::Null, one, SqlParam::Null];
+        assert!(rows_of(1, &nulls).unwrap().is_some());
     }
 }

@@ -76,6 +76,20 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
         .await
     }
 
+    fn executes_rows(&self) -> bool {
+        self.session.executes_rows()
+    }
+
+    async fn execute_rows(
+        &mut self,
+        sql: &Arc<str>,
+        width: usize,
+        params: &[SqlParam<'_>],
+    ) -> Result<Option<u64>> {
+        let call = self.session.execute_rows(sql, width, params);
+        catch_panics(&self.place, &mut self.broken, call).await
+    }
+
     async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
         catch_panics(&self.place, &mut self.broken, self.session.copy(sql, rows)).await
     }

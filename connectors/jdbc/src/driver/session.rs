@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_api::{Error, Result, Value, fail_point};
+use sqlx::error::BoxDynError;
 use sqlx::{
     Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Encode, Executor,
     SqlSafeStr, Type,
@@ -33,6 +34,8 @@ pub(super) struct SqlxSession<DB: DatabaseBackend> {
     version: String,
     in_transaction: bool,
     lost: bool,
+    /// See [`Session::executes_rows`].
+    pub(super) executes_rows: bool,
     /// True if what the prepared statements read has changed: they must be prepared again.
     pub(super) stale: bool,
 }
@@ -65,9 +68,11 @@ where
             version: String::new(),
             in_transaction: false,
             lost: false,
+            executes_rows: false,
             stale: false,
         };
         session.read_identity().await?;
+        session.executes_rows = DB::executes_rows(&session.connection, &session.version);
         session.check_role(target, host, port).await?;
         for sql in target.first_statements()? {
             session.run(&sql).await?;
@@ -251,6 +256,30 @@ where
         }
     }
 
+    fn executes_rows(&self) -> bool {
+        self.executes_rows
+    }
+
+    async fn execute_rows(
+        &mut self,
+        sql: &Arc<str>,
+        width: usize,
+        params: &[SqlParam<'_>],
+    ) -> Result<Option<u64>> {
+        DB::check_statement(sql)?;
+        fail_point::reach_async("database.execute").await?;
+        if !self.executes_rows || width == 0 || params.is_empty() {
+            return Ok(None);
+        }
+        self.renew().await?;
+        let outcome = DB::execute_rows(self, sql, width, params).await;
+        if outcome.is_err() && self.can_repeat() && self.renew().await? {
+            DB::execute_rows(self, sql, width, params).await
+        } else {
+            outcome
+        }
+    }
+
     async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
         fail_point::reach_async("database.copy").await?;
         DB::copy(self, sql, rows).await
@@ -385,19 +414,28 @@ fn arguments<DB: DatabaseBackend>(params: &[SqlParam<'_>]) -> Result<DB::Argumen
 where
     for<'p> SqlParam<'p>: Encode<'p, DB> + Type<DB>,
 {
+    let mut out = DB::Arguments::default();
+    out.reserve(params.len(), encoded_size(params));
+    for param in params {
+        out.add(param).map_err(cannot_be_sent)?;
+    }
+    Ok(out)
+}
+
+/// Returns about how many bytes the parameters take in a message.
+pub(super) fn encoded_size(params: &[SqlParam<'_>]) -> usize {
     // each value has a length before it, a NULL flag and a type
     let bytes = params.iter().map(|p| match p {
         SqlParam::Text(text) => text.len() + 5,
         SqlParam::Bytes(bytes) => bytes.len() + 5,
         _ => 12,
     });
-    let mut out = DB::Arguments::default();
-    out.reserve(params.len(), bytes.sum());
-    for param in params {
-        out.add(param)
-            .map_err(|e| Error::record("a value cannot be sent to the database").caused_by(e))?;
-    }
-    Ok(out)
+    bytes.sum()
+}
+
+/// The error of a value that the driver cannot encode.
+pub(super) fn cannot_be_sent(error: BoxDynError) -> Error {
+    Error::record("a value cannot be sent to the database").caused_by(error)
 }
 
 /// The error of a column that a result does not have.

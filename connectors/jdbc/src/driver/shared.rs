@@ -60,6 +60,20 @@ impl Session for SharedConnection {
             .map_err(without_server_text)
     }
 
+    fn executes_rows(&self) -> bool {
+        self.0.executes_rows()
+    }
+
+    async fn execute_rows(
+        &mut self,
+        sql: &Arc<str>,
+        width: usize,
+        params: &[SqlParam<'_>],
+    ) -> Result<Option<u64>> {
+        let done = self.0.execute_rows(sql, width, params).await;
+        done.map_err(without_server_text)
+    }
+
     async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
         self.0.copy(sql, rows).await.map_err(without_server_text)
     }

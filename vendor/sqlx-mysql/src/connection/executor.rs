@@ -77,7 +77,7 @@ impl MySqlConnection {
         Ok((id, metadata))
     }
 
-    async fn get_or_prepare_statement(
+    pub(super) async fn get_or_prepare_statement(
         &mut self,
         sql: &str,
     ) -> Result<(u32, MySqlStatementMetadata), Error> {

@@ -1,6 +1,7 @@
 use std::fmt::{self, Debug, Formatter};
 use std::future::Future;
 
+pub use rows::MySqlRows;
 pub(crate) use sqlx_core::connection::*;
 use sqlx_core::sql_str::SqlSafeStr;
 pub(crate) use stream::{MySqlStream, Waiting};
@@ -20,6 +21,7 @@ pub(crate) mod bounds;
 mod establish;
 mod executor;
 pub(crate) mod login;
+mod rows;
 mod stream;
 mod tls;
 

@@ -45,6 +45,7 @@ impl<S: Socket> MySqlStream<S> {
             | Capabilities::MULTI_RESULTS
             | Capabilities::PLUGIN_AUTH
             | Capabilities::PS_MULTI_RESULTS
+            | Capabilities::MARIADB_CLIENT_STMT_BULK_OPERATIONS
             | Capabilities::SSL;
 
         if options.database.is_some() {

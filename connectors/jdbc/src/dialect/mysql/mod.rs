@@ -1,5 +1,6 @@
 //! MariaDB and MySQL: quoting, limits, error numbers.
 
+pub mod bulk;
 pub(crate) mod columns;
 pub(crate) mod ddl;
 pub mod decode;
