@@ -1,5 +1,6 @@
 //! The JDBC sink alone: records are built in memory, and SQL queries check the result.
 
+mod bulk;
 pub(crate) mod database;
 mod deferred;
 mod errors;
