@@ -61,7 +61,7 @@ impl OpenRebalance {
     fn take(mut self) -> TopicPartitionList {
         self.partitions
             .take()
-            .unwrap_or_else(TopicPartitionList::new)
+            .unwrap_or_default()
     }
 }
 
