@@ -350,14 +350,12 @@ async fn offsets_are_altered_and_reset_in_the_ledger() {
     sink.alter_offsets(&database.config, &to).await.unwrap();
     let error = task.put(&[], &topic.next()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced);
-    assert_eq!(task.assign(&topic.partitions()).await.unwrap(), []);
-    task.revoke(&topic.partitions()).await.unwrap();
-    assert_eq!(
-        task.assign(&topic.partitions()).await.unwrap()[0].offset,
-        41
-    );
+    for _ in 0..2 {
+        let stored = task.assign(&topic.partitions()).await.unwrap();
+        assert_eq!(stored[0].offset, 41);
+        task.revoke(&topic.partitions()).await.unwrap();
+    }
     sink.reset_offsets(&database.config).await.unwrap();
-    task.revoke(&topic.partitions()).await.unwrap();
     assert_eq!(task.assign(&topic.partitions()).await.unwrap(), []);
     task.close().await;
 }
