@@ -59,9 +59,7 @@ struct OpenRebalance {
 
 impl OpenRebalance {
     fn take(mut self) -> TopicPartitionList {
-        self.partitions
-            .take()
-            .unwrap_or_default()
+        self.partitions.take().unwrap_or_default()
     }
 }
 
