@@ -544,6 +544,117 @@ async fn unique_indexes_that_somebody_changes_decide_about_the_next_upsert() {
     }
 }
 
+/// Another type for column `a` of `t (id INT PRIMARY KEY, a …)`: the type before and after it, a value of the task's record
+/// before and one after it, and what the second leaves; `None`: it is refused.
+type Retyped = (Server, [&'static str; 2], [Value; 2], Option<&'static str>);
+
+fn retyped() -> Vec<Retyped> {
+    use Server::{MariaDb, Postgres, Sqlite};
+    let n = Value::I64;
+    vec![
+        (
+            MariaDb,
+            ["BIGINT", "DATETIME"],
+            [n(1), n(1_711_123_112_345)],
+            None,
+        ),
+        (MariaDb, ["BIGINT", "DATE"], [n(1), n(20_240_229)], None),
+        (MariaDb, ["BIGINT", "YEAR"], [n(2000), n(24)], None),
+        (MariaDb, ["BIGINT", "ENUM('1','b')"], [n(1), n(2)], None),
+        (MariaDb, ["BIGINT", "VARCHAR(9)"], [n(1), n(2)], Some("2")),
+        (
+            MariaDb,
+            ["VARCHAR(9)", "BIT(8)"],
+            [t("1"), t("00000001")],
+            Some("1"),
+        ),
+        (
+            MariaDb,
+            ["VARCHAR(9)", "DATE"],
+            [t("2024-01-01"), t("24/3/1")],
+            None,
+        ),
+        (
+            MariaDb,
+            ["DOUBLE", "INT"],
+            [Value::F64(1.0), Value::F64(1.5)],
+            None,
+        ),
+        (Postgres, ["BIGINT", "TEXT"], [n(1), n(2)], Some("2")),
+        (
+            Postgres,
+            ["DOUBLE PRECISION", "INT"],
+            [Value::F64(1.0), Value::F64(1.5)],
+            None,
+        ),
+        (Sqlite, ["TEXT", "INTEGER"], [t("1"), t("x")], None),
+        (Sqlite, ["TEXT", "INTEGER"], [t("1"), t("7")], Some("7")),
+        (Sqlite, ["INTEGER", "TEXT"], [n(1), n(7)], Some("7")),
+    ]
+}
+
+#[tokio::test]
+async fn a_column_that_somebody_gives_another_type_takes_the_next_value_for_what_it_is() {
+    let by_statement = [
+        ("insert.mode", "statement"),
+        (
+            "statement",
+            "INSERT INTO t (id, a) VALUES (:value.id, :value.a)",
+        ),
+        ("pk.mode", "none"),
+    ];
+    for (server, [before, after], [first, second], want) in retyped() {
+        for keys in [MODES[0], MODES[1], &by_statement[..]] {
+            let mut database = Database::new(server, keys).await;
+            let create = |ty: &str| format!("CREATE TABLE t (id INT PRIMARY KEY, a {ty})");
+            database.run(&create(before)).await;
+            let topic = Topic::new("t");
+            let mut task = database.open(&topic, true, &[]).await;
+            let ty = match first {
+                Value::I64(_) => SchemaType::Int64,
+                Value::F64(_) => SchemaType::Float64,
+                _ => SchemaType::String,
+            };
+            let fields = [int("id"), field("a", Schema::of(ty))];
+            let row = |id, a: &Value| topic.value(&fields, [Value::I32(id), a.clone()]);
+            task.put(&[row(1, &first)], &topic.next()).await.unwrap();
+            match server {
+                Server::MariaDb => {
+                    let sql = format!("DELETE FROM t; ALTER TABLE t MODIFY a {after}");
+                    database.run(&sql).await;
+                }
+                Server::Postgres => {
+                    let sql = format!("DELETE FROM t; ALTER TABLE t ALTER a TYPE {after}");
+                    database.run(&sql).await;
+                }
+                Server::Sqlite => {
+                    database
+                        .run(&format!("DROP TABLE t; {}", create(after)))
+                        .await;
+                }
+            }
+            let case = format!("{server} {keys:?}: {before} -> {after}");
+            let report = task
+                .put(&[row(2, &second), row(3, &second)], &topic.next())
+                .await
+                .unwrap_or_else(|error| panic!("{case}: {error}"));
+            let refused = report.rejected.len();
+            assert_eq!(
+                refused,
+                if want.is_none() { 2 } else { 0 },
+                "{case}: {report:?}"
+            );
+            let shown = if after == "BIT(8)" { "a + 0" } else { "a" };
+            let seen = database
+                .rows(&format!("SELECT {shown} FROM t ORDER BY id"))
+                .await;
+            let all: Vec<&str> = want.into_iter().flat_map(|want| [want; 2]).collect();
+            assert_eq!(seen, all, "{case}");
+            task.close().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn rows_are_changed_beside_a_number_that_the_server_gives() {
     for server in ALL {

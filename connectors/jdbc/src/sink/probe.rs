@@ -111,26 +111,31 @@ async fn look(
         let Ok(id) = sink.naming.table(topic, database) else {
             continue;
         };
-        let target = TargetTable::find(&mut *link.session, sink, &link.here, id).await?;
+        let target =
+            TargetTable::find(&mut *link.session, sink, link.writing, (&link.here, id)).await?;
         tell_no_rollback(
             sink,
             target
-                .meta
-                .as_ref()
+                .meta()
                 .and_then(|meta| evolve::no_rollback(link.writing, meta)),
             report,
         );
         add(
             &mut needs,
-            target.id,
-            &for_rows(sink, target.meta.is_some()),
+            target.id.clone(),
+            &for_rows(sink, target.meta().is_some()),
         );
     }
     if sink.exactly_once {
         let place =
             offsets::find(&mut *link.session, link.writing, &sink.cluster, &sink.name).await?;
-        let target = TargetTable::find(&mut *link.session, sink, &link.here, place).await?;
-        add(&mut needs, target.id, &for_offsets(target.meta.is_some()));
+        let target =
+            TargetTable::find(&mut *link.session, sink, link.writing, (&link.here, place)).await?;
+        add(
+            &mut needs,
+            target.id.clone(),
+            &for_offsets(target.meta().is_some()),
+        );
     }
     needs.sort_unstable();
     needs.dedup();

@@ -2,8 +2,6 @@
 
 use connector_api::Value;
 
-use crate::catalog::UniqueKeys;
-
 /// Lists the columns of a table's unique indexes; parameters: the names of its database and table.
 pub(crate) const INDEXES: &str = "SELECT index_name, column_name, sub_part FROM information_schema.statistics \
      WHERE table_schema = ? AND table_name = ? AND non_unique = 0 ORDER BY index_name, seq_in_index";
@@ -49,15 +47,6 @@ impl UniqueIndexes {
                 .filter(|i| i.0 != "PRIMARY" && i.2)
                 .map(|i| i.1)
                 .collect(),
-        }
-    }
-
-    /// Returns them in the form that a [`TableMeta`](crate::catalog::TableMeta) has.
-    pub(crate) fn keys(&self) -> UniqueKeys<'_> {
-        UniqueKeys {
-            primary: &self.primary,
-            unique: &self.unique,
-            in_part: self.in_part,
         }
     }
 }

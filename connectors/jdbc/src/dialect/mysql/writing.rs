@@ -1,12 +1,13 @@
 //! How MariaDB and MySQL are written to: sessions, capabilities, the offsets table.
 
+use std::borrow::Cow;
+
 use super::MySqlDialect;
 use super::columns::MySqlColumns;
 use super::ddl::{MySqlDdl, quoted_text};
 use super::dml::{MySqlDml, bulk_update, is_bulk_updatable};
-use super::keys::{INDEXES, UniqueIndexes};
 use crate::dialect::writing::{
-    BulkUpdate, OffsetsSql, StatementProbe, UniqueKeysSql, ValueRules, WriteCapabilities,
+    BulkUpdate, OffsetsSql, StatementProbe, TableStateSql, ValueRules, WriteCapabilities,
     WriteDialect,
 };
 use crate::url::DatabaseKind;
@@ -84,10 +85,12 @@ const CAPABILITIES: WriteCapabilities = WriteCapabilities {
     table_definition: Some("SHOW CREATE TABLE {table}"),
     copy: None,
     bulk_update: None,
-    // ON DUPLICATE KEY uses whatever unique indexes exist when it runs, without an error.
-    unique_keys: Some(UniqueKeysSql {
-        sql: INDEXES,
-        describes: |rows, keys| UniqueIndexes::read(rows).keys() == keys,
+    // A number in a column of dates is a date, and ON DUPLICATE KEY uses whatever unique indexes
+    // exist when it runs, without an error.
+    table_state: Some(TableStateSql {
+        sql: "SHOW CREATE TABLE {table}",
+        column: 1,
+        lasting: without_counter,
     }),
     guard_error: Some("(1048,"),
     statement_probe: Some(StatementProbe {
@@ -101,6 +104,21 @@ const CAPABILITIES: WriteCapabilities = WriteCapabilities {
     }),
     deferred_constraints: None,
 };
+
+/// Removes the next number of an AUTO_INCREMENT column from a table's definition.
+fn without_counter(definition: &str) -> Cow<'_, str> {
+    const COUNTER: &str = " AUTO_INCREMENT=";
+    // The options are behind the columns; only a comment among them may contain such a text, too.
+    let options = definition.rfind("\n)").unwrap_or(definition.len());
+    match definition[options..].find(COUNTER) {
+        None => Cow::Borrowed(definition),
+        Some(at) => {
+            let (before, counter) = definition.split_at(options + at);
+            let after = counter[COUNTER.len()..].trim_start_matches(|c: char| c.is_ascii_digit());
+            Cow::Owned(format!("{before}{after}"))
+        }
+    }
+}
 
 const OFFSETS: OffsetsSql = OffsetsSql {
     find_tables: None,
@@ -130,3 +148,23 @@ const OFFSETS: OffsetsSql = OffsetsSql {
                   WHERE ID = ? AND USER = SUBSTRING_INDEX(USER(), '@', 1)",
     end_session: "KILL CONNECTION {}",
 };
+
+#[cfg(test)]
+mod tests {
+    use super::without_counter;
+
+    #[test]
+    fn the_next_number_is_no_part_of_a_tables_definition() {
+        let with = |options: &str| {
+            format!(
+                "CREATE TABLE `t` (\n  `a` int COMMENT ') AUTO_INCREMENT=1'\n) ENGINE=InnoDB{options}"
+            )
+        };
+        let without = with(" COMMENT='x'");
+        assert_eq!(
+            without_counter(&with(" AUTO_INCREMENT=17 COMMENT='x'")),
+            without
+        );
+        assert_eq!(without_counter(&without), without);
+    }
+}

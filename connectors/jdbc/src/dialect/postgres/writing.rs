@@ -41,7 +41,7 @@ pub(crate) static POSTGRES: WriteDialect = WriteDialect {
             accepts: |_| true,
             sql: bulk_update,
         }),
-        unique_keys: None,
+        table_state: None,
         guard_error: None,
         statement_probe: Some(StatementProbe {
             prepare: |sql| format!("PREPARE rowferry_statement AS {sql}"),

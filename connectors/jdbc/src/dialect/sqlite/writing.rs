@@ -1,10 +1,14 @@
 //! How SQLite is written to: capabilities, the offsets table.
 
+use std::borrow::Cow;
+
 use super::SqliteDialect;
 use super::columns::SqliteColumns;
 use super::ddl::SqliteDdl;
 use super::dml::SqliteDml;
-use crate::dialect::writing::{OffsetsSql, ValueRules, WriteCapabilities, WriteDialect};
+use crate::dialect::writing::{
+    OffsetsSql, TableStateSql, ValueRules, WriteCapabilities, WriteDialect,
+};
 use crate::url::DatabaseKind;
 
 /// How SQLite is written to.
@@ -27,7 +31,12 @@ pub(crate) static SQLITE: WriteDialect = WriteDialect {
         table_definition: None,
         copy: None,
         bulk_update: None,
-        unique_keys: None,
+        // Values are stored in the class that their column's type prefers.
+        table_state: Some(TableStateSql {
+            sql: "SELECT schema_version FROM pragma_schema_version",
+            column: 0,
+            lasting: |version| Cow::Borrowed(version),
+        }),
         guard_error: None,
         statement_probe: None,
         deferred_constraints: None,

@@ -1,10 +1,10 @@
 //! What a server can do when it is written to, and the statements for it: plain data, one constant
 //! for each kind of server. Pure.
 
-use connector_api::Value;
+use std::borrow::Cow;
 
 use super::dml::StatementColumns;
-use crate::catalog::{ColumnMeta, UniqueKeys};
+use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
 
 /// What a server can do besides the statements that every database has. `None` and `false`: it
@@ -33,9 +33,9 @@ pub struct WriteCapabilities {
     pub copy: Option<fn(table: &str, columns: &str) -> String>,
     /// How many rows are updated by one statement.
     pub bulk_update: Option<BulkUpdate>,
-    /// How to query the unique indexes, for databases whose upserts silently use other indexes
-    /// after a change.
-    pub unique_keys: Option<UniqueKeysSql>,
+    /// How to notice that a table has changed, for databases that silently convert values to other
+    /// types then, or whose upserts silently use other indexes.
+    pub table_state: Option<TableStateSql>,
     /// Text that an error contains if a guarded upsert may have met a collision.
     pub guard_error: Option<&'static str>,
     /// How to make the server parse a user's statement without executing it.
@@ -67,12 +67,15 @@ pub struct BulkUpdate {
     pub sql: fn(&TableId, StatementColumns<'_>, usize) -> String,
 }
 
-/// Queries the unique indexes of a table, by the names of its database and table.
+/// Queries a text that changes whenever the definition of a table does.
 #[derive(Clone, Copy, Debug)]
-pub struct UniqueKeysSql {
+pub struct TableStateSql {
+    /// The query; `{table}` is the table's name.
     pub sql: &'static str,
-    /// True if the rows of the query describe these indexes.
-    pub describes: fn(&[Vec<Value>], UniqueKeys<'_>) -> bool,
+    /// The column of the text, from 0.
+    pub column: usize,
+    /// Removes what changes with the rows.
+    pub lasting: fn(&str) -> Cow<'_, str>,
 }
 
 /// Statements that make a server parse a statement and report the types of its parameters.

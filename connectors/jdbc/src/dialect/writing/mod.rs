@@ -13,7 +13,7 @@ use super::Dialect;
 use crate::url::DatabaseKind;
 
 pub(crate) use self::capabilities::{
-    BulkUpdate, DeferredConstraints, StatementProbe, UniqueKeysSql, ValueRules, WriteCapabilities,
+    BulkUpdate, DeferredConstraints, StatementProbe, TableStateSql, ValueRules, WriteCapabilities,
 };
 pub(crate) use self::columns::{ColumnCapacity, ColumnDialect, TextEquality};
 pub(in crate::dialect) use self::ddl::grown_decimal;

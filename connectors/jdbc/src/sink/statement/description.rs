@@ -8,6 +8,7 @@ use crate::catalog::ColumnMeta;
 use crate::dialect::writing::WriteDialect;
 use crate::driver::Session;
 use crate::sink::config::template::StatementTemplate;
+use crate::sink::write::known_table::KnownTable;
 
 /// The type of a parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(super) struct StatementDescription {
 pub(super) struct UserStatement {
     pub template: StatementTemplate,
     description: Option<StatementDescription>,
+    /// The table that the statement writes, if its columns are those of the description.
+    table: Option<KnownTable>,
 }
 
 impl UserStatement {
@@ -39,6 +42,7 @@ impl UserStatement {
         Self {
             template,
             description: None,
+            table: None,
         }
     }
 
@@ -59,7 +63,8 @@ impl UserStatement {
                 .parameter_types(session, writing)
                 .await
                 .map_err(|error| error.context(self.shown()))?;
-            let columns = self.columns(session, writing, &casts).await?;
+            let (columns, table) = self.columns(session, writing, &casts).await?;
+            self.table = table;
             self.description = Some(StatementDescription { casts, columns });
         }
         self.description
@@ -70,6 +75,20 @@ impl UserStatement {
     /// Forgets the description.
     pub(super) fn forget(&mut self) {
         self.description = None;
+        self.table = None;
+    }
+
+    /// True if the table is still the one that parameters are converted for, see
+    /// [`KnownTable::holds`].
+    pub async fn table_holds(
+        &mut self,
+        session: &mut dyn Session,
+        writing: &WriteDialect,
+    ) -> Result<bool> {
+        match &mut self.table {
+            Some(table) => table.holds(session, writing).await,
+            None => Ok(true),
+        }
     }
 
     /// Has the server describe the parameters again. True if the result differs.
@@ -87,7 +106,8 @@ impl UserStatement {
             // the server no longer accepts the statement; writing will report why
             Err(_) => return Ok(true),
         };
-        Ok(casts != known.casts || self.columns(session, writing, &casts).await? != known.columns)
+        let (columns, _) = self.columns(session, writing, &casts).await?;
+        Ok(casts != known.casts || columns != known.columns)
     }
 
     /// Has the server parse the statement.
@@ -133,38 +153,41 @@ impl UserStatement {
     }
 
     /// Returns the columns that the parameters go to, as far as the statement's text or the server
-    /// shows.
+    /// shows, and their table if the text shows them.
     async fn columns(
         &self,
         session: &mut dyn Session,
         writing: &WriteDialect,
         casts: &[ParameterCast],
-    ) -> Result<Vec<Option<ColumnMeta>>> {
+    ) -> Result<(Vec<Option<ColumnMeta>>, Option<KnownTable>)> {
+        let nothing = || (Vec::new(), None);
         let database = writing.database;
         let probe = writing.capabilities.statement_probe;
         if probe.is_some_and(|probe| probe.types.is_some()) {
-            return Ok(casts.iter().map(column_of_type).collect());
+            return Ok((casts.iter().map(column_of_type).collect(), None));
         }
         let columns = parameter_columns(&self.template, database);
         if columns.iter().all(Option::is_none) {
-            return Ok(Vec::new());
+            return Ok(nothing());
         }
         let tables = written(&self.template, database);
         let [WrittenTable { table, if_it_has }] = tables.as_slice() else {
-            return Ok(Vec::new());
+            return Ok(nothing());
         };
         if !if_it_has.is_empty() {
-            return Ok(Vec::new());
+            return Ok(nothing());
         }
-        let Some(meta) = session.table(table).await? else {
-            return Ok(Vec::new());
+        let known = KnownTable::read(session, writing, table).await?;
+        let Some(meta) = &known.meta else {
+            return Ok(nothing());
         };
         let visible: Vec<&ColumnMeta> = meta.columns.iter().filter(|c| !c.invisible).collect();
         let column = |column: Option<ParameterColumn>| match column? {
             ParameterColumn::Named(name) => meta.column(&name).cloned(),
             ParameterColumn::Nth(n) => visible.get(n).copied().cloned(),
         };
-        Ok(columns.into_iter().map(column).collect())
+        let columns = columns.into_iter().map(column).collect();
+        Ok((columns, Some(known)))
     }
 }
 

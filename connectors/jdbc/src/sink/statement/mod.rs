@@ -148,6 +148,22 @@ impl StatementSet {
         Ok(false)
     }
 
+    /// True if the tables of the statements are still those that their parameters are converted for,
+    /// as far as the database would not report a difference.
+    pub async fn tables_hold(
+        &mut self,
+        session: &mut dyn Session,
+        writing: &WriteDialect,
+    ) -> Result<bool> {
+        let deletes = self.delete.iter_mut().flatten();
+        for statement in self.write.iter_mut().chain(deletes) {
+            if !statement.table_holds(session, writing).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Has the server parse every statement. Returns the keys whose statement it refuses, with the
     /// error.
     pub async fn check(

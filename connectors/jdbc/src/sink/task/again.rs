@@ -9,9 +9,8 @@ use super::JdbcSinkTask;
 use crate::sink::statement::StatementSet;
 use crate::sink::write::index::TableIndex;
 
-/// How many times the tables of one batch are read again because their unique indexes change while
-/// it is written.
-const MOST_KEY_CHANGES: u32 = 3;
+/// How many times the tables of one batch are read again because they change while it is written.
+const MOST_TABLE_CHANGES: u32 = 3;
 
 /// What has been done again for a batch already.
 #[derive(Default)]
@@ -20,8 +19,8 @@ struct Repetitions {
     read: bool,
     /// The statements were prepared.
     prepared: bool,
-    /// How many times unique indexes had changed.
-    keys: u32,
+    /// How many times a table had changed.
+    changes: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,15 +75,15 @@ impl JdbcSinkTask {
         done: &mut Repetitions,
     ) -> Result<Option<Again>> {
         let dropped = self.connection.is_stale() && !self.connection.is_lost();
-        let keys_changed = std::mem::take(&mut self.keys_changed);
+        let table_changed = std::mem::take(&mut self.table_changed);
         let changed = match outcome {
             Err(error) if error.kind() == ErrorKind::Retry && dropped && !done.prepared => {
                 done.prepared = true;
                 return Ok(Some(Again::Prepare));
             }
-            Err(error) if error.kind() == ErrorKind::Retry && keys_changed => {
-                done.keys += 1;
-                done.keys <= MOST_KEY_CHANGES
+            Err(error) if error.kind() == ErrorKind::Retry && table_changed => {
+                done.changes += 1;
+                done.changes <= MOST_TABLE_CHANGES
             }
             _ if done.read => false,
             Err(error) if error.kind() == ErrorKind::Config => true,

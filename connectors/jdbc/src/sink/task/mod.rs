@@ -51,8 +51,8 @@ pub(super) struct JdbcSinkTask {
     /// Set once a deferred constraint has failed a commit; from then on constraints are checked
     /// before the commit.
     checks_deferred_early: bool,
-    /// The unique indexes of a table have changed since the batch was grouped by them.
-    keys_changed: bool,
+    /// A table of the batch has changed since its rows were converted and grouped for it.
+    table_changed: bool,
     /// With `insert.mode=statement`.
     statements: Option<StatementSet>,
     losses: BatchLosses,
@@ -100,7 +100,7 @@ impl JdbcSinkTask {
             truncated: Vec::new(),
             tx: Tx::Idle,
             checks_deferred_early: false,
-            keys_changed: false,
+            table_changed: false,
             statements,
             losses: BatchLosses::default(),
             tries: 0,

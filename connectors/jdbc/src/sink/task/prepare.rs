@@ -138,7 +138,7 @@ impl JdbcSinkTask {
             return Ok(self.adapter.apply(record));
         }
         let table = self.table_of(index, record).await?;
-        let (Some(table), Some(writing)) = (&self.targets[table].meta, self.connection.writing())
+        let (Some(table), Some(writing)) = (self.targets[table].meta(), self.connection.writing())
         else {
             return Ok(Ok(self.adapter.without_table(record)));
         };
@@ -217,7 +217,7 @@ impl JdbcSinkTask {
             .iter_mut()
             .filter(|known| known.table == Some(table));
         of_table.for_each(|known| known.rows.clear());
-        if self.targets[table].meta.is_some() && !self.truncated.contains(&table) {
+        if self.targets[table].meta().is_some() && !self.truncated.contains(&table) {
             self.truncated.push(table);
         }
         Ok(())
@@ -277,7 +277,13 @@ impl JdbcSinkTask {
         };
         let connection = self.connection.get()?;
         let session = &mut *connection.session;
-        let found = TargetTable::find(session, &self.config, &connection.here, id).await?;
+        let found = TargetTable::find(
+            session,
+            &self.config,
+            connection.writing,
+            (&connection.here, id),
+        )
+        .await?;
         if found.id.is_offsets_table() {
             return Err(Error::record(format!(
                 "table {} holds the offsets of sinks and takes no records; leave topic {topic} out of the sink's topics, \

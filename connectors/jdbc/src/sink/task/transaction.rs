@@ -198,8 +198,18 @@ impl JdbcSinkTask {
                 .await?;
         }
         let operations = content.operations_without(skipped);
-        if let Some(statements) = &self.statements {
-            return run_statements(connection, statements, content, &operations, search).await;
+        if let Some(statements) = &mut self.statements {
+            let refused =
+                run_statements(connection, statements, content, &operations, search).await?;
+            if refused.is_empty()
+                && !statements
+                    .tables_hold(&mut *connection.session, connection.writing)
+                    .await?
+            {
+                self.table_changed = true;
+                return Err(changed().into());
+            }
+            return Ok(refused);
         }
         let WriteConnection {
             session,
@@ -217,18 +227,16 @@ impl JdbcSinkTask {
             batch: content.rows,
         };
         let refused = write_tables(&mut writer, &operations, search).await?;
-        // the transaction locks its tables: their unique indexes now are those that each statement
-        // saw
-        let changed = changed_keys(session, writing, &self.targets, content.operations).await?;
-        match changed {
-            Some(table) if refused.is_empty() => {
-                self.keys_changed = true;
-                let error = Error::retry(
-                    "its unique indexes were changed after the table was read; it is read again",
-                );
-                Err(WriteFailure::of_table(error, table))
+        if !refused.is_empty() {
+            return Ok(refused);
+        }
+        // the transaction locks its tables: they are now as each statement saw them
+        match changed_table(session, writing, &mut self.targets, content.operations).await? {
+            Some(table) => {
+                self.table_changed = true;
+                Err(WriteFailure::of_table(changed(), table))
             }
-            _ => Ok(refused),
+            None => Ok(refused),
         }
     }
 
@@ -356,21 +364,24 @@ async fn write_tables(
     Ok(refused)
 }
 
-/// Returns a table with upserts whose unique indexes are no longer those that the upserts were made
-/// for, if the database would not report that as an error.
-async fn changed_keys(
+/// Returns a table that is no longer the one that its rows were converted and grouped for, if the
+/// database would not report that as an error.
+async fn changed_table(
     session: &mut dyn Session,
     writing: &WriteDialect,
-    tables: &[TargetTable],
+    tables: &mut [TargetTable],
     operations: &[TableOperations],
 ) -> Result<Option<TableIndex>> {
     for TableOperations { table, rows } in operations {
         let Some(index) = *table else { continue };
-        let table = &tables[index];
-        let has_upserts = rows.iter().any(|op| table.plans[op.plan].is_upsert());
-        if has_upserts && table.has_other_keys(session, writing).await? {
+        if !rows.is_empty() && !tables[index].holds(session, writing).await? {
             return Ok(Some(index));
         }
     }
     Ok(None)
+}
+
+/// The error of a transaction that has written a table as it no longer is.
+fn changed() -> Error {
+    Error::retry("its definition was changed after the table was read; it is read again")
 }

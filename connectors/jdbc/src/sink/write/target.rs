@@ -13,11 +13,12 @@ use super::evolve;
 use super::group::KeyIdentity;
 use super::index::PlanIndex;
 use super::key_bytes::identity;
+use super::known_table::KnownTable;
 use super::plan::{PlanSource, WritePlan};
 use super::widen;
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::writing::{ColumnWidening, UpsertAction, WriteDialect};
-use crate::driver::{Session, SqlParam};
+use crate::driver::Session;
 use crate::ident::TableId;
 use crate::sink::config::columns::RecordColumn;
 use crate::sink::config::{InsertMode, PkMode, SchemaEvolution, SinkConfig, TimeRules};
@@ -30,8 +31,8 @@ const MOST_PLANS: usize = 256;
 pub struct TargetTable {
     /// The full name.
     pub id: TableId,
-    /// The table's catalog entry; `None` while it does not exist.
-    pub meta: Option<TableMeta>,
+    /// The table's definition, as it was read.
+    known: KnownTable,
     /// The plans in the order in which their shapes were first seen.
     pub plans: Vec<WritePlan>,
     /// The plan of the last record.
@@ -47,11 +48,11 @@ impl TargetTable {
     pub async fn find(
         session: &mut dyn Session,
         config: &SinkConfig,
-        here: &SessionInfo,
-        id: TableId,
+        writing: &WriteDialect,
+        (here, id): (&SessionInfo, TableId),
     ) -> Result<Self> {
-        let meta = session.table(&id).await?;
-        let id = match &meta {
+        let known = KnownTable::read(session, writing, &id).await?;
+        let id = match &known.meta {
             Some(meta) => meta.id.clone(),
             None => TableId {
                 catalog: id.catalog.or_else(|| here.catalog.clone()),
@@ -61,7 +62,7 @@ impl TargetTable {
         };
         Ok(Self {
             id,
-            meta,
+            known,
             plans: Vec::new(),
             last: PlanIndex(0),
             time: Arc::new(config.time.clone()),
@@ -72,34 +73,25 @@ impl TargetTable {
     /// Reads the table again. True if it is no longer the one that plans were made for.
     pub async fn has_changed(&self, session: &mut dyn Session) -> Result<bool> {
         let now = session.table(&self.id).await?;
-        Ok(match (&self.meta, &now) {
+        Ok(match (&self.known.meta, &now) {
             (Some(known), Some(now)) => !known.decides_as(now),
             (known, now) => known.is_some() != now.is_some(),
         })
     }
 
-    /// Queries the unique indexes. True if they are no longer those that plans were made for and
-    /// the database would not report that when rows are written.
-    pub async fn has_other_keys(
-        &self,
+    /// True if the table is still the one that plans were made for, as far as the database would
+    /// not report a difference when rows are written.
+    pub async fn holds(
+        &mut self,
         session: &mut dyn Session,
         writing: &WriteDialect,
     ) -> Result<bool> {
-        let (Some(keys), Some(meta)) = (writing.capabilities.unique_keys, &self.meta) else {
-            return Ok(false);
-        };
-        let catalog = meta
-            .id
-            .catalog
-            .as_deref()
-            .map_or(SqlParam::Null, |catalog| SqlParam::Text(catalog.into()));
-        let rows = session
-            .query(
-                keys.sql,
-                &[catalog, SqlParam::Text(meta.id.table.as_str().into())],
-            )
-            .await?;
-        Ok(!(keys.describes)(&rows, meta.keys()))
+        self.known.holds(session, writing).await
+    }
+
+    /// The table's catalog entry; `None` while it does not exist.
+    pub fn meta(&self) -> Option<&TableMeta> {
+        self.known.meta.as_ref()
     }
 
     /// Returns the plan for a record of these schemas; makes it if it is new, along
@@ -126,7 +118,7 @@ impl TargetTable {
             )
         };
         let mut shape = named(value)?;
-        if shape.tombstone && self.meta.is_none() && config.auto_create {
+        if shape.tombstone && self.known.meta.is_none() && config.auto_create {
             let Some(schema) = value
                 .schema
                 .as_ref()
@@ -142,7 +134,7 @@ impl TargetTable {
             ))?;
             self.fit(session, config, writing, &row).await?;
         }
-        if self.began_with_delete && self.meta.is_none() {
+        if self.began_with_delete && self.known.meta.is_none() {
             shape.columns.sort_by_key(|column| !column.key);
         }
         self.fit(session, config, writing, &shape).await?;
@@ -174,7 +166,8 @@ impl TargetTable {
     ) -> Result<()> {
         let mut failure = None;
         for _ in 0..3 {
-            let changes = evolve::changes(config, writing, &self.id, self.meta.as_ref(), shape)?;
+            let changes =
+                evolve::changes(config, writing, &self.id, self.known.meta.as_ref(), shape)?;
             if changes.is_empty() {
                 return self.widen(session, config, writing, shape).await;
             }
@@ -186,8 +179,8 @@ impl TargetTable {
                     break;
                 }
             }
-            self.meta = session.table(&self.id).await?;
-            if let Some(meta) = &self.meta {
+            self.known = KnownTable::read(session, writing, &self.id).await?;
+            if let Some(meta) = &self.known.meta {
                 self.id = meta.id.clone();
             }
         }
@@ -208,6 +201,7 @@ impl TargetTable {
         shape: &RecordShape,
     ) -> Result<()> {
         let Some(meta) = self
+            .known
             .meta
             .as_ref()
             .filter(|meta| config.evolve == SchemaEvolution::Widen && !meta.is_view)
@@ -219,7 +213,7 @@ impl TargetTable {
             return Ok(());
         };
         // another task may have done it
-        let meta = self.meta.as_ref();
+        let meta = self.known.meta.as_ref();
         if meta.is_some_and(|meta| widen::by_shape(config, writing, meta, shape).is_empty()) {
             return Ok(());
         }
@@ -237,6 +231,7 @@ impl TargetTable {
     ) -> Result<()> {
         let lengths = self.excess(plan, record);
         let Some(meta) = self
+            .known
             .meta
             .as_ref()
             .filter(|meta| !lengths.is_empty() && !meta.is_view)
@@ -292,8 +287,8 @@ impl TargetTable {
                 "its definition does not contain the columns to widen",
             )),
         };
-        self.meta = session.table(&self.id).await?;
-        if let Some(meta) = &self.meta {
+        self.known = KnownTable::read(session, writing, &self.id).await?;
+        if let Some(meta) = &self.known.meta {
             for plan in &mut self.plans {
                 for binder in plan.keys.iter_mut().chain(&mut plan.values) {
                     if let Some(column) = meta.column(&binder.name) {
@@ -369,7 +364,7 @@ impl TargetTable {
 
     /// Returns the table's column for a column of a shape.
     fn column(&self, column: &RecordColumn) -> Option<&ColumnMeta> {
-        self.meta.as_ref()?.column(&column.name)
+        self.known.meta.as_ref()?.column(&column.name)
     }
 
     /// Returns how far the keys of a shape, which `keys` bind, identify rows.
@@ -406,7 +401,7 @@ impl TargetTable {
         keys: &[ColumnBinder],
         values: &[ColumnBinder],
     ) -> Option<Arc<str>> {
-        let takes_copy = self.meta.as_ref().is_some_and(|m| !m.only_insert);
+        let takes_copy = self.known.meta.as_ref().is_some_and(|m| !m.only_insert);
         if config.insert_mode != InsertMode::Insert || !takes_copy {
             return None;
         }
@@ -431,7 +426,9 @@ impl TargetTable {
     /// conflict, whatever other unique indexes there are: MariaDB would add a row each time, and
     /// PostgreSQL refuses such a conflict target.
     fn lacks_key_index(&self, shape: &RecordShape) -> bool {
-        let Some(meta) = &self.meta else { return false };
+        let Some(meta) = &self.known.meta else {
+            return false;
+        };
         let is_key = |name: &String| {
             shape
                 .keys()
@@ -443,14 +440,15 @@ impl TargetTable {
 
     /// True if rows can conflict on an index other than the primary key.
     pub fn has_other_unique(&self) -> bool {
-        self.meta
+        self.known
+            .meta
             .as_ref()
             .is_some_and(|m| !m.unique.is_empty() || m.unique_in_part)
     }
 
     /// True if a plan fills every column of the table.
     pub fn is_complete(&self, plan: PlanIndex) -> bool {
-        let Some(meta) = &self.meta else {
+        let Some(meta) = &self.known.meta else {
             return false;
         };
         let plan = &self.plans[plan];
@@ -513,7 +511,7 @@ mod tests {
 
     use connector_api::{Config, Schema, SchemaType};
 
-    use super::{PlanIndex, TargetTable};
+    use super::{KnownTable, PlanIndex, TargetTable};
     use crate::catalog::{ColumnMeta, TableMeta};
     use crate::ident::TableId;
     use crate::sink::config::SinkConfig;
@@ -541,7 +539,10 @@ mod tests {
         };
         TargetTable {
             id: TableId::in_catalog("d", "t"),
-            meta: Some(meta),
+            known: KnownTable {
+                meta: Some(meta),
+                state: None,
+            },
             plans: Vec::new(),
             last: PlanIndex(0),
             time: Arc::new(SinkConfig::read(&config).unwrap().time),

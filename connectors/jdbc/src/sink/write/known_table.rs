@@ -1,0 +1,83 @@
+//! A table as it was read, and whether it still is like that.
+//!
+//! MariaDB, MySQL and SQLite convert a value to whatever type its column has when it is written,
+//! and report nothing. So each transaction compares the tables that it has written, which it has
+//! locked by then, with what the values were converted for.
+
+use std::borrow::Cow;
+
+use connector_api::{Result, Value};
+
+use crate::catalog::TableMeta;
+use crate::dialect::writing::{TableStateSql, WriteDialect};
+use crate::driver::Session;
+use crate::ident::TableId;
+
+/// A table's definition, as it was read.
+#[derive(Clone, Debug)]
+pub struct KnownTable {
+    /// The table's catalog entry; `None` if it does not exist.
+    pub meta: Option<TableMeta>,
+    /// A text that changes with the definition; `None` if the database returns none.
+    pub state: Option<String>,
+}
+
+impl KnownTable {
+    /// Reads a table.
+    pub async fn read(
+        session: &mut dyn Session,
+        writing: &WriteDialect,
+        id: &TableId,
+    ) -> Result<Self> {
+        // The state first: a change after it is noticed later.
+        let state = match writing.capabilities.table_state {
+            Some(sql) => state(session, writing, sql, id).await,
+            None => None,
+        };
+        let meta = session.table(id).await?;
+        // The text of a view does not change with the columns that it shows.
+        let state = state.filter(|_| meta.as_ref().is_some_and(|meta| !meta.is_view));
+        Ok(Self { meta, state })
+    }
+
+    /// True if the table is still as it was read, as far as the database would not report a
+    /// difference when rows are written. Valid until the end of the transaction if that has written
+    /// the table.
+    pub async fn holds(
+        &mut self,
+        session: &mut dyn Session,
+        writing: &WriteDialect,
+    ) -> Result<bool> {
+        let (Some(sql), Some(meta)) = (writing.capabilities.table_state, &self.meta) else {
+            return Ok(true);
+        };
+        if self.state.is_some() && state(session, writing, sql, &meta.id).await == self.state {
+            return Ok(true);
+        }
+        let now = Self::read(session, writing, &meta.id).await?;
+        let same = now.meta.as_ref().is_some_and(|now| meta.decides_as(now));
+        if same {
+            *self = now;
+        }
+        Ok(same)
+    }
+}
+
+/// Queries a table's state. `None` if the database refuses: the user may lack the privilege, and
+/// the table need not exist.
+async fn state(
+    session: &mut dyn Session,
+    writing: &WriteDialect,
+    sql: TableStateSql,
+    id: &TableId,
+) -> Option<String> {
+    let query = sql.sql.replace("{table}", &writing.dialect.table(id));
+    let rows = session.query(&query, &[]).await.ok()?;
+    let text = match rows.first()?.get(sql.column)? {
+        Value::Text(text) => Cow::Borrowed(&**text),
+        Value::Bytes(bytes) => String::from_utf8_lossy(bytes),
+        Value::I64(n) => Cow::Owned(n.to_string()),
+        _ => return None,
+    };
+    Some((sql.lasting)(&text).into_owned())
+}
