@@ -606,3 +606,135 @@ async fn few_bad_records_among_many_are_found() {
         task.close().await;
     }
 }
+
+/// Of a table `t (id INT PRIMARY KEY, x TEXT)` of PostgreSQL: what refuses the record of id 2 with x = 'bad', and the column
+/// type of x.
+const REFUSALS: &[(&str, &str, &str)] = &[
+    (
+        "P0001",
+        "TEXT",
+        "CREATE FUNCTION f() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN IF NEW.x = 'bad' THEN RAISE EXCEPTION 'no'; \
+      END IF; RETURN NEW; END $$; CREATE TRIGGER f BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()",
+    ),
+    (
+        "P0004",
+        "TEXT",
+        "CREATE FUNCTION f() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN ASSERT NEW.x <> 'bad'; \
+      RETURN NEW; END $$; CREATE TRIGGER f BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()",
+    ),
+    (
+        "42P01",
+        "TEXT",
+        "CREATE FUNCTION f() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN IF NEW.x = 'bad' THEN \
+      INSERT INTO missing VALUES (1); END IF; RETURN NEW; END $$; \
+      CREATE TRIGGER f BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()",
+    ),
+    (
+        "44000",
+        "TEXT",
+        "ALTER TABLE t RENAME TO base; CREATE VIEW t AS SELECT * FROM base WHERE x <> 'bad' WITH CHECK OPTION",
+    ),
+    ("54000", "TEXT", "CREATE INDEX i ON t (x)"),
+    ("42P01", "REGCLASS", ""),
+    (
+        "42501",
+        "TEXT",
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (true) WITH CHECK (x <> 'bad'); \
+         CREATE ROLE \"{role}\" LOGIN PASSWORD 'pw'; GRANT ALL ON SCHEMA public TO \"{role}\"; GRANT ALL ON t TO \"{role}\"",
+    ),
+];
+
+#[tokio::test]
+async fn a_record_that_postgresql_refuses_by_a_rule_of_its_own_is_rejected_alone() {
+    let modes: [&[(&str, &str)]; 2] = [
+        &[("insert.mode", "insert"), ("pk.mode", "none")],
+        &[
+            ("insert.mode", "update"),
+            ("pk.mode", "record_value"),
+            ("pk.fields", "id"),
+        ],
+    ];
+    for (code, ty, sql) in REFUSALS {
+        for keys in modes {
+            let mut database = Database::new(Server::Postgres, keys).await;
+            database
+                .run(&format!(
+                    "CREATE TABLE t (id INT PRIMARY KEY, x {ty}); {}",
+                    sql.replace("{role}", &format!("{}_{}", database.name, keys[0].1))
+                ))
+                .await;
+            if keys[0].1 == "update" {
+                let rows = "INSERT INTO t SELECT n, 'pg_class' FROM generate_series(1, 3) n";
+                database.run(rows).await;
+            }
+            let topic = Topic::new("t");
+            let role = format!("{}_{}", database.name, keys[0].1);
+            let account = [
+                ("connection.user", role.as_str()),
+                ("connection.password", "pw"),
+            ];
+            let is_policy = *code == "42501";
+            let account = if is_policy { &account[..] } else { &[] };
+            let mut task = database.open(&topic, true, account).await;
+            let noise: String = (0..20_000_u32)
+                .map(|n| {
+                    char::from_u32(0x4e00 + n.wrapping_mul(2_654_435_761) % 20_000).unwrap_or('x')
+                })
+                .collect();
+            let bad = if *code == "54000" {
+                noise.as_str()
+            } else {
+                "bad"
+            };
+            let fields = [int("id"), text("x")];
+            let row = |id, x: &str| topic.value(&fields, [Value::I32(id), Value::Text(x.into())]);
+            let batch = [row(1, "pg_type"), row(2, bad), row(3, "pg_type")];
+            let report = task.put(&batch, &topic.next()).await;
+            let rejected = report
+                .unwrap_or_else(|error| panic!("{code} {keys:?}: {error}"))
+                .rejected;
+            let seen: Vec<usize> = rejected.iter().map(|r| r.index).collect();
+            assert_eq!(seen, [1], "{code} {keys:?}: {rejected:?}");
+            let shown = rejected[0].error.to_string();
+            assert!(shown.contains(code), "{shown}");
+            assert_eq!(
+                database
+                    .rows("SELECT count(*) FROM t WHERE x::text = 'pg_type'")
+                    .await,
+                ["2"],
+                "{code} {keys:?}"
+            );
+            if is_policy {
+                // a missing privilege is nothing of one record
+                database
+                    .run(&format!("REVOKE ALL ON t FROM \"{role}\""))
+                    .await;
+                let error = task.put(&[row(4, "x")], &topic.next()).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+            }
+            task.close().await;
+        }
+    }
+}
+
+/// SQLite's RAISE(ROLLBACK) ends the transaction, with the savepoints of the search for the record.
+#[tokio::test]
+async fn a_record_over_which_a_trigger_ends_the_transaction_is_rejected_alone() {
+    let mut database = Database::new(Server::Sqlite, &UPSERT).await;
+    for sql in [
+        "CREATE TABLE t (id INT PRIMARY KEY, name TEXT)",
+        "CREATE TRIGGER r BEFORE INSERT ON t WHEN NEW.name = 'bad' BEGIN SELECT RAISE(ROLLBACK, 'no'); END",
+    ] {
+        database.run(sql).await;
+    }
+    let topic = Topic::new("t");
+    let mut task = database.open(&topic, true, &[]).await;
+    let batch: Vec<_> = (0..20)
+        .map(|n| row(&topic, n, if n % 8 == 5 { "bad" } else { "good" }))
+        .collect();
+    let report = task.put(&batch, &topic.next()).await.unwrap();
+    let rejected: Vec<_> = report.rejected.iter().map(|r| r.index).collect();
+    assert_eq!(rejected, [5, 13]);
+    assert_eq!(database.rows("SELECT count(*) FROM t").await, ["18"]);
+    task.close().await;
+}

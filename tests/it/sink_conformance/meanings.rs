@@ -351,6 +351,79 @@ async fn a_text_is_a_date_or_time_only_where_it_is_unambiguous() {
     }
 }
 
+fn bytes(bytes: &[u8]) -> Value {
+    Value::Bytes(bytes.into())
+}
+
+fn list(texts: &[&str]) -> Value {
+    Value::Array(texts.iter().map(|text| t(text)).collect())
+}
+
+/// Debezium's bit string.
+fn named_bits(length: &str) -> Schema {
+    let bits = Schema {
+        name: Some("io.debezium.data.Bits".into()),
+        ..of(SchemaType::Bytes)
+    };
+    bits.param("length", length)
+}
+
+#[tokio::test]
+async fn a_statement_writes_bits_in_the_length_of_their_column() {
+    let keys = [
+        ("insert.mode", "statement"),
+        (
+            "statement",
+            "INSERT INTO t (id, x) VALUES (:value.id, :value.x)",
+        ),
+        ("pk.mode", "none"),
+    ];
+    for (schema, value, want) in [
+        (of(SchemaType::Int32), Value::I32(5), "000000000101"),
+        (of(SchemaType::Bytes), bytes(&[0x0a, 0xbc]), "101010111100"),
+        (named_bits("12"), bytes(&[0xbc, 0x0a]), "101010111100"),
+        (of(SchemaType::String), t("101010111100"), "101010111100"),
+    ] {
+        let mut database = Database::new(P, &keys).await;
+        database.run("CREATE TABLE t (id INT, x BIT(12))").await;
+        let topic = Topic::new("t");
+        let fields = [int("id"), field("x", schema.clone())];
+        let record = topic.value(&fields, [Value::I32(1), value]);
+        database
+            .put(&topic, &[&[record]])
+            .await
+            .unwrap_or_else(|error| panic!("{schema:?}: {error}"));
+        assert_eq!(database.rows("SELECT x::text FROM t").await, [want]);
+    }
+}
+
+#[tokio::test]
+async fn sqlite_refuses_what_it_would_store_as_something_else() {
+    let text = || of(SchemaType::String);
+    let cases = vec![
+        ("INTEGER", text(), t("12345678901234567890"), None),
+        (
+            "INTEGER",
+            Schema::decimal(0),
+            decimal("12345678901234567890"),
+            None,
+        ),
+        (
+            "INTEGER",
+            text(),
+            t("9223372036854775807"),
+            Some("9223372036854775807"),
+        ),
+        ("DATE", text(), t("true"), None),
+        ("DATE", text(), t("hello"), None),
+        ("DATE", text(), t("9007199254740993.0"), None),
+        ("DATE", text(), t("2024.5"), None),
+        ("DATE", text(), t("2024-02-29"), Some("2024-02-29")),
+        ("TIMESTAMP", text(), t("infinity"), None),
+    ];
+    hold(S, cases).await;
+}
+
 #[tokio::test]
 async fn a_number_is_no_index_of_an_enum_and_a_text_no_bits() {
     let (long, text) = (|| of(SchemaType::Int64), || of(SchemaType::String));
@@ -437,7 +510,63 @@ async fn a_number_is_no_index_of_an_enum_and_a_text_no_bits() {
                 None,
             ),
             ("BIT(3)", text(), t("101"), Some("101")),
+            (
+                "BIT(12)",
+                of(SchemaType::Bytes),
+                bytes(&[0x05, 0xa0]),
+                Some("010110100000"),
+            ),
+            (
+                "BIT(12)",
+                of(SchemaType::Bytes),
+                bytes(&[0xa0]),
+                Some("000010100000"),
+            ),
+            ("BIT(12)", of(SchemaType::Bytes), bytes(&[0x10, 0]), None),
+            ("BIT(1)", of(SchemaType::Bytes), bytes(&[1]), Some("1")),
+            (
+                "BIT(12)",
+                named_bits("12"),
+                bytes(&[0xa0, 0x05]),
+                Some("010110100000"),
+            ),
+            (
+                "BIT VARYING(12)",
+                of(SchemaType::Bytes),
+                bytes(&[0x05, 0xa0]),
+                Some("010110100000"),
+            ),
+            (
+                "BIT VARYING",
+                of(SchemaType::Bytes),
+                bytes(&[0x05]),
+                Some("00000101"),
+            ),
             ("\"char\"", text(), t("ab"), None),
+            ("\"char\"", long(), Value::I64(66), None),
+            ("\"char\"", long(), Value::I64(6), Some("6")),
+            ("\"char\"", Schema::date(), Value::I32(1), None),
+            ("MONEY", text(), t(""), None),
+            ("MONEY", text(), t("12.50"), Some("$12.50")),
+            ("DATE", text(), t("J2451187"), None),
+            ("DATE", text(), t("January 8, 1999"), Some("1999-01-08")),
+            ("TEXT", of(SchemaType::Bytes), bytes(b"hello"), None),
+            ("VARCHAR(30)", of(SchemaType::Bytes), bytes(b"hello"), None),
+            ("NAME", of(SchemaType::Bytes), bytes(b"hello"), None),
+            ("XML", of(SchemaType::Bytes), bytes(b"hello"), None),
+            ("TEXT", Schema::array(text()), list(&["a", "b"]), None),
+            (
+                "VARCHAR(30)",
+                Schema::array(text()),
+                list(&["a", "b"]),
+                None,
+            ),
+            (
+                "TEXT[]",
+                Schema::array(text()),
+                list(&["a", "b"]),
+                Some("{a,b}"),
+            ),
             ("\"char\"", text(), t("a"), Some("a")),
             (
                 "BOOLEAN",

@@ -27,8 +27,12 @@ pub enum TargetColumnType {
     Choice(Vec<String>),
     /// That many bits, written as a number; a text would be taken as its characters' bytes.
     Bits(u32),
-    /// Bits written as a text of zeros and ones: that many, or any number.
+    /// Bits written as a text of zeros and ones: that many, or a number that is not known.
     BitText(Option<u32>),
+    /// The same, up to that many, or any number.
+    VarBits(Option<u32>),
+    /// PostgreSQL's amount of money: no text is an amount, too.
+    Money,
     Integer,
     /// Decimals and floats.
     Number,

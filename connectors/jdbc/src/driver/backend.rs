@@ -143,6 +143,12 @@ pub(super) trait DatabaseBackend:
         false
     }
 
+    /// True if the error is about the values of a row, although its code may also mean something
+    /// else.
+    fn is_about_a_row(_error: &dyn DatabaseError) -> bool {
+        false
+    }
+
     /// True if a column that is selected unchanged still has the type that it had when the table
     /// was looked up. Checks only what the value's bytes do not show.
     fn fits(_column: &Self::Column, _read: &ReadColumn) -> bool {

@@ -70,6 +70,8 @@ fn refused<DB: DatabaseBackend>(server: Box<dyn DatabaseError>) -> Error {
     let (code, sqlstate) = DB::codes(server.as_ref());
     let kind = if DB::is_stale(server.as_ref()) {
         ErrorKind::Retry
+    } else if DB::is_about_a_row(server.as_ref()) {
+        ErrorKind::Record
     } else {
         DB::DIALECT.classify(&code, &sqlstate)
     };

@@ -117,6 +117,20 @@ impl DatabaseBackend for Postgres {
         }
     }
 
+    /// A policy for rows refuses with the SQLSTATE of a missing privilege, but from a routine of its
+    /// own. With a context the error comes from inside of a trigger, or from reading one value
+    /// (regclass, hstore), instead of from the statement.
+    fn is_about_a_row(error: &dyn DatabaseError) -> bool {
+        let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else {
+            return false;
+        };
+        match error.code() {
+            "42501" => error.routine() == Some("ExecWithCheckOptions"),
+            "42P01" | "XX000" => error.r#where().is_some_and(|context| !context.is_empty()),
+            _ => false,
+        }
+    }
+
     fn fits(column: &PgColumn, read: &ReadColumn) -> bool {
         let name = column.type_info().name();
         match &read.read {

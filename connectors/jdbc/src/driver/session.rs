@@ -356,9 +356,15 @@ where
             self.in_transaction = false;
             fail_point::reach_async("database.rollback").await?;
             // a transaction that cannot be rolled back ends with its connection
-            self.run("ROLLBACK")
-                .await
-                .inspect_err(|_| self.lost = true)?;
+            match self.run("ROLLBACK").await {
+                Ok(_) => {}
+                // SQLite's, after a trigger has ended the transaction with RAISE(ROLLBACK)
+                Err(error) if error.message().contains("no transaction is active") => {}
+                Err(error) => {
+                    self.lost = true;
+                    return Err(error);
+                }
+            }
         }
         Ok(())
     }

@@ -77,6 +77,8 @@ const CAPABILITIES: WriteCapabilities = WriteCapabilities {
         has_arrays: false,
         special_numbers: false,
         compares_text_as_number: true,
+        takes_bytes_as_text: true,
+        checks_types: true,
     },
     accepts_nul: true,
     has_engines_without_rollback: true,
@@ -87,11 +89,12 @@ const CAPABILITIES: WriteCapabilities = WriteCapabilities {
     bulk_update: None,
     // A number in a column of dates is a date, and ON DUPLICATE KEY uses whatever unique indexes
     // exist when it runs, without an error.
-    table_state: Some(TableStateSql {
+    table_state: TableStateSql {
         sql: "SHOW CREATE TABLE {table}",
         column: 1,
         lasting: without_counter,
-    }),
+        covers_views: false,
+    },
     guard_error: Some("(1048,"),
     statement_probe: Some(StatementProbe {
         prepare: |sql| {

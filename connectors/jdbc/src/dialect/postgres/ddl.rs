@@ -5,8 +5,11 @@ use connector_api::{Schema, SchemaType, Value};
 use super::widening;
 use crate::catalog::ColumnMeta;
 use crate::dialect::logical_type::{DATE, DATE_TIME, JSON, LogicalType, TIME};
-use crate::dialect::source_type::SourceColumn;
+use crate::dialect::source_type::{BITS, SourceColumn};
 use crate::dialect::writing::{ColumnSpec, ColumnWidening, DdlDialect, hex, numeric_literal};
+
+/// Maximum bits of a BIT column.
+const MOST_BITS: u32 = 83_886_080;
 
 /// Definitions of tables.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,7 @@ fn type_of(schema: &Schema) -> Option<String> {
             SchemaType::String if schema.is_named(TIME) => "TIME",
             SchemaType::String if schema.is_named(DATE_TIME) => "TIMESTAMP",
             SchemaType::String => "pg_catalog.text",
+            SchemaType::Bytes if schema.is_named(BITS) => return Some(type_of_bits(schema)),
             SchemaType::Bytes => "pg_catalog.bytea",
             // PostgreSQL's arrays have any number of dimensions.
             SchemaType::Array => {
@@ -46,6 +50,18 @@ fn type_of(schema: &Schema) -> Option<String> {
         },
     };
     Some(ty.to_owned())
+}
+
+/// Returns the type for Debezium's bit strings. One without a limit has the largest length there.
+fn type_of_bits(schema: &Schema) -> String {
+    let length = schema
+        .get_param("length")
+        .and_then(|length| length.parse::<u32>().ok());
+    match length {
+        Some(bits @ 1..=MOST_BITS) => format!("BIT({bits})"),
+        Some(_) => "BIT VARYING".to_owned(),
+        None => "pg_catalog.bytea".to_owned(),
+    }
 }
 
 impl DdlDialect for PostgresDdl {

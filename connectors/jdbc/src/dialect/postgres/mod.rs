@@ -151,6 +151,9 @@ impl Dialect for PostgresDialect {
                 "08" | "53" | "57" | "58" => ErrorKind::Retry,
                 "28" => ErrorKind::Denied,
                 "21" | "22" | "23" => ErrorKind::Record,
+                // A trigger's RAISE and ASSERT, a view's check option, an index entry that is too
+                // long.
+                _ if matches!(sqlstate, "P0001" | "P0004" | "44000" | "54000") => ErrorKind::Record,
                 _ => ErrorKind::Config,
             },
         }
@@ -191,6 +194,10 @@ mod tests {
             ("3D000", ErrorKind::Config),
             ("23505", ErrorKind::Record),
             ("22003", ErrorKind::Record),
+            ("P0001", ErrorKind::Record),
+            ("44000", ErrorKind::Record),
+            ("54000", ErrorKind::Record),
+            ("54011", ErrorKind::Config),
         ] {
             assert_eq!(PostgresDialect.classify("", state), kind, "{state}");
         }

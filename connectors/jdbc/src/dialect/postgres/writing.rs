@@ -1,11 +1,13 @@
 //! How PostgreSQL is written to: sessions, capabilities, the offsets table.
 
+use std::borrow::Cow;
+
 use super::columns::PostgresColumns;
 use super::ddl::PostgresDdl;
 use super::dml::{PostgresDml, bulk_update};
 use super::{PostgresDialect, type_name};
 use crate::dialect::writing::{
-    BulkUpdate, DeferredConstraints, OffsetsSql, StatementProbe, ValueRules, WriteCapabilities,
+    BulkUpdate, DeferredConstraints, OffsetsSql, StatementProbe, TableStateSql, ValueRules, WriteCapabilities,
     WriteDialect,
 };
 use crate::url::DatabaseKind;
@@ -28,6 +30,8 @@ pub(crate) static POSTGRES: WriteDialect = WriteDialect {
             has_arrays: true,
             special_numbers: true,
             compares_text_as_number: false,
+            takes_bytes_as_text: false,
+            checks_types: true,
         },
         accepts_nul: false,
         has_engines_without_rollback: false,
@@ -41,12 +45,23 @@ pub(crate) static POSTGRES: WriteDialect = WriteDialect {
             accepts: |_| true,
             sql: bulk_update,
         }),
-        table_state: None,
+        // The server assigns a float to an integer by rounding it.
+        table_state: TableStateSql {
+            sql: "SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod), \
+                  ',' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
+                  WHERE a.attrelid = $rowferry${table}$rowferry$::pg_catalog.regclass::pg_catalog.oid \
+                  AND a.attnum > 0 AND NOT a.attisdropped",
+            column: 0,
+            lasting: |columns| Cow::Borrowed(columns),
+            covers_views: true,
+        },
         guard_error: None,
         statement_probe: Some(StatementProbe {
             prepare: |sql| format!("PREPARE rowferry_statement AS {sql}"),
+            // A cast to bit would cut everything but one bit off.
             types: Some(concat!(
-                "SELECT pg_catalog.format_type(b.oid, NULL)::pg_catalog.text, ",
+                "SELECT CASE b.typname WHEN 'bit' THEN 'pg_catalog.varbit' ELSE pg_catalog.format_type(b.oid, NULL) \
+                 END::pg_catalog.text, ",
                 type_name!(),
                 " FROM pg_catalog.pg_prepared_statements p, pg_catalog.unnest(p.parameter_types) WITH ORDINALITY AS t(type, n), \
                  pg_catalog.pg_type b WHERE p.name = 'rowferry_statement' AND b.oid = t.type::pg_catalog.oid ORDER BY t.n",

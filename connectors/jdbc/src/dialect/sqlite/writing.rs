@@ -23,6 +23,8 @@ pub(crate) static SQLITE: WriteDialect = WriteDialect {
             has_arrays: false,
             special_numbers: false,
             compares_text_as_number: false,
+            takes_bytes_as_text: true,
+            checks_types: false,
         },
         accepts_nul: false,
         has_engines_without_rollback: false,
@@ -32,11 +34,12 @@ pub(crate) static SQLITE: WriteDialect = WriteDialect {
         copy: None,
         bulk_update: None,
         // Values are stored in the class that their column's type prefers.
-        table_state: Some(TableStateSql {
+        table_state: TableStateSql {
             sql: "SELECT schema_version FROM pragma_schema_version",
             column: 0,
             lasting: |version| Cow::Borrowed(version),
-        }),
+            covers_views: true,
+        },
         guard_error: None,
         statement_probe: None,
         deferred_constraints: None,

@@ -33,9 +33,9 @@ pub struct WriteCapabilities {
     pub copy: Option<fn(table: &str, columns: &str) -> String>,
     /// How many rows are updated by one statement.
     pub bulk_update: Option<BulkUpdate>,
-    /// How to notice that a table has changed, for databases that silently convert values to other
-    /// types then, or whose upserts silently use other indexes.
-    pub table_state: Option<TableStateSql>,
+    /// How to notice that a table has changed. Databases silently convert values to other types
+    /// then, and upserts may silently use other indexes.
+    pub table_state: TableStateSql,
     /// Text that an error contains if a guarded upsert may have met a collision.
     pub guard_error: Option<&'static str>,
     /// How to make the server parse a user's statement without executing it.
@@ -54,6 +54,11 @@ pub struct ValueRules {
     /// A number is compared with texts as a number: 0 would match every text that begins with no
     /// digit.
     pub compares_text_as_number: bool,
+    /// A column of text takes bytes as its characters. Otherwise it would store how the bytes are
+    /// written as SQL.
+    pub takes_bytes_as_text: bool,
+    /// A value that does not fit the type of its column is an error.
+    pub checks_types: bool,
 }
 
 /// Updates the rows of many keys in one statement.
@@ -76,6 +81,8 @@ pub struct TableStateSql {
     pub column: usize,
     /// Removes what changes with the rows.
     pub lasting: fn(&str) -> Cow<'_, str>,
+    /// The text of a view changes with its columns, too.
+    pub covers_views: bool,
 }
 
 /// Statements that make a server parse a statement and report the types of its parameters.

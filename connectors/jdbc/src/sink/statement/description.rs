@@ -160,26 +160,42 @@ impl UserStatement {
         writing: &WriteDialect,
         casts: &[ParameterCast],
     ) -> Result<(Vec<Option<ColumnMeta>>, Option<KnownTable>)> {
-        let nothing = || (Vec::new(), None);
-        let database = writing.database;
         let probe = writing.capabilities.statement_probe;
-        if probe.is_some_and(|probe| probe.types.is_some()) {
-            return Ok((casts.iter().map(column_of_type).collect(), None));
+        if probe.is_none_or(|probe| probe.types.is_none()) {
+            return self.columns_of_text(session, writing).await;
         }
-        let columns = parameter_columns(&self.template, database);
+        let mut columns: Vec<_> = casts.iter().map(column_of_type).collect();
+        let (of_text, table) = self.columns_of_text(session, writing).await?;
+        for (column, of_text) in columns.iter_mut().zip(of_text) {
+            // The server does not name the length of bits, which a number is written with.
+            if let Some(of_text) = of_text.filter(|column| column.data_type == "bit") {
+                *column = Some(of_text);
+            }
+        }
+        Ok((columns, table))
+    }
+
+    /// Returns the columns that the statement's text shows, and their table.
+    async fn columns_of_text(
+        &self,
+        session: &mut dyn Session,
+        writing: &WriteDialect,
+    ) -> Result<(Vec<Option<ColumnMeta>>, Option<KnownTable>)> {
+        let nothing = (Vec::new(), None);
+        let columns = parameter_columns(&self.template, writing.database);
         if columns.iter().all(Option::is_none) {
-            return Ok(nothing());
+            return Ok(nothing);
         }
-        let tables = written(&self.template, database);
+        let tables = written(&self.template, writing.database);
         let [WrittenTable { table, if_it_has }] = tables.as_slice() else {
-            return Ok(nothing());
+            return Ok(nothing);
         };
         if !if_it_has.is_empty() {
-            return Ok(nothing());
+            return Ok(nothing);
         }
         let known = KnownTable::read(session, writing, table).await?;
         let Some(meta) = &known.meta else {
-            return Ok(nothing());
+            return Ok(nothing);
         };
         let visible: Vec<&ColumnMeta> = meta.columns.iter().filter(|c| !c.invisible).collect();
         let column = |column: Option<ParameterColumn>| match column? {

@@ -22,13 +22,35 @@ use crate::sink::write::target::TargetTable;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CulpritSearch {
     None,
-    /// By failing statements.
+    /// By failing statements, each rolled back to a savepoint.
     Rows,
+    /// One record after the other, up to the first that fails: for triggers that end the
+    /// transaction, with its savepoints.
+    FirstOne,
     /// By constraints that are checked at the end of the transaction.
     Deferred(DeferredConstraints),
 }
 
 impl CulpritSearch {
+    /// Returns how to search after a refusal that this search did not attribute to a record.
+    fn next(self) -> Option<Self> {
+        match self {
+            Self::None => Some(Self::Rows),
+            Self::Rows => Some(Self::FirstOne),
+            Self::FirstOne | Self::Deferred(_) => None,
+        }
+    }
+
+    /// Returns the record over which [`Self::FirstOne`] has stopped.
+    fn attribute(self, failure: WriteFailure) -> Result<Vec<RefusedRecord>, WriteFailure> {
+        match failure.records.as_slice() {
+            &[record] if self == Self::FirstOne && failure.is_refusal() => {
+                Ok(vec![RefusedRecord { record, failure }])
+            }
+            _ => Err(failure),
+        }
+    }
+
     /// Writes the records; returns those that the database rejects, if it searches for them.
     async fn write(
         self,
@@ -37,6 +59,12 @@ impl CulpritSearch {
     ) -> Result<Vec<RefusedRecord>, WriteFailure> {
         let deferral = match self {
             Self::None => return write_all(writer, records).await.map(|()| Vec::new()),
+            Self::FirstOne => {
+                for record in records {
+                    writer.apply(std::slice::from_ref(record)).await?;
+                }
+                return Ok(Vec::new());
+            }
             Self::Rows => None,
             Self::Deferred(deferral) => Some(deferral),
         };
@@ -88,13 +116,14 @@ impl JdbcSinkTask {
         let mut search = CulpritSearch::None;
         loop {
             let skipped = rejected.iter().map(|r| RecordIndex(r.index)).collect();
-            let refused = match self.transaction(&content, &skipped, search).await {
+            let written = self.transaction(&content, &skipped, search).await;
+            let refused = match written.or_else(|failure| search.attribute(failure)) {
                 Ok(refused) => refused,
-                Err(failure) if failure.is_refusal() && search == CulpritSearch::None => {
-                    search = CulpritSearch::Rows;
-                    continue;
-                }
                 Err(failure) => {
+                    if let Some(next) = search.next().filter(|_| failure.is_refusal()) {
+                        search = next;
+                        continue;
+                    }
                     let is_lost = self.connection.is_lost();
                     self.losses.note(next, &failure, is_lost);
                     return Err(self.with_record_context(content.rows, failure));

@@ -49,6 +49,8 @@ pub struct ColumnBinder {
     room: Option<ColumnCapacity>,
     /// The values are little-endian, and the column wants big-endian.
     reversed: bool,
+    /// The column holds text, as which a list would be written in the database's own format.
+    refuses_lists: bool,
 }
 
 impl ColumnBinder {
@@ -89,7 +91,8 @@ impl ColumnBinder {
             wide_float: meta
                 .is_some_and(|m| !matches!(m.data_type.as_str(), "float" | "real" | "float4")),
             time,
-            reversed: schema.is_named(BITS) && meta.is_some_and(|m| m.data_type == "bit"),
+            reversed: is_reversed(schema, meta),
+            refuses_lists: refuses_lists(writing, meta),
             room: meta
                 .filter(|_| config.evolve == SchemaEvolution::Widen)
                 .and_then(|m| writing.columns.capacity(m)),
@@ -174,6 +177,8 @@ impl ColumnBinder {
             );
             let (kind, meaning) = kind_of(innermost(schema), instant, Some(&known.holds));
             binder.time = time_of(time, Some(&known));
+            binder.reversed = is_reversed(innermost(schema), Some(meta));
+            binder.refuses_lists = refuses_lists(writing, Some(meta));
             (binder.kind, binder.fit, binder.column) =
                 (kind, known.fit(meaning), Some(Arc::new(known)));
         }
@@ -315,6 +320,12 @@ impl ColumnBinder {
         if self.as_text
             && let Value::Array(items) = value
         {
+            if self.refuses_lists {
+                return Err(self.wrong(
+                    "Unsupported source data type: ARRAY, for a column of text; nested.mode=json \
+                     stores lists as JSON",
+                ));
+            }
             let mut out = String::new();
             self.array(items, &mut out)?;
             return Ok(SqlParam::Text(Cow::Owned(out)));
@@ -548,6 +559,21 @@ fn time_of(time: &Arc<TimeRules>, known: Option<&KnownColumn>) -> Arc<TimeRules>
         }
         _ => Arc::clone(time),
     }
+}
+
+/// True if Debezium's bytes of a bit string, the lowest first, go to a column of bits.
+fn is_reversed(schema: &Schema, meta: Option<&ColumnMeta>) -> bool {
+    schema.is_named(BITS) && meta.is_some_and(|m| matches!(m.data_type.as_str(), "bit" | "varbit"))
+}
+
+/// True if a column holds text, and no list of texts.
+fn refuses_lists(writing: &WriteDialect, meta: Option<&ColumnMeta>) -> bool {
+    meta.is_some_and(|meta| {
+        matches!(
+            writing.columns.target_type(meta),
+            TargetColumnType::Text | TargetColumnType::ShortText(_)
+        )
+    })
 }
 
 /// Returns the schema of the items of nested arrays.

@@ -1,7 +1,7 @@
 //! A table as it was read, and whether it still is like that.
 //!
-//! MariaDB, MySQL and SQLite convert a value to whatever type its column has when it is written,
-//! and report nothing. So each transaction compares the tables that it has written, which it has
+//! A database converts a value to whatever type its column has when it is written, and often
+//! reports nothing. So each transaction compares the tables that it has written, which it has
 //! locked by then, with what the values were converted for.
 
 use std::borrow::Cow;
@@ -30,13 +30,11 @@ impl KnownTable {
         id: &TableId,
     ) -> Result<Self> {
         // The state first: a change after it is noticed later.
-        let state = match writing.capabilities.table_state {
-            Some(sql) => state(session, writing, sql, id).await,
-            None => None,
-        };
+        let sql = writing.capabilities.table_state;
+        let state = state(session, writing, sql, id).await;
         let meta = session.table(id).await?;
-        // The text of a view does not change with the columns that it shows.
-        let state = state.filter(|_| meta.as_ref().is_some_and(|meta| !meta.is_view));
+        let state =
+            state.filter(|_| sql.covers_views || meta.as_ref().is_some_and(|meta| !meta.is_view));
         Ok(Self { meta, state })
     }
 
@@ -48,9 +46,10 @@ impl KnownTable {
         session: &mut dyn Session,
         writing: &WriteDialect,
     ) -> Result<bool> {
-        let (Some(sql), Some(meta)) = (writing.capabilities.table_state, &self.meta) else {
+        let Some(meta) = &self.meta else {
             return Ok(true);
         };
+        let sql = writing.capabilities.table_state;
         if self.state.is_some() && state(session, writing, sql, &meta.id).await == self.state {
             return Ok(true);
         }

@@ -5,7 +5,7 @@
 //! transaction ([`super::deferred`]), and records that end the connection (`task::losses`) differ
 //! in what a try is, not in how the records are halved.
 
-use connector_api::Result;
+use connector_api::{ErrorKind, Result};
 
 use super::batch::{RecordWriter, run_tx_control};
 use super::failure::WriteFailure;
@@ -117,8 +117,12 @@ impl RejectedSearch<'_> {
         match self.apply(records).await {
             Ok(()) => Ok(None),
             Err(failure) if failure.is_refusal() => {
-                run_tx_control(self.writer, BACK_TO_SAVEPOINT).await?;
-                Ok(Some(failure))
+                match run_tx_control(self.writer, BACK_TO_SAVEPOINT).await {
+                    Ok(()) => Ok(Some(failure)),
+                    // a trigger has ended the transaction (SQLite's RAISE(ROLLBACK))
+                    Err(none) if none.error.kind() == ErrorKind::Config => Err(failure),
+                    Err(other) => Err(other),
+                }
             }
             Err(failure) => Err(failure),
         }

@@ -102,8 +102,13 @@ pub enum Fit {
     MomentText(bool),
     /// Text that must be a year.
     YearText,
+    /// Like [`Self::DateText`] and [`Self::MomentText`] without words, for a server that checks none.
+    DateOnly,
+    MomentOnly(bool),
     /// Text that must be an interval.
     IntervalText,
+    /// Text that must not be empty.
+    NotEmpty,
     /// A number that must be a year.
     Year,
     /// A date that must be the first day of a year.
@@ -118,15 +123,21 @@ pub enum Fit {
     Bits(u32, bool),
     /// That many bits as text of zeros and ones; true if negative numbers are bytes.
     BitText(u32, bool),
+    /// Bytes that are a number of that many bits, as text of zeros and ones.
+    BitBytes(u32),
+    /// Bytes as text of zeros and ones, of at most that many.
+    VarBits(Option<u32>),
     /// A whole number, from a text or a number with fraction.
     Whole,
+    /// The same, of at most 64 bits.
+    Long,
     /// Text that must be a number; true if it may be NaN or infinite.
     Number(bool),
     /// A truth value, from a number or text.
     Flag,
     /// A number as the text that a key column holds.
     KeyText,
-    /// Text of at most that many bytes.
+    /// A value whose text has at most that many bytes.
     Short(usize),
     /// Text that must be a UUID in any form; written in the usual form.
     Uuid,
@@ -165,7 +176,16 @@ pub fn fit(meaning: ValueMeaning, column: FitColumn<'_>) -> Fit {
         }
         (ValueMeaning::Flag, TargetColumnType::BitText(Some(width))) => Fit::BitText(*width, false),
         (ValueMeaning::Flag, TargetColumnType::Bits(_) | TargetColumnType::Flag) => Fit::Open,
-        (ValueMeaning::Fraction | ValueMeaning::Decimal, TargetColumnType::Integer) => Fit::Whole,
+        (ValueMeaning::Fraction | ValueMeaning::Decimal, TargetColumnType::Integer) => {
+            whole(column)
+        }
+        (
+            ValueMeaning::Flag
+            | ValueMeaning::Whole { .. }
+            | ValueMeaning::Fraction
+            | ValueMeaning::Decimal,
+            TargetColumnType::ShortText(most),
+        ) => Fit::Short(*most),
         (ValueMeaning::Whole { .. }, TargetColumnType::Flag) => Fit::Flag,
         (
             ValueMeaning::Flag
@@ -180,6 +200,7 @@ pub fn fit(meaning: ValueMeaning, column: FitColumn<'_>) -> Fit {
             | TargetColumnType::Choice(_)
             | TargetColumnType::Bits(_)
             | TargetColumnType::BitText(_)
+            | TargetColumnType::VarBits(_)
             | TargetColumnType::Uuid
             | TargetColumnType::Address
             | TargetColumnType::Bytes,
@@ -189,33 +210,57 @@ pub fn fit(meaning: ValueMeaning, column: FitColumn<'_>) -> Fit {
             ValueMeaning::Flag | ValueMeaning::Whole { .. } | ValueMeaning::Fraction,
             TargetColumnType::Text,
         ) if column.key && column.rules.compares_text_as_number => Fit::KeyText,
-        (
-            ValueMeaning::Bytes,
-            TargetColumnType::Text
-            | TargetColumnType::ShortText(_)
-            | TargetColumnType::Bits(_)
-            | TargetColumnType::BitText(_)
-            | TargetColumnType::Bytes
-            | TargetColumnType::Loose
-            | TargetColumnType::Uuid
-            | TargetColumnType::Address
-            | TargetColumnType::Other,
-        ) => Fit::Open,
-        (ValueMeaning::Bytes, _) => refused(),
+        (ValueMeaning::Bytes, _) => bytes_fit(column).unwrap_or_else(refused),
         _ => Fit::Open,
     }
 }
 
+/// Returns the conversion of numbers for integers.
+fn whole(column: FitColumn<'_>) -> Fit {
+    if column.rules.checks_types {
+        Fit::Whole
+    } else {
+        Fit::Long
+    }
+}
+
+/// Returns the conversion of bytes; `None` if the column cannot hold them.
+fn bytes_fit(column: FitColumn<'_>) -> Option<Fit> {
+    Some(match column.holds {
+        TargetColumnType::Text | TargetColumnType::ShortText(_)
+            if !column.rules.takes_bytes_as_text =>
+        {
+            return None;
+        }
+        TargetColumnType::BitText(Some(width)) => Fit::BitBytes(*width),
+        TargetColumnType::VarBits(most) => Fit::VarBits(*most),
+        TargetColumnType::Text
+        | TargetColumnType::ShortText(_)
+        | TargetColumnType::Bits(_)
+        | TargetColumnType::Bytes
+        | TargetColumnType::Loose
+        | TargetColumnType::Uuid
+        | TargetColumnType::Address
+        | TargetColumnType::Other => Fit::Open,
+        _ => return None,
+    })
+}
+
 fn text_fit(column: FitColumn<'_>) -> Fit {
     match column.holds {
+        TargetColumnType::Date if !column.rules.checks_types => Fit::DateOnly,
         TargetColumnType::Date => Fit::DateText,
         TargetColumnType::Time { zoned } => Fit::TimeText(*zoned),
+        TargetColumnType::DateTime { zoned, .. } if !column.rules.checks_types => {
+            Fit::MomentOnly(*zoned)
+        }
         TargetColumnType::DateTime { zoned, .. } => Fit::MomentText(*zoned),
         TargetColumnType::Year => Fit::YearText,
         TargetColumnType::Interval => Fit::IntervalText,
         TargetColumnType::Choice(members) => Fit::Choice(members.as_slice().into()),
         TargetColumnType::Bits(width) => Fit::Bits(*width, false),
-        TargetColumnType::Integer => Fit::Whole,
+        TargetColumnType::Integer => whole(column),
+        TargetColumnType::Money => Fit::NotEmpty,
         TargetColumnType::Number => Fit::Number(column.rules.special_numbers),
         TargetColumnType::Flag => Fit::Flag,
         TargetColumnType::ShortText(most) => Fit::Short(*most),
@@ -223,6 +268,7 @@ fn text_fit(column: FitColumn<'_>) -> Fit {
         TargetColumnType::Bytes => Fit::Refused(refusal(ValueMeaning::Text, column).into()),
         TargetColumnType::Uuid => Fit::Uuid,
         TargetColumnType::BitText(_)
+        | TargetColumnType::VarBits(_)
         | TargetColumnType::Text
         | TargetColumnType::Address
         | TargetColumnType::Other => Fit::Open,
@@ -232,6 +278,7 @@ fn text_fit(column: FitColumn<'_>) -> Fit {
 /// Returns the conversion of dates and times; `None` if the column cannot hold them.
 fn time_fit(meaning: ValueMeaning, holds: &TargetColumnType) -> Option<Fit> {
     Some(match (meaning, holds) {
+        (_, TargetColumnType::ShortText(most)) => Fit::Short(*most),
         (ValueMeaning::Moment, TargetColumnType::Date) => Fit::DatePart,
         (ValueMeaning::Moment, TargetColumnType::Time { .. }) => Fit::TimePart,
         (ValueMeaning::Day, TargetColumnType::Year) => Fit::YearOfDay,
@@ -244,7 +291,6 @@ fn time_fit(meaning: ValueMeaning, holds: &TargetColumnType) -> Option<Fit> {
         | (
             _,
             TargetColumnType::Text
-            | TargetColumnType::ShortText(_)
             | TargetColumnType::Choice(_)
             | TargetColumnType::Loose
             | TargetColumnType::Other,
@@ -282,6 +328,11 @@ fn refusal(meaning: ValueMeaning, column: FitColumn<'_>) -> String {
                  (target.type=unix) converts it to a number"
             )
         }
+        (ValueMeaning::Bytes, TargetColumnType::Text | TargetColumnType::ShortText(_)) => format!(
+            "{name} cannot be stored in type {ty}, which would store their digits (\\x61 for a); \
+             use a bytea column, or send text (StringConverter as key.converter or value.converter, \
+             if the whole key or value is one text)"
+        ),
         (_, TargetColumnType::Bytes) => format!(
             "{name} cannot be stored in type {ty}, which would interpret it as an escape format \
              for bytes (\\101 for A); send bytes, or use a text column"
@@ -313,8 +364,11 @@ impl Fit {
         };
         match (self, number) {
             (Self::Refused(why), _) => Err(why.to_string().into()),
-            (Self::Whole, Some(n)) => Ok(SqlParam::I64(n)),
-            (Self::Whole, None) => Err(number::FRACTION.into()),
+            (Self::BitBytes(width), _) => number::bits_of_bytes(param, Some(*width), true),
+            (Self::VarBits(most), _) => number::bits_of_bytes(param, *most, false),
+            (Self::Short(most), _) => number::short(param, *most),
+            (Self::Whole | Self::Long, Some(n)) => Ok(SqlParam::I64(n)),
+            (Self::Whole | Self::Long, None) => Err(number::FRACTION.into()),
             (Self::Year, Some(n)) => number::year(n),
             (Self::Choice(members), Some(n)) => text::choice(members, n.to_string().into()),
             (Self::Bits(width, byte), Some(n)) => number::bits(n, *width, *byte).map(SqlParam::I64),
@@ -329,6 +383,8 @@ impl Fit {
                 Self::DateText
                 | Self::TimeText(_)
                 | Self::MomentText(_)
+                | Self::DateOnly
+                | Self::MomentOnly(_)
                 | Self::YearText
                 | Self::IntervalText,
                 _,
@@ -346,15 +402,22 @@ impl Fit {
             Self::Refused(why) => Err(why.to_string().into()),
             Self::DatePart => Ok(SqlParam::Text(text::part(text, 0))),
             Self::TimePart => Ok(SqlParam::Text(text::part(text, 1))),
-            Self::DateText => text::date(text),
+            Self::DateOnly | Self::MomentOnly(_) if text::is_word(&text) => {
+                Err(text::NO_DATE.into())
+            }
+            Self::DateText | Self::DateOnly => text::date(text),
             Self::TimeText(zoned) => text::time(text, *zoned),
-            Self::MomentText(zoned) => text::moment(text, *zoned, time),
+            Self::MomentText(zoned) | Self::MomentOnly(zoned) => text::moment(text, *zoned, time),
             Self::YearText => text::year(text),
             Self::YearOfDay => text::year_of_day(text),
             Self::IntervalText => text::interval(text),
             Self::Choice(members) => text::choice(members, text),
             Self::Bits(width, _) => number::bits_of_text(&text, *width).map(SqlParam::I64),
+            Self::NotEmpty if text.trim().is_empty() => {
+                Err("its text is empty, and the column's type would read it as zero".into())
+            }
             Self::Whole => number::whole_of_text(&text),
+            Self::Long => number::long_of_text(&text),
             Self::Number(special) => number::number_text(text, *special),
             Self::Flag => number::flag_of_text(&text).map(SqlParam::Bool),
             Self::Kept => text::kept(text),

@@ -129,3 +129,51 @@ pub(crate) fn clock(micros: i64) -> String {
         micros % 1_000_000
     )
 }
+
+/// Parses a whole number of at most 64 bits.
+pub fn long_of_text(text: &str) -> NumberFit<'static> {
+    match whole_of_text(text)? {
+        SqlParam::Text(_) => Err(FRACTION.into()),
+        number => Ok(number),
+    }
+}
+
+/// Checks the length of a number's text. Only a column of very few characters can be too short.
+pub fn short(param: SqlParam<'_>, most: usize) -> NumberFit<'_> {
+    const LONGEST: usize = 32;
+    let length = match &param {
+        SqlParam::I64(n) => itoa::Buffer::new().format(*n).len(),
+        SqlParam::U64(n) => itoa::Buffer::new().format(*n).len(),
+        _ => LONGEST,
+    };
+    if length <= most || most >= LONGEST {
+        return Ok(param);
+    }
+    Err(format!("it is longer than the {most} bytes that the column's type can store").into())
+}
+
+/// Returns bytes, the highest first, as text of zeros and ones: all bits, without zeros on the left
+/// that are more than `most`; with `fill`, exactly that many.
+pub fn bits_of_bytes(param: SqlParam<'_>, most: Option<u32>, fill: bool) -> NumberFit<'_> {
+    let SqlParam::Bytes(bytes) = param else {
+        return Ok(param);
+    };
+    let mut text = String::with_capacity(bytes.len() * 8);
+    for byte in bytes.iter() {
+        for bit in (0..8).rev() {
+            text.push(if byte >> bit & 1 == 1 { '1' } else { '0' });
+        }
+    }
+    let Some(most) = most.and_then(|most| usize::try_from(most).ok()) else {
+        return Ok(SqlParam::Text(text.into()));
+    };
+    if let Some(excess) = text.len().checked_sub(most) {
+        if text[..excess].contains('1') {
+            return Err(format!("its bytes have more than the {most} bits of the column").into());
+        }
+        text.drain(..excess);
+    } else if fill {
+        text.insert_str(0, &"0".repeat(most - text.len()));
+    }
+    Ok(SqlParam::Text(text.into()))
+}

@@ -13,7 +13,7 @@ type TextFit<'a> = Result<SqlParam<'a>, Cow<'static, str>>;
 
 const MICROS: i64 = 1_000_000;
 
-const NO_DATE: &str = "its text is not a date that begins with a year of four digits (2024-02-29), and digits alone \
+pub const NO_DATE: &str = "its text is not a date that begins with a year of four digits (2024-02-29), and digits alone \
      are ambiguous; timestamp.fields.list accepts digits that count time since 1970, and the \
      transform TimestampConverter accepts any format";
 const NO_TIME: &str = "its text is not a time of day (10:20:30), and digits alone, dates and offsets are ambiguous; \
@@ -58,25 +58,46 @@ enum DateTextForm {
     Unclear,
 }
 
+/// Digits of the last year that a database knows.
+const MOST_YEAR_DIGITS: usize = 7;
+
+/// True if a text is a word instead of a date.
+pub fn is_word(text: &str) -> bool {
+    matches!(form(text.trim()), DateTextForm::Word)
+}
+
 fn form(text: &str) -> DateTextForm {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let rest = &text.as_bytes()[digits..];
     if digits > 0 && rest.is_empty() {
         return DateTextForm::Digits(digits);
     }
-    if digits >= 4
+    if (4..=MOST_YEAR_DIGITS).contains(&digits)
         && matches!(rest.first(), Some(b'-' | b'/' | b'.'))
         && rest.get(1).is_some_and(u8::is_ascii_digit)
     {
         let date = |b: &&u8| b.is_ascii_digit() || matches!(b, b'-' | b'/' | b'.');
-        return DateTextForm::Dated(digits + rest.iter().take_while(date).count());
+        let length = rest.iter().take_while(date).count();
+        // one point would make it a number
+        if rest[..length]
+            .iter()
+            .filter(|b| !b.is_ascii_digit())
+            .count()
+            > 1
+            || rest[0] != b'.'
+        {
+            return DateTextForm::Dated(digits + length);
+        }
+        return DateTextForm::Unclear;
     }
     let bare = text.trim_start_matches(['+', '-']);
+    // `J2451187` is a day of the Julian period
+    let is_numbered = bare.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
     // words that mean a different time whenever they are read
     let moving = ["now", "today", "tomorrow", "yesterday"]
         .iter()
         .any(|word| bare.eq_ignore_ascii_case(word));
-    if bare.starts_with(|c: char| c.is_ascii_alphabetic()) && !moving {
+    if bare.starts_with(|c: char| c.is_ascii_alphabetic()) && !moving && !is_numbered {
         DateTextForm::Word
     } else {
         DateTextForm::Unclear
