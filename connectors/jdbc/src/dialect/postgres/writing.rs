@@ -7,8 +7,8 @@ use super::ddl::PostgresDdl;
 use super::dml::{PostgresDml, bulk_update};
 use super::{PostgresDialect, type_name};
 use crate::dialect::writing::{
-    BulkUpdate, DeferredConstraints, OffsetsSql, StatementProbe, TableStateSql, ValueRules, WriteCapabilities,
-    WriteDialect,
+    BulkUpdate, DeferredConstraints, OffsetsSql, StatementProbe, TableStateSql, ValueRules,
+    WriteCapabilities, WriteDialect,
 };
 use crate::url::DatabaseKind;
 
@@ -56,6 +56,7 @@ pub(crate) static POSTGRES: WriteDialect = WriteDialect {
             covers_views: true,
         },
         guard_error: None,
+        missing_table_error: None,
         statement_probe: Some(StatementProbe {
             prepare: |sql| format!("PREPARE rowferry_statement AS {sql}"),
             // A cast to bit would cut everything but one bit off.

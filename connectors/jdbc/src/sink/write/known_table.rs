@@ -15,16 +15,16 @@ use crate::ident::TableId;
 
 /// A table's definition, as it was read.
 #[derive(Clone, Debug)]
-pub struct KnownTable {
+pub(crate) struct KnownTable {
     /// The table's catalog entry; `None` if it does not exist.
-    pub meta: Option<TableMeta>,
+    pub(crate) meta: Option<TableMeta>,
     /// A text that changes with the definition; `None` if the database returns none.
-    pub state: Option<String>,
+    pub(crate) state: Option<String>,
 }
 
 impl KnownTable {
     /// Reads a table.
-    pub async fn read(
+    pub(crate) async fn read(
         session: &mut dyn Session,
         writing: &WriteDialect,
         id: &TableId,
@@ -41,7 +41,7 @@ impl KnownTable {
     /// True if the table is still as it was read, as far as the database would not report a
     /// difference when rows are written. Valid until the end of the transaction if that has written
     /// the table.
-    pub async fn holds(
+    pub(crate) async fn holds(
         &mut self,
         session: &mut dyn Session,
         writing: &WriteDialect,

@@ -131,7 +131,7 @@ pub(crate) fn clock(micros: i64) -> String {
 }
 
 /// Parses a whole number of at most 64 bits.
-pub fn long_of_text(text: &str) -> NumberFit<'static> {
+pub(super) fn long_of_text(text: &str) -> NumberFit<'static> {
     match whole_of_text(text)? {
         SqlParam::Text(_) => Err(FRACTION.into()),
         number => Ok(number),
@@ -139,7 +139,7 @@ pub fn long_of_text(text: &str) -> NumberFit<'static> {
 }
 
 /// Checks the length of a number's text. Only a column of very few characters can be too short.
-pub fn short(param: SqlParam<'_>, most: usize) -> NumberFit<'_> {
+pub(super) fn short(param: SqlParam<'_>, most: usize) -> NumberFit<'_> {
     const LONGEST: usize = 32;
     let length = match &param {
         SqlParam::I64(n) => itoa::Buffer::new().format(*n).len(),
@@ -154,7 +154,7 @@ pub fn short(param: SqlParam<'_>, most: usize) -> NumberFit<'_> {
 
 /// Returns bytes, the highest first, as text of zeros and ones: all bits, without zeros on the left
 /// that are more than `most`; with `fill`, exactly that many.
-pub fn bits_of_bytes(param: SqlParam<'_>, most: Option<u32>, fill: bool) -> NumberFit<'_> {
+pub(super) fn bits_of_bytes(param: SqlParam<'_>, most: Option<u32>, fill: bool) -> NumberFit<'_> {
     let SqlParam::Bytes(bytes) = param else {
         return Ok(param);
     };

@@ -117,3 +117,21 @@ fn offsets_count_in_the_zone_of_the_database() {
         Ok(text("1000000000000000000000000000000"))
     );
 }
+
+#[test]
+fn bytes_are_the_bits_of_a_number() {
+    let config = Config::from([("connection.url", "jdbc:postgresql://h/d")]);
+    let time = SinkConfig::read(&config).unwrap().time;
+    for (fit, bytes, want) in [
+        (Fit::BitBytes(12), &[0x0a, 0xbc][..], Some("101010111100")),
+        (Fit::BitBytes(12), &[0x1a, 0xbc], None),
+        (Fit::BitBytes(12), &[1], Some("000000000001")),
+        (Fit::BitBytes(12), &[0, 0, 1], Some("000000000001")),
+        (Fit::VarBits(Some(12)), &[0x0a, 0xbc], Some("101010111100")),
+        (Fit::VarBits(Some(12)), &[1], Some("00000001")),
+        (Fit::VarBits(None), &[], Some("")),
+    ] {
+        let seen = fit.apply(SqlParam::Bytes(bytes.into()), &time);
+        assert_eq!(seen.ok(), want.map(text), "{fit:?} {bytes:?}");
+    }
+}

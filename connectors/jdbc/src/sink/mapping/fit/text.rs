@@ -13,7 +13,7 @@ type TextFit<'a> = Result<SqlParam<'a>, Cow<'static, str>>;
 
 const MICROS: i64 = 1_000_000;
 
-pub const NO_DATE: &str = "its text is not a date that begins with a year of four digits (2024-02-29), and digits alone \
+pub(super) const NO_DATE: &str = "its text is not a date that begins with a year of four digits (2024-02-29), and digits alone \
      are ambiguous; timestamp.fields.list accepts digits that count time since 1970, and the \
      transform TimestampConverter accepts any format";
 const NO_TIME: &str = "its text is not a time of day (10:20:30), and digits alone, dates and offsets are ambiguous; \
@@ -62,7 +62,7 @@ enum DateTextForm {
 const MOST_YEAR_DIGITS: usize = 7;
 
 /// True if a text is a word instead of a date.
-pub fn is_word(text: &str) -> bool {
+pub(super) fn is_word(text: &str) -> bool {
     matches!(form(text.trim()), DateTextForm::Word)
 }
 
