@@ -10,6 +10,7 @@ mod meanings;
 mod meanings_of_server_types;
 mod peers;
 mod plain;
+mod retyped;
 mod schemaless_events;
 mod tables_of_others;
 mod through_kafka;

@@ -629,19 +629,6 @@ const REFUSALS: &[(&str, &str, &str)] = &[
       INSERT INTO missing VALUES (1); END IF; RETURN NEW; END $$; \
       CREATE TRIGGER f BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()",
     ),
-    (
-        "44000",
-        "TEXT",
-        "ALTER TABLE t RENAME TO base; CREATE VIEW t AS SELECT * FROM base WHERE x <> 'bad' WITH CHECK OPTION",
-    ),
-    ("54000", "TEXT", "CREATE INDEX i ON t (x)"),
-    ("42P01", "REGCLASS", ""),
-    (
-        "42501",
-        "TEXT",
-        "ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (true) WITH CHECK (x <> 'bad'); \
-         CREATE ROLE \"{role}\" LOGIN PASSWORD 'pw'; GRANT ALL ON SCHEMA public TO \"{role}\"; GRANT ALL ON t TO \"{role}\"",
-    ),
 ];
 
 #[tokio::test]
@@ -659,8 +646,7 @@ async fn a_record_that_postgresql_refuses_by_a_rule_of_its_own_is_rejected_alone
             let mut database = Database::new(Server::Postgres, keys).await;
             database
                 .run(&format!(
-                    "CREATE TABLE t (id INT PRIMARY KEY, x {ty}); {}",
-                    sql.replace("{role}", &format!("{}_{}", database.name, keys[0].1))
+                    "CREATE TABLE t (id INT PRIMARY KEY, x {ty}); {sql}"
                 ))
                 .await;
             if keys[0].1 == "update" {
@@ -668,27 +654,10 @@ async fn a_record_that_postgresql_refuses_by_a_rule_of_its_own_is_rejected_alone
                 database.run(rows).await;
             }
             let topic = Topic::new("t");
-            let role = format!("{}_{}", database.name, keys[0].1);
-            let account = [
-                ("connection.user", role.as_str()),
-                ("connection.password", "pw"),
-            ];
-            let is_policy = *code == "42501";
-            let account = if is_policy { &account[..] } else { &[] };
-            let mut task = database.open(&topic, true, account).await;
-            let noise: String = (0..20_000_u32)
-                .map(|n| {
-                    char::from_u32(0x4e00 + n.wrapping_mul(2_654_435_761) % 20_000).unwrap_or('x')
-                })
-                .collect();
-            let bad = if *code == "54000" {
-                noise.as_str()
-            } else {
-                "bad"
-            };
+            let mut task = database.open(&topic, true, &[]).await;
             let fields = [int("id"), text("x")];
             let row = |id, x: &str| topic.value(&fields, [Value::I32(id), Value::Text(x.into())]);
-            let batch = [row(1, "pg_type"), row(2, bad), row(3, "pg_type")];
+            let batch = [row(1, "pg_type"), row(2, "bad"), row(3, "pg_type")];
             let report = task.put(&batch, &topic.next()).await;
             let rejected = report
                 .unwrap_or_else(|error| panic!("{code} {keys:?}: {error}"))
@@ -704,14 +673,6 @@ async fn a_record_that_postgresql_refuses_by_a_rule_of_its_own_is_rejected_alone
                 ["2"],
                 "{code} {keys:?}"
             );
-            if is_policy {
-                // a missing privilege is nothing of one record
-                database
-                    .run(&format!("REVOKE ALL ON t FROM \"{role}\""))
-                    .await;
-                let error = task.put(&[row(4, "x")], &topic.next()).await.unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
-            }
             task.close().await;
         }
     }

@@ -351,7 +351,7 @@ async fn a_text_is_a_date_or_time_only_where_it_is_unambiguous() {
     }
 }
 
-fn bytes(bytes: &[u8]) -> Value {
+pub(super) fn bytes(bytes: &[u8]) -> Value {
     Value::Bytes(bytes.into())
 }
 
@@ -360,68 +360,12 @@ fn list(texts: &[&str]) -> Value {
 }
 
 /// Debezium's bit string.
-fn named_bits(length: &str) -> Schema {
+pub(super) fn named_bits(length: &str) -> Schema {
     let bits = Schema {
         name: Some("io.debezium.data.Bits".into()),
         ..of(SchemaType::Bytes)
     };
     bits.param("length", length)
-}
-
-#[tokio::test]
-async fn a_statement_writes_bits_in_the_length_of_their_column() {
-    let keys = [
-        ("insert.mode", "statement"),
-        (
-            "statement",
-            "INSERT INTO t (id, x) VALUES (:value.id, :value.x)",
-        ),
-        ("pk.mode", "none"),
-    ];
-    for (schema, value, want) in [
-        (of(SchemaType::Int32), Value::I32(5), "000000000101"),
-        (of(SchemaType::Bytes), bytes(&[0x0a, 0xbc]), "101010111100"),
-        (named_bits("12"), bytes(&[0xbc, 0x0a]), "101010111100"),
-        (of(SchemaType::String), t("101010111100"), "101010111100"),
-    ] {
-        let mut database = Database::new(P, &keys).await;
-        database.run("CREATE TABLE t (id INT, x BIT(12))").await;
-        let topic = Topic::new("t");
-        let fields = [int("id"), field("x", schema.clone())];
-        let record = topic.value(&fields, [Value::I32(1), value]);
-        database
-            .put(&topic, &[&[record]])
-            .await
-            .unwrap_or_else(|error| panic!("{schema:?}: {error}"));
-        assert_eq!(database.rows("SELECT x::text FROM t").await, [want]);
-    }
-}
-
-#[tokio::test]
-async fn sqlite_refuses_what_it_would_store_as_something_else() {
-    let text = || of(SchemaType::String);
-    let cases = vec![
-        ("INTEGER", text(), t("12345678901234567890"), None),
-        (
-            "INTEGER",
-            Schema::decimal(0),
-            decimal("12345678901234567890"),
-            None,
-        ),
-        (
-            "INTEGER",
-            text(),
-            t("9223372036854775807"),
-            Some("9223372036854775807"),
-        ),
-        ("DATE", text(), t("true"), None),
-        ("DATE", text(), t("hello"), None),
-        ("DATE", text(), t("9007199254740993.0"), None),
-        ("DATE", text(), t("2024.5"), None),
-        ("DATE", text(), t("2024-02-29"), Some("2024-02-29")),
-        ("TIMESTAMP", text(), t("infinity"), None),
-    ];
-    hold(S, cases).await;
 }
 
 #[tokio::test]

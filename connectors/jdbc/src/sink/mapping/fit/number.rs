@@ -133,7 +133,10 @@ pub(crate) fn clock(micros: i64) -> String {
 /// Parses a whole number of at most 64 bits.
 pub(super) fn long_of_text(text: &str) -> NumberFit<'static> {
     match whole_of_text(text)? {
-        SqlParam::Text(_) => Err(FRACTION.into()),
+        SqlParam::Text(digits) => match digits.parse() {
+            Ok(n) => Ok(SqlParam::I64(n)),
+            Err(_) => Err(FRACTION.into()),
+        },
         number => Ok(number),
     }
 }
