@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use connector_api::{Datum, Field, Schema, SchemaType, SinkRecord, Value};
+use connector_api::{Datum, ErrorKind, Field, Schema, SchemaType, SinkRecord, Value};
 
 use super::{Database, field, int, structure, t};
-use crate::sink::database::ALL;
+use crate::sink::database::{ALL, Server};
 use crate::sink::records::Topic;
 
 const PLACEHOLDER: &str = "__debezium_unavailable_value";
@@ -134,18 +134,141 @@ async fn the_placeholder_has_a_key_and_other_records_keep_the_text() {
             [format!("{PLACEHOLDER}|2")],
             "{server}"
         );
-        // no change event: a text like any other
-        let plain = topic.record(
-            structure(&[int("id")], vec![Value::I32(2)]),
-            structure(
-                &fields(),
-                vec![Value::I32(2), t("-none-"), Value::Null, Value::I32(1)],
-            ),
-        );
-        database.put(&topic, &[&[plain]]).await.unwrap();
+        let other = of(PLACEHOLDER, 3);
+        database.put(&topic, &[&[other]]).await.unwrap();
         assert_eq!(
-            database.rows("SELECT big FROM t WHERE id = 2").await,
-            ["-none-"],
+            database.rows("SELECT big, n FROM t").await,
+            [format!("{PLACEHOLDER}|3")],
+            "{server}"
+        );
+    }
+}
+
+/// Rows that were taken out of change events before they came to the topic, with any schema or with none.
+#[tokio::test]
+async fn a_row_that_others_took_out_of_an_event_keeps_the_column_too() {
+    for server in ALL {
+        let keys = [("insert.mode", "upsert"), ("pk.mode", "record_key")];
+        let mut database = Database::new(*server, &keys).await;
+        let raw = if server.to_string().contains("Postgre") {
+            "BYTEA"
+        } else {
+            "BLOB"
+        };
+        database
+            .run(&format!(
+                "CREATE TABLE t (id INT PRIMARY KEY, big TEXT, raw {raw}, n INT)"
+            ))
+            .await;
+        database
+            .run("INSERT INTO t (id, big, n) VALUES (1, 'long', 1), (2, 'long', 1)")
+            .await;
+        let topic = Topic::new("t");
+        let key = |id: i32| structure(&[int("id")], vec![Value::I32(id)]);
+        let values = vec![
+            Value::I32(1),
+            t(PLACEHOLDER),
+            bytes(PLACEHOLDER),
+            Value::I32(2),
+        ];
+        let with_schema = topic.record(key(1), structure(&fields(), values));
+        // Bytes of a record without a schema are base64.
+        let base64 = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==";
+        let members = [
+            (t("id"), Value::I64(2)),
+            (t("big"), t(PLACEHOLDER)),
+            (t("raw"), t(base64)),
+            (t("n"), Value::I64(2)),
+        ];
+        let plain = Datum {
+            schema: None,
+            value: Value::Map(members.into()),
+        };
+        let without_schema = topic.record(key(2), plain);
+        database
+            .put(&topic, &[&[with_schema], &[without_schema]])
+            .await
+            .unwrap();
+        assert_eq!(
+            database
+                .rows(
+                    "SELECT id, big, CASE WHEN raw IS NULL THEN 1 ELSE 0 END, n FROM t ORDER BY id"
+                )
+                .await,
+            ["1|long|1|2", "2|long|1|2"],
+            "{server}"
+        );
+    }
+}
+
+/// PostgreSQL's lists of numbers: Debezium sends the placeholder's bytes as numbers.
+#[tokio::test]
+async fn a_list_of_numbers_that_the_event_does_not_have_is_kept() {
+    let keys = [("insert.mode", "upsert"), ("pk.mode", "record_key")];
+    let mut database = Database::new(Server::Postgres, &keys).await;
+    database
+        .run("CREATE TABLE t (id INT PRIMARY KEY, few INT[], many BIGINT[], n INT)")
+        .await;
+    database
+        .run("INSERT INTO t VALUES (1, '{1,2}', '{3}', 1)")
+        .await;
+    let list = |of: SchemaType| {
+        let mut list = Schema::of(SchemaType::Array).optional(true);
+        list.values = Some(Arc::new(Schema::of(of)));
+        list
+    };
+    let fields = [
+        int("id"),
+        field("few", list(SchemaType::Int32)),
+        field("many", list(SchemaType::Int64)),
+        int("n"),
+    ];
+    let few = PLACEHOLDER.bytes().map(|byte| Value::I32(byte.into()));
+    let many = PLACEHOLDER.bytes().map(|byte| Value::I64(byte.into()));
+    let values = vec![
+        Value::I32(1),
+        Value::Array(few.collect()),
+        Value::Array(many.collect()),
+        Value::I32(2),
+    ];
+    let topic = Topic::new("t");
+    let key = structure(&[int("id")], vec![Value::I32(1)]);
+    let record = topic.record(key, structure(&fields, values));
+    database.put(&topic, &[&[record]]).await.unwrap();
+    assert_eq!(
+        database.rows("SELECT id, few, many, n FROM t").await,
+        ["1|{1,2}|{3}|2"]
+    );
+}
+
+#[tokio::test]
+async fn a_statement_does_not_write_the_placeholder() {
+    for server in ALL {
+        let keys = [
+            ("insert.mode", "statement"),
+            (
+                "statement",
+                "UPDATE t SET big = :big, n = :n WHERE id = :id",
+            ),
+        ];
+        let mut database = Database::new(*server, &keys).await;
+        database
+            .run("CREATE TABLE t (id INT PRIMARY KEY, big TEXT, n INT)")
+            .await;
+        database.run("INSERT INTO t VALUES (1, 'long', 1)").await;
+        let topic = Topic::new("t");
+        let values = vec![Value::I32(1), t(PLACEHOLDER), Value::Null, Value::I32(2)];
+        let record = change(&topic, false, values);
+        let error = database.put(&topic, &[&[record]]).await.unwrap_err();
+        assert!(
+            error.kind() == ErrorKind::Record
+                && error.message().contains("parameter :big")
+                && error.message().contains("unavailable.value.placeholder"),
+            "{server}: {error}"
+        );
+        assert_eq!(
+            database.rows("SELECT big, n FROM t").await,
+            ["long|1"],
             "{server}"
         );
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::TimeRules;
+use super::placeholder::Placeholder;
 
 /// `nested.mode`: how structs, maps and lists are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,6 @@ pub struct AdaptRules {
     /// Interpret Debezium's types in records that are no change events, too.
     pub debezium: bool,
     /// Debezium's placeholder for a value that a change event does not contain.
-    pub placeholder: Option<Arc<str>>,
+    pub placeholder: Option<Arc<Placeholder>>,
     pub time: TimeRules,
 }

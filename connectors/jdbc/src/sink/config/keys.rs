@@ -486,9 +486,9 @@ pub(crate) const KEYS: &[ConfigKey] = &[
         "__debezium_unavailable_value",
         MAPPING,
         "Text that Debezium writes instead of a large value that did not change and that the \
-         database's log does not contain (the key of the same name of its source). In change \
-         events, and in rows extracted from them, a column with this text is not written and keeps \
-         its value. Empty: every text is written.",
+         database's log does not contain (the key of the same name of its source). A column with \
+         this text, its bytes, or a list of it or of its bytes as numbers is not written and keeps \
+         its value; `insert.mode=statement` refuses the record. Empty: everything is written.",
     )
     .importance(Importance::Low)
     .own()

@@ -5,6 +5,7 @@ pub mod columns;
 pub mod fields;
 pub mod keys;
 pub mod naming;
+pub mod placeholder;
 pub mod template;
 
 use std::collections::HashSet;
@@ -18,6 +19,7 @@ use self::columns::{RecordColumn, header_column, origin_column};
 use self::fields::FieldFilter;
 use self::keys::{KEYS, column_items};
 use self::naming::{NameLetters, TableNaming, joins_dots};
+use self::placeholder::Placeholder;
 use self::template::parse;
 use crate::class_defaults::sink_keys;
 use crate::driver::{AccessMode, ConnectOptions};
@@ -126,8 +128,8 @@ pub struct SinkConfig {
     pub delimiter: String,
     /// Interpret Debezium's types outside of change events, too.
     pub debezium_types: bool,
-    /// Debezium's placeholder for a value that a change event does not contain; empty: none.
-    pub placeholder: Arc<str>,
+    /// Debezium's placeholder for a value that a change event does not contain.
+    pub placeholder: Option<Arc<Placeholder>>,
     pub naming: TableNaming,
     pub string_column: String,
     pub replace_null: bool,
@@ -197,7 +199,7 @@ impl SinkConfig {
             nested: Self::nested(r),
             delimiter: r.text("nested.delimiter"),
             debezium_types: r.bool("debezium.types"),
-            placeholder: r.text("unavailable.value.placeholder").into(),
+            placeholder: Placeholder::new(&r.text("unavailable.value.placeholder")),
             naming: Self::naming(r),
             string_column: r.text("string.output.value.column.name"),
             replace_null: r.bool("replace.null.with.default"),
@@ -330,9 +332,7 @@ impl SinkConfig {
             delimiter: self.delimiter.clone(),
             lists,
             debezium: self.debezium_types,
-            placeholder: Some(&self.placeholder)
-                .filter(|text| !text.is_empty())
-                .cloned(),
+            placeholder: self.placeholder.clone(),
             time: self.time.clone(),
         }
     }

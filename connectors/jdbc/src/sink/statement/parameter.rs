@@ -9,6 +9,7 @@ use connector_api::{Datum, Error, Result, Schema, SchemaType, SinkRecord, Value}
 use crate::catalog::ColumnMeta;
 use crate::dialect::writing::WriteDialect;
 use crate::driver::SqlParam;
+use crate::sink::config::placeholder::Placeholder;
 use crate::sink::config::template::ParameterName;
 use crate::sink::config::{SinkConfig, TimeRules};
 use crate::sink::write::bind::ColumnBinder;
@@ -22,6 +23,7 @@ pub(super) struct StatementParameter {
     time: Arc<TimeRules>,
     /// The SQL type to cast to, if the database needs it; empty for no cast.
     pub cast: String,
+    placeholder: Option<Arc<Placeholder>>,
 }
 
 #[derive(Clone, Debug)]
@@ -145,6 +147,7 @@ impl BindContext<'_> {
             source,
             time: Arc::clone(self.time),
             cast,
+            placeholder: self.config.placeholder.clone(),
         })
     }
 }
@@ -165,7 +168,9 @@ impl StatementParameter {
             ParameterSource::Timestamp => Ok(self.timestamp(record)),
             ParameterSource::Header(name, binder) => self.header(record, name, binder),
             ParameterSource::Fields(part, fields, binder) => {
-                binder.value(within(&part.of(record).value, fields))
+                let value = within(&part.of(record).value, fields);
+                self.check_available(value)
+                    .and_then(|()| binder.value(value))
             }
             ParameterSource::Members(part, path, binder) => {
                 let parts: &[RecordPart] = part
@@ -216,15 +221,34 @@ impl StatementParameter {
             let Datum { schema, value } = part.of(record);
             let Some(schema) = schema else {
                 match member(value, path) {
-                    Some(value) => return binder.schemaless(value),
+                    Some(value) => {
+                        self.check_available(value)?;
+                        return binder.schemaless(value);
+                    }
                     None => continue,
                 }
             };
             if let Some((fields, schema)) = walk(schema, path) {
-                return binder.with_schema(schema, within(value, &fields));
+                let value = within(value, &fields);
+                self.check_available(value)?;
+                return binder.with_schema(schema, value);
             }
         }
         Err(missing(&self.text, parts, record))
+    }
+
+    /// Refuses Debezium's placeholder for a value that the record does not contain: a statement
+    /// cannot leave a parameter out.
+    fn check_available(&self, value: &Value) -> Result<()> {
+        let is_placeholder = |placeholder: &Arc<Placeholder>| placeholder.is_plain(value);
+        if self.placeholder.as_ref().is_some_and(is_placeholder) {
+            return Err(Error::record(
+                "the change event does not contain this value, but Debezium's placeholder for it; let the source send all \
+                 values (on PostgreSQL REPLICA IDENTITY FULL), or use an insert.mode that leaves the column out, or set \
+                 unavailable.value.placeholder to an empty text to write the placeholder",
+            ));
+        }
+        Ok(())
     }
 
     /// Binds a number, as text if the database casts it.

@@ -199,7 +199,7 @@ impl Recipe {
             Some(parts) => parts[at].value(row),
         };
         (0..self.schema.fields.len())
-            .filter(|at| unavailable::is(value(*at), placeholder))
+            .filter(|at| placeholder.is(value(*at)))
             .collect()
     }
 }
@@ -300,14 +300,8 @@ fn recipe(rules: &AdaptRules, schema: &Arc<Schema>) -> Result<Option<Recipe>> {
         && parts
             .iter()
             .all(|part| part.path.len() == 1 && matches!(part.change, Change::Nothing));
-    // rows taken out of change events (by a transform) keep the name of their schema
-    let of_event = understood
-        || row
-            .name
-            .as_deref()
-            .is_some_and(|name| name.ends_with(".Value"));
-    let may_lack = of_event
-        && rules.placeholder.is_some()
+    // Any row may have been taken out of a change event, by a transform here or elsewhere.
+    let may_lack = rules.placeholder.is_some()
         && row
             .fields
             .iter()

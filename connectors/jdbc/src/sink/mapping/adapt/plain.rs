@@ -7,14 +7,13 @@ use base64::engine::general_purpose::STANDARD;
 use connector_api::{Datum, Decimal, Error, Field, Result, Schema, SchemaType, SinkRecord, Value};
 
 use super::counted::counted;
-use super::{
-    Adapted, Adapter, Nested, RECENT, json, json_schema, short_enough, unavailable, with_value,
-};
+use super::{Adapted, Adapter, Nested, RECENT, json, json_schema, short_enough, with_value};
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::column_type::TargetColumnType;
 use crate::dialect::read::{ReadOptions, ValueDecoding};
 use crate::dialect::writing::WriteDialect;
 use crate::sink::config::TimeRules;
+use crate::sink::config::placeholder::Placeholder;
 use crate::sink::mapping::time::parse_instant;
 
 /// The target table of a record without a schema.
@@ -33,8 +32,8 @@ struct Origin<'a> {
     target: PlainTarget<'a>,
     /// Debezium has written the record.
     debezium: bool,
-    /// Debezium's placeholder for a value that the event does not contain.
-    placeholder: Option<&'a str>,
+    /// Debezium's placeholder for a value that the event does not contain; keys have none.
+    placeholder: Option<&'a Placeholder>,
 }
 
 impl Adapter {
@@ -64,7 +63,7 @@ impl Adapter {
         let deleted = event.is_some_and(|event| event.is_deletion())
             || matches!(row, Value::Map(members) if members.iter().any(marked));
         let debezium = self.rules.debezium || event.is_some();
-        let placeholder = self.rules.placeholder.clone().filter(|_| debezium);
+        let placeholder = self.rules.placeholder.clone();
         let source = Origin {
             target,
             debezium,
@@ -115,7 +114,7 @@ impl Adapter {
         fields: &mut Vec<Field>,
         values: &mut Vec<Value>,
     ) -> Result<()> {
-        let lacks = |placeholder| unavailable::is(value, placeholder);
+        let lacks = |placeholder: &Placeholder| placeholder.is_plain(value);
         if self.rules.marker.as_deref() == Some(name) || source.placeholder.is_some_and(lacks) {
             return Ok(());
         }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use connector_api::{Schema, SchemaType, Value};
+use connector_api::{Schema, SchemaType};
 
 /// Sets of columns that are cached for the rows of one schema.
 const RECENT: usize = 32;
@@ -13,19 +13,14 @@ const RECENT: usize = 32;
 pub(super) fn may_be(schema: &Schema) -> bool {
     match schema.ty {
         SchemaType::String | SchemaType::Bytes => true,
-        SchemaType::Array | SchemaType::Map => schema.values.as_deref().is_some_and(may_be),
-        _ => false,
-    }
-}
-
-/// True if a value is the placeholder: in an array the only item, in a map the only key and value,
-/// in bytes the text.
-pub(super) fn is(value: &Value, placeholder: &str) -> bool {
-    match value {
-        Value::Text(text) => &**text == placeholder,
-        Value::Bytes(bytes) => **bytes == *placeholder.as_bytes(),
-        Value::Array(items) => matches!(&items[..], [one] if is(one, placeholder)),
-        Value::Map(members) => matches!(&members[..], [(_, one)] if is(one, placeholder)),
+        SchemaType::Array => schema.values.as_deref().is_some_and(|items| {
+            may_be(items)
+                || matches!(
+                    items.ty,
+                    SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32 | SchemaType::Int64
+                )
+        }),
+        SchemaType::Map => schema.values.as_deref().is_some_and(may_be),
         _ => false,
     }
 }
