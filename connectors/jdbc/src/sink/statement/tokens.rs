@@ -1,6 +1,6 @@
 //! The tokens of a statement with its parameters among them. Pure.
 
-use crate::dialect::sql_lexer::{SqlLexer, SqlTokenKind};
+use crate::dialect::sql_lexer::{SqlLexer, SqlToken, SqlTokenKind};
 use crate::sink::config::template::{StatementPiece, StatementTemplate};
 use crate::url::DatabaseKind;
 
@@ -46,30 +46,34 @@ pub(super) fn tokens(
     database: DatabaseKind,
 ) -> Option<Vec<StatementToken<'_>>> {
     let mut found = Vec::new();
-    let mut parameters = 0;
+    let mut parameters = (0..).map(StatementToken::Param);
     for piece in &template.pieces {
-        let StatementPiece::Text(text) = piece else {
-            found.push(StatementToken::Param(parameters));
-            parameters += 1;
-            continue;
-        };
-        for token in SqlLexer::new(text, database) {
-            found.push(match token.kind {
-                SqlTokenKind::Space | SqlTokenKind::Comment => continue,
-                SqlTokenKind::CodeBegin | SqlTokenKind::CodeEnd => return None,
-                SqlTokenKind::Word => StatementToken::Word(token.text),
-                SqlTokenKind::Name => StatementToken::Name(unquoted(token.text)),
-                // MariaDB and MySQL take it for a literal, unless sql_mode has ANSI_QUOTES
-                SqlTokenKind::Text | SqlTokenKind::DoubleQuoted | SqlTokenKind::Variable => {
-                    StatementToken::Value
+        match piece {
+            StatementPiece::Param(..) => found.extend(parameters.next()),
+            StatementPiece::Text(text) => {
+                for token in SqlLexer::new(text, database) {
+                    found.extend(statement_token(token)?);
                 }
-                SqlTokenKind::Symbol => {
-                    StatementToken::Mark(token.text.chars().next().unwrap_or_default())
-                }
-            });
+            }
         }
     }
     Some(found)
+}
+
+/// Returns a token of a statement: the inner `None` for blanks and comments, the outer one for code
+/// in a comment.
+fn statement_token(token: SqlToken<'_>) -> Option<Option<StatementToken<'_>>> {
+    Some(Some(match token.kind {
+        SqlTokenKind::Space | SqlTokenKind::Comment => return Some(None),
+        SqlTokenKind::CodeBegin | SqlTokenKind::CodeEnd => return None,
+        SqlTokenKind::Word => StatementToken::Word(token.text),
+        SqlTokenKind::Name => StatementToken::Name(unquoted(token.text)),
+        // MariaDB and MySQL take it for a literal, unless sql_mode has ANSI_QUOTES
+        SqlTokenKind::Text | SqlTokenKind::DoubleQuoted | SqlTokenKind::Variable => {
+            StatementToken::Value
+        }
+        SqlTokenKind::Symbol => StatementToken::Mark(token.text.chars().next().unwrap_or_default()),
+    }))
 }
 
 /// Returns a name without its quotes.
