@@ -7,19 +7,19 @@
 //! 2. `plan`: the plan of one table. `table::plan` decides columns, key and order,
 //!    `query::statement` writes the SQL, `offset::SourceProgress` is the stored form of how far the
 //!    table has been read.
-//! 3. `visibility`: a row gets its id or timestamp before it is committed; decides which rows may
-//!    be emitted now and which are asked for again.
+//! 3. `visibility`: a row gets its id or timestamp before it is committed; `trait Visibility`
+//!    decides, for each mode, which rows may be emitted now and which are asked for again.
 //! 4. `tables`: `select` chooses the tables, `plan_tasks` distributes them over the tasks,
 //!    `assignments` is what one task reads.
 //! 5. `read`: `cursor::TableReader` reads one table page by page, `batch::PendingRows` turns the
 //!    rows into records.
 //! 6. `deletes`: `sweep::KeySweep` finds deleted rows.
 //! 7. `scheduler`: lets the tables of one task take turns on up to three connections.
-//! 8. `task`: the task that the worker polls.
+//! 8. `task`: the task that the worker polls; `table::TaskTable` is one of its tables.
 //!
 //! To follow a row, begin at `JdbcSourceTask::poll` in `task`, continue with `TableReader::turn` in
-//! `read::cursor`, and with `PendingRows::take` in `read::batch`. `tests/it/tidy.rs` checks the
-//! order of the rooms.
+//! `read::cursor` and `Visibility::admit` in `visibility`, and with `PendingRows::take` in
+//! `read::batch`. `tests/it/tidy.rs` checks the order of the rooms.
 
 mod config;
 mod deletes;

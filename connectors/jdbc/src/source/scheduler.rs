@@ -14,54 +14,68 @@ use tokio::task::JoinSet;
 use super::config::SourceConfig;
 use super::deletes::sweep::KeySweep;
 use super::read::cursor::TableReader;
-use super::read::page::{PageSender, ReadOutcome, ReaderOutput};
+use super::read::page::{PageSender, ReadOutcome, ReaderOutput, TurnEnd};
 use super::tables::connection;
 use crate::driver::Session;
 
 /// Maximum number of concurrent turns; each has a connection and at most two pages in memory.
-const MOST: usize = 3;
+const MAX_TURNS: usize = 3;
 /// A turn that has lasted this long is slow: another one may begin beside it.
 const SLOW: Duration = Duration::from_secs(2);
 
+/// What a turn does with a table. The turn owns what it works with until it ends.
+pub enum TurnJob {
+    /// Reads rows.
+    Read(TableReader),
+    /// Looks for deleted rows.
+    Sweep(TableReader, Box<KeySweep>),
+}
+
+/// What a turn found, or left, of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnConnection {
+    /// None could be opened: nothing was read.
+    Missing,
+    /// It was lost during the turn.
+    Lost,
+    Usable,
+}
+
 /// A turn that has ended, with everything it owned.
-pub struct FinishedRead {
+pub struct FinishedTurn {
     pub table: usize,
-    pub reader: TableReader,
-    /// Set if the turn was a sweep for deleted rows.
-    pub sweep: Option<Box<KeySweep>>,
-    pub outcome: Result<ReadOutcome>,
-    /// True if the turn had a connection.
-    pub begun: bool,
-    /// True if the connection is still usable.
-    pub connected: bool,
+    pub job: TurnJob,
+    pub end: TurnEnd,
+    pub connection: TurnConnection,
     session: Option<Box<dyn Session>>,
 }
 
-/// What [`TableScheduler::news`] returns.
+/// What [`TableScheduler::next_event`] returns.
 pub enum SchedulerEvent {
     /// Rows read from the table of that index, or keys deleted from it.
-    Sent(usize, ReaderOutput),
+    Output(usize, ReaderOutput),
     /// A turn has ended; everything it sent has been returned before.
-    Over(Box<FinishedRead>),
+    TurnEnded(Box<FinishedTurn>),
 }
 
 /// The running turns, and a spare connection for the next one.
 pub struct TableScheduler {
     config: Arc<SourceConfig>,
     spare: Option<Box<dyn Session>>,
-    running: JoinSet<FinishedRead>,
+    running: JoinSet<FinishedTurn>,
     began: Instant,
     /// Shared by all turns: whatever their number, one page waits in the channel and each turn
     /// holds one.
     sender: mpsc::Sender<(usize, ReaderOutput)>,
-    chunks: mpsc::Receiver<(usize, ReaderOutput)>,
-    over: Vec<FinishedRead>,
+    output: mpsc::Receiver<(usize, ReaderOutput)>,
+    /// Turns that have ended, whose output has not all been returned yet.
+    ended: Vec<FinishedTurn>,
 }
 
 impl TableScheduler {
     /// Creates a scheduler without turns; the first turn uses `session`.
     pub fn new(config: Arc<SourceConfig>, session: Box<dyn Session>) -> Self {
-        let (sender, chunks) = mpsc::channel(1);
+        let (sender, output) = mpsc::channel(1);
         let running = JoinSet::new();
         Self {
             config,
@@ -69,92 +83,65 @@ impl TableScheduler {
             running,
             began: Instant::now(),
             sender,
-            chunks,
-            over: Vec::new(),
+            output,
+            ended: Vec::new(),
         }
     }
 
     /// True if no turn is running or waiting to be returned.
     pub fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.over.is_empty()
+        self.running.is_empty() && self.ended.is_empty()
     }
 
     /// Returns how long no other turn may begin; `None`: not before a running one ends.
     pub fn closed_for(&self) -> Option<Duration> {
         match self.running.len() {
             0 => Some(Duration::ZERO),
-            MOST.. => None,
+            MAX_TURNS.. => None,
             _ => Some(SLOW.saturating_sub(self.began.elapsed())),
         }
     }
 
-    /// Begins a turn of a table: a sweep for deleted rows if `sweep` is given, otherwise a read.
-    pub fn begin(
-        &mut self,
-        table: usize,
-        mut reader: TableReader,
-        mut sweep: Option<Box<KeySweep>>,
-    ) {
-        let mut session = self.spare.take();
-        let (config, sender) = (Arc::clone(&self.config), self.sender.clone());
+    /// Begins a turn of a table.
+    pub fn begin(&mut self, table: usize, job: TurnJob) {
+        let spare = self.spare.take();
+        let config = Arc::clone(&self.config);
+        let sender = self.sender.clone();
         self.began = Instant::now();
         self.running.spawn(Heartbeat::current().within(async move {
-            let mut outcome = Ok(ReadOutcome::More);
-            if session.is_none() {
-                match reading_session(&config).await {
-                    Ok(fresh) => session = Some(fresh),
-                    Err(error) => outcome = Err(error),
-                }
-            }
-            if let Some(session) = &mut session {
-                let sender = &sender;
-                let pages = PageSender { table, sender };
-                outcome = match &mut sweep {
-                    Some(sweep) => {
-                        look_for_deleted(sweep, &mut reader, &mut **session, &pages).await
-                    }
-                    None => reader.turn(&mut **session, &pages).await,
-                };
-            }
-            let begun = session.is_some();
-            let session = session.filter(|session| !session.is_lost());
-            FinishedRead {
+            let pages = PageSender {
                 table,
-                reader,
-                sweep,
-                outcome,
-                begun,
-                connected: session.is_some(),
-                session,
-            }
+                sender: &sender,
+            };
+            run_turn(job, spare, &config, &pages).await
         }));
     }
 
     /// Waits for the next event. Cancel safe. Must not be called while no turn is running.
     /// Errors: `Fatal` when a turn panicked or was aborted.
-    pub async fn news(&mut self) -> Result<SchedulerEvent> {
+    pub async fn next_event(&mut self) -> Result<SchedulerEvent> {
         loop {
             // Everything that a turn sent must be returned before its end: the end moves the
             // table's schedule, and deleted keys must follow the rows read before them.
-            if let Ok((table, sent)) = self.chunks.try_recv() {
-                return Ok(SchedulerEvent::Sent(table, sent));
+            if let Ok((table, output)) = self.output.try_recv() {
+                return Ok(SchedulerEvent::Output(table, output));
             }
-            if let Some(mut turn) = self.over.pop() {
+            if let Some(mut turn) = self.ended.pop() {
                 let session = turn.session.take();
                 match (&self.spare, session) {
                     (None, session) => self.spare = session,
                     (Some(_), Some(session)) => drop(tokio::spawn(session.close())),
                     (Some(_), None) => {}
                 }
-                return Ok(SchedulerEvent::Over(Box::new(turn)));
+                return Ok(SchedulerEvent::TurnEnded(Box::new(turn)));
             }
             tokio::select! {
                 // Pages before the end of the turn that sent them.
                 biased;
-                Some((table, sent)) = self.chunks.recv() => return Ok(SchedulerEvent::Sent(table, sent)),
-                Some(done) = self.running.join_next() => {
-                    let broke = |error| Error::fatal("a read of a table was interrupted").caused_by(error);
-                    self.over.push(done.map_err(broke)?);
+                Some((table, output)) = self.output.recv() => return Ok(SchedulerEvent::Output(table, output)),
+                Some(ended) = self.running.join_next() => {
+                    let aborted = |error| Error::fatal("a read of a table was interrupted").caused_by(error);
+                    self.ended.push(ended.map_err(aborted)?);
                 }
             }
         }
@@ -169,20 +156,67 @@ impl TableScheduler {
     }
 }
 
+/// Runs a turn, on the spare connection or a new one.
+async fn run_turn(
+    mut job: TurnJob,
+    spare: Option<Box<dyn Session>>,
+    config: &SourceConfig,
+    pages: &PageSender<'_>,
+) -> FinishedTurn {
+    let table = pages.table;
+    let opened = match spare {
+        Some(session) => Ok(session),
+        None => reading_session(config).await,
+    };
+    let mut session = match opened {
+        Ok(session) => session,
+        Err(error) => {
+            return FinishedTurn {
+                table,
+                job,
+                end: TurnEnd::without_progress(Err(error)),
+                connection: TurnConnection::Missing,
+                session: None,
+            };
+        }
+    };
+    let end = match &mut job {
+        TurnJob::Read(reader) => reader.turn(&mut *session, pages).await,
+        TurnJob::Sweep(reader, sweep) => {
+            look_for_deleted(sweep, reader, &mut *session, pages).await
+        }
+    };
+    let (connection, session) = if session.is_lost() {
+        (TurnConnection::Lost, None)
+    } else {
+        (TurnConnection::Usable, Some(session))
+    };
+    FinishedTurn {
+        table,
+        job,
+        end,
+        connection,
+        session,
+    }
+}
+
 /// Runs a turn of the sweep. A table that has not been opened yet is only opened.
 async fn look_for_deleted(
     sweep: &mut KeySweep,
     reader: &mut TableReader,
     session: &mut dyn Session,
     pages: &PageSender<'_>,
-) -> Result<ReadOutcome> {
-    if !reader.is_standing() {
+) -> TurnEnd {
+    if !reader.is_open() {
         return reader.turn(session, pages).await;
     }
-    let plan = reader.look_up(session).await?;
+    let plan = match reader.look_up(session).await {
+        Ok(plan) => plan,
+        Err(error) => return TurnEnd::without_progress(Err(error)),
+    };
     match &plan.keys {
         Some(keys) => sweep.turn(session, keys, pages).await,
-        None => Ok(ReadOutcome::CaughtUp),
+        None => TurnEnd::without_progress(Ok(ReadOutcome::CaughtUp)),
     }
 }
 

@@ -102,7 +102,7 @@ fn check_mode(mode: &str, report: &mut ConfigReport) {
         let visible = match key {
             "validate.non.null" => known != SourceMode::Bulk,
             key if key.starts_with("incrementing") => known.has_id(),
-            _ => known.has_stamp(),
+            _ => known.has_timestamp(),
         };
         if !visible {
             report.hide(key);
@@ -210,7 +210,7 @@ fn check_mappings(config: &Config, mode: &str, report: &mut ConfigReport) {
     };
     for (needed, key, what, modes) in [
         (
-            mode.has_stamp(),
+            mode.has_timestamp(),
             "timestamp.columns.mapping",
             "Timestamp",
             "'timestamp' or 'timestamp+incrementing'",
@@ -253,26 +253,28 @@ mod tests {
         report.errors.into_iter().map(|p| p.key).collect()
     }
 
+    const INC: (&str, &str) = ("mode", "incrementing");
+    const ID: (&str, &str) = ("incrementing.column.name", "id");
+    const TABLE: (&str, &str) = ("table.whitelist", "t");
+    const QUERY: (&str, &str) = ("query", "SELECT 1");
+
+    /// Keys of a config, and those that have a problem.
+    type Case = (Vec<(&'static str, &'static str)>, Vec<&'static str>);
+
+    fn check_all(cases: Vec<Case>) {
+        for (pairs, want) in cases {
+            assert_eq!(keys(&pairs), want, "{pairs:?}");
+        }
+    }
+
     #[test]
     fn errors_are_on_the_same_keys_as_in_other_connectors() {
-        let id = ("incrementing.column.name", "id");
-        let inc = ("mode", "incrementing");
-        let (sweep, marker) = (
-            ("delete.capture", "key_sweep"),
-            ("delete.marker.column", "gone"),
-        );
-        let dirty = ("transaction.isolation.mode", "read_uncommitted");
-        for (pairs, want) in [
-            (vec![inc, id, ("table.whitelist", "t")], vec![]),
-            (vec![inc, id], vec![]),
+        check_all(vec![
+            (vec![INC, ID, TABLE], vec![]),
+            (vec![INC, ID], vec![]),
             (vec![("mode", "bulk")], super::TABLE_FILTERS.to_vec()),
             (
-                vec![
-                    inc,
-                    id,
-                    ("table.whitelist", "t"),
-                    ("table.include.list", ".*"),
-                ],
+                vec![INC, ID, TABLE, ("table.include.list", ".*")],
                 vec![
                     "table.whitelist",
                     "incrementing.column.name",
@@ -280,14 +282,11 @@ mod tests {
                 ],
             ),
             (
-                vec![inc, id, ("table.whitelist", "t"), ("query", "select 1")],
+                vec![INC, ID, TABLE, ("query", "select 1")],
                 vec!["table.whitelist", "query", "query.masked"],
             ),
-            (vec![inc, id, ("query", "UPDATE t")], vec!["query"]),
-            (
-                vec![inc, ("query", "SELECT 1")],
-                vec!["incrementing.column.name"],
-            ),
+            (vec![INC, ID, ("query", "UPDATE t")], vec!["query"]),
+            (vec![INC, QUERY], vec!["incrementing.column.name"]),
             (
                 vec![("mode", "bulk"), ("table.exclude.list", "a")],
                 vec!["table.exclude.list"],
@@ -296,33 +295,39 @@ mod tests {
                 vec![("mode", "timestamp"), ("table.include.list", "a")],
                 vec!["mode"],
             ),
-            (vec![("mode", "timestamp"), ("query", "SELECT 1")], vec![]),
-            (vec![inc, id, ("table.whitelist", "t"), sweep], vec![]),
+            (vec![("mode", "timestamp"), QUERY], vec![]),
+        ]);
+        assert_eq!(keys(&[("mode", "nope"), TABLE]).len(), 6);
+    }
+
+    #[test]
+    fn problems_of_deletion_capture_are_on_its_keys() {
+        let sweep = ("delete.capture", "key_sweep");
+        let marker = ("delete.marker.column", "gone");
+        check_all(vec![
+            (vec![INC, ID, TABLE, sweep], vec![]),
             (
-                vec![
-                    inc,
-                    id,
-                    ("table.whitelist", "t"),
-                    sweep,
-                    ("key.mode", "NONE"),
-                ],
+                vec![INC, ID, TABLE, sweep, ("key.mode", "NONE")],
                 vec!["delete.capture"],
             ),
             (
-                vec![inc, id, ("query", "SELECT 1"), sweep, marker],
+                vec![INC, ID, QUERY, sweep, marker],
                 vec!["delete.capture", "delete.marker.column"],
             ),
             (
-                vec![("mode", "bulk"), ("table.whitelist", "t"), sweep, marker],
+                vec![("mode", "bulk"), TABLE, sweep, marker],
                 vec!["delete.capture"],
             ),
             (
-                vec![inc, id, ("table.whitelist", "t"), sweep, dirty],
+                vec![
+                    INC,
+                    ID,
+                    TABLE,
+                    sweep,
+                    ("transaction.isolation.mode", "read_uncommitted"),
+                ],
                 vec!["delete.capture"],
             ),
-        ] {
-            assert_eq!(keys(&pairs), want, "{pairs:?}");
-        }
-        assert_eq!(keys(&[("mode", "nope"), ("table.whitelist", "t")]).len(), 6);
+        ]);
     }
 }

@@ -50,7 +50,7 @@ impl SourceMode {
     }
 
     /// True if the mode compares a timestamp.
-    pub fn has_stamp(self) -> bool {
+    pub fn has_timestamp(self) -> bool {
         matches!(self, Self::Timestamp | Self::TimestampIncrementing)
     }
 }
@@ -82,7 +82,7 @@ pub struct InitialPosition {
     /// `incrementing.initial`
     pub id: i64,
     /// `timestamp.initial`; `None` is 1970, -1 is now.
-    pub stamp_ms: Option<i64>,
+    pub timestamp_ms: Option<i64>,
 }
 
 /// Settings of `delete.capture=key_sweep`.
@@ -104,11 +104,11 @@ pub struct SourceConfig {
     /// `incrementing.column.name`
     pub id_column: Option<String>,
     /// `timestamp.column.name`
-    pub stamp_columns: Vec<String>,
+    pub timestamp_columns: Vec<String>,
     /// `incrementing.column.mapping`
     pub id_mapping: Vec<NumericMappingRule>,
     /// `timestamp.columns.mapping`
-    pub stamp_mapping: Vec<NumericMappingRule>,
+    pub timestamp_mapping: Vec<NumericMappingRule>,
     /// `validate.non.null`
     pub validate_non_null: bool,
     /// `query` or `query.masked`
@@ -195,7 +195,7 @@ impl SourceConfig {
                 ..self.filter
             },
             id_mapping: mappings(self.id_mapping),
-            stamp_mapping: mappings(self.stamp_mapping),
+            timestamp_mapping: mappings(self.timestamp_mapping),
             ..self
         }
     }
@@ -210,22 +210,15 @@ fn fill(r: &mut ConfigReader<'_>) -> SourceConfig {
             .into_iter()
             .filter_map(|parts| mapping::table_id(parts, target.database_kind()))
             .collect(),
-        connect: ConnectOptions {
-            attempts: u32::try_from(r.unsigned("connection.attempts")).unwrap_or(u32::MAX),
-            backoff: Duration::from_millis(r.unsigned("connection.backoff.ms")),
-            max_message: usize::try_from(r.unsigned("max.row.bytes")).unwrap_or(usize::MAX),
-            ..ConnectOptions::default()
-        },
+        connect: connect_options(r),
         mode: SourceMode::parse(&r.text("mode")).unwrap_or(SourceMode::Bulk),
         filter: filter(r),
         id_column: some(r.text("incrementing.column.name")),
-        stamp_columns: items(r.list("timestamp.column.name")),
+        timestamp_columns: items(r.list("timestamp.column.name")),
         id_mapping: mappings(r, "incrementing.column.mapping", mapping::incrementing),
-        stamp_mapping: mappings(r, "timestamp.columns.mapping", mapping::timestamps),
+        timestamp_mapping: mappings(r, "timestamp.columns.mapping", mapping::timestamps),
         validate_non_null: r.bool("validate.non.null"),
-        query: some(r.text("query"))
-            .or(some(r.text("query.masked")))
-            .map(|text| query_text::trimmed(&text, target.database_kind()).to_owned()),
+        query: query(r, target.database_kind()),
         query_is_masked: some(r.text("query")).is_none() && some(r.text("query.masked")).is_some(),
         suffix: some(r.text("query.suffix")),
         quote: matches!(
@@ -237,25 +230,11 @@ fn fill(r: &mut ConfigReader<'_>) -> SourceConfig {
             .config()
             .iter()
             .any(|(key, names)| key == "transforms" && !names.trim().is_empty()),
-        isolation: some(
-            r.text("transaction.isolation.mode")
-                .to_uppercase()
-                .replace('_', " "),
-        )
-        .filter(|level| level != "DEFAULT"),
+        isolation: isolation(r),
         retry_attempts: u64::try_from(r.long("query.retry.attempts")).ok(),
         poll_interval: Duration::from_millis(r.unsigned("poll.interval.ms")),
-        schedule: some(r.text("poll.schedule")).and_then(|text| {
-            CronSchedule::parse(
-                &text,
-                JdbcTimeZone::named(&r.text("db.timezone")).unwrap_or_default(),
-            )
-            .ok()
-        }),
-        batch_rows: usize::try_from(r.long("batch.max.rows"))
-            .ok()
-            .filter(|n| *n > 0)
-            .unwrap_or(1000),
+        schedule: schedule(r),
+        batch_rows: batch_rows(r),
         table_poll_interval: Duration::from_millis(r.unsigned("table.poll.interval.ms").max(1)),
         topic_prefix: r.text("topic.prefix"),
         delay_ms: r.long("timestamp.delay.interval.ms"),
@@ -267,7 +246,7 @@ fn fill(r: &mut ConfigReader<'_>) -> SourceConfig {
         key_from_primary_key: r.text("key.mode").eq_ignore_ascii_case("primary_key"),
         initial: InitialPosition {
             id: r.long("incrementing.initial"),
-            stamp_ms: r.long_opt("timestamp.initial"),
+            timestamp_ms: r.long_opt("timestamp.initial"),
         },
         qualify: r.bool("table.names.qualify"),
         gap_tracking: r.text("gap.tracking").eq_ignore_ascii_case("auto"),
@@ -281,6 +260,41 @@ fn fill(r: &mut ConfigReader<'_>) -> SourceConfig {
         delete_marker: some(r.text("delete.marker.column")),
         target,
     }
+}
+
+fn connect_options(r: &mut ConfigReader<'_>) -> ConnectOptions {
+    ConnectOptions {
+        attempts: u32::try_from(r.unsigned("connection.attempts")).unwrap_or(u32::MAX),
+        backoff: Duration::from_millis(r.unsigned("connection.backoff.ms")),
+        max_message: usize::try_from(r.unsigned("max.row.bytes")).unwrap_or(usize::MAX),
+        ..ConnectOptions::default()
+    }
+}
+
+/// Reads the query without the blanks, comments and semicolon that may follow it.
+fn query(r: &mut ConfigReader<'_>, database: DatabaseKind) -> Option<String> {
+    some(r.text("query"))
+        .or(some(r.text("query.masked")))
+        .map(|text| query_text::trimmed(&text, database).to_owned())
+}
+
+/// Reads the isolation level in SQL; `None`: the server's default.
+fn isolation(r: &mut ConfigReader<'_>) -> Option<String> {
+    let level = r.text("transaction.isolation.mode").to_uppercase();
+    some(level.replace('_', " ")).filter(|level| level != "DEFAULT")
+}
+
+fn schedule(r: &mut ConfigReader<'_>) -> Option<CronSchedule> {
+    let text = some(r.text("poll.schedule"))?;
+    let zone = JdbcTimeZone::named(&r.text("db.timezone")).unwrap_or_default();
+    CronSchedule::parse(&text, zone).ok()
+}
+
+fn batch_rows(r: &mut ConfigReader<'_>) -> usize {
+    usize::try_from(r.long("batch.max.rows"))
+        .ok()
+        .filter(|rows| *rows > 0)
+        .unwrap_or(1000)
 }
 
 fn delete_capture(r: &mut ConfigReader<'_>) -> Option<DeleteCapture> {
@@ -416,7 +430,11 @@ mod tests {
         let read = SourceConfig::read(&config).unwrap();
         assert_eq!(read.mode, SourceMode::TimestampIncrementing);
         assert_eq!(
-            (read.initial.stamp_ms, read.quote, read.read.year_is_date),
+            (
+                read.initial.timestamp_ms,
+                read.quote,
+                read.read.year_is_date
+            ),
             (Some(5), false, false)
         );
         assert_eq!(read.read.numeric, NumericMapping::PrecisionOnly);

@@ -2,7 +2,6 @@
 
 use connector_api::Result;
 
-use super::sweep::unkept;
 use crate::driver::Session;
 use crate::source::plan::key_plan::KeyPlan;
 use crate::source::plan::key_set::{KeySet, RowKey};
@@ -17,7 +16,7 @@ pub(super) async fn look_for(
     session: &mut dyn Session,
     plan: &KeyPlan,
 ) -> Result<(Vec<RowKey>, Vec<RowKey>)> {
-    let (mut there, mut gone) = (Vec::new(), Vec::new());
+    let (mut there, mut deleted) = (Vec::new(), Vec::new());
     if plan.numbers {
         let mut rest = KeySet::new(true);
         keys.iter().cloned().for_each(|key| rest.insert(key));
@@ -38,7 +37,7 @@ pub(super) async fn look_for(
     while let Some(group) = groups.pop() {
         let values = group
             .iter()
-            .map(|key| plan.values(key).ok_or_else(|| unkept(plan)))
+            .map(|key| plan.values(key).ok_or_else(|| plan.unstorable()))
             .collect::<Result<Vec<_>>>()?;
         let statement = query::among(plan, &values, session.dialect());
         let found = read_keys(&statement, session, plan).await?;
@@ -48,11 +47,11 @@ pub(super) async fn look_for(
             // Look up the keys one by one to find which of them is spelled differently.
             (2.., true) => groups.extend(others.into_iter().map(|key| vec![key])),
             (_, true) => {}
-            (_, false) => gone.extend(others),
+            (_, false) => deleted.extend(others),
         }
         there.extend(same);
     }
-    Ok((there, gone))
+    Ok((there, deleted))
 }
 
 async fn read_keys(
@@ -65,6 +64,6 @@ async fn read_keys(
         .await?;
     page.rows
         .iter()
-        .map(|row| plan.key(row).ok_or_else(|| unkept(plan)))
+        .map(|row| plan.key(row).ok_or_else(|| plan.unstorable()))
         .collect()
 }

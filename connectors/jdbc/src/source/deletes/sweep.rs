@@ -12,14 +12,15 @@ use std::time::{Duration, Instant};
 
 use connector_api::{Error, Record, Result, SourcePartition, SourcePosition, Value};
 
-use super::known_keys::KnownKeys;
+use super::known_keys::{KeyPage, KnownKeys};
 use super::second_look::look_for;
+use crate::dialect::Dialect;
 use crate::driver::Session;
 use crate::source::config::DeleteCapture;
 use crate::source::plan::key_plan::KeyPlan;
 use crate::source::plan::key_set::{KeySet, RowKey};
-use crate::source::plan::query;
-use crate::source::read::page::{DeletedKeys, PageSender, ReadOutcome};
+use crate::source::plan::query::{self, SqlStatement};
+use crate::source::read::page::{DeletedKeys, PageSender, ReadOutcome, TurnEnd, TurnProgress};
 
 /// Maximum keys of a page.
 const PAGE: u64 = 10_000;
@@ -51,8 +52,8 @@ pub struct KeySweep {
     page: u64,
     /// Current maximum keys of a second look.
     piece: usize,
-    /// True if the last turn read keys, however it ended.
-    got_on: bool,
+    /// True if the running turn has read keys.
+    advanced: bool,
 }
 
 /// What the sweep is doing.
@@ -92,7 +93,7 @@ impl KeySweep {
             warning: None,
             page: PAGE,
             piece: PIECE,
-            got_on: false,
+            advanced: false,
         }
     }
 
@@ -103,17 +104,12 @@ impl KeySweep {
         let mut keys = Vec::with_capacity(records.len());
         for record in records {
             if let Value::Struct(values) = &record.key.value {
-                keys.push(plan.key(values).ok_or_else(|| unkept(plan))?);
+                keys.push(plan.key(values).ok_or_else(|| plan.unstorable())?);
             }
         }
         positions.extend(self.known.note(keys));
         self.check(plan)?;
         Ok(positions)
-    }
-
-    /// True if the last turn read keys, however it ended.
-    pub fn got_on(&self) -> bool {
-        self.got_on
     }
 
     pub fn warning(&self) -> Option<&String> {
@@ -162,11 +158,25 @@ impl KeySweep {
         session: &mut dyn Session,
         plan: &KeyPlan,
         pages: &PageSender<'_>,
+    ) -> TurnEnd {
+        self.advanced = false;
+        let outcome = self.sweep_some(session, plan, pages).await;
+        let progress = TurnProgress {
+            advanced: self.advanced,
+            narrowed: false,
+        };
+        TurnEnd { outcome, progress }
+    }
+
+    async fn sweep_some(
+        &mut self,
+        session: &mut dyn Session,
+        plan: &KeyPlan,
+        pages: &PageSender<'_>,
     ) -> Result<ReadOutcome> {
         let began = Instant::now();
-        self.got_on = false;
         let stale = self.fit(plan);
-        if !stale.is_empty() && !pages.gone(DeletedKeys::positions(stale)).await {
+        if !stale.is_empty() && !pages.send_deleted(DeletedKeys::positions(stale)).await {
             return Ok(ReadOutcome::Waiting);
         }
         loop {
@@ -214,32 +224,8 @@ impl KeySweep {
                 read_to: None,
             },
         };
-        let bound = |text: &Option<String>| {
-            text.as_deref()
-                .map(|text| self.known.bound(text))
-                .transpose()
-        };
-        let (after, up_to) = (
-            found
-                .read_to
-                .clone()
-                .map_or_else(|| bound(&chunk.after), |key| Ok(Some(key)))?,
-            bound(&chunk.up_to)?,
-        );
-        let values = |key: &Option<RowKey>| {
-            key.as_ref()
-                .map(|key| plan.values(key).ok_or_else(|| unkept(plan)))
-                .transpose()
-        };
-        let (after, up_to) = (values(&after)?, values(&up_to)?);
         let limit = self.page;
-        let statement = query::keys(
-            plan,
-            after.as_deref(),
-            up_to.as_deref(),
-            limit,
-            session.dialect(),
-        );
+        let statement = self.page_statement(chunk, &found, plan, session.dialect())?;
         let page = match session
             .read(&statement.sql, &statement.params, &plan.layout, WEIGHT)
             .await
@@ -254,10 +240,10 @@ impl KeySweep {
                 return Err(error);
             }
         };
-        self.got_on |= !page.rows.is_empty();
+        self.advanced |= !page.rows.is_empty();
         self.page = limit.saturating_add(limit / 4 + 1).min(PAGE);
         for row in &page.rows {
-            let key = plan.key(row).ok_or_else(|| unkept(plan))?;
+            let key = plan.key(row).ok_or_else(|| plan.unstorable())?;
             found.missing.remove(&key);
             found.keys.insert(key.clone());
             found.read_to = Some(key);
@@ -271,13 +257,45 @@ impl KeySweep {
             before.extend(&low);
             let positions = self.known.split(at, behind, &before, &found.missing);
             found.missing = low;
-            if !pages.gone(DeletedKeys::positions(positions)).await {
+            if !pages.send_deleted(DeletedKeys::positions(positions)).await {
                 return Ok(false);
             }
             return self.end_chunk(at, found, session, plan, pages).await;
         }
         self.stage = SweepStage::Chunk(at, Some(found));
         Ok(true)
+    }
+
+    /// Returns the statement for the next keys of a chunk, behind those that have been read.
+    fn page_statement(
+        &self,
+        chunk: &KeyPage,
+        found: &FoundKeys,
+        plan: &KeyPlan,
+        dialect: &dyn Dialect,
+    ) -> Result<SqlStatement> {
+        let bound = |text: &Option<String>| {
+            text.as_deref()
+                .map(|text| self.known.bound(text))
+                .transpose()
+        };
+        let values = |key: Option<RowKey>| {
+            key.map(|key| plan.values(&key).ok_or_else(|| plan.unstorable()))
+                .transpose()
+        };
+        let after = match &found.read_to {
+            Some(key) => Some(key.clone()),
+            None => bound(&chunk.after)?,
+        };
+        let after = values(after)?;
+        let up_to = values(bound(&chunk.up_to)?)?;
+        Ok(query::keys(
+            plan,
+            after.as_deref(),
+            up_to.as_deref(),
+            self.page,
+            dialect,
+        ))
     }
 
     /// Ends a chunk that has been read: emits tombstones for the keys that have disappeared from
@@ -317,7 +335,10 @@ impl KeySweep {
             // The chunk without the deleted keys is stored in the transaction of their tombstones:
             // a crash can neither lose nor repeat them.
             let positions = self.known.replace(at, &rest).into_iter().collect();
-            if !pages.gone(DeletedKeys::new(&gone, positions, plan)?).await {
+            if !pages
+                .send_deleted(DeletedKeys::new(&gone, positions, plan)?)
+                .await
+            {
                 return Ok(false);
             }
         }
@@ -328,7 +349,7 @@ impl KeySweep {
             positions = joined;
         }
         self.stage = SweepStage::Chunk(next, None);
-        Ok(positions.is_empty() || pages.gone(DeletedKeys::positions(positions)).await)
+        Ok(positions.is_empty() || pages.send_deleted(DeletedKeys::positions(positions)).await)
     }
 
     /// Checks the keys emitted since the last sweep: those that are in no chunk have been deleted,
@@ -370,7 +391,11 @@ impl KeySweep {
             };
             kept.extend(there);
             let positions = self.known.forget(&gone)?;
-            if !gone.is_empty() && !pages.gone(DeletedKeys::new(&gone, positions, plan)?).await {
+            if !gone.is_empty()
+                && !pages
+                    .send_deleted(DeletedKeys::new(&gone, positions, plan)?)
+                    .await
+            {
                 return Ok(false);
             }
         }
@@ -381,7 +406,7 @@ impl KeySweep {
             positions.push(position);
         }
         self.stage = SweepStage::Lists(lists);
-        Ok(pages.gone(DeletedKeys::positions(positions)).await)
+        Ok(pages.send_deleted(DeletedKeys::positions(positions)).await)
     }
 
     /// Looks up keys, see [`look_for`]. After a connection that broke meanwhile, fewer keys are
@@ -398,7 +423,7 @@ impl KeySweep {
             Err(_) if session.is_lost() => (self.piece / 2).max(1),
             Err(_) => self.piece,
         };
-        self.got_on |= looked.is_ok();
+        self.advanced |= looked.is_ok();
         looked
     }
 }
@@ -416,7 +441,7 @@ impl DeletedKeys {
     fn new(keys: &[RowKey], positions: Vec<SourcePosition>, plan: &KeyPlan) -> Result<Self> {
         let keys = keys
             .iter()
-            .map(|key| plan.values(key).ok_or_else(|| unkept(plan)))
+            .map(|key| plan.values(key).ok_or_else(|| plan.unstorable()))
             .collect::<Result<_>>()?;
         Ok(Self {
             keys,
@@ -424,12 +449,4 @@ impl DeletedKeys {
             positions,
         })
     }
-}
-
-pub(super) fn unkept(plan: &KeyPlan) -> Error {
-    Error::config(format!(
-        "a primary key of {} is NULL or does not have its column's type, so its deletion could not \
-         be emitted (delete.capture): correct the row, or set delete.capture=none",
-        plan.table
-    ))
 }

@@ -66,17 +66,17 @@ impl IdGaps {
     /// Removes all ids up to `up_to`: no row can appear with them any more. Returns whether there
     /// were any.
     pub fn settle(&mut self, up_to: i64) -> bool {
-        let mut news = false;
+        let mut removed = false;
         while let Some((first, last)) = self.ranges.first_key_value().map(|(f, l)| (*f, *l))
             && first <= up_to
         {
-            news = true;
+            removed = true;
             self.ranges.remove(&first);
             if last > up_to {
                 self.ranges.insert(up_to + 1, last);
             }
         }
-        news
+        removed
     }
 
     pub fn contains(&self, id: i64) -> bool {

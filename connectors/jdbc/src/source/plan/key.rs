@@ -11,7 +11,7 @@ use crate::dialect::read::{ReadColumn, ValueDecoding};
 use crate::source::config::{SourceConfig, SourceMode};
 
 /// The columns of a primary key, how they are read, and the schema of the record keys.
-type KeyColumns<'a> = (Vec<&'a ColumnMeta>, Vec<ReadColumn>, Arc<Schema>);
+pub type KeyColumns<'a> = (Vec<&'a ColumnMeta>, Vec<ReadColumn>, Arc<Schema>);
 
 /// Schema of the record keys, and the indexes of their columns.
 pub type RecordKey = (Arc<Schema>, Vec<usize>);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use connector_api::{Decimal, Schema, SchemaType, Value, logical};
+use connector_api::{Decimal, Error, Schema, SchemaType, Value, logical};
 use serde_json::Value as Json;
 
 use super::key_set::RowKey;
@@ -82,6 +82,15 @@ impl KeyPlan {
                 values.collect::<Option<_>>().filter(|_| fits)
             }
         }
+    }
+
+    /// Returns the error for a key that [`Self::key`] or [`Self::values`] cannot convert.
+    pub fn unstorable(&self) -> Error {
+        Error::config(format!(
+            "a primary key of {} is NULL or does not have its column's type, so its deletion could \
+             not be emitted (delete.capture): correct the row, or set delete.capture=none",
+            self.table
+        ))
     }
 
     /// Returns a plan for a single numeric column of that name.

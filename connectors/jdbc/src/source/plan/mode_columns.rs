@@ -16,7 +16,7 @@ const LOOKED_AT: usize = 1000;
 #[derive(Debug, Default)]
 pub struct ModeColumns<'a> {
     pub id: Option<&'a ColumnMeta>,
-    pub stamps: Vec<&'a ColumnMeta>,
+    pub timestamps: Vec<&'a ColumnMeta>,
 }
 
 /// A column whose type does not fit the mode.
@@ -72,16 +72,16 @@ impl<'a> ModeColumns<'a> {
             .map(find)
             .transpose()?;
         let named = config
-            .stamp_columns
+            .timestamp_columns
             .iter()
-            .filter(|_| config.mode.has_stamp());
-        let stamps = named.map(find).collect::<Result<Vec<_>>>()?;
-        if config.mode.has_stamp() && stamps.is_empty() {
+            .filter(|_| config.mode.has_timestamp());
+        let timestamps = named.map(find).collect::<Result<Vec<_>>>()?;
+        if config.mode.has_timestamp() && timestamps.is_empty() {
             return Err(Error::config(
                 "timestamp.column.name is needed to read a query in this mode",
             ));
         }
-        Ok(Self { id, stamps })
+        Ok(Self { id, timestamps })
     }
 
     fn named(meta: &'a TableMeta, config: &SourceConfig, shown: &str) -> Result<ModeColumns<'a>> {
@@ -90,12 +90,12 @@ impl<'a> ModeColumns<'a> {
         } else {
             None
         };
-        let stamps = if config.mode.has_stamp() {
-            stamp_columns(meta, config, shown)?
+        let timestamps = if config.mode.has_timestamp() {
+            timestamp_columns(meta, config, shown)?
         } else {
             Vec::new()
         };
-        Ok(Self { id, stamps })
+        Ok(Self { id, timestamps })
     }
 
     fn check_nulls(&self, config: &SourceConfig, shown: &str) -> Result<()> {
@@ -110,9 +110,9 @@ impl<'a> ModeColumns<'a> {
                 id.name
             )));
         }
-        let all_nullable = config.validate_non_null && self.stamps.iter().all(|c| nullable(c));
-        if config.mode.has_stamp() && (all_nullable || self.stamps.is_empty()) {
-            let names: Vec<_> = self.stamps.iter().map(|c| c.name.as_str()).collect();
+        let all_nullable = config.validate_non_null && self.timestamps.iter().all(|c| nullable(c));
+        if config.mode.has_timestamp() && (all_nullable || self.timestamps.is_empty()) {
+            let names: Vec<_> = self.timestamps.iter().map(|c| c.name.as_str()).collect();
             return Err(Error::config(format!(
                 "Cannot make incremental queries using timestamp columns {} on {shown} because all of these columns are \
                  nullable.",
@@ -131,9 +131,9 @@ impl<'a> ModeColumns<'a> {
     ) -> Option<TypeMismatch> {
         let id = self.id.and_then(|id| id_misfit(id, config, dialect, place));
         id.or_else(|| {
-            self.stamps
+            self.timestamps
                 .iter()
-                .find_map(|stamp| stamp_misfit(stamp, config, dialect, place))
+                .find_map(|timestamp| timestamp_misfit(timestamp, config, dialect, place))
         })
     }
 
@@ -145,7 +145,7 @@ impl<'a> ModeColumns<'a> {
         name: impl Fn(&str) -> String,
         from: &str,
     ) -> Option<String> {
-        let columns: Vec<_> = self.stamps.iter().map(|c| name(&c.name)).collect();
+        let columns: Vec<_> = self.timestamps.iter().map(|c| name(&c.name)).collect();
         let tests: Option<Vec<_>> = columns
             .iter()
             .map(|column| dialect.is_time(column))
@@ -185,7 +185,7 @@ pub fn query_misfit(
 /// Evaluates the values of timestamp columns. `counts` are the result of
 /// [`ModeColumns::values_sql`]. Returns a warning for a column of which some values are not times.
 /// Errors: `Config` for one of which no value is.
-pub fn told_by_values(names: &[&str], counts: &[Option<i64>]) -> Result<Vec<String>> {
+pub fn judge_values(names: &[&str], counts: &[Option<i64>]) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     for (name, counts) in names.iter().zip(counts.chunks(2)) {
         match counts {
@@ -238,15 +238,15 @@ fn id_column<'a>(
     }
 }
 
-fn stamp_columns<'a>(
+fn timestamp_columns<'a>(
     meta: &'a TableMeta,
     config: &SourceConfig,
     shown: &str,
 ) -> Result<Vec<&'a ColumnMeta>> {
-    let names = if config.stamp_mapping.is_empty() {
-        config.stamp_columns.as_slice()
+    let names = if config.timestamp_mapping.is_empty() {
+        config.timestamp_columns.as_slice()
     } else {
-        columns_of(&config.stamp_mapping, &meta.id.to_string())?
+        columns_of(&config.timestamp_mapping, &meta.id.to_string())?
     };
     let missing: Vec<_> = names
         .iter()
@@ -272,8 +272,8 @@ fn id_key(config: &SourceConfig) -> &'static str {
 }
 
 /// Returns the key that names the timestamp columns.
-pub fn stamp_key(config: &SourceConfig) -> &'static str {
-    if config.stamp_mapping.is_empty() {
+pub fn timestamp_key(config: &SourceConfig) -> &'static str {
+    if config.timestamp_mapping.is_empty() {
         "timestamp.column.name"
     } else {
         "timestamp.columns.mapping"
@@ -315,7 +315,7 @@ fn fraction(what: &str, key: &str, place: SqlPlace<'_>) -> String {
 }
 
 /// True if a column read this way is of a date or date-time type.
-fn is_stamp(read: &ValueDecoding) -> bool {
+fn is_timestamp(read: &ValueDecoding) -> bool {
     matches!(read, ValueDecoding::Timestamp(_) | ValueDecoding::Date(_))
 }
 
@@ -341,7 +341,7 @@ fn id_misfit(
         });
     }
     let name = &column.name;
-    let advice = match (is_stamp(&read), config.mode) {
+    let advice = match (is_timestamp(&read), config.mode) {
         (true, SourceMode::TimestampIncrementing) => {
             format!("choose mode=timestamp, or name an integer column with {key}")
         }
@@ -362,13 +362,13 @@ fn id_misfit(
     Some(TypeMismatch { key, text })
 }
 
-fn stamp_misfit(
+fn timestamp_misfit(
     column: &ColumnMeta,
     config: &SourceConfig,
     dialect: &dyn Dialect,
     place: SqlPlace<'_>,
 ) -> Option<TypeMismatch> {
-    let key = stamp_key(config);
+    let key = timestamp_key(config);
     let read = dialect.read_column(column, &config.read).read;
     let what = described(column, place);
     if column.invisible {
@@ -377,7 +377,7 @@ fn stamp_misfit(
             text: invisible("timestamp", &what, key),
         });
     }
-    if is_stamp(&read) || dialect.may_hold_times(column, &read) {
+    if is_timestamp(&read) || dialect.may_hold_times(column, &read) {
         return None;
     }
     let name = &column.name;
@@ -426,24 +426,24 @@ fn invisible(kind: &str, what: &str, key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::told_by_values;
+    use super::judge_values;
 
     #[test]
     fn values_tell_whether_a_column_holds_times() {
-        let told = |counts: &[i64]| {
-            told_by_values(
+        let judged = |counts: &[i64]| {
+            judge_values(
                 &["a", "b"],
                 &counts.iter().copied().map(Some).collect::<Vec<_>>(),
             )
             .map(|w| w.len())
         };
         assert_eq!(
-            told(&[0, 0, 5, 5]).unwrap(),
+            judged(&[0, 0, 5, 5]).unwrap(),
             0,
             "without values nothing is refused"
         );
-        assert_eq!(told(&[3, 2, 5, 5]).unwrap(), 1);
-        let refused = told(&[3, 3, 5, 0]).unwrap_err();
+        assert_eq!(judged(&[3, 2, 5, 5]).unwrap(), 1);
+        let refused = judged(&[3, 3, 5, 0]).unwrap_err();
         assert!(
             refused.message().contains("the values of b are not dates"),
             "{refused}"

@@ -3,15 +3,14 @@
 //! A batch that ends between rows of one timestamp needs additional members: `at_…` says where it
 //! stopped, while `timestamp` stays before the group, so that a Java connector that takes over
 //! reads the group again and loses none of it. In incrementing mode `gaps` holds the ids below
-//! `incrementing` whose rows may still appear, and `snapshot` the ranges of a snapshot shared by
-//! several tasks (`ranges`). A wall time that the clock of `db.timezone` skips is not an instant:
+//! `incrementing` whose rows may still appear, and `snapshot` the bounds of the ranges of a snapshot
+//! shared by several tasks. A wall time that the clock of `db.timezone` skips is not an instant:
 //! `…_wall` then holds it, in microseconds. The peers ignore members that they do not know.
 
 use connector_api::{Error, OffsetValue, Result, SourceOffset, SourcePartition};
 use serde_json::Value as Json;
 
 use super::gaps::IdGaps;
-use super::ranges::SnapshotRanges;
 use crate::ident::TableId;
 
 const INCREMENTING: &str = "incrementing";
@@ -30,7 +29,7 @@ const AT_WALL: &str = "at_timestamp_wall";
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceProgress {
     /// Rows up to this timestamp are done (or, with an id, rows of this timestamp up to the id).
-    pub stamp: Option<i64>,
+    pub timestamp: Option<i64>,
     /// The timestamp as a wall time, if that is skipped by the clock.
     pub wall: Option<i64>,
     /// Rows up to this id are done.
@@ -40,13 +39,20 @@ pub struct SourceProgress {
     /// Missing ids below `id` whose rows may still appear.
     pub gaps: IdGaps,
     /// The ranges of ids in which several tasks read the table's snapshot.
-    pub snapshot: Option<SnapshotRanges>,
+    pub snapshot: Option<SnapshotBounds>,
+}
+
+/// The bounds of the ranges of ids in which several tasks read a table's snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotBounds {
+    /// At least two, in ascending order.
+    bounds: Vec<i64>,
 }
 
 /// A position between rows of the same timestamp.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TieBreak {
-    pub stamp: i64,
+    pub timestamp: i64,
     /// The timestamp as a wall time, if that is skipped by the clock.
     pub wall: Option<i64>,
     /// Key of the last row done: numbers and texts.
@@ -97,15 +103,15 @@ fn full_name(id: &TableId) -> String {
 impl SourceProgress {
     /// Reads a stored offset. Errors: `Config` for a member of the wrong type.
     pub fn read(offset: &SourceOffset) -> Result<Self> {
-        let stamp = stamp_of(offset, TIMESTAMP, NANOS)?;
+        let timestamp = timestamp_of(offset, TIMESTAMP, NANOS)?;
         let within = match (
-            stamp_of(offset, AT_TIMESTAMP, AT_NANOS)?,
+            timestamp_of(offset, AT_TIMESTAMP, AT_NANOS)?,
             offset.get(AT_KEY),
         ) {
-            (Some(stamp), Some(OffsetValue::Text(key))) => {
+            (Some(timestamp), Some(OffsetValue::Text(key))) => {
                 let key = read_key(key).ok_or_else(|| wrong(AT_KEY))?;
                 Some(TieBreak {
-                    stamp,
+                    timestamp,
                     wall: long(offset, AT_WALL)?,
                     key,
                 })
@@ -122,12 +128,12 @@ impl SourceProgress {
         let snapshot = match offset.get(SNAPSHOT) {
             None | Some(OffsetValue::Null) => None,
             Some(OffsetValue::Text(text)) => {
-                Some(SnapshotRanges::read(text).ok_or_else(|| wrong(SNAPSHOT))?)
+                Some(SnapshotBounds::read(text).ok_or_else(|| wrong(SNAPSHOT))?)
             }
             Some(_) => return Err(wrong(SNAPSHOT)),
         };
         Ok(Self {
-            stamp,
+            timestamp,
             wall: long(offset, WALL)?,
             id: long(offset, INCREMENTING)?,
             within,
@@ -139,19 +145,19 @@ impl SourceProgress {
     /// Returns the offset to store, members in the order in which the peers write them.
     pub fn write(&self) -> SourceOffset {
         let mut members = Vec::with_capacity(3);
-        if let Some(stamp) = self.stamp {
+        if let Some(timestamp) = self.timestamp {
             members.push((
                 NANOS.to_owned(),
-                OffsetValue::Long(stamp.rem_euclid(1_000_000) * 1000),
+                OffsetValue::Long(timestamp.rem_euclid(1_000_000) * 1000),
             ));
         }
         if let Some(id) = self.id {
             members.push((INCREMENTING.to_owned(), OffsetValue::Long(id)));
         }
-        if let Some(stamp) = self.stamp {
+        if let Some(timestamp) = self.timestamp {
             members.push((
                 TIMESTAMP.to_owned(),
-                OffsetValue::Long(stamp.div_euclid(1000)),
+                OffsetValue::Long(timestamp.div_euclid(1000)),
             ));
         }
         if let Some(wall) = self.wall {
@@ -160,11 +166,11 @@ impl SourceProgress {
         if let Some(within) = &self.within {
             members.push((
                 AT_NANOS.to_owned(),
-                OffsetValue::Long(within.stamp.rem_euclid(1_000_000) * 1000),
+                OffsetValue::Long(within.timestamp.rem_euclid(1_000_000) * 1000),
             ));
             members.push((
                 AT_TIMESTAMP.to_owned(),
-                OffsetValue::Long(within.stamp.div_euclid(1000)),
+                OffsetValue::Long(within.timestamp.div_euclid(1000)),
             ));
             if let Some(wall) = within.wall {
                 members.push((AT_WALL.to_owned(), OffsetValue::Long(wall)));
@@ -181,9 +187,36 @@ impl SourceProgress {
     }
 }
 
+impl SnapshotBounds {
+    /// Makes bounds; `None` if there are fewer than two, or they are not in ascending order.
+    pub fn new(bounds: Vec<i64>) -> Option<Self> {
+        (bounds.len() > 1 && bounds.is_sorted()).then_some(Self { bounds })
+    }
+
+    /// Returns the bounds in ascending order.
+    pub fn as_slice(&self) -> &[i64] {
+        &self.bounds
+    }
+
+    /// Writes the bounds as text.
+    pub fn write(&self) -> String {
+        self.bounds
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    /// Parses the text that [`Self::write`] returns. `None` if it is invalid.
+    pub fn read(text: &str) -> Option<Self> {
+        let bounds = text.split(',').map(|bound| bound.parse().ok());
+        Self::new(bounds.collect::<Option<_>>()?)
+    }
+}
+
 /// Converts milliseconds and the nanoseconds of their second to microseconds. Without nanoseconds
 /// the milliseconds count.
-fn stamp_of(offset: &SourceOffset, millis: &str, nanos: &str) -> Result<Option<i64>> {
+fn timestamp_of(offset: &SourceOffset, millis: &str, nanos: &str) -> Result<Option<i64>> {
     let Some(millis) = long(offset, millis)? else {
         return Ok(None);
     };
@@ -243,7 +276,7 @@ fn text(value: &str) -> OffsetValue {
 mod tests {
     use connector_api::{OffsetValue, SourceOffset};
 
-    use super::{SourceProgress, TieBreak, bare_table, table};
+    use super::{SnapshotBounds, SourceProgress, TieBreak, bare_table, table};
     use crate::ident::TableId;
 
     fn offset(members: &[(&str, i64)]) -> SourceOffset {
@@ -257,7 +290,7 @@ mod tests {
 
     #[test]
     fn offsets_are_written_and_read_as_the_peers_do() {
-        let stamp = 1_704_067_200_000_003;
+        let timestamp = 1_704_067_200_000_003;
         for (reached, want) in [
             (
                 SourceProgress {
@@ -268,14 +301,14 @@ mod tests {
             ),
             (
                 SourceProgress {
-                    stamp: Some(stamp),
+                    timestamp: Some(timestamp),
                     ..SourceProgress::default()
                 },
                 offset(&[("timestamp_nanos", 3000), ("timestamp", 1_704_067_200_000)]),
             ),
             (
                 SourceProgress {
-                    stamp: Some(-18_489_599_750_000),
+                    timestamp: Some(-18_489_599_750_000),
                     id: Some(1),
                     ..SourceProgress::default()
                 },
@@ -290,7 +323,7 @@ mod tests {
             assert_eq!(SourceProgress::read(&want).unwrap(), reached);
         }
         let millis = SourceProgress::read(&offset(&[("timestamp", 1500)])).unwrap();
-        assert_eq!(millis.stamp, Some(1_500_000));
+        assert_eq!(millis.timestamp, Some(1_500_000));
         let text = SourceOffset(vec![(
             "incrementing".into(),
             OffsetValue::Text("five".into()),
@@ -299,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_within_equal_stamps_survives() {
+    fn a_position_within_equal_timestamps_survives() {
         let key = vec![
             OffsetValue::Long(-7),
             OffsetValue::Text("a\0\"b".into()),
@@ -307,12 +340,12 @@ mod tests {
         ];
         for (wall, at_wall) in [(None, None), (Some(3), Some(-4))] {
             let within = Some(TieBreak {
-                stamp: 2,
+                timestamp: 2,
                 wall: at_wall,
                 key: key.clone(),
             });
             let reached = SourceProgress {
-                stamp: Some(1),
+                timestamp: Some(1),
                 wall,
                 within,
                 ..SourceProgress::default()
@@ -337,6 +370,16 @@ mod tests {
             )]))
             .is_err()
         );
+    }
+
+    #[test]
+    fn bounds_of_a_snapshot_ascend() {
+        let bounds = SnapshotBounds::read("-1,25,50").unwrap();
+        assert_eq!(bounds.as_slice(), [-1, 25, 50]);
+        assert_eq!(bounds.write(), "-1,25,50");
+        for wrong in ["", "5", "5,a", "5,4"] {
+            assert_eq!(SnapshotBounds::read(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

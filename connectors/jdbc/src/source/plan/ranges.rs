@@ -8,7 +8,7 @@
 
 use connector_api::{Result, SourcePosition};
 
-use super::offset::{self, SourceProgress};
+use super::offset::{self, SnapshotBounds, SourceProgress};
 use crate::ident::TableId;
 use crate::source::config::SourceConfig;
 
@@ -19,9 +19,8 @@ const EACH: usize = 4;
 /// The ranges into which a table's ids are split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotRanges {
-    /// Range `n` has the ids above `bounds[n]` up to `bounds[n + 1]`; there are at least two
-    /// bounds.
-    bounds: Vec<i64>,
+    /// Range `n` has the ids above `bounds[n]` up to `bounds[n + 1]`.
+    bounds: SnapshotBounds,
 }
 
 /// One range of ids.
@@ -37,7 +36,8 @@ pub struct KeyRange {
 impl SnapshotRanges {
     /// Splits the ids above `above`, of which `first` to `last` exist, into ranges of equal width,
     /// [`EACH`] per task.
-    pub fn cut(above: i64, first: i64, last: i64, tasks: usize) -> Self {
+    /// `None` if `last` is not above `above`.
+    pub fn cut(above: i64, first: i64, last: i64, tasks: usize) -> Option<Self> {
         let count = tasks.max(1) * EACH;
         let width = (i128::from(last) - i128::from(first) + 1).max(1);
         let bound = |n: usize| i128::from(first) - 1 + width * n as i128 / count as i128;
@@ -47,11 +47,16 @@ impl SnapshotRanges {
             .chain([last])
             .collect();
         bounds.dedup();
+        SnapshotBounds::new(bounds).map(Self::new)
+    }
+
+    /// Makes the ranges between stored bounds.
+    pub fn new(bounds: SnapshotBounds) -> Self {
         Self { bounds }
     }
 
     pub fn ranges(&self) -> impl Iterator<Item = KeyRange> + '_ {
-        let pairs = self.bounds.windows(2).enumerate();
+        let pairs = self.bounds.as_slice().windows(2).enumerate();
         pairs.filter_map(|(n, pair)| {
             Some(KeyRange {
                 n,
@@ -63,12 +68,12 @@ impl SnapshotRanges {
 
     /// Returns the id before the first range.
     pub fn begin(&self) -> i64 {
-        self.bounds.first().copied().unwrap_or(-1)
+        self.bounds.as_slice().first().copied().unwrap_or(-1)
     }
 
     /// Returns the last id of the last range.
     pub fn end(&self) -> i64 {
-        self.bounds.last().copied().unwrap_or(-1)
+        self.bounds.as_slice().last().copied().unwrap_or(-1)
     }
 
     /// Returns the table's progress once all ranges are done.
@@ -82,37 +87,20 @@ impl SnapshotRanges {
     /// Returns the share of all ids that remains of a range that has been read up to `reached`.
     pub fn share(&self, range: &KeyRange, reached: i64) -> f64 {
         // All have the same width, except the first, which also covers the ids below.
-        let width = match self.bounds.as_slice() {
+        let bounds = self.bounds.as_slice();
+        let width = match bounds {
             [_, first, second, ..] => *second as f64 - *first as f64,
             _ => range.up_to as f64 - range.above as f64,
         };
         let left = (range.up_to as f64 - reached as f64) / width.max(1.0);
-        left.clamp(0.0, 1.0) / (self.bounds.len() - 1).max(1) as f64
-    }
-
-    /// Writes the bounds as text.
-    pub fn write(&self) -> String {
-        self.bounds
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(",")
-    }
-
-    /// Parses the text that [`Self::write`] returns. `None` if it is invalid.
-    pub fn read(text: &str) -> Option<Self> {
-        let bounds: Vec<i64> = text
-            .split(',')
-            .map(|b| b.parse().ok())
-            .collect::<Option<_>>()?;
-        (bounds.len() > 1 && bounds.is_sorted()).then_some(Self { bounds })
+        left.clamp(0.0, 1.0) / (bounds.len() - 1).max(1) as f64
     }
 
     /// Returns the position of the table while its ranges are read.
     pub fn position(&self, id: &TableId, config: &SourceConfig) -> SourcePosition {
         let reached = SourceProgress {
             id: Some(self.begin()),
-            snapshot: Some(self.clone()),
+            snapshot: Some(self.bounds.clone()),
             ..SourceProgress::default()
         };
         SourcePosition {
@@ -173,7 +161,7 @@ impl KeyRange {
 
 #[cfg(test)]
 mod tests {
-    use super::SnapshotRanges;
+    use super::{SnapshotBounds, SnapshotRanges};
 
     #[test]
     fn ranges_cover_all_ids_once() {
@@ -184,7 +172,7 @@ mod tests {
             (-1, i64::MIN, i64::MAX, 4),
             (-1, 0, 3, 8),
         ] {
-            let cut = SnapshotRanges::cut(above, first, last, tasks);
+            let cut = SnapshotRanges::cut(above, first, last, tasks).unwrap();
             let ranges: Vec<_> = cut.ranges().collect();
             assert_eq!(
                 (ranges[0].above, ranges[ranges.len() - 1].up_to),
@@ -199,20 +187,19 @@ mod tests {
                 "{cut:?}"
             );
             assert!(ranges.len() <= tasks * 4);
-            assert_eq!(SnapshotRanges::read(&cut.write()), Some(cut));
+            let stored = SnapshotBounds::read(&cut.bounds.write()).unwrap();
+            assert_eq!(SnapshotRanges::new(stored), cut);
         }
         assert_eq!(
-            SnapshotRanges::cut(-1, 1, 100, 1).write(),
+            SnapshotRanges::cut(-1, 1, 100, 1).unwrap().bounds.write(),
             "-1,25,50,75,100"
         );
-        for wrong in ["", "5", "5,a", "5,4"] {
-            assert_eq!(SnapshotRanges::read(wrong), None, "{wrong}");
-        }
+        assert_eq!(SnapshotRanges::cut(5, 1, 5, 2), None);
     }
 
     #[test]
     fn shares_add_up() {
-        let cut = SnapshotRanges::cut(-1, 1, 1000, 3);
+        let cut = SnapshotRanges::cut(-1, 1, 1000, 3).unwrap();
         let all: f64 = cut
             .ranges()
             .map(|range| cut.share(&range, range.above))

@@ -42,12 +42,12 @@ fn cases() -> [SnapshotCase; 3] {
 
 /// `orders (id, part, created, changed, price)` with the primary key `key`.
 fn orders(id: &TableId, types: [&str; 3], key: &[&str]) -> TableMeta {
-    let [int, stamp, decimal] = types;
+    let [int, timestamp, decimal] = types;
     let columns = [
         ("id", int),
         ("part", int),
-        ("created", stamp),
-        ("changed", stamp),
+        ("created", timestamp),
+        ("changed", timestamp),
         ("price", decimal),
     ];
     let column = |(name, data_type): &(&str, &str)| ColumnMeta {
@@ -123,9 +123,9 @@ impl SnapshotSql<'_> {
         let orders = self.dialect.table(&self.table.id);
         for column in ["created", "changed"].map(|name| self.dialect.quoted(name)) {
             for column in [format!("{orders}.{column}"), column] {
-                let stamp = self.dialect.comparable_timestamp(&column);
-                if stamp != column && !title.starts_with("the timestamp") {
-                    sql = sql.replace(&stamp, &format!("stamp({column})"));
+                let timestamp = self.dialect.comparable_timestamp(&column);
+                if timestamp != column && !title.starts_with("the timestamp") {
+                    sql = sql.replace(&timestamp, &format!("stamp({column})"));
                 }
             }
         }
@@ -192,7 +192,7 @@ fn all() -> String {
 
 const INCREMENTING: [(&str, &str); 2] =
     [("mode", "incrementing"), ("incrementing.column.name", "id")];
-const STAMP: [(&str, &str); 2] = [("mode", "timestamp"), ("timestamp.column.name", "created")];
+const TIMESTAMPS: [(&str, &str); 2] = [("mode", "timestamp"), ("timestamp.column.name", "created")];
 const BOTH: [(&str, &str); 3] = [
     ("mode", "timestamp+incrementing"),
     ("timestamp.column.name", "changed,created"),
@@ -201,7 +201,7 @@ const BOTH: [(&str, &str); 3] = [
 
 fn modes(written: &mut SnapshotSql<'_>) {
     let from = ReadPosition {
-        stamp: Some(0),
+        timestamp: Some(0),
         before: Some(1),
         id: Some(7),
         ..ReadPosition::default()
@@ -225,9 +225,13 @@ fn modes(written: &mut SnapshotSql<'_>) {
             ..from.clone()
         },
     );
-    written.add("timestamp", &STAMP, &from);
-    written.add("timestamp, in the middle of equal stamps", &STAMP, &within);
-    let several = [STAMP[0], ("timestamp.column.name", "changed,created")];
+    written.add("timestamp", &TIMESTAMPS, &from);
+    written.add(
+        "timestamp, in the middle of equal stamps",
+        &TIMESTAMPS,
+        &within,
+    );
+    let several = [TIMESTAMPS[0], ("timestamp.column.name", "changed,created")];
     written.add("timestamp, several columns", &several, &from);
     written.add("timestamp+incrementing", &BOTH, &from);
     let suffix = ("query.suffix", "/* SUFFIX */");
@@ -251,7 +255,7 @@ fn modes(written: &mut SnapshotSql<'_>) {
 
 fn queries(written: &mut SnapshotSql<'_>) {
     let from = ReadPosition {
-        stamp: Some(0),
+        timestamp: Some(0),
         before: Some(1),
         id: Some(7),
         ..ReadPosition::default()
@@ -272,7 +276,7 @@ fn queries(written: &mut SnapshotSql<'_>) {
     written.add_query(
         "query, timestamp",
         query,
-        &[&STAMP[..], &[("query", query)]].concat(),
+        &[&TIMESTAMPS[..], &[("query", query)]].concat(),
         &from,
     );
     let suffix = [&BOTH[..], &[("query", query), ("query.suffix", "LIMIT 10")]].concat();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use connector_api::{Error, Field, Result, Schema, Value};
 
-use super::key::{self, RecordKey, order};
+use super::key::{self, KeyColumns, RecordKey, order};
 use super::key_plan::KeyPlan;
 use super::mode_columns::{ModeColumns, query_misfit};
 use super::query::QueryShape;
@@ -37,9 +37,9 @@ pub struct TablePlan {
     /// Index of the column that marks a row as deleted.
     pub marker: Option<usize>,
     /// True if timestamps are instants in UTC, false if they are wall times.
-    pub stamp_is_instant: bool,
+    pub timestamp_is_instant: bool,
     /// Minimum distance between two timestamps, in microseconds; that of the coarsest column.
-    pub stamp_step: i64,
+    pub timestamp_step: i64,
     /// Warnings for the user.
     pub warnings: Vec<String>,
     /// SQL that checks by their values whether the timestamp columns hold times, see
@@ -62,93 +62,94 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
         .map(|c| read_column(c, config, dialect))
         .collect();
     let index_of = |name: &str| metas.iter().position(|c| c.name == name);
-    let table_sql = quoting.table(meta);
-    let select: Vec<_> = metas
-        .iter()
-        .zip(&columns)
-        .map(|(meta, column)| {
-            format!(
-                "{}{}{}",
-                column.select.0,
-                quoting.name(&meta.name),
-                column.select.1
-            )
-        })
-        .collect();
-    let warnings = columns.iter().filter_map(|c| c.warning.clone()).collect();
-    let fields = columns
-        .iter()
-        .map(|c| Field {
-            name: Arc::clone(&c.name),
-            schema: Arc::clone(&c.schema),
-        })
-        .collect();
     let key = key_of(meta, config, &columns, index_of);
     let marker = key::marker(meta, config, &columns, key.is_some())?;
     let keys = key::keys(meta, config, dialect, key.as_ref(), &columns)?;
+    let order_by = order(meta, config.mode, dialect);
+    let select = quoting.select(metas.iter().map(|c| c.name.as_str()), &columns);
+    let table_sql = quoting.table(meta);
     let layout = RowLayout {
         timestamps: mode
-            .stamps
+            .timestamps
             .iter()
             .filter_map(|c| index_of(&c.name))
             .collect(),
         columns,
         by_position: false,
     };
-    let order_by = order(meta, config.mode, dialect);
+    Ok(TablePlan {
+        shape: table_shape(meta, &mode, &select, &order_by, config, &quoting),
+        value_schema: Arc::new(Schema::structure(
+            Some(&meta.id.table),
+            fields(&layout.columns),
+        )),
+        key,
+        keys: keys.map(|keys| key_plan(meta, keys, &quoting)),
+        marker,
+        id: mode.id.and_then(|c| index_of(&c.name)),
+        order: order_by.iter().filter_map(|c| index_of(&c.name)).collect(),
+        timestamp_step: timestamp_step(mode.timestamps.iter().copied(), dialect),
+        values_sql: mode.values_sql(dialect, |name| quoting.name(name), &table_sql),
+        warnings: layout
+            .columns
+            .iter()
+            .filter_map(|c| c.warning.clone())
+            .collect(),
+        timestamp_is_instant: timestamps_are_instants(&layout),
+        layout,
+        table_sql,
+    })
+}
+
+/// Returns the parts of a table's statements; `order_by` is its key.
+fn table_shape(
+    meta: &TableMeta,
+    mode: &ModeColumns<'_>,
+    select: &str,
+    order_by: &[&ColumnMeta],
+    config: &SourceConfig,
+    quoting: &NameQuoting<'_>,
+) -> QueryShape {
     let id_is_unique = mode.id.is_some_and(|id| is_unique(meta, &id.name));
     let paged = config.suffix.is_none()
         && match config.mode {
             SourceMode::Bulk | SourceMode::Timestamp => !order_by.is_empty(),
             SourceMode::Incrementing | SourceMode::TimestampIncrementing => id_is_unique,
         };
-    Ok(TablePlan {
-        shape: QueryShape {
-            mode: config.mode,
-            select: format!("SELECT {} FROM {table_sql}", select.join(",")),
-            id: mode.id.map(|c| quoting.column(meta, &c.name)),
-            stamp: stamp_sql(&mode, meta, &quoting),
-            stamp_type: mode
-                .stamps
-                .first()
-                .map(|c| c.data_type.clone())
-                .unwrap_or_default(),
-            key: order_by
-                .iter()
-                .map(|c| (quoting.column(meta, &c.name), cast_type(c)))
-                .collect(),
-            paged,
-            suffix: config.suffix.clone(),
-        },
-        value_schema: Arc::new(Schema::structure(Some(&meta.id.table), fields)),
-        key,
-        keys: keys.map(|(keys, reads, schema)| {
-            let named = |c: &&ColumnMeta| (quoting.column(meta, &c.name), cast_type(c));
-            let select = reads
-                .iter()
-                .map(|r| format!("{}{}{}", r.select.0, quoting.name(&r.name), r.select.1));
-            let select = format!(
-                "SELECT {} FROM {table_sql}",
-                select.collect::<Vec<_>>().join(",")
-            );
-            KeyPlan::new(
-                meta.id.to_string(),
-                select,
-                keys.iter().map(named).collect(),
-                reads,
-                schema,
-            )
-        }),
-        marker,
-        id: mode.id.and_then(|c| index_of(&c.name)),
-        order: order_by.iter().filter_map(|c| index_of(&c.name)).collect(),
-        stamp_is_instant: stamps_are_instants(&layout),
-        stamp_step: stamp_step(mode.stamps.iter().copied(), dialect),
-        values_sql: mode.values_sql(dialect, |name| quoting.name(name), &table_sql),
-        layout,
-        table_sql,
-        warnings,
-    })
+    let timestamps = mode
+        .timestamps
+        .iter()
+        .map(|c| quoting.column(meta, &c.name));
+    QueryShape {
+        mode: config.mode,
+        select: format!("SELECT {select} FROM {}", quoting.table(meta)),
+        id: mode.id.map(|c| quoting.column(meta, &c.name)),
+        timestamp: timestamp_sql(timestamps, quoting.dialect),
+        timestamp_type: mode
+            .timestamps
+            .first()
+            .map(|c| c.data_type.clone())
+            .unwrap_or_default(),
+        key: order_by.iter().map(|c| quoting.typed(meta, c)).collect(),
+        paged,
+        suffix: config.suffix.clone(),
+    }
+}
+
+/// Plans how the primary key is read on its own.
+fn key_plan(
+    meta: &TableMeta,
+    (keys, reads, schema): KeyColumns<'_>,
+    quoting: &NameQuoting<'_>,
+) -> KeyPlan {
+    let select = quoting.select(reads.iter().map(|read| &*read.name), &reads);
+    KeyPlan::new(
+        meta.id.to_string(),
+        format!("SELECT {select} FROM {}", quoting.table(meta)),
+        keys.iter().map(|c| quoting.typed(meta, c)).collect(),
+        reads,
+        schema,
+    )
 }
 
 /// Returns how a column is read; with `column.types=carry` its schema carries the column's type.
@@ -199,88 +200,69 @@ pub fn plan_query(
         return Err(Error::config(misfit.text));
     }
     let index_of = |column: &ColumnMeta| metas.iter().position(|c| c.name == column.name);
-    let (id, stamps): (_, Vec<_>) = (
-        compared.id.and_then(index_of),
-        compared.stamps.iter().filter_map(|c| index_of(c)).collect(),
-    );
-    let select: Vec<_> = metas
-        .iter()
-        .zip(&columns)
-        .map(|(meta, column)| {
-            format!(
-                "{}{}{}",
-                column.select.0,
-                quoting.name(&meta.name),
-                column.select.1
-            )
-        })
-        .collect();
     // The mode compares columns of the result, so the query becomes a subquery in parentheses (the
     // closing one on a new line, since the query may end in a comment). A bulk query whose columns
     // need no conversion is sent as it is and keeps its own order.
-    let values_sql = compared.values_sql(
-        dialect,
-        |name| quoting.name(name),
-        &format!("({query}\n) AS q"),
-    );
+    let subquery = format!("({query}\n) AS q");
     let as_it_is = config.mode == SourceMode::Bulk && columns.iter().all(|c| c.select == ("", ""));
-    let stamp_names: Vec<_> = stamps
-        .iter()
-        .map(|i| dialect.comparable_timestamp(&quoting.name(&metas[*i].name)))
-        .collect();
-    let fields = columns
-        .iter()
-        .map(|c| Field {
-            name: Arc::clone(&c.name),
-            schema: Arc::clone(&c.schema),
-        })
-        .collect();
-    let stamp_type = stamps
-        .first()
-        .map(|i| metas[*i].data_type.clone())
-        .unwrap_or_default();
-    let step = stamp_step(stamps.iter().map(|i| &metas[*i]), dialect);
+    let select = if as_it_is {
+        query.to_owned()
+    } else {
+        let select = quoting.select(metas.iter().map(|c| c.name.as_str()), &columns);
+        format!("SELECT {select} FROM {subquery}")
+    };
     let layout = RowLayout {
-        timestamps: stamps,
+        timestamps: compared
+            .timestamps
+            .iter()
+            .filter_map(|c| index_of(c))
+            .collect(),
         columns,
         by_position: as_it_is,
     };
     Ok(TablePlan {
-        shape: QueryShape {
-            mode: config.mode,
-            select: if as_it_is {
-                query.to_owned()
-            } else {
-                format!("SELECT {} FROM ({query}\n) AS q", select.join(","))
-            },
-            id: id.map(|i| quoting.name(&metas[i].name)),
-            stamp: match stamp_names.as_slice() {
-                [] => None,
-                [one] => Some(one.clone()),
-                several => Some(format!("COALESCE({})", several.join(","))),
-            },
-            stamp_type,
-            key: Vec::new(),
-            paged: false,
-            suffix: config.suffix.clone(),
-        },
+        shape: query_shape(&compared, select, config, &quoting),
         table_sql: String::new(),
-        value_schema: Arc::new(Schema::structure(None, fields)),
+        value_schema: Arc::new(Schema::structure(None, fields(&layout.columns))),
         key: None,
         keys: None,
         marker: None,
-        id,
         order: Vec::new(),
-        stamp_is_instant: stamps_are_instants(&layout),
-        stamp_step: step,
+        id: compared.id.and_then(index_of),
+        timestamp_step: timestamp_step(compared.timestamps.iter().copied(), dialect),
         warnings: layout
             .columns
             .iter()
             .filter_map(|column| warning(column, config))
             .collect(),
-        values_sql,
+        values_sql: compared.values_sql(dialect, |name| quoting.name(name), &subquery),
+        timestamp_is_instant: timestamps_are_instants(&layout),
         layout,
     })
+}
+
+/// Returns the parts of a query's statements.
+fn query_shape(
+    compared: &ModeColumns<'_>,
+    select: String,
+    config: &SourceConfig,
+    quoting: &NameQuoting<'_>,
+) -> QueryShape {
+    let timestamps = compared.timestamps.iter().map(|c| quoting.name(&c.name));
+    QueryShape {
+        mode: config.mode,
+        select,
+        id: compared.id.map(|c| quoting.name(&c.name)),
+        timestamp: timestamp_sql(timestamps, quoting.dialect),
+        timestamp_type: compared
+            .timestamps
+            .first()
+            .map(|c| c.data_type.clone())
+            .unwrap_or_default(),
+        key: Vec::new(),
+        paged: false,
+        suffix: config.suffix.clone(),
+    }
 }
 
 /// Errors: `Config` when two columns of a query have the same name.
@@ -321,25 +303,24 @@ impl TablePlan {
                 changed = true;
             }
         }
-        let field = |c: &ReadColumn| Field {
-            name: Arc::clone(&c.name),
-            schema: Arc::clone(&c.schema),
-        };
-        let fields = plan.layout.columns.iter().map(field).collect();
+        let fields = fields(&plan.layout.columns);
         plan.value_schema = Arc::new(Schema::structure(self.value_schema.name.as_deref(), fields));
         changed.then_some(plan)
     }
 }
 
 /// True if the timestamps are instants in UTC.
-fn stamps_are_instants(layout: &RowLayout) -> bool {
+fn timestamps_are_instants(layout: &RowLayout) -> bool {
     let first = layout.timestamps.first().map(|i| &layout.columns[*i].read);
-    matches!(first, Some(ValueDecoding::Timestamp(stamp)) if stamp.is_instant)
+    matches!(first, Some(ValueDecoding::Timestamp(timestamp)) if timestamp.is_instant)
 }
 
 /// Returns the coarsest step of those columns.
-fn stamp_step<'a>(stamps: impl Iterator<Item = &'a ColumnMeta>, dialect: &dyn Dialect) -> i64 {
-    stamps
+fn timestamp_step<'a>(
+    timestamps: impl Iterator<Item = &'a ColumnMeta>,
+    dialect: &dyn Dialect,
+) -> i64 {
+    timestamps
         .map(|column| dialect.timestamp_step(column))
         .max()
         .unwrap_or(1)
@@ -382,27 +363,41 @@ impl NameQuoting<'_> {
     fn column(&self, meta: &TableMeta, name: &str) -> String {
         format!("{}.{}", self.table(meta), self.name(name))
     }
+
+    /// Returns a column with its SQL type.
+    fn typed(&self, meta: &TableMeta, column: &ColumnMeta) -> (String, String) {
+        (self.column(meta, &column.name), cast_type(column))
+    }
+
+    /// Returns what a SELECT reads: each column as its type is read.
+    fn select<'a>(&self, names: impl Iterator<Item = &'a str>, columns: &[ReadColumn]) -> String {
+        let items = names.zip(columns).map(|(name, column)| {
+            let (before, after) = &column.select;
+            format!("{before}{}{after}", self.name(name))
+        });
+        items.collect::<Vec<_>>().join(",")
+    }
 }
 
-fn stamp_sql(
-    mode: &ModeColumns<'_>,
-    meta: &TableMeta,
-    quoting: &NameQuoting<'_>,
-) -> Option<String> {
-    let columns: Vec<_> = mode
-        .stamps
-        .iter()
-        .map(|c| {
-            quoting
-                .dialect
-                .comparable_timestamp(&quoting.column(meta, &c.name))
-        })
+/// Returns the SQL of a row's timestamp: the first of these columns that is not NULL.
+fn timestamp_sql(columns: impl Iterator<Item = String>, dialect: &dyn Dialect) -> Option<String> {
+    let columns: Vec<_> = columns
+        .map(|column| dialect.comparable_timestamp(&column))
         .collect();
     match columns.as_slice() {
         [] => None,
         [one] => Some(one.clone()),
         several => Some(format!("COALESCE({})", several.join(","))),
     }
+}
+
+/// Returns the fields of a record with these columns.
+fn fields<'a>(columns: impl IntoIterator<Item = &'a ReadColumn>) -> Vec<Field> {
+    let field = |column: &ReadColumn| Field {
+        name: Arc::clone(&column.name),
+        schema: Arc::clone(&column.schema),
+    };
+    columns.into_iter().map(field).collect()
 }
 
 fn cast_type(meta: &ColumnMeta) -> String {
@@ -431,11 +426,7 @@ fn key_of(
         .iter()
         .map(|name| index_of(name))
         .collect::<Option<_>>()?;
-    let field = |i: &usize| Field {
-        name: Arc::clone(&columns[*i].name),
-        schema: Arc::clone(&columns[*i].schema),
-    };
-    let fields: Vec<_> = indexes.iter().map(field).collect();
+    let fields = fields(indexes.iter().map(|i| &columns[*i]));
     if fields.is_empty() {
         None
     } else {

@@ -6,21 +6,20 @@ use std::sync::Arc;
 use connector_api::{Datum, Record, Result, SourcePartition, SourcePosition, Value};
 
 use super::out_of_range::OutOfRangeColumns;
-
-use super::page::{PageIds, RowPage};
+use super::page::RowPage;
 use super::resume::{reached, zone_of};
 use crate::source::config::{SourceConfig, SourceMode};
 use crate::source::plan::gaps::IdGaps;
 use crate::source::plan::key::is_deleted;
-use crate::source::plan::query::ReadPosition;
-use crate::source::plan::query::id_of;
+use crate::source::plan::query::{ReadPosition, id_of};
 use crate::source::plan::table::TablePlan;
+use crate::source::visibility::PageIds;
 use crate::source::visibility::overtake::EmitFilter;
 
 /// How far the records of a table have been emitted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmittedUpTo {
-    /// Rows up to here have been emitted; `stamp` is the last timestamp whose rows have all been
+    /// Rows up to here have been emitted; `timestamp` is the last timestamp whose rows have all been
     /// emitted.
     pub from: ReadPosition,
     /// A timestamp of which more rows may follow.
@@ -33,36 +32,36 @@ pub struct EmittedUpTo {
 #[derive(Debug)]
 pub struct PendingRows {
     rows: std::vec::IntoIter<Box<[Value]>>,
-    stamps: std::vec::IntoIter<i64>,
+    timestamps: std::vec::IntoIter<i64>,
     plan: Arc<TablePlan>,
     ends: bool,
-    beyond: OutOfRangeColumns,
+    out_of_range: OutOfRangeColumns,
     ids: Option<PageIds>,
     through: Option<i64>,
-    aside: EmitFilter,
+    filter: EmitFilter,
     /// Number of rows emitted so far.
     taken: usize,
 }
 
 impl PendingRows {
     /// Takes the rows of a page.
-    pub fn new(chunk: RowPage) -> Self {
+    pub fn new(page: RowPage) -> Self {
         Self {
-            rows: chunk.page.rows.into_iter(),
-            stamps: chunk.page.timestamps.into_iter(),
-            beyond: OutOfRangeColumns::of(&chunk.plan),
-            plan: chunk.plan,
-            ends: chunk.ends,
-            ids: chunk.ids,
-            through: chunk.through,
-            aside: chunk.aside,
+            rows: page.page.rows.into_iter(),
+            timestamps: page.page.timestamps.into_iter(),
+            out_of_range: OutOfRangeColumns::of(&page.plan),
+            plan: page.plan,
+            ends: page.ends,
+            ids: page.ids,
+            through: page.through,
+            filter: page.filter,
             taken: 0,
         }
     }
 
     /// Returns new warnings about values that their column's type cannot hold, each once.
-    pub fn news(&mut self) -> Vec<String> {
-        self.beyond.news()
+    pub fn warnings(&mut self) -> Vec<String> {
+        self.out_of_range.warnings()
     }
 
     pub fn plan(&self) -> &TablePlan {
@@ -79,10 +78,10 @@ impl PendingRows {
     /// so the task would take the page for done and replace it while rows of it are left.
     fn rows_of(&self, max: usize) -> usize {
         let left = self.rows.len();
-        if !self.aside.early {
+        if !self.filter.early {
             return left.min(max);
         }
-        let mut kept = (0..left).filter(|n| !self.aside.leaves_out(self.taken + n));
+        let mut kept = (0..left).filter(|n| !self.filter.leaves_out(self.taken + n));
         kept.nth(max).unwrap_or(left)
     }
 
@@ -101,7 +100,7 @@ impl PendingRows {
         let mut moved = match (rows.last(), self.ids) {
             // Rows emitted ahead of an open transaction do not move the offset: a restart must read
             // them again, together with what the transaction commits.
-            _ if self.aside.early => false,
+            _ if self.filter.early => false,
             (Some(_), Some(PageIds { late: true, .. })) => {
                 done.fill(rows, &self.plan)?;
                 true
@@ -110,11 +109,11 @@ impl PendingRows {
                 if let Some(ids) = ids {
                     done.note(rows, ids, &self.plan)?;
                 }
-                let stamps = self.stamps.as_slice();
+                let timestamps = self.timestamps.as_slice();
                 done.advance(
                     last,
-                    &stamps[..count.min(stamps.len())],
-                    stamps.get(count).copied(),
+                    &timestamps[..count.min(timestamps.len())],
+                    timestamps.get(count).copied(),
                     ends,
                     &self.plan,
                     mode,
@@ -130,18 +129,13 @@ impl PendingRows {
             done.from.id = self.through;
             moved = true;
         }
-        let (plan, beyond, aside, first) = (&self.plan, &mut self.beyond, &self.aside, self.taken);
-        let rows = self
-            .rows
-            .by_ref()
-            .take(count)
-            .enumerate()
-            .filter(|(n, _)| !aside.leaves_out(first + n));
+        let rows = self.rows.by_ref().take(count).enumerate();
         let records = rows
-            .map(|(_, row)| record(row, plan, beyond, topic))
+            .filter(|(n, _)| !self.filter.leaves_out(self.taken + n))
+            .map(|(_, row)| record(row, &self.plan, &mut self.out_of_range, topic))
             .collect();
         self.taken += count;
-        self.stamps.by_ref().take(count).for_each(drop);
+        self.timestamps.by_ref().take(count).for_each(drop);
         Ok((records, moved))
     }
 
@@ -168,12 +162,12 @@ impl PendingRows {
 }
 
 impl EmittedUpTo {
-    /// Moves behind the row `last` of a batch with the timestamps `stamps`. `next` is the timestamp
+    /// Moves behind the row `last` of a batch with these `timestamps`. `next` is the timestamp
     /// that follows, if known; `ends`: no more rows follow for now.
     fn advance(
         &mut self,
         last: &[Value],
-        stamps: &[i64],
+        timestamps: &[i64],
         next: Option<i64>,
         ends: bool,
         plan: &TablePlan,
@@ -182,22 +176,22 @@ impl EmittedUpTo {
         if let Some(id) = plan.id {
             self.from.id = Some(id_of(&last[id])?);
         }
-        let Some(stamp) = stamps.last().copied() else {
+        let Some(timestamp) = timestamps.last().copied() else {
             return Ok(());
         };
         if mode == SourceMode::TimestampIncrementing {
-            self.from.stamp = Some(stamp);
-        } else if next.map_or(ends, |next| next != stamp) {
-            self.open = Some(stamp);
+            self.from.timestamp = Some(timestamp);
+        } else if next.map_or(ends, |next| next != timestamp) {
+            self.open = Some(timestamp);
             self.close();
         } else {
-            let before = stamps.iter().rev().copied().find(|s| *s != stamp);
-            self.from.stamp = before
-                .or(self.open.filter(|open| *open != stamp))
-                .or(self.from.stamp);
-            self.open = Some(stamp);
+            let before = timestamps.iter().rev().copied().find(|s| *s != timestamp);
+            self.from.timestamp = before
+                .or(self.open.filter(|open| *open != timestamp))
+                .or(self.from.timestamp);
+            self.open = Some(timestamp);
             let key = || plan.order.iter().map(|i| last[*i].clone()).collect();
-            self.from.at = plan.shape.paged.then(|| (stamp, key()));
+            self.from.at = plan.shape.paged.then(|| (timestamp, key()));
         }
         Ok(())
     }
@@ -223,10 +217,10 @@ impl EmittedUpTo {
 
     /// Marks the open timestamp as emitted completely. Returns whether there was one.
     fn close(&mut self) -> bool {
-        let Some(stamp) = self.open.take() else {
+        let Some(timestamp) = self.open.take() else {
             return false;
         };
-        self.from.stamp = Some(stamp);
+        self.from.timestamp = Some(timestamp);
         self.from.at = None;
         true
     }
@@ -235,10 +229,10 @@ impl EmittedUpTo {
 fn record(
     row: Box<[Value]>,
     plan: &TablePlan,
-    beyond: &mut OutOfRangeColumns,
+    out_of_range: &mut OutOfRangeColumns,
     topic: &Arc<str>,
 ) -> Record {
-    let (value_schema, key_schema) = beyond.schemas(&row, plan);
+    let (value_schema, key_schema) = out_of_range.schemas(&row, plan);
     let key = match (&plan.key, key_schema) {
         (Some((_, columns)), Some(schema)) => Datum::new(
             schema,
@@ -290,8 +284,8 @@ mod tests {
                 mode,
                 select: String::new(),
                 id: None,
-                stamp: None,
-                stamp_type: String::new(),
+                timestamp: None,
+                timestamp_type: String::new(),
                 key: vec![],
                 paged,
                 suffix: None,
@@ -303,8 +297,8 @@ mod tests {
             order: vec![0],
             keys: None,
             marker: None,
-            stamp_is_instant: true,
-            stamp_step: 1,
+            timestamp_is_instant: true,
+            timestamp_step: 1,
             warnings: vec![],
             values_sql: None,
         })
@@ -316,15 +310,15 @@ mod tests {
                 .iter()
                 .map(|(id, _)| vec![Value::I32(*id)].into_boxed_slice())
                 .collect(),
-            timestamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
+            timestamps: rows.iter().map(|(_, timestamp)| *timestamp).collect(),
             ..ResultPage::default()
         };
-        let aside = EmitFilter::default();
+        let filter = EmitFilter::default();
         PendingRows::new(RowPage {
             page,
             plan: Arc::clone(plan),
             ends,
-            aside,
+            filter,
             ids: None,
             through: None,
         })
@@ -334,7 +328,7 @@ mod tests {
     fn places(chunks: Vec<PendingRows>, mode: SourceMode) -> Vec<(Option<i64>, Option<i64>)> {
         let mut done = EmittedUpTo {
             from: ReadPosition {
-                stamp: Some(0),
+                timestamp: Some(0),
                 ..ReadPosition::default()
             },
             ..EmittedUpTo::default()
@@ -350,7 +344,7 @@ mod tests {
                         .at
                         .as_ref()
                         .map(|(_, key)| key[0].as_i64().unwrap());
-                    out.push((done.from.stamp, at));
+                    out.push((done.from.timestamp, at));
                 }
                 if chunk.is_empty() {
                     break;
@@ -370,7 +364,7 @@ mod tests {
             ((0..7).collect(), vec![vec![]]),
         ] {
             let mut page = chunk(&plan, &rows, true);
-            page.aside = EmitFilter::early_without(left_out.clone());
+            page.filter = EmitFilter::early_without(left_out.clone());
             let mut done = EmittedUpTo::default();
             let mut batches = Vec::new();
             while !page.is_empty() {
@@ -393,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_is_done_when_its_last_row_is_out() {
+    fn a_timestamp_is_done_when_its_last_row_is_out() {
         let plan = plan(SourceMode::Timestamp, true);
         let rows = [(1, 5), (2, 5), (3, 5), (4, 6)];
         let one = places(vec![chunk(&plan, &rows, true)], SourceMode::Timestamp);
@@ -425,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_a_stamp_is_not_entered_by_halves() {
+    fn without_a_key_a_timestamp_is_not_entered_by_halves() {
         let plan = plan(SourceMode::Timestamp, false);
         let chunks = vec![
             chunk(&plan, &[(1, 5), (2, 6), (3, 6), (4, 6)], false),
@@ -449,7 +443,7 @@ mod tests {
             .take(2, &"t".into(), &mut done, SourceMode::TimestampIncrementing)
             .unwrap();
         assert_eq!(
-            (records.len(), moved, done.from.stamp, done.from.id),
+            (records.len(), moved, done.from.timestamp, done.from.id),
             (2, true, Some(5), Some(2))
         );
     }

@@ -1,6 +1,6 @@
 //! Reads one table from its current position, page by page, in a task of its own: the next page is
-//! fetched while the previous one is on its way to the topic. `resume` finds the start position,
-//! `by_id` decides which ids may be emitted, `by_timestamp` up to which timestamp rows may be.
+//! fetched while the previous one is on its way to the topic. `resume` finds the start position;
+//! which of the rows may be emitted is for `visibility` to decide.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,30 +8,24 @@ use std::time::{Duration, Instant};
 use connector_api::{Error, ErrorKind, Result};
 use tokio::sync::mpsc;
 
-use super::by_timestamp::AmbiguousTimes;
-use super::page::{PageIds, PageSender, ReadOutcome, RowPage};
+use super::page::{PageSender, ReadOutcome, RowPage, TurnEnd, TurnProgress};
+use super::page_size::PageSize;
+use super::resume::start_position;
 use crate::catalog::TableMeta;
 use crate::driver::{ResultPage, Session};
 use crate::ident::TableId;
 use crate::source::config::{SourceConfig, SourceMode};
 use crate::source::plan::gaps::IdGaps;
 use crate::source::plan::offset::SourceProgress;
-use crate::source::plan::query::id_of;
-use crate::source::plan::query::{self, ReadPosition};
-use crate::source::plan::ranges::{KeyRange, SnapshotRanges};
+use crate::source::plan::query::{self, PAGE_WEIGHT, ReadPosition, id_of};
 use crate::source::plan::table::TablePlan;
 use crate::source::tables::assignments::TableAssignment;
 use crate::source::tables::look_up::{look_up_query, look_up_table};
 use crate::source::tables::select;
-use crate::source::visibility::gap_tracker::GapTracker;
-use crate::source::visibility::overtake::Overtake;
+use crate::source::visibility::for_mode::{self, Immediate};
+use crate::source::visibility::overtake::EmitFilter;
+use crate::source::visibility::{Admission, LateRows, ReadContext, Visibility};
 
-/// A page is cut when its values weigh more than this many bytes.
-pub(super) const PAGE_WEIGHT: usize = 4 << 20;
-/// Rows of a table's first page, when the size of its rows is not known yet.
-const FIRST_PAGE: u64 = 500;
-/// Maximum rows of a page.
-const LARGEST_PAGE: u64 = 10_000;
 /// A warning is reported once rows have waited this long.
 const WAITS_LONG: Duration = Duration::from_secs(60);
 /// A turn ends after this time, so that other tables of the task get theirs.
@@ -41,82 +35,54 @@ const TURN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct TableReader {
     /// The table; `None` for a query.
-    pub id: Option<TableId>,
-    pub(super) config: Arc<SourceConfig>,
+    id: Option<TableId>,
+    config: Arc<SourceConfig>,
     /// Why the table must not be read: its topic name is illegal, or its stored offset could not be
     /// read.
-    pub(super) barred: Option<String>,
-    pub(super) meta: Option<TableMeta>,
-    pub(super) plan: Option<Arc<TablePlan>>,
-    /// The range of ids to read, and the snapshot it belongs to; `None`: all ids.
-    pub(super) range: Option<(KeyRange, SnapshotRanges)>,
+    unreadable: Option<String>,
+    meta: Option<TableMeta>,
+    plan: Option<Arc<TablePlan>>,
     /// The stored offset to start from.
-    pub(super) reached: Option<SourceProgress>,
+    stored: Option<SourceProgress>,
     /// True once `from` is a valid position.
-    pub(super) standing: bool,
+    opened: bool,
     /// Position of the read; it runs ahead of what the task has emitted.
-    pub(super) from: ReadPosition,
+    from: ReadPosition,
+    /// Decides which rows may be emitted, according to the mode.
+    visibility: Box<dyn Visibility>,
     /// In the middle of a cycle: upper bound and definition stay the same until it ends.
-    pub(super) in_cycle: bool,
+    in_cycle: bool,
     /// An error occurred: the definition must be looked up again.
-    pub(super) stale: bool,
-    /// Incrementing mode: tracks missing ids.
-    pub(super) tracking: Option<GapTracker>,
-    /// Timestamp modes: this user cannot see open transactions, so a grace period is used instead.
-    pub(super) blind: bool,
-    /// Timestamp modes: age of the oldest open transaction, in microseconds.
-    pub(super) oldest: Option<i64>,
-    /// Timestamp modes: rows emitted ahead of a transaction that has been open too long.
-    pub(super) passing: Overtake,
-    /// Timestamp modes: wall times that may still occur although later ones are read.
-    pub(super) unsettled: AmbiguousTimes,
+    stale: bool,
     /// Since when rows have been waiting.
-    pub(super) waiting_since: Option<Instant>,
-    pub(super) page_rows: u64,
-    /// Current maximum rows of a page: smaller after connections that broke before a page was
-    /// complete.
-    pub(super) most_rows: u64,
-    /// True if the last turn sent rows, however it ended.
-    pub(super) got_on: bool,
-    /// True if the last turn failed at a row that cannot be read and a smaller page may get the
-    /// rows before it.
-    pub(super) narrowed: bool,
+    waiting_since: Option<Instant>,
+    page_size: PageSize,
 }
 
 impl TableReader {
     /// Creates a reader that will start at the stored offset, or at the configured beginning.
     pub fn new(entry: TableAssignment, config: Arc<SourceConfig>) -> Self {
-        let TableAssignment {
-            id,
-            range,
-            reached,
-            barred,
-        } = entry;
+        let illegal_topic = || {
+            let id = entry.id.as_ref()?;
+            select::topic_problem(&config, id)
+        };
         Self {
-            barred: barred.or_else(|| {
-                id.as_ref()
-                    .and_then(|id| select::topic_problem(&config, id))
-            }),
-            id,
-            range,
+            unreadable: entry.unreadable.or_else(illegal_topic),
+            from: ReadPosition {
+                up_to: entry.range.map(|(range, _)| range.up_to),
+                ..ReadPosition::default()
+            },
+            id: entry.id,
+            stored: entry.reached,
             config,
             meta: None,
             plan: None,
-            reached,
-            standing: false,
-            from: ReadPosition::default(),
+            opened: false,
+            visibility: Box::new(Immediate),
             in_cycle: false,
             stale: false,
-            tracking: None,
-            blind: false,
-            oldest: None,
-            passing: Overtake::default(),
-            unsettled: AmbiguousTimes::default(),
             waiting_since: None,
-            page_rows: FIRST_PAGE,
-            most_rows: LARGEST_PAGE,
-            got_on: false,
-            narrowed: false,
+            page_size: PageSize::default(),
         }
     }
 
@@ -125,11 +91,38 @@ impl TableReader {
         self.meta.as_ref()?.rows_estimated
     }
 
+    /// True once the reader has been opened and has a position.
+    pub fn is_open(&self) -> bool {
+        self.opened
+    }
+
+    /// Returns the current position.
+    pub fn position(&self) -> &ReadPosition {
+        &self.from
+    }
+
+    /// Returns the missing ids below the current position that are still asked for.
+    pub fn gaps(&self) -> IdGaps {
+        self.visibility.gaps()
+    }
+
     /// Looks up the table and seeks to its start position.
     /// Errors: `Config` when the table does not exist or does not fit the mode.
     pub async fn open(&mut self, session: &mut dyn Session) -> Result<()> {
-        self.look_up(session).await?;
-        self.stand(session).await
+        let plan = self.look_up(session).await?;
+        let stored = self.stored.as_ref();
+        let up_to = self.from.up_to;
+        self.from = start_position(stored, up_to, &plan, &self.config, session).await?;
+        let gaps = stored.map(|stored| stored.gaps.clone()).unwrap_or_default();
+        let mut cx = ReadContext {
+            session,
+            plan: &plan,
+            from: &mut self.from,
+        };
+        self.visibility = for_mode::choose(&self.config, self.id.as_ref(), gaps, &mut cx).await?;
+        self.in_cycle = false;
+        self.opened = true;
+        Ok(())
     }
 
     /// Looks up the table and plans it again if its definition has changed.
@@ -140,7 +133,7 @@ impl TableReader {
             self.plan = Some(Arc::clone(&plan));
             return Ok(plan);
         };
-        if let Some(text) = &self.barred {
+        if let Some(text) = &self.unreadable {
             return Err(Error::config(text.clone()));
         }
         let known = self.meta.as_ref().zip(self.plan.as_ref());
@@ -150,47 +143,15 @@ impl TableReader {
         Ok(plan)
     }
 
-    /// True once the reader has been opened and has a position.
-    pub fn is_standing(&self) -> bool {
-        self.standing
-    }
-
-    /// True if the last turn sent rows, however it ended.
-    pub fn got_on(&self) -> bool {
-        self.got_on
-    }
-
-    /// True if a row cannot be read and a smaller page may still get the rows before it.
-    pub fn has_narrowed(&self) -> bool {
-        self.narrowed
-    }
-
-    /// Returns the missing ids below the current position that are still asked for.
-    pub fn gaps(&self) -> IdGaps {
-        self.tracking
-            .as_ref()
-            .map(|tracking| tracking.gaps().clone())
-            .unwrap_or_default()
-    }
-
-    /// Returns the current position.
-    pub fn from(&self) -> &ReadPosition {
-        &self.from
-    }
-
     /// Reads until there is nothing more or the turn is over. Pages are sent in order; a closed
     /// receiver ends the turn. A reader that has not been opened yet is only opened.
-    pub async fn turn(
-        &mut self,
-        session: &mut dyn Session,
-        pages: &PageSender<'_>,
-    ) -> Result<ReadOutcome> {
-        (self.got_on, self.narrowed) = (false, false);
-        if !self.standing {
-            self.open(session).await?;
-            return Ok(ReadOutcome::More);
+    pub async fn turn(&mut self, session: &mut dyn Session, pages: &PageSender<'_>) -> TurnEnd {
+        if !self.opened {
+            let opened = self.open(session).await;
+            return TurnEnd::without_progress(opened.map(|()| ReadOutcome::More));
         }
-        let mut outcome = self.read_some(session, pages).await;
+        let mut progress = TurnProgress::default();
+        let mut outcome = self.read_some(session, pages, &mut progress).await;
         let outdated = |error: &Error| {
             session.is_stale() || error.kind() == ErrorKind::Config && !session.is_lost()
         };
@@ -198,13 +159,13 @@ impl TableReader {
             // A prepared statement or the definition is from before the table changed: look it up
             // again and retry once.
             self.stale = true;
-            outcome = self.read_some(session, pages).await;
+            outcome = self.read_some(session, pages, &mut progress).await;
         }
         match outcome {
             Ok(ReadOutcome::Waiting) => drop(self.waiting_since.get_or_insert_with(Instant::now)),
             _ => self.waiting_since = None,
         }
-        outcome
+        TurnEnd { outcome, progress }
     }
 
     /// Runs one turn of reading and updates the state of the cycle.
@@ -212,13 +173,14 @@ impl TableReader {
         &mut self,
         session: &mut dyn Session,
         pages: &PageSender<'_>,
+        progress: &mut TurnProgress,
     ) -> Result<ReadOutcome> {
         let plan = match &self.plan {
             Some(plan) if self.in_cycle && !self.stale => Arc::clone(plan),
             _ => self.prepare(session).await?,
         };
         let outcome = if plan.shape.paged {
-            self.read_on(session, &plan, pages).await
+            self.read_on(session, &plan, pages, progress).await
         } else {
             self.read_stream(session, &plan, pages).await
         };
@@ -228,12 +190,9 @@ impl TableReader {
             // beginning.
             Err(error) if plan.shape.paged => {
                 self.stale = true;
-                // Halve the page: it then ends before the row that cannot be read, or completes
-                // before the connection breaks.
-                self.narrowed = error.kind() == ErrorKind::Record && self.page_rows > 1;
-                if session.is_lost() || self.narrowed {
-                    self.most_rows = (self.page_rows / 2).max(1);
-                    self.page_rows = self.most_rows;
+                progress.narrowed = error.kind() == ErrorKind::Record && self.page_size.rows() > 1;
+                if session.is_lost() || progress.narrowed {
+                    self.page_size.halve();
                 }
             }
             _ => self.in_cycle = false,
@@ -241,37 +200,219 @@ impl TableReader {
         outcome
     }
 
-    /// Asks for ids that were missing before, then reads the next pages.
-    async fn read_on(
-        &mut self,
-        session: &mut dyn Session,
-        plan: &Arc<TablePlan>,
-        pages: &PageSender<'_>,
-    ) -> Result<ReadOutcome> {
-        self.ask_again(session, plan, pages).await?;
-        let outcome = self.read_pages(session, plan, pages).await?;
-        let outcome = self.end_range(outcome, plan, pages).await;
-        let unfinished = self.range.is_some() && outcome != ReadOutcome::Done;
-        if let Some(tracking) = &mut self.tracking {
-            tracking.end(unfinished || outcome == ReadOutcome::More);
-        }
-        Ok(outcome)
-    }
-
     /// Looks up the table and, at the beginning of a cycle, sets its upper bound.
     async fn prepare(&mut self, session: &mut dyn Session) -> Result<Arc<TablePlan>> {
         let plan = self.look_up(session).await?;
         self.stale = false;
         if !self.in_cycle {
-            self.from.before = if self.config.mode.has_stamp() {
-                Some(self.bound(session).await?)
-            } else {
-                None
+            let mut cx = ReadContext {
+                session,
+                plan: &plan,
+                from: &mut self.from,
             };
+            let before = self.visibility.begin_cycle(&mut cx).await?;
+            self.from.before = before;
             self.from.key = None;
             self.in_cycle = true;
         }
         Ok(plan)
+    }
+
+    /// Sends rows that an earlier cycle could not see, then reads the next pages.
+    async fn read_on(
+        &mut self,
+        session: &mut dyn Session,
+        plan: &Arc<TablePlan>,
+        pages: &PageSender<'_>,
+        progress: &mut TurnProgress,
+    ) -> Result<ReadOutcome> {
+        let mut cx = ReadContext {
+            session: &mut *session,
+            plan,
+            from: &mut self.from,
+        };
+        while let Some(late) = self.visibility.late_rows(&mut cx).await? {
+            if !pages.send(late_page(late, plan)).await {
+                return Ok(ReadOutcome::Waiting);
+            }
+        }
+        let outcome = self.read_pages(session, plan, pages, progress).await?;
+        let outcome = self.end_range(outcome, plan, pages).await;
+        let unfinished = self.from.up_to.is_some() && outcome != ReadOutcome::Done;
+        self.visibility
+            .end_turn(unfinished || outcome == ReadOutcome::More);
+        Ok(outcome)
+    }
+
+    async fn read_pages(
+        &mut self,
+        session: &mut dyn Session,
+        plan: &Arc<TablePlan>,
+        pages: &PageSender<'_>,
+        progress: &mut TurnProgress,
+    ) -> Result<ReadOutcome> {
+        let started = Instant::now();
+        loop {
+            let limit = self.page_size.rows();
+            let statement = query::statement(&plan.shape, &self.from, limit, session.dialect());
+            let mut page = session
+                .read(&statement.sql, &statement.params, &plan.layout, PAGE_WEIGHT)
+                .await?;
+            let full = page.cut || page.rows.len() as u64 >= limit;
+            // Cut first, then advance: the position must not move past a row that is held back, or
+            // the row would be lost.
+            let mut cx = ReadContext {
+                session: &mut *session,
+                plan,
+                from: &mut self.from,
+            };
+            let admission = self.visibility.admit(&mut cx, &mut page).await?;
+            self.page_size.adapt(&page);
+            self.advance(plan, &page)?;
+            let ends = !full || admission != Admission::All;
+            if ends {
+                // From here on only later timestamps count, as in the peers.
+                self.from.at = None;
+            }
+            progress.advanced |= !page.rows.is_empty();
+            let sent = pages.send(self.row_page(page, plan, ends)).await;
+            if !sent || admission == Admission::UntilCommit {
+                return Ok(ReadOutcome::Waiting);
+            }
+            if ends {
+                return Ok(ReadOutcome::CaughtUp);
+            }
+            if started.elapsed() > TURN {
+                return Ok(ReadOutcome::More);
+            }
+        }
+    }
+
+    /// Ends a range that has been read completely, as soon as no transaction can add a row to it
+    /// any more. Returns the resulting outcome.
+    async fn end_range(
+        &mut self,
+        outcome: ReadOutcome,
+        plan: &Arc<TablePlan>,
+        pages: &PageSender<'_>,
+    ) -> ReadOutcome {
+        let caught_up = outcome == ReadOutcome::CaughtUp;
+        let Some(up_to) = self.from.up_to.filter(|_| caught_up) else {
+            return outcome;
+        };
+        if !self.visibility.is_settled(up_to) {
+            return ReadOutcome::Waiting;
+        }
+        self.from.id = Some(up_to);
+        let page = RowPage {
+            through: Some(up_to),
+            ..self.row_page(ResultPage::default(), plan, false)
+        };
+        pages.send(page).await;
+        ReadOutcome::Done
+    }
+
+    /// Runs one statement for all rows and sends them as they arrive.
+    async fn read_stream(
+        &mut self,
+        session: &mut dyn Session,
+        plan: &Arc<TablePlan>,
+        pages: &PageSender<'_>,
+    ) -> Result<ReadOutcome> {
+        let statement = query::statement(&plan.shape, &self.from, 0, session.dialect());
+        let (sender, receiver) = mpsc::channel::<ResultPage>(1);
+        let forward = self.forward(receiver, plan, pages);
+        let read = async {
+            // Dropped when the statement has ended, which ends `forward`.
+            let sender = sender;
+            session
+                .stream(
+                    &statement.sql,
+                    &statement.params,
+                    &plan.layout,
+                    PAGE_WEIGHT,
+                    &sender,
+                )
+                .await
+        };
+        let (read, last) = tokio::join!(read, forward);
+        let last = last?;
+        let failed = read.err();
+        if let Some((page, plan)) = last {
+            self.advance(&plan, &page)?;
+            let _ = pages
+                .send(self.row_page(page, &plan, failed.is_none()))
+                .await;
+        }
+        failed.map_or(Ok(ReadOutcome::CaughtUp), Err)
+    }
+
+    /// Sends the pages of a stream on, except for the last one: only when the statement has ended
+    /// is it known whether it is the last, and whether it ended well. Returns that page with its
+    /// plan; `None` if there is none, or the receiver is closed.
+    async fn forward(
+        &mut self,
+        mut stream: mpsc::Receiver<ResultPage>,
+        plan: &Arc<TablePlan>,
+        pages: &PageSender<'_>,
+    ) -> Result<Option<(ResultPage, Arc<TablePlan>)>> {
+        let mut plan = Arc::clone(plan);
+        let mut last: Option<ResultPage> = None;
+        while let Some(mut page) = stream.recv().await {
+            let admission = self.visibility.admit_streamed(&mut page);
+            if let Some(settled) = plan.settled(&page.rows) {
+                plan = Arc::new(settled);
+            }
+            if let Some(page) = last.replace(page) {
+                self.advance(&plan, &page)?;
+                if !pages.send(self.row_page(page, &plan, false)).await {
+                    return Ok(None);
+                }
+            }
+            if admission != Admission::All {
+                break;
+            }
+        }
+        Ok(last.map(|page| (page, plan)))
+    }
+
+    /// Wraps a page of rows in their order for the task.
+    fn row_page(&mut self, page: ResultPage, plan: &Arc<TablePlan>, ends: bool) -> RowPage {
+        RowPage {
+            filter: self.visibility.filter(&page),
+            ids: self.visibility.page_ids(),
+            page,
+            plan: Arc::clone(plan),
+            ends,
+            through: None,
+        }
+    }
+
+    /// Moves the position behind the page's last row.
+    fn advance(&mut self, plan: &TablePlan, page: &ResultPage) -> Result<()> {
+        let Some(last) = page.rows.last() else {
+            return Ok(());
+        };
+        if let Some(id) = plan.id {
+            self.from.id = Some(id_of(&last[id])?);
+        }
+        let key = || plan.order.iter().map(|i| last[*i].clone()).collect();
+        match (self.config.mode, page.timestamps.last()) {
+            (SourceMode::Timestamp, Some(timestamp)) => {
+                self.from.at = if plan.shape.paged {
+                    Some((*timestamp, key()))
+                } else {
+                    None
+                };
+                self.from.timestamp = Some(*timestamp);
+            }
+            (SourceMode::TimestampIncrementing, Some(timestamp)) => {
+                self.from.timestamp = Some(*timestamp)
+            }
+            (SourceMode::Bulk, _) if plan.shape.paged => self.from.key = Some(key()),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Returns the warnings of this table, for its user.
@@ -281,9 +422,7 @@ impl TableReader {
             .iter()
             .flat_map(|plan| plan.warnings.iter().cloned());
         columns
-            .chain(self.stamp_warning())
-            .chain(self.set_back_warning())
-            .chain(self.id_warnings())
+            .chain(self.visibility.warnings())
             .chain(self.waiting_warning())
             .collect()
     }
@@ -301,149 +440,16 @@ impl TableReader {
             )
         })
     }
-
-    async fn read_pages(
-        &mut self,
-        session: &mut dyn Session,
-        plan: &Arc<TablePlan>,
-        pages: &PageSender<'_>,
-    ) -> Result<ReadOutcome> {
-        let started = Instant::now();
-        loop {
-            let limit = self.page_rows;
-            let statement = query::statement(&plan.shape, &self.from, limit, session.dialect());
-            let mut page = session
-                .read(&statement.sql, &statement.params, &plan.layout, PAGE_WEIGHT)
-                .await?;
-            let full = page.cut || page.rows.len() as u64 >= limit;
-            // Cut first, then advance: the position must not move past a row that is held back, or
-            // the row would be lost.
-            let waiting = self.hold_back(session, plan, &mut page).await?;
-            let unsettled = self.unsettled.cut(&mut page);
-            self.most_rows = self
-                .most_rows
-                .saturating_add(self.most_rows / 4 + 1)
-                .min(LARGEST_PAGE);
-            self.page_rows = next_page_rows(&page, self.page_rows).min(self.most_rows);
-            self.advance(plan, &page)?;
-            let ends = !full || waiting || unsettled;
-            if ends {
-                // From here on only later timestamps count, as in the peers.
-                self.from.at = None;
-            }
-            self.got_on |= !page.rows.is_empty();
-            if !pages.send(self.chunk(page, plan, ends)).await || waiting {
-                return Ok(ReadOutcome::Waiting);
-            }
-            if ends {
-                return Ok(ReadOutcome::CaughtUp);
-            }
-            if started.elapsed() > TURN {
-                return Ok(ReadOutcome::More);
-            }
-        }
-    }
-
-    /// Runs one statement for all rows and sends them as they arrive.
-    async fn read_stream(
-        &mut self,
-        session: &mut dyn Session,
-        plan: &Arc<TablePlan>,
-        pages: &PageSender<'_>,
-    ) -> Result<ReadOutcome> {
-        let statement = query::statement(&plan.shape, &self.from, 0, session.dialect());
-        let (sender, receiver) = mpsc::channel::<ResultPage>(1);
-        let forward = async {
-            let mut plan = Arc::clone(plan);
-            let mut receiver = receiver;
-            let mut held: Option<ResultPage> = None;
-            while let Some(mut page) = receiver.recv().await {
-                let unsettled = self.unsettled.cut(&mut page);
-                if let Some(settled) = plan.settled(&page.rows) {
-                    plan = Arc::new(settled);
-                }
-                if let Some(page) = held.replace(page) {
-                    self.advance(&plan, &page)?;
-                    if !pages.send(self.chunk(page, &plan, false)).await {
-                        return Ok(None);
-                    }
-                }
-                if unsettled {
-                    break;
-                }
-            }
-            Ok::<_, Error>(held.map(|page| (page, plan)))
-        };
-        let read = async {
-            let sender = sender;
-            session
-                .stream(
-                    &statement.sql,
-                    &statement.params,
-                    &plan.layout,
-                    PAGE_WEIGHT,
-                    &sender,
-                )
-                .await
-        };
-        let (read, last) = tokio::join!(read, forward);
-        let last = last?;
-        let failed = read.err();
-        if let Some((page, plan)) = last {
-            self.advance(&plan, &page)?;
-            let _ = pages.send(self.chunk(page, &plan, failed.is_none())).await;
-        }
-        failed.map_or(Ok(ReadOutcome::CaughtUp), Err)
-    }
-
-    /// Wraps a page of rows in their order for the task.
-    pub(super) fn chunk(&mut self, page: ResultPage, plan: &Arc<TablePlan>, ends: bool) -> RowPage {
-        let ids = self.tracking.as_ref().map(|t| PageIds {
-            late: false,
-            settled: t.settled(),
-            step: t.step(),
-        });
-        RowPage {
-            aside: self.passing.aside(&page),
-            page,
-            plan: Arc::clone(plan),
-            ends,
-            ids,
-            through: None,
-        }
-    }
-
-    /// Moves the position behind the page's last row.
-    fn advance(&mut self, plan: &TablePlan, page: &ResultPage) -> Result<()> {
-        let Some(last) = page.rows.last() else {
-            return Ok(());
-        };
-        if let Some(id) = plan.id {
-            self.from.id = Some(id_of(&last[id])?);
-        }
-        let key = || plan.order.iter().map(|i| last[*i].clone()).collect();
-        match (self.config.mode, page.timestamps.last()) {
-            (SourceMode::Timestamp, Some(stamp)) => {
-                self.from.at = if plan.shape.paged {
-                    Some((*stamp, key()))
-                } else {
-                    None
-                };
-                self.from.stamp = Some(*stamp);
-            }
-            (SourceMode::TimestampIncrementing, Some(stamp)) => self.from.stamp = Some(*stamp),
-            (SourceMode::Bulk, _) if plan.shape.paged => self.from.key = Some(key()),
-            _ => {}
-        }
-        Ok(())
-    }
 }
 
-fn next_page_rows(page: &ResultPage, now: u64) -> u64 {
-    if page.rows.is_empty() {
-        return now;
+/// Wraps rows that an earlier cycle could not see for the task.
+fn late_page(late: LateRows, plan: &Arc<TablePlan>) -> RowPage {
+    RowPage {
+        page: late.page,
+        plan: Arc::clone(plan),
+        ends: false,
+        filter: EmitFilter::default(),
+        ids: Some(late.ids),
+        through: None,
     }
-    let each = (page.weight / page.rows.len()).max(1);
-    let fitting = (PAGE_WEIGHT / each / 2) as u64;
-    fitting.clamp(1, LARGEST_PAGE).min(now.saturating_mul(8))
 }

@@ -24,7 +24,7 @@ pub struct OutOfRangeColumns {
     watched: Vec<usize>,
     /// Schemas made so far, by what differs in them.
     known: Vec<(RowDifference, RecordSchemas)>,
-    news: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl OutOfRangeColumns {
@@ -41,8 +41,8 @@ impl OutOfRangeColumns {
     }
 
     /// Returns the warnings since the last call: one for each way in which a row differed.
-    pub fn news(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.news)
+    pub fn warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// Returns the schemas for a row's record: the plan's, unless one of its values does not fit.
@@ -94,7 +94,7 @@ impl OutOfRangeColumns {
                 &plan.layout.columns[*column].name,
                 ty.map_or("NULL", SchemaType::name),
             );
-            self.news.push(format!(
+            self.warnings.push(format!(
                 "column {name} has values that its type in Kafka cannot represent: they are \
                  emitted as {as_what}, and the schema of those records says so"
             ));
@@ -147,8 +147,8 @@ mod tests {
                 mode: SourceMode::Bulk,
                 select: String::new(),
                 id: None,
-                stamp: None,
-                stamp_type: String::new(),
+                timestamp: None,
+                timestamp_type: String::new(),
                 key: vec![],
                 paged: false,
                 suffix: None,
@@ -163,24 +163,24 @@ mod tests {
             order: vec![],
             keys: None,
             marker: None,
-            stamp_is_instant: false,
-            stamp_step: 1,
+            timestamp_is_instant: false,
+            timestamp_step: 1,
             warnings: vec![],
             values_sql: None,
         }
     }
 
     #[test]
-    fn a_row_beyond_its_types_has_a_schema_of_its_own() {
+    fn a_row_out_of_its_types_range_has_a_schema_of_its_own() {
         let plan = plan();
-        let mut beyond = OutOfRangeColumns::of(&plan);
-        let (value, key) = beyond.schemas(&[Value::I32(1), Value::I32(1000)], &plan);
+        let mut columns = OutOfRangeColumns::of(&plan);
+        let (value, key) = columns.schemas(&[Value::I32(1), Value::I32(1000)], &plan);
         assert!(
             Arc::ptr_eq(&value, &plan.value_schema)
                 && Arc::ptr_eq(&key.unwrap(), &plan.key.as_ref().unwrap().0)
         );
         let odd = [Value::I32(2), Value::Text("-01:00:00".into())];
-        let (value, key) = beyond.schemas(&odd, &plan);
+        let (value, key) = columns.schemas(&odd, &plan);
         assert_eq!(*value.fields[1].schema, Schema::of(SchemaType::String));
         assert_eq!(
             (&*value.fields[0].name, value.name.as_deref()),
@@ -190,15 +190,15 @@ mod tests {
             *key.unwrap().fields[0].schema,
             Schema::of(SchemaType::String)
         );
-        assert!(Arc::ptr_eq(&value, &beyond.schemas(&odd, &plan).0));
-        let (value, _) = beyond.schemas(&[Value::I32(3), Value::Null], &plan);
+        assert!(Arc::ptr_eq(&value, &columns.schemas(&odd, &plan).0));
+        let (value, _) = columns.schemas(&[Value::I32(3), Value::Null], &plan);
         assert_eq!(*value.fields[1].schema, Schema::time().optional(true));
-        let news = beyond.news();
-        assert_eq!(news.len(), 2);
+        let warnings = columns.warnings();
+        assert_eq!(warnings.len(), 2);
         assert!(
-            news[0].starts_with("column t has")
-                && news[0].contains("STRING")
-                && beyond.news().is_empty()
+            warnings[0].starts_with("column t has")
+                && warnings[0].contains("STRING")
+                && columns.warnings().is_empty()
         );
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use connector_api::{Schema, SourcePosition, Value};
+use connector_api::{Result, Schema, SourcePosition, Value};
 use tokio::sync::mpsc;
 
 use crate::driver::ResultPage;
 use crate::source::plan::table::TablePlan;
+use crate::source::visibility::PageIds;
 use crate::source::visibility::overtake::EmitFilter;
 
 /// How a turn ended.
@@ -22,6 +23,32 @@ pub enum ReadOutcome {
     Done,
 }
 
+/// What a turn got done, however it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TurnProgress {
+    /// Rows (a sweep: keys) were read that need not be read again.
+    pub advanced: bool,
+    /// It failed at a row that cannot be read; a smaller page may get the rows before it.
+    pub narrowed: bool,
+}
+
+/// A turn that has ended.
+#[derive(Debug)]
+pub struct TurnEnd {
+    pub outcome: Result<ReadOutcome>,
+    pub progress: TurnProgress,
+}
+
+impl TurnEnd {
+    /// A turn that got nothing done.
+    pub fn without_progress(outcome: Result<ReadOutcome>) -> Self {
+        Self {
+            outcome,
+            progress: TurnProgress::default(),
+        }
+    }
+}
+
 /// A page of rows on its way from the reader to the task.
 #[derive(Debug)]
 pub struct RowPage {
@@ -32,26 +59,14 @@ pub struct RowPage {
     /// True if nothing follows for now.
     pub ends: bool,
     /// Which rows were emitted before, or are emitted early.
-    pub aside: EmitFilter,
+    pub filter: EmitFilter,
     /// Incrementing mode: how missing ids are to be counted.
     pub ids: Option<PageIds>,
     /// The table is done up to this id once the page has been emitted.
     pub through: Option<i64>,
 }
 
-/// What is known about the ids of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PageIds {
-    /// True for rows whose ids were missing before; ids of other pages follow those of the page
-    /// before.
-    pub late: bool,
-    /// No other row can appear up to this id.
-    pub settled: i64,
-    /// The usual distance between two ids.
-    pub step: i64,
-}
-
-/// Keys of rows that have been deleted (`sweep`).
+/// Keys of rows that have been deleted (`deletes::sweep`).
 #[derive(Debug)]
 pub struct DeletedKeys {
     pub keys: Vec<Box<[Value]>>,
@@ -65,7 +80,7 @@ pub struct DeletedKeys {
 #[derive(Debug)]
 pub enum ReaderOutput {
     Rows(RowPage),
-    Gone(DeletedKeys),
+    Deleted(DeletedKeys),
 }
 
 /// Where a reader sends its output: the channel shared by all tables, with the index of its table.
@@ -76,17 +91,17 @@ pub struct PageSender<'a> {
 
 impl PageSender<'_> {
     /// Sends rows, waiting for room. Returns `false` if the receiver has been dropped.
-    pub async fn send(&self, chunk: RowPage) -> bool {
+    pub async fn send(&self, page: RowPage) -> bool {
         self.sender
-            .send((self.table, ReaderOutput::Rows(chunk)))
+            .send((self.table, ReaderOutput::Rows(page)))
             .await
             .is_ok()
     }
 
     /// Sends deleted keys, waiting for room. Returns `false` if the receiver has been dropped.
-    pub async fn gone(&self, gone: DeletedKeys) -> bool {
+    pub async fn send_deleted(&self, keys: DeletedKeys) -> bool {
         self.sender
-            .send((self.table, ReaderOutput::Gone(gone)))
+            .send((self.table, ReaderOutput::Deleted(keys)))
             .await
             .is_ok()
     }

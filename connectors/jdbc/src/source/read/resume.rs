@@ -3,76 +3,65 @@
 
 use connector_api::{OffsetValue, Result, Value};
 
-use super::cursor::TableReader;
 use crate::driver::Session;
 use crate::source::config::{SourceConfig, SourceMode};
 use crate::source::plan::offset::{SourceProgress, TieBreak};
 use crate::source::plan::query::ReadPosition;
 use crate::source::plan::table::TablePlan;
+use crate::source::visibility::by_timestamp;
 use crate::zone::JdbcTimeZone;
 
-impl TableReader {
-    /// Seeks to the stored offset, or to the configured beginning. The table must have been looked
-    /// up.
-    pub(super) async fn stand(&mut self, session: &mut dyn Session) -> Result<()> {
-        let initial = self.config.initial;
-        let reached = self.reached.clone();
-        let reached = reached.as_ref();
-        let wall = reached
-            .and_then(|r| r.wall)
-            .filter(|_| !self.stamps_are_instants());
-        let stamp = match (
-            wall.or(reached.and_then(|r| r.stamp).map(|s| self.to_server(s))),
-            initial.stamp_ms,
-        ) {
-            (Some(stamp), _) => Some(stamp),
-            (None, Some(-1)) if self.config.mode.has_stamp() => Some(self.now(session).await?),
-            (None, Some(ms)) => Some(self.to_server(ms.saturating_mul(1000))),
-            (None, None) => Some(self.to_server(0)),
-        };
-        let within = reached.and_then(|r| r.within.as_ref());
-        self.from = ReadPosition {
-            stamp,
-            id: reached.and_then(|r| r.id).or(Some(initial.id)),
-            at: within.map(|w| {
-                let wall = w.wall.filter(|_| !self.stamps_are_instants());
-                (
-                    wall.unwrap_or_else(|| self.to_server(w.stamp)),
-                    w.key.iter().map(key_value).collect(),
-                )
-            }),
-            up_to: self.range.as_ref().map(|(range, _)| range.up_to),
-            ..ReadPosition::default()
-        };
-        self.in_cycle = false;
-        self.track(reached, session).await?;
-        self.standing = true;
-        Ok(())
-    }
-
-    pub(super) fn stamps_are_instants(&self) -> bool {
-        self.plan.as_ref().is_some_and(|p| p.stamp_is_instant)
-    }
-
-    fn zone(&self) -> Option<&JdbcTimeZone> {
-        if self.stamps_are_instants() {
-            None
-        } else {
-            Some(&self.config.read.zone)
+/// Returns the position that follows from the stored offset, or the configured beginning; reading
+/// ends at the id `up_to`.
+pub async fn start_position(
+    stored: Option<&SourceProgress>,
+    up_to: Option<i64>,
+    plan: &TablePlan,
+    config: &SourceConfig,
+    session: &mut dyn Session,
+) -> Result<ReadPosition> {
+    let zone = zone_of(plan, config);
+    let to_server = |instant| wall_time(instant, zone);
+    let wall = stored
+        .and_then(|stored| stored.wall)
+        .filter(|_| zone.is_some());
+    let reached = wall.or(stored.and_then(|stored| stored.timestamp).map(to_server));
+    let timestamp = match (reached, config.initial.timestamp_ms) {
+        (Some(timestamp), _) => timestamp,
+        (None, Some(-1)) if config.mode.has_timestamp() => {
+            by_timestamp::now(session, plan, &config.read.zone).await?
         }
-    }
+        (None, Some(ms)) => to_server(ms.saturating_mul(1000)),
+        (None, None) => to_server(0),
+    };
+    let within = stored.and_then(|stored| stored.within.as_ref());
+    Ok(ReadPosition {
+        timestamp: Some(timestamp),
+        id: stored
+            .and_then(|stored| stored.id)
+            .or(Some(config.initial.id)),
+        at: within.map(|within| {
+            let wall = within.wall.filter(|_| zone.is_some());
+            (
+                wall.unwrap_or_else(|| to_server(within.timestamp)),
+                within.key.iter().map(key_value).collect(),
+            )
+        }),
+        up_to,
+        ..ReadPosition::default()
+    })
+}
 
-    /// Converts an instant to the server's wall time. Once rows up to the instant have been read,
-    /// those with later wall times have not.
-    fn to_server(&self, instant: i64) -> i64 {
-        let Some(zone) = self.zone() else {
-            return instant;
-        };
-        let (wall, lowest) = (zone.wall(instant), zone.lowest_wall_from(instant));
-        // The time of a repeated hour is ambiguous, as timestamps do not say which of the two it
-        // was: read the hour again.
-        if lowest < wall { lowest - 1 } else { wall }
-    }
+/// Converts an instant to the wall time of a zone (without one, times are instants). Once rows up
+/// to the instant have been read, those with later wall times have not.
+fn wall_time(instant: i64, zone: Option<&JdbcTimeZone>) -> i64 {
+    let Some(zone) = zone else {
+        return instant;
+    };
+    let (wall, lowest) = (zone.wall(instant), zone.lowest_wall_from(instant));
+    // The time of a repeated hour is ambiguous, as timestamps do not say which of the two it was:
+    // read the hour again.
+    if lowest < wall { lowest - 1 } else { wall }
 }
 
 /// Returns the offset to store for a read position.
@@ -81,19 +70,19 @@ pub fn reached(
     mode: SourceMode,
     zone: Option<&JdbcTimeZone>,
 ) -> SourceProgress {
-    let instant = |stamp: i64| zone.map_or(stamp, |zone| zone.last_instant(stamp));
-    let left_out = |stamp: i64| {
-        zone.is_some_and(|zone| zone.wall(instant(stamp)) != stamp)
-            .then_some(stamp)
+    let instant = |timestamp: i64| zone.map_or(timestamp, |zone| zone.last_instant(timestamp));
+    let left_out = |timestamp: i64| {
+        zone.is_some_and(|zone| zone.wall(instant(timestamp)) != timestamp)
+            .then_some(timestamp)
     };
-    let stamp = from.stamp.filter(|_| mode.has_stamp());
+    let timestamp = from.timestamp.filter(|_| mode.has_timestamp());
     SourceProgress {
-        stamp: stamp.map(instant),
-        wall: stamp.and_then(left_out),
+        timestamp: timestamp.map(instant),
+        wall: timestamp.and_then(left_out),
         id: from.id.filter(|_| mode.has_id()),
-        within: from.at.as_ref().map(|(stamp, key)| TieBreak {
-            stamp: instant(*stamp),
-            wall: left_out(*stamp),
+        within: from.at.as_ref().map(|(timestamp, key)| TieBreak {
+            timestamp: instant(*timestamp),
+            wall: left_out(*timestamp),
             key: key.iter().map(offset_value).collect(),
         }),
         ..SourceProgress::default()
@@ -102,7 +91,7 @@ pub fn reached(
 
 /// Returns the time zone of the plan's wall times; `None` if its timestamps are instants.
 pub fn zone_of<'a>(plan: &TablePlan, config: &'a SourceConfig) -> Option<&'a JdbcTimeZone> {
-    if plan.stamp_is_instant {
+    if plan.timestamp_is_instant {
         None
     } else {
         Some(&config.read.zone)

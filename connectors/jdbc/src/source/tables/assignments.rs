@@ -23,7 +23,7 @@ pub struct TableAssignment {
     /// The stored offset to start from.
     pub reached: Option<SourceProgress>,
     /// Why it must not be read: its stored offset could not be read.
-    pub barred: Option<String>,
+    pub unreadable: Option<String>,
 }
 
 impl TableAssignment {
@@ -33,14 +33,14 @@ impl TableAssignment {
             id,
             range: None,
             reached,
-            barred: None,
+            unreadable: None,
         }
     }
 
     /// Assigns a table that must not be read.
-    pub fn barred(id: Option<TableId>, why: &Error) -> Self {
+    pub fn unreadable(id: Option<TableId>, why: &Error) -> Self {
         Self {
-            barred: Some(why.message().to_owned()),
+            unreadable: Some(why.message().to_owned()),
             ..Self::whole(id, None)
         }
     }
@@ -73,7 +73,7 @@ pub async fn entries(
     // The table cannot be split, so no ranges are stored for it.
     let entry = match stored_place(config, id.as_ref(), stored).await {
         Ok(reached) => TableAssignment::whole(id, reached),
-        Err(error) if alone(error.kind()) => TableAssignment::barred(id, &error),
+        Err(error) if alone(error.kind()) => TableAssignment::unreadable(id, &error),
         Err(error) => return Err(error),
     };
     Ok((vec![entry], Vec::new()))
@@ -98,7 +98,7 @@ async fn planned(
         return Ok(whole(id, reached));
     };
     let snapshot = match &reached {
-        Some(reached) => reached.snapshot.clone(),
+        Some(reached) => reached.snapshot.clone().map(SnapshotRanges::new),
         None if config.part.is_some() && part.n == 0 => {
             let begun = begin(table, part, config, session).await?;
             positions.extend(
@@ -154,7 +154,7 @@ async fn begin(
     let bounds = id_bounds(session, &plan)
         .await?
         .filter(|(_, last)| *last > above);
-    Ok(bounds.map(|(first, last)| {
+    Ok(bounds.and_then(|(first, last)| {
         SnapshotRanges::cut(above, first.max(above.saturating_add(1)), last, part.of)
     }))
 }
@@ -202,9 +202,10 @@ pub async fn stage(
             SplitStage::One
         }),
         Some(SourceProgress {
-            snapshot: Some(snapshot),
+            snapshot: Some(bounds),
             ..
         }) => {
+            let snapshot = SnapshotRanges::new(bounds);
             let ranges = snapshot.reached(id, config, stored).await?;
             let done = ranges.iter().all(|(range, reached)| range.is_done(reached));
             Ok(if done {

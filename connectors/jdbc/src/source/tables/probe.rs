@@ -11,7 +11,7 @@ use crate::driver::Session;
 use crate::privileges::{AccountPrivileges, Privilege};
 use crate::source::config::{SourceConfig, SourceMode};
 use crate::source::plan::mode_columns::{
-    ModeColumns, TypeMismatch, query_misfit, stamp_key, table_misfit, told_by_values,
+    ModeColumns, TypeMismatch, judge_values, query_misfit, table_misfit, timestamp_key,
 };
 use crate::source::plan::table::{self, TablePlan};
 use crate::url::DatabaseKind;
@@ -163,7 +163,7 @@ async fn misfit_by_values(
         .err()
         .filter(|error| error.kind() == ErrorKind::Config)?;
     Some(TypeMismatch {
-        key: stamp_key(config),
+        key: timestamp_key(config),
         text: error.message().to_owned(),
     })
 }
@@ -188,7 +188,7 @@ pub async fn values(session: &mut dyn Session, mut plan: TablePlan) -> Result<Ta
         .iter()
         .map(|i| &*plan.layout.columns[*i].name)
         .collect();
-    let warnings = told_by_values(&names, &counts)?;
+    let warnings = judge_values(&names, &counts)?;
     plan.warnings.extend(warnings);
     Ok(plan)
 }
@@ -282,7 +282,7 @@ pub async fn privileges(
     }
     // Without it, timestamps are trusted only after a grace period (`by_timestamp`).
     if config.gap_tracking
-        && config.mode.has_stamp()
+        && config.mode.has_timestamp()
         && let Some(text) = account.blind(session).await?
     {
         report.warn("connection.user", text);

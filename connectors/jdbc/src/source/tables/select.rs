@@ -415,10 +415,10 @@ mod tests {
             "a/b",
             &format!("{long}t"),
         ] {
-            let told = of(&[], table).unwrap_or_default();
+            let problem = of(&[], table).unwrap_or_default();
             assert!(
-                told.contains(&format!("\"{table}\"")) && told.contains("RegexRouter"),
-                "{table}: {told}"
+                problem.contains(&format!("\"{table}\"")) && problem.contains("RegexRouter"),
+                "{table}: {problem}"
             );
             assert_eq!(of(&[("transforms", "route")], table), None);
         }
@@ -585,7 +585,7 @@ mod tests {
 
     #[test]
     fn names_and_expressions_without_a_table_are_reported() {
-        let told = |key, text| {
+        let errors = |key, text| {
             unmatched(
                 &config(&[(key, text)]),
                 &listed("d.a", "e.B"),
@@ -606,7 +606,7 @@ mod tests {
             ),
             ("table.include.list", "d.a,a", "a matches no table now"),
         ] {
-            let told: Vec<_> = told(key, text)
+            let found: Vec<_> = errors(key, text)
                 .into_iter()
                 .map(|(on, text)| format!("{on} {text}"))
                 .collect();
@@ -616,8 +616,8 @@ mod tests {
                 format!("{key} {want}")
             };
             assert!(
-                told.len() == usize::from(!want.is_empty()) && told.concat().starts_with(&want),
-                "{text}: {told:?}"
+                found.len() == usize::from(!want.is_empty()) && found.concat().starts_with(&want),
+                "{text}: {found:?}"
             );
         }
     }

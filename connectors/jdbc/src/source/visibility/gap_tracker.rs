@@ -29,7 +29,7 @@ pub struct GapTracker {
     /// True if rows wait for a while before a gap is passed.
     holds: bool,
     /// The barrier that is being waited for.
-    fence: Option<CommitBarrier>,
+    barrier: Option<CommitBarrier>,
     /// Rows wait behind a gap below this id, since that time.
     held: Option<(i64, Instant)>,
     /// Gaps up to this id have been waited for.
@@ -51,7 +51,7 @@ impl GapTracker {
             settled: id,
             step: step.max(1),
             holds,
-            fence: None,
+            barrier: None,
             held: None,
             passable: id,
             full: false,
@@ -85,36 +85,36 @@ impl GapTracker {
             self.passable = self.passable.max(up_to);
             self.held = None;
         }
-        self.fence
+        self.barrier
     }
 
     /// True if a barrier would allow progress.
-    pub fn wants_fence(&self) -> bool {
+    pub fn wants_barrier(&self) -> bool {
         self.backlog || self.full || self.held.is_some() || !self.gaps.is_empty()
     }
 
     /// Takes a barrier that has been set.
-    pub fn set(&mut self, fence: CommitBarrier) {
-        self.fence = Some(fence);
+    pub fn set(&mut self, barrier: CommitBarrier) {
+        self.barrier = Some(barrier);
     }
 
     /// Evaluates the state of the barrier. Returns the id up to which no row can appear any more.
     /// Before the caller passes it to [`Self::settle`], it must query the gaps again up to
     /// it: their rows may have been committed since the last time.
     pub fn judge(&mut self, state: BarrierState, longest: Duration) -> Option<i64> {
-        let fence = self.fence?;
+        let barrier = self.barrier?;
         self.denied = state == BarrierState::Denied;
         if state == BarrierState::Passed {
-            return Some(fence.up_to);
+            return Some(barrier.up_to);
         }
-        let too_old = fence.age() > longest;
+        let too_old = barrier.age() > longest;
         if too_old {
             let mut rest = self.gaps.clone();
             let all = rest.ids();
-            rest.settle(fence.up_to);
+            rest.settle(barrier.up_to);
             self.expired = self.expired.saturating_add(all - rest.ids());
         }
-        too_old.then_some(fence.up_to)
+        too_old.then_some(barrier.up_to)
     }
 
     /// Gives up the gaps up to that id and clears the barrier.
@@ -122,7 +122,7 @@ impl GapTracker {
         self.settled = self.settled.max(up_to);
         self.gaps.settle(up_to);
         self.held = self.held.filter(|(held, _)| *held > up_to);
-        self.fence = None;
+        self.barrier = None;
         self.full = false;
     }
 
@@ -192,11 +192,11 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_passed_and_asked_for_until_its_fence_is() {
+    fn a_gap_is_passed_and_asked_for_until_its_barrier_is() {
         let mut tracking = GapTracker::new(0, IdGaps::default(), 1, false);
         assert_eq!(admit(&mut tracking, 0, &[1, 2, 5]), 3);
         assert_eq!(tracking.gaps().ranges().collect::<Vec<_>>(), [(3, 4)]);
-        assert!(tracking.begin().is_none() && tracking.wants_fence());
+        assert!(tracking.begin().is_none() && tracking.wants_barrier());
         tracking.set(CommitBarrier::at(5));
         assert_eq!(
             tracking.judge(BarrierState::Open, Duration::from_secs(600)),
@@ -211,7 +211,7 @@ mod tests {
         assert!(tracking.gaps().is_empty());
         assert_eq!(admit(&mut tracking, 5, &[6, 7]), 2);
         tracking.end(false);
-        assert!(!tracking.wants_fence());
+        assert!(!tracking.wants_barrier());
     }
 
     #[test]
@@ -240,6 +240,6 @@ mod tests {
         let mut tracking = GapTracker::new(0, IdGaps::default(), 1, false);
         let ids: Vec<i64> = (1..=MOST as i64 + 10).map(|n| n * 2).collect();
         assert_eq!(admit(&mut tracking, 0, &ids), MOST);
-        assert!(tracking.wants_fence());
+        assert!(tracking.wants_barrier());
     }
 }

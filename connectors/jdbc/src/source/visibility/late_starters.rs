@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_transaction_may_have_stamps_from_the_last_look_on_or_from_what_ran_then() {
+    fn a_new_transaction_may_have_timestamps_from_the_last_look_on_or_from_what_ran_then() {
         assert_eq!(
             looks(&[(10, None, Some((5, 5)))]),
             [None],

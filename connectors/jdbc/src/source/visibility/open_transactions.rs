@@ -36,7 +36,7 @@ pub struct HorizonSample {
     pub oldest: Option<i64>,
     /// Microseconds since the oldest timestamp that an open transaction may commit: at least
     /// `oldest`.
-    pub stamped: Option<i64>,
+    pub oldest_timestamp: Option<i64>,
 }
 
 /// What is known about a server's open transactions.
@@ -89,7 +89,7 @@ pub async fn sample(
         // Transactions that began since the last look bound the sample; most of them have ended by
         // the next one.
         (TransactionHorizon::Seen(seen), Some(last))
-            if seen.stamped > seen.oldest && seen.at - last.at > LONG =>
+            if seen.oldest_timestamp > seen.oldest && seen.at - last.at > LONG =>
         {
             sleep(EVERY.saturating_sub(seen.at.elapsed())).await;
             fresh(&mut server, session).await
@@ -162,7 +162,7 @@ async fn look(server: &mut ServerHorizon, session: &mut dyn Session) -> Result<T
             let sample = HorizonSample {
                 at,
                 oldest,
-                stamped: oldest.max(from.map(since)),
+                oldest_timestamp: oldest.max(from.map(since)),
             };
             (server.last, server.in_vain) = (Some(sample), None);
             TransactionHorizon::Seen(sample)

@@ -74,17 +74,17 @@ impl Overtake {
         self.back.get_or_insert_with(|| from.clone());
     }
 
-    /// Ends overtaking: the transaction has ended, and all rows up to `stamp` have been read.
+    /// Ends overtaking: the transaction has ended, and all rows up to `timestamp` have been read.
     /// Returns the position to return to.
-    pub fn end(&mut self, stamp: Option<i64>) -> Option<ReadPosition> {
-        if self.back.is_none() && stamp >= Some(self.up_to) {
+    pub fn end(&mut self, timestamp: Option<i64>) -> Option<ReadPosition> {
+        if self.back.is_none() && timestamp >= Some(self.up_to) {
             self.early.clear();
         }
         self.back.take()
     }
 
     /// Decides how the rows of a page are emitted, and remembers those emitted early.
-    pub fn aside(&mut self, page: &ResultPage) -> EmitFilter {
+    pub fn filter(&mut self, page: &ResultPage) -> EmitFilter {
         let early = self.is_on();
         if !early && self.early.is_empty() {
             return EmitFilter::default();
@@ -137,59 +137,62 @@ mod tests {
                 .iter()
                 .map(|(id, _)| vec![Value::I64(*id)].into_boxed_slice())
                 .collect(),
-            timestamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
+            timestamps: rows.iter().map(|(_, timestamp)| *timestamp).collect(),
             ..ResultPage::default()
         }
     }
 
-    fn left_out(passing: &mut Overtake, rows: &[(i64, i64)]) -> (bool, Vec<usize>) {
-        let aside = passing.aside(&page(rows));
+    fn left_out(overtake: &mut Overtake, rows: &[(i64, i64)]) -> (bool, Vec<usize>) {
+        let filter = overtake.filter(&page(rows));
         (
-            aside.early,
-            (0..rows.len()).filter(|n| aside.leaves_out(*n)).collect(),
+            filter.early,
+            (0..rows.len()).filter(|n| filter.leaves_out(*n)).collect(),
         )
     }
 
     #[test]
     fn rows_that_were_handed_out_early_are_left_out_when_reading_goes_back() {
-        let mut passing = Overtake::default();
+        let mut overtake = Overtake::default();
         let from = ReadPosition {
-            stamp: Some(5),
+            timestamp: Some(5),
             ..ReadPosition::default()
         };
-        assert_eq!(left_out(&mut passing, &[(1, 5)]), (false, vec![]));
-        passing.begin(&from);
-        assert_eq!(left_out(&mut passing, &[(3, 7), (4, 8)]), (true, vec![]));
-        passing.begin(&ReadPosition {
-            stamp: Some(8),
+        assert_eq!(left_out(&mut overtake, &[(1, 5)]), (false, vec![]));
+        overtake.begin(&from);
+        assert_eq!(left_out(&mut overtake, &[(3, 7), (4, 8)]), (true, vec![]));
+        overtake.begin(&ReadPosition {
+            timestamp: Some(8),
             ..ReadPosition::default()
         });
-        assert_eq!(left_out(&mut passing, &[(5, 9)]), (true, vec![]));
-        assert_eq!(passing.end(Some(9)), Some(from.clone()));
-        assert_eq!(left_out(&mut passing, &[(2, 6), (3, 7)]), (false, vec![1]));
+        assert_eq!(left_out(&mut overtake, &[(5, 9)]), (true, vec![]));
+        assert_eq!(overtake.end(Some(9)), Some(from.clone()));
+        assert_eq!(left_out(&mut overtake, &[(2, 6), (3, 7)]), (false, vec![1]));
         // Overtakes another transaction before all rows have been read again.
-        passing.begin(&ReadPosition {
-            stamp: Some(7),
+        overtake.begin(&ReadPosition {
+            timestamp: Some(7),
             ..ReadPosition::default()
         });
         assert_eq!(
-            left_out(&mut passing, &[(4, 8), (5, 9), (6, 10)]),
+            left_out(&mut overtake, &[(4, 8), (5, 9), (6, 10)]),
             (true, vec![0, 1])
         );
-        assert_eq!(passing.end(Some(10)).and_then(|from| from.stamp), Some(7));
         assert_eq!(
-            left_out(&mut passing, &[(4, 8), (5, 9), (6, 10), (6, 10)]),
+            overtake.end(Some(10)).and_then(|from| from.timestamp),
+            Some(7)
+        );
+        assert_eq!(
+            left_out(&mut overtake, &[(4, 8), (5, 9), (6, 10), (6, 10)]),
             (false, vec![0, 1, 2])
         );
     }
 
     #[test]
     fn what_was_handed_out_early_is_forgotten_when_all_of_its_time_is_read() {
-        let mut passing = Overtake::default();
-        passing.begin(&ReadPosition::default());
-        left_out(&mut passing, &[(3, 7)]);
-        passing.end(Some(7));
-        assert_eq!((passing.end(Some(6)), passing.early.len()), (None, 1));
-        assert_eq!((passing.end(Some(7)), passing.early.len()), (None, 0));
+        let mut overtake = Overtake::default();
+        overtake.begin(&ReadPosition::default());
+        left_out(&mut overtake, &[(3, 7)]);
+        overtake.end(Some(7));
+        assert_eq!((overtake.end(Some(6)), overtake.early.len()), (None, 1));
+        assert_eq!((overtake.end(Some(7)), overtake.early.len()), (None, 0));
     }
 }
