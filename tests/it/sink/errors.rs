@@ -699,32 +699,3 @@ async fn a_record_over_which_a_trigger_ends_the_transaction_is_rejected_alone() 
     assert_eq!(database.rows("SELECT count(*) FROM t").await, ["18"]);
     task.close().await;
 }
-
-/// A trigger that writes a table which does not exist, for one of the records.
-#[tokio::test]
-async fn a_record_for_which_a_trigger_finds_no_table_is_rejected_alone() {
-    let mut database = Database::new(Server::MariaDb, &UPSERT).await;
-    for sql in [
-        "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(9))",
-        "CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW IF NEW.name = 'bad' THEN INSERT INTO missing VALUES (1); END IF",
-    ] {
-        database.run(sql).await;
-    }
-    let topic = Topic::new("t");
-    let mut task = database.open(&topic, true, &[]).await;
-    let batch = [
-        row(&topic, 1, "good"),
-        row(&topic, 2, "bad"),
-        row(&topic, 3, "good"),
-    ];
-    let report = task.put(&batch, &topic.next()).await;
-    match report {
-        Ok(report) => {
-            let rejected: Vec<_> = report.rejected.iter().map(|r| r.index).collect();
-            assert_eq!(rejected, [1]);
-        }
-        Err(error) => panic!("{error}"),
-    }
-    assert_eq!(database.rows("SELECT count(*) FROM t").await, ["2"]);
-    task.close().await;
-}

@@ -96,7 +96,6 @@ const CAPABILITIES: WriteCapabilities = WriteCapabilities {
         covers_views: false,
     },
     guard_error: Some("(1048,"),
-    missing_table_error: Some("(1146,"),
     statement_probe: Some(StatementProbe {
         prepare: |sql| {
             let mut prepare = "PREPARE rowferry_statement FROM ".to_owned();

@@ -56,7 +56,6 @@ pub(crate) static POSTGRES: WriteDialect = WriteDialect {
             covers_views: true,
         },
         guard_error: None,
-        missing_table_error: None,
         statement_probe: Some(StatementProbe {
             prepare: |sql| format!("PREPARE rowferry_statement AS {sql}"),
             // A cast to bit would cut everything but one bit off.

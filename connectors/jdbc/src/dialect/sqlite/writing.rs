@@ -41,7 +41,6 @@ pub(crate) static SQLITE: WriteDialect = WriteDialect {
             covers_views: true,
         },
         guard_error: None,
-        missing_table_error: None,
         statement_probe: None,
         deferred_constraints: None,
     },

@@ -38,8 +38,6 @@ pub struct WriteCapabilities {
     pub table_state: TableStateSql,
     /// Text that an error contains if a guarded upsert may have met a collision.
     pub guard_error: Option<&'static str>,
-    /// Text that an error about a missing table contains, which names the table.
-    pub missing_table_error: Option<&'static str>,
     /// How to make the server parse a user's statement without executing it.
     pub statement_probe: Option<StatementProbe>,
     /// How to check deferred constraints before COMMIT.

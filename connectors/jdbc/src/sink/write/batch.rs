@@ -19,7 +19,6 @@ use super::rejected::BACK_TO_SAVEPOINT;
 use super::target::{TargetTable, keys_repeat};
 use crate::dialect::writing::WriteDialect;
 use crate::driver::{Session, SqlParam, sqlstate};
-use crate::ident::TableId;
 use crate::sink::config::{InsertMode, SinkConfig};
 
 /// Most rows of a statement that names each of them; larger statements are not faster.
@@ -381,21 +380,7 @@ impl BatchWriter<'_> {
             Ok(()) => self.session.execute(&sql, &params).await,
             Err(error) => Err(error),
         };
-        changed.map_err(|error| {
-            let error = self.of_a_trigger(&self.tables[table].id, error);
-            WriteFailure::of_records(error, table, records)
-        })
-    }
-
-    /// Makes the error about a table that only a trigger can have written one of its record.
-    fn of_a_trigger(&self, written: &TableId, error: Error) -> Error {
-        let message = error.message().to_lowercase();
-        let sign = self.writing.capabilities.missing_table_error;
-        let is_it = |name: &str| message.contains(&format!(".{}'", name.to_lowercase()));
-        if sign.is_none_or(|sign| !message.contains(sign)) || is_it(&written.table) {
-            return error;
-        }
-        Error::record(error.message().to_owned()).caused_by(error)
+        changed.map_err(|error| WriteFailure::of_records(error, table, records))
     }
 }
 
