@@ -407,7 +407,7 @@ impl TableReader {
                 self.from.timestamp = Some(*timestamp);
             }
             (SourceMode::TimestampIncrementing, Some(timestamp)) => {
-                self.from.timestamp = Some(*timestamp)
+                self.from.timestamp = Some(*timestamp);
             }
             (SourceMode::Bulk, _) if plan.shape.paged => self.from.key = Some(key()),
             _ => {}
