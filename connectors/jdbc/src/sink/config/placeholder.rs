@@ -46,7 +46,7 @@ impl Placeholder {
         self.is(value) || matches!(value, Value::Text(text) if **text == *self.base64)
     }
 
-    /// True for the bytes of the text as a list of numbers, which stands for lists of numbers.
+    /// True for the bytes of the text as a list of numbers, as Debezium writes it for lists of numbers.
     fn is_numbers(&self, items: &[Value]) -> bool {
         let bytes = self.text.bytes().map(i64::from);
         items.len() == self.text.len() && items.iter().map(Value::as_i64).eq(bytes.map(Some))
