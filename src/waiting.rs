@@ -212,6 +212,7 @@ impl Drop for WorkGuard {
 
 /// Records what the current thread waits for until the guard is dropped. Does nothing if the thread
 /// works for no task.
+#[cfg(any(feature = "avro", feature = "json-schema", feature = "protobuf", test))]
 pub(crate) fn wait_for(what: WaitReason) -> WaitGuard {
     let place = HERE.with(|here| here.borrow().clone());
     place.map_or(
