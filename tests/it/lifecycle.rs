@@ -81,7 +81,7 @@ async fn a_database_that_goes_away_is_named_and_taken_up_again() {
         let trace = status["connector"]["trace"].as_str().unwrap_or_default();
         status["connector"]["state"] == "FAILED"
             && trace.contains(&server.port().to_string())
-            && trace.contains("again")
+            && trace.contains("restarted automatically")
     })
     .await;
     server.restart();

@@ -199,12 +199,12 @@ async fn a_rebalance_while_batches_are_slow_doubles_and_loses_nothing() {
     pipeline.wait_arrived(&mut connection, 200, LONG).await;
     for tasks in [4, 2, 3, 1] {
         // A batch that is under way when the number of tasks changes, and the next ones, take several seconds.
-        relay.set(Trouble::Delay(Duration::from_millis(400)));
+        relay.set(Trouble::Delay(Duration::from_millis(250)));
         tokio::time::sleep(Duration::from_secs(1)).await;
         relay.set(Trouble::None);
         let path = format!("/connectors/{}/config", pipeline.sink_name());
         worker.rest().put(&path, &sink(tasks)).await.expect(200);
-        relay.set(Trouble::Delay(Duration::from_millis(400)));
+        relay.set(Trouble::Delay(Duration::from_millis(250)));
         let arrived = pipeline.arrived(&mut connection).await;
         let more = (arrived + 1).min(ROWS);
         pipeline.wait_arrived(&mut connection, more, LONG).await;
