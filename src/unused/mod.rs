@@ -26,6 +26,9 @@ const EXCLUDING: &[&str] = &[
 /// Transforms that drop or hide data, by simple names.
 const HIDING: &[&str] = &["ReplaceField", "MaskField", "Drop", "DropHeaders", "Filter"];
 
+/// What ignoring a key that excludes data would lead to.
+const EXPOSED: &str = "data that it should exclude would be sent or written";
+
 /// Prefixes below which names are open, or are checked elsewhere.
 const FAMILIES: &[&str] = &[
     "admin.override.",
@@ -191,8 +194,7 @@ fn check_connector(connector: &ConnectorPlugin, config: &Config, report: &mut Co
             continue;
         }
         if let Some(instead) = guards::replacement(connector, name) {
-            let why = "data that it should exclude would be sent or written";
-            let text = format!("{name} is unknown, and {why}: use {instead}, or remove it");
+            let text = format!("{name} is unknown, and {EXPOSED}: use {instead}, or remove it");
             report.error(name, text);
             continue;
         }
@@ -242,22 +244,10 @@ fn check_aliases(
     report: &mut ConfigReport,
 ) {
     let list = family.trim_end_matches('.');
-    let listed = config
-        .get(list)
-        .unwrap_or_default()
-        .split(',')
-        .map(str::trim)
-        .filter(|alias| !alias.is_empty());
-    let mut aliases: Vec<&str> = listed.take(keys::ALIASES_MAX).collect();
-    // An alias may contain dots: a setting belongs to the longest alias that fits.
-    aliases.sort_by_key(|alias| std::cmp::Reverse(alias.len()));
+    let aliases = listed_aliases(config, list);
     for (rest, _) in config.with_prefix(family).iter() {
-        let own = |alias: &&&str| {
-            rest.strip_prefix(**alias)
-                .is_some_and(|rest| rest.starts_with('.'))
-        };
         let full = format!("{family}{rest}");
-        let Some(alias) = aliases.iter().find(own) else {
+        let Some((alias, name)) = split_alias(&aliases, rest) else {
             let alias = rest.split('.').next().unwrap_or(rest);
             let meant = near(alias, aliases.iter().copied());
             let hint = meant
@@ -269,7 +259,6 @@ fn check_aliases(
             );
             continue;
         };
-        let name = &rest[alias.len() + 1..];
         let class = config
             .get(&format!("{family}{alias}.type"))
             .unwrap_or_default()
@@ -302,6 +291,25 @@ fn check_aliases(
     }
 }
 
+/// Returns the aliases that a key lists; no more than may be listed.
+fn listed_aliases<'a>(config: &'a Config, list: &str) -> Vec<&'a str> {
+    let listed = config.get(list).unwrap_or_default().split(',');
+    listed
+        .map(str::trim)
+        .filter(|alias| !alias.is_empty())
+        .take(keys::ALIASES_MAX)
+        .collect()
+}
+
+/// Splits `ALIAS.SETTING`. An alias may contain dots: a setting belongs to the longest that fits.
+fn split_alias<'a>(aliases: &[&'a str], key: &'a str) -> Option<(&'a str, &'a str)> {
+    let setting_of = |alias: &&'a str| key.strip_prefix(*alias)?.strip_prefix('.');
+    let owned = aliases
+        .iter()
+        .filter_map(|alias| Some((*alias, setting_of(alias)?)));
+    owned.max_by_key(|(alias, _)| alias.len())
+}
+
 fn names(table: &'static [ConfigKey]) -> impl Iterator<Item = &'static str> {
     let shown = table.iter().filter(|key| !key.internal);
     shown.flat_map(|key| std::iter::once(key.name).chain(key.aliases.iter().copied()))
@@ -324,10 +332,9 @@ fn report_unknown(
         .map(|meant| format!("; did you mean {prefix}{meant}?"))
         .unwrap_or_default();
     if excludes {
-        let why = "data that it should exclude would be sent or written";
         report.error(
             full,
-            format!("{full} is unknown, and {why}: correct its name, or remove it{hint}"),
+            format!("{full} is unknown, and {EXPOSED}: correct its name, or remove it{hint}"),
         );
     } else {
         report.warn(full, format!("{full} is unknown and has no effect{hint}"));
@@ -349,6 +356,13 @@ mod tests {
             .for_each(|(key, value)| config.set(*key, *value));
         let connector = registry.connector(class).unwrap();
         unused(&registry, &Config::new(), connector, &config)
+    }
+
+    /// The texts of a report that has warnings alone.
+    fn warnings(report: &ConfigReport) -> Vec<&str> {
+        assert_eq!(report.errors, []);
+        let warnings = report.warnings.iter();
+        warnings.map(|warning| warning.message.as_str()).collect()
     }
 
     #[test]
@@ -382,12 +396,6 @@ mod tests {
                 ("predicates.p.patern", "x"),
             ],
         );
-        assert_eq!(report.errors, []);
-        let texts: Vec<_> = report
-            .warnings
-            .iter()
-            .map(|warning| warning.message.as_str())
-            .collect();
         let want = [
             "Batch.Max.Rows is unknown and has no effect; did you mean batch.max.rows?",
             "transforms.A.type has no effect: transforms does not list A; did you mean transforms.a?",
@@ -396,7 +404,7 @@ mod tests {
             "predicates.p.patern is unknown and has no effect; did you mean predicates.p.pattern?",
             "value.converter.schemas.enabled is unknown and has no effect; did you mean value.converter.schemas.enable?",
         ];
-        assert_eq!(texts, want);
+        assert_eq!(warnings(&report), want);
     }
 
     #[test]
@@ -417,12 +425,6 @@ mod tests {
         ]);
         let connector = registry.connector("JdbcSource").unwrap();
         let report = unused(&registry, &worker, connector, &config);
-        assert_eq!(report.errors, []);
-        let texts: Vec<_> = report
-            .warnings
-            .iter()
-            .map(|warning| warning.message.as_str())
-            .collect();
         let want = [
             "consumer.overide.fetch.min.bytes is unknown and has no effect; did you mean consumer.override.fetch.min.bytes?",
             "timestamp.colums is unknown and has no effect; did you mean timestamp.column.name?",
@@ -432,7 +434,7 @@ mod tests {
             "errors.deadletterqueue.topic.name has no effect on a source connector: only sinks send dead letters",
             "consumer.override.fetch.min.bytes has no effect on a source connector: only sinks have a consumer",
         ];
-        assert_eq!(texts, want);
+        assert_eq!(warnings(&report), want);
     }
 
     #[test]

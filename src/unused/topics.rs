@@ -3,7 +3,7 @@
 use connector_api::config::near;
 use connector_api::{Config, ConfigReport};
 
-use super::report_unknown;
+use super::{listed_aliases, report_unknown, split_alias};
 
 const FAMILY: &str = "topic.creation.";
 
@@ -53,13 +53,10 @@ const OF_TOPIC: &[&str] = &[
 /// Warns about settings that resemble a known one: the broker would refuse them when the first topic
 /// is created. Others may be known to the broker.
 pub(super) fn check(config: &Config, report: &mut ConfigReport) {
-    let groups = config.get("topic.creation.groups").unwrap_or_default();
-    let groups = groups.split(',').map(str::trim);
-    let groups: Vec<&str> = groups.chain(["default"]).collect();
+    let mut groups = listed_aliases(config, "topic.creation.groups");
+    groups.push("default");
     for (rest, _) in config.with_prefix(FAMILY).iter() {
-        // A group's name may contain dots: a setting belongs to the longest that fits.
-        let setting_of = |group: &&str| rest.strip_prefix(*group)?.strip_prefix('.');
-        let Some(setting) = groups.iter().filter_map(setting_of).min_by_key(|s| s.len()) else {
+        let Some((group, setting)) = split_alias(&groups, rest) else {
             continue;
         };
         let known = || OF_GROUP.iter().chain(OF_TOPIC).copied();
@@ -67,9 +64,14 @@ pub(super) fn check(config: &Config, report: &mut ConfigReport) {
             continue;
         }
         if let Some(meant) = near(setting, known()) {
-            let full = format!("{FAMILY}{rest}");
-            let prefix = full.strip_suffix(setting).unwrap_or(FAMILY);
-            report_unknown(report, &full, prefix, Some(meant), false);
+            let prefix = format!("{FAMILY}{group}.");
+            report_unknown(
+                report,
+                &format!("{FAMILY}{rest}"),
+                &prefix,
+                Some(meant),
+                false,
+            );
         }
     }
 }
