@@ -81,6 +81,26 @@ pub struct TableMeta {
 }
 
 impl TableMeta {
+    /// A table of these columns without unique indexes. Those with a place in the primary key make
+    /// it, in the order of the columns.
+    #[cfg(test)]
+    pub fn of_columns(id: TableId, columns: Vec<ColumnMeta>) -> Self {
+        let of_key = columns
+            .iter()
+            .filter(|column| column.key_position.is_some());
+        Self {
+            primary_key: of_key.map(|column| column.name.clone()).collect(),
+            id,
+            columns,
+            unique: Vec::new(),
+            unique_in_part: false,
+            is_view: false,
+            rows_estimated: None,
+            no_rollback: None,
+            only_insert: true,
+        }
+    }
+
     /// True if `other` leads to the same decisions about records: everything is equal except
     /// statistics.
     pub fn decides_as(&self, other: &Self) -> bool {

@@ -238,17 +238,10 @@ mod tests {
             name: (*name).to_owned(),
             ..ColumnMeta::default()
         };
-        TableMeta {
-            id: TableId::in_catalog("d", "t"),
-            columns: names.iter().map(column).collect(),
-            primary_key: Vec::new(),
-            unique: Vec::new(),
-            unique_in_part: false,
-            is_view: false,
-            rows_estimated: None,
-            no_rollback: None,
-            only_insert: true,
-        }
+        TableMeta::of_columns(
+            TableId::in_catalog("d", "t"),
+            names.iter().map(column).collect(),
+        )
     }
 
     #[test]

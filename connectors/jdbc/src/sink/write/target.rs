@@ -527,15 +527,9 @@ mod tests {
             ..ColumnMeta::default()
         });
         let meta = TableMeta {
-            columns: columns.to_vec(),
             primary_key: names(primary_key),
             unique: unique.iter().map(|index| names(index)).collect(),
-            id: TableId::in_catalog("d", "t"),
-            unique_in_part: false,
-            is_view: false,
-            rows_estimated: None,
-            no_rollback: None,
-            only_insert: true,
+            ..TableMeta::of_columns(TableId::in_catalog("d", "t"), columns.to_vec())
         };
         TargetTable {
             id: TableId::in_catalog("d", "t"),

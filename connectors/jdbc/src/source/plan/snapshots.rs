@@ -62,15 +62,8 @@ fn orders(id: &TableId, types: [&str; 3], key: &[&str]) -> TableMeta {
         ..ColumnMeta::default()
     };
     TableMeta {
-        id: id.clone(),
-        columns: columns.iter().map(column).collect(),
         primary_key: key.iter().map(|k| (*k).to_owned()).collect(),
-        unique: Vec::new(),
-        unique_in_part: false,
-        is_view: false,
-        rows_estimated: None,
-        no_rollback: None,
-        only_insert: true,
+        ..TableMeta::of_columns(id.clone(), columns.iter().map(column).collect())
     }
 }
 

@@ -410,23 +410,16 @@ mod tests {
 
     /// `d.t (id INT PRIMARY KEY)`.
     fn table() -> TableMeta {
-        TableMeta {
-            id: TableId::in_catalog("d", "t"),
-            columns: vec![ColumnMeta {
+        TableMeta::of_columns(
+            TableId::in_catalog("d", "t"),
+            vec![ColumnMeta {
                 name: "id".to_owned(),
                 data_type: "int".to_owned(),
                 column_type: "int".to_owned(),
                 key_position: Some(0),
                 ..ColumnMeta::default()
             }],
-            primary_key: vec!["id".to_owned()],
-            unique: Vec::new(),
-            unique_in_part: false,
-            is_view: false,
-            rows_estimated: None,
-            no_rollback: None,
-            only_insert: true,
-        }
+        )
     }
 
     /// A task that reads [`table`] over a session; no server is there for the next one.

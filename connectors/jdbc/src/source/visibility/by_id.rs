@@ -293,22 +293,15 @@ mod tests {
             DatabaseKind::Postgres => "int4",
             DatabaseKind::MySql | DatabaseKind::Sqlite => "int",
         };
-        let meta = TableMeta {
-            id: TableId::bare("t"),
-            columns: vec![ColumnMeta {
+        let meta = TableMeta::of_columns(
+            TableId::bare("t"),
+            vec![ColumnMeta {
                 name: "id".to_owned(),
                 data_type: int.to_owned(),
                 key_position: Some(0),
                 ..ColumnMeta::default()
             }],
-            primary_key: vec!["id".to_owned()],
-            unique: Vec::new(),
-            unique_in_part: false,
-            is_view: false,
-            rows_estimated: None,
-            no_rollback: None,
-            only_insert: true,
-        };
+        );
         let dialect = dialect::of(config.target.database_kind());
         table::plan(&meta, config, dialect).unwrap()
     }

@@ -373,21 +373,14 @@ mod tests {
 
     /// The plan of `t (changed TIMESTAMP NOT NULL)`, with a precision of a second.
     fn plan(config: &SourceConfig) -> TablePlan {
-        let meta = TableMeta {
-            id: TableId::bare("t"),
-            columns: vec![ColumnMeta {
+        let meta = TableMeta::of_columns(
+            TableId::bare("t"),
+            vec![ColumnMeta {
                 name: "changed".to_owned(),
                 data_type: "timestamp".to_owned(),
                 ..ColumnMeta::default()
             }],
-            primary_key: Vec::new(),
-            unique: Vec::new(),
-            unique_in_part: false,
-            is_view: false,
-            rows_estimated: None,
-            no_rollback: None,
-            only_insert: true,
-        };
+        );
         table::plan(&meta, config, dialect::of(DatabaseKind::MySql)).unwrap()
     }
 

@@ -202,17 +202,7 @@ fn table(columns: &[(&str, &str)]) -> TableMeta {
         nullable: true,
         ..ColumnMeta::default()
     };
-    TableMeta {
-        id: TableId::bare("t"),
-        columns: columns.iter().map(column).collect(),
-        primary_key: Vec::new(),
-        unique: Vec::new(),
-        unique_in_part: false,
-        is_view: false,
-        rows_estimated: None,
-        no_rollback: None,
-        only_insert: true,
-    }
+    TableMeta::of_columns(TableId::bare("t"), columns.iter().map(column).collect())
 }
 
 #[test]
