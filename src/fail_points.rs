@@ -17,7 +17,7 @@ use tracing::{info, warn};
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Sets the fail points for the start, and monitors the folder from then on.
-pub fn start() {
+pub(crate) fn start() {
     set_up();
     info!("this program was built with fail points: it is for tests only");
     let Some(folder) = std::env::var_os("ROWFERRY_FAIL_POINTS").map(PathBuf::from) else {

@@ -5,32 +5,32 @@ use std::sync::Arc;
 use connector_api::{Decimal, Field, Schema, SchemaType, Value};
 
 /// Generates random schemas and values; the seed is printed, so that a failure can be reproduced.
-pub struct Random(testkit::Random);
+pub(super) struct Random(testkit::Random);
 
 impl Random {
-    pub fn seeded() -> Self {
+    pub(super) fn seeded() -> Self {
         Self(testkit::Random::new())
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0.bits()
     }
 
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         usize::try_from(self.next() % n as u64).unwrap()
     }
 
-    pub fn chance(&mut self, one_in: usize) -> bool {
+    pub(super) fn chance(&mut self, one_in: usize) -> bool {
         self.below(one_in) == 0
     }
 
     /// Returns small numbers and limits of integer types as often as arbitrary numbers.
-    pub fn number(&mut self) -> i64 {
+    pub(super) fn number(&mut self) -> i64 {
         let any = i64::from_ne_bytes(self.next().to_ne_bytes());
         any >> self.below(64)
     }
 
-    pub fn text(&mut self) -> String {
+    pub(super) fn text(&mut self) -> String {
         const ODD: [&str; 12] = [
             "\"", "\\", "\n", "\0", "\u{1f}", "/", "ä", "€", "😀", "\u{2028}", "null", "{}",
         ];
@@ -45,7 +45,7 @@ impl Random {
     }
 
     /// Returns a schema with names that every format accepts.
-    pub fn plain_schema(&mut self, depth: usize) -> Schema {
+    pub(super) fn plain_schema(&mut self, depth: usize) -> Schema {
         let mut names = 0;
         let fields = (0..=self.below(5)).map(|at| Field::new(format!("f{at}"), self.schema(depth)));
         let fields = fields.collect();
@@ -54,7 +54,7 @@ impl Random {
         schema
     }
 
-    pub fn schema(&mut self, depth: usize) -> Schema {
+    pub(super) fn schema(&mut self, depth: usize) -> Schema {
         let plain = [
             SchemaType::Int8,
             SchemaType::Int16,
@@ -97,7 +97,7 @@ impl Random {
         schema
     }
 
-    pub fn value(&mut self, schema: &Schema) -> Value {
+    pub(super) fn value(&mut self, schema: &Schema) -> Value {
         if schema.optional && schema.default.is_none() && self.chance(5) {
             return Value::Null;
         }
@@ -190,7 +190,7 @@ fn holds_struct(schema: &Schema) -> bool {
 }
 
 /// Truncates, duplicates and changes parts of valid bytes.
-pub fn mutated(random: &mut Random, valid: &[u8]) -> Vec<u8> {
+pub(super) fn mutated(random: &mut Random, valid: &[u8]) -> Vec<u8> {
     const PIECES: [&[u8]; 10] = [
         b"{",
         b"}",

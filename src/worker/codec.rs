@@ -20,10 +20,10 @@ use crate::keys;
 use crate::registry::{ConverterRole, Registry, version};
 
 /// What failed: the stage, the class, and the error.
-pub type CodecError = (ErrorStage, Arc<str>, Error);
+pub(super) type CodecError = (ErrorStage, Arc<str>, Error);
 
 /// Headers as they are on the wire.
-pub type RawHeaders = Vec<(Arc<str>, Option<Vec<u8>>)>;
+pub(super) type RawHeaders = Vec<(Arc<str>, Option<Vec<u8>>)>;
 
 /// A converter with its class name.
 struct NamedConverter<T: ?Sized> {
@@ -32,7 +32,7 @@ struct NamedConverter<T: ?Sized> {
 }
 
 /// The converters and transforms of one task.
-pub struct RecordCodec {
+pub(super) struct RecordCodec {
     key: NamedConverter<dyn Converter>,
     value: NamedConverter<dyn Converter>,
     header: NamedConverter<dyn Converter>,
@@ -51,7 +51,11 @@ const PRODUCED_BY: &str = "org.apache.kafka.connect.runtime.WorkerSourceTask";
 impl RecordCodec {
     /// Creates the converters that the connector's config names, or else the worker's. Errors:
     /// `Config`.
-    pub fn open(registry: &Registry, worker: &Config, connector: &Config) -> Result<Self, Error> {
+    pub(super) fn open(
+        registry: &Registry,
+        worker: &Config,
+        connector: &Config,
+    ) -> Result<Self, Error> {
         let converter = |prefix: &str, role| {
             let otherwise = keys::default_converter(prefix).unwrap_or_default();
             let (class, config) = converter_config(worker, connector, prefix, otherwise);
@@ -86,7 +90,11 @@ impl RecordCodec {
 
     /// Appends a source's record to `chunk`. Returns false if a transform dropped it. After an
     /// error, `chunk` is unchanged.
-    pub fn encode(&mut self, record: Record, chunk: &mut EncodedBatch) -> Result<bool, CodecError> {
+    pub(super) fn encode(
+        &mut self,
+        record: Record,
+        chunk: &mut EncodedBatch,
+    ) -> Result<bool, CodecError> {
         let Some(record) = self.transform(record, None)? else {
             return Ok(false);
         };
@@ -177,7 +185,7 @@ impl RecordCodec {
     }
 
     /// Decodes and transforms a record for the sink. Returns `None` if a transform dropped it.
-    pub fn decode(
+    pub(super) fn decode(
         &mut self,
         incoming: &IncomingRecord<'_>,
     ) -> Result<Option<SinkRecord>, CodecError> {
@@ -222,7 +230,7 @@ impl RecordCodec {
     }
 
     /// Returns the shared name of a topic.
-    pub fn topic(&mut self, name: &str) -> Arc<str> {
+    pub(super) fn topic(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.topics.iter().find(|known| &***known == name) {
             return Arc::clone(known);
         }
@@ -306,7 +314,7 @@ fn converter_config(
 
 /// Encoded records on their way to the producer, all bytes in one buffer.
 #[derive(Debug, Default)]
-pub struct EncodedBatch {
+pub(super) struct EncodedBatch {
     bytes: Vec<u8>,
     records: Vec<EncodedRecord>,
     topics: Vec<Arc<str>>,
@@ -331,12 +339,12 @@ struct EncodedRecord {
 
 impl EncodedBatch {
     /// Returns the size in bytes.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
 
     /// True if the chunk holds no record.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
@@ -355,7 +363,7 @@ impl EncodedBatch {
     }
 
     /// Returns the records with the shared names of their topics.
-    pub fn records(&self) -> impl Iterator<Item = (&Arc<str>, OutgoingRecord<'_>)> {
+    pub(super) fn records(&self) -> impl Iterator<Item = (&Arc<str>, OutgoingRecord<'_>)> {
         let bytes =
             |range: &Option<Range<usize>>| range.clone().and_then(|range| self.bytes.get(range));
         self.records.iter().filter_map(move |r| {
@@ -375,7 +383,7 @@ impl EncodedBatch {
 
     /// Empties the buffers and keeps their memory.
     #[must_use]
-    pub fn reuse(mut self) -> Self {
+    pub(super) fn reuse(mut self) -> Self {
         self.bytes.clear();
         self.records.clear();
         self.topics.clear();

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(
+    unreachable_pub,
+    reason = "nothing imports the tests, so that each `pub` in them means the same"
+)]
+#![allow(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,

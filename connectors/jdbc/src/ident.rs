@@ -16,7 +16,7 @@ pub struct TableId {
 }
 
 /// The table that holds the offsets of sinks.
-pub const OFFSETS_TABLE: &str = "rowferry_offsets";
+pub(crate) const OFFSETS_TABLE: &str = "rowferry_offsets";
 
 impl TableId {
     /// True for the table that holds the offsets of sinks: its rows are no data, and no record may

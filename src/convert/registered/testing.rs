@@ -11,7 +11,7 @@ use super::{
 use crate::convert::random::{Random, mutated};
 
 /// Returns the settings of a converter: the required ones and `more`.
-pub fn config(more: &[(&str, &str)]) -> Config {
+pub(crate) fn config(more: &[(&str, &str)]) -> Config {
     let mut config = Config::from([("schema.registry.url", "http://nowhere")]);
     more.iter()
         .for_each(|(name, value)| config.set(*name, *value));
@@ -19,7 +19,7 @@ pub fn config(more: &[(&str, &str)]) -> Config {
 }
 
 /// Creates a converter for values.
-pub fn converter<F: SchemaFormat>(
+pub(crate) fn converter<F: SchemaFormat>(
     format: fn(&Config) -> Result<F, ConfigReport>,
     known: InMemorySchemas,
     more: &[(&str, &str)],
@@ -29,14 +29,14 @@ pub fn converter<F: SchemaFormat>(
 }
 
 /// Encodes a record; `None` for null.
-pub fn encoded(converter: &mut dyn Converter, datum: &Datum) -> Result<Option<Vec<u8>>> {
+pub(crate) fn encoded(converter: &mut dyn Converter, datum: &Datum) -> Result<Option<Vec<u8>>> {
     let mut out = Vec::new();
     let presence = converter.encode("t", datum, &mut out)?;
     Ok((presence == EncodedPresence::Present).then_some(out))
 }
 
 /// Creates a schema with references to the first versions of subjects, named like the subjects.
-pub fn registered(language: SchemaLanguage, text: &str, references: &[&str]) -> SchemaText {
+pub(crate) fn registered(language: SchemaLanguage, text: &str, references: &[&str]) -> SchemaText {
     let reference = |name: &&str| SchemaReference {
         name: (*name).to_owned(),
         subject: (*name).to_owned(),
@@ -50,7 +50,7 @@ pub fn registered(language: SchemaLanguage, text: &str, references: &[&str]) -> 
 }
 
 /// Decodes a payload that was written with this schema.
-pub fn read<F: SchemaFormat>(
+pub(crate) fn read<F: SchemaFormat>(
     format: fn(&Config) -> Result<F, ConfigReport>,
     schema: SchemaText,
     payload: &[u8],
@@ -62,7 +62,7 @@ pub fn read<F: SchemaFormat>(
 
 /// Reads random records of depth `depth` with damaged payloads, and writes again those that can be
 /// read. Nothing may panic.
-pub fn damage(converter: &mut dyn Converter, depth: usize) {
+pub(crate) fn damage(converter: &mut dyn Converter, depth: usize) {
     let mut random = Random::seeded();
     for _ in 0..1000 {
         let schema = Arc::new(random.plain_schema(depth));
@@ -84,7 +84,7 @@ pub fn damage(converter: &mut dyn Converter, depth: usize) {
 
 /// Reads schemas whose text is damaged, and a payload with those that can be read. Nothing may
 /// panic.
-pub fn damage_schemas<F: SchemaFormat>(format: &F, depth: usize) {
+pub(crate) fn damage_schemas<F: SchemaFormat>(format: &F, depth: usize) {
     let mut random = Random::seeded();
     for _ in 0..300 {
         let Ok(mut schema) = format.schema_of(&random.plain_schema(depth)) else {
@@ -102,7 +102,7 @@ pub fn damage_schemas<F: SchemaFormat>(format: &F, depth: usize) {
 
 /// Subject and schema by id, counted from 1.
 #[derive(Default)]
-pub struct InMemorySchemas(pub Vec<(String, SchemaText)>);
+pub(crate) struct InMemorySchemas(pub Vec<(String, SchemaText)>);
 
 impl SchemaLookup for InMemorySchemas {
     fn by_id(&mut self, id: i32) -> Result<SchemaText> {

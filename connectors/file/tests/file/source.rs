@@ -11,7 +11,7 @@ use connector_file::{FileStreamSink, FileStreamSource};
 use crate::Folder;
 
 /// What the offsets topic holds: at most one position.
-pub struct Stored(pub Option<SourcePosition>);
+pub(crate) struct Stored(pub Option<SourcePosition>);
 
 #[async_trait]
 impl StoredOffsets for Stored {

@@ -16,7 +16,7 @@ pub struct ServerLimits {
 }
 
 /// Placeholder in a statement for a text that is new each time.
-pub const MARK: &str = "{mark}";
+pub(crate) const MARK: &str = "{mark}";
 
 /// Statements that return when the oldest open transaction began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

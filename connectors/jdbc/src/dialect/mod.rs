@@ -1,20 +1,22 @@
 //! SQL dialects: text, types and limits. Pure, no I/O; `driver` sends what is written here.
 
 mod capabilities;
-pub mod column_type;
+pub(crate) mod column_type;
 mod decode;
-pub mod logical_type;
-pub mod mysql;
-pub mod postgres;
-pub mod read;
-pub mod source_type;
-pub mod sql_lexer;
-pub mod sqlite;
-pub mod writing;
+pub(crate) mod logical_type;
+pub(crate) mod mysql;
+pub(crate) mod postgres;
+pub(crate) mod read;
+pub(crate) mod source_type;
+pub(crate) mod sql_lexer;
+pub(crate) mod sqlite;
+pub(crate) mod writing;
 
 use connector_api::ErrorKind;
 
-pub use self::capabilities::{Capabilities, MARK, OldestTransaction, ServerLimits, SqlSyntax};
+pub(crate) use self::capabilities::{
+    Capabilities, MARK, OldestTransaction, ServerLimits, SqlSyntax,
+};
 
 use crate::calendar::DAY;
 use crate::catalog::ColumnMeta;
@@ -116,7 +118,7 @@ fn timestamp_step(meta: &ColumnMeta, digits: u32) -> i64 {
 }
 
 /// Returns the dialect of a database.
-pub fn of(database: DatabaseKind) -> &'static dyn Dialect {
+pub(crate) fn of(database: DatabaseKind) -> &'static dyn Dialect {
     match database {
         DatabaseKind::MySql => &mysql::MySqlDialect,
         DatabaseKind::Postgres => &postgres::PostgresDialect,

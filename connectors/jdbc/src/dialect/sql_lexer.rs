@@ -10,7 +10,7 @@ use crate::url::DatabaseKind;
 
 /// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SqlTokenKind {
+pub(crate) enum SqlTokenKind {
     /// Blanks; also a byte order mark.
     Space,
     /// A comment without its line end, or with `*/`; also an optimizer hint, `/*+ … */`.
@@ -35,7 +35,7 @@ pub enum SqlTokenKind {
 
 /// A token of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SqlToken<'a> {
+pub(crate) struct SqlToken<'a> {
     pub kind: SqlTokenKind,
     /// The token with its quotes.
     pub text: &'a str,
@@ -47,17 +47,17 @@ pub struct SqlToken<'a> {
 
 impl SqlToken<'_> {
     /// True for blanks and comments, which mean nothing to the server.
-    pub fn is_blank(&self) -> bool {
+    pub(crate) fn is_blank(&self) -> bool {
         matches!(self.kind, SqlTokenKind::Space | SqlTokenKind::Comment)
     }
 
     /// True for a keyword or an unquoted name that is one of these words, whatever its case.
-    pub fn is_word(&self, words: &[&str]) -> bool {
+    pub(crate) fn is_word(&self, words: &[&str]) -> bool {
         self.kind == SqlTokenKind::Word && is_one_of(self.text, words)
     }
 
     /// Returns what opens a comment, a literal or a quoted name: `/*`, a quote, `$tag$`.
-    pub fn opener(&self) -> &str {
+    pub(crate) fn opener(&self) -> &str {
         let length = match self.kind {
             SqlTokenKind::Comment | SqlTokenKind::CodeBegin => 2,
             SqlTokenKind::Text if self.text.starts_with('$') => {
@@ -71,18 +71,18 @@ impl SqlToken<'_> {
 }
 
 /// True if `text` is one of these words, whatever its case.
-pub fn is_one_of(text: &str, words: &[&str]) -> bool {
+pub(crate) fn is_one_of(text: &str, words: &[&str]) -> bool {
     words.iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
 /// True for characters of a word that may also begin one.
-pub fn is_of_word(c: char) -> bool {
+pub(crate) fn is_of_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
 /// Reads the tokens of a text one by one.
 #[derive(Clone, Debug)]
-pub struct SqlLexer<'a> {
+pub(crate) struct SqlLexer<'a> {
     text: &'a str,
     syntax: &'static SqlSyntax,
     at: usize,
@@ -92,7 +92,7 @@ pub struct SqlLexer<'a> {
 
 impl<'a> SqlLexer<'a> {
     /// Starts at the beginning of the text.
-    pub fn new(text: &'a str, database: DatabaseKind) -> Self {
+    pub(crate) fn new(text: &'a str, database: DatabaseKind) -> Self {
         Self {
             text,
             syntax: &super::of(database).capabilities().syntax,
@@ -102,17 +102,17 @@ impl<'a> SqlLexer<'a> {
     }
 
     /// Returns the bytes that were read.
-    pub fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.at
     }
 
     /// Returns the text that was not read yet.
-    pub fn rest(&self) -> &'a str {
+    pub(crate) fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }
 
     /// Passes over that many bytes, which are no SQL.
-    pub fn pass_over(&mut self, bytes: usize) {
+    pub(crate) fn pass_over(&mut self, bytes: usize) {
         self.at += bytes;
     }
 

@@ -40,7 +40,7 @@ use crate::dialect::read::ReadColumn;
 use crate::ident::TableId;
 use crate::url::{ConnectionTarget, DatabaseKind};
 
-pub use shared::SharedConnection;
+pub(crate) use shared::SharedConnection;
 
 /// A bound parameter, borrowed from the owner of the value.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +74,7 @@ pub enum AccessMode {
 }
 
 /// Most bytes of one message of a server, unless `max.row.bytes` is set.
-pub const MAX_MESSAGE: usize = 64 << 20;
+pub(crate) const MAX_MESSAGE: usize = 64 << 20;
 
 /// Attempts and timeouts of connecting, and the purpose of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,7 +234,7 @@ pub trait Session: Send {
 /// Connects, with the number of attempts in `options`.
 /// Errors: `Denied` if the server refuses the credentials (not retried), `Config` for an unknown
 /// database, `Retry` if the server cannot be reached.
-pub async fn connect(
+pub(crate) async fn connect(
     target: &ConnectionTarget,
     options: ConnectOptions,
 ) -> Result<Box<dyn Session>> {
@@ -278,7 +278,7 @@ pub async fn connect(
 }
 
 /// True if connecting failed because a database is missing that the URL asks to create.
-pub fn is_database_missing(target: &ConnectionTarget, error: &Error) -> bool {
+pub(crate) fn is_database_missing(target: &ConnectionTarget, error: &Error) -> bool {
     let unknown = match target.database_kind() {
         DatabaseKind::MySql => error.message().contains("(1049,"),
         DatabaseKind::Postgres | DatabaseKind::Sqlite => false,
@@ -323,7 +323,7 @@ async fn open<S: Session + 'static>(
 
 /// True if [`connect`] would create the database's file.
 /// Errors: `Config` if its folder is missing.
-pub fn would_create(target: &ConnectionTarget) -> Result<bool> {
+pub(crate) fn would_create(target: &ConnectionTarget) -> Result<bool> {
     match target.database_kind() {
         DatabaseKind::MySql | DatabaseKind::Postgres => Ok(false),
         DatabaseKind::Sqlite => sqlite::would_create(target),

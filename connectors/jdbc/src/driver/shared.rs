@@ -16,11 +16,11 @@ use crate::dialect::Dialect;
 use crate::ident::TableId;
 
 /// The wrapped connection.
-pub struct SharedConnection(Box<dyn Session>);
+pub(crate) struct SharedConnection(Box<dyn Session>);
 
 impl SharedConnection {
     /// Wraps a connection.
-    pub fn new(session: Box<dyn Session>) -> Self {
+    pub(crate) fn new(session: Box<dyn Session>) -> Self {
         Self(session)
     }
 }

@@ -23,7 +23,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const TABLES: usize = 50;
 
 /// Checks the target database of a config whose keys were valid one by one.
-pub async fn probe(config: &Config, report: &mut ConfigReport) {
+pub(super) async fn probe(config: &Config, report: &mut ConfigReport) {
     if config::given(config, "connection.url").is_none() {
         return;
     }

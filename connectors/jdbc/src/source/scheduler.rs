@@ -24,7 +24,7 @@ const MAX_TURNS: usize = 3;
 const SLOW: Duration = Duration::from_secs(2);
 
 /// What a turn does with a table. The turn owns what it works with until it ends.
-pub enum TurnJob {
+pub(super) enum TurnJob {
     /// Reads rows.
     Read(TableReader),
     /// Looks for deleted rows.
@@ -33,7 +33,7 @@ pub enum TurnJob {
 
 /// What a turn found, or left, of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TurnConnection {
+pub(super) enum TurnConnection {
     /// None could be opened: nothing was read.
     Missing,
     /// It was lost during the turn.
@@ -42,7 +42,7 @@ pub enum TurnConnection {
 }
 
 /// A turn that has ended, with everything it owned.
-pub struct FinishedTurn {
+pub(super) struct FinishedTurn {
     pub table: usize,
     pub job: TurnJob,
     pub end: TurnEnd,
@@ -51,7 +51,7 @@ pub struct FinishedTurn {
 }
 
 /// What [`TableScheduler::next_event`] returns.
-pub enum SchedulerEvent {
+pub(super) enum SchedulerEvent {
     /// Rows read from the table of that index, or keys deleted from it.
     Output(usize, ReaderOutput),
     /// A turn has ended; everything it sent has been returned before.
@@ -59,7 +59,7 @@ pub enum SchedulerEvent {
 }
 
 /// The running turns, and a spare connection for the next one.
-pub struct TableScheduler {
+pub(super) struct TableScheduler {
     config: Arc<SourceConfig>,
     spare: Option<Box<dyn Session>>,
     running: JoinSet<FinishedTurn>,
@@ -74,7 +74,7 @@ pub struct TableScheduler {
 
 impl TableScheduler {
     /// Creates a scheduler without turns; the first turn uses `session`.
-    pub fn new(config: Arc<SourceConfig>, session: Box<dyn Session>) -> Self {
+    pub(super) fn new(config: Arc<SourceConfig>, session: Box<dyn Session>) -> Self {
         let (sender, output) = mpsc::channel(1);
         let running = JoinSet::new();
         Self {
@@ -89,12 +89,12 @@ impl TableScheduler {
     }
 
     /// True if no turn is running or waiting to be returned.
-    pub fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.running.is_empty() && self.ended.is_empty()
     }
 
     /// Returns how long no other turn may begin; `None`: not before a running one ends.
-    pub fn closed_for(&self) -> Option<Duration> {
+    pub(super) fn closed_for(&self) -> Option<Duration> {
         match self.running.len() {
             0 => Some(Duration::ZERO),
             MAX_TURNS.. => None,
@@ -103,7 +103,7 @@ impl TableScheduler {
     }
 
     /// Begins a turn of a table.
-    pub fn begin(&mut self, table: usize, job: TurnJob) {
+    pub(super) fn begin(&mut self, table: usize, job: TurnJob) {
         let spare = self.spare.take();
         let config = Arc::clone(&self.config);
         let sender = self.sender.clone();
@@ -119,7 +119,7 @@ impl TableScheduler {
 
     /// Waits for the next event. Cancel safe. Must not be called while no turn is running.
     /// Errors: `Fatal` when a turn panicked or was aborted.
-    pub async fn next_event(&mut self) -> Result<SchedulerEvent> {
+    pub(super) async fn next_event(&mut self) -> Result<SchedulerEvent> {
         loop {
             // Everything that a turn sent must be returned before its end: the end moves the
             // table's schedule, and deleted keys must follow the rows read before them.
@@ -148,7 +148,7 @@ impl TableScheduler {
     }
 
     /// Aborts all turns and closes the spare connection.
-    pub async fn close(mut self) {
+    pub(super) async fn close(mut self) {
         self.running.shutdown().await;
         if let Some(session) = self.spare.take() {
             session.close().await;
@@ -221,7 +221,7 @@ async fn look_for_deleted(
 }
 
 /// Opens a connection and sets it up for reading.
-pub async fn reading_session(config: &SourceConfig) -> Result<Box<dyn Session>> {
+pub(super) async fn reading_session(config: &SourceConfig) -> Result<Box<dyn Session>> {
     let mut session = connection::open(config, config.connect).await?;
     for statement in session.dialect().capabilities().reading_setup {
         session.run(statement).await?;

@@ -3,7 +3,7 @@
 
 /// True for servers of that version text on which the command has no known fault: before these, a
 /// table with triggers takes only the first of the rows, without an error (MDEV-24411).
-pub fn is_sound(version: &str) -> bool {
+pub(crate) fn is_sound(version: &str) -> bool {
     let Some((numbers, _)) = version.split_once("-MariaDB") else {
         return false;
     };

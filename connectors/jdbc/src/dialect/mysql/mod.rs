@@ -1,16 +1,16 @@
 //! MariaDB and MySQL: quoting, limits, error numbers.
 
-pub mod bulk;
+pub(crate) mod bulk;
 pub(crate) mod columns;
 pub(crate) mod ddl;
-pub mod decode;
+pub(crate) mod decode;
 pub(crate) mod dml;
-pub mod grants;
-pub mod keys;
-pub mod read_types;
+pub(crate) mod grants;
+pub(crate) mod keys;
+pub(crate) mod read_types;
 pub(crate) mod widening;
-pub mod wire_format;
-pub mod writing;
+pub(crate) mod wire_format;
+pub(crate) mod writing;
 
 use connector_api::ErrorKind;
 
@@ -20,7 +20,7 @@ use crate::catalog::ColumnMeta;
 
 /// The dialect of MariaDB and MySQL.
 #[derive(Clone, Copy, Debug)]
-pub struct MySqlDialect;
+pub(crate) struct MySqlDialect;
 
 const CAPABILITIES: Capabilities = Capabilities {
     name: "MariaDB/MySQL",

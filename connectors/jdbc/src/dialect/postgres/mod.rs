@@ -2,11 +2,11 @@
 
 pub(crate) mod columns;
 pub(crate) mod ddl;
-pub mod decode;
+pub(crate) mod decode;
 pub(crate) mod dml;
-pub mod read_types;
+pub(crate) mod read_types;
 pub(crate) mod widening;
-pub mod writing;
+pub(crate) mod writing;
 
 use connector_api::ErrorKind;
 
@@ -31,7 +31,7 @@ use crate::catalog::ColumnMeta;
 
 /// The dialect of PostgreSQL.
 #[derive(Clone, Copy, Debug)]
-pub struct PostgresDialect;
+pub(crate) struct PostgresDialect;
 
 const CAPABILITIES: Capabilities = Capabilities {
     name: "PostgreSQL",

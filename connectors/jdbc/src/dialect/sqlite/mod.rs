@@ -5,10 +5,10 @@
 
 pub(crate) mod columns;
 pub(crate) mod ddl;
-pub mod decode;
+pub(crate) mod decode;
 pub(crate) mod dml;
-pub mod read_types;
-pub mod writing;
+pub(crate) mod read_types;
+pub(crate) mod writing;
 
 use connector_api::{ErrorKind, SchemaType};
 
@@ -20,7 +20,7 @@ use crate::url::DatabaseKind;
 
 /// The dialect of SQLite 3.
 #[derive(Clone, Copy, Debug)]
-pub struct SqliteDialect;
+pub(crate) struct SqliteDialect;
 
 const CAPABILITIES: Capabilities = Capabilities {
     name: "SQLite",
@@ -136,7 +136,7 @@ impl Dialect for SqliteDialect {
 
 /// Returns the first word of each statement of a text, as SQLite reads it: blanks, comments and
 /// semicolons are skipped.
-pub fn first_words(sql: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn first_words(sql: &str) -> impl Iterator<Item = &str> {
     let mut begins = true;
     let code = SqlLexer::new(sql, DatabaseKind::Sqlite).filter(|token| !token.is_blank());
     code.filter_map(move |token| {
@@ -149,7 +149,7 @@ pub fn first_words(sql: &str) -> impl Iterator<Item = &str> {
 
 /// True if the text is one statement, followed by nothing but blanks and comments after its first
 /// semicolon. SQLite's drivers execute all statements of a text, so a query could hide an ATTACH.
-pub fn is_one_statement(sql: &str) -> bool {
+pub(crate) fn is_one_statement(sql: &str) -> bool {
     let code = SqlLexer::new(sql, DatabaseKind::Sqlite).filter(|token| !token.is_blank());
     let mut behind = code.skip_while(|token| token.text != ";");
     behind.all(|token| token.text == ";")

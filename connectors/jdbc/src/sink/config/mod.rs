@@ -1,12 +1,12 @@
 //! The sink's settings as the code uses them, read from [`keys::KEYS`], and the checks across keys.
 
-pub mod adapt_rules;
-pub mod columns;
-pub mod fields;
-pub mod keys;
-pub mod naming;
-pub mod placeholder;
-pub mod template;
+pub(super) mod adapt_rules;
+pub(super) mod columns;
+pub(super) mod fields;
+pub(super) mod keys;
+pub(super) mod naming;
+pub(super) mod placeholder;
+pub(super) mod template;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -375,7 +375,7 @@ fn upper_case(texts: &[String]) -> Vec<String> {
 }
 
 /// Returns the value of a key, under any of its spellings, as configured.
-pub fn given<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
+pub(super) fn given<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
     let key = KEYS.iter().find(|key| key.name == name)?;
     std::iter::once(&key.name)
         .chain(key.aliases)
@@ -383,7 +383,7 @@ pub fn given<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
 }
 
 /// Checks a configuration without a database: combinations that cannot work, and values for forms.
-pub fn check(config: &Config, report: &mut ConfigReport) {
+pub(super) fn check(config: &Config, report: &mut ConfigReport) {
     if !given(config, "pk.mode")
         .is_some_and(|mode| mode.trim().eq_ignore_ascii_case(PkMode::RecordKey.name()))
     {

@@ -9,7 +9,7 @@ use crate::url::DatabaseKind;
 
 /// The part of a record that a parameter refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ParameterName {
+pub(crate) enum ParameterName {
     /// `:topic`
     Topic,
     /// `:partition`
@@ -30,7 +30,7 @@ pub enum ParameterName {
 
 /// A part of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StatementPiece {
+pub(crate) enum StatementPiece {
     /// SQL unchanged.
     Text(String),
     /// A parameter: its text without the colon, and what it refers to.
@@ -39,7 +39,7 @@ pub enum StatementPiece {
 
 /// One parsed statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StatementTemplate {
+pub(crate) struct StatementTemplate {
     pub pieces: Vec<StatementPiece>,
 }
 
@@ -51,7 +51,7 @@ const VERBS: [&str; 8] = [
 
 impl StatementTemplate {
     /// Returns the parameters in order.
-    pub fn params(&self) -> impl Iterator<Item = (&str, &ParameterName)> {
+    pub(crate) fn params(&self) -> impl Iterator<Item = (&str, &ParameterName)> {
         self.pieces.iter().filter_map(|piece| match piece {
             StatementPiece::Text(_) => None,
             StatementPiece::Param(text, name) => Some((text.as_str(), name)),
@@ -59,7 +59,7 @@ impl StatementTemplate {
     }
 
     /// Returns the statement; `write` writes each parameter by its number, from 0.
-    pub fn sql(&self, mut write: impl FnMut(usize, &mut String)) -> String {
+    pub(crate) fn sql(&self, mut write: impl FnMut(usize, &mut String)) -> String {
         let (mut out, mut number) = (String::new(), 0);
         for piece in &self.pieces {
             match piece {
@@ -74,7 +74,7 @@ impl StatementTemplate {
     }
 
     /// Returns the first word in upper case.
-    pub fn verb(&self) -> String {
+    pub(crate) fn verb(&self) -> String {
         let Some(StatementPiece::Text(text)) = self.pieces.first() else {
             return String::new();
         };
@@ -85,7 +85,7 @@ impl StatementTemplate {
     }
 
     /// Returns the statement's beginning, for messages.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let mut out = String::new();
         for piece in &self.pieces {
             match piece {
@@ -105,7 +105,7 @@ impl StatementTemplate {
 }
 
 /// Parses statements separated by `;`. Errors: what is wrong, and where.
-pub fn parse(sql: &str, database: DatabaseKind) -> Result<Vec<StatementTemplate>, String> {
+pub(crate) fn parse(sql: &str, database: DatabaseKind) -> Result<Vec<StatementTemplate>, String> {
     let mut parser = TemplateParser {
         lexer: SqlLexer::new(sql, database),
         whole: sql,

@@ -14,7 +14,7 @@ use crate::dialect::writing::{ValueRules, WriteDialect};
 
 /// How values are bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BindKind {
+pub(crate) enum BindKind {
     Plain,
     Date,
     Time,
@@ -29,7 +29,7 @@ pub enum BindKind {
 
 /// The column that values are written to.
 #[derive(Debug)]
-pub struct KnownColumn {
+pub(crate) struct KnownColumn {
     pub holds: TargetColumnType,
     pub uses: ColumnUses,
     /// Its type as the server writes it, with its length.
@@ -39,7 +39,7 @@ pub struct KnownColumn {
 
 /// How a column's values are used.
 #[derive(Clone, Debug)]
-pub struct ColumnUses {
+pub(crate) struct ColumnUses {
     /// The schema; `None` if each value has its own.
     pub schema: Option<Arc<Schema>>,
     /// Rows are looked up by them.
@@ -52,7 +52,7 @@ pub struct ColumnUses {
 
 impl KnownColumn {
     /// Describes a table's column.
-    pub fn new(writing: &WriteDialect, meta: &ColumnMeta, uses: ColumnUses) -> Self {
+    pub(crate) fn new(writing: &WriteDialect, meta: &ColumnMeta, uses: ColumnUses) -> Self {
         let holds = if uses.items {
             writing.columns.item_type(meta)
         } else {
@@ -67,7 +67,7 @@ impl KnownColumn {
     }
 
     /// Returns the conversion of values of that kind.
-    pub fn fit(&self, meaning: ValueMeaning) -> Fit {
+    pub(crate) fn fit(&self, meaning: ValueMeaning) -> Fit {
         let (holds, ty) = (&self.holds, self.ty.as_str());
         fit::fit(
             meaning,
@@ -82,7 +82,7 @@ impl KnownColumn {
 }
 
 /// Returns how values of a schema are bound in a column of that type, and what they are then.
-pub fn kind_of(
+pub(crate) fn kind_of(
     schema: &Schema,
     instant: bool,
     holds: Option<&TargetColumnType>,

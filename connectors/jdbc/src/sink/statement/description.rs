@@ -80,7 +80,7 @@ impl UserStatement {
 
     /// True if the table is still the one that parameters are converted for, see
     /// [`KnownTable::holds`].
-    pub async fn table_holds(
+    pub(super) async fn table_holds(
         &mut self,
         session: &mut dyn Session,
         writing: &WriteDialect,

@@ -27,7 +27,7 @@ use crate::sink::write::size::SizeLimits;
 use crate::url::DatabaseKind;
 
 /// The statements of a task.
-pub struct StatementSet {
+pub(super) struct StatementSet {
     /// For records with a value.
     write: Vec<UserStatement>,
     /// For tombstones; `None`: a tombstone is an error.
@@ -70,7 +70,7 @@ impl StatementPlan {
 impl StatementSet {
     /// Reads the statements of a configuration; `None` in other insert modes.
     /// Errors: `Config`.
-    pub fn read(config: &SinkConfig, database: DatabaseKind) -> Result<Option<Self>> {
+    pub(super) fn read(config: &SinkConfig, database: DatabaseKind) -> Result<Option<Self>> {
         let Some(sql) = &config.statement else {
             return Ok(None);
         };
@@ -91,7 +91,7 @@ impl StatementSet {
     }
 
     /// True if the server has described no statement yet.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.plans.is_empty()
     }
 
@@ -100,7 +100,7 @@ impl StatementSet {
     }
 
     /// Describes a table that the statements write and that cannot roll back, if there is one.
-    pub async fn no_rollback(
+    pub(super) async fn no_rollback(
         &self,
         session: &mut dyn Session,
         writing: &WriteDialect,
@@ -125,7 +125,7 @@ impl StatementSet {
     }
 
     /// Forgets what the server has described.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         let all = self
             .write
             .iter_mut()
@@ -135,7 +135,7 @@ impl StatementSet {
     }
 
     /// Has the server describe the statements' parameters again. True if the result differs.
-    pub async fn have_changed(
+    pub(super) async fn have_changed(
         &self,
         session: &mut dyn Session,
         writing: &WriteDialect,
@@ -150,7 +150,7 @@ impl StatementSet {
 
     /// True if the tables of the statements are still those that their parameters are converted for,
     /// as far as the database would not report a difference.
-    pub async fn tables_hold(
+    pub(super) async fn tables_hold(
         &mut self,
         session: &mut dyn Session,
         writing: &WriteDialect,
@@ -166,7 +166,7 @@ impl StatementSet {
 
     /// Has the server parse every statement. Returns the keys whose statement it refuses, with the
     /// error.
-    pub async fn check(
+    pub(super) async fn check(
         &self,
         session: &mut dyn Session,
         writing: &WriteDialect,
@@ -184,7 +184,7 @@ impl StatementSet {
 
     /// Returns the plan for records like this one.
     /// Errors: `Record` if it lacks a value that a parameter names.
-    pub async fn plan(
+    pub(super) async fn plan(
         &mut self,
         session: &mut dyn Session,
         config: &SinkConfig,
@@ -303,7 +303,7 @@ fn write_placeholder(writing: &WriteDialect, number: usize, cast: &str, out: &mu
 }
 
 /// Runs a batch's statements, inside the transaction that the task has begun.
-pub struct StatementRunner<'a> {
+pub(super) struct StatementRunner<'a> {
     pub session: &'a mut dyn Session,
     pub statements: &'a StatementSet,
     pub largest: SizeLimits,

@@ -16,7 +16,7 @@ use crate::url::DatabaseKind;
 
 /// A table that a statement writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WrittenTable {
+pub(super) struct WrittenTable {
     /// The name as the statement has it.
     pub table: TableId,
     /// Columns that the statement sets without naming their table; the table is written if it has
@@ -25,7 +25,7 @@ pub struct WrittenTable {
 }
 
 /// Returns the tables that the statement writes.
-pub fn written(template: &StatementTemplate, database: DatabaseKind) -> Vec<WrittenTable> {
+pub(super) fn written(template: &StatementTemplate, database: DatabaseKind) -> Vec<WrittenTable> {
     let tokens = tokens(template, database).unwrap_or_default();
     TokenReader { tokens: &tokens }
         .statement()

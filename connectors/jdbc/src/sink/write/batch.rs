@@ -33,7 +33,7 @@ const DATA_EXCEPTION: &str = "22";
 
 /// Writes records of a batch, some at a time.
 #[async_trait]
-pub trait RecordWriter: Send {
+pub(crate) trait RecordWriter: Send {
     fn session(&mut self) -> &mut dyn Session;
 
     /// Returns how many of these records go into the next statement; at least one.
@@ -59,7 +59,7 @@ pub trait RecordWriter: Send {
 }
 
 /// Writes all records. After an error the transaction must be rolled back.
-pub async fn write_all(
+pub(crate) async fn write_all(
     writer: &mut dyn RecordWriter,
     records: &[RecordIndex],
 ) -> Result<(), WriteFailure> {
@@ -73,13 +73,16 @@ pub async fn write_all(
 }
 
 /// Runs a transaction control statement.
-pub async fn run_tx_control(writer: &mut dyn RecordWriter, sql: &str) -> Result<(), WriteFailure> {
+pub(crate) async fn run_tx_control(
+    writer: &mut dyn RecordWriter,
+    sql: &str,
+) -> Result<(), WriteFailure> {
     writer.session().run(sql).await?;
     Ok(())
 }
 
 /// Rows of one table and one shape that are being written.
-pub struct TableWrite<'a, 'b> {
+pub(crate) struct TableWrite<'a, 'b> {
     pub writer: &'a mut BatchWriter<'b>,
     pub table: TableIndex,
     pub rows: &'a RowGroup,
@@ -129,7 +132,7 @@ impl RecordWriter for TableWrite<'_, '_> {
 }
 
 /// Everything that writing needs, borrowed for one batch.
-pub struct BatchWriter<'a> {
+pub(crate) struct BatchWriter<'a> {
     pub session: &'a mut dyn Session,
     pub config: &'a SinkConfig,
     pub writing: &'a WriteDialect,
@@ -140,7 +143,7 @@ pub struct BatchWriter<'a> {
 
 impl BatchWriter<'_> {
     /// Groups the operations on one table into statements.
-    pub fn group(&self, table: TableIndex, ops: &[RowOperation]) -> Vec<RowGroup> {
+    pub(crate) fn group(&self, table: TableIndex, ops: &[RowOperation]) -> Vec<RowGroup> {
         let table = &self.tables[table];
         if !keys_repeat(self.config) {
             return group::in_order(ops);

@@ -8,7 +8,7 @@ use crate::driver::{self, ConnectOptions, ConnectionId, Session, SqlParam};
 use crate::url;
 
 /// One session with its dialect, its current schema and the server's limits.
-pub struct WriteConnection {
+pub(crate) struct WriteConnection {
     pub session: Box<dyn Session>,
     pub writing: &'static WriteDialect,
     pub here: SessionInfo,
@@ -16,7 +16,10 @@ pub struct WriteConnection {
 
 impl WriteConnection {
     /// Connects and sets the session up for writing.
-    pub async fn open(target: &url::ConnectionTarget, options: ConnectOptions) -> Result<Self> {
+    pub(crate) async fn open(
+        target: &url::ConnectionTarget,
+        options: ConnectOptions,
+    ) -> Result<Self> {
         let mut session = driver::connect(target, options).await?;
         let writing = writing::of(target.database_kind(), session.server_version());
         for sql in writing.session_setup {
@@ -53,7 +56,7 @@ impl WriteConnection {
 }
 
 /// Ends another session of the same account, if there is one of that number.
-pub async fn end_session(
+pub(crate) async fn end_session(
     session: &mut dyn Session,
     writing: &WriteDialect,
     number: i64,
@@ -80,7 +83,7 @@ pub async fn end_session(
 }
 
 /// The connection of a task, which may be lost and made again.
-pub struct ConnectionSlot {
+pub(crate) struct ConnectionSlot {
     connection: Option<WriteConnection>,
     /// A lost connection that the server may still have.
     lost: Option<ConnectionId>,
@@ -88,7 +91,7 @@ pub struct ConnectionSlot {
 
 impl ConnectionSlot {
     /// Wraps an open connection.
-    pub fn new(connection: WriteConnection) -> Self {
+    pub(crate) fn new(connection: WriteConnection) -> Self {
         Self {
             connection: Some(connection),
             lost: None,
@@ -97,45 +100,45 @@ impl ConnectionSlot {
 
     /// Returns the connection.
     /// Errors: `Retry` if it was lost and could not be made again.
-    pub fn get(&mut self) -> Result<&mut WriteConnection> {
+    pub(crate) fn get(&mut self) -> Result<&mut WriteConnection> {
         self.connection
             .as_mut()
             .ok_or_else(|| Error::retry("the connection is closed"))
     }
 
     /// Returns the connection, which may be lost; `None` if there is none.
-    pub fn as_mut(&mut self) -> Option<&mut WriteConnection> {
+    pub(crate) fn as_mut(&mut self) -> Option<&mut WriteConnection> {
         self.connection.as_mut()
     }
 
     /// Returns the connection if it is usable.
-    pub fn usable(&mut self) -> Option<&mut WriteConnection> {
+    pub(crate) fn usable(&mut self) -> Option<&mut WriteConnection> {
         self.as_mut().filter(|it| !it.session.is_lost())
     }
 
     /// True if the task has to connect before it can send anything.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.connection
             .as_ref()
             .is_none_or(|it| it.session.is_lost())
     }
 
     /// True if the server has dropped a prepared statement that is still in use.
-    pub fn is_stale(&self) -> bool {
+    pub(crate) fn is_stale(&self) -> bool {
         self.connection
             .as_ref()
             .is_some_and(|it| it.session.is_stale())
     }
 
     /// The SQL dialect of the server.
-    pub fn writing(&self) -> Option<&WriteDialect> {
+    pub(crate) fn writing(&self) -> Option<&WriteDialect> {
         self.connection.as_ref().map(|it| it.writing)
     }
 
     /// Drops the old connection and connects again. Ends the old one on the server, too: if the
     /// network dropped it silently, its open transaction would keep its row locks until the server
     /// notices, which can take hours.
-    pub async fn reopen(
+    pub(crate) async fn reopen(
         &mut self,
         target: &url::ConnectionTarget,
         options: ConnectOptions,
@@ -151,7 +154,7 @@ impl ConnectionSlot {
         Ok(())
     }
 
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         if let Some(connection) = self.connection {
             connection.session.close().await;
         }

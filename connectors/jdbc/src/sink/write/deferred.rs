@@ -24,7 +24,7 @@ use crate::driver::Session;
 const MOST_IN_PAIRS: usize = 24;
 
 /// The rows of all tables of a batch.
-pub struct BatchWrite<'a, 'b> {
+pub(crate) struct BatchWrite<'a, 'b> {
     writer: &'a mut BatchWriter<'b>,
     groups: Vec<(TableIndex, Vec<RowGroup>)>,
     /// The table of each record.
@@ -33,7 +33,10 @@ pub struct BatchWrite<'a, 'b> {
 
 impl<'a, 'b> BatchWrite<'a, 'b> {
     /// Takes the groups of each table.
-    pub fn new(writer: &'a mut BatchWriter<'b>, groups: Vec<(TableIndex, Vec<RowGroup>)>) -> Self {
+    pub(crate) fn new(
+        writer: &'a mut BatchWriter<'b>,
+        groups: Vec<(TableIndex, Vec<RowGroup>)>,
+    ) -> Self {
         let mut tables = BTreeMap::new();
         for (table, groups) in &groups {
             let records = groups.iter().flat_map(|rows| &rows.records);
@@ -47,7 +50,7 @@ impl<'a, 'b> BatchWrite<'a, 'b> {
     }
 
     /// Returns the records in order.
-    pub fn records(&self) -> Vec<RecordIndex> {
+    pub(crate) fn records(&self) -> Vec<RecordIndex> {
         self.tables.keys().copied().collect()
     }
 }
@@ -92,7 +95,7 @@ impl RejectedSearch<'_> {
     /// Writes the records, which are in order. If constraints refuse them, returns those without
     /// which the constraints hold; then the transaction must be rolled back.
     /// Errors: all kinds but `Record`; `Record` if no single record can be named.
-    pub async fn run_deferred(
+    pub(crate) async fn run_deferred(
         &mut self,
         records: &[RecordIndex],
     ) -> Result<Vec<RefusedRecord>, WriteFailure> {

@@ -14,7 +14,7 @@ use crate::sink::config::InsertMode;
 
 /// One record's effect on the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowOperation {
+pub(crate) struct RowOperation {
     pub record: RecordIndex,
     /// The plan of the record's shape.
     pub plan: PlanIndex,
@@ -24,7 +24,7 @@ pub struct RowOperation {
 
 /// Rows that one SQL text writes or deletes, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowGroup {
+pub(crate) struct RowGroup {
     /// The plan of their shape.
     pub plan: PlanIndex,
     /// True if they are deleted.
@@ -57,7 +57,7 @@ pub enum KeyIdentity {
 }
 
 /// The facts about the table and the shapes that grouping depends on.
-pub struct GroupRules<'a> {
+pub(crate) struct GroupRules<'a> {
     pub mode: InsertMode,
     pub identity: KeyIdentity,
     /// True if pointless operations may be dropped and rows sorted. False if a second unique index
@@ -71,14 +71,14 @@ pub struct GroupRules<'a> {
 
 /// The key of each operation as bytes, in one buffer.
 #[derive(Debug, Default)]
-pub struct OperationKeys {
+pub(crate) struct OperationKeys {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl OperationKeys {
     /// Appends a key that `write` writes.
-    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         self.ends.push(self.bytes.len());
     }
@@ -91,7 +91,7 @@ impl OperationKeys {
 
 /// Groups operations on rows without a key, or whose keys cannot repeat: statements in the order of
 /// arrival.
-pub fn in_order(ops: &[RowOperation]) -> Vec<RowGroup> {
+pub(crate) fn in_order(ops: &[RowOperation]) -> Vec<RowGroup> {
     let mut out: Vec<RowGroup> = Vec::new();
     for op in ops {
         match out.last_mut() {
@@ -141,7 +141,11 @@ fn without_repeats(
 }
 
 /// Groups operations whose keys are `keys`, one per operation in the same order.
-pub fn by_key(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_>) -> Vec<RowGroup> {
+pub(crate) fn by_key(
+    ops: &[RowOperation],
+    keys: &OperationKeys,
+    rules: &GroupRules<'_>,
+) -> Vec<RowGroup> {
     if !rules.compact {
         return without_repeats(in_order(ops), ops, keys);
     }

@@ -18,20 +18,20 @@ pub(super) const BACK_TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT rowferry_searc
 
 /// A record that the database rejects, and why.
 #[derive(Debug)]
-pub struct RefusedRecord {
+pub(crate) struct RefusedRecord {
     pub record: RecordIndex,
     pub failure: WriteFailure,
 }
 
 /// Which records to try next: parts that fail are halved, in order. Pure.
-pub struct Bisection<'a> {
+pub(crate) struct Bisection<'a> {
     /// The next part is the last element.
     untried: Vec<&'a [RecordIndex]>,
 }
 
 impl<'a> Bisection<'a> {
     /// Starts with all records as one part.
-    pub fn of(records: &'a [RecordIndex]) -> Self {
+    pub(crate) fn of(records: &'a [RecordIndex]) -> Self {
         let mut untried = Vec::new();
         if !records.is_empty() {
             untried.push(records);
@@ -40,7 +40,7 @@ impl<'a> Bisection<'a> {
     }
 
     /// Returns the next records to try; `most` returns how many of a part are tried at once.
-    pub fn next(
+    pub(crate) fn next(
         &mut self,
         most: impl FnOnce(&[RecordIndex]) -> usize,
     ) -> Option<&'a [RecordIndex]> {
@@ -53,7 +53,7 @@ impl<'a> Bisection<'a> {
     }
 
     /// Halves records that failed. Returns the record if there is only one: it is found.
-    pub fn halve(&mut self, failed: &'a [RecordIndex]) -> Option<RecordIndex> {
+    pub(crate) fn halve(&mut self, failed: &'a [RecordIndex]) -> Option<RecordIndex> {
         if let [] | [_] = failed {
             return failed.first().copied();
         }
@@ -63,12 +63,12 @@ impl<'a> Bisection<'a> {
     }
 
     /// True if nothing is left to try.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.untried.is_empty()
     }
 
     /// Drops what is not tried yet, and returns its first record.
-    pub fn stop(&mut self) -> Option<RecordIndex> {
+    pub(crate) fn stop(&mut self) -> Option<RecordIndex> {
         let next = self.untried.last().and_then(|part| part.first()).copied();
         self.untried.clear();
         next
@@ -76,7 +76,7 @@ impl<'a> Bisection<'a> {
 }
 
 /// The search in one transaction: what is accepted stays written.
-pub struct RejectedSearch<'a> {
+pub(crate) struct RejectedSearch<'a> {
     pub writer: &'a mut dyn RecordWriter,
     /// Set if constraints that are otherwise checked at commit decide; `None` if the statements do.
     pub deferral: Option<DeferredConstraints>,
@@ -86,7 +86,7 @@ impl RejectedSearch<'_> {
     /// Writes the records except those that the database rejects, and returns these in the order of
     /// `records`.
     /// Errors: all kinds but `Record`.
-    pub async fn run(
+    pub(crate) async fn run(
         &mut self,
         records: &[RecordIndex],
     ) -> Result<Vec<RefusedRecord>, WriteFailure> {

@@ -498,7 +498,7 @@ fn loosest(a: KeyIdentity, b: KeyIdentity) -> KeyIdentity {
 
 /// True if keys can repeat in a batch: false if records have no key, or if their coordinates are
 /// the key.
-pub fn keys_repeat(config: &SinkConfig) -> bool {
+pub(crate) fn keys_repeat(config: &SinkConfig) -> bool {
     matches!(
         config.pk_mode,
         PkMode::RecordKey | PkMode::RecordValue | PkMode::RecordHeader

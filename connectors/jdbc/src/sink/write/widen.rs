@@ -10,7 +10,7 @@ use crate::sink::config::{InsertMode, SinkConfig};
 use crate::sink::mapping::shape::RecordShape;
 
 /// Returns the wider columns that the schemas of a shape need.
-pub fn by_shape(
+pub(crate) fn by_shape(
     config: &SinkConfig,
     writing: &WriteDialect,
     meta: &TableMeta,
@@ -78,7 +78,7 @@ fn loosens(writing: &WriteDialect, known: &ColumnMeta) -> bool {
 }
 
 /// Returns the wider columns that values of these lengths need.
-pub fn by_length(
+pub(crate) fn by_length(
     writing: &WriteDialect,
     meta: &TableMeta,
     lengths: &[(String, u64)],

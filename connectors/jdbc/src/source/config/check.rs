@@ -26,7 +26,7 @@ const NEW: [&str; 4] = [
 ];
 
 /// Reports problems with the keys as a whole, and which keys a form hides.
-pub fn check(config: &Config, report: &mut ConfigReport) {
+pub(crate) fn check(config: &Config, report: &mut ConfigReport) {
     let set = |key: &str| config.get(key).is_some_and(|v| !v.trim().is_empty());
     let mode = config.get("mode").unwrap_or_default().trim();
     ConnectionTarget::report_warnings(config, report);

@@ -5,7 +5,7 @@ use crate::url::DatabaseKind;
 
 /// Returns the query without trailing comments and semicolons, which would break what is appended
 /// to it.
-pub fn trimmed(text: &str, database: DatabaseKind) -> &str {
+pub(crate) fn trimmed(text: &str, database: DatabaseKind) -> &str {
     let mut end = 0;
     for token in SqlLexer::new(text, database) {
         if !token.is_blank() && token.text != ";" {
@@ -17,7 +17,7 @@ pub fn trimmed(text: &str, database: DatabaseKind) -> &str {
 
 /// Returns why a text is not a valid query: it must be a single SELECT that writes nothing, with or
 /// without common table expressions.
-pub fn problem(text: &str, database: DatabaseKind) -> Option<&'static str> {
+pub(crate) fn problem(text: &str, database: DatabaseKind) -> Option<&'static str> {
     let code: Vec<SqlToken<'_>> = SqlLexer::new(text, database)
         .filter(|token| !token.is_blank())
         .collect();

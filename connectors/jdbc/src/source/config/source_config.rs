@@ -21,7 +21,7 @@ use crate::zone::JdbcTimeZone;
 
 /// What a poll reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceMode {
+pub(crate) enum SourceMode {
     /// All rows, each time.
     Bulk,
     /// Rows above the last id.
@@ -34,7 +34,7 @@ pub enum SourceMode {
 
 impl SourceMode {
     /// Returns the mode of that name.
-    pub fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         match name {
             "bulk" => Some(Self::Bulk),
             "incrementing" => Some(Self::Incrementing),
@@ -45,19 +45,19 @@ impl SourceMode {
     }
 
     /// True if the mode compares an id.
-    pub fn has_id(self) -> bool {
+    pub(crate) fn has_id(self) -> bool {
         matches!(self, Self::Incrementing | Self::TimestampIncrementing)
     }
 
     /// True if the mode compares a timestamp.
-    pub fn has_timestamp(self) -> bool {
+    pub(crate) fn has_timestamp(self) -> bool {
         matches!(self, Self::Timestamp | Self::TimestampIncrementing)
     }
 }
 
 /// Which tables are read.
 #[derive(Clone, Debug, Default)]
-pub struct TableSelection {
+pub(crate) struct TableSelection {
     /// `table.whitelist`
     pub whitelist: Vec<String>,
     /// `table.blacklist`
@@ -78,7 +78,7 @@ pub struct TableSelection {
 
 /// Where to begin without a stored offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InitialPosition {
+pub(crate) struct InitialPosition {
     /// `incrementing.initial`
     pub id: i64,
     /// `timestamp.initial`; `None` is 1970, -1 is now.
@@ -87,7 +87,7 @@ pub struct InitialPosition {
 
 /// Settings of `delete.capture=key_sweep`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeleteCapture {
+pub(crate) struct DeleteCapture {
     /// `delete.capture.interval.ms`
     pub interval: Duration,
     /// `delete.capture.max.bytes`
@@ -96,7 +96,7 @@ pub struct DeleteCapture {
 
 /// The configuration of a source connector, or of one of its tasks.
 #[derive(Clone, Debug)]
-pub struct SourceConfig {
+pub(crate) struct SourceConfig {
     pub target: ConnectionTarget,
     pub connect: ConnectOptions,
     pub mode: SourceMode,
@@ -167,17 +167,17 @@ pub struct SourceConfig {
 impl SourceConfig {
     /// Reads the configuration of a connector or a task.
     /// Errors: `Config` with every problem of every key.
-    pub fn read(config: &Config) -> Result<Self> {
+    pub(crate) fn read(config: &Config) -> Result<Self> {
         Self::problems_or_read(config).map_err(Error::from)
     }
 
     /// Like [`Self::read`], but `Err` holds each problem on its key.
-    pub fn problems_or_read(config: &Config) -> Result<Self, ConfigReport> {
+    pub(crate) fn problems_or_read(config: &Config) -> Result<Self, ConfigReport> {
         config.read(source_keys(config.class()), fill)
     }
 
     /// Adapts the configuration to a server that compares names of tables without regard to case.
-    pub fn in_any_case(self) -> Self {
+    pub(crate) fn in_any_case(self) -> Self {
         let patterns = |list: Vec<Pattern>| list.iter().map(Pattern::in_any_case).collect();
         let mappings = |list: Vec<NumericMappingRule>| {
             list.into_iter()

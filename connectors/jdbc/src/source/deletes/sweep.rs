@@ -37,7 +37,7 @@ const TURN: Duration = Duration::from_secs(1);
 
 /// The known keys of one table, and the state of the sweep.
 #[derive(Debug)]
-pub struct KeySweep {
+pub(crate) struct KeySweep {
     known: KnownKeys,
     config: DeleteCapture,
     stage: SweepStage,
@@ -77,7 +77,7 @@ struct FoundKeys {
 
 impl KeySweep {
     /// Creates the sweep of a table from the stored positions.
-    pub fn new(
+    pub(crate) fn new(
         partition: &SourcePartition,
         config: DeleteCapture,
         stored: &[SourcePosition],
@@ -99,7 +99,11 @@ impl KeySweep {
 
     /// Records the keys of emitted records. Returns the positions to store with them.
     /// Errors: `Config` if there are too many keys, or one that cannot be stored.
-    pub fn note(&mut self, records: &[Record], plan: &KeyPlan) -> Result<Vec<SourcePosition>> {
+    pub(crate) fn note(
+        &mut self,
+        records: &[Record],
+        plan: &KeyPlan,
+    ) -> Result<Vec<SourcePosition>> {
         let mut positions = self.fit(plan);
         let mut keys = Vec::with_capacity(records.len());
         for record in records {
@@ -112,12 +116,12 @@ impl KeySweep {
         Ok(positions)
     }
 
-    pub fn warning(&self) -> Option<&String> {
+    pub(crate) fn warning(&self) -> Option<&String> {
         self.warning.as_ref()
     }
 
     /// Sets when the next turn is due, after one that has ended.
-    pub fn ended(&mut self, outcome: &Result<ReadOutcome>, backoff: Duration) {
+    pub(crate) fn ended(&mut self, outcome: &Result<ReadOutcome>, backoff: Duration) {
         let wait = match outcome {
             Ok(ReadOutcome::More) => Duration::ZERO,
             Ok(_) => self.config.interval,
@@ -153,7 +157,7 @@ impl KeySweep {
     }
 
     /// Continues a sweep, or begins one.
-    pub async fn turn(
+    pub(crate) async fn turn(
         &mut self,
         session: &mut dyn Session,
         plan: &KeyPlan,

@@ -8,29 +8,29 @@ use std::collections::BTreeMap;
 
 /// A set of ids, stored as ranges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IdGaps {
+pub(crate) struct IdGaps {
     /// Last id by first id; ranges neither touch nor overlap.
     ranges: BTreeMap<i64, i64>,
 }
 
 impl IdGaps {
     /// True if no id is missing.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
     /// Returns the number of ranges.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ranges.len()
     }
 
     /// Returns first and last id of each range, in ascending order.
-    pub fn ranges(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
         self.ranges.iter().map(|(first, last)| (*first, *last))
     }
 
     /// Returns the number of ids.
-    pub fn ids(&self) -> u64 {
+    pub(crate) fn ids(&self) -> u64 {
         self.ranges().fold(0, |sum, (first, last)| {
             sum.saturating_add(last.abs_diff(first)).saturating_add(1)
         })
@@ -38,14 +38,14 @@ impl IdGaps {
 
     /// Adds the ids missing between `before` and `id` and above `settled`; `step` is the usual
     /// distance between two ids.
-    pub fn note(&mut self, before: i64, id: i64, settled: i64, step: i64) {
+    pub(crate) fn note(&mut self, before: i64, id: i64, settled: i64, step: i64) {
         if let Some((first, last)) = between(before, id, settled, step) {
             self.ranges.insert(first, last);
         }
     }
 
     /// Removes an id whose row has appeared. Returns whether it was missing.
-    pub fn fill(&mut self, id: i64) -> bool {
+    pub(crate) fn fill(&mut self, id: i64) -> bool {
         let Some((first, last)) = self.ranges.range(..=id).next_back().map(|(f, l)| (*f, *l))
         else {
             return false;
@@ -65,7 +65,7 @@ impl IdGaps {
 
     /// Removes all ids up to `up_to`: no row can appear with them any more. Returns whether there
     /// were any.
-    pub fn settle(&mut self, up_to: i64) -> bool {
+    pub(crate) fn settle(&mut self, up_to: i64) -> bool {
         let mut removed = false;
         while let Some((first, last)) = self.ranges.first_key_value().map(|(f, l)| (*f, *l))
             && first <= up_to
@@ -79,7 +79,7 @@ impl IdGaps {
         removed
     }
 
-    pub fn contains(&self, id: i64) -> bool {
+    pub(crate) fn contains(&self, id: i64) -> bool {
         self.ranges
             .range(..=id)
             .next_back()
@@ -87,7 +87,7 @@ impl IdGaps {
     }
 
     /// Adds the ids from `first` to `last`.
-    pub fn insert(&mut self, first: i64, last: i64) {
+    pub(crate) fn insert(&mut self, first: i64, last: i64) {
         let (mut first, mut last) = (first, last);
         // Merge ranges that overlap or touch.
         while let Some((f, l)) = self
@@ -104,7 +104,7 @@ impl IdGaps {
     }
 
     /// Removes the ids from `first` to `last`.
-    pub fn remove(&mut self, first: i64, last: i64) {
+    pub(crate) fn remove(&mut self, first: i64, last: i64) {
         while let Some((f, l)) = self
             .ranges
             .range(..=last)
@@ -123,7 +123,7 @@ impl IdGaps {
     }
 
     /// Writes the ranges as text, as stored offsets carry them.
-    pub fn write(&self) -> String {
+    pub(crate) fn write(&self) -> String {
         let (mut text, mut before) = (String::new(), 0i64);
         for (first, last) in self.ranges() {
             if !text.is_empty() {
@@ -140,7 +140,7 @@ impl IdGaps {
     }
 
     /// Parses the text that [`Self::write`] returns. `None` if it is invalid.
-    pub fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let (mut ranges, mut before) = (BTreeMap::new(), 0i64);
         for item in text.split(',').filter(|item| !item.is_empty()) {
             let (skip, length) = item.split_once('*').unwrap_or((item, "1"));
@@ -159,7 +159,7 @@ impl IdGaps {
 
 /// Returns the first and last id missing between two adjacent ids of a result, above `settled`.
 /// Servers number rows from 1.
-pub fn between(before: i64, id: i64, settled: i64, step: i64) -> Option<(i64, i64)> {
+pub(crate) fn between(before: i64, id: i64, settled: i64, step: i64) -> Option<(i64, i64)> {
     let before = before.max(0);
     let first = before.saturating_add(1).max(settled.saturating_add(1));
     (id > before && id - before > step && first < id).then(|| (first, id - 1))

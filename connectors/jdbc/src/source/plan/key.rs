@@ -11,14 +11,14 @@ use crate::dialect::read::{ReadColumn, ValueDecoding};
 use crate::source::config::{SourceConfig, SourceMode};
 
 /// The columns of a primary key, how they are read, and the schema of the record keys.
-pub type KeyColumns<'a> = (Vec<&'a ColumnMeta>, Vec<ReadColumn>, Arc<Schema>);
+pub(crate) type KeyColumns<'a> = (Vec<&'a ColumnMeta>, Vec<ReadColumn>, Arc<Schema>);
 
 /// Schema of the record keys, and the indexes of their columns.
-pub type RecordKey = (Arc<Schema>, Vec<usize>);
+pub(crate) type RecordKey = (Arc<Schema>, Vec<usize>);
 
 /// Returns the columns that define the order of rows: the primary key, if all of it can be compared
 /// as a parameter.
-pub fn order<'a>(
+pub(crate) fn order<'a>(
     meta: &'a TableMeta,
     mode: SourceMode,
     dialect: &dyn Dialect,
@@ -39,7 +39,7 @@ pub fn order<'a>(
 
 /// Returns the key by which deleted rows are found, if `delete.capture` is on.
 /// Errors: `Config` for a table without a suitable key.
-pub fn keys<'a>(
+pub(crate) fn keys<'a>(
     meta: &'a TableMeta,
     config: &SourceConfig,
     dialect: &dyn Dialect,
@@ -84,7 +84,7 @@ pub fn keys<'a>(
 
 /// Returns the index of the column that marks a row as deleted.
 /// Errors: `Config` when the table has no such column, or its type cannot mark rows.
-pub fn marker(
+pub(crate) fn marker(
     meta: &TableMeta,
     config: &SourceConfig,
     columns: &[ReadColumn],
@@ -122,7 +122,7 @@ pub fn marker(
 
 /// True if a marker says that its row is deleted: true, a number other than 0, any date or time;
 /// never NULL.
-pub fn is_deleted(column: &ReadColumn, marker: &Value) -> bool {
+pub(crate) fn is_deleted(column: &ReadColumn, marker: &Value) -> bool {
     let is_point_in_time = matches!(
         column.read,
         ValueDecoding::Date(_)

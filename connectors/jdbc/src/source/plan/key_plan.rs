@@ -14,7 +14,7 @@ use crate::driver::RowLayout;
 
 /// The plan for reading the primary key of one table.
 #[derive(Clone, Debug, PartialEq)]
-pub struct KeyPlan {
+pub(crate) struct KeyPlan {
     /// The table's name, for messages.
     pub table: String,
     /// `SELECT … FROM …`
@@ -32,7 +32,7 @@ pub struct KeyPlan {
 
 impl KeyPlan {
     /// Plans a key of these columns.
-    pub fn new(
+    pub(crate) fn new(
         table: String,
         select: String,
         columns: Vec<(String, String)>,
@@ -59,7 +59,7 @@ impl KeyPlan {
     }
 
     /// Returns the key of these values. `None` if one of them is NULL, or cannot be stored.
-    pub fn key(&self, values: &[Value]) -> Option<RowKey> {
+    pub(crate) fn key(&self, values: &[Value]) -> Option<RowKey> {
         if let (true, [value]) = (self.numbers, values) {
             return value.as_i64().map(RowKey::Id);
         }
@@ -68,7 +68,7 @@ impl KeyPlan {
     }
 
     /// Returns the values of a key. `None` if it belongs to another primary key.
-    pub fn values(&self, key: &RowKey) -> Option<Box<[Value]>> {
+    pub(crate) fn values(&self, key: &RowKey) -> Option<Box<[Value]>> {
         let columns = &self.layout.columns;
         match key {
             RowKey::Id(id) => Some([int_value(*id, columns.first()?.schema.ty)?].into()),
@@ -85,7 +85,7 @@ impl KeyPlan {
     }
 
     /// Returns the error for a key that [`Self::key`] or [`Self::values`] cannot convert.
-    pub fn unstorable(&self) -> Error {
+    pub(crate) fn unstorable(&self) -> Error {
         Error::config(format!(
             "a primary key of {} is NULL or does not have its column's type, so its deletion could \
              not be emitted (delete.capture): correct the row, or set delete.capture=none",
@@ -95,7 +95,7 @@ impl KeyPlan {
 
     /// Returns a plan for a single numeric column of that name.
     #[cfg(test)]
-    pub fn numbered(name: &str) -> Self {
+    pub(crate) fn numbered(name: &str) -> Self {
         let schema = Arc::new(Schema::structure(None, vec![]));
         let read = ReadColumn::new(name, false, ValueDecoding::Int(SchemaType::Int64));
         Self::new("t".into(), String::new(), vec![], vec![read], schema)

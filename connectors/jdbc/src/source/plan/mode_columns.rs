@@ -14,14 +14,14 @@ const LOOKED_AT: usize = 1000;
 
 /// The columns that the mode compares.
 #[derive(Debug, Default)]
-pub struct ModeColumns<'a> {
+pub(crate) struct ModeColumns<'a> {
     pub id: Option<&'a ColumnMeta>,
     pub timestamps: Vec<&'a ColumnMeta>,
 }
 
 /// A column whose type does not fit the mode.
 #[derive(Debug)]
-pub struct TypeMismatch {
+pub(crate) struct TypeMismatch {
     /// The key that names the column.
     pub key: &'static str,
     /// The problem and its remedy.
@@ -39,7 +39,7 @@ impl<'a> ModeColumns<'a> {
     /// Finds the columns in a table; `shown` is its name in messages.
     /// Errors: `Config` when a column is missing, may be NULL or has an unsuitable type, with
     /// Confluent's texts.
-    pub fn of_table(
+    pub(crate) fn of_table(
         meta: &'a TableMeta,
         config: &SourceConfig,
         dialect: &dyn Dialect,
@@ -54,7 +54,10 @@ impl<'a> ModeColumns<'a> {
     }
 
     /// Finds the columns in a query's result. Errors: `Config` when one is missing.
-    pub fn of_query(metas: &'a [ColumnMeta], config: &SourceConfig) -> Result<ModeColumns<'a>> {
+    pub(crate) fn of_query(
+        metas: &'a [ColumnMeta],
+        config: &SourceConfig,
+    ) -> Result<ModeColumns<'a>> {
         let find = |name: &String| {
             let exact = metas.iter().find(|c| c.name == *name);
             exact
@@ -139,7 +142,7 @@ impl<'a> ModeColumns<'a> {
 
     /// Returns SQL that counts, for each timestamp column in some rows of `from`, the values and
     /// those of them that are times; `None` if the types already decide it.
-    pub fn values_sql(
+    pub(crate) fn values_sql(
         &self,
         dialect: &dyn Dialect,
         name: impl Fn(&str) -> String,
@@ -162,7 +165,7 @@ impl<'a> ModeColumns<'a> {
 }
 
 /// Returns the mismatch in a table, whatever else is wrong with it.
-pub fn table_misfit(
+pub(crate) fn table_misfit(
     meta: &TableMeta,
     config: &SourceConfig,
     dialect: &dyn Dialect,
@@ -174,7 +177,7 @@ pub fn table_misfit(
 }
 
 /// Returns the mismatch in the result of a query.
-pub fn query_misfit(
+pub(crate) fn query_misfit(
     compared: &ModeColumns<'_>,
     config: &SourceConfig,
     dialect: &dyn Dialect,
@@ -185,7 +188,7 @@ pub fn query_misfit(
 /// Evaluates the values of timestamp columns. `counts` are the result of
 /// [`ModeColumns::values_sql`]. Returns a warning for a column of which some values are not times.
 /// Errors: `Config` for one of which no value is.
-pub fn judge_values(names: &[&str], counts: &[Option<i64>]) -> Result<Vec<String>> {
+pub(crate) fn judge_values(names: &[&str], counts: &[Option<i64>]) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     for (name, counts) in names.iter().zip(counts.chunks(2)) {
         match counts {
@@ -272,7 +275,7 @@ fn id_key(config: &SourceConfig) -> &'static str {
 }
 
 /// Returns the key that names the timestamp columns.
-pub fn timestamp_key(config: &SourceConfig) -> &'static str {
+pub(crate) fn timestamp_key(config: &SourceConfig) -> &'static str {
     if config.timestamp_mapping.is_empty() {
         "timestamp.column.name"
     } else {

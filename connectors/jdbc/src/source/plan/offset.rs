@@ -27,7 +27,7 @@ const AT_WALL: &str = "at_timestamp_wall";
 
 /// How far a table has been read. Timestamps are instants in microseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct SourceProgress {
+pub(crate) struct SourceProgress {
     /// Rows up to this timestamp are done (or, with an id, rows of this timestamp up to the id).
     pub timestamp: Option<i64>,
     /// The timestamp as a wall time, if that is skipped by the clock.
@@ -44,14 +44,14 @@ pub struct SourceProgress {
 
 /// The bounds of the ranges of ids in which several tasks read a table's snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SnapshotBounds {
+pub(crate) struct SnapshotBounds {
     /// At least two, in ascending order.
     bounds: Vec<i64>,
 }
 
 /// A position between rows of the same timestamp.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TieBreak {
+pub(crate) struct TieBreak {
     pub timestamp: i64,
     /// The timestamp as a wall time, if that is skipped by the clock.
     pub wall: Option<i64>,
@@ -60,7 +60,7 @@ pub struct TieBreak {
 }
 
 /// Returns the partition of a table: protocol 1.
-pub fn table(id: &TableId, qualify: bool) -> SourcePartition {
+pub(crate) fn table(id: &TableId, qualify: bool) -> SourcePartition {
     if !qualify {
         return bare_table(id);
     }
@@ -71,19 +71,19 @@ pub fn table(id: &TableId, qualify: bool) -> SourcePartition {
 }
 
 /// Returns the partition of a table by its unqualified name: protocol 0, and bulk mode.
-pub fn bare_table(id: &TableId) -> SourcePartition {
+pub(crate) fn bare_table(id: &TableId) -> SourcePartition {
     SourcePartition(vec![("table".into(), text(&id.table))])
 }
 
 /// Returns the partition of a range of a table's ids.
-pub fn range(id: &TableId, qualify: bool, n: usize) -> SourcePartition {
+pub(crate) fn range(id: &TableId, qualify: bool, n: usize) -> SourcePartition {
     let mut partition = table(id, qualify);
     partition.0.push((RANGE.into(), text(&n.to_string())));
     partition
 }
 
 /// Returns the partition of a query.
-pub fn query() -> SourcePartition {
+pub(crate) fn query() -> SourcePartition {
     SourcePartition(vec![("query".into(), text("query"))])
 }
 
@@ -102,7 +102,7 @@ fn full_name(id: &TableId) -> String {
 
 impl SourceProgress {
     /// Reads a stored offset. Errors: `Config` for a member of the wrong type.
-    pub fn read(offset: &SourceOffset) -> Result<Self> {
+    pub(crate) fn read(offset: &SourceOffset) -> Result<Self> {
         let timestamp = timestamp_of(offset, TIMESTAMP, NANOS)?;
         let within = match (
             timestamp_of(offset, AT_TIMESTAMP, AT_NANOS)?,
@@ -143,7 +143,7 @@ impl SourceProgress {
     }
 
     /// Returns the offset to store, members in the order in which the peers write them.
-    pub fn write(&self) -> SourceOffset {
+    pub(crate) fn write(&self) -> SourceOffset {
         let mut members = Vec::with_capacity(3);
         if let Some(timestamp) = self.timestamp {
             members.push((
@@ -189,17 +189,17 @@ impl SourceProgress {
 
 impl SnapshotBounds {
     /// Makes bounds; `None` if there are fewer than two, or they are not in ascending order.
-    pub fn new(bounds: Vec<i64>) -> Option<Self> {
+    pub(crate) fn new(bounds: Vec<i64>) -> Option<Self> {
         (bounds.len() > 1 && bounds.is_sorted()).then_some(Self { bounds })
     }
 
     /// Returns the bounds in ascending order.
-    pub fn as_slice(&self) -> &[i64] {
+    pub(crate) fn as_slice(&self) -> &[i64] {
         &self.bounds
     }
 
     /// Writes the bounds as text.
-    pub fn write(&self) -> String {
+    pub(crate) fn write(&self) -> String {
         self.bounds
             .iter()
             .map(ToString::to_string)
@@ -208,7 +208,7 @@ impl SnapshotBounds {
     }
 
     /// Parses the text that [`Self::write`] returns. `None` if it is invalid.
-    pub fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let bounds = text.split(',').map(|bound| bound.parse().ok());
         Self::new(bounds.collect::<Option<_>>()?)
     }

@@ -15,11 +15,11 @@ use crate::driver::SqlParam;
 use crate::source::config::SourceMode;
 
 /// A page of rows is cut when its values weigh more than this many bytes.
-pub const PAGE_WEIGHT: usize = 4 << 20;
+pub(crate) const PAGE_WEIGHT: usize = 4 << 20;
 
 /// What is read, as SQL text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueryShape {
+pub(crate) struct QueryShape {
     pub mode: SourceMode,
     /// `SELECT … FROM …`, or the user's query.
     pub select: String,
@@ -39,7 +39,7 @@ pub struct QueryShape {
 
 /// A position from which reading continues. Timestamps are microseconds on the server's calendar.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ReadPosition {
+pub(crate) struct ReadPosition {
     /// Rows after this timestamp.
     pub timestamp: Option<i64>,
     /// Rows before this timestamp.
@@ -57,7 +57,7 @@ pub struct ReadPosition {
 
 /// Text and parameters of a statement.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SqlStatement {
+pub(crate) struct SqlStatement {
     pub sql: Arc<str>,
     pub params: Vec<SqlParam<'static>>,
 }
@@ -156,7 +156,7 @@ impl QueryBuilder<'_> {
 
 /// Returns the statement that continues from a position; limited to `limit` rows if it is read in
 /// pages.
-pub fn statement(
+pub(crate) fn statement(
     shape: &QueryShape,
     from: &ReadPosition,
     limit: u64,
@@ -275,7 +275,11 @@ fn by_key(b: &mut QueryBuilder<'_>, shape: &QueryShape, from: &ReadPosition) {
 
 /// Returns the statement that reads the rows with ids in these ranges. The ranges are padded to a
 /// power of two, so that the text stays the same for up to twice as many.
-pub fn within(shape: &QueryShape, ranges: &[(i64, i64)], dialect: &dyn Dialect) -> SqlStatement {
+pub(crate) fn within(
+    shape: &QueryShape,
+    ranges: &[(i64, i64)],
+    dialect: &dyn Dialect,
+) -> SqlStatement {
     let id = shape.id.as_deref().unwrap_or("NULL");
     let mut b = QueryBuilder {
         dialect,
@@ -301,7 +305,7 @@ pub fn within(shape: &QueryShape, ranges: &[(i64, i64)], dialect: &dyn Dialect) 
 
 /// Returns a statement that counts the ids of a range, with sums that distinguish two sets of ids:
 /// rows, sum, sum of the CRC-32 of their texts. (Adding 0 removes ZEROFILL's zeros from the text.)
-pub fn fingerprint(
+pub(crate) fn fingerprint(
     table: &str,
     id: &str,
     above: i64,
@@ -319,7 +323,13 @@ pub fn fingerprint(
 }
 
 /// Returns a statement for the ids of a range in ascending order.
-pub fn ids(table: &str, id: &str, above: i64, up_to: i64, dialect: &dyn Dialect) -> SqlStatement {
+pub(crate) fn ids(
+    table: &str,
+    id: &str,
+    above: i64,
+    up_to: i64,
+    dialect: &dyn Dialect,
+) -> SqlStatement {
     range(
         &format!("SELECT {id} FROM {table}"),
         id,
@@ -357,7 +367,7 @@ fn range(
 }
 
 /// Returns a statement for the next keys of a table in their order, between two keys.
-pub fn keys(
+pub(crate) fn keys(
     plan: &KeyPlan,
     after: Option<&[Value]>,
     up_to: Option<&[Value]>,
@@ -386,7 +396,7 @@ pub fn keys(
 
 /// Returns a statement for those of the given keys that are in the table. The keys are padded to a
 /// power of two, so that the text stays the same for up to twice as many.
-pub fn among(plan: &KeyPlan, keys: &[Box<[Value]>], dialect: &dyn Dialect) -> SqlStatement {
+pub(crate) fn among(plan: &KeyPlan, keys: &[Box<[Value]>], dialect: &dyn Dialect) -> SqlStatement {
     let mut b = QueryBuilder {
         dialect,
         timestamp_type: "",
@@ -412,7 +422,11 @@ pub fn among(plan: &KeyPlan, keys: &[Box<[Value]>], dialect: &dyn Dialect) -> Sq
 }
 
 /// Returns a statement for the ids in the given ranges that are in the table.
-pub fn among_ids(plan: &KeyPlan, ranges: &[(i64, i64)], dialect: &dyn Dialect) -> SqlStatement {
+pub(crate) fn among_ids(
+    plan: &KeyPlan,
+    ranges: &[(i64, i64)],
+    dialect: &dyn Dialect,
+) -> SqlStatement {
     let mut b = QueryBuilder {
         dialect,
         timestamp_type: "",
@@ -439,7 +453,7 @@ pub fn among_ids(plan: &KeyPlan, ranges: &[(i64, i64)], dialect: &dyn Dialect) -
 }
 
 /// Converts a key value to a parameter.
-pub fn param(value: &Value) -> SqlParam<'static> {
+pub(crate) fn param(value: &Value) -> SqlParam<'static> {
     match value {
         Value::Bool(v) => SqlParam::Bool(*v),
         Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_) => {
@@ -455,7 +469,7 @@ pub fn param(value: &Value) -> SqlParam<'static> {
 }
 
 /// Returns the id of a row. Errors: `Record`, with Confluent's texts.
-pub fn id_of(value: &Value) -> Result<i64> {
+pub(crate) fn id_of(value: &Value) -> Result<i64> {
     match value {
         Value::Decimal(d) if d.scale() != 0 => Err(Error::config(
             "Scale of Decimal value for incrementing column must be 0",

@@ -18,14 +18,14 @@ const EACH: usize = 4;
 
 /// The ranges into which a table's ids are split.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SnapshotRanges {
+pub(crate) struct SnapshotRanges {
     /// Range `n` has the ids above `bounds[n]` up to `bounds[n + 1]`.
     bounds: SnapshotBounds,
 }
 
 /// One range of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyRange {
+pub(crate) struct KeyRange {
     pub n: usize,
     /// Exclusive lower bound.
     pub above: i64,
@@ -37,7 +37,7 @@ impl SnapshotRanges {
     /// Splits the ids above `above`, of which `first` to `last` exist, into ranges of equal width,
     /// [`EACH`] per task.
     /// `None` if `last` is not above `above`.
-    pub fn cut(above: i64, first: i64, last: i64, tasks: usize) -> Option<Self> {
+    pub(crate) fn cut(above: i64, first: i64, last: i64, tasks: usize) -> Option<Self> {
         let count = tasks.max(1) * EACH;
         let width = (i128::from(last) - i128::from(first) + 1).max(1);
         let bound = |n: usize| i128::from(first) - 1 + width * n as i128 / count as i128;
@@ -51,11 +51,11 @@ impl SnapshotRanges {
     }
 
     /// Makes the ranges between stored bounds.
-    pub fn new(bounds: SnapshotBounds) -> Self {
+    pub(crate) fn new(bounds: SnapshotBounds) -> Self {
         Self { bounds }
     }
 
-    pub fn ranges(&self) -> impl Iterator<Item = KeyRange> + '_ {
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = KeyRange> + '_ {
         let pairs = self.bounds.as_slice().windows(2).enumerate();
         pairs.filter_map(|(n, pair)| {
             Some(KeyRange {
@@ -67,17 +67,17 @@ impl SnapshotRanges {
     }
 
     /// Returns the id before the first range.
-    pub fn begin(&self) -> i64 {
+    pub(crate) fn begin(&self) -> i64 {
         self.bounds.as_slice().first().copied().unwrap_or(-1)
     }
 
     /// Returns the last id of the last range.
-    pub fn end(&self) -> i64 {
+    pub(crate) fn end(&self) -> i64 {
         self.bounds.as_slice().last().copied().unwrap_or(-1)
     }
 
     /// Returns the table's progress once all ranges are done.
-    pub fn end_reached(&self) -> SourceProgress {
+    pub(crate) fn end_reached(&self) -> SourceProgress {
         SourceProgress {
             id: Some(self.end()),
             ..SourceProgress::default()
@@ -85,7 +85,7 @@ impl SnapshotRanges {
     }
 
     /// Returns the share of all ids that remains of a range that has been read up to `reached`.
-    pub fn share(&self, range: &KeyRange, reached: i64) -> f64 {
+    pub(crate) fn share(&self, range: &KeyRange, reached: i64) -> f64 {
         // All have the same width, except the first, which also covers the ids below.
         let bounds = self.bounds.as_slice();
         let width = match bounds {
@@ -97,7 +97,7 @@ impl SnapshotRanges {
     }
 
     /// Returns the position of the table while its ranges are read.
-    pub fn position(&self, id: &TableId, config: &SourceConfig) -> SourcePosition {
+    pub(crate) fn position(&self, id: &TableId, config: &SourceConfig) -> SourcePosition {
         let reached = SourceProgress {
             id: Some(self.begin()),
             snapshot: Some(self.bounds.clone()),
@@ -111,7 +111,7 @@ impl SnapshotRanges {
 
     /// Returns the positions that end the snapshot: the table's own as the peers store it, and
     /// deletions of those of the ranges.
-    pub fn over(&self, id: &TableId, config: &SourceConfig) -> Vec<SourcePosition> {
+    pub(crate) fn over(&self, id: &TableId, config: &SourceConfig) -> Vec<SourcePosition> {
         let own = SourcePosition {
             partition: offset::table(id, config.qualify),
             offset: Some(self.end_reached().write()),
@@ -126,7 +126,7 @@ impl SnapshotRanges {
     }
 
     /// Returns how far each range has been read, from its stored offset.
-    pub async fn reached(
+    pub(crate) async fn reached(
         &self,
         id: &TableId,
         config: &SourceConfig,
@@ -154,7 +154,7 @@ impl SnapshotRanges {
 
 impl KeyRange {
     /// True if a reader with that progress has read the whole range.
-    pub fn is_done(&self, reached: &SourceProgress) -> bool {
+    pub(crate) fn is_done(&self, reached: &SourceProgress) -> bool {
         reached.id.is_some_and(|id| id >= self.up_to) && reached.gaps.is_empty()
     }
 }

@@ -18,7 +18,7 @@ use crate::source::config::{SourceConfig, SourceMode};
 
 /// The plan of one table.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TablePlan {
+pub(crate) struct TablePlan {
     pub layout: RowLayout,
     /// The parts of its statements.
     pub shape: QueryShape,
@@ -50,7 +50,11 @@ pub struct TablePlan {
 /// Plans a table.
 /// Errors: `Config` when the mode's columns are missing, may be NULL or do not fit, with
 /// Confluent's texts.
-pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> Result<TablePlan> {
+pub(crate) fn plan(
+    meta: &TableMeta,
+    config: &SourceConfig,
+    dialect: &dyn Dialect,
+) -> Result<TablePlan> {
     let quoting = NameQuoting {
         dialect,
         on: config.quote,
@@ -180,7 +184,7 @@ fn warning(column: &ReadColumn, config: &SourceConfig) -> Option<String> {
 /// trimmed.
 /// Errors: `Config` when the mode's columns are not in its result, or two columns have the same
 /// name.
-pub fn plan_query(
+pub(crate) fn plan_query(
     query: &str,
     metas: &[ColumnMeta],
     config: &SourceConfig,
@@ -285,7 +289,7 @@ fn check_names_differ(metas: &[ColumnMeta], config: &SourceConfig) -> Result<()>
 impl TablePlan {
     /// Returns the plan with the scales of decimals taken from the first rows; `None` if no scale
     /// was open, or the rows do not show it.
-    pub fn settled(&self, rows: &[Box<[Value]>]) -> Option<Self> {
+    pub(crate) fn settled(&self, rows: &[Box<[Value]>]) -> Option<Self> {
         let mut plan = self.clone();
         let mut changed = false;
         for (index, column) in plan

@@ -18,7 +18,7 @@ use crate::source::visibility::overtake::EmitFilter;
 
 /// How far the records of a table have been emitted.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct EmittedUpTo {
+pub(crate) struct EmittedUpTo {
     /// Rows up to here have been emitted; `timestamp` is the last timestamp whose rows have all been
     /// emitted.
     pub from: ReadPosition,
@@ -30,7 +30,7 @@ pub struct EmittedUpTo {
 
 /// Rows of a table that have not been emitted yet.
 #[derive(Debug)]
-pub struct PendingRows {
+pub(crate) struct PendingRows {
     rows: std::vec::IntoIter<Box<[Value]>>,
     timestamps: std::vec::IntoIter<i64>,
     plan: Arc<TablePlan>,
@@ -45,7 +45,7 @@ pub struct PendingRows {
 
 impl PendingRows {
     /// Takes the rows of a page.
-    pub fn new(page: RowPage) -> Self {
+    pub(crate) fn new(page: RowPage) -> Self {
         Self {
             rows: page.page.rows.into_iter(),
             timestamps: page.page.timestamps.into_iter(),
@@ -60,16 +60,16 @@ impl PendingRows {
     }
 
     /// Returns new warnings about values that their column's type cannot hold, each once.
-    pub fn warnings(&mut self) -> Vec<String> {
+    pub(crate) fn warnings(&mut self) -> Vec<String> {
         self.out_of_range.warnings()
     }
 
-    pub fn plan(&self) -> &TablePlan {
+    pub(crate) fn plan(&self) -> &TablePlan {
         &self.plan
     }
 
     /// True if all rows have been emitted.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rows.len() == 0
     }
 
@@ -87,7 +87,7 @@ impl PendingRows {
 
     /// Returns up to `max` rows as records, and whether the position has moved.
     /// Errors: `Record` or `Config` for an invalid id; the rows then stay.
-    pub fn take(
+    pub(crate) fn take(
         &mut self,
         max: usize,
         topic: &Arc<str>,
@@ -140,7 +140,7 @@ impl PendingRows {
     }
 
     /// Returns the position of `partition` to store for the rows emitted so far.
-    pub fn position(
+    pub(crate) fn position(
         &self,
         partition: SourcePartition,
         done: &EmittedUpTo,

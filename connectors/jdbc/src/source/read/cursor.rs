@@ -33,7 +33,7 @@ const TURN: Duration = Duration::from_secs(1);
 
 /// One table (or the query) and how far it has been read.
 #[derive(Debug)]
-pub struct TableReader {
+pub(crate) struct TableReader {
     /// The table; `None` for a query.
     id: Option<TableId>,
     config: Arc<SourceConfig>,
@@ -61,7 +61,7 @@ pub struct TableReader {
 
 impl TableReader {
     /// Creates a reader that will start at the stored offset, or at the configured beginning.
-    pub fn new(entry: TableAssignment, config: Arc<SourceConfig>) -> Self {
+    pub(crate) fn new(entry: TableAssignment, config: Arc<SourceConfig>) -> Self {
         let illegal_topic = || {
             let id = entry.id.as_ref()?;
             select::topic_problem(&config, id)
@@ -87,28 +87,28 @@ impl TableReader {
     }
 
     /// Returns the server's estimate of the number of rows.
-    pub fn rows_estimated(&self) -> Option<u64> {
+    pub(crate) fn rows_estimated(&self) -> Option<u64> {
         self.meta.as_ref()?.rows_estimated
     }
 
     /// True once the reader has been opened and has a position.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.opened
     }
 
     /// Returns the current position.
-    pub fn position(&self) -> &ReadPosition {
+    pub(crate) fn position(&self) -> &ReadPosition {
         &self.from
     }
 
     /// Returns the missing ids below the current position that are still asked for.
-    pub fn gaps(&self) -> IdGaps {
+    pub(crate) fn gaps(&self) -> IdGaps {
         self.visibility.gaps()
     }
 
     /// Looks up the table and seeks to its start position.
     /// Errors: `Config` when the table does not exist or does not fit the mode.
-    pub async fn open(&mut self, session: &mut dyn Session) -> Result<()> {
+    pub(crate) async fn open(&mut self, session: &mut dyn Session) -> Result<()> {
         let plan = self.look_up(session).await?;
         let stored = self.stored.as_ref();
         let up_to = self.from.up_to;
@@ -127,7 +127,7 @@ impl TableReader {
 
     /// Looks up the table and plans it again if its definition has changed.
     /// Errors: `Config` when the table does not exist or does not fit the mode.
-    pub async fn look_up(&mut self, session: &mut dyn Session) -> Result<Arc<TablePlan>> {
+    pub(crate) async fn look_up(&mut self, session: &mut dyn Session) -> Result<Arc<TablePlan>> {
         let Some(id) = &self.id else {
             let plan = look_up_query(session, &self.config, self.plan.as_ref()).await?;
             self.plan = Some(Arc::clone(&plan));
@@ -145,7 +145,11 @@ impl TableReader {
 
     /// Reads until there is nothing more or the turn is over. Pages are sent in order; a closed
     /// receiver ends the turn. A reader that has not been opened yet is only opened.
-    pub async fn turn(&mut self, session: &mut dyn Session, pages: &PageSender<'_>) -> TurnEnd {
+    pub(crate) async fn turn(
+        &mut self,
+        session: &mut dyn Session,
+        pages: &PageSender<'_>,
+    ) -> TurnEnd {
         if !self.opened {
             let opened = self.open(session).await;
             return TurnEnd::without_progress(opened.map(|()| ReadOutcome::More));
@@ -416,7 +420,7 @@ impl TableReader {
     }
 
     /// Returns the warnings of this table, for its user.
-    pub fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         let columns = self
             .plan
             .iter()

@@ -5,9 +5,9 @@
 //! into records ([`out_of_range`]: values that their column's type cannot hold). Which of the rows
 //! may be emitted now, `visibility` decides.
 
-pub mod batch;
-pub mod cursor;
+pub(super) mod batch;
+pub(super) mod cursor;
 mod out_of_range;
-pub mod page;
+pub(super) mod page;
 mod page_size;
 mod resume;

@@ -12,7 +12,7 @@ use crate::source::visibility::overtake::EmitFilter;
 
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadOutcome {
+pub(crate) enum ReadOutcome {
     /// There is more to read at once.
     More,
     /// Everything available has been read.
@@ -25,7 +25,7 @@ pub enum ReadOutcome {
 
 /// What a turn got done, however it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TurnProgress {
+pub(crate) struct TurnProgress {
     /// Rows (a sweep: keys) were read that need not be read again.
     pub advanced: bool,
     /// It failed at a row that cannot be read; a smaller page may get the rows before it.
@@ -34,14 +34,14 @@ pub struct TurnProgress {
 
 /// A turn that has ended.
 #[derive(Debug)]
-pub struct TurnEnd {
+pub(crate) struct TurnEnd {
     pub outcome: Result<ReadOutcome>,
     pub progress: TurnProgress,
 }
 
 impl TurnEnd {
     /// A turn that got nothing done.
-    pub fn without_progress(outcome: Result<ReadOutcome>) -> Self {
+    pub(crate) fn without_progress(outcome: Result<ReadOutcome>) -> Self {
         Self {
             outcome,
             progress: TurnProgress::default(),
@@ -51,7 +51,7 @@ impl TurnEnd {
 
 /// A page of rows on its way from the reader to the task.
 #[derive(Debug)]
-pub struct RowPage {
+pub(crate) struct RowPage {
     /// The rows and their timestamps.
     pub page: ResultPage,
     /// The plan the rows were read with.
@@ -68,7 +68,7 @@ pub struct RowPage {
 
 /// Keys of rows that have been deleted (`deletes::sweep`).
 #[derive(Debug)]
-pub struct DeletedKeys {
+pub(crate) struct DeletedKeys {
     pub keys: Vec<Box<[Value]>>,
     /// Schema of the keys; `None` if there are none.
     pub schema: Option<Arc<Schema>>,
@@ -78,20 +78,20 @@ pub struct DeletedKeys {
 
 /// What a reader sends.
 #[derive(Debug)]
-pub enum ReaderOutput {
+pub(crate) enum ReaderOutput {
     Rows(RowPage),
     Deleted(DeletedKeys),
 }
 
 /// Where a reader sends its output: the channel shared by all tables, with the index of its table.
-pub struct PageSender<'a> {
+pub(crate) struct PageSender<'a> {
     pub table: usize,
     pub sender: &'a mpsc::Sender<(usize, ReaderOutput)>,
 }
 
 impl PageSender<'_> {
     /// Sends rows, waiting for room. Returns `false` if the receiver has been dropped.
-    pub async fn send(&self, page: RowPage) -> bool {
+    pub(crate) async fn send(&self, page: RowPage) -> bool {
         self.sender
             .send((self.table, ReaderOutput::Rows(page)))
             .await
@@ -99,7 +99,7 @@ impl PageSender<'_> {
     }
 
     /// Sends deleted keys, waiting for room. Returns `false` if the receiver has been dropped.
-    pub async fn send_deleted(&self, keys: DeletedKeys) -> bool {
+    pub(crate) async fn send_deleted(&self, keys: DeletedKeys) -> bool {
         self.sender
             .send((self.table, ReaderOutput::Deleted(keys)))
             .await

@@ -10,7 +10,7 @@ const LARGEST_PAGE: u64 = 10_000;
 
 /// The number of rows that the next page asks for.
 #[derive(Debug)]
-pub struct PageSize {
+pub(super) struct PageSize {
     rows: u64,
     /// Current maximum: smaller after connections that broke before a page was complete.
     most: u64,
@@ -27,13 +27,13 @@ impl Default for PageSize {
 
 impl PageSize {
     /// Returns the number of rows.
-    pub fn rows(&self) -> u64 {
+    pub(super) fn rows(&self) -> u64 {
         self.rows
     }
 
     /// Adapts the size to the rows of a page that has been read: as many as weigh half of what a
     /// page may weigh.
-    pub fn adapt(&mut self, page: &ResultPage) {
+    pub(super) fn adapt(&mut self, page: &ResultPage) {
         self.most = self
             .most
             .saturating_add(self.most / 4 + 1)
@@ -50,7 +50,7 @@ impl PageSize {
 
     /// Halves the size: the page then ends before a row that cannot be read, or is complete before
     /// the connection breaks.
-    pub fn halve(&mut self) {
+    pub(super) fn halve(&mut self) {
         self.most = (self.rows / 2).max(1);
         self.rows = self.most;
     }

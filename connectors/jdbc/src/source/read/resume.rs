@@ -13,7 +13,7 @@ use crate::zone::JdbcTimeZone;
 
 /// Returns the position that follows from the stored offset, or the configured beginning; reading
 /// ends at the id `up_to`.
-pub async fn start_position(
+pub(super) async fn start_position(
     stored: Option<&SourceProgress>,
     up_to: Option<i64>,
     plan: &TablePlan,
@@ -65,7 +65,7 @@ fn wall_time(instant: i64, zone: Option<&JdbcTimeZone>) -> i64 {
 }
 
 /// Returns the offset to store for a read position.
-pub fn reached(
+pub(super) fn reached(
     from: &ReadPosition,
     mode: SourceMode,
     zone: Option<&JdbcTimeZone>,
@@ -90,7 +90,7 @@ pub fn reached(
 }
 
 /// Returns the time zone of the plan's wall times; `None` if its timestamps are instants.
-pub fn zone_of<'a>(plan: &TablePlan, config: &'a SourceConfig) -> Option<&'a JdbcTimeZone> {
+pub(super) fn zone_of<'a>(plan: &TablePlan, config: &'a SourceConfig) -> Option<&'a JdbcTimeZone> {
     if plan.timestamp_is_instant {
         None
     } else {

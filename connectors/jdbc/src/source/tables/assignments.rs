@@ -15,7 +15,7 @@ use crate::source::plan::ranges::{KeyRange, SnapshotRanges};
 
 /// One table, one range of a table, or the query.
 #[derive(Clone, Debug)]
-pub struct TableAssignment {
+pub(crate) struct TableAssignment {
     /// The table; `None` for the query.
     pub id: Option<TableId>,
     /// The range of ids to read, and the snapshot it belongs to; `None`: all ids.
@@ -28,7 +28,7 @@ pub struct TableAssignment {
 
 impl TableAssignment {
     /// Assigns a whole table, or the query.
-    pub fn whole(id: Option<TableId>, reached: Option<SourceProgress>) -> Self {
+    pub(crate) fn whole(id: Option<TableId>, reached: Option<SourceProgress>) -> Self {
         Self {
             id,
             range: None,
@@ -38,7 +38,7 @@ impl TableAssignment {
     }
 
     /// Assigns a table that must not be read.
-    pub fn unreadable(id: Option<TableId>, why: &Error) -> Self {
+    pub(crate) fn unreadable(id: Option<TableId>, why: &Error) -> Self {
         Self {
             unreadable: Some(why.message().to_owned()),
             ..Self::whole(id, None)
@@ -46,7 +46,7 @@ impl TableAssignment {
     }
 
     /// Returns the partition under which the offset is stored.
-    pub fn partition(&self, config: &SourceConfig) -> SourcePartition {
+    pub(crate) fn partition(&self, config: &SourceConfig) -> SourcePartition {
         match (&self.id, &self.range) {
             (None, _) => offset::query(),
             (Some(id), _) if config.mode == SourceMode::Bulk => offset::bare_table(id),
@@ -59,7 +59,7 @@ impl TableAssignment {
 /// Returns what is to be read of a table (or the query), and the positions to store before anything
 /// else. A table with an error that concerns it alone (`alone`) still yields one entry: opening it
 /// reports the error.
-pub async fn entries(
+pub(crate) async fn entries(
     id: Option<TableId>,
     config: &Arc<SourceConfig>,
     stored: &dyn StoredOffsets,
@@ -161,7 +161,7 @@ async fn begin(
 
 /// Whether several tasks should read a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SplitStage {
+pub(crate) enum SplitStage {
     /// No: it is small, its snapshot is complete, or it was begun by one task.
     One,
     /// Yes, but its ranges are not stored yet: the table's own task stores them.
@@ -171,7 +171,7 @@ pub enum SplitStage {
 }
 
 /// Returns the stage of a table.
-pub async fn stage(
+pub(crate) async fn stage(
     id: &TableId,
     config: &SourceConfig,
     stored: &dyn StoredOffsets,
@@ -219,7 +219,7 @@ pub async fn stage(
 }
 
 /// Returns the stored offset: by the current protocol, otherwise by the older one.
-pub async fn stored_place(
+pub(crate) async fn stored_place(
     config: &SourceConfig,
     id: Option<&TableId>,
     stored: &dyn StoredOffsets,

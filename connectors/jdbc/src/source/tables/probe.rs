@@ -20,7 +20,10 @@ use crate::url::DatabaseKind;
 const TABLES: usize = 200;
 
 /// Adapts the config to the server: names of tables are compared as the server compares them.
-pub async fn understood(session: &mut dyn Session, config: SourceConfig) -> Result<SourceConfig> {
+pub(crate) async fn understood(
+    session: &mut dyn Session,
+    config: SourceConfig,
+) -> Result<SourceConfig> {
     let Some(sql) = session.dialect().capabilities().case_insensitive_names else {
         return Ok(config);
     };
@@ -37,7 +40,10 @@ pub async fn understood(session: &mut dyn Session, config: SourceConfig) -> Resu
 }
 
 /// Lists the tables that the connector's table lists may name.
-pub async fn listed(session: &mut dyn Session, config: &SourceConfig) -> Result<TableListing> {
+pub(crate) async fn listed(
+    session: &mut dyn Session,
+    config: &SourceConfig,
+) -> Result<TableListing> {
     let own = session.tables(&select::listing(config)).await?;
     let mut others = Vec::new();
     for filter in select::other_listings(config) {
@@ -49,7 +55,7 @@ pub async fn listed(session: &mut dyn Session, config: &SourceConfig) -> Result<
 }
 
 /// Reports illegal names of tables, and warns of names that match no table.
-pub fn names(
+pub(crate) fn names(
     dialect: &dyn Dialect,
     config: &SourceConfig,
     listed: &TableListing,
@@ -78,7 +84,11 @@ pub fn names(
 ///
 /// On MariaDB and MySQL only as a warning: Kafka Connect's driver there does not ask the server
 /// before the query runs, so Kafka Connect accepts such a connector.
-pub async fn query(session: &mut dyn Session, config: &SourceConfig, report: &mut ConfigReport) {
+pub(crate) async fn query(
+    session: &mut dyn Session,
+    config: &SourceConfig,
+    report: &mut ConfigReport,
+) {
     let Some(query) = &config.query else { return };
     let Err(error) = session.describe(query).await else {
         return;
@@ -98,7 +108,7 @@ pub async fn query(session: &mut dyn Session, config: &SourceConfig, report: &mu
 /// Reports columns that the mode cannot compare. An error if the table is named in the white list,
 /// or all tables have one; otherwise a warning, as the table may be of no concern to the author of
 /// the pattern.
-pub async fn modes(
+pub(crate) async fn modes(
     session: &mut dyn Session,
     config: &SourceConfig,
     listed: &TableListing,
@@ -171,7 +181,7 @@ async fn misfit_by_values(
 /// Checks the values of the plan's timestamp columns, if their types do not say whether they hold
 /// times, and adds warnings to the plan.
 /// Errors: `Config` when the values are not times.
-pub async fn values(session: &mut dyn Session, mut plan: TablePlan) -> Result<TablePlan> {
+pub(crate) async fn values(session: &mut dyn Session, mut plan: TablePlan) -> Result<TablePlan> {
     let Some(sql) = &plan.values_sql else {
         return Ok(plan);
     };
@@ -194,7 +204,7 @@ pub async fn values(session: &mut dyn Session, mut plan: TablePlan) -> Result<Ta
 }
 
 /// Reports tables whose deleted rows could not be captured.
-pub async fn deletions(
+pub(crate) async fn deletions(
     session: &mut dyn Session,
     config: &SourceConfig,
     listed: &TableListing,
@@ -252,7 +262,7 @@ fn is_refused(config: &SourceConfig, troubled: usize, all: usize) -> bool {
 
 /// Reports tables that cannot be read, and missing privileges without which open transactions are
 /// not visible.
-pub async fn privileges(
+pub(crate) async fn privileges(
     session: &mut dyn Session,
     config: &SourceConfig,
     listed: &TableListing,

@@ -14,7 +14,7 @@ use crate::url::DatabaseKind;
 
 /// Tables that exist in the database.
 #[derive(Clone, Debug, Default)]
-pub struct TableListing {
+pub(crate) struct TableListing {
     /// Those of the connection's own database, or of the databases that `catalog.pattern` names.
     pub own: Vec<TableName>,
     /// Those of other databases named in the table lists; an unqualified name does not match them.
@@ -22,7 +22,7 @@ pub struct TableListing {
 }
 
 /// Returns the filter for listing the connection's own tables.
-pub fn listing(config: &SourceConfig) -> TableFilter {
+pub(crate) fn listing(config: &SourceConfig) -> TableFilter {
     let all = config.filter.catalog.as_deref() == Some("%");
     // MySQL's own driver searches every database visible to the user of the URL.
     let everywhere = config.target.maps_as_mysql_driver() && config.target.database.is_none();
@@ -36,7 +36,7 @@ pub fn listing(config: &SourceConfig) -> TableFilter {
 
 /// Returns filters for further listings: databases of MariaDB or MySQL with which names or patterns
 /// begin.
-pub fn other_listings(config: &SourceConfig) -> Vec<TableFilter> {
+pub(crate) fn other_listings(config: &SourceConfig) -> Vec<TableFilter> {
     let first = listing(config);
     let dialect = dialect::of(config.target.database_kind());
     if !dialect.capabilities().lists_other_databases || first.all_catalogs {
@@ -73,7 +73,7 @@ pub fn other_listings(config: &SourceConfig) -> Vec<TableFilter> {
 /// Returns the tables that pass the filter, in the order listed.
 /// Errors: `Config` when two of them have the same unqualified name, since that names the topic;
 /// when a name is in another database of PostgreSQL.
-pub fn choose(
+pub(crate) fn choose(
     config: &SourceConfig,
     listed: &TableListing,
     dialect: &dyn Dialect,
@@ -108,7 +108,7 @@ pub fn choose(
 }
 
 /// Returns warnings about names and patterns that match no table: the key, and a text.
-pub fn unmatched(
+pub(crate) fn unmatched(
     config: &SourceConfig,
     listed: &TableListing,
     dialect: &dyn Dialect,
@@ -164,7 +164,7 @@ pub fn unmatched(
 
 /// Returns an error text for a name in another database, which a connection to PostgreSQL cannot
 /// reach.
-pub fn out_of_reach(
+pub(crate) fn out_of_reach(
     config: &SourceConfig,
     listed: &TableListing,
     dialect: &dyn Dialect,
@@ -316,7 +316,7 @@ const LONGEST_TOPIC: usize = 249;
 
 /// Returns an error text if the table's records would go to a topic whose name Kafka refuses,
 /// unless transforms may change the topic.
-pub fn topic_problem(config: &SourceConfig, id: &TableId) -> Option<String> {
+pub(crate) fn topic_problem(config: &SourceConfig, id: &TableId) -> Option<String> {
     let topic = format!("{}{}", config.topic_prefix, id.table);
     let is_legal = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     let what = match topic.as_str() {
@@ -337,7 +337,7 @@ pub fn topic_problem(config: &SourceConfig, id: &TableId) -> Option<String> {
 
 /// Splits tables into at most `max_tasks` consecutive groups; the first groups get the remainder,
 /// as in Kafka's `ConnectorUtils.groupPartitions`.
-pub fn split(tables: &[TableId], max_tasks: usize) -> Vec<&[TableId]> {
+pub(crate) fn split(tables: &[TableId], max_tasks: usize) -> Vec<&[TableId]> {
     let groups = tables.len().min(max_tasks.max(1));
     if groups == 0 {
         return Vec::new();
@@ -354,7 +354,7 @@ pub fn split(tables: &[TableId], max_tasks: usize) -> Vec<&[TableId]> {
 }
 
 /// Returns a task's table list as its config carries it.
-pub fn join(tables: &[TableId], dialect: &dyn Dialect) -> String {
+pub(crate) fn join(tables: &[TableId], dialect: &dyn Dialect) -> String {
     tables
         .iter()
         .map(|id| dialect.table(id))

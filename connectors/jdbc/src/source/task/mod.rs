@@ -31,7 +31,7 @@ const LOOK_UPS: u32 = 5;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Reads the tables assigned to one task; each call of `poll` returns one batch.
-pub struct JdbcSourceTask {
+pub(super) struct JdbcSourceTask {
     config: Arc<SourceConfig>,
     tables: Vec<TaskTable>,
     turns: TableScheduler,
@@ -52,7 +52,7 @@ struct TurnFailure {
 impl JdbcSourceTask {
     /// Connects, looks up all tables and seeks each to its stored offset.
     /// Errors: `Config` when there is nothing to read, or no table fits the mode.
-    pub async fn open(config: SourceConfig, stored: &dyn StoredOffsets) -> Result<Self> {
+    pub(super) async fn open(config: SourceConfig, stored: &dyn StoredOffsets) -> Result<Self> {
         let ids: Vec<_> = match &config.query {
             Some(_) => vec![None],
             None => config.tables.iter().cloned().map(Some).collect(),

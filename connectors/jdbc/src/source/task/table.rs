@@ -31,7 +31,7 @@ const BACKOFF: Backoff = Backoff {
 };
 
 /// A table (or a range of it, or the query) and how much of it has been emitted.
-pub struct TaskTable {
+pub(super) struct TaskTable {
     pub id: Option<TableId>,
     /// The range of ids that is read, and the snapshot it belongs to; `None`: the table itself.
     range: Option<(KeyRange, SnapshotRanges)>,
@@ -81,7 +81,7 @@ enum TableStage {
 impl TaskTable {
     /// Creates an entry without looking up the table; `stored` are the offsets among which its
     /// known keys may be.
-    pub fn new(
+    pub(super) fn new(
         entry: TableAssignment,
         config: &Arc<SourceConfig>,
         stored: &[SourcePosition],
@@ -116,7 +116,7 @@ impl TaskTable {
     }
 
     /// Looks up the table and seeks to its stored offset.
-    pub async fn open(&mut self, session: &mut dyn Session) -> Result<()> {
+    pub(super) async fn open(&mut self, session: &mut dyn Session) -> Result<()> {
         if let TableStage::Idle { reader, .. } = &mut self.stage {
             reader.open(session).await?;
         }
@@ -125,7 +125,7 @@ impl TaskTable {
     }
 
     /// Returns the snapshot of which a range is read.
-    pub fn snapshot(&self) -> Option<&SnapshotRanges> {
+    pub(super) fn snapshot(&self) -> Option<&SnapshotRanges> {
         self.range.as_ref().map(|(_, snapshot)| snapshot)
     }
 
@@ -158,7 +158,7 @@ impl TaskTable {
     }
 
     /// Takes the next batch of records from rows of this table, with the positions to store.
-    pub fn emit(
+    pub(super) fn emit(
         &mut self,
         pending: &mut PendingRows,
         config: &SourceConfig,
@@ -186,7 +186,7 @@ impl TaskTable {
     }
 
     /// Returns the tombstones of deleted rows together with the positions that follow from them.
-    pub fn tombstones(&self, deleted: DeletedKeys) -> SourceBatch {
+    pub(super) fn tombstones(&self, deleted: DeletedKeys) -> SourceBatch {
         let record = |key| Record {
             topic: Arc::clone(&self.topic),
             partition: None,
@@ -206,7 +206,7 @@ impl TaskTable {
     }
 
     /// True if a turn may begin.
-    pub fn is_waiting(&self) -> bool {
+    pub(super) fn is_waiting(&self) -> bool {
         matches!(
             self.stage,
             TableStage::Idle { .. } | TableStage::Stopped { .. }
@@ -215,7 +215,7 @@ impl TaskTable {
 
     /// True if the table is not read any more because of an error, except to check whether that
     /// persists.
-    pub fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         matches!(
             self.stage,
             TableStage::Stopped { .. } | TableStage::Checking { .. }
@@ -223,12 +223,12 @@ impl TaskTable {
     }
 
     /// True if the range has been read completely.
-    pub fn is_finished(&self) -> bool {
+    pub(super) fn is_finished(&self) -> bool {
         matches!(self.stage, TableStage::Finished)
     }
 
     /// When the next turn is due.
-    pub fn next_turn(&self) -> Instant {
+    pub(super) fn next_turn(&self) -> Instant {
         let sweep = match &self.stage {
             TableStage::Idle { sweep, .. } => sweep.as_ref().and_then(|sweep| sweep.due),
             _ => None,
@@ -238,7 +238,7 @@ impl TaskTable {
 
     /// Begins a turn, which takes the reader, and for a sweep also the sweep. `None` if one is
     /// running already.
-    pub fn begin_turn(&mut self) -> Option<TurnJob> {
+    pub(super) fn begin_turn(&mut self) -> Option<TurnJob> {
         let is_sweeps = self.is_sweeps_turn();
         // `Finished` only until the next stage is known, a few lines below.
         let (stage, job) = match mem::replace(&mut self.stage, TableStage::Finished) {
@@ -274,7 +274,7 @@ impl TaskTable {
 
     /// Takes the reader and the sweep back from a turn. The outcome of a sweep decides when the
     /// next one is due, that of a read is handled by the caller.
-    pub fn end_turn(&mut self, job: TurnJob, outcome: &Result<ReadOutcome>) {
+    pub(super) fn end_turn(&mut self, job: TurnJob, outcome: &Result<ReadOutcome>) {
         let stopped = self.is_stopped();
         let kept = self.stage.take_sweep();
         let (reader, sweep) = match job {
@@ -289,7 +289,7 @@ impl TaskTable {
     }
 
     /// Schedules the next read after one that succeeded. A stopped table is read again.
-    pub fn read_went_well(&mut self, outcome: ReadOutcome, config: &SourceConfig) {
+    pub(super) fn read_went_well(&mut self, outcome: ReadOutcome, config: &SourceConfig) {
         let wait = match outcome {
             ReadOutcome::More | ReadOutcome::Done => Duration::ZERO,
             ReadOutcome::CaughtUp => until_scheduled(config).unwrap_or(config.poll_interval),
@@ -312,25 +312,25 @@ impl TaskTable {
     }
 
     /// Ends a range that has been read completely.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.stage = TableStage::Finished;
         self.rows_left = Some(0);
         (self.failures, self.failure) = (0, None);
     }
 
     /// Delays the next read by the backoff.
-    pub fn delay(&mut self) {
+    pub(super) fn delay(&mut self) {
         self.due = Instant::now() + BACKOFF.after(self.failures);
     }
 
     /// Schedules a retry after the backoff.
-    pub fn retry(&mut self, error: &Error) {
+    pub(super) fn retry(&mut self, error: &Error) {
         self.delay();
         self.failure = Some(format!("trying again: {error}"));
     }
 
     /// Stops reading the table, but checks again at the interval at which tables are listed.
-    pub fn stop(&mut self, error: &Error, config: &SourceConfig) {
+    pub(super) fn stop(&mut self, error: &Error, config: &SourceConfig) {
         let every = config.table_poll_interval;
         self.stage.set_stopped(true);
         self.due = Instant::now() + every;
@@ -343,21 +343,21 @@ impl TaskTable {
     }
 
     /// Returns the last error, as a text for the user.
-    pub fn failure(&self) -> Option<&String> {
+    pub(super) fn failure(&self) -> Option<&String> {
         self.failure.as_ref()
     }
 
-    pub fn sweep_warning(&self) -> Option<&String> {
+    pub(super) fn sweep_warning(&self) -> Option<&String> {
         self.stage.sweep()?.warning()
     }
 
     /// Returns the warnings about rows and columns.
-    pub fn warnings(&self) -> impl Iterator<Item = &String> {
+    pub(super) fn warnings(&self) -> impl Iterator<Item = &String> {
         self.warnings.iter().chain(&self.out_of_range)
     }
 
     /// Returns the table's name.
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.id
             .as_ref()
             .map_or_else(|| "query".to_owned(), TableId::to_string)
@@ -417,7 +417,7 @@ impl TableStage {
 }
 
 /// Sums up the progress of a table over all parts of it that this task reads.
-pub fn progress(parts: &[&TaskTable]) -> TableProgress {
+pub(super) fn progress(parts: &[&TaskTable]) -> TableProgress {
     let rows = parts.iter().map(|t| t.rows).sum::<u64>();
     let rows_left: Option<u64> = parts
         .iter()

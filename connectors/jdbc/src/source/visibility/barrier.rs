@@ -73,7 +73,7 @@ impl CommitBarrier {
 
     /// Sets a barrier at that id.
     #[cfg(test)]
-    pub fn at(up_to: i64) -> Self {
+    pub(crate) fn at(up_to: i64) -> Self {
         Self {
             up_to,
             before: None,

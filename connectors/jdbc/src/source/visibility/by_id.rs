@@ -20,7 +20,7 @@ const ASKED: usize = 128;
 
 /// The ids of one table.
 #[derive(Debug)]
-pub struct ById {
+pub(super) struct ById {
     config: Arc<SourceConfig>,
     /// The table's name, for messages.
     table: String,
@@ -41,14 +41,14 @@ struct AskedIds {
 impl ById {
     /// True if ids can become visible out of order: transactions overlap on this database, and the
     /// rows are read in pages, so that a position passes their ids.
-    pub fn is_needed(config: &SourceConfig, cx: &ReadContext<'_>) -> bool {
+    pub(super) fn is_needed(config: &SourceConfig, cx: &ReadContext<'_>) -> bool {
         let database = cx.session.dialect().capabilities();
         let overlaps = database.has_snapshots || database.oldest_transaction.is_some();
         config.gap_tracking && cx.plan.shape.paged && overlaps
     }
 
     /// Starts at the context's position.
-    pub async fn start(
+    pub(super) async fn start(
         config: &Arc<SourceConfig>,
         table: Option<&TableId>,
         gaps: IdGaps,

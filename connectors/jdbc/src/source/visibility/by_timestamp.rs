@@ -106,7 +106,7 @@ impl AmbiguousTimes {
 
 /// The timestamps of one table.
 #[derive(Debug)]
-pub struct ByTimestamp {
+pub(crate) struct ByTimestamp {
     config: Arc<SourceConfig>,
     /// This user cannot see open transactions, so a grace period is used instead.
     blind: bool,
@@ -118,7 +118,7 @@ pub struct ByTimestamp {
 }
 
 impl ByTimestamp {
-    pub fn new(config: Arc<SourceConfig>) -> Self {
+    pub(crate) fn new(config: Arc<SourceConfig>) -> Self {
         Self {
             config,
             blind: false,
@@ -286,7 +286,11 @@ fn micros(duration: Duration) -> i64 {
 }
 
 /// Returns a timestamp; rows inserted from now on get later ones.
-pub async fn now(session: &mut dyn Session, plan: &TablePlan, zone: &JdbcTimeZone) -> Result<i64> {
+pub(crate) async fn now(
+    session: &mut dyn Session,
+    plan: &TablePlan,
+    zone: &JdbcTimeZone,
+) -> Result<i64> {
     let clock = read_clock(session).await?;
     if plan.timestamp_is_instant {
         return Ok(step_of(clock.utc, plan) - 1);

@@ -14,13 +14,13 @@ use crate::source::plan::gaps::IdGaps;
 /// Every row that is read may be emitted: bulk mode, databases with one writer at a time (SQLite),
 /// ids of rows that are not read in pages, `gap.tracking=off` for ids.
 #[derive(Debug)]
-pub struct Immediate;
+pub(crate) struct Immediate;
 
 impl Visibility for Immediate {}
 
 /// Returns what the configured mode needs for a table (or the query, without a name) that will be
 /// read from the context's position; `gaps` are the missing ids stored with that position.
-pub async fn choose(
+pub(crate) async fn choose(
     config: &Arc<SourceConfig>,
     table: Option<&TableId>,
     gaps: IdGaps,

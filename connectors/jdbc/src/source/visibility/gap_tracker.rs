@@ -20,7 +20,7 @@ const HOLD: Duration = Duration::from_secs(2);
 
 /// State of the ids of one table.
 #[derive(Debug)]
-pub struct GapTracker {
+pub(crate) struct GapTracker {
     gaps: IdGaps,
     /// No row can appear up to this id, except in `gaps`.
     settled: i64,
@@ -45,7 +45,7 @@ pub struct GapTracker {
 
 impl GapTracker {
     /// Creates the state of a table that has been read up to `id`, except for `gaps`.
-    pub fn new(id: i64, gaps: IdGaps, step: i64, holds: bool) -> Self {
+    pub(crate) fn new(id: i64, gaps: IdGaps, step: i64, holds: bool) -> Self {
         Self {
             gaps,
             settled: id,
@@ -62,23 +62,23 @@ impl GapTracker {
     }
 
     /// Returns the missing ids that are still asked for.
-    pub fn gaps(&self) -> &IdGaps {
+    pub(crate) fn gaps(&self) -> &IdGaps {
         &self.gaps
     }
 
     /// Returns the id up to which no row can appear, except in the gaps.
-    pub fn settled(&self) -> i64 {
+    pub(crate) fn settled(&self) -> i64 {
         self.settled
     }
 
     /// Returns the usual distance between two ids.
-    pub fn step(&self) -> i64 {
+    pub(crate) fn step(&self) -> i64 {
         self.step
     }
 
     /// Begins a turn: gaps that have been waited for long enough may be passed. Returns the current
     /// barrier, or `None` if one should be set.
-    pub fn begin(&mut self) -> Option<CommitBarrier> {
+    pub(crate) fn begin(&mut self) -> Option<CommitBarrier> {
         if let Some((up_to, since)) = self.held
             && since.elapsed() >= HOLD
         {
@@ -89,19 +89,19 @@ impl GapTracker {
     }
 
     /// True if a barrier would allow progress.
-    pub fn wants_barrier(&self) -> bool {
+    pub(crate) fn wants_barrier(&self) -> bool {
         self.backlog || self.full || self.held.is_some() || !self.gaps.is_empty()
     }
 
     /// Takes a barrier that has been set.
-    pub fn set(&mut self, barrier: CommitBarrier) {
+    pub(crate) fn set(&mut self, barrier: CommitBarrier) {
         self.barrier = Some(barrier);
     }
 
     /// Evaluates the state of the barrier. Returns the id up to which no row can appear any more.
     /// Before the caller passes it to [`Self::settle`], it must query the gaps again up to
     /// it: their rows may have been committed since the last time.
-    pub fn judge(&mut self, state: BarrierState, longest: Duration) -> Option<i64> {
+    pub(crate) fn judge(&mut self, state: BarrierState, longest: Duration) -> Option<i64> {
         let barrier = self.barrier?;
         self.denied = state == BarrierState::Denied;
         if state == BarrierState::Passed {
@@ -118,7 +118,7 @@ impl GapTracker {
     }
 
     /// Gives up the gaps up to that id and clears the barrier.
-    pub fn settle(&mut self, up_to: i64) {
+    pub(crate) fn settle(&mut self, up_to: i64) {
         self.settled = self.settled.max(up_to);
         self.gaps.settle(up_to);
         self.held = self.held.filter(|(held, _)| *held > up_to);
@@ -127,13 +127,13 @@ impl GapTracker {
     }
 
     /// Removes the id of a row that has appeared. Returns whether it was missing.
-    pub fn fill(&mut self, id: i64) -> bool {
+    pub(crate) fn fill(&mut self, id: i64) -> bool {
         self.gaps.fill(id)
     }
 
     /// Records the ids that are missing among those that follow `above`. Returns how many rows may
     /// be emitted; the others wait.
-    pub fn admit(
+    pub(crate) fn admit(
         &mut self,
         above: i64,
         ids: impl Iterator<Item = Result<i64>>,
@@ -161,17 +161,17 @@ impl GapTracker {
     }
 
     /// Ends a turn. `more`: there is more to read at once.
-    pub fn end(&mut self, more: bool) {
+    pub(crate) fn end(&mut self, more: bool) {
         self.backlog = more;
     }
 
     /// True if this user cannot see transactions.
-    pub fn is_denied(&self) -> bool {
+    pub(crate) fn is_denied(&self) -> bool {
         self.denied
     }
 
     /// Returns how many ids were given up because of their age.
-    pub fn expired(&self) -> u64 {
+    pub(crate) fn expired(&self) -> u64 {
         self.expired
     }
 }

@@ -16,7 +16,7 @@ const MOST: usize = 64;
 
 /// Result of one look at the server.
 #[derive(Clone, Copy, Debug)]
-pub struct TransactionsSeen {
+pub(super) struct TransactionsSeen {
     /// A time before the server was asked.
     pub at: Instant,
     /// How long the oldest running statement has been running.
@@ -28,7 +28,7 @@ pub struct TransactionsSeen {
 
 /// What all looks at one server have shown.
 #[derive(Debug, Default)]
-pub struct LateStarters {
+pub(super) struct LateStarters {
     /// Time of the last look, and the earliest timestamp that transactions it did not see may have.
     last: Option<(Instant, Instant)>,
     /// The greatest transaction number seen so far.
@@ -40,7 +40,7 @@ pub struct LateStarters {
 impl LateStarters {
     /// Records a look. Returns the earliest timestamp that open transactions may have, if it is
     /// earlier than their listed begin can tell.
-    pub fn look(&mut self, seen: TransactionsSeen) -> Option<Instant> {
+    pub(super) fn look(&mut self, seen: TransactionsSeen) -> Option<Instant> {
         let (least, greatest) = seen.open.unwrap_or((i64::MAX, i64::MIN));
         self.open.retain(|(up_to, _)| *up_to >= least);
         if let Some((at, from)) = self.last

@@ -13,16 +13,16 @@
 //!
 //! The reader that asks for pages (`read::cursor`) calls a mode once per page, never per row.
 
-pub mod barrier;
+pub(super) mod barrier;
 mod by_id;
-pub mod by_timestamp;
-pub mod for_mode;
-pub mod gap_tracker;
+pub(super) mod by_timestamp;
+pub(super) mod for_mode;
+pub(super) mod gap_tracker;
 mod late_starters;
-pub mod open_transactions;
-pub mod overtake;
+pub(super) mod open_transactions;
+pub(super) mod overtake;
 #[cfg(test)]
-pub mod scripted_session;
+pub(super) mod scripted_session;
 mod uncommitted;
 
 use std::fmt::Debug;
@@ -37,7 +37,7 @@ use super::plan::table::TablePlan;
 use crate::driver::{ResultPage, Session};
 
 /// What a mode needs to look at the database while a table is read.
-pub struct ReadContext<'a> {
+pub(super) struct ReadContext<'a> {
     pub session: &'a mut dyn Session,
     pub plan: &'a TablePlan,
     /// Position of the read. A mode may move it back at the beginning of a cycle.
@@ -46,7 +46,7 @@ pub struct ReadContext<'a> {
 
 /// What a mode does with the rows of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub(super) enum Admission {
     /// All of them may be emitted.
     All,
     /// The page was cut: the others are read at the next poll.
@@ -57,7 +57,7 @@ pub enum Admission {
 
 /// What is known about the ids of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PageIds {
+pub(super) struct PageIds {
     /// True for rows whose ids were missing before; ids of other pages follow those of the page
     /// before.
     pub late: bool,
@@ -69,7 +69,7 @@ pub struct PageIds {
 
 /// Rows that an earlier cycle could not see; without rows: a change of what is settled.
 #[derive(Debug)]
-pub struct LateRows {
+pub(super) struct LateRows {
     pub page: ResultPage,
     pub ids: PageIds,
 }
@@ -80,7 +80,7 @@ pub struct LateRows {
 /// cycle; in each turn `late_rows` until there are none, `admit` and then `filter` and `page_ids`
 /// for each page, and `end_turn`.
 #[async_trait]
-pub trait Visibility: Debug + Send {
+pub(super) trait Visibility: Debug + Send {
     /// Starts a cycle. Returns the exclusive upper bound of its timestamps, for modes that have
     /// one.
     async fn begin_cycle(&mut self, _cx: &mut ReadContext<'_>) -> Result<Option<i64>> {

@@ -29,7 +29,7 @@ const TRIES: u32 = 4;
 
 /// What one look at the server has shown.
 #[derive(Clone, Copy, Debug)]
-pub struct HorizonSample {
+pub(crate) struct HorizonSample {
     /// A time before the server was asked.
     pub at: Instant,
     /// Microseconds since the oldest transaction or running statement began, accurate to a second.
@@ -41,7 +41,7 @@ pub struct HorizonSample {
 
 /// What is known about a server's open transactions.
 #[derive(Clone, Copy, Debug)]
-pub enum TransactionHorizon {
+pub(crate) enum TransactionHorizon {
     Seen(HorizonSample),
     /// The server has just been asked, or does not give a reliable answer: try again later.
     NotNow,
@@ -74,7 +74,7 @@ fn server(target: &ConnectionTarget) -> Arc<AsyncMutex<ServerHorizon>> {
 }
 
 /// Returns the latest sample. Waits until there is one, for a limited number of tries.
-pub async fn sample(
+pub(crate) async fn sample(
     session: &mut dyn Session,
     target: &ConnectionTarget,
 ) -> Result<TransactionHorizon> {
@@ -117,7 +117,7 @@ async fn fresh(
 }
 
 /// Returns a sample taken after `after`, if available at once.
-pub async fn sample_after(
+pub(crate) async fn sample_after(
     session: &mut dyn Session,
     target: &ConnectionTarget,
     after: Instant,

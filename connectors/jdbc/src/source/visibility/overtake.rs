@@ -24,7 +24,7 @@ const MOST: usize = 100_000;
 
 /// How the rows of a page are emitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EmitFilter {
+pub(crate) struct EmitFilter {
     /// The rows are emitted early: the offset stays where it is.
     pub early: bool,
     /// Indexes of the rows that were emitted before, in ascending order.
@@ -34,7 +34,7 @@ pub struct EmitFilter {
 impl EmitFilter {
     /// A page that is emitted early, of which these rows, in ascending order, were emitted before.
     #[cfg(test)]
-    pub fn early_without(left_out: Vec<usize>) -> Self {
+    pub(crate) fn early_without(left_out: Vec<usize>) -> Self {
         Self {
             early: true,
             left_out,
@@ -42,14 +42,14 @@ impl EmitFilter {
     }
 
     /// True if the row at that index was emitted before.
-    pub fn leaves_out(&self, row: usize) -> bool {
+    pub(crate) fn leaves_out(&self, row: usize) -> bool {
         !self.left_out.is_empty() && self.left_out.binary_search(&row).is_ok()
     }
 }
 
 /// State of overtaking for one table.
 #[derive(Debug, Default)]
-pub struct Overtake {
+pub(crate) struct Overtake {
     /// The position to return to; set while the reader is ahead of a transaction.
     back: Option<ReadPosition>,
     /// How often each row was emitted early, by fingerprint.
@@ -60,23 +60,23 @@ pub struct Overtake {
 
 impl Overtake {
     /// True while the reader is ahead of a transaction.
-    pub fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         self.back.is_some()
     }
 
     /// True if no more rows may be emitted early.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.early.len() >= MOST
     }
 
     /// Starts to overtake at that position, unless already ahead.
-    pub fn begin(&mut self, from: &ReadPosition) {
+    pub(crate) fn begin(&mut self, from: &ReadPosition) {
         self.back.get_or_insert_with(|| from.clone());
     }
 
     /// Ends overtaking: the transaction has ended, and all rows up to `timestamp` have been read.
     /// Returns the position to return to.
-    pub fn end(&mut self, timestamp: Option<i64>) -> Option<ReadPosition> {
+    pub(crate) fn end(&mut self, timestamp: Option<i64>) -> Option<ReadPosition> {
         if self.back.is_none() && timestamp >= Some(self.up_to) {
             self.early.clear();
         }
@@ -84,7 +84,7 @@ impl Overtake {
     }
 
     /// Decides how the rows of a page are emitted, and remembers those emitted early.
-    pub fn filter(&mut self, page: &ResultPage) -> EmitFilter {
+    pub(crate) fn filter(&mut self, page: &ResultPage) -> EmitFilter {
         let early = self.is_on();
         if !early && self.early.is_empty() {
             return EmitFilter::default();

@@ -15,7 +15,7 @@ use crate::url::DatabaseKind;
 
 /// The answer to one statement.
 #[derive(Debug)]
-pub enum ScriptedAnswer {
+pub(crate) enum ScriptedAnswer {
     /// A small result.
     Rows(Vec<Vec<Value>>),
     Page(ResultPage),
@@ -26,7 +26,7 @@ pub enum ScriptedAnswer {
 }
 
 /// A connection to a server that knows one table and answers by a script.
-pub struct ScriptedSession {
+pub(crate) struct ScriptedSession {
     dialect: &'static dyn Dialect,
     table: Option<TableMeta>,
     /// Texts that the statements contain, with their answers.
@@ -35,7 +35,7 @@ pub struct ScriptedSession {
 }
 
 impl ScriptedSession {
-    pub fn new(
+    pub(crate) fn new(
         database: DatabaseKind,
         script: impl IntoIterator<Item = (&'static str, ScriptedAnswer)>,
     ) -> Self {
@@ -48,7 +48,7 @@ impl ScriptedSession {
     }
 
     /// The table that the server knows.
-    pub fn with_table(self, table: TableMeta) -> Self {
+    pub(crate) fn with_table(self, table: TableMeta) -> Self {
         Self {
             table: Some(table),
             ..self
@@ -56,7 +56,7 @@ impl ScriptedSession {
     }
 
     /// True if every statement of the script has been sent.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.script.is_empty()
     }
 

@@ -13,7 +13,7 @@ use crate::sink::mapping::time::parse_instant;
 
 /// The meaning of a number or text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DebeziumType {
+pub(crate) enum DebeziumType {
     /// Days since 1970-01-01.
     Day,
     /// A time of day, with that many units per second.
@@ -35,13 +35,13 @@ pub enum DebeziumType {
 }
 
 /// Milliseconds per second.
-pub const MILLIS: i64 = 1_000;
+pub(crate) const MILLIS: i64 = 1_000;
 /// Microseconds per second.
-pub const MICROS: i64 = 1_000_000;
+pub(crate) const MICROS: i64 = 1_000_000;
 const NANOS: i64 = 1_000_000_000;
 
 /// Returns what a schema's values represent, and the schema that they are converted to.
-pub fn meaning(schema: &Schema) -> Option<(DebeziumType, Schema)> {
+pub(crate) fn meaning(schema: &Schema) -> Option<(DebeziumType, Schema)> {
     let name = schema.name.as_deref()?.strip_prefix("io.debezium.")?;
     let (meaning, to) = match (name, schema.ty) {
         ("time.Date", SchemaType::Int32) => (DebeziumType::Day, DATE),
@@ -75,7 +75,7 @@ pub fn meaning(schema: &Schema) -> Option<(DebeziumType, Schema)> {
 }
 
 /// Like [`meaning`], for the innermost items of lists.
-pub fn items(list: &Schema) -> Option<(DebeziumType, Schema)> {
+pub(crate) fn items(list: &Schema) -> Option<(DebeziumType, Schema)> {
     let of = list
         .values
         .as_deref()
@@ -91,7 +91,7 @@ pub fn items(list: &Schema) -> Option<(DebeziumType, Schema)> {
 }
 
 /// Converts each item of a list to SQL's text, see [`text`].
-pub fn texts(meaning: DebeziumType, list: &Value, time: &TimeRules) -> Option<Value> {
+pub(crate) fn texts(meaning: DebeziumType, list: &Value, time: &TimeRules) -> Option<Value> {
     match list {
         Value::Null => Some(Value::Null),
         Value::Array(items) => Some(Value::Array(
@@ -106,7 +106,7 @@ pub fn texts(meaning: DebeziumType, list: &Value, time: &TimeRules) -> Option<Va
 }
 
 /// Returns what the values of a schema represent, if they are points in time.
-pub fn moment(schema: &Schema) -> Option<(DebeziumType, ValueMeaning)> {
+pub(crate) fn moment(schema: &Schema) -> Option<(DebeziumType, ValueMeaning)> {
     let (meaning, to) = meaning(schema)?;
     let what = match to.name.as_deref()? {
         DATE => ValueMeaning::Day,
@@ -118,7 +118,7 @@ pub fn moment(schema: &Schema) -> Option<(DebeziumType, ValueMeaning)> {
 }
 
 /// Converts units to microseconds.
-pub fn micros(units: i64, per_second: i64) -> i64 {
+pub(crate) fn micros(units: i64, per_second: i64) -> i64 {
     if per_second > MICROS {
         units.div_euclid(per_second / MICROS)
     } else {
@@ -127,7 +127,7 @@ pub fn micros(units: i64, per_second: i64) -> i64 {
 }
 
 /// Returns the units per second of a span of time.
-pub fn span(schema: &Schema) -> Option<i64> {
+pub(crate) fn span(schema: &Schema) -> Option<i64> {
     match (schema.name.as_deref()?, schema.ty) {
         ("io.debezium.time.MicroDuration", SchemaType::Int64) => Some(MICROS),
         ("io.debezium.time.NanoDuration", SchemaType::Int64) => Some(NANOS),
@@ -140,7 +140,7 @@ fn nullable(schema: &Schema) -> bool {
 }
 
 /// Converts a value to SQL's text; `None` if it does not match its schema.
-pub fn text(meaning: DebeziumType, value: &Value, time: &TimeRules) -> Option<Value> {
+pub(crate) fn text(meaning: DebeziumType, value: &Value, time: &TimeRules) -> Option<Value> {
     let as_is = TimeRules {
         date_in_utc: true,
         zone: crate::zone::JdbcTimeZone::default(),

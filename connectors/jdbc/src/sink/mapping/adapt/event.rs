@@ -17,7 +17,7 @@ pub(super) struct PlainEvent<'a> {
 
 impl PlainEvent<'_> {
     /// True if the event deletes its row.
-    pub fn is_deletion(&self) -> bool {
+    pub(super) fn is_deletion(&self) -> bool {
         self.op == "d"
     }
 }
@@ -88,7 +88,7 @@ impl Adapter {
 
     /// Returns the outcome of a change event without a schema that does not depend on its table.
     /// `None`: it depends on the table, or is no change event.
-    pub fn event_outcome(&self, record: &SinkRecord) -> Option<Result<Adapted>> {
+    pub(crate) fn event_outcome(&self, record: &SinkRecord) -> Option<Result<Adapted>> {
         let event = self.plain_event(record)?;
         outcome_without_row(event.op, event.after, &self.rules).transpose()
     }
@@ -96,7 +96,7 @@ impl Adapter {
     /// Returns the outcome of a record without a schema whose table does not exist: a deletion is
     /// skipped, because there is no row to delete. Others pass unchanged: a table cannot be created
     /// from them.
-    pub fn without_table(&self, record: &SinkRecord) -> Adapted {
+    pub(crate) fn without_table(&self, record: &SinkRecord) -> Adapted {
         let deletes = record.record.value.value.is_null()
             || self.plain_event(record).is_some_and(|e| e.is_deletion());
         if deletes {

@@ -18,7 +18,7 @@ const MAX_JSON: usize = 64 << 20;
 /// Writes a value as JSON. `schema` gives the meaning of numbers and the names of a struct's
 /// members.
 /// Errors: `Record` if the text would be longer than [`MAX_JSON`].
-pub fn text(value: &Value, schema: Option<&Schema>) -> Result<String> {
+pub(crate) fn text(value: &Value, schema: Option<&Schema>) -> Result<String> {
     let mut out = String::new();
     write(value, schema, &mut out)?;
     Ok(out)

@@ -3,9 +3,9 @@
 //! Pure. Each schema is analysed once; records that are rows already pass unchanged.
 
 mod counted;
-pub mod debezium;
+pub(crate) mod debezium;
 mod event;
-pub mod json;
+pub(crate) mod json;
 mod plain;
 #[cfg(test)]
 mod tests;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, SinkRecord, Value};
 
 use self::debezium::DebeziumType;
-pub use self::plain::{PlainTarget, type_of};
+pub(crate) use self::plain::{PlainTarget, type_of};
 use self::unavailable::ReducedSchemas;
 use super::foreign;
 use crate::dialect::logical_type::JSON;
@@ -28,7 +28,7 @@ const MAX_NAME: usize = 1024;
 
 /// The outcome of a record.
 #[derive(Debug, PartialEq)]
-pub enum Adapted {
+pub(crate) enum Adapted {
     /// The record is a row, or a deletion, already.
     Same,
     /// The record is replaced by this one.
@@ -41,7 +41,7 @@ pub enum Adapted {
 
 /// Converts records to rows, and caches the analysis of the latest schemas.
 #[derive(Debug)]
-pub struct Adapter {
+pub(crate) struct Adapter {
     rules: AdaptRules,
     recipes: Vec<(Arc<Schema>, Option<Recipe>)>,
     /// Schemas made for records without one.
@@ -90,7 +90,7 @@ enum Change {
 
 impl Adapter {
     /// Creates an adapter with these rules.
-    pub fn new(rules: AdaptRules) -> Self {
+    pub(crate) fn new(rules: AdaptRules) -> Self {
         Self {
             rules,
             recipes: Vec::new(),
@@ -99,7 +99,7 @@ impl Adapter {
     }
 
     /// Converts one record. Errors: `Record`.
-    pub fn apply(&mut self, record: &SinkRecord) -> Result<Adapted> {
+    pub(crate) fn apply(&mut self, record: &SinkRecord) -> Result<Adapted> {
         let value = &record.record.value;
         if value.value.is_null() {
             let ignored = self.rules.ignore_tombstones && !self.rules.deletes;

@@ -18,7 +18,7 @@ use crate::sink::mapping::time::parse_instant;
 
 /// The target table of a record without a schema.
 #[derive(Clone, Copy)]
-pub struct PlainTarget<'a> {
+pub(crate) struct PlainTarget<'a> {
     pub table: &'a TableMeta,
     /// How the table's types are read and written.
     pub writing: &'a WriteDialect,
@@ -39,7 +39,7 @@ struct Origin<'a> {
 impl Adapter {
     /// True if a record's value is an object without a schema, or if it deletes by a key without
     /// one.
-    pub fn is_plain(&self, record: &SinkRecord) -> bool {
+    pub(crate) fn is_plain(&self, record: &SinkRecord) -> bool {
         let (key, value) = (&record.record.key, &record.record.value);
         let deletes = self.rules.deletes
             && value.value.is_null()
@@ -51,7 +51,11 @@ impl Adapter {
     /// Returns the record with a schema that follows from the table's columns; of a change event,
     /// its row.
     /// Errors: `Record`.
-    pub fn match_to(&mut self, target: PlainTarget<'_>, record: &SinkRecord) -> Result<Adapted> {
+    pub(crate) fn match_to(
+        &mut self,
+        target: PlainTarget<'_>,
+        record: &SinkRecord,
+    ) -> Result<Adapted> {
         let (key, value) = (&record.record.key, &record.record.value);
         let event = self.plain_event(record);
         let row = event.map_or(&value.value, |event| event.after);
@@ -257,7 +261,7 @@ impl Adapter {
 }
 
 /// Returns the type of a value without schema.
-pub fn type_of(value: &Value) -> SchemaType {
+pub(crate) fn type_of(value: &Value) -> SchemaType {
     match value {
         Value::Bool(_) => SchemaType::Boolean,
         Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_) => SchemaType::Int64,

@@ -24,7 +24,7 @@ use crate::sink::config::TimeRules;
 
 /// The kind of a value, by its schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ValueMeaning {
+pub(crate) enum ValueMeaning {
     /// A truth value.
     Flag,
     /// An integer.
@@ -52,7 +52,7 @@ pub enum ValueMeaning {
 
 impl ValueMeaning {
     /// Returns the kind of a schema's values, ignoring logical types.
-    pub fn plain(schema: &Schema) -> Self {
+    pub(crate) fn plain(schema: &Schema) -> Self {
         match schema.ty {
             SchemaType::Boolean => Self::Flag,
             SchemaType::Int8 => Self::Whole { byte: true },
@@ -85,7 +85,7 @@ impl ValueMeaning {
 
 /// How values are converted for a column.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Fit {
+pub(crate) enum Fit {
     /// Unchanged: the server reads them correctly or rejects them.
     Open,
     /// Rejected, except NULL, for this reason.
@@ -147,7 +147,7 @@ pub enum Fit {
 
 /// The column that values are written to.
 #[derive(Clone, Copy, Debug)]
-pub struct FitColumn<'a> {
+pub(crate) struct FitColumn<'a> {
     pub holds: &'a TargetColumnType,
     /// Its type as the server writes it, for messages.
     pub ty: &'a str,
@@ -157,7 +157,7 @@ pub struct FitColumn<'a> {
 }
 
 /// Returns the conversion of values of a kind for that column.
-pub fn fit(meaning: ValueMeaning, column: FitColumn<'_>) -> Fit {
+pub(crate) fn fit(meaning: ValueMeaning, column: FitColumn<'_>) -> Fit {
     let holds = column.holds;
     let refused = || Fit::Refused(refusal(meaning, column).into());
     match (meaning, holds) {
@@ -345,7 +345,7 @@ fn refusal(meaning: ValueMeaning, column: FitColumn<'_>) -> String {
 
 impl Fit {
     /// Converts a parameter for the column. Errors: why it is rejected, without the value.
-    pub fn apply<'a>(
+    pub(crate) fn apply<'a>(
         &self,
         param: SqlParam<'a>,
         time: &TimeRules,
