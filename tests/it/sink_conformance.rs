@@ -3,6 +3,7 @@
 
 mod carry;
 mod ddl;
+mod deferrable;
 mod deletes;
 mod equal_keys;
 mod evolve;

@@ -69,6 +69,9 @@ pub struct TableMeta {
     /// True if a unique index, the primary key included, covers prefixes of columns, or
     /// expressions.
     pub unique_in_part: bool,
+    /// Columns of the unique indexes, the primary key included, by which no statement can find the
+    /// row that it conflicts with: PostgreSQL's DEFERRABLE constraints.
+    pub deferrable: Vec<Vec<String>>,
     /// True for a view.
     pub is_view: bool,
     /// Number of rows, as estimated by the server's statistics.
@@ -94,6 +97,7 @@ impl TableMeta {
             columns,
             unique: Vec::new(),
             unique_in_part: false,
+            deferrable: Vec::new(),
             is_view: false,
             rows_estimated: None,
             no_rollback: None,
@@ -108,6 +112,7 @@ impl TableMeta {
             id,
             columns,
             no_rollback,
+            deferrable,
             is_view,
             only_insert,
             ..
@@ -115,6 +120,7 @@ impl TableMeta {
         (id, columns, self.keys()) == (&other.id, &other.columns, other.keys())
             && (no_rollback, is_view, only_insert)
                 == (&other.no_rollback, &other.is_view, &other.only_insert)
+            && *deferrable == other.deferrable
     }
 
     /// Returns the unique indexes.

@@ -123,6 +123,63 @@ async fn names_that_differ_only_in_letter_case_are_the_same_column() {
 }
 
 #[tokio::test]
+async fn fields_that_differ_only_in_letter_case_are_columns_or_a_refused_record() {
+    for server in ALL {
+        for made in [false, true] {
+            let mut database = Database::new(*server, &EVOLVE).await;
+            if made {
+                database.run("CREATE TABLE t (id INT)").await;
+            }
+            let topic = Topic::new("t");
+            let two = [
+                optional("ID", SchemaType::Int32),
+                optional("id", SchemaType::Int32),
+            ];
+            let row = topic.value(&two, [2, 1].map(Value::I32));
+            let written = database.put(&topic, &[&[row]]).await;
+            if *server == Server::Postgres {
+                written.unwrap();
+                assert_eq!(
+                    database.rows("SELECT id, \"ID\" FROM t").await,
+                    ["1|2"],
+                    "{made}"
+                );
+                continue;
+            }
+            let error = written.unwrap_err();
+            let says = "the fields ID and id differ in letter case only";
+            assert!(
+                error.kind() == ErrorKind::Record
+                    && error.message().contains(says)
+                    && error.message().contains("field.exclude.list=id"),
+                "{server} {made}: {error}"
+            );
+            let row = topic.value(&two[1..], [Value::I32(1)]);
+            database.write(&topic, &[&[row]]).await;
+            assert_eq!(database.rows("SELECT id FROM t").await, ["1"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_column_of_another_letter_case_takes_one_of_two_fields_at_most() {
+    let mut database = Database::new(Server::Postgres, &[]).await;
+    database.run("CREATE TABLE t (id INT)").await;
+    let topic = Topic::new("t");
+    for (names, missing) in [(["id", "ID"], "name='ID'"), (["Id", "ID"], "name='Id'")] {
+        let fields = names.map(|name| optional(name, SchemaType::Int32));
+        let row = topic.value(&fields, [1, 2].map(Value::I32));
+        let error = database.put(&topic, &[&[row]]).await.unwrap_err();
+        assert!(
+            error.kind() == ErrorKind::Record
+                && error.message().contains("is missing fields")
+                && error.message().contains(missing),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_required_field_without_default_is_not_added() {
     for server in ALL {
         let mut database = Database::new(*server, &EVOLVE).await;

@@ -195,3 +195,98 @@ async fn four_tasks_create_extend_and_widen_one_table_together() {
         );
     }
 }
+
+#[tokio::test]
+async fn numbers_grow_with_the_digits_before_their_point() {
+    for server in SERVERS {
+        let mut database = Database::new(*server, &WIDEN).await;
+        database
+            .run("CREATE TABLE t (id INT, d DECIMAL(10,2), e DECIMAL(5,1), s SMALLINT, i INT)")
+            .await;
+        database
+            .run("INSERT INTO t VALUES (0, 12345678.25, 9999.9, -32768, 2147483647)")
+            .await;
+        let topic = Topic::new("t");
+        // no schema says how many digits its values have
+        let fields = [
+            int("id"),
+            field("d", Schema::decimal(4)),
+            field("e", Schema::decimal(1)),
+            field("s", Schema::of(SchemaType::String)),
+            field("i", Schema::of(SchemaType::Float64)),
+        ];
+        let row = |id, d, e, s, i| {
+            let values = [Value::I32(id), decimal(d), decimal(e), t(s), Value::F64(i)];
+            topic.value(&fields, values)
+        };
+        database
+            .write(
+                &topic,
+                &[
+                    &[
+                        row(1, "87654321.1234", "1.5", "1", 1.0),
+                        row(2, "-123456789012345.6789", "12345.5", "40000", 1.0),
+                    ],
+                    &[row(3, "0.0001", "-99999.9", "-1", 9e15)],
+                ],
+            )
+            .await;
+        let (wide, long) = match server {
+            Server::MariaDb => ("decimal", ["mediumint(9)", "bigint(20)"]),
+            _ => ("numeric", ["integer", "bigint"]),
+        };
+        assert_eq!(
+            database.columns("t").await[1..],
+            [
+                format!("d {wide}(19,4) NULL"),
+                format!("e {wide}(6,1) NULL"),
+                format!("s {} NULL", long[0]),
+                format!("i {} NULL", long[1]),
+            ]
+        );
+        assert_eq!(
+            database
+                .rows("SELECT id, d, e, s, i FROM t ORDER BY id")
+                .await,
+            [
+                "0|12345678.2500|9999.9|-32768|2147483647",
+                "1|87654321.1234|1.5|1|1",
+                "2|-123456789012345.6789|12345.5|40000|1",
+                "3|0.0001|-99999.9|-1|9000000000000000",
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_decimal_that_has_the_most_digits_already_keeps_those_before_its_point() {
+    for (server, ty, whole) in [
+        (Server::MariaDb, "DECIMAL(65,2)", 63),
+        (Server::Postgres, "NUMERIC(1000,2)", 998),
+    ] {
+        let mut database = Database::new(server, &WIDEN).await;
+        database.run(&format!("CREATE TABLE t (d {ty})")).await;
+        let digits = "9".repeat(whole);
+        database
+            .run(&format!("INSERT INTO t VALUES ({digits}.25)"))
+            .await;
+        let topic = Topic::new("t");
+        let row = topic.value(&[field("d", Schema::decimal(4))], [decimal("1.2500")]);
+        database.write(&topic, &[&[row]]).await;
+        let seen = database
+            .rows("SELECT CAST(d AS CHAR(70)) FROM t ORDER BY d DESC")
+            .await;
+        let old: String = format!("{digits}.25").chars().take(70).collect();
+        let new = if server == Server::MariaDb {
+            "1.25"
+        } else {
+            "1.2500"
+        };
+        assert_eq!(seen.len(), 2);
+        assert!(
+            old.starts_with(seen[0].trim_end_matches(['2', '5', '.'])),
+            "{seen:?}"
+        );
+        assert_eq!(seen[1].trim_end(), new);
+    }
+}

@@ -55,6 +55,7 @@ impl DatabaseCatalog for MySql {
             primary_key,
             unique,
             unique_in_part,
+            deferrable: Vec::new(),
         }))
     }
 

@@ -62,7 +62,8 @@ const COLUMNS: &str = columns!("ORDER BY a.attnum");
 const ONE_COLUMN: &str = columns!("AND a.attnum = $2");
 
 /// Unique indexes over plain columns of all rows.
-const INDEXES: &str = "SELECT i.indexrelid::pg_catalog.int8, i.indisprimary, a.attname::pg_catalog.text \
+const INDEXES: &str = "SELECT i.indexrelid::pg_catalog.int8, i.indisprimary, a.attname::pg_catalog.text, \
+     NOT i.indimmediate \
      FROM pg_catalog.pg_index i \
      CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k(attnum, place) \
      JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
@@ -87,7 +88,11 @@ impl DatabaseCatalog for Postgres {
             .iter()
             .map(|row| column(row))
             .collect();
-        let (primary_key, unique) = keys(&session.query(INDEXES, &oid).await?);
+        let Keys {
+            primary: primary_key,
+            unique,
+            deferrable,
+        } = keys(&session.query(INDEXES, &oid).await?);
         set_key_positions(&mut columns, &primary_key);
         Ok(Some(TableMeta {
             id: TableId {
@@ -99,6 +104,7 @@ impl DatabaseCatalog for Postgres {
             primary_key,
             unique,
             unique_in_part: false,
+            deferrable,
             is_view: matches!(row[3].as_str(), Some("v" | "m")),
             // -1 before the first ANALYZE
             rows_estimated: row[4].as_i64().and_then(|n| n.try_into().ok()),
@@ -197,24 +203,30 @@ fn column(row: &[Value]) -> ColumnMeta {
     }
 }
 
-/// Returns the primary key and the other unique indexes.
-fn keys(rows: &[Vec<Value>]) -> (Vec<String>, Vec<Vec<String>>) {
-    let (mut primary, mut unique): (Vec<String>, Vec<Vec<String>>) = (Vec::new(), Vec::new());
-    let mut last = None;
-    for row in rows {
-        if row[1] == Value::Bool(true) {
-            primary.push(text(&row[2]));
-        } else if last == row[0].as_i64() {
-            unique
-                .last_mut()
-                .into_iter()
-                .for_each(|columns| columns.push(text(&row[2])));
+/// The columns of a table's unique indexes.
+#[derive(Debug, Default, PartialEq)]
+struct Keys {
+    primary: Vec<String>,
+    unique: Vec<Vec<String>>,
+    /// Those of both whose constraint is DEFERRABLE.
+    deferrable: Vec<Vec<String>>,
+}
+
+/// Returns the unique indexes from rows of [`INDEXES`].
+fn keys(rows: &[Vec<Value>]) -> Keys {
+    let mut out = Keys::default();
+    for index in rows.chunk_by(|a, b| a[0] == b[0]) {
+        let columns: Vec<_> = index.iter().map(|row| text(&row[2])).collect();
+        if index[0][3] == Value::Bool(true) {
+            out.deferrable.push(columns.clone());
+        }
+        if index[0][1] == Value::Bool(true) {
+            out.primary = columns;
         } else {
-            last = row[0].as_i64();
-            unique.push(vec![text(&row[2])]);
+            out.unique.push(columns);
         }
     }
-    (primary, unique)
+    out
 }
 
 /// Returns the column of an expression of that type.
@@ -253,7 +265,7 @@ fn text(value: &Value) -> String {
 mod tests {
     use connector_api::Value;
 
-    use super::{column, keys};
+    use super::{Keys, column, keys};
 
     #[test]
     fn a_numerics_modifier_holds_precision_and_scale() {
@@ -287,25 +299,25 @@ mod tests {
 
     #[test]
     fn indexes_come_apart() {
-        let row = |index: i64, primary: bool, column: &str| {
+        let row = |index: i64, primary: bool, column: &str, deferrable: bool| {
             vec![
                 Value::I64(index),
                 Value::Bool(primary),
                 Value::Text(column.into()),
+                Value::Bool(deferrable),
             ]
         };
-        let (primary, unique) = keys(&[
-            row(1, true, "b"),
-            row(1, true, "a"),
-            row(2, false, "c"),
-            row(3, false, "d"),
+        let seen = keys(&[
+            row(1, true, "b", true),
+            row(1, true, "a", true),
+            row(2, false, "c", false),
+            row(3, false, "d", true),
         ]);
-        assert_eq!(
-            (primary, unique),
-            (
-                vec!["b".into(), "a".into()],
-                vec![vec!["c".into()], vec!["d".into()]]
-            )
-        );
+        let want = Keys {
+            primary: vec!["b".into(), "a".into()],
+            unique: vec![vec!["c".into()], vec!["d".into()]],
+            deferrable: vec![vec!["b".into(), "a".into()], vec!["d".into()]],
+        };
+        assert_eq!(seen, want);
     }
 }

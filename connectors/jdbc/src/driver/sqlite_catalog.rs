@@ -75,6 +75,7 @@ impl DatabaseCatalog for Sqlite {
             primary_key,
             unique: unique.collect(),
             unique_in_part: false,
+            deferrable: Vec::new(),
             is_view,
             rows_estimated: None,
             no_rollback: None,

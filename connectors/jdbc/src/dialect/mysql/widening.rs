@@ -15,13 +15,31 @@ const DECIMAL_DIGITS: i32 = 65;
 /// Maximum characters of a key: an index has 3,072 bytes.
 const KEY_CHARACTERS: u32 = 768;
 
-/// Returns the maximum length of a column's values.
+/// Signed integers, with their bits.
+const INTEGERS: [(&str, u32); 4] = [
+    ("SMALLINT", 16),
+    ("MEDIUMINT", 24),
+    ("INT", 32),
+    ("BIGINT", 64),
+];
+
+/// Returns how much a column's values can hold.
 pub(crate) fn capacity(column: &ColumnMeta) -> Option<ColumnCapacity> {
-    let length = column.length?;
+    let bits = |bits| {
+        Some(ColumnCapacity::Bits {
+            bits,
+            unsigned: column.column_type.contains("unsigned"),
+        })
+    };
     match column.data_type.as_str() {
-        "char" | "varchar" => Some(ColumnCapacity::Characters(length)),
+        "char" | "varchar" => column.length.map(ColumnCapacity::Characters),
         "tinytext" | "text" | "mediumtext" | "longtext" | "binary" | "varbinary" | "tinyblob"
-        | "blob" | "mediumblob" | "longblob" => Some(ColumnCapacity::Bytes(length)),
+        | "blob" | "mediumblob" | "longblob" => column.length.map(ColumnCapacity::Bytes),
+        "decimal" | "numeric" => ColumnCapacity::of_decimal(column),
+        "tinyint" => bits(8),
+        "smallint" => bits(16),
+        "mediumint" => bits(24),
+        "int" | "integer" => bits(32),
         _ => None,
     }
 }
@@ -31,6 +49,15 @@ pub(crate) fn capacity(column: &ColumnMeta) -> Option<ColumnCapacity> {
 pub(crate) fn type_for_length(column: &ColumnMeta, length: u64) -> Option<String> {
     let key = column.key_position.is_some();
     match column.data_type.as_str() {
+        "decimal" | "numeric" => {
+            let (whole, scale) = (i32::try_from(length).ok()?, column.scale?);
+            let precision = whole.checked_add(scale)?;
+            (precision <= DECIMAL_DIGITS).then(|| format!("DECIMAL({precision},{scale})"))
+        }
+        "tinyint" | "smallint" | "mediumint" | "int" | "integer" => {
+            let wider = INTEGERS.iter().find(|(_, bits)| length <= u64::from(*bits));
+            wider.map(|(name, _)| (*name).to_owned())
+        }
         "char" | "varchar" if key => {
             let length = u32::try_from(length)
                 .ok()
@@ -283,6 +310,12 @@ mod tests {
             ("text", 70_000, Some("LONGTEXT")),
             ("varbinary", 2000, Some("BLOB")),
             ("longtext", u64::MAX, None),
+            ("decimal", 12, Some("DECIMAL(14,2)")),
+            ("decimal", 63, Some("DECIMAL(65,2)")),
+            ("decimal", 64, None),
+            ("smallint", 17, Some("MEDIUMINT")),
+            ("int", 33, Some("BIGINT")),
+            ("int", 65, None),
         ] {
             assert_eq!(
                 type_for_length(&column(data_type, data_type), length).as_deref(),

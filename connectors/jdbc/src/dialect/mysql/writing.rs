@@ -83,9 +83,11 @@ const CAPABILITIES: WriteCapabilities = WriteCapabilities {
     accepts_nul: true,
     has_engines_without_rollback: true,
     drops_not_null: true,
+    folds_column_names: Some(str::to_lowercase),
     adds_columns_together: true,
     table_definition: Some("SHOW CREATE TABLE {table}"),
     copy: None,
+    names_conflict_index: false,
     bulk_update: None,
     // A number in a column of dates is a date, and ON DUPLICATE KEY uses whatever unique indexes
     // exist when it runs, without an error.

@@ -94,8 +94,8 @@ impl DdlDialect for PostgresDdl {
         Some(())
     }
 
-    fn type_for_length(&self, column: &ColumnMeta, _length: u64) -> Option<String> {
-        widening::type_for_length(column)
+    fn type_for_length(&self, column: &ColumnMeta, length: u64) -> Option<String> {
+        widening::type_for_length(column, length)
     }
 
     fn type_for_schema(&self, column: &ColumnMeta, schema: &Schema) -> Option<String> {

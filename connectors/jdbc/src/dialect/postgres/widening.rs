@@ -10,17 +10,48 @@ use super::PostgresDialect;
 use crate::catalog::ColumnMeta;
 use crate::url::DatabaseKind;
 
-/// Returns the maximum length of a column's values.
+/// Most digits of a NUMERIC that states them.
+const NUMERIC_DIGITS: i32 = 1000;
+
+/// Returns how much a column's values can hold.
 pub(crate) fn capacity(column: &ColumnMeta) -> Option<ColumnCapacity> {
-    matches!(column.data_type.as_str(), "varchar" | "bpchar")
-        .then_some(column.length)
-        .flatten()
-        .map(ColumnCapacity::Characters)
+    let bits = |bits| {
+        Some(ColumnCapacity::Bits {
+            bits,
+            unsigned: false,
+        })
+    };
+    match column.data_type.as_str() {
+        "varchar" | "bpchar" => column.length.map(ColumnCapacity::Characters),
+        "numeric" => ColumnCapacity::of_decimal(column),
+        "int2" => bits(16),
+        "int4" => bits(32),
+        _ => None,
+    }
 }
 
-/// Returns a type that holds values of any length.
-pub(crate) fn type_for_length(column: &ColumnMeta) -> Option<String> {
-    matches!(column.data_type.as_str(), "varchar" | "bpchar").then(|| "pg_catalog.text".to_owned())
+/// Returns a type that also holds values of that length; texts get one for any length.
+pub(crate) fn type_for_length(column: &ColumnMeta, length: u64) -> Option<String> {
+    match column.data_type.as_str() {
+        "varchar" | "bpchar" => Some("pg_catalog.text".to_owned()),
+        "numeric" => {
+            let (whole, scale) = (i32::try_from(length).ok()?, column.scale?);
+            Some(numeric(whole.checked_add(scale)?, scale))
+        }
+        "int2" if length <= 32 => Some("INT".to_owned()),
+        "int2" | "int4" if length <= 64 => Some("BIGINT".to_owned()),
+        _ => None,
+    }
+}
+
+/// Returns the type for that many digits; one without a limit if there are more than a type can
+/// state.
+fn numeric(precision: i32, scale: i32) -> String {
+    if precision <= NUMERIC_DIGITS {
+        format!("NUMERIC({precision},{scale})")
+    } else {
+        "NUMERIC".to_owned()
+    }
 }
 
 /// Returns a wider type for the values of a schema that the column's type cannot hold.
@@ -32,7 +63,7 @@ pub(crate) fn type_for_schema(column: &ColumnMeta, schema: &Schema) -> Option<St
         ("float4", SchemaType::Float64) => "DOUBLE PRECISION",
         ("numeric", _) => {
             let (precision, scale) = grown_decimal(column, schema)?;
-            return Some(format!("NUMERIC({precision},{scale})"));
+            return Some(numeric(precision, scale));
         }
         _ => return None,
     };

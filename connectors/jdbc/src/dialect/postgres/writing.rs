@@ -36,10 +36,12 @@ pub(crate) static POSTGRES: WriteDialect = WriteDialect {
         accepts_nul: false,
         has_engines_without_rollback: false,
         drops_not_null: true,
+        folds_column_names: None,
         adds_columns_together: true,
         table_definition: None,
         // COPY parses values as a cast would.
         copy: Some(|table, columns| format!("COPY {table}({columns}) FROM STDIN")),
+        names_conflict_index: true,
         bulk_update: Some(BulkUpdate {
             // Every value is cast to its column's type.
             accepts: |_| true,

@@ -29,9 +29,11 @@ pub(crate) static SQLITE: WriteDialect = WriteDialect {
         accepts_nul: false,
         has_engines_without_rollback: false,
         drops_not_null: false,
+        folds_column_names: Some(str::to_ascii_lowercase),
         adds_columns_together: false,
         table_definition: None,
         copy: None,
+        names_conflict_index: true,
         bulk_update: None,
         // Values are stored in the class that their column's type prefers.
         table_state: TableStateSql {

@@ -23,6 +23,9 @@ pub struct WriteCapabilities {
     pub has_engines_without_rollback: bool,
     /// A column can be changed to allow NULL.
     pub drops_not_null: bool,
+    /// How the names of columns are folded before they are compared; `None`: they differ if their
+    /// letter case does.
+    pub folds_column_names: Option<fn(&str) -> String>,
     /// `ALTER TABLE` adds several columns at once.
     pub adds_columns_together: bool,
     /// A query whose second column is the definition of `{table}`, if the statement that changes
@@ -31,6 +34,9 @@ pub struct WriteCapabilities {
     /// Writes the statement with which [`Session::copy`](crate::driver::Session::copy) inserts
     /// rows, from the names of the table and of the columns.
     pub copy: Option<fn(table: &str, columns: &str) -> String>,
+    /// An upsert names the columns of one unique index, and must name exactly those. Otherwise it
+    /// updates the row that the new one collides with on any of them.
+    pub names_conflict_index: bool,
     /// How many rows are updated by one statement.
     pub bulk_update: Option<BulkUpdate>,
     /// How to notice that a table has changed. Databases silently convert values to other types

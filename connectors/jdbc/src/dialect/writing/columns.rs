@@ -18,7 +18,7 @@ pub trait ColumnDialect: Send + Sync {
         TargetColumnType::Other
     }
 
-    /// Maximum length of a column's values; `None`: unlimited.
+    /// How much a column's values can hold; `None`: unlimited, or the type cannot grow.
     fn capacity(&self, _column: &ColumnMeta) -> Option<ColumnCapacity> {
         None
     }
@@ -52,11 +52,25 @@ pub enum TextEquality {
     Unknown,
 }
 
-/// Maximum length of a column's values.
+/// How much a column's values can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnCapacity {
-    /// In characters.
+    /// Most characters.
     Characters(u64),
-    /// In bytes.
+    /// Most bytes.
     Bytes(u64),
+    /// A decimal: most digits before the point, of values that are rounded to `scale` digits after
+    /// it.
+    Digits { whole: u64, scale: i32 },
+    /// An integer of that many bits, the sign included unless it is unsigned.
+    Bits { bits: u32, unsigned: bool },
+}
+
+impl ColumnCapacity {
+    /// The capacity of a decimal column; `None` if the type has no limit.
+    pub fn of_decimal(column: &ColumnMeta) -> Option<Self> {
+        let (precision, scale) = (column.precision?, column.scale?);
+        let whole = u64::try_from(precision - scale).unwrap_or(0);
+        Some(Self::Digits { whole, scale })
+    }
 }

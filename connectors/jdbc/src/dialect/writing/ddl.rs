@@ -40,8 +40,8 @@ pub trait DdlDialect: Send + Sync {
         Some(literal)
     }
 
-    /// A type that also holds values of that length (in the unit of its
-    /// [`ColumnCapacity`](super::ColumnCapacity)).
+    /// A type that also holds values of that length: characters, bytes, digits before the point, or
+    /// bits of a signed integer, as its [`ColumnCapacity`](super::ColumnCapacity) counts them.
     fn type_for_length(&self, _column: &ColumnMeta, _length: u64) -> Option<String> {
         None
     }

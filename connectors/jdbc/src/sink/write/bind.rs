@@ -9,6 +9,7 @@ use std::sync::Arc;
 use connector_api::{Decimal, Error, Header, Result, Schema, SchemaType, SinkRecord, Value};
 
 use super::copy::CopyText;
+use super::room::excess;
 use crate::catalog::ColumnMeta;
 use crate::dialect::column_type::TargetColumnType;
 use crate::dialect::source_type::BITS;
@@ -121,25 +122,29 @@ impl ColumnBinder {
             || matches!(self.kind, BindKind::Debezium(_) | BindKind::Span(_))
     }
 
-    /// Returns the length of a record's value if it is too long for the column, in the units of its
+    /// Returns the room that a record's value needs if the column has less, in the units of its
     /// [`ColumnCapacity`].
     pub fn excess(&self, record: &SinkRecord) -> Option<u64> {
         let room = self.room?;
+        let numbers = matches!(
+            room,
+            ColumnCapacity::Digits { .. } | ColumnCapacity::Bits { .. }
+        );
+        // a date has a number of its own, and no column of numbers takes it
+        if numbers && self.kind != BindKind::Plain {
+            return None;
+        }
         let within = |of: &'_ Value, n: usize| match of {
-            Value::Struct(members) => members.get(n).map(|value| length(value, room)),
+            Value::Struct(members) => members.get(n).and_then(|value| excess(value, room)),
             _ => None,
         };
-        let length = match &self.slot {
-            ValueSlot::Key => length(&record.record.key.value, room),
-            ValueSlot::Value => length(&record.record.value.value, room),
-            ValueSlot::KeyField(n) => within(&record.record.key.value, *n)?,
-            ValueSlot::ValueField(n) => within(&record.record.value.value, *n)?,
-            _ => return None,
-        };
-        let most = match room {
-            ColumnCapacity::Characters(most) | ColumnCapacity::Bytes(most) => most,
-        };
-        (length > most).then_some(length)
+        match &self.slot {
+            ValueSlot::Key => excess(&record.record.key.value, room),
+            ValueSlot::Value => excess(&record.record.value.value, room),
+            ValueSlot::KeyField(n) => within(&record.record.key.value, *n),
+            ValueSlot::ValueField(n) => within(&record.record.value.value, *n),
+            _ => None,
+        }
     }
 
     /// Creates the binder for a value of a statement that the user wrote.
@@ -492,19 +497,6 @@ impl ColumnBinder {
     fn wrong(&self, why: &str) -> Error {
         Error::record(format!("column {}: {why}", self.name))
     }
-}
-
-/// Returns the length of a value. Characters are counted only if there may be too many.
-fn length(value: &Value, room: ColumnCapacity) -> u64 {
-    let length = match (value, room) {
-        (Value::Text(text), ColumnCapacity::Characters(most)) if text.len() as u64 > most => {
-            text.chars().count()
-        }
-        (Value::Text(text), _) => text.len(),
-        (Value::Bytes(bytes), _) => bytes.len(),
-        _ => 0,
-    };
-    length as u64
 }
 
 /// Returns the last header of that name as text; bytes as UTF-8 or, if they are none, in

@@ -2,6 +2,8 @@
 //!
 //! Pure. The texts are those that users of other JDBC sinks search for.
 
+use std::collections::HashMap;
+
 use connector_api::shown::on_one_line;
 use connector_api::{Error, Result, Schema, Value};
 
@@ -34,6 +36,7 @@ pub(crate) fn changes(
              contain; rename it with a transform"
         )));
     }
+    refuse_one_column_twice(writing, shape)?;
     let changes = needed(config, writing, table, meta, shape)?;
     if !writing.capabilities.accepts_nul && changes.iter().any(|sql| sql.contains('\0')) {
         return Err(Error::record(
@@ -70,7 +73,7 @@ fn needed(
     let missing: Vec<_> = shape
         .columns
         .iter()
-        .filter(|c| meta.column(&c.name).is_none())
+        .filter(|c| !has_own_column(meta, shape, c))
         .cloned()
         .collect();
     if missing.is_empty() {
@@ -84,6 +87,50 @@ fn needed(
         .collect::<Result<Vec<_>, _>>();
     let definitions = definitions.map_err(Error::record)?;
     Ok(writing.add_columns(&writing.dialect.table(&meta.id), &definitions))
+}
+
+/// True if a table has a column for that one of a shape. A column whose name differs in letter case
+/// is not the one if the record has another field for it.
+fn has_own_column(meta: &TableMeta, shape: &RecordShape, column: &RecordColumn) -> bool {
+    let Some(found) = meta.column(&column.name) else {
+        return false;
+    };
+    let shared = |other: &&RecordColumn| {
+        other.name != column.name
+            && meta
+                .column(&other.name)
+                .is_some_and(|m| m.name == found.name)
+    };
+    *found.name == *column.name || !shape.columns.iter().any(|other| shared(&other))
+}
+
+/// Refuses fields that would be one column.
+/// Errors: `Record`, because other records may have one of them only.
+fn refuse_one_column_twice(writing: &WriteDialect, shape: &RecordShape) -> Result<()> {
+    let folded = |name: &str| match writing.capabilities.folds_column_names {
+        Some(fold) => fold(name),
+        None => name.to_owned(),
+    };
+    let mut known = HashMap::with_capacity(shape.columns.len());
+    for column in &shape.columns {
+        let Some(first) = known.insert(folded(&column.name), &column.name) else {
+            continue;
+        };
+        let (first, second) = (on_one_line(first), on_one_line(&column.name));
+        let why = if first == second {
+            format!("two fields become the column {first}")
+        } else {
+            format!(
+                "the fields {first} and {second} differ in letter case only, and so would be one \
+                 column of this database"
+            )
+        };
+        return Err(Error::record(format!(
+            "{why}; rename one of them (transform ReplaceField, renames={second}:OTHER_NAME), or \
+             leave it out (field.exclude.list={second})"
+        )));
+    }
+    Ok(())
 }
 
 /// Describes a table that cannot roll back, and how to fix it.

@@ -327,7 +327,8 @@ impl TargetTable {
         let mut values: Vec<ColumnBinder> = given.map(bind).collect();
         values.sort_by_key(|binder| binder.always_numbered);
         let sets_a_column = values.first().is_some_and(|binder| !binder.always_numbered);
-        let by_column = config.insert_mode == InsertMode::Upsert && self.lacks_key_index(shape);
+        let by_column =
+            config.insert_mode == InsertMode::Upsert && self.lacks_key_index(writing, shape);
         Ok(WritePlan {
             topic: config.fields.by_topic().then(|| Arc::clone(topic)),
             key_schema: key.schema.clone(),
@@ -422,12 +423,18 @@ impl TargetTable {
         }
     }
 
-    /// True if no unique index lies within the key columns of a shape. Rows of one key then never
-    /// conflict, whatever other unique indexes there are: MariaDB would add a row each time, and
-    /// PostgreSQL refuses such a conflict target.
-    fn lacks_key_index(&self, shape: &RecordShape) -> bool {
+    /// True if no upsert finds the row of a key: no unique index lies within the key columns of a
+    /// shape, or is the one that an upsert must name. Rows of one key then never conflict, whatever
+    /// other unique indexes there are: MariaDB would add a row each time, and PostgreSQL and SQLite
+    /// refuse such a conflict target. PostgreSQL refuses deferrable ones, too, and would choose
+    /// them along with another index of the same columns.
+    fn lacks_key_index(&self, writing: &WriteDialect, shape: &RecordShape) -> bool {
         let Some(meta) = &self.known.meta else {
             return false;
+        };
+        let count = shape.keys().count();
+        let is_exact = |index: &Vec<String>| {
+            !writing.capabilities.names_conflict_index || index.len() == count
         };
         let is_key = |name: &String| {
             shape
@@ -435,7 +442,9 @@ impl TargetTable {
                 .any(|c| meta.column(&c.name).is_some_and(|m| m.name == *name))
         };
         let within = |index: &Vec<String>| !index.is_empty() && index.iter().all(is_key);
-        !within(&meta.primary_key) && !meta.unique.iter().any(within)
+        let finds = |index: &Vec<String>| within(index) && is_exact(index);
+        meta.deferrable.iter().any(finds)
+            || !finds(&meta.primary_key) && !meta.unique.iter().any(finds)
     }
 
     /// True if rows can conflict on an index other than the primary key.
@@ -513,10 +522,12 @@ mod tests {
 
     use super::{KnownTable, PlanIndex, TargetTable};
     use crate::catalog::{ColumnMeta, TableMeta};
+    use crate::dialect::writing;
     use crate::ident::TableId;
     use crate::sink::config::SinkConfig;
     use crate::sink::config::columns::{RecordColumn, ValueSlot};
     use crate::sink::mapping::shape::RecordShape;
+    use crate::url::DatabaseKind;
 
     /// A table of `id` and `mail` with these unique indexes.
     fn table(primary_key: &[&str], unique: &[&[&str]]) -> TargetTable {
@@ -559,11 +570,31 @@ mod tests {
 
     #[test]
     fn only_an_index_within_the_key_columns_finds_the_row_of_a_key() {
-        assert!(table(&[], &[]).lacks_key_index(&shape(&["id"])));
-        assert!(table(&[], &[&["mail"]]).lacks_key_index(&shape(&["id"])));
-        assert!(table(&["id", "mail"], &[]).lacks_key_index(&shape(&["id"])));
-        assert!(!table(&["id"], &[&["mail"]]).lacks_key_index(&shape(&["id"])));
-        assert!(!table(&[], &[&["mail"], &["id"]]).lacks_key_index(&shape(&["id"])));
-        assert!(!table(&["id", "mail"], &[]).lacks_key_index(&shape(&["id", "mail"])));
+        let maria = writing::of(DatabaseKind::MySql, "10.11-MariaDB");
+        let lacks = |table: TargetTable, keys: &[&str]| table.lacks_key_index(maria, &shape(keys));
+        assert!(lacks(table(&[], &[]), &["id"]));
+        assert!(lacks(table(&[], &[&["mail"]]), &["id"]));
+        assert!(lacks(table(&["id", "mail"], &[]), &["id"]));
+        assert!(!lacks(table(&["id"], &[&["mail"]]), &["id"]));
+        assert!(!lacks(table(&[], &[&["mail"], &["id"]]), &["id"]));
+        assert!(!lacks(table(&["id", "mail"], &[]), &["id", "mail"]));
+        assert!(!lacks(table(&["id"], &[]), &["id", "mail"]));
+    }
+
+    #[test]
+    fn an_upsert_that_names_its_index_needs_one_of_exactly_the_key_that_is_not_deferrable() {
+        for database in [DatabaseKind::Postgres, DatabaseKind::Sqlite] {
+            let writing = writing::of(database, "");
+            let lacks =
+                |table: &TargetTable, keys: &[&str]| table.lacks_key_index(writing, &shape(keys));
+            let mut table = table(&["id"], &[&["mail"]]);
+            assert!(!lacks(&table, &["id"]));
+            assert!(lacks(&table, &["id", "mail"]));
+            if let Some(meta) = &mut table.known.meta {
+                meta.deferrable = vec![vec!["id".to_owned()]];
+            }
+            assert!(lacks(&table, &["id"]));
+            assert!(!lacks(&table, &["mail"]));
+        }
     }
 }
