@@ -88,21 +88,13 @@ impl BoundWorker {
         let main_loop = HerderLoop::load(parts, commands_received).await?;
         info!(%worker_id, version = env!("CARGO_PKG_VERSION"), "rowferry is ready");
         let facts = worker_facts(&settings, secrets.clone());
+        let validator = Validator::new(registry, facts);
+        let rest = rest_state(&settings, Herder::new(commands), validator, log);
         let doors = doors.into_iter().map(|door| rest::ListenerConfig {
             access: door.access.with_secrets(secrets.clone()),
             ..door
         });
         let doors = doors.collect();
-        let rest = rest::RestState {
-            herder: Herder::new(commands),
-            validator: Validator::new(registry, facts),
-            levels: rest::LogLevels::new(log),
-            turns: rest::ConnectorLocks::default(),
-            topic_tracking: settings.topic_tracking,
-            admin: settings.rest.admin,
-            warnings: settings.rest.warnings().into(),
-            main: rest::MainRuntime::current(),
-        };
         Ok(Self {
             settings,
             listeners,
@@ -205,6 +197,25 @@ fn worker_facts(settings: &WorkerSettings, secrets: SecretKeys) -> WorkerFacts {
         tasks_max: settings.tasks_max,
         providers: settings.providers.clone(),
         secrets,
+    }
+}
+
+/// Returns what request handlers share.
+fn rest_state(
+    settings: &WorkerSettings,
+    herder: Herder,
+    validator: Validator,
+    log: LogFilter,
+) -> rest::RestState {
+    rest::RestState {
+        herder,
+        validator,
+        levels: rest::LogLevels::new(log),
+        turns: rest::ConnectorLocks::default(),
+        topic_tracking: settings.topic_tracking,
+        admin: settings.rest.admin,
+        warnings: settings.rest.warnings().into(),
+        main: rest::MainRuntime::current(),
     }
 }
 

@@ -29,7 +29,6 @@ use crate::worker::{StalledTask, WaitsFor};
 
 /// Direction in which a connector moves data; unknown if its class is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are Kafka's own names")]
 pub(crate) enum Direction {
     Source,
     Sink,
@@ -160,10 +159,6 @@ pub(crate) struct HerderCommand {
 }
 
 /// The verbs that the loop accepts.
-#[allow(
-    missing_docs,
-    reason = "each is the verb of the same name on the handle"
-)]
 pub(crate) enum HerderVerb {
     List {
         reply: ReplySender<Vec<ConnectorView>>,

@@ -33,7 +33,7 @@ impl TargetState {
 
 /// The current state of a connector or task (Kafka's `AbstractStatus.State`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are Kafka's own names")]
+#[expect(missing_docs, reason = "they are Kafka's own names")]
 pub enum RunState {
     Unassigned,
     Running,

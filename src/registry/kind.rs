@@ -67,7 +67,7 @@ impl ConverterRole {
 
 /// The kinds of plug-ins, in the order in which they are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are Kafka Connect's own names")]
+#[expect(missing_docs, reason = "they are Kafka Connect's own names")]
 pub enum PluginKind {
     Sink,
     Source,

@@ -473,7 +473,6 @@ fn in_short(value: &str) -> String {
 
 /// Why a change of offsets cannot be read; the texts are Kafka Connect's if it has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the texts below say what they are")]
 pub(super) enum OffsetFault {
     NoPartition,
     EmptyPartition,

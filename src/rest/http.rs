@@ -133,7 +133,7 @@ pub(super) async fn deadline(request: Request, next: Next) -> Response {
 }
 
 /// The answer when a handler panicked.
-#[allow(
+#[expect(
     clippy::needless_pass_by_value,
     reason = "the signature that the layer asks for"
 )]

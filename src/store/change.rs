@@ -63,7 +63,7 @@ impl Default for HistoryLimits {
 
 /// One change of the store.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "the fields are what their names say")]
+#[expect(missing_docs, reason = "the fields are what their names say")]
 pub enum StoreChange {
     /// Stores a new connector with its first config and target state.
     Create {

@@ -295,7 +295,7 @@ fn is_moment(schema: &Schema) -> bool {
     )
 }
 
-#[allow(
+#[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     reason = "Java's casts cut and round just so"
@@ -312,7 +312,7 @@ fn from_integer(n: i64, ty: SchemaType) -> Value {
     }
 }
 
-#[allow(
+#[expect(
     clippy::cast_possible_truncation,
     reason = "Java's casts saturate at 32 or 64 bits and cut further down"
 )]

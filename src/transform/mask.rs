@@ -116,7 +116,7 @@ fn emptied(value: &Value, schema: Option<&Schema>) -> Result<Value> {
     })
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "Java cuts numbers just so")]
+#[expect(clippy::cast_possible_truncation, reason = "Java cuts numbers just so")]
 fn replaced(value: &Value, schema: Option<&Schema>, replacement: &str) -> Result<Value> {
     let no_number = || {
         Error::record(format!(

@@ -143,7 +143,7 @@ impl RecordCodec {
         Ok(())
     }
 
-    #[allow(
+    #[expect(
         clippy::type_complexity,
         reason = "three parts of one record, used once"
     )]

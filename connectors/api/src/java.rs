@@ -295,7 +295,7 @@ pub fn parse_double(text: &str) -> Option<f64> {
 }
 
 /// Parses text as `Float.parseFloat` does.
-#[allow(
+#[expect(
     clippy::cast_possible_truncation,
     reason = "NaN and the infinities stay what they are"
 )]
@@ -308,7 +308,7 @@ pub fn parse_float(text: &str) -> Option<f32> {
 
 /// Parses Java's hexadecimal floats: `0x`, hexadecimal digits with an optional point, `p` and a
 /// power of two.
-#[allow(
+#[expect(
     clippy::cast_precision_loss,
     reason = "rounding to the nearest is meant"
 )]

@@ -22,7 +22,7 @@ pub mod logical {
 
 /// The physical type (`org.apache.kafka.connect.data.Schema.Type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "they are Connect's own names")]
+#[expect(missing_docs, reason = "they are Connect's own names")]
 pub enum SchemaType {
     Int8,
     Int16,

@@ -9,7 +9,7 @@ use crate::{Config, ConfigReport, Plugin, Record, Result};
 
 /// A scalar in a source partition or source offset (Kafka Connect allows primitives only).
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "they are JSON's own kinds")]
+#[expect(missing_docs, reason = "they are JSON's own kinds")]
 pub enum OffsetValue {
     Null,
     Bool(bool),

@@ -3,6 +3,17 @@
 //! Pure parts (`dialect`, `source::plan`, `sink::mapping`, `sink::write::group`) hold SQL text,
 //! types and decisions; `driver` alone does I/O.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::too_many_lines,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "a test reads best from its beginning to its end, and computes with small numbers"
+    )
+)]
+
 mod calendar;
 mod catalog;
 mod class_defaults;

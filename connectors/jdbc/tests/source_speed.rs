@@ -4,6 +4,7 @@
 //! -- --ignored --nocapture`; makes the table `speed` of a million rows if it is not there.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on panics")]
+#![allow(clippy::cast_precision_loss, reason = "rates are printed rounded")]
 
 use std::fs;
 use std::time::Instant;

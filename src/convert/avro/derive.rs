@@ -246,7 +246,7 @@ fn found(json: &Json, avro: &AvroType, schema: &Schema) -> Option<Value> {
         (_, SchemaType::Int16) => Value::I16(json.as_i64()?.try_into().ok()?),
         (_, SchemaType::Int32) => Value::I32(json.as_i64()?.try_into().ok()?),
         (_, SchemaType::Int64) => Value::I64(json.as_i64()?),
-        #[allow(
+        #[expect(
             clippy::cast_possible_truncation,
             reason = "the nearest float is meant"
         )]

@@ -257,7 +257,7 @@ fn merged(before: Schema, after: Schema) -> Option<Schema> {
     Some(if wider { after } else { before })
 }
 
-#[allow(
+#[expect(
     clippy::cast_precision_loss,
     reason = "Kafka widens an integer among fractions just so"
 )]

@@ -497,7 +497,7 @@ fn special_float(node: &JsonNode, token: &JsonToken<'_>) -> Result<Value> {
             ));
         }
     };
-    #[allow(
+    #[expect(
         clippy::cast_possible_truncation,
         reason = "NaN and the infinities stay what they are"
     )]
@@ -516,7 +516,7 @@ trait Narrow {
 macro_rules! narrow {
     ($($ty:ty),*) => {$(
         impl Narrow for $ty {
-            #[allow(clippy::cast_possible_truncation, reason = "cutting off is what it is for")]
+            #[expect(clippy::cast_possible_truncation, reason = "cutting off is what it is for")]
             fn narrow(wide: i64) -> Self {
                 wide as Self
             }

@@ -375,7 +375,7 @@ fn read_version(json: &str, options: &JsonOptions) -> Result<Option<i32>> {
         Err(_) if options.strict => Err(Error::record(
             "the version of the schema does not fit 32 bits",
         )),
-        #[allow(
+        #[expect(
             clippy::cast_possible_truncation,
             reason = "Connect takes the lowest 32 bits"
         )]

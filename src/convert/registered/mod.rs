@@ -36,7 +36,7 @@ const BYTES_PER_TYPE: usize = 400;
 
 /// The language of a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are what their names say")]
+#[expect(missing_docs, reason = "they are what their names say")]
 pub enum SchemaLanguage {
     Avro,
     Protobuf,

@@ -110,7 +110,6 @@ struct Run {
 
 /// Something that has happened.
 #[derive(Debug)]
-#[allow(missing_docs, reason = "the fields are what their names say")]
 pub(crate) enum HerderEvent {
     /// The worker has started; these connectors were stored.
     Loaded(Vec<(StoredConnector, Direction)>),
@@ -175,7 +174,6 @@ pub(crate) enum HerderEvent {
 
 /// Something to do, in this order.
 #[derive(Debug)]
-#[allow(missing_docs, reason = "the fields are what their names say")]
 pub(crate) enum Action {
     /// Store this change; losing it costs no more than a stale status.
     Write(StoreChange),

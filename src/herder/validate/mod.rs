@@ -43,7 +43,6 @@ pub(crate) enum ValidationError {
 
 /// A connector that a config may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say what they are")]
 pub(crate) struct AvailableConnector {
     pub class: String,
     pub kind: &'static str,

@@ -443,7 +443,7 @@ fn extended(computed: &[ComputedField], schema: &Schema) -> Result<(Arc<Schema>,
 }
 
 /// Converts a result to the declared type; `None` if it is of another type or does not fit.
-#[allow(
+#[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     reason = "the nearest float is meant"

@@ -17,7 +17,7 @@ use crate::Kafka;
 
 /// Requests by their API keys (Kafka's protocol guide).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "the names are the protocol's")]
+#[expect(missing_docs, reason = "the names are the protocol's")]
 #[repr(i16)]
 pub enum Api {
     Produce = 0,

@@ -7,7 +7,7 @@ use regex::Regex;
 
 /// The type of a key's value, by Kafka's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are ConfigDef.Type's own names")]
+#[expect(missing_docs, reason = "they are ConfigDef.Type's own names")]
 pub enum ConfigType {
     Boolean,
     String,
@@ -40,7 +40,7 @@ impl ConfigType {
 
 /// How important a key is to users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are ConfigDef.Importance's own names")]
+#[expect(missing_docs, reason = "they are ConfigDef.Importance's own names")]
 pub enum Importance {
     High,
     Medium,
@@ -49,7 +49,7 @@ pub enum Importance {
 
 /// Width of a key's input field in a form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are ConfigDef.Width's own names")]
+#[expect(missing_docs, reason = "they are ConfigDef.Width's own names")]
 pub enum Width {
     None,
     Short,
@@ -443,7 +443,7 @@ fn invalid(name: &str, shown: &str, reason: &str) -> String {
 
 /// A parsed value of a key.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "they are what their names say")]
+#[expect(missing_docs, reason = "they are what their names say")]
 pub enum ParsedValue {
     Null,
     Bool(bool),

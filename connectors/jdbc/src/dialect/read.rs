@@ -9,7 +9,6 @@ use crate::zone::JdbcTimeZone;
 
 /// `numeric.mapping`: when a decimal becomes an integer or a float.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are the key's own values")]
 pub enum NumericMapping {
     None,
     PrecisionOnly,
@@ -19,7 +18,6 @@ pub enum NumericMapping {
 
 /// `timestamp.granularity`: what a date-time becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are the key's own values")]
 pub enum TimestampGranularity {
     Logical,
     MicrosLong,

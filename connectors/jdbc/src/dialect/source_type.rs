@@ -28,12 +28,9 @@ pub(crate) const BITS: &str = "io.debezium.data.Bits";
 /// Debezium's items of an ENUM or SET.
 const ALLOWED: &str = "allowed";
 
-/// The type of a source column, independent of the database.
+/// The type of a source column, independent of the database. Numbers without a comment are lengths,
+/// precisions and scales, or digits of the second.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "they are SQL's own names; numbers are lengths, precisions and digits of the second"
-)]
 pub enum SourceType {
     /// Number of bytes, and whether it is unsigned.
     Int(u32, bool),

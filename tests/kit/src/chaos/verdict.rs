@@ -236,6 +236,35 @@ fn compare_topic(field: &Field, load: &Load, report: &mut Report, table: Table, 
 
 /// Rows written now arrive, over every task, and every task says that it runs.
 pub(super) async fn moves(field: &Field, patience: Duration, report: &mut Report) {
+    write_to_each_table(field).await;
+    let arrived = wait_until_quiet(field, patience, |_| ()).await;
+    let (tasks, running) = count_tasks(field, report).await;
+    report.say(format!(
+        "tasks:    {running} of {tasks} RUNNING; rows written at the end {}",
+        if arrived {
+            "have arrived over all of them"
+        } else {
+            "have NOT all arrived"
+        }
+    ));
+    // Two tasks read the ledgers, one each the other tables; as many write to each target.
+    if tasks != 12 {
+        report.wrong(format!("there are {tasks} tasks instead of 12"));
+    }
+    if !arrived {
+        let (source, maria) = (
+            field.sums(Server::Source).await,
+            field.sums(Server::MariaDb).await,
+        );
+        let postgres = field.sums(Server::Postgres).await;
+        report.wrong(format!(
+            "rows and versions: source {source:?}, MariaDB {maria:?}, PostgreSQL {postgres:?}"
+        ));
+    }
+}
+
+/// Writes a row to each table of the source.
+async fn write_to_each_table(field: &Field) {
     let mut connection = field
         .connect_source()
         .await
@@ -252,7 +281,10 @@ pub(super) async fn moves(field: &Field, patience: Duration, report: &mut Report
         };
         mariadb::run(&mut connection, &sql).await;
     }
-    let arrived = wait_until_quiet(field, patience, |_| ()).await;
+}
+
+/// Returns how many tasks there are and how many of them run, and reports those that do not.
+async fn count_tasks(field: &Field, report: &mut Report) -> (u32, u32) {
     let (mut tasks, mut running) = (0, 0);
     let status = field
         .worker()
@@ -273,28 +305,5 @@ pub(super) async fn moves(field: &Field, patience: Duration, report: &mut Report
             }
         }
     }
-    report.say(format!(
-        "tasks:    {running} of {tasks} RUNNING; rows written at the end {}",
-        {
-            if arrived {
-                "have arrived over all of them"
-            } else {
-                "have NOT all arrived"
-            }
-        }
-    ));
-    // Two tasks read the ledgers, one each the other tables; as many write to each target.
-    if tasks != 12 {
-        report.wrong(format!("there are {tasks} tasks instead of 12"));
-    }
-    if !arrived {
-        let (source, maria) = (
-            field.sums(Server::Source).await,
-            field.sums(Server::MariaDb).await,
-        );
-        let postgres = field.sums(Server::Postgres).await;
-        report.wrong(format!(
-            "rows and versions: source {source:?}, MariaDB {maria:?}, PostgreSQL {postgres:?}"
-        ));
-    }
+    (tasks, running)
 }

@@ -9,7 +9,6 @@ use crate::dialect::read::{ReadColumn, TimestampDecoding, ValueDecoding, int_val
 
 /// Encoding of a result column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are what their names say")]
 pub(crate) enum WireFormat {
     Int,
     UnsignedInt,

@@ -8,7 +8,6 @@ use crate::calendar::{SECOND, span_text};
 
 /// A DATE, DATETIME or TIMESTAMP as the server stores it; parts may be zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are the parts of a date")]
 pub(crate) struct WireDateTime {
     pub year: u16,
     pub month: u8,

@@ -99,7 +99,7 @@ pub struct TimeRules {
 
 /// All settings of one task.
 #[derive(Clone, Debug)]
-#[allow(
+#[expect(
     clippy::struct_excessive_bools,
     reason = "one flag per key of the configuration"
 )]

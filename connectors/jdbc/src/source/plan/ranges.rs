@@ -85,6 +85,10 @@ impl SnapshotRanges {
     }
 
     /// Returns the share of all ids that remains of a range that has been read up to `reached`.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "an estimate; an i64 might not hold the distance of two ids"
+    )]
     pub(crate) fn share(&self, range: &KeyRange, reached: i64) -> f64 {
         // All have the same width, except the first, which also covers the ids below.
         let bounds = self.bounds.as_slice();

@@ -141,6 +141,7 @@ impl TaskTable {
         if let (Some((range, snapshot)), Some(all)) = (&self.range, self.rows_estimated) {
             #[expect(
                 clippy::cast_possible_truncation,
+                clippy::cast_precision_loss,
                 clippy::cast_sign_loss,
                 reason = "a share of an estimate, which is not below zero"
             )]
@@ -417,6 +418,10 @@ impl TableStage {
 }
 
 /// Sums up the progress of a table over all parts of it that this task reads.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the time left is an estimate, and no table has 2^53 rows"
+)]
 pub(super) fn progress(parts: &[&TaskTable]) -> TableProgress {
     let rows = parts.iter().map(|t| t.rows).sum::<u64>();
     let rows_left: Option<u64> = parts

@@ -14,7 +14,6 @@ const DAY_MILLIS: i64 = DAY / 1000;
 
 /// A value in its storage class.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs, reason = "they are SQLite's own")]
 pub(crate) enum StorageValue<'a> {
     Null,
     Integer(i64),
@@ -32,6 +31,15 @@ enum PointInTime {
     Instant(i64),
 }
 
+/// Returns the double that SQLite itself would store for an integer in a column of type REAL.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the caller has checked the range, or its setting asks for doubles"
+)]
+fn nearest_double(n: i64) -> f64 {
+    n as f64
+}
+
 /// Converts a value. Errors: `Record` if it does not have the type that its column declares.
 pub(crate) fn value(column: &ReadColumn, stored: StorageValue<'_>) -> Result<Value> {
     if stored == StorageValue::Null {
@@ -47,7 +55,7 @@ pub(crate) fn value(column: &ReadColumn, stored: StorageValue<'_>) -> Result<Val
         (ValueDecoding::Bool, StorageValue::Text(text)) => truth(text).map(Value::Bool),
         (ValueDecoding::F64, StorageValue::Real(n)) => Some(Value::F64(n)),
         (ValueDecoding::F64, StorageValue::Integer(n)) if n.unsigned_abs() <= EXACT_IN_F64 => {
-            Some(Value::F64(n as f64))
+            Some(Value::F64(nearest_double(n)))
         }
         (ValueDecoding::Text, StorageValue::Text(text)) => std::str::from_utf8(text)
             .ok()
@@ -64,7 +72,9 @@ pub(crate) fn value(column: &ReadColumn, stored: StorageValue<'_>) -> Result<Val
             .map(|d| Value::Decimal(Box::new(d))),
         (ValueDecoding::DecimalInt(ty), stored) => whole(stored).and_then(|n| int_value(n, *ty)),
         (ValueDecoding::DecimalF64, StorageValue::Real(n)) => Some(Value::F64(n)),
-        (ValueDecoding::DecimalF64, StorageValue::Integer(n)) => Some(Value::F64(n as f64)),
+        (ValueDecoding::DecimalF64, StorageValue::Integer(n)) => {
+            Some(Value::F64(nearest_double(n)))
+        }
         (ValueDecoding::Date(calendar), stored) => date(*calendar, stored),
         (ValueDecoding::Time(zone), stored) => {
             time_of_day(stored).map(|micros| time_value(micros, zone))

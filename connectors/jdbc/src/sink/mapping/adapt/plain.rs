@@ -319,6 +319,11 @@ fn base64_bytes(value: &Value) -> Option<Value> {
     Some(Value::Bytes(bytes.into()))
 }
 
+/// Returns the nearest double of a number.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the column is of floating point, where the databases round too"
+)]
 fn float(value: &Value) -> Option<f64> {
     match value {
         Value::F64(n) => Some(*n),
