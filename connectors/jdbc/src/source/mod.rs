@@ -19,7 +19,7 @@
 //!
 //! To follow a row, begin at `JdbcSourceTask::poll` in `task`, continue with `TableReader::turn` in
 //! `read::cursor` and `Visibility::admit` in `visibility`, and with `PendingRows::take` in
-//! `read::batch`. `tests/it/tidy.rs` checks the order of the rooms.
+//! `read::batch`. `tests/it/tidy/mod.rs` checks the order of the rooms.
 
 mod config;
 mod deletes;

@@ -1,10 +1,7 @@
 //! Deleted rows of tables that are polled: each produces one tombstone, and existing rows produce none.
 
-#[path = "deletes/arrive.rs"]
 mod arrive;
-#[path = "deletes/marker.rs"]
 mod marker;
-#[path = "deletes/place.rs"]
 pub mod place;
 
 use std::time::Duration;
