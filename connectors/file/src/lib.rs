@@ -3,9 +3,9 @@
 //!
 //! They accept the configurations of Kafka's own connectors of these names
 //! (`org.apache.kafka.connect.file`) and store the same source offsets. They are also the
-//! connectors to copy when writing one: `source` and `sink` each contain a connector and its task,
-//! `lines` and `journal` what is specific to files, and `tests/contract.rs` runs the contract tests
-//! of `connector_api::suite`.
+//! connectors to copy when writing one: `source` and `sink` contain the connectors, `source_task`
+//! and `sink_task` their tasks, `lines` and `journal` what is specific to files, and
+//! `tests/contract.rs` runs the contract tests of `connector_api::suite`.
 
 #![cfg_attr(
     test,
@@ -21,7 +21,9 @@
 mod journal;
 mod lines;
 mod sink;
+mod sink_task;
 mod source;
+mod source_task;
 mod stdin;
 
 use std::path::Path;
