@@ -1,7 +1,7 @@
 //! The configuration reference in `docs/`: generated from the tables of keys and compared with
 //! them.
 
-use std::fmt::Write as _;
+use connector_api::text::append;
 
 use connector_api::config::{ConfigType, DefaultValue};
 use connector_api::{ConfigKey, Plugin};
@@ -17,7 +17,7 @@ fn table(out: &mut String, table: &[ConfigKey]) {
     for key in table.iter().filter(|key| !key.internal) {
         if key.group != group {
             group = key.group;
-            let _ = writeln!(out, "| **{group}** | | | |");
+            append(out, format_args!("| **{group}** | | | |\n"));
         }
         let required = if key.default == DefaultValue::Required {
             "*required*"
@@ -37,27 +37,29 @@ fn table(out: &mut String, table: &[ConfigKey]) {
                 .iter()
                 .map(|alias| format!("`{alias}`"))
                 .collect();
-            let _ = write!(doc, " Also: {}.", aliases.join(", "));
+            append(&mut doc, format_args!(" Also: {}.", aliases.join(", ")));
         }
-        let _ = writeln!(
+        append(
             out,
-            "| `{}` | {} | {default} | {doc} |",
-            key.name,
-            key.ty.name().to_lowercase()
+            format_args!(
+                "| `{}` | {} | {default} | {doc} |\n",
+                key.name,
+                key.ty.name().to_lowercase()
+            ),
         );
     }
 }
 
 fn plugins(out: &mut String, registry: &Registry, kinds: &[PluginKind]) {
     for plugin in kinds.iter().flat_map(|kind| registry.plugins(*kind)) {
-        let _ = writeln!(out, "\n## {}", plugin.class());
+        append(out, format_args!("\n## {}\n", plugin.class()));
         if !plugin.other_classes().is_empty() {
             let others: Vec<_> = plugin
                 .other_classes()
                 .iter()
                 .map(|class| format!("`{class}`"))
                 .collect();
-            let _ = writeln!(out, "\nAlso named {}.", others.join(", "));
+            append(out, format_args!("\nAlso named {}.\n", others.join(", ")));
         }
         if plugin.keys().is_empty() {
             out.push_str("\nIt has no keys.\n");
@@ -92,14 +94,19 @@ fn of_class(out: &mut String, plugin: &dyn Plugin, class: &str) {
         })
         .collect();
     if !others.is_empty() {
-        let _ = writeln!(
+        append(
             out,
-            "\nDifferent defaults with the class name `{class}`: {}.",
-            others.join(", ")
+            format_args!(
+                "\nDifferent defaults with the class name `{class}`: {}.\n",
+                others.join(", ")
+            ),
         );
     }
     if !further.is_empty() {
-        let _ = writeln!(out, "\nAdditional keys with the class name `{class}`:");
+        append(
+            out,
+            format_args!("\nAdditional keys with the class name `{class}`:\n"),
+        );
         table(out, &further);
     }
 }

@@ -1,7 +1,7 @@
 //! `rowferry keys`: lists keys from the tables that the program itself uses, and provides texts for
 //! the help of other commands. Needs no worker.
 
-use std::fmt::Write as _;
+use connector_api::text::append;
 
 use clap::Args;
 use connector_api::config::DefaultValue;
@@ -88,7 +88,10 @@ fn of(registry: &Registry, what: &str, search: &str) -> Result<String> {
             PluginKind::Converter => ("as key.converter.KEY or value.converter.KEY", &[]),
             PluginKind::HeaderConverter => ("as header.converter.KEY", &[]),
         };
-        let _ = writeln!(out, "{} ({}) {prefix}", plugin.class(), kind.name());
+        append(
+            &mut out,
+            format_args!("{} ({}) {prefix}\n", plugin.class(), kind.name()),
+        );
         write(&mut out, plugin.keys_as(what), search);
         tables
             .iter()
@@ -116,7 +119,7 @@ fn write(out: &mut String, table: &[ConfigKey], search: &str) {
     for key in table.iter().filter(found) {
         if key.group != group {
             group = key.group;
-            let _ = writeln!(out, "\n{group}");
+            append(out, format_args!("\n{group}\n"));
         }
         let required = if key.default == DefaultValue::Required {
             ", required"
@@ -126,16 +129,21 @@ fn write(out: &mut String, table: &[ConfigKey], search: &str) {
         let default = key
             .shown_default()
             .map_or_else(|| required.to_owned(), |text| format!(", default {text}"));
-        let _ = writeln!(
+        append(
             out,
-            "  {} ({}{default})",
-            key.name,
-            key.ty.name().to_lowercase()
+            format_args!(
+                "  {} ({}{default})\n",
+                key.name,
+                key.ty.name().to_lowercase()
+            ),
         );
         let mut text = key.documentation().into_owned();
         text.push_str(&key.check.allowed());
         if !key.aliases.is_empty() {
-            let _ = write!(text, " Also: {}.", key.aliases.join(", "));
+            append(
+                &mut text,
+                format_args!(" Also: {}.", key.aliases.join(", ")),
+            );
         }
         wrap(out, &text, "      ");
     }

@@ -1,5 +1,9 @@
 //! Integration tests: the built binary against real servers, driven over HTTP, SQL and Kafka alone.
 
+#![allow(
+    clippy::let_underscore_must_use,
+    reason = "what a test only provokes, or cleans up, may fail"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(
     unreachable_pub,

@@ -26,6 +26,7 @@
         clippy::cast_possible_truncation,
         clippy::cast_possible_wrap,
         clippy::cast_sign_loss,
+        clippy::let_underscore_must_use,
         reason = "a test reads best from its beginning to its end, and computes with small numbers"
     )
 )]
@@ -50,6 +51,7 @@ mod sink;
 mod source;
 #[cfg(feature = "suite")]
 pub mod suite;
+pub mod text;
 mod transform;
 mod value;
 

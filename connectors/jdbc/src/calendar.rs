@@ -3,7 +3,7 @@
 //! A *wall time* is microseconds since 1970-01-01 00:00:00 on a clock's face, regardless of its
 //! zone; an *instant* is microseconds since 1970-01-01 00:00:00 UTC.
 
-use std::fmt::Write as _;
+use connector_api::text::append;
 
 use connector_api::calendar;
 
@@ -61,16 +61,21 @@ pub(crate) fn wall_text(wall: i64, separator: char, digits: u8) -> String {
     let (year, month, day) = civil(wall.div_euclid(DAY));
     let (seconds, micros) = (wall.rem_euclid(DAY) / SECOND, wall.rem_euclid(SECOND));
     let mut out = String::with_capacity(29);
-    let _ = write!(out, "{year:04}-{month:02}-{day:02}{separator}");
-    let _ = write!(
-        out,
-        "{:02}:{:02}:{:02}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
+    append(
+        &mut out,
+        format_args!("{year:04}-{month:02}-{day:02}{separator}"),
+    );
+    append(
+        &mut out,
+        format_args!(
+            "{:02}:{:02}:{:02}",
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60
+        ),
     );
     if digits > 0 {
-        let _ = write!(out, ".{micros:06}");
+        append(&mut out, format_args!(".{micros:06}"));
     }
     if digits > 6 {
         out.push_str("000");
@@ -89,7 +94,7 @@ pub(crate) fn span_text(micros: i64) -> String {
         seconds % 60
     );
     if micros != 0 {
-        let _ = write!(out, ".{micros:06}");
+        append(&mut out, format_args!(".{micros:06}"));
     }
     out
 }

@@ -1,8 +1,8 @@
 //! Converts Connect schemas to `.proto` text for registration. The mapping is that of Confluent's
 //! ProtobufData.
 
+use connector_api::text::append;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use connector_api::{Error, Field, Result, Schema, SchemaType, logical};
 
@@ -30,11 +30,11 @@ pub(super) fn write(schema: &Schema, options: &ProtobufOptions) -> Result<String
     writer.message(schema, &name, 0, &mut body)?;
     let mut out = "syntax = \"proto3\";\n".to_owned();
     if let Some(package) = package {
-        let _ = writeln!(out, "package {package};");
+        append(&mut out, format_args!("package {package};\n"));
     }
     out.push('\n');
     for import in &writer.imports {
-        let _ = writeln!(out, "import \"{import}\";");
+        append(&mut out, format_args!("import \"{import}\";\n"));
     }
     if !writer.imports.is_empty() {
         out.push('\n');
@@ -107,7 +107,7 @@ impl ProtobufPayloadWriter<'_> {
         out: &mut String,
     ) -> Result<()> {
         let indent = "  ".repeat(level);
-        let _ = writeln!(out, "{indent}message {name} {{");
+        append(out, format_args!("{indent}message {name} {{\n"));
         let numbers = numbers(schema);
         let mut numbers = numbers.into_iter();
         let mut inner = Vec::new();
@@ -119,16 +119,15 @@ impl ProtobufPayloadWriter<'_> {
                 .as_deref()
                 .and_then(|name| name.strip_prefix(UNION))
             {
-                let _ = writeln!(
+                append(
                     out,
-                    "{indent}  oneof {} {{",
-                    field_name(union, self.options)?
+                    format_args!("{indent}  oneof {} {{\n", field_name(union, self.options)?),
                 );
                 for (branch, number) in field.schema.fields.iter().zip(&mut numbers) {
                     let text = self.field(branch, number, "", &mut inner).map_err(named)?;
-                    let _ = writeln!(out, "{indent}    {text}");
+                    append(out, format_args!("{indent}    {text}\n"));
                 }
-                let _ = writeln!(out, "{indent}  }}");
+                append(out, format_args!("{indent}  }}\n"));
                 continue;
             }
             let plain = !matches!(field.schema.ty, SchemaType::Array | SchemaType::Map);
@@ -141,7 +140,7 @@ impl ProtobufPayloadWriter<'_> {
             let text = self
                 .field(field, number, label, &mut inner)
                 .map_err(named)?;
-            let _ = writeln!(out, "{indent}  {text}");
+            append(out, format_args!("{indent}  {text}\n"));
         }
         let mut written: Vec<(String, Schema)> = Vec::new();
         for (name, schema) in inner {
@@ -159,7 +158,7 @@ impl ProtobufPayloadWriter<'_> {
                 }
             }
         }
-        let _ = writeln!(out, "{indent}}}");
+        append(out, format_args!("{indent}}}\n"));
         Ok(())
     }
 

@@ -76,7 +76,7 @@ pub(crate) fn damage(converter: &mut dyn Converter, depth: usize) {
             let head = bytes.len().min(5);
             bytes[..head].copy_from_slice(&valid[..head]);
             if let Ok(datum) = converter.decode("t", Some(&bytes)) {
-                let _ = converter.encode("t", &datum, &mut Vec::new());
+                drop(converter.encode("t", &datum, &mut Vec::new()));
             }
         }
     }
@@ -94,7 +94,7 @@ pub(crate) fn damage_schemas<F: SchemaFormat>(format: &F, depth: usize) {
             let damaged = mutated(&mut random, schema.text.as_bytes());
             schema.text = String::from_utf8_lossy(&damaged).into_owned();
             if let Ok(mut reader) = format.reader(&schema, &Vec::new()) {
-                let _ = format.decode(&mut reader, &[0; 64]);
+                drop(format.decode(&mut reader, &[0; 64]));
             }
         }
     }

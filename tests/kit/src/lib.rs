@@ -7,6 +7,10 @@
 //! Everything here panics when the surroundings fail: a test without its servers cannot go on.
 
 #![allow(
+    clippy::let_underscore_must_use,
+    reason = "what a test only provokes, or cleans up, may fail"
+)]
+#![allow(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_precision_loss,

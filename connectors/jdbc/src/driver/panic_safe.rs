@@ -185,7 +185,7 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
                 Ok(())
             };
             // the session ends here, so its error has no consequence
-            let _ = catch_panics(&place, &mut broken, close).await;
+            drop(catch_panics(&place, &mut broken, close).await);
         }
     }
 }

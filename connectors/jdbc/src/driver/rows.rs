@@ -92,7 +92,7 @@ where
 {
     let last = collect(session, query, layout, page_weight, Some(pages)).await?;
     // if the receiver is gone, nobody needs the page
-    let _ = pages.send(last).await;
+    drop(pages.send(last).await);
     Ok(())
 }
 

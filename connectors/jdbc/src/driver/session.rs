@@ -411,7 +411,7 @@ where
             connection.close().await
         };
         // the server detects a cut connection itself
-        let _ = timeout(CLOSE_WITHIN, goodbye).await;
+        drop(timeout(CLOSE_WITHIN, goodbye).await);
     }
 }
 

@@ -182,7 +182,7 @@ where
             finding_of::<DB>(identity, &rows)
         });
         // the server detects a cut connection itself
-        let _ = timeout(CLOSE_WITHIN, connection.close()).await;
+        drop(timeout(CLOSE_WITHIN, connection.close()).await);
         finding
     }
 }

@@ -96,7 +96,7 @@ async fn run(ports: &BTreeMap<String, u16>, without: &[String], keys: Vec<(Strin
         "data in {}, logs in target/kit-logs/lab; Ctrl-C stops all",
         scratch.path().display()
     );
-    let _ = tokio::signal::ctrl_c().await;
+    drop(tokio::signal::ctrl_c().await);
     if let Some(worker) = &worker {
         worker.stop(Duration::from_secs(40));
     }

@@ -2,7 +2,7 @@
 //!
 //! Layout: MariaDB's "Resultset row, binary": a length byte, then only the parts that are not zero.
 
-use std::fmt::Write as _;
+use connector_api::text::append;
 
 use crate::calendar::{SECOND, span_text};
 
@@ -49,13 +49,12 @@ impl WireDateTime {
     /// Returns `2024-01-02 03:04:05`, followed by six digits if there is a fraction.
     pub(crate) fn text(&self) -> String {
         let mut out = self.date_text();
-        let _ = write!(
-            out,
-            " {:02}:{:02}:{:02}",
-            self.hour, self.minute, self.second
+        append(
+            &mut out,
+            format_args!(" {:02}:{:02}:{:02}", self.hour, self.minute, self.second),
         );
         if self.micros != 0 {
-            let _ = write!(out, ".{:06}", self.micros);
+            append(&mut out, format_args!(".{:06}", self.micros));
         }
         out
     }

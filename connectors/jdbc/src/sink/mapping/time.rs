@@ -3,7 +3,7 @@
 //! Days are counted from 1970-01-01. Before 15 October 1582 they may be written in the Julian
 //! calendar, like Java's `GregorianCalendar`, because Kafka Connect's JDBC sinks do so.
 
-use std::fmt::Write;
+use connector_api::text::append;
 
 use connector_api::calendar;
 
@@ -63,7 +63,7 @@ fn write_date(days: i64, julian: bool, out: &mut String) {
         calendar::gregorian(days)
     };
     // writing to a String cannot fail
-    let _ = write!(out, "{year:04}-{month:02}-{day:02}");
+    append(out, format_args!("{year:04}-{month:02}-{day:02}"));
 }
 
 /// Appends `HH:mm:ss` and the digits of the fraction. `per_second` is a power of ten.
@@ -71,9 +71,9 @@ fn write_time(units: i64, per_second: i64, out: &mut String) {
     let (seconds, fraction) = (units / per_second, units % per_second);
     let digits = per_second.ilog10() as usize;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let _ = write!(
+    append(
         out,
-        "{hours:02}:{minutes:02}:{seconds:02}.{fraction:0digits$}"
+        format_args!("{hours:02}:{minutes:02}:{seconds:02}.{fraction:0digits$}"),
     );
 }
 

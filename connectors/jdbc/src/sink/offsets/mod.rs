@@ -8,8 +8,8 @@
 mod table;
 mod transaction;
 
+use connector_api::text::append;
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::sync::Arc;
 
 use connector_api::{Error, ErrorKind, Result, TopicOffset, TopicPartition, Value};
@@ -436,10 +436,12 @@ fn advance_sql(writing: &WriteDialect, partitions: usize) -> String {
         sql.push_str(" WHEN topic=? AND partition_id=? THEN ?");
     }
     // writing to a String cannot fail
-    let _ = write!(
-        sql,
-        " ELSE next_offset END, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP WHERE cluster=? AND sink=? AND (",
-        writing.offsets.session
+    append(
+        &mut sql,
+        format_args!(
+            " ELSE next_offset END, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP WHERE cluster=? AND sink=? AND (",
+            writing.offsets.session
+        ),
     );
     for n in 0..partitions {
         sql.push_str(if n == 0 { "" } else { " OR " });

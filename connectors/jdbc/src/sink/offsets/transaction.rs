@@ -67,7 +67,7 @@ impl Tx {
             ));
         }
         // a transaction that cannot be rolled back ended with its connection
-        let _ = session.rollback().await;
+        drop(session.rollback().await);
         Err(error)
     }
 

@@ -71,14 +71,16 @@ pub(crate) async fn end_session(
         "ending an earlier session of this sink that the server still has"
     );
     // It may have ended on its own in the meantime.
-    let _ = session
-        .run(
-            &writing
-                .offsets
-                .end_session
-                .replace("{}", &number.to_string()),
-        )
-        .await;
+    drop(
+        session
+            .run(
+                &writing
+                    .offsets
+                    .end_session
+                    .replace("{}", &number.to_string()),
+            )
+            .await,
+    );
     Ok(())
 }
 

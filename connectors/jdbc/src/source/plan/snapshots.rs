@@ -2,7 +2,7 @@
 //! this file. Among other things this checks the WHERE clause of each mode, and that the configured
 //! suffix is the end of each statement.
 
-use std::fmt::Write as _;
+use connector_api::text::append;
 
 use connector_api::{Config, Value};
 
@@ -122,10 +122,12 @@ impl SnapshotSql<'_> {
                 }
             }
         }
-        let _ = writeln!(
-            self.out,
-            "-- {}, {title}\n{sql};\n",
-            self.dialect.capabilities().name
+        append(
+            &mut self.out,
+            format_args!(
+                "-- {}, {title}\n{sql};\n\n",
+                self.dialect.capabilities().name
+            ),
         );
     }
 }

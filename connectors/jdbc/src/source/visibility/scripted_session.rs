@@ -145,7 +145,7 @@ impl Session for ScriptedSession {
         pages: &mpsc::Sender<ResultPage>,
     ) -> Result<()> {
         let page = self.read(sql, params, layout, page_weight).await?;
-        let _ = pages.send(page).await;
+        drop(pages.send(page).await);
         Ok(())
     }
 

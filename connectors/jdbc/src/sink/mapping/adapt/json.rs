@@ -1,7 +1,7 @@
 //! Writes values as JSON text, for columns that hold JSON. Dates and times are ISO 8601, decimals
 //! are numbers with all their digits, bytes are base64.
 
-use std::fmt::Write as _;
+use connector_api::text::append;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -73,25 +73,21 @@ fn write_key(key: &Value, schema: Option<&Schema>, out: &mut String) -> Result<(
 
 /// Writes a value that has no parts.
 fn write_scalar(value: &Value, out: &mut String) {
-    // writing to a String cannot fail
-    let _ = match value {
-        Value::Bool(flag) => write!(out, "{flag}"),
-        Value::I8(n) => write!(out, "{n}"),
-        Value::I16(n) => write!(out, "{n}"),
-        Value::I32(n) => write!(out, "{n}"),
-        Value::I64(n) => write!(out, "{n}"),
-        Value::F32(n) if n.is_finite() => write!(out, "{n:?}"),
-        Value::F64(n) if n.is_finite() => write!(out, "{n:?}"),
-        Value::F32(n) => write!(out, "\"{n}\""),
-        Value::F64(n) => write!(out, "\"{n}\""),
-        Value::Decimal(n) => write!(out, "{n}"),
-        Value::Text(text) => {
-            quoted(text, out);
-            Ok(())
-        }
-        Value::Bytes(bytes) => write!(out, "\"{}\"", STANDARD.encode(bytes)),
-        Value::Null | Value::Array(_) | Value::Map(_) | Value::Struct(_) => write!(out, "null"),
-    };
+    match value {
+        Value::Bool(flag) => append(out, format_args!("{flag}")),
+        Value::I8(n) => append(out, format_args!("{n}")),
+        Value::I16(n) => append(out, format_args!("{n}")),
+        Value::I32(n) => append(out, format_args!("{n}")),
+        Value::I64(n) => append(out, format_args!("{n}")),
+        Value::F32(n) if n.is_finite() => append(out, format_args!("{n:?}")),
+        Value::F64(n) if n.is_finite() => append(out, format_args!("{n:?}")),
+        Value::F32(n) => append(out, format_args!("\"{n}\"")),
+        Value::F64(n) => append(out, format_args!("\"{n}\"")),
+        Value::Decimal(n) => append(out, format_args!("{n}")),
+        Value::Text(text) => quoted(text, out),
+        Value::Bytes(bytes) => append(out, format_args!("\"{}\"", STANDARD.encode(bytes))),
+        Value::Null | Value::Array(_) | Value::Map(_) | Value::Struct(_) => out.push_str("null"),
+    }
 }
 
 fn list<T>(
