@@ -121,6 +121,9 @@ pub(super) fn serve<C: ProducerContext>(client: &BaseProducer<C>) {
 /// How long an abort may take. After that, the transaction ends with its time-out, or when the next
 /// producer with its transactional id is initialised.
 const ABORT_WITHIN: Duration = Duration::from_secs(2);
+/// Kafka's topic of transaction states. Metadata are asked for it, because those of all topics may be
+/// large.
+const TRANSACTION_TOPIC: &str = "__transaction_state";
 
 /// How soon `drain` notices that all records are durable.
 const FLUSH_SLICE: Duration = Duration::from_millis(1);
@@ -216,6 +219,22 @@ impl Producer {
         admin::await_topic(topic, &self.context().brokers, || self.partitions(topic))
     }
 
+    /// Waits until a broker of the cluster is connected, for at most `limit` twice: without one,
+    /// librdkafka starts transactions only half a second later. The first answer comes from a
+    /// bootstrap connection, which librdkafka closes when it knows the brokers; so the second
+    /// one is from a broker that stays.
+    fn connect(&self, limit: Duration) {
+        for _ in 0..2 {
+            let answer = self
+                .inner
+                .client()
+                .fetch_metadata(Some(TRANSACTION_TOPIC), limit);
+            if answer.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Takes over the transactional id: fences earlier producers that use it and aborts their open
     /// transactions. Retries while `wanted`, for at most `within`. Errors: `Retry` when Kafka is
     /// unreachable.
@@ -223,9 +242,7 @@ impl Producer {
         const ONE_TRY: Duration = Duration::from_secs(1);
         fail_point::reach("producer.init")?;
         let began = Instant::now();
-        // Connect first: without a connected broker, librdkafka would retry only after half a
-        // second.
-        let _connected = self.inner.client().fetch_cluster_id(within.min(ONE_TRY));
+        self.connect(within.min(ONE_TRY));
         loop {
             if !wanted() {
                 return Err(Error::retry("starting transactions was abandoned"));

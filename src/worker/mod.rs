@@ -9,6 +9,7 @@ mod client_settings;
 mod codec;
 #[cfg(test)]
 pub(crate) mod config_reads;
+mod created_topics;
 mod delivery;
 mod dlq;
 mod encode;
@@ -41,6 +42,7 @@ pub use chain::TransformChain;
 pub use policy::exception_class;
 pub use stored_offsets::ConnectorOffsetsReader;
 
+use created_topics::CreatedTopics;
 use kafka_health::KafkaHealth;
 use seen_topics::TopicReset;
 pub use task::right_version;
@@ -134,6 +136,7 @@ pub struct WorkerShared {
     runtime: Runtime,
     cluster: tokio::sync::OnceCell<String>,
     topic_reset: TopicReset,
+    created_topics: CreatedTopics,
     kafka_health: KafkaHealth,
     stalled: StalledTasks,
 }
@@ -160,6 +163,7 @@ impl Worker {
             runtime: Runtime::current(),
             cluster: tokio::sync::OnceCell::new(),
             topic_reset: TopicReset::default(),
+            created_topics: CreatedTopics::default(),
             kafka_health: KafkaHealth::default(),
             stalled: StalledTasks::default(),
         };

@@ -307,6 +307,7 @@ fn create_topic(shared: &Arc<WorkerShared>, config: &Config) -> Result<CreateTop
         KafkaAdmin::open(&settings, dev, shared.runtime.clone())?
             .create(&rules.topic_spec(topic))?;
         tracing::info!(topic, "topic created");
+        shared.created_topics.announce(topic);
         Ok(true)
     }))
 }

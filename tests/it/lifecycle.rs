@@ -7,6 +7,7 @@ use testkit::mariadb::run;
 use testkit::{Kafka, MariaDb, Rest, Rowferry, Settings, for_condition, unique};
 
 use crate::lab;
+use crate::pipeline::Pipeline;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -30,6 +31,26 @@ fn source(server: &MariaDb, database: &str) -> Value {
 
 async fn state(rest: &Rest, name: &str) -> Value {
     rest.get(&format!("/connectors/{name}/status")).await.body["connector"]["state"].clone()
+}
+
+/// The sink's consumer refreshes its metadata once an hour, so that it cannot find the topic alone.
+#[tokio::test]
+async fn a_sink_reads_a_topic_as_soon_as_a_source_of_the_worker_has_created_it() {
+    let server = lab().mariadb();
+    let (pipeline, mut connection) = Pipeline::new(server, "created", "t").await;
+    let filled = "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2)";
+    run(&mut connection, filled).await;
+    let worker = lab().worker();
+    let rest = worker.rest();
+    let sink = json!({"consumer.override.metadata.max.age.ms": "3600000"});
+    rest.create(&pipeline.sink_name(), &pipeline.sink(server, sink))
+        .await;
+    rest.wait_state(&pipeline.sink_name(), "RUNNING", SOON)
+        .await;
+    let source = pipeline.source(server, json!({}));
+    rest.create(&pipeline.source_name(), &source).await;
+    pipeline.wait_arrived(&mut connection, 2, SOON).await;
+    pipeline.remove(rest).await;
 }
 
 #[tokio::test]

@@ -33,6 +33,9 @@ pub(crate) use progress::{LatestOffsets, list};
 pub(crate) use rebalance::Rebalance;
 pub(crate) use record::IncomingRecord;
 
+/// How long a refresh of metadata may block.
+const METADATA_WITHIN: Duration = Duration::from_secs(1);
+
 /// Which topics to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subscription {
@@ -141,6 +144,17 @@ impl Consumer {
                 Some(event) => Ok(Some(event)),
                 None => self.silence.check(&inner.context().contact).map(|()| None),
             },
+        }
+    }
+
+    /// Asks for the cluster's metadata now instead of at the next refresh, and blocks until they
+    /// have arrived, for at most [`METADATA_WITHIN`]. Subscribed topics that exist by now are then
+    /// part of the next rebalance. librdkafka compares the subscription only with metadata of all
+    /// topics.
+    pub(crate) fn refresh_metadata(&self) {
+        let Ok(inner) = self.inner() else { return };
+        if let Err(error) = inner.fetch_metadata(None, METADATA_WITHIN) {
+            tracing::debug!(%error, "metadata of {} will be refreshed later", self.brokers);
         }
     }
 

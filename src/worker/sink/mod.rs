@@ -228,6 +228,8 @@ fn open_reader(
         .and_then(|n| usize::try_from(n).ok())
         .filter(|n| *n > 0)
         .unwrap_or(BATCH_ROWS);
+    // Before the consumer subscribes, so that it misses no topic.
+    let new_topics = shared.created_topics.watch(what);
     Ok(SinkReader {
         consumer: Consumer::open(&settings, what, options.dev_broker.as_ref())?,
         batch: BatchBuilder {
@@ -244,6 +246,7 @@ fn open_reader(
         from_writer,
         cut: Arc::clone(&running.cut),
         commit_every: options.flush_interval,
+        new_topics,
         place: Arc::clone(&running.watch.back),
         state: ReadState::default(),
     })

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use connector_api::{Error, Result};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::super::created_topics::TopicWatch;
 use super::batch::BatchBuilder;
 use super::messages::{BATCHES_AHEAD, ToReader, ToWriter};
 use crate::kafka::consumer::{Consumer, ConsumerEvent, Rebalance};
@@ -37,6 +38,8 @@ pub(super) struct SinkReader {
     pub cut: Arc<AtomicBool>,
     /// How often group offsets are committed under load.
     pub commit_every: Duration,
+    /// Topics that this worker's sources create.
+    pub new_topics: TopicWatch,
     /// Records what this thread waits for.
     pub place: Arc<WaitPlace>,
     pub state: ReadState,
@@ -105,10 +108,21 @@ impl SinkReader {
             };
             let is_idle = !self.poll(wait)?;
             self.note_poll(is_idle);
+            if is_idle {
+                self.look_up_new_topics();
+            }
             if is_idle && writer_waits {
                 self.hand_over()?;
             }
             self.commit_if_due(is_idle && self.batch.is_empty());
+        }
+    }
+
+    /// Looks up the subscribed topics if this worker has just created one of them.
+    fn look_up_new_topics(&mut self) {
+        if self.new_topics.is_due(Instant::now()) {
+            self.place.enter(WaitReason::Kafka);
+            self.consumer.refresh_metadata();
         }
     }
 
@@ -137,6 +151,7 @@ impl SinkReader {
                 let stored = self
                     .ask(|answer| ToWriter::Assigned(partitions, answer))
                     .unwrap_or_else(|| Err(silent()));
+                self.new_topics.stop();
                 self.consumer.assign(reply, stored)
             }
             Rebalance::Revoked(partitions, reply) => {
