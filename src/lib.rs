@@ -12,6 +12,7 @@
         clippy::cast_possible_truncation,
         clippy::cast_possible_wrap,
         clippy::cast_sign_loss,
+        clippy::indexing_slicing,
         clippy::let_underscore_must_use,
         reason = "a test reads best from its beginning to its end, and computes with small numbers"
     )

@@ -1,5 +1,7 @@
 //! Commands that change something: apply, create, delete, pause, resume, stop, restart, restore.
 
+#![expect(clippy::indexing_slicing, reason = "the body is an object")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

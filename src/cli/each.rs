@@ -1,6 +1,11 @@
 //! Commands for several connectors: each one is processed and reported, even after another has
 //! failed.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the position was found in the same list"
+)]
+
 use connector_api::shown::{in_lines, on_one_line};
 use connector_api::{Error, ErrorKind, Result};
 

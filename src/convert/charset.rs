@@ -1,6 +1,11 @@
 //! Character sets of plain text, with Java's replacement characters: `?` when writing, U+FFFD when
 //! reading.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the table has all 32 bytes of the range"
+)]
+
 /// A character set supported by [`StringConverter`](super::plain::StringConverter).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Charset {

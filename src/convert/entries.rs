@@ -1,5 +1,10 @@
 //! The entries of decoded maps.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same list"
+)]
+
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};

@@ -2,6 +2,11 @@
 //!
 //! All of it is built while an error propagates: values that convert cost nothing.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "no more bytes are taken than there are"
+)]
+
 use connector_api::{Error, ErrorKind, Schema, logical};
 
 /// Maximum number of names shown of a path.

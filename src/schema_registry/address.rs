@@ -1,5 +1,7 @@
 //! Addresses of schema registries, as their key holds them.
 
+#![expect(clippy::indexing_slicing, reason = "two digits were decoded")]
+
 /// Where a schema registry is.
 pub(super) struct RegistryAddress {
     pub(super) https: bool,

@@ -1,5 +1,10 @@
 //! Removes known secrets from texts, in every form in which an error may quote them.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the finder numbers its own patterns"
+)]
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;

@@ -4,6 +4,11 @@
 //! Lenient: numbers may be out of range and carry over, and text after the end of the pattern is
 //! ignored.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the position was found in the same list"
+)]
+
 use crate::convert::calendar::{CivilTime, DAY_MS, epoch_day};
 
 const MONTHS: [&str; 12] = [

@@ -4,6 +4,11 @@
 //! Keys, defaults and behaviour follow Debezium's documentation; records that are not change events
 //! pass unchanged.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same schema"
+)]
+
 use std::sync::Arc;
 
 use connector_api::config::{

@@ -1,6 +1,11 @@
 //! `ExtractField` replaces a key or value by one of its fields; `HoistField` wraps it in a struct
 //! or map of one field.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same schema"
+)]
+
 use std::sync::Arc;
 
 use connector_api::config::{

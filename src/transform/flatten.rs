@@ -1,5 +1,10 @@
 //! `Flatten`: turns nested structs and maps into fields of the outermost one, with joined names.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the position was found in the same list"
+)]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

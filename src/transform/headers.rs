@@ -1,5 +1,10 @@
 //! Transforms of headers: `DropHeaders`, `InsertHeader` and `HeaderFrom`.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same schema"
+)]
+
 use std::collections::HashSet;
 use std::sync::Arc;
 

@@ -1,5 +1,10 @@
 //! `MaskField`: replaces fields by the empty value of their type or by a fixed value.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same schema"
+)]
+
 use connector_api::config::{
     Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
 };

@@ -1,6 +1,11 @@
 //! Paths to fields, possibly nested (KIP-821): `a.b`, with backticks around a name that contains
 //! dots.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same text"
+)]
+
 /// Splits a path into names, from the outside in.
 /// Errors: Connect's text about an unclosed backtick.
 pub(super) fn parse_nested(path: &str) -> Result<Vec<String>, String> {

@@ -1,6 +1,11 @@
 //! `TimestampConverter`: converts timestamps between text, a number since 1970, Date, Time and
 //! Timestamp.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same schema"
+)]
+
 use std::sync::Arc;
 
 use connector_api::config::{

@@ -1,5 +1,10 @@
 //! `ValueToKey`: builds the record key from fields of the value.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same schema"
+)]
+
 use std::sync::Arc;
 
 use connector_api::config::{

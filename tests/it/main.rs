@@ -1,5 +1,6 @@
 //! Integration tests: the built binary against real servers, driven over HTTP, SQL and Kafka alone.
 
+#![allow(clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 #![allow(
     clippy::let_underscore_must_use,
     reason = "what a test only provokes, or cleans up, may fail"

@@ -2,6 +2,8 @@
 //!
 //! Values of up to 38 digits are held in an `i128`; only longer ones allocate.
 
+#![expect(clippy::indexing_slicing, reason = "both lengths were compared before")]
+
 use std::fmt;
 
 use num_bigint::{BigInt, Sign};

@@ -3,6 +3,11 @@
 //! Floats are written with the fewest digits that read back as the same number, in the form of
 //! `Double.toString` (Java 19 and later; older versions write some numbers longer).
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were counted in the same digits"
+)]
+
 use std::borrow::Cow;
 
 use crate::{Decimal, Error, Field, Result, Schema, Value, calendar, logical};

@@ -11,6 +11,11 @@
 //! partition has an epoch that every new owner raises; an owner that finds an epoch other than its
 //! own is fenced.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the position was found in the same list"
+)]
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,11 @@
 //! Splits the bytes of a file into records, one per complete line. Pure, except that it reads the
 //! clock for record timestamps.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::sync::Arc;
 use std::time::SystemTime;
 

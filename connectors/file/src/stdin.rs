@@ -1,5 +1,10 @@
 //! Standard input, read by one thread of the process, so that no task ever blocks on it.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a read fills no more than the buffer"
+)]
+
 use std::io::Read;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, OnceLock};

@@ -1,5 +1,6 @@
 //! The contract that the runtime relies on, checked by `connector_api::suite`.
 
+#![allow(clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::collections::BTreeMap;

@@ -3,6 +3,10 @@
 //! `JDBC_SPEED_URL=mysql://user:password@host:port/database cargo test --release -p connector-jdbc --test source_speed
 //! -- --ignored --nocapture`; makes the table `speed` of a million rows if it is not there.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a measurement that cannot go on panics"
+)]
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on panics")]
 #![allow(clippy::cast_precision_loss, reason = "rates are printed rounded")]
 

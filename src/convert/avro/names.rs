@@ -1,5 +1,7 @@
 //! Names and attributes by which Confluent's AvroData expresses Connect's metadata in Avro schemas.
 
+#![expect(clippy::indexing_slicing, reason = "the text is not empty there")]
+
 use serde_json::{Map, Value as Json};
 
 /// Namespace of types without a name.

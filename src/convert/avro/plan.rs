@@ -1,6 +1,11 @@
 //! A Connect schema and an Avro schema, compiled together for the payload: what to read and write
 //! at each position.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the position was found in the same schema"
+)]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

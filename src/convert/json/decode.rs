@@ -5,6 +5,11 @@
 //! its type, a fraction for an integer, a value of another JSON type. Otherwise the result is that
 //! of Connect's JsonConverter.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "there is one slot for each member of the plan"
+)]
+
 use std::sync::Arc;
 
 use base64::Engine;

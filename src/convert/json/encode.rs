@@ -1,6 +1,11 @@
 //! Encodes payloads: writes values as JSON text directly into the caller's buffer. Errors carry
 //! Connect's texts.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use std::borrow::Cow;
 
 use base64::Engine;

@@ -6,6 +6,11 @@
 //! schema, so that again only the payload is parsed; in other positions, a schema is looked up by
 //! its text. Schemas are compared by pointer first.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the position was found in the same list"
+)]
+
 mod decode;
 mod encode;
 mod envelope;

@@ -4,6 +4,11 @@
 //! It accepts what the JSON parser of Kafka Connect accepts: RFC 8259, plus leading zeros in
 //! numbers.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the position never passes the end of the text"
+)]
+
 use std::borrow::Cow;
 
 use connector_api::{Error, Result};

@@ -1,6 +1,11 @@
 //! Decodes Protobuf's wire format. Nothing in a payload is trusted. Fields that the schema does not
 //! know are skipped, as Protobuf requires.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "there is one slot for each field of the plan"
+)]
+
 use std::cell::RefCell;
 
 use connector_api::{Error, SchemaType, Value};

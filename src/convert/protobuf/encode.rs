@@ -1,5 +1,7 @@
 //! Encodes values in Protobuf's wire format, directly into the caller's buffer.
 
+#![expect(clippy::indexing_slicing, reason = "the byte was appended before")]
+
 use connector_api::{Decimal, Error, Value, logical};
 
 use super::plan::{FieldShape, IntegerEncoding, ProtobufField, ProtobufKind, ProtobufMessage};

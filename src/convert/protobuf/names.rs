@@ -1,5 +1,7 @@
 //! Names by which Confluent's ProtobufData expresses Connect's metadata in Protobuf schemas.
 
+#![expect(clippy::indexing_slicing, reason = "the text is not empty there")]
+
 use prost_reflect::{FieldDescriptor, Value as Option_};
 
 /// Name of unnamed structs; a number follows.

@@ -157,6 +157,10 @@ pub(crate) const fn key(
 
 /// Returns the common keys, followed by those of a format.
 #[cfg(any(feature = "avro", feature = "json-schema", feature = "protobuf"))]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a wrong length fails to compile: the result is a constant"
+)]
 pub(crate) const fn with<const N: usize>(own: &[ConfigKey]) -> [ConfigKey; N] {
     let mut all = [CONVERTER_TYPE; N];
     let mut at = 0;

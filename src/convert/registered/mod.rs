@@ -5,6 +5,11 @@
 //! Does no I/O itself: the registry is behind [`SchemaLookup`]. A [`SchemaFormat`] implements the
 //! schemas and payloads of one format.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the position was found in the same list"
+)]
+
 pub(crate) mod keys;
 mod subject;
 

@@ -1,5 +1,10 @@
 //! The form that validation fills in: declared keys, their values, and errors. Pure.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the position was found in the same list"
+)]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use connector_api::config::{ConfigType, DefaultValue, Importance, ParsedValue, Width};

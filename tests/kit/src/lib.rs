@@ -6,6 +6,7 @@
 //!
 //! Everything here panics when the surroundings fail: a test without its servers cannot go on.
 
+#![allow(clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 #![allow(
     clippy::let_underscore_must_use,
     reason = "what a test only provokes, or cleans up, may fail"

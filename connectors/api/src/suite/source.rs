@@ -1,5 +1,7 @@
 //! Requirements of the runtime on sources.
 
+#![expect(clippy::indexing_slicing, reason = "a test that cannot go on panics")]
+
 use std::ops::Range;
 use std::sync::Mutex;
 

@@ -1,5 +1,6 @@
 //! The file connectors as the runtime drives them.
 
+#![allow(clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod sink;

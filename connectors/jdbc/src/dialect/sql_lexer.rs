@@ -5,6 +5,11 @@
 //! SQLite is not to run. It knows no grammar, and takes any text: what a server would refuse becomes
 //! some token or other.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same bytes"
+)]
+
 use super::SqlSyntax;
 use crate::url::DatabaseKind;
 

@@ -1,5 +1,10 @@
 //! Reads tables and columns from PostgreSQL's catalog.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the rows have the columns that the queries name"
+)]
+
 use connector_api::{Result, Value};
 use sqlx::{Column, Postgres, Statement};
 

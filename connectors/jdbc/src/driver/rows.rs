@@ -1,5 +1,7 @@
 //! Decodes the rows of a result into values, for every database.
 
+#![expect(clippy::indexing_slicing, reason = "the layout lists its own columns")]
+
 use connector_api::{Error, ErrorKind, Result, Value};
 use sqlx::query::Query;
 use sqlx::{Column, Executor, Row};

@@ -2,6 +2,8 @@
 //!
 //! Pure. It knows which parameters are dangerous, not what a driver does with the others.
 
+#![expect(clippy::indexing_slicing, reason = "the loop ends with the bytes")]
+
 mod login;
 mod params;
 mod sqlite;

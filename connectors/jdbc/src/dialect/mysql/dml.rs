@@ -1,5 +1,7 @@
 //! How MariaDB and MySQL change rows: ON DUPLICATE KEY UPDATE, and updates of many rows by a join.
 
+#![expect(clippy::indexing_slicing, reason = "there is one name for each column")]
+
 use super::MySqlDialect;
 use crate::catalog::ColumnMeta;
 use crate::dialect::Dialect;

@@ -1,5 +1,10 @@
 //! Parses the output of `SHOW GRANTS` of MariaDB and MySQL. Pure.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "each arm has looked at the character that it passes"
+)]
+
 use crate::ident::TableId;
 
 /// The grants of an account and of its active roles.

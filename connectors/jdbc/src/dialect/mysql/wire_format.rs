@@ -2,6 +2,11 @@
 //!
 //! Layout: MariaDB's "Resultset row, binary": a length byte, then only the parts that are not zero.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "lengths are checked before the bytes are read"
+)]
+
 use connector_api::text::append;
 
 use crate::calendar::{SECOND, span_text};

@@ -1,5 +1,7 @@
 //! How PostgreSQL changes rows: ON CONFLICT, values with casts, updates of many rows by a join.
 
+#![expect(clippy::indexing_slicing, reason = "there is one name for each column")]
+
 use super::PostgresDialect;
 use crate::dialect::Dialect;
 use crate::dialect::writing::{

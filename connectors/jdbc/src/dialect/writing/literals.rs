@@ -1,5 +1,7 @@
 //! Values as SQL literals. Pure.
 
+#![expect(clippy::indexing_slicing, reason = "half a byte is one of 16 digits")]
+
 use std::fmt::Write as _;
 
 use connector_api::Value;

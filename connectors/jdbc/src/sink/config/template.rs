@@ -3,6 +3,8 @@
 //! Colons in strings, quoted names and comments begin no parameter, nor do those of `::` casts, `:=`
 //! and slices `[1:2]`. The server judges what a statement means.
 
+#![expect(clippy::indexing_slicing, reason = "a split has at least one part")]
+
 use crate::dialect::sql_lexer::{SqlLexer, SqlTokenKind, is_of_word};
 use crate::dialect::{self, SqlSyntax};
 use crate::url::DatabaseKind;

@@ -3,6 +3,11 @@
 //! Pure. It also rejects records that have no shape, with the texts that users of other JDBC sinks
 //! search for.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same list"
+)]
+
 use std::sync::Arc;
 
 use connector_api::{Datum, Error, Field, Result, Schema, SchemaType, SinkRecord, Value};

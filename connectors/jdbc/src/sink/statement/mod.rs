@@ -1,6 +1,11 @@
 //! `insert.mode=statement`: SQL that the user wrote, run once for each record, in the order of the
 //! records, in the transaction that also stores their offsets.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a template numbers its own parameters"
+)]
+
 mod description;
 mod parameter;
 mod parameter_columns;

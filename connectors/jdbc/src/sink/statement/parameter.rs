@@ -1,6 +1,11 @@
 //! Finds the values of a statement's parameters: resolved once per pair of schemas, or by name in
 //! each record without schema. Pure.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same schema"
+)]
+
 use std::borrow::Cow;
 use std::sync::Arc;
 

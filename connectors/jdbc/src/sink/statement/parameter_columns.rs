@@ -5,6 +5,8 @@
 //! column's type. Parameters inside expressions, and statements over several tables, are not
 //! resolved.
 
+#![expect(clippy::indexing_slicing, reason = "each loop ends at the first token")]
+
 use super::tokens::{StatementToken, tokens};
 use crate::sink::config::template::StatementTemplate;
 use crate::url::DatabaseKind;

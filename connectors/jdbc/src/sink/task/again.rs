@@ -1,6 +1,11 @@
 //! Writes a batch again before its outcome counts: after another process has changed a table, or
 //! after the server has dropped a prepared statement.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a TableIndex is of this task's tables"
+)]
+
 use std::collections::BTreeSet;
 
 use connector_api::{ErrorKind, PutReport, Result, SinkRecord, TopicOffset};

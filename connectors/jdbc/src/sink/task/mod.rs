@@ -5,6 +5,11 @@
 //! the dead letters in between. DDL runs first, outside the transaction, because MariaDB and MySQL
 //! commit implicitly at each DDL statement.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a rejected record is one of the batch"
+)]
+
 mod again;
 mod losses;
 mod prepare;

@@ -3,6 +3,11 @@
 //! Creates and alters tables. That happens outside the transaction of the batch, because MariaDB
 //! and MySQL commit implicitly at each DDL statement.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a TableIndex is of this task's tables"
+)]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

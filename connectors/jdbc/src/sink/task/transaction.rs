@@ -1,5 +1,10 @@
 //! The transaction of a batch: written, then left open until it is committed or rolled back.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a TableIndex is of this task's tables"
+)]
+
 use std::borrow::Cow;
 
 use connector_api::{Error, ErrorKind, PutReport, Rejected, Result, SinkRecord, TopicOffset};

@@ -4,6 +4,11 @@
 //! once per session. Where the database executes a statement of one row for many, or has COPY, one
 //! text serves any number of rows.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "indexes are typed: of this batch, of its tables, and of a table's plans"
+)]
+
 use std::sync::Arc;
 
 use connector_api::{Error, ErrorKind, Result, SinkRecord, async_trait};

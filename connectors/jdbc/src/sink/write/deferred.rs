@@ -9,6 +9,11 @@
 //! `errors.tolerance=all`, a search that tried rows one by one would send good records to the dead
 //! letters because one other record of their batch is bad.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions are below the length of the same list"
+)]
+
 use std::collections::BTreeMap;
 
 use connector_api::async_trait;

@@ -6,6 +6,11 @@
 //! their order. The database may treat strings as equal although their bytes differ (letter case,
 //! accents, trailing spaces), so text keys are reordered only if their folded forms differ.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions are those of the operations that are grouped"
+)]
+
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 

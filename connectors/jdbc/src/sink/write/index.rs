@@ -1,5 +1,10 @@
 //! Indexes with a type for what they count, so that a record is not taken for a table.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "this is where typed indexes are resolved"
+)]
+
 use std::ops::{Index, IndexMut};
 
 use connector_api::SinkRecord;

@@ -1,5 +1,10 @@
 //! The plan of a record shape: which columns it fills, and the SQL texts that were made for it. Pure.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same list"
+)]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -2,6 +2,11 @@
 //! SQL texts made for them. Filled on first use, and forgotten when the database reports that a
 //! table has changed.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a PlanIndex is of this table's plans"
+)]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

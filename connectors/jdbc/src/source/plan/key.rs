@@ -1,6 +1,11 @@
 //! Finds what deletion capture needs of a table: a primary key for `delete.capture`, a column for
 //! `delete.marker.column`. Pure.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same list of columns"
+)]
+
 use std::sync::Arc;
 
 use connector_api::{Error, Result, Schema, Value};

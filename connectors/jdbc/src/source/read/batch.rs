@@ -1,6 +1,11 @@
 //! Turns the rows of a page into batches of records and tracks how far the table has been emitted.
 //! Pure.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a row has the columns of the plan that it was read by"
+)]
+
 use std::sync::Arc;
 
 use connector_api::{Datum, Record, Result, SourcePartition, SourcePosition, Value};

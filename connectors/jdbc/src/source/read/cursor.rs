@@ -2,6 +2,11 @@
 //! fetched while the previous one is on its way to the topic. `resume` finds the start position;
 //! which of the rows may be emitted is for `visibility` to decide.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a row has the columns of the plan that it was read by"
+)]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,10 @@
 //! Selects the tables to read, and distributes them over the tasks. Pure.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the number of parts was checked before"
+)]
+
 use std::collections::HashMap;
 
 use connector_api::pattern::Pattern;

@@ -1,6 +1,11 @@
 //! A running source task: its tables take turns, and their rows become batches of records. A table
 //! that fails is retried or stopped on its own; the others continue.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the position is of this task's tables"
+)]
+
 mod table;
 
 use std::sync::Arc;

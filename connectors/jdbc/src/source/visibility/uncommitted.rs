@@ -6,6 +6,11 @@
 //! that only the second read has. (Committed first, then uncommitted: a row committed in between
 //! appears in the second read and is left for the next page.)
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a row has the columns of its plan, and a byte is one of 256"
+)]
+
 use std::collections::HashSet;
 
 use connector_api::{Result, Value};

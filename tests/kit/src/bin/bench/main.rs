@@ -3,6 +3,10 @@
 //! One run measures everything on the same table and the same machine, so that the ratios can be compared between
 //! machines. The result is printed and written to `target/kit-logs/bench.json`.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a measurement that cannot go on panics"
+)]
 #![allow(clippy::cast_precision_loss, reason = "rates are printed rounded")]
 
 mod limits;

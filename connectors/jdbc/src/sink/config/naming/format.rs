@@ -1,5 +1,10 @@
 //! `table.name.format`: text with placeholders, parsed once.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the position was found in the same schema"
+)]
+
 use std::borrow::Cow;
 use std::fmt;
 

@@ -3,6 +3,11 @@
 //! dropped. Here a date begins with its year of four digits. Other texts are rejected, except
 //! words, which the server judges.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions were found in the same text"
+)]
+
 use std::borrow::Cow;
 
 use crate::driver::SqlParam;
