@@ -55,12 +55,12 @@ impl BoundWorker {
         for warning in settings
             .warnings()
             .into_iter()
-            .chain(settings.rest.warnings())
+            .chain(settings.warnings_of_listeners())
         {
             warn!("{warning}");
         }
         let reception = rest::SharedServer::new(connections(&settings.rest));
-        let doors = doors(&settings.rest)?;
+        let doors = doors(&settings.rest, settings.metrics.listener.as_ref())?;
         let listeners = listen(&settings).await?;
         let port = listeners
             .first()
@@ -73,6 +73,10 @@ impl BoundWorker {
         known::remember(&secrets.of_worker());
         let options = worker_options(&settings, broker, secrets.clone());
         let worker = Worker::new(options, registry.clone(), events);
+        let metrics = rest::MetricsSource {
+            metrics: worker.metrics().clone(),
+            spellings: settings.metrics.spellings.clone().into(),
+        };
         let (commands, commands_received) = mpsc::channel(COMMANDS);
         let parts = LoopParts {
             store,
@@ -89,7 +93,7 @@ impl BoundWorker {
         info!(%worker_id, version = env!("CARGO_PKG_VERSION"), "rowferry is ready");
         let facts = worker_facts(&settings, secrets.clone());
         let validator = Validator::new(registry, facts);
-        let rest = rest_state(&settings, Herder::new(commands), validator, log);
+        let rest = rest_state(&settings, Herder::new(commands), validator, (log, metrics));
         let doors = doors.into_iter().map(|door| rest::ListenerConfig {
             access: door.access.with_secrets(secrets.clone()),
             ..door
@@ -185,6 +189,7 @@ fn worker_options(
         dev_broker,
         providers: settings.providers.clone(),
         secrets,
+        metrics_tables_max: settings.metrics.tables_max,
     }
 }
 
@@ -205,7 +210,7 @@ fn rest_state(
     settings: &WorkerSettings,
     herder: Herder,
     validator: Validator,
-    log: LogFilter,
+    (log, metrics): (LogFilter, rest::MetricsSource),
 ) -> rest::RestState {
     rest::RestState {
         herder,
@@ -214,15 +219,24 @@ fn rest_state(
         turns: rest::ConnectorLocks::default(),
         topic_tracking: settings.topic_tracking,
         admin: settings.rest.admin,
-        warnings: settings.rest.warnings().into(),
+        warnings: settings.warnings_of_listeners().into(),
+        metrics,
         main: rest::MainRuntime::current(),
     }
 }
 
-/// Returns the access rules and the certificate of each listener.
-fn doors(settings: &settings::RestSettings) -> Result<Vec<rest::ListenerConfig>> {
+/// Returns the access rules and the certificate of each listener, that of the metrics last.
+fn doors(
+    settings: &settings::RestSettings,
+    metrics: Option<&settings::ListenerAddress>,
+) -> Result<Vec<rest::ListenerConfig>> {
     let mut tls = None;
-    if settings.listeners.iter().any(|listener| listener.tls) {
+    if settings
+        .listeners
+        .iter()
+        .chain(metrics)
+        .any(|listener| listener.tls)
+    {
         let files = settings.tls.as_ref().ok_or_else(|| {
             Error::config("an https listener needs rowferry.tls.certificate and rowferry.tls.key, both PEM files")
         })?;
@@ -252,8 +266,24 @@ fn doors(settings: &settings::RestSettings) -> Result<Vec<rest::ListenerConfig>>
     let door = |listener: &settings::ListenerAddress| rest::ListenerConfig {
         access: access.clone(),
         tls: tls.clone().filter(|_| listener.tls),
+        served: rest::Served::Api,
     };
-    Ok(settings.listeners.iter().map(door).collect())
+    let mut doors: Vec<_> = settings.listeners.iter().map(door).collect();
+    if let Some(listener) = metrics {
+        // Nobody logs in here, so the names of hosts are checked whatever the other listeners do.
+        let rules = rest::OriginRules {
+            allow_origin: String::new(),
+            hosts: Some(known_as(settings)),
+        };
+        let access = rest::RestAccess::new(None, rules, "", &settings.extra_headers)?;
+        let door = door(listener);
+        doors.push(rest::ListenerConfig {
+            access,
+            served: rest::Served::Metrics,
+            ..door
+        });
+    }
+    Ok(doors)
 }
 
 /// Returns how many connections REST accepts: as many as the settings say and the open-file limit
@@ -294,7 +324,8 @@ fn known_as(settings: &settings::RestSettings) -> Vec<String> {
 
 async fn listen(settings: &WorkerSettings) -> Result<Vec<TcpListener>> {
     let mut bound = Vec::new();
-    for listener in &settings.rest.listeners {
+    let metrics = settings.metrics.listener.iter();
+    for listener in settings.rest.listeners.iter().chain(metrics) {
         let (host, port) = listener.address();
         bound.push(TcpListener::bind((host, port)).await.map_err(|e| {
             Error::retry(format!(

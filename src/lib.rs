@@ -29,6 +29,7 @@ mod herder;
 mod http;
 pub mod kafka;
 mod keys;
+mod metrics;
 pub mod model;
 mod observe;
 pub mod registry;

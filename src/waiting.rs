@@ -120,6 +120,23 @@ pub(crate) struct WaitPlace {
     since: AtomicU64,
     /// When something last completed.
     moved: AtomicU64,
+    /// Milliseconds of all earlier waits, by reason.
+    spent: [AtomicU64; ALL.len()],
+}
+
+/// How long a thread has waited for each reason since it began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SpentTimes([u64; ALL.len()]);
+
+impl SpentTimes {
+    /// Returns the milliseconds of the reasons with that name.
+    pub(crate) fn of(self, name: &str) -> u64 {
+        let named = ALL
+            .iter()
+            .zip(self.0)
+            .filter(|(what, _)| what.name() == name);
+        named.map(|(_, spent)| spent).sum()
+    }
 }
 
 /// A snapshot of a [`WaitPlace`].
@@ -142,9 +159,11 @@ impl WaitPlace {
     /// Like [`WaitPlace::enter`], for a wait that was noticed only now and has already lasted that
     /// long.
     pub(crate) fn enter_since(&self, what: WaitReason, lasted: Duration) {
-        if self.what() != what {
+        let (before, began) = self.what_since();
+        if before != what {
             let lasted = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
             let since = now_ms().saturating_sub(lasted);
+            self.add_spent(before, since.saturating_sub(began));
             self.moved.store(since, Ordering::Relaxed);
             self.since.store(
                 since << KIND_BITS | u64::from(what as u8),
@@ -168,18 +187,40 @@ impl WaitPlace {
         }
     }
 
+    fn add_spent(&self, what: WaitReason, ms: u64) {
+        if let Some(spent) = self.spent.get(what as usize) {
+            spent.fetch_add(ms, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns what the thread waits for, and since when on the clock of [`now_ms`].
+    fn what_since(&self) -> (WaitReason, u64) {
+        let both = self.since.load(Ordering::Relaxed);
+        let kind = usize::try_from(both & ((1 << KIND_BITS) - 1)).ok();
+        let what = kind.and_then(|kind| ALL.get(kind)).copied();
+        (what.unwrap_or(WaitReason::Nothing), both >> KIND_BITS)
+    }
+
     pub(crate) fn what(&self) -> WaitReason {
-        let kind = self.since.load(Ordering::Relaxed) & ((1 << KIND_BITS) - 1);
-        usize::try_from(kind)
-            .ok()
-            .and_then(|kind| ALL.get(kind))
-            .copied()
-            .unwrap_or(WaitReason::Nothing)
+        self.what_since().0
+    }
+
+    /// Returns how long the thread has waited for each reason, including the current wait.
+    pub(crate) fn spent(&self) -> SpentTimes {
+        let mut spent = self.spent.each_ref().map(|ms| ms.load(Ordering::Relaxed));
+        let (what, since) = self.what_since();
+        // A place that nothing was recorded at yet has waited for nothing.
+        if since > 0
+            && let Some(ms) = spent.get_mut(what as usize)
+        {
+            *ms += now_ms().saturating_sub(since);
+        }
+        SpentTimes(spent)
     }
 
     /// Returns a snapshot.
     pub(crate) fn read(&self) -> ObservedWait {
-        let (what, since) = (self.what(), self.since.load(Ordering::Relaxed) >> KIND_BITS);
+        let (what, since) = self.what_since();
         let still = self.moved.load(Ordering::Relaxed).max(since);
         let still_for = Duration::from_millis(now_ms().saturating_sub(still));
         ObservedWait {
@@ -288,6 +329,22 @@ mod tests {
             waiting.still_for >= Duration::from_millis(4) && waiting.still_since == waiting.since,
             "{waiting:?}"
         );
+    }
+
+    #[test]
+    fn the_time_of_each_wait_is_added_up_and_the_current_one_counts() {
+        let place = WaitPlace::default();
+        place.enter(WaitReason::Kafka);
+        std::thread::sleep(Duration::from_millis(20));
+        place.enter(WaitReason::Source);
+        let kafka = place.spent().of("kafka");
+        assert!(kafka >= 20, "{kafka}");
+        std::thread::sleep(Duration::from_millis(20));
+        let spent = place.spent();
+        assert_eq!(spent.of("kafka"), kafka);
+        assert!(spent.of("source") >= 20, "{spent:?}");
+        place.enter_since(WaitReason::Kafka, Duration::from_millis(5));
+        assert!(place.spent().of("kafka") >= kafka + 5);
     }
 
     #[test]

@@ -8,13 +8,15 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use connector_api::locks::TakeLock;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use serde::Deserialize;
 
 use super::ClientSettings;
+use crate::metrics::{ClientMetrics, ClientReport, OpenClient};
 
 /// Interval of librdkafka's statistics, in milliseconds.
 const TOLD_EVERY: &str = "1000";
@@ -29,6 +31,15 @@ struct ClientStatistics<'a> {
     brokers: HashMap<Cow<'a, str>, BrokerStatistics<'a>>,
     #[serde(borrow)]
     cgrp: Option<GroupStatistics<'a>>,
+    /// Requests sent, their bytes; responses received, their bytes.
+    #[serde(default)]
+    tx: u64,
+    #[serde(default)]
+    tx_bytes: u64,
+    #[serde(default)]
+    rx: u64,
+    #[serde(default)]
+    rx_bytes: u64,
 }
 
 /// The statistics of a consumer's group.
@@ -45,10 +56,38 @@ struct BrokerStatistics<'a> {
     source: Cow<'a, str>,
     /// Microseconds since something was last received from the broker; -1 for never.
     rxidle: i64,
+    /// `UP` while connected.
+    #[serde(borrow, default)]
+    state: Cow<'a, str>,
+    /// Connections that were tried, successfully or not, and that ended.
+    #[serde(default)]
+    connects: u64,
+    #[serde(default)]
+    disconnects: u64,
+}
+
+impl ClientStatistics<'_> {
+    /// Returns what metrics show.
+    fn report(&self) -> ClientReport {
+        let sum = |of: fn(&BrokerStatistics<'_>) -> u64| self.brokers.values().map(of).sum();
+        ClientReport {
+            connections: sum(|broker| u64::from(broker.state == "UP")),
+            requests: self.tx,
+            sent_bytes: self.tx_bytes,
+            responses: self.rx,
+            received_bytes: self.rx_bytes,
+            connects: sum(|broker| broker.connects),
+            disconnects: sum(|broker| broker.disconnects),
+        }
+    }
 }
 
 /// A client's contact to its brokers.
-pub(super) struct BrokerContact(Mutex<ContactState>);
+pub(super) struct BrokerContact {
+    state: Mutex<ContactState>,
+    /// Where the client's figures are published; closed with the client.
+    metrics: Option<OpenClient>,
+}
 
 struct ContactState {
     heard: Instant,
@@ -58,24 +97,36 @@ struct ContactState {
     group_is_up: bool,
 }
 
-impl Default for BrokerContact {
-    fn default() -> Self {
-        Self(Mutex::new(ContactState {
-            heard: Instant::now(),
-            without: 0,
-            group_is_up: true,
-        }))
-    }
-}
-
 impl BrokerContact {
+    /// Begins with the opening of a client, whose figures are published at `metrics`.
+    pub(super) fn new(metrics: Option<Arc<ClientMetrics>>) -> Self {
+        Self {
+            state: Mutex::new(ContactState {
+                heard: Instant::now(),
+                without: 0,
+                group_is_up: true,
+            }),
+            metrics: metrics.map(OpenClient::new),
+        }
+    }
+
+    /// Notes an error that librdkafka reports.
+    pub(super) fn note_error(&self, error: &KafkaError) {
+        let code = error.rdkafka_error_code();
+        if let (Some(Code::Authentication | Code::SaslAuthenticationFailed), Some(metrics)) =
+            (code, &self.metrics)
+        {
+            metrics.denied();
+        }
+    }
+
     /// Enables a client's statistics.
     pub(super) fn ask(settings: &mut ClientSettings) {
         settings.set("statistics.interval.ms", TOLD_EVERY);
     }
 
     fn state(&self) -> MutexGuard<'_, ContactState> {
-        self.0.take_lock()
+        self.state.take_lock()
     }
 
     /// Updates the state from new statistics.
@@ -86,6 +137,9 @@ impl BrokerContact {
                 return tracing::debug!(%error, "statistics of librdkafka that cannot be read");
             }
         };
+        if let Some(metrics) = &self.metrics {
+            metrics.report(statistics.report());
+        }
         let real =
             |broker: &&BrokerStatistics<'_>| matches!(&*broker.source, "configured" | "learned");
         let some = statistics.brokers.values().any(|broker| real(&broker));
@@ -146,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_client_that_knows_no_broker_twice_is_lost_until_it_knows_one() {
-        let contact = BrokerContact::default();
+        let contact = BrokerContact::new(None);
         let (known, none) = (
             statistics(&[broker("learned", 5)]),
             statistics(&[broker("logical", 5), broker("internal", -1)]),
@@ -166,7 +220,7 @@ mod tests {
 
     #[test]
     fn it_is_silent_since_the_last_broker_said_something() {
-        let contact = BrokerContact::default();
+        let contact = BrokerContact::new(None);
         std::thread::sleep(Duration::from_millis(30));
         contact.take_statistics(&statistics(&[
             broker("configured", -1),

@@ -23,6 +23,7 @@ use super::background_drop::{DropInBackground, within};
 use super::contact::BrokerContact;
 use super::dev::{DevBroker, DevProducer};
 use super::{ClientSettings, admin, context, error};
+use crate::metrics::ClientMetrics;
 
 /// One record to write.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +67,7 @@ impl ClientContext for ProducerEvents {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.contact.note_error(&error);
         if self.lost.swap(true, Ordering::Relaxed) {
             tracing::debug!(%error, "producer at {}: {reason}", self.brokers);
         } else {
@@ -155,8 +157,12 @@ pub(crate) struct Producer {
 impl Producer {
     /// Opens a producer, a transactional one if `settings` contain a `transactional.id`. Connects
     /// in the background. With the development broker, `dev` makes it wait for the sinks that read
-    /// its topics. Errors: `Config`.
-    pub(crate) fn open(settings: &ClientSettings, dev: Option<&DevBroker>) -> Result<Self> {
+    /// its topics. `metrics` receives the client's figures. Errors: `Config`.
+    pub(crate) fn open(
+        settings: &ClientSettings,
+        dev: Option<&DevBroker>,
+        metrics: Option<Arc<ClientMetrics>>,
+    ) -> Result<Self> {
         let mut settings = settings.clone();
         let dev = dev.map(|broker| DevProducer::open(broker, &mut settings));
         BrokerContact::ask(&mut settings);
@@ -164,7 +170,7 @@ impl Producer {
             failed: Mutex::default(),
             failed_record: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
-            contact: BrokerContact::default(),
+            contact: BrokerContact::new(metrics),
             dev,
             brokers: settings.brokers().to_owned(),
         };

@@ -48,10 +48,10 @@ pub struct StandingStill {
     pub message: String,
 }
 
-/// `GET /livez`.
+/// `GET /livez` and `GET /readyz`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Live {
-    /// `alive` or `hangs`.
+    /// `alive`, `ready`, `starting`, `stopping` or `hangs`.
     pub status: String,
 }
 

@@ -74,7 +74,7 @@ impl Role {
     /// Returns the role that a request requires; `None` if it needs no credentials.
     pub(super) fn needed(method: &Method, path: &str) -> Option<Self> {
         let path = path.trim_end_matches('/');
-        if path == "/health" || path == "/livez" {
+        if ["/health", "/livez", "/readyz"].contains(&path) {
             return None;
         }
         if [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) {
@@ -446,6 +446,8 @@ mod tests {
         for (method, path, role) in [
             (Method::GET, "/health", None),
             (Method::GET, "/livez", None),
+            (Method::GET, "/readyz", None),
+            (Method::GET, "/metrics", Some(Role::Viewer)),
             (Method::GET, "/connectors/x/config", Some(Role::Viewer)),
             (Method::PUT, "/connectors/x/pause/", Some(Role::Operator)),
             (

@@ -1,5 +1,5 @@
 //! Limits the number of connections: in total, per address, and beyond that in a small reserved
-//! share for `/health` and `/livez`. The connection that has waited longest for its client is
+//! share for the probes. The connection that has waited longest for its client is
 //! closed for the next one.
 
 use std::collections::{HashMap, VecDeque};

@@ -1,5 +1,5 @@
-//! Monitors the runtime of the herder, the tasks and most requests. Connections, `/health` and
-//! `/livez` have a separate runtime, so that they can report when it is blocked.
+//! Monitors the runtime of the herder, the tasks and most requests. Connections and
+//! the probes have a separate runtime, so that they can report when it is blocked.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -18,6 +18,7 @@ mod http;
 mod lifecycle;
 mod loggers;
 mod main_runtime;
+mod metrics;
 mod offsets;
 mod openapi;
 mod origin;
@@ -54,6 +55,7 @@ pub(crate) use connector_locks::ConnectorLocks;
 pub(crate) use gate::ConnectionLimits;
 pub(crate) use loggers::{LogControl, LogLevels};
 pub(crate) use main_runtime::MainRuntime;
+pub(crate) use metrics::MetricsSource;
 pub(crate) use origin::OriginRules;
 pub(crate) use serve::SharedServer;
 pub(crate) use tls::{CertificateFiles, ServerTls};
@@ -77,6 +79,8 @@ pub(crate) struct RestState {
     pub warnings: std::sync::Arc<[String]>,
     /// The runtime of everything else.
     pub main: MainRuntime,
+    /// What `/metrics` shows.
+    pub metrics: MetricsSource,
 }
 
 /// Kafka Connect's routes and Rowferry's own.
@@ -99,13 +103,25 @@ fn api(admin: bool) -> OpenApiRouter<RestState> {
         .merge(history::routes())
         .merge(trials::routes())
         .route_layer(from_fn(http::negotiate))
+        // Not JSON: it negotiates its own formats.
+        .merge(metrics::routes())
 }
 
 /// Returns the whole API as one service.
 pub(crate) fn router(app: RestState) -> Router {
     let (routes, document) = openapi::describe(api(app.admin));
+    service(routes.merge(openapi::routes(&document)), app)
+}
+
+/// Returns a service of `/metrics` alone.
+fn metrics_router(app: RestState) -> Router {
+    let (routes, _document) = metrics::routes().split_for_parts();
+    service(routes, app)
+}
+
+/// Adds the rules for all routes.
+fn service(routes: Router<RestState>, app: RestState) -> Router {
     let inner = routes
-        .merge(openapi::routes(&document))
         .fallback(async || ApiError::http(StatusCode::NOT_FOUND))
         .with_state(app);
     // These layers wrap the router, so that they see the final path and the `Allow` header that it
@@ -119,6 +135,15 @@ pub(crate) fn router(app: RestState) -> Router {
     Router::new().fallback_service(outer)
 }
 
+/// What a listener serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Served {
+    #[default]
+    Api,
+    /// `/metrics` alone.
+    Metrics,
+}
+
 /// Access to the API on one listener.
 #[derive(Clone, Default)]
 pub(crate) struct ListenerConfig {
@@ -126,10 +151,11 @@ pub(crate) struct ListenerConfig {
     pub access: RestAccess,
     /// If set, the listener uses HTTPS.
     pub tls: Option<ServerTls>,
+    pub served: Served,
 }
 
 /// Serves the API until `shutdown` ends; requests in progress are completed. Runs apart from the
-/// main runtime, which processes all requests except `/health` and `/livez`. The listener is
+/// main runtime, which processes all requests except the probes. The listener is
 /// registered with the runtime that this runs on.
 pub(crate) async fn serve(
     listener: std::net::TcpListener,
@@ -140,9 +166,13 @@ pub(crate) async fn serve(
 ) {
     // Must be the first layer, so that roles are checked for the path that is served.
     let main = app.main.clone();
+    let routes = match door.served {
+        Served::Api => router(app),
+        Served::Metrics => metrics_router(app),
+    };
     let router = door
         .access
-        .before(router(app))
+        .before(routes)
         .layer(from_fn(http::ignore_matrix_parameters));
     match TcpListener::from_std(listener) {
         Ok(listener) => serve::serve(listener, door.tls, (router, main), reception, shutdown).await,

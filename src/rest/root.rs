@@ -1,4 +1,4 @@
-//! `/`, `/health` and `/livez`.
+//! `/`, `/health`, `/livez` and `/readyz`.
 
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
         .routes(routes!(server_info))
         .routes(routes!(health))
         .routes(routes!(livez))
+        .routes(routes!(readyz))
 }
 
 /// Returns the version of the API, and the Kafka cluster.
@@ -54,6 +55,31 @@ async fn livez(State(app): State<RestState>) -> (StatusCode, Json<Live>) {
     let (status, word) = match app.main.stalled_for(HANGS) {
         None => (StatusCode::OK, "alive"),
         Some(_) => (StatusCode::INTERNAL_SERVER_ERROR, "hangs"),
+    };
+    (
+        status,
+        Json(Live {
+            status: word.to_owned(),
+        }),
+    )
+}
+
+/// Shows whether this worker should get requests: 503 while it starts, that is, until Kafka has been
+/// reached once, and while it shuts down; 500 if its main runtime has started no work for 5 s.
+/// Unlike `/health`, it stays 200 when Kafka or the store fails later: the worker still answers, and
+/// says what is wrong.
+#[utoipa::path(get, path = "/readyz", tag = "worker", responses((status = 200, body = Live), (status = 500, body = Live), (status = 503, body = Live)))]
+async fn readyz(State(app): State<RestState>) -> (StatusCode, Json<Live>) {
+    let asked = tokio::time::timeout(HEALTH_DEADLINE, app.herder.info());
+    let (status, word) = tokio::select! {
+        biased;
+        _ = app.main.late(STALLED_AFTER) => (StatusCode::INTERNAL_SERVER_ERROR, "hangs"),
+        asked = asked => match asked {
+            Ok(Ok(info)) if info.kafka_cluster_id.is_some() => (StatusCode::OK, "ready"),
+            Ok(Ok(_)) => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+            Ok(Err(_)) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "hangs"),
+        },
     };
     (
         status,

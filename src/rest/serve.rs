@@ -29,7 +29,7 @@ use super::tls::ServerTls;
 /// Maximum length of the head of a request, in bytes; a longer one is answered with 431.
 const HEAD_MAX: usize = 64 * 1024;
 /// Paths that the reserved share of connections serves, and that do not use the main runtime.
-const PROBES: [&str; 2] = ["/health", "/livez"];
+const PROBES: [&str; 3] = ["/health", "/livez", "/readyz"];
 
 /// What all listeners of a worker share: slots for connections, and memory for bodies. Cheap to
 /// clone.

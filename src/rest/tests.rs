@@ -63,6 +63,10 @@ fn app() -> axum::Router {
         admin: true,
         warnings: Default::default(),
         main: MainRuntime::current(),
+        metrics: super::MetricsSource {
+            metrics: crate::metrics::WorkerMetrics::new(200),
+            spellings: crate::metrics::Spelling::ALL.into(),
+        },
     })
 }
 

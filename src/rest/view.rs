@@ -127,7 +127,7 @@ pub(super) fn progress(view: &ConnectorView) -> ConnectorProgress {
     }
 }
 
-fn version<'a>(view: &ConnectorView, registry: &'a Registry) -> Option<&'a str> {
+pub(super) fn version<'a>(view: &ConnectorView, registry: &'a Registry) -> Option<&'a str> {
     if view.direction == Direction::Unknown {
         return None;
     }

@@ -336,7 +336,7 @@ pub const KEYS: &[ConfigKey] = &[
         REST,
         "Maximum number of connections on all listeners together. When it is reached, the \
          connection that has been idle longest is closed for the next one; if none can be closed, \
-         only `/health` and `/livez` are answered.",
+         only `/health`, `/livez` and `/readyz` are answered.",
     )
     .check(KeyValidator::AtLeast(1)),
     ConfigKey::new(
@@ -345,6 +345,30 @@ pub const KEYS: &[ConfigKey] = &[
         DefaultValue::Text("512"),
         REST,
         "Maximum number of connections from one address (IPv6: one /64 network).",
+    )
+    .check(KeyValidator::AtLeast(1)),
+    maybe(
+        "metrics.listener",
+        ConfigType::String,
+        REST,
+        "Additional address that serves `/metrics` alone and without credentials: \
+         `http://127.0.0.1:9404`. A bare port is one on 127.0.0.1. It shares the limits of the \
+         other listeners. Not set: `/metrics` is served on `listeners` only, to the role viewer.",
+    ),
+    list(
+        "metrics.spellings",
+        "rowferry,confluent,strimzi,debezium",
+        REST,
+        "Names under which `/metrics` shows figures: `rowferry` (documented in docs/metrics.md), \
+         and those that ready dashboards for Kafka Connect and Debezium read.",
+    ),
+    ConfigKey::new(
+        "metrics.tables.max",
+        ConfigType::Int,
+        DefaultValue::Text("200"),
+        REST,
+        "Maximum number of tables or topics of a task that metrics show by name; the rest is added \
+         up as `other`.",
     )
     .check(KeyValidator::AtLeast(1)),
     text(

@@ -8,6 +8,7 @@ pub(crate) mod file;
 mod keys;
 mod layers;
 mod listener;
+mod metrics;
 mod names;
 mod open_files;
 mod own_files;
@@ -27,6 +28,7 @@ use connector_api::{Config, ConfigReader, ConfigReport, Error, Result};
 pub use keys::{KEYS, is_known};
 pub use layers::{SettingValue, SettingsLayer};
 pub use listener::ListenerAddress;
+pub use metrics::MetricsSettings;
 use names::host_name;
 pub use names::own_names;
 pub use open_files::raise_open_files;
@@ -66,6 +68,8 @@ pub struct WorkerSettings {
     pub topic_tracking: TopicTracking,
     /// Settings of the REST server.
     pub rest: RestSettings,
+    /// `metrics.*`.
+    pub metrics: MetricsSettings,
     /// Where and how configs and statuses are stored.
     pub store: store::StoreOptions,
     /// Folders and files below which connectors may use SQLite files: `sqlite.allowed.paths`, or
@@ -268,6 +272,7 @@ impl WorkerSettings {
                 allow_reset: r.bool("topic.tracking.allow.reset"),
             },
             rest: Self::read_rest(r)?,
+            metrics: MetricsSettings::read(r)?,
             store: Self::read_store(r),
             sqlite_paths: Self::read_paths(r, "sqlite.allowed.paths"),
             file_paths: Self::read_paths(r, "file.allowed.paths"),
@@ -353,6 +358,12 @@ impl WorkerSettings {
                 .map(PathBuf::from),
             tls: TlsFiles::read(r),
         })
+    }
+
+    /// Returns warnings about listeners that are open to others without protection.
+    pub fn warnings_of_listeners(&self) -> Vec<String> {
+        let of_rest = self.rest.warnings();
+        of_rest.into_iter().chain(self.metrics.warning()).collect()
     }
 
     /// Returns all keys as written, with unresolved references.

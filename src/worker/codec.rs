@@ -324,6 +324,9 @@ pub(super) struct EncodedBatch {
     pub complete: bool,
     /// True if the source has no more records for now, so that waiting gains nothing.
     pub last: bool,
+    /// Number of records of the source that this chunk results from, with those that transforms
+    /// removed.
+    pub polled: u64,
 }
 
 #[derive(Debug)]

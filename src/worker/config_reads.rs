@@ -25,6 +25,7 @@ pub(crate) fn options(config: Config) -> WorkerOptions {
         exactly_once_source: true,
         dev_broker: None,
         providers: ConfigProviders::default(),
+        metrics_tables_max: 200,
         secrets: SecretKeys::default(),
     }
 }

@@ -23,6 +23,7 @@ use super::seen_topics::{SeenTopics, TopicReset};
 use super::stored_offsets::ConnectorOffsetsReader;
 use crate::kafka::in_flight::{self, InFlightBytes};
 use crate::kafka::producer::{OutgoingRecord, Producer};
+use crate::metrics::{TaskMetrics, TopicAmounts, as_f64};
 use crate::waiting::{WaitPlace, WaitReason};
 
 /// When to end a transaction. One only ever ends after a whole batch of the source.
@@ -90,6 +91,8 @@ pub(super) struct DeliveryThread {
     pub stopping: StopSignal,
     /// Records what this thread waits for.
     pub place: Arc<WaitPlace>,
+    /// Where the task publishes its figures.
+    pub metrics: Arc<TaskMetrics>,
 }
 
 /// Detects that a task is to stop and remembers since when, so that records in flight get
@@ -136,6 +139,10 @@ struct OpenTransaction {
     since: Option<Instant>,
     bytes: usize,
     records: usize,
+    /// The same by topic.
+    written: TopicAmounts,
+    /// Number of records of the source that it results from.
+    polled: u64,
     positions: Vec<SourcePosition>,
     /// True if it holds only whole batches, so that it may be committed.
     complete: bool,
@@ -215,6 +222,7 @@ impl DeliveryThread {
         self.unless_cut()?;
         self.write(&chunk, open, topics, pace)?;
         replace(&mut open.positions, chunk.positions.drain(..));
+        open.polled += chunk.polled;
         open.complete = chunk.complete;
         let (last, full) = (
             chunk.last && self.boundary.idle,
@@ -254,11 +262,13 @@ impl DeliveryThread {
                     pace.sent(bytes);
                     open.bytes += bytes;
                     open.records += 1;
+                    open.written.count(topic, bytes);
                 }
                 Err(error) => {
                     if !self.policy.skips(&error, ErrorStage::Produce) {
                         return Err(error);
                     }
+                    self.metrics.skipped(error.kind(), true);
                     tracing::warn!(%error, "record skipped");
                 }
             }
@@ -324,6 +334,7 @@ impl DeliveryThread {
         // Checked here and again right before the commit: a task that was cut off has a successor,
         // which continues from the positions stored so far.
         self.unless_cut()?;
+        let began = Instant::now();
         // Without transactions, records must be acknowledged before their positions are written.
         if !self.transactional {
             self.producer.flush(FLUSH_WITHIN, || self.goes_on())?;
@@ -345,11 +356,13 @@ impl DeliveryThread {
         fail_point::reach("source.before-commit")?;
         // The fail point may have hung until now.
         self.unless_cut()?;
-        if self.transactional {
-            self.producer.commit(|| self.goes_on())?;
+        let committed = if self.transactional {
+            self.producer.commit(|| self.goes_on())
         } else {
-            self.producer.flush(FLUSH_WITHIN, || self.goes_on())?;
-        }
+            self.producer.flush(FLUSH_WITHIN, || self.goes_on())
+        };
+        self.count(open, began.elapsed(), committed.is_ok());
+        committed?;
         fail_point::reach("source.after-commit")?;
         let done = std::mem::replace(
             open,
@@ -362,6 +375,18 @@ impl DeliveryThread {
             .events
             .send(DeliveryEvent::Committed(done.positions, done.records));
         Ok(())
+    }
+
+    /// Publishes the figures of a transaction whose commit took this long.
+    fn count(&self, open: &OpenTransaction, took: Duration, succeeded: bool) {
+        if succeeded {
+            self.metrics.written(&open.written, open.polled);
+        }
+        self.metrics.update(|task, now| {
+            task.kafka_commits.note(now, took, succeeded);
+            task.transaction_records
+                .add(now, as_f64(open.records as u64));
+        });
     }
 
     /// Returns an error if the task was cut off and may make nothing durable any more.

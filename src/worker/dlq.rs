@@ -16,6 +16,7 @@ use crate::kafka::ClientSettings;
 use crate::kafka::admin::{KafkaAdmin, TopicSpec};
 use crate::kafka::consumer::IncomingRecord;
 use crate::kafka::producer::{OutgoingRecord, Producer};
+use crate::metrics::{ClientPurpose, TaskMetrics};
 use crate::secrets::Redactor;
 
 /// How long the broker may take to store dead letters before the batch is retried; databases end a
@@ -63,6 +64,7 @@ pub(super) struct DeadLetters {
     explain: bool,
     id: TaskId,
     redactor: Redactor,
+    metrics: Arc<TaskMetrics>,
     sent: Mutex<Sent>,
 }
 
@@ -80,6 +82,7 @@ impl DeadLetters {
         id: &TaskId,
         config: &Config,
         redactor: Redactor,
+        metrics: Arc<TaskMetrics>,
     ) -> Result<Option<Self>> {
         let Some((wanted, explain)) = read_topic(config)? else {
             return Ok(None);
@@ -87,7 +90,8 @@ impl DeadLetters {
         fail_point::reach("dead-letters.open")?;
         let options = &shared.options;
         let settings = client_settings::dlq_producer(options, id, config)?;
-        let producer = Producer::open(&settings, None)?;
+        let client = metrics.client(ClientPurpose::DeadLetters);
+        let producer = Producer::open(&settings, None, Some(client))?;
         if producer.partitions(&wanted.topic)?.is_none() {
             let of_admin = client_settings::admin(options, Some(config))?;
             let admin = KafkaAdmin::open(
@@ -108,6 +112,7 @@ impl DeadLetters {
             explain,
             id: id.clone(),
             redactor,
+            metrics,
             sent: Mutex::default(),
         }))
     }
@@ -143,9 +148,9 @@ impl DeadLetters {
             number,
         };
         let (producer, began) = (self.producer(), Instant::now());
-        producer
-            .send(record, || began.elapsed() < STORED_WITHIN)
-            .map_err(|e| self.not_stored(&producer, number, e))
+        let sent = producer.send(record, || began.elapsed() < STORED_WITHIN);
+        self.metrics.dead_letter(sent.is_ok());
+        sent.map_err(|e| self.not_stored(&producer, number, e))
     }
 
     fn sent(&self) -> MutexGuard<'_, Sent> {
@@ -195,7 +200,8 @@ impl DeadLetters {
         let mut producer = self.producer.take_lock();
         if Arc::ptr_eq(&producer, failed) {
             self.sent().places.clear();
-            match Producer::open(&self.settings, None) {
+            let client = self.metrics.client(ClientPurpose::DeadLetters);
+            match Producer::open(&self.settings, None, Some(client)) {
                 Ok(new) => *producer = Arc::new(new),
                 Err(error) => tracing::warn!(%error, "no new producer of dead letters"),
             }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::Sender;
 use super::codec::{EncodedBatch, RecordCodec};
 use super::delivery::replace;
 use super::policy::Policy;
+use crate::metrics::{TaskMetrics, TopicAmounts};
 use crate::waiting::{WaitPlace, WaitReason};
 
 /// Target size of a chunk in bytes: large enough to be worth a hand-over, small enough for the
@@ -32,6 +33,8 @@ pub(super) struct BatchEncoder {
     more: bool,
     /// Records what this thread waits for.
     place: Arc<WaitPlace>,
+    /// Where the task publishes its figures.
+    metrics: Arc<TaskMetrics>,
 }
 
 impl BatchEncoder {
@@ -43,7 +46,7 @@ impl BatchEncoder {
         alone: bool,
         chunks: Sender<EncodedBatch>,
         spares: Receiver<EncodedBatch>,
-        place: Arc<WaitPlace>,
+        (place, metrics): (Arc<WaitPlace>, Arc<TaskMetrics>),
     ) -> Self {
         let chunk = spares.try_recv().unwrap_or_default();
         Self {
@@ -56,6 +59,7 @@ impl BatchEncoder {
             half: false,
             more: false,
             place,
+            metrics,
         }
     }
 
@@ -70,7 +74,13 @@ impl BatchEncoder {
         } = batch;
         let _noted = self.place.note(WaitReason::Converter);
         (self.chunk.complete, self.chunk.last) = (false, false);
+        let mut polled = TopicAmounts::default();
+        records
+            .iter()
+            .for_each(|record| polled.count(&record.topic, 0));
+        self.metrics.read(&polled);
         for record in records {
+            self.chunk.polled += 1;
             self.encode(record)?;
             if self.chunk.len() >= CHUNK_BYTES && !self.send().await {
                 return Ok(false);
@@ -121,8 +131,10 @@ impl BatchEncoder {
         };
         let error = error.context(format_args!("topic {topic}, {} ({class})", stage.name()));
         if !self.policy.skips(&error, stage) {
+            self.metrics.record_error(|errors| errors.errors += 1);
             return Err(error);
         }
+        self.metrics.skipped(error.kind(), true);
         tracing::warn!(%error, "record skipped");
         Ok(())
     }
@@ -185,7 +197,7 @@ mod tests {
                 alone,
                 chunks,
                 spares,
-                std::sync::Arc::default(),
+                Default::default(),
             ),
             sent,
         )

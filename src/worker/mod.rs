@@ -54,6 +54,7 @@ pub use watch::{StalledTask, WaitsFor, limit as progress_limit};
 use crate::kafka::admin::KafkaAdmin;
 use crate::kafka::dev::DevBroker;
 use crate::kafka::producer::Producer;
+use crate::metrics::WorkerMetrics;
 use crate::registry::{ConnectorPlugin, Registry};
 use crate::secrets::{Redactor, SecretKeys, known};
 use crate::settings::{ConfigProviders, ResolvedConfig};
@@ -96,6 +97,8 @@ pub struct WorkerOptions {
     pub providers: ConfigProviders,
     /// Decides which config values are secret.
     pub secrets: SecretKeys,
+    /// `metrics.tables.max`: how many tables or topics of a task metrics show by name.
+    pub metrics_tables_max: usize,
 }
 
 /// A request to start one task.
@@ -139,6 +142,7 @@ pub struct WorkerShared {
     created_topics: CreatedTopics,
     kafka_health: KafkaHealth,
     stalled: StalledTasks,
+    metrics: WorkerMetrics,
 }
 
 /// Handle to the worker; cheap to clone.
@@ -157,6 +161,7 @@ impl Worker {
         registry: Registry,
         events: mpsc::Sender<TaskEvent>,
     ) -> Self {
+        let metrics = WorkerMetrics::new(options.metrics_tables_max);
         let shared = WorkerShared {
             options,
             registry,
@@ -166,6 +171,7 @@ impl Worker {
             created_topics: CreatedTopics::default(),
             kafka_health: KafkaHealth::default(),
             stalled: StalledTasks::default(),
+            metrics,
         };
         Self {
             shared: Arc::new(shared),
@@ -188,6 +194,11 @@ impl Worker {
             id,
             TaskHandle::start(task, Arc::clone(&self.shared), self.events.clone()),
         );
+    }
+
+    /// Returns the figures of this worker and of its tasks.
+    pub(crate) fn metrics(&self) -> &WorkerMetrics {
+        &self.shared.metrics
     }
 
     /// Returns the number of running tasks.
@@ -366,7 +377,8 @@ impl Worker {
         let _when_dropped = given_up.clone().drop_guard();
         blocking(move || {
             if shared.options.exactly_once_source {
-                let producer = Producer::open(&client_settings::warm_up(&shared.options)?, None)?;
+                let producer =
+                    Producer::open(&client_settings::warm_up(&shared.options)?, None, None)?;
                 producer.init(WARM_UP_WITHIN, || !given_up.is_cancelled())?;
             }
             offsets::ensure_topic(&shared, &Config::new())

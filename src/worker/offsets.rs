@@ -74,6 +74,7 @@ pub(super) fn set_stored(
         let producer = Producer::open(
             &client_settings::producer(options, &id, config, transactional)?,
             options.dev_broker.as_ref(),
+            None,
         )?;
         if transactional {
             producer.init(Duration::from_secs(30), || true)?;

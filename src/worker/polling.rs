@@ -2,7 +2,7 @@
 //! task is asked to stop or the delivery thread has ended.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use connector_api::{Error, Result, SourceBatch, SourceTask, fail_point};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -28,6 +28,8 @@ pub(super) struct SourceLoop<'a> {
     pub(super) retry: Retry,
     /// True once a poll has returned records.
     pub(super) has_emitted: bool,
+    /// When the poll in progress began; one that is interrupted is resumed.
+    pub(super) poll_began: Option<Instant>,
 }
 
 /// Whether the loop goes on, and how long to wait before the next poll. Ends when the delivery
@@ -45,6 +47,7 @@ impl SourceLoop<'_> {
                 return Ok(());
             }
             self.running.watch.front.enter(WaitReason::Source);
+            self.poll_began.get_or_insert_with(Instant::now);
             let polled = tokio::select! {
                 // The order matters.
                 biased;
@@ -109,7 +112,13 @@ impl SourceLoop<'_> {
         if self.retry.reset() {
             self.running.clear_retry_warning();
         }
-        let idle = batch.idle_for;
+        let took = self.poll_began.take().map(|began| began.elapsed());
+        let (idle, records) = (batch.idle_for, batch.records.len() as u64);
+        // A poll that found nothing is no batch.
+        if let Some(took) = took.filter(|_| records > 0) {
+            let metrics = &self.running.metrics;
+            metrics.update(|task, now| task.batch(now, records, took));
+        }
         self.has_emitted |= !batch.records.is_empty();
         if idle.is_some() && !self.has_emitted {
             // The stored position is up to date: nothing is left of what could not be delivered
@@ -127,6 +136,7 @@ impl SourceLoop<'_> {
 
     /// Decides what follows from a failed poll. Errors: it fails the task.
     async fn handle_failure(&mut self, error: Error) -> Result<NextPoll> {
+        self.poll_began = None;
         let limit = RetryLimit::Policy;
         let verdict = self
             .retry

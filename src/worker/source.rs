@@ -30,6 +30,7 @@ use super::topics::TopicRules;
 use super::{StartTask, WorkerOptions, WorkerShared, client_settings, offsets};
 use crate::kafka::admin::KafkaAdmin;
 use crate::kafka::producer::Producer;
+use crate::metrics::{ClientPurpose, TaskMetrics};
 use crate::waiting::{self, WaitReason};
 
 /// Maximum number of chunks queued for the writer.
@@ -123,7 +124,16 @@ async fn attempt(
     };
     let (chunks, encoded) = mpsc::channel(CHUNKS_AHEAD);
     let front = Arc::clone(&running.watch.front);
-    let encoder = BatchEncoder::new(codec, policy, is_batch_alone, chunks, spares, front);
+    let metrics = Arc::clone(&running.metrics);
+    metrics.update(|task, _| task.attempt_started());
+    let encoder = BatchEncoder::new(
+        codec,
+        policy,
+        is_batch_alone,
+        chunks,
+        spares,
+        (front, metrics),
+    );
     let writer = spawn_delivery(running, delivery, encoded)?;
     running.report_paused(false).await;
     let mut polling = SourceLoop {
@@ -134,6 +144,7 @@ async fn attempt(
         deliveries,
         retry: Retry::default(),
         has_emitted: false,
+        poll_began: None,
     };
     let polled = polling.run().await;
     polling.end(writer, polled).await
@@ -153,8 +164,9 @@ async fn open_delivery(
     let stopping = StopSignal::new(running.is_to_stop());
     let watch = Arc::clone(&running.watch);
     let place = Arc::clone(&watch.back);
+    let metrics = Arc::clone(&running.metrics);
     let mut opening = Box::pin(blocking_of(&watch, WaitReason::Kafka, move || {
-        let (producer, stored, transactional) = open(&shared, &start, &is_given_up)?;
+        let (producer, stored, transactional) = open(&shared, &start, &metrics, &is_given_up)?;
         let config = &start.connector_config;
         Ok(DeliveryThread {
             producer,
@@ -170,6 +182,7 @@ async fn open_delivery(
             cut,
             stopping,
             place,
+            metrics,
         })
     }));
     if let Some(opened) = running.unless_stopped(&mut opening).await {
@@ -219,12 +232,14 @@ fn spawn_delivery(
 fn open(
     shared: &WorkerShared,
     start: &StartTask,
+    metrics: &TaskMetrics,
     given_up: &AtomicBool,
 ) -> Result<(Producer, ConnectorOffsetsReader, bool)> {
     let (options, config) = (&shared.options, &start.connector_config);
     let transactional = transactional(options, config)?;
     let settings = client_settings::producer(options, &start.id, config, transactional)?;
-    let producer = Producer::open(&settings, options.dev_broker.as_ref())?;
+    let client = metrics.client(ClientPurpose::Producer);
+    let producer = Producer::open(&settings, options.dev_broker.as_ref(), Some(client))?;
     if transactional {
         producer.init(INIT_WITHIN, || !given_up.load(Ordering::Relaxed))?;
         waiting::moved();

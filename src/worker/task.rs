@@ -12,9 +12,12 @@ use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::thread::{on_a_thread, panicked};
-use super::watch::{STALL_PREFIX, TaskWatch, WaitsFor, limit, limit_of, wait_for_stall};
+use super::watch::{
+    STALL_PREFIX, TaskWatch, WaitsFor, limit, limit_of, publish_waits, wait_for_stall,
+};
 use super::{StartTask, TaskEvent, TaskId, WorkerShared, sink, source};
 use crate::keys;
+use crate::metrics::{Activity, TaskFigures, TaskMetrics};
 use crate::registry::{ConnectorPlugin, version};
 use crate::secrets::Redactor;
 use crate::unused::without_effect;
@@ -61,6 +64,8 @@ pub(super) struct TaskContext {
     unused: Arc<OnceLock<Vec<String>>>,
     events: mpsc::Sender<TaskEvent>,
     reported_paused: Option<bool>,
+    /// Where the task publishes its figures.
+    pub metrics: Arc<TaskMetrics>,
 }
 
 impl TaskHandle {
@@ -81,6 +86,8 @@ impl TaskHandle {
             Arc::<TaskWatch>::default(),
         );
         let (id, task_shared) = (start.id.clone(), Arc::clone(&shared));
+        let metrics = shared.metrics.of_task(&id.connector, id.task);
+        metrics.update(TaskFigures::started);
         let (redactor, unused) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let running = TaskContext {
             start,
@@ -93,6 +100,7 @@ impl TaskHandle {
             unused: Arc::clone(&unused),
             events: events.clone(),
             reported_paused: None,
+            metrics,
         };
         let join = tokio::spawn(supervise(running, events));
         Self {
@@ -177,7 +185,7 @@ async fn supervise(running: TaskContext, events: mpsc::Sender<TaskEvent>) {
         Arc::clone(&running.watch),
     );
     let (shared, progress) = (Arc::clone(&running.shared), Arc::clone(&running.progress));
-    let redactor = Arc::clone(&running.redactor);
+    let (redactor, metrics) = (Arc::clone(&running.redactor), Arc::clone(&running.metrics));
     let limit = limit_of(&shared.options.config, &running.start.connector_config);
     watch.heartbeat.set_limit(limit);
     let mut inner = AbortOnDropHandle::new(tokio::spawn(work(running)));
@@ -196,11 +204,13 @@ async fn supervise(running: TaskContext, events: mpsc::Sender<TaskEvent>) {
             shared.stalled.leave(&id, &watch);
             Ok(Err(error))
         }
+        never = publish_waits(&watch, &metrics) => match never {},
     };
     drop(inner);
     // Set before the event is sent: from then on a successor may start, and nothing of this task
     // may become durable.
     cut.store(true, Ordering::Relaxed);
+    metrics.update(|task, now| task.enter(Activity::Down, now));
     let shown = |error| redactor.get().cloned().unwrap_or_default().error(error);
     let event = match outcome {
         Ok(Ok(())) => TaskEvent::Stopped(id),
@@ -211,6 +221,12 @@ async fn supervise(running: TaskContext, events: mpsc::Sender<TaskEvent>) {
         }
         Err(error) => TaskEvent::Failed(id, shown(panicked(error))),
     };
+    if let TaskEvent::Failed(_, error) = &event {
+        metrics.error(error.kind());
+        if !watch.is_open() {
+            shared.metrics.task_started(false);
+        }
+    }
     let _receiver_gone = events.send(event).await;
 }
 
@@ -358,7 +374,14 @@ impl TaskContext {
     pub(super) async fn report_paused(&mut self, paused: bool) {
         if self.reported_paused != Some(paused) {
             self.reported_paused = Some(paused);
-            self.watch.opened();
+            if !self.watch.opened() {
+                self.shared.metrics.task_started(true);
+            }
+            let activity = match paused {
+                true => Activity::Paused,
+                false => Activity::Running,
+            };
+            self.metrics.update(|task, now| task.enter(activity, now));
             let id = self.id().clone();
             self.send_event(if paused {
                 TaskEvent::Paused(id)
@@ -399,6 +422,8 @@ impl TaskContext {
     pub(super) fn warn(&self, error: &Error) {
         let id = self.id();
         tracing::warn!(connector = %id.connector, task = id.task, %error, "trying again");
+        self.metrics.error(error.kind());
+        self.metrics.record_error(|errors| errors.retries += 1);
         let mut progress = self.progress.take_lock();
         progress
             .warnings

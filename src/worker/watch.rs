@@ -11,6 +11,7 @@
 //! task's [`Heartbeat`] beating.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -22,6 +23,7 @@ use super::TaskId;
 use super::policy::number;
 use crate::convert::calendar::CivilTime;
 use crate::keys::PROGRESS_TIMEOUT;
+use crate::metrics::{TaskMetrics, WAITS};
 use crate::waiting::{ObservedWait, WaitPlace, WaitReason};
 
 /// Default of `task.progress.timeout.ms`.
@@ -75,12 +77,12 @@ impl TaskWatch {
         AliveGuard(Arc::clone(self))
     }
 
-    /// Notes that the task has opened.
-    pub(super) fn opened(&self) {
-        self.opened.store(true, Ordering::Relaxed);
+    /// Notes that the task has opened. Returns true if it was open before.
+    pub(super) fn opened(&self) -> bool {
+        self.opened.swap(true, Ordering::Relaxed)
     }
 
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.opened.load(Ordering::Relaxed)
     }
 
@@ -191,6 +193,23 @@ pub(super) async fn wait_for_stall(
             }
             None => warning.clear(watch.is_open()),
         }
+    }
+}
+
+/// How often a task publishes what its threads have waited for.
+const PUBLISHED_EVERY: Duration = Duration::from_secs(1);
+
+/// Publishes what the task's threads have waited for, without end.
+pub(super) async fn publish_waits(watch: &TaskWatch, metrics: &TaskMetrics) -> Infallible {
+    let spent = || {
+        let (front, back) = (watch.front.spent(), watch.back.spent());
+        WAITS.map(|name| front.of(name) + back.of(name))
+    };
+    let mut before = spent();
+    loop {
+        tokio::time::sleep(PUBLISHED_EVERY).await;
+        let now = spent();
+        metrics.waited(now, std::mem::replace(&mut before, now));
     }
 }
 

@@ -51,6 +51,7 @@ mod lifecycle;
 mod logins;
 mod malformed;
 mod memory;
+mod metrics;
 mod missed_rows;
 mod mysql_login;
 mod parallel_snapshot;

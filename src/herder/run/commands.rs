@@ -116,6 +116,7 @@ impl HerderLoop {
             plan.abort();
         }
         self.step(HerderEvent::Delete { name: name.into() });
+        self.parts.worker.metrics().forget(name);
     }
 
     fn restart_task(&mut self, name: &str, task: u32, reply: ReplySender<()>) {

@@ -25,9 +25,9 @@ use super::clock::sleep_until;
 use super::core::{self, Action, HerderEvent, Millis, Ticket};
 use super::kafka::{self, ClusterId};
 use super::status_log::log_status;
-use super::{Direction, HerderCommand, HerderRefusal, ReplySender, planning};
+use super::{Direction, HerderCommand, HerderRefusal, ReplySender, RunState, planning};
 use crate::registry::{ConnectorPlugin, Registry};
-use crate::store::Store;
+use crate::store::{Store, StoreChange};
 use crate::worker::{StartTask, TaskEvent, TaskId, Worker};
 use store_writer::StoreWriter;
 
@@ -204,6 +204,7 @@ impl HerderLoop {
         match action {
             Action::Write(write) => {
                 log_status(&write);
+                self.count_start(&write);
                 self.store_writer.pending.add(write);
             }
             Action::Plan {
@@ -255,6 +256,21 @@ impl HerderLoop {
             Action::Answer(ticket, outcome) => self.answer(ticket, outcome),
         }
         None
+    }
+
+    /// Counts a connector that has been started or could not be.
+    fn count_start(&self, write: &StoreChange) {
+        let StoreChange::SetStatus {
+            task: None, status, ..
+        } = write
+        else {
+            return;
+        };
+        match status.state {
+            RunState::Running => self.parts.worker.metrics().connector_started(true),
+            RunState::Failed => self.parts.worker.metrics().connector_started(false),
+            _ => {}
+        }
     }
 
     fn plan(&mut self, name: Arc<str>, plan: u64, config: Config, max_tasks: usize) {

@@ -39,6 +39,7 @@ impl Consumer {
             .and_then(|()| self.pause_or_resume(&inner, &assigned));
         let started = started?;
         self.progress.assign(partitions_of(&assigned), started);
+        inner.context().assigned(self.progress.assigned_count());
         done.map_err(|e| error::of("taking over partitions", e))
     }
 
@@ -48,6 +49,7 @@ impl Consumer {
         let inner = Arc::clone(self.inner()?);
         let list = reply.take();
         let written = self.progress.revoke(&partitions_of(&list));
+        inner.context().assigned(self.progress.assigned_count());
         // A lost assignment belongs to another member already: commit nothing then.
         if !written.is_empty() && !inner.assignment_lost() {
             // Commit before unassigning: afterwards another member may own the partitions.

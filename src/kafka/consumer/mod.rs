@@ -26,6 +26,7 @@ use super::contact::BrokerContact;
 use super::dev::{DevBroker, DevMember};
 use super::silence::ConsumerSilence;
 use super::{ClientSettings, error};
+use crate::metrics::TaskMetrics;
 use progress::GroupProgress;
 use rebalance::{MemberContext, NativeConsumer};
 
@@ -79,11 +80,12 @@ struct Leaving {
 impl Consumer {
     /// Opens a consumer and joins its group in the background. With the development broker, `dev`
     /// makes sources wait for it, and it refuses to start at the first record still held if earlier
-    /// ones were dropped. Errors: `Config`.
+    /// ones were dropped. `metrics` receives the client's figures. Errors: `Config`.
     pub(crate) fn open(
         settings: &ClientSettings,
         what: &Subscription,
         dev: Option<&DevBroker>,
+        metrics: Arc<TaskMetrics>,
     ) -> Result<Self> {
         let mut settings = settings.clone();
         let reset = settings.get("auto.offset.reset").unwrap_or("earliest");
@@ -96,7 +98,7 @@ impl Consumer {
         let silence = ConsumerSilence::of(&settings);
         let inner: NativeConsumer = settings
             .native()
-            .create_with_context(MemberContext::default())
+            .create_with_context(MemberContext::new(metrics))
             .map_err(|e| error::of("opening a Kafka consumer", e))?;
         let subscribed = match what {
             Subscription::Topics(topics) => {

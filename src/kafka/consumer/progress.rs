@@ -45,6 +45,11 @@ impl GroupProgress {
         self.started.extend(started);
     }
 
+    /// Returns the number of assigned partitions.
+    pub(super) fn assigned_count(&self) -> usize {
+        self.assigned.len()
+    }
+
     /// Notes that everything before these offsets is written. Partitions that are not assigned any
     /// more are ignored: their offsets are their next owner's to commit.
     pub(super) fn written(&mut self, next: &LatestOffsets) {

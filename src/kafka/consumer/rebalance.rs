@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::super::contact::BrokerContact;
 use super::super::context;
+use crate::metrics::{ClientPurpose, TaskMetrics};
 
 /// The librdkafka consumer, shared with calls that may be left behind.
 pub(super) type NativeConsumer = BaseConsumer<MemberContext>;
@@ -86,18 +87,26 @@ pub(super) struct MemberContext {
     /// Contact to brokers according to librdkafka's statistics.
     pub(super) contact: BrokerContact,
     rebalances: Collected,
-}
-
-impl Default for MemberContext {
-    fn default() -> Self {
-        Self {
-            contact: BrokerContact::default(),
-            rebalances: Mutex::new(Some(VecDeque::new())),
-        }
-    }
+    metrics: Arc<TaskMetrics>,
 }
 
 impl MemberContext {
+    /// Creates the context of a member that publishes its figures at `metrics`.
+    pub(super) fn new(metrics: Arc<TaskMetrics>) -> Self {
+        let client = metrics.client(ClientPurpose::Consumer);
+        Self {
+            contact: BrokerContact::new(Some(client)),
+            rebalances: Mutex::new(Some(VecDeque::new())),
+            metrics,
+        }
+    }
+
+    /// Notes how many partitions this member has.
+    pub(super) fn assigned(&self, partitions: usize) {
+        self.metrics
+            .update(|task, _| task.partitions = partitions as u64);
+    }
+
     /// Declines all rebalances from now on.
     pub(super) fn decline_all(&self, consumer: &NativeConsumer) {
         let collected = self.rebalances.take_lock().take();
@@ -128,6 +137,7 @@ impl ClientContext for MemberContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.contact.note_error(&error);
         tracing::debug!(error = %error, "consumer: {reason}");
     }
 
@@ -149,6 +159,7 @@ impl ConsumerContext for MemberContext {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Change::Assign,
             _ => Change::Revoke,
         };
+        self.metrics.update(|task, _| task.rebalances += 1);
         // Without partitions there is nothing to decide.
         if list.count() > 0
             && let Some(collected) = &mut *self.rebalances.take_lock()

@@ -12,6 +12,7 @@ use super::super::policy::Policy;
 use super::super::seen_topics::SeenTopics;
 use super::super::{TaskEvent, TaskId};
 use crate::kafka::consumer::{IncomingRecord, LatestOffsets};
+use crate::metrics::{TaskMetrics, TopicAmounts};
 
 /// A batch is full at this many bytes as read.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
@@ -28,6 +29,8 @@ pub(super) struct SinkBatch {
     pub raw: Vec<RawRecord>,
     /// The next offset of each partition after this batch. Skipped records count as read.
     pub next: LatestOffsets,
+    /// What was read for it, by topic, with the records that were skipped.
+    pub read: TopicAmounts,
     bytes: usize,
     weight: usize,
 }
@@ -87,6 +90,8 @@ pub(super) struct BatchBuilder {
     pub events: Sender<TaskEvent>,
     pub seen_topics: SeenTopics,
     pub id: TaskId,
+    /// Where the task publishes its figures.
+    pub metrics: Arc<TaskMetrics>,
     pub batch: SinkBatch,
 }
 
@@ -120,7 +125,9 @@ impl BatchBuilder {
             Ok(None) => {}
             Err(failed) => self.handle_bad_record(incoming, Arc::clone(&topic), failed)?,
         }
-        self.batch.bytes += size(incoming);
+        let bytes = size(incoming);
+        self.batch.bytes += bytes;
+        self.batch.read.count(&topic, bytes);
         self.batch
             .advance(topic, incoming.partition(), incoming.offset() + 1);
         Ok(())
@@ -134,6 +141,7 @@ impl BatchBuilder {
         }
         let rows = self.batch.records.len();
         let batch = std::mem::take(&mut self.batch);
+        self.metrics.read(&batch.read);
         self.batch.records.reserve(rows);
         Ok(batch)
     }
@@ -158,12 +166,14 @@ impl BatchBuilder {
             stage.name()
         ));
         if !self.policy.skips(&error, stage) {
+            self.metrics.record_error(|errors| errors.errors += 1);
             // The task fails with this record: its dead letter must be stored first.
             if let Some(letters) = letters {
                 letters.flush()?;
             }
             return Err(error);
         }
+        self.metrics.skipped(error.kind(), self.policy.log);
         if self.policy.log {
             tracing::warn!(%error, "record skipped");
         }

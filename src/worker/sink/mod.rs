@@ -23,6 +23,7 @@ use super::thread::{TaskThread, blocking_of};
 use super::watch::TaskWatch;
 use super::{StartTask, WorkerShared, client_settings};
 use crate::kafka::consumer::{Consumer, Subscription};
+use crate::metrics::TaskMetrics;
 use crate::secrets::Redactor;
 use crate::waiting::WaitReason;
 use batch::{BatchBuilder, SinkBatch};
@@ -139,13 +140,14 @@ async fn attempt(
         Arc::clone(&running.shared),
         running.start.clone(),
         Arc::clone(&running.watch),
-        running.redactor(),
+        (running.redactor(), Arc::clone(&running.metrics)),
         sink,
         policy,
     );
     let Some((letters, task)) = running.unless_stopped(opening).await.transpose()? else {
         return Ok(());
     };
+    running.metrics.update(|task, _| task.attempt_started());
     let watch = Arc::clone(&running.watch);
     let (to_writer, from_reader) = mpsc::unbounded_channel();
     let (to_reader, from_writer) = std::sync::mpsc::channel();
@@ -193,7 +195,7 @@ async fn open_sink(
     shared: Arc<WorkerShared>,
     start: StartTask,
     watch: Arc<TaskWatch>,
-    redactor: Redactor,
+    (redactor, metrics): (Redactor, Arc<TaskMetrics>),
     sink: &dyn SinkConnector,
     policy: Policy,
 ) -> Result<(Option<Arc<DeadLetters>>, Box<dyn SinkTask>), SinkAttemptEnd> {
@@ -202,7 +204,15 @@ async fn open_sink(
         .sink_config(&start.task_config, &start.id.connector)
         .await
         .map_err(SinkAttemptEnd::of_kafka)?;
-    let open = move || DeadLetters::open(&shared, &start.id, &start.connector_config, redactor);
+    let open = move || {
+        DeadLetters::open(
+            &shared,
+            &start.id,
+            &start.connector_config,
+            redactor,
+            metrics,
+        )
+    };
     let letters = blocking_of(&watch, WaitReason::DeadLetters, open)
         .await
         .map_err(SinkAttemptEnd::of_kafka)?
@@ -231,7 +241,12 @@ fn open_reader(
     // Before the consumer subscribes, so that it misses no topic.
     let new_topics = shared.created_topics.watch(what);
     Ok(SinkReader {
-        consumer: Consumer::open(&settings, what, options.dev_broker.as_ref())?,
+        consumer: Consumer::open(
+            &settings,
+            what,
+            options.dev_broker.as_ref(),
+            Arc::clone(&running.metrics),
+        )?,
         batch: BatchBuilder {
             codec: RecordCodec::open(&shared.registry, &options.config, config)?,
             policy,
@@ -240,6 +255,7 @@ fn open_reader(
             events: running.events(),
             seen_topics: SeenTopics::new(shared.topic_reset.clone()),
             id: start.id.clone(),
+            metrics: Arc::clone(&running.metrics),
             batch: SinkBatch::default(),
         },
         to_writer,

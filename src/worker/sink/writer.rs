@@ -23,6 +23,7 @@ use super::batch::SinkBatch;
 use super::messages::{ToReader, ToWriter};
 use super::{SinkAttemptEnd, SinkFailurePlace};
 use crate::kafka::consumer::{LatestOffsets, list};
+use crate::metrics::{TaskMetrics, TopicAmounts};
 use crate::waiting::WaitReason;
 
 /// The class that Kafka Connect reports when a sink rejects a record, whatever the connector.
@@ -45,6 +46,8 @@ pub(super) struct SinkWriter {
     batches: VecDeque<PendingBatch>,
     /// Number of records of each topic written since the attempt began.
     written: Vec<(Arc<str>, u64)>,
+    /// Where the task publishes its figures.
+    metrics: Arc<TaskMetrics>,
 }
 
 /// A batch that is not written yet.
@@ -121,6 +124,7 @@ impl SinkWriter {
             reader,
             batches: VecDeque::new(),
             written: Vec::new(),
+            metrics: Arc::clone(&running.metrics),
         }
     }
 
@@ -200,7 +204,11 @@ impl SinkWriter {
     /// Removes the records of revoked partitions from all batches: their next owner reads them.
     fn drop_records_of(&mut self, partitions: &[TopicPartition]) {
         for pending in &mut self.batches {
+            let before = pending.batch.records.len();
             pending.batch.remove(partitions);
+            let removed = (before - pending.batch.records.len()) as u64;
+            self.metrics
+                .update(|task, now| task.done_with(now, removed));
             if pending.batch.is_empty() {
                 self.reader.send(ToReader::Done(LatestOffsets::new()));
             }
@@ -286,7 +294,11 @@ impl SinkWriter {
         let next = list(&pending.batch.next);
         fail_point::reach_async("sink.before-sql").await?;
         self.unless_cut()?;
+        let began = Instant::now();
         let report = self.task.put(&pending.batch.records, &next).await?;
+        let records = pending.batch.records.len() as u64;
+        self.metrics
+            .update(|task, now| task.batch(now, records, began.elapsed()));
         self.watch.front.moved();
         fail_point::reach_async("sink.before-dead-letters").await?;
         self.unless_cut()?;
@@ -298,7 +310,13 @@ impl SinkWriter {
         }
         fail_point::reach_async("sink.before-commit").await?;
         self.unless_cut()?;
-        self.task.commit().await?;
+        let began = Instant::now();
+        let committed = self.task.commit().await;
+        self.metrics.update(|task, now| {
+            let (took, succeeded) = (began.elapsed(), committed.is_ok());
+            task.database_commits.note(now, took, succeeded);
+        });
+        committed?;
         Ok(fail_point::reach_async("sink.after-commit").await?)
     }
 
@@ -312,16 +330,16 @@ impl SinkWriter {
     }
 
     fn count(&mut self, batch: &SinkBatch) {
-        for record in &batch.records {
-            match self
-                .written
-                .iter_mut()
-                .find(|(topic, _)| *topic == record.at.topic)
-            {
-                Some((_, rows)) => *rows += 1,
-                None => self.written.push((Arc::clone(&record.at.topic), 1)),
+        let mut written = TopicAmounts::default();
+        let records = batch.records.iter();
+        records.for_each(|record| written.count(&record.at.topic, 0));
+        for (topic, amount) in written.iter() {
+            match self.written.iter_mut().find(|(known, _)| known == topic) {
+                Some((_, rows)) => *rows += amount.records,
+                None => self.written.push((Arc::clone(topic), amount.records)),
             }
         }
+        self.metrics.written(&written, batch.read.records());
     }
 
     /// Reports the number of records of each topic processed since the attempt began.
@@ -373,9 +391,13 @@ impl SinkWriter {
                 "topic {topic}, partition {partition}, offset {offset}"
             ));
             if !self.policy.skips(&error, ErrorStage::Put) {
+                self.metrics.record_error(|errors| errors.errors += 1);
                 fatal.get_or_insert(error);
-            } else if self.policy.log && is_new {
-                tracing::warn!(%error, "record skipped");
+            } else if is_new {
+                self.metrics.skipped(error.kind(), self.policy.log);
+                if self.policy.log {
+                    tracing::warn!(%error, "record skipped");
+                }
             }
         }
         if let (false, Some(letters)) = (reported.is_empty(), self.letters.clone()) {

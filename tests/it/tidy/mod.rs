@@ -31,6 +31,8 @@ const IMPORTS: &[(&[&str], &[&str])] = &[
         &["src/registry/mod.rs", "connectors/file/tests", "tests"],
     ),
     (&["reqwest"], &["src/http", "tests/kit"]),
+    (&["prometheus_client"], &["src/metrics"]),
+    (&["flate2"], &["src/rest"]),
     (&["protox", "prost_reflect"], &["src/convert/protobuf"]),
     (&["fail"], &["connectors/api/src/fail_point.rs"]),
 ];
@@ -54,6 +56,7 @@ const LAYERS: &[&str] = &[
     "settings",
     "store",
     "kafka",
+    "metrics",
     "keys",
     "model",
     "waiting",

@@ -313,6 +313,7 @@ impl Bench {
             dev_broker: dev,
             providers: rowferry::settings::ConfigProviders::default(),
             secrets: rowferry::secrets::SecretKeys::default(),
+            metrics_tables_max: 200,
         };
         let (topic, upto, big) = (
             unique("topic").as_str().into(),
