@@ -43,6 +43,8 @@ pub struct ColumnMeta {
     pub fraction: Option<u32>,
     /// Character set, for text.
     pub charset: Option<String>,
+    /// The server checks that texts are JSON: what MariaDB makes of type JSON.
+    pub checked_json: bool,
 }
 
 /// The unique indexes of a table, see [`TableMeta`].

@@ -320,7 +320,11 @@ async fn a_text_is_a_date_or_time_only_where_it_is_unambiguous() {
             (time, text(), t("102030"), Some("10:20:30")),
             (time, text(), t("83000"), None),
             (time, text(), t("2024-03-22"), None),
-            (time, text(), t("10:20:30+02:00"), None),
+            (time, text(), t("10:20:30+02:00"), Some("08:20:30")),
+            (time, text(), t("01:20:30.5-0330"), Some("04:50:30.5")),
+            (time, text(), t("00:20:30+02"), Some("22:20:30")),
+            (time, text(), t("10:20:30 CET"), None),
+            (time, text(), t("10:20:30+99:00"), None),
         ];
         // SQLite keeps an offset, which its functions know
         if *server != S {

@@ -38,6 +38,8 @@ pub enum TargetColumnType {
     Number,
     Flag,
     Text,
+    /// JSON, stored as text: a truth value would be a number.
+    Json,
     /// Text of at most that many bytes; the server silently truncates longer text.
     ShortText(usize),
     /// PostgreSQL's bytes: the server interprets backslashes in a text as escapes, and stores a

@@ -12,6 +12,13 @@ pub(crate) const TIME: &str = "rowferry.Time";
 /// Schema name of texts that are SQL date-times, with microseconds.
 pub(crate) const DATE_TIME: &str = "rowferry.DateTime";
 
+/// The JDBC driver's values for PostgreSQL's `infinity` and `-infinity`, in milliseconds. Debezium
+/// has the same in microseconds.
+pub(crate) const INFINITE_MILLIS: (i64, i64) =
+    (9_223_372_036_825_200_000, -9_223_372_036_832_400_000);
+/// PostgreSQL's words for times after and before all others.
+pub(crate) const INFINITE: (&str, &str) = ("infinity", "-infinity");
+
 /// Connect's logical types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogicalType {

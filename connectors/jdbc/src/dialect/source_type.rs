@@ -254,7 +254,7 @@ fn holds(kind: &SourceType, schema: &Schema) -> bool {
             SourceType::Binary(_) | SourceType::VarBinary(_) | SourceType::Blob(_),
         ) => schema.ty == SchemaType::Bytes,
         (LogicalType::None, SourceType::Bit(bits)) => {
-            schema.ty == SchemaType::Bytes || schema.ty == SchemaType::Int8 && *bits < 8
+            schema.ty == SchemaType::Bytes || schema.ty == SchemaType::Int8 && *bits <= 8
         }
         (LogicalType::None, SourceType::Year) => schema.ty == SchemaType::Int32,
         _ => false,

@@ -25,6 +25,9 @@ const COLUMNS: &str = "SELECT column_name, data_type, column_type, is_nullable, 
      character_maximum_length, numeric_precision, numeric_scale, datetime_precision, character_set_name \
      FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position";
 
+const CHECKS: &str = "SELECT constraint_name FROM information_schema.check_constraints \
+     WHERE constraint_schema = ? AND table_name = ? AND check_clause LIKE 'json\\_valid(%'";
+
 impl DatabaseCatalog for MySql {
     /// Returns a table with its columns and keys, see [`Session::table`].
     async fn table(session: &mut MySqlSession, id: &TableId) -> Result<Option<TableMeta>> {
@@ -50,6 +53,7 @@ impl DatabaseCatalog for MySql {
         } = UniqueIndexes::read(&indexes);
         let mut columns: Vec<_> = columns.iter().map(|row| column(row)).collect();
         set_key_positions(&mut columns, &primary_key);
+        mark_json(session, &name, &mut columns).await?;
         Ok(Some(TableMeta {
             rows_estimated: row[3].as_i64().and_then(|n| n.try_into().ok()),
             no_rollback: (!row[4].is_null()).then(|| text(&row[4])),
@@ -92,6 +96,27 @@ impl DatabaseCatalog for MySql {
     }
 }
 
+/// Marks the columns that MariaDB checks to be JSON. For MariaDB JSON is LONGTEXT with a check of the
+/// column's own name.
+async fn mark_json(
+    session: &mut MySqlSession,
+    name: &[SqlParam<'_>],
+    columns: &mut [ColumnMeta],
+) -> Result<()> {
+    let has_json = columns.iter().any(|column| column.data_type == "longtext");
+    if !has_json || !session.server_version().contains("MariaDB") {
+        return Ok(());
+    }
+    // servers before 10.2.22 do not list checks
+    let Ok(checks) = session.query(CHECKS, name).await else {
+        return Ok(());
+    };
+    for column in columns.iter_mut().filter(|c| c.data_type == "longtext") {
+        column.checked_json = checks.iter().any(|row| text(&row[0]) == column.name);
+    }
+    Ok(())
+}
+
 fn column(row: &[Value]) -> ColumnMeta {
     let extra = text(&row[4]).to_lowercase();
     let number = |n: usize| row[n].as_i64().or_else(|| row[n].as_str()?.parse().ok());
@@ -114,6 +139,7 @@ fn column(row: &[Value]) -> ColumnMeta {
         scale: number(8).and_then(|n| n.try_into().ok()),
         fraction: number(9).and_then(|n| n.try_into().ok()),
         charset: (!row[10].is_null()).then(|| text(&row[10])),
+        checked_json: false,
     }
 }
 

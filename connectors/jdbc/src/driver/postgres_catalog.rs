@@ -204,6 +204,7 @@ fn column(row: &[Value]) -> ColumnMeta {
             .filter(|_| data_type.starts_with("time"))
             .and_then(|n| n.try_into().ok()),
         charset: None,
+        checked_json: false,
         data_type,
     }
 }

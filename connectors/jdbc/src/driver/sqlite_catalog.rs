@@ -174,6 +174,7 @@ fn column(row: &[Value]) -> ColumnMeta {
         scale: second.filter(|_| is_number),
         fraction: None,
         charset: None,
+        checked_json: false,
         column_type: declared.clone(),
         own_type: None,
         own_equality: None,

@@ -32,6 +32,11 @@ impl ColumnDialect for MySqlColumns {
         widening::capacity(column)
     }
 
+    /// Unless `explicit_defaults_for_timestamp` is set, the server stores the current time.
+    fn replaces_null(&self, column: &ColumnMeta) -> bool {
+        column.data_type == "timestamp" && !column.nullable
+    }
+
     /// In arithmetic, a decimal's text would be taken for a floating-point number.
     fn argument_cast(&self, schema: &Schema) -> Option<String> {
         match LogicalType::of(schema) {
@@ -46,6 +51,8 @@ impl ColumnDialect for MySqlColumns {
 /// Returns what a column holds.
 fn target_type(column: &ColumnMeta) -> TargetColumnType {
     match column.data_type.as_str() {
+        _ if column.checked_json => TargetColumnType::Json,
+        "json" => TargetColumnType::Json,
         "date" => TargetColumnType::Date,
         "time" => TargetColumnType::Time { zoned: false },
         // MariaDB does not parse a UTC offset in a text.

@@ -76,6 +76,7 @@ const CAPABILITIES: WriteCapabilities = WriteCapabilities {
     values: ValueRules {
         has_arrays: false,
         special_numbers: false,
+        infinite_times: false,
         compares_text_as_number: true,
         takes_bytes_as_text: true,
         checks_types: true,
@@ -98,6 +99,7 @@ const CAPABILITIES: WriteCapabilities = WriteCapabilities {
         covers_views: false,
     },
     guard_error: Some("(1048,"),
+    missing_table_error: Some("(1146,"),
     statement_probe: Some(StatementProbe {
         prepare: |sql| {
             let mut prepare = "PREPARE rowferry_statement FROM ".to_owned();

@@ -4,14 +4,13 @@ use connector_api::{Decimal, Error, Result, Value};
 
 use crate::calendar::{Calendar, DAY};
 use crate::dialect::decode::{altered, digits, utf8};
+use crate::dialect::logical_type::{INFINITE, INFINITE_MILLIS};
 use crate::dialect::read::{
     ReadColumn, TimestampDecoding, TimestampGranularity, ValueDecoding, int_value, time_value,
 };
 
 /// Days from 1970-01-01 to PostgreSQL's epoch, 2000-01-01.
 const EPOCH_DAYS: i64 = 10_957;
-/// The JDBC driver's values for `infinity` and `-infinity`, in milliseconds.
-const INFINITE_MILLIS: (i64, i64) = (9_223_372_036_825_200_000, -9_223_372_036_832_400_000);
 
 /// Decodes a value that is not NULL. One that its column's type cannot hold is decoded as
 /// [`ReadColumn::holds`] describes.
@@ -90,7 +89,7 @@ fn timestamp(decoding: &TimestampDecoding, micros: i64) -> Value {
         } else {
             INFINITE_MILLIS.1
         };
-        let text = if micros > 0 { "infinity" } else { "-infinity" };
+        let text = if micros > 0 { INFINITE.0 } else { INFINITE.1 };
         return match decoding.granularity {
             TimestampGranularity::Logical => Value::I64(millis),
             TimestampGranularity::MicrosLong | TimestampGranularity::NanosLong => {

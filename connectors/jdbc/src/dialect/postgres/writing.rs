@@ -29,6 +29,7 @@ pub(crate) static POSTGRES: WriteDialect = WriteDialect {
         values: ValueRules {
             has_arrays: true,
             special_numbers: true,
+            infinite_times: true,
             compares_text_as_number: false,
             takes_bytes_as_text: false,
             checks_types: true,
@@ -58,6 +59,7 @@ pub(crate) static POSTGRES: WriteDialect = WriteDialect {
             covers_views: true,
         },
         guard_error: None,
+        missing_table_error: None,
         statement_probe: Some(StatementProbe {
             prepare: |sql| format!("PREPARE rowferry_statement AS {sql}"),
             // A cast to bit would cut everything but one bit off.

@@ -22,6 +22,7 @@ pub(crate) static SQLITE: WriteDialect = WriteDialect {
         values: ValueRules {
             has_arrays: false,
             special_numbers: false,
+            infinite_times: false,
             compares_text_as_number: false,
             takes_bytes_as_text: true,
             checks_types: false,
@@ -43,6 +44,7 @@ pub(crate) static SQLITE: WriteDialect = WriteDialect {
             covers_views: true,
         },
         guard_error: None,
+        missing_table_error: None,
         statement_probe: None,
         deferred_constraints: None,
     },

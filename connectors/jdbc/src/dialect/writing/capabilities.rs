@@ -44,6 +44,9 @@ pub struct WriteCapabilities {
     pub table_state: TableStateSql,
     /// Text that an error contains if a guarded upsert may have met a collision.
     pub guard_error: Option<&'static str>,
+    /// Text that an error contains if a table is missing, whose name it quotes. `None`: the error
+    /// shows by itself whether a trigger needs it.
+    pub missing_table_error: Option<&'static str>,
     /// How to make the server parse a user's statement without executing it.
     pub statement_probe: Option<StatementProbe>,
     /// How to check deferred constraints before COMMIT.
@@ -57,6 +60,8 @@ pub struct ValueRules {
     pub has_arrays: bool,
     /// Columns of numbers take NaN and infinity.
     pub special_numbers: bool,
+    /// Columns of dates and timestamps take infinity.
+    pub infinite_times: bool,
     /// A number is compared with texts as a number: 0 would match every text that begins with no
     /// digit.
     pub compares_text_as_number: bool,

@@ -23,6 +23,11 @@ pub trait ColumnDialect: Send + Sync {
         None
     }
 
+    /// True if the server stores another value for NULL in a column that does not take NULL.
+    fn replaces_null(&self, _column: &ColumnMeta) -> bool {
+        false
+    }
+
     /// How many digits of a decimal a column keeps if it is not a decimal column; `None`: all that
     /// fit its type.
     fn decimal_digits(&self, _column: &ColumnMeta) -> Option<usize> {

@@ -7,6 +7,7 @@ use connector_api::text::append;
 
 use connector_api::calendar;
 
+use crate::dialect::logical_type::{INFINITE, INFINITE_MILLIS};
 use crate::sink::config::TimeRules;
 
 const DAY_SECONDS: i64 = 86_400;
@@ -15,6 +16,9 @@ impl TimeRules {
     /// Formats a day as `yyyy-MM-dd`. Unless dates are in UTC, it is the zone's day at midnight
     /// UTC.
     pub fn date(&self, days: i64) -> String {
+        if let Some(word) = infinite_day(days) {
+            return word.to_owned();
+        }
         let offset = if self.date_in_utc {
             0
         } else {
@@ -45,6 +49,9 @@ impl TimeRules {
     }
 
     fn shown(&self, instant: i64, per_second: i64, julian: bool) -> String {
+        if let Some(word) = infinite_instant(instant) {
+            return word.to_owned();
+        }
         let seconds = instant.div_euclid(per_second);
         let local = seconds.saturating_add(self.zone.offset_at(seconds));
         let mut out = String::with_capacity(29);
@@ -54,6 +61,34 @@ impl TimeRules {
         write_time(of_day, per_second, &mut out);
         out
     }
+}
+
+/// Returns PostgreSQL's word for the first or last day that 32 bits have: its `infinity` as a date.
+fn infinite_day(days: i64) -> Option<&'static str> {
+    match i32::try_from(days) {
+        Ok(i32::MAX) => Some(INFINITE.0),
+        Ok(i32::MIN) => Some(INFINITE.1),
+        _ => None,
+    }
+}
+
+/// Returns PostgreSQL's word for an instant that means its `infinity`, in any unit.
+pub(crate) fn infinite_instant(instant: i64) -> Option<&'static str> {
+    match instant {
+        i64::MAX => Some(INFINITE.0),
+        i64::MIN => Some(INFINITE.1),
+        _ if instant == INFINITE_MILLIS.0 => Some(INFINITE.0),
+        _ if instant == INFINITE_MILLIS.1 => Some(INFINITE.1),
+        _ => None,
+    }
+}
+
+/// True for the words of [`infinite_instant`].
+pub(crate) fn is_infinite(text: &str) -> bool {
+    let text = text.trim();
+    [INFINITE.0, INFINITE.1]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word))
 }
 
 fn write_date(days: i64, julian: bool, out: &mut String) {

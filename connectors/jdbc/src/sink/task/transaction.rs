@@ -231,6 +231,8 @@ impl JdbcSinkTask {
                 .advance(&mut *connection.session, connection.writing, content.next)
                 .await?;
         }
+        self.check_engines(content).await?;
+        let connection = self.connection.get()?;
         let operations = content.operations_without(skipped);
         if let Some(statements) = &mut self.statements {
             let refused =
@@ -271,6 +273,30 @@ impl JdbcSinkTask {
                 Err(WriteFailure::of_table(changed(), table))
             }
             None => Ok(refused),
+        }
+    }
+
+    /// Checks before the first row that no table of the batch has changed since it was read, or with
+    /// statements that their tables can roll back: a table that others have given a storage engine
+    /// without transactions would keep the rows of the batch although it is rolled back.
+    async fn check_engines(&mut self, content: &BatchContent<'_>) -> Result<(), WriteFailure> {
+        let WriteConnection {
+            session, writing, ..
+        } = self.connection.get()?;
+        let (session, writing) = (&mut **session, *writing);
+        if !self.config.exactly_once || !writing.capabilities.has_engines_without_rollback {
+            return Ok(());
+        }
+        if let Some(statements) = &self.statements {
+            let text = statements.no_rollback(session, writing).await?;
+            return text.map_or(Ok(()), |text| Err(Error::config(text).into()));
+        }
+        match changed_table(session, writing, &mut self.targets, content.operations).await? {
+            Some(table) => {
+                self.table_changed = true;
+                Err(WriteFailure::of_table(changed(), table))
+            }
+            None => Ok(()),
         }
     }
 

@@ -24,6 +24,7 @@ use super::rejected::BACK_TO_SAVEPOINT;
 use super::target::{TargetTable, keys_repeat};
 use crate::dialect::writing::WriteDialect;
 use crate::driver::{Session, SqlParam, sqlstate};
+use crate::ident::TableId;
 use crate::sink::config::{InsertMode, SinkConfig};
 
 /// Most rows of a statement that names each of them; larger statements are not faster.
@@ -318,7 +319,11 @@ impl BatchWriter<'_> {
         };
         match written {
             Ok(written) => Ok(written.is_some()),
-            Err(error) => Err(WriteFailure::of_records(error, table, records)),
+            Err(error) => Err(WriteFailure::of_records(
+                of_trigger(error, self.writing, id),
+                table,
+                records,
+            )),
         }
     }
 
@@ -388,8 +393,26 @@ impl BatchWriter<'_> {
             Ok(()) => self.session.execute(&sql, &params).await,
             Err(error) => Err(error),
         };
-        changed.map_err(|error| WriteFailure::of_records(error, table, records))
+        changed.map_err(|error| {
+            WriteFailure::of_records(of_trigger(error, self.writing, id), table, records)
+        })
     }
+}
+
+/// An error about a missing table that is not the one that is written: a trigger of that names it.
+/// Other rows need not lead there, as with errors inside of PostgreSQL's triggers, so it is about
+/// the record.
+fn of_trigger(error: Error, writing: &WriteDialect, table: &TableId) -> Error {
+    let Some(sign) = writing.capabilities.missing_table_error else {
+        return error;
+    };
+    let own = table.parts().collect::<Vec<_>>().join(".").to_lowercase();
+    let message = error.message();
+    if !message.contains(sign) || message.to_lowercase().contains(&format!("'{own}'")) {
+        return error;
+    }
+    let message = format!("{message}; a trigger of the written table needs it");
+    Error::record(message).caused_by(error)
 }
 
 /// Returns the parameters of a statement for these records, row by row.

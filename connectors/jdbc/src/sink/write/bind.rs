@@ -23,6 +23,11 @@ use crate::sink::mapping::kind::{BindKind, ColumnUses, KnownColumn, kind_of};
 use crate::sink::mapping::time::parse_instant;
 use crate::zone::JdbcTimeZone;
 
+/// Why NULL is refused where the server would store something else.
+const NO_NULL: &str = "NULL cannot be stored in type TIMESTAMP NOT NULL, for which the server would store the current \
+     time; allow NULL (auto.evolve=widen does), leave the field out (field.exclude.list) for the \
+     column's own default, or give the field a default in the record's schema (used with replace.null.with.default)";
+
 /// Binds the values of one column.
 #[derive(Clone, Debug)]
 pub struct ColumnBinder {
@@ -50,6 +55,8 @@ pub struct ColumnBinder {
     room: Option<ColumnCapacity>,
     /// The values are little-endian, and the column wants big-endian.
     reversed: bool,
+    /// The server would store another value for NULL.
+    refuses_null: bool,
     /// The column holds text, as which a list would be written in the database's own format.
     refuses_lists: bool,
 }
@@ -93,6 +100,7 @@ impl ColumnBinder {
                 .is_some_and(|m| !matches!(m.data_type.as_str(), "float" | "real" | "float4")),
             time,
             reversed: is_reversed(schema, meta),
+            refuses_null: meta.is_some_and(|m| writing.columns.replaces_null(m)),
             refuses_lists: refuses_lists(writing, meta),
             room: meta
                 .filter(|_| config.evolve == SchemaEvolution::Widen)
@@ -106,6 +114,7 @@ impl ColumnBinder {
         self.own_equality.clone_from(&meta.own_equality);
         self.wide_float = !matches!(meta.data_type.as_str(), "float" | "real" | "float4");
         self.room = writing.columns.capacity(meta);
+        self.refuses_null = writing.columns.replaces_null(meta);
         let Some(known) = self.column.as_deref() else {
             return;
         };
@@ -118,7 +127,7 @@ impl ColumnBinder {
 
     /// True if two different values may become equal in the column.
     pub fn may_merge(&self) -> bool {
-        !matches!(self.fit, Fit::Open | Fit::Uuid)
+        !matches!(self.fit, Fit::Open | Fit::Uuid | Fit::Finite)
             || matches!(self.kind, BindKind::Debezium(_) | BindKind::Span(_))
     }
 
@@ -184,6 +193,7 @@ impl ColumnBinder {
             binder.time = time_of(time, Some(&known));
             binder.reversed = is_reversed(innermost(schema), Some(meta));
             binder.refuses_lists = refuses_lists(writing, Some(meta));
+            binder.refuses_null = writing.columns.replaces_null(meta);
             (binder.kind, binder.fit, binder.column) =
                 (kind, known.fit(meaning), Some(Arc::new(known)));
         }
@@ -255,7 +265,7 @@ impl ColumnBinder {
     /// Returns the parameter of a record.
     /// Errors: `Record` if the value does not fit any column type.
     pub fn param<'a>(&'a self, record: &'a SinkRecord) -> Result<SqlParam<'a>> {
-        self.found(record).map(|param| self.converted(param))
+        self.checked(self.found(record)?)
     }
 
     /// Appends a record's value to COPY rows. Errors: see [`Self::param`].
@@ -306,7 +316,14 @@ impl ColumnBinder {
 
     /// Returns the parameter of a value.
     pub fn value<'a>(&'a self, value: &'a Value) -> Result<SqlParam<'a>> {
-        self.stored(value).map(|param| self.converted(param))
+        self.checked(self.stored(value)?)
+    }
+
+    fn checked<'a>(&self, param: SqlParam<'a>) -> Result<SqlParam<'a>> {
+        if self.refuses_null && matches!(param, SqlParam::Null) {
+            return Err(self.wrong(NO_NULL));
+        }
+        Ok(self.converted(param))
     }
 
     fn converted<'a>(&self, param: SqlParam<'a>) -> SqlParam<'a> {

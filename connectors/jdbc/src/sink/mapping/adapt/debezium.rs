@@ -9,7 +9,7 @@ use super::json_schema;
 use crate::dialect::logical_type::{DATE, DATE_TIME, TIME};
 use crate::sink::config::TimeRules;
 use crate::sink::mapping::fit::{ValueMeaning, clock};
-use crate::sink::mapping::time::parse_instant;
+use crate::sink::mapping::time::{infinite_instant, parse_instant};
 
 /// The meaning of a number or text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +152,15 @@ pub(crate) fn text(meaning: DebeziumType, value: &Value, time: &TimeRules) -> Op
         // MariaDB's times exceed a day, in both directions
         (DebeziumType::OfDay(per_second), _, Some(units)) => clock(micros(units, per_second)),
         (DebeziumType::Local(per_second), _, Some(units)) => {
-            as_is.timestamp(micros(units, per_second), MICROS)
+            match (
+                infinite_instant(units),
+                units.checked_mul(MICROS / per_second.min(MICROS)),
+            ) {
+                (Some(word), _) => word.to_owned(),
+                (None, Some(_)) => as_is.timestamp(micros(units, per_second), MICROS),
+                // so far away that microseconds exceed 64 bits
+                (None, None) => as_is.timestamp(units, per_second),
+            }
         }
         (DebeziumType::Zoned, Value::Text(iso), _) => match parse_instant(iso, MICROS) {
             Some(instant) => time.timestamp(instant, MICROS),

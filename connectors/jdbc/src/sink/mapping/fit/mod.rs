@@ -21,6 +21,7 @@ use crate::dialect::column_type::TargetColumnType;
 use crate::dialect::writing::ValueRules;
 use crate::driver::SqlParam;
 use crate::sink::config::TimeRules;
+use crate::sink::mapping::time::is_infinite;
 
 /// The kind of a value, by its schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +91,10 @@ pub(crate) enum Fit {
     Open,
     /// Rejected, except NULL, for this reason.
     Refused(Arc<str>),
-    /// The date of a date and time.
-    DatePart,
+    /// A date that is not infinite.
+    Finite,
+    /// The date of a date and time; true if it may be infinite.
+    DatePart(bool),
     /// The time of a date and time.
     TimePart,
     /// Text that must be a date.
@@ -135,6 +138,8 @@ pub(crate) enum Fit {
     Number(bool),
     /// A truth value, from a number or text.
     Flag,
+    /// A truth value as JSON's word.
+    JsonFlag,
     /// A number as the text that a key column holds.
     KeyText,
     /// A value whose text has at most that many bytes.
@@ -165,7 +170,7 @@ pub(crate) fn fit(meaning: ValueMeaning, column: FitColumn<'_>) -> Fit {
         (
             ValueMeaning::Day | ValueMeaning::OfDay | ValueMeaning::Moment | ValueMeaning::Span,
             _,
-        ) => time_fit(meaning, holds).unwrap_or_else(refused),
+        ) => time_fit(meaning, column).unwrap_or_else(refused),
         (ValueMeaning::Whole { .. }, TargetColumnType::Year) => Fit::Year,
         (ValueMeaning::Whole { .. } | ValueMeaning::Decimal, TargetColumnType::Choice(members)) => {
             Fit::Choice(members.as_slice().into())
@@ -176,6 +181,7 @@ pub(crate) fn fit(meaning: ValueMeaning, column: FitColumn<'_>) -> Fit {
         }
         (ValueMeaning::Flag, TargetColumnType::BitText(Some(width))) => Fit::BitText(*width, false),
         (ValueMeaning::Flag, TargetColumnType::Bits(_) | TargetColumnType::Flag) => Fit::Open,
+        (ValueMeaning::Flag, TargetColumnType::Json) => Fit::JsonFlag,
         (ValueMeaning::Fraction | ValueMeaning::Decimal, TargetColumnType::Integer) => {
             whole(column)
         }
@@ -235,6 +241,7 @@ fn bytes_fit(column: FitColumn<'_>) -> Option<Fit> {
         TargetColumnType::BitText(Some(width)) => Fit::BitBytes(*width),
         TargetColumnType::VarBits(most) => Fit::VarBits(*most),
         TargetColumnType::Text
+        | TargetColumnType::Json
         | TargetColumnType::ShortText(_)
         | TargetColumnType::Bits(_)
         | TargetColumnType::Bytes
@@ -270,16 +277,24 @@ fn text_fit(column: FitColumn<'_>) -> Fit {
         TargetColumnType::BitText(_)
         | TargetColumnType::VarBits(_)
         | TargetColumnType::Text
+        | TargetColumnType::Json
         | TargetColumnType::Address
         | TargetColumnType::Other => Fit::Open,
     }
 }
 
 /// Returns the conversion of dates and times; `None` if the column cannot hold them.
-fn time_fit(meaning: ValueMeaning, holds: &TargetColumnType) -> Option<Fit> {
-    Some(match (meaning, holds) {
+fn time_fit(meaning: ValueMeaning, column: FitColumn<'_>) -> Option<Fit> {
+    let infinite = column.rules.infinite_times;
+    Some(match (meaning, column.holds) {
         (_, TargetColumnType::ShortText(most)) => Fit::Short(*most),
-        (ValueMeaning::Moment, TargetColumnType::Date) => Fit::DatePart,
+        (ValueMeaning::Moment, TargetColumnType::Date) => Fit::DatePart(infinite),
+        (ValueMeaning::Day, TargetColumnType::Date | TargetColumnType::DateTime { .. })
+        | (ValueMeaning::Moment, TargetColumnType::DateTime { .. })
+            if !infinite =>
+        {
+            Fit::Finite
+        }
         (ValueMeaning::Moment, TargetColumnType::Time { .. }) => Fit::TimePart,
         (ValueMeaning::Day, TargetColumnType::Year) => Fit::YearOfDay,
         (ValueMeaning::Span, TargetColumnType::Interval) => Fit::Interval,
@@ -291,6 +306,7 @@ fn time_fit(meaning: ValueMeaning, holds: &TargetColumnType) -> Option<Fit> {
         | (
             _,
             TargetColumnType::Text
+            | TargetColumnType::Json
             | TargetColumnType::Choice(_)
             | TargetColumnType::Loose
             | TargetColumnType::Other,
@@ -375,6 +391,9 @@ impl Fit {
             (Self::BitText(width, byte), Some(n)) => number::bit_text(n, *width, *byte),
             (Self::Flag, Some(n @ (0 | 1))) => Ok(SqlParam::Bool(n == 1)),
             (Self::Flag, _) => Err("only the numbers 0 and 1 are booleans".into()),
+            (Self::JsonFlag, Some(n)) => {
+                Ok(SqlParam::Text(if n == 0 { "false" } else { "true" }.into()))
+            }
             (Self::KeyText, _) => Ok(number::key_text(param)),
             (Self::Interval, Some(n)) => Ok(SqlParam::Text(format!("{n} microseconds").into())),
             (Self::Clock, Some(n)) => Ok(SqlParam::Text(number::clock(n).into())),
@@ -400,13 +419,16 @@ impl Fit {
     ) -> Result<SqlParam<'a>, Cow<'static, str>> {
         match self {
             Self::Refused(why) => Err(why.to_string().into()),
-            Self::DatePart => Ok(SqlParam::Text(text::part(text, 0))),
+            Self::Finite | Self::DatePart(false) | Self::TimePart if is_infinite(&text) => {
+                Err(text::INFINITE_TIME.into())
+            }
+            Self::DatePart(_) => Ok(SqlParam::Text(text::part(text, 0))),
             Self::TimePart => Ok(SqlParam::Text(text::part(text, 1))),
             Self::DateOnly | Self::MomentOnly(_) if text::is_word(&text) => {
                 Err(text::NO_DATE.into())
             }
             Self::DateText | Self::DateOnly => text::date(text),
-            Self::TimeText(zoned) => text::time(text, *zoned),
+            Self::TimeText(zoned) => text::time(text, *zoned, time),
             Self::MomentText(zoned) | Self::MomentOnly(zoned) => text::moment(text, *zoned, time),
             Self::YearText => text::year(text),
             Self::YearOfDay => text::year_of_day(text),

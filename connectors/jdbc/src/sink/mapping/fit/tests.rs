@@ -31,6 +31,8 @@ fn most_values_need_nothing() {
         (ValueMeaning::Decimal, TargetColumnType::Number),
         (ValueMeaning::Flag, TargetColumnType::Integer),
         (ValueMeaning::Bytes, TargetColumnType::Other),
+    ];
+    let times = [
         (ValueMeaning::Moment, date_time),
         (ValueMeaning::Day, TargetColumnType::Date),
     ];
@@ -47,6 +49,21 @@ fn most_values_need_nothing() {
                 rules: writing::of(database, "").capabilities.values,
             };
             assert_eq!(fit(meaning, column), Fit::Open, "{meaning:?} {holds:?}");
+        }
+    }
+    for (meaning, holds) in times {
+        for (database, want) in [
+            (DatabaseKind::MySql, Fit::Finite),
+            (DatabaseKind::Postgres, Fit::Open),
+            (DatabaseKind::Sqlite, Fit::Finite),
+        ] {
+            let column = FitColumn {
+                holds: &holds,
+                ty: "t",
+                key: false,
+                rules: writing::of(database, "").capabilities.values,
+            };
+            assert_eq!(fit(meaning, column), want, "{meaning:?} {holds:?}");
         }
     }
 }

@@ -21,7 +21,7 @@ const MICROS: i64 = 1_000_000;
 pub(super) const NO_DATE: &str = "its text is not a date that begins with a year of four digits (2024-02-29), and digits alone \
      are ambiguous; timestamp.fields.list accepts digits that count time since 1970, and the \
      transform TimestampConverter accepts any format";
-const NO_TIME: &str = "its text is not a time of day (10:20:30), and digits alone, dates and offsets are ambiguous; \
+const NO_TIME: &str = "its text is not a time of day (10:20:30 or 10:20:30+02:00), and digits alone and dates are ambiguous; \
      the transform TimestampConverter accepts any format";
 
 /// Splits `2024-02-29 10:20:30` and returns the date (0) or the time (1).
@@ -41,6 +41,9 @@ pub(super) fn part(text: Cow<'_, str>, n: usize) -> Cow<'_, str> {
         (None, text) => text,
     }
 }
+
+pub(super) const INFINITE_TIME: &str = "its date is infinity, which only date and timestamp columns of PostgreSQL can store; the \
+     transform Filter drops such records, and the transform Cast or a column of text keeps the value";
 
 const NO_OFFSET: &str = "its text has an unknown offset or zone, which the column's type would ignore; ISO 8601 has \
      the form Z or +09:00, and the transform TimestampConverter accepts any format";
@@ -193,9 +196,9 @@ fn hours_and_minutes(offset: &str) -> Option<String> {
     })
 }
 
-/// Checks a time of day. If the column keeps no zone, `Z` is dropped, as for Debezium's types, and
-/// other offsets are rejected.
-pub(super) fn time(text: Cow<'_, str>, zoned: bool) -> TextFit<'_> {
+/// Checks a time of day. If the column keeps no zone, a time with an offset is converted to the zone
+/// of `db.timezone` as of 1970-01-01, as for Debezium's types; `Z` alone is dropped.
+pub(super) fn time<'a>(text: Cow<'a, str>, zoned: bool, rules: &TimeRules) -> TextFit<'a> {
     let shown = text.trim();
     match form(shown) {
         DateTextForm::Digits(6) => {
@@ -211,7 +214,25 @@ pub(super) fn time(text: Cow<'_, str>, zoned: bool) -> TextFit<'_> {
     }
     let bare = shown.trim_end_matches(['Z', 'z']);
     // a sign at the beginning belongs to the time
-    if bare.get(1..).is_some_and(|rest| rest.contains(['+', '-'])) {
+    let sign = bare
+        .char_indices()
+        .skip(1)
+        .find(|(_, c)| matches!(c, '+' | '-'));
+    if let Some((at, _)) = sign {
+        let (of_day, offset) = bare.split_at(at);
+        let iso = hours_and_minutes(offset)
+            .map(|offset| format!("1970-01-01T{}{offset}", of_day.trim_end()));
+        return match iso.and_then(|iso| parse_instant(&iso, MICROS)) {
+            Some(units) => Ok(SqlParam::Text(part(rules.wall(units, MICROS).into(), 1))),
+            None => Err(NO_TIME.into()),
+        };
+    }
+    // a server would drop the name of a zone
+    let word = bare.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+    if !["", "AM", "PM"]
+        .iter()
+        .any(|known| word.eq_ignore_ascii_case(known))
+    {
         return Err(NO_TIME.into());
     }
     let (start, end) = (text.len() - text.trim_start().len(), bare.len());
