@@ -378,3 +378,55 @@ async fn equal_stamps_are_read_once_across_a_restart() {
     );
     task.close().await;
 }
+
+/// What the server says of the transactions that the task reads in.
+#[tokio::test]
+async fn rows_are_read_at_the_isolation_level_that_is_asked_for() {
+    let database = unique("isolation");
+    let (mariadb, postgres) = (lab().mariadb(), lab().postgres());
+    mariadb.create_database(&database).await;
+    postgres.create_database(&database).await;
+    let level = |name: &str, blank: &str| {
+        format!(
+            "SELECT CASE LOWER({name}) WHEN 'serializable' THEN 1 WHEN 'repeatable{blank}read' THEN 2 \
+             WHEN 'read{blank}committed' THEN 3 ELSE 4 END AS id"
+        )
+    };
+    for (url, user, password, query) in [
+        (
+            mariadb.jdbc_url(&database),
+            testkit::MariaDb::USER,
+            testkit::MariaDb::PASSWORD,
+            level("@@tx_isolation", "-"),
+        ),
+        (
+            postgres.jdbc_url(&database),
+            testkit::Postgres::USER,
+            testkit::Postgres::PASSWORD,
+            level("current_setting('transaction_isolation')", " "),
+        ),
+    ] {
+        for (mode, seen) in [
+            ("serializable", 1),
+            ("repeatable_read", 2),
+            ("read_committed", 3),
+        ] {
+            let mut config = config(
+                &url,
+                user,
+                password,
+                &[
+                    ("mode", "bulk"),
+                    ("query", &query),
+                    ("transaction.isolation.mode", mode),
+                ],
+            );
+            config.remove("table.whitelist");
+            let mut stored = Stored::default();
+            let mut task = open(&config, &stored).await;
+            let rows = poll(&mut *task, &mut stored, PLENTY, |ids| !ids.is_empty()).await;
+            assert_eq!(rows.first(), Some(&seen), "{mode} at {url}");
+            task.close().await;
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Takes partitions over and gives them up: where each one starts, and what is committed last.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use connector_api::{Error, Result, TopicOffset, TopicPartition};
 use rdkafka::consumer::{CommitMode, Consumer as _};
@@ -17,6 +17,8 @@ use super::rebalance::{self, AssignReply, NativeConsumer, RevokeReply, partition
 
 /// How long the last commit of revoked partitions may take.
 const COMMIT_WITHIN: Duration = Duration::from_secs(3);
+/// How long it may take at least, when the time to leave the group is over.
+const COMMIT_WITHIN_AT_LEAST: Duration = Duration::from_millis(500);
 
 impl Consumer {
     /// Answers an assignment. `stored` holds the offsets that the caller has stored; its error makes
@@ -53,7 +55,13 @@ impl Consumer {
         // A lost assignment belongs to another member already: commit nothing then.
         if !written.is_empty() && !inner.assignment_lost() {
             // Commit before unassigning: afterwards another member may own the partitions.
-            commit_last(&inner, &written);
+            let left = |by: Instant| by.saturating_duration_since(Instant::now());
+            let limit = self.leaves_by().map_or(COMMIT_WITHIN, left);
+            commit_last(
+                &inner,
+                &written,
+                limit.clamp(COMMIT_WITHIN_AT_LEAST, COMMIT_WITHIN),
+            );
         }
         rebalance::unassign(&inner, &list).map_err(|e| error::of("giving up partitions", e))
     }
@@ -123,13 +131,13 @@ impl Consumer {
     }
 }
 
-/// Commits offsets of partitions that are being revoked, within [`COMMIT_WITHIN`]: librdkafka itself
-/// waits for the answer without a limit.
-fn commit_last(consumer: &Arc<NativeConsumer>, offsets: &[TopicOffset]) {
+/// Commits offsets of partitions that are being revoked: librdkafka itself waits for the answer
+/// without a limit.
+fn commit_last(consumer: &Arc<NativeConsumer>, offsets: &[TopicOffset], limit: Duration) {
     let consumer = Arc::clone(consumer);
     let committed = offset_list(offsets).map(|offsets| {
         within(
-            COMMIT_WITHIN,
+            limit,
             || true,
             move || consumer.commit(&offsets, CommitMode::Sync),
         )

@@ -160,6 +160,22 @@ impl Consumer {
         }
     }
 
+    /// Polls without waiting, while a rebalance is being answered: to be taken for alive. A rebalance
+    /// that comes meanwhile is left to [`Consumer::poll`]. Errors: as that one.
+    pub(crate) fn stay_member(&self) -> Result<Option<IncomingRecord<'_>>> {
+        let inner = self.inner()?;
+        match inner.poll(Duration::ZERO) {
+            Some(Ok(message)) => Ok(Some(IncomingRecord(message))),
+            Some(Err(error)) => self.judge(inner, error).map(|()| None),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns until when [`Consumer::leave`] waits, once it was called.
+    pub(crate) fn leaves_by(&self) -> Option<Instant> {
+        self.leaving.until
+    }
+
     /// Returns how long no broker has answered, if that is longer than any pause while brokers
     /// answer.
     pub(crate) fn unanswered(&self) -> Option<Duration> {

@@ -19,9 +19,11 @@ use super::messages::{BATCHES_AHEAD, ToReader, ToWriter};
 use crate::kafka::consumer::{Consumer, ConsumerEvent, Rebalance};
 use crate::waiting::{WaitPlace, WaitReason};
 
-/// How long the writing half may take to answer a rebalance.
+/// How long the writing half may take to answer a rebalance; while the group is left, the end of
+/// [`Consumer::leave`] if that comes first.
 const ANSWER_WITHIN: Duration = Duration::from_secs(70);
-/// How soon the reading half notices that the task was cut off.
+/// How often the reading half polls while it waits for an answer, and how soon it notices that the
+/// task was cut off.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a full batch waits for the writing half before fetching is paused.
 const HOLD: Duration = Duration::from_secs(1);
@@ -58,6 +60,8 @@ pub(super) struct ReadState {
     committed: Instant,
     /// No broker answers: polls return but do not count as progress.
     unanswered: bool,
+    /// An error that a poll returned while an answer was awaited: the next poll returns it.
+    failed: Option<Error>,
 }
 
 impl Default for ReadState {
@@ -69,6 +73,7 @@ impl Default for ReadState {
             under_way: 0,
             committed: Instant::now(),
             unanswered: false,
+            failed: None,
         }
     }
 }
@@ -134,6 +139,9 @@ impl SinkReader {
     /// Polls once. Adds a record to the batch, or answers a rebalance. Returns true if a record was
     /// read.
     fn poll(&mut self, wait: Duration) -> Result<bool> {
+        if let Some(error) = self.state.failed.take() {
+            return Err(error);
+        }
         let rebalance = match self.consumer.poll(wait)? {
             None => return Ok(false),
             Some(ConsumerEvent::Record(record)) => return self.batch.add(&record).map(|()| true),
@@ -156,9 +164,11 @@ impl SinkReader {
             }
             Rebalance::Revoked(partitions, reply) => {
                 // First, so that their records do not reach the sink even if the writing half does
-                // not answer.
+                // not answer: it is then still writing, and the next owner fences what it writes.
                 self.batch.batch.remove(&partitions);
-                let _in_time: Option<()> = self.ask(|answer| ToWriter::Revoked(partitions, answer));
+                let given_up = partitions.clone();
+                let _in_time: Option<()> = self.ask(|answer| ToWriter::Revoked(given_up, answer));
+                self.batch.batch.remove(&partitions);
                 if self.is_cut() {
                     // A task that was cut off commits nothing any more.
                     drop(reply);
@@ -173,21 +183,44 @@ impl SinkReader {
 
     /// Sends the writing half a question and waits for the answer. Returns `None` on a time-out, or
     /// as soon as the task is cut off.
-    fn ask<T>(&self, question: impl FnOnce(SyncSender<T>) -> ToWriter) -> Option<T> {
-        let _noted = self.place.note(WaitReason::Partner);
+    fn ask<T>(&mut self, question: impl FnOnce(SyncSender<T>) -> ToWriter) -> Option<T> {
+        let place = Arc::clone(&self.place);
+        let _noted = place.note(WaitReason::Partner);
         let (answer, answered) = sync_channel(1);
-        let began = Instant::now();
+        let until = Instant::now() + ANSWER_WITHIN;
+        let until = self.consumer.leaves_by().map_or(until, |by| by.min(until));
         if self.is_cut() || self.to_writer.send(question(answer)).is_err() {
             return None;
         }
-        while began.elapsed() < ANSWER_WITHIN && !self.is_cut() {
-            match answered.recv_timeout(LOOK_EVERY) {
+        while !self.is_cut() {
+            let left = until.saturating_duration_since(Instant::now());
+            match answered.recv_timeout(left.min(LOOK_EVERY)) {
                 Ok(answer) => return Some(answer),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => {
+                    tracing::debug!("the writing half did not answer a rebalance in time");
+                    return None;
+                }
+                Err(RecvTimeoutError::Timeout) => self.stay_member(),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
         None
+    }
+
+    /// Polls while an answer is awaited: a member that does not poll for `max.poll.interval.ms` is
+    /// taken for dead, so that a sink which opens its partitions slowly would lose them again and
+    /// again. Fetching is paused, until the next call of `pause`.
+    fn stay_member(&mut self) {
+        let polled = self
+            .pause(true)
+            .and_then(|()| match self.consumer.stay_member()? {
+                // Read before the pause. It is kept: nothing reads it again.
+                Some(record) => self.batch.add(&record),
+                None => Ok(()),
+            });
+        if let Err(error) = polled {
+            self.state.failed.get_or_insert(error);
+        }
     }
 
     /// Takes in what the writing half has sent.

@@ -5,6 +5,7 @@ mod columns;
 mod database;
 mod network;
 mod process;
+mod rebalances;
 
 use sqlx::mysql::MySqlConnection;
 use testkit::mariadb::{count, run};

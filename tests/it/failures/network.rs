@@ -1,7 +1,5 @@
 //! Connections that are cut after some bytes, that carry everything late, and answers that never come.
 
-use std::time::Duration;
-
 use serde_json::json;
 use testkit::mariadb::run;
 use testkit::relay::{Relay, Trouble};
@@ -160,57 +158,4 @@ async fn a_commit_whose_answer_is_cut_off_is_looked_up_and_not_repeated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_is_never_answered_is_given_up_looked_up_and_not_repeated() {
     a_commit_without_an_answer(true).await;
-}
-
-/// Kafka takes a consumer for dead that does not poll for `max.poll.interval.ms`; its batch takes longer.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_rebalance_while_batches_are_slow_doubles_and_loses_nothing() {
-    const ROWS: i64 = 6_000;
-    let server = lab().mariadb();
-    let relay = Relay::start(server.port(), 10).await;
-    let worker = Rowferry::start(
-        lab().scratch(),
-        quick_rejoin(&unique("slow"), lab().kafka().brokers()),
-    );
-    let (pipeline, mut connection) = Pipeline::new(server, "slow", "t").await;
-    let topics = lab().kafka().topics();
-    topics.create(&pipeline.topic(), 4).await;
-    run(&mut connection, &rows_sql::create("t")).await;
-    run(&mut connection, &rows_sql::fill("t", 1, ROWS as u64)).await;
-    let url = format!(
-        "jdbc:mariadb://127.0.0.1:{}/{}",
-        relay.port(),
-        pipeline.copy
-    );
-    let sink = |tasks: u32| {
-        pipeline.sink(
-            server,
-            json!({
-                "connection.url": url, "insert.mode": "insert", "pk.mode": "none", "tasks.max": tasks.to_string(),
-                "consumer.override.max.poll.interval.ms": "4000", "consumer.override.max.poll.records": "200",
-            }),
-        )
-    };
-    worker
-        .rest()
-        .create(&pipeline.source_name(), &pipeline.source(server, json!({})))
-        .await;
-    worker.rest().create(&pipeline.sink_name(), &sink(1)).await;
-    pipeline.wait_arrived(&mut connection, 200, LONG).await;
-    for tasks in [4, 2, 3, 1] {
-        // A batch that is under way when the number of tasks changes, and the next ones, take several seconds.
-        relay.set(Trouble::Delay(Duration::from_millis(250)));
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        relay.set(Trouble::None);
-        let path = format!("/connectors/{}/config", pipeline.sink_name());
-        worker.rest().put(&path, &sink(tasks)).await.expect(200);
-        relay.set(Trouble::Delay(Duration::from_millis(250)));
-        let arrived = pipeline.arrived(&mut connection).await;
-        let more = (arrived + 1).min(ROWS);
-        pipeline.wait_arrived(&mut connection, more, LONG).await;
-    }
-    relay.set(Trouble::None);
-    pipeline.wait_arrived(&mut connection, ROWS, LONG).await;
-    assert_eq!(pipeline.assert_same(&mut connection).await, ROWS);
-    assert_runs(&worker, &pipeline).await;
 }

@@ -678,6 +678,35 @@ async fn a_record_that_postgresql_refuses_by_a_rule_of_its_own_is_rejected_alone
     }
 }
 
+/// A trigger on definitions raises what a trigger on rows raises.
+#[tokio::test]
+async fn a_definition_that_an_event_trigger_refuses_fails_the_task_and_rejects_no_record() {
+    let mut database = Database::new(Server::Postgres, &UPSERT).await;
+    let topic = Topic::new("t");
+    let mut task = database
+        .open(&topic, true, &[("auto.evolve", "true")])
+        .await;
+    task.put(&[row(&topic, 1, "a")], &topic.next())
+        .await
+        .unwrap();
+    database
+        .run(
+            "CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$; \
+             CREATE EVENT TRIGGER no ON ddl_command_start WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE') \
+             EXECUTE FUNCTION no()",
+        )
+        .await;
+    let fields = [int("id"), text("name"), optional("more", SchemaType::Int32)];
+    let more = topic.value(
+        &fields,
+        [Value::I32(2), Value::Text("b".into()), Value::I32(7)],
+    );
+    let error = task.put(&[more], &topic.next()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    assert!(error.to_string().contains("P0001"), "{error}");
+    task.close().await;
+}
+
 /// SQLite's RAISE(ROLLBACK) ends the transaction, with the savepoints of the search for the record.
 #[tokio::test]
 async fn a_record_over_which_a_trigger_ends_the_transaction_is_rejected_alone() {

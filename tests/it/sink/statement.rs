@@ -513,3 +513,40 @@ async fn a_table_changed_by_others_is_noticed() {
         task.close().await;
     }
 }
+
+/// The table of a statement that did not run may be gone.
+#[tokio::test]
+async fn only_the_tables_of_statements_that_ran_are_checked() {
+    for mut database in database::servers().await {
+        database
+            .run("CREATE TABLE members (id VARCHAR(9), n INT); CREATE TABLE likes (id VARCHAR(9))")
+            .await;
+        let keys = [
+            ("insert.mode", "statement"),
+            (
+                "statement",
+                "INSERT INTO members (id, n) VALUES (:key, :n); UPDATE members SET n = n + :n WHERE id = :key",
+            ),
+            ("delete.statement", "DELETE FROM likes WHERE id = :key"),
+        ];
+        let topic = Topic::new("members");
+        let mut task = database.open(&topic, false, &keys).await;
+        let fields = [optional("n", SchemaType::Int32)];
+        let batch = [
+            topic.keyed("a", &fields, Some(vec![Value::I32(1)])),
+            topic.keyed("a", &fields, None),
+        ];
+        task.put(&batch, &topic.next()).await.unwrap();
+        database.run("DROP TABLE likes").await;
+        let batch = [topic.keyed("b", &fields, Some(vec![Value::I32(2)]))];
+        let put = task.put(&batch, &topic.next()).await;
+        put.unwrap_or_else(|error| panic!("{}: {error}", database.server));
+        assert_eq!(
+            database.select("id, n", "FROM members ORDER BY id").await,
+            ["a|2", "b|4"],
+            "{}",
+            database.server
+        );
+        task.close().await;
+    }
+}

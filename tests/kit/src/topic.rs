@@ -92,6 +92,17 @@ impl Topics {
             .collect()
     }
 
+    /// How many members a consumer group has.
+    pub fn members(&self, group: &str) -> usize {
+        let client: BaseProducer = self.client().create().expect("producer");
+        let groups = client
+            .client()
+            .fetch_group_list(Some(group), Duration::from_secs(20))
+            .expect("the group");
+        let members = groups.groups().iter().map(|group| group.members().len());
+        members.sum()
+    }
+
     /// Makes a topic.
     pub async fn create(&self, topic: &str, partitions: i32) {
         self.create_with(topic, partitions, &[]).await;

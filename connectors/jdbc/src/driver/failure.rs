@@ -180,6 +180,19 @@ pub(crate) fn sqlstate(error: &Error) -> Option<Cow<'_, str>> {
     (code.len() == SQLSTATE_LENGTH).then_some(code)
 }
 
+/// Converts the error of a statement that defines a table. A server refuses a record's own part of
+/// it, the default of a field, with a data exception (class 22); every other refusal, such as that
+/// of an event trigger, is about the table, and no other record would be accepted.
+pub(crate) fn of_definition(error: Error) -> Error {
+    let is_about_the_table = error.kind() == ErrorKind::Record
+        && sqlstate(&error).is_some_and(|state| !state.starts_with("22"));
+    if is_about_the_table {
+        Error::config(error.message().to_owned()).caused_by(error)
+    } else {
+        error
+    }
+}
+
 /// Returns the beginning of a server's text, which may be of any length.
 fn shortened(text: &str) -> &str {
     &text[..text.floor_char_boundary(LONGEST_TEXT)]

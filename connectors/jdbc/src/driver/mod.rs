@@ -31,7 +31,7 @@ use connector_api::{Error, Result, Value};
 use tokio::sync::mpsc;
 
 use self::panic_safe::PanicSafeSession;
-pub(crate) use failure::sqlstate;
+pub(crate) use failure::{of_definition, sqlstate};
 pub(crate) use watchdog::{ConnectionId, wait_before_retry};
 
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};

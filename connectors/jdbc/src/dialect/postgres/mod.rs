@@ -51,7 +51,7 @@ const CAPABILITIES: Capabilities = Capabilities {
          (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::pg_catalog.text",
     local_time: None,
     reading_setup: &[],
-    isolation: Some("SET SESSION TRANSACTION ISOLATION LEVEL {level}"),
+    isolation: Some("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {level}"),
     read_uncommitted: None,
     // `now()` is the time at which the transaction began, so any open transaction may still write
     // an old timestamp.

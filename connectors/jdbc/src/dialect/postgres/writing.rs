@@ -48,11 +48,12 @@ pub(crate) static POSTGRES: WriteDialect = WriteDialect {
             accepts: |_| true,
             sql: bulk_update,
         }),
-        // The server assigns a float to an integer by rounding it.
+        // The server assigns a float to an integer by rounding it. The name of a table that is gone
+        // must not be an error: that would abort the transaction.
         table_state: TableStateSql {
             sql: "SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod), \
                   ',' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
-                  WHERE a.attrelid = $rowferry${table}$rowferry$::pg_catalog.regclass::pg_catalog.oid \
+                  WHERE a.attrelid = pg_catalog.to_regclass($rowferry${table}$rowferry$)::pg_catalog.oid \
                   AND a.attnum > 0 AND NOT a.attisdropped",
             column: 0,
             lasting: |columns| Cow::Borrowed(columns),

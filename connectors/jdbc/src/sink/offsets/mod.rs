@@ -5,6 +5,7 @@
 //! task that has lost a partition without noticing (a zombie) is therefore fenced: its UPDATE
 //! matches no row, and it stops.
 
+mod claim;
 mod table;
 mod transaction;
 
@@ -15,15 +16,11 @@ use std::sync::Arc;
 use connector_api::{Error, ErrorKind, Result, TopicOffset, TopicPartition, Value};
 
 use crate::dialect::writing::{OffsetsSql, WriteDialect};
-use crate::driver::{Session, SqlParam};
+use crate::driver::{Session, SqlParam, of_definition};
 use crate::ident::OFFSETS_TABLE;
-use crate::sink::write::connection::end_session;
 
 pub(super) use self::table::find;
 pub(super) use self::transaction::Tx;
-
-/// How many times a claim is tried while an earlier owner's transaction is still open.
-const CLAIM_ATTEMPTS: usize = 5;
 
 /// The offsets that one task stores with its rows.
 pub(super) struct SinkOffsets {
@@ -44,6 +41,23 @@ struct OffsetRow {
     session: Option<i64>,
 }
 
+impl OffsetRow {
+    /// Reads a row that begins with these columns.
+    fn of(row: &[Value]) -> Result<Self> {
+        let long = |n: usize| row.get(n).and_then(Value::as_i64);
+        match (long(0), long(1)) {
+            (Some(next_offset), Some(epoch)) => Ok(Self {
+                next_offset,
+                epoch,
+                session: long(2),
+            }),
+            _ => Err(Error::fatal(
+                "rowferry_offsets has a value that is not a number in next_offset or epoch",
+            )),
+        }
+    }
+}
+
 impl SinkOffsets {
     /// Creates the offsets of one sink connector for one Kafka cluster: sinks of one name on two
     /// clusters may write to one database. `owner` is stored for people who read the table.
@@ -56,52 +70,6 @@ impl SinkOffsets {
             epochs: HashMap::new(),
             advance_sql: HashMap::new(),
         }
-    }
-
-    /// Claims partitions: raises their epochs, and ends sessions of earlier owners that still lock
-    /// their rows. Returns the stored next offsets. `set` overwrites them first (-1: none).
-    pub(super) async fn claim(
-        &mut self,
-        session: &mut dyn Session,
-        writing: &WriteDialect,
-        partitions: &[TopicPartition],
-        set: Option<&[i64]>,
-    ) -> Result<Vec<TopicOffset>> {
-        let sql = &writing.offsets;
-        self.ensure_table(session, writing).await?;
-        run_all(session, sql.short_lock_timeout).await;
-        let mut stored = Vec::new();
-        let mut outcome = Ok(());
-        for (n, partition) in partitions.iter().enumerate() {
-            match self
-                .claim_one(
-                    session,
-                    writing,
-                    partition,
-                    set.and_then(|s| s.get(n).copied()),
-                )
-                .await
-            {
-                Ok(entry) => {
-                    self.epochs.insert(partition.clone(), entry.epoch);
-                    if entry.next_offset >= 0 {
-                        let (topic, partition) =
-                            (Arc::clone(&partition.topic), partition.partition);
-                        stored.push(TopicOffset {
-                            topic,
-                            partition,
-                            offset: entry.next_offset,
-                        });
-                    }
-                }
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
-            }
-        }
-        run_all(session, sql.usual_lock_timeout).await;
-        outcome.map(|()| stored)
     }
 
     /// Releases partitions. Their rows stay; the next owner raises the epoch.
@@ -262,6 +230,7 @@ impl SinkOffsets {
             made = Ok(());
         }
         made.map_err(|error| {
+            let error = of_definition(error);
             if error.kind() == ErrorKind::Retry {
                 return error;
             }
@@ -271,92 +240,6 @@ impl SinkOffsets {
                  delivery.guarantee=at_least_once",
             )
         })
-    }
-
-    async fn claim_one(
-        &self,
-        session: &mut dyn Session,
-        writing: &WriteDialect,
-        partition: &TopicPartition,
-        set: Option<i64>,
-    ) -> Result<OffsetRow> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let error = match self.try_claim(session, writing, partition, set).await {
-                Ok(entry) => return Ok(entry),
-                Err(error) => error,
-            };
-            session.rollback().await?;
-            if error.kind() != ErrorKind::Retry || session.is_lost() || attempt == CLAIM_ATTEMPTS {
-                return Err(error.context(format!(
-                    "taking over partition {} of topic {} in rowferry_offsets",
-                    partition.partition, partition.topic
-                )));
-            }
-            self.end_earlier_owner(session, writing, partition).await?;
-        }
-    }
-
-    async fn try_claim(
-        &self,
-        session: &mut dyn Session,
-        writing: &WriteDialect,
-        partition: &TopicPartition,
-        set: Option<i64>,
-    ) -> Result<OffsetRow> {
-        let sql = &writing.offsets;
-        let key = self.row_key(partition);
-        session.begin().await?;
-        self.adopt(session, writing, partition).await?;
-        session.execute(&self.sql(writing, sql.seed), &key).await?;
-        // Raising the epoch waits for the row lock of an earlier owner's open transaction. So the
-        // offset read below is final, and that owner's next write is fenced.
-        let raise = self.sql(
-            writing,
-            &format!(
-                "UPDATE {{table}} SET epoch=epoch+1, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP \
-                 WHERE cluster=? AND sink=? AND topic=? AND partition_id=?",
-                sql.session
-            ),
-        );
-        let mut params = vec![SqlParam::Text(self.owner.as_str().into())];
-        params.extend(key.iter().cloned());
-        session.execute(&raise, &params).await?;
-        if let Some(next) = set {
-            let sql = "UPDATE {table} SET next_offset=? WHERE cluster=? AND sink=? AND topic=? AND partition_id=?";
-            let mut params = vec![SqlParam::I64(next)];
-            params.extend(key);
-            session.execute(&self.sql(writing, sql), &params).await?;
-        }
-        let entry = self.read(session, writing, partition, false).await?;
-        session.commit().await?;
-        entry.ok_or_else(|| {
-            Error::fatal("a row of rowferry_offsets disappeared while it was locked")
-        })
-    }
-
-    /// Assigns this cluster to a row that was written before rows had a cluster, unless the cluster
-    /// has a row of its own.
-    async fn adopt(
-        &self,
-        session: &mut dyn Session,
-        writing: &WriteDialect,
-        partition: &TopicPartition,
-    ) -> Result<()> {
-        if self.cluster.is_empty()
-            || self
-                .read(session, writing, partition, false)
-                .await?
-                .is_some()
-        {
-            return Ok(());
-        }
-        let sql = "UPDATE {table} SET cluster=? WHERE cluster='' AND sink=? AND topic=? AND partition_id=?";
-        session
-            .execute(&self.sql(writing, sql), &self.row_key(partition))
-            .await
-            .map(drop)
     }
 
     async fn read(
@@ -378,35 +261,7 @@ impl SinkOffsets {
         let Some(row) = rows.first() else {
             return Ok(None);
         };
-        let long = |n: usize| row.get(n).and_then(Value::as_i64);
-        match (long(0), long(1)) {
-            (Some(next_offset), Some(epoch)) => Ok(Some(OffsetRow {
-                next_offset,
-                epoch,
-                session: long(2),
-            })),
-            _ => Err(Error::fatal(
-                "rowferry_offsets has a value that is not a number in next_offset or epoch",
-            )),
-        }
-    }
-
-    /// Ends the session that the stored row names as the earlier owner's, if it belongs to the same
-    /// account: it has lost its worker, or the worker hangs, while its transaction is open.
-    async fn end_earlier_owner(
-        &self,
-        session: &mut dyn Session,
-        writing: &WriteDialect,
-        partition: &TopicPartition,
-    ) -> Result<()> {
-        let Some(earlier) = self
-            .read(session, writing, partition, false)
-            .await?
-            .and_then(|e| e.session)
-        else {
-            return Ok(());
-        };
-        end_session(session, writing, earlier).await
+        OffsetRow::of(row).map(Some)
     }
 
     /// Returns the statement with this database's placeholders and the table's name.
@@ -449,13 +304,4 @@ fn advance_sql(writing: &WriteDialect, partitions: usize) -> String {
     }
     sql.push(')');
     writing.with_placeholders(&sql)
-}
-
-/// Runs session settings; skips those that the server does not know.
-async fn run_all(session: &mut dyn Session, statements: &[&str]) {
-    for sql in statements {
-        if let Err(error) = session.run(sql).await {
-            tracing::debug!(%error, sql, "the server does not accept a setting");
-        }
-    }
 }

@@ -78,17 +78,9 @@ impl UserStatement {
         self.table = None;
     }
 
-    /// True if the table is still the one that parameters are converted for, see
-    /// [`KnownTable::holds`].
-    pub(super) async fn table_holds(
-        &mut self,
-        session: &mut dyn Session,
-        writing: &WriteDialect,
-    ) -> Result<bool> {
-        match &mut self.table {
-            Some(table) => table.holds(session, writing).await,
-            None => Ok(true),
-        }
+    /// Returns the table that the statement writes, if its parameters are converted for it.
+    pub(super) fn table(&mut self) -> Option<&mut KnownTable> {
+        self.table.as_mut()
     }
 
     /// Has the server describe the parameters again. True if the result differs.

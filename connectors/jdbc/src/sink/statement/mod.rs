@@ -28,6 +28,7 @@ use crate::sink::write::evolve;
 use crate::sink::write::failure::WriteFailure;
 use crate::sink::write::group::RowOperation;
 use crate::sink::write::index::{PlanIndex, RecordIndex};
+use crate::sink::write::known_table::KnownTable;
 use crate::sink::write::size::SizeLimits;
 use crate::url::DatabaseKind;
 
@@ -153,18 +154,31 @@ impl StatementSet {
         Ok(false)
     }
 
-    /// True if the tables of the statements are still those that their parameters are converted for,
-    /// as far as the database would not report a difference.
+    /// True if the tables of the statements that were run for these plans are still those that
+    /// their parameters are converted for, as far as the database would not report a difference.
+    /// Asks once for each table.
     pub(super) async fn tables_hold(
         &mut self,
         session: &mut dyn Session,
         writing: &WriteDialect,
+        run: impl Iterator<Item = PlanIndex> + Clone,
     ) -> Result<bool> {
-        let deletes = self.delete.iter_mut().flatten();
-        for statement in self.write.iter_mut().chain(deletes) {
-            if !statement.table_holds(session, writing).await? {
+        let is_run = |delete| {
+            let mut plans = run.clone().filter_map(|plan| self.plans.get(plan.0));
+            plans.any(|plan| plan.delete == delete)
+        };
+        let (writes, deletes) = (is_run(false), is_run(true));
+        let writes = self.write.iter_mut().filter(|_| writes);
+        let deletes = self.delete.iter_mut().flatten().filter(|_| deletes);
+        let mut asked: Vec<KnownTable> = Vec::new();
+        for table in writes.chain(deletes).filter_map(UserStatement::table) {
+            if asked.iter().any(|known| known.is_same(table)) {
+                continue;
+            }
+            if !table.holds(session, writing).await? {
                 return Ok(false);
             }
+            asked.push(table.clone());
         }
         Ok(true)
     }

@@ -239,7 +239,14 @@ impl JdbcSinkTask {
                 run_statements(connection, statements, content, &operations, search).await?;
             if refused.is_empty()
                 && !statements
-                    .tables_hold(&mut *connection.session, connection.writing)
+                    .tables_hold(
+                        &mut *connection.session,
+                        connection.writing,
+                        operations
+                            .iter()
+                            .flat_map(|of_table| &of_table.rows)
+                            .map(|op| op.plan),
+                    )
                     .await?
             {
                 self.table_changed = true;

@@ -60,6 +60,13 @@ impl KnownTable {
         }
         Ok(same)
     }
+
+    /// True if both are the same table in the same state, so that one need not be asked for if the
+    /// other holds.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let id = |known: &Self| known.meta.as_ref().map(|meta| meta.id.clone());
+        self.state.is_some() && self.state == other.state && id(self) == id(other)
+    }
 }
 
 /// Queries a table's state. `None` if the database refuses: the user may lack the privilege, and

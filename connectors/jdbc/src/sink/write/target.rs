@@ -23,7 +23,7 @@ use super::plan::{PlanSource, WritePlan};
 use super::widen;
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::writing::{ColumnWidening, UpsertAction, WriteDialect};
-use crate::driver::Session;
+use crate::driver::{Session, of_definition};
 use crate::ident::TableId;
 use crate::sink::config::columns::RecordColumn;
 use crate::sink::config::{InsertMode, PkMode, SchemaEvolution, SinkConfig, TimeRules};
@@ -180,7 +180,7 @@ impl TargetTable {
             for sql in &changes {
                 tracing::info!(table = %self.id, sql, "changing the target");
                 if let Err(error) = session.run(sql).await {
-                    failure = Some(error);
+                    failure = Some(of_definition(error));
                     break;
                 }
             }
@@ -286,7 +286,7 @@ impl TargetTable {
         let changed = match writing.ddl.alter_columns(&table, &changes, &shown) {
             Some(sql) => {
                 tracing::info!(table = %self.id, sql, "widening the target");
-                session.run(&sql).await.map(drop)
+                session.run(&sql).await.map(drop).map_err(of_definition)
             }
             None => Err(Error::config(
                 "its definition does not contain the columns to widen",
