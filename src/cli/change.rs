@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use connector_api::shown::on_one_line;
-use connector_api::{Error, Result};
+use connector_api::shown::{in_lines, on_one_line};
+use connector_api::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
 use super::client::RestClient;
@@ -104,15 +104,19 @@ impl ApplyCommand {
     }
 }
 
+/// Beginning of Kafka Connect's text about a config with errors.
+const INVALID: &str = "Connector configuration is invalid";
+
 /// Creates a connector, in the initial state that the file requests.
 async fn create(client: &RestClient, connector: &file::ConnectorFile) -> Result<String> {
     let mut body = json!({"name": connector.name, "config": connector.config});
     if let Some(state) = &connector.initial_state {
         body["initial_state"] = state.clone();
     }
-    client
-        .send(Method::POST, "/connectors", Some(&body))
-        .await?;
+    let sent = client.send(Method::POST, "/connectors", Some(&body)).await;
+    if let Err(refused) = sent {
+        return Err(with_keys(client, connector, refused).await);
+    }
     Ok(format!("{} created", on_one_line(&connector.name)))
 }
 
@@ -129,10 +133,13 @@ async fn apply(client: &RestClient, connector: &file::ConnectorFile) -> Result<S
         .await?
         .map(newest);
     let body = Value::Object(connector.config.clone());
-    let after: ConnectorInfo = client
+    let sent = client
         .send(Method::PUT, &format!("{path}/config"), Some(&body))
-        .await?
-        .json()?;
+        .await;
+    let after: ConnectorInfo = match sent {
+        Ok(answer) => answer.json()?,
+        Err(refused) => return Err(with_keys(client, connector, refused).await),
+    };
     let changed = match version {
         // The history compares the stored values, including secrets.
         Some(version) => {
@@ -165,6 +172,18 @@ async fn apply(client: &RestClient, connector: &file::ConnectorFile) -> Result<S
     Ok(format!("{} {done}{note}", on_one_line(&connector.name)))
 }
 
+/// Returns the error of a config that the worker has refused. Its answer lists the errors without
+/// their keys, so it is asked to validate the config.
+async fn with_keys(client: &RestClient, connector: &file::ConnectorFile, refused: Error) -> Error {
+    if !refused.message().starts_with(INVALID) {
+        return refused;
+    }
+    match check(client, connector).await {
+        Err(named) if named.kind() == ErrorKind::Record => named,
+        Ok(_) | Err(_) => refused,
+    }
+}
+
 /// Returns the number of the latest version with a change; 0 if there is none.
 fn newest(versions: Vec<ConfigVersion>) -> i64 {
     versions
@@ -189,7 +208,14 @@ async fn check(client: &RestClient, connector: &file::ConnectorFile) -> Result<S
         .send(Method::PUT, &path, Some(&Value::Object(config)))
         .await?
         .json()?;
-    let line = |key: &str, text: &str| format!("\n{}: {}", on_one_line(key), on_one_line(text));
+    // further lines of a text are indented more
+    let line = |key: &str, text: &str| {
+        format!(
+            "\n{}: {}",
+            on_one_line(key),
+            in_lines(text).replace('\n', "\n  ")
+        )
+    };
     if infos.error_count == 0 {
         let warnings = infos
             .warnings

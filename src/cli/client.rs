@@ -206,13 +206,12 @@ fn accepted(status: StatusCode, bytes: Vec<u8>) -> Result<RestAnswer> {
         true => format!("the worker answered {status}: --server has to name where that leads"),
         false => format!("the worker answered {status}"),
     });
-    // the text comes from outside: it must not start lines of its own
-    let message = on_one_line(&message).into_owned();
     let kind = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
         _ => ErrorKind::Record,
     };
-    Err(Error::new(kind, message))
+    // the text comes from outside: it is printed with all lines after the first indented
+    Err(Error::of_lines(kind, message.lines().map(str::to_owned)))
 }
 
 #[cfg(test)]

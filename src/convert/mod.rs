@@ -20,7 +20,7 @@ pub mod protobuf;
 #[cfg(test)]
 mod random;
 pub mod registered;
-mod trail;
+pub(crate) mod trail;
 
 use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, KeyValidator, Width};
 use connector_api::{Error, Result};

@@ -26,6 +26,19 @@ pub(super) const STRICT: &str = "Payload and schema must agree. With the convert
 pub(super) const WRITTEN: &str = "Value and schema of the record disagree: look for a transform (transforms) that changes only \
      one of them.";
 
+/// Advice for when the schema itself cannot be read.
+const SCHEMA: &str = "The schema of the record is not one that JsonConverter writes. Check what the producer \
+     sends; records without a schema are read with the converter's key schemas.enable=false.";
+
+/// Advice for when a text is not base64.
+pub(super) const NOT_BASE64: &str = "The text that was found there is not base64. bytes are sent as base64, and a Decimal as the \
+     base64 of the bytes of its unscaled number, with parameters.scale in the schema; a Decimal \
+     may also be sent as a JSON number (decimal.format=NUMERIC of the producer's converter).";
+
+/// Advice for when a required field is null.
+pub(super) const REQUIRED: &str = "The schema does not declare the field optional and has no default for it: the producer must \
+     send a value, or declare optional=true.";
+
 /// The path of the field in which an error occurred, from the inside out.
 #[derive(Default)]
 pub(super) struct FieldPath {
@@ -35,6 +48,8 @@ pub(super) struct FieldPath {
     /// True if the value is a JSON object within a text.
     pub(super) twice: bool,
     pub(super) hint: Option<&'static str>,
+    /// True if it is the schema that is wrong, and not the payload.
+    in_schema: bool,
 }
 
 impl FieldPath {
@@ -55,8 +70,7 @@ impl FieldPath {
             self.declared = declared;
         }
         if self.names.len() < MOST_NAMES {
-            self.names
-                .push(name[..name.floor_char_boundary(LONGEST_NAME)].into());
+            self.names.push(shortened(name).into());
         }
     }
 
@@ -78,8 +92,9 @@ impl FieldPath {
             let declared = self.declared.map_or(String::new(), |ty| {
                 format!(", which the schema declares {ty}")
             });
+            let part = if self.in_schema { "schema" } else { "payload" };
             lines.push(format!(
-                "It is the field {more}{path} of the payload{declared}."
+                "It is the field {more}{path} of the {part}{declared}."
             ));
         }
         if self.twice {
@@ -148,6 +163,17 @@ impl LocatedError {
         self
     }
 
+    /// Converts into an error of a schema, with the lines about the field that it describes.
+    #[cold]
+    pub(super) fn located_in_schema(self) -> Error {
+        let (error, mut trail) = *self.0;
+        trail.in_schema = true;
+        if trail.hint.is_none() {
+            trail.hint = Some(SCHEMA);
+        }
+        trail.located(error)
+    }
+
     /// Converts into an error with the lines about its field.
     #[cold]
     pub(super) fn located(self) -> Error {
@@ -156,8 +182,13 @@ impl LocatedError {
     }
 }
 
+/// Returns the beginning of a name, as long as messages show it.
+pub(crate) fn shortened(name: &str) -> &str {
+    &name[..name.floor_char_boundary(LONGEST_NAME)]
+}
+
 /// Returns what a schema declares, in one word: the logical type if Connect has one.
-pub(super) fn declared(schema: &Schema) -> &'static str {
+pub(crate) fn declared(schema: &Schema) -> &'static str {
     match schema.name.as_deref() {
         Some(logical::DECIMAL) => "Decimal",
         Some(logical::DATE) => "Date",

@@ -26,6 +26,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// How long [`KafkaAdmin::check_answers`] waits before it checks whether it was refused.
 const ONE_TRY: Duration = Duration::from_secs(1);
 
+/// How many settings of a topic the broker is asked about one by one.
+const SETTINGS_TRIED: usize = 50;
+
 /// A topic that has to exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TopicSpec {
@@ -192,10 +195,72 @@ impl KafkaAdmin {
         for result in results.map_err(|e| error::of(what(), e))? {
             match result {
                 Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
-                Err((_, code)) => return Err(error::of_code(what(), code)),
+                Err((_, code)) => {
+                    let error = error::of_code(what(), code);
+                    return Err(self.explained(error, code, wanted));
+                }
             }
         }
         Ok(())
+    }
+
+    /// Appends to the error of a topic that was not created what was asked for, and which settings
+    /// the broker refuses.
+    #[cold]
+    fn explained(&self, error: Error, code: Code, wanted: &TopicSpec) -> Error {
+        if error.kind() != ErrorKind::Config {
+            return error;
+        }
+        let count = |n: i32| match n {
+            -1 => "the broker's default".to_owned(),
+            n => n.to_string(),
+        };
+        let error = error.and_line(&format!(
+            "It was to have this number of partitions: {}; and this replication factor: {}.",
+            count(wanted.partitions),
+            count(wanted.replication_factor)
+        ));
+        if code != Code::InvalidConfig {
+            return error;
+        }
+        match self.refused_settings(wanted) {
+            refused if refused.is_empty() => error,
+            refused => error.and_line(&format!(
+                "The broker refuses its setting {}.",
+                refused.join(", ")
+            )),
+        }
+    }
+
+    /// Returns the names of the settings that the broker refuses, each alone. Creates nothing.
+    fn refused_settings<'a>(&self, wanted: &'a TopicSpec) -> Vec<&'a str> {
+        let Ok(client) = self.client() else {
+            return Vec::new();
+        };
+        let options = AdminOptions::new()
+            .validate_only(true)
+            .operation_timeout(Some(PATIENCE))
+            .request_timeout(Some(PATIENCE));
+        let is_refused = |(name, value): &&(String, String)| {
+            let replication = TopicReplication::Fixed(wanted.replication_factor);
+            let topic =
+                NewTopic::new(&wanted.topic, wanted.partitions, replication).set(name, value);
+            let results = self
+                .runtime
+                .block_on(client.create_topics([&topic], &options));
+            results.is_ok_and(|results| {
+                results
+                    .iter()
+                    .any(|result| matches!(result, Err((_, Code::InvalidConfig))))
+            })
+        };
+        wanted
+            .config
+            .iter()
+            .take(SETTINGS_TRIED)
+            .filter(is_refused)
+            .map(|(name, _)| name.as_str())
+            .collect()
     }
 
     /// Deletes a consumer group with its offsets; a group that does not exist is no error. Returns

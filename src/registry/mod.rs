@@ -125,20 +125,22 @@ const SIMPLE_HEADER: ConverterMaker = converter(
 );
 
 #[cfg(feature = "avro")]
-const AVRO: ConverterMaker = converter(AVRO_CLASS, avro::KEYS, |role, config| {
+const AVRO: ConverterMaker = with_registry(converter(AVRO_CLASS, avro::KEYS, |role, config| {
     registered(role, config, AvroFormat::new(config)?)
-});
+}));
 
 #[cfg(feature = "json-schema")]
-const JSON_SCHEMA: ConverterMaker =
-    converter(JSON_SCHEMA_CLASS, json_schema::KEYS, |role, config| {
-        registered(role, config, JsonSchemaFormat::new(config)?)
-    });
+const JSON_SCHEMA: ConverterMaker = with_registry(converter(
+    JSON_SCHEMA_CLASS,
+    json_schema::KEYS,
+    |role, config| registered(role, config, JsonSchemaFormat::new(config)?),
+));
 
 #[cfg(feature = "protobuf")]
-const PROTOBUF: ConverterMaker = converter(PROTOBUF_CLASS, protobuf::KEYS, |role, config| {
-    registered(role, config, ProtobufFormat::new(config)?)
-});
+const PROTOBUF: ConverterMaker =
+    with_registry(converter(PROTOBUF_CLASS, protobuf::KEYS, |role, config| {
+        registered(role, config, ProtobufFormat::new(config)?)
+    }));
 
 const AVRO_CLASS: &str = "io.confluent.connect.avro.AvroConverter";
 const PROTOBUF_CLASS: &str = "io.confluent.connect.protobuf.ProtobufConverter";
@@ -229,7 +231,7 @@ const TRANSFORMS: &[TransformMaker] = transforms! {
     transform(
         "org.apache.kafka.connect.transforms.RegexRouter",
         route::REGEX_KEYS,
-        no_check,
+        route::check_replacement,
         |config| Ok(Box::new(RegexRouter::new(config)?)),
     );
     both "org.apache.kafka.connect.transforms.ReplaceField", replace::KEYS, no_check, ReplaceField::new;
@@ -238,7 +240,7 @@ const TRANSFORMS: &[TransformMaker] = transforms! {
     transform(
         "org.apache.kafka.connect.transforms.TimestampRouter",
         route::TIMESTAMP_KEYS,
-        no_check,
+        route::check_timestamp,
         |config| Ok(Box::new(TimestampRouter::new(config)?)),
     );
     transform(
@@ -355,6 +357,17 @@ const fn converter(
         },
         make,
     }
+}
+
+/// Lets validation check how a converter reaches its schema registry.
+#[cfg(any(feature = "avro", feature = "json-schema", feature = "protobuf"))]
+const fn with_registry(maker: ConverterMaker) -> ConverterMaker {
+    let PluginMaker { plugin, make } = maker;
+    let plugin = PluginDescription {
+        check: SchemaRegistry::check,
+        ..plugin
+    };
+    PluginMaker { plugin, make }
 }
 
 /// Creates a converter for a format whose schemas are in a schema registry.

@@ -32,6 +32,16 @@ pub(crate) struct SchemaRegistry {
 }
 
 impl SchemaRegistry {
+    /// Checks what [`Self::open`] needs from this machine and not from the registry: the addresses,
+    /// and the authorities that are trusted. Wrong values of single keys are not reported.
+    pub(crate) fn check(config: &Config, report: &mut ConfigReport) {
+        if config.read(KEYS, |_| ()).is_ok()
+            && let Err(wrong) = Self::open(config)
+        {
+            report.merge(wrong);
+        }
+    }
+
     /// Reads the settings of a converter; sends no request yet.
     /// Errors: every key that is wrong.
     pub(crate) fn open(config: &Config) -> Result<Self, ConfigReport> {

@@ -10,6 +10,7 @@ use connector_api::{
     Value, logical,
 };
 
+use super::located::{of_field, type_of};
 use super::part::{
     REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, list_fields,
     map_entries, set_entry, struct_members, with_basics_of,
@@ -128,17 +129,21 @@ impl Cast {
     }
 }
 
-fn plan(spec: &CastSpec, schema: &Schema) -> Result<(Arc<Schema>, Vec<Option<SchemaType>>)> {
-    let cast_default = |schema: &Schema, ty| {
+fn plan(
+    part: RecordPart,
+    spec: &CastSpec,
+    schema: &Schema,
+) -> Result<(Arc<Schema>, Vec<Option<SchemaType>>)> {
+    let cast_default = |name: &str, schema: &Schema, ty| {
         schema
             .default
             .as_ref()
-            .map(|default| cast(Some(schema), default.clone(), ty))
+            .map(|default| cast_at(part, name, Some(schema), default.clone(), ty))
             .transpose()
     };
     let fields = match spec {
         CastSpec::Whole(ty) => {
-            let default = cast_default(schema, *ty)?;
+            let default = cast_default("", schema, *ty)?;
             let schema = Schema {
                 optional: schema.optional,
                 default,
@@ -159,7 +164,7 @@ fn plan(spec: &CastSpec, schema: &Schema) -> Result<(Arc<Schema>, Vec<Option<Sch
         list.push(match ty {
             None => field.clone(),
             Some(ty) => {
-                let default = cast_default(&field.schema, ty)?;
+                let default = cast_default(&field.name, &field.schema, ty)?;
                 let cast = Schema {
                     optional: field.schema.optional,
                     default,
@@ -179,7 +184,8 @@ fn plan(spec: &CastSpec, schema: &Schema) -> Result<(Arc<Schema>, Vec<Option<Sch
 
 impl Transform for Cast {
     fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
-        let datum = self.part.of_mut(&mut record);
+        let part = self.part;
+        let datum = part.of_mut(&mut record);
         if datum.value.is_null() {
             return Ok(Some(record));
         }
@@ -187,13 +193,15 @@ impl Transform for Cast {
         let planned = match &datum.schema {
             Some(schema) => Some((
                 schema,
-                &**self.plans.of(schema, |schema| plan(spec, schema))?,
+                &**self.plans.of(schema, |schema| plan(part, spec, schema))?,
             )),
             None => None,
         };
         *datum = match (spec, planned) {
             (CastSpec::Whole(ty), planned) => {
-                let value = cast(
+                let value = cast_at(
+                    part,
+                    "",
                     datum.schema.as_deref(),
                     std::mem::take(&mut datum.value),
                     *ty,
@@ -209,7 +217,8 @@ impl Transform for Cast {
                     let value = super::part::entry(&entries, name)
                         .cloned()
                         .unwrap_or_default();
-                    set_entry(&mut entries, name, cast(None, value, *ty)?);
+                    let value = cast_at(part, name, None, value, *ty)?;
+                    set_entry(&mut entries, name, value);
                 }
                 Datum {
                     schema: None,
@@ -221,7 +230,8 @@ impl Transform for Cast {
                 fill_defaults(&mut members, &schema.fields, self.replace);
                 for ((member, field), ty) in members.iter_mut().zip(&schema.fields).zip(types) {
                     if let Some(ty) = ty {
-                        *member = cast(Some(&field.schema), std::mem::take(member), *ty)?;
+                        let (name, schema) = (&field.name, Some(&*field.schema));
+                        *member = cast_at(part, name, schema, std::mem::take(member), *ty)?;
                     }
                 }
                 Datum::new(Arc::clone(target), Value::Struct(members.into()))
@@ -229,6 +239,26 @@ impl Transform for Cast {
         };
         Ok(Some(record))
     }
+}
+
+/// Converts the value of a field, or of the whole part if `name` is empty, to another type.
+/// Errors: Connect's texts, without the value, and with the field and the setting.
+fn cast_at(
+    part: RecordPart,
+    name: &str,
+    schema: Option<&Schema>,
+    value: Value,
+    ty: SchemaType,
+) -> Result<Value> {
+    let found = type_of(schema, &value);
+    cast(schema, value, ty).map_err(|error| {
+        let to = ty.name();
+        let remedy = format!(
+            "spec casts it to {to}: name a type that this value can be converted to, or remove the \
+             cast. Records that cannot be converted are skipped with errors.tolerance=all."
+        );
+        of_field(error, part, name, found, &remedy)
+    })
 }
 
 /// Converts a value to another type.

@@ -217,8 +217,9 @@ impl ExtractNewRecordState {
             .unwrap_or_default();
         let Value::Struct(row) = row else {
             return Err(Error::record(
-                "the change event does not contain the row that it deletes; configure the source \
-                 to log it",
+                "the change event does not contain the row that it deletes in its field before; \
+                 configure the database to log it (PostgreSQL: REPLICA IDENTITY FULL), or choose a \
+                 delete.tombstone.handling.mode that does not need it, such as tombstone",
             ));
         };
         let mut row = row.into_vec();
@@ -306,7 +307,8 @@ fn optional(schema: &Arc<Schema>) -> Arc<Schema> {
 fn find(schema: &Schema, path: &[String]) -> Result<(Vec<usize>, Arc<Schema>)> {
     let missing = || {
         Error::record(format!(
-            "Unable to find field {} in the change event",
+            "Unable to find field {} in the change event; add.fields and add.headers can name \
+             fields of the event, and of its parts as source.FIELD",
             path.join(".")
         ))
     };

@@ -15,11 +15,13 @@ use connector_api::{
     Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value,
 };
 
+use super::located::missing_field;
 use super::part::{
     REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, check_member, fields, key,
     map_entries, or_default, struct_or_null,
 };
 use super::path::parse_nested;
+use crate::convert::trail::declared;
 
 const PURPOSE: &str = "field extraction";
 
@@ -85,7 +87,7 @@ impl ExtractField {
 
     fn without_schema(&self, mut value: Value) -> Result<Value> {
         if self.steps.is_empty() {
-            return Err(Error::record(format!("Unknown field: {}", self.field)));
+            return Err(missing_field(unknown(&self.field), &[], "field"));
         }
         for (level, step) in self.steps.iter().enumerate() {
             if value.is_null() {
@@ -136,22 +138,33 @@ impl Transform for ExtractField {
     }
 }
 
+#[cold]
+fn unknown(field: &str) -> Error {
+    Error::record(format!("Unknown field: {field}"))
+}
+
 /// Resolves a path to positions in a schema.
 /// Errors: Connect's texts about a missing field.
 fn positions(schema: &Schema, field: &str, steps: &[String]) -> Result<Vec<usize>> {
-    let unknown = || Error::record(format!("Unknown field: {field}"));
     let mut positions = Vec::with_capacity(steps.len());
     let mut schema = schema;
     for step in steps {
         if schema.ty != SchemaType::Struct {
-            return Err(Error::record("Cannot look up fields on non-struct type"));
+            let error = Error::record("Cannot look up fields on non-struct type");
+            return Err(error.and_line(&format!(
+                "The path {field} asks for the field {step} of a {}, which has no fields: check \
+                 field and field.syntax.version.",
+                declared(schema)
+            )));
         }
-        let at = schema.field_index(step).ok_or_else(unknown)?;
+        let at = schema
+            .field_index(step)
+            .ok_or_else(|| missing_field(unknown(field), &schema.fields, "field"))?;
         positions.push(at);
         schema = &schema.fields[at].schema;
     }
     if positions.is_empty() {
-        Err(unknown())
+        Err(missing_field(unknown(field), &schema.fields, "field"))
     } else {
         Ok(positions)
     }

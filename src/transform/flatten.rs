@@ -15,12 +15,15 @@ use connector_api::{
     Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value,
 };
 
+use super::located::of_field;
 use super::part::{
     RecordPart, SchemaPlans, fields, key, list_fields, map_entries, or_default, struct_or_null,
 };
 use crate::convert::java;
+use crate::convert::trail::shortened;
 
 const PURPOSE: &str = "flattening";
+const REMOVE: &str = "Remove the field before it is flattened, with ReplaceField (exclude).";
 
 pub(crate) const KEYS: &[ConfigKey] = &[key(
     "delimiter",
@@ -61,7 +64,9 @@ fn joined(prefix: &str, delimiter: &str, name: &str) -> Result<String> {
     }
     if prefix.len() + delimiter.len() + name.len() > MAX_NAME {
         return Err(Error::record(format!(
-            "a flattened name has more than {MAX_NAME} bytes (MAX_NAME)"
+            "the flattened name that begins with {} has more than {MAX_NAME} bytes (MAX_NAME); use a \
+             shorter delimiter, or remove the field before (ReplaceField)",
+            shortened(prefix)
         )));
     }
     Ok(format!("{prefix}{delimiter}{name}"))
@@ -106,9 +111,10 @@ fn collect(
                 collect(&field.schema, delimiter, &name, optional, default, list)?;
             }
             SchemaType::Map => {
-                return Err(Error::record(format!(
+                let error = Error::record(format!(
                     "Flatten transformation does not support MAP for record with schemas (for field {name})."
-                )));
+                ));
+                return Err(error.and_line(REMOVE));
             }
             _ => {
                 let schema = Schema {
@@ -139,7 +145,18 @@ fn flatten(schema: &Schema, value: Value, flat: &mut Vec<Value>) {
     }
 }
 
+/// Returns the line about a nested object.
+#[cold]
+fn inside(name: &str) -> String {
+    if name.is_empty() {
+        "It is the outermost object.".to_owned()
+    } else {
+        format!("It is the object {}.", shortened(name))
+    }
+}
+
 fn flatten_map(
+    part: RecordPart,
     entries: Vec<(Value, Value)>,
     delimiter: &str,
     prefix: &str,
@@ -149,24 +166,29 @@ fn flatten_map(
     for (key, value) in entries {
         let Value::Text(key) = &key else {
             let class = java::class_name(&key);
-            return Err(Error::record(format!(
+            let error = Error::record(format!(
                 "Flatten transformation needs text keys, but found class {class}"
-            )));
+            ));
+            return Err(error.and_line(&inside(prefix)).and_line(REMOVE));
         };
         let name = joined(prefix, delimiter, key)?;
         match value {
-            Value::Map(inner) => flatten_map(inner.into_vec(), delimiter, &name, flat, places)?,
+            Value::Map(inner) => {
+                flatten_map(part, inner.into_vec(), delimiter, &name, flat, places)?;
+            }
             Value::Decimal(_) => {
-                return Err(Error::record(
+                let error = Error::record(
                     "Flatten transformation was passed a value of type class java.math.BigDecimal which is not \
                      supported by Connect's data API",
-                ));
+                );
+                return Err(of_field(error, part, &name, "Decimal", REMOVE));
             }
             Value::Struct(_) => {
-                return Err(Error::record(format!(
+                let error = Error::record(format!(
                     "Flatten transformation does not support class org.apache.kafka.connect.data.Struct for record \
                      without schemas (for field {name})."
-                )));
+                ));
+                return Err(error.and_line(REMOVE));
             }
             other => match places.get(name.as_str()) {
                 Some(at) => flat[*at].1 = other,
@@ -189,7 +211,8 @@ impl Transform for Flatten {
         let Some(schema) = &datum.schema else {
             let mut flat = Vec::new();
             let entries = map_entries(&mut datum.value, PURPOSE)?;
-            flatten_map(entries, &self.delimiter, "", &mut flat, &mut HashMap::new())?;
+            let places = &mut HashMap::new();
+            flatten_map(self.part, entries, &self.delimiter, "", &mut flat, places)?;
             datum.value = Value::Map(flat.into());
             return Ok(Some(record));
         };

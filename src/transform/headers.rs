@@ -15,6 +15,7 @@ use connector_api::{
     Datum, Error, Field, Header, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value,
 };
 
+use super::located::missing_field;
 use super::part::{
     REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, entry, key, map_entries, or_default,
     struct_members, with_basics_of,
@@ -205,9 +206,10 @@ impl HeaderFrom {
 
     fn plan(names: &[String], schema: &Schema) -> Result<HeaderPlan> {
         let position = |name: &String| {
-            schema
-                .field_index(name)
-                .ok_or_else(|| Error::record(format!("Field does not exist: {name}")))
+            schema.field_index(name).ok_or_else(|| {
+                let error = Error::record(format!("Field does not exist: {name}"));
+                missing_field(error, &schema.fields, "fields")
+            })
         };
         let taken: Vec<usize> = names.iter().map(position).collect::<Result<_>>()?;
         let kept: Vec<bool> = (0..schema.fields.len())

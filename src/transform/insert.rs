@@ -161,9 +161,11 @@ impl InsertField {
             InsertedValue::Offset => match at {
                 Some(at) => Some(Value::I64(at.offset)),
                 None => {
-                    return Err(Error::record(format!(
+                    let error = Error::record(format!(
                         "Only SinkRecord supported for [{PURPOSE}], found: org.apache.kafka.connect.source.SourceRecord"
-                    )));
+                    ));
+                    return Err(error
+                        .and_line("Records of a source have no offset yet: remove offset.field."));
                 }
             },
         })

@@ -9,9 +9,10 @@ use connector_api::config::{
     Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
 };
 use connector_api::{
-    Decimal, Error, Record, Result, Schema, TopicOffset, Transform, Value, logical,
+    Decimal, Error, Field, Record, Result, Schema, TopicOffset, Transform, Value, logical,
 };
 
+use super::located::{of_field, type_of};
 use super::part::{
     REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, map_entries,
     set_entry, struct_members,
@@ -19,6 +20,11 @@ use super::part::{
 use crate::convert::java;
 
 const PURPOSE: &str = "mask fields";
+/// What can be masked, and how.
+const REMEDY: &str = "fields names it, and replacement, if set, must suit its type: numbers and texts can be \
+     replaced, and numbers only by a number. Without replacement also BOOLEAN, Date, Time, \
+     Timestamp, ARRAY and MAP can be masked; use a second MaskField for these. BYTES and STRUCT can \
+     be removed with ReplaceField (exclude).";
 /// Maximum size of a replacement in bytes, because it may be written to very many fields.
 const MAX_REPLACEMENT: usize = 4096;
 
@@ -84,6 +90,19 @@ pub(crate) fn check(config: &Config, report: &mut ConfigReport) {
             ),
         );
     }
+}
+
+/// Masks the value of a field.
+/// Errors: Connect's texts, with the field and the settings.
+fn masked_at(
+    part: RecordPart,
+    name: &str,
+    value: &Value,
+    schema: Option<&Schema>,
+    replacement: Option<&str>,
+) -> Result<Value> {
+    masked(value, schema, replacement)
+        .map_err(|error| of_field(error, part, name, type_of(schema, value), REMEDY))
 }
 
 fn masked(value: &Value, schema: Option<&Schema>, replacement: Option<&str>) -> Result<Value> {
@@ -171,7 +190,8 @@ impl Transform for MaskField {
                 let value = super::part::entry(&entries, field)
                     .cloned()
                     .unwrap_or_default();
-                set_entry(&mut entries, field, masked(&value, None, replacement)?);
+                let value = masked_at(self.part, field, &value, None, replacement)?;
+                set_entry(&mut entries, field, value);
             }
             datum.value = Value::Map(entries.into());
             return Ok(Some(record));
@@ -190,7 +210,8 @@ impl Transform for MaskField {
         );
         for at in chosen.iter() {
             if let Some(member) = members.get_mut(*at) {
-                *member = masked(member, Some(&schema.fields[*at].schema), replacement)?;
+                let Field { name, schema } = &schema.fields[*at];
+                *member = masked_at(self.part, name, member, Some(schema), replacement)?;
             }
         }
         datum.value = Value::Struct(members.into());

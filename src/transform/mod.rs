@@ -1,7 +1,7 @@
 //! Transforms and predicates of Kafka Connect, with its class names, keys and texts. Records are
 //! passed by value.
 //!
-//! Pure: no I/O, no Kafka. `worker/chain.rs` builds and applies a connector's list of them. `part`
+//! Pure: no I/O, no Kafka. `worker/chain` builds and applies a connector's list of them. `part`
 //! contains what most of them share: access to the key or value of a record, and a cache of plans
 //! per schema. One file per family.
 //!
@@ -16,6 +16,7 @@ pub(crate) mod extract;
 pub(crate) mod flatten;
 pub(crate) mod headers;
 pub(crate) mod insert;
+mod located;
 pub(crate) mod logical_table;
 pub(crate) mod mask;
 mod part;

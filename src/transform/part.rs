@@ -6,7 +6,9 @@ use std::sync::Arc;
 use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, Width};
 use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, Value};
 
+use super::located::not_an_object;
 use crate::convert::java;
+use crate::convert::trail::{declared, shortened};
 
 /// Declares a key as transforms do: without a form group or width.
 pub(super) const fn key(
@@ -41,6 +43,14 @@ pub(crate) enum RecordPart {
 }
 
 impl RecordPart {
+    /// Returns the name of the part in messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Value => "value",
+        }
+    }
+
     pub(super) fn of_mut(self, record: &mut Record) -> &mut Datum {
         match self {
             Self::Key => &mut record.key,
@@ -81,18 +91,20 @@ pub(super) fn map_entries(value: &mut Value, purpose: &str) -> Result<Vec<(Value
 #[cold]
 pub(super) fn wrong_struct(value: &Value, purpose: &str) -> Error {
     let found = java::class_name(value);
-    Error::record(format!(
+    let error = Error::record(format!(
         "Only Struct objects supported for [{purpose}], found: {found}"
-    ))
+    ));
+    not_an_object(error, value)
 }
 
 /// Returns Connect's error about a schemaless value that should be a map.
 #[cold]
 pub(super) fn wrong_map(value: &Value, purpose: &str) -> Error {
     let found = java::class_name(value);
-    Error::record(format!(
+    let error = Error::record(format!(
         "Only Map objects supported in absence of schema for [{purpose}], found: {found}"
-    ))
+    ));
+    not_an_object(error, value)
 }
 
 /// Returns the value of an entry.
@@ -141,9 +153,13 @@ pub(super) fn fill_defaults(members: &mut [Value], fields: &[Field], replace: bo
 pub(super) fn check_member(name: &str, schema: &Schema, value: &Value) -> Result<()> {
     if value.is_null() && !schema.optional {
         let ty = schema.ty.name();
-        return Err(Error::record(format!(
+        let error = Error::record(format!(
             "Invalid value: null used for required field: \"{name}\", schema type: {ty}"
-        )));
+        ));
+        return Err(error.and_line(
+            "The schema of the key or value is not optional, but it is null: an earlier transform \
+             or the producer sent one without the other.",
+        ));
     }
     Ok(())
 }
@@ -166,12 +182,20 @@ pub(super) fn fields(fields: Vec<Field>) -> Result<Box<[Field]>> {
     let mut names = std::collections::HashSet::with_capacity(fields.len());
     for field in &fields {
         if field.name.is_empty() {
-            return Err(Error::record("fieldName cannot be null."));
+            return Err(Error::record("fieldName cannot be null.").and_line(
+                "A new field of this transform would have no name: check the names that its \
+                 settings give.",
+            ));
         }
         if !names.insert(&*field.name) {
             let name = &field.name;
-            return Err(Error::record(format!(
+            let error = Error::record(format!(
                 "Cannot create field because of field name duplication {name}"
+            ));
+            return Err(error.and_line(&format!(
+                "The transform would give the name {name} to two fields: choose another name in \
+                 its settings, or remove or rename one of the fields before it, with ReplaceField.",
+                name = shortened(name)
             )));
         }
     }
@@ -184,7 +208,13 @@ pub(super) fn list_fields(schema: &Schema) -> Result<&[Field]> {
     if schema.ty == SchemaType::Struct {
         Ok(&schema.fields)
     } else {
-        Err(Error::record("Cannot list fields on non-struct type"))
+        let error = Error::record("Cannot list fields on non-struct type");
+        Err(error.and_line(&format!(
+            "The schema is {}, which has no fields, and the settings of this transform name \
+             fields: wrap the key or value in an object first (HoistField), or apply the transform \
+             to other topics only (a predicate of the class TopicNameMatches).",
+            declared(schema)
+        )))
     }
 }
 

@@ -10,6 +10,7 @@ use connector_api::{
     Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value,
 };
 
+use super::located::type_of;
 use super::part::{
     REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fields, fill_defaults, key,
     list_fields, map_entries, set_entry, struct_members, with_basics_of,
@@ -101,7 +102,8 @@ impl ReplaceField {
 
     fn plan(&self, schema: &Schema) -> Result<(Arc<Schema>, Vec<bool>)> {
         if self.renames.contains_key("") {
-            return Err(Error::record(" is not a valid field name"));
+            let error = Error::record(" is not a valid field name");
+            return Err(error.and_line("renames has an old name that is empty."));
         }
         let kept: Vec<bool> = list_fields(schema)?
             .iter()
@@ -134,7 +136,11 @@ impl ReplaceField {
         let mut renamed = Vec::new();
         for (key, value) in map_entries(value, PURPOSE)? {
             let Some(name) = key.as_str() else {
-                return Err(Error::record("field replacement needs text keys"));
+                return Err(Error::record(format!(
+                    "field replacement needs an object whose member names are texts, but found a \
+                     name of type {}",
+                    type_of(None, &key)
+                )));
             };
             if self.keeps(name) {
                 set_entry(

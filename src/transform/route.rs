@@ -72,6 +72,13 @@ pub(super) fn matches_whole(pattern: &Pattern, text: &str) -> Result<bool> {
         .map_err(|undecided| Error::record(undecided.to_string()))
 }
 
+/// Advice about a replacement.
+const GROUPS: &str = "The replacement refers to groups of the regular expression: $1 or ${name}, and \\$ for the \
+     character $.";
+/// Advice about a format of timestamps.
+const FORMAT: &str =
+    "timestamp.format must be a pattern as in java.text.SimpleDateFormat, such as yyyyMMdd.";
+
 /// The keys of [`RegexRouter`].
 pub(crate) const REGEX_KEYS: &[ConfigKey] = &[
     key(
@@ -137,7 +144,7 @@ impl TopicRename {
         let pieces = self
             .replacement
             .as_ref()
-            .map_err(|text| Error::record(*text))?;
+            .map_err(|text| Error::record(*text).and_line(GROUPS))?;
         let whole = found.get(0).map_or(0..0, |all| all.range());
         let mut name = topic[..whole.start].to_owned();
         for piece in pieces {
@@ -147,11 +154,12 @@ impl TopicRename {
                     continue;
                 }
                 ReplacementPiece::Group(group) if *group >= found.len() => {
-                    return Err(Error::record(format!("No group {group}")));
+                    return Err(Error::record(format!("No group {group}")).and_line(GROUPS));
                 }
                 ReplacementPiece::Group(group) => found.get(*group),
                 ReplacementPiece::Named(group) if !self.first.has_group(group) => {
-                    return Err(Error::record(format!("No group with name {{{group}}}")));
+                    let error = Error::record(format!("No group with name {{{group}}}"));
+                    return Err(error.and_line(GROUPS));
                 }
                 ReplacementPiece::Named(group) => found.name(group),
             };
@@ -208,6 +216,49 @@ fn pieces(text: &str, groups: usize) -> Result<Vec<ReplacementPiece>, &'static s
     }
     pieces.push(ReplacementPiece::Text(plain));
     Ok(pieces)
+}
+
+/// Warns about a replacement that is invalid or refers to groups that do not exist. It is no error,
+/// because Kafka Connect accepts it, and fails at the first topic that matches.
+pub(crate) fn check_replacement(config: &Config, report: &mut ConfigReport) {
+    let (regex, text) = (config.get("regex"), config.get("replacement"));
+    let (Some(Ok(regex)), Some(text)) = (regex.map(Pattern::new), text) else {
+        return;
+    };
+    let broken = match pieces(text, regex.groups()) {
+        Err(why) => Some(why.to_owned()),
+        Ok(pieces) => pieces.iter().find_map(|piece| match piece {
+            ReplacementPiece::Group(group) if *group > regex.groups() => {
+                Some(format!("No group {group}"))
+            }
+            ReplacementPiece::Named(name) if !regex.has_group(name) => {
+                Some(format!("No group with name {{{name}}}"))
+            }
+            ReplacementPiece::Text(_) | ReplacementPiece::Group(_) | ReplacementPiece::Named(_) => {
+                None
+            }
+        }),
+    };
+    if let Some(why) = broken {
+        report.warn(
+            "replacement",
+            format!("replacement fails at the first topic that matches regex: {why}. {GROUPS}"),
+        );
+    }
+}
+
+/// Warns about a format that is invalid. It is no error, because Kafka Connect accepts it, and
+/// fails at the first record.
+pub(crate) fn check_timestamp(config: &Config, report: &mut ConfigReport) {
+    if let Some(Err(why)) = config
+        .get("timestamp.format")
+        .map(|text| DateFormat::compile(text, 0))
+    {
+        report.warn(
+            "timestamp.format",
+            format!("timestamp.format fails at the first record: {why}. {FORMAT}"),
+        );
+    }
 }
 
 /// Renames topics by a regular expression.
@@ -278,15 +329,19 @@ impl TimestampRouter {
 impl Transform for TimestampRouter {
     fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
         let Some(millis) = record.timestamp_ms else {
-            return Err(Error::record(format!(
+            let error = Error::record(format!(
                 "Timestamp missing on record: topic {}",
                 record.topic
-            )));
+            ));
+            return Err(error.and_line(
+                "topic.format puts the timestamp of the record itself into the topic's name; a \
+                 timestamp in a field of the value can be used with MessageTimestampRouter.",
+            ));
         };
         let format = self
             .format
             .as_ref()
-            .map_err(|text| Error::record(text.clone()))?;
+            .map_err(|text| Error::record(text.clone()).and_line(FORMAT))?;
         let stamp = format.format(millis);
         record.topic = self
             .topic
@@ -294,5 +349,53 @@ impl Transform for TimestampRouter {
             .replace("${timestamp}", &stamp)
             .into();
         Ok(Some(record))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_at_the_first_record_is_a_warning() {
+        let warned = |check: fn(&Config, &mut ConfigReport), config: &[(&str, &str)]| {
+            let mut report = ConfigReport::default();
+            let config = config
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            check(&config.collect(), &mut report);
+            assert!(report.is_ok());
+            report
+                .warnings
+                .into_iter()
+                .map(|it| it.message)
+                .collect::<Vec<_>>()
+                .join("|")
+        };
+        let rename = |to: &str| {
+            warned(
+                check_replacement,
+                &[("regex", "(?<a>x)(y)"), ("replacement", to)],
+            )
+        };
+        for right in ["$1", "$2$1", "${a}", "\\$", "t", ""] {
+            assert_eq!(rename(right), "", "{right}");
+        }
+        for (wrong, text) in [
+            ("$3", "No group 3"),
+            ("${b}", "No group with name {b}"),
+            ("$", "Illegal group reference: group index is missing"),
+            ("$x", "Illegal group reference"),
+            ("\\", "character to be escaped is missing"),
+        ] {
+            let warning = rename(wrong);
+            assert!(
+                warning.contains(text) && warning.contains("${name}"),
+                "{warning}"
+            );
+        }
+        let format = |text: &str| warned(check_timestamp, &[("timestamp.format", text)]);
+        assert_eq!(format("yyyy-MM"), "");
+        assert!(format("bad").contains("Illegal pattern character 'b'"));
     }
 }

@@ -75,8 +75,10 @@ impl Transform for SetSchemaMetadata {
             if datum.value.is_null() {
                 return Ok(Some(record));
             }
-            return Err(Error::record(
-                "Schema required for [updating schema metadata]",
+            let error = Error::record("Schema required for [updating schema metadata]");
+            return Err(error.and_line(
+                "The records have no schema, so it has no name and version: remove the transform, \
+                 or use a converter with schemas (JsonConverter with schemas.enable=true).",
             ));
         };
         let (name, version) = (&self.name, self.version);

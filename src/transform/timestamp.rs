@@ -16,14 +16,21 @@ use connector_api::{
 };
 
 use super::date_format::DateFormat;
+use super::located::{of_field, type_of};
 use super::part::{
     REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, list_fields,
     map_entries, set_entry, struct_members, struct_or_null, with_basics_of,
 };
 use crate::convert::calendar::DAY_MS;
 use crate::convert::java;
+use crate::convert::trail::declared;
 
 const PURPOSE: &str = "converting timestamp formats";
+/// What can be converted, and by which keys.
+const READS: &str = "field chooses what is converted. A STRING is read by format, an INT64 is a number of \
+     unix.precision since 1970, and the types Date, Time and Timestamp are read as they are; Cast \
+     can turn other types into STRING or INT64 before. Records that cannot be converted are skipped \
+     with errors.tolerance=all.";
 const NO_FORMAT: &str =
     "TimestampConverter requires format option to be specified when using string timestamps";
 
@@ -136,7 +143,9 @@ struct TimestampPlan {
     at: Option<usize>,
     from: Option<TimestampForm>,
 }
+
 struct TimestampRules {
+    part: RecordPart,
     target: TimestampForm,
     pattern: String,
     format: Option<DateFormat>,
@@ -183,6 +192,7 @@ impl TimestampConverter {
                 part,
                 field: keys.text("field"),
                 converter: TimestampRules {
+                    part,
                     target,
                     pattern,
                     format,
@@ -203,28 +213,36 @@ impl TimestampConverter {
 
     fn without_schema(&self, mut value: Value) -> Result<Value> {
         if value.is_null() || self.field.is_empty() {
-            return self.converter.convert(value, None);
+            return self.converter.convert_at(value, "", None, None);
         }
         let mut entries = map_entries(&mut value, PURPOSE)?;
         let found = super::part::entry(&entries, &self.field)
             .cloned()
             .unwrap_or_default();
-        set_entry(
-            &mut entries,
-            &self.field,
-            self.converter.convert(found, None)?,
-        );
+        let converted = self.converter.convert_at(found, &self.field, None, None)?;
+        set_entry(&mut entries, &self.field, converted);
         Ok(Value::Map(entries.into()))
     }
 }
 
-fn plan(field: &str, target: TimestampForm, schema: &Schema) -> Result<TimestampPlan> {
+/// Returns the form of the timestamps of a schema.
+/// Errors: Connect's text, with the field and the settings.
+fn form_of(part: RecordPart, name: &str, schema: &Schema) -> Result<TimestampForm> {
+    TimestampForm::of(schema).map_err(|error| of_field(error, part, name, declared(schema), READS))
+}
+
+fn plan(
+    part: RecordPart,
+    field: &str,
+    target: TimestampForm,
+    schema: &Schema,
+) -> Result<TimestampPlan> {
     if field.is_empty() {
         let to = target.schema().optional(schema.optional);
         return Ok(TimestampPlan {
             schema: Arc::new(to),
             at: None,
-            from: Some(TimestampForm::of(schema)?),
+            from: Some(form_of(part, "", schema)?),
         });
     }
     let mut list: Vec<Field> = list_fields(schema)?.to_vec();
@@ -257,10 +275,11 @@ impl Transform for TimestampConverter {
             struct_or_null(&value, PURPOSE)?;
         }
         let plan = self.plans.of(schema, |schema| {
-            plan(&self.field, self.converter.target, schema)
+            plan(self.part, &self.field, self.converter.target, schema)
         })?;
         let value = if plan.from.is_some() {
-            self.converter.convert(value, plan.from)?
+            self.converter
+                .convert_at(value, "", Some(schema), plan.from)?
         } else if value.is_null() {
             value
         } else {
@@ -270,8 +289,12 @@ impl Transform for TimestampConverter {
             if let Some(at) = plan.at
                 && let Some(member) = members.get_mut(at)
             {
-                let from = TimestampForm::of(&schema.fields[at].schema)?;
-                *member = self.converter.convert(std::mem::take(member), Some(from))?;
+                let schema = &schema.fields[at].schema;
+                let from = Some(form_of(self.part, &self.field, schema)?);
+                let value = std::mem::take(member);
+                *member = self
+                    .converter
+                    .convert_at(value, &self.field, Some(schema), from)?;
             }
             Value::Struct(members.into())
         };
@@ -281,6 +304,20 @@ impl Transform for TimestampConverter {
 }
 
 impl TimestampRules {
+    /// Converts the value of a field, or of the whole part if `name` is empty.
+    /// Errors: Connect's texts, with the field and the settings.
+    fn convert_at(
+        &self,
+        value: Value,
+        name: &str,
+        schema: Option<&Schema>,
+        from: Option<TimestampForm>,
+    ) -> Result<Value> {
+        let found = type_of(schema, &value);
+        self.convert(value, from)
+            .map_err(|error| of_field(error, self.part, name, found, READS))
+    }
+
     /// Converts one timestamp to the target representation. Without a schema to determine `from`,
     /// text is parsed as text, and a number counts from 1970.
     fn convert(&self, value: Value, from: Option<TimestampForm>) -> Result<Value> {

@@ -203,12 +203,14 @@ impl Transform for ExtractTopic {
             Some(Value::Text(_)) | None if self.skip => return Ok(Some(record)),
             Some(Value::Text(_)) | None => {
                 return Err(Error::record(format!(
-                    "the topic has no name: {what} is missing, null or empty"
+                    "the topic has no name: {what} is missing, null or empty; field chooses what names \
+                     it, and with skip.missing.or.null=true such records keep their topic"
                 )));
             }
             Some(_) => {
                 return Err(Error::record(format!(
-                    "the topic has no name: {what} is not a text"
+                    "the topic has no name: {what} is not a text; field must choose one (Cast can make \
+                     it a string before)"
                 )));
             }
         };
@@ -328,7 +330,7 @@ impl Transform for MessageTimestampRouter {
         let Some((name, value, schema)) = found else {
             let fields = self.fields.join(", ");
             return Err(Error::record(format!(
-                "the value has none of the fields {fields}, or they are null"
+                "the value has none of the fields {fields} of message.timestamp.keys, or they are null"
             )));
         };
         let moment = self.moment(value, schema).ok_or_else(|| {

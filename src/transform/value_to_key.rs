@@ -14,6 +14,7 @@ use connector_api::{
     Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value,
 };
 
+use super::located::missing_field;
 use super::part::{
     REPLACE_NULL, REPLACE_NULL_KEY, SchemaPlans, entry, fields, key, or_default, set_entry,
 };
@@ -52,9 +53,10 @@ impl ValueToKey {
 
     fn plan(names: &[String], schema: &Schema) -> Result<(Arc<Schema>, Vec<usize>)> {
         let position = |name: &String| {
-            schema
-                .field_index(name)
-                .ok_or_else(|| Error::record(format!("Field does not exist: {name}")))
+            schema.field_index(name).ok_or_else(|| {
+                let error = Error::record(format!("Field does not exist: {name}"));
+                missing_field(error, &schema.fields, "fields")
+            })
         };
         let picked = names.iter().map(position).collect::<Result<Vec<usize>>>()?;
         let list: Vec<Field> = picked.iter().map(|at| schema.fields[*at].clone()).collect();

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use connector_api::locks::TakeLock;
-use connector_api::shown::on_one_line;
-use connector_api::{Config, Error, Result, fail_point};
+use connector_api::{Config, Error, ErrorKind, Result, fail_point};
 
 use super::codec::RawHeaders;
 use super::policy::{ErrorStage, exception_class, number};
@@ -102,7 +101,7 @@ impl DeadLetters {
             admin
                 .create(&wanted)
                 .and_then(|()| producer.await_topic(&wanted.topic))
-                .map_err(|e| e.context(TOPIC))?;
+                .map_err(|error| refused_topic(error).context(TOPIC))?;
         }
         let producer = Mutex::new(Arc::new(producer));
         Ok(Some(Self {
@@ -240,6 +239,18 @@ pub(super) fn read_topic(config: &Config) -> Result<Option<(TopicSpec, bool)>> {
     )))
 }
 
+/// Appends to the error of a topic that the broker refuses to create the key that decides about it.
+#[cold]
+fn refused_topic(error: Error) -> Error {
+    if error.kind() == ErrorKind::Config {
+        error.and_line(
+            "Its replication factor is the key errors.deadletterqueue.topic.replication.factor.",
+        )
+    } else {
+        error
+    }
+}
+
 /// Returns the headers of `DeadLetterQueueReporter`, in the same order.
 fn explanation(
     id: &TaskId,
@@ -249,8 +260,7 @@ fn explanation(
     error: &Error,
     redactor: &Redactor,
 ) -> RawHeaders {
-    let message = redactor.hide(error.message());
-    let message = on_one_line(&message);
+    let message = error.shown_message(|text| redactor.hide(text).into_owned());
     let exception = exception_class(error, Some(stage));
     let text = |name: &str, value: String| {
         (
@@ -267,7 +277,7 @@ fn explanation(
         text("stage", stage.name().to_owned()),
         text("class.name", class.to_owned()),
         text("exception.class.name", exception.to_owned()),
-        text("exception.message", message.to_string()),
+        text("exception.message", message.clone()),
         text("exception.stacktrace", format!("{exception}: {message}")),
     ]
 }

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use connector_api::pattern::Pattern;
-use connector_api::{Config, Error, Result, SourcePosition, TopicOffset, TopicPartition};
+use connector_api::{
+    Config, Error, ErrorKind, Result, SourcePosition, TopicOffset, TopicPartition,
+};
 
 use super::sink::subscription;
 use super::stored_offsets::{ConnectorOffsetsReader, is_of, sort_in_java_order};
@@ -51,7 +53,16 @@ pub(super) fn ensure_topic(shared: &WorkerShared, config: &Config) -> Result<()>
         replication_factor: options.replication_factor,
         config: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
     };
-    admin.ensure(&wanted)
+    admin.ensure(&wanted).map_err(|error| {
+        if error.kind() == ErrorKind::Config {
+            error.and_line(
+                "The keys of the worker that decide about it are offset.storage.partitions and \
+                 offset.storage.replication.factor.",
+            )
+        } else {
+            error
+        }
+    })
 }
 
 /// Writes positions of a stopped connector, after fencing whatever its former tasks may still have

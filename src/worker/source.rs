@@ -320,7 +320,8 @@ fn create_topic(shared: &Arc<WorkerShared>, config: &Config) -> Result<CreateTop
     Ok(Box::new(move |topic| {
         let dev = shared.options.dev_broker.clone();
         KafkaAdmin::open(&settings, dev, shared.runtime.clone())?
-            .create(&rules.topic_spec(topic))?;
+            .create(&rules.topic_spec(topic))
+            .map_err(|error| rules.explained(topic, error))?;
         tracing::info!(topic, "topic created");
         shared.created_topics.announce(topic);
         Ok(true)

@@ -1,7 +1,7 @@
 //! Decides the partitions and settings of a topic that a source creates: the `topic.creation.*`
 //! keys (KIP-158). Pure.
 
-use connector_api::{Config, Error};
+use connector_api::{Config, Error, ErrorKind};
 use regex::Regex;
 
 use super::policy::number;
@@ -16,6 +16,7 @@ pub(super) struct TopicRules {
 
 #[derive(Clone, Debug)]
 struct TopicGroup {
+    alias: String,
     include: Vec<Regex>,
     exclude: Vec<Regex>,
     shape: TopicShape,
@@ -46,6 +47,7 @@ impl TopicRules {
                 ..default.clone()
             };
             Ok(TopicGroup {
+                alias: alias.to_owned(),
                 include: patterns("include")?,
                 exclude: patterns("exclude")?,
                 shape: shape(config, alias, &inherited)?,
@@ -63,11 +65,7 @@ impl TopicRules {
 
     /// Returns how to create `topic`: by the first group that includes and does not exclude it.
     pub(super) fn topic_spec(&self, topic: &str) -> TopicSpec {
-        let hit = |patterns: &[Regex]| patterns.iter().any(|p| p.is_match(topic));
-        let group = self
-            .groups
-            .iter()
-            .find(|g| hit(&g.include) && !hit(&g.exclude));
+        let group = self.group(topic);
         let TopicShape {
             partitions,
             replication_factor,
@@ -79,6 +77,29 @@ impl TopicRules {
             replication_factor,
             config,
         }
+    }
+
+    /// Returns the group that decides about a topic; `None` for the default one.
+    fn group(&self, topic: &str) -> Option<&TopicGroup> {
+        let hit = |patterns: &[Regex]| patterns.iter().any(|p| p.is_match(topic));
+        self.groups
+            .iter()
+            .find(|g| hit(&g.include) && !hit(&g.exclude))
+    }
+
+    /// Appends to the error of a topic that the broker refuses to create the keys that decide about
+    /// the topic.
+    #[cold]
+    pub(super) fn explained(&self, topic: &str, error: Error) -> Error {
+        if error.kind() != ErrorKind::Config {
+            return error;
+        }
+        let alias = self.group(topic).map_or("default", |group| &group.alias);
+        error.and_line(&format!(
+            "The keys that decide about it are topic.creation.{alias}.partitions, \
+             topic.creation.{alias}.replication.factor, and topic.creation.{alias}.SETTING for each \
+             setting."
+        ))
     }
 }
 
@@ -163,6 +184,24 @@ mod tests {
             ),
             (1, -1, 0)
         );
+    }
+
+    #[test]
+    fn the_error_of_a_topic_names_the_keys_of_its_group() {
+        let config = Config::from([
+            ("topic.creation.groups", "big"),
+            ("topic.creation.big.include", "db_.*"),
+        ]);
+        let rules = TopicRules::read(&config).unwrap();
+        for (topic, key) in [
+            ("db_a", "topic.creation.big.replication.factor"),
+            ("other", "topic.creation.default.replication.factor"),
+        ] {
+            let error = rules.explained(topic, Error::config("refused"));
+            assert!(error.message().contains(key), "{error}");
+        }
+        let transient = rules.explained("other", Error::retry("away"));
+        assert_eq!(transient.message(), "away");
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn broken_pipe() -> PipeWriter {
 }
 
 fn sink(topic: &str, more: Value) -> Value {
-    let mut config = json!({"connector.class": "JdbcSink", "topics": topic, "connection.url": lab().mariadb().jdbc_url(""),
+    let mut config = json!({"connector.class": "JdbcSink", "topics": topic, "connection.url": lab().mariadb().jdbc_url("mysql"),
         "connection.user": MariaDb::USER, "connection.password": MariaDb::PASSWORD});
     config
         .as_object_mut()
@@ -181,6 +181,36 @@ async fn a_dry_run_names_the_key_of_each_error_in_each_connector() {
         assert!(errors.contains(line), "{line}: {errors}");
     }
     assert_eq!(errors.matches("  batch.size:").count(), 1, "{errors}");
+}
+
+#[tokio::test]
+async fn a_config_that_the_worker_refuses_is_printed_with_the_key_of_each_error_on_lines_of_their_own()
+ {
+    let name = unique("refused");
+    let with = |more: Value| file(&json!({"name": name, "config": sink("x", more)}));
+    let bad = with(json!({"batch.size": "many", "insert.mode": "guess"}));
+    let good = with(json!({}));
+    for exists in [false, true] {
+        for verb in ["apply", "create"] {
+            let (out, errors, code) = rowferry(&[verb, "-f", &bad]);
+            assert_eq!((out.as_str(), code), ("", Some(1)), "{errors}");
+            let lines: Vec<&str> = errors.lines().collect();
+            assert!(!errors.contains("\\n"), "{errors}");
+            for wanted in [
+                "  batch.size: Invalid value many",
+                "  insert.mode: Invalid value guess",
+            ] {
+                assert!(
+                    lines.iter().any(|line| line.starts_with(wanted)),
+                    "no {wanted:?} in {errors}"
+                );
+            }
+        }
+        if !exists {
+            assert_eq!(rowferry(&["apply", "-f", &good]).2, Some(0));
+        }
+    }
+    rowferry(&["delete", &name]);
 }
 
 /// An HTTP server on a port of its own that answers everything in this way.

@@ -7,7 +7,7 @@ use testkit::{MariaDb, unique};
 use crate::lab;
 
 fn stopped_sink(name: &str) -> serde_json::Value {
-    json!({"connector.class": "JdbcSink", "topics": name, "connection.url": lab().mariadb().jdbc_url(""),
+    json!({"connector.class": "JdbcSink", "topics": name, "connection.url": lab().mariadb().jdbc_url("mysql"),
         "connection.user": MariaDb::USER, "connection.password": MariaDb::PASSWORD})
 }
 

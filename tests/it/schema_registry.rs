@@ -291,3 +291,33 @@ async fn a_registry_is_asked_through_the_proxy_of_the_environment() {
     );
     worker.rest().remove(&pipeline.source_name()).await;
 }
+
+#[tokio::test]
+async fn validation_says_that_the_system_has_no_authorities_for_a_registry_over_https() {
+    let name = unique("no-authorities");
+    let settings = Settings::serve(&name, lab().kafka().brokers())
+        .with_env("SSL_CERT_FILE", "/nowhere/ca.pem")
+        .with_env("SSL_CERT_DIR", "/nowhere");
+    let worker = Rowferry::start(lab().scratch(), settings);
+    let config = json!({
+        "name": name, "connector.class": "JdbcSink", "topics": name,
+        "connection.url": lab().mariadb().jdbc_url("mysql"),
+        "connection.user": testkit::MariaDb::USER, "connection.password": testkit::MariaDb::PASSWORD,
+        "value.converter": AVRO, "value.converter.schema.registry.url": "https://registry.invalid:8081",
+    });
+    let path = "/connector-plugins/JdbcSink/config/validate";
+    let infos = worker.rest().put(path, &config).await.body;
+    let key = "value.converter.schema.registry.ssl.truststore.location";
+    let value = infos["configs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|config| &config["value"])
+        .find(|value| value["name"] == key)
+        .unwrap();
+    let errors = value["errors"].to_string();
+    assert!(
+        errors.contains("the system has no authorities") && errors.contains("PEM file"),
+        "{errors}"
+    );
+}

@@ -103,6 +103,16 @@ impl Error {
         self
     }
 
+    /// Replaces the message, which is one line, and keeps everything else.
+    #[must_use]
+    pub fn of_message(self, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            message: message.into(),
+            has_lines: false,
+            ..self
+        }
+    }
+
     /// Prepends `prefix` and a colon to the message.
     #[must_use]
     pub fn context(mut self, prefix: impl fmt::Display) -> Self {
@@ -135,18 +145,33 @@ impl Error {
         self
     }
 
-    /// Returns the error as it may be shown outside of its task: `hide` is applied to the message,
-    /// and [deceptive characters](crate::shown::is_deceptive) are escaped.
+    /// Changes the kind, and keeps everything else but the Java exception class, which follows
+    /// from the new kind.
+    #[must_use]
+    pub fn of_kind(self, kind: ErrorKind) -> Self {
+        Self {
+            kind,
+            class: None,
+            ..self
+        }
+    }
+
+    /// Returns the error as it may be shown outside of its task, see [`Error::shown_message`].
     #[must_use]
     pub fn shown(mut self, hide: impl FnOnce(&str) -> String) -> Self {
-        let hidden = hide(&self.message);
-        let text = if self.has_lines {
-            in_lines(&hidden)
-        } else {
-            on_one_line(&hidden)
-        };
-        self.message = Cow::Owned(text.into_owned());
+        self.message = Cow::Owned(self.shown_message(hide));
         self
+    }
+
+    /// Returns the message as it may be shown outside of its task: `hide` is applied to it, and
+    /// [deceptive characters](crate::shown::is_deceptive) are escaped.
+    pub fn shown_message(&self, hide: impl FnOnce(&str) -> String) -> String {
+        let hidden = hide(&self.message);
+        if self.has_lines {
+            in_lines(&hidden).into_owned()
+        } else {
+            on_one_line(&hidden).into_owned()
+        }
     }
 
     /// Returns the kind.

@@ -23,7 +23,7 @@ use super::plan::{JsonNode, JsonNodeKind, StructMembers};
 use super::reader::{JsonNumber, JsonReader, JsonToken};
 use crate::convert::entries::last_of_each;
 use crate::convert::limits::{ValueBudget, decimal, usual_scale};
-use crate::convert::trail::{FieldPath, STRICT, holds_object};
+use crate::convert::trail::{FieldPath, NOT_BASE64, REQUIRED, STRICT, holds_object};
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -87,12 +87,12 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
             (JsonNodeKind::Text, JsonToken::Text(text)) => Ok(Value::Text(text.into())),
             (JsonNodeKind::Bytes, JsonToken::Text(text)) => base64_bytes(&text)
                 .map(|b| Value::Bytes(b.into()))
-                .ok_or_else(|| Error::record("Invalid bytes field")),
+                .ok_or_else(|| self.not_base64("Invalid bytes field")),
             (JsonNodeKind::Decimal(_), JsonToken::Number(n)) => self.decimal(n),
             (JsonNodeKind::Decimal(scale), JsonToken::Text(text)) => {
                 match scale.zip(base64_bytes(&text)) {
                     Some((scale, bytes)) if !bytes.is_empty() => decimal(&bytes, scale),
-                    _ => Err(Error::record("Invalid bytes for Decimal field")),
+                    _ => Err(self.not_base64("Invalid bytes for Decimal field")),
                 }
             }
             (JsonNodeKind::Date | JsonNodeKind::Time, JsonToken::Number(n)) => {
@@ -113,11 +113,20 @@ impl<'a, 'o> JsonDecoder<'a, 'o> {
                 Ok(default.clone())
             }
             _ if node.schema.optional => Ok(Value::Null),
-            _ => Err(Error::record(format!(
-                "Invalid null value for required {} field",
-                node.schema.ty.name()
-            ))),
+            _ => {
+                self.trail.hint = Some(REQUIRED);
+                Err(Error::record(format!(
+                    "Invalid null value for required {} field",
+                    node.schema.ty.name()
+                )))
+            }
         }
+    }
+
+    #[cold]
+    fn not_base64(&mut self, text: &'static str) -> Error {
+        self.trail.hint = Some(NOT_BASE64);
+        Error::record(text)
     }
 
     #[cold]

@@ -12,6 +12,7 @@ use super::encode::{write, write_text};
 use super::plan::JsonNode;
 use super::reader::{JsonReader, JsonToken};
 use crate::convert::limits::parameters;
+use crate::convert::trail::LocatedError;
 
 /// Maximum nesting of schemas.
 const MAX_LEVELS: usize = 200;
@@ -214,7 +215,25 @@ fn text_in<'a>(json: &'a str, options: &JsonOptions) -> Result<Option<Cow<'a, st
 /// Reads a schema; `None` for JSON null. The text must be well-formed.
 /// Errors: Connect's texts.
 pub(super) fn read_schema(text: &str, options: &JsonOptions) -> Result<Option<Schema>> {
-    read_level(text, options, 0).map(|found| found.map(|(schema, _)| schema))
+    read_level(text, options, 0)
+        .map(|found| found.map(|(schema, _)| schema))
+        .map_err(LocatedError::located_in_schema)
+}
+
+/// The types that a schema may name.
+const KNOWN_TYPES: &str = "type must be one of int8, int16, int32, int64, float, double, boolean, string, bytes, array, \
+     map and struct, in lower case; a logical type, such as \
+     org.apache.kafka.connect.data.Timestamp, is given by name beside the type. Check what the \
+     producer writes.";
+
+/// Returns the name of a field whose schema could not be read.
+#[cold]
+fn name_of(text: &str, options: &JsonOptions) -> String {
+    let name = SchemaMembers::read(text, options)
+        .ok()
+        .and_then(|members| members.field)
+        .and_then(|field| text_in(field, options).ok().flatten());
+    name.map_or_else(|| "?".to_owned(), Cow::into_owned)
 }
 
 /// A schema and its name as a member of a struct.
@@ -224,14 +243,13 @@ fn read_level<'a>(
     text: &'a str,
     options: &JsonOptions,
     level: usize,
-) -> Result<Option<NamedSchema<'a>>> {
+) -> Result<Option<NamedSchema<'a>>, LocatedError> {
     if text == "null" {
         return Ok(None);
     }
     if level > MAX_LEVELS {
-        return Err(Error::record(format!(
-            "the schema has more than {MAX_LEVELS} levels"
-        )));
+        let error = Error::record(format!("the schema has more than {MAX_LEVELS} levels"));
+        return Err(error.into());
     }
     let members = SchemaMembers::read(text, options)?;
     let name = members
@@ -244,14 +262,17 @@ fn read_level<'a>(
         .iter()
         .find(|(_, text)| *text == name)
         .map(|(ty, _)| *ty);
-    let ty = ty.ok_or_else(|| Error::record(format!("Unknown schema type: {name}")))?;
+    let ty = ty.ok_or_else(|| {
+        let error = Error::record(format!("Unknown schema type: {name}"));
+        LocatedError::from(error).hint(KNOWN_TYPES)
+    })?;
     let mut schema = Schema::of(ty);
     match ty {
         SchemaType::Array => {
             let items = members.items.filter(|items| *items != "null");
             let items = items
                 .ok_or_else(|| Error::record("Array schema did not specify the element type"))?;
-            schema.values = inner(items, options, level, "valueSchema")?;
+            schema.values = inner(items, options, level, "valueSchema", "[]").map(Some)?;
         }
         SchemaType::Map => {
             let keys = members
@@ -260,12 +281,8 @@ fn read_level<'a>(
             let values = members
                 .values
                 .ok_or_else(|| Error::record("Map schema did not specify the value type"))?;
-            let (keys, values) = (
-                read_level(keys, options, level + 1)?,
-                read_level(values, options, level + 1)?,
-            );
-            schema.keys = Some(required(keys, "keySchema")?);
-            schema.values = Some(required(values, "valueSchema")?);
+            schema.keys = inner(keys, options, level, "keySchema", "{}").map(Some)?;
+            schema.values = inner(values, options, level, "valueSchema", "{}").map(Some)?;
         }
         SchemaType::Struct => schema.fields = read_fields(members.fields, options, level)?,
         _ => {}
@@ -279,27 +296,30 @@ fn read_level<'a>(
     Ok(Some((schema, field)))
 }
 
+/// Reads the schema of the elements of a list, or of the keys or values of a map. `place` is their
+/// name in the path of a field.
 fn inner(
     text: &str,
     options: &JsonOptions,
     level: usize,
     what: &str,
-) -> Result<Option<Arc<Schema>>> {
-    required(read_level(text, options, level + 1)?, what).map(Some)
-}
-
-fn required(found: Option<NamedSchema<'_>>, what: &str) -> Result<Arc<Schema>> {
-    match found {
-        Some((schema, _)) => Ok(Arc::new(schema)),
-        None => Err(Error::record(format!("{what} cannot be null."))),
+    place: &str,
+) -> Result<Arc<Schema>, LocatedError> {
+    match read_level(text, options, level + 1) {
+        Ok(Some((schema, _))) => Ok(Arc::new(schema)),
+        Ok(None) => Err(Error::record(format!("{what} cannot be null.")).into()),
+        Err(error) => Err(error.within_plain(place)),
     }
 }
 
-fn read_fields(text: Option<&str>, options: &JsonOptions, level: usize) -> Result<Box<[Field]>> {
+fn read_fields(
+    text: Option<&str>,
+    options: &JsonOptions,
+    level: usize,
+) -> Result<Box<[Field]>, LocatedError> {
     let Some(text) = text.filter(|text| text.starts_with('[')) else {
-        return Err(Error::record(
-            "Struct schema's \"fields\" argument is not an array.",
-        ));
+        let error = Error::record("Struct schema's \"fields\" argument is not an array.");
+        return Err(error.into());
     };
     let mut reader = JsonReader::new(text, options.strict);
     reader.token()?;
@@ -309,17 +329,20 @@ fn read_fields(text: Option<&str>, options: &JsonOptions, level: usize) -> Resul
         reader.peek();
         let start = reader.at();
         reader.skip()?;
-        let found = read_level(reader.span(start, reader.at()), options, level + 1)?;
+        let text = reader.span(start, reader.at());
+        let found = read_level(text, options, level + 1)
+            .map_err(|error| error.within_plain(&name_of(text, options)))?;
         let unnamed = || Error::record("Struct schema's field name not specified properly");
         let (schema, name) = found.ok_or_else(unnamed)?;
         let name: Arc<str> = name.ok_or_else(unnamed)?.into();
         if name.is_empty() {
-            return Err(Error::record("fieldName cannot be null."));
+            return Err(Error::record("fieldName cannot be null.").into());
         }
         if !names.insert(Arc::clone(&name)) {
-            return Err(Error::record(format!(
+            let error = Error::record(format!(
                 "Cannot create field because of field name duplication {name}"
-            )));
+            ));
+            return Err(error.into());
         }
         fields.push(Field {
             name,

@@ -190,6 +190,36 @@ async fn each_error_is_on_its_key_once() {
     }
 }
 
+#[cfg(feature = "avro")]
+#[tokio::test]
+async fn a_schema_registry_whose_authorities_cannot_be_read_is_an_error_of_their_key() {
+    let validated = async |url: &str, file: &str| {
+        validate_built_in(&[
+            ("value.converter", "io.confluent.connect.avro.AvroConverter"),
+            ("value.converter.schema.registry.url", url),
+            (
+                "value.converter.schema.registry.ssl.truststore.location",
+                file,
+            ),
+        ])
+        .await
+    };
+    let infos = validated("https://registry:8081", "/nowhere/ca.pem").await;
+    let errors = &value(
+        &infos,
+        "value.converter.schema.registry.ssl.truststore.location",
+    )
+    .errors;
+    assert!(
+        errors.len() == 1 && errors[0].contains("/nowhere/ca.pem"),
+        "{errors:?}"
+    );
+    assert_eq!(infos.error_count, 1);
+    // over plain HTTP they are not used
+    let plain = validated("http://registry:8081", "/nowhere/ca.pem").await;
+    assert_eq!(plain.error_count, 0);
+}
+
 #[tokio::test]
 async fn an_error_about_an_unknown_class_lists_the_known_ones() {
     assert_eq!(

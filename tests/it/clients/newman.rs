@@ -8,19 +8,16 @@ use testkit::{MariaDb, node_program, unique};
 use super::text_of;
 use crate::lab;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_postman_collection_runs_from_top_to_bottom() {
-    let name = unique("postman");
-    let mut connection = lab().mariadb().create_database(&name).await;
-    let rows = "CREATE TABLE users (id INT AUTO_INCREMENT PRIMARY KEY, name TEXT); INSERT INTO users (name) VALUES ('a')";
-    run(&mut connection, rows).await;
-    let worker = lab().own_worker(&name);
+const TABLE: &str = "CREATE TABLE users (id INT AUTO_INCREMENT PRIMARY KEY, name TEXT)";
+
+/// Runs the whole collection on the table `users` of that database, and returns what it printed.
+async fn run_collection(worker: &str, database: &str) -> String {
     let variables = [
-        ("rowferry", worker.rest().base().to_owned()),
-        ("jdbc_url", lab().mariadb().jdbc_url(&name)),
+        ("rowferry", worker.to_owned()),
+        ("jdbc_url", lab().mariadb().jdbc_url(database)),
         ("user", MariaDb::USER.to_owned()),
         ("password", MariaDb::PASSWORD.to_owned()),
-        ("prefix", format!("{name}_")),
+        ("prefix", format!("{database}_")),
     ];
     let mut newman = Command::new(node_program("newman"));
     newman.args([
@@ -45,4 +42,23 @@ async fn the_postman_collection_runs_from_top_to_bottom() {
         printed.contains("It is gone"),
         "the last request was made: {printed}"
     );
+    printed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_postman_collection_runs_from_top_to_bottom_with_and_without_rows_and_again() {
+    let name = unique("postman");
+    let mut connection = lab().mariadb().create_database(&name).await;
+    run(&mut connection, TABLE).await;
+    let worker = lab().own_worker(&name);
+    let base = worker.rest().base().to_owned();
+    let empty = run_collection(&base, &name).await;
+    assert!(
+        empty.contains("answers 200, or 400 without offsets"),
+        "{empty}"
+    );
+    run(&mut connection, "INSERT INTO users (name) VALUES ('a')").await;
+    for _ in ["with rows", "again"] {
+        run_collection(&base, &name).await;
+    }
 }

@@ -184,3 +184,49 @@ async fn a_source_whose_topic_is_deleted_makes_it_again_or_fails_with_its_name()
     .await;
     rest.remove(&pipeline.source_name()).await;
 }
+
+#[tokio::test]
+async fn a_topic_that_the_broker_refuses_to_create_names_the_keys_and_the_setting() {
+    let (server, rest) = (lab().mariadb(), lab().worker().rest());
+    for (key, value, said) in [
+        (
+            "topic.creation.default.cleanup.policy",
+            "sometimes",
+            "The broker refuses its setting cleanup.policy.",
+        ),
+        (
+            "topic.creation.default.replication.factor",
+            "9",
+            "replication factor: 9",
+        ),
+    ] {
+        let (pipeline, mut connection) = Pipeline::new(server, "refused-topic", "t").await;
+        run(
+            &mut connection,
+            "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT); INSERT INTO t VALUES (1)",
+        )
+        .await;
+        let mut keys = json!({
+            "topic.creation.default.partitions": "1", "topic.creation.default.replication.factor": "1",
+            "topic.creation.default.retention.ms": "1000",
+        });
+        keys[key] = json!(value);
+        let source = pipeline.source(server, keys);
+        rest.create(&pipeline.source_name(), &source)
+            .await
+            .expect(201);
+        let status = rest
+            .wait_state(&pipeline.source_name(), "FAILED", SOON)
+            .await;
+        let trace = status["tasks"][0]["trace"].as_str().unwrap_or_default();
+        for part in [
+            said,
+            key.rsplit_once("default").unwrap().0,
+            &pipeline.topic(),
+        ] {
+            assert!(trace.contains(part), "no {part:?} in {trace}");
+        }
+        assert!(!trace.contains("setting retention.ms"), "{trace}");
+        rest.remove(&pipeline.source_name()).await;
+    }
+}

@@ -9,6 +9,7 @@ mod losses;
 mod order;
 mod prepared;
 pub(crate) mod records;
+mod refusals;
 mod speed;
 mod statement;
 

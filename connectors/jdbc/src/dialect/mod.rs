@@ -1,5 +1,6 @@
 //! SQL dialects: text, types and limits. Pure, no I/O; `driver` sends what is written here.
 
+mod advice;
 mod capabilities;
 pub(crate) mod column_type;
 mod decode;
@@ -67,6 +68,11 @@ pub trait Dialect: Send + Sync {
     /// Classifies a server's error. `code` is its own number (`1213`), empty if there is only the
     /// SQLSTATE.
     fn classify(&self, code: &str, sqlstate: &str) -> ErrorKind;
+
+    /// Returns what helps against a server's error, to be appended to its text; empty if the text
+    /// says enough. The codes are as in [`Self::classify`]; `text` is for errors without a code of
+    /// their own.
+    fn advice(&self, code: &str, sqlstate: &str, text: &str) -> &'static str;
 
     /// True if a name means another one when it is not quoted.
     fn folds(&self, _name: &str) -> bool {

@@ -123,11 +123,6 @@ pub(super) trait DatabaseBackend:
     /// either may be empty.
     fn codes(error: &dyn DatabaseError) -> (String, String);
 
-    /// Returns a hint for an error with that code, to be appended to its text.
-    fn hint(_code: &str) -> &'static str {
-        ""
-    }
-
     /// True if the code means that a value is longer than `max.row.bytes`, for a database that
     /// enforces the limit itself.
     fn is_too_long(_code: &str) -> bool {

@@ -75,20 +75,26 @@ fn refused<DB: DatabaseBackend>(server: Box<dyn DatabaseError>) -> Error {
     } else {
         DB::DIALECT.classify(&code, &sqlstate)
     };
+    let advice = DB::DIALECT.advice(&code, &sqlstate, server.message());
     let codes = match (code.is_empty(), sqlstate.is_empty()) {
-        (true, _) => sqlstate,
+        (true, _) => sqlstate.clone(),
         (false, true) => format!("code {code}"),
         (false, false) => format!("{code}, SQLSTATE {sqlstate}"),
     };
     let text = match kind {
+        // the name is the value of a column that refers to relations (regclass)
+        ErrorKind::Record if sqlstate == "42P01" => {
+            "a value, or a trigger, names a relation that does not exist".to_owned()
+        }
         ErrorKind::Record => without_values(shortened(server.message())),
         _ => shortened(server.message()).to_owned(),
     };
-    let hint = DB::hint(&code);
-    let error = Error::new(
-        kind,
-        format!("{REFUSED_WITH}{codes}{BEFORE_TEXT}{text}{hint}"),
-    );
+    let error = Error::new(kind, format!("{REFUSED_WITH}{codes}{BEFORE_TEXT}{text}"));
+    let error = if advice.is_empty() {
+        error
+    } else {
+        error.and_line(advice)
+    };
     let error = if kind == ErrorKind::Record {
         error.of_class(REFUSED)
     } else {

@@ -145,18 +145,6 @@ impl DatabaseBackend for Sqlite {
         (error.code().unwrap_or_default().into_owned(), String::new())
     }
 
-    /// Explains `SQLITE_NOMEM` (7).
-    fn hint(code: &str) -> &'static str {
-        match code.parse::<u32>() {
-            Ok(7) => {
-                "; the values of a row, or the data that an aggregate collects, need more memory \
-                 than SQLite may use, which all connectors of this worker share \
-                 (docs/security.md): change the query so that it returns fewer or shorter values"
-            }
-            _ => "",
-        }
-    }
-
     /// True for `SQLITE_TOOBIG` (18).
     fn is_too_long(code: &str) -> bool {
         code.parse::<u32>().is_ok_and(|code| code & 0xff == 18)

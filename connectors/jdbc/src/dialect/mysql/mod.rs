@@ -14,6 +14,7 @@ pub(crate) mod writing;
 
 use connector_api::ErrorKind;
 
+use super::advice::{CONVERT, DUPLICATE, NOT_NULL, TOO_LARGE};
 use super::read::{ReadColumn, ReadOptions};
 use super::{Capabilities, Dialect, OldestTransaction, ServerLimits, SqlSyntax, timestamp_step};
 use crate::catalog::ColumnMeta;
@@ -185,8 +186,10 @@ impl Dialect for MySqlDialect {
             }
             // Invalid values and violated constraints, by row.
             1022 | 1048 | 1062 | 1153 | 1169 | 1216 | 1217 | 1264 | 1265 | 1292 | 1364 | 1366
-            | 1367 | 1406 | 1416 | 1411 | 1451 | 1452 | 1526 | 1557 | 1566 | 1568 | 1569 | 1586
-            | 1644 | 1690 | 1761 | 1762 | 3140 | 3156 | 3819 | 4025 | 4078 => ErrorKind::Record,
+            | 1367 | 1369 | 1406 | 1416 | 1411 | 1451 | 1452 | 1526 | 1557 | 1566 | 1568 | 1569
+            | 1586 | 1644 | 1690 | 1761 | 1762 | 3140 | 3156 | 3819 | 4025 | 4078 => {
+                ErrorKind::Record
+            }
             _ => match sqlstate.get(..2).unwrap_or_default() {
                 "08" | "40" | "70" => ErrorKind::Retry,
                 "28" => ErrorKind::Denied,
@@ -194,6 +197,60 @@ impl Dialect for MySqlDialect {
                 _ => ErrorKind::Config,
             },
         }
+    }
+
+    fn advice(&self, code: &str, _sqlstate: &str, _text: &str) -> &'static str {
+        advice(code.parse().unwrap_or_default())
+    }
+}
+
+/// Advice for the errors of MariaDB and MySQL whose texts do not say what helps.
+fn advice(code: u16) -> &'static str {
+    match code {
+        1048 | 1364 => NOT_NULL,
+        1022 | 1062 | 1169 | 1557 | 1586 => DUPLICATE,
+        1216 | 1452 => {
+            "The row that the record refers to does not exist: its table must be written before, \
+             or the foreign key must be dropped."
+        }
+        1217 | 1451 => {
+            "Rows of another table refer to the row: they must be deleted before, or the foreign \
+             key must be ON DELETE CASCADE."
+        }
+        1264 | 1406 | 1690 => TOO_LARGE,
+        1265 | 1366 | 1367 | 1411 => CONVERT,
+        1292 => {
+            "The text is not a value of the column's type: for dates and times, name the field in \
+             timestamp.fields.list if it counts from 1970, or convert it before (the transform \
+             TimestampConverter, with a format that reads it)."
+        }
+        1153 => "The record is larger than the server takes: increase its max_allowed_packet.",
+        1369 => {
+            "The view has WITH CHECK OPTION, and would not show the row: write to its table \
+             (table.name.format), or filter such records."
+        }
+        // a geometry column, for which the server names no column
+        1416 => {
+            "It is a column of a spatial type (GEOMETRY, POINT, …), which takes the server's own \
+             binary format only: send BYTES of that format (SRID and WKB), write with \
+             insert.mode=statement and ST_GeomFromText(:field), or leave the field out \
+             (fields.whitelist, or ReplaceField)."
+        }
+        // no cast between the types
+        4078 => {
+            "The record's type cannot be converted to the type of the column, which the text names: \
+             convert the field to a text before (the transform Cast), or, for a spatial type, write \
+             with insert.mode=statement and ST_GeomFromText(:field)."
+        }
+        1526 => {
+            "The table has no partition for the row: add one, such as VALUES LESS THAN MAXVALUE."
+        }
+        3140 | 3156 => "The column is JSON, and the record's text is not: send JSON.",
+        3819 | 4025 => {
+            "A CHECK constraint of the table does not allow the record's values; a JSON column of \
+             MariaDB has one that allows JSON only."
+        }
+        _ => "",
     }
 }
 

@@ -100,6 +100,7 @@ const CAPABILITIES: WriteCapabilities = WriteCapabilities {
     },
     guard_error: Some("(1048,"),
     missing_table_error: Some("(1146,"),
+    spatial_error: Some("(1416,"),
     statement_probe: Some(StatementProbe {
         prepare: |sql| {
             let mut prepare = "PREPARE rowferry_statement FROM ".to_owned();

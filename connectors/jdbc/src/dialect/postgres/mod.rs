@@ -25,6 +25,7 @@ macro_rules! type_name {
 
 pub(crate) use type_name;
 
+use super::advice::{CONVERT, DUPLICATE, NOT_NULL, TOO_LARGE};
 use super::read::{ReadColumn, ReadOptions};
 use super::{Capabilities, Dialect, OldestTransaction, ServerLimits, SqlSyntax};
 use crate::catalog::ColumnMeta;
@@ -157,6 +158,58 @@ impl Dialect for PostgresDialect {
                 _ => ErrorKind::Config,
             },
         }
+    }
+
+    fn advice(&self, _code: &str, sqlstate: &str, _text: &str) -> &'static str {
+        advice(sqlstate)
+    }
+}
+
+/// Advice for the errors of PostgreSQL whose texts do not say what helps.
+fn advice(sqlstate: &str) -> &'static str {
+    match sqlstate {
+        "23502" => NOT_NULL,
+        "23505" => DUPLICATE,
+        "23503" => {
+            "The row that the record refers to does not exist, or is still referred to: the other \
+             table must be written before, or the foreign key must be DEFERRABLE, if both are in \
+             one batch."
+        }
+        "23514" => {
+            "A CHECK constraint of the table, or its partitions, do not allow the record's values."
+        }
+        "22001" | "22003" => TOO_LARGE,
+        "22026" => {
+            "The column is bit(n), which takes exactly n bits: send as many, or change the column \
+             to bit varying(n)."
+        }
+        "22021" => {
+            "The text contains bytes or the character U+0000, which PostgreSQL's texts cannot hold: \
+             change the column to bytea, or remove the character before."
+        }
+        "22P02" | "22P03" | "2200L" | "22018" | "42804" => CONVERT,
+        "22007" | "22008" | "22009" => {
+            "The text is not a value of the column's type: for dates and times, name the field in \
+             timestamp.fields.list if it counts from 1970, or convert it before (the transform \
+             TimestampConverter, with a format that reads it)."
+        }
+        "22030" | "22032" | "22P06" => {
+            "The column is json or jsonb, and the record's text is not: send JSON."
+        }
+        "42501" => {
+            "The account of connection.user lacks a privilege, or a row security policy of the \
+             table does not allow it the row: GRANT the privilege, or change the policy."
+        }
+        "44000" => {
+            "The view has WITH CHECK OPTION, and would not show the row: write to its table \
+             (table.name.format), or filter such records."
+        }
+        "54000" => {
+            "A value is too long for an index of the table, which may be its primary key: leave \
+             the column out of the index (pk.fields), or index a hash of it."
+        }
+        "P0001" | "P0004" => "A trigger or function of the database refuses the record.",
+        _ => "",
     }
 }
 

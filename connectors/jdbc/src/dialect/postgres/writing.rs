@@ -61,6 +61,7 @@ pub(crate) static POSTGRES: WriteDialect = WriteDialect {
         },
         guard_error: None,
         missing_table_error: None,
+        spatial_error: None,
         statement_probe: Some(StatementProbe {
             prepare: |sql| format!("PREPARE rowferry_statement AS {sql}"),
             // A cast to bit would cut everything but one bit off.

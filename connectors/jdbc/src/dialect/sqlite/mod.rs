@@ -12,6 +12,7 @@ pub(crate) mod writing;
 
 use connector_api::{ErrorKind, SchemaType};
 
+use super::advice::{DUPLICATE, NOT_NULL};
 use super::read::{ReadColumn, ReadOptions, ValueDecoding};
 use super::sql_lexer::SqlLexer;
 use super::{Capabilities, Dialect, ServerLimits, SqlSyntax};
@@ -131,6 +132,58 @@ impl Dialect for SqliteDialect {
             18..=20 => ErrorKind::Record,
             _ => ErrorKind::Config,
         }
+    }
+
+    fn advice(&self, code: &str, _sqlstate: &str, text: &str) -> &'static str {
+        // SQLITE_ERROR, which many errors share
+        if code == "1" && text.ends_with("because it is a view") {
+            return "Views of SQLite take rows only if they have an INSTEAD OF INSERT trigger: create \
+                    one, or write to the table behind the view (table.name.format).";
+        }
+        advice(code.parse().unwrap_or_default())
+    }
+}
+
+/// Advice for SQLite's extended result codes.
+fn advice(code: u32) -> &'static str {
+    match code {
+        // NOMEM
+        7 => {
+            "The values of a row, or the data that an aggregate collects, need more memory than \
+             SQLite may use, which all connectors of this worker share (docs/security.md): change \
+             the query so that it returns fewer or shorter values."
+        }
+        // READONLY and its variants
+        _ if code & 0xff == 8 => {
+            "The file or its folder cannot be written by the account of this worker, or the URL \
+             opens it for reading only (mode=ro)."
+        }
+        // CONSTRAINT_CHECK, CONSTRAINT_TRIGGER
+        275 => "A CHECK constraint of the table does not allow the record's values.",
+        1811 => {
+            "A trigger of the table, or a foreign key, refuses the record: the rows that it refers \
+             to must be written before."
+        }
+        // CONSTRAINT_FOREIGNKEY
+        787 => {
+            "The row that the record refers to does not exist: its table must be written before, \
+             or the foreign key must be DEFERRABLE INITIALLY DEFERRED, if both are in one batch."
+        }
+        // CONSTRAINT_NOTNULL
+        1299 => NOT_NULL,
+        // CONSTRAINT_PRIMARYKEY, CONSTRAINT_UNIQUE, CONSTRAINT_ROWID
+        1555 | 2067 | 2579 => DUPLICATE,
+        // CONSTRAINT_DATATYPE: a STRICT table
+        3091 => {
+            "The table is STRICT: its columns take values of their own type only. Convert the \
+             field before (the transform Cast), or declare the column ANY."
+        }
+        // MISMATCH
+        20 => {
+            "A column that is INTEGER PRIMARY KEY takes whole numbers only: convert the field \
+             before (the transform Cast), or choose other pk.fields."
+        }
+        _ => "",
     }
 }
 

@@ -45,6 +45,7 @@ pub(crate) static SQLITE: WriteDialect = WriteDialect {
         },
         guard_error: None,
         missing_table_error: None,
+        spatial_error: None,
         statement_probe: None,
         deferred_constraints: None,
     },

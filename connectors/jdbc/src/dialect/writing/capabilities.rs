@@ -47,6 +47,9 @@ pub struct WriteCapabilities {
     /// Text that an error contains if a table is missing, whose name it quotes. `None`: the error
     /// shows by itself whether a trigger needs it.
     pub missing_table_error: Option<&'static str>,
+    /// Text that an error contains if the value of a spatial column is refused without naming the
+    /// column.
+    pub spatial_error: Option<&'static str>,
     /// How to make the server parse a user's statement without executing it.
     pub statement_probe: Option<StatementProbe>,
     /// How to check deferred constraints before COMMIT.

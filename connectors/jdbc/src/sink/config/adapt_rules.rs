@@ -5,6 +5,10 @@ use std::sync::Arc;
 use super::TimeRules;
 use super::placeholder::Placeholder;
 
+/// Advice about structs, maps and lists that are not written.
+pub(crate) const NESTED: &str = "nested.mode=json stores structs, maps and lists as JSON; nested.mode=flatten makes each \
+     member of a struct a column. The transform ReplaceField can leave the field out.";
+
 /// `nested.mode`: how structs, maps and lists are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nested {

@@ -16,6 +16,29 @@ struct FieldRule {
     field: String,
 }
 
+/// Rejects a name, given by the setting `key`, that differs from a field in letter case only: the
+/// setting would silently have no effect on the field.
+/// Errors: `Record`.
+pub(crate) fn check_case<'a>(
+    key: &str,
+    name: &str,
+    fields: impl Iterator<Item = &'a str>,
+) -> Result<()> {
+    let mut alike = fields
+        .filter(|field| field.eq_ignore_ascii_case(name))
+        .peekable();
+    let Some(first) = alike.peek().copied() else {
+        return Ok(());
+    };
+    if alike.any(|field| field == name) {
+        return Ok(());
+    }
+    Err(Error::record(format!(
+        "{key} names the field {name}, but the record has {first}: letter case matters in names of \
+         fields"
+    )))
+}
+
 impl FieldRule {
     fn is(&self, topic: &str, field: &str) -> bool {
         self.field == field && self.topic.as_deref().is_none_or(|only| only == topic)
@@ -67,23 +90,20 @@ impl FieldFilter {
                 .iter()
                 .filter(|item| item.topic.as_deref().is_none_or(|only| only == topic))
             {
-                let mut alike = fields
-                    .clone()
-                    .filter(|field| field.eq_ignore_ascii_case(&item.field))
-                    .peekable();
-                let Some(first) = alike.peek().copied() else {
-                    continue;
-                };
-                if alike.all(|field| field != item.field) {
-                    return Err(Error::record(format!(
-                        "{key} names the field {}, but the record has {first}: letter case matters \
-                         in names of fields",
-                        item.field
-                    )));
-                }
+                check_case(key, &item.field, fields.clone())?;
             }
         }
         Ok(())
+    }
+
+    /// Returns the topics that items of `field.include.list` and `field.exclude.list` name, with the
+    /// key.
+    pub fn topics(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let include = self.include.iter().map(|item| ("field.include.list", item));
+        let exclude = self.exclude.iter().map(|item| ("field.exclude.list", item));
+        include
+            .chain(exclude)
+            .filter_map(|(key, item)| Some((key, item.topic.as_deref()?)))
     }
 
     /// True if every field becomes a column.

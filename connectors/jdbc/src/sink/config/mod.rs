@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use connector_api::pattern::Pattern;
 use connector_api::{Config, ConfigReader, ConfigReport, Result};
 
 use self::adapt_rules::{AdaptRules, Nested};
@@ -23,7 +24,7 @@ use self::placeholder::Placeholder;
 use self::template::parse;
 use crate::class_defaults::sink_keys;
 use crate::driver::{AccessMode, ConnectOptions};
-use crate::url::ConnectionTarget;
+use crate::url::{ConnectionTarget, DatabaseKind};
 use crate::zone::JdbcTimeZone;
 
 pub(super) const PK_MODES: &[&str] = &["none", "kafka", "record_key", "record_value"];
@@ -404,6 +405,8 @@ pub(super) fn check(config: &Config, report: &mut ConfigReport) {
     }
     check_lists(config, &sink, report);
     check_statements(config, &sink, report);
+    check_topics(config, &sink, report);
+    check_database(config, &sink, report);
     match (sink.insert_mode, sink.pk_mode) {
         (InsertMode::Update, PkMode::None) => report.error(
             "pk.mode",
@@ -455,6 +458,64 @@ fn check_lists(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
             "validate-only and auto.create=true contradict each other: remove one of them",
         );
     }
+}
+
+/// Warns about topics that only settings name: no record comes from them. Transforms may rename
+/// topics, so with transforms nothing is known.
+fn check_topics(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
+    if given_text(config, "transforms").is_some() {
+        return;
+    }
+    let regex = given_text(config, "topics.regex").map(Pattern::whole);
+    let comes = |topic: &str| match &regex {
+        None => sink.topics.iter().any(|known| known == topic),
+        Some(Ok(regex)) => regex.matches(topic).unwrap_or(true),
+        // an invalid one is reported under its own key
+        Some(Err(_)) => true,
+    };
+    let mapped = given(config, "topics.to.tables.mapping").unwrap_or_default();
+    let mapped = mapped
+        .split(',')
+        .filter_map(|pair| Some(("topics.to.tables.mapping", pair.split_once(':')?.0.trim())));
+    for (key, topic) in sink.fields.topics().chain(mapped) {
+        if !comes(topic) {
+            report.warn(
+                key,
+                format!("{key} names the topic {topic}, which the connector does not read"),
+            );
+        }
+    }
+}
+
+/// Without a database in the URL, MariaDB and MySQL know no table by its name alone.
+fn check_database(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
+    // an invalid URL is reported under its own key
+    let Ok(target) = ConnectionTarget::from_config(config) else {
+        return;
+    };
+    match target.database_kind() {
+        DatabaseKind::MySql if target.database.is_none() => {}
+        DatabaseKind::MySql | DatabaseKind::Postgres | DatabaseKind::Sqlite => return,
+    }
+    let unqualified = |topic: &String| {
+        let table = sink.naming.table(topic, DatabaseKind::MySql);
+        table.is_ok_and(|id| id.catalog.is_none())
+    };
+    let text = if sink.exactly_once {
+        "The URL names no database, which the sink needs for its table of offsets: append it to the \
+         URL (…:3306/DATABASE)."
+    } else if sink.statement.is_none() && sink.topics.iter().any(unqualified) {
+        "The URL names no database, so that the tables of the topics are not found: append it to \
+         the URL (…:3306/DATABASE), or name it in table.name.format (DATABASE.${topic})."
+    } else {
+        return;
+    };
+    report.error("connection.url", text);
+}
+
+/// Returns the text of a key that is not declared by the sink itself, if it is not blank.
+fn given_text<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
+    config.get(name).filter(|text| !text.trim().is_empty())
 }
 
 /// Checks `insert.mode=statement` and its keys.
@@ -641,5 +702,44 @@ mod tests {
             ["schema.evolution"]
         );
         assert!(problems(&[("delete.enabled", "true"), ("pk.mode", "record_key")]).is_empty());
+    }
+
+    #[test]
+    fn a_topic_that_only_a_setting_names_is_a_warning() {
+        let warned = |pairs: &[(&str, &str)]| {
+            let mut report = ConfigReport::default();
+            check(&config(pairs), &mut report);
+            let warnings = report.warnings.into_iter();
+            warnings.map(|it| it.message).collect::<Vec<_>>().join("|")
+        };
+        for key in ["field.include.list", "field.exclude.list"] {
+            let other = (key, "t:a,other:b,c");
+            let text = warned(&[other]);
+            assert_eq!(
+                text,
+                format!("{key} names the topic other, which the connector does not read")
+            );
+            assert_eq!(warned(&[other, ("transforms", "route")]), "");
+            assert_eq!(warned(&[other, ("topics.regex", "t|o.*")]), "");
+            assert!(warned(&[other, ("topics.regex", "t.*")]).contains("topic other"));
+        }
+        let mapping = warned(&[("topics.to.tables.mapping", "t:x,u:y")]);
+        assert!(mapping.contains("topic u"), "{mapping}");
+    }
+
+    #[test]
+    fn a_url_without_a_database_is_refused_where_tables_need_one() {
+        let refused = |pairs: &[(&str, &str)]| {
+            let mut report = ConfigReport::default();
+            let mut config = config(pairs);
+            config.set("connection.url", "jdbc:mariadb://h:3306/");
+            check(&config, &mut report);
+            report.errors.iter().any(|it| it.key == "connection.url")
+        };
+        let often = ("delivery.guarantee", "at_least_once");
+        assert!(refused(&[]));
+        assert!(refused(&[often]));
+        assert!(refused(&[("table.name.format", "d.${topic}")]));
+        assert!(!refused(&[often, ("table.name.format", "d.${topic}")]));
     }
 }

@@ -14,6 +14,7 @@ use connector_api::{Datum, Error, Field, Result, Schema, SchemaType, SinkRecord,
 
 use super::foreign;
 use crate::sink::config::columns::{KAFKA_COLUMNS, RecordColumn, ValueSlot, header_column};
+use crate::sink::config::fields::check_case;
 use crate::sink::config::{PkMode, SinkConfig};
 use crate::url::DatabaseKind;
 
@@ -56,11 +57,7 @@ pub(crate) fn shape(
         placed.fill(true);
     }
     let columns = value_columns(config, table, value, &keys)?;
-    if !config.fields.is_all() {
-        config
-            .fields
-            .check(topic, columns.iter().map(|column| &*column.name))?;
-    }
+    check_names(config, topic, &columns)?;
     for column in columns {
         match is_key(&column.name) {
             Some(n) if !placed[n] => {
@@ -93,11 +90,24 @@ pub(crate) fn shape(
         column.name = config.naming.column(&column.name, database);
     }
     if shape.columns.is_empty() {
-        return Err(Error::record(format!(
+        let error = Error::record(format!(
             "No fields found using key and value schemas for table: {table}"
-        )));
+        ));
+        return Err(error.and_line(
+            "The record has no field that is written: check fields.whitelist, pk.mode and pk.fields.",
+        ));
     }
     Ok(shape)
+}
+
+/// Rejects records whose fields the settings name in another letter case.
+fn check_names(config: &SinkConfig, topic: &str, columns: &[RecordColumn]) -> Result<()> {
+    let names = || columns.iter().map(|column| &*column.name);
+    if !config.fields.is_all() {
+        config.fields.check(topic, names())?;
+    }
+    let mut instants = config.time.fields.iter();
+    instants.try_for_each(|name| check_case("timestamp.fields.list", name, names()))
 }
 
 /// Returns every column that the value could fill, key or not.
@@ -121,10 +131,11 @@ fn value_columns(
     }
     let name = config.string_column.as_str();
     if keys.iter().any(|k| &*k.name == name) {
-        return Err(Error::record(format!(
+        let error = Error::record(format!(
             "Configured string.output.value.column.name '{name}' conflicts with a primary key column for table \
              '{table}'"
-        )));
+        ));
+        return Err(error.and_line("Choose another name for it, or another one in pk.fields."));
     }
     // other records of the topic may have no value
     let schema = Arc::new(Schema::clone(schema).optional(true));
@@ -147,20 +158,26 @@ fn key_columns(
         PkMode::Kafka => kafka_columns(config, table),
         PkMode::RecordKey => {
             let Some(schema) = key else {
-                return Err(Error::record(format!(
+                let error = Error::record(format!(
                     "PK mode for table '{table}' is RECORD_KEY, but record key schema is missing"
-                )));
+                ));
+                return Err(error.and_line(
+                    "The record has no key, or its key.converter gives it no schema: take the key \
+                     from the value, with pk.mode=record_value and pk.fields, or give the record a \
+                     key, with the transform ValueToKey.",
+                ));
             };
             if schema.ty == SchemaType::Struct {
                 return fields_of(schema, &config.pk_fields, ValueSlot::KeyField)
                     .map_err(|field| absent(config, table, "RECORD_KEY", "key", &field));
             }
             let [name] = config.pk_fields.as_slice() else {
-                return Err(Error::record(format!(
+                let error = Error::record(format!(
                     "Need exactly one PK column defined since the key schema for records is a primitive type, defined \
                      columns are: [{}]",
                     config.pk_fields.join(", ")
-                )));
+                ));
+                return Err(error.and_line("Name one column in pk.fields."));
             };
             let name = Arc::from(name.as_str());
             Ok(vec![RecordColumn {
@@ -180,9 +197,14 @@ fn key_columns(
                 fields_of(schema, &config.pk_fields, ValueSlot::ValueField)
                     .map_err(|field| absent(config, table, "RECORD_VALUE", "value", &field))
             }
-            _ => Err(Error::record(
-                "pk.mode record_value is not supported with String value schemas",
-            )),
+            _ => {
+                let error = Error::record(
+                    "pk.mode record_value is not supported with String value schemas",
+                );
+                Err(error.and_line(
+                    "The value is one text without fields: use pk.mode record_key, kafka or none.",
+                ))
+            }
         },
     }
 }
@@ -242,10 +264,14 @@ fn fields_of(
 }
 
 fn absent(config: &SinkConfig, table: &str, mode: &str, part: &str, field: &str) -> Error {
-    Error::record(format!(
+    let error = Error::record(format!(
         "PK mode for table '{table}' is {mode} with configured PK fields [{}], but record {part} schema does not \
          contain field: {field}",
         config.pk_fields.join(", ")
+    ));
+    error.and_line(&format!(
+        "pk.fields must name fields that the {part} has, in the same letter case; pk.mode says \
+         whether the key or the value is meant."
     ))
 }
 

@@ -165,13 +165,9 @@ impl JdbcSinkTask {
         if !guarded || sign.is_none_or(|sign| !error.message().contains(sign)) {
             return error;
         }
-        let message = format!(
-            "{error}, or another row has the same value in another unique index than the primary \
-             key"
-        );
-        Error::new(error.kind(), message)
-            .of_class(error.class())
-            .caused_by(error)
+        error.and_line(
+            "Or another row has the same value in another unique index than the primary key.",
+        )
     }
 
     /// Applies `max.retries`, if set: that many retries for any failure of the database. A commit
@@ -188,16 +184,14 @@ impl JdbcSinkTask {
             return error;
         }
         self.tries += 1;
-        let message = error.message().to_owned();
         match error.kind() {
             _ if self.tries <= most => {
                 self.retry_at = Some(Instant::now() + self.config.retry_backoff);
-                Error::retry(message).caused_by(error)
+                error.of_kind(ErrorKind::Retry)
             }
-            ErrorKind::Retry => Error::fatal(format!(
-                "failed after {most} retries (max.retries): {message}"
-            ))
-            .caused_by(error),
+            ErrorKind::Retry => error
+                .context(format_args!("failed after {most} retries (max.retries)"))
+                .of_kind(ErrorKind::Fatal),
             _ => error,
         }
     }

@@ -36,6 +36,10 @@ const ROWS_BYTES: usize = 4 << 20;
 
 /// The class of the SQLSTATEs of values that do not fit their column.
 const DATA_EXCEPTION: &str = "22";
+/// SQLSTATEs of objects that do not exist: of values that name one (`regclass`, `regtype`, …).
+const UNKNOWN_OBJECT: [&str; 4] = ["42P01", "42704", "42883", "3F000"];
+/// The SQLSTATE of the input functions of extensions.
+const INTERNAL: &str = "XX000";
 
 /// Writes records of a batch, some at a time.
 #[async_trait]
@@ -115,10 +119,22 @@ impl RecordWriter for TableWrite<'_, '_> {
         let &[record] = failure.records.as_slice() else {
             return Ok(failure);
         };
+        let capabilities = &self.writer.writing.capabilities;
+        if capabilities
+            .spatial_error
+            .is_some_and(|sign| failure.error.message().contains(sign))
+        {
+            let plan = &self.writer.tables[self.table].plans[self.rows.plan];
+            let spatial: Vec<&str> = plan.spatial_columns().collect();
+            return Ok(failure.context(format!("column {}", spatial.join(" or "))));
+        }
         // PostgreSQL's texts about values name no column
-        let is_about_a_value =
-            sqlstate(&failure.error).is_some_and(|state| state.starts_with(DATA_EXCEPTION));
-        if !self.writer.writing.capabilities.binds_text || !is_about_a_value {
+        let is_about_a_value = sqlstate(&failure.error).is_some_and(|state| {
+            state.starts_with(DATA_EXCEPTION)
+                || *state == *INTERNAL
+                || UNKNOWN_OBJECT.contains(&&*state)
+        });
+        if !capabilities.binds_text || !is_about_a_value {
             return Ok(failure);
         }
         let column = match self
@@ -320,7 +336,7 @@ impl BatchWriter<'_> {
         match written {
             Ok(written) => Ok(written.is_some()),
             Err(error) => Err(WriteFailure::of_records(
-                of_trigger(error, self.writing, id),
+                of_value(of_trigger(error, self.writing, id), plan),
                 table,
                 records,
             )),
@@ -343,7 +359,11 @@ impl BatchWriter<'_> {
         }
         match self.session.copy(sql, text.as_str()).await {
             Ok(_) => Ok(()),
-            Err(error) => Err(WriteFailure::of_records(error, table, records)),
+            Err(error) => Err(WriteFailure::of_records(
+                of_value(error, plan),
+                table,
+                records,
+            )),
         }
     }
 
@@ -365,6 +385,9 @@ impl BatchWriter<'_> {
             match self.session.execute(&Arc::from(sql), &[param]).await {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Record => {
+                    return Ok(Some(Arc::clone(&binder.name)));
+                }
+                Err(error) if error.kind() == ErrorKind::Config && binder.looks_up() => {
                     return Ok(Some(Arc::clone(&binder.name)));
                 }
                 Err(error) if error.kind() == ErrorKind::Config => return Ok(None),
@@ -394,7 +417,8 @@ impl BatchWriter<'_> {
             Err(error) => Err(error),
         };
         changed.map_err(|error| {
-            WriteFailure::of_records(of_trigger(error, self.writing, id), table, records)
+            let error = of_value(of_trigger(error, self.writing, id), plan);
+            WriteFailure::of_records(error, table, records)
         })
     }
 }
@@ -413,6 +437,22 @@ fn of_trigger(error: Error, writing: &WriteDialect, table: &TableId) -> Error {
     }
     let message = format!("{message}; a trigger of the written table needs it");
     Error::record(message).caused_by(error)
+}
+
+/// Turns an error about an object that does not exist into one of the record, if the record's value
+/// names that object. The server's text would show the value.
+fn of_value(error: Error, plan: &WritePlan) -> Error {
+    let is_unknown =
+        |error: &Error| sqlstate(error).is_some_and(|state| UNKNOWN_OBJECT.contains(&&*state));
+    let looks_up = || plan.keys.iter().chain(&plan.values).any(|b| b.looks_up());
+    if error.kind() != ErrorKind::Config || !is_unknown(&error) || !looks_up() {
+        return error;
+    }
+    let state = sqlstate(&error).unwrap_or_default().into_owned();
+    error.of_kind(ErrorKind::Record).of_message(format!(
+        "the database refused ({state}): the value names nothing that exists there, as its type \
+         (regclass, regtype, …) requires; create it first, or change the column to text"
+    ))
 }
 
 /// Returns the parameters of a statement for these records, row by row.

@@ -15,6 +15,7 @@ use crate::dialect::column_type::TargetColumnType;
 use crate::dialect::source_type::BITS;
 use crate::dialect::writing::{ColumnCapacity, StatementColumn, WriteDialect, hex};
 use crate::driver::SqlParam;
+use crate::sink::config::adapt_rules::NESTED;
 use crate::sink::config::columns::{RecordColumn, ValueSlot};
 use crate::sink::config::{SchemaEvolution, SinkConfig, TimeRules};
 use crate::sink::mapping::adapt::{debezium, json, type_of};
@@ -240,14 +241,40 @@ impl ColumnBinder {
         }
     }
 
-    /// Whether a record's text has more characters than the column takes.
+    /// True if the column has a spatial type.
+    pub fn is_spatial(&self) -> bool {
+        const TYPES: [&str; 6] = [
+            "point",
+            "linestring",
+            "polygon",
+            "geometry",
+            "geometrycollection",
+            "multi",
+        ];
+        let ty = self.column.as_ref().map(|column| column.ty.as_str());
+        ty.is_some_and(|ty| TYPES.iter().any(|spatial| ty.starts_with(spatial)))
+    }
+
+    /// True if the column holds references to objects of the database, which it looks up by the
+    /// name that it gets (`regclass`, `regtype`, …).
+    pub fn looks_up(&self) -> bool {
+        self.cast.starts_with("pg_catalog.\"reg")
+    }
+
+    /// True if a record's text has more characters than the column takes, or another number of bits
+    /// than a `bit(n)` has.
     pub fn exceeds(&self, record: &SinkRecord) -> bool {
-        let length = self.column.as_ref().and_then(|column| {
-            let length = column.ty.strip_prefix("character")?.split_once('(')?.1;
-            length.trim_end_matches(')').parse::<usize>().ok()
+        let limit = self.column.as_ref().and_then(|column| {
+            let (name, length) = column.ty.split_once('(')?;
+            let length = length.trim_end_matches(')').parse::<usize>().ok()?;
+            Some((name, length))
         });
-        match (length, self.param(record)) {
-            (Some(length), Ok(SqlParam::Text(text))) => text.chars().count() > length,
+        match (limit, self.param(record)) {
+            (Some(("bit", length)), Ok(SqlParam::Text(text))) => text.len() != length,
+            (Some((name, length)), Ok(SqlParam::Text(text))) => {
+                name.starts_with("character") && text.chars().count() > length
+                    || name == "bit varying" && text.len() > length
+            }
             _ => false,
         }
     }
@@ -343,10 +370,9 @@ impl ColumnBinder {
             && let Value::Array(items) = value
         {
             if self.refuses_lists {
-                return Err(self.wrong(
-                    "Unsupported source data type: ARRAY, for a column of text; nested.mode=json \
-                     stores lists as JSON",
-                ));
+                return Err(self
+                    .wrong("Unsupported source data type: ARRAY, for a column of text")
+                    .and_line(NESTED));
             }
             let mut out = String::new();
             self.array(items, &mut out)?;
@@ -487,9 +513,9 @@ impl ColumnBinder {
                 SqlParam::Bytes(bytes.iter().rev().copied().collect::<Vec<_>>().into())
             }
             Value::Bytes(bytes) => SqlParam::Bytes(Cow::Borrowed(bytes)),
-            Value::Array(_) => return Err(self.wrong("Unsupported source data type: ARRAY")),
-            Value::Map(_) => return Err(self.wrong("Unsupported source data type: MAP")),
-            Value::Struct(_) => return Err(self.wrong("Unsupported source data type: STRUCT")),
+            Value::Array(_) | Value::Map(_) | Value::Struct(_) => {
+                return Err(self.nested(value));
+            }
         })
     }
 
@@ -509,6 +535,17 @@ impl ColumnBinder {
                      8601 time",
             )),
         }
+    }
+
+    #[cold]
+    fn nested(&self, value: &Value) -> Error {
+        let ty = match value {
+            Value::Array(_) => "ARRAY",
+            Value::Map(_) => "MAP",
+            _ => "STRUCT",
+        };
+        self.wrong(&format!("Unsupported source data type: {ty}"))
+            .and_line(NESTED)
     }
 
     fn wrong(&self, why: &str) -> Error {
@@ -731,6 +768,9 @@ mod tests {
             .param(&record)
             .unwrap_err()
             .to_string();
-        assert_eq!(error, "column n: Unsupported source data type: STRUCT");
+        assert!(
+            error.starts_with("column n: Unsupported source data type: STRUCT\nnested.mode=json"),
+            "{error}"
+        );
     }
 }

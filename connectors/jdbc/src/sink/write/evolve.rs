@@ -11,6 +11,7 @@ use crate::catalog::TableMeta;
 use crate::dialect::logical_type::LogicalType;
 use crate::dialect::writing::{ColumnSpec, WriteDialect};
 use crate::ident::TableId;
+use crate::sink::config::adapt_rules::NESTED;
 use crate::sink::config::columns::RecordColumn;
 use crate::sink::config::{SchemaEvolution, SinkConfig, TimeRules};
 use crate::sink::mapping::shape::RecordShape;
@@ -65,7 +66,7 @@ fn needed(
         return writing
             .create_table(table, &specs(config, &shape.columns, &times))
             .map(|sql| vec![sql])
-            .map_err(Error::record);
+            .map_err(unmapped);
     };
     if let Some(text) = no_rollback(writing, meta).filter(|_| config.exactly_once) {
         return Err(Error::config(text));
@@ -85,7 +86,7 @@ fn needed(
         .iter()
         .map(|c| writing.column(c))
         .collect::<Result<Vec<_>, _>>();
-    let definitions = definitions.map_err(Error::record)?;
+    let definitions = definitions.map_err(unmapped)?;
     Ok(writing.add_columns(&writing.dialect.table(&meta.id), &definitions))
 }
 
@@ -147,6 +148,11 @@ pub(crate) fn no_rollback(writing: &WriteDialect, meta: &TableMeta) -> Option<St
 /// The error of a table that is missing or lacks columns and must not be changed.
 fn misfit(text: String) -> Error {
     Error::record(text).of_class("io.confluent.connect.jdbc.sink.TableAlterOrCreateException")
+}
+
+/// The error of a field whose type no column has.
+fn unmapped(text: String) -> Error {
+    Error::record(text).and_line(NESTED)
 }
 
 /// True if a relation of that kind is an allowed target.

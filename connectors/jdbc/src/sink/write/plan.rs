@@ -62,6 +62,13 @@ pub enum StatementVerb {
 }
 
 impl WritePlan {
+    /// Returns the names of the columns of spatial types.
+    pub fn spatial_columns(&self) -> impl Iterator<Item = &str> {
+        let all = self.keys.iter().chain(&self.values);
+        all.filter(|binder| binder.is_spatial())
+            .map(|binder| &*binder.name)
+    }
+
     /// True if the plan was made for these schemas; `same` compares two schemas.
     pub fn is_of(
         &self,

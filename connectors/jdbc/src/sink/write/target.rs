@@ -356,7 +356,7 @@ impl TargetTable {
     }
 
     fn lacks_keys(&self, mode: InsertMode) -> Error {
-        Error::record(format!(
+        let error = Error::record(format!(
             "Write to table '{}' in {} mode requires key field names to be known, check the primary key \
              configuration",
             evolve::shown(&self.id),
@@ -365,7 +365,11 @@ impl TargetTable {
             } else {
                 "UPDATE"
             },
-        ))
+        ));
+        error.and_line(
+            "Set pk.mode to record_key or record_value, and pk.fields to the fields that identify \
+             a row.",
+        )
     }
 
     /// Returns the table's column for a column of a shape.

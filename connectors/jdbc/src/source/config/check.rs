@@ -3,7 +3,8 @@
 use connector_api::{Config, ConfigReport};
 
 use super::query_text;
-use super::source_config::SourceMode;
+use super::source_config::{SourceConfig, SourceMode};
+use crate::ident::TableId;
 use crate::url::{ConnectionTarget, DatabaseKind};
 
 const TABLE_FILTERS: [&str; 4] = [
@@ -74,6 +75,78 @@ pub(crate) fn check(config: &Config, report: &mut ConfigReport) {
         if set("table.include.list") {
             check_mappings(config, mode, report);
         }
+    }
+    check_timestamp_columns(config, mode, report);
+    if query.is_some() {
+        check_query_topic(config, report);
+    } else {
+        check_database(config, report);
+    }
+}
+
+/// A mode that reads by timestamps needs their columns. (The incrementing column can be found by
+/// itself, and `check_mappings` reports what goes with `table.include.list`.)
+fn check_timestamp_columns(config: &Config, mode: &str, report: &mut ConfigReport) {
+    const COLUMNS: [&str; 3] = [
+        "timestamp.column.name",
+        "timestamp.columns.mapping",
+        "table.include.list",
+    ];
+    let given = |key: &str| {
+        let list = config.get(key).unwrap_or_default();
+        list.split(',').any(|item| !item.trim().is_empty())
+    };
+    let needed = SourceMode::parse(mode).is_some_and(SourceMode::has_timestamp);
+    if needed && !COLUMNS.into_iter().any(given) {
+        report.error(
+            "timestamp.column.name",
+            format!(
+                "'timestamp.column.name' must be provided when using mode '{mode}': the column, or \
+                 columns, that say when a row was last changed."
+            ),
+        );
+    }
+}
+
+/// The topic of a query is named by `topic.prefix` alone, unless a transform names it.
+fn check_query_topic(config: &Config, report: &mut ConfigReport) {
+    let set = |key: &str| config.get(key).is_some_and(|v| !v.trim().is_empty());
+    if set("topic.prefix") {
+        return;
+    }
+    let text = "'topic.prefix' must be provided with 'query': it is the whole name of the topic.";
+    if set("transforms") {
+        report.warn("topic.prefix", text);
+    } else {
+        report.error("topic.prefix", text);
+    }
+}
+
+/// Without a database in the URL, MariaDB's driver lists no tables: only names with a database mean
+/// one.
+fn check_database(config: &Config, report: &mut ConfigReport) {
+    // an invalid URL, or table list, is reported under its own key
+    let Ok(source) = SourceConfig::read(config) else {
+        return;
+    };
+    let target = &source.target;
+    let lists_none = match target.database_kind() {
+        DatabaseKind::MySql => target.database.is_none() && !target.maps_as_mysql_driver(),
+        DatabaseKind::Postgres | DatabaseKind::Sqlite => false,
+    };
+    let filter = &source.filter;
+    let is_qualified = |name: &String| TableId::split(name).is_some_and(|parts| parts.len() > 1);
+    if lists_none
+        && filter.catalog.is_none()
+        && filter.include.is_empty()
+        && !filter.whitelist.iter().any(is_qualified)
+    {
+        report.error(
+            "connection.url",
+            "The URL names no database, so that no table is found: append it to the URL \
+             (…:3306/DATABASE), name tables as DATABASE.TABLE in table.whitelist, or set \
+             catalog.pattern.",
+        );
     }
 }
 
@@ -244,8 +317,9 @@ mod tests {
     use super::check;
 
     fn keys(pairs: &[(&str, &str)]) -> Vec<String> {
-        let config: Config = pairs
+        let config: Config = [("topic.prefix", "p")]
             .iter()
+            .chain(pairs)
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect();
         let mut report = ConfigReport::default();
@@ -257,6 +331,8 @@ mod tests {
     const ID: (&str, &str) = ("incrementing.column.name", "id");
     const TABLE: (&str, &str) = ("table.whitelist", "t");
     const QUERY: (&str, &str) = ("query", "SELECT 1");
+    const TIMESTAMP: (&str, &str) = ("mode", "timestamp");
+    const COLUMN: (&str, &str) = ("timestamp.column.name", "at");
 
     /// Keys of a config, and those that have a problem.
     type Case = (Vec<(&'static str, &'static str)>, Vec<&'static str>);
@@ -295,9 +371,51 @@ mod tests {
                 vec![("mode", "timestamp"), ("table.include.list", "a")],
                 vec!["mode"],
             ),
-            (vec![("mode", "timestamp"), QUERY], vec![]),
+            (vec![TIMESTAMP, QUERY], vec!["timestamp.column.name"]),
+            (vec![TIMESTAMP, QUERY, COLUMN], vec![]),
+            (vec![TIMESTAMP, TABLE], vec!["timestamp.column.name"]),
+            (
+                vec![("mode", "timestamp+incrementing"), ID, TABLE],
+                vec!["timestamp.column.name"],
+            ),
+            (
+                vec![TIMESTAMP, TABLE, ("timestamp.column.name", " , ")],
+                vec!["timestamp.column.name"],
+            ),
+            (vec![TIMESTAMP, TABLE, COLUMN], vec![]),
         ]);
         assert_eq!(keys(&[("mode", "nope"), TABLE]).len(), 6);
+    }
+
+    #[test]
+    fn a_query_needs_the_name_of_its_topic() {
+        let bulk = ("mode", "bulk");
+        let unnamed = ("topic.prefix", "");
+        check_all(vec![
+            (vec![bulk, QUERY, unnamed], vec!["topic.prefix"]),
+            (vec![bulk, QUERY, unnamed, ("transforms", "route")], vec![]),
+            (vec![bulk, TABLE, unnamed], vec![]),
+        ]);
+    }
+
+    #[test]
+    fn a_url_without_a_database_needs_tables_that_name_theirs() {
+        let bulk = ("mode", "bulk");
+        let url = |url| ("connection.url", url);
+        let none = url("jdbc:mariadb://h:3306/");
+        check_all(vec![
+            (vec![bulk, none, TABLE], vec!["connection.url"]),
+            (
+                vec![bulk, none, ("table.blacklist", "t")],
+                vec!["connection.url"],
+            ),
+            (vec![bulk, none, ("table.whitelist", "t,d.t")], vec![]),
+            (vec![bulk, none, ("table.include.list", "d[.]t")], vec![]),
+            (vec![bulk, none, TABLE, ("catalog.pattern", "d")], vec![]),
+            (vec![bulk, none, QUERY], vec![]),
+            (vec![bulk, url("jdbc:mysql://h:3306/"), TABLE], vec![]),
+            (vec![bulk, url("jdbc:postgresql://h:5432/"), TABLE], vec![]),
+        ]);
     }
 
     #[test]

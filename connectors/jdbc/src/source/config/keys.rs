@@ -288,7 +288,8 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     .importance(Low)
     .form(Medium, "Query Retry Attempts"),
     key("table.types", ConfigType::List, Text("TABLE"), CONNECTOR,
-        "Kinds of tables to search for: TABLE, VIEW, SYSTEM TABLE.")
+        "Kinds of tables to search for: TABLE, VIEW, SYSTEM TABLE, PARTITIONED TABLE, MATERIALIZED VIEW, FOREIGN TABLE.")
+        .check(KeyValidator::ByText(values::table_types))
         .importance(Low)
         .form(Medium, "Table Types"),
     key(

@@ -84,6 +84,28 @@ pub(super) fn zone(text: &str) -> Result<(), String> {
     }
 }
 
+/// Checks an item list of `table.types`: the kinds that the supported databases have, and those
+/// that other databases' drivers have, which select nothing here.
+pub(super) fn table_types(text: &str) -> Result<(), String> {
+    const OURS: &str =
+        "TABLE, VIEW, SYSTEM TABLE, PARTITIONED TABLE, MATERIALIZED VIEW, FOREIGN TABLE";
+    const OTHERS: &str = "BASE TABLE, SYSTEM VIEW, TEMPORARY TABLE, TEMPORARY VIEW, LOCAL TEMPORARY, \
+                          GLOBAL TEMPORARY, ALIAS, SYNONYM";
+    let among = |list: &str, item: &str| list.split(", ").any(|ty| ty.eq_ignore_ascii_case(item));
+    let items = || {
+        text.split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+    };
+    match items().find(|item| !among(OURS, item) && !among(OTHERS, item)) {
+        Some(unknown) => Err(format!("{unknown} is none of {OURS}")),
+        None if items().next().is_some() && !items().any(|item| among(OURS, item)) => Err(format!(
+            "no table of the supported databases has this type; use some of {OURS}"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Checks a value of `topic.prefix`.
 pub(super) fn topic_prefix(text: &str) -> Result<(), String> {
     if text.chars().count() > 249 {

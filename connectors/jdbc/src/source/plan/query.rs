@@ -483,9 +483,13 @@ pub(crate) fn id_of(value: &Value) -> Result<i64> {
                     "Decimal value for incrementing column exceeded Long.MAX_VALUE",
                 )
             }),
-        value => value
-            .as_i64()
-            .ok_or_else(|| Error::record("Null value for incrementing column of type: INT64")),
+        value => value.as_i64().ok_or_else(|| {
+            let error = Error::record("Null value for incrementing column of type: INT64");
+            error.and_line(
+                "Rows are counted by this column (incrementing.column.name), so it must not be \
+                     NULL: make it NOT NULL, or select the other rows with query.suffix or a view.",
+            )
+        }),
     }
 }
 

@@ -241,9 +241,7 @@ impl JdbcSourceTask {
                 .map_or("the query".into(), ToString::to_string)
         ));
         let error = match error.kind() {
-            ErrorKind::Retry if given_up => {
-                Error::fatal(error.message().to_owned()).caused_by(error)
-            }
+            ErrorKind::Retry if given_up => error.of_kind(ErrorKind::Fatal),
             // The definition may have changed during the read: look it up again at once. A table
             // that others replace, by DDL outside a transaction, may be missing for a moment.
             ErrorKind::Config if table.failures < LOOK_UPS && !table.is_stopped() && connected => {

@@ -199,7 +199,8 @@ impl Adapter {
         };
         let Some(fitted) = fitted else {
             return Err(Error::record(format!(
-                "column {}: a JSON {} does not fit type {}",
+                "column {}: a JSON {} does not fit type {}; convert it before (the transform Cast), \
+                 or leave the field out (fields.whitelist)",
                 column.name,
                 json_type(value),
                 column.column_type

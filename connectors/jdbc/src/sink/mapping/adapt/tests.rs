@@ -262,7 +262,8 @@ fn plain_json_is_matched_to_the_tables_columns() {
     let error = matched(&[("id", text("x"))]).unwrap_err();
     assert_eq!(
         error.message(),
-        "column ID: a JSON string does not fit type int"
+        "column ID: a JSON string does not fit type int; convert it before (the transform Cast), or leave the field out \
+         (fields.whitelist)"
     );
 }
 

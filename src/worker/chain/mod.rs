@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use connector_api::config::ConfigKey;
-use connector_api::{Config, Error, Predicate, Record, Result, TopicOffset, Transform};
+use connector_api::{Config, Error, ErrorKind, Predicate, Record, Result, TopicOffset, Transform};
 
 use crate::keys::ALIASES_MAX;
 use crate::registry::{PluginKind, Registry, version};
@@ -23,7 +23,13 @@ struct ChainStage {
     alias: Arc<str>,
     class: Arc<str>,
     transform: Box<dyn Transform>,
-    predicate: Option<(Box<dyn Predicate>, bool)>,
+    predicate: Option<StagePredicate>,
+}
+
+struct StagePredicate {
+    alias: Arc<str>,
+    predicate: Box<dyn Predicate>,
+    negate: bool,
 }
 
 /// The effect of one transform on a record.
@@ -149,10 +155,11 @@ impl ChainStage {
                 )));
             }
             None => None,
-            Some(named) => Some((
-                predicate(registry, connector, named, predicates, &prefix)?,
+            Some(named) => Some(StagePredicate {
+                alias: named.into(),
+                predicate: predicate(registry, connector, named, predicates, &prefix)?,
                 negate,
-            )),
+            }),
         };
         Ok(Self {
             alias: alias.into(),
@@ -164,7 +171,10 @@ impl ChainStage {
 
     fn applies(&mut self, record: &Record) -> Result<bool> {
         match &mut self.predicate {
-            Some((predicate, negate)) => Ok(predicate.test(record)? != *negate),
+            Some(stage) => match stage.predicate.test(record) {
+                Ok(found) => Ok(found != stage.negate),
+                Err(error) => Err(named(error, "predicate", "predicates", &stage.alias)),
+            },
             None => Ok(true),
         }
     }
@@ -176,11 +186,24 @@ impl ChainStage {
         at: Option<&TopicOffset>,
     ) -> Result<Option<Record>> {
         if applies {
-            self.transform.apply(record, at)
+            let applied = self.transform.apply(record, at);
+            applied.map_err(|error| named(error, "transform", "transforms", &self.alias))
         } else {
             Ok(Some(record))
         }
     }
+}
+
+/// Appends by which name the config knows the transform or predicate that refused a record, and
+/// with it where its settings are.
+#[cold]
+fn named(error: Error, what: &str, list: &str, alias: &str) -> Error {
+    if error.kind() != ErrorKind::Record {
+        return error;
+    }
+    error.and_line(&format!(
+        "The {what} is {alias}; its settings begin with {list}.{alias}."
+    ))
 }
 
 fn predicate(
@@ -299,3 +322,6 @@ fn settings(own: &Config) -> Config {
     }
     settings
 }
+
+#[cfg(test)]
+mod tests;
