@@ -97,6 +97,8 @@ enum RemoteCommand {
     Stop(RemoteCall<change::LifecycleCommand>),
     /// Restart connectors or tasks
     Restart(RemoteCall<change::RestartCommand>),
+    /// Show how far a connector is behind
+    Lag(RemoteCall<show::DescribeCommand>),
     /// Show the earlier configs of a connector
     History(RemoteCall<show::DescribeCommand>),
     /// Restore an earlier config
@@ -128,6 +130,7 @@ impl RemoteCommand {
                         .await
                 }
                 Self::Status(RemoteCall { verb, server }) => verb.status(&server.client()?).await,
+                Self::Lag(RemoteCall { verb, server }) => verb.lag(&server.client()?).await,
                 Self::History(RemoteCall { verb, server }) => verb.history(&server.client()?).await,
                 Self::Apply(RemoteCall { verb, server }) => verb.apply(&server.client()?).await,
                 Self::Create(RemoteCall { verb, server }) => verb.create(&server.client()?).await,

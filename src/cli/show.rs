@@ -1,4 +1,4 @@
-//! Commands that only read: get, describe, status, history.
+//! Commands that only read: get, describe, status, lag, history.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::client::RestClient;
 use super::print::{errln, json, out, outln, set_off, table};
 use crate::model::{
-    ActiveTopics, ConfigVersion, ConnectorInfo, ConnectorOffsets, ConnectorStatus, Expanded,
-    PluginInfo,
+    ActiveTopics, ConfigVersion, ConnectorInfo, ConnectorLag, ConnectorOffsets, ConnectorStatus,
+    Expanded, PartLag, PluginInfo,
 };
 use crate::model::{LoggerLevel, path_segment};
 use crate::secrets::SecretKeys;
@@ -40,7 +40,7 @@ pub(super) struct GetCommand {
     json: bool,
 }
 
-/// `rowferry describe`, `rowferry status`, `rowferry history`.
+/// `rowferry describe`, `rowferry status`, `rowferry lag`, `rowferry history`.
 #[derive(Args, Debug)]
 pub(super) struct DescribeCommand {
     /// Name of the connector
@@ -200,6 +200,32 @@ impl DescribeCommand {
         }
     }
 
+    /// Prints how far a connector is behind. Errors: as [`Client::send`].
+    pub(super) async fn lag(&self, client: &RestClient) -> Result<()> {
+        let path = format!("/v1/connectors/{}/lag", path_segment(&self.name));
+        if self.json {
+            return print_json(client, &path).await;
+        }
+        let lag: ConnectorLag = client.get(&path).await?;
+        let head = [
+            "TABLE OR PARTITION",
+            "TASK",
+            "ROWS",
+            "SECONDS",
+            "POSITION",
+            "END",
+        ];
+        let mut rows: Vec<_> = lag.parts.iter().map(lag_row).collect();
+        rows.push(vec![
+            "all".to_owned(),
+            String::new(),
+            or_unknown(lag.rows),
+            or_unknown(lag.seconds.map(|s| format!("{s:.1}"))),
+        ]);
+        out!("{}", table(&head, &rows));
+        Ok(())
+    }
+
     /// Prints the earlier configs of a connector. Errors: as [`Client::send`].
     pub(super) async fn history(&self, client: &RestClient) -> Result<()> {
         let path = format!("/v1/connectors/{}/history", path_segment(&self.name));
@@ -236,6 +262,28 @@ async fn warn(client: &RestClient) {
             .iter()
             .for_each(|warning| errln!("warning: {}", on_one_line(warning)));
     }
+}
+
+/// Returns a cell; what is not known is a question mark.
+fn or_unknown<T: ToString>(cell: Option<T>) -> String {
+    cell.map_or("?".to_owned(), |cell| cell.to_string())
+}
+
+fn lag_row(part: &PartLag) -> Vec<String> {
+    let partition = part.partition.map(|number| format!("-{number}"));
+    let topic = part.topic.as_deref().map(|topic| {
+        let partition = partition.unwrap_or_default();
+        format!("{topic}{partition}")
+    });
+    let offset = |offset: Option<i64>| offset.map_or_else(String::new, |it| it.to_string());
+    vec![
+        part.table.clone().or(topic).unwrap_or_default(),
+        part.task.to_string(),
+        or_unknown(part.rows),
+        or_unknown(part.seconds.map(|seconds| format!("{seconds:.1}"))),
+        offset(part.position),
+        offset(part.end),
+    ]
 }
 
 /// Formats milliseconds since 1970-01-01 UTC for people: `2026-11-30T09:05:00Z`.

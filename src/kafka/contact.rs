@@ -11,12 +11,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use connector_api::TopicPartition;
 use connector_api::locks::TakeLock;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use serde::Deserialize;
 
 use super::ClientSettings;
-use crate::metrics::{ClientMetrics, ClientReport, OpenClient};
+use crate::metrics::{ClientMetrics, ClientReport, OpenClient, PartitionReport};
 
 /// Interval of librdkafka's statistics, in milliseconds.
 const TOLD_EVERY: &str = "1000";
@@ -40,6 +41,56 @@ struct ClientStatistics<'a> {
     rx: u64,
     #[serde(default)]
     rx_bytes: u64,
+}
+
+/// The statistics of a topic.
+#[derive(Deserialize)]
+struct TopicStatistics {
+    #[serde(default)]
+    partitions: HashMap<String, PartitionStatistics>,
+}
+
+/// The statistics of a partition; offsets below 0 are unknown.
+#[derive(Deserialize)]
+struct PartitionStatistics {
+    partition: i32,
+    #[serde(default)]
+    ls_offset: i64,
+    #[serde(default)]
+    next_offset: i64,
+    #[serde(default)]
+    fetchq_cnt: u64,
+}
+
+/// Returns how far a consumer is in each partition, according to its statistics.
+pub(super) fn partitions(statistics: &[u8]) -> Vec<(TopicPartition, PartitionReport)> {
+    #[derive(Deserialize)]
+    struct Statistics<'a> {
+        #[serde(borrow, default)]
+        topics: HashMap<Cow<'a, str>, TopicStatistics>,
+    }
+    let Ok(Statistics { topics }) = serde_json::from_slice(statistics) else {
+        return Vec::new();
+    };
+    let mut reports = Vec::new();
+    for (name, topic) in topics {
+        let topic_name: Arc<str> = Arc::from(&*name);
+        // Partition -1 collects what has no partition yet.
+        let known = topic.partitions.into_values();
+        for it in known.filter(|it| it.partition >= 0 && it.ls_offset >= 0) {
+            let at = TopicPartition {
+                topic: Arc::clone(&topic_name),
+                partition: it.partition,
+            };
+            let report = PartitionReport {
+                end: it.ls_offset,
+                fetched: it.next_offset,
+                waiting: it.fetchq_cnt,
+            };
+            reports.push((at, report));
+        }
+    }
+    reports
 }
 
 /// The statistics of a consumer's group.
@@ -216,6 +267,25 @@ mod tests {
         assert!(contact.is_lost());
         contact.take_statistics(&statistics(&[broker("configured", -1)]));
         assert!(!contact.is_lost());
+    }
+
+    #[test]
+    fn the_position_in_each_partition_is_read_from_the_statistics() {
+        let text = br#"{"brokers":{},"topics":{"a b":{"partitions":{
+            "0":{"partition":0,"fetchq_cnt":2,"next_offset":9,"app_offset":7,"hi_offset":12,"ls_offset":11},
+            "1":{"partition":1,"fetchq_cnt":0,"next_offset":0,"app_offset":-1001,"ls_offset":-1001},
+            "-1":{"partition":-1,"fetchq_cnt":0,"next_offset":0,"app_offset":-1001,"ls_offset":0}}}}}"#;
+        let at = TopicPartition {
+            topic: "a b".into(),
+            partition: 0,
+        };
+        let report = PartitionReport {
+            end: 11,
+            fetched: 9,
+            waiting: 2,
+        };
+        assert_eq!(partitions(text), [(at, report)]);
+        assert_eq!(partitions(b"no statistics"), []);
     }
 
     #[test]

@@ -105,33 +105,26 @@ pub(crate) struct Families {
 }
 
 impl Families {
-    /// Returns the family of that name, which is created if it is new.
-    pub(crate) fn family(&mut self, name: &str, kind: Kind, help: &'static str) -> &mut Family {
-        let place = match self.places.get(name) {
-            Some(place) => *place,
-            None => {
-                self.places.insert(name.to_owned(), self.list.len());
-                self.list.push(Family {
-                    name: name.to_owned(),
-                    help,
-                    kind,
-                    samples: Vec::new(),
-                });
-                self.list.len() - 1
-            }
-        };
-        &mut self.list[place]
-    }
-
-    /// Adds a sample to the family of that name.
+    /// Adds a sample to the family of that name, which is created if it is new.
     pub(crate) fn add(
         &mut self,
         (name, kind, help): (&str, Kind, &'static str),
         labels: Labels,
         value: impl Into<Value>,
     ) {
-        let family = self.family(name, kind, help);
-        family.samples.push((labels, value.into()));
+        let sample = (labels, value.into());
+        let place = self.places.get(name).copied();
+        if let Some(family) = place.and_then(|place| self.list.get_mut(place)) {
+            family.samples.push(sample);
+            return;
+        }
+        self.places.insert(name.to_owned(), self.list.len());
+        self.list.push(Family {
+            name: name.to_owned(),
+            help,
+            kind,
+            samples: vec![sample],
+        });
     }
 
     /// Returns the families in the order in which they were first named.

@@ -6,8 +6,10 @@
 
 mod client;
 mod connect;
+mod debezium;
 mod family;
 mod histogram;
+mod lag;
 mod own;
 mod process;
 mod snapshot;
@@ -24,8 +26,9 @@ use connector_api::ErrorKind;
 use connector_api::locks::TakeLock;
 
 pub(crate) use client::ClientReport;
+pub(crate) use lag::PartitionReport;
 pub(crate) use process::ProcessFigures;
-pub(crate) use snapshot::{ConnectorFacts, Snapshot, TableFacts, TaskFacts};
+pub(crate) use snapshot::{ConnectorFacts, LagOf, Snapshot, TableFacts, TaskFacts};
 pub(crate) use spelling::Spelling;
 pub(crate) use task::{Activity, TaskFigures, TopicAmounts, WAITS};
 pub(crate) use text::Format;
@@ -75,8 +78,8 @@ type TaskTable = BTreeMap<(Arc<str>, u32), Arc<TaskMetrics>>;
 #[derive(Clone, Debug)]
 pub(crate) struct WorkerMetrics {
     tasks: Arc<Mutex<TaskTable>>,
-    /// Start-ups of connectors and of tasks.
-    starts: Arc<Mutex<[StartUps; 2]>>,
+    connector_starts: Arc<Mutex<StartUps>>,
+    task_starts: Arc<Mutex<StartUps>>,
     most_tables: usize,
 }
 
@@ -85,7 +88,8 @@ impl WorkerMetrics {
     pub(crate) fn new(most_tables: usize) -> Self {
         Self {
             tasks: Arc::default(),
-            starts: Arc::default(),
+            connector_starts: Arc::default(),
+            task_starts: Arc::default(),
             most_tables,
         }
     }
@@ -109,12 +113,12 @@ impl WorkerMetrics {
 
     /// Notes that a connector was started, or failed to start.
     pub(crate) fn connector_started(&self, succeeded: bool) {
-        self.starts.take_lock()[0].count(succeeded);
+        self.connector_starts.take_lock().count(succeeded);
     }
 
     /// Notes that a task was opened, or failed before.
     pub(crate) fn task_started(&self, succeeded: bool) {
-        self.starts.take_lock()[1].count(succeeded);
+        self.task_starts.take_lock().count(succeeded);
     }
 
     /// Copies all figures, those of tasks only for the connectors that exist.
@@ -134,18 +138,15 @@ impl WorkerMetrics {
                 connector,
                 task,
                 figures: metrics.figures.take_lock().clone(),
-                clients: metrics
-                    .clients
-                    .each_ref()
+                clients: [&metrics.producer, &metrics.consumer, &metrics.dead_letters]
                     .map(|client| *client.0.take_lock()),
             };
-        let [connector_starts, task_starts] = *self.starts.take_lock();
         Snapshot {
             now_ms: now_ms(),
             tasks: known.into_iter().map(copy).collect(),
             connectors,
-            connector_starts,
-            task_starts,
+            connector_starts: *self.connector_starts.take_lock(),
+            task_starts: *self.task_starts.take_lock(),
             process: ProcessFigures::read(),
             most_tables: self.most_tables,
         }
@@ -156,7 +157,9 @@ impl WorkerMetrics {
 #[derive(Debug, Default)]
 pub(crate) struct TaskMetrics {
     figures: Mutex<TaskFigures>,
-    clients: [Arc<ClientMetrics>; CLIENTS.len()],
+    producer: Arc<ClientMetrics>,
+    consumer: Arc<ClientMetrics>,
+    dead_letters: Arc<ClientMetrics>,
     most_topics: usize,
 }
 
@@ -247,7 +250,11 @@ impl TaskMetrics {
 
     /// Returns where a Kafka client of the task reports.
     pub(crate) fn client(&self, purpose: ClientPurpose) -> Arc<ClientMetrics> {
-        Arc::clone(&self.clients[purpose as usize])
+        Arc::clone(match purpose {
+            ClientPurpose::Producer => &self.producer,
+            ClientPurpose::Consumer => &self.consumer,
+            ClientPurpose::DeadLetters => &self.dead_letters,
+        })
     }
 }
 

@@ -1,8 +1,10 @@
 //! The metrics under our own names. `docs/metrics.md` lists them. Pure.
 
+use std::sync::Arc;
+
 use super::CLIENTS;
 use super::family::{Families, Kind, Label, Labels, Value};
-use super::snapshot::{Snapshot, TableFacts, TaskSnapshot};
+use super::snapshot::{LagOf, Snapshot, TableFacts, TaskSnapshot};
 use super::task::{KINDS, TopicTotals, WAITS};
 use crate::model::RunState;
 use connector_api::ErrorKind;
@@ -28,6 +30,7 @@ pub(super) fn add(snapshot: &Snapshot, out: &mut Families) {
         clients(task, out);
     }
     tables(snapshot, out);
+    lags(snapshot, out);
 }
 
 type Named = (&'static str, Kind, &'static str);
@@ -153,6 +156,17 @@ const SNAPSHOT: Named = (
     "Rows of a source's table: read since the task was opened, left to read, and in the table as the database estimates.",
 );
 
+const LAG_ROWS: Named = (
+    "rowferry_lag_rows",
+    Kind::Gauge,
+    "Rows of a source's table that are not read yet, as the database estimates; records of a sink's partition that are not written yet.",
+);
+const LAG_SECONDS: Named = (
+    "rowferry_lag_seconds",
+    Kind::Gauge,
+    "Age of the oldest record of a sink's partition that is not written yet, as far as this worker has seen; 0 without such a record.",
+);
+
 fn worker(out: &mut Families) {
     let commit = option_env!("ROWFERRY_COMMIT").unwrap_or("unknown");
     let labels = vec![
@@ -275,6 +289,63 @@ fn clients(task: &TaskSnapshot, out: &mut Families) {
             let mut labels = of_client();
             labels.push(("direction", direction.into()));
             out.add(TRAFFIC, labels, bytes);
+        }
+    }
+}
+
+/// Adds the lag of tables and partitions. Those of a task beyond the maximum are added up as
+/// `other`.
+fn lags(snapshot: &Snapshot, out: &mut Families) {
+    let lags = snapshot.lags();
+    for of_task in lags.chunk_by(|a, b| a.0 == b.0 && a.1.task == b.1.task) {
+        let (shown, rest) = of_task.split_at(of_task.len().min(snapshot.most_tables));
+        for (connector, lag) in shown {
+            add_lag(connector, lag, lag_labels(lag), out);
+        }
+        let more = rest.iter().map(|(_, lag)| lag.clone());
+        if let (Some(sum), Some((connector, _))) = (more.reduce(LagOf::plus), rest.first()) {
+            let label = if sum.table.is_some() {
+                "table"
+            } else {
+                "topic"
+            };
+            add_lag(connector, &sum, vec![(label, "other".into())], out);
+        }
+    }
+}
+
+fn lag_labels(lag: &LagOf) -> Labels {
+    match (&lag.table, &lag.partition) {
+        (Some(table), _) => vec![("table", table.into())],
+        (None, Some(at)) => {
+            let partition = u32::try_from(at.partition).unwrap_or(0);
+            vec![
+                ("topic", (&at.topic).into()),
+                ("partition", partition.into()),
+            ]
+        }
+        (None, None) => Vec::new(),
+    }
+}
+
+fn add_lag(connector: &Arc<str>, lag: &LagOf, more: Labels, out: &mut Families) {
+    let id = [("connector", connector.into()), ("task", lag.task.into())];
+    let labels: Labels = id.into_iter().chain(more).collect();
+    if let Some(rows) = lag.rows {
+        out.add(LAG_ROWS, labels.clone(), rows);
+    }
+    if let Some(seconds) = lag.seconds {
+        out.add(LAG_SECONDS, labels, seconds);
+    }
+}
+
+impl LagOf {
+    /// Adds up the rows and takes the greater age; what is unknown of one is unknown of both.
+    fn plus(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.zip(other.rows).map(|(a, b)| a + b),
+            seconds: self.seconds.zip(other.seconds).map(|(a, b)| a.max(b)),
+            ..self
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use connector_api::ErrorKind;
 
 use super::histogram::Histogram;
+use super::lag::SinkLag;
 use super::window::{Window, as_f64, seconds};
 
 /// Records and their bytes.
@@ -201,6 +202,8 @@ pub(crate) struct TaskFigures {
     pub written: TopicTotals,
     pub read_rate: Window,
     pub written_rate: Window,
+    /// When records were last read.
+    pub last_read_ms: Option<u64>,
     /// Records that are read and not yet written.
     pub active: u64,
     pub active_recent: Window,
@@ -218,6 +221,8 @@ pub(crate) struct TaskFigures {
     /// Errors by kind, in the order of [`KINDS`].
     pub errors: [u64; KINDS.len()],
     pub partitions: u64,
+    /// How far a sink is behind the ends of its partitions.
+    pub lag: SinkLag,
     pub rebalances: u64,
     /// Milliseconds within a second that a thread waited, in the order of [`WAITS`].
     pub waits: [Window; WAITS.len()],
@@ -250,11 +255,22 @@ impl TaskFigures {
     pub(crate) fn attempt_started(&mut self) {
         self.active = 0;
         self.partitions = 0;
+        self.lag.clear();
     }
 
     /// Notes what the task does from now on.
     pub(crate) fn enter(&mut self, activity: Activity, now_ms: u64) {
+        if activity == Activity::Down {
+            // Nobody observes the ends any more.
+            self.partitions = 0;
+            self.lag.clear();
+        }
         self.times.enter(activity, now_ms);
+    }
+
+    /// True if the task works, so that it observes its partitions; a paused consumer does not.
+    pub(crate) fn is_running(&self) -> bool {
+        self.times.now == Activity::Running
     }
 
     /// Returns the shares of the time since the last start in which the task was running and paused.
@@ -275,6 +291,7 @@ impl TaskFigures {
         let records = topics.records();
         self.read.add(topics, most);
         self.read_rate.add(now_ms, as_f64(records));
+        self.last_read_ms = Some(now_ms);
         self.active += records;
         self.active_recent.add(now_ms, as_f64(self.active));
     }

@@ -27,6 +27,7 @@ fn connector(name: &str, direction: &'static str, tasks: u32) -> ConnectorFacts 
         direction,
         class: "C".into(),
         version: "1".into(),
+        database: (direction == "source").then(|| ("mysql", "shop".into())),
         state: RunState::Running,
         tasks: (0..tasks).map(task_facts).collect(),
     }
@@ -55,6 +56,20 @@ fn everything(tasks: u32) -> Snapshot {
             figures.kafka_commits.note(now, took, true);
             figures.database_commits.note(now, took, true);
             figures.transaction_records.add(now, 3.0);
+            figures.enter(Activity::Running, now);
+            if name == "out" {
+                let at = connector_api::TopicPartition {
+                    topic: "t".into(),
+                    partition: 0,
+                };
+                figures.lag.assign([(at.clone(), 3)]);
+                let report = PartitionReport {
+                    end: 5,
+                    fetched: 3,
+                    waiting: 0,
+                };
+                figures.lag.report(now, &[(at, report)]);
+            }
         });
         for purpose in [
             ClientPurpose::Producer,
@@ -134,6 +149,28 @@ fn only_the_chosen_names_are_shown() {
 }
 
 #[test]
+fn dashboards_of_debezium_find_what_has_a_meaning_for_a_source_that_polls() {
+    let text = text(&everything(1));
+    for sample in [
+        "Connected{plugin=\"mysql\",name=\"shop\",context=\"streaming\"} 1",
+        "TotalNumberOfEventsSeen{plugin=\"mysql\",name=\"shop\",context=\"streaming\"} 3",
+        "SnapshotRunning{plugin=\"mysql\",name=\"shop\",context=\"snapshot\"} 1",
+        "SnapshotCompleted{plugin=\"mysql\",name=\"shop\",context=\"snapshot\"} 0",
+        "RemainingTableCount{plugin=\"mysql\",name=\"shop\",context=\"snapshot\"} 1",
+        "RowsScanned{plugin=\"mysql\",name=\"shop\",context=\"snapshot\",table=\"t\"} 5",
+    ] {
+        assert!(
+            text.contains(&format!("debezium_metrics_{sample}\n")),
+            "{sample}"
+        );
+    }
+    let known = text
+        .matches("debezium_metrics_MilliSecondsSinceLastEvent{")
+        .count();
+    assert_eq!(known, 1);
+}
+
+#[test]
 fn no_series_is_written_twice() {
     let text = text(&everything(2));
     let mut seen = std::collections::HashSet::new();
@@ -187,12 +224,13 @@ fn reference() -> String {
             Kind::Gauge => ("", "gauge"),
             Kind::Histogram => ("", "histogram"),
         };
-        let labels = family.samples.first().map(|(labels, _)| labels);
-        let labels: Vec<_> = labels
-            .into_iter()
-            .flatten()
-            .map(|(name, _)| format!("`{name}`"))
-            .collect();
+        let mut labels: Vec<String> = Vec::new();
+        for (name, _) in family.samples.iter().flat_map(|(labels, _)| labels) {
+            let name = format!("`{name}`");
+            if !labels.contains(&name) {
+                labels.push(name);
+            }
+        }
         let _ = writeln!(
             out,
             "| `{}{suffix}` | {kind} | {} | {} |",

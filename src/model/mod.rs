@@ -4,6 +4,7 @@
 
 mod connector;
 mod history;
+mod lag;
 mod offset;
 mod path;
 mod plugin;
@@ -16,6 +17,7 @@ pub use connector::{
     ActiveTopics, ConnectorInfo, CreateConnector, KEYS_MAX, RawConfig, TaskInfo, TaskName,
 };
 pub use history::{ConfigChange, ConfigVersion};
+pub use lag::{ConnectorLag, PartLag};
 pub use offset::{ConnectorOffsets, OffsetEntry};
 pub use path::path_segment;
 pub use plugin::{

@@ -91,7 +91,7 @@ fn gzip(text: &str) -> Vec<u8> {
     encoder.finish().unwrap_or_default()
 }
 
-fn facts(connector: &ConnectorView, registry: &Registry) -> ConnectorFacts {
+pub(super) fn facts(connector: &ConnectorView, registry: &Registry) -> ConnectorFacts {
     let state = connector.status.as_ref().map(|status| status.state);
     let class = connector.config.get("connector.class").unwrap_or_default();
     ConnectorFacts {
@@ -101,9 +101,25 @@ fn facts(connector: &ConnectorView, registry: &Registry) -> ConnectorFacts {
         version: view::version(connector, registry)
             .unwrap_or_default()
             .into(),
+        database: database(connector),
         state: state.unwrap_or(RunState::Unassigned),
         tasks: connector.tasks.iter().map(task_facts).collect(),
     }
+}
+
+/// Returns what Debezium's dashboards call a source by: the kind of its database, and its topic
+/// prefix.
+fn database(connector: &ConnectorView) -> Option<(&'static str, Arc<str>)> {
+    let prefix = connector.config.get("topic.prefix")?;
+    let url = connector.config.get("connection.url").unwrap_or_default();
+    let scheme = url.trim_start().trim_start_matches("jdbc:");
+    let kind = match scheme.split(':').next().unwrap_or_default() {
+        "mysql" | "mariadb" => "mysql",
+        "postgres" | "postgresql" => "postgres",
+        "sqlite" => "sqlite",
+        _ => "jdbc",
+    };
+    Some((kind, prefix.trim().into()))
 }
 
 fn task_facts(task: &TaskView) -> TaskFacts {

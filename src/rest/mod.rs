@@ -15,6 +15,7 @@ mod error;
 mod gate;
 mod history;
 mod http;
+mod lag;
 mod lifecycle;
 mod loggers;
 mod main_runtime;
@@ -101,6 +102,7 @@ fn api(admin: bool) -> OpenApiRouter<RestState> {
         .merge(plugins::routes())
         .merge(loggers)
         .merge(history::routes())
+        .merge(lag::routes())
         .merge(trials::routes())
         .route_layer(from_fn(http::negotiate))
         // Not JSON: it negotiates its own formats.

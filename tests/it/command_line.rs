@@ -236,7 +236,7 @@ fn a_server_makes_no_lines_and_moves_no_cursor_on_standard_error() {
         "no\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}1A\rrowferry: all is well\u{202e}\u{8}";
     const FORGED_LINE: &str = "no\nrowferry: all is well";
     let connectors = file(&json!([{"name": "x", "config": {"connector.class": "JdbcSink"}}]));
-    let verbs: [&[&str]; 17] = [
+    let verbs: [&[&str]; 18] = [
         &["get"],
         &["health"],
         &["describe", "x"],
@@ -248,6 +248,7 @@ fn a_server_makes_no_lines_and_moves_no_cursor_on_standard_error() {
         &["pause", "x"],
         &["stop", "x"],
         &["restart", "x"],
+        &["lag", "x"],
         &["history", "x"],
         &["restore", "x", "1"],
         &["get", "--json"],
@@ -313,7 +314,7 @@ async fn output_that_nobody_reads_ends_commands_as_it_ends_other_tools_and_stops
         &["keys", "worker"],
         &["serve", "--print-config"],
     ];
-    let remote: [&[&str]; 9] = [
+    let remote: [&[&str]; 10] = [
         &["get"],
         &["get", "plugins", "--json"],
         &["get", "loggers"],
@@ -321,6 +322,7 @@ async fn output_that_nobody_reads_ends_commands_as_it_ends_other_tools_and_stops
         &["describe", &one],
         &["status", &one],
         &["status", &one, "--json"],
+        &["lag", &one],
         &["history", &one],
         &["pause", &one, &two],
     ];

@@ -303,6 +303,25 @@ const STRIMZI: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
+/// What Debezium's board reads and has a meaning for a source that polls.
+const DEBEZIUM: &[(&str, &str, &[&str])] = &[
+    (
+        "debezium_metrics_",
+        "Connected MilliSecondsSinceLastEvent TotalNumberOfEventsSeen NumberOfErroneousEvents NumberOfSkippedEvents",
+        &["plugin=mysql", "name", "context=streaming"],
+    ),
+    (
+        "debezium_metrics_",
+        "SnapshotRunning SnapshotCompleted TotalTableCount RemainingTableCount",
+        &["plugin=mysql", "name", "context=snapshot"],
+    ),
+    (
+        "debezium_metrics_",
+        "RowsScanned",
+        &["plugin=mysql", "name", "context=snapshot", "table"],
+    ),
+];
+
 /// Returns what of a list is not among the samples.
 fn missing(samples: &[Sample], list: &[(&str, &str, &[&str])]) -> Vec<String> {
     let mut missing = Vec::new();
@@ -354,7 +373,8 @@ async fn ready_boards_for_kafka_connect_find_every_metric_and_figures_are_those_
             ) > Some(0.0)
     })
     .await;
-    let absent = [missing(&samples, CONFLUENT), missing(&samples, STRIMZI)].concat();
+    let absent = [CONFLUENT, STRIMZI, DEBEZIUM].map(|list| missing(&samples, list));
+    let absent = absent.concat();
     assert!(absent.is_empty(), "{absent:#?}");
     let of =
         |name: &str, connector: &str| sum(&samples, name, &[("connector", connector)]).unwrap();
@@ -537,6 +557,131 @@ async fn counters_never_fall_when_tasks_are_restarted_stopped_and_fail() {
         sum(&samples, "rowferry_records_total", &of_source),
         Some(4.0)
     );
+}
+
+#[tokio::test]
+async fn lag_grows_while_a_sink_cannot_write_and_ends_when_it_can() {
+    let worker = lab().worker();
+    let rest = worker.rest();
+    let (pipeline, mut connection) = three_rows(worker, "behind").await;
+    let (source, sink) = (pipeline.source_name(), pipeline.sink_name());
+    let lag = async |name: &str| {
+        rest.get(&format!("/v1/connectors/{name}/lag"))
+            .await
+            .expect(200)
+            .body
+    };
+    for name in [&source, &sink] {
+        for_condition("nothing to be behind", SOON, async || {
+            lag(name).await["rows"] == 0
+        })
+        .await;
+    }
+    let body = lag(&sink).await;
+    assert_eq!(body["seconds"], json!(0.0), "{body}");
+    assert_eq!(body["parts"][0]["topic"], json!(pipeline.topic()), "{body}");
+    let body = lag(&source).await;
+    assert_eq!(
+        (&body["type"], &body["seconds"]),
+        (&json!("source"), &json!(null))
+    );
+    // The sink waits for a lock on its table.
+    let mut lock = lab().mariadb().connect(&pipeline.copy).await;
+    run(
+        &mut lock,
+        &format!("LOCK TABLES `{}` WRITE", pipeline.topic()),
+    )
+    .await;
+    run(
+        &mut connection,
+        "INSERT INTO goods VALUES (4, 'd'), (5, 'e')",
+    )
+    .await;
+    for_condition(
+        "the sink to be behind by two rows and more than a second",
+        SOON,
+        async || {
+            let body = lag(&sink).await;
+            let samples = scrape(rest).await;
+            let of_sink = [("connector", sink.as_str()), ("partition", "0")];
+            body["rows"].as_u64() >= Some(2)
+                && body["seconds"].as_f64() > Some(1.0)
+                && sum(&samples, "rowferry_lag_rows", &of_sink) >= Some(2.0)
+                && sum(&samples, "rowferry_lag_seconds", &of_sink) > Some(1.0)
+        },
+    )
+    .await;
+    run(&mut lock, "UNLOCK TABLES").await;
+    for_condition("the sink to be no more behind", SOON, async || {
+        let body = lag(&sink).await;
+        body["rows"] == 0 && body["seconds"] == json!(0.0)
+    })
+    .await;
+    let shown = Command::new(env!("CARGO_BIN_EXE_rowferry"))
+        .args(["lag", &sink, "--server", rest.base()])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.starts_with("TABLE OR PARTITION"), "{shown}");
+    let words: Vec<_> = shown
+        .lines()
+        .map(|l| l.split_whitespace().collect::<Vec<_>>())
+        .collect();
+    assert_eq!(
+        words[1][..4],
+        [&format!("{}-0", pipeline.topic()), "0", "0", "0.0"],
+        "{shown}"
+    );
+    assert_eq!(words[2], ["all", "0", "0.0"], "{shown}");
+    // Nobody observes the partitions of a stopped sink.
+    rest.put_empty(&format!("/connectors/{sink}/stop"))
+        .await
+        .expect(204);
+    for_condition("the lag to be unknown", SOON, async || {
+        lag(&sink).await["rows"].is_null()
+            && sum(
+                &scrape(rest).await,
+                "rowferry_lag_rows",
+                &[("connector", &sink)],
+            )
+            .is_none()
+    })
+    .await;
+    let unknown = rest.get("/v1/connectors/nobody/lag").await.expect(404);
+    assert_eq!(
+        unknown.message(),
+        rest.get("/connectors/nobody").await.expect(404).message()
+    );
+}
+
+#[test]
+fn the_dashboard_and_the_alerts_read_metrics_that_exist() {
+    let read = |path: &str| std::fs::read_to_string(project_folder().join(path)).unwrap();
+    let documented = read("docs/metrics.md");
+    let board: serde_json::Value =
+        serde_json::from_str(&read("dist/grafana/rowferry.json")).unwrap();
+    let targets = board["panels"].as_array().unwrap().iter();
+    let targets = targets.flat_map(|panel| panel["targets"].as_array().unwrap());
+    let mut expressions: Vec<String> = targets
+        .map(|target| target["expr"].as_str().unwrap().to_owned())
+        .collect();
+    let alerts = read("dist/prometheus/alerts.yml");
+    let of_alerts = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("expr: "));
+    expressions.extend(of_alerts.map(str::to_owned));
+    assert!(expressions.len() > 20, "{expressions:?}");
+    let name = regex::Regex::new(r"\b(?:rowferry|process)_\w+").unwrap();
+    for expression in &expressions {
+        assert!(name.is_match(expression), "{expression}");
+        for found in name.find_iter(expression) {
+            let found = found.as_str().trim_end_matches("_bucket");
+            assert!(
+                documented.contains(&format!("| `{found}` |")),
+                "{found} in {expression}"
+            );
+        }
+    }
 }
 
 /// curl's answer with headers.

@@ -40,8 +40,10 @@ impl Consumer {
         let done = rebalance::assign(&inner, &assigned)
             .and_then(|()| self.pause_or_resume(&inner, &assigned));
         let started = started?;
-        self.progress.assign(partitions_of(&assigned), started);
-        inner.context().assigned(self.progress.assigned_count());
+        let context = inner.context();
+        self.progress
+            .assign(partitions_of(&assigned), started.clone());
+        context.assigned(&started, self.progress.assigned_count());
         done.map_err(|e| error::of("taking over partitions", e))
     }
 
@@ -50,8 +52,10 @@ impl Consumer {
     pub(crate) fn revoke(&mut self, reply: RevokeReply) -> Result<()> {
         let inner = Arc::clone(self.inner()?);
         let list = reply.take();
-        let written = self.progress.revoke(&partitions_of(&list));
-        inner.context().assigned(self.progress.assigned_count());
+        let revoked = partitions_of(&list);
+        let written = self.progress.revoke(&revoked);
+        let left = self.progress.assigned_count();
+        inner.context().revoked(&revoked, left);
         // A lost assignment belongs to another member already: commit nothing then.
         if !written.is_empty() && !inner.assignment_lost() {
             // Commit before unassigning: afterwards another member may own the partitions.

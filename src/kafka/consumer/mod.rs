@@ -189,6 +189,9 @@ impl Consumer {
             dev.written(&list(next));
         }
         self.progress.written(next);
+        if let Some(inner) = &self.inner {
+            inner.context().written(next);
+        }
     }
 
     /// Commits what was written since the last commit, in the background. Group offsets only serve

@@ -14,8 +14,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceP
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::super::contact::BrokerContact;
+use super::super::contact::{self, BrokerContact};
 use super::super::context;
+use super::progress::LatestOffsets;
 use crate::metrics::{ClientPurpose, TaskMetrics};
 
 /// The librdkafka consumer, shared with calls that may be left behind.
@@ -101,10 +102,27 @@ impl MemberContext {
         }
     }
 
-    /// Notes how many partitions this member has.
-    pub(super) fn assigned(&self, partitions: usize) {
-        self.metrics
-            .update(|task, _| task.partitions = partitions as u64);
+    /// Notes that partitions were assigned, with their start offsets where known, and how many
+    /// there are now.
+    pub(super) fn assigned(&self, started: &LatestOffsets, all: usize) {
+        let started = started.iter().map(|(at, offset)| (at.clone(), *offset));
+        self.metrics.update(|task, _| {
+            task.lag.assign(started);
+            task.partitions = all as u64;
+        });
+    }
+
+    /// Notes that partitions were revoked, and how many are left.
+    pub(super) fn revoked(&self, partitions: &[TopicPartition], left: usize) {
+        self.metrics.update(|task, _| {
+            task.lag.revoke(partitions);
+            task.partitions = left as u64;
+        });
+    }
+
+    /// Notes that everything before these offsets is written.
+    pub(super) fn written(&self, next: &LatestOffsets) {
+        self.metrics.update(|task, _| task.lag.written(next));
     }
 
     /// Declines all rebalances from now on.
@@ -143,6 +161,9 @@ impl ClientContext for MemberContext {
 
     fn stats_raw(&self, statistics: &[u8]) {
         self.contact.take_statistics(statistics);
+        let reports = contact::partitions(statistics);
+        self.metrics
+            .update(|task, now| task.lag.report(now, &reports));
     }
 }
 

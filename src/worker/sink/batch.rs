@@ -133,6 +133,14 @@ impl BatchBuilder {
         Ok(())
     }
 
+    /// Publishes up to where the batch has read, while it is not handed over yet.
+    pub(super) fn publish_read(&self) {
+        if !self.is_empty() {
+            self.metrics
+                .update(|task, _| task.lag.read(&self.batch.next));
+        }
+    }
+
     /// Takes the batch out. The dead letters of records that could not be decoded are stored first:
     /// the writing half may commit the batch at once, and with it their offsets.
     pub(super) fn take(&mut self) -> Result<SinkBatch> {
@@ -142,6 +150,7 @@ impl BatchBuilder {
         let rows = self.batch.records.len();
         let batch = std::mem::take(&mut self.batch);
         self.metrics.read(&batch.read);
+        self.metrics.update(|task, _| task.lag.read(&batch.next));
         self.batch.records.reserve(rows);
         Ok(batch)
     }

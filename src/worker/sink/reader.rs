@@ -28,6 +28,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a full batch waits for the writing half before fetching is paused.
 const HOLD: Duration = Duration::from_secs(1);
 
+/// How often the offsets of a batch that waits are published.
+const PUBLISH_EVERY: Duration = Duration::from_millis(500);
+
 /// The state of the reading thread.
 pub(super) struct SinkReader {
     /// The consumer, already subscribed. Dropped first, so that the writing half goes on until the
@@ -58,6 +61,7 @@ pub(super) struct ReadState {
     /// Number of batches that were handed over and are not done.
     under_way: usize,
     committed: Instant,
+    published: Instant,
     /// No broker answers: polls return but do not count as progress.
     unanswered: bool,
     /// An error that a poll returned while an answer was awaited: the next poll returns it.
@@ -72,6 +76,7 @@ impl Default for ReadState {
             leave: false,
             under_way: 0,
             committed: Instant::now(),
+            published: Instant::now(),
             unanswered: false,
             failed: None,
         }
@@ -120,6 +125,10 @@ impl SinkReader {
                 self.hand_over()?;
             }
             self.commit_if_due(is_idle && self.batch.is_empty());
+            // Not with each record: reading the clock takes longer than many of them.
+            if is_idle || self.batch.batch.records.len().is_multiple_of(512) {
+                self.publish_if_due();
+            }
         }
     }
 
@@ -259,6 +268,7 @@ impl SinkReader {
     /// Waits until the writing half has room for the batch. Keeps polling meanwhile, with fetching
     /// paused, to stay a member of the group.
     fn await_room(&mut self) -> Result<()> {
+        self.batch.publish_read();
         let mut patience = HOLD;
         while self.state.under_way >= BATCHES_AHEAD && !self.is_to_leave() && !self.batch.is_empty()
         {
@@ -320,6 +330,15 @@ impl SinkReader {
         if is_idle || self.state.committed.elapsed() >= self.commit_every {
             self.state.committed = Instant::now();
             self.consumer.commit();
+        }
+    }
+
+    /// Publishes what a batch holds that waits for the writing half: its records are behind, although
+    /// the consumer has handed them on.
+    fn publish_if_due(&mut self) {
+        if self.state.published.elapsed() >= PUBLISH_EVERY {
+            self.state.published = Instant::now();
+            self.batch.publish_read();
         }
     }
 
