@@ -118,12 +118,12 @@ const LOOKED_THROUGH: usize = 64 * 1024;
 
 /// Adds a line to the error of an undecodable record if its bytes show what kind of record it is.
 #[cold]
-pub(super) fn explained(error: Error, bytes: &[u8]) -> Error {
+pub(super) fn hint_schema_change(error: Error, bytes: &[u8]) -> Error {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LOOKED_THROUGH)]);
     let has = |name: &str| text.contains(name);
     // Either a member of the JSON, or a field in its envelope's schema.
-    let is_told = has("\"ddl\"") && (has("\"databaseName\"") || has("\"tableChanges\""));
-    if error.kind() == ErrorKind::Record && is_told {
+    let describes_tables = has("\"ddl\"") && (has("\"databaseName\"") || has("\"tableChanges\""));
+    if error.kind() == ErrorKind::Record && describes_tables {
         error.and_line(SCHEMA_CHANGE)
     } else {
         error

@@ -81,7 +81,6 @@ pub(crate) struct ConnectorView {
 /// The stored offsets of a connector.
 #[derive(Clone, Debug)]
 pub(crate) enum OffsetListing {
-    /// Positions of a source.
     Source(Vec<SourcePosition>),
     /// Next offset of each partition that a sink reads.
     Sink(Vec<TopicOffset>),

@@ -32,7 +32,6 @@ const SETTINGS_TRIED: usize = 50;
 /// A topic that has to exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TopicSpec {
-    /// The topic's name.
     pub topic: String,
     /// Number of partitions; -1 means the broker's default.
     pub partitions: i32,

@@ -110,7 +110,6 @@ struct AccountTable {
 pub(crate) struct UserAccount {
     /// Name of the user or token.
     pub name: String,
-    /// Its role.
     pub role: Role,
 }
 

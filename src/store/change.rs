@@ -72,13 +72,23 @@ pub enum StoreChange {
         target: TargetState,
     },
     /// Replaces the config of a connector and deletes the task configs made from the old one.
-    Replace { name: Arc<str>, config: Config },
-    /// Sets the target state.
-    SetTarget { name: Arc<str>, target: TargetState },
+    Replace {
+        name: Arc<str>,
+        config: Config,
+    },
+    SetTarget {
+        name: Arc<str>,
+        target: TargetState,
+    },
     /// Deletes a connector with its tasks, statuses and topics; its history is kept for a time.
-    Delete { name: Arc<str> },
+    Delete {
+        name: Arc<str>,
+    },
     /// Replaces all task configs of a connector and deletes the statuses of tasks beyond them.
-    SetTasks { name: Arc<str>, tasks: Vec<Config> },
+    SetTasks {
+        name: Arc<str>,
+        tasks: Vec<Config>,
+    },
     /// Stores the status of a connector (`task` is `None`) or of a task.
     SetStatus {
         name: Arc<str>,
@@ -86,9 +96,14 @@ pub enum StoreChange {
         status: RunStatus,
     },
     /// Stores a topic that a connector has used.
-    AddTopic { name: Arc<str>, topic: Arc<str> },
+    AddTopic {
+        name: Arc<str>,
+        topic: Arc<str>,
+    },
     /// Deletes a connector's topics.
-    ResetTopics { name: Arc<str> },
+    ResetTopics {
+        name: Arc<str>,
+    },
 }
 
 impl StoreChange {

@@ -342,11 +342,11 @@ impl Transform for TimestampRouter {
             .format
             .as_ref()
             .map_err(|text| Error::record(text.clone()).and_line(FORMAT))?;
-        let stamp = format.format(millis);
+        let text = format.format(millis);
         record.topic = self
             .topic
             .replace("${topic}", &record.topic)
-            .replace("${timestamp}", &stamp)
+            .replace("${timestamp}", &text)
             .into();
         Ok(Some(record))
     }

@@ -339,11 +339,11 @@ impl Transform for MessageTimestampRouter {
                  message.timestamp.format"
             ))
         })?;
-        let stamp = self.write.format(moment);
+        let text = self.write.format(moment);
         record.topic = self
             .topic
             .replace("${topic}", &record.topic)
-            .replace("${timestamp}", &stamp)
+            .replace("${timestamp}", &text)
             .into();
         Ok(Some(record))
     }

@@ -64,12 +64,12 @@ pub(super) struct DeadLetters {
     id: TaskId,
     redactor: Redactor,
     metrics: Arc<TaskMetrics>,
-    sent: Mutex<Sent>,
+    sent: Mutex<UnconfirmedRecords>,
 }
 
 /// Origins of the records not known to be stored, by the number that the producer knows them by.
 #[derive(Default)]
-struct Sent {
+struct UnconfirmedRecords {
     last: usize,
     places: BTreeMap<usize, (Arc<str>, i32, i64)>,
 }
@@ -152,7 +152,7 @@ impl DeadLetters {
         sent.map_err(|e| self.not_stored(&producer, number, e))
     }
 
-    fn sent(&self) -> MutexGuard<'_, Sent> {
+    fn sent(&self) -> MutexGuard<'_, UnconfirmedRecords> {
         self.sent.take_lock()
     }
 

@@ -65,7 +65,6 @@ const WARM_UP_WITHIN: Duration = Duration::from_secs(30);
 /// One task of one connector.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId {
-    /// The connector's name.
     pub connector: Arc<str>,
     /// The task's number within its connector, from 0.
     pub task: u32,
@@ -107,7 +106,6 @@ pub struct StartTask {
     pub id: TaskId,
     /// Number of tasks of the connector.
     pub tasks: usize,
-    /// The connector plug-in.
     pub connector: ConnectorPlugin,
     /// The connector's whole config, with `${…}` references unresolved.
     pub connector_config: Config,

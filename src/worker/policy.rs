@@ -15,9 +15,7 @@ pub enum ErrorStage {
     Poll,
     /// A transform or predicate.
     Transformation,
-    /// Converting keys.
     KeyConverter,
-    /// Converting values.
     ValueConverter,
     /// Converting header values.
     HeaderConverter,

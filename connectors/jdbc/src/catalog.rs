@@ -74,7 +74,6 @@ pub struct TableMeta {
     /// Columns of the unique indexes, the primary key included, by which no statement can find the
     /// row that it conflicts with: PostgreSQL's DEFERRABLE constraints.
     pub deferrable: Vec<Vec<String>>,
-    /// True for a view.
     pub is_view: bool,
     /// Number of rows, as estimated by the server's statistics.
     pub rows_estimated: Option<u64>,

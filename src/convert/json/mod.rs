@@ -33,7 +33,7 @@ use decode::JsonDecoder;
 use envelope::JsonEnvelope;
 use plan::JsonNode;
 
-use super::trail::explained;
+use super::trail::hint_schema_change;
 use super::{CONVERTER_TYPE, limits};
 
 pub const KEYS: &[ConfigKey] = &[
@@ -304,7 +304,7 @@ impl Converter for JsonConverter {
             return Ok(datum);
         }
         self.decode_any(bytes)
-            .map_err(|error| explained(error, bytes))
+            .map_err(|error| hint_schema_change(error, bytes))
     }
 }
 

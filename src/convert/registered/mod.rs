@@ -25,7 +25,7 @@ use connector_api::{
 
 use keys::RegistryOptions;
 
-use super::trail::explained;
+use super::trail::hint_schema_change;
 
 /// First byte of every record.
 const MAGIC: u8 = 0;
@@ -71,7 +71,6 @@ impl SchemaLanguage {
 /// A schema as stored in the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaText {
-    /// Language of the schema.
     pub language: SchemaLanguage,
     /// Text of the schema.
     pub text: String,
@@ -392,7 +391,7 @@ impl<F: SchemaFormat> Converter for RegistryConverter<F> {
                 "Failed to deserialize {title} data: Unknown magic byte: the record was not \
                  written with a schema registry; use another converter"
             ));
-            return Err(explained(error, bytes));
+            return Err(hint_schema_change(error, bytes));
         };
         let id = i32::from_be_bytes([*a, *b, *c, *d]);
         if !self.read.contains_key(&id) {
@@ -412,7 +411,7 @@ impl<F: SchemaFormat> Converter for RegistryConverter<F> {
             }
         }
         decoded.map_err(|error| {
-            explained(
+            hint_schema_change(
                 error.context(format_args!(
                     "Failed to deserialize {title} data of schema {id}"
                 )),

@@ -125,8 +125,8 @@ impl DatabaseBackend for MySql {
 
     fn fits(column: &MySqlColumn, read: &ReadColumn) -> bool {
         match (&read.read, column.type_info().name()) {
-            (ValueDecoding::Timestamp(stamp), "TIMESTAMP") => stamp.is_instant,
-            (ValueDecoding::Timestamp(stamp), "DATETIME") => !stamp.is_instant,
+            (ValueDecoding::Timestamp(timestamp), "TIMESTAMP") => timestamp.is_instant,
+            (ValueDecoding::Timestamp(timestamp), "DATETIME") => !timestamp.is_instant,
             _ => true,
         }
     }

@@ -146,8 +146,8 @@ impl DatabaseBackend for Postgres {
             ValueDecoding::BitInt => name == "BIT",
             ValueDecoding::Date(_) => name == "DATE",
             ValueDecoding::Time(_) => name == "TIME",
-            ValueDecoding::Timestamp(stamp) => {
-                name == if stamp.is_instant {
+            ValueDecoding::Timestamp(timestamp) => {
+                name == if timestamp.is_instant {
                     "TIMESTAMPTZ"
                 } else {
                     "TIMESTAMP"

@@ -238,7 +238,7 @@ mod tests {
     #[test]
     #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn bytes_are_decoded_into_values() {
-        let stamp = TimestampDecoding {
+        let timestamp = TimestampDecoding {
             granularity: TimestampGranularity::Logical,
             calendar: Calendar::Legacy,
             zone: JdbcTimeZone::default(),
@@ -313,7 +313,7 @@ mod tests {
                 Value::I32(19_782),
             ),
             (
-                ValueDecoding::Timestamp(Box::new(stamp)),
+                ValueDecoding::Timestamp(Box::new(timestamp)),
                 WireFormat::DateTime,
                 &date,
                 Value::I64(1_709_164_800_000),

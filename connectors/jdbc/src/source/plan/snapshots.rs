@@ -222,7 +222,7 @@ fn modes(written: &mut SnapshotSql<'_>) {
     );
     written.add("timestamp", &TIMESTAMPS, &from);
     written.add(
-        "timestamp, in the middle of equal stamps",
+        "timestamp, in the middle of equal timestamps",
         &TIMESTAMPS,
         &within,
     );

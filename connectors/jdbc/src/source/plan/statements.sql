@@ -13,7 +13,7 @@ SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE `shop`
 -- MariaDB/MySQL, timestamp
 SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE `shop`.`orders`.`created` > ? AND `shop`.`orders`.`created` < ? ORDER BY `shop`.`orders`.`created`,`shop`.`orders`.`id` ASC LIMIT ?;
 
--- MariaDB/MySQL, timestamp, in the middle of equal stamps
+-- MariaDB/MySQL, timestamp, in the middle of equal timestamps
 SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE `shop`.`orders`.`created` < ? AND ((`shop`.`orders`.`created` = ? AND `shop`.`orders`.`id` > ?) OR `shop`.`orders`.`created` > ?) ORDER BY `shop`.`orders`.`created`,`shop`.`orders`.`id` ASC LIMIT ?;
 
 -- MariaDB/MySQL, timestamp, several columns
@@ -82,7 +82,7 @@ SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."o
 -- PostgreSQL, timestamp
 SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE "public"."orders"."created" > CAST($1 AS pg_catalog.timestamp) AND "public"."orders"."created" < CAST($2 AS pg_catalog.timestamp) ORDER BY "public"."orders"."created","public"."orders"."id" ASC LIMIT $3;
 
--- PostgreSQL, timestamp, in the middle of equal stamps
+-- PostgreSQL, timestamp, in the middle of equal timestamps
 SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE "public"."orders"."created" < CAST($1 AS pg_catalog.timestamp) AND (("public"."orders"."created" = CAST($2 AS pg_catalog.timestamp) AND "public"."orders"."id" > $3) OR "public"."orders"."created" > CAST($4 AS pg_catalog.timestamp)) ORDER BY "public"."orders"."created","public"."orders"."id" ASC LIMIT $5;
 
 -- PostgreSQL, timestamp, several columns
@@ -155,7 +155,7 @@ SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE `orders`.`id`
 -- SQLite, timestamp
 SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE stamp(`orders`.`created`) > ? AND stamp(`orders`.`created`) < ? ORDER BY stamp(`orders`.`created`),`orders`.`id` ASC LIMIT ?;
 
--- SQLite, timestamp, in the middle of equal stamps
+-- SQLite, timestamp, in the middle of equal timestamps
 SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE stamp(`orders`.`created`) < ? AND ((stamp(`orders`.`created`) = ? AND `orders`.`id` > ?) OR stamp(`orders`.`created`) > ?) ORDER BY stamp(`orders`.`created`),`orders`.`id` ASC LIMIT ?;
 
 -- SQLite, timestamp, several columns

@@ -86,7 +86,7 @@ impl PendingRows {
         if !self.filter.early {
             return left.min(max);
         }
-        let mut kept = (0..left).filter(|n| !self.filter.leaves_out(self.taken + n));
+        let mut kept = (0..left).filter(|n| !self.filter.skips(self.taken + n));
         kept.nth(max).unwrap_or(left)
     }
 
@@ -136,7 +136,7 @@ impl PendingRows {
         }
         let rows = self.rows.by_ref().take(count).enumerate();
         let records = rows
-            .filter(|(n, _)| !self.filter.leaves_out(self.taken + n))
+            .filter(|(n, _)| !self.filter.skips(self.taken + n))
             .map(|(_, row)| record(row, &self.plan, &mut self.out_of_range, topic))
             .collect();
         self.taken += count;
@@ -363,23 +363,23 @@ mod tests {
     fn an_early_page_is_emitted_to_its_end_however_many_of_its_rows_were_emitted_before() {
         let plan = plan(SourceMode::Timestamp, true);
         let rows: Vec<(i32, i64)> = (0..7).map(|id| (id, i64::from(id))).collect();
-        for (left_out, want) in [
+        for (skipped, want) in [
             (vec![0, 1, 2], vec![vec![3, 4], vec![5, 6]]),
             (vec![1, 2, 3, 5], vec![vec![0, 4], vec![6]]),
             ((0..7).collect(), vec![vec![]]),
         ] {
             let mut page = chunk(&plan, &rows, true);
-            page.filter = EmitFilter::early_without(left_out.clone());
+            page.filter = EmitFilter::early_without(skipped.clone());
             let mut done = EmittedUpTo::default();
             let mut batches = Vec::new();
             while !page.is_empty() {
                 let (records, moved) = page
                     .take(2, &"t".into(), &mut done, SourceMode::Timestamp)
                     .unwrap();
-                assert!(!moved, "{left_out:?}");
+                assert!(!moved, "{skipped:?}");
                 assert!(
                     !records.is_empty() || page.is_empty(),
-                    "{left_out:?}: rows are left behind a batch without records"
+                    "{skipped:?}: rows are left behind a batch without records"
                 );
                 let ids = records.iter().map(|record| match &record.value.value {
                     Value::Struct(values) => values[0].as_i64().unwrap(),
@@ -387,7 +387,7 @@ mod tests {
                 });
                 batches.push(ids.collect::<Vec<_>>());
             }
-            assert_eq!(batches, want, "{left_out:?}");
+            assert_eq!(batches, want, "{skipped:?}");
         }
     }
 

@@ -71,18 +71,18 @@ pub(super) fn reached(
     zone: Option<&JdbcTimeZone>,
 ) -> SourceProgress {
     let instant = |timestamp: i64| zone.map_or(timestamp, |zone| zone.last_instant(timestamp));
-    let left_out = |timestamp: i64| {
+    let skipped = |timestamp: i64| {
         zone.is_some_and(|zone| zone.wall(instant(timestamp)) != timestamp)
             .then_some(timestamp)
     };
     let timestamp = from.timestamp.filter(|_| mode.has_timestamp());
     SourceProgress {
         timestamp: timestamp.map(instant),
-        wall: timestamp.and_then(left_out),
+        wall: timestamp.and_then(skipped),
         id: from.id.filter(|_| mode.has_id()),
         within: from.at.as_ref().map(|(timestamp, key)| TieBreak {
             timestamp: instant(*timestamp),
-            wall: left_out(*timestamp),
+            wall: skipped(*timestamp),
             key: key.iter().map(offset_value).collect(),
         }),
         ..SourceProgress::default()

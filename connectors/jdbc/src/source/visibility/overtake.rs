@@ -28,22 +28,22 @@ pub(crate) struct EmitFilter {
     /// The rows are emitted early: the offset stays where it is.
     pub early: bool,
     /// Indexes of the rows that were emitted before, in ascending order.
-    left_out: Vec<usize>,
+    skipped: Vec<usize>,
 }
 
 impl EmitFilter {
     /// A page that is emitted early, of which these rows, in ascending order, were emitted before.
     #[cfg(test)]
-    pub(crate) fn early_without(left_out: Vec<usize>) -> Self {
+    pub(crate) fn early_without(skipped: Vec<usize>) -> Self {
         Self {
             early: true,
-            left_out,
+            skipped,
         }
     }
 
     /// True if the row at that index was emitted before.
-    pub(crate) fn leaves_out(&self, row: usize) -> bool {
-        !self.left_out.is_empty() && self.left_out.binary_search(&row).is_ok()
+    pub(crate) fn skips(&self, row: usize) -> bool {
+        !self.skipped.is_empty() && self.skipped.binary_search(&row).is_ok()
     }
 }
 
@@ -89,13 +89,13 @@ impl Overtake {
         if !early && self.early.is_empty() {
             return EmitFilter::default();
         }
-        let mut left_out = Vec::new();
+        let mut skipped = Vec::new();
         for (n, row) in page.rows.iter().enumerate() {
             let row = fingerprint(row);
             match (self.early.get_mut(&row), early) {
-                (Some(_), true) => left_out.push(n),
+                (Some(_), true) => skipped.push(n),
                 (Some(times), false) => {
-                    left_out.push(n);
+                    skipped.push(n);
                     *times -= 1;
                     if *times == 0 {
                         self.early.remove(&row);
@@ -108,7 +108,7 @@ impl Overtake {
         if let Some(last) = page.timestamps.last().filter(|_| early) {
             self.up_to = self.up_to.max(*last);
         }
-        EmitFilter { early, left_out }
+        EmitFilter { early, skipped }
     }
 }
 
@@ -142,38 +142,38 @@ mod tests {
         }
     }
 
-    fn left_out(overtake: &mut Overtake, rows: &[(i64, i64)]) -> (bool, Vec<usize>) {
+    fn skipped(overtake: &mut Overtake, rows: &[(i64, i64)]) -> (bool, Vec<usize>) {
         let filter = overtake.filter(&page(rows));
         (
             filter.early,
-            (0..rows.len()).filter(|n| filter.leaves_out(*n)).collect(),
+            (0..rows.len()).filter(|n| filter.skips(*n)).collect(),
         )
     }
 
     #[test]
-    fn rows_that_were_handed_out_early_are_left_out_when_reading_goes_back() {
+    fn rows_that_were_handed_out_early_are_skipped_when_reading_goes_back() {
         let mut overtake = Overtake::default();
         let from = ReadPosition {
             timestamp: Some(5),
             ..ReadPosition::default()
         };
-        assert_eq!(left_out(&mut overtake, &[(1, 5)]), (false, vec![]));
+        assert_eq!(skipped(&mut overtake, &[(1, 5)]), (false, vec![]));
         overtake.begin(&from);
-        assert_eq!(left_out(&mut overtake, &[(3, 7), (4, 8)]), (true, vec![]));
+        assert_eq!(skipped(&mut overtake, &[(3, 7), (4, 8)]), (true, vec![]));
         overtake.begin(&ReadPosition {
             timestamp: Some(8),
             ..ReadPosition::default()
         });
-        assert_eq!(left_out(&mut overtake, &[(5, 9)]), (true, vec![]));
+        assert_eq!(skipped(&mut overtake, &[(5, 9)]), (true, vec![]));
         assert_eq!(overtake.end(Some(9)), Some(from.clone()));
-        assert_eq!(left_out(&mut overtake, &[(2, 6), (3, 7)]), (false, vec![1]));
+        assert_eq!(skipped(&mut overtake, &[(2, 6), (3, 7)]), (false, vec![1]));
         // Overtakes another transaction before all rows have been read again.
         overtake.begin(&ReadPosition {
             timestamp: Some(7),
             ..ReadPosition::default()
         });
         assert_eq!(
-            left_out(&mut overtake, &[(4, 8), (5, 9), (6, 10)]),
+            skipped(&mut overtake, &[(4, 8), (5, 9), (6, 10)]),
             (true, vec![0, 1])
         );
         assert_eq!(
@@ -181,7 +181,7 @@ mod tests {
             Some(7)
         );
         assert_eq!(
-            left_out(&mut overtake, &[(4, 8), (5, 9), (6, 10), (6, 10)]),
+            skipped(&mut overtake, &[(4, 8), (5, 9), (6, 10), (6, 10)]),
             (false, vec![0, 1, 2])
         );
     }
@@ -190,7 +190,7 @@ mod tests {
     fn what_was_handed_out_early_is_forgotten_when_all_of_its_time_is_read() {
         let mut overtake = Overtake::default();
         overtake.begin(&ReadPosition::default());
-        left_out(&mut overtake, &[(3, 7)]);
+        skipped(&mut overtake, &[(3, 7)]);
         overtake.end(Some(7));
         assert_eq!((overtake.end(Some(6)), overtake.early.len()), (None, 1));
         assert_eq!((overtake.end(Some(7)), overtake.early.len()), (None, 0));

@@ -9,7 +9,6 @@ use crate::dialect::read::{ReadColumn, ValueDecoding, int_value, time_value};
 const EPOCH_JULIAN_MILLIS: i64 = 210_866_760_000_000;
 /// Integers up to this one are exact as floats.
 const EXACT_IN_F64: u64 = 1 << 53;
-/// Milliseconds of a day.
 const DAY_MILLIS: i64 = DAY / 1000;
 
 /// A value in its storage class.
@@ -21,8 +20,6 @@ pub(crate) enum StorageValue<'a> {
     Text(&'a [u8]),
     Blob(&'a [u8]),
 }
-
-/// A point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PointInTime {
     /// Microseconds of a wall time, Gregorian.

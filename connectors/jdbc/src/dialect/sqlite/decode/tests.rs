@@ -11,7 +11,7 @@ fn text(text: &str) -> StorageValue<'_> {
     StorageValue::Text(text.as_bytes())
 }
 
-fn stamp(zone: &str) -> ValueDecoding {
+fn timestamp(zone: &str) -> ValueDecoding {
     let zone = JdbcTimeZone::named(zone).unwrap();
     let (granularity, calendar) = (TimestampGranularity::MicrosLong, Calendar::Legacy);
     ValueDecoding::Timestamp(Box::new(TimestampDecoding {
@@ -107,36 +107,40 @@ fn stored_values_become_what_their_column_promises() {
         ),
         (time, StorageValue::Integer(1), Value::I32(1)),
         (
-            stamp("UTC"),
+            timestamp("UTC"),
             text("2024-01-02 03:04:05.678901"),
             Value::I64(1_704_164_645_678_901),
         ),
         (
-            stamp("UTC"),
+            timestamp("UTC"),
             text("2024-01-02T03:04Z"),
             Value::I64(1_704_164_640_000_000),
         ),
         (
-            stamp("UTC"),
+            timestamp("UTC"),
             text("2024-01-02T05:34:00+02:30"),
             Value::I64(1_704_164_640_000_000),
         ),
         (
-            stamp("Asia/Tokyo"),
+            timestamp("Asia/Tokyo"),
             text("2024-01-02"),
             Value::I64(1_704_121_200_000_000),
         ),
         (
-            stamp("Asia/Tokyo"),
+            timestamp("Asia/Tokyo"),
             text("2024-01-02T00:00:00Z"),
             Value::I64(1_704_153_600_000_000),
         ),
         (
-            stamp("Asia/Tokyo"),
+            timestamp("Asia/Tokyo"),
             StorageValue::Integer(-1),
             Value::I64(-1000),
         ),
-        (stamp("UTC"), StorageValue::Real(2_440_587.5), Value::I64(0)),
+        (
+            timestamp("UTC"),
+            StorageValue::Real(2_440_587.5),
+            Value::I64(0),
+        ),
     ] {
         assert_eq!(
             value(&ReadColumn::new("c", true, read.clone()), stored).unwrap(),
@@ -184,10 +188,10 @@ fn what_breaks_the_promise_is_refused() {
             ValueDecoding::Time(JdbcTimeZone::default()),
             StorageValue::Integer(-1),
         ),
-        (stamp("UTC"), text("2024-01-01 1:00:00")),
-        (stamp("UTC"), text("2024-01-01 01:00:00.5x")),
-        (stamp("UTC"), text("2024-01-01 01:00:00.")),
-        (stamp("UTC"), StorageValue::Real(-1.0)),
+        (timestamp("UTC"), text("2024-01-01 1:00:00")),
+        (timestamp("UTC"), text("2024-01-01 01:00:00.5x")),
+        (timestamp("UTC"), text("2024-01-01 01:00:00.")),
+        (timestamp("UTC"), StorageValue::Real(-1.0)),
     ] {
         let error = value(&ReadColumn::new("c", true, read), stored).unwrap_err();
         assert!(

@@ -7,10 +7,10 @@
     reason = "positions were found in the same schema, and parts follow its fields"
 )]
 
-mod counted;
 pub(crate) mod debezium;
 mod event;
 pub(crate) mod json;
+mod number_to_time;
 mod plain;
 #[cfg(test)]
 mod tests;
@@ -85,7 +85,6 @@ struct AdaptedPart {
 #[derive(Debug)]
 enum Change {
     Nothing,
-    /// To JSON.
     Json(Arc<Schema>),
     /// To the text of what it represents.
     Meaning(DebeziumType),

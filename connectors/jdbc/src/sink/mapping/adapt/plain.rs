@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use connector_api::{Datum, Decimal, Error, Field, Result, Schema, SchemaType, SinkRecord, Value};
 
-use super::counted::counted;
+use super::number_to_time::number_to_time;
 use super::{Adapted, Adapter, Nested, RECENT, json, json_schema, short_enough, with_value};
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::column_type::TargetColumnType;
@@ -186,8 +186,8 @@ impl Adapter {
                         Some(value.clone())
                     }
                     Value::I64(n) => {
-                        let counted = counted((column, &read), *n, origin.debezium, time);
-                        return counted.map_err(|why| {
+                        let converted = number_to_time((column, &read), *n, origin.debezium, time);
+                        return converted.map_err(|why| {
                             Error::record(format!("column {}: {why}", column.name))
                         });
                     }

@@ -53,7 +53,7 @@ const UNCLEAR: &str = "Debezium counts milliseconds or microseconds, depending o
 /// Converts a number to the value of a date or time column, with its schema. `debezium`: the record
 /// is Debezium's.
 /// Errors: why it is rejected, with the key that helps.
-pub(super) fn counted(
+pub(super) fn number_to_time(
     (column, read): (&ColumnMeta, &ValueDecoding),
     n: i64,
     debezium: bool,
