@@ -549,16 +549,12 @@ fn what_was_stored_is_taken_up_with_its_tasks() {
     assert!(world.stops.is_empty());
 }
 
-/// A small generator (xorshift64*), so that a seed gives the same sequence on every machine.
-struct Random(u64);
+/// The kit's generator, for positions in lists.
+struct Random(testkit::Random);
 
 impl Random {
     fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let high = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
-        usize::try_from(high).unwrap() % n
+        usize::try_from(self.0.below(n as u64)).unwrap()
     }
 
     fn pick<T: Clone>(&mut self, of: &[T]) -> T {
@@ -722,7 +718,7 @@ fn verify_store(world: &World) {
 fn whatever_happens_no_task_runs_twice_and_none_is_left_over() {
     for seed in 1..=400 {
         println!("seed {seed}");
-        let mut random = Random(seed);
+        let mut random = Random(testkit::Random::from_seed(seed));
         let mut world = World::new();
         for _ in 0..300 {
             random_event(&mut world, &mut random);

@@ -405,18 +405,8 @@ mod tests {
 
     #[test]
     fn statements_have_the_outcome_of_row_by_row() {
-        let seed = std::time::UNIX_EPOCH
-            .elapsed()
-            .map_or(1, |t| t.as_nanos() as u64)
-            | 1;
-        println!("seed {seed}");
-        let mut state = seed;
-        let mut random = move |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state % below as u64) as usize
-        };
+        let mut numbers = testkit::Random::new();
+        let mut random = move |below: usize| numbers.below(below as u64) as usize;
         for round in 0..3000 {
             let fold = random(2) == 0;
             let mode = [InsertMode::Upsert, InsertMode::Update, InsertMode::Insert][random(3)];
@@ -484,7 +474,7 @@ mod tests {
                     assert_eq!(
                         rows_of.len(),
                         rows.records.len(),
-                        "seed {seed} round {round}"
+                        "round {round}"
                     );
                 }
                 for record in rows.records {
@@ -502,7 +492,7 @@ mod tests {
             }
             assert_eq!(
                 seen, expected,
-                "seed {seed} round {round} {mode:?} {identity:?} {ops:?} {texts:?}"
+                "round {round} {mode:?} {identity:?} {ops:?} {texts:?}"
             );
         }
     }
