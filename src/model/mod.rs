@@ -20,6 +20,7 @@ pub use history::{ConfigChange, ConfigVersion};
 pub use lag::{ConnectorLag, PartLag};
 pub use offset::{ConnectorOffsets, OffsetEntry};
 pub use path::path_segment;
+pub(crate) use path::{NOT_IN_PATH, NOT_IN_USER, RESERVED};
 pub use plugin::{
     ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, ConfigWarning, PluginInfo,
 };

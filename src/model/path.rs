@@ -1,17 +1,32 @@
 //! Names in paths.
 
-/// Escapes a name as a path segment, by RFC 3986 (`pchar` is not escaped).
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// Characters that are escaped everywhere in a URL: all but the unreserved ones of RFC 3986.
+pub(crate) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+/// Characters that are escaped in user names.
+pub(crate) const NOT_IN_USER: &AsciiSet = &RESERVED
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=');
+/// Characters that are escaped in a segment of a path (all but `pchar` of RFC 3986).
+const NOT_IN_SEGMENT: &AsciiSet = &NOT_IN_USER.remove(b':').remove(b'@');
+/// Characters that are escaped in a path.
+pub(crate) const NOT_IN_PATH: &AsciiSet = &NOT_IN_SEGMENT.remove(b'/');
+
+/// Escapes a name as a path segment.
 pub fn path_segment(name: &str) -> String {
-    use connector_api::text::append;
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(char::from(byte)),
-            _ if b"-._~!$&'()*+,;=:@".contains(&byte) => out.push(char::from(byte)),
-            _ => {
-                append(&mut out, format_args!("%{byte:02X}"));
-            }
-        }
-    }
-    out
+    utf8_percent_encode(name, NOT_IN_SEGMENT).to_string()
 }

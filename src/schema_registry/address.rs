@@ -1,6 +1,6 @@
 //! Addresses of schema registries, as their key holds them.
 
-#![expect(clippy::indexing_slicing, reason = "two digits were decoded")]
+use percent_encoding::percent_decode_str;
 
 /// Where a schema registry is.
 pub(super) struct RegistryAddress {
@@ -79,17 +79,7 @@ impl RegistryAddress {
 
 /// Percent-decodes a text.
 fn decoded(text: &str) -> String {
-    let (mut out, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = after
-            .get(..2)
-            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        (rest, _) = match hex {
-            Some(decoded) if byte == b'%' => (&after[2..], out.push(decoded)),
-            _ => (after, out.push(byte)),
-        };
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

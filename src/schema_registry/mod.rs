@@ -10,11 +10,13 @@ mod client;
 use std::collections::HashMap;
 
 use connector_api::{Config, ConfigReport, Error, ErrorKind, Result, fail_point};
+use percent_encoding::utf8_percent_encode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::convert::registered::{SchemaLanguage, SchemaLookup, SchemaReference, SchemaText, keys};
 use crate::http::{Method, StatusCode};
+use crate::model::RESERVED;
 use crate::waiting::{self, WaitReason};
 use client::RegistryClient;
 
@@ -169,7 +171,7 @@ impl SchemaLookup for SchemaRegistry {
         };
         let path = format!(
             "/subjects/{}{versions}?normalize={normalize}",
-            encoded(subject)
+            utf8_percent_encode(subject, RESERVED)
         );
         let body = serde_json::to_string(&SchemaBody::of(schema))
             .map_err(|error| Error::fatal(error.to_string()))?;
@@ -179,7 +181,10 @@ impl SchemaLookup for SchemaRegistry {
 
     fn version(&mut self, subject: &str, version: Option<i32>) -> Result<(i32, SchemaText)> {
         let version = version.map_or_else(|| "latest".to_owned(), |version| version.to_string());
-        let path = format!("/subjects/{}/versions/{version}", encoded(subject));
+        let path = format!(
+            "/subjects/{}/versions/{version}",
+            utf8_percent_encode(subject, RESERVED)
+        );
         let what = format!("version {version} of subject {subject}");
         let body: SchemaBody = self.ask(Method::GET, path, None, &what)?;
         let id = body.id.ok_or_else(|| self.strange(&what))?;
@@ -236,20 +241,6 @@ impl SchemaRegistry {
         };
         Error::new(kind, text)
     }
-}
-
-/// Percent-encodes a path segment.
-fn encoded(part: &str) -> String {
-    let mut out = String::with_capacity(part.len());
-    for byte in part.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
-            }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 /// Keys read here, for the key tables of converters.

@@ -17,8 +17,10 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use connector_api::Error;
 use connector_api::shown::on_one_line;
+use percent_encoding::utf8_percent_encode;
 
 use super::SecretWords;
+use crate::model::{NOT_IN_PATH, NOT_IN_USER, RESERVED};
 
 /// Secrets with at least this many characters are found anywhere, even inside words.
 const ANYWHERE: usize = 8;
@@ -264,12 +266,12 @@ fn all_forms(word: &str, care: MatchRule) -> BTreeSet<String> {
     if care == MatchRule::Quoted {
         return forms;
     }
-    let encoded = percent_encoded(word, b"-._~");
+    let encoded = utf8_percent_encode(word, RESERVED).to_string();
     forms.insert(encoded.replace("%20", "+"));
     forms.insert(encoded);
     // Libraries do not encode these characters in user names and in paths.
-    forms.insert(percent_encoded(word, b"-._~!$&'()*+,;="));
-    forms.insert(percent_encoded(word, b"-._~!$&'()*+,;=:@/"));
+    forms.insert(utf8_percent_encode(word, NOT_IN_USER).to_string());
+    forms.insert(utf8_percent_encode(word, NOT_IN_PATH).to_string());
     let json = serde_json::to_string(word).unwrap_or_default();
     forms.insert(json.trim_matches('"').to_owned());
     forms.insert(word.escape_debug().to_string());
@@ -282,18 +284,6 @@ fn all_forms(word: &str, care: MatchRule) -> BTreeSet<String> {
     forms.extend(base64_forms(word.as_bytes()));
     forms.retain(|form| !form.is_empty());
     forms
-}
-
-fn percent_encoded(text: &str, kept: &[u8]) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 /// Returns the parts of base64 that depend on these bytes alone, at any offset within other bytes

@@ -1,12 +1,11 @@
 //! The secret words of a config: whole values, the parts of them that errors quote, and their
 //! replacements.
 
-#![expect(clippy::indexing_slicing, reason = "two digits were decoded")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use connector_api::shown::{MASK, passwords_in};
+use percent_encoding::percent_decode_str;
 
 /// Replacement for the value of a PASSWORD key.
 const STARS: &str = "********";
@@ -76,7 +75,7 @@ impl SecretWords {
     pub fn add_passwords_in(&mut self, value: &str) {
         for range in passwords_in(up_to(value, LOOKED_AT)) {
             self.add(&value[range.clone()], MASK);
-            self.add(&percent_decoded(&value[range]), MASK);
+            self.add(&percent_decode_str(&value[range]).decode_utf8_lossy(), MASK);
         }
     }
 
@@ -129,26 +128,6 @@ fn literals(text: &str) -> Vec<&str> {
         rest = &inner[end + 1..];
     }
     found
-}
-
-fn percent_decoded(text: &str) -> String {
-    let (mut out, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = after
-            .get(..2)
-            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        match hex {
-            Some(decoded) if byte == b'%' => {
-                out.push(decoded);
-                rest = &after[2..];
-            }
-            _ => {
-                out.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]

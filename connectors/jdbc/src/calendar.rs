@@ -3,9 +3,8 @@
 //! A *wall time* is microseconds since 1970-01-01 00:00:00 on a clock's face, regardless of its
 //! zone; an *instant* is microseconds since 1970-01-01 00:00:00 UTC.
 
-use connector_api::text::append;
-
 use connector_api::calendar;
+use connector_api::text::append;
 
 /// Microseconds per second.
 pub(crate) const SECOND: i64 = 1_000_000;

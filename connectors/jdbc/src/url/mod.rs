@@ -2,8 +2,6 @@
 //!
 //! Pure. It knows which parameters are dangerous, not what a driver does with the others.
 
-#![expect(clippy::indexing_slicing, reason = "the loop ends with the bytes")]
-
 mod login;
 mod params;
 mod sqlite;
@@ -14,6 +12,7 @@ use std::fmt;
 use connector_api::files::AllowedFiles;
 use connector_api::shown::without_passwords;
 use connector_api::{Config, ConfigReport, Error, Result};
+use percent_encoding::percent_decode_str;
 
 use crate::files;
 
@@ -457,25 +456,10 @@ fn host_port(text: &str, default: u16) -> Option<(String, u16)> {
 
 /// Decodes percent escapes; a `%` without two hexadecimal digits is kept.
 fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = bytes
-            .get(at + 1..at + 3)
-            .and_then(|h| std::str::from_utf8(h).ok());
-        match (bytes[at], hex.and_then(|h| u8::from_str_radix(h, 16).ok())) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                at += 3;
-            }
-            (byte, _) => {
-                out.push(byte);
-                at += 1;
-            }
-        }
+    match percent_decode_str(text).decode_utf8() {
+        Ok(decoded) => decoded.into_owned(),
+        Err(_) => text.to_owned(),
     }
-    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
 }
 
 #[cfg(test)]

@@ -471,11 +471,7 @@ mod tests {
                         }
                     };
                     let rows_of: HashSet<_> = keys.iter().map(|key| fold(key)).collect();
-                    assert_eq!(
-                        rows_of.len(),
-                        rows.records.len(),
-                        "round {round}"
-                    );
+                    assert_eq!(rows_of.len(), rows.records.len(), "round {round}");
                 }
                 for record in rows.records {
                     let n = ops.iter().position(|op| op.record == record).unwrap();
