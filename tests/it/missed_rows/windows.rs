@@ -493,6 +493,61 @@ async fn a_user_who_may_see_transactions_reads_stamps_without_a_warning() {
     task.close().await;
 }
 
+/// In an XA transaction (or PostgreSQL's `PREPARE TRANSACTION`) whose session is gone, as after the crash of a transaction
+/// manager. The source is restarted meanwhile.
+#[tokio::test]
+async fn rows_of_a_prepared_transaction_are_waited_for() {
+    for server in [Server::MariaDb, Server::Postgres] {
+        let database = unique("prepared");
+        let mut slow = Sql::create_database(server, &database).await;
+        let mut fast = Sql::connect(server, &database).await;
+        let (ty, url, user, password) = match server {
+            Server::MariaDb => (
+                "DATETIME(6)",
+                lab().mariadb().jdbc_url(&database),
+                MariaDb::USER,
+                MariaDb::PASSWORD,
+            ),
+            Server::Postgres => (
+                "TIMESTAMPTZ",
+                lab().postgres().jdbc_url(&database),
+                Postgres::USER,
+                Postgres::PASSWORD,
+            ),
+        };
+        let (begin, prepare, commit) = match server {
+            Server::MariaDb => ("XA START", "XA END '{x}'; XA PREPARE", "XA COMMIT"),
+            Server::Postgres => ("BEGIN --", "PREPARE TRANSACTION", "COMMIT PREPARED"),
+        };
+        let xa = |verb: &str| format!("{} '{database}'", verb.replace("{x}", &database));
+        let column = format!("{ty} NOT NULL DEFAULT CURRENT_TIMESTAMP(6)");
+        slow.run(&format!("CREATE TABLE t (id INT PRIMARY KEY, ts {column})"))
+            .await;
+        slow.run("INSERT INTO t (id) VALUES (1)").await;
+        let keys = [("mode", "timestamp"), ("timestamp.column.name", "ts")];
+        let config = config(&url, user, password, &keys);
+        let mut stored = Stored::default();
+        let mut task = open(&config, &stored).await;
+        let first = poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await;
+        assert_eq!(first, [1], "{server:?}");
+        slow.run(&xa(begin)).await;
+        slow.run("INSERT INTO t (id) VALUES (2)").await;
+        slow.run(&xa(prepare)).await;
+        drop(slow);
+        fast.run("INSERT INTO t (id) VALUES (3)").await;
+        for _restart in 0..2 {
+            let early = poll(&mut *task, &mut stored, QUIET, |seen| !seen.is_empty()).await;
+            assert_eq!(early, Vec::<i64>::new(), "{server:?}");
+            task.close().await;
+            task = open(&config, &stored).await;
+        }
+        fast.run(&xa(commit)).await;
+        let seen = poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await;
+        assert_eq!(seen, [2, 3], "{server:?}");
+        task.close().await;
+    }
+}
+
 /// A transaction that nobody ends holds up the rows stamped after it for as long as `timestamp.horizon.max.wait.ms` says.
 /// Its own rows come when it has ended, once, and nothing comes twice but after a restart.
 #[tokio::test]

@@ -17,6 +17,17 @@ pub struct Postgres {
     process: Mutex<Process>,
 }
 
+/// Settings of the tests' servers.
+fn settings(durable: bool) -> [&'static str; 4] {
+    [
+        // Without fsync the data survives the death of the process, though not of the machine.
+        if durable { "fsync=on" } else { "fsync=off" },
+        "timezone=UTC",
+        "max_connections=300",
+        "max_prepared_transactions=20",
+    ]
+}
+
 impl Postgres {
     /// The account all tests use.
     pub const USER: &str = "postgres";
@@ -91,7 +102,6 @@ impl Postgres {
         let server = server_program("postgres").display().to_string();
         let port_text = port.to_string();
         let sockets = folder.display().to_string();
-        // Without fsync the data survives the death of the process, though not of the machine.
         let mut args = vec![
             server.as_str(),
             "-D",
@@ -103,14 +113,7 @@ impl Postgres {
             "-h",
             "127.0.0.1",
         ];
-        args.extend([
-            "-c",
-            if durable { "fsync=on" } else { "fsync=off" },
-            "-c",
-            "timezone=UTC",
-            "-c",
-            "max_connections=300",
-        ]);
+        let settings = settings(durable);
         let files = certificate.map(|from| own_copies(from, &folder, user_name.as_deref()));
         let tls = files.map(|[cert, key]| {
             [
@@ -119,8 +122,9 @@ impl Postgres {
                 format!("ssl_key_file={key}"),
             ]
         });
-        for setting in tls.iter().flatten() {
-            args.extend(["-c", setting.as_str()]);
+        let tls = tls.iter().flatten().map(String::as_str);
+        for setting in settings.into_iter().chain(tls) {
+            args.extend(["-c", setting]);
         }
         let program = Program {
             args: args.into_iter().map(str::to_owned).collect(),

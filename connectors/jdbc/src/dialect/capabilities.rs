@@ -1,6 +1,8 @@
 //! What servers of one kind have, and the statements for it: plain data, one constant for each kind
 //! of database. Pure.
 
+use std::time::Duration;
+
 /// Limits of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
@@ -35,6 +37,15 @@ pub struct OldestTransaction {
     pub marked: bool,
     /// Sent after `sql`.
     pub after: &'static str,
+    /// Returns one row of one text: for each prepared transaction that `sql` does not list, its
+    /// number and the microseconds since it was prepared, as in `731 52000,734 100`. Empty if `sql`
+    /// lists them all.
+    pub prepared: &'static str,
+    /// By how many microseconds the begin of a transaction may be listed later than the timestamps
+    /// that it has written.
+    pub listed_late: i64,
+    /// Minimum time between two queries to one server.
+    pub every: Duration,
     /// The privilege that a user needs for it.
     pub grant: &'static str,
 }

@@ -12,11 +12,14 @@ pub(crate) mod widening;
 pub(crate) mod wire_format;
 pub(crate) mod writing;
 
+use std::time::Duration;
+
 use connector_api::ErrorKind;
 
 use super::advice::{CONVERT, DUPLICATE, NOT_NULL, TOO_LARGE};
 use super::read::{ReadColumn, ReadOptions};
 use super::{Capabilities, Dialect, OldestTransaction, ServerLimits, SqlSyntax, timestamp_step};
+use crate::calendar::SECOND;
 use crate::catalog::ColumnMeta;
 
 /// The dialect of MariaDB and MySQL.
@@ -62,6 +65,12 @@ const CAPABILITIES: Capabilities = Capabilities {
                  FROM (SELECT t.*, trx_id <> 0 AND trx_id < 281474976710656 AND trx_mysql_thread_id <> CONNECTION_ID() \
                  AS writes FROM information_schema.innodb_trx t) AS t",
         after: "COMMIT",
+        // InnoDB lists them like other transactions.
+        prepared: "",
+        // `trx_started` is in seconds, and set after the statement's own timestamp.
+        listed_late: SECOND,
+        // Two readers must still leave 100 ms between them.
+        every: Duration::from_millis(250),
         marked: true,
         grant: "PROCESS",
     }),

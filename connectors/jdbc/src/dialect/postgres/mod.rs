@@ -8,6 +8,8 @@ pub(crate) mod read_types;
 pub(crate) mod widening;
 pub(crate) mod writing;
 
+use std::time::Duration;
+
 use connector_api::ErrorKind;
 
 /// SQL for the name in [`ColumnMeta::data_type`], of the type `b`: the system's types by their own
@@ -55,7 +57,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     isolation: Some("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {level}"),
     read_uncommitted: None,
     // `now()` is the time at which the transaction began, so any open transaction may still write
-    // an old timestamp.
+    // an old timestamp. Background workers (pg_cron, subscriptions) write too.
     oldest_transaction: Some(OldestTransaction {
         running: "",
         before: "",
@@ -63,8 +65,15 @@ const CAPABILITIES: Capabilities = Capabilities {
                  - xact_start)) * 1000000)::pg_catalog.int8, pg_catalog.pg_has_role(current_user, \
                  'pg_read_all_stats', 'USAGE')::pg_catalog.int4, NULL::pg_catalog.int8, NULL::pg_catalog.int8 \
                  FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
-                 AND pid <> pg_catalog.pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'",
+                 AND pid <> pg_catalog.pg_backend_pid() AND xact_start IS NOT NULL \
+                 AND backend_type NOT IN ('autovacuum worker', 'walsender')",
         after: "",
+        prepared: "SELECT pg_catalog.string_agg(\"transaction\"::pg_catalog.text || ' ' || \
+                 (EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - prepared) * 1000000)::pg_catalog.int8, ',') \
+                 FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database()",
+        // Both are the same reading of the clock.
+        listed_late: 0,
+        every: Duration::from_millis(20),
         marked: false,
         grant: "pg_read_all_stats",
     }),

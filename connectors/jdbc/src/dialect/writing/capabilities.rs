@@ -45,7 +45,7 @@ pub struct WriteCapabilities {
     /// Text that an error contains if a guarded upsert may have met a collision.
     pub guard_error: Option<&'static str>,
     /// Text that an error contains if a table is missing, whose name it quotes. `None`: the error
-    /// shows by itself whether a trigger needs it.
+    /// shows without it whether a trigger needs it.
     pub missing_table_error: Option<&'static str>,
     /// Text that an error contains if the value of a spatial column is refused without naming the
     /// column.

@@ -133,9 +133,12 @@ impl ByTimestamp {
         let delay = self.config.delay_ms.saturating_mul(1000);
         (self.blind, self.oldest) = (false, None);
         let database = cx.session.dialect().capabilities();
-        if !self.config.gap_tracking || database.oldest_transaction.is_none() {
+        let Some(statements) = database
+            .oldest_transaction
+            .filter(|_| self.config.gap_tracking)
+        else {
             return Ok(clock.utc.saturating_sub(delay));
-        }
+        };
         let before_clock = Instant::now();
         let TransactionHorizon::Seen(sample) =
             open_transactions::sample(cx.session, &self.config.target).await?
@@ -163,7 +166,9 @@ impl ByTimestamp {
             *cx.from = back;
         }
         let open = sample.oldest_timestamp.map_or(looked, |age| {
-            looked.saturating_sub(age).saturating_sub(SECOND)
+            looked
+                .saturating_sub(age)
+                .saturating_sub(statements.listed_late)
         });
         Ok(open.min(clock.utc.saturating_sub(delay)))
     }

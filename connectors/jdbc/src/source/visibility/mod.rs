@@ -8,7 +8,7 @@
 //! still commit them; where the database can read uncommitted rows, `uncommitted` finds those ids
 //! at once. For timestamps it is `by_timestamp`: rows wait for the oldest of the
 //! [`open_transactions`], which `late_starters` (transactions that an earlier look at the server
-//! did not list) may move back; [`overtake`] emits rows ahead of a transaction that has been open
+//! did not list) and `prepared` ones may move back; [`overtake`] emits rows ahead of a transaction that has been open
 //! too long. Everything else is immediate. [`for_mode`] chooses.
 //!
 //! The reader that asks for pages (`read::cursor`) calls a mode once per page, never per row.
@@ -21,6 +21,7 @@ pub(super) mod gap_tracker;
 mod late_starters;
 pub(super) mod open_transactions;
 pub(super) mod overtake;
+mod prepared;
 #[cfg(test)]
 pub(super) mod scripted_session;
 mod uncommitted;

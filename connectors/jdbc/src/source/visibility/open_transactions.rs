@@ -15,12 +15,11 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::sleep;
 
 use super::late_starters::{LateStarters, TransactionsSeen};
-use crate::dialect::MARK;
+use super::prepared::{self, PreparedTransaction, PreparedTransactions};
+use crate::dialect::{MARK, OldestTransaction};
 use crate::driver::Session;
 use crate::url::{ConnectionTarget, DatabaseKind};
 
-/// Minimum time between two queries to one server.
-const EVERY: Duration = Duration::from_millis(250);
 /// If the last look is older than this, the server is asked twice where transactions that began in
 /// between matter.
 const LONG: Duration = Duration::from_secs(1);
@@ -53,6 +52,7 @@ pub(crate) enum TransactionHorizon {
 struct ServerHorizon {
     last: Option<HorizonSample>,
     late: LateStarters,
+    prepared: PreparedTransactions,
     /// When the last unreliable answer was received.
     in_vain: Option<Instant>,
     asked: u64,
@@ -73,15 +73,22 @@ fn server(target: &ConnectionTarget) -> Arc<AsyncMutex<ServerHorizon>> {
     Arc::clone(servers.entry(place).or_default())
 }
 
+/// Returns the minimum time between two queries to this session's server.
+fn every(session: &dyn Session) -> Duration {
+    let statements = session.dialect().capabilities().oldest_transaction;
+    statements.map_or(Duration::ZERO, |statements| statements.every)
+}
+
 /// Returns the latest sample. Waits until there is one, for a limited number of tries.
 pub(crate) async fn sample(
     session: &mut dyn Session,
     target: &ConnectionTarget,
 ) -> Result<TransactionHorizon> {
+    let every = every(session);
     let server = server(target);
     let mut server = server.lock().await;
     let last = server.last;
-    if let Some(last) = last.filter(|last| last.at.elapsed() < EVERY) {
+    if let Some(last) = last.filter(|last| last.at.elapsed() < every) {
         return Ok(TransactionHorizon::Seen(last));
     }
     let seen = fresh(&mut server, session).await?;
@@ -91,7 +98,7 @@ pub(crate) async fn sample(
         (TransactionHorizon::Seen(seen), Some(last))
             if seen.oldest_timestamp > seen.oldest && seen.at - last.at > LONG =>
         {
-            sleep(EVERY.saturating_sub(seen.at.elapsed())).await;
+            sleep(every.saturating_sub(seen.at.elapsed())).await;
             fresh(&mut server, session).await
         }
         _ => Ok(seen),
@@ -103,8 +110,9 @@ async fn fresh(
     server: &mut ServerHorizon,
     session: &mut dyn Session,
 ) -> Result<TransactionHorizon> {
+    let every = every(session);
     for _ in 0..TRIES {
-        let rest = server.in_vain.map(|at| EVERY.saturating_sub(at.elapsed()));
+        let rest = server.in_vain.map(|at| every.saturating_sub(at.elapsed()));
         if let Some(rest) = rest.filter(|rest| *rest > Duration::ZERO) {
             sleep(rest).await;
         }
@@ -122,19 +130,20 @@ pub(crate) async fn sample_after(
     target: &ConnectionTarget,
     after: Instant,
 ) -> Result<TransactionHorizon> {
+    let every = every(session);
     let server = server(target);
     // The holder of the lock may be waiting for the server: do not wait for it.
     let Ok(mut server) = server.try_lock() else {
         return Ok(TransactionHorizon::NotNow);
     };
-    if let Some(last) = server.last.filter(|last| last.at.elapsed() < EVERY) {
+    if let Some(last) = server.last.filter(|last| last.at.elapsed() < every) {
         return Ok(if last.at >= after {
             TransactionHorizon::Seen(last)
         } else {
             TransactionHorizon::NotNow
         });
     }
-    if server.in_vain.is_some_and(|at| at.elapsed() < EVERY) {
+    if server.in_vain.is_some_and(|at| at.elapsed() < every) {
         return Ok(TransactionHorizon::NotNow);
     }
     look(&mut server, session).await
@@ -151,6 +160,7 @@ async fn look(server: &mut ServerHorizon, session: &mut dyn Session) -> Result<T
             running,
             oldest,
             open,
+            prepared,
         } => {
             let micros = |age: i64| Duration::from_micros(age.max(0).unsigned_abs());
             let from = server.late.look(TransactionsSeen {
@@ -158,6 +168,7 @@ async fn look(server: &mut ServerHorizon, session: &mut dyn Session) -> Result<T
                 running: running.map(micros),
                 open,
             });
+            let oldest = oldest.max(server.prepared.look(at, oldest, &prepared));
             let since = |from: Instant| i64::try_from((at - from).as_micros()).unwrap_or(i64::MAX);
             let sample = HorizonSample {
                 at,
@@ -179,11 +190,13 @@ async fn look(server: &mut ServerHorizon, session: &mut dyn Session) -> Result<T
 static SERVER_MARK: std::sync::LazyLock<Arc<()>> = std::sync::LazyLock::new(|| Arc::new(()));
 
 enum HorizonAnswer {
-    /// Ages in microseconds, and the numbers of open transactions.
+    /// Ages in microseconds, the numbers of open transactions, and prepared transactions that are
+    /// not among them.
     Seen {
         running: Option<i64>,
         oldest: Option<i64>,
         open: Option<(i64, i64)>,
+        prepared: Vec<PreparedTransaction>,
     },
     Stale,
     Denied,
@@ -196,6 +209,7 @@ async fn ask(session: &mut dyn Session, mark: &str) -> Result<HorizonAnswer> {
             running: None,
             oldest: None,
             open: None,
+            prepared: Vec::new(),
         });
     };
     let mut running = None;
@@ -225,6 +239,7 @@ async fn ask(session: &mut dyn Session, mark: &str) -> Result<HorizonAnswer> {
         Err(error) if error.kind() == ErrorKind::Denied => return Ok(HorizonAnswer::Denied),
         found => found?,
     };
+    let prepared = list_prepared(session, &statements).await?;
     let Some([_, age, reliable, least, greatest]) = found.first().map(Vec::as_slice) else {
         return Ok(HorizonAnswer::Stale);
     };
@@ -236,6 +251,21 @@ async fn ask(session: &mut dyn Session, mark: &str) -> Result<HorizonAnswer> {
             running,
             oldest: age.map(|micros| micros.max(0)).max(running),
             open: number(least).zip(number(greatest)),
+            prepared,
         },
     })
+}
+
+/// Lists the prepared transactions. Called after the open ones were listed: one that turns from the
+/// latter into the former in between is seen at least once.
+async fn list_prepared(
+    session: &mut dyn Session,
+    statements: &OldestTransaction,
+) -> Result<Vec<PreparedTransaction>> {
+    if statements.prepared.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = session.query(statements.prepared, &[]).await?;
+    let list = found.first().and_then(|row| row.first()?.as_str());
+    Ok(list.map(prepared::parse).unwrap_or_default())
 }
