@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use connector_api::{Config, Error};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 
 use super::{jaas, overrides};
 
@@ -343,6 +344,23 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
 /// Settings of one client, under librdkafka's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientSettings(BTreeMap<String, String>);
+
+/// Returns why a value of a Java setting cannot be used, as far as that is known without a broker.
+/// `None` for a value that can be used, and for unknown settings.
+pub(crate) fn value_fault(client: ClientRole, name: &str, value: &str) -> Option<String> {
+    let rule = RULES
+        .iter()
+        .find(|rule| rule.java == name && rule.clients.has(client))?;
+    let mut settings = ClientSettings(BTreeMap::new());
+    if let Err(error) = settings.apply(rule, value) {
+        return Some(error.message().to_owned());
+    }
+    match settings.native().create_native_config() {
+        Ok(_) => None,
+        Err(KafkaError::ClientConfig(_, reason, ..)) => Some(reason),
+        Err(other) => Some(other.to_string()),
+    }
+}
 
 impl ClientSettings {
     /// Returns the settings of a client of the worker, or of a connector if its config is given.

@@ -137,7 +137,7 @@ impl TaskHandle {
             progress
                 .warnings
                 .iter_mut()
-                .for_each(|warning| *warning = on_one_line(&redactor.hide(warning)).into_owned());
+                .for_each(|warning| *warning = in_one_line(&redactor.hide(warning)));
             progress
                 .tables
                 .iter_mut()
@@ -150,7 +150,7 @@ impl TaskHandle {
     pub(super) fn waits(&self) -> WaitsFor {
         let mut waits = self.watch.waits();
         if let (Some(detail), Some(redactor)) = (&mut waits.detail, self.redactor.get()) {
-            *detail = on_one_line(&redactor.hide(detail)).into_owned();
+            *detail = in_one_line(&redactor.hide(detail));
         }
         waits
     }
@@ -440,3 +440,8 @@ impl TaskContext {
 }
 
 const RETRY_PREFIX: &str = "waiting: ";
+
+/// Returns the text of an error in one line: what its lines say follows after a space.
+fn in_one_line(text: &str) -> String {
+    on_one_line(&text.replace('\n', " ")).into_owned()
+}

@@ -8,7 +8,8 @@ use super::chain;
 use super::form::{ConfigForm, GivenValues, KeyNaming};
 use crate::herder::bounds;
 use crate::kafka::consumer::offset_reset_fault;
-use crate::kafka::{ClientRole, overrides};
+use crate::kafka::settings::value_fault;
+use crate::kafka::{ClientRole, overrides, topic_name};
 use crate::keys;
 use crate::worker;
 
@@ -52,6 +53,14 @@ pub(super) fn check_source(form: &mut ConfigForm, config: &Config, worker: &Work
             "The connector does not support connector-defined transaction boundaries with the given configuration. \
              Please reconfigure it to use a different transaction boundary definition.",
         );
+    }
+    const OFFSETS: &str = "offsets.storage.topic";
+    if let Some(topic) = config
+        .get(OFFSETS)
+        .map(str::trim)
+        .filter(|it| !it.is_empty())
+    {
+        check_topic_name(form, OFFSETS, topic);
     }
     if config.with_prefix("topic.creation.").is_empty() {
         return;
@@ -102,11 +111,16 @@ pub(super) fn check_sink(form: &mut ConfigForm, config: &Config, worker: &Worker
         form.error("topics.regex", text);
     }
     if let Some(dlq) = config
-        .get("errors.deadletterqueue.topic.name")
+        .get(DLQ_TOPIC)
         .map(str::trim)
         .filter(|dlq| !dlq.is_empty())
     {
         check_dead_letters(form, dlq, &topics, regex);
+        check_topic_name(form, DLQ_TOPIC, dlq);
+        check_dlq_replication(form, config);
+    }
+    for topic in &topics {
+        check_topic_name(form, "topics", topic);
     }
     let overridden = config.get("consumer.override.group.id");
     let group = overridden.map_or_else(
@@ -130,6 +144,40 @@ pub(super) fn check_sink(form: &mut ConfigForm, config: &Config, worker: &Worker
         form.error(
             key,
             format!("{what} conflicts with Connect worker group {group}"),
+        );
+    }
+}
+
+const DLQ_TOPIC: &str = "errors.deadletterqueue.topic.name";
+
+/// Checks a name that no broker would accept.
+fn check_topic_name(form: &mut ConfigForm, key: &str, topic: &str) {
+    if topic.contains("${") {
+        return;
+    }
+    if let Some(rule) = topic_name::broken_rule(topic) {
+        form.error(
+            key,
+            format!(
+                "Invalid value {topic} for configuration {key}: Kafka has no such topic; {rule}"
+            ),
+        );
+    }
+}
+
+/// Checks the replication factor of the dead-letter topic; a text that is no number is reported by
+/// its key.
+fn check_dlq_replication(form: &mut ConfigForm, config: &Config) {
+    const KEY: &str = "errors.deadletterqueue.topic.replication.factor";
+    let factor = config.get(KEY).map(str::trim);
+    let number = factor.and_then(|text| text.parse::<i64>().ok());
+    if let Some(n) = number.filter(|n| *n < 1 && *n != -1) {
+        form.error(
+            KEY,
+            format!(
+                "Invalid value {n} for configuration {KEY}: it is at least 1, or -1 for the \
+                 broker's default"
+            ),
         );
     }
 }
@@ -179,9 +227,17 @@ pub(super) fn check_overrides(form: &mut ConfigForm, config: &Config, worker: &W
                 form.error(&full, text);
             }
             // A reference is resolved only when a task starts.
-            let is_reset = name == "auto.offset.reset" && !value.contains("${");
-            if let Some(text) = offset_reset_fault(value).filter(|_| is_reset) {
+            if value.contains("${") {
+                continue;
+            }
+            let reset = offset_reset_fault(value).filter(|_| name == "auto.offset.reset");
+            if let Some(text) = reset {
                 form.error(&full, text.to_owned());
+            } else if let Some(why) = value_fault(client, name, value) {
+                form.error(
+                    &full,
+                    format!("Invalid value for configuration {full}: {why}"),
+                );
             }
         }
     }

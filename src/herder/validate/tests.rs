@@ -190,6 +190,24 @@ async fn each_error_is_on_its_key_once() {
     }
 }
 
+#[tokio::test]
+async fn a_value_that_no_client_of_kafka_takes_and_a_name_that_no_topic_has_are_refused() {
+    for (key, text, error) in [
+        ("producer.override.compression.type", "foo", true),
+        ("producer.override.compression.type", "lz4", false),
+        ("producer.override.linger.ms", "abc", true),
+        ("producer.override.linger.ms", "20", false),
+        ("producer.override.linger.ms", "${env:LINGER}", false),
+        ("admin.override.security.protocol", "FOO", true),
+        ("offsets.storage.topic", "a b", true),
+        ("offsets.storage.topic", "a-b", false),
+    ] {
+        let infos = validate_built_in(&[(key, text)]).await;
+        let errors = &value(&infos, key).errors;
+        assert_eq!(!errors.is_empty(), error, "{key}={text}: {errors:?}");
+    }
+}
+
 #[cfg(feature = "avro")]
 #[tokio::test]
 async fn a_schema_registry_whose_authorities_cannot_be_read_is_an_error_of_their_key() {

@@ -56,7 +56,7 @@ impl Plugin for JdbcSink {
     }
 
     fn check(&self, config: &Config, report: &mut ConfigReport) {
-        config::check(config, report);
+        config::check::check(config, report);
     }
 }
 

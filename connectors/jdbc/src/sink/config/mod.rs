@@ -1,6 +1,7 @@
 //! The sink's settings as the code uses them, read from [`keys::KEYS`], and the checks across keys.
 
 pub(super) mod adapt_rules;
+pub(super) mod check;
 pub(super) mod columns;
 pub(super) mod fields;
 pub(super) mod keys;
@@ -12,8 +13,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_api::pattern::Pattern;
-use connector_api::{Config, ConfigReader, ConfigReport, Result};
+use connector_api::{Config, ConfigReader, Result};
 
 use self::adapt_rules::{AdaptRules, Nested};
 use self::columns::{RecordColumn, header_column, origin_column};
@@ -21,10 +21,8 @@ use self::fields::FieldFilter;
 use self::keys::{KEYS, column_items};
 use self::naming::{NameLetters, TableNaming, joins_dots};
 use self::placeholder::Placeholder;
-use self::template::parse;
 use crate::class_defaults::sink_keys;
 use crate::driver::{AccessMode, ConnectOptions};
-use crate::url::{ConnectionTarget, DatabaseKind};
 use crate::zone::JdbcTimeZone;
 
 pub(super) const PK_MODES: &[&str] = &["none", "kafka", "record_key", "record_value"];
@@ -383,190 +381,14 @@ pub(super) fn given<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
         .find_map(|spelling| config.get(spelling))
 }
 
-/// Checks a configuration without a database: combinations that cannot work, and values for forms.
-pub(super) fn check(config: &Config, report: &mut ConfigReport) {
-    if !given(config, "pk.mode")
-        .is_some_and(|mode| mode.trim().eq_ignore_ascii_case(PkMode::RecordKey.name()))
-    {
-        report.recommend("delete.enabled", vec!["false".to_owned()]);
-        report.hide("delete.enabled");
-    }
-    ConnectionTarget::report_warnings(config, report);
-    let Ok(sink) = SinkConfig::read(config) else {
-        return;
-    };
-    if sink.delete_enabled {
-        report.recommend("pk.mode", vec![PkMode::RecordKey.name().to_owned()]);
-    }
-    if sink.delete_enabled && sink.pk_mode != PkMode::RecordKey {
-        for key in ["delete.enabled", "pk.mode"] {
-            report.error(key, "Deletes are only supported for pk.mode record_key");
-        }
-    }
-    check_lists(config, &sink, report);
-    check_statements(config, &sink, report);
-    check_topics(config, &sink, report);
-    check_database(config, &sink, report);
-    match (sink.insert_mode, sink.pk_mode) {
-        (InsertMode::Update, PkMode::None) => report.error(
-            "pk.mode",
-            "insert.mode update with pk.mode none would overwrite every row of the table: set pk.mode and pk.fields",
-        ),
-        (InsertMode::Upsert, PkMode::None) => {
-            report.warn(
-                "pk.mode",
-                "insert.mode upsert needs key columns: set pk.mode to record_key, record_value or kafka",
-            );
-        }
-        (_, PkMode::None) if !sink.pk_fields.is_empty() => {
-            report.warn("pk.fields", "pk.fields has no effect while pk.mode is none");
-        }
-        _ => {}
-    }
-    if config
-        .get("jdbc.credentials.provider.class")
-        .is_some_and(|c| !c.ends_with("DefaultJdbcCredentialsProvider"))
-    {
-        report.error(
-            "jdbc.credentials.provider.class",
-            "credentials providers cannot be loaded: set connection.user and connection.password \
-             instead",
-        );
-    }
-}
-
-/// Checks for lists that contradict each other, or lack what another key needs.
-fn check_lists(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
-    let set = |key: &str| config.get(key).is_some_and(|text| !text.trim().is_empty());
-    if set("field.exclude.list") && (set("field.include.list") || set("fields.whitelist")) {
-        for key in ["field.include.list", "field.exclude.list"] {
-            report.error(
-                key,
-                "set either the fields to write or the fields to exclude, not both",
-            );
-        }
-    }
-    if sink.pk_mode == PkMode::RecordHeader && sink.pk_fields.is_empty() {
-        report.error(
-            "pk.fields",
-            "pk.mode record_header needs the names of the headers in pk.fields",
-        );
-    }
-    if config.get("schema.evolution").is_some() && sink.tables_must_exist && sink.auto_create {
-        report.error(
-            "schema.evolution",
-            "validate-only and auto.create=true contradict each other: remove one of them",
-        );
-    }
-}
-
-/// Warns about topics that only settings name: no record comes from them. Transforms may rename
-/// topics, so with transforms nothing is known.
-fn check_topics(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
-    if given_text(config, "transforms").is_some() {
-        return;
-    }
-    let regex = given_text(config, "topics.regex").map(Pattern::whole);
-    let comes = |topic: &str| match &regex {
-        None => sink.topics.iter().any(|known| known == topic),
-        Some(Ok(regex)) => regex.matches(topic).unwrap_or(true),
-        // an invalid one is reported under its own key
-        Some(Err(_)) => true,
-    };
-    let mapped = given(config, "topics.to.tables.mapping").unwrap_or_default();
-    let mapped = mapped
-        .split(',')
-        .filter_map(|pair| Some(("topics.to.tables.mapping", pair.split_once(':')?.0.trim())));
-    for (key, topic) in sink.fields.topics().chain(mapped) {
-        if !comes(topic) {
-            report.warn(
-                key,
-                format!("{key} names the topic {topic}, which the connector does not read"),
-            );
-        }
-    }
-}
-
-/// Without a database in the URL, MariaDB and MySQL know no table by its name alone.
-fn check_database(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
-    // an invalid URL is reported under its own key
-    let Ok(target) = ConnectionTarget::from_config(config) else {
-        return;
-    };
-    match target.database_kind() {
-        DatabaseKind::MySql if target.database.is_none() => {}
-        DatabaseKind::MySql | DatabaseKind::Postgres | DatabaseKind::Sqlite => return,
-    }
-    let unqualified = |topic: &String| {
-        let table = sink.naming.table(topic, DatabaseKind::MySql);
-        table.is_ok_and(|id| id.catalog.is_none())
-    };
-    let text = if sink.exactly_once {
-        "The URL names no database, which the sink needs for its table of offsets: append it to the \
-         URL (…:3306/DATABASE)."
-    } else if sink.statement.is_none() && sink.topics.iter().any(unqualified) {
-        "The URL names no database, so that the tables of the topics are not found: append it to \
-         the URL (…:3306/DATABASE), or name it in table.name.format (DATABASE.${topic})."
-    } else {
-        return;
-    };
-    report.error("connection.url", text);
-}
-
-/// Returns the text of a key that is not declared by the sink itself, if it is not blank.
-fn given_text<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
-    config.get(name).filter(|text| !text.trim().is_empty())
-}
-
-/// Checks `insert.mode=statement` and its keys.
-fn check_statements(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
-    let Some(statement) = &sink.statement else {
-        for key in ["statement", "delete.statement"] {
-            if given(config, key).is_some_and(|sql| !sql.trim().is_empty()) {
-                report.warn(
-                    key,
-                    format!("{key} has no effect unless insert.mode is statement"),
-                );
-            }
-        }
-        return;
-    };
-    if statement.write.trim().is_empty() {
-        report.error(
-            "statement",
-            "insert.mode statement needs a statement: SQL with named parameters, such as UPDATE t \
-             SET a = :a WHERE id = :id",
-        );
-        return;
-    }
-    // an invalid URL is reported under its own key
-    let Ok(target) = ConnectionTarget::from_config(config) else {
-        return;
-    };
-    for (key, sql) in [
-        ("statement", Some(&statement.write)),
-        ("delete.statement", statement.delete.as_ref()),
-    ] {
-        if let Some(Err(error)) = sql.map(|sql| parse(sql, target.database_kind())) {
-            report.error(key, error);
-        }
-    }
-    if !sink.exactly_once {
-        report.warn(
-            "delivery.guarantee",
-            "at_least_once may run a record's statement twice after a failure: use exactly_once \
-             unless that is harmless",
-        );
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use connector_api::config::{keys_asked, unlike};
     use connector_api::{Config, ConfigReport};
 
+    use super::check::check;
     use super::keys::KEYS;
-    use super::{InsertMode, PkMode, SchemaEvolution, SinkConfig, check};
+    use super::{InsertMode, PkMode, SchemaEvolution, SinkConfig};
 
     #[test]
     fn every_declared_key_is_read_and_no_other() {
@@ -702,6 +524,40 @@ mod tests {
             ["schema.evolution"]
         );
         assert!(problems(&[("delete.enabled", "true"), ("pk.mode", "record_key")]).is_empty());
+    }
+
+    #[test]
+    fn names_that_cannot_work_are_refused() {
+        let problems = |pairs: &[(&str, &str)]| {
+            let mut report = ConfigReport::default();
+            check(&config(pairs), &mut report);
+            let errors = report.errors.into_iter().map(|it| it.key);
+            let warnings = report
+                .warnings
+                .into_iter()
+                .map(|it| format!("warning: {}", it.key));
+            errors.chain(warnings).collect::<Vec<_>>()
+        };
+        let value = ("pk.mode", "record_value");
+        assert_eq!(problems(&[value, ("pk.fields", "a,b,a")]), ["pk.fields"]);
+        assert!(problems(&[value, ("pk.fields", "a,b")]).is_empty());
+        assert_eq!(
+            problems(&[("kafka.columns", "topic:x,offset:x")]),
+            ["kafka.columns"]
+        );
+        let kafka = ("pk.mode", "kafka");
+        assert_eq!(
+            problems(&[kafka, ("pk.fields", "a,b")]),
+            ["warning: pk.fields"]
+        );
+        assert!(problems(&[kafka, ("pk.fields", "a,b,c")]).is_empty());
+        let mapping = ("topics.to.tables.mapping", "t:x");
+        assert!(problems(&[mapping]).is_empty());
+        assert_eq!(
+            problems(&[mapping, ("topics", "t,u")]),
+            ["topics.to.tables.mapping"]
+        );
+        assert!(problems(&[mapping, ("topics", "t,u"), ("transforms", "r")]).is_empty());
     }
 
     #[test]
