@@ -11,7 +11,9 @@ use connector_api::locks::TakeLock;
 
 use super::activity::ConnectionActivity;
 
-/// Number of additional connections for probes; the oldest of them is closed for the next one.
+/// Number of additional connections for probes. For the next one, the oldest is closed of the
+/// address that has most of them: a probe over TLS needs some round trips, and must not be driven
+/// out meanwhile by those who connect all the time.
 const RESERVED: usize = 64;
 /// A connection that has waited this long for its client may be closed for another one.
 const MAKES_ROOM_AFTER: Duration = Duration::from_secs(1);
@@ -45,7 +47,7 @@ struct TakenPlaces {
     last: u64,
     seats: HashMap<u64, (IpAddr, Arc<ConnectionActivity>)>,
     by_address: HashMap<IpAddr, usize>,
-    reserved: VecDeque<Arc<ConnectionActivity>>,
+    reserved: VecDeque<(IpAddr, Arc<ConnectionActivity>)>,
 }
 
 /// A connection's slot, which is freed when the permit is dropped.
@@ -84,12 +86,7 @@ impl ConnectionGate {
         if let Some((full, among)) = full
             && !taken.make_room(among)
         {
-            taken.reserved.push_back(Arc::clone(activity));
-            if taken.reserved.len() > RESERVED
-                && let Some(oldest) = taken.reserved.pop_front()
-            {
-                oldest.unseat();
-            }
+            taken.reserve(from, activity);
             return Err(full);
         }
         taken.last += 1;
@@ -123,6 +120,32 @@ impl TakenPlaces {
             activity.unseat();
         }
         true
+    }
+
+    /// Lets a connection into the reserved share.
+    fn reserve(&mut self, from: IpAddr, activity: &Arc<ConnectionActivity>) {
+        self.reserved.push_back((from, Arc::clone(activity)));
+        if self.reserved.len() <= RESERVED {
+            return;
+        }
+        // those that have ended are used here alone
+        self.reserved
+            .retain(|(_, activity)| Arc::strong_count(activity) > 1);
+        if self.reserved.len() <= RESERVED {
+            return;
+        }
+        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+        for (address, _) in &self.reserved {
+            *counts.entry(*address).or_default() += 1;
+        }
+        let has_most = counts.into_iter().max_by_key(|(_, count)| *count);
+        let oldest = has_most.and_then(|(address, _)| {
+            let is_its = |(from, _): &(IpAddr, _)| *from == address;
+            self.reserved.iter().position(is_its)
+        });
+        if let Some((_, oldest)) = oldest.and_then(|at| self.reserved.remove(at)) {
+            oldest.unseat();
+        }
     }
 
     fn leave(&mut self, number: u64) -> Option<Arc<ConnectionActivity>> {
@@ -240,6 +263,39 @@ mod tests {
             }
         };
         assert!(unseated(&probes[0]).await && !unseated(&probes[1]).await);
+    }
+
+    #[tokio::test]
+    async fn who_connects_all_the_time_drives_no_other_address_out_of_the_reserved_share() {
+        let gate = ConnectionGate::new(ConnectionLimits {
+            connections: 0,
+            per_address: 0,
+        });
+        let probe = ConnectionActivity::new();
+        assert!(gate.seat(at("10.0.0.2"), &probe).is_err());
+        let flood: Vec<_> = (0..3 * RESERVED)
+            .map(|_| ConnectionActivity::new())
+            .collect();
+        for (n, one) in flood.iter().enumerate() {
+            let from = if n % 2 == 0 { "10.0.0.1" } else { "10.0.0.3" };
+            assert!(gate.seat(at(from), one).is_err());
+        }
+        let unseated = |activity: &Arc<ConnectionActivity>| {
+            let activity = Arc::clone(activity);
+            async move {
+                let ended = activity.exhausts(crate::rest::activity::USUAL);
+                tokio::time::timeout(Duration::from_millis(100), ended)
+                    .await
+                    .is_ok()
+            }
+        };
+        assert!(!unseated(&probe).await);
+        assert!(unseated(&flood[0]).await && !unseated(&flood[3 * RESERVED - 1]).await);
+        assert_eq!(gate.taken().reserved.len(), RESERVED);
+        drop(flood);
+        let next = ConnectionActivity::new();
+        assert!(gate.seat(at("10.0.0.1"), &next).is_err());
+        assert_eq!(gate.taken().reserved.len(), 2, "those that ended are gone");
     }
 
     #[test]
