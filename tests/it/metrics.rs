@@ -684,6 +684,56 @@ fn the_dashboard_and_the_alerts_read_metrics_that_exist() {
     }
 }
 
+#[tokio::test]
+async fn a_rejected_record_counts_as_an_error_a_skipped_record_and_a_dead_letter() {
+    let worker = lab().worker();
+    let (pipeline, mut connection) = three_rows(worker, "rejected").await;
+    let narrow = format!(
+        "ALTER TABLE `{}`.`{}` MODIFY name VARCHAR(10)",
+        pipeline.copy,
+        pipeline.topic()
+    );
+    run(&mut connection, &narrow).await;
+    run(
+        &mut connection,
+        "INSERT INTO goods VALUES (4, 'longer than ten characters'), (5, 'e')",
+    )
+    .await;
+    pipeline.wait_arrived(&mut connection, 4, SOON).await;
+    let sink = pipeline.sink_name();
+    let mut samples = Vec::new();
+    let of = |samples: &[Sample], name: &str| sum(samples, name, &[("connector", &sink)]);
+    for_condition("the dead letter to be counted", SOON, async || {
+        samples = scrape(worker.rest()).await;
+        of(&samples, "rowferry_dead_letters_total") == Some(1.0)
+            && of(&samples, "rowferry_records_active") == Some(0.0)
+    })
+    .await;
+    for (name, value) in [
+        ("rowferry_records_skipped_total", 1.0),
+        ("rowferry_dead_letter_failures_total", 0.0),
+        (
+            "kafka_connect_task_error_metrics_total_record_failures",
+            1.0,
+        ),
+        (
+            "kafka_connect_task_error_metrics_total_records_skipped",
+            1.0,
+        ),
+        ("kafka_connect_task_error_metrics_total_record_errors", 0.0),
+        (
+            "kafka_connect_task_error_deadletterqueue_produce_requests",
+            1.0,
+        ),
+    ] {
+        assert_eq!(of(&samples, name), Some(value), "{name}");
+    }
+    let by_kind = [("connector", sink.as_str()), ("kind", "record")];
+    assert_eq!(sum(&samples, "rowferry_errors_total", &by_kind), Some(1.0));
+    let last = "kafka_connect_task_error_metrics_last_error_timestamp";
+    assert!(of(&samples, last) > Some(1.6e12), "milliseconds since 1970");
+}
+
 /// curl's answer with headers.
 fn curl(args: &[&str]) -> String {
     let output = Command::new("curl")
