@@ -1,10 +1,5 @@
 //! Metric families: names, help texts and samples, before they are written as text. Pure.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "the position was found in the same list"
-)]
-
 use std::fmt;
 use std::sync::Arc;
 

@@ -4,11 +4,6 @@
 //! lock. At each scrape, all figures are copied into one [`Snapshot`], and everything from there to
 //! the text is pure. This module knows no connectors, no Kafka client and no HTTP.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "there is one entry for each variant"
-)]
-
 mod client;
 mod connect;
 mod debezium;
