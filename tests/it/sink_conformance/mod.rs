@@ -13,6 +13,7 @@ mod meanings;
 mod meanings_of_server_types;
 mod peers;
 mod plain;
+mod pooled;
 mod retyped;
 mod schemaless_events;
 mod tables_of_others;

@@ -29,6 +29,7 @@ mod kafka_connect;
 mod kafka_proxy;
 mod lab;
 pub mod mariadb;
+pub mod pooler;
 pub mod postgres;
 mod process;
 pub mod proxy;

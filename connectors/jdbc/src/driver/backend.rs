@@ -39,6 +39,28 @@ pub(super) trait DatabaseBackend:
     /// Empty if the database has no server.
     const IDENTITY: &'static str = "";
 
+    /// True if [`Self::IDENTITY`] is asked inside a transaction: a pooler may route each statement
+    /// outside of one to another server.
+    const HAS_POOLERS: bool = false;
+
+    /// Called with the number that the server has for the connection. True if a pooler is in
+    /// between, which reports another number: then nothing is kept on the server from one
+    /// transaction to the next.
+    fn is_pooled(_connection: &mut Self::Connection, _number: i64) -> bool {
+        false
+    }
+
+    /// Returns a setting of the session as one of the current transaction. `None` if the statement
+    /// is no such setting.
+    fn local_setting(_sql: &str) -> Option<String> {
+        None
+    }
+
+    /// Explains an error of a pooler that no retry can make succeed.
+    fn refused_by_pooler(_error: &dyn DatabaseError) -> Option<String> {
+        None
+    }
+
     /// A query that another connection sends to learn about the connection of that number, see
     /// [`watchdog`](super::watchdog).
     fn watch_query(_id: i64) -> String {

@@ -68,6 +68,9 @@ pub(super) fn classify<DB: DatabaseBackend>(place: &str, error: sqlx::Error) -> 
 /// The error of a statement that the server refused.
 fn refused<DB: DatabaseBackend>(server: Box<dyn DatabaseError>) -> Error {
     let (code, sqlstate) = DB::codes(server.as_ref());
+    if let Some(text) = DB::refused_by_pooler(server.as_ref()) {
+        return Error::config(text).caused_by(sqlx::Error::Database(server));
+    }
     let kind = if DB::is_stale(server.as_ref()) {
         ErrorKind::Retry
     } else if DB::is_about_a_row(server.as_ref()) {

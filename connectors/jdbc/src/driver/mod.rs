@@ -223,6 +223,12 @@ pub trait Session: Send {
     /// Returns the connection's identity on the server; `None` if the server does not show it.
     fn connection_id(&self) -> Option<&ConnectionId>;
 
+    /// True if statements that depend on each other have to be in a transaction: outside of one, a
+    /// pooler may route each to another server.
+    fn needs_transaction(&self) -> bool {
+        false
+    }
+
     /// True if the last statement failed because what it reads has changed since it was prepared,
     /// or since its columns were looked up. Look them up again and repeat the statement.
     fn is_stale(&self) -> bool;

@@ -165,6 +165,10 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
         self.session.is_stale()
     }
 
+    fn needs_transaction(&self) -> bool {
+        self.session.needs_transaction()
+    }
+
     fn is_lost(&self) -> bool {
         self.broken || self.session.is_lost()
     }

@@ -4,8 +4,8 @@ use connector_api::{Error, Result, SchemaType, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::postgres::{
-    LoginMethod, LoginMethods, PgArgumentBuffer, PgColumn, PgConnectOptions, PgDatabaseError,
-    PgQueryResult, PgRow, PgSslMode, PgTypeInfo,
+    LoginMethod, LoginMethods, PgArgumentBuffer, PgColumn, PgConnectOptions, PgConnection,
+    PgDatabaseError, PgQueryResult, PgRow, PgSslMode, PgTypeInfo,
 };
 use sqlx::types::Type;
 use sqlx::{Column, Decode, Postgres, Row, TypeInfo};
@@ -32,6 +32,39 @@ impl DatabaseBackend for Postgres {
     const VERSION: &'static str = "SELECT pg_catalog.version()";
     const IDENTITY: &'static str = "SELECT pg_catalog.version(), pg_catalog.pg_backend_pid(), \
                              pg_catalog.pg_postmaster_start_time()::pg_catalog.text";
+
+    const HAS_POOLERS: bool = true;
+
+    fn is_pooled(connection: &mut PgConnection, number: i64) -> bool {
+        let pooled = i64::from(connection.server_process_id()) != number;
+        if pooled {
+            connection.keep_no_statements();
+        }
+        pooled
+    }
+
+    fn local_setting(sql: &str) -> Option<String> {
+        local_setting(sql)
+    }
+
+    /// PgBouncer's own texts; it has no translations.
+    fn refused_by_pooler(error: &dyn DatabaseError) -> Option<String> {
+        let text = error.message();
+        if text.contains("not allowed in statement pooling mode") {
+            return Some(
+                "the pooler at connection.url has pool_mode=statement, which allows no \
+                 transactions; use pool_mode=transaction or session for this database, or connect \
+                 to the server itself"
+                    .to_owned(),
+            );
+        }
+        text.contains("unsupported startup parameter").then(|| {
+            format!(
+                "the pooler at connection.url refuses a setting of the connection ({text}); add it \
+                 to the pooler's ignore_startup_parameters, or leave it out of connection.url"
+            )
+        })
+    }
 
     fn watch_query(id: i64) -> String {
         format!(
@@ -179,6 +212,18 @@ impl DatabaseBackend for Postgres {
     }
 }
 
+/// Returns a session's setting as one of the current transaction.
+fn local_setting(sql: &str) -> Option<String> {
+    let rest = sql.strip_prefix("SET ")?;
+    let rest = rest.strip_prefix("SESSION ").unwrap_or(rest);
+    Some(match rest.strip_prefix("CHARACTERISTICS AS ") {
+        Some(transaction) => format!("SET {transaction}"),
+        None if rest.starts_with("TRANSACTION ") => format!("SET {rest}"),
+        None if rest.starts_with("LOCAL ") || rest.starts_with("CONSTRAINTS ") => return None,
+        None => format!("SET LOCAL {rest}"),
+    })
+}
+
 fn options(target: &ConnectionTarget, host: &str, port: u16) -> Result<PgConnectOptions> {
     let name = target
         .param("ApplicationName")
@@ -220,7 +265,12 @@ fn options(target: &ConnectionTarget, host: &str, port: u16) -> Result<PgConnect
         options = options.ssl_client_cert_from_pem(certificates(&certificate)?);
         options = options.ssl_client_key_from_pem(certificates(&key)?);
     }
-    Ok(options.options(target.options()?))
+    let settings = target.options()?;
+    // poolers refuse the parameter, also if it is empty
+    Ok(match settings.is_empty() {
+        true => options,
+        false => options.options(settings),
+    })
 }
 
 impl Type<Postgres> for SqlParam<'_> {

@@ -1,6 +1,7 @@
 //! One connection over any of sqlx's drivers: the common part. The differences are in each driver's
 //! [`DatabaseBackend`].
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,16 @@ pub(super) struct SqlxSession<DB: DatabaseBackend> {
     pub(super) executes_rows: bool,
     /// True if what the prepared statements read has changed: they must be prepared again.
     pub(super) stale: bool,
+    /// What is different behind a pooler; `None` without one.
+    pooled: Option<PooledSession>,
+}
+
+/// A session that a pooler gives another server for each transaction.
+#[derive(Debug)]
+struct PooledSession {
+    /// The session's settings, which each transaction makes for itself: on the server they would
+    /// be those of other clients, too.
+    settings: Vec<String>,
 }
 
 impl<DB: DatabaseCatalog> SqlxSession<DB>
@@ -70,8 +81,9 @@ where
             lost: false,
             executes_rows: false,
             stale: false,
+            pooled: None,
         };
-        session.read_identity().await?;
+        session.read_identity(target).await?;
         session.executes_rows = DB::executes_rows(&session.connection, &session.version);
         session.check_role(target, host, port).await?;
         for sql in target.first_statements()? {
@@ -83,8 +95,60 @@ where
     /// Prepares a statement without running it.
     pub(super) async fn prepare(&mut self, sql: &str) -> Result<DB::Statement> {
         let sql = AssertSqlSafe(sql).into_sql_str();
+        let own = self.enter().await?;
         let outcome = self.watchdog.watch(self.connection.prepare(sql)).await;
-        self.finish(outcome)
+        let outcome = self.finish(outcome);
+        self.leave(own, outcome).await
+    }
+
+    /// Sends statements as they are.
+    async fn send(&mut self, sql: &str) -> Result<u64> {
+        let outcome = self
+            .watchdog
+            .watch(self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))))
+            .await;
+        self.finish(outcome).map(|done| DB::affected(&done))
+    }
+
+    /// Begins a transaction around one call, if a pooler would otherwise route its messages to
+    /// different servers. Returns true if it did.
+    async fn enter(&mut self) -> Result<bool> {
+        let own = self.needs_transaction();
+        if own {
+            self.begin().await?;
+        }
+        Ok(own)
+    }
+
+    /// Ends a transaction of [`Self::enter`].
+    async fn leave<T>(&mut self, own: bool, outcome: Result<T>) -> Result<T> {
+        if !own {
+            return outcome;
+        }
+        match outcome {
+            Ok(value) => self.commit().await.map(|()| value),
+            Err(error) => {
+                // the failure of the call says more
+                drop(self.rollback().await);
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes a setting of a pooled session for the next transactions. Returns what is sent now:
+    /// nothing outside of a transaction.
+    fn noted(&mut self, sql: &str) -> Option<Cow<'static, str>> {
+        let (Some(pooled), Some(local)) = (&mut self.pooled, DB::local_setting(sql)) else {
+            return None;
+        };
+        let name = |sql: &str| sql.split(['=', ' ']).take(3).collect::<Vec<_>>().join(" ");
+        pooled.settings.retain(|known| name(known) != name(&local));
+        pooled.settings.push(local.clone());
+        Some(if self.in_transaction {
+            Cow::Owned(local)
+        } else {
+            Cow::Borrowed("")
+        })
     }
 
     /// Drops all prepared statements.
@@ -115,8 +179,10 @@ where
 
     async fn execute_once(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64> {
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
+        let own = self.enter().await?;
         let outcome = self.watchdog.watch(self.connection.execute(query)).await;
-        self.finish(outcome).map(|done| DB::affected(&done))
+        let outcome = self.finish(outcome).map(|done| DB::affected(&done));
+        self.leave(own, outcome).await
     }
 
     /// Checks that the server has the role that the URL asks for.
@@ -143,13 +209,19 @@ where
     }
 
     /// Asks for the server's version, and for its number of this connection if it has one.
-    async fn read_identity(&mut self) -> Result<()> {
+    async fn read_identity(&mut self, target: &ConnectionTarget) -> Result<()> {
+        if DB::HAS_POOLERS {
+            self.send(DB::BEGIN).await?;
+        }
         let identity = if DB::IDENTITY.is_empty() {
             None
         } else {
             // Without it calls are not watched from a second connection; the version is needed.
-            self.query(DB::IDENTITY, &[]).await.ok()
+            self.query_once(DB::IDENTITY).await.ok()
         };
+        if DB::HAS_POOLERS {
+            self.send("ROLLBACK").await?;
+        }
         let rows = match identity {
             Some(rows) => rows,
             None => self.query(DB::VERSION, &[]).await?,
@@ -159,6 +231,18 @@ where
             self.version = text.into();
         }
         if let (Some(Value::I64(id)), Some(Value::Text(server))) = (values.next(), values.next()) {
+            // behind a pooler it is the number of a server's process that others use, too
+            if DB::is_pooled(&mut self.connection, id) {
+                // a pooler may ignore settings of the login
+                let quoted = |text: &str| text.replace('\'', "''");
+                let set = |(name, value): &(String, String)| {
+                    let (name, value) = (quoted(name), quoted(value));
+                    format!("SELECT pg_catalog.set_config('{name}', '{value}', true)")
+                };
+                let settings = target.options()?.iter().map(set).collect();
+                self.pooled = Some(PooledSession { settings });
+                return Ok(());
+            }
             self.watchdog.identity = Some(ConnectionId {
                 id,
                 server: server.into(),
@@ -237,11 +321,12 @@ where
     async fn run(&mut self, sql: &str) -> Result<u64> {
         DB::check_sql(sql)?;
         fail_point::reach_async("database.run").await?;
-        let outcome = self
-            .watchdog
-            .watch(self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))))
-            .await;
-        self.finish(outcome).map(|done| DB::affected(&done))
+        let noted = self.noted(sql);
+        let sql = noted.as_deref().unwrap_or(sql);
+        if sql.is_empty() {
+            return Ok(0);
+        }
+        self.send(sql).await
     }
 
     async fn execute(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64> {
@@ -290,17 +375,24 @@ where
         fail_point::reach_async("database.query").await?;
         self.renew().await?;
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments::<DB>(params)?);
+        let own = self.enter().await?;
         let outcome = rows::small_result(self, query).await;
+        let outcome = self.leave(own, outcome).await;
         if outcome.is_ok() || !self.can_repeat() || !self.renew().await? {
             return outcome;
         }
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments::<DB>(params)?);
-        rows::small_result(self, query).await
+        let own = self.enter().await?;
+        let outcome = rows::small_result(self, query).await;
+        self.leave(own, outcome).await
     }
 
     async fn query_once(&mut self, sql: &str) -> Result<Vec<Vec<Value>>> {
         DB::check_sql(sql)?;
-        rows::small_result(self, sqlx::query(AssertSqlSafe(sql)).persistent(false)).await
+        let own = self.enter().await?;
+        let query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+        let outcome = rows::small_result(self, query).await;
+        self.leave(own, outcome).await
     }
 
     async fn read(
@@ -315,7 +407,9 @@ where
         DB::check_sql(sql)?;
         self.renew().await?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
-        rows::read(self, query, layout, max_weight).await
+        let own = self.enter().await?;
+        let outcome = rows::read(self, query, layout, max_weight).await;
+        self.leave(own, outcome).await
     }
 
     async fn stream(
@@ -331,12 +425,20 @@ where
         DB::check_sql(sql)?;
         self.renew().await?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
-        rows::stream(self, query, layout, page_weight, pages).await
+        let own = self.enter().await?;
+        let outcome = rows::stream(self, query, layout, page_weight, pages).await;
+        self.leave(own, outcome).await
     }
 
     async fn begin(&mut self) -> Result<()> {
         self.check()?;
-        self.run(DB::BEGIN).await?;
+        match &self.pooled {
+            Some(pooled) if !pooled.settings.is_empty() => {
+                let sql = format!("{};{}", DB::BEGIN, pooled.settings.join(";"));
+                self.run(&sql).await?;
+            }
+            _ => drop(self.run(DB::BEGIN).await?),
+        }
         self.in_transaction = true;
         Ok(())
     }
@@ -396,6 +498,10 @@ where
 
     fn is_stale(&self) -> bool {
         self.stale
+    }
+
+    fn needs_transaction(&self) -> bool {
+        self.pooled.is_some() && !self.in_transaction
     }
 
     async fn close(self: Box<Self>) {

@@ -141,6 +141,10 @@ impl Session for SharedConnection {
         self.0.is_stale()
     }
 
+    fn needs_transaction(&self) -> bool {
+        self.0.needs_transaction()
+    }
+
     fn is_lost(&self) -> bool {
         self.0.is_lost()
     }

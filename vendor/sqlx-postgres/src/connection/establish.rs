@@ -153,6 +153,8 @@ impl PgConnection {
             inner: Box::new(PgConnectionInner {
                 stream,
                 process_id,
+                unnamed_only: false,
+                simple_queries: 0,
                 secret_key,
                 transaction_status,
                 transaction_depth: 0,

@@ -44,6 +44,7 @@ async fn prepare(
 
     // flush and wait until we are re-ready
     conn.wait_until_ready().await?;
+    let simple_queries = conn.inner.simple_queries;
 
     // next we send the PARSE command to the server
     conn.inner.stream.write_msg(Parse {
@@ -90,6 +91,19 @@ async fn prepare(
 
         metadata
     };
+
+    // Rowferry's addition: the look-up of types has destroyed the unnamed statement
+    if id == StatementId::UNNAMED && conn.inner.simple_queries != simple_queries {
+        conn.inner.stream.write_msg(Parse {
+            param_types: &param_types,
+            query: sql,
+            statement: id,
+        })?;
+        conn.write_sync();
+        conn.inner.stream.flush().await?;
+        conn.inner.stream.recv_expect::<ParseComplete>().await?;
+        conn.recv_ready_for_query().await?;
+    }
 
     Ok((id, metadata))
 }
@@ -169,6 +183,7 @@ impl PgConnection {
         metadata: Option<Arc<PgStatementMetadata>>,
         resolve_column_origin: bool,
     ) -> Result<(StatementId, Arc<PgStatementMetadata>), Error> {
+        let persistent = persistent && !self.inner.unnamed_only;
         if let Some(statement) = self.inner.cache_statement.get_mut(sql) {
             return Ok((*statement).clone());
         }

@@ -52,6 +52,12 @@ pub struct PgConnectionInner {
     #[allow(dead_code)]
     process_id: u32,
 
+    // Rowferry's addition: no statement is kept on the server, see [`PgConnection::keep_no_statements`]
+    unnamed_only: bool,
+
+    // Rowferry's addition: simple queries sent so far; each destroys the server's unnamed statement
+    simple_queries: u64,
+
     // secret key of this backend
     // used to send cancel requests
     #[allow(dead_code)]
@@ -90,6 +96,17 @@ impl PgConnection {
     /// the version number of the server in `libpq` format
     pub fn server_version_num(&self) -> Option<u32> {
         self.inner.stream.server_version_num
+    }
+
+    /// Rowferry's addition: the number of the server's process, as it was reported at the login. A pooler reports another.
+    pub fn server_process_id(&self) -> u32 {
+        self.inner.process_id
+    }
+
+    /// Rowferry's addition: from now on statements are unnamed and prepared anew each time, for poolers that route each
+    /// transaction to another server.
+    pub fn keep_no_statements(&mut self) {
+        self.inner.unnamed_only = true;
     }
 
     // will return when the connection is ready for another query
@@ -137,6 +154,7 @@ impl PgConnection {
     #[inline(always)]
     pub(crate) fn queue_simple_query(&mut self, query: &str) -> Result<(), Error> {
         self.inner.stream.write_msg(Query(query))?;
+        self.inner.simple_queries += 1;
         self.inner.pending_ready_for_query_count += 1;
 
         Ok(())

@@ -95,8 +95,13 @@ impl SinkOffsets {
             .iter()
             .map(|at| Ok((at, self.epoch(at)?)))
             .collect::<Result<Vec<_>>>()?;
+        // behind a pooler the session may have another number for each transaction
+        let number = match session.connection_id() {
+            Some(_) => writing.offsets.session,
+            None => "NULL",
+        };
         let sql = self.advance_sql.entry(next.len()).or_insert_with(|| {
-            let sql = advance_sql(writing, next.len());
+            let sql = advance_sql(writing, number, next.len());
             Arc::from(sql.replace("{table}", &self.table))
         });
         let mut params = Vec::with_capacity(next.len() * 6 + 3);
@@ -285,7 +290,7 @@ impl SinkOffsets {
 
 /// Returns one statement for all partitions of a batch: it sets the offset of each whose epoch is
 /// still the one held.
-fn advance_sql(writing: &WriteDialect, partitions: usize) -> String {
+fn advance_sql(writing: &WriteDialect, session: &str, partitions: usize) -> String {
     let mut sql = String::from("UPDATE {table} SET next_offset=CASE");
     for _ in 0..partitions {
         sql.push_str(" WHEN topic=? AND partition_id=? THEN ?");
@@ -294,8 +299,7 @@ fn advance_sql(writing: &WriteDialect, partitions: usize) -> String {
     append(
         &mut sql,
         format_args!(
-            " ELSE next_offset END, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP WHERE cluster=? AND sink=? AND (",
-            writing.offsets.session
+            " ELSE next_offset END, owner=?, session_id={session}, updated_at=CURRENT_TIMESTAMP WHERE cluster=? AND sink=? AND (",
         ),
     );
     for n in 0..partitions {

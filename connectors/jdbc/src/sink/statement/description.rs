@@ -5,7 +5,7 @@ use connector_api::{Error, ErrorKind, Result, Value};
 use super::parameter_columns::{ParameterColumn, parameter_columns};
 use super::written::{WrittenTable, written};
 use crate::catalog::ColumnMeta;
-use crate::dialect::writing::WriteDialect;
+use crate::dialect::writing::{StatementProbe, WriteDialect};
 use crate::driver::Session;
 use crate::sink::config::template::StatementTemplate;
 use crate::sink::write::known_table::KnownTable;
@@ -129,19 +129,15 @@ impl UserStatement {
         let Some(probe) = probe.filter(|_| template.verb() != "CALL") else {
             return Ok(Vec::new());
         };
-        session.run(&(probe.prepare)(&sql)).await?;
-        let mut types = Vec::new();
-        if let Some(query) = probe.types {
-            for row in session.query(query, &[]).await? {
-                let text = |n: usize| row.get(n).and_then(Value::as_str).unwrap_or_default();
-                types.push(ParameterCast {
-                    sql: text(0).to_owned(),
-                    data_type: text(1).to_owned(),
-                });
-            }
+        let own = session.needs_transaction();
+        if own {
+            session.begin().await?;
         }
-        session.run(probe.deallocate).await?;
-        Ok(types)
+        let types = types_of(session, probe, &sql).await;
+        if own {
+            session.rollback().await?;
+        }
+        types
     }
 
     /// Returns the columns that the parameters go to, as far as the statement's text or the server
@@ -197,6 +193,27 @@ impl UserStatement {
         let columns = columns.into_iter().map(column).collect();
         Ok((columns, Some(known)))
     }
+}
+
+/// Has the server parse a statement, and returns the types of its parameters.
+async fn types_of(
+    session: &mut dyn Session,
+    probe: StatementProbe,
+    sql: &str,
+) -> Result<Vec<ParameterCast>> {
+    session.run(&(probe.prepare)(sql)).await?;
+    let mut types = Vec::new();
+    if let Some(query) = probe.types {
+        for row in session.query(query, &[]).await? {
+            let text = |n: usize| row.get(n).and_then(Value::as_str).unwrap_or_default();
+            types.push(ParameterCast {
+                sql: text(0).to_owned(),
+                data_type: text(1).to_owned(),
+            });
+        }
+    }
+    session.run(probe.deallocate).await?;
+    Ok(types)
 }
 
 /// Returns a column of the type that the server names for a parameter.
