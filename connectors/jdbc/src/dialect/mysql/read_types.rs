@@ -83,11 +83,10 @@ fn integer(meta: &ColumnMeta, options: &ReadOptions) -> ValueDecoding {
 /// Returns how bits are read.
 fn bits(meta: &ColumnMeta, options: &ReadOptions) -> ValueDecoding {
     let width = meta.precision.unwrap_or(1);
-    // MySQL's driver reads a byte of wider ones, too, and fails over those that have more.
-    let most = if options.mysql_driver { 8 } else { 1 };
     if options.bits_are_booleans && !options.mysql_driver && width == 1 {
         ValueDecoding::Bool
-    } else if width <= most {
+    } else if options.mysql_driver || width <= 1 {
+        // MySQL's driver reads wider ones as INT8 too, as far as their values fit.
         ValueDecoding::BitInt
     } else {
         ValueDecoding::Bytes
@@ -181,15 +180,10 @@ mod tests {
             year_is_date: false,
             ..ReadOptions::default()
         };
-        for (width, want) in [
-            (1, ValueDecoding::BitInt),
-            (8, ValueDecoding::BitInt),
-            (9, ValueDecoding::Bytes),
-            (64, ValueDecoding::Bytes),
-        ] {
-            let bits = meta(&format!("bit({width})"), Some(width), None);
-            assert_eq!(column(&bits, &mysql).read, want, "{width}");
-        }
+        assert_eq!(
+            column(&meta("bit(12)", Some(12), None), &mysql).read,
+            ValueDecoding::BitInt
+        );
         assert_eq!(
             column(&meta("year(4)", None, None), &mysql).read,
             ValueDecoding::Int(SchemaType::Int32)
