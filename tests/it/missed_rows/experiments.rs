@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use connector_api::{SourceTask, Value};
-use testkit::{MariaDb, Postgres, Random, unique};
+use testkit::{Random, unique};
 use tokio::time::Instant;
 
 use super::writers::{ROWS, Server, Sql, Writing, write};
-use crate::lab;
-use crate::source::{Stored, config, open};
+use crate::source::{Stored, open};
 
 /// Rows of all experiments together when nothing else is asked for.
 const USUAL: u64 = 30_000;
@@ -110,19 +109,8 @@ impl Experiment {
     }
 
     async fn source(&self, keys: &[(&str, &str)]) -> Box<dyn SourceTask> {
-        let (url, user, password) = match self.server {
-            Server::MariaDb => (
-                lab().mariadb().jdbc_url(&self.database),
-                MariaDb::USER,
-                MariaDb::PASSWORD,
-            ),
-            Server::Postgres => (
-                lab().postgres().jdbc_url(&self.database),
-                Postgres::USER,
-                Postgres::PASSWORD,
-            ),
-        };
-        open(&config(&url, user, password, keys), &Stored::default()).await
+        let config = self.server.config(&self.database, keys);
+        open(&config, &Stored::default()).await
     }
 
     /// The naive reader, until it is stopped; then one more look.

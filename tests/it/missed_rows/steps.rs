@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use connector_api::Config;
 use testkit::mariadb::{count, run};
-use testkit::{MariaDb, Postgres, for_condition, unique};
+use testkit::{MariaDb, for_condition, unique};
 
 use super::writers::{Server, Sql};
 use crate::lab;
@@ -18,22 +18,8 @@ async fn over(server: Server, create: &str, keys: &[(&str, &str)]) -> (Config, S
     let database = unique("steps");
     let mut sql = Sql::create_database(server, &database).await;
     sql.run(create).await;
-    let (url, user, password) = match server {
-        Server::MariaDb => (
-            lab().mariadb().jdbc_url(&database),
-            MariaDb::USER,
-            MariaDb::PASSWORD,
-        ),
-        Server::Postgres => (
-            lab().postgres().jdbc_url(&database),
-            Postgres::USER,
-            Postgres::PASSWORD,
-        ),
-    };
-    (
-        config(&url, user, password, &[&[TIMESTAMP], keys].concat()),
-        sql,
-    )
+    let config = server.config(&database, &[&[TIMESTAMP], keys].concat());
+    (config, sql)
 }
 
 const WHOLE: &str =

@@ -501,20 +501,7 @@ async fn rows_of_a_prepared_transaction_are_waited_for() {
         let database = unique("prepared");
         let mut slow = Sql::create_database(server, &database).await;
         let mut fast = Sql::connect(server, &database).await;
-        let (ty, url, user, password) = match server {
-            Server::MariaDb => (
-                "DATETIME(6)",
-                lab().mariadb().jdbc_url(&database),
-                MariaDb::USER,
-                MariaDb::PASSWORD,
-            ),
-            Server::Postgres => (
-                "TIMESTAMPTZ",
-                lab().postgres().jdbc_url(&database),
-                Postgres::USER,
-                Postgres::PASSWORD,
-            ),
-        };
+        let ty = server.timestamp_type();
         let (begin, prepare, commit) = match server {
             Server::MariaDb => ("XA START", "XA END '{x}'; XA PREPARE", "XA COMMIT"),
             Server::Postgres => ("BEGIN --", "PREPARE TRANSACTION", "COMMIT PREPARED"),
@@ -525,7 +512,7 @@ async fn rows_of_a_prepared_transaction_are_waited_for() {
             .await;
         slow.run("INSERT INTO t (id) VALUES (1)").await;
         let keys = [("mode", "timestamp"), ("timestamp.column.name", "ts")];
-        let config = config(&url, user, password, &keys);
+        let config = server.config(&database, &keys);
         let mut stored = Stored::default();
         let mut task = open(&config, &stored).await;
         let first = poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await;
@@ -556,20 +543,7 @@ async fn rows_go_past_a_transaction_that_stays_open_when_they_may() {
         let database = unique("past");
         let mut slow = Sql::create_database(server, &database).await;
         let mut fast = Sql::connect(server, &database).await;
-        let (ty, url, user, password) = match server {
-            Server::MariaDb => (
-                "DATETIME(6)",
-                lab().mariadb().jdbc_url(&database),
-                MariaDb::USER,
-                MariaDb::PASSWORD,
-            ),
-            Server::Postgres => (
-                "TIMESTAMPTZ",
-                lab().postgres().jdbc_url(&database),
-                Postgres::USER,
-                Postgres::PASSWORD,
-            ),
-        };
+        let ty = server.timestamp_type();
         let column = format!("{ty} NOT NULL DEFAULT CURRENT_TIMESTAMP(6)");
         slow.run(&format!("CREATE TABLE t (id INT PRIMARY KEY, ts {column})"))
             .await;
@@ -582,7 +556,7 @@ async fn rows_go_past_a_transaction_that_stays_open_when_they_may() {
             stamp,
             ("timestamp.horizon.max.wait.ms", "1500"),
         ];
-        let config = config(&url, user, password, &keys);
+        let config = server.config(&database, &keys);
         let mut stored = Stored::default();
         let mut task = open(&config, &stored).await;
         assert_eq!(

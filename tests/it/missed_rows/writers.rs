@@ -2,18 +2,47 @@
 
 use std::time::Duration;
 
+use connector_api::Config;
 use sqlx::mysql::MySqlConnection;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor, Row};
-use testkit::Random;
+use testkit::{MariaDb, Postgres, Random};
 
 use crate::lab;
+use crate::source::config;
 
 /// The database of an experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
     MariaDb,
     Postgres,
+}
+
+impl Server {
+    /// Config of a source over this database, with more keys.
+    pub fn config(self, database: &str, keys: &[(&str, &str)]) -> Config {
+        let (url, user, password) = match self {
+            Self::MariaDb => (
+                lab().mariadb().jdbc_url(database),
+                MariaDb::USER,
+                MariaDb::PASSWORD,
+            ),
+            Self::Postgres => (
+                lab().postgres().jdbc_url(database),
+                Postgres::USER,
+                Postgres::PASSWORD,
+            ),
+        };
+        config(&url, user, password, keys)
+    }
+
+    /// SQL type of timestamps with microseconds.
+    pub fn timestamp_type(self) -> &'static str {
+        match self {
+            Self::MariaDb => "DATETIME(6)",
+            Self::Postgres => "TIMESTAMPTZ",
+        }
+    }
 }
 
 /// A connection to either.
