@@ -150,10 +150,6 @@ async fn running(
                 json!({"schema.registry.url": registry.url().replace("//", "//me:CANARY%2Fin-a-url@")}),
             ),
         ),
-        (
-            "no_url",
-            avro(json!({"schema.registry.url": "http://me:CANARY/1@h"})),
-        ),
         ("kafka", with(source, sasl)),
         ("topic", with(source, routed)),
     ];
@@ -168,7 +164,6 @@ async fn running(
         ("user_info", "schema registry"),
         ("bearer", "schema registry"),
         ("in_url", "schema registry"),
-        ("no_url", "schema.registry.url"),
         ("kafka", ""),
         ("topic", ""),
     ] {
@@ -204,6 +199,7 @@ async fn refused(rest: &Rest, source: &Value) {
         json!({"connector.class": null}),
         json!({"producer.override.sasl.jaas.config": "CANARY is no login module", "connection.url": "jdbc:mysql://127.0.0.1:1/d"}),
         json!({"connection.url": "jdbc:postgresql://u:CANARY@127.0.0.1:1,127.0.0.1:x/d"}),
+        json!({"value.converter": "io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url": "http://me:CANARY/1@h"}),
         json!({"mode": "incrementing", "incrementing.column.name": "${env:CONNECT_OF_COLUMN}", "timestamp.delay.interval.ms": "${env:CONNECT_OF_COLUMN}"}),
     ] {
         let config = without_nulls(with(source, more));
