@@ -69,7 +69,8 @@ pub(crate) const KEYS: &[ConfigKey] = &[
         Importance::Low,
         "Parts of the event to add to the row, such as op or source.ts_ms; op:action adds op with \
          the name action.",
-    ),
+    )
+    .check(KeyValidator::By(check_additions)),
     key(
         "add.fields.prefix",
         ConfigType::String,
@@ -83,7 +84,8 @@ pub(crate) const KEYS: &[ConfigKey] = &[
         DefaultValue::Text(""),
         Importance::Low,
         "Parts of the event to add as headers.",
-    ),
+    )
+    .check(KeyValidator::By(check_additions)),
     key(
         "add.headers.prefix",
         ConfigType::String,
@@ -229,6 +231,21 @@ impl ExtractNewRecordState {
         }
         row.extend(added);
         Ok((Value::Struct(row.into()), headers))
+    }
+}
+
+/// An addition without a path, or with a colon and no name after it, would fail at the first record
+/// or add a field that has the prefix as its whole name.
+fn check_additions(text: &str) -> std::result::Result<(), String> {
+    let is_incomplete = |item: &&str| {
+        let (path, name) = item.split_once(':').unwrap_or((item, item));
+        !item.is_empty() && (path.trim().is_empty() || name.trim().is_empty())
+    };
+    match text.split(',').map(str::trim).find(is_incomplete) {
+        Some(bad) => Err(format!(
+            "{bad} must be a part of the event, or such a part and its new name: op:action"
+        )),
+        None => Ok(()),
     }
 }
 

@@ -33,7 +33,8 @@ pub(crate) const EXTRACT_KEYS: &[ConfigKey] = &[
         DefaultValue::Required,
         Importance::Medium,
         "Field to extract.",
-    ),
+    )
+    .check(KeyValidator::NonEmpty),
     key(
         "field.syntax.version",
         ConfigType::String,
@@ -177,7 +178,8 @@ pub(crate) const HOIST_KEYS: &[ConfigKey] = &[key(
     DefaultValue::Required,
     Importance::Medium,
     "Name of the new field that contains the whole key or value.",
-)];
+)
+.check(KeyValidator::NonEmpty)];
 
 /// Wraps a record's key or value in a struct or map of one field.
 pub(crate) struct HoistField {

@@ -120,7 +120,7 @@ pub(crate) const FROM_KEYS: &[ConfigKey] = &[
         Importance::High,
         "Fields to copy or move.",
     )
-    .check(KeyValidator::NonEmptyList),
+    .check(KeyValidator::Names),
     key(
         "headers",
         ConfigType::List,

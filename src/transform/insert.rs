@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use connector_api::config::{
-    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance,
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator,
 };
 use connector_api::{
     Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value,
@@ -27,12 +27,31 @@ const fn field_key(name: &'static str) -> ConfigKey {
         Importance::Medium,
         NAME,
     )
+    .check(KeyValidator::By(check_name))
+}
+
+/// The suffix alone leaves no name.
+fn check_name(spec: &str) -> std::result::Result<(), String> {
+    if without_suffix(spec).is_empty() {
+        return Err(
+            "String must be non-empty: it is the name of the new field, and the suffix ! or ? does \
+             not count"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn without_suffix(spec: &str) -> &str {
+    spec.strip_suffix(['?', '!']).unwrap_or(spec)
 }
 
 pub(crate) const KEYS: &[ConfigKey] = &[
     field_key("topic.field"),
     field_key("partition.field"),
-    field_key("offset.field"),
+    field_key("offset.field").not_on_sources(
+        "records of a source have no offset yet: remove it here, and set it on the sink",
+    ),
     field_key("timestamp.field"),
     field_key("static.field"),
     key(
@@ -101,7 +120,7 @@ impl InsertField {
                 let Some(spec) = keys.text_opt(key) else {
                     continue;
                 };
-                let name = spec.strip_suffix(['?', '!']).unwrap_or(&spec);
+                let name = without_suffix(&spec);
                 insertions.push(FieldInsertion {
                     what,
                     name: name.into(),

@@ -41,7 +41,8 @@ pub(crate) const KEYS: &[ConfigKey] = &[
         DefaultValue::Text("__dbz__physicalTableIdentifier"),
         Importance::Low,
         "Name of that field.",
-    ),
+    )
+    .check(KeyValidator::NonEmpty),
     key(
         "key.field.regex",
         ConfigType::String,

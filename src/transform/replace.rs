@@ -61,7 +61,7 @@ fn check_renames(text: &str) -> Result<(), String> {
 
 fn rename(item: &str) -> Option<(&str, &str)> {
     item.split_once(':')
-        .filter(|(_, new)| !new.is_empty() && !new.contains(':'))
+        .filter(|(old, new)| !old.is_empty() && !new.is_empty() && !new.contains(':'))
 }
 
 /// Removes and renames fields.
@@ -101,10 +101,6 @@ impl ReplaceField {
     }
 
     fn plan(&self, schema: &Schema) -> Result<(Arc<Schema>, Vec<bool>)> {
-        if self.renames.contains_key("") {
-            let error = Error::record(" is not a valid field name");
-            return Err(error.and_line("renames has an old name that is empty."));
-        }
         let kept: Vec<bool> = list_fields(schema)?
             .iter()
             .map(|field| self.keeps(&field.name))

@@ -29,7 +29,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
         Importance::High,
         "Fields of the value that form the key.",
     )
-    .check(KeyValidator::NonEmptyList),
+    .check(KeyValidator::Names),
     REPLACE_NULL_KEY,
 ];
 

@@ -74,6 +74,7 @@ pub(super) fn add_transforms(
     given: &GivenValues,
     config: &Config,
     registry: &Registry,
+    is_source: bool,
 ) {
     let predicates = aliases(form, config, "predicates");
     for alias in aliases(form, config, "transforms") {
@@ -91,6 +92,9 @@ pub(super) fn add_transforms(
             resolve(form, registry, PluginKind::Transformation, key, class)
         });
         let own = config.with_prefix(&prefix);
+        if is_source {
+            refuse_on_sources(form, &own, &prefix, registry);
+        }
         if own.get("negate").is_some() && own.get("predicate").is_none() {
             let text = format!(
                 "Config '{prefix}negate' was provided but there is no config '{prefix}predicate' defining a predicate \
@@ -111,6 +115,24 @@ pub(super) fn add_transforms(
                  declare this predicate, only [{declared}]"
             );
             form.error(&predicate, text);
+        }
+    }
+}
+
+/// Adds an error to each key that only records of a sink can have, since the transform would fail at
+/// the first record.
+fn refuse_on_sources(form: &mut ConfigForm, own: &Config, prefix: &str, registry: &Registry) {
+    let class = own.get("type").unwrap_or_default().trim();
+    let Some(plugin) = registry.plugin(PluginKind::Transformation, class) else {
+        return;
+    };
+    for key in plugin.keys() {
+        if let (Some(value), false) = (own.get(key.name), key.not_on_sources.is_empty()) {
+            let (key, why) = (format!("{prefix}{}", key.name), key.not_on_sources);
+            form.error(
+                &key,
+                format!("Invalid value {value} for configuration {key}: {why}"),
+            );
         }
     }
 }

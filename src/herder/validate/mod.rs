@@ -234,7 +234,8 @@ impl Validator {
                 rules::check_sink(&mut form, config, &self.worker);
             }
         }
-        chain::add_transforms(&mut form, given, config, &self.registry);
+        let is_source = matches!(connector, ConnectorPlugin::Source(_));
+        chain::add_transforms(&mut form, given, config, &self.registry, is_source);
         chain::add_predicates(&mut form, given, config, &self.registry);
         let plugin = connector.plugin();
         let version = keys::CONNECTOR_VERSION;

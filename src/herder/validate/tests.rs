@@ -209,6 +209,78 @@ async fn a_value_that_no_client_of_kafka_takes_and_a_name_that_no_topic_has_are_
 }
 
 #[cfg(feature = "avro")]
+/// The names that a transform gives or looks for, empty: at the first record it would fail.
+const EMPTY_NAMES: [(&str, &str, &str); 17] = [
+    ("HoistField$Value", "field", ""),
+    ("HoistField$Key", "field", " "),
+    ("ExtractField$Value", "field", ""),
+    ("InsertField$Value", "topic.field", ""),
+    ("InsertField$Value", "partition.field", "!"),
+    ("InsertField$Key", "offset.field", "?"),
+    ("InsertField$Value", "timestamp.field", " "),
+    ("InsertField$Value", "static.field", "?"),
+    ("ReplaceField$Value", "renames", "a:b,:c"),
+    ("ReplaceField$Key", "renames", "a:"),
+    ("ValueToKey", "fields", "id,"),
+    ("ValueToKey", "fields", ""),
+    ("HeaderFrom$Value", "fields", "a,,b"),
+    ("ByLogicalTableRouter", "key.field.name", ""),
+    ("ExtractNewRecordState", "add.fields", "op,:x"),
+    ("ExtractNewRecordState", "add.fields", "op:"),
+    ("ExtractNewRecordState", "add.headers", "op:,source.db"),
+];
+
+#[tokio::test]
+async fn empty_names_in_transforms_are_refused_and_the_key_is_named() {
+    for (class, key, value) in EMPTY_NAMES {
+        let full = format!("transforms.t.{key}");
+        let infos = validate_built_in(&[
+            ("name", "x"),
+            ("connector.class", "FileStreamSink"),
+            ("file", "/tmp/x"),
+            ("topics", "t"),
+            ("transforms", "t"),
+            ("transforms.t.type", class),
+            (&full, value),
+        ])
+        .await;
+        let errors = &self::value(&infos, &full).errors;
+        assert!(
+            errors.iter().any(|text| text.contains(&full)),
+            "{class} {key}={value:?}: {errors:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_offset_field_is_refused_on_a_source_and_accepted_on_a_sink() {
+    for (class, topic, refused) in [
+        ("FileStreamSource", "topic", true),
+        ("FileStreamSink", "topics", false),
+    ] {
+        let infos = validate_built_in(&[
+            ("name", "x"),
+            ("connector.class", class),
+            ("file", "/tmp/x"),
+            (topic, "t"),
+            ("transforms", "hoist,at"),
+            ("transforms.hoist.type", "HoistField$Value"),
+            ("transforms.hoist.field", "line"),
+            ("transforms.at.type", "InsertField$Value"),
+            ("transforms.at.offset.field", "position!"),
+        ])
+        .await;
+        let errors = &value(&infos, "transforms.at.offset.field").errors;
+        assert_eq!(errors.len(), usize::from(refused), "{class}: {errors:?}");
+        assert!(
+            errors
+                .iter()
+                .all(|text| text.contains("set it on the sink")),
+            "{errors:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_schema_registry_whose_authorities_cannot_be_read_is_an_error_of_their_key() {
     let validated = async |url: &str, file: &str| {

@@ -77,6 +77,8 @@ pub enum KeyValidator {
     NonEmpty,
     /// `Empty list`.
     NonEmptyList,
+    /// `Empty list`, and no empty item: `a, , b` and `a,`.
+    Names,
     /// `Value must be at least N`.
     AtLeast(i64),
     /// `Value must be at least A` / `Value must be no more than B`.
@@ -100,7 +102,7 @@ impl KeyValidator {
     pub fn allowed(self) -> String {
         match self {
             Self::Any | Self::By(_) | Self::ByText(_) => String::new(),
-            Self::NonEmpty | Self::NonEmptyList => " Not empty.".to_owned(),
+            Self::NonEmpty | Self::NonEmptyList | Self::Names => " Not empty.".to_owned(),
             Self::Distinct => " No name twice.".to_owned(),
             Self::AtLeast(least) => format!(" At least {least}."),
             Self::Between(least, most) => format!(" From {least} to {most}."),
@@ -156,6 +158,9 @@ pub struct ConfigKey {
     pub internal: bool,
     /// Accepted so that existing configurations load, but never read.
     pub idle: bool,
+    /// Why the key of a transform cannot be set on a source connector, whose records have no offset
+    /// yet; empty if it can. Validation appends it to the key's error.
+    pub not_on_sources: &'static str,
 }
 
 impl ConfigKey {
@@ -185,6 +190,7 @@ impl ConfigKey {
             own: false,
             internal: false,
             idle: false,
+            not_on_sources: "",
         }
     }
 
@@ -211,6 +217,13 @@ impl ConfigKey {
     #[must_use]
     pub const fn without_effect(mut self) -> Self {
         self.idle = true;
+        self
+    }
+
+    /// Refuses the key on source connectors, with the reason.
+    #[must_use]
+    pub const fn not_on_sources(mut self, reason: &'static str) -> Self {
+        self.not_on_sources = reason;
         self
     }
 
@@ -399,10 +412,18 @@ impl ConfigKey {
             KeyValidator::Any => Ok(()),
             KeyValidator::NonEmpty if text.is_empty() => Err("String must be non-empty".to_owned()),
             KeyValidator::NonEmpty => Ok(()),
-            KeyValidator::NonEmptyList if *parsed == ParsedValue::List(Vec::new()) => {
+            KeyValidator::NonEmptyList | KeyValidator::Names
+                if *parsed == ParsedValue::List(Vec::new()) =>
+            {
                 Err("Empty list".to_owned())
             }
             KeyValidator::NonEmptyList => Ok(()),
+            KeyValidator::Names => match parsed {
+                ParsedValue::List(items) if items.iter().any(String::is_empty) => {
+                    Err("An item of the list is empty".to_owned())
+                }
+                _ => Ok(()),
+            },
             KeyValidator::AtLeast(min) => at_least(min),
             KeyValidator::Between(min, max) => match parsed {
                 ParsedValue::Int(n) if *n > max => Err(format!("Value must be no more than {max}")),
