@@ -1,7 +1,5 @@
 //! The `rowferry` binary.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() {
     rowferry::cli::main(rowferry::registry::Registry::built_in())
 }

@@ -13,8 +13,6 @@ mod show;
 mod signals;
 mod trial;
 
-use std::process::ExitCode;
-
 use clap::{Parser, Subcommand};
 use connector_api::{Error, ErrorKind, Result};
 
@@ -151,16 +149,21 @@ impl RemoteCommand {
     }
 }
 
-/// Runs the command line of this process with the plug-ins of `registry`, and returns its exit
-/// code.
-pub fn main(registry: Registry) -> ExitCode {
+/// Runs the command line of this process with the plug-ins of `registry`, and ends the process with
+/// the command's exit code.
+pub fn main(registry: Registry) -> ! {
+    signals::end_process(run(registry))
+}
+
+/// Runs the command line and returns its exit code.
+fn run(registry: Registry) -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are requested; everything else is wrong usage.
             let code = if error.use_stderr() { USAGE } else { 0 };
             drop(error.print());
-            return ExitCode::from(code);
+            return code;
         }
     };
     let outcome = match cli.command {
@@ -177,15 +180,15 @@ pub fn main(registry: Registry) -> ExitCode {
         CliCommand::Remote(remote) => remote.run(&registry),
     };
     match (outcome, print::lost()) {
-        (Ok(()), None) => ExitCode::SUCCESS,
-        (Ok(()), Some(error)) => ExitCode::from(print::code_of_lost(error)),
+        (Ok(()), None) => 0,
+        (Ok(()), Some(error)) => print::code_of_lost(error),
         (Err(error), _) => {
             let text = error.to_string();
             errln!(
                 "rowferry: {}",
                 print::set_off(&known::hide(&text, str::to_owned))
             );
-            ExitCode::from(code_of(&error))
+            code_of(&error)
         }
     }
 }

@@ -73,7 +73,7 @@ async fn hear([mut terminate, mut interrupt]: [Signal; 2], token: &CancellationT
         "stopping: no new work is started, tasks flush, commit and close; a second signal stops at \
          once"
     );
-    let code = tokio::select! {
+    let code: u8 = tokio::select! {
         _ = terminate.recv() => 128 + 15,
         _ = interrupt.recv() => 128 + 2,
         () = tokio::time::sleep(END_LIMIT) => 1,
@@ -94,5 +94,13 @@ async fn hear([mut terminate, mut interrupt]: [Signal; 2], token: &CancellationT
     if last_line.is_ok() {
         let _late = is_written.recv_timeout(LAST_LINE);
     }
-    std::process::exit(code);
+    end_process(code);
+}
+
+/// Ends the process with an exit code, without the handlers that C libraries registered for it.
+/// OpenSSL's frees what threads of librdkafka still use while they close clients in the background:
+/// about one stop in two hundred ended with SIGABRT instead of its exit code. Nothing is lost: output
+/// is flushed when it is written, and stores and tasks have been closed by their owners.
+pub(super) fn end_process(code: u8) -> ! {
+    signal_hook::low_level::exit(code.into())
 }

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use testkit::mariadb::run;
-use testkit::{Rowferry, Settings, for_condition, rows_sql};
+use testkit::{Rowferry, Settings, for_condition, rows_sql, unique};
 
-use crate::lab;
 use crate::pipeline::Pipeline;
+use crate::{SOON, lab};
 
 /// Each record is about 1.4 kB with its schema, so this is hundreds of times what the broker keeps of a partition.
 #[tokio::test]
@@ -48,6 +48,24 @@ async fn dev_is_ready_in_a_second_and_stops_cleanly() {
     let ready = start.elapsed();
     assert!(ready < Duration::from_secs(2), "ready after {ready:?}");
     assert_eq!(worker.stop(Duration::from_secs(30)), Some(0));
+}
+
+/// Clients of Kafka are still being closed when the process ends; a handler of a C library that ran at
+/// its exit crashed one such stop in two hundred.
+#[tokio::test]
+async fn a_worker_that_is_stopped_while_tasks_start_ends_with_its_exit_code() {
+    for round in 0..10 {
+        let name = unique("stopped");
+        let worker = Rowferry::start(lab().scratch(), Settings::dev(&name));
+        let file = lab().scratch().path().join(format!("{name}.db"));
+        let config = json!({"connector.class": "JdbcSink", "topics": "none", "tasks.max": "8",
+            "connection.url": format!("jdbc:sqlite:{}", file.display())});
+        worker.rest().create("sink", &config).await;
+        if round % 2 == 0 {
+            worker.rest().wait_state("sink", "RUNNING", SOON).await;
+        }
+        assert_eq!(worker.stop(SOON), Some(0), "round {round}");
+    }
 }
 
 #[tokio::test]
