@@ -16,6 +16,7 @@
     )
 )]
 
+pub mod binlog;
 mod calendar;
 mod catalog;
 mod class_defaults;

@@ -19,6 +19,7 @@ pub type Target = fn(&[u8]);
 /// Each target with its name, which is that of its folder in `fuzz/corpus`.
 pub const TARGETS: &[(&str, Target)] = &[
     ("avro", |input| registered(0, input)),
+    ("binlog", binlog),
     ("converters", converters),
     ("dates", dates),
     ("expressions", expressions),
@@ -39,6 +40,11 @@ pub const TARGETS: &[(&str, Target)] = &[
 
 thread_local! {
     static REGISTRY: Registry = Registry::built_in();
+}
+
+/// A file of MariaDB's binary log; its events of at most 1 MiB. What is read is used: each value of each row.
+fn binlog(input: &[u8]) {
+    drop(connector_jdbc::binlog::decode_file(input, 1 << 20));
 }
 
 /// A record, see [`inputs::plain`].

@@ -32,7 +32,8 @@ const IMPORTS: &[(&[&str], &[&str])] = &[
     ),
     (&["reqwest"], &["src/http", "tests/kit"]),
     (&["prometheus_client"], &["src/metrics"]),
-    (&["flate2"], &["src/rest"]),
+    (&["flate2"], &["src/rest", "connectors/jdbc/src/binlog"]),
+    (&["encoding_rs"], &["connectors/jdbc/src/binlog"]),
     (&["protox", "prost_reflect"], &["src/convert/protobuf"]),
     (&["fail"], &["connectors/api/src/fail_point.rs"]),
 ];
@@ -98,6 +99,7 @@ const PURE: &[&str] = &[
     "src/transform",
     "src/herder/core",
     "connectors/api/src",
+    "connectors/jdbc/src/binlog",
     "connectors/jdbc/src/dialect",
 ];
 

@@ -4,6 +4,7 @@
 //! It sends statements and moves values; what to send is decided elsewhere.
 
 mod backend;
+mod binlog;
 mod certificates;
 mod failure;
 mod mysql;

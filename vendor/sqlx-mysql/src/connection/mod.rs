@@ -17,6 +17,7 @@ use crate::transaction::Transaction;
 use crate::{MySql, MySqlConnectOptions};
 
 mod auth;
+mod binlog;
 pub(crate) mod bounds;
 mod establish;
 mod executor;
