@@ -82,6 +82,9 @@ pub struct TableMeta {
     /// True if COPY would not do what INSERT does: PostgreSQL's views, rules and row-level
     /// security.
     pub only_insert: bool,
+    /// True if the table has, or may have, triggers of its users. PostgreSQL runs those for UPDATE
+    /// statements also if an upsert has only inserted.
+    pub has_triggers: bool,
 }
 
 impl TableMeta {
@@ -103,6 +106,7 @@ impl TableMeta {
             rows_estimated: None,
             no_rollback: None,
             only_insert: true,
+            has_triggers: true,
         }
     }
 
@@ -116,12 +120,14 @@ impl TableMeta {
             deferrable,
             is_view,
             only_insert,
+            has_triggers,
             ..
         } = self;
         (id, columns, self.keys()) == (&other.id, &other.columns, other.keys())
             && (no_rollback, is_view, only_insert)
                 == (&other.no_rollback, &other.is_view, &other.only_insert)
             && *deferrable == other.deferrable
+            && *has_triggers == other.has_triggers
     }
 
     /// Returns the unique indexes.

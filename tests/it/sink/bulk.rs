@@ -220,3 +220,31 @@ async fn wide_rows_large_values_and_defaults_are_taken() {
     let sql = "SELECT COUNT(*), SUM(LENGTH(body)), SUM(ORD(body) = id) FROM t";
     assert_eq!(database.rows(sql).await, ["80|83886080|80"]);
 }
+
+#[tokio::test]
+async fn updates_of_many_rows_change_those_that_exist_in_the_order_of_their_records() {
+    let keys = [&UPSERT[..], &[("insert.mode", "update")]].concat();
+    let mut database = Database::new(Server::MariaDb, &keys).await;
+    database
+        .run(
+            "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(9), changes INT DEFAULT 0); \
+             CREATE TRIGGER counted BEFORE UPDATE ON t FOR EACH ROW SET NEW.changes = OLD.changes + 1; \
+             INSERT INTO t (id, name) SELECT seq, 'old' FROM seq_0_to_599",
+        )
+        .await;
+    let topic = Topic::new("t");
+    let mut task = database.open(&topic, true, &[]).await;
+    // rows 600 and above do not exist; the last change of row 5 counts
+    let mut batch: Vec<_> = (0..700).map(|id| row(&topic, id, "new")).collect();
+    batch[321] = row(&topic, 321, "much too long");
+    batch.push(row(&topic, 5, "last"));
+    let report = task.put(&batch, &topic.next()).await.unwrap();
+    let rejected: Vec<_> = report.rejected.iter().map(|r| r.index).collect();
+    assert_eq!(rejected, [321]);
+    let sql = "SELECT name, COUNT(*), MIN(changes) > 0 FROM t GROUP BY name ORDER BY name";
+    assert_eq!(
+        database.rows(sql).await,
+        ["last|1|1", "new|598|1", "old|1|0"]
+    );
+    task.close().await;
+}

@@ -1,6 +1,7 @@
 //! The JDBC sink alone: records are built in memory, and SQL queries check the result.
 
 mod bulk;
+mod copied;
 pub(crate) mod database;
 mod deferred;
 mod errors;

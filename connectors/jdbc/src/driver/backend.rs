@@ -10,7 +10,7 @@ use sqlx::error::DatabaseError;
 use sqlx::{Connection, IntoArguments};
 
 use super::session::SqlxSession;
-use super::{ConnectOptions, SqlParam};
+use super::{ConnectOptions, CopyRows, SqlParam};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
@@ -117,7 +117,7 @@ pub(super) trait DatabaseBackend:
     fn copy(
         _session: &mut SqlxSession<Self>,
         _sql: &str,
-        _rows: &str,
+        _rows: &mut dyn CopyRows,
     ) -> impl Future<Output = Result<u64>> + Send {
         std::future::ready(Err(Error::fatal("this database has no COPY")))
     }

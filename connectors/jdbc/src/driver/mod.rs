@@ -130,6 +130,13 @@ pub struct ResultPage {
     pub cut: bool,
 }
 
+/// Rows in PostgreSQL's text format for a COPY, made while the server reads those before them.
+pub trait CopyRows: Send {
+    /// Returns the next rows; `None` after the last one. Rows that cannot be made end the COPY like
+    /// the last one, and the caller rolls back.
+    fn next_part(&mut self) -> Option<&str>;
+}
+
 /// One connection. Its time zone is UTC and its character set UTF-8 (utf8mb4).
 ///
 /// If an error of kind `Retry` has lost the connection, [`Session::is_lost`] is true: connect
@@ -164,8 +171,8 @@ pub trait Session: Send {
         params: &[SqlParam<'_>],
     ) -> Result<Option<u64>>;
 
-    /// Sends rows in PostgreSQL's text format for a `COPY … FROM STDIN`. Returns their number.
-    async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64>;
+    /// Sends rows for a `COPY … FROM STDIN`. Returns their number.
+    async fn copy(&mut self, sql: &str, rows: &mut dyn CopyRows) -> Result<u64>;
 
     /// Returns a small result (catalog, clock, counts): integers as `I64`, floats as `F64`, bytes
     /// as `Bytes`, everything else as `Text` in SQL's notation. Integers above `i64` are `Text`.

@@ -58,6 +58,7 @@ impl DatabaseCatalog for MySql {
             rows_estimated: row[3].as_i64().and_then(|n| n.try_into().ok()),
             no_rollback: (!row[4].is_null()).then(|| text(&row[4])),
             only_insert: true,
+            has_triggers: true,
             is_view: kind.ends_with("VIEW"),
             id: TableId::in_catalog(catalog, table),
             columns,

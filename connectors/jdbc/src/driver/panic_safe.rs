@@ -13,7 +13,7 @@ use connector_api::{Error, Result, Value};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
-use super::{ConnectionId, ResultPage, RowLayout, Session, SqlParam};
+use super::{ConnectionId, CopyRows, ResultPage, RowLayout, Session, SqlParam};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::ident::TableId;
@@ -90,7 +90,7 @@ impl<S: Session + 'static> Session for PanicSafeSession<S> {
         catch_panics(&self.place, &mut self.broken, call).await
     }
 
-    async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
+    async fn copy(&mut self, sql: &str, rows: &mut dyn CopyRows) -> Result<u64> {
         catch_panics(&self.place, &mut self.broken, self.session.copy(sql, rows)).await
     }
 

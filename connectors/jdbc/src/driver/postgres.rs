@@ -13,7 +13,7 @@ use sqlx::{Column, Decode, Postgres, Row, TypeInfo};
 use super::backend::DatabaseBackend;
 use super::certificates::certificates;
 use super::session::{SqlxSession, missing_column, truncated_value};
-use super::{ConnectOptions, SqlParam};
+use super::{ConnectOptions, CopyRows, SqlParam};
 use crate::dialect::Dialect;
 use crate::dialect::postgres::{PostgresDialect, decode};
 use crate::dialect::read::{ReadColumn, ValueDecoding};
@@ -101,10 +101,20 @@ impl DatabaseBackend for Postgres {
         Ok(())
     }
 
-    async fn copy(session: &mut PostgresSession, sql: &str, rows: &str) -> Result<u64> {
+    async fn copy(
+        session: &mut PostgresSession,
+        sql: &str,
+        rows: &mut dyn CopyRows,
+    ) -> Result<u64> {
         let copied = async {
+            let Some(first) = rows.next_part() else {
+                return Ok(0);
+            };
             let mut copy = session.connection.copy_in_raw(sql).await?;
-            copy.send(rows.as_bytes()).await?;
+            copy.send(first.as_bytes()).await?;
+            while let Some(part) = rows.next_part() {
+                copy.send(part.as_bytes()).await?;
+            }
             copy.finish().await
         };
         let copied = session.watchdog.watch(copied).await;

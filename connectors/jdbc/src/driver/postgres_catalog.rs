@@ -17,7 +17,8 @@ use crate::ident::TableId;
 
 const TABLE: &str = "SELECT c.oid::pg_catalog.int8, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, \
      c.relkind::pg_catalog.text, c.reltuples::pg_catalog.int8, \
-     c.relhasrules OR c.relrowsecurity FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     c.relhasrules OR c.relrowsecurity, \
+     EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
      AND (n.nspname = $2 OR ($2 IS NULL AND pg_catalog.pg_table_is_visible(c.oid)))";
 
@@ -115,6 +116,7 @@ impl DatabaseCatalog for Postgres {
             rows_estimated: row[4].as_i64().and_then(|n| n.try_into().ok()),
             no_rollback: None,
             only_insert: row[5] == Value::Bool(true),
+            has_triggers: row[6] == Value::Bool(true),
         }))
     }
 

@@ -17,7 +17,9 @@ use tokio::time::timeout;
 
 use super::backend::{DatabaseBackend, DatabaseCatalog};
 use super::watchdog::{CallFailure, CallWatchdog, ConnectionId};
-use super::{AccessMode, ConnectOptions, ResultPage, RowLayout, Session, SqlParam, failure, rows};
+use super::{
+    AccessMode, ConnectOptions, CopyRows, ResultPage, RowLayout, Session, SqlParam, failure, rows,
+};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::ident::TableId;
@@ -365,7 +367,7 @@ where
         }
     }
 
-    async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
+    async fn copy(&mut self, sql: &str, rows: &mut dyn CopyRows) -> Result<u64> {
         fail_point::reach_async("database.copy").await?;
         DB::copy(self, sql, rows).await
     }

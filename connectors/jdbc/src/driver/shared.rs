@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use connector_api::{Error, Result, Value};
 use tokio::sync::mpsc;
 
-use super::{ConnectionId, ResultPage, RowLayout, Session, SqlParam, failure};
+use super::{ConnectionId, CopyRows, ResultPage, RowLayout, Session, SqlParam, failure};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::ident::TableId;
@@ -74,7 +74,7 @@ impl Session for SharedConnection {
         done.map_err(without_server_text)
     }
 
-    async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
+    async fn copy(&mut self, sql: &str, rows: &mut dyn CopyRows) -> Result<u64> {
         self.0.copy(sql, rows).await.map_err(without_server_text)
     }
 

@@ -85,6 +85,7 @@ impl DatabaseCatalog for Sqlite {
             rows_estimated: None,
             no_rollback: None,
             only_insert: true,
+            has_triggers: true,
         }))
     }
 

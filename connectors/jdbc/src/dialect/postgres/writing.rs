@@ -48,13 +48,19 @@ pub(crate) static POSTGRES: WriteDialect = WriteDialect {
             accepts: |_| true,
             sql: bulk_update,
         }),
-        // The server assigns a float to an integer by rounding it. The name of a table that is gone
-        // must not be an error: that would abort the transaction.
+        // The server assigns a float to an integer by rounding it. A COPY needs the unique index by
+        // which an upsert would have found its rows, and runs no triggers of updates. The name of a
+        // table that is gone must not be an error: that would abort the transaction.
         table_state: TableStateSql {
-            sql: "SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod), \
+            sql: "SELECT pg_catalog.concat_ws('/', \
+                  (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod), \
                   ',' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a \
-                  WHERE a.attrelid = pg_catalog.to_regclass($rowferry${table}$rowferry$)::pg_catalog.oid \
-                  AND a.attnum > 0 AND NOT a.attisdropped",
+                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), \
+                  (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', i.indexrelid, i.indimmediate, i.indisvalid), \
+                  ',' ORDER BY i.indexrelid) FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisunique), \
+                  (SELECT pg_catalog.string_agg(g.oid::pg_catalog.text, ',' ORDER BY g.oid) FROM pg_catalog.pg_trigger g \
+                  WHERE g.tgrelid = c.oid AND NOT g.tgisinternal), c.relhasrules, c.relrowsecurity) \
+                  FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($rowferry${table}$rowferry$)::pg_catalog.oid",
             column: 0,
             lasting: |columns| Cow::Borrowed(columns),
             covers_views: true,

@@ -97,8 +97,22 @@ fn write_date(days: i64, julian: bool, out: &mut String) {
     } else {
         calendar::gregorian(days)
     };
-    // writing to a String cannot fail
-    append(out, format_args!("{year:04}-{month:02}-{day:02}"));
+    if !(0..=9999).contains(&year) {
+        return append(out, format_args!("{year:04}-{month:02}-{day:02}"));
+    }
+    push_two(year / 100, out);
+    push_two(year % 100, out);
+    out.push('-');
+    push_two(month, out);
+    out.push('-');
+    push_two(day, out);
+}
+
+/// Appends a number below 100 as two digits; `format_args!` takes several times as long.
+fn push_two(number: i64, out: &mut String) {
+    for digit in [number / 10, number % 10] {
+        out.push(char::from(b'0' + u8::try_from(digit).unwrap_or_default()));
+    }
 }
 
 /// Appends `HH:mm:ss` and the digits of the fraction. `per_second` is a power of ten.
@@ -106,10 +120,19 @@ fn write_time(units: i64, per_second: i64, out: &mut String) {
     let (seconds, fraction) = (units / per_second, units % per_second);
     let digits = per_second.ilog10() as usize;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    append(
-        out,
-        format_args!("{hours:02}:{minutes:02}:{seconds:02}.{fraction:0digits$}"),
-    );
+    push_two(hours, out);
+    out.push(':');
+    push_two(minutes, out);
+    out.push(':');
+    push_two(seconds, out);
+    out.push('.');
+    let mut buffer = itoa::Buffer::new();
+    let fraction = buffer.format(fraction);
+    out.extend(std::iter::repeat_n(
+        '0',
+        digits.saturating_sub(fraction.len()),
+    ));
+    out.push_str(fraction);
 }
 
 /// Parses an ISO 8601 date-time in UTC or with an offset to units of `1/per_second` seconds

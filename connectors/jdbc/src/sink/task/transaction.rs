@@ -268,6 +268,7 @@ impl JdbcSinkTask {
             here,
             tables: &mut self.targets,
             batch: content.rows,
+            tries_copy: search == CulpritSearch::None,
         };
         let refused = write_tables(&mut writer, &operations, search).await?;
         if !refused.is_empty() {

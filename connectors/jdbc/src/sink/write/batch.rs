@@ -14,11 +14,12 @@ use std::sync::Arc;
 use connector_api::{Error, ErrorKind, Result, SinkRecord, async_trait};
 
 use super::connection::SessionInfo;
-use super::copy::CopyText;
+use super::copy::RecordRows;
 use super::failure::WriteFailure;
 use super::group::{self, GroupRules, KeyIdentity, OperationKeys, RowGroup, RowOperation};
 use super::index::{PlanIndex, RecordIndex, TableIndex};
 use super::key_bytes::key_bytes;
+use super::new_rows::FEWEST_ROWS;
 use super::plan::{StatementVerb, WritePlan};
 use super::rejected::BACK_TO_SAVEPOINT;
 use super::target::{TargetTable, keys_repeat};
@@ -161,6 +162,9 @@ pub(crate) struct BatchWriter<'a> {
     pub here: &'a SessionInfo,
     pub tables: &'a mut [TargetTable],
     pub batch: &'a [SinkRecord],
+    /// True if rows that are upserted may be written as if they were new. If that is refused, the
+    /// batch is written again without.
+    pub tries_copy: bool,
 }
 
 impl BatchWriter<'_> {
@@ -223,7 +227,10 @@ impl BatchWriter<'_> {
         match (rows.delete, self.config.insert_mode) {
             (true, _) => StatementVerb::Delete,
             (false, InsertMode::Update)
-                if count > 1 && rows.distinct && self.tables[table].plans[rows.plan].many =>
+                if count > 1
+                    && rows.distinct
+                    && self.tables[table].plans[rows.plan].many
+                    && !self.session.executes_rows() =>
             {
                 StatementVerb::UpdateMany
             }
@@ -236,10 +243,10 @@ impl BatchWriter<'_> {
     fn chunk(&self, table: TableIndex, rows: &RowGroup, left: &[RecordIndex]) -> usize {
         let plan = &self.tables[table].plans[rows.plan];
         let verb = self.verb(table, rows, left.len());
-        let copied = verb == StatementVerb::Insert && plan.copy().is_some();
+        let copied = self.copies(table, rows, left.len()).is_some();
         let as_rows = self.sends_rows(verb);
         let most = match verb {
-            StatementVerb::Update => return 1,
+            StatementVerb::Update if !as_rows => return 1,
             StatementVerb::Insert if plan.by_column => return 1,
             _ if copied || as_rows => self.config.batch_rows.max(1),
             _ => self.most_rows(plan, verb),
@@ -249,6 +256,10 @@ impl BatchWriter<'_> {
             all if copied || as_rows => all,
             all => 1 << all.ilog2(),
         };
+        // their text is made in parts of a limited size
+        if copied {
+            return count;
+        }
         let mut room = self.here.packet / 2;
         if as_rows {
             room = room.min(ROWS_BYTES);
@@ -264,6 +275,20 @@ impl BatchWriter<'_> {
         count
     }
 
+    /// Returns the COPY statement by which that many rows are to be written.
+    fn copies(&self, table: TableIndex, rows: &RowGroup, count: usize) -> Option<Arc<str>> {
+        let TargetTable {
+            plans, new_rows, ..
+        } = &self.tables[table];
+        let plan = &plans[rows.plan];
+        let is_wanted = if plan.is_upsert() {
+            self.tries_copy && count >= FEWEST_ROWS && new_rows.are_expected()
+        } else {
+            count > 1
+        };
+        plan.copy().filter(|_| !rows.delete && is_wanted)
+    }
+
     /// Returns the most rows of a statement that names each of them.
     fn most_rows(&self, plan: &WritePlan, verb: StatementVerb) -> usize {
         let (first, second) = plan.parameters(verb);
@@ -273,11 +298,13 @@ impl BatchWriter<'_> {
     }
 
     /// True if a statement of one row is executed for all rows at once, see
-    /// [`Session::execute_rows`]. Two rows take as long as one statement of two, ten rows less.
+    /// [`Session::execute_rows`]. Two rows take as long as one statement of two, ten rows less;
+    /// updates take a third less than a join with the rows.
     /// Deletes are not executed so: MariaDB executes them one after the other, which
     /// takes twice as long as one DELETE of many keys (docs/dev/performance.md).
     fn sends_rows(&self, verb: StatementVerb) -> bool {
-        verb == StatementVerb::Insert && self.session.executes_rows()
+        matches!(verb, StatementVerb::Insert | StatementVerb::Update)
+            && self.session.executes_rows()
     }
 
     /// Writes rows of one shape. After an error the transaction must be rolled back.
@@ -289,10 +316,10 @@ impl BatchWriter<'_> {
     ) -> Result<(), WriteFailure> {
         let plan = &self.tables[table].plans[rows.plan];
         let by_column = plan.by_column;
-        let copy = plan.copy().filter(|_| !rows.delete && records.len() > 1);
-        if let Some(sql) = copy {
+        if let Some(sql) = self.copies(table, rows, records.len()) {
             return self.copy(&sql, table, rows, records).await;
         }
+        self.tables[table].new_rows.were_upserted(records.len());
         let verb = self.verb(table, rows, records.len());
         if verb == StatementVerb::Insert && by_column {
             let changed = self
@@ -306,7 +333,10 @@ impl BatchWriter<'_> {
             return self.send(table, rows, verb, records).await.map(drop);
         }
         if !self.send_rows(table, rows, verb, records).await? {
-            let most = self.most_rows(&self.tables[table].plans[rows.plan], verb);
+            let most = match verb {
+                StatementVerb::Update => 1,
+                _ => self.most_rows(&self.tables[table].plans[rows.plan], verb),
+            };
             for records in records.chunks(most) {
                 self.send(table, rows, verb, records).await?;
             }
@@ -343,7 +373,8 @@ impl BatchWriter<'_> {
         }
     }
 
-    /// Inserts rows by COPY, which is faster than multi-row INSERT statements.
+    /// Inserts rows by COPY, which is faster than multi-row INSERT statements. Upserts fail if a
+    /// row exists.
     async fn copy(
         &mut self,
         sql: &str,
@@ -351,20 +382,22 @@ impl BatchWriter<'_> {
         rows: &RowGroup,
         records: &[RecordIndex],
     ) -> Result<(), WriteFailure> {
-        let plan = &self.tables[table].plans[rows.plan];
-        let mut text = CopyText::default();
-        for &record in records {
-            plan.copy_row(&self.batch[record], self.here.largest, &mut text)
-                .map_err(|error| WriteFailure::of_record(error, Some(table), record))?;
+        let TargetTable {
+            plans, new_rows, ..
+        } = &mut self.tables[table];
+        let plan = &plans[rows.plan];
+        let mut copied = RecordRows::new(plan, self.batch, records, self.here.largest);
+        let sent = self.session.copy(sql, &mut copied).await;
+        if let Some((error, record)) = copied.failure {
+            return Err(WriteFailure::of_record(error, Some(table), record));
         }
-        match self.session.copy(sql, text.as_str()).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(WriteFailure::of_records(
-                of_value(error, plan),
-                table,
-                records,
-            )),
+        let done = sent
+            .map(drop)
+            .map_err(|error| WriteFailure::of_records(of_value(error, plan), table, records));
+        if plan.is_upsert() && done.as_ref().err().is_none_or(WriteFailure::is_refusal) {
+            new_rows.were_copied(done.is_ok());
         }
+        done
     }
 
     /// The first column that does not take its value of a record. Errors: all kinds but `Record`.

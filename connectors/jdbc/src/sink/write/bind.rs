@@ -300,6 +300,7 @@ impl ColumnBinder {
         match self.found(record)? {
             SqlParam::Null => rows.null(),
             SqlParam::I64(n) => rows.text(itoa::Buffer::new().format(n)),
+            SqlParam::F64(n) => rows.plain(format_args!("{n:?}")),
             SqlParam::Bytes(bytes) => rows.bytes(&bytes),
             other => match self.text(other) {
                 SqlParam::Text(text) => rows.text(&text),

@@ -1,7 +1,7 @@
 //! Writes rows to their tables.
 //!
 //! Pure: [`evolve`] and [`widen`] (the DDL that a shape needs), [`group`] and [`key_bytes`]
-//! (operations -> statements), [`bind`] and [`copy`] (values -> parameters or text), [`plan`] (a shape's statements), [`room`] (what a
+//! (operations -> statements), [`bind`] and [`copy`] (values -> parameters or text), [`plan`] (a shape's statements), [`new_rows`] (when an upsert may be a COPY), [`room`] (what a
 //! value needs in its column), [`size`] (the server's limits). With I/O: [`connection`], [`known_table`] (what was read of a table, and whether it still holds),
 //! [`target`] (tables, and the plans of their shapes), [`batch`] (statements), [`rejected`] (the search for rejected records) and [`deferred`] (for
 //! those that are rejected at the end of the transaction). [`index`] and [`failure`] are what these
@@ -18,6 +18,7 @@ pub(super) mod group;
 pub(super) mod index;
 pub(super) mod key_bytes;
 pub(super) mod known_table;
+pub(super) mod new_rows;
 pub(super) mod plan;
 pub(super) mod rejected;
 pub(super) mod room;

@@ -35,7 +35,7 @@ pub struct WritePlan {
     pub by_column: bool,
     /// Many rows can be updated by one statement.
     pub many: bool,
-    /// The COPY statement for rows that are inserted together.
+    /// The COPY statement for rows that are inserted together, or upserted and new.
     pub(super) copy: Option<Arc<str>>,
     pub(super) upsert: Option<UpsertAction>,
     pub(super) statements: HashMap<(StatementVerb, usize), Arc<str>>,
@@ -87,7 +87,8 @@ impl WritePlan {
             && both(&self.key_schema, &key.schema)
     }
 
-    /// The COPY statement for many rows, if it has the effect of an INSERT.
+    /// The COPY statement for many rows, if it has the effect of an INSERT; with upserts, if none
+    /// of the rows exists.
     pub fn copy(&self) -> Option<Arc<str>> {
         self.copy.clone()
     }

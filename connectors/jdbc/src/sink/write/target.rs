@@ -19,6 +19,7 @@ use super::group::KeyIdentity;
 use super::index::PlanIndex;
 use super::key_bytes::identity;
 use super::known_table::KnownTable;
+use super::new_rows::NewRows;
 use super::plan::{PlanSource, WritePlan};
 use super::widen;
 use crate::catalog::{ColumnMeta, TableMeta};
@@ -46,6 +47,8 @@ pub struct TargetTable {
     /// The first record was a deletion: a table created later has its key columns first, as one
     /// created from the key alone would have.
     began_with_delete: bool,
+    /// Whether rows that are upserted are likely to be new.
+    pub(super) new_rows: NewRows,
 }
 
 impl TargetTable {
@@ -72,6 +75,7 @@ impl TargetTable {
             last: PlanIndex(0),
             time: Arc::new(config.time.clone()),
             began_with_delete: false,
+            new_rows: NewRows::default(),
         })
     }
 
@@ -342,7 +346,7 @@ impl TargetTable {
             identity: self.key_identity(writing, shape, &keys),
             by_column,
             many: sets_a_column && self.updates_in_bulk(writing, shape),
-            copy: self.copy_statement(config, writing, &keys, &values),
+            copy: self.copy_statement(config, writing, (&keys, &values), by_column),
             upsert: match config.insert_mode {
                 InsertMode::Upsert if by_column => None,
                 InsertMode::Upsert if self.has_other_unique() => Some(UpsertAction::Guarded),
@@ -403,17 +407,20 @@ impl TargetTable {
         columns.all(|column| column.is_some_and(bulk.accepts))
     }
 
-    /// Returns the COPY statement for rows of these columns, if it has the effect of an INSERT.
+    /// Returns the COPY statement for rows of these columns, if it has the effect of an INSERT, or of
+    /// an upsert of rows that do not exist. `by_column`: see [`WritePlan`].
     fn copy_statement(
         &self,
         config: &SinkConfig,
         writing: &WriteDialect,
-        keys: &[ColumnBinder],
-        values: &[ColumnBinder],
+        (keys, values): (&[ColumnBinder], &[ColumnBinder]),
+        by_column: bool,
     ) -> Option<Arc<str>> {
-        let takes_copy = self.known.meta.as_ref().is_some_and(|m| !m.only_insert);
-        if config.insert_mode != InsertMode::Insert || !takes_copy {
-            return None;
+        let meta = self.known.meta.as_ref().filter(|meta| !meta.only_insert)?;
+        match config.insert_mode {
+            InsertMode::Insert => {}
+            InsertMode::Upsert if !by_column && !meta.has_triggers => {}
+            InsertMode::Upsert | InsertMode::Update => return None,
         }
         let columns: Vec<_> = keys
             .iter()
@@ -529,7 +536,7 @@ mod tests {
 
     use connector_api::{Config, Schema, SchemaType};
 
-    use super::{KnownTable, PlanIndex, TargetTable};
+    use super::{KnownTable, NewRows, PlanIndex, TargetTable};
     use crate::catalog::{ColumnMeta, TableMeta};
     use crate::dialect::writing;
     use crate::ident::TableId;
@@ -561,6 +568,7 @@ mod tests {
             last: PlanIndex(0),
             time: Arc::new(SinkConfig::read(&config).unwrap().time),
             began_with_delete: false,
+            new_rows: NewRows::default(),
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::{self, Dialect};
-use crate::driver::{ConnectionId, ResultPage, RowLayout, Session, SqlParam};
+use crate::driver::{ConnectionId, CopyRows, ResultPage, RowLayout, Session, SqlParam};
 use crate::ident::TableId;
 use crate::url::DatabaseKind;
 
@@ -108,7 +108,7 @@ impl Session for ScriptedSession {
         panic!("a source writes nothing: {sql}")
     }
 
-    async fn copy(&mut self, sql: &str, _rows: &str) -> Result<u64> {
+    async fn copy(&mut self, sql: &str, _rows: &mut dyn CopyRows) -> Result<u64> {
         panic!("a source writes nothing: {sql}")
     }
 
