@@ -77,6 +77,7 @@ impl BoundWorker {
             metrics: worker.metrics().clone(),
             spellings: settings.metrics.spellings.clone().into(),
         };
+        let of_rest = worker.clone();
         let (commands, commands_received) = mpsc::channel(COMMANDS);
         let parts = LoopParts {
             store,
@@ -93,7 +94,12 @@ impl BoundWorker {
         info!(%worker_id, version = env!("CARGO_PKG_VERSION"), "rowferry is ready");
         let facts = worker_facts(&settings, secrets.clone());
         let validator = Validator::new(registry, facts);
-        let rest = rest_state(&settings, Herder::new(commands), validator, (log, metrics));
+        let rest = rest_state(
+            &settings,
+            Herder::new(commands),
+            validator,
+            (log, metrics, of_rest),
+        );
         let doors = doors.into_iter().map(|door| rest::ListenerConfig {
             access: door.access.with_secrets(secrets.clone()),
             ..door
@@ -210,7 +216,7 @@ fn rest_state(
     settings: &WorkerSettings,
     herder: Herder,
     validator: Validator,
-    (log, metrics): (LogFilter, rest::MetricsSource),
+    (log, metrics, worker): (LogFilter, rest::MetricsSource, Worker),
 ) -> rest::RestState {
     rest::RestState {
         herder,
@@ -221,6 +227,7 @@ fn rest_state(
         admin: settings.rest.admin,
         warnings: settings.warnings_of_listeners().into(),
         metrics,
+        worker,
         main: rest::MainRuntime::current(),
     }
 }

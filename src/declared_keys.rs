@@ -125,6 +125,10 @@ fn what_every_connector_declares_is_read_and_no_more() {
         config_reads::of_a_source(&worker, &given).unwrap();
     });
     let groups = ["topic.creation.g.", "topic.creation.default."];
+    // Those of dead letters are declared for sinks. A source has them in addition to Kafka Connect,
+    // whose validation does not list them.
+    let letters = |name: &String| name.starts_with("errors.deadletterqueue.");
+    let asked: Vec<String> = asked.into_iter().filter(|name| !letters(name)).collect();
     let bare = |name: &String| {
         groups
             .iter()

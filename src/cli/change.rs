@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use connector_api::shown::{in_lines, on_one_line};
 use connector_api::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
@@ -13,9 +13,11 @@ use serde_json::{Map, Value, json};
 use super::client::RestClient;
 use super::each::each;
 use super::file;
+use super::names::ConnectorNames;
 use super::print::{outln, set_off};
+use super::shell::connector_names;
 use crate::http::Method;
-use crate::model::{ConfigInfos, ConfigVersion, ConnectorInfo, path_segment};
+use crate::model::{ConfigInfos, ConfigVersion, ConnectorInfo, Message, path_segment};
 
 /// `rowferry apply`, `rowferry create`.
 #[derive(Args, Debug)]
@@ -26,25 +28,26 @@ pub(super) struct ApplyCommand {
     /// Only check the configs, as the worker would
     #[arg(long)]
     dry_run: bool,
+    /// Name of the connector, if the file has one config without a name
+    #[arg(short = 'n', long, value_name = "NAME")]
+    name: Option<String>,
 }
 
 /// `rowferry delete | pause | resume | stop`.
 #[derive(Args, Debug)]
 pub(super) struct LifecycleCommand {
-    /// Names of connectors
-    #[arg(required = true)]
-    names: Vec<String>,
+    #[command(flatten)]
+    names: ConnectorNames,
 }
 
 /// `rowferry restart`.
 #[derive(Args, Debug)]
 pub(super) struct RestartCommand {
-    /// Names of connectors
-    #[arg(required = true)]
-    names: Vec<String>,
-    /// Restart their tasks as well
-    #[arg(long)]
-    tasks: bool,
+    #[command(flatten)]
+    names: ConnectorNames,
+    /// Restart all or the failed tasks as well
+    #[arg(short = 't', long, value_enum, value_name = "WHICH", num_args = 0..=1, default_missing_value = "all")]
+    tasks: Option<RestartedTasks>,
     /// Restart only failed parts
     #[arg(long)]
     failed: bool,
@@ -53,10 +56,20 @@ pub(super) struct RestartCommand {
     task: Option<u32>,
 }
 
+/// Which tasks of a connector to restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RestartedTasks {
+    /// All
+    All,
+    /// Only failed ones
+    Failed,
+}
+
 /// `rowferry restore`.
 #[derive(Args, Debug)]
 pub(super) struct RestoreCommand {
     /// Name of the connector
+    #[arg(add = connector_names())]
     name: String,
     /// Number of the version, as shown by `rowferry history`
     version: i64,
@@ -98,7 +111,16 @@ impl ApplyCommand {
     fn connectors(&self) -> Result<Vec<file::ConnectorFile>> {
         let mut all = Vec::new();
         for path in &self.files {
-            all.extend(file::read(path)?);
+            match &self.name {
+                Some(name) => all.extend(file::read_named(path, name)?),
+                None => all.extend(file::read(path)?),
+            }
+        }
+        if self.name.is_some() && all.len() > 1 {
+            return Err(Error::config(format!(
+                "--name is for a single connector, but the files have {}",
+                all.len()
+            )));
         }
         Ok(all)
     }
@@ -245,33 +267,49 @@ async fn check(client: &RestClient, connector: &file::ConnectorFile) -> Result<S
 }
 
 impl LifecycleCommand {
-    /// Deletes the connectors. Errors: as [`Client::send`].
+    /// Deletes the connectors, or their offsets. Errors: as [`Client::send`].
     pub(super) async fn delete(&self, client: &RestClient) -> Result<()> {
-        each(&self.names, String::as_str, async |name| {
-            client
-                .send(
-                    Method::DELETE,
-                    &format!("/connectors/{}", path_segment(name)),
-                    None,
-                )
-                .await?;
-            Ok(format!("{} deleted", on_one_line(name)))
-        })
+        if let Some(names) = self.names.after(&["offsets"]) {
+            return each(names, String::as_str, async |name| {
+                let path = format!("/connectors/{}/offsets", path_segment(name));
+                let answer = client.send(Method::DELETE, &path, None).await?;
+                Ok(answer.json::<Message>()?.message)
+            })
+            .await;
+        }
+        each(
+            &self.names.connectors(client).await?,
+            String::as_str,
+            async |name| {
+                client
+                    .send(
+                        Method::DELETE,
+                        &format!("/connectors/{}", path_segment(name)),
+                        None,
+                    )
+                    .await?;
+                Ok(format!("{} deleted", on_one_line(name)))
+            },
+        )
         .await
     }
 
     /// Pauses, resumes or stops the connectors. Errors: as [`Client::send`].
     pub(super) async fn change(&self, client: &RestClient, verb: &str, done: &str) -> Result<()> {
-        each(&self.names, String::as_str, async |name| {
-            client
-                .send(
-                    Method::PUT,
-                    &format!("/connectors/{}/{verb}", path_segment(name)),
-                    None,
-                )
-                .await?;
-            Ok(format!("{} {done}", on_one_line(name)))
-        })
+        each(
+            &self.names.connectors(client).await?,
+            String::as_str,
+            async |name| {
+                client
+                    .send(
+                        Method::PUT,
+                        &format!("/connectors/{}/{verb}", path_segment(name)),
+                        None,
+                    )
+                    .await?;
+                Ok(format!("{} {done}", on_one_line(name)))
+            },
+        )
         .await
     }
 }
@@ -279,20 +317,45 @@ impl LifecycleCommand {
 impl RestartCommand {
     /// Restarts the connectors or tasks. Errors: as [`Client::send`].
     pub(super) async fn run(&self, client: &RestClient) -> Result<()> {
-        each(&self.names, String::as_str, async |name| {
-            let path = format!("/connectors/{}", path_segment(name));
-            let path = match self.task {
-                Some(task) => format!("{path}/tasks/{task}/restart"),
-                None => format!(
-                    "{path}/restart?includeTasks={}&onlyFailed={}",
-                    self.tasks, self.failed
-                ),
-            };
-            client.send(Method::POST, &path, None).await?;
-            Ok(format!("{} restarted", on_one_line(name)))
-        })
+        if let Some(tasks) = self.names.after(&["task", "tasks"]) {
+            return each(tasks, String::as_str, async |task| {
+                restart_task(client, task).await
+            })
+            .await;
+        }
+        let only_failed = self.failed || self.tasks == Some(RestartedTasks::Failed);
+        let with_tasks = self.tasks.is_some();
+        each(
+            &self.names.connectors(client).await?,
+            String::as_str,
+            async |name| {
+                let path = format!("/connectors/{}", path_segment(name));
+                let path = match self.task {
+                    Some(task) => format!("{path}/tasks/{task}/restart"),
+                    None => {
+                        format!("{path}/restart?includeTasks={with_tasks}&onlyFailed={only_failed}")
+                    }
+                };
+                client.send(Method::POST, &path, None).await?;
+                Ok(format!("{} restarted", on_one_line(name)))
+            },
+        )
         .await
     }
+}
+
+/// Restarts a task, given as `NAME/NUMBER`.
+async fn restart_task(client: &RestClient, task: &str) -> Result<String> {
+    let parts = task.rsplit_once('/');
+    let parts = parts.and_then(|(name, number)| Some((name, number.parse::<u32>().ok()?)));
+    let (name, number) = parts.ok_or_else(|| {
+        Error::config(format!(
+            "{task} is no task; write NAME/NUMBER, as in orders/0"
+        ))
+    })?;
+    let path = format!("/connectors/{}/tasks/{number}/restart", path_segment(name));
+    client.send(Method::POST, &path, None).await?;
+    Ok(format!("{} restarted", on_one_line(task)))
 }
 
 impl RestoreCommand {

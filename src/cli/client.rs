@@ -10,6 +10,7 @@ use connector_api::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::context;
 use crate::http::{HttpClient, HttpError, HttpRequest, HttpSettings, Method, StatusCode};
 use crate::model::{ErrorBody, Health};
 
@@ -17,6 +18,8 @@ use crate::model::{ErrorBody, Health};
 /// hung.
 const TIME_LIMIT: Duration = Duration::from_secs(100);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Address of a worker with default settings on this machine.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8083";
 const JSON: &str = "application/json";
 /// Maximum size of an answer, in bytes.
 const MAX_ANSWER: usize = 256 << 20;
@@ -24,15 +27,12 @@ const MAX_ANSWER: usize = 256 << 20;
 /// Address and credentials of a worker.
 #[derive(clap::Args, Debug)]
 pub(super) struct WorkerAddress {
-    /// Address of the worker
-    #[arg(
-        long,
-        env = "ROWFERRY_SERVER",
-        default_value = "http://127.0.0.1:8083",
-        value_name = "URL",
-        global = true
-    )]
-    server: String,
+    /// Address of the worker; default: that of the context, or http://127.0.0.1:8083
+    #[arg(long, env = "ROWFERRY_SERVER", value_name = "URL", global = true)]
+    server: Option<String>,
+    /// Context to use instead of the current one (rowferry config)
+    #[arg(long, env = "ROWFERRY_CONTEXT", value_name = "NAME", global = true)]
+    context: Option<String>,
     /// PEM file with the authorities for the certificate of an https worker; default: the system's
     #[arg(long, env = "ROWFERRY_CACERT", value_name = "FILE", global = true)]
     cacert: Option<PathBuf>,
@@ -58,6 +58,8 @@ pub(super) struct WorkerAddress {
 
 /// A client of one worker.
 pub(super) struct RestClient {
+    /// `http` or `https`.
+    scheme: &'static str,
     /// `host:port`.
     authority: String,
     http: HttpClient,
@@ -78,9 +80,39 @@ impl RestAnswer {
 }
 
 impl WorkerAddress {
-    /// Errors: `Config` for an invalid address.
+    /// Returns what the words of a command line say, read without the rest of the command.
+    pub(super) fn of_words(words: &[String]) -> Self {
+        let given = |option: &str, variable: &str| {
+            let with_equals = format!("{option}=");
+            let mut found = None;
+            for (at, word) in words.iter().enumerate() {
+                if word == option {
+                    found = words.get(at + 1).cloned();
+                } else if let Some(value) = word.strip_prefix(&with_equals) {
+                    found = Some(value.to_owned());
+                }
+            }
+            found.or_else(|| std::env::var(variable).ok())
+        };
+        Self {
+            server: given("--server", "ROWFERRY_SERVER"),
+            context: given("--context", "ROWFERRY_CONTEXT"),
+            cacert: given("--cacert", "ROWFERRY_CACERT").map(PathBuf::from),
+            token: given("--token", "ROWFERRY_TOKEN"),
+            user: given("--user", "ROWFERRY_USER"),
+        }
+    }
+
+    /// Errors: `Config` for an invalid address or an unknown context.
     pub(super) fn client(&self) -> Result<RestClient> {
-        let address = self.server.as_str();
+        // An address on the command line needs no context, unless one is named.
+        let context = match (&self.server, &self.context) {
+            (Some(_), None) => None,
+            (_, name) => context::of_command(name.as_deref())?,
+        };
+        let context = context.unwrap_or_default();
+        let address = self.server.as_deref().or(context.cluster.as_deref());
+        let address = address.unwrap_or(DEFAULT_SERVER);
         let bad = |why: &str| {
             Error::config(format!(
                 "--server {address} {why}: write http://HOST:PORT or https://HOST:PORT"
@@ -104,16 +136,25 @@ impl WorkerAddress {
         } else {
             format!("{authority}:8083")
         };
+        let of_context = (context.username.as_ref()).map(|name| {
+            let password = context.password.as_deref().unwrap_or_default();
+            format!("{name}:{password}")
+        });
+        let basic = |user: &String| format!("Basic {}", STANDARD.encode(user));
+        let bearer = |token: &String| format!("Bearer {token}");
         let authorization = match (&self.token, &self.user) {
-            (Some(token), _) => Some(format!("Bearer {token}")),
-            (None, Some(user)) => Some(format!("Basic {}", STANDARD.encode(user))),
-            (None, None) => None,
+            (Some(token), _) => Some(bearer(token)),
+            (None, Some(user)) => Some(basic(user)),
+            (None, None) => {
+                let token = context.token.as_ref().map(bearer);
+                token.or(of_context.as_ref().map(basic))
+            }
         };
         let scheme = if secure { "https" } else { "http" };
         let http = HttpClient::open(&HttpSettings {
             address: &format!("{scheme}://{authority}"),
             authorization: authorization.as_deref(),
-            authorities: self.cacert.as_deref(),
+            authorities: self.cacert.as_deref().or(context.cacert.as_deref()),
             connect_limit: CONNECT_LIMIT,
             limit: TIME_LIMIT,
             max_answer: MAX_ANSWER,
@@ -123,7 +164,11 @@ impl WorkerAddress {
                 "--server {address} with --cacert cannot be used: {why}"
             ))
         })?;
-        Ok(RestClient { authority, http })
+        Ok(RestClient {
+            scheme,
+            authority,
+            http,
+        })
     }
 }
 
@@ -147,6 +192,11 @@ impl RestClient {
             (StatusCode::NOT_FOUND, _) => Ok(None),
             (status, bytes) => accepted(status, bytes)?.json().map(Some),
         }
+    }
+
+    /// Returns the worker's address.
+    pub(super) fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.authority)
     }
 
     async fn ask(
@@ -220,7 +270,8 @@ mod tests {
 
     fn authority(server: &str) -> Option<String> {
         let server = WorkerAddress {
-            server: server.to_owned(),
+            server: Some(server.to_owned()),
+            context: None,
             cacert: None,
             token: None,
             user: None,

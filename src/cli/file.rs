@@ -27,6 +27,22 @@ pub(super) fn read(path: &Path) -> Result<Vec<ConnectorFile>> {
     parse(&text(path)?).map_err(|why| Error::config(format!("{}: {why}", path.display())))
 }
 
+/// Reads a file with a single connector, which gets this name. Errors: `Config`, with the file's
+/// name.
+pub(super) fn read_named(path: &Path, name: &str) -> Result<Vec<ConnectorFile>> {
+    let all = objects(&text(path)?).and_then(|all| {
+        let named = |mut object: Map<String, Value>| {
+            object.insert("name".to_owned(), name.into());
+            if let Some(Value::Object(config)) = object.get_mut("config") {
+                config.insert("name".to_owned(), name.into());
+            }
+            described(object)
+        };
+        all.into_iter().map(named).collect::<Result<Vec<_>, _>>()
+    });
+    all.map_err(|why| Error::config(format!("{}: {why}", path.display())))
+}
+
 /// Reads the config of a file's first connector, which needs no name. Errors: `Config`, with the file's name.
 pub(super) fn read_config(path: &Path) -> Result<Map<String, Value>> {
     let all = objects(&text(path)?)

@@ -4,13 +4,24 @@
 mod account;
 mod change;
 mod client;
+mod context;
+mod dlq;
 mod each;
 mod file;
 mod keys;
+mod names;
+mod offsets;
+mod output;
+mod patch;
 mod print;
+mod progress;
+mod resources;
 mod serve;
+mod shell;
 mod show;
 mod signals;
+mod stopped;
+mod tail;
 mod trial;
 
 use clap::{Parser, Subcommand};
@@ -64,6 +75,13 @@ enum CliCommand {
     Transforms(trial::TransformsCommand),
     /// List the keys of the worker, of connectors, transforms, predicates and converters
     Keys(keys::KeysCommand),
+    /// Manage contexts: names for workers with their credentials
+    #[command(subcommand)]
+    Config(context::ConfigCommand),
+    /// Print completions for a shell, with the names of connectors
+    Completions(shell::CompletionsCommand),
+    /// Print the man page, or write those of all commands
+    Man(shell::ManCommand),
     /// Print the version
     Version,
     #[command(flatten)]
@@ -73,19 +91,49 @@ enum CliCommand {
 /// Commands that call a running worker.
 #[derive(Subcommand)]
 enum RemoteCommand {
-    /// List connectors with their states, plug-ins or log levels
+    #[command(flatten)]
+    Look(LookCommand),
+    #[command(flatten)]
+    Change(ChangeCommand),
+}
+
+/// Commands that only read.
+#[derive(Subcommand)]
+enum LookCommand {
+    /// List connectors with their states, plug-ins, log levels or offsets
     Get(RemoteCall<show::GetCommand>),
     /// Show the health of the worker; exit code 1 unless it is healthy
     Health(RemoteCall<show::HealthCommand>),
-    /// Show everything about a connector
+    /// Show which worker answers, and its versions
+    Info(RemoteCall<resources::InfoCommand>),
+    /// Show everything about connectors, or the keys of a plug-in (describe plugin NAME)
     Describe(RemoteCall<show::DescribeCommand>),
     /// Show the states of a connector and its tasks; exit code 1 if one has failed
-    Status(RemoteCall<show::DescribeCommand>),
+    Status(RemoteCall<show::ShowCommand>),
+    /// Show how far a connector is behind
+    Lag(RemoteCall<show::ShowCommand>),
+    /// Show how far the tables of a connector are read, and what its tasks do
+    Progress(RemoteCall<progress::ProgressCommand>),
+    /// Show what all connectors do, again and again
+    Top(RemoteCall<progress::TopCommand>),
+    /// Show records of a topic of a connector as they come
+    Tail(RemoteCall<tail::TailCommand>),
+    /// Show the earlier configs of a connector
+    History(RemoteCall<show::ShowCommand>),
+    /// List plug-ins, or show the keys of some
+    Plugins(RemoteCall<resources::PluginsCommand>),
+}
+
+/// Commands that can change something.
+#[derive(Subcommand)]
+enum ChangeCommand {
     /// Create or change connectors as described in files
     Apply(RemoteCall<change::ApplyCommand>),
     /// Create connectors from files
     Create(RemoteCall<change::ApplyCommand>),
-    /// Delete connectors; their offsets are kept
+    /// Change single keys of configs, log levels or offsets
+    Patch(RemoteCall<RemoteGroup<patch::PatchCommand>>),
+    /// Delete connectors, whose offsets are kept, or offsets (delete offsets NAME)
     Delete(RemoteCall<change::LifecycleCommand>),
     /// Pause connectors: their tasks are kept, but idle
     Pause(RemoteCall<change::LifecycleCommand>),
@@ -93,14 +141,16 @@ enum RemoteCommand {
     Resume(RemoteCall<change::LifecycleCommand>),
     /// Stop connectors: their tasks end
     Stop(RemoteCall<change::LifecycleCommand>),
-    /// Restart connectors or tasks
+    /// Restart connectors, or tasks (restart task NAME/NUMBER)
     Restart(RemoteCall<change::RestartCommand>),
-    /// Show how far a connector is behind
-    Lag(RemoteCall<show::DescribeCommand>),
-    /// Show the earlier configs of a connector
-    History(RemoteCall<show::DescribeCommand>),
     /// Restore an earlier config
     Restore(RemoteCall<change::RestoreCommand>),
+    /// Show and change how far connectors have read or written
+    Offsets(RemoteCall<RemoteGroup<offsets::OffsetsCommand>>),
+    /// Show, replay and delete the dead letters of a connector
+    Dlq(RemoteCall<RemoteGroup<dlq::DlqCommand>>),
+    /// List log levels, or set one
+    Loggers(RemoteCall<resources::LoggersCommand>),
 }
 
 /// A command with the worker that it calls.
@@ -112,6 +162,13 @@ struct RemoteCall<T: clap::Args> {
     server: client::WorkerAddress,
 }
 
+/// A command that has commands.
+#[derive(clap::Args)]
+struct RemoteGroup<T: Subcommand> {
+    #[command(subcommand)]
+    verb: T,
+}
+
 impl RemoteCommand {
     fn run(self, registry: &Registry) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -121,31 +178,56 @@ impl RemoteCommand {
             .map_err(|error| Error::fatal("the async runtime cannot start").caused_by(error))?;
         runtime.block_on(async {
             match self {
-                Self::Get(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
-                Self::Health(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
-                Self::Describe(RemoteCall { verb, server }) => {
-                    verb.describe(&server.client()?, &SecretKeys::of(registry))
-                        .await
-                }
-                Self::Status(RemoteCall { verb, server }) => verb.status(&server.client()?).await,
-                Self::Lag(RemoteCall { verb, server }) => verb.lag(&server.client()?).await,
-                Self::History(RemoteCall { verb, server }) => verb.history(&server.client()?).await,
-                Self::Apply(RemoteCall { verb, server }) => verb.apply(&server.client()?).await,
-                Self::Create(RemoteCall { verb, server }) => verb.create(&server.client()?).await,
-                Self::Delete(RemoteCall { verb, server }) => verb.delete(&server.client()?).await,
-                Self::Pause(RemoteCall { verb, server }) => {
-                    verb.change(&server.client()?, "pause", "paused").await
-                }
-                Self::Resume(RemoteCall { verb, server }) => {
-                    verb.change(&server.client()?, "resume", "resumed").await
-                }
-                Self::Stop(RemoteCall { verb, server }) => {
-                    verb.change(&server.client()?, "stop", "stopped").await
-                }
-                Self::Restart(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
-                Self::Restore(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+                Self::Look(look) => look.run(registry).await,
+                Self::Change(change) => change.run().await,
             }
         })
+    }
+}
+
+impl LookCommand {
+    async fn run(self, registry: &Registry) -> Result<()> {
+        match self {
+            Self::Get(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+            Self::Health(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+            Self::Info(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+            Self::Describe(RemoteCall { verb, server }) => {
+                let secrets = SecretKeys::of(registry);
+                verb.describe(&server.client()?, &secrets).await
+            }
+            Self::Status(RemoteCall { verb, server }) => verb.status(&server.client()?).await,
+            Self::Lag(RemoteCall { verb, server }) => verb.lag(&server.client()?).await,
+            Self::Progress(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+            Self::Top(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+            Self::Tail(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+            Self::History(RemoteCall { verb, server }) => verb.history(&server.client()?).await,
+            Self::Plugins(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+        }
+    }
+}
+
+impl ChangeCommand {
+    async fn run(self) -> Result<()> {
+        match self {
+            Self::Apply(RemoteCall { verb, server }) => verb.apply(&server.client()?).await,
+            Self::Create(RemoteCall { verb, server }) => verb.create(&server.client()?).await,
+            Self::Patch(RemoteCall { verb, server }) => verb.verb.run(&server.client()?).await,
+            Self::Delete(RemoteCall { verb, server }) => verb.delete(&server.client()?).await,
+            Self::Pause(RemoteCall { verb, server }) => {
+                verb.change(&server.client()?, "pause", "paused").await
+            }
+            Self::Resume(RemoteCall { verb, server }) => {
+                verb.change(&server.client()?, "resume", "resumed").await
+            }
+            Self::Stop(RemoteCall { verb, server }) => {
+                verb.change(&server.client()?, "stop", "stopped").await
+            }
+            Self::Restart(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+            Self::Restore(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+            Self::Offsets(RemoteCall { verb, server }) => verb.verb.run(&server.client()?).await,
+            Self::Dlq(RemoteCall { verb, server }) => verb.verb.run(&server.client()?).await,
+            Self::Loggers(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+        }
     }
 }
 
@@ -157,6 +239,7 @@ pub fn main(registry: Registry) -> ! {
 
 /// Runs the command line and returns its exit code.
 fn run(registry: Registry) -> u8 {
+    shell::complete(<Cli as clap::CommandFactory>::command);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -171,6 +254,9 @@ fn run(registry: Registry) -> u8 {
         CliCommand::Dev(dev) => dev.run(registry),
         CliCommand::Transforms(transforms) => transforms.run(&registry),
         CliCommand::Keys(keys) => keys.run(&registry),
+        CliCommand::Config(config) => config.run(),
+        CliCommand::Completions(completions) => completions.run(),
+        CliCommand::Man(man) => man.run(<Cli as clap::CommandFactory>::command()),
         CliCommand::Version => {
             outln!("rowferry {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -4,21 +4,25 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use connector_api::shown::{on_one_line, without_passwords};
-use connector_api::{Error, Result};
+use connector_api::{Error, ErrorKind, Result};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::client::RestClient;
-use super::print::{errln, json, out, outln, set_off, table};
+use super::names::ConnectorNames;
+use super::output::OutputArgs;
+use super::print::{errln, out, outln, set_off, table};
+use super::resources::{self, KeySearch};
+use super::shell::connector_names;
+use crate::model::path_segment;
 use crate::model::{
     ActiveTopics, ConfigVersion, ConnectorInfo, ConnectorLag, ConnectorOffsets, ConnectorStatus,
-    Expanded, PartLag, PluginInfo,
+    Expanded, PartLag, TaskInfo,
 };
-use crate::model::{LoggerLevel, path_segment};
 use crate::secrets::SecretKeys;
 
 /// What `get` lists.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum ListedResource {
     /// Connectors with their states
     #[default]
@@ -27,6 +31,10 @@ pub(super) enum ListedResource {
     Plugins,
     /// Log levels
     Loggers,
+    /// The level of one logger, or of ALL
+    Logger,
+    /// Offsets of connectors, as a document that PATCH takes
+    Offsets,
 }
 
 /// `rowferry get`.
@@ -35,19 +43,43 @@ pub(super) struct GetCommand {
     /// What to list
     #[arg(value_enum, default_value_t)]
     what: ListedResource,
-    /// Print the worker's JSON
-    #[arg(long)]
-    json: bool,
+    /// Names of connectors (offsets) or loggers (logger)
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Types of plug-ins to list: source, sink, transformation, predicate, converter, header_converter
+    #[arg(
+        short = 't',
+        long = "types",
+        value_name = "TYPE",
+        value_delimiter = ','
+    )]
+    types: Vec<String>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
-/// `rowferry describe`, `rowferry status`, `rowferry lag`, `rowferry history`.
+/// `rowferry status`, `rowferry lag`, `rowferry history`.
+#[derive(Args, Debug)]
+pub(super) struct ShowCommand {
+    /// Name of the connector
+    #[arg(add = connector_names())]
+    name: String,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// `rowferry describe`.
 #[derive(Args, Debug)]
 pub(super) struct DescribeCommand {
-    /// Name of the connector
-    name: String,
-    /// Print the worker's JSON
+    #[command(flatten)]
+    names: ConnectorNames,
+    /// Show the configs of the tasks as well
     #[arg(long)]
-    json: bool,
+    tasks_config: bool,
+    #[command(flatten)]
+    search: KeySearch,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 impl GetCommand {
@@ -55,49 +87,54 @@ impl GetCommand {
     pub(super) async fn run(&self, client: &RestClient) -> Result<()> {
         let path = match self.what {
             ListedResource::Connectors => "/connectors?expand=status&expand=info",
-            ListedResource::Plugins => "/connector-plugins?connectorsOnly=false",
-            ListedResource::Loggers => "/admin/loggers",
+            ListedResource::Plugins
+            | ListedResource::Loggers
+            | ListedResource::Logger
+            | ListedResource::Offsets => "/admin/loggers",
         };
         warn(client).await;
-        if self.json {
-            return print_json(client, path).await;
-        }
         match self.what {
-            ListedResource::Connectors => out!("{}", connectors(&client.get(path).await?)),
+            ListedResource::Logger => {
+                return resources::loggers(client, &self.names, self.output).await;
+            }
+            ListedResource::Offsets => {
+                return resources::offsets(client, &self.names, self.output).await;
+            }
             ListedResource::Plugins => {
-                let plugins: Vec<PluginInfo> = client.get(path).await?;
-                let row = |p: &PluginInfo| vec![p.kind.clone(), p.version.clone(), p.class.clone()];
-                out!(
-                    "{}",
-                    table(
-                        &["TYPE", "VERSION", "CLASS"],
-                        &plugins.iter().map(row).collect::<Vec<_>>()
-                    )
-                );
+                return resources::plugins(client, &self.types, self.output).await;
             }
-            ListedResource::Loggers => {
-                let levels: std::collections::BTreeMap<String, LoggerLevel> =
-                    client.get(path).await?;
-                let changed = |at: &LoggerLevel| at.last_modified.map(time).unwrap_or_default();
-                let rows = levels
-                    .iter()
-                    .map(|(name, at)| vec![at.level.clone(), changed(at), name.clone()]);
-                out!(
-                    "{}",
-                    table(&["LEVEL", "CHANGED", "LOGGER"], &rows.collect::<Vec<_>>())
-                );
-            }
+            ListedResource::Connectors | ListedResource::Loggers => {}
+        }
+        if let Some(unused) = self.names.first() {
+            return Err(Error::config(format!(
+                "get takes names only of offsets and logger, not {unused}; describe NAME shows one connector"
+            )));
+        }
+        let value: Value = client.get(path).await?;
+        if self.output.is_document() {
+            self.output.document(&value);
+            return Ok(());
+        }
+        if self.what == ListedResource::Connectors {
+            let all = serde_json::from_value(value).map_err(|_| no_worker())?;
+            out!("{}", connectors(&all, self.output.is_wide()));
+        } else {
+            let levels = serde_json::from_value(value).map_err(|_| no_worker())?;
+            out!("{}", resources::levels(&levels));
         }
         Ok(())
     }
 }
 
+fn no_worker() -> Error {
+    Error::fatal("the answer does not come from Kafka Connect's API: is this a worker?")
+}
+
 /// `rowferry health`.
 #[derive(Args, Debug)]
 pub(super) struct HealthCommand {
-    /// Print the worker's JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 impl HealthCommand {
@@ -105,8 +142,8 @@ impl HealthCommand {
     /// that scripts can detect it.
     pub(super) async fn run(&self, client: &RestClient) -> Result<()> {
         let health = client.health(Duration::from_secs(15)).await?;
-        if self.json {
-            outln!("{}", json(&serde_json::json!(health)));
+        if self.output.is_document() {
+            self.output.document(&serde_json::json!(health));
         } else {
             outln!(
                 "{}: {}",
@@ -127,13 +164,55 @@ impl HealthCommand {
 }
 
 impl DescribeCommand {
-    /// Prints everything about a connector. Errors: as [`Client::send`].
+    /// Prints everything about connectors, or the keys of a plug-in. Errors: as [`RestClient::send`].
     pub(super) async fn describe(&self, client: &RestClient, secrets: &SecretKeys) -> Result<()> {
-        let path = format!("/connectors/{}", path_segment(&self.name));
-        let info: ConnectorInfo = client.get(&path).await?;
-        if self.json {
-            return print_json(client, &path).await;
+        if let Some(plugins) = self.names.after(&["plugin", "plugins"]) {
+            return resources::keys(client, plugins, &self.search, self.output).await;
         }
+        let names = self.names.connectors(client).await?;
+        if self.output.is_document() {
+            let mut all = Vec::new();
+            for name in &names {
+                all.push(self.document(client, name).await?);
+            }
+            match all.as_slice() {
+                [one] => self.output.document(one),
+                several => self.output.document(&Value::from(several)),
+            }
+            return Ok(());
+        }
+        for (at, name) in names.iter().enumerate() {
+            if at > 0 {
+                outln!("");
+            }
+            self.connector(client, secrets, name).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns what the worker says about a connector, with the configs of its tasks if wanted.
+    async fn document(&self, client: &RestClient, name: &str) -> Result<Value> {
+        let path = format!("/connectors/{}", path_segment(name));
+        let found = client.get::<Value>(&path).await;
+        let mut info = match found {
+            Ok(info) => info,
+            Err(error) => return Err(near(client, name, error).await),
+        };
+        if self.tasks_config
+            && let Some(members) = info.as_object_mut()
+        {
+            let tasks: Value = client.get(&format!("{path}/tasks")).await?;
+            members.insert("tasks_config".to_owned(), tasks);
+        }
+        Ok(info)
+    }
+
+    async fn connector(&self, client: &RestClient, secrets: &SecretKeys, name: &str) -> Result<()> {
+        let path = format!("/connectors/{}", path_segment(name));
+        let info: ConnectorInfo = match client.get(&path).await {
+            Ok(info) => info,
+            Err(error) => return Err(near(client, name, error).await),
+        };
         warn(client).await;
         outln!("{} ({})", on_one_line(&info.name), on_one_line(&info.kind));
         let status: Result<ConnectorStatus> = client.get(&format!("{path}/status")).await;
@@ -142,13 +221,13 @@ impl DescribeCommand {
             Err(error) => outln!("{}", set_off(&error.to_string())),
         }
         outln!("\nconfig");
-        for (key, value) in &info.config {
-            let shown = if secrets.is_secret(key) {
-                "********".into()
-            } else {
-                without_passwords(value)
-            };
-            outln!("  {} = {}", on_one_line(key), on_one_line(&shown));
+        print_config(&info.config, secrets, "  ");
+        if self.tasks_config {
+            let tasks: Vec<TaskInfo> = client.get(&format!("{path}/tasks")).await?;
+            for task in tasks {
+                outln!("\nconfig of task {}", task.id.task);
+                print_config(&task.config, secrets, "  ");
+            }
         }
         let topics: std::collections::BTreeMap<String, ActiveTopics> =
             client.get(&format!("{path}/topics")).await?;
@@ -179,14 +258,16 @@ impl DescribeCommand {
         }
         Ok(())
     }
+}
 
+impl ShowCommand {
     /// Prints the states of a connector and its tasks. Errors: as [`Client::send`]; `Record` if
     /// some part has failed, so that scripts can detect it.
     pub(super) async fn status(&self, client: &RestClient) -> Result<()> {
         let path = format!("/connectors/{}/status", path_segment(&self.name));
         let status: ConnectorStatus = client.get(&path).await?;
-        if self.json {
-            print_json(client, &path).await?;
+        if self.output.is_document() {
+            self.output.document(&client.get(&path).await?);
         } else {
             warn(client).await;
             out!("{}", states(&status));
@@ -203,8 +284,9 @@ impl DescribeCommand {
     /// Prints how far a connector is behind. Errors: as [`Client::send`].
     pub(super) async fn lag(&self, client: &RestClient) -> Result<()> {
         let path = format!("/v1/connectors/{}/lag", path_segment(&self.name));
-        if self.json {
-            return print_json(client, &path).await;
+        if self.output.is_document() {
+            self.output.document(&client.get(&path).await?);
+            return Ok(());
         }
         let lag: ConnectorLag = client.get(&path).await?;
         let head = [
@@ -229,8 +311,9 @@ impl DescribeCommand {
     /// Prints the earlier configs of a connector. Errors: as [`Client::send`].
     pub(super) async fn history(&self, client: &RestClient) -> Result<()> {
         let path = format!("/v1/connectors/{}/history", path_segment(&self.name));
-        if self.json {
-            return print_json(client, &path).await;
+        if self.output.is_document() {
+            self.output.document(&client.get(&path).await?);
+            return Ok(());
         }
         let versions: Vec<ConfigVersion> = client.get(&path).await?;
         for version in versions {
@@ -287,25 +370,59 @@ fn lag_row(part: &PartLag) -> Vec<String> {
 }
 
 /// Formats milliseconds since 1970-01-01 UTC for people: `2026-11-30T09:05:00Z`.
-fn time(ms: i64) -> String {
+pub(super) fn time(ms: i64) -> String {
     Timestamp::from_millisecond(ms)
         .map_or_else(|_| format!("{ms} ms since 1970"), |at| at.to_string())
 }
 
 /// Formats a partition or offset as JSON.
-fn member(object: Option<serde_json::Map<String, Value>>) -> String {
+pub(super) fn member(object: Option<serde_json::Map<String, Value>>) -> String {
     object.map_or("none".to_owned(), |object| {
         on_one_line(&Value::Object(object).to_string()).into_owned()
     })
 }
 
-async fn print_json(client: &RestClient, path: &str) -> Result<()> {
-    let value: Value = client.get(path).await?;
-    outln!("{}", json(&value));
-    Ok(())
+fn print_config(
+    config: &std::collections::BTreeMap<String, String>,
+    secrets: &SecretKeys,
+    indent: &str,
+) {
+    for (key, value) in config {
+        let shown = if secrets.is_secret(key) {
+            "********".into()
+        } else {
+            without_passwords(value)
+        };
+        outln!("{indent}{} = {}", on_one_line(key), on_one_line(&shown));
+    }
 }
 
-fn connectors(all: &std::collections::BTreeMap<String, Expanded>) -> String {
+/// Adds to the error about an unknown connector the names that exist, or the one that is meant.
+pub(super) async fn near(client: &RestClient, name: &str, error: Error) -> Error {
+    if error.kind() != ErrorKind::Record {
+        return error;
+    }
+    let Ok(all) = client.get::<Vec<String>>("/connectors").await else {
+        return error;
+    };
+    if all.iter().any(|known| known == name) {
+        return error;
+    }
+    let distance = |known: &String| strsim::damerau_levenshtein(known, name);
+    match all.iter().min_by_key(|known| distance(known)) {
+        None => error.and_line("There are no connectors."),
+        Some(known) if distance(known) <= 2 => {
+            error.and_line(&format!("Did you mean {}?", on_one_line(known)))
+        }
+        Some(_) => {
+            let shown: Vec<_> = all.iter().take(20).map(|it| on_one_line(it)).collect();
+            let more = if all.len() > shown.len() { ", …" } else { "" };
+            error.and_line(&format!("There are: {}{more}", shown.join(", ")))
+        }
+    }
+}
+
+fn connectors(all: &std::collections::BTreeMap<String, Expanded>, is_wide: bool) -> String {
     let row = |(name, expanded): (&String, &Expanded)| {
         let status = expanded.status.as_ref();
         let tasks = status.map(|s| s.tasks.as_slice()).unwrap_or_default();
@@ -334,10 +451,28 @@ fn connectors(all: &std::collections::BTreeMap<String, Expanded>) -> String {
             traces.filter_map(first_line).next().unwrap_or_default(),
         ]
     };
-    table(
-        &["NAME", "TYPE", "STATE", "TASKS", "ERROR"],
-        &all.iter().map(row).collect::<Vec<_>>(),
-    )
+    let mut rows = all.iter().map(row).collect::<Vec<_>>();
+    if !is_wide {
+        return table(&["NAME", "TYPE", "STATE", "TASKS", "ERROR"], &rows);
+    }
+    for (row, expanded) in rows.iter_mut().zip(all.values()) {
+        let status = expanded.status.as_ref();
+        let worker = status.map(|s| s.connector.worker_id.clone());
+        let class = expanded
+            .info
+            .as_ref()
+            .and_then(|info| info.config.get("connector.class").cloned());
+        let states = status.iter().flat_map(|s| &s.tasks);
+        let states = states.map(|task| format!("{}: {}", task.id, task.status.state));
+        let error = row.pop().unwrap_or_default();
+        row.pop();
+        row.push(states.collect::<Vec<_>>().join(", "));
+        row.push(worker.unwrap_or_default());
+        row.push(class.unwrap_or_default());
+        row.push(error);
+    }
+    let head = ["NAME", "TYPE", "STATE", "TASKS", "WORKER", "CLASS", "ERROR"];
+    table(&head, &rows)
 }
 
 fn states(status: &ConnectorStatus) -> String {

@@ -14,6 +14,7 @@ mod error;
 pub(crate) mod in_flight;
 mod jaas;
 pub(crate) mod overrides;
+pub(crate) mod page;
 pub(crate) mod producer;
 pub(crate) mod settings;
 mod silence;

@@ -8,6 +8,7 @@ mod lag;
 mod offset;
 mod path;
 mod plugin;
+mod record;
 mod run_state;
 mod status;
 mod trial;
@@ -19,10 +20,14 @@ pub use connector::{
 pub use history::{ConfigChange, ConfigVersion};
 pub use lag::{ConnectorLag, PartLag};
 pub use offset::{ConnectorOffsets, OffsetEntry};
-pub use path::path_segment;
 pub(crate) use path::{NOT_IN_PATH, NOT_IN_USER, RESERVED};
+pub use path::{path_segment, query_value};
 pub use plugin::{
     ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, ConfigWarning, PluginInfo,
+};
+pub use record::{
+    DeadLetter, DeadLetterPage, DeadLetterReason, LetterPosition, RecordHeader, RecordPage,
+    ReplayLetters, ReplayedLetter, ShownBytes, TopicRecord,
 };
 pub use run_state::{RunState, RunStatus, TargetState};
 pub use status::{

@@ -26,6 +26,11 @@ const NOT_IN_SEGMENT: &AsciiSet = &NOT_IN_USER.remove(b':').remove(b'@');
 /// Characters that are escaped in a path.
 pub(crate) const NOT_IN_PATH: &AsciiSet = &NOT_IN_SEGMENT.remove(b'/');
 
+/// Escapes the value of a query parameter.
+pub fn query_value(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
 /// Escapes a name as a path segment.
 pub fn path_segment(name: &str) -> String {
     utf8_percent_encode(name, NOT_IN_SEGMENT).to_string()

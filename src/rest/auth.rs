@@ -78,20 +78,35 @@ impl Role {
             return None;
         }
         if [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) {
-            return Some(Self::Viewer);
+            return Some(match holds_rows(path) {
+                true => Self::Operator,
+                false => Self::Viewer,
+            });
         }
         let verbs = ["/pause", "/resume", "/stop", "/restart", "/topics/reset"];
         // A connector may have the name of a verb.
         let below = path
             .strip_prefix("/connectors/")
             .and_then(|rest| rest.find('/').map(|slash| &rest[slash..]));
-        let operates = below.is_some_and(|below| verbs.iter().any(|verb| below.ends_with(verb)));
+        let operates = below.is_some_and(|below| verbs.iter().any(|verb| below.ends_with(verb)))
+            || below_own(path).is_some_and(|below| below == "/dlq/replay");
         Some(if operates {
             Self::Operator
         } else {
             Self::Admin
         })
     }
+}
+
+/// Returns the path below a connector of `/v1`, with its slash.
+fn below_own(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/v1/connectors/")?;
+    rest.find('/').map(|slash| &rest[slash..])
+}
+
+/// True if the answer holds rows: records of a topic, a single dead letter.
+fn holds_rows(path: &str) -> bool {
+    below_own(path).is_some_and(|below| below == "/records" || below.starts_with("/dlq/"))
 }
 
 type Sha = [u8; 32];

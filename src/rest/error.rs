@@ -11,6 +11,7 @@ use axum::Json;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use connector_api::ErrorKind;
 
 use super::budget::BodyFault;
 use super::gate::GateFull;
@@ -326,6 +327,77 @@ impl ApiError {
     /// A change of offsets cannot be read.
     pub(super) fn bad_offset(fault: &OffsetFault) -> Self {
         Self::new(StatusCode::BAD_REQUEST, fault.to_string())
+    }
+
+    /// The connector has not used that topic, or has used several.
+    pub(super) fn no_topic(name: &str, asked: Option<&str>, topics: &[String]) -> Self {
+        let used = match topics {
+            [] => "it has used none yet".to_owned(),
+            topics => format!("it has used {}", topics.join(", ")),
+        };
+        match asked {
+            Some(topic) => Self::new(
+                StatusCode::NOT_FOUND,
+                format!("Connector {name} has no topic {topic}; {used}"),
+            ),
+            None => Self::new(
+                StatusCode::BAD_REQUEST,
+                format!("The parameter topic has to name a topic of connector {name}; {used}"),
+            ),
+        }
+    }
+
+    /// The maximum number of records is invalid.
+    pub(super) fn bad_limit(given: &str, most: usize) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!(
+                "The parameter limit is {}; it must be 1 to {most}",
+                in_short(given)
+            ),
+        )
+    }
+
+    /// The beginning of a page cannot be read.
+    pub(super) fn bad_from(given: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!(
+                "The parameter from is {}; it must be begin, last, end, or the member next of an \
+                 earlier answer",
+                in_short(given)
+            ),
+        )
+    }
+
+    /// The offsets before which dead letters are to be deleted cannot be read.
+    pub(super) fn bad_before(given: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!(
+                "The parameter before is '{}'; it must be partitions and offsets, such as 0:15",
+                in_short(given)
+            ),
+        )
+    }
+
+    /// The dead letter does not exist.
+    pub(super) fn no_letter(name: &str, partition: &str, offset: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            format!("Connector {name} has no dead letter {partition}:{offset}"),
+        )
+    }
+
+    /// Something that Kafka or a database decides about: wrong settings are the caller's.
+    pub(super) fn refused(error: &connector_api::Error) -> Self {
+        let status = match error.kind() {
+            ErrorKind::Config | ErrorKind::Record => StatusCode::BAD_REQUEST,
+            ErrorKind::Retry | ErrorKind::Denied | ErrorKind::Fenced | ErrorKind::Fatal => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self::new(status, error.to_string())
     }
 
     /// The connector does not exist; for reads, deletion and offsets.

@@ -11,6 +11,7 @@ mod budget;
 mod config;
 mod connector_locks;
 mod connectors;
+mod dead_letters;
 mod error;
 mod gate;
 mod history;
@@ -26,6 +27,7 @@ mod origin;
 mod path;
 mod plugins;
 mod query;
+mod records;
 mod root;
 mod serve;
 mod tasks;
@@ -49,6 +51,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::herder::Herder;
 use crate::herder::validate::Validator;
 use crate::settings::TopicTracking;
+use crate::worker::Worker;
 use error::ApiError;
 
 pub(crate) use access::RestAccess;
@@ -82,6 +85,8 @@ pub(crate) struct RestState {
     pub main: MainRuntime,
     /// What `/metrics` shows.
     pub metrics: MetricsSource,
+    /// Reads topics.
+    pub worker: Worker,
 }
 
 /// Kafka Connect's routes and Rowferry's own.
@@ -103,6 +108,8 @@ fn api(admin: bool) -> OpenApiRouter<RestState> {
         .merge(loggers)
         .merge(history::routes())
         .merge(lag::routes())
+        .merge(records::routes())
+        .merge(dead_letters::routes())
         .merge(trials::routes())
         .route_layer(from_fn(http::negotiate))
         // Not JSON: it negotiates its own formats.

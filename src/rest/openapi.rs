@@ -25,6 +25,7 @@ use crate::model::ErrorBody;
         (name = "tasks", description = "Tasks of a connector."),
         (name = "topics", description = "Topics that a connector has used."),
         (name = "offsets", description = "How far a connector has read or written."),
+        (name = "dead letters", description = "Records that could not be processed."),
         (name = "plug-ins", description = "Available plug-ins, and validation of configs."),
         (name = "log levels", description = "Log levels of the running worker."),
     )

@@ -67,6 +67,11 @@ fn app() -> axum::Router {
             metrics: crate::metrics::WorkerMetrics::new(200),
             spellings: crate::metrics::Spelling::ALL.into(),
         },
+        worker: crate::worker::Worker::new(
+            crate::worker::config_reads::options(Config::new()),
+            Registry::built_in(),
+            tokio::sync::mpsc::channel(1).0,
+        ),
     })
 }
 

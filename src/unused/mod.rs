@@ -83,16 +83,6 @@ pub(crate) fn unused(
 
 /// Warns about settings of a source that only sinks have.
 fn check_sink_keys(config: &Config, report: &mut ConfigReport) {
-    const LETTERS: &str = "errors.deadletterqueue.topic.name";
-    if config
-        .get(LETTERS)
-        .is_some_and(|topic| !topic.trim().is_empty())
-    {
-        report.warn(
-            LETTERS,
-            format!("{LETTERS} has no effect on a source connector: only sinks send dead letters"),
-        );
-    }
     let prefix = ClientRole::Consumer.override_prefix();
     for (name, _) in config.with_prefix(prefix).iter() {
         let full = format!("{prefix}{name}");
@@ -420,7 +410,6 @@ mod tests {
             ("key.converter.schemas.enabled", "false"),
             ("topic.creation.default.cleanup.polcy", "compact"),
             ("topic.creation.default.known.to.a.later.broker", "1"),
-            ("errors.deadletterqueue.topic.name", "d"),
             ("consumer.override.fetch.min.bytes", "1"),
         ]);
         let connector = registry.connector("JdbcSource").unwrap();
@@ -431,7 +420,6 @@ mod tests {
             "key.converter.schemas.enabled is unknown and has no effect; did you mean key.converter.schemas.enable?",
             "value.converter.schema.enable is unknown and has no effect; did you mean value.converter.schemas.enable?",
             "topic.creation.default.cleanup.polcy is unknown and has no effect; did you mean topic.creation.default.cleanup.policy?",
-            "errors.deadletterqueue.topic.name has no effect on a source connector: only sinks send dead letters",
             "consumer.override.fetch.min.bytes has no effect on a source connector: only sinks have a consumer",
         ];
         assert_eq!(warnings(&report), want);

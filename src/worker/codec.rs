@@ -292,7 +292,7 @@ fn converter_version(
 
 /// Returns the class and settings of a converter. A connector that names none uses the worker's,
 /// with the connector's own sub-keys on top (which Kafka Connect ignores silently).
-fn converter_config(
+pub(super) fn converter_config(
     worker: &Config,
     connector: &Config,
     prefix: &str,
@@ -340,7 +340,37 @@ struct EncodedRecord {
     headers: RawHeaders,
 }
 
+/// A record that is already encoded.
+pub(super) struct EncodedParts<'a> {
+    pub topic: Arc<str>,
+    pub timestamp_ms: Option<i64>,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub headers: RawHeaders,
+}
+
 impl EncodedBatch {
+    /// Appends a record that is already encoded.
+    pub(super) fn push(&mut self, parts: EncodedParts<'_>) {
+        let mut append = |part: Option<&[u8]>| {
+            part.map(|part| {
+                let start = self.bytes.len();
+                self.bytes.extend_from_slice(part);
+                start..self.bytes.len()
+            })
+        };
+        let (key, value) = (append(parts.key), append(parts.value));
+        let topic = self.topic(parts.topic);
+        self.records.push(EncodedRecord {
+            topic,
+            partition: None,
+            timestamp_ms: parts.timestamp_ms,
+            key,
+            value,
+            headers: parts.headers,
+        });
+    }
+
     /// Returns the size in bytes.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()

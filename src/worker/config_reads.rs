@@ -53,6 +53,7 @@ pub(crate) fn of_a_source(options: &WorkerOptions, config: &Config) -> Result<()
     watch::limit_of(&options.config, config);
     let transactional = source::transactional(options, config)?;
     client_settings::producer(options, &id(), config, transactional)?;
+    dlq::read_topic(config)?;
     client_settings::admin(options, Some(config))?;
     client_settings::offsets_topic(options, config);
     client_settings::may_create_topics(options);

@@ -80,6 +80,8 @@ pub(super) struct DeliveryThread {
     /// Decides what happens to records that cannot be written.
     pub policy: Policy,
     pub create_topic: CreateTopic,
+    /// The topic of dead letters, which is none that the connector uses.
+    pub letters_topic: Option<String>,
     /// Makes the task report the topics it uses again.
     pub topic_reset: TopicReset,
     /// Channel to the source loop.
@@ -261,8 +263,10 @@ impl DeliveryThread {
                 Ok(()) => {
                     pace.sent(bytes);
                     open.bytes += bytes;
-                    open.records += 1;
-                    open.written.count(topic, bytes);
+                    if !self.is_of_letters(topic) {
+                        open.records += 1;
+                        open.written.count(topic, bytes);
+                    }
                 }
                 Err(error) => {
                     if !self.policy.skips(&error, ErrorStage::Produce) {
@@ -274,6 +278,10 @@ impl DeliveryThread {
             }
         }
         self.producer.check()
+    }
+
+    fn is_of_letters(&self, topic: &str) -> bool {
+        self.letters_topic.as_deref() == Some(topic)
     }
 
     /// True while waiting for Kafka is still allowed.
@@ -324,6 +332,9 @@ impl DeliveryThread {
             .and_then(|n| usize::try_from(n).ok())
             .unwrap_or(1);
         topics.partitions.insert(Arc::clone(topic), partitions);
+        if self.is_of_letters(topic) {
+            return Ok(());
+        }
         let _gone = self.events.send(DeliveryEvent::Topic(Arc::clone(topic)));
         Ok(())
     }

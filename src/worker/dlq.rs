@@ -53,7 +53,7 @@ impl RawRecord {
 }
 
 /// Key that names the dead-letter topic.
-const TOPIC: &str = "errors.deadletterqueue.topic.name";
+pub(super) const TOPIC: &str = "errors.deadletterqueue.topic.name";
 
 /// Writes to the dead-letter topic.
 pub(super) struct DeadLetters {
@@ -127,12 +127,17 @@ impl DeadLetters {
     ) -> Result<()> {
         let mut headers = raw.headers.clone();
         if self.explain {
-            headers.extend(explanation(
-                &self.id,
-                raw,
+            let at = Some((raw.partition, raw.offset));
+            let failure = LetterFailure {
                 stage,
                 class,
                 error,
+            };
+            headers.extend(explanation(
+                &self.id,
+                &raw.topic,
+                at,
+                failure,
                 &self.redactor,
             ));
         }
@@ -241,7 +246,7 @@ pub(super) fn read_topic(config: &Config) -> Result<Option<(TopicSpec, bool)>> {
 
 /// Appends to the error of a topic that the broker refuses to create the key that decides about it.
 #[cold]
-fn refused_topic(error: Error) -> Error {
+pub(super) fn refused_topic(error: Error) -> Error {
     if error.kind() == ErrorKind::Config {
         error.and_line(
             "Its replication factor is the key errors.deadletterqueue.topic.replication.factor.",
@@ -251,27 +256,42 @@ fn refused_topic(error: Error) -> Error {
     }
 }
 
-/// Returns the headers of `DeadLetterQueueReporter`, in the same order.
-fn explanation(
+/// What made a record a dead letter.
+#[derive(Clone, Copy)]
+pub(super) struct LetterFailure<'a> {
+    pub stage: ErrorStage,
+    /// The class that failed.
+    pub class: &'a str,
+    pub error: &'a Error,
+}
+
+/// Beginning of the names of headers with the reason.
+pub(super) const REASON: &str = "__connect.errors.";
+
+/// Returns the headers of `DeadLetterQueueReporter`, in the same order. `at` is the partition and
+/// offset that the record was read from; that of a source has none.
+pub(super) fn explanation(
     id: &TaskId,
-    raw: &RawRecord,
-    stage: ErrorStage,
-    class: &str,
-    error: &Error,
+    topic: &str,
+    at: Option<(i32, i64)>,
+    failure: LetterFailure<'_>,
     redactor: &Redactor,
 ) -> RawHeaders {
+    let LetterFailure {
+        stage,
+        class,
+        error,
+    } = failure;
     let message = error.shown_message(|text| redactor.hide(text).into_owned());
     let exception = exception_class(error, Some(stage));
-    let text = |name: &str, value: String| {
-        (
-            format!("__connect.errors.{name}").into(),
-            Some(value.into_bytes()),
-        )
-    };
-    vec![
-        text("topic", raw.topic.to_string()),
-        text("partition", raw.partition.to_string()),
-        text("offset", raw.offset.to_string()),
+    let text =
+        |name: &str, value: String| (format!("{REASON}{name}").into(), Some(value.into_bytes()));
+    let mut headers = vec![text("topic", topic.to_owned())];
+    if let Some((partition, offset)) = at {
+        headers.push(text("partition", partition.to_string()));
+        headers.push(text("offset", offset.to_string()));
+    }
+    headers.extend([
         text("connector.name", id.connector.to_string()),
         text("task.id", id.task.to_string()),
         text("stage", stage.name().to_owned()),
@@ -279,7 +299,8 @@ fn explanation(
         text("exception.class.name", exception.to_owned()),
         text("exception.message", message.clone()),
         text("exception.stacktrace", format!("{exception}: {message}")),
-    ]
+    ]);
+    headers
 }
 
 #[cfg(test)]
@@ -288,27 +309,16 @@ mod tests {
 
     #[test]
     fn headers_explain_as_kafka_connects_do() {
-        let raw = RawRecord {
-            topic: "t".into(),
-            partition: 3,
-            offset: 42,
-            timestamp_ms: None,
-            key: None,
-            value: None,
-            headers: Vec::new(),
-        };
         let id = TaskId {
             connector: "c".into(),
             task: 1,
         };
-        let headers = explanation(
-            &id,
-            &raw,
-            ErrorStage::ValueConverter,
-            "C",
-            &Error::record("bad"),
-            &Redactor::default(),
-        );
+        let failure = LetterFailure {
+            stage: ErrorStage::ValueConverter,
+            class: "C",
+            error: &Error::record("bad"),
+        };
+        let headers = explanation(&id, "t", Some((3, 42)), failure, &Redactor::default());
         let shown: Vec<_> = headers
             .iter()
             .map(|(k, v)| format!("{k}={}", String::from_utf8_lossy(v.as_deref().unwrap())))

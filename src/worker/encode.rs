@@ -9,7 +9,9 @@ use tokio::sync::mpsc::Sender;
 
 use super::codec::{EncodedBatch, RecordCodec};
 use super::delivery::replace;
+use super::dlq::LetterFailure;
 use super::policy::Policy;
+use super::source_letters::SourceLetters;
 use crate::metrics::{TaskMetrics, TopicAmounts};
 use crate::waiting::{WaitPlace, WaitReason};
 
@@ -21,6 +23,8 @@ const CHUNK_BYTES: usize = 256 * 1024;
 pub(super) struct BatchEncoder {
     codec: RecordCodec,
     policy: Policy,
+    /// Where skipped records go, if the connector has a dead-letter topic.
+    letters: Option<SourceLetters>,
     /// True if each batch is a transaction of its own.
     alone: bool,
     chunks: Sender<EncodedBatch>,
@@ -42,7 +46,7 @@ impl BatchEncoder {
     /// batches share a chunk.
     pub(super) fn new(
         codec: RecordCodec,
-        policy: Policy,
+        (policy, letters): (Policy, Option<SourceLetters>),
         alone: bool,
         chunks: Sender<EncodedBatch>,
         spares: Receiver<EncodedBatch>,
@@ -52,6 +56,7 @@ impl BatchEncoder {
         Self {
             codec,
             policy,
+            letters,
             alone,
             chunks,
             spares,
@@ -126,6 +131,8 @@ impl BatchEncoder {
 
     fn encode(&mut self, record: Record) -> Result<()> {
         let topic = Arc::clone(&record.topic);
+        // A record is copied only if it may become a letter.
+        let kept = (self.letters.is_some() && self.policy.tolerate).then(|| record.clone());
         let Err((stage, class, error)) = self.codec.encode(record, &mut self.chunk) else {
             return Ok(());
         };
@@ -135,6 +142,15 @@ impl BatchEncoder {
             return Err(error);
         }
         self.metrics.skipped(error.kind(), true);
+        if let (Some(letters), Some(record)) = (&mut self.letters, kept) {
+            let failure = LetterFailure {
+                stage,
+                class: &class,
+                error: &error,
+            };
+            letters.add(&record, failure, &mut self.chunk);
+            self.metrics.dead_letter(true);
+        }
         tracing::warn!(%error, "record skipped");
         Ok(())
     }
@@ -193,7 +209,7 @@ mod tests {
         (
             BatchEncoder::new(
                 codec,
-                Policy::read(&Config::new()).unwrap(),
+                (Policy::read(&Config::new()).unwrap(), None),
                 alone,
                 chunks,
                 spares,

@@ -17,9 +17,12 @@ mod kafka_health;
 mod offsets;
 mod policy;
 mod polling;
+mod records;
+mod replay;
 mod seen_topics;
 mod sink;
 mod source;
+mod source_letters;
 mod stored_offsets;
 mod task;
 mod thread;
@@ -44,6 +47,8 @@ pub use stored_offsets::ConnectorOffsetsReader;
 
 use created_topics::CreatedTopics;
 use kafka_health::KafkaHealth;
+pub(crate) use records::{RECORDS_MAX, RecordsWanted, read_offsets};
+pub(crate) use replay::LettersOf;
 use seen_topics::TopicReset;
 pub use task::right_version;
 use task::{TaskHandle, TaskTarget};
@@ -53,8 +58,12 @@ pub use watch::{StalledTask, WaitsFor, limit as progress_limit};
 
 use crate::kafka::admin::KafkaAdmin;
 use crate::kafka::dev::DevBroker;
+use crate::kafka::page::{PageStart, PartitionOffsets};
 use crate::kafka::producer::Producer;
 use crate::metrics::WorkerMetrics;
+use crate::model::{
+    DeadLetter, DeadLetterPage, LetterPosition, RecordPage, ReplayLetters, ReplayedLetter,
+};
 use crate::registry::{ConnectorPlugin, Registry};
 use crate::secrets::{Redactor, SecretKeys, known};
 use crate::settings::{ConfigProviders, ResolvedConfig};
@@ -340,6 +349,60 @@ impl Worker {
         );
         let to = to.map(<[_]>::to_vec);
         blocking(move || offsets::set_committed(&shared, &connector, &config, to.as_deref())).await
+    }
+
+    /// Returns some records of a topic, decoded with the converters of a resolved config, or `None`
+    /// without such a topic. Errors: `Retry`, `Denied`, `Config` for an invalid converter.
+    pub(crate) async fn records(
+        &self,
+        config: Config,
+        wanted: RecordsWanted,
+    ) -> Result<Option<RecordPage>, Error> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || records::read(&shared, &config, &wanted)).await
+    }
+
+    /// Returns some dead letters of a connector. Errors: `Config` if it has no such topic, `Retry`,
+    /// `Denied`.
+    pub(crate) async fn dead_letters(
+        &self,
+        of: LettersOf,
+        start: PageStart,
+        limit: usize,
+    ) -> Result<DeadLetterPage, Error> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || replay::list(&shared, &of, &start, limit)).await
+    }
+
+    /// Returns one dead letter with its key and value. Errors: as [`Worker::dead_letters`].
+    pub(crate) async fn dead_letter(
+        &self,
+        of: LettersOf,
+        at: LetterPosition,
+    ) -> Result<Option<DeadLetter>, Error> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || replay::show(&shared, &of, at)).await
+    }
+
+    /// Writes dead letters to their topics again. Errors: as [`Worker::dead_letters`]; `Config` for
+    /// letters that cannot be replayed together.
+    pub(crate) async fn replay_letters(
+        &self,
+        of: LettersOf,
+        wanted: ReplayLetters,
+    ) -> Result<Vec<ReplayedLetter>, Error> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || replay::replay(&shared, &of, &wanted)).await
+    }
+
+    /// Deletes the dead letters before these offsets. Errors: as [`Worker::dead_letters`].
+    pub(crate) async fn delete_letters(
+        &self,
+        of: LettersOf,
+        before: PartitionOffsets,
+    ) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || replay::delete_before(&shared, &of, &before)).await
     }
 
     /// Checks that Kafka answers; an answer is reused for a few seconds. Errors: `Retry`, naming

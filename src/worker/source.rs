@@ -20,9 +20,11 @@ use super::delivery::{
     CreateTopic, DeliveryEvent, DeliveryThread, STOP_WITHIN, StopSignal, TransactionBoundary,
     is_transient,
 };
+use super::dlq::{read_topic, refused_topic};
 use super::encode::BatchEncoder;
 use super::policy::{ErrorStage, Policy, Retry, RetryLimit, Verdict, number};
 use super::polling::SourceLoop;
+use super::source_letters::SourceLetters;
 use super::stored_offsets::ConnectorOffsetsReader;
 use super::task::{TaskContext, TaskTarget};
 use super::thread::{TaskThread, blocking_of};
@@ -119,6 +121,12 @@ async fn attempt(
         &running.shared.options.config,
         &running.start.connector_config,
     )?;
+    let letters = SourceLetters::open(
+        &running.shared.registry,
+        running.id(),
+        &running.start.connector_config,
+        running.redactor(),
+    )?;
     let Some(task) = open_source(running, source, &delivery.stored).await? else {
         return Ok(());
     };
@@ -128,7 +136,7 @@ async fn attempt(
     metrics.update(|task, _| task.attempt_started());
     let encoder = BatchEncoder::new(
         codec,
-        policy,
+        (policy, letters),
         is_batch_alone,
         chunks,
         spares,
@@ -176,6 +184,7 @@ async fn open_delivery(
             stored,
             policy,
             create_topic: create_topic(&shared, config)?,
+            letters_topic: read_topic(config)?.map(|(wanted, _)| wanted.topic),
             topic_reset: shared.topic_reset.clone(),
             events,
             spare,
@@ -312,6 +321,7 @@ pub(super) fn boundary(config: &Config, flush_interval: Duration) -> Result<Tran
 /// Returns the function that creates a topic before its first record is written. Errors: `Config`.
 fn create_topic(shared: &Arc<WorkerShared>, config: &Config) -> Result<CreateTopic> {
     let rules = TopicRules::read(config)?;
+    let letters = read_topic(config)?.map(|(wanted, _explain)| wanted);
     if !client_settings::may_create_topics(&shared.options) {
         return Ok(Box::new(|_| Ok(false)));
     }
@@ -319,9 +329,13 @@ fn create_topic(shared: &Arc<WorkerShared>, config: &Config) -> Result<CreateTop
     let shared = Arc::clone(shared);
     Ok(Box::new(move |topic| {
         let dev = shared.options.dev_broker.clone();
-        KafkaAdmin::open(&settings, dev, shared.runtime.clone())?
-            .create(&rules.topic_spec(topic))
-            .map_err(|error| rules.explained(topic, error))?;
+        let admin = KafkaAdmin::open(&settings, dev, shared.runtime.clone())?;
+        match letters.as_ref().filter(|letters| letters.topic == topic) {
+            Some(letters) => admin.create(letters).map_err(refused_topic)?,
+            None => admin
+                .create(&rules.topic_spec(topic))
+                .map_err(|error| rules.explained(topic, error))?,
+        }
         tracing::info!(topic, "topic created");
         shared.created_topics.announce(topic);
         Ok(true)

@@ -25,13 +25,13 @@ const SHOWN_MAX_BYTES: usize = 16 * 1024 * 1024;
 const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
 
 /// Converters for the JSON of key, value and headers: with an envelope, and plain.
-struct TrialConverters {
+pub(super) struct JsonForms {
     envelope: Box<dyn Converter>,
     plain: Box<dyn Converter>,
 }
 
-impl TrialConverters {
-    fn new(registry: &Registry) -> Result<Self> {
+impl JsonForms {
+    pub(super) fn new(registry: &Registry) -> Result<Self> {
         let form = |schemas| {
             let config = Config::from([
                 ("schemas.enable", schemas),
@@ -45,7 +45,8 @@ impl TrialConverters {
         })
     }
 
-    fn read(&mut self, json: Option<&RawValue>) -> Result<Datum> {
+    /// Reads an envelope of schema and payload, or plain JSON. Errors: `Record`.
+    pub(super) fn read(&mut self, json: Option<&RawValue>) -> Result<Datum> {
         let Some(json) = json else {
             return Ok(Datum::NONE);
         };
@@ -61,8 +62,19 @@ impl TrialConverters {
         form.decode("", Some(text.as_bytes()))
     }
 
-    fn write(&mut self, datum: &Datum) -> Result<Option<Box<RawValue>>> {
-        let form = if datum.schema.is_some() {
+    /// Writes an envelope, or plain JSON without a schema. Errors: `Record`.
+    pub(super) fn write(&mut self, datum: &Datum) -> Result<Option<Box<RawValue>>> {
+        let is_envelope = datum.schema.is_some();
+        self.write_form(datum, is_envelope)
+    }
+
+    /// Writes plain JSON. Errors: `Record`.
+    pub(super) fn write_plain(&mut self, datum: &Datum) -> Result<Option<Box<RawValue>>> {
+        self.write_form(datum, false)
+    }
+
+    fn write_form(&mut self, datum: &Datum, is_envelope: bool) -> Result<Option<Box<RawValue>>> {
+        let form = if is_envelope {
             &mut self.envelope
         } else {
             &mut self.plain
@@ -147,7 +159,7 @@ pub fn transforms(registry: &Registry, given: &TryTransforms) -> Result<Vec<Trie
             key,
         )?;
     }
-    let mut forms = TrialConverters::new(registry)?;
+    let mut forms = JsonForms::new(registry)?;
     let mut chain = open(registry, &config)?;
     let mut shown = 0;
     let tried = |(at, record): (usize, &TrialRecord)| {
@@ -270,7 +282,7 @@ pub fn converter(registry: &Registry, given: &TryConverter) -> Result<TriedConve
         (None, true) => None,
         _ => {
             let mut out = Vec::new();
-            TrialConverters::new(registry)?
+            JsonForms::new(registry)?
                 .envelope
                 .encode("", &datum, &mut out)?;
             let text = String::from_utf8(out).map_err(|_| Error::fatal("JSON that is no text"))?;

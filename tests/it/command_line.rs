@@ -10,7 +10,7 @@ use testkit::{MariaDb, unique};
 use crate::{SOON, lab};
 
 /// Standard output, standard error and the exit code.
-fn rowferry(args: &[&str]) -> (String, String, Option<i32>) {
+pub(crate) fn rowferry(args: &[&str]) -> (String, String, Option<i32>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
     command
         .args(args)

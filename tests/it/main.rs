@@ -31,6 +31,7 @@ mod command_line;
 mod converters;
 mod crash;
 mod database_tls;
+mod dead_letter_replay;
 mod dead_letters;
 mod deletes;
 mod dev;

@@ -62,6 +62,10 @@ pub(super) fn check_source(form: &mut ConfigForm, config: &Config, worker: &Work
     {
         check_topic_name(form, OFFSETS, topic);
     }
+    if let Some(letters) = given_topic(config) {
+        check_topic_name(form, DLQ_TOPIC, letters);
+        check_dlq_replication(form, config);
+    }
     if config.with_prefix("topic.creation.").is_empty() {
         return;
     }
@@ -110,11 +114,7 @@ pub(super) fn check_sink(form: &mut ConfigForm, config: &Config, worker: &Worker
         form.error("topics", text);
         form.error("topics.regex", text);
     }
-    if let Some(dlq) = config
-        .get(DLQ_TOPIC)
-        .map(str::trim)
-        .filter(|dlq| !dlq.is_empty())
-    {
+    if let Some(dlq) = given_topic(config) {
         check_dead_letters(form, dlq, &topics, regex);
         check_topic_name(form, DLQ_TOPIC, dlq);
         check_dlq_replication(form, config);
@@ -146,6 +146,14 @@ pub(super) fn check_sink(form: &mut ConfigForm, config: &Config, worker: &Worker
             format!("{what} conflicts with Connect worker group {group}"),
         );
     }
+}
+
+/// Returns the dead-letter topic, if there is one.
+fn given_topic(config: &Config) -> Option<&str> {
+    config
+        .get(DLQ_TOPIC)
+        .map(str::trim)
+        .filter(|dlq| !dlq.is_empty())
 }
 
 const DLQ_TOPIC: &str = "errors.deadletterqueue.topic.name";
