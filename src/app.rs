@@ -52,13 +52,7 @@ impl BoundWorker {
         broker: Option<DevBroker>,
         log: LogFilter,
     ) -> Result<Self> {
-        for warning in settings
-            .warnings()
-            .into_iter()
-            .chain(settings.warnings_of_listeners())
-        {
-            warn!("{warning}");
-        }
+        log_warnings(&settings);
         let reception = rest::SharedServer::new(connections(&settings.rest));
         let doors = doors(&settings.rest, settings.metrics.listener.as_ref())?;
         let listeners = listen(&settings).await?;
@@ -175,6 +169,16 @@ impl BoundWorker {
             warn!("some requests did not end in time and are cut off");
         }
         Ok(())
+    }
+}
+
+fn log_warnings(settings: &WorkerSettings) {
+    for warning in settings
+        .warnings()
+        .into_iter()
+        .chain(settings.warnings_of_listeners())
+    {
+        warn!("{warning}");
     }
 }
 

@@ -10,7 +10,7 @@ use connector_api::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::context;
+use super::context::{self, WorkerContext};
 use crate::http::{HttpClient, HttpError, HttpRequest, HttpSettings, Method, StatusCode};
 use crate::model::{ErrorBody, Health};
 
@@ -103,6 +103,24 @@ impl WorkerAddress {
         }
     }
 
+    /// Returns the header with the credentials: those of the command line, or of the context.
+    fn authorization(&self, context: &WorkerContext) -> Option<String> {
+        let of_context = (context.username.as_ref()).map(|name| {
+            let password = context.password.as_deref().unwrap_or_default();
+            format!("{name}:{password}")
+        });
+        let basic = |user: &String| format!("Basic {}", STANDARD.encode(user));
+        let bearer = |token: &String| format!("Bearer {token}");
+        match (&self.token, &self.user) {
+            (Some(token), _) => Some(bearer(token)),
+            (None, Some(user)) => Some(basic(user)),
+            (None, None) => {
+                let token = context.token.as_ref().map(bearer);
+                token.or(of_context.as_ref().map(basic))
+            }
+        }
+    }
+
     /// Errors: `Config` for an invalid address or an unknown context.
     pub(super) fn client(&self) -> Result<RestClient> {
         // An address on the command line needs no context, unless one is named.
@@ -136,20 +154,7 @@ impl WorkerAddress {
         } else {
             format!("{authority}:8083")
         };
-        let of_context = (context.username.as_ref()).map(|name| {
-            let password = context.password.as_deref().unwrap_or_default();
-            format!("{name}:{password}")
-        });
-        let basic = |user: &String| format!("Basic {}", STANDARD.encode(user));
-        let bearer = |token: &String| format!("Bearer {token}");
-        let authorization = match (&self.token, &self.user) {
-            (Some(token), _) => Some(bearer(token)),
-            (None, Some(user)) => Some(basic(user)),
-            (None, None) => {
-                let token = context.token.as_ref().map(bearer);
-                token.or(of_context.as_ref().map(basic))
-            }
-        };
+        let authorization = self.authorization(&context);
         let scheme = if secure { "https" } else { "http" };
         let http = HttpClient::open(&HttpSettings {
             address: &format!("{scheme}://{authority}"),

@@ -130,20 +130,20 @@ impl SetOffsetsCommand {
         let (name, document) = (self.name.as_str(), self.offset.document()?);
         let path = format!("/connectors/{}/offsets", path_segment(name));
         let before: ConnectorOffsets = client.get(&path).await?;
-        let entry = &document["offsets"][0];
+        let entry = document.pointer("/offsets/0").cloned().unwrap_or_default();
+        let of = |member: &str| entry.get(member).cloned().unwrap_or_default();
+        let (partition, offset) = (of("partition"), of("offset"));
         let known = before.offsets.unwrap_or_default();
         let known = known
             .iter()
-            .find(|known| json!(known.partition) == entry["partition"]);
+            .find(|known| json!(known.partition) == partition);
         let from = known.map_or_else(
             || "none".to_owned(),
             |known| json!(known.offset).to_string(),
         );
         let what = format!(
-            "{}: the offset of {} changes from {from} to {}; the connector is stopped meanwhile",
-            on_one_line(name),
-            entry["partition"],
-            entry["offset"]
+            "{}: the offset of {partition} changes from {from} to {offset}; the connector is stopped meanwhile",
+            on_one_line(name)
         );
         confirm(&what, self.yes)?;
         let message =

@@ -94,12 +94,7 @@ pub(crate) fn read(
         let (topic, brokers) = (&request.topic, settings.brokers());
         error::of(format_args!("reading topic {topic} at {brokers}"), error)
     };
-    let mut list = TopicPartitionList::with_capacity(left.len());
-    for partition in &left {
-        let from = Offset::Offset(next.get(partition).copied().unwrap_or_default());
-        list.add_partition_offset(&request.topic, *partition, from)
-            .map_err(failed)?;
-    }
+    let list = assignment(&request.topic, &left, &next).map_err(failed)?;
     let (mut records, mut bytes) = (VecDeque::new(), 0);
     if !left.is_empty() {
         client.assign(&list).map_err(failed)?;
@@ -143,6 +138,19 @@ pub(crate) fn read(
         next,
         is_end,
     }))
+}
+
+fn assignment(
+    topic: &str,
+    partitions: &[i32],
+    from: &PartitionOffsets,
+) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        let from = Offset::Offset(from.get(partition).copied().unwrap_or_default());
+        list.add_partition_offset(topic, *partition, from)?;
+    }
+    Ok(list)
 }
 
 /// Deletes the records before these offsets. Blocks. Errors: `Retry`, `Denied`; `Config` if the

@@ -251,7 +251,7 @@ impl<'a> ReplayWriter<'a> {
             let reads = subscription(&of.config)?;
             let pattern = match &reads {
                 Subscription::Pattern(pattern) => {
-                    Some(Pattern::whole(pattern).map_err(|e| Error::config(e.to_string()))?)
+                    Some(Pattern::whole(pattern).map_err(Error::config)?)
                 }
                 Subscription::Topics(_) => None,
             };

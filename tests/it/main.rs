@@ -48,6 +48,7 @@ mod hanging;
 mod hostile;
 mod in_doubt;
 mod inflation;
+mod kcctl_verbs;
 mod lifecycle;
 mod logins;
 mod malformed;
