@@ -5,18 +5,23 @@ use std::time::{Duration, Instant};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use sqlx::Row;
-use testkit::{MariaDb, Topics};
+use testkit::{MariaDb, Topics, Usage};
 
 use crate::PATIENCE;
-use crate::report::Report;
+use crate::report::{LimitCpu, Report};
 use crate::target::Target;
 use crate::worker::TOPIC;
+
+/// CPU time of this program so far.
+fn own_cpu() -> Duration {
+    Usage::of(std::process::id()).cpu
+}
 
 /// Reads the whole table with sqlx and drops the rows.
 pub(crate) async fn read(server: &MariaDb, expected: u64, report: &mut Report) {
     use futures_util::TryStreamExt;
     let mut connection = server.connect("bench").await;
-    let (database, start) = (server.cpu(), Instant::now());
+    let (own, database, start) = (own_cpu(), server.cpu(), Instant::now());
     let mut seen = 0;
     let mut stream = sqlx::query("SELECT * FROM t ORDER BY id").fetch(&mut connection);
     while let Some(row) = stream.try_next().await.expect("read a row") {
@@ -28,7 +33,10 @@ pub(crate) async fn read(server: &MariaDb, expected: u64, report: &mut Report) {
         "sqlx reads the rows and drops them",
         "source",
         start.elapsed(),
-        Some(server.cpu() - database),
+        LimitCpu {
+            client: Some(own_cpu() - own),
+            database: Some(server.cpu() - database),
+        },
     );
 }
 
@@ -54,6 +62,7 @@ pub(crate) fn produce(topics: &Topics, count: u64, report: &mut Report) {
     producer
         .init_transactions(Duration::from_secs(30))
         .expect("init transactions");
+    let own = own_cpu();
     let start = Instant::now();
     let mut began = Instant::now();
     producer.begin_transaction().expect("begin");
@@ -82,7 +91,11 @@ pub(crate) fn produce(topics: &Topics, count: u64, report: &mut Report) {
     }
     producer.commit_transaction(PATIENCE).expect("commit");
     let elapsed = start.elapsed();
-    report.limit("rdkafka produces the same bytes", "source", elapsed, None);
+    let cpu = LimitCpu {
+        client: Some(own_cpu() - own),
+        database: None,
+    };
+    report.limit("rdkafka produces the same bytes", "source", elapsed, cpu);
 }
 
 /// Loads the rows that the sink wrote from a file into a table like the sink's.
@@ -93,5 +106,9 @@ pub(crate) async fn load(target: &mut Target<'_>, of: &str, report: &mut Report)
     load.run();
     let elapsed = start.elapsed();
     let what = format!("{} of the same rows", target.fastest());
-    report.limit(&what, of, elapsed, Some(cpu() - database));
+    let cpu = LimitCpu {
+        client: None,
+        database: Some(cpu() - database),
+    };
+    report.limit(&what, of, elapsed, cpu);
 }

@@ -11,7 +11,17 @@ struct Limit {
     what: String,
     of: String,
     rate: f64,
+    client_micros: Option<f64>,
     database_micros: Option<f64>,
+}
+
+/// CPU time that a limit took, where it is known.
+#[derive(Clone, Copy)]
+pub(crate) struct LimitCpu {
+    /// Of the client, if it is this program.
+    pub client: Option<Duration>,
+    /// Of the database's server.
+    pub database: Option<Duration>,
 }
 
 /// What the worker took for all rows in one direction.
@@ -25,6 +35,16 @@ pub(crate) struct Measured {
     pub peak: u64,
 }
 
+impl Measured {
+    /// The same as a limit of another run.
+    pub(crate) fn limit_cpu(&self) -> LimitCpu {
+        LimitCpu {
+            client: Some(self.worker),
+            database: Some(self.database),
+        }
+    }
+}
+
 struct Run {
     name: String,
     rate: f64,
@@ -36,6 +56,8 @@ struct Run {
 /// All that was measured in this run.
 pub(crate) struct Report {
     rows: u64,
+    /// Of the values of all records.
+    bytes: f64,
     durable: bool,
     json: bool,
     idle: u64,
@@ -48,6 +70,7 @@ impl Report {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
             rows: options.rows,
+            bytes: 0.0,
             durable: !options.fast_servers,
             json: options.json,
             idle: 0,
@@ -78,16 +101,16 @@ impl Report {
         self.idle = bytes;
     }
 
-    /// A limit of the runs whose names begin with `of`. `database`: CPU time of the database's server.
-    pub(crate) fn limit(
-        &mut self,
-        what: &str,
-        of: &str,
-        elapsed: Duration,
-        database: Option<Duration>,
-    ) {
+    /// Bytes of the values of all records.
+    pub(crate) fn bytes(&mut self, bytes: f64) {
+        self.bytes = bytes;
+    }
+
+    /// A limit of the runs whose names begin with `of`.
+    pub(crate) fn limit(&mut self, what: &str, of: &str, elapsed: Duration, cpu: LimitCpu) {
         let rate = self.per_second(elapsed);
-        let database_micros = database.map(|cpu| self.micros(cpu));
+        let [client_micros, database_micros] =
+            [cpu.client, cpu.database].map(|cpu| cpu.map(|cpu| self.micros(cpu)));
         let micros = database_micros.map_or_else(String::new, |micros| {
             format!("; database {micros:.1} µs CPU a row")
         });
@@ -98,6 +121,7 @@ impl Report {
             what: what.to_owned(),
             of: of.to_owned(),
             rate,
+            client_micros,
             database_micros,
         });
     }
@@ -130,6 +154,23 @@ impl Report {
         limits.min_by(|a, b| a.rate.total_cmp(&b.rate))
     }
 
+    /// The CPU time of a run as a multiple of that of its limits: of the worker, if the limits are all that it has to do,
+    /// and of the database's server.
+    fn shares(&self, run: &Run) -> (Option<f64>, Option<f64>) {
+        let limits = || {
+            self.limits
+                .iter()
+                .filter(|limit| run.name.starts_with(&limit.of))
+        };
+        let sum = |of: fn(&Limit) -> Option<f64>| limits().filter_map(of).reduce(|a, b| a + b);
+        let client = sum(|limit| limit.client_micros);
+        let database = sum(|limit| limit.database_micros);
+        (
+            client.map(|micros| run.worker_micros / micros),
+            database.map(|micros| run.database_micros / micros),
+        )
+    }
+
     /// Prints the summary and writes it to a file.
     pub(crate) fn print(&self) {
         let all = self.json();
@@ -145,8 +186,9 @@ impl Report {
 
     fn print_table(&self) {
         println!(
-            "\n{} rows of about 200 bytes in 11 columns; idle worker: {} MB resident; {} databases",
+            "\n{} rows of {:.0} bytes as records; idle worker: {} MB resident; {} databases",
             self.rows,
+            self.bytes / self.rows as f64,
             mega(self.idle),
             if self.durable { "durable" } else { "fast" }
         );
@@ -178,16 +220,20 @@ impl Report {
         }
     }
 
-    fn json(&self) -> Value {
+    /// Everything as JSON.
+    pub(crate) fn json(&self) -> Value {
         let limits = self.limits.iter().map(|limit| {
             json!({"what": limit.what, "of": limit.of, "rows_per_second": limit.rate.round(),
-                "database_micros_per_row": limit.database_micros})
+                "client_micros_per_row": limit.client_micros, "database_micros_per_row": limit.database_micros})
         });
         let runs = self.runs.iter().map(|run| {
             let limit = self.limit_of(run);
+            let (cpu_share, database_share) = self.shares(run);
             json!({"name": run.name, "rows_per_second": run.rate.round(), "limit": limit.map(|limit| &limit.what),
                 "ratio": limit.map(|limit| run.rate / limit.rate), "cpu_micros_per_row": run.worker_micros,
-                "database_micros_per_row": run.database_micros, "peak_bytes": run.peak})
+                "megabytes_per_second": run.rate * self.bytes / self.rows as f64 / 1e6,
+                "database_micros_per_row": run.database_micros, "peak_bytes": run.peak,
+                "cpu_share": cpu_share, "database_share": database_share})
         });
         json!({"rows": self.rows, "durable": self.durable, "idle_bytes": self.idle,
             "runs": runs.collect::<Vec<_>>(), "limits": limits.collect::<Vec<_>>()})

@@ -112,12 +112,14 @@ pub(crate) async fn source(
     let measured = measure(worker, ("source", &config), || server.cpu(), is_done).await;
     report.worker("source", &measured);
     worker.rest().remove("source").await;
-    let (mut records, mut next) = (0, 0);
+    let (mut records, mut next, mut bytes) = (0, 0, 0);
     topics.each(TOPIC, |entry| {
         records += 1;
+        bytes += entry.value.map_or(0, |value| value.len());
         next = next.max(entry.offset + 1);
     });
     assert_eq!(records, options.rows, "records in the topic");
+    report.bytes(bytes as f64);
     next
 }
 
@@ -152,15 +154,15 @@ pub(crate) async fn sink(
     for (key, value) in target.connection_keys().as_object().expect("keys") {
         config[key] = value.clone();
     }
-    if insert_mode == "upsert" {
+    if insert_mode != "insert" {
         config["pk.mode"] = json!("record_key");
     }
     let config = with(config, &options.sink_keys);
     let cpu = target.cpu();
-    let is_done = async || target.next_offset().await >= last;
+    let is_done = async || target.next_offset(name).await >= last;
     let measured = measure(worker, (name, &config), cpu, is_done).await;
     worker.rest().remove(name).await;
-    target.verify(lab.mariadb()).await;
+    target.verify(lab.mariadb(), options.shape).await;
     measured
 }
 
