@@ -18,6 +18,9 @@ pub mod logical {
     pub const SCALE: &str = "scale";
     /// Parameter of Decimal that the JDBC source adds: total number of digits.
     pub const PRECISION: &str = "connect.decimal.precision";
+    /// Prefixes of the parameters that describe a field's column in its source: Debezium's, and
+    /// Rowferry's own. Converters keep them even where a format has no room for parameters.
+    pub const COLUMN_PARAMETERS: [&str; 2] = ["__debezium.source.column.", "rowferry.source."];
 }
 
 /// The physical type (`org.apache.kafka.connect.data.Schema.Type`).

@@ -6,8 +6,8 @@ use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, On
 
 use super::ProtobufOptions;
 use super::names::{
-    CONNECT_TYPE, DATE, DECIMAL, DEFAULT_NAME, ENUM, TAG, TIME, TIMESTAMP, UNION, is_wrapper,
-    parameter,
+    CONNECT_TYPE, DATE, DECIMAL, DEFAULT_NAME, ENUM, TAG, TIME, TIMESTAMP, UNION,
+    column_parameters, is_wrapper, parameter,
 };
 
 /// Maximum nesting of messages.
@@ -111,6 +111,9 @@ impl ProtobufDeriver<'_> {
         if field.is_list() {
             return Ok(Schema::array(schema));
         }
+        let schema = column_parameters(field)
+            .iter()
+            .fold(schema, |schema, (name, value)| schema.param(name, value));
         let optional = !self.options.optional || field.supports_presence() && !field.is_required();
         Ok(schema.optional(optional))
     }

@@ -2,7 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "the text is not empty there")]
 
-use prost_reflect::{FieldDescriptor, Value as Option_};
+use connector_api::logical;
+use prost_reflect::{FieldDescriptor, MapKey, Value as OptionValue};
 
 /// Name of unnamed structs; a number follows.
 pub(super) const DEFAULT_NAME: &str = "ConnectDefault";
@@ -35,20 +36,58 @@ pub(super) fn is_wrapper(message: &str) -> bool {
 
 /// Returns a parameter in `(confluent.field_meta)` of a field.
 pub(super) fn parameter(field: &FieldDescriptor, name: &str) -> Option<String> {
+    let params = parameters(field)?;
+    let value = params.as_map()?.get(&MapKey::String(name.to_owned()))?;
+    value.as_str().map(str::to_owned)
+}
+
+/// Returns the parameters in `(confluent.field_meta)` that describe a field's column in its source,
+/// ordered by name.
+pub(super) fn column_parameters(field: &FieldDescriptor) -> Vec<(String, String)> {
+    let params = parameters(field);
+    let entries = params.as_ref().and_then(OptionValue::as_map).into_iter();
+    let mut found: Vec<_> = entries
+        .flatten()
+        .filter_map(|(name, value)| Some((name.as_str()?, value.as_str()?)))
+        .filter(|(name, _)| is_of_column(name))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+/// True for a parameter that describes a field's column in its source.
+pub(super) fn is_of_column(parameter: &str) -> bool {
+    logical::COLUMN_PARAMETERS
+        .iter()
+        .any(|prefix| parameter.starts_with(prefix))
+}
+
+fn parameters(field: &FieldDescriptor) -> Option<OptionValue> {
     let extension = field
         .parent_message()
         .parent_pool()
         .get_extension_by_name("confluent.field_meta")?;
     let options = field.options();
     let meta = options.get_extension(&extension);
-    let params = meta.as_message()?.get_field_by_name("params")?.into_owned();
-    let value = params
-        .as_map()?
-        .get(&prost_reflect::MapKey::String(name.to_owned()))?;
-    match value {
-        Option_::String(text) => Some(text.clone()),
-        _ => None,
+    Some(meta.as_message()?.get_field_by_name("params")?.into_owned())
+}
+
+/// Returns a text as a literal of a `.proto` file.
+pub(super) fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_ascii_control() => {
+                out.push_str(&format!("\\{:03o}", u32::from(c)));
+            }
+            c => out.push(c),
+        }
     }
+    out.push('"');
+    out
 }
 
 /// Returns a valid Protobuf name that resembles the given one.

@@ -148,6 +148,41 @@ map<string, int64> tags = 5;\n  repeated ConnectDefault1 inner = 6;\n\n  message
 }
 
 #[test]
+fn the_column_type_that_a_field_carries_arrives_with_it() {
+    let carried = [
+        ("__debezium.source.column.type", "ENUM"),
+        ("rowferry.source.column.items", "'a\"b\\','\u{1}c\u{301}'"),
+        ("rowferry.source.database", "mysql"),
+    ];
+    let with = |schema: Schema| {
+        carried
+            .iter()
+            .fold(schema, |schema, (name, value)| schema.param(name, value))
+            .param("other", "x")
+    };
+    let fields = vec![
+        Field::new("e", with(Schema::of(SchemaType::String))),
+        Field::new("at", with(Schema::timestamp()).optional(true)),
+        Field::new("price", with(Schema::decimal(2)).optional(true)),
+    ];
+    let values = Value::Struct(
+        [
+            Value::Text("a".into()),
+            Value::I64(1),
+            Value::Decimal(Box::new(Decimal::new(-156, 2))),
+        ]
+        .into(),
+    );
+    let back = round_trip(Schema::structure(Some("r"), fields), values, &[]).unwrap();
+    for field in &back.schema.unwrap().fields {
+        for (name, value) in carried {
+            assert_eq!(field.schema.get_param(name), Some(value), "{}", field.name);
+        }
+        assert_eq!(field.schema.get_param("other"), None);
+    }
+}
+
+#[test]
 fn a_null_that_protobuf_cannot_hold_is_refused_unless_it_is_asked_for() {
     let schema = || {
         Schema::structure(

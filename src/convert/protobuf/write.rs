@@ -8,7 +8,8 @@ use connector_api::{Error, Field, Result, Schema, SchemaType, logical};
 
 use super::ProtobufOptions;
 use super::names::{
-    CONNECT_TYPE, DATE, DECIMAL, DEFAULT_NAME, TAG, TIME, TIMESTAMP, UNION, is_valid, scrubbed,
+    CONNECT_TYPE, DATE, DECIMAL, DEFAULT_NAME, TAG, TIME, TIMESTAMP, UNION, is_of_column, is_valid,
+    quoted, scrubbed,
 };
 
 /// Converts a struct to `.proto` text.
@@ -65,9 +66,15 @@ struct ProtobufPayloadWriter<'a> {
     unnamed: usize,
 }
 
-/// What Protobuf's types cannot say of a schema.
-fn field_params(schema: &Schema) -> Result<Vec<(&'static str, String)>> {
-    let mut params = Vec::new();
+/// What Protobuf's types cannot say of a schema. Of its other parameters, only those that describe
+/// the field's column are kept, as Confluent's converter drops all.
+fn field_params(schema: &Schema) -> Result<Vec<(&str, String)>> {
+    let column = schema
+        .params
+        .iter()
+        .filter(|(name, _)| is_of_column(name))
+        .map(|(name, value)| (&**name, value.to_string()));
+    let mut params: Vec<_> = column.collect();
     if matches!(schema.ty, SchemaType::Int8 | SchemaType::Int16) {
         params.push((CONNECT_TYPE, schema.ty.name().to_ascii_lowercase()));
     }
@@ -211,7 +218,7 @@ impl ProtobufPayloadWriter<'_> {
         self.imports.insert("confluent/meta.proto");
         let params = params
             .iter()
-            .map(|(key, value)| format!("{{key: {key:?}, value: {value:?}}}"));
+            .map(|(key, value)| format!("{{key: {}, value: {}}}", quoted(key), quoted(value)));
         let params = params.collect::<Vec<_>>().join(", ");
         Ok(format!(
             "{label}{ty} {name} = {number} [(confluent.field_meta) = {{params: [{params}]}}];"

@@ -53,6 +53,11 @@ const COLUMNS: &[(&str, &str, &str)] = &[
         "uuid",
     ),
     ("p double NOT NULL", "0.1", "double precision"),
+    ("q inet6 NULL", "'::1'", "inet"),
+    ("q4 inet4 NULL", "'192.0.2.1'", "inet"),
+    ("r bit(1) NULL", "b'1'", "smallint"),
+    ("s bit(12) NULL", "b'101'", "smallint"),
+    ("u bit(64) NULL", "b'101'", "smallint"),
 ];
 
 #[tokio::test]
@@ -119,4 +124,103 @@ async fn a_copied_table_has_the_columns_of_its_source() {
     );
     rest.remove(&other).await;
     one.remove(rest).await;
+}
+
+/// Types of PostgreSQL, each with a value. A copy on PostgreSQL has the same.
+const POSTGRES_COLUMNS: &[(&str, &str)] = &[
+    ("bigint", "1"),
+    ("boolean", "true"),
+    ("numeric(12,4)", "1.25"),
+    ("character varying(9)", "'x'"),
+    ("character(3)", "'abc'"),
+    ("bit(1)", "B'1'"),
+    ("bit(5)", "B'10101'"),
+    ("bit(12)", "B'000000000101'"),
+    ("bit varying(9)", "B'101'"),
+    ("date", "'2024-02-29'"),
+    ("time(3) without time zone", "'01:02:03.004'"),
+    ("time with time zone", "'01:02:03+00'"),
+    (
+        "timestamp(3) without time zone",
+        "'2024-02-29 12:00:00.123'",
+    ),
+    (
+        "timestamp(3) with time zone",
+        "'2024-02-29 12:00:00.123+00'",
+    ),
+    ("interval", "'1 day 02:00:00'"),
+    ("json", "'{\"a\":  1}'"),
+    ("jsonb", "'{\"a\": 1}'"),
+    ("uuid", "'6f1d6f5e-0f2e-4b53-8d9b-0d3c1a6b7c11'"),
+    ("inet", "'192.0.2.1/24'"),
+    ("cidr", "'192.0.2.0/24'"),
+    ("macaddr", "'08:00:2b:01:02:03'"),
+    ("point", "'(1,2)'"),
+    ("int4range", "'[1,5)'"),
+    ("tsvector", "'a:1 b:2'"),
+    ("xml", "'<a/>'"),
+    ("money", "'1.50'"),
+    ("integer[]", "'{1,NULL,3}'"),
+    ("text[]", "'{\"a,b\",\"\"}'"),
+    ("bytea", "'\\x00ff'"),
+    ("real", "0.5"),
+];
+
+#[tokio::test]
+async fn a_table_of_postgresql_is_copied_with_its_own_types() {
+    let (server, rest) = (lab().postgres(), lab().worker().rest());
+    let name = unique("carry_own");
+    let (from, to) = (format!("{name}_a"), format!("{name}_b"));
+    let mut source = server.create_database(&from).await;
+    let mut target = server.create_database(&to).await;
+    let columns: Vec<_> = POSTGRES_COLUMNS
+        .iter()
+        .enumerate()
+        .map(|(n, (ty, _))| format!("c{n} {ty}"))
+        .collect();
+    let values: Vec<_> = POSTGRES_COLUMNS.iter().map(|(_, value)| *value).collect();
+    let table = format!(
+        "CREATE TABLE t (id INT PRIMARY KEY, {})",
+        columns.join(", ")
+    );
+    postgres::texts(&mut source, &table).await;
+    let rows = format!("INSERT INTO t VALUES (1, {})", values.join(", "));
+    postgres::texts(&mut source, &rows).await;
+    let config = json!({
+        "connector.class": "io.confluent.connect.jdbc.JdbcSourceConnector",
+        "connection.url": server.jdbc_url(&from), "connection.user": Postgres::USER,
+        "mode": "incrementing", "incrementing.column.name": "id", "table.whitelist": "t",
+        "topic.prefix": format!("{name}_"), "poll.interval.ms": "100", "column.types": "carry",
+    });
+    rest.create(&from, &config).await;
+    let topic = format!("{name}_t");
+    let config = json!({
+        "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector",
+        "connection.url": server.jdbc_url(&to), "connection.user": Postgres::USER,
+        "topics": topic, "insert.mode": "insert", "auto.create": "true",
+    });
+    rest.create(&to, &config).await;
+    let count = format!("SELECT COUNT(*)::text FROM pg_class WHERE relname='{topic}'");
+    let arrived = format!("SELECT COUNT(*)::text FROM \"{topic}\"");
+    testkit::for_condition("the row on PostgreSQL", PATIENCE, async || {
+        postgres::texts(&mut target, &count).await[0][0].as_deref() == Some("1")
+            && postgres::texts(&mut target, &arrived).await[0][0].as_deref() == Some("1")
+    })
+    .await;
+    let row = |table: &str| format!("SELECT to_json(x)::text FROM (SELECT * FROM \"{table}\") x");
+    let types = |table: &str| {
+        format!(
+            "SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a JOIN pg_class c ON c.oid=a.attrelid \
+             WHERE c.relname='{table}' AND a.attnum>0 ORDER BY a.attnum"
+        )
+    };
+    let seen = postgres::texts(&mut target, &types(&topic)).await;
+    let want = postgres::texts(&mut source, &types("t")).await;
+    assert_eq!(seen, want);
+    assert_eq!(
+        postgres::texts(&mut target, &row(&topic)).await,
+        postgres::texts(&mut source, &row("t")).await
+    );
+    rest.remove(&from).await;
+    rest.remove(&to).await;
 }

@@ -15,7 +15,7 @@ const TYPE: &str = "__debezium.source.column.type";
 const LENGTH: &str = "__debezium.source.column.length";
 /// Digits after the decimal point.
 const SCALE: &str = "__debezium.source.column.scale";
-/// Kind of database: `mysql`, `postgresql`.
+/// Kind of database: `mysql`, `postgresql`, `sqlite`.
 const DATABASE: &str = "rowferry.source.database";
 /// The items of an ENUM or SET, as SQL lists them.
 const ITEMS: &str = "rowferry.source.column.items";
@@ -45,6 +45,11 @@ pub enum SourceType {
     Set(Vec<String>),
     Json,
     Uuid,
+    /// An IPv4 address.
+    Inet4,
+    /// An IPv6 address, or an IPv4 one mapped to IPv6.
+    Inet6,
+    /// An address of either kind, with or without a network.
     Inet,
     Binary(u32),
     VarBinary(u32),
@@ -55,7 +60,88 @@ pub enum SourceType {
     Time(Option<u32>),
     DateTime(Option<u32>),
     Year,
+    /// A type of `pg_catalog` without a counterpart elsewhere, with its length; true for an array of
+    /// it.
+    Postgres {
+        name: &'static str,
+        length: Option<u32>,
+        array: bool,
+    },
 }
+
+impl SourceType {
+    /// True for a date and time.
+    pub(crate) fn is_moment(&self) -> bool {
+        matches!(
+            self,
+            Self::DateTime(_)
+                | Self::Postgres {
+                    name: "timestamptz",
+                    array: false,
+                    ..
+                }
+        )
+    }
+}
+
+/// PostgreSQL's own types whose values a source reads as text, and a sink writes from text. Those
+/// that another kind of database has too are in [`kind`].
+const POSTGRES_TEXTS: [&str; 32] = [
+    "box",
+    "cidr",
+    "circle",
+    "daterange",
+    "datemultirange",
+    "int4multirange",
+    "int4range",
+    "int8multirange",
+    "int8range",
+    "interval",
+    "json",
+    "jsonpath",
+    "line",
+    "lseg",
+    "macaddr",
+    "macaddr8",
+    "name",
+    "nummultirange",
+    "numrange",
+    "path",
+    "pg_lsn",
+    "point",
+    "polygon",
+    "tsmultirange",
+    "tsquery",
+    "tsrange",
+    "tstzmultirange",
+    "tstzrange",
+    "tsvector",
+    "varbit",
+    "xid8",
+    "xml",
+];
+
+/// Further types that arrays, which a source reads as text, are made of.
+const POSTGRES_ITEMS: [&str; 18] = [
+    "bool",
+    "bpchar",
+    "bytea",
+    "date",
+    "float4",
+    "float8",
+    "inet",
+    "int2",
+    "int4",
+    "int8",
+    "jsonb",
+    "numeric",
+    "text",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "varchar",
+];
 
 /// A column of the source table, as records carry it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,14 +181,7 @@ pub(crate) fn carry(meta: &ColumnMeta, database: DatabaseKind, schema: &Schema) 
     if let Some(scale) = meta.scale {
         out = out.param(SCALE, &scale.to_string());
     }
-    out = out.param(
-        DATABASE,
-        match database {
-            // An SQLite column's types are read as MySQL's.
-            DatabaseKind::MySql | DatabaseKind::Sqlite => "mysql",
-            DatabaseKind::Postgres => "postgresql",
-        },
-    );
+    out = out.param(DATABASE, label(database));
     let items = meta
         .column_type
         .split_once('(')
@@ -129,6 +208,20 @@ pub(crate) fn carry(meta: &ColumnMeta, database: DatabaseKind, schema: &Schema) 
     out
 }
 
+const DATABASES: [DatabaseKind; 3] = [
+    DatabaseKind::MySql,
+    DatabaseKind::Postgres,
+    DatabaseKind::Sqlite,
+];
+
+fn label(database: DatabaseKind) -> &'static str {
+    match database {
+        DatabaseKind::MySql => "mysql",
+        DatabaseKind::Postgres => "postgresql",
+        DatabaseKind::Sqlite => "sqlite",
+    }
+}
+
 /// Reads a source column from a schema's parameters; `None` if the schema's values would not fit
 /// it.
 pub(crate) fn source_column(schema: &Schema) -> Option<SourceColumn> {
@@ -138,12 +231,15 @@ pub(crate) fn source_column(schema: &Schema) -> Option<SourceColumn> {
             .get_param(key)
             .and_then(|text| text.trim().parse::<u32>().ok())
     };
-    let from = match schema.get_param(DATABASE) {
-        Some("mysql") => Some(DatabaseKind::MySql),
-        Some("postgresql") => Some(DatabaseKind::Postgres),
-        _ => None,
+    let from = schema
+        .get_param(DATABASE)
+        .and_then(|text| DATABASES.into_iter().find(|kind| label(*kind) == text));
+    let length = number(LENGTH);
+    let kind = match from {
+        Some(DatabaseKind::Postgres) => postgres_kind(&name, length),
+        None | Some(DatabaseKind::MySql | DatabaseKind::Sqlite) => None,
     };
-    let kind = kind(&name, number(LENGTH), number(SCALE), schema)?;
+    let kind = kind.or_else(|| self::kind(&name, length, number(SCALE), schema))?;
     let charset = schema
         .get_param(CHARSET)
         .filter(|text| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
@@ -154,6 +250,23 @@ pub(crate) fn source_column(schema: &Schema) -> Option<SourceColumn> {
         default,
         charset: charset.map(str::to_owned),
     })
+}
+
+/// Returns a type that only PostgreSQL has.
+fn postgres_kind(name: &str, length: Option<u32>) -> Option<SourceType> {
+    let find = |names: &[&'static str], name: &str| names.iter().find(|n| **n == name).copied();
+    let of = |name, array| SourceType::Postgres {
+        name,
+        length,
+        array,
+    };
+    if let Some(item) = name.strip_prefix('_') {
+        let name = find(&POSTGRES_TEXTS, item).or_else(|| find(&POSTGRES_ITEMS, item))?;
+        return Some(of(name, true));
+    }
+    find(&POSTGRES_TEXTS, name)
+        .or_else(|| find(&["timestamptz", "timetz", "money", "oid"], name))
+        .map(|name| of(name, false))
 }
 
 fn kind(
@@ -190,7 +303,9 @@ fn kind(
         "set" => SourceType::Set(items(schema)?),
         "json" | "jsonb" => SourceType::Json,
         "uuid" => SourceType::Uuid,
-        "inet4" | "inet6" | "inet" => SourceType::Inet,
+        "inet4" => SourceType::Inet4,
+        "inet6" => SourceType::Inet6,
+        "inet" => SourceType::Inet,
         "binary" => SourceType::Binary(length?),
         "varbinary" => SourceType::VarBinary(length?),
         "tinyblob" => SourceType::Blob(1),
@@ -246,18 +361,39 @@ fn holds(kind: &SourceType, schema: &Schema) -> bool {
             | SourceType::Enum(_)
             | SourceType::Set(_),
         )
-        | (LogicalType::None, SourceType::Json | SourceType::Uuid | SourceType::Inet) => {
-            schema.ty == SchemaType::String
-        }
+        | (
+            LogicalType::None,
+            SourceType::Json
+            | SourceType::Uuid
+            | SourceType::Inet4
+            | SourceType::Inet6
+            | SourceType::Inet,
+        ) => schema.ty == SchemaType::String,
         (
             LogicalType::None,
             SourceType::Binary(_) | SourceType::VarBinary(_) | SourceType::Blob(_),
         ) => schema.ty == SchemaType::Bytes,
+        // 8 bits are the value's, and a longer column only has zeros before them
         (LogicalType::None, SourceType::Bit(bits)) => {
-            schema.ty == SchemaType::Bytes || schema.ty == SchemaType::Int8 && *bits <= 8
+            matches!(schema.ty, SchemaType::Bytes | SchemaType::Int8)
+                || schema.ty == SchemaType::Boolean && *bits == 1
         }
         (LogicalType::None, SourceType::Year) => schema.ty == SchemaType::Int32,
+        (logical, SourceType::Postgres { name, array, .. }) => {
+            holds_as_postgres((name, *array), logical, schema)
+        }
         _ => false,
+    }
+}
+
+/// True if a type that only PostgreSQL has holds every value of the schema; its arrays are texts.
+fn holds_as_postgres((name, array): (&str, bool), logical: LogicalType, schema: &Schema) -> bool {
+    match (name, array) {
+        ("timestamptz", false) => logical == LogicalType::Timestamp,
+        ("timetz", false) => logical == LogicalType::Time,
+        ("money", false) => schema.ty == SchemaType::Float64,
+        ("oid", false) => logical == LogicalType::None && schema.ty == SchemaType::Int64,
+        _ => logical == LogicalType::None && schema.ty == SchemaType::String,
     }
 }
 
@@ -392,6 +528,9 @@ mod tests {
             ),
             (SchemaType::Int64, "DATETIME", None),
             (SchemaType::String, "GEOMETRY", None),
+            (SchemaType::String, "INET4", Some(SourceType::Inet4)),
+            (SchemaType::String, "INET6", Some(SourceType::Inet6)),
+            (SchemaType::Int8, "BIT", Some(SourceType::Bit(255))),
         ] {
             assert_eq!(of(Schema::of(ty), name, "255"), want, "{ty:?} {name}");
         }
@@ -403,6 +542,49 @@ mod tests {
             of(Schema::of(SchemaType::String), "VARCHAR", "1) , x INT"),
             Some(SourceType::Text(0))
         );
+    }
+
+    #[test]
+    fn a_type_carries_the_kind_of_its_database() {
+        for database in super::DATABASES {
+            let meta = ColumnMeta {
+                data_type: "varchar".into(),
+                length: Some(9),
+                ..ColumnMeta::default()
+            };
+            let seen = source_column(&carry(&meta, database, &Schema::of(SchemaType::String)));
+            let seen = seen.map(|column| (column.kind, column.from));
+            assert_eq!(seen, Some((SourceType::VarChar(9), Some(database))));
+        }
+    }
+
+    #[test]
+    fn types_that_only_postgresql_has_are_its_own() {
+        let of = |database, ty: &str, schema: Schema| {
+            let meta = ColumnMeta {
+                data_type: ty.to_owned(),
+                ..ColumnMeta::default()
+            };
+            source_column(&carry(&meta, database, &schema)).map(|column| column.kind)
+        };
+        let text = || Schema::of(SchemaType::String);
+        let own = |name, array| {
+            Some(SourceType::Postgres {
+                name,
+                length: None,
+                array,
+            })
+        };
+        let postgres = DatabaseKind::Postgres;
+        assert_eq!(of(postgres, "cidr", text()), own("cidr", false));
+        assert_eq!(of(postgres, "_int4", text()), own("int4", true));
+        assert_eq!(of(postgres, "_secret", text()), None);
+        assert_eq!(of(postgres, "timestamptz", text()), None);
+        assert_eq!(
+            of(postgres, "timestamptz", Schema::timestamp()),
+            own("timestamptz", false)
+        );
+        assert_eq!(of(DatabaseKind::MySql, "point", text()), None);
     }
 
     #[test]

@@ -149,6 +149,8 @@ pub(crate) fn type_like_source(source: &SourceColumn, key: bool, mariadb: bool) 
         .as_deref()
         .filter(|_| own)
         .map_or(String::new(), |c| format!(" CHARACTER SET {c}"));
+    // Elsewhere a type without digits has as many as it can.
+    let digits = |digits: Option<u32>| if own { digits } else { digits.or(Some(6)) };
     Some(match &source.kind {
         SourceType::Int(bytes, unsigned) => integer_type(*bytes, *unsigned),
         SourceType::Float => "FLOAT".to_owned(),
@@ -166,27 +168,51 @@ pub(crate) fn type_like_source(source: &SourceColumn, key: bool, mariadb: bool) 
         SourceType::Set(items) if own => format!("SET({}){charset}", item_list(items)),
         SourceType::Uuid if own && mariadb => "UUID".to_owned(),
         SourceType::Uuid => "CHAR(36)".to_owned(),
-        SourceType::Inet if own && mariadb => "INET6".to_owned(),
-        SourceType::Inet => "VARCHAR(45)".to_owned(),
+        SourceType::Inet4 if own && mariadb => "INET4".to_owned(),
+        SourceType::Inet6 if own && mariadb => "INET6".to_owned(),
+        SourceType::Inet4 => "VARCHAR(15)".to_owned(),
+        SourceType::Inet6 => "VARCHAR(45)".to_owned(),
+        // with a network: /128
+        SourceType::Inet => "VARCHAR(49)".to_owned(),
         SourceType::Binary(length) if *length <= 255 => format!("BINARY({length})"),
         SourceType::VarBinary(length) if *length <= if key { 3072 } else { 65_000 } => {
             format!("VARBINARY({length})")
         }
         SourceType::Bit(bits) if own && *bits <= 64 => format!("BIT({bits})"),
         SourceType::Date => "DATE".to_owned(),
-        SourceType::Time(fraction) => with_fraction("TIME", *fraction),
-        SourceType::DateTime(fraction) => with_fraction("DATETIME", *fraction),
+        SourceType::Time(fraction) => with_fraction("TIME", digits(*fraction)),
+        SourceType::DateTime(fraction) => with_fraction("DATETIME", digits(*fraction)),
         SourceType::Year => "YEAR".to_owned(),
+        SourceType::Postgres {
+            name: "timestamptz",
+            length,
+            array: false,
+        } => with_fraction("DATETIME", digits(*length)),
+        SourceType::Postgres {
+            name: "timetz",
+            length,
+            array: false,
+        } => with_fraction("TIME", digits(*length)),
         // The remaining types cannot be indexed.
         _ if key => return None,
+        large => return large_type(large, &charset),
+    })
+}
+
+/// Returns a type that no index takes.
+fn large_type(kind: &SourceType, charset: &str) -> Option<String> {
+    Some(match kind {
         SourceType::Text(size) => format!("{}TEXT{charset}", size_prefix(*size)),
         SourceType::Char(_) | SourceType::VarChar(_) => format!("LONGTEXT{charset}"),
         SourceType::Blob(size) => format!("{}BLOB", size_prefix(*size)),
         SourceType::Binary(_) | SourceType::VarBinary(_) => "LONGBLOB".to_owned(),
-        SourceType::Json => "JSON".to_owned(),
-        SourceType::Enum(_) | SourceType::Set(_) | SourceType::Decimal(..) | SourceType::Bit(_) => {
-            return None;
-        }
+        SourceType::Json
+        | SourceType::Postgres {
+            name: "json",
+            array: false,
+            ..
+        } => "JSON".to_owned(),
+        _ => return None,
     })
 }
 
@@ -231,9 +257,31 @@ fn size_prefix(size: u32) -> &'static str {
 mod tests {
     use connector_api::{Schema, SchemaType, logical};
 
-    use super::{alter_columns, type_for_length, type_for_schema};
+    use super::super::super::source_type::{SourceColumn, SourceType};
+    use super::{alter_columns, type_for_length, type_for_schema, type_like_source};
     use crate::catalog::ColumnMeta;
     use crate::dialect::writing::ColumnWidening;
+    use crate::url::DatabaseKind;
+
+    #[test]
+    fn a_time_of_another_database_keeps_its_fraction() {
+        let like = |kind: SourceType, from| {
+            let source = SourceColumn {
+                kind,
+                from: Some(from),
+                default: None,
+                charset: None,
+            };
+            type_like_source(&source, false, true).unwrap()
+        };
+        for from in [DatabaseKind::Postgres, DatabaseKind::Sqlite] {
+            assert_eq!(like(SourceType::DateTime(None), from), "DATETIME(6)");
+            assert_eq!(like(SourceType::Time(None), from), "TIME(6)");
+            assert_eq!(like(SourceType::DateTime(Some(3)), from), "DATETIME(3)");
+        }
+        let own = DatabaseKind::MySql;
+        assert_eq!(like(SourceType::DateTime(None), own), "DATETIME");
+    }
 
     fn column(data_type: &str, column_type: &str) -> ColumnMeta {
         ColumnMeta {

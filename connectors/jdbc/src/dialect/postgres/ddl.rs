@@ -9,7 +9,7 @@ use crate::dialect::source_type::{BITS, SourceColumn};
 use crate::dialect::writing::{ColumnSpec, ColumnWidening, DdlDialect, hex, numeric_literal};
 
 /// Maximum bits of a BIT column.
-const MOST_BITS: u32 = 83_886_080;
+pub(super) const MOST_BITS: u32 = 83_886_080;
 
 /// Definitions of tables.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +72,8 @@ impl DdlDialect for PostgresDdl {
         type_of(column.schema)
     }
 
-    fn type_like_source(&self, source: &SourceColumn, _key: bool) -> Option<String> {
-        widening::type_like_source(source)
+    fn type_like_source(&self, source: &SourceColumn, key: bool) -> Option<String> {
+        widening::type_like_source(source, key)
     }
 
     fn literal(&self, _column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()> {

@@ -7,6 +7,7 @@ use super::super::logical_type::LogicalType;
 use super::super::source_type::{SourceColumn, SourceType};
 use super::super::writing::{ColumnCapacity, ColumnWidening, grown_decimal};
 use super::PostgresDialect;
+use super::ddl::MOST_BITS;
 use crate::catalog::ColumnMeta;
 use crate::url::DatabaseKind;
 
@@ -93,8 +94,20 @@ pub(crate) fn alter_columns(table: &str, changes: &[ColumnWidening]) -> String {
     )
 }
 
+/// Types that no index of a primary key takes.
+const WITHOUT_ORDER: [&str; 11] = [
+    "box", "circle", "json", "jsonpath", "line", "lseg", "path", "point", "polygon", "xid8", "xml",
+];
+
+/// Returns one of PostgreSQL's own types.
+fn own_type(name: &str, length: Option<u32>, array: bool) -> String {
+    let length = length.map_or_else(String::new, |length| format!("({length})"));
+    let brackets = if array { "[]" } else { "" };
+    format!("pg_catalog.{name}{length}{brackets}")
+}
+
 /// Returns the type of a new column from the source column's type that the records carry.
-pub(crate) fn type_like_source(source: &SourceColumn) -> Option<String> {
+pub(crate) fn type_like_source(source: &SourceColumn, key: bool) -> Option<String> {
     let own = match source.from {
         Some(DatabaseKind::Postgres) => true,
         None | Some(DatabaseKind::MySql | DatabaseKind::Sqlite) => false,
@@ -121,13 +134,24 @@ pub(crate) fn type_like_source(source: &SourceColumn) -> Option<String> {
         }
         SourceType::Json => "pg_catalog.jsonb".to_owned(),
         SourceType::Uuid => "pg_catalog.uuid".to_owned(),
-        SourceType::Inet => "pg_catalog.inet".to_owned(),
+        SourceType::Inet4 | SourceType::Inet6 | SourceType::Inet => "pg_catalog.inet".to_owned(),
         SourceType::Binary(_) | SourceType::VarBinary(_) | SourceType::Blob(_) => {
             "pg_catalog.bytea".to_owned()
         }
         SourceType::Date => "pg_catalog.date".to_owned(),
         SourceType::Time(fraction) => digits("TIME", fraction),
         SourceType::DateTime(fraction) => digits("TIMESTAMP", fraction),
+        SourceType::Bit(bits @ 1..=MOST_BITS) if own => format!("BIT({bits})"),
         SourceType::Bit(_) => return None,
+        SourceType::Postgres {
+            name,
+            length,
+            array,
+        } => {
+            if key && WITHOUT_ORDER.contains(name) {
+                return None;
+            }
+            own_type(name, *length, *array)
+        }
     })
 }

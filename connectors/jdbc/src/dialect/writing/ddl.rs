@@ -192,14 +192,17 @@ impl WriteDialect {
         let mut out = format!("{} {ty} {null}", self.dialect.quoted(column.name));
         let mut literal = String::new();
         match &source.default {
-            Some(ColumnDefault::Now) if matches!(source.kind, SourceType::DateTime(_)) => {
+            Some(ColumnDefault::Now) if source.kind.is_moment() => {
                 let digits = ty.find('(').map_or("", |at| &ty[at..]);
                 out.push_str(&format!(" DEFAULT CURRENT_TIMESTAMP{digits}"));
             }
             Some(ColumnDefault::Literal(text))
                 if !matches!(
                     source.kind,
-                    SourceType::Text(_) | SourceType::Blob(_) | SourceType::Json
+                    SourceType::Text(_)
+                        | SourceType::Blob(_)
+                        | SourceType::Json
+                        | SourceType::Postgres { name: "json", .. }
                 ) =>
             {
                 let value = Value::Text(text.as_str().into());
