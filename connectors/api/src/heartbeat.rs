@@ -62,6 +62,12 @@ impl Heartbeat {
         *self.lock_description() = what;
     }
 
+    /// Sets a description like [`Heartbeat::describe`], but does not beat: the call waits for
+    /// somebody else.
+    pub fn explain(&self, what: String) {
+        *self.lock_description() = Some(what);
+    }
+
     /// Sets how long the observer waits for a beat before it considers the task stalled; zero is
     /// for ever.
     pub fn set_limit(&self, limit: Duration) {

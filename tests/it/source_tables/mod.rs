@@ -18,6 +18,7 @@ use crate::pipeline::Pipeline;
 use crate::source::{PLENTY, Stored, config, open};
 use crate::{SOON, lab};
 
+mod locked;
 mod troubled;
 
 /// A task over the tables `a` and `b`, and a connection to their database.

@@ -39,6 +39,13 @@ pub(super) trait DatabaseBackend:
     /// Empty if the database has no server.
     const IDENTITY: &'static str = "";
 
+    /// The statements that begin a session. They bound the wait for locks of others, which may be
+    /// without a limit otherwise: the caller tries again, and its status says what it waits for.
+    const SETUP: &'static [&'static str] = &[];
+
+    /// The same for a session behind a pooler, as a setting of each transaction.
+    const SETTINGS: Option<(&'static str, &'static str)> = None;
+
     /// True if [`Self::IDENTITY`] is asked inside a transaction: a pooler may route each statement
     /// outside of one to another server.
     const HAS_POOLERS: bool = false;
@@ -47,6 +54,11 @@ pub(super) trait DatabaseBackend:
     /// between, which reports another number: then nothing is kept on the server from one
     /// transaction to the next.
     fn is_pooled(_connection: &mut Self::Connection, _number: i64) -> bool {
+        false
+    }
+
+    /// True if a state of [`Self::busy_state`] is the wait for a lock that another session holds.
+    fn waits_for_lock(_state: &str) -> bool {
         false
     }
 

@@ -36,6 +36,8 @@ impl DatabaseBackend for MySql {
     const VERSION: &'static str = "SELECT VERSION()";
     const IDENTITY: &'static str =
         "SELECT VERSION(), CONNECTION_ID(), CONCAT(@@hostname, ':', @@port)";
+    // the server's default is a day, or a year
+    const SETUP: &'static [&'static str] = &["SET SESSION lock_wait_timeout = 30"];
 
     fn watch_query(id: i64) -> String {
         format!(
@@ -52,6 +54,11 @@ impl DatabaseBackend for MySql {
                 "Writing to net" | "Sending to client" | "Reading from net"
             );
         (!waits && !command.is_empty()).then(|| format!("{command}, {state}"))
+    }
+
+    /// As after `LOCK TABLES … WRITE` or during `ALTER TABLE`.
+    fn waits_for_lock(state: &str) -> bool {
+        state.contains("Waiting for") && state.contains(" lock")
     }
 
     fn options(

@@ -34,6 +34,12 @@ impl DatabaseBackend for Postgres {
                              pg_catalog.pg_postmaster_start_time()::pg_catalog.text";
 
     const HAS_POOLERS: bool = true;
+    // not in place of the user's own
+    const SETUP: &'static [&'static str] = &[
+        "SELECT pg_catalog.set_config('lock_timeout', '30s', false) \
+         WHERE pg_catalog.current_setting('lock_timeout') = '0'",
+    ];
+    const SETTINGS: Option<(&'static str, &'static str)> = Some(("lock_timeout", "30s"));
 
     fn is_pooled(connection: &mut PgConnection, number: i64) -> bool {
         let pooled = i64::from(connection.server_process_id()) != number;
@@ -84,6 +90,10 @@ impl DatabaseBackend for Postgres {
                 format!("{state}, waits for {waits_for}")
             }
         })
+    }
+
+    fn waits_for_lock(state: &str) -> bool {
+        state.contains("waits for Lock")
     }
 
     fn options(

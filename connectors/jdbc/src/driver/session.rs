@@ -88,6 +88,11 @@ where
         session.read_identity(target).await?;
         session.executes_rows = DB::executes_rows(&session.connection, &session.version);
         session.check_role(target, host, port).await?;
+        if session.pooled.is_none() {
+            for sql in DB::SETUP {
+                session.run(sql).await?;
+            }
+        }
         for sql in target.first_statements()? {
             session.run(&sql).await?;
         }
@@ -215,11 +220,12 @@ where
         if DB::HAS_POOLERS {
             self.send(DB::BEGIN).await?;
         }
-        let identity = if DB::IDENTITY.is_empty() {
-            None
-        } else {
-            // Without it calls are not watched from a second connection; the version is needed.
-            self.query_once(DB::IDENTITY).await.ok()
+        // Without it calls are not watched from a second connection; the version is needed.
+        let identity = match DB::IDENTITY {
+            "" => None,
+            // a statement that stays prepared would stay on the server's process of other clients
+            identity if DB::HAS_POOLERS => self.query_once(identity).await.ok(),
+            identity => self.query(identity, &[]).await.ok(),
         };
         if DB::HAS_POOLERS {
             self.send("ROLLBACK").await?;
@@ -241,7 +247,8 @@ where
                     let (name, value) = (quoted(name), quoted(value));
                     format!("SELECT pg_catalog.set_config('{name}', '{value}', true)")
                 };
-                let settings = target.options()?.iter().map(set).collect();
+                let own = DB::SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+                let settings = own.iter().chain(&target.options()?).map(set).collect();
                 self.pooled = Some(PooledSession { settings });
                 return Ok(());
             }

@@ -50,6 +50,8 @@ pub struct ConnectionId {
 pub(super) enum ProbeFinding {
     /// The server is working on the call.
     AtWork(String),
+    /// The call waits for a lock that another session holds.
+    Locked(String),
     /// Nothing: a different server answers, or one that does not show its sessions; or the response
     /// is on its way.
     Unknown,
@@ -126,6 +128,7 @@ where
                 finding = self.probe() => match finding {
                     ProbeFinding::Unknown if silence.has_progressed(&self.progress) => silence.confirm_work(&self.heartbeat, "the database"),
                     ProbeFinding::AtWork(state) => silence.confirm_work(&self.heartbeat, &format!("the server ({state})")),
+                    ProbeFinding::Locked(state) => silence.confirm_wait(&self.heartbeat, &state),
                     finding => silence.check(&finding).map_err(|why| self.give_up(&why))?,
                 },
             }
@@ -205,8 +208,15 @@ fn finding_of<DB: DatabaseBackend>(identity: &ConnectionId, rows: &[DB::Row]) ->
     }
     match rows.iter().find(|row| !is_own(row)) {
         None => ProbeFinding::Gone,
-        Some(row) => DB::busy_state(&text(row, 2), &text(row, 3))
-            .map_or(ProbeFinding::Unknown, ProbeFinding::AtWork),
+        Some(row) => {
+            DB::busy_state(&text(row, 2), &text(row, 3)).map_or(ProbeFinding::Unknown, |state| {
+                if DB::waits_for_lock(&state) {
+                    ProbeFinding::Locked(state)
+                } else {
+                    ProbeFinding::AtWork(state)
+                }
+            })
+        }
     }
 }
 
@@ -242,6 +252,17 @@ impl SilentCall {
         self.proven = Instant::now();
         self.is_reported = true;
         heartbeat.describe(Some(format!("{whom} is working on a statement")));
+    }
+
+    /// Notes that the call waits for another session. That is no progress, so the task's warning
+    /// says what it waits for.
+    fn confirm_wait(&mut self, heartbeat: &Heartbeat, state: &str) {
+        self.silent = 0;
+        self.proven = Instant::now();
+        self.is_reported = true;
+        heartbeat.explain(format!(
+            "the server waits for a lock that another session holds: {state}"
+        ));
     }
 
     /// Decides whether the wait continues. Errors: why the call is given up.
@@ -318,6 +339,18 @@ mod tests {
             assert_eq!(look_after(limit), Duration::from_millis(want), "{limit:?}");
         }
         assert_eq!(look_after(None), LOOK_AFTER);
+    }
+
+    #[test]
+    fn a_wait_for_a_lock_is_named_and_is_no_progress() {
+        let heartbeat = Heartbeat::default();
+        let mut silence = SilentCall::new(&heartbeat);
+        silence.confirm_wait(&heartbeat, "Query, Waiting for table metadata lock");
+        let description = heartbeat.description().unwrap();
+        assert!(description.ends_with("Waiting for table metadata lock"));
+        assert_eq!(heartbeat.beats(), 0);
+        silence.end(&heartbeat);
+        assert_eq!((heartbeat.description(), heartbeat.beats()), (None, 1));
     }
 
     #[test]

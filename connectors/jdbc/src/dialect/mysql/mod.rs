@@ -233,6 +233,10 @@ fn advice(code: u16) -> &'static str {
              timestamp.fields.list if it counts from 1970, or convert it before (the transform \
              TimestampConverter, with a format that reads it)."
         }
+        1205 => {
+            "Another session holds a lock of the table or row: SHOW PROCESSLIST shows those that \
+             run LOCK TABLES, ALTER TABLE or a long transaction."
+        }
         1153 => "The record is larger than the server takes: increase its max_allowed_packet.",
         1369 => {
             "The view has WITH CHECK OPTION, and would not show the row: write to its table \

@@ -217,6 +217,10 @@ fn advice(sqlstate: &str) -> &'static str {
             "A value is too long for an index of the table, which may be its primary key: leave \
              the column out of the index (pk.fields), or index a hash of it."
         }
+        "55P03" => {
+            "Another session holds a lock of the table or row: pg_locks and pg_blocking_pids show \
+             the one that runs ALTER TABLE, LOCK or a long transaction."
+        }
         "P0001" | "P0004" => "A trigger or function of the database refuses the record.",
         _ => "",
     }
