@@ -100,3 +100,25 @@ async fn a_pooler_without_transactions_is_refused_at_once() {
         "{error}"
     );
 }
+
+/// Its number would be that of a server process that works for other clients a moment later.
+#[tokio::test]
+async fn no_owner_behind_a_pooler_leaves_a_number_by_which_another_would_be_ended() {
+    let mut database = Database::new(Server::Postgres, &[]).await;
+    database.run("CREATE TABLE t (id INT)").await;
+    let port = pooler::start(database.port(), PoolMode::Transaction).await;
+    let url = database.url_at(port);
+    let topic = Topic::new("t");
+    let mut task = database
+        .open(&topic, false, &[("connection.url", url.as_str())])
+        .await;
+    let numbers = "SELECT count(*), count(session_id) FROM rowferry_offsets";
+    assert_eq!(database.rows(numbers).await, ["1|0"]);
+    let record = topic.value(&[int("id")], [Value::I32(1)]);
+    task.put(&[record], &topic.next()).await.unwrap();
+    assert_eq!(database.rows(numbers).await, ["1|0"]);
+    task.close().await;
+    let task = database.open(&topic, false, &[]).await;
+    assert_eq!(database.rows(numbers).await, ["1|1"]);
+    task.close().await;
+}

@@ -10,6 +10,7 @@ mod connectors;
 pub mod fixture;
 mod modes;
 mod offsets;
+mod pooled;
 mod queries;
 mod refusals;
 mod tables;

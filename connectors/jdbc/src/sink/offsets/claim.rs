@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use connector_api::{Error, ErrorKind, Result, TopicOffset, TopicPartition, Value};
 
-use super::{OffsetRow, SinkOffsets};
+use super::{OffsetRow, SinkOffsets, session_number};
 use crate::dialect::writing::WriteDialect;
 use crate::driver::{Session, SqlParam};
 use crate::sink::write::connection::end_session;
@@ -144,7 +144,7 @@ impl SinkOffsets {
         let raise = format!(
             "UPDATE {{table}} SET epoch=epoch+1, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP \
              WHERE cluster=? AND sink=? AND ({})",
-            writing.offsets.session,
+            session_number(session, writing),
             any_of(partitions.len())
         );
         let mut params = vec![SqlParam::Text(self.owner.as_str().into())];
@@ -213,14 +213,16 @@ impl SinkOffsets {
         );
         let params: Vec<_> = self.keys_of(partitions).collect();
         let rows = session.query(&self.sql(writing, &sql), &params).await?;
+        let by_name: HashMap<_, _> = partitions
+            .iter()
+            .map(|at| ((&*at.topic, i64::from(at.partition)), at))
+            .collect();
         let mut found = HashMap::with_capacity(rows.len());
         for row in &rows {
-            let named = |at: &&TopicPartition| {
-                row.get(3).and_then(Value::as_str) == Some(&*at.topic)
-                    && row.get(4).and_then(Value::as_i64) == Some(i64::from(at.partition))
-            };
-            if let Some(at) = partitions.iter().find(named) {
-                found.insert(at.clone(), OffsetRow::of(row)?);
+            let topic = row.get(3).and_then(Value::as_str);
+            let name = topic.zip(row.get(4).and_then(Value::as_i64));
+            if let Some(at) = name.and_then(|name| by_name.get(&name)) {
+                found.insert(TopicPartition::clone(at), OffsetRow::of(row)?);
             }
         }
         Ok(found)

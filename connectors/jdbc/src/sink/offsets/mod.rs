@@ -95,11 +95,7 @@ impl SinkOffsets {
             .iter()
             .map(|at| Ok((at, self.epoch(at)?)))
             .collect::<Result<Vec<_>>>()?;
-        // behind a pooler the session may have another number for each transaction
-        let number = match session.connection_id() {
-            Some(_) => writing.offsets.session,
-            None => "NULL",
-        };
+        let number = session_number(session, writing);
         let sql = self.advance_sql.entry(next.len()).or_insert_with(|| {
             let sql = advance_sql(writing, number, next.len());
             Arc::from(sql.replace("{table}", &self.table))
@@ -285,6 +281,16 @@ impl SinkOffsets {
             SqlParam::Text(partition.topic.to_string().into()),
             SqlParam::I64(i64::from(partition.partition)),
         ]
+    }
+}
+
+/// Returns the SQL of the session's number, by which a later owner can end it. Behind a pooler the
+/// number is that of a server's process which works for other clients a moment later, and must not
+/// be ended for this one.
+fn session_number(session: &dyn Session, writing: &WriteDialect) -> &'static str {
+    match session.connection_id() {
+        Some(_) => writing.offsets.session,
+        None => "NULL",
     }
 }
 
