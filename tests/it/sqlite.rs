@@ -446,23 +446,15 @@ async fn no_digit_of_a_decimal_is_lost() {
         ),
     ];
     let report = task.put(&batch, &topic.next()).await.unwrap();
-    assert_eq!(
-        report.rejected.iter().map(|r| r.index).collect::<Vec<_>>(),
-        [1]
-    );
-    assert!(
-        report.rejected[0]
-            .error
-            .to_string()
-            .contains("column unknown"),
-        "{}",
-        report.rejected[0].error
-    );
+    assert!(report.rejected.is_empty(), "{:?}", report.rejected);
     let mut sql = file.connect().await;
     let rows = "SELECT small || '|' || large || '|' || unknown FROM t";
     assert_eq!(
         texts(&mut sql, rows).await,
-        [format!("-1234567890123.45|{large}|0.001")]
+        [
+            format!("-1234567890123.45|{large}|0.001"),
+            "1|1.0000000000|1234567890123456.001".to_owned()
+        ]
     );
     task.close().await;
 }

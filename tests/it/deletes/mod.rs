@@ -44,6 +44,16 @@ const TEXT: KeyKind = KeyKind {
     key: |n| format!("'Key {}-{n}'", n * 7919 % 100_003),
     shown: "'' || id",
 };
+/// A key that one server shows without the blanks at its end, and the other with them.
+const STRIPPED: KeyKind = KeyKind {
+    columns: "n BIGINT NOT NULL UNIQUE, id CHAR(30) NOT NULL PRIMARY KEY",
+    key: TEXT.key,
+    shown: "'' || id",
+};
+const PADDED: KeyKind = KeyKind {
+    shown: "rpad(id::text, 30)",
+    ..STRIPPED
+};
 const TWO: KeyKind = KeyKind {
     columns: "n BIGINT NOT NULL UNIQUE, a INT NOT NULL, b VARCHAR(20) NOT NULL, PRIMARY KEY (a, b)",
     key: |n| format!("{}, 'x{n}'", n % 97),
@@ -128,6 +138,12 @@ async fn live(server: Server, kind: &KeyKind, rows: usize, rounds: usize) {
     topic.poll(&mut *task, QUIET, |_| false).await;
     assert_eq!(topic.live(), want);
     task.close().await;
+}
+
+#[tokio::test]
+async fn a_key_of_fixed_length_is_one_key_with_and_without_its_blanks() {
+    live(Server::MariaDb, &STRIPPED, 2_000, 3).await;
+    live(Server::Postgres, &PADDED, 2_000, 3).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! DD: tables that the sink makes.
 
-use connector_api::{Schema, SchemaType, Value};
+use connector_api::{Decimal, Schema, SchemaType, Value};
 
 use super::{
     Database, Server, decimal, event, field, id_key, int, optional, preset, single, structure, t,
@@ -594,4 +594,33 @@ async fn a_name_that_is_too_long_is_cut_and_found_again() {
     database.write(&topic, &[&[row(2)]]).await;
     let select = format!("SELECT id FROM {} ORDER BY id", "t".repeat(63));
     assert_eq!(database.rows(&select).await, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn a_decimal_of_unknown_precision_keeps_all_digits_in_a_new_table() {
+    for server in ALL {
+        let mut database = Database::new(*server, &[]).await;
+        let topic = Topic::new("t");
+        // the second as PostgreSQL's numeric without a scale
+        let unbounded = Schema::decimal(127).param("connect.decimal.precision", "0");
+        let fields = [field("a", Schema::decimal(2)), field("b", unbounded)];
+        let far = Decimal::parse("1.5")
+            .and_then(|n| n.rescaled(127))
+            .expect("a scale");
+        let values = [
+            decimal("123456789012345678.90"),
+            Value::Decimal(Box::new(far)),
+        ];
+        database
+            .write(&topic, &[&[topic.value(&fields, values)]])
+            .await;
+        let rows = database.rows("SELECT a, b FROM t").await;
+        assert!(
+            rows[0].starts_with("123456789012345678.90|1.5"),
+            "{server}: {rows:?}"
+        );
+        if *server == Server::Sqlite {
+            assert_eq!(rows, ["123456789012345678.90|1.5"]);
+        }
+    }
 }

@@ -287,7 +287,7 @@ async fn change_events_bring_dates_and_times_of_debezium() {
             .await;
         let types: &[&str] = match server {
             Server::MariaDb => &["int(11)", "date", "datetime(6)", "datetime(6)", "longtext"],
-            Server::Sqlite => &["INTEGER", "TEXT", "TEXT", "TEXT", "TEXT"],
+            Server::Sqlite => &["INTEGER", "DATE", "TIMESTAMP", "TIMESTAMP", "TEXT"],
             Server::Postgres => &[
                 "integer",
                 "date",

@@ -1,9 +1,12 @@
 //! Tables that others change under a running task so that it must not write them, or that fail over something behind them.
 
 use connector_api::{ErrorKind, Schema, SchemaType, Value};
+use testkit::mariadb::{count, run};
+use testkit::{for_condition, unique};
 
 use super::{Database, Server, field, int, t};
 use crate::sink::records::Topic;
+use crate::{SOON, lab};
 
 const MODES: [&[(&str, &str)]; 4] = [
     &[("insert.mode", "insert")],
@@ -104,5 +107,67 @@ async fn a_table_that_a_trigger_misses_is_not_taken_for_the_sinks_own() {
             ["1"],
             "{keys:?}"
         );
+    }
+}
+
+/// The engine of a table is changed after the task has begun its transaction: that waits for it.
+#[tokio::test]
+async fn a_table_of_a_batch_keeps_its_engine_until_the_batch_is_committed() {
+    let statement = "INSERT INTO a (id) VALUES (:id); INSERT INTO b (id) VALUES (:id)";
+    for keys in [
+        &[("insert.mode", "insert")][..],
+        &[("insert.mode", "statement"), ("statement", statement)],
+    ] {
+        let mut database = Database::new(Server::MariaDb, keys).await;
+        let lock = unique("held");
+        database
+            .run(&format!(
+                "CREATE TABLE a (id INT); CREATE TABLE b (id INT); \
+                 CREATE TRIGGER waits BEFORE INSERT ON a FOR EACH ROW SET @got = GET_LOCK('{lock}', 60); \
+                 DO GET_LOCK('{lock}', 0)"
+            ))
+            .await;
+        let (a, b) = (Topic::new("a"), Topic::new("b"));
+        let mut task = database.open(&a, false, &[]).await;
+        task.assign(&[a.partitions(), b.partitions()].concat())
+            .await
+            .unwrap();
+        let row = |topic: &Topic| topic.value(&[int("id")], [Value::I32(1)]);
+        let records = match keys.len() {
+            1 => vec![row(&a), row(&b)],
+            _ => vec![row(&a)],
+        };
+        let next = [a.next(), b.next()].concat();
+        let name = database.name.clone();
+        let mut other = lab().mariadb().connect(&name).await;
+        let mut watcher = lab().mariadb().connect(&name).await;
+        let state = |what: &str| {
+            format!(
+                "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{name}' AND STATE LIKE '{what}'"
+            )
+        };
+        let put = async { task.put(&records, &next).await };
+        let rest = async {
+            for_condition("the first row to wait", SOON, async || {
+                count(&mut watcher, &state("User lock")).await == 1
+            })
+            .await;
+            let alter = run(&mut other, "ALTER TABLE b ENGINE=MyISAM");
+            let release = async {
+                for_condition("the change to wait", SOON, async || {
+                    count(&mut watcher, &state("Waiting for table metadata lock")).await == 1
+                })
+                .await;
+                database.run(&format!("DO RELEASE_LOCK('{lock}')")).await;
+            };
+            tokio::join!(alter, release)
+        };
+        let (outcome, _) = tokio::join!(put, rest);
+        outcome.unwrap();
+        for table in ["a", "b"] {
+            let rows = database.rows(&format!("SELECT id FROM {table}")).await;
+            assert_eq!(rows, ["1"], "{keys:?} {table}");
+        }
+        task.close().await;
     }
 }

@@ -1,8 +1,8 @@
 //! Keys that a database takes for equal although their texts differ: each write goes to the row of the one before.
 
-use connector_api::{Datum, Value};
+use connector_api::{Datum, Schema, SchemaType, Value};
 
-use super::{Database, Server, structure};
+use super::{Database, Server, field, structure};
 use crate::sink::database::ALL;
 use crate::sink::records::{Topic, int, text};
 
@@ -26,6 +26,8 @@ fn forms(server: Server) -> Vec<EqualForms> {
         ],
         Server::MariaDb => vec![
             ("VARCHAR(9)", "Ann", "ANN "),
+            ("CHAR(9)", "Ann", "Ann  "),
+            ("CHAR(9) COLLATE utf8mb4_nopad_bin", "Ann", "Ann  "),
             ("INET6", "0:0:0:0:0:0:0:1", "::1"),
             (
                 "UUID",
@@ -33,7 +35,20 @@ fn forms(server: Server) -> Vec<EqualForms> {
                 "6b29fc40ca471067b31d00dd010662da",
             ),
         ],
-        Server::Sqlite => vec![("TEXT COLLATE NOCASE", "Ann", "ANN")],
+        Server::Sqlite => vec![
+            ("TEXT COLLATE NOCASE", "Ann", "ANN"),
+            (
+                "TIMESTAMP",
+                "2024-01-01 10:00:00",
+                "2024-01-01 10:00:00.000",
+            ),
+            (
+                "DATETIME",
+                "2024-01-01 10:00:00.120",
+                "2024-01-01 10:00:00.120000",
+            ),
+            ("TIME", "10:00:00", "10:00:00.000000"),
+        ],
     }
 }
 
@@ -92,5 +107,45 @@ async fn writes_and_deletions_of_equal_keys_keep_their_order() {
                 assert_eq!(database.rows("SELECT v FROM t").await.len(), 0, "{case}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_binary_key_finds_its_row_with_and_without_the_zeros_that_the_server_adds() {
+    for (mode, key) in [("upsert", "PRIMARY KEY"), ("upsert", ""), ("update", "")] {
+        let keys = [
+            ("insert.mode", mode),
+            ("pk.mode", "record_key"),
+            ("pk.fields", "k"),
+            ("delete.enabled", "true"),
+        ];
+        let mut database = Database::new(Server::MariaDb, &keys).await;
+        let table =
+            format!("CREATE TABLE t (k BINARY(4) {key}, v INT); INSERT INTO t VALUES ('ab', 0)");
+        database.run(&table).await;
+        let topic = Topic::new("t");
+        let schema = Schema::of(SchemaType::Bytes);
+        let key_of =
+            |key: &[u8]| structure(&[field("k", schema.clone())], [Value::Bytes(key.into())]);
+        let write =
+            |key: &[u8], v: i32| topic.record(key_of(key), structure(&[int("v")], [Value::I32(v)]));
+        for (batch, want) in [
+            ([write(b"ab", 1), write(b"ab\0\0", 2)], "2"),
+            ([write(b"ab\0\0", 3), write(b"ab\0", 4)], "4"),
+        ] {
+            database.put(&topic, &[&batch]).await.unwrap();
+            assert_eq!(
+                database.rows("SELECT v FROM t").await,
+                [want],
+                "{mode} {key}"
+            );
+        }
+        let gone = topic.record(key_of(b"ab"), Datum::NONE);
+        database.put(&topic, &[&[gone]]).await.unwrap();
+        assert_eq!(
+            database.rows("SELECT v FROM t").await.len(),
+            0,
+            "{mode} {key}"
+        );
     }
 }

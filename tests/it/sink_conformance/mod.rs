@@ -1,8 +1,10 @@
 //! What JDBC sinks are required to do: create tables, write rows, delete them, and add columns. Each test runs on every
 //! database that it applies to. Records are built in memory, and SQL queries check the result.
 
+mod any_values;
 mod carry;
 mod ddl;
+mod debezium_values;
 mod deferrable;
 mod deletes;
 mod engines;
@@ -14,6 +16,7 @@ mod meanings_of_server_types;
 mod peers;
 mod plain;
 mod pooled;
+mod refused_values;
 mod retyped;
 mod schemaless_events;
 mod tables_of_others;

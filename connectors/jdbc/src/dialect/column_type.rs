@@ -50,8 +50,23 @@ pub enum TargetColumnType {
     Uuid,
     /// Network and MAC addresses. They are texts for which a number may pass: 1.5 is 1.5.0.0.
     Address,
+    /// Shapes and points, in the database's own form.
+    Spatial(SpatialFormat),
+    /// PostgreSQL's hstore: a map of texts.
+    Hstore,
     /// Anything else.
     Other,
+}
+
+/// The form in which a database takes a shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpatialFormat {
+    /// MySQL's and MariaDB's: the number of the reference system and the Well-Known Binary.
+    MySql,
+    /// PostGIS's text of hexadecimal digits (EWKB).
+    PostGis,
+    /// PostgreSQL's own point: `(x,y)`.
+    Point,
 }
 
 impl TargetColumnType {

@@ -12,6 +12,18 @@ pub(crate) const TIME: &str = "rowferry.Time";
 /// Schema name of texts that are SQL date-times, with microseconds.
 pub(crate) const DATE_TIME: &str = "rowferry.DateTime";
 
+/// Prefix of the schema names of Debezium's geometries.
+const GEOMETRY: &str = "io.debezium.data.geometry.";
+
+/// True for the schemas of Debezium's geometries: structs with the Well-Known Binary of a shape.
+pub(crate) fn is_geometry(schema: &Schema) -> bool {
+    schema.ty == SchemaType::Struct
+        && schema
+            .name
+            .as_deref()
+            .is_some_and(|name| name.starts_with(GEOMETRY))
+}
+
 /// The JDBC driver's values for PostgreSQL's `infinity` and `-infinity`, in milliseconds. Debezium
 /// has the same in microseconds.
 pub(crate) const INFINITE_MILLIS: (i64, i64) =

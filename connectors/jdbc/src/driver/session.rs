@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use connector_api::{Error, Result, Value, fail_point};
+use connector_api::{Error, ErrorKind, Result, Value, fail_point};
 use sqlx::error::BoxDynError;
 use sqlx::{
     Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Encode, Executor,
@@ -89,14 +89,25 @@ where
         session.executes_rows = DB::executes_rows(&session.connection, &session.version);
         session.check_role(target, host, port).await?;
         if session.pooled.is_none() {
-            for sql in DB::SETUP {
-                session.run(sql).await?;
-            }
+            session.set_up().await?;
         }
         for sql in target.first_statements()? {
             session.run(&sql).await?;
         }
         Ok(session)
+    }
+
+    /// Sends [`DatabaseBackend::SETUP`]. A server that only speaks this database's protocol may lack
+    /// a setting.
+    async fn set_up(&mut self) -> Result<()> {
+        for sql in DB::SETUP {
+            match self.run(sql).await {
+                Err(error) if self.lost || error.kind() == ErrorKind::Retry => return Err(error),
+                Err(error) => tracing::debug!(%error, sql, "the server does not accept a setting"),
+                Ok(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Prepares a statement without running it.

@@ -16,7 +16,10 @@ use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::{Dialect, sqlite};
 use crate::ident::TableId;
 
-const TABLE: &str = "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE \
+/// The type of a column that takes any value.
+const ANY: &str = "any";
+
+const TABLE: &str = "SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE \
      AND type <> 'shadow'";
 
 const COLUMNS: &str = "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid";
@@ -58,6 +61,9 @@ impl DatabaseCatalog for Sqlite {
         let numbered = primary_key.len() == 1 && number(&found[2]) == Some(0);
         for column in columns.iter_mut().filter(|c| c.key_position.is_some()) {
             column.auto_increment = numbered && column.column_type.eq_ignore_ascii_case("integer");
+        }
+        if number(&found[3]) == Some(1) {
+            forget_any(&mut columns);
         }
         let select = format!("SELECT * FROM {}", sqlite::SqliteDialect.quoted(&table));
         set_missing_types(session, &select, &mut columns).await?;
@@ -181,6 +187,13 @@ fn column(row: &[Value]) -> ColumnMeta {
         own_equality: None,
         loose_collation: false,
         data_type,
+    }
+}
+
+/// In a STRICT table ANY keeps every value as it is, like a column without a type elsewhere.
+fn forget_any(columns: &mut [ColumnMeta]) {
+    for column in columns.iter_mut().filter(|column| column.data_type == ANY) {
+        column.data_type.clear();
     }
 }
 

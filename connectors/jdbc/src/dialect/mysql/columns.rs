@@ -5,9 +5,9 @@ use connector_api::Schema;
 use super::ddl::max_scale;
 use super::widening;
 use crate::catalog::ColumnMeta;
-use crate::dialect::column_type::TargetColumnType;
+use crate::dialect::column_type::{SpatialFormat, TargetColumnType};
 use crate::dialect::logical_type::LogicalType;
-use crate::dialect::writing::{ColumnCapacity, ColumnDialect, TextEquality};
+use crate::dialect::writing::{ColumnCapacity, ColumnDialect, KeyForm, TextEquality};
 
 /// Columns of one of the two servers.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,18 @@ impl ColumnDialect for MySqlColumns {
 
     fn target_type(&self, column: &ColumnMeta) -> TargetColumnType {
         target_type(column)
+    }
+
+    /// The server drops the blanks at the end of a CHAR, which a collation without padding compares,
+    /// and fills a BINARY with zeros.
+    fn key_form(&self, column: &ColumnMeta) -> KeyForm {
+        match (column.data_type.as_str(), column.length) {
+            ("char", _) => KeyForm::WithoutBlanks,
+            ("binary", Some(length)) => {
+                usize::try_from(length).map_or(KeyForm::AsIs, KeyForm::Padded)
+            }
+            _ => KeyForm::AsIs,
+        }
     }
 
     fn capacity(&self, column: &ColumnMeta) -> Option<ColumnCapacity> {
@@ -81,6 +93,10 @@ fn target_type(column: &ColumnMeta) -> TargetColumnType {
         }
         "uuid" => TargetColumnType::Uuid,
         "inet4" | "inet6" => TargetColumnType::Address,
+        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring"
+        | "multipolygon" | "geometrycollection" | "geomcollection" => {
+            TargetColumnType::Spatial(SpatialFormat::MySql)
+        }
         _ => TargetColumnType::Other,
     }
 }

@@ -4,7 +4,7 @@ use connector_api::{Schema, SchemaType, Value};
 
 use super::widening;
 use crate::catalog::ColumnMeta;
-use crate::dialect::logical_type::{DATE, DATE_TIME, JSON, LogicalType, TIME};
+use crate::dialect::logical_type::{DATE, DATE_TIME, JSON, LogicalType, TIME, is_geometry};
 use crate::dialect::source_type::{BITS, SourceColumn};
 use crate::dialect::writing::{ColumnSpec, ColumnWidening, DdlDialect, hex, numeric_literal};
 
@@ -78,6 +78,7 @@ impl DdlDialect for MySqlDdl {
                     );
                 }
                 SchemaType::Bytes => "VARBINARY(1024)",
+                SchemaType::Struct if !column.key && is_geometry(column.schema) => "GEOMETRY",
                 SchemaType::Array | SchemaType::Map | SchemaType::Struct => return None,
             },
         };

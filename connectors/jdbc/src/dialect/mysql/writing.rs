@@ -83,6 +83,12 @@ const CAPABILITIES: WriteCapabilities = WriteCapabilities {
     },
     accepts_nul: true,
     has_engines_without_rollback: true,
+    // As for writing: with a lock for reading alone, an ALTER TABLE that waits for it and the INSERT
+    // that waits for that would be a deadlock. An account may lack the privileges.
+    pin_table: &[
+        "SELECT 1 FROM {table} LIMIT 0 FOR UPDATE",
+        "SELECT 1 FROM {table} LIMIT 0",
+    ],
     drops_not_null: true,
     folds_column_names: Some(str::to_lowercase),
     adds_columns_together: true,

@@ -3,7 +3,7 @@
 use super::{PostgresDialect, widening};
 use crate::catalog::ColumnMeta;
 use crate::dialect::Dialect;
-use crate::dialect::column_type::TargetColumnType;
+use crate::dialect::column_type::{SpatialFormat, TargetColumnType};
 use crate::dialect::writing::{ColumnCapacity, ColumnDialect, TextEquality};
 
 /// Columns of a PostgreSQL server.
@@ -84,6 +84,11 @@ fn target_type(column: &ColumnMeta) -> TargetColumnType {
         "bool" => TargetColumnType::Flag,
         "text" | "varchar" | "bpchar" | "xml" => TargetColumnType::Text,
         own if own.ends_with(".\"citext\"") => TargetColumnType::Text,
+        "point" => TargetColumnType::Spatial(SpatialFormat::Point),
+        own if own.ends_with(".\"geometry\"") || own.ends_with(".\"geography\"") => {
+            TargetColumnType::Spatial(SpatialFormat::PostGis)
+        }
+        own if own.ends_with(".\"hstore\"") => TargetColumnType::Hstore,
         "bytea" => TargetColumnType::Bytes,
         // A cast to these types truncates.
         "name" => TargetColumnType::ShortText(63),

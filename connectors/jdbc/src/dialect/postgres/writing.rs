@@ -36,6 +36,7 @@ pub(crate) static POSTGRES: WriteDialect = WriteDialect {
         },
         accepts_nul: false,
         has_engines_without_rollback: false,
+        pin_table: &[],
         drops_not_null: true,
         folds_column_names: None,
         adds_columns_together: true,

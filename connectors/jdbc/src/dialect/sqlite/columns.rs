@@ -5,7 +5,7 @@
 use super::read_types::{self, affinity};
 use crate::catalog::ColumnMeta;
 use crate::dialect::column_type::TargetColumnType;
-use crate::dialect::writing::{ColumnDialect, TextEquality};
+use crate::dialect::writing::{ColumnDialect, KeyForm, TextEquality};
 
 /// Digits of a decimal that survive in a column whose affinity converts texts to numbers: a 64-bit
 /// float keeps that many.
@@ -25,9 +25,25 @@ impl ColumnDialect for SqliteColumns {
         target_type(column)
     }
 
-    fn decimal_digits(&self, column: &ColumnMeta) -> Option<usize> {
-        (!matches!(read_types::affinity(&column.data_type), "text" | "blob")).then_some(DIGITS)
+    /// Texts, which are compared as such: CURRENT_TIMESTAMP has no fraction, and others have as many
+    /// digits as their source.
+    fn key_form(&self, column: &ColumnMeta) -> KeyForm {
+        match column.data_type.as_str() {
+            "time" | "datetime" | "timestamp" => KeyForm::WithoutZeroFraction,
+            _ => KeyForm::AsIs,
+        }
     }
+
+    fn decimal_digits(&self, column: &ColumnMeta) -> Option<usize> {
+        let keeps_all = keeps_every_value(column)
+            || matches!(read_types::affinity(&column.data_type), "text" | "blob");
+        (!keeps_all).then_some(DIGITS)
+    }
+}
+
+/// True for ANY in a STRICT table, whose values, and not the declaration, have given the type.
+fn keeps_every_value(column: &ColumnMeta) -> bool {
+    column.column_type.eq_ignore_ascii_case("any") && column.data_type != "any"
 }
 
 /// Returns what a column holds.
@@ -35,6 +51,7 @@ fn target_type(column: &ColumnMeta) -> TargetColumnType {
     let name = column.data_type.as_str();
     let has = |part: &str| name.contains(part);
     match name {
+        _ if keeps_every_value(column) => TargetColumnType::Other,
         "date" => TargetColumnType::Date,
         "time" => TargetColumnType::Time { zoned: false },
         // SQLite's date functions parse a text with its UTC offset.

@@ -1,19 +1,27 @@
 //! How SQLite defines columns: types, literals.
 
-use connector_api::{SchemaType, Value, logical};
+use connector_api::{Schema, SchemaType, Value, logical};
 
 use super::columns::DIGITS;
-use crate::dialect::logical_type::LogicalType;
+use crate::dialect::logical_type::{DATE, DATE_TIME, LogicalType, TIME};
+use crate::dialect::source_type::BITS;
 use crate::dialect::writing::{ColumnSpec, DdlDialect, hex, numeric_literal};
 
 /// Definitions of tables.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SqliteDdl;
 
+/// Returns the length of Debezium's bit strings.
+fn bits(schema: &Schema) -> Option<u32> {
+    let length = schema.get_param("length").filter(|_| schema.is_named(BITS));
+    length?.parse().ok()
+}
+
 impl DdlDialect for SqliteDdl {
     /// The types of Confluent's sink, except for points in time: it makes those NUMERIC, from which
     /// their meaning cannot be recovered. SQLite gives DATE, TIME and TIMESTAMP the same affinity. A
-    /// decimal with more digits than SQLite's numbers is text.
+    /// decimal with more digits than SQLite's numbers, or with a number of digits that is not known,
+    /// is text.
     fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String> {
         let schema = column.schema;
         if column.instant && matches!(schema.ty, SchemaType::Int64 | SchemaType::String) {
@@ -24,10 +32,11 @@ impl DdlDialect for SqliteDdl {
                 let precision = schema
                     .get_param(logical::PRECISION)
                     .and_then(|p| p.parse::<usize>().ok());
-                return Some(match precision.filter(|p| *p > 0) {
-                    Some(precision) if precision > DIGITS => "TEXT".to_owned(),
+                return Some(match precision.filter(|p| (1..=DIGITS).contains(p)) {
+                    // It may have more digits than a number keeps.
+                    None => "TEXT".to_owned(),
                     Some(precision) if scale >= 0 => format!("NUMERIC({precision},{scale})"),
-                    _ => "NUMERIC".to_owned(),
+                    Some(_) => "NUMERIC".to_owned(),
                 });
             }
             LogicalType::Date => "DATE",
@@ -40,7 +49,12 @@ impl DdlDialect for SqliteDdl {
                 | SchemaType::Int64
                 | SchemaType::Boolean => "INTEGER",
                 SchemaType::Float32 | SchemaType::Float64 => "REAL",
+                SchemaType::String if schema.is_named(DATE) => "DATE",
+                SchemaType::String if schema.is_named(TIME) => "TIME",
+                SchemaType::String if schema.is_named(DATE_TIME) => "TIMESTAMP",
                 SchemaType::String => "TEXT",
+                // Longer bit strings are not numbers of SQLite.
+                SchemaType::Bytes if bits(schema).is_some_and(|bits| bits < 64) => "INTEGER",
                 SchemaType::Bytes => "BLOB",
                 SchemaType::Array | SchemaType::Map | SchemaType::Struct => return None,
             },
@@ -114,7 +128,7 @@ mod tests {
         assert_eq!(
             SQLITE.create_table(&TableId::bare("t"), &columns).unwrap(),
             "CREATE TABLE IF NOT EXISTS `t` (\n`a` INTEGER NOT NULL,\n`b` REAL NULL,\n`c` INTEGER DEFAULT 1,\n\
-             `d` TEXT DEFAULT 'it''s \\ 50%',\n`e` BLOB DEFAULT X'01FF',\n`f` NUMERIC NULL,\n`g` NUMERIC(10,2) NOT NULL,\n\
+             `d` TEXT DEFAULT 'it''s \\ 50%',\n`e` BLOB DEFAULT X'01FF',\n`f` TEXT NULL,\n`g` NUMERIC(10,2) NOT NULL,\n\
              `h` TEXT NOT NULL,\n`i` DATE NOT NULL,\n`j``` TIMESTAMP NOT NULL,\nPRIMARY KEY(`a`))"
         );
         let added = SQLITE.add_columns("`t`", &["`x` INTEGER NULL".into(), "`y` TEXT NULL".into()]);

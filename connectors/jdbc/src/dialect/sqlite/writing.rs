@@ -29,6 +29,7 @@ pub(crate) static SQLITE: WriteDialect = WriteDialect {
         },
         accepts_nul: false,
         has_engines_without_rollback: false,
+        pin_table: &[],
         drops_not_null: false,
         folds_column_names: Some(str::to_ascii_lowercase),
         adds_columns_together: false,

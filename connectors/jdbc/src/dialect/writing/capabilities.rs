@@ -21,6 +21,9 @@ pub struct WriteCapabilities {
     pub accepts_nul: bool,
     /// Tables may have a storage engine that cannot roll back.
     pub has_engines_without_rollback: bool,
+    /// Queries that read no row of `{table}`, but lock its definition until the transaction ends, the
+    /// best one first. None if rows can always be rolled back.
+    pub pin_table: &'static [&'static str],
     /// A column can be changed to allow NULL.
     pub drops_not_null: bool,
     /// How the names of columns are folded before they are compared; `None`: they differ if their

@@ -18,6 +18,11 @@ pub trait ColumnDialect: Send + Sync {
         TargetColumnType::Other
     }
 
+    /// The form in which a key column stores its values.
+    fn key_form(&self, _column: &ColumnMeta) -> KeyForm {
+        KeyForm::AsIs
+    }
+
     /// How much a column's values can hold; `None`: unlimited, or the type cannot grow.
     fn capacity(&self, _column: &ColumnMeta) -> Option<ColumnCapacity> {
         None
@@ -44,6 +49,19 @@ pub trait ColumnDialect: Send + Sync {
     fn argument_cast(&self, _schema: &Schema) -> Option<String> {
         None
     }
+}
+
+/// The form in which a key column stores its values. A comparison may not see that another form is
+/// the same value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyForm {
+    AsIs,
+    /// Texts without the blanks at their end.
+    WithoutBlanks,
+    /// Bytes filled with zeros to that length.
+    Padded(usize),
+    /// Times as texts, without zeros that end their fraction.
+    WithoutZeroFraction,
 }
 
 /// When two text keys identify the same row.

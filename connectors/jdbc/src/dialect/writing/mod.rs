@@ -15,7 +15,7 @@ use crate::url::DatabaseKind;
 pub(crate) use self::capabilities::{
     BulkUpdate, DeferredConstraints, StatementProbe, TableStateSql, ValueRules, WriteCapabilities,
 };
-pub(crate) use self::columns::{ColumnCapacity, ColumnDialect, TextEquality};
+pub(crate) use self::columns::{ColumnCapacity, ColumnDialect, KeyForm, TextEquality};
 pub(in crate::dialect) use self::ddl::grown_decimal;
 pub(crate) use self::ddl::{ColumnSpec, ColumnWidening, DdlDialect};
 pub(crate) use self::dml::{DmlDialect, StatementColumn, StatementColumns, UpsertAction};

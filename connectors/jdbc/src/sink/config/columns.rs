@@ -31,7 +31,10 @@ pub enum ValueSlot {
 /// One column that a record fills.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordColumn {
+    /// The column's name.
     pub name: Arc<str>,
+    /// The field's name in the record, which `quote.sql.identifiers=never` may fold.
+    pub field: Arc<str>,
     pub schema: Arc<Schema>,
     /// True if it is part of the primary key.
     pub key: bool,
@@ -43,6 +46,7 @@ pub(crate) fn header_column(header: &str, column: &str, key: bool) -> RecordColu
     let schema = Arc::new(Schema::of(SchemaType::String).optional(!key));
     RecordColumn {
         name: Arc::from(column),
+        field: Arc::from(column),
         schema,
         key,
         slot: ValueSlot::Header(Arc::from(header)),
@@ -74,11 +78,12 @@ pub(crate) fn origin_column(origin: &str, column: Option<&str>) -> Option<Record
         ),
         _ => return None,
     };
-    let (name, schema) = (
+    let (name, schema): (Arc<str>, _) = (
         Arc::from(column.unwrap_or(name)),
         Arc::new(schema.optional(true)),
     );
     Some(RecordColumn {
+        field: Arc::clone(&name),
         name,
         schema,
         key: false,

@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
-use connector_api::Schema;
+use connector_api::{Schema, SchemaType};
 
 use super::adapt::debezium;
 use super::fit::{self, Fit, ValueMeaning};
+use super::geometry::{self, GeometryFields};
 use crate::catalog::ColumnMeta;
-use crate::dialect::column_type::TargetColumnType;
+use crate::dialect::column_type::{SpatialFormat, TargetColumnType};
 use crate::dialect::logical_type::{DATE, DATE_TIME, LogicalType, TIME};
+use crate::dialect::source_type::BITS;
 use crate::dialect::writing::{ValueRules, WriteDialect};
 
 /// How values are bound.
@@ -25,6 +27,12 @@ pub(crate) enum BindKind {
     Debezium(debezium::DebeziumType),
     /// A span of time with that many units per second, in a date or time column.
     Span(i64),
+    /// Debezium's bits, in a column of numbers.
+    Bits,
+    /// Debezium's geometry, in a spatial column.
+    Geometry(GeometryFields, SpatialFormat),
+    /// A map, or the text of a JSON object, in a column of PostgreSQL's hstore.
+    Hstore,
 }
 
 /// The column that values are written to.
@@ -122,6 +130,23 @@ pub(crate) fn kind_of(
             Some((ty, meaning)) => return (BindKind::Debezium(ty), meaning),
             None => {}
         }
+    }
+    match (holds, schema.ty) {
+        (Some(TargetColumnType::Spatial(format)), SchemaType::Struct) => {
+            if let Some(fields) = geometry::fields(schema) {
+                return (BindKind::Geometry(fields, *format), ValueMeaning::Other);
+            }
+        }
+        (Some(TargetColumnType::Hstore), SchemaType::Map | SchemaType::String) => {
+            return (BindKind::Hstore, ValueMeaning::Other);
+        }
+        (
+            Some(TargetColumnType::Integer | TargetColumnType::Number | TargetColumnType::Loose),
+            SchemaType::Bytes,
+        ) if schema.is_named(BITS) => {
+            return (BindKind::Bits, ValueMeaning::Whole { byte: false });
+        }
+        _ => {}
     }
     (BindKind::Plain, ValueMeaning::plain(schema))
 }

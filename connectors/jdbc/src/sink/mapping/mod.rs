@@ -7,6 +7,10 @@
 pub(super) mod adapt;
 pub(super) mod fit;
 pub(super) mod foreign;
+pub(super) mod geometry;
+pub(super) mod hstore;
+pub(super) mod key_form;
 pub(super) mod kind;
 pub(super) mod shape;
 pub(super) mod time;
+pub(super) mod value_source;

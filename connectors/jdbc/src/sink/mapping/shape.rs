@@ -123,6 +123,7 @@ fn value_columns(
     if schema.ty == SchemaType::Struct {
         let column = |(n, f): (usize, &Field)| RecordColumn {
             name: Arc::clone(&f.name),
+            field: Arc::clone(&f.name),
             schema: Arc::clone(&f.schema),
             key: false,
             slot: ValueSlot::ValueField(n),
@@ -141,6 +142,7 @@ fn value_columns(
     let schema = Arc::new(Schema::clone(schema).optional(true));
     Ok(vec![RecordColumn {
         name: Arc::from(name),
+        field: Arc::from(name),
         schema,
         key: false,
         slot: ValueSlot::Value,
@@ -179,8 +181,9 @@ fn key_columns(
                 ));
                 return Err(error.and_line("Name one column in pk.fields."));
             };
-            let name = Arc::from(name.as_str());
+            let name: Arc<str> = Arc::from(name.as_str());
             Ok(vec![RecordColumn {
+                field: Arc::clone(&name),
                 name,
                 schema: Arc::clone(schema),
                 key: true,
@@ -227,8 +230,9 @@ fn kafka_columns(config: &SinkConfig, table: &str) -> Result<Vec<RecordColumn>> 
         (ValueSlot::Partition, SchemaType::Int32),
         (ValueSlot::Offset, SchemaType::Int64),
     ];
-    let column = |(name, (slot, ty))| RecordColumn {
+    let column = |(name, (slot, ty)): (&str, _)| RecordColumn {
         name: Arc::from(name),
+        field: Arc::from(name),
         schema: Arc::new(Schema::of(ty)),
         key: true,
         slot,
@@ -244,6 +248,7 @@ fn fields_of(
 ) -> Result<Vec<RecordColumn>, String> {
     let column = |n: usize, field: &Field| RecordColumn {
         name: Arc::clone(&field.name),
+        field: Arc::clone(&field.name),
         schema: Arc::clone(&field.schema),
         key: true,
         slot: slot(n),

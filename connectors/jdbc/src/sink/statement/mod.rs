@@ -14,7 +14,7 @@ mod written;
 
 use std::sync::Arc;
 
-use connector_api::{Error, Result, Schema, SinkRecord, async_trait};
+use connector_api::{Error, ErrorKind, Result, Schema, SinkRecord, async_trait};
 
 use self::description::{StatementDescription, UserStatement};
 use self::parameter::{BindContext, StatementParameter};
@@ -23,12 +23,13 @@ use crate::dialect::writing::WriteDialect;
 use crate::driver::{Session, SqlParam};
 use crate::sink::config::template::parse;
 use crate::sink::config::{SinkConfig, TimeRules};
-use crate::sink::write::batch::RecordWriter;
+use crate::sink::write::batch::{RecordWriter, is_about_a_value, run_tx_control};
 use crate::sink::write::evolve;
 use crate::sink::write::failure::WriteFailure;
 use crate::sink::write::group::RowOperation;
 use crate::sink::write::index::{PlanIndex, RecordIndex};
-use crate::sink::write::known_table::KnownTable;
+use crate::sink::write::known_table::{KnownTable, pin};
+use crate::sink::write::rejected::BACK_TO_SAVEPOINT;
 use crate::sink::write::size::SizeLimits;
 use crate::url::DatabaseKind;
 
@@ -117,6 +118,7 @@ impl StatementSet {
         for statement in self.all() {
             for WrittenTable { table, if_it_has } in written(&statement.template, writing.database)
             {
+                pin(session, writing, &table).await?;
                 let Some(meta) = session.table(&table).await? else {
                     continue;
                 };
@@ -245,6 +247,37 @@ impl StatementSet {
         Ok(PlanIndex(self.plans.len() - 1))
     }
 
+    /// Returns the parameter whose value the server does not cast to its type; `None` if it is none
+    /// of those that are cast.
+    /// Errors: all kinds but `Record`.
+    async fn refused_parameter(
+        &self,
+        session: &mut dyn Session,
+        writing: &WriteDialect,
+        plan: PlanIndex,
+        record: &SinkRecord,
+    ) -> Result<Option<&StatementParameter>> {
+        let statements = self.plans.get(plan.0).map(|plan| &plan.statements);
+        let parameters = statements.into_iter().flatten();
+        let cast = parameters
+            .flat_map(|statement| &statement.parameters)
+            .filter(|parameter| !parameter.cast.is_empty());
+        for parameter in cast {
+            let Ok(param) = parameter.param(record) else {
+                continue;
+            };
+            let mut sql = "SELECT ".to_owned();
+            write_placeholder(writing, 1, &parameter.cast, &mut sql);
+            match session.execute(&Arc::from(sql), &[param]).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Record => return Ok(Some(parameter)),
+                Err(error) if error.kind() == ErrorKind::Config => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
     /// Runs the statements for one record. Errors name the statement's beginning.
     async fn run(
         &self,
@@ -325,6 +358,7 @@ fn write_placeholder(writing: &WriteDialect, number: usize, cast: &str, out: &mu
 pub(super) struct StatementRunner<'a> {
     pub session: &'a mut dyn Session,
     pub statements: &'a StatementSet,
+    pub writing: &'a WriteDialect,
     pub largest: SizeLimits,
     pub batch: &'a [SinkRecord],
     pub ops: &'a [RowOperation],
@@ -353,5 +387,38 @@ impl RecordWriter for StatementRunner<'_> {
                 .map_err(|error| WriteFailure::of_record(error, None, record))?;
         }
         Ok(())
+    }
+
+    async fn name_refused_column(
+        &mut self,
+        failure: WriteFailure,
+    ) -> Result<WriteFailure, WriteFailure> {
+        let &[record] = failure.records.as_slice() else {
+            return Ok(failure);
+        };
+        let op = self.ops.iter().find(|op| op.record == record);
+        let Some(op) = op.filter(|_| is_about_a_value(&failure.error)) else {
+            return Ok(failure);
+        };
+        let (session, row) = (&mut *self.session, &self.batch[record]);
+        let refused = self
+            .statements
+            .refused_parameter(session, self.writing, op.plan, row);
+        let parameter = match refused.await {
+            Ok(parameter) => parameter,
+            Err(error) => return Err(WriteFailure { error, ..failure }),
+        };
+        run_tx_control(self, BACK_TO_SAVEPOINT).await?;
+        let Some(parameter) = parameter else {
+            return Ok(failure);
+        };
+        let error = failure
+            .error
+            .context(format!("parameter :{}", parameter.name()));
+        let error = match parameter.described() {
+            Some(line) => error.and_line(&line),
+            None => error,
+        };
+        Ok(WriteFailure { error, ..failure })
     }
 }

@@ -266,6 +266,27 @@ impl StatementParameter {
     }
 }
 
+impl StatementParameter {
+    /// Returns the parameter as the statement has it.
+    pub(super) fn name(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the line of an error that names the parameter's type, the type that it is cast to and
+    /// what helps; `None` if it is no field.
+    pub(super) fn described(&self) -> Option<String> {
+        match &self.source {
+            ParameterSource::Header(_, binder)
+            | ParameterSource::Fields(_, _, binder)
+            | ParameterSource::Members(_, _, binder) => Some(binder.described("")),
+            ParameterSource::Topic
+            | ParameterSource::Partition
+            | ParameterSource::Offset
+            | ParameterSource::Timestamp => None,
+        }
+    }
+}
+
 /// Refuses a struct or map, which cannot be bound as a whole.
 fn refuse_struct(text: &str, schema: &Schema) -> Result<()> {
     let first = schema.fields.first().map_or("field", |f| &f.name);

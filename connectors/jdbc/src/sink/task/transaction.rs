@@ -20,6 +20,7 @@ use crate::sink::write::connection::WriteConnection;
 use crate::sink::write::deferred::BatchWrite;
 use crate::sink::write::failure::WriteFailure;
 use crate::sink::write::index::{RecordIndex, RecordSet, TableIndex};
+use crate::sink::write::known_table::pin;
 use crate::sink::write::rejected::{RefusedRecord, RejectedSearch};
 use crate::sink::write::target::TargetTable;
 
@@ -299,6 +300,11 @@ impl JdbcSinkTask {
             let text = statements.no_rollback(session, writing).await?;
             return text.map_or(Ok(()), |text| Err(Error::config(text).into()));
         }
+        for TableOperations { table, rows } in content.operations {
+            if let Some(table) = table.filter(|_| !rows.is_empty()) {
+                pin(session, writing, &self.targets[table].id).await?;
+            }
+        }
         match changed_table(session, writing, &mut self.targets, content.operations).await? {
             Some(table) => {
                 self.table_changed = true;
@@ -392,6 +398,7 @@ async fn run_statements(
         let mut runner = StatementRunner {
             session: &mut *connection.session,
             statements,
+            writing: connection.writing,
             largest: connection.here.largest,
             batch: content.rows,
             ops: rows,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use connector_api::{Error, ErrorKind, Result, SinkRecord, async_trait};
 
+use super::bind::ColumnBinder;
 use super::connection::SessionInfo;
 use super::copy::RecordRows;
 use super::failure::WriteFailure;
@@ -41,6 +42,15 @@ const DATA_EXCEPTION: &str = "22";
 const UNKNOWN_OBJECT: [&str; 4] = ["42P01", "42704", "42883", "3F000"];
 /// The SQLSTATE of the input functions of extensions.
 const INTERNAL: &str = "XX000";
+
+/// True for an error of PostgreSQL about a value, which its text does not name.
+pub(crate) fn is_about_a_value(error: &Error) -> bool {
+    sqlstate(error).is_some_and(|state| {
+        state.starts_with(DATA_EXCEPTION)
+            || *state == *INTERNAL
+            || UNKNOWN_OBJECT.contains(&&*state)
+    })
+}
 
 /// Writes records of a batch, some at a time.
 #[async_trait]
@@ -130,12 +140,7 @@ impl RecordWriter for TableWrite<'_, '_> {
             return Ok(failure.context(format!("column {}", spatial.join(" or "))));
         }
         // PostgreSQL's texts about values name no column
-        let is_about_a_value = sqlstate(&failure.error).is_some_and(|state| {
-            state.starts_with(DATA_EXCEPTION)
-                || *state == *INTERNAL
-                || UNKNOWN_OBJECT.contains(&&*state)
-        });
-        if !capabilities.binds_text || !is_about_a_value {
+        if !capabilities.binds_text || !is_about_a_value(&failure.error) {
             return Ok(failure);
         }
         let column = match self
@@ -148,7 +153,13 @@ impl RecordWriter for TableWrite<'_, '_> {
         };
         run_tx_control(self, BACK_TO_SAVEPOINT).await?;
         Ok(match column {
-            Some(column) => failure.context(format!("column {column}")),
+            Some((column, described)) => WriteFailure {
+                error: failure
+                    .error
+                    .context(format!("column {column}"))
+                    .and_line(&described),
+                ..failure
+            },
             None => failure,
         })
     }
@@ -406,7 +417,8 @@ impl BatchWriter<'_> {
         table: TableIndex,
         rows: &RowGroup,
         record: RecordIndex,
-    ) -> Result<Option<Arc<str>>> {
+    ) -> Result<Option<(Arc<str>, String)>> {
+        let named = |binder: &ColumnBinder| (Arc::clone(&binder.name), binder.described(""));
         let plan = &self.tables[table].plans[rows.plan];
         let binders = || plan.keys.iter().chain(&plan.values);
         for binder in binders() {
@@ -418,10 +430,10 @@ impl BatchWriter<'_> {
             match self.session.execute(&Arc::from(sql), &[param]).await {
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Record => {
-                    return Ok(Some(Arc::clone(&binder.name)));
+                    return Ok(Some(named(binder)));
                 }
                 Err(error) if error.kind() == ErrorKind::Config && binder.looks_up() => {
-                    return Ok(Some(Arc::clone(&binder.name)));
+                    return Ok(Some(named(binder)));
                 }
                 Err(error) if error.kind() == ErrorKind::Config => return Ok(None),
                 Err(error) => return Err(error),
@@ -429,7 +441,7 @@ impl BatchWriter<'_> {
         }
         // a cast cuts off what is too long, an assignment does not
         let too_long = binders().find(|binder| binder.exceeds(&self.batch[record]));
-        Ok(too_long.map(|binder| Arc::clone(&binder.name)))
+        Ok(too_long.map(named))
     }
 
     /// Runs a statement. Returns the number of rows affected.

@@ -8,7 +8,7 @@ use connector_api::shown::on_one_line;
 use connector_api::{Error, Result, Schema, Value};
 
 use crate::catalog::TableMeta;
-use crate::dialect::logical_type::LogicalType;
+use crate::dialect::logical_type::{LogicalType, is_geometry};
 use crate::dialect::writing::{ColumnSpec, WriteDialect};
 use crate::ident::TableId;
 use crate::sink::config::adapt_rules::NESTED;
@@ -66,7 +66,7 @@ fn needed(
         return writing
             .create_table(table, &specs(config, &shape.columns, &times))
             .map(|sql| vec![sql])
-            .map_err(unmapped);
+            .map_err(|text| unmapped(text, &shape.columns));
     };
     if let Some(text) = no_rollback(writing, meta).filter(|_| config.exactly_once) {
         return Err(Error::config(text));
@@ -86,7 +86,7 @@ fn needed(
         .iter()
         .map(|c| writing.column(c))
         .collect::<Result<Vec<_>, _>>();
-    let definitions = definitions.map_err(unmapped)?;
+    let definitions = definitions.map_err(|text| unmapped(text, &missing))?;
     Ok(writing.add_columns(&writing.dialect.table(&meta.id), &definitions))
 }
 
@@ -151,8 +151,18 @@ fn misfit(text: String) -> Error {
 }
 
 /// The error of a field whose type no column has.
-fn unmapped(text: String) -> Error {
-    Error::record(text).and_line(NESTED)
+fn unmapped(text: String, columns: &[RecordColumn]) -> Error {
+    let error = Error::record(text).and_line(NESTED);
+    let shape = columns.iter().find(|column| is_geometry(&column.schema));
+    match shape {
+        Some(column) => error.and_line(&format!(
+            "The sink creates no spatial column {} on this database: create the table with one \
+             (geometry of PostGIS, or point of PostgreSQL), choose nested.mode, or leave the field out \
+             with field.exclude.list.",
+            on_one_line(&column.name)
+        )),
+        None => error,
+    }
 }
 
 /// True if a relation of that kind is an allowed target.
@@ -164,6 +174,10 @@ pub(crate) fn is_target(config: &SinkConfig, meta: &TableMeta) -> bool {
         has("TABLE") || has("PARTITIONED TABLE")
     }
 }
+
+/// JSON with a schema, read as if it had none.
+const ENVELOPE: &str = "The value has the members schema and payload, which JsonConverter writes around the row: set \
+     value.converter.schemas.enable=true (and key.converter.schemas.enable for keys).";
 
 fn refuse(
     config: &SinkConfig,
@@ -190,10 +204,18 @@ fn refuse(
         )));
     }
     if config.evolve == SchemaEvolution::Off {
-        return Err(misfit(format!(
+        let error = misfit(format!(
             "Table {table} is missing fields ([{}]) and auto-evolution is disabled",
             fields()
-        )));
+        ));
+        let has = |name: &str| missing.iter().any(|column| *column.field == *name);
+        return Err(if has("schema") && has("payload") {
+            error.and_line(ENVELOPE)
+        } else {
+            error.and_line(
+                "auto.evolve=true adds the columns, and field.exclude.list leaves the fields out.",
+            )
+        });
     }
     Ok(())
 }
@@ -230,7 +252,7 @@ fn specs<'a>(
         name: &column.name,
         schema: &column.schema,
         key: column.key,
-        instant: !column.key && config.time.fields.contains(&*column.name),
+        instant: !column.key && config.time.fields.contains(&*column.field),
         default_time: time.as_deref(),
     };
     columns.iter().zip(times).map(spec).collect()
@@ -362,6 +384,9 @@ mod tests {
             let seen = seen
                 .map(|sql| sql.join(";"))
                 .map_err(|e| e.message().to_owned());
+            // what helps follows on lines of its own
+            let first = |text: &String| text.lines().next().unwrap_or_default().to_owned();
+            let seen = seen.map_err(|text| first(&text));
             assert_eq!(seen.as_deref().map_err(String::as_str), want);
         }
     }

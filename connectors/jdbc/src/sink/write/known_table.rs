@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use connector_api::{Result, Value};
+use connector_api::{ErrorKind, Result, Value};
 
 use crate::catalog::TableMeta;
 use crate::dialect::writing::{TableStateSql, WriteDialect};
@@ -67,6 +67,26 @@ impl KnownTable {
         let id = |known: &Self| known.meta.as_ref().map(|meta| meta.id.clone());
         self.state.is_some() && self.state == other.state && id(self) == id(other)
     }
+}
+
+/// Locks a table's definition until the transaction ends, so that what is checked next holds when
+/// the rows are written. An account without the privilege to read the table notices a change before
+/// the commit only.
+/// Errors: `Retry`, such as a definition that another session has locked for too long.
+pub(crate) async fn pin(
+    session: &mut dyn Session,
+    writing: &WriteDialect,
+    id: &TableId,
+) -> Result<()> {
+    for query in writing.capabilities.pin_table {
+        let query = query.replace("{table}", &writing.dialect.table(id));
+        match session.run(&query).await {
+            Ok(_) => break,
+            Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
+            Err(error) => tracing::debug!(%error, "the definition of a table is not locked"),
+        }
+    }
+    Ok(())
 }
 
 /// Queries a table's state. `None` if the database refuses: the user may lack the privilege, and

@@ -15,6 +15,7 @@ pub(super) mod deferred;
 pub(super) mod evolve;
 pub(super) mod failure;
 pub(super) mod group;
+mod header;
 pub(super) mod index;
 pub(super) mod key_bytes;
 pub(super) mod known_table;

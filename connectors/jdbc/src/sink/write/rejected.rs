@@ -14,7 +14,7 @@ use crate::dialect::writing::DeferredConstraints;
 
 /// The savepoint before the records that are tried.
 const SAVEPOINT: &str = "SAVEPOINT rowferry_search";
-pub(super) const BACK_TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT rowferry_search";
+pub(in crate::sink) const BACK_TO_SAVEPOINT: &str = "ROLLBACK TO SAVEPOINT rowferry_search";
 
 /// A record that the database rejects, and why.
 #[derive(Debug)]

@@ -575,6 +575,7 @@ mod tests {
     fn shape(keys: &[&str]) -> RecordShape {
         let columns = ["id", "mail"].map(|name| RecordColumn {
             name: Arc::from(name),
+            field: Arc::from(name),
             schema: Arc::new(Schema::of(SchemaType::String)),
             key: keys.contains(&name),
             slot: ValueSlot::Value,

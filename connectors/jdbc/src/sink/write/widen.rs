@@ -21,7 +21,7 @@ pub(crate) fn by_shape(
         let Some(known) = meta.column(&column.name) else {
             continue;
         };
-        let instant = !column.key && config.time.fields.contains(&*column.name);
+        let instant = !column.key && config.time.fields.contains(&*column.field);
         let ty = if instant {
             None
         } else {

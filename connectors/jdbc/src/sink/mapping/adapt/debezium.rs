@@ -126,6 +126,18 @@ pub(crate) fn micros(units: i64, per_second: i64) -> i64 {
     }
 }
 
+/// Returns the number that bits represent, the lowest byte first; `None` if it needs more than 63
+/// bits.
+pub(crate) fn number_of_bits(bits: &[u8]) -> Option<i64> {
+    let (low, high) = bits.split_at_checked(8).unwrap_or((bits, &[]));
+    let mut bytes = [0; 8];
+    bytes.get_mut(..low.len())?.copy_from_slice(low);
+    let is_short = high.iter().all(|byte| *byte == 0);
+    i64::try_from(u64::from_le_bytes(bytes))
+        .ok()
+        .filter(|_| is_short)
+}
+
 /// Returns the units per second of a span of time.
 pub(crate) fn span(schema: &Schema) -> Option<i64> {
     match (schema.name.as_deref()?, schema.ty) {

@@ -87,9 +87,44 @@ enum Change {
     Nothing,
     Json(Arc<Schema>),
     /// To the text of what it represents.
-    Meaning(DebeziumType),
+    Meaning(NamedType),
     /// Like `Meaning`, for each item of a list.
-    Items(DebeziumType),
+    Items(NamedType),
+}
+
+/// One of Debezium's types, with the schema's name for messages.
+#[derive(Debug)]
+struct NamedType {
+    ty: DebeziumType,
+    name: Arc<str>,
+}
+
+impl NamedType {
+    fn new(ty: DebeziumType, schema: &Schema) -> Self {
+        let items = schema.values.as_deref();
+        let name = schema
+            .name
+            .as_ref()
+            .or_else(|| items.and_then(|items| items.name.as_ref()));
+        Self {
+            ty,
+            name: name.map_or_else(|| Arc::from("io.debezium"), Arc::clone),
+        }
+    }
+
+    /// The error of a value that is not as the schema's name promises.
+    #[cold]
+    fn broken_by(&self, value: &Value) -> Error {
+        let (found, name) = (type_of(value).name(), &self.name);
+        Error::record(format!(
+            "its value is {found} in another form than its schema's name {name} promises, or out of \
+             its range"
+        ))
+        .and_line(
+            "SetSchemaMetadata or Cast gives the field another type, field.exclude.list leaves it \
+             out, and errors.tolerance=all skips such records.",
+        )
+    }
 }
 
 impl Adapter {
@@ -177,7 +212,7 @@ impl Recipe {
             Some(parts) => {
                 let kept = (0..parts.len()).filter(has);
                 Value::Struct(
-                    kept.map(|at| parts[at].of(row, rules))
+                    kept.map(|at| self.part(&parts[at], at, row, rules))
                         .collect::<Result<Vec<_>>>()?
                         .into(),
                 )
@@ -191,6 +226,20 @@ impl Recipe {
             record,
             Datum::new(schema, value),
         ))))
+    }
+
+    /// Converts one member. Errors: `Record`, with the column's name.
+    fn part(
+        &self,
+        part: &AdaptedPart,
+        at: usize,
+        row: &Value,
+        rules: &AdaptRules,
+    ) -> Result<Value> {
+        part.of(row, rules).map_err(|error| {
+            let name = self.schema.fields.get(at).map_or("", |field| &field.name);
+            error.context(format!("field {name}"))
+        })
     }
 
     /// Returns the numbers of the columns whose values the event does not contain.
@@ -220,18 +269,12 @@ impl AdaptedPart {
             (Change::Json(schema), value) => {
                 Ok(Value::Text(json::text(value, Some(schema))?.into()))
             }
-            (Change::Meaning(meaning), value) => {
-                debezium::text(*meaning, value, &rules.time).ok_or_else(not_as_named)
-            }
-            (Change::Items(meaning), value) => {
-                debezium::texts(*meaning, value, &rules.time).ok_or_else(not_as_named)
-            }
+            (Change::Meaning(meaning), value) => debezium::text(meaning.ty, value, &rules.time)
+                .ok_or_else(|| meaning.broken_by(value)),
+            (Change::Items(meaning), value) => debezium::texts(meaning.ty, value, &rules.time)
+                .ok_or_else(|| meaning.broken_by(value)),
         }
     }
-}
-
-fn not_as_named() -> Error {
-    Error::record("a value does not agree with its schema's name (io.debezium…)")
 }
 
 /// Returns the same record with another value.
@@ -367,7 +410,7 @@ impl ColumnConversions<'_> {
             });
             self.parts.push(AdaptedPart {
                 path,
-                change: Change::Meaning(meaning),
+                change: Change::Meaning(NamedType::new(meaning, &schema)),
             });
             return Ok(());
         }
@@ -381,7 +424,7 @@ impl ColumnConversions<'_> {
             });
             self.parts.push(AdaptedPart {
                 path,
-                change: Change::Items(meaning),
+                change: Change::Items(NamedType::new(meaning, &schema)),
             });
             return Ok(());
         }

@@ -248,6 +248,8 @@ fn bytes_fit(column: FitColumn<'_>) -> Option<Fit> {
         | TargetColumnType::Loose
         | TargetColumnType::Uuid
         | TargetColumnType::Address
+        | TargetColumnType::Spatial(_)
+        | TargetColumnType::Hstore
         | TargetColumnType::Other => Fit::Open,
         _ => return None,
     })
@@ -279,6 +281,8 @@ fn text_fit(column: FitColumn<'_>) -> Fit {
         | TargetColumnType::Text
         | TargetColumnType::Json
         | TargetColumnType::Address
+        | TargetColumnType::Spatial(_)
+        | TargetColumnType::Hstore
         | TargetColumnType::Other => Fit::Open,
     }
 }
@@ -309,6 +313,8 @@ fn time_fit(meaning: ValueMeaning, column: FitColumn<'_>) -> Option<Fit> {
             | TargetColumnType::Json
             | TargetColumnType::Choice(_)
             | TargetColumnType::Loose
+            | TargetColumnType::Spatial(_)
+            | TargetColumnType::Hstore
             | TargetColumnType::Other,
         ) => Fit::Open,
         _ => return None,

@@ -6,22 +6,26 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use connector_api::{Decimal, Error, Header, Result, Schema, SchemaType, SinkRecord, Value};
+use connector_api::{Decimal, Error, Result, Schema, SchemaType, SinkRecord, Value};
 
-use super::copy::CopyText;
-use super::room::excess;
 use crate::catalog::ColumnMeta;
 use crate::dialect::column_type::TargetColumnType;
 use crate::dialect::source_type::BITS;
-use crate::dialect::writing::{ColumnCapacity, StatementColumn, WriteDialect, hex};
+use crate::dialect::writing::{ColumnCapacity, KeyForm, StatementColumn, WriteDialect, hex};
 use crate::driver::SqlParam;
 use crate::sink::config::adapt_rules::NESTED;
 use crate::sink::config::columns::{RecordColumn, ValueSlot};
 use crate::sink::config::{SchemaEvolution, SinkConfig, TimeRules};
-use crate::sink::mapping::adapt::{debezium, json, type_of};
+use crate::sink::mapping::adapt::{debezium, type_of};
 use crate::sink::mapping::fit::Fit;
+use crate::sink::mapping::hstore;
+use crate::sink::mapping::key_form::in_form;
 use crate::sink::mapping::kind::{BindKind, ColumnUses, KnownColumn, kind_of};
 use crate::sink::mapping::time::parse_instant;
+use crate::sink::mapping::value_source::ValueSource;
+use crate::sink::write::copy::CopyText;
+use crate::sink::write::header::{header, header_bytes};
+use crate::sink::write::room::excess;
 use crate::zone::JdbcTimeZone;
 
 /// Why NULL is refused where the server would store something else.
@@ -35,6 +39,7 @@ pub struct ColumnBinder {
     /// The column's name in the table.
     pub name: Arc<str>,
     slot: ValueSlot,
+    source: ValueSource,
     kind: BindKind,
     /// How values are converted so that they keep their meaning in the column.
     fit: Fit,
@@ -60,6 +65,8 @@ pub struct ColumnBinder {
     refuses_null: bool,
     /// The column holds text, as which a list would be written in the database's own format.
     refuses_lists: bool,
+    /// The form of the column's values, if it is part of the key.
+    key_form: KeyForm,
 }
 
 impl ColumnBinder {
@@ -71,7 +78,7 @@ impl ColumnBinder {
         column: &RecordColumn,
         meta: Option<&ColumnMeta>,
     ) -> Self {
-        let instant = !column.key && config.time.fields.contains(&*column.name);
+        let instant = !column.key && config.time.fields.contains(&*column.field);
         // array items are bound like single values
         let schema = innermost(&column.schema);
         let items = column.schema.ty == SchemaType::Array;
@@ -88,6 +95,7 @@ impl ColumnBinder {
         Self {
             name: meta.map_or_else(|| Arc::clone(&column.name), |m| Arc::from(m.name.as_str())),
             slot: column.slot.clone(),
+            source: ValueSource::of(column),
             kind,
             fit: known.as_ref().map_or(Fit::Open, |known| known.fit(meaning)),
             column: known.map(Arc::new),
@@ -103,6 +111,9 @@ impl ColumnBinder {
             reversed: is_reversed(schema, meta),
             refuses_null: meta.is_some_and(|m| writing.columns.replaces_null(m)),
             refuses_lists: refuses_lists(writing, meta),
+            key_form: meta
+                .filter(|_| column.key)
+                .map_or(KeyForm::AsIs, |m| writing.columns.key_form(m)),
             room: meta
                 .filter(|_| config.evolve == SchemaEvolution::Widen)
                 .and_then(|m| writing.columns.capacity(m)),
@@ -119,6 +130,9 @@ impl ColumnBinder {
         let Some(known) = self.column.as_deref() else {
             return;
         };
+        if known.uses.key {
+            self.key_form = writing.columns.key_form(meta);
+        }
         if let Some(schema) = known.uses.schema.clone() {
             let known = KnownColumn::new(writing, meta, known.uses.clone());
             let (kind, meaning) = kind_of(&schema, known.uses.instant, Some(&known.holds));
@@ -165,8 +179,10 @@ impl ColumnBinder {
         (name, meta): (&str, Option<&ColumnMeta>),
         schema: &Arc<Schema>,
     ) -> Self {
+        let name: Arc<str> = Arc::from(name);
         let column = RecordColumn {
-            name: Arc::from(name),
+            field: Arc::clone(&name),
+            name: Arc::clone(&name),
             schema: Arc::clone(schema),
             key: false,
             slot: ValueSlot::Value,
@@ -174,10 +190,11 @@ impl ColumnBinder {
         // the target column is unknown, so a 32-bit float keeps the digits of its shortest text
         let mut binder = Self {
             wide_float: !writing.capabilities.binds_text,
+            source: ValueSource::parameter(&name, schema),
             ..Self::new(config, time, writing, &column, None)
         };
         if let Some(meta) = meta {
-            let instant = config.time.fields.contains(name);
+            let instant = config.time.fields.contains(&*name);
             let items = schema.ty == SchemaType::Array;
             // the value may be used to look rows up
             let known = KnownColumn::new(
@@ -216,6 +233,7 @@ impl ColumnBinder {
             kind,
             fit,
             default: schema.default.clone(),
+            source: self.source.typed(schema),
             ..self.clone()
         };
         Ok(match binder.value(value)? {
@@ -371,9 +389,9 @@ impl ColumnBinder {
             && let Value::Array(items) = value
         {
             if self.refuses_lists {
-                return Err(self
-                    .wrong("Unsupported source data type: ARRAY, for a column of text")
-                    .and_line(NESTED));
+                return Err(
+                    self.unsupported("Unsupported source data type: ARRAY, for a column of text")
+                );
             }
             let mut out = String::new();
             self.array(items, &mut out)?;
@@ -443,12 +461,15 @@ impl ColumnBinder {
     }
 
     fn bound<'a>(&'a self, value: &'a Value) -> Result<SqlParam<'a>> {
-        let param = self.bind_value(value)?;
-        if self.fit == Fit::Open {
-            Ok(param)
-        } else {
-            self.fitted(param)
+        let mut param = self.bind_value(value)?;
+        if self.fit != Fit::Open {
+            param = self.fitted(param)?;
         }
+        Ok(if self.key_form == KeyForm::AsIs {
+            param
+        } else {
+            in_form(self.key_form, param)
+        })
     }
 
     fn fitted<'a>(&self, param: SqlParam<'a>) -> Result<SqlParam<'a>> {
@@ -457,30 +478,52 @@ impl ColumnBinder {
             .map_err(|why| self.wrong(&why))
     }
 
-    fn bind_value<'a>(&self, value: &'a Value) -> Result<SqlParam<'a>> {
+    /// Binds a value that is more than its plain type says.
+    fn converted_by_kind<'a>(&self, value: &'a Value) -> Result<SqlParam<'a>> {
         let text = |text: String| Ok(SqlParam::Text(Cow::Owned(text)));
+        match (self.kind, value.as_i64(), value) {
+            (BindKind::Date, Some(days), _) => text(self.time.date(days)),
+            (BindKind::Time, Some(millis), _) => text(self.time.time(millis)),
+            (BindKind::Timestamp, Some(millis), _) => text(self.time.timestamp(millis, 1000)),
+            (BindKind::Instant, Some(units), _) => {
+                text(self.time.timestamp(units, self.time.units_per_second))
+            }
+            (BindKind::Instant, None, Value::Text(iso)) => self.instant(iso),
+            (BindKind::Debezium(meaning), ..) => match debezium::text(meaning, value, &self.time) {
+                Some(Value::Text(sql)) => text(sql.to_string()),
+                _ => Err(self.wrong(
+                    "its value is not as its schema's name promises, or is out of its range",
+                )),
+            },
+            (BindKind::Span(per_second), Some(units), _) => {
+                Ok(SqlParam::I64(debezium::micros(units, per_second)))
+            }
+            (BindKind::Bits, _, Value::Bytes(bits)) => match debezium::number_of_bits(bits) {
+                Some(n) => Ok(SqlParam::I64(n)),
+                None => Err(self.wrong(
+                    "its bits are a number of more than 63 bits; a BIT or BLOB column stores them",
+                )),
+            },
+            (BindKind::Geometry(fields, format), ..) => {
+                fields.param(value, format).map_err(|why| self.wrong(&why))
+            }
+            (BindKind::Hstore, _, Value::Map(entries)) => match hstore::of_map(entries) {
+                Some(map) => text(map),
+                None => Err(self.wrong(
+                    "its map has a nested name or value, and type hstore stores texts only; use \
+                         a jsonb column with nested.mode=json",
+                )),
+            },
+            (BindKind::Hstore, _, Value::Text(json)) => Ok(SqlParam::Text(
+                hstore::of_json(json).map_or(Cow::Borrowed(&**json), Cow::Owned),
+            )),
+            _ => Err(self.wrong("its value does not fit its schema's logical type")),
+        }
+    }
+
+    fn bind_value<'a>(&self, value: &'a Value) -> Result<SqlParam<'a>> {
         if self.kind != BindKind::Plain && !value.is_null() {
-            return match (self.kind, value.as_i64(), value) {
-                (BindKind::Date, Some(days), _) => text(self.time.date(days)),
-                (BindKind::Time, Some(millis), _) => text(self.time.time(millis)),
-                (BindKind::Timestamp, Some(millis), _) => text(self.time.timestamp(millis, 1000)),
-                (BindKind::Instant, Some(units), _) => {
-                    text(self.time.timestamp(units, self.time.units_per_second))
-                }
-                (BindKind::Instant, None, Value::Text(iso)) => self.instant(iso),
-                (BindKind::Debezium(meaning), ..) => {
-                    match debezium::text(meaning, value, &self.time) {
-                        Some(Value::Text(sql)) => text(sql.to_string()),
-                        _ => Err(self.wrong(
-                            "its value does not agree with its schema's name (io.debezium…)",
-                        )),
-                    }
-                }
-                (BindKind::Span(per_second), Some(units), _) => {
-                    Ok(SqlParam::I64(debezium::micros(units, per_second)))
-                }
-                _ => Err(self.wrong("its value does not fit its schema's logical type")),
-            };
+            return self.converted_by_kind(value);
         }
         Ok(match value {
             Value::Null => SqlParam::Null,
@@ -508,7 +551,7 @@ impl ColumnBinder {
                      (Decimal::MAX_SCALE)"
                 )));
             }
-            Value::Decimal(n) => SqlParam::Text(Cow::Owned(n.to_string())),
+            Value::Decimal(n) => SqlParam::Text(Cow::Owned(digits(n))),
             Value::Text(text) => SqlParam::Text(Cow::Borrowed(text)),
             Value::Bytes(bytes) if self.reversed => {
                 SqlParam::Bytes(bytes.iter().rev().copied().collect::<Vec<_>>().into())
@@ -545,53 +588,38 @@ impl ColumnBinder {
             Value::Map(_) => "MAP",
             _ => "STRUCT",
         };
-        self.wrong(&format!("Unsupported source data type: {ty}"))
-            .and_line(NESTED)
+        self.unsupported(&format!("Unsupported source data type: {ty}"))
     }
 
+    #[cold]
+    fn unsupported(&self, why: &str) -> Error {
+        let error = Error::record(format!("column {}: {why}", self.name));
+        error.and_line(NESTED).and_line(&self.described(NESTED))
+    }
+
+    #[cold]
     fn wrong(&self, why: &str) -> Error {
-        Error::record(format!("column {}: {why}", self.name))
+        Error::record(format!("column {}: {why}", self.name)).and_line(&self.described(why))
+    }
+
+    /// Returns the line of an error that names the field, its type, the column's type and the
+    /// settings that help.
+    pub fn described(&self, why: &str) -> String {
+        let ty = self.column.as_ref().map(|column| column.ty.as_str());
+        self.source.line(ty, why)
     }
 }
 
-/// Returns the last header of that name as text; bytes as UTF-8 or, if they are none, in
-/// hexadecimal.
-fn header<'a>(headers: &'a [Header], name: &str) -> Result<SqlParam<'a>> {
-    let Some(header) = headers.iter().rev().find(|header| *header.key == *name) else {
-        return Ok(SqlParam::Null);
-    };
-    Ok(match &header.datum.value {
-        Value::Null => SqlParam::Null,
-        Value::Text(text) => SqlParam::Text(Cow::Borrowed(text)),
-        Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => SqlParam::Text(Cow::Borrowed(text)),
-            Err(_) => {
-                let mut out = String::with_capacity(bytes.len() * 2);
-                hex(bytes, &mut out);
-                SqlParam::Text(Cow::Owned(out))
-            }
-        },
-        other => SqlParam::Text(Cow::Owned(json::text(
-            other,
-            header.datum.schema.as_deref(),
-        )?)),
-    })
-}
+/// The scale that the JDBC driver gives to PostgreSQL's numeric without one.
+const UNBOUNDED_SCALE: i32 = 127;
 
-/// Like [`header`], as bytes.
-fn header_bytes<'a>(headers: &'a [Header], name: &str) -> Result<SqlParam<'a>> {
-    match headers
-        .iter()
-        .rev()
-        .find(|header| *header.key == *name)
-        .map(|header| &header.datum.value)
-    {
-        Some(Value::Bytes(bytes)) => Ok(SqlParam::Bytes(Cow::Borrowed(bytes))),
-        _ => header(headers, name).map(|param| match param {
-            SqlParam::Text(text) => SqlParam::Bytes(Cow::Owned(text.into_owned().into_bytes())),
-            other => other,
-        }),
+/// Returns a decimal as text. The zeros of an unbounded scale are not the value's own.
+fn digits(n: &Decimal) -> String {
+    let text = n.to_string();
+    if n.scale() != UNBOUNDED_SCALE {
+        return text;
     }
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Returns how a column's dates and times are written. Columns that hold instants ignore
@@ -637,141 +665,4 @@ fn widened(n: f32) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use connector_api::{
-        Config, Datum, Decimal, Record, Schema, SchemaType, SinkRecord, TopicOffset, Value,
-    };
-
-    use super::{ColumnBinder, SqlParam};
-    use crate::dialect::writing;
-    use crate::sink::config::SinkConfig;
-    use crate::sink::config::columns::{RecordColumn, ValueSlot};
-    use crate::url::DatabaseKind;
-
-    fn record(value: Value) -> SinkRecord {
-        let topic: Arc<str> = Arc::from("t");
-        SinkRecord {
-            record: Record {
-                topic: Arc::clone(&topic),
-                partition: Some(3),
-                key: Datum::NONE,
-                value: Datum {
-                    schema: None,
-                    value: Value::Struct([value].into()),
-                },
-                timestamp_ms: None,
-                headers: Vec::new(),
-            },
-            at: TopicOffset {
-                topic,
-                partition: 3,
-                offset: 42,
-            },
-        }
-    }
-
-    #[test]
-    fn every_type_becomes_its_parameter() {
-        let config = Config::from([
-            ("connection.url", "jdbc:mysql://h/d"),
-            ("timestamp.fields.list", "at"),
-            ("timestamp.precision.mode", "nanoseconds"),
-        ]);
-        let config = SinkConfig::read(&config).unwrap();
-        let time = Arc::new(config.time.clone());
-        let mysql = writing::of(DatabaseKind::MySql, "10.11-MariaDB");
-        let text = |t: &'static str| SqlParam::Text(t.into());
-        let decimal = Value::Decimal(Box::new(Decimal::parse("-12.50").unwrap()));
-        let with_default = Schema {
-            default: Some(Value::I32(7)),
-            ..Schema::of(SchemaType::Int32).optional(true)
-        };
-        for (name, schema, value, want) in [
-            (
-                "a",
-                Schema::of(SchemaType::Int8),
-                Value::I8(-1),
-                SqlParam::I64(-1),
-            ),
-            (
-                "a",
-                Schema::of(SchemaType::Float32),
-                Value::F32(0.5),
-                SqlParam::F32(0.5),
-            ),
-            (
-                "a",
-                Schema::of(SchemaType::Boolean),
-                Value::Bool(true),
-                SqlParam::Bool(true),
-            ),
-            (
-                "a",
-                Schema::of(SchemaType::String),
-                Value::Text("x".into()),
-                text("x"),
-            ),
-            ("a", Schema::decimal(2), decimal, text("-12.50")),
-            ("a", Schema::date(), Value::I32(0), text("1970-01-01")),
-            ("a", Schema::time(), Value::I32(1), text("00:00:00.001")),
-            (
-                "a",
-                Schema::timestamp(),
-                Value::I64(1),
-                text("1970-01-01 00:00:00.001"),
-            ),
-            (
-                "at",
-                Schema::of(SchemaType::Int64),
-                Value::I64(1_000_000_001),
-                text("1970-01-01 00:00:01.000000001"),
-            ),
-            (
-                "at",
-                Schema::of(SchemaType::String),
-                Value::Text("1000000001".into()),
-                text("1970-01-01 00:00:01.000000001"),
-            ),
-            (
-                "at",
-                Schema::of(SchemaType::String),
-                Value::Text("1970-01-01T00:00:01Z".into()),
-                text("1970-01-01 00:00:01.000000000"),
-            ),
-            ("a", with_default, Value::Null, SqlParam::I64(7)),
-            (
-                "a",
-                Schema::timestamp().optional(true),
-                Value::Null,
-                SqlParam::Null,
-            ),
-        ] {
-            let column = RecordColumn {
-                name: Arc::from(name),
-                schema: Arc::new(schema),
-                key: false,
-                slot: ValueSlot::ValueField(0),
-            };
-            let binder = ColumnBinder::new(&config, &time, mysql, &column, None);
-            let record = record(value);
-            assert_eq!(binder.param(&record).unwrap(), want);
-        }
-        let nested = RecordColumn {
-            name: Arc::from("n"),
-            schema: Arc::new(Schema::of(SchemaType::Struct)),
-            key: false,
-            slot: ValueSlot::ValueField(0),
-        };
-        let record = record(Value::Struct([].into()));
-        let error = ColumnBinder::new(&config, &time, mysql, &nested, None)
-            .param(&record)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.starts_with("column n: Unsupported source data type: STRUCT\nnested.mode=json"),
-            "{error}"
-        );
-    }
-}
+mod tests;
