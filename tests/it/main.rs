@@ -24,6 +24,7 @@
 
 mod access;
 mod bounds;
+mod change_data_capture;
 mod chaos;
 mod clients;
 mod clock_changes;

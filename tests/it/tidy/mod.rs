@@ -77,6 +77,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "deletes",
             "scheduler",
             "task",
+            "cdc",
         ],
     ),
     (

@@ -16,6 +16,15 @@ const MAX_TABLES: usize = 4096;
 /// The table of an event that only ends a statement.
 const NO_TABLE: u64 = 0x00ff_ffff;
 
+/// True for a rotate or heartbeat event that the server made for this reader before it knew, or
+/// regardless of, the format of the file: it may lack the checksum.
+fn is_bare(bytes: &[u8]) -> bool {
+    let code = bytes.get(4).copied().unwrap_or_default();
+    let (covered, sum) = bytes.split_last_chunk::<4>().unwrap_or((bytes, &[0; 4]));
+    let made = code == 27 || code == 4 && bytes.get(13..17) == Some(&[0; 4]);
+    made && crc32(covered) != u32::from_le_bytes(*sum)
+}
+
 /// The state of a log that is decoded.
 #[derive(Debug)]
 pub(crate) struct BinlogDecoder {
@@ -23,8 +32,6 @@ pub(crate) struct BinlogDecoder {
     checksums: bool,
     /// Largest size of an event that is decompressed or joined.
     max_event: usize,
-    /// True where a format event with a checksum algorithm decides: in files.
-    follows_format: bool,
     /// Bytes of each event's fixed part, by its code less one.
     post_headers: Vec<u8>,
     tables: HashMap<u64, Arc<TableMap>>,
@@ -37,7 +44,6 @@ impl BinlogDecoder {
         Self {
             checksums: !file,
             max_event,
-            follows_format: file,
             post_headers: Vec::new(),
             tables: HashMap::new(),
         }
@@ -64,7 +70,7 @@ impl BinlogDecoder {
     /// Returns the body of an event after its checksum was compared.
     fn checked<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], BinlogError> {
         let body = bytes.get(HEADER..).unwrap_or_default();
-        if !self.checksums {
+        if !self.checksums || is_bare(bytes) {
             return Ok(body);
         }
         let (body, sum) = body
@@ -99,9 +105,7 @@ impl BinlogDecoder {
                 "the log has checksums of an unknown kind".into(),
             ));
         }
-        if self.follows_format {
-            self.checksums = algorithm == 1;
-        }
+        self.checksums = algorithm == 1;
         self.post_headers = lengths.to_vec();
         self.tables.clear();
         Ok(EventBody::Format)

@@ -4,8 +4,6 @@
 //! value. Lengths that the bytes announce are checked against the bytes that are there before
 //! anything is read or reserved, so that a hostile server or a cut file is an error.
 
-#![expect(dead_code, reason = "the source that reads the log uses the rest")]
-
 pub(crate) mod charset;
 pub(crate) mod compressed;
 pub(crate) mod decoder;

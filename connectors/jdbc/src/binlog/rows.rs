@@ -81,6 +81,7 @@ impl<'a> RowsEvent<'a> {
     }
 
     /// Bytes of the rows.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }

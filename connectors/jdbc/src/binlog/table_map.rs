@@ -56,8 +56,6 @@ pub(crate) struct TableMap {
     pub database: String,
     pub table: String,
     pub columns: Vec<LoggedColumn>,
-    /// One bit per column: NULL is allowed.
-    pub nullable: Vec<u8>,
     /// Whether each column is an unsigned number; `None` if the log does not say so.
     pub unsigned: Option<Vec<bool>>,
     /// Names of the columns, with `binlog_row_metadata=FULL`.
@@ -87,14 +85,14 @@ impl TableMap {
             .iter()
             .map(|code| LoggedColumn::read(*code, &mut meta))
             .collect::<Result<Vec<_>, _>>()?;
-        let nullable = r.take(count.div_ceil(8), what)?.to_vec();
+        // one bit for each column that may be NULL; the rows have their own
+        r.take(count.div_ceil(8), what)?;
         let mut map = Self {
             id,
             database,
             table,
             collations: vec![None; columns.len()],
             columns,
-            nullable,
             ..Self::default()
         };
         while !r.is_empty() {
@@ -156,11 +154,6 @@ impl TableMap {
             _ => {}
         }
         Ok(())
-    }
-
-    /// True if that column may be NULL.
-    pub(crate) fn may_be_null(&self, column: usize) -> bool {
-        bit(&self.nullable, column)
     }
 
     /// The number of columns that users see: the server adds hidden ones behind them, whose names

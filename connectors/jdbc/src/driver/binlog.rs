@@ -3,8 +3,6 @@
 //! A task of its own reads the connection, since reading cannot be given up in the middle of an
 //! event; the events wait in a channel that is limited by their bytes.
 
-#![expect(dead_code, reason = "the source that reads the log uses it")]
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -175,9 +173,18 @@ async fn read(
 /// Classifies the error of a log that cannot be read from its start on, which no retry fixes.
 fn classify(place: &str, server_id: u32, error: sqlx::Error) -> Error {
     const CANNOT_BE_READ: u16 = 1236;
-    let text = error
+    const DENIED: [u16; 2] = [1045, 1227];
+    let refused = error
         .as_database_error()
-        .and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>())
+        .and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+    if refused.is_some_and(|error| DENIED.contains(&error.number())) {
+        return Error::denied(format!(
+            "{place} does not send its binary log to this account, which needs the privilege \
+             REPLICATION SLAVE: GRANT REPLICATION SLAVE ON *.* TO it"
+        ))
+        .caused_by(error);
+    }
+    let text = refused
         .filter(|error| error.number() == CANNOT_BE_READ)
         .map(|error| error.message().to_owned());
     match text {

@@ -32,6 +32,7 @@ use connector_api::{Error, Result, Value};
 use tokio::sync::mpsc;
 
 use self::panic_safe::PanicSafeSession;
+pub(crate) use binlog::{BinlogStart, BinlogStream};
 pub(crate) use failure::{of_definition, sqlstate};
 pub(crate) use watchdog::{ConnectionId, wait_before_retry};
 

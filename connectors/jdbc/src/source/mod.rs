@@ -16,11 +16,13 @@
 //! 6. `deletes`: `sweep::KeySweep` finds deleted rows.
 //! 7. `scheduler`: lets the tables of one task take turns on up to three connections.
 //! 8. `task`: the task that the worker polls; `table::TaskTable` is one of its tables.
+//! 9. `cdc`: the task of `mode=cdc`, which reads the server's log.
 //!
 //! To follow a row, begin at `JdbcSourceTask::poll` in `task`, continue with `TableReader::turn` in
 //! `read::cursor` and `Visibility::admit` in `visibility`, and with `PendingRows::take` in
 //! `read::batch`. `tests/it/tidy/mod.rs` checks the order of the rooms.
 
+mod cdc;
 mod config;
 mod deletes;
 mod plan;
@@ -39,15 +41,17 @@ use connector_api::{
 };
 use tokio::time::timeout;
 
+use self::cdc::CdcTask;
 use self::config::SourceConfig;
 pub(crate) use self::config::keys::KEYS;
 pub use self::config::schedule;
 use self::deletes::known_keys::KnownKeys;
 use self::plan::offset::SourceProgress;
+use self::tables::select::TableListing;
 use self::tables::{connection, plan_tasks, probe};
 use self::task::JdbcSourceTask;
 use crate::class_defaults;
-use crate::driver::ConnectOptions;
+use crate::driver::{ConnectOptions, Session};
 
 /// How long validation waits for the database.
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
@@ -102,22 +106,28 @@ impl SourceConnector for JdbcSource {
     }
 
     async fn open(&self, task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>> {
-        Ok(Box::new(
-            JdbcSourceTask::open(SourceConfig::read(task)?, stored).await?,
-        ))
+        let config = SourceConfig::read(task)?;
+        Ok(match config.cdc {
+            Some(settings) => Box::new(CdcTask::open(config, settings, stored).await?),
+            None => Box::new(JdbcSourceTask::open(config, stored).await?),
+        })
     }
 
     /// Validates the offsets and returns `Ok(false)`, as the default implementation of Kafka
     /// Connect's sources does.
     /// Errors: `Config` for an offset that cannot be read back.
     fn check_positions(&self, _config: &Config, positions: &[SourcePosition]) -> Result<bool> {
+        let (log, positions): (Vec<_>, Vec<_>) = positions
+            .iter()
+            .partition(|p| cdc::owns_position(&p.partition));
+        log.into_iter().try_for_each(cdc::check_position)?;
         let ours = |p: &&SourcePosition| {
             ["table", "query"]
                 .iter()
                 .any(|name| p.partition.get(name).is_some())
         };
         let (known, read): (Vec<_>, Vec<_>) = positions
-            .iter()
+            .into_iter()
             .filter(ours)
             .partition(|p| KnownKeys::owns(&p.partition));
         known.into_iter().try_for_each(KnownKeys::check)?;
@@ -152,19 +162,7 @@ impl SourceConnector for JdbcSource {
             let mut session = connection::open(&read, once).await?;
             let read = probe::understood(&mut *session, read.clone()).await?;
             let listed = probe::listed(&mut *session, &read).await;
-            if let Ok(listed) = &listed {
-                probe::names(session.dialect(), &read, listed, report);
-                probe::query(&mut *session, &read, report).await;
-                if let Err(error) = probe::privileges(&mut *session, &read, listed, report).await {
-                    tracing::debug!(%error, "privileges cannot be read");
-                }
-                if let Err(error) = probe::modes(&mut *session, &read, listed, report).await {
-                    tracing::debug!(%error, "the mode's columns cannot be looked up");
-                }
-                if let Err(error) = probe::deletions(&mut *session, &read, listed, report).await {
-                    tracing::debug!(%error, "tables cannot be looked up");
-                }
-            }
+            ask(&mut *session, &read, &listed, report).await;
             session.close().await;
             listed
         };
@@ -187,5 +185,32 @@ impl SourceConnector for JdbcSource {
                 ),
             ),
         }
+    }
+}
+
+/// Reports what a database that answers shows: settings, names, privileges, columns.
+async fn ask(
+    session: &mut dyn Session,
+    read: &SourceConfig,
+    listed: &Result<TableListing>,
+    report: &mut ConfigReport,
+) {
+    if read.cdc.is_some() {
+        let problems = cdc::server_problems(session).await.unwrap_or_default();
+        problems
+            .into_iter()
+            .for_each(|problem| report.error("mode", problem));
+    }
+    let Ok(listed) = listed else { return };
+    probe::names(session.dialect(), read, listed, report);
+    probe::query(session, read, report).await;
+    if let Err(error) = probe::privileges(session, read, listed, report).await {
+        tracing::debug!(%error, "privileges cannot be read");
+    }
+    if let Err(error) = probe::modes(session, read, listed, report).await {
+        tracing::debug!(%error, "the mode's columns cannot be looked up");
+    }
+    if let Err(error) = probe::deletions(session, read, listed, report).await {
+        tracing::debug!(%error, "tables cannot be looked up");
     }
 }

@@ -3,7 +3,7 @@
 use connector_api::{Config, ConfigReport};
 
 use super::query_text;
-use super::source_config::{SourceConfig, SourceMode};
+use super::source_config::{CDC, SourceConfig, SourceMode};
 use crate::ident::TableId;
 use crate::url::{ConnectionTarget, DatabaseKind};
 
@@ -33,6 +33,9 @@ pub(crate) fn check(config: &Config, report: &mut ConfigReport) {
     ConnectionTarget::report_warnings(config, report);
     check_mode(mode, report);
     check_deletions(config, mode, report);
+    if mode == CDC {
+        check_cdc(config, report);
+    }
     let (legacy, new): (Vec<_>, Vec<_>) = (
         LEGACY.into_iter().filter(|k| set(k)).collect(),
         NEW.into_iter().filter(|k| set(k)).collect(),
@@ -259,7 +262,7 @@ fn check_deletions(config: &Config, mode: &str, report: &mut ConfigReport) {
             );
         }
     }
-    if sweeps && SourceMode::parse(mode) == Some(SourceMode::Bulk) {
+    if sweeps && mode != CDC && SourceMode::parse(mode) == Some(SourceMode::Bulk) {
         report.error(
             "delete.capture",
             "delete.capture=key_sweep cannot be used with mode bulk, which emits every row each \
@@ -273,6 +276,57 @@ fn check_deletions(config: &Config, mode: &str, report: &mut ConfigReport) {
             "delete.capture=key_sweep would emit deletions that are rolled back later: set \
              transaction.isolation.mode to another level than read_uncommitted.",
         );
+    }
+}
+
+/// Checks what the log needs: MariaDB, tables, and a key that identifies the row.
+fn check_cdc(config: &Config, report: &mut ConfigReport) {
+    let text = |key: &str| config.get(key).unwrap_or_default().trim().to_lowercase();
+    let target = ConnectionTarget::parse(config.get("connection.url").unwrap_or_default());
+    // a URL that cannot be parsed is reported on its own
+    let lacks_log = target.is_ok_and(|target| match target.database_kind() {
+        DatabaseKind::MySql => false,
+        DatabaseKind::Postgres | DatabaseKind::Sqlite => true,
+    });
+    if lacks_log {
+        report.error(
+            "mode",
+            "mode cdc reads the binary log of MariaDB: choose another mode for this database.",
+        );
+    }
+    for (key, is_used, instead) in [
+        (
+            "query",
+            !text("query").is_empty(),
+            "name tables instead of a query, or choose another mode",
+        ),
+        (
+            "query.masked",
+            !text("query.masked").is_empty(),
+            "name tables instead of a query, or choose another mode",
+        ),
+        (
+            "query.suffix",
+            !text("query.suffix").is_empty(),
+            "unset query.suffix, or choose another mode",
+        ),
+        (
+            "delete.capture",
+            text("delete.capture") == "key_sweep",
+            "the log has the deleted rows, so set delete.capture=none",
+        ),
+        (
+            "key.mode",
+            text("key.mode") == "none",
+            "deleted rows are reported by their keys, so set key.mode=primary_key",
+        ),
+    ] {
+        if is_used {
+            report.error(
+                key,
+                format!("{key} cannot be used with mode cdc: {instead}."),
+            );
+        }
     }
 }
 

@@ -169,9 +169,11 @@ pub(crate) const KEYS: &[ConfigKey] = &[
         Text(""),
         MODE,
         "What a poll reads: bulk (all rows), incrementing (rows with ids above the last one), \
-         timestamp (rows with timestamps after the last one), timestamp+incrementing (both).",
+         timestamp (rows with timestamps after the last one), timestamp+incrementing (both). cdc \
+         (MariaDB only): every change of the tables, deletions included, from the server's binary \
+         log, after the rows that were there before.",
     )
-    .check(KeyValidator::OneOf(&["", "bulk", "timestamp", "incrementing", "timestamp+incrementing"]))
+    .check(KeyValidator::By(values::mode))
     .importance(High)
     .form(Medium, "Table Loading Mode")
     .dependents(&[
@@ -537,5 +539,36 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     )
     .check(KeyValidator::Between(1 << 20, 1 << 30))
     .form(Short, "Most bytes of a row"),
+    own(
+        "database.server.id",
+        ConfigType::Long,
+        Null,
+        "In mode cdc, the number by which the server knows this reader of its log: no replica and \
+         no other connector may have the same. Default: derived from the connector's name and the \
+         topic prefix.",
+    )
+    .check(KeyValidator::Between(1, 4_294_967_295))
+    .form(Short, "Number as a replica"),
+    own(
+        "snapshot.mode",
+        ConfigType::String,
+        Text("initial"),
+        "In mode cdc, what is emitted of a table that has no stored position: initial (the rows \
+         that are there, then all changes) or no_data (only changes from now on).",
+    )
+    .check(KeyValidator::OneOfIgnoreCase(&["initial", "no_data"]))
+    .form(Short, "Rows that are there before")
+    .recommended(&["initial", "no_data"]),
+    own(
+        "truncate.handling",
+        ConfigType::String,
+        Text("fail"),
+        "In mode cdc, what happens when a captured table is truncated, or a partition of it is \
+         truncated, dropped or exchanged. The log does not have the rows that go away: fail \
+         (the task fails, so that the copies can be emptied) or ignore (the status warns).",
+    )
+    .check(KeyValidator::OneOfIgnoreCase(&["fail", "ignore"]))
+    .form(Short, "Truncated tables")
+    .recommended(&["fail", "ignore"]),
     key("tables", ConfigType::List, Text(""), CONNECTOR, "The tables of this task.").internal(),
 ];

@@ -13,5 +13,7 @@ mod source_config;
 mod task_share;
 mod values;
 
-pub(super) use self::source_config::{DeleteCapture, SourceConfig, SourceMode, TableSelection};
+pub(super) use self::source_config::{
+    CdcSettings, DeleteCapture, SourceConfig, SourceMode, TableSelection,
+};
 pub(super) use self::task_share::TaskShare;

@@ -19,6 +19,9 @@ use crate::ident::TableId;
 use crate::url::{ConnectionTarget, DatabaseKind};
 use crate::zone::JdbcTimeZone;
 
+/// The mode that reads the log.
+pub(crate) const CDC: &str = "cdc";
+
 /// What a poll reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceMode {
@@ -36,7 +39,7 @@ impl SourceMode {
     /// Returns the mode of that name.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         match name {
-            "bulk" => Some(Self::Bulk),
+            "bulk" | CDC => Some(Self::Bulk),
             "incrementing" => Some(Self::Incrementing),
             "timestamp" => Some(Self::Timestamp),
             "timestamp+incrementing" => Some(Self::TimestampIncrementing),
@@ -85,6 +88,17 @@ pub(crate) struct InitialPosition {
     pub timestamp_ms: Option<i64>,
 }
 
+/// Settings of `mode=cdc`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CdcSettings {
+    /// `database.server.id`
+    pub server_id: u32,
+    /// `snapshot.mode=initial`
+    pub snapshot: bool,
+    /// `truncate.handling=fail`
+    pub truncate_fails: bool,
+}
+
 /// Settings of `delete.capture=key_sweep`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeleteCapture {
@@ -100,6 +114,9 @@ pub(crate) struct SourceConfig {
     pub target: ConnectionTarget,
     pub connect: ConnectOptions,
     pub mode: SourceMode,
+    /// Set in `mode=cdc`: changes are read from the log. The rows that were there before are read
+    /// as in bulk mode, page by page in the order of the key.
+    pub cdc: Option<CdcSettings>,
     pub filter: TableSelection,
     /// `incrementing.column.name`
     pub id_column: Option<String>,
@@ -205,6 +222,7 @@ fn fill(r: &mut ConfigReader<'_>) -> SourceConfig {
     let target = target(r);
     let tables = TableId::list(&r.list("tables").join(","));
     let capture = delete_capture(r);
+    let cdc = cdc(r);
     SourceConfig {
         tables: tables
             .into_iter()
@@ -212,6 +230,7 @@ fn fill(r: &mut ConfigReader<'_>) -> SourceConfig {
             .collect(),
         connect: connect_options(r),
         mode: SourceMode::parse(&r.text("mode")).unwrap_or(SourceMode::Bulk),
+        cdc,
         filter: filter(r),
         id_column: some(r.text("incrementing.column.name")),
         timestamp_columns: items(r.list("timestamp.column.name")),
@@ -295,6 +314,31 @@ fn batch_rows(r: &mut ConfigReader<'_>) -> usize {
         .ok()
         .filter(|rows| *rows > 0)
         .unwrap_or(1000)
+}
+
+fn cdc(r: &mut ConfigReader<'_>) -> Option<CdcSettings> {
+    let server_id = r.long_opt("database.server.id");
+    let settings = CdcSettings {
+        server_id: server_id
+            .and_then(|id| u32::try_from(id).ok())
+            .unwrap_or_else(|| derived_server_id(r)),
+        snapshot: r.text("snapshot.mode").eq_ignore_ascii_case("initial"),
+        truncate_fails: r.text("truncate.handling").eq_ignore_ascii_case("fail"),
+    };
+    (r.text("mode") == CDC).then_some(settings)
+}
+
+/// A number that other connectors hardly have: FNV-1a of the connector's name and topic prefix, in
+/// a range that nobody numbers servers in.
+fn derived_server_id(r: &mut ConfigReader<'_>) -> u32 {
+    // the worker's key, not the source's
+    let name = r.config().iter().find(|(key, _)| *key == "name");
+    let name = name.map_or_else(String::new, |(_, name)| name.to_owned());
+    let text = format!("{name}\n{}", r.text("topic.prefix"));
+    let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    hash & 0x3fff_ffff | 0x4000_0000
 }
 
 fn delete_capture(r: &mut ConfigReader<'_>) -> Option<DeleteCapture> {

@@ -1,5 +1,6 @@
 //! Checks single values of the source's keys, with Confluent's texts. Pure.
 
+use super::source_config::CDC;
 use crate::dialect::read::TimestampGranularity;
 use crate::zone::JdbcTimeZone;
 
@@ -104,6 +105,21 @@ pub(super) fn table_types(text: &str) -> Result<(), String> {
         )),
         None => Ok(()),
     }
+}
+
+/// Checks a value of `mode`. The text is Kafka Connect's, which knows the first five.
+pub(super) fn mode(text: &str) -> Result<(), String> {
+    const KNOWN: [&str; 5] = [
+        "",
+        "bulk",
+        "timestamp",
+        "incrementing",
+        "timestamp+incrementing",
+    ];
+    if text == CDC || KNOWN.contains(&text) {
+        return Ok(());
+    }
+    Err(format!("String must be one of: {}", KNOWN.join(", ")))
 }
 
 /// Checks a value of `topic.prefix`.

@@ -7,7 +7,7 @@
 
 pub(super) mod batch;
 pub(super) mod cursor;
-mod out_of_range;
+pub(crate) mod out_of_range;
 pub(super) mod page;
 mod page_size;
 mod resume;

@@ -24,7 +24,7 @@ type RowDifference = Vec<(usize, Option<SchemaType>)>;
 
 /// Finds out-of-range values in the rows of one plan.
 #[derive(Debug, Default)]
-pub(super) struct OutOfRangeColumns {
+pub(crate) struct OutOfRangeColumns {
     /// Columns whose type cannot hold every value of the database's type.
     watched: Vec<usize>,
     /// Schemas made so far, by what differs in them.
@@ -34,7 +34,7 @@ pub(super) struct OutOfRangeColumns {
 
 impl OutOfRangeColumns {
     /// Watches the columns of that plan.
-    pub(super) fn of(plan: &TablePlan) -> Self {
+    pub(crate) fn of(plan: &TablePlan) -> Self {
         let columns = plan.layout.columns.iter().enumerate();
         Self {
             watched: columns
@@ -46,12 +46,12 @@ impl OutOfRangeColumns {
     }
 
     /// Returns the warnings since the last call: one for each way in which a row differed.
-    pub(super) fn warnings(&mut self) -> Vec<String> {
+    pub(crate) fn warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
     }
 
     /// Returns the schemas for a row's record: the plan's, unless one of its values does not fit.
-    pub(super) fn schemas(&mut self, row: &[Value], plan: &TablePlan) -> RecordSchemas {
+    pub(crate) fn schemas(&mut self, row: &[Value], plan: &TablePlan) -> RecordSchemas {
         let odd = |i: &&usize| !plan.layout.columns[**i].holds(&row[**i]);
         if self.watched.iter().any(|i| odd(&i)) {
             let kind = |i: &usize| (*i, actual(&row[*i]));

@@ -50,6 +50,8 @@ async fn plan_tables(
         task.set("tables", list);
         task
     };
+    // one task reads the log of a server, in its order
+    let max_tasks = if read.cdc.is_some() { 1 } else { max_tasks };
     let groups = select::split(&chosen, max_tasks);
     let mut tasks: Vec<_> = groups
         .into_iter()

@@ -1,0 +1,278 @@
+//! Follows the log: from the bytes of events to changed rows, statements and completed
+//! transactions.
+
+use connector_api::{Error, Result};
+
+use super::ddl::{self, LoggedStatement};
+use super::position::{LogPosition, StreamProgress};
+use crate::binlog::decoder::BinlogDecoder;
+use crate::binlog::event::{EventBody, EventHeader, GtidEvent, QueryEvent};
+use crate::binlog::rows::RowsEvent;
+use crate::driver::BinlogStream;
+
+/// Bytes from one end of a transaction to the next, at most, for which positions beyond 4 GiB are
+/// recognised.
+const WRAP_WITHIN: u64 = 2 << 30;
+
+/// What an event means to the tables.
+#[derive(Debug)]
+pub(super) enum LogEvent {
+    /// Rows of a table were changed; so many of them were emitted before.
+    Rows(RowsEvent<'static>, u64),
+    /// A statement concerns tables; names without a database are of this one.
+    Tables(LoggedStatement, String),
+    /// Rows were changed that the log does not have: the error, and the names in the statement if
+    /// they are known.
+    Unlogged(Error, Option<Vec<String>>),
+    /// Tables are described again: the numbers of table maps begin again.
+    Restarted,
+    /// Nothing that concerns tables.
+    Nothing,
+}
+
+/// The transaction that is being read.
+#[derive(Clone, Copy, Debug)]
+struct OpenTransaction {
+    begun: GtidEvent,
+    /// Row events seen so far.
+    events: u64,
+}
+
+/// Reads a server's log.
+pub(super) struct LogReader {
+    stream: BinlogStream,
+    decoder: BinlogDecoder,
+    /// Completed transactions, and the end of the last.
+    completed: StreamProgress,
+    /// How far the log has been read, in the files of this server; `None`: not known yet.
+    here: Option<LogPosition>,
+    file: String,
+    transaction: Option<OpenTransaction>,
+    /// Row events, and rows of the one that follows, that were emitted by an earlier run.
+    skip: (u64, u64),
+}
+
+impl LogReader {
+    /// Goes on behind `progress`; `here` is its position if that is one of this server.
+    pub(super) fn new(
+        stream: BinlogStream,
+        progress: &StreamProgress,
+        here: Option<LogPosition>,
+        max_event: usize,
+    ) -> Self {
+        Self {
+            stream,
+            decoder: BinlogDecoder::new(max_event, false),
+            skip: (progress.event, progress.row),
+            completed: StreamProgress {
+                event: 0,
+                row: 0,
+                ..progress.clone()
+            },
+            file: here.as_ref().map(|at| at.file.clone()).unwrap_or_default(),
+            here,
+            transaction: None,
+        }
+    }
+
+    /// The next event's bytes, if they are there.
+    pub(super) fn waiting(&mut self) -> Option<Result<Vec<u8>>> {
+        self.stream.waiting()
+    }
+
+    /// Waits for the next event's bytes. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Result<Vec<u8>> {
+        self.stream.next().await
+    }
+
+    /// What has been read; `rows`: the rows done of the last row event, if it is not done.
+    pub(super) fn progress(&self, rows: Option<u64>) -> StreamProgress {
+        let mut progress = self.completed.clone();
+        match (&self.transaction, rows) {
+            (Some(open), Some(rows)) => {
+                (progress.event, progress.row) = (open.events.saturating_sub(1), rows);
+            }
+            (Some(open), None) => progress.event = open.events,
+            (None, _) => {}
+        }
+        // what an earlier run has emitted of it is still done
+        progress.event = progress.event.max(self.skip.0);
+        if progress.event == self.skip.0 {
+            progress.row = progress.row.max(self.skip.1);
+        }
+        progress
+    }
+
+    /// How far the log has been read, if that is known in the files of this server.
+    pub(super) fn here(&self) -> Option<&LogPosition> {
+        self.here.as_ref()
+    }
+
+    /// True between two transactions if everything up to `at` has been read.
+    pub(super) fn has_reached(&self, at: &LogPosition) -> bool {
+        self.transaction.is_none() && self.here.as_ref().is_some_and(|here| here.has_reached(at))
+    }
+
+    /// True if the rows that come are of a transaction that is only prepared.
+    pub(super) fn is_prepared_only(&self) -> bool {
+        self.transaction.is_some_and(|open| open.begun.prepares_xa)
+    }
+
+    /// Takes an event.
+    /// Errors: `Config` for what cannot be read on from here, `Retry` for bytes that are no event.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<LogEvent> {
+        let (header, body) = self
+            .decoder
+            .decode(bytes)
+            .map_err(|error| self.refuse(&error.0))?;
+        match body {
+            EventBody::Rows(rows) => self.rows(rows.into_owned()),
+            EventBody::Query(query) => self.query(&header, query),
+            EventBody::Gtid(begun) => {
+                self.transaction = Some(OpenTransaction { begun, events: 0 });
+                Ok(LogEvent::Nothing)
+            }
+            EventBody::Commit | EventBody::XaPrepare { .. } => {
+                self.complete(&header);
+                Ok(LogEvent::Nothing)
+            }
+            EventBody::Rotate { file, position } => {
+                let at = LogPosition {
+                    file: file.to_owned(),
+                    position,
+                };
+                file.clone_into(&mut self.file);
+                self.reach(at);
+                Ok(LogEvent::Nothing)
+            }
+            EventBody::Heartbeat { file } if self.transaction.is_none() => {
+                let at = LogPosition {
+                    file: file.to_owned(),
+                    position: u64::from(header.next),
+                };
+                self.reach(at);
+                Ok(LogEvent::Nothing)
+            }
+            EventBody::Format if self.transaction.is_none() => Ok(LogEvent::Restarted),
+            EventBody::Format => Err(self.refuse("a transaction has no end")),
+            EventBody::Incident { message } => Err(self.refuse(&format!(
+                "the server has lost changes before they were logged (incident: {message})"
+            ))),
+            EventBody::Statement => Err(self.unlogged_rows("LOAD DATA")),
+            EventBody::TableMap
+            | EventBody::GtidList(_)
+            | EventBody::Heartbeat { .. }
+            | EventBody::Annotate(_)
+            | EventBody::Ignored => Ok(LogEvent::Nothing),
+        }
+    }
+
+    fn rows(&mut self, rows: RowsEvent<'static>) -> Result<LogEvent> {
+        let Some(open) = &mut self.transaction else {
+            return Err(self.refuse("rows are changed outside of a transaction"));
+        };
+        open.events += 1;
+        let (events, row) = self.skip;
+        if open.events <= events {
+            return Ok(LogEvent::Nothing);
+        }
+        let done = if open.events == events + 1 { row } else { 0 };
+        Ok(LogEvent::Rows(rows, done))
+    }
+
+    fn query(&mut self, header: &EventHeader, query: QueryEvent<'_>) -> Result<LogEvent> {
+        let sql = String::from_utf8_lossy(&query.sql);
+        let statement = ddl::statement(&sql);
+        let alone = self.transaction.is_some_and(|open| open.begun.standalone);
+        if let LoggedStatement::Changes(verb) = statement {
+            let error = self.unlogged_rows(verb);
+            let mut names = ddl::names(&sql);
+            if let Some(names) = &mut names {
+                names.push(String::from_utf8_lossy(&query.database).to_lowercase());
+            }
+            if alone {
+                self.complete(header);
+            }
+            return Ok(LogEvent::Unlogged(error, names));
+        }
+        let ends = alone
+            || matches!(
+                statement,
+                LoggedStatement::Commit | LoggedStatement::Rollback
+            );
+        if ends {
+            self.complete(header);
+        }
+        Ok(match statement {
+            LoggedStatement::Defines(_)
+            | LoggedStatement::Drops(_)
+            | LoggedStatement::Empties(_)
+            | LoggedStatement::DropsDatabase(_) => {
+                let database = String::from_utf8_lossy(&query.database).into_owned();
+                LogEvent::Tables(statement, database)
+            }
+            _ => LogEvent::Nothing,
+        })
+    }
+
+    /// The transaction is complete.
+    fn complete(&mut self, header: &EventHeader) {
+        if let Some(open) = self.transaction.take() {
+            self.completed.gtids.complete(open.begun.gtid);
+        }
+        self.skip = (0, 0);
+        self.reach(self.end_of(header));
+    }
+
+    /// Where an event of the current file ends. A position beyond 4 GiB has more bits than the
+    /// header: it has wrapped if the position before was that close to the limit.
+    fn end_of(&self, header: &EventHeader) -> LogPosition {
+        let known = self.here.as_ref().filter(|here| here.file == self.file);
+        let before = known.map_or(0, |here| here.position);
+        let mut position = before & !0xffff_ffff | u64::from(header.next);
+        let low = before & 0xffff_ffff;
+        if u64::from(header.next) < low && low + WRAP_WITHIN > 1 << 32 {
+            position += 1 << 32;
+        }
+        LogPosition {
+            file: self.file.clone(),
+            position,
+        }
+    }
+
+    /// Everything before `at` has been read, and no transaction is open.
+    fn reach(&mut self, at: LogPosition) {
+        let is_new = self.here.as_ref().is_none_or(|here| !here.has_reached(&at));
+        if is_new && self.transaction.is_none() {
+            if self.skip == (0, 0) {
+                self.completed.position = Some(at.clone());
+            }
+            self.here = Some(at);
+        }
+    }
+
+    /// The error of a log that cannot be read on.
+    fn refuse(&self, why: &str) -> Error {
+        Error::config(format!(
+            "the binary log cannot be read on {}: {why}. Read the tables again: stop the \
+             connector, delete its offsets (DELETE /connectors/NAME/offsets) and resume it",
+            self.place()
+        ))
+    }
+
+    fn unlogged_rows(&self, verb: &str) -> Error {
+        self.refuse(&format!(
+            "a session has logged a statement ({verb}) in place of the rows that it changed \
+             (binlog_format other than ROW), so these changes are missing"
+        ))
+    }
+
+    /// Where in the log the reader is, for messages.
+    fn place(&self) -> String {
+        match (&self.transaction, &self.here) {
+            (Some(open), _) => format!("in transaction {}", open.begun.gtid),
+            (None, Some(here)) => format!("behind {}:{}", here.file, here.position),
+            (None, None) => "from its start".to_owned(),
+        }
+    }
+}

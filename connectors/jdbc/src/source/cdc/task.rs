@@ -1,0 +1,691 @@
+//! The task: follows the log, and between its transactions emits the rows that were there before.
+//!
+//! Both meet at exact positions: a snapshot's rows are emitted when the log has been read up to the
+//! snapshot's position and no further. Changes of rows that no snapshot has had yet are dropped, as
+//! a later one will have them.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the index is of this task's tables"
+)]
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use connector_api::{
+    Error, ProgressReport, Record, Result, SourceBatch, SourcePosition, SourceTask, StoredOffsets,
+    TableProgress,
+};
+use tokio::task::JoinHandle;
+use tokio::time::timeout_at;
+
+use super::ddl::{LoggedStatement, TableWords};
+use super::position::{LogPosition, StreamProgress, TableFront, stream_partition, table_partition};
+use super::server;
+use super::snapshot::{RunningSnapshot, SnapshotNext, SnapshotRequest, is_last};
+use super::start;
+use super::stream::{LogEvent, LogReader};
+use super::table::CapturedTable;
+use crate::binlog::rows::{Cell, RowsEvent};
+use crate::catalog::TableMeta;
+use crate::dialect::Dialect;
+use crate::driver::{BinlogStart, BinlogStream, Session};
+use crate::source::config::{CdcSettings, SourceConfig};
+use crate::source::tables::connection;
+
+/// How long a poll waits for an event.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// How often the position is stored while no table of the connector is changed.
+const STORE_EVERY: Duration = Duration::from_secs(60);
+
+/// How long a transaction that is in the log takes to become visible.
+const VISIBLE_SOON: Duration = Duration::from_millis(20);
+
+/// Bytes of rows in one batch, as the log has them.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Rows of one event that are not all emitted.
+struct OpenRows {
+    table: usize,
+    rows: RowsEvent<'static>,
+    /// Where the next row begins, and how many are before it.
+    at: usize,
+    done: u64,
+    /// The table's definition fits.
+    is_ready: bool,
+}
+
+/// Rows that were there before and are not all emitted.
+struct OpenPage {
+    table: usize,
+    /// The table is read page by page, each from a snapshot of its own.
+    is_paged: bool,
+    /// No page follows.
+    is_last: bool,
+    rows: std::vec::IntoIter<Box<[connector_api::Value]>>,
+}
+
+/// What the last batch stored.
+struct EmittedState {
+    progress: StreamProgress,
+    /// Of each table its definition, which rows were emitted, and whether it is stale.
+    tables: Vec<(Arc<TableMeta>, TableFront, bool)>,
+}
+
+/// A table's definition that is looked up.
+type Lookup = JoinHandle<Result<Option<TableMeta>>>;
+
+/// A task that reads a server's log.
+pub(in crate::source) struct CdcTask {
+    config: Arc<SourceConfig>,
+    settings: CdcSettings,
+    dialect: &'static dyn Dialect,
+    tables: Vec<CapturedTable>,
+    /// Index by database and name.
+    names: HashMap<(String, String), usize>,
+    /// Index by the number of a table map; `None`: not captured.
+    routes: HashMap<u64, Option<usize>>,
+    emitted: EmittedState,
+    reader: Option<LogReader>,
+    /// For snapshots; `None` while one is read.
+    session: Option<Box<dyn Session>>,
+    snapshot: Option<RunningSnapshot>,
+    lookup: Option<Lookup>,
+    open_rows: Option<OpenRows>,
+    page: Option<OpenPage>,
+    out: Vec<Record>,
+    out_bytes: usize,
+    stored_at: Option<Instant>,
+    warnings: BTreeSet<String>,
+}
+
+impl CdcTask {
+    /// Connects, checks the server, and looks up all tables and what is stored of them.
+    /// Errors: `Config` for a server whose log cannot be read, or without a table.
+    pub(in crate::source) async fn open(
+        config: SourceConfig,
+        settings: CdcSettings,
+        stored: &dyn StoredOffsets,
+    ) -> Result<Self> {
+        let config = Arc::new(config);
+        if config.tables.is_empty() {
+            return Err(Error::config(
+                "Task is being killed because it was not assigned a table nor a query to execute. If run in table mode \
+                 please make sure that the tables exist on the database. If the table does exist on the database, we \
+                 recommend using the fully qualified table name.",
+            ));
+        }
+        let mut session = connection::open(&config, config.connect).await?;
+        let host = server::check(&mut *session).await?;
+        let mut warnings: BTreeSet<_> = server::warnings(&mut *session).await.into_iter().collect();
+        let progress = start::log(&config, stored, &mut *session, host).await?;
+        let dialect = session.dialect();
+        let mut tables = Vec::new();
+        for id in &config.tables {
+            match start::table(id, &config, settings, stored, &mut *session).await? {
+                Some(table) => tables.push(table),
+                None => drop(warnings.insert(format!("table {id} does not exist (any more)"))),
+            }
+        }
+        let names = tables.iter().enumerate().map(|(index, table)| {
+            let id = &table.meta.id;
+            let database = id.catalog.clone().unwrap_or_default();
+            ((database, id.table.clone()), index)
+        });
+        Ok(Self {
+            names: names.collect(),
+            emitted: EmittedState {
+                progress,
+                tables: tables.iter().map(emitted).collect(),
+            },
+            config,
+            settings,
+            dialect,
+            tables,
+            routes: HashMap::new(),
+            reader: None,
+            session: Some(session),
+            snapshot: None,
+            lookup: None,
+            open_rows: None,
+            page: None,
+            out: Vec::new(),
+            out_bytes: 0,
+            stored_at: None,
+            warnings,
+        })
+    }
+
+    /// Asks for the log behind what was emitted.
+    async fn connect(&mut self) -> Result<()> {
+        let progress = &self.emitted.progress;
+        let start = match &progress.position {
+            _ if !progress.gtids.is_empty() => BinlogStart::Gtids(progress.gtids.to_string()),
+            Some(at) => BinlogStart::File {
+                file: at.file.clone(),
+                position: at.position,
+            },
+            None => return Err(Error::fatal("the log has no position to begin at")),
+        };
+        let (target, options) = (&self.config.target, self.config.connect);
+        let id = self.settings.server_id;
+        let stream = BinlogStream::open(target, options, id, &start).await?;
+        let here = progress.position.clone();
+        self.reader = Some(LogReader::new(stream, progress, here, options.max_message));
+        Ok(())
+    }
+
+    /// Forgets what was read behind the last batch: the log is read again from there.
+    fn step_back(&mut self) {
+        (self.reader, self.session) = (None, None);
+        (self.snapshot, self.lookup) = (None, None);
+        (self.open_rows, self.page) = (None, None);
+        self.out.clear();
+        self.out_bytes = 0;
+        self.routes.clear();
+        for (table, (meta, front, stale)) in self.tables.iter_mut().zip(&self.emitted.tables) {
+            table.forget_map();
+            if Arc::ptr_eq(&table.meta, meta) {
+                table.front.clone_from(front);
+            } else {
+                let (meta, front) = (Arc::clone(meta), front.clone());
+                let again = CapturedTable::new(meta, front, &self.config, self.dialect);
+                if let Ok(mut again) = again {
+                    again.rows = table.rows;
+                    *table = again;
+                }
+            }
+            table.stale = *stale;
+        }
+    }
+
+    async fn next_batch(&mut self) -> Result<SourceBatch> {
+        if self.reader.is_none() {
+            self.connect().await?;
+        }
+        if self.stored_at.is_none() {
+            // where the log begins is stored before anything of it is emitted
+            return Ok(self.batch(true));
+        }
+        let until = tokio::time::Instant::now() + WAIT;
+        loop {
+            if self.out.len() >= self.config.batch_rows || self.out_bytes >= BATCH_BYTES {
+                return Ok(self.batch(false));
+            }
+            if self.open_rows.is_some() {
+                self.expand_rows().await?;
+                continue;
+            }
+            if self.page.is_some() {
+                self.emit_page();
+                continue;
+            }
+            if self.snapshot_step().await? {
+                continue;
+            }
+            let Some(reader) = &mut self.reader else {
+                return Err(Error::retry("the log's connection is closed"));
+            };
+            let bytes = match reader.waiting() {
+                Some(bytes) => bytes?,
+                None if !self.out.is_empty() => return Ok(self.batch(true)),
+                None => match timeout_at(until, reader.next()).await {
+                    Ok(bytes) => bytes?,
+                    Err(_) => return Ok(self.batch(true)),
+                },
+            };
+            self.take(&bytes)?;
+        }
+    }
+
+    /// Takes an event.
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some(reader) = &mut self.reader else {
+            return Ok(());
+        };
+        match reader.take(bytes)? {
+            LogEvent::Rows(rows, done) => {
+                let names = &self.names;
+                let route = self.routes.entry(rows.table.id).or_insert_with(|| {
+                    let name = (rows.table.database.clone(), rows.table.table.clone());
+                    names.get(&name).copied()
+                });
+                let Some(table) = *route else { return Ok(()) };
+                if reader.is_prepared_only() {
+                    return Err(Error::config(format!(
+                        "table {} is changed by an XA transaction that is prepared and not yet \
+                         committed, which mode=cdc cannot read yet",
+                        self.tables[table].meta.id
+                    )));
+                }
+                self.open_rows = Some(OpenRows {
+                    table,
+                    rows,
+                    at: 0,
+                    done,
+                    is_ready: false,
+                });
+                Ok(())
+            }
+            LogEvent::Tables(statement, database) => self.define(statement, &database),
+            LogEvent::Unlogged(error, names) => self.pass_over(error, names),
+            LogEvent::Restarted => {
+                self.routes.clear();
+                self.tables.iter_mut().for_each(CapturedTable::forget_map);
+                Ok(())
+            }
+            LogEvent::Nothing => Ok(()),
+        }
+    }
+
+    /// Emits rows of an event, as many as a batch holds.
+    async fn expand_rows(&mut self) -> Result<()> {
+        let Some(open) = &self.open_rows else {
+            return Ok(());
+        };
+        let index = open.table;
+        if self.tables[index].front == TableFront::Before {
+            self.open_rows = None;
+            return Ok(());
+        }
+        if !open.is_ready {
+            if !self.tables[index].fits(&open.rows.table)? {
+                let exists = self.look_up(index).await?;
+                let Some(open) = &self.open_rows else {
+                    return Ok(());
+                };
+                if !exists || !self.tables[index].fits(&open.rows.table)? {
+                    return Err(self.other_definition(index));
+                }
+            }
+            let table = &self.tables[index];
+            if let Some(open) = &mut self.open_rows {
+                if !open.rows.is_full() {
+                    return Err(table.without_columns());
+                }
+                open.at = position_of(&open.rows, open.done)?;
+                open.is_ready = true;
+            }
+        }
+        let Some(mut open) = self.open_rows.take() else {
+            return Ok(());
+        };
+        let more = self.emit_rows(&mut open)?;
+        self.open_rows = more.then_some(open);
+        Ok(())
+    }
+
+    /// Returns false if all rows are emitted.
+    fn emit_rows(&mut self, open: &mut OpenRows) -> Result<bool> {
+        let table = &mut self.tables[open.table];
+        let (mut before, mut after): (Vec<Cell<'_>>, Vec<Cell<'_>>) = (Vec::new(), Vec::new());
+        while self.out.len() < self.config.batch_rows && self.out_bytes < BATCH_BYTES {
+            let next = open
+                .rows
+                .row(open.at, &mut before, &mut after)
+                .map_err(|error| Error::config(format!("table {}: {error}", table.meta.id)))?;
+            let Some(next) = next else {
+                return Ok(false);
+            };
+            table.change(open.rows.change, &before, &after, &mut self.out)?;
+            self.out_bytes += next - open.at;
+            open.at = next;
+            open.done += 1;
+        }
+        Ok(true)
+    }
+
+    /// Looks a table up again. Returns false if it does not exist any more. Cancel-safe.
+    async fn look_up(&mut self, index: usize) -> Result<bool> {
+        let id = self.tables[index].meta.id.clone();
+        if self.lookup.is_none() {
+            let config = Arc::clone(&self.config);
+            self.lookup = Some(tokio::spawn(async move {
+                let mut session = connection::open(&config, config.connect).await?;
+                let found = session.table(&id).await;
+                session.close().await;
+                found
+            }));
+        }
+        let Some(lookup) = &mut self.lookup else {
+            return Ok(false);
+        };
+        let found = lookup.await;
+        self.lookup = None;
+        let found = found.map_err(|_| Error::retry("looking up a table was given up"))??;
+        let Some(meta) = found else {
+            return Ok(false);
+        };
+        self.tables[index].redefine(meta, &self.config, self.dialect)?;
+        Ok(true)
+    }
+
+    fn other_definition(&self, index: usize) -> Error {
+        Error::config(format!(
+            "rows of table {} in the log do not have the columns that the table has now: it was \
+             altered again, or dropped, before they could be read. Read the table again: stop the connector, \
+             delete its offsets and resume it. With SET GLOBAL binlog_row_metadata=FULL the \
+             columns are recognised by their names",
+            self.tables[index].meta.id
+        ))
+    }
+
+    /// Passes over a change that the log does not have, if it is of other databases: the statement
+    /// ran in none with a captured table, and names none.
+    fn pass_over(&mut self, error: Error, names: Option<Vec<String>>) -> Result<()> {
+        let Some(names) = names else {
+            return Err(error);
+        };
+        let is_named = |name: &str| names.contains(&name.to_lowercase());
+        let concerns = self
+            .tables
+            .iter()
+            .any(|table| table.meta.id.catalog.as_deref().is_none_or(is_named));
+        if concerns {
+            return Err(error);
+        }
+        let text = "sessions of other databases log statements in place of the rows that they \
+                    change (binlog_format other than ROW): a trigger there that changes a captured \
+                    table would not be noticed";
+        self.warnings.insert(text.to_owned());
+        Ok(())
+    }
+
+    /// A statement concerns tables.
+    fn define(&mut self, statement: LoggedStatement, database: &str) -> Result<()> {
+        match statement {
+            LoggedStatement::Defines(names) => {
+                for index in self.captured(&names, database) {
+                    self.altered(index);
+                }
+                Ok(())
+            }
+            LoggedStatement::Drops(names) => {
+                for index in self.captured(&names, database) {
+                    self.dropped(index);
+                }
+                Ok(())
+            }
+            LoggedStatement::DropsDatabase(name) => {
+                let of = |table: &CapturedTable| table.meta.id.catalog.as_ref() == Some(&name);
+                let dropped = (0..self.tables.len()).filter(|index| of(&self.tables[*index]));
+                dropped
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .for_each(|index| self.dropped(index));
+                Ok(())
+            }
+            LoggedStatement::Empties(names) => {
+                for index in self.captured(&names, database) {
+                    self.emptied(index)?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The indexes of captured tables among those names.
+    fn captured(&self, names: &[TableWords], database: &str) -> Vec<usize> {
+        let index = |(of, table): &TableWords| {
+            let database = of.as_deref().unwrap_or(database);
+            self.tables.iter().position(|captured| {
+                let id = &captured.meta.id;
+                id.table.eq_ignore_ascii_case(table)
+                    && id
+                        .catalog
+                        .as_deref()
+                        .is_some_and(|own| own.eq_ignore_ascii_case(database))
+            })
+        };
+        names.iter().filter_map(index).collect()
+    }
+
+    /// A table's definition may have changed: rows that follow need it again, and so does a snapshot
+    /// that is read.
+    fn altered(&mut self, index: usize) {
+        let table = &mut self.tables[index];
+        (table.stale, table.changed) = (true, true);
+        if self
+            .snapshot
+            .as_ref()
+            .is_some_and(|snapshot| snapshot.table == index)
+        {
+            self.snapshot = None;
+        }
+    }
+
+    /// A table is dropped. If another of its name follows, its rows are captured.
+    fn dropped(&mut self, index: usize) {
+        self.altered(index);
+        let table = &mut self.tables[index];
+        table.warnings.insert(format!(
+            "table {} was dropped: its rows are not reported as deleted",
+            table.meta.id
+        ));
+    }
+
+    /// Rows of a table have gone away without being logged.
+    fn emptied(&mut self, index: usize) -> Result<()> {
+        self.altered(index);
+        let table = &mut self.tables[index];
+        let text = format!(
+            "table {} was truncated, or a partition of it truncated, dropped or exchanged: the log \
+             does not have the rows that went away or came",
+            table.meta.id
+        );
+        if table.front == TableFront::Before || !self.settings.truncate_fails {
+            table.warnings.insert(text);
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "{text}. Remove the rows where they were copied to, then set \
+             truncate.handling=ignore and restart the task; set it back afterwards"
+        )))
+    }
+
+    /// Goes on with the rows that were there before. Returns true if something was done; false: the
+    /// log is to be read on.
+    async fn snapshot_step(&mut self) -> Result<bool> {
+        if self.snapshot.is_none() {
+            let here = self.reader.as_ref().and_then(LogReader::here).cloned();
+            let next = self.tables.iter().position(|t| t.front != TableFront::Done);
+            let (Some(index), Some(here)) = (next, here) else {
+                return Ok(false);
+            };
+            if self.tables[index].stale && !self.look_up(index).await? {
+                let table = &mut self.tables[index];
+                let text = format!("table {} does not exist any more", table.meta.id);
+                table.warnings.insert(text);
+                (table.front, table.changed) = (TableFront::Done, true);
+                return Ok(true);
+            }
+            self.begin_snapshot(index, here).await?;
+        }
+        let (Some(snapshot), Some(reader)) = (&mut self.snapshot, &self.reader) else {
+            return Ok(false);
+        };
+        let at = snapshot.position().await?;
+        if !at.has_reached(&snapshot.begun_at) {
+            // the log has transactions that are not visible yet: what was dropped of them must be
+            // in the snapshot
+            tokio::time::sleep(VISIBLE_SOON).await;
+            self.snapshot = None;
+            return Ok(true);
+        }
+        if !reader.has_reached(&at) {
+            return Ok(false);
+        }
+        match snapshot.next().await? {
+            SnapshotNext::Rows(page) => {
+                self.page = Some(OpenPage {
+                    table: snapshot.table,
+                    is_paged: snapshot.is_paged,
+                    is_last: is_last(&page),
+                    rows: page.rows.into_iter(),
+                });
+            }
+            SnapshotNext::End(session) => self.end_snapshot(session),
+        }
+        Ok(true)
+    }
+
+    async fn begin_snapshot(&mut self, index: usize, here: LogPosition) -> Result<()> {
+        let lost = self
+            .session
+            .as_ref()
+            .is_none_or(|session| session.is_lost());
+        if lost {
+            self.session = None;
+            self.session = Some(connection::open(&self.config, self.config.connect).await?);
+        }
+        let Some(session) = self.session.take() else {
+            return Ok(());
+        };
+        let table = &self.tables[index];
+        let front = match &table.front {
+            TableFront::UpTo(front) => Some(front.as_slice()),
+            TableFront::Before | TableFront::Done => None,
+        };
+        let request = SnapshotRequest::of(table, front, &*session);
+        self.snapshot = Some(RunningSnapshot::begin(index, here, request, session));
+        Ok(())
+    }
+
+    /// Emits rows that were there before, as many as a batch holds.
+    fn emit_page(&mut self) {
+        let Some(page) = &mut self.page else {
+            return;
+        };
+        let table = &mut self.tables[page.table];
+        let room = self.config.batch_rows.saturating_sub(self.out.len());
+        let rows: Vec<_> = page.rows.by_ref().take(room).collect();
+        let is_end = page.rows.len() == 0;
+        if page.is_paged {
+            let front = rows.last().map(|last| {
+                let key = table.plan.order.iter().map(|i| last[*i].clone());
+                TableFront::UpTo(key.collect())
+            });
+            if let Some(front) = front {
+                table.front = front;
+            }
+            if is_end && page.is_last {
+                table.front = TableFront::Done;
+            }
+            table.changed = true;
+        }
+        for row in rows {
+            table.put(row, &mut self.out);
+        }
+        if is_end {
+            self.page = None;
+        }
+    }
+
+    fn end_snapshot(&mut self, session: Box<dyn Session>) {
+        self.session = Some(session);
+        let Some(snapshot) = self.snapshot.take() else {
+            return;
+        };
+        let table = &mut self.tables[snapshot.table];
+        if !snapshot.is_paged {
+            table.front = TableFront::Done;
+            table.changed = true;
+        }
+    }
+
+    /// Hands over what has been read. `idle`: no more is there now.
+    fn batch(&mut self, idle: bool) -> SourceBatch {
+        let rows = self.open_rows.as_ref().map(|open| open.done);
+        let progress = match &self.reader {
+            Some(reader) => reader.progress(rows),
+            None => self.emitted.progress.clone(),
+        };
+        let records = std::mem::take(&mut self.out);
+        self.out_bytes = 0;
+        let is_due = self
+            .stored_at
+            .is_none_or(|stored| stored.elapsed() >= STORE_EVERY);
+        let any_changed = self.tables.iter().any(|table| table.changed);
+        let mut positions = Vec::new();
+        let prefix = &self.config.topic_prefix;
+        if !records.is_empty() || is_due || any_changed {
+            positions.push(SourcePosition {
+                partition: stream_partition(prefix),
+                offset: Some(progress.write()),
+            });
+            self.emitted.progress = progress;
+            self.stored_at = Some(Instant::now());
+        }
+        for (table, kept) in self.tables.iter_mut().zip(&mut self.emitted.tables) {
+            if std::mem::take(&mut table.changed) {
+                positions.push(SourcePosition {
+                    partition: table_partition(prefix, &table.meta.id),
+                    offset: Some(table.stored().write()),
+                });
+                *kept = emitted(table);
+            }
+        }
+        SourceBatch {
+            records,
+            positions,
+            idle_for: idle.then_some(Duration::ZERO),
+        }
+    }
+}
+
+#[async_trait]
+impl SourceTask for CdcTask {
+    async fn poll(&mut self) -> Result<SourceBatch> {
+        match self.next_batch().await {
+            Ok(batch) => Ok(batch),
+            Err(error) => {
+                self.step_back();
+                Err(error)
+            }
+        }
+    }
+
+    fn progress(&self) -> ProgressReport {
+        let of = |table: &CapturedTable| TableProgress {
+            table: table.meta.id.to_string(),
+            rows: table.rows,
+            rows_estimated: table.meta.rows_estimated,
+            rows_left: (table.front == TableFront::Done).then_some(0),
+            time_left: None,
+        };
+        let of_tables = self.tables.iter().flat_map(|table| &table.warnings);
+        ProgressReport {
+            tables: self.tables.iter().map(of).collect(),
+            warnings: self.warnings.iter().chain(of_tables).cloned().collect(),
+        }
+    }
+
+    async fn close(mut self: Box<Self>) {
+        self.reader = None;
+        self.snapshot = None;
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
+    }
+}
+
+fn emitted(table: &CapturedTable) -> (Arc<TableMeta>, TableFront, bool) {
+    (Arc::clone(&table.meta), table.front.clone(), table.stale)
+}
+
+/// Where the row of that number begins.
+fn position_of(rows: &RowsEvent<'_>, number: u64) -> Result<usize> {
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    for _ in 0..number {
+        let next = rows.row(at, &mut before, &mut after);
+        let next = next.map_err(|error| Error::config(error.to_string()))?;
+        let Some(next) = next else { break };
+        at = next;
+    }
+    Ok(at)
+}

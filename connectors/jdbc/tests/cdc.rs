@@ -1,0 +1,749 @@
+//! `mode=cdc` against a MariaDB with a binary log: what a batch brings counts with its positions or not at all, as in a
+//! Kafka transaction.
+
+#![allow(clippy::indexing_slicing, reason = "a test that cannot go on panics")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(
+    clippy::too_many_lines,
+    reason = "a test reads best from its beginning to its end"
+)]
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use connector_api::{
+    Config, ConfigReport, ErrorKind, OffsetValue, Plugin, Record, Result, SourceBatch,
+    SourceConnector, SourceOffset, SourcePartition, SourcePosition, SourceTask, StoredOffsets,
+    Value, async_trait,
+};
+use connector_jdbc::source::JdbcSource;
+use testkit::mariadb::{run, texts};
+use testkit::{Lab, MariaDb, Random, unique};
+use tokio::time::timeout;
+
+/// How long something that comes soon may take on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
+
+fn server() -> &'static MariaDb {
+    static LAB: OnceLock<Lab> = OnceLock::new();
+    LAB.get_or_init(|| Lab::durable("cdc")).mariadb()
+}
+
+/// A topic and the offsets stored with it.
+#[derive(Default)]
+struct Topic {
+    records: Vec<Record>,
+    offsets: Vec<SourcePosition>,
+}
+
+#[async_trait]
+impl StoredOffsets for Topic {
+    async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
+        let find = |p: &SourcePartition| {
+            let found = self.offsets.iter().find(|q| q.partition.same_as(p))?;
+            found.offset.clone()
+        };
+        Ok(partitions.iter().map(find).collect())
+    }
+
+    async fn all(&self) -> Result<Vec<SourcePosition>> {
+        Ok(self.offsets.clone())
+    }
+}
+
+impl Topic {
+    fn commit(&mut self, batch: SourceBatch) {
+        for position in batch.positions {
+            self.offsets
+                .retain(|p| !p.partition.same_as(&position.partition));
+            if position.offset.is_some() {
+                self.offsets.push(position);
+            }
+        }
+        self.records.extend(batch.records);
+    }
+
+    async fn open(&self, config: &Config) -> Box<dyn SourceTask> {
+        let plan = JdbcSource.plan(config, 4).await.unwrap();
+        assert_eq!(plan.tasks.len(), 1, "one task reads a log");
+        JdbcSource.open(&plan.tasks[0], self).await.unwrap()
+    }
+
+    /// Polls until what is committed satisfies `enough`.
+    async fn poll(&mut self, task: &mut dyn SourceTask, enough: impl Fn(&Self) -> bool) {
+        let polling = async {
+            while !enough(self) {
+                let batch = task.poll().await.unwrap();
+                self.commit(batch);
+            }
+        };
+        if timeout(SOON, polling).await.is_err() {
+            panic!("not enough records: {:?}", self.last());
+        }
+    }
+
+    /// True if all rows that were there before are emitted.
+    fn follows(&self) -> bool {
+        let done = OffsetValue::Text("done".into());
+        let state = |position: &SourcePosition| position.offset.as_ref()?.get("snapshot").cloned();
+        self.offsets
+            .iter()
+            .filter_map(state)
+            .all(|state| state == done)
+            && self.offsets.len() > 1
+    }
+
+    /// The last record of each key, as texts; `None`: a tombstone.
+    fn last(&self) -> BTreeMap<String, Option<String>> {
+        let of = |record: &Record| (shown(&record.key.value), text_of(record));
+        self.records.iter().map(of).collect()
+    }
+
+    /// The rows that the topic says there are.
+    fn rows(&self) -> BTreeMap<String, String> {
+        let live = |(key, row): (String, Option<String>)| Some((key, row?));
+        self.last().into_iter().filter_map(live).collect()
+    }
+}
+
+fn text_of(record: &Record) -> Option<String> {
+    (!record.value.value.is_null()).then(|| shown(&record.value.value))
+}
+
+/// A struct as a text, its members separated by `|`.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Struct(members) => {
+            let members: Vec<_> = members.iter().map(shown).collect();
+            members.join("|")
+        }
+        Value::Text(text) => text.to_string(),
+        Value::Null => "NULL".into(),
+        Value::Decimal(decimal) => decimal.to_string(),
+        other => other
+            .as_i64()
+            .map_or_else(|| format!("{other:?}"), |n| n.to_string()),
+    }
+}
+
+/// A database with a table `t`, and a connector that captures it.
+struct Capture {
+    database: String,
+    config: Config,
+}
+
+impl Capture {
+    async fn new(table: &str, keys: &[(&str, &str)]) -> Self {
+        let database = unique("cdc");
+        let mut connection = server().create_database(&database).await;
+        run(&mut connection, table).await;
+        let url = server()
+            .jdbc_url(&database)
+            .replace("jdbc:mysql", "jdbc:mariadb");
+        let own = [
+            ("name", database.as_str()),
+            ("connection.url", url.as_str()),
+            ("connection.user", MariaDb::USER),
+            ("connection.password", MariaDb::PASSWORD),
+            ("connection.attempts", "1"),
+            ("table.whitelist", "t"),
+            ("topic.prefix", "p-"),
+            ("mode", "cdc"),
+        ];
+        let config = own
+            .iter()
+            .chain(keys)
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        Self { database, config }
+    }
+
+    async fn run(&self, sql: &str) {
+        let mut connection = server().connect(&self.database).await;
+        run(&mut connection, sql).await;
+    }
+
+    /// The table's rows by key, as the server shows them.
+    async fn rows(&self, key: &str, row: &str) -> BTreeMap<String, String> {
+        let mut connection = server().connect(&self.database).await;
+        let sql = format!("SELECT CONCAT_WS('|', {key}), CONCAT_WS('|', {row}) FROM t");
+        let rows = texts(&mut connection, &sql).await.into_iter();
+        rows.map(|row| {
+            let mut row = row.into_iter().map(Option::unwrap_or_default);
+            (row.next().unwrap(), row.next().unwrap())
+        })
+        .collect()
+    }
+}
+
+#[tokio::test]
+async fn rows_that_were_there_are_followed_by_every_change() {
+    let table = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); INSERT INTO t VALUES (1,'a'),(2,'b'),(3,'c')";
+    let capture = Capture::new(table, &[]).await;
+    let mut topic = Topic::default();
+    let mut task = topic.open(&capture.config).await;
+    topic
+        .poll(&mut *task, |topic| topic.records.len() == 3)
+        .await;
+    capture
+        .run("INSERT INTO t VALUES (4,'d'); UPDATE t SET v='B' WHERE id=2; DELETE FROM t WHERE id=1; UPDATE t SET id=9 WHERE id=3")
+        .await;
+    topic
+        .poll(&mut *task, |topic| topic.records.len() >= 8)
+        .await;
+    let seen: Vec<_> = topic.records[3..]
+        .iter()
+        .map(|record| (shown(&record.key.value), text_of(record)))
+        .collect();
+    let row = |key: &str, row: &str| (key.to_owned(), Some(row.to_owned()));
+    let gone = |key: &str| (key.to_owned(), None);
+    assert_eq!(
+        seen,
+        [
+            row("4", "4|d"),
+            row("2", "2|B"),
+            gone("1"),
+            gone("3"),
+            row("9", "9|c")
+        ]
+    );
+    assert!(topic.records.iter().all(|record| &*record.topic == "p-t"));
+    task.close().await;
+    // what was committed is not read again
+    capture.run("INSERT INTO t VALUES (5,'e')").await;
+    let mut task = topic.open(&capture.config).await;
+    topic
+        .poll(&mut *task, |topic| topic.records.len() >= 9)
+        .await;
+    assert_eq!(topic.records.len(), 9);
+    assert_eq!(topic.rows(), capture.rows("id", "id, v").await);
+    task.close().await;
+}
+
+/// Columns of every type, and values at their edges.
+const TYPES: &str = "CREATE TABLE t (id INT PRIMARY KEY, i8 TINYINT, u8 TINYINT UNSIGNED, b TINYINT(1), i16 SMALLINT, \
+    u16 SMALLINT UNSIGNED, i24 MEDIUMINT, u24 MEDIUMINT UNSIGNED, u32 INT UNSIGNED, i64 BIGINT, u64 BIGINT UNSIGNED, \
+    f FLOAT, g DOUBLE, d1 DECIMAL(10,2), d2 DECIMAL(65,30), d3 DECIMAL(9,9), z INT(8) ZEROFILL, b1 BIT(1), b12 BIT(12), \
+    y YEAR, da DATE, t0 TIME, t3 TIME(3), t6 TIME(6), dt0 DATETIME, dt3 DATETIME(3), dt6 DATETIME(6), \
+    ts0 TIMESTAMP NULL, ts2 TIMESTAMP(2) NULL, ts6 TIMESTAMP(6) NULL, c CHAR(10), cl CHAR(200) CHARACTER SET utf8mb4, \
+    v VARCHAR(20), vl VARCHAR(2000) CHARACTER SET utf8mb4, l1 VARCHAR(20) CHARACTER SET latin1, \
+    l2 VARCHAR(20) CHARACTER SET latin2, w VARCHAR(20) CHARACTER SET utf16, gb VARCHAR(20) CHARACTER SET gbk, \
+    ko VARCHAR(20) CHARACTER SET koi8r, ja VARCHAR(20) CHARACTER SET cp932, bi BINARY(6), vb VARBINARY(10), tt TINYTEXT, \
+    tx TEXT CHARACTER SET utf8mb4, bl BLOB, js JSON, en ENUM('a','b''c','ö'), se SET('x','y','z'), uu UUID, i6 INET6, \
+    i4 INET4, ge POINT, vc VARCHAR(500) COMPRESSED CHARACTER SET utf8mb4, bc BLOB COMPRESSED, \
+    gen INT AS (id + 1) VIRTUAL, hid INT INVISIBLE DEFAULT 7)";
+
+const VALUES: &[&str] = &[
+    "(-128, 255, 1, -32768, 65535, -8388608, 16777215, 4294967295, -9223372036854775808, 9223372036854775807, 1.5, \
+     -2.25, -12345678.90, 12345678901234567890123456789012345.000000000000000000000000000001, 0.000000001, 42, b'1', \
+     b'101010101010', 2024, '2024-02-29', '-838:59:59', '-00:00:00.001', '01:02:03.000004', '2024-02-29 23:59:59', \
+     '0001-01-01 00:00:00.123', '9999-12-31 23:59:59.999999', '1970-01-01 00:00:01', '2001-09-09 01:46:40.25', \
+     '2038-01-19 03:14:07.999999', 'ab', REPEAT('ü',200), 'varchar', REPEAT('x',300), 'ä€', 'ąč', 'a😀', '中文', 'привет', \
+     'ｱ日本', X'010200000000', X'00FF00', 'tiny', 'text ü', X'DEADBEEF00', '{\"a\": 1}', 'b''c', 'x,z', \
+     '123e4567-e89b-12d3-a456-426655440000', '2001:db8::1', '192.0.2.0', POINT(1,2), REPEAT('compressed ü ', 20), \
+     REPEAT('z', 200))",
+    "(0, 0, 0, 0, 0, -1, 1, 0, -1, 0, -0.1, 1e300, 0.5, -1, -0.5, 0, b'0', b'1', 0, '0000-00-00', '00:00:00', \
+     '23:59:59.999', '-01:02:03.5', '2024-00-00 00:00:00', '1000-01-01 00:00:00', '1969-12-31 23:59:59.000001', 0, \
+     '1970-01-01 00:00:00.01', '1970-01-01 00:00:00.000001', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', \
+     '[]', '', '', '00000000-0000-0000-0000-000000000000', '::ffff:1.2.3.4', '0.0.0.0', POINT(0,0), '', '')",
+    "(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+    "(127, 1, 2, 32767, 1, 8388607, 0, 1, 1, 1, 16777216, 0, 99999999.99, 0.1, 0.999999999, 12345678, NULL, NULL, 2155, \
+     '9999-12-31', '838:59:59', '24:00:00', '00:00:00.000001', '1582-10-10 00:00:00', '1582-10-04 12:00:00', \
+     '2024-03-31 02:30:00', '2024-03-31 02:30:00', '2024-10-27 01:30:00', '2024-10-27 01:30:00', 'a b', 'ß', '  x ', \
+     REPEAT('ü',1000), 'ÿ', 'Ł', 'ab', 'x', 'Ё', '\\\\', X'000000000001', X'', REPEAT('t',255), REPEAT('y',70000), \
+     REPEAT('q',60000), 'null', 'ö', 'x,y,z', '12345678-0000-0000-0000-000000000000', '::', '255.255.255.255', \
+     POINT(-1.5,1e10), 'short', 'short')",
+];
+
+fn insert(id: usize, values: &str) -> String {
+    format!(
+        "SET SESSION sql_mode = 'ALLOW_INVALID_DATES'; SET time_zone = '+00:00'; \
+         INSERT INTO t (id, i8, u8, b, i16, u16, i24, u24, u32, i64, u64, f, g, d1, d2, d3, z, b1, b12, y, da, t0, t3, t6, \
+         dt0, dt3, dt6, ts0, ts2, ts6, c, cl, v, vl, l1, l2, w, gb, ko, ja, bi, vb, tt, tx, bl, js, en, se, uu, i6, i4, ge, \
+         vc, bc) VALUES ({id}, {};",
+        values.trim_start_matches('(')
+    )
+}
+
+/// The records of a table that is polled as a whole.
+async fn polled(capture: &Capture) -> Vec<Record> {
+    let mut config = capture.config.clone();
+    config.set("mode", "bulk");
+    let topic = Topic::default();
+    let mut task = topic.open_any(&config).await;
+    let mut records = Vec::new();
+    while records.len() < 2 * VALUES.len() {
+        records.extend(task.poll().await.unwrap().records);
+    }
+    task.close().await;
+    records
+}
+
+impl Topic {
+    async fn open_any(&self, config: &Config) -> Box<dyn SourceTask> {
+        let plan = JdbcSource.plan(config, 1).await.unwrap();
+        JdbcSource.open(&plan.tasks[0], self).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn captured_rows_are_the_records_that_polling_makes_of_them() {
+    for (metadata, keys) in [
+        ("FULL", &[][..]),
+        ("NO_LOG", &[("timestamp.granularity", "micros_long")][..]),
+        (
+            "MINIMAL",
+            &[
+                ("numeric.mapping", "best_fit"),
+                ("column.types", "carry"),
+                ("db.timezone", "Europe/Berlin"),
+            ][..],
+        ),
+    ] {
+        let capture = Capture::new(TYPES, keys).await;
+        capture
+            .run(&format!("SET GLOBAL binlog_row_metadata = {metadata}"))
+            .await;
+        for (n, values) in VALUES.iter().enumerate() {
+            capture.run(&insert(n, values)).await;
+        }
+        let mut topic = Topic::default();
+        let mut task = topic.open(&capture.config).await;
+        topic
+            .poll(&mut *task, |topic| topic.records.len() >= VALUES.len())
+            .await;
+        for (n, values) in VALUES.iter().enumerate() {
+            capture.run(&insert(VALUES.len() + n, values)).await;
+        }
+        topic
+            .poll(&mut *task, |topic| topic.records.len() >= 2 * VALUES.len())
+            .await;
+        task.close().await;
+        let polled = polled(&capture).await;
+        for (captured, polled) in topic.records.iter().zip(&polled) {
+            let (Value::Struct(left), Value::Struct(right)) =
+                (&captured.value.value, &polled.value.value)
+            else {
+                panic!("{captured:?}");
+            };
+            let schema = polled.value.schema.as_ref().unwrap();
+            for ((left, right), field) in left.iter().zip(right).zip(&schema.fields) {
+                assert_eq!(left, right, "{} with {metadata}", field.name);
+            }
+            assert_eq!(captured.value.schema, polled.value.schema);
+            assert_eq!(captured, polled);
+        }
+        assert_eq!(topic.records.len(), polled.len());
+    }
+}
+
+/// Four writers whose transactions overlap, with updates, deletes and rollbacks, while the task is opened again and again
+/// and loses what was not committed.
+#[tokio::test]
+async fn writers_and_sudden_ends_lose_and_double_nothing() {
+    const ROWS: u64 = 3000;
+    let table =
+        "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, n BIGINT NOT NULL, v VARCHAR(200))";
+    let capture = Capture::new(table, &[("batch.max.rows", "97")]).await;
+    capture
+        .run(&format!(
+            "INSERT INTO t (n, v) SELECT seq, REPEAT('a', seq % 200) FROM seq_1_to_{ROWS}"
+        ))
+        .await;
+    let mut random = Random::new();
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            tokio::spawn(write(
+                capture.database.clone(),
+                writer,
+                random.below(u64::MAX),
+            ))
+        })
+        .collect();
+    let mut topic = Topic::default();
+    let mut ends = 0;
+    while writers.iter().any(|writer| !writer.is_finished()) || ends < 15 {
+        let mut task = topic.open(&capture.config).await;
+        let mut pending = Vec::new();
+        for _ in 0..random.below(60) + 5 {
+            // a poll that is given up is as one that was not begun
+            let within = Duration::from_millis(random.below(40));
+            if let Ok(batch) = timeout(within, task.poll()).await {
+                pending.push(batch.unwrap());
+            }
+        }
+        let lost = usize::try_from(random.below(4)).unwrap();
+        pending.truncate(pending.len().saturating_sub(lost));
+        pending.into_iter().for_each(|batch| topic.commit(batch));
+        task.close().await;
+        ends += 1;
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let want = capture.rows("id", "id, n, v").await;
+    let mut task = topic.open(&capture.config).await;
+    let polling = async {
+        while topic.rows() != want {
+            topic.commit(task.poll().await.unwrap());
+        }
+    };
+    let arrived = timeout(SOON, polling).await.is_ok();
+    task.close().await;
+    let got = topic.rows();
+    let differs: Vec<_> = want
+        .iter()
+        .filter(|(key, row)| got.get(*key) != Some(row))
+        .take(3)
+        .collect();
+    let surplus: Vec<_> = got
+        .keys()
+        .filter(|key| !want.contains_key(*key))
+        .take(3)
+        .collect();
+    assert!(
+        arrived,
+        "missing {differs:?}, surplus {surplus:?} after {ends} ends"
+    );
+    // each version of a row is there once: `n` is a new number for each
+    let mut versions = HashSet::new();
+    for record in &topic.records {
+        if let Some(row) = text_of(record) {
+            assert!(versions.insert(row.clone()), "twice: {row}");
+        }
+    }
+}
+
+/// Writes transactions of a few statements; some are rolled back.
+async fn write(database: String, writer: u64, seed: u64) {
+    let mut connection = server().connect(&database).await;
+    let mut state = seed | 1;
+    let mut random = move |below: u64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut version = (writer + 1) * 1_000_000_000;
+    for _ in 0..250 {
+        run(&mut connection, "START TRANSACTION").await;
+        for _ in 0..random(4) + 1 {
+            version += 1;
+            // each writer has rows of its own, so that no two wait for each other for ever
+            let id = random(2000) / 4 * 4 + writer;
+            let sql = match random(5) {
+                0 | 1 => format!(
+                    "INSERT INTO t (n, v) VALUES ({version}, REPEAT('i', {}))",
+                    random(200)
+                ),
+                2 | 3 => format!("UPDATE t SET n = {version}, v = 'updated' WHERE id = {id}"),
+                _ => format!("DELETE FROM t WHERE id = {id}"),
+            };
+            run(&mut connection, &sql).await;
+        }
+        let end = if random(8) == 0 { "ROLLBACK" } else { "COMMIT" };
+        run(&mut connection, end).await;
+    }
+}
+
+#[tokio::test]
+async fn a_large_transaction_is_cut_and_continued_inside() {
+    const ROWS: usize = 20_000;
+    let table = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))";
+    let capture = Capture::new(table, &[("batch.max.rows", "700")]).await;
+    let mut topic = Topic::default();
+    let mut task = topic.open(&capture.config).await;
+    topic.poll(&mut *task, Topic::follows).await;
+    capture
+        .run(&format!(
+            "START TRANSACTION; INSERT INTO t SELECT seq, 'x' FROM seq_1_to_{ROWS}; UPDATE t SET v = 'y' WHERE id % 2 = 0; COMMIT"
+        ))
+        .await;
+    let mut largest = 0;
+    while topic.records.len() < ROWS * 3 / 2 {
+        for _ in 0..7 {
+            let batch = task.poll().await.unwrap();
+            largest = largest.max(batch.records.len());
+            topic.commit(batch);
+        }
+        // one batch is lost
+        drop(task.poll().await.unwrap());
+        task.close().await;
+        task = topic.open(&capture.config).await;
+    }
+    assert!(largest <= 700, "{largest}");
+    assert_eq!(topic.records.len(), ROWS * 3 / 2);
+    assert_eq!(topic.rows(), capture.rows("id", "id, v").await);
+    task.close().await;
+}
+
+#[tokio::test]
+async fn altered_tables_are_followed_also_while_the_task_is_not_there() {
+    for metadata in ["FULL", "NO_LOG"] {
+        let table =
+            "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(20)); INSERT INTO t VALUES (1, 'one')";
+        let capture = Capture::new(table, &[]).await;
+        capture
+            .run(&format!("SET GLOBAL binlog_row_metadata = {metadata}"))
+            .await;
+        let mut topic = Topic::default();
+        let mut task = topic.open(&capture.config).await;
+        topic
+            .poll(&mut *task, |topic| topic.records.len() == 1)
+            .await;
+        capture
+            .run("ALTER TABLE t ADD b INT; INSERT INTO t VALUES (2, 'two', 22)")
+            .await;
+        topic
+            .poll(&mut *task, |topic| topic.records.len() == 2)
+            .await;
+        task.close().await;
+        capture
+            .run("INSERT INTO t VALUES (3, 'three', 33); ALTER TABLE t DROP a, ADD c DATE; INSERT INTO t VALUES (4, 44, '2024-01-01')")
+            .await;
+        let mut task = topic.open(&capture.config).await;
+        topic
+            .poll(&mut *task, |topic| topic.records.len() == 4)
+            .await;
+        let rows: Vec<_> = topic
+            .records
+            .iter()
+            .map(|record| text_of(record).unwrap())
+            .collect();
+        assert_eq!(
+            rows,
+            ["1|one", "2|two|22", "3|three|33", "4|44|19723"],
+            "{metadata}"
+        );
+        let fields = |record: &Record| {
+            let schema = record.value.schema.as_ref().unwrap();
+            schema
+                .fields
+                .iter()
+                .map(|field| field.name.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(fields(&topic.records[2]), ["id", "a", "b"]);
+        assert_eq!(fields(&topic.records[3]), ["id", "b", "c"]);
+        task.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_log_does_not_show_fails_the_task() {
+    for (sql, text) in [
+        (
+            "SET SESSION binlog_format = STATEMENT; UPDATE t SET v = 'x'",
+            "statement (UPDATE)",
+        ),
+        (
+            "SET SESSION binlog_row_image = MINIMAL; UPDATE t SET v = 'x'",
+            "binlog_row_image=FULL",
+        ),
+        ("TRUNCATE TABLE t", "truncate.handling=ignore"),
+        (
+            "XA START 'a'; UPDATE t SET v = 'x'; XA END 'a'; XA PREPARE 'a'; XA COMMIT 'a'",
+            "XA",
+        ),
+    ] {
+        let table =
+            "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); INSERT INTO t VALUES (1,'secret')";
+        let capture = Capture::new(table, &[]).await;
+        let mut topic = Topic::default();
+        let mut task = topic.open(&capture.config).await;
+        topic
+            .poll(&mut *task, |topic| topic.records.len() == 1)
+            .await;
+        capture.run(sql).await;
+        let failing = async {
+            loop {
+                match task.poll().await {
+                    Ok(batch) => topic.commit(batch),
+                    Err(error) => break error,
+                }
+            }
+        };
+        let error = timeout(SOON, failing).await.expect(sql);
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        assert!(error.to_string().contains(text), "{error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+        assert_eq!(topic.records.len(), 1, "{sql}");
+        task.close().await;
+    }
+    let table = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); INSERT INTO t VALUES (1,'a')";
+    let capture = Capture::new(table, &[("truncate.handling", "ignore")]).await;
+    let mut topic = Topic::default();
+    let mut task = topic.open(&capture.config).await;
+    topic
+        .poll(&mut *task, |topic| topic.records.len() == 1)
+        .await;
+    capture
+        .run("TRUNCATE TABLE t; INSERT INTO t VALUES (2,'b')")
+        .await;
+    topic
+        .poll(&mut *task, |topic| topic.records.len() == 2)
+        .await;
+    let warnings = task.progress().warnings;
+    assert!(
+        warnings.iter().any(|text| text.contains("truncated")),
+        "{warnings:?}"
+    );
+    task.close().await;
+}
+
+#[tokio::test]
+async fn a_position_that_the_server_does_not_have_fails_the_task() {
+    let capture = Capture::new("CREATE TABLE t (id INT PRIMARY KEY)", &[]).await;
+    let mut topic = Topic::default();
+    let mut task = topic.open(&capture.config).await;
+    topic
+        .poll(&mut *task, |topic| topic.offsets.len() == 2)
+        .await;
+    task.close().await;
+    for position in &mut topic.offsets {
+        let Some(offset) = &mut position.offset else {
+            continue;
+        };
+        for (name, value) in &mut offset.0 {
+            if name == "gtids" {
+                *value = OffsetValue::Text("0-1-999999999".into());
+            }
+        }
+    }
+    let mut task = topic.open(&capture.config).await;
+    let failing = async {
+        loop {
+            if let Err(error) = task.poll().await {
+                break error;
+            }
+        }
+    };
+    let error = timeout(SOON, failing).await.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    assert!(error.to_string().contains("offsets"), "{error}");
+    task.close().await;
+}
+
+#[tokio::test]
+async fn a_connector_goes_from_incrementing_to_cdc_in_place() {
+    let table = "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(20)); INSERT INTO t (v) VALUES ('a'),('b'),('c')";
+    let capture = Capture::new(table, &[]).await;
+    let mut polling = capture.config.clone();
+    polling.set("mode", "incrementing");
+    let mut topic = Topic::default();
+    let mut task = topic.open_any(&polling).await;
+    topic
+        .poll(&mut *task, |topic| topic.records.len() == 3)
+        .await;
+    task.close().await;
+    capture.run("INSERT INTO t (v) VALUES ('d')").await;
+    let mut task = topic.open(&capture.config).await;
+    topic
+        .poll(&mut *task, |topic| topic.records.len() == 4)
+        .await;
+    capture
+        .run("UPDATE t SET v = 'B' WHERE id = 2; DELETE FROM t WHERE id = 1")
+        .await;
+    topic
+        .poll(&mut *task, |topic| topic.records.len() == 6)
+        .await;
+    assert_eq!(topic.rows(), capture.rows("id", "id, v").await);
+    let schemas: HashSet<_> = topic
+        .records
+        .iter()
+        .filter_map(|r| r.value.schema.as_ref())
+        .map(|s| format!("{s:?}"))
+        .collect();
+    assert_eq!(schemas.len(), 1);
+    task.close().await;
+}
+
+#[tokio::test]
+async fn tables_with_other_keys_or_none_are_captured_too() {
+    let tables = "CREATE TABLE t (a INT, b VARCHAR(20), v INT, PRIMARY KEY (b, a)); \
+        INSERT INTO t SELECT seq, CONCAT('k', seq % 7), seq FROM seq_1_to_25000; \
+        CREATE TABLE u (v INT); INSERT INTO u SELECT seq FROM seq_1_to_300; CREATE TABLE w (id INT PRIMARY KEY)";
+    let capture = Capture::new(tables, &[("table.whitelist", "t,u,w")]).await;
+    let mut topic = Topic::default();
+    let mut task = topic.open(&capture.config).await;
+    topic
+        .poll(&mut *task, |topic| topic.records.len() >= 25_300)
+        .await;
+    capture.run("DELETE FROM t WHERE a % 2 = 0; UPDATE t SET v = -v WHERE b = 'k3'; INSERT INTO u VALUES (0); DELETE FROM u WHERE v < 10").await;
+    let last = |topic: &Topic| topic.records.iter().filter(|r| &*r.topic == "p-u").count() == 301;
+    topic.poll(&mut *task, last).await;
+    task.close().await;
+    topic.records.retain(|record| &*record.topic == "p-t");
+    assert_eq!(topic.rows(), capture.rows("b, a", "a, b, v").await);
+}
+
+#[tokio::test]
+async fn what_keeps_the_log_from_being_read_is_reported_with_its_remedy() {
+    let capture = Capture::new("CREATE TABLE t (id INT PRIMARY KEY)", &[]).await;
+    let found = |report: &ConfigReport| {
+        let texts: Vec<_> = report
+            .errors
+            .iter()
+            .map(|p| format!("{}: {}", p.key, p.message))
+            .collect();
+        texts.join("\n")
+    };
+    for (key, value, text) in [
+        ("key.mode", "none", "key.mode=primary_key"),
+        ("delete.capture", "key_sweep", "delete.capture=none"),
+        ("connection.url", "jdbc:postgresql://h/d", "MariaDB"),
+    ] {
+        let mut config = capture.config.clone();
+        config.set(key, value);
+        let mut report = ConfigReport::default();
+        JdbcSource.check(&config, &mut report);
+        assert!(found(&report).contains(text), "{}", found(&report));
+    }
+    let mut report = ConfigReport::default();
+    JdbcSource.check(&capture.config, &mut report);
+    JdbcSource.probe(&capture.config, &mut report).await;
+    assert_eq!(found(&report), "");
+    static PLAIN: OnceLock<Lab> = OnceLock::new();
+    let plain = PLAIN.get_or_init(|| Lab::new("cdc-plain")).mariadb();
+    let mut connection = plain.create_database(&capture.database).await;
+    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let mut config = capture.config.clone();
+    config.set("connection.url", plain.jdbc_url(&capture.database));
+    let mut report = ConfigReport::default();
+    JdbcSource.probe(&config, &mut report).await;
+    assert!(found(&report).contains("log_bin"), "{}", found(&report));
+}
+
+#[tokio::test]
+async fn a_missing_privilege_is_named_and_two_are_enough() {
+    let table = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); INSERT INTO t VALUES (1,'a')";
+    let capture = Capture::new(table, &[]).await;
+    let database = &capture.database;
+    capture
+        .run(&format!(
+            "CREATE USER {database}@'%' IDENTIFIED BY 'pw'; GRANT SELECT ON {database}.* TO {database}@'%'"
+        ))
+        .await;
+    let mut config = capture.config.clone();
+    config.set("connection.user", database.as_str());
+    config.set("connection.password", "pw");
+    let mut topic = Topic::default();
+    let mut task = topic.open(&config).await;
+    let error = task.poll().await.unwrap_err();
+    assert!(error.to_string().contains("REPLICATION SLAVE"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    task.close().await;
+    capture
+        .run(&format!("GRANT REPLICATION SLAVE ON *.* TO {database}@'%'"))
+        .await;
+    let mut task = topic.open(&config).await;
+    topic.poll(&mut *task, Topic::follows).await;
+    capture.run("INSERT INTO t VALUES (2,'b')").await;
+    topic
+        .poll(&mut *task, |topic| topic.records.len() == 2)
+        .await;
+    task.close().await;
+}
