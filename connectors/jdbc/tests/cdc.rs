@@ -747,3 +747,45 @@ async fn a_missing_privilege_is_named_and_two_are_enough() {
         .await;
     task.close().await;
 }
+
+/// `cargo test --release -p connector-jdbc --test cdc -- --ignored --nocapture` with an optimised build.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn how_fast_a_log_is_read() {
+    const ROWS: usize = 500_000;
+    let table = "CREATE TABLE t (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, a INT NOT NULL, b BIGINT, \
+        c VARCHAR(60) NOT NULL, d VARCHAR(60), e DECIMAL(12,2), f DOUBLE, g DATETIME(3), h DATE, i TINYINT, j VARCHAR(40))";
+    for a_transaction in [1000, 1] {
+        let rows = if a_transaction == 1 { ROWS / 20 } else { ROWS };
+        let capture = Capture::new(table, &[("batch.max.rows", "1000")]).await;
+        let mut topic = Topic::default();
+        let mut task = topic.open(&capture.config).await;
+        topic.poll(&mut *task, Topic::follows).await;
+        task.close().await;
+        let mut connection = server().connect(&capture.database).await;
+        run(
+            &mut connection,
+            "SET GLOBAL innodb_flush_log_at_trx_commit = 0",
+        )
+        .await;
+        for _ in 0..rows / a_transaction {
+            let insert = format!(
+                "INSERT INTO t (a, b, c, d, e, f, g, h, i, j) SELECT seq, seq * 7, REPEAT('c', 50), REPEAT('d', 30), \
+                 seq / 3, seq / 7, NOW(3), CURDATE(), seq % 100, 'a text of some length' FROM seq_1_to_{a_transaction}"
+            );
+            run(&mut connection, &insert).await;
+        }
+        let mut task = topic.open(&capture.config).await;
+        let begun = std::time::Instant::now();
+        let mut count = 0;
+        while count < rows {
+            count += task.poll().await.unwrap().records.len();
+        }
+        let micros = begun.elapsed().as_micros();
+        println!(
+            "{rows} rows in transactions of {a_transaction}: {} rows/s",
+            rows as u128 * 1_000_000 / micros.max(1)
+        );
+        task.close().await;
+    }
+}

@@ -44,6 +44,9 @@ const STORE_EVERY: Duration = Duration::from_secs(60);
 /// How long a transaction that is in the log takes to become visible.
 const VISIBLE_SOON: Duration = Duration::from_millis(20);
 
+/// How often that is waited for in a row.
+const INVISIBLE_MAX: u32 = 500;
+
 /// Bytes of rows in one batch, as the log has them.
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -99,6 +102,8 @@ pub(in crate::source) struct CdcTask {
     out: Vec<Record>,
     out_bytes: usize,
     stored_at: Option<Instant>,
+    /// Snapshots in a row that did not see what had been read of the log.
+    invisible: u32,
     warnings: BTreeSet<String>,
 }
 
@@ -155,6 +160,7 @@ impl CdcTask {
             out: Vec::new(),
             out_bytes: 0,
             stored_at: None,
+            invisible: 0,
             warnings,
         })
     }
@@ -514,8 +520,17 @@ impl CdcTask {
             // in the snapshot
             tokio::time::sleep(VISIBLE_SOON).await;
             self.snapshot = None;
+            self.invisible += 1;
+            if self.invisible > INVISIBLE_MAX {
+                self.invisible = 0;
+                return Err(Error::retry(
+                    "the server's log has transactions that do not become visible: was it reset, \
+                     or is this another server?",
+                ));
+            }
             return Ok(true);
         }
+        self.invisible = 0;
         if !reader.has_reached(&at) {
             return Ok(false);
         }
