@@ -68,7 +68,7 @@ pub(super) fn read(id: &TableId, text: &str) -> Option<TableMeta> {
         rows_estimated: None,
         no_rollback: None,
         only_insert: true,
-        has_triggers: false,
+        has_triggers: true,
     })
 }
 
