@@ -12,20 +12,22 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::herder::validate::{Validator, WorkerFacts};
-use crate::herder::{Herder, HerderLoop, LoopParts};
+use crate::herder::{GroupParts, Herder, HerderLoop, LoopParts};
 use crate::kafka::dev::DevBroker;
 use crate::observe::log::LogFilter;
 use crate::registry::Registry;
 use crate::rest;
 use crate::secrets::{SecretKeys, known};
 use crate::settings::{self, WorkerSettings};
-use crate::store::Store;
+use crate::store::{Store, StoreMember, StoreOptions};
 use crate::worker::{Worker, WorkerOptions};
 
 /// Maximum number of commands queued for the herder's loop; beyond that, callers wait.
 const COMMANDS: usize = 256;
 /// Maximum number of task events queued for the herder's loop; beyond that, tasks wait.
 const EVENTS: usize = 1024;
+/// Maximum number of queued changes of this worker's slots.
+const SLOT_EVENTS: usize = 64;
 /// How long requests in progress may continue after the worker has stopped.
 const REST_LIMIT: Duration = Duration::from_secs(5);
 /// Upper bound of the time tasks get to stop, whatever the settings say: the whole shutdown takes
@@ -61,7 +63,7 @@ impl BoundWorker {
             .and_then(|l| l.local_addr().ok())
             .map_or(0, |address| address.port());
         let worker_id: Arc<str> = Arc::from(settings.rest.worker_id(port));
-        let store = Store::open(&settings.store).await?;
+        let store = Store::open(&store_options(&settings, &worker_id)).await?;
         let (events, events_received) = mpsc::channel(EVENTS);
         let secrets = SecretKeys::of(&registry).on_worker(&settings.written(), &settings.resolved);
         known::remember(&secrets.of_worker());
@@ -73,6 +75,8 @@ impl BoundWorker {
         };
         let of_rest = worker.clone();
         let (commands, commands_received) = mpsc::channel(COMMANDS);
+        let graceful = settings.graceful_timeout.min(GRACEFUL_MAX);
+        let group = join_group(&worker, &settings, &store, (&worker_id, graceful)).await?;
         let parts = LoopParts {
             store,
             worker,
@@ -82,7 +86,8 @@ impl BoundWorker {
             track_topics: settings.topic_tracking.enabled,
             tasks_max: settings.tasks_max,
             worker_tasks_max: settings.worker_tasks_max,
-            graceful: settings.graceful_timeout.min(GRACEFUL_MAX),
+            graceful,
+            group,
         };
         let main_loop = HerderLoop::load(parts, commands_received).await?;
         info!(%worker_id, version = env!("CARGO_PKG_VERSION"), "rowferry is ready");
@@ -163,12 +168,13 @@ impl BoundWorker {
             servers.spawn_on(serving, front);
         }
         front.spawn(self.rest.main.clone().watch());
-        self.main_loop.run(shutdown).await;
+        let ended = self.main_loop.run(shutdown.clone()).await;
+        shutdown.cancel();
         let finished = async { while servers.join_next().await.is_some() {} };
         if tokio::time::timeout(REST_LIMIT, finished).await.is_err() {
             warn!("some requests did not end in time and are cut off");
         }
-        Ok(())
+        ended
     }
 }
 
@@ -180,6 +186,67 @@ fn log_warnings(settings: &WorkerSettings) {
     {
         warn!("{warning}");
     }
+}
+
+/// Returns the settings of the store, with this worker if it shares it.
+fn store_options(settings: &WorkerSettings, worker_id: &Arc<str>) -> StoreOptions {
+    if settings.shared.is_some() && is_loopback(worker_id) {
+        warn!(
+            "other workers and people see this one as {worker_id}, which only this machine can \
+             reach: set rest.advertised.host.name if workers on other machines share the store"
+        );
+    }
+    let scheme = match settings.rest.listeners.first() {
+        Some(listener) if listener.tls => "https",
+        _ => "http",
+    };
+    let member = settings.shared.as_ref().map(|shared| StoreMember {
+        id: worker_id.to_string(),
+        instance: instance(),
+        url: format!("{scheme}://{worker_id}"),
+        group_id: settings.group_id.clone(),
+        slots: shared.slots,
+    });
+    StoreOptions {
+        member,
+        ..settings.store.clone()
+    }
+}
+
+fn is_loopback(worker_id: &str) -> bool {
+    let host = worker_id
+        .rsplit_once(':')
+        .map_or(worker_id, |(host, _)| host);
+    host == "localhost" || host == "[::1]" || host.starts_with("127.")
+}
+
+/// Identifies this start of the process.
+fn instance() -> String {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    format!("{}-{}", since.as_micros(), std::process::id())
+}
+
+/// Makes this worker one of several, if the settings say so.
+async fn join_group(
+    worker: &Worker,
+    settings: &WorkerSettings,
+    store: &Store,
+    (worker_id, graceful): (&str, Duration),
+) -> Result<Option<GroupParts>> {
+    let Some(shared) = &settings.shared else {
+        return Ok(None);
+    };
+    let slot_count = store.slot_count().await?;
+    let (events, slots) = mpsc::channel(SLOT_EVENTS);
+    let group = worker.join_group(shared, slot_count, (worker_id, graceful), events)?;
+    Ok(Some(GroupParts {
+        group,
+        slots,
+        slot_count,
+        poll: shared.poll,
+    }))
 }
 
 /// Returns the settings that tasks need.

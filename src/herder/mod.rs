@@ -21,7 +21,7 @@ use std::time::Duration;
 use connector_api::{Config, ProgressReport, SourcePosition, TopicOffset};
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use run::{HerderLoop, LoopParts};
+pub(crate) use run::{GroupParts, HerderLoop, LoopParts};
 
 use crate::model::{RunState, RunStatus, TargetState};
 use crate::store::StoredVersion;

@@ -18,6 +18,7 @@ pub(crate) mod page;
 pub(crate) mod producer;
 pub(crate) mod settings;
 mod silence;
+pub(crate) mod slots;
 pub(crate) mod table;
 pub(crate) mod topic_name;
 

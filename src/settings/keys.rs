@@ -391,6 +391,55 @@ pub const KEYS: &[ConfigKey] = &[
         "Metadata store: `sqlite:path`, `mysql://user:password@host/db` or \
          `postgres://user:password@host/db`. Not set: an SQLite file in `rowferry.data.dir`.",
     ),
+    flag(
+        "rowferry.store.shared",
+        "false",
+        OWN,
+        "True if several workers with the same `group.id` use the metadata store, which must be on \
+         MariaDB, MySQL or PostgreSQL. Connectors and tasks are spread over them, and each answers \
+         every call. All of them need this setting.",
+    ),
+    millis(
+        "rowferry.store.poll.ms",
+        "500",
+        OWN,
+        "How often a worker reads what others have changed in a shared store.",
+    )
+    .check(KeyValidator::AtLeast(10)),
+    millis(
+        "rowferry.slots",
+        "64",
+        OWN,
+        "Number of parts in which the work of several workers is divided; it is fixed when the \
+         first worker starts.",
+    )
+    .check(KeyValidator::Between(1, 10_000)),
+    millis(
+        "session.timeout.ms",
+        "10000",
+        WORKER,
+        "With several workers: how long, in milliseconds, a worker may be silent before the others \
+         take over. Brokers allow 6000 to 1800000.",
+    ),
+    millis(
+        "heartbeat.interval.ms",
+        "1000",
+        WORKER,
+        "With several workers: how often each shows Kafka that it is alive.",
+    ),
+    millis(
+        "rebalance.timeout.ms",
+        "60000",
+        WORKER,
+        "With several workers: how long a worker may take to give its tasks up.",
+    ),
+    text(
+        "group.instance.id",
+        "",
+        WORKER,
+        "With several workers: a name that is the same after a restart, so that the tasks of a \
+         worker wait for its return for `session.timeout.ms`. Empty: others take over at once.",
+    ),
     maybe(
         "file.allowed.paths",
         ConfigType::List,
@@ -503,9 +552,6 @@ pub const KEYS: &[ConfigKey] = &[
     idle("metrics.recording.level"),
     idle("metric.reporters"),
     idle("auto.include.jmx.reporter"),
-    idle("session.timeout.ms"),
-    idle("heartbeat.interval.ms"),
-    idle("rebalance.timeout.ms"),
     idle("worker.sync.timeout.ms"),
     idle("worker.unsync.backoff.ms"),
     idle("connect.protocol"),

@@ -72,6 +72,8 @@ pub struct WorkerSettings {
     pub metrics: MetricsSettings,
     /// Where and how configs and statuses are stored.
     pub store: store::StoreOptions,
+    /// How several workers share the store; `None` for a worker that is alone.
+    pub shared: Option<SharedSettings>,
     /// Folders and files below which connectors may use SQLite files: `sqlite.allowed.paths`, or
     /// the data folder.
     pub sqlite_paths: Vec<PathBuf>,
@@ -86,6 +88,37 @@ pub struct WorkerSettings {
     pub providers: ConfigProviders,
     /// All keys as given, with their own references resolved.
     pub resolved: ResolvedConfig,
+}
+
+/// Settings of one of several workers that share a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedSettings {
+    /// `rowferry.slots`.
+    pub slots: u16,
+    /// `rowferry.store.poll.ms`.
+    pub poll: Duration,
+    /// `session.timeout.ms`.
+    pub session_timeout: Duration,
+    /// `heartbeat.interval.ms`.
+    pub heartbeat: Duration,
+    /// `rebalance.timeout.ms`.
+    pub rebalance_timeout: Duration,
+    /// `group.instance.id`.
+    pub group_instance: Option<String>,
+}
+
+impl SharedSettings {
+    fn read(r: &mut ConfigReader<'_>) -> Option<Self> {
+        let settings = Self {
+            slots: u16::try_from(r.long("rowferry.slots")).unwrap_or(store::SLOTS_DEFAULT),
+            poll: Duration::from_millis(r.unsigned("rowferry.store.poll.ms")),
+            session_timeout: Duration::from_millis(r.unsigned("session.timeout.ms")),
+            heartbeat: Duration::from_millis(r.unsigned("heartbeat.interval.ms")),
+            rebalance_timeout: Duration::from_millis(r.unsigned("rebalance.timeout.ms")),
+            group_instance: Some(r.text("group.instance.id")).filter(|id| !id.is_empty()),
+        };
+        r.bool("rowferry.store.shared").then_some(settings)
+    }
 }
 
 /// `topic.tracking.*` (KIP-558).
@@ -274,6 +307,7 @@ impl WorkerSettings {
             rest: Self::read_rest(r)?,
             metrics: MetricsSettings::read(r)?,
             store: Self::read_store(r),
+            shared: SharedSettings::read(r),
             sqlite_paths: Self::read_paths(r, "sqlite.allowed.paths"),
             file_paths: Self::read_paths(r, "file.allowed.paths"),
             log_level: r.text("rowferry.log.level"),
@@ -308,6 +342,7 @@ impl WorkerSettings {
                 total: usize::try_from(r.long("rowferry.history.total")).unwrap_or(usize::MAX),
                 deleted_ms: r.long("rowferry.history.deleted.retention.ms"),
             },
+            member: None,
         }
     }
 

@@ -22,6 +22,23 @@ pub struct StoreOptions {
     pub forget_key: Option<String>,
     /// How much of the config history is kept.
     pub history: HistoryLimits,
+    /// This worker, if it shares the store with others; `None` reserves the store for it alone.
+    pub member: Option<StoreMember>,
+}
+
+/// A worker that shares the store with others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreMember {
+    /// `host:port` of the worker.
+    pub id: String,
+    /// Identifies this start of the worker.
+    pub instance: String,
+    /// URL of its REST API.
+    pub url: String,
+    /// `group.id`; all workers on a store have the same.
+    pub group_id: String,
+    /// Number of slots if this is the first worker of the store.
+    pub slots: u16,
 }
 
 impl StoreOptions {
@@ -34,6 +51,7 @@ impl StoreOptions {
             secrets_key: None,
             forget_key: None,
             history: HistoryLimits::default(),
+            member: None,
         }
     }
 }
@@ -70,6 +88,7 @@ pub enum StoreChange {
         name: Arc<str>,
         config: Config,
         target: TargetState,
+        slot: u16,
     },
     /// Replaces the config of a connector and deletes the task configs made from the old one.
     Replace {
@@ -85,9 +104,13 @@ pub enum StoreChange {
         name: Arc<str>,
     },
     /// Replaces all task configs of a connector and deletes the statuses of tasks beyond them.
+    /// `revision` is that of the config which they were planned from. In a shared store the tasks
+    /// of these numbers are shown as restarting until the worker that runs one has ended it.
     SetTasks {
         name: Arc<str>,
-        tasks: Vec<Config>,
+        revision: u64,
+        replaced: Vec<u32>,
+        tasks: Vec<StoredTask>,
     },
     /// Stores the status of a connector (`task` is `None`) or of a task.
     SetStatus {
@@ -104,6 +127,27 @@ pub enum StoreChange {
     ResetTopics {
         name: Arc<str>,
     },
+    /// Asks the owners of a connector and of these tasks to restart them, and shows them as
+    /// restarting.
+    Restart {
+        name: Arc<str>,
+        connector: bool,
+        tasks: Vec<u32>,
+    },
+    /// Moves a task from one slot to another, if it is still there.
+    MoveTask {
+        name: Arc<str>,
+        task: u32,
+        from: u16,
+        to: u16,
+    },
+    /// Shows a part that this worker no longer runs as unassigned, unless another worker has
+    /// taken it over.
+    Release {
+        name: Arc<str>,
+        task: Option<u32>,
+        worker_id: Arc<str>,
+    },
 }
 
 impl StoreChange {
@@ -117,7 +161,10 @@ impl StoreChange {
             | Self::SetTasks { name, .. }
             | Self::SetStatus { name, .. }
             | Self::AddTopic { name, .. }
-            | Self::ResetTopics { name } => name,
+            | Self::ResetTopics { name }
+            | Self::Restart { name, .. }
+            | Self::MoveTask { name, .. }
+            | Self::Release { name, .. } => name,
         }
     }
 }
@@ -131,14 +178,109 @@ pub struct StoredConnector {
     pub config: Config,
     /// The state that the user asked for.
     pub target: TargetState,
-    /// Task configs of the last plan.
-    pub tasks: Vec<Config>,
+    /// Who runs the connector itself: the owner of this slot.
+    pub slot: u16,
+    /// Number of the config.
+    pub revision: u64,
+    /// Number of the config that the tasks were planned from; `None` if no plan was stored.
+    pub planned: Option<u64>,
+    /// How often a restart was asked for.
+    pub restarts: u64,
+    /// Tasks of the last plan.
+    pub tasks: Vec<StoredTask>,
     /// Last status of the connector itself.
     pub status: Option<RunStatus>,
     /// Last status of each task that has one.
     pub task_statuses: BTreeMap<u32, RunStatus>,
     /// Topics that the connector has used.
     pub topics: BTreeSet<Arc<str>>,
+}
+
+/// A task as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredTask {
+    /// The config as planned.
+    pub config: Config,
+    /// Who runs the task: the owner of this slot.
+    pub slot: u16,
+    /// How often a restart was asked for.
+    pub restarts: u64,
+}
+
+/// A task in the first slot.
+impl From<Config> for StoredTask {
+    fn from(config: Config) -> Self {
+        Self {
+            config,
+            slot: 0,
+            restarts: 0,
+        }
+    }
+}
+
+impl StoredConnector {
+    /// Returns a connector that has run nothing yet.
+    pub fn new(name: impl Into<Arc<str>>, config: Config, target: TargetState) -> Self {
+        Self {
+            name: name.into(),
+            config,
+            target,
+            slot: 0,
+            revision: 0,
+            planned: None,
+            restarts: 0,
+            tasks: Vec::new(),
+            status: None,
+            task_statuses: BTreeMap::new(),
+            topics: BTreeSet::new(),
+        }
+    }
+}
+
+/// The status of a connector (`task` is `None`) or a task as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredStatus {
+    /// The connector's name.
+    pub name: Arc<str>,
+    /// The task's number.
+    pub task: Option<u32>,
+    /// Its status.
+    pub status: RunStatus,
+}
+
+/// What a worker that shares the store needs to know of it.
+#[derive(Clone, Debug)]
+pub struct StoreSnapshot {
+    /// All connectors.
+    pub connectors: Vec<StoredConnector>,
+    /// The id of the worker that owns each slot.
+    pub slots: BTreeMap<u16, Arc<str>>,
+}
+
+/// What has changed in a shared store since it was last read.
+#[derive(Clone, Debug)]
+pub enum StoreNews {
+    /// Nothing.
+    Nothing,
+    /// Only statuses; these are all.
+    Statuses(Vec<StoredStatus>),
+    /// Anything.
+    Everything(StoreSnapshot),
+}
+
+/// A worker of the group, as it registered itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredWorker {
+    /// `host:port`.
+    pub id: String,
+    /// URL of its REST API.
+    pub url: String,
+    /// Its version of Rowferry.
+    pub version: String,
+    /// When it was started, in milliseconds since 1970-01-01 UTC.
+    pub started_ms: i64,
+    /// When it last wrote to the store, in milliseconds since 1970-01-01 UTC.
+    pub seen_ms: i64,
 }
 
 /// One version of a connector's config.

@@ -15,8 +15,10 @@ pub enum StoreTrouble {
     Unreachable,
     /// Another program holds it.
     InUse,
-    /// Another worker has changed it meanwhile.
+    /// Another worker has changed it meanwhile, and it is this worker's alone.
     Foreign,
+    /// Another worker that shares it has changed it meanwhile: read it and try again.
+    Changed,
     /// Its contents cannot be read.
     Damaged,
     /// Its file is missing or empty, although files that belong to it still exist.
@@ -70,13 +72,15 @@ impl StoreFailure {
             }
             StoreTrouble::InUse => {
                 "another worker or program uses it: stop that one, or give this worker its own \
-                 store (--data-dir)"
+                 store (--data-dir); several workers can share a store on MariaDB, MySQL or \
+                 PostgreSQL if all of them have rowferry.store.shared=true"
             }
             StoreTrouble::Foreign => {
                 "another worker has changed it in the meantime, so this worker changes nothing \
                  more until it is restarted: stop the other worker if it still runs, then restart \
                  this one, which loads the stored state"
             }
+            StoreTrouble::Changed => "try again",
             StoreTrouble::Damaged => {
                 "stop the worker and replace the file with a backup; or save what can be read with \
                  `sqlite3 FILE .recover | sqlite3 NEW` and use that file; or move the file away, \
@@ -126,9 +130,10 @@ impl From<Error> for StoreFailure {
 impl From<StoreFailure> for Error {
     fn from(failure: StoreFailure) -> Self {
         let kind = match failure.trouble {
-            StoreTrouble::Full | StoreTrouble::Unreachable | StoreTrouble::InUse => {
-                ErrorKind::Retry
-            }
+            StoreTrouble::Full
+            | StoreTrouble::Unreachable
+            | StoreTrouble::InUse
+            | StoreTrouble::Changed => ErrorKind::Retry,
             StoreTrouble::Refused | StoreTrouble::Lost => ErrorKind::Config,
             StoreTrouble::Foreign | StoreTrouble::Damaged | StoreTrouble::Broken => {
                 ErrorKind::Fatal

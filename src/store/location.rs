@@ -156,20 +156,28 @@ impl StoreLocation {
         matches!(self.kind, StoreKind::Memory(_))
     }
 
+    /// True if the store is on a database server.
+    pub(super) fn is_server(&self) -> bool {
+        matches!(self.kind, StoreKind::MySql(_) | StoreKind::Postgres(_))
+    }
+
     /// Returns the migrations in order; the first has number 1.
     pub(super) fn migrations(&self) -> Migrator {
         let scripts = match self.kind {
             StoreKind::Memory(_) | StoreKind::File(..) => [
                 include_str!("../../migrations/sqlite/0001_connectors.sql"),
                 include_str!("../../migrations/sqlite/0002_last_change.sql"),
+                include_str!("../../migrations/sqlite/0003_workers.sql"),
             ],
             StoreKind::MySql(_) => [
                 include_str!("../../migrations/mysql/0001_connectors.sql"),
                 include_str!("../../migrations/mysql/0002_last_change.sql"),
+                include_str!("../../migrations/mysql/0003_workers.sql"),
             ],
             StoreKind::Postgres(_) => [
                 include_str!("../../migrations/postgres/0001_connectors.sql"),
                 include_str!("../../migrations/postgres/0002_last_change.sql"),
+                include_str!("../../migrations/postgres/0003_workers.sql"),
             ],
         };
         let migration = |(version, script): (i64, &'static str)| {

@@ -20,14 +20,18 @@ mod last_change;
 mod location;
 mod seal;
 mod session;
+mod shared;
 mod statement;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use connector_api::{Config, Result};
 
-pub use change::{HistoryLimits, StoreChange, StoreOptions, StoredConnector, StoredVersion};
+pub use change::{
+    HistoryLimits, StoreChange, StoreMember, StoreNews, StoreOptions, StoreSnapshot,
+    StoredConnector, StoredStatus, StoredTask, StoredVersion, StoredWorker,
+};
 pub use failure::{StoreFailure, StoreTrouble};
 pub use files::KEY_FILE;
 
@@ -47,25 +51,60 @@ struct StoreParts {
     access: StoreAccess,
     cipher: StoreCipher,
     history: HistoryLimits,
+    member: Option<StoreMember>,
 }
+
+/// Number of slots of a group of workers that does not choose another one.
+pub const SLOTS_DEFAULT: u16 = 64;
+
+/// How often a shared store is opened again because other workers that start change it.
+const OPENED_TIMES: usize = 10;
 
 impl Store {
     /// Opens a store, migrates its tables, and encrypts configs that are not encrypted yet. Errors:
     /// `Config` for an invalid URL or key, a store of a newer version, a missing key or a lost
     /// store; `Retry` when the database is unreachable or in use.
     pub async fn open(options: &StoreOptions) -> Result<Self> {
+        for _ in 0..OPENED_TIMES {
+            match Self::open_once(options).await {
+                Err(failure) if failure.trouble == StoreTrouble::Changed => {}
+                done => return Ok(done?),
+            }
+        }
+        Ok(Self::open_once(options).await?)
+    }
+
+    async fn open_once(options: &StoreOptions) -> Result<Self, StoreFailure> {
         let place = StoreLocation::parse(&options.url)?;
+        let is_shared = options.member.is_some();
+        if is_shared && !place.is_server() {
+            return Err(not_shareable(&place.shown));
+        }
+        if is_shared && options.secrets_key.is_none() {
+            return Err(without_key());
+        }
         let has_own_key = place.has_own_key(options.secrets_key.as_deref());
-        let access = StoreAccess::open(place, has_own_key).await?;
+        let access = StoreAccess::open(place, has_own_key, is_shared).await?;
+        if is_shared {
+            let (now, _) = access.ids().await?;
+            access.has_read(now).await?;
+        }
         let cipher = seal::take_up(&access, options).await?;
-        // Make a change: another worker that still considers the store its own now finds a foreign
-        // change.
-        access.transact(&[]).await?;
-        Ok(Self(Arc::new(StoreParts {
+        let this = Self(Arc::new(StoreParts {
             access,
             cipher,
             history: options.history,
-        })))
+            member: options.member.clone(),
+        }));
+        if is_shared {
+            this.register().await?;
+        } else {
+            this.is_not_shared().await?;
+            // Make a change: another worker that still considers the store its own now finds a
+            // foreign change.
+            this.0.access.transact(&[]).await?;
+        }
+        Ok(this)
     }
 
     /// Applies all writes in one transaction, or none. `now_ms` is milliseconds since 1970-01-01
@@ -77,6 +116,7 @@ impl Store {
             cipher: &self.0.cipher,
             history: self.0.history,
             now_ms,
+            is_shared: self.0.member.is_some(),
         };
         let mut statements = Vec::new();
         for write in writes {
@@ -131,77 +171,90 @@ impl Store {
     /// Returns all connectors by name. Errors: the store cannot be read; `Fatal` if a stored config
     /// is not a JSON object of strings.
     pub async fn load(&self) -> Result<Vec<StoredConnector>> {
-        let mut found = BTreeMap::new();
-        for row in self.rows(&statement::LOAD_CONNECTORS, &[]).await? {
-            let [
-                SqlCell::Text(Some(name)),
-                SqlCell::Text(Some(config)),
-                SqlCell::Text(Some(target)),
-            ] = row.as_slice()
-            else {
-                continue;
-            };
-            let name: Arc<str> = Arc::from(name.as_str());
-            let stored = StoredConnector {
-                name: Arc::clone(&name),
-                config: self.config(SealedTable::Connectors, &name, config)?,
-                target: TargetState::parse(target).ok_or_else(|| unreadable("target state"))?,
-                tasks: Vec::new(),
-                status: None,
-                task_statuses: BTreeMap::new(),
-                topics: BTreeSet::new(),
-            };
-            found.insert(name, stored);
+        let mut all = Vec::with_capacity(LOADED.len());
+        for query in LOADED {
+            all.push(self.rows(query, &[]).await?);
         }
-        self.load_tasks(&mut found).await?;
-        self.load_statuses(&mut found).await?;
-        Ok(found.into_values().collect())
+        Ok(self.connectors(all)?)
     }
 
-    async fn load_tasks(&self, found: &mut BTreeMap<Arc<str>, StoredConnector>) -> Result<()> {
-        for row in self.rows(&statement::LOAD_TASKS, &[]).await? {
-            if let [SqlCell::Text(Some(name)), SqlCell::Text(Some(config))] = row.as_slice()
-                && let Some(stored) = found.get_mut(name.as_str())
-            {
-                stored
-                    .tasks
-                    .push(self.config(SealedTable::Tasks, name, config)?);
+    /// Puts the rows of [`LOADED`] together.
+    fn connectors(
+        &self,
+        all: Vec<Vec<Vec<SqlCell>>>,
+    ) -> Result<Vec<StoredConnector>, StoreFailure> {
+        let mut found = BTreeMap::new();
+        let mut all = all.into_iter();
+        let mut next = || all.next().unwrap_or_default();
+        for row in next() {
+            if let Some(stored) = self.connector(&row)? {
+                found.insert(Arc::clone(&stored.name), stored);
             }
         }
-        for row in self.rows(&statement::LOAD_TOPICS, &[]).await? {
+        for row in next() {
+            self.add_task(&row, &mut found)?;
+        }
+        for row in next() {
             if let [SqlCell::Text(Some(name)), SqlCell::Text(Some(topic))] = row.as_slice()
                 && let Some(stored) = found.get_mut(name.as_str())
             {
                 stored.topics.insert(Arc::from(topic.as_str()));
             }
         }
-        Ok(())
+        for one in statuses(next())? {
+            let Some(stored) = found.get_mut(&one.name) else {
+                continue;
+            };
+            match one.task {
+                Some(task) => drop(stored.task_statuses.insert(task, one.status)),
+                None => stored.status = Some(one.status),
+            }
+        }
+        Ok(found.into_values().collect())
     }
 
-    async fn load_statuses(&self, found: &mut BTreeMap<Arc<str>, StoredConnector>) -> Result<()> {
-        for row in self.rows(&statement::LOAD_STATUSES, &[]).await? {
-            let [
-                SqlCell::Text(Some(name)),
-                SqlCell::Int(task),
-                SqlCell::Text(Some(state)),
-                SqlCell::Text(worker),
-                SqlCell::Text(trace),
-            ] = row.as_slice()
-            else {
-                continue;
-            };
-            let Some(stored) = found.get_mut(name.as_str()) else {
-                continue;
-            };
-            let status = RunStatus {
-                state: RunState::parse(state).ok_or_else(|| unreadable("state"))?,
-                worker_id: Arc::from(worker.as_deref().unwrap_or_default()),
-                trace: trace.clone(),
-            };
-            match u32::try_from(*task) {
-                Ok(task) => drop(stored.task_statuses.insert(task, status)),
-                Err(_) => stored.status = Some(status),
-            }
+    fn connector(&self, row: &[SqlCell]) -> Result<Option<StoredConnector>, StoreFailure> {
+        let [
+            SqlCell::Text(Some(name)),
+            SqlCell::Text(Some(config)),
+            SqlCell::Text(Some(target)),
+            SqlCell::Int(slot),
+            SqlCell::Int(revision),
+            SqlCell::Int(planned),
+            SqlCell::Int(restarts),
+        ] = row
+        else {
+            return Ok(None);
+        };
+        let config = self.config(SealedTable::Connectors, name, config)?;
+        let target = TargetState::parse(target).ok_or_else(|| unreadable("target state"))?;
+        Ok(Some(StoredConnector {
+            slot: u16::try_from(*slot).unwrap_or_default(),
+            revision: u64::try_from(*revision).unwrap_or_default(),
+            planned: u64::try_from(*planned).ok(),
+            restarts: u64::try_from(*restarts).unwrap_or_default(),
+            ..StoredConnector::new(name.as_str(), config, target)
+        }))
+    }
+
+    fn add_task(
+        &self,
+        row: &[SqlCell],
+        found: &mut BTreeMap<Arc<str>, StoredConnector>,
+    ) -> Result<(), StoreFailure> {
+        if let [
+            SqlCell::Text(Some(name)),
+            SqlCell::Text(Some(config)),
+            SqlCell::Int(slot),
+            SqlCell::Int(restarts),
+        ] = row
+            && let Some(stored) = found.get_mut(name.as_str())
+        {
+            stored.tasks.push(StoredTask {
+                config: self.config(SealedTable::Tasks, name, config)?,
+                slot: u16::try_from(*slot).unwrap_or_default(),
+                restarts: u64::try_from(*restarts).unwrap_or_default(),
+            });
         }
         Ok(())
     }
@@ -260,6 +313,55 @@ impl Store {
     pub async fn close(&self) {
         self.0.access.close().await;
     }
+}
+
+/// What [`Store::load`] reads, in the order in which [`Store::connectors`] takes it.
+const LOADED: [&statement::SqlQuery; 4] = [
+    &statement::LOAD_CONNECTORS,
+    &statement::LOAD_TASKS,
+    &statement::LOAD_TOPICS,
+    &statement::LOAD_STATUSES,
+];
+
+fn statuses(rows: Vec<Vec<SqlCell>>) -> Result<Vec<StoredStatus>, StoreFailure> {
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        let [
+            SqlCell::Text(Some(name)),
+            SqlCell::Int(task),
+            SqlCell::Text(Some(state)),
+            SqlCell::Text(worker),
+            SqlCell::Text(trace),
+        ] = row.as_slice()
+        else {
+            continue;
+        };
+        found.push(StoredStatus {
+            name: Arc::from(name.as_str()),
+            task: u32::try_from(*task).ok(),
+            status: RunStatus {
+                state: RunState::parse(state).ok_or_else(|| unreadable("state"))?,
+                worker_id: Arc::from(worker.as_deref().unwrap_or_default()),
+                trace: trace.clone(),
+            },
+        });
+    }
+    Ok(found)
+}
+
+fn not_shareable(shown: &str) -> StoreFailure {
+    let text = format!(
+        "rowferry.store.shared needs a store on MariaDB, MySQL or PostgreSQL, but rowferry.store.url \
+         names another one ({shown}): a file can be used by one worker only"
+    );
+    StoreFailure::new(StoreTrouble::Refused, text)
+}
+
+fn without_key() -> StoreFailure {
+    let text = "rowferry.store.shared needs rowferry.secrets.key: the workers that share a store \
+                encrypt its configs with the same key, and a key file of one of them is not enough; \
+                `openssl rand -base64 32` creates a key";
+    StoreFailure::new(StoreTrouble::Refused, text)
 }
 
 fn unreadable(what: &str) -> StoreFailure {

@@ -5,7 +5,7 @@
 
 use connector_api::Config;
 
-use super::change::{HistoryLimits, StoreChange};
+use super::change::{HistoryLimits, StoreChange, StoredTask};
 use super::cipher::{SealedTable, StoreCipher};
 use super::failure::StoreFailure;
 use crate::model::{RunStatus, TargetState};
@@ -41,13 +41,21 @@ pub(super) struct SqlQuery {
 }
 
 pub(super) const LOAD_CONNECTORS: SqlQuery = SqlQuery {
-    sql: "SELECT name, config, target FROM connectors ORDER BY name",
-    columns: &[CellType::Text; 3],
+    sql: "SELECT name, config, target, slot, revision, planned, restarts FROM connectors ORDER BY name",
+    columns: &[
+        CellType::Text,
+        CellType::Text,
+        CellType::Text,
+        CellType::Int,
+        CellType::Int,
+        CellType::Int,
+        CellType::Int,
+    ],
 };
 
 pub(super) const LOAD_TASKS: SqlQuery = SqlQuery {
-    sql: "SELECT connector, config FROM tasks ORDER BY connector, task",
-    columns: &[CellType::Text; 2],
+    sql: "SELECT connector, config, slot, restarts FROM tasks ORDER BY connector, task",
+    columns: &[CellType::Text, CellType::Text, CellType::Int, CellType::Int],
 };
 
 pub(super) const LOAD_STATUSES: SqlQuery = SqlQuery {
@@ -96,6 +104,8 @@ pub(super) struct WriteStyle<'a> {
     pub(super) history: HistoryLimits,
     /// Milliseconds since 1970-01-01 UTC.
     pub(super) now_ms: i64,
+    /// Several workers use the store.
+    pub(super) is_shared: bool,
 }
 
 /// Returns the statements of a write in order. Errors: the config cannot be encrypted.
@@ -109,54 +119,129 @@ pub(super) fn of(
             name,
             config,
             target,
-        } => create(name, config, *target, style)?,
+            slot,
+        } => create(name, config, (*target, *slot), style)?,
         StoreChange::Replace { name, config } => replace(name, config, style)?,
         StoreChange::SetTarget { name, target } => {
             let set = "UPDATE connectors SET target = ?, updated_ms = ? WHERE name = ?";
-            vec![statement(set, vec![text(target.name()), now, text(name)]).hitting()]
+            let set = statement(set, vec![text(target.name()), now, text(name)]).hitting();
+            std::iter::once(set)
+                .chain(without_tasks(name, *target, style.is_shared))
+                .collect()
         }
-        StoreChange::Delete { name } => {
-            let mut statements = vec![
-                statement("DELETE FROM connectors WHERE name = ?", vec![text(name)]).hitting(),
-            ];
-            statements.extend(add_history(name, SqlCell::Text(None), style));
-            statements.extend(forget(name));
+        StoreChange::Delete { name } => delete(name, style),
+        StoreChange::SetTasks {
+            name,
+            revision,
+            replaced,
+            tasks,
+        } => {
+            let mut statements = ended(name, tasks.len(), replaced, style.is_shared);
+            statements.extend(set_tasks(name, *revision, tasks, style.cipher)?);
             statements
         }
-        StoreChange::SetTasks { name, tasks } => set_tasks(name, tasks, style.cipher)?,
-        StoreChange::SetStatus { name, task, status } => {
-            set_status(name, task.map_or(-1, i64::from), status, now)
-        }
-        StoreChange::AddTopic { name, topic } => vec![
-            statement(
-                "DELETE FROM topics WHERE connector = ? AND topic = ?",
-                vec![text(name), text(topic)],
-            ),
-            statement(
-                "INSERT INTO topics (connector, topic) VALUES (?, ?)",
-                vec![text(name), text(topic)],
-            ),
-        ],
+        StoreChange::SetStatus { name, task, status } => set_status(name, *task, status, now),
+        StoreChange::AddTopic { name, topic } => add_topic(name, topic).into(),
         StoreChange::ResetTopics { name } => {
             vec![statement(
                 "DELETE FROM topics WHERE connector = ?",
                 vec![text(name)],
             )]
         }
+        StoreChange::Restart { .. }
+        | StoreChange::MoveTask { .. }
+        | StoreChange::Release { .. } => of_shared(write, now),
     })
+}
+
+/// Returns the statements of a write that only a shared store gets.
+fn of_shared(write: &StoreChange, now: SqlCell) -> Vec<SqlStatement> {
+    match write {
+        StoreChange::Restart {
+            name,
+            connector,
+            tasks,
+        } => restart(name, *connector, tasks),
+        StoreChange::MoveTask {
+            name,
+            task,
+            from,
+            to,
+        } => vec![statement(
+            "UPDATE tasks SET slot = ? WHERE connector = ? AND task = ? AND slot = ?",
+            vec![
+                SqlCell::Int((*to).into()),
+                text(name),
+                SqlCell::Int((*task).into()),
+                SqlCell::Int((*from).into()),
+            ],
+        )],
+        StoreChange::Release {
+            name,
+            task,
+            worker_id,
+        } => vec![
+            statement(
+                "UPDATE statuses SET state = 'UNASSIGNED', trace = NULL, updated_ms = ? \
+             WHERE connector = ? AND task = ? AND worker_id = ? \
+             AND state IN ('RUNNING', 'PAUSED', 'RESTARTING')",
+                vec![now, text(name), number(*task), text(worker_id)],
+            ),
+            statement(
+                "DELETE FROM statuses WHERE connector = ? AND task = ? AND state = 'UNASSIGNED' \
+                 AND NOT EXISTS (SELECT 1 FROM connectors WHERE name = ?)",
+                vec![text(name), number(*task), text(name)],
+            ),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+fn delete(name: &str, style: &WriteStyle<'_>) -> Vec<SqlStatement> {
+    let mut statements =
+        vec![statement("DELETE FROM connectors WHERE name = ?", vec![text(name)]).hitting()];
+    statements.extend(add_history(name, SqlCell::Text(None), style));
+    if style.is_shared {
+        // Tasks of a connector that is created again wait until these have ended.
+        statements.extend(ended(name, 0, &[], true));
+        let own = "DELETE FROM statuses WHERE connector = ? AND task = -1";
+        statements.push(statement(own, vec![text(name)]));
+    }
+    statements.extend(
+        forget(name)
+            .into_iter()
+            .filter(|one| !style.is_shared || one.sql != FORGET_STATUSES),
+    );
+    statements
+}
+
+fn add_topic(name: &str, topic: &str) -> [SqlStatement; 2] {
+    [
+        "DELETE FROM topics WHERE connector = ? AND topic = ?",
+        "INSERT INTO topics (connector, topic) VALUES (?, ?)",
+    ]
+    .map(|sql| statement(sql, vec![text(name), text(topic)]))
 }
 
 fn create(
     name: &str,
     config: &Config,
-    target: TargetState,
+    (target, slot): (TargetState, u16),
     style: &WriteStyle<'_>,
 ) -> Result<Vec<SqlStatement>, StoreFailure> {
     let now = SqlCell::Int(style.now_ms);
     let stored = sealed(SealedTable::Connectors, name, config, style)?;
     let create = statement(
-        "INSERT INTO connectors (name, config, target, created_ms, updated_ms) VALUES (?, ?, ?, ?, ?)",
-        vec![text(name), stored, text(target.name()), now.clone(), now],
+        "INSERT INTO connectors (name, config, target, created_ms, updated_ms, slot, planned) \
+         VALUES (?, ?, ?, ?, ?, ?, -1)",
+        vec![
+            text(name),
+            stored,
+            text(target.name()),
+            now.clone(),
+            now,
+            SqlCell::Int(slot.into()),
+        ],
     );
     let config = sealed(SealedTable::History, name, config, style)?;
     Ok(std::iter::once(create)
@@ -171,7 +256,7 @@ fn replace(
 ) -> Result<Vec<SqlStatement>, StoreFailure> {
     let stored = sealed(SealedTable::Connectors, name, config, style)?;
     let replace = statement(
-        "UPDATE connectors SET config = ?, updated_ms = ? WHERE name = ?",
+        "UPDATE connectors SET config = ?, updated_ms = ?, revision = revision + 1 WHERE name = ?",
         vec![stored, SqlCell::Int(style.now_ms), text(name)],
     );
     let config = sealed(SealedTable::History, name, config, style)?;
@@ -205,11 +290,13 @@ pub(super) fn cut_history(connector: &str, up_to: i64) -> SqlStatement {
     statement(cut, vec![text(connector), SqlCell::Int(up_to)])
 }
 
+const FORGET_STATUSES: &str = "DELETE FROM statuses WHERE connector = ?";
+
 /// Deletes what is stored about a connector besides its config.
 pub(super) fn forget(name: &str) -> [SqlStatement; 3] {
     [
         "DELETE FROM tasks WHERE connector = ?",
-        "DELETE FROM statuses WHERE connector = ?",
+        FORGET_STATUSES,
         "DELETE FROM topics WHERE connector = ?",
     ]
     .map(|sql| statement(sql, vec![text(name)]))
@@ -226,41 +313,121 @@ fn add_history(name: &str, config: SqlCell, style: &WriteStyle<'_>) -> [SqlState
     ]
 }
 
-fn set_tasks(
-    name: &str,
-    tasks: &[Config],
-    cipher: &StoreCipher,
-) -> Result<Vec<SqlStatement>, StoreFailure> {
-    let count = i64::try_from(tasks.len()).unwrap_or(i64::MAX);
+/// Deletes the tasks of a connector that is stopped.
+fn without_tasks(name: &str, target: TargetState, is_shared: bool) -> Vec<SqlStatement> {
+    if target != TargetState::Stopped {
+        return Vec::new();
+    }
+    let mut statements = ended(name, 0, &[], is_shared);
+    statements.extend(
+        [
+            "DELETE FROM tasks WHERE connector = ?",
+            "UPDATE connectors SET planned = -1 WHERE name = ?",
+        ]
+        .map(|sql| statement(sql, vec![text(name)])),
+    );
+    statements
+}
+
+/// Deletes the statuses of tasks from this number on. In a shared store, those that may still run
+/// somewhere, and the replaced ones, are shown as restarting until their worker has ended them.
+fn ended(name: &str, count: usize, replaced: &[u32], is_shared: bool) -> Vec<SqlStatement> {
+    let count = SqlCell::Int(i64::try_from(count).unwrap_or(i64::MAX));
+    let beyond = vec![text(name), count];
+    if !is_shared {
+        let delete = "DELETE FROM statuses WHERE connector = ? AND task >= ?";
+        return vec![statement(delete, beyond)];
+    }
     let mut statements = vec![
-        statement("DELETE FROM tasks WHERE connector = ?", vec![text(name)]),
         statement(
-            "DELETE FROM statuses WHERE connector = ? AND task >= ?",
-            vec![text(name), SqlCell::Int(count)],
+            "DELETE FROM statuses WHERE connector = ? AND task >= ? AND state IN ('FAILED', 'UNASSIGNED')",
+            beyond.clone(),
+        ),
+        statement(
+            "UPDATE statuses SET state = 'RESTARTING', trace = NULL WHERE connector = ? AND task >= ?",
+            beyond,
         ),
     ];
-    for (task, config) in (0..).zip(tasks) {
-        let config = cipher.seal(SealedTable::Tasks, name, &json(config))?;
-        let args = vec![text(name), SqlCell::Int(task), text(&config)];
+    statements.extend(replaced.iter().map(|task| {
+        statement(
+            "UPDATE statuses SET state = 'RESTARTING', trace = NULL \
+             WHERE connector = ? AND task = ? AND state IN ('RUNNING', 'PAUSED')",
+            vec![text(name), number(Some(*task))],
+        )
+    }));
+    statements
+}
+
+fn restart(name: &str, connector: bool, tasks: &[u32]) -> Vec<SqlStatement> {
+    let shown =
+        "UPDATE statuses SET state = 'RESTARTING', trace = NULL WHERE connector = ? AND task = ?";
+    let mut statements = Vec::new();
+    if connector {
+        let count = "UPDATE connectors SET restarts = restarts + 1 WHERE name = ?";
+        statements.push(statement(count, vec![text(name)]).hitting());
+        statements.push(statement(shown, vec![text(name), number(None)]));
+    }
+    for task in tasks {
+        let args = vec![text(name), number(Some(*task))];
+        let count = "UPDATE tasks SET restarts = restarts + 1 WHERE connector = ? AND task = ?";
+        statements.push(statement(count, args.clone()).hitting());
+        statements.push(statement(shown, args));
+    }
+    statements
+}
+
+/// Returns the number under which a part's status is stored.
+pub(super) fn number(task: Option<u32>) -> SqlCell {
+    SqlCell::Int(task.map_or(-1, i64::from))
+}
+
+fn set_tasks(
+    name: &str,
+    revision: u64,
+    tasks: &[StoredTask],
+    cipher: &StoreCipher,
+) -> Result<Vec<SqlStatement>, StoreFailure> {
+    let revision = i64::try_from(revision).unwrap_or(i64::MAX);
+    let mut statements = vec![
+        statement(
+            "UPDATE connectors SET planned = ? WHERE name = ? AND revision = ?",
+            vec![SqlCell::Int(revision), text(name), SqlCell::Int(revision)],
+        ),
+        statement("DELETE FROM tasks WHERE connector = ?", vec![text(name)]),
+    ];
+    for (number, task) in (0..).zip(tasks) {
+        let config = cipher.seal(SealedTable::Tasks, name, &json(&task.config))?;
+        let args = vec![
+            text(name),
+            SqlCell::Int(number),
+            text(&config),
+            SqlCell::Int(task.slot.into()),
+            SqlCell::Int(i64::try_from(task.restarts).unwrap_or(i64::MAX)),
+        ];
         statements.push(statement(
-            "INSERT INTO tasks (connector, task, config) VALUES (?, ?, ?)",
+            "INSERT INTO tasks (connector, task, config, slot, restarts) VALUES (?, ?, ?, ?, ?)",
             args,
         ));
     }
     Ok(statements)
 }
 
-fn set_status(name: &str, task: i64, status: &RunStatus, now: SqlCell) -> Vec<SqlStatement> {
+fn set_status(
+    name: &str,
+    task: Option<u32>,
+    status: &RunStatus,
+    now: SqlCell,
+) -> Vec<SqlStatement> {
     vec![
         statement(
             "DELETE FROM statuses WHERE connector = ? AND task = ?",
-            vec![text(name), SqlCell::Int(task)],
+            vec![text(name), number(task)],
         ),
         statement(
             "INSERT INTO statuses (connector, task, state, worker_id, trace, updated_ms) VALUES (?, ?, ?, ?, ?, ?)",
             vec![
                 text(name),
-                SqlCell::Int(task),
+                number(task),
                 text(status.state.name()),
                 text(&status.worker_id),
                 SqlCell::Text(status.trace.clone()),

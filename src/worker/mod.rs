@@ -21,6 +21,7 @@ mod records;
 mod replay;
 mod seen_topics;
 mod sink;
+mod slot_group;
 mod source;
 mod source_letters;
 mod stored_offsets;

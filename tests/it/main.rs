@@ -97,6 +97,8 @@ mod tutorial;
 mod unused;
 mod watchdog;
 mod worker;
+mod workers;
+mod workers_store;
 
 use std::sync::OnceLock;
 use std::time::Duration;

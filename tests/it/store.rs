@@ -26,6 +26,7 @@ async fn keeps_what_it_is_given(store: &Store) {
         name: Arc::clone(&name),
         config: first.clone(),
         target: TargetState::Stopped,
+        slot: 3,
     };
     store
         .apply(std::slice::from_ref(&create), 1_000)
@@ -35,7 +36,9 @@ async fn keeps_what_it_is_given(store: &Store) {
     let writes = [
         StoreChange::SetTasks {
             name: Arc::clone(&name),
-            tasks: vec![first.clone(), second.clone()],
+            revision: 0,
+            replaced: Vec::new(),
+            tasks: vec![first.clone().into(), second.clone().into()],
         },
         StoreChange::SetStatus {
             name: Arc::clone(&name),
@@ -69,7 +72,8 @@ async fn keeps_what_it_is_given(store: &Store) {
         (&stored.name, &stored.config, stored.target),
         (&name, &first, TargetState::Started)
     );
-    assert_eq!(stored.tasks, [first.clone(), second.clone()]);
+    let configs: Vec<&Config> = stored.tasks.iter().map(|task| &task.config).collect();
+    assert_eq!(configs, [&first, &second]);
     assert_eq!(stored.status.as_ref().unwrap().state, RunState::Running);
     assert_eq!(
         stored.task_statuses[&1].trace.as_deref(),
@@ -84,7 +88,9 @@ async fn keeps_what_it_is_given(store: &Store) {
         .apply(
             &[StoreChange::SetTasks {
                 name: Arc::clone(&name),
-                tasks: vec![first.clone()],
+                revision: 0,
+                replaced: Vec::new(),
+                tasks: vec![first.clone().into()],
             }],
             2_500,
         )
@@ -122,6 +128,7 @@ async fn keeps_what_it_is_given(store: &Store) {
         name: Arc::clone(&name),
         config: first.clone(),
         target: TargetState::Started,
+        slot: 3,
     };
     store.apply(&[again], 5_000).await.unwrap();
     assert!(

@@ -25,6 +25,7 @@ fn create(name: &str) -> StoreChange {
         name: Arc::from(name),
         config: config(1),
         target: TargetState::Stopped,
+        slot: 3,
     }
 }
 
@@ -44,7 +45,9 @@ fn delete(name: &str) -> StoreChange {
 fn tasks(name: &str) -> StoreChange {
     StoreChange::SetTasks {
         name: Arc::from(name),
-        tasks: vec![config(1), config(1)],
+        revision: 0,
+        replaced: Vec::new(),
+        tasks: vec![config(1).into(), config(1).into()],
     }
 }
 
@@ -180,7 +183,7 @@ async fn a_store_of_an_older_version_is_encrypted_and_nothing_of_it_is_left() {
         let [stored] = store.load().await.unwrap().try_into().unwrap();
         assert_eq!(
             (stored.config, stored.tasks),
-            (config(2), vec![config(1), config(1)])
+            (config(2), vec![config(1).into(), config(1).into()])
         );
         assert_eq!(store.history("c").await.unwrap()[1].config, Some(config(2)));
         assert_eq!(versions(&store, "gone").await, [(1, true), (2, false)]);

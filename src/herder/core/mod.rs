@@ -7,8 +7,12 @@
 //! is still ending is never started a second time, whatever happens meanwhile, and no task outlives
 //! its connector.
 
+mod balance;
 mod plan;
 mod restarts;
+mod shared;
+#[cfg(test)]
+mod shared_tests;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -27,6 +31,7 @@ use crate::worker::{TaskId, exception_class};
 
 #[cfg(test)]
 pub(crate) use plan::within_max;
+pub(crate) use shared::{SharedEvent, next_move, restarted, restarted_if_failed};
 pub(crate) use verbs::{admit, restarts_connector};
 pub(crate) use view::{view, views};
 
@@ -51,6 +56,10 @@ pub(crate) struct HerderState {
     track_topics: bool,
     /// Maximum number of tasks per connector.
     tasks_max: usize,
+    /// What this worker runs.
+    scope: shared::Scope,
+    /// The worker that owns each slot, if there are several workers.
+    slots: BTreeMap<u16, Arc<str>>,
     connectors: BTreeMap<Arc<str>, ConnectorEntry>,
     /// Tasks that the worker runs, was asked to start, or is still ending.
     runs: BTreeMap<TaskId, Run>,
@@ -66,7 +75,8 @@ pub(crate) struct HerderState {
 #[derive(Debug)]
 struct ConnectorEntry {
     config: Config,
-    /// Incremented with each new config; the next plan replaces tasks made from an older one.
+    /// Incremented with each new config, as in the store; the next plan replaces tasks made from an
+    /// older one.
     version: u64,
     direction: Direction,
     target: TargetState,
@@ -81,9 +91,17 @@ struct ConnectorEntry {
     failures: u32,
     /// Callers waiting for the restart to succeed or fail.
     waiting: Vec<Ticket>,
+    /// The worker that owns this slot runs the connector.
+    slot: u16,
+    /// Number of restarts that were asked for, if there are several workers.
+    restarts: u64,
+    /// Until when its tasks wait for other workers to end theirs.
+    waits_until: Option<Millis>,
+    /// Tasks beyond those of the last plan that other workers have not ended yet.
+    ending: BTreeMap<u32, RunStatus>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Task {
     config: Config,
     /// [`ConnectorEntry::version`] that this task was planned from.
@@ -99,6 +117,10 @@ struct Task {
     retry_at: Option<Millis>,
     /// When it started to work.
     up_since: Option<Millis>,
+    /// The worker that owns this slot runs the task.
+    slot: u16,
+    /// Number of restarts that were asked for, if there are several workers.
+    restarts: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +128,8 @@ struct Run {
     incarnation: u64,
     paused: bool,
     stopping: bool,
+    /// The task's slot when it was started.
+    slot: u16,
 }
 
 /// Something that has happened.
@@ -166,6 +190,8 @@ pub(crate) enum HerderEvent {
     TaskTopic(TaskId, Arc<str>),
     /// These tasks have ended, as requested.
     Gone(Vec<TaskId>),
+    /// Something that happens with several workers.
+    Shared(SharedEvent),
     /// Time has passed.
     Tick,
     /// The worker shuts down.
@@ -207,6 +233,8 @@ impl HerderState {
             worker_id,
             track_topics,
             tasks_max,
+            scope: shared::Scope::Everything,
+            slots: BTreeMap::new(),
             connectors: BTreeMap::new(),
             runs: BTreeMap::new(),
             changing_offsets: BTreeSet::new(),
@@ -229,9 +257,10 @@ impl HerderState {
                 .filter(|_| c.target == TargetState::Started)
         };
         let given_up = self.restarts.iter().map(restarts::PendingRestart::until);
+        let due = |c: &ConnectorEntry| c.due.filter(|_| self.scope.has(c.slot));
         self.connectors
             .values()
-            .flat_map(|c| [c.due, retries(c)])
+            .flat_map(|c| [due(c), retries(c), c.waits_until])
             .flatten()
             .chain(given_up)
             .min()
@@ -282,11 +311,7 @@ pub(crate) fn step(state: &mut HerderState, event: HerderEvent, now: Millis) -> 
         HerderEvent::RestartTask { name, task, ticket } => {
             verbs::restart_task(state, &name, task, ticket, now, out);
         }
-        HerderEvent::ResetTopics { name } => {
-            if let Some(connector) = state.connectors.get_mut(&name) {
-                connector.topics.clear();
-            }
-        }
+        HerderEvent::ResetTopics { name } => verbs::reset_topics(state, &name),
         HerderEvent::OffsetsChanging { name } => drop(state.changing_offsets.insert(name)),
         HerderEvent::OffsetsChanged { name } => {
             state.changing_offsets.remove(&name);
@@ -300,10 +325,17 @@ pub(crate) fn step(state: &mut HerderState, event: HerderEvent, now: Millis) -> 
         HerderEvent::TaskFailed(id, error) => tasks::failed(state, &id, &error, now, out),
         HerderEvent::TaskTopic(id, topic) => tasks::topic(state, &id, topic, out),
         HerderEvent::Gone(ids) => tasks::gone(state, &ids, out),
+        HerderEvent::Shared(event) => shared::step(state, event, now, out),
         HerderEvent::Tick => tick(state, now, out),
         HerderEvent::Close => close(state, out),
     }
     restarts::answer_finished(state, now, out);
+    if state.scope.is_shared() {
+        actions.retain(|action| match action {
+            Action::Write(change) => state.may_write(change),
+            _ => true,
+        });
+    }
     actions
 }
 
@@ -311,13 +343,14 @@ fn tick(state: &mut HerderState, now: Millis, out: &mut Vec<Action>) {
     if state.closing {
         return;
     }
+    shared::release_overdue(state, now, out);
     let is_due = |at: Option<Millis>| at.is_some_and(|at| at <= now);
     let names: Vec<Arc<str>> = state.connectors.keys().cloned().collect();
     for name in names {
         let Some(connector) = state.connectors.get(&name) else {
             continue;
         };
-        if is_due(connector.due) {
+        if is_due(connector.due) && state.scope.has(connector.slot) {
             plan::begin(state, &name, now, out);
         }
         tasks::retry_due(state, &name, now, out);

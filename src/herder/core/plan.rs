@@ -9,7 +9,7 @@ use super::{
 };
 use crate::herder::bounds;
 use crate::herder::{Direction, RunState, RunStatus, TargetState};
-use crate::store::StoreChange;
+use crate::store::{StoreChange, StoredTask};
 
 /// Starts a connector that is due. A source plans in the background; a sink's plan depends on its
 /// config alone.
@@ -157,50 +157,82 @@ fn runnable(name: &str, most: usize, plan: TaskPlan) -> Result<TaskPlan, Error> 
 }
 
 /// Replaces the tasks by the planned ones. A task continues undisturbed if its config and its
-/// connector's config are unchanged; every other one becomes a new incarnation.
+/// connector's config are unchanged; every other one becomes a new incarnation. With several workers
+/// the tasks are only stored: they change, here as elsewhere, once the store holds them.
 fn take_over(
     state: &mut HerderState,
     name: &Arc<str>,
     configs: Vec<Config>,
     out: &mut Vec<Action>,
 ) {
-    let worker_id = Arc::clone(&state.worker_id);
+    let slots = slots_of(state, name, configs.len());
+    let (worker_id, is_shared) = (Arc::clone(&state.worker_id), state.scope.is_shared());
     let mut next = state.last_number;
     let Some(connector) = state.connectors.get_mut(name) else {
         return;
     };
     let version = connector.version;
-    let mut changed = configs.len() != connector.tasks.len();
-    let mut old = std::mem::take(&mut connector.tasks).into_iter();
-    for config in configs {
-        let task = match old.next() {
-            Some(task) if task.version == version && task.config == config => task,
-            before => {
-                changed = true;
-                next += 1;
-                let unassigned = || RunStatus {
-                    state: RunState::Unassigned,
-                    worker_id: Arc::clone(&worker_id),
-                    trace: None,
-                };
-                let status = before.map(|task| task.status).unwrap_or_else(unassigned);
-                Task::new(config, version, next, status)
-            }
+    let is_kept = |task: &Task, config: &Config| task.version == version && task.config == *config;
+    let mut replaced = Vec::new();
+    let same_count = configs.len() == connector.tasks.len();
+    let mut planned = Vec::with_capacity(configs.len());
+    let mut tasks = Vec::with_capacity(configs.len());
+    let mut old = connector.tasks.iter();
+    for ((number, config), slot) in (0..).zip(configs).zip(slots) {
+        let before = old.next();
+        let restarts = before.map_or(0, |task| task.restarts);
+        planned.push(StoredTask {
+            config: config.clone(),
+            slot,
+            restarts,
+        });
+        if let Some(task) = before.filter(|task| is_kept(task, &config)) {
+            tasks.push(task.clone());
+            continue;
+        }
+        replaced.push(number);
+        next += 1;
+        let unassigned = || RunStatus {
+            state: RunState::Unassigned,
+            worker_id: Arc::clone(&worker_id),
+            trace: None,
         };
-        connector.tasks.push(task);
+        let status = before.map_or_else(unassigned, |task| task.status.clone());
+        tasks.push(Task {
+            slot,
+            restarts,
+            ..Task::new(config, version, next, status)
+        });
     }
-    if changed {
-        let tasks = connector
-            .tasks
-            .iter()
-            .map(|task| task.config.clone())
-            .collect();
+    if !is_shared {
+        connector.tasks = tasks;
+        state.last_number = next;
+    }
+    if !replaced.is_empty() || !same_count {
         out.push(Action::Write(StoreChange::SetTasks {
             name: Arc::clone(name),
-            tasks,
+            revision: version,
+            replaced,
+            tasks: planned,
         }));
     }
-    state.last_number = next;
+}
+
+/// Returns the slots of a connector's tasks: those that they have, and free ones for new tasks.
+fn slots_of(state: &HerderState, name: &str, count: usize) -> Vec<u16> {
+    let tasks = state.connectors.get(name).map(|c| c.tasks.as_slice());
+    let mut slots: Vec<u16> = tasks
+        .unwrap_or_default()
+        .iter()
+        .map(|task| task.slot)
+        .take(count)
+        .collect();
+    let kept = slots.len();
+    while slots.len() < count {
+        let slot = state.free_slot(slots.get(kept..).unwrap_or_default());
+        slots.push(slot);
+    }
+    slots
 }
 
 fn millis(duration: std::time::Duration) -> Millis {
@@ -218,14 +250,10 @@ mod tests {
     use crate::store::StoredConnector;
 
     fn stored(tasks_max: &str, tasks: usize) -> StoredConnector {
+        let config = Config::from([("tasks.max", tasks_max), ("connector.class", "C")]);
         StoredConnector {
-            name: "c".into(),
-            config: Config::from([("tasks.max", tasks_max), ("connector.class", "C")]),
-            target: TargetState::Started,
-            tasks: vec![Config::new(); tasks],
-            status: None,
-            task_statuses: Default::default(),
-            topics: Default::default(),
+            tasks: vec![Config::new().into(); tasks],
+            ..StoredConnector::new("c", config, TargetState::Started)
         }
     }
 

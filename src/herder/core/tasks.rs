@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use connector_api::{Config, Error, ErrorKind};
 
+use super::shared::{Scope, is_waiting, release};
 use super::{
     Action, BACKOFF, ConnectorEntry, HerderState, Millis, Run, Task, millis, retry_wait,
     set_status, trace,
@@ -24,6 +25,8 @@ impl Task {
             failures: 0,
             retry_at: None,
             up_since: None,
+            slot: 0,
+            restarts: 0,
         }
     }
 
@@ -37,13 +40,13 @@ impl Task {
 }
 
 impl ConnectorEntry {
-    /// Returns the incarnation of task `number` that should run, if any.
-    fn wanted(&self, number: u32) -> Option<u64> {
+    /// Returns the incarnation of task `number` that should run here, if any.
+    fn wanted(&self, number: u32, scope: &Scope) -> Option<u64> {
         if self.target == TargetState::Stopped || self.direction == Direction::Unknown {
             return None;
         }
         let task = self.tasks.get(usize::try_from(number).ok()?)?;
-        (!task.down).then_some(task.incarnation)
+        (!task.down && scope.has(task.slot)).then_some(task.incarnation)
     }
 }
 
@@ -66,7 +69,8 @@ pub(super) fn reconcile(state: &mut HerderState, name: &Arc<str>, out: &mut Vec<
         .range_mut(first..)
         .take_while(|(id, _)| id.connector == *name)
     {
-        let wanted = connector.and_then(|c| c.wanted(id.task)) == Some(run.incarnation);
+        let wanted = connector.and_then(|c| c.wanted(id.task, &state.scope));
+        let wanted = wanted == Some(run.incarnation);
         running += 1;
         if run.stopping {
             ending = true;
@@ -83,27 +87,26 @@ pub(super) fn reconcile(state: &mut HerderState, name: &Arc<str>, out: &mut Vec<
         out.push(Action::Stop(stops));
     }
     let Some(connector) = connector else { return };
-    if connector.target == TargetState::Stopped && running == 0 {
+    if connector.target == TargetState::Stopped && running == 0 && state.scope.has(connector.slot) {
         return set_status(state, name, RunState::Stopped, None, out);
     }
-    if !ending && !state.changing_offsets.contains(name) {
-        start_missing(&mut state.runs, connector, name, pause, out);
+    if !ending && !state.changing_offsets.contains(name) && !is_waiting(connector) {
+        start_missing(state, name, pause, out);
     }
 }
 
-fn start_missing(
-    runs: &mut std::collections::BTreeMap<TaskId, Run>,
-    connector: &ConnectorEntry,
-    name: &Arc<str>,
-    paused: bool,
-    out: &mut Vec<Action>,
-) {
+fn start_missing(state: &mut HerderState, name: &Arc<str>, paused: bool, out: &mut Vec<Action>) {
+    let (runs, scope) = (&mut state.runs, &state.scope);
+    let Some(connector) = state.connectors.get(name) else {
+        return;
+    };
     for (number, task) in (0..).zip(&connector.tasks) {
         let id = TaskId {
             connector: Arc::clone(name),
             task: number,
         };
-        let Some(incarnation) = connector.wanted(number).filter(|_| !runs.contains_key(&id)) else {
+        let wanted = connector.wanted(number, scope);
+        let Some(incarnation) = wanted.filter(|_| !runs.contains_key(&id)) else {
             continue;
         };
         runs.insert(
@@ -112,6 +115,7 @@ fn start_missing(
                 incarnation,
                 paused,
                 stopping: false,
+                slot: task.slot,
             },
         );
         out.push(Action::Start {
@@ -232,12 +236,36 @@ pub(super) fn gone(state: &mut HerderState, ids: &[TaskId], out: &mut Vec<Action
     for id in ids {
         if state.runs.get(id).is_some_and(|run| run.stopping) {
             state.runs.remove(id);
+            ended_here(state, id, out);
         }
     }
     let mut names: Vec<&Arc<str>> = ids.iter().map(|id| &id.connector).collect();
     names.dedup();
     for name in names {
         reconcile(state, name, out);
+    }
+}
+
+/// Tells the other workers that a task has ended here: one of them may wait for it.
+fn ended_here(state: &mut HerderState, id: &TaskId, out: &mut Vec<Action>) {
+    if !state.scope.is_shared() {
+        return;
+    }
+    let worker_id = Arc::clone(&state.worker_id);
+    out.push(release(&id.connector, Some(id.task), &worker_id));
+    let Some(task) = state
+        .connectors
+        .get_mut(&id.connector)
+        .and_then(|c| c.tasks.get_mut(usize::try_from(id.task).ok()?))
+        .filter(|task| task.status.worker_id == worker_id)
+    else {
+        return;
+    };
+    if matches!(
+        task.status.state,
+        RunState::Running | RunState::Paused | RunState::Restarting
+    ) {
+        task.status.state = RunState::Unassigned;
     }
 }
 

@@ -527,14 +527,10 @@ fn closing_stops_everything_and_leaves_it_unassigned() {
 
 #[test]
 fn what_was_stored_is_taken_up_with_its_tasks() {
+    let config = Config::from([("tasks.max", "2")]);
     let stored = StoredConnector {
-        name: "s".into(),
-        config: Config::from([("tasks.max", "2")]),
-        target: TargetState::Started,
-        tasks: plan(2).tasks,
-        status: None,
-        task_statuses: BTreeMap::new(),
-        topics: BTreeSet::new(),
+        tasks: plan(2).tasks.into_iter().map(Into::into).collect(),
+        ..StoredConnector::new("s", config, TargetState::Started)
     };
     let mut world = World::new();
     world.send(HerderEvent::Loaded(vec![(stored, Direction::Source)]));

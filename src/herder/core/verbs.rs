@@ -9,7 +9,7 @@ use connector_api::Config;
 use super::restarts::PendingRestart;
 use super::{Action, ConnectorEntry, HerderState, Millis, Task, Ticket, plan, set_status, tasks};
 use crate::herder::{Direction, HerderRefusal, HerderVerb, RunState, RunStatus, TargetState};
-use crate::store::{StoreChange, StoredConnector};
+use crate::store::{StoreChange, StoredConnector, StoredTask};
 use crate::worker::TaskId;
 
 /// The writes of a verb, or its refusal.
@@ -37,7 +37,7 @@ pub(crate) fn admit(state: &HerderState, verb: &HerderVerb) -> Admission {
             ..
         } => match known(state, name) {
             Ok(_) => Err(HerderRefusal::AlreadyExists(name.clone())),
-            Err(_) => Ok(vec![created(name, config, *target)]),
+            Err(_) => Ok(vec![created(state, name, config, *target)]),
         },
         HerderVerb::PutConfig {
             name,
@@ -68,7 +68,7 @@ fn known<'a>(
 }
 
 impl ConnectorEntry {
-    fn new(config: Config, direction: Direction, target: TargetState) -> Self {
+    pub(super) fn new(config: Config, direction: Direction, target: TargetState) -> Self {
         Self {
             config,
             version: 0,
@@ -81,6 +81,10 @@ impl ConnectorEntry {
             planning: None,
             failures: 0,
             waiting: Vec::new(),
+            slot: 0,
+            restarts: 0,
+            waits_until: None,
+            ending: std::collections::BTreeMap::new(),
         }
     }
 }
@@ -97,25 +101,32 @@ pub(super) fn loaded(
         let name = stored.name;
         let mut connector = ConnectorEntry::new(stored.config, direction, stored.target);
         connector.topics = stored.topics;
+        connector.slot = stored.slot;
+        connector.version = stored.revision;
+        connector.restarts = stored.restarts;
         // More tasks than the worker allows now: none runs, and planning reports the error.
         let tasks = if stored.tasks.len() > state.tasks_max {
             Vec::new()
         } else {
             stored.tasks
         };
-        for config in tasks {
+        for StoredTask {
+            config,
+            slot,
+            restarts,
+        } in tasks
+        {
             let unassigned = RunStatus {
                 state: RunState::Unassigned,
                 worker_id: Arc::clone(&state.worker_id),
                 trace: None,
             };
             state.last_number += 1;
-            connector.tasks.push(Task::new(
-                config,
-                connector.version,
-                state.last_number,
-                unassigned,
-            ));
+            connector.tasks.push(Task {
+                slot,
+                restarts,
+                ..Task::new(config, connector.version, state.last_number, unassigned)
+            });
         }
         connector.due = Some(now);
         state.connectors.insert(Arc::clone(&name), connector);
@@ -125,8 +136,9 @@ pub(super) fn loaded(
 }
 
 /// Returns what the creation of a connector writes.
-fn created(name: &str, config: &Config, target: TargetState) -> StoreChange {
+fn created(state: &HerderState, name: &str, config: &Config, target: TargetState) -> StoreChange {
     StoreChange::Create {
+        slot: state.free_slot(&state.connector_slots()),
         name: name.into(),
         config: config.clone(),
         target,
@@ -166,7 +178,7 @@ fn admit_put_config(
             config: config.clone(),
         }]),
         (Err(unknown), Some(_)) => Err(unknown),
-        (Err(_), None) => Ok(vec![created(name, config, TargetState::Started)]),
+        (Err(_), None) => Ok(vec![created(state, name, config, TargetState::Started)]),
     }
 }
 
@@ -196,6 +208,12 @@ pub(super) fn replace(
         .is_some_and(|status| status.state == RunState::Failed);
     if was_failed {
         set_status(state, name, RunState::Restarting, None, out);
+    }
+}
+
+pub(super) fn reset_topics(state: &mut HerderState, name: &Arc<str>) {
+    if let Some(connector) = state.connectors.get_mut(name) {
+        connector.topics.clear();
     }
 }
 
@@ -241,9 +259,12 @@ pub(super) fn set_target(
         TargetState::Paused if failed && before == TargetState::Started => {}
         TargetState::Paused => set_status(state, name, RunState::Paused, None, out),
         TargetState::Stopped => {
-            if !std::mem::take(&mut connector.tasks).is_empty() {
+            // With several workers, the tasks were removed from the store together with the change.
+            if !std::mem::take(&mut connector.tasks).is_empty() && !state.scope.is_shared() {
                 out.push(Action::Write(StoreChange::SetTasks {
                     name: Arc::clone(name),
+                    revision: connector.version,
+                    replaced: Vec::new(),
                     tasks: Vec::new(),
                 }));
             }

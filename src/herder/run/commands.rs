@@ -203,7 +203,7 @@ impl HerderLoop {
         }
     }
 
-    fn wait(&mut self, waiting: WaitingCaller) -> Ticket {
+    pub(super) fn wait(&mut self, waiting: WaitingCaller) -> Ticket {
         self.last_ticket += 1;
         self.waiting.insert(self.last_ticket, waiting);
         self.last_ticket
@@ -221,7 +221,7 @@ impl HerderLoop {
         }
     }
 
-    fn view(&self, name: &str) -> Result<ConnectorView, HerderRefusal> {
+    pub(super) fn view(&self, name: &str) -> Result<ConnectorView, HerderRefusal> {
         let view = core::view(&self.state, name).map(|mut view| {
             self.add_progress(&mut view);
             view
@@ -229,7 +229,7 @@ impl HerderLoop {
         view.ok_or_else(|| HerderRefusal::UnknownConnector(name.to_owned()))
     }
 
-    fn reply_view(&self, name: &str, reply: ReplySender<ConnectorView>) {
+    pub(super) fn reply_view(&self, name: &str, reply: ReplySender<ConnectorView>) {
         send(reply, self.view(name));
     }
 

@@ -7,6 +7,7 @@
 
 mod commands;
 mod pending;
+mod shared;
 mod store_writer;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -26,9 +27,12 @@ use super::core::{self, Action, HerderEvent, Millis, Ticket};
 use super::kafka::{self, ClusterId};
 use super::status_log::log_status;
 use super::{Direction, HerderCommand, HerderRefusal, ReplySender, RunState, planning};
+use crate::kafka::slots::SlotEvent;
 use crate::registry::{ConnectorPlugin, Registry};
 use crate::store::{Store, StoreChange};
 use crate::worker::{StartTask, TaskEvent, TaskId, Worker};
+pub(crate) use shared::GroupParts;
+use shared::GroupWork;
 use store_writer::StoreWriter;
 
 /// Maximum number of events handled before statuses are stored.
@@ -54,6 +58,8 @@ pub(crate) struct LoopParts {
     pub worker_tasks_max: usize,
     /// `task.shutdown.graceful.timeout.ms`.
     pub graceful: Duration,
+    /// The group of workers, if this is one of several.
+    pub group: Option<GroupParts>,
 }
 
 /// The loop that owns the herder's state.
@@ -70,6 +76,10 @@ pub(crate) struct HerderLoop {
     early: Option<Ticket>,
     store_writer: StoreWriter,
     cluster: ClusterId,
+    /// The work of one of several workers.
+    group: Option<GroupWork>,
+    /// Why this worker ends without a signal.
+    failed: Option<Error>,
 }
 
 /// The result of a job.
@@ -94,12 +104,20 @@ impl HerderLoop {
         parts: LoopParts,
         commands: mpsc::Receiver<HerderCommand>,
     ) -> Result<Self> {
-        let stored = parts.store.load().await?;
-        let state = core::HerderState::new(
+        let stored = match &parts.group {
+            // One of several reads the store once it runs.
+            Some(_) => Vec::new(),
+            None => parts.store.load().await?,
+        };
+        let mut state = core::HerderState::new(
             Arc::clone(&parts.worker_id),
             parts.track_topics,
             parts.tasks_max,
         );
+        let group = parts.group.as_ref().map(|group| {
+            state.share(group.slot_count);
+            GroupWork::new(group.poll)
+        });
         let (known, cluster) = ClusterId::unknown();
         let mut jobs = JoinSet::new();
         let reaching = kafka::reach(parts.worker.clone(), known);
@@ -119,6 +137,8 @@ impl HerderLoop {
             early: None,
             store_writer: StoreWriter::new(),
             cluster,
+            group,
+            failed: None,
         };
         if !stored.is_empty() {
             info!(connectors = stored.len(), "starting stored connectors");
@@ -134,20 +154,23 @@ impl HerderLoop {
 
     /// Runs until `closing` is cancelled, then stops every task (flush, commit, close) within the
     /// graceful time.
-    pub(crate) async fn run(mut self, closing: CancellationToken) {
-        loop {
+    /// Errors: why this worker cannot be one of several.
+    pub(crate) async fn run(mut self, closing: CancellationToken) -> Result<()> {
+        while self.failed.is_none() {
             self.tick();
             self.start_next_job();
+            self.finish_handovers();
             let due = self
                 .state
                 .next_due()
                 .map(|at| self.started + Duration::from_millis(at));
-            let due = due.into_iter().chain(self.store_writer.next_due()).min();
+            let due = due.into_iter().chain(self.next_store_work()).min();
             tokio::select! {
                 // Biased: closing comes first, and what has already happened is applied before the
                 // next command is admitted.
                 biased;
                 () = closing.cancelled() => break,
+                Some(event) = next_slot_event(&mut self.parts.group) => self.slot_event(event),
                 Some(event) = self.parts.events.recv() => self.task_events(event),
                 Some(done) = self.jobs.join_next() => self.done(done),
                 Some(ended) = self.store_writer.ended() => self.job_ended(ended),
@@ -155,7 +178,19 @@ impl HerderLoop {
                 () = sleep_until(due) => {}
             }
         }
+        let failed = self.failed.take();
         self.close().await;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Returns when the store is needed next, unless something else happens first.
+    fn next_store_work(&self) -> Option<Instant> {
+        let next = self.store_writer.next_due()?;
+        let group = self.group.as_ref().map(GroupWork::next_due);
+        Some(match group {
+            Some(due) if !self.store_writer.is_failing() => due,
+            _ => next,
+        })
     }
 
     async fn close(mut self) {
@@ -176,6 +211,8 @@ impl HerderLoop {
         }
         self.jobs.shutdown().await;
         self.save_last().await;
+        self.leave_group().await;
+        self.parts.store.close().await;
         info!("all tasks have ended");
     }
 
@@ -359,5 +396,13 @@ impl HerderLoop {
             Some(ConnectorPlugin::Sink(_)) => Direction::Sink,
             None => Direction::Unknown,
         }
+    }
+}
+
+/// Waits for the next change of this worker's slots.
+async fn next_slot_event(group: &mut Option<GroupParts>) -> Option<SlotEvent> {
+    match group {
+        Some(group) => group.slots.recv().await,
+        None => None,
     }
 }

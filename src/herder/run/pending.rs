@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::store::StoreChange;
+use crate::store::{StoreChange, StoreSnapshot};
 
 /// A thing with a single value. The order is that of writing: task configs first, because they
 /// delete the statuses of tasks past their number.
@@ -33,7 +33,7 @@ impl PendingWrites {
     /// Adds a change; it replaces an earlier one of the same thing.
     pub(super) fn add(&mut self, write: StoreChange) {
         let thing = match &write {
-            StoreChange::SetTasks { name, tasks } => {
+            StoreChange::SetTasks { name, tasks, .. } => {
                 let count = tasks.len();
                 self.0.retain(|(of, thing), _| {
                     let is_surplus =
@@ -43,16 +43,73 @@ impl PendingWrites {
                 });
                 PendingKey::Tasks
             }
-            StoreChange::SetStatus { task, .. } => PendingKey::Status(*task),
+            StoreChange::SetStatus { task, .. } | StoreChange::Release { task, .. } => {
+                PendingKey::Status(*task)
+            }
             StoreChange::AddTopic { topic, .. } => PendingKey::Topic(Arc::clone(topic)),
             // These are commands, which are stored before they take effect.
             StoreChange::Create { .. }
             | StoreChange::Replace { .. }
             | StoreChange::SetTarget { .. }
             | StoreChange::Delete { .. }
-            | StoreChange::ResetTopics { .. } => return,
+            | StoreChange::ResetTopics { .. }
+            | StoreChange::Restart { .. }
+            | StoreChange::MoveTask { .. } => return,
         };
         self.0.insert((Arc::clone(write.name()), thing), write);
+    }
+
+    /// Takes out what a shared store gets next: plans and topics, which depend on what was read, and
+    /// if there are none, statuses.
+    pub(super) fn take_next(&mut self) -> Self {
+        let is_status =
+            |(_, thing): &(Arc<str>, PendingKey)| matches!(thing, PendingKey::Status(_));
+        let (statuses, others) = std::mem::take(&mut self.0)
+            .into_iter()
+            .partition(|(key, _)| is_status(key));
+        let (next, later) = if BTreeMap::is_empty(&others) {
+            (statuses, others)
+        } else {
+            (others, statuses)
+        };
+        self.0 = later;
+        Self(next)
+    }
+
+    /// True if there are only statuses.
+    pub(super) fn is_statuses_only(&self) -> bool {
+        self.0
+            .keys()
+            .all(|(_, thing)| matches!(thing, PendingKey::Status(_)))
+    }
+
+    /// True if there are tasks of a plan.
+    pub(super) fn has_plans(&self) -> bool {
+        self.0.keys().any(|(_, thing)| *thing == PendingKey::Tasks)
+    }
+
+    /// Drops the tasks of plans that are superseded, and what is about connectors that do not exist
+    /// any more. `is_current` is asked about a connector, and the revision of a plan.
+    pub(super) fn retain_current(&mut self, is_current: impl Fn(&str, Option<u64>) -> bool) {
+        self.0.retain(|_, write| match write {
+            StoreChange::SetTasks { name, revision, .. } => is_current(name, Some(*revision)),
+            StoreChange::Release { .. } => true,
+            other => is_current(other.name(), None),
+        });
+    }
+
+    /// Adds topics that are not stored yet to what was read from the store.
+    pub(super) fn add_topics(&self, snapshot: &mut StoreSnapshot) {
+        for write in self.0.values() {
+            if let StoreChange::AddTopic { name, topic } = write
+                && let Some(stored) = snapshot
+                    .connectors
+                    .iter_mut()
+                    .find(|stored| stored.name == *name)
+            {
+                stored.topics.insert(Arc::clone(topic));
+            }
+        }
     }
 
     /// Puts back changes that could not be stored, except those that a newer change has replaced.
@@ -104,7 +161,9 @@ mod tests {
     fn tasks(connector: &str, count: usize) -> StoreChange {
         StoreChange::SetTasks {
             name: name(connector),
-            tasks: vec![Config::new(); count],
+            revision: 0,
+            replaced: Vec::new(),
+            tasks: vec![Config::new().into(); count],
         }
     }
 

@@ -5,7 +5,7 @@
 //! A command that changes something waits for its turn, is admitted, stored, and only then takes
 //! effect. State reported by tasks waits in [`PendingWrites`] until it can be stored.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use connector_api::Backoff;
@@ -19,7 +19,8 @@ use super::super::core;
 use super::super::{HerderCommand, HerderRefusal, HerderVerb};
 use super::HerderLoop;
 use super::pending::PendingWrites;
-use crate::store::{StoreChange, StoreFailure, StoreTrouble};
+use super::shared::SharedRequest;
+use crate::store::{StoreChange, StoreFailure, StoreNews, StoreTrouble};
 
 /// Maximum number of commands waiting for the store; further ones are refused.
 const WAITING_MAX: usize = 256;
@@ -38,7 +39,7 @@ const CHANGES_BETWEEN_TRIMS: u32 = 100;
 const LAST_SAVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A request in progress.
-enum StoreJob {
+pub(super) enum StoreJob {
     /// Stores the change of a command.
     Change(HerderCommand, Vec<StoreChange>),
     /// Stores pending state of tasks.
@@ -49,10 +50,33 @@ enum StoreJob {
     Check,
     /// Trims the config history.
     Trim,
+    /// Stores the change of a command in a shared store, at that attempt.
+    SharedChange(HerderCommand, u32, Vec<StoreChange>),
+    /// Reads what has changed in a shared store, or everything.
+    News(bool),
+    /// Claims slots.
+    Claim(BTreeSet<u16>),
+    /// Moves a task to another slot.
+    Move(StoreChange),
+    /// Shows that this worker is alive.
+    Beat,
 }
 
-/// The result of a job: for [`StoreJob::Resolve`], whether the change in doubt was kept.
-type StoreJobResult = Result<Option<bool>, StoreFailure>;
+/// What a job has found.
+pub(super) enum StoreOutcome {
+    /// Nothing else than its success.
+    Done,
+    /// For [`StoreJob::Resolve`], whether the change in doubt was kept.
+    Kept(Option<bool>),
+    News(StoreNews),
+    /// Whether everything was stored; statuses of what other workers own are not.
+    Reported(bool),
+    /// Whether this worker is still the one that is registered under its id.
+    Alive(bool),
+}
+
+/// The result of a job.
+type StoreJobResult = Result<StoreOutcome, StoreFailure>;
 
 /// The loop's side of the store.
 pub(super) struct StoreWriter {
@@ -100,6 +124,34 @@ impl StoreWriter {
         self.failing.as_ref().map(|failure| failure.text.clone())
     }
 
+    /// True if the store fails.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.is_some()
+    }
+
+    /// True if a request is in progress.
+    pub(super) fn is_busy(&self) -> bool {
+        self.job.is_some()
+    }
+
+    /// True if the store works, or may be tried again.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.failing.is_none() || self.next_try <= now
+    }
+
+    /// True if the config history has to be trimmed.
+    pub(super) fn is_trim_due(&self, now: Instant) -> bool {
+        self.next_trim <= now
+    }
+
+    /// Counts a change, after so many of which the history is trimmed.
+    pub(super) fn note_change(&mut self) {
+        self.changes += 1;
+        if self.changes >= CHANGES_BETWEEN_TRIMS {
+            self.next_trim = Instant::now();
+        }
+    }
+
     /// Returns when [`HerderLoop::start_next_job`] has to be called again, unless something else happens
     /// first.
     pub(super) fn next_due(&self) -> Option<Instant> {
@@ -114,7 +166,9 @@ impl StoreWriter {
 /// Returns the refusal that callers get for a store failure.
 pub(super) fn refusal(failure: &StoreFailure) -> HerderRefusal {
     let text = &failure.text;
-    let why = if failure.in_doubt {
+    let why = if failure.trouble == StoreTrouble::Changed {
+        format!("{text}. Nothing was changed.")
+    } else if failure.in_doubt {
         format!(
             "{text}. It is not yet known whether the change was stored; the connector will show it \
              once the store works again."
@@ -134,7 +188,7 @@ pub(super) fn refusal(failure: &StoreFailure) -> HerderRefusal {
 }
 
 /// True if the verb may change what is stored.
-fn changes(verb: &HerderVerb) -> bool {
+pub(super) fn changes(verb: &HerderVerb) -> bool {
     matches!(
         verb,
         HerderVerb::Create { .. }
@@ -149,6 +203,9 @@ impl HerderLoop {
     /// Accepts a command: one that changes something is queued for the store, any other is executed
     /// at once.
     pub(super) fn command(&mut self, command: HerderCommand) {
+        if self.group.is_some() {
+            return self.shared_command(command);
+        }
         if !changes(&command.verb) {
             return match core::admit(&self.state, &command.verb) {
                 Ok(_) => self.execute(command.verb),
@@ -174,6 +231,9 @@ impl HerderLoop {
     /// Starts the next job, unless one is in progress: first the outcome of a change in doubt, then
     /// commands in order, then pending state of tasks.
     pub(super) fn start_next_job(&mut self) {
+        if self.group.is_some() {
+            return self.start_next_shared_job();
+        }
         if self.store_writer.job.is_some() {
             return;
         }
@@ -210,21 +270,33 @@ impl HerderLoop {
         }
     }
 
-    fn start(&mut self, job: StoreJob) {
+    pub(super) fn start(&mut self, job: StoreJob) {
         let store = self.parts.store.clone();
+        if self.group.is_some()
+            && let Some(request) = SharedRequest::of(&job)
+        {
+            self.store_writer
+                .jobs
+                .spawn(Self::perform_shared(store, request));
+            self.store_writer.job = Some(job);
+            return;
+        }
         let writes = match &job {
             StoreJob::Change(_, writes) => writes.clone(),
             StoreJob::Save(pending) => pending.writes(),
-            StoreJob::Resolve | StoreJob::Check | StoreJob::Trim => Vec::new(),
+            _ => Vec::new(),
         };
         let jobs = &mut self.store_writer.jobs;
+        let done = |()| StoreOutcome::Done;
         match job {
-            StoreJob::Change(..) | StoreJob::Save(_) => {
-                jobs.spawn(async move { store.apply(&writes, wall_ms()).await.map(|()| None) })
+            StoreJob::Resolve => {
+                jobs.spawn(async move { store.settle().await.map(StoreOutcome::Kept) })
             }
-            StoreJob::Resolve => jobs.spawn(async move { store.settle().await }),
-            StoreJob::Check => jobs.spawn(async move { store.check().await.map(|()| None) }),
-            StoreJob::Trim => jobs.spawn(async move { store.trim(wall_ms()).await.map(|_| None) }),
+            StoreJob::Check => jobs.spawn(async move { store.check().await.map(done) }),
+            StoreJob::Trim => {
+                jobs.spawn(async move { store.trim(wall_ms()).await.map(|_| StoreOutcome::Done) })
+            }
+            _ => jobs.spawn(async move { store.apply(&writes, wall_ms()).await.map(done) }),
         };
         self.store_writer.job = Some(job);
     }
@@ -250,6 +322,10 @@ impl HerderLoop {
                 self.note_success();
                 self.job_succeeded(job, outcome);
             }
+            Err(failure) if failure.trouble == StoreTrouble::Changed => {
+                self.note_success();
+                self.job_failed(job, &failure);
+            }
             Err(failure) => {
                 self.note_failure(&failure);
                 self.job_failed(job, &failure);
@@ -257,14 +333,17 @@ impl HerderLoop {
         }
     }
 
-    fn job_succeeded(&mut self, job: StoreJob, outcome: Option<bool>) {
+    fn job_succeeded(&mut self, job: StoreJob, outcome: StoreOutcome) {
+        if self.group.is_some() && !matches!(job, StoreJob::Trim) {
+            return self.shared_job_succeeded(job, outcome);
+        }
         match job {
             StoreJob::Change(command, writes) => self.take_effect(command.verb, &writes),
             StoreJob::Resolve => {
                 let Some((verb, writes)) = self.store_writer.in_doubt.take() else {
                     return;
                 };
-                let kept = outcome == Some(true);
+                let kept = matches!(outcome, StoreOutcome::Kept(Some(true)));
                 let connector = writes
                     .first()
                     .map(|write| write.name().to_string())
@@ -281,7 +360,7 @@ impl HerderLoop {
                 self.store_writer.changes = 0;
                 self.store_writer.next_trim = Instant::now() + TRIM_EVERY;
             }
-            StoreJob::Save(_) | StoreJob::Check => {}
+            _ => {}
         }
     }
 
@@ -290,15 +369,15 @@ impl HerderLoop {
         writes
             .iter()
             .for_each(|write| self.store_writer.pending.overtaken_by(write));
-        self.store_writer.changes += 1;
-        if self.store_writer.changes >= CHANGES_BETWEEN_TRIMS {
-            self.store_writer.next_trim = Instant::now();
-        }
+        self.store_writer.note_change();
         self.execute(verb);
     }
 
     /// Handles a failed job: refuses its command or keeps its writes for later.
     fn job_failed(&mut self, job: StoreJob, failure: &StoreFailure) {
+        if self.group.is_some() {
+            return self.shared_job_failed(job, failure);
+        }
         match job {
             StoreJob::Change(command, writes) if failure.in_doubt => {
                 // Tell the caller now that the outcome is in doubt. When it is known, the verb
@@ -308,7 +387,7 @@ impl HerderLoop {
             }
             StoreJob::Change(command, _) => send(command.refuse, refusal(failure)),
             StoreJob::Save(older) => self.store_writer.pending.put_back(older),
-            StoreJob::Resolve | StoreJob::Check | StoreJob::Trim => {}
+            _ => {}
         }
         // The queued commands would fail in the same way. Not so on a full disk: there may be room
         // for them.
@@ -365,17 +444,28 @@ impl HerderLoop {
                 && self.store_writer.in_doubt.is_none()
                 && !self.store_writer.pending.is_empty()
             {
-                let pending = std::mem::take(&mut self.store_writer.pending);
+                let pending = self.last_writes();
                 self.start(StoreJob::Save(pending));
                 if let Some(ended) = self.store_writer.ended().await {
                     self.job_ended(ended);
                 }
             }
-            self.parts.store.close().await;
         };
         if tokio::time::timeout(LAST_SAVE_LIMIT, last).await.is_err() {
             warn!("the metadata store does not answer; the last statuses are not stored");
         }
         self.store_writer.jobs.abort_all();
+    }
+
+    /// Returns what is stored last. Tasks of a plan that a shared store does not hold yet are not:
+    /// the next owner plans again.
+    fn last_writes(&mut self) -> PendingWrites {
+        let mut pending = std::mem::take(&mut self.store_writer.pending);
+        if self.group.is_some() {
+            while !pending.is_statuses_only() {
+                drop(pending.take_next());
+            }
+        }
+        pending
     }
 }

@@ -38,6 +38,61 @@ impl StoreSession {
         ))
     }
 
+    /// Lets other workers use the store, too, unless one has it for itself. Errors: `InUse`.
+    pub(super) async fn share(&mut self) -> Result<(), StoreFailure> {
+        let mut is_free = Ok(false);
+        for _ in 0..=BUSY_TIMEOUT.as_secs() * 4 {
+            is_free = match &mut self.wire {
+                StoreConnection::Sqlite(..) => Ok(true),
+                StoreConnection::MySql(connection) => {
+                    let free =
+                        "SELECT CAST(IS_FREE_LOCK(CONCAT('rowferry.', MD5(DATABASE()))) AS SIGNED)";
+                    sqlx::query_scalar(free)
+                        .fetch_one(&mut *connection)
+                        .await
+                        .map(|free: Option<i64>| free == Some(1))
+                }
+                StoreConnection::Postgres(connection) => {
+                    sqlx::query_scalar(
+                        "SELECT pg_catalog.pg_try_advisory_lock_shared(8247736527421)",
+                    )
+                    .fetch_one(&mut *connection)
+                    .await
+                }
+            };
+            if !matches!(is_free, Ok(false)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        if !is_free.map_err(|error| self.failed(&error))? {
+            let cause = "a worker without rowferry.store.shared uses it alone";
+            return Err(StoreFailure::from_cause(
+                StoreTrouble::InUse,
+                &self.shown,
+                cause,
+            ));
+        }
+        if matches!(self.wire, StoreConnection::MySql(_)) {
+            self.command("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the server end this connection soon after this worker stops using it. A worker that is
+    /// frozen within a transaction would otherwise block the others for as long as it is.
+    pub(super) async fn end_when_idle(&mut self) -> Result<(), StoreFailure> {
+        match self.wire {
+            StoreConnection::Sqlite(..) => Ok(()),
+            StoreConnection::MySql(_) => self.command("SET SESSION wait_timeout = 15").await,
+            StoreConnection::Postgres(_) => {
+                self.command("SET idle_in_transaction_session_timeout = 15000")
+                    .await
+            }
+        }
+    }
+
     /// Tries to take the lock, and waits a little for a worker that is just ending. PostgreSQL's
     /// advisory locks are per database; the number is ours.
     async fn try_lock(&mut self) -> Result<bool, StoreFailure> {

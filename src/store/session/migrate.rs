@@ -33,6 +33,50 @@ impl StoreSession {
         Ok(())
     }
 
+    /// Runs the pending migrations while no other worker does. Errors: also `InUse` if another one
+    /// takes longer than a minute.
+    pub(in crate::store) async fn migrate_alone(
+        &mut self,
+        place: &StoreLocation,
+    ) -> Result<(), StoreFailure> {
+        let locked = match &mut self.wire {
+            StoreConnection::Sqlite(..) => Ok(true),
+            StoreConnection::MySql(connection) => {
+                let lock = "SELECT GET_LOCK(CONCAT('rowferry.migrate.', MD5(DATABASE())), 60)";
+                sqlx::query_scalar(lock)
+                    .fetch_one(connection)
+                    .await
+                    .map(|locked: Option<i64>| locked == Some(1))
+            }
+            StoreConnection::Postgres(connection) => connection
+                .execute(sqlx::raw_sql(
+                    "SELECT pg_catalog.pg_advisory_lock(8247736527422)",
+                ))
+                .await
+                .map(|_| true),
+        };
+        if !locked.map_err(|error| self.failed(&error))? {
+            let cause = "another worker is migrating its tables";
+            return Err(StoreFailure::from_cause(
+                StoreTrouble::InUse,
+                &place.shown,
+                cause,
+            ));
+        }
+        self.migrate(place).await?;
+        match &self.wire {
+            StoreConnection::Sqlite(..) => Ok(()),
+            StoreConnection::MySql(_) => {
+                self.command("DO RELEASE_LOCK(CONCAT('rowferry.migrate.', MD5(DATABASE())))")
+                    .await
+            }
+            StoreConnection::Postgres(_) => {
+                self.command("SELECT pg_catalog.pg_advisory_unlock(8247736527422)")
+                    .await
+            }
+        }
+    }
+
     /// Refuses a file without tables if a key created for a store exists: the tables are created
     /// before the key.
     pub(in crate::store) async fn has_tables(

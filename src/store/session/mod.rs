@@ -24,6 +24,23 @@ use super::last_change::LastChange;
 use super::location::{StoreKind, StoreLocation};
 use super::statement::{CellType, LAST_CHANGE, SqlCell, SqlQuery, SqlStatement, numbered};
 
+/// Who may use the store besides this worker.
+#[derive(Clone, Copy)]
+pub(super) enum Reservation<'a> {
+    /// Nobody. A worker that has had the store before passes its ledger and the server's id of its
+    /// last connection.
+    Own(Option<(&'a LastChange, Option<i64>)>),
+    /// Other workers that share it, too. True if this worker has had the store before.
+    Shared(bool),
+}
+
+impl Reservation<'_> {
+    /// True if this worker opens the store for the first time.
+    fn is_first(&self) -> bool {
+        matches!(self, Self::Own(None) | Self::Shared(false))
+    }
+}
+
 /// A connection that holds the store's lock.
 pub(super) struct StoreSession {
     wire: StoreConnection,
@@ -65,12 +82,12 @@ macro_rules! bound {
 }
 
 impl StoreSession {
-    /// Connects and takes the lock. `again` is passed by a worker that has had the store before:
-    /// its ledger and the server's id of its last connection. A store that has disappeared is then
-    /// not created again, and the old connection is ended if the server still considers it alive.
+    /// Connects and reserves the store. A store that has disappeared is not created again by a
+    /// worker that has had it before, and that worker's old connection is ended if the server still
+    /// considers it alive.
     pub(super) async fn open(
         place: &StoreLocation,
-        again: Option<(&LastChange, Option<i64>)>,
+        reservation: Reservation<'_>,
     ) -> Result<Self, StoreFailure> {
         let failed = |error: sqlx::Error| StoreFailure::of(&error, &place.shown);
         let (wire, backend) = match &place.kind {
@@ -79,7 +96,7 @@ impl StoreSession {
                 None,
             ),
             StoreKind::File(options, path) => (
-                open_file(place, options, path, again.is_none()).await?,
+                open_file(place, options, path, reservation.is_first()).await?,
                 None,
             ),
             StoreKind::MySql(options) => {
@@ -104,8 +121,14 @@ impl StoreSession {
             backend,
             shown: place.shown.clone(),
         };
-        session.lock(again).await?;
+        match reservation {
+            Reservation::Own(again) => session.lock(again).await?,
+            Reservation::Shared(_) => session.share().await?,
+        }
         session.promise_durability().await?;
+        if matches!(reservation, Reservation::Shared(_)) {
+            session.end_when_idle().await?;
+        }
         Ok(session)
     }
 
@@ -144,6 +167,23 @@ impl StoreSession {
             "BEGIN"
         };
         self.command(begin).await
+    }
+
+    /// Begins a transaction that reads the store as it is at one moment, on a database server.
+    pub(super) async fn begin_reading(&mut self) -> Result<(), StoreFailure> {
+        match self.wire {
+            StoreConnection::Postgres(_) => {
+                self.command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                    .await
+            }
+            StoreConnection::MySql(_) => {
+                self.command("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                    .await?;
+                self.command("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+                    .await
+            }
+            StoreConnection::Sqlite(..) => self.command("BEGIN").await,
+        }
     }
 
     /// Commits. After an error the outcome is unknown.

@@ -27,6 +27,7 @@ fn create(name: &str) -> StoreChange {
         name: Arc::from(name),
         config,
         target: TargetState::Stopped,
+        slot: 3,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The store's only connection: transactions that happen completely or not at all, whose outcome is
 //! known, within a limited time. A connection that has returned an error is never used again.
 
+mod shared;
+
 use std::time::Duration;
 
 use connector_api::fail_point;
@@ -13,8 +15,9 @@ use super::failure::{StoreFailure, StoreTrouble};
 use super::files;
 use super::last_change::LastChange;
 use super::location::{StoreKind, StoreLocation};
-use super::session::StoreSession;
+use super::session::{Reservation, StoreSession};
 use super::statement::{self, SqlCell, SqlQuery, SqlStatement};
+pub(super) use shared::{Basis, SharedIds};
 
 /// A store that does not answer within this time is reported as unreachable.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -28,6 +31,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// Access to the store.
 pub(super) struct StoreAccess {
     place: StoreLocation,
+    /// Several workers use the store.
+    is_shared: bool,
     held: Mutex<HeldSession>,
 }
 
@@ -38,6 +43,8 @@ struct HeldSession {
     /// The server's id of the last connection.
     backend: Option<i64>,
     ledger: LastChange,
+    /// What this worker knows of a store that it shares.
+    shared: SharedIds,
 }
 
 impl StoreAccess {
@@ -46,6 +53,7 @@ impl StoreAccess {
     pub(super) async fn open(
         place: StoreLocation,
         has_own_key: bool,
+        is_shared: bool,
     ) -> Result<Self, StoreFailure> {
         if let StoreKind::File(_, path) = &place.kind
             && let Some(cause) = files::lost_store(path, has_own_key)
@@ -59,7 +67,7 @@ impl StoreAccess {
         let mut session = within(
             Instant::now() + TIME_LIMIT,
             &place,
-            StoreSession::open(&place, None),
+            StoreSession::open(&place, reservation(is_shared, None)),
         )
         .await?;
         let mut held = HeldSession {
@@ -70,19 +78,30 @@ impl StoreAccess {
             if has_own_key {
                 session.has_tables(&place).await?;
             }
-            session.migrate(&place).await?;
-            read_ledger(&mut session, &mut held.ledger, &place).await
+            if is_shared {
+                session.migrate_alone(&place).await
+            } else {
+                session.migrate(&place).await?;
+                read_ledger(&mut session, &mut held.ledger, &place).await
+            }
         };
         within(Instant::now() + REWRITE_LIMIT, &place, prepared).await?;
         held.session = Some(session);
         Ok(Self {
             place,
+            is_shared,
             held: Mutex::new(held),
         })
     }
 
     /// Executes all statements in one transaction, or none. After `Ok` they survive a power loss.
     pub(super) async fn transact(&self, statements: &[SqlStatement]) -> Result<(), StoreFailure> {
+        if self.is_shared {
+            return self
+                .change_shared(Basis::WhatWasRead, statements)
+                .await
+                .map(drop);
+        }
         let deadline = Instant::now() + TIME_LIMIT;
         let held = &mut *self.held(deadline).await?;
         held.ledger.begin();
@@ -281,9 +300,12 @@ impl StoreAccess {
         }
         let opened = async {
             fail_point::reach_async("store.connect").await?;
+            let again = Some((&held.ledger, held.backend));
             let mut session =
-                StoreSession::open(&self.place, Some((&held.ledger, held.backend))).await?;
-            read_ledger(&mut session, &mut held.ledger, &self.place).await?;
+                StoreSession::open(&self.place, reservation(self.is_shared, again)).await?;
+            if !self.is_shared {
+                read_ledger(&mut session, &mut held.ledger, &self.place).await?;
+            }
             Ok(session)
         };
         let session = within(deadline, &self.place, opened).await?;
@@ -306,6 +328,17 @@ impl StoreAccess {
         } else {
             drop(timeout(CLOSE_LIMIT, session.close()).await);
         }
+    }
+}
+
+fn reservation<'a>(
+    is_shared: bool,
+    again: Option<(&'a LastChange, Option<i64>)>,
+) -> Reservation<'a> {
+    if is_shared {
+        Reservation::Shared(again.is_some())
+    } else {
+        Reservation::Own(again)
     }
 }
 
