@@ -289,7 +289,15 @@ fn rest_state(
     validator: Validator,
     (log, metrics, worker): (LogFilter, rest::MetricsSource, Worker),
 ) -> rest::RestState {
+    let logs = rest::ConnectorLogs {
+        lines: log.lines(),
+        set_level: {
+            let log = log.clone();
+            Arc::new(move |name, level, time| log.set_connector(name, level, time))
+        },
+    };
     rest::RestState {
+        logs,
         herder,
         validator,
         levels: rest::LogLevels::new(log),

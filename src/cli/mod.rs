@@ -4,11 +4,13 @@
 mod account;
 mod change;
 mod client;
+mod conn;
 mod context;
 mod dlq;
 mod each;
 mod file;
 mod keys;
+mod logs;
 mod names;
 mod offsets;
 mod output;
@@ -16,12 +18,14 @@ mod patch;
 mod print;
 mod progress;
 mod resources;
+mod rewind;
 mod serve;
 mod shell;
 mod show;
 mod signals;
 mod stopped;
 mod tail;
+mod trace;
 mod trial;
 
 use clap::{Parser, Subcommand};
@@ -116,6 +120,10 @@ enum LookCommand {
     Progress(RemoteCall<progress::ProgressCommand>),
     /// Show what all connectors do, again and again
     Top(RemoteCall<progress::TopCommand>),
+    /// Show what became of one row, by the key of its records
+    Trace(RemoteCall<trace::TraceCommand>),
+    /// Show the log lines of a connector, or set its log level for a time
+    Logs(RemoteCall<logs::LogsCommand>),
     /// Show records of a topic of a connector as they come
     Tail(RemoteCall<tail::TailCommand>),
     /// Show the earlier configs of a connector
@@ -147,6 +155,8 @@ enum ChangeCommand {
     Restore(RemoteCall<change::RestoreCommand>),
     /// Show and change how far connectors have read or written
     Offsets(RemoteCall<RemoteGroup<offsets::OffsetsCommand>>),
+    /// Test whether the worker can use a database
+    Conn(RemoteCall<RemoteGroup<conn::ConnCommand>>),
     /// Show, replay and delete the dead letters of a connector
     Dlq(RemoteCall<RemoteGroup<dlq::DlqCommand>>),
     /// List log levels, or set one
@@ -199,6 +209,8 @@ impl LookCommand {
             Self::Lag(RemoteCall { verb, server }) => verb.lag(&server.client()?).await,
             Self::Progress(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
             Self::Top(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+            Self::Trace(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+            Self::Logs(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
             Self::Tail(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
             Self::History(RemoteCall { verb, server }) => verb.history(&server.client()?).await,
             Self::Plugins(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
@@ -225,6 +237,7 @@ impl ChangeCommand {
             Self::Restart(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
             Self::Restore(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
             Self::Offsets(RemoteCall { verb, server }) => verb.verb.run(&server.client()?).await,
+            Self::Conn(RemoteCall { verb, server }) => verb.verb.run(&server.client()?).await,
             Self::Dlq(RemoteCall { verb, server }) => verb.verb.run(&server.client()?).await,
             Self::Loggers(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
         }
@@ -296,6 +309,80 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         super::Cli::command().debug_assert();
+    }
+
+    /// Returns the commands of a document: what follows `rowferry ` in code.
+    fn commands(text: &str) -> Vec<String> {
+        let of_blocks = text.split("```").skip(1).step_by(2);
+        let mut found: Vec<String> = of_blocks
+            .flat_map(str::lines)
+            .filter_map(|line| line.trim().strip_prefix("rowferry "))
+            .map(str::to_owned)
+            .collect();
+        for line in text.lines() {
+            let spans = line.split('`').skip(1).step_by(2);
+            found
+                .extend(spans.filter_map(|span| span.strip_prefix("rowferry ").map(str::to_owned)));
+        }
+        found
+    }
+
+    #[test]
+    fn every_command_in_the_documents_exists() {
+        let mut files = vec!["README.md".into()];
+        for entry in std::fs::read_dir("docs").unwrap() {
+            files.push(entry.unwrap().path());
+        }
+        let (mut seen, mut wrong) = (0, Vec::new());
+        for file in files
+            .iter()
+            .filter(|file| file.extension().is_some_and(|end| end == "md"))
+        {
+            for command in commands(&std::fs::read_to_string(file).unwrap()) {
+                seen += 1;
+                let cli = super::Cli::command();
+                let mut at = &cli;
+                let mut options: Vec<&str> = Vec::new();
+                for word in command
+                    .split_whitespace()
+                    .take_while(|word| *word != "#" && *word != "|")
+                {
+                    let word = word.split(['=', '|', '\\']).next().unwrap_or_default();
+                    if word.starts_with("--") {
+                        options.push(word.trim_start_matches("--"));
+                    } else if let Some(below) = at.find_subcommand(word) {
+                        at = below;
+                    } else if at.get_name() == "rowferry"
+                        && options.is_empty()
+                        && !["help", "COMMAND"].contains(&word)
+                    {
+                        wrong.push(format!(
+                            "{}: rowferry {command}: no command {word}",
+                            file.display()
+                        ));
+                        break;
+                    }
+                }
+                let is_worker = ["serve", "dev"].contains(&at.get_name());
+                for option in options {
+                    let known = |command: &clap::Command| {
+                        let mut longs = command.get_arguments().filter_map(|arg| arg.get_long());
+                        longs.any(|long| long == option)
+                    };
+                    let of_all = [
+                        "help", "version", "server", "context", "cacert", "token", "user",
+                    ];
+                    if !known(at) && !of_all.contains(&option) && !is_worker {
+                        wrong.push(format!(
+                            "{}: rowferry {command}: no option --{option}",
+                            file.display()
+                        ));
+                    }
+                }
+            }
+        }
+        assert!(seen > 50, "only {seen} commands are found");
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::dlq::confirm;
 use super::output::OutputArgs;
 use super::print::outln;
 use super::resources;
+use super::rewind::RewindCommand;
 use super::shell::connector_names;
 use super::stopped::while_stopped;
 use crate::http::Method;
@@ -22,6 +23,8 @@ pub(super) enum OffsetsCommand {
     List(ListOffsetsCommand),
     /// Set one offset; the connector is stopped meanwhile
     Set(SetOffsetsCommand),
+    /// Let a connector read again, from a time, a value or some records earlier; it is stopped meanwhile
+    Rewind(RewindCommand),
     /// Delete all offsets, so that the connector begins at the start; it is stopped meanwhile
     Reset(ResetOffsetsCommand),
 }
@@ -120,6 +123,7 @@ impl OffsetsCommand {
         match self {
             Self::List(list) => resources::offsets(client, &list.names, list.output).await,
             Self::Set(set) => set.run(client).await,
+            Self::Rewind(rewind) => rewind.run(client).await,
             Self::Reset(reset) => reset.run(client).await,
         }
     }

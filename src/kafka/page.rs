@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Error, Result};
+use connector_api::{Error, ErrorKind, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
@@ -34,6 +34,8 @@ pub(crate) enum PageStart {
     Only(PartitionOffsets),
     /// Such that about this number of records is left.
     Last(usize),
+    /// At the first records of this time or later, in milliseconds since 1970-01-01 UTC.
+    Time(i64),
     /// After the last record.
     End,
 }
@@ -66,6 +68,7 @@ pub(crate) struct StoredRecord {
 #[derive(Clone, Debug)]
 pub(crate) struct TopicPage {
     pub records: Vec<StoredRecord>,
+    pub start: PartitionOffsets,
     pub next: PartitionOffsets,
     /// True if there was no committed record after these.
     pub is_end: bool,
@@ -85,7 +88,11 @@ pub(crate) fn read(
     let Some(ranges) = ranges(&client, settings, &request.topic)? else {
         return Ok(None);
     };
-    let mut next = starts(&ranges, request);
+    let start = match request.start {
+        PageStart::Time(ms) => at_time(&client, settings, &request.topic, &ranges, ms)?,
+        _ => starts(&ranges, request),
+    };
+    let mut next = start.clone();
     let mut left: Vec<i32> = (ranges.iter())
         .filter(|(partition, (_, end))| next.get(partition).is_some_and(|at| at < end))
         .map(|(partition, _)| *partition)
@@ -122,12 +129,7 @@ pub(crate) fn read(
                 }
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => left.retain(|p| *p != partition),
-            Some(Err(cause)) => {
-                let error = failed(cause);
-                if error.kind() != connector_api::ErrorKind::Retry {
-                    return Err(error);
-                }
-            }
+            Some(Err(cause)) => transient(failed(cause))?,
             None => {}
         }
     }
@@ -135,9 +137,18 @@ pub(crate) fn read(
     let records = in_order(records.into(), request);
     Ok(Some(TopicPage {
         records,
+        start,
         next,
         is_end,
     }))
+}
+
+/// Returns the error unless it may pass.
+fn transient(error: Error) -> Result<()> {
+    match error.kind() {
+        ErrorKind::Retry => Ok(()),
+        _ => Err(error),
+    }
 }
 
 fn assignment(
@@ -230,6 +241,36 @@ fn ranges(
     Ok(Some(ranges))
 }
 
+/// Returns the first offsets of a time; of a partition without such records, its end.
+fn at_time(
+    client: &PageClient,
+    settings: &ClientSettings,
+    topic: &str,
+    ranges: &BTreeMap<i32, (i64, i64)>,
+    ms: i64,
+) -> Result<PartitionOffsets> {
+    let failed = |error: KafkaError| {
+        let brokers = settings.brokers();
+        error::of(
+            format_args!("reading offsets of topic {topic} at {brokers}"),
+            error,
+        )
+    };
+    let mut list = TopicPartitionList::with_capacity(ranges.len());
+    for partition in ranges.keys() {
+        list.add_partition_offset(topic, *partition, Offset::Offset(ms.max(0)))
+            .map_err(failed)?;
+    }
+    let found = client.offsets_for_times(list, PATIENCE).map_err(failed)?;
+    let mut offsets: PartitionOffsets = ranges.iter().map(|(at, (_, end))| (*at, *end)).collect();
+    for element in found.elements() {
+        if let Offset::Offset(offset) = element.offset() {
+            offsets.insert(element.partition(), offset);
+        }
+    }
+    Ok(offsets)
+}
+
 /// Transactions leave markers in a topic, which are not records: so many offsets are gone back for
 /// one record.
 const OFFSETS_PER_RECORD: usize = 3;
@@ -243,7 +284,7 @@ fn starts(ranges: &BTreeMap<i32, (i64, i64)>, request: &PageRequest) -> Partitio
                 let back = records.saturating_mul(OFFSETS_PER_RECORD);
                 end.saturating_sub(i64::try_from(back).unwrap_or(i64::MAX))
             }
-            PageStart::End => *end,
+            PageStart::Time(_) | PageStart::End => *end,
         };
         (*partition, at.clamp(*first, *end))
     };

@@ -5,6 +5,7 @@
 mod connector;
 mod history;
 mod lag;
+mod log;
 mod offset;
 mod path;
 mod plugin;
@@ -19,6 +20,7 @@ pub use connector::{
 };
 pub use history::{ConfigChange, ConfigVersion};
 pub use lag::{ConnectorLag, PartLag};
+pub use log::{ConnectorLevel, ConnectorLines, LogLine};
 pub use offset::{ConnectorOffsets, OffsetEntry};
 pub(crate) use path::{NOT_IN_PATH, NOT_IN_USER, RESERVED};
 pub use path::{path_segment, query_value};

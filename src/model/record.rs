@@ -11,6 +11,8 @@ pub struct RecordPage {
     pub topic: String,
     /// The records, oldest first.
     pub records: Vec<TopicRecord>,
+    /// Where this page begins.
+    pub start: String,
     /// Where the next page begins: the parameter `from` of the next request.
     pub next: String,
     /// True if there was no committed record after these.

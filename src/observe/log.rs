@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use connector_api::locks::TakeLock;
 use connector_api::{Error, Result};
@@ -15,6 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
+use super::connector_log::{ConnectorLog, LogLevelFilter};
 use super::guard::{self, RedactingWriter};
 
 /// Levels for libraries that log debug information at info; the user's directives may override
@@ -24,9 +26,10 @@ const CHATTY: &str = "sqlx=warn,hyper=warn,rustls=warn";
 /// The filter of the running log. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct LogFilter {
-    handle: reload::Handle<Targets, Registry>,
+    handle: reload::Handle<LogLevelFilter, Registry>,
     first: Targets,
     known: KnownTargets,
+    lines: ConnectorLog,
 }
 
 /// Targets of all events and spans reached so far, enabled or not.
@@ -68,9 +71,35 @@ impl LogFilter {
     pub(crate) fn set(&self, directives: &str) {
         match targets(directives) {
             // Reloading fails only if the log is gone; then there is nothing to filter.
-            Ok(targets) => drop(self.handle.reload(targets)),
+            Ok(targets) => drop(self.handle.modify(|filter| filter.set_targets(targets))),
             Err(error) => tracing::warn!(%error, "the log filter is not changed"),
         }
+    }
+}
+
+impl LogFilter {
+    /// Returns the last lines of each connector.
+    pub(crate) fn lines(&self) -> ConnectorLog {
+        self.lines.clone()
+    }
+
+    /// Sets the level of a connector for a time. Returns false if too many connectors have a level of
+    /// their own. Must be called within a tokio runtime.
+    pub(crate) fn set_connector(&self, name: &str, level: LevelFilter, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let mut is_set = false;
+        // Fails only if the log is gone.
+        drop(
+            self.handle
+                .modify(|filter| is_set = filter.set_connector(name, level, until)),
+        );
+        let handle = self.handle.clone();
+        // Lines that are filtered cost more while some connector has a level.
+        tokio::spawn(async move {
+            tokio::time::sleep_until(until.into()).await;
+            drop(handle.modify(|filter| filter.expire(Instant::now())));
+        });
+        is_set
     }
 }
 
@@ -79,15 +108,19 @@ impl LogFilter {
 pub(crate) fn init(directives: &str, format: &str) -> Result<LogFilter> {
     let targets = targets(directives)?;
     let (first, known) = (targets.clone(), KnownTargets::default());
-    let (filter, handle) = reload::Layer::<Targets, Registry>::new(targets);
+    let (filter, handle) =
+        reload::Layer::<LogLevelFilter, Registry>::new(LogLevelFilter::new(targets));
+    let lines = ConnectorLog::default();
     let terminal = std::io::stderr().is_terminal();
+    let is_colored = terminal && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
     // Do not report a failed write to the log: reporting it would panic, and panics are logged.
     let layer: Box<dyn Layer<_> + Send + Sync> =
         if format == "json" || (format == "auto" && !terminal) {
             let json = fmt::layer()
                 .log_internal_errors(false)
                 .json()
-                .flatten_event(true);
+                .flatten_event(true)
+                .with_span_list(false);
             json.with_writer(|| RedactingWriter {
                 into: io::stderr(),
                 json: true,
@@ -97,7 +130,7 @@ pub(crate) fn init(directives: &str, format: &str) -> Result<LogFilter> {
             let text = fmt::layer()
                 .log_internal_errors(false)
                 .fmt_fields(guard::fields())
-                .with_ansi(terminal);
+                .with_ansi(is_colored);
             text.with_writer(|| RedactingWriter {
                 into: io::stderr(),
                 json: false,
@@ -106,6 +139,7 @@ pub(crate) fn init(directives: &str, format: &str) -> Result<LogFilter> {
         };
     tracing_subscriber::registry()
         .with(filter)
+        .with(lines.clone())
         .with(layer)
         .with(known.clone()) // the outermost layer: it sees what the filter keeps away from the others
         .try_init()
@@ -114,6 +148,7 @@ pub(crate) fn init(directives: &str, format: &str) -> Result<LogFilter> {
         handle,
         first,
         known,
+        lines,
     })
 }
 

@@ -295,6 +295,22 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
+    /// The time of a level is too long.
+    pub(super) fn bad_seconds(given: u64, most: u64) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!("seconds is {given}; it must be 1 to {most}"),
+        )
+    }
+
+    /// The maximum number of connectors with their own level is reached.
+    pub(super) fn too_many_connector_levels(most: usize) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!("At most {most} connectors have a log level of their own; wait until one ends"),
+        )
+    }
+
     /// The logger does not exist.
     pub(super) fn unknown_logger(name: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("Logger {name} not found."))
@@ -363,7 +379,7 @@ impl ApiError {
         Self::new(
             StatusCode::BAD_REQUEST,
             format!(
-                "The parameter from is {}; it must be begin, last, end, or the member next of an \
+                "The parameter from is {}; it must be begin, last, end, time:MILLISECONDS, or the member next of an \
                  earlier answer",
                 in_short(given)
             ),

@@ -19,6 +19,7 @@ mod http;
 mod lag;
 mod lifecycle;
 mod loggers;
+mod logs;
 mod main_runtime;
 mod metrics;
 mod offsets;
@@ -58,6 +59,7 @@ pub(crate) use access::RestAccess;
 pub(crate) use connector_locks::ConnectorLocks;
 pub(crate) use gate::ConnectionLimits;
 pub(crate) use loggers::{LogControl, LogLevels};
+pub(crate) use logs::ConnectorLogs;
 pub(crate) use main_runtime::MainRuntime;
 pub(crate) use metrics::MetricsSource;
 pub(crate) use origin::OriginRules;
@@ -85,6 +87,8 @@ pub(crate) struct RestState {
     pub main: MainRuntime,
     /// What `/metrics` shows.
     pub metrics: MetricsSource,
+    /// The log by connector.
+    pub logs: ConnectorLogs,
     /// Reads topics.
     pub worker: Worker,
 }
@@ -109,6 +113,7 @@ fn api(admin: bool) -> OpenApiRouter<RestState> {
         .merge(history::routes())
         .merge(lag::routes())
         .merge(records::routes())
+        .merge(logs::routes())
         .merge(dead_letters::routes())
         .merge(trials::routes())
         .route_layer(from_fn(http::negotiate))

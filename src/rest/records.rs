@@ -29,7 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<RestState> {
 }
 
 /// Returns some records of a topic that the connector has used. `from` is `begin`, `end`, `last`
-/// (the default: the last ones) or the `next` of an earlier answer; `key` selects records by their
+/// (the default: the last ones), `time:` with milliseconds since 1970-01-01 UTC, or the `next` of an earlier answer; `key` selects records by their
 /// key. Needs the role operator, because records hold rows.
 #[utoipa::path(get, path = "/v1/connectors/{connector}/records", tag = "topics",
     params(("topic" = Option<String>, Query), ("from" = Option<String>, Query), ("limit" = Option<u32>, Query),
@@ -93,7 +93,11 @@ pub(super) fn page(params: &QueryParams, from: &str) -> ApiResult<(PageStart, us
         "begin" => PageStart::At(Default::default()),
         "end" => PageStart::End,
         "last" => PageStart::Last(limit),
-        at => PageStart::At(read_offsets(at).ok_or_else(|| ApiError::bad_from(at))?),
+        at => match at.strip_prefix("time:").map(str::parse) {
+            Some(Ok(ms)) => PageStart::Time(ms),
+            Some(Err(_)) => return Err(ApiError::bad_from(at)),
+            None => PageStart::At(read_offsets(at).ok_or_else(|| ApiError::bad_from(at))?),
+        },
     };
     Ok((start, limit))
 }
@@ -120,7 +124,14 @@ mod tests {
         );
         assert_eq!(page("from=last&limit=3").unwrap(), (PageStart::Last(3), 3));
         assert_eq!(page("from=end").unwrap().0, PageStart::End);
-        for wrong in ["limit=0", "limit=1001", "limit=x", "from=x", "from=0"] {
+        for wrong in [
+            "limit=0",
+            "limit=1001",
+            "limit=x",
+            "from=x",
+            "from=0",
+            "from=time:x",
+        ] {
             assert!(page(wrong).is_err(), "{wrong}");
         }
     }

@@ -67,6 +67,10 @@ fn app() -> axum::Router {
             metrics: crate::metrics::WorkerMetrics::new(200),
             spellings: crate::metrics::Spelling::ALL.into(),
         },
+        logs: super::ConnectorLogs {
+            lines: Default::default(),
+            set_level: std::sync::Arc::new(|_, _, _| true),
+        },
         worker: crate::worker::Worker::new(
             crate::worker::config_reads::options(Config::new()),
             Registry::built_in(),

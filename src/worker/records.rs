@@ -56,6 +56,7 @@ pub(super) fn read(
     };
     Ok(found.map(|page| RecordPage {
         topic: wanted.topic.clone(),
+        start: offsets_text(&page.start),
         next: offsets_text(&page.next),
         end: page.is_end,
         records: (page.records.into_iter())

@@ -27,7 +27,7 @@ use super::polling::SourceLoop;
 use super::source_letters::SourceLetters;
 use super::stored_offsets::ConnectorOffsetsReader;
 use super::task::{TaskContext, TaskTarget};
-use super::thread::{TaskThread, blocking_of};
+use super::thread::{TaskThread, blocking_of, task_span};
 use super::topics::TopicRules;
 use super::{StartTask, WorkerOptions, WorkerShared, client_settings, offsets};
 use crate::kafka::admin::KafkaAdmin;
@@ -231,7 +231,9 @@ fn spawn_delivery(
 ) -> Result<TaskThread<()>> {
     let runtime = running.shared.runtime.clone();
     let name = format!("out-{}", running.id().connector);
+    let span = task_span(running.id());
     TaskThread::spawn(&running.watch, &running.watch.back, &name, move || {
+        let _entered = span.entered();
         delivery.run(encoded, &runtime)
     })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use connector_api::{Error, Result};
 use tokio_util::sync::CancellationToken;
 
+use super::TaskId;
 use super::task::TaskContext;
 use super::watch::TaskWatch;
 use crate::observe::panics;
@@ -21,7 +22,9 @@ pub(super) async fn on_a_thread(
     let _when_dropped = cut_off.clone().drop_guard();
     let name = format!("{kind}-{}", running.id().connector);
     let watch = Arc::clone(&running.watch);
+    let span = task_span(running.id());
     let thread = TaskThread::spawn(&watch, &watch.front, &name, move || {
+        let _entered = span.entered();
         let heartbeat = running.watch.heartbeat.clone();
         let work = cut_off.run_until_cancelled(heartbeat.within(work(&mut running)));
         runtime
@@ -29,6 +32,12 @@ pub(super) async fn on_a_thread(
             .unwrap_or_else(|| Err(Error::retry("the task was cut off")))
     });
     thread?.join().await
+}
+
+/// Returns the span that the threads of a task run in, so that their log lines name it. It has the
+/// level of errors, because a span that the filter drops would name nothing.
+pub(super) fn task_span(id: &TaskId) -> tracing::Span {
+    tracing::error_span!("task", connector = %id.connector, task = id.task)
 }
 
 pub(super) fn panicked(error: tokio::task::JoinError) -> Error {
@@ -84,7 +93,8 @@ impl<T: Send + 'static> TaskThread<T> {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work)
+    let span = tracing::Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work))
         .await
         .unwrap_or_else(|error| Err(panicked(error)))
 }

@@ -57,6 +57,7 @@ mod memory;
 mod metrics;
 mod missed_rows;
 mod mysql_login;
+mod observing;
 mod parallel_snapshot;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod parsers;

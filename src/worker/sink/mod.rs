@@ -19,7 +19,7 @@ use super::dlq::DeadLetters;
 use super::policy::{ErrorStage, Policy, Retry, RetryLimit, Verdict, number};
 use super::seen_topics::SeenTopics;
 use super::task::{TaskContext, TaskTarget};
-use super::thread::{TaskThread, blocking_of};
+use super::thread::{TaskThread, blocking_of, task_span};
 use super::watch::TaskWatch;
 use super::{StartTask, WorkerShared, client_settings};
 use crate::kafka::consumer::{Consumer, Subscription};
@@ -155,7 +155,11 @@ async fn attempt(
     let reader = open_reader(running, &what, policy, letters, to_writer, from_writer);
     let reading = reader.and_then(|reader| {
         let name = format!("in-{}", running.id().connector);
-        TaskThread::spawn(&watch, &watch.back, &name, move || reader.run())
+        let span = task_span(running.id());
+        TaskThread::spawn(&watch, &watch.back, &name, move || {
+            let _entered = span.entered();
+            reader.run()
+        })
     });
     let outcome = match reading {
         Ok(reading) => work(running, &mut writer, from_reader, reading).await,

@@ -1,5 +1,6 @@
 //! The house rules that a program can check: who may import what, names, a `//!` on each file, the size of files.
 
+mod links;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
