@@ -180,20 +180,30 @@ fn no_series_is_written_twice() {
     }
 }
 
+/// Compares the best times of both, and measures in turn until they agree or many rounds have passed:
+/// on a busy machine a single round may be interrupted at any point.
 #[test]
 fn the_time_of_a_scrape_grows_with_the_number_of_tasks_and_not_faster() {
-    let time = |tasks| {
+    let best_of = |tasks| {
         let snapshot = everything(tasks);
-        let best = (0..5).map(|_| {
+        let mut best = Duration::MAX;
+        move || {
             let began = Instant::now();
             let text = text(&snapshot);
             assert!(!text.is_empty());
-            began.elapsed()
-        });
-        best.min().unwrap()
+            best = best.min(began.elapsed());
+            best
+        }
     };
-    let (few, many) = (time(10), time(100));
-    assert!(many < few * 30, "{few:?} for 20 tasks, {many:?} for 200");
+    let (mut few, mut many) = (best_of(10), best_of(100));
+    let mut best = (few(), many());
+    for _ in 0..200 {
+        if best.1 < best.0 * 30 {
+            return;
+        }
+        best = (few(), many());
+    }
+    panic!("{:?} for 20 tasks, {:?} for 200", best.0, best.1);
 }
 
 #[test]
