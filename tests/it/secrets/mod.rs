@@ -111,7 +111,9 @@ async fn every_get(rest: &Rest, connectors: &[&str]) -> Vec<(String, String)> {
         let path = path
             .replace("{task}", "0")
             .replace("{logger}", "root")
-            .replace("{plugin}", "JdbcSourceConnector");
+            .replace("{plugin}", "JdbcSourceConnector")
+            .replace("{partition}", "0")
+            .replace("{offset}", "0");
         if path.contains("{connector}") {
             paths.extend(
                 connectors
