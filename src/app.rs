@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::herder::plan::Planner;
 use crate::herder::validate::{Validator, WorkerFacts};
 use crate::herder::{GroupParts, Herder, HerderLoop, LoopParts};
 use crate::kafka::dev::DevBroker;
@@ -93,12 +94,10 @@ impl BoundWorker {
         info!(%worker_id, version = env!("CARGO_PKG_VERSION"), "rowferry is ready");
         let facts = worker_facts(&settings, secrets.clone());
         let validator = Validator::new(registry, facts);
-        let rest = rest_state(
-            &settings,
-            Herder::new(commands),
-            validator,
-            (log, metrics, of_rest),
-        );
+        let herder = Herder::new(commands);
+        let planner = Planner::new(herder.clone(), validator.clone(), of_rest.clone());
+        let parts = (log, metrics, of_rest);
+        let rest = rest_state(&settings, planner, (herder, validator), parts);
         let doors = doors.into_iter().map(|door| rest::ListenerConfig {
             access: door.access.with_secrets(secrets.clone()),
             ..door
@@ -285,8 +284,8 @@ fn worker_facts(settings: &WorkerSettings, secrets: SecretKeys) -> WorkerFacts {
 /// Returns what request handlers share.
 fn rest_state(
     settings: &WorkerSettings,
-    herder: Herder,
-    validator: Validator,
+    planner: Planner,
+    (herder, validator): (Herder, Validator),
     (log, metrics, worker): (LogFilter, rest::MetricsSource, Worker),
 ) -> rest::RestState {
     let logs = rest::ConnectorLogs {
@@ -305,6 +304,7 @@ fn rest_state(
         topic_tracking: settings.topic_tracking,
         admin: settings.rest.admin,
         warnings: settings.warnings_of_listeners().into(),
+        planner,
         metrics,
         worker,
         main: rest::MainRuntime::current(),

@@ -12,19 +12,26 @@ use serde_json::{Map, Value, json};
 
 use super::client::RestClient;
 use super::each::each;
-use super::file;
 use super::names::ConnectorNames;
 use super::print::{outln, set_off};
 use super::shell::connector_names;
+use super::{diff, file, plan};
 use crate::http::Method;
 use crate::model::{ConfigInfos, ConfigVersion, ConnectorInfo, Message, path_segment};
 
 /// `rowferry apply`, `rowferry create`.
 #[derive(Args, Debug)]
 pub(super) struct ApplyCommand {
-    /// Files: {"name","config"}, a flat JSON object, a list of them, or Java properties; - is standard input
-    #[arg(short = 'f', long = "file", value_name = "FILE", required = true, num_args = 1..)]
+    /// Files: {"name","config"}, a flat JSON object, a list of them, or Java properties; a folder is all
+    /// files in it; - is standard input
+    #[arg(short = 'f', long = "file", value_name = "FILE", required_unless_present = "plan", num_args = 1..)]
     files: Vec<PathBuf>,
+    /// Apply: a plan of `rowferry plan -o FILE`, which is done as it is, or not at all
+    #[arg(value_name = "PLAN", conflicts_with_all = ["files", "dry_run", "prune"])]
+    plan: Option<PathBuf>,
+    /// Apply: then delete the connectors with this label (rowferry.managed) that are in no file
+    #[arg(long, value_name = "LABEL")]
+    prune: Option<String>,
     /// Only check the configs, as the worker would
     #[arg(long)]
     dry_run: bool,
@@ -78,8 +85,15 @@ pub(super) struct RestoreCommand {
 impl ApplyCommand {
     /// Creates or changes the connectors as the files describe them. Errors: as [`Client::send`].
     pub(super) async fn apply(&self, client: &RestClient) -> Result<()> {
+        if let Some(plan) = &self.plan {
+            return plan::apply(client, plan).await;
+        }
+        let connectors = self.connectors()?;
+        if let Some(label) = &self.prune {
+            diff::check_labels(&connectors, label)?;
+        }
         each(
-            &self.connectors()?,
+            &connectors,
             |connector| &connector.name,
             async |connector| {
                 if self.dry_run {
@@ -89,11 +103,21 @@ impl ApplyCommand {
                 }
             },
         )
-        .await
+        .await?;
+        match &self.prune {
+            // only after all others are as they should be
+            Some(label) => diff::prune(client, &connectors, label, self.dry_run).await,
+            None => Ok(()),
+        }
     }
 
     /// Creates the connectors; one that exists is refused. Errors: as [`Client::send`].
     pub(super) async fn create(&self, client: &RestClient) -> Result<()> {
+        if self.plan.is_some() || self.prune.is_some() {
+            return Err(Error::config(
+                "plans and --prune are for rowferry apply; create takes -f FILE",
+            ));
+        }
         each(
             &self.connectors()?,
             |connector| &connector.name,
@@ -110,7 +134,7 @@ impl ApplyCommand {
 
     fn connectors(&self) -> Result<Vec<file::ConnectorFile>> {
         let mut all = Vec::new();
-        for path in &self.files {
+        for path in &plan::files_of(&self.files)? {
             match &self.name {
                 Some(name) => all.extend(file::read_named(path, name)?),
                 None => all.extend(file::read(path)?),
@@ -143,7 +167,7 @@ async fn create(client: &RestClient, connector: &file::ConnectorFile) -> Result<
 }
 
 /// Creates a connector or changes its config, and reports which.
-async fn apply(client: &RestClient, connector: &file::ConnectorFile) -> Result<String> {
+pub(super) async fn apply(client: &RestClient, connector: &file::ConnectorFile) -> Result<String> {
     let path = format!("/connectors/{}", path_segment(&connector.name));
     let before: Option<Map<String, Value>> = client.find(&format!("{path}/config")).await?;
     let Some(before) = before else {

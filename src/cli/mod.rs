@@ -6,6 +6,7 @@ mod change;
 mod client;
 mod conn;
 mod context;
+mod diff;
 mod dlq;
 mod each;
 mod file;
@@ -15,6 +16,8 @@ mod names;
 mod offsets;
 mod output;
 mod patch;
+mod plan;
+mod plan_text;
 mod print;
 mod progress;
 mod resources;
@@ -54,8 +57,8 @@ const CONFIG: u8 = 78;
     version,
     about = "Kafka Connect-style runtime for JDBC connectors: from database tables to Kafka topics and \
          back",
-    after_help = "Exit codes: 0 success, 1 refused by the worker or failed, 64 wrong usage, 69 something is \
-         unreachable or in use, 70 a bug, 74 standard output cannot be written, 77 access denied, \
+    after_help = "Exit codes: 0 success, 1 refused by the worker or failed, 8 something differs (plan, diff) or the \
+         plan is stale (apply), 64 wrong usage, 69 something is unreachable or in use, 70 a bug, 74 standard output cannot be written, 77 access denied, \
          78 a wrong setting.",
     arg_required_else_help = true
 )]
@@ -90,6 +93,47 @@ enum CliCommand {
     Version,
     #[command(flatten)]
     Remote(RemoteCommand),
+    #[command(flatten)]
+    Compare(CompareCommand),
+}
+
+/// Commands that compare files with a running worker, and whose exit code says whether they differ.
+#[derive(Subcommand)]
+enum CompareCommand {
+    /// Show what apply would do: restarts, rows read again, SQL, DDL, topics, first records; exit code 8
+    /// if something would change
+    Plan(RemoteCall<plan::PlanCommand>),
+    /// Show how connectors in files differ from those of the worker; exit code 8 if they do
+    Diff(RemoteCall<diff::DiffCommand>),
+    /// Write the worker's connectors to files
+    Export(RemoteCall<diff::ExportCommand>),
+}
+
+impl CompareCommand {
+    fn run(self, registry: &Registry) -> Result<u8> {
+        let secrets = SecretKeys::of(registry);
+        run_alone(async {
+            match self {
+                Self::Plan(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+                Self::Diff(RemoteCall { verb, server }) => {
+                    verb.run(&server.client()?, &secrets).await
+                }
+                Self::Export(RemoteCall { verb, server }) => {
+                    verb.run(&server.client()?, &secrets).await
+                }
+            }
+        })
+    }
+}
+
+/// Runs a command on a runtime of its own.
+fn run_alone<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime =
+        runtime.map_err(|error| Error::fatal("the async runtime cannot start").caused_by(error))?;
+    runtime.block_on(command)
 }
 
 /// Commands that call a running worker.
@@ -181,12 +225,7 @@ struct RemoteGroup<T: Subcommand> {
 
 impl RemoteCommand {
     fn run(self, registry: &Registry) -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let runtime = runtime
-            .map_err(|error| Error::fatal("the async runtime cannot start").caused_by(error))?;
-        runtime.block_on(async {
+        run_alone(async {
             match self {
                 Self::Look(look) => look.run(registry).await,
                 Self::Change(change) => change.run().await,
@@ -262,6 +301,7 @@ fn run(registry: Registry) -> u8 {
             return code;
         }
     };
+    let mut done = 0;
     let outcome = match cli.command {
         CliCommand::Serve(serve) => serve.run(registry),
         CliCommand::Dev(dev) => dev.run(registry),
@@ -277,9 +317,10 @@ fn run(registry: Registry) -> u8 {
         CliCommand::Passwd(account) => account.user(),
         CliCommand::Token(account) => account.token(),
         CliCommand::Remote(remote) => remote.run(&registry),
+        CliCommand::Compare(compare) => compare.run(&registry).map(|code| done = code),
     };
     match (outcome, print::lost()) {
-        (Ok(()), None) => 0,
+        (Ok(()), None) => done,
         (Ok(()), Some(error)) => print::code_of_lost(error),
         (Err(error), _) => {
             let text = error.to_string();
@@ -293,6 +334,9 @@ fn run(registry: Registry) -> u8 {
 }
 
 fn code_of(error: &Error) -> u8 {
+    if error.class() == Some(plan::STALE) {
+        return plan::DIFFERS;
+    }
     match error.kind() {
         ErrorKind::Config => CONFIG,
         ErrorKind::Record => REFUSED,

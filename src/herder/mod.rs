@@ -10,6 +10,7 @@ mod clock;
 pub(crate) mod core;
 mod kafka;
 mod offsets;
+pub(crate) mod plan;
 mod planning;
 mod run;
 mod status_log;

@@ -50,12 +50,7 @@ async fn planned(
     max_tasks: usize,
 ) -> Result<TaskPlan> {
     let (resolved, redactor) = worker.resolve_config(config).await?;
-    let stored = LazyOffsets {
-        worker,
-        name,
-        config: &resolved,
-        found: OnceCell::new(),
-    };
+    let stored = LazyOffsets::new(worker, name, &resolved);
     let planned = async {
         right_version(source, &resolved)?;
         fail_point::reach_async("source.plan").await?;
@@ -67,14 +62,24 @@ async fn planned(
 }
 
 /// The stored offsets of a connector, read from the topic on first use.
-struct LazyOffsets<'a> {
+pub(super) struct LazyOffsets<'a> {
     worker: &'a Worker,
     name: &'a str,
     config: &'a Config,
     found: OnceCell<ConnectorOffsetsReader>,
 }
 
-impl LazyOffsets<'_> {
+impl<'a> LazyOffsets<'a> {
+    /// `config` is the connector's, with its references resolved.
+    pub(super) fn new(worker: &'a Worker, name: &'a str, config: &'a Config) -> Self {
+        Self {
+            worker,
+            name,
+            config,
+            found: OnceCell::new(),
+        }
+    }
+
     async fn stored(&self) -> Result<&ConnectorOffsetsReader> {
         self.found
             .get_or_try_init(|| self.worker.source_offsets(self.name, self.config))

@@ -15,6 +15,7 @@ pub(crate) mod in_flight;
 mod jaas;
 pub(crate) mod overrides;
 pub(crate) mod page;
+pub(crate) mod partition_reader;
 pub(crate) mod producer;
 pub(crate) mod settings;
 mod silence;

@@ -32,6 +32,10 @@ pub(crate) const CONNECTOR_VERSION: &str = "connector.plugin.version";
 /// Maximum time without progress of a task; a key of the worker and of connectors.
 pub(crate) const PROGRESS_TIMEOUT: &str = "task.progress.timeout.ms";
 
+/// The label by which `rowferry apply --prune` finds the connectors that it may delete. The runtime
+/// keeps it as it is.
+pub(crate) const MANAGED: &str = "rowferry.managed";
+
 const VERSION_DOC: &str = "Version of the plug-in: one version, such as 0.1.0, or a range, such as [0.1,1.0). Not set, \
      or `latest`: any version. Rowferry contains exactly one version of each plug-in; GET \
      /connector-plugins?connectorsOnly=false shows it.";

@@ -8,6 +8,7 @@ mod lag;
 mod log;
 mod offset;
 mod path;
+mod plan;
 mod plugin;
 mod record;
 mod run_state;
@@ -24,6 +25,10 @@ pub use log::{ConnectorLevel, ConnectorLines, LogLine};
 pub use offset::{ConnectorOffsets, OffsetEntry};
 pub(crate) use path::{NOT_IN_PATH, NOT_IN_USER, RESERVED};
 pub use path::{path_segment, query_value};
+pub use plan::{
+    ConnectorPlan, MakePlans, PlanAction, PlanFingerprint, PlanGap, PlannedColumn, PlannedRecord,
+    PlannedTable, PlannedTarget, PlannedTopic, Plans,
+};
 pub use plugin::{
     ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, ConfigWarning, PluginInfo,
 };

@@ -17,6 +17,7 @@ use super::budget::BodyFault;
 use super::gate::GateFull;
 use super::origin::OriginRefusal;
 use crate::herder::HerderRefusal;
+use crate::herder::plan::{CONNECTORS_MAX, PlanRefusal};
 use crate::herder::validate::ValidationError;
 use crate::model::{ConfigInfos, ErrorBody};
 use crate::secrets::SecretKeys;
@@ -78,6 +79,25 @@ impl ApiError {
     /// The trial has an invalid config or record.
     pub(super) fn bad_trial(why: &connector_api::Error) -> Self {
         Self::new(StatusCode::BAD_REQUEST, why.to_string())
+    }
+
+    /// Plans were not made.
+    pub(super) fn refused_plan(refusal: PlanRefusal, secrets: &SecretKeys) -> Self {
+        let text = match refusal {
+            PlanRefusal::TooMany(count) => format!(
+                "{count} connectors are too many for one request, at most {CONNECTORS_MAX} are \
+                 planned together"
+            ),
+            PlanRefusal::NoName => "each connector needs a name".to_owned(),
+            PlanRefusal::Busy => {
+                return Self::busy(5, "Too many plans are being made; try again later");
+            }
+            PlanRefusal::Config(config, why) => {
+                return Self::unknown_class(why, &config.0, secrets);
+            }
+            PlanRefusal::Herder(refusal) => return refusal.into(),
+        };
+        Self::new(StatusCode::BAD_REQUEST, text)
     }
 
     /// A body was not read to its end.

@@ -1,8 +1,6 @@
 //! `/v1/connectors/{c}/history`: earlier configs of a connector, and restoring one. Kafka Connect
 //! has nothing similar.
 
-use std::collections::BTreeSet;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -14,7 +12,8 @@ use utoipa_axum::routes;
 use super::error::{ApiError, ApiResult};
 use super::path::Path;
 use super::{RestState, config, connectors, view};
-use crate::model::{ConfigChange, ConfigVersion, ConnectorInfo, RawConfig};
+use crate::herder::plan::changes;
+use crate::model::{ConfigVersion, ConnectorInfo, RawConfig};
 use crate::secrets::SecretKeys;
 use crate::store::StoredVersion;
 
@@ -84,27 +83,10 @@ fn to_versions(history: &[StoredVersion], secrets: &SecretKeys) -> Vec<ConfigVer
                 .iter()
                 .map(|(k, v)| (k.to_owned(), secrets.masked(k, v).into_owned()))
                 .collect(),
-            changes: changes(before, config, secrets),
+            changes: changes(Some(before), config, secrets),
         }
     };
     before.zip(history).map(version).collect()
-}
-
-fn changes(from: &Config, to: &Config, secrets: &SecretKeys) -> Vec<ConfigChange> {
-    let keys: BTreeSet<&str> = from.iter().chain(to.iter()).map(|(key, _)| key).collect();
-    let shown = |config: &Config, key: &str| {
-        config
-            .get(key)
-            .map(|value| secrets.masked(key, value).into_owned())
-    };
-    let differs = keys.into_iter().filter(|key| from.get(key) != to.get(key));
-    differs
-        .map(|key| ConfigChange {
-            key: key.to_owned(),
-            from: shown(from, key),
-            to: shown(to, key),
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod offsets;
 mod openapi;
 mod origin;
 mod path;
+mod plans;
 mod plugins;
 mod query;
 mod records;
@@ -50,6 +51,7 @@ use tower_http::normalize_path::NormalizePathLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::herder::Herder;
+use crate::herder::plan::Planner;
 use crate::herder::validate::Validator;
 use crate::settings::TopicTracking;
 use crate::worker::Worker;
@@ -85,6 +87,8 @@ pub(crate) struct RestState {
     pub warnings: std::sync::Arc<[String]>,
     /// The runtime of everything else.
     pub main: MainRuntime,
+    /// Makes plans.
+    pub planner: Planner,
     /// What `/metrics` shows.
     pub metrics: MetricsSource,
     /// The log by connector.
@@ -116,6 +120,7 @@ fn api(admin: bool) -> OpenApiRouter<RestState> {
         .merge(logs::routes())
         .merge(dead_letters::routes())
         .merge(trials::routes())
+        .merge(plans::routes())
         .route_layer(from_fn(http::negotiate))
         // Not JSON: it negotiates its own formats.
         .merge(metrics::routes())

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tower::ServiceExt;
 
 use super::{ConnectorLocks, LogLevels, MainRuntime, RestState, router};
+use crate::herder::plan::Planner;
 use crate::herder::validate::fixture;
 use crate::herder::validate::{Validator, WorkerFacts};
 use crate::herder::{
@@ -51,8 +52,12 @@ fn app() -> axum::Router {
         Registry::default().and(fixture::source()),
         WorkerFacts::default(),
     );
+    let herder = Herder::new(commands);
+    let options = crate::worker::config_reads::options(Config::new());
+    let worker = crate::worker::Worker::new(options, Registry::default(), mpsc::channel(8).0);
     router(RestState {
-        herder: Herder::new(commands),
+        planner: Planner::new(herder.clone(), validator.clone(), worker),
+        herder,
         validator,
         levels: LogLevels::new(NoLog),
         turns: ConnectorLocks::default(),

@@ -50,7 +50,7 @@ const FAMILIES: &[&str] = &[
 const MAX_COMPARED: usize = 1_000;
 
 /// Keys that the runtime reads without declaring them.
-const UNDECLARED: &[&str] = &[keys::PROGRESS_TIMEOUT, "tasks.max.enforce"];
+const UNDECLARED: &[&str] = &[keys::PROGRESS_TIMEOUT, keys::MANAGED, "tasks.max.enforce"];
 
 /// Reports the settings of a connector's config that nothing reads. `worker` holds the worker's
 /// keys, which name the converters of a connector that names none.

@@ -25,6 +25,47 @@ pub(super) type CodecError = (ErrorStage, Arc<str>, Error);
 /// Headers as they are on the wire.
 pub(super) type RawHeaders = Vec<(Arc<str>, Option<Vec<u8>>)>;
 
+/// A record as bytes, wherever they come from.
+pub(super) trait WireRecord {
+    fn topic(&self) -> &str;
+    fn partition(&self) -> i32;
+    fn offset(&self) -> i64;
+    fn timestamp_ms(&self) -> Option<i64>;
+    fn key(&self) -> Option<&[u8]>;
+    fn value(&self) -> Option<&[u8]>;
+    fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)>;
+}
+
+impl WireRecord for IncomingRecord<'_> {
+    fn topic(&self) -> &str {
+        self.topic()
+    }
+
+    fn partition(&self) -> i32 {
+        self.partition()
+    }
+
+    fn offset(&self) -> i64 {
+        self.offset()
+    }
+
+    fn timestamp_ms(&self) -> Option<i64> {
+        self.timestamp_ms()
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.key()
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.value()
+    }
+
+    fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.headers()
+    }
+}
+
 /// A converter with its class name.
 struct NamedConverter<T: ?Sized> {
     class: Arc<str>,
@@ -187,7 +228,7 @@ impl RecordCodec {
     /// Decodes and transforms a record for the sink. Returns `None` if a transform dropped it.
     pub(super) fn decode(
         &mut self,
-        incoming: &IncomingRecord<'_>,
+        incoming: &impl WireRecord,
     ) -> Result<Option<SinkRecord>, CodecError> {
         let topic = self.topic(incoming.topic());
         let key = self.key.it.decode(&topic, incoming.key());

@@ -17,6 +17,7 @@ mod kafka_health;
 mod offsets;
 mod policy;
 mod polling;
+pub(crate) mod preview;
 mod records;
 mod replay;
 mod seen_topics;

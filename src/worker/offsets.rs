@@ -128,6 +128,15 @@ pub(super) fn set_stored(
 
 /// Returns the partitions of the topics that a sink reads.
 fn partitions(shared: &WorkerShared, config: &Config) -> Result<Vec<TopicPartition>> {
+    partitions_to_read(shared, config).map(|(partitions, _missing)| partitions)
+}
+
+/// Returns the partitions of the topics that a sink reads, and the topics that it names but that do
+/// not exist.
+pub(super) fn partitions_to_read(
+    shared: &WorkerShared,
+    config: &Config,
+) -> Result<(Vec<TopicPartition>, Vec<String>)> {
     let admin = admin(shared, config)?;
     let topics = match subscription(config)? {
         Subscription::Topics(topics) => topics,
@@ -138,15 +147,18 @@ fn partitions(shared: &WorkerShared, config: &Config) -> Result<Vec<TopicPartiti
             admin.topics()?.into_iter().filter(is_read).collect()
         }
     };
-    let mut all = Vec::new();
+    let (mut all, mut missing) = (Vec::new(), Vec::new());
     for topic in topics {
-        let count = admin.partitions(&topic)?.unwrap_or(0);
+        let Some(count) = admin.partitions(&topic)? else {
+            missing.push(topic);
+            continue;
+        };
         all.extend((0..count).map(|partition| TopicPartition {
             topic: topic.as_str().into(),
             partition,
         }));
     }
-    Ok(all)
+    Ok((all, missing))
 }
 
 fn sink_group(shared: &WorkerShared, connector: &str, config: &Config) -> Result<GroupOffsets> {

@@ -127,7 +127,11 @@ impl JsonForms {
         ))
     }
 
-    fn write_record(&mut self, record: &Record, offset: Option<i64>) -> Result<TrialRecord> {
+    pub(super) fn write_record(
+        &mut self,
+        record: &Record,
+        offset: Option<i64>,
+    ) -> Result<TrialRecord> {
         let header = |header: &Header| {
             Ok(TrialHeader {
                 name: header.key.to_string(),
@@ -216,7 +220,7 @@ fn small_enough(found: usize, most: usize, what: &str) -> Result<()> {
 }
 
 /// Returns the size of a record in the answer, in bytes.
-fn bytes(record: &TrialRecord) -> usize {
+pub(super) fn bytes(record: &TrialRecord) -> usize {
     let json = |json: &Option<Box<RawValue>>| json.as_ref().map_or(0, |json| json.get().len());
     let headers = record
         .headers

@@ -12,7 +12,7 @@ pub fn example(name: &str) -> String {
 }
 
 /// The JSON files of the examples and their folders, by their path within.
-fn configs() -> Vec<String> {
+pub fn configs() -> Vec<String> {
     let top = project_folder().join("examples");
     let files = |folder: &str| {
         let entries = std::fs::read_dir(top.join(folder)).unwrap().flatten();
@@ -34,7 +34,7 @@ fn configs() -> Vec<String> {
 }
 
 /// The tables that the examples speak of.
-async fn make_tables(server: &MariaDb) {
+pub async fn make_tables(server: &MariaDb) {
     static MADE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
     MADE.get_or_init(async || {
         let mut connection = server.connect("mysql").await;

@@ -62,6 +62,7 @@ mod parallel_snapshot;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod parsers;
 mod pipeline;
+mod plans;
 mod privileges;
 mod providers;
 mod recording;

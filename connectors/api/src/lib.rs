@@ -45,6 +45,7 @@ mod heartbeat;
 pub mod java;
 pub mod locks;
 pub mod pattern;
+mod preview;
 mod record;
 mod schema;
 pub mod shown;
@@ -63,6 +64,9 @@ pub use convert::{Converter, EncodedPresence};
 pub use decimal::Decimal;
 pub use error::{Error, ErrorKind, Result};
 pub use heartbeat::Heartbeat;
+pub use preview::{
+    ColumnPreview, PreviewLimits, SinkPreview, SourcePreview, TablePreview, TargetPreview,
+};
 pub use record::{Datum, Header, Headers, Record, SinkRecord, TopicOffset, TopicPartition};
 pub use schema::{Field, Schema, SchemaType, logical};
 pub use sink::{PutReport, Rejected, SinkConnector, SinkTask};

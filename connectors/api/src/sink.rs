@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 
-use crate::{Config, ConfigReport, Error, Plugin, Result, SinkRecord, TopicOffset, TopicPartition};
+use crate::{
+    Config, ConfigReport, Error, Plugin, PreviewLimits, Result, SinkPreview, SinkRecord,
+    TopicOffset, TopicPartition,
+};
 
 /// A record that was not written, and why.
 #[derive(Debug)]
@@ -53,6 +56,19 @@ pub trait SinkConnector: Plugin {
     /// Runs the validation checks that need I/O, see
     /// [`SourceConnector::probe`](crate::SourceConnector::probe).
     async fn probe(&self, _config: &Config, _report: &mut ConfigReport) {}
+
+    /// Adds to `preview` what a task would change in the target to write `records`, without
+    /// changing it. Returns false if the connector cannot tell.
+    /// Errors: as [`SinkConnector::open`].
+    async fn preview(
+        &self,
+        _config: &Config,
+        _records: &[SinkRecord],
+        _limits: PreviewLimits,
+        _preview: &mut SinkPreview,
+    ) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// One running task of a sink.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Config, ConfigReport, Plugin, Record, Result};
+use crate::{Config, ConfigReport, Plugin, PreviewLimits, Record, Result, SourcePreview};
 
 /// A scalar in a source partition or source offset (Kafka Connect allows primitives only).
 #[derive(Clone, Debug, PartialEq)]
@@ -166,6 +166,19 @@ pub trait SourceConnector: Plugin {
     /// Runs the validation checks that need I/O (connection, privileges) and adds the results to
     /// `report`. Must return within seconds.
     async fn probe(&self, _config: &Config, _report: &mut ConfigReport) {}
+
+    /// Adds what a task would read to `preview`, and reads the first records, without any effect on
+    /// the source. Returns false if the connector cannot tell.
+    /// Errors: as [`SourceConnector::plan`].
+    async fn preview(
+        &self,
+        _config: &Config,
+        _stored: &dyn StoredOffsets,
+        _limits: PreviewLimits,
+        _preview: &mut SourcePreview,
+    ) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// One running task of a source.

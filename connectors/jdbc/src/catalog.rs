@@ -88,6 +88,23 @@ pub struct TableMeta {
 }
 
 impl TableMeta {
+    /// A table without columns that does not exist yet.
+    pub fn planned(id: TableId) -> Self {
+        Self {
+            id,
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            unique: Vec::new(),
+            unique_in_part: false,
+            deferrable: Vec::new(),
+            is_view: false,
+            rows_estimated: None,
+            no_rollback: None,
+            only_insert: true,
+            has_triggers: true,
+        }
+    }
+
     /// A table of these columns without unique indexes. Those with a place in the primary key make
     /// it, in the order of the columns.
     #[cfg(test)]
@@ -97,16 +114,8 @@ impl TableMeta {
             .filter(|column| column.key_position.is_some());
         Self {
             primary_key: of_key.map(|column| column.name.clone()).collect(),
-            id,
             columns,
-            unique: Vec::new(),
-            unique_in_part: false,
-            deferrable: Vec::new(),
-            is_view: false,
-            rows_estimated: None,
-            no_rollback: None,
-            only_insert: true,
-            has_triggers: true,
+            ..Self::planned(id)
         }
     }
 

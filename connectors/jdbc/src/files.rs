@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use connector_api::files::AllowedFiles;
 use connector_api::{
-    Config, ConfigKey, ConfigReport, Plugin, Result, SinkConnector, SinkTask, SourceConnector,
-    SourcePosition, SourceTask, StoredOffsets, TaskPlan, TopicPartition, async_trait,
+    Config, ConfigKey, ConfigReport, Plugin, PreviewLimits, Result, SinkConnector, SinkPreview,
+    SinkRecord, SinkTask, SourceConnector, SourcePosition, SourcePreview, SourceTask,
+    StoredOffsets, TaskPlan, TopicPartition, async_trait,
 };
 
 /// The private key that carries the folders in a config; a user's value is replaced.
@@ -124,6 +125,17 @@ impl<P: SourceConnector> SourceConnector for PathGuard<P> {
             .probe(&with_files(config, &self.files), report)
             .await;
     }
+
+    async fn preview(
+        &self,
+        config: &Config,
+        stored: &dyn StoredOffsets,
+        limits: PreviewLimits,
+        preview: &mut SourcePreview,
+    ) -> Result<bool> {
+        let config = with_files(config, &self.files);
+        self.plugin.preview(&config, stored, limits, preview).await
+    }
 }
 
 #[async_trait]
@@ -154,6 +166,17 @@ impl<P: SinkConnector> SinkConnector for PathGuard<P> {
         self.plugin
             .probe(&with_files(config, &self.files), report)
             .await;
+    }
+
+    async fn preview(
+        &self,
+        config: &Config,
+        records: &[SinkRecord],
+        limits: PreviewLimits,
+        preview: &mut SinkPreview,
+    ) -> Result<bool> {
+        let config = with_files(config, &self.files);
+        self.plugin.preview(&config, records, limits, preview).await
     }
 }
 

@@ -5,7 +5,11 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 /// A record as read, borrowed from librdkafka's buffers.
 pub(crate) struct IncomingRecord<'a>(pub(super) BorrowedMessage<'a>);
 
-impl IncomingRecord<'_> {
+impl<'a> IncomingRecord<'a> {
+    pub(in crate::kafka) fn of(message: BorrowedMessage<'a>) -> Self {
+        Self(message)
+    }
+
     pub(crate) fn topic(&self) -> &str {
         self.0.topic()
     }

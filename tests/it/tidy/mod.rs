@@ -79,6 +79,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "scheduler",
             "task",
             "cdc",
+            "preview",
         ],
     ),
     (
@@ -91,6 +92,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "offsets",
             "probe",
             "task",
+            "preview",
         ],
     ),
 ];

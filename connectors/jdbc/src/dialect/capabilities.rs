@@ -71,6 +71,11 @@ pub struct Capabilities {
     pub local_time: Option<&'static str>,
     /// Statements to send when a reading session begins.
     pub reading_setup: &'static [&'static str],
+    /// Statements after which a session cannot write any more, whatever the statements of a user do.
+    pub read_only_session: &'static [&'static str],
+    /// The statement after which an open transaction cannot write; `None` if
+    /// [`read_only_session`](Self::read_only_session) suffices.
+    pub read_only_transaction: Option<&'static str>,
     /// The statement that sets a session's transaction isolation level to `{level}`; `None` if
     /// there is only one level.
     pub isolation: Option<&'static str>,

@@ -3,19 +3,20 @@
 //! Each room imports only those before it: `config` (settings and what their texts mean), `mapping`
 //! (record -> row, pure), `write` (tables, statements, the connection), `statement` (SQL that the
 //! user wrote), `offsets` (stored with the rows), `task` (one batch, one transaction). `probe` is
-//! validation's look at the database.
+//! validation's look at the database, `preview` what a task would change in it.
 
 mod config;
 mod mapping;
 mod offsets;
+mod preview;
 mod probe;
 mod statement;
 mod task;
 mod write;
 
 use connector_api::{
-    Config, ConfigKey, ConfigReport, Plugin, Result, SinkConnector, SinkTask, TopicPartition,
-    async_trait,
+    Config, ConfigKey, ConfigReport, Plugin, PreviewLimits, Result, SinkConnector, SinkPreview,
+    SinkRecord, SinkTask, TopicPartition, async_trait,
 };
 
 use self::config::SinkConfig;
@@ -111,5 +112,15 @@ impl SinkConnector for JdbcSink {
 
     async fn probe(&self, config: &Config, report: &mut ConfigReport) {
         probe::probe(config, report).await;
+    }
+    async fn preview(
+        &self,
+        config: &Config,
+        records: &[SinkRecord],
+        limits: PreviewLimits,
+        preview: &mut SinkPreview,
+    ) -> Result<bool> {
+        preview::preview(config, records, limits, preview).await?;
+        Ok(true)
     }
 }

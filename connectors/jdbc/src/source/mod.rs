@@ -17,6 +17,7 @@
 //! 7. `scheduler`: lets the tables of one task take turns on up to three connections.
 //! 8. `task`: the task that the worker polls; `table::TaskTable` is one of its tables.
 //! 9. `cdc`: the task of `mode=cdc`, which reads the server's log.
+//! 10. `preview`: what a task would read, without reading it.
 //!
 //! To follow a row, begin at `JdbcSourceTask::poll` in `task`, continue with `TableReader::turn` in
 //! `read::cursor` and `Visibility::admit` in `visibility`, and with `PendingRows::take` in
@@ -26,6 +27,7 @@ mod cdc;
 mod config;
 mod deletes;
 mod plan;
+mod preview;
 mod read;
 mod scheduler;
 mod tables;
@@ -36,8 +38,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_api::{
-    Config, ConfigKey, ConfigReport, Plugin, Result, SourceConnector, SourcePosition, SourceTask,
-    StoredOffsets, TaskPlan,
+    Config, ConfigKey, ConfigReport, Plugin, PreviewLimits, Result, SourceConnector,
+    SourcePosition, SourcePreview, SourceTask, StoredOffsets, TaskPlan,
 };
 use tokio::time::timeout;
 
@@ -185,6 +187,17 @@ impl SourceConnector for JdbcSource {
                 ),
             ),
         }
+    }
+
+    async fn preview(
+        &self,
+        config: &Config,
+        stored: &dyn StoredOffsets,
+        limits: PreviewLimits,
+        preview: &mut SourcePreview,
+    ) -> Result<bool> {
+        preview::preview(SourceConfig::read(config)?, stored, limits, preview).await?;
+        Ok(true)
     }
 }
 

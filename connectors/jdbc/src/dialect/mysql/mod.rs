@@ -45,6 +45,8 @@ const CAPABILITIES: Capabilities = Capabilities {
     local_time: Some("CONVERT_TZ(?, '+00:00', @@global.time_zone)"),
     // A slow topic may block the read for longer than the server's default of one minute.
     reading_setup: &["SET SESSION net_write_timeout = 3600"],
+    read_only_session: &["SET SESSION TRANSACTION READ ONLY"],
+    read_only_transaction: None,
     isolation: Some("SET SESSION TRANSACTION ISOLATION LEVEL {level}"),
     read_uncommitted: Some("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED"),
     // `INNODB_TRX` is a copy that is refreshed at most every 100 ms, and never while it is read

@@ -54,6 +54,8 @@ const CAPABILITIES: Capabilities = Capabilities {
          (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::pg_catalog.text",
     local_time: None,
     reading_setup: &[],
+    read_only_session: &[],
+    read_only_transaction: Some("SET TRANSACTION READ ONLY"),
     isolation: Some("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL {level}"),
     read_uncommitted: None,
     // `now()` is the time at which the transaction began, so any open transaction may still write

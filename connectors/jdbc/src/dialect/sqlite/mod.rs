@@ -42,6 +42,8 @@ const CAPABILITIES: Capabilities = Capabilities {
     clock: "SELECT strftime('%Y-%m-%d %H:%M:%S', 'now'), strftime('%Y-%m-%d %H:%M:%S', 'now')",
     local_time: None,
     reading_setup: &["PRAGMA query_only = ON"],
+    read_only_session: &["PRAGMA query_only = ON"],
+    read_only_transaction: None,
     // Transactions are serializable, whatever level is requested.
     isolation: None,
     read_uncommitted: None,

@@ -58,7 +58,8 @@ pub(crate) fn by_shape(
     out
 }
 
-fn wider(writing: &WriteDialect, known: &ColumnMeta, schema: &Schema) -> Option<String> {
+/// Returns a type for a column that does not hold all values of a schema; `None` if it does.
+pub(crate) fn wider(writing: &WriteDialect, known: &ColumnMeta, schema: &Schema) -> Option<String> {
     let length = match source_column(schema).map(|source| source.kind) {
         Some(SourceType::Char(length) | SourceType::VarChar(length)) => Some(u64::from(length)),
         _ => None,

@@ -10,4 +10,4 @@ pub(super) mod cursor;
 pub(crate) mod out_of_range;
 pub(super) mod page;
 mod page_size;
-mod resume;
+pub(super) mod resume;

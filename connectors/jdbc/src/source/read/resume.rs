@@ -13,7 +13,7 @@ use crate::zone::JdbcTimeZone;
 
 /// Returns the position that follows from the stored offset, or the configured beginning; reading
 /// ends at the id `up_to`.
-pub(super) async fn start_position(
+pub(crate) async fn start_position(
     stored: Option<&SourceProgress>,
     up_to: Option<i64>,
     plan: &TablePlan,
