@@ -60,7 +60,7 @@ impl PlanCommand {
                 let value = json!({"connectors": connectors});
                 outln!("{}", print::json(&value));
             }
-            "text" => out!("{}", plan_text::plans(&connectors)),
+            "text" | "table" => out!("{}", plan_text::plans(&connectors)),
             path => write(Path::new(path), files, connectors)?,
         }
         Ok(code)

@@ -305,6 +305,13 @@ impl ShowCommand {
             or_unknown(lag.seconds.map(|s| format!("{s:.1}"))),
         ]);
         out!("{}", table(&head, &rows));
+        for pair in &lag.sources {
+            let seconds = or_unknown(pair.seconds.map(|seconds| format!("{seconds:.1}")));
+            outln!("from {}: {seconds} s", on_one_line(&pair.connector));
+        }
+        if let Some(why) = &lag.unknown {
+            errln!("rowferry: {}", on_one_line(why));
+        }
         Ok(())
     }
 
@@ -361,7 +368,7 @@ fn lag_row(part: &PartLag) -> Vec<String> {
     let offset = |offset: Option<i64>| offset.map_or_else(String::new, |it| it.to_string());
     vec![
         part.table.clone().or(topic).unwrap_or_default(),
-        part.task.to_string(),
+        part.task.map_or_else(String::new, |task| task.to_string()),
         or_unknown(part.rows),
         or_unknown(part.seconds.map(|seconds| format!("{seconds:.1}"))),
         offset(part.position),

@@ -25,6 +25,14 @@ pub(crate) struct PartitionBounds {
     pub end: i64,
 }
 
+/// The first record from some offset on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FirstRecord {
+    pub offset: i64,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub timestamp_ms: Option<i64>,
+}
+
 /// A consumer that reads partitions without being a member of a group.
 pub(crate) struct PartitionReader {
     consumer: DropInBackground<BaseConsumer<QuietContext>>,
@@ -143,5 +151,45 @@ impl PartitionReader {
             }
         }
         Ok(())
+    }
+
+    /// Returns the first record of each partition from these offsets, all of one topic, as offset and
+    /// timestamp; `None` where only markers of transactions are left. Partitions that did not answer
+    /// until `until` are left out. Errors: `Retry`, `Denied`.
+    pub(crate) fn first_records(
+        &self,
+        from: &[TopicOffset],
+        until: Instant,
+    ) -> Result<Vec<(i32, Option<FirstRecord>)>> {
+        let list = offset_list(from).map_err(|e| self.failed(e))?;
+        self.consumer.assign(&list).map_err(|e| self.failed(e))?;
+        let mut left: Vec<i32> = from.iter().map(|at| at.partition).collect();
+        let mut found = Vec::with_capacity(left.len());
+        while !left.is_empty() && Instant::now() < until {
+            let (partition, first) = match self.consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => {
+                    let record = IncomingRecord::of(message);
+                    let first = FirstRecord {
+                        offset: record.offset(),
+                        timestamp_ms: record.timestamp_ms(),
+                    };
+                    (record.partition(), Some(first))
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => (partition, None),
+                Some(Err(cause)) => {
+                    let error = self.failed(cause);
+                    if error.kind() != ErrorKind::Retry {
+                        return Err(error);
+                    }
+                    continue;
+                }
+                None => continue,
+            };
+            if let Some(at) = left.iter().position(|known| *known == partition) {
+                left.swap_remove(at);
+                found.push((partition, first));
+            }
+        }
+        Ok(found)
     }
 }

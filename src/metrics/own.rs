@@ -164,7 +164,7 @@ const LAG_ROWS: Named = (
 const LAG_SECONDS: Named = (
     "rowferry_lag_seconds",
     Kind::Gauge,
-    "Age of the oldest record of a sink's partition that is not written yet, as far as this worker has seen; 0 without such a record.",
+    "Age of the oldest record of a sink's partition that is not written yet, as far as this worker has seen; 0 without such a record. Of a source's table, seconds since the last read that reached its end began.",
 );
 
 fn worker(out: &mut Families) {
@@ -396,6 +396,7 @@ impl TableFacts {
             read: self.read + other.read,
             estimated: sum(self.estimated, other.estimated),
             left: sum(self.left, other.left),
+            behind: self.behind.zip(other.behind).map(|(a, b)| a.max(b)),
         }
     }
 }

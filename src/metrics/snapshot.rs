@@ -43,6 +43,8 @@ pub(crate) struct TableFacts {
     pub read: u64,
     pub estimated: Option<u64>,
     pub left: Option<u64>,
+    /// Seconds since the last read that reached its end began.
+    pub behind: Option<f64>,
 }
 
 /// How far a table or a partition is behind.
@@ -57,7 +59,8 @@ pub(crate) struct LagOf {
     pub end: Option<i64>,
     /// Rows or records that are still to be copied.
     pub rows: Option<u64>,
-    /// Age of the oldest record that is not written yet.
+    /// Age of the oldest record that is not written yet; of a table, how long a row may have waited
+    /// to be read.
     pub seconds: Option<f64>,
 }
 
@@ -113,7 +116,7 @@ impl Snapshot {
                     position: None,
                     end: None,
                     rows: table.left,
-                    seconds: None,
+                    seconds: table.behind,
                 };
                 let tables = task.tables.iter().map(of_table);
                 lags.extend(tables.map(|lag| (Arc::clone(&connector.name), lag)));

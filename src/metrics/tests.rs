@@ -17,6 +17,7 @@ fn task_facts(task: u32) -> TaskFacts {
             read: 5,
             estimated: Some(9),
             left: Some(4),
+            behind: Some(1.5),
         }],
     }
 }

@@ -20,7 +20,7 @@ pub use connector::{
     ActiveTopics, ConnectorInfo, CreateConnector, KEYS_MAX, RawConfig, TaskInfo, TaskName,
 };
 pub use history::{ConfigChange, ConfigVersion};
-pub use lag::{ConnectorLag, PartLag};
+pub use lag::{ConnectorLag, PairLag, PartLag};
 pub use log::{ConnectorLevel, ConnectorLines, LogLine};
 pub use offset::{ConnectorOffsets, OffsetEntry};
 pub(crate) use path::{NOT_IN_PATH, NOT_IN_USER, RESERVED};

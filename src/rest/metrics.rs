@@ -129,6 +129,7 @@ fn task_facts(task: &TaskView) -> TaskFacts {
         read: it.rows,
         estimated: it.rows_estimated,
         left: it.rows_left,
+        behind: it.complete_at.map(|at| at.elapsed().as_secs_f64()),
     };
     TaskFacts {
         task: task.id,

@@ -22,6 +22,7 @@ mod records;
 mod replay;
 mod seen_topics;
 mod sink;
+pub(crate) mod sink_places;
 mod slot_group;
 mod source;
 mod source_letters;

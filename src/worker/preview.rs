@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use connector_api::{Config, Error, Record, Result, SinkRecord, TopicOffset, TopicPartition};
+use connector_api::{Config, Error, Record, Result, SinkRecord, TopicOffset};
 
 use super::codec::{CodecError, EncodedBatch, RawHeaders, RecordCodec, WireRecord};
+use super::sink_places::{self, PartitionPlace, SinkPlaces};
 use super::topics::TopicRules;
 use super::trial::JsonForms;
-use super::{TaskId, Worker, WorkerShared, client_settings, offsets};
-use crate::kafka::admin::{GroupOffsets, KafkaAdmin};
-use crate::kafka::partition_reader::{PartitionBounds, PartitionReader};
+use super::{Worker, WorkerShared, client_settings};
+use crate::kafka::admin::KafkaAdmin;
+use crate::kafka::partition_reader::PartitionReader;
 use crate::model::{PlannedRecord, PlannedTopic, TrialRecord};
 
 /// How long a preview may wait for Kafka.
@@ -246,14 +247,6 @@ fn admin(shared: &WorkerShared, config: &Config) -> Result<KafkaAdmin> {
     )
 }
 
-/// Where a sink would begin to read a partition, and up to where there is something to read.
-#[derive(Debug)]
-struct PartitionPlace {
-    at: TopicPartition,
-    start: i64,
-    bounds: PartitionBounds,
-}
-
 fn read(
     shared: &WorkerShared,
     connector: &str,
@@ -263,46 +256,24 @@ fn read(
 ) -> Result<ReadRecords> {
     let config = &without_registering(config);
     let until = Instant::now() + KAFKA_LIMIT;
-    let id = TaskId {
-        connector: connector.into(),
-        task: 0,
-    };
-    let settings = client_settings::consumer(&shared.options, &id, config)?;
-    let (partitions, missing) = offsets::partitions_to_read(shared, config)?;
-    let left_out = partitions.len() > PARTITIONS_MAX;
-    let partitions: Vec<_> = partitions.into_iter().take(PARTITIONS_MAX).collect();
-    let committed = GroupOffsets::open(&settings)?.committed(&partitions)?;
+    let settings = sink_places::settings(shared, connector, config)?;
+    let SinkPlaces {
+        partitions: places,
+        missing,
+        more,
+    } = sink_places::places(shared, &settings, config, PARTITIONS_MAX)?;
     let reader = PartitionReader::open(&settings)?;
-    let bounds = reader.bounds(&partitions, until)?;
-    let latest = settings.get("auto.offset.reset").is_some_and(|text| {
-        let text = text.trim();
-        text == "latest" || text == "largest" || text == "end"
-    });
-    let places: Vec<_> = partitions
-        .into_iter()
-        .zip(bounds)
-        .map(|(at, bounds)| {
-            let known = committed
-                .iter()
-                .find(|known| known.topic == at.topic && known.partition == at.partition);
-            let new = if latest { bounds.end } else { bounds.first };
-            let start = known.map_or(new, |known| known.offset.max(bounds.first));
-            PartitionPlace { at, start, bounds }
-        })
-        .collect();
-    let topics = topics(&places, missing, left_out);
+    let topics = topics(&places, missing, more);
     let mut decoded = DecodedSamples::open(shared, config, most)?;
-    let from = places
-        .iter()
-        .filter(|place| place.bounds.end > place.bounds.first);
+    let from = places.iter().filter(|place| place.end > place.first);
     let first = |place: &PartitionPlace| {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         // what has been read already shows the same: what records look like
-        let last = (place.bounds.end - most).max(place.bounds.first);
+        let last = (place.end - most).max(place.first);
         TopicOffset {
             topic: place.at.topic.clone(),
             partition: place.at.partition,
-            offset: place.start.min(last).max(place.bounds.first),
+            offset: place.start.min(last).max(place.first),
         }
     };
     let from: Vec<_> = from.map(first).collect();
@@ -327,7 +298,7 @@ fn topics(places: &[PartitionPlace], missing: Vec<String>, left_out: bool) -> Ve
     for place in places {
         let (partitions, records) = topics.entry(&place.at.topic).or_default();
         *partitions += 1;
-        *records += u64::try_from(place.bounds.end - place.start).unwrap_or(0);
+        *records += u64::try_from(place.end - place.start).unwrap_or(0);
     }
     let topic = |topic: String, exists, partitions, records| PlannedTopic {
         topic,

@@ -50,6 +50,7 @@ mod hostile;
 mod in_doubt;
 mod inflation;
 mod kcctl_verbs;
+mod lag;
 mod lifecycle;
 mod logins;
 mod malformed;

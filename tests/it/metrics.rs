@@ -13,7 +13,7 @@ use crate::{SOON, lab};
 
 /// One sample of the text format.
 #[derive(Clone, Debug)]
-struct Sample {
+pub struct Sample {
     name: String,
     labels: BTreeMap<String, String>,
     value: f64,
@@ -57,12 +57,12 @@ fn sample(line: &str) -> Sample {
     }
 }
 
-async fn scrape(rest: &Rest) -> Vec<Sample> {
+pub async fn scrape(rest: &Rest) -> Vec<Sample> {
     parse(&rest.get("/metrics").await.expect(200).text)
 }
 
 /// The sum of the samples with that name and these labels; `None` if there is none.
-fn sum(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+pub fn sum(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let matches = |sample: &&Sample| {
         sample.name == name
             && labels
@@ -77,7 +77,7 @@ fn sum(samples: &[Sample], name: &str, labels: &[(&str, &str)]) -> Option<f64> {
 }
 
 /// A pipeline of three rows that have arrived.
-async fn three_rows(worker: &Rowferry, name: &str) -> (Pipeline, sqlx::MySqlConnection) {
+pub async fn three_rows(worker: &Rowferry, name: &str) -> (Pipeline, sqlx::MySqlConnection) {
     let server = lab().mariadb();
     let (pipeline, mut connection) = Pipeline::new(server, name, "goods").await;
     run(
@@ -556,101 +556,6 @@ async fn counters_never_fall_when_tasks_are_restarted_stopped_and_fail() {
     assert_eq!(
         sum(&samples, "rowferry_records_total", &of_source),
         Some(4.0)
-    );
-}
-
-#[tokio::test]
-async fn lag_grows_while_a_sink_cannot_write_and_ends_when_it_can() {
-    let worker = lab().worker();
-    let rest = worker.rest();
-    let (pipeline, mut connection) = three_rows(worker, "behind").await;
-    let (source, sink) = (pipeline.source_name(), pipeline.sink_name());
-    let lag = async |name: &str| {
-        rest.get(&format!("/v1/connectors/{name}/lag"))
-            .await
-            .expect(200)
-            .body
-    };
-    for name in [&source, &sink] {
-        for_condition("nothing to be behind", SOON, async || {
-            lag(name).await["rows"] == 0
-        })
-        .await;
-    }
-    let body = lag(&sink).await;
-    assert_eq!(body["seconds"], json!(0.0), "{body}");
-    assert_eq!(body["parts"][0]["topic"], json!(pipeline.topic()), "{body}");
-    let body = lag(&source).await;
-    assert_eq!(
-        (&body["type"], &body["seconds"]),
-        (&json!("source"), &json!(null))
-    );
-    // The sink waits for a lock on its table.
-    let mut lock = lab().mariadb().connect(&pipeline.copy).await;
-    run(
-        &mut lock,
-        &format!("LOCK TABLES `{}` WRITE", pipeline.topic()),
-    )
-    .await;
-    run(
-        &mut connection,
-        "INSERT INTO goods VALUES (4, 'd'), (5, 'e')",
-    )
-    .await;
-    for_condition(
-        "the sink to be behind by two rows and more than a second",
-        SOON,
-        async || {
-            let body = lag(&sink).await;
-            let samples = scrape(rest).await;
-            let of_sink = [("connector", sink.as_str()), ("partition", "0")];
-            body["rows"].as_u64() >= Some(2)
-                && body["seconds"].as_f64() > Some(1.0)
-                && sum(&samples, "rowferry_lag_rows", &of_sink) >= Some(2.0)
-                && sum(&samples, "rowferry_lag_seconds", &of_sink) > Some(1.0)
-        },
-    )
-    .await;
-    run(&mut lock, "UNLOCK TABLES").await;
-    for_condition("the sink to be no more behind", SOON, async || {
-        let body = lag(&sink).await;
-        body["rows"] == 0 && body["seconds"] == json!(0.0)
-    })
-    .await;
-    let shown = Command::new(env!("CARGO_BIN_EXE_rowferry"))
-        .args(["lag", &sink, "--server", rest.base()])
-        .output()
-        .unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.starts_with("TABLE OR PARTITION"), "{shown}");
-    let words: Vec<_> = shown
-        .lines()
-        .map(|l| l.split_whitespace().collect::<Vec<_>>())
-        .collect();
-    assert_eq!(
-        words[1][..4],
-        [&format!("{}-0", pipeline.topic()), "0", "0", "0.0"],
-        "{shown}"
-    );
-    assert_eq!(words[2], ["all", "0", "0.0"], "{shown}");
-    // Nobody observes the partitions of a stopped sink.
-    rest.put_empty(&format!("/connectors/{sink}/stop"))
-        .await
-        .expect(204);
-    for_condition("the lag to be unknown", SOON, async || {
-        lag(&sink).await["rows"].is_null()
-            && sum(
-                &scrape(rest).await,
-                "rowferry_lag_rows",
-                &[("connector", &sink)],
-            )
-            .is_none()
-    })
-    .await;
-    let unknown = rest.get("/v1/connectors/nobody/lag").await.expect(404);
-    assert_eq!(
-        unknown.message(),
-        rest.get("/connectors/nobody").await.expect(404).message()
     );
 }
 

@@ -1,7 +1,7 @@
 //! Source connectors: they turn the rows of an external system into records.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -120,6 +120,9 @@ pub struct TableProgress {
     pub rows_left: Option<u64>,
     /// Estimated time to read the remaining rows at the current rate.
     pub time_left: Option<Duration>,
+    /// When the last read that reached the end of the table began: everything that had been committed
+    /// by then has been read. `None` until the end has been reached once.
+    pub complete_at: Option<Instant>,
 }
 
 /// The progress of a task, for display.

@@ -33,6 +33,8 @@ use crate::worker::preview::SampleRecord;
 pub(crate) const CONNECTORS_MAX: usize = 20;
 /// Maximum number of requests at the same time; each may hold connections to many databases.
 const AT_ONCE: usize = 4;
+/// How long a request waits for its turn.
+const TURN_LIMIT: Duration = Duration::from_secs(15);
 /// How long a plan may wait for one database.
 const DATABASE_LIMIT: Duration = Duration::from_secs(10);
 /// How long a plan may wait for Kafka.
@@ -109,7 +111,8 @@ impl Planner {
         if connectors.len() > CONNECTORS_MAX {
             return Err(PlanRefusal::TooMany(connectors.len()));
         }
-        let _turn = self.turns.try_acquire().map_err(|_| PlanRefusal::Busy)?;
+        let turn = tokio::time::timeout(TURN_LIMIT, self.turns.acquire()).await;
+        let _turn = turn.map_err(|_| PlanRefusal::Busy)?;
         let drafts = connectors
             .into_iter()
             .map(|connector| self.draft(connector));

@@ -188,11 +188,7 @@ impl TableLook<'_> {
         if !config.query_is_masked {
             table.columns = columns(&metas, &plan);
         }
-        let reached = match config.cdc {
-            Some(_) => None,
-            None => stored_place(config, place.id.as_ref(), stored).await?,
-        };
-        table.offset = reached.as_ref().map(SourceProgress::write);
+        let reached = reached(config, &place, stored, table).await?;
         let mut from = start_position(reached.as_ref(), None, &plan, config, session).await?;
         if config.mode.has_timestamp() {
             from.before = Some(by_timestamp::now(session, &plan, &config.read.zone).await?);
@@ -201,14 +197,6 @@ impl TableLook<'_> {
         let statement = query::statement(&plan.shape, &from, limit, session.dialect());
         if !config.query_is_masked {
             table.statement = Some(statement.sql.to_string());
-        }
-        if config.cdc.is_some() {
-            let log = stored.all().await?;
-            let log = log.into_iter().find(|it| cdc::owns_position(&it.partition));
-            table.offset = log.and_then(|it| it.offset);
-            let text = "mode=cdc: the statement reads the rows that are there before the changes, \
-                        which come from the server's log";
-            table.warnings.push(text.to_owned());
         }
         // the records of mode=cdc are those of its own task
         if records == 0 || config.cdc.is_some() {
@@ -224,6 +212,29 @@ impl TableLook<'_> {
         preview.records.extend(read);
         Ok(())
     }
+}
+
+/// Returns the position from which a table is read on, and notes what is stored of it.
+async fn reached(
+    config: &SourceConfig,
+    place: &TableAssignment,
+    stored: &dyn StoredOffsets,
+    table: &mut TablePreview,
+) -> Result<Option<SourceProgress>> {
+    if config.cdc.is_none() {
+        let reached = stored_place(config, place.id.as_ref(), stored).await?;
+        table.offset = reached.as_ref().map(SourceProgress::write);
+        return Ok(reached);
+    }
+    let all = stored.all().await?;
+    let log = all.into_iter().find(|it| cdc::owns_position(&it.partition));
+    table.offset = log.and_then(|it| it.offset);
+    table.warnings.push(
+        "mode=cdc: the statement reads the rows that are there before the changes, which come \
+         from the server's log"
+            .to_owned(),
+    );
+    Ok(None)
 }
 
 /// Turns a page into records, and returns hints about their values.

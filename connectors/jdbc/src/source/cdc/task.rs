@@ -671,6 +671,7 @@ impl SourceTask for CdcTask {
             rows_estimated: table.meta.rows_estimated,
             rows_left: (table.front == TableFront::Done).then_some(0),
             time_left: None,
+            complete_at: None,
         };
         let of_tables = self.tables.iter().flat_map(|table| &table.warnings);
         ProgressReport {

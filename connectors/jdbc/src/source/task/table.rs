@@ -47,6 +47,10 @@ pub(super) struct TaskTable {
     since: Instant,
     rows_estimated: Option<u64>,
     rows_left: Option<u64>,
+    /// When the reads began that have not reached the end of the table yet.
+    reading_since: Option<Instant>,
+    /// When the last reads that reached the end of the table began.
+    complete_at: Option<Instant>,
     /// Consecutive failed reads.
     pub failures: u32,
     /// The last error, for the user; cleared by a read that succeeds.
@@ -108,6 +112,8 @@ impl TaskTable {
             since: Instant::now(),
             rows_estimated: None,
             rows_left: None,
+            reading_since: None,
+            complete_at: None,
             failures: 0,
             failure: None,
             warnings: Vec::new(),
@@ -256,6 +262,9 @@ impl TaskTable {
             stage => (stage, None),
         };
         self.stage = stage;
+        if matches!(job, Some(TurnJob::Read(_))) {
+            self.reading_since.get_or_insert_with(Instant::now);
+        }
         job
     }
 
@@ -304,6 +313,9 @@ impl TaskTable {
                 ReadOutcome::CaughtUp | ReadOutcome::Done => Some(0),
                 ReadOutcome::Waiting => self.rows_left,
             };
+        }
+        if matches!(outcome, ReadOutcome::CaughtUp | ReadOutcome::Done) {
+            self.complete_at = self.reading_since.take();
         }
         (self.failures, self.failure) = (0, None);
         self.stage.set_stopped(false);
@@ -445,12 +457,14 @@ pub(super) fn progress(parts: &[&TaskTable]) -> TableProgress {
         || parts.iter().map(|t| t.rows_estimated).sum(),
         |t| t.rows_estimated,
     );
+    let complete: Option<Vec<Instant>> = parts.iter().map(|t| t.complete_at).collect();
     TableProgress {
         table,
         rows,
         rows_estimated,
         rows_left,
         time_left,
+        complete_at: complete.and_then(|all| all.into_iter().min()),
     }
 }
 
