@@ -201,6 +201,8 @@ fn the_postman_collection_has_every_documented_call_and_checks_each_answer() {
             .replace(r"\{logger\}", "[^/]+");
         let pattern = pattern
             .replace(r"\{task\}", "0")
+            .replace(r"\{partition\}", "0")
+            .replace(r"\{offset\}", "0")
             .replace(r"\{version\}", "1");
         let pattern = pattern.replace(r"\{connector\}", r"\{\{connector\}\}");
         for method in operations.as_object().unwrap().keys() {
@@ -231,13 +233,17 @@ fn the_postman_collection_has_every_documented_call_and_checks_each_answer() {
     }
 }
 
-/// A part of a path as the documentation has it: a placeholder matches any name.
+/// A part of a path as the documentation has it: a placeholder matches any name, a
+/// number any number.
 fn segment(part: &str) -> String {
     let is_name = part.starts_with('{')
         || part.chars().any(|c| c.is_ascii_uppercase())
         || part.starts_with("my-");
+    let is_number = !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
     if is_name {
         "[^/?]+".to_owned()
+    } else if is_number {
+        "[0-9]+".to_owned()
     } else {
         regex::escape(part)
     }
