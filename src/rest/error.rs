@@ -394,6 +394,17 @@ impl ApiError {
         )
     }
 
+    /// The number of the last line that a client has is not a number.
+    pub(super) fn bad_after(given: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!(
+                "The parameter after is {}; it must be the `next` of an earlier answer, a number",
+                in_short(given)
+            ),
+        )
+    }
+
     /// The beginning of a page cannot be read.
     pub(super) fn bad_from(given: &str) -> Self {
         Self::new(

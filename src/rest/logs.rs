@@ -59,8 +59,10 @@ async fn read(
             .filter(|limit| (1..=LINES_MAX).contains(limit))
             .ok_or_else(|| ApiError::bad_limit(text, LINES_MAX))?,
     };
-    let after = first(&params, "after").and_then(|text| text.parse().ok());
-    let after: u64 = after.unwrap_or_default();
+    let after: u64 = match first(&params, "after") {
+        None => 0,
+        Some(text) => (text.parse()).map_err(|_| ApiError::bad_after(text))?,
+    };
     let level = first(&params, "level").unwrap_or("TRACE");
     let level = Level::from_str(level).map_err(|_| ApiError::unknown_level(level))?;
     let lines = app.logs.lines.lines(&name, after, limit, level);
