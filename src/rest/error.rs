@@ -388,7 +388,7 @@ impl ApiError {
         Self::new(
             StatusCode::BAD_REQUEST,
             format!(
-                "The parameter limit is {}; it must be 1 to {most}",
+                "The parameter limit must be 1 to {most}, not \"{}\"",
                 in_short(given)
             ),
         )
@@ -399,7 +399,7 @@ impl ApiError {
         Self::new(
             StatusCode::BAD_REQUEST,
             format!(
-                "The parameter after is {}; it must be the `next` of an earlier answer, a number",
+                "The parameter after must be the `next` of an earlier answer, a number, not \"{}\"",
                 in_short(given)
             ),
         )

@@ -16,7 +16,7 @@ use super::RestState;
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
 use super::path::Path;
-use super::query::{QueryParams, first};
+use super::query::{QueryParams, first, given};
 use crate::model::{ConnectorLevel, ConnectorLines, LogLine};
 use crate::observe::connector_log::{ConnectorLog, KeptLine, LEVELS_MAX, LINES_MAX};
 
@@ -53,13 +53,13 @@ async fn read(
     params: QueryParams,
 ) -> ApiResult<Json<ConnectorLines>> {
     app.herder.get(&name).await?;
-    let limit = match first(&params, "limit") {
+    let limit = match given(&params, "limit") {
         None => LINES,
         Some(text) => (text.parse().ok())
             .filter(|limit| (1..=LINES_MAX).contains(limit))
             .ok_or_else(|| ApiError::bad_limit(text, LINES_MAX))?,
     };
-    let after: u64 = match first(&params, "after") {
+    let after: u64 = match given(&params, "after") {
         None => 0,
         Some(text) => (text.parse()).map_err(|_| ApiError::bad_after(text))?,
     };

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::RestState;
 use super::error::{ApiError, ApiResult};
 use super::path::Path;
-use super::query::{QueryParams, first};
+use super::query::{QueryParams, first, given};
 use crate::herder::ConnectorView;
 use crate::kafka::page::PageStart;
 use crate::model::RecordPage;
@@ -83,7 +83,7 @@ pub(super) async fn within<T>(
 
 /// Reads where a page begins, and its maximum number of records.
 pub(super) fn page(params: &QueryParams, from: &str) -> ApiResult<(PageStart, usize)> {
-    let limit = match first(params, "limit") {
+    let limit = match given(params, "limit") {
         None => PAGE,
         Some(text) => (text.parse().ok())
             .filter(|limit| (1..=RECORDS_MAX).contains(limit))
@@ -125,6 +125,7 @@ mod tests {
         assert_eq!(page("from=last&limit=3").unwrap(), (PageStart::Last(3), 3));
         assert_eq!(page("from=end").unwrap().0, PageStart::End);
         for wrong in [
+            "limit=",
             "limit=0",
             "limit=1001",
             "limit=x",
