@@ -180,7 +180,10 @@ pub struct StoredConnector {
     pub target: TargetState,
     /// Who runs the connector itself: the owner of this slot.
     pub slot: u16,
-    /// Number of the config.
+    /// When it was created, in milliseconds since 1970-01-01 UTC: a connector that is created again
+    /// is another one.
+    pub created_ms: i64,
+    /// Number of the config. In a shared store a stop counts too, because it ends all tasks.
     pub revision: u64,
     /// Number of the config that the tasks were planned from; `None` if no plan was stored.
     pub planned: Option<u64>,
@@ -226,6 +229,7 @@ impl StoredConnector {
             config,
             target,
             slot: 0,
+            created_ms: 0,
             revision: 0,
             planned: None,
             restarts: 0,

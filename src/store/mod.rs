@@ -219,6 +219,7 @@ impl Store {
             SqlCell::Text(Some(config)),
             SqlCell::Text(Some(target)),
             SqlCell::Int(slot),
+            SqlCell::Int(created_ms),
             SqlCell::Int(revision),
             SqlCell::Int(planned),
             SqlCell::Int(restarts),
@@ -230,6 +231,7 @@ impl Store {
         let target = TargetState::parse(target).ok_or_else(|| unreadable("target state"))?;
         Ok(Some(StoredConnector {
             slot: u16::try_from(*slot).unwrap_or_default(),
+            created_ms: *created_ms,
             revision: u64::try_from(*revision).unwrap_or_default(),
             planned: u64::try_from(*planned).ok(),
             restarts: u64::try_from(*restarts).unwrap_or_default(),

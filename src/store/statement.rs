@@ -41,11 +41,13 @@ pub(super) struct SqlQuery {
 }
 
 pub(super) const LOAD_CONNECTORS: SqlQuery = SqlQuery {
-    sql: "SELECT name, config, target, slot, revision, planned, restarts FROM connectors ORDER BY name",
+    sql: "SELECT name, config, target, slot, created_ms, revision, planned, restarts FROM connectors \
+          ORDER BY name",
     columns: &[
         CellType::Text,
         CellType::Text,
         CellType::Text,
+        CellType::Int,
         CellType::Int,
         CellType::Int,
         CellType::Int,
@@ -231,9 +233,12 @@ fn create(
 ) -> Result<Vec<SqlStatement>, StoreFailure> {
     let now = SqlCell::Int(style.now_ms);
     let stored = sealed(SealedTable::Connectors, name, config, style)?;
+    // A plan that another worker made for a deleted connector of this name is not taken for one of
+    // the new connector: its revisions are others.
+    let revision = if style.is_shared { style.now_ms } else { 0 };
     let create = statement(
-        "INSERT INTO connectors (name, config, target, created_ms, updated_ms, slot, planned) \
-         VALUES (?, ?, ?, ?, ?, ?, -1)",
+        "INSERT INTO connectors (name, config, target, created_ms, updated_ms, slot, revision, planned) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, -1)",
         vec![
             text(name),
             stored,
@@ -241,6 +246,7 @@ fn create(
             now.clone(),
             now,
             SqlCell::Int(slot.into()),
+            SqlCell::Int(revision),
         ],
     );
     let config = sealed(SealedTable::History, name, config, style)?;
@@ -313,18 +319,21 @@ fn add_history(name: &str, config: SqlCell, style: &WriteStyle<'_>) -> [SqlState
     ]
 }
 
-/// Deletes the tasks of a connector that is stopped.
+/// Deletes the tasks of a connector that is stopped. In a shared store the stop has a revision, so
+/// that a worker that reads the store only after the connector was resumed ends its tasks as well.
 fn without_tasks(name: &str, target: TargetState, is_shared: bool) -> Vec<SqlStatement> {
     if target != TargetState::Stopped {
         return Vec::new();
     }
     let mut statements = ended(name, 0, &[], is_shared);
+    let forget_plan = if is_shared {
+        "UPDATE connectors SET planned = -1, revision = revision + 1 WHERE name = ?"
+    } else {
+        "UPDATE connectors SET planned = -1 WHERE name = ?"
+    };
     statements.extend(
-        [
-            "DELETE FROM tasks WHERE connector = ?",
-            "UPDATE connectors SET planned = -1 WHERE name = ?",
-        ]
-        .map(|sql| statement(sql, vec![text(name)])),
+        ["DELETE FROM tasks WHERE connector = ?", forget_plan]
+            .map(|sql| statement(sql, vec![text(name)])),
     );
     statements
 }

@@ -107,6 +107,38 @@ async fn of_two_workers_that_change_a_shared_store_at_once_one_is_refused_and_tr
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_and_a_connector_made_again_are_known_by_their_revisions() {
+    for url in urls().await {
+        let a = Store::open(&options(&url, "a:1", "g")).await.unwrap();
+        a.news(true).await.unwrap();
+        let mut seen = Vec::new();
+        let target = |target| StoreChange::SetTarget {
+            name: Arc::from("c"),
+            target,
+        };
+        for (at, change) in [
+            (1000, create("c", 0)),
+            (1001, target(TargetState::Paused)),
+            (1002, target(TargetState::Stopped)),
+            (1003, target(TargetState::Started)),
+            (
+                1004,
+                StoreChange::Delete {
+                    name: Arc::from("c"),
+                },
+            ),
+            (1005, create("c", 0)),
+        ] {
+            a.apply(&[change], at).await.unwrap();
+            let there = everything(&a).await.connectors;
+            seen.extend(there.iter().map(|one| (one.created_ms, one.revision)));
+        }
+        let first = [(1000, 1000), (1000, 1000), (1000, 1001), (1000, 1001)];
+        assert_eq!(seen, [&first[..], &[(1005, 1005)]].concat());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_the_owner_of_a_slot_writes_statuses_of_what_lies_in_it() {
     for url in urls().await {
         let a = Store::open(&options(&url, "a:1", "g")).await.unwrap();
@@ -116,7 +148,7 @@ async fn only_the_owner_of_a_slot_writes_statuses_of_what_lies_in_it() {
         a.news(true).await.unwrap();
         let tasks = StoreChange::SetTasks {
             name: Arc::from("c"),
-            revision: 0,
+            revision: 1,
             replaced: Vec::new(),
             tasks: [0, 3]
                 .map(|slot| rowferry::store::StoredTask {

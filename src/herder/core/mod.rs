@@ -8,6 +8,8 @@
 //! its connector.
 
 mod balance;
+#[cfg(test)]
+mod missed_tests;
 mod plan;
 mod restarts;
 mod shared;
@@ -95,6 +97,8 @@ struct ConnectorEntry {
     slot: u16,
     /// Number of restarts that were asked for, if there are several workers.
     restarts: u64,
+    /// [`StoredConnector::created_ms`], if there are several workers.
+    created_ms: i64,
     /// Until when its tasks wait for other workers to end theirs.
     waits_until: Option<Millis>,
     /// Tasks beyond those of the last plan that other workers have not ended yet.
@@ -128,7 +132,7 @@ struct Run {
     incarnation: u64,
     paused: bool,
     stopping: bool,
-    /// The task's slot when it was started.
+    /// The slot in which the task runs here, or ran last if it is stopping.
     slot: u16,
 }
 

@@ -177,6 +177,13 @@ fn revised(
     for name in state.names().difference(&names) {
         verbs::delete(state, name, out);
     }
+    for (stored, _) in &connectors {
+        // Deleted and created again since the last look: only the name is the same.
+        let former = state.connectors.get(&stored.name);
+        if former.is_some_and(|former| former.created_ms != stored.created_ms) {
+            verbs::delete(state, &stored.name, out);
+        }
+    }
     for (stored, direction) in connectors {
         take_in(state, stored, direction, now, out);
     }
@@ -193,6 +200,7 @@ fn take_in(
     let statuses = std::mem::take(&mut stored.task_statuses);
     let fresh = |stored: &StoredConnector| ConnectorEntry {
         version: stored.revision,
+        created_ms: stored.created_ms,
         restarts: stored.restarts,
         due: Some(now),
         ..ConnectorEntry::new(stored.config.clone(), direction, stored.target)
@@ -213,13 +221,21 @@ fn take_in(
         connector.failures = 0;
         connector.due = Some(now);
         let failed = connector.status.as_ref().map(|status| status.state) == Some(RunState::Failed);
-        shown = (failed && own).then_some(RunState::Restarting);
+        let restarts = failed && own && stored.target != TargetState::Stopped;
+        shown = restarts.then_some(RunState::Restarting);
     }
     if connector.restarts != stored.restarts {
         connector.restarts = stored.restarts;
         connector.failures = 0;
         connector.due = Some(now);
         shown = own.then_some(RunState::Restarting);
+    }
+    // Tasks continue after a change of the config until the next plan. But these are not of the last
+    // plan: since the last look, the connector was stopped and resumed, or a plan has replaced them.
+    let of_plan = connector.tasks.first().map(|task| task.version);
+    if of_plan.is_some() && of_plan != stored.planned && stored.planned != Some(stored.revision) {
+        connector.tasks.clear();
+        connector.due = Some(now);
     }
     if let Some(part) = shown {
         set_status(state, &name, part, None, out);
@@ -296,7 +312,7 @@ fn take_tasks(state: &mut HerderState, name: &Arc<str>, stored: Vec<StoredTask>)
 }
 
 /// Takes over a status that another worker has stored. What this worker runs it knows better itself.
-fn take_status(state: &mut HerderState, name: &Arc<str>, task: Option<u32>, status: RunStatus) {
+fn take_status(state: &mut HerderState, name: &Arc<str>, task: Option<u32>, mut status: RunStatus) {
     let (scope, me) = (&state.scope, &state.worker_id);
     let runs_here = task.is_some_and(|task| {
         let id = TaskId {
@@ -308,6 +324,10 @@ fn take_status(state: &mut HerderState, name: &Arc<str>, task: Option<u32>, stat
     let Some(connector) = state.connectors.get_mut(name) else {
         return;
     };
+    if task.is_some() && status.worker_id == *me && !runs_here && is_active(&status) {
+        // It has ended here, which the store does not show yet.
+        status.state = RunState::Unassigned;
+    }
     match task.map(usize::try_from) {
         None if !scope.has(connector.slot) || connector.status.is_none() => {
             connector.status = Some(status);
@@ -370,6 +390,14 @@ fn note_waiting(state: &mut HerderState, name: &str, now: Millis) {
     }
 }
 
+/// True if a task of this status runs, or still ends.
+pub(super) fn is_active(status: &RunStatus) -> bool {
+    matches!(
+        status.state,
+        RunState::Running | RunState::Paused | RunState::Restarting
+    )
+}
+
 /// True if a task must not start yet: another worker has not reported the end of the same task, or
 /// of one that is replaced and may have had its tables.
 fn awaits_release(state: &HerderState, connector: &ConnectorEntry, at: usize) -> bool {
@@ -379,12 +407,6 @@ fn awaits_release(state: &HerderState, connector: &ConnectorEntry, at: usize) ->
                 .slots
                 .values()
                 .any(|worker| *worker == status.worker_id)
-    };
-    let is_active = |status: &RunStatus| {
-        matches!(
-            status.state,
-            RunState::Running | RunState::Paused | RunState::Restarting
-        )
     };
     connector.tasks.iter().enumerate().any(|(other, task)| {
         let ends = if other == at {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use connector_api::{Config, Error, ErrorKind};
 
-use super::shared::{Scope, is_waiting, release};
+use super::shared::{Scope, is_active, is_waiting, release};
 use super::{
     Action, BACKOFF, ConnectorEntry, HerderState, Millis, Run, Task, millis, retry_wait,
     set_status, trace,
@@ -40,13 +40,13 @@ impl Task {
 }
 
 impl ConnectorEntry {
-    /// Returns the incarnation of task `number` that should run here, if any.
-    fn wanted(&self, number: u32, scope: &Scope) -> Option<u64> {
+    /// Returns task `number`, if it should run here.
+    fn wanted(&self, number: u32, scope: &Scope) -> Option<&Task> {
         if self.target == TargetState::Stopped || self.direction == Direction::Unknown {
             return None;
         }
         let task = self.tasks.get(usize::try_from(number).ok()?)?;
-        (!task.down && scope.has(task.slot)).then_some(task.incarnation)
+        (!task.down && scope.has(task.slot)).then_some(task)
     }
 }
 
@@ -69,18 +69,25 @@ pub(super) fn reconcile(state: &mut HerderState, name: &Arc<str>, out: &mut Vec<
         .range_mut(first..)
         .take_while(|(id, _)| id.connector == *name)
     {
-        let wanted = connector.and_then(|c| c.wanted(id.task, &state.scope));
-        let wanted = wanted == Some(run.incarnation);
+        let wanted = connector
+            .and_then(|c| c.wanted(id.task, &state.scope))
+            .filter(|task| task.incarnation == run.incarnation);
         running += 1;
-        if run.stopping {
-            ending = true;
-        } else if !wanted {
-            run.stopping = true;
-            ending = true;
-            stops.push(id.clone());
-        } else if run.paused != pause {
-            run.paused = pause;
-            out.push(Action::SetPaused(id.clone(), pause));
+        match wanted {
+            _ if run.stopping => ending = true,
+            None => {
+                run.stopping = true;
+                ending = true;
+                stops.push(id.clone());
+            }
+            Some(task) => {
+                // It may have moved to another slot of this worker.
+                run.slot = task.slot;
+                if run.paused != pause {
+                    run.paused = pause;
+                    out.push(Action::SetPaused(id.clone(), pause));
+                }
+            }
         }
     }
     if !stops.is_empty() {
@@ -106,13 +113,13 @@ fn start_missing(state: &mut HerderState, name: &Arc<str>, paused: bool, out: &m
             task: number,
         };
         let wanted = connector.wanted(number, scope);
-        let Some(incarnation) = wanted.filter(|_| !runs.contains_key(&id)) else {
+        if wanted.is_none() || runs.contains_key(&id) {
             continue;
-        };
+        }
         runs.insert(
             id.clone(),
             Run {
-                incarnation,
+                incarnation: task.incarnation,
                 paused,
                 stopping: false,
                 slot: task.slot,
@@ -261,10 +268,7 @@ fn ended_here(state: &mut HerderState, id: &TaskId, out: &mut Vec<Action>) {
     else {
         return;
     };
-    if matches!(
-        task.status.state,
-        RunState::Running | RunState::Paused | RunState::Restarting
-    ) {
+    if is_active(&task.status) {
         task.status.state = RunState::Unassigned;
     }
 }

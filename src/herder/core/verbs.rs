@@ -83,6 +83,7 @@ impl ConnectorEntry {
             waiting: Vec::new(),
             slot: 0,
             restarts: 0,
+            created_ms: 0,
             waits_until: None,
             ending: std::collections::BTreeMap::new(),
         }
