@@ -130,8 +130,14 @@ async fn a_stop_and_a_connector_made_again_are_known_by_their_revisions() {
             (1005, create("c", 0)),
         ] {
             a.apply(&[change], at).await.unwrap();
-            let there = everything(&a).await.connectors;
-            seen.extend(there.iter().map(|one| (one.created_ms, one.revision)));
+            let StoreNews::Everything(all) = a.news(true).await.unwrap() else {
+                panic!("all was asked for")
+            };
+            seen.extend(
+                all.connectors
+                    .iter()
+                    .map(|one| (one.created_ms, one.revision)),
+            );
         }
         let first = [(1000, 1000), (1000, 1000), (1000, 1001), (1000, 1001)];
         assert_eq!(seen, [&first[..], &[(1005, 1005)]].concat());
