@@ -58,7 +58,8 @@ fn settled(text: &str, pipe: &Pipeline) -> String {
 
 #[tokio::test]
 async fn a_plan_is_shown_in_lines_of_80_columns() {
-    let (pipe, _connection) = orders("shown").await;
+    // a short name: the counter behind it may have four digits, and lines with it are not wrapped
+    let (pipe, _connection) = orders("p").await;
     let masked = json!({"transforms": "mask", "transforms.mask.type": "MaskField$Value", "transforms.mask.fields": "customer"});
     let connectors = both(
         &pipe,
