@@ -13,6 +13,7 @@ use super::output::OutputArgs;
 use super::print::{errln, out, outln, table};
 use super::shell::connector_names;
 use super::show::time;
+use super::tail::shown_bytes;
 use crate::http::Method;
 use crate::model::{
     DeadLetter, DeadLetterPage, LetterPosition, ReplayLetters, ReplayedLetter, ShownBytes,
@@ -191,18 +192,7 @@ impl ListLettersCommand {
 }
 
 fn part(part: Option<&ShownBytes>) -> String {
-    match part {
-        None => "none".to_owned(),
-        Some(ShownBytes {
-            data: Some(data), ..
-        }) => data.to_string(),
-        Some(ShownBytes {
-            text: Some(text), ..
-        }) => text.clone(),
-        Some(ShownBytes { base64, .. }) => {
-            format!("base64 {}", base64.as_deref().unwrap_or_default())
-        }
-    }
+    part.map_or_else(|| "none".to_owned(), shown_bytes)
 }
 
 impl ShowLetterCommand {

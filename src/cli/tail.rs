@@ -116,17 +116,21 @@ pub(super) async fn page(
     client.get(&path).await
 }
 
-/// Returns a key or value for people.
+/// Returns a key or value for people, with `-` for none.
 pub(super) fn shown(part: Option<&ShownBytes>) -> String {
-    match part {
-        None => "-".to_owned(),
-        Some(ShownBytes {
+    part.map_or_else(|| "-".to_owned(), shown_bytes)
+}
+
+/// Returns bytes as what they are: data, text, or base64.
+pub(super) fn shown_bytes(bytes: &ShownBytes) -> String {
+    match bytes {
+        ShownBytes {
             data: Some(data), ..
-        }) => data.to_string(),
-        Some(ShownBytes {
+        } => data.to_string(),
+        ShownBytes {
             text: Some(text), ..
-        }) => text.clone(),
-        Some(ShownBytes { base64, .. }) => {
+        } => text.clone(),
+        ShownBytes { base64, .. } => {
             format!("base64 {}", base64.as_deref().unwrap_or_default())
         }
     }

@@ -10,6 +10,7 @@ pub(crate) mod consumer;
 mod contact;
 mod context;
 pub mod dev;
+mod each;
 mod error;
 pub(crate) mod in_flight;
 mod jaas;

@@ -11,10 +11,8 @@ use super::admin::offset_list;
 use super::background_drop::DropInBackground;
 use super::consumer::IncomingRecord;
 use super::context::QuietContext;
+use super::each::ask_each;
 use super::{ClientSettings, error};
-
-/// Maximum number of partitions whose offsets are requested at the same time.
-const ASKED_AT_ONCE: usize = 8;
 
 /// The offsets that a partition has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,30 +73,9 @@ impl PartitionReader {
         partitions: &[TopicPartition],
         until: Instant,
     ) -> Result<Vec<PartitionBounds>> {
-        let each = partitions.len().div_ceil(ASKED_AT_ONCE).max(1);
-        let ask = |share: &[TopicPartition]| {
-            share
-                .iter()
-                .map(|at| self.await_bounds(at, until))
-                .collect::<Result<Vec<_>>>()
-        };
-        // librdkafka handles one partition per request, and most of the time is waiting.
-        let answers: Result<Vec<_>> = std::thread::scope(|scope| {
-            let asked: Vec<_> = partitions
-                .chunks(each)
-                .map(|share| scope.spawn(move || ask(share)))
-                .collect();
-            let panicked = |_| {
-                Err(Error::fatal(
-                    "asking for the offsets of partitions panicked",
-                ))
-            };
-            asked
-                .into_iter()
-                .map(|asking| asking.join().unwrap_or_else(panicked))
-                .collect()
-        });
-        Ok(answers?.into_iter().flatten().collect())
+        ask_each(partitions, "querying the offsets of partitions", |at| {
+            self.await_bounds(at, until)
+        })
     }
 
     /// Asks again while the brokers choose the leader of a new topic.

@@ -16,10 +16,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::admin::PATIENCE;
 use super::background_drop::DropInBackground;
 use super::context::QuietContext;
+use super::each::ask_each;
 use super::{ClientSettings, admin, error};
-
-/// Maximum number of partitions whose ends are requested at the same time.
-const ASKED_AT_ONCE: usize = 8;
 
 /// Maximum size of a table in bytes: the offsets of one connector, and the keys by which its
 /// deletes are found.
@@ -138,34 +136,10 @@ impl<'a> TopicTableReader<'a> {
             return Ok(None);
         };
         let partitions: Vec<i32> = (0..count).collect();
-        let each = partitions.len().div_ceil(ASKED_AT_ONCE).max(1);
-        let ask = |share: &[i32]| {
-            share
-                .iter()
-                .map(|p| Ok((*p, self.await_watermarks(*p)?)))
-                .collect::<Result<Vec<_>>>()
-        };
-        // librdkafka handles one partition per request, and most of the time is waiting, so ask in
-        // parallel.
-        let answers: Result<Vec<_>> = std::thread::scope(|scope| {
-            let asked: Vec<_> = partitions
-                .chunks(each)
-                .map(|share| scope.spawn(move || ask(share)))
-                .collect();
-            let panicked = |_| {
-                Err(Error::fatal(
-                    "querying the end offsets of a topic was interrupted",
-                ))
-            };
-            asked
-                .into_iter()
-                .map(|asking| asking.join().unwrap_or_else(panicked))
-                .collect()
-        });
-        let filled = answers?
-            .into_iter()
-            .flatten()
-            .filter(|(_, (first, end))| end > first);
+        let ends = ask_each(&partitions, "querying the end offsets of a topic", |p| {
+            Ok((*p, self.await_watermarks(*p)?))
+        })?;
+        let filled = ends.into_iter().filter(|(_, (first, end))| end > first);
         Ok(Some(
             filled
                 .map(|(partition, (_, end))| EndOffset {

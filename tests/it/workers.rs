@@ -28,30 +28,21 @@ impl Group {
         let (name, server) = (unique(name), lab().mariadb());
         let database = format!("{name}_store");
         drop(server.create_database(&database).await);
-        let store = format!(
-            "mysql://{}:{}@127.0.0.1:{}/{database}",
-            MariaDb::USER,
-            MariaDb::PASSWORD,
-            server.port()
-        );
-        Self {
-            name,
-            store,
-            started: 0,
-            session_ms: "6000",
-        }
+        let (user, password, port) = (MariaDb::USER, MariaDb::PASSWORD, server.port());
+        let store = format!("mysql://{user}:{password}@127.0.0.1:{port}/{database}");
+        Self::on(name, store)
     }
 
     async fn on_postgres(name: &str) -> Self {
         let (name, server) = (unique(name), lab().postgres());
         let database = format!("{name}_store");
         drop(server.create_database(&database).await);
-        let store = format!(
-            "postgres://{}:{}@127.0.0.1:{}/{database}",
-            Postgres::USER,
-            Postgres::PASSWORD,
-            server.port()
-        );
+        let (user, password, port) = (Postgres::USER, Postgres::PASSWORD, server.port());
+        let store = format!("postgres://{user}:{password}@127.0.0.1:{port}/{database}");
+        Self::on(name, store)
+    }
+
+    fn on(name: String, store: String) -> Self {
         Self {
             name,
             store,

@@ -1,30 +1,15 @@
 //! `rowferry plan`, `apply PLAN`, `diff`, `export` and `apply --prune`.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::{Value, json};
 use testkit::mariadb::run;
 use testkit::{MariaDb, unique};
 
 use super::{both, orders};
+use crate::command_line::rowferry;
 use crate::lab;
 use crate::pipeline::Pipeline;
-
-/// Standard output, standard error and the exit code.
-fn rowferry(args: &[&str]) -> (String, String, Option<i32>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-    command
-        .args(args)
-        .args(["--server", lab().worker().rest().base()]);
-    let output = command.output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (
-        text(&output.stdout),
-        text(&output.stderr),
-        output.status.code(),
-    )
-}
 
 fn folder() -> PathBuf {
     let path = lab().scratch().path().join(unique("plans"));
