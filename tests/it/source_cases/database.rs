@@ -53,6 +53,15 @@ impl Database {
         }
     }
 
+    /// Sends the statements in one transaction.
+    pub(super) async fn send_together(&mut self, statements: &[&str]) -> Result<(), Failure> {
+        self.send("BEGIN").await?;
+        for statement in statements {
+            self.send(statement).await?;
+        }
+        self.send("COMMIT").await
+    }
+
     /// Drops it, and those it made beside itself.
     pub(super) async fn drop(mut self, name: &str) -> Result<(), Failure> {
         match &mut self {
