@@ -28,6 +28,7 @@ mod change_data_capture;
 mod chaos;
 mod clients;
 mod clock_changes;
+mod cluster_example;
 mod command_line;
 mod converters;
 mod crash;
