@@ -25,6 +25,11 @@ const COLUMNS: &str = "SELECT column_name, data_type, column_type, is_nullable, 
      character_maximum_length, numeric_precision, numeric_scale, datetime_precision, character_set_name \
      FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position";
 
+/// The column until when a row was current, which MariaDB adds to the unique indexes of a
+/// system-versioned table: the rows that are current are distinguished without it.
+const ROW_END: &str = "SELECT column_name FROM information_schema.columns \
+     WHERE table_schema = ? AND table_name = ? AND generation_expression = 'ROW END'";
+
 const CHECKS: &str = "SELECT constraint_name FROM information_schema.check_constraints \
      WHERE constraint_schema = ? AND table_name = ? AND check_clause LIKE 'json\\_valid(%'";
 
@@ -45,7 +50,11 @@ impl DatabaseCatalog for MySql {
             SqlParam::Text(table.as_str().into()),
         ];
         let columns = session.query(COLUMNS, &name).await?;
-        let indexes = session.query(INDEXES, &name).await?;
+        let mut indexes = session.query(INDEXES, &name).await?;
+        if kind == "SYSTEM VERSIONED" {
+            let ends = session.query(ROW_END, &name).await?;
+            indexes.retain(|index| !ends.iter().any(|end| end[0] == index[1]));
+        }
         let UniqueIndexes {
             primary: primary_key,
             unique,

@@ -164,7 +164,7 @@ impl SourceConnector for JdbcSource {
             let mut session = connection::open(&read, once).await?;
             let read = probe::understood(&mut *session, read.clone()).await?;
             let listed = probe::listed(&mut *session, &read).await;
-            ask(&mut *session, &read, &listed, report).await;
+            ask(&mut *session, &read, once, &listed, report).await;
             session.close().await;
             listed
         };
@@ -205,14 +205,12 @@ impl SourceConnector for JdbcSource {
 async fn ask(
     session: &mut dyn Session,
     read: &SourceConfig,
+    once: ConnectOptions,
     listed: &Result<TableListing>,
     report: &mut ConfigReport,
 ) {
     if read.cdc.is_some() {
-        let problems = cdc::server_problems(session).await.unwrap_or_default();
-        problems
-            .into_iter()
-            .for_each(|problem| report.error("mode", problem));
+        cdc::probe(session, read, once, listed.as_ref().ok(), report).await;
     }
     let Ok(listed) = listed else { return };
     probe::names(session.dialect(), read, listed, report);

@@ -15,7 +15,9 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use connector_api::{ConfigReport, ErrorKind, OffsetValue, Plugin, Record, SourceConnector};
+use connector_api::{
+    ConfigReport, ErrorKind, OffsetValue, Plugin, Record, SourceConnector, SourcePosition,
+};
 use connector_jdbc::source::JdbcSource;
 use testkit::mariadb::run;
 use testkit::{Lab, Random};
@@ -389,6 +391,146 @@ async fn a_connector_goes_from_incrementing_to_cdc_in_place() {
 }
 
 #[tokio::test]
+async fn a_table_that_is_versioned_by_transactions_is_refused() {
+    let table = "CREATE TABLE t (id INT PRIMARY KEY, von BIGINT UNSIGNED GENERATED ALWAYS AS ROW START INVISIBLE, \
+         bis BIGINT UNSIGNED GENERATED ALWAYS AS ROW END INVISIBLE, PERIOD FOR SYSTEM_TIME (von, bis)) WITH SYSTEM VERSIONING";
+    let capture = Capture::new(table, &[]).await;
+    let plan = JdbcSource.plan(&capture.config, 1).await.unwrap();
+    let error = JdbcSource
+        .open(&plan.tasks[0], &Topic::default())
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("TIMESTAMP(6)"), "{error}");
+}
+
+/// Polls in `mode=incrementing` until the topic has so many records.
+async fn poll_by_id(topic: &mut Topic, capture: &Capture, records: usize) {
+    let mut config = capture.config.clone();
+    config.set("mode", "incrementing");
+    let mut task = topic.open_any(&config).await;
+    topic
+        .poll(&mut *task, |topic| topic.records.len() >= records)
+        .await;
+    task.close().await;
+}
+
+#[tokio::test]
+async fn rows_above_a_missing_id_are_not_sent_again_when_a_polled_table_is_captured() {
+    let tables = [
+        "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(20))",
+        "CREATE TABLE t (id BIGINT UNSIGNED PRIMARY KEY AUTO_INCREMENT, v VARCHAR(20))",
+        // the incrementing column is not the key, or there is none
+        "CREATE TABLE t (k VARCHAR(40) PRIMARY KEY DEFAULT UUID(), id INT AUTO_INCREMENT UNIQUE, v VARCHAR(20))",
+        "CREATE TABLE t (id INT AUTO_INCREMENT UNIQUE, v VARCHAR(20))",
+    ];
+    for table in tables {
+        let capture = Capture::new(table, &[("incrementing.column.name", "id")]).await;
+        capture
+            .run("INSERT INTO t (id, v) VALUES (1,'a'),(2,'b'),(5,'c'),(6,'d'),(7,'e'); CREATE TABLE u (id INT)")
+            .await;
+        // a transaction that may have taken the missing ids
+        let mut open = server().connect(&capture.database).await;
+        run(&mut open, "START TRANSACTION; INSERT INTO u VALUES (1)").await;
+        let mut topic = Topic::default();
+        poll_by_id(&mut topic, &capture, 5).await;
+        let is_missing = |position: &SourcePosition| position.offset.as_ref()?.get("gaps").cloned();
+        assert!(
+            topic
+                .offsets
+                .iter()
+                .any(|position| is_missing(position).is_some())
+        );
+        let mut task = topic.open(&capture.config).await;
+        let committing = async {
+            run(
+                &mut open,
+                "INSERT INTO t (id, v) VALUES (3,'late'),(4,'later'); COMMIT",
+            )
+            .await;
+            capture.run("UPDATE t SET v = 'C' WHERE v = 'c'; DELETE FROM t WHERE v = 'd'; INSERT INTO t (v) VALUES ('f')").await;
+        };
+        let shows = |topic: &Topic, row: &str| {
+            let rows = topic.records.iter().filter_map(text_of);
+            rows.filter(|text| text.split('|').any(|v| v == row))
+                .count()
+        };
+        committing.await;
+        let all = |topic: &Topic| {
+            ["late", "later", "C", "f"]
+                .iter()
+                .all(|row| shows(topic, row) > 0)
+        };
+        topic
+            .poll(&mut *task, |topic| all(topic) && topic.follows())
+            .await;
+        for row in ["a", "b", "c", "d", "e", "late", "later", "C", "f"] {
+            assert_eq!(shows(&topic, row), 1, "{row} of {table}");
+        }
+        if table.contains("PRIMARY KEY") {
+            assert_eq!(
+                topic
+                    .records
+                    .iter()
+                    .filter(|record| text_of(record).is_none())
+                    .count(),
+                1,
+                "{table}"
+            );
+        }
+        task.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_system_versioned_table_is_captured_as_it_is_now() {
+    let tables = [
+        "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)) WITH SYSTEM VERSIONING",
+        "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20), von TIMESTAMP(6) GENERATED ALWAYS AS ROW START INVISIBLE, \
+         bis TIMESTAMP(6) GENERATED ALWAYS AS ROW END INVISIBLE, PERIOD FOR SYSTEM_TIME (von, bis)) WITH SYSTEM VERSIONING",
+    ];
+    for (table, metadata) in tables
+        .iter()
+        .flat_map(|table| [(table, "FULL"), (table, "NO_LOG")])
+    {
+        let capture = Capture::new(table, &[]).await;
+        capture
+            .run(&format!("SET GLOBAL binlog_row_metadata = {metadata}"))
+            .await;
+        capture
+            .run("INSERT INTO t (id, v) VALUES (1,'a'),(2,'b'),(3,'c'); DELETE FROM t WHERE id = 3")
+            .await;
+        let mut topic = Topic::default();
+        let mut task = topic.open(&capture.config).await;
+        topic.poll(&mut *task, Topic::follows).await;
+        assert_eq!(topic.records.len(), 2, "{table}");
+        capture
+            .run("INSERT INTO t (id, v) VALUES (4,'d'); UPDATE t SET v = 'B' WHERE id = 2; DELETE FROM t WHERE id = 1; \
+                  UPDATE t SET id = 5 WHERE id = 4; DELETE HISTORY FROM t")
+            .await;
+        capture.run("SET SESSION system_versioning_alter_history = KEEP; ALTER TABLE t ADD w INT DEFAULT 7").await;
+        capture.run("INSERT INTO t (id, v) VALUES (6,'end')").await;
+        topic
+            .poll(&mut *task, |topic| topic.last().contains_key("6"))
+            .await;
+        let seen: Vec<_> = topic.records[2..7]
+            .iter()
+            .map(|record| {
+                text_of(record).unwrap_or_else(|| format!("-{}", shown(&record.key.value)))
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            ["4|d", "2|B", "-1", "-4", "5|d"],
+            "{table} with {metadata}"
+        );
+        assert_eq!(topic.records.len(), 8, "{table}");
+        task.close().await;
+    }
+}
+
+#[tokio::test]
 async fn tables_with_other_keys_or_none_are_captured_too() {
     let tables = "CREATE TABLE t (a INT, b VARCHAR(20), v INT, PRIMARY KEY (b, a)); \
         INSERT INTO t SELECT seq, CONCAT('k', seq % 7), seq FROM seq_1_to_25000; \
@@ -433,6 +575,32 @@ async fn what_keeps_the_log_from_being_read_is_reported_with_its_remedy() {
     JdbcSource.check(&capture.config, &mut report);
     JdbcSource.probe(&capture.config, &mut report).await;
     assert_eq!(found(&report), "");
+    let warned = |report: &ConfigReport| {
+        let texts: Vec<_> = report.warnings.iter().map(|p| p.message.as_str()).collect();
+        texts.join("\n")
+    };
+    assert!(
+        !warned(&report).contains("foreign key"),
+        "{}",
+        warned(&report)
+    );
+    let child = "CREATE TABLE c (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES t (id) ON DELETE CASCADE); \
+                 SET GLOBAL binlog_expire_logs_seconds = 600";
+    capture.run(child).await;
+    let mut config = capture.config.clone();
+    config.set("table.whitelist", "t,c");
+    let mut report = ConfigReport::default();
+    JdbcSource.probe(&config, &mut report).await;
+    capture
+        .run("SET GLOBAL binlog_expire_logs_seconds = 0")
+        .await;
+    for text in [
+        "ON DELETE RESTRICT",
+        "SET GLOBAL binlog_expire_logs_seconds",
+    ] {
+        assert!(warned(&report).contains(text), "{}", warned(&report));
+    }
+    assert_eq!(found(&report), "");
     static PLAIN: OnceLock<Lab> = OnceLock::new();
     let plain = PLAIN.get_or_init(|| Lab::new("cdc-plain")).mariadb();
     let mut connection = plain.create_database(&capture.database).await;
@@ -463,6 +631,13 @@ async fn a_missing_privilege_is_named_and_two_are_enough() {
     assert!(error.to_string().contains("REPLICATION SLAVE"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
     task.close().await;
+    let mut report = ConfigReport::default();
+    JdbcSource.probe(&config, &mut report).await;
+    let texts: Vec<_> = report.errors.iter().map(|p| p.message.as_str()).collect();
+    assert!(
+        texts.join("\n").contains("GRANT REPLICATION SLAVE"),
+        "{texts:?}"
+    );
     capture
         .run(&format!("GRANT REPLICATION SLAVE ON *.* TO {database}@'%'"))
         .await;

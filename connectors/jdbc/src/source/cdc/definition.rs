@@ -2,11 +2,12 @@
 
 use serde_json::{Value as Json, json};
 
+use super::traits::RowEnd;
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::ident::TableId;
 
 /// Writes what decoding and record schemas need of a table.
-pub(super) fn write(meta: &TableMeta) -> String {
+pub(super) fn write(meta: &TableMeta, row_end: Option<&RowEnd>) -> String {
     let column = |c: &ColumnMeta| {
         json!({
             "name": c.name, "type": c.data_type, "full": c.column_type, "null": c.nullable,
@@ -18,12 +19,17 @@ pub(super) fn write(meta: &TableMeta) -> String {
     json!({
         "columns": meta.columns.iter().map(column).collect::<Vec<_>>(),
         "key": meta.primary_key,
+        // of a system-versioned table; the empty name: a hidden column
+        "row_end": row_end.map(|row_end| match row_end {
+            RowEnd::Hidden => "",
+            RowEnd::Column(name) => name,
+        }),
     })
     .to_string()
 }
 
 /// Reads a table's columns back; `None` if the text is not such a form.
-pub(super) fn read(id: &TableId, text: &str) -> Option<TableMeta> {
+pub(super) fn read(id: &TableId, text: &str) -> Option<(TableMeta, Option<RowEnd>)> {
     let json: Json = serde_json::from_str(text).ok()?;
     let texts = |json: &Json| {
         let items = json.as_array()?.iter();
@@ -57,7 +63,12 @@ pub(super) fn read(id: &TableId, text: &str) -> Option<TableMeta> {
         })
     };
     let columns = json.get("columns")?.as_array()?.iter().map(column);
-    Some(TableMeta {
+    let row_end = json.get("row_end").and_then(Json::as_str);
+    let row_end = row_end.map(|name| match name {
+        "" => RowEnd::Hidden,
+        name => RowEnd::Column(name.to_owned()),
+    });
+    let meta = TableMeta {
         id: id.clone(),
         columns: columns.collect::<Option<_>>()?,
         primary_key,
@@ -69,11 +80,13 @@ pub(super) fn read(id: &TableId, text: &str) -> Option<TableMeta> {
         no_rollback: None,
         only_insert: true,
         has_triggers: true,
-    })
+    };
+    Some((meta, row_end))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::traits::RowEnd;
     use super::{read, write};
     use crate::catalog::{ColumnMeta, TableMeta};
     use crate::ident::TableId;
@@ -101,7 +114,14 @@ mod tests {
         };
         let id = TableId::in_catalog("d", "t");
         let meta = TableMeta::of_columns(id.clone(), vec![column, text]);
-        assert_eq!(read(&id, &write(&meta)).unwrap(), meta);
+        for end in [
+            None,
+            Some(RowEnd::Hidden),
+            Some(RowEnd::Column("bis".into())),
+        ] {
+            let text = write(&meta, end.as_ref());
+            assert_eq!(read(&id, &text).unwrap(), (meta.clone(), end));
+        }
         assert!(read(&id, "{}").is_none() && read(&id, "x").is_none());
     }
 }

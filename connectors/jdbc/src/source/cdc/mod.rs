@@ -5,22 +5,28 @@
 //! 3. `definition` is the stored form of a table's columns: rows in the log are decoded with the
 //!    columns that the table had then.
 //! 4. `table::CapturedTable` turns the changed rows of one table into records.
-//! 5. `server` checks the server's settings and opens snapshots whose position is known.
-//! 6. `snapshot` reads rows that were there before.
-//! 7. `stream::LogReader` follows the log from event to event.
-//! 8. `start` finds where a task begins, `task::CdcTask` is the task that the worker polls.
+//! 5. `traits` is what the catalogue does not tell of a table, `polled` what another mode has emitted
+//!    of it.
+//! 6. `server` checks the server's settings and opens snapshots whose position is known.
+//! 7. `snapshot` reads rows that were there before.
+//! 8. `stream::LogReader` follows the log from event to event.
+//! 9. `probe` says what is wrong before anything starts.
+//! 10. `start` finds where a task begins, `task::CdcTask` is the task that the worker polls.
 
 mod ddl;
 mod definition;
+mod polled;
 mod position;
+mod probe;
 mod server;
 mod snapshot;
 mod start;
 mod stream;
 mod table;
 mod task;
+mod traits;
 
 pub(super) use position::check as check_position;
 pub(super) use position::owns as owns_position;
-pub(super) use server::problems as server_problems;
+pub(super) use probe::probe;
 pub(super) use task::CdcTask;

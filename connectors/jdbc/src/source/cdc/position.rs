@@ -8,6 +8,7 @@ use connector_api::{
 };
 use serde_json::Value as Json;
 
+use super::polled::PolledIds;
 use crate::binlog::gtid::GtidSet;
 use crate::ident::TableId;
 
@@ -22,6 +23,7 @@ const HOST: &str = "server_id";
 const SNAPSHOT: &str = "snapshot";
 const FRONT: &str = "front";
 const COLUMNS: &str = "columns";
+const POLLED: &str = "polled";
 
 /// A position in a server's log files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub(super) struct TableProgressStored {
     pub front: TableFront,
     /// The columns of the rows that follow in the log, as `definition` writes them.
     pub columns: Option<String>,
+    /// What another mode has emitted.
+    pub polled: Option<PolledIds>,
 }
 
 impl LogPosition {
@@ -178,9 +182,13 @@ impl TableProgressStored {
             (Some("running"), None) => TableFront::Before,
             _ => return Err(wrong(SNAPSHOT, "running or done")),
         };
+        let polled = string(offset, POLLED)?;
         Ok(Self {
             front,
             columns: string(offset, COLUMNS)?.map(Into::into),
+            polled: polled
+                .map(|text| PolledIds::read(text).ok_or_else(|| wrong(POLLED, "a JSON object")))
+                .transpose()?,
         })
     }
 
@@ -196,6 +204,9 @@ impl TableProgressStored {
         }
         if let Some(columns) = &self.columns {
             members.push((COLUMNS.into(), text(columns)));
+        }
+        if let (Some(polled), true) = (&self.polled, self.front != TableFront::Done) {
+            members.push((POLLED.into(), text(&polled.write())));
         }
         SourceOffset(members)
     }
@@ -265,8 +276,10 @@ fn read_key(text: &str) -> Option<Vec<Value>> {
 mod tests {
     use connector_api::{Decimal, OffsetValue, SourceOffset, Value};
 
+    use super::super::polled::PolledIds;
     use super::{LogPosition, StreamProgress, TableFront, TableProgressStored};
     use crate::binlog::gtid::GtidSet;
+    use crate::source::plan::gaps::IdGaps;
 
     fn at(file: &str, position: u64) -> LogPosition {
         LogPosition {
@@ -298,8 +311,14 @@ mod tests {
             Value::Text("ä\"".into()),
             Value::Bytes([0, 255].into()),
         ];
+        let polled = PolledIds {
+            column: "id".into(),
+            up_to: 9,
+            missing: IdGaps::read("4").unwrap(),
+        };
         for front in [TableFront::Before, TableFront::UpTo(key), TableFront::Done] {
             let stored = TableProgressStored {
+                polled: (front != TableFront::Done).then(|| polled.clone()),
                 front,
                 columns: Some("[]".into()),
             };

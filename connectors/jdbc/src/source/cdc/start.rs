@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use connector_api::{Error, Result, SourceOffset, StoredOffsets, Value};
+use connector_api::{Error, Result, SourceOffset, StoredOffsets};
 
 use super::definition;
+use super::polled;
 use super::position::{
     LogPosition, StreamProgress, TableFront, TableProgressStored, stream_partition, table_partition,
 };
 use super::server;
 use super::table::CapturedTable;
+use super::traits::{self, TableDefinition};
 use crate::catalog::TableMeta;
 use crate::dialect::Dialect;
-use crate::dialect::read::ValueDecoding;
-use crate::driver::{Session, SqlParam};
+use crate::driver::Session;
 use crate::ident::TableId;
 use crate::source::config::{CdcSettings, SourceConfig};
-use crate::source::plan::offset::{self, SourceProgress};
 
 /// Returns where the log begins: where the stored position says, or now.
 pub(super) async fn log(
@@ -81,125 +81,78 @@ pub(super) async fn table(
     stored: &dyn StoredOffsets,
     session: &mut dyn Session,
 ) -> Result<Option<CapturedTable>> {
-    let Some(meta) = session.table(id).await? else {
+    let Some(found) = traits::look_up(session, id).await? else {
         return Ok(None);
     };
-    if meta.is_view {
+    if found.meta.is_view {
         return Err(Error::config(format!(
             "{} is a view, whose rows are in no log: exclude it from the connector",
-            meta.id
+            found.meta.id
         )));
     }
-    let versioned = is_versioned(session, &meta.id).await?;
-    if versioned {
+    if found.is_versioned_by_transactions() {
         return Err(Error::config(format!(
-            "table {} is system-versioned, which mode=cdc cannot read yet: exclude it from the \
-             connector",
-            meta.id
+            "table {} is system-versioned by transactions, and the server logs statements in place \
+             of the rows that they change there: declare the columns of the period as TIMESTAMP(6), \
+             or exclude the table from the connector",
+            found.meta.id
         )));
     }
-    let cascades = cascades(session, &meta.id).await;
-    let mut table = stored_table(meta, config, settings, stored, session.dialect()).await?;
+    let cascades = found.cascades;
+    let mut table = stored_table(found, config, settings, stored, session.dialect()).await?;
     if cascades {
-        table.warnings.insert(format!(
-            "table {} has a foreign key with ON DELETE or ON UPDATE CASCADE or SET NULL: rows that \
-             it deletes or changes are not in the server's log, and not reported",
-            table.meta.id
-        ));
+        let text = traits::cascade_warning(&table.meta.id);
+        table.warnings.insert(text);
     }
     Ok(Some(table))
 }
 
-/// True if a foreign key of the table deletes or changes rows.
-async fn cascades(session: &mut dyn Session, id: &TableId) -> bool {
-    let sql = format!("SHOW CREATE TABLE {}", session.dialect().table(id));
-    let rows = session.query_once(&sql).await.unwrap_or_default();
-    let Some(Value::Text(text)) = rows.first().and_then(|row| row.get(1)) else {
-        return false;
-    };
-    let acts = |line: &str| {
-        ["CASCADE", "SET NULL", "SET DEFAULT"].iter().any(|act| {
-            line.contains(&format!("ON DELETE {act}")) || line.contains(&format!("ON UPDATE {act}"))
-        })
-    };
-    text.lines()
-        .any(|line| line.contains("FOREIGN KEY") && acts(line))
-}
-
 /// A table as it was when its rows were emitted, or as it is now.
 async fn stored_table(
-    meta: TableMeta,
+    now: TableDefinition,
     config: &SourceConfig,
     settings: CdcSettings,
     stored: &dyn StoredOffsets,
     dialect: &dyn Dialect,
 ) -> Result<CapturedTable> {
+    let TableDefinition { meta, row_end, .. } = now;
     let partition = table_partition(&config.topic_prefix, &meta.id);
     let found = stored.read(&[partition]).await?.pop().flatten();
     let Some(found) = found else {
-        let mut table = CapturedTable::new(Arc::new(meta), TableFront::Before, config, dialect)?;
-        table.changed = true;
-        table.front = if settings.snapshot {
-            polled_before(&table, config, stored).await?
-        } else {
-            TableFront::Done
+        let polled = match settings.snapshot {
+            true => polled::polled(&meta, config, stored).await?,
+            false => None,
         };
+        let (meta, front) = (Arc::new(meta), TableFront::Done);
+        let mut table = CapturedTable::new(meta, row_end, front, config, dialect)?;
+        table.changed = true;
+        if settings.snapshot {
+            let front = polled.as_ref().map(|polled| polled.front(&table.plan));
+            table.front = front.unwrap_or_default();
+            table.polled = polled.map(Arc::new);
+        }
         return Ok(table);
     };
-    let TableProgressStored { front, columns } = TableProgressStored::read(&found)?;
+    let stored = TableProgressStored::read(&found)?;
+    let front = stored.front;
     // rows in the log may be of the definition that was stored with the position
-    let known = columns.and_then(|columns| definition::read(&meta.id, &columns));
-    let known = match known {
-        Some(known) if front != TableFront::Before => TableMeta {
-            rows_estimated: meta.rows_estimated,
-            ..known
-        },
-        _ => meta,
+    let known = stored
+        .columns
+        .and_then(|columns| definition::read(&meta.id, &columns));
+    let (known, row_end) = match known {
+        Some((known, row_end)) if front != TableFront::Before || stored.polled.is_some() => {
+            let rows_estimated = meta.rows_estimated;
+            (
+                TableMeta {
+                    rows_estimated,
+                    ..known
+                },
+                row_end,
+            )
+        }
+        _ => (meta, row_end),
     };
-    CapturedTable::new(Arc::new(known), front, config, dialect)
-}
-
-async fn is_versioned(session: &mut dyn Session, id: &TableId) -> Result<bool> {
-    let sql = "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ? \
-               AND table_type = 'SYSTEM VERSIONED'";
-    let params = [
-        SqlParam::text(id.catalog.as_deref()),
-        SqlParam::text(Some(&id.table)),
-    ];
-    Ok(!session.query(sql, &params).await?.is_empty())
-}
-
-/// Which rows `mode=incrementing` has emitted before the connector's mode was changed.
-async fn polled_before(
-    table: &CapturedTable,
-    config: &SourceConfig,
-    stored: &dyn StoredOffsets,
-) -> Result<TableFront> {
-    let column = match table.plan.order.as_slice() {
-        [column] => table.plan.layout.columns.get(*column),
-        _ => None,
-    };
-    let Some(key) = column else {
-        return Ok(TableFront::Before);
-    };
-    let id = &table.meta.id;
-    let is_same = config
-        .id_column
-        .as_deref()
-        .is_none_or(|name| *name == *key.name);
-    let is_integer = matches!(key.read, ValueDecoding::Int(_));
-    let partitions = [offset::table(id, config.qualify), offset::bare_table(id)];
-    let found = stored.read(&partitions).await?.into_iter().flatten().next();
-    let (Some(found), true) = (found, is_same && is_integer) else {
-        return Ok(TableFront::Before);
-    };
-    let polled = SourceProgress::read(&found)?;
-    if polled.timestamp.is_some() || polled.snapshot.is_some() {
-        return Ok(TableFront::Before);
-    }
-    // ids that were missing may have appeared since
-    let gap = polled.gaps.ranges().next().map(|(first, _)| first - 1);
-    Ok(gap.or(polled.id).map_or(TableFront::Before, |reached| {
-        TableFront::UpTo(vec![Value::I64(reached)])
-    }))
+    let mut table = CapturedTable::new(Arc::new(known), row_end, front, config, dialect)?;
+    table.polled = stored.polled.map(Arc::new);
+    Ok(table)
 }

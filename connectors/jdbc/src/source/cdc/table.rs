@@ -12,9 +12,11 @@ use std::sync::Arc;
 use connector_api::{Datum, Error, Record, Result, Value};
 
 use super::definition;
+use super::polled::PolledIds;
 use super::position::{TableFront, TableProgressStored};
+use super::traits::{self, RowEnd, TableDefinition};
 use crate::binlog::rows::{Cell, RowChange};
-use crate::binlog::table_map::TableMap;
+use crate::binlog::table_map::{TableMap, code};
 use crate::binlog::value::ColumnReader;
 use crate::catalog::TableMeta;
 use crate::dialect::Dialect;
@@ -31,12 +33,24 @@ struct FittedMap {
     id: u64,
     /// For each field of the record its column in the map, and how it is read.
     fields: Vec<(usize, ColumnReader)>,
+    /// The column until when a row was current, of a system-versioned table.
+    row_end: Option<usize>,
+}
+
+/// True for the end of a row that is current: the last second of a TIMESTAMP, before MariaDB 11.5
+/// or since.
+fn is_still_current(end: &[u8]) -> bool {
+    end.starts_with(&[0x7f, 0xff, 0xff, 0xff]) || end.starts_with(&[0xff; 4])
 }
 
 /// A table whose changes become records.
 #[derive(Debug)]
 pub(super) struct CapturedTable {
     pub meta: Arc<TableMeta>,
+    /// Set for a system-versioned table.
+    pub row_end: Option<RowEnd>,
+    /// What another mode has emitted of it.
+    pub polled: Option<Arc<PolledIds>>,
     pub topic: Arc<str>,
     pub plan: TablePlan,
     pub front: TableFront,
@@ -56,6 +70,7 @@ impl CapturedTable {
     /// Plans a table of that definition.
     pub(super) fn new(
         meta: Arc<TableMeta>,
+        row_end: Option<RowEnd>,
         front: TableFront,
         config: &SourceConfig,
         dialect: &dyn Dialect,
@@ -81,19 +96,27 @@ impl CapturedTable {
             fitted: None,
             scratch: Vec::new(),
             meta,
+            row_end,
+            polled: None,
         })
     }
 
     /// Takes up another definition.
     pub(super) fn redefine(
         &mut self,
-        meta: TableMeta,
+        found: TableDefinition,
         config: &SourceConfig,
         dialect: &dyn Dialect,
     ) -> Result<()> {
         let front = self.front.clone();
-        let mut next = Self::new(Arc::new(meta), front, config, dialect)?;
+        let meta = Arc::new(found.meta);
+        let mut next = Self::new(meta, found.row_end, front, config, dialect)?;
+        if found.cascades {
+            let text = traits::cascade_warning(&next.meta.id);
+            next.warnings.insert(text);
+        }
         next.rows = self.rows;
+        next.polled = self.polled.take();
         next.warnings.append(&mut self.warnings);
         *self = next;
         self.changed = true;
@@ -110,7 +133,8 @@ impl CapturedTable {
         TableProgressStored {
             front: self.front.clone(),
             // a stale one is looked up by the next run, too
-            columns: (!self.stale).then(|| definition::write(&self.meta)),
+            columns: (!self.stale).then(|| definition::write(&self.meta, self.row_end.as_ref())),
+            polled: self.polled.as_deref().cloned(),
         }
     }
 
@@ -129,11 +153,11 @@ impl CapturedTable {
             return Ok(true);
         }
         self.fitted = None;
-        if map.visible() != self.meta.columns.len() {
+        let Some((columns, row_end)) = self.logged_columns(map) else {
             return Ok(false);
-        }
+        };
         let mut fields = Vec::with_capacity(self.plan.layout.columns.len());
-        for (index, meta) in self.meta.columns.iter().enumerate() {
+        for (index, meta) in columns.into_iter().zip(&self.meta.columns) {
             let named_so = map
                 .names
                 .as_ref()
@@ -153,8 +177,45 @@ impl CapturedTable {
                 fields.push((index, reader));
             }
         }
-        self.fitted = Some(FittedMap { id: map.id, fields });
+        self.fitted = Some(FittedMap {
+            id: map.id,
+            fields,
+            row_end,
+        });
         Ok(true)
+    }
+
+    /// Returns where the map has each column of the table, and the one until when a row was
+    /// current; `None` if it is the map of another definition.
+    fn logged_columns(&self, map: &TableMap) -> Option<(Vec<usize>, Option<usize>)> {
+        let mut columns: Vec<_> = (0..map.visible()).collect();
+        let row_end = match &self.row_end {
+            None => None,
+            Some(RowEnd::Column(name)) => Some(
+                self.meta
+                    .columns
+                    .iter()
+                    .position(|column| column.name == *name)?,
+            ),
+            Some(RowEnd::Hidden) => {
+                let hidden = match &map.names {
+                    Some(names) => ["row_start", "row_end"]
+                        .map(|hidden| names.iter().position(|name| name == hidden)),
+                    None => [map.visible().checked_sub(2), map.visible().checked_sub(1)],
+                };
+                let [Some(start), Some(end)] = hidden else {
+                    return None;
+                };
+                columns.retain(|column| *column != start && *column != end);
+                Some(end)
+            }
+        };
+        let is_end = |column: usize| {
+            let code = map.columns.get(column).map(|column| column.code);
+            code == Some(code::TIMESTAMP2)
+        };
+        let fits = columns.len() == self.meta.columns.len() && row_end.is_none_or(is_end);
+        fits.then_some((columns, row_end))
     }
 
     /// Appends the records of one changed row.
@@ -166,15 +227,23 @@ impl CapturedTable {
         after: &[Cell<'_>],
         out: &mut Vec<Record>,
     ) -> Result<()> {
-        if self.front == TableFront::Before {
+        if self.is_before() {
             return Ok(());
         }
         match change {
+            // rows that are not current any more: the history of a system-versioned table
+            RowChange::Insert if self.is_over(after) => {}
+            RowChange::Delete | RowChange::Update if self.is_over(before) => {}
             RowChange::Insert => {
                 let row = self.row(after)?;
                 self.put_read(row, out);
             }
             RowChange::Delete => {
+                let row = self.row(before)?;
+                self.delete(&row, out);
+            }
+            // a deleted row of a system-versioned table
+            RowChange::Update if self.is_over(after) => {
                 let row = self.row(before)?;
                 self.delete(&row, out);
             }
@@ -282,20 +351,60 @@ impl CapturedTable {
         });
     }
 
-    /// True unless a later snapshot will have the row: only keys of one integer are compared, since
+    /// True if none of the table's rows was emitted: its changes are of no concern, a snapshot will
+    /// have them.
+    pub(super) fn is_before(&self) -> bool {
+        self.front == TableFront::Before && self.polled.is_none()
+    }
+
+    /// True if an image is of a row that was current in the past.
+    fn is_over(&self, image: &[Cell<'_>]) -> bool {
+        let Some(end) = self.fitted.as_ref().and_then(|fitted| fitted.row_end) else {
+            return false;
+        };
+        matches!(image.get(end), Some(Cell::Bytes(bytes)) if !is_still_current(bytes))
+    }
+
+    /// True if another mode has emitted the row.
+    pub(super) fn was_polled(&self, row: &[Value]) -> bool {
+        let Some(polled) = &self.polled else {
+            return false;
+        };
+        let mut columns = self.plan.layout.columns.iter();
+        let column = columns.position(|column| *column.name == *polled.column);
+        let number = column.and_then(|column| number(row.get(column)?));
+        let id = number.filter(|(_, scale)| *scale == 0);
+        id.and_then(|(id, _)| i64::try_from(id).ok())
+            .is_some_and(|id| polled.has(id))
+    }
+
+    /// True unless a later snapshot will have the row: only keys of one number are compared, since
     /// the order of other keys is the server's. Changes of rows with other keys are passed on, and
     /// come a second time with the snapshot.
     fn is_read(&self, row: &[Value]) -> bool {
-        let TableFront::UpTo(front) = &self.front else {
-            return self.front == TableFront::Done;
+        let front = match &self.front {
+            TableFront::Done => return true,
+            TableFront::Before => return self.was_polled(row),
+            TableFront::UpTo(front) => front,
         };
-        match (self.plan.order.as_slice(), front.as_slice()) {
-            ([column], [front]) => match (row[*column].as_i64(), front.as_i64()) {
-                (Some(key), Some(front)) => key <= front,
-                _ => true,
-            },
+        let [column] = self.plan.order.as_slice() else {
+            return true;
+        };
+        let numbers = (number(&row[*column]), front.first().and_then(number));
+        match numbers {
+            (Some((key, of)), Some((front, scale))) if of == scale => {
+                key <= front || self.was_polled(row)
+            }
             _ => true,
         }
+    }
+}
+
+/// A number of a key as its digits and their scale.
+fn number(value: &Value) -> Option<(i128, i32)> {
+    match value {
+        Value::Decimal(decimal) => Some((decimal.unscaled_i128()?, decimal.scale())),
+        other => Some((other.as_i64()?.into(), 0)),
     }
 }
 

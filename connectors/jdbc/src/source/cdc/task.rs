@@ -28,6 +28,7 @@ use super::snapshot::{RunningSnapshot, SnapshotNext, SnapshotRequest, is_last};
 use super::start;
 use super::stream::{LogEvent, LogReader};
 use super::table::CapturedTable;
+use super::traits::{self, RowEnd, TableDefinition};
 use crate::binlog::rows::{Cell, RowsEvent};
 use crate::catalog::TableMeta;
 use crate::dialect::Dialect;
@@ -74,12 +75,19 @@ struct OpenPage {
 /// What the last batch stored.
 struct EmittedState {
     progress: StreamProgress,
-    /// Of each table its definition, which rows were emitted, and whether it is stale.
-    tables: Vec<(Arc<TableMeta>, TableFront, bool)>,
+    tables: Vec<EmittedTable>,
+}
+
+/// What the last batch stored of a table.
+struct EmittedTable {
+    meta: Arc<TableMeta>,
+    row_end: Option<RowEnd>,
+    front: TableFront,
+    stale: bool,
 }
 
 /// A table's definition that is looked up.
-type Lookup = JoinHandle<Result<Option<TableMeta>>>;
+type Lookup = JoinHandle<Result<Option<TableDefinition>>>;
 
 /// A task that reads a server's log.
 pub(in crate::source) struct CdcTask {
@@ -192,19 +200,21 @@ impl CdcTask {
         self.out.clear();
         self.out_bytes = 0;
         self.routes.clear();
-        for (table, (meta, front, stale)) in self.tables.iter_mut().zip(&self.emitted.tables) {
+        for (table, kept) in self.tables.iter_mut().zip(&self.emitted.tables) {
             table.forget_map();
-            if Arc::ptr_eq(&table.meta, meta) {
-                table.front.clone_from(front);
+            if Arc::ptr_eq(&table.meta, &kept.meta) {
+                table.front.clone_from(&kept.front);
             } else {
-                let (meta, front) = (Arc::clone(meta), front.clone());
-                let again = CapturedTable::new(meta, front, &self.config, self.dialect);
+                let (meta, end, front) = (&kept.meta, &kept.row_end, kept.front.clone());
+                let (meta, end) = (Arc::clone(meta), end.clone());
+                let again = CapturedTable::new(meta, end, front, &self.config, self.dialect);
                 if let Ok(mut again) = again {
                     again.rows = table.rows;
+                    again.polled = table.polled.take();
                     *table = again;
                 }
             }
-            table.stale = *stale;
+            table.stale = kept.stale;
         }
     }
 
@@ -293,7 +303,7 @@ impl CdcTask {
             return Ok(());
         };
         let index = open.table;
-        if self.tables[index].front == TableFront::Before {
+        if self.tables[index].is_before() {
             self.open_rows = None;
             return Ok(());
         }
@@ -351,7 +361,7 @@ impl CdcTask {
             let config = Arc::clone(&self.config);
             self.lookup = Some(tokio::spawn(async move {
                 let mut session = connection::open(&config, config.connect).await?;
-                let found = session.table(&id).await;
+                let found = traits::look_up(&mut *session, &id).await;
                 session.close().await;
                 found
             }));
@@ -362,10 +372,10 @@ impl CdcTask {
         let found = lookup.await;
         self.lookup = None;
         let found = found.map_err(|_| Error::retry("looking up a table was given up"))??;
-        let Some(meta) = found else {
+        let Some(found) = found else {
             return Ok(false);
         };
-        self.tables[index].redefine(meta, &self.config, self.dialect)?;
+        self.tables[index].redefine(found, &self.config, self.dialect)?;
         Ok(true)
     }
 
@@ -483,7 +493,7 @@ impl CdcTask {
              does not have the rows that went away or came",
             table.meta.id
         );
-        if table.front == TableFront::Before || !self.settings.truncate_fails {
+        if table.is_before() || !self.settings.truncate_fails {
             table.warnings.insert(text);
             return Ok(());
         }
@@ -593,7 +603,9 @@ impl CdcTask {
             table.changed = true;
         }
         for row in rows {
-            table.put(row, &mut self.out);
+            if !table.was_polled(&row) {
+                table.put(row, &mut self.out);
+            }
         }
         if is_end {
             self.page = None;
@@ -689,8 +701,13 @@ impl SourceTask for CdcTask {
     }
 }
 
-fn emitted(table: &CapturedTable) -> (Arc<TableMeta>, TableFront, bool) {
-    (Arc::clone(&table.meta), table.front.clone(), table.stale)
+fn emitted(table: &CapturedTable) -> EmittedTable {
+    EmittedTable {
+        meta: Arc::clone(&table.meta),
+        row_end: table.row_end.clone(),
+        front: table.front.clone(),
+        stale: table.stale,
+    }
 }
 
 /// Where the row of that number begins.

@@ -212,7 +212,9 @@ pub(crate) fn judge_values(names: &[&str], counts: &[Option<i64>]) -> Result<Vec
     Ok(warnings)
 }
 
-fn id_column<'a>(
+/// Returns the incrementing column of a table, which messages call `shown`.
+/// Errors: `Config` if it has none.
+pub(crate) fn id_column<'a>(
     meta: &'a TableMeta,
     config: &SourceConfig,
     shown: &str,
