@@ -84,6 +84,7 @@ impl BoundWorker {
             events: events_received,
             registry: registry.clone(),
             worker_id: Arc::clone(&worker_id),
+            url: url(&settings, &worker_id),
             track_topics: settings.topic_tracking.enabled,
             tasks_max: settings.tasks_max,
             worker_tasks_max: settings.worker_tasks_max,
@@ -195,14 +196,10 @@ fn store_options(settings: &WorkerSettings, worker_id: &Arc<str>) -> StoreOption
              reach: set rest.advertised.host.name if workers on other machines share the store"
         );
     }
-    let scheme = match settings.rest.listeners.first() {
-        Some(listener) if listener.tls => "https",
-        _ => "http",
-    };
     let member = settings.shared.as_ref().map(|shared| StoreMember {
         id: worker_id.to_string(),
         instance: instance(),
-        url: format!("{scheme}://{worker_id}"),
+        url: url(settings, worker_id),
         group_id: settings.group_id.clone(),
         slots: shared.slots,
     });
@@ -210,6 +207,15 @@ fn store_options(settings: &WorkerSettings, worker_id: &Arc<str>) -> StoreOption
         member,
         ..settings.store.clone()
     }
+}
+
+/// Returns the URL by which other workers and people reach this one.
+fn url(settings: &WorkerSettings, worker_id: &str) -> String {
+    let scheme = match settings.rest.listeners.first() {
+        Some(listener) if listener.tls => "https",
+        _ => "http",
+    };
+    format!("{scheme}://{worker_id}")
 }
 
 fn is_loopback(worker_id: &str) -> bool {

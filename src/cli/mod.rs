@@ -27,9 +27,11 @@ mod shell;
 mod show;
 mod signals;
 mod stopped;
+mod store;
 mod tail;
 mod trace;
 mod trial;
+mod workers;
 
 use clap::{Parser, Subcommand};
 use connector_api::{Error, ErrorKind, Result};
@@ -73,6 +75,9 @@ enum CliCommand {
     Serve(serve::ServeCommand),
     /// Run a worker for experiments: with Kafka in this process, and everything in memory
     Dev(serve::DevCommand),
+    /// Move the metadata store of a worker to a database that several workers can share
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Print the line of a user for rowferry.auth.file; the password comes from standard input
     Passwd(account::AccountCommand),
     /// Create a bearer token and print its line for rowferry.auth.file
@@ -148,13 +153,14 @@ enum RemoteCommand {
 /// Commands that only read.
 #[derive(Subcommand)]
 enum LookCommand {
-    /// List connectors with their states, plug-ins, log levels or offsets
+    /// List connectors with their states, workers, plug-ins, log levels or offsets
     Get(RemoteCall<show::GetCommand>),
     /// Show the health of the worker; exit code 1 unless it is healthy
     Health(RemoteCall<show::HealthCommand>),
     /// Show which worker answers, and its versions
     Info(RemoteCall<resources::InfoCommand>),
-    /// Show everything about connectors, or the keys of a plug-in (describe plugin NAME)
+    /// Show everything about connectors, the keys of a plug-in (describe plugin NAME), or what a worker runs
+    /// (describe worker ID)
     Describe(RemoteCall<show::DescribeCommand>),
     /// Show the states of a connector and its tasks; exit code 1 if one has failed
     Status(RemoteCall<show::ShowCommand>),
@@ -195,6 +201,8 @@ enum ChangeCommand {
     Stop(RemoteCall<change::LifecycleCommand>),
     /// Restart connectors, or tasks (restart task NAME/NUMBER)
     Restart(RemoteCall<change::RestartCommand>),
+    /// Move the tasks of a worker to the others before it is stopped (drain worker ID)
+    Drain(RemoteCall<workers::DrainCommand>),
     /// Restore an earlier config
     Restore(RemoteCall<change::RestoreCommand>),
     /// Show and change how far connectors have read or written
@@ -274,6 +282,7 @@ impl ChangeCommand {
                 verb.change(&server.client()?, "stop", "stopped").await
             }
             Self::Restart(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+            Self::Drain(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
             Self::Restore(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
             Self::Offsets(RemoteCall { verb, server }) => verb.verb.run(&server.client()?).await,
             Self::Conn(RemoteCall { verb, server }) => verb.verb.run(&server.client()?).await,
@@ -305,6 +314,7 @@ fn run(registry: Registry) -> u8 {
     let outcome = match cli.command {
         CliCommand::Serve(serve) => serve.run(registry),
         CliCommand::Dev(dev) => dev.run(registry),
+        CliCommand::Store(store) => store.run(),
         CliCommand::Transforms(transforms) => transforms.run(&registry),
         CliCommand::Keys(keys) => keys.run(&registry),
         CliCommand::Config(config) => config.run(),

@@ -28,7 +28,7 @@ const SETTINGS: &str = "Settings have Kafka Connect's names. Later sources overr
      file, environment (CONNECT_BOOTSTRAP_SERVERS is bootstrap.servers), flags.";
 
 #[derive(Args)]
-struct ServeOptions {
+pub(super) struct ServeOptions {
     /// Settings file: connect-distributed.properties, unchanged, or TOML
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -80,7 +80,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 impl ServeOptions {
     /// Returns all layers of settings, lowest first.
-    fn layers(&self, lowest: SettingsLayer) -> Result<Vec<SettingsLayer>> {
+    pub(super) fn layers(&self, lowest: SettingsLayer) -> Result<Vec<SettingsLayer>> {
         let mut layers = vec![lowest];
         if let Some(path) = &self.config {
             layers.push(SettingsLayer::file(path)?);

@@ -14,6 +14,7 @@ use super::output::OutputArgs;
 use super::print::{errln, out, outln, set_off, table};
 use super::resources::{self, KeySearch};
 use super::shell::connector_names;
+use super::workers;
 use crate::model::path_segment;
 use crate::model::{
     ActiveTopics, ConfigVersion, ConnectorInfo, ConnectorLag, ConnectorOffsets, ConnectorStatus,
@@ -27,6 +28,8 @@ pub(super) enum ListedResource {
     /// Connectors with their states
     #[default]
     Connectors,
+    /// Workers of the group, with the numbers of their tasks
+    Workers,
     /// Connectors, converters and transforms that a config can use
     Plugins,
     /// Log levels
@@ -88,6 +91,7 @@ impl GetCommand {
         let path = match self.what {
             ListedResource::Connectors => "/connectors?expand=status&expand=info",
             ListedResource::Plugins
+            | ListedResource::Workers
             | ListedResource::Loggers
             | ListedResource::Logger
             | ListedResource::Offsets => "/admin/loggers",
@@ -103,7 +107,10 @@ impl GetCommand {
             ListedResource::Plugins => {
                 return resources::plugins(client, &self.types, self.output).await;
             }
-            ListedResource::Connectors | ListedResource::Loggers => {}
+            ListedResource::Workers if self.names.is_empty() => {
+                return workers::list(client, self.output).await;
+            }
+            ListedResource::Connectors | ListedResource::Loggers | ListedResource::Workers => {}
         }
         if let Some(unused) = self.names.first() {
             return Err(Error::config(format!(
@@ -168,6 +175,9 @@ impl DescribeCommand {
     pub(super) async fn describe(&self, client: &RestClient, secrets: &SecretKeys) -> Result<()> {
         if let Some(plugins) = self.names.after(&["plugin", "plugins"]) {
             return resources::keys(client, plugins, &self.search, self.output).await;
+        }
+        if let Some(ids) = self.names.after(&["worker", "workers"]) {
+            return workers::describe(client, ids, self.output).await;
         }
         let names = self.names.connectors(client).await?;
         if self.output.is_document() {

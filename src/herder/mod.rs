@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) use run::{GroupParts, HerderLoop, LoopParts};
 
 use crate::model::{RunState, RunStatus, TargetState};
-use crate::store::StoredVersion;
+use crate::store::{StoredVersion, StoredWorker};
 use crate::worker::{StalledTask, WaitsFor};
 
 /// Direction in which a connector moves data; unknown if its class is.
@@ -124,7 +124,22 @@ pub(crate) enum HerderRefusal {
     },
     /// The stored config is not the one that the caller expects.
     ConfigChanged(String),
+    /// No worker of the group has this id.
+    UnknownWorker(String),
+    /// The worker cannot be drained: reason, and what to do.
+    CannotDrain(String),
     ShuttingDown,
+}
+
+/// One worker of the group, as callers see it.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkerView {
+    /// What it has registered.
+    pub worker: StoredWorker,
+    /// True if it is the one that was asked.
+    pub is_asked: bool,
+    /// What it has.
+    pub share: core::WorkerShare,
 }
 
 /// Worker facts for `GET /`.
@@ -214,6 +229,14 @@ pub(crate) enum HerderVerb {
     },
     ResetTopics {
         name: String,
+        reply: ReplySender<()>,
+    },
+    Workers {
+        reply: ReplySender<Vec<WorkerView>>,
+    },
+    Drain {
+        worker: String,
+        draining: bool,
         reply: ReplySender<()>,
     },
     History {
@@ -416,6 +439,22 @@ impl Herder {
         let name = name.to_owned();
         self.call(|reply| HerderVerb::ResetTopics { name, reply })
             .await
+    }
+
+    /// Returns the workers of the group.
+    pub(crate) async fn workers(&self) -> Result<Vec<WorkerView>, HerderRefusal> {
+        self.call(|reply| HerderVerb::Workers { reply }).await
+    }
+
+    /// Makes a worker give its tasks away and take no new ones, or ends that.
+    pub(crate) async fn drain(&self, worker: &str, draining: bool) -> Result<(), HerderRefusal> {
+        let worker = worker.to_owned();
+        self.call(|reply| HerderVerb::Drain {
+            worker,
+            draining,
+            reply,
+        })
+        .await
     }
 
     /// Returns worker facts for `GET /`.

@@ -57,6 +57,7 @@ pub(crate) struct SlotGroupOptions {
 /// This worker's membership of the group.
 pub(crate) struct SlotGroup {
     leaving: Arc<AtomicBool>,
+    away: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -64,10 +65,12 @@ impl SlotGroup {
     /// Joins the group in the background. Errors: `Retry` if no thread can be started.
     pub(crate) fn join(options: SlotGroupOptions, events: mpsc::Sender<SlotEvent>) -> Result<Self> {
         let leaving = Arc::new(AtomicBool::new(false));
+        let away = Arc::new(AtomicBool::new(false));
         let membership = Membership {
             options,
             events,
             leaving: Arc::clone(&leaving),
+            away: Arc::clone(&away),
             own: BTreeSet::new(),
         };
         let thread = std::thread::Builder::new()
@@ -78,8 +81,14 @@ impl SlotGroup {
         })?;
         Ok(Self {
             leaving,
+            away,
             thread: Some(thread),
         })
+    }
+
+    /// Leaves the group until this is called with false; its slots are given up as usual.
+    pub(crate) fn stay_away(&self, away: bool) {
+        self.away.store(away, Ordering::Relaxed);
     }
 
     /// Leaves the group and waits until it has, for at most `limit`. Slots are given up without
@@ -114,6 +123,7 @@ struct Membership {
     options: SlotGroupOptions,
     events: mpsc::Sender<SlotEvent>,
     leaving: Arc<AtomicBool>,
+    away: Arc<AtomicBool>,
     own: BTreeSet<u16>,
 }
 
@@ -122,14 +132,22 @@ impl Membership {
         self.leaving.load(Ordering::Relaxed) || self.events.is_closed()
     }
 
+    fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
     fn run(mut self) {
         let mut failures = 0;
         while !self.is_leaving() {
+            if self.is_away() {
+                std::thread::sleep(POLL);
+                continue;
+            }
             let began = Instant::now();
             let ended = self.take_part();
             // Whatever ended the membership, the slots are somebody else's soon.
             self.lose_all();
-            let Err(error) = ended else { return };
+            let Err(error) = ended else { continue };
             if matches!(
                 error.kind(),
                 ErrorKind::Config | ErrorKind::Denied | ErrorKind::Fatal
@@ -149,7 +167,7 @@ impl Membership {
         }
     }
 
-    /// Takes part in the group until this worker leaves.
+    /// Takes part in the group until this worker leaves or has to stay away.
     fn take_part(&mut self) -> Result<()> {
         self.ensure_topic()?;
         let topic = self.options.topic.topic.clone();
@@ -161,7 +179,7 @@ impl Membership {
         )?;
         // The topic is empty and stays so; nothing has to be fetched.
         consumer.pause(true)?;
-        while !self.is_leaving() {
+        while !self.is_leaving() && !self.is_away() {
             let rebalance = match consumer.poll(POLL)? {
                 Some(ConsumerEvent::Rebalance(rebalance)) => rebalance,
                 Some(ConsumerEvent::Record(_)) | None => continue,

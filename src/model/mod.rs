@@ -45,5 +45,6 @@ pub use trial::{
     TrialHeader, TrialRecord, TriedConverter, TriedRecord, TriedStep, TryConverter, TryTransforms,
 };
 pub use worker::{
-    ErrorBody, Health, Live, LoggerLevel, Message, NewLevel, ServerInfo, StandingStill,
+    ErrorBody, GroupWorker, GroupWorkers, Health, Live, LoggerLevel, Message, NewLevel, ServerInfo,
+    StandingStill,
 };

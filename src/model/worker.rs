@@ -89,3 +89,36 @@ pub struct NewLevel {
     #[serde(default, deserialize_with = "scalar")]
     pub level: Option<String>,
 }
+
+/// `GET /v1/workers`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct GroupWorkers {
+    /// The workers by id.
+    pub workers: Vec<GroupWorker>,
+}
+
+/// One of `GET /v1/workers`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct GroupWorker {
+    /// `host:port`, as `worker_id` of statuses.
+    pub id: String,
+    /// URL of its REST API.
+    pub url: String,
+    /// Its version of Rowferry.
+    pub version: String,
+    /// `ready`; `draining` while its tasks move to others, and `drained` when it has none and has left
+    /// the group; `unseen` if it has not written to the store for some time.
+    pub state: String,
+    /// Number of connectors that it plans.
+    pub connectors: usize,
+    /// Number of tasks that it has to run.
+    pub tasks: usize,
+    /// Number of slots that it owns; 0 with a single worker.
+    pub slots: usize,
+    /// When it was started, in milliseconds since 1970-01-01 UTC.
+    pub started_ms: i64,
+    /// When it last wrote to the store, in milliseconds since 1970-01-01 UTC.
+    pub seen_ms: i64,
+    /// True of the worker that answers.
+    pub answers: bool,
+}

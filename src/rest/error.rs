@@ -557,6 +557,14 @@ impl From<HerderRefusal> for ApiError {
                 );
                 Self::new(StatusCode::CONFLICT, text)
             }
+            HerderRefusal::UnknownWorker(worker) => {
+                let text = format!(
+                    "Worker {} not found; GET /v1/workers lists them",
+                    in_short(&worker)
+                );
+                Self::new(StatusCode::NOT_FOUND, text)
+            }
+            HerderRefusal::CannotDrain(why) => Self::new(StatusCode::CONFLICT, why),
             HerderRefusal::ShuttingDown => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The worker is shutting down; try again later",

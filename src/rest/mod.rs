@@ -38,6 +38,7 @@ mod tls;
 mod topics;
 mod trials;
 mod view;
+mod workers;
 
 use std::future::Future;
 
@@ -121,6 +122,7 @@ fn api(admin: bool) -> OpenApiRouter<RestState> {
         .merge(dead_letters::routes())
         .merge(trials::routes())
         .merge(plans::routes())
+        .merge(workers::routes())
         .route_layer(from_fn(http::negotiate))
         // Not JSON: it negotiates its own formats.
         .merge(metrics::routes())

@@ -188,6 +188,10 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: HerderComma
         HerderVerb::ChangeOffsets { name, reply, .. } => {
             drop(reply.send(find(&name, connectors).and(Err(HerderRefusal::NotStopped(name)))));
         }
+        HerderVerb::Workers { reply } => drop(reply.send(Ok(Vec::new()))),
+        HerderVerb::Drain { worker, reply, .. } => {
+            drop(reply.send(Err(HerderRefusal::UnknownWorker(worker))));
+        }
         HerderVerb::History { reply, .. } => drop(reply.send(Ok(Vec::new()))),
         HerderVerb::ResetTopics { reply, .. } => drop(reply.send(Ok(()))),
     }

@@ -134,12 +134,18 @@ pub enum StoreChange {
         connector: bool,
         tasks: Vec<u32>,
     },
-    /// Moves a task from one slot to another, if it is still there.
+    /// Moves a task, or the connector itself (`task` is `None`), from one slot to another, if it is
+    /// still there.
     MoveTask {
         name: Arc<str>,
-        task: u32,
+        task: Option<u32>,
         from: u16,
         to: u16,
+    },
+    /// Makes the worker with this id give its tasks away and take no new ones, or not any more.
+    Drain {
+        name: Arc<str>,
+        draining: bool,
     },
     /// Shows a part that this worker no longer runs as unassigned, unless another worker has
     /// taken it over.
@@ -151,7 +157,7 @@ pub enum StoreChange {
 }
 
 impl StoreChange {
-    /// Returns the name of the connector concerned.
+    /// Returns the name of the connector concerned, or the id of the worker.
     pub fn name(&self) -> &Arc<str> {
         match self {
             Self::Create { name, .. }
@@ -164,6 +170,7 @@ impl StoreChange {
             | Self::ResetTopics { name }
             | Self::Restart { name, .. }
             | Self::MoveTask { name, .. }
+            | Self::Drain { name, .. }
             | Self::Release { name, .. } => name,
         }
     }
@@ -259,6 +266,8 @@ pub struct StoreSnapshot {
     pub connectors: Vec<StoredConnector>,
     /// The id of the worker that owns each slot.
     pub slots: BTreeMap<u16, Arc<str>>,
+    /// The workers that have registered, including those that have ended without a sign.
+    pub workers: Vec<StoredWorker>,
 }
 
 /// What has changed in a shared store since it was last read.
@@ -285,6 +294,8 @@ pub struct StoredWorker {
     pub started_ms: i64,
     /// When it last wrote to the store, in milliseconds since 1970-01-01 UTC.
     pub seen_ms: i64,
+    /// It gives its tasks away and takes no new ones.
+    pub draining: bool,
 }
 
 /// One version of a connector's config.

@@ -32,6 +32,21 @@ pub(super) enum StoreKind {
     Postgres(Box<PgConnectOptions>),
 }
 
+/// True if the URL names a database that several workers can share. Errors: `Config` for an invalid
+/// URL.
+pub fn is_shareable(url: &str) -> connector_api::Result<bool> {
+    let is_file = url.starts_with("sqlite:");
+    Ok(!is_file && StoreLocation::parse(url)?.is_server())
+}
+
+/// True if both URLs name the same database server and database. Errors: `Config` for an invalid URL.
+pub fn is_same_place(one: &str, other: &str) -> connector_api::Result<bool> {
+    if one.starts_with("sqlite:") || other.starts_with("sqlite:") {
+        return Ok(one == other);
+    }
+    Ok(StoreLocation::parse(one)?.shown == StoreLocation::parse(other)?.shown)
+}
+
 impl StoreLocation {
     /// Parses the URL and creates the folder of an SQLite file. Errors: `Refused`.
     pub(super) fn parse(url: &str) -> Result<Self, StoreFailure> {
@@ -168,16 +183,19 @@ impl StoreLocation {
                 include_str!("../../migrations/sqlite/0001_connectors.sql"),
                 include_str!("../../migrations/sqlite/0002_last_change.sql"),
                 include_str!("../../migrations/sqlite/0003_workers.sql"),
+                include_str!("../../migrations/sqlite/0004_draining_workers.sql"),
             ],
             StoreKind::MySql(_) => [
                 include_str!("../../migrations/mysql/0001_connectors.sql"),
                 include_str!("../../migrations/mysql/0002_last_change.sql"),
                 include_str!("../../migrations/mysql/0003_workers.sql"),
+                include_str!("../../migrations/mysql/0004_draining_workers.sql"),
             ],
             StoreKind::Postgres(_) => [
                 include_str!("../../migrations/postgres/0001_connectors.sql"),
                 include_str!("../../migrations/postgres/0002_last_change.sql"),
                 include_str!("../../migrations/postgres/0003_workers.sql"),
+                include_str!("../../migrations/postgres/0004_draining_workers.sql"),
             ],
         };
         let migration = |(version, script): (i64, &'static str)| {

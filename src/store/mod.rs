@@ -22,6 +22,7 @@ mod seal;
 mod session;
 mod shared;
 mod statement;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,14 +35,16 @@ pub use change::{
 };
 pub use failure::{StoreFailure, StoreTrouble};
 pub use files::KEY_FILE;
+pub use shared::UNSEEN_MS;
 
 use crate::model::{RunState, RunStatus, TargetState};
 use access::StoreAccess;
 use cipher::{SealedTable, StoreCipher};
 use history::HistoryEntry;
 use location::StoreLocation;
-pub use location::{file_of_url, url_of_file};
+pub use location::{file_of_url, is_same_place, is_shareable, url_of_file};
 use statement::{SqlCell, WriteStyle};
+pub use transfer::CopiedRows;
 
 /// The store; cheap to clone.
 #[derive(Clone)]

@@ -14,7 +14,10 @@ use super::{LOADED, Store, statuses};
 
 /// A worker that has not written for this long is not taken for alive when a worker wants the store
 /// for itself.
-const UNSEEN_MS: i64 = 15_000;
+pub const UNSEEN_MS: i64 = 15_000;
+
+/// A worker that has not written for this long is forgotten.
+const FORGOTTEN_MS: i64 = 60 * 60 * 1000;
 
 const SLOTS: SqlQuery = SqlQuery {
     sql: "SELECT slot, worker FROM slots",
@@ -27,11 +30,12 @@ const GROUP: SqlQuery = SqlQuery {
 };
 
 const WORKERS: SqlQuery = SqlQuery {
-    sql: "SELECT id, url, version, started_ms, seen_ms FROM workers ORDER BY id",
+    sql: "SELECT id, url, version, started_ms, seen_ms, draining FROM workers ORDER BY id",
     columns: &[
         CellType::Text,
         CellType::Text,
         CellType::Text,
+        CellType::Int,
         CellType::Int,
         CellType::Int,
     ],
@@ -134,26 +138,7 @@ impl Store {
     /// Returns the workers that share the store, including those that have ended. Errors: the store
     /// cannot be read.
     pub async fn workers(&self) -> Result<Vec<StoredWorker>, StoreFailure> {
-        let mut workers = Vec::new();
-        for row in self.rows(&WORKERS, &[]).await? {
-            if let [
-                SqlCell::Text(Some(id)),
-                SqlCell::Text(Some(url)),
-                SqlCell::Text(Some(version)),
-                SqlCell::Int(started_ms),
-                SqlCell::Int(seen_ms),
-            ] = row.as_slice()
-            {
-                workers.push(StoredWorker {
-                    id: id.clone(),
-                    url: url.clone(),
-                    version: version.clone(),
-                    started_ms: *started_ms,
-                    seen_ms: *seen_ms,
-                });
-            }
-        }
-        Ok(workers)
+        Ok(workers(self.rows(&WORKERS, &[]).await?))
     }
 
     /// Notes that this worker is alive. Returns false if another process has registered under the
@@ -173,6 +158,20 @@ impl Store {
         Ok(self.0.access.execute_alone(&beat).await? > 0)
     }
 
+    /// Forgets workers that own nothing and have not written for an hour: they have ended without
+    /// unregistering. Errors: the store cannot be written.
+    pub async fn forget_workers(&self, now_ms: i64) -> Result<(), StoreFailure> {
+        if self.0.member.is_none() {
+            return Ok(());
+        }
+        let forget = statement(
+            "DELETE FROM workers WHERE seen_ms < ? \
+             AND NOT EXISTS (SELECT 1 FROM slots WHERE slots.instance = workers.instance)",
+            vec![SqlCell::Int(now_ms.saturating_sub(FORGOTTEN_MS))],
+        );
+        self.0.access.execute_alone(&forget).await.map(drop)
+    }
+
     /// Removes this worker from the list of workers. Errors: the store cannot be written.
     pub async fn unregister(&self) -> Result<(), StoreFailure> {
         let Some(member) = &self.0.member else {
@@ -190,14 +189,16 @@ impl Store {
     pub async fn news(&self, all: bool) -> Result<StoreNews, StoreFailure> {
         let (now, known) = self.0.access.ids().await?;
         if all || known.changes.is_none() || now.changes != known.changes {
-            let queries: Vec<&SqlQuery> = LOADED.into_iter().chain([&SLOTS]).collect();
+            let queries: Vec<&SqlQuery> = LOADED.into_iter().chain([&SLOTS, &WORKERS]).collect();
             let (ids, mut all) = self.0.access.rows_at_once(&queries).await?;
+            let members = all.pop().unwrap_or_default();
             let slots = all.pop().unwrap_or_default();
             let connectors = self.connectors(all)?;
             self.0.access.has_read(ids).await?;
             return Ok(StoreNews::Everything(StoreSnapshot {
                 connectors,
                 slots: slot_owners(slots),
+                workers: workers(members),
             }));
         }
         if known.statuses.is_none() || now.statuses != known.statuses {
@@ -335,6 +336,28 @@ fn claim(slot: u16, member: &StoreMember, now_ms: i64) -> [SqlStatement; 2] {
             ],
         ),
     ]
+}
+
+fn workers(rows: Vec<Vec<SqlCell>>) -> Vec<StoredWorker> {
+    let worker = |row: Vec<SqlCell>| match row.as_slice() {
+        [
+            SqlCell::Text(Some(id)),
+            SqlCell::Text(Some(url)),
+            SqlCell::Text(Some(version)),
+            SqlCell::Int(started_ms),
+            SqlCell::Int(seen_ms),
+            SqlCell::Int(draining),
+        ] => Some(StoredWorker {
+            id: id.clone(),
+            url: url.clone(),
+            version: version.clone(),
+            started_ms: *started_ms,
+            seen_ms: *seen_ms,
+            draining: *draining != 0,
+        }),
+        _ => None,
+    };
+    rows.into_iter().filter_map(worker).collect()
 }
 
 fn slot_owners(rows: Vec<Vec<SqlCell>>) -> BTreeMap<u16, Arc<str>> {

@@ -152,6 +152,7 @@ pub(super) fn of(
         }
         StoreChange::Restart { .. }
         | StoreChange::MoveTask { .. }
+        | StoreChange::Drain { .. }
         | StoreChange::Release { .. } => of_shared(write, now),
     })
 }
@@ -169,15 +170,14 @@ fn of_shared(write: &StoreChange, now: SqlCell) -> Vec<SqlStatement> {
             task,
             from,
             to,
-        } => vec![statement(
-            "UPDATE tasks SET slot = ? WHERE connector = ? AND task = ? AND slot = ?",
-            vec![
-                SqlCell::Int((*to).into()),
-                text(name),
-                SqlCell::Int((*task).into()),
-                SqlCell::Int((*from).into()),
-            ],
-        )],
+        } => vec![move_part(name, *task, *from, *to)],
+        StoreChange::Drain { name, draining } => vec![
+            statement(
+                "UPDATE workers SET draining = ? WHERE id = ?",
+                vec![SqlCell::Int((*draining).into()), text(name)],
+            )
+            .hitting(),
+        ],
         StoreChange::Release {
             name,
             task,
@@ -196,6 +196,20 @@ fn of_shared(write: &StoreChange, now: SqlCell) -> Vec<SqlStatement> {
             ),
         ],
         _ => Vec::new(),
+    }
+}
+
+fn move_part(name: &str, task: Option<u32>, from: u16, to: u16) -> SqlStatement {
+    let (to, from) = (SqlCell::Int(to.into()), SqlCell::Int(from.into()));
+    match task {
+        Some(task) => statement(
+            "UPDATE tasks SET slot = ? WHERE connector = ? AND task = ? AND slot = ?",
+            vec![to, text(name), SqlCell::Int(task.into()), from],
+        ),
+        None => statement(
+            "UPDATE connectors SET slot = ? WHERE name = ? AND slot = ?",
+            vec![to, text(name), from],
+        ),
     }
 }
 

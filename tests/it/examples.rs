@@ -198,7 +198,8 @@ fn the_postman_collection_has_every_documented_call_and_checks_each_answer() {
         // the names that the requests have in the place of the document's parameters
         let pattern = regex::escape(path)
             .replace(r"\{plugin\}", "[^/]+")
-            .replace(r"\{logger\}", "[^/]+");
+            .replace(r"\{logger\}", "[^/]+")
+            .replace(r"\{worker\}", "[^/]+");
         let pattern = pattern
             .replace(r"\{task\}", "0")
             .replace(r"\{partition\}", "0")

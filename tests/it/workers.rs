@@ -444,6 +444,229 @@ fn stop_worker(worker: &Rowferry) {
     assert_eq!(code, Some(0), "{}", worker.log());
 }
 
+/// What a worker shows of each worker of its group: state and number of tasks, by id.
+async fn seen_by(worker: &Rowferry) -> Vec<(String, String, u64)> {
+    let body = worker.rest().get("/v1/workers").await.expect(200).body;
+    let of = |one: &Value| {
+        let text = |member: &str| one[member].as_str().unwrap_or_default().to_owned();
+        (text("id"), text("state"), one["tasks"].as_u64().unwrap())
+    };
+    body["workers"].as_array().unwrap().iter().map(of).collect()
+}
+
+fn run_rowferry(asked: &Rowferry, args: &[&str]) -> (String, String, Option<i32>) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"))
+        .args(args)
+        .args(["--server", asked.rest().base()])
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        text(&output.stdout),
+        text(&output.stderr),
+        output.status.code(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_worker_gives_its_tasks_away_takes_no_new_ones_and_comes_back() {
+    let mut group = Group::on_postgres("drain").await;
+    let a = group.worker();
+    let (out, errors, code) = run_rowferry(&a, &["drain", "worker", &id_of(&a)]);
+    assert_eq!(code, Some(1), "{out}{errors}");
+    assert!(errors.contains("No other worker"), "{errors}");
+    let b = group.worker();
+    let name = unique("drained");
+    create(&a, &name, &idle_sink(&name, 4)).await;
+    tasks_on(&b, &name, "both workers", |owners| {
+        count(owners, &a) == 2 && count(owners, &b) == 2
+    })
+    .await;
+    for asked in [&a, &b] {
+        let mut ready = [id_of(&a), id_of(&b)].map(|id| (id, "ready".to_owned(), 2));
+        ready.sort();
+        assert_eq!(seen_by(asked).await, ready);
+    }
+    let (out, errors, code) = run_rowferry(&b, &["drain", "worker", &id_of(&a)]);
+    assert_eq!(code, Some(0), "{out}{errors}");
+    assert!(
+        out.contains("tasks left:") && out.contains("may be stopped"),
+        "{out}"
+    );
+    tasks_on(&a, &name, "the other worker", |owners| {
+        count(owners, &b) == 4
+    })
+    .await;
+    let further = unique("further");
+    create(&a, &further, &idle_sink(&further, 3)).await;
+    tasks_on(&b, &further, "the worker that is not drained", |owners| {
+        count(owners, &b) == 3
+    })
+    .await;
+    for asked in [&a, &b] {
+        let mut drained = [
+            (id_of(&a), "drained".to_owned(), 0),
+            (id_of(&b), "ready".to_owned(), 7),
+        ];
+        drained.sort();
+        assert_eq!(seen_by(asked).await, drained);
+    }
+    let (table, ..) = run_rowferry(&a, &["get", "workers"]);
+    assert!(
+        table.contains("drained") && table.contains(&id_of(&b)),
+        "{table}"
+    );
+    let (shown, ..) = run_rowferry(&a, &["describe", "worker", &id_of(&b)]);
+    assert!(shown.contains(&further) && shown.contains(&name), "{shown}");
+    let (out, errors, code) = run_rowferry(&a, &["drain", "worker", &id_of(&a), "--undo"]);
+    assert_eq!(code, Some(0), "{out}{errors}");
+    for_condition("the drained worker to get tasks again", LONG, async || {
+        let mut tasks: Vec<u64> = seen_by(&b).await.iter().map(|worker| worker.2).collect();
+        tasks.sort_unstable();
+        tasks == [3, 4]
+    })
+    .await;
+    b.rest()
+        .send("PUT", "/v1/workers/nobody/drain", None)
+        .await
+        .expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_alone_is_the_only_one_of_its_group_and_cannot_be_drained() {
+    let worker = lab().worker();
+    let seen = seen_by(worker).await;
+    assert_eq!(seen.len(), 1);
+    assert_eq!((&*seen[0].0, &*seen[0].1), (&*id_of(worker), "ready"));
+    let (out, errors, code) = run_rowferry(worker, &["drain", "worker", &id_of(worker)]);
+    assert_eq!(code, Some(1), "{out}{errors}");
+    assert!(errors.contains("rowferry.store.shared"), "{errors}");
+}
+
+/// Runs `rowferry store move` with the settings of a worker that is not running now.
+fn move_store(from: &str, to: &str, more: &[&str]) -> (String, String, Option<i32>) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"))
+        .args(["store", "move", "--to", to])
+        .args(["--brokers", &lab().kafka().brokers()])
+        .args(["--set", &format!("rowferry.store.url={from}")])
+        .args(["--set", &format!("rowferry.secrets.key={KEY}")])
+        .args(more)
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        text(&output.stdout),
+        text(&output.stderr),
+        output.status.code(),
+    )
+}
+
+/// Configs and histories of connectors, as a worker shows them.
+async fn configs(worker: &Rowferry, names: &[String]) -> Vec<(Value, Value)> {
+    let mut all = Vec::new();
+    for name in names {
+        let (config, history) = (
+            format!("/connectors/{name}/config"),
+            format!("/v1/connectors/{name}/history"),
+        );
+        let shown = async |path: &str| worker.rest().get(path).await.expect(200).body;
+        all.push((shown(&config).await, shown(&history).await));
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moved_store_has_the_same_configs_and_histories_and_several_workers_go_on_with_it() {
+    let mut group = Group::on_mariadb("move_store").await;
+    let shared = group.settings();
+    let folder = lab().scratch().path().join(format!("{}-alone", group.name));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = format!("sqlite:{}", folder.join("rowferry.db").display());
+    let alone = Rowferry::start(
+        lab().scratch(),
+        shared
+            .clone()
+            .with("rowferry.store.url", &file)
+            .with("rowferry.store.shared", "false"),
+    );
+    let names: Vec<String> = (0..5).map(|_| unique("carried")).collect();
+    for name in &names {
+        create(&alone, name, &idle_sink(name, 2)).await;
+        let changed = json!({"tasks.max": "3"});
+        let patch = Some(("application/json", changed.to_string()));
+        let path = format!("/connectors/{name}/config");
+        alone.rest().send("PATCH", &path, patch).await.expect(200);
+    }
+    alone
+        .rest()
+        .put(&format!("/connectors/{}/pause", names[0]), &json!({}))
+        .await
+        .expect(202);
+    let before = configs(&alone, &names).await;
+    let (out, errors, code) = move_store(&file, &group.store, &[]);
+    assert_eq!(code, Some(69), "{out}{errors}");
+    assert!(errors.contains("has to be stopped"), "{errors}");
+    stop_worker(&alone);
+    let (out, errors, code) = move_store(&file, &group.store, &[]);
+    assert_eq!(code, Some(0), "{out}{errors}");
+    assert!(
+        out.contains("5 connectors") && out.contains("rowferry.db.moved"),
+        "{out}"
+    );
+    assert!(!out.contains(MariaDb::PASSWORD), "{out}");
+    let (a, b) = (Rowferry::start(lab().scratch(), shared), group.worker());
+    assert_eq!(configs(&b, &names).await, before);
+    assert_eq!(status(&a, &names[0]).await["connector"]["state"], "PAUSED");
+    for name in &names[1..] {
+        tasks_on(&b, name, "any workers", |owners| owners.len() == 3).await;
+    }
+    // From one server to another, too; but not while workers run on it.
+    let server = lab().postgres();
+    let database = format!("{}_second", group.name);
+    drop(server.create_database(&database).await);
+    let (user, password, port) = (Postgres::USER, Postgres::PASSWORD, server.port());
+    let second = format!("postgres://{user}:{password}@127.0.0.1:{port}/{database}");
+    let (_, errors, code) = move_store(&group.store, &second, &[]);
+    assert_eq!(code, Some(69), "{errors}");
+    stop_worker(&a);
+    stop_worker(&b);
+    let (out, errors, code) = move_store(&group.store, &second, &[]);
+    assert_eq!(code, Some(0), "{out}{errors}");
+    let (_, errors, code) = move_store(&group.store, &second, &[]);
+    assert_eq!(code, Some(78), "{errors}");
+    assert!(errors.contains("is not empty"), "{errors}");
+    group.store = second;
+    let c = group.worker();
+    assert_eq!(configs(&c, &names).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moving_a_store_says_what_is_wrong() {
+    let group = Group::on_postgres("move_refused").await;
+    let missing = lab().scratch().path().join("nowhere").join("rowferry.db");
+    let missing = format!("sqlite:{}", missing.display());
+    for (from, to, more, expected) in [
+        (
+            &missing,
+            &group.store,
+            &[][..],
+            "there is no metadata store",
+        ),
+        (&group.store, &missing, &[], "workers can share"),
+        (&group.store, &group.store, &[], "already have the store"),
+        (
+            &missing,
+            &group.store,
+            &["--set", "rowferry.secrets.key="],
+            "need the same key",
+        ),
+    ] {
+        let (out, errors, code) = move_store(from, to, more);
+        assert_eq!(code, Some(78), "{out}{errors}");
+        assert!(errors.contains(expected), "{errors}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes: prints how long others take over, with the default session.timeout.ms"]
 async fn take_over_times() {

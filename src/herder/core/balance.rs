@@ -1,9 +1,13 @@
-//! Which slot a task gets, and which task moves, so that workers have equal numbers of tasks. Pure.
+//! Which slot a task gets, and which task moves, so that workers have equal numbers of tasks, and a
+//! drained one has none. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::store::SLOTS_DEFAULT;
+
+/// A task of a connector, or the connector itself.
+pub(super) type Movable = (Arc<str>, Option<u32>);
 
 /// Returns the slot for one more task: the least used slot of the worker with the fewest tasks.
 pub(super) fn free_slot(owners: &BTreeMap<u16, Arc<str>>, used: impl Iterator<Item = u16>) -> u16 {
@@ -36,6 +40,24 @@ pub(super) fn next_move<T: Ord>(
     placed.retain(|(_, slot)| owners.get(slot) == Some(from));
     let (task, slot) = placed.into_iter().max()?;
     Some((task, slot, target))
+}
+
+/// Returns the next move of a part out of a slot that is not open, to the worker with the fewest
+/// tasks: which part, from which slot, to which. Tasks go first, so that the worker that plans a
+/// connector stays the same meanwhile.
+pub(super) fn next_drain(
+    owners: &BTreeMap<u16, Arc<str>>,
+    open: &BTreeMap<u16, Arc<str>>,
+    placed: Vec<(Movable, u16)>,
+) -> Option<(Movable, u16, u16)> {
+    let tasks = placed.iter().filter(|((_, task), _)| task.is_some());
+    let target = free_slot(open, tasks.map(|(_, slot)| *slot));
+    let is_closed = |slot: &u16| owners.contains_key(slot) && !open.contains_key(slot);
+    let (part, slot) = placed
+        .into_iter()
+        .filter(|(_, slot)| is_closed(slot))
+        .max_by(|((_, one), _), ((_, other), _)| one.cmp(other))?;
+    Some((part, slot, target))
 }
 
 fn count(slots: impl Iterator<Item = u16>) -> BTreeMap<u16, usize> {
@@ -89,7 +111,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use super::{free_slot, next_move};
+    use super::{Movable, free_slot, next_drain, next_move};
 
     fn owners(workers: &[&str], slots: u16) -> BTreeMap<u16, Arc<str>> {
         (0..slots)
@@ -129,6 +151,36 @@ mod tests {
         }
         used.sort_unstable();
         assert_eq!(used, (0..64).collect::<Vec<u16>>());
+    }
+
+    #[test]
+    fn all_parts_leave_a_drained_worker_tasks_first_and_evenly() {
+        let owners = owners(&["a", "b", "c"], 12);
+        let open: BTreeMap<u16, Arc<str>> = owners
+            .iter()
+            .filter(|(_, worker)| &***worker != "a")
+            .map(|(slot, worker)| (*slot, Arc::clone(worker)))
+            .collect();
+        let part = |task| (Arc::from("connector"), task);
+        let mut placed: Vec<(Movable, u16)> = (0..8)
+            .map(|task| (part(Some(task)), 3 * (task as u16 % 4)))
+            .collect();
+        placed.push((part(None), 0));
+        let mut moved = Vec::new();
+        while let Some((one, from, to)) = next_drain(&owners, &open, placed.clone()) {
+            assert_eq!((&*owners[&from], open.contains_key(&to)), ("a", true));
+            let at = placed
+                .iter()
+                .position(|known| *known == (one.clone(), from));
+            placed[at.unwrap()].1 = to;
+            moved.push(one.1);
+            assert!(moved.len() < 20, "the moves do not end");
+        }
+        assert_eq!((moved.len(), moved.last()), (9, Some(&None)));
+        let of_b = placed
+            .iter()
+            .filter(|((_, task), slot)| task.is_some() && &*owners[slot] == "b");
+        assert_eq!(of_b.count(), 4, "{placed:?}");
     }
 
     #[test]

@@ -56,6 +56,7 @@ impl Worker {
         self.shared(SharedEvent::Revised {
             connectors: connectors.collect(),
             slots,
+            workers: BTreeMap::new(),
         })
     }
 

@@ -20,6 +20,7 @@ mod tasks;
 mod tests;
 mod verbs;
 mod view;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,9 +34,10 @@ use crate::worker::{TaskId, exception_class};
 
 #[cfg(test)]
 pub(crate) use plan::within_max;
-pub(crate) use shared::{SharedEvent, next_move, restarted, restarted_if_failed};
+pub(crate) use shared::{SharedEvent, restarted, restarted_if_failed};
 pub(crate) use verbs::{admit, restarts_connector};
 pub(crate) use view::{view, views};
+pub(crate) use workers::{WorkerShare, is_drained, next_drain, next_move, shares};
 
 /// Milliseconds on the loop's monotonic clock.
 pub(crate) type Millis = u64;
@@ -62,6 +64,8 @@ pub(crate) struct HerderState {
     scope: shared::Scope,
     /// The worker that owns each slot, if there are several workers.
     slots: BTreeMap<u16, Arc<str>>,
+    /// The workers that have registered, and whether each is drained.
+    workers: BTreeMap<Arc<str>, bool>,
     connectors: BTreeMap<Arc<str>, ConnectorEntry>,
     /// Tasks that the worker runs, was asked to start, or is still ending.
     runs: BTreeMap<TaskId, Run>,
@@ -239,6 +243,7 @@ impl HerderState {
             tasks_max,
             scope: shared::Scope::Everything,
             slots: BTreeMap::new(),
+            workers: BTreeMap::new(),
             connectors: BTreeMap::new(),
             runs: BTreeMap::new(),
             changing_offsets: BTreeSet::new(),

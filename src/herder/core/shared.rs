@@ -101,26 +101,17 @@ impl HerderState {
     pub(super) fn connector_slots(&self) -> Vec<u16> {
         self.connectors.values().map(|c| c.slot).collect()
     }
-
-    /// Returns the slot for one more connector or task: the least used one of the worker that has
-    /// the fewest tasks.
-    pub(super) fn free_slot(&self, further: &[u16]) -> u16 {
-        let used = self
-            .connectors
-            .values()
-            .flat_map(|c| c.tasks.iter().map(|task| task.slot))
-            .chain(further.iter().copied());
-        super::balance::free_slot(&self.slots, used)
-    }
 }
 
 /// Something that happens with several workers.
 #[derive(Debug)]
 pub(crate) enum SharedEvent {
-    /// The store holds this now; `slots` is the worker of each slot.
+    /// The store holds this now; `slots` is the worker of each slot, `workers`are those that have
+    /// registered, and whether each is drained.
     Revised {
         connectors: Vec<(StoredConnector, Direction)>,
         slots: BTreeMap<u16, Arc<str>>,
+        workers: BTreeMap<Arc<str>, bool>,
     },
     /// The store holds these statuses now, and nothing else has changed.
     StatusesRead(Vec<StoredStatus>),
@@ -147,7 +138,14 @@ pub(super) fn step(
     out: &mut Vec<Action>,
 ) {
     match event {
-        SharedEvent::Revised { connectors, slots } => revised(state, connectors, slots, now, out),
+        SharedEvent::Revised {
+            connectors,
+            slots,
+            workers,
+        } => {
+            (state.slots, state.workers) = (slots, workers);
+            revised(state, connectors, now, out);
+        }
         SharedEvent::StatusesRead(statuses) => statuses_read(state, statuses, now, out),
         SharedEvent::SlotsGained(slots) => gained(state, &slots, now, out),
         SharedEvent::SlotsLeft(slots) => left(state, &slots, out),
@@ -165,11 +163,9 @@ pub(super) fn step(
 fn revised(
     state: &mut HerderState,
     connectors: Vec<(StoredConnector, Direction)>,
-    slots: BTreeMap<u16, Arc<str>>,
     now: Millis,
     out: &mut Vec<Action>,
 ) {
-    state.slots = slots;
     let names: BTreeSet<Arc<str>> = connectors
         .iter()
         .map(|(stored, _)| Arc::clone(&stored.name))
@@ -206,14 +202,22 @@ fn take_in(
         ..ConnectorEntry::new(stored.config.clone(), direction, stored.target)
     };
     let scope = &state.scope;
+    let is_known = state.connectors.contains_key(&name);
     let connector = state
         .connectors
         .entry(Arc::clone(&name))
         .or_insert_with(|| fresh(&stored));
     connector.topics = std::mem::take(&mut stored.topics);
+    let own = scope.has(stored.slot);
+    let moved = (is_known && scope.has(connector.slot), own);
     connector.slot = stored.slot;
-    let own = scope.has(connector.slot);
     let mut shown = None;
+    if moved == (true, false) {
+        give_away(connector, out);
+        out.push(release(&name, None, &state.worker_id));
+    } else if is_known && moved == (false, true) {
+        shown = take_over(connector, now);
+    }
     if connector.version != stored.revision || connector.config != stored.config {
         connector.config = stored.config.clone();
         connector.version = stored.revision;
@@ -230,13 +234,7 @@ fn take_in(
         connector.due = Some(now);
         shown = own.then_some(RunState::Restarting);
     }
-    // Tasks continue after a change of the config until the next plan. But these are not of the last
-    // plan: since the last look, the connector was stopped and resumed, or a plan has replaced them.
-    let of_plan = connector.tasks.first().map(|task| task.version);
-    if of_plan.is_some() && of_plan != stored.planned && stored.planned != Some(stored.revision) {
-        connector.tasks.clear();
-        connector.due = Some(now);
-    }
+    drop_missed_plan(connector, &stored, now);
     if let Some(part) = shown {
         set_status(state, &name, part, None, out);
     }
@@ -244,18 +242,37 @@ fn take_in(
     if stored.planned == Some(stored.revision) || stored.target == TargetState::Stopped {
         take_tasks(state, &name, std::mem::take(&mut stored.tasks));
     }
-    if let Some(connector) = state.connectors.get_mut(&name) {
-        connector.ending.clear();
-    }
-    let connector_status = stored.status.map(|status| (None, status));
-    let of_tasks = statuses
-        .into_iter()
-        .map(|(task, status)| (Some(task), status));
-    for (task, status) in connector_status.into_iter().chain(of_tasks) {
-        take_status(state, &name, task, status);
-    }
+    take_statuses(state, &name, stored.status, statuses);
     note_waiting(state, &name, now);
     tasks::reconcile(state, &name, out);
+}
+
+/// Tasks continue after a change of the config until the next plan. But if these are not of the last
+/// plan, the connector was stopped and resumed since the last look, or a plan has replaced them.
+fn drop_missed_plan(connector: &mut ConnectorEntry, stored: &StoredConnector, now: Millis) {
+    let of_plan = connector.tasks.first().map(|task| task.version);
+    if of_plan.is_some() && of_plan != stored.planned && stored.planned != Some(stored.revision) {
+        connector.tasks.clear();
+        connector.due = Some(now);
+    }
+}
+
+fn take_statuses(
+    state: &mut HerderState,
+    name: &Arc<str>,
+    itself: Option<RunStatus>,
+    of_tasks: BTreeMap<u32, RunStatus>,
+) {
+    if let Some(connector) = state.connectors.get_mut(name) {
+        connector.ending.clear();
+    }
+    let of_tasks = of_tasks
+        .into_iter()
+        .map(|(task, status)| (Some(task), status));
+    let itself = itself.map(|status| (None, status));
+    for (task, status) in itself.into_iter().chain(of_tasks) {
+        take_status(state, name, task, status);
+    }
 }
 
 /// Replaces the tasks by the stored ones. A task that is unchanged continues undisturbed.
@@ -501,9 +518,7 @@ fn left(state: &mut HerderState, slots: &BTreeSet<u16>, out: &mut Vec<Action>) {
     let mut touched = Vec::new();
     for (name, connector) in &mut state.connectors {
         if slots.contains(&(connector.slot % count)) {
-            connector.due = None;
-            connector.planning = None;
-            super::plan::answer_waiting(connector, &Ok(()), out);
+            give_away(connector, out);
             out.push(release(name, None, &me));
         }
         for task in &mut connector.tasks {
@@ -517,6 +532,20 @@ fn left(state: &mut HerderState, slots: &BTreeSet<u16>, out: &mut Vec<Action>) {
     for name in touched {
         tasks::reconcile(state, &name, out);
     }
+}
+
+/// Plans a connector from now on, which another worker did. Returns the state to show.
+fn take_over(connector: &mut ConnectorEntry, now: Millis) -> Option<RunState> {
+    connector.failures = 0;
+    connector.due = Some(now);
+    (connector.target == TargetState::Started).then_some(RunState::Unassigned)
+}
+
+/// Stops planning a connector, which another worker does from now on.
+fn give_away(connector: &mut ConnectorEntry, out: &mut Vec<Action>) {
+    connector.due = None;
+    connector.planning = None;
+    super::plan::answer_waiting(connector, &Ok(()), out);
 }
 
 /// Returns the action that shows a part as unassigned until its new owner shows it.
@@ -564,24 +593,4 @@ pub(crate) fn restarted(
 pub(crate) fn restarted_if_failed(state: &HerderState, name: &str) -> (bool, Vec<u32>) {
     let (itself, _) = restarted(state, name, false, true);
     (itself, Vec::new())
-}
-
-/// Returns a move of one task that makes the workers' numbers of tasks more equal. The owner of the
-/// first slot decides, so that one worker does.
-pub(crate) fn next_move(state: &HerderState) -> Option<StoreChange> {
-    if !state.scope.is_shared() || !state.scope.has(0) || state.closing {
-        return None;
-    }
-    let placed = state.connectors.iter().flat_map(|(name, connector)| {
-        (0..)
-            .zip(&connector.tasks)
-            .map(move |(number, task)| ((Arc::clone(name), number), task.slot))
-    });
-    let ((name, task), from, to) = super::balance::next_move(&state.slots, placed)?;
-    Some(StoreChange::MoveTask {
-        name,
-        task,
-        from,
-        to,
-    })
 }

@@ -358,6 +358,7 @@ impl Cluster {
             let event = HerderEvent::Shared(SharedEvent::Revised {
                 connectors: connectors.collect(),
                 slots: self.store.slots.clone(),
+                workers: BTreeMap::new(),
             });
             worker.step(event, now);
         } else if worker.seen.1 != held.1 {

@@ -26,6 +26,7 @@ pub(crate) fn admit(state: &HerderState, verb: &HerderVerb) -> Admission {
         | HerderVerb::Info { .. }
         | HerderVerb::Health { .. }
         | HerderVerb::Topics { .. }
+        | HerderVerb::Workers { .. }
         | HerderVerb::History { .. } => Ok(Vec::new()),
         HerderVerb::Get { name, .. }
         | HerderVerb::Restart { name, .. }
@@ -51,6 +52,9 @@ pub(crate) fn admit(state: &HerderState, verb: &HerderVerb) -> Admission {
         HerderVerb::SetTarget { name, target, .. } => admit_set_target(state, name, *target),
         HerderVerb::RestartTask { name, task, .. } => admit_restart_task(state, name, *task),
         HerderVerb::ChangeOffsets { name, .. } => admit_change_offsets(state, name),
+        HerderVerb::Drain {
+            worker, draining, ..
+        } => super::workers::admit_drain(state, worker, *draining),
         HerderVerb::ResetTopics { name, .. } => Ok(known(state, name)
             .map(|(name, _)| vec![StoreChange::ResetTopics { name }])
             .unwrap_or_default()),

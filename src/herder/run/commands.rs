@@ -83,6 +83,9 @@ impl HerderLoop {
                 reply,
             } => self.change_offsets(name, change, reply),
             HerderVerb::History { name, reply } => self.history(name, reply),
+            HerderVerb::Workers { reply } => self.workers(reply),
+            // A worker that shares its store answers once the change has taken effect.
+            HerderVerb::Drain { reply, .. } => send(reply, Ok(())),
             HerderVerb::Info { reply } => self.info(reply),
             HerderVerb::Health { reply } => self.health(reply),
         }

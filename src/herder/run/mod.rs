@@ -50,6 +50,8 @@ pub(crate) struct LoopParts {
     pub registry: Registry,
     /// `host:port` of this worker.
     pub worker_id: Arc<str>,
+    /// URL of this worker's REST API.
+    pub url: String,
     /// True if used topics are tracked (`topic.tracking.enable`).
     pub track_topics: bool,
     /// Maximum number of tasks per connector (`rowferry.tasks.max`).

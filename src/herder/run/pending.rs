@@ -54,6 +54,7 @@ impl PendingWrites {
             | StoreChange::Delete { .. }
             | StoreChange::ResetTopics { .. }
             | StoreChange::Restart { .. }
+            | StoreChange::Drain { .. }
             | StoreChange::MoveTask { .. } => return,
         };
         self.0.insert((Arc::clone(write.name()), thing), write);

@@ -4,7 +4,7 @@
 //! present truth. A change is stored only if nothing has changed since; otherwise
 //! it is admitted again. It takes effect when it is read back, here as on the other workers.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -15,13 +15,14 @@ use tracing::{debug, error, info};
 
 use super::super::answer::send;
 use super::super::clock::wall_ms;
+use super::super::core::WorkerShare;
 use super::super::core::{self, HerderEvent, SharedEvent};
-use super::super::{HerderCommand, HerderRefusal, HerderVerb};
-use super::HerderLoop;
+use super::super::{HerderCommand, HerderRefusal, HerderVerb, ReplySender, WorkerView};
 use super::commands::WaitingCaller;
 use super::store_writer::{StoreJob, StoreOutcome, changes, refusal};
+use super::{FinishedJob, HerderLoop};
 use crate::kafka::slots::{SlotEvent, SlotGroup};
-use crate::store::{StoreChange, StoreFailure, StoreNews, StoreTrouble};
+use crate::store::{StoreChange, StoreFailure, StoreNews, StoreTrouble, StoredWorker};
 
 /// How often the store is read while something is about to change, such as a restart that a caller
 /// waits for.
@@ -80,6 +81,12 @@ pub(super) struct GroupWork {
     next_news: Instant,
     next_beat: Instant,
     next_move: Instant,
+    /// When the next part may leave a worker that is drained.
+    next_drain: Instant,
+    /// The workers that have registered, as last read.
+    workers: Vec<StoredWorker>,
+    /// This worker was drained and has left the group.
+    is_away: bool,
     /// Another process has registered under this worker's id.
     is_doubled: bool,
 }
@@ -101,6 +108,9 @@ impl GroupWork {
             next_news: now,
             next_beat: now + BEAT_EVERY,
             next_move: now + SETTLED_AFTER,
+            next_drain: now,
+            workers: Vec::new(),
+            is_away: false,
             is_doubled: false,
         }
     }
@@ -150,7 +160,7 @@ impl HerderLoop {
     fn next_shared_job(&mut self) -> Option<StoreJob> {
         let now = Instant::now();
         let due = self.store_writer.is_due(now);
-        let next_move = core::next_move(&self.state);
+        let (next_move, next_drain) = (core::next_move(&self.state), core::next_drain(&self.state));
         let work = self.group.as_mut()?;
         if !work.inbox.is_empty() || (due && (work.read_all || !work.stored.is_empty())) {
             work.asking.extend(work.inbox.drain(..));
@@ -168,6 +178,12 @@ impl HerderLoop {
         let pending = &mut self.store_writer.pending;
         if !pending.is_empty() {
             return Some(StoreJob::Save(pending.take_next()));
+        }
+        if work.next_drain <= now
+            && let Some(change) = next_drain
+        {
+            work.next_drain = now + MOVE_EVERY;
+            return Some(StoreJob::Move(change));
         }
         if work.next_move <= now
             && let Some(change) = next_move
@@ -208,7 +224,7 @@ impl HerderLoop {
             (StoreJob::Move(change), _) => {
                 info!(
                     connector = &**change.name(),
-                    "a task moves to another worker, which has fewer"
+                    "a task moves to another worker, which has fewer, or because this one is drained"
                 );
                 work.read_all = true;
             }
@@ -275,6 +291,7 @@ impl HerderLoop {
             }
             StoreNews::Everything(snapshot) => self.revise(snapshot),
         }
+        self.come_or_go();
         let soon = self.state.awaits_others();
         let Some(work) = &mut self.group else { return };
         work.next_news = Instant::now() + if soon { NEWS_SOON } else { work.poll };
@@ -309,7 +326,13 @@ impl HerderLoop {
         if forgotten {
             self.parts.worker.forget_topics();
         }
+        let workers = snapshot
+            .workers
+            .iter()
+            .map(|worker| (Arc::from(worker.id.as_str()), worker.draining))
+            .collect();
         if let Some(work) = &mut self.group {
+            work.workers = snapshot.workers;
             // A worker that was frozen may have claimed what is this worker's by now.
             let me = &self.parts.worker_id;
             let foreign = |slot: &&u16| snapshot.slots.get(slot).is_none_or(|owner| owner != me);
@@ -325,6 +348,7 @@ impl HerderLoop {
         self.step(HerderEvent::Shared(SharedEvent::Revised {
             connectors,
             slots: snapshot.slots,
+            workers,
         }));
         for name in before.difference(&self.state.names()) {
             if let Some(plan) = self.plans.remove(name) {
@@ -336,6 +360,72 @@ impl HerderLoop {
         self.store_writer
             .pending
             .retain_current(|name, revision| state.is_current(name, revision));
+    }
+
+    /// Leaves the group when this worker is drained and has nothing left, and comes back when it is
+    /// not to be drained any more.
+    fn come_or_go(&mut self) {
+        let (drained, draining) = (
+            core::is_drained(&self.state),
+            self.state.is_draining(&self.parts.worker_id),
+        );
+        let (Some(work), Some(parts)) = (&mut self.group, &self.parts.group) else {
+            return;
+        };
+        if work.is_away && !draining {
+            info!("this worker is not drained any more and joins the group again");
+        } else if !work.is_away && drained {
+            info!("this worker is drained: it has left the group and has no tasks");
+        } else {
+            return;
+        }
+        work.is_away = !work.is_away;
+        parts.group.stay_away(work.is_away);
+    }
+
+    /// Answers with the workers of the group; as last read if the store fails.
+    pub(super) fn workers(&mut self, reply: ReplySender<Vec<WorkerView>>) {
+        let me = Arc::clone(&self.parts.worker_id);
+        let view = move |worker: StoredWorker, shares: &BTreeMap<Arc<str>, WorkerShare>| {
+            let share = shares.get(&*worker.id).copied().unwrap_or_default();
+            WorkerView {
+                is_asked: *me == *worker.id,
+                worker,
+                share,
+            }
+        };
+        let shares = core::shares(&self.state);
+        let Some(work) = &self.group else {
+            let (connectors, tasks) = self.state.counts();
+            let share = WorkerShare {
+                slots: 0,
+                connectors,
+                tasks,
+            };
+            let alone = BTreeMap::from([(Arc::clone(&self.parts.worker_id), share)]);
+            return send(reply, Ok(vec![view(self.alone(), &alone)]));
+        };
+        let (last, store) = (work.workers.clone(), self.parts.store.clone());
+        self.jobs.spawn(async move {
+            let workers = store.workers().await.unwrap_or(last);
+            let views = workers.into_iter().map(|worker| view(worker, &shares));
+            send(reply, Ok(views.collect()));
+            FinishedJob::Answered
+        });
+    }
+
+    /// Returns this worker, which is the only one.
+    fn alone(&self) -> StoredWorker {
+        let now = wall_ms();
+        let up = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        StoredWorker {
+            id: self.parts.worker_id.to_string(),
+            url: self.parts.url.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_ms: now.saturating_sub(up),
+            seen_ms: now,
+            draining: false,
+        }
     }
 
     /// Answers a caller whose change is stored and has taken effect.
@@ -516,7 +606,7 @@ fn changes_shared(verb: &HerderVerb) -> bool {
     changes(verb)
         || matches!(
             verb,
-            HerderVerb::Restart { .. } | HerderVerb::RestartTask { .. }
+            HerderVerb::Restart { .. } | HerderVerb::RestartTask { .. } | HerderVerb::Drain { .. }
         )
 }
 

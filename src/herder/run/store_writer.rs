@@ -293,9 +293,10 @@ impl HerderLoop {
                 jobs.spawn(async move { store.settle().await.map(StoreOutcome::Kept) })
             }
             StoreJob::Check => jobs.spawn(async move { store.check().await.map(done) }),
-            StoreJob::Trim => {
-                jobs.spawn(async move { store.trim(wall_ms()).await.map(|_| StoreOutcome::Done) })
-            }
+            StoreJob::Trim => jobs.spawn(async move {
+                store.forget_workers(wall_ms()).await?;
+                store.trim(wall_ms()).await.map(|_| StoreOutcome::Done)
+            }),
             _ => jobs.spawn(async move { store.apply(&writes, wall_ms()).await.map(done) }),
         };
         self.store_writer.job = Some(job);

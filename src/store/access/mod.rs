@@ -102,7 +102,25 @@ impl StoreAccess {
                 .await
                 .map(drop);
         }
-        let deadline = Instant::now() + TIME_LIMIT;
+        self.transact_by(statements, Instant::now() + TIME_LIMIT)
+            .await
+    }
+
+    /// Like [`StoreAccess::transact`], with time for many statements, on a store of this process's
+    /// own.
+    pub(super) async fn transact_long(
+        &self,
+        statements: &[SqlStatement],
+    ) -> Result<(), StoreFailure> {
+        self.transact_by(statements, Instant::now() + REWRITE_LIMIT)
+            .await
+    }
+
+    async fn transact_by(
+        &self,
+        statements: &[SqlStatement],
+        deadline: Instant,
+    ) -> Result<(), StoreFailure> {
         let held = &mut *self.held(deadline).await?;
         held.ledger.begin();
         if held.ledger.is_in_doubt() {
