@@ -20,6 +20,7 @@ mod plan;
 mod plan_text;
 mod print;
 mod progress;
+mod reread;
 mod resources;
 mod rewind;
 mod serve;
@@ -207,6 +208,8 @@ enum ChangeCommand {
     Restore(RemoteCall<change::RestoreCommand>),
     /// Show and change how far connectors have read or written
     Offsets(RemoteCall<RemoteGroup<offsets::OffsetsCommand>>),
+    /// Let a running source read a table, or a range of its keys, again
+    Reread(RemoteCall<RemoteGroup<reread::RereadCommand>>),
     /// Test whether the worker can use a database
     Conn(RemoteCall<RemoteGroup<conn::ConnCommand>>),
     /// Show, replay and delete the dead letters of a connector
@@ -285,6 +288,7 @@ impl ChangeCommand {
             Self::Drain(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
             Self::Restore(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
             Self::Offsets(RemoteCall { verb, server }) => verb.verb.run(&server.client()?).await,
+            Self::Reread(RemoteCall { verb, server }) => verb.verb.run(&server.client()?).await,
             Self::Conn(RemoteCall { verb, server }) => verb.verb.run(&server.client()?).await,
             Self::Dlq(RemoteCall { verb, server }) => verb.verb.run(&server.client()?).await,
             Self::Loggers(RemoteCall { verb, server }) => verb.run(&server.client()?).await,

@@ -155,8 +155,8 @@ impl RewindCommand {
             let (Some(partition), Some(offset)) = (&entry.partition, &entry.offset) else {
                 continue;
             };
-            // Ranges of a first read and known keys have offsets of their own.
-            let is_whole = ["range", "keys", "new_keys"]
+            // Ranges of a first read, what is read again and known keys have offsets of their own.
+            let is_whole = ["range", "reread", "keys", "new_keys"]
                 .iter()
                 .all(|it| !partition.contains_key(*it));
             let of = partition

@@ -11,6 +11,7 @@ mod path;
 mod plan;
 mod plugin;
 mod record;
+mod reread;
 mod run_state;
 mod status;
 mod trial;
@@ -36,6 +37,7 @@ pub use record::{
     DeadLetter, DeadLetterPage, DeadLetterReason, LetterPosition, RecordHeader, RecordPage,
     ReplayLetters, ReplayedLetter, ShownBytes, TopicRecord,
 };
+pub use reread::{Reread, StartReread};
 pub use run_state::{RunState, RunStatus, TargetState};
 pub use status::{
     ConnectorProgress, ConnectorStatus, Expanded, PartStatus, TableProgress, TaskProgress,

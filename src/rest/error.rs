@@ -19,7 +19,7 @@ use super::origin::OriginRefusal;
 use crate::herder::HerderRefusal;
 use crate::herder::plan::{CONNECTORS_MAX, PlanRefusal};
 use crate::herder::validate::ValidationError;
-use crate::model::{ConfigInfos, ErrorBody};
+use crate::model::{ConfigInfos, ErrorBody, RunState, TargetState};
 use crate::secrets::SecretKeys;
 
 /// An answer with a status of 400 or above.
@@ -447,6 +447,69 @@ impl ApiError {
         Self::new(status, error.to_string())
     }
 
+    /// A task refuses a request: it makes no sense, or the task does not accept it now.
+    pub(super) fn refused_request(error: &connector_api::Error) -> Self {
+        match error.kind() {
+            ErrorKind::Retry => Self::new(StatusCode::CONFLICT, error.to_string()),
+            _ => Self::refused(error),
+        }
+    }
+
+    /// A key that bounds a range is none.
+    pub(super) fn bad_key(what: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!(
+                "'{what}' must be a number, a text, or a list of these, one for each column of the key"
+            ),
+        )
+    }
+
+    /// A table cannot be read again.
+    pub(super) fn no_reread(name: &str, fault: RereadFault) -> Self {
+        let text = match fault {
+            RereadFault::NoSource => {
+                let text = format!(
+                    "Connector {name} is not a source: its offsets can be set back instead"
+                );
+                return Self::new(StatusCode::BAD_REQUEST, text);
+            }
+            RereadFault::Table {
+                asked,
+                names,
+                is_ambiguous,
+            } => {
+                let asked = in_short(&asked);
+                let what = if is_ambiguous {
+                    format!("Several tables of connector {name} are called {asked}")
+                } else {
+                    format!("Connector {name} does not read a table {asked}")
+                };
+                let more = if names.len() > NAMES_MAX { ", …" } else { "" };
+                let names: Vec<_> = names.into_iter().take(NAMES_MAX).collect();
+                let listed = match names.len() {
+                    0 => "none yet".to_owned(),
+                    _ => names.join(", ") + more,
+                };
+                return Self::new(
+                    StatusCode::BAD_REQUEST,
+                    format!("{what}; its tables: {listed}"),
+                );
+            }
+            RereadFault::NotStarted(target) => {
+                format!("it is {}: resume it first", target.name().to_lowercase())
+            }
+            RereadFault::TaskState(task, state) => {
+                format!("task {task} is {}: all tasks must run", state.name())
+            }
+            RereadFault::Elsewhere(task, worker) => format!(
+                "task {task} does not run on this worker, or has just started: send the request to {worker}"
+            ),
+        };
+        let text = format!("Connector {name} cannot read a table again now, because {text}");
+        Self::new(StatusCode::CONFLICT, text)
+    }
+
     /// The connector does not exist; for reads, deletion and offsets.
     pub(super) fn connector_not_found(name: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("Connector {name} not found"))
@@ -597,6 +660,27 @@ fn in_short(value: &str) -> String {
         None => value.to_owned(),
     }
 }
+
+/// Why a table cannot be read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RereadFault {
+    NoSource,
+    /// Paused or stopped.
+    NotStarted(TargetState),
+    /// A task does not run: its number and state.
+    TaskState(u32, RunState),
+    /// A task runs on another worker.
+    Elsewhere(u32, String),
+    /// No table has the name, or several have.
+    Table {
+        asked: String,
+        names: Vec<String>,
+        is_ambiguous: bool,
+    },
+}
+
+/// How many tables an error lists.
+const NAMES_MAX: usize = 10;
 
 /// Why a change of offsets cannot be read; the texts are Kafka Connect's if it has them.
 #[derive(Clone, Debug, PartialEq, Eq)]

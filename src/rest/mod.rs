@@ -30,6 +30,7 @@ mod plans;
 mod plugins;
 mod query;
 mod records;
+mod rereads;
 mod root;
 mod serve;
 mod tasks;
@@ -118,6 +119,7 @@ fn api(admin: bool) -> OpenApiRouter<RestState> {
         .merge(history::routes())
         .merge(lag::routes())
         .merge(records::routes())
+        .merge(rereads::routes())
         .merge(logs::routes())
         .merge(dead_letters::routes())
         .merge(trials::routes())

@@ -123,7 +123,7 @@ fn object(members: &[(String, OffsetValue)]) -> Map<String, Value> {
         .collect()
 }
 
-fn json(value: &OffsetValue) -> Value {
+pub(super) fn json(value: &OffsetValue) -> Value {
     match value {
         OffsetValue::Null => Value::Null,
         OffsetValue::Bool(b) => (*b).into(),

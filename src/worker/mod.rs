@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use connector_api::locks::TakeLock;
 use connector_api::shown::on_one_line;
-use connector_api::{Config, Error, ProgressReport, SourcePosition, TopicOffset};
+use connector_api::{Config, Error, ProgressReport, SourcePosition, TaskRequest, TopicOffset};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -260,6 +260,22 @@ impl Worker {
     /// needs attention although the task still runs.
     pub fn progress(&self, id: &TaskId) -> Option<ProgressReport> {
         self.tasks().get(id).map(TaskHandle::progress)
+    }
+
+    /// Asks a running task of a source for something, and returns once that is stored. Errors:
+    /// `Config` if the request makes no sense for it; `Retry` if the task does not run here, or
+    /// starts again meanwhile.
+    pub(crate) async fn request(&self, id: &TaskId, request: TaskRequest) -> Result<(), Error> {
+        let gone = || Error::retry("the task has ended or starts again: try again");
+        let answer = match self.tasks().get(id) {
+            Some(task) if !task.has_ended() => task.request(request)?,
+            _ => return Err(gone()),
+        };
+        let answered = answer.await.unwrap_or_else(|_| Err(gone()));
+        answered.map_err(|error| match self.tasks().get(id) {
+            Some(task) => task.shown(error),
+            None => error,
+        })
     }
 
     /// Returns what a running task waits for.

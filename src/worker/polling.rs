@@ -4,15 +4,16 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use connector_api::{Error, Result, SourceBatch, SourceTask, fail_point};
-use tokio::sync::mpsc::UnboundedReceiver;
+use connector_api::{Error, Result, SourceBatch, SourcePosition, SourceTask, fail_point};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
+use tokio::sync::oneshot;
 
 use super::TaskEvent;
 use super::delivery::DeliveryEvent;
 use super::encode::BatchEncoder;
 use super::policy::{ErrorStage, Policy, Retry, RetryLimit, Verdict};
 use super::source::SourceAttemptEnd;
-use super::task::{TaskContext, TaskTarget};
+use super::task::{RequestToSource, TaskContext, TaskTarget};
 use super::thread::TaskThread;
 use crate::waiting::WaitReason;
 
@@ -30,6 +31,8 @@ pub(super) struct SourceLoop<'a> {
     pub(super) has_emitted: bool,
     /// When the poll in progress began; one that is interrupted is resumed.
     pub(super) poll_began: Option<Instant>,
+    /// What users ask the source for.
+    pub(super) requests: SourceRequests,
 }
 
 /// Whether the loop goes on, and how long to wait before the next poll. Ends when the delivery
@@ -59,6 +62,12 @@ impl SourceLoop<'_> {
                     self.handle(event).await;
                     continue;
                 }
+                Some(asked) = self.requests.next() => {
+                    if self.answer(asked).await? {
+                        continue;
+                    }
+                    return Ok(());
+                }
                 // Before the rest of a chunk is sent: records that are ready share the chunk.
                 polled = poll_task(&mut *self.task) => polled,
                 // No more records are ready: what is encoded must not wait for them.
@@ -81,11 +90,40 @@ impl SourceLoop<'_> {
                 self.running.note(self.task.progress());
             }
             if let Some(wait) = wait
-                && !self.wait(wait).await
+                && !self.wait(wait).await?
             {
                 return Ok(());
             }
         }
+    }
+
+    /// Does what a user asks for. The answer follows once the positions that say so are durable.
+    /// Returns false if the delivery thread has ended.
+    async fn answer(&mut self, asked: RequestToSource) -> Result<bool> {
+        let RequestToSource { request, reply } = asked;
+        // Whoever asked may have given up while the task was busy.
+        if reply.is_closed() {
+            return Ok(true);
+        }
+        self.running.watch.front.enter(WaitReason::Source);
+        let work = self.task.request(&request);
+        let Some(accepted) = self.running.unless_stopped(work).await else {
+            return Ok(true);
+        };
+        let positions = match accepted {
+            Ok(positions) => positions,
+            Err(error) => {
+                let _asker_gone = reply.send(Err(error));
+                return Ok(true);
+            }
+        };
+        self.running.note(self.task.progress());
+        self.requests.accepted(&positions, reply);
+        let batch = SourceBatch {
+            positions,
+            ..SourceBatch::default()
+        };
+        self.encoder.take(batch).await
     }
 
     /// Waits while the task is paused. Hands over the whole batches encoded so far before the task
@@ -156,7 +194,7 @@ impl SourceLoop<'_> {
     }
 
     /// Waits until it is time to poll again. Returns false if the delivery thread has ended.
-    async fn wait(&mut self, time: Duration) -> bool {
+    async fn wait(&mut self, time: Duration) -> Result<bool> {
         let until = tokio::time::Instant::now() + time;
         let polls = !self.retry.is_failing();
         let _noted = self.running.watch.front.note(if polls {
@@ -168,12 +206,14 @@ impl SourceLoop<'_> {
             tokio::select! {
                 // Biased: a task that has to stop does not look at its deliveries before.
                 biased;
-                () = self.running.changed() => return true,
+                () = self.running.changed() => return Ok(true),
                 event = self.deliveries.recv() => match event {
                     Some(event) => self.handle(event).await,
-                    None => return false,
+                    None => return Ok(false),
                 },
-                () = tokio::time::sleep_until(until) => return true,
+                // What was asked for may be due at once.
+                Some(asked) = self.requests.next(), if polls => return self.answer(asked).await,
+                () = tokio::time::sleep_until(until) => return Ok(true),
             }
         }
     }
@@ -181,6 +221,9 @@ impl SourceLoop<'_> {
     /// Handles a report of the delivery thread. A durable commit clears the retry warning only if
     /// the last poll succeeded.
     async fn handle(&mut self, event: DeliveryEvent) {
+        if let DeliveryEvent::Committed(positions, _) = &event {
+            self.requests.committed(positions);
+        }
         let polls = !self.retry.is_failing();
         handle_delivery(self.running, &mut *self.task, event, polls).await;
     }
@@ -196,6 +239,7 @@ impl SourceLoop<'_> {
             mut task,
             mut encoder,
             mut deliveries,
+            mut requests,
             ..
         } = self;
         encoder.send_rest().await;
@@ -206,13 +250,63 @@ impl SourceLoop<'_> {
         // The source learns of its last commits before it is closed.
         deliveries.close();
         while let Some(event) = deliveries.recv().await {
+            if let DeliveryEvent::Committed(positions, _) = &event {
+                requests.committed(positions);
+            }
             handle_delivery(running, &mut *task, event, true).await;
         }
         running.watch.front.enter(WaitReason::Source);
         close(task).await;
+        running.requests = requests.into_receiver();
         delivered
             .map_err(SourceAttemptEnd::of_kafka)
             .and(polled.map_err(SourceAttemptEnd::from))
+    }
+}
+
+/// The requests of users, and those that are accepted but not durable yet.
+pub(super) struct SourceRequests {
+    receiver: Option<Receiver<RequestToSource>>,
+    waiting: Vec<(SourcePosition, oneshot::Sender<Result<()>>)>,
+}
+
+impl SourceRequests {
+    pub(super) fn new(receiver: Option<Receiver<RequestToSource>>) -> Self {
+        Self {
+            receiver,
+            waiting: Vec::new(),
+        }
+    }
+
+    fn into_receiver(self) -> Option<Receiver<RequestToSource>> {
+        self.receiver
+    }
+
+    /// Waits for the next request. Cancel safe.
+    async fn next(&mut self) -> Option<RequestToSource> {
+        match &mut self.receiver {
+            Some(receiver) => receiver.recv().await,
+            None => None,
+        }
+    }
+
+    /// Notes a request that is accepted with these positions.
+    fn accepted(&mut self, positions: &[SourcePosition], reply: oneshot::Sender<Result<()>>) {
+        match positions.last() {
+            Some(last) => self.waiting.push((last.clone(), reply)),
+            None => drop(reply.send(Ok(()))),
+        }
+    }
+
+    /// Answers the requests whose positions are durable: these positions, or later ones of the same
+    /// partition.
+    fn committed(&mut self, positions: &[SourcePosition]) {
+        let is_durable = |(wanted, _): &mut (SourcePosition, _)| {
+            positions.iter().any(|p| p.partition == wanted.partition)
+        };
+        for (_, reply) in self.waiting.extract_if(.., is_durable) {
+            let _asker_gone = reply.send(Ok(()));
+        }
     }
 }
 

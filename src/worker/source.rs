@@ -23,7 +23,7 @@ use super::delivery::{
 use super::dlq::{read_topic, refused_topic};
 use super::encode::BatchEncoder;
 use super::policy::{ErrorStage, Policy, Retry, RetryLimit, Verdict, number};
-use super::polling::SourceLoop;
+use super::polling::{SourceLoop, SourceRequests};
 use super::source_letters::SourceLetters;
 use super::stored_offsets::ConnectorOffsetsReader;
 use super::task::{TaskContext, TaskTarget};
@@ -144,8 +144,10 @@ async fn attempt(
     );
     let writer = spawn_delivery(running, delivery, encoded)?;
     running.report_paused(false).await;
+    let requests = SourceRequests::new(running.requests.take());
     let mut polling = SourceLoop {
         running,
+        requests,
         task,
         policy,
         encoder,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use connector_api::locks::TakeLock;
 use connector_api::shown::on_one_line;
-use connector_api::{Config, Error, Plugin, ProgressReport, Result};
-use tokio::sync::{mpsc, watch};
+use connector_api::{Config, Error, Plugin, ProgressReport, RereadState, Result, TaskRequest};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -35,6 +35,15 @@ pub(super) enum TaskTarget {
     Stop,
 }
 
+/// A request to a source, with the channel for its answer: it has been accepted and stored.
+pub(super) struct RequestToSource {
+    pub request: TaskRequest,
+    pub reply: oneshot::Sender<Result<()>>,
+}
+
+/// Maximum number of requests that wait for a task.
+const REQUESTS_MAX: usize = 4;
+
 /// The worker's handle to a running task.
 pub(super) struct TaskHandle {
     id: TaskId,
@@ -45,6 +54,7 @@ pub(super) struct TaskHandle {
     redactor: Arc<OnceLock<Redactor>>,
     unused: Arc<OnceLock<Vec<String>>>,
     cut: Arc<AtomicBool>,
+    requests: mpsc::Sender<RequestToSource>,
     join: JoinHandle<()>,
 }
 
@@ -63,6 +73,8 @@ pub(super) struct TaskContext {
     /// Warnings about config keys that have no effect.
     unused: Arc<OnceLock<Vec<String>>>,
     events: mpsc::Sender<TaskEvent>,
+    /// What users ask a source for; taken by the loop that polls it.
+    pub requests: Option<mpsc::Receiver<RequestToSource>>,
     reported_paused: Option<bool>,
     /// Where the task publishes its figures.
     pub metrics: Arc<TaskMetrics>,
@@ -89,6 +101,7 @@ impl TaskHandle {
         let metrics = shared.metrics.of_task(&id.connector, id.task);
         metrics.update(TaskFigures::started);
         let (redactor, unused) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
+        let (requests, requested) = mpsc::channel(REQUESTS_MAX);
         let running = TaskContext {
             start,
             shared: task_shared,
@@ -99,6 +112,7 @@ impl TaskHandle {
             redactor: Arc::clone(&redactor),
             unused: Arc::clone(&unused),
             events: events.clone(),
+            requests: Some(requested),
             reported_paused: None,
             metrics,
         };
@@ -112,7 +126,25 @@ impl TaskHandle {
             redactor,
             unused,
             cut,
+            requests,
             join,
+        }
+    }
+
+    /// Asks a source for something. The answer arrives once it is stored; without one, the task has
+    /// ended or started again. Errors: `Retry` if too many requests wait.
+    pub(super) fn request(&self, request: TaskRequest) -> Result<oneshot::Receiver<Result<()>>> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.requests.try_send(RequestToSource { request, reply });
+        sent.map_err(|_| Error::retry("the task does not accept requests now: try again"))?;
+        Ok(answer)
+    }
+
+    /// Hides the config's secrets in an error.
+    pub(super) fn shown(&self, error: Error) -> Error {
+        match self.redactor.get() {
+            Some(redactor) => redactor.error(error),
+            None => error,
         }
     }
 
@@ -142,6 +174,12 @@ impl TaskHandle {
                 .tables
                 .iter_mut()
                 .for_each(|of| of.table = redactor.hide(&of.table).into_owned());
+            for reread in &mut progress.rereads {
+                if let RereadState::Failed(text) = &mut reread.state {
+                    *text = in_one_line(&redactor.hide(text));
+                }
+                reread.wanted.table = redactor.hide(&reread.wanted.table).into_owned();
+            }
         }
         progress
     }

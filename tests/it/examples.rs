@@ -204,7 +204,8 @@ fn the_postman_collection_has_every_documented_call_and_checks_each_answer() {
             .replace(r"\{task\}", "0")
             .replace(r"\{partition\}", "0")
             .replace(r"\{offset\}", "0")
-            .replace(r"\{version\}", "1");
+            .replace(r"\{version\}", "1")
+            .replace(r"\{table\}", "orders");
         let pattern = pattern.replace(r"\{connector\}", r"\{\{connector\}\}");
         for method in operations.as_object().unwrap().keys() {
             let wanted = format!(

@@ -68,6 +68,7 @@ mod plans;
 mod privileges;
 mod providers;
 mod recording;
+mod rereads;
 mod rest;
 mod rest_conversations;
 mod rest_details;

@@ -47,6 +47,7 @@ pub mod locks;
 pub mod pattern;
 mod preview;
 mod record;
+mod reread;
 mod schema;
 pub mod shown;
 mod sink;
@@ -68,6 +69,7 @@ pub use preview::{
     ColumnPreview, PreviewLimits, SinkPreview, SourcePreview, TablePreview, TargetPreview,
 };
 pub use record::{Datum, Header, Headers, Record, SinkRecord, TopicOffset, TopicPartition};
+pub use reread::{Reread, RereadProgress, RereadState, TaskRequest};
 pub use schema::{Field, Schema, SchemaType, logical};
 pub use sink::{PutReport, Rejected, SinkConnector, SinkTask};
 pub use source::{

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::{Config, ConfigReport, Plugin, PreviewLimits, Record, Result, SourcePreview};
+use crate::{
+    Config, ConfigReport, Error, Plugin, PreviewLimits, Record, RereadProgress, Result,
+    SourcePreview, TaskRequest,
+};
 
 /// A scalar in a source partition or source offset (Kafka Connect allows primitives only).
 #[derive(Clone, Debug, PartialEq)]
@@ -132,6 +135,8 @@ pub struct ProgressReport {
     pub tables: Vec<TableProgress>,
     /// Warnings for the user, such as a column carried as text or a missing privilege.
     pub warnings: Vec<String>,
+    /// What is being read again, and what has been since the task was opened.
+    pub rereads: Vec<RereadProgress>,
 }
 
 /// A source connector: plans tasks and opens them.
@@ -197,6 +202,17 @@ pub trait SourceTask: Send {
     /// Notifies the task that these positions are durable.
     async fn committed(&mut self, _positions: &[SourcePosition]) -> Result<()> {
         Ok(())
+    }
+
+    /// Begins or ends what a user asks for, and returns the positions to store before that counts
+    /// as accepted: a task that is opened later continues from them. Called between two polls.
+    /// Cancel safety: if the future is dropped, nothing has changed.
+    /// Errors: `Config` if the request makes no sense for this task; `Retry`.
+    async fn request(&mut self, _request: &TaskRequest) -> Result<Vec<SourcePosition>> {
+        Err(Error::config(
+            "connectors of this class cannot read rows again: stop the connector and change its \
+             offsets instead",
+        ))
     }
 
     /// Returns the progress since the task was opened.

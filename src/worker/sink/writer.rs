@@ -350,6 +350,7 @@ impl SinkWriter {
             ..TableProgress::default()
         };
         ProgressReport {
+            rereads: Vec::new(),
             tables: self.written.iter().map(table).collect(),
             warnings: Vec::new(),
         }

@@ -48,7 +48,8 @@ use self::config::SourceConfig;
 pub(crate) use self::config::keys::KEYS;
 pub use self::config::schedule;
 use self::deletes::known_keys::KnownKeys;
-use self::plan::offset::SourceProgress;
+use self::plan::offset::{REREAD, SourceProgress};
+use self::plan::reread::RereadPlace;
 use self::tables::select::TableListing;
 use self::tables::{connection, plan_tasks, probe};
 use self::task::JdbcSourceTask;
@@ -133,6 +134,13 @@ impl SourceConnector for JdbcSource {
             .filter(ours)
             .partition(|p| KnownKeys::owns(&p.partition));
         known.into_iter().try_for_each(KnownKeys::check)?;
+        let (again, read): (Vec<_>, Vec<_>) = read
+            .into_iter()
+            .partition(|p| p.partition.get(REREAD).is_some());
+        again
+            .into_iter()
+            .filter_map(|p| p.offset.as_ref())
+            .try_for_each(|o| RereadPlace::read(o).map(drop))?;
         read.into_iter()
             .filter_map(|p| p.offset.as_ref())
             .try_for_each(|o| SourceProgress::read(o).map(drop))?;

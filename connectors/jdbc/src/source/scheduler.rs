@@ -29,6 +29,8 @@ pub(super) enum TurnJob {
     Read(TableReader),
     /// Looks for deleted rows.
     Sweep(TableReader, Box<KeySweep>),
+    /// Reads rows again.
+    Reread(Box<TableReader>),
 }
 
 /// What a turn found, or left, of its connection.
@@ -182,6 +184,7 @@ async fn run_turn(
     };
     let end = match &mut job {
         TurnJob::Read(reader) => reader.turn(&mut *session, pages).await,
+        TurnJob::Reread(reader) => reader.turn(&mut *session, pages).await,
         TurnJob::Sweep(reader, sweep) => {
             look_for_deleted(sweep, reader, &mut *session, pages).await
         }

@@ -687,6 +687,7 @@ impl SourceTask for CdcTask {
         };
         let of_tables = self.tables.iter().flat_map(|table| &table.warnings);
         ProgressReport {
+            rereads: Vec::new(),
             tables: self.tables.iter().map(of).collect(),
             warnings: self.warnings.iter().chain(of_tables).cloned().collect(),
         }

@@ -33,13 +33,17 @@ pub(crate) fn order<'a>(
         .iter()
         .filter_map(|name| meta.column(name))
         .collect();
-    // Offsets can hold text, but no bytes.
-    let storable = |c: &&ColumnMeta| mode == SourceMode::Bulk || !c.data_type.ends_with("binary");
+    let storable = |c: &&ColumnMeta| mode == SourceMode::Bulk || is_storable(c);
     if key.iter().all(|c| dialect.orders(c) && storable(c)) {
         key
     } else {
         Vec::new()
     }
+}
+
+/// True if offsets can hold the column's values: they hold text, but no bytes.
+fn is_storable(column: &ColumnMeta) -> bool {
+    !column.data_type.ends_with("binary") && column.data_type != "bytea"
 }
 
 /// Returns the key by which deleted rows are found, if `delete.capture` is on.

@@ -22,6 +22,8 @@ const AT_KEY: &str = "at_key";
 const GAPS: &str = "gaps";
 const SNAPSHOT: &str = "snapshot";
 const RANGE: &str = "range";
+/// Member of the partitions of tables that are read again.
+pub(crate) const REREAD: &str = "reread";
 const WALL: &str = "timestamp_wall";
 const AT_WALL: &str = "at_timestamp_wall";
 
@@ -79,6 +81,13 @@ pub(crate) fn bare_table(id: &TableId) -> SourcePartition {
 pub(crate) fn range(id: &TableId, qualify: bool, n: usize) -> SourcePartition {
     let mut partition = table(id, qualify);
     partition.0.push((RANGE.into(), text(&n.to_string())));
+    partition
+}
+
+/// Returns the partition under which is stored how far a table has been read again.
+pub(crate) fn reread(id: &TableId, qualify: bool) -> SourcePartition {
+    let mut partition = table(id, qualify);
+    partition.0.push((REREAD.into(), text("1")));
     partition
 }
 
@@ -249,7 +258,7 @@ fn wrong(name: &str) -> Error {
 }
 
 /// Writes a key as a JSON array of numbers and texts, as text because offsets hold scalars only.
-fn write_key(key: &[OffsetValue]) -> String {
+pub(super) fn write_key(key: &[OffsetValue]) -> String {
     let items = key.iter().map(|value| match value {
         OffsetValue::Long(n) => Json::from(*n),
         OffsetValue::Text(t) => Json::from(t.as_str()),
@@ -258,7 +267,7 @@ fn write_key(key: &[OffsetValue]) -> String {
     Json::Array(items.collect()).to_string()
 }
 
-fn read_key(text: &str) -> Option<Vec<OffsetValue>> {
+pub(super) fn read_key(text: &str) -> Option<Vec<OffsetValue>> {
     let items: Vec<Json> = serde_json::from_str(text).ok()?;
     let value = |item: Json| match item {
         Json::Number(n) => n.as_i64().map(OffsetValue::Long),

@@ -53,6 +53,16 @@ pub(crate) struct ReadPosition {
     pub at: Option<(i64, Vec<Value>)>,
     /// Bulk mode: rows after this key.
     pub key: Option<Vec<Value>>,
+    /// Bulk mode: only rows whose key is within.
+    pub bounds: KeyBounds,
+}
+
+/// Bounds of a key, both inclusive. Each has values of all columns of the key, or of the first ones;
+/// without values it is open.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct KeyBounds {
+    pub first: Vec<Value>,
+    pub last: Vec<Value>,
 }
 
 /// Text and parameters of a statement.
@@ -116,6 +126,11 @@ impl QueryBuilder<'_> {
     /// `a <= ?` for one column; `a <= ? AND (a < ? OR (a = ? AND …))` for several.
     fn up_to(&mut self, key: &[(String, String)], values: &[Value]) -> &mut Self {
         self.beside(key, values, [" <= ", " < ", " <= "])
+    }
+
+    /// `a >= ?` for one column; `a >= ? AND (a > ? OR (a = ? AND …))` for several.
+    fn at_or_after(&mut self, key: &[(String, String)], values: &[Value]) -> &mut Self {
+        self.beside(key, values, [" >= ", " > ", " >= "])
     }
 
     /// Compares a key. A column before the last must be at or beyond its value; either it is
@@ -267,8 +282,19 @@ fn by_timestamp_and_id(b: &mut QueryBuilder<'_>, timestamp: &str, id: &str, from
 
 /// Bulk mode: the next rows in the order of the key.
 fn by_key(b: &mut QueryBuilder<'_>, shape: &QueryShape, from: &ReadPosition) {
+    // Bounds may have values of the first columns only.
+    let columns = |values: &[Value]| shape.key.get(..values.len()).unwrap_or(&shape.key);
+    let KeyBounds { first, last } = &from.bounds;
+    let mut word = " WHERE ";
     if let Some(key) = &from.key {
-        b.text(" WHERE ").after(&shape.key, key);
+        b.text(word).after(&shape.key, key);
+        word = " AND ";
+    } else if !first.is_empty() {
+        b.text(word).at_or_after(columns(first), first);
+        word = " AND ";
+    }
+    if !last.is_empty() {
+        b.text(word).up_to(columns(last), last);
     }
     b.text(" ORDER BY ").columns(&shape.key);
 }

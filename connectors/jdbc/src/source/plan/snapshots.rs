@@ -6,7 +6,7 @@ use connector_api::text::append;
 
 use connector_api::{Config, Value};
 
-use super::query::{ReadPosition, among, among_ids, keys, statement};
+use super::query::{KeyBounds, ReadPosition, among, among_ids, keys, statement};
 use super::table::{plan, plan_query};
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::{self, Dialect};
@@ -161,6 +161,23 @@ fn all() -> String {
             &[("mode", "bulk")],
             &two,
         );
+        for (title, key, first, last) in [
+            ("a range from its beginning", None, 2, 1),
+            ("a range, next page", Some(()), 2, 2),
+            ("up to a key", None, 0, 2),
+        ] {
+            let values = |n: usize| [Value::I64(1), Value::I64(2)][..n].to_vec();
+            let range = ReadPosition {
+                key: key.map(|()| vec![Value::I32(1), Value::I32(7)]),
+                bounds: KeyBounds {
+                    first: values(first),
+                    last: values(last),
+                },
+                ..ReadPosition::default()
+            };
+            let title = format!("bulk, key of two columns, {title}");
+            written.add(&title, &[("mode", "bulk")], &range);
+        }
         written.add_keys(
             "keys of two columns",
             &[Value::I32(1), Value::I32(2)],

@@ -55,6 +55,15 @@ SELECT `id` FROM `shop`.`orders` WHERE `shop`.`orders`.`id` BETWEEN ? AND ? OR `
 -- MariaDB/MySQL, bulk, key of two columns, next page
 SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE (`shop`.`orders`.`id` >= ? AND (`shop`.`orders`.`id` > ? OR (`shop`.`orders`.`id` = ? AND `shop`.`orders`.`part` > ?))) ORDER BY `shop`.`orders`.`id`,`shop`.`orders`.`part` LIMIT ?;
 
+-- MariaDB/MySQL, bulk, key of two columns, a range from its beginning
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE (`shop`.`orders`.`id` >= ? AND (`shop`.`orders`.`id` > ? OR (`shop`.`orders`.`id` = ? AND `shop`.`orders`.`part` >= ?))) AND `shop`.`orders`.`id` <= ? ORDER BY `shop`.`orders`.`id`,`shop`.`orders`.`part` LIMIT ?;
+
+-- MariaDB/MySQL, bulk, key of two columns, a range, next page
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE (`shop`.`orders`.`id` >= ? AND (`shop`.`orders`.`id` > ? OR (`shop`.`orders`.`id` = ? AND `shop`.`orders`.`part` > ?))) AND (`shop`.`orders`.`id` <= ? AND (`shop`.`orders`.`id` < ? OR (`shop`.`orders`.`id` = ? AND `shop`.`orders`.`part` <= ?))) ORDER BY `shop`.`orders`.`id`,`shop`.`orders`.`part` LIMIT ?;
+
+-- MariaDB/MySQL, bulk, key of two columns, up to a key
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE (`shop`.`orders`.`id` <= ? AND (`shop`.`orders`.`id` < ? OR (`shop`.`orders`.`id` = ? AND `shop`.`orders`.`part` <= ?))) ORDER BY `shop`.`orders`.`id`,`shop`.`orders`.`part` LIMIT ?;
+
 -- MariaDB/MySQL, keys of two columns, a page
 SELECT `id`,`part` FROM `shop`.`orders` WHERE (`shop`.`orders`.`id` >= ? AND (`shop`.`orders`.`id` > ? OR (`shop`.`orders`.`id` = ? AND `shop`.`orders`.`part` > ?))) AND (`shop`.`orders`.`id` <= ? AND (`shop`.`orders`.`id` < ? OR (`shop`.`orders`.`id` = ? AND `shop`.`orders`.`part` <= ?))) ORDER BY `shop`.`orders`.`id`,`shop`.`orders`.`part` LIMIT ?;
 
@@ -124,6 +133,15 @@ SELECT "id" FROM "public"."orders" WHERE "public"."orders"."id" BETWEEN $1 AND $
 
 -- PostgreSQL, bulk, key of two columns, next page
 SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE ("public"."orders"."id" >= $1 AND ("public"."orders"."id" > $2 OR ("public"."orders"."id" = $3 AND "public"."orders"."part" > $4))) ORDER BY "public"."orders"."id","public"."orders"."part" LIMIT $5;
+
+-- PostgreSQL, bulk, key of two columns, a range from its beginning
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE ("public"."orders"."id" >= $1 AND ("public"."orders"."id" > $2 OR ("public"."orders"."id" = $3 AND "public"."orders"."part" >= $4))) AND "public"."orders"."id" <= $5 ORDER BY "public"."orders"."id","public"."orders"."part" LIMIT $6;
+
+-- PostgreSQL, bulk, key of two columns, a range, next page
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE ("public"."orders"."id" >= $1 AND ("public"."orders"."id" > $2 OR ("public"."orders"."id" = $3 AND "public"."orders"."part" > $4))) AND ("public"."orders"."id" <= $5 AND ("public"."orders"."id" < $6 OR ("public"."orders"."id" = $7 AND "public"."orders"."part" <= $8))) ORDER BY "public"."orders"."id","public"."orders"."part" LIMIT $9;
+
+-- PostgreSQL, bulk, key of two columns, up to a key
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE ("public"."orders"."id" <= $1 AND ("public"."orders"."id" < $2 OR ("public"."orders"."id" = $3 AND "public"."orders"."part" <= $4))) ORDER BY "public"."orders"."id","public"."orders"."part" LIMIT $5;
 
 -- PostgreSQL, keys of two columns, a page
 SELECT "id","part" FROM "public"."orders" WHERE ("public"."orders"."id" >= $1 AND ("public"."orders"."id" > $2 OR ("public"."orders"."id" = $3 AND "public"."orders"."part" > $4))) AND ("public"."orders"."id" <= $5 AND ("public"."orders"."id" < $6 OR ("public"."orders"."id" = $7 AND "public"."orders"."part" <= $8))) ORDER BY "public"."orders"."id","public"."orders"."part" LIMIT $9;
@@ -196,6 +214,15 @@ SELECT `id` FROM `orders` WHERE `orders`.`id` BETWEEN ? AND ? OR `orders`.`id` B
 
 -- SQLite, bulk, key of two columns, next page
 SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE (`orders`.`id` >= ? AND (`orders`.`id` > ? OR (`orders`.`id` = ? AND `orders`.`part` > ?))) ORDER BY `orders`.`id`,`orders`.`part` LIMIT ?;
+
+-- SQLite, bulk, key of two columns, a range from its beginning
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE (`orders`.`id` >= ? AND (`orders`.`id` > ? OR (`orders`.`id` = ? AND `orders`.`part` >= ?))) AND `orders`.`id` <= ? ORDER BY `orders`.`id`,`orders`.`part` LIMIT ?;
+
+-- SQLite, bulk, key of two columns, a range, next page
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE (`orders`.`id` >= ? AND (`orders`.`id` > ? OR (`orders`.`id` = ? AND `orders`.`part` > ?))) AND (`orders`.`id` <= ? AND (`orders`.`id` < ? OR (`orders`.`id` = ? AND `orders`.`part` <= ?))) ORDER BY `orders`.`id`,`orders`.`part` LIMIT ?;
+
+-- SQLite, bulk, key of two columns, up to a key
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE (`orders`.`id` <= ? AND (`orders`.`id` < ? OR (`orders`.`id` = ? AND `orders`.`part` <= ?))) ORDER BY `orders`.`id`,`orders`.`part` LIMIT ?;
 
 -- SQLite, keys of two columns, a page
 SELECT `id`,`part` FROM `orders` WHERE (`orders`.`id` >= ? AND (`orders`.`id` > ? OR (`orders`.`id` = ? AND `orders`.`part` > ?))) AND (`orders`.`id` <= ? AND (`orders`.`id` < ? OR (`orders`.`id` = ? AND `orders`.`part` <= ?))) ORDER BY `orders`.`id`,`orders`.`part` LIMIT ?;

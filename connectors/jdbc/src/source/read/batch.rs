@@ -90,6 +90,17 @@ impl PendingRows {
         kept.nth(max).unwrap_or(left)
     }
 
+    /// Returns the last of up to `max` rows that [`Self::take`] takes next.
+    pub(crate) fn last_of(&self, max: usize) -> Option<&[Value]> {
+        let rows = self.rows.as_slice().get(..self.rows_of(max))?;
+        rows.last().map(|row| &**row)
+    }
+
+    /// Drops all rows.
+    pub(crate) fn clear(&mut self) {
+        self.rows.by_ref().for_each(drop);
+    }
+
     /// Returns up to `max` rows as records, and whether the position has moved.
     /// Errors: `Record` or `Config` for an invalid id; the rows then stay.
     pub(crate) fn take(

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Error, ErrorKind, Result};
+use connector_api::{Error, ErrorKind, Result, Value};
 use tokio::sync::mpsc;
 
 use super::page::{PageSender, ReadOutcome, RowPage, TurnEnd, TurnProgress};
@@ -22,7 +22,8 @@ use crate::ident::TableId;
 use crate::source::config::{SourceConfig, SourceMode};
 use crate::source::plan::gaps::IdGaps;
 use crate::source::plan::offset::SourceProgress;
-use crate::source::plan::query::{self, PAGE_WEIGHT, ReadPosition, id_of};
+use crate::source::plan::query::{self, KeyBounds, PAGE_WEIGHT, ReadPosition, id_of};
+use crate::source::plan::reread::RereadPlace;
 use crate::source::plan::table::TablePlan;
 use crate::source::tables::assignments::TableAssignment;
 use crate::source::tables::look_up::{look_up_query, look_up_table};
@@ -62,6 +63,8 @@ pub(crate) struct TableReader {
     /// Since when rows have been waiting.
     waiting_since: Option<Instant>,
     page_size: PageSize,
+    /// Set if rows are read again: their bounds, and the key to continue after.
+    again: Option<(KeyBounds, Option<Vec<Value>>)>,
 }
 
 impl TableReader {
@@ -88,6 +91,15 @@ impl TableReader {
             stale: false,
             waiting_since: None,
             page_size: PageSize::default(),
+            again: None,
+        }
+    }
+
+    /// Creates a reader of rows that are read again, from a place on.
+    pub(crate) fn again(id: TableId, place: &RereadPlace, config: Arc<SourceConfig>) -> Self {
+        Self {
+            again: Some((place.bounds(), place.after())),
+            ..Self::new(TableAssignment::whole(Some(id), None), config)
         }
     }
 
@@ -118,6 +130,14 @@ impl TableReader {
         let stored = self.stored.as_ref();
         let up_to = self.from.up_to;
         self.from = start_position(stored, up_to, &plan, &self.config, session).await?;
+        if let Some((bounds, _)) = &self.again {
+            if !plan.shape.paged {
+                return Err(Error::config(
+                    "the table has no primary key any more in whose order it can be read again",
+                ));
+            }
+            self.from.bounds = bounds.clone();
+        }
         let gaps = stored.map(|stored| stored.gaps.clone()).unwrap_or_default();
         let mut cx = ReadContext {
             session,
@@ -221,7 +241,7 @@ impl TableReader {
             };
             let before = self.visibility.begin_cycle(&mut cx).await?;
             self.from.before = before;
-            self.from.key = None;
+            self.from.key = self.again.as_ref().and_then(|(_, after)| after.clone());
             self.in_cycle = true;
         }
         Ok(plan)

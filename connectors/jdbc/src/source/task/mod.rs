@@ -6,6 +6,7 @@
     reason = "the position is of this task's tables"
 )]
 
+mod reread;
 mod table;
 
 use std::sync::Arc;
@@ -13,13 +14,16 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use connector_api::{
-    Error, ErrorKind, ProgressReport, Result, SourceBatch, SourcePosition, SourceTask,
-    StoredOffsets,
+    Error, ErrorKind, ProgressReport, Reread, RereadState, Result, SourceBatch, SourcePosition,
+    SourceTask, StoredOffsets, TaskRequest,
 };
 use tokio::time::timeout;
 
+use self::reread::TableReread;
 use self::table::TaskTable;
 use super::config::SourceConfig;
+use super::plan::offset;
+use super::plan::reread::RereadPlace;
 use super::read::batch::PendingRows;
 use super::read::page::{ReadOutcome, ReaderOutput};
 use super::scheduler::{
@@ -104,13 +108,17 @@ impl JdbcSourceTask {
         if session.is_lost() {
             session = reading_session(&config).await?;
         }
-        Ok(Self {
+        let mut task = Self {
             turns: TableScheduler::new(Arc::clone(&config), session),
             config,
             tables,
             pending: None,
             positions,
-        })
+        };
+        for index in 0..task.tables.len() {
+            task.resume_reread(index, stored).await?;
+        }
+        Ok(task)
     }
 
     /// Handles a range that has been read completely. If this task reads all ranges of the table
@@ -140,6 +148,59 @@ impl JdbcSourceTask {
             table.rows = range.rows;
             *range = table;
         }
+    }
+
+    /// Continues to read rows again where the last task stopped.
+    async fn resume_reread(&mut self, index: usize, stored: &dyn StoredOffsets) -> Result<()> {
+        let Some(id) = self.tables[index]
+            .id
+            .clone()
+            .filter(|_| !self.tables[index].is_range())
+        else {
+            return Ok(());
+        };
+        let partition = offset::reread(&id, self.config.qualify);
+        let Some(found) = stored.read(&[partition]).await?.pop().flatten() else {
+            return Ok(());
+        };
+        let reread = match RereadPlace::read(&found) {
+            Ok(place) => TableReread::new(&id, place, &self.config),
+            Err(error) => {
+                let failed = TableReread::failed(&id, &error, &self.config);
+                self.positions.push(failed.position());
+                failed
+            }
+        };
+        self.tables[index].reread = Some(reread);
+        Ok(())
+    }
+
+    /// Begins to read rows of a table again.
+    async fn begin_reread(&mut self, index: usize, wanted: &Reread) -> Result<Vec<SourcePosition>> {
+        let table = &self.tables[index];
+        let name = table.name();
+        let refusal = if table.is_range() {
+            Some("its first read is not complete yet")
+        } else if table.is_stopped() {
+            Some("it is not read because of an error: see the status of the connector")
+        } else if table.reread.as_ref().is_some_and(TableReread::is_running) {
+            Some("that is being done already: wait for its end, or cancel it first")
+        } else {
+            None
+        };
+        if let Some(why) = refusal {
+            return Err(Error::config(format!(
+                "table {name} cannot be read again: {why}"
+            )));
+        }
+        let Some(id) = table.id.clone() else {
+            return Err(Error::config("a query cannot be read again"));
+        };
+        let place = reread::check(wanted, &id, &self.config).await?;
+        let reread = TableReread::new(&id, place, &self.config);
+        let positions = vec![reread.position()];
+        self.tables[index].reread = Some(reread);
+        Ok(positions)
     }
 
     /// Returns the next batch of the pending rows, `None` if there is neither a record nor a
@@ -190,6 +251,7 @@ impl JdbcSourceTask {
         } = turn;
         let table = &mut self.tables[index];
         let has_read = matches!(job, TurnJob::Read(_));
+        let is_reread = matches!(job, TurnJob::Reread(_));
         let advanced = end.outcome.is_err() && end.progress.advanced;
         if advanced {
             // The connection may be cut repeatedly while rows keep arriving: do not let the backoff
@@ -198,6 +260,21 @@ impl JdbcSourceTask {
         }
         table.end_turn(job, &end.outcome);
         match end.outcome {
+            Ok(outcome) if is_reread => {
+                if outcome != ReadOutcome::More {
+                    self.positions.extend(table.end_reread(RereadState::Done));
+                }
+            }
+            Err(error)
+                if is_reread
+                    && !end.progress.narrowed
+                    && error.kind() != ErrorKind::Retry
+                    && connection != TurnConnection::Missing =>
+            {
+                // The table itself may well be read on: its rows are others.
+                let failed = RereadState::Failed(error.to_string());
+                self.positions.extend(table.end_reread(failed));
+            }
             Ok(ReadOutcome::Done) => self.end_range(index),
             Ok(outcome) if has_read => table.read_went_well(outcome, &self.config),
             Ok(_) => {}
@@ -363,6 +440,26 @@ impl SourceTask for JdbcSourceTask {
         }
     }
 
+    async fn request(&mut self, request: &TaskRequest) -> Result<Vec<SourcePosition>> {
+        let (TaskRequest::Reread(Reread { table, .. }) | TaskRequest::CancelReread(table)) =
+            request;
+        let is_named = |t: &TaskTable| t.id.as_ref().is_some_and(|id| id.to_string() == *table);
+        let Some(index) = self.tables.iter().position(is_named) else {
+            return Err(Error::config(format!(
+                "this task does not read table {table}"
+            )));
+        };
+        match request {
+            TaskRequest::Reread(wanted) => self.begin_reread(index, wanted).await,
+            TaskRequest::CancelReread(_) => {
+                let cancelled = self.tables[index].end_reread(RereadState::Cancelled);
+                cancelled
+                    .map(|position| vec![position])
+                    .ok_or_else(|| Error::config(format!("table {table} is not being read again")))
+            }
+        }
+    }
+
     fn progress(&self) -> ProgressReport {
         let mut warnings: Vec<String> = Vec::new();
         let failures = self.tables.iter().filter_map(TaskTable::failure);
@@ -383,9 +480,11 @@ impl SourceTask for JdbcSourceTask {
                 None => tables.push(vec![table]),
             }
         }
+        let rereads = self.tables.iter().filter_map(|table| table.reread.as_ref());
         ProgressReport {
             tables: tables.iter().map(|parts| table::progress(parts)).collect(),
             warnings,
+            rereads: rereads.map(TableReread::progress).collect(),
         }
     }
 

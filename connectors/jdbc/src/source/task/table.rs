@@ -7,15 +7,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use connector_api::{
-    Backoff, Datum, Error, Record, Result, SourceBatch, SourcePartition, SourcePosition,
-    TableProgress, Value,
+    Backoff, Datum, Error, Record, RereadState, Result, SourceBatch, SourcePartition,
+    SourcePosition, TableProgress, Value,
 };
 
+use super::reread::TableReread;
 use crate::driver::Session;
 use crate::ident::TableId;
-use crate::source::config::SourceConfig;
+use crate::source::config::{SourceConfig, SourceMode};
 use crate::source::deletes::sweep::KeySweep;
 use crate::source::plan::ranges::{KeyRange, SnapshotRanges};
+use crate::source::plan::reread::key_of_row;
+use crate::source::plan::table::TablePlan;
 use crate::source::read::batch::{EmittedUpTo, PendingRows};
 use crate::source::read::cursor::TableReader;
 use crate::source::read::page::{DeletedKeys, ReadOutcome};
@@ -58,6 +61,8 @@ pub(super) struct TaskTable {
     warnings: Vec<String>,
     /// Warnings about values that their column's type could not hold.
     out_of_range: BTreeSet<String>,
+    /// What is read again, or has been.
+    pub reread: Option<TableReread>,
 }
 
 /// What a table is doing. A running turn owns the reader, and the sweep if it is the sweep's.
@@ -78,6 +83,11 @@ enum TableStage {
     },
     /// A turn checks whether the table can be read again.
     Checking { sweep: Option<Box<KeySweep>> },
+    /// A turn reads rows again. No other rows of the table are in flight meanwhile.
+    Rereading {
+        reader: TableReader,
+        sweep: Option<Box<KeySweep>>,
+    },
     /// The range has been read completely.
     Finished,
 }
@@ -118,6 +128,7 @@ impl TaskTable {
             failure: None,
             warnings: Vec::new(),
             out_of_range: BTreeSet::new(),
+            reread: None,
         }
     }
 
@@ -138,7 +149,9 @@ impl TaskTable {
     /// Copies statistics and warnings from the reader. Once the reader has a start position, that
     /// becomes the position emitted so far.
     fn look_at_reader(&mut self) {
-        let (TableStage::Idle { reader, .. } | TableStage::Stopped { reader, .. }) = &self.stage
+        let (TableStage::Idle { reader, .. }
+        | TableStage::Stopped { reader, .. }
+        | TableStage::Rereading { reader, .. }) = &self.stage
         else {
             return;
         };
@@ -170,6 +183,9 @@ impl TaskTable {
         pending: &mut PendingRows,
         config: &SourceConfig,
     ) -> Result<SourceBatch> {
+        if matches!(self.stage, TableStage::Rereading { .. }) {
+            return self.emit_again(pending, config);
+        }
         let emitted = self.emitted.get_or_insert_default();
         let (records, moved) =
             pending.take(config.batch_rows, &self.topic, emitted, config.mode)?;
@@ -179,17 +195,54 @@ impl TaskTable {
         if moved {
             positions.push(pending.position(self.partition.clone(), emitted, config));
         }
-        // The emitted keys are stored with the records themselves: a sweep must know every key that
-        // a reader of the topic has seen.
-        let keys = pending.plan().keys.as_ref().filter(|_| !records.is_empty());
-        if let (Some(sweep), Some(keys)) = (self.stage.sweep_mut(), keys) {
-            positions.extend(sweep.note(&records, keys)?);
-        }
+        positions.extend(self.note_keys(&records, pending.plan())?);
         Ok(SourceBatch {
             records,
             positions,
             idle_for: None,
         })
+    }
+
+    /// Takes the next batch of records from rows that have been read again.
+    fn emit_again(
+        &mut self,
+        pending: &mut PendingRows,
+        config: &SourceConfig,
+    ) -> Result<SourceBatch> {
+        let Some(reread) = self.reread.as_mut().filter(|reread| reread.is_running()) else {
+            // It was cancelled while these rows were read.
+            pending.clear();
+            return Ok(SourceBatch::default());
+        };
+        let (max, mode) = (config.batch_rows, SourceMode::Bulk);
+        let last = pending
+            .last_of(max)
+            .map(|row| key_of_row(row, pending.plan()));
+        let (records, _moved) =
+            pending.take(max, &self.topic, &mut EmittedUpTo::default(), mode)?;
+        let mut positions = Vec::new();
+        if let Some(last) = last {
+            reread.place.after = last;
+            reread.place.rows = reread.place.rows.saturating_add(records.len() as u64);
+            positions.push(reread.position());
+        }
+        self.out_of_range.extend(pending.warnings());
+        positions.extend(self.note_keys(&records, pending.plan())?);
+        Ok(SourceBatch {
+            records,
+            positions,
+            idle_for: None,
+        })
+    }
+
+    /// Returns the positions that store the emitted keys. They are stored with the records
+    /// themselves: a sweep must know every key that a reader of the topic has seen.
+    fn note_keys(&mut self, records: &[Record], plan: &TablePlan) -> Result<Vec<SourcePosition>> {
+        let keys = plan.keys.as_ref().filter(|_| !records.is_empty());
+        match (self.stage.sweep_mut(), keys) {
+            (Some(sweep), Some(keys)) => sweep.note(records, keys),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Returns the tombstones of deleted rows together with the positions that follow from them.
@@ -240,12 +293,19 @@ impl TaskTable {
             TableStage::Idle { sweep, .. } => sweep.as_ref().and_then(|sweep| sweep.due),
             _ => None,
         };
-        sweep.map_or(self.due, |due| due.min(self.due))
+        let due = sweep.map_or(self.due, |due| due.min(self.due));
+        match (&self.stage, &self.reread) {
+            (TableStage::Idle { .. }, Some(reread)) if reread.is_waiting() => due.min(reread.due),
+            _ => due,
+        }
     }
 
     /// Begins a turn, which takes the reader, and for a sweep also the sweep. `None` if one is
     /// running already.
     pub(super) fn begin_turn(&mut self) -> Option<TurnJob> {
+        if let Some(job) = self.begin_reread_turn() {
+            return Some(job);
+        }
         let is_sweeps = self.is_sweeps_turn();
         // `Finished` only until the next stage is known, a few lines below.
         let (stage, job) = match mem::replace(&mut self.stage, TableStage::Finished) {
@@ -268,6 +328,27 @@ impl TaskTable {
         job
     }
 
+    /// Begins a turn that reads rows again, if it is due. Such turns alternate with the others.
+    fn begin_reread_turn(&mut self) -> Option<TurnJob> {
+        let sweep_due = self.stage.sweep().and_then(|sweep| sweep.due);
+        let reread = self.reread.as_mut().filter(|reread| reread.is_waiting())?;
+        let now = Instant::now();
+        let is_other_due = self.due <= now || sweep_due.is_some_and(|due| due <= now);
+        let is_idle = matches!(self.stage, TableStage::Idle { .. });
+        if !is_idle || reread.due > now || (reread.was_last && is_other_due) {
+            reread.was_last = false;
+            return None;
+        }
+        reread.was_last = true;
+        let job = TurnJob::Reread(reread.reader.take()?);
+        if let TableStage::Idle { reader, sweep } =
+            mem::replace(&mut self.stage, TableStage::Finished)
+        {
+            self.stage = TableStage::Rereading { reader, sweep };
+        }
+        Some(job)
+    }
+
     /// True if a turn that begins now is the sweep's. Sweeps and reads alternate when both are due.
     fn is_sweeps_turn(&mut self) -> bool {
         let TableStage::Idle {
@@ -288,6 +369,18 @@ impl TaskTable {
         let stopped = self.is_stopped();
         let kept = self.stage.take_sweep();
         let (reader, sweep) = match job {
+            TurnJob::Reread(again) => {
+                if let Some(reread) = &mut self.reread {
+                    reread.end_turn(again);
+                }
+                match mem::replace(&mut self.stage, TableStage::Finished) {
+                    TableStage::Rereading { reader, .. } => (reader, kept),
+                    stage => {
+                        self.stage = stage;
+                        return;
+                    }
+                }
+            }
             TurnJob::Read(reader) => (reader, kept),
             TurnJob::Sweep(reader, mut sweep) => {
                 sweep.ended(outcome, BACKOFF.after(self.failures.saturating_add(1)));
@@ -334,6 +427,27 @@ impl TaskTable {
     /// Delays the next read by the backoff.
     pub(super) fn delay(&mut self) {
         self.due = Instant::now() + BACKOFF.after(self.failures);
+        if let Some(reread) = &mut self.reread {
+            reread.due = self.due;
+        }
+    }
+
+    /// Ends reading rows again, and returns the position that says so.
+    pub(super) fn end_reread(&mut self, state: RereadState) -> Option<SourcePosition> {
+        if let RereadState::Failed(error) = &state {
+            tracing::warn!(
+                table = self.name(),
+                error,
+                "the table is not read again any more"
+            );
+        }
+        let reread = self.reread.as_mut().filter(|reread| reread.is_running())?;
+        Some(reread.end(state))
+    }
+
+    /// True if only a range of the table is read here.
+    pub(super) fn is_range(&self) -> bool {
+        self.range.is_some()
     }
 
     /// Schedules a retry after the backoff.
@@ -403,6 +517,7 @@ impl TableStage {
             Self::Idle { sweep, .. }
             | Self::Reading { sweep }
             | Self::Stopped { sweep, .. }
+            | Self::Rereading { sweep, .. }
             | Self::Checking { sweep } => sweep.as_deref(),
             Self::Sweeping | Self::Finished => None,
         }
@@ -413,6 +528,7 @@ impl TableStage {
             Self::Idle { sweep, .. }
             | Self::Reading { sweep }
             | Self::Stopped { sweep, .. }
+            | Self::Rereading { sweep, .. }
             | Self::Checking { sweep } => sweep.as_deref_mut(),
             Self::Sweeping | Self::Finished => None,
         }
@@ -423,6 +539,7 @@ impl TableStage {
             Self::Idle { sweep, .. }
             | Self::Reading { sweep }
             | Self::Stopped { sweep, .. }
+            | Self::Rereading { sweep, .. }
             | Self::Checking { sweep } => sweep.take(),
             Self::Sweeping | Self::Finished => None,
         }
