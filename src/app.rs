@@ -251,6 +251,7 @@ async fn join_group(
         slots,
         slot_count,
         poll: shared.poll,
+        patience: shared.patience,
     }))
 }
 

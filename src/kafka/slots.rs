@@ -46,6 +46,8 @@ pub(crate) struct SlotGroupOptions {
     /// Settings of the consumer, with the group and the time limits.
     pub(crate) consumer: ClientSettings,
     pub(crate) admin: ClientSettings,
+    /// `group.instance.id`.
+    pub(crate) instance: Option<String>,
     /// The topic whose partitions are the slots.
     pub(crate) topic: TopicSpec,
     /// How long slots are kept at most after they are revoked.
@@ -150,7 +152,7 @@ impl Membership {
             let Err(error) = ended else { continue };
             if matches!(
                 error.kind(),
-                ErrorKind::Config | ErrorKind::Denied | ErrorKind::Fatal
+                ErrorKind::Config | ErrorKind::Denied | ErrorKind::Fatal | ErrorKind::Fenced
             ) {
                 let _receiver_gone = self.events.blocking_send(SlotEvent::Failed(error));
                 return;
@@ -180,6 +182,9 @@ impl Membership {
         // The topic is empty and stays so; nothing has to be fetched.
         consumer.pause(true)?;
         while !self.is_leaving() && !self.is_away() {
+            if let Some(error) = consumer.fatal() {
+                return Err(self.replaced(error));
+            }
             let rebalance = match consumer.poll(POLL)? {
                 Some(ConsumerEvent::Rebalance(rebalance)) => rebalance,
                 Some(ConsumerEvent::Record(_)) | None => continue,
@@ -190,6 +195,17 @@ impl Membership {
             self.answer(&mut consumer, rebalance)?;
         }
         Ok(())
+    }
+
+    /// Adds to an error of fencing who has replaced this worker.
+    fn replaced(&self, error: Error) -> Error {
+        match (&self.options.instance, error.kind()) {
+            (Some(instance), ErrorKind::Fenced) => error.and_line(&format!(
+                "Another worker has joined the group with group.instance.id={instance} and has replaced \
+                 this one: give each worker its own"
+            )),
+            _ => error,
+        }
     }
 
     fn ensure_topic(&self) -> Result<()> {

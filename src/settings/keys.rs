@@ -407,6 +407,14 @@ pub const KEYS: &[ConfigKey] = &[
     )
     .check(KeyValidator::AtLeast(10)),
     millis(
+        "rowferry.store.patience.ms",
+        "60000",
+        OWN,
+        "How long a worker keeps its tasks that does not reach the shared store, while another \
+         worker does. After that it leaves the group, so that the others take over.",
+    )
+    .check(KeyValidator::AtLeast(1000)),
+    millis(
         "rowferry.slots",
         "64",
         OWN,

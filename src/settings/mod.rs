@@ -97,6 +97,8 @@ pub struct SharedSettings {
     pub slots: u16,
     /// `rowferry.store.poll.ms`.
     pub poll: Duration,
+    /// `rowferry.store.patience.ms`.
+    pub patience: Duration,
     /// `session.timeout.ms`.
     pub session_timeout: Duration,
     /// `heartbeat.interval.ms`.
@@ -112,6 +114,7 @@ impl SharedSettings {
         let settings = Self {
             slots: u16::try_from(r.long("rowferry.slots")).unwrap_or(store::SLOTS_DEFAULT),
             poll: Duration::from_millis(r.unsigned("rowferry.store.poll.ms")),
+            patience: Duration::from_millis(r.unsigned("rowferry.store.patience.ms")),
             session_timeout: Duration::from_millis(r.unsigned("session.timeout.ms")),
             heartbeat: Duration::from_millis(r.unsigned("heartbeat.interval.ms")),
             rebalance_timeout: Duration::from_millis(r.unsigned("rebalance.timeout.ms")),

@@ -70,6 +70,7 @@ impl Worker {
         let group = SlotGroupOptions {
             consumer: consumer(options, settings, client_id)?,
             admin: client_settings::admin(options, None)?,
+            instance: settings.group_instance.clone(),
             topic,
             given_up_within: graceful + MARGIN,
             metrics: Arc::default(),

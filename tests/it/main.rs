@@ -103,6 +103,8 @@ mod unused;
 mod watchdog;
 mod worker;
 mod workers;
+mod workers_cut;
+mod workers_scale;
 mod workers_store;
 
 use std::sync::OnceLock;

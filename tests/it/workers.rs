@@ -15,16 +15,16 @@ const LONG: Duration = Duration::from_secs(90);
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// Workers of one group on one store.
-struct Group {
-    name: String,
-    store: String,
+pub(crate) struct Group {
+    pub(crate) name: String,
+    pub(crate) store: String,
     started: usize,
     session_ms: &'static str,
 }
 
 impl Group {
     /// A group whose store is a new database of the MariaDB server.
-    async fn on_mariadb(name: &str) -> Self {
+    pub(crate) async fn on_mariadb(name: &str) -> Self {
         let (name, server) = (unique(name), lab().mariadb());
         let database = format!("{name}_store");
         drop(server.create_database(&database).await);
@@ -33,7 +33,7 @@ impl Group {
         Self::on(name, store)
     }
 
-    async fn on_postgres(name: &str) -> Self {
+    pub(crate) async fn on_postgres(name: &str) -> Self {
         let (name, server) = (unique(name), lab().postgres());
         let database = format!("{name}_store");
         drop(server.create_database(&database).await);
@@ -51,7 +51,7 @@ impl Group {
         }
     }
 
-    fn settings(&mut self) -> Settings {
+    pub(crate) fn settings(&mut self) -> Settings {
         self.started += 1;
         Settings::serve(
             &format!("{}_w{}", self.name, self.started),
@@ -80,19 +80,19 @@ impl Group {
     }
 
     /// Starts one more worker.
-    fn worker(&mut self) -> Rowferry {
+    pub(crate) fn worker(&mut self) -> Rowferry {
         let settings = self.settings();
         Rowferry::start(lab().scratch(), settings)
     }
 }
 
 /// The id by which a worker shows itself.
-fn id_of(worker: &Rowferry) -> String {
+pub(crate) fn id_of(worker: &Rowferry) -> String {
     let base = worker.rest().base();
     base.rsplit('/').next().unwrap_or(base).to_owned()
 }
 
-async fn status(worker: &Rowferry, name: &str) -> Value {
+pub(crate) async fn status(worker: &Rowferry, name: &str) -> Value {
     worker
         .rest()
         .get(&format!("/connectors/{name}/status"))
@@ -101,7 +101,7 @@ async fn status(worker: &Rowferry, name: &str) -> Value {
 }
 
 /// The workers of a connector's tasks, if all of them run.
-fn owners(status: &Value) -> Option<Vec<String>> {
+pub(crate) fn owners(status: &Value) -> Option<Vec<String>> {
     let tasks = status["tasks"].as_array()?;
     let owner = |task: &Value| {
         (task["state"] == "RUNNING").then(|| task["worker_id"].as_str().unwrap_or("").to_owned())
@@ -110,7 +110,7 @@ fn owners(status: &Value) -> Option<Vec<String>> {
 }
 
 /// Waits until all tasks of a connector run, as that worker sees it, on workers that the test accepts.
-async fn tasks_on(
+pub(crate) async fn tasks_on(
     asked: &Rowferry,
     name: &str,
     what: &str,
@@ -129,7 +129,7 @@ async fn tasks_on(
 }
 
 /// A sink of an empty topic: it has tasks and nothing to do.
-fn idle_sink(topic: &str, tasks: usize) -> Value {
+pub(crate) fn idle_sink(topic: &str, tasks: usize) -> Value {
     json!({
         "connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnector",
         "topics": topic,
@@ -138,12 +138,12 @@ fn idle_sink(topic: &str, tasks: usize) -> Value {
     })
 }
 
-fn count(owners: &[String], worker: &Rowferry) -> usize {
+pub(crate) fn count(owners: &[String], worker: &Rowferry) -> usize {
     let id = id_of(worker);
     owners.iter().filter(|owner| **owner == id).count()
 }
 
-async fn create(worker: &Rowferry, name: &str, config: &Value) {
+pub(crate) async fn create(worker: &Rowferry, name: &str, config: &Value) {
     worker
         .rest()
         .put(&format!("/connectors/{name}/config"), config)
@@ -320,6 +320,18 @@ async fn states_and_restarts_reach_the_worker_that_runs_the_task() {
     }
 }
 
+/// Waits until the two tasks of a pipeline run on different workers, so that neither moves any more.
+pub(crate) async fn on_different_workers(asked: &Rowferry, pipeline: &Pipeline) {
+    for_condition("both workers to have a task", LONG, async || {
+        let mut all = Vec::new();
+        for name in [pipeline.source_name(), pipeline.sink_name()] {
+            all.extend(owners(&status(asked, &name).await).unwrap_or_default());
+        }
+        all.len() == 2 && all[0] != all[1]
+    })
+    .await;
+}
+
 /// Freezes the worker of a task at a fail point in the middle of its transaction, until the other worker has
 /// written the rows.
 async fn a_frozen_worker_writes_nothing(name: &str, point: &str, of_source: bool) {
@@ -336,6 +348,7 @@ async fn a_frozen_worker_writes_nothing(name: &str, point: &str, of_source: bool
     let insert = json!({"insert.mode": "insert", "pk.mode": "none"});
     pipeline.create(a.rest(), server, json!({}), insert).await;
     pipeline.wait_arrived(&mut connection, 1, LONG).await;
+    on_different_workers(&b, &pipeline).await;
     let connector = if of_source {
         pipeline.source_name()
     } else {
@@ -445,7 +458,7 @@ fn stop_worker(worker: &Rowferry) {
 }
 
 /// What a worker shows of each worker of its group: state and number of tasks, by id.
-async fn seen_by(worker: &Rowferry) -> Vec<(String, String, u64)> {
+pub(crate) async fn seen_by(worker: &Rowferry) -> Vec<(String, String, u64)> {
     let body = worker.rest().get("/v1/workers").await.expect(200).body;
     let of = |one: &Value| {
         let text = |member: &str| one[member].as_str().unwrap_or_default().to_owned();

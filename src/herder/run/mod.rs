@@ -6,6 +6,7 @@
 //! answered only after its change is durable.
 
 mod commands;
+mod peers;
 mod pending;
 mod shared;
 mod store_writer;
@@ -97,6 +98,10 @@ enum FinishedJob {
         result: Result<bool, HerderRefusal>,
         reply: ReplySender<bool>,
     },
+    /// The other workers were made to read the store.
+    Nudged,
+    /// Whether another worker reaches the store.
+    OthersAsked(bool),
     Answered,
 }
 
@@ -118,7 +123,7 @@ impl HerderLoop {
         );
         let group = parts.group.as_ref().map(|group| {
             state.share(group.slot_count);
-            GroupWork::new(group.poll)
+            GroupWork::new(group.poll, group.patience)
         });
         let (known, cluster) = ClusterId::unknown();
         let mut jobs = JoinSet::new();
@@ -380,6 +385,8 @@ impl HerderLoop {
                 self.step(HerderEvent::OffsetsChanged { name });
                 send(reply, result);
             }
+            Ok(FinishedJob::Nudged) => self.nudged(),
+            Ok(FinishedJob::OthersAsked(healthy)) => self.others_asked(healthy),
             Ok(FinishedJob::Answered) => {}
             Err(error) if error.is_cancelled() => {}
             Err(error) => error!(%error, "a job of the herder has panicked: this is a bug"),

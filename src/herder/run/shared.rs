@@ -19,6 +19,7 @@ use super::super::core::WorkerShare;
 use super::super::core::{self, HerderEvent, SharedEvent};
 use super::super::{HerderCommand, HerderRefusal, HerderVerb, ReplySender, WorkerView};
 use super::commands::WaitingCaller;
+use super::peers::Peers;
 use super::store_writer::{StoreJob, StoreOutcome, changes, refusal};
 use super::{FinishedJob, HerderLoop};
 use crate::kafka::slots::{SlotEvent, SlotGroup};
@@ -50,6 +51,8 @@ pub(crate) struct GroupParts {
     pub slot_count: u16,
     /// How often the store is read.
     pub poll: Duration,
+    /// How long this worker keeps its tasks while only others reach the store.
+    pub patience: Duration,
 }
 
 /// Slots that were revoked, and who waits until what lies in them has ended.
@@ -61,6 +64,14 @@ struct Handover {
 /// The loop's side of the group of workers.
 pub(super) struct GroupWork {
     poll: Duration,
+    patience: Duration,
+    /// Since when the store fails.
+    failing_since: Option<Instant>,
+    /// The other workers are being asked whether they reach the store.
+    is_asking: bool,
+    peers: Peers,
+    /// The other workers are being made to read the store; `Some(true)` if again afterwards.
+    nudging: Option<bool>,
     /// Commands that have to read the store first, with the number of their attempts.
     inbox: VecDeque<(HerderCommand, u32)>,
     /// Commands whose reading of the store is in progress.
@@ -85,17 +96,22 @@ pub(super) struct GroupWork {
     next_drain: Instant,
     /// The workers that have registered, as last read.
     workers: Vec<StoredWorker>,
-    /// This worker was drained and has left the group.
+    /// This worker was drained, or does not reach the store, and has left the group.
     is_away: bool,
     /// Another process has registered under this worker's id.
     is_doubled: bool,
 }
 
 impl GroupWork {
-    pub(super) fn new(poll: Duration) -> Self {
+    pub(super) fn new(poll: Duration, patience: Duration) -> Self {
         let now = Instant::now();
         Self {
             poll,
+            patience,
+            failing_since: None,
+            is_asking: false,
+            peers: Peers::default(),
+            nudging: None,
             inbox: VecDeque::new(),
             asking: Vec::new(),
             ready: VecDeque::new(),
@@ -201,6 +217,12 @@ impl HerderLoop {
     /// Handles the success of a request that only a shared store gets.
     pub(super) fn shared_job_succeeded(&mut self, job: StoreJob, outcome: StoreOutcome) {
         let Some(work) = &mut self.group else { return };
+        work.failing_since = None;
+        let concerns_others = match &job {
+            StoreJob::SharedChange(..) | StoreJob::Move(_) | StoreJob::Claim(_) => true,
+            StoreJob::Save(saved) => saved.has_plans(),
+            _ => false,
+        };
         match (job, outcome) {
             (StoreJob::SharedChange(command, _, writes), _) => {
                 work.stored.push((command.verb, writes));
@@ -238,6 +260,62 @@ impl HerderLoop {
             }
             _ => {}
         }
+        if concerns_others {
+            self.nudge();
+        }
+    }
+
+    /// Makes the other workers read the store at once instead of at their next look. One that cannot
+    /// be reached from here reads it a little later.
+    fn nudge(&mut self) {
+        let Some(work) = &mut self.group else { return };
+        if work.nudging.is_some() {
+            work.nudging = Some(true);
+        } else if !work.peers.is_empty() {
+            work.nudging = Some(false);
+            let nudge = work.peers.nudge();
+            self.jobs.spawn(async move {
+                nudge.await;
+                FinishedJob::Nudged
+            });
+        }
+    }
+
+    pub(super) fn nudged(&mut self) {
+        let again = self.group.as_mut().and_then(|work| work.nudging.take());
+        if again == Some(true) {
+            self.nudge();
+        }
+    }
+
+    /// Asks the other workers whether they reach the store, if this one does not for too long.
+    fn ask_others(&mut self) {
+        let Some(work) = &mut self.group else { return };
+        let since = *work.failing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < work.patience || work.is_asking || work.is_away {
+            return;
+        }
+        work.is_asking = true;
+        let healthy = work.peers.any_is_healthy();
+        self.jobs
+            .spawn(async move { FinishedJob::OthersAsked(healthy.await) });
+    }
+
+    /// Leaves the group if another worker reaches the store and this one does not.
+    pub(super) fn others_asked(&mut self, is_healthy: bool) {
+        let (Some(work), Some(parts)) = (&mut self.group, &self.parts.group) else {
+            return;
+        };
+        work.is_asking = false;
+        if !is_healthy || work.failing_since.is_none() || work.is_away {
+            return;
+        }
+        tracing::warn!(
+            "this worker does not reach the metadata store and another worker does: it leaves the \
+             group, so that others run its tasks, until it reaches the store again"
+        );
+        work.is_away = true;
+        parts.group.stay_away(true);
     }
 
     /// Handles the failure of a request that only a shared store gets.
@@ -257,6 +335,8 @@ impl HerderLoop {
         if changed {
             return;
         }
+        self.ask_others();
+        let Some(work) = &mut self.group else { return };
         // The waiting commands would fail in the same way: reads are answered from memory.
         let waiting: Vec<_> = work
             .asking
@@ -332,9 +412,11 @@ impl HerderLoop {
             .map(|worker| (Arc::from(worker.id.as_str()), worker.draining))
             .collect();
         if let Some(work) = &mut self.group {
-            work.workers = snapshot.workers;
-            // A worker that was frozen may have claimed what is this worker's by now.
             let me = &self.parts.worker_id;
+            work.workers = snapshot.workers;
+            let others = work.workers.iter().filter(|other| *other.id != **me);
+            work.peers.set(others.map(|other| other.url.clone()));
+            // A worker that was frozen may have claimed what is this worker's by now.
             let foreign = |slot: &&u16| snapshot.slots.get(slot).is_none_or(|owner| owner != me);
             let again: Vec<u16> = work.own.iter().filter(foreign).copied().collect();
             work.to_claim.extend(again);
@@ -373,7 +455,7 @@ impl HerderLoop {
             return;
         };
         if work.is_away && !draining {
-            info!("this worker is not drained any more and joins the group again");
+            info!("this worker joins the group again");
         } else if !work.is_away && drained {
             info!("this worker is drained: it has left the group and has no tasks");
         } else {

@@ -171,6 +171,16 @@ impl Consumer {
         }
     }
 
+    /// Returns why this member can take no part in the group any more, if that is so: another client
+    /// has joined with its `group.instance.id`, for example.
+    pub(crate) fn fatal(&self) -> Option<Error> {
+        let (code, reason) = self.inner.as_deref()?.client().fatal_error()?;
+        Some(Error::new(
+            error::kind(code),
+            format!("reading from {}: {reason}", self.brokers),
+        ))
+    }
+
     /// Returns until when [`Consumer::leave`] waits, once it was called.
     pub(crate) fn leaves_by(&self) -> Option<Instant> {
         self.leaving.until
