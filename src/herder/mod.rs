@@ -147,6 +147,8 @@ pub(crate) struct WorkerView {
 pub(crate) struct WorkerInfo {
     /// Kafka cluster id; `None` until Kafka has first been reached.
     pub kafka_cluster_id: Option<String>,
+    /// One of several workers that has just started and has no slots yet.
+    pub is_joining: bool,
 }
 
 /// State of the worker, for `GET /health`.

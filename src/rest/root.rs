@@ -65,7 +65,7 @@ async fn livez(State(app): State<RestState>) -> (StatusCode, Json<Live>) {
 }
 
 /// Shows whether this worker should get requests: 503 while it starts, that is, until Kafka has been
-/// reached once, and while it shuts down; 500 if its main runtime has started no work for 5 s.
+/// reached once and, if it is one of several, it has got its share of the work; and while it shuts down; 500 if its main runtime has started no work for 5 s.
 /// Unlike `/health`, it stays 200 when Kafka or the store fails later: the worker still answers, and
 /// says what is wrong.
 #[utoipa::path(get, path = "/readyz", tag = "worker", responses((status = 200, body = Live), (status = 500, body = Live), (status = 503, body = Live)))]
@@ -75,7 +75,7 @@ async fn readyz(State(app): State<RestState>) -> (StatusCode, Json<Live>) {
         biased;
         _ = app.main.late(STALLED_AFTER) => (StatusCode::INTERNAL_SERVER_ERROR, "hangs"),
         asked = asked => match asked {
-            Ok(Ok(info)) if info.kafka_cluster_id.is_some() => (StatusCode::OK, "ready"),
+            Ok(Ok(info)) if info.kafka_cluster_id.is_some() && !info.is_joining => (StatusCode::OK, "ready"),
             Ok(Ok(_)) => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
             Ok(Err(_)) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "hangs"),

@@ -195,6 +195,22 @@ async fn three_workers_that_start_at_once_on_an_empty_store_all_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_ready_once_it_has_its_share_of_the_slots() {
+    let mut group = Group::on_postgres("ready").await;
+    let (a, b) = (group.worker(), group.worker());
+    for worker in [&a, &b] {
+        for_condition("the worker to be ready", LONG, async || {
+            worker.rest().get("/readyz").await.status == 200
+        })
+        .await;
+        let body = worker.rest().get("/v1/workers").await.expect(200).body;
+        let all = body["workers"].as_array().cloned().unwrap_or_default();
+        let own = all.iter().find(|one| one["answers"] == true);
+        assert!(own.unwrap()["slots"].as_u64() > Some(0), "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_reaches_the_other_workers_before_their_next_look_at_the_store() {
     let mut group = Group::on_mariadb("nudge").await;
     let slow = |group: &mut Group| {

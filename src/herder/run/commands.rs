@@ -322,11 +322,12 @@ impl HerderLoop {
     }
 
     fn info(&mut self, reply: ReplySender<WorkerInfo>) {
-        let cluster = self.cluster.clone();
+        let (cluster, is_joining) = (self.cluster.clone(), self.is_joining());
         self.jobs.spawn(async move {
             send(
                 reply,
                 Ok(WorkerInfo {
+                    is_joining,
                     kafka_cluster_id: cluster.id().await,
                 }),
             );

@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::{FinishedJob, HerderLoop};
 use crate::http::{HttpClient, HttpRequest, HttpSettings, Method, StatusCode};
 
 /// How long another worker may take to answer.
@@ -64,6 +68,61 @@ impl Peers {
             }))
             .await
         }
+    }
+}
+
+impl HerderLoop {
+    /// Makes the other workers read the store at once instead of at their next look. One that cannot
+    /// be reached from here reads it a little later.
+    pub(super) fn nudge(&mut self) {
+        let Some(work) = &mut self.group else { return };
+        if work.nudging.is_some() {
+            work.nudging = Some(true);
+        } else if !work.peers.is_empty() {
+            work.nudging = Some(false);
+            let nudge = work.peers.nudge();
+            self.jobs.spawn(async move {
+                nudge.await;
+                FinishedJob::Nudged
+            });
+        }
+    }
+
+    pub(super) fn nudged(&mut self) {
+        let again = self.group.as_mut().and_then(|work| work.nudging.take());
+        if again == Some(true) {
+            self.nudge();
+        }
+    }
+
+    /// Asks the other workers whether they reach the store, if this one does not for too long.
+    pub(super) fn ask_others(&mut self) {
+        let Some(work) = &mut self.group else { return };
+        let since = *work.failing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < work.patience || work.is_asking || work.is_away {
+            return;
+        }
+        work.is_asking = true;
+        let healthy = work.peers.any_is_healthy();
+        self.jobs
+            .spawn(async move { FinishedJob::OthersAsked(healthy.await) });
+    }
+
+    /// Leaves the group if another worker reaches the store and this one does not.
+    pub(super) fn others_asked(&mut self, is_healthy: bool) {
+        let (Some(work), Some(parts)) = (&mut self.group, &self.parts.group) else {
+            return;
+        };
+        work.is_asking = false;
+        if !is_healthy || work.failing_since.is_none() || work.is_away {
+            return;
+        }
+        warn!(
+            "this worker does not reach the metadata store and another worker does: it leaves the \
+             group, so that others run its tasks, until it reaches the store again"
+        );
+        work.is_away = true;
+        parts.group.stay_away(true);
     }
 }
 

@@ -36,6 +36,9 @@ const SETTLED_AFTER: Duration = Duration::from_secs(10);
 const MOVE_EVERY: Duration = Duration::from_secs(1);
 /// How often a change is tried again because other workers change the store all the time.
 const ATTEMPTS: u32 = 100;
+/// A worker that has got no slots for this long after its start gets requests all the same: there may
+/// be more workers than slots.
+const JOINED_WITHIN: Duration = Duration::from_secs(30);
 /// How long the store may take to forget this worker at shutdown.
 const UNREGISTERED_WITHIN: Duration = Duration::from_secs(2);
 /// How long leaving the group may take at shutdown.
@@ -64,14 +67,14 @@ struct Handover {
 /// The loop's side of the group of workers.
 pub(super) struct GroupWork {
     poll: Duration,
-    patience: Duration,
+    pub(super) patience: Duration,
     /// Since when the store fails.
-    failing_since: Option<Instant>,
+    pub(super) failing_since: Option<Instant>,
     /// The other workers are being asked whether they reach the store.
-    is_asking: bool,
-    peers: Peers,
+    pub(super) is_asking: bool,
+    pub(super) peers: Peers,
     /// The other workers are being made to read the store; `Some(true)` if again afterwards.
-    nudging: Option<bool>,
+    pub(super) nudging: Option<bool>,
     /// Commands that have to read the store first, with the number of their attempts.
     inbox: VecDeque<(HerderCommand, u32)>,
     /// Commands whose reading of the store is in progress.
@@ -94,10 +97,12 @@ pub(super) struct GroupWork {
     next_move: Instant,
     /// When the next part may leave a worker that is drained.
     next_drain: Instant,
+    /// It has had slots since it was started.
+    has_joined: bool,
     /// The workers that have registered, as last read.
     workers: Vec<StoredWorker>,
     /// This worker was drained, or does not reach the store, and has left the group.
-    is_away: bool,
+    pub(super) is_away: bool,
     /// Another process has registered under this worker's id.
     is_doubled: bool,
 }
@@ -125,6 +130,7 @@ impl GroupWork {
             next_beat: now + BEAT_EVERY,
             next_move: now + SETTLED_AFTER,
             next_drain: now,
+            has_joined: false,
             workers: Vec::new(),
             is_away: false,
             is_doubled: false,
@@ -265,59 +271,6 @@ impl HerderLoop {
         }
     }
 
-    /// Makes the other workers read the store at once instead of at their next look. One that cannot
-    /// be reached from here reads it a little later.
-    fn nudge(&mut self) {
-        let Some(work) = &mut self.group else { return };
-        if work.nudging.is_some() {
-            work.nudging = Some(true);
-        } else if !work.peers.is_empty() {
-            work.nudging = Some(false);
-            let nudge = work.peers.nudge();
-            self.jobs.spawn(async move {
-                nudge.await;
-                FinishedJob::Nudged
-            });
-        }
-    }
-
-    pub(super) fn nudged(&mut self) {
-        let again = self.group.as_mut().and_then(|work| work.nudging.take());
-        if again == Some(true) {
-            self.nudge();
-        }
-    }
-
-    /// Asks the other workers whether they reach the store, if this one does not for too long.
-    fn ask_others(&mut self) {
-        let Some(work) = &mut self.group else { return };
-        let since = *work.failing_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < work.patience || work.is_asking || work.is_away {
-            return;
-        }
-        work.is_asking = true;
-        let healthy = work.peers.any_is_healthy();
-        self.jobs
-            .spawn(async move { FinishedJob::OthersAsked(healthy.await) });
-    }
-
-    /// Leaves the group if another worker reaches the store and this one does not.
-    pub(super) fn others_asked(&mut self, is_healthy: bool) {
-        let (Some(work), Some(parts)) = (&mut self.group, &self.parts.group) else {
-            return;
-        };
-        work.is_asking = false;
-        if !is_healthy || work.failing_since.is_none() || work.is_away {
-            return;
-        }
-        tracing::warn!(
-            "this worker does not reach the metadata store and another worker does: it leaves the \
-             group, so that others run its tasks, until it reaches the store again"
-        );
-        work.is_away = true;
-        parts.group.stay_away(true);
-    }
-
     /// Handles the failure of a request that only a shared store gets.
     pub(super) fn shared_job_failed(&mut self, job: StoreJob, failure: &StoreFailure) {
         let changed = failure.trouble == StoreTrouble::Changed;
@@ -382,6 +335,7 @@ impl HerderLoop {
         );
         let claimed = std::mem::take(&mut work.claimed);
         if !claimed.is_empty() {
+            work.has_joined = true;
             self.step(HerderEvent::Shared(SharedEvent::SlotsGained(claimed)));
         }
         for (verb, writes) in stored {
@@ -463,6 +417,12 @@ impl HerderLoop {
         }
         work.is_away = !work.is_away;
         parts.group.stay_away(work.is_away);
+    }
+
+    /// True of one of several workers that has just started and has no slots yet.
+    pub(super) fn is_joining(&self) -> bool {
+        let waits = self.group.as_ref().is_some_and(|work| !work.has_joined);
+        waits && self.started.elapsed() < JOINED_WITHIN
     }
 
     /// Answers with the workers of the group; as last read if the store fails.
