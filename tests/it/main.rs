@@ -25,6 +25,7 @@
 mod access;
 mod bounds;
 mod change_data_capture;
+mod change_data_capture_postgres;
 mod chaos;
 mod clients;
 mod clock_changes;

@@ -24,6 +24,7 @@ mod dialect;
 mod driver;
 pub mod files;
 mod ident;
+pub mod pgoutput;
 mod privileges;
 pub mod sink;
 pub mod source;

@@ -25,6 +25,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("expressions", expressions),
     ("json_schema", |input| registered(2, input)),
     ("offsets", offsets),
+    ("pgoutput", pgoutput),
     ("properties", properties_file),
     ("protobuf", |input| registered(1, input)),
     ("references", config_references),
@@ -45,6 +46,11 @@ thread_local! {
 /// A file of MariaDB's binary log; its events of at most 1 MiB. What is read is used: each value of each row.
 fn binlog(input: &[u8]) {
     drop(connector_jdbc::binlog::decode_file(input, 1 << 20));
+}
+
+/// Messages of PostgreSQL's logical replication, each after its length. What is read is used, as above.
+fn pgoutput(input: &[u8]) {
+    drop(connector_jdbc::pgoutput::decode_all(input));
 }
 
 /// A record, see [`inputs::plain`].

@@ -105,6 +105,7 @@ const PURE: &[&str] = &[
     "connectors/api/src",
     "connectors/jdbc/src/binlog",
     "connectors/jdbc/src/dialect",
+    "connectors/jdbc/src/pgoutput",
 ];
 
 /// What pure code may not name.

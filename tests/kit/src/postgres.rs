@@ -18,13 +18,16 @@ pub struct Postgres {
 }
 
 /// Settings of the tests' servers.
-fn settings(durable: bool) -> [&'static str; 4] {
+fn settings(durable: bool) -> [&'static str; 7] {
     [
         // Without fsync the data survives the death of the process, though not of the machine.
         if durable { "fsync=on" } else { "fsync=off" },
         "timezone=UTC",
         "max_connections=300",
         "max_prepared_transactions=20",
+        "wal_level=logical",
+        "max_replication_slots=60",
+        "max_wal_senders=60",
     ]
 }
 

@@ -14,6 +14,7 @@ mod origin;
 mod panic_safe;
 mod postgres;
 mod postgres_catalog;
+mod replication;
 mod retry;
 mod rows;
 mod session;
@@ -34,6 +35,7 @@ use tokio::sync::mpsc;
 use self::panic_safe::PanicSafeSession;
 pub(crate) use binlog::{BinlogStart, BinlogStream};
 pub(crate) use failure::{of_definition, sqlstate};
+pub(crate) use replication::{ReplicationStream, export_snapshot, parse_position, position_text};
 pub(crate) use watchdog::{ConnectionId, wait_before_retry};
 
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};

@@ -43,7 +43,7 @@ use connector_api::{
 };
 use tokio::time::timeout;
 
-use self::cdc::CdcTask;
+use self::cdc::{CdcTask, SlotTask};
 use self::config::SourceConfig;
 pub(crate) use self::config::keys::KEYS;
 pub use self::config::schedule;
@@ -55,6 +55,7 @@ use self::tables::{connection, plan_tasks, probe};
 use self::task::JdbcSourceTask;
 use crate::class_defaults;
 use crate::driver::{ConnectOptions, Session};
+use crate::url::DatabaseKind;
 
 /// How long validation waits for the database.
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
@@ -110,9 +111,14 @@ impl SourceConnector for JdbcSource {
 
     async fn open(&self, task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>> {
         let config = SourceConfig::read(task)?;
-        Ok(match config.cdc {
-            Some(settings) => Box::new(CdcTask::open(config, settings, stored).await?),
-            None => Box::new(JdbcSourceTask::open(config, stored).await?),
+        let Some(settings) = config.cdc else {
+            return Ok(Box::new(JdbcSourceTask::open(config, stored).await?));
+        };
+        Ok(match config.target.database_kind() {
+            DatabaseKind::Postgres => Box::new(SlotTask::open(config, settings, stored).await?),
+            DatabaseKind::MySql | DatabaseKind::Sqlite => {
+                Box::new(CdcTask::open(config, settings, stored).await?)
+            }
         })
     }
 

@@ -8,6 +8,7 @@
     reason = "a test reads best from its beginning to its end"
 )]
 
+mod postgres;
 mod topic;
 mod types;
 
@@ -563,7 +564,7 @@ async fn what_keeps_the_log_from_being_read_is_reported_with_its_remedy() {
     for (key, value, text) in [
         ("key.mode", "none", "key.mode=primary_key"),
         ("delete.capture", "key_sweep", "delete.capture=none"),
-        ("connection.url", "jdbc:postgresql://h/d", "MariaDB"),
+        ("connection.url", "jdbc:sqlite:/d.db", "MariaDB"),
     ] {
         let mut config = capture.config.clone();
         config.set(key, value);

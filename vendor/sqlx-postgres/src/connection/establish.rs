@@ -46,6 +46,10 @@ impl PgConnection {
             params.push(("options", options));
         }
 
+        if options.replication {
+            params.push(("replication", "database"));
+        }
+
         stream.write(Startup {
             username: Some(&options.username),
             database: options.database.as_deref(),

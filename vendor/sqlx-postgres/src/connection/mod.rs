@@ -29,6 +29,7 @@ mod describe;
 mod establish;
 mod executor;
 pub(crate) mod login;
+mod replication;
 mod resolve;
 mod sasl;
 mod stream;

@@ -33,6 +33,7 @@ pub struct PgConnectOptions {
     pub(crate) options: Option<String>,
     pub(crate) max_message_size: usize,
     pub(crate) login_methods: LoginMethods,
+    pub(crate) replication: bool,
 }
 
 impl Default for PgConnectOptions {
@@ -102,6 +103,7 @@ impl PgConnectOptions {
             options: var("PGOPTIONS").ok(),
             max_message_size: crate::connection::bounds::DEFAULT_MAX_MESSAGE_SIZE,
             login_methods: LoginMethods::default(),
+            replication: false,
         }
     }
 
@@ -358,6 +360,13 @@ impl PgConnectOptions {
     /// Rowferry's addition: by which methods a server may let the client log in; all of them unless set.
     pub fn login_methods(mut self, methods: LoginMethods) -> Self {
         self.login_methods = methods;
+        self
+    }
+
+    /// Rowferry's addition: log in as a reader of the write-ahead log of one database. Such a connection takes simple
+    /// queries and the commands of the replication protocol.
+    pub fn replication(mut self, on: bool) -> Self {
+        self.replication = on;
         self
     }
 

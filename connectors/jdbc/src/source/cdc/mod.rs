@@ -1,4 +1,5 @@
-//! `mode=cdc`: reads the changes of tables from MariaDB's binary log.
+//! `mode=cdc`: reads the changes of tables from the server's log: MariaDB's binary log, or
+//! PostgreSQL's write-ahead log (`slot`).
 //!
 //! 1. `position` is where the log has been read to, as it is stored.
 //! 2. `ddl` recognises what a statement in the log does to tables.
@@ -19,6 +20,7 @@ mod polled;
 mod position;
 mod probe;
 mod server;
+mod slot;
 mod snapshot;
 mod start;
 mod stream;
@@ -29,4 +31,5 @@ mod traits;
 pub(super) use position::check as check_position;
 pub(super) use position::owns as owns_position;
 pub(super) use probe::probe;
+pub(super) use slot::SlotTask;
 pub(super) use task::CdcTask;

@@ -112,7 +112,9 @@ pub(in crate::source) fn check(position: &SourcePosition) -> Result<()> {
     let Some(offset) = &position.offset else {
         return Ok(());
     };
-    if position.partition.get(TABLE).is_some() {
+    if super::slot::owns_offset(offset) {
+        super::slot::check_offset(offset)
+    } else if position.partition.get(TABLE).is_some() {
         TableProgressStored::read(offset).map(drop)
     } else {
         StreamProgress::read(offset).map(drop)
@@ -212,7 +214,7 @@ impl TableProgressStored {
     }
 }
 
-fn text(value: &str) -> OffsetValue {
+pub(super) fn text(value: &str) -> OffsetValue {
     OffsetValue::Text(value.to_owned())
 }
 
@@ -224,7 +226,7 @@ fn string<'a>(offset: &'a SourceOffset, name: &str) -> Result<Option<&'a str>> {
     }
 }
 
-fn long(offset: &SourceOffset, name: &str) -> Result<Option<i64>> {
+pub(super) fn long(offset: &SourceOffset, name: &str) -> Result<Option<i64>> {
     match offset.get(name) {
         None | Some(OffsetValue::Null) => Ok(None),
         Some(OffsetValue::Long(n)) => Ok(Some(*n)),
@@ -232,7 +234,7 @@ fn long(offset: &SourceOffset, name: &str) -> Result<Option<i64>> {
     }
 }
 
-fn wrong(name: &str, expected: &str) -> Error {
+pub(super) fn wrong(name: &str, expected: &str) -> Error {
     Error::config(format!(
         "the offset's member {name} is invalid (expected: {expected}); set it with PATCH \
          /connectors/NAME/offsets, or delete the offsets to read everything again"

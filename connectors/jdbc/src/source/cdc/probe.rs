@@ -2,10 +2,12 @@
 
 use connector_api::{ConfigReport, ErrorKind, Value};
 
+use super::slot::slot_problems;
 use super::{server, traits};
 use crate::driver::{BinlogStart, BinlogStream, ConnectOptions, Session};
 use crate::source::config::SourceConfig;
 use crate::source::tables::select::{self, TableListing};
+use crate::url::DatabaseKind;
 
 /// Number of tables that are looked at.
 const TABLES: usize = 100;
@@ -21,6 +23,19 @@ pub(in crate::source) async fn probe(
     listed: Option<&TableListing>,
     report: &mut ConfigReport,
 ) {
+    let chosen = listed.map(|listed| select::choose(config, listed, session.dialect()));
+    match config.target.database_kind() {
+        DatabaseKind::MySql | DatabaseKind::Sqlite => {}
+        DatabaseKind::Postgres => {
+            let chosen = chosen.and_then(Result::ok).unwrap_or_default();
+            let chosen = chosen.get(..TABLES).unwrap_or(&chosen);
+            let problems = slot_problems(session, config, chosen).await;
+            for problem in problems.unwrap_or_default() {
+                report.error("mode", problem);
+            }
+            return;
+        }
+    }
     let problems = server::problems(session).await.unwrap_or_default();
     let is_logged = problems.is_empty();
     for problem in problems {
@@ -38,7 +53,6 @@ pub(in crate::source) async fn probe(
     for warning in server::warnings(session).await {
         report.warn("mode", warning);
     }
-    let chosen = listed.map(|listed| select::choose(config, listed, session.dialect()));
     let Some(Ok(chosen)) = chosen else { return };
     let chosen: Vec<_> = chosen.into_iter().take(TABLES).collect();
     for id in traits::cascading(session, &chosen).await {

@@ -108,7 +108,7 @@ pub(super) async fn table(
 }
 
 /// A table as it was when its rows were emitted, or as it is now.
-async fn stored_table(
+pub(super) async fn stored_table(
     now: TableDefinition,
     config: &SourceConfig,
     settings: CdcSettings,

@@ -300,7 +300,7 @@ impl CapturedTable {
     }
 
     /// Appends the record of a changed row, unless a later snapshot will have it.
-    fn put_read(&mut self, row: Box<[Value]>, out: &mut Vec<Record>) {
+    pub(super) fn put_read(&mut self, row: Box<[Value]>, out: &mut Vec<Record>) {
         if self.is_read(&row) {
             self.put(row, out);
         }
@@ -327,7 +327,7 @@ impl CapturedTable {
     }
 
     /// Appends the tombstone of a row that is gone.
-    fn delete(&mut self, row: &[Value], out: &mut Vec<Record>) {
+    pub(super) fn delete(&mut self, row: &[Value], out: &mut Vec<Record>) {
         if !self.is_read(row) {
             return;
         }

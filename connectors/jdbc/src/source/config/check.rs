@@ -279,19 +279,19 @@ fn check_deletions(config: &Config, mode: &str, report: &mut ConfigReport) {
     }
 }
 
-/// Checks what the log needs: MariaDB, tables, and a key that identifies the row.
+/// Checks what the log needs: a server, tables, and a key that identifies the row.
 fn check_cdc(config: &Config, report: &mut ConfigReport) {
     let text = |key: &str| config.get(key).unwrap_or_default().trim().to_lowercase();
     let target = ConnectionTarget::parse(config.get("connection.url").unwrap_or_default());
     // a URL that cannot be parsed is reported on its own
     let lacks_log = target.is_ok_and(|target| match target.database_kind() {
-        DatabaseKind::MySql => false,
-        DatabaseKind::Postgres | DatabaseKind::Sqlite => true,
+        DatabaseKind::MySql | DatabaseKind::Postgres => false,
+        DatabaseKind::Sqlite => true,
     });
     if lacks_log {
         report.error(
             "mode",
-            "mode cdc reads the binary log of MariaDB: choose another mode for this database.",
+            "mode cdc reads the log of MariaDB or PostgreSQL: choose another mode for this database.",
         );
     }
     for (key, is_used, instead) in [

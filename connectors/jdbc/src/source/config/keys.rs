@@ -170,7 +170,7 @@ pub(crate) const KEYS: &[ConfigKey] = &[
         MODE,
         "What a poll reads: bulk (all rows), incrementing (rows with ids above the last one), \
          timestamp (rows with timestamps after the last one), timestamp+incrementing (both). cdc \
-         (MariaDB only): every change of the tables, deletions included, from the server's binary \
+         (MariaDB and PostgreSQL): every change of the tables, deletions included, from the server's \
          log, after the rows that were there before.",
     )
     .check(KeyValidator::By(values::mode))
@@ -570,5 +570,45 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     .check(KeyValidator::OneOfIgnoreCase(&["fail", "ignore"]))
     .form(Short, "Truncated tables")
     .recommended(&["fail", "ignore"]),
+    own(
+        "slot.name",
+        ConfigType::String,
+        Text(""),
+        "In mode cdc with PostgreSQL, the name of the replication slot that the connector makes and \
+         reads. No other reader may have it. Default: rowferry_ and the connector's name.",
+    )
+    .check(KeyValidator::By(values::slot_name))
+    .form(Medium, "Replication slot"),
+    own(
+        "slot.drop.on.stop",
+        ConfigType::Boolean,
+        Text("false"),
+        "In mode cdc with PostgreSQL, whether the slot is dropped when the task stops. Changes after \
+         that are lost: the task fails when it is started again. For trials only.",
+    )
+    .form(Short, "Drop the slot on stop"),
+    own(
+        "publication.name",
+        ConfigType::String,
+        Text(""),
+        "In mode cdc with PostgreSQL, the name of the publication that says which tables the server \
+         sends. Default: the name of the slot.",
+    )
+    .form(Medium, "Publication"),
+    own(
+        "publication.autocreate.mode",
+        ConfigType::String,
+        Text("filtered"),
+        "In mode cdc with PostgreSQL, who makes the publication: filtered (the connector, of its \
+         tables, and changes it when they change), all_tables (the connector, of all tables, which \
+         needs a superuser) or disabled (it must be there).",
+    )
+    .check(KeyValidator::OneOfIgnoreCase(&[
+        "filtered",
+        "all_tables",
+        "disabled",
+    ]))
+    .form(Short, "Who makes the publication")
+    .recommended(&["filtered", "all_tables", "disabled"]),
     key("tables", ConfigType::List, Text(""), CONNECTOR, "The tables of this task.").internal(),
 ];

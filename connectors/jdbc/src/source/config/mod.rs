@@ -14,6 +14,7 @@ mod task_share;
 mod values;
 
 pub(super) use self::source_config::{
-    CdcSettings, DeleteCapture, SourceConfig, SourceMode, TableSelection,
+    CdcSettings, DeleteCapture, PublicationMaking, SlotSettings, SourceConfig, SourceMode,
+    TableSelection,
 };
 pub(super) use self::task_share::TaskShare;

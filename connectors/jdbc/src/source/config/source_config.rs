@@ -99,6 +99,31 @@ pub(crate) struct CdcSettings {
     pub truncate_fails: bool,
 }
 
+/// Settings of `mode=cdc` for PostgreSQL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SlotSettings {
+    /// `slot.name`
+    pub slot: String,
+    /// `slot.drop.on.stop`
+    pub drops_slot: bool,
+    /// `publication.name`
+    pub publication: String,
+    /// `publication.autocreate.mode`
+    pub making: PublicationMaking,
+}
+
+/// Who makes a publication.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum PublicationMaking {
+    /// The connector, of its tables.
+    #[default]
+    Filtered,
+    /// The connector, of all tables.
+    AllTables,
+    /// The user.
+    Disabled,
+}
+
 /// Settings of `delete.capture=key_sweep`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeleteCapture {
@@ -117,6 +142,8 @@ pub(crate) struct SourceConfig {
     /// Set in `mode=cdc`: changes are read from the log. The rows that were there before are read
     /// as in bulk mode, page by page in the order of the key.
     pub cdc: Option<CdcSettings>,
+    /// The slot and the publication of `mode=cdc` for PostgreSQL.
+    pub slot: SlotSettings,
     pub filter: TableSelection,
     /// `incrementing.column.name`
     pub id_column: Option<String>,
@@ -231,6 +258,7 @@ fn fill(r: &mut ConfigReader<'_>) -> SourceConfig {
         connect: connect_options(r),
         mode: SourceMode::parse(&r.text("mode")).unwrap_or(SourceMode::Bulk),
         cdc,
+        slot: slot(r),
         filter: filter(r),
         id_column: some(r.text("incrementing.column.name")),
         timestamp_columns: items(r.list("timestamp.column.name")),
@@ -326,6 +354,45 @@ fn cdc(r: &mut ConfigReader<'_>) -> Option<CdcSettings> {
         truncate_fails: r.text("truncate.handling").eq_ignore_ascii_case("fail"),
     };
     (r.text("mode") == CDC).then_some(settings)
+}
+
+fn slot(r: &mut ConfigReader<'_>) -> SlotSettings {
+    let given = some(r.text("slot.name"));
+    let slot = given.unwrap_or_else(|| derived_slot(r));
+    let publication = some(r.text("publication.name"));
+    let making = match r
+        .text("publication.autocreate.mode")
+        .to_lowercase()
+        .as_str()
+    {
+        "all_tables" => PublicationMaking::AllTables,
+        "disabled" => PublicationMaking::Disabled,
+        _ => PublicationMaking::Filtered,
+    };
+    SlotSettings {
+        drops_slot: r.bool("slot.drop.on.stop"),
+        publication: publication.unwrap_or_else(|| slot.clone()),
+        slot,
+        making,
+    }
+}
+
+/// `rowferry_` and the connector's name; with a number if the name has characters that a slot's name
+/// cannot have.
+fn derived_slot(r: &mut ConfigReader<'_>) -> String {
+    let name = r.config().iter().find(|(key, _)| *key == "name");
+    let name = name.map_or_else(String::new, |(_, name)| name.to_owned());
+    let shown: String = name
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .take(30)
+        .collect();
+    if shown == name {
+        format!("rowferry_{shown}")
+    } else {
+        format!("rowferry_{shown}_{}", derived_server_id(r))
+    }
 }
 
 /// A number that other connectors hardly have: FNV-1a of the connector's name and topic prefix, in

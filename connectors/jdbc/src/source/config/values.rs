@@ -122,6 +122,15 @@ pub(super) fn mode(text: &str) -> Result<(), String> {
     Err(format!("String must be one of: {}", KNOWN.join(", ")))
 }
 
+/// Checks a value of `slot.name`: PostgreSQL allows no other characters.
+pub(super) fn slot_name(text: &str) -> Result<(), String> {
+    let is_known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if text.len() <= 50 && text.bytes().all(is_known) {
+        return Ok(());
+    }
+    Err("The name of a slot has at most 50 lower case letters, digits and underscores".to_owned())
+}
+
 /// Checks a value of `topic.prefix`.
 pub(super) fn topic_prefix(text: &str) -> Result<(), String> {
     if text.chars().count() > 249 {

@@ -299,6 +299,23 @@ fn by_key(b: &mut QueryBuilder<'_>, shape: &QueryShape, from: &ReadPosition) {
     b.text(" ORDER BY ").columns(&shape.key);
 }
 
+/// Returns the statement that reads the row with this key.
+pub(crate) fn of_key(shape: &QueryShape, key: &[Value], dialect: &dyn Dialect) -> SqlStatement {
+    let mut b = QueryBuilder {
+        dialect,
+        timestamp_type: "",
+        sql: shape.select.clone(),
+        params: Vec::new(),
+    };
+    for (n, ((column, sql_type), value)) in shape.key.iter().zip(key).enumerate() {
+        b.text(if n == 0 { " WHERE " } else { " AND " })
+            .text(column)
+            .text(" = ")
+            .bind(param(value), sql_type);
+    }
+    b.build()
+}
+
 /// Returns the statement that reads the rows with ids in these ranges. The ranges are padded to a
 /// power of two, so that the text stays the same for up to twice as many.
 pub(crate) fn within(
