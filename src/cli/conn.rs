@@ -1,11 +1,13 @@
-//! `rowferry conn`: whether the worker can use a database.
+//! `rowferry conn`: whether the worker can use a database, and what it would need.
 
 use clap::{Args, Subcommand};
 use connector_api::shown::{in_lines, on_one_line, without_passwords};
 use connector_api::{Error, Result};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::client::RestClient;
+use super::discover::DiscoverCommand;
+use super::doctor::DoctorCommand;
 use super::output::OutputArgs;
 use super::print::outln;
 use crate::http::Method;
@@ -15,11 +17,15 @@ use crate::model::ConfigInfos;
 pub(super) enum ConnCommand {
     /// Let the worker connect to a database as a source and as a sink would, without creating anything
     Test(TestConnectionCommand),
+    /// List the tables of a database with the modes that can read them, and propose a source
+    Discover(DiscoverCommand),
+    /// Check everything that connectors in files need, and say how to fix what is missing
+    Doctor(DoctorCommand),
 }
 
-/// `rowferry conn test`.
+/// A database and how to log in.
 #[derive(Args, Debug)]
-pub(super) struct TestConnectionCommand {
+pub(super) struct DatabaseArgs {
     /// Address of the database, such as jdbc:mariadb://db1:3306/shop
     url: String,
     /// User of the database
@@ -33,6 +39,40 @@ pub(super) struct TestConnectionCommand {
         hide_env_values = true
     )]
     db_password: Option<String>,
+}
+
+impl DatabaseArgs {
+    /// Returns the name of the database, as far as a topic's name can have it.
+    pub(super) fn name(&self) -> String {
+        let path = self.url.split(['?', ';']).next().unwrap_or_default();
+        let name = path.rsplit(['/', ':']).next().unwrap_or_default();
+        let name = name.strip_suffix(".db").unwrap_or(name);
+        let legal = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
+        name.chars().filter(|c| legal(*c)).collect()
+    }
+
+    /// Returns the keys of a connector of this class that uses the database.
+    pub(super) fn config(&self, class: &str) -> Map<String, Value> {
+        let mut config = Map::new();
+        config.insert("connector.class".to_owned(), class.into());
+        config.insert("connection.url".to_owned(), self.url.as_str().into());
+        for (key, value) in [
+            ("connection.user", &self.db_user),
+            ("connection.password", &self.db_password),
+        ] {
+            if let Some(value) = value {
+                config.insert(key.to_owned(), value.as_str().into());
+            }
+        }
+        config
+    }
+}
+
+/// `rowferry conn test`.
+#[derive(Args, Debug)]
+pub(super) struct TestConnectionCommand {
+    #[command(flatten)]
+    database: DatabaseArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -40,8 +80,11 @@ pub(super) struct TestConnectionCommand {
 impl ConnCommand {
     /// Errors: as [`RestClient::send`]; `Record` if the worker cannot use the database.
     pub(super) async fn run(&self, client: &RestClient) -> Result<()> {
-        let Self::Test(test) = self;
-        test.run(client).await
+        match self {
+            Self::Test(test) => test.run(client).await,
+            Self::Discover(discover) => discover.run(client).await,
+            Self::Doctor(doctor) => doctor.run(client).await,
+        }
     }
 }
 
@@ -59,9 +102,9 @@ impl TestConnectionCommand {
             if self.output.is_document() {
                 documents.push(json!({"as": what, "errors": errors}));
             } else if errors.is_empty() {
-                outln!("{what:6} can use {}", shown(&self.url));
+                outln!("{what:6} can use {}", shown(&self.database.url));
             } else {
-                outln!("{what:6} cannot use {}:", shown(&self.url));
+                outln!("{what:6} cannot use {}:", shown(&self.database.url));
                 for error in &errors {
                     outln!("  {}", in_lines(error).replace('\n', "\n  "));
                 }
@@ -78,18 +121,8 @@ impl TestConnectionCommand {
 
     /// Returns what validation says about the connection.
     async fn errors(&self, client: &RestClient, class: &str, more: Value) -> Result<Vec<String>> {
-        let mut config = serde_json::Map::new();
+        let mut config = self.database.config(class);
         config.insert("name".to_owned(), "rowferry-conn-test".into());
-        config.insert("connector.class".to_owned(), class.into());
-        config.insert("connection.url".to_owned(), self.url.as_str().into());
-        for (key, value) in [
-            ("connection.user", &self.db_user),
-            ("connection.password", &self.db_password),
-        ] {
-            if let Some(value) = value {
-                config.insert(key.to_owned(), value.as_str().into());
-            }
-        }
         config.extend(more.as_object().cloned().unwrap_or_default());
         let path = format!("/connector-plugins/{class}/config/validate");
         let config = Value::Object(config);

@@ -7,7 +7,9 @@ mod client;
 mod conn;
 mod context;
 mod diff;
+mod discover;
 mod dlq;
+mod doctor;
 mod each;
 mod file;
 mod keys;
@@ -210,7 +212,7 @@ enum ChangeCommand {
     Offsets(RemoteCall<RemoteGroup<offsets::OffsetsCommand>>),
     /// Let a running source read a table, or a range of its keys, again
     Reread(RemoteCall<RemoteGroup<reread::RereadCommand>>),
-    /// Test whether the worker can use a database
+    /// Test whether the worker can use a database, list its tables, or check what connectors need
     Conn(RemoteCall<RemoteGroup<conn::ConnCommand>>),
     /// Show, replay and delete the dead letters of a connector
     Dlq(RemoteCall<RemoteGroup<dlq::DlqCommand>>),

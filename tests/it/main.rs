@@ -31,6 +31,7 @@ mod clients;
 mod clock_changes;
 mod cluster_example;
 mod command_line;
+mod conn_advice;
 mod converters;
 mod crash;
 mod database_tls;
