@@ -153,9 +153,7 @@ impl BinlogDecoder {
             27 => EventBody::Heartbeat {
                 file: event::file_name(body)?,
             },
-            38 => EventBody::XaPrepare {
-                one_phase: body.first().is_some_and(|byte| *byte != 0),
-            },
+            38 => event::xa_prepare(body)?,
             160 => EventBody::Annotate(body),
             162 => EventBody::Gtid(event::gtid(body, header.server)?),
             163 => EventBody::GtidList(event::gtid_list(body)?),

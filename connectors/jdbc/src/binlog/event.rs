@@ -41,7 +41,8 @@ pub(crate) enum EventBody<'a> {
     /// The transaction is committed.
     Commit,
     /// The transaction is prepared (XA): it is committed or rolled back later.
-    XaPrepare { one_phase: bool },
+    /// Its name as statements of the log write it, in lower case.
+    XaPrepare { one_phase: bool, xid: String },
     /// Columns of the rows that follow; the decoder remembers them.
     TableMap,
     /// Changed rows of a table.
@@ -193,6 +194,28 @@ pub(super) fn query(
         sql,
         error,
     })
+}
+
+/// Reads the end of a prepared transaction.
+pub(super) fn xa_prepare(body: &[u8]) -> Result<EventBody<'static>, BinlogError> {
+    let what = "an XA prepare event";
+    let mut r = ByteReader::new(body);
+    let one_phase = r.u8(what)? != 0;
+    let format = r.u32(what)?.cast_signed();
+    let lengths = [r.u32(what)?, r.u32(what)?];
+    let [global, branch] = lengths.map(|len| usize::try_from(len).unwrap_or(usize::MAX));
+    let global = hex_literal(r.take(global, what)?);
+    let branch = hex_literal(r.take(branch, what)?);
+    Ok(EventBody::XaPrepare {
+        one_phase,
+        xid: format!("{global},{branch},{format}"),
+    })
+}
+
+/// Writes bytes as SQL does: `x'61'`.
+pub(crate) fn hex_literal(bytes: &[u8]) -> String {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("x'{digits}'")
 }
 
 /// Reads what the server says about lost events.

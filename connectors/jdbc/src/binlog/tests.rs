@@ -229,7 +229,7 @@ fn a_log_is_a_sequence_of_transactions() {
                     .into(),
                 EventBody::Rows(rows) => format!("{:?}", rows.change),
                 EventBody::Commit => "commit".into(),
-                EventBody::XaPrepare { one_phase } => format!("prepare {one_phase}"),
+                EventBody::XaPrepare { one_phase, .. } => format!("prepare {one_phase}"),
                 EventBody::Annotate(_) => "annotate".into(),
                 EventBody::Rotate { .. } => "rotate".into(),
                 EventBody::GtidList(list) => format!("{} before", list.len()),

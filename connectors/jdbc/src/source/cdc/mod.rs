@@ -11,6 +11,7 @@
 //! 6. `server` checks the server's settings and opens snapshots whose position is known.
 //! 7. `snapshot` reads rows that were there before.
 //! 8. `stream::LogReader` follows the log from event to event.
+//!    `xa` are its prepared transactions, whose rows count once they are committed.
 //! 9. `probe` says what is wrong before anything starts.
 //! 10. `start` finds where a task begins, `task::CdcTask` is the task that the worker polls.
 
@@ -27,6 +28,7 @@ mod stream;
 mod table;
 mod task;
 mod traits;
+mod xa;
 
 pub(super) use position::check as check_position;
 pub(super) use position::owns as owns_position;

@@ -9,6 +9,7 @@ use connector_api::{
 use serde_json::Value as Json;
 
 use super::polled::PolledIds;
+use super::xa::{self, HeldXa};
 use crate::binlog::gtid::GtidSet;
 use crate::ident::TableId;
 
@@ -23,6 +24,7 @@ const HOST: &str = "server_id";
 const SNAPSHOT: &str = "snapshot";
 const FRONT: &str = "front";
 const COLUMNS: &str = "columns";
+const XA: &str = "xa";
 const POLLED: &str = "polled";
 
 /// A position in a server's log files.
@@ -45,6 +47,8 @@ pub(super) struct StreamProgress {
     pub event: u64,
     /// Rows done in the row event that follows them.
     pub row: u64,
+    /// Prepared transactions that may have changed captured tables.
+    pub xa: Vec<HeldXa>,
 }
 
 /// Which rows of a table have been emitted.
@@ -148,6 +152,9 @@ impl StreamProgress {
             host: long(offset, HOST)?,
             event: count(EVENT)?,
             row: count(ROW)?,
+            xa: string(offset, XA)?
+                .map_or(Some(Vec::new()), xa::read)
+                .ok_or_else(|| wrong(XA, "a JSON array"))?,
         })
     }
 
@@ -168,6 +175,9 @@ impl StreamProgress {
         if self.event > 0 || self.row > 0 {
             members.push((EVENT.into(), number(self.event)));
             members.push((ROW.into(), number(self.row)));
+        }
+        if !self.xa.is_empty() {
+            members.push((XA.into(), text(&xa::write(&self.xa))));
         }
         SourceOffset(members)
     }
@@ -279,6 +289,7 @@ mod tests {
     use connector_api::{Decimal, OffsetValue, SourceOffset, Value};
 
     use super::super::polled::PolledIds;
+    use super::super::xa::HeldXa;
     use super::{LogPosition, StreamProgress, TableFront, TableProgressStored};
     use crate::binlog::gtid::GtidSet;
     use crate::source::plan::gaps::IdGaps;
@@ -305,6 +316,10 @@ mod tests {
             host: Some(3),
             event: 4,
             row: 2,
+            xa: vec![HeldXa {
+                xid: "x'61',x'',1".into(),
+                rows: None,
+            }],
         };
         assert_eq!(StreamProgress::read(&progress.write()).unwrap(), progress);
         let key = vec![

@@ -3,7 +3,7 @@
 use connector_api::{ConfigReport, ErrorKind, Value};
 
 use super::slot::slot_problems;
-use super::{server, traits};
+use super::{server, traits, xa};
 use crate::driver::{BinlogStart, BinlogStream, ConnectOptions, Session};
 use crate::source::config::SourceConfig;
 use crate::source::tables::select::{self, TableListing};
@@ -51,6 +51,10 @@ pub(in crate::source) async fn probe(
         report.warn("mode", warning);
     }
     for warning in server::warnings(session).await {
+        report.warn("mode", warning);
+    }
+    let prepared = xa::prepared(session).await.unwrap_or_default();
+    if let Some(warning) = server::prepared_warning(prepared.len()) {
         report.warn("mode", warning);
     }
     let Some(Ok(chosen)) = chosen else { return };

@@ -78,8 +78,7 @@ pub(super) async fn check(session: &mut dyn Session) -> Result<i64> {
         .unwrap_or_default())
 }
 
-/// Returns warnings: the log does not name columns, or transactions are prepared that no snapshot
-/// sees.
+/// Returns warnings: the log does not name columns.
 pub(super) async fn warnings(session: &mut dyn Session) -> Vec<String> {
     let mut out = Vec::new();
     // servers before 10.5 do not have the variable
@@ -94,15 +93,18 @@ pub(super) async fn warnings(session: &mut dyn Session) -> Vec<String> {
              GLOBAL binlog_row_metadata=FULL"
         ));
     }
-    let prepared = session.query("XA RECOVER", &[]).await.unwrap_or_default();
-    if !prepared.is_empty() {
-        out.push(format!(
-            "{} XA transactions are prepared and not yet committed: if they change a captured \
-             table, their changes are missing once they are committed",
-            prepared.len()
-        ));
-    }
     out
+}
+
+/// The warning of so many transactions that are prepared before the connector begins.
+pub(super) fn prepared_warning(count: usize) -> Option<String> {
+    (count > 0).then(|| {
+        format!(
+            "{count} XA transactions were prepared before the connector began: if one of them is \
+             committed later and changes a captured table, the task fails. Commit them or roll them \
+             back before (XA RECOVER lists them)"
+        )
+    })
 }
 
 /// Begins a transaction that sees what was committed before exactly one position of the log, and

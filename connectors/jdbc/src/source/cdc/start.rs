@@ -12,6 +12,7 @@ use super::position::{
 use super::server;
 use super::table::CapturedTable;
 use super::traits::{self, TableDefinition};
+use super::xa;
 use crate::catalog::TableMeta;
 use crate::dialect::Dialect;
 use crate::driver::Session;
@@ -39,6 +40,8 @@ async fn first(session: &mut dyn Session, host: i64) -> Result<StreamProgress> {
     Ok(StreamProgress {
         gtids: server::gtids_at(session, &position).await?,
         position: Some(position),
+        // behind the position: what ends in between is in every snapshot
+        xa: xa::prepared(session).await?,
         host: Some(host),
         ..StreamProgress::default()
     })

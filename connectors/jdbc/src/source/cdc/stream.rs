@@ -1,13 +1,17 @@
 //! Follows the log: from the bytes of events to changed rows, statements and completed
 //! transactions.
 
+use std::sync::Arc;
+
 use connector_api::{Error, Result};
 
 use super::ddl::{self, LoggedStatement};
 use super::position::{LogPosition, StreamProgress};
+use super::xa::{self, HeldXa, XaVerb};
 use crate::binlog::decoder::BinlogDecoder;
 use crate::binlog::event::{EventBody, EventHeader, GtidEvent, QueryEvent};
 use crate::binlog::rows::RowsEvent;
+use crate::binlog::table_map::TableMap;
 use crate::driver::BinlogStream;
 
 /// Bytes from one end of a transaction to the next, at most, for which positions beyond 4 GiB are
@@ -19,6 +23,10 @@ const WRAP_WITHIN: u64 = 2 << 30;
 pub(super) enum LogEvent {
     /// Rows of a table were changed; so many of them were emitted before.
     Rows(RowsEvent<'static>, u64),
+    /// Rows of a table were changed by a transaction that is prepared.
+    Prepared(Arc<TableMap>),
+    /// A prepared transaction is committed: its rows come now, and then [`LogReader::end_xa`].
+    Committed(HeldXa),
     /// A statement concerns tables; names without a database are of this one.
     Tables(LoggedStatement, String),
     /// Rows were changed that the log does not have: the error, and the names in the statement if
@@ -36,6 +44,10 @@ struct OpenTransaction {
     begun: GtidEvent,
     /// Row events seen so far.
     events: u64,
+    /// It is prepared, and changes captured tables.
+    holds: bool,
+    /// It commits a prepared transaction, and ends here.
+    ends_at: Option<EventHeader>,
 }
 
 /// Reads a server's log.
@@ -114,7 +126,7 @@ impl LogReader {
     }
 
     /// True if the rows that come are of a transaction that is only prepared.
-    pub(super) fn is_prepared_only(&self) -> bool {
+    fn is_prepared_only(&self) -> bool {
         self.transaction.is_some_and(|open| open.begun.prepares_xa)
     }
 
@@ -126,13 +138,20 @@ impl LogReader {
             .decode(bytes)
             .map_err(|error| self.refuse(&error.0))?;
         match body {
+            EventBody::Rows(rows) if self.is_prepared_only() => Ok(LogEvent::Prepared(rows.table)),
             EventBody::Rows(rows) => self.rows(rows.into_owned()),
             EventBody::Query(query) => self.query(&header, query),
             EventBody::Gtid(begun) => {
-                self.transaction = Some(OpenTransaction { begun, events: 0 });
+                self.transaction = Some(OpenTransaction {
+                    begun,
+                    events: 0,
+                    holds: false,
+                    ends_at: None,
+                });
                 Ok(LogEvent::Nothing)
             }
-            EventBody::Commit | EventBody::XaPrepare { .. } => {
+            EventBody::XaPrepare { one_phase, xid } => self.prepare(&header, one_phase, xid),
+            EventBody::Commit => {
                 self.complete(&header);
                 Ok(LogEvent::Nothing)
             }
@@ -167,7 +186,69 @@ impl LogReader {
         }
     }
 
-    fn rows(&mut self, rows: RowsEvent<'static>) -> Result<LogEvent> {
+    /// The prepared transaction that is read changes captured tables.
+    pub(super) fn hold(&mut self) {
+        if let Some(open) = &mut self.transaction {
+            open.holds = true;
+        }
+    }
+
+    /// A transaction is prepared.
+    fn prepare(&mut self, header: &EventHeader, one_phase: bool, xid: String) -> Result<LogEvent> {
+        let Some(open) = self.transaction.filter(|open| open.holds) else {
+            self.complete(header);
+            return Ok(LogEvent::Nothing);
+        };
+        let rows = Some(self.completed.rows_after(open.begun.gtid.to_string()));
+        let held = HeldXa { xid, rows };
+        if one_phase {
+            return Ok(self.commit(header, held));
+        }
+        xa::hold(&mut self.completed.xa, held)?;
+        self.complete(header);
+        Ok(LogEvent::Nothing)
+    }
+
+    /// A prepared transaction is committed.
+    fn commit(&mut self, header: &EventHeader, held: HeldXa) -> LogEvent {
+        if let Some(open) = &mut self.transaction {
+            open.ends_at = Some(*header);
+            open.begun.prepares_xa = false;
+        }
+        LogEvent::Committed(held)
+    }
+
+    /// A prepared transaction is committed or rolled back.
+    fn complete_xa(&mut self, header: &EventHeader, verb: XaVerb, xid: &str) -> LogEvent {
+        let held = self.completed.xa.iter().find(|held| held.xid == *xid);
+        match (held.cloned(), verb, self.transaction) {
+            (Some(held), XaVerb::Commit, Some(_)) => self.commit(header, held),
+            _ => {
+                self.completed.xa.retain(|held| held.xid != *xid);
+                self.complete(header);
+                LogEvent::Nothing
+            }
+        }
+    }
+
+    /// All rows of the prepared transaction are done.
+    pub(super) fn end_xa(&mut self, held: &HeldXa) {
+        let end = self.transaction.and_then(|open| open.ends_at);
+        if let Some(end) = end {
+            self.completed.xa.retain(|other| other.xid != held.xid);
+            self.complete(&end);
+        }
+    }
+
+    /// The error of a transaction whose rows are before the connector's first position.
+    pub(super) fn refuse_xa(&self) -> Error {
+        self.refuse(
+            "an XA transaction is committed that was prepared before the connector began to read",
+        )
+    }
+
+    /// Rows of the transaction that is read.
+    pub(super) fn rows(&mut self, rows: RowsEvent<'static>) -> Result<LogEvent> {
         let Some(open) = &mut self.transaction else {
             return Err(self.refuse("rows are changed outside of a transaction"));
         };
@@ -183,6 +264,9 @@ impl LogReader {
     fn query(&mut self, header: &EventHeader, query: QueryEvent<'_>) -> Result<LogEvent> {
         let sql = String::from_utf8_lossy(&query.sql);
         let statement = ddl::statement(&sql);
+        if let Some((verb, xid)) = xa::statement(&sql) {
+            return Ok(self.complete_xa(header, verb, &xid));
+        }
         let alone = self.transaction.is_some_and(|open| open.begun.standalone);
         if let LoggedStatement::Changes(verb) = statement {
             let error = self.unlogged_rows(verb);

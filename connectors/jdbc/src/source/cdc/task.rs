@@ -29,7 +29,9 @@ use super::start;
 use super::stream::{LogEvent, LogReader};
 use super::table::CapturedTable;
 use super::traits::{self, RowEnd, TableDefinition};
+use super::xa::{HeldXa, XaReplay};
 use crate::binlog::rows::{Cell, RowsEvent};
+use crate::binlog::table_map::TableMap;
 use crate::catalog::TableMeta;
 use crate::dialect::Dialect;
 use crate::driver::{BinlogStart, BinlogStream, Session};
@@ -105,6 +107,8 @@ pub(in crate::source) struct CdcTask {
     session: Option<Box<dyn Session>>,
     snapshot: Option<RunningSnapshot>,
     lookup: Option<Lookup>,
+    /// A prepared transaction that is committed, and the reader of its rows.
+    committed: Option<(HeldXa, Option<XaReplay>)>,
     open_rows: Option<OpenRows>,
     page: Option<OpenPage>,
     out: Vec<Record>,
@@ -135,6 +139,8 @@ impl CdcTask {
         let host = server::check(&mut *session).await?;
         let mut warnings: BTreeSet<_> = server::warnings(&mut *session).await.into_iter().collect();
         let progress = start::log(&config, stored, &mut *session, host).await?;
+        let unread = progress.xa.iter().filter(|held| held.rows.is_none());
+        warnings.extend(server::prepared_warning(unread.count()));
         let dialect = session.dialect();
         let mut tables = Vec::new();
         for id in &config.tables {
@@ -163,6 +169,7 @@ impl CdcTask {
             session: Some(session),
             snapshot: None,
             lookup: None,
+            committed: None,
             open_rows: None,
             page: None,
             out: Vec::new(),
@@ -197,6 +204,7 @@ impl CdcTask {
         (self.reader, self.session) = (None, None);
         (self.snapshot, self.lookup) = (None, None);
         (self.open_rows, self.page) = (None, None);
+        self.committed = None;
         self.out.clear();
         self.out_bytes = 0;
         self.routes.clear();
@@ -239,6 +247,10 @@ impl CdcTask {
                 self.emit_page();
                 continue;
             }
+            if self.committed.is_some() {
+                self.replay_step().await?;
+                continue;
+            }
             if self.snapshot_step().await? {
                 continue;
             }
@@ -264,37 +276,90 @@ impl CdcTask {
         };
         match reader.take(bytes)? {
             LogEvent::Rows(rows, done) => {
-                let names = &self.names;
-                let route = self.routes.entry(rows.table.id).or_insert_with(|| {
-                    let name = (rows.table.database.clone(), rows.table.table.clone());
-                    names.get(&name).copied()
-                });
-                let Some(table) = *route else { return Ok(()) };
-                if reader.is_prepared_only() {
-                    return Err(Error::config(format!(
-                        "table {} is changed by an XA transaction that is prepared and not yet \
-                         committed, which mode=cdc cannot read yet",
-                        self.tables[table].meta.id
-                    )));
+                self.open_event(rows, done);
+                Ok(())
+            }
+            LogEvent::Prepared(map) => {
+                if self.route(&map).is_some()
+                    && let Some(reader) = &mut self.reader
+                {
+                    reader.hold();
                 }
-                self.open_rows = Some(OpenRows {
-                    table,
-                    rows,
-                    at: 0,
-                    done,
-                    is_ready: false,
-                });
+                Ok(())
+            }
+            LogEvent::Committed(held) => {
+                self.forget_maps();
+                self.committed = Some((held, None));
                 Ok(())
             }
             LogEvent::Tables(statement, database) => self.define(statement, &database),
             LogEvent::Unlogged(error, names) => self.pass_over(error, names),
             LogEvent::Restarted => {
-                self.routes.clear();
-                self.tables.iter_mut().for_each(CapturedTable::forget_map);
+                self.forget_maps();
                 Ok(())
             }
             LogEvent::Nothing => Ok(()),
         }
+    }
+
+    /// Tables are numbered again.
+    fn forget_maps(&mut self) {
+        self.routes.clear();
+        self.tables.iter_mut().for_each(CapturedTable::forget_map);
+    }
+
+    /// Returns the captured table of a map.
+    fn route(&mut self, map: &TableMap) -> Option<usize> {
+        let names = &self.names;
+        *self.routes.entry(map.id).or_insert_with(|| {
+            let name = (map.database.clone(), map.table.clone());
+            names.get(&name).copied()
+        })
+    }
+
+    /// Rows of a transaction come, of which so many were emitted before.
+    fn open_event(&mut self, rows: RowsEvent<'static>, done: u64) {
+        if let Some(table) = self.route(&rows.table) {
+            self.open_rows = Some(OpenRows {
+                table,
+                rows,
+                at: 0,
+                done,
+                is_ready: false,
+            });
+        }
+    }
+
+    /// Goes on with a prepared transaction that is committed: its rows are read again.
+    async fn replay_step(&mut self) -> Result<()> {
+        let (Some((held, replay)), Some(reader)) = (&mut self.committed, &mut self.reader) else {
+            self.committed = None;
+            return Ok(());
+        };
+        let rows = match (&held.rows, &mut *replay) {
+            (Some(_), Some(replay)) => replay.next().await?,
+            (Some(rows), None) => {
+                let (target, options) = (&self.config.target, self.config.connect);
+                *replay = Some(XaReplay::open(target, options, rows).await?);
+                return Ok(());
+            }
+            // a snapshot will have its rows
+            (None, _) if self.tables.iter().all(CapturedTable::is_before) => None,
+            (None, _) => return Err(reader.refuse_xa()),
+        };
+        match rows {
+            Some(rows) => {
+                if let LogEvent::Rows(rows, done) = reader.rows(rows)? {
+                    self.open_event(rows, done);
+                }
+            }
+            None => {
+                reader.end_xa(held);
+                self.committed = None;
+                self.forget_maps();
+            }
+        }
+        Ok(())
     }
 
     /// Emits rows of an event, as many as a batch holds.
