@@ -363,6 +363,8 @@ pub(super) struct EncodedBatch {
     pub positions: Vec<SourcePosition>,
     /// True if the chunk ends with a whole batch of the source, so that a transaction may end here.
     pub complete: bool,
+    /// True if a transaction of the source goes on in the next chunk.
+    pub partial: bool,
     /// True if the source has no more records for now, so that waiting gains nothing.
     pub last: bool,
     /// Number of records of the source that this chunk results from, with those that transforms

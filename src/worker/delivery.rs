@@ -47,6 +47,10 @@ impl TransactionBoundary {
 /// How often an idle producer is polled for events.
 const SERVE_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a transaction is not ended because one of the source goes on; brokers abort one that
+/// takes longer than `transaction.timeout.ms`.
+const WHOLE_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long records may take to become durable without transactions.
 const FLUSH_WITHIN: Duration = Duration::from_secs(300);
 
@@ -148,9 +152,23 @@ struct OpenTransaction {
     positions: Vec<SourcePosition>,
     /// True if it holds only whole batches, so that it may be committed.
     complete: bool,
+    /// True if its last batch ends inside a transaction of the source.
+    partial: bool,
     /// Topics with records in this transaction, and the sum of their partitions.
     topics: Vec<Arc<str>>,
     partitions: usize,
+}
+
+impl OpenTransaction {
+    /// True if it may be committed now: it holds whole batches, and whole transactions of the source
+    /// unless one takes too long.
+    fn may_end(&self) -> bool {
+        let waits = self.partial
+            && self
+                .since
+                .is_some_and(|since| since.elapsed() < WHOLE_WITHIN);
+        self.complete && !waits
+    }
 }
 
 impl DeliveryThread {
@@ -185,7 +203,7 @@ impl DeliveryThread {
             let due = open.since.map(|since| {
                 (since + self.boundary.after).saturating_duration_since(Instant::now())
             });
-            let wait = due.filter(|_| open.complete).unwrap_or(SERVE_EVERY);
+            let wait = due.filter(|_| open.may_end()).unwrap_or(SERVE_EVERY);
             self.unless_cut()?;
             self.place.enter(WaitReason::Nothing);
             let chunk = runtime.block_on(async { timeout(wait, chunks.recv()).await });
@@ -193,11 +211,11 @@ impl DeliveryThread {
             match chunk {
                 Ok(Some(chunk)) => self.take(chunk, open, &mut topics, &mut pace)?,
                 Ok(None) => break,
-                Err(_) if due.is_some() && open.complete => self.commit(open)?,
+                Err(_) if due.is_some() && open.may_end() => self.commit(open)?,
                 Err(_) => self.producer.check()?,
             }
         }
-        if open.since.is_some() && open.complete {
+        if open.since.is_some() && open.may_end() {
             self.commit(open)
         } else {
             self.give_up(open);
@@ -225,7 +243,7 @@ impl DeliveryThread {
         self.write(&chunk, open, topics, pace)?;
         replace(&mut open.positions, chunk.positions.drain(..));
         open.polled += chunk.polled;
-        open.complete = chunk.complete;
+        (open.complete, open.partial) = (chunk.complete, chunk.partial);
         let (last, full) = (
             chunk.last && self.boundary.idle,
             open.bytes >= self.boundary.bytes,
@@ -234,7 +252,7 @@ impl DeliveryThread {
             .since
             .is_some_and(|since| since.elapsed() >= self.boundary.after);
         let _full_is_fine = self.spare.try_send(chunk.reuse());
-        if open.complete && open.since.is_some() && (last || full || late) {
+        if open.may_end() && open.since.is_some() && (last || full || late) {
             self.commit(open)?;
         }
         Ok(())

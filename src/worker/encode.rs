@@ -35,6 +35,8 @@ pub(super) struct BatchEncoder {
     half: bool,
     /// The writer does not know yet that the source has no more records for now.
     more: bool,
+    /// The last batch ended inside a transaction of the source.
+    inside: bool,
     /// Records what this thread waits for.
     place: Arc<WaitPlace>,
     /// Where the task publishes its figures.
@@ -63,6 +65,7 @@ impl BatchEncoder {
             chunk,
             half: false,
             more: false,
+            inside: false,
             place,
             metrics,
         }
@@ -76,6 +79,7 @@ impl BatchEncoder {
             records,
             positions,
             idle_for,
+            is_partial,
         } = batch;
         let _noted = self.place.note(WaitReason::Converter);
         (self.chunk.complete, self.chunk.last) = (false, false);
@@ -93,10 +97,13 @@ impl BatchEncoder {
         }
         replace(&mut self.chunk.positions, positions);
         self.chunk.complete = true;
+        // what ends a transaction of several batches is sent at once: this one may end, too
+        let ends = self.inside && !is_partial;
+        (self.chunk.partial, self.inside) = (is_partial, is_partial);
         self.chunk.last = idle_for.is_some();
         let due = match self.chunk.last {
             true => self.has_unsent() || self.more,
-            false => self.chunk.len() >= CHUNK_BYTES || (self.alone && self.has_unsent()),
+            false => ends || self.chunk.len() >= CHUNK_BYTES || (self.alone && self.has_unsent()),
         };
         Ok(!due || self.send().await)
     }
@@ -126,6 +133,7 @@ impl BatchEncoder {
             &mut self.chunk,
             self.spares.try_recv().unwrap_or_default(),
         ));
+        self.chunk.partial = self.inside;
         true
     }
 
@@ -191,6 +199,7 @@ mod tests {
             records: records.iter().map(record).collect(),
             positions: position.into_iter().collect(),
             idle_for: last.then_some(std::time::Duration::ZERO),
+            is_partial: false,
         }
     }
 

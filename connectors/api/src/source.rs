@@ -108,6 +108,9 @@ pub struct SourceBatch {
     /// If set, no more data is available now: the runtime polls again after this time, unless the
     /// task is closed first.
     pub idle_for: Option<Duration>,
+    /// True if the batch ends inside a transaction of the source, whose remaining records come with
+    /// the next batches: the runtime does not end its own transaction here, if it can wait.
+    pub is_partial: bool,
 }
 
 /// The progress of one table (for a sink: one topic) since its task was opened.

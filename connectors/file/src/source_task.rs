@@ -137,6 +137,7 @@ impl SourceTask for FileSourceTask {
             records,
             positions,
             idle_for: (read == 0).then_some(IDLE),
+            is_partial: false,
         })
     }
 

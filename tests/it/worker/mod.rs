@@ -138,6 +138,7 @@ impl SourceTask for NumbersTask {
             records,
             positions,
             idle_for,
+            is_partial: false,
         })
     }
 

@@ -98,6 +98,11 @@ impl BinlogStream {
         }
     }
 
+    /// True if no event is there now.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.events.is_empty()
+    }
+
     /// Returns the next event if it is there.
     pub(crate) fn waiting(&mut self) -> Option<Result<Vec<u8>>> {
         let event = self.events.try_recv().ok()?;

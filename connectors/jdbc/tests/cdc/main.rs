@@ -181,7 +181,7 @@ async fn write(database: String, writer: u64, seed: u64) {
 
 #[tokio::test]
 async fn a_large_transaction_is_cut_and_continued_inside() {
-    const ROWS: usize = 20_000;
+    const ROWS: usize = 50_000;
     let table = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))";
     let capture = Capture::new(table, &[("batch.max.rows", "700")]).await;
     let mut topic = Topic::default();
@@ -197,6 +197,13 @@ async fn a_large_transaction_is_cut_and_continued_inside() {
         for _ in 0..7 {
             let batch = task.poll().await.unwrap();
             largest = largest.max(batch.records.len());
+            let is_whole = topic.records.len() + batch.records.len() == ROWS * 3 / 2;
+            // the first batch of a task only stores where it begins
+            let is_start = batch.records.is_empty();
+            assert!(
+                batch.is_partial || is_whole || is_start,
+                "a transaction is kept together"
+            );
             topic.commit(batch);
         }
         // one batch is lost
@@ -207,6 +214,89 @@ async fn a_large_transaction_is_cut_and_continued_inside() {
     assert!(largest <= 700, "{largest}");
     assert_eq!(topic.records.len(), ROWS * 3 / 2);
     assert_eq!(topic.rows(), capture.rows("id", "id, v").await);
+    task.close().await;
+}
+
+#[tokio::test]
+async fn a_transaction_is_kept_together_up_to_its_most_bytes() {
+    let table = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20))";
+    let keys = [("batch.max.rows", "10"), ("transaction.max.bytes", "20000")];
+    let capture = Capture::new(table, &keys).await;
+    let mut topic = Topic::default();
+    let mut task = topic.open(&capture.config).await;
+    topic.poll(&mut *task, Topic::follows).await;
+    let mut may_end = Vec::new();
+    for (first, rows) in [(1, 5), (101, 95), (1001, 5000)] {
+        let last = first + rows - 1;
+        capture
+            .run(&format!(
+                "INSERT INTO t SELECT seq, 'a text of the row' FROM seq_{first}_to_{last}"
+            ))
+            .await;
+        let (mut read, mut ends) = (0, Vec::new());
+        let polling = async {
+            while read < rows || ends.last() != Some(&rows) {
+                let batch = task.poll().await.unwrap();
+                read += batch.records.len();
+                if !batch.is_partial && read > 0 {
+                    ends.push(read);
+                }
+                topic.commit(batch);
+            }
+        };
+        timeout(SOON, polling).await.unwrap();
+        ends.dedup();
+        may_end.push(ends);
+    }
+    assert_eq!(may_end[..2], [[5], [95]]);
+    assert!(
+        may_end[2].len() > 2,
+        "a large one is split: {:?}",
+        may_end[2]
+    );
+    let warnings = task.progress().warnings;
+    assert!(
+        warnings
+            .iter()
+            .any(|text| text.contains("transaction.max.bytes")),
+        "{warnings:?}"
+    );
+    assert_eq!(topic.records.len(), 5100);
+    task.close().await;
+}
+
+/// Megabytes of this process that are in memory.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
+    kilobytes.unwrap().parse::<usize>().unwrap() / 1024
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "minutes: 5 million rows"]
+async fn memory_does_not_grow_with_the_size_of_a_transaction() {
+    const ROWS: usize = 5_000_000;
+    let capture = Capture::new("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(200))", &[]).await;
+    let mut topic = Topic::default();
+    let mut task = topic.open(&capture.config).await;
+    topic.poll(&mut *task, Topic::follows).await;
+    task.close().await;
+    capture
+        .run(&format!(
+            "INSERT INTO t SELECT seq, REPEAT('x', 100) FROM seq_1_to_{ROWS}"
+        ))
+        .await;
+    let mut task = topic.open(&capture.config).await;
+    let before = resident();
+    let (mut read, mut most) = (0, 0);
+    while read < ROWS {
+        read += task.poll().await.unwrap().records.len();
+        most = most.max(resident());
+    }
+    println!("{before} MB before, at most {most} MB");
+    assert!(most < before + 60, "{before} MB before, {most} MB");
+    assert_eq!(read, ROWS);
     task.close().await;
 }
 

@@ -92,6 +92,11 @@ impl LogReader {
         self.stream.waiting()
     }
 
+    /// True if no event is there now.
+    pub(super) fn is_idle(&self) -> bool {
+        self.stream.is_idle()
+    }
+
     /// Waits for the next event's bytes. Cancel-safe.
     pub(super) async fn next(&mut self) -> Result<Vec<u8>> {
         self.stream.next().await
@@ -118,6 +123,11 @@ impl LogReader {
     /// How far the log has been read, if that is known in the files of this server.
     pub(super) fn here(&self) -> Option<&LogPosition> {
         self.here.as_ref()
+    }
+
+    /// True inside a transaction of which rows were returned.
+    pub(super) fn is_inside(&self) -> bool {
+        self.transaction.is_some_and(|open| open.events > 0)
     }
 
     /// True between two transactions if everything up to `at` has been read.

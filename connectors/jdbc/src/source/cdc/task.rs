@@ -113,6 +113,8 @@ pub(in crate::source) struct CdcTask {
     page: Option<OpenPage>,
     out: Vec<Record>,
     out_bytes: usize,
+    /// Bytes of the transaction that is not complete, in the batches before.
+    partial_bytes: usize,
     stored_at: Option<Instant>,
     /// Snapshots in a row that did not see what had been read of the log.
     invisible: u32,
@@ -174,6 +176,7 @@ impl CdcTask {
             page: None,
             out: Vec::new(),
             out_bytes: 0,
+            partial_bytes: 0,
             stored_at: None,
             invisible: 0,
             warnings,
@@ -206,7 +209,7 @@ impl CdcTask {
         (self.open_rows, self.page) = (None, None);
         self.committed = None;
         self.out.clear();
-        self.out_bytes = 0;
+        (self.out_bytes, self.partial_bytes) = (0, 0);
         self.routes.clear();
         for (table, kept) in self.tables.iter_mut().zip(&self.emitted.tables) {
             table.forget_map();
@@ -236,8 +239,12 @@ impl CdcTask {
         }
         let until = tokio::time::Instant::now() + WAIT;
         loop {
-            if self.out.len() >= self.config.batch_rows || self.out_bytes >= BATCH_BYTES {
-                return Ok(self.batch(false));
+            let is_full = self.out.len() >= self.config.batch_rows || self.out_bytes >= BATCH_BYTES;
+            // what began with an earlier batch ends with one
+            let ends = self.partial_bytes > 0 && !self.is_inside();
+            if is_full || ends {
+                let is_idle = self.reader.as_ref().is_some_and(LogReader::is_idle);
+                return Ok(self.batch(ends && !is_full && is_idle));
             }
             if self.open_rows.is_some() {
                 self.expand_rows().await?;
@@ -689,6 +696,31 @@ impl CdcTask {
         }
     }
 
+    /// True inside a transaction of which rows are emitted.
+    fn is_inside(&self) -> bool {
+        self.reader.as_ref().is_some_and(LogReader::is_inside) || self.open_rows.is_some()
+    }
+
+    /// True if the batch that ends here ends inside a transaction, whose records so far are not too
+    /// many to be kept together.
+    fn is_partial(&mut self) -> bool {
+        if !self.is_inside() || (self.out.is_empty() && self.partial_bytes == 0) {
+            self.partial_bytes = 0;
+            return false;
+        }
+        self.partial_bytes += self.out_bytes.max(1);
+        if self.partial_bytes < self.settings.transaction_bytes {
+            return true;
+        }
+        self.partial_bytes = 0;
+        self.warnings.insert(format!(
+            "a transaction of more than {} bytes (transaction.max.bytes) was split into several \
+             transactions of Kafka",
+            self.settings.transaction_bytes
+        ));
+        false
+    }
+
     /// Hands over what has been read. `idle`: no more is there now.
     fn batch(&mut self, idle: bool) -> SourceBatch {
         let rows = self.open_rows.as_ref().map(|open| open.done);
@@ -696,6 +728,7 @@ impl CdcTask {
             Some(reader) => reader.progress(rows),
             None => self.emitted.progress.clone(),
         };
+        let is_partial = self.is_partial();
         let records = std::mem::take(&mut self.out);
         self.out_bytes = 0;
         let is_due = self
@@ -725,6 +758,7 @@ impl CdcTask {
             records,
             positions,
             idle_for: idle.then_some(Duration::ZERO),
+            is_partial,
         }
     }
 }

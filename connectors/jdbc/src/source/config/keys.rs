@@ -610,5 +610,15 @@ pub(crate) const KEYS: &[ConfigKey] = &[
     ]))
     .form(Short, "Who makes the publication")
     .recommended(&["filtered", "all_tables", "disabled"]),
+    own(
+        "transaction.max.bytes",
+        ConfigType::Long,
+        Text("67108864"),
+        "In mode cdc, up to how many bytes of rows a transaction of the database is one transaction \
+         of Kafka, so that read_committed consumers see it as a whole. A larger one, or one that \
+         takes longer than 5 s, is split, and the status shows that.",
+    )
+    .check(KeyValidator::AtLeast(0))
+    .form(Short, "Most bytes kept together"),
     key("tables", ConfigType::List, Text(""), CONNECTOR, "The tables of this task.").internal(),
 ];

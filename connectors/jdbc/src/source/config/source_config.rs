@@ -97,6 +97,8 @@ pub(crate) struct CdcSettings {
     pub snapshot: bool,
     /// `truncate.handling=fail`
     pub truncate_fails: bool,
+    /// `transaction.max.bytes`
+    pub transaction_bytes: usize,
 }
 
 /// Settings of `mode=cdc` for PostgreSQL.
@@ -351,6 +353,7 @@ fn cdc(r: &mut ConfigReader<'_>) -> Option<CdcSettings> {
             .and_then(|id| u32::try_from(id).ok())
             .unwrap_or_else(|| derived_server_id(r)),
         snapshot: r.text("snapshot.mode").eq_ignore_ascii_case("initial"),
+        transaction_bytes: usize::try_from(r.long("transaction.max.bytes")).unwrap_or(usize::MAX),
         truncate_fails: r.text("truncate.handling").eq_ignore_ascii_case("fail"),
     };
     (r.text("mode") == CDC).then_some(settings)

@@ -200,6 +200,7 @@ impl TaskTable {
             records,
             positions,
             idle_for: None,
+            is_partial: false,
         })
     }
 
@@ -262,6 +263,7 @@ impl TaskTable {
             records: deleted.keys.into_iter().map(record).collect(),
             positions: deleted.positions,
             idle_for: None,
+            is_partial: false,
         }
     }
 
