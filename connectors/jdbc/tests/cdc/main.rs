@@ -8,7 +8,6 @@
     reason = "a test reads best from its beginning to its end"
 )]
 
-
 mod handover;
 mod kinds;
 mod postgres;

@@ -230,6 +230,7 @@ impl TaskTable {
         self.out_of_range.extend(pending.warnings());
         positions.extend(self.note_keys(&records, pending.plan())?);
         Ok(SourceBatch {
+            is_partial: false,
             records,
             positions,
             idle_for: None,

@@ -562,6 +562,7 @@ impl SlotTask {
             }
         }
         SourceBatch {
+            is_partial: false,
             records,
             positions,
             idle_for: idle.then_some(Duration::ZERO),
