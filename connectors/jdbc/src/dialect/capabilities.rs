@@ -46,6 +46,8 @@ pub struct OldestTransaction {
     pub listed_late: i64,
     /// Minimum time between two queries to one server.
     pub every: Duration,
+    /// The same while others query it as well.
+    pub every_beside_others: Duration,
     /// The privilege that a user needs for it.
     pub grant: &'static str,
 }

@@ -71,8 +71,9 @@ const CAPABILITIES: Capabilities = Capabilities {
         prepared: "",
         // `trx_started` is in seconds, and set after the statement's own timestamp.
         listed_late: SECOND,
+        every: Duration::from_millis(105),
         // Two readers must still leave 100 ms between them.
-        every: Duration::from_millis(250),
+        every_beside_others: Duration::from_millis(250),
         marked: true,
         grant: "PROCESS",
     }),

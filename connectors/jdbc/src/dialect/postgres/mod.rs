@@ -76,6 +76,7 @@ const CAPABILITIES: Capabilities = Capabilities {
         // Both are the same reading of the clock.
         listed_late: 0,
         every: Duration::from_millis(20),
+        every_beside_others: Duration::from_millis(20),
         marked: false,
         grant: "pg_read_all_stats",
     }),

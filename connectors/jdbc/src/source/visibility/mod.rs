@@ -22,6 +22,7 @@ mod late_starters;
 pub(super) mod open_transactions;
 pub(super) mod overtake;
 mod prepared;
+mod read_pace;
 #[cfg(test)]
 pub(super) mod scripted_session;
 mod uncommitted;

@@ -3,11 +3,11 @@
 //!
 //! InnoDB's list of transactions is a copy that is never refreshed while it is read more than ten
 //! times a second: polling too fast returns stale data forever. So the last answer is shared for a
-//! while, and an answer counts only if it shows the asking statement itself.
+//! while ([`ReadPace`]), and an answer counts only if it shows the asking statement itself.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use connector_api::locks::TakeLock;
 use connector_api::{ErrorKind, Result, Value};
@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use super::late_starters::{LateStarters, TransactionsSeen};
 use super::prepared::{self, PreparedTransaction, PreparedTransactions};
+use super::read_pace::ReadPace;
 use crate::dialect::{MARK, OldestTransaction};
 use crate::driver::Session;
 use crate::url::{ConnectionTarget, DatabaseKind};
@@ -23,6 +24,9 @@ use crate::url::{ConnectionTarget, DatabaseKind};
 /// If the last look is older than this, the server is asked twice where transactions that began in
 /// between matter.
 const LONG: Duration = Duration::from_secs(1);
+/// A sample that may be taken this soon is waited for, so that polls in the rhythm of the samples do not
+/// use the one before each time.
+const WORTH_WAITING: Duration = Duration::from_millis(30);
 /// How often the server is asked until its answer is reliable.
 const TRIES: u32 = 4;
 
@@ -53,8 +57,7 @@ struct ServerHorizon {
     last: Option<HorizonSample>,
     late: LateStarters,
     prepared: PreparedTransactions,
-    /// When the last unreliable answer was received.
-    in_vain: Option<Instant>,
+    pace: ReadPace,
     asked: u64,
 }
 
@@ -73,22 +76,15 @@ fn server(target: &ConnectionTarget) -> Arc<AsyncMutex<ServerHorizon>> {
     Arc::clone(servers.entry(place).or_default())
 }
 
-/// Returns the minimum time between two queries to this session's server.
-fn every(session: &dyn Session) -> Duration {
-    let statements = session.dialect().capabilities().oldest_transaction;
-    statements.map_or(Duration::ZERO, |statements| statements.every)
-}
-
 /// Returns the latest sample. Waits until there is one, for a limited number of tries.
 pub(crate) async fn sample(
     session: &mut dyn Session,
     target: &ConnectionTarget,
 ) -> Result<TransactionHorizon> {
-    let every = every(session);
     let server = server(target);
     let mut server = server.lock().await;
     let last = server.last;
-    if let Some(last) = last.filter(|last| last.at.elapsed() < every) {
+    if let Some(last) = last.filter(|_| server.pace.wait(Instant::now()) > WORTH_WAITING) {
         return Ok(TransactionHorizon::Seen(last));
     }
     let seen = fresh(&mut server, session).await?;
@@ -98,7 +94,6 @@ pub(crate) async fn sample(
         (TransactionHorizon::Seen(seen), Some(last))
             if seen.oldest_timestamp > seen.oldest && seen.at - last.at > LONG =>
         {
-            sleep(every.saturating_sub(seen.at.elapsed())).await;
             fresh(&mut server, session).await
         }
         _ => Ok(seen),
@@ -110,12 +105,8 @@ async fn fresh(
     server: &mut ServerHorizon,
     session: &mut dyn Session,
 ) -> Result<TransactionHorizon> {
-    let every = every(session);
     for _ in 0..TRIES {
-        let rest = server.in_vain.map(|at| every.saturating_sub(at.elapsed()));
-        if let Some(rest) = rest.filter(|rest| *rest > Duration::ZERO) {
-            sleep(rest).await;
-        }
+        sleep(server.pace.wait(Instant::now())).await;
         let seen = look(server, session).await?;
         if !matches!(seen, TransactionHorizon::NotNow) {
             return Ok(seen);
@@ -130,21 +121,14 @@ pub(crate) async fn sample_after(
     target: &ConnectionTarget,
     after: Instant,
 ) -> Result<TransactionHorizon> {
-    let every = every(session);
     let server = server(target);
     // The holder of the lock may be waiting for the server: do not wait for it.
     let Ok(mut server) = server.try_lock() else {
         return Ok(TransactionHorizon::NotNow);
     };
-    if let Some(last) = server.last.filter(|last| last.at.elapsed() < every) {
-        return Ok(if last.at >= after {
-            TransactionHorizon::Seen(last)
-        } else {
-            TransactionHorizon::NotNow
-        });
-    }
-    if server.in_vain.is_some_and(|at| at.elapsed() < every) {
-        return Ok(TransactionHorizon::NotNow);
+    if server.pace.wait(Instant::now()) > Duration::ZERO {
+        let late_enough = server.last.filter(|last| last.at >= after);
+        return Ok(late_enough.map_or(TransactionHorizon::NotNow, TransactionHorizon::Seen));
     }
     look(&mut server, session).await
 }
@@ -155,7 +139,21 @@ async fn look(server: &mut ServerHorizon, session: &mut dyn Session) -> Result<T
     let mark = format!("look {} {:p}", server.asked, Arc::as_ptr(&SERVER_MARK));
     // Taken before asking: `at` minus a reported age is never later than the real begin.
     let at = Instant::now();
-    Ok(match ask(session, &mark).await? {
+    let answer = ask(session, &mark).await?;
+    if let Some(limits) = session.dialect().capabilities().oldest_transaction {
+        let is_reliable = !matches!(answer, HorizonAnswer::Stale);
+        let random = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| {
+                // The low digits of the clock, spread over all numbers.
+                now.subsec_nanos().wrapping_mul(0x9E37_79B9)
+            });
+        // Counted from the answer on: the server counts from the end of a read.
+        server
+            .pace
+            .record(&limits, is_reliable, Instant::now(), random);
+    }
+    Ok(match answer {
         HorizonAnswer::Seen {
             running,
             oldest,
@@ -175,13 +173,10 @@ async fn look(server: &mut ServerHorizon, session: &mut dyn Session) -> Result<T
                 oldest,
                 oldest_timestamp: oldest.max(from.map(since)),
             };
-            (server.last, server.in_vain) = (Some(sample), None);
+            server.last = Some(sample);
             TransactionHorizon::Seen(sample)
         }
-        HorizonAnswer::Stale => {
-            server.in_vain = Some(Instant::now());
-            TransactionHorizon::NotNow
-        }
+        HorizonAnswer::Stale => TransactionHorizon::NotNow,
         HorizonAnswer::Denied => TransactionHorizon::Denied,
     })
 }
