@@ -3,7 +3,7 @@
 
 use connector_api::{ErrorKind, Schema, SchemaType, Value};
 
-use super::meanings::{debezium, named, of};
+use super::meanings::{columns_of, debezium, named, of};
 use super::{Database, Server, field, int, optional, t};
 use crate::sink::database::ALL;
 use crate::sink::records::Topic;
@@ -65,6 +65,52 @@ async fn bits_are_numbers_of_sqlite_and_of_columns_of_integers() {
             error.kind() == ErrorKind::Record && error.message().contains("column x: its bits"),
             "{server}: {error}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_number_of_any_scale_is_a_number_and_no_text() {
+    let name = "io.debezium.data.VariableScaleDecimal";
+    let members = vec![int("scale"), field("value", Schema::of(SchemaType::Bytes))];
+    let number = Schema::structure(Some(name), members).optional(true);
+    for server in ALL {
+        let (date, time, stamp, zoned) = columns_of(*server);
+        let mut cases: Vec<(&str, i32, Option<&str>)> = [date, time, stamp, zoned]
+            .map(|ty| (ty, 20_240_322, None))
+            .into();
+        cases.extend([("INT", 7, Some("7")), ("DECIMAL(10,2)", 7, Some("7"))]);
+        match server {
+            M => cases.extend([
+                ("YEAR", 2024, None),
+                ("BIT(8)", 1, None),
+                ("ENUM('a','7')", 1, None),
+                ("ENUM('a','7')", 7, Some("7")),
+            ]),
+            P => cases.extend([("INTERVAL", 7, None), ("BIT(8)", 1, None)]),
+            S => {}
+        }
+        for (ty, n, want) in cases {
+            let mut database = Database::new(*server, &DEBEZIUM).await;
+            database
+                .run(&format!("CREATE TABLE t (id INT PRIMARY KEY, x {ty})"))
+                .await;
+            let topic = Topic::new("t");
+            let value = Value::Struct([Value::I32(0), bytes(&n.to_be_bytes())].into());
+            let fields = [int("id"), field("x", number.clone())];
+            let record = topic.value(&fields, [Value::I32(1), value]);
+            let outcome = database.put(&topic, &[&[record]]).await;
+            match (want, outcome) {
+                (Some(want), Ok(())) => {
+                    let seen = database.rows("SELECT x FROM t").await;
+                    assert!(seen[0].starts_with(want), "{server} {ty}: {seen:?}");
+                }
+                (None, Err(error)) => assert!(
+                    error.kind() == ErrorKind::Record && error.message().contains("column x"),
+                    "{server} {ty}: {error}"
+                ),
+                (_, outcome) => panic!("{server} {ty}: {outcome:?}"),
+            }
+        }
     }
 }
 

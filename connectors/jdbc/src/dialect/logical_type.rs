@@ -11,6 +11,8 @@ pub(crate) const DATE: &str = "rowferry.Date";
 pub(crate) const TIME: &str = "rowferry.Time";
 /// Schema name of texts that are SQL date-times, with microseconds.
 pub(crate) const DATE_TIME: &str = "rowferry.DateTime";
+/// Schema name of texts that are decimal numbers.
+pub(crate) const NUMBER: &str = "rowferry.Number";
 
 /// Prefix of the schema names of Debezium's geometries.
 const GEOMETRY: &str = "io.debezium.data.geometry.";

@@ -247,16 +247,18 @@ fn allowed_path(target: &ConnectionTarget) -> Result<PathBuf> {
 }
 
 /// True if connecting would create the file.
-/// Errors: `Config` if its folder is missing, or it may not be used.
+/// Errors: `Config` if its folder is missing, it may not be used, or an option is invalid.
 pub(super) fn would_create(target: &ConnectionTarget) -> Result<bool> {
+    with_parameters(SqliteConnectOptions::new(), target)?;
     let path = allowed_path(target)?;
+    let creates = target.param("mode").is_none_or(|mode| mode == "rwc");
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     match (path.exists(), folder.is_dir()) {
         (true, _) => Ok(false),
-        (false, true) => Ok(true),
+        (false, true) => Ok(creates),
         (false, false) => Err(Error::config(format!(
             "the folder of the SQLite file {} does not exist; correct the path in connection.url, \
              or create the folder",
@@ -277,15 +279,23 @@ fn options(target: &ConnectionTarget, access: AccessMode) -> Result<SqliteConnec
         )));
     }
     would_create(target)?;
-    let wrong = |name: &str, value: &str| {
-        Error::config(format!("connection.url: {name}={value} is invalid"))
-    };
-    let mut options = SqliteConnectOptions::new()
+    let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(create)
         .read_only(mode == "ro")
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(false);
+    with_parameters(options, target)
+}
+
+/// Adds the URL's options. Errors: `Config` for a value that its option cannot have.
+fn with_parameters(
+    mut options: SqliteConnectOptions,
+    target: &ConnectionTarget,
+) -> Result<SqliteConnectOptions> {
+    let wrong = |name: &str, value: &str| {
+        Error::config(format!("connection.url: {name}={value} is invalid"))
+    };
     for (name, value) in &target.params {
         options = match name.to_ascii_lowercase().as_str() {
             "busy_timeout" => {

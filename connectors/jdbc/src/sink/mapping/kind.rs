@@ -10,7 +10,7 @@ use super::fit::{self, Fit, ValueMeaning};
 use super::geometry::{self, GeometryFields};
 use crate::catalog::ColumnMeta;
 use crate::dialect::column_type::{SpatialFormat, TargetColumnType};
-use crate::dialect::logical_type::{DATE, DATE_TIME, LogicalType, TIME};
+use crate::dialect::logical_type::{DATE, DATE_TIME, LogicalType, NUMBER, TIME};
 use crate::dialect::source_type::BITS;
 use crate::dialect::writing::{ValueRules, WriteDialect};
 
@@ -107,6 +107,7 @@ pub(crate) fn kind_of(
         (DATE, ValueMeaning::Day),
         (TIME, ValueMeaning::OfDay),
         (DATE_TIME, ValueMeaning::Moment),
+        (NUMBER, ValueMeaning::Decimal),
     ] {
         if schema.is_named(name) {
             return (BindKind::Plain, meaning);

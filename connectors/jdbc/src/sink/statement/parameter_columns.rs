@@ -2,8 +2,8 @@
 //! the statement's text shows. Pure.
 //!
 //! A parameter that is a column's whole new value, or is compared with a column, gets that
-//! column's type. Parameters inside expressions, and statements over several tables, are not
-//! resolved.
+//! column's type, also as an argument of a function that returns one of its arguments. Parameters
+//! inside other expressions, and statements over several tables, are not resolved.
 
 #![expect(clippy::indexing_slicing, reason = "each loop ends at the first token")]
 
@@ -40,6 +40,10 @@ const AFTER_PARAMETER: [&str; 8] = [
     "ON",
     "AS",
 ];
+
+/// Functions whose result is one of their arguments, whatever the others are. NULLIF and IF also
+/// take values that are never written, such as a word for NULL.
+const RETURN_AN_ARGUMENT: [&str; 5] = ["COALESCE", "IFNULL", "NVL", "GREATEST", "LEAST"];
 
 /// Returns the column of each parameter of a statement that writes one table.
 pub(super) fn parameter_columns(
@@ -86,10 +90,7 @@ fn inserted(
     let names: Vec<&str> = names.collect();
     let mut depth = 0;
     let mut column = 0;
-    for three in rest.windows(3) {
-        let [before, token, behind] = three else {
-            return;
-        };
+    for (at, token) in rest.iter().enumerate().skip(1) {
         match token {
             StatementToken::Mark('(') => {
                 if depth == 0 {
@@ -101,9 +102,15 @@ fn inserted(
             StatementToken::Mark(',') if depth == 1 => column += 1,
             // ON DUPLICATE KEY UPDATE, ON CONFLICT, RETURNING
             StatementToken::Word(_) if depth == 0 => return,
-            StatementToken::Param(n) if depth == 1 => {
+            StatementToken::Param(n) => {
+                let whole = result_of(rest, at);
+                let before = whole.start.checked_sub(1).map(|before| &rest[before]);
+                let behind = rest.get(whole.end);
                 // the whole value, not a part of an expression
-                if !before.is_mark(&['(', ',']) || !behind.is_mark(&[')', ',']) {
+                if depth != 1 + whole.depth
+                    || !before.is_some_and(|token| token.is_mark(&['(', ',']))
+                    || !behind.is_some_and(|token| token.is_mark(&[')', ',']))
+                {
                     continue;
                 }
                 let Some(parameter) = found.get_mut(*n) else {
@@ -151,7 +158,8 @@ fn compared(tokens: &[StatementToken<'_>], found: &mut [Option<ParameterColumn>]
 /// Returns the column that the parameter at `at` is compared with or assigned to, if the comparison
 /// has nothing else on either side.
 fn compared_column<'a>(tokens: &'a [StatementToken<'_>], at: usize) -> Option<&'a str> {
-    let last = operator_before(tokens, at)?.checked_sub(1)?;
+    let whole = result_of(tokens, at);
+    let last = operator_before(tokens, whole.start)?.checked_sub(1)?;
     let name = tokens[last].name()?;
     let mut first = last;
     while first >= 2 && tokens[first - 1].is_mark(&['.']) {
@@ -159,10 +167,65 @@ fn compared_column<'a>(tokens: &'a [StatementToken<'_>], at: usize) -> Option<&'
     }
     let before = &tokens[first.checked_sub(1)?];
     let begins = before.is_word(&BEFORE_COLUMN) || before.is_mark(&[',', '(']);
-    let behind = tokens.get(at + 1);
+    let behind = tokens.get(whole.end);
     let ends =
         behind.is_none_or(|token| token.is_word(&AFTER_PARAMETER) || token.is_mark(&[',', ')']));
     (begins && ends).then_some(name)
+}
+
+/// The tokens of an expression whose value is a parameter's or another one's like it.
+struct ResultExpression {
+    start: usize,
+    /// The first token after it.
+    end: usize,
+    /// Number of functions around the parameter.
+    depth: usize,
+}
+
+/// Returns the largest expression around the parameter at `at` that consists of functions that
+/// return an argument.
+fn result_of(tokens: &[StatementToken<'_>], at: usize) -> ResultExpression {
+    let mut found = ResultExpression {
+        start: at,
+        end: at + 1,
+        depth: 0,
+    };
+    while let Some((start, end)) = function_around(tokens, &found) {
+        found = ResultExpression {
+            start,
+            end,
+            depth: found.depth + 1,
+        };
+    }
+    found
+}
+
+/// Returns the tokens of the function that an expression is a whole argument of, if it returns an
+/// argument.
+fn function_around(tokens: &[StatementToken<'_>], of: &ResultExpression) -> Option<(usize, usize)> {
+    let (before, behind) = (of.start.checked_sub(1)?, of.end);
+    if !tokens[before].is_mark(&['(', ',']) || !tokens.get(behind)?.is_mark(&[')', ',']) {
+        return None;
+    }
+    let depth = |depth: usize, token: &StatementToken<'_>, opening, closing| match token {
+        StatementToken::Mark(mark) if *mark == opening => depth + 1,
+        StatementToken::Mark(mark) if *mark == closing => depth.saturating_sub(1),
+        _ => depth,
+    };
+    let mut open = 1;
+    let opening = (0..=before).rev().find(|at| {
+        open = depth(open, &tokens[*at], ')', '(');
+        open == 0
+    })?;
+    let mut open = 1;
+    let closing = (behind..tokens.len()).find(|at| {
+        open = depth(open, &tokens[*at], '(', ')');
+        open == 0
+    })?;
+    let name = opening.checked_sub(1)?;
+    tokens[name]
+        .is_word(&RETURN_AN_ARGUMENT)
+        .then_some((name, closing + 1))
 }
 
 /// Returns the first token of the operator before the parameter at `at`: a comparison, or `IN` whose
@@ -237,6 +300,20 @@ mod tests {
                 "DELETE FROM t WHERE id = :id AND x IN (SELECT y FROM u WHERE z = :z)",
                 "id|-",
             ),
+            (
+                "INSERT INTO t (a, b) VALUES (COALESCE(:a, 1), IFNULL(GREATEST(:b, b), :c + 1))",
+                "a|b|-",
+            ),
+            ("INSERT INTO t VALUES (f(1, 2), LEAST(:a, :b))", "1|1"),
+            (
+                "UPDATE t SET a = COALESCE(:a, a), b = COALESCE(f(:b), b), c = NULLIF(:c, 'none') WHERE id = IFNULL(:d, 1)",
+                "a|-|-|id",
+            ),
+            (
+                "UPDATE t SET a = COALESCE(:a, a) + 1, b = 1 - COALESCE(:b, b)",
+                "-|-",
+            ),
+            ("INSERT INTO t (a) VALUES (f(COALESCE(:a, 1)))", "-"),
             ("UPDATE t JOIN u ON t.id = u.id SET t.a = :a", "-"),
             ("UPDATE t, u SET t.a = :a", "-"),
             ("CALL p(:a)", "-"),

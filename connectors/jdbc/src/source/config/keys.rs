@@ -615,8 +615,8 @@ pub(crate) const KEYS: &[ConfigKey] = &[
         ConfigType::Long,
         Text("67108864"),
         "In mode cdc, up to how many bytes of rows a transaction of the database is one transaction \
-         of Kafka, so that read_committed consumers see it as a whole. A larger one, or one that \
-         takes longer than 5 s, is split, and the status shows that.",
+         of Kafka, so that read_committed consumers see it as a whole. A larger one is split, which \
+         the status shows, and so is one that takes longer than 5 s.",
     )
     .check(KeyValidator::AtLeast(0))
     .form(Short, "Most bytes kept together"),

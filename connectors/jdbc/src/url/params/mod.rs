@@ -113,7 +113,7 @@ pub(super) fn check_writable(
         names.contains(&pair.0.as_str()) && !is_off(&pair.1)
     };
     let keeps = match scheme.database() {
-        DatabaseKind::Sqlite => None,
+        DatabaseKind::Sqlite => (get("mode").as_deref() == Some("ro")).then_some("mode"),
         DatabaseKind::MySql | DatabaseKind::Postgres if reads_only(&get) => Some("readOnly"),
         DatabaseKind::MySql => {
             let variables = get("sessionVariables").unwrap_or_default();
@@ -424,6 +424,7 @@ mod tests {
             "jdbc:postgresql://h/d?options=-c%20default_transaction_read_only=on",
             "jdbc:postgresql://a,b/d?targetServerType=secondary",
             "jdbc:postgresql://a,b/d?target_session_attrs=read-only",
+            "jdbc:sqlite:/d.db?mode=ro",
         ] {
             assert!(!writes(url), "{url}");
         }

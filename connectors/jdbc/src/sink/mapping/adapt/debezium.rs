@@ -6,7 +6,7 @@ use std::sync::Arc;
 use connector_api::{Decimal, Schema, SchemaType, Value};
 
 use super::json_schema;
-use crate::dialect::logical_type::{DATE, DATE_TIME, TIME};
+use crate::dialect::logical_type::{DATE, DATE_TIME, NUMBER, TIME};
 use crate::sink::config::TimeRules;
 use crate::sink::mapping::fit::{ValueMeaning, clock};
 use crate::sink::mapping::time::{infinite_instant, parse_instant};
@@ -59,12 +59,7 @@ pub(crate) fn meaning(schema: &Schema) -> Option<(DebeziumType, Schema)> {
         ("data.Json", SchemaType::String) => {
             return Some((DebeziumType::Same, json_schema(nullable(schema))));
         }
-        ("data.VariableScaleDecimal", SchemaType::Struct) => {
-            return Some((
-                DebeziumType::Number,
-                Schema::of(SchemaType::String).optional(nullable(schema)),
-            ));
-        }
+        ("data.VariableScaleDecimal", SchemaType::Struct) => (DebeziumType::Number, NUMBER),
         _ => return None,
     };
     let text = Schema {
