@@ -98,7 +98,7 @@ impl CommitBarrier {
         Ok(
             match open_transactions::sample_after(session, target, self.set).await? {
                 TransactionHorizon::Denied => BarrierState::Denied,
-                TransactionHorizon::NotNow => BarrierState::Open,
+                TransactionHorizon::NotNow | TransactionHorizon::Stale(_) => BarrierState::Open,
                 TransactionHorizon::Seen(sample) => {
                     let age = sample.at.saturating_duration_since(self.set);
                     let older =

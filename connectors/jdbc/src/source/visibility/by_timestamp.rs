@@ -33,6 +33,10 @@ const BLIND_DELAY: i64 = 2 * SECOND;
 const UNLISTED: i64 = SECOND / 20;
 /// A warning is reported for transactions open for longer than this, in microseconds.
 const OPEN_LONG: i64 = 60 * SECOND;
+/// Status of rows that wait because nobody can see which transactions are open.
+const NOT_REFRESHED: &str = "rows wait for open transactions, which cannot be seen: the server does not \
+     refresh its list of them (information_schema.INNODB_TRX) while it is read more than ten times a second; \
+     let monitoring read it less often";
 /// Server clocks are set back on the quarter of an hour, and by no more than a few hours.
 const QUARTER: i64 = 900 * SECOND;
 const QUARTERS: i64 = 14;
@@ -112,6 +116,8 @@ pub(crate) struct ByTimestamp {
     blind: bool,
     /// Age of the oldest open transaction, in microseconds.
     oldest: Option<i64>,
+    /// The server's list of transactions could not be read anew.
+    stale: bool,
     /// Rows emitted ahead of a transaction that has been open too long.
     overtake: Overtake,
     ambiguous: AmbiguousTimes,
@@ -123,6 +129,7 @@ impl ByTimestamp {
             config,
             blind: false,
             oldest: None,
+            stale: false,
             overtake: Overtake::default(),
             ambiguous: AmbiguousTimes::default(),
         }
@@ -131,7 +138,7 @@ impl ByTimestamp {
     /// Returns an instant up to which every row is either committed or rolled back.
     async fn settled(&mut self, cx: &mut ReadContext<'_>, clock: ServerClock) -> Result<i64> {
         let delay = self.config.delay_ms.saturating_mul(1000);
-        (self.blind, self.oldest) = (false, None);
+        (self.blind, self.stale, self.oldest) = (false, false, None);
         let database = cx.session.dialect().capabilities();
         let Some(statements) = database
             .oldest_transaction
@@ -140,11 +147,17 @@ impl ByTimestamp {
             return Ok(clock.utc.saturating_sub(delay));
         };
         let before_clock = Instant::now();
-        let TransactionHorizon::Seen(sample) =
-            open_transactions::sample(cx.session, &self.config.target).await?
-        else {
-            self.blind = true;
-            return Ok(clock.utc.saturating_sub(self.grace()));
+        let sample = match open_transactions::sample(cx.session, &self.config.target).await? {
+            TransactionHorizon::Seen(sample) => sample,
+            TransactionHorizon::Stale(sample) => {
+                self.stale = true;
+                sample
+            }
+            TransactionHorizon::NotNow => return Err(Error::retry(NOT_REFRESHED)),
+            TransactionHorizon::Denied => {
+                self.blind = true;
+                return Ok(clock.utc.saturating_sub(self.grace()));
+            }
         };
         // The sample may be older than the clock reading: go by what the clock showed when the
         // sample was taken. Transactions that began afterwards have later timestamps.
@@ -153,10 +166,15 @@ impl ByTimestamp {
             .utc
             .saturating_sub(micros(since))
             .saturating_sub(UNLISTED);
-        self.oldest = sample.oldest;
+        self.oldest = if self.stale {
+            // A transaction may have begun right after the look.
+            Some(sample.oldest.unwrap_or(0).saturating_add(micros(since)))
+        } else {
+            sample.oldest
+        };
         let limit = self.config.horizon_max_wait.map(micros);
         let too_long = limit
-            .zip(sample.oldest)
+            .zip(self.oldest)
             .is_some_and(|(limit, age)| age > limit);
         if too_long && !self.overtake.is_full() {
             self.overtake.begin(cx.from);
@@ -271,7 +289,11 @@ impl Visibility for ByTimestamp {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let transaction = self.transaction_warning();
+        let transaction = if self.stale && !self.overtake.is_on() {
+            Some(NOT_REFRESHED.to_owned())
+        } else {
+            self.transaction_warning()
+        };
         transaction
             .into_iter()
             .chain(self.set_back_warning())
@@ -463,6 +485,54 @@ mod tests {
             matches!(warnings.as_slice(), [one] if one.contains("PROCESS")),
             "{warnings:?}"
         );
+    }
+
+    /// A server whose list of transactions is never refreshed.
+    fn stale_server() -> ScriptedSession {
+        let stale = || {
+            ScriptedAnswer::Rows(vec![vec![
+                Value::Null,
+                Value::Null,
+                Value::I64(0),
+                Value::Null,
+                Value::Null,
+            ]])
+        };
+        let tries = (0..4).flat_map(|_| {
+            [
+                ("processlist", ScriptedAnswer::Rows(Vec::new())),
+                ("innodb_trx", stale()),
+            ]
+        });
+        let script: Vec<_> = std::iter::once(("SELECT", clock())).chain(tries).collect();
+        ScriptedSession::new(DatabaseKind::MySql, script)
+    }
+
+    #[tokio::test]
+    async fn rows_wait_while_the_server_does_not_refresh_its_list_of_transactions() {
+        let config = config("jdbc:mariadb://by-timestamp-5/d", &[]);
+        let mut mode = ByTimestamp::new(Arc::clone(&config));
+        let plan = plan(&config);
+        let mut from = ReadPosition::default();
+        let mut session = stale_server();
+        let error = mode
+            .begin_cycle(&mut ReadContext {
+                session: &mut session,
+                plan: &plan,
+                from: &mut from,
+            })
+            .await
+            .unwrap_err();
+        assert!(
+            error.kind() == ErrorKind::Retry && error.message().contains("INNODB_TRX"),
+            "{error}"
+        );
+        // The list as it was: later rows still wait for the transaction that was open then.
+        assert_eq!(begin(&mut mode, server(Some(5 * SECOND))).await.0, 7);
+        assert_eq!(mode.warnings(), [""; 0]);
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+        assert_eq!(begin(&mut mode, stale_server()).await.0, 7);
+        assert!(mode.warnings()[0].contains("INNODB_TRX"));
     }
 
     #[tokio::test]

@@ -46,6 +46,8 @@ pub(crate) struct HorizonSample {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TransactionHorizon {
     Seen(HorizonSample),
+    /// The server has not refreshed its list since this look.
+    Stale(HorizonSample),
     /// The server has just been asked, or does not give a reliable answer: try again later.
     NotNow,
     /// This user cannot see transactions.
@@ -76,7 +78,7 @@ fn server(target: &ConnectionTarget) -> Arc<AsyncMutex<ServerHorizon>> {
     Arc::clone(servers.entry(place).or_default())
 }
 
-/// Returns the latest sample. Waits until there is one, for a limited number of tries.
+/// Returns the latest sample. Waits until there is a new one, for a limited number of tries.
 pub(crate) async fn sample(
     session: &mut dyn Session,
     target: &ConnectionTarget,
@@ -88,16 +90,20 @@ pub(crate) async fn sample(
         return Ok(TransactionHorizon::Seen(last));
     }
     let seen = fresh(&mut server, session).await?;
-    match (seen, last) {
+    let seen = match (seen, last) {
         // Transactions that began since the last look bound the sample; most of them have ended by
         // the next one.
         (TransactionHorizon::Seen(seen), Some(last))
             if seen.oldest_timestamp > seen.oldest && seen.at - last.at > LONG =>
         {
-            fresh(&mut server, session).await
+            fresh(&mut server, session).await?
         }
-        _ => Ok(seen),
-    }
+        _ => seen,
+    };
+    Ok(match (seen, server.last) {
+        (TransactionHorizon::NotNow, Some(last)) => TransactionHorizon::Stale(last),
+        _ => seen,
+    })
 }
 
 /// Takes a new sample. Waits until there is a reliable one, for a limited number of tries.
