@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
 use crate::lab::{Scratch, free_port};
-use crate::process::{Process, Program, cpu_of, cpu_with_ended_children, find, is_root, signal};
+use crate::process::{
+    Process, Program, cpu_of, cpu_with_ended_children, find, is_root, signal, tail,
+};
 
 /// A running server. Its data survives [`Postgres::kill`] and [`Postgres::restart`].
 pub struct Postgres {
@@ -191,6 +193,8 @@ impl Postgres {
     /// `kill -9` of the server and of the processes that it has made for its clients.
     pub fn kill(&self) {
         let process = self.process.lock().expect("lock of the server");
+        // Frozen, it makes no further ones meanwhile.
+        signal(process.pid(), "STOP");
         let children = process.children();
         process.kill();
         children.iter().for_each(|&child| signal(child, "KILL"));
@@ -213,7 +217,8 @@ impl Postgres {
             .children()
             .iter()
             .for_each(|&child| signal(child, "CONT"));
-        process.signal("CONT");
+        // It may have ended: this is called for each server of a test that fails.
+        signal(process.pid(), "CONT");
     }
 
     /// Clean shutdown, in PostgreSQL's mode "fast": clients are sent away.
@@ -268,13 +273,24 @@ impl Drop for Postgres {
 }
 
 fn start_program(program: &Program, port: u16) -> Process {
-    let process = program.start();
     let mut probe = std::process::Command::new(server_program("pg_isready"));
     probe.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
-    process.ready(Duration::from_secs(60), || {
-        probe.status().is_ok_and(|status| status.success())
-    });
-    process
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let process = program.start();
+        let mut in_use = false;
+        process.ready(Duration::from_secs(60), || {
+            // Processes of a server that was killed hold its shared memory until they have ended.
+            in_use = !process.is_running()
+                && Instant::now() < end
+                && tail(process.log()).contains("pre-existing shared memory block");
+            in_use || probe.status().is_ok_and(|status| status.success())
+        });
+        if !in_use {
+            return process;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// A program of the newest installed version; Debian keeps them out of the path.

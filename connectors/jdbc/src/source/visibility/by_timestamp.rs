@@ -116,7 +116,7 @@ pub(crate) struct ByTimestamp {
     blind: bool,
     /// Age of the oldest open transaction, in microseconds.
     oldest: Option<i64>,
-    /// The server's list of transactions could not be read anew.
+    /// The server's list of transactions has not been refreshed.
     stale: bool,
     /// Rows emitted ahead of a transaction that has been open too long.
     overtake: Overtake,

@@ -146,7 +146,10 @@ async fn look(server: &mut ServerHorizon, session: &mut dyn Session) -> Result<T
     // Taken before asking: `at` minus a reported age is never later than the real begin.
     let at = Instant::now();
     let answer = ask(session, &mark).await?;
-    if let Some(limits) = session.dialect().capabilities().oldest_transaction {
+    // A refusal says nothing about the list, and is the answer each time.
+    let is_read = !matches!(answer, HorizonAnswer::Denied);
+    let limits = session.dialect().capabilities().oldest_transaction;
+    if let Some(limits) = limits.filter(|_| is_read) {
         let is_reliable = !matches!(answer, HorizonAnswer::Stale);
         let random = SystemTime::now()
             .duration_since(UNIX_EPOCH)
